@@ -1,0 +1,70 @@
+"""The exception tree. Every message says what is wrong, where, and what to do;
+none of them carries a key."""
+
+
+class SimpleBatchError(Exception):
+    """Root of all errors a caller may show to the user as they are.
+
+    ``http_status`` is what a page answers, ``exit_code`` what a command returns.
+    """
+
+    http_status = 400
+    exit_code = 1
+
+
+class SettingsError(SimpleBatchError):
+    """A setting's value cannot be used."""
+
+    http_status = 500
+    exit_code = 4
+
+
+class NotFound(SimpleBatchError):
+    """No such job, config, request or file."""
+
+    http_status = 404
+
+
+class Conflict(SimpleBatchError):
+    """The thing's present state does not allow what was asked."""
+
+    http_status = 409
+
+
+class InvalidInput(SimpleBatchError):
+    """A field, parameter or upload is not valid. ``field`` names it if one is to blame."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, field: str | None = None):
+        super().__init__(message)
+        self.field = field
+
+
+class UploadRejected(SimpleBatchError):
+    """An upload as a whole cannot be read; ``faults`` holds the first of them."""
+
+    def __init__(self, message: str, faults=(), fault_count: int = 0, good_count: int = 0):
+        super().__init__(message)
+        self.faults = list(faults)
+        self.fault_count = fault_count
+        self.good_count = good_count
+
+
+class UploadTooLarge(UploadRejected):
+    """The upload, or what it unpacks to, is over the limit."""
+
+    http_status = 413
+
+
+class ConfigurationError(SimpleBatchError):
+    """An API config cannot be used: bad URL, unreadable key, inactive."""
+
+    exit_code = 4
+
+
+class DatabaseError(SimpleBatchError):
+    """The database cannot be opened, read or written."""
+
+    http_status = 503
+    exit_code = 4

@@ -1,0 +1,181 @@
+"""Every setting: name, default, unit, meaning, validation.
+
+A value comes from the environment (``SIMPLE_BATCH_<NAME>``), else from
+``settings.toml`` in the instance folder, else from the default here.
+"""
+
+import os
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from .errors import SettingsError
+
+ENV_PREFIX = "SIMPLE_BATCH_"
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+MIB = 1024 * 1024
+
+
+def _setting(default, meaning, unit="", low=None, high=None, choices=None):
+    return field(
+        default=default,
+        metadata={"meaning": meaning, "unit": unit, "low": low, "high": high, "choices": choices},
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one running program. Field names in capitals, as documented."""
+
+    INSTANCE_PATH: str = _setting(
+        str(PROJECT_ROOT / "instance"), "folder of the database, keys and uploads"
+    )
+    DATABASE_URL: str = _setting(
+        "", "sqlite:///path of the database; empty: simple_batch.db in the instance folder"
+    )
+    SECRET_KEY: str = _setting("", "signs sessions; empty: made once and kept in the instance folder")
+    ENCRYPTION_KEYS: str = _setting(
+        "", "Fernet keys for API keys at rest, comma separated, newest first; empty: a 0600 file"
+    )
+
+    DEFAULT_MAX_TOKENS: int = _setting(4096, "max tokens of a new config", "tokens", 1, 10_000_000)
+    DEFAULT_TEMPERATURE: float = _setting(0.7, "temperature of a new config", "", 0.0, 2.0)
+    DEFAULT_TIMEOUT: float = _setting(60.0, "time limit of one call", "seconds", 0.1, 86_400)
+    DEFAULT_CONCURRENCY: int = _setting(
+        5, "calls in flight where learning a limit starts", "calls", 1, 10_000
+    )
+    DEFAULT_MAX_RETRIES: int = _setting(3, "calls after the first", "calls", 0, 100)
+    MAX_CONCURRENCY: int = _setting(
+        5000, "highest concurrency a config or a job may ask for", "calls", 1, 100_000
+    )
+
+    REQUEST_CACHE_BATCH_SIZE: int = _setting(100, "results per commit at most", "results", 1, 10_000)
+    REQUEST_CACHE_FLUSH_INTERVAL: float = _setting(
+        0.2, "a result waits for its commit at most this long", "seconds", 0.01, 60
+    )
+    MAX_RUNNING_JOBS: int = _setting(8, "jobs that run side by side", "jobs", 1, 1000)
+
+    BACKOFF_BASE: float = _setting(1.0, "first backoff; doubles with each retry", "seconds", 0, 3600)
+    BACKOFF_MAX: float = _setting(60.0, "longest backoff", "seconds", 0, 86_400)
+    RATE_LIMIT_PATIENCE: float = _setting(
+        900.0, "how long one request may wait on rate limits in all", "seconds", 0, 604_800
+    )
+    REQUEST_DEADLINE: float = _setting(
+        3600.0, "all attempts of one request together", "seconds", 1, 604_800
+    )
+    CANCEL_GRACE: float = _setting(
+        10.0, "calls in flight may still finish this long after a cancel", "seconds", 0, 3600
+    )
+    MAX_ANSWER_BYTES: int = _setting(32 * MIB, "longest answer body", "bytes", 1024, 1 << 40)
+    TRUST_ENV: bool = _setting(
+        False, "use proxies and .netrc named by the environment for calls to providers"
+    )
+
+    MAX_UPLOAD_BYTES: int = _setting(4096 * MIB, "largest upload", "bytes", 1024, 1 << 50)
+    MAX_UNPACKED_BYTES: int = _setting(
+        16384 * MIB, "largest upload after unpacking gzip", "bytes", 1024, 1 << 50
+    )
+    MAX_REQUEST_BYTES: int = _setting(16 * MIB, "largest single request", "bytes", 1024, 1 << 40)
+    MAX_NESTING: int = _setting(100, "deepest nesting of JSON in a request", "levels", 5, 900)
+    UPLOAD_KEEP_HOURS: float = _setting(
+        24.0, "uploads never launched are deleted after this", "hours", 0.01, 87_600
+    )
+
+    LOG_LEVEL: str = _setting(
+        "INFO", "what is logged", choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+    )
+    LOG_DIR: str = _setting(str(PROJECT_ROOT / "logs"), "folder of the log files; empty: console only")
+    LOG_MAX_BYTES: int = _setting(10 * MIB, "a log file is rotated at this size", "bytes", 1024, 1 << 40)
+    LOG_BACKUPS: int = _setting(5, "rotated log files kept", "files", 0, 1000)
+
+    TIMEZONE: str = _setting("", "zone in which pages show times; empty: the machine's")
+    LANGUAGE: str = _setting("en", "language where the browser asks for none we have", choices=("en", "zh"))
+
+    @property
+    def instance(self) -> Path:
+        return Path(self.INSTANCE_PATH)
+
+    @property
+    def uploads(self) -> Path:
+        return self.instance / "uploads"
+
+    @property
+    def database_url(self) -> str:
+        return self.DATABASE_URL or f"sqlite:///{(self.instance / 'simple_batch.db').as_posix()}"
+
+
+def load(environ=os.environ, **overrides) -> Settings:
+    """Read the settings; ``overrides`` win over everything (used by tests).
+
+    Raises SettingsError naming the setting, where its value came from and what
+    is allowed.
+    """
+    instance = Path(
+        overrides.get("INSTANCE_PATH")
+        or environ.get(ENV_PREFIX + "INSTANCE_PATH")
+        or PROJECT_ROOT / "instance"
+    ).absolute()
+    from_file = _read_toml(instance / "settings.toml")
+    values = {}
+    for item in fields(Settings):
+        name = item.name
+        if name in overrides:
+            values[name] = _validated(item, overrides[name], "the program")
+        elif ENV_PREFIX + name in environ:
+            values[name] = _validated(item, environ[ENV_PREFIX + name], "the environment")
+        elif name in from_file:
+            values[name] = _validated(item, from_file[name], str(instance / "settings.toml"))
+    values["INSTANCE_PATH"] = str(instance)
+    return Settings(**values)
+
+
+def _read_toml(path: Path) -> dict:
+    try:
+        with path.open("rb") as file:
+            raw = tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: {error}. Correct the file or remove it.") from error
+    known = {item.name for item in fields(Settings)}
+    unknown = [name for name in raw if name.upper() not in known]
+    if unknown:
+        raise SettingsError(f"{path}: unknown setting {unknown[0]!r}. See docs/configuration.md.")
+    return {name.upper(): value for name, value in raw.items()}
+
+
+def _validated(item, value, source: str):
+    kind = type(item.default)
+    meta = item.metadata
+    try:
+        value = _as_bool(value) if kind is bool else kind(value)
+    except (TypeError, ValueError):
+        raise SettingsError(
+            f"{item.name}={value!r} (from {source}): not a {_KIND_NAMES[kind]}."
+        ) from None
+    if meta["choices"]:
+        value = value.upper() if item.name == "LOG_LEVEL" else value
+        if value not in meta["choices"]:
+            raise SettingsError(
+                f"{item.name}={value!r} (from {source}): use one of {', '.join(meta['choices'])}."
+            )
+    low, high = meta["low"], meta["high"]
+    if low is not None and not low <= value <= high:
+        raise SettingsError(
+            f"{item.name}={value} (from {source}): must be from {low} to {high} {meta['unit']}".rstrip() + "."
+        )
+    return value
+
+
+_KIND_NAMES = {int: "whole number", float: "number", bool: "yes or no", str: "text"}
+
+
+def _as_bool(value) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError(value)

@@ -1,0 +1,1 @@
+"""What is kept: database, models, migrations, secrets, and the queries on them."""
