@@ -1,0 +1,232 @@
+"""The tables. Their meaning is described in docs/architecture.md.
+
+Times are milliseconds since the epoch (UTC), money nano-units of the job's
+currency. Ordinary reads and writes go through these models; the paths that
+touch every request of a job use plain SQL (requests.py, results.py).
+"""
+
+from peewee import (
+    AutoField,
+    BigIntegerField,
+    BlobField,
+    BooleanField,
+    CharField,
+    CompositeKey,
+    DatabaseProxy,
+    FloatField,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+database = DatabaseProxy()
+
+
+class BaseModel(Model):
+    class Meta:
+        database = database
+        legacy_table_names = False
+
+
+class ApiConfig(BaseModel):
+    """An endpoint with its key, model, defaults, limits and prices."""
+
+    alias = CharField(unique=True)
+    base_url = TextField()
+    key_encrypted = BlobField(default=b"")
+    key_last4 = CharField(default="")
+    model = TextField()
+    max_tokens = IntegerField(null=True)
+    temperature = FloatField(null=True)
+    timeout_s = FloatField()
+    concurrency = IntegerField(null=True)  # null: learned
+    rpm = IntegerField(null=True)
+    tpm = IntegerField(null=True)
+    params = TextField(default="{}")  # JSON object of further chat parameters
+    currency = CharField(default="USD")
+    input_price = BigIntegerField(null=True)  # nano-units per million tokens
+    cached_input_price = BigIntegerField(null=True)
+    output_price = BigIntegerField(null=True)
+    notes = TextField(default="")
+    active = BooleanField(default=True)
+    created_at = BigIntegerField()
+    updated_at = BigIntegerField()
+    last_test_at = BigIntegerField(null=True)
+    last_test_ok = BooleanField(null=True)
+    last_test_message = TextField(default="")
+
+
+class Upload(BaseModel):
+    """A file on disk that requests are, or were, read from."""
+
+    path = TextField()
+    filename = TextField()
+    bytes = BigIntegerField()
+    preview = TextField(default="{}")  # what the scan found, as JSON
+    created_at = BigIntegerField(index=True)
+
+
+class Job(BaseModel):
+    """One batch. The counters change in the transaction of the results that move them."""
+
+    name = TextField()
+    config = ForeignKeyField(ApiConfig, backref="jobs", on_delete="RESTRICT")
+    upload = ForeignKeyField(Upload, null=True, on_delete="SET NULL")
+    status = CharField(index=True)
+    status_reason = CharField(default="")  # a code: held, user, auth, quota, storage, …
+    status_detail = TextField(default="")  # the same for people, with the remedy
+    source_name = TextField(default="")
+    source_format = CharField(default="")
+    skip_faulty = BooleanField(default=False)
+    hold = BooleanField(default=False)  # paused with reason "held" after validation
+    concurrency = IntegerField(null=True)
+    max_retries = IntegerField()
+
+    created_at = BigIntegerField(index=True)
+    started_at = BigIntegerField(null=True)
+    finished_at = BigIntegerField(null=True)
+    active_ms = BigIntegerField(default=0)  # time spent running, pauses not counted
+    resumed_at = BigIntegerField(null=True)  # start of the present running stretch
+    deleted_at = BigIntegerField(null=True)  # hidden; its rows are being removed
+
+    total = IntegerField(default=0)
+    succeeded = IntegerField(default=0)
+    failed = IntegerField(default=0)
+    cancelled = IntegerField(default=0)
+    attempts = IntegerField(default=0)
+    retries = IntegerField(default=0)
+    input_tokens = BigIntegerField(default=0)
+    output_tokens = BigIntegerField(default=0)
+    cached_tokens = BigIntegerField(default=0)
+    reasoning_tokens = BigIntegerField(default=0)
+    cost_nano = BigIntegerField(default=0)
+    unpriced = IntegerField(default=0)  # calls that may have cost something unknown
+    currency = CharField(default="USD")
+    latency = BlobField(default=b"")  # LatencySketch of successful calls
+    live = TextField(default="{}")  # in flight, retrying, rate, governor; see runner/progress.py
+
+    class Meta:
+        indexes = ((("deleted_at", "status"), False),)
+
+
+class JobEvent(BaseModel):
+    """A change of a job's status: who or what caused it."""
+
+    job = ForeignKeyField(Job, backref="events", on_delete="CASCADE")
+    at = BigIntegerField()
+    from_status = CharField()
+    to_status = CharField()
+    reason = CharField(default="")
+    detail = TextField(default="")
+    actor = CharField(default="")  # web, cli, runner
+
+
+class Request(BaseModel):
+    """A line of a job; written once at intake, never updated."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
+    idx = IntegerField()
+    custom_id = TextField()
+    url = TextField()
+    line = IntegerField()
+    body = BlobField()
+
+    class Meta:
+        primary_key = CompositeKey("job", "idx")
+        indexes = ((("job", "custom_id"), True),)
+
+
+class Result(BaseModel):
+    """How a request ended; inserted once. A request without one is pending."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
+    idx = IntegerField()
+    status = CharField()
+    cause = CharField(null=True)
+    http_status = IntegerField(null=True)
+    message = TextField(default="")
+    response = BlobField(null=True)
+    model = TextField(null=True)
+    config = CharField()  # alias at the time
+    attempts = IntegerField()
+    started_at = BigIntegerField(null=True)
+    finished_at = BigIntegerField()
+    latency_ms = IntegerField(null=True)
+    input_tokens = IntegerField(null=True)
+    output_tokens = IntegerField(null=True)
+    cached_tokens = IntegerField(null=True)
+    reasoning_tokens = IntegerField(null=True)
+    cost_nano = BigIntegerField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("job", "idx")
+        indexes = (
+            (("job", "status", "idx"), False),
+            (("job", "finished_at"), False),
+            (("job", "latency_ms"), False),
+        )
+
+
+class Attempt(BaseModel):
+    """A call that failed: the error log. Kept when its request is retried."""
+
+    id = AutoField()
+    job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
+    idx = IntegerField()
+    number = IntegerField()
+    started_at = BigIntegerField()
+    latency_ms = IntegerField()
+    cause = CharField()
+    http_status = IntegerField(null=True)
+    message = TextField()
+    excerpt = TextField(default="")
+    wait_ms = IntegerField(default=0)
+    input_tokens = IntegerField(null=True)
+    output_tokens = IntegerField(null=True)
+    cost_nano = BigIntegerField(null=True)
+    group_key = CharField()
+
+    class Meta:
+        indexes = ((("job", "idx"), False), (("job", "group_key"), False))
+
+
+class ErrorGroup(BaseModel):
+    """Failed attempts alike: same cause, HTTP status and message once its varying
+    parts are taken out."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
+    group_key = CharField()
+    cause = CharField()
+    http_status = IntegerField(null=True)
+    message = TextField()
+    attempts = IntegerField()
+    first_at = BigIntegerField()
+    last_at = BigIntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("job", "group_key")
+
+
+class Timeline(BaseModel):
+    """What happened in one bucket of time, at three widths (1, 60, 3600 s) so that
+    a chart of any window reads few rows."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
+    width = IntegerField()  # seconds
+    t = BigIntegerField()  # start of the bucket, seconds since the epoch
+    sent = IntegerField(default=0)
+    succeeded = IntegerField(default=0)
+    failed = IntegerField(default=0)
+    retried = IntegerField(default=0)
+    input_tokens = BigIntegerField(default=0)
+    output_tokens = BigIntegerField(default=0)
+    cost_nano = BigIntegerField(default=0)
+    latency = BlobField(default=b"")
+
+    class Meta:
+        primary_key = CompositeKey("job", "width", "t")
+
+
+ALL = (ApiConfig, Upload, Job, JobEvent, Request, Result, Attempt, ErrorGroup, Timeline)
+TIMELINE_WIDTHS = (1, 60, 3600)
