@@ -1,0 +1,95 @@
+"""Which requests of a job are meant: the filters of the requests page, shared by
+its table, by retry and by the pages' links."""
+
+import msgspec
+
+from ..domain import Cause, RequestStatus
+from ..errors import InvalidInput
+
+_RESULT_STATUSES = (RequestStatus.SUCCEEDED, RequestStatus.FAILED, RequestStatus.CANCELLED)
+
+
+class RequestFilter(msgspec.Struct, frozen=True):
+    """All given conditions hold together. Times are epoch ms: ``from_ms`` ≤ finished < ``to_ms``;
+    ``min_ms`` and ``max_ms`` bound the latency (ms). ``group`` is an error group's key."""
+
+    status: str | None = None
+    cause: str | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+    min_ms: int | None = None
+    max_ms: int | None = None
+    group: str | None = None
+    q: str = ""
+
+    @classmethod
+    def parse(cls, args) -> "RequestFilter":
+        """From URL parameters (status, cause, from, to, min_ms, max_ms, group, q); ``from`` and
+        ``to`` are epoch seconds. Empty ones are ignored. Raises InvalidInput naming the parameter."""
+        return cls(
+            status=_choice(args, "status", RequestStatus),
+            cause=_choice(args, "cause", Cause),
+            from_ms=_number(args, "from", 1000),
+            to_ms=_number(args, "to", 1000),
+            min_ms=_number(args, "min_ms", 1),
+            max_ms=_number(args, "max_ms", 1),
+            group=args.get("group") or None,
+            q=(args.get("q") or "").strip(),
+        )
+
+    def to_args(self) -> dict:
+        """The URL parameters that ``parse`` reads back."""
+        args = {
+            "status": self.status,
+            "cause": self.cause,
+            "from": _seconds(self.from_ms),
+            "to": _seconds(self.to_ms),
+            "min_ms": self.min_ms,
+            "max_ms": self.max_ms,
+            "group": self.group,
+            "q": self.q or None,
+        }
+        return {name: value for name, value in args.items() if value is not None}
+
+    @property
+    def only_status(self) -> bool:
+        """True where nothing but the status (or nothing at all) is asked: the job's counters
+        then know how many rows there are."""
+        return self == RequestFilter(status=self.status)
+
+    def needs_result(self) -> bool:
+        """True where a pending request cannot match."""
+        return self.status in _RESULT_STATUSES or any(
+            value is not None
+            for value in (self.cause, self.from_ms, self.to_ms, self.min_ms, self.max_ms)
+        )
+
+
+def _choice(args, name, kind):
+    value = args.get(name) or None
+    if value is None:
+        return None
+    try:
+        return kind(value).value
+    except ValueError:
+        allowed = ", ".join(item.value for item in kind)
+        raise InvalidInput(f"{name}={value!r}: use one of {allowed}.", name) from None
+
+
+def _number(args, name, factor):
+    value = args.get(name)
+    if value in (None, ""):
+        return None
+    try:
+        number = float(value) * factor
+        if not -1e17 < number < 1e17:
+            raise ValueError(value)
+        return round(number)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{name}={value!r}: not a number.", name) from None
+
+
+def _seconds(ms):
+    if ms is None:
+        return None
+    return ms // 1000 if ms % 1000 == 0 else ms / 1000
