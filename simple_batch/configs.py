@@ -1,0 +1,292 @@
+"""The door for API configs: each is created, changed, tested and removed here."""
+
+import json
+import re
+from decimal import Decimal
+from urllib.parse import urlsplit
+
+import msgspec
+import peewee
+
+from . import runtime
+from .clock import now_ms
+from .domain import NANO
+from .engine import probe
+from .errors import Conflict, InvalidInput, NotFound
+from .store.configs import endpoint_of
+from .store.models import ApiConfig, Job, database
+
+MAX_LIMIT = 1_000_000_000
+RESERVED_PARAMS = {"messages", "model", "stream", "max_tokens", "temperature"}
+
+
+class ConfigFields(msgspec.Struct, kw_only=True):
+    """What a user enters. ``key`` None or empty on an edit keeps the stored one; prices are per
+    million tokens in units of ``currency``, None where unknown."""
+
+    alias: str
+    base_url: str
+    model: str
+    key: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    timeout_s: float | None = None
+    concurrency: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    params: dict = msgspec.field(default_factory=dict)
+    currency: str = "USD"
+    input_price: Decimal | None = None
+    cached_input_price: Decimal | None = None
+    output_price: Decimal | None = None
+    notes: str = ""
+    active: bool = True
+
+
+def create(fields: ConfigFields) -> ApiConfig:
+    """Store a new config. Raises InvalidInput naming the field."""
+    values = _validated(fields)
+    now = now_ms()
+    with _unique_alias(fields.alias):
+        return ApiConfig.create(created_at=now, updated_at=now, **values)
+
+
+def update(config_id: int, fields: ConfigFields) -> ApiConfig:
+    """Change a config; running jobs take the change up within a second."""
+    config = get(config_id)
+    values = _validated(fields)
+    if not fields.key:
+        values.pop("key_encrypted")
+        values.pop("key_last4")
+    with _unique_alias(fields.alias):
+        ApiConfig.update(updated_at=now_ms(), **values).where(ApiConfig.id == config.id).execute()
+    return get(config.id)
+
+
+def set_active(config_id: int, active: bool) -> None:
+    """An inactive config is not offered for new jobs; jobs on it are kept as they are."""
+    config = get(config_id)
+    ApiConfig.update(active=active, updated_at=now_ms()).where(ApiConfig.id == config.id).execute()
+
+
+def delete(config_id: int) -> None:
+    """Remove a config. Raises Conflict, with the jobs' names, while jobs use it."""
+    config = get(config_id)
+    with database.atomic():
+        jobs = Job.select(Job.id, Job.name).where(Job.config == config.id)
+        count = jobs.count()
+        if count:
+            names = ", ".join(f"{job.name} ({job.id})" for job in jobs.order_by(Job.id).limit(3))
+            more = f" and {count - 3} more" if count > 3 else ""
+            raise Conflict(
+                f"“{config.alias}” is used by {count} job{'s' if count > 1 else ''}: {names}{more}. "
+                "Delete them first, or deactivate the config."
+            )
+        config.delete_instance()
+
+
+def get(id_or_alias: int | str) -> ApiConfig:
+    """The config with this id or alias. Raises NotFound."""
+    wanted = ApiConfig.alias == id_or_alias
+    if isinstance(id_or_alias, int):
+        wanted = ApiConfig.id == id_or_alias
+    config = ApiConfig.get_or_none(wanted)
+    if config is None:
+        raise NotFound(f"There is no API config {id_or_alias!r}.")
+    return config
+
+
+def list_all(active: bool | None = None) -> list[ApiConfig]:
+    query = ApiConfig.select().order_by(ApiConfig.alias)
+    if active is not None:
+        query = query.where(ApiConfig.active == active)
+    return list(query)
+
+
+def fields_of(config: ApiConfig) -> ConfigFields:
+    """A config as its form shows it: without the key."""
+    return ConfigFields(
+        alias=config.alias,
+        base_url=config.base_url,
+        model=config.model,
+        max_tokens=config.max_tokens,
+        temperature=config.temperature,
+        timeout_s=config.timeout_s,
+        concurrency=config.concurrency,
+        rpm=config.rpm,
+        tpm=config.tpm,
+        params=json.loads(config.params),
+        currency=config.currency,
+        input_price=_price_out(config.input_price),
+        cached_input_price=_price_out(config.cached_input_price),
+        output_price=_price_out(config.output_price),
+        notes=config.notes,
+        active=config.active,
+    )
+
+
+def test(config_id: int) -> probe.ProbeResult:
+    """Make one small call with the stored config and keep what came of it."""
+    config = get(config_id)
+    found = probe.test_connection(endpoint_of(config, runtime.vault()), runtime.settings())
+    ApiConfig.update(
+        last_test_at=now_ms(), last_test_ok=found.ok, last_test_message=found.message[:500]
+    ).where(ApiConfig.id == config.id).execute()
+    return found
+
+
+def test_fields(fields: ConfigFields, config_id: int | None = None) -> probe.ProbeResult:
+    """The same before saving; the key of ``config_id`` is used where none was entered."""
+    return probe.test_connection(_unsaved_endpoint(fields, config_id), runtime.settings())
+
+
+def models(config_id: int) -> list[str]:
+    """The endpoint's own list of models. Raises ConfigurationError saying why there is none."""
+    return probe.list_models(endpoint_of(get(config_id), runtime.vault()), runtime.settings())
+
+
+def models_of_fields(fields: ConfigFields, config_id: int | None = None) -> list[str]:
+    return probe.list_models(_unsaved_endpoint(fields, config_id), runtime.settings())
+
+
+def _unsaved_endpoint(fields: ConfigFields, config_id: int | None):
+    """An endpoint of what stands in the form. A stored key is only ever sent to the base URL it
+    was stored for: else whoever can edit a form could have it sent anywhere."""
+    values = _validated(fields)
+    if not fields.key and config_id is not None:
+        stored = get(config_id)
+        if stored.base_url != values["base_url"]:
+            raise InvalidInput(
+                "The base URL was changed: enter the key again to use it there.", "key"
+            )
+        values["key_encrypted"] = stored.key_encrypted
+    return endpoint_of(ApiConfig(**values), runtime.vault())
+
+
+def _validated(fields: ConfigFields) -> dict:
+    """The columns for these fields. Raises InvalidInput for the first field that is not valid."""
+    settings = runtime.settings()
+    key = (fields.key or "").strip()
+    if any(ord(char) < 33 or ord(char) > 126 for char in key):
+        raise InvalidInput("Key: it may hold printable ASCII only, without spaces.", "key")
+    return {
+        "alias": _text(fields.alias, "alias", 100),
+        "base_url": valid_base_url(fields.base_url),
+        "key_encrypted": runtime.vault().seal(key),
+        "key_last4": key[-4:] if len(key) >= 12 else "",
+        "model": _text(fields.model, "model", 300),
+        "max_tokens": _within(fields.max_tokens, "max_tokens", 1, 10_000_000),
+        "temperature": _within(fields.temperature, "temperature", 0, 2),
+        "timeout_s": _within(
+            settings.DEFAULT_TIMEOUT if fields.timeout_s is None else fields.timeout_s,
+            "timeout_s",
+            0.1,
+            86_400,
+        ),
+        "concurrency": _within(fields.concurrency, "concurrency", 1, settings.MAX_CONCURRENCY),
+        "rpm": _within(fields.rpm, "rpm", 1, MAX_LIMIT),
+        "tpm": _within(fields.tpm, "tpm", 1, MAX_LIMIT),
+        "params": _params(fields.params),
+        "currency": _currency(fields.currency),
+        "input_price": _price_in(fields.input_price, "input_price"),
+        "cached_input_price": _price_in(fields.cached_input_price, "cached_input_price"),
+        "output_price": _price_in(fields.output_price, "output_price"),
+        "notes": fields.notes[:10_000],
+        "active": fields.active,
+    }
+
+
+def valid_base_url(url: str) -> str:
+    """The URL without a trailing slash. Raises InvalidInput saying what is wrong with it."""
+    url = (url or "").strip().rstrip("/")
+
+    def wrong(why: str) -> InvalidInput:
+        return InvalidInput(f"Base URL: {why}, for example https://api.openai.com/v1.", "base_url")
+
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise wrong("it cannot be read; give scheme, host and path") from None
+    if parts.scheme not in ("http", "https"):
+        raise wrong("it begins with http:// or https://")
+    if not parts.hostname or re.search(r"[\s\x00-\x1f\x7f\\]", url) or port == 0:
+        raise wrong("give a host, and no spaces")
+    if parts.username or parts.password:
+        raise wrong("leave user name and password out, the key has its own field")
+    if parts.query or parts.fragment:
+        raise wrong("leave out what follows ? or #")
+    for ending in ("/chat/completions", "/completions", "/embeddings", "/responses"):
+        if parts.path.endswith(ending):
+            raise wrong(f"leave out {ending}, each request names its own path")
+    if len(url) > 2000:
+        raise wrong("it is longer than 2,000 characters")
+    return url
+
+
+def _text(value: str, field: str, length: int) -> str:
+    value = (value or "").strip()
+    label = field.capitalize()
+    if not value:
+        raise InvalidInput(f"{label}: it is required.", field)
+    if len(value) > length or not value.isprintable():
+        raise InvalidInput(f"{label}: up to {length} printable characters.", field)
+    return value
+
+
+def _within(value, field: str, low, high):
+    if value is not None and not low <= value <= high:
+        label = field.removesuffix("_s").replace("_", " ").capitalize()
+        raise InvalidInput(f"{label}: {value} is not from {low:,} to {high:,}.", field)
+    return value
+
+
+def _params(params: dict) -> str:
+    if not isinstance(params, dict):
+        raise InvalidInput('Parameters: a JSON object, for example {"top_p": 0.9}.', "params")
+    taken = sorted(RESERVED_PARAMS & params.keys())
+    if taken:
+        raise InvalidInput(f"Parameters: {taken[0]} is set elsewhere, leave it out here.", "params")
+    try:
+        text = json.dumps(params, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise InvalidInput("Parameters: a number or nesting in them is no valid JSON.", "params") from None
+    if len(text) > 100_000:
+        raise InvalidInput("Parameters: longer than 100,000 characters.", "params")
+    return text
+
+
+def _currency(currency: str) -> str:
+    currency = (currency or "").strip().upper()
+    if not re.fullmatch("[A-Z]{3}", currency):
+        raise InvalidInput("Currency: three letters, for example USD or CNY.", "currency")
+    return currency
+
+
+def _price_in(price: Decimal | None, field: str) -> int | None:
+    if price is None:
+        return None
+    if not price.is_finite() or not 0 <= price <= 1_000_000:
+        label = field.replace("_", " ").capitalize()
+        raise InvalidInput(f"{label}: {price} is not from 0 to 1,000,000.", field)
+    return int((price * NANO).to_integral_value())
+
+
+def _price_out(nano: int | None) -> Decimal | None:
+    return None if nano is None else (Decimal(nano) / NANO).normalize()
+
+
+class _unique_alias:
+    """Turns the database's complaint about a second config of the same alias into ours."""
+
+    def __init__(self, alias: str):
+        self.alias = alias
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, peewee.IntegrityError):
+            raise InvalidInput(
+                f"Alias: “{self.alias}” is already used by another config.", "alias"
+            ) from None

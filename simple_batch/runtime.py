@@ -1,0 +1,32 @@
+"""What this process has open besides its database: settings and vault.
+
+Set once by ``open_runtime`` (create_app does it) and read by the doors ``jobs``
+and ``configs`` and by the runner, so that a page, a command and a greenlet all
+mean the same installation.
+"""
+
+from .settings import Settings
+from .store.secrets import Vault, open_vault
+
+_current: tuple[Settings, Vault] | None = None
+
+
+def open_runtime(settings: Settings) -> None:
+    """Make ``settings`` the ones of this process; makes the instance folders and keys."""
+    global _current
+    settings.uploads.mkdir(parents=True, exist_ok=True)
+    _current = settings, open_vault(settings.instance, settings.ENCRYPTION_KEYS)
+
+
+def settings() -> Settings:
+    return _opened()[0]
+
+
+def vault() -> Vault:
+    return _opened()[1]
+
+
+def _opened() -> tuple[Settings, Vault]:
+    if _current is None:
+        raise RuntimeError("call create_app() (or open_runtime()) first")
+    return _current

@@ -1,0 +1,40 @@
+"""From a config's row to what the engine needs."""
+
+import json
+
+from ..domain import Defaults, Endpoint, Prices
+from .models import ApiConfig
+from .secrets import Vault
+
+
+def prices_of(config: ApiConfig) -> Prices:
+    return Prices(
+        currency=config.currency,
+        input=config.input_price,
+        cached_input=config.cached_input_price,
+        output=config.output_price,
+    )
+
+
+def endpoint_of(config: ApiConfig, vault: Vault) -> Endpoint:
+    """The endpoint with its key opened: call this just before handing it to a transport.
+
+    Raises ConfigurationError where the key cannot be opened.
+    """
+    return Endpoint(
+        config_id=config.id or 0,
+        alias=config.alias,
+        base_url=config.base_url,
+        key=vault.open(config.key_encrypted),
+        defaults=Defaults(
+            model=config.model,
+            max_tokens=config.max_tokens,
+            temperature=config.temperature,
+            params=json.loads(config.params),
+        ),
+        timeout_s=config.timeout_s,
+        concurrency=config.concurrency,
+        rpm=config.rpm,
+        tpm=config.tpm,
+        prices=prices_of(config),
+    )

@@ -1,0 +1,131 @@
+"""Rows of jobs: status changes, counters, removal. Only ``jobs`` and the runner call this."""
+
+from collections.abc import Iterable
+
+from ..clock import now_ms
+from ..domain import FINAL_STATUSES, JobStatus
+from .models import ErrorGroup, Job, JobEvent, Request, Result, Timeline, database
+from .models import Attempt as AttemptRow
+
+CHUNK = 5_000
+
+
+def transition(
+    job_id: int,
+    to: JobStatus,
+    allowed_from: Iterable[JobStatus],
+    reason: str = "",
+    detail: str = "",
+    actor: str = "runner",
+) -> JobStatus | None:
+    """Change a job's status if it is one of ``allowed_from``, in one transaction with the
+    timestamps and the event. Returns the former status, or None where nothing was changed
+    (another status, no such job, or one being deleted)."""
+    with database.atomic():
+        row = (
+            Job.select(Job.status, Job.started_at, Job.resumed_at, Job.active_ms)
+            .where((Job.id == job_id) & Job.deleted_at.is_null())
+            .tuples()
+            .first()
+        )
+        if row is None or row[0] not in set(allowed_from):
+            return None
+        former = JobStatus(row[0])
+        values = {"status": to, "status_reason": reason, "status_detail": detail}
+        values.update(_stamps(former, to, *row[1:]))
+        Job.update(values).where(Job.id == job_id).execute()
+        JobEvent.create(
+            job=job_id,
+            at=now_ms(),
+            from_status=former,
+            to_status=to,
+            reason=reason,
+            detail=detail,
+            actor=actor,
+        )
+        return former
+
+
+def _stamps(former, to, started_at, resumed_at, active_ms) -> dict:
+    now, values = now_ms(), {}
+    if to == JobStatus.RUNNING and former != JobStatus.RUNNING:
+        values["resumed_at"] = now
+        values["started_at"] = started_at or now
+        values["finished_at"] = None
+    elif resumed_at is not None and to != JobStatus.FINALIZING:
+        values["active_ms"] = active_ms + max(0, now - resumed_at)
+        values["resumed_at"] = None
+        values["live"] = "{}"
+    if to in FINAL_STATUSES:
+        values["finished_at"] = now
+    elif former in FINAL_STATUSES:
+        values["finished_at"] = None
+    return values
+
+
+def in_status(*statuses: JobStatus) -> list[tuple[int, JobStatus]]:
+    """(id, status) of the jobs in these statuses, oldest first; jobs being deleted left out."""
+    rows = (
+        Job.select(Job.id, Job.status)
+        .where(Job.status.in_(statuses) & Job.deleted_at.is_null())
+        .order_by(Job.id)
+        .tuples()
+    )
+    return [(job_id, JobStatus(status)) for job_id, status in rows]
+
+
+def being_deleted() -> list[int]:
+    """Ids of jobs that are hidden and wait for their rows to be removed."""
+    return [job_id for (job_id,) in Job.select(Job.id).where(Job.deleted_at.is_null(False)).tuples()]
+
+
+def delete_rows_step(job_id: int) -> bool:
+    """Remove up to CHUNK rows of a job, children first; True when the job itself is gone."""
+    for model in (Result, AttemptRow, Request):
+        if _delete_chunk(model, job_id):
+            return False
+    with database.atomic():
+        for model in (Timeline, ErrorGroup, JobEvent):
+            model.delete().where(model.job == job_id).execute()
+        Job.delete().where(Job.id == job_id).execute()
+    return True
+
+
+def clear_results_step(job_id: int) -> bool:
+    """Remove up to CHUNK results or attempts of a job; True when none are left and the
+    counters stand at zero, as if nothing had been sent."""
+    for model in (Result, AttemptRow):
+        if _delete_chunk(model, job_id):
+            return False
+    with database.atomic():
+        for model in (Timeline, ErrorGroup):
+            model.delete().where(model.job == job_id).execute()
+        Job.update(
+            succeeded=0,
+            failed=0,
+            cancelled=0,
+            attempts=0,
+            retries=0,
+            input_tokens=0,
+            output_tokens=0,
+            cached_tokens=0,
+            reasoning_tokens=0,
+            cost_nano=0,
+            unpriced=0,
+            latency=b"",
+            live="{}",
+            active_ms=0,
+            started_at=None,
+            finished_at=None,
+        ).where(Job.id == job_id).execute()
+    return True
+
+
+def _delete_chunk(model, job_id: int) -> int:
+    table = model._meta.table_name
+    with database.atomic():
+        return database.execute_sql(
+            f"DELETE FROM {table} WHERE rowid IN "
+            f"(SELECT rowid FROM {table} WHERE job_id = ? LIMIT {CHUNK})",
+            (job_id,),
+        ).rowcount

@@ -1,0 +1,49 @@
+"""Requests of a job: written once at intake, read by key in pages when they are run."""
+
+from ..domain import Request
+from .models import Job, database
+
+_INSERT = "INSERT INTO request (job_id, idx, custom_id, url, line, body) VALUES (?, ?, ?, ?, ?, ?)"
+
+# The range is bounded so that a long stretch of finished requests never makes one long query.
+_PENDING = """
+SELECT r.idx, r.custom_id, r.body, r.url, r.line FROM request r
+WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ?
+  AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = r.job_id AND x.idx = r.idx)
+ORDER BY r.idx
+"""
+_STRIDE = 5_000
+
+
+def insert(job_id: int, requests: list[Request]) -> None:
+    """Write a chunk of requests and count them in the job, in one transaction."""
+    with database.atomic():
+        database.connection().executemany(
+            _INSERT,
+            [(job_id, r.index, r.custom_id, r.url, r.line, r.body) for r in requests],
+        )
+        Job.update(total=Job.total + len(requests)).where(Job.id == job_id).execute()
+
+
+def clear_step(job_id: int, chunk: int = 5_000) -> bool:
+    """Remove up to ``chunk`` requests (an import that starts over); True when none are left."""
+    with database.atomic():
+        gone = database.execute_sql(
+            "DELETE FROM request WHERE rowid IN (SELECT rowid FROM request WHERE job_id = ? LIMIT ?)",
+            (job_id, chunk),
+        ).rowcount
+        Job.update(total=0).where(Job.id == job_id).execute()
+    return gone == 0
+
+
+def pending_page(job_id: int, mark: int, total: int, size: int) -> tuple[list[Request], int]:
+    """Up to ``size`` requests without a result from index ``mark`` on, and the next mark.
+
+    An empty page with a mark below ``total`` only means that this stretch is done: ask again.
+    """
+    high = min(total, mark + max(size, _STRIDE))
+    cursor = database.execute_sql(_PENDING, (job_id, mark, high))
+    rows = cursor.fetchmany(size)
+    page = [Request(idx, custom_id, bytes(body), url, line) for idx, custom_id, body, url, line in rows]
+    more = len(page) == size and cursor.fetchone() is not None
+    return page, (page[-1].index + 1 if more else high)

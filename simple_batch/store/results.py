@@ -1,0 +1,301 @@
+"""Writing outcomes: results, attempts, counters, timeline and error groups of many
+requests in one transaction. The recorder is the only caller."""
+
+import hashlib
+import re
+from collections import defaultdict
+
+import msgspec
+
+from ..domain import Attempt, Cause, Outcome, Prices, RequestStatus, Usage
+from .models import TIMELINE_WIDTHS, Job, database
+from .sketch import LatencySketch
+
+_RESULT = (
+    "INSERT OR IGNORE INTO result (job_id, idx, status, cause, http_status, message, response, "
+    "model, config, attempts, started_at, finished_at, latency_ms, input_tokens, output_tokens, "
+    "cached_tokens, reasoning_tokens, cost_nano) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+)
+_ATTEMPT = (
+    "INSERT INTO attempt (job_id, idx, number, started_at, latency_ms, cause, http_status, message, "
+    "excerpt, wait_ms, input_tokens, output_tokens, cost_nano, group_key) "
+    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+)
+_GROUP = (
+    "INSERT INTO error_group (job_id, group_key, cause, http_status, message, attempts, first_at, "
+    "last_at) VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (job_id, group_key) DO UPDATE SET "
+    "attempts = error_group.attempts + excluded.attempts, "
+    "last_at = max(error_group.last_at, excluded.last_at)"
+)
+_TIMELINE = (
+    "INSERT INTO timeline (job_id, width, t, sent, succeeded, failed, retried, input_tokens, "
+    "output_tokens, cost_nano, latency) VALUES (?,?,?,?,?,?,?,?,?,?,?) "
+    "ON CONFLICT (job_id, width, t) DO UPDATE SET sent = timeline.sent + excluded.sent, "
+    "succeeded = timeline.succeeded + excluded.succeeded, failed = timeline.failed + excluded.failed, "
+    "retried = timeline.retried + excluded.retried, "
+    "input_tokens = timeline.input_tokens + excluded.input_tokens, "
+    "output_tokens = timeline.output_tokens + excluded.output_tokens, "
+    "cost_nano = timeline.cost_nano + excluded.cost_nano, latency = excluded.latency"
+)
+MAX_GROUPS = 200
+OTHER_GROUP = "other"
+
+# What differs between two messages of the same kind: ids, numbers, quoted text, times.
+_VARYING = re.compile(
+    r"(?:\b(?:req|chatcmpl|batch|org|proj|file|resp)[-_][\w-]+)|(?:\b[0-9a-f]{8,}(?:-[0-9a-f]+)*\b)"
+    r"|(?:\d+(?:[.:,-]\d+)*)|(?:\"[^\"]{1,200}\")|(?:'[^']{1,200}')|(?:`[^`]{1,200}`)",
+    re.IGNORECASE,
+)
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """What the recorder is handed for one request of a job. ``outcome`` is None where the request
+    stays pending and only its failed attempts are to be kept."""
+
+    job_id: int
+    alias: str
+    prices: Prices
+    index: int
+    attempts: tuple[Attempt, ...]
+    outcome: Outcome | None = None
+
+
+class _Bucket:
+    __slots__ = ("cost", "failed", "input", "latency", "output", "retried", "sent", "succeeded")
+
+    def __init__(self):
+        self.sent = self.succeeded = self.failed = self.retried = 0
+        self.input = self.output = self.cost = 0
+        self.latency = None
+
+
+class _JobChange:
+    """All that one commit changes for one job."""
+
+    def __init__(self):
+        self.succeeded = self.failed = self.cancelled = self.attempts = self.retries = 0
+        self.usage = Usage()
+        self.cost = self.unpriced = 0
+        self.latency = LatencySketch()
+        self.buckets: dict[int, _Bucket] = defaultdict(_Bucket)
+        self.groups: dict[str, list] = {}
+
+
+def write(records: list[Recorded]) -> list[Recorded]:
+    """Commit ``records``; returns those whose outcome was new. The primary key of ``result`` makes
+    a second result for a request impossible: it is ignored, and so is what it would have counted."""
+    with database.atomic():
+        connection = database.connection()
+        fresh = _new_ones(connection, records)
+        changes: dict[int, _JobChange] = defaultdict(_JobChange)
+        result_rows, attempt_rows = [], []
+        for record in fresh:
+            change = changes[record.job_id]
+            _attempts(record, change, attempt_rows)
+            if record.outcome is not None:
+                result_rows.append(_result(record, record.outcome, change))
+        connection.executemany(_RESULT, result_rows)
+        connection.executemany(_ATTEMPT, attempt_rows)
+        for job_id, change in changes.items():
+            _write_change(connection, job_id, change)
+    return fresh
+
+
+def _new_ones(connection, records: list[Recorded]) -> list[Recorded]:
+    seen, fresh = set(), []
+    for record in records:
+        if record.outcome is not None:
+            key = record.job_id, record.index
+            known = key in seen or connection.execute(
+                "SELECT 1 FROM result WHERE job_id = ? AND idx = ?", key
+            ).fetchone()
+            if known:
+                continue
+            seen.add(key)
+        fresh.append(record)
+    return fresh
+
+
+def _result(record: Recorded, outcome: Outcome, change: _JobChange) -> tuple:
+    usage, succeeded = outcome.usage, outcome.status == RequestStatus.SUCCEEDED
+    cost = record.prices.cost(usage)
+    bucket = change.buckets[outcome.finished_at // 1000]
+    if succeeded:
+        change.succeeded += 1
+        bucket.succeeded += 1
+        bucket.sent += 1
+        change.attempts += 1
+        change.retries += 1 if outcome.attempts and len(outcome.attempts) > 1 else 0
+        change.latency.add(outcome.latency_ms)
+        if bucket.latency is None:
+            bucket.latency = LatencySketch()
+        bucket.latency.add(outcome.latency_ms)
+        _spend(change, bucket, usage, cost)
+    elif outcome.status == RequestStatus.FAILED:
+        change.failed += 1
+        bucket.failed += 1
+    else:
+        change.cancelled += 1
+    return (
+        record.job_id,
+        outcome.index,
+        outcome.status.value,
+        outcome.cause.value if outcome.cause else None,
+        outcome.http_status,
+        outcome.message,
+        outcome.response,
+        outcome.model,
+        record.alias,
+        len(outcome.attempts),
+        outcome.started_at,
+        outcome.finished_at,
+        outcome.latency_ms,
+        usage.input if usage else None,
+        usage.output if usage else None,
+        usage.cached if usage else None,
+        usage.reasoning if usage else None,
+        cost,
+    )
+
+
+def _spend(change: _JobChange, bucket: _Bucket, usage: Usage | None, cost: int | None) -> None:
+    if usage is not None:
+        change.usage = change.usage + usage
+        bucket.input += usage.input
+        bucket.output += usage.output
+    if cost is None:
+        change.unpriced += 1
+    else:
+        change.cost += cost
+        bucket.cost += cost
+
+
+def _attempts(record: Recorded, change: _JobChange, rows: list) -> None:
+    for attempt in record.attempts:
+        if attempt.cause is None:
+            continue  # the success is the result itself
+        change.attempts += 1
+        change.retries += attempt.number > 1
+        bucket = change.buckets[(attempt.started_at + attempt.latency_ms) // 1000]
+        bucket.sent += 1
+        bucket.retried += attempt.number > 1
+        cost = record.prices.cost(attempt.usage)
+        if attempt.usage is not None:
+            _spend(change, bucket, attempt.usage, cost)
+        key = _group(change, attempt)
+        rows.append(
+            (
+                record.job_id,
+                record.index,
+                attempt.number,
+                attempt.started_at,
+                attempt.latency_ms,
+                attempt.cause.value,
+                attempt.http_status,
+                attempt.message,
+                attempt.excerpt,
+                attempt.wait_ms,
+                attempt.usage.input if attempt.usage else None,
+                attempt.usage.output if attempt.usage else None,
+                cost,
+                key,
+            )
+        )
+
+
+def _group(change: _JobChange, attempt: Attempt) -> str:
+    message = normalised(attempt.message)
+    name = f"{attempt.cause}|{attempt.http_status or ''}|{message}"
+    key = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).hexdigest()
+    at = attempt.started_at + attempt.latency_ms
+    group = change.groups.get(key)
+    if group is None:
+        change.groups[key] = [attempt.cause, attempt.http_status, message, 1, at, at]
+    else:
+        group[3] += 1
+        group[5] = max(group[5], at)
+    return key
+
+
+def normalised(message: str) -> str:
+    """A message with its varying parts (ids, numbers, quoted text) replaced by ``…``."""
+    return _VARYING.sub("…", message)[:300]
+
+
+def _write_change(connection, job_id: int, change: _JobChange) -> None:
+    row = connection.execute("SELECT latency FROM job WHERE id = ?", (job_id,)).fetchone()
+    sketch = LatencySketch(row[0] if row else None)
+    sketch.merge(change.latency)
+    Job.update(
+        succeeded=Job.succeeded + change.succeeded,
+        failed=Job.failed + change.failed,
+        cancelled=Job.cancelled + change.cancelled,
+        attempts=Job.attempts + change.attempts,
+        retries=Job.retries + change.retries,
+        input_tokens=Job.input_tokens + change.usage.input,
+        output_tokens=Job.output_tokens + change.usage.output,
+        cached_tokens=Job.cached_tokens + change.usage.cached,
+        reasoning_tokens=Job.reasoning_tokens + change.usage.reasoning,
+        cost_nano=Job.cost_nano + change.cost,
+        unpriced=Job.unpriced + change.unpriced,
+        latency=sketch.to_bytes(),
+    ).where(Job.id == job_id).execute()
+    _write_groups(connection, job_id, change.groups)
+    _write_timeline(connection, job_id, change.buckets)
+
+
+def _write_groups(connection, job_id: int, groups: dict[str, list]) -> None:
+    if not groups:
+        return
+    known = {
+        key for (key,) in connection.execute(
+            "SELECT group_key FROM error_group WHERE job_id = ?", (job_id,)
+        )
+    }
+    rows = []
+    for key, (cause, http_status, message, count, first, last) in groups.items():
+        if key not in known and len(known) >= MAX_GROUPS:
+            # a provider whose messages never repeat must not fill the page
+            key, cause, http_status, message = OTHER_GROUP, Cause.INTERNAL, None, "…"
+        known.add(key)
+        rows.append((job_id, key, cause.value, http_status, message, count, first, last))
+    connection.executemany(_GROUP, rows)
+
+
+def _write_timeline(connection, job_id: int, buckets: dict[int, _Bucket]) -> None:
+    rows = []
+    for width in TIMELINE_WIDTHS:
+        for t, bucket in _joined(buckets, width).items():
+            stored = connection.execute(
+                "SELECT latency FROM timeline WHERE job_id = ? AND width = ? AND t = ?",
+                (job_id, width, t),
+            ).fetchone()
+            sketch = LatencySketch(stored[0] if stored else None)
+            if bucket.latency is not None:
+                sketch.merge(bucket.latency)
+            rows.append(
+                (job_id, width, t, bucket.sent, bucket.succeeded, bucket.failed, bucket.retried,
+                 bucket.input, bucket.output, bucket.cost, sketch.to_bytes())
+            )  # fmt: skip
+    connection.executemany(_TIMELINE, rows)
+
+
+def _joined(buckets: dict[int, _Bucket], width: int) -> dict[int, _Bucket]:
+    """Buckets of a second joined into buckets of ``width`` seconds."""
+    if width == 1:
+        return buckets
+    joined: dict[int, _Bucket] = defaultdict(_Bucket)
+    for t, bucket in buckets.items():
+        into = joined[t - t % width]
+        into.sent += bucket.sent
+        into.succeeded += bucket.succeeded
+        into.failed += bucket.failed
+        into.retried += bucket.retried
+        into.input += bucket.input
+        into.output += bucket.output
+        into.cost += bucket.cost
+        if bucket.latency is not None:
+            if into.latency is None:
+                into.latency = LatencySketch()
+            into.latency.merge(bucket.latency)
+    return joined
