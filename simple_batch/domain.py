@@ -156,15 +156,16 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a request ended. ``response`` is the provider's JSON as received,
-    also for an HTTP error whose body was JSON. ``latency_ms`` is that of the
-    last attempt."""
+    also for an HTTP error whose body was JSON. ``attempts`` ends with the call that
+    succeeded, if one did. ``latency_ms`` is that of the last attempt; it and
+    ``started_at`` are None where no call was made."""
 
     index: int
     status: RequestStatus  # succeeded, failed or cancelled
     attempts: tuple[Attempt, ...]
-    started_at: int
+    started_at: int | None
     finished_at: int
-    latency_ms: int
+    latency_ms: int | None
     response: bytes | None = None
     cause: Cause | None = None
     http_status: int | None = None

@@ -72,7 +72,8 @@ class _Bucket:
 class _JobChange:
     """All that one commit changes for one job."""
 
-    def __init__(self):
+    def __init__(self, known_groups: set[str]):
+        self.known_groups = known_groups
         self.succeeded = self.failed = self.cancelled = self.attempts = self.retries = 0
         self.usage = Usage()
         self.cost = self.unpriced = 0
@@ -87,7 +88,10 @@ def write(records: list[Recorded]) -> list[Recorded]:
     with database.atomic():
         connection = database.connection()
         fresh = _new_ones(connection, records)
-        changes: dict[int, _JobChange] = defaultdict(_JobChange)
+        changes = {
+            job_id: _JobChange(_known_groups(connection, job_id))
+            for job_id in {record.job_id for record in fresh}
+        }
         result_rows, attempt_rows = [], []
         for record in fresh:
             change = changes[record.job_id]
@@ -204,13 +208,18 @@ def _attempts(record: Recorded, change: _JobChange, rows: list) -> None:
 
 
 def _group(change: _JobChange, attempt: Attempt) -> str:
+    cause, http_status = attempt.cause, attempt.http_status
     message = normalised(attempt.message)
-    name = f"{attempt.cause}|{attempt.http_status or ''}|{message}"
+    name = f"{cause}|{http_status or ''}|{message}"
     key = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).hexdigest()
+    if key not in change.known_groups and len(change.known_groups) >= MAX_GROUPS:
+        # a provider whose messages never repeat must not fill the page
+        key, cause, http_status, message = OTHER_GROUP, Cause.INTERNAL, None, "…"
+    change.known_groups.add(key)
     at = attempt.started_at + attempt.latency_ms
     group = change.groups.get(key)
     if group is None:
-        change.groups[key] = [attempt.cause, attempt.http_status, message, 1, at, at]
+        change.groups[key] = [cause, http_status, message, 1, at, at]
     else:
         group[3] += 1
         group[5] = max(group[5], at)
@@ -244,21 +253,16 @@ def _write_change(connection, job_id: int, change: _JobChange) -> None:
     _write_timeline(connection, job_id, change.buckets)
 
 
+def _known_groups(connection, job_id: int) -> set[str]:
+    rows = connection.execute("SELECT group_key FROM error_group WHERE job_id = ?", (job_id,))
+    return {key for (key,) in rows}
+
+
 def _write_groups(connection, job_id: int, groups: dict[str, list]) -> None:
-    if not groups:
-        return
-    known = {
-        key for (key,) in connection.execute(
-            "SELECT group_key FROM error_group WHERE job_id = ?", (job_id,)
-        )
-    }
-    rows = []
-    for key, (cause, http_status, message, count, first, last) in groups.items():
-        if key not in known and len(known) >= MAX_GROUPS:
-            # a provider whose messages never repeat must not fill the page
-            key, cause, http_status, message = OTHER_GROUP, Cause.INTERNAL, None, "…"
-        known.add(key)
-        rows.append((job_id, key, cause.value, http_status, message, count, first, last))
+    rows = [
+        (job_id, key, cause.value, http_status, message, count, first, last)
+        for key, (cause, http_status, message, count, first, last) in groups.items()
+    ]
     connection.executemany(_GROUP, rows)
 
 

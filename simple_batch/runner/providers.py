@@ -1,0 +1,91 @@
+"""One provider per API config: its transport, governor, encoder and prices, shared by
+all jobs on the config and renewed when the config is edited."""
+
+import logging
+
+from ..domain import Endpoint, Prices, Request
+from ..engine.governor import Governor
+from ..engine.retry import Encoder
+from ..engine.transport import Reply, Transport
+from ..errors import ConfigurationError
+from ..settings import Settings
+from ..store.configs import endpoint_of
+from ..store.models import ApiConfig
+from ..store.secrets import Vault
+
+log = logging.getLogger(__name__)
+
+
+class Provider:
+    """What a lane calls through. The engine takes it for an encoder and a transport."""
+
+    def __init__(self, settings: Settings, endpoint: Endpoint, updated_at: int):
+        self._settings = settings
+        self.governor = Governor(
+            concurrency=endpoint.concurrency,
+            rpm=endpoint.rpm,
+            tpm=endpoint.tpm,
+            start=settings.DEFAULT_CONCURRENCY,
+            maximum=settings.MAX_CONCURRENCY,
+        )
+        self._open(endpoint, updated_at)
+
+    def _open(self, endpoint: Endpoint, updated_at: int) -> None:
+        self.updated_at = updated_at
+        self.alias: str = endpoint.alias
+        self.prices: Prices = endpoint.prices
+        self.timeout_s = endpoint.timeout_s
+        self._encoder = Encoder(endpoint.defaults)
+        self._transport = Transport(
+            endpoint, self._settings, width=endpoint.concurrency or self._settings.MAX_CONCURRENCY
+        )
+
+    def renew(self, endpoint: Endpoint, updated_at: int) -> None:
+        """Take up an edited config: calls in flight end as they began."""
+        self.governor.update(endpoint.concurrency, endpoint.rpm, endpoint.tpm)
+        self._open(endpoint, updated_at)
+
+    def encode(self, request: Request) -> bytes:
+        return self._encoder.encode(request)
+
+    def post(self, path: str, body: bytes, timeout_s: float, request_id: str = "") -> Reply:
+        return self._transport.post(path, body, timeout_s, request_id)
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class Providers:
+    """The providers in use, by config id."""
+
+    def __init__(self, settings: Settings, vault: Vault):
+        self._settings = settings
+        self._vault = vault
+        self._by_config: dict[int, Provider] = {}
+
+    def get(self, config: ApiConfig) -> Provider:
+        """The provider for a config. Raises ConfigurationError where its key cannot be opened."""
+        provider = self._by_config.get(config.id)
+        if provider is None:
+            endpoint = endpoint_of(config, self._vault)
+            provider = Provider(self._settings, endpoint, config.updated_at)
+            self._by_config[config.id] = provider
+        return provider
+
+    def refresh(self) -> None:
+        """Take up configs edited since they were opened."""
+        if not self._by_config:
+            return
+        for config in ApiConfig.select().where(ApiConfig.id.in_(list(self._by_config))):
+            provider = self._by_config[config.id]
+            if provider.updated_at != config.updated_at:
+                try:
+                    provider.renew(endpoint_of(config, self._vault), config.updated_at)
+                except ConfigurationError as error:
+                    log.error("config %s was edited but cannot be used: %s", config.alias, error)
+                    provider.updated_at = config.updated_at
+
+    def close(self) -> None:
+        for provider in self._by_config.values():
+            provider.close()
+        self._by_config.clear()

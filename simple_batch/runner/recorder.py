@@ -1,0 +1,109 @@
+"""The only writer of outcomes: takes them from a bounded queue, commits them in groups.
+
+A result waits at most REQUEST_CACHE_FLUSH_INTERVAL for its commit. While the
+database refuses to be written (disk full, locked, read-only) what is in hand is
+kept and tried again; the full queue then holds the calls back, so that nothing
+is lost and nothing grows.
+"""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+
+import gevent
+import peewee
+from gevent.event import Event
+from gevent.queue import Empty, Queue
+
+from ..store.database import connected
+from ..store.results import Recorded, write
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 1.0
+
+
+class Recorder:
+    """``committed`` is called with what each commit wrote, in the recorder's greenlet;
+    ``faulted`` with the database's complaint, and with None when the fault is gone."""
+
+    def __init__(
+        self,
+        batch_size: int,
+        flush_interval_s: float,
+        committed: Callable[[list[Recorded]], None],
+        faulted: Callable[[str | None], None],
+    ):
+        self._batch_size = batch_size
+        self._interval = flush_interval_s
+        self._committed = committed
+        self._faulted = faulted
+        self._queue: Queue = Queue(maxsize=batch_size * 4)
+        self._greenlet = None
+
+    def start(self) -> None:
+        self._greenlet = gevent.spawn(self._run)
+
+    def record(self, item: Recorded) -> None:
+        """Hand over an outcome; blocks while the queue is full (backpressure)."""
+        self._queue.put(item)
+
+    def flush(self) -> None:
+        """Return when everything handed over before is committed."""
+        done = Event()
+        self._queue.put(done)
+        done.wait()
+
+    def stop(self, timeout_s: float) -> None:
+        """Commit what is in hand, then end; gives up after the timeout."""
+        with gevent.Timeout(timeout_s, False):
+            self.flush()
+        if self._greenlet is not None:
+            self._greenlet.kill()
+
+    def _run(self) -> None:
+        while True:
+            batch, barriers = self._collect()
+            if batch:
+                written = self._commit(batch)
+                try:
+                    self._committed(written)
+                except Exception:
+                    log.exception("a listener to committed results failed")
+            for barrier in barriers:
+                barrier.set()
+
+    def _collect(self) -> tuple[list[Recorded], list[Event]]:
+        """The next group: full, or as old as the flush interval, or ended by a barrier."""
+        batch: list[Recorded] = []
+        item = self._queue.get()
+        deadline = time.monotonic() + self._interval
+        while True:
+            if isinstance(item, Event):
+                return batch, [item]
+            batch.append(item)
+            if len(batch) >= self._batch_size:
+                return batch, []
+            try:
+                item = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                return batch, []
+
+    def _commit(self, batch: list[Recorded]) -> list[Recorded]:
+        faulty = False
+        while True:
+            try:
+                with connected():
+                    written = write(batch)
+            except (sqlite3.Error, peewee.DatabaseError, OSError) as error:
+                if not faulty:
+                    log.error("results cannot be written, trying again each second: %s", error)
+                    self._faulted(str(error))
+                faulty = True
+                gevent.sleep(RETRY_AFTER_S)
+                continue
+            if faulty:
+                log.warning("results can be written again")
+                self._faulted(None)
+            return written

@@ -1,0 +1,157 @@
+"""Which job runs next. One loop compares the jobs' statuses in the database with the lanes
+that run here and sets right what differs: it starts, stops, finishes and removes. A crash
+needs no recovery of its own: after it there are simply running jobs without a lane.
+"""
+
+import logging
+from collections.abc import Callable
+
+import gevent
+from gevent.event import Event
+
+from ..domain import JobStatus
+from ..errors import ConfigurationError
+from ..settings import Settings
+from ..store import jobs as job_rows
+from ..store.database import connected
+from ..store.models import Job
+from . import closing
+from .lane import Lane
+from .providers import Providers
+from .recorder import Recorder
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+_HANDLED = (
+    JobStatus.VALIDATING,
+    JobStatus.QUEUED,
+    JobStatus.RUNNING,
+    JobStatus.FINALIZING,
+    JobStatus.CANCELLING,
+)
+
+
+class Scheduler:
+    """``importer(job_id)`` reads a validating job's upload; ``only`` restricts the scheduler to
+    one job (a command that runs just that one)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        providers: Providers,
+        recorder: Recorder,
+        importer: Callable[[int], None],
+        only: int | None = None,
+    ):
+        self._settings = settings
+        self._providers = providers
+        self._recorder = recorder
+        self._importer = importer
+        self._only = only
+        self._wake = Event()
+        self._stopping = False
+        self.lanes: dict[int, Lane] = {}
+        self._tasks: dict[int, gevent.Greenlet] = {}  # the greenlet that works on a job
+        self._greenlet: gevent.Greenlet | None = None
+
+    def start(self) -> None:
+        self._greenlet = gevent.spawn(self._run)
+
+    def wake(self) -> None:
+        """Look now: something changed."""
+        self._wake.set()
+
+    def stop(self, timeout_s: float) -> None:
+        """Start nothing more and let the calls in flight finish, for at most the timeout. Jobs
+        keep their status: whoever runs the database next goes on with them."""
+        self._stopping = True
+        self.wake()
+        for lane in list(self.lanes.values()):
+            lane.stop()
+        gevent.joinall(list(self._tasks.values()), timeout=timeout_s)
+        gevent.killall(list(self._tasks.values()))
+        if self._greenlet is not None:
+            self._greenlet.kill()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                with connected():
+                    self._look()
+            except Exception:
+                # a database that cannot be read now may be readable in a second
+                log.exception("the scheduler could not look at the jobs")
+                gevent.sleep(1)
+            self._wake.wait(TICK_S)
+            self._wake.clear()
+
+    def _look(self) -> None:
+        self._providers.refresh()
+        statuses = dict(job_rows.in_status(*_HANDLED))
+        if self._only is not None:
+            statuses = {id_: status for id_, status in statuses.items() if id_ == self._only}
+        for job_id, lane in list(self.lanes.items()):
+            status = statuses.get(job_id)
+            if status == JobStatus.CANCELLING:
+                lane.kill()
+            elif status != JobStatus.RUNNING and status != JobStatus.FINALIZING:
+                lane.stop()
+        for job_id, status in statuses.items():
+            if job_id not in self._tasks:
+                self._take_up(job_id, status)
+        if self._only is None:
+            for job_id in job_rows.being_deleted():
+                if job_id not in self._tasks:
+                    self._spawn(job_id, closing.purge, job_id)
+
+    def _take_up(self, job_id: int, status: JobStatus) -> None:
+        if status == JobStatus.VALIDATING:
+            self._spawn(job_id, self._importer, job_id)
+        elif status == JobStatus.CANCELLING:
+            self._spawn(job_id, closing.finish_cancel, job_id)
+        elif status == JobStatus.QUEUED and len(self.lanes) < self._settings.MAX_RUNNING_JOBS:
+            if job_rows.transition(job_id, JobStatus.RUNNING, (JobStatus.QUEUED,)):
+                self._open_lane(job_id)
+        elif status == JobStatus.RUNNING:
+            self._open_lane(job_id)
+        elif status == JobStatus.FINALIZING:
+            job_rows.transition(job_id, JobStatus.COMPLETED, (JobStatus.FINALIZING,))
+
+    def _open_lane(self, job_id: int) -> None:
+        job = Job.get_by_id(job_id)
+        try:
+            provider = self._providers.get(job.config)
+        except ConfigurationError as error:
+            self._pause(job_id, "auth", str(error))
+            return
+        lane = Lane(self._settings, job, provider, self._recorder)
+        self.lanes[job_id] = lane
+        log.info("job %s runs: %s requests", job_id, job.total)
+        self._spawn(job_id, self._run_lane, lane)
+
+    def _run_lane(self, lane: Lane) -> None:
+        try:
+            lane.run()
+        finally:
+            self.lanes.pop(lane.job_id, None)
+
+    def _spawn(self, job_id: int, work: Callable, argument) -> None:
+        self._tasks[job_id] = gevent.spawn(self._work, job_id, work, argument)
+
+    def _work(self, job_id: int, work: Callable, argument) -> None:
+        try:
+            work(argument)
+        except Exception as error:
+            log.exception("job %s: the program failed", job_id)
+            with connected():
+                self._pause(job_id, "internal", f"{type(error).__name__}: {error}"[:500])
+            gevent.sleep(1)  # a fault that comes back at once must not fill the log
+        finally:
+            self._tasks.pop(job_id, None)
+            self.wake()
+
+    def _pause(self, job_id: int, reason: str, detail: str) -> None:
+        job_rows.transition(
+            job_id, JobStatus.PAUSED, (JobStatus.RUNNING, JobStatus.QUEUED), reason, detail
+        )

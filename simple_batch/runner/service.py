@@ -1,0 +1,132 @@
+"""The runner of this process: takes the lease, runs the jobs, says what happens.
+
+Where another process holds the lease it only watches, and takes over when that
+process ends.
+"""
+
+import logging
+from collections.abc import Callable
+
+import gevent
+from gevent import monkey
+from gevent.event import Event
+
+from ..settings import Settings
+from ..store.database import connected, sqlite_path
+from ..store.models import Job, database
+from ..store.results import Recorded
+from ..store.secrets import Vault
+from .lease import Lease
+from .providers import Providers
+from .recorder import Recorder
+from .scheduler import Scheduler
+from .watcher import Watcher
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.25
+LIVE_EVERY = 4  # looks between two writes of the jobs' live columns
+LEASE_EVERY = 4  # looks between two tries to take the lease
+
+
+class Runner:
+    """``importer(job_id)`` reads the upload of a validating job; ``only`` limits it to one job."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        vault: Vault,
+        importer: Callable[[int], None],
+        only: int | None = None,
+    ):
+        self._settings = settings
+        self._vault = vault
+        self._importer = importer
+        self._only = only
+        self._lease = Lease(sqlite_path(settings.database_url))
+        self._providers: Providers | None = None
+        self._recorder: Recorder | None = None
+        self._scheduler: Scheduler | None = None
+        self._watcher = Watcher()
+        self._wake = Event()
+        self._greenlet: gevent.Greenlet | None = None
+        self.storage_fault: str | None = None
+
+    @property
+    def state(self) -> str:
+        """``here`` where this process runs the jobs, ``elsewhere`` where another one does."""
+        return "here" if self._lease.held else "elsewhere"
+
+    def start(self) -> str:
+        """Begin; returns ``state``. Raises RuntimeError in a process not patched by gevent: there
+        every call would hold up all others."""
+        if not monkey.is_module_patched("socket"):
+            raise RuntimeError("jobs run only in a process patched by gevent: use run.py or gunicorn")
+        if self._lease.acquire():
+            self._take_over()
+        self._greenlet = gevent.spawn(self._run)
+        return self.state
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Drain: no new calls, those in flight finish, everything received is committed."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+        if self._scheduler is not None:
+            self._scheduler.stop(timeout_s)
+            self._recorder.stop(timeout_s)
+            self._providers.close()
+            self._scheduler = None
+        self._lease.release()
+
+    def wake(self) -> None:
+        """Look now: a job was created or changed in this process."""
+        self._wake.set()
+        if self._scheduler is not None:
+            self._scheduler.wake()
+
+    def _take_over(self) -> None:
+        settings = self._settings
+        self._providers = Providers(settings, self._vault)
+        self._recorder = Recorder(
+            settings.REQUEST_CACHE_BATCH_SIZE,
+            settings.REQUEST_CACHE_FLUSH_INTERVAL,
+            self._committed,
+            self._faulted,
+        )
+        self._scheduler = Scheduler(
+            settings, self._providers, self._recorder, self._importer, self._only
+        )
+        self._recorder.start()
+        self._scheduler.start()
+
+    def _run(self) -> None:
+        turn = 0
+        while True:
+            try:
+                with connected():
+                    if self._scheduler is not None and turn % LIVE_EVERY == 0:
+                        self._write_live()
+                    self._watcher.look()
+            except Exception:
+                log.exception("the jobs cannot be watched")
+                gevent.sleep(1)
+            turn += 1
+            if self._scheduler is None and turn % LEASE_EVERY == 0 and self._lease.acquire():
+                log.warning("the process that ran the jobs is gone: they run here now")
+                self._take_over()
+            self._wake.wait(LOOK_S)
+            self._wake.clear()
+
+    def _write_live(self) -> None:
+        lanes = list(self._scheduler.lanes.values())
+        if not lanes:
+            return
+        with database.atomic():
+            for lane in lanes:
+                Job.update(live=lane.live()).where(Job.id == lane.job_id).execute()
+
+    def _committed(self, written: list[Recorded]) -> None:
+        """Results are in the database: the watcher may look at once, but not more often."""
+
+    def _faulted(self, error: str | None) -> None:
+        self.storage_fault = error

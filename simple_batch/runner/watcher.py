@@ -1,0 +1,131 @@
+"""Turns what changes in the database into signals, whoever changed it.
+
+The same watcher serves the process that runs the jobs, and one that only shows
+what another process runs.
+"""
+
+import logging
+
+import msgspec
+
+from ..domain import ACTIVE_STATUSES
+from ..store.models import database
+from . import progress
+
+log = logging.getLogger(__name__)
+
+_ACTIVE = ",".join(f"'{status}'" for status in sorted(ACTIVE_STATUSES))
+_ROWS = (
+    "SELECT id, status, status_reason, total, succeeded, failed, cancelled, attempts, name, live "
+    f"FROM job WHERE deleted_at IS NULL AND (status IN ({_ACTIVE}) OR id IN (%s) OR id > ?)"
+)
+_EVENTS = (
+    "SELECT id, job_id, from_status, to_status, reason FROM job_event WHERE id > ? ORDER BY id"
+)
+_TAIL = (
+    "SELECT rowid, idx, status, cause, latency_ms, input_tokens, output_tokens, response, message "
+    "FROM result WHERE job_id = ? AND rowid > ? ORDER BY rowid DESC LIMIT 50"
+)
+
+
+class Watcher:
+    """Call ``look`` often; it compares the jobs with what they were at the last look."""
+
+    def __init__(self):
+        self._known: dict[int, tuple] | None = None
+        self._highest = 0
+        self._last_event = 0
+        self._tail_marks: dict[int, int] = {}
+
+    def look(self) -> None:
+        """Send the signals for everything that changed since the last look."""
+        before, first = self._known or {}, self._known is None
+        now = self._read(before)
+        self._known = {job_id: row for job_id, row in now.items() if row[0] in ACTIVE_STATUSES}
+        self._highest = max([self._highest, *now])
+        events = self._events()
+        if first:
+            return
+        for job_id, row in now.items():
+            if before.get(job_id) != row:
+                progress.job_changed.send(None, job_id=job_id)
+                progress.jobs_changed.send(None, job_id=job_id)
+        for job_id in before.keys() - now.keys():  # deleted
+            progress.jobs_changed.send(None, job_id=job_id)
+        for job_id, former, status, reason in events:
+            progress.job_status.send(
+                None, job_id=job_id, from_status=former, to_status=status, reason=reason
+            )
+        self._tails()
+
+    def _events(self) -> list[tuple]:
+        rows = database.execute_sql(_EVENTS, (self._last_event,)).fetchall()
+        if rows:
+            self._last_event = rows[-1][0]
+        return [row[1:] for row in rows]
+
+    def _read(self, before) -> dict[int, tuple]:
+        marks = ",".join("?" * len(before)) or "NULL"
+        rows = database.execute_sql(_ROWS % marks, (*before, self._highest))
+        return {row[0]: row[1:] for row in rows}
+
+    def _tails(self) -> None:
+        for job_id in list(self._tail_marks.keys() - progress.tail_wanted.keys()):
+            del self._tail_marks[job_id]
+        for job_id, listeners in list(progress.tail_wanted.items()):
+            if listeners > 0:
+                self._tail(job_id)
+
+    def _tail(self, job_id: int) -> None:
+        mark = self._tail_marks.get(job_id)
+        if mark is None:
+            row = database.execute_sql("SELECT max(rowid) FROM result").fetchone()
+            self._tail_marks[job_id] = row[0] or 0
+            return
+        rows = database.execute_sql(_TAIL, (job_id, mark)).fetchall()
+        if rows:
+            self._tail_marks[job_id] = rows[0][0]
+            progress.requests_finished.send(
+                None, job_id=job_id, items=[_item(row) for row in reversed(rows)]
+            )
+
+
+class _Message(msgspec.Struct):
+    content: str | list | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message | None = None
+    text: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    choices: list[_Choice] = []
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+def _item(row) -> dict:
+    _, index, status, cause, latency_ms, tokens_in, tokens_out, response, message = row
+    return {
+        "index": index,
+        "status": status,
+        "cause": cause,
+        "latency_ms": latency_ms,
+        "tokens": (tokens_in or 0) + (tokens_out or 0),
+        "preview": _preview(response, message),
+    }
+
+
+def _preview(response, message: str) -> str:
+    """The beginning of the answer's text, else of the error's message."""
+    text = message
+    if response and not message:
+        try:
+            choice = _decode(bytes(response)).choices[0]
+            content = choice.message.content if choice.message else choice.text
+            text = content if isinstance(content, str) else ""
+        except (msgspec.DecodeError, IndexError, UnicodeDecodeError):
+            text = ""
+    return " ".join(text[: progress.PREVIEW_LENGTH * 2].split())[: progress.PREVIEW_LENGTH]
