@@ -250,7 +250,9 @@ def _params(params: dict) -> str:
     try:
         text = json.dumps(params, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):
-        raise InvalidInput("Parameters: a number or nesting in them is no valid JSON.", "params") from None
+        raise InvalidInput(
+            "Parameters: a number or nesting in them is no valid JSON.", "params"
+        ) from None
     if len(text) > 100_000:
         raise InvalidInput("Parameters: longer than 100,000 characters.", "params")
     return text

@@ -33,7 +33,9 @@ class Settings:
     DATABASE_URL: str = _setting(
         "", "sqlite:///path of the database; empty: simple_batch.db in the instance folder"
     )
-    SECRET_KEY: str = _setting("", "signs sessions; empty: made once and kept in the instance folder")
+    SECRET_KEY: str = _setting(
+        "", "signs sessions; empty: made once and kept in the instance folder"
+    )
     ENCRYPTION_KEYS: str = _setting(
         "", "Fernet keys for API keys at rest, comma separated, newest first; empty: a 0600 file"
     )
@@ -49,13 +51,17 @@ class Settings:
         5000, "highest concurrency a config or a job may ask for", "calls", 1, 100_000
     )
 
-    REQUEST_CACHE_BATCH_SIZE: int = _setting(100, "results per commit at most", "results", 1, 10_000)
+    REQUEST_CACHE_BATCH_SIZE: int = _setting(
+        100, "results per commit at most", "results", 1, 10_000
+    )
     REQUEST_CACHE_FLUSH_INTERVAL: float = _setting(
         0.2, "a result waits for its commit at most this long", "seconds", 0.01, 60
     )
     MAX_RUNNING_JOBS: int = _setting(8, "jobs that run side by side", "jobs", 1, 1000)
 
-    BACKOFF_BASE: float = _setting(1.0, "first backoff; doubles with each retry", "seconds", 0, 3600)
+    BACKOFF_BASE: float = _setting(
+        1.0, "first backoff; doubles with each retry", "seconds", 0, 3600
+    )
     BACKOFF_MAX: float = _setting(60.0, "longest backoff", "seconds", 0, 86_400)
     RATE_LIMIT_PATIENCE: float = _setting(
         900.0, "how long one request may wait on rate limits in all", "seconds", 0, 604_800
@@ -84,12 +90,18 @@ class Settings:
     LOG_LEVEL: str = _setting(
         "INFO", "what is logged", choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     )
-    LOG_DIR: str = _setting(str(PROJECT_ROOT / "logs"), "folder of the log files; empty: console only")
-    LOG_MAX_BYTES: int = _setting(10 * MIB, "a log file is rotated at this size", "bytes", 1024, 1 << 40)
+    LOG_DIR: str = _setting(
+        str(PROJECT_ROOT / "logs"), "folder of the log files; empty: console only"
+    )
+    LOG_MAX_BYTES: int = _setting(
+        10 * MIB, "a log file is rotated at this size", "bytes", 1024, 1 << 40
+    )
     LOG_BACKUPS: int = _setting(5, "rotated log files kept", "files", 0, 1000)
 
     TIMEZONE: str = _setting("", "zone in which pages show times; empty: the machine's")
-    LANGUAGE: str = _setting("en", "language where the browser asks for none we have", choices=("en", "zh"))
+    LANGUAGE: str = _setting(
+        "en", "language where the browser asks for none we have", choices=("en", "zh")
+    )
 
     @property
     def instance(self) -> Path:
@@ -162,7 +174,8 @@ def _validated(item, value, source: str):
     low, high = meta["low"], meta["high"]
     if low is not None and not low <= value <= high:
         raise SettingsError(
-            f"{item.name}={value} (from {source}): must be from {low} to {high} {meta['unit']}".rstrip() + "."
+            f"{item.name}={value} (from {source}): must be from {low} to {high} {meta['unit']}".rstrip()
+            + "."
         )
     return value
 

@@ -34,16 +34,21 @@ def transition(
         values = {"status": to, "status_reason": reason, "status_detail": detail}
         values.update(_stamps(former, to, *row[1:]))
         Job.update(values).where(Job.id == job_id).execute()
-        JobEvent.create(
-            job=job_id,
-            at=now_ms(),
-            from_status=former,
-            to_status=to,
-            reason=reason,
-            detail=detail,
-            actor=actor,
-        )
+        add_event(job_id, former, to, reason, detail, actor)
         return former
+
+
+def add_event(job_id, from_status, to_status, reason="", detail="", actor="runner") -> None:
+    """Note a change of status: who or what caused it, and when."""
+    JobEvent.create(
+        job=job_id,
+        at=now_ms(),
+        from_status=from_status,
+        to_status=to_status,
+        reason=reason,
+        detail=detail,
+        actor=actor,
+    )
 
 
 def _stamps(former, to, started_at, resumed_at, active_ms) -> dict:
@@ -76,7 +81,9 @@ def in_status(*statuses: JobStatus) -> list[tuple[int, JobStatus]]:
 
 def being_deleted() -> list[int]:
     """Ids of jobs that are hidden and wait for their rows to be removed."""
-    return [job_id for (job_id,) in Job.select(Job.id).where(Job.deleted_at.is_null(False)).tuples()]
+    return [
+        job_id for (job_id,) in Job.select(Job.id).where(Job.deleted_at.is_null(False)).tuples()
+    ]
 
 
 def delete_rows_step(job_id: int) -> bool:

@@ -44,6 +44,8 @@ def pending_page(job_id: int, mark: int, total: int, size: int) -> tuple[list[Re
     high = min(total, mark + max(size, _STRIDE))
     cursor = database.execute_sql(_PENDING, (job_id, mark, high))
     rows = cursor.fetchmany(size)
-    page = [Request(idx, custom_id, bytes(body), url, line) for idx, custom_id, body, url, line in rows]
+    page = [
+        Request(idx, custom_id, bytes(body), url, line) for idx, custom_id, body, url, line in rows
+    ]
     more = len(page) == size and cursor.fetchone() is not None
     return page, (page[-1].index + 1 if more else high)

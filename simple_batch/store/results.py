@@ -110,9 +110,12 @@ def _new_ones(connection, records: list[Recorded]) -> list[Recorded]:
     for record in records:
         if record.outcome is not None:
             key = record.job_id, record.index
-            known = key in seen or connection.execute(
-                "SELECT 1 FROM result WHERE job_id = ? AND idx = ?", key
-            ).fetchone()
+            known = (
+                key in seen
+                or connection.execute(
+                    "SELECT 1 FROM result WHERE job_id = ? AND idx = ?", key
+                ).fetchone()
+            )
             if known:
                 continue
             seen.add(key)

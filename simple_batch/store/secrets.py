@@ -65,4 +65,6 @@ def kept_secret(path: Path, make) -> str:
             file.write(make() + "\n")
         return path.read_text().strip()
     except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}. The program keeps its own keys there.") from error
+        raise SettingsError(
+            f"{path}: {error.strerror}. The program keeps its own keys there."
+        ) from error

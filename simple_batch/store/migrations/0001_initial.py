@@ -21,7 +21,6 @@ class BaseModel(Model):
 
 
 class ApiConfig(BaseModel):
-
     alias = CharField(unique=True)
     base_url = TextField()
     key_encrypted = BlobField(default=b"")
@@ -48,7 +47,6 @@ class ApiConfig(BaseModel):
 
 
 class Upload(BaseModel):
-
     path = TextField()
     filename = TextField()
     bytes = BigIntegerField()
@@ -57,7 +55,6 @@ class Upload(BaseModel):
 
 
 class Job(BaseModel):
-
     name = TextField()
     config = ForeignKeyField(ApiConfig, backref="jobs", on_delete="RESTRICT")
     upload = ForeignKeyField(Upload, null=True, on_delete="SET NULL")
@@ -99,7 +96,6 @@ class Job(BaseModel):
 
 
 class JobEvent(BaseModel):
-
     job = ForeignKeyField(Job, backref="events", on_delete="CASCADE")
     at = BigIntegerField()
     from_status = CharField()
@@ -110,7 +106,6 @@ class JobEvent(BaseModel):
 
 
 class Request(BaseModel):
-
     job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
     idx = IntegerField()
     custom_id = TextField()
@@ -124,7 +119,6 @@ class Request(BaseModel):
 
 
 class Result(BaseModel):
-
     job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
     idx = IntegerField()
     status = CharField()
@@ -154,7 +148,6 @@ class Result(BaseModel):
 
 
 class Attempt(BaseModel):
-
     id = AutoField()
     job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
     idx = IntegerField()
@@ -176,7 +169,6 @@ class Attempt(BaseModel):
 
 
 class ErrorGroup(BaseModel):
-
     job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
     group_key = CharField()
     cause = CharField()
@@ -191,7 +183,6 @@ class ErrorGroup(BaseModel):
 
 
 class Timeline(BaseModel):
-
     job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
     width = IntegerField()
     t = BigIntegerField()

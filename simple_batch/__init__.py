@@ -1,0 +1,60 @@
+"""Simple Batch: a pile of prompts through an LLM, watched live, nothing lost."""
+
+import secrets as random_secrets
+
+from flask import Flask, g, request
+
+__version__ = "0.1.0"
+
+
+def create_app(**overrides) -> Flask:
+    """Wire an app together. ``overrides`` are settings by name (see docs/configuration.md).
+
+    Opens and migrates the database, but starts nothing: see ``Services.start``. Raises
+    SettingsError or DatabaseError with the remedy.
+    """
+    # imported here: importing the package alone (its domain, its engine) needs none of this
+    from . import cli, live, log, runtime, settings, web
+    from .services import Services
+    from .store.database import open_database
+    from .store.secrets import SESSION_FILE, kept_secret
+
+    loaded = settings.load(**overrides)
+    log.configure(loaded)
+    runtime.open_runtime(loaded)
+    open_database(loaded.database_url)
+    app = Flask(
+        __name__,
+        instance_path=str(loaded.instance),
+        template_folder=str(settings.PROJECT_ROOT / "templates"),
+        static_folder=str(settings.PROJECT_ROOT / "static"),
+    )
+    app.config.update(
+        SECRET_KEY=loaded.SECRET_KEY
+        or kept_secret(loaded.instance / SESSION_FILE, random_secrets.token_hex),
+        SESSION_COOKIE_SAMESITE="Lax",
+        MAX_CONTENT_LENGTH=loaded.MAX_UPLOAD_BYTES + settings.MIB,
+        MAX_FORM_MEMORY_SIZE=20 * settings.MIB,
+    )
+    _connect_each_request(app)
+    web.register(app)
+    cli.register(app)
+    app.extensions["simple_batch"] = Services(settings=loaded, socketio=live.create(app))
+    return app
+
+
+def _connect_each_request(app: Flask) -> None:
+    """A page works inside one connection, static files without any."""
+    from .store.database import connected
+
+    @app.before_request
+    def connect() -> None:
+        if request.endpoint != "static":
+            g.database = connected()
+            g.database.__enter__()
+
+    @app.teardown_request
+    def disconnect(error) -> None:
+        held = g.pop("database", None)
+        if held is not None:
+            held.__exit__(None, None, None)

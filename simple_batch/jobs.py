@@ -1,0 +1,352 @@
+"""The one door through which a job is created or changes state.
+
+Everything here writes to the database and wakes the runner: it works the same
+from a page, a command, or a process that does not run the jobs itself.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from . import configs, intake, runtime, uploads
+from .clock import now_ms
+from .domain import ACTIVE_STATUSES, FINAL_STATUSES, JobStatus, RequestStatus
+from .errors import Conflict, InvalidInput, NotFound, SimpleBatchError
+from .runner import closing
+from .runner.lease import Lease
+from .runner.service import Runner
+from .store import jobs as job_rows
+from .store import retry as retry_rows
+from .store.database import sqlite_path
+from .store.filters import RequestFilter
+from .store.models import Job, Upload, database
+
+_runner: Runner | None = None
+
+_PAUSABLE = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SCHEDULED)
+_RESUMABLE = (JobStatus.PAUSED, JobStatus.SCHEDULED)
+_CANCELLABLE = tuple(ACTIVE_STATUSES - {JobStatus.CANCELLING, JobStatus.FINALIZING})
+_RETRIABLE = (
+    JobStatus.COMPLETED,
+    JobStatus.CANCELLED,
+    JobStatus.EXPIRED,
+    JobStatus.PAUSED,
+    JobStatus.QUEUED,
+    JobStatus.RUNNING,
+)
+_RESETTABLE = (JobStatus.COMPLETED, JobStatus.CANCELLED, JobStatus.EXPIRED, JobStatus.PAUSED)
+
+
+class NewJob(msgspec.Struct, kw_only=True):
+    """What a user chooses for a job. ``config`` is an id or an alias; ``concurrency`` None is
+    learned, ``max_retries`` None is the default; ``hold`` keeps it paused after validation."""
+
+    config: int | str
+    name: str = ""
+    concurrency: int | None = None
+    max_retries: int | None = None
+    hold: bool = False
+    skip_faulty: bool = False
+
+
+# --- the runner of this process ---------------------------------------------------------------
+
+
+def start_runner(only: int | None = None) -> str:
+    """Run jobs in this process (or just the job ``only``); returns ``here``, or ``elsewhere``
+    where another process already does."""
+    global _runner
+    if _runner is None:
+        settings = runtime.settings()
+        uploads.discard_unlaunched()
+        _runner = Runner(settings, runtime.vault(), uploads.import_quietly, only)
+        _runner.start()
+    return _runner.state
+
+
+def stop_runner(timeout_s: float = 10.0) -> None:
+    """Drain and end the runner of this process, if it has one."""
+    global _runner
+    if _runner is not None:
+        runner, _runner = _runner, None
+        runner.stop(timeout_s)
+
+
+def runner_state() -> str:
+    """Who runs this database's jobs: ``here``, ``elsewhere`` (another process), or ``none``."""
+    if _runner is not None:
+        return _runner.state
+    lease = Lease(sqlite_path(runtime.settings().database_url))
+    return "elsewhere" if lease.held_elsewhere() else "none"
+
+
+def storage_fault() -> str | None:
+    """The database's complaint while results cannot be written, else None."""
+    return _runner.storage_fault if _runner is not None else None
+
+
+def _wake() -> None:
+    if _runner is not None:
+        _runner.wake()
+
+
+# --- creating ---------------------------------------------------------------------------------
+
+
+def stage_upload(stream: BinaryIO, filename: str) -> Upload:
+    """Keep an upload and scan it for the preview. Raises UploadRejected, UploadTooLarge."""
+    return uploads.stage(stream, filename)
+
+
+def staged(upload_id: int) -> tuple[Upload, intake.Preview]:
+    """A staged upload and what its scan found. Raises NotFound."""
+    return uploads.staged(upload_id)
+
+
+def discard_upload(upload_id: int) -> None:
+    """Forget a staged upload that no job was made from."""
+    upload, _ = uploads.staged(upload_id)
+    if not Job.select().where(Job.upload == upload.id).exists():
+        uploads.discard(upload)
+
+
+def launch(upload_id: int, new: NewJob, actor: str = "web") -> Job:
+    """Make a job from a staged upload; the runner imports it. Raises InvalidInput where a choice
+    is not valid or faulty lines are neither corrected nor to be skipped."""
+    upload, preview = uploads.staged(upload_id)
+    if preview.fault_count and not new.skip_faulty:
+        raise InvalidInput(
+            f"{preview.fault_count} lines are faulty: go back and correct them, or skip them."
+        )
+    if not preview.good:
+        raise InvalidInput("There is no valid request in this upload.")
+    job = _insert_job(upload, new, actor)
+    _wake()
+    return job
+
+
+def create_now(
+    source: Path | BinaryIO,
+    filename: str,
+    new: NewJob,
+    actor: str = "cli",
+    on_progress: Callable[[int], None] | None = None,
+) -> Job:
+    """Make a job and import its requests before returning. A faulty upload leaves nothing behind
+    and raises UploadRejected with the first faults. ``on_progress`` is told the bytes read."""
+    _validated(new, filename)  # before the file is copied
+    if isinstance(source, Path):
+        with source.open("rb") as stream:
+            upload = uploads.stage(stream, filename, scan=False)
+    else:
+        upload = uploads.stage(source, filename, scan=False)
+    job = None
+    try:
+        job = _insert_job(upload, new, actor)
+        _import_or_wait(job.id, on_progress)
+    except BaseException as error:
+        if job is not None:
+            _remove_now(job.id)
+        elif not isinstance(error, SystemExit):
+            uploads.discard(upload)
+        raise
+    _wake()
+    return get(job.id)
+
+
+def _import_or_wait(job_id: int, on_progress) -> None:
+    """Import here; where the runner was quicker, wait for it and raise what it found."""
+    uploads.import_upload(job_id, on_progress)
+    while True:
+        job = get(job_id)
+        if job.status == JobStatus.FAILED:
+            raise SimpleBatchError(job.status_detail)
+        if job.status != JobStatus.VALIDATING:
+            return
+        time.sleep(0.1)
+        uploads.import_upload(job_id, on_progress)
+
+
+def _insert_job(upload: Upload, new: NewJob, actor: str) -> Job:
+    values = _validated(new, upload.filename)
+    with database.atomic():
+        job = Job.create(
+            upload=upload,
+            status=JobStatus.VALIDATING,
+            source_name=upload.filename,
+            created_at=now_ms(),
+            **values,
+        )
+        job_rows.add_event(job.id, "", JobStatus.VALIDATING, actor=actor)
+    return job
+
+
+def _validated(new: NewJob, filename: str) -> dict:
+    settings = runtime.settings()
+    config = configs.get(new.config)
+    if not config.active:
+        raise InvalidInput(f"The API config “{config.alias}” is deactivated.", "config")
+    name = " ".join((new.name or Path(filename).stem).split())
+    if len(name) > 200 or not name.isprintable():
+        raise InvalidInput("Name: up to 200 printable characters.", "name")
+    retries = settings.DEFAULT_MAX_RETRIES if new.max_retries is None else new.max_retries
+    if not 0 <= retries <= 100:
+        raise InvalidInput(f"Max retries: {retries} is not from 0 to 100.", "max_retries")
+    most = settings.MAX_CONCURRENCY
+    if new.concurrency is not None and not 1 <= new.concurrency <= most:
+        raise InvalidInput(
+            f"Concurrency: {new.concurrency} is not from 1 to {most:,}.", "concurrency"
+        )
+    return {
+        "name": name or "job",
+        "config": config,
+        "concurrency": new.concurrency,
+        "max_retries": retries,
+        "hold": new.hold,
+        "skip_faulty": new.skip_faulty,
+        "currency": config.currency,
+    }
+
+
+# --- changing ---------------------------------------------------------------------------------
+
+
+def get(job_id: int) -> Job:
+    """The job. Raises NotFound, also for one that is being deleted."""
+    job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return job
+
+
+def allowed_actions(job: Job) -> set[str]:
+    """What may be done with a job in its present state."""
+    status = JobStatus(job.status)
+    allowed = {"delete", "clone"}
+    for action, statuses in (
+        ("pause", _PAUSABLE),
+        ("resume", _RESUMABLE),
+        ("cancel", _CANCELLABLE),
+        ("reset", _RESETTABLE),
+    ):
+        if status in statuses:
+            allowed.add(action)
+    if status in _RETRIABLE and job.failed + job.cancelled:
+        allowed.add("retry")
+    return allowed
+
+
+def pause(job_id: int, actor: str = "web") -> None:
+    """No new calls from now on; those in flight finish. Raises Conflict."""
+    _change(job_id, "pause", JobStatus.PAUSED, _PAUSABLE, "user", actor)
+
+
+def resume(job_id: int, actor: str = "web") -> None:
+    """Go on where the job was left. Raises Conflict."""
+    _change(job_id, "resume", JobStatus.QUEUED, _RESUMABLE, "", actor)
+
+
+def cancel(job_id: int, actor: str = "web") -> None:
+    """Stop for good; what finished is kept. Calls in flight may finish for CANCEL_GRACE seconds.
+    Where no process runs the jobs it is done before this returns. Raises Conflict."""
+    _change(job_id, "cancel", JobStatus.CANCELLING, _CANCELLABLE, "user", actor)
+    if runner_state() == "none":
+        closing.finish_cancel(job_id)
+
+
+def retry(job_id: int, wanted: RequestFilter | None = None, actor: str = "web") -> int:
+    """Give the failed requests that match (all, without a filter) back to be run again; a finished
+    job is queued. Returns how many. Raises Conflict, also where none matches."""
+    _may_retry(job_id)
+    wanted = wanted or RequestFilter()
+    given_back, after = 0, -1
+    while after is not None:
+        count, after = retry_rows.give_back_step(job_id, wanted, after)
+        given_back += count
+        time.sleep(0)
+    if not given_back:
+        raise Conflict("No failed request matches: nothing was retried.")
+    _queue_again(job_id, actor)
+    return given_back
+
+
+def retry_requests(job_id: int, indices: list[int], actor: str = "web") -> int:
+    """The same for single requests, failed or cancelled. Returns how many were given back."""
+    _may_retry(job_id)
+    given_back = sum(retry_rows.give_back_one(job_id, index) for index in indices)
+    if not given_back:
+        raise Conflict("None of these requests has failed: nothing was retried.")
+    _queue_again(job_id, actor)
+    return given_back
+
+
+def reset(job_id: int, actor: str = "web") -> None:
+    """Forget every result, as if nothing had been sent; the job is then paused with reason
+    ``held``, so that nothing is spent again unasked. Raises Conflict."""
+    _change(job_id, "reset", JobStatus.PAUSED, _RESETTABLE, "held", actor)
+    done = False
+    while not done:
+        done = job_rows.clear_results_step(job_id)
+        time.sleep(0)
+
+
+def delete(job_id: int, actor: str = "web") -> None:
+    """Hide the job at once; the runner stops it and removes its rows. Where no process runs the
+    jobs they are removed before this returns."""
+    get(job_id)
+    Job.update(deleted_at=now_ms()).where(Job.id == job_id).execute()
+    _wake()
+    if runner_state() == "none":
+        _remove_now(job_id)
+
+
+def clone_fields(job_id: int) -> tuple[NewJob, Upload | None]:
+    """What a new job like this one begins with, and its upload where it is still kept."""
+    job = get(job_id)
+    kept = job.upload is not None and Path(job.upload.path).exists()
+    fields = NewJob(
+        config=job.config_id,
+        name=job.name,
+        concurrency=job.concurrency,
+        max_retries=job.max_retries,
+        skip_faulty=job.skip_faulty,
+    )
+    return fields, job.upload if kept else None
+
+
+def _change(job_id, action, to, allowed_from, reason, actor) -> None:
+    if job_rows.transition(job_id, to, allowed_from, reason, actor=actor) is None:
+        job = get(job_id)
+        possible = ", ".join(sorted(allowed_actions(job)))
+        raise Conflict(
+            f"Job {job_id} is {job.status}: it cannot {action} now. Possible: {possible}."
+        )
+    _wake()
+
+
+def _may_retry(job_id: int) -> None:
+    job = get(job_id)
+    if job.status not in _RETRIABLE:
+        raise Conflict(f"Job {job_id} is {job.status}: its requests cannot be retried now.")
+
+
+def _queue_again(job_id: int, actor: str) -> None:
+    job_rows.transition(job_id, JobStatus.QUEUED, FINAL_STATUSES, "retry", actor=actor)
+    _wake()
+
+
+def _remove_now(job_id: int) -> None:
+    job = Job.get_or_none(Job.id == job_id)
+    upload = job.upload if job is not None else None
+    Job.update(deleted_at=now_ms()).where(Job.id == job_id).execute()
+    closing.purge(job_id)
+    if upload is not None and not Job.select().where(Job.upload == upload.id).exists():
+        uploads.discard(upload)
+
+
+def request_is_retriable(status: str) -> bool:
+    """True for a request that ``retry_requests`` would give back."""
+    return status in (RequestStatus.FAILED, RequestStatus.CANCELLED)
