@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from simple_batch import create_app, demo, runtime, settings
+from simple_batch import create_app, runtime, settings
 from simple_batch.store.database import close_database, connected, open_database
 
 
@@ -60,6 +60,8 @@ def client(app):
 @pytest.fixture
 def endpoint():
     """The demo's model endpoint on a real socket, answering at once and without faults."""
+    from simple_batch import demo
+
     served = demo.start(latency=0.0, jitter=0.0, fail=0.0)
     yield served
     served.stop()

@@ -25,19 +25,17 @@ RETRY_AFTER_S = 1.0
 
 
 class Recorder:
-    """``committed`` is called with what each commit wrote, in the recorder's greenlet;
-    ``faulted`` with the database's complaint, and with None when the fault is gone."""
+    """``faulted`` is called with the database's complaint when it cannot be written, and with
+    None when the fault is gone."""
 
     def __init__(
         self,
         batch_size: int,
         flush_interval_s: float,
-        committed: Callable[[list[Recorded]], None],
         faulted: Callable[[str | None], None],
     ):
         self._batch_size = batch_size
         self._interval = flush_interval_s
-        self._committed = committed
         self._faulted = faulted
         self._queue: Queue = Queue(maxsize=batch_size * 4)
         self._greenlet = None
@@ -66,11 +64,7 @@ class Recorder:
         while True:
             batch, barriers = self._collect()
             if batch:
-                written = self._commit(batch)
-                try:
-                    self._committed(written)
-                except Exception:
-                    log.exception("a listener to committed results failed")
+                self._commit(batch)
             for barrier in barriers:
                 barrier.set()
 
@@ -90,12 +84,12 @@ class Recorder:
             except Empty:
                 return batch, []
 
-    def _commit(self, batch: list[Recorded]) -> list[Recorded]:
+    def _commit(self, batch: list[Recorded]) -> None:
         faulty = False
         while True:
             try:
                 with connected():
-                    written = write(batch)
+                    write(batch)
             except (sqlite3.Error, peewee.DatabaseError, OSError) as error:
                 if not faulty:
                     log.error("results cannot be written, trying again each second: %s", error)
@@ -106,4 +100,4 @@ class Recorder:
             if faulty:
                 log.warning("results can be written again")
                 self._faulted(None)
-            return written
+            return

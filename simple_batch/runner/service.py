@@ -14,7 +14,6 @@ from gevent.event import Event
 from ..settings import Settings
 from ..store.database import connected, sqlite_path
 from ..store.models import Job, database
-from ..store.results import Recorded
 from ..store.secrets import Vault
 from .lease import Lease
 from .providers import Providers
@@ -61,7 +60,9 @@ class Runner:
         """Begin; returns ``state``. Raises RuntimeError in a process not patched by gevent: there
         every call would hold up all others."""
         if not monkey.is_module_patched("socket"):
-            raise RuntimeError("jobs run only in a process patched by gevent: use run.py or gunicorn")
+            raise RuntimeError(
+                "jobs run only in a process patched by gevent: use run.py or gunicorn"
+            )
         if self._lease.acquire():
             self._take_over()
         self._greenlet = gevent.spawn(self._run)
@@ -90,7 +91,6 @@ class Runner:
         self._recorder = Recorder(
             settings.REQUEST_CACHE_BATCH_SIZE,
             settings.REQUEST_CACHE_FLUSH_INTERVAL,
-            self._committed,
             self._faulted,
         )
         self._scheduler = Scheduler(
@@ -124,9 +124,6 @@ class Runner:
         with database.atomic():
             for lane in lanes:
                 Job.update(live=lane.live()).where(Job.id == lane.job_id).execute()
-
-    def _committed(self, written: list[Recorded]) -> None:
-        """Results are in the database: the watcher may look at once, but not more often."""
 
     def _faulted(self, error: str | None) -> None:
         self.storage_fault = error

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from ..clock import now_ms
 from ..domain import FINAL_STATUSES, JobStatus
-from .models import ErrorGroup, Job, JobEvent, Request, Result, Timeline, database
 from .models import Attempt as AttemptRow
+from .models import ErrorGroup, Job, JobEvent, Request, Result, Timeline, database
 
 CHUNK = 5_000
 

@@ -132,7 +132,9 @@ def _result(record: Recorded, outcome: Outcome, change: _JobChange) -> tuple:
         bucket.succeeded += 1
         bucket.sent += 1
         change.attempts += 1
-        change.retries += 1 if outcome.attempts and len(outcome.attempts) > 1 else 0
+        again = len(outcome.attempts) > 1
+        change.retries += again
+        bucket.retried += again
         change.latency.add(outcome.latency_ms)
         if bucket.latency is None:
             bucket.latency = LatencySketch()
