@@ -4,8 +4,8 @@ all jobs on the config and renewed when the config is edited."""
 import logging
 
 from ..domain import Endpoint, Prices, Request
+from ..engine.encoder import Encoder
 from ..engine.governor import Governor
-from ..engine.retry import Encoder
 from ..engine.transport import Reply, Transport
 from ..errors import ConfigurationError
 from ..settings import Settings

@@ -89,9 +89,7 @@ def test_counters_always_equal_the_rows(db, groups):
     grouped = ErrorGroup.select().where(ErrorGroup.job == job_id)
     assert sum(group.attempts for group in grouped) == failed_attempts
     for width in (1, 60, 3600):
-        buckets = list(
-            Timeline.select().where(Timeline.job == job_id, Timeline.width == width)
-        )
+        buckets = list(Timeline.select().where(Timeline.job == job_id, Timeline.width == width))
         assert sum(bucket.succeeded for bucket in buckets) == job.succeeded
         assert sum(bucket.failed for bucket in buckets) == job.failed
         assert sum(bucket.sent for bucket in buckets) == job.attempts
@@ -152,7 +150,10 @@ def test_messages_that_differ_in_varying_parts_fall_into_one_group(one, other):
 def test_giving_back_by_filter_moves_the_counters_with_the_rows(db):
     job_id = new_job()
     results.write(
-        [recorded(job_id, n, [Cause.TIMEOUT if n % 2 else Cause.SERVER_ERROR], False) for n in range(8)]
+        [
+            recorded(job_id, n, [Cause.TIMEOUT if n % 2 else Cause.SERVER_ERROR], False)
+            for n in range(8)
+        ]
         + [recorded(job_id, 9, [], True)]
     )
     count, after = retry.give_back_step(job_id, RequestFilter(cause="timeout"), -1)

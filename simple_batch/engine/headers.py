@@ -1,0 +1,86 @@
+"""What rate-limit headers say, in seconds.
+
+Sources: RFC 9110 (Retry-After), OpenAI's rate-limit guide (x-ratelimit-*, retry-after-ms);
+durations come as seconds, as ``6m0s`` or ``120ms``, as epoch seconds or as dates.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+LONGEST_S = 86_400.0
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+
+
+class RateLimits(msgspec.Struct, frozen=True):
+    """What an answer says of the provider's limits; None where it does not."""
+
+    limit_requests: int | None = None
+    remaining_requests: int | None = None
+    reset_requests_s: float | None = None
+    limit_tokens: int | None = None
+    remaining_tokens: int | None = None
+    reset_tokens_s: float | None = None
+
+
+def duration_s(text: str | None, now_s: float) -> float | None:
+    """Seconds from now that a header value means, from 0 to a day; None where it is rubbish."""
+    text = (text or "").strip()
+    if not text or len(text) > 100:
+        return None
+    if _DURATION.fullmatch(text):
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    elif re.fullmatch(r"-?\d+(?:\.\d+)?", text):
+        seconds = float(text)
+        if seconds > 1e9:  # a point in time, not a duration
+            seconds = (seconds / 1000 if seconds > 1e12 else seconds) - now_s
+    else:
+        seconds = _until(text, now_s)
+        if seconds is None:
+            return None
+    return min(max(0.0, seconds), LONGEST_S)
+
+
+def _until(text: str, now_s: float) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment.timestamp() - now_s
+
+
+def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    """How long the provider asks to wait; None where it does not say."""
+    milliseconds = headers.get("retry-after-ms")
+    if milliseconds and re.fullmatch(r"\d{1,12}(?:\.\d+)?", milliseconds.strip()):
+        return min(float(milliseconds) / 1000, LONGEST_S)
+    return duration_s(headers.get("retry-after"), now_s)
+
+
+def rate_limits(headers: Mapping[str, str], now_s: float) -> RateLimits | None:
+    """The x-ratelimit headers of an answer; None where it has none."""
+    if "x-ratelimit-limit-requests" not in headers and "x-ratelimit-limit-tokens" not in headers:
+        return None
+    return RateLimits(
+        _count(headers.get("x-ratelimit-limit-requests")),
+        _count(headers.get("x-ratelimit-remaining-requests")),
+        duration_s(headers.get("x-ratelimit-reset-requests"), now_s),
+        _count(headers.get("x-ratelimit-limit-tokens")),
+        _count(headers.get("x-ratelimit-remaining-tokens")),
+        duration_s(headers.get("x-ratelimit-reset-tokens"), now_s),
+    )
+
+
+def _count(text: str | None) -> int | None:
+    text = (text or "").strip()
+    return int(text) if re.fullmatch(r"\d{1,15}", text) else None

@@ -1,0 +1,230 @@
+"""An iterable of requests → bounded greenlets → outcomes."""
+
+import logging
+import random
+from collections.abc import Callable, Collection, Hashable, Iterable
+
+import gevent
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
+
+from ..clock import now_ms
+from ..domain import Attempt, Cause, Outcome, Request, RequestStatus
+from .breaker import Breaker, Stop
+from .governor import Governor
+from .retry import GivenUp, Policy, Stopped, Trial
+
+log = logging.getLogger(__name__)
+
+SLACK = 100  # requests waiting for a retry beyond twice the limit
+
+
+class Pool:
+    """Runs the requests of one job. ``transport`` has ``post(path, body, timeout_s)``; ``ceiling``
+    bounds this job's calls in flight, beside the governor; ``lane`` is its name there.
+    ``record_attempts(index, attempts)`` is told what was tried for a request that stays pending."""
+
+    def __init__(
+        self,
+        encode: Callable[[Request], bytes],
+        transport,
+        governor: Governor,
+        policy: Policy,
+        ceiling: int | None,
+        lane: Hashable,
+        record_attempts: Callable[[int, tuple[Attempt, ...]], None],
+    ):
+        self._encode = encode
+        self._transport = transport
+        self._governor = governor
+        self._policy = policy
+        self._lane = lane
+        self._slots = BoundedSemaphore(ceiling) if ceiling else None
+        self._record_attempts = record_attempts
+        self._record: Callable[[Outcome], None] | None = None
+        self._rng = random.Random()  # noqa: S311 - jitter, not a secret
+        self._breaker = Breaker()
+        self._stop: Stop | None = None
+        self._stopping = False
+        self._trials: dict[gevent.Greenlet, Trial] = {}
+        self._states: dict[int, RequestStatus] = {}
+        self._ended = Event()
+        self._dispatcher: gevent.Greenlet | None = None
+
+    @property
+    def in_flight(self) -> Collection[int]:
+        """Indices of the requests that are being called."""
+        return self._in_state(RequestStatus.IN_FLIGHT)
+
+    @property
+    def retrying(self) -> Collection[int]:
+        """Indices of the requests that wait for another try."""
+        return self._in_state(RequestStatus.RETRYING)
+
+    def run(self, requests: Iterable[Request], record: Callable[[Outcome], None]) -> Stop | None:
+        """Run them all; returns when each has ended, or why the pool stopped by itself.
+
+        ``record`` may block (backpressure). A request is taken from the iterable only when its
+        call may start: memory is bounded by the concurrency.
+        """
+        self._record = record
+        self._dispatcher = gevent.spawn(self._dispatch, requests)
+        self._dispatcher.join()
+        if self._dispatcher.exception is not None:
+            self.stop()
+            self._join()
+            raise self._dispatcher.exception
+        self._join()
+        self._settle_held()
+        return self._stop
+
+    def stop(self) -> None:
+        """No new calls. Calls in flight finish; what waits is given up and stays pending."""
+        self._stopping = True
+        if self._dispatcher is not None:
+            self._dispatcher.kill(block=False)
+        for greenlet, trial in list(self._trials.items()):
+            if not trial.calling:
+                greenlet.kill(GivenUp, block=False)
+
+    def kill(self, grace_s: float) -> None:
+        """Stop, and cut what is still in flight after the grace (seconds)."""
+        self.stop()
+        gevent.spawn_later(grace_s, self._cut)
+
+    def _cut(self) -> None:
+        for greenlet in list(self._trials):
+            greenlet.kill(GivenUp, block=False)
+
+    def _in_state(self, state: RequestStatus) -> list[int]:
+        return [index for index, known in self._states.items() if known is state]
+
+    def _join(self) -> None:
+        while self._trials:
+            self._ended.clear()
+            self._ended.wait()
+
+    # --- dispatching ------------------------------------------------------------------------
+
+    def _dispatch(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            if self._stopping:
+                return
+            self._wait_for_room()
+            try:
+                trial = self._trial(request)
+            except Exception as error:
+                self._broken(request, error)
+                continue
+            self._take_slot()
+            try:
+                ticket = self._governor.admit(self._lane, trial.size)
+            except BaseException:
+                self._free_slot()
+                raise
+            greenlet = gevent.Greenlet(self._work, request, trial, ticket)
+            self._trials[greenlet] = trial
+            self._states[request.index] = RequestStatus.IN_FLIGHT
+            greenlet.start()
+
+    def _wait_for_room(self) -> None:
+        while len(self._trials) >= 2 * self._governor.limit + SLACK:
+            self._ended.clear()
+            self._ended.wait()
+
+    def _trial(self, request: Request) -> Trial:
+        return Trial(
+            request,
+            encode=self._encode,
+            transport=self._transport,
+            governor=_Turns(self) if self._slots is not None else self._governor,
+            lane=self._lane,
+            policy=self._policy,
+            on_state=self._states.__setitem__,
+            rng=self._rng,
+        )
+
+    def _take_slot(self) -> None:
+        if self._slots is not None:
+            self._slots.acquire()
+
+    def _free_slot(self) -> None:
+        if self._slots is not None:
+            self._slots.release()
+
+    # --- one request ------------------------------------------------------------------------
+
+    def _work(self, request: Request, trial: Trial, ticket) -> None:
+        try:
+            self._finish(trial.run(ticket))
+        except Stopped as stopped:
+            self._hold(stopped)
+        except GivenUp:
+            if trial.attempts:
+                self._record_attempts(request.index, tuple(trial.attempts))
+        except Exception as error:
+            self._broken(request, error, tuple(trial.attempts))
+        finally:
+            self._states.pop(request.index, None)
+            self._trials.pop(gevent.getcurrent(), None)
+            self._ended.set()
+
+    def _finish(self, outcome: Outcome) -> None:
+        if outcome.status is RequestStatus.SUCCEEDED and self._breaker.held:
+            for stopped in self._breaker.succeeded():
+                self._record(stopped.outcome)
+        self._record(outcome)
+
+    def _hold(self, stopped: Stopped) -> None:
+        stop = self._breaker.failed(stopped)
+        if stop is not None and self._stop is None:
+            self._stop = stop
+            self.stop()
+
+    def _settle_held(self) -> None:
+        """At the end: what is held back stays pending, with its attempts noted. Where nothing else
+        was left to try, the failures held back are the job's."""
+        if not self._breaker.held:
+            return
+        if self._stop is None and not self._stopping:
+            self._stop = self._breaker.verdict()
+        for stopped in self._breaker.succeeded():
+            self._record_attempts(stopped.outcome.index, stopped.outcome.attempts)
+
+    def _broken(self, request: Request, error: Exception, attempts=()) -> None:
+        """A fault of this program ends the one request it hit."""
+        log.error("request %s failed inside the program", request.index, exc_info=error)
+        self._record(
+            Outcome(
+                index=request.index,
+                status=RequestStatus.FAILED,
+                attempts=attempts,
+                started_at=attempts[0].started_at if attempts else None,
+                finished_at=now_ms(),
+                latency_ms=attempts[-1].latency_ms if attempts else None,
+                cause=Cause.INTERNAL,
+                message=f"{type(error).__name__} in Simple Batch; see the log",
+            )
+        )
+
+
+class _Turns:
+    """The governor for a job with a ceiling of its own: a call takes one of the job's slots too."""
+
+    def __init__(self, pool: Pool):
+        self._pool = pool
+
+    def admit(self, lane, size):
+        self._pool._take_slot()
+        try:
+            return self._pool._governor.admit(lane, size)
+        except BaseException:
+            self._pool._free_slot()
+            raise
+
+    def settle(self, ticket, finding, latency_ms) -> None:
+        self._pool._free_slot()
+        self._pool._governor.settle(ticket, finding, latency_ms)
+
+    def cooldown_left_s(self) -> float:
+        return self._pool._governor.cooldown_left_s()

@@ -1,0 +1,76 @@
+"""One small call, to see whether a config works, and the endpoint's own list of models."""
+
+import time
+
+import msgspec
+
+from ..domain import Endpoint, Request
+from ..errors import ConfigurationError
+from ..settings import Settings
+from .causes import judge, judge_failure
+from .encoder import Encoder
+from .transport import Transport, TransportFailure
+
+_TIMEOUT_S = 30.0
+
+
+class ProbeResult(msgspec.Struct, frozen=True):
+    """What came of a test call. ``message`` is for people."""
+
+    ok: bool
+    message: str
+    latency_ms: int
+    model: str | None = None
+    http_status: int | None = None
+
+
+class _Model(msgspec.Struct):
+    id: str
+
+
+class _Models(msgspec.Struct):
+    data: list[_Model]
+
+
+def test_connection(endpoint: Endpoint, settings: Settings) -> ProbeResult:
+    """Ask the endpoint's model for a word or two. Never raises for what the endpoint does."""
+    transport = Transport(endpoint, settings, width=1)
+    few = msgspec.structs.replace(endpoint.defaults, max_tokens=16)
+    request = Request(0, "test", b'{"messages":[{"role":"user","content":"Say OK."}]}')
+    began = time.monotonic()
+    try:
+        reply = transport.post(
+            request.url, Encoder(few).encode(request), min(endpoint.timeout_s, _TIMEOUT_S)
+        )
+        finding = judge(reply)
+    except TransportFailure as failure:
+        finding = judge_failure(failure)
+    finally:
+        transport.close()
+    latency_ms = round((time.monotonic() - began) * 1000)
+    if finding.cause is None:
+        model = finding.model or endpoint.defaults.model
+        return ProbeResult(True, f"{model} answered.", latency_ms, model, finding.http_status)
+    status = f"HTTP {finding.http_status}, " if finding.http_status else ""
+    return ProbeResult(
+        False, f"{status}{finding.cause}: {finding.message}", latency_ms, None, finding.http_status
+    )
+
+
+def list_models(endpoint: Endpoint, settings: Settings) -> list[str]:
+    """Names from the endpoint's /models, sorted. Raises ConfigurationError with the reason."""
+    transport = Transport(endpoint, settings, width=1)
+    try:
+        reply = transport.get("/v1/models", min(endpoint.timeout_s, _TIMEOUT_S))
+    except TransportFailure as failure:
+        raise ConfigurationError(f"The list of models was not answered: {failure}") from None
+    finally:
+        transport.close()
+    if reply.status != 200:
+        finding = judge(reply)
+        raise ConfigurationError(f"The list of models: HTTP {reply.status}: {finding.message}")
+    try:
+        models = msgspec.json.decode(reply.body, type=_Models)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise ConfigurationError("The list of models is not in OpenAI's form.") from None
+    return sorted({model.id for model in models.data})

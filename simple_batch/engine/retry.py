@@ -1,0 +1,174 @@
+"""The retry wrapper: one request → one outcome, by as many attempts as its policy allows."""
+
+import random
+import time
+from collections.abc import Callable, Hashable
+
+import gevent
+import msgspec
+
+from ..clock import now_ms
+from ..domain import Attempt, Cause, Outcome, Request, RequestStatus, Verdict
+from .causes import Finding, judge, judge_failure
+from .governor import Governor, Ticket
+from .transport import TransportFailure
+
+_MIN_JITTER_S = 0.01
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """``max_retries`` counts calls after the first. Waiting on rate limits costs no retry, but
+    time: ``patience_s`` in all. ``deadline_s`` bounds a request's whole life."""
+
+    max_retries: int = 3
+    backoff_base_s: float = 1.0
+    backoff_max_s: float = 60.0
+    patience_s: float = 900.0
+    deadline_s: float = 3600.0
+    attempt_timeout_s: float = 60.0
+
+
+class Stopped(Exception):
+    """Every further call would fail alike: it is for the pool to decide what becomes of this one."""
+
+    def __init__(self, finding: Finding, outcome: Outcome):
+        super().__init__(finding.message)
+        self.finding = finding
+        self.outcome = outcome
+
+
+class GivenUp(gevent.GreenletExit):
+    """Thrown into a request's greenlet: it is to end now and stays pending."""
+
+
+class Trial:
+    """One request on its way to its outcome."""
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        encode: Callable[[Request], bytes],
+        transport,
+        governor: Governor,
+        lane: Hashable,
+        policy: Policy,
+        on_state: Callable[[int, RequestStatus], None],
+        rng: random.Random,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = gevent.sleep,
+    ):
+        self._request = request
+        self._body = encode(request)
+        self._transport = transport
+        self._governor = governor
+        self._lane = lane
+        self._policy = policy
+        self._on_state = on_state
+        self._rng = rng
+        self._clock = clock
+        self._sleep = sleep
+        self._retries = 0
+        self._patience = 0.0
+        self.attempts: list[Attempt] = []
+        self.calling = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body as sent."""
+        return len(self._body)
+
+    def run(self, ticket: Ticket | None = None) -> Outcome:
+        """Call until it succeeds or may not be tried again. ``ticket`` admits the first call.
+        Raises Stopped where the verdict is to stop, GivenUp where told to from outside."""
+        begun, started_at = self._clock(), now_ms()
+        while True:
+            if ticket is None:
+                ticket = self._governor.admit(self._lane, self.size)
+            left = self._policy.deadline_s - (self._clock() - begun)
+            finding = self._call(ticket, max(0.1, left))
+            ticket = None
+            if finding.cause is None:
+                return self._outcome(RequestStatus.SUCCEEDED, finding, started_at)
+            outcome = self._outcome(RequestStatus.FAILED, finding, started_at)
+            if finding.verdict is Verdict.STOP:
+                raise Stopped(finding, outcome)
+            wait = self._wait_s(finding)
+            if wait is None or self._clock() - begun + wait >= self._policy.deadline_s:
+                return outcome
+            self.attempts[-1] = msgspec.structs.replace(
+                self.attempts[-1], wait_ms=round(wait * 1000)
+            )
+            self._on_state(self._request.index, RequestStatus.RETRYING)
+            self._sleep(wait)
+
+    def _call(self, ticket: Ticket, left_s: float) -> Finding:
+        """One attempt, noted whatever becomes of it."""
+        self._on_state(self._request.index, RequestStatus.IN_FLIGHT)
+        started_at, began, finding = now_ms(), self._clock(), None
+        self.calling = True
+        try:
+            reply = self._transport.post(
+                self._request.url, self._body, min(self._policy.attempt_timeout_s, left_s)
+            )
+            finding = judge(reply, self._request.url)
+        except TransportFailure as failure:
+            finding = judge_failure(failure)
+        finally:
+            self.calling = False
+            latency_ms = max(0, round((self._clock() - began) * 1000))
+            self._governor.settle(ticket, finding, latency_ms)
+            self._note(finding, started_at, latency_ms)
+        return finding
+
+    def _note(self, finding: Finding | None, started_at: int, latency_ms: int) -> None:
+        number = len(self.attempts) + 1
+        if finding is None:
+            attempt = Attempt(number, started_at, latency_ms, Cause.CANCELLED, None, "cut off")
+        elif finding.cause is None:
+            attempt = Attempt(number, started_at, latency_ms, None, finding.http_status)
+        else:
+            attempt = Attempt(
+                number,
+                started_at,
+                latency_ms,
+                finding.cause,
+                finding.http_status,
+                finding.message,
+                finding.excerpt,
+                0,
+                finding.usage,
+            )
+        self.attempts.append(attempt)
+
+    def _wait_s(self, finding: Finding) -> float | None:
+        """How long to wait before the next call; None where there is to be none."""
+        policy, asked = self._policy, finding.retry_after_s
+        if finding.verdict is Verdict.WAIT:
+            # the governor keeps the cooldown; here only its share of patience is counted
+            wait = max(asked or 0.0, self._governor.cooldown_left_s(), _MIN_JITTER_S)
+            self._patience += wait
+            if self._patience > policy.patience_s:
+                return None
+            return wait
+        if finding.verdict is not Verdict.RETRY or self._retries >= policy.max_retries:
+            return None
+        longest = min(policy.backoff_max_s, policy.backoff_base_s * 2**self._retries)
+        self._retries += 1
+        return max(self._rng.uniform(0.0, longest), asked or 0.0)
+
+    def _outcome(self, status: RequestStatus, finding: Finding, started_at: int) -> Outcome:
+        return Outcome(
+            index=self._request.index,
+            status=status,
+            attempts=tuple(self.attempts),
+            started_at=started_at,
+            finished_at=now_ms(),
+            latency_ms=self.attempts[-1].latency_ms,
+            response=finding.response,
+            cause=finding.cause,
+            http_status=finding.http_status,
+            message=finding.message,
+            usage=finding.usage,
+            model=finding.model,
+        )

@@ -1,0 +1,159 @@
+"""One attempt over a requests.Session: prepared once, sent with a total deadline."""
+
+import copy
+import ssl
+from collections.abc import Mapping
+
+import gevent
+import msgspec
+import requests
+from requests.adapters import HTTPAdapter
+
+from .. import __version__
+from ..domain import Cause, Endpoint
+from ..settings import Settings
+from .adapter import BodyTooLarge, GeventAdapter
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What came back. Header names compare without case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class TransportFailure(Exception):
+    """No usable answer came back: ``cause`` is timeout, connection or bad_response."""
+
+    def __init__(self, cause: Cause, message: str):
+        super().__init__(message)
+        self.cause = cause
+        self.message = message
+
+
+class Transport:
+    """Makes calls to one endpoint, over at most ``width`` connections at a time."""
+
+    def __init__(self, endpoint: Endpoint, settings: Settings, width: int):
+        self._base_url = endpoint.base_url
+        self._key = endpoint.key.encode()
+        self._session = session = requests.Session()
+        session.trust_env = settings.TRUST_ENV
+        session.headers.clear()
+        session.headers.update(
+            {
+                "User-Agent": f"simple-batch/{__version__}",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "Content-Type": "application/json",
+            }
+        )
+        if endpoint.key:
+            session.headers["Authorization"] = f"Bearer {endpoint.key}"
+        self._direct = not (settings.TRUST_ENV and session_has_proxies(endpoint.base_url))
+        if self._direct:
+            adapter = GeventAdapter(width, settings.MAX_ANSWER_BYTES)
+            session.mount("http://", adapter)
+            session.mount("https://", adapter)
+        else:
+            stock = HTTPAdapter(pool_connections=4, pool_maxsize=width, max_retries=0)
+            session.mount("http://", stock)
+            session.mount("https://", stock)
+        self._max_body = settings.MAX_ANSWER_BYTES
+        self._prepared: dict[tuple[str, str], requests.PreparedRequest] = {}
+
+    def post(self, path: str, body: bytes, timeout_s: float, request_id: str = "") -> Reply:
+        """POST a JSON body. Raises TransportFailure where no whole answer came in time."""
+        return self._send("POST", path, body, timeout_s)
+
+    def get(self, path: str, timeout_s: float) -> Reply:
+        return self._send("GET", path, None, timeout_s)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _send(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Reply:
+        # The headers are shared by all copies: nothing in them belongs to one request only.
+        request = copy.copy(self._template(method, path))
+        request.body = body
+        try:
+            if self._direct:
+                adapter = self._session.get_adapter(request.url)
+                response = adapter.send(request, timeout=timeout_s, verify=self._session.verify)
+                reply = Reply(response.status_code, response.headers, response.content)
+            else:
+                reply = self._send_stock(request, timeout_s)
+            return self._without_key(reply)
+        except BodyTooLarge as error:
+            raise TransportFailure(Cause.BAD_RESPONSE, str(error)) from error
+        except requests.Timeout as error:
+            raise TransportFailure(
+                Cause.TIMEOUT, f"no whole answer within {timeout_s:g} s"
+            ) from error
+        except requests.exceptions.ContentDecodingError as error:
+            raise TransportFailure(Cause.BAD_RESPONSE, str(error)[:300]) from error
+        except (requests.RequestException, ssl.SSLError, OSError) as error:
+            raise TransportFailure(Cause.CONNECTION, _plain(error)) from error
+
+    def _without_key(self, reply: Reply) -> Reply:
+        """Some providers quote the key in their complaint: it goes no further than here."""
+        if reply.status >= 400 and self._key and self._key in reply.body:
+            return msgspec.structs.replace(reply, body=reply.body.replace(self._key, b"[key]"))
+        return reply
+
+    def _template(self, method: str, path: str) -> requests.PreparedRequest:
+        key = method, path
+        if key not in self._prepared:
+            # requests name their path with /v1, and so does the base URL
+            tail = path[3:] if path.startswith("/v1/") else path
+            request = requests.Request(method, self._base_url + tail)
+            prepared = self._session.prepare_request(request)
+            prepared.headers.pop("Content-Length", None)  # each copy has a body of its own
+            if method == "GET":
+                prepared.headers.pop("Content-Type", None)
+            self._prepared[key] = prepared
+        return self._prepared[key]
+
+    def _send_stock(self, request: requests.PreparedRequest, timeout_s: float) -> Reply:
+        """Through requests' own adapter (proxies): read piece by piece, since its time-out is
+        per read and a trickling body would outlive it."""
+        if request.body is not None:
+            request.headers = request.headers.copy()
+            request.headers["Content-Length"] = str(len(request.body))
+        options = self._session.merge_environment_settings(request.url, {}, True, None, None)
+        limit = gevent.Timeout(timeout_s)
+        limit.start()
+        response = None
+        try:
+            response = self._session.send(
+                request, allow_redirects=False, timeout=timeout_s, **options
+            )
+            body = bytearray()
+            for block in response.iter_content(65_536):
+                body += block
+                if len(body) > self._max_body:
+                    raise BodyTooLarge(f"the answer is longer than {self._max_body:,} bytes")
+            return Reply(response.status_code, response.headers, bytes(body))
+        except gevent.Timeout as expired:
+            if expired is not limit:
+                raise
+            raise requests.ReadTimeout() from None
+        finally:
+            limit.close()
+            if response is not None:
+                response.close()
+
+
+def session_has_proxies(url: str) -> bool:
+    """True where the environment names a proxy for this URL."""
+    return bool(requests.utils.get_environ_proxies(url))
+
+
+def _plain(error: BaseException) -> str:
+    """The innermost reason in words: requests wraps it in layers that name objects."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[:300]
+    return (str(error) or type(error).__name__)[:300]
