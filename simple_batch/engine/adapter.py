@@ -32,6 +32,17 @@ class BodyTooLarge(ConnectionError):
     """The answer's body is longer than allowed."""
 
 
+class _Answer(HTTPResponse):
+    """The parser's callbacks, with the body kept as it comes."""
+
+    def __init__(self, method: str):
+        super().__init__(method)
+        self.body = bytearray()
+
+    def _on_body(self, buf: bytearray) -> None:
+        self.body += buf
+
+
 class GeventAdapter(BaseAdapter):
     """``width`` connections per host at most; ``max_body`` bytes per answer."""
 
@@ -116,8 +127,8 @@ class GeventAdapter(BaseAdapter):
             )
         return pool
 
-    def _read(self, sock, method: str) -> HTTPResponse:
-        answer = HTTPResponse(method)
+    def _read(self, sock, method: str) -> "_Answer":
+        answer = _Answer(method)
         interim = received = 0
         while not answer.message_complete or answer.get_code() < 200:
             if answer.message_complete:
@@ -133,20 +144,20 @@ class GeventAdapter(BaseAdapter):
                 if not received:
                     raise ConnectionError("the endpoint closed the connection without an answer")
                 raise ConnectionError("the connection ended in the middle of the answer")
-            if len(answer._body_buffer) > self._max_body:
+            if len(answer.body) > self._max_body:
                 raise BodyTooLarge(f"the answer is longer than {self._max_body:,} bytes")
             if not answer.headers_complete and received > MAX_HEADER_BYTES:
                 raise ConnectionError("the answer's headers do not end")
         return answer
 
-    def _response(self, request: PreparedRequest, answer: HTTPResponse) -> Response:
+    def _response(self, request: PreparedRequest, answer: "_Answer") -> Response:
         response = Response()
         response.status_code = answer.get_code()
         response.reason = answer.status_message
         response.headers = CaseInsensitiveDict(answer.headers)
         response.request = request
         response.url = request.url
-        response._content = self._decoded(answer.read(), response.headers.get("content-encoding"))
+        response._content = self._decoded(bytes(answer.body), response.headers.get("content-encoding"))
         return response
 
     def _decoded(self, body: bytes, encoding: str | None) -> bytes:

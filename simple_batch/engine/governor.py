@@ -24,6 +24,10 @@ BACK_OFF_TO = 0.7  # of the limit, on a refusal
 FIRST_COOLDOWN_S = 1.0
 LONGEST_COOLDOWN_S = 120.0
 WINDOW_S = 60.0
+# A provider that refuses less than this share of its calls is not at its limit: a stray 503
+# among a hundred answers must not halve the speed.
+TOLERATED_SHARE = 0.02
+SHARE_OVER = 100  # calls over which the share of refusals is averaged
 _REFUSALS = (Cause.RATE_LIMIT, Cause.OVERLOADED)
 
 
@@ -81,6 +85,8 @@ class Governor:
         self._clock = clock
         self._later = later
         self._maximum = maximum
+        self._start = float(start)
+        self._ceiling: int | None = None
         self._limit = float(start)
         self._threshold = float(maximum)  # slow start below it, additive increase above
         self._in_flight = 0
@@ -88,7 +94,8 @@ class Governor:
         self._cooldown_until = 0.0
         self._cooldown_s = FIRST_COOLDOWN_S
         self._reason = ""
-        self._decreased_at = 0.0
+        self._decreased_at = float("-inf")
+        self._refused_share = 0.0
         self._pace_s = 0.0  # gap between two starts just after a cooldown
         self._next_start = 0.0
         self._latency_s = 1.0
@@ -103,7 +110,11 @@ class Governor:
     def update(self, concurrency: int | None, rpm: int | None, tpm: int | None) -> None:
         """Take up edited ceilings; calls in flight are not touched."""
         now = self._clock()
-        self._ceiling = concurrency
+        if concurrency != self._ceiling:
+            self._ceiling = concurrency
+            # a number given is used in full until the provider refuses
+            self._limit = float(concurrency) if concurrency else min(self._limit, self._start)
+            self._threshold = float(self._highest)
         self._requests = _Bucket(rpm, now) if rpm else None
         self._tokens = _Bucket(tpm, now) if tpm else None
         self._pump()
@@ -111,15 +122,11 @@ class Governor:
     @property
     def limit(self) -> int:
         """Calls that may be in flight now."""
-        if self._ceiling is not None:
-            return max(
-                1, min(self._ceiling, int(self._limit)) if self._learned_less() else self._ceiling
-            )
         return max(1, int(self._limit))
 
-    def _learned_less(self) -> bool:
-        """A ceiling is used in full until the provider has refused."""
-        return self._decreased_at > 0 and self._limit < self._ceiling
+    @property
+    def _highest(self) -> int:
+        return self._ceiling or self._maximum
 
     def admit(self, lane: Hashable, size: int) -> Ticket:
         """Block until a call of ``size`` bytes may start. Lanes (jobs) take turns."""
@@ -237,6 +244,7 @@ class Governor:
 
     def _answered(self, ticket: Ticket, latency_s: float) -> None:
         self._latency_s += 0.1 * (latency_s - self._latency_s)
+        self._refused_share -= self._refused_share / SHARE_OVER
         self._cooldown_s = FIRST_COOLDOWN_S
         self._pace_s = 0.0
         if self._in_flight + 1 < 0.8 * self._limit:
@@ -245,18 +253,22 @@ class Governor:
             self._limit += 1.0
         else:
             self._limit += 1.0 / self._limit
-        self._limit = min(self._limit, float(self._maximum))
+        self._limit = min(self._limit, float(self._highest))
 
     def _refused(self, ticket: Ticket, finding: Finding, now: float) -> None:
         """Cool everybody down once: refusals of calls that had started before are the same one."""
         asked = finding.retry_after_s
-        if ticket.started < self._decreased_at:
+        self._refused_share += (1.0 - self._refused_share) / SHARE_OVER
+        stray = self._refused_share <= TOLERATED_SHARE and finding.cause is not Cause.RATE_LIMIT
+        if stray or ticket.started < self._decreased_at:
             if asked:
                 self._cool_until(now + asked, finding)
             return
         self._decreased_at = now
-        self._limit = max(1.0, min(self._limit, self._in_flight + 1) * BACK_OFF_TO)
-        self._threshold = self._limit
+        if self._refused_share > TOLERATED_SHARE:
+            self._limit = max(1.0, min(self._limit, self._in_flight + 1) * BACK_OFF_TO)
+            self._threshold = self._limit
+            self._refused_share = TOLERATED_SHARE / 2
         pause = asked if asked is not None else self._cooldown_s
         self._cooldown_s = min(self._cooldown_s * 2, LONGEST_COOLDOWN_S)
         self._cool_until(now + pause, finding)

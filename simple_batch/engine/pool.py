@@ -84,7 +84,7 @@ class Pool:
         if self._dispatcher is not None:
             self._dispatcher.kill(block=False)
         for greenlet, trial in list(self._trials.items()):
-            if not trial.calling:
+            if trial.waiting:
                 greenlet.kill(GivenUp, block=False)
 
     def kill(self, grace_s: float) -> None:
@@ -93,8 +93,9 @@ class Pool:
         gevent.spawn_later(grace_s, self._cut)
 
     def _cut(self) -> None:
-        for greenlet in list(self._trials):
-            greenlet.kill(GivenUp, block=False)
+        for greenlet, trial in list(self._trials.items()):
+            if trial.calling or trial.waiting:  # never one that hands over its outcome
+                greenlet.kill(GivenUp, block=False)
 
     def _in_state(self, state: RequestStatus) -> list[int]:
         return [index for index, known in self._states.items() if known is state]

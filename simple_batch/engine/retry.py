@@ -71,7 +71,8 @@ class Trial:
         self._retries = 0
         self._patience = 0.0
         self.attempts: list[Attempt] = []
-        self.calling = False
+        self.calling = False  # a call is in flight
+        self.waiting = False  # in a backoff or at the governor: may be given up at no cost
 
     @property
     def size(self) -> int:
@@ -84,7 +85,7 @@ class Trial:
         begun, started_at = self._clock(), now_ms()
         while True:
             if ticket is None:
-                ticket = self._governor.admit(self._lane, self.size)
+                ticket = self._waiting_for(self._governor.admit, self._lane, self.size)
             left = self._policy.deadline_s - (self._clock() - begun)
             finding = self._call(ticket, max(0.1, left))
             ticket = None
@@ -100,7 +101,14 @@ class Trial:
                 self.attempts[-1], wait_ms=round(wait * 1000)
             )
             self._on_state(self._request.index, RequestStatus.RETRYING)
-            self._sleep(wait)
+            self._waiting_for(self._sleep, wait)
+
+    def _waiting_for(self, wait: Callable, *args):
+        self.waiting = True
+        try:
+            return wait(*args)
+        finally:
+            self.waiting = False
 
     def _call(self, ticket: Ticket, left_s: float) -> Finding:
         """One attempt, noted whatever becomes of it."""

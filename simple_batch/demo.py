@@ -1,0 +1,248 @@
+"""A model endpoint that ships with the app: OpenAI's API without a model behind it.
+
+For the demo, so that nobody needs a key to see a batch run, and for tests. It
+answers chat completions, completions, embeddings and the list of models, at a
+chosen speed and with a chosen share of faults.
+"""
+
+import hashlib
+import itertools
+import json
+import random
+import re
+import time
+from collections import Counter
+
+import gevent
+from gevent.pywsgi import WSGIServer
+
+MODEL = "demo-model"
+
+_OPENINGS = {
+    "en": ("In short:", "The usual answer is this:", "It depends, but mostly:", "Put simply:"),
+    "zh": ("简单来说：", "通常的回答是：", "这要看情况，不过大体上：", "一句话："),
+}
+_MIDDLES = {
+    "en": (
+        "start from what can be measured and change one thing at a time",
+        "the simplest explanation that fits all the observations is the one to keep",
+        "most of the effect comes from a few causes, so look for those first",
+        "it follows from the definitions once they are written down carefully",
+    ),
+    "zh": (
+        "先从能测量的东西开始，每次只改变一件事",
+        "能解释全部现象的最简单的说法，就是该保留的说法",
+        "大部分效果来自少数几个原因，先去找它们",
+        "把定义仔细写下来，结论就自然得出了",
+    ),
+}
+
+
+class DemoEndpoint:
+    """A running endpoint. ``calls`` counts the calls by path, ``stats`` the answers by status,
+    ``bodies`` keeps the last requests received. Start it with ``start``."""
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        latency: float = 0.6,
+        jitter: float = 0.5,
+        fail: float = 0.05,
+        key: str = "",
+        rpm: int | None = None,
+        concurrency: int | None = None,
+        seed: int = 7,
+    ):
+        self._latency, self._jitter, self._fail = latency, jitter, fail
+        self._key = key
+        self._rpm, self._concurrency = rpm, concurrency
+        self._random = random.Random(seed)  # noqa: S311 - chance, not a secret
+        self._numbers = itertools.count(1)
+        self._starts: list[float] = []
+        self.in_flight = 0
+        self.calls: Counter[str] = Counter()
+        self.stats: Counter[int] = Counter()
+        self.bodies: list[dict] = []
+        self._server = WSGIServer((host, port), self._serve, log=None, error_log=None)
+        self._server.start()
+        self.host, self.port = host, self._server.server_port
+
+    @property
+    def base_url(self) -> str:
+        return f"http://{self.host}:{self.port}/v1"
+
+    def stop(self) -> None:
+        self._server.stop(timeout=0.5)
+
+    # --- HTTP -------------------------------------------------------------------------------
+
+    def _serve(self, environ, start_response):
+        path = environ["PATH_INFO"].rstrip("/")
+        self.calls[path] += 1
+        self.in_flight += 1
+        try:
+            status, body, headers = self._answer(environ, path)
+        finally:
+            self.in_flight -= 1
+        self.stats[status] += 1
+        payload = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(payload))),
+            *headers,
+        ]
+        start_response(f"{status} {'OK' if status == 200 else 'Error'}", headers)
+        return [payload]
+
+    def _answer(self, environ, path: str):
+        if self._key and environ.get("HTTP_AUTHORIZATION") != f"Bearer {self._key}":
+            return _error(401, "Incorrect API key provided.", "invalid_api_key")
+        if path == "/v1/models":
+            models = [{"id": MODEL, "object": "model", "created": 0, "owned_by": "simple-batch"}]
+            return 200, {"object": "list", "data": models}, []
+        handler = _HANDLERS.get(path)
+        if handler is None:
+            return _error(404, f"There is no {path} here.", "not_found")
+        try:
+            body = json.loads(environ["wsgi.input"].read())
+            if not isinstance(body, dict):
+                raise ValueError
+        except ValueError:
+            return _error(400, "The body is not a JSON object.", "invalid_json")
+        self.bodies.append(body)
+        del self.bodies[:-1000]
+        return self._refusal() or self._fault(body) or (200, handler(self, body), [])
+
+    def _refusal(self):
+        """A 429 where the endpoint's own limits are reached."""
+        if self._concurrency is not None and self.in_flight > self._concurrency:
+            return _error(429, "Too many requests at once.", "rate_limit_exceeded")
+        if self._rpm is not None:
+            now = time.monotonic()
+            self._starts = [start for start in self._starts if start > now - 60]
+            if len(self._starts) >= self._rpm:
+                wait = 60 - (now - self._starts[0])
+                headers = [("Retry-After", f"{wait:.3f}")]
+                return _error(429, f"Limit {self._rpm} per minute.", "rate_limit_exceeded", headers)
+            self._starts.append(now)
+        return None
+
+    def _fault(self, body: dict):
+        """Takes the time an answer takes; then, by chance, a fault of one kind or another."""
+        chance = self._random.random()
+        if self._latency:
+            spread = self._random.lognormvariate(0, self._jitter)
+            gevent.sleep(self._latency * min(spread, 8.0))
+        if chance >= self._fail:
+            return None
+        kind = chance / self._fail
+        if kind < 0.35:
+            return _error(500, "The server had an error while processing your request.", None)
+        if kind < 0.6:
+            return _error(503, "The engine is currently overloaded, please try again later.", None)
+        if kind < 0.75:
+            headers = [("Retry-After", "0.5")]
+            return _error(429, "Rate limit reached for demo-model.", "rate_limit_exceeded", headers)
+        if kind < 0.85:
+            return 200, b"<html><body>502 Bad Gateway</body></html>", []
+        message = "The response was filtered due to the prompt triggering content management."
+        return _error(400, message, "content_filter")
+
+    # --- answers ----------------------------------------------------------------------------
+
+    def chat(self, body: dict) -> dict:
+        text = _said(body.get("messages") or [])
+        answer = _reply_to(text)
+        message = {"role": "assistant", "content": answer}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return self._completion("chat.completion", "chatcmpl", body, choice, text, answer)
+
+    def complete(self, body: dict) -> dict:
+        text = str(body.get("prompt", ""))
+        answer = _reply_to(text)
+        choice = {"index": 0, "text": answer, "finish_reason": "stop"}
+        return self._completion("text_completion", "cmpl", body, choice, text, answer)
+
+    def embed(self, body: dict) -> dict:
+        inputs = body.get("input", "")
+        inputs = inputs if isinstance(inputs, list) else [inputs]
+        data = []
+        for index, text in enumerate(inputs):
+            digest = hashlib.sha256(str(text).encode()).digest()
+            vector = [round(byte / 127.5 - 1, 6) for byte in digest[:16]]
+            data.append({"object": "embedding", "index": index, "embedding": vector})
+        tokens = sum(_tokens(str(text)) for text in inputs)
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return {"object": "list", "data": data, "model": _model(body), "usage": usage}
+
+    def _completion(self, kind, prefix, body, choice, text, answer) -> dict:
+        spent_in, spent_out = _tokens(text) + 8, _tokens(answer)
+        return {
+            "id": f"{prefix}-demo{next(self._numbers)}",
+            "object": kind,
+            "created": int(time.time()),
+            "model": _model(body),
+            "choices": [choice],
+            "usage": {
+                "prompt_tokens": spent_in,
+                "completion_tokens": spent_out,
+                "total_tokens": spent_in + spent_out,
+            },
+        }
+
+
+_HANDLERS = {
+    "/v1/chat/completions": DemoEndpoint.chat,
+    "/v1/completions": DemoEndpoint.complete,
+    "/v1/embeddings": DemoEndpoint.embed,
+}
+
+
+def start(host: str = "127.0.0.1", port: int = 0, **behaviour) -> DemoEndpoint:
+    """Start an endpoint in this process (patched by gevent); port 0 takes a free one.
+
+    ``latency`` (seconds, median), ``jitter`` (spread), ``fail`` (share of faulty answers),
+    ``key`` (required), ``rpm``, ``concurrency`` (enforced), ``seed``. Raises OSError where the
+    port is taken.
+    """
+    return DemoEndpoint(host, port, **behaviour)
+
+
+def _error(status: int, message: str, code: str | None, headers=()):
+    error = {"message": message, "type": "demo_error", "param": None, "code": code}
+    return status, {"error": error}, list(headers)
+
+
+def _model(body: dict) -> str:
+    return str(body.get("model") or MODEL)
+
+
+def _said(messages) -> str:
+    parts = []
+    for message in messages if isinstance(messages, list) else []:
+        content = message.get("content") if isinstance(message, dict) else None
+        if isinstance(content, str):
+            parts.append(content)
+        elif isinstance(content, list):
+            parts += [str(part.get("text", "")) for part in content if isinstance(part, dict)]
+    return "\n".join(parts)
+
+
+def _reply_to(text: str) -> str:
+    """The same answer to the same question, in the question's language."""
+    language = "zh" if re.search(r"[\u4e00-\u9fff]", text) else "en"
+    seed = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:4], "big")
+    chooser = random.Random(seed)  # noqa: S311 - chance, not a secret
+    topic = " ".join(text.split())[-60:]
+    middle = chooser.sample(_MIDDLES[language], k=chooser.randint(1, 3))
+    if language == "zh":
+        return f"{chooser.choice(_OPENINGS['zh'])}{'；'.join(middle)}。（关于：{topic}）"
+    return f"{chooser.choice(_OPENINGS['en'])} {'; '.join(middle)}. (About: {topic})"
+
+
+def _tokens(text: str) -> int:
+    """About as many as a tokenizer counts: one per Chinese character, else per four characters."""
+    wide = len(re.findall(r"[\u2e80-\uffff]", text))
+    return wide + (len(text) - wide + 3) // 4
