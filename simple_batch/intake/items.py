@@ -1,0 +1,209 @@
+"""One item of an upload → a request, or a fault that says what to do.
+
+Source of the Batch API's line format and fault codes: OpenAI's API reference.
+"""
+
+import re
+
+import msgspec
+
+from ..domain import Fault, Request
+
+URLS = frozenset(
+    {
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/responses",
+        "/v1/moderations",
+        "/v1/images/generations",
+    }
+)
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+MAX_CUSTOM_ID = 512
+MAX_DIGITS = 300
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_string = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.Encoder().encode
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_LONG_NUMBER = re.compile(rb"[\d.eE+-]{%d,}" % MAX_DIGITS)
+_BRACKETS = re.compile(rb"[\[\]{}]")
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[msgspec.Raw] | None = None
+    tool_calls: msgspec.Raw | None = None
+    function_call: msgspec.Raw | None = None
+
+
+_messages = msgspec.json.Decoder(list[_Message]).decode
+
+
+class Bad(Exception):
+    """The item is no request."""
+
+    def __init__(self, code: str, message: str):
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Items:
+    """Turns items of one file into requests. ``kind`` is ``object`` ({"messages": …}), ``messages``
+    (an array of messages) or ``batch`` (OpenAI's batch lines)."""
+
+    def __init__(self, kind: str, max_nesting: int):
+        self._turn = {"object": self._object, "messages": self._array, "batch": self._batch}[kind]
+        self._max_nesting = max_nesting
+        self._url: str | None = None
+
+    def request(self, raw: bytes | None, line: int, ordinal: int, index: int) -> Request | Fault:
+        """``ordinal`` counts the file's items from 1, ``index`` its good ones from 0."""
+        try:
+            if raw is None:
+                raise Bad("invalid_request", "longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
+            check_text(raw)
+            self._check_nesting(raw)
+            custom_id, url, body = self._turn(raw)
+            return Request(index, custom_id or f"request-{ordinal}", body, url, line)
+        except Bad as bad:
+            return Fault(line, bad.code, bad.message)
+
+    def _check_nesting(self, raw: bytes) -> None:
+        if raw.count(b"[") + raw.count(b"{") <= self._max_nesting:
+            return
+        depth = 0
+        for mark in _BRACKETS.findall(_STRINGS.sub(b"", raw)):
+            depth += 1 if mark in b"[{" else -1
+            if depth > self._max_nesting:
+                raise Bad("invalid_json_line", f"nested deeper than {self._max_nesting} levels.")
+
+    def _object(self, raw: bytes) -> tuple[str, str, bytes]:
+        fields = _decoded(raw)
+        if "messages" not in fields:
+            if {"body", "url"} <= fields.keys():
+                raise Bad(
+                    "invalid_request", "an OpenAI batch line among plain requests: do not mix."
+                )
+            raise Bad("invalid_request", '"messages" is missing: give {"messages": [...]}.')
+        _check_messages(fields["messages"])
+        custom_id = _custom_id(fields.pop("custom_id", None))
+        return custom_id, "/v1/chat/completions", _encode(fields) if custom_id else raw.strip()
+
+    def _array(self, raw: bytes) -> tuple[str, str, bytes]:
+        _check_messages(raw)
+        return "", "/v1/chat/completions", b'{"messages":' + raw.strip() + b"}"
+
+    def _batch(self, raw: bytes) -> tuple[str, str, bytes]:
+        fields = _decoded(raw)
+        missing = [name for name in ("custom_id", "method", "url", "body") if name not in fields]
+        if missing:
+            raise Bad("invalid_request", f'"{missing[0]}" is missing in this batch line.')
+        if _text(fields["method"], "method") != "POST":
+            raise Bad("invalid_method", '"method" must be "POST".')
+        url = _text(fields["url"], "url")
+        if url not in URLS:
+            raise Bad("invalid_url", f'"url" must be one of {", ".join(sorted(URLS))}.')
+        if self._url is None:
+            self._url = url
+        elif url != self._url:
+            raise Bad("url_mismatch", f'"url" differs from {self._url}: one file, one url.')
+        body = _decoded(bytes(fields["body"]), '"body"')
+        if url == "/v1/chat/completions":
+            if "messages" not in body:
+                raise Bad("invalid_request", '"messages" is missing in "body".')
+            _check_messages(body["messages"])
+        custom_id = _custom_id(fields["custom_id"])
+        if not custom_id:
+            raise Bad("invalid_request", '"custom_id" is empty.')
+        return custom_id, url, bytes(fields["body"])
+
+
+def check_text(raw: bytes) -> None:
+    """Raises Bad for bytes that are no clean UTF-8, and for numbers no reader should be given."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        raise Bad(
+            "invalid_encoding",
+            f"not UTF-8 (byte {error.start + 1} of the line): save the file as UTF-8.",
+        ) from None
+    if b"\0" in raw:
+        raise Bad("invalid_json_line", "holds a NUL byte: remove it.")
+    if _LONG_NUMBER.search(raw) and _LONG_NUMBER.search(_STRINGS.sub(b'""', raw)):
+        raise Bad("invalid_json_line", f"holds a number of more than {MAX_DIGITS} digits.")
+
+
+def kind_of(raw: bytes) -> str | None:
+    """Which kind of item this is, by its shape; None where it is none of them."""
+    try:
+        if raw.lstrip()[:1] == b"[":
+            return "messages"
+        fields = _fields(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return (
+        "batch" if "url" in fields and "body" in fields and "messages" not in fields else "object"
+    )
+
+
+def is_conversation(raw: bytes) -> bool:
+    """True for a whole JSON array of messages (and not of requests)."""
+    try:
+        items = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return bool(items) and "role" in items[0] and "messages" not in items[0]
+
+
+def _decoded(raw: bytes, what: str = "the item") -> dict:
+    try:
+        return _fields(raw)
+    except msgspec.ValidationError:
+        raise Bad(
+            "invalid_request", f'{what} must be an object like {{"messages": [...]}}.'
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Bad("invalid_json_line", f"not valid JSON: {_plain(error)}.") from None
+
+
+def _check_messages(raw) -> None:
+    try:
+        messages = _messages(raw)
+    except msgspec.ValidationError as error:
+        raise Bad("invalid_request", f'"messages": {_plain(error)}.') from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Bad("invalid_json_line", f"not valid JSON: {_plain(error)}.") from None
+    if not messages:
+        raise Bad("invalid_request", '"messages" is empty.')
+    for number, message in enumerate(messages, 1):
+        if message.role not in ROLES:
+            raise Bad(
+                "invalid_request", f"message {number}: role {message.role[:40]!r} is unknown."
+            )
+        if message.content is None and not (message.tool_calls or message.function_call):
+            raise Bad("invalid_request", f'message {number}: "content" is missing.')
+
+
+def _custom_id(raw) -> str:
+    if raw is None or bytes(raw) == b"null":
+        return ""
+    text = _text(raw, "custom_id")
+    if len(text) > MAX_CUSTOM_ID:
+        raise Bad("invalid_request", f'"custom_id" is longer than {MAX_CUSTOM_ID} characters.')
+    if "\0" in text:
+        raise Bad("invalid_request", '"custom_id" holds a NUL character.')
+    return text
+
+
+def _text(raw, name: str) -> str:
+    try:
+        return _string(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Bad("invalid_request", f'"{name}" must be a text.') from None
+
+
+def _plain(error: Exception) -> str:
+    return str(error).replace("`", "").replace("JSON is malformed: ", "").rstrip(".")[:200]

@@ -1,0 +1,54 @@
+"""Looking through an upload before it is launched."""
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from ..domain import Fault, Request
+from ..errors import UploadRejected
+from ..settings import Settings
+from .reader import read
+
+_BREATH = 200  # items between two chances for other greenlets to work
+
+
+class Preview(msgspec.Struct):
+    """What an upload holds: its format, how many good requests and faults, the first of each."""
+
+    format: str
+    bytes: int
+    good: int
+    fault_count: int
+    faults: list[Fault]
+    first: list[Request]
+
+
+def scan(path: Path, settings: Settings, first: int = 5, faults: int = 20) -> Preview:
+    """Read the whole upload once. Raises UploadRejected (with the faults) where it holds no valid
+    request or cannot be read as a whole, UploadTooLarge where it unpacks to too much."""
+    preview = Preview("", path.stat().st_size, 0, 0, [], [])
+    reader = read(path, settings)
+    try:
+        for number, item in enumerate(reader):
+            if isinstance(item, Fault):
+                preview.fault_count += 1
+                if len(preview.faults) < faults:
+                    preview.faults.append(item)
+            else:
+                preview.good += 1
+                if len(preview.first) < first:
+                    preview.first.append(item)
+            if number % _BREATH == 0:
+                time.sleep(0)
+        preview.format = reader.format
+    finally:
+        reader.close()
+    if not preview.good:
+        raise UploadRejected(
+            f"None of the {preview.fault_count:,} items is a valid request.",
+            preview.faults,
+            preview.fault_count,
+            0,
+        )
+    return preview

@@ -1,0 +1,79 @@
+"""The unpacked bytes of an upload, guarded against gzip bombs and endless lines."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import UploadRejected, UploadTooLarge
+from ..settings import Settings
+
+BLOCK = 1 << 18
+_BOM = b"\xef\xbb\xbf"
+# Real text packs by five to twenty, the longest run of one letter by a thousand.
+BOMB_RATIO = 300
+BOMB_FLOOR = 64 << 20
+
+
+class Source:
+    """Reads blocks or lines. Raises UploadTooLarge for what unpacks to more than allowed and
+    UploadRejected for damaged gzip and for encodings other than UTF-8."""
+
+    def __init__(self, path: Path, settings: Settings):
+        self._limit = settings.MAX_UNPACKED_BYTES
+        self._line_limit = settings.MAX_REQUEST_BYTES
+        self._file = path.open("rb")
+        self._packed_size = 0
+        stream = self._file
+        if self._file.peek(2)[:2] == b"\x1f\x8b":
+            self._packed_size = path.stat().st_size
+            stream = gzip.GzipFile(fileobj=self._file)
+        self._stream = io.BufferedReader(stream, BLOCK)
+        self._read = 0
+        head = self._guarded(self._stream.peek, 4)
+        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise UploadRejected("The file is UTF-16: save it as UTF-8 and upload it again.")
+        if head[:3] == _BOM:
+            self._guarded(self._stream.read, 3)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def peek(self) -> bytes:
+        """The bytes that come next, without moving on."""
+        return self._guarded(self._stream.peek, BLOCK)
+
+    def blocks(self) -> Iterator[bytes]:
+        while block := self._guarded(self._stream.read1, BLOCK):
+            yield block
+
+    def lines(self) -> Iterator[tuple[int, bytes | None]]:
+        """(number from 1, line without its end); None for a line over MAX_REQUEST_BYTES."""
+        number = 0
+        while line := self._guarded(self._stream.readline, self._line_limit + 2):
+            number += 1
+            if len(line) > self._line_limit and not line.endswith(b"\n"):
+                while line and not line.endswith(b"\n"):
+                    line = self._guarded(self._stream.readline, BLOCK)
+                yield number, None
+            else:
+                yield number, line
+
+    def _guarded(self, read, size: int) -> bytes:
+        try:
+            data = read(size)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise UploadRejected(f"The gzip file is damaged or cut off: {error}.") from error
+        if read != self._stream.peek:
+            self._read += len(data)
+            if self._read > self._limit or (
+                self._packed_size
+                and self._read > BOMB_FLOOR
+                and self._read > BOMB_RATIO * self._packed_size
+            ):
+                raise UploadTooLarge(
+                    f"The file unpacks to more than is allowed ({self._read:,} bytes so far): split "
+                    "it, or raise SIMPLE_BATCH_MAX_UNPACKED_BYTES."
+                )
+        return data
