@@ -157,7 +157,9 @@ class GeventAdapter(BaseAdapter):
         response.headers = CaseInsensitiveDict(answer.headers)
         response.request = request
         response.url = request.url
-        response._content = self._decoded(bytes(answer.body), response.headers.get("content-encoding"))
+        response._content = self._decoded(
+            bytes(answer.body), response.headers.get("content-encoding")
+        )
         return response
 
     def _decoded(self, body: bytes, encoding: str | None) -> bytes:

@@ -1,0 +1,49 @@
+"""Results → files, streaming, in input order, also while the job runs."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from ..errors import InvalidInput, NotFound
+from ..store.models import Job
+from . import csv_file, json_file, openai_file
+from .rows import ONLY, rows
+
+_WRITERS = {
+    "json": json_file.as_array,
+    "jsonl": json_file.as_lines,
+    "csv": csv_file.as_table,
+    "openai": openai_file.as_lines,
+}
+_TYPES = {
+    "json": "application/json",
+    "jsonl": "application/jsonl",
+    "csv": "text/csv; charset=utf-8",
+    "openai": "application/jsonl",
+}
+FORMATS = tuple(_WRITERS)
+
+
+def export(job_id: int, format: str, only: str = "all") -> Iterator[bytes]:
+    """The file in pieces. Raises InvalidInput for another format or choice, NotFound for the job."""
+    if format not in _WRITERS:
+        raise InvalidInput(f"format={format!r}: use one of {', '.join(FORMATS)}.", "format")
+    if only not in ONLY:
+        raise InvalidInput(f"only={only!r}: use one of {', '.join(ONLY)}.", "only")
+    job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return _WRITERS[format](rows(job, only))
+
+
+def filename(job: Job, format: str, only: str = "all") -> str:
+    """A name that every file system takes: the job's, cleaned, with its id."""
+    name = unicodedata.normalize("NFC", job.name)
+    name = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]+', "-", name).strip(" .-")[:80] or "job"
+    part = "" if only == "all" else f"-{only}"
+    middle = "-openai" if format == "openai" else ""
+    return f"{name}-{job.id}{part}{middle}.{'jsonl' if format == 'openai' else format}"
+
+
+def content_type(format: str) -> str:
+    return _TYPES[format]

@@ -1,0 +1,24 @@
+"""What happened: counts, percentiles, timeline, cost, error groups. Reads only."""
+
+from .charts import buckets, latency_histogram
+from .errors import attempts_page, error_groups, events
+from .jobs import job_counts, jobs_page
+from .page import Page
+from .requests import neighbours, request_detail, requests_page
+from .summary import progress, summary
+
+__all__ = [
+    "Page",
+    "attempts_page",
+    "buckets",
+    "error_groups",
+    "events",
+    "job_counts",
+    "jobs_page",
+    "latency_histogram",
+    "neighbours",
+    "progress",
+    "request_detail",
+    "requests_page",
+    "summary",
+]

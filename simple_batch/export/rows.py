@@ -1,0 +1,95 @@
+"""The rows that every export is made of, read by key in pages."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import msgspec
+
+from ..domain import NANO
+from ..store.database import connected
+from ..store.models import Job, database
+
+PAGE = 500
+ONLY = ("all", "succeeded", "failed")
+
+_SELECT = (
+    "SELECT r.idx, r.custom_id, r.url, r.body, x.status, x.cause, x.http_status, x.message, "
+    "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
+    "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano "
+    "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx "
+)
+
+
+class Row(msgspec.Struct):
+    """One request with its result, if it has one. ``body`` and ``response`` are JSON bytes, times
+    epoch ms, ``cost_nano`` nano-units of ``currency``."""
+
+    index: int
+    custom_id: str
+    url: str
+    body: bytes
+    status: str | None
+    cause: str | None
+    http_status: int | None
+    message: str | None
+    response: bytes | None
+    model: str | None
+    config: str | None
+    attempts: int | None
+    started_at: int | None
+    finished_at: int | None
+    latency_ms: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    cost_nano: int | None
+    job_id: int
+    currency: str
+
+    @property
+    def cost(self) -> float | None:
+        return None if self.cost_nano is None else self.cost_nano / NANO
+
+
+def rows(job: Job, only: str) -> Iterator[Row]:
+    """Rows in input order; ``all`` has those without a result too. Memory does not grow with the
+    job, and no connection is held between two pages."""
+    job_id, currency, mark = job.id, job.currency, -1
+    if only == "all":
+        query = f"{_SELECT} WHERE r.job_id = ? AND r.idx > ? ORDER BY r.idx LIMIT {PAGE}"
+        bound = ()
+    else:
+        query = (
+            f"{_SELECT} WHERE r.job_id = ? AND r.idx IN (SELECT idx FROM result WHERE job_id = ? "
+            f"AND status = ? AND idx > ? ORDER BY idx LIMIT {PAGE}) ORDER BY r.idx"
+        )
+        bound = (job_id, only)
+    while True:
+        with connected():
+            page = database.execute_sql(query, (job_id, *bound, mark)).fetchall()
+        if not page:
+            return
+        mark = page[-1][0]
+        for row in page:
+            yield Row(*row, job_id, currency)
+        time.sleep(0)  # lets other greenlets work between two pages
+
+
+def iso(ms: int | None) -> str | None:
+    if ms is None:
+        return None
+    text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def raw_json(data: bytes | None) -> msgspec.Raw | None:
+    """JSON bytes to be embedded as they are, on one line."""
+    if not data:
+        return None
+    data = bytes(data)
+    if b"\n" in data or b"\r" in data:
+        data = json.dumps(json.loads(data), ensure_ascii=False, separators=(",", ":")).encode()
+    return msgspec.Raw(data)

@@ -1,0 +1,65 @@
+"""The list of jobs."""
+
+from peewee import fn
+
+from ..errors import InvalidInput
+from ..store.models import ApiConfig, Job
+from .page import Page
+from .summary import cost_nano, counts, live_of, pending, rate
+
+SORTS = {"created": Job.created_at, "name": Job.name, "status": Job.status, "total": Job.total}
+
+
+def jobs_page(
+    status: str | None = None,
+    q: str = "",
+    config: str | None = None,
+    sort: str = "-created",
+    page: int = 1,
+    per_page: int = 50,
+) -> Page:
+    """Jobs by status, part of the name, and config alias; ``sort`` is a name of SORTS, with ``-``
+    before it descending. Raises InvalidInput for another sort."""
+    column = SORTS.get(sort.removeprefix("-"))
+    if column is None:
+        raise InvalidInput(f"sort={sort!r}: use one of {', '.join(SORTS)}.", "sort")
+    query = Job.select(Job, ApiConfig).join(ApiConfig).where(Job.deleted_at.is_null())
+    if status:
+        query = query.where(Job.status == status)
+    if q:
+        query = query.where(Job.name.contains(q))
+    if config:
+        query = query.where(ApiConfig.alias == config)
+    order = column.desc() if sort.startswith("-") else column.asc()
+    rows = query.order_by(order, Job.id.desc()).paginate(max(1, page), per_page)
+    return Page([_row(job) for job in rows], max(1, page), per_page, query.count())
+
+
+def job_counts() -> dict[str, int]:
+    """How many jobs there are in each status."""
+    rows = (
+        Job.select(Job.status, fn.COUNT(Job.id))
+        .where(Job.deleted_at.is_null())
+        .group_by(Job.status)
+        .tuples()
+    )
+    return dict(rows)
+
+
+def _row(job: Job) -> dict:
+    per_second, left = rate(job), pending(job)
+    return {
+        "id": job.id,
+        "name": job.name,
+        "status": job.status,
+        "status_reason": job.status_reason,
+        "config": job.config.alias,
+        **counts(job, live_of(job)),
+        "rate": per_second,
+        "eta_s": round(left / per_second) if job.status == "running" and per_second else None,
+        "cost_nano": cost_nano(job),
+        "currency": job.currency,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+    }

@@ -1,0 +1,303 @@
+"""The requests of a job: pages of them, one of them, and its neighbours.
+
+No page reads more than a bounded number of rows. Without conditions on results
+the place of a page is arithmetic (indices have no gaps); by status an index
+serves; a text search looks through a window of rows and says where to go on.
+"""
+
+from ..domain import RequestStatus
+from ..errors import InvalidInput, NotFound
+from ..store import text
+from ..store.filters import RequestFilter
+from ..store.models import Attempt, Job, database
+from .page import Page
+from .summary import job_row, live_of, pending
+
+COUNT_CAP = 10_000
+SEARCH_WINDOW = 20_000
+SORTS = {"index": "idx", "latency": "latency_ms", "finished": "finished_at"}
+
+_COLUMNS = (
+    "r.idx, r.custom_id, substr(r.body, 1, 20000), x.status, x.cause, x.http_status, x.message, "
+    "CASE WHEN length(x.response) < 200000 THEN x.response END, x.attempts, x.latency_ms, "
+    "x.input_tokens, x.output_tokens, x.cost_nano, x.started_at, x.finished_at"
+)
+_JOIN = "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx"
+
+
+def requests_page(
+    job_id: int,
+    wanted: RequestFilter,
+    sort: str = "index",
+    page: int = 1,
+    per_page: int = 50,
+    after: int | None = None,
+) -> Page:
+    """Rows of the requests table. ``after`` continues a text search behind that index. Raises
+    NotFound for the job, InvalidInput for the sort."""
+    job, page = job_row(job_id), max(1, page)
+    if sort.removeprefix("-") not in SORTS:
+        raise InvalidInput(f"sort={sort!r}: use one of {', '.join(SORTS)}, - before it.", "sort")
+    offset = (page - 1) * per_page
+    continue_from = None
+    if wanted.q:
+        indices, continue_from = _search(job, wanted, -1 if after is None else after, per_page)
+        total, exact = len(indices), continue_from is None
+    elif wanted.status in (RequestStatus.IN_FLIGHT, RequestStatus.RETRYING):
+        shown = live_of(job).get(f"{wanted.status}_idx", [])
+        indices, total, exact = shown[offset : offset + per_page], len(shown), True
+    elif wanted.status == RequestStatus.PENDING:
+        indices, total, exact = _pending(job, offset, per_page), pending(job), True
+    elif wanted == RequestFilter() and sort in ("index", "-index"):
+        indices, total, exact = _arithmetic(job, sort, offset, per_page), job.total, True
+    else:
+        indices = _by_result(job, wanted, sort, offset, per_page)
+        total, exact = _count(job, wanted)
+    rows = _rows(job, indices)
+    return Page(rows, page, per_page, total, exact, continue_from)
+
+
+def request_detail(job_id: int, index: int) -> dict:
+    """Everything about one request. Raises NotFound."""
+    job = job_row(job_id)
+    row = database.execute_sql(
+        "SELECT r.custom_id, r.url, r.line, r.body, x.status, x.cause, x.http_status, x.message, "
+        "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
+        "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano "
+        f"{_JOIN} WHERE r.job_id = ? AND r.idx = ?",
+        (job_id, index),
+    ).fetchone()
+    if row is None:
+        raise NotFound(f"Job {job_id} has no request {index}.")
+    response = text.loaded(row[8])
+    usage = None
+    if row[15] is not None:
+        usage = {
+            "input": row[15],
+            "output": row[16],
+            "total": row[15] + row[16],
+            "cached": row[17],
+            "reasoning": row[18],
+        }
+    return {
+        "index": index,
+        "custom_id": row[0],
+        "url": row[1],
+        "line": row[2],
+        "status": row[4] or _status_of(index, live_of(job)),
+        "body": text.pretty(row[3]),
+        "messages": text.messages_of(text.loaded(row[3])),
+        "response": text.pretty(row[8]) if row[8] else None,
+        "answer": text.answer_of(response),
+        "reasoning": text.reasoning_of(response),
+        "cause": row[5],
+        "http_status": row[6],
+        "message": row[7],
+        "model": row[9],
+        "config": row[10],
+        "attempts": _attempts(job_id, index, row),
+        "started_at": row[12],
+        "finished_at": row[13],
+        "latency_ms": row[14],
+        "usage": usage,
+        "cost_nano": row[19],
+        "currency": job.currency,
+    }
+
+
+def neighbours(job_id: int, index: int, wanted: RequestFilter) -> tuple:
+    """(previous index, next index, position from 1, total) of a request among those that match;
+    None for what is not there or not known without counting too many rows."""
+    job = job_row(job_id)
+    if (
+        wanted.q
+        or wanted.status in ("pending", "in_flight", "retrying")
+        or wanted == RequestFilter()
+    ):
+        previous = index - 1 if index > 0 else None
+        following = index + 1 if index + 1 < job.total else None
+        return previous, following, index + 1, job.total
+    conditions, values = _conditions(wanted)
+    where = f"FROM result x WHERE x.job_id = ?{conditions}"
+    before, behind = (
+        database.execute_sql(
+            f"SELECT x.idx {where} AND x.idx {sign} ? ORDER BY x.idx {order} LIMIT 1",
+            (job_id, *values, index),
+        ).fetchone()
+        for sign, order in (("<", "DESC"), (">", "ASC"))
+    )
+    total, exact = _count(job, wanted)
+    position = None
+    if exact and total <= COUNT_CAP:
+        position = database.execute_sql(
+            f"SELECT count(*) {where} AND x.idx <= ?", (job_id, *values, index)
+        ).fetchone()[0]
+    return (before or (None,))[0], (behind or (None,))[0], position, total
+
+
+def _conditions(wanted: RequestFilter) -> tuple[str, list]:
+    bounds = (
+        ("x.status = ?", wanted.status),
+        ("x.cause = ?", wanted.cause),
+        ("x.finished_at >= ?", wanted.from_ms),
+        ("x.finished_at < ?", wanted.to_ms),
+        ("x.latency_ms >= ?", wanted.min_ms),
+        ("x.latency_ms <= ?", wanted.max_ms),
+        (
+            "x.idx IN (SELECT a.idx FROM attempt a WHERE a.job_id = x.job_id AND a.group_key = ?)",
+            wanted.group,
+        ),
+    )
+    given = [(sql, value) for sql, value in bounds if value is not None]
+    return "".join(f" AND {sql}" for sql, _ in given), [value for _, value in given]
+
+
+def _arithmetic(job: Job, sort: str, offset: int, per_page: int) -> list[int]:
+    if sort == "index":
+        return list(range(offset, min(job.total, offset + per_page)))
+    first = job.total - 1 - offset
+    return list(range(first, max(-1, first - per_page), -1))
+
+
+def _by_result(job: Job, wanted, sort: str, offset: int, per_page: int) -> list[int]:
+    conditions, values = _conditions(wanted)
+    column, order = SORTS[sort.removeprefix("-")], "DESC" if sort.startswith("-") else "ASC"
+    rows = database.execute_sql(
+        f"SELECT x.idx FROM result x WHERE x.job_id = ?{conditions} "
+        f"ORDER BY x.{column} {order} LIMIT ? OFFSET ?",
+        (job.id, *values, per_page, min(offset, COUNT_CAP * 100)),
+    )
+    return [index for (index,) in rows]
+
+
+def _count(job: Job, wanted: RequestFilter) -> tuple[int, bool]:
+    """How many match: by the job's counters where they know, else counted up to COUNT_CAP."""
+    if wanted.only_status:
+        known = {
+            None: job.succeeded + job.failed + job.cancelled,
+            RequestStatus.SUCCEEDED: job.succeeded,
+            RequestStatus.FAILED: job.failed,
+            RequestStatus.CANCELLED: job.cancelled,
+        }
+        return known[wanted.status], True
+    conditions, values = _conditions(wanted)
+    total = database.execute_sql(
+        f"SELECT count(*) FROM (SELECT 1 FROM result x WHERE x.job_id = ?{conditions} LIMIT ?)",
+        (job.id, *values, COUNT_CAP),
+    ).fetchone()[0]
+    return total, total < COUNT_CAP
+
+
+def _pending(job: Job, offset: int, per_page: int) -> list[int]:
+    """Requests run in order, so nearly all pending ones lie behind the last result."""
+    rows = database.execute_sql(
+        "SELECT r.idx FROM request r WHERE r.job_id = ? AND NOT EXISTS (SELECT 1 FROM result x "
+        "WHERE x.job_id = r.job_id AND x.idx = r.idx) ORDER BY r.idx DESC LIMIT ? OFFSET ?",
+        (job.id, per_page, max(0, pending(job) - offset - per_page)),
+    )
+    return sorted(index for (index,) in rows)[: max(0, pending(job) - offset)]
+
+
+def _search(
+    job: Job, wanted: RequestFilter, after: int, limit: int
+) -> tuple[list[int], int | None]:
+    """Indices whose custom_id, request, answer or message holds the text, in a window of rows."""
+    escaped = wanted.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    pattern = f"%{escaped}%"
+    conditions, values = _conditions(wanted)
+    end = after + SEARCH_WINDOW
+    rows = database.execute_sql(
+        f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx > ? AND r.idx <= ?{conditions} AND ("
+        "r.custom_id LIKE ? ESCAPE '\\' OR CAST(r.body AS TEXT) LIKE ? ESCAPE '\\' OR "
+        "CAST(x.response AS TEXT) LIKE ? ESCAPE '\\' OR x.message LIKE ? ESCAPE '\\') "
+        "ORDER BY r.idx LIMIT ?",
+        (job.id, after, end, *values, *[pattern] * 4, limit),
+    )
+    indices = [index for (index,) in rows]
+    if len(indices) == limit:
+        return indices, indices[-1]
+    return indices, end if end < job.total - 1 else None
+
+
+def _rows(job: Job, indices: list[int]) -> list[dict]:
+    if not indices:
+        return []
+    marks = ",".join("?" * len(indices))
+    found = {
+        row[0]: row
+        for row in database.execute_sql(
+            f"SELECT {_COLUMNS} {_JOIN} WHERE r.job_id = ? AND r.idx IN ({marks})",
+            (job.id, *indices),
+        )
+    }
+    live = live_of(job)
+    return [_row(found[index], live) for index in indices if index in found]
+
+
+def _row(row: tuple, live: dict) -> dict:
+    return {
+        "index": row[0],
+        "custom_id": row[1],
+        "prompt": text.short(_prompt(bytes(row[2]))),
+        "status": row[3] or _status_of(row[0], live),
+        "cause": row[4],
+        "http_status": row[5],
+        "message": row[6] or "",
+        "answer": text.short(text.answer_of(text.loaded(row[7]))),
+        "attempts": row[8],
+        "latency_ms": row[9],
+        "input_tokens": row[10],
+        "output_tokens": row[11],
+        "cost_nano": row[12],
+        "started_at": row[13],
+        "finished_at": row[14],
+    }
+
+
+def _prompt(body: bytes) -> str:
+    data = text.loaded(body)
+    return text.prompt_of(data) if data is not None else body[:400].decode("utf-8", "replace")
+
+
+def _status_of(index: int, live: dict) -> str:
+    for status in (RequestStatus.IN_FLIGHT, RequestStatus.RETRYING):
+        if index in live.get(f"{status}_idx", ()):
+            return status.value
+    return RequestStatus.PENDING.value
+
+
+def _attempts(job_id: int, index: int, row: tuple) -> list[dict]:
+    """Failed attempts in order of time, then the call that succeeded."""
+    rows = (
+        Attempt.select()
+        .where((Attempt.job == job_id) & (Attempt.idx == index))
+        .order_by(Attempt.started_at, Attempt.id)
+        .limit(500)
+    )
+    attempts = [
+        {
+            "number": position,
+            "started_at": attempt.started_at,
+            "latency_ms": attempt.latency_ms,
+            "cause": attempt.cause,
+            "http_status": attempt.http_status,
+            "message": attempt.message,
+            "excerpt": attempt.excerpt,
+            "wait_ms": attempt.wait_ms,
+        }
+        for position, attempt in enumerate(rows, 1)
+    ]
+    if row[4] == RequestStatus.SUCCEEDED:
+        attempts.append(
+            {
+                "number": len(attempts) + 1,
+                "started_at": row[13] - row[14],
+                "latency_ms": row[14],
+                "cause": None,
+                "http_status": row[6],
+                "message": "",
+                "excerpt": "",
+                "wait_ms": 0,
+            }
+        )
+    return attempts

@@ -1,0 +1,171 @@
+"""One job in figures: for ``show-job --json`` and for the live feed (docs/commands.md)."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from ..clock import now_ms
+from ..domain import NANO, JobStatus
+from ..errors import NotFound
+from ..store.models import Job, database
+from ..store.sketch import LatencySketch
+
+FRESH_MS = 5_000
+_RUNNING = (JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.FINALIZING)
+
+
+def job_row(job_id: int) -> Job:
+    """The job, its config fetched with it. Raises NotFound."""
+    job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return job
+
+
+def summary(job_id: int) -> dict:
+    """The object that ``show-job --json`` prints."""
+    job = job_row(job_id)
+    sketch = LatencySketch(job.latency)
+    return {
+        "id": job.id,
+        "name": job.name,
+        "status": job.status,
+        "status_reason": job.status_reason or None,
+        "total": job.total,
+        "succeeded": job.succeeded,
+        "failed": job.failed,
+        "cancelled": job.cancelled,
+        "pending": pending(job),
+        "attempts": job.attempts,
+        "retries": job.retries,
+        "created_at": iso(job.created_at),
+        "started_at": iso(job.started_at),
+        "finished_at": iso(job.finished_at),
+        "elapsed_s": round(elapsed_s(job), 3),
+        "requests_per_second": round(rate(job), 3),
+        "latency_ms": {
+            "p50": _rounded(sketch.quantile(0.50)),
+            "p90": _rounded(sketch.quantile(0.90)),
+            "p95": _rounded(sketch.quantile(0.95)),
+            "p99": _rounded(sketch.quantile(0.99)),
+            "mean": _rounded(sketch.mean()),
+        },
+        "tokens": tokens(job),
+        "cost": cost(job),
+        "errors": _failures_by_cause(job_id),
+    }
+
+
+def progress(job_id: int) -> dict:
+    """The payload of ``job.progress`` (docs/live-feed.md)."""
+    job = job_row(job_id)
+    live = live_of(job)
+    sketch = LatencySketch(job.latency)
+    per_second, left = rate(job), pending(job)
+    return {
+        "status": job.status,
+        "status_reason": job.status_reason,
+        "counts": counts(job, live),
+        "requests_per_second": round(per_second, 2),
+        "eta_s": round(left / per_second) if per_second and left else None,
+        "elapsed_s": round(elapsed_s(job)),
+        "p50_ms": _rounded(sketch.quantile(0.50)),
+        "p95_ms": _rounded(sketch.quantile(0.95)),
+        "p99_ms": _rounded(sketch.quantile(0.99)),
+        "attempts": job.attempts,
+        "retries": job.retries,
+        "tokens": tokens(job),
+        "cost": cost(job),
+        "governor": live.get("governor"),
+    }
+
+
+def counts(job: Job, live: dict) -> dict:
+    """How many requests stand where; together they are the total."""
+    left = pending(job)
+    in_flight = min(left, live.get("in_flight", 0))
+    retrying = min(left - in_flight, live.get("retrying", 0))
+    return {
+        "total": job.total,
+        "succeeded": job.succeeded,
+        "failed": job.failed,
+        "cancelled": job.cancelled,
+        "pending": left - in_flight - retrying,
+        "in_flight": in_flight,
+        "retrying": retrying,
+    }
+
+
+def live_of(job: Job) -> dict:
+    """What the process that runs the job last said of it; empty where that is stale."""
+    if job.status not in _RUNNING:
+        return {}
+    live = json.loads(job.live or "{}")
+    return live if now_ms() - live.get("at", 0) < FRESH_MS else {}
+
+
+def pending(job: Job) -> int:
+    """Requests without a result, being called or not."""
+    return max(0, job.total - job.succeeded - job.failed - job.cancelled)
+
+
+def elapsed_s(job: Job) -> float:
+    """Seconds spent running; pauses are not counted."""
+    running = now_ms() - job.resumed_at if job.resumed_at else 0
+    return (job.active_ms + max(0, running)) / 1000
+
+
+def rate(job: Job) -> float:
+    """Requests finished per second: of the last seconds while it runs, else of the whole run."""
+    live = live_of(job)
+    if live and job.status == JobStatus.RUNNING:
+        return live.get("rate", 0.0)
+    elapsed = elapsed_s(job)
+    return (job.succeeded + job.failed) / elapsed if elapsed else 0.0
+
+
+def tokens(job: Job) -> dict:
+    return {
+        "input": job.input_tokens,
+        "output": job.output_tokens,
+        "total": job.input_tokens + job.output_tokens,
+        "cached": job.cached_tokens,
+        "reasoning": job.reasoning_tokens,
+    }
+
+
+def cost_nano(job: Job) -> int | None:
+    """What was spent, in nano-units; None where any part of it is unknown."""
+    if job.unpriced:
+        return None
+    config = job.config
+    if not job.attempts and (config.input_price is None or config.output_price is None):
+        return None
+    return job.cost_nano
+
+
+def cost(job: Job) -> dict:
+    nano = cost_nano(job)
+    amount = None if nano is None else float(Decimal(nano) / NANO)
+    return {"amount": amount, "currency": job.currency}
+
+
+def iso(ms: int | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds."""
+    if ms is None:
+        return None
+    text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _failures_by_cause(job_id: int) -> list[dict]:
+    rows = database.execute_sql(
+        "SELECT cause, count(*) FROM result WHERE job_id = ? AND status = 'failed' "
+        "GROUP BY cause ORDER BY 2 DESC, 1",
+        (job_id,),
+    )
+    return [{"cause": cause, "count": count} for cause, count in rows]
+
+
+def _rounded(value: float | None) -> int | None:
+    return None if value is None else round(value)

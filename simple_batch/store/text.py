@@ -1,0 +1,99 @@
+"""The readable text in requests and answers, as bytes of JSON."""
+
+import json
+
+PREVIEW = 200
+
+
+def loaded(raw):
+    """JSON as Python values; None where there is none or it cannot be read."""
+    if not raw:
+        return None
+    try:
+        return json.loads(bytes(raw))
+    except (ValueError, RecursionError):
+        return None
+
+
+def pretty(raw) -> str:
+    """JSON indented for reading; the bytes as they are where they cannot be read."""
+    data = loaded(raw)
+    if data is None:
+        return bytes(raw or b"").decode("utf-8", "replace")
+    return json.dumps(data, ensure_ascii=False, indent=2)
+
+
+def content_text(content) -> str:
+    """The text of a message's content: a string, or parts of which others than text are named."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = []
+    for part in content:
+        if isinstance(part, dict):
+            kind = part.get("type", "part")
+            parts.append(part["text"] if isinstance(part.get("text"), str) else f"[{kind}]")
+    return "\n".join(parts)
+
+
+def messages_of(body) -> list[dict]:
+    """[{role, text}] of a decoded request body, whatever endpoint it is for."""
+    if not isinstance(body, dict):
+        return []
+    messages = body.get("messages")
+    if isinstance(messages, list):
+        return [
+            {"role": str(message.get("role", "")), "text": _message_text(message)}
+            for message in messages
+            if isinstance(message, dict)
+        ]
+    given = body.get("input", body.get("prompt"))
+    if given is None:
+        return []
+    return [{"role": "user", "text": given if isinstance(given, str) else json.dumps(given)}]
+
+
+def _message_text(message: dict) -> str:
+    text = content_text(message.get("content"))
+    calls = message.get("tool_calls")
+    return text or (json.dumps(calls, ensure_ascii=False, indent=2) if calls else "")
+
+
+def prompt_of(body) -> str:
+    """The last thing the user said."""
+    messages = messages_of(body)
+    said = [message["text"] for message in messages if message["role"] == "user"]
+    return (said or [message["text"] for message in messages] or [""])[-1]
+
+
+def answer_of(response) -> str:
+    """The text of a decoded answer of any of the endpoints; empty where it has none."""
+    if not isinstance(response, dict):
+        return ""
+    choices = response.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        message = choices[0].get("message")
+        if isinstance(message, dict):
+            return _message_text(message)
+        return str(choices[0].get("text") or "")
+    output = response.get("output")
+    if isinstance(output, list):
+        texts = [content_text(item.get("content")) for item in output if isinstance(item, dict)]
+        return "\n".join(text for text in texts if text)
+    return ""
+
+
+def reasoning_of(response) -> str:
+    """What a reasoning model thought before it answered, where the provider says so."""
+    try:
+        message = response["choices"][0]["message"]
+        return str(message.get("reasoning_content") or message.get("reasoning") or "")
+    except (TypeError, KeyError, IndexError, AttributeError):
+        return ""
+
+
+def short(text: str, length: int = PREVIEW) -> str:
+    """One line of at most ``length`` characters."""
+    text = " ".join(text[: length * 3].split())
+    return text if len(text) <= length else text[: length - 1] + "…"
