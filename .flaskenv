@@ -1,0 +1,1 @@
+FLASK_APP=simple_batch:create_app

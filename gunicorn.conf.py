@@ -1,0 +1,30 @@
+"""The deployment: gunicorn -c gunicorn.conf.py 'simple_batch:create_app()'
+
+One worker: a database has one runner, and a client of the live feed must reach
+the process it began with. More machines: see docs/deployment.md.
+"""
+
+bind = "127.0.0.1:7861"
+worker_class = "gevent"
+workers = 1
+worker_connections = 2000
+timeout = 120
+graceful_timeout = 30
+keepalive = 75
+
+
+def on_starting(server):
+    # WEB_CONCURRENCY and -w would raise it silently
+    if server.cfg.workers != 1:
+        server.log.warning("one worker is used instead of %s", server.cfg.workers)
+        server.cfg.set("workers", 1)
+        server.num_workers = 1
+
+
+def post_worker_init(worker):
+    state = worker.app.wsgi().extensions["simple_batch"].start()
+    worker.log.info("jobs run %s", state)
+
+
+def worker_exit(server, worker):
+    worker.app.wsgi().extensions["simple_batch"].stop(timeout_s=20)

@@ -1,0 +1,11 @@
+"""The flask commands (docs/commands.md). stdout carries data only, words go to stderr."""
+
+from flask import Flask
+
+from . import configs, demo, export, jobs, run
+
+
+def register(app: Flask) -> None:
+    for module in (configs, jobs, run, export, demo):
+        for command in module.COMMANDS:
+            app.cli.add_command(command)

@@ -1,0 +1,107 @@
+"""What all commands share: exit codes, errors in words, data on stdout."""
+
+import functools
+import json
+import os
+import sys
+from enum import IntEnum
+
+import click
+from flask.cli import with_appcontext
+
+from ..errors import SimpleBatchError, UploadRejected
+from ..store.database import connected
+
+
+class ExitStatus(IntEnum):
+    """What a command returns; a contract."""
+
+    DONE = 0
+    ERROR = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    CONFIGURATION = 4
+    CANCELLED = 5
+    INTERRUPTED = 130
+
+
+def command(name: str):
+    """A flask command that works on the database and ends with one of our exit codes. The function
+    may return an ExitStatus."""
+
+    def decorate(function):
+        @functools.wraps(function)
+        def run(*args, **kwargs):
+            try:
+                with connected():
+                    status = function(*args, **kwargs)
+            except UploadRejected as error:
+                say(f"Error: {error}")
+                for fault in error.faults:
+                    say(
+                        f"  line {fault.line}: {fault.message}"
+                        if fault.line
+                        else f"  {fault.message}"
+                    )
+                if error.fault_count > len(error.faults) > 0:
+                    say(f"  and {error.fault_count - len(error.faults):,} more")
+                status = ExitStatus.ERROR
+            except SimpleBatchError as error:
+                say(f"Error: {error}")
+                status = error.exit_code
+            except BrokenPipeError:
+                # the reader of our output has seen enough; do not complain again at exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                status = ExitStatus.DONE
+            except (KeyboardInterrupt, click.Abort):
+                say("Interrupted.")
+                status = ExitStatus.INTERRUPTED
+            sys.exit(int(status or ExitStatus.DONE))
+
+        return click.command(name)(with_appcontext(run))
+
+    return decorate
+
+
+def say(text: str) -> None:
+    """Words for people, on stderr."""
+    click.echo(text, err=True)
+
+
+def put(text: str) -> None:
+    """Data, on stdout."""
+    click.echo(text)
+
+
+def put_json(data) -> None:
+    put(json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def put_table(header: list[str], rows: list[list]) -> None:
+    """Columns aligned for reading, separated so that cut and awk can take them apart."""
+    cells = [header, *[["" if value is None else str(value) for value in row] for row in rows]]
+    widths = [max(len(row[n]) for row in cells) for n in range(len(header))]
+    for row in cells:
+        put(
+            "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip()
+        )
+
+
+def patched() -> bool:
+    """True in a process patched by gevent, where jobs can run."""
+    from gevent import monkey
+
+    return monkey.is_module_patched("socket")
+
+
+def run_patched() -> None:
+    """Start this very command again in a process patched by gevent. Does not return."""
+    code = "from gevent import monkey; monkey.patch_all(); from flask.cli import main; main()"
+    arguments = [sys.executable, "-c", code, *sys.argv[1:]]
+    if os.name == "nt":
+        import subprocess
+
+        sys.exit(subprocess.run(arguments, check=False).returncode)  # noqa: S603
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, arguments)  # noqa: S606

@@ -1,0 +1,142 @@
+"""add-config, list-configs, test-config, remove-config."""
+
+import os
+import sys
+from decimal import Decimal, InvalidOperation
+
+import click
+
+from .. import configs
+from ..errors import InvalidInput
+from .base import ExitStatus, command, put, put_json, put_table, say
+
+
+class _Price(click.ParamType):
+    name = "price"
+
+    def convert(self, value, param, ctx):
+        try:
+            return value if isinstance(value, Decimal) else Decimal(value)
+        except InvalidOperation:
+            self.fail(f"{value!r} is not a number", param, ctx)
+
+
+PRICE = _Price()
+
+
+@command("add-config")
+@click.argument("alias")
+@click.option("--base-url", required=True, help="For example https://api.openai.com/v1.")
+@click.option("--model", required=True)
+@click.option("--key-env", metavar="VAR", help="Environment variable that holds the key.")
+@click.option("--key-stdin", is_flag=True, help="Read the key from standard input.")
+@click.option("--max-tokens", type=int)
+@click.option("--temperature", type=float)
+@click.option("--timeout", type=float, help="Seconds for one call.")
+@click.option("--concurrency", type=int, help="A ceiling; learned where it is not given.")
+@click.option("--rpm", type=int, help="Requests per minute at most.")
+@click.option("--tpm", type=int, help="Tokens per minute at most.")
+@click.option("--currency", default="USD", show_default=True)
+@click.option("--input-price", type=PRICE, help="Per million tokens.")
+@click.option("--output-price", type=PRICE, help="Per million tokens.")
+def add_config(alias, base_url, model, key_env, key_stdin, timeout, **fields):
+    """Store an API config."""
+    config = configs.create(
+        configs.ConfigFields(
+            alias=alias,
+            base_url=base_url,
+            model=model,
+            key=_key(key_env, key_stdin),
+            timeout_s=timeout,
+            **fields,
+        )
+    )
+    say(f"Stored “{config.alias}” ({config.model} at {config.base_url}).")
+
+
+def _key(key_env: str | None, key_stdin: bool) -> str:
+    if key_env and key_stdin:
+        raise click.UsageError("Give --key-env or --key-stdin, not both.")
+    if key_env:
+        if not os.environ.get(key_env):
+            raise InvalidInput(f"The environment variable {key_env} is not set.")
+        return os.environ[key_env]
+    if key_stdin:
+        return sys.stdin.readline().strip()
+    if sys.stdin.isatty():
+        return click.prompt("Key (empty for none)", default="", hide_input=True, err=True)
+    return ""
+
+
+@command("list-configs")
+@click.option("--json", "as_json", is_flag=True)
+def list_configs(as_json):
+    """List the API configs, without their keys."""
+    found = configs.list_all()
+    if as_json:
+        put_json([_shown(config) for config in found])
+        return
+    if not found:
+        say("No API configs yet: add one with flask add-config.")
+        return
+    put_table(
+        ["alias", "model", "base URL", "key", "active"],
+        [
+            [
+                config.alias,
+                config.model,
+                config.base_url,
+                f"…{config.key_last4}" if config.key_last4 else "",
+                "yes" if config.active else "no",
+            ]
+            for config in found
+        ],
+    )
+
+
+def _shown(config) -> dict:
+    fields = configs.fields_of(config)
+    prices = {
+        name: None if getattr(fields, name) is None else float(getattr(fields, name))
+        for name in ("input_price", "cached_input_price", "output_price")
+    }
+    return {
+        "id": config.id,
+        "alias": config.alias,
+        "base_url": config.base_url,
+        "model": config.model,
+        "key_last4": config.key_last4,
+        "max_tokens": config.max_tokens,
+        "temperature": config.temperature,
+        "timeout": config.timeout_s,
+        "concurrency": config.concurrency,
+        "rpm": config.rpm,
+        "tpm": config.tpm,
+        "params": fields.params,
+        "currency": config.currency,
+        **prices,
+        "active": config.active,
+    }
+
+
+@command("test-config")
+@click.argument("alias")
+def test_config(alias):
+    """Make one small call with a config and say what came of it."""
+    found = configs.test(configs.get(alias).id)
+    if found.ok:
+        put(f"ok: {found.message} ({found.latency_ms} ms)")
+        return ExitStatus.DONE
+    say(f"failed: {found.message}")
+    return ExitStatus.CONFIGURATION
+
+
+@command("remove-config")
+@click.argument("alias")
+def remove_config(alias):
+    """Remove a config that no job uses."""
+    configs.delete(configs.get(alias).id)
+    say(f"Removed “{alias}”.")
+
+
+COMMANDS = (add_config, list_configs, test_config, remove_config)

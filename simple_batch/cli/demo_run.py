@@ -1,0 +1,97 @@
+"""The demo: an endpoint, a config and a job, through the same doors as everybody's."""
+
+import itertools
+import os
+from decimal import Decimal
+from pathlib import Path
+
+from .. import configs, demo, jobs
+from ..errors import SimpleBatchError
+from ..settings import PROJECT_ROOT
+from ..store.models import ApiConfig, Job
+from .base import ExitStatus, say
+from .export import write_file
+
+QUESTIONS = PROJECT_ROOT / "examples" / "questions.jsonl"
+EXPORTS = PROJECT_ROOT / "exports"
+ALIAS = "demo"
+PORT = 7862
+
+
+def start_endpoint(fail: float) -> demo.DemoEndpoint:
+    """The demo's model endpoint, on its usual port where that is free."""
+    try:
+        return demo.start(port=PORT, fail=fail)
+    except OSError:
+        return demo.start(fail=fail)
+
+
+def prepare(base_url: str, requests: int) -> Job:
+    """A job of the first questions of examples/, on a config for the demo endpoint."""
+    fields = configs.ConfigFields(
+        alias=ALIAS,
+        base_url=base_url,
+        model=demo.MODEL,
+        max_tokens=512,
+        temperature=0.7,
+        timeout_s=30,
+        input_price=Decimal("0.50"),
+        output_price=Decimal("1.50"),
+        notes="The endpoint that ships with Simple Batch; its prices are invented.",
+    )
+    known = ApiConfig.get_or_none(ApiConfig.alias == ALIAS)
+    if known is None:
+        configs.create(fields)
+    else:
+        configs.update(known.id, fields)
+    return jobs.create_now(
+        _Questions(requests), "questions.jsonl", jobs.NewJob(config=ALIAS, name="demo")
+    )
+
+
+def offer_environment() -> None:
+    """A config for the endpoint that the environment names; nothing is sent to it."""
+    key, base_url = os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL")
+    if not key and not base_url:
+        return
+    try:
+        if ApiConfig.get_or_none(ApiConfig.alias == "env") is None:
+            configs.create(
+                configs.ConfigFields(
+                    alias="env",
+                    base_url=base_url or "https://api.openai.com/v1",
+                    model=os.environ.get("OPENAI_MODEL", "gpt-4o-mini"),
+                    key=key,
+                    notes="From OPENAI_API_KEY and OPENAI_BASE_URL.",
+                )
+            )
+        say("OPENAI_API_KEY or OPENAI_BASE_URL is set: it is offered as the config “env”. Nothing")
+        say("was sent to it; nothing is until you start a job on it.")
+    except SimpleBatchError as error:
+        say(f"OPENAI_BASE_URL or OPENAI_API_KEY cannot be used: {error}")
+
+
+def finish(job: Job, status: ExitStatus) -> Path | None:
+    """Write the export beside the project; None where the job did not end."""
+    if status not in (ExitStatus.DONE, ExitStatus.SOME_FAILED):
+        return None
+    path = EXPORTS / f"demo-{job.id}.jsonl"
+    write_file(job.id, str(path), "jsonl", "all")
+    return path
+
+
+class _Questions:
+    """The first ``count`` lines of the examples, over and over where there are fewer: a stream, as
+    an upload is one."""
+
+    def __init__(self, count: int):
+        lines = QUESTIONS.read_bytes().splitlines(keepends=True)
+        self._lines = itertools.islice(itertools.cycle(lines), count)
+
+    def read(self, size: int) -> bytes:
+        block = bytearray()
+        for line in self._lines:
+            block += line
+            if len(block) >= size:
+                break
+        return bytes(block)

@@ -1,0 +1,65 @@
+"""export-job."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from .. import export, jobs
+from ..errors import InvalidInput, SimpleBatchError
+from .base import command, say
+
+_ALL_FORMATS = ("json", "jsonl", "csv", "parquet", "openai")
+
+
+@command("export-job")
+@click.argument("job_id", type=int)
+@click.option("-o", "--output", help="A file, or - for standard output.")
+@click.option("--format", "form", type=click.Choice(_ALL_FORMATS))
+@click.option("--only", type=click.Choice(export.ONLY), default="all", show_default=True)
+def export_job(job_id, output, form, only):
+    """Write a job's results, in input order, also while it runs."""
+    job = jobs.get(job_id)
+    form = form or (format_for(output) if output and output != "-" else "jsonl")
+    if output == "-":
+        for piece in export.export(job_id, form, only):
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    output = output or export.filename(job, form, only)
+    write_file(job_id, output, form, only)
+    say(f"Wrote {output}")
+
+
+def format_for(output: str) -> str:
+    """The format that a file name asks for."""
+    suffix = Path(output).suffix.lower().removeprefix(".")
+    if suffix in ("json", "jsonl", "csv"):
+        return suffix
+    raise InvalidInput(f"{output}: end the name in .json, .jsonl or .csv, or give --format.")
+
+
+def write_file(job_id: int, output: str, form: str, only: str) -> None:
+    """Write beside the target first: a target is either whole or as it was."""
+    pieces = export.export(job_id, form, only)
+    target = Path(output)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                for piece in pieces:
+                    file.write(piece)
+            Path(name).replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+    except OSError as error:
+        raise SimpleBatchError(f"{output} cannot be written: {error.strerror}.") from error
+
+
+COMMANDS = (export_job,)

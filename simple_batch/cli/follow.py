@@ -1,0 +1,87 @@
+"""Following a job in the terminal: a bar where there is one, a line now and then where not."""
+
+import sys
+import time
+
+import click
+
+from .. import insight, jobs
+from ..domain import FINAL_STATUSES, JobStatus
+from .base import ExitStatus, say
+
+PLAIN_EVERY_S = 5.0
+_BLOCKED = ("auth", "quota", "not_found")
+
+
+def follow(job_id: int, interval_s: float = 0.5) -> ExitStatus:
+    """Show a job's progress on stderr until it ends or is paused; returns what that means."""
+    if sys.stderr.isatty():
+        _bar(job_id, interval_s)
+    else:
+        _lines(job_id, interval_s)
+    return _ending(job_id)
+
+
+def _bar(job_id: int, interval_s: float) -> None:
+    shown = insight.progress(job_id)
+    with click.progressbar(
+        length=max(1, shown["counts"]["total"]),
+        label=f"job {job_id}",
+        file=sys.stderr,
+        show_eta=False,
+        item_show_func=lambda item: item,
+        update_min_steps=1,
+    ) as bar:
+        while True:
+            shown = insight.progress(job_id)
+            bar.length = max(1, shown["counts"]["total"])
+            bar.update(_done(shown) - bar.pos, _words(shown))
+            bar.render_progress()
+            if _over(shown):
+                return
+            time.sleep(interval_s)
+
+
+def _lines(job_id: int, interval_s: float) -> None:
+    said_at = 0.0
+    while True:
+        shown = insight.progress(job_id)
+        over = _over(shown)
+        if over or time.monotonic() - said_at >= PLAIN_EVERY_S:
+            said_at = time.monotonic()
+            say(f"job {job_id}: {_done(shown):,} of {shown['counts']['total']:,}, {_words(shown)}")
+        if over:
+            return
+        time.sleep(min(interval_s, 0.5))
+
+
+def _done(shown: dict) -> int:
+    counts = shown["counts"]
+    return counts["succeeded"] + counts["failed"] + counts["cancelled"]
+
+
+def _words(shown: dict) -> str:
+    counts = shown["counts"]
+    words = f"{shown['status']}, {counts['succeeded']:,} ok, {counts['failed']:,} failed"
+    if shown["requests_per_second"]:
+        words += f", {shown['requests_per_second']:.1f}/s"
+    if shown["eta_s"]:
+        words += f", about {shown['eta_s'] // 60}:{shown['eta_s'] % 60:02d} left"
+    return words
+
+
+def _over(shown: dict) -> bool:
+    return shown["status"] in FINAL_STATUSES or shown["status"] == JobStatus.PAUSED
+
+
+def _ending(job_id: int) -> ExitStatus:
+    job = jobs.get(job_id)
+    if job.status == JobStatus.COMPLETED:
+        say(f"Job {job_id}: {job.succeeded:,} succeeded, {job.failed:,} failed.")
+        return ExitStatus.SOME_FAILED if job.failed else ExitStatus.DONE
+    if job.status == JobStatus.CANCELLED:
+        say(f"Job {job_id} was cancelled; what finished is kept.")
+        return ExitStatus.CANCELLED
+    say(f"Job {job_id} is {job.status} ({job.status_reason}). {job.status_detail}".rstrip())
+    blocked = job.status_reason in _BLOCKED
+    return ExitStatus.CONFIGURATION if blocked else ExitStatus.ERROR

@@ -1,0 +1,171 @@
+"""create-job, list-jobs, show-job, and the commands that change a job's state."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from .. import insight, jobs
+from ..domain import Cause, JobStatus
+from ..errors import InvalidInput
+from ..store.filters import RequestFilter
+from .base import command, put, put_json, put_table, say
+
+_job_id = click.argument("job_id", type=int)
+
+
+def create(file: str, config: str | int, template: str | None, **fields):
+    """A job from a file or from standard input (``-``), imported before this returns."""
+    if template:
+        raise InvalidInput(
+            "Templates belong to CSV and TSV, which are not read yet: give JSON or JSONL."
+        )
+    new = jobs.NewJob(config=config, **fields)
+    if file == "-":
+        return jobs.create_now(sys.stdin.buffer, "stdin", new)
+    path = Path(file)
+    if not path.is_file():
+        raise InvalidInput(f"There is no file {file}.")
+    return jobs.create_now(path, path.name, new)
+
+
+@command("create-job")
+@click.argument("file")
+@click.option("--config", required=True, help="Alias of an API config.")
+@click.option("--name", default="")
+@click.option("--template", type=click.Path(), help="For CSV and TSV.")
+@click.option("--concurrency", type=int, help="A ceiling; learned where it is not given.")
+@click.option("--max-retries", type=int, help="Calls after the first.")
+@click.option("--skip-faulty", is_flag=True, help="Leave faulty lines out instead of refusing.")
+@click.option("--start/--no-start", default=True, help="Held, it is paused until resumed.")
+def create_job(file, config, template, start, **fields):
+    """Make a job from FILE (or - for standard input) and print its id."""
+    job = create(file, config, template, hold=not start, **fields)
+    put(str(job.id))
+    say(f"Job {job.id} “{job.name}”: {job.total:,} requests, {job.status}.")
+    if start and jobs.runner_state() == "none":
+        say(f"Nothing runs jobs now: start the server (python run.py), or flask run-job {job.id}.")
+
+
+@command("list-jobs")
+@click.option("--status", type=click.Choice([status.value for status in JobStatus]))
+@click.option("--json", "as_json", is_flag=True)
+def list_jobs(status, as_json):
+    """List jobs, newest first."""
+    page, found = 1, []
+    while True:
+        rows = insight.jobs_page(status=status, page=page, per_page=500)
+        found += rows.rows
+        if page >= rows.pages:
+            break
+        page += 1
+    if as_json:
+        put_json([insight.summary(row["id"]) for row in found])
+        return
+    put_table(
+        ["id", "name", "status", "total", "ok", "failed", "left"],
+        [
+            [
+                row["id"],
+                row["name"],
+                row["status"],
+                row["total"],
+                row["succeeded"],
+                row["failed"],
+                row["total"] - row["succeeded"] - row["failed"] - row["cancelled"],
+            ]
+            for row in found
+        ],
+    )
+
+
+@command("show-job")
+@_job_id
+@click.option("--json", "as_json", is_flag=True)
+def show_job(job_id, as_json):
+    """Show one job in figures."""
+    found = insight.summary(job_id)
+    if as_json:
+        put_json(found)
+        return
+    for name, value in found.items():
+        if isinstance(value, dict):
+            value = ", ".join(
+                f"{key} {'unknown' if part is None else part}" for key, part in value.items()
+            )
+        elif isinstance(value, list):
+            value = ", ".join(f"{item['cause']} {item['count']}" for item in value) or "none"
+        put(f"{name:20} {'' if value is None else value}")
+
+
+@command("pause-job")
+@_job_id
+def pause_job(job_id):
+    """Make no new calls; those in flight finish."""
+    jobs.pause(job_id, actor="cli")
+    say(f"Job {job_id} is paused.")
+
+
+@command("resume-job")
+@_job_id
+def resume_job(job_id):
+    """Go on where the job was left."""
+    jobs.resume(job_id, actor="cli")
+    say(f"Job {job_id} is queued.")
+
+
+@command("cancel-job")
+@_job_id
+def cancel_job(job_id):
+    """Stop for good; what finished is kept."""
+    jobs.cancel(job_id, actor="cli")
+    say(f"Job {job_id} is {jobs.get(job_id).status}.")
+
+
+@command("retry-job")
+@_job_id
+@click.option("--cause", type=click.Choice([cause.value for cause in Cause]))
+def retry_job(job_id, cause):
+    """Run failed requests again: all, or those of one cause."""
+    count = jobs.retry(job_id, RequestFilter(cause=cause), actor="cli")
+    say(f"{count:,} requests of job {job_id} will be run again.")
+
+
+@command("reset-job")
+@_job_id
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset_job(job_id, yes):
+    """Forget all results; the job is then held."""
+    _confirm(yes, f"Forget all results of job {job_id} “{jobs.get(job_id).name}”?")
+    jobs.reset(job_id, actor="cli")
+    say(f"Job {job_id} is as new, and held: flask resume-job {job_id}")
+
+
+@command("delete-job")
+@_job_id
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete_job(job_id, yes):
+    """Delete a job with its requests and results."""
+    _confirm(yes, f"Delete job {job_id} “{jobs.get(job_id).name}” with everything in it?")
+    jobs.delete(job_id, actor="cli")
+    say(f"Job {job_id} is deleted.")
+
+
+def _confirm(yes: bool, question: str) -> None:
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("Give --yes: there is nobody to ask.")
+        click.confirm(question, abort=True, err=True)
+
+
+COMMANDS = (
+    create_job,
+    list_jobs,
+    show_job,
+    pause_job,
+    resume_job,
+    cancel_job,
+    retry_job,
+    reset_job,
+    delete_job,
+)

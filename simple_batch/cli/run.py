@@ -1,0 +1,84 @@
+"""run-job and watch-job."""
+
+import click
+from flask import current_app
+
+from .. import jobs
+from ..domain import FINAL_STATUSES, JobStatus
+from ..errors import Conflict, InvalidInput
+from .base import ExitStatus, command, patched, run_patched, say
+from .export import format_for, write_file
+from .follow import follow
+from .jobs import create
+
+
+@command("run-job")
+@click.argument("job", metavar="JOB_ID|FILE")
+@click.option("--config", help="Alias of an API config, for a FILE.")
+@click.option("--name", default="")
+@click.option("--concurrency", type=int)
+@click.option("--max-retries", type=int)
+@click.option("--skip-faulty", is_flag=True)
+@click.option("-o", "--output", help="Write the results here at the end (.json, .jsonl, .csv).")
+def run_job(job, config, output, **fields):
+    """Run a job in this process to its end. Where a server runs this database's jobs it is started
+    there and followed."""
+    if not patched():
+        run_patched()
+    if output:
+        format_for(output)  # complain before, not after the work
+    job_id = _wanted(job, config, fields)
+    status = run_here(job_id)
+    if output and status in (ExitStatus.DONE, ExitStatus.SOME_FAILED, ExitStatus.CANCELLED):
+        write_file(job_id, output, format_for(output), "all")
+        say(f"Results: {output}")
+    return status
+
+
+def run_here(job_id: int) -> ExitStatus:
+    """Run one job in this process, or follow it where another process runs the jobs."""
+    services = current_app.extensions["simple_batch"]
+    where = services.start(only=job_id)
+    if where == "elsewhere":
+        say("A server runs this database's jobs: the job runs there.")
+    try:
+        if jobs.get(job_id).status in (JobStatus.PAUSED, JobStatus.SCHEDULED):
+            jobs.resume(job_id, actor="cli")
+        return follow(job_id)
+    except KeyboardInterrupt:
+        if where == "here":
+            say(f"Stopping; calls in flight finish. Go on later with: flask run-job {job_id}")
+        raise
+    finally:
+        services.stop()
+
+
+def _wanted(job: str, config: str | None, fields: dict) -> int:
+    if not job.isdigit():
+        if not config:
+            raise click.UsageError("Give --config with a FILE.")
+        created = create(job, config, None, **fields)
+        say(f"Job {created.id} “{created.name}”: {created.total:,} requests.")
+        return created.id
+    if config or any(fields.values()):
+        raise InvalidInput("An existing job keeps its config and settings: leave the options out.")
+    found = jobs.get(int(job))
+    if found.status in FINAL_STATUSES:
+        raise Conflict(
+            f"Job {found.id} is {found.status}: run its failed requests again with flask retry-job, "
+            "or all of them after flask reset-job."
+        )
+    return found.id
+
+
+@command("watch-job")
+@click.argument("job_id", type=int)
+@click.option("--interval", type=click.FloatRange(min=0.1), default=0.5, help="Seconds.")
+def watch_job(job_id, interval):
+    """Follow a job that a server runs."""
+    if jobs.get(job_id).status not in FINAL_STATUSES and jobs.runner_state() == "none":
+        say("Nothing runs this database's jobs now: the job waits until something does.")
+    return follow(job_id, interval)
+
+
+COMMANDS = (run_job, watch_job)

@@ -1,0 +1,78 @@
+"""Standard logging to the console and to rotating files, without keys.
+
+Every line carries the request or job it belongs to; anything that looks like an
+API key is taken out of messages and tracebacks alike.
+"""
+
+import logging
+import logging.handlers
+import re
+import time
+from contextvars import ContextVar
+from pathlib import Path
+
+from .errors import SettingsError
+from .settings import Settings
+
+# Which web request or job the present greenlet works on, for example "req 3f2a" or "job 12".
+context: ContextVar[str] = ContextVar("log_context", default="-")
+
+_SECRETS = re.compile(
+    r"(?P<before>\bBearer\s+|\bauthorization['\"]?\s*[:=]\s*['\"]?)[^\s'\",]+|\bsk-[\w-]{6,}",
+    re.IGNORECASE,
+)
+_FORMAT = "%(asctime)s %(levelname)-7s [%(context)s] %(name)s: %(message)s"
+_FILE = "simple_batch.log"
+
+
+class _Formatter(logging.Formatter):
+    converter = time.gmtime
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.context = context.get()
+        return redact(super().format(record))
+
+
+def redact(text: str) -> str:
+    """The text without API keys."""
+    return _SECRETS.sub(lambda found: (found["before"] or "") + "[key]", text)
+
+
+def configure(settings: Settings) -> None:
+    """Set up the root logger by the settings; what an earlier call set up is replaced.
+
+    Raises SettingsError where the folder of the log files cannot be written.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if settings.LOG_DIR:
+        handlers.append(_file_handler(settings))
+    root = logging.getLogger()
+    for old in [handler for handler in root.handlers if getattr(handler, "ours", False)]:
+        root.removeHandler(old)
+        old.close()
+    for handler in handlers:
+        handler.ours = True
+        handler.setFormatter(_Formatter(_FORMAT))
+        root.addHandler(handler)
+    root.setLevel(settings.LOG_LEVEL)
+    for noisy in ("geventwebsocket", "engineio", "socketio", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _file_handler(settings: Settings) -> logging.Handler:
+    path = Path(settings.LOG_DIR) / _FILE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return logging.handlers.RotatingFileHandler(
+            path,
+            maxBytes=settings.LOG_MAX_BYTES,
+            backupCount=settings.LOG_BACKUPS,
+            encoding="utf-8",
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"The log file {path} cannot be written: {error.strerror}. Set SIMPLE_BATCH_LOG_DIR to "
+            "a folder that can, or to nothing for the console alone."
+        ) from error

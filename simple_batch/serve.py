@@ -1,0 +1,80 @@
+"""Serving the app in one process: pages, live feed and jobs (run.py calls this)."""
+
+import argparse
+import signal
+import sys
+
+import gevent
+from gevent.event import Event
+from gevent.pywsgi import WSGIServer
+
+from . import create_app
+from .cli.demo_run import finish, offer_environment, prepare, start_endpoint
+from .cli.follow import follow
+from .errors import SimpleBatchError
+from .store.database import connected
+
+DEMO_REQUESTS = 640
+DEMO_FAIL = 0.05
+
+
+def main(argv: list[str]) -> int:
+    """Serve until told to stop; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="run.py", description="Serves Simple Batch.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=7861)
+    parser.add_argument("--demo", action="store_true", help="run an example job, no key needed")
+    options = parser.parse_args(argv)
+    try:
+        app = create_app()
+    except SimpleBatchError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    services = app.extensions["simple_batch"]
+    server = WSGIServer((options.host, options.port), app, log=None)
+    try:
+        server.start()
+    except OSError as error:
+        print(
+            f"Error: {options.host}:{options.port} cannot be served: {error.strerror}. "
+            "Is another one running? Choose another with --port.",
+            file=sys.stderr,
+        )
+        return 1
+    print("database ready", flush=True)
+    if services.start() == "here":
+        print("scheduler started", flush=True)
+    else:
+        print("another process runs this database's jobs: here are the pages", flush=True)
+    url = f"http://{_shown_host(options.host)}:{server.server_port}"
+    print(f"Running on local URL: {url}", flush=True)
+    done = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, done.set)
+    if options.demo:
+        gevent.spawn(_demo, url)
+    done.wait()
+    print("stopping: calls in flight finish", file=sys.stderr, flush=True)
+    services.stop()
+    server.stop(timeout=1)
+    services.close()
+    return 0
+
+
+def _shown_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _demo(url: str) -> None:
+    """Run the example job with a bar in this terminal, then say where everything is."""
+    with connected():
+        offer_environment()
+        endpoint = start_endpoint(DEMO_FAIL)
+        job = prepare(endpoint.base_url, DEMO_REQUESTS)
+        print(f"Watch it live: {url}/jobs/{job.id}", flush=True)
+        path = finish(job, follow(job.id))
+    if path is not None:
+        print(f"Results:  {path}")
+    print(f"Pages:    {url}/jobs/{job.id}")
+    print(f"Endpoint: {endpoint.base_url} (config “demo”; serves until this ends)")
+    print("Stop with Ctrl-C.", flush=True)
