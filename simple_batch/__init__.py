@@ -37,9 +37,9 @@ def create_app(**overrides) -> Flask:
         MAX_FORM_MEMORY_SIZE=20 * settings.MIB,
     )
     _connect_each_request(app)
+    app.extensions["simple_batch"] = Services(settings=loaded, socketio=live.create(app))
     web.register(app)
     cli.register(app)
-    app.extensions["simple_batch"] = Services(settings=loaded, socketio=live.create(app))
     return app
 
 

@@ -1,0 +1,35 @@
+"""The pages: blueprints, forms, languages. Every page works without JavaScript, less the live parts."""
+
+from flask import Flask
+
+from . import (
+    configs,
+    error_pages,
+    filters,
+    health,
+    i18n,
+    job_actions,
+    job_charts,
+    job_pages,
+    job_requests,
+    jobs_list,
+    new_job,
+    security,
+)
+
+
+def register(app: Flask) -> None:
+    """Hang everything on the app."""
+    for module in (security, i18n, filters, error_pages):
+        module.register(app)
+    for module in (
+        jobs_list,
+        new_job,
+        job_pages,
+        job_requests,
+        job_charts,
+        job_actions,
+        configs,
+        health,
+    ):
+        app.register_blueprint(module.blueprint)

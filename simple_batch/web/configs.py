@@ -1,0 +1,155 @@
+"""Pages for API configs."""
+
+from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+
+from .. import configs
+from ..errors import Conflict, InvalidInput, SimpleBatchError
+from .error_pages import wants_json
+from .forms import ConfigForm
+
+blueprint = Blueprint("configs", __name__, url_prefix="/configs")
+
+# Base URLs as their providers document them, to save typing.
+KNOWN_ENDPOINTS = (
+    ("OpenAI", "https://api.openai.com/v1"),
+    ("DeepSeek", "https://api.deepseek.com/v1"),
+    ("Qwen (DashScope)", "https://dashscope.aliyuncs.com/compatible-mode/v1"),
+    ("Moonshot", "https://api.moonshot.cn/v1"),
+    ("Zhipu", "https://open.bigmodel.cn/api/paas/v4"),
+    ("SiliconFlow", "https://api.siliconflow.cn/v1"),
+    ("OpenRouter", "https://openrouter.ai/api/v1"),
+    ("vLLM", "http://127.0.0.1:8000/v1"),
+    ("Ollama", "http://127.0.0.1:11434/v1"),
+)
+
+
+@blueprint.get("")
+def index():
+    """All configs."""
+    return render_template("configs/list.html", configs=configs.list_all())
+
+
+@blueprint.route("/new", methods=["GET", "POST"])
+def new():
+    """The form for a new config."""
+    form = ConfigForm() if request.method == "POST" else ConfigForm.blank()
+    if form.validate_on_submit():
+        try:
+            config = configs.create(form.fields())
+        except InvalidInput as error:
+            form.blame(error)
+        else:
+            flash(_("Stored “%(alias)s”.", alias=config.alias), "success")
+            return redirect(url_for("configs.index"), 303)
+    return _form_page(form, None)
+
+
+@blueprint.route("/<int:config_id>", methods=["GET", "POST"])
+def edit(config_id: int):
+    """The form for a stored config."""
+    config = configs.get(config_id)
+    form = ConfigForm() if request.method == "POST" else ConfigForm.of(config)
+    if form.validate_on_submit():
+        try:
+            config = configs.update(config_id, form.fields())
+        except InvalidInput as error:
+            form.blame(error)
+        else:
+            flash(_("Stored “%(alias)s”.", alias=config.alias), "success")
+            return redirect(url_for("configs.index"), 303)
+    return _form_page(form, config)
+
+
+@blueprint.post("/<int:config_id>/delete")
+def delete(config_id: int):
+    """Remove a config that no job uses."""
+    config = configs.get(config_id)
+    try:
+        configs.delete(config_id)
+        flash(_("Removed “%(alias)s”.", alias=config.alias), "success")
+    except Conflict as error:
+        flash(str(error), "danger")
+    return redirect(url_for("configs.index"), 303)
+
+
+@blueprint.post("/<int:config_id>/activate")
+def activate(config_id: int):
+    """Offer the config for new jobs again."""
+    configs.set_active(config_id, True)
+    return redirect(url_for("configs.index"), 303)
+
+
+@blueprint.post("/<int:config_id>/deactivate")
+def deactivate(config_id: int):
+    """Offer the config for new jobs no more."""
+    configs.set_active(config_id, False)
+    return redirect(url_for("configs.index"), 303)
+
+
+@blueprint.post("/<int:config_id>/test")
+def test_stored(config_id: int):
+    """Test a stored config from the list."""
+    found = configs.test(config_id)
+    flash(f"{found.message} ({found.latency_ms} ms)", "success" if found.ok else "danger")
+    return redirect(url_for("configs.index"), 303)
+
+
+@blueprint.post("/test")
+def test():
+    """Make one small call with what stands in the form, saved or not."""
+    form, config_id = ConfigForm(), request.form.get("config_id", type=int)
+    result = {"ok": False, "message": "", "latency_ms": None}
+    if not form.validate():
+        result["message"] = _first_error(form)
+    else:
+        try:
+            found = configs.test_fields(form.fields(), config_id)
+            result = {"ok": found.ok, "message": found.message, "latency_ms": found.latency_ms}
+        except SimpleBatchError as error:
+            result["message"] = str(error)
+    if wants_json():
+        return jsonify(result)
+    return _form_page(form, configs.get(config_id) if config_id else None, tested=result)
+
+
+@blueprint.post("/models")
+def models():
+    """The endpoint's own list of models, for what stands in the form."""
+    form, config_id = ConfigForm(), request.form.get("config_id", type=int)
+    form.model.data = form.model.data or "-"
+    found, message = [], ""
+    try:
+        fields = form.fields()
+        fields.alias = fields.alias or "-"
+        found = configs.models_of_fields(fields, config_id)
+    except (SimpleBatchError, ValueError, TypeError) as error:
+        message = str(error)
+    if wants_json():
+        return jsonify(models=found, message=message)
+    return _form_page(
+        form,
+        configs.get(config_id) if config_id else None,
+        models=found,
+        tested={"ok": not message, "message": message, "latency_ms": None} if message else None,
+    )
+
+
+def _form_page(form, config, tested=None, models=()):
+    status = 400 if form.errors else 200
+    page = render_template(
+        "configs/form.html",
+        form=form,
+        config=config,
+        tested=tested,
+        models=models,
+        known_endpoints=KNOWN_ENDPOINTS,
+    )
+    return page, status
+
+
+def _first_error(form) -> str:
+    for name, errors in form.errors.items():
+        field = form._fields.get(name)
+        return f"{field.label.text if field is not None else ''}: {errors[0]}".lstrip(": ")
+    return ""

@@ -1,0 +1,63 @@
+"""Errors as pages, or as JSON where JSON was asked for."""
+
+import logging
+
+from flask import Flask, jsonify, render_template, request
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from ..errors import SimpleBatchError
+
+log = logging.getLogger(__name__)
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(SimpleBatchError, _ours)
+    app.register_error_handler(CSRFError, _csrf)
+    app.register_error_handler(RequestEntityTooLarge, _too_large)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unforeseen)
+
+
+def wants_json() -> bool:
+    best = request.accept_mimetypes.best_match(["text/html", "application/json"], "text/html")
+    return best == "application/json" or request.path.endswith(".json")
+
+
+def answer(status: int, message: str):
+    if wants_json():
+        return jsonify(error=message), status
+    return render_template("errors/error.html", status=status, message=message), status
+
+
+def _ours(error: SimpleBatchError):
+    return answer(error.http_status, str(error))
+
+
+def _csrf(error: CSRFError):
+    return answer(
+        400, _("This form is too old or was not sent from this site: reload it and try again.")
+    )
+
+
+def _too_large(error: RequestEntityTooLarge):
+    return answer(
+        413,
+        _("That is larger than this server takes. Upload a file instead of pasting, or split it."),
+    )
+
+
+def _http(error: HTTPException):
+    messages = {
+        404: _("There is no such page."),
+        405: _("This address does not take that kind of request."),
+    }
+    if error.code and error.code < 400:
+        return error
+    return answer(error.code or 500, messages.get(error.code, error.description or error.name))
+
+
+def _unforeseen(error: Exception):
+    log.exception("a page failed")
+    return answer(500, _("Something went wrong in Simple Batch. The log says more."))

@@ -1,0 +1,89 @@
+"""How figures are written: numbers, durations, money, times, sizes."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from flask import Flask
+from flask_babel import format_datetime, format_decimal, get_locale, gettext
+from markupsafe import Markup, escape
+
+from .. import jobs
+from ..domain import NANO
+from . import words
+
+_SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£", "JPY": "JP¥"}
+
+
+def register(app: Flask) -> None:
+    for name in ("number", "duration_ms", "seconds", "money", "when", "filesize", "per_second"):
+        app.add_template_filter(globals()[name], name)
+    app.add_template_filter(words.status, "status_word")
+    app.add_template_filter(words.cause, "cause_word")
+    app.add_template_filter(words.remedy, "remedy")
+    app.add_template_filter(words.reason, "reason_word")
+    app.add_template_global(jobs.runner_state, "runner_state")
+
+
+def number(value) -> str:
+    return "–" if value is None else format_decimal(value)
+
+
+def per_second(value) -> str:
+    return "–" if not value else f"{format_decimal(round(value, 1 if value < 100 else 0))}/s"
+
+
+def duration_ms(value) -> str:
+    """A latency: ms under a second, else seconds."""
+    if value is None:
+        return "–"
+    if value < 1000:
+        return f"{round(value)} ms"
+    return f"{format_decimal(round(value / 1000, 2 if value < 10_000 else 1))} s"
+
+
+def seconds(value) -> str:
+    """A duration as m:ss or h:mm:ss."""
+    if value is None:
+        return "–"
+    value = round(value)
+    hours, rest = divmod(value, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
+
+
+def money(nano, currency: str = "USD") -> str:
+    """Money from nano-units. Small sums keep four digits that mean something; unknown is a word."""
+    if nano is None:
+        return gettext("unknown")
+    amount = Decimal(nano) / NANO
+    places = 2
+    if amount and amount < 100:
+        places = max(2, min(9, 3 - amount.adjusted()))
+    text = f"{amount:,.{places}f}"
+    if places > 2:
+        whole, _, fraction = text.partition(".")
+        text = f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
+    return f"{_SYMBOLS.get(currency, currency + ' ')}{text}"
+
+
+def when(ms) -> Markup | str:
+    """A moment in the page's time zone, exact on hover."""
+    if ms is None:
+        return "–"
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    form = "yyyy-MM-dd HH:mm:ss"
+    shown = format_datetime(moment, form) if get_locale() else moment.isoformat(" ", "seconds")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        moment.isoformat(), escape(moment.strftime("%Y-%m-%d %H:%M:%S UTC")), shown
+    )
+
+
+def filesize(value) -> str:
+    if value is None:
+        return "–"
+    size = float(value)
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if size < 1024 or unit == "TB":
+            break
+        size /= 1024
+    return f"{format_decimal(round(size, 0 if unit == 'B' else 1))} {unit}"

@@ -1,0 +1,110 @@
+"""The forms, with the same rules as the doors they lead to: those have the last word."""
+
+import json
+from decimal import Decimal
+
+from flask_babel import lazy_gettext as _
+from flask_wtf import FlaskForm
+from wtforms import (
+    BooleanField,
+    DecimalField,
+    FileField,
+    FloatField,
+    IntegerField,
+    PasswordField,
+    SelectField,
+    StringField,
+    TextAreaField,
+    ValidationError,
+)
+from wtforms.validators import InputRequired, Optional
+
+from .. import configs, runtime
+from ..errors import InvalidInput
+
+
+class ConfigForm(FlaskForm):
+    """An API config. The key is write-only: it is never filled in."""
+
+    alias = StringField(_("Alias"), [InputRequired()])
+    base_url = StringField(_("Base URL"), [InputRequired()])
+    key = PasswordField(_("API key"))
+    model = StringField(_("Model"), [InputRequired()])
+    max_tokens = IntegerField(_("Max tokens"), [Optional()])
+    temperature = FloatField(_("Temperature"), [Optional()])
+    timeout_s = FloatField(_("Timeout (seconds)"), [Optional()])
+    concurrency = IntegerField(_("Concurrency (empty: learned)"), [Optional()])
+    rpm = IntegerField(_("Requests per minute"), [Optional()])
+    tpm = IntegerField(_("Tokens per minute"), [Optional()])
+    params = TextAreaField(_("Further parameters (JSON)"))
+    currency = StringField(_("Currency"), default="USD")
+    input_price = DecimalField(_("Input price per million tokens"), [Optional()], places=None)
+    cached_input_price = DecimalField(_("Cached input price"), [Optional()], places=None)
+    output_price = DecimalField(_("Output price per million tokens"), [Optional()], places=None)
+    notes = TextAreaField(_("Notes"))
+    active = BooleanField(_("Active"), default=True)
+
+    @classmethod
+    def blank(cls) -> "ConfigForm":
+        settings = runtime.settings()
+        return cls(
+            formdata=None,
+            data={
+                "max_tokens": settings.DEFAULT_MAX_TOKENS,
+                "temperature": settings.DEFAULT_TEMPERATURE,
+                "timeout_s": settings.DEFAULT_TIMEOUT,
+                "currency": "USD",
+                "params": "{}",
+                "active": True,
+            },
+        )
+
+    @classmethod
+    def of(cls, config) -> "ConfigForm":
+        fields = configs.fields_of(config)
+        data = {name: getattr(fields, name) for name in fields.__struct_fields__}
+        data["params"] = json.dumps(fields.params, ensure_ascii=False)
+        for name in ("input_price", "cached_input_price", "output_price"):
+            data[name] = _plain(data[name])
+        return cls(formdata=None, data=data)
+
+    def validate_params(self, field) -> None:
+        try:
+            parsed = json.loads(field.data or "{}")
+        except (ValueError, RecursionError) as error:
+            raise ValidationError(_("Not valid JSON: %(why)s", why=str(error)[:100])) from None
+        if not isinstance(parsed, dict):
+            raise ValidationError(_('A JSON object, for example {"top_p": 0.9}.'))
+
+    def fields(self) -> configs.ConfigFields:
+        data = {name: value for name, value in self.data.items() if name != "csrf_token"}
+        data["params"] = json.loads(data["params"] or "{}")
+        data["notes"] = data["notes"] or ""
+        return configs.ConfigFields(**data)
+
+    def blame(self, error: InvalidInput) -> None:
+        """Show the door's complaint at the field it is about."""
+        field = self._fields.get(error.field or "")
+        (field.errors if field is not None else self.form_errors).append(str(error))
+
+
+class UploadForm(FlaskForm):
+    """Step one of a new job: a file, pasted text, or an example."""
+
+    file = FileField(_("File"))
+    pasted = TextAreaField(_("or paste it here"))
+    sample = StringField()
+
+
+class LaunchForm(FlaskForm):
+    """Step two: the choices for the job."""
+
+    name = StringField(_("Name"))
+    config = SelectField(_("API config"), coerce=int)
+    concurrency = IntegerField(_("Concurrency (empty: learned)"), [Optional()])
+    max_retries = IntegerField(_("Max retries"), [Optional()])
+
+
+def _plain(price: Decimal | None) -> Decimal | None:
+    """Without an exponent: 1E+1 is no price for people."""
+    return None if price is None else Decimal(f"{price:f}")

@@ -1,0 +1,51 @@
+"""Languages: ``?lang=`` (kept in a cookie), the cookie, the browser, the setting."""
+
+from flask import Flask, Response, g, request
+from flask_babel import Babel, get_locale
+
+LANGUAGES = {"en": "English", "zh": "中文"}
+_COOKIE = "lang"
+_YEAR_S = 365 * 86_400
+
+
+def register(app: Flask) -> None:
+    settings = app.extensions["simple_batch"].settings
+    app.config["BABEL_TRANSLATION_DIRECTORIES"] = "translations"
+
+    def chosen() -> str:
+        for given in (request.args.get("lang"), request.cookies.get(_COOKIE)):
+            if given in LANGUAGES:
+                return given
+        # “zh-CN” becomes zh_Hans_CN inside Babel: match on the plain names
+        return request.accept_languages.best_match(list(LANGUAGES), settings.LANGUAGE)
+
+    Babel(
+        app,
+        locale_selector=chosen,
+        timezone_selector=lambda: settings.TIMEZONE or local_zone(),
+    )
+
+    @app.before_request
+    def remember_choice() -> None:
+        g.language_chosen = request.args.get("lang") in LANGUAGES
+
+    @app.after_request
+    def keep_choice(response: Response) -> Response:
+        if g.get("language_chosen"):
+            response.set_cookie(_COOKIE, request.args["lang"], max_age=_YEAR_S, samesite="Lax")
+        return response
+
+    @app.context_processor
+    def languages() -> dict:
+        current = str(get_locale() or "en").split("_")[0]
+        return {"languages": LANGUAGES, "language": current, "other_language": _switch}
+
+
+def _switch(code: str) -> str:
+    """This page's address in another language."""
+    from flask import url_for
+
+    if request.method != "GET" or request.endpoint is None:
+        return "?lang=" + code
+    args = {**request.view_args, **request.args.to_dict(flat=False), "lang": code}
+    return url_for(request.endpoint, **args)

@@ -1,0 +1,137 @@
+"""Making a job: upload → preview → launch."""
+
+import io
+from pathlib import Path
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+
+from .. import configs, jobs, runtime
+from ..errors import InvalidInput, NotFound, UploadRejected
+from ..settings import PROJECT_ROOT
+from ..store import text
+from .forms import LaunchForm, UploadForm
+
+blueprint = Blueprint("new_job", __name__, url_prefix="/jobs/new")
+
+EXAMPLES = PROJECT_ROOT / "examples"
+SAMPLES = ("questions.jsonl", "chat.json", "messages.json", "openai_batch.jsonl")
+
+
+@blueprint.get("")
+def start():
+    """Choose the data. ``?clone=<id>`` goes on with the data and choices of an old job."""
+    clone = request.args.get("clone", type=int)
+    if clone is not None:
+        _fields, upload = jobs.clone_fields(clone)
+        if upload is not None and upload.preview:
+            return redirect(url_for("new_job.preview", upload_id=upload.id, clone=clone), 303)
+        flash(_("The file of that job is no longer kept: upload it again."), "warning")
+    return _start_page(UploadForm(formdata=None))
+
+
+@blueprint.post("")
+def upload():
+    """Keep and scan the data, then show what was found."""
+    form = UploadForm()
+    try:
+        stream, name = _given(form)
+        staged = jobs.stage_upload(stream, name)
+    except UploadRejected as error:
+        return _start_page(form, error), error.http_status
+    return redirect(url_for("new_job.preview", upload_id=staged.id), 303)
+
+
+@blueprint.get("/<int:upload_id>")
+def preview(upload_id: int):
+    """What the upload holds, and the choices for the job."""
+    staged, found = jobs.staged(upload_id)
+    data = {"name": Path(staged.filename).stem.split(".")[0], "max_retries": _default_retries()}
+    clone = request.args.get("clone", type=int)
+    if clone is not None:
+        fields, _upload = jobs.clone_fields(clone)
+        data.update(
+            name=_("%(name)s (copy)", name=fields.name),
+            config=fields.config,
+            concurrency=fields.concurrency,
+            max_retries=fields.max_retries,
+        )
+    return _preview_page(_launch_form(data), staged, found)
+
+
+@blueprint.post("/<int:upload_id>")
+def launch(upload_id: int):
+    """Make the job."""
+    staged, found = jobs.staged(upload_id)
+    form = _launch_form(None)
+    if form.validate_on_submit():
+        new = jobs.NewJob(
+            config=form.config.data,
+            name=form.name.data or "",
+            concurrency=form.concurrency.data,
+            max_retries=form.max_retries.data,
+            hold="hold" in request.form,
+            skip_faulty="skip_faulty" in request.form,
+        )
+        try:
+            job = jobs.launch(upload_id, new)
+        except InvalidInput as error:
+            field = form._fields.get(error.field or "")
+            (field.errors if field is not None else form.form_errors).append(str(error))
+        else:
+            return redirect(url_for("job_pages.overview", job_id=job.id), 303)
+    return _preview_page(form, staged, found), 400
+
+
+@blueprint.post("/<int:upload_id>/discard")
+def discard(upload_id: int):
+    """Go back: forget the upload."""
+    try:
+        jobs.discard_upload(upload_id)
+    except NotFound:
+        pass  # it is gone already, which is what was asked for
+    return redirect(url_for("new_job.start"), 303)
+
+
+def _given(form: UploadForm):
+    """(stream, name) of what was given. Raises UploadRejected where nothing was."""
+    sample = request.form.get("sample")
+    if sample in SAMPLES:
+        return (EXAMPLES / sample).open("rb"), sample
+    file = request.files.get("file")
+    if file is not None and file.filename:
+        return file.stream, file.filename
+    pasted = form.pasted.data or ""
+    if pasted.strip():
+        return io.BytesIO(pasted.encode("utf-8", "surrogatepass")), "pasted.jsonl"
+    raise UploadRejected(_("Choose a file, paste something, or take an example."))
+
+
+def _launch_form(data: dict | None) -> LaunchForm:
+    active = configs.list_all(active=True)
+    form = LaunchForm(formdata=None, data=data) if data is not None else LaunchForm()
+    form.config.choices = [(config.id, f"{config.alias} ({config.model})") for config in active]
+    return form
+
+
+def _default_retries() -> int:
+    return runtime.settings().DEFAULT_MAX_RETRIES
+
+
+def _start_page(form, error: UploadRejected | None = None):
+    return render_template("jobs/new.html", form=form, error=error, samples=SAMPLES)
+
+
+def _preview_page(form, staged, found):
+    first = [
+        {
+            "line": item.line,
+            "custom_id": item.custom_id,
+            "messages": text.messages_of(text.loaded(item.body)),
+            "raw": text.pretty(item.body),
+        }
+        for item in found.first
+    ]
+    return render_template(
+        "jobs/preview.html", form=form, upload=staged, preview=found, first=first
+    )

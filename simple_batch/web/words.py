@@ -1,0 +1,87 @@
+"""What statuses, causes and reasons are called on the pages, and what to do about them."""
+
+from flask_babel import lazy_gettext as _
+
+STATUSES = {
+    "validating": _("validating"),
+    "scheduled": _("scheduled"),
+    "queued": _("queued"),
+    "running": _("running"),
+    "paused": _("paused"),
+    "finalizing": _("finalizing"),
+    "completed": _("completed"),
+    "failed": _("failed"),
+    "cancelling": _("cancelling"),
+    "cancelled": _("cancelled"),
+    "expired": _("expired"),
+    "pending": _("pending"),
+    "in_flight": _("in flight"),
+    "retrying": _("retrying"),
+    "succeeded": _("succeeded"),
+}
+CAUSES = {
+    "rate_limit": _("rate limit"),
+    "quota": _("quota used up"),
+    "auth": _("key refused"),
+    "bad_request": _("bad request"),
+    "not_found": _("not found"),
+    "context_length": _("too long for the model"),
+    "content_filter": _("content filter"),
+    "server_error": _("server error"),
+    "overloaded": _("overloaded"),
+    "timeout": _("time-out"),
+    "connection": _("connection"),
+    "bad_response": _("unusable answer"),
+    "schema": _("does not fit the schema"),
+    "cancelled": _("cancelled"),
+    "expired": _("expired"),
+    "internal": _("internal"),
+}
+REMEDIES = {
+    "rate_limit": _(
+        "The speed was lowered by itself. Set RPM or TPM in the API config if you know them."
+    ),
+    "quota": _("Top up at the provider, then resume."),
+    "auth": _("Check the key in the API config and what it may do, then retry."),
+    "bad_request": _(
+        "The provider rejects the request itself: look at its message and your parameters."
+    ),
+    "not_found": _("Check model name and base URL in the API config."),
+    "context_length": _("Shorten these prompts or use a model with a longer context."),
+    "content_filter": _("Reword these prompts: the provider refuses their content."),
+    "server_error": _("The provider failed; retry these later."),
+    "overloaded": _("The provider is overloaded; retry these later."),
+    "timeout": _("Raise the timeout in the API config, or ask for shorter answers."),
+    "connection": _("Check network and base URL, then retry."),
+    "bad_response": _("The answer was no completion; often a proxy or a wrong base URL."),
+    "schema": _("The answer does not fit the schema: adjust prompt or schema."),
+    "cancelled": _("Stopped by a user; retry what you want answered."),
+    "expired": _("The deadline passed; retry what you want answered."),
+    "internal": _("A fault in Simple Batch: see the log, and please report it."),
+}
+REASONS = {
+    "held": _("held: resume it to start"),
+    "user": _("by the user"),
+    "auth": _("the provider refuses the key"),
+    "quota": _("the provider's quota is used up"),
+    "not_found": _("the provider does not know the model or path"),
+    "internal": _("a fault in Simple Batch"),
+    "invalid_upload": _("the upload is not valid"),
+    "retry": _("retried"),
+}
+
+
+def status(code: str | None) -> str:
+    return str(STATUSES.get(code, code or "–"))
+
+
+def cause(code: str | None) -> str:
+    return str(CAUSES.get(code, code or ""))
+
+
+def remedy(code: str | None) -> str:
+    return str(REMEDIES.get(code, ""))
+
+
+def reason(code: str | None) -> str:
+    return str(REASONS.get(code, code or ""))
