@@ -1,6 +1,7 @@
 """Languages: ``?lang=`` (kept in a cookie), the cookie, the browser, the setting."""
 
-from flask import Flask, Response, g, request
+from babel.dates import LOCALTZ
+from flask import Flask, Response, g, request, url_for
 from flask_babel import Babel, get_locale
 
 LANGUAGES = {"en": "English", "zh": "中文"}
@@ -22,7 +23,7 @@ def register(app: Flask) -> None:
     Babel(
         app,
         locale_selector=chosen,
-        timezone_selector=lambda: settings.TIMEZONE or local_zone(),
+        timezone_selector=lambda: settings.TIMEZONE or LOCALTZ,
     )
 
     @app.before_request
@@ -43,8 +44,6 @@ def register(app: Flask) -> None:
 
 def _switch(code: str) -> str:
     """This page's address in another language."""
-    from flask import url_for
-
     if request.method != "GET" or request.endpoint is None:
         return "?lang=" + code
     args = {**request.view_args, **request.args.to_dict(flat=False), "lang": code}
