@@ -76,10 +76,7 @@ class Feed:
         room = LIST_ROOM if job_id is None else f"job-{job_id}"
         try:
             with connected():
-                if job_id is None:
-                    snapshot = {"jobs": _listed_rows()}
-                else:
-                    snapshot = insight.progress(job_id)
+                snapshot = {"jobs": _listed_rows()} if job_id is None else insight.progress(job_id)
         except SimpleBatchError as error:
             return {"ok": False, "error": str(error)}
         join_room(room)
@@ -197,4 +194,3 @@ def _listed_rows(only: set[int] | None = None) -> list[dict]:
     found = [row for row in rows if row["id"] in only]
     gone = only - {row["id"] for row in rows}
     return found + [{"id": job_id, "status": None} for job_id in gone]
-

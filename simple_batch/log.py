@@ -45,7 +45,10 @@ def configure(settings: Settings) -> None:
 
     Raises SettingsError where the folder of the log files cannot be written.
     """
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    console = logging.StreamHandler()
+    # a command's own words are enough for people; a server says everything (speak_up)
+    console.setLevel(max(logging.WARNING, logging.getLevelName(settings.LOG_LEVEL)))
+    handlers: list[logging.Handler] = [console]
     if settings.LOG_DIR:
         handlers.append(_file_handler(settings))
     root = logging.getLogger()
@@ -59,6 +62,13 @@ def configure(settings: Settings) -> None:
     root.setLevel(settings.LOG_LEVEL)
     for noisy in ("geventwebsocket", "engineio", "socketio", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def speak_up() -> None:
+    """Let the console say as much as the files do."""
+    for handler in logging.getLogger().handlers:
+        if getattr(handler, "ours", False):
+            handler.setLevel(logging.NOTSET)
 
 
 def _file_handler(settings: Settings) -> logging.Handler:

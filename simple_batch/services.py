@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask_socketio import SocketIO
 
-from . import jobs
+from . import jobs, log
 from .settings import Settings
 from .store.database import close_database, connected
 
@@ -20,6 +20,8 @@ class Services:
     def start(self, only: int | None = None) -> str:
         """Run jobs here, or just the job ``only``; returns ``here``, or ``elsewhere`` where
         another process already runs this database's jobs. Needs a process patched by gevent."""
+        if only is None:
+            log.speak_up()
         with connected():
             return jobs.start_runner(only)
 

@@ -11,6 +11,7 @@ from gevent.event import Event
 
 from ..domain import JobStatus
 from ..errors import ConfigurationError
+from ..log import context as logging_context
 from ..settings import Settings
 from ..store import jobs as job_rows
 from ..store.database import connected
@@ -140,6 +141,7 @@ class Scheduler:
         self._tasks[job_id] = gevent.spawn(self._work, job_id, work, argument)
 
     def _work(self, job_id: int, work: Callable, argument) -> None:
+        logging_context.set(f"job {job_id}")
         try:
             work(argument)
         except Exception as error:

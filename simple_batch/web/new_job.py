@@ -1,5 +1,6 @@
 """Making a job: upload → preview → launch."""
 
+import contextlib
 import io
 from pathlib import Path
 
@@ -86,10 +87,8 @@ def launch(upload_id: int):
 @blueprint.post("/<int:upload_id>/discard")
 def discard(upload_id: int):
     """Go back: forget the upload."""
-    try:
+    with contextlib.suppress(NotFound):  # gone already, which is what was asked for
         jobs.discard_upload(upload_id)
-    except NotFound:
-        pass  # it is gone already, which is what was asked for
     return redirect(url_for("new_job.start"), 303)
 
 

@@ -1,0 +1,39 @@
+// The live feed for pages: one socket, snapshots after gaps, polling while the socket is gone.
+window.SimpleBatchLive = (() => {
+  const POLL_MS = 2000;
+  const EVENTS = ["job.progress", "job.status", "job.buckets", "job.errors", "jobs.changed"];
+
+  function subscribe(wish, { onSnapshot, onEvent, onState, poll }) {
+    let seq = null;
+    let timer = null;
+    const socket = io("/jobs", { transports: ["websocket", "polling"] });
+    const ask = () =>
+      socket.timeout(5000).emit("subscribe", wish, (error, answer) => {
+        if (error || !answer.ok) return startPolling();
+        seq = answer.seq;
+        stopPolling();
+        onState("live");
+        onSnapshot(answer.snapshot);
+      });
+    const startPolling = () => {
+      if (timer || !poll) return;
+      onState("polling");
+      timer = setInterval(poll, POLL_MS);
+      poll();
+    };
+    const stopPolling = () => { clearInterval(timer); timer = null; };
+
+    socket.on("connect", ask);
+    socket.on("disconnect", () => onState("reconnecting"));
+    socket.on("connect_error", startPolling);
+    for (const name of EVENTS)
+      socket.on(name, (payload) => {
+        if (seq !== null && payload.seq !== seq + 1) ask();
+        seq = payload.seq;
+        onEvent(name, payload);
+      });
+    socket.on("request.finished", (payload) => onEvent("request.finished", payload));
+    return socket;
+  }
+  return { subscribe };
+})();
