@@ -4,7 +4,7 @@ import secrets as random_secrets
 
 from flask import Flask, g, request
 
-__version__ = "0.1.0"
+from .version import __version__ as __version__
 
 
 def create_app(**overrides) -> Flask:

@@ -9,9 +9,9 @@ import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 
-from .. import __version__
 from ..domain import Cause, Endpoint
 from ..settings import Settings
+from ..version import __version__
 from .adapter import BodyTooLarge, GeventAdapter
 
 

@@ -1,0 +1,3 @@
+"""The version of the program (see CHANGELOG.md)."""
+
+__version__ = "0.1.0"
