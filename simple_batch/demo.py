@@ -138,14 +138,14 @@ class DemoEndpoint:
         if chance >= self._fail:
             return None
         kind = chance / self._fail
-        if kind < 0.35:
+        if kind < 0.5:
             return _error(500, "The server had an error while processing your request.", None)
         if kind < 0.6:
             return _error(503, "The engine is currently overloaded, please try again later.", None)
-        if kind < 0.75:
+        if kind < 0.68:
             headers = [("Retry-After", "0.5")]
             return _error(429, "Rate limit reached for demo-model.", "rate_limit_exceeded", headers)
-        if kind < 0.85:
+        if kind < 0.84:
             return 200, b"<html><body>502 Bad Gateway</body></html>", []
         message = "The response was filtered due to the prompt triggering content management."
         return _error(400, message, "content_filter")

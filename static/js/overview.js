@@ -45,7 +45,7 @@
       const item = document.createElement("li");
       item.className = "list-group-item py-1";
       const count = document.createElement("span");
-      count.className = "figure fw-semibold";
+      count.className = "num fw-semibold";
       count.textContent = g.count;
       item.append(count, ` ${g.cause} ${g.http_status || ""} ${g.message}`);
       return item;
@@ -75,10 +75,10 @@
       const link = document.createElement("a");
       link.href = `${location.pathname}/requests/${item.index}`;
       link.textContent = item.index;
-      cell(link, "text-end figure");
+      cell(link, "text-end num");
       cell(item.status === "succeeded" ? `✓ ${words.succeeded}` : `✕ ${words[item.status] || item.status} ${item.cause || ""}`);
-      cell(item.latency_ms === null ? "–" : `${item.latency_ms} ms`, "text-end figure");
-      cell(String(item.tokens), "text-end figure");
+      cell(item.latency_ms === null ? "–" : `${item.latency_ms} ms`, "text-end num");
+      cell(String(item.tokens), "text-end num");
       cell(item.preview, "clamp text-cell");
     }
     while (tail.rows.length > 15) tail.deleteRow(-1);
