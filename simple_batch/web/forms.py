@@ -38,9 +38,9 @@ class ConfigForm(FlaskForm):
     tpm = IntegerField(_("Tokens per minute"), [Optional()])
     params = TextAreaField(_("Further parameters (JSON)"))
     currency = StringField(_("Currency"), default="USD")
-    input_price = DecimalField(_("Input price per million tokens"), [Optional()], places=None)
-    cached_input_price = DecimalField(_("Cached input price"), [Optional()], places=None)
-    output_price = DecimalField(_("Output price per million tokens"), [Optional()], places=None)
+    input_price = DecimalField(_("Input price per million"), [Optional()], places=None)
+    cached_input_price = DecimalField(_("Cached input per million"), [Optional()], places=None)
+    output_price = DecimalField(_("Output price per million"), [Optional()], places=None)
     notes = TextAreaField(_("Notes"))
     active = BooleanField(_("Active"), default=True)
 

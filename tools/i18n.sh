@@ -1,0 +1,15 @@
+#!/bin/sh
+# Brings the translations up to date with the code and compiles them.
+set -eu
+cd "$(dirname "$0")/.."
+bin=${VENV:-.venv}/bin
+pot=$(mktemp)
+trap 'rm -f "$pot"' EXIT
+"$bin/pybabel" -q extract -F babel.cfg -k lazy_gettext -k _ -o "$pot" --no-location --omit-header .
+dir=simple_batch/translations
+if [ -f "$dir/zh/LC_MESSAGES/messages.po" ]; then
+    "$bin/pybabel" -q update -i "$pot" -d "$dir" -l zh --no-fuzzy-matching --omit-header
+else
+    "$bin/pybabel" -q init -i "$pot" -d "$dir" -l zh
+fi
+"$bin/pybabel" -q compile -d "$dir" -l zh
