@@ -5,10 +5,10 @@ cd "$(dirname "$0")/.."
 bin=${VENV:-.venv}/bin
 pot=$(mktemp)
 trap 'rm -f "$pot"' EXIT
-"$bin/pybabel" -q extract -F babel.cfg -k lazy_gettext -k _ -o "$pot" --no-location --omit-header .
+"$bin/pybabel" -q extract -F babel.cfg -k lazy_gettext -k _ -o "$pot" --no-location .
 dir=simple_batch/translations
 if [ -f "$dir/zh/LC_MESSAGES/messages.po" ]; then
-    "$bin/pybabel" -q update -i "$pot" -d "$dir" -l zh --no-fuzzy-matching --omit-header
+    "$bin/pybabel" -q update -i "$pot" -d "$dir" -l zh --no-fuzzy-matching
 else
     "$bin/pybabel" -q init -i "$pot" -d "$dir" -l zh
 fi
