@@ -1,0 +1,44 @@
+# Each target sets up what it needs, in .venv, on a machine with Python 3.11 to 3.14 and make alone.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && command -v $$p && break; done)
+BIN = .venv/bin
+
+.PHONY: demo run test lint bench vendor i18n clean
+
+demo: .venv/.runs
+	$(BIN)/python run.py --demo
+
+run: .venv/.runs
+	$(BIN)/python run.py
+
+test: .venv/.develops
+	sh tools/chromium.sh $(BIN)
+	$(BIN)/python -m pytest
+
+lint: .venv/.develops
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+bench: .venv/.develops
+	$(BIN)/python -m bench
+
+vendor:
+	sh tools/vendor.sh
+
+i18n: .venv/.develops
+	sh tools/i18n.sh
+
+clean:
+	rm -rf .venv
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed: https://www.python.org/downloads/"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.runs: requirements.txt .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/.develops: requirements-dev.txt requirements.txt .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ .venv/.runs
