@@ -94,7 +94,8 @@ class Governor:
         self._cooldown_until = 0.0
         self._cooldown_s = FIRST_COOLDOWN_S
         self._reason = ""
-        self._decreased_at = float("-inf")
+        self._decreased_at = self._cooled_at = float("-inf")
+        self._full_at = float("-inf")  # when the limit was last reached
         self._refused_share = 0.0
         self._pace_s = 0.0  # gap between two starts just after a cooldown
         self._next_start = 0.0
@@ -181,9 +182,10 @@ class Governor:
 
     def _try(self, size: int) -> Ticket | None:
         """Start a call now if everything allows it, else see to it that we look again in time."""
-        if self._in_flight >= self.limit:
-            return None  # the next call that ends looks again
         now = self._clock()
+        if self._in_flight >= self.limit:
+            self._full_at = now
+            return None  # the next call that ends looks again
         tokens = int(size * self._tokens_per_byte)
         wait = max(self._cooldown_until, self._next_start) - now
         if self._requests is not None:
@@ -247,8 +249,8 @@ class Governor:
         self._refused_share -= self._refused_share / SHARE_OVER
         self._cooldown_s = FIRST_COOLDOWN_S
         self._pace_s = 0.0
-        if self._in_flight + 1 < 0.8 * self._limit:
-            return  # the limit was not used: its success says nothing
+        if self._full_at < ticket.started:
+            return  # the limit was not reached meanwhile: this success says nothing about it
         if self._limit < self._threshold:
             self._limit += 1.0
         else:
@@ -257,23 +259,24 @@ class Governor:
 
     def _refused(self, ticket: Ticket, finding: Finding, now: float) -> None:
         """Cool everybody down once: refusals of calls that had started before are the same one."""
-        asked = finding.retry_after_s
         self._refused_share += (1.0 - self._refused_share) / SHARE_OVER
-        stray = self._refused_share <= TOLERATED_SHARE and finding.cause is not Cause.RATE_LIMIT
-        if stray or ticket.started < self._decreased_at:
-            if asked:
-                self._cool_until(now + asked, finding)
-            return
-        self._decreased_at = now
-        if self._refused_share > TOLERATED_SHARE:
+        crowded = self._refused_share > TOLERATED_SHARE
+        if crowded and ticket.started >= self._decreased_at:
+            self._decreased_at = now
             self._limit = max(1.0, min(self._limit, self._in_flight + 1) * BACK_OFF_TO)
             self._threshold = self._limit
             self._refused_share = TOLERATED_SHARE / 2
-        pause = asked if asked is not None else self._cooldown_s
-        self._cooldown_s = min(self._cooldown_s * 2, LONGEST_COOLDOWN_S)
-        self._cool_until(now + pause, finding)
-        # afterwards calls start one by one, a round spread over the usual latency
-        self._pace_s = min(1.0, self._latency_s / max(1.0, self._limit))
+        if finding.retry_after_s is not None:
+            self._cool_until(now + finding.retry_after_s, finding)
+        elif crowded or finding.cause is Cause.RATE_LIMIT:
+            if ticket.started < self._cooled_at:
+                return
+            self._cool_until(now + self._cooldown_s, finding)
+            self._cooldown_s = min(self._cooldown_s * 2, LONGEST_COOLDOWN_S)
+            self._cooled_at = now
+        # after a cooldown calls start one by one, a round spread over the usual latency
+        if self._cooldown_until > now:
+            self._pace_s = min(1.0, self._latency_s / max(1.0, self._limit))
 
     def _cool_until(self, at: float, finding: Finding) -> None:
         if at > self._cooldown_until:

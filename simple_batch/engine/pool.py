@@ -171,7 +171,8 @@ class Pool:
             self._ended.set()
 
     def _finish(self, outcome: Outcome) -> None:
-        if outcome.status is RequestStatus.SUCCEEDED and self._breaker.held:
+        released = outcome.status is RequestStatus.SUCCEEDED and self._stop is None
+        if released and self._breaker.held:
             for stopped in self._breaker.succeeded():
                 self._record(stopped.outcome)
         self._record(outcome)

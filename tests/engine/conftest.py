@@ -1,0 +1,60 @@
+import random
+
+import pytest
+
+from simple_batch import settings
+from simple_batch.domain import Defaults, Endpoint, Request
+from simple_batch.engine.encoder import Encoder
+from simple_batch.engine.governor import Governor
+from simple_batch.engine.pool import Pool
+from simple_batch.engine.retry import Policy
+from simple_batch.engine.transport import Transport
+
+SETTINGS = settings.load(environ={}, INSTANCE_PATH="/nonexistent", MAX_ANSWER_BYTES=1 << 20)
+POLICY = Policy(
+    max_retries=2, backoff_base_s=0.01, backoff_max_s=0.02, patience_s=5, attempt_timeout_s=2
+)
+
+
+def request(index: int = 0, **fields) -> Request:
+    body = b'{"messages":[{"role":"user","content":"question %d"}]}' % index
+    return Request(index, f"r{index}", fields.pop("body", body), **fields)
+
+
+class Bench:
+    """A pool over a real transport to an endpoint, with everything it did at hand."""
+
+    def __init__(
+        self, endpoint, policy=POLICY, governor=None, ceiling=None, key="sk-test-12345678"
+    ):
+        self.outcomes, self.loose = [], {}
+        self.transport = Transport(
+            Endpoint(1, "a", endpoint.base_url, key, Defaults("m", 50, 0.5)), SETTINGS, width=100
+        )
+        self.governor = governor or Governor(concurrency=10)
+        self.pool = Pool(
+            encode=Encoder(Defaults("m", 50, 0.5)).encode,
+            transport=self.transport,
+            governor=self.governor,
+            policy=policy,
+            ceiling=ceiling,
+            lane=1,
+            record_attempts=self.loose.__setitem__,
+        )
+        self.pool._rng = random.Random(1)
+
+    def run(self, count: int = 1, requests=None):
+        return self.pool.run(requests or (request(n) for n in range(count)), self.outcomes.append)
+
+
+@pytest.fixture
+def bench():
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Bench(*args, **kwargs))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.transport.close()

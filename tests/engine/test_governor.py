@@ -1,0 +1,224 @@
+"""The governor by an injected clock: no waiting, no sockets."""
+
+import gevent
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simple_batch.domain import Cause, Usage
+from simple_batch.engine.causes import Finding
+from simple_batch.engine.governor import Governor
+from simple_batch.engine.headers import LONGEST_S, RateLimits, duration_s, retry_after_s
+
+GOOD = Finding(None, None, 200)
+
+
+class Clock:
+    """Time that moves when told; ``later`` calls are made when it passes them."""
+
+    def __init__(self):
+        self.now = 1000.0
+        self.calls = []
+
+    def __call__(self):
+        return self.now
+
+    def later(self, seconds, function):
+        entry = _Later(self.now + seconds, function)
+        self.calls.append(entry)
+        return entry
+
+    def advance(self, seconds):
+        end = self.now + seconds
+        while True:
+            due = [call for call in self.calls if call.at <= end and not call.dead]
+            if not due:
+                break
+            first = min(due, key=lambda call: call.at)
+            self.now = max(self.now, first.at)
+            first.dead = True
+            first.function()
+        self.now = end
+        gevent.sleep(0)
+
+
+class _Later:
+    def __init__(self, at, function):
+        self.at, self.function, self.dead = at, function, False
+
+    def kill(self, block=True):
+        self.dead = True
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def governor(clock, **limits):
+    return Governor(clock=clock, later=clock.later, **limits)
+
+
+def admitted(gov, count, lane=1, size=400):
+    """Tickets of ``count`` callers that arrive now; grows as they are admitted."""
+    tickets = []
+
+    def call():
+        tickets.append((lane, gov.admit(lane, size)))
+
+    for _ in range(count):
+        gevent.spawn(call)
+    gevent.sleep(0)
+    gevent.sleep(0)
+    return tickets
+
+
+def settle(gov, tickets, finding=GOOD, latency_ms=100):
+    for _, ticket in tickets:
+        gov.settle(ticket, finding, latency_ms)
+    gevent.sleep(0)
+    gevent.sleep(0)
+
+
+def test_a_ceiling_is_used_in_full_and_never_passed(clock):
+    gov = governor(clock, concurrency=3)
+    tickets = admitted(gov, 5)
+    assert len(tickets) == 3
+    settle(gov, tickets[:1])
+    assert len(tickets) == 4
+
+
+def test_slow_start_doubles_each_round_while_the_provider_answers(clock):
+    gov = governor(clock, start=5)
+    for expected in (5, 10, 20, 40):
+        tickets = admitted(gov, 100)[:]
+        assert gov.limit == expected == len(tickets)
+        for lane in list(gov._waiting):
+            del gov._waiting[lane]
+        settle(gov, tickets)
+
+
+def test_a_limit_that_is_not_used_does_not_grow(clock):
+    gov = governor(clock, start=5)
+    for _ in range(50):
+        settle(gov, admitted(gov, 1))
+    assert gov.limit == 5
+
+
+def test_a_burst_of_refusals_is_one_decrease_and_one_cooldown(clock):
+    gov = governor(clock, start=20)
+    tickets = admitted(gov, 20)
+    clock.advance(0.5)
+    settle(gov, tickets, Finding(Cause.RATE_LIMIT, None, 429, retry_after_s=3.0))
+    assert 1 <= gov.limit <= 14
+    assert gov.limit >= 12
+    assert gov.cooldown_left_s() == pytest.approx(3.0)
+    assert gov.state().reason == "429 rate_limit"
+    waiting = admitted(gov, 10)
+    clock.advance(2.9)
+    assert waiting == []
+    clock.advance(0.2)
+    assert 1 <= len(waiting) < 10  # staggered
+    clock.advance(5)
+    assert len(waiting) == 10
+
+
+def test_a_stray_overload_among_many_answers_changes_nothing(clock):
+    gov = governor(clock, start=20)
+    settle(gov, admitted(gov, 10))
+    before = gov.limit
+    settle(gov, admitted(gov, 1), Finding(Cause.OVERLOADED, None, 503))
+    assert gov.limit == before
+    assert gov.cooldown_left_s() == 0
+
+
+def test_requests_per_minute_are_spread(clock):
+    gov = governor(clock, concurrency=1000, rpm=60)
+    tickets = admitted(gov, 200)
+    clock.advance(60)
+    assert 60 <= len(tickets) <= 62
+    assert gov.state().rpm_used == pytest.approx(60, abs=2)
+
+
+def test_tokens_are_reserved_by_estimate_and_settled_by_usage(clock):
+    gov = governor(clock, concurrency=1000, tpm=60_000)
+    for _ in range(300):  # 400 bytes are really 200 tokens: the estimate learns it
+        settle(gov, admitted(gov, 1), Finding(None, None, 200, usage=Usage(150, 50)))
+        clock.advance(1)
+    began = len(admitted(gov, 0))
+    done = 0
+    tickets = admitted(gov, 2000)
+    for _ in range(60):
+        clock.advance(1)
+        new, tickets[:] = tickets[:], []
+        done += len(new)
+        settle(gov, new, Finding(None, None, 200, usage=Usage(150, 50)))
+    assert began == 0
+    assert done == pytest.approx(300, rel=0.1)
+
+
+def test_lanes_take_turns(clock):
+    gov = governor(clock, concurrency=2)
+    first = admitted(gov, 50, lane="big")
+    second = admitted(gov, 4, lane="small")
+    for _ in range(4):
+        settle(gov, [first.pop(0) if first else second.pop(0)])
+    assert any(lane == "small" for lane, _ in second)
+
+
+def test_editing_while_running(clock):
+    gov = governor(clock, concurrency=1)
+    tickets = admitted(gov, 10)
+    assert len(tickets) == 1
+    gov.update(6, None, None)
+    gevent.sleep(0)
+    assert len(tickets) == 6
+
+
+def test_nothing_remaining_holds_the_next_call(clock):
+    gov = governor(clock, concurrency=5)
+    limits = RateLimits(remaining_requests=0, reset_requests_s=2.0)
+    settle(gov, admitted(gov, 1), Finding(None, None, 200, limits=limits))
+    waiting = admitted(gov, 1)
+    clock.advance(1.9)
+    assert waiting == []
+    clock.advance(0.2)
+    assert len(waiting) == 1
+
+
+def test_a_waiting_call_that_is_given_up_frees_its_place(clock):
+    gov = governor(clock, concurrency=1)
+    held = admitted(gov, 1)
+    waiting = gevent.spawn(gov.admit, 1, 400)
+    gevent.sleep(0)
+    waiting.kill()
+    settle(gov, held)
+    assert gov.state().in_flight == 0
+    assert len(admitted(gov, 1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2", 2),
+        ("0.5", 0.5),
+        ("6m0s", 360),
+        ("120ms", 0.12),
+        ("1h2m3s", 3723),
+        ("-5", 0),
+        ("31536000", LONGEST_S),
+        ("Thu, 01 Jan 1970 00:17:00 GMT", 20),
+        ("1970-01-01T00:17:00Z", 20),
+        ("soon", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_durations_in_all_their_forms(text, seconds):
+    assert duration_s(text, 1000.0) == (None if seconds is None else pytest.approx(seconds))
+
+
+@given(st.text(max_size=60))
+def test_no_header_breaks_the_reader(text):
+    for value in (duration_s(text, 1000.0), retry_after_s({"retry-after-ms": text}, 1000.0)):
+        assert value is None or 0 <= value <= LONGEST_S
