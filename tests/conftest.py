@@ -5,11 +5,12 @@ from gevent import monkey
 monkey.patch_all()
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
-from simple_batch import create_app, runtime, settings
+from simple_batch import configs, create_app, demo, jobs, runtime, settings
 from simple_batch.store.database import close_database, connected, open_database
 
 
@@ -60,8 +61,6 @@ def client(app):
 @pytest.fixture
 def endpoint():
     """The demo's model endpoint on a real socket, answering at once and without faults."""
-    from simple_batch import demo
-
     served = demo.start(latency=0.0, jitter=0.0, fail=0.0)
     yield served
     served.stop()
@@ -80,3 +79,54 @@ def questions(tmp_path: Path):
         return path
 
     return write
+
+
+@pytest.fixture
+def add_config(app):
+    """Stores a config for an endpoint; returns it."""
+
+    def add(base_url: str, alias: str = "test", **fields):
+        with connected():
+            fields = {"model": "m", "key": "sk-planted-0123456789", "timeout_s": 5.0, **fields}
+            return configs.create(configs.ConfigFields(alias=alias, base_url=base_url, **fields))
+
+    return add
+
+
+@pytest.fixture
+def make_job(app, questions):
+    """Makes a job of ``count`` requests on a config; returns its id."""
+
+    def make(count: int, config: str = "test", **choices) -> int:
+        with connected():
+            path = questions(count)
+            return jobs.create_now(path, path.name, jobs.NewJob(config=config, **choices)).id
+
+    return make
+
+
+@pytest.fixture
+def wait_for(app):
+    """Waits until a job is in one of the given statuses; returns the job."""
+
+    def wait(job_id: int, *statuses: str, timeout_s: float = 20.0):
+        return wait_until(lambda: _in_status(job_id, statuses), timeout_s)
+
+    return wait
+
+
+def _in_status(job_id: int, statuses):
+    with connected():
+        job = jobs.get(job_id)
+        return job if job.status in statuses else None
+
+
+def wait_until(found, timeout_s: float = 20.0):
+    """What ``found`` returns once it is true; fails after the timeout."""
+    end = time.monotonic() + timeout_s
+    while True:
+        result = found()
+        if result:
+            return result
+        assert time.monotonic() < end, f"still {result!r} after {timeout_s} s"
+        time.sleep(0.02)

@@ -1,0 +1,282 @@
+"""Jobs over time, in this process: a real database, a real endpoint."""
+
+import io
+import json
+from decimal import Decimal
+
+import gevent
+import pytest
+
+from simple_batch import configs, insight, jobs
+from simple_batch.domain import JobStatus
+from simple_batch.errors import Conflict, InvalidInput, NotFound, UploadRejected
+from simple_batch.store.database import connected
+from simple_batch.store.filters import RequestFilter
+from simple_batch.store.models import Attempt, Job, Request, Result, Upload, database
+
+from .. import endpoint as e
+from ..conftest import wait_until
+from ..endpoint import MisbehavingEndpoint
+
+ENDED = ("completed", "paused", "failed", "cancelled")
+
+
+@pytest.fixture
+def start(app):
+    services = app.extensions["simple_batch"]
+    assert services.start() == "here"
+    yield services
+    services.stop(2)
+
+
+def agrees(job_id: int) -> None:
+    """Counters equal the rows, every request has at most one result."""
+    with connected():
+        job = jobs.get(job_id)
+        rows = dict(
+            database.execute_sql(
+                "SELECT status, count(*) FROM result WHERE job_id = ? GROUP BY 1", (job_id,)
+            )
+        )
+        found = (rows.get("succeeded", 0), rows.get("failed", 0), rows.get("cancelled", 0))
+        assert found == (job.succeeded, job.failed, job.cancelled)
+        assert Request.select().where(Request.job == job_id).count() == job.total
+
+
+def test_a_job_runs_to_its_end(start, add_config, make_job, wait_for, endpoint):
+    add_config(endpoint.base_url, input_price=Decimal(1), output_price=Decimal(2), concurrency=20)
+    job_id = make_job(300, name="the name")
+    job = wait_for(job_id, *ENDED)
+    assert (job.status, job.succeeded, job.total) == ("completed", 300, 300)
+    assert endpoint.calls["/v1/chat/completions"] == 300
+    agrees(job_id)
+    with connected():
+        found = insight.summary(job_id)
+        assert found["tokens"]["output"] > 0
+        expected = (found["tokens"]["input"] + 2 * found["tokens"]["output"]) / 1e6
+        assert found["cost"] == {"amount": pytest.approx(expected, rel=1e-3), "currency": "USD"}
+        assert [event["to"] for event in insight.events(job_id)] == [
+            "validating",
+            "queued",
+            "running",
+            "finalizing",
+            "completed",
+        ]
+
+
+def test_a_cost_that_is_not_known_is_null(start, add_config, make_job, wait_for, endpoint):
+    add_config(endpoint.base_url)
+    job_id = make_job(3)
+    wait_for(job_id, *ENDED)
+    with connected():
+        assert insight.summary(job_id)["cost"]["amount"] is None
+
+
+def test_failures_are_kept_and_can_be_retried(start, add_config, make_job, wait_for):
+    with MisbehavingEndpoint(e.ok(), *[e.error(400, "bad")] * 5, e.ok()) as endpoint:
+        add_config(endpoint.base_url, concurrency=1)
+        job_id = make_job(8)
+        job = wait_for(job_id, *ENDED)
+        assert (job.status, job.succeeded, job.failed) == ("completed", 3, 5)
+        with connected():
+            assert insight.summary(job_id)["errors"] == [{"cause": "bad_request", "count": 5}]
+            assert jobs.retry_requests(job_id, [1]) == 1
+        job = wait_until(lambda: (j := wait_for(job_id, *ENDED)).succeeded == 4 and j)
+        with connected():
+            with pytest.raises(Conflict):
+                jobs.retry(job_id, RequestFilter(cause="timeout"))
+            assert jobs.retry(job_id) == 4
+        job = wait_until(lambda: (j := wait_for(job_id, *ENDED)).succeeded == 8 and j)
+        assert job.failed == 0
+        agrees(job_id)
+        with connected():
+            assert Attempt.select().where(Attempt.job == job_id).count() == 5
+
+
+def test_pause_stops_new_calls_and_resume_goes_on(start, add_config, make_job, wait_for):
+    with MisbehavingEndpoint(e.slow(0.1)) as endpoint:
+        add_config(endpoint.base_url, concurrency=4)
+        job_id = make_job(40)
+        wait_until(lambda: endpoint.calls >= 8)
+        with connected():
+            jobs.pause(job_id)
+        wait_until(lambda: endpoint.in_flight == 0)
+        calls = endpoint.calls
+        gevent.sleep(0.4)
+        assert endpoint.calls == calls < 40
+        with connected():
+            job = jobs.get(job_id)
+            assert (job.status, job.status_reason) == ("paused", "user")
+            with pytest.raises(Conflict, match="paused"):
+                jobs.pause(job_id)
+            jobs.resume(job_id)
+        assert wait_for(job_id, "completed").succeeded == 40
+        assert endpoint.calls == 40
+        agrees(job_id)
+
+
+def test_cancel_keeps_what_finished_and_marks_the_rest(start, add_config, make_job, wait_for):
+    with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
+        add_config(endpoint.base_url, concurrency=4)
+        job_id = make_job(1000)
+        wait_until(lambda: endpoint.calls >= 20)
+        with connected():
+            jobs.cancel(job_id)
+        job = wait_for(job_id, "cancelled")
+        assert job.succeeded + job.cancelled == 1000
+        assert 16 <= job.succeeded <= 60
+        agrees(job_id)
+        with connected():
+            assert jobs.allowed_actions(job) == {"delete", "clone", "retry", "reset"}
+            assert jobs.retry(job_id, RequestFilter(status="cancelled")) == job.cancelled
+
+
+def test_a_running_job_is_stopped_before_it_is_deleted(start, add_config, make_job, wait_for):
+    with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
+        add_config(endpoint.base_url, concurrency=4)
+        job_id = make_job(500)
+        wait_until(lambda: endpoint.calls >= 8)
+        with connected():
+            with pytest.raises(Conflict, match="used by 1 job"):
+                configs.delete(configs.get("test").id)
+            jobs.delete(job_id)
+            with pytest.raises(NotFound):
+                jobs.get(job_id)
+
+        def gone():
+            with connected():
+                return Job.get_or_none(Job.id == job_id) is None
+
+        wait_until(gone)
+        with connected():
+            assert Request.select().count() == Result.select().count() == 0
+            configs.delete(configs.get("test").id)
+
+
+def test_a_bad_key_pauses_the_job_with_the_remedy(start, add_config, make_job, wait_for):
+    with MisbehavingEndpoint(e.error(401, "wrong key")) as endpoint:
+        config = add_config(endpoint.base_url, concurrency=2)
+        job_id = make_job(50)
+        job = wait_for(job_id, *ENDED)
+        assert (job.status, job.status_reason, job.failed) == ("paused", "auth", 0)
+        assert "wrong key" in job.status_detail
+        assert "API config" in job.status_detail
+        endpoint.script[:] = [e.ok()]
+        with connected():
+            fields = configs.fields_of(config)
+            fields.key = "sk-the-right-one-123"
+            configs.update(config.id, fields)
+            jobs.resume(job_id)
+        assert wait_for(job_id, "completed").succeeded == 50
+        assert "sk-the-right-one-123" in endpoint.heads[-1]
+
+
+def test_jobs_run_side_by_side(start, add_config, make_job, wait_for):
+    with MisbehavingEndpoint(e.slow(0.02)) as endpoint:
+        add_config(endpoint.base_url, concurrency=4)
+        big = make_job(600)
+        small = make_job(12)
+        wait_for(small, "completed")
+        with connected():
+            assert jobs.get(big).status == "running"
+            assert jobs.get(big).succeeded > 0
+
+
+def test_reset_forgets_results_and_holds(start, add_config, make_job, wait_for, endpoint):
+    add_config(endpoint.base_url)
+    job_id = make_job(20)
+    wait_for(job_id, "completed")
+    with connected():
+        jobs.reset(job_id)
+        job = jobs.get(job_id)
+        assert (job.status, job.status_reason, job.succeeded) == ("paused", "held", 0)
+        jobs.resume(job_id)
+    assert wait_for(job_id, "completed").succeeded == 20
+    agrees(job_id)
+
+
+def test_a_staged_upload_is_launched_by_the_runner(start, add_config, wait_for, endpoint):
+    add_config(endpoint.base_url)
+    lines = "".join(
+        json.dumps({"messages": [{"role": "user", "content": str(n)}]}) + "\n" for n in range(30)
+    )
+    with connected():
+        upload = jobs.stage_upload(io.BytesIO((lines + "{broken\n").encode()), "a/b/c.jsonl")
+        assert upload.filename == "c.jsonl"
+        _, preview = jobs.staged(upload.id)
+        assert (preview.good, preview.fault_count) == (30, 1)
+        new = jobs.NewJob(config="test")
+        with pytest.raises(InvalidInput, match="faulty"):
+            jobs.launch(upload.id, new)
+        new.skip_faulty = True
+        job = jobs.launch(upload.id, new)
+    assert wait_for(job.id, "completed").succeeded == 30
+    with connected():
+        fields, kept = jobs.clone_fields(job.id)
+        assert (fields.name, kept.id) == ("c", upload.id)
+
+
+def test_a_faulty_file_leaves_nothing_behind(app, add_config, instance, endpoint):
+    add_config(endpoint.base_url)
+    good = json.dumps({"messages": [{"role": "user", "content": "x"}]}).encode()
+    data = b"\n".join([good] * 1200 + [b"{broken"] * 30 + [good] * 5)
+    with connected():
+        with pytest.raises(UploadRejected) as rejected:
+            jobs.create_now(io.BytesIO(data), "x.jsonl", jobs.NewJob(config="test"))
+        assert (rejected.value.good_count, rejected.value.fault_count) == (1205, 30)
+        assert len(rejected.value.faults) == 20
+        assert rejected.value.faults[0].line == 1201
+        for model in (Job, Request, Upload):
+            assert model.select().count() == 0
+    assert list((instance / "uploads").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("choices", "field"),
+    [
+        ({"concurrency": 0}, "concurrency"),
+        ({"concurrency": 10**9}, "concurrency"),
+        ({"max_retries": -1}, "max_retries"),
+        ({"name": "x" * 201}, "name"),
+    ],
+)
+def test_choices_out_of_range_are_refused(app, add_config, questions, choices, field, endpoint):
+    add_config(endpoint.base_url)
+    with connected(), pytest.raises(InvalidInput) as refused:
+        jobs.create_now(questions(1), "x", jobs.NewJob(config="test", **choices))
+    assert refused.value.field == field
+
+
+def test_what_cannot_be_written_now_is_kept_and_written_later(
+    start, add_config, make_job, wait_for, instance
+):
+    """Another process locks the database in mid-job: nothing is lost, the job goes on by itself."""
+    import sqlite3
+
+    with MisbehavingEndpoint(e.slow(0.01)) as endpoint:
+        add_config(endpoint.base_url, concurrency=4)
+        with connected():
+            database.execute_sql("PRAGMA busy_timeout = 50")
+        job_id = make_job(200)
+        wait_until(lambda: endpoint.calls >= 20)
+        other = sqlite3.connect(instance / "simple_batch.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        wait_until(jobs.storage_fault, timeout_s=15)
+        other.execute("ROLLBACK")
+        other.close()
+        job = wait_for(job_id, "completed", "paused", timeout_s=30)
+        assert (job.status, job.succeeded) == ("completed", 200)
+        assert endpoint.calls == 200
+        assert jobs.storage_fault() is None
+        agrees(job_id)
+
+
+def test_held_and_scheduled_statuses_are_what_the_contract_says(app, add_config, make_job):
+    add_config("http://127.0.0.1:9/v1")
+    job_id = make_job(2, hold=True)
+    with connected():
+        job = jobs.get(job_id)
+        assert (job.status, job.status_reason) == ("paused", "held")
+        assert jobs.runner_state() == "none"
+        jobs.cancel(job_id)
+        assert jobs.get(job_id).status == JobStatus.CANCELLED
