@@ -1,0 +1,112 @@
+"""The program as a real process: run.py, gunicorn, flask commands."""
+
+import contextlib
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def environment(instance: Path, **more: str) -> dict:
+    """As a newcomer's, but for the instance folder and short waits."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SIMPLE_BATCH_", "OPENAI_"))}
+    return {
+        **kept,
+        "SIMPLE_BATCH_INSTANCE_PATH": str(instance),
+        "SIMPLE_BATCH_LOG_DIR": str(instance / "logs"),
+        "SIMPLE_BATCH_BACKOFF_BASE": "0.02",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        **more,
+    }
+
+
+def flask(instance: Path, *args: str, stdin: str | None = None, **more: str):
+    """Run a flask command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "flask", *args],
+        cwd=ROOT,
+        env=environment(instance, **more),
+        input=stdin or "",
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A server process; ``lines`` are what it has printed."""
+
+    def __init__(self, command: list[str], instance: Path, port: int, ready: str, **more: str):
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.lines: list[str] = []
+        self._new: queue.Queue[str] = queue.Queue()
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment(instance, **more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        threading.Thread(target=self._collect, daemon=True).start()
+        self.wait_for_line(ready)
+
+    def _collect(self):
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+            self._new.put(line)
+
+    def wait_for_line(self, part: str, timeout_s: float = 30.0) -> None:
+        end = time.monotonic() + timeout_s
+        while not any(part in line for line in self.lines):
+            assert time.monotonic() < end, f"no {part!r} in: {self.lines}"
+            assert self.process.poll() is None, f"it ended: {self.lines}"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, timeout_s: float = 30.0) -> int:
+        """SIGTERM; returns the exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout_s)
+        if self.process.poll() is None:
+            self.kill()
+        return self.process.returncode
+
+
+def run_py(instance: Path, *args: str, port: int | None = None, **more: str) -> Server:
+    port = port or free_port()
+    command = [sys.executable, "run.py", "--port", str(port), *args]
+    return Server(command, instance, port, "Running on local URL", **more)
+
+
+def gunicorn(instance: Path, **more: str) -> Server:
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        "gunicorn.conf.py",
+        "-b",
+        f"127.0.0.1:{port}",
+        "simple_batch:create_app()",
+    ]
+    return Server(command, instance, port, "jobs run", **more)

@@ -1,0 +1,200 @@
+"""Real processes: kill -9 in mid-job, two on one database, draining, a true websocket."""
+
+import json
+import random
+import sqlite3
+import time
+
+import pytest
+import requests
+import socketio
+
+from . import endpoint as e
+from .endpoint import MisbehavingEndpoint
+from .process import flask, gunicorn, run_py
+
+SERVERS = {"run.py": run_py, "gunicorn": gunicorn}
+
+
+def add_config(instance, endpoint, *more):
+    done = flask(
+        instance,
+        *("add-config", "test", "--base-url", endpoint.base_url, "--model", "m", "--key-stdin"),
+        *more,
+        stdin="sk-planted-0123456789\n",
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def create_job(instance, questions, count, *more) -> int:
+    done = flask(instance, "create-job", str(questions(count)), "--config", "test", *more)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+def shown(instance, job_id) -> dict:
+    return json.loads(flask(instance, "show-job", str(job_id), "--json").stdout)
+
+
+def counted(instance, job_id) -> tuple:
+    """(succeeded by counter, rows, distinct indices)"""
+    with sqlite3.connect(instance / "simple_batch.db") as database:
+        counter = database.execute("SELECT succeeded FROM job WHERE id = ?", (job_id,)).fetchone()
+        rows = database.execute(
+            "SELECT count(*), count(DISTINCT idx) FROM result WHERE job_id = ?", (job_id,)
+        ).fetchone()
+    return (*counter, *rows)
+
+
+def wait_until(found, timeout_s=60):
+    end = time.monotonic() + timeout_s
+    while not (result := found()):
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+    return result
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_killed_in_mid_job_it_goes_on_by_itself(server, instance, questions):
+    concurrency, total, kills = 10, 1500, 3
+    chance = random.Random(4)
+    with MisbehavingEndpoint(e.slow(0.02)) as endpoint:
+        add_config(instance, endpoint, "--concurrency", str(concurrency))
+        job_id = create_job(instance, questions, total)
+        in_flight_at_kills = 0
+        for kill in range(kills):
+            running = SERVERS[server](instance)
+            target = (kill + 1) * total // (kills + 1) + chance.randrange(50)
+            wait_until(lambda target=target: endpoint.calls >= target)
+            in_flight_at_kills += endpoint.in_flight
+            running.kill()
+            wait_until(lambda: endpoint.in_flight == 0)
+        running = SERVERS[server](instance)
+        wait_until(lambda: counted(instance, job_id)[0] == total)
+        assert running.stop() == 0
+        assert counted(instance, job_id) == (total, total, total)
+        # what may be sent again: in flight, and answered within one flush interval (0.2 s) of a kill
+        resent = endpoint.calls - total
+        assert resent <= kills * (concurrency + 0.2 * concurrency / 0.02)
+        assert shown(instance, job_id)["status"] == "completed"
+
+
+def test_a_second_process_shows_what_the_first_runs_and_takes_over(instance, questions):
+    with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
+        add_config(instance, endpoint, "--concurrency", "5")
+        first = run_py(instance)
+        assert "scheduler started" in first.lines
+        second = run_py(instance)
+        assert any("another process" in line for line in second.lines)
+        job_id = create_job(instance, questions, 300)
+        page = wait_until(
+            lambda: (
+                (p := requests.get(f"{second.url}/jobs/{job_id}").text)
+                and 'data-status="running"' in p
+                and p
+            )
+        )
+        assert "Another process runs" in page
+        assert requests.get(f"{second.url}/readyz").json()["runner"] == "elsewhere"
+        first.kill()
+        wait_until(lambda: counted(instance, job_id)[0] == 300)
+        assert counted(instance, job_id) == (300, 300, 300)
+        assert second.stop() == 0
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_sigterm_drains_calls_in_flight(server, instance, questions):
+    with MisbehavingEndpoint(e.slow(0.6)) as endpoint:
+        add_config(instance, endpoint, "--concurrency", "7")
+        running = SERVERS[server](instance)
+        job_id = create_job(instance, questions, 100)
+        wait_until(lambda: endpoint.in_flight == 7)
+        assert running.stop() == 0
+        assert counted(instance, job_id)[0] == endpoint.calls
+        assert shown(instance, job_id)["status"] == "running"
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_live_feed_is_a_websocket_and_tells_all(server, instance, questions):
+    with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
+        add_config(instance, endpoint, "--concurrency", "5")
+        job_id = create_job(instance, questions, 120, "--no-start")
+        running = SERVERS[server](instance)
+        client = socketio.Client()
+        events = []
+        client.on("*", lambda name, data: events.append((name, data)), namespace="/jobs")
+        client.connect(running.url, namespaces=["/jobs"], transports=["websocket"])
+        try:
+            assert client.transport() == "websocket"
+            wish = {"job_id": job_id, "tail": True}
+            answer = client.call("subscribe", wish, namespace="/jobs")
+            assert answer["ok"] is True
+            assert answer["snapshot"]["counts"]["pending"] == 120
+            assert client.call("subscribe", {}, namespace="/jobs")["ok"] is True
+            for wrong in ({"job_id": 99_999}, {"job_id": "1"}, [], {"job_id": True}):
+                refused = client.call("subscribe", wrong, namespace="/jobs")
+                assert refused["ok"] is False
+                assert refused["error"]
+            assert flask(instance, "resume-job", str(job_id)).returncode == 0
+            wait_until(lambda: _last(events, "job.progress").get("status") == "completed")
+            wait_until(lambda: _last(events, "jobs.changed"))
+        finally:
+            client.disconnect()
+            running.stop()
+    _check_events(job_id, answer["seq"], events)
+
+
+def _last(events, name) -> dict:
+    return next((data for found, data in reversed(events) if found == name), {})
+
+
+def _check_events(job_id, seq, events):
+    names = {name for name, _ in events}
+    assert names == {
+        *("job.progress", "job.status", "job.buckets", "job.errors"),
+        *("request.finished", "jobs.changed"),
+    }
+    assert "planted" not in json.dumps(events)
+    for name, data in events:
+        assert {"v", "job_id", "seq", "ts"} <= data.keys(), name
+        assert data["job_id"] == (None if name == "jobs.changed" else job_id)
+    room = [
+        data["seq"] for name, data in events if name not in ("request.finished", "jobs.changed")
+    ]
+    assert room == list(range(seq + 1, seq + 1 + len(room)))
+    steps = [(d["from"], d["to"]) for name, d in events if name == "job.status"]
+    assert steps == [
+        ("paused", "queued"),
+        ("queued", "running"),
+        ("running", "finalizing"),
+        ("finalizing", "completed"),
+    ]
+    final = _last(events, "job.progress")
+    assert final["counts"]["succeeded"] == 120
+    times = [data["ts"] for name, data in events if name == "job.progress"]
+    assert all(b - a > 0.3 for a, b in zip(times, times[1:], strict=False))
+    items = [item for name, data in events if name == "request.finished" for item in data["items"]]
+    assert items[0]["preview"] == "fine"
+    assert all(len(d["items"]) <= 20 for name, d in events if name == "request.finished")
+
+
+def test_a_taken_port_is_said(instance):
+    first = run_py(instance)
+    try:
+        import subprocess
+        import sys
+
+        from .process import ROOT, environment
+
+        second = subprocess.run(
+            [sys.executable, "run.py", "--port", str(first.port)],
+            cwd=ROOT,
+            env=environment(instance),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert second.returncode == 1
+        assert "--port" in second.stderr
+    finally:
+        first.stop()
