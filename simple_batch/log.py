@@ -18,7 +18,8 @@ from .settings import Settings
 context: ContextVar[str] = ContextVar("log_context", default="-")
 
 _SECRETS = re.compile(
-    r"(?P<before>\bBearer\s+|\bauthorization['\"]?\s*[:=]\s*['\"]?)[^\s'\",]+|\bsk-[\w-]{6,}",
+    r"(?P<before>\bauthorization['\"]?\s*[:=]\s*['\"]?(?:Bearer\s+)?|\bBearer\s+)[^\s'\",]+"
+    r"|\bsk-[\w-]{6,}",
     re.IGNORECASE,
 )
 _FORMAT = "%(asctime)s %(levelname)-7s [%(context)s] %(name)s: %(message)s"

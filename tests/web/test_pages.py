@@ -1,0 +1,295 @@
+"""The pages by a client without JavaScript: forms, CSRF, errors, languages, secrets."""
+
+import io
+import json
+import re
+
+import pytest
+
+from simple_batch import configs, jobs
+from simple_batch.store.database import connected
+
+from .. import endpoint as e
+from ..conftest import wait_until
+from ..endpoint import MisbehavingEndpoint
+
+KEY = "sk-planted-0123456789"
+LINE = json.dumps({"messages": [{"role": "user", "content": "hi <b>there</b>"}]})
+
+
+def token(client, path="/jobs/new") -> str:
+    return re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get(path).text)[1]
+
+
+def post(client, path, **fields):
+    return client.post(path, data={"csrf_token": token(client), **fields})
+
+
+CONFIG = {
+    "alias": "one",
+    "base_url": "http://127.0.0.1:9/v1",
+    "model": "m",
+    "key": KEY,
+    "timeout_s": "5",
+    "currency": "cny",
+    "input_price": "0.5",
+    "output_price": "1e1",
+    "params": '{"top_p": 0.9}',
+    "active": "y",
+}
+
+
+@pytest.fixture
+def config(client):
+    assert post(client, "/configs/new", **CONFIG).status_code == 303
+    return 1
+
+
+def test_a_config_is_stored_and_its_key_never_comes_back(client, config, instance):
+    for path in ("/configs", "/configs/1", "/jobs", "/jobs/new"):
+        page = client.get(path)
+        assert page.status_code == 200
+        assert KEY not in page.text
+    assert "••••6789" in client.get("/configs").text
+    assert KEY.encode() not in (instance / "simple_batch.db").read_bytes()
+    with connected():
+        stored = configs.fields_of(configs.get(1))
+    assert (stored.currency, stored.params, stored.output_price) == ("CNY", {"top_p": 0.9}, 10)
+    assert 'value="10"' in client.get("/configs/1").text
+
+
+def test_an_edit_without_a_key_keeps_the_stored_one(client, config):
+    assert post(client, "/configs/1", **{**CONFIG, "key": "", "model": "m2"}).status_code == 303
+    with connected():
+        found = configs.get(1)
+    assert (found.model, found.key_last4) == ("m2", "6789")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"alias": ""}, "required"),
+        ({"base_url": "nonsense"}, "http"),
+        ({"base_url": "http://x/v1/chat/completions"}, "leave out"),
+        ({"base_url": "http://user:pw@x/v1"}, "key has its own field"),
+        ({"concurrency": "0"}, "Concurrency"),
+        ({"concurrency": "1000000000"}, "Concurrency"),
+        ({"temperature": "9"}, "Temperature"),
+        ({"temperature": "nan"}, "Temperature"),
+        ({"params": "{"}, "Not valid JSON"),
+        ({"params": "[1]"}, "JSON object"),
+        ({"params": '{"messages": []}'}, "set elsewhere"),
+        ({"currency": "dollars"}, "three letters"),
+        ({"input_price": "-1"}, "Input price"),
+        ({"key": "with space"}, "printable ASCII"),
+    ],
+)
+def test_a_wrong_field_is_said_at_the_field_and_nothing_is_stored(client, change, said):
+    answer = post(client, "/configs/new", **{**CONFIG, **change})
+    assert answer.status_code == 400
+    assert said in answer.text
+    assert KEY not in answer.text
+    with connected():
+        assert configs.list_all() == []
+
+
+def test_a_second_config_of_the_same_alias(client, config):
+    answer = post(client, "/configs/new", **CONFIG)
+    assert answer.status_code == 400
+    assert "already used" in answer.text
+
+
+def test_testing_a_config_before_and_after_saving(client, config):
+    with MisbehavingEndpoint(e.ok(), e.http(200, {"data": [{"id": "m9"}]}), e.ok()) as endpoint:
+        fields = {**CONFIG, "base_url": endpoint.base_url}
+        json_please = {"Accept": "application/json"}
+        data = {"csrf_token": token(client), **fields}
+        found = client.post("/configs/test", data=data, headers=json_please).json
+        assert (found["ok"], found["message"]) == (True, "m-1 answered.")
+        found = client.post("/configs/models", data=data, headers=json_please).json
+        assert found["models"] == ["m9"]
+        page = client.post("/configs/test", data=data)
+        assert "m-1 answered." in page.text
+        # a stored key is only ever sent where it was stored for
+        stolen = {**data, "key": "", "config_id": "1"}
+        found = client.post("/configs/test", data=stolen, headers=json_please).json
+        assert not found["ok"]
+        assert "enter the key again" in found["message"]
+        assert endpoint.calls == 3
+
+
+def test_deactivate_and_delete(client, config):
+    assert post(client, "/configs/1/deactivate").status_code == 303
+    staged = post(client, "/jobs/new", pasted=LINE).headers["Location"]
+    assert "no active API config" in client.get(staged).text
+    assert post(client, "/configs/1/activate").status_code == 303
+    assert post(client, staged, name="j", config="1").status_code == 303
+    post(client, "/configs/1/delete")
+    assert "used by 1 job" in client.get("/configs").text
+    assert client.get("/configs/1").status_code == 200
+
+
+def test_every_form_needs_its_token(client, config):
+    for path in (
+        "/configs/new",
+        "/configs/1/delete",
+        "/jobs/new",
+        "/jobs/1/pause",
+        "/configs/test",
+    ):
+        assert client.post(path, data=CONFIG).status_code == 400
+
+
+def test_from_upload_to_preview_to_job(client, config):
+    data = f"{LINE}\n{{broken\n{LINE}\n".encode()
+    fields = {"csrf_token": token(client), "file": (io.BytesIO(data), "../../问题.jsonl")}
+    answer = client.post("/jobs/new", data=fields, content_type="multipart/form-data")
+    assert answer.status_code == 303
+    preview = client.get(answer.headers["Location"]).text
+    assert "问题.jsonl" in preview
+    assert "line 2" in preview
+    assert "Skip the faulty lines and launch 2" in preview
+    assert "hi &lt;b&gt;there&lt;/b&gt;" in preview
+    refused = post(client, answer.headers["Location"], name="j", config="1")
+    assert refused.status_code == 400
+    assert "faulty" in refused.text
+    refused = post(client, answer.headers["Location"], config="1", skip_faulty="1", concurrency="0")
+    assert refused.status_code == 400
+    made = post(client, answer.headers["Location"], config="1", skip_faulty="1", hold="1")
+    assert made.headers["Location"] == "/jobs/1"
+    assert "问题" in client.get("/jobs/1").text
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "said"),
+    [
+        (b"", 400, "Choose a file"),
+        (b"id,question\n1,hi", 400, "not JSON"),
+        (b"[]", 400, "empty"),
+        (b"\xff\xfe\x00", 400, "UTF-16"),
+        (b'{"a": 1}', 400, "messages"),
+    ],
+)
+def test_uploads_that_cannot_be_read(client, instance, data, status, said):
+    fields = {"csrf_token": token(client), "file": (io.BytesIO(data), "x" if data else "")}
+    answer = client.post("/jobs/new", data=fields, content_type="multipart/form-data")
+    assert answer.status_code == status
+    assert said in answer.text
+    assert list((instance / "uploads").iterdir()) == []
+
+
+class TestSmallLimit:
+    @pytest.fixture
+    def overrides(self, overrides):
+        return {**overrides, "MAX_UPLOAD_BYTES": 3000, "MAX_UNPACKED_BYTES": 5000}
+
+    def test_a_body_over_the_limit_is_413(self, client, instance):
+        fields = {"csrf_token": token(client), "file": (io.BytesIO(b"{" * 4000), "x")}
+        answer = client.post("/jobs/new", data=fields, content_type="multipart/form-data")
+        assert answer.status_code == 413
+        assert "MAX_UPLOAD_BYTES" in answer.text
+        assert list((instance / "uploads").iterdir()) == []
+        assert client.get("/healthz").status_code == 200
+
+
+def test_an_upload_can_be_given_up(client, config, instance):
+    staged = post(client, "/jobs/new", sample="chat.json").headers["Location"]
+    assert "5 requests" in client.get(staged).text
+    assert post(client, f"{staged}/discard").status_code == 303
+    assert client.get(staged).status_code == 404
+    assert list((instance / "uploads").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/jobs/7", 404),
+        ("/jobs/7/progress.json", 404),
+        ("/nothing", 404),
+        ("/jobs?status=odd", 400),
+        ("/jobs?sort=odd", 400),
+        ("/jobs?page=-5", 200),
+        ("/jobs?page=99999999", 200),
+        ("/jobs/1/requests?status=odd", 400),
+        ("/jobs/1/requests?from=odd", 400),
+        ("/jobs/1/requests?min_ms=1e999", 400),
+        ("/jobs/1/requests?sort=odd", 400),
+        ("/jobs/1/requests?page=99999999", 200),
+        ("/jobs/1/requests/999", 404),
+        ("/jobs/1/errors?cause=odd", 400),
+        ("/jobs/1/charts?bucket=odd", 400),
+        ("/jobs/1/charts?from=nan", 400),
+        ("/jobs/1/export?format=odd", 400),
+        ("/jobs/1/export?only=odd", 400),
+    ],
+)
+def test_wrong_addresses_are_said(client, config, make_job, path, status):
+    make_job(3, config="one", hold=True)
+    answer = client.get(path)
+    assert answer.status_code == status
+    if path.endswith(".json"):
+        assert "error" in answer.json
+
+
+def test_pages_of_a_job_that_ran(app, client, add_config, make_job, wait_for):
+    services = app.extensions["simple_batch"]
+    services.start()
+    script = [e.ok(), e.error(400, "<script>alert(1)</script>"), e.error(500), e.ok()]
+    with MisbehavingEndpoint(*script) as endpoint:
+        add_config(endpoint.base_url, concurrency=1)
+        job_id = make_job(30, name='<img src=x onerror="alert(1)">')
+        wait_for(job_id, "completed")
+    for path in (
+        *("", "/requests", "/requests?status=failed", "/requests?q=question+7", "/requests/1"),
+        *("/errors", "/charts", "/charts.json", "/events", "/requests?sort=-latency"),
+        *("/requests?status=succeeded&min_ms=0&page=2", "/requests/0?status=succeeded"),
+    ):
+        answer = client.get(f"/jobs/{job_id}{path}")
+        assert answer.status_code == 200, path
+        assert "<script>alert" not in answer.text
+        assert "<img src=x" not in answer.text
+        assert KEY not in answer.text
+        assert "planted" not in answer.text
+        policy = answer.headers["Content-Security-Policy"]
+        assert "script-src 'self'" in policy
+    table = client.get(f"/jobs/{job_id}/requests?q=question+7").text
+    assert table.count('<div class="clamp">question 7</div>') == 1
+    assert "1 found here" in table
+    detail = client.get(f"/jobs/{job_id}/requests/2").text
+    assert "server error" in detail
+    assert "$OPENAI_API_KEY" in detail
+    download = client.get(f"/jobs/{job_id}/export?format=jsonl")
+    assert len(download.data.splitlines()) == 30
+    assert "attachment" in download.headers["Content-Disposition"]
+    assert '"' not in download.headers["Content-Disposition"].split('filename="')[1].split('"; ')[0]
+    answer = post(client, f"/jobs/{job_id}/pause")
+    assert answer.status_code == 303
+    assert "cannot pause" in client.get(f"/jobs/{job_id}").text
+    assert post(client, f"/jobs/{job_id}/delete").headers["Location"] == "/jobs"
+
+    def gone():
+        with connected():
+            return not jobs.Job.select().exists()
+
+    wait_until(gone)
+
+
+def test_languages_by_address_cookie_and_browser(client):
+    assert "任务" in client.get("/jobs", headers={"Accept-Language": "zh-CN,zh;q=0.9"}).text
+    assert "任务" not in client.get("/jobs", headers={"Accept-Language": "fr"}).text
+    assert "任务" in client.get("/jobs?lang=zh").text
+    assert "任务" in client.get("/jobs").text  # the cookie
+    assert "任务" not in client.get("/jobs?lang=en").text
+
+
+def test_every_text_has_a_chinese_translation():
+    from babel.messages.pofile import read_po
+
+    from ..process import ROOT
+
+    with (ROOT / "simple_batch/translations/zh/LC_MESSAGES/messages.po").open("rb") as file:
+        catalog = read_po(file)
+    texts = [message for message in catalog if message.id]
+    assert len(texts) > 200
+    missing = [message.id for message in texts if not message.string or message.fuzzy]
+    assert missing == []
