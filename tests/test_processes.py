@@ -1,5 +1,6 @@
 """Real processes: kill -9 in mid-job, two on one database, draining, a true websocket."""
 
+import itertools
 import json
 import random
 import sqlite3
@@ -172,7 +173,7 @@ def _check_events(job_id, seq, events):
     final = _last(events, "job.progress")
     assert final["counts"]["succeeded"] == 120
     times = [data["ts"] for name, data in events if name == "job.progress"]
-    assert all(b - a > 0.3 for a, b in zip(times, times[1:], strict=False))
+    assert all(b - a > 0.3 for a, b in itertools.pairwise(times))
     items = [item for name, data in events if name == "request.finished" for item in data["items"]]
     assert items[0]["preview"] == "fine"
     assert all(len(d["items"]) <= 20 for name, d in events if name == "request.finished")

@@ -1,17 +1,20 @@
 // The live feed for pages: one socket, snapshots after gaps, polling while the socket is gone.
 window.SimpleBatchLive = (() => {
   const POLL_MS = 2000;
+  const PATIENCE_MS = 4000; // a socket that is silent this long is as good as gone
   const EVENTS = ["job.progress", "job.status", "job.buckets", "job.errors", "jobs.changed"];
 
   function subscribe(wish, { onSnapshot, onEvent, onState, poll }) {
     let seq = null;
     let timer = null;
+    let live = false;
     const socket = io("/jobs", { transports: ["websocket", "polling"] });
     const ask = () =>
       socket.timeout(5000).emit("subscribe", wish, (error, answer) => {
         if (error || !answer.ok) return startPolling();
         seq = answer.seq;
         stopPolling();
+        live = true;
         onState("live");
         onSnapshot(answer.snapshot);
       });
@@ -23,8 +26,11 @@ window.SimpleBatchLive = (() => {
     };
     const stopPolling = () => { clearInterval(timer); timer = null; };
 
+    const watch = () => setTimeout(() => { if (!live) startPolling(); }, PATIENCE_MS);
+
+    watch();
     socket.on("connect", ask);
-    socket.on("disconnect", () => onState("reconnecting"));
+    socket.on("disconnect", () => { live = false; onState("reconnecting"); watch(); });
     socket.on("connect_error", startPolling);
     for (const name of EVENTS)
       socket.on(name, (payload) => {
