@@ -1,0 +1,160 @@
+"""A job of many finished requests, written straight to a database, and how long its pages take."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+ROUNDS = 7
+
+
+def build_rows(folder: str, count: int) -> None:
+    """A job of ``count`` requests: 97 % succeeded, 2 % failed, the rest pending."""
+    subprocess.run(
+        [sys.executable, "-m", "bench.million", folder, str(count)], cwd=ROOT, check=True
+    )
+
+
+def page_times(folder: str) -> dict[str, float]:
+    """Median ms of each page, by the app's own test client in a fresh process."""
+    command = [sys.executable, "-m", "bench.million", folder]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def _build(folder: str, count: int) -> None:
+    from simple_batch import create_app
+    from simple_batch.store.database import connected
+    from simple_batch.store.models import ApiConfig, Job, database
+    from simple_batch.store.sketch import LatencySketch
+
+    create_app(INSTANCE_PATH=folder, LOG_DIR="")
+    answer = {"choices": [{"message": {"role": "assistant", "content": "an answer " * 30}}]}
+    response = json.dumps(answer).encode()
+    start = 1_700_000_000_000
+    with connected():
+        config = ApiConfig.create(
+            alias="a", base_url="http://x/v1", model="m", timeout_s=1, created_at=0, updated_at=0
+        )
+        failed = sum(n % 50 == 7 for n in range(count * 99 // 100))
+        done = count * 99 // 100
+        sketch = LatencySketch()
+        sketch.add(700, done)
+        job = Job.create(
+            name="many",
+            config=config,
+            status="paused",
+            max_retries=3,
+            created_at=start,
+            started_at=start,
+            total=count,
+            succeeded=done - failed,
+            failed=failed,
+            attempts=done,
+            latency=sketch.to_bytes(),
+        )
+        request = (
+            "INSERT INTO request (job_id, idx, custom_id, url, line, body) VALUES (?,?,?,?,?,?)"
+        )
+        result = (
+            "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, model, "
+            "config, attempts, started_at, finished_at, latency_ms, input_tokens, output_tokens, "
+            "cached_tokens, reasoning_tokens, cost_nano) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+        )
+        timeline = (
+            "INSERT INTO timeline (job_id, width, t, sent, succeeded, failed, retried, input_tokens, "
+            "output_tokens, cost_nano, latency) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+        )
+        for first in range(0, count, 10_000):
+            span = range(first, min(count, first + 10_000))
+            with database.atomic():
+                connection = database.connection()
+                connection.executemany(
+                    request,
+                    [
+                        (job.id, n, f"request-{n + 1}", "/v1/chat/completions", n + 1, _body(n))
+                        for n in span
+                    ],
+                )
+                connection.executemany(
+                    result, [_result(job.id, n, start, response) for n in span if n < done]
+                )
+        with database.atomic():
+            blob = sketch.to_bytes()
+            for width in (1, 60, 3600):
+                rows = [
+                    (job.id, width, start // 1000 + t, 100, 98, 2, 0, 2000, 6000, 0, blob)
+                    for t in range(0, count // 100, width)
+                ]
+                database.connection().executemany(timeline, rows)
+
+
+def _body(n: int) -> bytes:
+    return b'{"messages":[{"role":"user","content":"question number %d about something"}]}' % n
+
+
+def _result(job_id: int, n: int, start: int, response: bytes) -> tuple:
+    at = start + n * 10
+    if n % 50 == 7:
+        cause = ("timeout", "server_error")[n % 3 == 0]
+        return (
+            *(job_id, n, "failed", cause, 500, "it failed", None, None, "a", 4, at, at + 900, 900),
+            *(None, None, None, None, None),
+        )
+    latency = 300 + n * 7919 % 4000
+    return (
+        *(job_id, n, "succeeded", None, 200, "", response, "m", "a", 1, at, at + latency, latency),
+        *(20, 60, 0, 0, None),
+    )
+
+
+def _time_pages(folder: str) -> dict[str, float]:
+    from simple_batch import create_app
+    from simple_batch.store.database import connected
+    from simple_batch.store.models import Job
+
+    app = create_app(INSTANCE_PATH=folder, LOG_DIR="", LOG_LEVEL="ERROR")
+    client = app.test_client()
+    with connected():
+        job = Job.get()
+    base, last = f"/jobs/{job.id}", -(-job.total // 50)
+    window = f"from={job.started_at // 1000 + 10}&to={job.started_at // 1000 + 12}"
+    pages = {
+        "list of jobs": "/jobs",
+        "overview": base,
+        "requests, first page": f"{base}/requests",
+        "requests, middle page": f"{base}/requests?page={last // 2}",
+        "requests, last page": f"{base}/requests?page={last}",
+        "requests, failed": f"{base}/requests?status=failed",
+        "requests, failed, page 100": f"{base}/requests?status=failed&page=100",
+        "requests, pending": f"{base}/requests?status=pending",
+        "requests, by cause": f"{base}/requests?cause=timeout",
+        "requests, by latency": f"{base}/requests?min_ms=4200",
+        "requests, slowest first": f"{base}/requests?sort=-latency",
+        "requests, time window": f"{base}/requests?{window}",
+        "requests, text search": f"{base}/requests?q=number+77",
+        "one request": f"{base}/requests/{job.total // 2}",
+        "one request among failed": f"{base}/requests/57?status=failed",
+        "errors": f"{base}/errors",
+        "charts": f"{base}/charts",
+    }
+    found = {}
+    for name, path in pages.items():
+        times = []
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            answer = client.get(path)
+            times.append(1000 * (time.perf_counter() - began))
+            assert answer.status_code == 200, (path, answer.status_code)
+        found[name] = statistics.median(times)
+    return found
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        _build(sys.argv[1], int(sys.argv[2]))
+    else:
+        print(json.dumps(_time_pages(sys.argv[1])))
