@@ -89,8 +89,8 @@ def test_the_main_job(page, questions, tmp_path):
 
 
 def test_polling_when_the_socket_is_gone(page, questions):
-    page.route(re.compile("/socket.io/"), lambda route: route.abort())
-    page.route_web_socket(re.compile("/socket.io/"), lambda socket: None)  # silence
+    page.route(re.compile(r"/socket\.io/\?"), lambda route: route.abort())
+    page.route_web_socket(re.compile(r"/socket\.io/\?"), lambda socket: None)  # silence
     with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
         add_config(page, endpoint.base_url)
         page.get_by_role("button", name="Save").click()
@@ -98,7 +98,7 @@ def test_polling_when_the_socket_is_gone(page, questions):
         page.locator("#file").set_input_files(questions(150))
         page.get_by_role("button", name="Continue").click()
         page.get_by_role("button", name="Launch 150").click()
-        expect(page.locator("#feed")).to_have_text("○ polling")
+        expect(page.locator("#feed")).to_have_text("○ polling", timeout=15_000)
         expect(page.locator("#status")).to_contain_text("completed", timeout=30_000)
 
 
