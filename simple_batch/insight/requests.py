@@ -189,13 +189,17 @@ def _count(job: Job, wanted: RequestFilter) -> tuple[int, bool]:
 
 
 def _pending(job: Job, offset: int, per_page: int) -> list[int]:
-    """Requests run in order, so nearly all pending ones lie behind the last result."""
+    """Requests run in order, so nearly all pending ones lie behind the last result: look from the
+    end."""
+    left = pending(job) - offset
+    if left <= 0:
+        return []
     rows = database.execute_sql(
         "SELECT r.idx FROM request r WHERE r.job_id = ? AND NOT EXISTS (SELECT 1 FROM result x "
         "WHERE x.job_id = r.job_id AND x.idx = r.idx) ORDER BY r.idx DESC LIMIT ? OFFSET ?",
-        (job.id, per_page, max(0, pending(job) - offset - per_page)),
+        (job.id, min(per_page, left), max(0, left - per_page)),
     )
-    return sorted(index for (index,) in rows)[: max(0, pending(job) - offset)]
+    return sorted(index for (index,) in rows)
 
 
 def _search(

@@ -1,0 +1,144 @@
+"""Files from results: every format, in order, while the job runs, and safe to open."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from simple_batch import export
+from simple_batch.clock import now_ms
+from simple_batch.domain import Attempt, Cause, Outcome, Prices, Request, RequestStatus, Usage
+from simple_batch.errors import InvalidInput, NotFound
+from simple_batch.store import requests as request_rows
+from simple_batch.store import results
+from simple_batch.store.models import ApiConfig, Job
+
+PRICES = Prices("CNY", input=1_000_000_000, output=2_000_000_000)
+
+
+def answer(text: str) -> bytes:
+    return json.dumps({"choices": [{"message": {"content": text}}]}, ensure_ascii=False).encode()
+
+
+@pytest.fixture
+def job(db):
+    """Five requests: two succeeded, one failed by HTTP, one never answered, one pending."""
+    config = ApiConfig.create(
+        alias="a", base_url="http://x/v1", model="m", timeout_s=1, created_at=0, updated_at=0
+    )
+    job = Job.create(
+        name="问题 / ../x",
+        config=config,
+        status="running",
+        max_retries=1,
+        created_at=now_ms(),
+        currency="CNY",
+    )
+    prompts = ["一", "=cmd|' /C calc'!A0", "三", "four", "five"]
+    rows = []
+    for n, prompt in enumerate(prompts):
+        body = json.dumps({"messages": [{"role": "user", "content": prompt}]}, indent=1)
+        rows.append(Request(n, f"+id{n}", body.encode()))
+    request_rows.insert(job.id, rows)
+
+    def outcome(index, status, **fields):
+        attempt = Attempt(1, 1_700_000_000_000, 250, fields.get("cause"), fields.get("http_status"))
+        return Outcome(
+            index=index,
+            status=status,
+            attempts=(attempt,),
+            started_at=1_700_000_000_000,
+            finished_at=1_700_000_000_250,
+            latency_ms=250,
+            **fields,
+        )
+
+    outcomes = [
+        outcome(2, RequestStatus.SUCCEEDED, response=answer("@SUM(1)\n第二行"), http_status=200, usage=Usage(10, 20)),
+        outcome(0, RequestStatus.SUCCEEDED, response=answer("好"), http_status=200),
+        outcome(1, RequestStatus.FAILED, cause=Cause.BAD_REQUEST, http_status=400, message="no", response=b'{"error":{"message":"no"}}'),
+        outcome(3, RequestStatus.FAILED, cause=Cause.TIMEOUT, message="no answer"),
+    ]  # fmt: skip
+    results.write(
+        [results.Recorded(job.id, "a", PRICES, one.index, one.attempts, one) for one in outcomes]
+    )
+    return job
+
+
+def exported(job, form, only="all") -> bytes:
+    return b"".join(export.export(job.id, form, only))
+
+
+def test_json_and_jsonl_say_the_same_in_input_order(job):
+    lines = [json.loads(line) for line in exported(job, "jsonl").splitlines()]
+    assert lines == json.loads(exported(job, "json"))
+    assert [line["index"] for line in lines] == [0, 1, 2, 3, 4]
+    assert [line["status"] for line in lines] == [
+        *("succeeded", "failed", "succeeded", "failed", "pending")
+    ]
+    assert list(lines[2]) == [
+        *("index", "custom_id", "request", "status", "response", "error", "model", "config"),
+        *("attempts", "started_at", "finished_at", "latency_ms", "usage", "cost"),
+    ]
+    assert lines[2]["usage"]["total"] == 30
+    assert lines[2]["cost"] == {"amount": 0.00005, "currency": "CNY"}
+    assert lines[2]["started_at"] == "2023-11-14T22:13:20.000Z"
+    assert (lines[0]["usage"], lines[0]["cost"]) == (None, None)
+    assert lines[1]["error"] == {"cause": "bad_request", "http_status": 400, "message": "no"}
+    assert lines[4]["response"] is lines[4]["error"] is None
+
+
+@pytest.mark.parametrize(("only", "indices"), [("succeeded", [0, 2]), ("failed", [1, 3])])
+def test_only_some(job, only, indices):
+    lines = [json.loads(line) for line in exported(job, "jsonl", only).splitlines()]
+    assert [line["index"] for line in lines] == indices
+
+
+def test_an_empty_export_is_still_valid(job):
+    Job.update(deleted_at=None).execute()
+    empty = Job.create(
+        name="e", config=job.config, status="queued", max_retries=1, created_at=now_ms()
+    )
+    assert json.loads(exported(empty, "json")) == []
+    assert exported(empty, "jsonl") == exported(empty, "openai") == b""
+    assert len(list(csv.reader(io.StringIO(exported(empty, "csv").decode("utf-8-sig"))))) == 1
+
+
+def test_csv_cannot_be_taken_for_formulas(job):
+    text = exported(job, "csv").decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["content"] for row in rows] == ["好", "", "'@SUM(1)\n第二行", "", ""]
+    assert rows[1]["prompt"] == "'=cmd|' /C calc'!A0"
+    assert rows[1]["custom_id"] == "'+id1"
+    assert rows[2]["cost"] == "0.000050000"
+    assert rows[3]["error_cause"] == "timeout"
+    assert exported(job, "csv").startswith(b"\xef\xbb\xbf")
+
+
+def test_openai_lines(job):
+    lines = [json.loads(line) for line in exported(job, "openai").splitlines()]
+    assert [line["custom_id"] for line in lines] == ["+id0", "+id1", "+id2", "+id3"]
+    assert lines[0]["response"]["status_code"] == 200
+    assert lines[0]["response"]["body"]["choices"][0]["message"]["content"] == "好"
+    assert lines[1]["error"] is None
+    assert lines[1]["response"]["status_code"] == 400
+    assert lines[1]["response"]["body"] == {"error": {"message": "no"}}
+    assert lines[3]["response"] is None
+    assert lines[3]["error"] == {"code": "timeout", "message": "no answer"}
+    assert all(list(line) == ["id", "custom_id", "response", "error"] for line in lines)
+
+
+def test_file_names_are_clean(job):
+    assert export.filename(job, "jsonl") == f"问题 - ..-x-{job.id}.jsonl"
+    assert "/" not in export.filename(job, "csv", "failed")
+    assert export.filename(job, "openai", "failed").endswith("-failed-openai.jsonl")
+
+
+def test_what_cannot_be_exported_is_said(job):
+    with pytest.raises(InvalidInput, match="jsonl"):
+        export.export(job.id, "xml")
+    with pytest.raises(InvalidInput, match="succeeded"):
+        export.export(job.id, "json", "some")
+    with pytest.raises(NotFound):
+        export.export(999, "json")

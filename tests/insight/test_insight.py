@@ -1,0 +1,126 @@
+"""Pages of requests, error groups, charts: the same answers as counting by hand."""
+
+import itertools
+
+import pytest
+
+from simple_batch import insight
+from simple_batch.domain import Cause
+from simple_batch.store.filters import RequestFilter
+from simple_batch.store.models import Job
+
+from ..store.test_results import new_job, recorded, results
+
+START = 1_700_000_000_000
+
+
+@pytest.fixture
+def job(db):
+    """Twelve requests: 0–5 succeeded a second apart, 6–8 failed, 9–11 pending."""
+    job_id = new_job()
+    records = [recorded(job_id, n, [], True, START + n * 1000) for n in range(6)]
+    causes = [Cause.TIMEOUT, Cause.TIMEOUT, Cause.SERVER_ERROR]
+    records += [
+        recorded(job_id, 6 + n, [cause], False, START + 60_000 + n)
+        for n, cause in enumerate(causes)
+    ]
+    results.write(records)
+    Job.update(started_at=START, status="paused").execute()
+    return job_id
+
+
+def found(job, sort="index", page=1, per_page=50, **wanted):
+    rows = insight.requests_page(job, RequestFilter(**wanted), sort, page, per_page)
+    return [row["index"] for row in rows.rows], rows.total
+
+
+def test_filters(job):
+    assert found(job) == (list(range(12)), 12)
+    assert found(job, status="succeeded") == ([0, 1, 2, 3, 4, 5], 6)
+    assert found(job, status="failed") == ([6, 7, 8], 3)
+    assert found(job, status="pending") == ([9, 10, 11], 3)
+    assert found(job, status="in_flight") == ([], 0)
+    assert found(job, cause="timeout") == ([6, 7], 2)
+    assert found(job, from_ms=START + 11_000, to_ms=START + 13_000) == ([2, 3], 2)
+    assert found(job, min_ms=251) == ([], 0)
+    assert found(job, q="r1")[0] == [1, 10, 11]
+    assert found(job, q="r1", status="succeeded")[0] == [1]
+    assert found(job, q="%")[0] == []
+    keys = {group["message"]: group["key"] for group in insight.error_groups(job)}
+    assert len(keys) == 1 or found(job, group=next(iter(keys.values())))[1] > 0
+
+
+def test_paging_and_order(job):
+    assert found(job, page=2, per_page=5) == ([5, 6, 7, 8, 9], 12)
+    assert found(job, page=3, per_page=5) == ([10, 11], 12)
+    assert found(job, page=9, per_page=5) == ([], 12)
+    assert found(job, sort="-index", page=2, per_page=5)[0] == [6, 5, 4, 3, 2]
+    assert found(job, sort="-finished", per_page=2, status="succeeded")[0] == [5, 4]
+    assert found(job, status="pending", page=2, per_page=2)[0] == [11]
+
+
+def test_a_search_goes_on_where_it_stopped(job, monkeypatch):
+    monkeypatch.setattr("simple_batch.insight.requests.SEARCH_WINDOW", 5)
+    first = insight.requests_page(job, RequestFilter(q="r11"))
+    assert (first.rows, first.continue_from) == ([], 4)
+    second = insight.requests_page(job, RequestFilter(q="r11"), after=4)
+    assert (second.rows, second.continue_from) == ([], 9)
+    third = insight.requests_page(job, RequestFilter(q="r11"), after=9)
+    assert ([row["index"] for row in third.rows], third.continue_from) == ([11], None)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index", "expected"),
+    [
+        ({}, 0, (None, 1, 1, 12)),
+        ({}, 11, (10, None, 12, 12)),
+        ({"status": "failed"}, 7, (6, 8, 2, 3)),
+        ({"status": "failed"}, 6, (None, 7, 1, 3)),
+        ({"cause": "timeout"}, 7, (6, None, 2, 2)),
+    ],
+)
+def test_neighbours(job, wanted, index, expected):
+    assert insight.neighbours(job, index, RequestFilter(**wanted)) == expected
+
+
+def test_error_groups_and_attempts(job):
+    groups = insight.error_groups(job)
+    assert sum(group["count"] for group in groups) == 3
+    assert sum(group["share"] for group in groups) == pytest.approx(1)
+    first = insight.attempts_page(job, per_page=2)
+    assert [row["index"] for row in first.rows] == [8, 7]
+    rest = insight.attempts_page(job, before=first.continue_from)
+    assert [row["index"] for row in rest.rows] == [6]
+    assert rest.continue_from is None
+    assert [row["index"] for row in insight.attempts_page(job, cause="server_error").rows] == [8]
+
+
+def test_buckets_add_up_at_every_width(job):
+    for width in (None, 1, 2, 5, 60, 300, 3600):
+        buckets = insight.buckets(job, width=width)
+        assert sum(bucket["succeeded"] for bucket in buckets) == 6
+        assert sum(bucket["failed"] for bucket in buckets) == 3
+        steps = {b["t"] - a["t"] for a, b in itertools.pairwise(buckets)}
+        assert steps <= {buckets[0]["bucket_s"]}
+        assert len(buckets) <= 600
+    few = insight.buckets(job, points=10)
+    assert len(few) <= 11
+    window = insight.buckets(job, from_s=START / 1000 + 9, to_s=START / 1000 + 12, width=1)
+    assert [bucket["succeeded"] for bucket in window] == [1, 1, 1]
+    assert window[0]["p50_ms"] == pytest.approx(250, rel=0.03)
+
+
+def test_the_histogram_holds_every_success(job):
+    assert sum(part["count"] for part in insight.latency_histogram(job)) == 6
+
+
+def test_jobs_page(job):
+    other = new_job()
+    Job.update(name="another", status="completed").where(Job.id == other).execute()
+    assert [row["id"] for row in insight.jobs_page().rows] == [other, job]
+    assert [row["id"] for row in insight.jobs_page(q="nothe").rows] == [other]
+    assert [row["id"] for row in insight.jobs_page(status="paused").rows] == [job]
+    assert [row["id"] for row in insight.jobs_page(sort="name").rows] == [other, job]
+    assert insight.jobs_page(config="none").rows == []
+    Job.update(deleted_at=1).where(Job.id == other).execute()
+    assert insight.job_counts() == {"paused": 1}
