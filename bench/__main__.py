@@ -6,7 +6,9 @@ python -m bench [--requests 20000] [--rows 1000000] [--quick]
 import argparse
 import contextlib
 import json
+import os
 import platform
+import select
 import statistics
 import subprocess
 import sys
@@ -46,7 +48,7 @@ def machine() -> dict:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "system": platform.platform(),
-        "cores": __import__("os").cpu_count(),
+        "cores": os.cpu_count(),
         "versions": {name: version(name) for name in names},
     }
 
@@ -111,8 +113,6 @@ def ours(base_url: str, count: int, look: bool = True) -> dict:
 
 
 def page_latencies(process, port: int, job_id: int) -> list[float]:
-    import select
-
     times = []
     url = f"http://127.0.0.1:{port}/jobs/{job_id}"
     while not select.select([process.stdout], [], [], 0.5)[0]:
@@ -131,7 +131,7 @@ def prepare(folder: str, base_url: str, count: int) -> int:
             content = f"question {n}"
             file.write(json.dumps({"messages": [{"role": "user", "content": content}]}) + "\n")
     environment = {
-        **__import__("os").environ,
+        **os.environ,
         "SIMPLE_BATCH_INSTANCE_PATH": folder,
         "SIMPLE_BATCH_LOG_DIR": "",
     }

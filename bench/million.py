@@ -84,7 +84,7 @@ def _build(folder: str, count: int) -> None:
                 )
         with database.atomic():
             blob = sketch.to_bytes()
-            for width in (1, 60, 3600):
+            for width in (1, 10, 60, 3600):
                 rows = [
                     (job.id, width, start // 1000 + t, 100, 98, 2, 0, 2000, 6000, 0, blob)
                     for t in range(0, count // 100, width)

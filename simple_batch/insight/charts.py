@@ -9,7 +9,7 @@ from ..store.models import TIMELINE_WIDTHS, Job, Timeline
 from ..store.sketch import LatencySketch
 from .summary import job_row
 
-WIDTHS = (1, 2, 5, 10, 15, 30, 60, 300, 900, 3600, 21_600, 86_400)
+WIDTHS = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400)
 BINS = 40
 
 

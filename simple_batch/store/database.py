@@ -28,8 +28,7 @@ PRAGMAS = {
     "foreign_keys": 1,
     "busy_timeout": 5000,
     "temp_store": "memory",
-    "cache_size": -16_000,
-    "mmap_size": 268_435_456,
+    "cache_size": -4_000,  # KB, of each connection; the system's cache does the rest
 }
 
 

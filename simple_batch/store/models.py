@@ -168,6 +168,12 @@ class Result(BaseModel):
         )
 
 
+# few results have a cause; the pages ask for them by it
+Result.add_index(
+    Result.index(Result.job, Result.cause, Result.idx, where=Result.cause.is_null(False))
+)
+
+
 class Attempt(BaseModel):
     """A call that failed: the error log. Kept when its request is retried."""
 
@@ -209,7 +215,7 @@ class ErrorGroup(BaseModel):
 
 
 class Timeline(BaseModel):
-    """What happened in one bucket of time, at three widths (1, 60, 3600 s) so that
+    """What happened in one bucket of time, at several widths (1 s to 1 h) so that
     a chart of any window reads few rows."""
 
     job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
@@ -229,4 +235,4 @@ class Timeline(BaseModel):
 
 
 ALL = (ApiConfig, Upload, Job, JobEvent, Request, Result, Attempt, ErrorGroup, Timeline)
-TIMELINE_WIDTHS = (1, 60, 3600)
+TIMELINE_WIDTHS = (1, 10, 60, 3600)

@@ -88,7 +88,7 @@ def test_counters_always_equal_the_rows(db, groups):
     assert job.unpriced == 0
     grouped = ErrorGroup.select().where(ErrorGroup.job == job_id)
     assert sum(group.attempts for group in grouped) == failed_attempts
-    for width in (1, 60, 3600):
+    for width in (1, 10, 60, 3600):
         buckets = list(Timeline.select().where(Timeline.job == job_id, Timeline.width == width))
         assert sum(bucket.succeeded for bucket in buckets) == job.succeeded
         assert sum(bucket.failed for bucket in buckets) == job.failed

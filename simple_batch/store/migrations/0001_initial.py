@@ -147,6 +147,11 @@ class Result(BaseModel):
         )
 
 
+Result.add_index(
+    Result.index(Result.job, Result.cause, Result.idx, where=Result.cause.is_null(False))
+)
+
+
 class Attempt(BaseModel):
     id = AutoField()
     job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
