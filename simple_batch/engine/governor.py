@@ -27,7 +27,7 @@ WINDOW_S = 60.0
 # A provider that refuses less than this share of its calls is not at its limit: a stray 503
 # among a hundred answers must not halve the speed.
 TOLERATED_SHARE = 0.02
-SHARE_OVER = 100  # calls over which the share of refusals is averaged
+SHARE_OVER = 100  # calls, at least, over which the share of refusals is averaged
 _REFUSALS = (Cause.RATE_LIMIT, Cause.OVERLOADED)
 
 
@@ -178,6 +178,11 @@ class Governor:
     def cooldown_left_s(self) -> float:
         return max(0.0, self._cooldown_until - self._clock())
 
+    @property
+    def _share_over(self) -> float:
+        """Two rounds, so that chance alone does not look like a limit."""
+        return max(SHARE_OVER, 2 * self._limit)
+
     # --- admission --------------------------------------------------------------------------
 
     def _try(self, size: int) -> Ticket | None:
@@ -246,7 +251,7 @@ class Governor:
 
     def _answered(self, ticket: Ticket, latency_s: float) -> None:
         self._latency_s += 0.1 * (latency_s - self._latency_s)
-        self._refused_share -= self._refused_share / SHARE_OVER
+        self._refused_share -= self._refused_share / self._share_over
         self._cooldown_s = FIRST_COOLDOWN_S
         self._pace_s = 0.0
         if self._full_at < ticket.started:
@@ -259,7 +264,7 @@ class Governor:
 
     def _refused(self, ticket: Ticket, finding: Finding, now: float) -> None:
         """Cool everybody down once: refusals of calls that had started before are the same one."""
-        self._refused_share += (1.0 - self._refused_share) / SHARE_OVER
+        self._refused_share += (1.0 - self._refused_share) / self._share_over
         crowded = self._refused_share > TOLERATED_SHARE
         if crowded and ticket.started >= self._decreased_at:
             self._decreased_at = now

@@ -4,7 +4,7 @@
   const words = JSON.parse(root.dataset.words);
   let data = JSON.parse(document.getElementById("chart-data").textContent);
   const charts = {};
-  const COLOURS = { succeeded: "#198754", failed: "#c9302c", retried: "#d39e00", sent: "#2f6fdb" };
+  const COLOURS = { succeeded: "#198754", failed: "#c9302c", retried: "#d39e00", sent: "#2f6fdb", p50: "#2f6fdb", p95: "#d39e00", p99: "#c9302c" };
 
   const base = (axis) => ({
     backgroundColor: "transparent", animation: false, legend: { top: 0 },
@@ -25,7 +25,7 @@
     }),
     latency: () => ({
       ...overTime(), yAxis: { type: "value", min: 0, name: "ms" },
-      series: ["p50", "p95", "p99"].map((name) => ({ name, type: "line", connectNulls: false, symbol: "none", data: points(`${name}_ms`) })),
+      series: ["p50", "p95", "p99"].map((name) => ({ name, type: "line", connectNulls: false, symbol: "none", color: COLOURS[name], data: points(`${name}_ms`) })),
     }),
     tokens: () => {
       let sum = 0;

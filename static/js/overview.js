@@ -38,18 +38,16 @@
     update();
   });
 
-  document.addEventListener("job.errors", ({ detail }) => {
-    const list = document.getElementById("groups");
-    if (!detail.groups.length) return;
-    list.replaceChildren(...detail.groups.slice(0, 3).map((g) => {
-      const item = document.createElement("li");
-      item.className = "list-group-item py-1";
-      const count = document.createElement("span");
-      count.className = "num fw-semibold";
-      count.textContent = g.count;
-      item.append(count, ` ${g.cause} ${g.http_status || ""} ${g.message}`);
-      return item;
-    }));
+  // The server writes the groups, in this language, with their links; here they are only fetched.
+  let busy = false;
+  document.addEventListener("job.errors", async ({ detail }) => {
+    if (busy || !detail.groups.length) return;
+    busy = true;
+    const answer = await fetch(location.href);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.getElementById("groups");
+    if (fresh) document.getElementById("groups").replaceWith(document.adoptNode(fresh));
+    setTimeout(() => { busy = false; }, 3000);
   });
 
   const tail = document.getElementById("tail");
