@@ -45,7 +45,6 @@ class Feed:
     """Who watches what, and what they are still to be told."""
 
     def __init__(self, app: Flask, socketio: SocketIO):
-        self._app = app
         self._socketio = socketio
         self._seq: dict[str, int] = defaultdict(int)
         self._watching: dict[str, set[tuple[int, bool]]] = {}  # sid → (job or 0 for the list, tail)

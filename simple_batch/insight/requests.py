@@ -117,7 +117,7 @@ def neighbours(job_id: int, index: int, wanted: RequestFilter) -> tuple:
         previous = index - 1 if index > 0 else None
         following = index + 1 if index + 1 < job.total else None
         return previous, following, index + 1, job.total
-    conditions, values = _conditions(wanted)
+    conditions, values = wanted.on_results()
     where = f"FROM result x WHERE x.job_id = ?{conditions}"
     before, behind = (
         database.execute_sql(
@@ -135,23 +135,6 @@ def neighbours(job_id: int, index: int, wanted: RequestFilter) -> tuple:
     return (before or (None,))[0], (behind or (None,))[0], position, total
 
 
-def _conditions(wanted: RequestFilter) -> tuple[str, list]:
-    bounds = (
-        ("x.status = ?", wanted.status),
-        ("x.cause = ?", wanted.cause),
-        ("x.finished_at >= ?", wanted.from_ms),
-        ("x.finished_at < ?", wanted.to_ms),
-        ("x.latency_ms >= ?", wanted.min_ms),
-        ("x.latency_ms <= ?", wanted.max_ms),
-        (
-            "x.idx IN (SELECT a.idx FROM attempt a WHERE a.job_id = x.job_id AND a.group_key = ?)",
-            wanted.group,
-        ),
-    )
-    given = [(sql, value) for sql, value in bounds if value is not None]
-    return "".join(f" AND {sql}" for sql, _ in given), [value for _, value in given]
-
-
 def _arithmetic(job: Job, sort: str, offset: int, per_page: int) -> list[int]:
     if sort == "index":
         return list(range(offset, min(job.total, offset + per_page)))
@@ -160,7 +143,7 @@ def _arithmetic(job: Job, sort: str, offset: int, per_page: int) -> list[int]:
 
 
 def _by_result(job: Job, wanted, sort: str, offset: int, per_page: int) -> list[int]:
-    conditions, values = _conditions(wanted)
+    conditions, values = wanted.on_results()
     column, order = SORTS[sort.removeprefix("-")], "DESC" if sort.startswith("-") else "ASC"
     rows = database.execute_sql(
         f"SELECT x.idx FROM result x WHERE x.job_id = ?{conditions} "
@@ -180,7 +163,7 @@ def _count(job: Job, wanted: RequestFilter) -> tuple[int, bool]:
             RequestStatus.CANCELLED: job.cancelled,
         }
         return known[wanted.status], True
-    conditions, values = _conditions(wanted)
+    conditions, values = wanted.on_results()
     total = database.execute_sql(
         f"SELECT count(*) FROM (SELECT 1 FROM result x WHERE x.job_id = ?{conditions} LIMIT ?)",
         (job.id, *values, COUNT_CAP),
@@ -206,16 +189,14 @@ def _search(
     job: Job, wanted: RequestFilter, after: int, limit: int
 ) -> tuple[list[int], int | None]:
     """Indices whose custom_id, request, answer or message holds the text, in a window of rows."""
-    escaped = wanted.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    pattern = f"%{escaped}%"
-    conditions, values = _conditions(wanted)
+    conditions, values = wanted.on_results()
     end = after + SEARCH_WINDOW
     rows = database.execute_sql(
         f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx > ? AND r.idx <= ?{conditions} AND ("
         "r.custom_id LIKE ? ESCAPE '\\' OR CAST(r.body AS TEXT) LIKE ? ESCAPE '\\' OR "
         "CAST(x.response AS TEXT) LIKE ? ESCAPE '\\' OR x.message LIKE ? ESCAPE '\\') "
         "ORDER BY r.idx LIMIT ?",
-        (job.id, after, end, *values, *[pattern] * 4, limit),
+        (job.id, after, end, *values, *[wanted.like] * 4, limit),
     )
     indices = [index for (index,) in rows]
     if len(indices) == limit:

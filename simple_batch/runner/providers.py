@@ -12,6 +12,7 @@ from ..settings import Settings
 from ..store.configs import endpoint_of
 from ..store.models import ApiConfig
 from ..store.secrets import Vault
+from . import descriptors
 
 log = logging.getLogger(__name__)
 
@@ -19,14 +20,15 @@ log = logging.getLogger(__name__)
 class Provider:
     """What a lane calls through. The engine takes it for an encoder and a transport."""
 
-    def __init__(self, settings: Settings, endpoint: Endpoint, updated_at: int):
+    def __init__(self, settings: Settings, most: int, endpoint: Endpoint, updated_at: int):
         self._settings = settings
+        self._most = most
         self.governor = Governor(
             concurrency=endpoint.concurrency,
             rpm=endpoint.rpm,
             tpm=endpoint.tpm,
             start=settings.DEFAULT_CONCURRENCY,
-            maximum=settings.MAX_CONCURRENCY,
+            maximum=most,
         )
         self._open(endpoint, updated_at)
 
@@ -37,7 +39,7 @@ class Provider:
         self.timeout_s = endpoint.timeout_s
         self._encoder = Encoder(endpoint.defaults)
         self._transport = Transport(
-            endpoint, self._settings, width=endpoint.concurrency or self._settings.MAX_CONCURRENCY
+            endpoint, self._settings, width=min(endpoint.concurrency or self._most, self._most)
         )
 
     def renew(self, endpoint: Endpoint, updated_at: int) -> None:
@@ -61,6 +63,7 @@ class Providers:
     def __init__(self, settings: Settings, vault: Vault):
         self._settings = settings
         self._vault = vault
+        self._most = descriptors.allow(settings.MAX_CONCURRENCY)
         self._by_config: dict[int, Provider] = {}
 
     def get(self, config: ApiConfig) -> Provider:
@@ -68,7 +71,7 @@ class Providers:
         provider = self._by_config.get(config.id)
         if provider is None:
             endpoint = endpoint_of(config, self._vault)
-            provider = Provider(self._settings, endpoint, config.updated_at)
+            provider = Provider(self._settings, self._most, endpoint, config.updated_at)
             self._by_config[config.id] = provider
         return provider
 

@@ -6,8 +6,6 @@ import msgspec
 from ..domain import Cause, RequestStatus
 from ..errors import InvalidInput
 
-_RESULT_STATUSES = (RequestStatus.SUCCEEDED, RequestStatus.FAILED, RequestStatus.CANCELLED)
-
 
 class RequestFilter(msgspec.Struct, frozen=True):
     """All given conditions hold together. Times are epoch ms: ``from_ms`` ≤ finished < ``to_ms``;
@@ -57,12 +55,30 @@ class RequestFilter(msgspec.Struct, frozen=True):
         then know how many rows there are."""
         return self == RequestFilter(status=self.status)
 
-    def needs_result(self) -> bool:
-        """True where a pending request cannot match."""
-        return self.status in _RESULT_STATUSES or any(
-            value is not None
-            for value in (self.cause, self.from_ms, self.to_ms, self.min_ms, self.max_ms)
+    def on_results(self) -> tuple[str, list]:
+        """All but the text search as SQL on a result ``x`` (each condition with its AND before it),
+        and the values to bind."""
+        bounds = (
+            ("x.status = ?", self.status),
+            ("x.cause = ?", self.cause),
+            ("x.finished_at >= ?", self.from_ms),
+            ("x.finished_at < ?", self.to_ms),
+            ("x.latency_ms >= ?", self.min_ms),
+            ("x.latency_ms <= ?", self.max_ms),
+            (
+                "x.idx IN (SELECT a.idx FROM attempt a WHERE a.job_id = x.job_id "
+                "AND a.group_key = ?)",
+                self.group,
+            ),
         )
+        given = [(sql, value) for sql, value in bounds if value is not None]
+        return "".join(f" AND {sql}" for sql, _ in given), [value for _, value in given]
+
+    @property
+    def like(self) -> str:
+        """The text searched for as a LIKE pattern whose escape character is the backslash."""
+        escaped = self.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        return f"%{escaped}%"
 
 
 def _choice(args, name, kind):

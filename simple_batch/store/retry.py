@@ -1,5 +1,7 @@
 """Giving finished requests back: their results are removed, so that they are pending again."""
 
+import msgspec
+
 from ..domain import RequestStatus
 from .filters import RequestFilter
 from .models import Job, database
@@ -15,7 +17,7 @@ def give_back_step(job_id: int, wanted: RequestFilter, after: int) -> tuple[int,
     The counters change in the same transaction; attempts and what they cost are kept.
     """
     status = wanted.status if wanted.status in _RETRIABLE else RequestStatus.FAILED
-    conditions, values = _conditions(wanted)
+    conditions, values = _conditions(msgspec.structs.replace(wanted, status=None))
     with database.atomic():
         window = database.execute_sql(
             "SELECT idx FROM result WHERE job_id = ? AND status = ? AND idx > ? ORDER BY idx LIMIT ?",
@@ -49,26 +51,12 @@ def give_back_one(job_id: int, index: int) -> bool:
 
 
 def _conditions(wanted: RequestFilter) -> tuple[str, list]:
-    """The filter as SQL on a result ``x``; the status is left to the caller."""
-    bounds = (
-        ("x.cause = ?", wanted.cause),
-        ("x.finished_at >= ?", wanted.from_ms),
-        ("x.finished_at < ?", wanted.to_ms),
-        ("x.latency_ms >= ?", wanted.min_ms),
-        ("x.latency_ms <= ?", wanted.max_ms),
-        (
-            "x.idx IN (SELECT a.idx FROM attempt a WHERE a.job_id = x.job_id AND a.group_key = ?)",
-            wanted.group,
-        ),
-    )
-    sql = [text for text, value in bounds if value is not None]
-    values = [value for _, value in bounds if value is not None]
+    sql, values = wanted.on_results()
     if wanted.q:
-        pattern = "%" + wanted.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        sql.append(
-            "(x.message LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM request r WHERE "
+        sql += (
+            " AND (x.message LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM request r WHERE "
             "r.job_id = x.job_id AND r.idx = x.idx AND (r.custom_id LIKE ? ESCAPE '\\' "
             "OR CAST(r.body AS TEXT) LIKE ? ESCAPE '\\')))"
         )
-        values += [pattern] * 3
-    return "".join(f" AND {text}" for text in sql), values
+        values += [wanted.like] * 3
+    return sql, values
