@@ -231,5 +231,13 @@ def test_the_demo_needs_no_key(instance):
 
 def test_commands_name_the_setting_that_is_wrong(instance):
     done = flask(instance, "list-jobs", SIMPLE_BATCH_DEFAULT_CONCURRENCY="many")
-    assert done.returncode != 0
+    assert done.returncode == 4
     assert "DEFAULT_CONCURRENCY" in done.stderr
+    assert "Traceback" not in done.stderr
+    (instance / "broken.db").parent.mkdir(parents=True, exist_ok=True)
+    (instance / "broken.db").write_bytes(b"no database" * 500)
+    url = f"sqlite:///{instance}/broken.db"
+    done = flask(instance, "list-jobs", SIMPLE_BATCH_DATABASE_URL=url)
+    assert done.returncode == 4
+    assert "broken.db" in done.stderr
+    assert "Traceback" not in done.stderr
