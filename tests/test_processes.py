@@ -138,6 +138,7 @@ def test_the_live_feed_is_a_websocket_and_tells_all(server, instance, questions)
                 assert refused["error"]
             assert flask(instance, "resume-job", str(job_id)).returncode == 0
             wait_until(lambda: _last(events, "job.progress").get("status") == "completed")
+            wait_until(lambda: _last(events, "job.status").get("to") == "completed")
             wait_until(lambda: _last(events, "jobs.changed"))
         finally:
             client.disconnect()

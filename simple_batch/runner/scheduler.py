@@ -34,8 +34,9 @@ _HANDLED = (
 
 
 class Scheduler:
-    """``importer(job_id)`` reads a validating job's upload; ``only`` restricts the scheduler to
-    one job (a command that runs just that one)."""
+    """``importer(job_id)`` reads a validating job's upload; ``changed`` is called when a job's
+    status may have changed; ``only`` restricts the scheduler to one job (a command that runs just
+    that one)."""
 
     def __init__(
         self,
@@ -43,12 +44,14 @@ class Scheduler:
         providers: Providers,
         recorder: Recorder,
         importer: Callable[[int], None],
+        changed: Callable[[], None],
         only: int | None = None,
     ):
         self._settings = settings
         self._providers = providers
         self._recorder = recorder
         self._importer = importer
+        self._changed = changed
         self._only = only
         self._wake = Event()
         self._stopping = False
@@ -114,6 +117,7 @@ class Scheduler:
         elif status == JobStatus.QUEUED and len(self.lanes) < self._settings.MAX_RUNNING_JOBS:
             if job_rows.transition(job_id, JobStatus.RUNNING, (JobStatus.QUEUED,)):
                 self._open_lane(job_id)
+                self._changed()
         elif status == JobStatus.RUNNING:
             self._open_lane(job_id)
         elif status == JobStatus.FINALIZING:
@@ -152,6 +156,7 @@ class Scheduler:
         finally:
             self._tasks.pop(job_id, None)
             self.wake()
+            self._changed()
 
     def _pause(self, job_id: int, reason: str, detail: str) -> None:
         job_rows.transition(

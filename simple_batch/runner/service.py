@@ -94,7 +94,12 @@ class Runner:
             self._faulted,
         )
         self._scheduler = Scheduler(
-            settings, self._providers, self._recorder, self._importer, self._only
+            settings,
+            self._providers,
+            self._recorder,
+            self._importer,
+            self._wake.set,
+            self._only,
         )
         self._recorder.start()
         self._scheduler.start()
