@@ -103,8 +103,7 @@ class Governor:
         self._tokens_per_byte = 0.35
         self._timer = None
         self._timer_at = 0.0
-        self._recent: deque[tuple[float, int]] = deque()  # starts and tokens of the last minute
-        self._recent_tokens = 0
+        self._recent: deque[list[int]] = deque()  # [second, starts, tokens] of the last minute
         self._requests = self._tokens = None
         self.update(concurrency, rpm, tpm)
 
@@ -163,7 +162,7 @@ class Governor:
 
     def state(self) -> GovernorState:
         now = self._clock()
-        self._trim(now)
+        self._used(now, 0, 0)
         left = max(0.0, self._cooldown_until - now)
         return GovernorState(
             limit=self.limit,
@@ -171,8 +170,8 @@ class Governor:
             learning=self._ceiling is None,
             cooldown_s=round(left, 1),
             reason=self._reason if left > 0 else "",
-            rpm_used=len(self._recent),
-            tpm_used=self._recent_tokens,
+            rpm_used=sum(starts for _, starts, _ in self._recent),
+            tpm_used=max(0, sum(tokens for _, _, tokens in self._recent)),
         )
 
     def cooldown_left_s(self) -> float:
@@ -207,10 +206,7 @@ class Governor:
         if self._pace_s:
             self._next_start = now + self._pace_s
         self._in_flight += 1
-        self._recent.append((now, tokens))
-        self._recent_tokens += tokens
-        if len(self._recent) & 255 == 0:
-            self._trim(now)
+        self._used(now, 1, tokens)
         return Ticket(now, tokens, size)
 
     def _pump(self) -> None:
@@ -310,11 +306,15 @@ class Governor:
             self._tokens_per_byte += 0.05 * (ratio - self._tokens_per_byte)
         if self._tokens is not None:
             self._tokens.take(used - ticket.tokens)
-        self._recent_tokens += used - ticket.tokens
-        if self._recent:
-            at, tokens = self._recent[-1]
-            self._recent[-1] = at, tokens + used - ticket.tokens
+        self._used(self._clock(), 0, used - ticket.tokens)
 
-    def _trim(self, now: float) -> None:
-        while self._recent and self._recent[0][0] < now - WINDOW_S:
-            self._recent_tokens -= self._recent.popleft()[1]
+    def _used(self, now: float, starts: int, tokens: int) -> None:
+        """Note what was used in this second, and forget what is a minute old."""
+        second = int(now)
+        if not self._recent or self._recent[-1][0] != second:
+            self._recent.append([second, 0, 0])
+            while self._recent[0][0] <= second - WINDOW_S:
+                self._recent.popleft()
+        last = self._recent[-1]
+        last[1] += starts
+        last[2] += tokens
