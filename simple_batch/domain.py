@@ -212,3 +212,5 @@ class GovernorState(msgspec.Struct, frozen=True):
     reason: str = ""
     rpm_used: int = 0
     tpm_used: int = 0
+    rpm_learned: int | None = None  # per minute; None while the provider has not refused
+    tpm_learned: int | None = None

@@ -2,9 +2,9 @@
 
 One governor per API config, shared by all jobs on it. A call is admitted when
 three things allow it at once: the number of calls in flight, requests per
-minute, tokens per minute. Limits the user sets are ceilings; the concurrency
-that nobody set is learned (docs/engine.md): slow start, additive increase while
-the provider answers well, multiplicative decrease when it refuses.
+minute, tokens per minute. Limits the user sets are ceilings; below them the
+provider's own are found by calling (limits.py, docs/engine.md). A refusal cools
+everybody down once.
 
 Everything runs in one thread and never yields between a check and its act.
 """
@@ -14,49 +14,24 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 
 import gevent
-import msgspec
 from gevent.event import Event
 
 from ..domain import Cause, GovernorState
 from .causes import Finding
+from .learning import Bucket
+from .limits import Limits, Ticket
 
-BACK_OFF_TO = 0.7  # of the limit, on a refusal
-FIRST_COOLDOWN_S = 1.0
-LONGEST_COOLDOWN_S = 120.0
+COOLDOWN_S = (0.05, 1.0)  # the first one where the provider names none: a few calls' time
+LONG_COOLDOWN_S = 10.0  # doubled up to here while nothing is answered …
+BAD_TIMES_S = 120.0  # … and for longer when that has lasted so long
+LONGEST_COOLDOWN_S = 60.0
 WINDOW_S = 60.0
-# A provider that refuses less than this share of its calls is not at its limit: a stray 503
-# among a hundred answers must not halve the speed.
+IDLE_S = 1.0  # nobody wanted to call for so long: what was admitted says nothing of the limits
+PACED_CALLS = 5  # so many start one by one after a cooldown
+# A provider that answers “overloaded” to less than this share of its calls is not at its limit.
 TOLERATED_SHARE = 0.02
-SHARE_OVER = 100  # calls, at least, over which the share of refusals is averaged
+SHARE_OVER = 100  # calls, at least, over which the share is averaged
 _REFUSALS = (Cause.RATE_LIMIT, Cause.OVERLOADED)
-
-
-class Ticket(msgspec.Struct):
-    """A call that was admitted: give it back by ``settle``."""
-
-    started: float
-    tokens: int
-    size: int
-
-
-class _Bucket:
-    """Allowance per minute that refills steadily; a second's worth may be used at once. It may be
-    overdrawn by a call that cost more than was reserved."""
-
-    def __init__(self, per_minute: int, now: float):
-        self.rate = per_minute / 60
-        self.capacity = max(1.0, self.rate)
-        self.level = self.capacity
-        self.at = now
-
-    def wait_s(self, amount: float, now: float) -> float:
-        self.level = min(self.capacity, self.level + (now - self.at) * self.rate)
-        self.at = now
-        needed = min(amount, self.capacity)
-        return 0.0 if self.level >= needed else (needed - self.level) / self.rate
-
-    def take(self, amount: float) -> None:
-        self.level -= amount
 
 
 class _Waiting:
@@ -85,26 +60,24 @@ class Governor:
         self._clock = clock
         self._later = later
         self._maximum = maximum
-        self._start = float(start)
+        self._start = start
         self._ceiling: int | None = None
-        self._limit = float(start)
-        self._threshold = float(maximum)  # slow start below it, additive increase above
+        self._requests = self._tokens = None  # the user's ceilings per minute
+        self._limits = Limits(float(start), float(maximum))
         self._in_flight = 0
         self._waiting: OrderedDict[Hashable, deque[_Waiting]] = OrderedDict()
-        self._cooldown_until = 0.0
-        self._cooldown_s = FIRST_COOLDOWN_S
-        self._reason = ""
-        self._decreased_at = self._cooled_at = float("-inf")
-        self._full_at = float("-inf")  # when the limit was last reached
-        self._refused_share = 0.0
-        self._pace_s = 0.0  # gap between two starts just after a cooldown
-        self._next_start = 0.0
-        self._latency_s = 1.0
-        self._tokens_per_byte = 0.35
         self._timer = None
         self._timer_at = 0.0
+        self._asked_at = 0.0  # when somebody last wanted to call
+        self._tokens_per_byte = 0.35  # until answers say better
+        self._answers = 0
         self._recent: deque[list[int]] = deque()  # [second, starts, tokens] of the last minute
-        self._requests = self._tokens = None
+        self._cooldown_until = self._next_start = self._pace_until = 0.0
+        self._reason = ""
+        self._refusal_s = 0.0  # how long a refusal takes to come back
+        self._refusals = 0.0  # in a row, of calls that started after the cooldown before
+        self._bad_since = 0.0
+        self._overloaded_share = 0.0
         self.update(concurrency, rpm, tpm)
 
     def update(self, concurrency: int | None, rpm: int | None, tpm: int | None) -> None:
@@ -113,24 +86,21 @@ class Governor:
         if concurrency != self._ceiling:
             self._ceiling = concurrency
             # a number given is used in full until the provider refuses
-            self._limit = float(concurrency) if concurrency else min(self._limit, self._start)
-            self._threshold = float(self._highest)
-        self._requests = _Bucket(rpm, now) if rpm else None
-        self._tokens = _Bucket(tpm, now) if tpm else None
+            begin = concurrency or min(self.limit, self._start)
+            self._limits.width.restart(float(begin), float(concurrency or self._maximum))
+        self._requests, self._tokens = _per_minute(rpm, now), _per_minute(tpm, now)
         self._pump()
 
     @property
     def limit(self) -> int:
         """Calls that may be in flight now."""
-        return max(1, int(self._limit))
-
-    @property
-    def _highest(self) -> int:
-        return self._ceiling or self._maximum
+        return max(1, int(self._limits.width.value + 1e-9))
 
     def admit(self, lane: Hashable, size: int) -> Ticket:
         """Block until a call of ``size`` bytes may start. Lanes (jobs) take turns."""
         if not self._waiting:
+            if self._clock() - self._asked_at > IDLE_S:
+                self._limits.idle()
             ticket = self._try(size)
             if ticket is not None:
                 return ticket
@@ -152,11 +122,12 @@ class Governor:
         self._in_flight -= 1
         now = self._clock()
         if finding is not None:
-            self._settle_tokens(ticket, finding)
+            self._settle_tokens(ticket, finding, now)
             if finding.cause in _REFUSALS:
+                self._refusal_s += 0.3 * (1.5 * latency_ms / 1000 - self._refusal_s)
                 self._refused(ticket, finding, now)
             elif finding.cause is None:
-                self._answered(ticket, latency_ms / 1000)
+                self._answered(ticket, latency_ms / 1000, now)
             self._heed(finding, now)
         self._pump()
 
@@ -164,34 +135,33 @@ class Governor:
         now = self._clock()
         self._used(now, 0, 0)
         left = max(0.0, self._cooldown_until - now)
+        rates = self._limits.rates.values()
+        rpm, tpm = (None if rate.value is None else round(60 * rate.value) for rate in rates)
         return GovernorState(
             limit=self.limit,
             in_flight=self._in_flight,
             learning=self._ceiling is None,
             cooldown_s=round(left, 1),
             reason=self._reason if left > 0 else "",
-            rpm_used=sum(starts for _, starts, _ in self._recent),
+            rpm_used=self._starts(),
             tpm_used=max(0, sum(tokens for _, _, tokens in self._recent)),
+            rpm_learned=rpm,
+            tpm_learned=tpm,
         )
 
     def cooldown_left_s(self) -> float:
         return max(0.0, self._cooldown_until - self._clock())
 
-    @property
-    def _share_over(self) -> float:
-        """Two rounds, so that chance alone does not look like a limit."""
-        return max(SHARE_OVER, 2 * self._limit)
-
     # --- admission --------------------------------------------------------------------------
 
     def _try(self, size: int) -> Ticket | None:
         """Start a call now if everything allows it, else see to it that we look again in time."""
-        now = self._clock()
-        if self._in_flight >= self.limit:
-            self._full_at = now
+        now = self._asked_at = self._clock()
+        if not self._limits.room(self._in_flight, now):
             return None  # the next call that ends looks again
         tokens = int(size * self._tokens_per_byte)
         wait = max(self._cooldown_until, self._next_start) - now
+        wait = max(wait, self._limits.wait_s(tokens, now))
         if self._requests is not None:
             wait = max(wait, self._requests.wait_s(1, now))
         if self._tokens is not None:
@@ -199,15 +169,19 @@ class Governor:
         if wait > 1e-6:
             self._look_again(now + wait)
             return None
-        if self._requests is not None:
-            self._requests.take(1)
-        if self._tokens is not None:
-            self._tokens.take(tokens)
-        if self._pace_s:
-            self._next_start = now + self._pace_s
         self._in_flight += 1
+        self._next_start = now + self._limits.gap_s()
+        if now < self._pace_until:
+            self._next_start = now + max(self._gap_s(), self._refusal_s)
+        self._limits.started(tokens, now)
+        self._take(1, tokens)
         self._used(now, 1, tokens)
-        return Ticket(now, tokens, size)
+        return Ticket(now, tokens, size, self._in_flight)
+
+    def _take(self, requests: int, tokens: int) -> None:
+        for bucket, amount in ((self._requests, requests), (self._tokens, tokens)):
+            if bucket is not None and amount:
+                bucket.take(amount)
 
     def _pump(self) -> None:
         """Admit whoever waits, one lane after the other, while calls may start."""
@@ -243,70 +217,93 @@ class Governor:
         self._timer = None
         self._pump()
 
-    # --- learning ---------------------------------------------------------------------------
+    # --- what came back ---------------------------------------------------------------------
 
-    def _answered(self, ticket: Ticket, latency_s: float) -> None:
-        self._latency_s += 0.1 * (latency_s - self._latency_s)
-        self._refused_share -= self._refused_share / self._share_over
-        self._cooldown_s = FIRST_COOLDOWN_S
-        self._pace_s = 0.0
-        if self._full_at < ticket.started:
-            return  # the limit was not reached meanwhile: this success says nothing about it
-        if self._limit < self._threshold:
-            self._limit += 1.0
-        else:
-            self._limit += 1.0 / self._limit
-        self._limit = min(self._limit, float(self._highest))
+    def _answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
+        self._overloaded_share -= self._overloaded_share / self._share_over
+        if ticket.started >= self._cooldown_until:
+            self._refusals = max(0.0, self._refusals - 0.2)
+        self._limits.answered(ticket, latency_s, now)
 
     def _refused(self, ticket: Ticket, finding: Finding, now: float) -> None:
         """Cool everybody down once: refusals of calls that had started before are the same one."""
-        self._refused_share += (1.0 - self._refused_share) / self._share_over
-        crowded = self._refused_share > TOLERATED_SHARE
-        if crowded and ticket.started >= self._decreased_at:
-            self._decreased_at = now
-            self._limit = max(1.0, min(self._limit, self._in_flight + 1) * BACK_OFF_TO)
-            self._threshold = self._limit
-            self._refused_share = TOLERATED_SHARE / 2
-        if finding.retry_after_s is not None:
-            self._cool_until(now + finding.retry_after_s, finding)
-        elif crowded or finding.cause is Cause.RATE_LIMIT:
-            if ticket.started < self._cooled_at:
-                return
-            self._cool_until(now + self._cooldown_s, finding)
-            self._cooldown_s = min(self._cooldown_s * 2, LONGEST_COOLDOWN_S)
-            self._cooled_at = now
-        # after a cooldown calls start one by one, a round spread over the usual latency
-        if self._cooldown_until > now:
-            self._pace_s = min(1.0, self._latency_s / max(1.0, self._limit))
+        stray = self._stray(finding)
+        if stray and finding.retry_after_s is None:
+            self._limits.discount(ticket)
+            return
+        news = self._limits.refused(ticket, _about(finding), self._starts() / WINDOW_S, now)
+        asked = finding.retry_after_s or 0.0
+        if asked or news:
+            self._cool(asked or self._own_cooldown_s(now), finding, now)
 
-    def _cool_until(self, at: float, finding: Finding) -> None:
-        if at > self._cooldown_until:
-            self._cooldown_until = at
+    def _stray(self, finding: Finding) -> bool:
+        """One “overloaded” among a hundred answers must not slow everything down."""
+        if finding.cause is not Cause.OVERLOADED:
+            return False
+        self._overloaded_share += (1.0 - self._overloaded_share) / self._share_over
+        return self._overloaded_share <= TOLERATED_SHARE
+
+    @property
+    def _share_over(self) -> float:
+        """Two rounds, so that chance alone does not look like a limit."""
+        return max(SHARE_OVER, 2.0 * self.limit)
+
+    def _own_cooldown_s(self, now: float) -> float:
+        """Where the provider names none: the time of two calls, doubled while nothing is
+        answered."""
+        if not self._refusals:
+            self._bad_since = now
+        self._refusals += 1.0
+        first = min(max(2.0 * self._gap_s(), COOLDOWN_S[0]), COOLDOWN_S[1])
+        longest = LONG_COOLDOWN_S if now - self._bad_since < BAD_TIMES_S else LONGEST_COOLDOWN_S
+        if not self._limits.closed:
+            longest = COOLDOWN_S[1]
+        return min(first * 2.0 ** min(20.0, self._refusals - 1.0), longest)
+
+    def _cool(self, seconds: float, finding: Finding, now: float) -> None:
+        self._limits.cooled(seconds)
+        if now + seconds > self._cooldown_until:
+            self._cooldown_until = now + seconds
             self._reason = f"{finding.http_status or ''} {finding.cause}".strip()
+            # after it calls start one by one, the first round spread over the usual latency
+            self._pace_until = self._cooldown_until + min(
+                self._limits.latency_s, PACED_CALLS * max(self._gap_s(), self._refusal_s)
+            )
+
+    def _gap_s(self) -> float:
+        """Between two starts where they are not to come all at once."""
+        return min(1.0, self._limits.latency_s / self.limit)
 
     def _heed(self, finding: Finding, now: float) -> None:
-        """A provider that says “none remaining” would refuse the next call."""
+        """A provider that says “none remaining” would refuse the next call: wait for one's worth
+        of its refill. (Where it refills all at once, a refusal will say how long that takes.)"""
         limits = finding.limits
         if limits is None:
             return
-        for remaining, reset in (
-            (limits.remaining_requests, limits.reset_requests_s),
-            (limits.remaining_tokens, limits.reset_tokens_s),
+        for remaining, reset, limit in (
+            (limits.remaining_requests, limits.reset_requests_s, limits.limit_requests),
+            (limits.remaining_tokens, limits.reset_tokens_s, limits.limit_tokens),
         ):
-            if remaining == 0 and reset and now + reset > self._cooldown_until:
-                self._cooldown_until = now + min(reset, WINDOW_S)
-                self._reason = "no requests or tokens remaining"
+            if remaining == 0 and reset:
+                until = now + min(reset, WINDOW_S) / max(1, limit or 1)
+                if until > self._cooldown_until:
+                    self._cooldown_until = until
+                    self._reason = "no requests or tokens remaining"
 
-    def _settle_tokens(self, ticket: Ticket, finding: Finding) -> None:
+    def _settle_tokens(self, ticket: Ticket, finding: Finding, now: float) -> None:
         used = finding.usage.total if finding.usage is not None else None
         if used is None:
             used = ticket.tokens if finding.cause is None else 0
         elif ticket.size:
-            ratio = used / ticket.size
-            self._tokens_per_byte += 0.05 * (ratio - self._tokens_per_byte)
-        if self._tokens is not None:
-            self._tokens.take(used - ticket.tokens)
-        self._used(self._clock(), 0, used - ticket.tokens)
+            self._answers += 1
+            weight = max(0.05, 1.0 / self._answers)
+            self._tokens_per_byte += weight * (used / ticket.size - self._tokens_per_byte)
+        self._take(0, used - ticket.tokens)
+        self._used(now, 0, used - ticket.tokens)
+
+    def _starts(self) -> int:
+        """Calls started in the last minute."""
+        return sum(starts for _, starts, _ in self._recent)
 
     def _used(self, now: float, starts: int, tokens: int) -> None:
         """Note what was used in this second, and forget what is a minute old."""
@@ -318,3 +315,25 @@ class Governor:
         last = self._recent[-1]
         last[1] += starts
         last[2] += tokens
+
+
+def _per_minute(amount: int | None, now: float) -> Bucket | None:
+    """A second's worth may be used at once."""
+    if not amount:
+        return None
+    rate = amount / 60
+    return Bucket(rate, max(1.0, rate), max(1.0, rate), now)
+
+
+def _about(finding: Finding) -> str | None:
+    """What the provider says its refusal is about, where it says so."""
+    limits, words = finding.limits, finding.message.lower()
+    if limits is not None and limits.remaining_tokens == 0:
+        return "tokens"
+    if limits is not None and limits.remaining_requests == 0:
+        return "requests"
+    if "tokens per min" in words or "tpm" in words:
+        return "tokens"
+    if "requests per min" in words or "rpm" in words:
+        return "requests"
+    return None

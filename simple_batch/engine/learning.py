@@ -1,0 +1,188 @@
+"""How a limit that nobody told is found by calls alone (docs/engine.md).
+
+Two things are learned at once, because a provider may enforce either: how many
+calls may be in flight (Width), and how many may start in a second (Rate, one
+for requests and one for tokens). Both grow along the same curve: fast at the
+beginning, flat around a value that held, faster again the longer it holds.
+
+Pure arithmetic: no clock of its own, no waiting. All times are seconds.
+"""
+
+PLATEAU_CALLS = 50  # at least so many calls between two looks for more
+PLATEAU_S = 5.0
+MIN_PLATEAU_CALLS = 20
+NEAR = 0.25  # two findings closer than this are the same
+STEP = 0.02  # how far from the proven value the curve begins and first goes
+COSTLY = 15  # a look for more may cost a fifteenth of the time in cooldowns
+DOUBLING_S = 1.0  # slow start doubles no faster than this
+FAR_DOUBLING_S = 8.0  # a rate already twice what was proven
+SATURATED_AT = 1.5  # compare throughput when the width has grown by so much
+ROUND_CALLS = 50  # throughput is measured over so many at least, and over two rounds
+GAIN = 0.2  # of that growth must arrive as throughput
+
+
+def growth(calls: int, plateau: float) -> float:
+    """What a proven value is multiplied by after ``calls`` good answers: a little below one at
+    first, one at the end of the plateau, then exponentially more."""
+    if calls <= plateau:
+        return 1.0 - STEP * (1.0 - calls / plateau)
+    return 1.0 + STEP * (2.0 ** min(30.0, 6.0 * (calls - plateau) / plateau) - 1.0)
+
+
+class Confidence:
+    """How often a value was confirmed. One that was just found is held for a few calls only, one
+    found again and again for a whole plateau."""
+
+    def __init__(self):
+        self._value: float | None = None
+        self._times = 0
+
+    def found(self, value: float) -> None:
+        near = self._value is not None and abs(value - self._value) <= NEAR * self._value
+        self._times = self._times + 1 if near else 0
+        self._value = value
+
+    def plateau(self, whole: float, round_: float) -> float:
+        return min(whole, max(MIN_PLATEAU_CALLS, round_) * 2.0 ** min(20, self._times))
+
+
+class Bucket:
+    """An allowance that refills steadily, ``rate`` a second, up to ``capacity``. It may be
+    overdrawn by a call that cost more than was reserved."""
+
+    __slots__ = ("at", "capacity", "level", "rate")
+
+    def __init__(self, rate: float, capacity: float, level: float, now: float):
+        self.rate, self.capacity, self.level, self.at = rate, capacity, level, now
+
+    def wait_s(self, amount: float, now: float) -> float:
+        self.level = min(self.capacity, self.level + (now - self.at) * self.rate)
+        self.at = now
+        needed = min(amount, self.capacity)
+        return 0.0 if self.level >= needed else (needed - self.level) / self.rate
+
+    def take(self, amount: float) -> None:
+        self.level -= amount
+
+    def set_rate(self, rate: float, capacity: float, now: float) -> None:
+        self.wait_s(0.0, now)
+        self.rate, self.capacity = rate, capacity
+        self.level = min(self.level, capacity)
+
+
+class Rate:
+    """Units per second that the provider bears. ``value`` is None until it has refused once."""
+
+    def __init__(self):
+        self.value: float | None = None
+        self._proven = 0.0
+        self._bucket: Bucket | None = None
+        self._confidence = Confidence()
+        self.burst_s = 1.0  # of allowance that may be saved up and used at once
+
+    def learn(self, measured: float, now: float) -> None:
+        """Take up what was measured between two refusals."""
+        self._proven = max(measured, 1e-3)
+        self._confidence.found(self._proven)
+        self._set(self._proven * (1.0 - STEP), now)
+
+    def plateau(self, whole: float) -> float:
+        """Calls for which the value is held, of at most ``whole``."""
+        return self._confidence.plateau(whole, 0.0)
+
+    def grow(self, calls: int, whole: float, now: float) -> None:
+        if self.value is not None:
+            grown = self._proven * growth(calls, self.plateau(whole))
+            far = self.value > 2.0 * self._proven
+            doubling_s = FAR_DOUBLING_S if far else DOUBLING_S
+            most = self.value * 2.0 ** ((now - self._bucket.at) / doubling_s + 0.02)
+            self._set(min(grown, most), now)
+
+    def forget(self) -> None:
+        self.value = self._bucket = None
+
+    def wait_s(self, amount: float, now: float) -> float:
+        return 0.0 if self._bucket is None else self._bucket.wait_s(amount, now)
+
+    def take(self, amount: float) -> None:
+        if self._bucket is not None:
+            self._bucket.take(amount)
+
+    def _set(self, value: float, now: float) -> None:
+        self.value = value
+        if self._bucket is None:
+            self._bucket = Bucket(value, value * self.burst_s, 0.0, now)
+        else:
+            self._bucket.set_rate(value, value * self.burst_s, now)
+
+
+class Width:
+    """Calls in flight that the provider bears: slow start to the first refusal, then the curve.
+    Steps back where more calls in flight only wait longer."""
+
+    def __init__(self, start: float, highest: float):
+        self.value = start
+        self.highest = highest
+        self.calls = 0  # good answers since the last change, while the width was used in full
+        self._proven: float | None = None  # None in slow start
+        self._confidence = Confidence()
+        self._doubled_at = float("-inf")
+        self._cap = 2.0 * start
+        self._round_at: float | None = None
+        self._round_calls = 0
+        self._round_width = start
+        self._best: tuple[float, float] | None = None  # (width, throughput) to compare with
+
+    def restart(self, value: float, highest: float) -> None:
+        """Begin anew from a value that is used in full."""
+        self.__init__(value, highest)
+
+    @property
+    def settled(self) -> bool:
+        return self._proven is not None
+
+    def hold(self, value: float) -> None:
+        """The provider refused above ``value``."""
+        self.value = self._proven = max(1.0, min(value, self.highest))
+        self._confidence.found(self.value)
+        self.calls = 0
+        self._round_at, self._best = None, None
+
+    def answered(self, plateau: float, latency_s: float, now: float) -> None:
+        """A good answer while the width was used in full."""
+        self.calls += 1
+        if now - self._doubled_at >= DOUBLING_S:
+            self._doubled_at, self._cap = now, 2.0 * self.value
+        grown = self.value + 1.0
+        if self._proven is not None:
+            held = self._confidence.plateau(plateau, 2.0 * self._proven)
+            grown = max(self._proven, self._proven * growth(self.calls, held))
+            compared = self._best[0] if self._best else self._proven
+            grown = min(grown, max(compared * SATURATED_AT, compared + 1.0))
+        self.value = min(grown, self._cap, self.highest)
+        self._compare(latency_s, now)
+
+    def _compare(self, latency_s: float, now: float) -> None:
+        """Did more calls in flight bring more answers per second?"""
+        if self._round_at is None:
+            self._round_at, self._round_calls = now, 0
+            self._round_width = self.value
+            return
+        self._round_calls += 1
+        took = now - self._round_at
+        whole = self._round_calls >= max(ROUND_CALLS, 2 * self._round_width)
+        if not whole or took < max(DOUBLING_S, 2 * latency_s):
+            return
+        throughput = self._round_calls / took
+        self._round_at = None
+        if self._best is None:
+            self._best = self.value, throughput
+            return
+        width, best = self._best
+        if self.value < max(SATURATED_AT * width, width + 1.0) - 1e-6:
+            return
+        if throughput < best * (1.0 + GAIN * (self.value / width - 1.0)):
+            self.hold(width)
+            self._best = width, max(best, throughput)
+        else:
+            self._best = self.value, throughput

@@ -1,0 +1,173 @@
+"""A provider with a limit, a governor and endless demand, on a clock that jumps from one event to
+the next: minutes of calls in a blink."""
+
+import heapq
+import random
+
+from simple_batch.domain import Cause, Usage
+from simple_batch.engine.causes import Finding
+from simple_batch.engine.governor import Governor
+
+REFUSAL_S = 0.02  # how long a refusal takes to come back
+
+
+class World:
+    """Calls functions in the order of their times."""
+
+    def __init__(self):
+        self.now = 1000.0
+        self._events = []
+        self._count = 0
+
+    def __call__(self):
+        return self.now
+
+    def later(self, seconds, function):
+        self._count += 1
+        entry = _Entry(function)
+        heapq.heappush(self._events, (self.now + seconds, self._count, entry))
+        return entry
+
+    def run(self, seconds):
+        end = self.now + seconds
+        while self._events and self._events[0][0] <= end:
+            at, _, entry = heapq.heappop(self._events)
+            self.now = max(self.now, at)
+            if not entry.dead:
+                entry.function()
+        self.now = end
+
+
+class _Entry:
+    def __init__(self, function):
+        self.function, self.dead = function, False
+
+    def kill(self, block=True):
+        self.dead = True
+
+
+class TokenBucket:
+    """Refills steadily. ``admit`` returns None, or the seconds until there is room."""
+
+    def __init__(self, rate, capacity, unit="requests"):
+        self.rate, self.capacity, self.level, self.at = rate, capacity, capacity, 1000.0
+        self.unit = unit
+
+    def admit(self, now, tokens):
+        cost = tokens if self.unit == "tokens" else 1
+        self.level = min(self.capacity, self.level + (now - self.at) * self.rate)
+        self.at = now
+        if self.level < cost:
+            return (cost - self.level) / self.rate
+        self.level -= cost
+        return None
+
+    def ended(self):
+        pass
+
+
+class FixedWindow:
+    """So many per window; the rest of it is closed."""
+
+    def __init__(self, count, seconds):
+        self.count, self.seconds = count, seconds
+        self.window, self.used = -1, 0
+
+    def admit(self, now, _):
+        window = int((now - 1000.0) // self.seconds)
+        if window != self.window:
+            self.window, self.used = window, 0
+        if self.used < self.count:
+            self.used += 1
+            return None
+        return (window + 1) * self.seconds + 1000.0 - now
+
+    def ended(self):
+        pass
+
+
+class Concurrency:
+    """So many at once."""
+
+    def __init__(self, most):
+        self.most, self.running = most, 0
+
+    def admit(self, _now, _tokens):
+        if self.running >= self.most:
+            return 0.0
+        self.running += 1
+        return None
+
+    def ended(self):
+        self.running -= 1
+
+
+class Unlimited:
+    """Refuses nothing, but works on ``width`` calls at a time: the others wait their turn."""
+
+    def __init__(self, width):
+        self.width, self.running = width, 0
+
+    def admit(self, _now, _tokens):
+        self.running += 1
+
+    def ended(self):
+        self.running -= 1
+
+
+class Simulation:
+    """``latency`` bounds an answer's seconds; ``tokens(rng)`` is what a call uses;
+    ``retry_after`` makes refusals say how long to wait."""
+
+    def __init__(self, provider, latency=(0.2, 0.8), tokens=lambda rng: 80, retry_after=False):
+        self.world = World()
+        self.provider = provider
+        self.latency, self.tokens, self.retry_after = latency, tokens, retry_after
+        self.rng = random.Random(1)
+        self.admitted = self.refused = 0
+        self.governor = _Endless(self)
+
+    def run(self, seconds):
+        """Run on; → (admitted, refused) in that time."""
+        admitted, refused = self.admitted, self.refused
+        self.governor._pump()
+        self.world.run(seconds)
+        return self.admitted - admitted, self.refused - refused
+
+    def call(self, ticket):
+        tokens = self.tokens(self.rng)
+        wait = self.provider.admit(self.world.now, tokens)
+        if wait is not None:
+            self.refused += 1
+            asked = wait if self.retry_after else None
+            finding = Finding(Cause.RATE_LIMIT, None, 429, retry_after_s=asked)
+            self._end(REFUSAL_S, ticket, finding)
+            return
+        self.admitted += 1
+        seconds = self.rng.uniform(*self.latency)
+        if isinstance(self.provider, Unlimited):
+            seconds *= max(1.0, self.provider.running / self.provider.width)
+        self.world.later(seconds, self.provider.ended)
+        usage = Usage(tokens // 4, tokens - tokens // 4)
+        self._end(seconds, ticket, Finding(None, None, 200, usage=usage))
+
+    def _end(self, seconds, ticket, finding):
+        self.world.later(
+            seconds, lambda: self.governor.settle(ticket, finding, round(seconds * 1000))
+        )
+
+
+class _Endless(Governor):
+    """Somebody always waits; no greenlets."""
+
+    def __init__(self, simulation):
+        self._simulation = None
+        super().__init__(clock=simulation.world, later=simulation.world.later)
+        self._simulation = simulation
+
+    def _pump(self):
+        while self._simulation is not None:
+            ticket = self._try(400)
+            if ticket is None:
+                return
+            self._simulation.call(ticket)
