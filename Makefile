@@ -19,7 +19,7 @@ lint: .venv/.develops
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-bench: .venv/.develops
+bench: .venv/.develops .venv-bench/.installed
 	$(BIN)/python -m bench
 
 vendor:
@@ -29,7 +29,7 @@ i18n: .venv/.develops
 	sh tools/i18n.sh
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-bench
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed: https://www.python.org/downloads/"; exit 1; }
@@ -42,3 +42,9 @@ clean:
 .venv/.develops: requirements-dev.txt requirements.txt .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ .venv/.runs
+
+# What the benchmark compares with lives apart: its dependencies are not ours.
+.venv-bench/.installed: bench/requirements.txt .venv/bin/python
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@

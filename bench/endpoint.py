@@ -1,11 +1,18 @@
-"""A fast model endpoint in a process of its own: python -m bench.endpoint [--delay S]
+"""A model endpoint in a process of its own; prints its port.
 
-Answers a completion of about 600 bytes to anything; prints its port.
+    python -m bench.endpoint [--delay S] [--tls CERT KEY] [--limit KIND]
+
+Answers a completion of about 600 bytes to anything. With a limit (rpm, tpm, concurrency, changing:
+bench/limits.py) it refuses what is over it, and GET /stats says what it allowed and what came.
 """
 
 import argparse
 import asyncio
 import json
+import random
+import ssl
+
+from .limits import LIMITS, Meter
 
 ANSWER = json.dumps(
     {
@@ -23,15 +30,19 @@ ANSWER = json.dumps(
         "usage": {"prompt_tokens": 20, "completion_tokens": 60, "total_tokens": 80},
     }
 ).encode()
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
-    ANSWER
-)
+REFUSAL = json.dumps(
+    {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}
+).encode()
+HEAD = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+GOOD = HEAD % (b"200 OK", len(ANSWER)) + ANSWER
+REFUSED = HEAD % (b"429 Too Many Requests", len(REFUSAL)) + REFUSAL
 
 
 class Protocol(asyncio.Protocol):
     """As little HTTP as a benchmark's server needs, so that it is never the bottleneck."""
 
     delay = 0.0
+    meter: Meter | None = None
 
     def connection_made(self, transport):
         self.transport, self.data = transport, b""
@@ -48,22 +59,49 @@ class Protocol(asyncio.Protocol):
             if len(self.data) < end + 4 + length:
                 return
             self.data = self.data[end + 4 + length :]
-            if self.delay:
-                asyncio.get_running_loop().call_later(self.delay, self._answer)
+            if head.startswith(b"get /stats"):
+                body = json.dumps(self.meter.stats()).encode()
+                self._write(HEAD % (b"200 OK", len(body)) + body)
+            elif self.meter is not None:
+                self._metered()
+            elif self.delay:
+                asyncio.get_running_loop().call_later(self.delay, self._write, GOOD)
             else:
-                self._answer()
+                self._write(GOOD)
 
-    def _answer(self):
+    def _metered(self):
+        later = asyncio.get_running_loop().call_later
+        seconds = random.uniform(0.2, 0.8)
+        if self.meter.admit(seconds):
+            later(seconds, self._ended)
+        else:
+            later(0.02, self._write, REFUSED)
+
+    def _ended(self):
+        self.meter.ended()
+        self._write(GOOD)
+
+    def _write(self, data):
         if not self.transport.is_closing():
-            self.transport.write(HEAD + ANSWER)
+            self.transport.write(data)
 
 
 async def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--delay", type=float, default=0.0)
-    Protocol.delay = parser.parse_args().delay
+    parser.add_argument("--tls", nargs=2)
+    parser.add_argument("--limit", choices=sorted(LIMITS))
+    parser.add_argument("--seconds", type=float, default=120.0)
+    options = parser.parse_args()
+    Protocol.delay = options.delay
+    if options.limit:
+        Protocol.meter = Meter(LIMITS[options.limit](options.seconds))
+    context = None
+    if options.tls:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*options.tls)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Protocol, "127.0.0.1", 0, backlog=4096)
+    server = await loop.create_server(Protocol, "127.0.0.1", 0, backlog=8192, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -1,4 +1,4 @@
-"""The real program running one job: python -m bench.ours INSTANCE JOB_ID
+"""The real program running one job: python -m bench.ours INSTANCE JOB_ID [CA]
 → JSON {seconds, cpu_s, peak_mb}. It serves its pages meanwhile, on the port it prints first."""
 
 from gevent import monkey
@@ -19,8 +19,8 @@ from simple_batch.store.database import connected
 ENDED = ("completed", "paused", "failed", "cancelled")
 
 
-def main(instance: str, job_id: int) -> None:
-    app = create_app(INSTANCE_PATH=instance, LOG_DIR="", LOG_LEVEL="WARNING")
+def main(instance: str, job_id: int, ca: str = "") -> None:
+    app = create_app(INSTANCE_PATH=instance, LOG_DIR="", LOG_LEVEL="WARNING", CA_BUNDLE=ca)
     services = app.extensions["simple_batch"]
     server = WSGIServer(("127.0.0.1", 0), app, log=None)
     server.start()
@@ -48,4 +48,4 @@ def main(instance: str, job_id: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

@@ -77,6 +77,10 @@ class Settings:
         False, "use proxies and .netrc named by the environment for calls to providers"
     )
 
+    CA_BUNDLE: str = _setting(
+        "", "file of CA certificates to trust instead of the usual ones (an endpoint of your own)"
+    )
+
     MAX_UPLOAD_BYTES: int = _setting(4096 * MIB, "largest upload", "bytes", 1024, 1 << 50)
     MAX_UNPACKED_BYTES: int = _setting(
         16384 * MIB, "largest upload after unpacking gzip", "bytes", 1024, 1 << 50

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+import peewee
 
 from . import intake, runtime
 from .clock import now_ms
@@ -26,7 +27,7 @@ from .store.models import Job, Upload
 
 log = logging.getLogger(__name__)
 
-IMPORT_CHUNK = 500
+IMPORT_CHUNK = 2_000
 SHOWN_FAULTS = 20
 
 
@@ -130,11 +131,23 @@ def _import(job: Job, upload: Upload | None, on_progress) -> None:
 
 
 def _fill(job: Job, path: Path, on_progress) -> str:
-    """Insert the requests in chunks; returns the format. Raises UploadRejected."""
+    """Insert the requests in chunks; returns the format. Raises UploadRejected.
+
+    At first without looking for repeated ids: the table refuses them. Only where it does, or where
+    every fault is to be told, the file is read again with that look.
+    """
+    try:
+        return _read_in(job, path, on_progress, unique=False)
+    except (peewee.IntegrityError, UploadRejected):
+        _clear(job.id)
+        return _read_in(job, path, on_progress, unique=True)
+
+
+def _read_in(job: Job, path: Path, on_progress, unique: bool) -> str:
     chunk: list[Request] = []
     faults: list[Fault] = []
     good = bad = size = 0
-    reader = intake.read(path, runtime.settings())
+    reader = intake.read(path, runtime.settings(), unique)
     try:
         for item in reader:
             if isinstance(item, Fault):
@@ -144,7 +157,9 @@ def _fill(job: Job, path: Path, on_progress) -> str:
                 continue
             good += 1
             if bad and not job.skip_faulty:
-                continue  # only counted: the upload is refused
+                if not unique:
+                    break  # it will be refused: all faults are told in the next reading
+                continue
             chunk.append(item)
             size += len(item.body)
             if len(chunk) >= IMPORT_CHUNK:

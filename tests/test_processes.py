@@ -6,6 +6,7 @@ import random
 import sqlite3
 import time
 
+import psutil
 import pytest
 import requests
 import socketio
@@ -55,9 +56,11 @@ def wait_until(found, timeout_s=60):
     return result
 
 
-@pytest.mark.parametrize("server", SERVERS)
-def test_killed_in_mid_job_it_goes_on_by_itself(server, instance, questions):
-    concurrency, total, kills = 10, 1500, 3
+@pytest.mark.parametrize(
+    ("server", "total", "kills"), [("run.py", 10_000, 20), ("gunicorn", 1500, 3)]
+)
+def test_killed_in_mid_job_it_goes_on_by_itself(server, total, kills, instance, questions):
+    concurrency = 10
     chance = random.Random(4)
     with MisbehavingEndpoint(e.slow(0.02)) as endpoint:
         add_config(instance, endpoint, "--concurrency", str(concurrency))
@@ -67,6 +70,7 @@ def test_killed_in_mid_job_it_goes_on_by_itself(server, instance, questions):
             running = SERVERS[server](instance)
             target = (kill + 1) * total // (kills + 1) + chance.randrange(50)
             wait_until(lambda target=target: endpoint.calls >= target)
+            time.sleep(chance.uniform(0, 0.2))  # anywhere in a flush interval
             in_flight_at_kills += endpoint.in_flight
             running.kill()
             wait_until(lambda: endpoint.in_flight == 0)
@@ -78,6 +82,32 @@ def test_killed_in_mid_job_it_goes_on_by_itself(server, instance, questions):
         resent = endpoint.calls - total
         assert resent <= kills * (concurrency + 0.2 * concurrency / 0.02)
         assert shown(instance, job_id)["status"] == "completed"
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="needs Linux")
+def test_a_full_disk_holds_the_job_until_there_is_room(instance, questions):
+    """The process may write no more than its files hold already; then it may again."""
+    with MisbehavingEndpoint(e.slow(0.02)) as endpoint:
+        add_config(instance, endpoint, "--concurrency", "4")
+        running = run_py(instance)
+        job_id = create_job(instance, questions, 600)
+        wait_until(lambda: endpoint.calls >= 50)
+        server = psutil.Process(running.process.pid)
+        server.rlimit(psutil.RLIMIT_FSIZE, (4096, psutil.RLIM_INFINITY))
+        ready = wait_until(
+            lambda: (r := requests.get(f"{running.url}/readyz")).status_code != 200 and r, 30
+        )
+        wait_until(lambda: endpoint.in_flight == 0)
+        calls = endpoint.calls
+        page = requests.get(f"{running.url}/jobs/{job_id}").text
+        assert "results cannot be written" in page
+        assert ready.status_code == 503
+        assert endpoint.calls == calls < 600
+        server.rlimit(psutil.RLIMIT_FSIZE, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
+        wait_until(lambda: counted(instance, job_id)[0] == 600)
+        assert counted(instance, job_id) == (600, 600, 600)
+        assert endpoint.calls == 600  # nothing was paid for twice
+        assert running.stop() == 0
 
 
 def test_a_second_process_shows_what_the_first_runs_and_takes_over(instance, questions):

@@ -1,5 +1,6 @@
 """The retry wrapper: one request → one outcome, by as many attempts as its policy allows."""
 
+import math
 import random
 import time
 from collections.abc import Callable, Hashable
@@ -18,14 +19,15 @@ _MIN_JITTER_S = 0.01
 
 class Policy(msgspec.Struct, frozen=True):
     """``max_retries`` counts calls after the first. Waiting on rate limits costs no retry, but
-    time: ``patience_s`` in all. ``deadline_s`` bounds a request's whole life."""
+    time: ``patience_s`` in all. ``deadline_s`` bounds a request's whole life, waiting for its turn
+    to be tried again included."""
 
     max_retries: int = 3
     backoff_base_s: float = 1.0
     backoff_max_s: float = 60.0
     patience_s: float = 900.0
     deadline_s: float = 3600.0
-    attempt_timeout_s: float = 60.0
+    attempt_timeout_s: float = math.inf
 
 
 class Stopped(Exception):
@@ -79,29 +81,44 @@ class Trial:
         """Bytes of the body as sent."""
         return len(self._body)
 
-    def run(self, ticket: Ticket | None = None) -> Outcome:
-        """Call until it succeeds or may not be tried again. ``ticket`` admits the first call.
+    def run(self, ticket: Ticket | None) -> Outcome:
+        """Call until it succeeds or may not be tried again. ``ticket`` admits the first call: there
+        must be one, the deadline counts from here.
         Raises Stopped where the verdict is to stop, GivenUp where told to from outside."""
         begun, started_at = self._clock(), now_ms()
+        failed: Outcome | None = None  # where the last attempt would be the last
         while True:
+            left = self._policy.deadline_s - (self._clock() - begun)
+            ticket = ticket or self._turn(left)
             if ticket is None:
-                ticket = self._waiting_for(self._governor.admit, self._lane, self.size)
+                return failed
             left = self._policy.deadline_s - (self._clock() - begun)
             finding = self._call(ticket, max(0.1, left))
             ticket = None
             if finding.cause is None:
                 return self._outcome(RequestStatus.SUCCEEDED, finding, started_at)
-            outcome = self._outcome(RequestStatus.FAILED, finding, started_at)
+            failed = self._outcome(RequestStatus.FAILED, finding, started_at)
             if finding.verdict is Verdict.STOP:
-                raise Stopped(finding, outcome)
+                raise Stopped(finding, failed)
             wait = self._wait_s(finding)
             if wait is None or self._clock() - begun + wait >= self._policy.deadline_s:
-                return outcome
+                return failed
             self.attempts[-1] = msgspec.structs.replace(
                 self.attempts[-1], wait_ms=round(wait * 1000)
             )
             self._on_state(self._request.index, RequestStatus.RETRYING)
             self._waiting_for(self._sleep, wait)
+
+    def _turn(self, left_s: float) -> Ticket | None:
+        """Wait for the governor; None where the deadline comes first."""
+        expired = gevent.Timeout(max(0.0, left_s))
+        with expired:
+            try:
+                return self._waiting_for(self._governor.admit, self._lane, self.size)
+            except gevent.Timeout as caught:
+                if caught is not expired:
+                    raise
+                return None
 
     def _waiting_for(self, wait: Callable, *args):
         self.waiting = True

@@ -40,6 +40,7 @@ class Transport:
         self._key = endpoint.key.encode()
         self._session = session = requests.Session()
         session.trust_env = settings.TRUST_ENV
+        session.verify = settings.CA_BUNDLE or True
         session.headers.clear()
         session.headers.update(
             {

@@ -4,6 +4,7 @@ Source of the Batch API's line format and fault codes: OpenAI's API reference.
 """
 
 import re
+from typing import Literal
 
 import msgspec
 
@@ -28,6 +29,9 @@ _string = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _LONG_NUMBER = re.compile(rb"[\d.eE+-]{%d,}" % MAX_DIGITS)
+_SAMPLE = 30  # of so many bytes one is looked at first: a long number shows in ten in a row
+_LONG_IN_SAMPLE = re.compile(rb"[\d.eE+-]{%d,}" % (MAX_DIGITS // _SAMPLE - 1))
+_LEADING_ID = re.compile(rb'\s*\{\s*"custom_id"\s*:\s*"[^"\\]*"\s*,\s*')
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
@@ -38,7 +42,17 @@ class _Message(msgspec.Struct):
     function_call: msgspec.Raw | None = None
 
 
+class _KnownMessage(_Message):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+
+
+class _Plain(msgspec.Struct):
+    messages: list[_KnownMessage]
+    custom_id: str | None = None
+
+
 _messages = msgspec.json.Decoder(list[_Message]).decode
+_plain_item = msgspec.json.Decoder(_Plain).decode
 
 
 class Bad(Exception):
@@ -59,21 +73,24 @@ class Items:
         self._max_nesting = max_nesting
         self._url: str | None = None
 
-    def request(self, raw: bytes | None, line: int, ordinal: int, index: int) -> Request | Fault:
-        """``ordinal`` counts the file's items from 1, ``index`` its good ones from 0."""
+    def request(
+        self, raw: bytes | None, clean: bool, line: int, ordinal: int, index: int
+    ) -> Request | Fault:
+        """``ordinal`` counts the file's items from 1, ``index`` its good ones from 0; ``clean``
+        where ``check_text`` was passed already."""
         try:
             if raw is None:
                 raise Bad("invalid_request", "longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
-            check_text(raw)
-            self._check_nesting(raw)
+            if not clean:
+                check_text(raw)
+            if raw.count(b"[") + raw.count(b"{") > self._max_nesting:
+                self._check_nesting(raw)
             custom_id, url, body = self._turn(raw)
             return Request(index, custom_id or f"request-{ordinal}", body, url, line)
         except Bad as bad:
             return Fault(line, bad.code, bad.message)
 
     def _check_nesting(self, raw: bytes) -> None:
-        if raw.count(b"[") + raw.count(b"{") <= self._max_nesting:
-            return
         depth = 0
         for mark in _BRACKETS.findall(_STRINGS.sub(b"", raw)):
             depth += 1 if mark in b"[{" else -1
@@ -81,6 +98,21 @@ class Items:
                 raise Bad("invalid_json_line", f"nested deeper than {self._max_nesting} levels.")
 
     def _object(self, raw: bytes) -> tuple[str, str, bytes]:
+        """In one pass where nothing is wrong; what is wrong is found out in a second one."""
+        try:
+            item = _plain_item(raw)
+            _check_contents(item.messages)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._object_by_fields(raw)
+        if not item.custom_id:
+            return self._object_by_fields(raw) if b'"custom_id"' in raw else _chat(raw.strip())
+        leading = _LEADING_ID.match(raw)
+        if leading is None or raw.count(b'"custom_id"') > 1:
+            return self._object_by_fields(raw)
+        _check_id(item.custom_id)
+        return item.custom_id, "/v1/chat/completions", b"{" + raw[leading.end() :].strip()
+
+    def _object_by_fields(self, raw: bytes) -> tuple[str, str, bytes]:
         fields = _decoded(raw)
         if "messages" not in fields:
             if {"body", "url"} <= fields.keys():
@@ -132,8 +164,23 @@ def check_text(raw: bytes) -> None:
         ) from None
     if b"\0" in raw:
         raise Bad("invalid_json_line", "holds a NUL byte: remove it.")
+    if not _LONG_IN_SAMPLE.search(raw[::_SAMPLE]):
+        return
     if _LONG_NUMBER.search(raw) and _LONG_NUMBER.search(_STRINGS.sub(b'""', raw)):
         raise Bad("invalid_json_line", f"holds a number of more than {MAX_DIGITS} digits.")
+
+
+def is_clean(raw: bytes) -> bool:
+    """Whether ``check_text`` finds nothing."""
+    try:
+        check_text(raw)
+    except Bad:
+        return False
+    return True
+
+
+def _chat(body: bytes) -> tuple[str, str, bytes]:
+    return "", "/v1/chat/completions", body
 
 
 def kind_of(raw: bytes) -> str | None:
@@ -176,13 +223,22 @@ def _check_messages(raw) -> None:
         raise Bad("invalid_request", f'"messages": {_plain(error)}.') from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Bad("invalid_json_line", f"not valid JSON: {_plain(error)}.") from None
-    if not messages:
-        raise Bad("invalid_request", '"messages" is empty.')
+    _check_roles(messages)
+
+
+def _check_roles(messages: list[_Message]) -> None:
     for number, message in enumerate(messages, 1):
         if message.role not in ROLES:
             raise Bad(
                 "invalid_request", f"message {number}: role {message.role[:40]!r} is unknown."
             )
+    _check_contents(messages)
+
+
+def _check_contents(messages: list[_Message]) -> None:
+    if not messages:
+        raise Bad("invalid_request", '"messages" is empty.')
+    for number, message in enumerate(messages, 1):
         if message.content is None and not (message.tool_calls or message.function_call):
             raise Bad("invalid_request", f'message {number}: "content" is missing.')
 
@@ -191,11 +247,15 @@ def _custom_id(raw) -> str:
     if raw is None or bytes(raw) == b"null":
         return ""
     text = _text(raw, "custom_id")
+    _check_id(text)
+    return text
+
+
+def _check_id(text: str) -> None:
     if len(text) > MAX_CUSTOM_ID:
         raise Bad("invalid_request", f'"custom_id" is longer than {MAX_CUSTOM_ID} characters.')
     if "\0" in text:
         raise Bad("invalid_request", '"custom_id" holds a NUL character.')
-    return text
 
 
 def _text(raw, name: str) -> str:

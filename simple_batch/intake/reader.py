@@ -5,19 +5,23 @@ A new format is one more branch of ``_opened``: something that yields (line, ite
 
 import sqlite3
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+
+import msgspec
 
 from ..domain import Fault, Request
 from ..errors import UploadRejected
 from ..settings import Settings
 from .array import ArraySplitter
-from .items import Items, is_conversation, kind_of
+from .items import Items, is_clean, is_conversation, kind_of
 from .source import Source
 
 FORMATS = (
     'a JSON array of {"messages": [...]} objects, a JSON array of message arrays, JSONL of either, '
     "OpenAI batch JSONL, or gzip of these"
 )
+GROUP = 200  # items whose custom_ids are looked up together
 _NAMES = {
     ("json", "object"): "json",
     ("json", "messages"): "json-messages",
@@ -34,55 +38,77 @@ class Reader:
     Raises UploadRejected or UploadTooLarge where the file cannot be read as a whole.
     """
 
-    def __init__(self, path: Path, settings: Settings):
+    def __init__(self, path: Path, settings: Settings, unique: bool = True):
         self._settings = settings
         self._source = Source(path, settings)
-        self._seen = _Seen()
+        self._seen = _Seen() if unique else None
+        self._empty = True
         self.format = ""
 
     def close(self) -> None:
         self._source.close()
-        self._seen.close()
+        if self._seen is not None:
+            self._seen.close()
 
     def __iter__(self) -> Iterator[Request | Fault]:
         container, raw_items = self._opened()
-        items, index, ordinal = None, 0, 0
-        for line, raw in raw_items:
-            ordinal += 1
-            if items is None and (kind := kind_of(raw) if raw is not None else None):
-                self.format = _NAMES[container, kind]
-                items = Items(kind, self._settings.MAX_NESTING)
-            parser = items or Items("object", self._settings.MAX_NESTING)
-            item = parser.request(raw, line, ordinal, index)
-            if isinstance(item, Request):
-                first = self._seen.line_of(item.custom_id, line)
-                if first is None:
-                    index += 1
-                else:
-                    name = item.custom_id[:80]
-                    item = Fault(
-                        line,
-                        "duplicate_custom_id",
-                        f'custom_id "{name}" is already used in line {first}: make it unique.',
-                    )
-            yield item
-        if not ordinal:
+        parsed = self._parsed(container, raw_items)
+        yield from parsed if self._seen is None else self._without_repeated(parsed)
+        if self._empty:
             raise UploadRejected(
                 "The file is empty: there is no request in it.",
                 [Fault(None, "empty_file", "The file is empty.")],
                 1,
             )
 
-    def _opened(self) -> tuple[str, Iterator[tuple[int, bytes | None]]]:
+    def _without_repeated(self, parsed) -> Iterator[Request | Fault]:
+        """With a fault in place of each request whose id was used before."""
+        index = 0
+        while group := list(islice(parsed, GROUP)):
+            repeated = self._seen.note([item for item in group if isinstance(item, Request)])
+            for item in group:
+                if isinstance(item, Fault):
+                    yield item
+                elif item.index in repeated:
+                    yield _duplicate(item, repeated[item.index])
+                else:
+                    yield (
+                        item if item.index == index else msgspec.structs.replace(item, index=index)
+                    )
+                    index += 1
+
+    def _parsed(self, container: str, raw_items) -> Iterator[Request | Fault]:
+        """Items as they stand, indexed as if none were a duplicate."""
+        items, index = None, 0
+        for ordinal, (line, raw, clean) in enumerate(raw_items, 1):
+            if items is None and (kind := kind_of(raw) if raw is not None else None):
+                self.format = _NAMES[container, kind]
+                items = Items(kind, self._settings.MAX_NESTING)
+            parser = items or Items("object", self._settings.MAX_NESTING)
+            item = parser.request(raw, clean, line, ordinal, index)
+            index += isinstance(item, Request)
+            self._empty = False
+            yield item
+
+    def _lines(self) -> Iterator[tuple[int, bytes | None, bool]]:
+        """The lines that are not empty; whether their text is clean is asked once for a block."""
+        for number, lines in self._source.lines():
+            clean = None not in lines and is_clean(b"\n".join(lines))
+            for line, raw in enumerate(lines, number):
+                if raw is None or raw.strip():
+                    yield line, raw, clean
+
+    def _opened(self) -> tuple[str, Iterator[tuple[int, bytes | None, bool]]]:
+        """The container's name and its items: (line, bytes or None if too long, text checked)."""
         head = self._source.peek().lstrip()
         if not head:
             return "jsonl", iter(())
         if head[:1] == b"[" and not is_conversation(head.split(b"\n", 1)[0]):
             splitter = ArraySplitter(self._settings.MAX_REQUEST_BYTES)
-            return "json", splitter.split(self._source.blocks())
+            pieces = splitter.split(self._source.blocks())
+            return "json", ((line, raw, False) for line, raw in pieces)
         if head[:1] in b"[{" or self._looks_like_jsonl(head):
-            lines = self._source.lines()
-            return "jsonl", ((number, raw) for number, raw in lines if raw is None or raw.strip())
+            return "jsonl", self._lines()
         shown = head[:40].decode("utf-8", "replace").splitlines()[0]
         raise UploadRejected(
             f"Line 1: the file begins with {shown!r}, which is not JSON. Read are {FORMATS}.",
@@ -97,9 +123,17 @@ class Reader:
         return any(line.strip()[:1] in (b"{", b"[") for line in following)
 
 
-def read(path: Path, settings: Settings) -> Reader:
-    """A reader of the upload at ``path``; close it when done."""
-    return Reader(path, settings)
+def read(path: Path, settings: Settings, unique: bool = True) -> Reader:
+    """A reader of the upload at ``path``; close it when done. ``unique`` False where the caller
+    sees to it that no custom_id comes twice."""
+    return Reader(path, settings, unique)
+
+
+def _duplicate(request: Request, line: int) -> Fault:
+    message = (
+        f'custom_id "{request.custom_id[:80]}" is already used in line {line}: make it unique.'
+    )
+    return Fault(request.line, "duplicate_custom_id", message)
 
 
 class _Seen:
@@ -110,18 +144,20 @@ class _Seen:
         self._database = sqlite3.connect("", isolation_level=None)
         self._database.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;"
-            "CREATE TABLE seen (custom_id TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID; BEGIN;"
+            "CREATE TABLE seen (custom_id TEXT PRIMARY KEY, line INTEGER, idx INTEGER) WITHOUT ROWID;"
+            "BEGIN;"
         )
 
-    def line_of(self, custom_id: str, line: int) -> int | None:
-        """The line that used this id before; None, and noted now, where none did."""
-        added = self._database.execute(
-            "INSERT OR IGNORE INTO seen VALUES (?, ?)", (custom_id, line)
-        ).rowcount
-        if added:
-            return None
-        row = self._database.execute("SELECT line FROM seen WHERE custom_id = ?", (custom_id,))
-        return row.fetchone()[0]
+    def note(self, requests: list[Request]) -> dict[int, int]:
+        """Note their ids; {index of each whose id was used before: the line where it was}."""
+        before = self._database.total_changes
+        rows = [(request.custom_id, request.line, request.index) for request in requests]
+        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", rows)
+        if self._database.total_changes - before == len(rows):
+            return {}
+        find = "SELECT line, idx FROM seen WHERE custom_id = ?"
+        found = {index: self._database.execute(find, (id_,)).fetchone() for id_, _, index in rows}
+        return {index: line for index, (line, first) in found.items() if first != index}
 
     def close(self) -> None:
         self._database.close()

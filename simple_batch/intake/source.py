@@ -48,17 +48,27 @@ class Source:
         while block := self._guarded(self._stream.read1, BLOCK):
             yield block
 
-    def lines(self) -> Iterator[tuple[int, bytes | None]]:
-        """(number from 1, line without its end); None for a line over MAX_REQUEST_BYTES."""
-        number = 0
-        while line := self._guarded(self._stream.readline, self._line_limit + 2):
-            number += 1
-            if len(line) > self._line_limit and not line.endswith(b"\n"):
-                while line and not line.endswith(b"\n"):
-                    line = self._guarded(self._stream.readline, BLOCK)
-                yield number, None
-            else:
-                yield number, line
+    def lines(self) -> Iterator[tuple[int, list[bytes | None]]]:
+        """(number of the first, from 1; whole lines without their ends), a block's worth at a
+        time; None for a line over MAX_REQUEST_BYTES."""
+        number, begun, too_long = 1, [], False
+        for block in self.blocks():
+            lines = block.split(b"\n")
+            rest = lines.pop()
+            if lines:
+                lines[0] = b"".join((*begun, lines[0]))
+                begun = []
+                if max(map(len, lines)) > self._line_limit:
+                    lines = [line if len(line) <= self._line_limit else None for line in lines]
+                if too_long:
+                    lines[0], too_long = None, False
+                yield number, lines
+                number += len(lines)
+            begun.append(rest)
+            if sum(map(len, begun)) > self._line_limit:
+                begun, too_long = [], True
+        if too_long or any(begun):
+            yield number, [None if too_long else b"".join(begun)]
 
     def _guarded(self, read, size: int) -> bytes:
         try:

@@ -49,7 +49,6 @@ class Lane:
                 backoff_max_s=settings.BACKOFF_MAX,
                 patience_s=settings.RATE_LIMIT_PATIENCE,
                 deadline_s=settings.REQUEST_DEADLINE,
-                attempt_timeout_s=provider.timeout_s,
             ),
             ceiling=job.concurrency,
             lane=job.id,
@@ -127,7 +126,9 @@ class Lane:
         while mark < self._total and not self._stopping:
             with connected():
                 page, mark = request_rows.pending_page(self.job_id, mark, self._total, PAGE)
-            yield from page
+            for request in page:
+                self._recorder.wait_until_well()
+                yield request
             if not page:
                 gevent.sleep(0)  # a long finished stretch must not hold up the others
 

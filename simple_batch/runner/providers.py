@@ -51,7 +51,9 @@ class Provider:
         return self._encoder.encode(request)
 
     def post(self, path: str, body: bytes, timeout_s: float, request_id: str = "") -> Reply:
-        return self._transport.post(path, body, timeout_s, request_id)
+        """``timeout_s`` is what the request has left; the config's own time-out holds too, as it
+        stands now."""
+        return self._transport.post(path, body, min(timeout_s, self.timeout_s), request_id)
 
     def close(self) -> None:
         self._transport.close()

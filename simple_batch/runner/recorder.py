@@ -2,8 +2,8 @@
 
 A result waits at most REQUEST_CACHE_FLUSH_INTERVAL for its commit. While the
 database refuses to be written (disk full, locked, read-only) what is in hand is
-kept and tried again; the full queue then holds the calls back, so that nothing
-is lost and nothing grows.
+kept and tried again, and no new call starts, so that nothing is lost and nothing
+grows.
 """
 
 import logging
@@ -39,6 +39,8 @@ class Recorder:
         self._faulted = faulted
         self._queue: Queue = Queue(maxsize=batch_size * 4)
         self._greenlet = None
+        self._well = Event()  # results can be written, as far as is known
+        self._well.set()
 
     def start(self) -> None:
         self._greenlet = gevent.spawn(self._run)
@@ -46,6 +48,10 @@ class Recorder:
     def record(self, item: Recorded) -> None:
         """Hand over an outcome; blocks while the queue is full (backpressure)."""
         self._queue.put(item)
+
+    def wait_until_well(self) -> None:
+        """Block while results cannot be written: a call made now might be paid for in vain."""
+        self._well.wait()
 
     def flush(self) -> None:
         """Return when everything handed over before is committed."""
@@ -93,11 +99,13 @@ class Recorder:
             except (sqlite3.Error, peewee.DatabaseError, OSError) as error:
                 if not faulty:
                     log.error("results cannot be written, trying again each second: %s", error)
+                    self._well.clear()
                     self._faulted(str(error))
                 faulty = True
                 gevent.sleep(RETRY_AFTER_S)
                 continue
             if faulty:
                 log.warning("results can be written again")
+                self._well.set()
                 self._faulted(None)
             return

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 PRAGMAS = {
+    "page_size": 8192,  # of a new database: a request and its answer fill half of one
     "journal_mode": "wal",
     "synchronous": "normal",
     "foreign_keys": 1,

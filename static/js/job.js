@@ -50,7 +50,9 @@
     const place = head.querySelector('[data-live="governor"]');
     if (!g) { place.textContent = ""; return; }
     const [limit, flight] = [words.wordLimit, words.wordInFlight];
-    let text = `${limit} ${g.limit} · ${flight} ${g.in_flight}`;
+    const most = g.rpm_learned ? `/${number.format(g.rpm_learned)}` : "";
+    let text = `${limit} ${g.limit} · ${flight} ${g.in_flight} · ${number.format(g.rpm_used)}${most} RPM`;
+    text += ` · ${number.format(g.tpm_used)} TPM`;
     if (g.cooldown_s > 0) text += ` · ${words.wordCooldown.replace("{s}", g.cooldown_s)} (${g.reason})`;
     place.textContent = text;
   }

@@ -101,6 +101,19 @@ def test_patience_with_rate_limits_ends(bench):
         assert 3 <= endpoint.calls <= 5
 
 
+def test_the_deadline_holds_while_a_request_waits_for_its_turn(bench):
+    """A refusal whose cooldown outlives the deadline of those that wait to be tried again."""
+    script = [e.error(500), e.error(429, "no", None, "Retry-After: 30"), e.ok()]
+    with MisbehavingEndpoint(*script) as endpoint:
+        policy = msgspec.structs.replace(POLICY, deadline_s=0.5, patience_s=100)
+        run = bench(endpoint, policy=policy, governor=Governor(concurrency=2))
+        began = time.monotonic()
+        run.run(2)
+        assert time.monotonic() - began < 3
+        assert {outcome.cause for outcome in run.outcomes} == {Cause.SERVER_ERROR, Cause.RATE_LIMIT}
+        assert endpoint.calls == 2
+
+
 def test_one_refusal_cools_everybody_down(bench):
     with MisbehavingEndpoint(e.error(429, "no", None, "Retry-After: 0.4"), e.ok()) as endpoint:
         run = bench(endpoint, governor=Governor(concurrency=1))

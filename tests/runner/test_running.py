@@ -262,6 +262,11 @@ def test_what_cannot_be_written_now_is_kept_and_written_later(
         other = sqlite3.connect(instance / "simple_batch.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         wait_until(jobs.storage_fault, timeout_s=15)
+        gevent.sleep(0.2)  # what was on its way has been sent
+        wait_until(lambda: endpoint.in_flight == 0)
+        calls = endpoint.calls
+        gevent.sleep(0.3)
+        assert endpoint.calls == calls  # none is made whose answer could not be kept
         other.execute("ROLLBACK")
         other.close()
         job = wait_for(job_id, "completed", "paused", timeout_s=30)

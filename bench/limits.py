@@ -1,0 +1,116 @@
+"""The limits that the benchmark's endpoint enforces, and what it counts.
+
+A rate is a bucket that refills steadily and holds two seconds' worth. Nothing is said of the limits
+in the answers, not even Retry-After: that is the hard case.
+"""
+
+import time
+
+TOKENS_PER_CALL = 80
+HELD_S = 2.0
+FIRST_S = 10.0  # what is not measured: time to find the limit
+
+
+class Rate:
+    """Units per second by a schedule [(from second, rate)]; ``cost`` units a call."""
+
+    def __init__(self, schedule, cost=1):
+        self.schedule, self.cost = schedule, cost
+        self.level, self.at = HELD_S * schedule[0][1], 0.0
+
+    def rate(self, at):
+        return [rate for start, rate in self.schedule if start <= at][-1]
+
+    def admit(self, at):
+        rate = self.rate(at)
+        self.level = min(HELD_S * rate, self.level + (at - self.at) * rate)
+        self.at = at
+        if self.level < self.cost:
+            return False
+        self.level -= self.cost
+        return True
+
+    def ended(self):
+        pass
+
+    def allowed(self, start, end, _busy):
+        """Calls that it would have admitted between two seconds."""
+        edges = [*(at for at, _ in self.schedule if start < at < end), end]
+        calls = 0.0
+        for edge in edges:
+            calls += (edge - start) * self.rate(start) / self.cost
+            start = edge
+        return calls
+
+
+class AtOnce:
+    """So many calls at a time."""
+
+    def __init__(self, most):
+        self.most, self.running = most, 0
+
+    def admit(self, _at):
+        if self.running >= self.most:
+            return False
+        self.running += 1
+        return True
+
+    def ended(self):
+        self.running -= 1
+
+    def allowed(self, start, end, mean_s):
+        return self.most * (end - start) / mean_s
+
+
+LIMITS = {
+    "rpm": lambda seconds: Rate([(0, 10)]),
+    "tpm": lambda seconds: Rate([(0, 1000)], TOKENS_PER_CALL),
+    "concurrency": lambda seconds: AtOnce(20),
+    "changing": lambda seconds: Rate([(0, 10), (seconds / 3, 5), (2 * seconds / 3, 10)]),
+}
+
+
+class Meter:
+    """Counts from the first call on."""
+
+    def __init__(self, limit):
+        self.limit = limit
+        self.began = None
+        self.admitted, self.refused, self.busy_s = [], [], 0.0
+
+    def admit(self, seconds):
+        now = time.monotonic()
+        self.began = self.began or now
+        at = now - self.began
+        good = self.limit.admit(at)
+        (self.admitted if good else self.refused).append(at)
+        if good:
+            self.busy_s += seconds
+        return good
+
+    def ended(self):
+        self.limit.ended()
+
+    def stats(self):
+        """Since the first call; ``used`` and ``allowed`` without its first seconds."""
+        if self.began is None:
+            return {"at": 0.0}
+        at = time.monotonic() - self.began
+        mean_s = self.busy_s / max(1, len(self.admitted))
+        used = sum(t >= FIRST_S for t in self.admitted)
+        calls = len(self.admitted) + len(self.refused)
+        return {
+            "at": at,
+            "calls": calls,
+            "refused": len(self.refused),
+            "used": used,
+            "allowed": self.limit.allowed(FIRST_S, at, mean_s),
+            "by_second": [_count(self.admitted, at), _count(self.refused, at)],
+        }
+
+
+def _count(times, at):
+    found = [0] * (int(at) + 1)
+    for t in times:
+        found[min(int(t), int(at))] += 1
+    return found

@@ -1,0 +1,116 @@
+"""The processes of the benchmark: the endpoint, the program, and what people use instead."""
+
+import contextlib
+import json
+import os
+import select
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).parent.parent
+RIVALS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"  # made by `make bench`
+
+
+@contextlib.contextmanager
+def endpoint(*options: str):
+    """A fast endpoint in a process of its own; → its base URL."""
+    command = [sys.executable, "-m", "bench.endpoint", *options]
+    scheme = "https" if "--tls" in options else "http"
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield f"{scheme}://127.0.0.1:{int(process.stdout.readline())}/v1"
+        finally:
+            process.kill()
+
+
+def ours(base_url: str, count: int, concurrency: int | None, look=False, ca="") -> dict:
+    """Run a job through the real program; with ``look`` ask for its page meanwhile, as a user
+    would."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        program(folder, base_url, count, concurrency, ca) as (process, port, job_id),
+    ):
+        times = page_latencies(process, port, job_id) if look else []
+        found = json.loads(process.stdout.readline())
+        assert found["status"] == "completed", found
+        assert found["succeeded"] == count, found
+        if times:
+            found["page_ms"] = statistics.median(times)
+        return found
+
+
+@contextlib.contextmanager
+def program(folder: str, base_url: str, count: int, concurrency: int | None, ca=""):
+    """The program with a job of ``count`` requests that begins now."""
+    job_id = prepare(folder, base_url, count, concurrency)
+    command = [sys.executable, "-m", "bench.ours", folder, str(job_id), ca]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, int(process.stdout.readline()), job_id
+        finally:
+            process.kill()
+
+
+def page_latencies(process, port: int, job_id: int) -> list[float]:
+    times = []
+    url = f"http://127.0.0.1:{port}/jobs/{job_id}"
+    while not select.select([process.stdout], [], [], 0.5)[0]:
+        began = time.perf_counter()
+        with contextlib.suppress(requests.RequestException):
+            requests.get(url, timeout=10)
+            times.append(1000 * (time.perf_counter() - began))
+    return times
+
+
+def prepare(folder: str, base_url: str, count: int, concurrency: int | None) -> int:
+    """A held job of ``count`` requests, made by the command that users type."""
+    path = Path(folder) / "requests.jsonl"
+    with path.open("w") as file:
+        for n in range(count):
+            content = f"question {n}"
+            file.write(json.dumps({"messages": [{"role": "user", "content": content}]}) + "\n")
+    width = ("--concurrency", str(concurrency)) if concurrency else ()
+    flask(folder, "add-config", "bench", "--base-url", base_url, "--model", "bench", *width)
+    done = flask(folder, "create-job", str(path), "--config", "bench", "--no-start")
+    path.unlink()
+    return int(done.stdout)
+
+
+def flask(folder: str, *args: str) -> subprocess.CompletedProcess:
+    """A command on the instance in ``folder``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", *args],
+        cwd=ROOT,
+        env={**os.environ, "SIMPLE_BATCH_INSTANCE_PATH": folder, "SIMPLE_BATCH_LOG_DIR": ""},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def has_rivals() -> bool:
+    """Whether the tools that the program does not need itself are installed."""
+    return RIVALS_PYTHON.exists()
+
+
+def rival_command(name: str, base_url: str, count: int, concurrency: int, *options) -> list[str]:
+    python = sys.executable
+    if name in ("litellm", "async-batch-llm", "cookbook") and has_rivals():
+        python = str(RIVALS_PYTHON)
+    values = (name, base_url, str(count), str(concurrency), *options)
+    return [python, "-m", "bench.rivals", *values]
+
+
+def rival(name: str, base_url: str, count: int, concurrency: int, ca="") -> dict:
+    command = rival_command(name, base_url, count, concurrency, *(("--ca", ca) if ca else ()))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return {**json.loads(done.stdout.splitlines()[-1]), "count": count}

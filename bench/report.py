@@ -1,0 +1,73 @@
+"""The figures for people."""
+
+
+def overhead(part: dict) -> None:
+    print(f"\nOverhead: {part['count']:,} requests, 100 in flight, endpoint without delay")
+    rows = part["rows"]
+    _table(rows)
+    mine = rows["simple_batch"]
+    print(f"CPU per request over the bare aiohttp loop: {_cpu_ratio(rows):.2f} (mark: 2.0)")
+    for name, label, mark in (
+        ("openai", "AsyncOpenAI", 10),
+        ("async-batch-llm", "async-batch-llm", 10),
+        ("litellm", "LiteLLM", 15),
+    ):
+        if name in rows:
+            ratio = mine["per_second"] / rows[name]["per_second"]
+            print(f"requests per second over {label}: {ratio:.1f} (mark: {mark})")
+    if "page_ms" in mine:
+        print(f"job page while it runs, median: {mine['page_ms']:.0f} ms")
+
+
+def tls(part: dict) -> None:
+    print(f"\nThe same over TLS: {part['count']:,} requests")
+    _table(part["rows"])
+    print(f"CPU per request over the bare aiohttp loop: {_cpu_ratio(part['rows']):.2f} (mark: 2.0)")
+
+
+def width(part: dict) -> None:
+    print(f"\nWidth: {part['count']:,} requests, {part['wide']:,} in flight, 1 s each")
+    rows = part["rows"]
+    _table(rows)
+    ratio = rows["simple_batch"]["per_second"] / rows["aiohttp"]["per_second"]
+    print(f"requests per second over the bare aiohttp loop: {ratio:.2f} (mark: 1.0)")
+    print(f"of the ideal: {part['of_ideal']:.0%} (mark: 85%)")
+    print(
+        f"{part['widest']:,} in flight: {part['kb_per_call_in_flight']:.1f} kB per request in "
+        f"flight (mark: 60), {part['peak_mb']:.0f} MB at most"
+    )
+
+
+def finding(part: dict) -> None:
+    print(f"\nFinding the limit: {part['seconds']:.0f} s, nothing configured (the others are told)")
+    print(f"{'':34}{'used of allowed':>16}{'refused':>10}{'calls':>8}")
+    for limit, tools in part["rows"].items():
+        for tool, row in tools.items():
+            used = "–" if row["used"] is None else f"{row['used']:.1%}"
+            print(f"{limit:14}{tool:20}{used:>16}{row['refused']:10.2%}{row['calls']:8,}")
+
+
+def growth(part: dict) -> None:
+    print(f"\nGrowth: pages of a job of {part['rows']:,} requests")
+    for name, took in part["pages_ms"].items():
+        print(f"  {name:28}{took:8.1f} ms")
+    print(f"{'requests':>12}{'ms each':>10}{'CPU ms':>10}{'peak memory, MB':>18}")
+    for size, peak in part["peak_mb"].items():
+        print(f"{int(size):12,}{part['ms'][size]:10.3f}{part['cpu_ms'][size]:10.3f}{peak:18.1f}")
+
+
+def files(part: dict) -> None:
+    print(f"\nIn and out: {part['rows']:,} requests, beside a loop that re-encodes the lines")
+    for name in ("import", "export"):
+        mine, bare = part[f"{name}_s"], part[f"{name}_bare_s"]
+        print(f"{name}: {mine:.1f} s, the loop {bare:.1f} s: {bare / mine:.2f} of its speed (0.33)")
+
+
+def _cpu_ratio(rows: dict) -> float:
+    return rows["simple_batch"]["cpu_ms"] / rows["aiohttp"]["cpu_ms"]
+
+
+def _table(rows: dict) -> None:
+    print(f"{'':18}{'per second':>12}{'CPU ms each':>13}{'peak MB':>10}")
+    for name, row in rows.items():
+        print(f"{name:18}{row['per_second']:12,.0f}{row['cpu_ms']:13.3f}{row['peak_mb']:10.0f}")
