@@ -185,11 +185,22 @@ def _insert_job(upload: Upload, new: NewJob, actor: str) -> Job:
 
 
 def _validated(new: NewJob, filename: str) -> dict:
-    settings = runtime.settings()
     config = configs.get(new.config)
     if not config.active:
         raise InvalidInput(f"The API config “{config.alias}” is deactivated.", "config")
-    name = " ".join((new.name or Path(filename).stem).split())
+    return {
+        **_chosen(new, Path(filename).stem),
+        "config": config,
+        "hold": new.hold,
+        "skip_faulty": new.skip_faulty,
+        "currency": config.currency,
+    }
+
+
+def _chosen(new: NewJob, default_name: str) -> dict:
+    """What may be edited later too."""
+    settings = runtime.settings()
+    name = " ".join((new.name or default_name).split())
     if len(name) > 200 or not name.isprintable():
         raise InvalidInput("Name: up to 200 printable characters.", "name")
     retries = settings.DEFAULT_MAX_RETRIES if new.max_retries is None else new.max_retries
@@ -200,15 +211,7 @@ def _validated(new: NewJob, filename: str) -> dict:
         raise InvalidInput(
             f"Concurrency: {new.concurrency} is not from 1 to {most:,}.", "concurrency"
         )
-    return {
-        "name": name or "job",
-        "config": config,
-        "concurrency": new.concurrency,
-        "max_retries": retries,
-        "hold": new.hold,
-        "skip_faulty": new.skip_faulty,
-        "currency": config.currency,
-    }
+    return {"name": name or "job", "concurrency": new.concurrency, "max_retries": retries}
 
 
 # --- changing ---------------------------------------------------------------------------------
@@ -237,6 +240,25 @@ def allowed_actions(job: Job) -> set[str]:
     if status in _RETRIABLE and job.failed + job.cancelled:
         allowed.add("retry")
     return allowed
+
+
+def edit(
+    job_id: int, name: str, concurrency: int | None, max_retries: int, actor: str = "web"
+) -> None:
+    """Change a job's name and limits; where it runs they are taken up within a second. Raises
+    InvalidInput naming the field."""
+    job = get(job_id)
+    new = NewJob(config=job.config_id, name=name, concurrency=concurrency, max_retries=max_retries)
+    values = _chosen(new, job.name)
+    before = {field: getattr(job, field) for field in values}
+    changed = {field: value for field, value in values.items() if before[field] != value}
+    if not changed:
+        return
+    with database.atomic():
+        Job.update(**changed).where(Job.id == job_id).execute()
+        said = ", ".join(f"{field}: {before[field]} → {value}" for field, value in changed.items())
+        job_rows.add_event(job_id, job.status, job.status, "edited", said, actor=actor)
+    _wake()
 
 
 def pause(job_id: int, actor: str = "web") -> None:

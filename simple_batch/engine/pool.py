@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 
 import gevent
 from gevent.event import Event
-from gevent.lock import BoundedSemaphore
 
 from ..clock import now_ms
 from ..domain import Attempt, Cause, Outcome, Request, RequestStatus
 from .breaker import Breaker, Stop
 from .governor import Governor
 from .retry import GivenUp, Policy, Stopped, Trial
+from .slots import Slots
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,8 @@ class Pool:
         self._governor = governor
         self._policy = policy
         self._lane = lane
-        self._slots = BoundedSemaphore(ceiling) if ceiling else None
+        self._slots = Slots(ceiling)
+        self._turns = _Turns(governor, self._slots)
         self._record_attempts = record_attempts
         self._record: Callable[[Outcome], None] | None = None
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret
@@ -77,6 +78,11 @@ class Pool:
         self._join()
         self._settle_held()
         return self._stop
+
+    def adjust(self, policy: Policy, ceiling: int | None) -> None:
+        """Take up edited settings: the policy holds for requests that begin from now on."""
+        self._policy = policy
+        self._slots.resize(ceiling)
 
     def stop(self) -> None:
         """No new calls. Calls in flight finish; what waits is given up and stays pending."""
@@ -117,12 +123,7 @@ class Pool:
             except Exception as error:
                 self._broken(request, error)
                 continue
-            self._take_slot()
-            try:
-                ticket = self._governor.admit(self._lane, trial.size)
-            except BaseException:
-                self._free_slot()
-                raise
+            ticket = self._turns.admit(self._lane, trial.size)
             greenlet = gevent.Greenlet(self._work, request, trial, ticket)
             self._trials[greenlet] = trial
             self._states[request.index] = RequestStatus.IN_FLIGHT
@@ -138,20 +139,12 @@ class Pool:
             request,
             encode=self._encode,
             transport=self._transport,
-            governor=_Turns(self) if self._slots is not None else self._governor,
+            governor=self._turns,
             lane=self._lane,
             policy=self._policy,
             on_state=self._states.__setitem__,
             rng=self._rng,
         )
-
-    def _take_slot(self) -> None:
-        if self._slots is not None:
-            self._slots.acquire()
-
-    def _free_slot(self) -> None:
-        if self._slots is not None:
-            self._slots.release()
 
     # --- one request ------------------------------------------------------------------------
 
@@ -211,22 +204,23 @@ class Pool:
 
 
 class _Turns:
-    """The governor for a job with a ceiling of its own: a call takes one of the job's slots too."""
+    """The governor for one job: a call takes one of the job's own slots too."""
 
-    def __init__(self, pool: Pool):
-        self._pool = pool
+    def __init__(self, governor: Governor, slots: Slots):
+        self._governor = governor
+        self._slots = slots
 
     def admit(self, lane, size):
-        self._pool._take_slot()
+        self._slots.take()
         try:
-            return self._pool._governor.admit(lane, size)
+            return self._governor.admit(lane, size)
         except BaseException:
-            self._pool._free_slot()
+            self._slots.free()
             raise
 
     def settle(self, ticket, finding, latency_ms) -> None:
-        self._pool._free_slot()
-        self._pool._governor.settle(ticket, finding, latency_ms)
+        self._slots.free()
+        self._governor.settle(ticket, finding, latency_ms)
 
     def cooldown_left_s(self) -> float:
-        return self._pool._governor.cooldown_left_s()
+        return self._governor.cooldown_left_s()

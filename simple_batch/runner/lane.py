@@ -38,21 +38,33 @@ class Lane:
         self._provider = provider
         self._recorder = recorder
         self._stopping = False
+        self._chosen = job.concurrency, job.max_retries
         self._finished: deque[tuple[int, int]] = deque()  # (second, requests finished in it)
         self._pool = Pool(
             encode=provider.encode,
             transport=provider,
             governor=provider.governor,
-            policy=Policy(
-                max_retries=job.max_retries,
-                backoff_base_s=settings.BACKOFF_BASE,
-                backoff_max_s=settings.BACKOFF_MAX,
-                patience_s=settings.RATE_LIMIT_PATIENCE,
-                deadline_s=settings.REQUEST_DEADLINE,
-            ),
+            policy=self._policy(job),
             ceiling=job.concurrency,
             lane=job.id,
             record_attempts=self._record_attempts,
+        )
+
+    def adjust(self, job: Job) -> None:
+        """Take up what was edited while the job runs."""
+        chosen = job.concurrency, job.max_retries
+        if chosen != self._chosen:
+            self._chosen = chosen
+            self._pool.adjust(self._policy(job), job.concurrency)
+
+    def _policy(self, job: Job) -> Policy:
+        settings = self._settings
+        return Policy(
+            max_retries=job.max_retries,
+            backoff_base_s=settings.BACKOFF_BASE,
+            backoff_max_s=settings.BACKOFF_MAX,
+            patience_s=settings.RATE_LIMIT_PATIENCE,
+            deadline_s=settings.REQUEST_DEADLINE,
         )
 
     def run(self) -> None:

@@ -101,6 +101,11 @@ class Scheduler:
                 lane.kill()
             elif status != JobStatus.RUNNING and status != JobStatus.FINALIZING:
                 lane.stop()
+        if self.lanes:
+            for job in Job.select(Job.id, Job.concurrency, Job.max_retries).where(
+                Job.id.in_(list(self.lanes))
+            ):
+                self.lanes[job.id].adjust(job)
         for job_id, status in statuses.items():
             if job_id not in self._tasks:
                 self._take_up(job_id, status)

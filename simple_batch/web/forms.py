@@ -105,6 +105,19 @@ class LaunchForm(FlaskForm):
     max_retries = IntegerField(_("Max retries"), [Optional()])
 
 
+class SettingsForm(FlaskForm):
+    """What may be changed while a job runs; the last three belong to its API config."""
+
+    name = StringField(_("Name"))
+    concurrency = IntegerField(
+        _("Concurrency of this job (empty: no bound of its own)"), [Optional()]
+    )
+    max_retries = IntegerField(_("Max retries"), [Optional()])
+    api_concurrency = IntegerField(_("Concurrency (empty: learned)"), [Optional()])
+    rpm = IntegerField(_("Requests per minute (empty: learned)"), [Optional()])
+    tpm = IntegerField(_("Tokens per minute (empty: learned)"), [Optional()])
+
+
 def _plain(price: Decimal | None) -> Decimal | None:
     """Without an exponent: 1E+1 is no price for people."""
     return None if price is None else Decimal(f"{price:f}")

@@ -68,6 +68,7 @@ REASONS = {
     "internal": _("a fault in Simple Batch"),
     "invalid_upload": _("the upload is not valid"),
     "retry": _("retried"),
+    "edited": _("edited"),
 }
 
 

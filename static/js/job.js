@@ -81,6 +81,9 @@
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.querySelector("#job > div");
+    // a menu that somebody has open is not taken from under the pointer
+    const menu = head.querySelector(".dropdown-toggle[aria-expanded=true]");
+    if (menu) await new Promise((closed) => menu.addEventListener("hidden.bs.dropdown", closed, { once: true }));
     head.querySelector(":scope > div").replaceWith(document.adoptNode(fresh));
     for (const old of head.querySelectorAll(":scope > .alert")) old.remove();
     const line = head.querySelector(":scope > div");

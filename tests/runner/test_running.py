@@ -285,3 +285,28 @@ def test_held_and_scheduled_statuses_are_what_the_contract_says(app, add_config,
         assert jobs.runner_state() == "none"
         jobs.cancel(job_id)
         assert jobs.get(job_id).status == JobStatus.CANCELLED
+
+
+def test_settings_edited_while_the_job_runs_are_taken_up(start, add_config, make_job, wait_for):
+    with MisbehavingEndpoint(e.slow(0.03)) as endpoint:
+        add_config(endpoint.base_url, concurrency=20)
+        job_id = make_job(400, concurrency=2)
+        wait_until(lambda: endpoint.calls >= 20)
+        assert endpoint.most_in_flight <= 2
+        with connected():
+            jobs.edit(job_id, "another name", 9, 5)
+        wait_until(lambda: endpoint.most_in_flight == 9)
+        with connected():
+            jobs.edit(job_id, "another name", 1, 5)
+        wait_until(lambda: endpoint.in_flight <= 1)
+        with connected():
+            jobs.edit(job_id, "another name", None, 5)
+        job = wait_for(job_id, "completed")
+        assert (job.name, job.max_retries, job.succeeded) == ("another name", 5, 400)
+        assert endpoint.most_in_flight == 20
+        with connected():
+            edits = [event for event in insight.events(job_id) if event["reason"] == "edited"]
+            assert len(edits) == 3
+            with pytest.raises(InvalidInput) as refused:
+                jobs.edit(job_id, "x", 0, 5)
+        assert refused.value.field == "concurrency"

@@ -293,3 +293,29 @@ def test_every_text_has_a_chinese_translation():
     assert len(texts) > 200
     missing = [message.id for message in texts if not message.string or message.fuzzy]
     assert missing == []
+
+
+def test_the_settings_of_a_job_and_the_limits_of_its_config(client, config, make_job):
+    job_id = make_job(3, config="one", hold=True)
+    path = f"/jobs/{job_id}/settings"
+    good = {"name": "renamed", "concurrency": "3", "max_retries": "7", "rpm": "600", "tpm": ""}
+    answer = client.post(path, data={"csrf_token": token(client, path), **good})
+    assert answer.status_code == 303
+    page = client.get(path).text
+    assert "renamed" in page
+    assert 'value="600"' in page
+    with connected():
+        assert configs.get("one").rpm == 600
+        assert (jobs.get(job_id).concurrency, jobs.get(job_id).max_retries) == (3, 7)
+    for field, value, said in (
+        ("concurrency", "0", "is not from 1"),
+        ("api_concurrency", "-1", "Concurrency"),
+        ("rpm", "-5", "-5"),
+        ("max_retries", "1000", "from 0 to 100"),
+        ("max_retries", "many", "Not a valid integer"),
+    ):
+        wrong = {**good, field: value}
+        answer = client.post(path, data={"csrf_token": token(client, path), **wrong})
+        assert answer.status_code == 400, (field, value)
+        assert said in answer.text, (field, answer.text)
+    assert client.get("/jobs/999/settings").status_code == 404

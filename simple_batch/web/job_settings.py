@@ -1,0 +1,71 @@
+"""What may be changed while a job runs: its own limits, and those of its API config."""
+
+import msgspec
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask_babel import gettext as _
+
+from .. import configs, jobs, runtime
+from ..errors import InvalidInput
+from .forms import SettingsForm
+from .job_pages import common
+
+blueprint = Blueprint("job_settings", __name__)
+
+
+@blueprint.get("/jobs/<int:job_id>/settings")
+def index(job_id: int):
+    """The form, filled in."""
+    job = jobs.get(job_id)
+    config = configs.get(job.config_id)
+    data = {
+        "name": job.name,
+        "concurrency": job.concurrency,
+        "max_retries": job.max_retries,
+        "api_concurrency": config.concurrency,
+        "rpm": config.rpm,
+        "tpm": config.tpm,
+    }
+    return _page(job_id, SettingsForm(formdata=None, data=data))
+
+
+@blueprint.post("/jobs/<int:job_id>/settings")
+def save(job_id: int):
+    """Change what differs; the config only where one of its limits does."""
+    form = SettingsForm()
+    job = jobs.get(job_id)
+    if not form.validate_on_submit():
+        return _page(job_id, form), 400
+    config = configs.get(job.config_id)
+    limits = {
+        "concurrency": form.api_concurrency.data,
+        "rpm": form.rpm.data,
+        "tpm": form.tpm.data,
+    }
+    fields = msgspec.structs.replace(configs.fields_of(config), **limits)
+    retries = form.max_retries.data
+    if retries is None:
+        retries = runtime.settings().DEFAULT_MAX_RETRIES
+    try:
+        if fields != configs.fields_of(config):
+            configs.update(config.id, fields)
+    except InvalidInput as error:
+        return _refused(job_id, form, "api_concurrency", error)
+    try:
+        jobs.edit(job_id, form.name.data or "", form.concurrency.data, retries)
+    except InvalidInput as error:
+        return _refused(job_id, form, "concurrency", error)
+    flash(_("Saved; a running job takes it up within a second."), "success")
+    return redirect(url_for("job_settings.index", job_id=job_id), 303)
+
+
+def _refused(job_id: int, form: SettingsForm, concurrency: str, error: InvalidInput):
+    name = concurrency if error.field == "concurrency" else error.field
+    field = form._fields.get(name or "")
+    (field.errors if field is not None else form.form_errors).append(str(error))
+    return _page(job_id, form), 400
+
+
+def _page(job_id: int, form: SettingsForm):
+    head = common(job_id)
+    config = configs.get(head["job"].config_id)
+    return render_template("job/settings.html", tab="settings", form=form, config=config, **head)
