@@ -59,8 +59,12 @@ def growth(part: dict) -> None:
 def files(part: dict) -> None:
     print(f"\nIn and out: {part['rows']:,} requests, beside a loop that re-encodes the lines")
     for name in ("import", "export"):
-        mine, bare = part[f"{name}_s"], part[f"{name}_bare_s"]
-        print(f"{name}: {mine:.1f} s, the loop {bare:.1f} s: {bare / mine:.2f} of its speed (0.33)")
+        mine = part[f"{name}_s"]
+        loops = ", ".join(
+            f"the {library} loop {took:.1f} s ({took / mine:.2f} of its speed)"
+            for library, took in part[f"{name}_bare_s"].items()
+        )
+        print(f"{name}: {mine:.1f} s; {loops} (mark: 0.33)")
 
 
 def _cpu_ratio(rows: dict) -> float:

@@ -80,6 +80,7 @@ def test_killed_in_mid_job_it_goes_on_by_itself(server, total, kills, instance, 
         assert counted(instance, job_id) == (total, total, total)
         # what may be sent again: in flight, and answered within one flush interval (0.2 s) of a kill
         resent = endpoint.calls - total
+        print(f"{kills} kills, {total} results, {resent} sent again")
         assert resent <= kills * (concurrency + 0.2 * concurrency / 0.02)
         assert shown(instance, job_id)["status"] == "completed"
 
