@@ -231,7 +231,9 @@ class Governor:
         if stray and finding.retry_after_s is None:
             self._limits.discount(ticket)
             return
-        news = self._limits.refused(ticket, _about(finding), self._starts() / WINDOW_S, now)
+        news = self._limits.refused(
+            ticket, _about(finding), self._starts() / WINDOW_S, self._just_now(now), now
+        )
         asked = finding.retry_after_s or 0.0
         if asked or news:
             self._cool(asked or self._own_cooldown_s(now), finding, now)
@@ -304,6 +306,11 @@ class Governor:
     def _starts(self) -> int:
         """Calls started in the last minute."""
         return sum(starts for _, starts, _ in self._recent)
+
+    def _just_now(self, now: float) -> float:
+        """Calls started per second, in this second and the one before."""
+        counts = [starts for second, starts, _ in self._recent if second >= int(now) - 1]
+        return sum(counts) / max(1.0, now - int(now) + 1.0)
 
     def _used(self, now: float, starts: int, tokens: int) -> None:
         """Note what was used in this second, and forget what is a minute old."""

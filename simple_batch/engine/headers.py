@@ -11,6 +11,12 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
+_PRESENT = (
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-remaining-tokens",
+)
 LONGEST_S = 86_400.0
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -69,7 +75,7 @@ def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
 
 def rate_limits(headers: Mapping[str, str], now_s: float) -> RateLimits | None:
     """The x-ratelimit headers of an answer; None where it has none."""
-    if "x-ratelimit-limit-requests" not in headers and "x-ratelimit-limit-tokens" not in headers:
+    if not any(name in headers for name in _PRESENT):
         return None
     return RateLimits(
         _count(headers.get("x-ratelimit-limit-requests")),

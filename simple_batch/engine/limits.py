@@ -13,6 +13,7 @@ from .learning import COSTLY, PLATEAU_CALLS, PLATEAU_S, Rate, Width
 LOWERED = 0.85  # measured at less than this of the learned rate: the limit has sunk
 LEAST_SHARE = 0.25  # of the last minute's rate: no refusal is taken to mean less than that
 MEASURE_CALLS = 8  # a rate is measured over so many admitted calls at least
+MANY_CALLS = 30  # after so many the first refusal does not say that all before was too much
 REQUESTS, TOKENS = "requests", "tokens"
 
 
@@ -100,7 +101,9 @@ class Limits:
         """A call was not admitted, for no reason that concerns the limits."""
         self._count(-1.0, -ticket.tokens)
 
-    def refused(self, ticket: Ticket, about: str | None, lately: float, now: float) -> bool:
+    def refused(
+        self, ticket: Ticket, about: str | None, lately: float, just_now: float, now: float
+    ) -> bool:
         """A refused call, with the provider's word for what it is about (REQUESTS, TOKENS or
         None). Returns whether it is news: refusals of calls that had started before the last cut
         tell the same again."""
@@ -114,7 +117,7 @@ class Limits:
         if about is None and ticket.level > self._level and self._answers >= ticket.level:
             self.width.hold(ticket.level - 1)
         else:
-            self._slow(ticket, lately, now)
+            self._slow(ticket, lately, just_now, now)
         self._cut_at, self._level, self._answers = now, 0, 0
         self._admitted_at_cut = self._admitted[REQUESTS]
         return True
@@ -133,7 +136,7 @@ class Limits:
         rate = min(rate, self.rates[REQUESTS].value or rate)
         return max(PLATEAU_CALLS, rate * min(60.0, max(PLATEAU_S, COSTLY * self._cooldown_s)))
 
-    def _slow(self, ticket: Ticket, lately: float, now: float) -> None:
+    def _slow(self, ticket: Ticket, lately: float, just_now: float, now: float) -> None:
         if self._mark is None:
             return
         at, requests, tokens = self._mark
@@ -144,6 +147,8 @@ class Limits:
             return
         took = max(took, 0.1)
         measured = max(admitted / took, LEAST_SHARE * lately)
+        if not self.paced and admitted >= MANY_CALLS:
+            measured = max(measured, just_now)  # one refusal may be chance: do not crawl for it
         if self.paced and not self._plausible(measured):
             self._stray += 1
             for rate in self.rates.values():

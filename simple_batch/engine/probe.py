@@ -2,9 +2,10 @@
 
 import time
 
+import gevent
 import msgspec
 
-from ..domain import Endpoint, Request
+from ..domain import Cause, Endpoint, Request, Usage
 from ..errors import ConfigurationError
 from ..settings import Settings
 from .causes import judge, judge_failure
@@ -22,6 +23,18 @@ class ProbeResult(msgspec.Struct, frozen=True):
     latency_ms: int
     model: str | None = None
     http_status: int | None = None
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """What came of one request that was sent to see: ``cause`` is None where it was answered."""
+
+    request: Request
+    latency_ms: int
+    cause: Cause | None
+    http_status: int | None
+    message: str
+    response: bytes | None
+    usage: Usage | None
 
 
 class _Model(msgspec.Struct):
@@ -55,6 +68,37 @@ def test_connection(endpoint: Endpoint, settings: Settings) -> ProbeResult:
     return ProbeResult(
         False, f"{status}{finding.cause}: {finding.message}", latency_ms, None, finding.http_status
     )
+
+
+def send(endpoint: Endpoint, settings: Settings, requests: list[Request]) -> list[Tried]:
+    """Send a few requests side by side, once each, as a job would. Never raises for what the
+    endpoint does."""
+    transport = Transport(endpoint, settings, width=max(1, len(requests)))
+    encode = Encoder(endpoint.defaults).encode
+
+    def one(request: Request) -> Tried:
+        began = time.monotonic()
+        try:
+            reply = transport.post(request.url, encode(request), endpoint.timeout_s)
+            finding = judge(reply, request.url)
+        except TransportFailure as failure:
+            finding = judge_failure(failure)
+        return Tried(
+            request,
+            round((time.monotonic() - began) * 1000),
+            finding.cause,
+            finding.http_status,
+            finding.message,
+            finding.response,
+            finding.usage,
+        )
+
+    try:
+        sent = [gevent.spawn(one, request) for request in requests]
+        gevent.joinall(sent, raise_error=True)
+        return [greenlet.value for greenlet in sent]
+    finally:
+        transport.close()
 
 
 def list_models(endpoint: Endpoint, settings: Settings) -> list[str]:

@@ -22,6 +22,7 @@ class Preview(msgspec.Struct):
     fault_count: int
     faults: list[Fault]
     first: list[Request]
+    body_bytes: int = 0  # of all good requests
 
 
 def scan(path: Path, settings: Settings, first: int = 5, faults: int = 20) -> Preview:
@@ -37,6 +38,7 @@ def scan(path: Path, settings: Settings, first: int = 5, faults: int = 20) -> Pr
                     preview.faults.append(item)
             else:
                 preview.good += 1
+                preview.body_bytes += len(item.body)
                 if len(preview.first) < first:
                     preview.first.append(item)
             if number % _BREATH == 0:

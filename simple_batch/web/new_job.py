@@ -7,8 +7,8 @@ from pathlib import Path
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from .. import configs, jobs, runtime
-from ..errors import InvalidInput, NotFound, UploadRejected
+from .. import configs, jobs, runtime, tryout
+from ..errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
 from ..settings import PROJECT_ROOT
 from ..store import text
 from .forms import LaunchForm, UploadForm
@@ -48,6 +48,9 @@ def preview(upload_id: int):
     """What the upload holds, and the choices for the job."""
     staged, found = jobs.staged(upload_id)
     data = {"name": Path(staged.filename).stem.split(".")[0], "max_retries": _default_retries()}
+    config = request.args.get("config", type=int)
+    if config is not None:
+        data["config"] = config
     clone = request.args.get("clone", type=int)
     if clone is not None:
         fields, _upload = jobs.clone_fields(clone)
@@ -82,6 +85,21 @@ def launch(upload_id: int):
         else:
             return redirect(url_for("job_pages.overview", job_id=job.id), 303)
     return _preview_page(form, staged, found), 400
+
+
+@blueprint.post("/<int:upload_id>/try")
+def try_rows(upload_id: int):
+    """Send the first rows for real and show what came, with an estimate that stands on it."""
+    staged, found = jobs.staged(upload_id)
+    form = _launch_form(None)
+    if not form.validate_on_submit():
+        return _preview_page(form, staged, found), 400
+    try:
+        tried = tryout.try_rows(upload_id, form.config.data)
+    except ConfigurationError as error:
+        form.config.errors = [*form.config.errors, str(error)]
+        return _preview_page(form, staged, found), 400
+    return _preview_page(form, staged, found, tried)
 
 
 @blueprint.post("/<int:upload_id>/discard")
@@ -121,7 +139,7 @@ def _start_page(form, error: UploadRejected | None = None):
     return render_template("jobs/new.html", form=form, error=error, samples=SAMPLES)
 
 
-def _preview_page(form, staged, found):
+def _preview_page(form, staged, found, tried=()):
     first = [
         {
             "line": item.line,
@@ -131,6 +149,38 @@ def _preview_page(form, staged, found):
         }
         for item in found.first
     ]
+    config = _chosen_config(form)
     return render_template(
-        "jobs/preview.html", form=form, upload=staged, preview=found, first=first
+        "jobs/preview.html",
+        form=form,
+        upload=staged,
+        preview=found,
+        first=first,
+        estimate=tryout.estimate(found, config, tried) if config else None,
+        chosen=config,
+        tried=[_shown(row, config) for row in tried],
+        rows_to_try=min(tryout.ROWS, len(found.first)),
     )
+
+
+def _chosen_config(form):
+    """The one that the form names, else the first; None where there is none."""
+    if not form.config.choices:
+        return None
+    known = {value for value, _label in form.config.choices}
+    wanted = form.config.data
+    return configs.get(wanted if wanted in known else form.config.choices[0][0])
+
+
+def _shown(row, config) -> dict:
+    return {
+        "custom_id": row.request.custom_id,
+        "line": row.request.line,
+        "latency_ms": row.latency_ms,
+        "cause": row.cause,
+        "http_status": row.http_status,
+        "message": row.message,
+        "answer": text.answer_of(text.loaded(row.response)) if row.cause is None else "",
+        "usage": row.usage,
+        "cost": tryout.cost_of(config, row.usage),
+    }

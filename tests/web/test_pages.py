@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -282,17 +284,29 @@ def test_languages_by_address_cookie_and_browser(client):
     assert "任务" not in client.get("/jobs?lang=en").text
 
 
-def test_every_text_has_a_chinese_translation():
+def test_every_text_has_a_chinese_translation(tmp_path):
+    """Every text that stands in the code now, in all its forms."""
     from babel.messages.pofile import read_po
 
     from ..process import ROOT
 
+    found = tmp_path / "found.pot"
+    extract = ("extract", "-F", "babel.cfg", "-k", "lazy_gettext", "-k", "_", "-o", str(found), ".")
+    babel = [sys.executable, "-m", "babel.messages.frontend", "-q", *extract]
+    subprocess.run(babel, cwd=ROOT, check=True)
+    with found.open("rb") as file:
+        texts = [message.id for message in read_po(file) if message.id]
     with (ROOT / "simple_batch/translations/zh/LC_MESSAGES/messages.po").open("rb") as file:
-        catalog = read_po(file)
-    texts = [message for message in catalog if message.id]
+        catalog = read_po(file, locale="zh")
     assert len(texts) > 200
-    missing = [message.id for message in texts if not message.string or message.fuzzy]
-    assert missing == []
+
+    def translated(text):
+        message = catalog.get(text if isinstance(text, str) else text[0])
+        if message is None or message.fuzzy:
+            return False
+        return all((message.string,) if isinstance(message.string, str) else message.string)
+
+    assert [text for text in texts if not translated(text)] == []
 
 
 def test_the_settings_of_a_job_and_the_limits_of_its_config(client, config, make_job):
@@ -319,3 +333,50 @@ def test_the_settings_of_a_job_and_the_limits_of_its_config(client, config, make
         assert answer.status_code == 400, (field, value)
         assert said in answer.text, (field, answer.text)
     assert client.get("/jobs/999/settings").status_code == 404
+
+
+def staged(client, *bodies) -> str:
+    lines = b"\n".join(json.dumps(body).encode() for body in bodies)
+    data = {"csrf_token": token(client), "file": (io.BytesIO(lines), "x.jsonl")}
+    return client.post("/jobs/new", data=data).headers["Location"]
+
+
+def asked(n) -> dict:
+    return {"messages": [{"role": "user", "content": f"question {n}"}]}
+
+
+def test_three_rows_are_tried_for_real_and_narrow_the_estimate(client, config, instance):
+    answers = [e.ok(), e.error(400, f"no such thing; you said {KEY}"), e.ok()]
+    with MisbehavingEndpoint(*answers) as endpoint:
+        post(client, "/configs/1", **{**CONFIG, "base_url": endpoint.base_url})
+        place = staged(client, *(asked(n) for n in range(10)))
+        page = client.get(place).text
+        assert "Try 3 rows" in page
+        assert "Assumed from the size" in page
+        assert endpoint.calls == 0
+        fields = {
+            "csrf_token": token(client, place),
+            "config": "1",
+            "name": "n",
+            "max_retries": "3",
+        }
+        answer = client.post(f"{place}/try", data=fields)
+        assert answer.status_code == 200
+        assert endpoint.calls == 3
+        assert answer.text.count('data-tried="ok"') == 2
+        assert 'data-tried="bad_request"' in answer.text
+        assert "fine" in answer.text
+        assert "Scaled from the rows tried" in answer.text
+        assert KEY not in answer.text
+        # 7 tokens in, 3 out each, at 0.5 and 10 per million: ten rows cost 0.000335
+        assert "0.000335" in answer.text
+        with connected():
+            assert jobs.Job.select().count() == 0  # nothing of it is kept
+
+
+def test_an_unknown_price_is_unknown_in_the_estimate_too(client):
+    bare = {name: CONFIG[name] for name in ("alias", "base_url", "model", "key", "active")}
+    assert post(client, "/configs/new", **bare, currency="USD").status_code == 303
+    page = client.get(staged(client, asked(1))).text
+    assert "unknown: this API config has no prices" in page
+    assert "Try 1 row<" in page
