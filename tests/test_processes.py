@@ -96,6 +96,7 @@ def test_a_full_disk_holds_the_job_until_there_is_room(instance, questions):
         server = psutil.Process(running.process.pid)
         server.rlimit(psutil.RLIMIT_FSIZE, (4096, psutil.RLIM_INFINITY))
         wait_until(lambda: requests.get(f"{running.url}/readyz").status_code == 503, 30)
+        time.sleep(0.3)  # what was on its way has been sent
         wait_until(lambda: endpoint.in_flight == 0)
         calls = endpoint.calls
         page = requests.get(f"{running.url}/jobs/{job_id}").text
