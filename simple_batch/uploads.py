@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
-import peewee
 
 from . import intake, runtime
 from .clock import now_ms
@@ -138,7 +137,7 @@ def _fill(job: Job, path: Path, on_progress) -> str:
     """
     try:
         return _read_in(job, path, on_progress, unique=False)
-    except (peewee.IntegrityError, UploadRejected):
+    except (request_rows.RepeatedId, UploadRejected):
         _clear(job.id)
         return _read_in(job, path, on_progress, unique=True)
 

@@ -98,9 +98,6 @@ class Rate:
             most = self.value * 2.0 ** ((now - self._bucket.at) / doubling_s + 0.02)
             self._set(min(grown, most), now)
 
-    def forget(self) -> None:
-        self.value = self._bucket = None
-
     def wait_s(self, amount: float, now: float) -> float:
         return 0.0 if self._bucket is None else self._bucket.wait_s(amount, now)
 
@@ -136,10 +133,6 @@ class Width:
     def restart(self, value: float, highest: float) -> None:
         """Begin anew from a value that is used in full."""
         self.__init__(value, highest)
-
-    @property
-    def settled(self) -> bool:
-        return self._proven is not None
 
     def hold(self, value: float) -> None:
         """The provider refused above ``value``."""

@@ -1,5 +1,7 @@
 """Requests of a job: written once at intake, read by key in pages when they are run."""
 
+import sqlite3
+
 from ..domain import Request
 from .models import Job, database
 
@@ -15,13 +17,19 @@ ORDER BY r.idx
 _STRIDE = 5_000
 
 
+class RepeatedId(Exception):
+    """A custom_id is in the job already."""
+
+
 def insert(job_id: int, requests: list[Request]) -> None:
-    """Write a chunk of requests and count them in the job, in one transaction."""
+    """Write a chunk of requests and count them in the job, in one transaction. Raises RepeatedId,
+    and writes none of them, where one has an id that is taken."""
+    rows = [(job_id, r.index, r.custom_id, r.url, r.line, r.body) for r in requests]
     with database.atomic():
-        database.connection().executemany(
-            _INSERT,
-            [(job_id, r.index, r.custom_id, r.url, r.line, r.body) for r in requests],
-        )
+        try:
+            database.connection().executemany(_INSERT, rows)
+        except sqlite3.IntegrityError as error:
+            raise RepeatedId(str(error)) from error
         Job.update(total=Job.total + len(requests)).where(Job.id == job_id).execute()
 
 

@@ -6,6 +6,7 @@ from flask_babel import gettext as _
 
 from .. import configs, jobs, runtime
 from ..errors import InvalidInput
+from ..store.models import database
 from .forms import SettingsForm
 from .job_pages import common
 
@@ -45,15 +46,15 @@ def save(job_id: int):
     retries = form.max_retries.data
     if retries is None:
         retries = runtime.settings().DEFAULT_MAX_RETRIES
+    place = "concurrency"  # the field that an error about a concurrency is about
     try:
-        if fields != configs.fields_of(config):
-            configs.update(config.id, fields)
+        with database.atomic():  # both or neither
+            jobs.edit(job_id, form.name.data or "", form.concurrency.data, retries)
+            place = "api_concurrency"
+            if fields != configs.fields_of(config):
+                configs.update(config.id, fields)
     except InvalidInput as error:
-        return _refused(job_id, form, "api_concurrency", error)
-    try:
-        jobs.edit(job_id, form.name.data or "", form.concurrency.data, retries)
-    except InvalidInput as error:
-        return _refused(job_id, form, "concurrency", error)
+        return _refused(job_id, form, place, error)
     flash(_("Saved; a running job takes it up within a second."), "success")
     return redirect(url_for("job_settings.index", job_id=job_id), 303)
 

@@ -310,3 +310,27 @@ def test_settings_edited_while_the_job_runs_are_taken_up(start, add_config, make
             with pytest.raises(InvalidInput) as refused:
                 jobs.edit(job_id, "x", 0, 5)
         assert refused.value.field == "concurrency"
+
+
+def test_a_repeated_id_is_a_fault_with_its_lines_and_may_be_skipped(app, add_config, tmp_path):
+    add_config("http://127.0.0.1:9/v1")
+    path = tmp_path / "x.jsonl"
+    ids = [*(f"id-{n}" for n in range(2500)), "id-7", "last"]
+    path.write_text(
+        "\n".join(
+            json.dumps({"custom_id": id_, "messages": [{"role": "user", "content": "hi"}]})
+            for id_ in ids
+        )
+    )
+    with connected():
+        with pytest.raises(UploadRejected) as refused:
+            jobs.create_now(path, path.name, jobs.NewJob(config="test", hold=True))
+        fault = refused.value.faults[0]
+        assert (fault.code, fault.line) == ("duplicate_custom_id", 2501)
+        assert "line 8" in fault.message
+        assert Job.select().count() == Request.select().count() == 0
+        new = jobs.NewJob(config="test", hold=True, skip_faulty=True)
+        job = jobs.create_now(path, path.name, new)
+        assert job.total == 2501
+        indices = [row.idx for row in Request.select(Request.idx).order_by(Request.idx)]
+        assert indices == list(range(2501))

@@ -332,6 +332,11 @@ def test_the_settings_of_a_job_and_the_limits_of_its_config(client, config, make
         answer = client.post(path, data={"csrf_token": token(client, path), **wrong})
         assert answer.status_code == 400, (field, value)
         assert said in answer.text, (field, answer.text)
+    with connected():  # what stood beside a wrong field was not saved either
+        client.post(
+            path, data={"csrf_token": token(client, path), **good, "name": "half", "rpm": "-5"}
+        )
+        assert jobs.get(job_id).name == "renamed"
     assert client.get("/jobs/999/settings").status_code == 404
 
 
