@@ -170,22 +170,22 @@ def _validated(fields: ConfigFields) -> dict:
     if any(ord(char) < 33 or ord(char) > 126 for char in key):
         raise InvalidInput("Key: it may hold printable ASCII only, without spaces.", "key")
     return {
-        "alias": _text(fields.alias, "alias", 100),
+        "alias": required_text(fields.alias, "alias", 100),
         "base_url": valid_base_url(fields.base_url),
         "key_encrypted": runtime.vault().seal(key),
         "key_last4": key[-4:] if len(key) >= 12 else "",
-        "model": _text(fields.model, "model", 300),
-        "max_tokens": _within(fields.max_tokens, "max_tokens", 1, 10_000_000),
-        "temperature": _within(fields.temperature, "temperature", 0, 2),
-        "timeout_s": _within(
+        "model": required_text(fields.model, "model", 300),
+        "max_tokens": within(fields.max_tokens, "max_tokens", 1, 10_000_000),
+        "temperature": within(fields.temperature, "temperature", 0, 2),
+        "timeout_s": within(
             settings.DEFAULT_TIMEOUT if fields.timeout_s is None else fields.timeout_s,
             "timeout_s",
             0.1,
             86_400,
         ),
-        "concurrency": _within(fields.concurrency, "concurrency", 1, settings.MAX_CONCURRENCY),
-        "rpm": _within(fields.rpm, "rpm", 1, MAX_LIMIT),
-        "tpm": _within(fields.tpm, "tpm", 1, MAX_LIMIT),
+        "concurrency": within(fields.concurrency, "concurrency", 1, settings.MAX_CONCURRENCY),
+        "rpm": within(fields.rpm, "rpm", 1, MAX_LIMIT),
+        "tpm": within(fields.tpm, "tpm", 1, MAX_LIMIT),
         "params": _params(fields.params),
         "currency": _currency(fields.currency),
         "input_price": _price_in(fields.input_price, "input_price"),
@@ -224,7 +224,8 @@ def valid_base_url(url: str) -> str:
     return url
 
 
-def _text(value: str, field: str, length: int) -> str:
+def required_text(value: str, field: str, length: int) -> str:
+    """The text without spaces around it. Raises InvalidInput naming the field."""
     value = (value or "").strip()
     label = field.capitalize()
     if not value:
@@ -234,7 +235,10 @@ def _text(value: str, field: str, length: int) -> str:
     return value
 
 
-def _within(value, field: str, low, high):
+def within(value, field: str, low, high):
+    """The number, if it lies within the bounds, or None. Raises InvalidInput naming the field."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise InvalidInput(f"{field}: {value!r} is not a number.", field)
     if value is not None and not low <= value <= high:
         label = field.removesuffix("_s").replace("_", " ").capitalize()
         raise InvalidInput(f"{label}: {value} is not from {low:,} to {high:,}.", field)
@@ -247,6 +251,11 @@ def _params(params: dict) -> str:
     taken = sorted(RESERVED_PARAMS & params.keys())
     if taken:
         raise InvalidInput(f"Parameters: {taken[0]} is set elsewhere, leave it out here.", "params")
+    return params_json(params)
+
+
+def params_json(params: dict) -> str:
+    """Parameters as they are stored. Raises InvalidInput where they are no valid JSON."""
     try:
         text = json.dumps(params, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):

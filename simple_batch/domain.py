@@ -182,6 +182,16 @@ class Defaults(msgspec.Struct, frozen=True):
     temperature: float | None = None
     params: dict = {}
 
+    def under(self, params: dict) -> "Defaults":
+        """With a job's own parameters over the config's."""
+        rest = {**self.params, **params}
+        return Defaults(
+            model=rest.pop("model", self.model),
+            max_tokens=rest.pop("max_tokens", self.max_tokens),
+            temperature=rest.pop("temperature", self.temperature),
+            params=rest,
+        )
+
 
 class Endpoint(msgspec.Struct, frozen=True):
     """What is needed to make calls for one API config. Carries the opened key:

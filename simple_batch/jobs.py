@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
-from . import configs, intake, runtime, uploads
+from . import choices, configs, intake, runtime, uploads
+from .choices import NewJob
 from .clock import now_ms
 from .domain import ACTIVE_STATUSES, FINAL_STATUSES, JobStatus, RequestStatus
 from .errors import Conflict, InvalidInput, NotFound, SimpleBatchError
@@ -22,7 +21,8 @@ from .store import jobs as job_rows
 from .store import retry as retry_rows
 from .store.database import sqlite_path
 from .store.filters import RequestFilter
-from .store.models import Job, Upload, database
+from .store.models import Job, Request, Upload, database
+from .store.retry import Changes
 
 _runner: Runner | None = None
 
@@ -38,18 +38,6 @@ _RETRIABLE = (
     JobStatus.RUNNING,
 )
 _RESETTABLE = (JobStatus.COMPLETED, JobStatus.CANCELLED, JobStatus.EXPIRED, JobStatus.PAUSED)
-
-
-class NewJob(msgspec.Struct, kw_only=True):
-    """What a user chooses for a job. ``config`` is an id or an alias; ``concurrency`` None is
-    learned, ``max_retries`` None is the default; ``hold`` keeps it paused after validation."""
-
-    config: int | str
-    name: str = ""
-    concurrency: int | None = None
-    max_retries: int | None = None
-    hold: bool = False
-    skip_faulty: bool = False
 
 
 # --- the runner of this process ---------------------------------------------------------------
@@ -137,7 +125,7 @@ def create_now(
 ) -> Job:
     """Make a job and import its requests before returning. A faulty upload leaves nothing behind
     and raises UploadRejected with the first faults. ``on_progress`` is told the bytes read."""
-    _validated(new, filename)  # before the file is copied
+    choices.columns(new, filename)  # before the file is copied
     if isinstance(source, Path):
         with source.open("rb") as stream:
             upload = uploads.stage(stream, filename, scan=False)
@@ -171,7 +159,7 @@ def _import_or_wait(job_id: int, on_progress) -> None:
 
 
 def _insert_job(upload: Upload, new: NewJob, actor: str) -> Job:
-    values = _validated(new, upload.filename)
+    values = choices.columns(new, upload.filename)
     with database.atomic():
         job = Job.create(
             upload=upload,
@@ -182,36 +170,6 @@ def _insert_job(upload: Upload, new: NewJob, actor: str) -> Job:
         )
         job_rows.add_event(job.id, "", JobStatus.VALIDATING, actor=actor)
     return job
-
-
-def _validated(new: NewJob, filename: str) -> dict:
-    config = configs.get(new.config)
-    if not config.active:
-        raise InvalidInput(f"The API config “{config.alias}” is deactivated.", "config")
-    return {
-        **_chosen(new, Path(filename).stem),
-        "config": config,
-        "hold": new.hold,
-        "skip_faulty": new.skip_faulty,
-        "currency": config.currency,
-    }
-
-
-def _chosen(new: NewJob, default_name: str) -> dict:
-    """What may be edited later too."""
-    settings = runtime.settings()
-    name = " ".join((new.name or default_name).split())
-    if len(name) > 200 or not name.isprintable():
-        raise InvalidInput("Name: up to 200 printable characters.", "name")
-    retries = settings.DEFAULT_MAX_RETRIES if new.max_retries is None else new.max_retries
-    if not 0 <= retries <= 100:
-        raise InvalidInput(f"Max retries: {retries} is not from 0 to 100.", "max_retries")
-    most = settings.MAX_CONCURRENCY
-    if new.concurrency is not None and not 1 <= new.concurrency <= most:
-        raise InvalidInput(
-            f"Concurrency: {new.concurrency} is not from 1 to {most:,}.", "concurrency"
-        )
-    return {"name": name or "job", "concurrency": new.concurrency, "max_retries": retries}
 
 
 # --- changing ---------------------------------------------------------------------------------
@@ -249,7 +207,7 @@ def edit(
     InvalidInput naming the field."""
     job = get(job_id)
     new = NewJob(config=job.config_id, name=name, concurrency=concurrency, max_retries=max_retries)
-    values = _chosen(new, job.name)
+    values = choices.editable(new, job.name)
     before = {field: getattr(job, field) for field in values}
     changed = {field: value for field, value in values.items() if before[field] != value}
     if not changed:
@@ -279,14 +237,20 @@ def cancel(job_id: int, actor: str = "web") -> None:
         closing.finish_cancel(job_id)
 
 
-def retry(job_id: int, wanted: RequestFilter | None = None, actor: str = "web") -> int:
-    """Give the failed requests that match (all, without a filter) back to be run again; a finished
-    job is queued. Returns how many. Raises Conflict, also where none matches."""
-    _may_retry(job_id)
-    wanted = wanted or RequestFilter()
+def retry(
+    job_id: int,
+    wanted: RequestFilter | None = None,
+    other: Changes | None = None,
+    actor: str = "web",
+) -> int:
+    """Give the failed requests that match (all, without a filter) back to be run again, ``other``
+    than before if it is given; a finished job is queued. Returns how many. Raises Conflict, also
+    where none matches, and InvalidInput for a change that is not possible."""
+    job = _retriable(job_id)
+    wanted, other = wanted or RequestFilter(), _possible(job, other)
     given_back, after = 0, -1
     while after is not None:
-        count, after = retry_rows.give_back_step(job_id, wanted, after)
+        count, after = retry_rows.give_back_step(job_id, wanted, after, other)
         given_back += count
         time.sleep(0)
     if not given_back:
@@ -295,14 +259,45 @@ def retry(job_id: int, wanted: RequestFilter | None = None, actor: str = "web") 
     return given_back
 
 
-def retry_requests(job_id: int, indices: list[int], actor: str = "web") -> int:
+def retry_requests(
+    job_id: int, indices: list[int], other: Changes | None = None, actor: str = "web"
+) -> int:
     """The same for single requests, failed or cancelled. Returns how many were given back."""
-    _may_retry(job_id)
-    given_back = sum(retry_rows.give_back_one(job_id, index) for index in indices)
+    other = _possible(_retriable(job_id), other)
+    given_back = sum(retry_rows.give_back_one(job_id, index, other) for index in indices)
     if not given_back:
         raise Conflict("None of these requests has failed: nothing was retried.")
     _queue_again(job_id, actor)
     return given_back
+
+
+def send_again(job_id: int, index: int, body: str, actor: str = "web") -> None:
+    """Send one request again with a body that a user edited; the answer it had becomes an attempt.
+    Raises InvalidInput for a body that is no request, Conflict while the request is under way."""
+    _retriable(job_id)
+    if not Request.select().where((Request.job == job_id) & (Request.idx == index)).exists():
+        raise NotFound(f"Job {job_id} has no request {index}.")
+    edited = intake.check_body(body, runtime.settings())
+    if not retry_rows.replace_one(job_id, index, edited):
+        raise Conflict("This request has not ended yet: wait for its answer, then edit it.")
+    _queue_again(job_id, actor)
+
+
+def _possible(job: Job, other: Changes | None) -> Changes | None:
+    """The changes, checked; None where they change nothing."""
+    if other is None or other == Changes():
+        return None
+    configs.within(other.timeout_s, "timeout_s", 0.1, 86_400)
+    configs.within(other.max_tokens, "max_tokens", 1, 10_000_000)
+    if other.config_id is not None:
+        config = configs.get(other.config_id)
+        if config.currency != job.currency:
+            raise InvalidInput(
+                f"“{config.alias}” is priced in {config.currency}, this job in {job.currency}: one "
+                "job adds up one currency. Download the failed ones and make a new job of them.",
+                "config",
+            )
+    return other
 
 
 def reset(job_id: int, actor: str = "web") -> None:
@@ -329,14 +324,7 @@ def clone_fields(job_id: int) -> tuple[NewJob, Upload | None]:
     """What a new job like this one begins with, and its upload where it is still kept."""
     job = get(job_id)
     kept = job.upload is not None and Path(job.upload.path).exists()
-    fields = NewJob(
-        config=job.config_id,
-        name=job.name,
-        concurrency=job.concurrency,
-        max_retries=job.max_retries,
-        skip_faulty=job.skip_faulty,
-    )
-    return fields, job.upload if kept else None
+    return choices.of(job), job.upload if kept else None
 
 
 def _change(job_id, action, to, allowed_from, reason, actor) -> None:
@@ -349,10 +337,11 @@ def _change(job_id, action, to, allowed_from, reason, actor) -> None:
     _wake()
 
 
-def _may_retry(job_id: int) -> None:
+def _retriable(job_id: int) -> Job:
     job = get(job_id)
     if job.status not in _RETRIABLE:
         raise Conflict(f"Job {job_id} is {job.status}: its requests cannot be retried now.")
+    return job
 
 
 def _queue_again(job_id: int, actor: str) -> None:

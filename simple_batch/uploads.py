@@ -125,7 +125,11 @@ def _import(job: Job, upload: Upload | None, on_progress) -> None:
         raise
     with connected():
         Job.update(source_format=file_format).where(Job.id == job.id).execute()
-        to, reason = (JobStatus.PAUSED, "held") if job.hold else (JobStatus.QUEUED, "")
+        to, reason = JobStatus.QUEUED, ""
+        if job.hold:
+            to, reason = JobStatus.PAUSED, "held"
+        elif job.start_at is not None and job.start_at > now_ms():
+            to = JobStatus.SCHEDULED
         job_rows.transition(job.id, to, (JobStatus.VALIDATING,), reason)
 
 

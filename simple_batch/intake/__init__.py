@@ -5,8 +5,9 @@
 size of the upload.
 """
 
+from .items import check_body
 from .preview import Preview, scan
 from .reader import Reader, read
 from .spool import spool
 
-__all__ = ["Preview", "Reader", "read", "scan", "spool"]
+__all__ = ["Preview", "Reader", "check_body", "read", "scan", "spool"]

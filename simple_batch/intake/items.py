@@ -9,6 +9,8 @@ from typing import Literal
 import msgspec
 
 from ..domain import Fault, Request
+from ..errors import InvalidInput
+from ..settings import Settings
 
 URLS = frozenset(
     {
@@ -84,18 +86,11 @@ class Items:
             if not clean:
                 check_text(raw)
             if raw.count(b"[") + raw.count(b"{") > self._max_nesting:
-                self._check_nesting(raw)
+                _check_nesting(raw, self._max_nesting)
             custom_id, url, body = self._turn(raw)
             return Request(index, custom_id or f"request-{ordinal}", body, url, line)
         except Bad as bad:
             return Fault(line, bad.code, bad.message)
-
-    def _check_nesting(self, raw: bytes) -> None:
-        depth = 0
-        for mark in _BRACKETS.findall(_STRINGS.sub(b"", raw)):
-            depth += 1 if mark in b"[{" else -1
-            if depth > self._max_nesting:
-                raise Bad("invalid_json_line", f"nested deeper than {self._max_nesting} levels.")
 
     def _object(self, raw: bytes) -> tuple[str, str, bytes]:
         """In one pass where nothing is wrong; what is wrong is found out in a second one."""
@@ -151,6 +146,32 @@ class Items:
         if not custom_id:
             raise Bad("invalid_request", '"custom_id" is empty.')
         return custom_id, url, bytes(fields["body"])
+
+
+def check_body(text: str, settings: Settings) -> bytes:
+    """A request body that a user edited, as bytes. Raises InvalidInput saying what is wrong."""
+    raw = text.strip().encode("utf-8", "surrogatepass")
+    if len(raw) > settings.MAX_REQUEST_BYTES:
+        raise InvalidInput("The request is longer than MAX_REQUEST_BYTES allows.", "body")
+    try:
+        check_text(raw)
+        _check_nesting(raw, settings.MAX_NESTING)
+        fields = _decoded(raw)
+        if "messages" in fields:
+            _check_messages(fields["messages"])
+        elif not fields.keys() & {"input", "prompt"}:
+            raise Bad("invalid_request", '"messages" is missing.')
+    except Bad as bad:
+        raise InvalidInput(f"The request: {bad.message}", "body") from None
+    return _encode(fields)
+
+
+def _check_nesting(raw: bytes, most: int) -> None:
+    depth = 0
+    for mark in _BRACKETS.findall(_STRINGS.sub(b"", raw)):
+        depth += 1 if mark in b"[{" else -1
+        if depth > most:
+            raise Bad("invalid_json_line", f"nested deeper than {most} levels.")
 
 
 def check_text(raw: bytes) -> None:

@@ -1,25 +1,29 @@
-"""A lane runs one job: pages of pending requests through the pool, outcomes to the recorder."""
+"""A lane runs one job: pages of pending requests through its routes, outcomes to the recorder."""
 
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gevent
 import msgspec
 
 from ..clock import now_ms
-from ..domain import Attempt, JobStatus, Outcome, Request
-from ..engine.pool import Pool
+from ..domain import JobStatus, Request
+from ..engine.breaker import Stop
 from ..engine.retry import Policy
+from ..errors import ConfigurationError
 from ..settings import Settings
 from ..store import jobs as job_rows
 from ..store import requests as request_rows
+from ..store import timeline
 from ..store.database import connected
 from ..store.models import Job
+from ..store.requests import OWN_WAY, Way
 from ..store.results import Recorded
 from .providers import Provider
 from .recorder import Recorder
+from .route import Route
 
 log = logging.getLogger(__name__)
 
@@ -29,33 +33,42 @@ SHOWN_INDICES = 1000
 
 
 class Lane:
-    """One run of a job, from its first pending request to its last or to a stop."""
+    """One run of a job, from its first pending request to its last or to a stop. Most jobs have
+    one route; requests retried with another config or time-out go beside it on their own.
 
-    def __init__(self, settings: Settings, job: Job, provider: Provider, recorder: Recorder):
+    ``provider_of(config_id)`` may raise ConfigurationError."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        job: Job,
+        provider_of: Callable[[int], Provider],
+        recorder: Recorder,
+    ):
         self.job_id = job.id
         self._total = job.total
         self._settings = settings
-        self._provider = provider
+        self._provider_of = provider_of
         self._recorder = recorder
         self._stopping = False
         self._chosen = job.concurrency, job.max_retries
+        self._overrides = job.overrides
         self._finished: deque[tuple[int, int]] = deque()  # (second, requests finished in it)
-        self._pool = Pool(
-            encode=provider.encode,
-            transport=provider,
-            governor=provider.governor,
-            policy=self._policy(job),
-            ceiling=job.concurrency,
-            lane=job.id,
-            record_attempts=self._record_attempts,
-        )
+        self._runs: dict[Way, gevent.Greenlet] = {}
+        self._routes: dict[Way, Route] = {}
+        self._stop: Stop | None = None
+        self._own = self._route(OWN_WAY, job)
 
     def adjust(self, job: Job) -> None:
         """Take up what was edited while the job runs."""
         chosen = job.concurrency, job.max_retries
         if chosen != self._chosen:
             self._chosen = chosen
-            self._pool.adjust(self._policy(job), job.concurrency)
+            for route in self._routes.values():
+                route.pool.adjust(self._policy(job), job.concurrency)
+        if job.overrides != self._overrides and not self._stopping:
+            self._overrides = job.overrides
+            self._start_others()
 
     def _policy(self, job: Job) -> Policy:
         settings = self._settings
@@ -70,16 +83,20 @@ class Lane:
     def run(self) -> None:
         """Run the job to its end, or until ``stop``; changes its status accordingly."""
         while True:
-            stop = self._pool.run(self._pending(), self._record)
+            with connected():
+                self._start_others()
+            self._run(self._own)
+            while self._runs:
+                gevent.joinall(list(self._runs.values()), raise_error=True)
             self._recorder.flush()
-            if stop is not None:
+            if self._stop is not None:
                 with connected():
                     job_rows.transition(
                         self.job_id,
                         JobStatus.PAUSED,
                         (JobStatus.RUNNING,),
-                        stop.reason,
-                        stop.detail,
+                        self._stop.reason,
+                        self._stop.detail,
                     )
                 return
             if self._stopping:
@@ -88,11 +105,47 @@ class Lane:
                 if self._complete():
                     return
 
+    def _route(self, way: Way, job: Job) -> Route:
+        provider = self._provider_of(way.config_id or job.config_id)
+        route = Route(way, job, provider, self._policy(job), self._record)
+        self._routes[way] = route
+        return route
+
+    def _start_others(self) -> None:
+        """Open what is not open yet of the ways that other requests are to go."""
+        if not self._overrides:
+            return
+        job = Job.get_by_id(self.job_id)
+        for way in request_rows.ways(self.job_id):
+            if way in self._runs:
+                continue
+            try:
+                route = self._routes.get(way) or self._route(way, job)
+            except ConfigurationError as error:
+                self._end(Stop("auth", str(error)))
+                return
+            self._runs[way] = gevent.spawn(self._run, route)
+
+    def _run(self, route: Route) -> None:
+        try:
+            stop = route.run(self._pending(route.way))
+            if stop is not None:
+                self._end(stop)
+        finally:
+            self._runs.pop(route.way, None)
+
+    def _end(self, stop: Stop) -> None:
+        """What stops one route stops the job: the user is to decide."""
+        if self._stop is None:
+            self._stop = stop
+        self.stop()
+
     def _complete(self) -> bool:
         """Finish the job if every request has a result; False where some were given back
         meanwhile (retried by the user) and another pass is due."""
         job = Job.get_by_id(self.job_id)
         self._total = job.total
+        self._overrides = job.overrides
         if job.succeeded + job.failed + job.cancelled < job.total:
             return False
         if job_rows.transition(self.job_id, JobStatus.FINALIZING, (JobStatus.RUNNING,)):
@@ -103,25 +156,38 @@ class Lane:
         """No new calls; ``run`` returns when those in flight have ended."""
         if not self._stopping:
             self._stopping = True
-            gevent.spawn(self._pool.stop)
+            for route in self._routes.values():
+                gevent.spawn(route.pool.stop)
 
     def kill(self) -> None:
         """Like ``stop``, but calls still in flight after CANCEL_GRACE are cut."""
         self._stopping = True
-        self._pool.kill(self._settings.CANCEL_GRACE)
+        for route in self._routes.values():
+            route.pool.kill(self._settings.CANCEL_GRACE)
 
-    def live(self) -> str:
-        """The job's ``live`` column: what only the running process knows, as JSON."""
-        state = {
-            "at": now_ms(),
-            "in_flight": len(self._pool.in_flight),
-            "retrying": len(self._pool.retrying),
+    def write_live(self) -> None:
+        """Keep what only the running process knows: in the job's row as JSON, and the limit and
+        the calls in flight in its timeline."""
+        in_flight = self._indices("in_flight")
+        retrying = self._indices("retrying")
+        governor = self._own.provider.governor.state()
+        now = now_ms()
+        live = {
+            "at": now,
+            "in_flight": len(in_flight),
+            "retrying": len(retrying),
             "rate": round(self.rate(), 3),
-            "in_flight_idx": sorted(self._pool.in_flight)[:SHOWN_INDICES],
-            "retrying_idx": sorted(self._pool.retrying)[:SHOWN_INDICES],
-            "governor": self._provider.governor.state(),
+            "in_flight_idx": in_flight[:SHOWN_INDICES],
+            "retrying_idx": retrying[:SHOWN_INDICES],
+            "governor": governor,
         }
-        return msgspec.json.encode(state).decode()
+        Job.update(live=msgspec.json.encode(live).decode()).where(Job.id == self.job_id).execute()
+        timeline.sample(
+            self.job_id, now // 1000, len(in_flight), governor.limit, governor.cooldown_s > 0
+        )
+
+    def _indices(self, kind: str) -> list[int]:
+        return sorted(i for route in self._routes.values() for i in getattr(route.pool, kind))
 
     def rate(self) -> float:
         """Requests finished per second over the last seconds."""
@@ -133,34 +199,30 @@ class Lane:
         span = max(1.0, now - self._finished[0][0])
         return sum(count for _, count in self._finished) / span
 
-    def _pending(self) -> Iterator[Request]:
+    def _pending(self, way: Way) -> Iterator[Request]:
         mark = 0
         while mark < self._total and not self._stopping:
+            asked = way if self._overrides else None
             with connected():
-                page, mark = request_rows.pending_page(self.job_id, mark, self._total, PAGE)
+                page, mark = request_rows.pending_page(self.job_id, mark, self._total, PAGE, asked)
             for request in page:
                 self._recorder.wait_until_well()
                 yield request
             if not page:
                 gevent.sleep(0)  # a long finished stretch must not hold up the others
 
-    def _record(self, outcome: Outcome) -> None:
-        second = int(time.monotonic())
-        if self._finished and self._finished[-1][0] == second:
-            self._finished[-1] = second, self._finished[-1][1] + 1
-        else:
-            self._finished.append((second, 1))
-        self._hand_over(outcome.index, outcome.attempts, outcome)
-
-    def _record_attempts(self, index: int, attempts: tuple[Attempt, ...]) -> None:
-        self._hand_over(index, attempts, None)
-
-    def _hand_over(self, index, attempts, outcome) -> None:
+    def _record(self, provider: Provider, index, attempts, outcome) -> None:
+        if outcome is not None:
+            second = int(time.monotonic())
+            if self._finished and self._finished[-1][0] == second:
+                self._finished[-1] = second, self._finished[-1][1] + 1
+            else:
+                self._finished.append((second, 1))
         self._recorder.record(
             Recorded(
                 job_id=self.job_id,
-                alias=self._provider.alias,
-                prices=self._provider.prices,
+                alias=provider.alias,
+                prices=provider.prices,
                 index=index,
                 attempts=attempts,
                 outcome=outcome,

@@ -3,7 +3,7 @@ all jobs on the config and renewed when the config is edited."""
 
 import logging
 
-from ..domain import Endpoint, Prices, Request
+from ..domain import Defaults, Endpoint, Prices, Request
 from ..engine.encoder import Encoder
 from ..engine.governor import Governor
 from ..engine.transport import Reply, Transport
@@ -37,6 +37,7 @@ class Provider:
         self.alias: str = endpoint.alias
         self.prices: Prices = endpoint.prices
         self.timeout_s = endpoint.timeout_s
+        self.defaults: Defaults = endpoint.defaults
         self._encoder = Encoder(endpoint.defaults)
         self._transport = Transport(
             endpoint, self._settings, width=min(endpoint.concurrency or self._most, self._most)
@@ -50,10 +51,13 @@ class Provider:
     def encode(self, request: Request) -> bytes:
         return self._encoder.encode(request)
 
-    def post(self, path: str, body: bytes, timeout_s: float, request_id: str = "") -> Reply:
-        """``timeout_s`` is what the request has left; the config's own time-out holds too, as it
-        stands now."""
-        return self._transport.post(path, body, min(timeout_s, self.timeout_s), request_id)
+    def post(
+        self, path: str, body: bytes, timeout_s: float, own_timeout_s: float | None = None
+    ) -> Reply:
+        """``timeout_s`` is what the request has left; the job's own time-out, else the config's as
+        it stands now, holds too."""
+        bound = min(timeout_s, own_timeout_s or self.timeout_s)
+        return self._transport.post(path, body, bound)
 
     def close(self) -> None:
         self._transport.close()
@@ -76,6 +80,10 @@ class Providers:
             provider = Provider(self._settings, self._most, endpoint, config.updated_at)
             self._by_config[config.id] = provider
         return provider
+
+    def by_id(self, config_id: int) -> Provider:
+        """The same by the config's id."""
+        return self._by_config.get(config_id) or self.get(ApiConfig.get_by_id(config_id))
 
     def refresh(self) -> None:
         """Take up configs edited since they were opened."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import gevent
 from gevent.event import Event
 
+from ..clock import now_ms
 from ..domain import JobStatus
 from ..errors import ConfigurationError
 from ..log import context as logging_context
@@ -92,6 +93,7 @@ class Scheduler:
 
     def _look(self) -> None:
         self._providers.refresh()
+        self._start_those_due()
         statuses = dict(job_rows.in_status(*_HANDLED))
         if self._only is not None:
             statuses = {id_: status for id_, status in statuses.items() if id_ == self._only}
@@ -102,7 +104,7 @@ class Scheduler:
             elif status != JobStatus.RUNNING and status != JobStatus.FINALIZING:
                 lane.stop()
         if self.lanes:
-            for job in Job.select(Job.id, Job.concurrency, Job.max_retries).where(
+            for job in Job.select(Job.id, Job.concurrency, Job.max_retries, Job.overrides).where(
                 Job.id.in_(list(self.lanes))
             ):
                 self.lanes[job.id].adjust(job)
@@ -113,6 +115,10 @@ class Scheduler:
             for job_id in job_rows.being_deleted():
                 if job_id not in self._tasks:
                     self._spawn(job_id, closing.purge, job_id)
+
+    def _start_those_due(self) -> None:
+        for job_id in job_rows.due(now_ms()):
+            job_rows.transition(job_id, JobStatus.QUEUED, (JobStatus.SCHEDULED,), "due")
 
     def _take_up(self, job_id: int, status: JobStatus) -> None:
         if status == JobStatus.VALIDATING:
@@ -131,11 +137,10 @@ class Scheduler:
     def _open_lane(self, job_id: int) -> None:
         job = Job.get_by_id(job_id)
         try:
-            provider = self._providers.get(job.config)
+            lane = Lane(self._settings, job, self._providers.by_id, self._recorder)
         except ConfigurationError as error:
             self._pause(job_id, "auth", str(error))
             return
-        lane = Lane(self._settings, job, provider, self._recorder)
         self.lanes[job_id] = lane
         log.info("job %s runs: %s requests", job_id, job.total)
         self._spawn(job_id, self._run_lane, lane)

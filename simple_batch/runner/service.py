@@ -13,7 +13,7 @@ from gevent.event import Event
 
 from ..settings import Settings
 from ..store.database import connected, sqlite_path
-from ..store.models import Job, database
+from ..store.models import database
 from ..store.secrets import Vault
 from .lease import Lease
 from .providers import Providers
@@ -128,7 +128,7 @@ class Runner:
             return
         with database.atomic():
             for lane in lanes:
-                Job.update(live=lane.live()).where(Job.id == lane.job_id).execute()
+                lane.write_live()
 
     def _faulted(self, error: str | None) -> None:
         self.storage_fault = error

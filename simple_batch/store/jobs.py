@@ -5,7 +5,17 @@ from collections.abc import Iterable
 from ..clock import now_ms
 from ..domain import FINAL_STATUSES, JobStatus
 from .models import Attempt as AttemptRow
-from .models import ErrorGroup, Job, JobEvent, Request, Result, Timeline, database
+from .models import (
+    ErrorGroup,
+    Job,
+    JobEvent,
+    Override,
+    Request,
+    Result,
+    TextIndex,
+    Timeline,
+    database,
+)
 
 CHUNK = 5_000
 
@@ -79,6 +89,14 @@ def in_status(*statuses: JobStatus) -> list[tuple[int, JobStatus]]:
     return [(job_id, JobStatus(status)) for job_id, status in rows]
 
 
+def due(now: int) -> list[int]:
+    """Ids of scheduled jobs whose start time (epoch ms) has come."""
+    rows = Job.select(Job.id).where(
+        (Job.status == JobStatus.SCHEDULED) & (Job.start_at <= now) & Job.deleted_at.is_null()
+    )
+    return [job.id for job in rows.order_by(Job.start_at)]
+
+
 def being_deleted() -> list[int]:
     """Ids of jobs that are hidden and wait for their rows to be removed."""
     return [
@@ -88,7 +106,7 @@ def being_deleted() -> list[int]:
 
 def delete_rows_step(job_id: int) -> bool:
     """Remove up to CHUNK rows of a job, children first; True when the job itself is gone."""
-    for model in (Result, AttemptRow, Request):
+    for model in (Result, AttemptRow, Override, Request):
         if _delete_chunk(model, job_id):
             return False
     with database.atomic():
@@ -105,9 +123,10 @@ def clear_results_step(job_id: int) -> bool:
         if _delete_chunk(model, job_id):
             return False
     with database.atomic():
-        for model in (Timeline, ErrorGroup):
+        for model in (Timeline, ErrorGroup, Override, TextIndex):
             model.delete().where(model.job == job_id).execute()
         Job.update(
+            overrides=0,
             succeeded=0,
             failed=0,
             cancelled=0,

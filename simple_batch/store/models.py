@@ -82,6 +82,10 @@ class Job(BaseModel):
     hold = BooleanField(default=False)  # paused with reason "held" after validation
     concurrency = IntegerField(null=True)
     max_retries = IntegerField()
+    params = TextField(default="{}")  # JSON: this job's parameters over the config's
+    timeout_s = FloatField(null=True)  # null: the config's
+    start_at = BigIntegerField(null=True)  # not before this moment
+    overrides = IntegerField(default=0)  # grows whenever rows of Override are written
 
     created_at = BigIntegerField(index=True)
     started_at = BigIntegerField(null=True)
@@ -135,6 +139,20 @@ class Request(BaseModel):
     class Meta:
         primary_key = CompositeKey("job", "idx")
         indexes = ((("job", "custom_id"), True),)
+
+
+class Override(BaseModel):
+    """A request that is to be sent another way than its job says: to another config, with another
+    time-out, or with a body that a user edited."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
+    idx = IntegerField()
+    config = ForeignKeyField(ApiConfig, null=True, on_delete="RESTRICT")
+    timeout_s = FloatField(null=True)
+    body = BlobField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("job", "idx")
 
 
 class Result(BaseModel):
@@ -229,10 +247,25 @@ class Timeline(BaseModel):
     output_tokens = BigIntegerField(default=0)
     cost_nano = BigIntegerField(default=0)
     latency = BlobField(default=b"")
+    in_flight = IntegerField(null=True)  # calls at once, the most seen; null: not looked at
+    ceiling = IntegerField(null=True)  # the limit, as last seen
+    cooling = IntegerField(default=0)  # seconds of the bucket in which the provider cooled down
 
     class Meta:
         primary_key = CompositeKey("job", "width", "t")
 
 
-ALL = (ApiConfig, Upload, Job, JobEvent, Request, Result, Attempt, ErrorGroup, Timeline)
+class TextIndex(BaseModel):
+    """How far the text of a large job is in its full-text index (search.py); exists once somebody
+    has searched it."""
+
+    job = ForeignKeyField(Job, primary_key=True, on_delete="CASCADE")
+    next_idx = IntegerField()  # requests below are in it
+    finished_at = BigIntegerField()  # results finished before are in it
+
+
+ALL = (
+    *(ApiConfig, Upload, Job, JobEvent, Request, Override, Result, Attempt, ErrorGroup, Timeline),
+    TextIndex,
+)
 TIMELINE_WIDTHS = (1, 10, 60, 3600)

@@ -2,6 +2,8 @@
 
 import sqlite3
 
+import msgspec
+
 from ..domain import Request
 from .models import Job, database
 
@@ -14,7 +16,31 @@ WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ?
   AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = r.job_id AND x.idx = r.idx)
 ORDER BY r.idx
 """
+# The same where some requests of the job go another way.
+_PENDING_ON_WAY = """
+SELECT r.idx, r.custom_id, coalesce(o.body, r.body), r.url, r.line FROM request r
+LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx
+WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ? AND o.config_id IS ? AND o.timeout_s IS ?
+  AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = r.job_id AND x.idx = r.idx)
+ORDER BY r.idx
+"""
+_WAYS = """
+SELECT DISTINCT o.config_id, o.timeout_s FROM override o
+WHERE o.job_id = ? AND (o.config_id IS NOT NULL OR o.timeout_s IS NOT NULL)
+  AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = o.job_id AND x.idx = o.idx)
+"""
 _STRIDE = 5_000
+
+
+class Way(msgspec.Struct, frozen=True):
+    """How requests are sent that differ from their job: another config's id, another time-out
+    (seconds). None is the job's own."""
+
+    config_id: int | None = None
+    timeout_s: float | None = None
+
+
+OWN_WAY = Way()
 
 
 class RepeatedId(Exception):
@@ -44,13 +70,25 @@ def clear_step(job_id: int, chunk: int = 5_000) -> bool:
     return gone == 0
 
 
-def pending_page(job_id: int, mark: int, total: int, size: int) -> tuple[list[Request], int]:
-    """Up to ``size`` requests without a result from index ``mark`` on, and the next mark.
+def ways(job_id: int) -> list[Way]:
+    """The other ways on which pending requests of a job are to go."""
+    return [Way(*row) for row in database.execute_sql(_WAYS, (job_id,))]
+
+
+def pending_page(
+    job_id: int, mark: int, total: int, size: int, way: Way | None = None
+) -> tuple[list[Request], int]:
+    """Up to ``size`` requests without a result from index ``mark`` on, and the next mark. With a
+    ``way``, those that go on it, as they were edited; without one, no request has another.
 
     An empty page with a mark below ``total`` only means that this stretch is done: ask again.
     """
     high = min(total, mark + max(size, _STRIDE))
-    cursor = database.execute_sql(_PENDING, (job_id, mark, high))
+    if way is None:
+        cursor = database.execute_sql(_PENDING, (job_id, mark, high))
+    else:
+        bound = (job_id, mark, high, way.config_id, way.timeout_s)
+        cursor = database.execute_sql(_PENDING_ON_WAY, bound)
     rows = cursor.fetchmany(size)
     page = [
         Request(idx, custom_id, bytes(body), url, line) for idx, custom_id, body, url, line in rows

@@ -9,8 +9,39 @@ from .models import Job, database
 CHUNK = 1_000
 _RETRIABLE = (RequestStatus.FAILED, RequestStatus.CANCELLED)
 
+_OVERRIDE = """
+INSERT INTO override (job_id, idx, config_id, timeout_s, body)
+SELECT r.job_id, r.idx, ?, ?, CASE WHEN ? IS NULL THEN o.body ELSE
+  CAST(json_set(CAST(coalesce(o.body, r.body) AS TEXT), CASE
+    WHEN json_type(CAST(coalesce(o.body, r.body) AS TEXT), '$.max_completion_tokens') IS NULL
+    THEN '$.max_tokens' ELSE '$.max_completion_tokens' END, ?) AS BLOB) END
+FROM request r LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx
+WHERE r.job_id = ? AND r.idx IN (SELECT value FROM json_each(?))
+ON CONFLICT (job_id, idx) DO UPDATE SET body = excluded.body,
+  config_id = coalesce(excluded.config_id, override.config_id),
+  timeout_s = coalesce(excluded.timeout_s, override.timeout_s)
+"""
+# What a user had answered once more stays known as an attempt without a cause.
+_KEEP_ANSWER = """
+INSERT INTO attempt (job_id, idx, number, started_at, latency_ms, cause, http_status, message,
+  excerpt, wait_ms, input_tokens, output_tokens, cost_nano, group_key)
+SELECT job_id, idx, attempts, finished_at - latency_ms, latency_ms, '', http_status, '',
+  substr(CAST(response AS TEXT), 1, 2000), 0, input_tokens, output_tokens, cost_nano, ''
+FROM result WHERE job_id = ? AND idx = ? AND status = 'succeeded'
+"""
 
-def give_back_step(job_id: int, wanted: RequestFilter, after: int) -> tuple[int, int | None]:
+
+class Changes(msgspec.Struct, frozen=True):
+    """What is to be different in another try; None leaves it as it is. ``timeout_s`` in seconds."""
+
+    config_id: int | None = None
+    timeout_s: float | None = None
+    max_tokens: int | None = None
+
+
+def give_back_step(
+    job_id: int, wanted: RequestFilter, after: int, other: Changes | None = None
+) -> tuple[int, int | None]:
     """Give back the matching failed (or, where the filter says so, cancelled) requests among the
     next CHUNK behind index ``after``. Returns how many, and the index to go on behind (None: done).
 
@@ -28,26 +59,59 @@ def give_back_step(job_id: int, wanted: RequestFilter, after: int) -> tuple[int,
         last = window[-1][0]
         gone = database.execute_sql(
             "DELETE FROM result AS x WHERE x.job_id = ? AND x.status = ? AND x.idx > ? AND x.idx <= ?"
-            + conditions,
+            f"{conditions} RETURNING idx",
             (job_id, status, after, last, *values),
-        ).rowcount
+        ).fetchall()
+        _change(job_id, [index for (index,) in gone], other)
         counter = Job.failed if status == RequestStatus.FAILED else Job.cancelled
-        Job.update({counter: counter - gone}).where(Job.id == job_id).execute()
-    return gone, last
+        Job.update({counter: counter - len(gone)}).where(Job.id == job_id).execute()
+    return len(gone), last
 
 
-def give_back_one(job_id: int, index: int) -> bool:
+def give_back_one(job_id: int, index: int, other: Changes | None = None) -> bool:
     """Give back one failed or cancelled request; False where it is neither."""
     with database.atomic():
-        row = database.execute_sql(
-            "SELECT status FROM result WHERE job_id = ? AND idx = ?", (job_id, index)
-        ).fetchone()
-        if row is None or row[0] not in _RETRIABLE:
+        if not _remove_result(job_id, index, _RETRIABLE):
             return False
-        database.execute_sql("DELETE FROM result WHERE job_id = ? AND idx = ?", (job_id, index))
-        counter = Job.failed if row[0] == RequestStatus.FAILED else Job.cancelled
-        Job.update({counter: counter - 1}).where(Job.id == job_id).execute()
+        _change(job_id, [index], other)
     return True
+
+
+def replace_one(job_id: int, index: int, body: bytes) -> bool:
+    """Give back one request, whatever came of it, to be sent with another body; False where it has
+    not ended. An answer it had is kept as an attempt, and what it cost stays counted."""
+    with database.atomic():
+        database.execute_sql(_KEEP_ANSWER, (job_id, index))
+        if not _remove_result(job_id, index, (*_RETRIABLE, RequestStatus.SUCCEEDED)):
+            return False
+        database.execute_sql(
+            "INSERT INTO override (job_id, idx, body) VALUES (?, ?, ?) "
+            "ON CONFLICT (job_id, idx) DO UPDATE SET body = excluded.body",
+            (job_id, index, body),
+        )
+        Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
+    return True
+
+
+def _remove_result(job_id: int, index: int, allowed: tuple[RequestStatus, ...]) -> bool:
+    row = database.execute_sql(
+        "SELECT status FROM result WHERE job_id = ? AND idx = ?", (job_id, index)
+    ).fetchone()
+    if row is None or row[0] not in allowed:
+        return False
+    database.execute_sql("DELETE FROM result WHERE job_id = ? AND idx = ?", (job_id, index))
+    counter = getattr(Job, row[0])
+    Job.update({counter: counter - 1}).where(Job.id == job_id).execute()
+    return True
+
+
+def _change(job_id: int, indices: list[int], other: Changes | None) -> None:
+    if other is None or not indices:
+        return
+    listed = msgspec.json.encode(indices).decode()
+    most = other.max_tokens
+    database.execute_sql(_OVERRIDE, (other.config_id, other.timeout_s, most, most, job_id, listed))
+    Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
 
 
 def _conditions(wanted: RequestFilter) -> tuple[str, list]:

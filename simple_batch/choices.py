@@ -1,0 +1,150 @@
+"""What a user chooses for a job: its rules, and the recipe that keeps it for the next one."""
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from . import configs, runtime
+from .clock import now_ms
+from .errors import InvalidInput, NotFound
+from .store.models import Job
+
+RECIPE_VERSION = 1
+MAX_RECIPE_BYTES = 100_000
+_RESERVED = frozenset({"messages", "stream", "stream_options"})
+
+
+class NewJob(msgspec.Struct, kw_only=True):
+    """``config`` is an id or an alias; ``concurrency`` None is learned, ``max_retries`` None is the
+    default; ``params`` are sent with every request that does not say them itself, over the
+    config's; ``timeout_s`` None is the config's; ``start_at`` (epoch ms) schedules the job,
+    ``hold`` keeps it paused after validation."""
+
+    config: int | str
+    name: str = ""
+    concurrency: int | None = None
+    max_retries: int | None = None
+    params: dict = msgspec.field(default_factory=dict)
+    timeout_s: float | None = None
+    start_at: int | None = None
+    hold: bool = False
+    skip_faulty: bool = False
+
+
+class _Recipe(msgspec.Struct, forbid_unknown_fields=True):
+    simple_batch_recipe: int
+    config: str
+    name: str = ""
+    parameters: dict = {}
+    timeout_s: float | None = None
+    concurrency: int | None = None
+    max_retries: int | None = None
+
+
+def columns(new: NewJob, filename: str) -> dict:
+    """A new job's columns. Raises InvalidInput naming the field."""
+    config = configs.get(new.config)
+    if not config.active:
+        raise InvalidInput(f"The API config “{config.alias}” is deactivated.", "config")
+    if new.start_at is not None and new.start_at < now_ms() - 60_000:
+        raise InvalidInput("Start: that moment has passed.", "start_at")
+    return {
+        **editable(new, Path(filename).stem),
+        "config": config,
+        "params": _params(new.params),
+        "timeout_s": configs.within(new.timeout_s, "timeout_s", 0.1, 86_400),
+        "start_at": new.start_at,
+        "hold": new.hold,
+        "skip_faulty": new.skip_faulty,
+        "currency": config.currency,
+    }
+
+
+def editable(new: NewJob, default_name: str) -> dict:
+    """The columns that may be changed later too. Raises InvalidInput naming the field."""
+    settings = runtime.settings()
+    name = " ".join((new.name or default_name).split())
+    if len(name) > 200 or not name.isprintable():
+        raise InvalidInput("Name: up to 200 printable characters.", "name")
+    retries = settings.DEFAULT_MAX_RETRIES if new.max_retries is None else new.max_retries
+    if not 0 <= retries <= 100:
+        raise InvalidInput(f"Max retries: {retries} is not from 0 to 100.", "max_retries")
+    most = settings.MAX_CONCURRENCY
+    if new.concurrency is not None and not 1 <= new.concurrency <= most:
+        raise InvalidInput(
+            f"Concurrency: {new.concurrency} is not from 1 to {most:,}.", "concurrency"
+        )
+    return {"name": name or "job", "concurrency": new.concurrency, "max_retries": retries}
+
+
+def of(job: Job) -> NewJob:
+    """What was chosen for a job, without its start time."""
+    return NewJob(
+        config=job.config_id,
+        name=job.name,
+        concurrency=job.concurrency,
+        max_retries=job.max_retries,
+        params=json.loads(job.params),
+        timeout_s=job.timeout_s,
+        skip_faulty=job.skip_faulty,
+    )
+
+
+def recipe(new: NewJob) -> bytes:
+    """The choices as JSON to be kept: the config by its alias, no key, no data."""
+    kept = _Recipe(
+        simple_batch_recipe=RECIPE_VERSION,
+        config=configs.get(new.config).alias,
+        name=new.name,
+        parameters=new.params,
+        timeout_s=new.timeout_s,
+        concurrency=new.concurrency,
+        max_retries=new.max_retries,
+    )
+    return msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"
+
+
+def from_recipe(data: bytes) -> NewJob:
+    """The choices that ``recipe`` kept. Raises InvalidInput where it is none, or where its API
+    config is not known here."""
+    try:
+        kept = msgspec.json.decode(data, type=_Recipe)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"This is no recipe of Simple Batch: {error}.", "recipe") from None
+    if kept.simple_batch_recipe != RECIPE_VERSION:
+        raise InvalidInput(
+            f"The recipe has version {kept.simple_batch_recipe}; this program reads "
+            f"{RECIPE_VERSION}.",
+            "recipe",
+        )
+    try:
+        config = configs.get(kept.config)
+    except NotFound:
+        raise InvalidInput(
+            f"The recipe names the API config {kept.config!r}: make one with that alias first.",
+            "recipe",
+        ) from None
+    new = NewJob(
+        config=config.id,
+        name=kept.name,
+        concurrency=kept.concurrency,
+        max_retries=kept.max_retries,
+        params=kept.parameters,
+        timeout_s=kept.timeout_s,
+    )
+    columns(new, "recipe")  # wrong values are said now, not at the launch
+    return new
+
+
+def _params(given: dict) -> str:
+    params = {name: value for name, value in given.items() if value is not None}
+    for name in params:
+        if name in _RESERVED:
+            raise InvalidInput(f"Parameters: {name!r} is set elsewhere.", "params")
+    if "model" in params:
+        params["model"] = configs.required_text(str(params["model"]), "model", 300)
+    for name, low, high in (("max_tokens", 1, 10_000_000), ("temperature", 0, 2)):
+        if name in params:
+            configs.within(params[name], name, low, high)
+    return configs.params_json(params)

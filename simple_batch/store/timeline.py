@@ -1,0 +1,21 @@
+"""What a running job's limit was over time, beside what its results say (results.py)."""
+
+from .models import TIMELINE_WIDTHS, database
+
+_SAMPLE = (
+    "INSERT INTO timeline (job_id, width, t, sent, succeeded, failed, retried, input_tokens, "
+    "output_tokens, cost_nano, latency, in_flight, ceiling, cooling) "
+    "VALUES (?, ?, ?, 0, 0, 0, 0, 0, 0, 0, x'', ?, ?, ?) "
+    "ON CONFLICT (job_id, width, t) DO UPDATE SET "
+    "in_flight = max(coalesce(timeline.in_flight, 0), excluded.in_flight), "
+    "ceiling = excluded.ceiling, cooling = timeline.cooling + excluded.cooling"
+)
+
+
+def sample(job_id: int, second: int, in_flight: int, limit: int, cooling: bool) -> None:
+    """Note the calls in flight, the limit and whether the provider cools down, once a second."""
+    rows = [
+        (job_id, width, second - second % width, in_flight, limit, cooling)
+        for width in TIMELINE_WIDTHS
+    ]
+    database.connection().executemany(_SAMPLE, rows)
