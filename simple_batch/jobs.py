@@ -4,12 +4,13 @@ Everything here writes to the database and wakes the runner: it works the same
 from a page, a command, or a process that does not run the jobs itself.
 """
 
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from . import choices, configs, intake, runtime, uploads
+from . import choices, configs, export, intake, runtime, uploads
 from .choices import NewJob
 from .clock import now_ms
 from .domain import ACTIVE_STATUSES, FINAL_STATUSES, JobStatus, RequestStatus
@@ -87,6 +88,14 @@ def _wake() -> None:
 def stage_upload(stream: BinaryIO, filename: str) -> Upload:
     """Keep an upload and scan it for the preview. Raises UploadRejected, UploadTooLarge."""
     return uploads.stage(stream, filename)
+
+
+def stage_requests(job_id: int, wanted: RequestFilter) -> Upload:
+    """The requests of a job that match as an upload that a new job can be made from. Raises
+    UploadRejected where none does."""
+    name = f"{get(job_id).name}.jsonl"
+    pieces = export.export(job_id, "requests", wanted=wanted)
+    return uploads.stage(io.BufferedReader(uploads.Pieces(pieces)), name)
 
 
 def staged(upload_id: int) -> tuple[Upload, intake.Preview]:

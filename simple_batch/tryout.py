@@ -6,7 +6,8 @@ what the rows tried have used. An unknown price leaves the cost unknown.
 
 import msgspec
 
-from . import configs, runtime, uploads
+from . import choices, runtime, uploads
+from .choices import NewJob
 from .domain import Usage
 from .engine import probe
 from .intake import Preview
@@ -40,12 +41,17 @@ class Estimate(msgspec.Struct, frozen=True):
     tried: bool
 
 
-def try_rows(upload_id: int, config_id: int | str) -> list[probe.Tried]:
-    """Send the first rows of a staged upload, once each. It costs what it costs: nothing of it is
-    kept. Raises NotFound, ConfigurationError."""
-    _upload, preview = uploads.staged(upload_id)
-    config = configs.get(config_id)
-    endpoint = endpoint_of(config, runtime.vault())
+def try_rows(upload_id: int, new: NewJob) -> list[probe.Tried]:
+    """Send the first rows of a staged upload as the job would, once each. It costs what it costs:
+    nothing of it is kept. Raises NotFound, InvalidInput, ConfigurationError."""
+    upload, preview = uploads.staged(upload_id)
+    chosen = choices.columns(new, upload.filename)
+    endpoint = endpoint_of(chosen["config"], runtime.vault())
+    endpoint = msgspec.structs.replace(
+        endpoint,
+        defaults=endpoint.defaults.under(new.params),
+        timeout_s=new.timeout_s or endpoint.timeout_s,
+    )
     return probe.send(endpoint, runtime.settings(), preview.first[:ROWS])
 
 

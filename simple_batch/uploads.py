@@ -5,10 +5,11 @@ and the one that runs jobs never read the same upload at once; the system frees
 the lock of an importer that is killed, and the runner then begins again.
 """
 
+import io
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,6 +52,27 @@ def stage(stream: BinaryIO, filename: str, scan: bool = True) -> Upload:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+class Pieces(io.RawIOBase):
+    """A stream of pieces that are made one by one."""
+
+    def __init__(self, pieces: Iterator[bytes]):
+        self._pieces = pieces
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into) -> int:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = piece
+        taken, self._rest = self._rest[: len(into)], self._rest[len(into) :]
+        into[: len(taken)] = taken
+        return len(taken)
 
 
 def staged(upload_id: int) -> tuple[Upload, "intake.Preview"]:

@@ -5,8 +5,9 @@ import unicodedata
 from collections.abc import Iterator
 
 from ..errors import InvalidInput, NotFound
+from ..store.filters import RequestFilter
 from ..store.models import Job
-from . import csv_file, json_file, openai_file
+from . import csv_file, json_file, openai_file, requests_file
 from .rows import ONLY, rows
 
 _WRITERS = {
@@ -14,18 +15,22 @@ _WRITERS = {
     "jsonl": json_file.as_lines,
     "csv": csv_file.as_table,
     "openai": openai_file.as_lines,
+    "requests": requests_file.as_lines,
 }
 _TYPES = {
     "json": "application/json",
     "jsonl": "application/jsonl",
     "csv": "text/csv; charset=utf-8",
     "openai": "application/jsonl",
+    "requests": "application/jsonl",
 }
 FORMATS = tuple(_WRITERS)
 
 
-def export(job_id: int, format: str, only: str = "all") -> Iterator[bytes]:
-    """The file in pieces. Raises InvalidInput for another format or choice, NotFound for the job."""
+def export(
+    job_id: int, format: str, only: str = "all", wanted: RequestFilter | None = None
+) -> Iterator[bytes]:
+    """The file in pieces: of all requests, or of those that match. Raises InvalidInput for another format or choice, NotFound for the job."""
     if format not in _WRITERS:
         raise InvalidInput(f"format={format!r}: use one of {', '.join(FORMATS)}.", "format")
     if only not in ONLY:
@@ -33,7 +38,7 @@ def export(job_id: int, format: str, only: str = "all") -> Iterator[bytes]:
     job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
     if job is None:
         raise NotFound(f"There is no job {job_id}.")
-    return _WRITERS[format](rows(job, only))
+    return _WRITERS[format](rows(job, only, wanted or RequestFilter()))
 
 
 def filename(job: Job, format: str, only: str = "all") -> str:
@@ -41,8 +46,9 @@ def filename(job: Job, format: str, only: str = "all") -> str:
     name = unicodedata.normalize("NFC", job.name)
     name = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]+', "-", name).strip(" .-")[:80] or "job"
     part = "" if only == "all" else f"-{only}"
-    middle = "-openai" if format == "openai" else ""
-    return f"{name}-{job.id}{part}{middle}.{'jsonl' if format == 'openai' else format}"
+    if format in ("openai", "requests"):
+        return f"{name}-{job.id}{part}-{format}.jsonl"
+    return f"{name}-{job.id}{part}.{format}"
 
 
 def content_type(format: str) -> str:

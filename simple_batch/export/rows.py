@@ -9,6 +9,7 @@ import msgspec
 
 from ..domain import NANO
 from ..store.database import connected
+from ..store.filters import RequestFilter
 from ..store.models import Job, database
 
 PAGE = 500
@@ -19,6 +20,10 @@ _SELECT = (
     "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
     "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano "
     "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx "
+)
+
+_EDITED_BODY = (
+    "coalesce((SELECT o.body FROM override o WHERE o.job_id = r.job_id AND o.idx = r.idx), r.body)"
 )
 
 
@@ -54,19 +59,24 @@ class Row(msgspec.Struct):
         return None if self.cost_nano is None else self.cost_nano / NANO
 
 
-def rows(job: Job, only: str) -> Iterator[Row]:
-    """Rows in input order; ``all`` has those without a result too. Memory does not grow with the
-    job, and no connection is held between two pages."""
+def rows(job: Job, only: str, wanted: RequestFilter) -> Iterator[Row]:
+    """Rows in input order that match; ``all`` without a filter has those without a result too.
+    Memory does not grow with the job, and no connection is held between two pages."""
     job_id, currency, mark = job.id, job.currency, -1
-    if only == "all":
-        query = f"{_SELECT} WHERE r.job_id = ? AND r.idx > ? ORDER BY r.idx LIMIT {PAGE}"
-        bound = ()
-    else:
-        query = (
-            f"{_SELECT} WHERE r.job_id = ? AND r.idx IN (SELECT idx FROM result WHERE job_id = ? "
+    select = _SELECT
+    if job.overrides:  # as the request was sent, where a user edited it
+        select = select.replace("r.body", _EDITED_BODY)
+    if only != "all":
+        wanted = msgspec.structs.replace(wanted, status=only)
+    if wanted != RequestFilter() and wanted.only_status and wanted.status in ONLY:
+        query = (  # by the index on the status
+            f"{select} WHERE r.job_id = ? AND r.idx IN (SELECT idx FROM result WHERE job_id = ? "
             f"AND status = ? AND idx > ? ORDER BY idx LIMIT {PAGE}) ORDER BY r.idx"
         )
-        bound = (job_id, only)
+        bound = [job_id, wanted.status]
+    else:
+        conditions, bound = wanted.on_rows()
+        query = f"{select} WHERE r.job_id = ?{conditions} AND r.idx > ? ORDER BY r.idx LIMIT {PAGE}"
     while True:
         with connected():
             page = database.execute_sql(query, (job_id, *bound, mark)).fetchall()

@@ -1,6 +1,6 @@
 """What happened: counts, percentiles, timeline, cost, error groups. Reads only."""
 
-from .charts import buckets, latency_histogram
+from .charts import buckets, charts, latency_histogram
 from .errors import attempts_page, error_groups, events
 from .jobs import job_counts, jobs_page
 from .page import Page
@@ -11,6 +11,7 @@ __all__ = [
     "Page",
     "attempts_page",
     "buckets",
+    "charts",
     "error_groups",
     "events",
     "job_counts",

@@ -36,7 +36,7 @@ def attempts_page(
 ) -> Page:
     """Failed attempts, newest first; ``before`` is the id to go on below."""
     job_row(job_id)
-    query = Attempt.select().where(Attempt.job == job_id)
+    query = Attempt.select().where((Attempt.job == job_id) & (Attempt.cause != ""))
     if cause:
         query = query.where(Attempt.cause == cause)
     if group:

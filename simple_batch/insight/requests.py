@@ -15,12 +15,17 @@ from .summary import job_row, live_of, pending
 
 COUNT_CAP = 10_000
 SEARCH_WINDOW = 20_000
-SORTS = {"index": "idx", "latency": "latency_ms", "finished": "finished_at"}
+SORTS = {
+    "index": "idx",
+    "latency": "latency_ms",
+    "finished": "finished_at",
+    "tokens": "output_tokens",
+}
 
 _COLUMNS = (
     "r.idx, r.custom_id, substr(r.body, 1, 20000), x.status, x.cause, x.http_status, x.message, "
     "CASE WHEN length(x.response) < 200000 THEN x.response END, x.attempts, x.latency_ms, "
-    "x.input_tokens, x.output_tokens, x.cost_nano, x.started_at, x.finished_at"
+    "x.input_tokens, x.output_tokens, x.cost_nano, x.started_at, x.finished_at, x.config, x.model"
 )
 _JOIN = "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx"
 
@@ -189,14 +194,12 @@ def _search(
     job: Job, wanted: RequestFilter, after: int, limit: int
 ) -> tuple[list[int], int | None]:
     """Indices whose custom_id, request, answer or message holds the text, in a window of rows."""
-    conditions, values = wanted.on_results()
+    conditions, values = wanted.on_rows()
     end = after + SEARCH_WINDOW
     rows = database.execute_sql(
-        f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx > ? AND r.idx <= ?{conditions} AND ("
-        "r.custom_id LIKE ? ESCAPE '\\' OR CAST(r.body AS TEXT) LIKE ? ESCAPE '\\' OR "
-        "CAST(x.response AS TEXT) LIKE ? ESCAPE '\\' OR x.message LIKE ? ESCAPE '\\') "
+        f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx > ? AND r.idx <= ?{conditions} "
         "ORDER BY r.idx LIMIT ?",
-        (job.id, after, end, *values, *[wanted.like] * 4, limit),
+        (job.id, after, end, *values, limit),
     )
     indices = [index for (index,) in rows]
     if len(indices) == limit:
@@ -236,6 +239,8 @@ def _row(row: tuple, live: dict) -> dict:
         "cost_nano": row[12],
         "started_at": row[13],
         "finished_at": row[14],
+        "config": row[15],
+        "model": row[16],
     }
 
 
@@ -264,7 +269,7 @@ def _attempts(job_id: int, index: int, row: tuple) -> list[dict]:
             "number": position,
             "started_at": attempt.started_at,
             "latency_ms": attempt.latency_ms,
-            "cause": attempt.cause,
+            "cause": attempt.cause or None,
             "http_status": attempt.http_status,
             "message": attempt.message,
             "excerpt": attempt.excerpt,

@@ -10,6 +10,7 @@ from ..errors import UploadRejected
 from ..settings import Settings
 from .reader import read
 
+MOST_DISTINCT = 200_000  # bodies remembered while looking for duplicates: about 15 MB
 _BREATH = 200  # items between two chances for other greenlets to work
 
 
@@ -23,6 +24,8 @@ class Preview(msgspec.Struct):
     faults: list[Fault]
     first: list[Request]
     body_bytes: int = 0  # of all good requests
+    duplicates: int = 0  # requests whose body was there before
+    duplicates_exact: bool = True  # False: a lower bound, looked for only in the first ones
 
 
 def scan(path: Path, settings: Settings, first: int = 5, faults: int = 20) -> Preview:
@@ -30,6 +33,7 @@ def scan(path: Path, settings: Settings, first: int = 5, faults: int = 20) -> Pr
     request or cannot be read as a whole, UploadTooLarge where it unpacks to too much."""
     preview = Preview("", path.stat().st_size, 0, 0, [], [])
     reader = read(path, settings)
+    seen: set[int] = set()
     try:
         for number, item in enumerate(reader):
             if isinstance(item, Fault):
@@ -39,6 +43,7 @@ def scan(path: Path, settings: Settings, first: int = 5, faults: int = 20) -> Pr
             else:
                 preview.good += 1
                 preview.body_bytes += len(item.body)
+                _look_for_duplicate(preview, seen, item.body)
                 if len(preview.first) < first:
                     preview.first.append(item)
             if number % _BREATH == 0:
@@ -54,3 +59,13 @@ def scan(path: Path, settings: Settings, first: int = 5, faults: int = 20) -> Pr
             0,
         )
     return preview
+
+
+def _look_for_duplicate(preview: Preview, seen: set[int], body: bytes) -> None:
+    key = hash(body)
+    if key in seen:
+        preview.duplicates += 1
+    elif len(seen) < MOST_DISTINCT:
+        seen.add(key)
+    else:
+        preview.duplicates_exact = False

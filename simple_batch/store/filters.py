@@ -6,10 +6,18 @@ import msgspec
 from ..domain import Cause, RequestStatus
 from ..errors import InvalidInput
 
+# Codes other than 200 are those of failures, and the failures have an index.
+_BY_CODE = "x.cause IS NOT NULL AND x.http_status = ?"
+_IN_TEXT = (
+    " AND (r.custom_id LIKE ? ESCAPE '\\' OR CAST(r.body AS TEXT) LIKE ? ESCAPE '\\' OR "
+    "CAST(x.response AS TEXT) LIKE ? ESCAPE '\\' OR x.message LIKE ? ESCAPE '\\')"
+)
+
 
 class RequestFilter(msgspec.Struct, frozen=True):
     """All given conditions hold together. Times are epoch ms: ``from_ms`` ≤ finished < ``to_ms``;
-    ``min_ms`` and ``max_ms`` bound the latency (ms). ``group`` is an error group's key."""
+    ``min_ms`` and ``max_ms`` bound the latency (ms), ``min_tokens`` and ``max_tokens`` the tokens of
+    the answer. ``code`` is an HTTP status, ``config`` an alias, ``group`` an error group's key."""
 
     status: str | None = None
     cause: str | None = None
@@ -17,13 +25,18 @@ class RequestFilter(msgspec.Struct, frozen=True):
     to_ms: int | None = None
     min_ms: int | None = None
     max_ms: int | None = None
+    min_tokens: int | None = None
+    max_tokens: int | None = None
+    code: int | None = None
+    config: str | None = None
     group: str | None = None
     q: str = ""
 
     @classmethod
     def parse(cls, args) -> "RequestFilter":
-        """From URL parameters (status, cause, from, to, min_ms, max_ms, group, q); ``from`` and
-        ``to`` are epoch seconds. Empty ones are ignored. Raises InvalidInput naming the parameter."""
+        """From URL parameters (status, cause, code, config, from, to, min_ms, max_ms, min_tokens,
+        max_tokens, group, q); ``from`` and ``to`` are epoch seconds. Empty ones are ignored. Raises
+        InvalidInput naming the parameter."""
         return cls(
             status=_choice(args, "status", RequestStatus),
             cause=_choice(args, "cause", Cause),
@@ -31,6 +44,10 @@ class RequestFilter(msgspec.Struct, frozen=True):
             to_ms=_number(args, "to", 1000),
             min_ms=_number(args, "min_ms", 1),
             max_ms=_number(args, "max_ms", 1),
+            min_tokens=_number(args, "min_tokens", 1),
+            max_tokens=_number(args, "max_tokens", 1),
+            code=_number(args, "code", 1),
+            config=args.get("config") or None,
             group=args.get("group") or None,
             q=(args.get("q") or "").strip(),
         )
@@ -44,6 +61,10 @@ class RequestFilter(msgspec.Struct, frozen=True):
             "to": _seconds(self.to_ms),
             "min_ms": self.min_ms,
             "max_ms": self.max_ms,
+            "min_tokens": self.min_tokens,
+            "max_tokens": self.max_tokens,
+            "code": self.code,
+            "config": self.config,
             "group": self.group,
             "q": self.q or None,
         }
@@ -65,6 +86,10 @@ class RequestFilter(msgspec.Struct, frozen=True):
             ("x.finished_at < ?", self.to_ms),
             ("x.latency_ms >= ?", self.min_ms),
             ("x.latency_ms <= ?", self.max_ms),
+            ("x.output_tokens >= ?", self.min_tokens),
+            ("x.output_tokens <= ?", self.max_tokens),
+            (_BY_CODE if self.code != 200 else "x.http_status = ?", self.code),
+            ("x.config = ?", self.config),
             (
                 "x.idx IN (SELECT a.idx FROM attempt a WHERE a.job_id = x.job_id "
                 "AND a.group_key = ?)",
@@ -73,6 +98,19 @@ class RequestFilter(msgspec.Struct, frozen=True):
         )
         given = [(sql, value) for sql, value in bounds if value is not None]
         return "".join(f" AND {sql}" for sql, _ in given), [value for _, value in given]
+
+    def on_rows(self) -> tuple[str, list]:
+        """All of it as SQL on a request ``r`` left joined with its result ``x``; of requests without
+        a result those alone that are pending can be asked for."""
+        unfinished = self.status in ("pending", "in_flight", "retrying")
+        wanted = msgspec.structs.replace(self, status=None) if unfinished else self
+        sql, values = wanted.on_results()
+        if unfinished:
+            sql += " AND x.idx IS NULL"
+        if self.q:
+            sql += _IN_TEXT
+            values += [self.like] * 4
+        return sql, values
 
     @property
     def like(self) -> str:

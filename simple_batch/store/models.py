@@ -183,6 +183,7 @@ class Result(BaseModel):
             (("job", "status", "idx"), False),
             (("job", "finished_at"), False),
             (("job", "latency_ms"), False),
+            (("job", "output_tokens"), False),
         )
 
 

@@ -115,12 +115,10 @@ def _change(job_id: int, indices: list[int], other: Changes | None) -> None:
 
 
 def _conditions(wanted: RequestFilter) -> tuple[str, list]:
-    sql, values = wanted.on_results()
-    if wanted.q:
-        sql += (
-            " AND (x.message LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM request r WHERE "
-            "r.job_id = x.job_id AND r.idx = x.idx AND (r.custom_id LIKE ? ESCAPE '\\' "
-            "OR CAST(r.body AS TEXT) LIKE ? ESCAPE '\\')))"
-        )
-        values += [wanted.like] * 3
-    return sql, values
+    if not wanted.q:
+        return wanted.on_results()
+    sql, values = wanted.on_rows()
+    return (
+        f" AND EXISTS (SELECT 1 FROM request r WHERE r.job_id = x.job_id AND r.idx = x.idx{sql})",
+        values,
+    )

@@ -6,7 +6,7 @@ from flask_babel import gettext as _
 from .. import configs
 from ..errors import Conflict, InvalidInput, SimpleBatchError
 from .error_pages import wants_json
-from .forms import ConfigForm
+from .forms import ConfigForm, blame
 
 blueprint = Blueprint("configs", __name__, url_prefix="/configs")
 
@@ -38,7 +38,7 @@ def new():
         try:
             config = configs.create(form.fields())
         except InvalidInput as error:
-            form.blame(error)
+            blame(form, error)
         else:
             flash(_("Stored “%(alias)s”.", alias=config.alias), "success")
             return redirect(url_for("configs.index"), 303)
@@ -54,7 +54,7 @@ def edit(config_id: int):
         try:
             config = configs.update(config_id, form.fields())
         except InvalidInput as error:
-            form.blame(error)
+            blame(form, error)
         else:
             flash(_("Stored “%(alias)s”.", alias=config.alias), "success")
             return redirect(url_for("configs.index"), 303)

@@ -15,7 +15,16 @@ _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£", "JPY": "JP¥"}
 
 
 def register(app: Flask) -> None:
-    for name in ("number", "duration_ms", "seconds", "money", "when", "filesize", "per_second"):
+    for name in (
+        "number",
+        "duration_ms",
+        "seconds",
+        "money",
+        "cost_money",
+        "when",
+        "filesize",
+        "per_second",
+    ):
         app.add_template_filter(globals()[name], name)
     app.add_template_filter(words.status, "status_word")
     app.add_template_filter(words.cause, "cause_word")
@@ -64,6 +73,12 @@ def money(nano, currency: str = "USD") -> str:
         whole, _, fraction = text.partition(".")
         text = f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
     return f"{_SYMBOLS.get(currency, currency + ' ')}{text}"
+
+
+def cost_money(cost: dict) -> str:
+    """Money from ``{"amount", "currency"}`` as insight gives it."""
+    amount = cost["amount"]
+    return money(None if amount is None else round(amount * NANO), cost["currency"])
 
 
 def when(ms) -> Markup | str:

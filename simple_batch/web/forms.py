@@ -1,12 +1,15 @@
 """The forms, with the same rules as the doors they lead to: those have the last word."""
 
 import json
+from datetime import datetime
 from decimal import Decimal
 
+from flask_babel import get_timezone
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from wtforms import (
     BooleanField,
+    DateTimeLocalField,
     DecimalField,
     FileField,
     FloatField,
@@ -20,6 +23,7 @@ from wtforms import (
 from wtforms.validators import InputRequired, Optional
 
 from .. import configs, runtime
+from ..choices import NewJob
 from ..errors import InvalidInput
 
 
@@ -69,23 +73,13 @@ class ConfigForm(FlaskForm):
         return cls(formdata=None, data=data)
 
     def validate_params(self, field) -> None:
-        try:
-            parsed = json.loads(field.data or "{}")
-        except (ValueError, RecursionError) as error:
-            raise ValidationError(_("Not valid JSON: %(why)s", why=str(error)[:100])) from None
-        if not isinstance(parsed, dict):
-            raise ValidationError(_('A JSON object, for example {"top_p": 0.9}.'))
+        _json_object(field)
 
     def fields(self) -> configs.ConfigFields:
         data = {name: value for name, value in self.data.items() if name != "csrf_token"}
         data["params"] = json.loads(data["params"] or "{}")
         data["notes"] = data["notes"] or ""
         return configs.ConfigFields(**data)
-
-    def blame(self, error: InvalidInput) -> None:
-        """Show the door's complaint at the field it is about."""
-        field = self._fields.get(error.field or "")
-        (field.errors if field is not None else self.form_errors).append(str(error))
 
 
 class UploadForm(FlaskForm):
@@ -103,6 +97,52 @@ class LaunchForm(FlaskForm):
     config = SelectField(_("API config"), coerce=int)
     concurrency = IntegerField(_("Concurrency (empty: learned)"), [Optional()])
     max_retries = IntegerField(_("Max retries"), [Optional()])
+    model = StringField(_("Model"))
+    temperature = FloatField(_("Temperature"), [Optional()])
+    max_tokens = IntegerField(_("Max tokens"), [Optional()])
+    timeout_s = FloatField(_("Timeout (seconds)"), [Optional()])
+    params = TextAreaField(_("Further parameters (JSON)"))
+    start_at = DateTimeLocalField(_("Start at (empty: now)"), [Optional()])
+
+    @classmethod
+    def of(cls, new: NewJob, **data) -> "LaunchForm":
+        """Filled in with what was chosen before; ``data`` says what is different."""
+        params = dict(new.params)
+        own = {name: params.pop(name, None) for name in ("model", "temperature", "max_tokens")}
+        shown = {
+            **{name: getattr(new, name) for name in ("name", "config", "concurrency")},
+            "max_retries": new.max_retries,
+            "timeout_s": new.timeout_s,
+            **own,
+            "params": json.dumps(params, ensure_ascii=False) if params else "",
+        }
+        return cls(formdata=None, data={**shown, **data})
+
+    def validate_params(self, field) -> None:
+        _json_object(field)
+
+    def chosen(self) -> NewJob:
+        """What the form says. Call it once the form is valid."""
+        params = json.loads(self.params.data or "{}")
+        for name in ("model", "temperature", "max_tokens"):
+            if getattr(self, name).data not in (None, ""):
+                params[name] = getattr(self, name).data
+        moment = self.start_at.data
+        return NewJob(
+            config=self.config.data,
+            name=self.name.data or "",
+            concurrency=self.concurrency.data,
+            max_retries=self.max_retries.data,
+            params=params,
+            timeout_s=self.timeout_s.data,
+            start_at=None if moment is None else _epoch_ms(moment),
+        )
+
+    @property
+    def says_more(self) -> bool:
+        """Whether any of the choices that few need is made."""
+        names = ("model", "temperature", "max_tokens", "timeout_s", "params", "start_at")
+        return any(getattr(self, name).data or getattr(self, name).errors for name in names)
 
 
 class SettingsForm(FlaskForm):
@@ -116,6 +156,29 @@ class SettingsForm(FlaskForm):
     api_concurrency = IntegerField(_("Concurrency (empty: learned)"), [Optional()])
     rpm = IntegerField(_("Requests per minute (empty: learned)"), [Optional()])
     tpm = IntegerField(_("Tokens per minute (empty: learned)"), [Optional()])
+
+
+def blame(form: FlaskForm, error: InvalidInput) -> None:
+    """Show a door's complaint at the field it is about."""
+    field = form._fields.get(error.field or "")
+    if field is None:
+        form.form_errors = [*form.form_errors, str(error)]
+    else:
+        field.errors = [*field.errors, str(error)]
+
+
+def _epoch_ms(local: datetime) -> int:
+    """A moment as the user's clock shows it."""
+    return round(local.replace(tzinfo=get_timezone()).timestamp() * 1000)
+
+
+def _json_object(field) -> None:
+    try:
+        parsed = json.loads(field.data or "{}")
+    except (ValueError, RecursionError) as error:
+        raise ValidationError(_("Not valid JSON: %(why)s", why=str(error)[:100])) from None
+    if not isinstance(parsed, dict):
+        raise ValidationError(_('A JSON object, for example {"top_p": 0.9}.'))
 
 
 def _plain(price: Decimal | None) -> Decimal | None:

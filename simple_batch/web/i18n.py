@@ -1,8 +1,10 @@
 """Languages: ``?lang=`` (kept in a cookie), the cookie, the browser, the setting."""
 
-from babel.dates import LOCALTZ
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from babel.dates import LOCALTZ, get_timezone_name
 from flask import Flask, Response, g, request, url_for
-from flask_babel import Babel, get_locale
+from flask_babel import Babel, get_locale, get_timezone
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 _COOKIE = "lang"
@@ -23,7 +25,7 @@ def register(app: Flask) -> None:
     Babel(
         app,
         locale_selector=chosen,
-        timezone_selector=lambda: settings.TIMEZONE or LOCALTZ,
+        timezone_selector=lambda: _browser_zone() or settings.TIMEZONE or LOCALTZ,
     )
 
     @app.before_request
@@ -39,7 +41,21 @@ def register(app: Flask) -> None:
     @app.context_processor
     def languages() -> dict:
         current = str(get_locale() or "en").split("_")[0]
-        return {"languages": LANGUAGES, "language": current, "other_language": _switch}
+        return {
+            "languages": LANGUAGES,
+            "language": current,
+            "other_language": _switch,
+            "zone": get_timezone_name(get_timezone(), locale=get_locale(), return_zone=True),
+        }
+
+
+def _browser_zone() -> ZoneInfo | None:
+    """The zone that the browser told in a cookie (static/js/theme.js)."""
+    name = request.cookies.get("zone", "")
+    try:
+        return ZoneInfo(name) if name else None
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return None
 
 
 def _switch(code: str) -> str:

@@ -5,8 +5,9 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from .. import jobs
-from ..errors import Conflict
+from ..errors import Conflict, InvalidInput, UploadRejected
 from ..store.filters import RequestFilter
+from ..store.retry import Changes
 
 blueprint = Blueprint("job_actions", __name__)
 
@@ -25,14 +26,16 @@ def change(job_id: int, action: str):
 
 @blueprint.post("/jobs/<int:job_id>/retry")
 def retry(job_id: int):
-    """Run failed requests again: those selected (``index``), else those that the filters name."""
+    """Run failed requests again, another way if one is given: those selected (``index``), else
+    those that the filters name."""
     indices = request.form.getlist("index", type=int)
     try:
+        other = _other()
         if indices:
-            count = jobs.retry_requests(job_id, indices)
+            count = jobs.retry_requests(job_id, indices, other)
         else:
-            count = jobs.retry(job_id, RequestFilter.parse(request.form))
-    except Conflict as error:
+            count = jobs.retry(job_id, RequestFilter.parse(_filters()), other)
+    except (Conflict, InvalidInput) as error:
         flash(str(error), "warning")
     else:
         text = ngettext(
@@ -40,6 +43,47 @@ def retry(job_id: int):
         )
         flash(text, "success")
     return _back(job_id)
+
+
+@blueprint.post("/jobs/<int:job_id>/again")
+def new_job_of(job_id: int):
+    """Requests of this job, as the filters name them, as the data of a new one."""
+    try:
+        upload = jobs.stage_requests(job_id, RequestFilter.parse(_filters()))
+    except UploadRejected as error:
+        flash(str(error), "warning")
+        return _back(job_id)
+    return redirect(url_for("new_job.preview", upload_id=upload.id), 303)
+
+
+@blueprint.post("/jobs/<int:job_id>/requests/<int:index>/send")
+def send_again(job_id: int, index: int):
+    """One request, edited, once more."""
+    try:
+        jobs.send_again(job_id, index, request.form.get("body", ""))
+    except (Conflict, InvalidInput) as error:
+        flash(str(error), "danger")
+    else:
+        flash(_("Sent again; the answer takes the place of the former one."), "success")
+    return redirect(url_for("job_requests.detail", job_id=job_id, index=index), 303)
+
+
+def _filters() -> dict:
+    """The filters in the form, whose names may not be those of the changes."""
+    names = request.form.keys() - {"new_config", "new_timeout_s", "new_max_tokens"}
+    return {name: request.form[name] for name in names}
+
+
+def _other() -> Changes:
+    """The changes in the form. Raises InvalidInput."""
+    found = {}
+    for name, kind in (("config", int), ("timeout_s", float), ("max_tokens", int)):
+        text = request.form.get(f"new_{name}", "").strip()
+        try:
+            found[name] = kind(text) if text else None
+        except ValueError:
+            raise InvalidInput(f"{name}: {text!r} is not a number.", name) from None
+    return Changes(found["config"], found["timeout_s"], found["max_tokens"])
 
 
 @blueprint.post("/jobs/<int:job_id>/delete")

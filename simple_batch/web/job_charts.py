@@ -1,27 +1,80 @@
-"""The charts of a job, as pages, data and tables."""
+"""The charts of a job, as a page, as data, as tables; and as a report that stands by itself."""
+
+import csv
+import io
 
 from flask import Blueprint, jsonify, render_template, request
+from flask_babel import lazy_gettext as _
 
-from .. import insight
-from ..errors import InvalidInput
+from .. import choices, export, insight
+from ..errors import InvalidInput, NotFound
+from ..insight.summary import iso
+from ..settings import PROJECT_ROOT
+from ..store.filters import RequestFilter
+from .answers import attached
 from .job_pages import common
 
 blueprint = Blueprint("job_charts", __name__)
 
 WIDTHS = (1, 5, 10, 30, 60, 300, 3600)
+# name: title, where its rows are in the data, and their columns
+CHARTS = {
+    "outcomes": (
+        _("Requests over time"),
+        "buckets",
+        (
+            ("sent", _("sent")),
+            ("succeeded", _("succeeded")),
+            ("failed", _("failed")),
+            ("retried", _("retried")),
+        ),
+    ),
+    "latency": (
+        _("Latency"),
+        "buckets",
+        (("p50_ms", "p50 (ms)"), ("p95_ms", "p95 (ms)"), ("p99_ms", "p99 (ms)")),
+    ),
+    "limit": (
+        _("In flight and the limit"),
+        "buckets",
+        (
+            ("in_flight", _("in flight")),
+            ("limit", _("limit")),
+            ("cooling_s", _("cooldown (s)")),
+        ),
+    ),
+    "tokens": (
+        _("Tokens per second"),
+        "buckets",
+        (("input_tokens", _("input tokens")), ("output_tokens", _("output tokens"))),
+    ),
+    "cost": (_("Cost, summed up"), "buckets", (("cost", _("cost")),)),
+    "histogram": (
+        _("Latency histogram"),
+        "histogram",
+        (("from_ms", _("from (ms)")), ("to_ms", _("to (ms)")), ("count", _("requests"))),
+    ),
+    "scatter": (
+        _("Latency against the answer's tokens"),
+        "points",
+        (("index", "#"), ("tokens", _("output tokens")), ("latency_ms", _("latency (ms)"))),
+    ),
+}
 
 
 @blueprint.get("/jobs/<int:job_id>/charts")
 def index(job_id: int):
-    """Throughput, latency, tokens and cost over time; the latency histogram."""
-    window = _window()
+    """All charts over one window of time, of the requests that the filters name."""
+    wanted = RequestFilter.parse(request.args)
     return render_template(
         "job/charts.html",
         tab="charts",
-        window=window,
+        wanted=wanted,
+        filters=wanted.to_args(),
+        bucket=_bucket(),
         widths=WIDTHS,
-        buckets=insight.buckets(job_id, *window.values()),
-        histogram=insight.latency_histogram(job_id),
+        charts=CHARTS,
+        data=insight.charts(job_id, wanted, _bucket()),
         **common(job_id),
     )
 
@@ -29,23 +82,56 @@ def index(job_id: int):
 @blueprint.get("/jobs/<int:job_id>/charts.json")
 def data(job_id: int):
     """The same as data: at most 600 buckets."""
-    return jsonify(
-        buckets=insight.buckets(job_id, *_window().values()),
-        histogram=insight.latency_histogram(job_id),
+    return jsonify(insight.charts(job_id, RequestFilter.parse(request.args), _bucket()))
+
+
+@blueprint.get("/jobs/<int:job_id>/charts/<name>.csv")
+def table(job_id: int, name: str):
+    """One chart as CSV; times are ISO 8601 in UTC."""
+    if name not in CHARTS:
+        raise NotFound(f"There is no chart {name}: use one of {', '.join(CHARTS)}.")
+    _title, part, columns = CHARTS[name]
+    found = insight.charts(job_id, RequestFilter.parse(request.args), _bucket())[part]
+    text = io.StringIO()
+    writer = csv.writer(text)
+    names = [column for column, _title in columns]
+    timed = part == "buckets"
+    writer.writerow((["time", "bucket_s"] if timed else []) + names)
+    for row in found:
+        moment = [iso(row["t"] * 1000), row["bucket_s"]] if timed else []
+        writer.writerow(moment + [row[column] for column in names])
+    return attached(text.getvalue().encode(), f"job-{job_id}-{name}.csv", "text/csv; charset=utf-8")
+
+
+@blueprint.get("/jobs/<int:job_id>/report.html")
+def report(job_id: int):
+    """Figures, error groups and charts in one file that needs nothing else."""
+    head = common(job_id)
+    page = render_template(
+        "job/report.html",
+        charts=CHARTS,
+        data=insight.charts(job_id, RequestFilter()),
+        groups=insight.error_groups(job_id),
+        summary=insight.summary(job_id),
+        chosen=choices.of(head["job"]),
+        style=_static("vendor/bootstrap/bootstrap.min.css") + _static("css/app.css"),
+        echarts=_static("vendor/echarts/echarts.min.js"),
+        drawing=_static("js/charts.js"),
+        **head,
     )
+    name = export.filename(head["job"], "html")
+    return attached(page.encode(), name, "text/html; charset=utf-8")
 
 
-def _window() -> dict:
-    """from, to (epoch seconds) and bucket width of the URL."""
-    window = {}
-    for name in ("from", "to", "bucket"):
-        text = request.args.get(name)
-        try:
-            window[name] = float(text) if text else None
-        except ValueError:
-            raise InvalidInput(f"{name}={text!r}: not a number.", name) from None
-        if window[name] is not None and not 0 <= window[name] < 1e11:
-            raise InvalidInput(f"{name}={text!r}: not a time or width in seconds.", name)
-    if window["bucket"] is not None:
-        window["bucket"] = max(1, int(window["bucket"]))
-    return window
+def _static(name: str) -> str:
+    """A file of ours to be put into a page; nothing in it may end the element that it is in."""
+    text = (PROJECT_ROOT / "static" / name).read_text("utf-8")
+    return text.replace("</script", "<\\/script")
+
+
+def _bucket() -> int | None:
+    text = request.args.get("bucket")
+    try:
+        return max(1, int(float(text))) if text else None
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"bucket={text!r}: not a number of seconds.", "bucket") from None

@@ -1,14 +1,24 @@
 """One job: overview, errors, events, export."""
 
-from urllib.parse import quote
+from flask import Blueprint, jsonify, render_template, request
+from flask_babel import lazy_gettext as _
 
-from flask import Blueprint, Response, jsonify, render_template, request, stream_with_context
-
-from .. import export, insight, jobs
+from .. import choices, export, insight, jobs
 from ..domain import Cause
 from ..errors import InvalidInput
+from ..store.filters import RequestFilter
+from .answers import attached
 
 blueprint = Blueprint("job_pages", __name__)
+
+
+FORMAT_NAMES = {
+    "json": "JSON",
+    "jsonl": "JSONL",
+    "csv": "CSV",
+    "openai": "OpenAI JSONL",
+    "requests": _("Requests (to upload again)"),
+}
 
 
 def common(job_id: int) -> dict:
@@ -21,6 +31,7 @@ def common(job_id: int) -> dict:
         "runner": jobs.runner_state(),
         "storage_fault": jobs.storage_fault(),
         "formats": export.FORMATS,
+        "format_names": FORMAT_NAMES,
     }
 
 
@@ -71,15 +82,16 @@ def events(job_id: int):
 
 @blueprint.get("/jobs/<int:job_id>/export")
 def download(job_id: int):
-    """The results as a file, streamed."""
+    """The results as a file, streamed: all, succeeded, failed, or what the filters name."""
     job = jobs.get(job_id)
     form, only = request.args.get("format", "jsonl"), request.args.get("only", "all")
-    pieces = export.export(job_id, form, only)
+    pieces = export.export(job_id, form, only, RequestFilter.parse(request.args))
     name = export.filename(job, form, only)
-    ascii_name = name.encode("ascii", "replace").decode().replace("?", "_")
-    disposition = f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(name)}"
-    return Response(
-        stream_with_context(pieces),
-        content_type=export.content_type(form),
-        headers={"Content-Disposition": disposition, "Cache-Control": "no-store"},
-    )
+    return attached(pieces, name, export.content_type(form))
+
+
+@blueprint.get("/jobs/<int:job_id>/recipe")
+def recipe(job_id: int):
+    """What was chosen for the job, to be used again."""
+    job = jobs.get(job_id)
+    return attached(choices.recipe(choices.of(job)), f"{job.name}.recipe.json")

@@ -2,32 +2,91 @@
 
 import json
 
+import msgspec
 from flask import Blueprint, render_template, request
+from flask_babel import lazy_gettext as _
 
 from .. import configs, insight
 from ..domain import Cause, RequestStatus
+from ..errors import InvalidInput
 from ..store.filters import RequestFilter
 from .job_pages import common
 
 blueprint = Blueprint("job_requests", __name__)
 
-PER_PAGE = 50
+SIZES = (25, 50, 100, 200, 500)
+COLUMNS = {
+    "custom_id": "custom_id",
+    "status": _("Status"),
+    "code": "HTTP",
+    "attempts": _("Attempts"),
+    "latency": _("Latency"),
+    "tokens": _("Tokens in/out"),
+    "cost": _("Cost"),
+    "config": "API",
+    "model": _("Model"),
+    "started": _("Started"),
+    "finished": _("Finished"),
+    "text": _("Request → answer"),
+}
+SHOWN = ("custom_id", "status", "attempts", "latency", "tokens", "cost", "started", "text")
+
+
+class View(msgspec.Struct, frozen=True):
+    """How the table is shown: order, rows on a page, columns."""
+
+    sort: str = "index"
+    per: int = 50
+    cols: tuple[str, ...] = SHOWN
+
+    @classmethod
+    def parse(cls, args) -> "View":
+        """From URL parameters (sort, per, cols). Raises InvalidInput naming the parameter."""
+        per = args.get("per") or "50"
+        if not per.isdecimal() or int(per) not in SIZES:
+            raise InvalidInput(f"per={per!r}: use one of {', '.join(map(str, SIZES))}.", "per")
+        # a list of check boxes, or one parameter with commas
+        named = [name for part in args.getlist("cols") for name in part.split(",") if name]
+        for name in named:
+            if name not in COLUMNS:
+                raise InvalidInput(f"cols={name!r}: use some of {', '.join(COLUMNS)}.", "cols")
+        cols = tuple(name for name in COLUMNS if name in named) if named else SHOWN
+        return cls(args.get("sort") or "index", int(per), cols)
+
+    def to_args(self) -> dict:
+        """The URL parameters that ``parse`` reads back, without what is as usual."""
+        usual = View()
+        args = {}
+        if self.sort != usual.sort:
+            args["sort"] = self.sort
+        if self.per != usual.per:
+            args["per"] = self.per
+        if self.cols != usual.cols:
+            args["cols"] = ",".join(self.cols)
+        return args
 
 
 @blueprint.get("/jobs/<int:job_id>/requests")
 def index(job_id: int):
     """The table, filtered as the URL says; a fragment without the page where one is asked for."""
-    wanted = RequestFilter.parse(request.args)
-    sort = request.args.get("sort", "index")
+    wanted, view = RequestFilter.parse(request.args), View.parse(request.args)
     page = insight.requests_page(
         job_id,
         wanted,
-        sort,
+        view.sort,
         request.args.get("page", 1, type=int),
-        PER_PAGE,
+        view.per,
         request.args.get("after", type=int),
     )
-    context = {"page": page, "wanted": wanted, "args": _args(wanted, sort), "sort": sort}
+    context = {
+        "page": page,
+        "wanted": wanted,
+        "filters": wanted.to_args(),
+        "args": {**wanted.to_args(), **view.to_args()},
+        "view": view,
+        "view_args": view.to_args(),
+        "columns": COLUMNS,
+    }
     if request.args.get("fragment"):
         return render_template("job/requests_table.html", **common(job_id), **context)
     return render_template(
@@ -35,6 +94,8 @@ def index(job_id: int):
         tab="requests",
         statuses=list(RequestStatus),
         causes=list(Cause),
+        sizes=SIZES,
+        configs=configs.list_all(),
         **common(job_id),
         **context,
     )
@@ -61,13 +122,6 @@ def detail(job_id: int, index: int):
         python=_python(config, found),
         **head,
     )
-
-
-def _args(wanted: RequestFilter, sort: str) -> dict:
-    args = wanted.to_args()
-    if sort != "index":
-        args["sort"] = sort
-    return args
 
 
 def _sent(config, found: dict) -> dict:

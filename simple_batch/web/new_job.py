@@ -7,11 +7,12 @@ from pathlib import Path
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from .. import configs, jobs, runtime, tryout
+from .. import choices, configs, jobs, runtime, tryout
 from ..errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
 from ..settings import PROJECT_ROOT
 from ..store import text
-from .forms import LaunchForm, UploadForm
+from .answers import attached
+from .forms import LaunchForm, UploadForm, blame
 
 blueprint = Blueprint("new_job", __name__, url_prefix="/jobs/new")
 
@@ -45,59 +46,77 @@ def upload():
 
 @blueprint.get("/<int:upload_id>")
 def preview(upload_id: int):
-    """What the upload holds, and the choices for the job."""
+    """What the upload holds, and the choices for the job; ``?clone=<id>`` takes an old job's."""
     staged, found = jobs.staged(upload_id)
-    data = {"name": Path(staged.filename).stem.split(".")[0], "max_retries": _default_retries()}
     config = request.args.get("config", type=int)
-    if config is not None:
-        data["config"] = config
     clone = request.args.get("clone", type=int)
     if clone is not None:
         fields, _upload = jobs.clone_fields(clone)
-        data.update(
-            name=_("%(name)s (copy)", name=fields.name),
-            config=fields.config,
-            concurrency=fields.concurrency,
-            max_retries=fields.max_retries,
-        )
-    return _preview_page(_launch_form(data), staged, found)
+        form = LaunchForm.of(fields, name=_("%(name)s (copy)", name=fields.name))
+    else:
+        name = Path(staged.filename).stem.split(".")[0]
+        retries = runtime.settings().DEFAULT_MAX_RETRIES
+        form = LaunchForm(formdata=None, data={"name": name, "max_retries": retries})
+        form.config.data = config
+    return _preview_page(_offered(form), staged, found)
 
 
 @blueprint.post("/<int:upload_id>")
 def launch(upload_id: int):
     """Make the job."""
     staged, found = jobs.staged(upload_id)
-    form = _launch_form(None)
+    form = _offered(LaunchForm())
     if form.validate_on_submit():
-        new = jobs.NewJob(
-            config=form.config.data,
-            name=form.name.data or "",
-            concurrency=form.concurrency.data,
-            max_retries=form.max_retries.data,
-            hold="hold" in request.form,
-            skip_faulty="skip_faulty" in request.form,
-        )
+        new = form.chosen()
+        new.hold = "hold" in request.form
+        new.skip_faulty = "skip_faulty" in request.form
         try:
             job = jobs.launch(upload_id, new)
         except InvalidInput as error:
-            field = form._fields.get(error.field or "")
-            (field.errors if field is not None else form.form_errors).append(str(error))
+            blame(form, error)
         else:
             return redirect(url_for("job_pages.overview", job_id=job.id), 303)
     return _preview_page(form, staged, found), 400
+
+
+@blueprint.post("/<int:upload_id>/recipe")
+def save_recipe(upload_id: int):
+    """The choices in the form as a file."""
+    staged, found = jobs.staged(upload_id)
+    form = _offered(LaunchForm())
+    if form.validate_on_submit():
+        try:
+            return attached(choices.recipe(form.chosen()), f"{form.name.data or 'job'}.recipe.json")
+        except InvalidInput as error:
+            blame(form, error)
+    return _preview_page(form, staged, found), 400
+
+
+@blueprint.post("/<int:upload_id>/load")
+def load_recipe(upload_id: int):
+    """The form, filled in from a recipe."""
+    staged, found = jobs.staged(upload_id)
+    file = request.files.get("recipe")
+    data = file.stream.read(choices.MAX_RECIPE_BYTES + 1) if file is not None else b""
+    try:
+        form = LaunchForm.of(choices.from_recipe(data))
+    except InvalidInput as error:
+        flash(str(error), "danger")
+        return redirect(url_for("new_job.preview", upload_id=upload_id), 303)
+    return _preview_page(_offered(form), staged, found)
 
 
 @blueprint.post("/<int:upload_id>/try")
 def try_rows(upload_id: int):
     """Send the first rows for real and show what came, with an estimate that stands on it."""
     staged, found = jobs.staged(upload_id)
-    form = _launch_form(None)
+    form = _offered(LaunchForm())
     if not form.validate_on_submit():
         return _preview_page(form, staged, found), 400
     try:
-        tried = tryout.try_rows(upload_id, form.config.data)
-    except ConfigurationError as error:
-        form.config.errors = [*form.config.errors, str(error)]
+        tried = tryout.try_rows(upload_id, form.chosen())
+    except (ConfigurationError, InvalidInput) as error:
+        blame(form, InvalidInput(str(error), getattr(error, "field", None) or "config"))
         return _preview_page(form, staged, found), 400
     return _preview_page(form, staged, found, tried)
 
@@ -124,15 +143,11 @@ def _given(form: UploadForm):
     raise UploadRejected(_("Choose a file, paste something, or take an example."))
 
 
-def _launch_form(data: dict | None) -> LaunchForm:
+def _offered(form: LaunchForm) -> LaunchForm:
+    """The form with the active configs to choose from."""
     active = configs.list_all(active=True)
-    form = LaunchForm(formdata=None, data=data) if data is not None else LaunchForm()
     form.config.choices = [(config.id, f"{config.alias} ({config.model})") for config in active]
     return form
-
-
-def _default_retries() -> int:
-    return runtime.settings().DEFAULT_MAX_RETRIES
 
 
 def _start_page(form, error: UploadRejected | None = None):

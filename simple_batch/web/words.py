@@ -69,6 +69,7 @@ REASONS = {
     "invalid_upload": _("the upload is not valid"),
     "retry": _("retried"),
     "edited": _("edited"),
+    "due": _("its start time has come"),
 }
 
 

@@ -1,131 +1,114 @@
-// The charts of a job. One window for all; a click on a bucket lists its requests below.
-(() => {
+// Draws the charts of a job from the data in the page; also inside a report that stands by itself.
+window.SimpleBatchCharts = (() => {
   const root = document.getElementById("charts");
   const words = JSON.parse(root.dataset.words);
   let data = JSON.parse(document.getElementById("chart-data").textContent);
   const charts = {};
-  const COLOURS = { succeeded: "#198754", failed: "#c9302c", retried: "#d39e00", sent: "#2f6fdb", p50: "#2f6fdb", p95: "#d39e00", p99: "#c9302c" };
+  const COLOURS = { succeeded: "#198754", failed: "#c9302c", retried: "#d39e00", sent: "#2f6fdb", p50: "#2f6fdb", p95: "#d39e00", p99: "#c9302c", input: "#6f8fc9", output: "#2f6fdb" };
+  const number = new Intl.NumberFormat(document.documentElement.lang);
+  const short = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact" });
 
   const base = (axis) => ({
-    backgroundColor: "transparent", animation: false, legend: { top: 0 },
-    grid: { left: 60, right: 60, top: 35, bottom: 70 },
-    tooltip: { trigger: "axis", renderMode: "richText", confine: true },
-    xAxis: axis, yAxis: { type: "value", min: 0 },
+    backgroundColor: "transparent", animation: false, legend: { top: 0, type: "scroll" },
+    grid: { left: 12, right: 18, top: 34, bottom: 8, containLabel: true },
+    tooltip: { trigger: "axis", renderMode: "richText", confine: true, valueFormatter: (v) => (v === null || v === undefined ? "–" : number.format(v)) },
+    xAxis: axis, yAxis: value(),
   });
-  const overTime = () => ({ ...base({ type: "time" }), dataZoom: [{ type: "slider", bottom: 10 }, { type: "inside", zoomOnMouseWheel: "ctrl" }] });
-  const points = (name) => data.buckets.map((b) => [b.t * 1000, b[name]]);
+  const value = (more) => ({ type: "value", min: 0, axisLabel: { formatter: (v) => short.format(v) }, ...more });
+  // the window is the same for all, whatever each of them has to show in it
+  const overTime = () => {
+    const b = data.buckets;
+    const width = b.length ? b[0].bucket_s * 1000 : 1000;
+    const axis = { type: "time", min: b.length ? b[0].t * 1000 : undefined, max: b.length ? b[b.length - 1].t * 1000 + width : undefined };
+    return { ...base(axis), brush: { xAxisIndex: 0, brushType: "lineX", brushMode: "single", removeOnClick: true, brushStyle: { color: "rgba(47,111,219,.15)" } } };
+  };
+  const points = (name, per) => data.buckets.map((b) => [b.t * 1000, b[name] === null ? null : per ? +(b[name] / b.bucket_s).toFixed(2) : b[name]]);
+  const step = (name, key, colour, more) => ({ name: words[name], type: "line", step: "end", symbol: "none", color: colour, data: points(key), ...more });
+
+  const cooldowns = () => {
+    const areas = [];
+    for (const b of data.buckets) {
+      if (!b.cooling_s) continue;
+      const last = areas[areas.length - 1];
+      const end = (b.t + b.bucket_s) * 1000;
+      if (last && last[1].xAxis === b.t * 1000) last[1].xAxis = end;
+      else areas.push([{ xAxis: b.t * 1000, name: words.cooldown }, { xAxis: end }]);
+    }
+    return { silent: true, itemStyle: { color: "rgba(211,158,0,.25)" }, label: { show: areas.length < 12 }, data: areas };
+  };
 
   const options = {
     outcomes: () => ({
-      ...overTime(), yAxis: { type: "value", min: 0, minInterval: 1 },
+      ...overTime(), yAxis: value({ minInterval: 1 }),
       series: [
         ...["succeeded", "failed"].map((name) => ({ name: words[name], type: "bar", stack: "ended", color: COLOURS[name], data: points(name), barCategoryGap: "5%" })),
-        ...["sent", "retried"].map((name) => ({ name: words[name], type: "line", step: "middle", symbol: "none", color: COLOURS[name], data: points(name) })),
+        step("sent", "sent", COLOURS.sent), step("retried", "retried", COLOURS.retried),
       ],
     }),
     latency: () => ({
-      ...overTime(), yAxis: { type: "value", min: 0, name: "ms" },
-      series: ["p50", "p95", "p99"].map((name) => ({ name, type: "line", connectNulls: false, symbol: "none", color: COLOURS[name], data: points(`${name}_ms`) })),
+      ...overTime(), yAxis: value({ name: "ms" }),
+      series: ["p50", "p95", "p99"].map((name) => ({ name, type: "line", connectNulls: false, symbol: data.buckets.length < 30 ? "circle" : "none", color: COLOURS[name], data: points(`${name}_ms`) })),
     }),
-    tokens: () => {
+    limit: () => ({
+      ...overTime(), yAxis: value({ minInterval: 1 }),
+      series: [step("in_flight", "in_flight", COLOURS.sent, { areaStyle: { opacity: 0.15 } }), step("limit", "limit", COLOURS.failed, { markArea: cooldowns(), lineStyle: { type: "dashed" } })],
+    }),
+    tokens: () => ({
+      ...overTime(),
+      series: [["input", "tokens_in"], ["output", "tokens_out"]].map(([key, word]) => ({ name: words[word], type: "bar", stack: "tokens", barCategoryGap: "5%", color: COLOURS[key], data: points(`${key}_tokens`, true) })),
+    }),
+    cost: () => {
       let sum = 0;
-      return {
-        ...overTime(), yAxis: [{ type: "value", min: 0 }, { type: "value", min: 0, name: root.dataset.currency, splitLine: { show: false } }],
-        series: [
-          { name: words.tokens_in, type: "bar", stack: "tokens", data: points("input_tokens") },
-          { name: words.tokens_out, type: "bar", stack: "tokens", data: points("output_tokens") },
-          { name: words.cost, type: "line", step: "end", symbol: "none", yAxisIndex: 1, data: data.buckets.map((b) => [b.t * 1000, +(sum += b.cost).toFixed(9)]) },
-        ],
-      };
+      return { ...overTime(), yAxis: value({ name: root.dataset.currency, axisLabel: {} }), series: [{ name: words.cost, type: "line", step: "end", symbol: "none", areaStyle: { opacity: 0.15 }, color: COLOURS.sent, data: data.buckets.map((b) => [b.t * 1000, +(sum += b.cost).toFixed(9)]) }] };
     },
     histogram: () => ({
-      ...base({ type: "category", data: data.histogram.map((b) => `${b.from_ms}–${b.to_ms}`), name: "ms" }), grid: { left: 60, right: 40, top: 35, bottom: 40 },
+      ...base({ type: "category", data: data.histogram.map((b) => `${b.from_ms}–${b.to_ms}`), name: "ms", nameLocation: "middle", nameGap: 26 }),
+      grid: { left: 12, right: 18, top: 34, bottom: 28, containLabel: true },
       series: [{ name: words.count, type: "bar", barCategoryGap: "5%", color: COLOURS.sent, data: data.histogram.map((b) => b.count) }],
     }),
+    scatter: () => ({
+      ...base({ type: "value", min: 0, name: words.tokens, nameLocation: "middle", nameGap: 26 }), legend: { show: false },
+      grid: { left: 12, right: 18, top: 34, bottom: 28, containLabel: true }, yAxis: value({ name: words.latency }),
+      tooltip: { trigger: "item", renderMode: "richText", confine: true, formatter: ({ data: [tokens, ms, index] }) => `#${index}\n${words.tokens}: ${number.format(tokens)}\n${words.latency}: ${number.format(ms)}` },
+      series: [{ type: "scatter", symbolSize: 6, color: COLOURS.sent, itemStyle: { opacity: 0.5 }, data: data.points.map((p) => [p.tokens, p.latency_ms, p.index]) }],
+    }),
   };
+  const timed = ["outcomes", "latency", "limit", "tokens", "cost"];
+  const listeners = [];
 
   function draw() {
     const dark = document.documentElement.dataset.bsTheme === "dark";
     for (const name of Object.keys(options)) {
       if (charts[name]) charts[name].dispose();
-      charts[name] = echarts.init(document.getElementById(`chart-${name}`), dark ? "dark" : null);
-      charts[name].setOption(options[name]());
-      if (name === "histogram") continue;
-      charts[name].group = "time";
-      // anywhere in a bucket's column counts as a click on it, not only on its bar
-      charts[name].getZr().on("click", (event) => {
-        const at = [event.offsetX, event.offsetY];
-        if (!charts[name].containPixel("grid", at)) return;
-        const ms = charts[name].convertFromPixel({ xAxisIndex: 0 }, event.offsetX);
-        choose(nearest(ms / 1000));
-      });
+      const chart = echarts.init(document.getElementById(`chart-${name}`), dark ? "dark" : null);
+      charts[name] = chart;
+      chart.setOption(options[name]());
+      if (timed.includes(name)) chart.group = "time";
+      for (const listener of listeners) listener(name, chart);
     }
     echarts.connect("time");
   }
-  const nearest = (t) => {
-    let best = 0;
-    data.buckets.forEach((b, n) => { if (Math.abs(b.t - t) < Math.abs(data.buckets[best].t - t)) best = n; });
-    return best;
-  };
-
-  const part = document.getElementById("bucket-part");
-  let chosen = null;
-  let which = "";
-  async function choose(n) {
-    if (n < 0 || n >= data.buckets.length) return;
-    chosen = n;
-    const bucket = data.buckets[n];
-    const url = new URL(root.dataset.requests, location.href);
-    url.searchParams.set("from", bucket.t);
-    url.searchParams.set("to", bucket.t + bucket.bucket_s);
-    if (which) url.searchParams.set("status", which);
-    const place = new URL(location.href);
-    place.hash = `bucket=${bucket.t}${which ? "&" + which : ""}`;
-    history.replaceState(null, "", place);
-    url.searchParams.set("fragment", "1");
-    const answer = await fetch(url);
-    if (!answer.ok) return;
-    document.getElementById("bucket-requests").innerHTML = await answer.text();
-    document.getElementById("bucket-title").textContent = new Date(bucket.t * 1000).toLocaleTimeString();
-    part.hidden = false;
-  }
-  const step = (by) => {
-    let n = chosen + by;
-    while (data.buckets[n] && !data.buckets[n].succeeded && !data.buckets[n].failed) n += by;
-    choose(n);
-  };
-  document.getElementById("bucket-previous").addEventListener("click", () => step(-1));
-  document.getElementById("bucket-next").addEventListener("click", () => step(1));
-  for (const button of part.querySelectorAll("[data-which]"))
-    button.addEventListener("click", () => {
-      which = button.dataset.which;
-      for (const other of part.querySelectorAll("[data-which]")) other.classList.toggle("active", other === button);
-      choose(chosen);
-    });
-
-  async function refresh() {
-    const url = new URL(root.dataset.data, location.href);
-    url.search = location.search;
-    const answer = await fetch(url);
-    if (!answer.ok) return;
-    data = await answer.json();
+  function show(fresh) {
+    data = fresh;
     for (const name of Object.keys(options)) charts[name].setOption(options[name]());
   }
-  let busy = false;
-  document.addEventListener("job.buckets", async () => {
-    if (busy) return;
-    busy = true;
-    await refresh();
-    setTimeout(() => { busy = false; }, 2000);
-  });
-
   draw();
   document.addEventListener("themechange", draw);
   addEventListener("resize", () => Object.values(charts).forEach((chart) => chart.resize()));
-  const wanted = /#bucket=(\d+)(?:&(\w+))?/.exec(location.hash);
-  if (wanted && data.buckets.length) {
-    which = wanted[2] || "";
-    for (const button of part.querySelectorAll("[data-which]")) button.classList.toggle("active", button.dataset.which === which);
-    choose(nearest(Number(wanted[1])));
+
+  for (const button of document.querySelectorAll("[data-png]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const link = document.createElement("a");
+      const background = getComputedStyle(document.body).backgroundColor;
+      link.href = charts[button.dataset.png].getDataURL({ pixelRatio: 2, backgroundColor: background });
+      link.download = `job-${root.dataset.job}-${button.dataset.png}.png`;
+      link.click();
+    });
   }
+  return {
+    timed, show, data: () => data,
+    // listener(name, chart) for each chart, now and whenever it is drawn anew
+    each(listener) { listeners.push(listener); for (const name of Object.keys(charts)) listener(name, charts[name]); },
+  };
 })();
