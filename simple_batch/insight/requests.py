@@ -66,10 +66,11 @@ def request_detail(job_id: int, index: int) -> dict:
     """Everything about one request. Raises NotFound."""
     job = job_row(job_id)
     row = database.execute_sql(
-        "SELECT r.custom_id, r.url, r.line, r.body, x.status, x.cause, x.http_status, x.message, "
+        "SELECT r.custom_id, r.url, r.line, coalesce(o.body, r.body), x.status, x.cause, x.http_status, x.message, "
         "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
-        "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano "
-        f"{_JOIN} WHERE r.job_id = ? AND r.idx = ?",
+        "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano, "
+        f"o.body IS NOT NULL {_JOIN} LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
+        "WHERE r.job_id = ? AND r.idx = ?",
         (job_id, index),
     ).fetchone()
     if row is None:
@@ -91,9 +92,11 @@ def request_detail(job_id: int, index: int) -> dict:
         "line": row[2],
         "status": row[4] or _status_of(index, live_of(job)),
         "body": text.pretty(row[3]),
-        "messages": text.messages_of(text.loaded(row[3])),
+        "edited": bool(row[20]),
+        "messages": text.conversation_of(text.loaded(row[3])),
         "response": text.pretty(row[8]) if row[8] else None,
         "answer": text.answer_of(response),
+        "answer_parts": text.answer_parts(response),
         "reasoning": text.reasoning_of(response),
         "cause": row[5],
         "http_status": row[6],
@@ -112,13 +115,11 @@ def request_detail(job_id: int, index: int) -> dict:
 
 def neighbours(job_id: int, index: int, wanted: RequestFilter) -> tuple:
     """(previous index, next index, position from 1, total) of a request among those that match;
-    None for what is not there or not known without counting too many rows."""
+    None for what is not there or not known without looking at too many rows."""
     job = job_row(job_id)
-    if (
-        wanted.q
-        or wanted.status in ("pending", "in_flight", "retrying")
-        or wanted == RequestFilter()
-    ):
+    if wanted.q:
+        return _found_before(job, wanted, index), _found_behind(job, wanted, index), None, None
+    if wanted.status in ("pending", "in_flight", "retrying") or wanted == RequestFilter():
         previous = index - 1 if index > 0 else None
         following = index + 1 if index + 1 < job.total else None
         return previous, following, index + 1, job.total
@@ -138,6 +139,21 @@ def neighbours(job_id: int, index: int, wanted: RequestFilter) -> tuple:
             f"SELECT count(*) {where} AND x.idx <= ?", (job_id, *values, index)
         ).fetchone()[0]
     return (before or (None,))[0], (behind or (None,))[0], position, total
+
+
+def _found_behind(job: Job, wanted: RequestFilter, index: int) -> int | None:
+    found, _continue = _search(job, wanted, index, 1)
+    return found[0] if found else None
+
+
+def _found_before(job: Job, wanted: RequestFilter, index: int) -> int | None:
+    conditions, values = wanted.on_rows()
+    row = database.execute_sql(
+        f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx < ? AND r.idx >= ?{conditions} "
+        "ORDER BY r.idx DESC LIMIT 1",
+        (job.id, index, index - SEARCH_WINDOW, *values),
+    ).fetchone()
+    return row[0] if row else None
 
 
 def _arithmetic(job: Job, sort: str, offset: int, per_page: int) -> list[int]:

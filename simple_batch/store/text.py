@@ -60,6 +60,83 @@ def _message_text(message: dict) -> str:
     return text or (json.dumps(calls, ensure_ascii=False, indent=2) if calls else "")
 
 
+def parts_of(message) -> list[dict]:
+    """The parts of one message, or of one item of a responses answer, in order: ``{"kind": "text" |
+    "image" | "call" | "other", "text": …}``. An image's text is its URL, a call's is its name with
+    its arguments, another's its JSON."""
+    if not isinstance(message, dict):
+        return []
+    content = message.get("content")
+    parts = [_part(part) for part in content] if isinstance(content, list) else []
+    if isinstance(content, str) and content:
+        parts.append({"kind": "text", "text": content})
+    if message.get("refusal"):
+        parts.append({"kind": "text", "text": str(message["refusal"])})
+    calls = message.get("tool_calls")
+    legacy = message.get("function_call")
+    for call in [*(calls if isinstance(calls, list) else ()), *([legacy] if legacy else ())]:
+        parts.append({"kind": "call", "text": _call(call)})
+    return parts
+
+
+def _part(part) -> dict:
+    if isinstance(part, dict):
+        if isinstance(part.get("text"), str):
+            return {"kind": "text", "text": part["text"]}
+        image = part.get("image_url")
+        url = image.get("url") if isinstance(image, dict) else image
+        if isinstance(url, str):
+            return {"kind": "image", "text": url}
+    return {"kind": "other", "text": json.dumps(part, ensure_ascii=False)}
+
+
+def _call(call) -> str:
+    found = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(found, dict):
+        return json.dumps(call, ensure_ascii=False)
+    arguments = found.get("arguments", "")
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    return f"{found.get('name', '')}({arguments})"
+
+
+def conversation_of(body) -> list[dict]:
+    """[{role, parts}] of a decoded request body."""
+    messages = body.get("messages") if isinstance(body, dict) else None
+    if isinstance(messages, list):
+        return [
+            {"role": str(message.get("role", "")), "parts": parts_of(message)}
+            for message in messages
+            if isinstance(message, dict)
+        ]
+    return [
+        {"role": message["role"], "parts": [{"kind": "text", "text": message["text"]}]}
+        for message in messages_of(body)
+    ]
+
+
+def answer_parts(response) -> list[dict]:
+    """The parts of a decoded answer, of its first choice."""
+    if not isinstance(response, dict):
+        return []
+    choices = response.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        message = choices[0].get("message")
+        if isinstance(message, dict):
+            return parts_of(message)
+    output = response.get("output")
+    if isinstance(output, list):
+        parts = []
+        for item in output:
+            if isinstance(item, dict) and item.get("type") == "function_call":
+                parts.append({"kind": "call", "text": _call(item)})
+            else:
+                parts += parts_of(item)
+        return parts
+    text = answer_of(response)
+    return [{"kind": "text", "text": text}] if text else []
+
+
 def prompt_of(body) -> str:
     """The last thing the user said."""
     messages = messages_of(body)

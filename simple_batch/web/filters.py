@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from .. import jobs
 from ..domain import NANO
-from . import words
+from . import markdown, words
 
 _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£", "JPY": "JP¥"}
 
@@ -26,6 +26,7 @@ def register(app: Flask) -> None:
         "per_second",
     ):
         app.add_template_filter(globals()[name], name)
+    app.add_template_filter(markdown.rendered, "markdown")
     app.add_template_filter(words.status, "status_word")
     app.add_template_filter(words.cause, "cause_word")
     app.add_template_filter(words.remedy, "remedy")
@@ -90,6 +91,13 @@ def when(ms) -> Markup | str:
     shown = format_datetime(moment, form) if get_locale() else moment.isoformat(" ", "seconds")
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         moment.isoformat(), escape(moment.strftime("%Y-%m-%d %H:%M:%S UTC")), shown
+    )
+
+
+def clock(ms) -> str:
+    """The time of day in the page's time zone."""
+    return (
+        "–" if ms is None else format_datetime(datetime.fromtimestamp(ms / 1000, UTC), "HH:mm:ss")
     )
 
 

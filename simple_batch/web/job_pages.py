@@ -3,7 +3,7 @@
 from flask import Blueprint, jsonify, render_template, request
 from flask_babel import lazy_gettext as _
 
-from .. import choices, export, insight, jobs
+from .. import choices, configs, export, insight, jobs
 from ..domain import Cause
 from ..errors import InvalidInput
 from ..store.filters import RequestFilter
@@ -68,6 +68,7 @@ def errors(job_id: int):
         cause=cause,
         group=group,
         causes=list(Cause),
+        configs=configs.list_all(active=True),
         **common(job_id),
     )
 
