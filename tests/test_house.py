@@ -1,5 +1,6 @@
 """The house itself: who may import whom, settings and their documents, no large files."""
 
+import hashlib
 import subprocess
 import sys
 from dataclasses import fields
@@ -74,3 +75,20 @@ def test_no_key_reaches_a_log(tmp_path, line):
     text = (tmp_path / "logs" / "simple_batch.log").read_text()
     assert "abcdef" not in text
     assert "[key]" in text
+
+
+def test_the_vendored_files_are_what_was_fetched():
+    vendor = ROOT / "static/vendor"
+    sums = dict(
+        reversed(line.split(maxsplit=1))
+        for line in (vendor / "SHA256SUMS").read_text().splitlines()
+    )
+    found = {
+        f"./{path.relative_to(vendor).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in vendor.rglob("*")
+        if path.is_file() and path.name != "SHA256SUMS"
+    }
+    assert found == sums
+    folders = {name.split("/")[1] for name in found if name.count("/") > 1}
+    for folder in folders:
+        assert f"./{folder}/LICENSE" in found

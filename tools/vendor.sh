@@ -20,6 +20,8 @@ take() { # folder file...
 
 fetch bootstrap 5.3.9 bootstrap
 take bootstrap dist/css/bootstrap.min.css dist/js/bootstrap.bundle.min.js LICENSE
+fetch htmx.org 2.0.11 htmx
+take htmx dist/htmx.min.js LICENSE
 fetch socket.io-client 4.8.4 socket.io
 take socket.io dist/socket.io.min.js LICENSE
 fetch echarts 6.1.0 echarts
@@ -37,7 +39,12 @@ Libraries of others, unchanged but for their source map links. Made by tools/ven
 | library | version | licence |
 |---|---|---|
 | bootstrap | 5.3.9 | MIT |
+| htmx.org | 2.0.11 | 0BSD |
 | socket.io-client | 4.8.4 | MIT |
 | echarts | 6.1.0 | Apache-2.0 (see NOTICE) |
 | highlight.js | 11.12.0 | BSD-3-Clause |
 END
+
+# What a test compares the files with.
+sum=$(command -v sha256sum || echo "shasum -a 256")
+(cd "$out" && find . -type f ! -name SHA256SUMS | LC_ALL=C sort | xargs $sum >SHA256SUMS)

@@ -1,6 +1,7 @@
 """What happened: counts, percentiles, timeline, cost, error groups. Reads only."""
 
 from .charts import buckets, charts, latency_histogram
+from .compare import compare
 from .errors import attempts_page, error_groups, events
 from .jobs import job_counts, jobs_page
 from .page import Page
@@ -12,6 +13,7 @@ __all__ = [
     "attempts_page",
     "buckets",
     "charts",
+    "compare",
     "error_groups",
     "events",
     "job_counts",

@@ -2,12 +2,21 @@
 
 from peewee import fn
 
+from ..clock import now_ms
 from ..errors import InvalidInput
-from ..store.models import ApiConfig, Job
+from ..store.models import TIMELINE_WIDTHS, ApiConfig, Job, Timeline
 from .page import Page
 from .summary import cost_nano, counts, live_of, pending, rate
 
-SORTS = {"created": Job.created_at, "name": Job.name, "status": Job.status, "total": Job.total}
+SORTS = {
+    "created": Job.created_at,
+    "name": Job.name,
+    "status": Job.status,
+    "total": Job.total,
+    "failed": Job.failed,
+    "cost": Job.cost_nano,
+}
+SPARK_POINTS = 60
 
 
 def jobs_page(
@@ -56,6 +65,7 @@ def _row(job: Job) -> dict:
         "config": job.config.alias,
         **counts(job, live_of(job)),
         "rate": per_second,
+        "throughput": _throughput(job),
         "eta_s": round(left / per_second) if job.status == "running" and per_second else None,
         "cost_nano": cost_nano(job),
         "currency": job.currency,
@@ -63,3 +73,26 @@ def _row(job: Job) -> dict:
         "started_at": job.started_at,
         "finished_at": job.finished_at,
     }
+
+
+def _throughput(job: Job) -> list[int]:
+    """Requests finished in each of at most SPARK_POINTS stretches of the job's life."""
+    if job.started_at is None:
+        return []
+    start = job.started_at // 1000
+    end = (job.finished_at or now_ms()) // 1000 + 1
+    fitting = (width for width in TIMELINE_WIDTHS if (end - start) / width <= SPARK_POINTS)
+    width = next(fitting, TIMELINE_WIDTHS[-1])
+    rows = (
+        Timeline.select(Timeline.t, Timeline.succeeded + Timeline.failed)
+        .where((Timeline.job == job.id) & (Timeline.width == width) & (Timeline.t < end))
+        .order_by(Timeline.t.desc())
+        .limit(SPARK_POINTS)
+        .tuples()
+    )
+    found = dict(rows)
+    if not found:
+        return []
+    last = end - end % width
+    first = max(min(found), last - (SPARK_POINTS - 1) * width)
+    return [found.get(t, 0) for t in range(first, last + 1, width)]

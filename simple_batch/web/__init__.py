@@ -3,6 +3,7 @@
 from flask import Flask
 
 from . import (
+    compare,
     configs,
     error_pages,
     filters,
@@ -31,6 +32,7 @@ def register(app: Flask) -> None:
         job_charts,
         job_settings,
         job_actions,
+        compare,
         configs,
         health,
     ):

@@ -16,14 +16,8 @@ _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£", "JPY": "JP¥"}
 
 def register(app: Flask) -> None:
     for name in (
-        "number",
-        "duration_ms",
-        "seconds",
-        "money",
-        "cost_money",
-        "when",
-        "filesize",
-        "per_second",
+        *("number", "duration_ms", "seconds", "money", "cost_money", "when", "clock"),
+        *("filesize", "per_second", "sparkline"),
     ):
         app.add_template_filter(globals()[name], name)
     app.add_template_filter(markdown.rendered, "markdown")
@@ -110,3 +104,17 @@ def filesize(value) -> str:
             break
         size /= 1024
     return f"{format_decimal(round(size, 0 if unit == 'B' else 1))} {unit}"
+
+
+def sparkline(values: list[int], label: str) -> Markup | str:
+    """A small line of values; its shape is all it says."""
+    if len(values) < 2 or not any(values):
+        return ""
+    step, high = 100 / (len(values) - 1), max(values)
+    points = " ".join(
+        f"{n * step:.1f},{19 - 18 * value / high:.1f}" for n, value in enumerate(values)
+    )
+    return Markup(
+        '<svg class="spark" viewBox="0 0 100 20" preserveAspectRatio="none" role="img" '
+        'aria-label="{}"><polyline points="{}"></polyline></svg>'
+    ).format(label, points)

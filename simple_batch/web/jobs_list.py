@@ -1,14 +1,23 @@
 """The list of jobs."""
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
 
-from .. import configs, insight
+from .. import configs, insight, jobs
 from ..domain import JobStatus
-from ..errors import InvalidInput
+from ..errors import Conflict, InvalidInput, NotFound
 
 blueprint = Blueprint("jobs_list", __name__)
 
 PER_PAGE = 50
+_BULK = {
+    "pause": jobs.pause,
+    "resume": jobs.resume,
+    "cancel": jobs.cancel,
+    "retry": jobs.retry,
+    "delete": jobs.delete,
+}
 
 
 @blueprint.get("/")
@@ -44,9 +53,38 @@ def index():
         "counts": counts,
         "filtered": bool(wanted["status"] or wanted["q"] or wanted["config"]),
     }
-    if request.args.get("fragment"):
-        return render_template("jobs/table.html", **context)
-    return render_template("jobs/list.html", configs=configs.list_all(), **context)
+    if request.headers.get("HX-Request"):
+        page = render_template("jobs/table.html", **context)
+    else:
+        page = render_template("jobs/list.html", configs=configs.list_all(), **context)
+    return page, {"Vary": "HX-Request, Cookie"}
+
+
+@blueprint.post("/jobs/bulk")
+def bulk():
+    """Pause, resume, cancel, retry or delete the selected jobs."""
+    action = request.form.get("action", "")
+    if action not in _BULK:
+        raise InvalidInput(f"action={action!r}: use one of {', '.join(_BULK)}.", "action")
+    chosen = request.form.getlist("job", type=int)
+    done, refused = 0, []
+    for job_id in chosen:
+        try:
+            _BULK[action](job_id)
+            done += 1
+        except (Conflict, NotFound) as error:
+            refused.append(str(error))
+    if done:
+        flash(ngettext("Done for %(num)s job.", "Done for %(num)s jobs.", done), "success")
+    for message in refused[:5]:
+        flash(message, "warning")
+    if len(refused) > 5:
+        flash(_("and %(n)s more", n=len(refused) - 5), "warning")
+    if not chosen:
+        flash(_("Select jobs first."), "warning")
+    back = request.form.get("back", "")
+    listed = url_for("jobs_list.index")
+    return redirect(back if back == listed or back.startswith(f"{listed}?") else listed, 303)
 
 
 @blueprint.app_context_processor

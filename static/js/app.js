@@ -1,15 +1,52 @@
-// On every page: the theme button and questions before what cannot be undone.
+// On every page: theme, keyboard shortcuts, questions before what cannot be undone.
 (() => {
-  const button = document.getElementById("theme");
-  button.hidden = false;
-  button.addEventListener("click", () => {
+  const theme = document.getElementById("theme");
+  theme.hidden = false;
+  theme.addEventListener("click", () => {
     const next = document.documentElement.dataset.bsTheme === "dark" ? "light" : "dark";
     localStorage.setItem("theme", next);
     document.documentElement.dataset.bsTheme = next;
     document.dispatchEvent(new Event("themechange"));
   });
   document.addEventListener("submit", (event) => {
-    const question = event.target.dataset.confirm;
+    // a form may hold several buttons, of which some need no question
+    const question = (event.submitter && event.submitter.dataset.confirm) || event.target.dataset.confirm;
     if (question && !confirm(question)) event.preventDefault();
+  });
+
+  const help = document.getElementById("help");
+  const shortcuts = document.getElementById("shortcuts");
+  help.hidden = false;
+  help.addEventListener("click", () => shortcuts.showModal());
+
+  let before = null; // "g" waits for its second key
+  const follow = (selector) => {
+    const link = document.querySelector(selector);
+    if (link) link.click();
+    return Boolean(link);
+  };
+  const actions = {
+    "?": () => shortcuts.showModal(),
+    "/": () => {
+      const field = document.querySelector("main input[type=search]");
+      if (field) field.focus();
+      return Boolean(field);
+    },
+    t: () => theme.click(),
+    j: () => follow("#walk [rel=next]"),
+    k: () => follow("#walk [rel=prev]"),
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || shortcuts.open) return;
+    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+    const { key } = event;
+    const first = before;
+    before = key === "g" ? "g" : null;
+    if (first === "g") {
+      if (/^[a-z]$/.test(key) && follow(`[data-go="${key}"]`)) event.preventDefault();
+      return;
+    }
+    if (/^[1-9]$/.test(key)) follow(`.nav-tabs .nav-item:nth-child(${key}) a`);
+    else if (actions[key] && actions[key]() !== false) event.preventDefault();
   });
 })();

@@ -39,11 +39,22 @@
     put("p99", latency(p.p99_ms));
     put("tokens", `${number.format(p.tokens.input)} / ${number.format(p.tokens.output)}`);
     put("cost", money(p.cost));
+    put("spend", spend(p, done));
     governor(p.governor);
     for (const tile of head.querySelectorAll("[data-count]")) tile.textContent = number.format(c[tile.dataset.count]);
     bar(c);
     announce(percent);
+    document.dispatchEvent(new CustomEvent("jobprogress", { detail: percent }));
     if (p.status !== words.status) refreshHead(p.status);
+  }
+
+  function spend(p, done) {
+    const { amount, currency } = p.cost;
+    if (p.status !== "running" || !amount || !done) return "";
+    const whole = money({ amount: (amount / done) * p.counts.total, currency });
+    const text = words.wordOfAbout.replace("{money}", whole);
+    if (!p.elapsed_s) return text;
+    return `${text} · ${words.wordPerHour.replace("{money}", money({ amount: (amount / p.elapsed_s) * 3600, currency }))}`;
   }
 
   function governor(g) {
@@ -88,7 +99,7 @@
     for (const old of head.querySelectorAll(":scope > .alert")) old.remove();
     const line = head.querySelector(":scope > div");
     for (const alert of [...page.querySelectorAll("#job > .alert")].reverse()) line.after(document.adoptNode(alert));
-    document.dispatchEvent(new CustomEvent("jobstatus", { detail: status }));
+    document.dispatchEvent(new CustomEvent("jobstatus", { detail: { status, word: fresh.querySelector("#status").textContent.trim().replace(/^\S+\s+/, "") } }));
   }
 
   const badge = document.getElementById("feed");

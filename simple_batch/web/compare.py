@@ -1,0 +1,32 @@
+"""Two jobs beside each other."""
+
+from flask import Blueprint, render_template, request
+
+from .. import insight
+
+blueprint = Blueprint("compare", __name__)
+
+OFFERED = 200
+
+
+@blueprint.get("/compare")
+def index():
+    """Choose two jobs, or see them row by row; ``job`` given twice is as good as ``a`` and ``b``."""
+    chosen = request.args.getlist("job", type=int)
+    a = request.args.get("a", chosen[0] if chosen else None, type=int)
+    b = request.args.get("b", chosen[1] if len(chosen) > 1 else None, type=int)
+    different = bool(request.args.get("different"))
+    found = summaries = None
+    if a is not None and b is not None:
+        after = request.args.get("after", -1, type=int)
+        found = insight.compare(a, b, after, different)
+        summaries = (insight.summary(a), insight.summary(b))
+    return render_template(
+        "compare.html",
+        a=a,
+        b=b,
+        different=different,
+        found=found,
+        summaries=summaries,
+        offered=insight.jobs_page(per_page=OFFERED).rows,
+    )
