@@ -5,6 +5,7 @@ process ends.
 """
 
 import logging
+import time
 from collections.abc import Callable
 
 import gevent
@@ -24,7 +25,6 @@ from .watcher import Watcher
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
-LIVE_EVERY = 4  # looks between two writes of the jobs' live columns
 LEASE_EVERY = 4  # looks between two tries to take the lease
 
 
@@ -48,6 +48,7 @@ class Runner:
         self._scheduler: Scheduler | None = None
         self._watcher = Watcher()
         self._wake = Event()
+        self._sampled = 0  # the second in which the lanes were last asked how they stand
         self._greenlet: gevent.Greenlet | None = None
         self.storage_fault: str | None = None
 
@@ -109,7 +110,9 @@ class Runner:
         while True:
             try:
                 with connected():
-                    if self._scheduler is not None and turn % LIVE_EVERY == 0:
+                    second = int(time.time())
+                    if self._scheduler is not None and second != self._sampled:
+                        self._sampled = second
                         self._write_live()
                     self._watcher.look()
             except Exception:

@@ -19,11 +19,13 @@ window.SimpleBatchCharts = (() => {
   const overTime = () => {
     const b = data.buckets;
     const width = b.length ? b[0].bucket_s * 1000 : 1000;
-    const axis = { type: "time", min: b.length ? b[0].t * 1000 : undefined, max: b.length ? b[b.length - 1].t * 1000 + width : undefined };
-    return { ...base(axis), brush: { xAxisIndex: 0, brushType: "lineX", brushMode: "single", removeOnClick: true, brushStyle: { color: "rgba(47,111,219,.15)" } } };
+    const axis = { type: "time", axisLabel: { hideOverlap: true }, min: b.length ? b[0].t * 1000 : undefined, max: b.length ? b[b.length - 1].t * 1000 + width : undefined };
+    return { ...base(axis), toolbox: { show: false }, brush: { xAxisIndex: 0, brushType: "lineX", brushMode: "single", removeOnClick: true, brushStyle: { color: "rgba(47,111,219,.15)" } } };
   };
-  const points = (name, per) => data.buckets.map((b) => [b.t * 1000, b[name] === null ? null : per ? +(b[name] / b.bucket_s).toFixed(2) : b[name]]);
-  const step = (name, key, colour, more) => ({ name: words[name], type: "line", step: "end", symbol: "none", color: colour, data: points(key), ...more });
+  // a bucket stands in the middle of its time, so that bars, steps and clicks agree
+  const middle = (b) => (b.t + b.bucket_s / 2) * 1000;
+  const points = (name, per) => data.buckets.map((b) => [middle(b), b[name] === null ? null : per ? +(b[name] / b.bucket_s).toFixed(2) : b[name]]);
+  const step = (name, key, colour, more) => ({ name: words[name], type: "line", step: "middle", symbol: "none", color: colour, data: points(key), ...more });
 
   const cooldowns = () => {
     const areas = [];
@@ -34,7 +36,7 @@ window.SimpleBatchCharts = (() => {
       if (last && last[1].xAxis === b.t * 1000) last[1].xAxis = end;
       else areas.push([{ xAxis: b.t * 1000, name: words.cooldown }, { xAxis: end }]);
     }
-    return { silent: true, itemStyle: { color: "rgba(211,158,0,.25)" }, label: { show: areas.length < 12 }, data: areas };
+    return { silent: true, itemStyle: { color: "rgba(211,158,0,.25)" }, label: { show: areas.length < 6, position: "insideTop" }, data: areas };
   };
 
   const options = {
@@ -59,10 +61,10 @@ window.SimpleBatchCharts = (() => {
     }),
     cost: () => {
       let sum = 0;
-      return { ...overTime(), yAxis: value({ name: root.dataset.currency, axisLabel: {} }), series: [{ name: words.cost, type: "line", step: "end", symbol: "none", areaStyle: { opacity: 0.15 }, color: COLOURS.sent, data: data.buckets.map((b) => [b.t * 1000, +(sum += b.cost).toFixed(9)]) }] };
+      return { ...overTime(), yAxis: value({ name: root.dataset.currency, axisLabel: {} }), series: [{ name: words.cost, type: "line", step: "end", symbol: "none", areaStyle: { opacity: 0.15 }, color: COLOURS.sent, data: data.buckets.map((b) => [middle(b), +(sum += b.cost).toFixed(9)]) }] };
     },
     histogram: () => ({
-      ...base({ type: "category", data: data.histogram.map((b) => `${b.from_ms}–${b.to_ms}`), name: "ms", nameLocation: "middle", nameGap: 26 }),
+      ...base({ type: "category", axisLabel: { hideOverlap: true }, data: data.histogram.map((b) => `${b.from_ms}–${b.to_ms}`), name: "ms", nameLocation: "middle", nameGap: 26 }),
       grid: { left: 12, right: 18, top: 34, bottom: 28, containLabel: true },
       series: [{ name: words.count, type: "bar", barCategoryGap: "5%", color: COLOURS.sent, data: data.histogram.map((b) => b.count) }],
     }),

@@ -19,7 +19,7 @@
     chart.setOption({
       backgroundColor: "transparent", legend: { top: 0 }, grid: { left: 50, right: 15, top: 30, bottom: 25 },
       tooltip: { trigger: "axis", renderMode: "richText" },
-      xAxis: { type: "time" }, yAxis: { type: "value", min: 0, minInterval: 1 },
+      xAxis: { type: "time", axisLabel: { hideOverlap: true } }, yAxis: { type: "value", min: 0, minInterval: 1 },
       series: [series("succeeded", "#198754"), series("failed", "#c9302c")],
     });
   };
