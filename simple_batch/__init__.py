@@ -29,8 +29,6 @@ def create_app(**overrides) -> Flask:
         template_folder=str(settings.PROJECT_ROOT / "templates"),
         static_folder=str(settings.PROJECT_ROOT / "static"),
     )
-    # else Jinja folds `"failed"|status_word` to a constant: the language of whoever asks first
-    app.jinja_options = {**app.jinja_options, "optimized": False}
     app.config.update(
         SECRET_KEY=loaded.SECRET_KEY
         or kept_secret(loaded.instance / SESSION_FILE, random_secrets.token_hex),

@@ -1,6 +1,7 @@
 """What statuses, causes and reasons are called on the pages, and what to do about them."""
 
 from flask_babel import lazy_gettext as _
+from jinja2 import pass_context
 
 STATUSES = {
     "validating": _("validating"),
@@ -73,17 +74,25 @@ REASONS = {
 }
 
 
-def status(code: str | None) -> str:
+# The filters take the context only so that Jinja does not fold `"failed"|status_word` into a
+# constant: in the language of whoever opens the page first.
+
+
+@pass_context
+def status(_context, code: str | None) -> str:
     return str(STATUSES.get(code, code or "–"))
 
 
-def cause(code: str | None) -> str:
+@pass_context
+def cause(_context, code: str | None) -> str:
     return str(CAUSES.get(code, code or ""))
 
 
-def remedy(code: str | None) -> str:
+@pass_context
+def remedy(_context, code: str | None) -> str:
     return str(REMEDIES.get(code, ""))
 
 
-def reason(code: str | None) -> str:
+@pass_context
+def reason(_context, code: str | None) -> str:
     return str(REASONS.get(code, code or ""))
