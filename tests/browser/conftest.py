@@ -52,7 +52,9 @@ def page(browser, server):
     page.on(
         "console",
         lambda said: (
-            said.type == "error" and "ERR_FAILED" not in said.text and troubles.append(said.text)
+            said.type == "error"
+            and not any(part in said.text for part in ("ERR_FAILED", "404 (NOT FOUND)"))
+            and troubles.append(said.text)
         ),
     )
     page.on("dialog", lambda dialog: dialog.accept())
