@@ -1,11 +1,12 @@
 """The demo: an endpoint, a config and a job, through the same doors as everybody's."""
 
-import itertools
+import io
 import os
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from .. import configs, demo, jobs
+from .. import configs, demo, jobs, uploads
 from ..errors import SimpleBatchError
 from ..settings import PROJECT_ROOT
 from ..store.models import ApiConfig, Job
@@ -45,7 +46,9 @@ def prepare(base_url: str, requests: int) -> Job:
     else:
         configs.update(known.id, fields)
     return jobs.create_now(
-        _Questions(requests), "questions.jsonl", jobs.NewJob(config=ALIAS, name="demo")
+        io.BufferedReader(uploads.Pieces(_questions(requests))),
+        "questions.jsonl",
+        jobs.NewJob(config=ALIAS, name="demo"),
     )
 
 
@@ -80,18 +83,11 @@ def finish(job: Job, status: ExitStatus) -> Path | None:
     return path
 
 
-class _Questions:
-    """The first ``count`` lines of the examples, over and over where there are fewer: a stream, as
-    an upload is one."""
-
-    def __init__(self, count: int):
-        lines = QUESTIONS.read_bytes().splitlines(keepends=True)
-        self._lines = itertools.islice(itertools.cycle(lines), count)
-
-    def read(self, size: int) -> bytes:
-        block = bytearray()
-        for line in self._lines:
-            block += line
-            if len(block) >= size:
-                break
-        return bytes(block)
+def _questions(count: int) -> Iterator[bytes]:
+    """The first ``count`` lines of the examples, over and over where there are fewer: then with
+    other ids, which must not be repeated in a job."""
+    lines = QUESTIONS.read_bytes().splitlines(keepends=True)
+    for n in range(count):
+        turn, place = divmod(n, len(lines))
+        line = lines[place]
+        yield line.replace(b'", ', b'-%d", ' % (turn + 1), 1) if turn else line

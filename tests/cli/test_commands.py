@@ -241,3 +241,10 @@ def test_commands_name_the_setting_that_is_wrong(instance):
     assert done.returncode == 4
     assert "broken.db" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_demo_of_more_questions_than_there_are_asks_them_again(db, endpoint):
+    from simple_batch.cli import demo_run
+
+    job = demo_run.prepare(endpoint.base_url, 1500)
+    assert job.total == 1500
