@@ -20,10 +20,13 @@ from .runner.lease import Lease
 from .runner.service import Runner
 from .store import jobs as job_rows
 from .store import retry as retry_rows
+from .store import search
 from .store.database import sqlite_path
 from .store.filters import RequestFilter
 from .store.models import Job, Request, Upload, database
 from .store.retry import Changes
+
+PLAIN_SEARCH = 20_000  # requests that a search looks through without an index
 
 _runner: Runner | None = None
 
@@ -317,6 +320,17 @@ def reset(job_id: int, actor: str = "web") -> None:
     while not done:
         done = job_rows.clear_results_step(job_id)
         time.sleep(0)
+
+
+def index_text(job_id: int) -> float:
+    """Have a job that is too large for a plain search indexed in the background. Returns how much
+    of it is, 0 to 1; 1 for a job that needs no index."""
+    job = get(job_id)
+    if job.total <= PLAIN_SEARCH:
+        return 1.0
+    if search.progress(job) is None:
+        search.want(job_id)
+    return search.progress(job) or 0.0
 
 
 def delete(job_id: int, actor: str = "web") -> None:

@@ -7,14 +7,16 @@ serves; a text search looks through a window of rows and says where to go on.
 
 from ..domain import RequestStatus
 from ..errors import InvalidInput, NotFound
-from ..store import text
+from ..store import search, text
 from ..store.filters import RequestFilter
 from ..store.models import Attempt, Job, database
 from .page import Page
 from .summary import job_row, live_of, pending
 
 COUNT_CAP = 10_000
-SEARCH_WINDOW = 20_000
+SEARCH_WINDOW = 20_000  # rows that a search without an index looks through at a time
+CANDIDATES = 200  # rows that an index names, looked at at a time
+MOST_CANDIDATES = 4_000
 SORTS = {
     "index": "idx",
     "latency": "latency_ms",
@@ -209,7 +211,10 @@ def _pending(job: Job, offset: int, per_page: int) -> list[int]:
 def _search(
     job: Job, wanted: RequestFilter, after: int, limit: int
 ) -> tuple[list[int], int | None]:
-    """Indices whose custom_id, request, answer or message holds the text, in a window of rows."""
+    """Indices whose custom_id, request, answer or message holds the text: by the job's full-text
+    index where there is one, else in a window of rows."""
+    if len(wanted.q) >= search.SHORTEST and search.progress(job) == 1:
+        return _search_index(job, wanted, after, limit)
     conditions, values = wanted.on_rows()
     end = after + SEARCH_WINDOW
     rows = database.execute_sql(
@@ -221,6 +226,28 @@ def _search(
     if len(indices) == limit:
         return indices, indices[-1]
     return indices, end if end < job.total - 1 else None
+
+
+def _search_index(
+    job: Job, wanted: RequestFilter, after: int, limit: int
+) -> tuple[list[int], int | None]:
+    """What the index names is looked at: other conditions, and whether it still holds the text."""
+    conditions, values = wanted.on_rows()
+    indices: list[int] = []
+    for _ in range(MOST_CANDIDATES // CANDIDATES):
+        candidates, more = search.find(job.id, wanted.q, after, CANDIDATES)
+        rows = database.execute_sql(
+            f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx IN "
+            f"(SELECT value FROM json_each(?)){conditions} ORDER BY r.idx LIMIT ?",
+            (job.id, str(candidates), *values, limit - len(indices)),
+        )
+        indices += [index for (index,) in rows]
+        if len(indices) == limit:
+            return indices, indices[-1]
+        if not more:
+            return indices, None
+        after = candidates[-1]
+    return indices, after
 
 
 def _rows(job: Job, indices: list[int]) -> list[dict]:

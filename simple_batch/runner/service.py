@@ -16,6 +16,7 @@ from ..settings import Settings
 from ..store.database import connected, sqlite_path
 from ..store.models import database
 from ..store.secrets import Vault
+from . import indexer
 from .lease import Lease
 from .providers import Providers
 from .recorder import Recorder
@@ -50,6 +51,7 @@ class Runner:
         self._wake = Event()
         self._sampled = 0  # the second in which the lanes were last asked how they stand
         self._greenlet: gevent.Greenlet | None = None
+        self._indexer: gevent.Greenlet | None = None
         self.storage_fault: str | None = None
 
     @property
@@ -78,6 +80,8 @@ class Runner:
             self._recorder.stop(timeout_s)
             self._providers.close()
             self._scheduler = None
+        if self._indexer is not None:
+            self._indexer.kill()
         self._lease.release()
 
     def wake(self) -> None:
@@ -104,6 +108,7 @@ class Runner:
         )
         self._recorder.start()
         self._scheduler.start()
+        self._indexer = gevent.spawn(indexer.run)
 
     def _run(self) -> None:
         turn = 0

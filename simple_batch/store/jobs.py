@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from ..clock import now_ms
 from ..domain import FINAL_STATUSES, JobStatus
+from . import search
 from .models import Attempt as AttemptRow
 from .models import (
     ErrorGroup,
@@ -12,7 +13,6 @@ from .models import (
     Override,
     Request,
     Result,
-    TextIndex,
     Timeline,
     database,
 )
@@ -109,6 +109,7 @@ def delete_rows_step(job_id: int) -> bool:
     for model in (Result, AttemptRow, Override, Request):
         if _delete_chunk(model, job_id):
             return False
+    search.drop(job_id)
     with database.atomic():
         for model in (Timeline, ErrorGroup, JobEvent):
             model.delete().where(model.job == job_id).execute()
@@ -122,8 +123,9 @@ def clear_results_step(job_id: int) -> bool:
     for model in (Result, AttemptRow):
         if _delete_chunk(model, job_id):
             return False
+    search.drop(job_id)
     with database.atomic():
-        for model in (Timeline, ErrorGroup, Override, TextIndex):
+        for model in (Timeline, ErrorGroup, Override):
             model.delete().where(model.job == job_id).execute()
         Job.update(
             overrides=0,

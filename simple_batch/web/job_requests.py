@@ -6,7 +6,7 @@ import msgspec
 from flask import Blueprint, render_template, request
 from flask_babel import lazy_gettext as _
 
-from .. import configs, insight
+from .. import configs, insight, jobs
 from ..domain import Cause, RequestStatus
 from ..errors import InvalidInput
 from ..store.filters import RequestFilter
@@ -80,6 +80,7 @@ def index(job_id: int):
     )
     context = {
         "page": page,
+        "indexed": jobs.index_text(job_id) if wanted.q else 1.0,
         "wanted": wanted,
         "filters": wanted.to_args(),
         "args": {**wanted.to_args(), **view.to_args()},

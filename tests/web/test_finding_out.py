@@ -9,9 +9,10 @@ import pytest
 
 from simple_batch import clock, jobs
 from simple_batch.store.database import connected
-from simple_batch.store.models import Job, Upload
+from simple_batch.store.models import Job, Upload, database
 
 from .. import endpoint as e
+from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
 from .test_pages import CONFIG, KEY, asked, config, post, staged, token
 
@@ -257,3 +258,17 @@ def test_times_are_in_the_zone_of_the_browser(client, config, make_job):
     for wrong in ("../../etc/passwd", "No/Where", "x" * 3000):
         client.set_cookie("zone", wrong)
         assert client.get(f"/jobs/{job_id}").status_code == 200
+
+
+def test_a_search_in_a_large_job_has_it_indexed(client, ran, monkeypatch):
+    job_id = ran(answered("haystack"), answered("the needle"), answered("haystack"), count=6)
+    monkeypatch.setattr(jobs, "PLAIN_SEARCH", 5)
+    path = f"/jobs/{job_id}/requests?q=needle"
+    assert "is being indexed" in client.get(path).text
+    page = wait_until(lambda: "being indexed" not in (text := client.get(path).text) and text)
+    assert page.count("<tr>") == 2
+    with connected():
+        assert (
+            database.execute_sql(f"SELECT count(*) FROM text_of_job_{job_id}").fetchone()[0] == 12
+        )
+    assert post(client, f"/jobs/{job_id}/delete").status_code == 303

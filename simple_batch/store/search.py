@@ -1,0 +1,111 @@
+"""Full-text search in the requests and answers of large jobs: one FTS5 table per job.
+
+A job that fits into one window of the plain search needs none. For a larger one the index is made
+in the background once somebody searches it, so that nobody pays for it who does not. It is
+contentless, of trigrams: any three characters or more are found in any language. An entry's rowid
+holds the request's index in its upper bits; entries of answers that were since replaced stay, so
+whoever searches looks at the rows found once more.
+"""
+
+from ..clock import now_ms
+from .models import Job, TextIndex, database
+
+SHORTEST = 3  # characters: what has fewer has no trigram
+_SHIFT = 20
+_LAG_MS = 10_000  # a running job's newest answers may be missing
+_LATE_MS = 120_000  # a result may be committed this long after it ended
+
+_REQUESTS = (
+    "SELECT idx << {shift}, custom_id || ' ' || CAST(body AS TEXT) FROM request "
+    "WHERE job_id = ? AND idx >= ? ORDER BY idx LIMIT ?"
+)
+_ANSWERS = (
+    "SELECT (x.idx << {shift}) | (x.finished_at % {most} + 1), "
+    "x.message || ' ' || coalesce(CAST(x.response AS TEXT), ''), x.finished_at FROM result x "
+    "WHERE x.job_id = ? AND x.finished_at >= ? AND NOT EXISTS (SELECT 1 FROM {table}_docsize d "
+    "WHERE d.id = (x.idx << {shift}) | (x.finished_at % {most} + 1)) "
+    "ORDER BY x.finished_at LIMIT ?"
+)
+
+
+def want(job_id: int) -> None:
+    """Have the job's text indexed; the runner does it step by step."""
+    if TextIndex.get_or_none(TextIndex.job == job_id) is not None:
+        return
+    with database.atomic():
+        database.execute_sql(
+            f"CREATE VIRTUAL TABLE IF NOT EXISTS {_table(job_id)} "
+            "USING fts5(body, content='', tokenize='trigram')"
+        )
+        TextIndex.insert(job=job_id, next_idx=0, finished_at=0).on_conflict_ignore().execute()
+
+
+def progress(job: Job) -> float | None:
+    """How much of the job is in its index, 0 to 1 (1: all but what ended in the last seconds); None
+    where it has none."""
+    state = TextIndex.get_or_none(TextIndex.job == job.id)
+    if state is None:
+        return None
+    if state.next_idx < job.total:
+        return 0.5 * state.next_idx / job.total
+    begun, last = job.started_at or 0, job.finished_at or now_ms() - _LAG_MS
+    if state.finished_at >= last:
+        return 1.0
+    return 0.5 + 0.5 * max(0, state.finished_at - begun) / max(1, last - begun)
+
+
+def behind() -> list[int]:
+    """Ids of the jobs whose index lacks something, as far as can be told without looking."""
+    rows = database.execute_sql(
+        "SELECT t.job_id FROM text_index t JOIN job j ON j.id = t.job_id WHERE j.deleted_at IS NULL "
+        "AND (t.next_idx < j.total OR j.finished_at IS NULL OR t.finished_at < j.finished_at)"
+    )
+    return [job_id for (job_id,) in rows]
+
+
+def index_step(job_id: int, size: int) -> bool:
+    """Take up to ``size`` requests or answers into the index; False where nothing was left."""
+    with database.atomic():
+        state = TextIndex.get_or_none(TextIndex.job == job_id)
+        if state is None:
+            return False
+        insert = f"INSERT INTO {_table(job_id)} (rowid, body) VALUES (?, ?)"
+        connection = database.connection()
+        rows = database.execute_sql(
+            _REQUESTS.format(shift=_SHIFT), (job_id, state.next_idx, size)
+        ).fetchall()
+        if rows:  # a page that is not full is followed by the answers
+            connection.executemany(insert, rows)
+            change = {"next_idx": (rows[-1][0] >> _SHIFT) + 1}
+        else:
+            query = _ANSWERS.format(table=_table(job_id), shift=_SHIFT, most=(1 << _SHIFT) - 1)
+            since = max(0, state.finished_at - _LATE_MS)
+            now = now_ms()
+            rows = database.execute_sql(query, (job_id, since, size)).fetchall()
+            connection.executemany(insert, [row[:2] for row in rows])
+            change = {"finished_at": rows[-1][2] if len(rows) == size else now}
+        TextIndex.update(**change).where(TextIndex.job == job_id).execute()
+    return "next_idx" in change or len(rows) == size
+
+
+def find(job_id: int, text: str, after: int, limit: int) -> tuple[list[int], bool]:
+    """Indices behind ``after`` of requests that may hold the text, in order, from at most ``limit``
+    entries; and whether there are more."""
+    phrase = '"' + text.replace('"', '""') + '"'
+    rows = database.execute_sql(
+        f"SELECT rowid FROM {_table(job_id)} WHERE {_table(job_id)} MATCH ? AND rowid >= ? "
+        "ORDER BY rowid LIMIT ?",
+        (phrase, (after + 1) << _SHIFT, limit),
+    ).fetchall()
+    return list(dict.fromkeys(rowid >> _SHIFT for (rowid,) in rows)), len(rows) == limit
+
+
+def drop(job_id: int) -> None:
+    """Forget the index of a job."""
+    with database.atomic():
+        database.execute_sql(f"DROP TABLE IF EXISTS {_table(job_id)}")
+        TextIndex.delete().where(TextIndex.job == job_id).execute()
+
+
+def _table(job_id: int) -> str:
+    return f"text_of_job_{int(job_id)}"
