@@ -1,6 +1,6 @@
 """make bench: prints its figures and appends them to bench/results/.
 
-python -m bench [--quick] [PART ...]      parts: overhead tls width finding growth files
+python -m bench [--quick] [PART ...]      parts: overhead tls width finding growth pages files
 """
 
 import argparse
@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from . import report
 from .files import files
 from .finding import finding
+from .pages import pages
 from .processes import ROOT
 from .speed import growth, overhead, overhead_tls, width
 
@@ -24,6 +25,7 @@ FULL = {
     "width": lambda: width(20_000, 2_000, 5_000),
     "finding": lambda: finding(240.0),
     "growth": lambda: growth([1_000, 10_000, 100_000, 1_000_000], 1_000_000),
+    "pages": lambda: pages(1_000_000, 300_000),
     "files": lambda: files(1_000_000),
 }
 QUICK = {
@@ -32,6 +34,7 @@ QUICK = {
     "width": lambda: width(200, 50, 100),
     "finding": lambda: finding(11.0),
     "growth": lambda: growth([100, 300], 2_000),
+    "pages": lambda: pages(2_000, 2_000),
     "files": lambda: files(2_000),
 }
 

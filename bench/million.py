@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 7
+START_MS = 1_700_000_000_000  # of the job
 
 
 def build_rows(folder: str, count: int) -> None:
@@ -34,7 +35,7 @@ def _build(folder: str, count: int) -> None:
     create_app(INSTANCE_PATH=folder, LOG_DIR="")
     answer = {"choices": [{"message": {"role": "assistant", "content": "an answer " * 30}}]}
     response = json.dumps(answer).encode()
-    start = 1_700_000_000_000
+    start = START_MS
     with connected():
         config = ApiConfig.create(
             alias="a", base_url="http://x/v1", model="m", timeout_s=1, created_at=0, updated_at=0
@@ -111,18 +112,11 @@ def _result(job_id: int, n: int, start: int, response: bytes) -> tuple:
     )
 
 
-def _time_pages(folder: str) -> dict[str, float]:
-    from simple_batch import create_app
-    from simple_batch.store.database import connected
-    from simple_batch.store.models import Job
-
-    app = create_app(INSTANCE_PATH=folder, LOG_DIR="", LOG_LEVEL="ERROR")
-    client = app.test_client()
-    with connected():
-        job = Job.get()
-    base, last = f"/jobs/{job.id}", -(-job.total // 50)
-    window = f"from={job.started_at // 1000 + 10}&to={job.started_at // 1000 + 12}"
-    pages = {
+def page_paths(job_id: int, total: int) -> dict[str, str]:
+    """The pages of the job, by what they show."""
+    base, last = f"/jobs/{job_id}", -(-total // 50)
+    window = f"from={START_MS // 1000 + 10}&to={START_MS // 1000 + 12}"
+    return {
         "list of jobs": "/jobs",
         "overview": base,
         "requests, first page": f"{base}/requests",
@@ -132,17 +126,31 @@ def _time_pages(folder: str) -> dict[str, float]:
         "requests, failed, page 100": f"{base}/requests?status=failed&page=100",
         "requests, pending": f"{base}/requests?status=pending",
         "requests, by cause": f"{base}/requests?cause=timeout",
+        "requests, by HTTP status": f"{base}/requests?code=500",
         "requests, by latency": f"{base}/requests?min_ms=4200",
+        "requests, by tokens": f"{base}/requests?min_tokens=60",
         "requests, slowest first": f"{base}/requests?sort=-latency",
         "requests, time window": f"{base}/requests?{window}",
         "requests, text search": f"{base}/requests?q=number+77",
-        "one request": f"{base}/requests/{job.total // 2}",
+        "one request": f"{base}/requests/{total // 2}",
         "one request among failed": f"{base}/requests/57?status=failed",
         "errors": f"{base}/errors",
         "charts": f"{base}/charts",
+        "charts of a window": f"{base}/charts?{window}",
     }
+
+
+def _time_pages(folder: str) -> dict[str, float]:
+    from simple_batch import create_app
+    from simple_batch.store.database import connected
+    from simple_batch.store.models import Job
+
+    app = create_app(INSTANCE_PATH=folder, LOG_DIR="", LOG_LEVEL="ERROR")
+    client = app.test_client()
+    with connected():
+        job = Job.get()
     found = {}
-    for name, path in pages.items():
+    for name, path in page_paths(job.id, job.total).items():
         times = []
         for _ in range(ROUNDS):
             began = time.perf_counter()

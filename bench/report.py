@@ -56,6 +56,17 @@ def growth(part: dict) -> None:
         print(f"{int(size):12,}{part['ms'][size]:10.3f}{part['cpu_ms'][size]:10.3f}{peak:18.1f}")
 
 
+def pages(part: dict) -> None:
+    print(f"\nPages of a job of {part['rows']:,} requests while another runs")
+    for name, took in part["pages_ms"].items():
+        print(f"  {name:28}{took:8.1f} ms")
+    print(
+        f"all {part['count']:,} pages: median {part['p50_ms']:.0f} ms (mark: 150), "
+        f"99th percentile {part['p99_ms']:.0f} ms (mark: 400)"
+    )
+    print(f"requests per second meanwhile: {part['requests_per_s']:,.0f}")
+
+
 def files(part: dict) -> None:
     print(f"\nIn and out: {part['rows']:,} requests, beside a loop that re-encodes the lines")
     for name in ("import", "export"):

@@ -26,6 +26,7 @@ def test_the_benchmark_runs_and_says_its_figures():
         "over TLS",
         "per request in flight",
         "used of allowed",
+        "99th percentile",
         "import:",
     ):
         assert said in done.stdout
