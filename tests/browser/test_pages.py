@@ -13,8 +13,8 @@ from .test_main_job import add_config
 
 @pytest.fixture
 def demo(page, instance):
-    """A job of 120 that has run, two failed attempts in ten."""
-    done = flask(instance, "demo", "--requests", "120", "--fail", "0.2")
+    """A job of 60 that has run, with a few failed attempts."""
+    done = flask(instance, "demo", "--requests", "60", "--fail", "0.05")
     assert done.returncode in (0, 3), done.stderr
     return page
 
