@@ -10,11 +10,12 @@ import peewee
 
 from . import runtime
 from .clock import now_ms
-from .domain import NANO
+from .domain import NANO, Request
 from .engine import probe
+from .engine.encoder import Encoder
 from .errors import Conflict, InvalidInput, NotFound
-from .store.configs import endpoint_of
-from .store.models import ApiConfig, Job, database
+from .store.configs import defaults_of, endpoint_of
+from .store.models import ApiConfig, Job, Override, database
 
 MAX_LIMIT = 1_000_000_000
 RESERVED_PARAMS = {"messages", "model", "stream", "max_tokens", "temperature"}
@@ -73,7 +74,8 @@ def delete(config_id: int) -> None:
     """Remove a config. Raises Conflict, with the jobs' names, while jobs use it."""
     config = get(config_id)
     with database.atomic():
-        jobs = Job.select(Job.id, Job.name).where(Job.config == config.id)
+        elsewhere = Override.select(Override.job).where(Override.config == config.id)
+        jobs = Job.select(Job.id, Job.name).where((Job.config == config.id) | Job.id.in_(elsewhere))
         count = jobs.count()
         if count:
             names = ", ".join(f"{job.name} ({job.id})" for job in jobs.order_by(Job.id).limit(3))
@@ -101,6 +103,11 @@ def list_all(active: bool | None = None) -> list[ApiConfig]:
     if active is not None:
         query = query.where(ApiConfig.active == active)
     return list(query)
+
+
+def body_sent(config: ApiConfig, params: dict, request: Request) -> bytes:
+    """A request's body as it is sent on a config, with a job's own parameters."""
+    return Encoder(defaults_of(config).under(params)).encode(request)
 
 
 def fields_of(config: ApiConfig) -> ConfigFields:

@@ -26,8 +26,6 @@ from .store.filters import RequestFilter
 from .store.models import Job, Request, Upload, database
 from .store.retry import Changes
 
-PLAIN_SEARCH = 20_000  # requests that a search looks through without an index
-
 _runner: Runner | None = None
 
 _PAUSABLE = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SCHEDULED)
@@ -303,6 +301,8 @@ def _possible(job: Job, other: Changes | None) -> Changes | None:
     configs.within(other.max_tokens, "max_tokens", 1, 10_000_000)
     if other.config_id is not None:
         config = configs.get(other.config_id)
+        if not config.active:
+            raise InvalidInput(f"The API config “{config.alias}” is deactivated.", "config")
         if config.currency != job.currency:
             raise InvalidInput(
                 f"“{config.alias}” is priced in {config.currency}, this job in {job.currency}: one "
@@ -326,7 +326,7 @@ def index_text(job_id: int) -> float:
     """Have a job that is too large for a plain search indexed in the background. Returns how much
     of it is, 0 to 1; 1 for a job that needs no index."""
     job = get(job_id)
-    if job.total <= PLAIN_SEARCH:
+    if job.total <= search.WINDOW:
         return 1.0
     if search.progress(job) is None:
         search.want(job_id)

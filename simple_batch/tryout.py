@@ -11,7 +11,7 @@ from .choices import NewJob
 from .domain import Usage
 from .engine import probe
 from .intake import Preview
-from .store.configs import endpoint_of, prices_of
+from .store.configs import defaults_of, endpoint_of, prices_of
 from .store.models import ApiConfig
 
 ROWS = 3
@@ -60,15 +60,17 @@ def cost_of(config: ApiConfig, usage: Usage | None) -> int | None:
     return prices_of(config).cost(usage)
 
 
-def estimate(preview: Preview, config: ApiConfig, tried: list[probe.Tried] = ()) -> Estimate:
-    """What all requests of an upload will use and cost on a config."""
+def estimate(
+    preview: Preview, config: ApiConfig, params: dict, tried: list[probe.Tried] = ()
+) -> Estimate:
+    """What all requests of an upload will use and cost on a config, with a job's parameters."""
     used = [(len(row.request.body), row.usage) for row in tried if row.usage is not None]
     if used:
         per_byte = sum(usage.input for _, usage in used) / max(1, sum(size for size, _ in used))
         spread, output = TRIED_SPREAD, _scaled([usage.output for _, usage in used], preview.good)
     else:
         per_byte, spread = 1.0 / BYTES_PER_TOKEN, SPREAD
-        most = config.max_tokens or DEFAULT_MOST
+        most = defaults_of(config).under(params).max_tokens or DEFAULT_MOST
         low, expected = (min(assumed, most) for assumed in ASSUMED_OUTPUT)
         output = Range(low * preview.good, expected * preview.good, most * preview.good)
     whole = per_byte * preview.body_bytes

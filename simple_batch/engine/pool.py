@@ -20,8 +20,8 @@ SLACK = 100  # requests waiting for a retry beyond twice the limit
 
 
 class Pool:
-    """Runs the requests of one job. ``transport`` has ``post(path, body, timeout_s)``; ``ceiling``
-    bounds this job's calls in flight, beside the governor; ``lane`` is its name there.
+    """Runs requests of one job. ``transport`` has ``post(path, body, timeout_s)``; ``slots`` bound
+    the job's calls in flight, in all its pools, beside the governor; ``lane`` is its name there.
     ``record_attempts(index, attempts)`` is told what was tried for a request that stays pending."""
 
     def __init__(
@@ -30,7 +30,7 @@ class Pool:
         transport,
         governor: Governor,
         policy: Policy,
-        ceiling: int | None,
+        slots: Slots,
         lane: Hashable,
         record_attempts: Callable[[int, tuple[Attempt, ...]], None],
     ):
@@ -39,8 +39,7 @@ class Pool:
         self._governor = governor
         self._policy = policy
         self._lane = lane
-        self._slots = Slots(ceiling)
-        self._turns = _Turns(governor, self._slots)
+        self._turns = _Turns(governor, slots)
         self._record_attempts = record_attempts
         self._record: Callable[[Outcome], None] | None = None
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret
@@ -79,10 +78,9 @@ class Pool:
         self._settle_held()
         return self._stop
 
-    def adjust(self, policy: Policy, ceiling: int | None) -> None:
+    def adjust(self, policy: Policy) -> None:
         """Take up edited settings: the policy holds for requests that begin from now on."""
         self._policy = policy
-        self._slots.resize(ceiling)
 
     def stop(self) -> None:
         """No new calls. Calls in flight finish; what waits is given up and stays pending."""

@@ -1,6 +1,6 @@
 """What happened: counts, percentiles, timeline, cost, error groups. Reads only."""
 
-from .charts import buckets, charts, latency_histogram
+from .charts import buckets, charts
 from .compare import compare
 from .errors import attempts_page, error_groups, events
 from .jobs import job_counts, jobs_page
@@ -18,7 +18,6 @@ __all__ = [
     "events",
     "job_counts",
     "jobs_page",
-    "latency_histogram",
     "neighbours",
     "progress",
     "request_detail",

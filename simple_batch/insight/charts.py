@@ -88,11 +88,6 @@ def charts(job_id: int, wanted: RequestFilter, width: int | None = None) -> dict
     }
 
 
-def latency_histogram(job_id: int) -> list[dict]:
-    """Counts of successful calls by latency, in at most BINS bins."""
-    return _histogram(LatencySketch(job_row(job_id).latency))
-
-
 def _histogram(sketch: LatencySketch) -> list[dict]:
     bins = sketch.bins()
     if not bins:

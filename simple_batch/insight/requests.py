@@ -14,7 +14,6 @@ from .page import Page
 from .summary import job_row, live_of, pending
 
 COUNT_CAP = 10_000
-SEARCH_WINDOW = 20_000  # rows that a search without an index looks through at a time
 CANDIDATES = 200  # rows that an index names, looked at at a time
 MOST_CANDIDATES = 4_000
 SORTS = {
@@ -153,7 +152,7 @@ def _found_before(job: Job, wanted: RequestFilter, index: int) -> int | None:
     row = database.execute_sql(
         f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx < ? AND r.idx >= ?{conditions} "
         "ORDER BY r.idx DESC LIMIT 1",
-        (job.id, index, index - SEARCH_WINDOW, *values),
+        (job.id, index, index - search.WINDOW, *values),
     ).fetchone()
     return row[0] if row else None
 
@@ -216,7 +215,7 @@ def _search(
     if len(wanted.q) >= search.SHORTEST and search.progress(job) == 1:
         return _search_index(job, wanted, after, limit)
     conditions, values = wanted.on_rows()
-    end = after + SEARCH_WINDOW
+    end = after + search.WINDOW
     rows = database.execute_sql(
         f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx > ? AND r.idx <= ?{conditions} "
         "ORDER BY r.idx LIMIT ?",

@@ -12,6 +12,7 @@ from ..clock import now_ms
 from ..domain import JobStatus, Request
 from ..engine.breaker import Stop
 from ..engine.retry import Policy
+from ..engine.slots import Slots
 from ..errors import ConfigurationError
 from ..settings import Settings
 from ..store import jobs as job_rows
@@ -57,6 +58,7 @@ class Lane:
         self._runs: dict[Way, gevent.Greenlet] = {}
         self._routes: dict[Way, Route] = {}
         self._stop: Stop | None = None
+        self._slots = Slots(job.concurrency)
         self._own = self._route(OWN_WAY, job)
 
     def adjust(self, job: Job) -> None:
@@ -64,8 +66,9 @@ class Lane:
         chosen = job.concurrency, job.max_retries
         if chosen != self._chosen:
             self._chosen = chosen
+            self._slots.resize(job.concurrency)
             for route in self._routes.values():
-                route.pool.adjust(self._policy(job), job.concurrency)
+                route.pool.adjust(self._policy(job))
         if job.overrides != self._overrides and not self._stopping:
             self._overrides = job.overrides
             self._start_others()
@@ -107,7 +110,7 @@ class Lane:
 
     def _route(self, way: Way, job: Job) -> Route:
         provider = self._provider_of(way.config_id or job.config_id)
-        route = Route(way, job, provider, self._policy(job), self._record)
+        route = Route(way, job, provider, self._policy(job), self._slots, self._record)
         self._routes[way] = route
         return route
 

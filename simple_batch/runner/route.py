@@ -9,6 +9,7 @@ from ..engine.breaker import Stop
 from ..engine.encoder import Encoder
 from ..engine.pool import Pool
 from ..engine.retry import Policy
+from ..engine.slots import Slots
 from ..engine.transport import Reply
 from ..store.models import Job
 from ..store.requests import Way
@@ -19,7 +20,9 @@ class Route:
     """``record(provider, index, attempts, outcome)`` is handed what came of each request; the
     outcome is None where it stays pending."""
 
-    def __init__(self, way: Way, job: Job, provider: Provider, policy: Policy, record: Callable):
+    def __init__(
+        self, way: Way, job: Job, provider: Provider, policy: Policy, slots: Slots, record: Callable
+    ):
         self.way = way
         self.provider = provider
         self._params = msgspec.json.decode(job.params)
@@ -32,7 +35,7 @@ class Route:
             transport=self,
             governor=provider.governor,
             policy=policy,
-            ceiling=job.concurrency,
+            slots=slots,
             lane=(job.id, way),
             record_attempts=self._record_attempts,
         )

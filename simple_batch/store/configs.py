@@ -16,6 +16,15 @@ def prices_of(config: ApiConfig) -> Prices:
     )
 
 
+def defaults_of(config: ApiConfig) -> Defaults:
+    return Defaults(
+        model=config.model,
+        max_tokens=config.max_tokens,
+        temperature=config.temperature,
+        params=json.loads(config.params),
+    )
+
+
 def endpoint_of(config: ApiConfig, vault: Vault) -> Endpoint:
     """The endpoint with its key opened: call this just before handing it to a transport.
 
@@ -26,12 +35,7 @@ def endpoint_of(config: ApiConfig, vault: Vault) -> Endpoint:
         alias=config.alias,
         base_url=config.base_url,
         key=vault.open(config.key_encrypted),
-        defaults=Defaults(
-            model=config.model,
-            max_tokens=config.max_tokens,
-            temperature=config.temperature,
-            params=json.loads(config.params),
-        ),
+        defaults=defaults_of(config),
         timeout_s=config.timeout_s,
         concurrency=config.concurrency,
         rpm=config.rpm,

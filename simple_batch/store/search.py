@@ -10,6 +10,7 @@ whoever searches looks at the rows found once more.
 from ..clock import now_ms
 from .models import Job, TextIndex, database
 
+WINDOW = 20_000  # requests that a search without an index looks through at a time
 SHORTEST = 3  # characters: what has fewer has no trigram
 _SHIFT = 20
 _LAG_MS = 10_000  # a running job's newest answers may be missing

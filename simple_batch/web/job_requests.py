@@ -7,9 +7,11 @@ from flask import Blueprint, render_template, request
 from flask_babel import lazy_gettext as _
 
 from .. import configs, insight, jobs
-from ..domain import Cause, RequestStatus
-from ..errors import InvalidInput
+from ..domain import Cause, Request, RequestStatus
+from ..errors import InvalidInput, NotFound
+from ..store import text
 from ..store.filters import RequestFilter
+from ..store.models import ApiConfig, Job
 from .job_pages import common
 
 blueprint = Blueprint("job_requests", __name__)
@@ -109,7 +111,9 @@ def detail(job_id: int, index: int):
     found = insight.request_detail(job_id, index)
     previous, following, position, total = insight.neighbours(job_id, index, wanted)
     head = common(job_id)
-    config = configs.get(head["job"].config_id)
+    config = _config_of(head["job"], found)
+    url = config.base_url + found["url"].removeprefix("/v1")
+    body = _sent(config, head["job"], found)
     return render_template(
         "job/request.html",
         tab="requests",
@@ -119,44 +123,41 @@ def detail(job_id: int, index: int):
         position=position,
         neighbours_total=total,
         args=wanted.to_args(),
-        curl=_curl(config, found),
-        python=_python(config, found),
+        curl=_curl(url, body),
+        python=_python(url, body, head["job"].timeout_s or config.timeout_s),
         **head,
     )
 
 
-def _sent(config, found: dict) -> dict:
-    """The body as it is sent, for the copies: the config's defaults under the user's fields."""
-    defaults = {"model": config.model}
-    if found["url"] in ("/v1/chat/completions", "/v1/completions"):
-        defaults |= configs.fields_of(config).params
-        for name in ("max_tokens", "temperature"):
-            if getattr(config, name) is not None:
-                defaults[name] = getattr(config, name)
+def _config_of(job: Job, found: dict) -> ApiConfig:
+    """The one that the answer came from, else the job's; the job's too where it is gone."""
     try:
-        body = json.loads(found["body"])
-    except ValueError:
-        body = {}
-    return {**body, **{name: value for name, value in defaults.items() if name not in body}}
+        return configs.get(found["config"] or job.config_id)
+    except NotFound:
+        return configs.get(job.config_id)
 
 
-def _curl(config, found: dict) -> str:
-    body = json.dumps(_sent(config, found), ensure_ascii=False, indent=2).replace("'", "'\\''")
+def _sent(config: ApiConfig, job: Job, found: dict) -> str:
+    body = found["body"].encode()
+    asked = Request(found["index"], found["custom_id"], body, found["url"], found["line"])
+    return text.pretty(configs.body_sent(config, json.loads(job.params), asked))
+
+
+def _curl(url: str, body: str) -> str:
+    quoted = body.replace("'", "'\\''")
     return (
-        f"curl '{config.base_url}{found['url'].removeprefix('/v1')}' \\\n"
+        f"curl '{url}' \\\n"
         '  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
         "  -H 'Content-Type: application/json' \\\n"
-        f"  -d '{body}'"
+        f"  -d '{quoted}'"
     )
 
 
-def _python(config, found: dict) -> str:
-    path = found["url"].removeprefix("/v1")
-    body = json.dumps(_sent(config, found), ensure_ascii=False, indent=2)
+def _python(url: str, body: str, timeout_s: float) -> str:
     return (
         "import json, os, requests\n\n"
-        f"body = json.loads(r'''{body}''')\n"
-        f"answer = requests.post(\n    {config.base_url + path!r},\n"
+        f"body = json.loads({body!r})\n"
+        f"answer = requests.post(\n    {url!r},\n"
         '    headers={"Authorization": f"Bearer {os.environ[\'OPENAI_API_KEY\']}"},\n'
-        "    json=body,\n    timeout=120,\n)\nprint(answer.json())"
+        f"    json=body,\n    timeout={timeout_s:g},\n)\nprint(answer.json())"
     )

@@ -165,13 +165,14 @@ def _preview_page(form, staged, found, tried=()):
         for item in found.first
     ]
     config = _chosen_config(form)
+    params = {} if form.errors else form.chosen().params
     return render_template(
         "jobs/preview.html",
         form=form,
         upload=staged,
         preview=found,
         first=first,
-        estimate=tryout.estimate(found, config, tried) if config else None,
+        estimate=tryout.estimate(found, config, params, tried) if config else None,
         chosen=config,
         tried=[_shown(row, config) for row in tried],
         rows_to_try=min(tryout.ROWS, len(found.first)),

@@ -8,6 +8,7 @@ from simple_batch.engine.encoder import Encoder
 from simple_batch.engine.governor import Governor
 from simple_batch.engine.pool import Pool
 from simple_batch.engine.retry import Policy
+from simple_batch.engine.slots import Slots
 from simple_batch.engine.transport import Transport
 
 SETTINGS = settings.load(environ={}, INSTANCE_PATH="/nonexistent", MAX_ANSWER_BYTES=1 << 20)
@@ -37,7 +38,7 @@ class Bench:
             transport=self.transport,
             governor=self.governor,
             policy=policy,
-            ceiling=ceiling,
+            slots=Slots(ceiling),
             lane=1,
             record_attempts=self.loose.__setitem__,
         )

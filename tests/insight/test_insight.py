@@ -60,7 +60,7 @@ def test_paging_and_order(job):
 
 
 def test_a_search_goes_on_where_it_stopped(job, monkeypatch):
-    monkeypatch.setattr("simple_batch.insight.requests.SEARCH_WINDOW", 5)
+    monkeypatch.setattr("simple_batch.store.search.WINDOW", 5)
     first = insight.requests_page(job, RequestFilter(q="r11"))
     assert (first.rows, first.continue_from) == ([], 4)
     second = insight.requests_page(job, RequestFilter(q="r11"), after=4)

@@ -77,6 +77,8 @@ def test_an_error_group_is_retried_on_another_config(start, add_config, make_job
             key = next(group["key"] for group in groups if group["message"] == "too long")
             other = Changes(config_id=configs.get("second").id, max_tokens=99)
             assert jobs.retry(job_id, RequestFilter(group=key), other) == 3
+            with pytest.raises(Conflict, match="used by"):
+                configs.delete(other.config_id)
         assert settled(job_id, wait_for, 4).failed == 2
         assert (first.calls, second.calls) == (6, 3)
         assert {(body["model"], body["max_tokens"]) for body in second.bodies} == {("m2", 99)}
@@ -95,8 +97,12 @@ def test_another_currency_is_refused(start, add_config, make_job, wait_for):
         yuan = add_config(endpoint.base_url, alias="yuan", currency="CNY")
         job_id = make_job(1)
         wait_for(job_id, "completed")
-        with connected(), pytest.raises(InvalidInput, match="CNY"):
-            jobs.retry(job_id, other=Changes(config_id=yuan.id))
+        off = add_config(endpoint.base_url, alias="off")
+        with connected():
+            configs.set_active(off.id, False)
+            for config, said in ((yuan, "CNY"), (off, "deactivated")):
+                with pytest.raises(InvalidInput, match=said):
+                    jobs.retry(job_id, other=Changes(config_id=config.id))
 
 
 def test_a_retry_another_way_while_the_job_runs_does_not_wait_for_its_end(
@@ -116,6 +122,19 @@ def test_a_retry_another_way_while_the_job_runs_does_not_wait_for_its_end(
         assert wait_for(job_id, "completed").succeeded == 200
         assert (first.calls, second.calls) == (200, 2)
         agrees(job_id)
+
+
+def test_the_ceiling_of_a_job_holds_over_all_its_ways(start, add_config, make_job, wait_for):
+    script = [*[e.error(400, "no")] * 40, e.slow(0.02)]
+    with MisbehavingEndpoint(*script) as endpoint:
+        add_config(endpoint.base_url)
+        add_config(endpoint.base_url, alias="second")
+        job_id = make_job(120, concurrency=3, max_retries=0)
+        wait_until(lambda: endpoint.calls > 60)
+        with connected():
+            jobs.retry(job_id, other=Changes(config_id=configs.get("second").id))
+        settled(job_id, wait_for, 120)
+        assert endpoint.most_in_flight == 3
 
 
 def test_one_request_is_edited_and_sent_again(start, add_config, make_job, wait_for):

@@ -18,7 +18,7 @@ START = 1_700_000_000_000
 @pytest.fixture
 def job(db, monkeypatch):
     """Twelve requests, six with an answer; a plain search would see but three at a time."""
-    monkeypatch.setattr(pages, "SEARCH_WINDOW", 3)
+    monkeypatch.setattr(search, "WINDOW", 3)
     monkeypatch.setattr(pages, "CANDIDATES", 2)
     job_id = new_job()
     results.write([recorded(job_id, n, [], True, START + n * 1000) for n in range(6)])

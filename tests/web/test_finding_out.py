@@ -1,15 +1,19 @@
 """Recipes, filters, charts, reports, comparing and acting on many: by a client without JavaScript."""
 
+import ast
 import csv
+import html
 import io
 import json
 import re
 
 import pytest
 
-from simple_batch import clock, jobs
+from simple_batch import clock, configs, jobs
+from simple_batch.store import search
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job, Upload, database
+from simple_batch.store.retry import Changes
 
 from .. import endpoint as e
 from ..conftest import wait_until
@@ -262,7 +266,7 @@ def test_times_are_in_the_zone_of_the_browser(client, config, make_job):
 
 def test_a_search_in_a_large_job_has_it_indexed(client, ran, monkeypatch):
     job_id = ran(answered("haystack"), answered("the needle"), answered("haystack"), count=6)
-    monkeypatch.setattr(jobs, "PLAIN_SEARCH", 5)
+    monkeypatch.setattr(search, "WINDOW", 5)
     path = f"/jobs/{job_id}/requests?q=needle"
     assert "is being indexed" in client.get(path).text
     page = wait_until(lambda: "being indexed" not in (text := client.get(path).text) and text)
@@ -272,3 +276,33 @@ def test_a_search_in_a_large_job_has_it_indexed(client, ran, monkeypatch):
             database.execute_sql(f"SELECT count(*) FROM text_of_job_{job_id}").fetchone()[0] == 12
         )
     assert post(client, f"/jobs/{job_id}/delete").status_code == 303
+
+
+def test_the_copies_are_what_was_sent(client, ran, wait_for):
+    job_id = ran(e.error(400, "no"), count=1, params={"seed": 5}, timeout_s=33.0)
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        other = {**CONFIG, "alias": "two", "base_url": endpoint.base_url, "model": "m-two"}
+        post(client, "/configs/new", **other)
+        page = html.unescape(client.get(f"/jobs/{job_id}/requests/0").text)
+        assert '"seed": 5' in page
+        assert "m-two" not in page
+        assert "timeout=33," in page
+        with connected():
+            jobs.retry(job_id, other=Changes(config_id=configs.get("two").id, max_tokens=9))
+        wait_for(job_id, "completed")
+        page = html.unescape(client.get(f"/jobs/{job_id}/requests/0").text)
+        sent = endpoint.bodies[0]
+        code = page[page.index("import json, os, requests") :].split("</")[0]
+        body = re.search(r"json\.loads\((.*)\)\n", code)[1]
+        assert json.loads(ast.literal_eval(body)) == sent
+        assert f"{endpoint.base_url}/chat/completions" in code
+
+
+def test_the_most_an_answer_may_have_bounds_the_estimate(client, config):
+    place = staged(client, asked(1))
+    for most, high in ((1_000, "0.01001"), (10, "0.0001095")):  # at 10 per million tokens out
+        fields = launch_fields(client, place, max_tokens=str(most))
+        with MisbehavingEndpoint(e.error(400, "no")) as endpoint:
+            post(client, "/configs/1", **{**CONFIG, "base_url": endpoint.base_url})
+            page = client.post(f"{place}/try", data=fields).text
+        assert f"{high}<" in page.replace("\n", "")
