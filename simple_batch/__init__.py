@@ -14,7 +14,7 @@ def create_app(**overrides) -> Flask:
     SettingsError or DatabaseError with the remedy.
     """
     # imported here: importing the package alone (its domain, its engine) needs none of this
-    from . import cli, live, log, runtime, settings, web
+    from . import cli, live, log, openai_api, runtime, settings, web
     from .services import Services
     from .store.database import open_database
     from .store.secrets import SESSION_FILE, kept_secret
@@ -39,6 +39,7 @@ def create_app(**overrides) -> Flask:
     _connect_each_request(app)
     app.extensions["simple_batch"] = Services(settings=loaded, socketio=live.create(app))
     web.register(app)
+    openai_api.register(app)
     cli.register(app)
     return app
 

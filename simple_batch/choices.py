@@ -32,6 +32,19 @@ class NewJob(msgspec.Struct, kw_only=True):
     skip_faulty: bool = False
 
 
+class NewBatch(msgspec.Struct, kw_only=True):
+    """A job by the Batch API: its file says the rest. ``window_s`` is how long it may take, and
+    ``completion_window`` the same as it was given; ``output_keep_s`` is how long the result files
+    are kept (None: until they are deleted)."""
+
+    endpoint: str
+    input_file_id: str
+    completion_window: str
+    window_s: int
+    metadata: dict[str, str] | None = None
+    output_keep_s: int | None = None
+
+
 class _Recipe(msgspec.Struct, forbid_unknown_fields=True):
     simple_batch_recipe: int
     config: str
@@ -58,6 +71,24 @@ def columns(new: NewJob, filename: str) -> dict:
         "hold": new.hold,
         "skip_faulty": new.skip_faulty,
         "currency": config.currency,
+    }
+
+
+def batch_columns(new: NewBatch, filename: str, model: str | None) -> dict:
+    """The columns of a job by the Batch API whose first line names ``model``; the import sets the
+    config right. Raises InvalidInput where there is no API config at all."""
+    active = configs.list_all(active=True)
+    if not active:
+        raise InvalidInput("There is no active API config here yet: make one first.")
+    config = (configs.by_model(model) if model else None) or active[0]
+    return {
+        **columns(NewJob(config=config.id, name=Path(filename).stem[:200]), filename),
+        "endpoint": new.endpoint,
+        "input_file_id": new.input_file_id,
+        "completion_window": new.completion_window,
+        "deadline_at": now_ms() + new.window_s * 1000,
+        "metadata": None if new.metadata is None else json.dumps(new.metadata),
+        "output_keep_s": new.output_keep_s,
     }
 
 

@@ -14,8 +14,9 @@ from .domain import NANO, Request
 from .engine import probe
 from .engine.encoder import Encoder
 from .errors import Conflict, InvalidInput, NotFound
+from .store import configs as config_rows
 from .store.configs import defaults_of, endpoint_of
-from .store.models import ApiConfig, Job, Override, database
+from .store.models import ApiConfig, Job, JobConfig, Override, database
 
 MAX_LIMIT = 1_000_000_000
 RESERVED_PARAMS = {"messages", "model", "stream", "max_tokens", "temperature"}
@@ -74,8 +75,11 @@ def delete(config_id: int) -> None:
     """Remove a config. Raises Conflict, with the jobs' names, while jobs use it."""
     config = get(config_id)
     with database.atomic():
-        elsewhere = Override.select(Override.job).where(Override.config == config.id)
-        jobs = Job.select(Job.id, Job.name).where((Job.config == config.id) | Job.id.in_(elsewhere))
+        jobs = Job.select(Job.id, Job.name).where(
+            (Job.config == config.id)
+            | Job.id.in_(Override.select(Override.job).where(Override.config == config.id))
+            | Job.id.in_(JobConfig.select(JobConfig.job).where(JobConfig.config == config.id))
+        )
         count = jobs.count()
         if count:
             names = ", ".join(f"{job.name} ({job.id})" for job in jobs.order_by(Job.id).limit(3))
@@ -96,6 +100,12 @@ def get(id_or_alias: int | str) -> ApiConfig:
     if config is None:
         raise NotFound(f"There is no API config {id_or_alias!r}.")
     return config
+
+
+def by_model(model: str) -> ApiConfig | None:
+    """The active config with this alias, else the oldest with this model; None where there is
+    none."""
+    return config_rows.by_model(model)
 
 
 def list_all(active: bool | None = None) -> list[ApiConfig]:

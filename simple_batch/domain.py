@@ -35,6 +35,11 @@ FINAL_STATUSES = frozenset(
 ACTIVE_STATUSES = frozenset(JobStatus) - FINAL_STATUSES
 
 
+def batch_id(job_id: int) -> str:
+    """A job's id in the Batch API."""
+    return f"batch_{job_id}"
+
+
 class RequestStatus(StrEnum):
     """Where one request of a job stands."""
 
@@ -129,15 +134,18 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     url: str = "/v1/chat/completions"
     line: int = 0  # line of the upload it came from, from 1
+    config_id: int | None = None  # where it goes, if not to the job's own config
 
 
 class Fault(msgspec.Struct, frozen=True):
     """Why a line of an upload is no request. ``code`` is one of OpenAI's
-    (invalid_json_line, duplicate_custom_id, url_mismatch, empty_file, …)."""
+    (invalid_json_line, duplicate_custom_id, url_mismatch, empty_file, …), ``param`` the field that
+    is to blame."""
 
     line: int | None
     code: str
     message: str
+    param: str | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):
@@ -175,12 +183,14 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 class Defaults(msgspec.Struct, frozen=True):
-    """What a config adds to a request that does not say it itself."""
+    """What a config adds to a request that does not say it itself. A request that names the
+    ``alias`` as its model means ``model``."""
 
     model: str
     max_tokens: int | None = None
     temperature: float | None = None
     params: dict = {}
+    alias: str = ""
 
     def under(self, params: dict) -> "Defaults":
         """With a job's own parameters over the config's."""
@@ -190,6 +200,7 @@ class Defaults(msgspec.Struct, frozen=True):
             max_tokens=rest.pop("max_tokens", self.max_tokens),
             temperature=rest.pop("temperature", self.temperature),
             params=rest,
+            alias=self.alias,
         )
 
 

@@ -10,20 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from . import choices, configs, export, intake, runtime, uploads
-from .choices import NewJob
+from . import choices, configs, export, files, intake, runtime, uploads
+from .choices import NewBatch, NewJob
 from .clock import now_ms
 from .domain import ACTIVE_STATUSES, FINAL_STATUSES, JobStatus, RequestStatus
 from .errors import Conflict, InvalidInput, NotFound, SimpleBatchError
 from .runner import closing
+from .runner.duties import Duties
 from .runner.lease import Lease
 from .runner.service import Runner
+from .store import idempotency, search
 from .store import jobs as job_rows
 from .store import retry as retry_rows
-from .store import search
 from .store.database import sqlite_path
 from .store.filters import RequestFilter
-from .store.models import Job, Request, Upload, database
+from .store.models import ApiFile, Job, Request, Token, Upload, database
 from .store.retry import Changes
 
 _runner: Runner | None = None
@@ -51,8 +52,8 @@ def start_runner(only: int | None = None) -> str:
     global _runner
     if _runner is None:
         settings = runtime.settings()
-        uploads.discard_unlaunched()
-        _runner = Runner(settings, runtime.vault(), uploads.import_quietly, only)
+        duties = Duties(uploads.import_quietly, files.make_results, files.sweep)
+        _runner = Runner(settings, runtime.vault(), duties, only)
         _runner.start()
     return _runner.state
 
@@ -76,6 +77,12 @@ def runner_state() -> str:
 def storage_fault() -> str | None:
     """The database's complaint while results cannot be written, else None."""
     return _runner.storage_fault if _runner is not None else None
+
+
+def sweep() -> None:
+    """Have what was deleted removed now, where the jobs run in this process."""
+    if _runner is not None:
+        _runner.sweep()
 
 
 def _wake() -> None:
@@ -126,6 +133,30 @@ def launch(upload_id: int, new: NewJob, actor: str = "web") -> Job:
     return job
 
 
+def create_batch(
+    file: ApiFile,
+    new: NewBatch,
+    token: Token | None = None,
+    key: str | None = None,
+    actor: str = "api",
+) -> Job:
+    """Make a job from a file of the Batch API; the runner imports it. A second create with the same
+    idempotency ``key`` returns the job of the first. Raises InvalidInput, Conflict."""
+    model = intake.first_model(Path(file.upload.path))
+    asked = files.fingerprint("batch", new)
+    token_id = token.id if token is not None else 0
+    with database.atomic():
+        made = idempotency.made_before(token_id, key, asked) if key else None
+        if made is not None:
+            return get(made)
+        values = choices.batch_columns(new, file.filename, model)
+        job = _insert(file.upload, {**values, "token": token}, actor)
+        if key:
+            idempotency.note(token_id, key, asked, job.id)
+    _wake()
+    return job
+
+
 def create_now(
     source: Path | BinaryIO,
     filename: str,
@@ -169,7 +200,10 @@ def _import_or_wait(job_id: int, on_progress) -> None:
 
 
 def _insert_job(upload: Upload, new: NewJob, actor: str) -> Job:
-    values = choices.columns(new, upload.filename)
+    return _insert(upload, choices.columns(new, upload.filename), actor)
+
+
+def _insert(upload: Upload, values: dict, actor: str) -> Job:
     with database.atomic():
         job = Job.create(
             upload=upload,
@@ -244,7 +278,7 @@ def cancel(job_id: int, actor: str = "web") -> None:
     Where no process runs the jobs it is done before this returns. Raises Conflict."""
     _change(job_id, "cancel", JobStatus.CANCELLING, _CANCELLABLE, "user", actor)
     if runner_state() == "none":
-        closing.finish_cancel(job_id)
+        closing.finish(job_id, files.make_results)
 
 
 def retry(
@@ -316,6 +350,7 @@ def reset(job_id: int, actor: str = "web") -> None:
     """Forget every result, as if nothing had been sent; the job is then paused with reason
     ``held``, so that nothing is spent again unasked. Raises Conflict."""
     _change(job_id, "reset", JobStatus.PAUSED, _RESETTABLE, "held", actor)
+    _go_on(job_id)
     done = False
     while not done:
         done = job_rows.clear_results_step(job_id)
@@ -368,8 +403,16 @@ def _retriable(job_id: int) -> Job:
 
 
 def _queue_again(job_id: int, actor: str) -> None:
+    _go_on(job_id)
     job_rows.transition(job_id, JobStatus.QUEUED, FINAL_STATUSES, "retry", actor=actor)
     _wake()
+
+
+def _go_on(job_id: int) -> None:
+    """What was finished begins again: without its result files, and without a deadline that has
+    passed."""
+    files.forget_results(job_id)
+    Job.update(deadline_at=None).where((Job.id == job_id) & (Job.deadline_at <= now_ms())).execute()
 
 
 def _remove_now(job_id: int) -> None:
@@ -377,8 +420,8 @@ def _remove_now(job_id: int) -> None:
     upload = job.upload if job is not None else None
     Job.update(deleted_at=now_ms()).where(Job.id == job_id).execute()
     closing.purge(job_id)
-    if upload is not None and not Job.select().where(Job.upload == upload.id).exists():
-        uploads.discard(upload)
+    if upload is not None:
+        uploads.discard_unused(upload)
 
 
 def request_is_retriable(status: str) -> bool:

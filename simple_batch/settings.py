@@ -87,6 +87,19 @@ class Settings:
     )
     MAX_REQUEST_BYTES: int = _setting(16 * MIB, "largest single request", "bytes", 1024, 1 << 40)
     MAX_NESTING: int = _setting(100, "deepest nesting of JSON in a request", "levels", 5, 900)
+    BATCH_MAX_FILE_BYTES: int = _setting(
+        200 * MIB, "largest file of the Batch API; 0: as MAX_UPLOAD_BYTES", "bytes", 0, 1 << 50
+    )
+    BATCH_MAX_REQUESTS: int = _setting(
+        50_000, "most lines of a batch of the Batch API; 0: any number", "lines", 0, 1 << 40
+    )
+    BATCH_FILE_KEEP_DAYS: float = _setting(
+        30.0,
+        "an input file of the Batch API that says nothing else is deleted after this; 0: never",
+        "days",
+        0,
+        3650,
+    )
     UPLOAD_KEEP_HOURS: float = _setting(
         24.0, "uploads never launched are deleted after this", "hours", 0.01, 87_600
     )

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from . import intake, runtime
+from . import configs, intake, runtime
 from .clock import now_ms
 from .domain import Fault, JobStatus, Request
 from .errors import NotFound, SimpleBatchError, UploadRejected
@@ -23,23 +23,27 @@ from .store import filelock
 from .store import jobs as job_rows
 from .store import requests as request_rows
 from .store.database import connected
-from .store.models import Job, Upload
+from .store.models import ApiFile, Job, Upload
 
 log = logging.getLogger(__name__)
 
 IMPORT_CHUNK = 2_000
+KEPT_FAULTS = 100
 SHOWN_FAULTS = 20
 
 
-def stage(stream: BinaryIO, filename: str, scan: bool = True) -> Upload:
-    """Copy an upload to disk and, if asked, scan it for the preview.
+def stage(stream: BinaryIO, filename: str, scan: bool = True, most: int | None = None) -> Upload:
+    """Copy an upload to disk and, if asked, scan it for the preview; ``most`` bounds its bytes
+    besides MAX_UPLOAD_BYTES.
 
     Raises UploadTooLarge or UploadRejected where it cannot be read as a whole; nothing is left
     behind then.
     """
     settings = runtime.settings()
     path = settings.uploads / uuid.uuid4().hex
-    size = intake.spool(stream, path, settings)
+    size = intake.spool(
+        stream, path, min(most or settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_BYTES)
+    )
     try:
         preview = intake.scan(path, settings) if scan else None
         return Upload.create(
@@ -90,11 +94,22 @@ def discard(upload: Upload) -> None:
 
 
 def discard_unlaunched() -> None:
-    """Remove uploads that nobody launched within UPLOAD_KEEP_HOURS."""
+    """Remove uploads that nobody launched within UPLOAD_KEEP_HOURS; the files of the Batch API have
+    a time of their own."""
     before = now_ms() - int(runtime.settings().UPLOAD_KEEP_HOURS * 3_600_000)
     used = Job.select(Job.upload).where(Job.upload.is_null(False))
-    for upload in Upload.select().where((Upload.created_at < before) & Upload.id.not_in(used)):
+    kept = ApiFile.select(ApiFile.upload).where(ApiFile.upload.is_null(False))
+    old = Upload.select().where(Upload.created_at < before)
+    for upload in old.where(Upload.id.not_in(used) & Upload.id.not_in(kept)):
         discard(upload)
+
+
+def discard_unused(upload: Upload) -> None:
+    """Remove an upload that neither a job nor a file of the Batch API needs any more."""
+    for model in (Job, ApiFile):
+        if model.select().where(model.upload == upload.id).exists():
+            return
+    discard(upload)
 
 
 def clean_filename(name: str) -> str:
@@ -140,13 +155,13 @@ def _import(job: Job, upload: Upload | None, on_progress) -> None:
         _clear(job.id)
         if upload is None or not Path(upload.path).exists():
             raise UploadRejected("The uploaded file is gone: create the job again.")
-        file_format = _fill(job, Path(upload.path), on_progress)
+        file_format, endpoint = _fill(job, Path(upload.path), on_progress)
     except UploadRejected as error:
         _clear(job.id)
         _fail(job.id, error)
         raise
     with connected():
-        Job.update(source_format=file_format).where(Job.id == job.id).execute()
+        Job.update(source_format=file_format, endpoint=endpoint).where(Job.id == job.id).execute()
         to, reason = JobStatus.QUEUED, ""
         if job.hold:
             to, reason = JobStatus.PAUSED, "held"
@@ -155,8 +170,8 @@ def _import(job: Job, upload: Upload | None, on_progress) -> None:
         job_rows.transition(job.id, to, (JobStatus.VALIDATING,), reason)
 
 
-def _fill(job: Job, path: Path, on_progress) -> str:
-    """Insert the requests in chunks; returns the format. Raises UploadRejected.
+def _fill(job: Job, path: Path, on_progress) -> tuple[str, str]:
+    """Insert the requests in chunks; returns the format and their endpoint. Raises UploadRejected.
 
     At first without looking for repeated ids: the table refuses them. Only where it does, or where
     every fault is to be told, the file is read again with that look.
@@ -168,28 +183,32 @@ def _fill(job: Job, path: Path, on_progress) -> str:
         return _read_in(job, path, on_progress, unique=True)
 
 
-def _read_in(job: Job, path: Path, on_progress, unique: bool) -> str:
+def _read_in(job: Job, path: Path, on_progress, unique: bool) -> tuple[str, str]:
     chunk: list[Request] = []
     faults: list[Fault] = []
     good = bad = size = 0
-    reader = intake.read(path, runtime.settings(), unique)
+    url = ""
+    rules, settings = _rules(job), runtime.settings()
+    home = _Home(job) if rules is not None else None
+    reader = intake.read(path, settings, unique, rules)
     try:
         for item in reader:
             if isinstance(item, Fault):
                 bad += 1
-                if len(faults) < SHOWN_FAULTS:
+                if len(faults) < KEPT_FAULTS:
                     faults.append(item)
                 continue
             good += 1
+            url = item.url
             if bad and not job.skip_faulty:
                 if not unique:
                     break  # it will be refused: all faults are told in the next reading
                 continue
-            chunk.append(item)
+            chunk.append(item if home is None else home.placed(item))
             size += len(item.body)
             if len(chunk) >= IMPORT_CHUNK:
                 if not _insert(job.id, chunk):
-                    return reader.format
+                    return reader.format, item.url
                 chunk = []
                 if on_progress is not None:
                     on_progress(size)
@@ -203,9 +222,49 @@ def _read_in(job: Job, path: Path, on_progress, unique: bool) -> str:
         if not good:
             raise UploadRejected("No request in the file is valid.", faults, bad, 0)
         _insert(job.id, chunk)
-        return reader.format
+        if home is not None:
+            home.note()
+        return reader.format, url
     finally:
         reader.close()
+
+
+def _rules(job: Job) -> intake.Rules | None:
+    """What the lines of a job from the Batch API must keep to; None for another job."""
+    if not job.completion_window:
+        return None
+
+    def config_of(model: str) -> int | None:
+        with connected():
+            config = configs.by_model(model)
+        return None if config is None else config.id
+
+    return intake.Rules(job.endpoint, config_of, runtime.settings().BATCH_MAX_REQUESTS)
+
+
+class _Home:
+    """The config of a job whose requests pick theirs themselves: that of the first one. Only what
+    goes elsewhere says so in its row."""
+
+    def __init__(self, job: Job):
+        self._job = job
+        self._home: int | None = None
+        self._others: set[int] = set()
+
+    def placed(self, request: Request) -> Request:
+        if self._home is None:
+            self._home = request.config_id
+        if request.config_id == self._home:
+            return msgspec.structs.replace(request, config_id=None)
+        self._others.add(request.config_id)
+        return request
+
+    def note(self) -> None:
+        """Write down what was found."""
+        with connected():
+            currency = configs.get(self._home).currency
+            Job.update(config=self._home, currency=currency).where(Job.id == self._job.id).execute()
+            request_rows.spread(self._job.id, self._others)
 
 
 def _insert(job_id: int, chunk: list[Request]) -> bool:
@@ -228,11 +287,14 @@ def _clear(job_id: int) -> None:
 
 
 def _fail(job_id: int, error: SimpleBatchError) -> None:
+    faults = getattr(error, "faults", ())
     shown = "\n".join(
         f"line {fault.line}: {fault.message}" if fault.line else fault.message
-        for fault in getattr(error, "faults", ())
+        for fault in faults[:SHOWN_FAULTS]
     )
     with connected():
+        kept = msgspec.json.encode(faults).decode()
+        Job.update(faults=kept).where(Job.id == job_id).execute()
         job_rows.transition(
             job_id,
             JobStatus.FAILED,

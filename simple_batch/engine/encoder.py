@@ -1,5 +1,7 @@
 """A request as it is sent: the user's own fields over the config's defaults."""
 
+import json
+
 import msgspec
 
 from ..domain import Defaults, Request
@@ -16,6 +18,7 @@ class Encoder:
 
     def __init__(self, defaults: Defaults):
         self._model = msgspec.Raw(_encode(defaults.model))
+        self._alias = {_encode(defaults.alias), json.dumps(defaults.alias).encode()}
         generating = dict(defaults.params)
         if defaults.max_tokens is not None:
             generating["max_tokens"] = defaults.max_tokens
@@ -28,7 +31,9 @@ class Encoder:
         body = _decode(request.body)
         body.pop("stream", None)
         body.pop("stream_options", None)
-        body.setdefault("model", self._model)
+        given = body.get("model")
+        if given is None or bytes(given) in self._alias:
+            body["model"] = self._model
         if request.url in _GENERATING:
             for name, value in self._generating.items():
                 if name not in body and not (

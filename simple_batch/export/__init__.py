@@ -8,7 +8,7 @@ from ..errors import InvalidInput, NotFound
 from ..store.filters import RequestFilter
 from ..store.models import Job
 from . import csv_file, json_file, openai_file, requests_file
-from .rows import ONLY, rows
+from .rows import ONLY, UNANSWERED, rows
 
 _WRITERS = {
     "json": json_file.as_array,
@@ -33,7 +33,7 @@ def export(
     """The file in pieces: of all requests, or of those that match. Raises InvalidInput for another format or choice, NotFound for the job."""
     if format not in _WRITERS:
         raise InvalidInput(f"format={format!r}: use one of {', '.join(FORMATS)}.", "format")
-    if only not in ONLY:
+    if only not in (*ONLY, UNANSWERED):
         raise InvalidInput(f"only={only!r}: use one of {', '.join(ONLY)}.", "only")
     job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
     if job is None:

@@ -14,6 +14,12 @@ from ..store.models import Job, database
 
 PAGE = 500
 ONLY = ("all", "succeeded", "failed")
+UNANSWERED = "unanswered"  # what the Batch API's error file holds
+_STATUSES = {
+    "succeeded": ("succeeded",),
+    "failed": ("failed",),
+    UNANSWERED: ("failed", "cancelled"),
+}
 
 _SELECT = (
     "SELECT r.idx, r.custom_id, r.url, r.body, x.status, x.cause, x.http_status, x.message, "
@@ -62,30 +68,41 @@ class Row(msgspec.Struct):
 def rows(job: Job, only: str, wanted: RequestFilter) -> Iterator[Row]:
     """Rows in input order that match; ``all`` without a filter has those without a result too.
     Memory does not grow with the job, and no connection is held between two pages."""
-    job_id, currency, mark = job.id, job.currency, -1
-    select = _SELECT
+    select, bound, mark = _SELECT, [], -1
     if job.overrides:  # as the request was sent, where a user edited it
         select = select.replace("r.body", _EDITED_BODY)
-    if only != "all":
-        wanted = msgspec.structs.replace(wanted, status=only)
-    if wanted != RequestFilter() and wanted.only_status and wanted.status in ONLY:
-        query = (  # by the index on the status
-            f"{select} WHERE r.job_id = ? AND r.idx IN (SELECT idx FROM result WHERE job_id = ? "
-            f"AND status = ? AND idx > ? ORDER BY idx LIMIT {PAGE}) ORDER BY r.idx"
-        )
-        bound = [job_id, wanted.status]
+    if statuses := _only_statuses(only, wanted):
+        condition = f" AND r.idx IN ({_next_in(statuses)})"
     else:
-        conditions, bound = wanted.on_rows()
-        query = f"{select} WHERE r.job_id = ?{conditions} AND r.idx > ? ORDER BY r.idx LIMIT {PAGE}"
+        if only != "all":
+            wanted = msgspec.structs.replace(wanted, status=only)
+        condition, bound = wanted.on_rows()
+    query = f"{select} WHERE r.job_id = ?1 AND r.idx > ?2{condition} ORDER BY r.idx LIMIT {PAGE}"
     while True:
         with connected():
-            page = database.execute_sql(query, (job_id, *bound, mark)).fetchall()
+            page = database.execute_sql(query, (job.id, mark, *bound)).fetchall()
         if not page:
             return
         mark = page[-1][0]
         for row in page:
-            yield Row(*row, job_id, currency)
+            yield Row(*row, job.id, job.currency)
         time.sleep(0)  # lets other greenlets work between two pages
+
+
+def _only_statuses(only: str, wanted: RequestFilter) -> tuple[str, ...]:
+    """The statuses asked for, where nothing but the status is."""
+    if only in _STATUSES and wanted == RequestFilter():
+        return _STATUSES[only]
+    return _STATUSES.get(wanted.status, ()) if only == "all" and wanted.only_status else ()
+
+
+def _next_in(statuses: tuple[str, ...]) -> str:
+    """The next indices of results in these statuses, each by the index on the status."""
+    return " UNION ALL ".join(
+        "SELECT * FROM (SELECT idx FROM result WHERE job_id = ?1 AND status = "
+        f"'{status}' AND idx > ?2 ORDER BY idx LIMIT {PAGE})"
+        for status in statuses
+    )
 
 
 def iso(ms: int | None) -> str | None:

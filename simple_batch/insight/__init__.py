@@ -1,5 +1,6 @@
 """What happened: counts, percentiles, timeline, cost, error groups. Reads only."""
 
+from .batches import batch, batches_page, mixed, status_times
 from .charts import buckets, charts
 from .compare import compare
 from .errors import attempts_page, error_groups, events
@@ -11,6 +12,8 @@ from .summary import progress, summary
 __all__ = [
     "Page",
     "attempts_page",
+    "batch",
+    "batches_page",
     "buckets",
     "charts",
     "compare",
@@ -18,9 +21,11 @@ __all__ = [
     "events",
     "job_counts",
     "jobs_page",
+    "mixed",
     "neighbours",
     "progress",
     "request_detail",
     "requests_page",
+    "status_times",
     "summary",
 ]

@@ -5,9 +5,9 @@
 size of the upload.
 """
 
-from .items import check_body
-from .preview import Preview, scan
+from .items import Rules, check_body
+from .preview import Preview, first_model, scan
 from .reader import Reader, read
 from .spool import spool
 
-__all__ = ["Preview", "Reader", "check_body", "read", "scan", "spool"]
+__all__ = ["Preview", "Reader", "Rules", "check_body", "first_model", "read", "scan", "spool"]

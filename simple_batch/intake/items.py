@@ -4,6 +4,7 @@ Source of the Batch API's line format and fault codes: OpenAI's API reference.
 """
 
 import re
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -58,22 +59,37 @@ _plain_item = msgspec.json.Decoder(_Plain).decode
 
 
 class Bad(Exception):
-    """The item is no request."""
+    """The item is no request; ``param`` names the field that is to blame."""
 
-    def __init__(self, code: str, message: str):
+    def __init__(self, code: str, message: str, param: str | None = None):
         super().__init__(message)
         self.code = code
         self.message = message
+        self.param = param
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What a file of the Batch API must keep to. Every line is for the endpoint ``url``;
+    ``config_of(model)`` is the id of the API config that a line's model picks, None where there is
+    none; ``most`` bounds the number of lines (0: it does not). What is in a body is the provider's
+    business: it refuses line by line."""
+
+    url: str
+    config_of: Callable[[str], int | None]
+    most: int
 
 
 class Items:
     """Turns items of one file into requests. ``kind`` is ``object`` ({"messages": …}), ``messages``
     (an array of messages) or ``batch`` (OpenAI's batch lines)."""
 
-    def __init__(self, kind: str, max_nesting: int):
-        self._turn = {"object": self._object, "messages": self._array, "batch": self._batch}[kind]
+    def __init__(self, kind: str, max_nesting: int, rules: Rules | None = None):
+        turns = {"object": self._object, "messages": self._array, "batch": self._batch}
+        self._turn = turns[kind] if rules is None else self._ruled
         self._max_nesting = max_nesting
-        self._url: str | None = None
+        self._rules = rules
+        self._url = rules.url if rules is not None else None
+        self._configs: dict[str, int | None] = {}  # of the models met so far
 
     def request(
         self, raw: bytes | None, clean: bool, line: int, ordinal: int, index: int
@@ -87,10 +103,10 @@ class Items:
                 check_text(raw)
             if raw.count(b"[") + raw.count(b"{") > self._max_nesting:
                 _check_nesting(raw, self._max_nesting)
-            custom_id, url, body = self._turn(raw)
-            return Request(index, custom_id or f"request-{ordinal}", body, url, line)
+            custom_id, url, body, *config = self._turn(raw)
+            return Request(index, custom_id or f"request-{ordinal}", body, url, line, *config)
         except Bad as bad:
-            return Fault(line, bad.code, bad.message)
+            return Fault(line, bad.code, bad.message, bad.param)
 
     def _object(self, raw: bytes) -> tuple[str, str, bytes]:
         """In one pass where nothing is wrong; what is wrong is found out in a second one."""
@@ -124,28 +140,55 @@ class Items:
         return "", "/v1/chat/completions", b'{"messages":' + raw.strip() + b"}"
 
     def _batch(self, raw: bytes) -> tuple[str, str, bytes]:
+        custom_id, url, body, fields = self._batch_line(raw)
+        if url == "/v1/chat/completions":
+            if "messages" not in fields:
+                raise Bad("invalid_request", '"messages" is missing in "body".', "body.messages")
+            _check_messages(fields["messages"])
+        return custom_id, url, body
+
+    def _ruled(self, raw: bytes) -> tuple[str, str, bytes, int]:
+        """A batch line that keeps to the rules, with the config that its model picks."""
+        custom_id, url, body, fields = self._batch_line(raw)
+        if bytes(fields.get("stream", b"")) == b"true":
+            raise Bad("invalid_request", '"stream" cannot be true in a batch.', "body.stream")
+        if "model" not in fields:
+            raise Bad("missing_required_parameter", '"model" is missing in "body".', "body.model")
+        model = _text(fields["model"], "model", "body.model")
+        if model not in self._configs:
+            self._configs[model] = self._rules.config_of(model)
+        config_id = self._configs[model]
+        if config_id is None:
+            raise Bad(
+                "model_not_found",
+                f"no active API config has the alias or the model {model[:100]!r}: make one first.",
+                "body.model",
+            )
+        return custom_id, url, body, config_id
+
+    def _batch_line(self, raw: bytes) -> tuple[str, str, bytes, dict]:
+        """(custom_id, url, body, the body's fields)."""
         fields = _decoded(raw)
         missing = [name for name in ("custom_id", "method", "url", "body") if name not in fields]
         if missing:
-            raise Bad("invalid_request", f'"{missing[0]}" is missing in this batch line.')
+            raise Bad(
+                "missing_required_parameter",
+                f'"{missing[0]}" is missing in this batch line.',
+                missing[0],
+            )
         if _text(fields["method"], "method") != "POST":
-            raise Bad("invalid_method", '"method" must be "POST".')
+            raise Bad("invalid_method", '"method" must be "POST".', "method")
         url = _text(fields["url"], "url")
         if url not in URLS:
-            raise Bad("invalid_url", f'"url" must be one of {", ".join(sorted(URLS))}.')
-        if self._url is None:
-            self._url = url
-        elif url != self._url:
-            raise Bad("url_mismatch", f'"url" differs from {self._url}: one file, one url.')
+            raise Bad("invalid_url", f'"url" must be one of {", ".join(sorted(URLS))}.', "url")
+        if self._url is not None and url != self._url:
+            raise Bad("url_mismatch", f'"url" differs from {self._url}: one batch, one url.', "url")
+        self._url = url
         body = _decoded(bytes(fields["body"]), '"body"')
-        if url == "/v1/chat/completions":
-            if "messages" not in body:
-                raise Bad("invalid_request", '"messages" is missing in "body".')
-            _check_messages(body["messages"])
         custom_id = _custom_id(fields["custom_id"])
         if not custom_id:
-            raise Bad("invalid_request", '"custom_id" is empty.')
-        return custom_id, url, bytes(fields["body"])
+            raise Bad("invalid_request", '"custom_id" is empty.', "custom_id")
+        return custom_id, url, bytes(fields["body"]), body
 
 
 def check_body(text: str, settings: Settings) -> bytes:
@@ -279,11 +322,11 @@ def _check_id(text: str) -> None:
         raise Bad("invalid_request", '"custom_id" holds a NUL character.')
 
 
-def _text(raw, name: str) -> str:
+def _text(raw, name: str, param: str | None = None) -> str:
     try:
         return _string(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Bad("invalid_request", f'"{name}" must be a text.') from None
+        raise Bad("invalid_request", f'"{name}" must be a text.', param or name) from None
 
 
 def _plain(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Looking through an upload before it is launched."""
 
 import time
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,14 @@ from .reader import read
 
 MOST_DISTINCT = 200_000  # bodies remembered while looking for duplicates: about 15 MB
 _BREATH = 200  # items between two chances for other greenlets to work
+
+
+class _Body(msgspec.Struct):
+    model: str | None = None
+
+
+class _Line(msgspec.Struct):
+    body: _Body
 
 
 class Preview(msgspec.Struct):
@@ -69,3 +78,15 @@ def _look_for_duplicate(preview: Preview, seen: set[int], body: bytes) -> None:
         seen.add(key)
     else:
         preview.duplicates_exact = False
+
+
+def first_model(path: Path) -> str | None:
+    """The model that the first line of a batch file names, if it is one and does."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(1 << 20)
+            if head[:2] == b"\x1f\x8b":
+                head = zlib.decompressobj(31).decompress(head, 1 << 20)
+        return msgspec.json.decode(head.lstrip().split(b"\n", 1)[0], type=_Line).body.model
+    except (OSError, zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

@@ -14,7 +14,7 @@ from ..domain import Fault, Request
 from ..errors import UploadRejected
 from ..settings import Settings
 from .array import ArraySplitter
-from .items import Items, is_clean, is_conversation, kind_of
+from .items import Items, Rules, is_clean, is_conversation, kind_of
 from .source import Source
 
 FORMATS = (
@@ -38,8 +38,11 @@ class Reader:
     Raises UploadRejected or UploadTooLarge where the file cannot be read as a whole.
     """
 
-    def __init__(self, path: Path, settings: Settings, unique: bool = True):
+    def __init__(
+        self, path: Path, settings: Settings, unique: bool = True, rules: Rules | None = None
+    ):
         self._settings = settings
+        self._rules = rules
         self._source = Source(path, settings)
         self._seen = _Seen() if unique else None
         self._empty = True
@@ -80,7 +83,13 @@ class Reader:
     def _parsed(self, container: str, raw_items) -> Iterator[Request | Fault]:
         """Items as they stand, indexed as if none were a duplicate."""
         items, index = None, 0
+        if self._rules is not None:
+            self.format = _NAMES["jsonl", "batch"]
+            items = Items("batch", self._settings.MAX_NESTING, self._rules)
+        most = self._rules.most if self._rules is not None else 0
         for ordinal, (line, raw, clean) in enumerate(raw_items, 1):
+            if most and ordinal > most:
+                raise _too_many(most)
             if items is None and (kind := kind_of(raw) if raw is not None else None):
                 self.format = _NAMES[container, kind]
                 items = Items(kind, self._settings.MAX_NESTING)
@@ -103,6 +112,8 @@ class Reader:
         head = self._source.peek().lstrip()
         if not head:
             return "jsonl", iter(())
+        if self._rules is not None:
+            return "jsonl", self._lines()
         if head[:1] == b"[" and not is_conversation(head.split(b"\n", 1)[0]):
             splitter = ArraySplitter(self._settings.MAX_REQUEST_BYTES)
             pieces = splitter.split(self._source.blocks())
@@ -123,17 +134,22 @@ class Reader:
         return any(line.strip()[:1] in (b"{", b"[") for line in following)
 
 
-def read(path: Path, settings: Settings, unique: bool = True) -> Reader:
+def read(path: Path, settings: Settings, unique: bool = True, rules: Rules | None = None) -> Reader:
     """A reader of the upload at ``path``; close it when done. ``unique`` False where the caller
-    sees to it that no custom_id comes twice."""
-    return Reader(path, settings, unique)
+    sees to it that no custom_id comes twice; ``rules`` where it is a file of the Batch API."""
+    return Reader(path, settings, unique, rules)
+
+
+def _too_many(most: int) -> UploadRejected:
+    message = f"A batch may have up to {most:,} requests: split the file."
+    return UploadRejected(message, [Fault(most + 1, "too_many_tasks", message)], 1)
 
 
 def _duplicate(request: Request, line: int) -> Fault:
     message = (
         f'custom_id "{request.custom_id[:80]}" is already used in line {line}: make it unique.'
     )
-    return Fault(request.line, "duplicate_custom_id", message)
+    return Fault(request.line, "duplicate_custom_id", message, "custom_id")
 
 
 class _Seen:

@@ -5,26 +5,25 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import UploadRejected, UploadTooLarge
-from ..settings import Settings
 
 BLOCK = 1 << 20
 
 
-def spool(stream: BinaryIO, destination: Path, settings: Settings) -> int:
+def spool(stream: BinaryIO, destination: Path, limit: int) -> int:
     """Copy a stream to ``destination`` in blocks; returns the bytes written.
 
-    Raises UploadTooLarge over MAX_UPLOAD_BYTES and UploadRejected where the disk cannot take it;
+    Raises UploadTooLarge over ``limit`` bytes and UploadRejected where the disk cannot take it;
     no partial file is left behind.
     """
-    size, limit = 0, settings.MAX_UPLOAD_BYTES
+    size = 0
     try:
         with destination.open("wb") as file:
             while block := stream.read(BLOCK):
                 size += len(block)
                 if size > limit:
                     raise UploadTooLarge(
-                        f"The upload is larger than {limit:,} bytes: split it, or raise "
-                        "SIMPLE_BATCH_MAX_UPLOAD_BYTES."
+                        f"The upload is larger than {limit:,} bytes: split it, or have "
+                        "the setting raised (MAX_UPLOAD_BYTES, BATCH_MAX_FILE_BYTES)."
                     )
                 file.write(block)
     except BaseException as error:

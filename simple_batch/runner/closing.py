@@ -1,5 +1,7 @@
 """What ends a job other than its last answer: cancelling what is left, removing what is deleted."""
 
+from collections.abc import Callable
+
 import gevent
 
 from ..clock import now_ms
@@ -14,23 +16,44 @@ from ..store.results import Recorded, write
 PAGE = 500
 
 
-def finish_cancel(job_id: int) -> None:
-    """Give every request without a result the result ``cancelled``, then the job that status.
-    May be broken off at any point and begun again."""
+_WORDS = {
+    Cause.CANCELLED: "cancelled before it was answered",
+    Cause.EXPIRED: "not answered before the deadline of its job",
+}
+
+
+def finish(job_id: int, finalizer: Callable[[int], None]) -> None:
+    """End a job that is finalizing or cancelling: what is left gets the result that says why, then
+    ``finalizer(job_id)`` makes what is made of the results, then the job its last status. May be
+    broken off at any point and begun again."""
     with connected():
         job = Job.get_by_id(job_id)
+        left = job.total - job.succeeded - job.failed - job.cancelled
+    cause, last = None, JobStatus.COMPLETED
+    if job.status == JobStatus.CANCELLING:
+        cause, last = Cause.CANCELLED, JobStatus.CANCELLED
+    elif left and job.status_reason == job_rows.EXPIRED:
+        cause, last = Cause.EXPIRED, JobStatus.EXPIRED
+    if cause is not None:
+        _close(job, cause)
+    finalizer(job_id)
+    with connected():
+        job_rows.transition(job_id, last, (JobStatus.CANCELLING, JobStatus.FINALIZING))
+
+
+def _close(job: Job, cause: Cause) -> None:
+    """Give every request without a result one."""
+    with connected():
         alias, prices = job.config.alias, prices_of(job.config)
     mark = 0
     while mark < job.total:
         with connected():
-            page, mark = request_rows.pending_page(job_id, mark, job.total, PAGE)
-            write([_cancelled(job_id, alias, prices, request.index) for request in page])
+            page, mark = request_rows.pending_page(job.id, mark, job.total, PAGE)
+            write([_closed(job.id, alias, prices, request.index, cause) for request in page])
         gevent.sleep(0)
-    with connected():
-        job_rows.transition(job_id, JobStatus.CANCELLED, (JobStatus.CANCELLING,))
 
 
-def _cancelled(job_id, alias, prices, index) -> Recorded:
+def _closed(job_id, alias, prices, index, cause) -> Recorded:
     outcome = Outcome(
         index=index,
         status=RequestStatus.CANCELLED,
@@ -38,8 +61,8 @@ def _cancelled(job_id, alias, prices, index) -> Recorded:
         started_at=None,
         finished_at=now_ms(),
         latency_ms=None,
-        cause=Cause.CANCELLED,
-        message="cancelled before it was answered",
+        cause=cause,
+        message=_WORDS[cause],
     )
     return Recorded(
         job_id=job_id, alias=alias, prices=prices, index=index, attempts=(), outcome=outcome

@@ -9,7 +9,7 @@ import gevent
 import msgspec
 
 from ..clock import now_ms
-from ..domain import JobStatus, Request
+from ..domain import JobStatus, Prices, Request
 from ..engine.breaker import Stop
 from ..engine.retry import Policy
 from ..engine.slots import Slots
@@ -52,6 +52,7 @@ class Lane:
         self._provider_of = provider_of
         self._recorder = recorder
         self._stopping = False
+        self._currency = job.currency
         self._chosen = job.concurrency, job.max_retries
         self._overrides = job.overrides
         self._finished: deque[tuple[int, int]] = deque()  # (second, requests finished in it)
@@ -144,15 +145,14 @@ class Lane:
         self.stop()
 
     def _complete(self) -> bool:
-        """Finish the job if every request has a result; False where some were given back
-        meanwhile (retried by the user) and another pass is due."""
+        """Let the job be finished (closing.py) if every request has a result; False where some were
+        given back meanwhile (retried by the user) and another pass is due."""
         job = Job.get_by_id(self.job_id)
         self._total = job.total
         self._overrides = job.overrides
         if job.succeeded + job.failed + job.cancelled < job.total:
             return False
-        if job_rows.transition(self.job_id, JobStatus.FINALIZING, (JobStatus.RUNNING,)):
-            job_rows.transition(self.job_id, JobStatus.COMPLETED, (JobStatus.FINALIZING,))
+        job_rows.transition(self.job_id, JobStatus.FINALIZING, (JobStatus.RUNNING,))
         return True
 
     def stop(self) -> None:
@@ -221,11 +221,14 @@ class Lane:
                 self._finished[-1] = second, self._finished[-1][1] + 1
             else:
                 self._finished.append((second, 1))
+        prices = provider.prices
+        if prices.currency != self._currency:  # never added up: the cost is unknown
+            prices = Prices(self._currency)
         self._recorder.record(
             Recorded(
                 job_id=self.job_id,
                 alias=provider.alias,
-                prices=provider.prices,
+                prices=prices,
                 index=index,
                 attempts=attempts,
                 outcome=outcome,

@@ -18,6 +18,7 @@ from ..store import jobs as job_rows
 from ..store.database import connected
 from ..store.models import Job
 from . import closing
+from .duties import Duties
 from .lane import Lane
 from .providers import Providers
 from .recorder import Recorder
@@ -35,7 +36,7 @@ _HANDLED = (
 
 
 class Scheduler:
-    """``importer(job_id)`` reads a validating job's upload; ``changed`` is called when a job's
+    """``duties`` are what is done for a job besides its calls; ``changed`` is called when a job's
     status may have changed; ``only`` restricts the scheduler to one job (a command that runs just
     that one)."""
 
@@ -44,14 +45,14 @@ class Scheduler:
         settings: Settings,
         providers: Providers,
         recorder: Recorder,
-        importer: Callable[[int], None],
+        duties: Duties,
         changed: Callable[[], None],
         only: int | None = None,
     ):
         self._settings = settings
         self._providers = providers
         self._recorder = recorder
-        self._importer = importer
+        self._duties = duties
         self._changed = changed
         self._only = only
         self._wake = Event()
@@ -93,15 +94,15 @@ class Scheduler:
 
     def _look(self) -> None:
         self._providers.refresh()
-        self._start_those_due()
+        self._mind_the_time()
         statuses = dict(job_rows.in_status(*_HANDLED))
         if self._only is not None:
             statuses = {id_: status for id_, status in statuses.items() if id_ == self._only}
         for job_id, lane in list(self.lanes.items()):
             status = statuses.get(job_id)
-            if status == JobStatus.CANCELLING:
+            if status in (JobStatus.CANCELLING, JobStatus.FINALIZING):
                 lane.kill()
-            elif status != JobStatus.RUNNING and status != JobStatus.FINALIZING:
+            elif status != JobStatus.RUNNING:
                 lane.stop()
         if self.lanes:
             for job in Job.select(Job.id, Job.concurrency, Job.max_retries, Job.overrides).where(
@@ -116,23 +117,26 @@ class Scheduler:
                 if job_id not in self._tasks:
                     self._spawn(job_id, closing.purge, job_id)
 
-    def _start_those_due(self) -> None:
+    def _mind_the_time(self) -> None:
+        for job_id in job_rows.overdue(now_ms()):
+            job_rows.expire(job_id)
         for job_id in job_rows.due(now_ms()):
             job_rows.transition(job_id, JobStatus.QUEUED, (JobStatus.SCHEDULED,), "due")
 
     def _take_up(self, job_id: int, status: JobStatus) -> None:
         if status == JobStatus.VALIDATING:
-            self._spawn(job_id, self._importer, job_id)
-        elif status == JobStatus.CANCELLING:
-            self._spawn(job_id, closing.finish_cancel, job_id)
+            self._spawn(job_id, self._duties.importer, job_id)
+        elif status in (JobStatus.CANCELLING, JobStatus.FINALIZING):
+            self._spawn(job_id, self._finish, job_id)
         elif status == JobStatus.QUEUED and len(self.lanes) < self._settings.MAX_RUNNING_JOBS:
             if job_rows.transition(job_id, JobStatus.RUNNING, (JobStatus.QUEUED,)):
                 self._open_lane(job_id)
                 self._changed()
         elif status == JobStatus.RUNNING:
             self._open_lane(job_id)
-        elif status == JobStatus.FINALIZING:
-            job_rows.transition(job_id, JobStatus.COMPLETED, (JobStatus.FINALIZING,))
+
+    def _finish(self, job_id: int) -> None:
+        closing.finish(job_id, self._duties.finalizer)
 
     def _open_lane(self, job_id: int) -> None:
         job = Job.get_by_id(job_id)

@@ -6,7 +6,6 @@ process ends.
 
 import logging
 import time
-from collections.abc import Callable
 
 import gevent
 from gevent import monkey
@@ -17,10 +16,13 @@ from ..store.database import connected, sqlite_path
 from ..store.models import database
 from ..store.secrets import Vault
 from . import indexer
+from .duties import Duties
 from .lease import Lease
+from .postman import Postman
 from .providers import Providers
 from .recorder import Recorder
 from .scheduler import Scheduler
+from .sweeper import Sweeper
 from .watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -30,18 +32,18 @@ LEASE_EVERY = 4  # looks between two tries to take the lease
 
 
 class Runner:
-    """``importer(job_id)`` reads the upload of a validating job; ``only`` limits it to one job."""
+    """``duties`` are handed in, so that nothing here reaches upward; ``only`` limits it to one job."""
 
     def __init__(
         self,
         settings: Settings,
         vault: Vault,
-        importer: Callable[[int], None],
+        duties: Duties,
         only: int | None = None,
     ):
         self._settings = settings
         self._vault = vault
-        self._importer = importer
+        self._duties = duties
         self._only = only
         self._lease = Lease(sqlite_path(settings.database_url))
         self._providers: Providers | None = None
@@ -51,7 +53,9 @@ class Runner:
         self._wake = Event()
         self._sampled = 0  # the second in which the lanes were last asked how they stand
         self._greenlet: gevent.Greenlet | None = None
-        self._indexer: gevent.Greenlet | None = None
+        self._helpers: list[gevent.Greenlet] = []  # what works beside the jobs
+        self._sweeper = Sweeper(duties.sweeper)
+        self._postman = Postman(settings, vault)
         self.storage_fault: str | None = None
 
     @property
@@ -80,8 +84,9 @@ class Runner:
             self._recorder.stop(timeout_s)
             self._providers.close()
             self._scheduler = None
-        if self._indexer is not None:
-            self._indexer.kill()
+        if self._helpers:
+            gevent.killall(self._helpers)
+            self._postman.last_round(timeout_s)
         self._lease.release()
 
     def wake(self) -> None:
@@ -89,6 +94,10 @@ class Runner:
         self._wake.set()
         if self._scheduler is not None:
             self._scheduler.wake()
+
+    def sweep(self) -> None:
+        """Remove now what was deleted or has expired."""
+        self._sweeper.wake()
 
     def _take_over(self) -> None:
         settings = self._settings
@@ -102,13 +111,15 @@ class Runner:
             settings,
             self._providers,
             self._recorder,
-            self._importer,
+            self._duties,
             self._wake.set,
             self._only,
         )
         self._recorder.start()
         self._scheduler.start()
-        self._indexer = gevent.spawn(indexer.run)
+        self._helpers = [
+            gevent.spawn(work) for work in (indexer.run, self._sweeper.run, self._postman.run)
+        ]
 
     def _run(self) -> None:
         turn = 0

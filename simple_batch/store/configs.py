@@ -22,6 +22,16 @@ def defaults_of(config: ApiConfig) -> Defaults:
         max_tokens=config.max_tokens,
         temperature=config.temperature,
         params=json.loads(config.params),
+        alias=config.alias,
+    )
+
+
+def by_model(model: str) -> ApiConfig | None:
+    """The active config with this alias, else the oldest with this model."""
+    active = ApiConfig.select().where(ApiConfig.active)
+    return (
+        active.where(ApiConfig.alias == model).first()
+        or active.where(ApiConfig.model == model).order_by(ApiConfig.id).first()
     )
 
 

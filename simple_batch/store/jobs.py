@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable
 
+from peewee import fn
+
 from ..clock import now_ms
 from ..domain import FINAL_STATUSES, JobStatus
-from . import search
+from . import search, webhooks
 from .models import Attempt as AttemptRow
 from .models import (
     ErrorGroup,
     Job,
+    JobConfig,
     JobEvent,
     Override,
     Request,
@@ -18,6 +21,8 @@ from .models import (
 )
 
 CHUNK = 5_000
+EXPIRED = "expired"  # why a job is finalizing although requests are left
+_EXPIRING = (JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED)
 
 
 def transition(
@@ -45,6 +50,7 @@ def transition(
         values.update(_stamps(former, to, *row[1:]))
         Job.update(values).where(Job.id == job_id).execute()
         add_event(job_id, former, to, reason, detail, actor)
+        webhooks.enqueue(job_id, to)
         return former
 
 
@@ -97,6 +103,19 @@ def due(now: int) -> list[int]:
     return [job.id for job in rows.order_by(Job.start_at)]
 
 
+def overdue(now: int) -> list[int]:
+    """Ids of jobs that go on although their deadline (epoch ms) has passed."""
+    rows = Job.select(Job.id).where(
+        Job.status.in_(_EXPIRING) & (Job.deadline_at <= now) & Job.deleted_at.is_null()
+    )
+    return [job.id for job in rows]
+
+
+def expire(job_id: int) -> None:
+    """Begin to end a job whose deadline has passed."""
+    transition(job_id, JobStatus.FINALIZING, _EXPIRING, EXPIRED)
+
+
 def being_deleted() -> list[int]:
     """Ids of jobs that are hidden and wait for their rows to be removed."""
     return [
@@ -128,7 +147,7 @@ def clear_results_step(job_id: int) -> bool:
         for model in (Timeline, ErrorGroup, Override):
             model.delete().where(model.job == job_id).execute()
         Job.update(
-            overrides=0,
+            overrides=JobConfig.select(fn.COUNT()).where(JobConfig.job == job_id),
             succeeded=0,
             failed=0,
             cancelled=0,

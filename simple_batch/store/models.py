@@ -67,6 +67,18 @@ class Upload(BaseModel):
     created_at = BigIntegerField(index=True)
 
 
+class Token(BaseModel):
+    """Lets a program in at the Batch API. ``sees_all``: also what others and the pages made."""
+
+    name = CharField(unique=True)
+    secret_hash = CharField(unique=True)  # SHA-256, hexadecimal
+    last4 = CharField()
+    sees_all = BooleanField(default=False)
+    created_at = BigIntegerField()
+    last_used_at = BigIntegerField(null=True)
+    revoked_at = BigIntegerField(null=True)
+
+
 class Job(BaseModel):
     """One batch. The counters change in the transaction of the results that move them."""
 
@@ -85,7 +97,17 @@ class Job(BaseModel):
     params = TextField(default="{}")  # JSON: this job's parameters over the config's
     timeout_s = FloatField(null=True)  # null: the config's
     start_at = BigIntegerField(null=True)  # not before this moment
-    overrides = IntegerField(default=0)  # grows whenever rows of Override are written
+    overrides = IntegerField(default=0)  # grows whenever requests are to go another way
+
+    # Of the Batch API; "endpoint" is every job's.
+    token = ForeignKeyField(Token, null=True, on_delete="SET NULL")  # who made it
+    endpoint = CharField(default="/v1/chat/completions")
+    input_file_id = CharField(default="")
+    completion_window = CharField(default="")  # as it was given; empty: made elsewhere
+    deadline_at = BigIntegerField(null=True)  # what is left then expires
+    metadata = TextField(null=True)  # JSON object of texts
+    output_keep_s = IntegerField(null=True)  # the result files expire so long after they are made
+    faults = TextField(default="[]")  # of a failed upload, the first ones, as JSON
 
     created_at = BigIntegerField(index=True)
     started_at = BigIntegerField(null=True)
@@ -135,10 +157,21 @@ class Request(BaseModel):
     url = TextField()
     line = IntegerField()
     body = BlobField()
+    config_id = IntegerField(null=True)  # where it goes, if not to the job's own config
 
     class Meta:
         primary_key = CompositeKey("job", "idx")
         indexes = ((("job", "custom_id"), True),)
+
+
+class JobConfig(BaseModel):
+    """A config that requests of a job go to besides the job's own."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
+    config = ForeignKeyField(ApiConfig, on_delete="RESTRICT")
+
+    class Meta:
+        primary_key = CompositeKey("job", "config")
 
 
 class Override(BaseModel):
@@ -265,8 +298,68 @@ class TextIndex(BaseModel):
     finished_at = BigIntegerField()  # results finished before are in it
 
 
+class ApiFile(BaseModel):
+    """A file of the Batch API: an upload, or the results of a job (``part``: output or error), which
+    are written out when they are asked for."""
+
+    token = ForeignKeyField(Token, null=True, on_delete="SET NULL")
+    purpose = CharField()
+    filename = TextField()
+    bytes = BigIntegerField(null=True)  # null: results not counted yet
+    created_at = BigIntegerField()
+    expires_at = BigIntegerField(null=True)
+    deleted_at = BigIntegerField(null=True)  # hidden; what it holds is being removed
+    upload = ForeignKeyField(Upload, null=True, on_delete="SET NULL")
+    job = ForeignKeyField(Job, null=True, on_delete="CASCADE", index=False)
+    part = CharField(default="")
+
+    class Meta:
+        indexes = ((("job", "part"), True),)
+
+
+class IdempotencyKey(BaseModel):
+    """What a create with this key has made, so that sending it again makes nothing more."""
+
+    token = IntegerField()  # 0: a client without one
+    key = CharField()
+    fingerprint = CharField()  # of what was asked for
+    made = IntegerField()  # id of the file or the job
+    created_at = BigIntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("token", "key")
+
+
+class Webhook(BaseModel):
+    """Where the ends of jobs are told: of all jobs, or of those that one token made."""
+
+    url = TextField()
+    secret_encrypted = BlobField()
+    token = ForeignKeyField(Token, null=True, on_delete="CASCADE")
+    created_at = BigIntegerField()
+    disabled_at = BigIntegerField(null=True)  # the receiver said that it is gone
+
+
+class Delivery(BaseModel):
+    """One event on its way to one webhook."""
+
+    webhook = ForeignKeyField(Webhook, on_delete="CASCADE")
+    job = ForeignKeyField(Job, on_delete="CASCADE")
+    event_id = CharField()
+    type = CharField()
+    created_at = BigIntegerField()
+    attempts = IntegerField(default=0)
+    next_at = BigIntegerField(null=True)  # null: delivered or given up
+    delivered_at = BigIntegerField(null=True)
+    last_at = BigIntegerField(null=True)
+    http_status = IntegerField(null=True)
+    message = TextField(default="")
+
+
+Delivery.add_index(Delivery.index(Delivery.next_at, where=Delivery.next_at.is_null(False)))
+
 ALL = (
-    *(ApiConfig, Upload, Job, JobEvent, Request, Override, Result, Attempt, ErrorGroup, Timeline),
-    TextIndex,
+    *(ApiConfig, Upload, Token, Job, JobEvent, Request, JobConfig, Override, Result, Attempt),
+    *(ErrorGroup, Timeline, TextIndex, ApiFile, IdempotencyKey, Webhook, Delivery),
 )
 TIMELINE_WIDTHS = (1, 10, 60, 3600)

@@ -5,9 +5,12 @@ import sqlite3
 import msgspec
 
 from ..domain import Request
-from .models import Job, database
+from .models import Job, JobConfig, database
 
-_INSERT = "INSERT INTO request (job_id, idx, custom_id, url, line, body) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT = (
+    "INSERT INTO request (job_id, idx, custom_id, url, line, body, config_id) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 
 # The range is bounded so that a long stretch of finished requests never makes one long query.
 _PENDING = """
@@ -20,14 +23,17 @@ ORDER BY r.idx
 _PENDING_ON_WAY = """
 SELECT r.idx, r.custom_id, coalesce(o.body, r.body), r.url, r.line FROM request r
 LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx
-WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ? AND o.config_id IS ? AND o.timeout_s IS ?
+WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ?
+  AND coalesce(o.config_id, r.config_id) IS ? AND o.timeout_s IS ?
   AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = r.job_id AND x.idx = r.idx)
 ORDER BY r.idx
 """
 _WAYS = """
-SELECT DISTINCT o.config_id, o.timeout_s FROM override o
+SELECT coalesce(o.config_id, r.config_id), o.timeout_s FROM override o
+JOIN request r ON r.job_id = o.job_id AND r.idx = o.idx
 WHERE o.job_id = ? AND (o.config_id IS NOT NULL OR o.timeout_s IS NOT NULL)
   AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = o.job_id AND x.idx = o.idx)
+UNION SELECT config_id, NULL FROM job_config WHERE job_id = ?
 """
 _STRIDE = 5_000
 
@@ -50,7 +56,7 @@ class RepeatedId(Exception):
 def insert(job_id: int, requests: list[Request]) -> None:
     """Write a chunk of requests and count them in the job, in one transaction. Raises RepeatedId,
     and writes none of them, where one has an id that is taken."""
-    rows = [(job_id, r.index, r.custom_id, r.url, r.line, r.body) for r in requests]
+    rows = [(job_id, r.index, r.custom_id, r.url, r.line, r.body, r.config_id) for r in requests]
     with database.atomic():
         try:
             database.connection().executemany(_INSERT, rows)
@@ -66,13 +72,24 @@ def clear_step(job_id: int, chunk: int = 5_000) -> bool:
             "DELETE FROM request WHERE rowid IN (SELECT rowid FROM request WHERE job_id = ? LIMIT ?)",
             (job_id, chunk),
         ).rowcount
+        JobConfig.delete().where(JobConfig.job == job_id).execute()
         Job.update(total=0).where(Job.id == job_id).execute()
     return gone == 0
 
 
+def spread(job_id: int, config_ids: set[int]) -> None:
+    """Note to which configs requests of a job go besides its own."""
+    if not config_ids:
+        return
+    rows = [{"job": job_id, "config": config_id} for config_id in sorted(config_ids)]
+    with database.atomic():
+        JobConfig.insert_many(rows).on_conflict_ignore().execute()
+        Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
+
+
 def ways(job_id: int) -> list[Way]:
     """The other ways on which pending requests of a job are to go."""
-    return [Way(*row) for row in database.execute_sql(_WAYS, (job_id,))]
+    return [Way(*row) for row in database.execute_sql(_WAYS, (job_id, job_id))]
 
 
 def pending_page(

@@ -193,13 +193,12 @@ def test_a_gzip_bomb_is_refused(tmp_path):
 
 
 def test_spooling_stops_at_the_limit_and_leaves_nothing(tmp_path):
-    small = settings.load(environ={}, INSTANCE_PATH=str(tmp_path), MAX_UPLOAD_BYTES=2_000)
-    assert intake.spool(io.BytesIO(b"x" * 2_000), tmp_path / "good", small) == 2_000
+    assert intake.spool(io.BytesIO(b"x" * 2_000), tmp_path / "good", 2_000) == 2_000
     with pytest.raises(UploadTooLarge):
-        intake.spool(io.BytesIO(b"x" * 2_001), tmp_path / "bad", small)
+        intake.spool(io.BytesIO(b"x" * 2_001), tmp_path / "bad", 2_000)
     assert not (tmp_path / "bad").exists()
     with pytest.raises(UploadRejected, match="cannot be kept"):
-        intake.spool(io.BytesIO(b"x"), tmp_path / "no" / "folder", small)
+        intake.spool(io.BytesIO(b"x"), tmp_path / "no" / "folder", 2_000)
 
 
 def test_the_preview_counts_everything_and_shows_the_first(tmp_path):

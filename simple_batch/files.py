@@ -1,0 +1,212 @@
+"""The door for the Batch API's files: uploads that batches are made from, and results of jobs.
+
+Results are not written anywhere a second time: their file is a row that names the
+job, and its lines are made when they are asked for. Deleting such a file erases the answers
+in it; the job and its figures stay.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from . import export, runtime, uploads
+from .clock import now_ms
+from .domain import JobStatus, batch_id
+from .errors import InvalidInput, NotFound
+from .store import api_files, idempotency
+from .store import jobs as job_rows
+from .store.database import connected
+from .store.models import ApiFile, Job, Token, database
+
+PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+RESULTS = "batch_output"
+MIN_KEEP_S, MAX_KEEP_S = 3_600, 2_592_000
+DAY_MS = 86_400_000
+_BLOCK = 1 << 18
+_IDEMPOTENT_MS = DAY_MS
+
+
+def add(
+    stream: BinaryIO,
+    filename: str,
+    purpose: str,
+    token: Token | None = None,
+    keep_s: int | None = None,
+) -> ApiFile:
+    """Keep a file; ``keep_s`` is how long, None as the settings say. Raises InvalidInput naming the
+    field, UploadTooLarge, and UploadRejected where the disk cannot take it."""
+    check(filename, purpose, keep_s)
+    settings = runtime.settings()
+    most = settings.BATCH_MAX_FILE_BYTES or None
+    upload = uploads.stage(stream, filename, scan=False, most=most)
+    if keep_s is None and purpose == "batch" and settings.BATCH_FILE_KEEP_DAYS:
+        keep_s = round(settings.BATCH_FILE_KEEP_DAYS * 86_400)
+    now = now_ms()
+    return ApiFile.create(
+        token=token,
+        purpose=purpose,
+        filename=upload.filename,
+        bytes=upload.bytes,
+        created_at=now,
+        expires_at=None if keep_s is None else now + keep_s * 1000,
+        upload=upload,
+    )
+
+
+def check(filename: str, purpose: str, keep_s: int | None) -> None:
+    """Raises InvalidInput naming the field for what ``add`` would not take."""
+    if purpose not in PURPOSES:
+        raise InvalidInput(f"{purpose!r} is not one of {list(PURPOSES)!r}.", "purpose")
+    if purpose == "batch" and not filename.lower().endswith(".jsonl"):
+        raise InvalidInput(
+            f"Invalid file format for purpose batch: {filename[:100]!r} must end in .jsonl.", "file"
+        )
+    check_keep(keep_s, "expires_after")
+
+
+def check_keep(keep_s: int | None, field: str) -> None:
+    """Raises InvalidInput for a time to keep a file that the API does not know."""
+    if keep_s is not None and not MIN_KEEP_S <= keep_s <= MAX_KEEP_S:
+        raise InvalidInput(
+            f"{field}.seconds must be from {MIN_KEEP_S} to {MAX_KEEP_S}, not {keep_s}.", field
+        )
+
+
+def get(file_id: int, viewer: Token | None = None) -> ApiFile:
+    """The file, if the viewer (None: sees all) may see it. Raises NotFound."""
+    file = api_files.find(file_id, viewer, now_ms())
+    if file is None:
+        raise NotFound(f"No such File object: file-{file_id}")
+    return file
+
+
+def page(
+    viewer: Token | None,
+    purpose: str | None = None,
+    after: int | None = None,
+    limit: int = 10_000,
+    newest_first: bool = True,
+) -> tuple[list[ApiFile], bool]:
+    """Files behind the id ``after``, and whether there are more."""
+    rows = api_files.page(viewer, now_ms(), purpose, after, limit + 1, newest_first)
+    return rows[:limit], len(rows) > limit
+
+
+def size(file: ApiFile) -> int:
+    """Its bytes; those of results are counted once and then known."""
+    if file.bytes is None:
+        counted = sum(len(piece) for piece in _lines(file))
+        ApiFile.update(bytes=counted).where(ApiFile.id == file.id).execute()
+        file.bytes = counted
+    return file.bytes
+
+
+def content(file: ApiFile) -> Iterator[bytes]:
+    """What is in it, in pieces. Raises NotFound where an upload is gone from the disk."""
+    if file.job_id is not None:
+        return _lines(file)
+    path = Path(file.upload.path) if file.upload is not None else None
+    if path is None or not path.exists():
+        raise NotFound(f"The content of file-{file.id} is no longer kept.")
+    return _blocks(path)
+
+
+def _lines(file: ApiFile) -> Iterator[bytes]:
+    only = "succeeded" if file.part == "output" else export.UNANSWERED
+    return export.export(file.job_id, "openai", only)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as opened:
+        while block := opened.read(_BLOCK):
+            yield block
+
+
+def delete(file_id: int, viewer: Token | None = None) -> None:
+    """Hide the file at once; what it holds is removed by ``sweep``. Raises NotFound."""
+    file = get(file_id, viewer)
+    ApiFile.update(deleted_at=now_ms()).where(ApiFile.id == file.id).execute()
+
+
+# --- results ----------------------------------------------------------------------------------
+
+
+def make_results(job_id: int) -> None:
+    """The files of a job whose requests all have a result: one of the answers, one of the rest, if
+    there are any. May be called again."""
+    with connected():
+        job = Job.get_by_id(job_id)
+        counts = {"output": job.succeeded, "error": job.failed + job.cancelled}
+        for part, count in counts.items():
+            if not count:
+                continue
+            now = now_ms()
+            file = api_files.result(
+                job, part, f"{batch_id(job_id)}_{part}.jsonl", RESULTS, now, job.output_keep_s
+            )
+            if job.completion_window:  # whoever made it here will ask for the size
+                size(file)
+
+
+def forget_results(job_id: int) -> None:
+    """A finished job goes on: its files are no more, new ones will be made. What was deleted is
+    erased first."""
+    for file in ApiFile.select().where((ApiFile.job == job_id) & ApiFile.deleted_at.is_null(False)):
+        _erase_answers(file)
+    ApiFile.delete().where(ApiFile.job == job_id).execute()
+
+
+def results_of(job_ids: list[int]) -> dict[int, dict[str, int]]:
+    """{job: {part: file id}} of the result files that there are."""
+    return api_files.results_of(job_ids, now_ms())
+
+
+# --- what goes --------------------------------------------------------------------------------
+
+
+def sweep() -> None:
+    """Remove what was deleted or has expired, and uploads that nobody needs. May be broken off."""
+    with connected():
+        uploads.discard_unlaunched()
+        idempotency.forget(now_ms() - _IDEMPOTENT_MS)
+        going = api_files.going(now_ms())
+    for file in going:
+        _remove(file)
+
+
+def _remove(file: ApiFile) -> None:
+    if file.job_id is not None:
+        _erase_answers(file)
+    with connected(), database.atomic():
+        upload = file.upload
+        if upload is not None:
+            waiting = (Job.upload == upload.id) & (Job.status == JobStatus.VALIDATING)
+            if Job.select().where(waiting & Job.deleted_at.is_null()).exists():
+                ApiFile.update(deleted_at=now_ms()).where(ApiFile.id == file.id).execute()
+                return  # it is still being read
+            Job.update(upload=None).where(Job.upload == upload.id).execute()
+        ApiFile.delete().where(ApiFile.id == file.id).execute()
+        if upload is not None:
+            uploads.discard_unused(upload)
+
+
+def _erase_answers(file: ApiFile) -> None:
+    """Remove the bodies of the results in the file, in small steps."""
+    after: int | None = -1
+    while after is not None:
+        with connected():
+            after = api_files.erase_step(file.job_id, file.part, after)
+        time.sleep(0)
+    with connected():
+        job = Job.get_or_none(Job.id == file.job_id)
+        if job is not None:
+            job_rows.add_event(
+                job.id, job.status, job.status, "erased", file.filename, actor="runner"
+            )
+
+
+def fingerprint(*parts) -> str:
+    """Tells two requests to create something apart."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

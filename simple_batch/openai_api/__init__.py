@@ -1,0 +1,13 @@
+"""OpenAI's Batch API on the same jobs: /v1/files, /v1/batches, /v1/models (docs/batch-api.md)."""
+
+from flask import Flask
+
+from . import auth, batches, errors, files, models
+
+
+def register(app: Flask) -> None:
+    """Hang the routes on the app. Programs come with a token instead of a form's."""
+    for module in (files, batches, models, errors):
+        auth.guard(module.blueprint)
+        app.extensions["csrf"].exempt(module.blueprint)
+        app.register_blueprint(module.blueprint)

@@ -1,0 +1,83 @@
+"""Errors in OpenAI's form, and what is no address here.
+
+All four fields are always there. The clients send 408, 409, 429 and 5xx again unless
+``x-should-retry`` says otherwise (openai-python, ``_should_retry``).
+"""
+
+import logging
+
+from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from .. import errors as ours
+
+log = logging.getLogger(__name__)
+
+blueprint = Blueprint("openai_errors", __name__, url_prefix="/v1")
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+class ApiError(Exception):
+    """An answer of another status than 200."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        param: str | None = None,
+        code: str | None = None,
+        kind: str = "invalid_request_error",
+    ):
+        super().__init__(message)
+        self.status = status
+        self.body = {"message": message, "type": kind, "param": param, "code": code}
+
+
+def watch(blueprint: Blueprint) -> None:
+    """Whatever is raised in this blueprint's views is answered in OpenAI's form."""
+    blueprint.register_error_handler(Exception, _answer)
+
+
+@blueprint.route("/", defaults={"rest": ""}, methods=_METHODS)
+@blueprint.route("/<path:rest>", methods=_METHODS)
+def nowhere(rest: str):
+    """Whatever is not served."""
+    raise ApiError(404, f"Invalid URL ({request.method} /v1/{rest})", code="unknown_url")
+
+
+def _answer(error: Exception) -> Response:
+    found = _translated(error)
+    answer = jsonify(error=found.body)
+    answer.status_code = found.status
+    if found.status < 500:
+        answer.headers["x-should-retry"] = "false"
+    return answer
+
+
+def _translated(error: Exception) -> ApiError:
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, ours.UploadTooLarge | RequestEntityTooLarge):
+        return ApiError(413, _too_large(error), "file", "file_too_large")
+    if isinstance(error, ours.InvalidInput):
+        return ApiError(400, str(error), error.field, "invalid_value")
+    if isinstance(error, ours.SimpleBatchError):
+        kind = "server_error" if error.http_status >= 500 else "invalid_request_error"
+        return ApiError(error.http_status, str(error), kind=kind)
+    if isinstance(error, HTTPException):
+        return ApiError(error.code or 500, error.description or error.name)
+    log.exception("a call of the Batch API failed")
+    return ApiError(500, "Simple Batch failed here: its log says more.", kind="server_error")
+
+
+def _too_large(error: Exception) -> str:
+    if isinstance(error, ours.UploadTooLarge):
+        return str(error)
+    return (
+        "The file is larger than this server takes: split it, or have the setting raised "
+        "(BATCH_MAX_FILE_BYTES)."
+    )
+
+
+watch(blueprint)

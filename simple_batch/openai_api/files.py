@@ -1,0 +1,98 @@
+"""/v1/files"""
+
+from flask import Blueprint, Response, jsonify, request, stream_with_context
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from .. import files, jobs, runtime
+from ..errors import InvalidInput
+from ..settings import MIB
+from ..store import idempotency
+from . import fields, objects
+from .auth import caller, viewer
+from .errors import watch
+
+blueprint = Blueprint("openai_files", __name__, url_prefix="/v1/files")
+watch(blueprint)
+
+
+@blueprint.post("")
+def create():
+    """Keep an upload."""
+    most = runtime.settings().BATCH_MAX_FILE_BYTES
+    if most:
+        request.max_content_length = most + MIB  # the form around the file is small
+        if (request.content_length or 0) > request.max_content_length:
+            raise RequestEntityTooLarge
+    given = request.files.get("file")
+    if given is None or not given.filename:
+        raise InvalidInput("Missing required parameter: 'file'.", "file")
+    purpose = fields.required_text(request.form, "purpose")
+    keep_s = fields.keep_s(fields.bracketed("expires_after"), "expires_after")
+    key, asked = (
+        fields.idempotency_key(),
+        files.fingerprint("file", given.filename, purpose, keep_s),
+    )
+    token_id = caller().id if caller() is not None else 0
+    made = idempotency.made_before(token_id, key, asked) if key else None
+    if made is None:
+        made = files.add(given.stream, given.filename, purpose, caller(), keep_s).id
+        if key and not idempotency.note(token_id, key, asked, made):
+            files.delete(made)  # the same was sent twice at once
+            made = idempotency.made_before(token_id, key, asked)
+    return jsonify(objects.file(files.get(made, viewer())))
+
+
+@blueprint.get("")
+def index():
+    """A page of the files."""
+    limit = fields.limit(10_000, 10_000)
+    order = request.args.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise InvalidInput("order must be 'asc' or 'desc'.", "order")
+    after = request.args.get("after")
+    rows, more = files.page(
+        viewer(),
+        request.args.get("purpose"),
+        None if after is None else _number(after),
+        limit,
+        order == "desc",
+    )
+    return jsonify(objects.page([objects.file(row) for row in rows], more))
+
+
+@blueprint.get("/<file_id>")
+def retrieve(file_id: str):
+    """One file."""
+    return jsonify(objects.file(_file(file_id)))
+
+
+@blueprint.get("/<file_id>/content")
+def content(file_id: str):
+    """What is in it, streamed."""
+    file = _file(file_id)
+    name = file.filename.encode("ascii", "replace").decode().replace("?", "_").replace('"', "_")
+    return Response(
+        stream_with_context(files.content(file)),
+        content_type="application/octet-stream",
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+        },
+    )
+
+
+@blueprint.delete("/<file_id>")
+def delete(file_id: str):
+    """Remove it, with what is in it."""
+    number = _number(file_id)
+    files.delete(number, viewer())
+    jobs.sweep()
+    return jsonify(id=file_id, object="file", deleted=True)
+
+
+def _file(file_id: str):
+    return files.get(_number(file_id), viewer())
+
+
+def _number(file_id: str) -> int:
+    return objects.number_of(file_id, "file-", "File object")

@@ -1,0 +1,16 @@
+"""What the runner does for jobs besides making their calls, handed in by whoever starts it."""
+
+from collections.abc import Callable
+
+import msgspec
+
+
+class Duties(msgspec.Struct, frozen=True):
+    """``importer(job_id)`` reads the upload of a validating job; ``finalizer(job_id)`` makes the
+    result files of one whose requests all have a result, and may be called again;
+    ``sweeper()`` removes what was deleted or has expired. Each yields to other greenlets as it
+    works."""
+
+    importer: Callable[[int], None]
+    finalizer: Callable[[int], None]
+    sweeper: Callable[[], None]

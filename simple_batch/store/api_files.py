@@ -1,0 +1,98 @@
+"""Queries on the files of the Batch API."""
+
+from . import search
+from .models import ApiFile, Job, Token, Upload, database
+
+_CHUNK = 1_000
+_IN_PART = {"output": "status = 'succeeded'", "error": "status IN ('failed', 'cancelled')"}
+
+
+def find(file_id: int, viewer: Token | None, now: int) -> ApiFile | None:
+    """The file, if it is there at ``now`` (epoch ms) and the viewer may see it."""
+    return _visible(viewer, now).where(ApiFile.id == file_id).first()
+
+
+def page(
+    viewer: Token | None,
+    now: int,
+    purpose: str | None,
+    after: int | None,
+    limit: int,
+    newest_first: bool,
+) -> list[ApiFile]:
+    """Files in the order in which they were made, behind the id ``after``."""
+    query = _visible(viewer, now)
+    if purpose:
+        query = query.where(ApiFile.purpose == purpose)
+    if after is not None:
+        query = query.where(ApiFile.id < after if newest_first else ApiFile.id > after)
+    return list(query.order_by(ApiFile.id.desc() if newest_first else ApiFile.id).limit(limit))
+
+
+def _visible(viewer: Token | None, now: int):
+    hidden_job = Job.select(Job.id).where(Job.deleted_at.is_null(False))
+    query = (
+        ApiFile.select(ApiFile, Upload)
+        .left_outer_join(Upload)
+        .where(
+            ApiFile.deleted_at.is_null()
+            & (ApiFile.expires_at.is_null() | (ApiFile.expires_at > now))
+            & (ApiFile.job.is_null() | ApiFile.job.not_in(hidden_job))
+        )
+    )
+    return query if viewer is None else query.where(ApiFile.token == viewer)
+
+
+def result(
+    job: Job, part: str, filename: str, purpose: str, now: int, keep_s: int | None
+) -> ApiFile:
+    """The file of one part of a job's results, made if it is not there."""
+    ApiFile.insert(
+        token=job.token_id,
+        purpose=purpose,
+        filename=filename,
+        created_at=now,
+        expires_at=None if keep_s is None else now + keep_s * 1000,
+        job=job,
+        part=part,
+    ).on_conflict_ignore().execute()
+    return ApiFile.get((ApiFile.job == job) & (ApiFile.part == part))
+
+
+def results_of(job_ids: list[int], now: int) -> dict[int, dict[str, int]]:
+    """{job: {part: file id}} of the files that are there."""
+    found: dict[int, dict[str, int]] = {}
+    rows = ApiFile.select(ApiFile.job, ApiFile.part, ApiFile.id).where(
+        ApiFile.job.in_(job_ids)
+        & ApiFile.deleted_at.is_null()
+        & (ApiFile.expires_at.is_null() | (ApiFile.expires_at > now))
+    )
+    for job_id, part, file_id in rows.tuples():
+        found.setdefault(job_id, {})[part] = file_id
+    return found
+
+
+def going(now: int) -> list[ApiFile]:
+    """Files that were deleted or have expired."""
+    gone = ApiFile.deleted_at.is_null(False) | (ApiFile.expires_at <= now)
+    return list(ApiFile.select(ApiFile, Upload).left_outer_join(Upload).where(gone))
+
+
+def erase_step(job_id: int, part: str, after: int) -> int | None:
+    """Remove what came back for the next requests behind index ``after``; returns the index to go
+    on behind (None: done)."""
+    with database.atomic():
+        rows = database.execute_sql(
+            f"SELECT idx FROM result WHERE job_id = ? AND idx > ? AND {_IN_PART[part]} "
+            f"ORDER BY idx LIMIT {_CHUNK}",
+            (job_id, after),
+        ).fetchall()
+        if not rows:
+            search.drop(job_id)  # it holds the text too; made again when somebody searches
+            return None
+        database.execute_sql(
+            "UPDATE result SET response = NULL "
+            f"WHERE job_id = ? AND idx > ? AND idx <= ? AND {_IN_PART[part]}",
+            (job_id, after, rows[-1][0]),
+        )
+    return rows[-1][0]

@@ -1,0 +1,38 @@
+"""Creates that are sent again with the same key make nothing more."""
+
+import peewee
+
+from ..clock import now_ms
+from ..errors import Conflict
+from .models import IdempotencyKey
+
+
+def made_before(token_id: int, key: str, fingerprint: str) -> int | None:
+    """The id of what a create with this key has made, None where it is new. Raises Conflict where
+    something else was asked for then."""
+    row = IdempotencyKey.get_or_none(
+        (IdempotencyKey.token == token_id) & (IdempotencyKey.key == key)
+    )
+    if row is None:
+        return None
+    if row.fingerprint != fingerprint:
+        raise Conflict(
+            "This idempotency key was used for another request: use a new key for a new request."
+        )
+    return row.made
+
+
+def note(token_id: int, key: str, fingerprint: str, made: int) -> bool:
+    """Keep what was made; False where another request with the same key was quicker."""
+    try:
+        IdempotencyKey.insert(
+            token=token_id, key=key, fingerprint=fingerprint, made=made, created_at=now_ms()
+        ).execute()
+    except peewee.IntegrityError:
+        return False
+    return True
+
+
+def forget(before: int) -> None:
+    """Drop the keys used before that moment (epoch ms)."""
+    IdempotencyKey.delete().where(IdempotencyKey.created_at < before).execute()

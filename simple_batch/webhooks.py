@@ -1,0 +1,55 @@
+"""The door for webhooks: who is told of the ends of jobs."""
+
+import base64
+import secrets
+from urllib.parse import urlsplit
+
+from . import runtime
+from .clock import now_ms
+from .errors import InvalidInput, NotFound
+from .store.models import Delivery, Token, Webhook
+
+PREFIX = "whsec_"
+
+
+def create(url: str, token: Token | None = None) -> tuple[Webhook, str]:
+    """A webhook of all jobs, or of those that ``token`` makes, and the secret that its deliveries
+    are signed with. Raises InvalidInput."""
+    secret = PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    webhook = Webhook.create(
+        url=_valid(url),
+        secret_encrypted=runtime.vault().seal(secret),
+        token=token,
+        created_at=now_ms(),
+    )
+    return webhook, secret
+
+
+def listed() -> list[Webhook]:
+    return list(Webhook.select().order_by(Webhook.id))
+
+
+def remove(webhook_id: int) -> None:
+    """Tell it nothing more. Raises NotFound."""
+    if not Webhook.delete().where(Webhook.id == webhook_id).execute():
+        raise NotFound(f"There is no webhook {webhook_id}.")
+
+
+def deliveries(job_id: int) -> list[Delivery]:
+    """What was told, or is still to be told, of a job; newest first."""
+    query = Delivery.select(Delivery, Webhook).join(Webhook).where(Delivery.job == job_id)
+    return list(query.order_by(Delivery.id.desc()).limit(100))
+
+
+def _valid(url: str) -> str:
+    url = (url or "").strip()
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or len(url) > 2000 or not url.isprintable() or " " in url:
+        raise InvalidInput("URL: it begins with http:// or https:// and names a host.", "url")
+    if parts.username or parts.password:
+        raise InvalidInput("URL: leave user name and password out of it.", "url")
+    return url
