@@ -19,7 +19,7 @@ context: ContextVar[str] = ContextVar("log_context", default="-")
 
 _SECRETS = re.compile(
     r"(?P<before>\bauthorization['\"]?\s*[:=]\s*['\"]?(?:Bearer\s+)?|\bBearer\s+)[^\s'\",]+"
-    r"|\bsk-[\w-]{6,}",
+    r"|\bs[kb]-[\w-]{6,}|\bwhsec_[\w+/=-]{6,}",
     re.IGNORECASE,
 )
 _FORMAT = "%(asctime)s %(levelname)-7s [%(context)s] %(name)s: %(message)s"

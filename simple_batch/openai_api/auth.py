@@ -3,18 +3,13 @@ clients see all."""
 
 from ipaddress import ip_address
 
-from flask import Blueprint, g, request
+from flask import g, request
 
 from .. import tokens
 from ..store.models import Token
 from .errors import ApiError
 
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
-
-
-def guard(blueprint: Blueprint) -> None:
-    """Let nobody else at this blueprint's views."""
-    blueprint.before_request(_check)
 
 
 def caller() -> Token | None:
@@ -28,7 +23,8 @@ def viewer() -> Token | None:
     return None if token is None or token.sees_all else token
 
 
-def _check() -> None:
+def check() -> None:
+    """Raises ApiError 401 for whoever is not let in."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     given = secret.strip() if scheme.lower() == "bearer" else ""
     if tokens.needed():

@@ -1,6 +1,6 @@
 """/v1/batches"""
 
-from flask import Blueprint, jsonify, request
+from flask import jsonify, request
 
 from .. import files, insight, jobs
 from ..choices import NewBatch
@@ -8,10 +8,10 @@ from ..domain import JobStatus
 from ..errors import Conflict, InvalidInput, NotFound
 from . import fields, objects
 from .auth import caller, viewer
-from .errors import ApiError, watch
+from .blueprint import api_blueprint
+from .errors import ApiError
 
-blueprint = Blueprint("openai_batches", __name__, url_prefix="/v1/batches")
-watch(blueprint)
+blueprint = api_blueprint("batches", "/v1/batches")
 
 ENDPOINTS = (
     "/v1/chat/completions",

@@ -1,4 +1,4 @@
-"""Errors in OpenAI's form, and what is no address here.
+"""Errors in OpenAI's form.
 
 All four fields are always there. The clients send 408, 409, 429 and 5xx again unless
 ``x-should-retry`` says otherwise (openai-python, ``_should_retry``).
@@ -6,16 +6,12 @@ All four fields are always there. The clients send 408, 409, 429 and 5xx again u
 
 import logging
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Response, jsonify
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from .. import errors as ours
 
 log = logging.getLogger(__name__)
-
-blueprint = Blueprint("openai_errors", __name__, url_prefix="/v1")
-
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 class ApiError(Exception):
@@ -34,25 +30,14 @@ class ApiError(Exception):
         self.body = {"message": message, "type": kind, "param": param, "code": code}
 
 
-def watch(blueprint: Blueprint) -> None:
-    """Whatever is raised in this blueprint's views is answered in OpenAI's form."""
-    blueprint.register_error_handler(Exception, _answer)
-
-
-@blueprint.route("/", defaults={"rest": ""}, methods=_METHODS)
-@blueprint.route("/<path:rest>", methods=_METHODS)
-def nowhere(rest: str):
-    """Whatever is not served."""
-    raise ApiError(404, f"Invalid URL ({request.method} /v1/{rest})", code="unknown_url")
-
-
-def _answer(error: Exception) -> Response:
+def answer(error: Exception) -> Response:
+    """Whatever was raised in a view, as an answer."""
     found = _translated(error)
-    answer = jsonify(error=found.body)
-    answer.status_code = found.status
+    response = jsonify(error=found.body)
+    response.status_code = found.status
     if found.status < 500:
-        answer.headers["x-should-retry"] = "false"
-    return answer
+        response.headers["x-should-retry"] = "false"
+    return response
 
 
 def _translated(error: Exception) -> ApiError:
@@ -78,6 +63,3 @@ def _too_large(error: Exception) -> str:
         "The file is larger than this server takes: split it, or have the setting raised "
         "(BATCH_MAX_FILE_BYTES)."
     )
-
-
-watch(blueprint)

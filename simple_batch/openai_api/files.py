@@ -1,6 +1,6 @@
 """/v1/files"""
 
-from flask import Blueprint, Response, jsonify, request, stream_with_context
+from flask import Response, jsonify, request, stream_with_context
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from .. import files, jobs, runtime
@@ -9,10 +9,9 @@ from ..settings import MIB
 from ..store import idempotency
 from . import fields, objects
 from .auth import caller, viewer
-from .errors import watch
+from .blueprint import api_blueprint
 
-blueprint = Blueprint("openai_files", __name__, url_prefix="/v1/files")
-watch(blueprint)
+blueprint = api_blueprint("files", "/v1/files")
 
 
 @blueprint.post("")

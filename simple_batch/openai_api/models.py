@@ -1,13 +1,13 @@
 """/v1/models: the API configs, by the names that a line's ``model`` may have."""
 
-from flask import Blueprint, jsonify
+from flask import jsonify
 
 from .. import configs
 from . import objects
-from .errors import ApiError, watch
+from .blueprint import api_blueprint
+from .errors import ApiError
 
-blueprint = Blueprint("openai_models", __name__, url_prefix="/v1/models")
-watch(blueprint)
+blueprint = api_blueprint("models", "/v1/models")
 
 
 @blueprint.get("")

@@ -3,6 +3,7 @@
 from flask import Flask
 
 from . import (
+    access,
     compare,
     configs,
     error_pages,
@@ -34,6 +35,7 @@ def register(app: Flask) -> None:
         job_actions,
         compare,
         configs,
+        access,
         health,
     ):
         app.register_blueprint(module.blueprint)

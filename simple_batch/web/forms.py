@@ -145,6 +145,20 @@ class LaunchForm(FlaskForm):
         return any(getattr(self, name).data or getattr(self, name).errors for name in names)
 
 
+class TokenForm(FlaskForm):
+    """A new token."""
+
+    name = StringField(_("Name"), [InputRequired()])
+    sees_all = BooleanField(_("It sees everybody's files and batches"))
+
+
+class WebhookForm(FlaskForm):
+    """A new webhook."""
+
+    url = StringField(_("URL"), [InputRequired()])
+    token = SelectField(_("Of which jobs"), coerce=int, default=0)
+
+
 class SettingsForm(FlaskForm):
     """What may be changed while a job runs; the last three belong to its API config."""
 

@@ -3,7 +3,7 @@
 from flask import Blueprint, jsonify, render_template, request
 from flask_babel import lazy_gettext as _
 
-from .. import choices, configs, export, insight, jobs
+from .. import choices, configs, export, insight, jobs, webhooks
 from ..domain import Cause
 from ..errors import InvalidInput
 from ..store.filters import RequestFilter
@@ -77,7 +77,11 @@ def errors(job_id: int):
 def events(job_id: int):
     """Every change of status."""
     return render_template(
-        "job/events.html", tab="events", events=insight.events(job_id), **common(job_id)
+        "job/events.html",
+        tab="events",
+        events=insight.events(job_id),
+        deliveries=webhooks.deliveries(job_id),
+        **common(job_id),
     )
 
 

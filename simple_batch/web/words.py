@@ -71,6 +71,8 @@ REASONS = {
     "retry": _("retried"),
     "edited": _("edited"),
     "due": _("its start time has come"),
+    "expired": _("its deadline has passed"),
+    "erased": _("answers deleted with their file"),
 }
 
 

@@ -14,6 +14,12 @@
     if (question && !confirm(question)) event.preventDefault();
   });
 
+  document.addEventListener("click", async (event) => {
+    const id = event.target.dataset && event.target.dataset.copy;
+    if (id) await navigator.clipboard.writeText(document.getElementById(id).textContent);
+  });
+  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+
   const help = document.getElementById("help");
   const shortcuts = document.getElementById("shortcuts");
   help.hidden = false;

@@ -121,10 +121,4 @@
       document.dispatchEvent(new CustomEvent(name, { detail: payload }));
     },
   });
-
-  document.addEventListener("click", async (event) => {
-    const id = event.target.dataset && event.target.dataset.copy;
-    if (id) await navigator.clipboard.writeText(document.getElementById(id).textContent);
-  });
-  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
 })();

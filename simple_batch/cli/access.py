@@ -1,0 +1,95 @@
+"""create-token, list-tokens, revoke-token; create-webhook, list-webhooks, remove-webhook."""
+
+import click
+
+from .. import tokens, webhooks
+from ..insight.summary import iso
+from .base import command, put, put_json, put_table, say
+
+
+@command("create-token")
+@click.argument("name")
+@click.option("--all", "sees_all", is_flag=True, help="It sees everybody's files and batches.")
+def create_token(name, sees_all):
+    """Make a token for the Batch API; its secret is printed, once."""
+    _token, secret = tokens.create(name, sees_all)
+    put(secret)
+    say("This is shown only now. From now on the Batch API lets nobody in without a token.")
+
+
+@command("list-tokens")
+@click.option("--json", "as_json", is_flag=True)
+def list_tokens(as_json):
+    """All tokens, without their secrets."""
+    rows = [
+        {
+            "name": token.name,
+            "ends_in": token.last4,
+            "sees_all": token.sees_all,
+            "created_at": iso(token.created_at),
+            "last_used_at": iso(token.last_used_at),
+            "revoked_at": iso(token.revoked_at),
+        }
+        for token in tokens.listed()
+    ]
+    if as_json:
+        put_json(rows)
+    else:
+        head = ["NAME", "ENDS IN", "SEES ALL", "CREATED", "LAST USED", "REVOKED"]
+        put_table(head, [list(row.values()) for row in rows])
+
+
+@command("revoke-token")
+@click.argument("name")
+@click.option("--remove", is_flag=True, help="Forget it too; what it made is then the pages'.")
+def revoke_token(name, remove):
+    """Let nobody in with a token any more."""
+    tokens.revoke(name)
+    if remove:
+        tokens.remove(name)
+    say(f"Revoked “{name}”.")
+
+
+@command("create-webhook")
+@click.argument("url")
+@click.option("--token", "name", metavar="NAME", help="Only of the batches that this token makes.")
+def create_webhook(url, name):
+    """Have the ends of jobs told to a URL; the secret that signs them is printed, once."""
+    webhook, secret = webhooks.create(url, tokens.get(name) if name else None)
+    put(secret)
+    say(f"Webhook {webhook.id}. The secret is shown only now.")
+
+
+@command("list-webhooks")
+@click.option("--json", "as_json", is_flag=True)
+def list_webhooks(as_json):
+    """All webhooks, without their secrets."""
+    rows = [
+        {
+            "id": webhook.id,
+            "url": webhook.url,
+            "token": webhook.token.name if webhook.token is not None else None,
+            "created_at": iso(webhook.created_at),
+            "disabled_at": iso(webhook.disabled_at),
+        }
+        for webhook in webhooks.listed()
+    ]
+    if as_json:
+        put_json(rows)
+    else:
+        head = ["ID", "URL", "TOKEN", "CREATED", "DISABLED"]
+        put_table(head, [list(row.values()) for row in rows])
+
+
+@command("remove-webhook")
+@click.argument("webhook_id", type=int)
+def remove_webhook(webhook_id):
+    """Tell a webhook nothing more."""
+    webhooks.remove(webhook_id)
+    say(f"Removed webhook {webhook_id}.")
+
+
+COMMANDS = (
+    *(create_token, list_tokens, revoke_token),
+    *(create_webhook, list_webhooks, remove_webhook),
+)

@@ -1,0 +1,91 @@
+"""Who may use the Batch API, and who is told of the ends of jobs: tokens and webhooks."""
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+
+from .. import tokens, webhooks
+from ..errors import Conflict, InvalidInput
+from .forms import TokenForm, WebhookForm, blame
+
+blueprint = Blueprint("access", __name__, url_prefix="/access")
+
+
+@blueprint.get("")
+def index():
+    """All tokens and webhooks."""
+    return _page()
+
+
+@blueprint.post("/tokens")
+def create_token():
+    """Make a token; its secret is in this answer and nowhere else."""
+    form = TokenForm()
+    if form.validate_on_submit():
+        try:
+            token, secret = tokens.create(form.name.data or "", form.sees_all.data)
+            return _page(made=(token.name, secret))
+        except InvalidInput as error:
+            blame(form, error)
+    return _page(token_form=form)
+
+
+@blueprint.post("/tokens/<int:token_id>/revoke")
+def revoke_token(token_id: int):
+    """Let nobody in with it any more."""
+    token = tokens.revoke(token_id)
+    flash(_("Revoked “%(name)s”.", name=token.name), "success")
+    return redirect(url_for("access.index"), 303)
+
+
+@blueprint.post("/tokens/<int:token_id>/remove")
+def remove_token(token_id: int):
+    """Forget a revoked one."""
+    token = tokens.get(token_id)
+    try:
+        tokens.remove(token_id)
+        flash(_("Removed “%(alias)s”.", alias=token.name), "success")
+    except Conflict as error:
+        flash(str(error), "danger")
+    return redirect(url_for("access.index"), 303)
+
+
+@blueprint.post("/webhooks")
+def create_webhook():
+    """Tell the ends of jobs to a URL; the secret is in this answer and nowhere else."""
+    form = _offered(WebhookForm())
+    if form.validate_on_submit():
+        try:
+            token = tokens.get(form.token.data) if form.token.data else None
+            webhook, secret = webhooks.create(form.url.data or "", token)
+            return _page(made=(webhook.url, secret))
+        except InvalidInput as error:
+            blame(form, error)
+    return _page(webhook_form=form)
+
+
+@blueprint.post("/webhooks/<int:webhook_id>/remove")
+def remove_webhook(webhook_id: int):
+    """Tell it nothing more."""
+    webhooks.remove(webhook_id)
+    flash(_("The webhook is removed."), "success")
+    return redirect(url_for("access.index"), 303)
+
+
+def _offered(form: WebhookForm) -> WebhookForm:
+    usable = [token for token in tokens.listed() if token.revoked_at is None]
+    form.token.choices = [(0, _("all jobs")), *((token.id, token.name) for token in usable)]
+    return form
+
+
+def _page(token_form=None, webhook_form=None, made=None):
+    page = render_template(
+        "access.html",
+        tokens=tokens.listed(),
+        webhooks=webhooks.listed(),
+        token_form=token_form or TokenForm(formdata=None),
+        webhook_form=webhook_form or _offered(WebhookForm(formdata=None)),
+        made=made,
+        base_url=request.url_root + "v1",
+    )
+    refused = any(form is not None and form.errors for form in (token_form, webhook_form))
+    return page, 400 if refused else 200, {"Cache-Control": "no-store"} if made else {}
