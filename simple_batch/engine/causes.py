@@ -52,6 +52,10 @@ class Finding(msgspec.Struct, frozen=True):
     limits: RateLimits | None = None
 
 
+_NONE = msgspec.Raw()  # a union of Raw and None takes null alone
+_EMPTY = (b"", b"null", b"{}", b"[]", b'""')
+
+
 class _Details(msgspec.Struct):
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
@@ -74,11 +78,11 @@ class _Answer(msgspec.Struct):
 
     choices: list[msgspec.Raw] | None = None
     data: list[msgspec.Raw] | None = None
-    output: msgspec.Raw | None = None
+    output: msgspec.Raw = _NONE
     results: list[msgspec.Raw] | None = None
     usage: _Usage | None = None
     model: str | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = _NONE
 
 
 class _Lenient(msgspec.Struct):
@@ -86,9 +90,9 @@ class _Lenient(msgspec.Struct):
 
     choices: list[msgspec.Raw] | None = None
     data: list[msgspec.Raw] | None = None
-    output: msgspec.Raw | None = None
+    output: msgspec.Raw = _NONE
     results: list[msgspec.Raw] | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = _NONE
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
@@ -133,11 +137,12 @@ def _judge_success(reply: Reply, url: str) -> Finding:
             answer = _decode_lenient(reply.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _bad(reply, _no_json_message(reply), limits)
-    if answer.error is not None and bytes(answer.error) not in (b"null", b"{}", b'""'):
+    if bytes(answer.error) not in _EMPTY:
         error = _error_parts(reply.body)
         return _bad(reply, f"HTTP 200 with an error inside: {error}", limits, usage)
     expected = _EXPECTED.get(url, "choices")
-    if not getattr(answer, expected):
+    found = getattr(answer, expected)
+    if not found or (found is answer.output and bytes(found) in _EMPTY):
         return _bad(reply, f"the answer has no “{expected}”", limits, usage)
     return Finding(None, None, reply.status, "", None, usage, model, "", reply.body, limits)
 

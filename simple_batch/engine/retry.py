@@ -20,7 +20,8 @@ _MIN_JITTER_S = 0.01
 class Policy(msgspec.Struct, frozen=True):
     """``max_retries`` counts calls after the first. Waiting on rate limits costs no retry, but
     time: ``patience_s`` in all. ``deadline_s`` bounds a request's whole life, waiting for its turn
-    to be tried again included."""
+    to be tried again included. ``own`` are causes that never stop the others: the request alone has
+    failed."""
 
     max_retries: int = 3
     backoff_base_s: float = 1.0
@@ -28,6 +29,7 @@ class Policy(msgspec.Struct, frozen=True):
     patience_s: float = 900.0
     deadline_s: float = 3600.0
     attempt_timeout_s: float = math.inf
+    own: frozenset[Cause] = frozenset()
 
 
 class Stopped(Exception):
@@ -98,7 +100,7 @@ class Trial:
             if finding.cause is None:
                 return self._outcome(RequestStatus.SUCCEEDED, finding, started_at)
             failed = self._outcome(RequestStatus.FAILED, finding, started_at)
-            if finding.verdict is Verdict.STOP:
+            if finding.verdict is Verdict.STOP and finding.cause not in self._policy.own:
                 raise Stopped(finding, failed)
             wait = self._wait_s(finding)
             if wait is None or self._clock() - begun + wait >= self._policy.deadline_s:

@@ -38,11 +38,14 @@ _LEADING_ID = re.compile(rb'\s*\{\s*"custom_id"\s*:\s*"[^"\\]*"\s*,\s*')
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
+_NONE = msgspec.Raw()  # a union of Raw and None takes null alone
+
+
 class _Message(msgspec.Struct):
     role: str
     content: str | list[msgspec.Raw] | None = None
-    tool_calls: msgspec.Raw | None = None
-    function_call: msgspec.Raw | None = None
+    tool_calls: msgspec.Raw = _NONE
+    function_call: msgspec.Raw = _NONE
 
 
 class _KnownMessage(_Message):
@@ -303,8 +306,14 @@ def _check_contents(messages: list[_Message]) -> None:
     if not messages:
         raise Bad("invalid_request", '"messages" is empty.')
     for number, message in enumerate(messages, 1):
-        if message.content is None and not (message.tool_calls or message.function_call):
+        if message.content is None and not (
+            _given(message.tool_calls) or _given(message.function_call)
+        ):
             raise Bad("invalid_request", f'message {number}: "content" is missing.')
+
+
+def _given(raw: msgspec.Raw) -> bool:
+    return bytes(raw) not in (b"", b"null", b"[]")
 
 
 def _custom_id(raw) -> str:

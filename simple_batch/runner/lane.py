@@ -9,7 +9,7 @@ import gevent
 import msgspec
 
 from ..clock import now_ms
-from ..domain import JobStatus, Prices, Request
+from ..domain import Cause, JobStatus, Prices, Request
 from ..engine.breaker import Stop
 from ..engine.retry import Policy
 from ..engine.slots import Slots
@@ -53,6 +53,8 @@ class Lane:
         self._recorder = recorder
         self._stopping = False
         self._currency = job.currency
+        # a program waits for a batch: what the provider lacks fails line by line
+        self._own_causes = frozenset({Cause.NOT_FOUND} if job.completion_window else ())
         self._chosen = job.concurrency, job.max_retries
         self._overrides = job.overrides
         self._finished: deque[tuple[int, int]] = deque()  # (second, requests finished in it)
@@ -82,6 +84,7 @@ class Lane:
             backoff_max_s=settings.BACKOFF_MAX,
             patience_s=settings.RATE_LIMIT_PATIENCE,
             deadline_s=settings.REQUEST_DEADLINE,
+            own=self._own_causes,
         )
 
     def run(self) -> None:

@@ -81,6 +81,29 @@ def test_a_good_answer_tells_usage_and_model():
     assert (usage.input, usage.output, usage.cached, usage.reasoning) == (7, 3, 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("url", "answer"),
+    [
+        ("/v1/completions", {"choices": [{"text": "b"}]}),
+        ("/v1/embeddings", {"data": [{"embedding": [0.5]}]}),
+        ("/v1/responses", {"output": [{"content": [{"text": "b"}]}], "error": None}),
+        ("/v1/moderations", {"results": [{"flagged": False}]}),
+        ("/v1/images/generations", {"data": [{"url": "http://x/y.png"}]}),
+    ],
+)
+def test_a_good_answer_of_every_endpoint(url, answer):
+    usage = {"input_tokens": 5, "output_tokens": 2}
+    for body in (answer, {**answer, "usage": usage, "error": None}, {**answer, "usage": "odd"}):
+        found = finding(e.http(200, body), url=url)
+        assert found.cause is None, found
+    assert finding(e.http(200, {"id": "x"}), url=url).cause == Cause.BAD_RESPONSE
+
+
+def test_an_error_inside_a_200_is_told():
+    found = finding(e.http(200, {"error": {"message": "overloaded now"}}))
+    assert "overloaded now" in found.message
+
+
 def test_an_odd_usage_does_not_spoil_a_good_answer():
     found = finding(e.http(200, {**e.GOOD, "usage": {"prompt_tokens": "seven"}}))
     assert found.cause is None

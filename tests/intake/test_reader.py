@@ -106,9 +106,29 @@ def test_an_array_over_many_blocks(tmp_path, monkeypatch):
     assert [json.loads(item.body) for item in items] == wanted
 
 
+def test_a_conversation_with_tool_calls_is_read(tmp_path):
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "weather?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "sunny", "tool_call_id": "1"},
+        {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}},
+    ]
+    lines = (
+        {"messages": messages},
+        {"custom_id": "a", "messages": messages},
+    )
+    data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    _, items = read(tmp_path, data)
+    assert [json.loads(item.body) for item in items] == [{"messages": messages}] * 2
+    _, items = read(tmp_path, json.dumps(batch(1, body={"messages": messages})).encode())
+    assert json.loads(items[0].body) == {"messages": messages}
+
+
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
+        (b'{"messages": [{"role": "assistant", "tool_calls": []}]}', "invalid_request", "missing"),
         (b"{broken", "invalid_json_line", "not valid JSON"),
         (b'{"prompt": "x"}', "invalid_request", '"messages" is missing'),
         (b'{"messages": []}', "invalid_request", "empty"),

@@ -397,50 +397,55 @@ def test_a_create_sent_again_makes_nothing_more(client, endpoint):
     assert len(client.batches.list().data) == 2
 
 
-@pytest.mark.parametrize(
-    ("url", "body", "answer"),
-    [
+def test_every_endpoint(client, endpoint):
+    for url, body, answer in (
         ("/v1/completions", {"prompt": "a"}, {"choices": [{"text": "b"}]}),
         ("/v1/embeddings", {"input": "a"}, {"data": [{"embedding": [0.5]}]}),
         ("/v1/responses", {"input": "a"}, {"output": [{"content": [{"text": "b"}]}]}),
         ("/v1/moderations", {"input": "a"}, {"results": [{"flagged": False}]}),
         ("/v1/images/generations", {"prompt": "a"}, {"data": [{"url": "http://x/y.png"}]}),
-    ],
-)
-def test_every_endpoint(client, endpoint, url, body, answer):
-    endpoint.script = [e.http(200, answer)]
-    done = ended(client, submit(client, [line("a", url=url, **body)], endpoint=url))
-    assert (done.status, done.endpoint) == ("completed", url)
-    assert f"POST {url} " in endpoint.heads[0]
-    assert read(client, done.output_file_id)[0]["response"]["body"] == answer
-    assert endpoint.bodies[0] == {"model": "m", **body} | (
-        {"max_tokens": 50} if url == "/v1/completions" else {}
-    )
+    ):
+        endpoint.script = [e.http(200, answer)]
+        done = ended(client, submit(client, [line("a", url=url, **body)], endpoint=url))
+        assert (done.status, done.endpoint) == ("completed", url)
+        assert f"POST {url} " in endpoint.heads[-1]
+        assert read(client, done.output_file_id)[0]["response"]["body"] == answer
+        defaults = {"max_tokens": 50} if url == "/v1/completions" else {}
+        assert endpoint.bodies[-1] == {"model": "m", **body, **defaults}
 
 
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        ({"endpoint": "/v1/else"}, "endpoint"),
-        ({"completion_window": "soon"}, "completion_window"),
-        ({"completion_window": "0h"}, "completion_window"),
-        ({"input_file_id": "file-99"}, "input_file_id"),
-        ({"input_file_id": "nonsense"}, "input_file_id"),
-        ({"metadata": {str(n): "x" for n in range(17)}}, "metadata"),
-        ({"metadata": {"k" * 65: "x"}}, f"metadata.{'k' * 64}"),
-        ({"metadata": {"k": "v" * 513}}, "metadata.k"),
-        ({"metadata": {"k": 1}}, "metadata"),
-        ({"output_expires_after": {"anchor": "created_at", "seconds": 60}}, "output_expires_after"),
-        ({"output_expires_after": {"anchor": "x", "seconds": 3600}}, "output_expires_after.anchor"),
-    ],
+def test_what_the_endpoint_lacks_fails_per_line(client, endpoint):
+    endpoint.script = [e.error(404, "no such path")]
+    lines = [line(f"q-{n}", url="/v1/moderations", input="a") for n in range(2)]
+    done = ended(client, submit(client, lines, endpoint="/v1/moderations"))
+    assert (done.status, done.request_counts.failed) == ("completed", 2)
+    errors = [row["response"] for row in read(client, done.error_file_id)]
+    assert {error["status_code"] for error in errors} == {404}
+
+
+REFUSED = (
+    ({"endpoint": "/v1/else"}, "endpoint"),
+    ({"completion_window": "soon"}, "completion_window"),
+    ({"completion_window": "0h"}, "completion_window"),
+    ({"input_file_id": "file-99"}, "input_file_id"),
+    ({"input_file_id": "nonsense"}, "input_file_id"),
+    ({"metadata": {str(n): "x" for n in range(17)}}, "metadata"),
+    ({"metadata": {"k" * 65: "x"}}, f"metadata.{'k' * 64}"),
+    ({"metadata": {"k": "v" * 513}}, "metadata.k"),
+    ({"metadata": {"k": 1}}, "metadata"),
+    ({"output_expires_after": {"anchor": "created_at", "seconds": 60}}, "output_expires_after"),
+    ({"output_expires_after": {"anchor": "x", "seconds": 3600}}, "output_expires_after.anchor"),
 )
-def test_what_a_create_does_not_take(client, endpoint, fields, param):
+
+
+def test_what_a_create_does_not_take(client, endpoint):
     file = client.files.create(file=jsonl([line("a")]), purpose="batch")
-    asked = {"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h", **fields}
-    with pytest.raises(openai.BadRequestError) as refused:
-        client.batches.create(**asked)
-    assert set(refused.value.body) == {"message", "type", "param", "code"}
-    assert refused.value.param == param
+    good = {"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h"}
+    for fields, param in REFUSED:
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.batches.create(**{**good, **fields})
+        assert set(refused.value.body) == {"message", "type", "param", "code"}
+        assert refused.value.param == param
     assert client.batches.list().data == []
 
 
