@@ -28,8 +28,8 @@ from .store.models import ApiFile, Job, Upload
 log = logging.getLogger(__name__)
 
 IMPORT_CHUNK = 2_000
-KEPT_FAULTS = 100
 SHOWN_FAULTS = 20
+KEPT_FAULTS = 100  # of a file of the Batch API: a program reads them
 
 
 def stage(stream: BinaryIO, filename: str, scan: bool = True, most: int | None = None) -> Upload:
@@ -177,56 +177,76 @@ def _fill(job: Job, path: Path, on_progress) -> tuple[str, str]:
     every fault is to be told, the file is read again with that look.
     """
     try:
-        return _read_in(job, path, on_progress, unique=False)
+        return _Reading(job, on_progress, unique=False).run(path)
     except (request_rows.RepeatedId, UploadRejected):
         _clear(job.id)
-        return _read_in(job, path, on_progress, unique=True)
+        return _Reading(job, on_progress, unique=True).run(path)
 
 
-def _read_in(job: Job, path: Path, on_progress, unique: bool) -> tuple[str, str]:
-    chunk: list[Request] = []
-    faults: list[Fault] = []
-    good = bad = size = 0
-    url = ""
-    rules, settings = _rules(job), runtime.settings()
-    home = _Home(job) if rules is not None else None
-    reader = intake.read(path, settings, unique, rules)
-    try:
-        for item in reader:
-            if isinstance(item, Fault):
-                bad += 1
-                if len(faults) < KEPT_FAULTS:
-                    faults.append(item)
-                continue
-            good += 1
-            url = item.url
-            if bad and not job.skip_faulty:
-                if not unique:
-                    break  # it will be refused: all faults are told in the next reading
-                continue
-            chunk.append(item if home is None else home.placed(item))
-            size += len(item.body)
-            if len(chunk) >= IMPORT_CHUNK:
-                if not _insert(job.id, chunk):
-                    return reader.format, item.url
-                chunk = []
-                if on_progress is not None:
-                    on_progress(size)
-        if bad and not job.skip_faulty:
+class _Reading:
+    """One reading of a job's upload: requests are inserted in chunks, faults collected."""
+
+    def __init__(self, job: Job, on_progress: Callable[[int], None] | None, unique: bool):
+        self._job = job
+        self._on_progress = on_progress
+        self._unique = unique
+        self._rules = _rules(job)
+        self._home = _Home(job) if self._rules is not None else None
+        self._chunk: list[Request] = []
+        self._faults: list[Fault] = []
+        self._good = self._bad = self._size = 0
+        self._url = job.endpoint
+
+    def run(self, path: Path) -> tuple[str, str]:
+        """The file's format and its requests' endpoint. Raises UploadRejected, RepeatedId."""
+        reader = intake.read(path, runtime.settings(), self._unique, self._rules)
+        try:
+            for item in reader:
+                if isinstance(item, Fault):
+                    self._note(item)
+                elif not self._take(item):
+                    break
+            self._conclude()
+        finally:
+            reader.close()
+        return reader.format, self._url
+
+    def _note(self, fault: Fault) -> None:
+        self._bad += 1
+        if len(self._faults) < (SHOWN_FAULTS if self._rules is None else KEPT_FAULTS):
+            self._faults.append(fault)
+
+    def _take(self, request: Request) -> bool:
+        """False where there is no use in reading on."""
+        self._good += 1
+        if self._bad and not self._job.skip_faulty:
+            return self._unique  # else all faults are told in the next reading
+        self._url = request.url
+        self._size += len(request.body)
+        self._chunk.append(request if self._home is None else self._home.placed(request))
+        if len(self._chunk) < IMPORT_CHUNK:
+            return True
+        chunk, self._chunk = self._chunk, []
+        if not _insert(self._job.id, chunk):
+            return False
+        if self._on_progress is not None:
+            self._on_progress(self._size)
+        return True
+
+    def _conclude(self) -> None:
+        if self._bad and not self._job.skip_faulty:
             raise UploadRejected(
-                f"{bad} of {good + bad} lines are faulty: correct them, or skip them.",
-                faults,
-                bad,
-                good,
+                f"{self._bad} of {self._good + self._bad} lines are faulty: correct them, or skip "
+                "them.",
+                self._faults,
+                self._bad,
+                self._good,
             )
-        if not good:
-            raise UploadRejected("No request in the file is valid.", faults, bad, 0)
-        _insert(job.id, chunk)
-        if home is not None:
-            home.note()
-        return reader.format, url
-    finally:
-        reader.close()
+        if not self._good:
+            raise UploadRejected("No request in the file is valid.", self._faults, self._bad, 0)
+        _insert(self._job.id, self._chunk)
+        if self._home is not None:
+            self._home.note()
 
 
 def _rules(job: Job) -> intake.Rules | None:
