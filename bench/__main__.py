@@ -1,6 +1,6 @@
 """make bench: prints its figures and appends them to bench/results/.
 
-python -m bench [--quick] [PART ...]      parts: overhead tls width finding growth pages files
+python -m bench [--quick] [PART ...]      parts: overhead tls width finding growth pages files batch_api
 """
 
 import argparse
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from . import report
+from .batch_api import batch_api
 from .files import files
 from .finding import finding
 from .pages import pages
@@ -27,6 +28,7 @@ FULL = {
     "growth": lambda: growth([1_000, 10_000, 100_000, 1_000_000], 1_000_000),
     "pages": lambda: pages(1_000_000, 300_000),
     "files": lambda: files(1_000_000),
+    "batch_api": lambda: batch_api(200_000_000, 1_000, 200_000),
 }
 QUICK = {
     "overhead": lambda: overhead(300),
@@ -36,6 +38,7 @@ QUICK = {
     "growth": lambda: growth([100, 300], 2_000),
     "pages": lambda: pages(2_000, 2_000),
     "files": lambda: files(2_000),
+    "batch_api": lambda: batch_api(2_000_000, 30, 500),
 }
 
 

@@ -78,6 +78,23 @@ def files(part: dict) -> None:
         print(f"{name}: {mine:.1f} s; {loops} (mark: 0.33)")
 
 
+def batch_api(part: dict) -> None:
+    print(f"\nBatch API: a file of {part['file_bytes'] / 1e6:,.0f} MB")
+    print(
+        f"upload: {part['upload_s']:.1f} s, the server's memory grew by "
+        f"{part['upload_grew_mb']:.0f} MB"
+    )
+    print(f"create from it: answered after {part['create_ms']:.0f} ms (mark: 100)")
+    print(
+        f"list of {part['batches']:,} batches by 100: slowest page {part['list_worst_ms']:.0f} ms "
+        f"(mark: 100); a create, median: {part['create_median_ms']:.0f} ms"
+    )
+    print(
+        f"output file of {part['rows']:,} requests: {part['output_mb']:.0f} MB in "
+        f"{part['output_s']:.1f} s, memory grew by {part['output_grew_mb']:.0f} MB"
+    )
+
+
 def _cpu_ratio(rows: dict) -> float:
     return rows["simple_batch"]["cpu_ms"] / rows["aiohttp"]["cpu_ms"]
 

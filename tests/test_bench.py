@@ -28,5 +28,6 @@ def test_the_benchmark_runs_and_says_its_figures():
         "used of allowed",
         "99th percentile",
         "import:",
+        "create from it",
     ):
         assert said in done.stdout

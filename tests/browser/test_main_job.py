@@ -119,6 +119,7 @@ def test_no_page_breaks_accessibility_in_any_language_or_theme(
         *("/jobs", "/jobs/new", "/configs", "/configs/new", "/jobs/1", "/jobs/1/requests"),
         *("/jobs/1/requests/0", "/jobs/1/errors", "/jobs/1/charts", "/jobs/1/events"),
         *("/jobs/1/settings", "/compare?a=1&b=1", "/compare", "/jobs/1/requests?q=nothing"),
+        "/access",
         "/nowhere",
     ):
         page.goto(path)
