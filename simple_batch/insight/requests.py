@@ -70,7 +70,9 @@ def request_detail(job_id: int, index: int) -> dict:
         "SELECT r.custom_id, r.url, r.line, coalesce(o.body, r.body), x.status, x.cause, x.http_status, x.message, "
         "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
         "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano, "
-        f"o.body IS NOT NULL {_JOIN} LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
+        "o.body IS NOT NULL, "
+        "(SELECT c.alias FROM api_config c WHERE c.id = coalesce(o.config_id, r.config_id)) "
+        f"{_JOIN} LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
         "WHERE r.job_id = ? AND r.idx = ?",
         (job_id, index),
     ).fetchone()
@@ -103,7 +105,7 @@ def request_detail(job_id: int, index: int) -> dict:
         "http_status": row[6],
         "message": row[7],
         "model": row[9],
-        "config": row[10],
+        "config": row[10] or row[21],
         "attempts": _attempts(job_id, index, row),
         "started_at": row[12],
         "finished_at": row[13],
