@@ -1,25 +1,30 @@
 """What a user chooses for a job: its rules, and the recipe that keeps it for the next one."""
 
 import json
+import re
 from pathlib import Path
 
 import msgspec
 
-from . import configs, runtime
+from . import configs, hours, runtime, webhooks
 from .clock import now_ms
 from .errors import InvalidInput, NotFound
 from .store.models import Job
 
 RECIPE_VERSION = 1
 MAX_RECIPE_BYTES = 100_000
+PRIORITIES = (-1, 0, 1)
+_EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,64}@[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,180}")
 _RESERVED = frozenset({"messages", "stream", "stream_options"})
 
 
 class NewJob(msgspec.Struct, kw_only=True):
     """``config`` is an id or an alias; ``concurrency`` None is learned, ``max_retries`` None is the
     default; ``params`` are sent with every request that does not say them itself, over the
-    config's; ``timeout_s`` None is the config's; ``start_at`` (epoch ms) schedules the job,
-    ``hold`` keeps it paused after validation."""
+    config's; ``timeout_s`` None is the config's; ``start_at`` (epoch ms) schedules the job, at
+    ``deadline_at`` what is left expires, ``hours`` (hours.py) are those of the day in ``zone`` in
+    which calls may be made; ``priority`` is from -1 to 1; ``webhook`` (an id) and ``email`` are told
+    of the end; ``hold`` keeps the job paused after validation."""
 
     config: int | str
     name: str = ""
@@ -28,6 +33,12 @@ class NewJob(msgspec.Struct, kw_only=True):
     params: dict = msgspec.field(default_factory=dict)
     timeout_s: float | None = None
     start_at: int | None = None
+    deadline_at: int | None = None
+    hours: str = ""
+    zone: str = "UTC"
+    priority: int = 0
+    webhook: int | None = None
+    email: str = ""
     hold: bool = False
     skip_faulty: bool = False
 
@@ -68,10 +79,39 @@ def columns(new: NewJob, filename: str) -> dict:
         "params": _params(new.params),
         "timeout_s": configs.within(new.timeout_s, "timeout_s", 0.1, 86_400),
         "start_at": new.start_at,
+        **timing(new),
+        "webhook": webhooks.get(new.webhook) if new.webhook is not None else None,
+        "email": _email(new.email),
         "hold": new.hold,
         "skip_faulty": new.skip_faulty,
         "currency": config.currency,
     }
+
+
+def timing(new: NewJob, deadline_kept: int | None = None) -> dict:
+    """The columns that say when a job works; they may be changed later, where a deadline that is
+    kept as it was is not looked at. Raises InvalidInput."""
+    earliest = max(now_ms(), new.start_at or 0)
+    if new.deadline_at not in (None, deadline_kept) and new.deadline_at <= earliest:
+        raise InvalidInput("Deadline: it has passed, or comes before the start.", "deadline_at")
+    if new.priority not in PRIORITIES:
+        raise InvalidInput(f"Priority: {new.priority} is not from -1 to 1.", "priority")
+    span = hours.parse(new.hours, new.zone)
+    return {
+        "deadline_at": new.deadline_at,
+        "hours": "" if span is None else str(span),
+        "zone": "" if span is None else span.zone,
+        "priority": new.priority,
+    }
+
+
+def _email(address: str) -> str:
+    address = (address or "").strip()
+    if address and not _EMAIL.fullmatch(address):
+        raise InvalidInput(f"E-mail: {address[:80]!r} is no address.", "email")
+    if address and not runtime.settings().SMTP_HOST:
+        raise InvalidInput("E-mail: no mail server is set here (SMTP_HOST).", "email")
+    return address
 
 
 def batch_columns(new: NewBatch, filename: str, model: str | None) -> dict:
@@ -118,6 +158,12 @@ def of(job: Job) -> NewJob:
         max_retries=job.max_retries,
         params=json.loads(job.params),
         timeout_s=job.timeout_s,
+        deadline_at=job.deadline_at,
+        hours=job.hours,
+        zone=job.zone or "UTC",
+        priority=job.priority,
+        webhook=job.webhook_id,
+        email=job.email,
         skip_faulty=job.skip_faulty,
     )
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from . import choices, configs, export, files, intake, runtime, uploads
 from .choices import NewBatch, NewJob
 from .clock import now_ms
@@ -244,14 +246,11 @@ def allowed_actions(job: Job) -> set[str]:
     return allowed
 
 
-def edit(
-    job_id: int, name: str, concurrency: int | None, max_retries: int, actor: str = "web"
-) -> None:
-    """Change a job's name and limits; where it runs they are taken up within a second. Raises
-    InvalidInput naming the field."""
+def edit(job_id: int, new: NewJob, actor: str = "web") -> None:
+    """Change a job's name, limits, deadline, hours and priority to those of ``new``; where it runs
+    they are taken up within a second. Raises InvalidInput naming the field."""
     job = get(job_id)
-    new = NewJob(config=job.config_id, name=name, concurrency=concurrency, max_retries=max_retries)
-    values = choices.editable(new, job.name)
+    values = choices.editable(new, job.name) | choices.timing(new, job.deadline_at)
     before = {field: getattr(job, field) for field in values}
     changed = {field: value for field, value in values.items() if before[field] != value}
     if not changed:
@@ -269,8 +268,12 @@ def pause(job_id: int, actor: str = "web") -> None:
 
 
 def resume(job_id: int, actor: str = "web") -> None:
-    """Go on where the job was left. Raises Conflict."""
+    """Go on where the job was left; one that waits for its hours goes on without them. Raises
+    Conflict."""
+    job = get(job_id)
     _change(job_id, "resume", JobStatus.QUEUED, _RESUMABLE, "", actor)
+    if job.hours and job.status == JobStatus.SCHEDULED:
+        Job.update(hours="", zone="").where(Job.id == job_id).execute()
 
 
 def cancel(job_id: int, actor: str = "web") -> None:
@@ -382,7 +385,8 @@ def clone_fields(job_id: int) -> tuple[NewJob, Upload | None]:
     """What a new job like this one begins with, and its upload where it is still kept."""
     job = get(job_id)
     kept = job.upload is not None and Path(job.upload.path).exists()
-    return choices.of(job), job.upload if kept else None
+    fields = msgspec.structs.replace(choices.of(job), deadline_at=None)
+    return fields, job.upload if kept else None
 
 
 def _change(job_id, action, to, allowed_from, reason, actor) -> None:

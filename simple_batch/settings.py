@@ -115,6 +115,16 @@ class Settings:
     )
     LOG_BACKUPS: int = _setting(5, "rotated log files kept", "files", 0, 1000)
 
+    PUBLIC_URL: str = _setting("", "where people reach the pages, for links in e-mails")
+    SMTP_HOST: str = _setting("", "mail server for e-mails about the ends of jobs; empty: none")
+    SMTP_PORT: int = _setting(587, "its port", "", 1, 65_535)
+    SMTP_SECURITY: str = _setting(
+        "starttls", "how the connection is secured", choices=("starttls", "tls", "none")
+    )
+    SMTP_USER: str = _setting("", "user name there; empty: without logging in")
+    SMTP_PASSWORD: str = _setting("", "password there")
+    MAIL_FROM: str = _setting("", "sender of the e-mails; empty: simple-batch@ the mail server")
+
     TIMEZONE: str = _setting("", "zone in which pages show times; empty: the machine's")
     LANGUAGE: str = _setting(
         "en", "language where the browser asks for none we have", choices=("en", "zh")

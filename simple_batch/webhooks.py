@@ -12,14 +12,15 @@ from .store.models import Delivery, Token, Webhook
 PREFIX = "whsec_"
 
 
-def create(url: str, token: Token | None = None) -> tuple[Webhook, str]:
-    """A webhook of all jobs, or of those that ``token`` makes, and the secret that its deliveries
-    are signed with. Raises InvalidInput."""
+def create(url: str, token: Token | None = None, chosen_only: bool = False) -> tuple[Webhook, str]:
+    """A webhook of all jobs, of those that ``token`` makes, or only of those that name it, and the
+    secret that its deliveries are signed with. Raises InvalidInput."""
     secret = PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
     webhook = Webhook.create(
         url=_valid(url),
         secret_encrypted=runtime.vault().seal(secret),
         token=token,
+        chosen_only=chosen_only,
         created_at=now_ms(),
     )
     return webhook, secret
@@ -27,6 +28,14 @@ def create(url: str, token: Token | None = None) -> tuple[Webhook, str]:
 
 def listed() -> list[Webhook]:
     return list(Webhook.select().order_by(Webhook.id))
+
+
+def get(webhook_id: int) -> Webhook:
+    """Raises NotFound."""
+    webhook = Webhook.get_or_none(Webhook.id == webhook_id)
+    if webhook is None:
+        raise NotFound(f"There is no webhook {webhook_id}.")
+    return webhook
 
 
 def remove(webhook_id: int) -> None:
@@ -37,7 +46,8 @@ def remove(webhook_id: int) -> None:
 
 def deliveries(job_id: int) -> list[Delivery]:
     """What was told, or is still to be told, of a job; newest first."""
-    query = Delivery.select(Delivery, Webhook).join(Webhook).where(Delivery.job == job_id)
+    query = Delivery.select(Delivery, Webhook).left_outer_join(Webhook)
+    query = query.where(Delivery.job == job_id)
     return list(query.order_by(Delivery.id.desc()).limit(100))
 
 

@@ -53,9 +53,12 @@ def revoke_token(name, remove):
 @command("create-webhook")
 @click.argument("url")
 @click.option("--token", "name", metavar="NAME", help="Only of the batches that this token makes.")
-def create_webhook(url, name):
+@click.option("--chosen", is_flag=True, help="Only of the jobs that name it.")
+def create_webhook(url, name, chosen):
     """Have the ends of jobs told to a URL; the secret that signs them is printed, once."""
-    webhook, secret = webhooks.create(url, tokens.get(name) if name else None)
+    if name and chosen:
+        raise click.UsageError("Give --token or --chosen, not both.")
+    webhook, secret = webhooks.create(url, tokens.get(name) if name else None, chosen)
     put(secret)
     say(f"Webhook {webhook.id}. The secret is shown only now.")
 

@@ -11,7 +11,8 @@ Everything runs in one thread and never yields between a check and its act.
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
+from operator import attrgetter
 
 import gevent
 from gevent.event import Event
@@ -32,6 +33,18 @@ PACED_CALLS = 5  # so many start one by one after a cooldown
 TOLERATED_SHARE = 0.02
 SHARE_OVER = 100  # calls, at least, over which the share is averaged
 _REFUSALS = (Cause.RATE_LIMIT, Cause.OVERLOADED)
+
+
+class Party:
+    """Who waits together: the calls of one job. A higher ``priority`` goes first."""
+
+    __slots__ = ("priority",)
+
+    def __init__(self, priority: int = 0):
+        self.priority = priority
+
+
+_priority = attrgetter("priority")
 
 
 class _Waiting:
@@ -65,7 +78,7 @@ class Governor:
         self._requests = self._tokens = None  # the user's ceilings per minute
         self._limits = Limits(float(start), float(maximum))
         self._in_flight = 0
-        self._waiting: OrderedDict[Hashable, deque[_Waiting]] = OrderedDict()
+        self._waiting: OrderedDict[Party, deque[_Waiting]] = OrderedDict()
         self._timer = None
         self._timer_at = 0.0
         self._asked_at = 0.0  # when somebody last wanted to call
@@ -96,8 +109,9 @@ class Governor:
         """Calls that may be in flight now."""
         return max(1, int(self._limits.width.value + 1e-9))
 
-    def admit(self, lane: Hashable, size: int) -> Ticket:
-        """Block until a call of ``size`` bytes may start. Lanes (jobs) take turns."""
+    def admit(self, party: Party, size: int) -> Ticket:
+        """Block until a call of ``size`` bytes may start. Those of a higher priority go first,
+        equals take turns."""
         if not self._waiting:
             if self._clock() - self._asked_at > IDLE_S:
                 self._limits.idle()
@@ -105,7 +119,7 @@ class Governor:
             if ticket is not None:
                 return ticket
         waiting = _Waiting(size)
-        self._waiting.setdefault(lane, deque()).append(waiting)
+        self._waiting.setdefault(party, deque()).append(waiting)
         self._pump()
         try:
             waiting.event.wait()
@@ -113,7 +127,7 @@ class Governor:
             if waiting.admitted is not None:
                 self.settle(waiting.admitted, None, 0)
             else:
-                self._forget(lane, waiting)
+                self._forget(party, waiting)
             raise
         return waiting.admitted
 
@@ -184,26 +198,27 @@ class Governor:
                 bucket.take(amount)
 
     def _pump(self) -> None:
-        """Admit whoever waits, one lane after the other, while calls may start."""
+        """Admit whoever waits, one party after the other, while calls may start."""
         while self._waiting:
-            lane, queue = next(iter(self._waiting.items()))
+            party = max(self._waiting, key=_priority)  # the first of the highest
+            queue = self._waiting[party]
             ticket = self._try(queue[0].size)
             if ticket is None:
                 return
             waiting = queue.popleft()
             if queue:
-                self._waiting.move_to_end(lane)
+                self._waiting.move_to_end(party)
             else:
-                del self._waiting[lane]
+                del self._waiting[party]
             waiting.admitted = ticket
             waiting.event.set()
 
-    def _forget(self, lane: Hashable, waiting: _Waiting) -> None:
-        queue = self._waiting.get(lane)
+    def _forget(self, party: Party, waiting: _Waiting) -> None:
+        queue = self._waiting.get(party)
         if queue is not None and waiting in queue:
             queue.remove(waiting)
             if not queue:
-                del self._waiting[lane]
+                del self._waiting[party]
 
     def _look_again(self, at: float) -> None:
         if self._timer is not None:

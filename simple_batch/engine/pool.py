@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import gevent
 from gevent.event import Event
@@ -10,7 +10,7 @@ from gevent.event import Event
 from ..clock import now_ms
 from ..domain import Attempt, Cause, Outcome, Request, RequestStatus
 from .breaker import Breaker, Stop
-from .governor import Governor
+from .governor import Governor, Party
 from .retry import GivenUp, Policy, Stopped, Trial
 from .slots import Slots
 
@@ -21,7 +21,7 @@ SLACK = 100  # requests waiting for a retry beyond twice the limit
 
 class Pool:
     """Runs requests of one job. ``transport`` has ``post(path, body, timeout_s)``; ``slots`` bound
-    the job's calls in flight, in all its pools, beside the governor; ``lane`` is its name there.
+    the job's calls in flight, in all its pools, beside the governor; it waits there as ``party``.
     ``record_attempts(index, attempts)`` is told what was tried for a request that stays pending."""
 
     def __init__(
@@ -31,14 +31,14 @@ class Pool:
         governor: Governor,
         policy: Policy,
         slots: Slots,
-        lane: Hashable,
+        party: Party,
         record_attempts: Callable[[int, tuple[Attempt, ...]], None],
     ):
         self._encode = encode
         self._transport = transport
         self._governor = governor
         self._policy = policy
-        self._lane = lane
+        self._party = party
         self._turns = _Turns(governor, slots)
         self._record_attempts = record_attempts
         self._record: Callable[[Outcome], None] | None = None
@@ -121,7 +121,7 @@ class Pool:
             except Exception as error:
                 self._broken(request, error)
                 continue
-            ticket = self._turns.admit(self._lane, trial.size)
+            ticket = self._turns.admit(self._party, trial.size)
             greenlet = gevent.Greenlet(self._work, request, trial, ticket)
             self._trials[greenlet] = trial
             self._states[request.index] = RequestStatus.IN_FLIGHT
@@ -138,7 +138,7 @@ class Pool:
             encode=self._encode,
             transport=self._transport,
             governor=self._turns,
-            lane=self._lane,
+            party=self._party,
             policy=self._policy,
             on_state=self._states.__setitem__,
             rng=self._rng,
@@ -208,10 +208,10 @@ class _Turns:
         self._governor = governor
         self._slots = slots
 
-    def admit(self, lane, size):
+    def admit(self, party, size):
         self._slots.take()
         try:
-            return self._governor.admit(lane, size)
+            return self._governor.admit(party, size)
         except BaseException:
             self._slots.free()
             raise

@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 import gevent
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from ..clock import now_ms
 from ..domain import Attempt, Cause, Outcome, Request, RequestStatus, Verdict
 from .causes import Finding, judge, judge_failure
-from .governor import Governor, Ticket
+from .governor import Governor, Party, Ticket
 from .transport import TransportFailure
 
 _MIN_JITTER_S = 0.01
@@ -55,7 +55,7 @@ class Trial:
         encode: Callable[[Request], bytes],
         transport,
         governor: Governor,
-        lane: Hashable,
+        party: Party,
         policy: Policy,
         on_state: Callable[[int, RequestStatus], None],
         rng: random.Random,
@@ -66,7 +66,7 @@ class Trial:
         self._body = encode(request)
         self._transport = transport
         self._governor = governor
-        self._lane = lane
+        self._party = party
         self._policy = policy
         self._on_state = on_state
         self._rng = rng
@@ -116,7 +116,7 @@ class Trial:
         expired = gevent.Timeout(max(0.0, left_s))
         with expired:
             try:
-                return self._waiting_for(self._governor.admit, self._lane, self.size)
+                return self._waiting_for(self._governor.admit, self._party, self.size)
             except gevent.Timeout as caught:
                 if caught is not expired:
                     raise

@@ -11,6 +11,7 @@ import msgspec
 from ..clock import now_ms
 from ..domain import Cause, JobStatus, Prices, Request
 from ..engine.breaker import Stop
+from ..engine.governor import Party
 from ..engine.retry import Policy
 from ..engine.slots import Slots
 from ..errors import ConfigurationError
@@ -62,10 +63,12 @@ class Lane:
         self._routes: dict[Way, Route] = {}
         self._stop: Stop | None = None
         self._slots = Slots(job.concurrency)
+        self._party = Party(job.priority)
         self._own = self._route(OWN_WAY, job)
 
     def adjust(self, job: Job) -> None:
         """Take up what was edited while the job runs."""
+        self._party.priority = job.priority
         chosen = job.concurrency, job.max_retries
         if chosen != self._chosen:
             self._chosen = chosen
@@ -114,7 +117,7 @@ class Lane:
 
     def _route(self, way: Way, job: Job) -> Route:
         provider = self._provider_of(way.config_id or job.config_id)
-        route = Route(way, job, provider, self._policy(job), self._slots, self._record)
+        route = Route(way, job, provider, self._policy(job), self._slots, self._party, self._record)
         self._routes[way] = route
         return route
 

@@ -1,4 +1,4 @@
-"""Delivers webhooks: signed as Standard Webhooks, tried again with growing waits.
+"""Delivers webhooks, signed as Standard Webhooks, and e-mails; tried again with growing waits.
 
 Source of headers, signature and schedule: standardwebhooks.com; of the events: OpenAI's
 webhook reference (``batch.completed`` and the like, ``data.id`` the batch's id).
@@ -24,6 +24,7 @@ from ..store.database import connected
 from ..store.models import Delivery
 from ..store.secrets import Vault
 from ..version import __version__
+from . import mail
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with
 # waits after each failed attempt, seconds: nine tries in three days
 WAITS_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 GONE = 410
+REFUSED_FOR_GOOD = 500  # an SMTP code
 
 
 def payload(delivery: Delivery) -> bytes:
@@ -92,16 +94,21 @@ class Postman:
             pool.map(self._deliver, due)
 
     def _deliver(self, delivery: Delivery) -> None:
-        http_status, message = self._post(delivery)
+        if delivery.email:
+            delivered, code, message = mail.send(self._settings, delivery)
+        else:
+            delivered, code, message = self._post(delivery)
         wait_s = WAITS_S[delivery.attempts] if delivery.attempts < len(WAITS_S) else None
+        if delivery.email and code is not None and code >= REFUSED_FOR_GOOD:
+            wait_s = None
         next_at = None if wait_s is None else now_ms() + wait_s * 1000
         with connected():
-            webhooks.note(delivery, http_status, message, next_at)
-            if http_status == GONE:
+            webhooks.note(delivery, delivered, code, message, next_at)
+            if delivery.webhook_id is not None and code == GONE:
                 webhooks.disable(delivery.webhook_id)
 
-    def _post(self, delivery: Delivery) -> tuple[int | None, str]:
-        """(HTTP status or None, what is to be said). Redirects are not followed."""
+    def _post(self, delivery: Delivery) -> tuple[bool, int | None, str]:
+        """(delivered, HTTP status or None, what is to be said). Redirects are not followed."""
         hook, body = delivery.webhook, payload(delivery)
         try:
             secret = self._vault.open(hook.secret_encrypted)
@@ -117,8 +124,8 @@ class Postman:
                     stream=True,  # what it says is of no use, however long it is
                     verify=self._settings.CA_BUNDLE or True,
                 )
-                return answer.status_code, ""
+                return answer.ok and answer.status_code < 300, answer.status_code, ""
         except ConfigurationError as error:
-            return None, str(error)
+            return False, None, str(error)
         except requests.RequestException as error:
-            return None, type(error).__name__
+            return False, None, type(error).__name__

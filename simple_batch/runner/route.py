@@ -7,6 +7,7 @@ import msgspec
 from ..domain import Attempt, Defaults, Outcome, Request
 from ..engine.breaker import Stop
 from ..engine.encoder import Encoder
+from ..engine.governor import Party
 from ..engine.pool import Pool
 from ..engine.retry import Policy
 from ..engine.slots import Slots
@@ -21,7 +22,14 @@ class Route:
     outcome is None where it stays pending."""
 
     def __init__(
-        self, way: Way, job: Job, provider: Provider, policy: Policy, slots: Slots, record: Callable
+        self,
+        way: Way,
+        job: Job,
+        provider: Provider,
+        policy: Policy,
+        slots: Slots,
+        party: Party,
+        record: Callable,
     ):
         self.way = way
         self.provider = provider
@@ -36,7 +44,7 @@ class Route:
             governor=provider.governor,
             policy=policy,
             slots=slots,
-            lane=(job.id, way),
+            party=party,
             record_attempts=self._record_attempts,
         )
 

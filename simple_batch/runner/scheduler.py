@@ -9,6 +9,7 @@ from collections.abc import Callable
 import gevent
 from gevent.event import Event
 
+from .. import hours
 from ..clock import now_ms
 from ..domain import JobStatus
 from ..errors import ConfigurationError
@@ -105,9 +106,8 @@ class Scheduler:
             elif status != JobStatus.RUNNING:
                 lane.stop()
         if self.lanes:
-            for job in Job.select(Job.id, Job.concurrency, Job.max_retries, Job.overrides).where(
-                Job.id.in_(list(self.lanes))
-            ):
+            edited = (Job.id, Job.concurrency, Job.max_retries, Job.overrides, Job.priority)
+            for job in Job.select(*edited).where(Job.id.in_(list(self.lanes))):
                 self.lanes[job.id].adjust(job)
         for job_id, status in statuses.items():
             if job_id not in self._tasks:
@@ -118,9 +118,14 @@ class Scheduler:
                     self._spawn(job_id, closing.purge, job_id)
 
     def _mind_the_time(self) -> None:
-        for job_id in job_rows.overdue(now_ms()):
+        now = now_ms()
+        for job_id in job_rows.overdue(now):
             job_rows.expire(job_id)
-        for job_id in job_rows.due(now_ms()):
+        for job in job_rows.with_hours():
+            span = hours.parse(job.hours, job.zone)
+            if not span.open_at(now):
+                job_rows.put_off(job.id, span.opens_after(now))
+        for job_id in job_rows.due(now):
             job_rows.transition(job_id, JobStatus.QUEUED, (JobStatus.SCHEDULED,), "due")
 
     def _take_up(self, job_id: int, status: JobStatus) -> None:

@@ -21,6 +21,7 @@ from .models import (
 )
 
 CHUNK = 5_000
+OFF_HOURS = "off_hours"  # why a job is scheduled although it has begun
 EXPIRED = "expired"  # why a job is finalizing although requests are left
 _EXPIRING = (JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED)
 
@@ -85,11 +86,12 @@ def _stamps(former, to, started_at, resumed_at, active_ms) -> dict:
 
 
 def in_status(*statuses: JobStatus) -> list[tuple[int, JobStatus]]:
-    """(id, status) of the jobs in these statuses, oldest first; jobs being deleted left out."""
+    """(id, status) of the jobs in these statuses, those of a higher priority first, then oldest
+    first; jobs being deleted left out."""
     rows = (
         Job.select(Job.id, Job.status)
         .where(Job.status.in_(statuses) & Job.deleted_at.is_null())
-        .order_by(Job.id)
+        .order_by(Job.priority.desc(), Job.id)
         .tuples()
     )
     return [(job_id, JobStatus(status)) for job_id, status in rows]
@@ -114,6 +116,25 @@ def overdue(now: int) -> list[int]:
 def expire(job_id: int) -> None:
     """Begin to end a job whose deadline has passed."""
     transition(job_id, JobStatus.FINALIZING, _EXPIRING, EXPIRED)
+
+
+def with_hours() -> list[Job]:
+    """Jobs that would make calls now but have hours of the day for that."""
+    return list(
+        Job.select(Job.id, Job.hours, Job.zone).where(
+            Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING))
+            & (Job.hours != "")
+            & Job.deleted_at.is_null()
+        )
+    )
+
+
+def put_off(job_id: int, until: int) -> None:
+    """Have a job wait for that moment (epoch ms), outside its hours."""
+    with database.atomic():
+        former = (JobStatus.QUEUED, JobStatus.RUNNING)
+        if transition(job_id, JobStatus.SCHEDULED, former, OFF_HOURS) is not None:
+            Job.update(start_at=until).where(Job.id == job_id).execute()
 
 
 def being_deleted() -> list[int]:

@@ -79,6 +79,18 @@ class Token(BaseModel):
     revoked_at = BigIntegerField(null=True)
 
 
+class Webhook(BaseModel):
+    """Where the ends of jobs are told: of all jobs, of those that one token made, or only of those
+    that name it."""
+
+    url = TextField()
+    secret_encrypted = BlobField()
+    token = ForeignKeyField(Token, null=True, on_delete="CASCADE")
+    chosen_only = BooleanField(default=False)
+    created_at = BigIntegerField()
+    disabled_at = BigIntegerField(null=True)  # the receiver said that it is gone
+
+
 class Job(BaseModel):
     """One batch. The counters change in the transaction of the results that move them."""
 
@@ -98,6 +110,11 @@ class Job(BaseModel):
     timeout_s = FloatField(null=True)  # null: the config's
     start_at = BigIntegerField(null=True)  # not before this moment
     overrides = IntegerField(default=0)  # grows whenever requests are to go another way
+    priority = IntegerField(default=0)  # of those that wait the highest goes first
+    hours = CharField(default="")  # in which calls may be made (hours.py); empty: always
+    zone = CharField(default="")  # of the hours
+    webhook = ForeignKeyField(Webhook, null=True, on_delete="SET NULL")  # told of the end
+    email = CharField(default="")  # told of the end
 
     # Of the Batch API; "endpoint" is every job's.
     token = ForeignKeyField(Token, null=True, on_delete="SET NULL")  # who made it
@@ -330,20 +347,11 @@ class IdempotencyKey(BaseModel):
         primary_key = CompositeKey("token", "key")
 
 
-class Webhook(BaseModel):
-    """Where the ends of jobs are told: of all jobs, or of those that one token made."""
-
-    url = TextField()
-    secret_encrypted = BlobField()
-    token = ForeignKeyField(Token, null=True, on_delete="CASCADE")
-    created_at = BigIntegerField()
-    disabled_at = BigIntegerField(null=True)  # the receiver said that it is gone
-
-
 class Delivery(BaseModel):
-    """One event on its way to one webhook."""
+    """One event on its way to one webhook, or to one address by e-mail."""
 
-    webhook = ForeignKeyField(Webhook, on_delete="CASCADE")
+    webhook = ForeignKeyField(Webhook, null=True, on_delete="CASCADE")
+    email = CharField(default="")
     job = ForeignKeyField(Job, on_delete="CASCADE")
     event_id = CharField()
     type = CharField()
@@ -359,7 +367,19 @@ class Delivery(BaseModel):
 Delivery.add_index(Delivery.index(Delivery.next_at, where=Delivery.next_at.is_null(False)))
 
 ALL = (
-    *(ApiConfig, Upload, Token, Job, JobEvent, Request, JobConfig, Override, Result, Attempt),
-    *(ErrorGroup, Timeline, TextIndex, ApiFile, IdempotencyKey, Webhook, Delivery),
+    *(
+        ApiConfig,
+        Upload,
+        Token,
+        Webhook,
+        Job,
+        JobEvent,
+        Request,
+        JobConfig,
+        Override,
+        Result,
+        Attempt,
+    ),
+    *(ErrorGroup, Timeline, TextIndex, ApiFile, IdempotencyKey, Delivery),
 )
 TIMELINE_WIDTHS = (1, 10, 60, 3600)

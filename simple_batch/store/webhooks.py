@@ -1,4 +1,4 @@
-"""Events about the ends of jobs, on their way to the webhooks that want them."""
+"""Events about the ends of jobs, on their way to the webhooks and people that want them."""
 
 import secrets
 
@@ -8,18 +8,25 @@ from .models import Delivery, Job, Webhook
 
 
 def enqueue(job_id: int, status: JobStatus) -> None:
-    """Note what is to be told of a job that has ended: to the webhooks of all jobs, and to those of
-    the token that made it. Call it in the transaction that ends the job."""
+    """Note what is to be told of a job that has ended: to the webhooks of all jobs, to those of the
+    token that made it, and to whom the job itself names. Call it in the transaction that ends the
+    job."""
     if status not in FINAL_STATUSES:
         return
-    made_by = Job.select(Job.token).where(Job.id == job_id)
-    wanting = Webhook.select(Webhook.id).where(
-        Webhook.disabled_at.is_null() & (Webhook.token.is_null() | (Webhook.token == made_by))
+    token_id, webhook_id, email = (
+        Job.select(Job.token, Job.webhook, Job.email).where(Job.id == job_id).tuples().get()
     )
+    everybodys = ~Webhook.chosen_only & (Webhook.token.is_null() | (Webhook.token == token_id))
+    wanting = Webhook.select(Webhook.id).where(
+        Webhook.disabled_at.is_null() & (everybodys | (Webhook.id == webhook_id))
+    )
+    places = [{"webhook": found} for (found,) in wanting.tuples()]
+    if email:
+        places.append({"email": email})
     now = now_ms()
-    for (webhook_id,) in wanting.tuples():
+    for place in places:
         Delivery.create(
-            webhook=webhook_id,
+            **place,
             job=job_id,
             event_id=f"evt_{secrets.token_hex(12)}",
             type=f"batch.{status}",
@@ -29,27 +36,30 @@ def enqueue(job_id: int, status: JobStatus) -> None:
 
 
 def due(now: int, limit: int) -> list[Delivery]:
-    """Deliveries whose time (epoch ms) has come, with their webhooks."""
+    """Deliveries whose time (epoch ms) has come, with their webhooks and jobs."""
     return list(
-        Delivery.select(Delivery, Webhook)
-        .join(Webhook)
+        Delivery.select(Delivery, Webhook, Job)
+        .left_outer_join(Webhook)
+        .switch(Delivery)
+        .join(Job)
         .where((Delivery.next_at <= now) & Webhook.disabled_at.is_null())
         .order_by(Delivery.next_at)
         .limit(limit)
     )
 
 
-def note(delivery: Delivery, http_status: int | None, message: str, next_at: int | None) -> None:
-    """Keep what came of one attempt: an answer of 2xx is a delivery, else it is tried again at
-    ``next_at``, or never (None)."""
+def note(
+    delivery: Delivery, delivered: bool, code: int | None, message: str, next_at: int | None
+) -> None:
+    """Keep what came of one attempt: what was not delivered is tried again at ``next_at``, or never
+    (None). ``code`` is what the receiver answered, by HTTP or SMTP."""
     now = now_ms()
-    delivered = http_status is not None and 200 <= http_status < 300
     Delivery.update(
         attempts=Delivery.attempts + 1,
         last_at=now,
         delivered_at=now if delivered else None,
         next_at=None if delivered else next_at,
-        http_status=http_status,
+        http_status=code,
         message=message[:500],
     ).where(Delivery.id == delivery.id).execute()
 

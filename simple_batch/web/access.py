@@ -9,6 +9,8 @@ from .forms import TokenForm, WebhookForm, blame
 
 blueprint = Blueprint("access", __name__, url_prefix="/access")
 
+CHOSEN = -1  # in place of a token: told only of the jobs that name the webhook
+
 
 @blueprint.get("")
 def index():
@@ -55,8 +57,9 @@ def create_webhook():
     form = _offered(WebhookForm())
     if form.validate_on_submit():
         try:
-            token = tokens.get(form.token.data) if form.token.data else None
-            webhook, secret = webhooks.create(form.url.data or "", token)
+            scope = form.token.data
+            token = tokens.get(scope) if scope > 0 else None
+            webhook, secret = webhooks.create(form.url.data or "", token, scope == CHOSEN)
             return _page(made=(webhook.url, secret))
         except InvalidInput as error:
             blame(form, error)
@@ -73,7 +76,11 @@ def remove_webhook(webhook_id: int):
 
 def _offered(form: WebhookForm) -> WebhookForm:
     usable = [token for token in tokens.listed() if token.revoked_at is None]
-    form.token.choices = [(0, _("all jobs")), *((token.id, token.name) for token in usable)]
+    form.token.choices = [
+        (0, _("all jobs")),
+        (CHOSEN, _("only jobs that name it")),
+        *((token.id, _("batches of “%(name)s”", name=token.name)) for token in usable),
+    ]
     return form
 
 

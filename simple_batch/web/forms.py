@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from decimal import Decimal
 
+import msgspec
 from flask_babel import get_timezone
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
@@ -20,6 +21,7 @@ from wtforms import (
     TextAreaField,
     ValidationError,
 )
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Optional
 
 from .. import configs, runtime
@@ -90,7 +92,47 @@ class UploadForm(FlaskForm):
     sample = StringField()
 
 
-class LaunchForm(FlaskForm):
+class _Timing:
+    """Fields that say when a job works; they may be changed later too."""
+
+    deadline_at = DateTimeLocalField(_("Deadline (empty: none)"), [Optional()])
+    hours = StringField(_("Hours of the day in which calls are made (empty: any)"))
+    zone = StringField(_("Zone of these hours"))
+    priority = SelectField(
+        _("Priority"),
+        coerce=int,
+        choices=[
+            SelectChoice(1, _("high")),
+            SelectChoice(0, _("normal")),
+            SelectChoice(-1, _("low")),
+        ],
+        default=0,
+    )
+
+    def timing(self) -> dict:
+        """What the fields say, by the names of NewJob."""
+        moment = self.deadline_at.data
+        return {
+            "deadline_at": None if moment is None else _epoch_ms(moment),
+            "hours": self.hours.data or "",
+            "zone": (self.zone.data or "").strip() or str(get_timezone()),
+            "priority": self.priority.data,
+        }
+
+    @staticmethod
+    def of_timing(new: NewJob) -> dict:
+        """The same the other way round."""
+        shown = {
+            "hours": new.hours,
+            "zone": new.zone if new.hours else "",
+            "priority": new.priority,
+        }
+        if new.deadline_at is not None:
+            shown["deadline_at"] = _local(new.deadline_at)
+        return shown
+
+
+class LaunchForm(_Timing, FlaskForm):
     """Step two: the choices for the job."""
 
     name = StringField(_("Name"))
@@ -103,6 +145,8 @@ class LaunchForm(FlaskForm):
     timeout_s = FloatField(_("Timeout (seconds)"), [Optional()])
     params = TextAreaField(_("Further parameters (JSON)"))
     start_at = DateTimeLocalField(_("Start at (empty: now)"), [Optional()])
+    webhook = SelectField(_("Tell the end to a webhook"), coerce=int, default=0)
+    email = StringField(_("Tell the end by e-mail to"))
 
     @classmethod
     def of(cls, new: NewJob, **data) -> "LaunchForm":
@@ -113,6 +157,9 @@ class LaunchForm(FlaskForm):
             **{name: getattr(new, name) for name in ("name", "config", "concurrency")},
             "max_retries": new.max_retries,
             "timeout_s": new.timeout_s,
+            "webhook": new.webhook or 0,
+            "email": new.email,
+            **cls.of_timing(new),
             **own,
             "params": json.dumps(params, ensure_ascii=False) if params else "",
         }
@@ -136,13 +183,21 @@ class LaunchForm(FlaskForm):
             params=params,
             timeout_s=self.timeout_s.data,
             start_at=None if moment is None else _epoch_ms(moment),
+            webhook=self.webhook.data or None,
+            email=self.email.data or "",
+            **self.timing(),
         )
 
     @property
     def says_more(self) -> bool:
         """Whether any of the choices that few need is made."""
-        names = ("model", "temperature", "max_tokens", "timeout_s", "params", "start_at")
-        return any(getattr(self, name).data or getattr(self, name).errors for name in names)
+        return any(getattr(self, name).data or getattr(self, name).errors for name in _MORE)
+
+
+_MORE = (
+    *("model", "temperature", "max_tokens", "timeout_s", "params", "start_at"),
+    *("deadline_at", "hours", "priority", "webhook", "email"),
+)
 
 
 class TokenForm(FlaskForm):
@@ -159,7 +214,7 @@ class WebhookForm(FlaskForm):
     token = SelectField(_("Of which jobs"), coerce=int, default=0)
 
 
-class SettingsForm(FlaskForm):
+class SettingsForm(_Timing, FlaskForm):
     """What may be changed while a job runs; the last three belong to its API config."""
 
     name = StringField(_("Name"))
@@ -171,6 +226,25 @@ class SettingsForm(FlaskForm):
     rpm = IntegerField(_("Requests per minute (empty: learned)"), [Optional()])
     tpm = IntegerField(_("Tokens per minute (empty: learned)"), [Optional()])
 
+    @classmethod
+    def of(cls, new: NewJob, **data) -> "SettingsForm":
+        """Filled in with what holds now; ``data`` are the config's limits."""
+        own = {name: getattr(new, name) for name in ("name", "concurrency", "max_retries")}
+        return cls(formdata=None, data={**own, **cls.of_timing(new), **data})
+
+    def chosen(self, new: NewJob) -> NewJob:
+        """``new`` with what the form says of it."""
+        retries = self.max_retries.data
+        if retries is None:
+            retries = runtime.settings().DEFAULT_MAX_RETRIES
+        return msgspec.structs.replace(
+            new,
+            name=self.name.data or "",
+            concurrency=self.concurrency.data,
+            max_retries=retries,
+            **self.timing(),
+        )
+
 
 def blame(form: FlaskForm, error: InvalidInput) -> None:
     """Show a door's complaint at the field it is about."""
@@ -179,6 +253,12 @@ def blame(form: FlaskForm, error: InvalidInput) -> None:
         form.form_errors = [*form.form_errors, str(error)]
     else:
         field.errors = [*field.errors, str(error)]
+
+
+def _local(ms: int) -> datetime:
+    """A moment as the user's clock shows it, without its zone."""
+    moment = datetime.fromtimestamp(ms / 1000, get_timezone())
+    return moment.replace(tzinfo=None, second=0, microsecond=0)
 
 
 def _epoch_ms(local: datetime) -> int:

@@ -4,7 +4,7 @@ import msgspec
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext as _
 
-from .. import configs, jobs, runtime
+from .. import choices, configs, jobs
 from ..errors import InvalidInput
 from ..store.models import database
 from .forms import SettingsForm
@@ -18,15 +18,8 @@ def index(job_id: int):
     """The form, filled in."""
     job = jobs.get(job_id)
     config = configs.get(job.config_id)
-    data = {
-        "name": job.name,
-        "concurrency": job.concurrency,
-        "max_retries": job.max_retries,
-        "api_concurrency": config.concurrency,
-        "rpm": config.rpm,
-        "tpm": config.tpm,
-    }
-    return _page(job_id, SettingsForm(formdata=None, data=data))
+    limits = {"api_concurrency": config.concurrency, "rpm": config.rpm, "tpm": config.tpm}
+    return _page(job_id, SettingsForm.of(choices.of(job), **limits))
 
 
 @blueprint.post("/jobs/<int:job_id>/settings")
@@ -43,13 +36,10 @@ def save(job_id: int):
         "tpm": form.tpm.data,
     }
     fields = msgspec.structs.replace(configs.fields_of(config), **limits)
-    retries = form.max_retries.data
-    if retries is None:
-        retries = runtime.settings().DEFAULT_MAX_RETRIES
     place = "concurrency"  # the field that an error about a concurrency is about
     try:
         with database.atomic():  # both or neither
-            jobs.edit(job_id, form.name.data or "", form.concurrency.data, retries)
+            jobs.edit(job_id, form.chosen(choices.of(job)))
             place = "api_concurrency"
             if fields != configs.fields_of(config):
                 configs.update(config.id, fields)

@@ -7,7 +7,7 @@ from pathlib import Path
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from .. import choices, configs, jobs, runtime, tryout
+from .. import choices, configs, jobs, runtime, tryout, webhooks
 from ..errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
 from ..settings import PROJECT_ROOT
 from ..store import text
@@ -147,6 +147,8 @@ def _offered(form: LaunchForm) -> LaunchForm:
     """The form with the active configs to choose from."""
     active = configs.list_all(active=True)
     form.config.choices = [(config.id, f"{config.alias} ({config.model})") for config in active]
+    hooks = [hook for hook in webhooks.listed() if hook.disabled_at is None and hook.token is None]
+    form.webhook.choices = [(0, _("none")), *((hook.id, hook.url) for hook in hooks)]
     return form
 
 

@@ -72,6 +72,7 @@ REASONS = {
     "edited": _("edited"),
     "due": _("its start time has come"),
     "expired": _("its deadline has passed"),
+    "off_hours": _("outside its hours"),
     "erased": _("answers deleted with their file"),
 }
 

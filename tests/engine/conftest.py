@@ -5,7 +5,7 @@ import pytest
 from simple_batch import settings
 from simple_batch.domain import Defaults, Endpoint, Request
 from simple_batch.engine.encoder import Encoder
-from simple_batch.engine.governor import Governor
+from simple_batch.engine.governor import Governor, Party
 from simple_batch.engine.pool import Pool
 from simple_batch.engine.retry import Policy
 from simple_batch.engine.slots import Slots
@@ -39,7 +39,7 @@ class Bench:
             governor=self.governor,
             policy=policy,
             slots=Slots(ceiling),
-            lane=1,
+            party=Party(),
             record_attempts=self.loose.__setitem__,
         )
         self.pool._rng = random.Random(1)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from simple_batch.domain import Cause, Usage
 from simple_batch.engine.causes import Finding
-from simple_batch.engine.governor import Governor
+from simple_batch.engine.governor import Governor, Party
 from simple_batch.engine.headers import LONGEST_S, RateLimits, duration_s, retry_after_s
 
 from .simulation import Concurrency, FixedWindow, Simulation, TokenBucket, Unlimited
@@ -61,12 +61,15 @@ def governor(clock, **limits):
     return Governor(clock=clock, later=clock.later, **limits)
 
 
-def admitted(gov, count, lane=1, size=400):
+ONE = Party()
+
+
+def admitted(gov, count, party=ONE, size=400):
     """Tickets of ``count`` callers that arrive now; grows as they are admitted."""
     tickets = []
 
     def call():
-        tickets.append((lane, gov.admit(lane, size)))
+        tickets.append((party, gov.admit(party, size)))
 
     for _ in range(count):
         gevent.spawn(call)
@@ -95,8 +98,8 @@ def test_slow_start_doubles_each_round_while_the_provider_answers(clock):
     for expected in (5, 10, 20, 40):
         tickets = admitted(gov, 100)[:]
         assert gov.limit == expected == len(tickets)
-        for lane in list(gov._waiting):
-            del gov._waiting[lane]
+        for party in list(gov._waiting):
+            del gov._waiting[party]
         clock.advance(1)
         settle(gov, tickets)
 
@@ -227,13 +230,24 @@ def test_tokens_are_reserved_by_estimate_and_settled_by_usage(clock):
     assert done == pytest.approx(300, rel=0.1)
 
 
-def test_lanes_take_turns(clock):
-    gov = governor(clock, concurrency=2)
-    first = admitted(gov, 50, lane="big")
-    second = admitted(gov, 4, lane="small")
+def test_jobs_take_turns(clock):
+    gov, small = governor(clock, concurrency=2), Party()
+    first = admitted(gov, 50, Party())
+    second = admitted(gov, 4, small)
     for _ in range(4):
         settle(gov, [first.pop(0) if first else second.pop(0)])
-    assert any(lane == "small" for lane, _ in second)
+    assert any(party is small for party, _ in second)
+
+
+def test_a_higher_priority_goes_first_and_may_be_edited(clock):
+    gov, low, high = governor(clock, concurrency=2), Party(), Party(1)
+    first = admitted(gov, 10, low)
+    second = admitted(gov, 4, high)
+    settle(gov, first[:2])
+    assert (len(first), len(second)) == (2, 2)
+    high.priority = -1
+    settle(gov, second[:2])
+    assert (len(first), len(second)) == (4, 2)
 
 
 def test_editing_while_running(clock):
@@ -259,7 +273,7 @@ def test_nothing_remaining_holds_the_next_call_for_one_calls_worth(clock):
 def test_a_waiting_call_that_is_given_up_frees_its_place(clock):
     gov = governor(clock, concurrency=1)
     held = admitted(gov, 1)
-    waiting = gevent.spawn(gov.admit, 1, 400)
+    waiting = gevent.spawn(gov.admit, ONE, 400)
     gevent.sleep(0)
     waiting.kill()
     settle(gov, held)

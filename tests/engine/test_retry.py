@@ -32,7 +32,7 @@ class Bench:
             encode=lambda request: request.body,
             transport=self,
             governor=self,
-            lane=1,
+            party=None,
             policy=Policy(**policy),
             on_state=lambda _index, state: self.states.append(state),
             rng=random.Random(1),
@@ -51,7 +51,7 @@ class Bench:
             raise answer
         return answer
 
-    def admit(self, _lane, size):
+    def admit(self, _party, size):
         return Ticket(self.now, 1, size, 1)
 
     def settle(self, *_):

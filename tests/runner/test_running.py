@@ -5,9 +5,10 @@ import json
 from decimal import Decimal
 
 import gevent
+import msgspec
 import pytest
 
-from simple_batch import configs, insight, jobs
+from simple_batch import choices, configs, insight, jobs
 from simple_batch.domain import JobStatus
 from simple_batch.errors import Conflict, InvalidInput, NotFound, UploadRejected
 from simple_batch.store.database import connected
@@ -287,6 +288,11 @@ def test_held_and_scheduled_statuses_are_what_the_contract_says(app, add_config,
         assert jobs.get(job_id).status == JobStatus.CANCELLED
 
 
+def edit(job_id: int, **changes) -> None:
+    now = {"max_retries": 5, **changes}
+    jobs.edit(job_id, msgspec.structs.replace(choices.of(jobs.get(job_id)), **now))
+
+
 def test_settings_edited_while_the_job_runs_are_taken_up(start, add_config, make_job, wait_for):
     with MisbehavingEndpoint(e.slow(0.03)) as endpoint:
         add_config(endpoint.base_url, concurrency=20)
@@ -294,13 +300,13 @@ def test_settings_edited_while_the_job_runs_are_taken_up(start, add_config, make
         wait_until(lambda: endpoint.calls >= 20)
         assert endpoint.most_in_flight <= 2
         with connected():
-            jobs.edit(job_id, "another name", 9, 5)
+            edit(job_id, name="another name", concurrency=9)
         wait_until(lambda: endpoint.most_in_flight == 9)
         with connected():
-            jobs.edit(job_id, "another name", 1, 5)
+            edit(job_id, concurrency=1)
         wait_until(lambda: endpoint.in_flight <= 1)
         with connected():
-            jobs.edit(job_id, "another name", None, 5)
+            edit(job_id, concurrency=None)
         job = wait_for(job_id, "completed")
         assert (job.name, job.max_retries, job.succeeded) == ("another name", 5, 400)
         assert endpoint.most_in_flight == 20
@@ -308,7 +314,7 @@ def test_settings_edited_while_the_job_runs_are_taken_up(start, add_config, make
             edits = [event for event in insight.events(job_id) if event["reason"] == "edited"]
             assert len(edits) == 3
             with pytest.raises(InvalidInput) as refused:
-                jobs.edit(job_id, "x", 0, 5)
+                edit(job_id, concurrency=0)
         assert refused.value.field == "concurrency"
 
 

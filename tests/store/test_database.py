@@ -39,7 +39,12 @@ def test_the_migrations_make_exactly_the_tables_of_the_models(tmp_path):
 
 
 def test_opening_again_applies_nothing(tmp_path):
-    assert open_database(url(tmp_path / "a.db")) == ["0001_initial", "0002_pages", "0003_batch_api"]
+    assert open_database(url(tmp_path / "a.db")) == [
+        "0001_initial",
+        "0002_pages",
+        "0003_batch_api",
+        "0005_when_and_told",
+    ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []
     close_database()

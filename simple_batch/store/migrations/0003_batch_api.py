@@ -44,10 +44,11 @@ _UP = (
     "PRIMARY KEY (token, key))",
     "CREATE TABLE webhook (id INTEGER NOT NULL PRIMARY KEY, url TEXT NOT NULL, "
     "secret_encrypted BLOB NOT NULL, token_id INTEGER REFERENCES token (id) ON DELETE CASCADE, "
-    "created_at INTEGER NOT NULL, disabled_at INTEGER)",
+    "chosen_only INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL, disabled_at INTEGER)",
     "CREATE INDEX webhook_token_id ON webhook (token_id)",
     "CREATE TABLE delivery (id INTEGER NOT NULL PRIMARY KEY, "
-    "webhook_id INTEGER NOT NULL REFERENCES webhook (id) ON DELETE CASCADE, "
+    "webhook_id INTEGER REFERENCES webhook (id) ON DELETE CASCADE, "
+    "email VARCHAR(255) NOT NULL DEFAULT '', "
     "job_id INTEGER NOT NULL REFERENCES job (id) ON DELETE CASCADE, event_id VARCHAR(255) NOT NULL, "
     "type VARCHAR(255) NOT NULL, created_at INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, "
     "next_at INTEGER, delivered_at INTEGER, last_at INTEGER, http_status INTEGER, "
