@@ -84,7 +84,7 @@ def extended(ids: dict[str, list[str]]) -> dict:
         "additionalProperties": {"type": "string", "maxLength": 512},
     }
     asked = schemas["CreateBatchRequest"]["properties"]
-    # Not served: their requests are no JSON, or have to be polled.
+    # Not served: their lines carry files.
     for name in ("/v1/images/edits", "/v1/videos"):
         asked["endpoint"]["enum"].remove(name)
     # Other windows than 24h are taken: <n>h and <n>m.
