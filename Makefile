@@ -12,6 +12,7 @@ run: .venv/.runs
 
 test: .venv/.develops
 	sh tools/chromium.sh $(BIN)
+	sh tools/node_client.sh
 	$(BIN)/python -m pytest
 
 lint: .venv/.develops

@@ -9,4 +9,6 @@ def register(app: Flask) -> None:
     """Hang the routes on the app. Programs come with a token instead of a form's."""
     for module in (files, batches, models, nowhere):
         app.extensions["csrf"].exempt(module.blueprint)
+    for module in (files, batches, models):
         app.register_blueprint(module.blueprint)
+    nowhere.register(app)

@@ -1,10 +1,12 @@
-"""Reading what a client sends: JSON bodies, bracketed form keys, paging."""
+"""Reading what a client sends: JSON bodies, nested objects of forms, paging."""
 
+import json
 import re
 
 from flask import request
 
 from ..errors import InvalidInput
+from ..settings import MIB
 from .errors import ApiError
 
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
@@ -14,7 +16,13 @@ _WINDOW = re.compile(r"([1-9]\d{0,5})([hm])")
 
 def json_body() -> dict:
     """The body as an object. Raises ApiError."""
-    body = request.get_json(silent=True, force=True)
+    if (request.content_length or 0) > MIB:
+        raise ApiError(413, "The body may have up to 1 MiB.", code="request_too_large")
+    request.max_content_length = MIB
+    try:
+        body = request.get_json(silent=True, force=True)
+    except RecursionError:  # a thousand brackets
+        body = None
     if not isinstance(body, dict):
         raise ApiError(400, "The body must be a JSON object.", code="invalid_json")
     return body
@@ -68,21 +76,37 @@ def keep_s(value, name: str) -> int | None:
     if not isinstance(value, dict) or value.get("anchor") != "created_at":
         raise InvalidInput(f"{name}.anchor must be 'created_at'.", f"{name}.anchor")
     seconds = value.get("seconds")
-    if isinstance(seconds, str) and seconds.isascii() and seconds.isdecimal():
-        seconds = int(seconds[:12])
+    if isinstance(seconds, float) and seconds.is_integer():  # JSON knows one kind of number
+        seconds = int(seconds)
     if isinstance(seconds, bool) or not isinstance(seconds, int):
         raise InvalidInput(f"{name}.seconds must be an integer.", f"{name}.seconds")
     return seconds
 
 
-def bracketed(name: str) -> dict | None:
-    """A nested object of a form, whose keys arrive as ``name[key]``; None where there is none."""
+def nested(name: str):
+    """A nested object of a form: OpenAI's clients send its keys as ``name[key]``, clients generated
+    from OpenAI's description one part of JSON. None where there is none. Raises InvalidInput."""
+    if name in request.form:
+        try:
+            return json.loads(request.form[name])
+        except (ValueError, RecursionError):
+            raise InvalidInput(
+                f"{name} must be JSON, or sent as {name}[anchor] and {name}[seconds].", name
+            ) from None
     found = {
-        key[len(name) + 1 : -1]: value
+        key[len(name) + 1 : -1]: _number_or_text(value)
         for key, value in request.form.items()
         if key.startswith(f"{name}[") and key.endswith("]")
     }
     return found or None
+
+
+def _number_or_text(text: str) -> int | str:
+    return int(text) if _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 12
 
 
 def limit(most: int, usual: int) -> int:
@@ -90,7 +114,7 @@ def limit(most: int, usual: int) -> int:
     given = request.args.get("limit")
     if given is None:
         return usual
-    if not given.isascii() or not given.isdecimal() or not 1 <= int(given[:12]) <= most:
+    if not _is_number(given) or not 1 <= int(given) <= most:
         raise InvalidInput(f"limit must be an integer from 1 to {most}.", "limit")
     return int(given)
 

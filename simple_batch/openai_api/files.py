@@ -26,7 +26,7 @@ def create():
     if given is None or not given.filename:
         raise InvalidInput("Missing required parameter: 'file'.", "file")
     purpose = fields.required_text(request.form, "purpose")
-    keep_s = fields.keep_s(fields.bracketed("expires_after"), "expires_after")
+    keep_s = fields.keep_s(fields.nested("expires_after"), "expires_after")
     key, asked = (
         fields.idempotency_key(),
         files.fingerprint("file", given.filename, purpose, keep_s),

@@ -120,6 +120,7 @@ def model(config: ApiConfig) -> dict:
         "object": "model",
         "created": config.created_at // 1000,
         "owned_by": config.model,
+        "shutdown_date": None,
     }
 
 
