@@ -15,9 +15,7 @@ from simple_batch.store.retry import Changes
 from .. import endpoint as e
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
-from .test_running import ENDED, agrees, start
-
-__all__ = ["start"]
+from .test_running import ENDED, agrees
 
 
 def settled(job_id, wait_for, succeeded):

@@ -22,14 +22,6 @@ from ..endpoint import MisbehavingEndpoint
 ENDED = ("completed", "paused", "failed", "cancelled")
 
 
-@pytest.fixture
-def start(app):
-    services = app.extensions["simple_batch"]
-    assert services.start() == "here"
-    yield services
-    services.stop(2)
-
-
 def agrees(job_id: int) -> None:
     """Counters equal the rows, every request has at most one result."""
     with connected():

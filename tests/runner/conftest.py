@@ -1,0 +1,11 @@
+"""A runner in this process."""
+
+import pytest
+
+
+@pytest.fixture
+def start(app):
+    services = app.extensions["simple_batch"]
+    assert services.start() == "here"
+    yield services
+    services.stop(2)
