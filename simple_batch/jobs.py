@@ -127,6 +127,11 @@ def apply_template(upload_id: int, template: intake.Template) -> None:
     uploads.apply_template(upload_id, template)
 
 
+def template_of(upload: Upload) -> intake.Template | None:
+    """The template that a staged table is read through; None before one was given."""
+    return uploads.template_of(upload)
+
+
 def example(upload_id: int, template: intake.Template, number: int) -> RequestLine | Fault:
     """What a template makes of row ``number`` (from 1) of a staged table. Raises InvalidInput."""
     return uploads.example(upload_id, template, number)
@@ -136,7 +141,7 @@ def launch(upload_id: int, new: NewJob, actor: str = "web") -> Job:
     """Make a job from a staged upload; the runner imports it. Raises InvalidInput where a choice
     is not valid or faulty lines are neither corrected nor to be skipped."""
     upload, preview = uploads.staged(upload_id)
-    new.template = intake.template_of(upload.template) if upload.template else None
+    new.template = uploads.template_of(upload)
     if preview.columns and new.template is None:
         raise InvalidInput("This upload is a table: it needs a template first.")
     if preview.fault_count and not new.skip_faulty:

@@ -87,6 +87,11 @@ def staged(upload_id: int) -> tuple[Upload, "intake.Preview"]:
     return upload, msgspec.json.decode(upload.preview, type=intake.Preview)
 
 
+def template_of(upload: Upload) -> intake.Template | None:
+    """The template that a staged table is read through."""
+    return intake.template_of(upload.template) if upload.template else None
+
+
 def apply_template(upload_id: int, template: intake.Template) -> None:
     """Keep a template with a staged table, and the preview of what it makes of it. Raises NotFound,
     InvalidInput naming the template's field, UploadRejected where no row is a request then."""
