@@ -164,12 +164,12 @@ class Reader:
             return "jsonl", iter(())
         if self._rules is not None:
             return "jsonl", self._lines()
+        if encoding_of(head) in WIDE:
+            raise UploadRejected("The file is UTF-16: save it as UTF-8 and upload it again.")
         if self._template is not None and self._looks_like_json(head):
             raise UploadRejected(
                 "A template belongs to a table, and this file is none: leave the template out."
             )
-        if encoding_of(head) in WIDE:
-            raise UploadRejected("The file is UTF-16: save it as UTF-8 and upload it again.")
         if head[:1] == b"[" and not is_conversation(head.split(b"\n", 1)[0]):
             splitter = ArraySplitter(self._settings.MAX_REQUEST_BYTES)
             pieces = splitter.split(self._source.blocks())
