@@ -1,5 +1,7 @@
 """The step of a new job that only tables have: a template makes a request of each row."""
 
+import json
+
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
@@ -107,9 +109,10 @@ def _example(form: TemplateForm, upload_id: int, number: int) -> dict:
     if isinstance(made, Fault):
         return {"line": made.line, "error": made.message}
     body = text.loaded(made.body)
+    parameters = {name: value for name, value in body.items() if name != "messages"}
     return {
         "line": made.line,
         "custom_id": made.custom_id,
         "messages": text.messages_of(body),
-        "parameters": {name: value for name, value in body.items() if name != "messages"},
+        "parameters": json.dumps(parameters, ensure_ascii=False, indent=2) if parameters else "",
     }

@@ -1,5 +1,7 @@
 """From a table through the template step to a job, by a client without JavaScript."""
 
+# ruff: noqa: F811 - fixtures that are imported
+
 import csv
 import io
 import json
@@ -11,7 +13,7 @@ from simple_batch.store.database import connected
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from .test_pages import CONFIG, config, post, token  # noqa: F401 (a fixture)
+from .test_pages import CONFIG, config, post, token  # noqa: F401 (fixtures)
 
 TABLE = 'id,Customer Name,question,n\n1,Ann,"What is\nyeast?",0.5\n2,Bo,Why?,\n3,Cy\n4,Di,How?,x\n'
 TEMPLATE = {"system": "You help {{Customer Name}}.", "user": "{{question}}", "custom_id": "id"}
@@ -29,7 +31,7 @@ def staged(client, table=TABLE, name="t.csv") -> str:
     return answer.headers["Location"]
 
 
-def test_a_table_is_led_to_the_template_which_begins_with_its_question(client, config):  # noqa: F811
+def test_a_table_is_led_to_the_template_which_begins_with_its_question(client, config):
     place = staged(client)
     assert place == "/jobs/new/1/template"
     page = client.get(place).text
@@ -49,7 +51,7 @@ def test_a_table_is_led_to_the_template_which_begins_with_its_question(client, c
         assert not jobs.Job.select().exists()
 
 
-def test_the_example_walks_through_the_rows_without_keeping_anything(client, config):  # noqa: F811
+def test_the_example_walks_through_the_rows_without_keeping_anything(client, config):
     place = staged(client)
     page = post(client, place, **TEMPLATE, parameters='{"temperature": "{{n}}"}', show="1").text
     assert "You help Ann." in page
@@ -83,7 +85,7 @@ def test_the_example_walks_through_the_rows_without_keeping_anything(client, con
         ({"user": "{{ 1/0 }}"}, "None of the 4 items"),
     ],
 )
-def test_a_wrong_template_is_said_at_its_field_and_not_kept(client, config, change, said):  # noqa: F811
+def test_a_wrong_template_is_said_at_its_field_and_not_kept(client, config, change, said):
     place = staged(client)
     answer = post(client, place, **{**TEMPLATE, **change})
     assert answer.status_code == 400
@@ -91,7 +93,7 @@ def test_a_wrong_template_is_said_at_its_field_and_not_kept(client, config, chan
     assert client.get("/jobs/new/1").headers["Location"] == place
 
 
-def test_from_a_table_to_the_same_table_with_answers(app, client, config, wait_for):  # noqa: F811
+def test_from_a_table_to_the_same_table_with_answers(app, client, config, wait_for):
     with MisbehavingEndpoint(e.http(200, FORMULA)) as endpoint:
         post(client, "/configs/1", **{**CONFIG, "base_url": endpoint.base_url})
         place = staged(client)
@@ -130,7 +132,7 @@ def test_from_a_table_to_the_same_table_with_answers(app, client, config, wait_f
         assert json.loads(jobs.get(1).template)["system"] == TEMPLATE["system"]
 
 
-def test_a_recipe_fills_in_a_table(client, config):  # noqa: F811
+def test_a_recipe_fills_in_a_table(client, config):
     def load(recipe):
         file = io.BytesIO(json.dumps(recipe).encode())
         fields = {"csrf_token": token(client), "recipe": (file, "r.json")}
@@ -157,7 +159,7 @@ def test_a_recipe_fills_in_a_table(client, config):  # noqa: F811
     assert client.get("/jobs/new/2/template").status_code == 400
 
 
-def test_pasted_tables_and_the_example(client, config):  # noqa: F811
+def test_pasted_tables_and_the_example(client, config):
     pasted = post(client, "/jobs/new", pasted="question\r\nWhy?\r\nHow?\r\n")
     assert pasted.headers["Location"] == "/jobs/new/1/template"
     assert "2 rows" in client.get("/jobs/new/1/template").text
