@@ -69,7 +69,9 @@ def pages(part: dict) -> None:
 
 def files(part: dict) -> None:
     print(f"\nIn and out: {part['rows']:,} requests, beside a loop that re-encodes the lines")
-    for name in ("import", "export"):
+    for name in ("import", "table", "export"):
+        if f"{name}_s" not in part:
+            continue  # a result of before
         mine = part[f"{name}_s"]
         loops = ", ".join(
             f"the {library} loop {took:.1f} s ({took / mine:.2f} of its speed)"

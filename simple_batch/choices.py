@@ -6,13 +6,14 @@ from pathlib import Path
 
 import msgspec
 
-from . import configs, hours, runtime, webhooks
+from . import configs, hours, intake, runtime, webhooks
 from .clock import now_ms
 from .errors import InvalidInput, NotFound
+from .intake import Template
 from .store.models import Job
 
 RECIPE_VERSION = 1
-MAX_RECIPE_BYTES = 100_000
+MAX_RECIPE_BYTES = 400_000
 PRIORITIES = (-1, 0, 1)
 _EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,64}@[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,180}")
 _RESERVED = frozenset({"messages", "stream", "stream_options"})
@@ -24,7 +25,8 @@ class NewJob(msgspec.Struct, kw_only=True):
     config's; ``timeout_s`` None is the config's; ``start_at`` (epoch ms) schedules the job, at
     ``deadline_at`` what is left expires, ``hours`` (hours.py) are those of the day in ``zone`` in
     which calls may be made; ``priority`` is from -1 to 1; ``webhook`` (an id) and ``email`` are told
-    of the end; ``hold`` keeps the job paused after validation."""
+    of the end; ``hold`` keeps the job paused after validation; ``template`` makes requests of a
+    table's rows."""
 
     config: int | str
     name: str = ""
@@ -41,6 +43,7 @@ class NewJob(msgspec.Struct, kw_only=True):
     email: str = ""
     hold: bool = False
     skip_faulty: bool = False
+    template: Template | None = None
 
 
 class NewBatch(msgspec.Struct, kw_only=True):
@@ -64,6 +67,7 @@ class _Recipe(msgspec.Struct, forbid_unknown_fields=True):
     timeout_s: float | None = None
     concurrency: int | None = None
     max_retries: int | None = None
+    template: Template | msgspec.UnsetType = msgspec.UNSET
 
 
 def columns(new: NewJob, filename: str) -> dict:
@@ -85,6 +89,7 @@ def columns(new: NewJob, filename: str) -> dict:
         "hold": new.hold,
         "skip_faulty": new.skip_faulty,
         "currency": config.currency,
+        "template": intake.template_text(new.template) if new.template is not None else None,
     }
 
 
@@ -165,6 +170,7 @@ def of(job: Job) -> NewJob:
         webhook=job.webhook_id,
         email=job.email,
         skip_faulty=job.skip_faulty,
+        template=intake.template_of(job.template) if job.template else None,
     )
 
 
@@ -178,6 +184,7 @@ def recipe(new: NewJob) -> bytes:
         timeout_s=new.timeout_s,
         concurrency=new.concurrency,
         max_retries=new.max_retries,
+        template=new.template or msgspec.UNSET,
     )
     return msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"
 
@@ -209,6 +216,7 @@ def from_recipe(data: bytes) -> NewJob:
         max_retries=kept.max_retries,
         params=kept.parameters,
         timeout_s=kept.timeout_s,
+        template=kept.template or None,
     )
     columns(new, "recipe")  # wrong values are said now, not at the launch
     return new

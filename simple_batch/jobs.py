@@ -15,7 +15,8 @@ import msgspec
 from . import choices, configs, export, files, intake, runtime, uploads
 from .choices import NewBatch, NewJob
 from .clock import now_ms
-from .domain import ACTIVE_STATUSES, FINAL_STATUSES, JobStatus, RequestStatus
+from .domain import ACTIVE_STATUSES, FINAL_STATUSES, Fault, JobStatus, RequestStatus
+from .domain import Request as RequestLine
 from .errors import Conflict, InvalidInput, NotFound, SimpleBatchError
 from .runner import closing
 from .runner.duties import Duties
@@ -120,10 +121,29 @@ def discard_upload(upload_id: int) -> None:
         uploads.discard(upload)
 
 
+def apply_template(upload_id: int, template: intake.Template) -> None:
+    """Have a staged table read through a template from now on. Raises InvalidInput naming the
+    template's field, UploadRejected where it makes no request at all."""
+    uploads.apply_template(upload_id, template)
+
+
+def template_of(upload: Upload) -> intake.Template | None:
+    """The template that a staged table is read through; None before one was given."""
+    return uploads.template_of(upload)
+
+
+def example(upload_id: int, template: intake.Template, number: int) -> RequestLine | Fault:
+    """What a template makes of row ``number`` (from 1) of a staged table. Raises InvalidInput."""
+    return uploads.example(upload_id, template, number)
+
+
 def launch(upload_id: int, new: NewJob, actor: str = "web") -> Job:
     """Make a job from a staged upload; the runner imports it. Raises InvalidInput where a choice
     is not valid or faulty lines are neither corrected nor to be skipped."""
     upload, preview = uploads.staged(upload_id)
+    new.template = uploads.template_of(upload)
+    if preview.columns and new.template is None:
+        raise InvalidInput("This upload is a table: it needs a template first.")
     if preview.fault_count and not new.skip_faulty:
         raise InvalidInput(
             f"{preview.fault_count} lines are faulty: go back and correct them, or skip them."

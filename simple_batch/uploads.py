@@ -18,7 +18,7 @@ import msgspec
 from . import configs, intake, runtime
 from .clock import now_ms
 from .domain import Fault, JobStatus, Request
-from .errors import NotFound, SimpleBatchError, UploadRejected
+from .errors import InvalidInput, NotFound, SimpleBatchError, UploadRejected
 from .store import filelock
 from .store import jobs as job_rows
 from .store import requests as request_rows
@@ -85,6 +85,31 @@ def staged(upload_id: int) -> tuple[Upload, "intake.Preview"]:
     if upload is None or not upload.preview or not Path(upload.path).exists():
         raise NotFound("This upload is no longer kept: upload the file again.")
     return upload, msgspec.json.decode(upload.preview, type=intake.Preview)
+
+
+def template_of(upload: Upload) -> intake.Template | None:
+    """The template that a staged table is read through."""
+    return intake.template_of(upload.template) if upload.template else None
+
+
+def apply_template(upload_id: int, template: intake.Template) -> None:
+    """Keep a template with a staged table, and the preview of what it makes of it. Raises NotFound,
+    InvalidInput naming the template's field, UploadRejected where no row is a request then."""
+    upload, preview = staged(upload_id)
+    if not preview.columns:
+        raise InvalidInput("A template belongs to a table, and this upload is none.")
+    settings = runtime.settings()
+    intake.Renderer(template, preview.columns, settings)
+    preview = intake.scan(Path(upload.path), settings, template=template)
+    upload.template = intake.template_text(template)
+    upload.preview = msgspec.json.encode(preview).decode()
+    upload.save()
+
+
+def example(upload_id: int, template: intake.Template, number: int) -> Request | Fault:
+    """What a template makes of one row of a staged table (from 1). Raises NotFound, InvalidInput."""
+    upload, _preview = staged(upload_id)
+    return intake.example(Path(upload.path), runtime.settings(), template, number)
 
 
 def discard(upload: Upload) -> None:
@@ -155,13 +180,13 @@ def _import(job: Job, upload: Upload | None, on_progress) -> None:
         _clear(job.id)
         if upload is None or not Path(upload.path).exists():
             raise UploadRejected("The uploaded file is gone: create the job again.")
-        file_format, endpoint = _fill(job, Path(upload.path), on_progress)
+        found = _fill(job, Path(upload.path), on_progress)
     except UploadRejected as error:
         _clear(job.id)
         _fail(job.id, error)
         raise
     with connected():
-        Job.update(source_format=file_format, endpoint=endpoint).where(Job.id == job.id).execute()
+        Job.update(found).where(Job.id == job.id).execute()
         to, reason = JobStatus.QUEUED, ""
         if job.hold:
             to, reason = JobStatus.PAUSED, "held"
@@ -170,8 +195,9 @@ def _import(job: Job, upload: Upload | None, on_progress) -> None:
         job_rows.transition(job.id, to, (JobStatus.VALIDATING,), reason)
 
 
-def _fill(job: Job, path: Path, on_progress) -> tuple[str, str]:
-    """Insert the requests in chunks; returns the format and their endpoint. Raises UploadRejected.
+def _fill(job: Job, path: Path, on_progress) -> dict:
+    """Insert the requests in chunks; returns what the job's row is to say of the file. Raises
+    UploadRejected.
 
     At first without looking for repeated ids: the table refuses them. Only where it does, or where
     every fault is to be told, the file is read again with that look.
@@ -197,9 +223,10 @@ class _Reading:
         self._good = self._bad = self._size = 0
         self._url = job.endpoint
 
-    def run(self, path: Path) -> tuple[str, str]:
-        """The file's format and its requests' endpoint. Raises UploadRejected, RepeatedId."""
-        reader = intake.read(path, runtime.settings(), self._unique, self._rules)
+    def run(self, path: Path) -> dict:
+        """The job's columns that the file says. Raises UploadRejected, RepeatedId."""
+        template = intake.template_of(self._job.template) if self._job.template else None
+        reader = intake.read(path, runtime.settings(), self._unique, self._rules, template)
         try:
             for item in reader:
                 if isinstance(item, Fault):
@@ -209,7 +236,11 @@ class _Reading:
             self._conclude()
         finally:
             reader.close()
-        return reader.format, self._url
+        return {
+            "source_format": reader.format,
+            "endpoint": self._url,
+            "header": msgspec.json.encode(reader.columns).decode() if reader.columns else None,
+        }
 
     def _note(self, fault: Fault) -> None:
         self._bad += 1

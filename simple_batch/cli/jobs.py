@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .. import insight, jobs
+from .. import insight, intake, jobs
 from ..domain import Cause, JobStatus
 from ..errors import InvalidInput
 from ..store.filters import RequestFilter
@@ -16,11 +16,7 @@ _job_id = click.argument("job_id", type=int)
 
 def create(file: str, config: str | int, template: str | None, **fields):
     """A job from a file or from standard input (``-``), imported before this returns."""
-    if template:
-        raise InvalidInput(
-            "Templates belong to CSV and TSV, which are not read yet: give JSON or JSONL."
-        )
-    new = jobs.NewJob(config=config, **fields)
+    new = jobs.NewJob(config=config, template=_template(template), **fields)
     if file == "-":
         return jobs.create_now(sys.stdin.buffer, "stdin", new)
     path = Path(file)
@@ -29,11 +25,20 @@ def create(file: str, config: str | int, template: str | None, **fields):
     return jobs.create_now(path, path.name, new)
 
 
+def _template(file: str | None):
+    if file is None:
+        return None
+    try:
+        return intake.template_of_file(Path(file).read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"The template {file} cannot be read: {error.strerror}.") from None
+
+
 @command("create-job")
 @click.argument("file")
 @click.option("--config", required=True, help="Alias of an API config.")
 @click.option("--name", default="")
-@click.option("--template", type=click.Path(), help="For CSV and TSV.")
+@click.option("--template", metavar="FILE", help="Makes a request of each row of a CSV or TSV.")
 @click.option("--concurrency", type=int, help="A ceiling; learned where it is not given.")
 @click.option("--max-retries", type=int, help="Calls after the first.")
 @click.option("--skip-faulty", is_flag=True, help="Leave faulty lines out instead of refusing.")

@@ -16,6 +16,7 @@ from .jobs import create
 @click.argument("job", metavar="JOB_ID|FILE")
 @click.option("--config", help="Alias of an API config, for a FILE.")
 @click.option("--name", default="")
+@click.option("--template", metavar="FILE", help="Makes a request of each row of a CSV or TSV.")
 @click.option("--concurrency", type=int)
 @click.option("--max-retries", type=int)
 @click.option("--skip-faulty", is_flag=True)
@@ -57,7 +58,7 @@ def _wanted(job: str, config: str | None, fields: dict) -> int:
     if not job.isdigit():
         if not config:
             raise click.UsageError("Give --config with a FILE.")
-        created = create(job, config, None, **fields)
+        created = create(job, config, **fields)
         say(f"Job {created.id} “{created.name}”: {created.total:,} requests.")
         return created.id
     if config or any(fields.values()):

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+import msgspec
+
 from ..errors import InvalidInput, NotFound
 from ..store.filters import RequestFilter
 from ..store.models import Job
@@ -38,7 +40,10 @@ def export(
     job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
     if job is None:
         raise NotFound(f"There is no job {job_id}.")
-    return _WRITERS[format](rows(job, only, wanted or RequestFilter()))
+    found = rows(job, only, wanted or RequestFilter())
+    if format == "csv" and job.header:
+        return csv_file.as_user_table(found, msgspec.json.decode(job.header, type=list[str]))
+    return _WRITERS[format](found)
 
 
 def filename(job: Job, format: str, only: str = "all") -> str:

@@ -2,7 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
 
 from ..store import text
 from .rows import Row, iso
@@ -27,26 +30,54 @@ COLUMNS = (
     "started_at",
     "finished_at",
 )
+_NUMBER = re.compile(r"[-+]?\d+([.,]\d+)*([eE][-+]?\d+)?%?")
+_decode = msgspec.json.Decoder(list[str]).decode
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_table(rows: Iterable[Row]) -> Iterator[bytes]:
+    return _written(COLUMNS, map(_cells, rows))
+
+
+def as_user_table(rows: Iterable[Row], header: list[str]) -> Iterator[bytes]:
+    """The table that a job was made from: its own columns in their order, the answer beside them,
+    then the rest of ours, in other names where the user has theirs."""
+    order = sorted(range(len(COLUMNS)), key=lambda place: COLUMNS[place] != "content")
+    ours = [_free(COLUMNS[place], header) for place in order]
+
+    def cells(row: Row) -> list:
+        theirs = _decode(bytes(row.cells)) if row.cells else [""] * len(header)
+        found = _cells(row)
+        return [*map(safe, theirs), *(found[place] for place in order)]
+
+    return _written((*map(safe, header), *ours), map(cells, rows))
+
+
+def safe(value: str | None) -> str:
+    """A text that no spreadsheet takes for a formula; a number is none."""
+    value = (value or "").replace("\0", "")
+    if value.startswith(_FORMULA) and not _NUMBER.fullmatch(value):
+        return "'" + value
+    return value
+
+
+def _written(header: Sequence[str], rows: Iterable[list]) -> Iterator[bytes]:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     buffer.write("\ufeff")
-    writer.writerow(COLUMNS)
+    writer.writerow(header)
     for row in rows:
-        writer.writerow(_cells(row))
+        writer.writerow(row)
         yield buffer.getvalue().encode("utf-8", "replace")
         buffer.seek(0)
         buffer.truncate()
     yield buffer.getvalue().encode()
 
 
-def safe(value: str | None) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    value = (value or "").replace("\0", "")
-    return "'" + value if value.startswith(_FORMULA) else value
+def _free(name: str, taken: list[str]) -> str:
+    while name in taken:
+        name = f"result_{name}"
+    return name
 
 
 def _cells(row: Row) -> list:

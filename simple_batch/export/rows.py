@@ -24,7 +24,7 @@ _STATUSES = {
 _SELECT = (
     "SELECT r.idx, r.custom_id, r.url, r.body, x.status, x.cause, x.http_status, x.message, "
     "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
-    "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano "
+    "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano, r.cells "
     "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx "
 )
 
@@ -35,7 +35,8 @@ _EDITED_BODY = (
 
 class Row(msgspec.Struct):
     """One request with its result, if it has one. ``body`` and ``response`` are JSON bytes, times
-    epoch ms, ``cost_nano`` nano-units of ``currency``."""
+    epoch ms, ``cost_nano`` nano-units of ``currency``; ``cells`` a JSON array where the request was
+    made from a table's row."""
 
     index: int
     custom_id: str
@@ -57,6 +58,7 @@ class Row(msgspec.Struct):
     cached_tokens: int | None
     reasoning_tokens: int | None
     cost_nano: int | None
+    cells: bytes | None
     job_id: int
     currency: str
 

@@ -1,13 +1,29 @@
 """Bytes of an upload → validated requests, streaming.
 
 ``spool`` keeps an upload on disk, ``scan`` looks through it for the preview,
-``read`` yields its requests and faults one by one. Nothing here grows with the
-size of the upload.
+``read`` yields its requests and faults one by one; a ``Template`` makes requests
+of the rows of a table. Nothing here grows with the size of the upload.
 """
 
 from .items import Rules, check_body
-from .preview import Preview, first_model, scan
+from .preview import Preview, example, first_model, scan
 from .reader import Reader, read
 from .spool import spool
+from .template import Renderer, Template, template_of, template_of_file, template_text
 
-__all__ = ["Preview", "Reader", "Rules", "check_body", "first_model", "read", "scan", "spool"]
+__all__ = [
+    "Preview",
+    "Reader",
+    "Renderer",
+    "Rules",
+    "Template",
+    "check_body",
+    "example",
+    "first_model",
+    "read",
+    "scan",
+    "spool",
+    "template_of",
+    "template_of_file",
+    "template_text",
+]

@@ -2,6 +2,7 @@
 
 import time
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,8 @@ import msgspec
 from ..domain import Fault, Request
 from ..errors import UploadRejected
 from ..settings import Settings
-from .reader import read
+from .reader import Reader, read
+from .template import Renderer, Template
 
 MOST_DISTINCT = 200_000  # bodies remembered while looking for duplicates: about 15 MB
 _BREATH = 200  # items between two chances for other greenlets to work
@@ -24,7 +26,8 @@ class _Line(msgspec.Struct):
 
 
 class Preview(msgspec.Struct):
-    """What an upload holds: its format, how many good requests and faults, the first of each."""
+    """What an upload holds: its format, how many good requests and faults, the first of each. Of a
+    table without a template (``columns``, and no ``first``) the rows are counted."""
 
     format: str
     bytes: int
@@ -35,29 +38,39 @@ class Preview(msgspec.Struct):
     body_bytes: int = 0  # of all good requests
     duplicates: int = 0  # requests whose body was there before
     duplicates_exact: bool = True  # False: a lower bound, looked for only in the first ones
+    columns: list[str] = []  # of a table
+    encoding: str = ""
 
 
-def scan(path: Path, settings: Settings, first: int = 5, faults: int = 20) -> Preview:
+def scan(
+    path: Path,
+    settings: Settings,
+    first: int = 5,
+    faults: int = 20,
+    template: Template | None = None,
+) -> Preview:
     """Read the whole upload once. Raises UploadRejected (with the faults) where it holds no valid
     request or cannot be read as a whole, UploadTooLarge where it unpacks to too much."""
     preview = Preview("", path.stat().st_size, 0, 0, [], [])
-    reader = read(path, settings)
+    reader = read(path, settings, template=template)
     seen: set[int] = set()
     try:
-        for number, item in enumerate(reader):
+        for number, item in enumerate(_items(reader, template)):
             if isinstance(item, Fault):
                 preview.fault_count += 1
                 if len(preview.faults) < faults:
                     preview.faults.append(item)
             else:
                 preview.good += 1
-                preview.body_bytes += len(item.body)
-                _look_for_duplicate(preview, seen, item.body)
-                if len(preview.first) < first:
-                    preview.first.append(item)
+                if isinstance(item, Request):
+                    preview.body_bytes += len(item.body)
+                    _look_for_duplicate(preview, seen, item.body)
+                    if len(preview.first) < first:
+                        preview.first.append(item)
             if number % _BREATH == 0:
                 time.sleep(0)
-        preview.format = reader.format
+        preview.format, preview.columns = reader.format, reader.columns
+        preview.encoding = reader.encoding
     finally:
         reader.close()
     if not preview.good:
@@ -68,6 +81,28 @@ def scan(path: Path, settings: Settings, first: int = 5, faults: int = 20) -> Pr
             0,
         )
     return preview
+
+
+def example(path: Path, settings: Settings, template: Template, number: int) -> Request | Fault:
+    """The request that a template makes of one row of a table (from 1). Raises InvalidInput where
+    the template does not fit the table."""
+    reader = read(path, settings, unique=False)
+    try:
+        table = reader.table()
+        renderer = Renderer(template, table.columns, settings)
+        for ordinal, row in enumerate(table, 1):
+            if ordinal == number:
+                return row if isinstance(row, Fault) else renderer.request(row, ordinal, 0)
+            if ordinal % _BREATH == 0:
+                time.sleep(0)
+    finally:
+        reader.close()
+    return Fault(None, "no_row", f"There is no row {number:,}.")
+
+
+def _items(reader: Reader, template: Template | None) -> Iterable:
+    """Requests and faults; where a template is still to be written, rows and faults."""
+    return reader.table() if template is None and reader.is_table() else reader
 
 
 def _look_for_duplicate(preview: Preview, seen: set[int], body: bytes) -> None:

@@ -1,9 +1,10 @@
 """Telling formats apart by content, and reading them.
 
-A new format is one more branch of ``_opened``: something that yields (line, item).
+A new format is one more branch of ``_opened``, something that yields (line, item), or another table.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,16 +12,20 @@ from pathlib import Path
 import msgspec
 
 from ..domain import Fault, Request
-from ..errors import UploadRejected
+from ..errors import InvalidInput, UploadRejected
 from ..settings import Settings
 from .array import ArraySplitter
+from .decoding import WIDE, decoded, encoding_of
 from .items import Items, Rules, is_clean, is_conversation, kind_of
 from .source import Source
+from .table import Table, begins_table, needs_template
+from .template import Renderer, Template
 
 FORMATS = (
     'a JSON array of {"messages": [...]} objects, a JSON array of message arrays, JSONL of either, '
-    "OpenAI batch JSONL, or gzip of these"
+    "OpenAI batch JSONL, CSV and TSV with a header, or gzip of these"
 )
+LONGEST_STRETCH_S = 0.02  # of rendering before other greenlets have their turn
 GROUP = 200  # items whose custom_ids are looked up together
 _NAMES = {
     ("json", "object"): "json",
@@ -33,20 +38,34 @@ _NAMES = {
 
 
 class Reader:
-    """Iterate over it for ``Request | Fault``; ``format`` is known once iteration has begun.
+    """Iterate over it for ``Request | Fault``; ``format``, and the ``columns`` of a table, are known
+    once iteration has begun.
 
     Raises UploadRejected or UploadTooLarge where the file cannot be read as a whole.
     """
 
     def __init__(
-        self, path: Path, settings: Settings, unique: bool = True, rules: Rules | None = None
+        self,
+        path: Path,
+        settings: Settings,
+        unique: bool = True,
+        rules: Rules | None = None,
+        template: Template | None = None,
     ):
         self._settings = settings
         self._rules = rules
+        self._template = template
         self._source = Source(path, settings)
         self._seen = _Seen() if unique else None
         self._empty = True
         self.format = ""
+        self.columns: list[str] = []
+        self._table: Table | None = None
+
+    @property
+    def encoding(self) -> str:
+        """Of a table, as far as it was read; else UTF-8."""
+        return self._table.encoding if self._table is not None else "utf-8"
 
     def close(self) -> None:
         self._source.close()
@@ -54,8 +73,7 @@ class Reader:
             self._seen.close()
 
     def __iter__(self) -> Iterator[Request | Fault]:
-        container, raw_items = self._opened()
-        parsed = self._parsed(container, raw_items)
+        parsed = self._rendered() if self.is_table() else self._parsed(*self._opened())
         yield from parsed if self._seen is None else self._without_repeated(parsed)
         if self._empty:
             raise UploadRejected(
@@ -63,6 +81,38 @@ class Reader:
                 [Fault(None, "empty_file", "The file is empty.")],
                 1,
             )
+
+    def is_table(self) -> bool:
+        """Asked before it is iterated over."""
+        head = self._source.peek()
+        if self._rules is not None or self._looks_like_json(head):
+            return False
+        return begins_table(head)
+
+    def table(self) -> Table:
+        """The bare rows of a table. Raises UploadRejected for its header."""
+        self._table = Table(self._source, self._settings)
+        self.format, self.columns = self._table.format, self._table.columns
+        return self._table
+
+    def _rendered(self) -> Iterator[Request | Fault]:
+        """The rows of a table as its template has them."""
+        table = self.table()
+        if self._template is None:
+            raise needs_template(table)
+        try:
+            renderer = Renderer(self._template, table.columns, self._settings)
+        except InvalidInput as error:
+            raise UploadRejected(f"The template does not fit the table: {error}") from None
+        index, breath = 0, time.monotonic()
+        for ordinal, row in enumerate(table, 1):
+            if time.monotonic() - breath > LONGEST_STRETCH_S:  # a template may be slow
+                time.sleep(0)
+                breath = time.monotonic()
+            item = row if isinstance(row, Fault) else renderer.request(row, ordinal, index)
+            index += isinstance(item, Request)
+            self._empty = False
+            yield item
 
     def _without_repeated(self, parsed) -> Iterator[Request | Fault]:
         """With a fault in place of each request whose id was used before."""
@@ -114,30 +164,57 @@ class Reader:
             return "jsonl", iter(())
         if self._rules is not None:
             return "jsonl", self._lines()
+        if encoding_of(head) in WIDE:
+            raise UploadRejected("The file is UTF-16: save it as UTF-8 and upload it again.")
+        if self._template is not None and self._looks_like_json(head):
+            raise UploadRejected(
+                "A template belongs to a table, and this file is none: leave the template out."
+            )
         if head[:1] == b"[" and not is_conversation(head.split(b"\n", 1)[0]):
             splitter = ArraySplitter(self._settings.MAX_REQUEST_BYTES)
             pieces = splitter.split(self._source.blocks())
             return "json", ((line, raw, False) for line, raw in pieces)
-        if head[:1] in b"[{" or self._looks_like_jsonl(head):
+        if self._looks_like_json(head):
             return "jsonl", self._lines()
         shown = head[:40].decode("utf-8", "replace").splitlines()[0]
         raise UploadRejected(
-            f"Line 1: the file begins with {shown!r}, which is not JSON. Read are {FORMATS}.",
+            f"Line 1: the file begins with {shown!r}, which is not JSON and no table. {_remedy(head)}",
             [Fault(1, "invalid_json_line", "not JSON")],
             1,
         )
 
     @staticmethod
-    def _looks_like_jsonl(head: bytes) -> bool:
-        """A broken first line before good ones is that line's fault, not the file's."""
-        following = head.split(b"\n")[1:4]
-        return any(line.strip()[:1] in (b"{", b"[") for line in following)
+    def _looks_like_json(head: bytes) -> bool:
+        """Also where a broken first line stands before good ones: that is the line's fault, not the
+        file's."""
+        if encoding_of(head) in WIDE:
+            return decoded(head, encoding_of(head)).lstrip("\ufeff \t\r\n")[:1] in ("[", "{")
+        first, *following = head.lstrip().split(b"\n")[:4]
+        return first[:1] in (b"[", b"{") or any(map(_is_item, following))
 
 
-def read(path: Path, settings: Settings, unique: bool = True, rules: Rules | None = None) -> Reader:
+def read(
+    path: Path,
+    settings: Settings,
+    unique: bool = True,
+    rules: Rules | None = None,
+    template: Template | None = None,
+) -> Reader:
     """A reader of the upload at ``path``; close it when done. ``unique`` False where the caller
-    sees to it that no custom_id comes twice; ``rules`` where it is a file of the Batch API."""
-    return Reader(path, settings, unique, rules)
+    sees to it that no custom_id comes twice; ``rules`` where it is a file of the Batch API;
+    ``template`` makes requests of the rows of a table."""
+    return Reader(path, settings, unique, rules, template)
+
+
+def _is_item(line: bytes) -> bool:
+    line = line.strip()
+    return is_conversation(line) if line[:1] == b"[" else kind_of(line) is not None
+
+
+def _remedy(head: bytes) -> str:
+    if head[:4] in (b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0"):
+        return "It may be a spreadsheet or a Parquet file: save it as CSV (UTF-8)."
+    return f"Read are {FORMATS}."
 
 
 def _too_many(most: int) -> UploadRejected:

@@ -18,7 +18,7 @@ BOMB_FLOOR = 64 << 20
 
 class Source:
     """Reads blocks or lines. Raises UploadTooLarge for what unpacks to more than allowed and
-    UploadRejected for damaged gzip and for encodings other than UTF-8."""
+    UploadRejected for damaged gzip."""
 
     def __init__(self, path: Path, settings: Settings):
         self._limit = settings.MAX_UNPACKED_BYTES
@@ -32,8 +32,6 @@ class Source:
         self._stream = io.BufferedReader(stream, BLOCK)
         self._read = 0
         head = self._guarded(self._stream.peek, 4)
-        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise UploadRejected("The file is UTF-16: save it as UTF-8 and upload it again.")
         if head[:3] == _BOM:
             self._guarded(self._stream.read, 3)
 

@@ -64,6 +64,7 @@ class Upload(BaseModel):
     filename = TextField()
     bytes = BigIntegerField()
     preview = TextField(default="{}")  # what the scan found, as JSON
+    template = TextField(null=True)  # of a table, as JSON; what the scan found is with it
     created_at = BigIntegerField(index=True)
 
 
@@ -109,6 +110,8 @@ class Job(BaseModel):
     params = TextField(default="{}")  # JSON: this job's parameters over the config's
     timeout_s = FloatField(null=True)  # null: the config's
     start_at = BigIntegerField(null=True)  # not before this moment
+    template = TextField(null=True)  # of a table, as JSON
+    header = TextField(null=True)  # names of a table's columns, as a JSON array
     overrides = IntegerField(default=0)  # grows whenever requests are to go another way
     priority = IntegerField(default=0)  # of those that wait the highest goes first
     hours = CharField(default="")  # in which calls may be made (hours.py); empty: always
@@ -175,6 +178,7 @@ class Request(BaseModel):
     line = IntegerField()
     body = BlobField()
     config_id = IntegerField(null=True)  # where it goes, if not to the job's own config
+    cells = BlobField(null=True)  # of a table's row, as a JSON array
 
     class Meta:
         primary_key = CompositeKey("job", "idx")

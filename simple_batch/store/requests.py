@@ -8,8 +8,8 @@ from ..domain import Request
 from .models import Job, JobConfig, database
 
 _INSERT = (
-    "INSERT INTO request (job_id, idx, custom_id, url, line, body, config_id) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO request (job_id, idx, custom_id, url, line, body, config_id, cells) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 # The range is bounded so that a long stretch of finished requests never makes one long query.
@@ -56,7 +56,10 @@ class RepeatedId(Exception):
 def insert(job_id: int, requests: list[Request]) -> None:
     """Write a chunk of requests and count them in the job, in one transaction. Raises RepeatedId,
     and writes none of them, where one has an id that is taken."""
-    rows = [(job_id, r.index, r.custom_id, r.url, r.line, r.body, r.config_id) for r in requests]
+    rows = [
+        (job_id, r.index, r.custom_id, r.url, r.line, r.body, r.config_id, r.cells)
+        for r in requests
+    ]
     with database.atomic():
         try:
             database.connection().executemany(_INSERT, rows)

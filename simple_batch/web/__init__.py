@@ -17,6 +17,7 @@ from . import (
     job_settings,
     jobs_list,
     new_job,
+    new_template,
     security,
 )
 
@@ -28,6 +29,7 @@ def register(app: Flask) -> None:
     for module in (
         jobs_list,
         new_job,
+        new_template,
         job_pages,
         job_requests,
         job_charts,

@@ -27,6 +27,7 @@ from wtforms.validators import InputRequired, Optional
 from .. import configs, runtime
 from ..choices import NewJob
 from ..errors import InvalidInput
+from ..intake import Template
 
 
 class ConfigForm(FlaskForm):
@@ -92,6 +93,49 @@ class UploadForm(FlaskForm):
     sample = StringField()
 
 
+class TemplateForm(FlaskForm):
+    """Step two where the data is a table: what makes a request of a row."""
+
+    system = TextAreaField(_("System message"))
+    user = TextAreaField(_("User message"))
+    parameters = TextAreaField(_("Parameters of a request (JSON)"))
+    custom_id = SelectField(_("Requests are named by"))
+
+    @classmethod
+    def of(cls, template: Template, columns: list[str]) -> "TemplateForm":
+        """Filled in with a template, as the columns have it."""
+        named = "custom_id" if "custom_id" in columns else ""
+        parameters = template.parameters
+        data = {
+            "system": template.system,
+            "user": template.user,
+            "parameters": json.dumps(parameters, ensure_ascii=False) if parameters else "",
+            "custom_id": named if template.custom_id is None else template.custom_id,
+        }
+        form = cls(formdata=None, data=data).offering(columns)
+        if data["custom_id"] not in ("", *columns):
+            form.custom_id.data = named
+        return form
+
+    def offering(self, columns: list[str]) -> "TemplateForm":
+        """With these columns to choose from."""
+        numbered = ("", _("numbered: request-1, request-2, …"))
+        self.custom_id.choices = [numbered, *((name, name) for name in columns)]
+        return self
+
+    def validate_parameters(self, field) -> None:
+        _json_object(field)
+
+    def chosen(self) -> Template:
+        """What the form says. Call it once the form is valid."""
+        return Template(
+            user=_unix(self.user.data),
+            system=_unix(self.system.data),
+            parameters=json.loads(self.parameters.data or "{}"),
+            custom_id=self.custom_id.data or "",
+        )
+
+
 class _Timing:
     """Fields that say when a job works; they may be changed later too."""
 
@@ -133,7 +177,7 @@ class _Timing:
 
 
 class LaunchForm(_Timing, FlaskForm):
-    """Step two: the choices for the job."""
+    """The last step: the choices for the job."""
 
     name = StringField(_("Name"))
     config = SelectField(_("API config"), coerce=int)
@@ -253,6 +297,11 @@ def blame(form: FlaskForm, error: InvalidInput) -> None:
         form.form_errors = [*form.form_errors, str(error)]
     else:
         field.errors = [*field.errors, str(error)]
+
+
+def _unix(text: str | None) -> str:
+    """Without the line ends that browsers send."""
+    return (text or "").replace("\r\n", "\n")
 
 
 def _local(ms: int) -> datetime:

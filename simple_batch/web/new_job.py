@@ -1,23 +1,24 @@
-"""Making a job: upload → preview → launch."""
+"""Making a job: upload → (template) → preview → launch."""
 
 import contextlib
 import io
 from pathlib import Path
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
 from .. import choices, configs, jobs, runtime, tryout, webhooks
 from ..errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
 from ..settings import PROJECT_ROOT
 from ..store import text
+from . import new_template
 from .answers import attached
-from .forms import LaunchForm, UploadForm, blame
+from .forms import LaunchForm, TemplateForm, UploadForm, blame
 
 blueprint = Blueprint("new_job", __name__, url_prefix="/jobs/new")
 
 EXAMPLES = PROJECT_ROOT / "examples"
-SAMPLES = ("questions.jsonl", "chat.json", "messages.json", "openai_batch.jsonl")
+SAMPLES = ("questions.jsonl", "questions.csv", "chat.json", "messages.json", "openai_batch.jsonl")
 
 
 @blueprint.get("")
@@ -27,7 +28,7 @@ def start():
     if clone is not None:
         _fields, upload = jobs.clone_fields(clone)
         if upload is not None and upload.preview:
-            return redirect(url_for("new_job.preview", upload_id=upload.id, clone=clone), 303)
+            return _next_step(*jobs.staged(upload.id))
         flash(_("The file of that job is no longer kept: upload it again."), "warning")
     return _start_page(UploadForm(formdata=None))
 
@@ -41,13 +42,13 @@ def upload():
         staged = jobs.stage_upload(stream, name)
     except UploadRejected as error:
         return _start_page(form, error), error.http_status
-    return redirect(url_for("new_job.preview", upload_id=staged.id), 303)
+    return _next_step(*jobs.staged(staged.id))
 
 
 @blueprint.get("/<int:upload_id>")
 def preview(upload_id: int):
     """What the upload holds, and the choices for the job; ``?clone=<id>`` takes an old job's."""
-    staged, found = jobs.staged(upload_id)
+    staged, found = _ready(upload_id)
     config = request.args.get("config", type=int)
     clone = request.args.get("clone", type=int)
     if clone is not None:
@@ -64,7 +65,7 @@ def preview(upload_id: int):
 @blueprint.post("/<int:upload_id>")
 def launch(upload_id: int):
     """Make the job."""
-    staged, found = jobs.staged(upload_id)
+    staged, found = _ready(upload_id)
     form = _offered(LaunchForm())
     if form.validate_on_submit():
         new = form.chosen()
@@ -82,11 +83,13 @@ def launch(upload_id: int):
 @blueprint.post("/<int:upload_id>/recipe")
 def save_recipe(upload_id: int):
     """The choices in the form as a file."""
-    staged, found = jobs.staged(upload_id)
+    staged, found = _ready(upload_id)
     form = _offered(LaunchForm())
     if form.validate_on_submit():
         try:
-            return attached(choices.recipe(form.chosen()), f"{form.name.data or 'job'}.recipe.json")
+            new = form.chosen()
+            new.template = jobs.template_of(staged)
+            return attached(choices.recipe(new), f"{form.name.data or 'job'}.recipe.json")
         except InvalidInput as error:
             blame(form, error)
     return _preview_page(form, staged, found), 400
@@ -94,22 +97,29 @@ def save_recipe(upload_id: int):
 
 @blueprint.post("/<int:upload_id>/load")
 def load_recipe(upload_id: int):
-    """The form, filled in from a recipe."""
+    """The form, filled in from a recipe; a table is read through the recipe's template."""
     staged, found = jobs.staged(upload_id)
     file = request.files.get("recipe")
     data = file.stream.read(choices.MAX_RECIPE_BYTES + 1) if file is not None else b""
     try:
-        form = LaunchForm.of(choices.from_recipe(data))
+        new = choices.from_recipe(data)
     except InvalidInput as error:
         flash(str(error), "danger")
         return redirect(url_for("new_job.preview", upload_id=upload_id), 303)
-    return _preview_page(_offered(form), staged, found)
+    if found.columns and new.template is not None:
+        try:
+            jobs.apply_template(upload_id, new.template)
+        except (InvalidInput, UploadRejected) as error:
+            flash(str(error), "danger")
+            form = TemplateForm.of(new.template, found.columns)
+            return new_template.page(form, staged, found), 400
+    return _preview_page(_offered(LaunchForm.of(new)), *_ready(upload_id))
 
 
 @blueprint.post("/<int:upload_id>/try")
 def try_rows(upload_id: int):
     """Send the first rows for real and show what came, with an estimate that stands on it."""
-    staged, found = jobs.staged(upload_id)
+    staged, found = _ready(upload_id)
     form = _offered(LaunchForm())
     if not form.validate_on_submit():
         return _preview_page(form, staged, found), 400
@@ -139,8 +149,23 @@ def _given(form: UploadForm):
         return file.stream, file.filename
     pasted = form.pasted.data or ""
     if pasted.strip():
-        return io.BytesIO(pasted.encode("utf-8", "surrogatepass")), "pasted.jsonl"
+        return io.BytesIO(pasted.encode("utf-8", "surrogatepass")), "pasted"
     raise UploadRejected(_("Choose a file, paste something, or take an example."))
+
+
+def _next_step(staged, found):
+    """From the data to the template where it is a table, else to the choices."""
+    step = "new_template.edit" if found.columns else "new_job.preview"
+    clone = request.args.get("clone", type=int)
+    return redirect(url_for(step, upload_id=staged.id, clone=clone), 303)
+
+
+def _ready(upload_id: int):
+    """A staged upload and its preview; a table without a template is led to that step."""
+    staged, found = jobs.staged(upload_id)
+    if found.columns and not staged.template:
+        abort(_next_step(staged, found))
+    return staged, found
 
 
 def _offered(form: LaunchForm) -> LaunchForm:
@@ -153,7 +178,8 @@ def _offered(form: LaunchForm) -> LaunchForm:
 
 
 def _start_page(form, error: UploadRejected | None = None):
-    return render_template("jobs/new.html", form=form, error=error, samples=SAMPLES)
+    clone = request.args.get("clone", type=int)
+    return render_template("jobs/new.html", form=form, error=error, samples=SAMPLES, clone=clone)
 
 
 def _preview_page(form, staged, found, tried=()):

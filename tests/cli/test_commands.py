@@ -160,7 +160,7 @@ def test_a_faulty_file_lists_its_lines(instance, good, tmp_path):
     (tmp_path / "x.csv").write_text("id,question\n1,hi\n")
     table = flask(instance, "create-job", str(tmp_path / "x.csv"), "--config", "good")
     assert table.returncode == 1
-    assert "JSONL" in table.stderr
+    assert "a template is needed" in table.stderr
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv", "openai"])

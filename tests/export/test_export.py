@@ -13,6 +13,7 @@ from simple_batch.errors import InvalidInput, NotFound
 from simple_batch.store import requests as request_rows
 from simple_batch.store import results
 from simple_batch.store.models import ApiConfig, Job
+from simple_batch.store.models import Request as RequestRow
 
 PRICES = Prices("CNY", input=1_000_000_000, output=2_000_000_000)
 
@@ -114,6 +115,39 @@ def test_csv_cannot_be_taken_for_formulas(job):
     assert rows[2]["cost"] == "0.000050000"
     assert rows[3]["error_cause"] == "timeout"
     assert exported(job, "csv").startswith(b"\xef\xbb\xbf")
+
+
+def test_a_table_comes_back_with_the_answers_beside_it(job):
+    header = ["id", "content", "status", "=x", "n"]
+    cells = [
+        *(["1", "a,b", 'say "hi"', "", "-5"], ["2", "x\ny", "=1+1", "@b", "+1.5e3"]),
+        *(["3", "问题", "", " ", "-5%"], ["4", "-", "+86 138", "'", "1,000"], ["5", *"abcd"]),
+    ]
+    for index, row in enumerate(cells):
+        where = (RequestRow.job == job.id) & (RequestRow.idx == index)
+        RequestRow.update(cells=json.dumps(row).encode()).where(where).execute()
+    job.header = json.dumps(header)
+    job.save()
+    text = exported(job, "csv").decode("utf-8-sig")
+    names, *rows = csv.reader(io.StringIO(text))
+    assert names[:8] == [
+        *("id", "content", "status", "'=x", "n"),
+        "result_content",
+        "index",
+        "custom_id",
+    ]
+    assert names[8] == "result_status"
+    shielded = {"=1+1", "@b", "-", "+86 138"}
+    assert [row[:5] for row in rows] == [
+        [f"'{cell}" if cell in shielded else cell for cell in row] for row in cells
+    ]
+    assert [row[5] for row in rows] == ["好", "", "'@SUM(1)\n第二行", "", ""]
+    assert [row[8] for row in rows] == ["succeeded", "failed", "succeeded", "failed", "pending"]
+    assert [json.loads(line)["index"] for line in exported(job, "jsonl").splitlines()] == [
+        *range(5)
+    ]
+    failed = list(csv.reader(io.StringIO(exported(job, "csv", "failed").decode("utf-8-sig"))))
+    assert [row[0] for row in failed] == ["id", "2", "4"]
 
 
 def test_openai_lines(job):

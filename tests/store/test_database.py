@@ -43,6 +43,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0001_initial",
         "0002_pages",
         "0003_batch_api",
+        "0004_templates",
         "0005_when_and_told",
     ]
     close_database()

@@ -166,7 +166,8 @@ def test_from_upload_to_preview_to_job(client, config):
     ("data", "status", "said"),
     [
         (b"", 400, "Choose a file"),
-        (b"id,question\n1,hi", 400, "not JSON"),
+        (b"id,question\n1,hi,x", 400, "None of the 1 items"),
+        (b"what is this?", 400, "not JSON"),
         (b"[]", 400, "empty"),
         (b"\xff\xfe\x00", 400, "UTF-16"),
         (b'{"a": 1}', 400, "messages"),

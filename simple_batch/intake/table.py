@@ -1,0 +1,231 @@
+"""Tables with a header: their dialect told apart, their rows with the lines they begin on.
+
+A reader of another kind of table (XLSX, Parquet) has the same face: ``format``, ``encoding``,
+``columns``, and rows or faults to iterate over.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+import msgspec
+
+from ..domain import Fault
+from ..errors import UploadRejected
+from ..settings import Settings
+from . import decoding
+from .source import Source
+
+DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
+MOST_COLUMNS = 1_000
+MAX_NAME = 200
+_SAMPLE_ROWS = 100
+_SAMPLE_CHARS = 64_000
+_SEPARATOR = re.compile(r"sep=(.)\r?\n")  # Excel's own line before the header
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+_NUMBER = re.compile(r"[-+]?[\d.,]+%?")
+
+
+class Row(msgspec.Struct, gc=False):
+    """A row of a table and the line it begins on."""
+
+    line: int
+    cells: list[str]
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """How the cells of a line are parted. ``named`` where a line before the header says so."""
+
+    delimiter: str = ","
+    quoting: int = csv.QUOTE_MINIMAL
+    named: bool = False
+
+
+_DIALECTS = (
+    *(Dialect(delimiter) for delimiter in DELIMITERS),
+    Dialect("\t", csv.QUOTE_NONE),  # many a TSV takes a quote for a letter
+)
+
+
+class Table:
+    """Iterate over it for ``Row | Fault``. Raises UploadRejected for a header that names no
+    columns, and where there is no row at all."""
+
+    def __init__(self, source: Source, settings: Settings):
+        dialect = _sniffed(_sample(source.peek()))
+        self._longest = settings.MAX_REQUEST_BYTES
+        self._delimiter = dialect.delimiter
+        self._lines = decoding.Lines(source, self._longest)
+        csv.field_size_limit(self._longest)
+        self._reader = csv.reader(
+            self._lines, delimiter=dialect.delimiter, quoting=dialect.quoting, strict=True
+        )
+        self.format = "tsv" if dialect.delimiter == "\t" else "csv"
+        self._rows = self._records()
+        if dialect.named:
+            next(self._rows, None)
+        self.columns = self._header()
+
+    @property
+    def encoding(self) -> str:
+        """As far as it is known by now."""
+        return self._lines.encoding or "utf-8"
+
+    def __iter__(self) -> Iterator[Row | Fault]:
+        width, empty = len(self.columns), True
+        for item in self._rows:
+            empty = False
+            if isinstance(item, Row):
+                if len(item.cells) != width:
+                    item = self._ragged(item)
+                elif self._lines.unclean:
+                    item = self._checked(item)
+            yield item
+        if empty:
+            raise UploadRejected(
+                "There is no row under the header: the first line names the columns, each further "
+                "one is a row."
+            )
+
+    def _records(self) -> Iterator[Row | Fault]:
+        """What csv makes of the lines, less rows without any text."""
+        reader, begin_row = self._reader, self._lines.begin_row
+        while True:
+            line = reader.line_num + 1
+            begin_row()
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield Fault(line, "invalid_row", self._why(str(error)))
+                continue
+            if any(cells):
+                yield Row(line, cells)
+
+    def _header(self) -> list[str]:
+        item = next(self._rows, Fault(1, "invalid_header", "the file is empty"))
+        if isinstance(item, Row):
+            names = [name.strip() for name in item.cells]
+            complaint = _no_header(names)
+            if complaint is None:
+                return names
+            item = Fault(item.line, "invalid_header", complaint)
+        raise UploadRejected(f"Line {item.line}, the header: {item.message}", [item], 1)
+
+    def _ragged(self, row: Row) -> Fault:
+        count, width = len(row.cells), len(self.columns)
+        what = f"{count} cells" if count != 1 else "1 cell"
+        remedy = f"put a cell that holds a {DELIMITERS[self._delimiter]} or a line end in quotes."
+        if count < width:
+            remedy = f"“{self.columns[count]}” and what follows it are missing."
+        return Fault(row.line, "ragged_row", f"{what} where the header has {width}: {remedy}")
+
+    def _checked(self, row: Row) -> Row | Fault:
+        for name, cell in zip(self.columns, row.cells, strict=True):
+            if "\0" in cell:
+                return Fault(
+                    row.line, "invalid_row", f"column “{name}” holds a NUL character: remove it."
+                )
+            if decoding.MARK in cell:
+                said = (
+                    f"column “{name}” is not {self.encoding.upper()} text: save the file as UTF-8."
+                )
+                return Fault(row.line, "invalid_encoding", said)
+        return row
+
+    def _why(self, error: str) -> str:
+        if "unexpected end" in error:
+            return "a quote that is opened in this row is never closed: close it, or double it."
+        if "expected after" in error:
+            return 'text follows a closing quote: write a quote within a quoted cell twice ("").'
+        if "limit" in error or "iterator should return" in error:
+            return (
+                "longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows: is a quote opened and never "
+                "closed?"
+            )
+        return f"not readable: {error}."
+
+
+def begins_table(head: bytes) -> bool:
+    """Whether a file that begins so and is no JSON can be a table: text of more than one line, or of
+    more than one cell."""
+    sample = _sample(head)
+    first, _, rest = sample.partition("\n")
+    if not first.strip() or _CONTROL.search(first):
+        return False
+    return bool(rest.strip()) or _widths(sample, _sniffed(sample))[0] > 1
+
+
+def needs_template(table: Table) -> UploadRejected:
+    """What is said where a table comes without one."""
+    shown = ", ".join(table.columns[:10]) + (", …" if len(table.columns) > 10 else "")
+    return UploadRejected(
+        f"This is a table ({table.format.upper()}; columns: {shown}): a template is needed that "
+        "makes a request of each row. Give one with --template FILE, or upload the table on the "
+        "page “New job”, which leads to it."
+    )
+
+
+def _sample(head: bytes) -> str:
+    """The first whole lines (all, where there is but one), with \\n at their ends."""
+    text = decoding.decoded(head, decoding.encoding_of(head))[:_SAMPLE_CHARS]
+    text = text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff\n")
+    return text[: text.rfind("\n") + 1] if len(head) > _SAMPLE_CHARS and "\n" in text else text
+
+
+def _sniffed(sample: str) -> Dialect:
+    """The dialect by which the header has several cells and most rows have as many."""
+    said = _SEPARATOR.match(sample)
+    if said:
+        return Dialect(said[1], named=True)
+
+    def fitness(dialect: Dialect):
+        header, *rows = _widths(sample, dialect)
+        fit = sum(row == header for row in rows) / len(rows) if rows else 1.0
+        return header > 1, fit, header
+
+    return max(_DIALECTS, key=fitness)
+
+
+def _widths(sample: str, dialect: Dialect) -> list[int]:
+    """How many cells the first rows have; -1 for one that cannot be read."""
+    reader = csv.reader(
+        io.StringIO(sample, newline=""),
+        delimiter=dialect.delimiter,
+        quoting=dialect.quoting,
+        strict=True,
+    )
+
+    def widths():
+        while True:
+            try:
+                yield len(next(reader))
+            except StopIteration:
+                return
+            except csv.Error:
+                yield -1
+
+    return list(islice(filter(None, widths()), _SAMPLE_ROWS)) or [0]
+
+
+def _no_header(names: list[str]) -> str | None:
+    """Why these cannot be the names of columns; None where they can."""
+    if all(_NUMBER.fullmatch(name) for name in names):
+        return "it holds numbers only. The first line must name the columns."
+    if len(names) > MOST_COLUMNS:
+        return f"{len(names):,} columns, more than {MOST_COLUMNS:,}."
+    for number, name in enumerate(names, 1):
+        if not name:
+            return f"column {number} has no name. Name every column, or remove it."
+        if len(name) > MAX_NAME or "\n" in name or _CONTROL.search(name):
+            return (
+                f"column {number} has no name but a text ({name[:40]!r}…). The first line must "
+                "name the columns."
+            )
+        if name in names[: number - 1]:
+            first = names.index(name) + 1
+            return f"columns {first} and {number} are both named “{name}”. Rename one."
+    return None

@@ -1,0 +1,257 @@
+"""A template turns a row of a table into a request.
+
+Its texts are Jinja; a field that holds just the name of a column, `{{Customer name}}`, takes any
+name that a column may have. What goes wrong with one row is that row's fault.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from itertools import count
+
+import msgspec
+from jinja2 import Template as JinjaTemplate
+from jinja2 import TemplateSyntaxError, meta, nodes
+
+from ..domain import Fault, Request
+from ..errors import InvalidInput
+from ..settings import Settings
+from .items import MAX_CUSTOM_ID, Bad
+from .sandbox import Bounded
+from .table import Row
+
+MAX_TEMPLATE_BYTES = 200_000
+RESERVED = frozenset({"messages", "stream", "stream_options"})
+_URL = "/v1/chat/completions"
+_FIELD = re.compile(r"\{%-?\s*raw.*?endraw\s*-?%\}|\{\{([-+]?)\s*(.*?)\s*([-+]?)\}\}", re.DOTALL)
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,29})(\.\d{1,30})?([eE][-+]?\d{1,3})?")
+_LEFT_OUT = object()
+
+
+class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """``system`` and ``user`` are the messages, ``parameters`` what is sent beside them;
+    ``custom_id`` the column that names the requests (None: one of that name, where there is one;
+    "": they are numbered)."""
+
+    user: str
+    system: str = ""
+    parameters: dict = {}
+    custom_id: str | None = None
+
+
+def template_of(data: bytes | str) -> Template:
+    """A template kept as JSON. Raises InvalidInput where it is none."""
+    try:
+        return msgspec.json.decode(data, type=Template)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(
+            f'The template: {error}. It looks like {{"system": "…", "user": "… {{{{column}}}} …", '
+            '"parameters": {}, "custom_id": "column"}; only "user" must be there.',
+            "template",
+        ) from None
+
+
+def template_of_file(data: bytes) -> Template:
+    """A file of either kind: JSON, or a text that is the user message. Raises InvalidInput."""
+    if len(data) > MAX_TEMPLATE_BYTES:
+        raise InvalidInput(f"The template is longer than {MAX_TEMPLATE_BYTES:,} bytes.", "template")
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if re.match(rb"\s*\{(?![{%#])", data):
+        return template_of(data)
+    try:
+        return Template(user=data.decode().removesuffix("\n"))
+    except UnicodeDecodeError:
+        raise InvalidInput("The template is not UTF-8: save it as UTF-8.", "template") from None
+
+
+def template_text(template: Template) -> str:
+    """What ``template_of`` reads."""
+    return msgspec.json.encode(template).decode()
+
+
+class Renderer:
+    """A template over the columns of a table. Raises InvalidInput naming the field (``user``,
+    ``system``, ``parameters``, ``custom_id``) that does not fit them."""
+
+    def __init__(self, template: Template, columns: Sequence[str], settings: Settings):
+        self._env = Bounded()
+        self._columns = list(columns)
+        self._names = _variables(self._columns)
+        self._by_name = False  # whether row["…"] is used
+        self._longest = settings.MAX_REQUEST_BYTES
+        if not template.user.strip():
+            raise InvalidInput("The user message is empty: write what is to be asked.", "user")
+        if len(msgspec.json.encode(template)) > MAX_TEMPLATE_BYTES:
+            raise InvalidInput(f"Longer than {MAX_TEMPLATE_BYTES:,} bytes in all.", "user")
+        self._user = self._compiled(template.user, "user")
+        self._system = (
+            self._compiled(template.system, "system") if template.system.strip() else None
+        )
+        self._parameters = self._value_of(_possible(template.parameters, settings.MAX_NESTING))
+        self._id_column = self._id(template.custom_id)
+
+    def request(self, row: Row, ordinal: int, index: int) -> Request | Fault:
+        """``ordinal`` counts the table's rows from 1, ``index`` the good ones from 0."""
+        try:
+            body = self._body(row.cells)
+            custom_id = row.cells[self._id_column].strip() if self._id_column is not None else ""
+            if len(custom_id) > MAX_CUSTOM_ID:
+                name = self._columns[self._id_column]
+                raise Bad("invalid_request", f"column “{name}”: over {MAX_CUSTOM_ID} characters.")
+        except Bad as bad:
+            return Fault(row.line, bad.code, bad.message)
+        return Request(
+            index, custom_id or f"request-{ordinal}", body, _URL, row.line, cells=_json(row.cells)
+        )
+
+    def _body(self, cells: list[str]) -> bytes:
+        values = dict(zip(self._names, cells, strict=True))
+        if self._by_name:
+            values["row"] = dict(zip(self._columns, cells, strict=True))
+        self._env.begin()
+        try:
+            user = self._user(values)
+            system = self._system(values) if self._system is not None else ""
+            parameters = self._parameters(values)
+        except Bad:
+            raise
+        except Exception as error:  # whatever an expression of the user's may raise
+            raise Bad("template_error", f"the template fails: {_said(error)}") from None
+        if not user.strip():
+            raise Bad("invalid_request", "the user message comes out empty: fill in its columns.")
+        messages = [{"role": "user", "content": user}]
+        if system.strip():
+            messages.insert(0, {"role": "system", "content": system})
+        body = _json({"messages": messages, **parameters})
+        if len(body) > self._longest:
+            raise Bad("invalid_request", "longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
+        return body
+
+    # --- making it ready --------------------------------------------------------------------------
+
+    def _compiled(self, source: str, field: str) -> Callable[[dict], str]:
+        """A function that renders the text."""
+        rewritten = _FIELD.sub(self._named, source)
+        try:
+            tree = self._env.checked(rewritten)
+            self._refuse_unknown(tree, field)
+            code = self._env.compile(tree)
+            template = JinjaTemplate.from_code(self._env, code, self._env.globals)
+        except TemplateSyntaxError as error:
+            raise InvalidInput(
+                f"line {error.lineno} of the template: {_said(error)}", field
+            ) from None
+        except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
+            raise InvalidInput(f"The template cannot be read: {_said(error)}", field) from None
+        render, context, charge = template.root_render_func, template.new_context, self._env.charge
+
+        def rendered(values: dict) -> str:
+            pieces = []
+            for piece in render(context(values)):
+                charge(len(piece))
+                pieces.append(piece)
+            return "".join(pieces)
+
+        return rendered
+
+    def _named(self, field: re.Match) -> str:
+        """A field that holds just a column's name, with a name that Jinja takes."""
+        before, name, after = field.groups()
+        if name not in self._columns:
+            return field[0]
+        return f"{{{{{before} {self._names[self._columns.index(name)]} {after}}}}}"
+
+    def _refuse_unknown(self, tree: nodes.Template, field: str) -> None:
+        known = {*self._names, *self._env.globals, "row"}
+        used = meta.find_undeclared_variables(tree)
+        self._by_name = self._by_name or "row" in used
+        for name in sorted(used - known):
+            line = next(node.lineno for node in tree.find_all(nodes.Name) if node.name == name)
+            raise InvalidInput(
+                f"line {line} of the template: there is no column “{name}”; the nearest is "
+                f"“{_nearest(name, self._columns)}”.",
+                field,
+            )
+
+    def _value_of(self, value) -> Callable[[dict], object]:
+        """A function that fills in the parameters, whatever they are made of."""
+        if isinstance(value, dict):
+            parts = {name: self._value_of(part) for name, part in value.items()}
+
+            def filled(values: dict) -> dict:
+                made = ((name, part(values)) for name, part in parts.items())
+                return {name: part for name, part in made if part is not _LEFT_OUT}
+
+            return filled
+        if isinstance(value, list):
+            items = [self._value_of(part) for part in value]
+
+            def listed(values: dict) -> list:
+                made = (part(values) for part in items)
+                return [part for part in made if part is not _LEFT_OUT]
+
+            return listed
+        if not isinstance(value, str) or "{" not in value:
+            return lambda values: value
+        field = _FIELD.fullmatch(value.strip())
+        if field is not None and field[2] in self._columns:
+            name = self._names[self._columns.index(field[2])]
+            return lambda values: _plain(values[name])
+        return self._compiled(value, "parameters")
+
+    def _id(self, column: str | None) -> int | None:
+        if column is None:
+            return self._columns.index("custom_id") if "custom_id" in self._columns else None
+        if not column:
+            return None
+        if column not in self._columns:
+            raise InvalidInput(
+                f"There is no column “{column}”; the nearest is "
+                f"“{_nearest(column, self._columns)}”.",
+                "custom_id",
+            )
+        return self._columns.index(column)
+
+
+_json = msgspec.json.Encoder().encode
+
+
+def _variables(columns: list[str]) -> list[str]:
+    """Names of columns as Jinja takes them: those that it does not are numbered."""
+    words = {"row", "loop", "true", "false", "none", "True", "False", "None", "not", "and", "or"}
+    words |= {"in", "is", "if", "else", "self", "range", "context", "environment"}
+    free = (name for n in count(1) if (name := f"column_{n}") not in columns)
+    return [name if name.isidentifier() and name not in words else next(free) for name in columns]
+
+
+def _possible(parameters: dict, most_nested: int) -> dict:
+    for name in parameters:
+        if name in RESERVED:
+            raise InvalidInput(f"Parameters: {name!r} is set elsewhere.", "parameters")
+    if _depth(parameters) > most_nested:
+        raise InvalidInput(f"Parameters: nested deeper than {most_nested} levels.", "parameters")
+    return parameters
+
+
+def _depth(value) -> int:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, parts), default=0)
+
+
+def _plain(cell: str):
+    """A cell as a parameter: a number as one, exactly as it stands; an empty one is left out."""
+    text = cell.strip()
+    if not text:
+        return _LEFT_OUT
+    return msgspec.Raw(text) if _NUMBER.fullmatch(text) else cell
+
+
+def _nearest(name: str, columns: list[str]) -> str:
+    folded = {column.casefold(): column for column in reversed(columns)}
+    return folded[difflib.get_close_matches(name.casefold(), folded, 1, 0.0)[0]]
+
+
+def _said(error: Exception) -> str:
+    """What Jinja or an expression complains about, as a sentence."""
+    said = str(getattr(error, "message", None) or error or type(error).__name__)
+    return said[:200].rstrip(". ") + "."

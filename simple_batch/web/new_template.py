@@ -1,0 +1,118 @@
+"""The step of a new job that only tables have: a template makes a request of each row."""
+
+import json
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+
+from .. import jobs
+from ..domain import Fault
+from ..errors import InvalidInput, UploadRejected
+from ..intake import Template
+from ..store import text
+from .forms import TemplateForm, blame
+
+blueprint = Blueprint("new_template", __name__, url_prefix="/jobs/new/<int:upload_id>/template")
+
+# what columns of questions, and of what stands before them, are often called
+_ASKED = (
+    *("question", "prompt", "user", "query", "input", "instruction", "text", "content"),
+    *("问题", "提问", "提示词", "提示", "输入", "文本", "内容"),
+)
+_BEFORE = ("system", "system_prompt", "系统", "系统提示", "系统提示词")
+
+
+@blueprint.get("")
+def edit(upload_id: int):
+    """The editors, with what was there before: the upload's template, or with ``?clone=<id>`` that
+    of an old job."""
+    staged, found = _table(upload_id)
+    clone = request.args.get("clone", type=int)
+    old = jobs.clone_fields(clone)[0].template if clone is not None else None
+    template = old or jobs.template_of(staged) or _guess(found.columns)
+    form = TemplateForm.of(template, found.columns)
+    return page(form, staged, found, number=request.args.get("row", 1, type=int))
+
+
+@blueprint.post("")
+def save(upload_id: int):
+    """Go on with the template. ``show``, and htmx, only ask for one row's example."""
+    staged, found = _table(upload_id)
+    form = TemplateForm().offering(found.columns)
+    number = request.form.get("show", request.form.get("row", 1, type=int), type=int)
+    asks_only = "show" in request.form or "HX-Request" in request.headers
+    if asks_only:
+        form.validate()
+        return page(form, staged, found, number=number)
+    error = None
+    if form.validate_on_submit():
+        try:
+            jobs.apply_template(upload_id, form.chosen())
+        except InvalidInput as wrong:
+            blame(form, wrong)
+        except UploadRejected as rejected:
+            error = rejected
+        else:
+            clone = request.args.get("clone", type=int)
+            return redirect(url_for("new_job.preview", upload_id=upload_id, clone=clone), 303)
+    return page(form, staged, found, number, error), 400
+
+
+def page(form: TemplateForm, staged, found, number: int = 1, error: UploadRejected | None = None):
+    """The step, with what the form makes of row ``number``."""
+    rows = found.good + found.fault_count
+    number = max(1, min(number, rows))
+    return render_template(
+        "jobs/template.html",
+        form=form,
+        upload=staged,
+        preview=found,
+        error=error,
+        rows=rows,
+        number=number,
+        example=_example(form, staged.id, number),
+        clone=request.args.get("clone", type=int),
+    )
+
+
+def _table(upload_id: int):
+    """A staged table and its preview. Raises InvalidInput for another upload."""
+    staged, found = jobs.staged(upload_id)
+    if not found.columns:
+        raise InvalidInput(_("This upload is no table: it needs no template."))
+    return staged, found
+
+
+def _guess(columns: list[str]) -> Template:
+    """A beginning: the columns that have the usual names."""
+    folded = {column.casefold(): column for column in reversed(columns)}
+    named = next((folded[name] for name in _ASKED if name in folded), None)
+    first = next(
+        (name for name in columns if name.casefold() not in ("id", "custom_id")), columns[0]
+    )
+    before = next((folded[name] for name in _BEFORE if name in folded), None)
+    return Template(
+        user=f"{{{{{named or first}}}}}", system=f"{{{{{before}}}}}" if before is not None else ""
+    )
+
+
+def _example(form: TemplateForm, upload_id: int, number: int) -> dict:
+    """The request of one row for people, or what is wrong with it."""
+    wrong = [error for field in form for error in field.errors]
+    if wrong:
+        return {"error": wrong[0]}
+    try:
+        made = jobs.example(upload_id, form.chosen(), number)
+    except InvalidInput as error:
+        field = form._fields.get(error.field or "")
+        return {"error": f"{field.label.text}: {error}" if field is not None else str(error)}
+    if isinstance(made, Fault):
+        return {"line": made.line, "error": made.message}
+    body = text.loaded(made.body)
+    parameters = {name: value for name, value in body.items() if name != "messages"}
+    return {
+        "line": made.line,
+        "custom_id": made.custom_id,
+        "messages": text.messages_of(body),
+        "parameters": json.dumps(parameters, ensure_ascii=False, indent=2) if parameters else "",
+    }

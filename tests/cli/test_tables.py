@@ -1,0 +1,100 @@
+"""Tables on the command line: create-job and run-job with --template."""
+
+# ruff: noqa: F811 - fixtures that are imported
+
+import csv
+import io
+import json
+
+import pytest
+
+from ..process import flask
+from .test_commands import good  # noqa: F401 (fixtures)
+
+ROWS = [["id", "问题", "n"], *([f"k{n}", f'what is "{n}",\nplease?', str(n)] for n in range(9))]
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "table.csv"
+    file = io.StringIO()
+    csv.writer(file, delimiter=";").writerows(ROWS)
+    path.write_bytes(file.getvalue().encode("gb18030"))
+    return path
+
+
+@pytest.fixture
+def template(tmp_path):
+    path = tmp_path / "t.json"
+    made = {
+        "system": "Be brief.",
+        "user": "{{问题}}",
+        "custom_id": "id",
+        "parameters": {"seed": "{{n}}"},
+    }
+    path.write_text(json.dumps(made))
+    return path
+
+
+def test_run_job_from_a_table_to_the_same_table(instance, good, table, template, tmp_path):
+    out = tmp_path / "answers.csv"
+    done = flask(
+        instance,
+        *("run-job", str(table), "--template", str(template), "--config", "good", "-o", str(out)),
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    rows = list(csv.DictReader(io.StringIO(out.read_text("utf-8-sig"), newline="")))
+    assert [[row[name] for name in ROWS[0]] for row in rows] == ROWS[1:]
+    assert [row["content"] for row in rows] == ["fine"] * 9
+    assert [row["custom_id"] for row in rows] == [f"k{n}" for n in range(9)]
+    sent = sorted(good.bodies[-9:], key=lambda body: body["seed"])
+    assert sent[3]["messages"][1]["content"] == 'what is "3",\nplease?'
+    assert [body["seed"] for body in sent] == list(range(9))
+
+
+def test_a_text_is_a_template_too_and_a_table_may_come_from_a_pipe(instance, good, tmp_path):
+    (tmp_path / "t.txt").write_text("Explain {{word}}.\n")
+    arguments = ("create-job", "-", "--config", "good", "--template", str(tmp_path / "t.txt"))
+    made = flask(instance, *arguments, "--no-start", stdin="word\nyeast\ntides\n")
+    assert made.stdout.strip() == "1", made.stderr
+    lines = flask(instance, "export-job", "1", "-o", "-", "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line)["request"]["messages"][0]["content"] for line in lines] == [
+        *("Explain yeast.", "Explain tides.")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "made", "code", "said"),
+    [
+        ("id,q\n1,a\n", None, 1, "a template is needed"),
+        ("id,q\n1,a\n", "{{question}}", 1, "the nearest is “q”"),
+        ("id,q\n1,a\n", "{{q", 1, "line 1 of the template"),
+        ("id,q\n1,a\n", '{"user": 1}', 2, "The template"),
+        ("id,q\n1,a\n2\n", "{{q}}", 1, "line 3: 1 cell where the header has 2"),
+        ("id,id\n1,a\n", "{{id}}", 1, "both named “id”"),
+        ('{"messages": [{"role": "user", "content": "x"}]}', "{{q}}", 1, "belongs to a table"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_left(
+    instance, good, tmp_path, text, made, code, said
+):
+    (tmp_path / "in").write_text(text)
+    arguments = ["create-job", str(tmp_path / "in"), "--config", "good"]
+    if made is not None:
+        (tmp_path / "t").write_text(made)
+        arguments += ["--template", str(tmp_path / "t")]
+    done = flask(instance, *arguments)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads(flask(instance, "list-jobs", "--json").stdout) == []
+    uploads = instance / "uploads"
+    assert not uploads.exists() or list(uploads.iterdir()) == []
+
+
+def test_faulty_rows_may_be_skipped_and_a_missing_template_is_said(instance, good, tmp_path):
+    (tmp_path / "in").write_text("q\na\nb\n\nc,d\n")
+    (tmp_path / "t").write_text("{{q}}")
+    arguments = ("create-job", str(tmp_path / "in"), "--config", "good", "--no-start", "--template")
+    assert flask(instance, *arguments, str(tmp_path / "no")).returncode == 2
+    assert flask(instance, *arguments, str(tmp_path / "t"), "--skip-faulty").returncode == 0

@@ -1,0 +1,167 @@
+"""From a table through the template step to a job, by a client without JavaScript."""
+
+# ruff: noqa: F811 - fixtures that are imported
+
+import csv
+import io
+import json
+
+import pytest
+
+from simple_batch import jobs
+from simple_batch.store.database import connected
+
+from .. import endpoint as e
+from ..endpoint import MisbehavingEndpoint
+from .test_pages import CONFIG, config, post, token  # noqa: F401 (fixtures)
+
+TABLE = 'id,Customer Name,question,n\n1,Ann,"What is\nyeast?",0.5\n2,Bo,Why?,\n3,Cy\n4,Di,How?,x\n'
+TEMPLATE = {"system": "You help {{Customer Name}}.", "user": "{{question}}", "custom_id": "id"}
+
+FORMULA = {
+    "choices": [{"message": {"role": "assistant", "content": "=1+1"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 7, "completion_tokens": 3},
+}
+
+
+def staged(client, table=TABLE, name="t.csv") -> str:
+    fields = {"csrf_token": token(client), "file": (io.BytesIO(table.encode()), name)}
+    answer = client.post("/jobs/new", data=fields)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["Location"]
+
+
+def test_a_table_is_led_to_the_template_which_begins_with_its_question(client, config):
+    place = staged(client)
+    assert place == "/jobs/new/1/template"
+    page = client.get(place).text
+    assert "csv" in page
+    assert "4 rows" in page
+    assert "line 5" in page  # the faulty one
+    assert "{{question}}" in page
+    assert page.count('class="chip"') == 4
+    assert "1 of 4" in page
+    assert "What is\nyeast?" in page
+    for path in ("/jobs/new/1", "/jobs/new/1?config=1"):
+        assert client.get(path).headers["Location"] == place
+    for step in ("", "/try", "/recipe"):
+        answer = post(client, f"/jobs/new/1{step}", config="1", name="n")
+        assert (answer.status_code, answer.headers["Location"]) == (303, place)
+    with connected():
+        assert not jobs.Job.select().exists()
+
+
+def test_the_example_walks_through_the_rows_without_keeping_anything(client, config):
+    place = staged(client)
+    page = post(client, place, **TEMPLATE, parameters='{"temperature": "{{n}}"}', show="1").text
+    assert "You help Ann." in page
+    assert "temperature&#34;: 0.5" in page
+    assert post(client, place, **TEMPLATE, show="2").text.count("You help Bo.") == 1
+    page = post(client, place, **TEMPLATE, show="3").text
+    assert "2 cells where the header has 4" in page
+    page = post(client, place, **TEMPLATE, show="99").text
+    assert "4 of 4" in page
+    assert "You help Di." in page
+    asked = client.post(
+        place,
+        data={"csrf_token": token(client), **TEMPLATE, "user": "{{qestion}}", "row": "2"},
+        headers={"HX-Request": "true"},
+    )
+    assert asked.status_code == 200
+    assert "the nearest is “question”" in asked.text
+    assert client.get("/jobs/new/1").headers["Location"] == place  # none was kept
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"user": "{{qestion}}"}, "the nearest is “question”"),
+        ({"user": ""}, "The user message is empty"),
+        ({"system": "{% if %}"}, "line 1 of the template"),
+        ({"parameters": "{"}, "Not valid JSON"),
+        ({"parameters": "[]"}, "A JSON object"),
+        ({"parameters": '{"messages": 1}'}, "set elsewhere"),
+        ({"custom_id": "other"}, "Not a valid choice"),
+        ({"user": "{{ 1/0 }}"}, "None of the 4 items"),
+    ],
+)
+def test_a_wrong_template_is_said_at_its_field_and_not_kept(client, config, change, said):
+    place = staged(client)
+    answer = post(client, place, **{**TEMPLATE, **change})
+    assert answer.status_code == 400
+    assert said in answer.text
+    assert client.get("/jobs/new/1").headers["Location"] == place
+
+
+def test_from_a_table_to_the_same_table_with_answers(app, client, config, wait_for):
+    with MisbehavingEndpoint(e.http(200, FORMULA)) as endpoint:
+        post(client, "/configs/1", **{**CONFIG, "base_url": endpoint.base_url})
+        place = staged(client)
+        done = post(client, place, **TEMPLATE, parameters='{"temperature": "{{n}}"}')
+        assert done.headers["Location"] == "/jobs/new/1"
+        page = client.get("/jobs/new/1").text
+        assert "3 requests" in page
+        assert "You help Ann." in page
+        assert f'href="{place}"' in page
+        tried = post(client, "/jobs/new/1/try", config="1", name="n", max_retries="3").text
+        assert tried.count('data-tried="ok"') == 3
+        assert endpoint.bodies[0]["messages"][0]["content"] == "You help Ann."
+        assert endpoint.bodies[0]["temperature"] == 0.5
+        recipe = post(client, "/jobs/new/1/recipe", config="1", name="n", max_retries="3").json
+        assert recipe["template"] == {**TEMPLATE, "parameters": {"temperature": "{{n}}"}}
+        assert post(client, "/jobs/new/1", config="1", name="n").status_code == 400  # faulty lines
+        made = post(client, "/jobs/new/1", config="1", name="n", max_retries="3", skip_faulty="1")
+        assert made.headers["Location"] == "/jobs/1"
+        app.extensions["simple_batch"].start()
+        wait_for(1, "completed")
+    text = client.get("/jobs/1/export?format=csv").data.decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert list(rows[0])[:5] == ["id", "Customer Name", "question", "n", "content"]
+    assert [(row["id"], row["question"], row["n"]) for row in rows] == [
+        *(("1", "What is\nyeast?", "0.5"), ("2", "Why?", ""), ("4", "How?", "x"))
+    ]
+    assert {row["content"] for row in rows} == {"'=1+1"}
+    # a clone begins with the job's template, over the same file
+    cloned = client.get("/jobs/new?clone=1").headers["Location"]
+    assert cloned == f"{place}?clone=1"
+    assert "You help {{Customer Name}}." in client.get(cloned).text
+    again = post(client, cloned, **{**TEMPLATE, "system": ""})
+    assert again.headers["Location"] == "/jobs/new/1?clone=1"
+    assert "n (copy)" in client.get("/jobs/new/1?clone=1").text
+    with connected():
+        assert json.loads(jobs.get(1).template)["system"] == TEMPLATE["system"]
+
+
+def test_a_recipe_fills_in_a_table(client, config):
+    def load(recipe):
+        file = io.BytesIO(json.dumps(recipe).encode())
+        fields = {"csrf_token": token(client), "recipe": (file, "r.json")}
+        return client.post("/jobs/new/1/load", data=fields)
+
+    place = staged(client)
+    recipe = {"simple_batch_recipe": 1, "config": "one", "name": "from a recipe"}
+    assert load(recipe).headers["Location"] == place  # the template is still to be written
+    wrong = load({**recipe, "template": {"user": "{{qestion}}", "system": "kept"}})
+    assert wrong.status_code == 400
+    assert "the nearest is “question”" in wrong.text
+    assert "kept" in wrong.text
+    page = load({**recipe, "template": TEMPLATE})
+    assert page.status_code == 200
+    assert "from a recipe" in page.text
+    assert "You help Ann." in page.text
+    # in data that is no table the template has nothing to do
+    line = b'{"messages": [{"role": "user", "content": "hi"}]}'
+    fields = {"csrf_token": token(client), "file": (io.BytesIO(line), "x")}
+    client.post("/jobs/new", data=fields)
+    file = io.BytesIO(json.dumps({**recipe, "template": TEMPLATE}).encode())
+    fields = {"csrf_token": token(client), "recipe": (file, "r.json")}
+    assert client.post("/jobs/new/2/load", data=fields).status_code == 200
+    assert client.get("/jobs/new/2/template").status_code == 400
+
+
+def test_pasted_tables_and_the_example(client, config):
+    pasted = post(client, "/jobs/new", pasted="question\r\nWhy?\r\nHow?\r\n")
+    assert pasted.headers["Location"] == "/jobs/new/1/template"
+    assert "2 rows" in client.get("/jobs/new/1/template").text
+    example = post(client, "/jobs/new", sample="questions.csv").headers["Location"]
+    assert "5 rows" in client.get(example).text
