@@ -67,6 +67,9 @@ class _Recipe(msgspec.Struct, forbid_unknown_fields=True):
     timeout_s: float | None = None
     concurrency: int | None = None
     max_retries: int | None = None
+    hours: str = ""
+    zone: str = "UTC"
+    priority: int = 0
     template: Template | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -184,6 +187,9 @@ def recipe(new: NewJob) -> bytes:
         timeout_s=new.timeout_s,
         concurrency=new.concurrency,
         max_retries=new.max_retries,
+        hours=new.hours,
+        zone=new.zone,
+        priority=new.priority,
         template=new.template or msgspec.UNSET,
     )
     return msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"
@@ -216,6 +222,9 @@ def from_recipe(data: bytes) -> NewJob:
         max_retries=kept.max_retries,
         params=kept.parameters,
         timeout_s=kept.timeout_s,
+        hours=kept.hours,
+        zone=kept.zone,
+        priority=kept.priority,
         template=kept.template or None,
     )
     columns(new, "recipe")  # wrong values are said now, not at the launch

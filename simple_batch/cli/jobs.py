@@ -5,18 +5,19 @@ from pathlib import Path
 
 import click
 
-from .. import insight, intake, jobs
+from .. import insight, jobs
+from ..choices import NewJob
 from ..domain import Cause, JobStatus
 from ..errors import InvalidInput
 from ..store.filters import RequestFilter
 from .base import command, put, put_json, put_table, say
+from .options import job_options, new_job
 
 _job_id = click.argument("job_id", type=int)
 
 
-def create(file: str, config: str | int, template: str | None, **fields):
+def create(file: str, new: NewJob):
     """A job from a file or from standard input (``-``), imported before this returns."""
-    new = jobs.NewJob(config=config, template=_template(template), **fields)
     if file == "-":
         return jobs.create_now(sys.stdin.buffer, "stdin", new)
     path = Path(file)
@@ -25,27 +26,14 @@ def create(file: str, config: str | int, template: str | None, **fields):
     return jobs.create_now(path, path.name, new)
 
 
-def _template(file: str | None):
-    if file is None:
-        return None
-    try:
-        return intake.template_of_file(Path(file).read_bytes())
-    except OSError as error:
-        raise InvalidInput(f"The template {file} cannot be read: {error.strerror}.") from None
-
-
 @command("create-job")
 @click.argument("file")
 @click.option("--config", required=True, help="Alias of an API config.")
-@click.option("--name", default="")
-@click.option("--template", metavar="FILE", help="Makes a request of each row of a CSV or TSV.")
-@click.option("--concurrency", type=int, help="A ceiling; learned where it is not given.")
-@click.option("--max-retries", type=int, help="Calls after the first.")
-@click.option("--skip-faulty", is_flag=True, help="Leave faulty lines out instead of refusing.")
+@job_options
 @click.option("--start/--no-start", default=True, help="Held, it is paused until resumed.")
-def create_job(file, config, template, start, **fields):
+def create_job(file, config, start, **fields):
     """Make a job from FILE (or - for standard input) and print its id."""
-    job = create(file, config, template, hold=not start, **fields)
+    job = create(file, new_job(config, hold=not start, **fields))
     put(str(job.id))
     say(f"Job {job.id} “{job.name}”: {job.total:,} requests, {job.status}.")
     if start and jobs.runner_state() == "none":

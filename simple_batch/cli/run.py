@@ -10,16 +10,13 @@ from .base import ExitStatus, command, patched, run_patched, say
 from .export import format_for, write_file
 from .follow import follow
 from .jobs import create
+from .options import job_options, new_job
 
 
 @command("run-job")
 @click.argument("job", metavar="JOB_ID|FILE")
 @click.option("--config", help="Alias of an API config, for a FILE.")
-@click.option("--name", default="")
-@click.option("--template", metavar="FILE", help="Makes a request of each row of a CSV or TSV.")
-@click.option("--concurrency", type=int)
-@click.option("--max-retries", type=int)
-@click.option("--skip-faulty", is_flag=True)
+@job_options
 @click.option("-o", "--output", help="Write the results here at the end (.json, .jsonl, .csv).")
 def run_job(job, config, output, **fields):
     """Run a job in this process to its end. Where a server runs this database's jobs it is started
@@ -58,7 +55,7 @@ def _wanted(job: str, config: str | None, fields: dict) -> int:
     if not job.isdigit():
         if not config:
             raise click.UsageError("Give --config with a FILE.")
-        created = create(job, config, **fields)
+        created = create(job, new_job(config, **fields))
         say(f"Job {created.id} “{created.name}”: {created.total:,} requests.")
         return created.id
     if config or any(fields.values()):

@@ -1,0 +1,80 @@
+"""What create-job and run-job let a user choose for a job."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+from babel.dates import LOCALTZ
+
+from .. import intake, runtime
+from ..choices import NewJob
+from ..errors import InvalidInput
+
+_PRIORITY = {"high": 1, "normal": 0, "low": -1}
+_OPTIONS = (
+    click.option("--name", default=""),
+    click.option("--template", metavar="FILE", help="Makes a request of each row of a table."),
+    click.option("--concurrency", type=int, help="A ceiling; learned where it is not given."),
+    click.option("--max-retries", type=int, help="Calls after the first."),
+    click.option("--skip-faulty", is_flag=True, help="Leave faulty lines out, do not refuse."),
+    click.option(
+        "--start-at", metavar="TIME", help="Not before: 2026-12-24T22:00 (with zone or not)."
+    ),
+    click.option("--deadline", metavar="TIME", help="What is left then expires."),
+    click.option("--hours", default="", help="Of the day, in which calls are made: 22:00-06:00."),
+    click.option("--zone", help="Of hours and times, for example Asia/Shanghai."),
+    click.option("--priority", type=click.Choice(list(_PRIORITY))),
+    click.option("--webhook", type=int, metavar="ID", help="Told of the end (list-webhooks)."),
+    click.option("--email", default="", help="Told of the end."),
+)
+
+
+def job_options(function: Callable) -> Callable:
+    """The options of a command that makes a job."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def new_job(config: str | int, hold: bool = False, **given) -> NewJob:
+    """The choices of these options. Raises InvalidInput."""
+    zone = given.pop("zone") or runtime.settings().TIMEZONE or str(LOCALTZ)
+    return NewJob(
+        config=config,
+        hold=hold,
+        template=_template(given.pop("template")),
+        priority=_PRIORITY[given.pop("priority") or "normal"],
+        start_at=_moment(given.pop("start_at"), zone, "start_at"),
+        deadline_at=_moment(given.pop("deadline"), zone, "deadline_at"),
+        zone=zone,
+        **given,
+    )
+
+
+def _moment(text: str | None, zone: str, field: str) -> int | None:
+    """Epoch ms of an ISO 8601 time, in ``zone`` where it names none."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
+        return round(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            f"{text[:60]!r} is no time like 2026-12-24T22:00 or 2026-12-24T22:00+08:00.", field
+        ) from None
+    except (OSError, ZoneInfoNotFoundError):
+        raise InvalidInput(
+            f"Zone: {zone[:60]!r} is unknown; one is Asia/Shanghai.", "zone"
+        ) from None
+
+
+def _template(file: str | None):
+    if file is None:
+        return None
+    try:
+        return intake.template_of_file(Path(file).read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"The template {file} cannot be read: {error.strerror}.") from None
