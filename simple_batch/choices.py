@@ -8,15 +8,26 @@ import msgspec
 
 from . import configs, hours, intake, runtime, webhooks
 from .clock import now_ms
+from .domain import Spread
 from .errors import InvalidInput, NotFound
 from .intake import Template
+from .store import requests as request_rows
 from .store.models import Job
+from .store.requests import Share
 
 RECIPE_VERSION = 1
+MAX_WEIGHT = 1_000
 MAX_RECIPE_BYTES = 400_000
 PRIORITIES = (-1, 0, 1)
 _EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,64}@[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,180}")
 _RESERVED = frozenset({"messages", "stream", "stream_options"})
+
+
+class Also(msgspec.Struct, frozen=True):
+    """One more config of a job, by id or alias."""
+
+    config: int | str
+    weight: float = 1.0
 
 
 class NewJob(msgspec.Struct, kw_only=True):
@@ -26,7 +37,8 @@ class NewJob(msgspec.Struct, kw_only=True):
     ``deadline_at`` what is left expires, ``hours`` (hours.py) are those of the day in ``zone`` in
     which calls may be made; ``priority`` is from -1 to 1; ``webhook`` (an id) and ``email`` are told
     of the end; ``hold`` keeps the job paused after validation; ``template`` makes requests of a
-    table's rows."""
+    table's rows; ``also`` are further configs, after ``config`` in order of preference, over which
+    the job is ``spread``; ``weight`` is that of ``config`` beside theirs."""
 
     config: int | str
     name: str = ""
@@ -44,6 +56,9 @@ class NewJob(msgspec.Struct, kw_only=True):
     hold: bool = False
     skip_faulty: bool = False
     template: Template | None = None
+    also: tuple["Also", ...] = ()
+    spread: Spread = Spread.FAST
+    weight: float = 1.0
 
 
 class NewBatch(msgspec.Struct, kw_only=True):
@@ -90,6 +105,7 @@ def columns(new: NewJob, filename: str) -> dict:
         "webhook": webhooks.get(new.webhook) if new.webhook is not None else None,
         "email": _email(new.email),
         "hold": new.hold,
+        "spread": new.spread if new.also else "",
         "skip_faulty": new.skip_faulty,
         "currency": config.currency,
         "template": intake.template_text(new.template) if new.template is not None else None,
@@ -120,6 +136,34 @@ def _email(address: str) -> str:
     if address and not runtime.settings().SMTP_HOST:
         raise InvalidInput("E-mail: no mail server is set here (SMTP_HOST).", "email")
     return address
+
+
+def shares(new: NewJob) -> list[Share]:
+    """The configs over which a job is spread, the first its own; empty where it has one alone.
+    Raises InvalidInput naming the field."""
+    if not new.also:
+        return []
+    found = []
+    for place, also in enumerate((Also(new.config, new.weight), *new.also)):
+        config = configs.get(also.config)
+        if not config.active:
+            raise InvalidInput(f"The API config “{config.alias}” is deactivated.", "also")
+        if config.id in {share.config_id for share in found}:
+            raise InvalidInput(f"“{config.alias}” is given twice.", "also")
+        if not 0 < also.weight <= MAX_WEIGHT:
+            raise InvalidInput(
+                f"Weight of “{config.alias}”: {also.weight:g} is not over 0 and up to {MAX_WEIGHT}.",
+                "also",
+            )
+        found.append(Share(config.id, place, also.weight))
+    currencies = {configs.get(share.config_id).currency for share in found}
+    if len(currencies) > 1:
+        raise InvalidInput(
+            f"These API configs are priced in {' and '.join(sorted(currencies))}: one job adds up one "
+            "currency.",
+            "also",
+        )
+    return found
 
 
 def batch_columns(new: NewBatch, filename: str, model: str | None) -> dict:
@@ -159,6 +203,7 @@ def editable(new: NewJob, default_name: str) -> dict:
 
 def of(job: Job) -> NewJob:
     """What was chosen for a job, without its start time."""
+    spread = request_rows.shares(job.id) if job.spread else []
     return NewJob(
         config=job.config_id,
         name=job.name,
@@ -172,6 +217,9 @@ def of(job: Job) -> NewJob:
         priority=job.priority,
         webhook=job.webhook_id,
         email=job.email,
+        also=tuple(Also(share.config_id, share.weight) for share in spread[1:]),
+        spread=Spread(job.spread or Spread.FAST),
+        weight=spread[0].weight if spread else 1.0,
         skip_faulty=job.skip_faulty,
         template=intake.template_of(job.template) if job.template else None,
     )

@@ -51,6 +51,14 @@ class RequestStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Spread(StrEnum):
+    """How the requests of a job go to several API configs."""
+
+    FAST = "fast"  # each as many as it can take
+    WEIGHT = "weight"  # in proportion
+    ORDER = "order"  # the first that is available
+
+
 class Cause(StrEnum):
     """The class of a failure."""
 

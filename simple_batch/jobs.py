@@ -6,7 +6,7 @@ from a page, a command, or a process that does not run the jobs itself.
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,10 +24,12 @@ from .runner.lease import Lease
 from .runner.service import Runner
 from .store import idempotency, search
 from .store import jobs as job_rows
+from .store import requests as request_rows
 from .store import retry as retry_rows
 from .store.database import sqlite_path
 from .store.filters import RequestFilter
 from .store.models import ApiFile, Job, Request, Token, Upload, database
+from .store.requests import Share
 from .store.retry import Changes
 
 _runner: Runner | None = None
@@ -222,10 +224,11 @@ def _import_or_wait(job_id: int, on_progress) -> None:
 
 
 def _insert_job(upload: Upload, new: NewJob, actor: str) -> Job:
-    return _insert(upload, choices.columns(new, upload.filename), actor)
+    shares = choices.shares(new)
+    return _insert(upload, choices.columns(new, upload.filename), actor, shares)
 
 
-def _insert(upload: Upload, values: dict, actor: str) -> Job:
+def _insert(upload: Upload, values: dict, actor: str, shares: Sequence[Share] = ()) -> Job:
     with database.atomic():
         job = Job.create(
             upload=upload,
@@ -234,6 +237,8 @@ def _insert(upload: Upload, values: dict, actor: str) -> Job:
             created_at=now_ms(),
             **values,
         )
+        if shares:
+            request_rows.share_out(job.id, shares)
         job_rows.add_event(job.id, "", JobStatus.VALIDATING, actor=actor)
     return job
 

@@ -315,7 +315,7 @@ class _Home:
         with connected():
             currency = configs.get(self._home).currency
             Job.update(config=self._home, currency=currency).where(Job.id == self._job.id).execute()
-            request_rows.spread(self._job.id, self._others)
+            request_rows.note_configs(self._job.id, self._home, self._others)
 
 
 def _insert(job_id: int, chunk: list[Request]) -> bool:

@@ -109,9 +109,9 @@ class Governor:
         """Calls that may be in flight now."""
         return max(1, int(self._limits.width.value + 1e-9))
 
-    def admit(self, party: Party, size: int) -> Ticket:
-        """Block until a call of ``size`` bytes may start. Those of a higher priority go first,
-        equals take turns."""
+    def admit(self, party: Party, size: int) -> Ticket | None:
+        """Block until a call of ``size`` bytes may start; None where the party was dismissed. Those
+        of a higher priority go first, equals take turns."""
         if not self._waiting:
             if self._clock() - self._asked_at > IDLE_S:
                 self._limits.idle()
@@ -130,6 +130,11 @@ class Governor:
                 self._forget(party, waiting)
             raise
         return waiting.admitted
+
+    def dismiss(self, party: Party) -> None:
+        """Let nobody of this party wait any longer."""
+        for waiting in self._waiting.pop(party, ()):
+            waiting.event.set()
 
     def settle(self, ticket: Ticket, finding: Finding | None, latency_ms: int) -> None:
         """The call has ended; ``finding`` None where it was given up."""

@@ -22,7 +22,8 @@ SLACK = 100  # requests waiting for a retry beyond twice the limit
 class Pool:
     """Runs requests of one job. ``transport`` has ``post(path, body, timeout_s)``; ``slots`` bound
     the job's calls in flight, in all its pools, beside the governor; it waits there as ``party``.
-    ``record_attempts(index, attempts)`` is told what was tried for a request that stays pending."""
+    ``record_attempts(index, attempts)`` is told what was tried, if anything, for a request that stays
+    pending."""
 
     def __init__(
         self,
@@ -91,6 +92,13 @@ class Pool:
             if trial.waiting:
                 greenlet.kill(GivenUp, block=False)
 
+    def let_go(self) -> None:
+        """Give up what waits, for its first call or for another; what is new goes on."""
+        self._governor.dismiss(self._party)
+        for greenlet, trial in list(self._trials.items()):
+            if trial.waiting and trial.attempts:
+                greenlet.kill(GivenUp, block=False)
+
     def kill(self, grace_s: float) -> None:
         """Stop, and cut what is still in flight after the grace (seconds)."""
         self.stop()
@@ -113,19 +121,32 @@ class Pool:
 
     def _dispatch(self, requests: Iterable[Request]) -> None:
         for request in requests:
+            try:
+                begun = not self._stopping and self._begin(request)
+            except BaseException:
+                self._record_attempts(request.index, ())
+                raise
+            if not begun:
+                self._record_attempts(request.index, ())
             if self._stopping:
                 return
-            self._wait_for_room()
-            try:
-                trial = self._trial(request)
-            except Exception as error:
-                self._broken(request, error)
-                continue
-            ticket = self._turns.admit(self._party, trial.size)
-            greenlet = gevent.Greenlet(self._work, request, trial, ticket)
-            self._trials[greenlet] = trial
-            self._states[request.index] = RequestStatus.IN_FLIGHT
-            greenlet.start()
+
+    def _begin(self, request: Request) -> bool:
+        """Start with one request when its call may start; False where it was dismissed."""
+        self._wait_for_room()
+        try:
+            trial = self._trial(request)
+        except Exception as error:
+            self._broken(request, error)
+            return True
+        ticket = self._turns.admit(self._party, trial.size)
+        if ticket is None:
+            return False
+        greenlet = gevent.Greenlet(self._work, request, trial, ticket)
+        self._trials[greenlet] = trial
+        self._states[request.index] = RequestStatus.IN_FLIGHT
+        greenlet.start()
+        return True
 
     def _wait_for_room(self) -> None:
         while len(self._trials) >= 2 * self._governor.limit + SLACK:
@@ -152,8 +173,7 @@ class Pool:
         except Stopped as stopped:
             self._hold(stopped)
         except GivenUp:
-            if trial.attempts:
-                self._record_attempts(request.index, tuple(trial.attempts))
+            self._record_attempts(request.index, tuple(trial.attempts))
         except Exception as error:
             self._broken(request, error, tuple(trial.attempts))
         finally:
@@ -210,11 +230,13 @@ class _Turns:
 
     def admit(self, party, size):
         self._slots.take()
+        ticket = None
         try:
-            return self._governor.admit(party, size)
-        except BaseException:
-            self._slots.free()
-            raise
+            ticket = self._governor.admit(party, size)
+        finally:
+            if ticket is None:
+                self._slots.free()
+        return ticket
 
     def settle(self, ticket, finding, latency_ms) -> None:
         self._slots.free()

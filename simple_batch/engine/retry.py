@@ -116,11 +116,14 @@ class Trial:
         expired = gevent.Timeout(max(0.0, left_s))
         with expired:
             try:
-                return self._waiting_for(self._governor.admit, self._party, self.size)
+                ticket = self._waiting_for(self._governor.admit, self._party, self.size)
             except gevent.Timeout as caught:
                 if caught is not expired:
                     raise
                 return None
+        if ticket is None:
+            raise GivenUp
+        return ticket
 
     def _waiting_for(self, wait: Callable, *args):
         self.waiting = True

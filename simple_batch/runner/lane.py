@@ -9,7 +9,7 @@ import gevent
 import msgspec
 
 from ..clock import now_ms
-from ..domain import Cause, JobStatus, Prices, Request
+from ..domain import Cause, JobStatus, Prices, Request, Spread
 from ..engine.breaker import Stop
 from ..engine.governor import Party
 from ..engine.retry import Policy
@@ -26,6 +26,7 @@ from ..store.results import Recorded
 from .providers import Provider
 from .recorder import Recorder
 from .route import Route
+from .shares import Share, Shares
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +61,12 @@ class Lane:
         self._overrides = job.overrides
         self._finished: deque[tuple[int, int]] = deque()  # (second, requests finished in it)
         self._runs: dict[Way, gevent.Greenlet] = {}
-        self._routes: dict[Way, Route] = {}
+        self._routes: dict[Way | tuple[Way, int], Route] = {}
         self._stop: Stop | None = None
         self._slots = Slots(job.concurrency)
         self._party = Party(job.priority)
-        self._own = self._route(OWN_WAY, job)
+        self._shares = self._shared(job) if job.spread else None
+        self._own = self._shares.all[0].route if self._shares else self._route(OWN_WAY, job)
 
     def adjust(self, job: Job) -> None:
         """Take up what was edited while the job runs."""
@@ -95,7 +97,10 @@ class Lane:
         while True:
             with connected():
                 self._start_others()
-            self._run(self._own)
+            if self._shares is not None:
+                self._run_shares()
+            else:
+                self._run(self._own)
             while self._runs:
                 gevent.joinall(list(self._runs.values()), raise_error=True)
             self._recorder.flush()
@@ -115,11 +120,24 @@ class Lane:
                 if self._complete():
                     return
 
-    def _route(self, way: Way, job: Job) -> Route:
-        provider = self._provider_of(way.config_id or job.config_id)
+    def _route(self, way: Way, job: Job, config_id: int | None = None) -> Route:
+        """A route for a way; ``config_id`` where it is one of several for the job's own."""
+        provider = self._provider_of(config_id or way.config_id or job.config_id)
         route = Route(way, job, provider, self._policy(job), self._slots, self._party, self._record)
-        self._routes[way] = route
+        self._routes[way if config_id is None else (way, config_id)] = route
         return route
+
+    def _shared(self, job: Job) -> Shares:
+        found = [
+            Share(self._route(OWN_WAY, job, share.config_id), share.weight)
+            for share in request_rows.shares(job.id)
+        ]
+        return Shares(Spread(job.spread), found)
+
+    def _run_shares(self) -> None:
+        stop = self._shares.run(lambda: self._pending(OWN_WAY))
+        if stop is not None:
+            self._end(stop)
 
     def _start_others(self) -> None:
         """Open what is not open yet of the ways that other requests are to go."""
@@ -190,6 +208,14 @@ class Lane:
             "retrying_idx": retrying[:SHOWN_INDICES],
             "governor": governor,
         }
+        if self._shares is not None:
+            live["configs"] = {
+                share.route.provider.alias: {
+                    "state": share.state,
+                    "governor": share.route.provider.governor.state(),
+                }
+                for share in self._shares.all
+            }
         Job.update(live=msgspec.json.encode(live).decode()).where(Job.id == self.job_id).execute()
         timeline.sample(
             self.job_id, now // 1000, len(in_flight), governor.limit, governor.cooldown_s > 0

@@ -38,6 +38,7 @@ class Route:
         self._encoder: Encoder | None = None
         self._encoder_of: Defaults | None = None
         self._record = record
+        self.deal = None  # of a job that is spread over several configs (shares.py)
         self.pool = Pool(
             encode=self._encode if self._params else provider.encode,
             transport=self,
@@ -63,7 +64,11 @@ class Route:
         return self._encoder.encode(request)
 
     def _record_outcome(self, outcome: Outcome) -> None:
-        self._record(self.provider, outcome.index, outcome.attempts, outcome)
+        final = self.deal is None or self.deal.ended(outcome.index, outcome.cause)
+        self._record(self.provider, outcome.index, outcome.attempts, outcome if final else None)
 
     def _record_attempts(self, index: int, attempts: tuple[Attempt, ...]) -> None:
-        self._record(self.provider, index, attempts, None)
+        if attempts:
+            self._record(self.provider, index, attempts, None)
+        if self.deal is not None:
+            self.deal.given_up(index)

@@ -167,8 +167,13 @@ def clear_results_step(job_id: int) -> bool:
     with database.atomic():
         for model in (Timeline, ErrorGroup, Override):
             model.delete().where(model.job == job_id).execute()
+        JobConfig.update(succeeded=0, failed=0, input_tokens=0, output_tokens=0, cost_nano=0).where(
+            JobConfig.job == job_id
+        ).execute()
         Job.update(
-            overrides=JobConfig.select(fn.COUNT()).where(JobConfig.job == job_id),
+            overrides=JobConfig.select(fn.COUNT()).where(
+                (JobConfig.job == job_id) & JobConfig.place.is_null()
+            ),
             succeeded=0,
             failed=0,
             cancelled=0,

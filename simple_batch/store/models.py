@@ -113,6 +113,7 @@ class Job(BaseModel):
     template = TextField(null=True)  # of a table, as JSON
     header = TextField(null=True)  # names of a table's columns, as a JSON array
     overrides = IntegerField(default=0)  # grows whenever requests are to go another way
+    spread = CharField(default="")  # over the configs of JobConfig, how (Spread); empty: one config
     priority = IntegerField(default=0)  # of those that wait the highest goes first
     hours = CharField(default="")  # in which calls may be made (hours.py); empty: always
     zone = CharField(default="")  # of the hours
@@ -186,10 +187,18 @@ class Request(BaseModel):
 
 
 class JobConfig(BaseModel):
-    """A config that requests of a job go to besides the job's own."""
+    """A config that requests of a job go to, of several, and what it did. ``place`` and ``weight``
+    are of a job that is spread over them; null where its lines name their config themselves."""
 
     job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
     config = ForeignKeyField(ApiConfig, on_delete="RESTRICT")
+    place = IntegerField(null=True)
+    weight = FloatField(null=True)
+    succeeded = IntegerField(default=0)
+    failed = IntegerField(default=0)
+    input_tokens = BigIntegerField(default=0)
+    output_tokens = BigIntegerField(default=0)
+    cost_nano = BigIntegerField(default=0)
 
     class Meta:
         primary_key = CompositeKey("job", "config")

@@ -33,7 +33,8 @@ SELECT coalesce(o.config_id, r.config_id), o.timeout_s FROM override o
 JOIN request r ON r.job_id = o.job_id AND r.idx = o.idx
 WHERE o.job_id = ? AND (o.config_id IS NOT NULL OR o.timeout_s IS NOT NULL)
   AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = o.job_id AND x.idx = o.idx)
-UNION SELECT config_id, NULL FROM job_config WHERE job_id = ?
+UNION SELECT c.config_id, NULL FROM job_config c JOIN job j ON j.id = c.job_id
+WHERE c.job_id = ? AND c.place IS NULL AND c.config_id <> j.config_id
 """
 _STRIDE = 5_000
 
@@ -75,16 +76,41 @@ def clear_step(job_id: int, chunk: int = 5_000) -> bool:
             "DELETE FROM request WHERE rowid IN (SELECT rowid FROM request WHERE job_id = ? LIMIT ?)",
             (job_id, chunk),
         ).rowcount
-        JobConfig.delete().where(JobConfig.job == job_id).execute()
+        JobConfig.delete().where((JobConfig.job == job_id) & JobConfig.place.is_null()).execute()
         Job.update(total=0).where(Job.id == job_id).execute()
     return gone == 0
 
 
-def spread(job_id: int, config_ids: set[int]) -> None:
-    """Note to which configs requests of a job go besides its own."""
-    if not config_ids:
+class Share(msgspec.Struct, frozen=True):
+    """A config's part of a job that is spread over several; ``place`` counts from 0."""
+
+    config_id: int
+    place: int
+    weight: float
+
+
+def share_out(job_id: int, shares: list[Share]) -> None:
+    """Note over which configs a new job is spread."""
+    rows = [
+        {"job": job_id, "config": share.config_id, "place": share.place, "weight": share.weight}
+        for share in shares
+    ]
+    JobConfig.insert_many(rows).execute()
+
+
+def shares(job_id: int) -> list[Share]:
+    """The configs over which a job is spread, in order."""
+    rows = JobConfig.select(JobConfig.config, JobConfig.place, JobConfig.weight).where(
+        (JobConfig.job == job_id) & JobConfig.place.is_null(False)
+    )
+    return [Share(*row) for row in rows.order_by(JobConfig.place).tuples()]
+
+
+def note_configs(job_id: int, own: int, others: set[int]) -> None:
+    """Note to which configs the lines of a job go besides its own."""
+    if not others:
         return
-    rows = [{"job": job_id, "config": config_id} for config_id in sorted(config_ids)]
+    rows = [{"job": job_id, "config": config_id} for config_id in (own, *sorted(others))]
     with database.atomic():
         JobConfig.insert_many(rows).on_conflict_ignore().execute()
         Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()

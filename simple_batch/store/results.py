@@ -37,6 +37,12 @@ _TIMELINE = (
     "output_tokens = timeline.output_tokens + excluded.output_tokens, "
     "cost_nano = timeline.cost_nano + excluded.cost_nano, latency = excluded.latency"
 )
+# What each config of several did; a job with one has no such rows.
+_BY_CONFIG = (
+    "UPDATE job_config SET succeeded = succeeded + ?, failed = failed + ?, "
+    "input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, cost_nano = cost_nano + ? "
+    "WHERE job_id = ? AND config_id = (SELECT id FROM api_config WHERE alias = ?)"
+)
 MAX_GROUPS = 200
 OTHER_GROUP = "other"
 
@@ -80,6 +86,8 @@ class _JobChange:
         self.latency = LatencySketch()
         self.buckets: dict[int, _Bucket] = defaultdict(_Bucket)
         self.groups: dict[str, list] = {}
+        # by alias: succeeded, failed, input, output, cost
+        self.by_config: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
 
 
 def write(records: list[Recorded]) -> list[Recorded]:
@@ -126,9 +134,11 @@ def _new_ones(connection, records: list[Recorded]) -> list[Recorded]:
 def _result(record: Recorded, outcome: Outcome, change: _JobChange) -> tuple:
     usage, succeeded = outcome.usage, outcome.status == RequestStatus.SUCCEEDED
     cost = record.prices.cost(usage)
+    done = change.by_config[record.alias]
     bucket = change.buckets[outcome.finished_at // 1000]
     if succeeded:
         change.succeeded += 1
+        done[0] += 1
         bucket.succeeded += 1
         bucket.sent += 1
         change.attempts += 1
@@ -139,9 +149,10 @@ def _result(record: Recorded, outcome: Outcome, change: _JobChange) -> tuple:
         if bucket.latency is None:
             bucket.latency = LatencySketch()
         bucket.latency.add(outcome.latency_ms)
-        _spend(change, bucket, usage, cost)
+        _spend(change, bucket, done, usage, cost)
     elif outcome.status == RequestStatus.FAILED:
         change.failed += 1
+        done[1] += 1
         bucket.failed += 1
     else:
         change.cancelled += 1
@@ -167,8 +178,12 @@ def _result(record: Recorded, outcome: Outcome, change: _JobChange) -> tuple:
     )
 
 
-def _spend(change: _JobChange, bucket: _Bucket, usage: Usage | None, cost: int | None) -> None:
+def _spend(
+    change: _JobChange, bucket: _Bucket, done: list[int], usage: Usage | None, cost: int | None
+) -> None:
     if usage is not None:
+        done[2] += usage.input
+        done[3] += usage.output
         change.usage = change.usage + usage
         bucket.input += usage.input
         bucket.output += usage.output
@@ -177,6 +192,7 @@ def _spend(change: _JobChange, bucket: _Bucket, usage: Usage | None, cost: int |
     else:
         change.cost += cost
         bucket.cost += cost
+        done[4] += cost
 
 
 def _attempts(record: Recorded, change: _JobChange, rows: list) -> None:
@@ -190,7 +206,7 @@ def _attempts(record: Recorded, change: _JobChange, rows: list) -> None:
         bucket.retried += attempt.number > 1
         cost = record.prices.cost(attempt.usage)
         if attempt.usage is not None:
-            _spend(change, bucket, attempt.usage, cost)
+            _spend(change, bucket, change.by_config[record.alias], attempt.usage, cost)
         key = _group(change, attempt)
         rows.append(
             (
@@ -254,6 +270,8 @@ def _write_change(connection, job_id: int, change: _JobChange) -> None:
         unpriced=Job.unpriced + change.unpriced,
         latency=sketch.to_bytes(),
     ).where(Job.id == job_id).execute()
+    figures = [(*done, job_id, alias) for alias, done in change.by_config.items()]
+    connection.executemany(_BY_CONFIG, figures)
     _write_groups(connection, job_id, change.groups)
     _write_timeline(connection, job_id, change.buckets)
 

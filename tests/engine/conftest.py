@@ -40,9 +40,13 @@ class Bench:
             policy=policy,
             slots=Slots(ceiling),
             party=Party(),
-            record_attempts=self.loose.__setitem__,
+            record_attempts=self._keep,
         )
         self.pool._rng = random.Random(1)
+
+    def _keep(self, index, attempts):
+        if attempts:
+            self.loose[index] = attempts
 
     def run(self, count: int = 1, requests=None):
         return self.pool.run(requests or (request(n) for n in range(count)), self.outcomes.append)
