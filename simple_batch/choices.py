@@ -85,6 +85,9 @@ class _Recipe(msgspec.Struct, forbid_unknown_fields=True):
     hours: str = ""
     zone: str = "UTC"
     priority: int = 0
+    also: str = ""
+    spread: Spread = Spread.FAST
+    weight: float = 1.0
     template: Template | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -138,6 +141,29 @@ def _email(address: str) -> str:
     return address
 
 
+def also_of(text: str) -> tuple[Also, ...]:
+    """Further configs as a user writes them: aliases with commas between, ``alias=2`` with a weight.
+    Raises InvalidInput."""
+    found = []
+    for part in re.split("[,，]", text or ""):
+        alias, _, weight = part.strip().rpartition("=")
+        if not alias:
+            alias, weight = weight, "1"
+        if not alias:
+            continue
+        try:
+            found.append(Also(alias.strip(), float(weight)))
+        except ValueError:
+            raise InvalidInput(f"{part.strip()!r}: what follows = is no weight.", "also") from None
+    return tuple(found)
+
+
+def also_text(new: NewJob) -> str:
+    """The same the other way round."""
+    names = [(configs.get(also.config).alias, also.weight) for also in new.also]
+    return ", ".join(alias if weight == 1 else f"{alias}={weight:g}" for alias, weight in names)
+
+
 def shares(new: NewJob) -> list[Share]:
     """The configs over which a job is spread, the first its own; empty where it has one alone.
     Raises InvalidInput naming the field."""
@@ -145,7 +171,10 @@ def shares(new: NewJob) -> list[Share]:
         return []
     found = []
     for place, also in enumerate((Also(new.config, new.weight), *new.also)):
-        config = configs.get(also.config)
+        try:
+            config = configs.get(also.config)
+        except NotFound as error:
+            raise InvalidInput(str(error), "also") from None
         if not config.active:
             raise InvalidInput(f"The API config “{config.alias}” is deactivated.", "also")
         if config.id in {share.config_id for share in found}:
@@ -238,6 +267,9 @@ def recipe(new: NewJob) -> bytes:
         hours=new.hours,
         zone=new.zone,
         priority=new.priority,
+        also=also_text(new),
+        spread=new.spread,
+        weight=new.weight,
         template=new.template or msgspec.UNSET,
     )
     return msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"
@@ -273,8 +305,12 @@ def from_recipe(data: bytes) -> NewJob:
         hours=kept.hours,
         zone=kept.zone,
         priority=kept.priority,
+        also=also_of(kept.also),
+        spread=kept.spread,
+        weight=kept.weight,
         template=kept.template or None,
     )
+    shares(new)
     columns(new, "recipe")  # wrong values are said now, not at the launch
     return new
 

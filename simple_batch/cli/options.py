@@ -9,7 +9,8 @@ import click
 from babel.dates import LOCALTZ
 
 from .. import intake, runtime
-from ..choices import NewJob
+from ..choices import NewJob, also_of
+from ..domain import Spread
 from ..errors import InvalidInput
 
 _PRIORITY = {"high": 1, "normal": 0, "low": -1}
@@ -26,6 +27,9 @@ _OPTIONS = (
     click.option("--hours", default="", help="Of the day, in which calls are made: 22:00-06:00."),
     click.option("--zone", help="Of hours and times, for example Asia/Shanghai."),
     click.option("--priority", type=click.Choice(list(_PRIORITY))),
+    click.option("--also", default="", help="Further configs: b, c; with weights: b=2, c=1."),
+    click.option("--spread", type=click.Choice(list(Spread)), help="Over these; fast is usual."),
+    click.option("--weight", type=float, help="Of --config beside the others."),
     click.option("--webhook", type=int, metavar="ID", help="Told of the end (list-webhooks)."),
     click.option("--email", default="", help="Told of the end."),
 )
@@ -49,6 +53,9 @@ def new_job(config: str | int, hold: bool = False, **given) -> NewJob:
         start_at=_moment(given.pop("start_at"), zone, "start_at"),
         deadline_at=_moment(given.pop("deadline"), zone, "deadline_at"),
         zone=zone,
+        also=also_of(given.pop("also")),
+        spread=Spread(given.pop("spread") or Spread.FAST),
+        weight=given.pop("weight") or 1.0,
         **given,
     )
 

@@ -1,6 +1,7 @@
 """What happened: counts, percentiles, timeline, cost, error groups. Reads only."""
 
 from .batches import batch, batches_page, mixed, status_times
+from .by_config import by_config
 from .charts import buckets, charts
 from .compare import compare
 from .errors import attempts_page, error_groups, events
@@ -15,6 +16,7 @@ __all__ = [
     "batch",
     "batches_page",
     "buckets",
+    "by_config",
     "charts",
     "compare",
     "error_groups",

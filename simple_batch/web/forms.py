@@ -24,8 +24,9 @@ from wtforms import (
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Optional
 
-from .. import configs, runtime
+from .. import choices, configs, runtime
 from ..choices import NewJob
+from ..domain import Spread
 from ..errors import InvalidInput
 from ..intake import Template
 
@@ -189,6 +190,16 @@ class LaunchForm(_Timing, FlaskForm):
     timeout_s = FloatField(_("Timeout (seconds)"), [Optional()])
     params = TextAreaField(_("Further parameters (JSON)"))
     start_at = DateTimeLocalField(_("Start at (empty: now)"), [Optional()])
+    also = StringField(_("Further APIs, in order"))
+    spread = SelectField(
+        _("How they share"),
+        choices=[
+            SelectChoice("fast", _("each as fast as it can")),
+            SelectChoice("weight", _("by weight")),
+            SelectChoice("order", _("in order, the next where one fails")),
+        ],
+    )
+    weight = FloatField(_("Weight of the first API"), [Optional()], default=1.0)
     webhook = SelectField(_("Tell the end to a webhook"), coerce=int, default=0)
     email = StringField(_("Tell the end by e-mail to"))
 
@@ -201,6 +212,9 @@ class LaunchForm(_Timing, FlaskForm):
             **{name: getattr(new, name) for name in ("name", "config", "concurrency")},
             "max_retries": new.max_retries,
             "timeout_s": new.timeout_s,
+            "also": choices.also_text(new),
+            "spread": new.spread.value,
+            "weight": new.weight,
             "webhook": new.webhook or 0,
             "email": new.email,
             **cls.of_timing(new),
@@ -211,6 +225,12 @@ class LaunchForm(_Timing, FlaskForm):
 
     def validate_params(self, field) -> None:
         _json_object(field)
+
+    def validate_also(self, field) -> None:
+        try:
+            choices.also_of(field.data or "")
+        except InvalidInput as error:
+            raise ValidationError(str(error)) from None
 
     def chosen(self) -> NewJob:
         """What the form says. Call it once the form is valid."""
@@ -227,6 +247,9 @@ class LaunchForm(_Timing, FlaskForm):
             params=params,
             timeout_s=self.timeout_s.data,
             start_at=None if moment is None else _epoch_ms(moment),
+            also=choices.also_of(self.also.data or ""),
+            spread=Spread(self.spread.data),
+            weight=1.0 if self.weight.data is None else self.weight.data,
             webhook=self.webhook.data or None,
             email=self.email.data or "",
             **self.timing(),
@@ -240,7 +263,7 @@ class LaunchForm(_Timing, FlaskForm):
 
 _MORE = (
     *("model", "temperature", "max_tokens", "timeout_s", "params", "start_at"),
-    *("deadline_at", "hours", "priority", "webhook", "email"),
+    *("deadline_at", "hours", "priority", "also", "webhook", "email"),
 )
 
 

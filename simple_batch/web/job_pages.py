@@ -28,6 +28,7 @@ def common(job_id: int) -> dict:
         "job": job,
         "progress": insight.progress(job_id),
         "allowed": jobs.allowed_actions(job),
+        "shared": insight.by_config(job),
         "runner": jobs.runner_state(),
         "storage_fault": jobs.storage_fault(),
         "formats": export.FORMATS,
