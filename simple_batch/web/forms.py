@@ -28,6 +28,7 @@ from .. import configs, runtime
 from ..choices import NewJob
 from ..errors import InvalidInput
 from ..intake import Template
+from .moments import epoch_ms
 
 
 class ConfigForm(FlaskForm):
@@ -157,7 +158,7 @@ class _Timing:
         """What the fields say, by the names of NewJob."""
         moment = self.deadline_at.data
         return {
-            "deadline_at": None if moment is None else _epoch_ms(moment),
+            "deadline_at": None if moment is None else epoch_ms(moment),
             "hours": self.hours.data or "",
             "zone": (self.zone.data or "").strip() or str(get_timezone()),
             "priority": self.priority.data,
@@ -226,7 +227,7 @@ class LaunchForm(_Timing, FlaskForm):
             max_retries=self.max_retries.data,
             params=params,
             timeout_s=self.timeout_s.data,
-            start_at=None if moment is None else _epoch_ms(moment),
+            start_at=None if moment is None else epoch_ms(moment),
             webhook=self.webhook.data or None,
             email=self.email.data or "",
             **self.timing(),
@@ -308,11 +309,6 @@ def _local(ms: int) -> datetime:
     """A moment as the user's clock shows it, without its zone."""
     moment = datetime.fromtimestamp(ms / 1000, get_timezone())
     return moment.replace(tzinfo=None, second=0, microsecond=0)
-
-
-def _epoch_ms(local: datetime) -> int:
-    """A moment as the user's clock shows it."""
-    return round(local.replace(tzinfo=get_timezone()).timestamp() * 1000)
 
 
 def _json_object(field) -> None:

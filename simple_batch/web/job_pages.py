@@ -7,6 +7,7 @@ from .. import choices, configs, export, insight, jobs, webhooks
 from ..domain import Cause
 from ..errors import InvalidInput
 from ..store.filters import RequestFilter
+from . import words
 from .answers import attached
 
 blueprint = Blueprint("job_pages", __name__)
@@ -43,6 +44,8 @@ def overview(job_id: int):
         tab="overview",
         groups=insight.error_groups(job_id)[:3],
         buckets=insight.buckets(job_id, points=120),
+        chosen=choices.of(jobs.get(job_id)),
+        cause_words={code: str(word) for code, word in words.CAUSES.items()},
         **common(job_id),
     )
 
