@@ -39,7 +39,7 @@
     count();
   });
   table.addEventListener("htmx:afterSwap", count);
-  count();
+  addEventListener("pageshow", count); // by then the browser has put back what was checked
 
   window.SimpleBatchLive.subscribe({}, {
     onSnapshot: () => {}, onState: window.SimpleBatchLive.badge, poll: refresh,
