@@ -55,7 +55,7 @@ def duration_ms(value) -> str:
         return "–"
     if value < 1000:
         return f"{round(value)} ms"
-    return f"{format_decimal(round(value / 1000, 2 if value < 10_000 else 1))} s"
+    return f"{format_decimal(value / 1000, '#,##0.00' if value < 10_000 else '#,##0.0')} s"
 
 
 def seconds(value) -> str:

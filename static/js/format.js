@@ -9,7 +9,8 @@ window.SimpleBatchFormat = (() => {
   // rounded down: a job is not 100 % done before it is
   const percent = (done, total) => share.format(total ? Math.floor((1000 * done) / total) / 1000 : 0);
   const perSecond = (n) => (n ? `${decimal.format(+n.toFixed(n < 100 ? 1 : 0))}/s` : "–");
-  const latency = (ms) => (ms === null ? "–" : ms < 1000 ? `${ms} ms` : `${decimal.format(+(ms / 1000).toFixed(ms < 10000 ? 2 : 1))} s`);
+  const seconds = [2, 1].map((digits) => new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+  const latency = (ms) => (ms === null ? "–" : ms < 1000 ? `${ms} ms` : `${seconds[ms < 10000 ? 0 : 1].format(ms / 1000)} s`);
   const clock = (s) => {
     if (s === null || s === undefined) return "–";
     s = Math.round(s);

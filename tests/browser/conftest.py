@@ -26,14 +26,16 @@ REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation", (e) =>
 EXPECTED = ("ERR_FAILED", "404 (NOT FOUND)")
 
 
+def installed_browser() -> str | None:
+    """An installed Chromium or Chrome; None where only Playwright's own can be there."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    return MAC if found is None and Path(MAC).exists() else found
+
+
 @pytest.fixture(scope="session")
 def browser():
-    """An installed Chromium or Chrome, else Playwright's own."""
-    installed = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if installed is None and Path(MAC).exists():
-        installed = MAC
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=installed, args=FLAGS)
+        running = playwright.chromium.launch(executable_path=installed_browser(), args=FLAGS)
         yield running
         running.close()
 
