@@ -63,10 +63,10 @@ window.SimpleBatchCharts = (() => {
       ...overTime(),
       series: [["input", "tokens_in"], ["output", "tokens_out"]].map(([key, word]) => ({ name: words[word], type: "bar", stack: "tokens", barCategoryGap: "5%", color: key === "input" ? COLOURS.pale : COLOURS.accent, data: points(`${key}_tokens`, true) })),
     }),
-    cost: () => {
-      let sum = 0;
-      return { ...overTime(), yAxis: value({ name: root.dataset.currency, axisLabel: {} }), series: [{ name: words.cost, type: "line", step: "end", symbol: "none", areaStyle: { opacity: 0.15 }, color: COLOURS.accent, data: data.buckets.map((b) => [middle(b), +(sum += b.cost).toFixed(9)]) }] };
-    },
+    cost: () => ({
+      ...overTime(), yAxis: value({ name: root.dataset.currency, axisLabel: {} }),
+      series: [{ name: words.cost, type: "line", step: "end", symbol: "none", areaStyle: { opacity: 0.15 }, color: COLOURS.accent, data: points("cost_sum") }],
+    }),
     histogram: () => ({
       ...base({ type: "category", axisLabel: { hideOverlap: true }, data: data.histogram.map((b) => `${number.format(b.from_ms)}–${number.format(b.to_ms)}`), name: "ms", nameLocation: "middle", nameGap: 26 }),
       grid: { left: 12, right: 28, top: 34, bottom: 28, containLabel: true },

@@ -139,6 +139,24 @@ def test_one_filter_drives_table_export_charts_retry_and_a_new_job(client, ran):
         assert client.get(f"{base}/requests?{wrong}").status_code == 400, wrong
 
 
+def summary_cost(job_id) -> float:
+    with connected():
+        return insight.summary(job_id)["cost"]["amount"]
+
+
+def test_error_groups_as_csv(client, ran):
+    job_id = ran(e.error(400, "=1+1"), e.error(404, "lost"), e.ok(), max_retries=0)
+    text = client.get(f"/jobs/{job_id}/errors.csv").text
+    rows = {row["http_status"]: row for row in csv.DictReader(io.StringIO(text))}
+    assert rows["400"]["message"].startswith("'=")
+    assert (rows["404"]["cause"], rows["404"]["count"], rows["404"]["share"]) == (
+        "not_found",
+        "1",
+        "0.5",
+    )
+    assert rows["404"]["last_at"].endswith("Z")
+
+
 def test_a_chart_as_csv_and_the_report(client, ran):
     job_id = ran(e.error(400, "<b>no</b></script>"), e.ok(), name="a </script> job", max_retries=0)
     for name in ("outcomes", "latency", "limit", "tokens", "cost", "histogram", "scatter"):
@@ -149,6 +167,10 @@ def test_a_chart_as_csv_and_the_report(client, ran):
     outcomes = client.get(f"/jobs/{job_id}/charts/outcomes.csv").text
     total = sum(int(row["succeeded"]) for row in csv.DictReader(io.StringIO(outcomes)))
     assert total == 5
+    costs = client.get(f"/jobs/{job_id}/charts/cost.csv").text
+    spent = [float(row["cost_sum"]) for row in csv.DictReader(io.StringIO(costs))]
+    assert spent == sorted(spent)
+    assert spent[-1] == summary_cost(job_id) > 0
     assert client.get(f"/jobs/{job_id}/charts/nothing.csv").status_code == 404
     report = client.get(f"/jobs/{job_id}/report.html").text
     assert "&lt;b&gt;no" in report
