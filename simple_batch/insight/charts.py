@@ -78,8 +78,11 @@ def charts(job_id: int, wanted: RequestFilter, width: int | None = None) -> dict
         for _status, _at, latency_ms, *_rest in rows:
             if latency_ms is not None:
                 whole.add(latency_ms)
+    spent = 0.0
     for bucket in found:
         bucket.pop("sketch", None)
+        spent = round(spent + bucket["cost"], 9)
+        bucket["cost_sum"] = spent
     return {
         "buckets": found,
         "histogram": _histogram(whole),

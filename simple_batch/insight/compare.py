@@ -10,64 +10,91 @@ SCANNED = 5_000  # rows looked through for one page of different ones
 _CHUNK = 200
 _LONGEST = 2_000  # characters of an answer on the page
 
-_PAIRS = """
-SELECT ra.custom_id, ra.idx, rb.idx, substr(ra.body, 1, 20000),
-  xa.status, xa.message, xa.response, xa.latency_ms, xa.input_tokens, xa.output_tokens, xa.cost_nano,
-  xb.status, xb.message, xb.response, xb.latency_ms, xb.input_tokens, xb.output_tokens, xb.cost_nano
-FROM request ra
-LEFT JOIN request rb ON rb.job_id = ? AND rb.custom_id = ra.custom_id
-LEFT JOIN result xa ON xa.job_id = ra.job_id AND xa.idx = ra.idx
-LEFT JOIN result xb ON xb.job_id = rb.job_id AND xb.idx = rb.idx
-WHERE ra.job_id = ? AND ra.idx > ? ORDER BY ra.idx LIMIT ?
+_SIDE = "{0}.status, {0}.message, {0}.response, {0}.latency_ms, {0}.input_tokens, {0}.output_tokens, {0}.cost_nano"
+# Rows of one job (r, x) in its order, each with its counterpart in another (s, y).
+_PAIRS = f"""
+SELECT r.custom_id, r.idx, s.idx, substr(r.body, 1, 20000), {_SIDE.format("x")}, {_SIDE.format("y")}
+FROM request r
+LEFT JOIN request s ON s.job_id = ? AND s.custom_id = r.custom_id
+LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx
+LEFT JOIN result y ON y.job_id = s.job_id AND y.idx = s.idx
+WHERE r.job_id = ? AND r.idx > ? ORDER BY r.idx LIMIT ?
 """
 
 
 class Comparison(msgspec.Struct):
-    """``continue_from`` is the index (of the first job) to go on behind, None at the end."""
+    """``continue_from`` is the place to go on behind, None at the end; ``places`` is how many there
+    are. The first job's rows come first, then those of the second that the first has not."""
 
     first: Job
     second: Job
     rows: list[dict]
     continue_from: int | None
+    places: int
 
 
 def compare(
     first: int, second: int, after: int = -1, only_different: bool = False, per_page: int = 50
 ) -> Comparison:
-    """Rows of the first job in its order, each with its counterpart in the second, where it has one.
-    Raises NotFound."""
+    """Rows of two jobs beside each other, behind the place ``after``. Raises NotFound."""
     one, other = job_row(first), job_row(second)
+    places = one.total + other.total
     rows: list[dict] = []
     scanned = 0
-    while len(rows) < per_page and scanned < SCANNED:
-        wanted = _CHUNK if only_different else per_page
-        found = database.execute_sql(_PAIRS, (second, first, after, wanted)).fetchall()
-        for pair in found:
-            after = pair[1]
-            row = _row(pair)
-            if not (only_different and row["same"]):
+    while len(rows) < per_page and scanned < SCANNED and after < places - 1:
+        found = _chunk(one, other, after, _CHUNK if only_different else per_page)
+        if not found:  # the rows are just being removed
+            after = places
+        for place, row in found:
+            after = place
+            if row is not None and not (only_different and row["same"]):
                 rows.append(row)
             if len(rows) == per_page:
                 break
         scanned += len(found)
-        if len(found) < wanted:
-            break
-    return Comparison(one, other, rows, after if after < one.total - 1 and scanned else None)
+    return Comparison(one, other, rows, after if after < places - 1 else None, places)
+
+
+def _chunk(one: Job, other: Job, after: int, limit: int) -> list[tuple[int, dict | None]]:
+    """(place, row) of the next rows; the row is None where the first job has shown it already."""
+    if after < one.total - 1:
+        values = (other.id, one.id, after, limit)
+        return [(pair[1], _row(pair)) for pair in database.execute_sql(_PAIRS, values)]
+    values = (one.id, other.id, after - one.total, _CHUNK)
+    return [
+        (one.total + pair[1], _row_of_second(pair) if pair[2] is None else None)
+        for pair in database.execute_sql(_PAIRS, values)
+    ]
 
 
 def _row(pair: tuple) -> dict:
     one, other = _side(pair[4:11]), _side(pair[11:18])
-    body = text.loaded(pair[3])
     return {
-        "custom_id": pair[0],
+        **_asked(pair),
         "first_index": pair[1],
         "second_index": pair[2],
-        "prompt": text.short(text.prompt_of(body)) if body is not None else "",
         "first": one,
         "second": other if pair[2] is not None else None,
         "same": pair[2] is not None
         and (one["status"], one["whole"]) == (other["status"], other["whole"]),
     }
+
+
+def _row_of_second(pair: tuple) -> dict:
+    return {
+        **_asked(pair),
+        "first_index": None,
+        "second_index": pair[1],
+        "first": None,
+        "second": _side(pair[4:11]),
+        "same": False,
+    }
+
+
+def _asked(pair: tuple) -> dict:
+    body = text.loaded(pair[3])
+    prompt = text.short(text.prompt_of(body)) if body is not None else ""
+    return {"custom_id": pair[0], "prompt": prompt}
 
 
 def _side(columns: tuple) -> dict:

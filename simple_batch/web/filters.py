@@ -4,7 +4,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from flask import Flask
-from flask_babel import format_datetime, format_decimal, get_locale, gettext
+from flask_babel import (
+    format_datetime,
+    format_decimal,
+    format_percent,
+    get_locale,
+    get_timezone,
+    gettext,
+)
 from markupsafe import Markup, escape
 
 from .. import jobs
@@ -17,7 +24,7 @@ _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£", "JPY": "JP¥"}
 def register(app: Flask) -> None:
     for name in (
         *("number", "duration_ms", "seconds", "money", "cost_money", "when", "clock"),
-        *("filesize", "per_second", "sparkline"),
+        *("filesize", "per_second", "percent", "local_input", "sparkline"),
     ):
         app.add_template_filter(globals()[name], name)
     app.add_template_filter(markdown.rendered, "markdown")
@@ -25,11 +32,17 @@ def register(app: Flask) -> None:
     app.add_template_filter(words.cause, "cause_word")
     app.add_template_filter(words.remedy, "remedy")
     app.add_template_filter(words.reason, "reason_word")
+    app.add_template_filter(words.actor, "actor_word")
     app.add_template_global(jobs.runner_state, "runner_state")
 
 
 def number(value) -> str:
     return "–" if value is None else format_decimal(value)
+
+
+def percent(part, whole) -> str:
+    """A share, rounded down: what is not whole never says 100 %."""
+    return format_percent(1000 * part // whole / 1000 if whole else 0, "#,##0.#%")
 
 
 def per_second(value) -> str:
@@ -42,7 +55,7 @@ def duration_ms(value) -> str:
         return "–"
     if value < 1000:
         return f"{round(value)} ms"
-    return f"{format_decimal(round(value / 1000, 2 if value < 10_000 else 1))} s"
+    return f"{format_decimal(value / 1000, '#,##0.00' if value < 10_000 else '#,##0.0')} s"
 
 
 def seconds(value) -> str:
@@ -76,12 +89,11 @@ def cost_money(cost: dict) -> str:
     return money(None if amount is None else round(amount * NANO), cost["currency"])
 
 
-def when(ms) -> Markup | str:
-    """A moment in the page's time zone, exact on hover."""
+def when(ms, form="yyyy-MM-dd HH:mm:ss") -> Markup | str:
+    """A moment in the page's time zone, in UTC on hover."""
     if ms is None:
         return "–"
     moment = datetime.fromtimestamp(ms / 1000, UTC)
-    form = "yyyy-MM-dd HH:mm:ss"
     shown = format_datetime(moment, form) if get_locale() else moment.isoformat(" ", "seconds")
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         moment.isoformat(), escape(moment.strftime("%Y-%m-%d %H:%M:%S UTC")), shown
@@ -93,6 +105,13 @@ def clock(ms) -> str:
     return (
         "–" if ms is None else format_datetime(datetime.fromtimestamp(ms / 1000, UTC), "HH:mm:ss")
     )
+
+
+def local_input(ms) -> str:
+    """The moment for a datetime-local field, in the page's time zone; empty for none."""
+    if ms is None:
+        return ""
+    return datetime.fromtimestamp(ms / 1000, get_timezone()).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def filesize(value) -> str:

@@ -29,6 +29,7 @@ from ..choices import NewJob
 from ..domain import Spread
 from ..errors import InvalidInput
 from ..intake import Template
+from .moments import epoch_ms
 
 
 class ConfigForm(FlaskForm):
@@ -158,7 +159,7 @@ class _Timing:
         """What the fields say, by the names of NewJob."""
         moment = self.deadline_at.data
         return {
-            "deadline_at": None if moment is None else _epoch_ms(moment),
+            "deadline_at": None if moment is None else epoch_ms(moment),
             "hours": self.hours.data or "",
             "zone": (self.zone.data or "").strip() or str(get_timezone()),
             "priority": self.priority.data,
@@ -246,7 +247,7 @@ class LaunchForm(_Timing, FlaskForm):
             max_retries=self.max_retries.data,
             params=params,
             timeout_s=self.timeout_s.data,
-            start_at=None if moment is None else _epoch_ms(moment),
+            start_at=None if moment is None else epoch_ms(moment),
             also=choices.also_of(self.also.data or ""),
             spread=Spread(self.spread.data),
             weight=1.0 if self.weight.data is None else self.weight.data,
@@ -331,11 +332,6 @@ def _local(ms: int) -> datetime:
     """A moment as the user's clock shows it, without its zone."""
     moment = datetime.fromtimestamp(ms / 1000, get_timezone())
     return moment.replace(tzinfo=None, second=0, microsecond=0)
-
-
-def _epoch_ms(local: datetime) -> int:
-    """A moment as the user's clock shows it."""
-    return round(local.replace(tzinfo=get_timezone()).timestamp() * 1000)
 
 
 def _json_object(field) -> None:

@@ -48,7 +48,11 @@ CHARTS = {
         "buckets",
         (("input_tokens", _("input tokens")), ("output_tokens", _("output tokens"))),
     ),
-    "cost": (_("Cost, summed up"), "buckets", (("cost", _("cost")),)),
+    "cost": (
+        _("Cost, summed up"),
+        "buckets",
+        (("cost", _("cost")), ("cost_sum", _("summed up"))),
+    ),
     "histogram": (
         _("Latency histogram"),
         "histogram",

@@ -1,17 +1,24 @@
 """One job: overview, errors, events, export."""
 
+import csv
+import io
+
 from flask import Blueprint, jsonify, render_template, request
 from flask_babel import lazy_gettext as _
 
 from .. import choices, configs, export, insight, jobs, webhooks
 from ..domain import Cause
 from ..errors import InvalidInput
+from ..export.csv_file import safe
+from ..insight.summary import iso
 from ..store.filters import RequestFilter
+from . import words
 from .answers import attached
 
 blueprint = Blueprint("job_pages", __name__)
 
 
+ERROR_COLUMNS = ("cause", "http_status", "message", "count", "share", "first_at", "last_at")
 FORMAT_NAMES = {
     "json": "JSON",
     "jsonl": "JSONL",
@@ -44,6 +51,8 @@ def overview(job_id: int):
         tab="overview",
         groups=insight.error_groups(job_id)[:3],
         buckets=insight.buckets(job_id, points=120),
+        chosen=choices.of(jobs.get(job_id)),
+        cause_words={code: str(word) for code, word in words.CAUSES.items()},
         **common(job_id),
     )
 
@@ -72,6 +81,19 @@ def errors(job_id: int):
         configs=configs.list_all(active=True),
         **common(job_id),
     )
+
+
+@blueprint.get("/jobs/<int:job_id>/errors.csv")
+def error_table(job_id: int):
+    """The groups as CSV; times are ISO 8601 in UTC."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(ERROR_COLUMNS)
+    for group in insight.error_groups(job_id):
+        shown = {name: iso(group[name]) for name in ("first_at", "last_at")}
+        shown["message"] = safe(group["message"])
+        writer.writerow({**group, **shown}[name] for name in ERROR_COLUMNS)
+    return attached(text.getvalue().encode(), f"job-{job_id}-errors.csv", "text/csv; charset=utf-8")
 
 
 @blueprint.get("/jobs/<int:job_id>/events")

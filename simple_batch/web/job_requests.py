@@ -3,7 +3,7 @@
 import json
 
 import msgspec
-from flask import Blueprint, render_template, request
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask_babel import lazy_gettext as _
 
 from .. import configs, insight, jobs
@@ -13,6 +13,7 @@ from ..store import text
 from ..store.filters import RequestFilter
 from ..store.models import ApiConfig, Job
 from .job_pages import common
+from .moments import with_epochs
 
 blueprint = Blueprint("job_requests", __name__)
 
@@ -71,6 +72,9 @@ class View(msgspec.Struct, frozen=True):
 @blueprint.get("/jobs/<int:job_id>/requests")
 def index(job_id: int):
     """The table, filtered as the URL says; a fragment without the page where one is asked for."""
+    told = with_epochs(request.args)
+    if told is not None:
+        return redirect(url_for("job_requests.index", job_id=job_id, **told), 303)
     wanted, view = RequestFilter.parse(request.args), View.parse(request.args)
     page = insight.requests_page(
         job_id,

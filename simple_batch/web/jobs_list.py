@@ -51,12 +51,13 @@ def index():
         "wanted": wanted,
         "args": {name: value for name, value in wanted.items() if value},
         "counts": counts,
+        "configs": configs.list_all(),
         "filtered": bool(wanted["status"] or wanted["q"] or wanted["config"]),
     }
     if request.headers.get("HX-Request"):
         page = render_template("jobs/table.html", **context)
     else:
-        page = render_template("jobs/list.html", configs=configs.list_all(), **context)
+        page = render_template("jobs/list.html", **context)
     return page, {"Vary": "HX-Request, Cookie"}
 
 

@@ -75,6 +75,7 @@ REASONS = {
     "off_hours": _("outside its hours"),
     "erased": _("answers deleted with their file"),
 }
+ACTORS = {"web": _("the pages"), "cli": _("a command"), "runner": _("the runner")}
 
 
 # The filters take the context only so that Jinja does not fold `"failed"|status_word` into a
@@ -99,3 +100,8 @@ def remedy(_context, code: str | None) -> str:
 @pass_context
 def reason(_context, code: str | None) -> str:
     return str(REASONS.get(code, code or ""))
+
+
+@pass_context
+def actor(_context, code: str) -> str:
+    return str(ACTORS.get(code, code))

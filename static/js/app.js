@@ -1,4 +1,21 @@
-// On every page: theme, keyboard shortcuts, questions before what cannot be undone.
+// On every page: theme, menus, keyboard shortcuts, questions before what cannot be undone.
+
+// What a script replaces may hold the focus: the same thing gets it again, else the part it was in.
+window.SimpleBatchFocus = (() => {
+  const same = (old) => (item) =>
+    item.tagName === old.tagName && item.textContent === old.textContent && item.href === old.href &&
+    item.name === old.name && item.formAction === old.formAction;
+  const keep = (part, replace) => {
+    const old = part.contains(document.activeElement) ? document.activeElement : null;
+    replace();
+    if (!old || part.contains(old)) return;
+    const fresh = (old.id && document.getElementById(old.id)) || [...part.querySelectorAll(old.tagName)].find(same(old));
+    if (!fresh) part.tabIndex = -1;
+    (fresh || part).focus({ preventScroll: true });
+  };
+  return { keep };
+})();
+
 (() => {
   const theme = document.getElementById("theme");
   theme.hidden = false;
@@ -19,6 +36,19 @@
     if (id) await navigator.clipboard.writeText(document.getElementById(id).textContent);
   });
   for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+
+  // A menu closes when somebody clicks elsewhere, or by Escape, which gives the focus back.
+  const openMenus = () => document.querySelectorAll("details.menu[open]");
+  document.addEventListener("click", (event) => {
+    for (const menu of openMenus()) if (!menu.contains(event.target)) menu.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of openMenus()) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
 
   const help = document.getElementById("help");
   const shortcuts = document.getElementById("shortcuts");
@@ -52,7 +82,7 @@
       if (/^[a-z]$/.test(key) && follow(`[data-go="${key}"]`)) event.preventDefault();
       return;
     }
-    if (/^[1-9]$/.test(key)) follow(`.nav-tabs .nav-item:nth-child(${key}) a`);
+    if (/^[1-9]$/.test(key)) follow(`.job-tabs .nav-item:nth-child(${key}) a`);
     else if (actions[key] && actions[key]() !== false) event.preventDefault();
   });
 })();

@@ -4,13 +4,17 @@ window.SimpleBatchCharts = (() => {
   const words = JSON.parse(root.dataset.words);
   let data = JSON.parse(document.getElementById("chart-data").textContent);
   const charts = {};
-  const COLOURS = { succeeded: "#198754", failed: "#c9302c", retried: "#d39e00", sent: "#2f6fdb", p50: "#2f6fdb", p95: "#d39e00", p99: "#c9302c", input: "#6f8fc9", output: "#2f6fdb" };
+  // green and red are for outcomes alone, the rest is told by lines of different kinds
+  const COLOURS = { succeeded: "#198754", failed: "#c9302c", accent: "#2f6fdb", pale: "#8fb0e8", grey: "#868e96" };
+  const ink = () => getComputedStyle(document.body).color;
+  const LINES = { p50: ["solid", "circle", () => COLOURS.accent], p95: ["dashed", "triangle", ink], p99: ["dotted", "diamond", () => COLOURS.grey] };
+  const STRIPES = { dashArrayX: [1, 0], dashArrayY: [2, 4], rotation: -Math.PI / 4, color: "rgba(255,255,255,.6)" };
   const number = new Intl.NumberFormat(document.documentElement.lang);
   const short = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact" });
 
   const base = (axis) => ({
     backgroundColor: "transparent", animation: false, legend: { top: 0, type: "scroll" },
-    grid: { left: 12, right: 18, top: 34, bottom: 8, containLabel: true },
+    grid: { left: 12, right: 28, top: 34, bottom: 8, containLabel: true },
     tooltip: { trigger: "axis", renderMode: "richText", confine: true, valueFormatter: (v) => (v === null || v === undefined ? "–" : number.format(v)) },
     xAxis: axis, yAxis: value(),
   });
@@ -36,49 +40,53 @@ window.SimpleBatchCharts = (() => {
       if (last && last[1].xAxis === b.t * 1000) last[1].xAxis = end;
       else areas.push([{ xAxis: b.t * 1000, name: words.cooldown }, { xAxis: end }]);
     }
-    return { silent: true, itemStyle: { color: "rgba(211,158,0,.25)" }, label: { show: areas.length < 6, position: "insideTop" }, data: areas };
+    return { silent: true, itemStyle: { color: "rgba(211,158,0,.25)" }, label: { show: areas.length < 6, position: "insideTop", color: ink() }, data: areas };
   };
 
   const options = {
     outcomes: () => ({
       ...overTime(), yAxis: value({ minInterval: 1 }),
       series: [
-        ...["succeeded", "failed"].map((name) => ({ name: words[name], type: "bar", stack: "ended", color: COLOURS[name], data: points(name), barCategoryGap: "5%" })),
-        step("sent", "sent", COLOURS.sent), step("retried", "retried", COLOURS.retried),
+        ...["succeeded", "failed"].map((name) => ({ name: words[name], type: "bar", stack: "ended", color: COLOURS[name], data: points(name), barCategoryGap: "5%", itemStyle: name === "failed" ? { decal: STRIPES } : {} })),
+        step("sent", "sent", COLOURS.accent), step("retried", "retried", COLOURS.grey, { lineStyle: { type: "dashed" } }),
       ],
     }),
     latency: () => ({
       ...overTime(), yAxis: value({ name: "ms" }),
-      series: ["p50", "p95", "p99"].map((name) => ({ name, type: "line", connectNulls: false, symbol: data.buckets.length < 30 ? "circle" : "none", color: COLOURS[name], data: points(`${name}_ms`) })),
+      series: ["p50", "p95", "p99"].map((name) => ({ name, type: "line", connectNulls: false, symbol: data.buckets.length < 30 ? LINES[name][1] : "none", color: LINES[name][2](), lineStyle: { type: LINES[name][0] }, data: points(`${name}_ms`) })),
     }),
     limit: () => ({
       ...overTime(), yAxis: value({ minInterval: 1 }),
-      series: [step("in_flight", "in_flight", COLOURS.sent, { areaStyle: { opacity: 0.15 } }), step("limit", "limit", COLOURS.failed, { markArea: cooldowns(), lineStyle: { type: "dashed" } })],
+      series: [step("in_flight", "in_flight", COLOURS.accent, { areaStyle: { opacity: 0.15 } }), step("limit", "limit", COLOURS.grey, { markArea: cooldowns(), lineStyle: { type: "dashed" } })],
     }),
     tokens: () => ({
       ...overTime(),
-      series: [["input", "tokens_in"], ["output", "tokens_out"]].map(([key, word]) => ({ name: words[word], type: "bar", stack: "tokens", barCategoryGap: "5%", color: COLOURS[key], data: points(`${key}_tokens`, true) })),
+      series: [["input", "tokens_in"], ["output", "tokens_out"]].map(([key, word]) => ({ name: words[word], type: "bar", stack: "tokens", barCategoryGap: "5%", color: key === "input" ? COLOURS.pale : COLOURS.accent, data: points(`${key}_tokens`, true) })),
     }),
-    cost: () => {
-      let sum = 0;
-      return { ...overTime(), yAxis: value({ name: root.dataset.currency, axisLabel: {} }), series: [{ name: words.cost, type: "line", step: "end", symbol: "none", areaStyle: { opacity: 0.15 }, color: COLOURS.sent, data: data.buckets.map((b) => [middle(b), +(sum += b.cost).toFixed(9)]) }] };
-    },
+    cost: () => ({
+      ...overTime(), yAxis: value({ name: root.dataset.currency, axisLabel: {} }),
+      series: [{ name: words.cost, type: "line", step: "end", symbol: "none", areaStyle: { opacity: 0.15 }, color: COLOURS.accent, data: points("cost_sum") }],
+    }),
     histogram: () => ({
-      ...base({ type: "category", axisLabel: { hideOverlap: true }, data: data.histogram.map((b) => `${b.from_ms}–${b.to_ms}`), name: "ms", nameLocation: "middle", nameGap: 26 }),
-      grid: { left: 12, right: 18, top: 34, bottom: 28, containLabel: true },
-      series: [{ name: words.count, type: "bar", barCategoryGap: "5%", color: COLOURS.sent, data: data.histogram.map((b) => b.count) }],
+      ...base({ type: "category", axisLabel: { hideOverlap: true }, data: data.histogram.map((b) => `${number.format(b.from_ms)}–${number.format(b.to_ms)}`), name: "ms", nameLocation: "middle", nameGap: 26 }),
+      grid: { left: 12, right: 28, top: 34, bottom: 28, containLabel: true },
+      series: [{ name: words.count, type: "bar", barCategoryGap: "5%", color: COLOURS.accent, data: data.histogram.map((b) => b.count) }],
     }),
     scatter: () => ({
       ...base({ type: "value", min: 0, name: words.tokens, nameLocation: "middle", nameGap: 26 }), legend: { show: false },
-      grid: { left: 12, right: 18, top: 34, bottom: 28, containLabel: true }, yAxis: value({ name: words.latency }),
+      grid: { left: 12, right: 28, top: 34, bottom: 28, containLabel: true }, yAxis: value({ name: words.latency }),
       tooltip: { trigger: "item", renderMode: "richText", confine: true, formatter: ({ data: [tokens, ms, index] }) => `#${index}\n${words.tokens}: ${number.format(tokens)}\n${words.latency}: ${number.format(ms)}` },
-      series: [{ type: "scatter", symbolSize: 6, color: COLOURS.sent, itemStyle: { opacity: 0.5 }, data: data.points.map((p) => [p.tokens, p.latency_ms, p.index]) }],
+      series: [{ type: "scatter", symbolSize: 6, color: COLOURS.accent, itemStyle: { opacity: 0.5 }, data: data.points.map((p) => [p.tokens, p.latency_ms, p.index]) }],
     }),
   };
   const timed = ["outcomes", "latency", "limit", "tokens", "cost"];
   const listeners = [];
 
+  const grid = root.querySelector(".chart-grid");
+  const nothing = document.getElementById("charts-empty");
   function draw() {
+    nothing.hidden = data.buckets.length > 0;
+    grid.hidden = !data.buckets.length;
     const dark = document.documentElement.dataset.bsTheme === "dark";
     for (const name of Object.keys(options)) {
       if (charts[name]) charts[name].dispose();
@@ -92,6 +100,7 @@ window.SimpleBatchCharts = (() => {
   }
   function show(fresh) {
     data = fresh;
+    if (grid.hidden && data.buckets.length) draw();
     for (const name of Object.keys(options)) charts[name].setOption(options[name]());
   }
   draw();

@@ -3,69 +3,56 @@
   const head = document.getElementById("job");
   const words = head.dataset;
   const jobId = Number(words.job);
-  const number = new Intl.NumberFormat(words.language === "zh" ? "zh-CN" : "en");
-  const put = (name, text) => { head.querySelector(`[data-live="${name}"]`).textContent = text; };
-  const clock = (s) => {
-    if (s === null || s === undefined) return "–";
-    s = Math.round(s);
-    const pad = (n) => String(n).padStart(2, "0");
-    const h = Math.floor(s / 3600), m = Math.floor((s % 3600) / 60);
-    return h ? `${h}:${pad(m)}:${pad(s % 60)}` : `${m}:${pad(s % 60)}`;
-  };
-  const latency = (ms) => (ms === null ? "–" : ms < 1000 ? `${ms} ms` : `${number.format(+(ms / 1000).toFixed(ms < 10000 ? 2 : 1))} s`);
-  const SYMBOLS = { USD: "$", CNY: "¥", EUR: "€", GBP: "£", JPY: "JP¥" };
-  const money = (cost) => {
-    if (cost.amount === null) return words.wordUnknown;
-    const a = cost.amount;
-    const places = a && a < 100 ? Math.min(9, Math.max(2, 3 - Math.floor(Math.log10(a)))) : 2;
-    let text = a.toFixed(places);
-    if (places > 2) text = text.replace(/0+$/, "").replace(/\.(\d?)$/, (_, d) => "." + d.padEnd(2, "0"));
-    return (SYMBOLS[cost.currency] || cost.currency + " ") + text;
-  };
+  const { number, percent, perSecond, latency, clock, money } = window.SimpleBatchFormat;
+  const cost = (sum) => money(sum, words.wordUnknown);
+  const put = (name, text) => { for (const place of document.querySelectorAll(`[data-live="${name}"]`)) place.textContent = text; };
   let announced = null;
 
   function show(p) {
     const c = p.counts;
     const done = c.succeeded + c.failed + c.cancelled;
-    const percent = c.total ? Math.floor((100 * done) / c.total) : 0;
-    put("percent", `${percent} %`);
-    put("done", number.format(done));
-    put("total", number.format(c.total));
+    const percents = c.total ? Math.floor((100 * done) / c.total) : 0;
+    put("percent", percent(done, c.total));
+    put("done", number(done));
+    put("total", number(c.total));
     put("elapsed", clock(p.elapsed_s));
     put("eta", clock(p.eta_s));
-    put("rate", p.requests_per_second ? `${number.format(+p.requests_per_second.toFixed(1))}/s` : "–");
-    put("p50", latency(p.p50_ms));
-    put("p95", latency(p.p95_ms));
-    put("p99", latency(p.p99_ms));
-    put("tokens", `${number.format(p.tokens.input)} / ${number.format(p.tokens.output)}`);
-    put("cost", money(p.cost));
+    put("rate", perSecond(p.requests_per_second));
+    for (const name of ["p50", "p95", "p99"]) put(name, latency(p[`${name}_ms`]));
+    put("tokens", `${number(p.tokens.input)} / ${number(p.tokens.output)}`);
+    put("attempts", number(p.attempts));
+    put("retries", number(p.retries));
+    put("cost", cost(p.cost));
     put("spend", spend(p, done));
-    governor(p.governor);
-    for (const tile of head.querySelectorAll("[data-count]")) tile.textContent = number.format(c[tile.dataset.count]);
+    put("governor", governor(p.governor));
+    counts(c);
     bar(c);
-    announce(percent);
-    document.dispatchEvent(new CustomEvent("jobprogress", { detail: percent }));
+    announce(percents);
+    document.dispatchEvent(new CustomEvent("jobprogress", { detail: percents }));
     if (p.status !== words.status) refreshHead(p.status);
+  }
+
+  // the tiles, and the buttons that say how many they are about
+  function counts(c) {
+    for (const place of document.querySelectorAll("[data-count]")) place.textContent = number(c[place.dataset.count]);
+    for (const form of head.querySelectorAll("[data-retry]")) form.hidden = !c[form.dataset.retry];
   }
 
   function spend(p, done) {
     const { amount, currency } = p.cost;
     if (p.status !== "running" || !amount || !done) return "";
-    const whole = money({ amount: (amount / done) * p.counts.total, currency });
-    const text = words.wordOfAbout.replace("{money}", whole);
+    const text = words.wordOfAbout.replace("{money}", cost({ amount: (amount / done) * p.counts.total, currency }));
     if (!p.elapsed_s) return text;
-    return `${text} · ${words.wordPerHour.replace("{money}", money({ amount: (amount / p.elapsed_s) * 3600, currency }))}`;
+    return `${text} · ${words.wordPerHour.replace("{money}", cost({ amount: (amount / p.elapsed_s) * 3600, currency }))}`;
   }
 
   function governor(g) {
-    const place = head.querySelector('[data-live="governor"]');
-    if (!g) { place.textContent = ""; return; }
-    const [limit, flight] = [words.wordLimit, words.wordInFlight];
-    const most = g.rpm_learned ? `/${number.format(g.rpm_learned)}` : "";
-    let text = `${limit} ${g.limit} · ${flight} ${g.in_flight} · ${number.format(g.rpm_used)}${most} RPM`;
-    text += ` · ${number.format(g.tpm_used)} TPM`;
+    if (!g) return "";
+    const most = g.rpm_learned ? `/${number(g.rpm_learned)}` : "";
+    let text = `${words.wordLimit} ${number(g.limit)} · ${words.wordInFlight} ${number(g.in_flight)} · ${number(g.rpm_used)}${most} RPM`;
+    text += ` · ${number(g.tpm_used)} TPM`;
     if (g.cooldown_s > 0) text += ` · ${words.wordCooldown.replace("{s}", g.cooldown_s)} (${g.reason})`;
-    place.textContent = text;
+    return text;
   }
 
   function bar(c) {
@@ -93,25 +80,28 @@
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.querySelector("#job > div");
     // a menu that somebody has open is not taken from under the pointer
-    const menu = head.querySelector(".dropdown-toggle[aria-expanded=true]");
-    if (menu) await new Promise((closed) => menu.addEventListener("hidden.bs.dropdown", closed, { once: true }));
-    head.querySelector(":scope > div").replaceWith(document.adoptNode(fresh));
-    for (const old of head.querySelectorAll(":scope > .alert")) old.remove();
-    const line = head.querySelector(":scope > div");
-    for (const alert of [...page.querySelectorAll("#job > .alert")].reverse()) line.after(document.adoptNode(alert));
+    const menu = head.querySelector("details.menu[open]");
+    if (menu) await new Promise((closed) => menu.addEventListener("toggle", closed, { once: true }));
+    window.SimpleBatchFocus.keep(head, () => {
+      head.querySelector(":scope > div").replaceWith(document.adoptNode(fresh));
+      for (const old of head.querySelectorAll(":scope > .alert")) old.remove();
+      const line = head.querySelector(":scope > div");
+      for (const alert of [...page.querySelectorAll("#job > .alert")].reverse()) line.after(document.adoptNode(alert));
+    });
+    for (const id of ["details", "waiting"]) {
+      const [old, now] = [document.getElementById(id), page.getElementById(id)];
+      if (old && now) old.replaceWith(document.adoptNode(now));
+    }
     document.dispatchEvent(new CustomEvent("jobstatus", { detail: { status, word: fresh.querySelector("#status").textContent.trim().replace(/^\S+\s+/, "") } }));
   }
 
-  const badge = document.getElementById("feed");
-  const state = (name) => {
-    badge.hidden = false;
-    badge.dataset.state = name;
-    badge.textContent = `${name === "live" ? "●" : "○"} ${words[{ live: "wordLive", reconnecting: "wordReconnecting", polling: "wordPolling" }[name]]}`;
-  };
+  const state = window.SimpleBatchLive.badge;
   const poll = async () => {
     try {
       const answer = await fetch(words.progress, { headers: { Accept: "application/json" } });
-      if (answer.ok) show(await answer.json());
+      if (!answer.ok) return;
+      show(await answer.json());
+      document.dispatchEvent(new CustomEvent("job.buckets"));
     } catch { state("reconnecting"); }
   };
   window.SimpleBatchLive.subscribe({ job_id: jobId, tail: Boolean(document.getElementById("tail")) }, {

@@ -5,24 +5,31 @@
   let busy = false;
   const chosen = () => [...table.querySelectorAll("input[name=job]:checked")].map((box) => box.value);
   const refresh = async () => {
-    if (busy || document.hidden) { due = true; return; }
+    if (busy || pressed || document.hidden) { due = true; return; }
     busy = true;
     const kept = new Set(chosen());
-    const focused = document.activeElement && document.activeElement.id;
     try {
+      // what has the focus has an id, by which htmx gives it back
       await htmx.ajax("GET", location.pathname + location.search, { target: table, swap: "innerHTML" });
       for (const box of table.querySelectorAll("input[name=job]")) box.checked = kept.has(box.value);
-      if (focused && document.getElementById(focused)) document.getElementById(focused).focus();
       count();
     } catch { /* the next change tries again */ }
-    setTimeout(() => { busy = false; if (due) { due = false; refresh(); } }, 1000);
+    setTimeout(() => { busy = false; again(); }, 1000);
   };
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && due) refresh(); });
+  const again = () => { if (due) { due = false; refresh(); } };
+  // a row or button is not exchanged between the press and the release of a click
+  let pressed = false;
+  table.addEventListener("pointerdown", () => { pressed = true; });
+  addEventListener("pointerup", () => setTimeout(() => { pressed = false; again(); }, 100));
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) again(); });
 
   const count = () => {
     const bar = document.getElementById("bulk");
     if (!bar) return;
     const n = chosen().length;
+    const all = document.getElementById("all-jobs");
+    all.checked = n > 0 && n === table.querySelectorAll("input[name=job]").length;
+    all.indeterminate = n > 0 && !all.checked;
     for (const button of bar.querySelectorAll("button")) button.disabled = n === 0;
     document.getElementById("bulk-count").textContent = n || "";
   };
@@ -32,10 +39,10 @@
     count();
   });
   table.addEventListener("htmx:afterSwap", count);
-  count();
+  addEventListener("pageshow", count); // by then the browser has put back what was checked
 
   window.SimpleBatchLive.subscribe({}, {
-    onSnapshot: () => {}, onState: () => {}, poll: refresh,
+    onSnapshot: () => {}, onState: window.SimpleBatchLive.badge, poll: refresh,
     onEvent: (name) => { if (name === "jobs.changed") refresh(); },
   });
 })();

@@ -41,5 +41,12 @@ window.SimpleBatchLive = (() => {
     socket.on("request.finished", (payload) => onEvent("request.finished", payload));
     return socket;
   }
-  return { subscribe };
+  // says beside the page's figures how fresh they are
+  const badge = (name) => {
+    const place = document.getElementById("feed");
+    place.hidden = false;
+    place.dataset.state = name;
+    place.textContent = `${name === "live" ? "●" : "○"} ${place.dataset[name]}`;
+  };
+  return { subscribe, badge };
 })();

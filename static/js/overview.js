@@ -2,53 +2,55 @@
 (() => {
   const place = document.getElementById("throughput");
   const words = JSON.parse(place.dataset.words);
+  const { number, latency } = window.SimpleBatchFormat;
   let buckets = JSON.parse(document.getElementById("throughput-data").textContent);
   let chart = null;
+  const STRIPES = { dashArrayX: [1, 0], dashArrayY: [2, 4], rotation: -Math.PI / 4, color: "rgba(255,255,255,.6)" };
   const draw = () => {
+    place.hidden = !buckets.some((b) => b.succeeded || b.failed);
+    if (place.hidden) return;
+    document.getElementById("waiting").hidden = true;
     const dark = document.documentElement.dataset.bsTheme === "dark";
     if (chart) chart.dispose();
     chart = echarts.init(place, dark ? "dark" : null);
     update();
   };
   const update = () => {
+    if (!chart) return draw();
     const width = buckets.length ? buckets[0].bucket_s : 1;
     const series = (name, colour) => ({
       name: words[name], type: "bar", stack: "all", barCategoryGap: "5%", color: colour, animation: false,
       data: buckets.map((b) => [b.t * 1000, +(b[name] / width).toFixed(2)]),
     });
     chart.setOption({
-      backgroundColor: "transparent", legend: { top: 0 }, grid: { left: 50, right: 15, top: 30, bottom: 25 },
-      tooltip: { trigger: "axis", renderMode: "richText" },
+      backgroundColor: "transparent", legend: { top: 0 }, grid: { left: 8, right: 24, top: 30, bottom: 4, containLabel: true },
+      tooltip: { trigger: "axis", renderMode: "richText", confine: true },
       xAxis: { type: "time", axisLabel: { hideOverlap: true } }, yAxis: { type: "value", min: 0, minInterval: 1 },
-      series: [series("succeeded", "#198754"), series("failed", "#c9302c")],
+      series: [series("succeeded", "#198754"), { ...series("failed", "#c9302c"), itemStyle: { decal: STRIPES } }],
     });
   };
   draw();
   document.addEventListener("themechange", draw);
-  addEventListener("resize", () => chart.resize());
+  addEventListener("resize", () => { if (chart) chart.resize(); });
 
-  const width = () => (buckets.length ? buckets[0].bucket_s : 1);
-  document.addEventListener("job.buckets", ({ detail }) => {
-    for (const b of detail.buckets) {
-      const last = buckets[buckets.length - 1];
-      if (width() === 1 && (!last || b.t > last.t)) buckets.push({ ...b, bucket_s: 1 });
-      else if (last && width() === 1) Object.assign(buckets.find((old) => old.t === b.t) || {}, b);
-    }
-    if (buckets.length > 600) buckets = buckets.slice(-600);
-    update();
-  });
-
-  // The server writes the groups, in this language, with their links; here they are only fetched.
-  let busy = false;
-  document.addEventListener("job.errors", async ({ detail }) => {
-    if (busy || !detail.groups.length) return;
+  // The server joins the buckets and writes the groups, in this language, with their links: both
+  // are taken from the page as it is now, every two seconds at most.
+  let [busy, due] = [false, false];
+  const refresh = async () => {
+    due = busy;
+    if (busy) return;
     busy = true;
-    const answer = await fetch(location.href);
+    setTimeout(() => { busy = false; if (due) refresh(); }, 2000);
+    const answer = await fetch(location.href).catch(() => null);
+    if (!answer || !answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const fresh = page.getElementById("groups");
-    if (fresh) document.getElementById("groups").replaceWith(document.adoptNode(fresh));
-    setTimeout(() => { busy = false; }, 3000);
-  });
+    buckets = JSON.parse(page.getElementById("throughput-data").textContent);
+    update();
+    const groups = document.getElementById("groups");
+    window.SimpleBatchFocus.keep(groups, () => groups.replaceChildren(...page.getElementById("groups").childNodes));
+  };
+  document.addEventListener("job.buckets", refresh);
+  document.addEventListener("jobstatus", refresh);
 
   const tail = document.getElementById("tail");
   const pause = document.getElementById("tail-pause");
@@ -74,10 +76,13 @@
       link.href = `${location.pathname}/requests/${item.index}`;
       link.textContent = item.index;
       cell(link, "text-end num");
-      cell(item.status === "succeeded" ? `✓ ${words.succeeded}` : `✕ ${words[item.status] || item.status} ${item.cause || ""}`);
-      cell(item.latency_ms === null ? "–" : `${item.latency_ms} ms`, "text-end num");
-      cell(String(item.tokens), "text-end num");
-      cell(item.preview, "clamp text-cell");
+      cell(item.status === "succeeded" ? `✓ ${words.succeeded}` : `✕ ${words[item.status] || item.status} ${words.causes[item.cause] || ""}`, "text-nowrap");
+      cell(latency(item.latency_ms), "text-end num");
+      cell(number(item.tokens), "text-end num");
+      const text = document.createElement("div");
+      text.className = "clamp";
+      text.textContent = item.preview;
+      cell(text, "text-cell");
     }
     while (tail.rows.length > 15) tail.deleteRow(-1);
   });

@@ -1,10 +1,12 @@
+import gettext
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
-from ..process import run_py
+from ..process import ROOT, flask, run_py
 
 FLAGS = [
     "--no-sandbox",
@@ -17,16 +19,23 @@ FLAGS = [
 ]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+LOCALES = {"en": "en-US", "zh": "zh-CN"}
+REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation", (e) =>
+    console.error(`policy: ${e.violatedDirective} ${e.blockedURI}`));"""
+# requests that a test itself cuts off, and the page that is not there, are told in the console too
+EXPECTED = ("ERR_FAILED", "404 (NOT FOUND)")
+
+
+def installed_browser() -> str | None:
+    """An installed Chromium or Chrome; None where only Playwright's own can be there."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    return MAC if found is None and Path(MAC).exists() else found
 
 
 @pytest.fixture(scope="session")
 def browser():
-    """An installed Chromium or Chrome, else Playwright's own."""
-    installed = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if installed is None and Path(MAC).exists():
-        installed = MAC
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=installed, args=FLAGS)
+        running = playwright.chromium.launch(executable_path=installed_browser(), args=FLAGS)
         yield running
         running.close()
 
@@ -38,26 +47,79 @@ def server(instance):
     running.stop()
 
 
+@pytest.fixture(scope="session")
+def demo_server(tmp_path_factory):
+    """A server with a job of 60 that has run, with failures, and one of 60 that is held; the tests
+    that share it change nothing."""
+    instance = tmp_path_factory.mktemp("demo") / "instance"
+    done = flask(instance, "demo", "--requests", "60", "--fail", "0.3")
+    assert done.returncode in (0, 3), done.stderr
+    held = ("create-job", "examples/questions.jsonl", "--config", "demo", "--no-start")
+    assert flask(instance, *held, "--name", "held").returncode == 0
+    running = run_py(instance)
+    yield running
+    running.stop()
+
+
 @pytest.fixture
-def page(browser, server):
-    """A page on the server; errors in its console fail the test."""
+def language():
+    """Tests in both languages are parametrised by it (helpers.both_languages)."""
+    return "en"
+
+
+@pytest.fixture
+def t(language):
+    return Words(language)
+
+
+@pytest.fixture
+def page(browser, server, language):
+    """A page on a server of the test's own; errors in its console fail the test."""
+    with opened(browser, server.url, language) as page:
+        yield page
+
+
+@pytest.fixture
+def demo(browser, demo_server, language):
+    """A page on the shared server; job 1 has run, job 2 is held."""
+    with opened(browser, demo_server.url, language) as page:
+        yield page
+
+
+class Words:
+    """Texts of the pages by their English ones, from the catalogue that the pages use."""
+
+    def __init__(self, language: str):
+        folder = ROOT / "simple_batch" / "translations"
+        self._catalogue = gettext.translation(
+            "messages", folder, [language], fallback=language == "en"
+        )
+
+    def __call__(self, text: str, **values) -> str:
+        found = self._catalogue.gettext(text)
+        return found % values if values else found
+
+    def plural(self, one: str, many: str, num: int) -> str:
+        return self._catalogue.ngettext(one, many, num) % {"num": f"{num:,}"}
+
+
+@contextmanager
+def opened(browser, base_url: str, language: str = "en", **options):
+    """A page in a browser of that language. What it says of errors or of the security policy fails
+    the test at its end."""
     context = browser.new_context(
-        base_url=server.url, locale="en-US", viewport={"width": 1280, "height": 900}
+        base_url=base_url,
+        locale=LOCALES[language],
+        viewport={"width": 1280, "height": 900},
+        **options,
     )
+    context.add_init_script(REPORT_VIOLATIONS)
     page = context.new_page()
     page.set_default_timeout(15_000)
     troubles = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
-    # requests that a test itself cuts off are told in the console too
-    page.on(
-        "console",
-        lambda said: (
-            said.type == "error"
-            and not any(part in said.text for part in ("ERR_FAILED", "404 (NOT FOUND)"))
-            and troubles.append(said.text)
-        ),
-    )
+    page.on("console", lambda said: said.type == "error" and troubles.append(said.text))
     page.on("dialog", lambda dialog: dialog.accept())
     yield page
     context.close()
-    assert troubles == []
+    assert [said for said in troubles if not any(part in said for part in EXPECTED)] == []

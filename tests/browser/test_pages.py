@@ -1,112 +1,103 @@
 """What the pages do beyond the main job: charts, many jobs, errors, one request, shortcuts."""
 
 import json
+import re
 
-import pytest
 from playwright.sync_api import expect
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from ..process import flask
-from .test_main_job import add_config
+from .conftest import Words, opened
+from .helpers import add_config, both_languages, click_middle, drag, expect_status, launch
 
 
-@pytest.fixture
-def demo(page, instance):
-    """A job of 60 that has run, with a few failed attempts."""
-    done = flask(instance, "demo", "--requests", "60", "--fail", "0.05")
-    assert done.returncode in (0, 3), done.stderr
-    return page
+@both_languages
+def test_a_drag_over_a_chart_narrows_all_and_stands_in_the_url(demo, t):
+    demo.goto("/jobs/1/charts")
+    drag(demo, "tokens", 0.3, 0.7)
+    demo.wait_for_url("**/charts?from=*")
+    expect(demo.locator("#bucket-requests #requests tbody tr").first).to_be_visible()
+    shown = demo.evaluate("SimpleBatchCharts.data().buckets.length")
+    demo.get_by_role("link", name=t("These requests")).click()
+    demo.wait_for_url("**/requests?from=*")
+    demo.go_back()
+    demo.get_by_role("link", name=t("Whole job")).click()
+    expect(demo.locator("#chart-scatter canvas")).to_be_visible()
+    assert demo.evaluate("SimpleBatchCharts.data().buckets.length") > shown
 
 
-def launch(page, path, name="n", **fields):
-    page.goto("/jobs/new")
-    page.locator("#file").set_input_files(path)
-    page.get_by_role("button", name="Continue").click()
-    page.get_by_label("Name").fill(name)
-    page.get_by_role("button", name="Launch").click()
-    page.wait_for_url("**/jobs/*")
+@both_languages
+def test_every_chart_as_table_csv_and_png(demo, tmp_path, language):
+    demo.goto("/jobs/1/charts")
+    names = ("outcomes", "latency", "limit", "tokens", "cost", "histogram", "scatter")
+    for name in names:
+        chart = demo.locator(f"section:has(> #chart-{name})")
+        chart.locator("summary").click()
+        expect(chart.locator("tbody tr").first).to_be_visible()
+        with demo.expect_download() as download:
+            chart.locator(".link-button").click()
+        path = tmp_path / download.value.suggested_filename
+        assert path.name == f"job-1-{name}.png"
+        download.value.save_as(path)
+        assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        csv = demo.request.get(chart.get_by_text("CSV").get_attribute("href"))
+        assert csv.headers["content-disposition"].startswith("attachment")
+        assert len(csv.text().splitlines()) > 2
 
 
-def drag(page, chart, start, end):
-    page.locator(f"#chart-{chart}").scroll_into_view_if_needed()
-    box = page.locator(f"#chart-{chart} canvas").bounding_box()
-    y = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + box["width"] * start, y)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * end, y, steps=5)
-    page.mouse.up()
+@both_languages
+def test_a_bin_of_the_histogram_lists_its_requests(demo, language):
+    demo.goto("/jobs/1/charts")
+    click_middle(demo, "histogram")
+    expect(demo.locator("#bucket-title")).to_contain_text("ms")
+    assert "#bin=" in demo.url
+    demo.locator("#bucket-next").click()
+    expect(demo.locator("#bucket-requests #requests tbody tr").first).to_be_visible()
 
 
-def test_a_drag_over_a_chart_narrows_all_and_stands_in_the_url(demo, tmp_path):
-    page = demo
-    page.goto("/jobs/1/charts")
-    drag(page, "tokens", 0.3, 0.7)
-    page.wait_for_url("**/charts?from=*")
-    expect(page.locator("#bucket-requests #requests tbody tr").first).to_be_visible()
-    shown = page.evaluate("SimpleBatchCharts.data().buckets.length")
-    page.get_by_role("link", name="These requests").click()
-    page.wait_for_url("**/requests?from=*")
-    page.go_back()
-    page.get_by_role("link", name="Whole job").click()
-    expect(page.locator("#chart-scatter canvas")).to_be_visible()
-    assert page.evaluate("SimpleBatchCharts.data().buckets.length") > shown
-
-    with page.expect_download() as download:
-        page.locator("[data-png=latency]").click()
-    path = tmp_path / download.value.suggested_filename
-    download.value.save_as(path)
-    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    with page.expect_download() as download:
-        page.get_by_role("link", name="CSV").first.click()
-    assert download.value.suggested_filename == "job-1-outcomes.csv"
-
-
-def test_a_bin_of_the_histogram_lists_its_requests(demo):
-    page = demo
-    page.goto("/jobs/1/charts")
-    page.locator("#chart-histogram").scroll_into_view_if_needed()
-    box = page.locator("#chart-histogram canvas").bounding_box()
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    expect(page.locator("#bucket-title")).to_contain_text("ms")
-    assert "#bin=" in page.url
-    page.locator("#bucket-next").click()
-    expect(page.locator("#bucket-requests #requests tbody tr").first).to_be_visible()
-
-
-def test_the_report_draws_its_charts_from_itself(demo, browser, tmp_path):
-    page = demo
-    page.goto("/jobs/1")
-    page.get_by_role("button", name="Export").click()
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Report (HTML)").click()
+@both_languages
+def test_the_report_draws_its_charts_from_itself(demo, t, browser, tmp_path):
+    demo.goto("/jobs/1")
+    demo.locator("summary", has_text=t("Export")).click()
+    with demo.expect_download() as download:
+        demo.get_by_role("link", name=t("Report (HTML)")).click()
     path = tmp_path / "report.html"
     download.value.save_as(path)
-    alone = browser.new_context(offline=True).new_page()
-    troubles = []
-    alone.on("pageerror", lambda error: troubles.append(str(error)))
-    alone.on("requestfailed", lambda request: troubles.append(request.url))
-    alone.goto(path.as_uri())
-    expect(alone.locator("canvas")).to_have_count(7)
-    assert troubles == []
-    alone.context.close()
+    with opened(browser, path.parent.as_uri(), offline=True) as alone:
+        alone.goto(path.as_uri())
+        expect(alone.locator("canvas")).to_have_count(7)
+        expect(alone.get_by_role("heading", name=t("Errors"))).to_be_visible()
 
 
-def test_the_end_of_a_job_is_told(page, questions):
+def notice_notifications(page) -> None:
+    """Keep what the page tells the desktop where a test finds it."""
+    page.context.grant_permissions(["notifications"])
+    page.add_init_script(
+        """window.told = []; window.Notification = class extends Notification {
+        constructor(title, options) { super(title, options); told.push(options.body); } };"""
+    )
+
+
+@both_languages
+def test_the_end_of_a_job_is_told(page, t, questions):
+    notice_notifications(page)
     with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
-        add_config(page, endpoint.base_url)
-        page.get_by_role("button", name="Save").click()
-        launch(page, questions(60), "told")
-        expect(page.locator("#toast")).to_contain_text("told is completed", timeout=20_000)
-        assert page.title().startswith("✓ told is completed")
+        add_config(page, t, endpoint.base_url)
+        launch(page, t, questions(100), "told")
+        page.get_by_role("button", name=t("Tell me when it is done")).click()
+        said = t("%(name)s is %(status)s", name="told", status=t("completed"))
+        expect(page.locator("#toast")).to_contain_text(said, timeout=20_000)
+        assert page.title().startswith(f"✓ {said}")
+        assert page.evaluate("told") == [said]
+        expect(page.locator("#announce")).to_have_text(t("%(n)s percent done", n=100))
 
 
-def test_the_list_of_jobs_searches_selects_and_acts(page, questions, add=add_config):
+@both_languages
+def test_the_list_of_jobs_searches_selects_and_acts(page, t, questions):
     with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
-        add(page, endpoint.base_url)
-        page.get_by_role("button", name="Save").click()
-        launch(page, questions(30), "apples")
-        launch(page, questions(30), "pears")
+        add_config(page, t, endpoint.base_url)
+        launch(page, t, questions(30), "apples")
+        launch(page, t, questions(30), "pears")
         page.goto("/jobs")
         rows = page.locator("#jobs-table tbody tr")
         expect(rows).to_have_count(2)
@@ -115,95 +106,128 @@ def test_the_list_of_jobs_searches_selects_and_acts(page, questions, add=add_con
         assert "q=pear" in page.url
         page.get_by_role("searchbox").fill("")
         expect(rows).to_have_count(2)
-        delete = page.get_by_role("button", name="Delete")
+        delete = page.get_by_role("button", name=t("Delete"))
         expect(delete).to_be_disabled()
-        expect(page.locator("[data-status=completed]")).to_have_count(2, timeout=30_000)
-        page.get_by_label("Select apples").check()
-        page.get_by_label("Select pears").check()
-        page.get_by_role("button", name="Compare").click()
-        expect(page.get_by_text("= same")).to_have_count(30)
+        # live: nobody reloads
+        expect(rows.locator("[data-status=completed]")).to_have_count(2, timeout=30_000)
+        expect(rows.locator(".spark")).to_have_count(2)
+        page.get_by_label(t("Select %(n)s", n="apples")).check()
+        page.get_by_label(t("Select %(n)s", n="pears")).check()
+        page.get_by_role("button", name=t("Compare")).click()
+        expect(page.get_by_text(f"= {t('same')}")).to_have_count(30)
         page.go_back()
-        page.get_by_label("Select all on this page").check()
+        page.get_by_label(t("Select all on this page")).check()
         delete.click()
-        expect(page.get_by_text("Done for 2 jobs.")).to_be_visible()
-        expect(page.get_by_text("No jobs yet")).to_be_visible()
+        done = t.plural("Done for %(num)s job.", "Done for %(num)s jobs.", 2)
+        expect(page.get_by_text(done)).to_be_focused()
+        expect(page.get_by_text(t("Clear filters"))).to_have_count(0)
+        expect(rows).to_have_count(0)
 
 
-def test_a_group_is_retried_with_another_config_and_one_is_edited(page, questions):
+@both_languages
+def test_compare_shows_what_only_one_of_them_has(page, t, questions):
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        add_config(page, t, endpoint.base_url)
+        for count in (3, 5):
+            launch(page, t, questions(count), f"of {count}")
+            expect_status(page, "completed")
+        page.goto("/compare?a=1&b=2")
+        missing = page.get_by_text(t("not in this job"))
+        expect(page.locator("#pairs tbody tr")).to_have_count(5)
+        expect(missing).to_have_count(2)
+        page.get_by_label(t("only different ones")).check()
+        page.get_by_role("button", name=t("Compare")).click()
+        expect(page.locator("#pairs tbody tr")).to_have_count(2)
+        page.get_by_role("link", name=t("Swap")).click()
+        expect(page.locator("#pairs tbody tr")).to_have_count(2)
+        expect(missing).to_have_count(2)
+
+
+@both_languages
+def test_a_group_is_retried_with_another_config_and_one_is_edited(page, t, questions):
     better = e.http(200, {**e.GOOD, "choices": [{"index": 0, "message": {"content": "**new**"}}]})
     with (
         MisbehavingEndpoint(*[e.error(400, "not here")] * 3, e.ok()) as first,
         MisbehavingEndpoint(e.ok(), e.ok(), e.ok(), better) as second,
     ):
-        for alias, endpoint in (("test", first), ("second", second)):
-            add_config(page, endpoint.base_url)
-            page.get_by_label("Alias").fill(alias)
-            page.get_by_role("button", name="Save").click()
-        page.goto("/configs")
-        launch(page, questions(8), "mixed")
-        used, other = (first, second) if first.calls else (second, first)
-        expect(page.locator("#status")).to_contain_text("completed", timeout=20_000)
-        if used is first:
-            page.get_by_role("link", name="Errors").click()
-            page.locator("summary", has_text="Retry these").click()
-            page.get_by_label("API config").select_option(label="second")
-            page.get_by_label("Max tokens").fill("77")
-            page.locator("form").get_by_role("button", name="Retry these").click()
-            expect(page.locator('[data-count="succeeded"]')).to_have_text("8", timeout=20_000)
-            assert [body["max_tokens"] for body in other.bodies] == [77] * 3
-        page.goto(f"{page.url.split('/errors')[0].split('?')[0]}/requests/0")
-        page.locator("summary", has_text="Edit and send again").click()
+        add_config(page, t, first.base_url)
+        launch(page, t, questions(8), "mixed")
+        expect_status(page, "completed")
+        add_config(page, t, second.base_url, "second")
+        page.goto("/jobs/1/errors")
+        page.locator("summary", has_text=t("Retry these")).click()
+        page.get_by_label(t("API config")).select_option(label="second")
+        page.get_by_label(t("Max tokens")).fill("77")
+        page.locator("form").get_by_role("button", name=t("Retry these")).click()
+        expect(page.locator('[data-count="succeeded"]')).to_have_text("8", timeout=20_000)
+        assert [body["max_tokens"] for body in second.bodies] == [77] * 3
+
+        page.goto("/jobs/1/requests/0")
+        page.locator("summary", has_text=t("Edit and send again")).click()
         body = json.dumps({"messages": [{"role": "user", "content": "changed"}]})
         page.locator("textarea[name=body]").fill(body)
-        page.get_by_role("button", name="Send again").click()
-        expect(page.get_by_text("Sent again")).to_be_visible()
+        page.get_by_role("button", name=t("Send again")).click()
+        sent = t("Sent again; the answer takes the place of the former one.")
+        expect(page.get_by_text(sent)).to_be_visible()
         expect(page.get_by_text("changed").first).to_be_visible()
 
 
-def test_shortcuts(demo):
-    page = demo
-    page.goto("/jobs/1")
-    page.keyboard.press("?")
-    expect(page.locator("#shortcuts")).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(page.locator("#shortcuts")).to_be_hidden()
-    page.keyboard.press("2")
-    page.wait_for_url("**/requests")
-    page.keyboard.press("/")
-    page.keyboard.type("photo?")
-    expect(page.locator("#f-q")).to_have_value("photo?")
-    page.locator("#f-q").blur()
-    page.keyboard.press("g")
-    page.keyboard.press("j")
-    page.wait_for_url("**/jobs")
+@both_languages
+def test_a_time_is_chosen_in_the_form_and_stands_in_the_url(demo, t, language):
+    demo.goto("/jobs/1/requests")
+    demo.locator("summary", has_text=t("More filters, columns, page size")).click()
+    demo.get_by_label(t("Finished from")).fill("2020-01-01T00:00:00")
+    demo.get_by_role("button", name=t("Filter"), exact=True).click()
+    demo.wait_for_url(re.compile(r"from=\d+(&|$)"))
+    expect(demo.locator("#requests tbody tr").first).to_be_visible()
+    expect(demo.get_by_label(t("Finished from"))).to_have_value("2020-01-01T00:00")
+    demo.get_by_label(t("Finished from")).fill("2099-01-01T00:00:00")
+    demo.get_by_role("button", name=t("Filter"), exact=True).click()
+    expect(demo.get_by_text(t("No request matches."))).to_be_visible()
 
 
-def test_columns_and_page_size_stay_in_the_url(demo):
-    page = demo
-    page.goto("/jobs/1/requests")
-    page.locator("summary", has_text="More filters").click()
-    page.get_by_label("HTTP", exact=True).check()
-    page.get_by_label("Cost").uncheck()
-    page.get_by_label("Rows on a page").select_option("25")
-    page.get_by_role("button", name="Filter", exact=True).click()
-    head = page.locator("#requests thead")
+@both_languages
+def test_columns_and_page_size_stay_in_the_url(demo, t):
+    demo.goto("/jobs/1/requests")
+    demo.locator("summary", has_text=t("More filters, columns, page size")).click()
+    demo.get_by_label("HTTP", exact=True).check()
+    demo.get_by_label(t("Cost")).uncheck()
+    demo.get_by_label(t("Rows on a page")).select_option("25")
+    demo.get_by_role("button", name=t("Filter"), exact=True).click()
+    head = demo.locator("#requests thead")
     expect(head).to_contain_text("HTTP")
-    expect(head).not_to_contain_text("Cost")
-    expect(page.locator("#requests tbody tr")).to_have_count(25)
-    page.get_by_role("link", name="next").click()
-    expect(head).not_to_contain_text("Cost")
-    page.get_by_role("link", name="Latency").click()
-    page.wait_for_url("**sort=-latency**")
+    expect(head).not_to_contain_text(t("Cost"))
+    expect(demo.locator("#requests tbody tr")).to_have_count(25)
+    demo.get_by_role("link", name=t("next")).click()
+    expect(head).not_to_contain_text(t("Cost"))
+    demo.get_by_role("link", name=t("Latency")).click()
+    demo.wait_for_url("**sort=-latency**")
 
 
-@pytest.mark.parametrize("width", [360, 2560])
-def test_no_page_is_wider_than_the_window(demo, width):
-    page = demo
-    page.set_viewport_size({"width": width, "height": 800})
-    for path in (
-        *("/jobs", "/jobs/new", "/configs", "/configs/new", "/jobs/1", "/jobs/1/requests"),
-        *("/jobs/1/requests/0", "/jobs/1/errors", "/jobs/1/charts", "/jobs/1/events"),
-        *("/jobs/1/settings", "/compare?a=1&b=1"),
+@both_languages
+def test_the_copies_name_no_key(demo, t):
+    demo.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    demo.goto("/jobs/1/requests/0")
+    for button, part in (
+        ("Copy JSON", '"messages"'),
+        ("Copy curl", "$OPENAI_API_KEY"),
+        ("Copy Python", "OPENAI_API_KEY"),
     ):
-        page.goto(path)
-        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+        demo.get_by_role("button", name=t(button)).click()
+        assert part in demo.evaluate("navigator.clipboard.readText()")
+
+
+def test_times_are_those_of_the_browser(browser, demo_server):
+    with opened(browser, demo_server.url, timezone_id="Asia/Shanghai") as page:
+        page.goto("/jobs/1/events")
+        moment = page.locator("time").first
+        there, utc = moment.inner_text(), moment.get_attribute("title")
+        assert (int(there[11:13]) - int(utc[11:13])) % 24 == 8
+        assert utc.endswith("UTC")
+
+
+def test_the_other_language_is_one_click_away(demo):
+    demo.goto("/jobs/1/requests?status=failed")
+    demo.get_by_role("link", name="中文").click()
+    demo.wait_for_url("**status=failed*")
+    expect(demo.get_by_role("link", name=Words("zh")("Charts"), exact=True)).to_be_visible()

@@ -4,21 +4,17 @@ import csv
 import io
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from .test_main_job import RULES, add_config
+from .helpers import add_config, expect_status
+from .test_access import violations
 
 ROWS = [
     ["编号", "Customer Name", "question"],
     *([str(n), f"Ann {n}", f"Why {n}?"] for n in range(1, 41)),
 ]
-WORDS = {
-    "en": ("Continue", "Try 3 rows", "Launch 40", "Export", "next row", "completed"),
-    "zh": ("继续", "试发 3 行", "启动 40", "导出", "下一行", "已完成"),
-}
 
 
 @pytest.fixture
@@ -31,15 +27,13 @@ def table(tmp_path):
 
 
 @pytest.mark.parametrize(("language", "theme"), [("en", "dark"), ("zh", "light")])
-def test_from_a_table_to_the_same_table_with_answers(page, table, tmp_path, language, theme):
-    go_on, try_rows, launch, export, next_row, completed = WORDS[language]
+def test_from_a_table_to_the_same_table_with_answers(page, t, table, tmp_path, theme):
     with MisbehavingEndpoint(e.ok()) as endpoint:
-        add_config(page, endpoint.base_url)
-        page.get_by_role("button", name="Save").click()
-        page.goto(f"/jobs/new?lang={language}")
+        add_config(page, t, endpoint.base_url)
+        page.goto("/jobs/new")
         page.evaluate(f"localStorage.setItem('theme', '{theme}')")
         page.locator("#file").set_input_files(table)
-        page.get_by_role("button", name=go_on).click()
+        page.get_by_role("button", name=t("Continue")).click()
         page.wait_for_url("**/template")
         assert page.locator("html").get_attribute("data-bs-theme") == theme
         example = page.locator("#example")
@@ -51,24 +45,23 @@ def test_from_a_table_to_the_same_table_with_answers(page, table, tmp_path, lang
         page.get_by_role("button", name="Customer Name").click()
         expect(page.locator("#system")).to_have_value("You help {{Customer Name}}.")
         expect(example).to_contain_text("You help Ann 1.")
-        page.get_by_role("button", name=next_row).click()
+        page.get_by_role("button", name=t("next row")).click()
         expect(example).to_contain_text("You help Ann 2.")
         page.locator("#user").fill("{{qestion}} now")
         expect(example).to_contain_text("the nearest is “question”")
-        axe = Axe().run(page, options={"runOnly": RULES})
-        assert [found["id"] for found in axe.response["violations"]] == []
+        assert violations(page) == []
         page.locator("#user").fill("{{question}} Now")
         expect(example).to_contain_text("Why 2? Now")
         page.locator("#custom_id").select_option("编号")
-        page.get_by_role("button", name=go_on).click()
+        page.get_by_role("button", name=t("Continue")).click()
         page.wait_for_url("**/jobs/new/1")
 
-        page.get_by_role("button", name=try_rows).click()
+        page.get_by_role("button", name=t.plural("Try %(num)s row", "Try %(num)s rows", 3)).click()
         expect(page.locator('[data-tried="ok"]')).to_have_count(3)
         assert endpoint.bodies[-3]["messages"][0]["role"] == "system"
-        page.get_by_role("button", name=launch).click()
-        expect(page.locator("#status")).to_contain_text(completed, timeout=30_000)
-        page.get_by_role("button", name=export).click()
+        page.get_by_role("button", name=t("Launch %(n)s", n=40)).click()
+        expect_status(page, "completed")
+        page.locator("summary", has_text=t("Export")).click()
         with page.expect_download() as download:
             page.get_by_role("link", name="CSV", exact=True).first.click()
     path = tmp_path / "out.csv"

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from simple_batch import clock, configs, jobs
+from simple_batch import clock, configs, insight, jobs
 from simple_batch.store import search
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job, Upload, database
@@ -139,6 +139,24 @@ def test_one_filter_drives_table_export_charts_retry_and_a_new_job(client, ran):
         assert client.get(f"{base}/requests?{wrong}").status_code == 400, wrong
 
 
+def summary_cost(job_id) -> float:
+    with connected():
+        return insight.summary(job_id)["cost"]["amount"]
+
+
+def test_error_groups_as_csv(client, ran):
+    job_id = ran(e.error(400, "=1+1"), e.error(404, "lost"), e.ok(), max_retries=0)
+    text = client.get(f"/jobs/{job_id}/errors.csv").text
+    rows = {row["http_status"]: row for row in csv.DictReader(io.StringIO(text))}
+    assert rows["400"]["message"].startswith("'=")
+    assert (rows["404"]["cause"], rows["404"]["count"], rows["404"]["share"]) == (
+        "not_found",
+        "1",
+        "0.5",
+    )
+    assert rows["404"]["last_at"].endswith("Z")
+
+
 def test_a_chart_as_csv_and_the_report(client, ran):
     job_id = ran(e.error(400, "<b>no</b></script>"), e.ok(), name="a </script> job", max_retries=0)
     for name in ("outcomes", "latency", "limit", "tokens", "cost", "histogram", "scatter"):
@@ -149,6 +167,10 @@ def test_a_chart_as_csv_and_the_report(client, ran):
     outcomes = client.get(f"/jobs/{job_id}/charts/outcomes.csv").text
     total = sum(int(row["succeeded"]) for row in csv.DictReader(io.StringIO(outcomes)))
     assert total == 5
+    costs = client.get(f"/jobs/{job_id}/charts/cost.csv").text
+    spent = [float(row["cost_sum"]) for row in csv.DictReader(io.StringIO(costs))]
+    assert spent == sorted(spent)
+    assert spent[-1] == summary_cost(job_id) > 0
     assert client.get(f"/jobs/{job_id}/charts/nothing.csv").status_code == 404
     report = client.get(f"/jobs/{job_id}/report.html").text
     assert "&lt;b&gt;no" in report
@@ -201,15 +223,47 @@ def test_two_jobs_beside_each_other(client, ran):
     second = ran(answered("one"), e.error(400, "refused"), answered("three"), count=4)
     page = client.get(f"/compare?a={first}&b={second}").text
     assert page.count("= same") == 2
-    assert page.count("≠ different") == 1
+    assert page.count("≠ different") == 2  # one of them is only in the second
     assert "refused" in page
+    assert "not in this job" in page
     only = client.get(f"/compare?a={first}&b={second}&different=1").text
     assert "= same" not in only
-    assert only.count("≠ different") == 1
+    assert only.count("≠ different") == 2
     turned = client.get(f"/compare?job={second}&job={first}").text
     assert "not in this job" in turned
     assert client.get("/compare").status_code == 200
     assert client.get("/compare?a=1&b=99").status_code == 404
+
+
+@pytest.mark.parametrize("per_page", [1, 3, 50])
+@pytest.mark.parametrize("only_different", [False, True])
+def test_a_comparison_misses_no_row_of_either_job(client, config, per_page, only_different):
+    def held(ids) -> int:
+        line = '{{"custom_id": "{}", "messages": [{{"role": "user", "content": "x"}}]}}\n'
+        data = "".join(line.format(name) for name in ids).encode()
+        return jobs.create_now(io.BytesIO(data), "x.jsonl", jobs.NewJob(config="one", hold=True)).id
+
+    with connected():
+        first, second = held("abcdefg"), held("xbydzg")
+        found, after = [], -1
+        while after is not None:
+            page = insight.compare(first, second, after, only_different, per_page)
+            assert len(page.rows) <= per_page
+            found += [(row["custom_id"], row["same"]) for row in page.rows]
+            after = page.continue_from
+    expected = [(name, name in "bdg") for name in "abcdefgxyz"]
+    assert found == [row for row in expected if not (only_different and row[1])]
+
+
+def test_a_time_from_the_form_becomes_epoch_seconds_in_the_address(client, config, make_job):
+    job_id = make_job(2, config="one", hold=True)
+    client.set_cookie("zone", "Asia/Shanghai")
+    base = f"/jobs/{job_id}/requests"
+    answer = client.get(f"{base}?from=2026-01-01T08:00&to=&cols=status&cols=cost&q=")
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == f"{base}?from=1767225600&cols=status&cols=cost"
+    assert 'value="2026-01-01T08:00:00"' in client.get(answer.headers["Location"]).text
+    assert client.get(f"{base}?from=2026-99-01T08:00").status_code == 400
 
 
 def test_many_jobs_at_once(client, config, make_job):
@@ -257,7 +311,7 @@ def test_times_are_in_the_zone_of_the_browser(client, config, make_job):
         Job.update(created_at=clock.now_ms() // 86_400_000 * 86_400_000).execute()
     client.set_cookie("zone", "Asia/Shanghai")
     page = client.get("/jobs").text
-    assert " 08:00:00</time>" in page
+    assert " 08:00</time>" in page
     assert "00:00:00 UTC" in page
     for wrong in ("../../etc/passwd", "No/Where", "x" * 3000):
         client.set_cookie("zone", wrong)

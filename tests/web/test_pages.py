@@ -10,6 +10,7 @@ import pytest
 
 from simple_batch import configs, jobs
 from simple_batch.store.database import connected
+from simple_batch.web import filters
 
 from .. import endpoint as e
 from ..conftest import wait_until
@@ -193,6 +194,44 @@ class TestSmallLimit:
         assert "MAX_UPLOAD_BYTES" in answer.text
         assert list((instance / "uploads").iterdir()) == []
         assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_errors_have_pages_in_the_house_style(app, language):
+    app.add_url_rule("/broken", view_func=lambda: 1 / 0)
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    said = {
+        ("en", 404): "There is no such page.",
+        ("zh", 404): "没有这个页面。",
+        ("en", 500): "Something went wrong in Simple Batch.",
+        ("zh", 500): "Simple Batch 内部出错",
+    }
+    for path, status in (("/nothing", 404), ("/broken", 500)):
+        answer = app.test_client().get(f"{path}?lang={language}")
+        assert answer.status_code == status
+        assert said[language, status] in answer.text
+        assert 'class="navbar' in answer.text
+        assert "ZeroDivisionError" not in answer.text
+
+
+def test_without_a_config_the_list_of_jobs_says_what_comes_first(client, config):
+    assert "New API config" not in client.get("/jobs").text
+    post(client, "/configs/1/delete")
+    assert "New API config" in client.get("/jobs").text
+
+
+@pytest.mark.parametrize(
+    ("language", "part", "whole", "shown"),
+    [
+        ("en", 0, 0, "0%"),
+        ("en", 639, 640, "99.8%"),
+        ("zh", 999_999, 1_000_000, "99.9%"),
+        ("en", 5, 5, "100%"),
+    ],
+)
+def test_a_share_is_never_rounded_up(app, language, part, whole, shown):
+    with app.test_request_context(f"/?lang={language}"):
+        assert filters.percent(part, whole) == shown
 
 
 def test_an_upload_can_be_given_up(client, config, instance):

@@ -1,0 +1,185 @@
+"""For everybody: WCAG by axe, keyboard and focus, narrow and wide windows, both themes."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from .. import endpoint as e
+from ..endpoint import MisbehavingEndpoint
+from .helpers import add_config, both_languages, expect_status, launch
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PAGES = (
+    *("/jobs", "/jobs?q=nothing", "/jobs/new", "/configs", "/configs/new", "/configs/1", "/jobs/1"),
+    *(
+        "/jobs/2",
+        "/jobs/1/requests",
+        "/jobs/1/requests?status=failed&min_ms=1",
+        "/jobs/1/requests/0",
+    ),
+    *("/jobs/1/requests?q=nothing", "/jobs/1/errors", "/jobs/1/charts", "/jobs/2/charts"),
+    *("/jobs/1/events", "/jobs/1/settings", "/access", "/compare", "/compare?a=1&b=2", "/nowhere"),
+)
+
+
+def settle(page) -> None:
+    """Wait until htmx has taken charge of what it has put in."""
+    expect(page.locator(".htmx-request, .htmx-swapping, .htmx-settling")).to_have_count(0)
+
+
+def violations(page) -> list[tuple]:
+    found = (
+        Axe()
+        .run(page, options={"runOnly": RULES, "resultTypes": ["violations"]})
+        .response["violations"]
+    )
+    return [(page.url, fault["id"], fault["nodes"][0]["html"][:200]) for fault in found]
+
+
+@pytest.mark.parametrize(("theme", "language"), [("light", "en"), ("dark", "zh")])
+def test_no_page_breaks_accessibility(demo, language, theme):
+    demo.goto("/jobs")
+    demo.evaluate(f"localStorage.setItem('theme', '{theme}')")
+    found = []
+    for path in PAGES:
+        demo.goto(path)
+        expect(demo.locator("main")).to_be_visible()
+        assert demo.locator("html").get_attribute("data-bs-theme") == theme
+        found += violations(demo)
+    assert found == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_opens_on_a_page_does_not_break_it_either(demo, theme):
+    demo.emulate_media(color_scheme=theme)
+    demo.goto("/jobs/1")
+    demo.locator("details.menu summary").first.click()
+    found = violations(demo)
+    demo.goto("/jobs/1/errors")
+    demo.locator("details.retry summary").first.click()
+    found += violations(demo)
+    demo.goto("/jobs/1/requests/0")
+    for summary in demo.locator("main details > summary").all()[1:]:
+        summary.click()
+    found += violations(demo)
+    demo.keyboard.press("?")
+    found += violations(demo)
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("width", "language"), [(360, "en"), (360, "zh"), (1280, "en"), (2560, "zh")]
+)
+def test_no_page_is_wider_than_the_window(demo, width, language):
+    demo.set_viewport_size({"width": width, "height": 800})
+    wider = []
+    for path in PAGES:
+        demo.goto(path)
+        if demo.evaluate("document.documentElement.scrollWidth - innerWidth") > 0:
+            wider.append(path)
+    assert wider == []
+
+
+@both_languages
+def test_shortcuts(demo, t):
+    demo.goto("/jobs/1")
+    demo.keyboard.press("?")
+    expect(demo.locator("#shortcuts")).to_contain_text(t("next, previous request"))
+    demo.keyboard.press("Escape")
+    expect(demo.locator("#shortcuts")).to_be_hidden()
+    demo.keyboard.press("2")
+    demo.wait_for_url("**/requests")
+    demo.keyboard.press("/")
+    demo.keyboard.type("photo?")
+    expect(demo.locator("#f-q")).to_have_value("photo?")
+    demo.locator("#f-q").blur()
+    demo.keyboard.press("g")
+    demo.keyboard.press("j")
+    demo.wait_for_url("**/jobs")
+
+
+def test_the_skip_link_comes_first_and_leads_to_the_content(demo):
+    demo.goto("/jobs/1")
+    demo.keyboard.press("Tab")
+    skip = demo.get_by_role("link", name="Skip to content")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    demo.keyboard.press("Enter")
+    demo.keyboard.press("Tab")
+    assert demo.evaluate("document.querySelector('main').contains(document.activeElement)")
+
+
+def test_dialogs_and_menus_give_the_focus_back(demo):
+    demo.goto("/jobs/1")
+    for opener, shown in (("#help", "#shortcuts"), ("details.menu summary", ".menu-list")):
+        button = demo.locator(opener).first
+        button.focus()
+        demo.keyboard.press("Enter")
+        expect(demo.locator(shown).first).to_be_visible()
+        demo.keyboard.press("Tab")
+        demo.keyboard.press("Escape")
+        expect(demo.locator(shown).first).to_be_hidden()
+        expect(button).to_be_focused()
+
+
+def test_the_focus_stays_where_it_is_while_the_list_of_jobs_changes(demo):
+    demo.goto("/jobs")
+    sort = demo.locator("#sort-name")
+    sort.focus()
+    demo.keyboard.press("Enter")
+    demo.wait_for_url("**sort=name*")
+    settle(demo)
+    expect(sort).to_be_focused()
+    demo.keyboard.press("Enter")
+    demo.wait_for_url("**sort=-name*")
+    settle(demo)
+    expect(sort).to_be_focused()
+    expect(demo.locator("th[aria-sort=descending]")).to_have_count(1)
+    held = demo.locator("#status-paused")
+    held.focus()
+    demo.keyboard.press("Enter")
+    demo.wait_for_url("**status=paused*")
+    expect(held).to_be_focused()
+    # the search goes on inside what was chosen
+    demo.get_by_role("searchbox").fill("demo")
+    demo.wait_for_url("**q=demo*")
+    assert "status=paused" in demo.url
+    with demo.expect_event("load"):  # what htmx has not kept is loaded anew
+        demo.go_back()
+    assert "q=" not in demo.url
+    expect(demo.get_by_role("searchbox")).to_have_value("")
+
+
+def test_the_focus_outlives_what_the_feed_replaces(page, t, questions):
+    with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
+        add_config(page, t, endpoint.base_url)
+        launch(page, t, questions(60), "long")
+        clone = page.get_by_role("link", name="Clone")
+        clone.focus()
+        expect_status(page, "completed")
+        expect(page.get_by_role("button", name="Reset")).to_be_visible()
+        expect(clone).to_be_focused()
+        launch(page, t, questions(60), "longer")
+        page.goto("/jobs")
+        box = page.get_by_label("Select longer")
+        box.focus()
+        page.keyboard.press("Space")
+        expect(page.locator("#jobs-table [data-status=completed]")).to_have_count(2, timeout=20_000)
+        expect(box).to_be_focused()
+        expect(box).to_be_checked()
+
+
+def test_the_tail_can_be_held(page, t, questions):
+    with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
+        add_config(page, t, endpoint.base_url)
+        launch(page, t, questions(150))
+        hold = page.get_by_role("button", name="Hold the list")
+        hold.click()
+        expect(hold).to_have_attribute("aria-pressed", "true")
+        before = page.locator("#tail").inner_text()
+        done = page.locator('[data-live="done"]').inner_text()
+        expect(page.locator('[data-live="done"]')).not_to_have_text(done)
+        page.wait_for_timeout(600)
+        assert page.locator("#tail").inner_text() == before
+        hold.click()
+        expect(page.locator("#tail")).not_to_have_text(before)
