@@ -199,6 +199,7 @@ class LaunchForm(_Timing, FlaskForm):
             SelectChoice("weight", _("by weight")),
             SelectChoice("order", _("in order, the next where one fails")),
         ],
+        default="fast",
     )
     weight = FloatField(_("Weight of the first API"), [Optional()], default=1.0)
     webhook = SelectField(_("Tell the end to a webhook"), coerce=int, default=0)
