@@ -36,7 +36,7 @@ class NewJob(msgspec.Struct, kw_only=True):
     config's; ``timeout_s`` None is the config's; ``start_at`` (epoch ms) schedules the job, at
     ``deadline_at`` what is left expires, ``hours`` (hours.py) are those of the day in ``zone`` in
     which calls may be made; ``priority`` is from -1 to 1; ``webhook`` (an id) and ``email`` are told
-    of the end; ``hold`` keeps the job paused after validation; ``template`` makes requests of a
+    of the end; of identical requests one is sent where they are to ``ask_once``; ``hold`` keeps the job paused after validation; ``template`` makes requests of a
     table's rows; ``also`` are further configs, after ``config`` in order of preference, over which
     the job is ``spread``; ``weight`` is that of ``config`` beside theirs."""
 
@@ -53,6 +53,7 @@ class NewJob(msgspec.Struct, kw_only=True):
     priority: int = 0
     webhook: int | None = None
     email: str = ""
+    ask_once: bool = False
     hold: bool = False
     skip_faulty: bool = False
     template: Template | None = None
@@ -85,6 +86,7 @@ class _Recipe(msgspec.Struct, forbid_unknown_fields=True):
     hours: str = ""
     zone: str = "UTC"
     priority: int = 0
+    ask_once: bool = False
     also: str = ""
     spread: Spread = Spread.FAST
     weight: float = 1.0
@@ -107,6 +109,7 @@ def columns(new: NewJob, filename: str) -> dict:
         **timing(new),
         "webhook": webhooks.get(new.webhook) if new.webhook is not None else None,
         "email": _email(new.email),
+        "ask_once": new.ask_once,
         "hold": new.hold,
         "spread": new.spread if new.also else "",
         "skip_faulty": new.skip_faulty,
@@ -249,6 +252,7 @@ def of(job: Job) -> NewJob:
         also=tuple(Also(share.config_id, share.weight) for share in spread[1:]),
         spread=Spread(job.spread or Spread.FAST),
         weight=spread[0].weight if spread else 1.0,
+        ask_once=job.ask_once,
         skip_faulty=job.skip_faulty,
         template=intake.template_of(job.template) if job.template else None,
     )
@@ -267,6 +271,7 @@ def recipe(new: NewJob) -> bytes:
         hours=new.hours,
         zone=new.zone,
         priority=new.priority,
+        ask_once=new.ask_once,
         also=also_text(new),
         spread=new.spread,
         weight=new.weight,
@@ -305,6 +310,7 @@ def from_recipe(data: bytes) -> NewJob:
         hours=kept.hours,
         zone=kept.zone,
         priority=kept.priority,
+        ask_once=kept.ask_once,
         also=also_of(kept.also),
         spread=kept.spread,
         weight=kept.weight,

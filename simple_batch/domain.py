@@ -143,6 +143,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     url: str = "/v1/chat/completions"
     line: int = 0  # line of the upload it came from, from 1
     config_id: int | None = None  # where it goes, if not to the job's own config
+    twin: int | None = None  # index of an identical one before it, whose answer it gets
     cells: bytes | None = None  # of the row of a table it was made from, as a JSON array
 
 

@@ -19,7 +19,7 @@ from . import configs, intake, runtime
 from .clock import now_ms
 from .domain import Fault, JobStatus, Request
 from .errors import InvalidInput, NotFound, SimpleBatchError, UploadRejected
-from .store import filelock
+from .store import filelock, twins
 from .store import jobs as job_rows
 from .store import requests as request_rows
 from .store.database import connected
@@ -218,6 +218,7 @@ class _Reading:
         self._unique = unique
         self._rules = _rules(job)
         self._home = _Home(job) if self._rules is not None else None
+        self._pairing = twins.Pairing() if job.ask_once else None
         self._chunk: list[Request] = []
         self._faults: list[Fault] = []
         self._good = self._bad = self._size = 0
@@ -236,6 +237,8 @@ class _Reading:
             self._conclude()
         finally:
             reader.close()
+            if self._pairing is not None:
+                self._pairing.close()
         return {
             "source_format": reader.format,
             "endpoint": self._url,
@@ -257,12 +260,18 @@ class _Reading:
         self._chunk.append(request if self._home is None else self._home.placed(request))
         if len(self._chunk) < IMPORT_CHUNK:
             return True
-        chunk, self._chunk = self._chunk, []
-        if not _insert(self._job.id, chunk):
+        if not self._write():
             return False
         if self._on_progress is not None:
             self._on_progress(self._size)
         return True
+
+    def _write(self) -> bool:
+        """Insert what was collected; False where the job was cancelled or deleted meanwhile."""
+        chunk, self._chunk = self._chunk, []
+        return _insert(
+            self._job.id, chunk if self._pairing is None else self._pairing.paired(chunk)
+        )
 
     def _conclude(self) -> None:
         if self._bad and not self._job.skip_faulty:
@@ -275,7 +284,7 @@ class _Reading:
             )
         if not self._good:
             raise UploadRejected("No request in the file is valid.", self._faults, self._bad, 0)
-        _insert(self._job.id, self._chunk)
+        self._write()
         if self._home is not None:
             self._home.note()
 

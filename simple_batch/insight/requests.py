@@ -71,7 +71,7 @@ def request_detail(job_id: int, index: int) -> dict:
         "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
         "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano, "
         "o.body IS NOT NULL, "
-        "(SELECT c.alias FROM api_config c WHERE c.id = coalesce(o.config_id, r.config_id)) "
+        "r.twin, (SELECT c.alias FROM api_config c WHERE c.id = coalesce(o.config_id, r.config_id)) "
         f"{_JOIN} LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
         "WHERE r.job_id = ? AND r.idx = ?",
         (job_id, index),
@@ -105,7 +105,8 @@ def request_detail(job_id: int, index: int) -> dict:
         "http_status": row[6],
         "message": row[7],
         "model": row[9],
-        "config": row[10] or row[21],
+        "config": row[10] or row[22],
+        "twin": row[21],
         "attempts": _attempts(job_id, index, row),
         "started_at": row[12],
         "finished_at": row[13],
@@ -321,7 +322,7 @@ def _attempts(job_id: int, index: int, row: tuple) -> list[dict]:
         }
         for position, attempt in enumerate(rows, 1)
     ]
-    if row[4] == RequestStatus.SUCCEEDED:
+    if row[4] == RequestStatus.SUCCEEDED and row[14] is not None:  # a twin's was not called
         attempts.append(
             {
                 "number": len(attempts) + 1,

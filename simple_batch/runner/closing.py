@@ -8,6 +8,7 @@ from ..clock import now_ms
 from ..domain import Cause, JobStatus, Outcome, RequestStatus
 from ..store import jobs as job_rows
 from ..store import requests as request_rows
+from ..store import twins
 from ..store.configs import prices_of
 from ..store.database import connected
 from ..store.models import Job
@@ -28,6 +29,10 @@ def finish(job_id: int, finalizer: Callable[[int], None]) -> None:
     broken off at any point and begun again."""
     with connected():
         job = Job.get_by_id(job_id)
+    if job.ask_once:
+        fan_out(job_id)
+    with connected():
+        job = Job.get_by_id(job_id)
         left = job.total - job.succeeded - job.failed - job.cancelled
     cause, last = None, JobStatus.COMPLETED
     if job.status == JobStatus.CANCELLING:
@@ -39,6 +44,15 @@ def finish(job_id: int, finalizer: Callable[[int], None]) -> None:
     finalizer(job_id)
     with connected():
         job_rows.transition(job_id, last, (JobStatus.CANCELLING, JobStatus.FINALIZING))
+
+
+def fan_out(job_id: int) -> None:
+    """Give the answers there are to the identical requests that wait for them."""
+    after: int | None = -1
+    while after is not None:
+        with connected():
+            after = twins.fan_out_step(job_id, after)
+        gevent.sleep(0)
 
 
 def _close(job: Job, cause: Cause) -> None:

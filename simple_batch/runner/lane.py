@@ -23,6 +23,7 @@ from ..store.database import connected
 from ..store.models import Job
 from ..store.requests import OWN_WAY, Way
 from ..store.results import Recorded
+from . import closing
 from .providers import Provider
 from .recorder import Recorder
 from .route import Route
@@ -55,6 +56,7 @@ class Lane:
         self._recorder = recorder
         self._stopping = False
         self._currency = job.currency
+        self._ask_once = job.ask_once
         # a program waits for a batch: what the provider lacks fails line by line
         self._own_causes = frozenset({Cause.NOT_FOUND} if job.completion_window else ())
         self._chosen = job.concurrency, job.max_retries
@@ -116,6 +118,8 @@ class Lane:
                 return
             if self._stopping:
                 return
+            if self._ask_once:
+                closing.fan_out(self.job_id)
             with connected():
                 if self._complete():
                     return
@@ -239,7 +243,9 @@ class Lane:
         while mark < self._total and not self._stopping:
             asked = way if self._overrides else None
             with connected():
-                page, mark = request_rows.pending_page(self.job_id, mark, self._total, PAGE, asked)
+                page, mark = request_rows.pending_page(
+                    self.job_id, mark, self._total, PAGE, asked, self._ask_once
+                )
             for request in page:
                 self._recorder.wait_until_well()
                 yield request

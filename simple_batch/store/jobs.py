@@ -184,6 +184,8 @@ def clear_results_step(job_id: int) -> bool:
             cached_tokens=0,
             reasoning_tokens=0,
             cost_nano=0,
+            saved_calls=0,
+            saved_nano=0,
             unpriced=0,
             latency=b"",
             live="{}",

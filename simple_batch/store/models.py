@@ -113,6 +113,9 @@ class Job(BaseModel):
     template = TextField(null=True)  # of a table, as JSON
     header = TextField(null=True)  # names of a table's columns, as a JSON array
     overrides = IntegerField(default=0)  # grows whenever requests are to go another way
+    ask_once = BooleanField(default=False)  # identical requests; see twins.py
+    saved_calls = IntegerField(default=0)
+    saved_nano = BigIntegerField(default=0)
     spread = CharField(default="")  # over the configs of JobConfig, how (Spread); empty: one config
     priority = IntegerField(default=0)  # of those that wait the highest goes first
     hours = CharField(default="")  # in which calls may be made (hours.py); empty: always
@@ -180,6 +183,7 @@ class Request(BaseModel):
     body = BlobField()
     config_id = IntegerField(null=True)  # where it goes, if not to the job's own config
     cells = BlobField(null=True)  # of a table's row, as a JSON array
+    twin = IntegerField(null=True)  # index of an identical request, which is asked for both
 
     class Meta:
         primary_key = CompositeKey("job", "idx")

@@ -6,10 +6,11 @@ import msgspec
 
 from ..domain import Request
 from .models import Job, JobConfig, database
+from .twins import WAITING
 
 _INSERT = (
-    "INSERT INTO request (job_id, idx, custom_id, url, line, body, config_id, cells) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO request (job_id, idx, custom_id, url, line, body, config_id, cells, twin) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 # The range is bounded so that a long stretch of finished requests never makes one long query.
@@ -17,7 +18,6 @@ _PENDING = """
 SELECT r.idx, r.custom_id, r.body, r.url, r.line FROM request r
 WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ?
   AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = r.job_id AND x.idx = r.idx)
-ORDER BY r.idx
 """
 # The same where some requests of the job go another way.
 _PENDING_ON_WAY = """
@@ -26,8 +26,9 @@ LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx
 WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ?
   AND coalesce(o.config_id, r.config_id) IS ? AND o.timeout_s IS ?
   AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = r.job_id AND x.idx = r.idx)
-ORDER BY r.idx
 """
+_TO_BE_ASKED = f"  AND NOT ({WAITING})\n"
+_IN_ORDER = "ORDER BY r.idx"
 _WAYS = """
 SELECT coalesce(o.config_id, r.config_id), o.timeout_s FROM override o
 JOIN request r ON r.job_id = o.job_id AND r.idx = o.idx
@@ -58,7 +59,7 @@ def insert(job_id: int, requests: list[Request]) -> None:
     """Write a chunk of requests and count them in the job, in one transaction. Raises RepeatedId,
     and writes none of them, where one has an id that is taken."""
     rows = [
-        (job_id, r.index, r.custom_id, r.url, r.line, r.body, r.config_id, r.cells)
+        (job_id, r.index, r.custom_id, r.url, r.line, r.body, r.config_id, r.cells, r.twin)
         for r in requests
     ]
     with database.atomic():
@@ -122,19 +123,26 @@ def ways(job_id: int) -> list[Way]:
 
 
 def pending_page(
-    job_id: int, mark: int, total: int, size: int, way: Way | None = None
+    job_id: int,
+    mark: int,
+    total: int,
+    size: int,
+    way: Way | None = None,
+    twins_wait: bool = False,
 ) -> tuple[list[Request], int]:
     """Up to ``size`` requests without a result from index ``mark`` on, and the next mark. With a
-    ``way``, those that go on it, as they were edited; without one, no request has another.
+    ``way``, those that go on it, as they were edited; without one, no request has another. Where
+    ``twins_wait``, without those that wait for the answer of an identical one.
 
     An empty page with a mark below ``total`` only means that this stretch is done: ask again.
     """
     high = min(total, mark + max(size, _STRIDE))
-    if way is None:
-        cursor = database.execute_sql(_PENDING, (job_id, mark, high))
-    else:
-        bound = (job_id, mark, high, way.config_id, way.timeout_s)
-        cursor = database.execute_sql(_PENDING_ON_WAY, bound)
+    query, bound = _PENDING, (job_id, mark, high)
+    if way is not None:
+        query, bound = _PENDING_ON_WAY, (*bound, way.config_id, way.timeout_s)
+    if twins_wait:
+        query += _TO_BE_ASKED
+    cursor = database.execute_sql(query + _IN_ORDER, bound)
     rows = cursor.fetchmany(size)
     page = [
         Request(idx, custom_id, bytes(body), url, line) for idx, custom_id, body, url, line in rows

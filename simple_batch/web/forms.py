@@ -191,6 +191,7 @@ class LaunchForm(_Timing, FlaskForm):
     timeout_s = FloatField(_("Timeout (seconds)"), [Optional()])
     params = TextAreaField(_("Further parameters (JSON)"))
     start_at = DateTimeLocalField(_("Start at (empty: now)"), [Optional()])
+    ask_once = BooleanField(_("Send identical requests once"))
     also = StringField(_("Further APIs, in order"))
     spread = SelectField(
         _("How they share"),
@@ -214,6 +215,7 @@ class LaunchForm(_Timing, FlaskForm):
             **{name: getattr(new, name) for name in ("name", "config", "concurrency")},
             "max_retries": new.max_retries,
             "timeout_s": new.timeout_s,
+            "ask_once": new.ask_once,
             "also": choices.also_text(new),
             "spread": new.spread.value,
             "weight": new.weight,
@@ -249,6 +251,7 @@ class LaunchForm(_Timing, FlaskForm):
             params=params,
             timeout_s=self.timeout_s.data,
             start_at=None if moment is None else epoch_ms(moment),
+            ask_once=self.ask_once.data,
             also=choices.also_of(self.also.data or ""),
             spread=Spread(self.spread.data),
             weight=1.0 if self.weight.data is None else self.weight.data,

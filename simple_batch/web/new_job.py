@@ -57,7 +57,8 @@ def preview(upload_id: int):
     else:
         name = Path(staged.filename).stem.split(".")[0]
         retries = runtime.settings().DEFAULT_MAX_RETRIES
-        form = LaunchForm(formdata=None, data={"name": name, "max_retries": retries})
+        asked = {"name": name, "max_retries": retries, "ask_once": found.duplicates > 0}
+        form = LaunchForm(formdata=None, data=asked)
         form.config.data = config
     return _preview_page(_offered(form), staged, found)
 

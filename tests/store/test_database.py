@@ -46,6 +46,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0004_templates",
         "0005_when_and_told",
         "0008_spread",
+        "0009_ask_once",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []

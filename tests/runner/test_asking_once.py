@@ -1,0 +1,132 @@
+"""Identical requests of a job: one call, every answer; what was edited or retried goes by itself."""
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from simple_batch import configs, export, insight, jobs
+from simple_batch.store.database import connected
+from simple_batch.store.filters import RequestFilter
+from simple_batch.store.retry import Changes
+from simple_batch.store.twins import Pairing
+
+from .. import endpoint as e
+from ..conftest import wait_until
+from ..endpoint import MisbehavingEndpoint
+from .test_running import agrees
+
+
+@pytest.fixture
+def endpoint(add_config):
+    with MisbehavingEndpoint(e.ok()) as served:
+        add_config(served.base_url, concurrency=4, input_price=Decimal(1), output_price=Decimal(2))
+        yield served
+
+
+@pytest.fixture
+def repeated(app, tmp_path):
+    """Makes a job of ``count`` requests of which only ``distinct`` differ."""
+
+    def make(count: int, distinct: int, **choices) -> int:
+        path = tmp_path / "r.jsonl"
+        lines = [
+            {
+                "custom_id": f"r-{n}",
+                "messages": [{"role": "user", "content": f"question {n % distinct}"}],
+            }
+            for n in range(count)
+        ]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        with connected():
+            new = jobs.NewJob(config="test", ask_once=True, **choices)
+            return jobs.create_now(path, path.name, new).id
+
+    return make
+
+
+def test_one_call_for_all_of_a_kind(start, endpoint, repeated, wait_for):
+    job_id = repeated(3_000, 7)
+    job = wait_for(job_id, "completed")
+    assert (job.succeeded, job.attempts, endpoint.calls) == (3_000, 7, 7)
+    agrees(job_id)
+    assert (job.saved_calls, job.saved_nano) == (2_993, 2_993 * (7 * 1_000 + 3 * 2_000))
+    assert job.cost_nano == 7 * 13_000
+    with connected():
+        rows = [json.loads(line) for line in b"".join(export.export(job_id, "jsonl")).splitlines()]
+        assert {row["response"]["choices"][0]["message"]["content"] for row in rows} == {"fine"}
+        assert [row["custom_id"] for row in rows] == [f"r-{n}" for n in range(3_000)]
+        twin = rows[2_999]
+        assert (twin["attempts"], twin["latency_ms"], twin["usage"]) == (0, None, None)
+        assert twin["cost"]["amount"] == 0
+        assert insight.request_detail(job_id, 2_999)["twin"] == 2_999 % 7
+
+
+def test_a_failure_is_shared_and_retried_once(start, endpoint, repeated, wait_for):
+    endpoint.script = [e.error(400, "no")]
+    job_id = repeated(40, 2)
+    job = wait_for(job_id, "completed")
+    assert (job.failed, endpoint.calls) == (40, 2)
+    endpoint.script = [e.ok()]
+    with connected():
+        assert jobs.retry(job_id) == 40
+    job = wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=40))
+    assert endpoint.calls == 4
+    agrees(job_id)
+
+
+def _when(job, **wanted):
+    return job if all(getattr(job, name) == value for name, value in wanted.items()) else None
+
+
+def test_what_is_to_go_another_way_goes_by_itself(start, endpoint, add_config, repeated, wait_for):
+    endpoint.script = [e.error(400, "no")]
+    job_id = repeated(10, 1)
+    wait_for(job_id, "completed")
+    with MisbehavingEndpoint(e.ok()) as other:
+        add_config(other.base_url, alias="other")
+        with connected():
+            jobs.retry_requests(job_id, [3, 4], Changes(config_id=configs.get("other").id))
+        wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=2))
+        assert other.calls == 2
+    edited = json.dumps({"messages": [{"role": "user", "content": "changed"}]})
+    endpoint.script = [e.ok()]
+    with connected():
+        jobs.send_again(job_id, 0, edited)  # the one that the others are twins of
+    wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=3))
+    with connected():
+        jobs.retry(job_id, RequestFilter(status="failed"))
+    wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=10))
+    asked = [body["messages"][0]["content"] for body in endpoint.bodies[1:]]
+    assert asked.count("changed") == 1
+    assert asked.count("question 0") == 7  # theirs was never answered
+    agrees(job_id)
+
+
+def test_cancelled_in_mid_run_they_are_cancelled_too(start, endpoint, repeated, wait_for):
+    endpoint.script = [e.ok()] * 4 + [e.slow(0.5)]
+    job_id = repeated(400, 200)
+    wait_until(lambda: endpoint.calls >= 6)
+    with connected():
+        jobs.cancel(job_id)
+    job = wait_for(job_id, "cancelled")
+    assert job.succeeded + job.cancelled == 400
+    assert job.saved_calls >= 3
+    agrees(job_id)
+
+
+def test_pairing_tells_apart_what_differs():
+    from simple_batch.domain import Request
+
+    pairing = Pairing()
+    first = [
+        Request(0, "a", b"{}"),
+        Request(1, "b", b"{}"),
+        Request(2, "c", b"{ }"),
+        Request(3, "d", b"{}", "/v1/embeddings"),
+        Request(4, "e", b"{}", config_id=2),
+    ]
+    assert [request.twin for request in pairing.paired(first)] == [None, 0, None, None, None]
+    later = [Request(5, "f", b"{ }"), Request(6, "g", b"new"), Request(7, "h", b"new")]
+    assert [request.twin for request in pairing.paired(later)] == [2, None, 6]
+    pairing.close()
