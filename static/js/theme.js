@@ -4,6 +4,7 @@
   const stored = localStorage.getItem("theme");
   const dark = stored ? stored === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.bsTheme = dark ? "dark" : "light";
+  root.dataset.js = ""; // what only a script can fill takes room only then
 
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const told = /(?:^|; )zone=([^;]*)/.exec(document.cookie);

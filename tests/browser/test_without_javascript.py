@@ -75,6 +75,7 @@ def test_charts_are_tables_and_jobs_are_found_and_acted_on(plain, t, questions):
         page.get_by_role("link", name=t("Charts")).click()
         page.locator("summary", has_text=t("view as table")).first.click()
         expect(page.locator("#charts tbody tr").first).to_be_visible()
+        expect(page.locator("#chart-outcomes")).to_be_hidden()  # no empty box in its place
 
         launch(page, t, questions(5), "pears")
         page.goto("/jobs")
