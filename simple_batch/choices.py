@@ -9,8 +9,11 @@ import msgspec
 from . import configs, hours, intake, runtime, webhooks
 from .clock import now_ms
 from .domain import Spread
+from .engine.structure import MODES as SCHEMA_MODES
+from .engine.structure import Structure
 from .errors import InvalidInput, NotFound
 from .intake import Template
+from .schema import Schema
 from .store import requests as request_rows
 from .store.models import Job
 from .store.requests import Share
@@ -38,7 +41,9 @@ class NewJob(msgspec.Struct, kw_only=True):
     which calls may be made; ``priority`` is from -1 to 1; ``webhook`` (an id) and ``email`` are told
     of the end; of identical requests one is sent where they are to ``ask_once``; ``hold`` keeps the job paused after validation; ``template`` makes requests of a
     table's rows; ``also`` are further configs, after ``config`` in order of preference, over which
-    the job is ``spread``; ``weight`` is that of ``config`` beside theirs."""
+    the job is ``spread``; ``weight`` is that of ``config`` beside theirs; ``schema`` is the JSON
+    Schema that answers are to fit, ``schema_mode`` how it is asked for (engine/structure.py), and
+    with ``schema_retry`` an answer that does not fit is sent back with the complaint."""
 
     config: int | str
     name: str = ""
@@ -60,6 +65,9 @@ class NewJob(msgspec.Struct, kw_only=True):
     also: tuple["Also", ...] = ()
     spread: Spread = Spread.FAST
     weight: float = 1.0
+    schema: dict | None = None
+    schema_mode: str = "send"
+    schema_retry: bool = False
 
 
 class NewBatch(msgspec.Struct, kw_only=True):
@@ -91,6 +99,9 @@ class _Recipe(msgspec.Struct, forbid_unknown_fields=True):
     spread: Spread = Spread.FAST
     weight: float = 1.0
     template: Template | msgspec.UnsetType = msgspec.UNSET
+    schema: dict | msgspec.UnsetType = msgspec.UNSET
+    schema_mode: str | msgspec.UnsetType = msgspec.UNSET
+    schema_retry: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 def columns(new: NewJob, filename: str) -> dict:
@@ -115,6 +126,34 @@ def columns(new: NewJob, filename: str) -> dict:
         "skip_faulty": new.skip_faulty,
         "currency": config.currency,
         "template": intake.template_text(new.template) if new.template is not None else None,
+        **_shape(new),
+    }
+
+
+def structure_of(new: NewJob) -> Structure | None:
+    """The shape that a new job's answers are to have. Raises InvalidInput."""
+    if new.schema is None:
+        return None
+    return Structure(Schema(new.schema), new.schema_mode, new.schema_retry)
+
+
+def _shape(new: NewJob) -> dict:
+    if new.schema is None:
+        return {"schema": None}
+    if new.schema_mode not in SCHEMA_MODES:
+        raise InvalidInput(
+            f"Schema mode: {new.schema_mode[:40]!r} is none of {', '.join(SCHEMA_MODES)}.",
+            "schema_mode",
+        )
+    if "response_format" in new.params:
+        raise InvalidInput(
+            "Parameters: the schema sets “response_format”; leave one of the two out.", "params"
+        )
+    structure_of(new)
+    return {
+        "schema": json.dumps(new.schema, ensure_ascii=False),
+        "schema_mode": new.schema_mode,
+        "schema_retry": new.schema_retry,
     }
 
 
@@ -255,6 +294,9 @@ def of(job: Job) -> NewJob:
         ask_once=job.ask_once,
         skip_faulty=job.skip_faulty,
         template=intake.template_of(job.template) if job.template else None,
+        schema=json.loads(job.schema) if job.schema else None,
+        schema_mode=job.schema_mode,
+        schema_retry=job.schema_retry,
     )
 
 
@@ -277,6 +319,9 @@ def recipe(new: NewJob) -> bytes:
         weight=new.weight,
         template=new.template or msgspec.UNSET,
     )
+    if new.schema is not None:
+        for name in ("schema", "schema_mode", "schema_retry"):
+            setattr(kept, name, getattr(new, name))
     return msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"
 
 
@@ -315,6 +360,9 @@ def from_recipe(data: bytes) -> NewJob:
         spread=kept.spread,
         weight=kept.weight,
         template=kept.template or None,
+        schema=kept.schema or None,
+        schema_mode=kept.schema_mode or "send",
+        schema_retry=bool(kept.schema_retry),
     )
     shares(new)
     columns(new, "recipe")  # wrong values are said now, not at the launch

@@ -13,6 +13,7 @@ from .clock import now_ms
 from .domain import NANO, Request
 from .engine import probe
 from .engine.encoder import Encoder
+from .engine.structure import structure_of
 from .errors import Conflict, InvalidInput, NotFound
 from .store import configs as config_rows
 from .store.configs import defaults_of, endpoint_of
@@ -115,9 +116,11 @@ def list_all(active: bool | None = None) -> list[ApiConfig]:
     return list(query)
 
 
-def body_sent(config: ApiConfig, params: dict, request: Request) -> bytes:
-    """A request's body as it is sent on a config, with a job's own parameters."""
-    return Encoder(defaults_of(config).under(params)).encode(request)
+def body_sent(config: ApiConfig, job: Job, request: Request) -> bytes:
+    """A request's body as a job sends it first on a config."""
+    structure = structure_of(job.schema, job.schema_mode, job.schema_retry)
+    asked = (structure.fields,) if structure is not None else ()
+    return Encoder(defaults_of(config).under(json.loads(job.params)), *asked).encode(request)
 
 
 def fields_of(config: ApiConfig) -> ConfigFields:

@@ -52,7 +52,8 @@ def try_rows(upload_id: int, new: NewJob) -> list[probe.Tried]:
         defaults=endpoint.defaults.under(new.params),
         timeout_s=new.timeout_s or endpoint.timeout_s,
     )
-    return probe.send(endpoint, runtime.settings(), preview.first[:ROWS])
+    shape = choices.structure_of(new)
+    return probe.send(endpoint, runtime.settings(), preview.first[:ROWS], shape)
 
 
 def cost_of(config: ApiConfig, usage: Usage | None) -> int | None:

@@ -18,6 +18,7 @@ import msgspec
 from . import configs, intake, runtime
 from .clock import now_ms
 from .domain import Fault, JobStatus, Request
+from .engine.structure import URLS
 from .errors import InvalidInput, NotFound, SimpleBatchError, UploadRejected
 from .store import filelock, twins
 from .store import jobs as job_rows
@@ -230,6 +231,8 @@ class _Reading:
         reader = intake.read(path, runtime.settings(), self._unique, self._rules, template)
         try:
             for item in reader:
+                if self._job.schema and not isinstance(item, Fault):
+                    item = _shaped(item)
                 if isinstance(item, Fault):
                     self._note(item)
                 elif not self._take(item):
@@ -287,6 +290,18 @@ class _Reading:
         self._write()
         if self._home is not None:
             self._home.note()
+
+
+def _shaped(request: Request) -> Request | Fault:
+    """A request of a job with a schema: one whose answer is a text."""
+    if request.url in URLS:
+        return request
+    return Fault(
+        request.line,
+        "url_mismatch",
+        f"the job has a schema, and an answer of {request.url} is no text that could fit it",
+        "url",
+    )
 
 
 def _rules(job: Job) -> intake.Rules | None:

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 from babel.dates import LOCALTZ
 
-from .. import intake, runtime
-from ..choices import NewJob, also_of
+from .. import intake, runtime, schema
+from ..choices import SCHEMA_MODES, NewJob, also_of
 from ..domain import Spread
 from ..errors import InvalidInput
 
@@ -31,6 +31,9 @@ _OPTIONS = (
     click.option("--also", default="", help="Further configs: b, c; with weights: b=2, c=1."),
     click.option("--spread", type=click.Choice(list(Spread)), help="Over these; fast is usual."),
     click.option("--weight", type=float, help="Of --config beside the others."),
+    click.option("--schema", metavar="FILE", help="JSON Schema that the answers are to fit."),
+    click.option("--schema-mode", type=click.Choice(SCHEMA_MODES), help="How it is asked for."),
+    click.option("--schema-retry", is_flag=True, help="Send back what does not fit."),
     click.option("--webhook", type=int, metavar="ID", help="Told of the end (list-webhooks)."),
     click.option("--email", default="", help="Told of the end."),
 )
@@ -57,6 +60,8 @@ def new_job(config: str | int, hold: bool = False, **given) -> NewJob:
         also=also_of(given.pop("also")),
         spread=Spread(given.pop("spread") or Spread.FAST),
         weight=given.pop("weight") or 1.0,
+        schema=_schema(given.pop("schema")),
+        schema_mode=given.pop("schema_mode") or "send",
         **given,
     )
 
@@ -79,10 +84,16 @@ def _moment(text: str | None, zone: str, field: str) -> int | None:
         ) from None
 
 
+def _schema(file: str | None) -> dict | None:
+    return None if file is None else schema.parse(_read(file, "schema"))
+
+
 def _template(file: str | None):
-    if file is None:
-        return None
+    return None if file is None else intake.template_of_file(_read(file, "template"))
+
+
+def _read(file: str, what: str) -> bytes:
     try:
-        return intake.template_of_file(Path(file).read_bytes())
+        return Path(file).read_bytes()
     except OSError as error:
-        raise InvalidInput(f"The template {file} cannot be read: {error.strerror}.") from None
+        raise InvalidInput(f"The {what} {file} cannot be read: {error.strerror}.") from None

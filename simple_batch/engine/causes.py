@@ -121,6 +121,17 @@ def judge_failure(failure: TransportFailure) -> Finding:
     return Finding(failure.cause, Verdict.RETRY, message=redact(failure.message)[:MESSAGE])
 
 
+def disqualified(finding: Finding, cause: Cause, message: str, verdict: Verdict) -> Finding:
+    """An answer that came but is not what was asked for."""
+    return msgspec.structs.replace(
+        finding,
+        cause=cause,
+        verdict=verdict,
+        message=redact(message)[:MESSAGE],
+        excerpt=_excerpt(finding.response or b""),
+    )
+
+
 def redact(text: str) -> str:
     """Text without anything that looks like a key: providers like to quote it back."""
     return _KEYLIKE.sub("…", text)

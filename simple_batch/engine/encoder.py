@@ -1,6 +1,7 @@
 """A request as it is sent: the user's own fields over the config's defaults."""
 
 import json
+from collections.abc import Callable
 
 import msgspec
 
@@ -14,9 +15,10 @@ _GENERATING = frozenset({"/v1/chat/completions", "/v1/completions"})
 
 
 class Encoder:
-    """Merges without decoding what it does not need: values stay the bytes the user gave."""
+    """Merges without decoding what it does not need: values stay the bytes the user gave.
+    ``asked(url)`` are fields that stand over the config's defaults, but under the user's."""
 
-    def __init__(self, defaults: Defaults):
+    def __init__(self, defaults: Defaults, asked: Callable[[str], dict] = lambda url: {}):
         self._model = msgspec.Raw(_encode(defaults.model))
         self._alias = {_encode(defaults.alias), json.dumps(defaults.alias).encode()}
         generating = dict(defaults.params)
@@ -25,6 +27,8 @@ class Encoder:
         if defaults.temperature is not None:
             generating["temperature"] = defaults.temperature
         self._generating = {name: msgspec.Raw(_encode(value)) for name, value in generating.items()}
+        self._asked = asked
+        self._asked_of: dict[str, dict[str, msgspec.Raw]] = {}
 
     def encode(self, request: Request) -> bytes:
         """The body to send. ``stream`` is left out: an answer is read whole."""
@@ -34,6 +38,8 @@ class Encoder:
         given = body.get("model")
         if given is None or bytes(given) in self._alias:
             body["model"] = self._model
+        for name, value in self._asked_at(request.url).items():
+            body[name] = _joined(body[name], value) if name in body else value
         if request.url in _GENERATING:
             for name, value in self._generating.items():
                 if name not in body and not (
@@ -41,3 +47,18 @@ class Encoder:
                 ):
                     body[name] = value
         return _encode(body)
+
+    def _asked_at(self, url: str) -> dict[str, msgspec.Raw]:
+        if url not in self._asked_of:
+            fields = self._asked(url)
+            self._asked_of[url] = {name: msgspec.Raw(_encode(fields[name])) for name in fields}
+        return self._asked_of[url]
+
+
+def _joined(given: msgspec.Raw, asked: msgspec.Raw) -> msgspec.Raw:
+    """The user's value; of the objects “text” of /v1/responses what it does not say itself too."""
+    try:
+        own, rest = _decode(given), _decode(asked)
+    except msgspec.ValidationError:
+        return given
+    return msgspec.Raw(_encode({**rest, **own})) if "format" in rest else given

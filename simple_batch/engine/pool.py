@@ -13,6 +13,7 @@ from .breaker import Breaker, Stop
 from .governor import Governor, Party
 from .retry import GivenUp, Policy, Stopped, Trial
 from .slots import Slots
+from .structure import Structure
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ SLACK = 100  # requests waiting for a retry beyond twice the limit
 class Pool:
     """Runs requests of one job. ``transport`` has ``post(path, body, timeout_s)``; ``slots`` bound
     the job's calls in flight, in all its pools, beside the governor; it waits there as ``party``.
+    ``structure`` is the shape that answers are to have, ``encode`` asks for it.
     ``record_attempts(index, attempts)`` is told what was tried, if anything, for a request that stays
     pending."""
 
@@ -34,12 +36,14 @@ class Pool:
         slots: Slots,
         party: Party,
         record_attempts: Callable[[int, tuple[Attempt, ...]], None],
+        structure: Structure | None = None,
     ):
         self._encode = encode
         self._transport = transport
         self._governor = governor
         self._policy = policy
         self._party = party
+        self._structure = structure
         self._turns = _Turns(governor, slots)
         self._record_attempts = record_attempts
         self._record: Callable[[Outcome], None] | None = None
@@ -163,6 +167,7 @@ class Pool:
             policy=self._policy,
             on_state=self._states.__setitem__,
             rng=self._rng,
+            structure=self._structure,
         )
 
     # --- one request ------------------------------------------------------------------------

@@ -8,8 +8,9 @@ import msgspec
 from ..domain import Cause, Endpoint, Request, Usage
 from ..errors import ConfigurationError
 from ..settings import Settings
-from .causes import judge, judge_failure
+from .causes import Finding, judge, judge_failure
 from .encoder import Encoder
+from .structure import Structure
 from .transport import Transport, TransportFailure
 
 _TIMEOUT_S = 30.0
@@ -70,19 +71,25 @@ def test_connection(endpoint: Endpoint, settings: Settings) -> ProbeResult:
     )
 
 
-def send(endpoint: Endpoint, settings: Settings, requests: list[Request]) -> list[Tried]:
+def send(
+    endpoint: Endpoint,
+    settings: Settings,
+    requests: list[Request],
+    structure: Structure | None = None,
+) -> list[Tried]:
     """Send a few requests side by side, once each, as a job would. Never raises for what the
     endpoint does."""
     transport = Transport(endpoint, settings, width=max(1, len(requests)))
-    encode = Encoder(endpoint.defaults).encode
 
     def one(request: Request) -> Tried:
         began = time.monotonic()
-        try:
-            reply = transport.post(request.url, encode(request), endpoint.timeout_s)
-            finding = judge(reply, request.url)
-        except TransportFailure as failure:
-            finding = judge_failure(failure)
+        rung = structure.rung if structure is not None else 0
+        finding = call(request)
+        if structure is not None:
+            while structure.eases(request, rung, finding):
+                rung = structure.rung
+                finding = call(request)
+            finding = structure.checked(finding)
         return Tried(
             request,
             round((time.monotonic() - began) * 1000),
@@ -92,6 +99,14 @@ def send(endpoint: Endpoint, settings: Settings, requests: list[Request]) -> lis
             finding.response,
             finding.usage,
         )
+
+    def call(request: Request) -> Finding:
+        asked = structure.fields if structure is not None else lambda url: {}
+        body = Encoder(endpoint.defaults, asked).encode(request)
+        try:
+            return judge(transport.post(request.url, body, endpoint.timeout_s), request.url)
+        except TransportFailure as failure:
+            return judge_failure(failure)
 
     try:
         sent = [gevent.spawn(one, request) for request in requests]

@@ -12,6 +12,7 @@ from ..clock import now_ms
 from ..domain import Attempt, Cause, Outcome, Request, RequestStatus, Verdict
 from .causes import Finding, judge, judge_failure
 from .governor import Governor, Party, Ticket
+from .structure import Structure
 from .transport import TransportFailure
 
 _MIN_JITTER_S = 0.01
@@ -59,11 +60,14 @@ class Trial:
         policy: Policy,
         on_state: Callable[[int, RequestStatus], None],
         rng: random.Random,
+        structure: Structure | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = gevent.sleep,
     ):
         self._request = request
-        self._body = encode(request)
+        self._encode = encode
+        self._structure = structure
+        self._ask()
         self._transport = transport
         self._governor = governor
         self._party = party
@@ -100,6 +104,9 @@ class Trial:
             if finding.cause is None:
                 return self._outcome(RequestStatus.SUCCEEDED, finding, started_at)
             failed = self._outcome(RequestStatus.FAILED, finding, started_at)
+            if self._structure and self._structure.eases(self._request, self._rung, finding):
+                self._ask()
+                continue
             if finding.verdict is Verdict.STOP and finding.cause not in self._policy.own:
                 raise Stopped(finding, failed)
             wait = self._wait_s(finding)
@@ -108,8 +115,17 @@ class Trial:
             self.attempts[-1] = msgspec.structs.replace(
                 self.attempts[-1], wait_ms=round(wait * 1000)
             )
+            if finding.cause is Cause.SCHEMA and self._structure:
+                self._ask(finding)
             self._on_state(self._request.index, RequestStatus.RETRYING)
             self._waiting_for(self._sleep, wait)
+
+    def _ask(self, wrong: Finding | None = None) -> None:
+        """Make the body to be sent; ``wrong`` is an answer that it is to complain of."""
+        self._rung = self._structure.rung if self._structure else 0
+        self._body = self._encode(self._request)
+        if wrong is not None:
+            self._body = self._structure.corrected(self._request.url, self._body, wrong)
 
     def _turn(self, left_s: float) -> Ticket | None:
         """Wait for the governor; None where the deadline comes first."""
@@ -148,6 +164,8 @@ class Trial:
             self.calling = False
             latency_ms = max(0, round((self._clock() - began) * 1000))
             self._governor.settle(ticket, finding, latency_ms)
+            if finding is not None and self._structure:
+                finding = self._structure.checked(finding)
             self._note(finding, started_at, latency_ms)
         return finding
 

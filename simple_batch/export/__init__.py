@@ -10,6 +10,7 @@ from ..errors import InvalidInput, NotFound
 from ..store.filters import RequestFilter
 from ..store.models import Job
 from . import csv_file, json_file, openai_file, requests_file
+from .parsed import Fields
 from .rows import ONLY, UNANSWERED, rows
 
 _WRITERS = {
@@ -41,8 +42,11 @@ def export(
     if job is None:
         raise NotFound(f"There is no job {job_id}.")
     found = rows(job, only, wanted or RequestFilter())
-    if format == "csv" and job.header:
-        return csv_file.as_user_table(found, msgspec.json.decode(job.header, type=list[str]))
+    if format == "csv":
+        header = msgspec.json.decode(job.header, type=list[str]) if job.header else None
+        return csv_file.as_table(found, header, Fields.of(job))
+    if format in ("json", "jsonl"):
+        return _WRITERS[format](found, parsed=bool(job.schema))
     return _WRITERS[format](found)
 
 

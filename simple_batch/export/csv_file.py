@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from ..store import text
+from .parsed import Fields
 from .rows import Row, iso
 
 COLUMNS = (
@@ -35,22 +36,32 @@ _decode = msgspec.json.Decoder(list[str]).decode
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def as_table(rows: Iterable[Row]) -> Iterator[bytes]:
-    return _written(COLUMNS, map(_cells, rows))
-
-
-def as_user_table(rows: Iterable[Row], header: list[str]) -> Iterator[bytes]:
-    """The table that a job was made from: its own columns in their order, the answer beside them,
-    then the rest of ours, in other names where the user has theirs."""
-    order = sorted(range(len(COLUMNS)), key=lambda place: COLUMNS[place] != "content")
+def as_table(
+    rows: Iterable[Row], header: list[str] | None = None, fields: Fields | None = None
+) -> Iterator[bytes]:
+    """Our columns; before them those of the table that a job was made from (``header``), with the
+    answer beside them; behind the answer the fields of a schema. Of two columns of one name the
+    user's keeps it, then ours."""
+    order = list(range(len(COLUMNS)))
+    if header is not None:
+        order.sort(key=lambda place: COLUMNS[place] != "content")
+    header = header or []
     ours = [_free(COLUMNS[place], header) for place in order]
+    theirs: list[str] = []
+    for name in fields.names if fields else ():
+        theirs.append(_free(name, [*header, *ours, *theirs]))
+    split = order.index(COLUMNS.index("content")) + 1
 
     def cells(row: Row) -> list:
-        theirs = _decode(bytes(row.cells)) if row.cells else [""] * len(header)
+        own = _decode(bytes(row.cells)) if row.cells else [""] * len(header)
         found = _cells(row)
-        return [*map(safe, theirs), *(found[place] for place in order)]
+        parts = map(_cell, fields.values(row)) if fields else ()
+        places = order[:split], order[split:]
+        before, behind = ([found[place] for place in part] for part in places)
+        return [*map(safe, own), *before, *parts, *behind]
 
-    return _written((*map(safe, header), *ours), map(cells, rows))
+    names = [*header, *ours[:split], *theirs, *ours[split:]]
+    return _written([*map(safe, names)], map(cells, rows))
 
 
 def safe(value: str | None) -> str:
@@ -78,6 +89,13 @@ def _free(name: str, taken: list[str]) -> str:
     while name in taken:
         name = f"result_{name}"
     return name
+
+
+def _cell(value):
+    """A field of an answer: as JSON has it, a text without its quotes."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return safe(value) if isinstance(value, str) else value
 
 
 def _cells(row: Row) -> list:

@@ -4,26 +4,28 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from .parsed import as_json
 from .rows import Row, iso, raw_json
 
 _encode = msgspec.json.Encoder().encode
 
 
-def as_lines(rows: Iterable[Row]) -> Iterator[bytes]:
+def as_lines(rows: Iterable[Row], parsed: bool = False) -> Iterator[bytes]:
     for row in rows:
-        yield _encode(result(row)) + b"\n"
+        yield _encode(result(row, parsed)) + b"\n"
 
 
-def as_array(rows: Iterable[Row]) -> Iterator[bytes]:
+def as_array(rows: Iterable[Row], parsed: bool = False) -> Iterator[bytes]:
     before = b"[\n"
     for row in rows:
-        yield before + _encode(result(row))
+        yield before + _encode(result(row, parsed))
         before = b",\n"
     yield b"[]\n" if before == b"[\n" else b"\n]\n"
 
 
-def result(row: Row) -> dict:
-    """One result. ``request`` is what the user gave, ``response`` what the provider answered."""
+def result(row: Row, parsed: bool = False) -> dict:
+    """One result. ``request`` is what the user gave, ``response`` what the provider answered,
+    ``parsed``, of jobs with a schema only, the JSON in it."""
     error = usage = cost = None
     if row.cause is not None:
         error = {"cause": row.cause, "http_status": row.http_status, "message": row.message}
@@ -43,6 +45,7 @@ def result(row: Row) -> dict:
         "request": raw_json(row.body),
         "status": row.status or "pending",
         "response": raw_json(row.response),
+        **({"parsed": as_json(row)} if parsed else {}),
         "error": error,
         "model": row.model,
         "config": row.config,

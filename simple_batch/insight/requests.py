@@ -7,6 +7,7 @@ serves; a text search looks through a window of rows and says where to go on.
 
 from ..domain import RequestStatus
 from ..errors import InvalidInput, NotFound
+from ..schema import parsed
 from ..store import search, text
 from ..store.filters import RequestFilter
 from ..store.models import Attempt, Job, database
@@ -101,6 +102,7 @@ def request_detail(job_id: int, index: int) -> dict:
         "answer": text.answer_of(response),
         "answer_parts": text.answer_parts(response),
         "reasoning": text.reasoning_of(response),
+        "parsed": _parsed(job, row[4], row[8]),
         "cause": row[5],
         "http_status": row[6],
         "message": row[7],
@@ -115,6 +117,16 @@ def request_detail(job_id: int, index: int) -> dict:
         "cost_nano": row[19],
         "currency": job.currency,
     }
+
+
+def _parsed(job: Job, status: str | None, response: bytes | None) -> list[tuple[str, str]] | None:
+    """(name, value) of the fields of an answer that fits its job's schema; None for any other."""
+    if not job.schema or status != RequestStatus.SUCCEEDED:
+        return None
+    found = parsed(response)
+    if found is None or not isinstance(found.value, dict):
+        return None
+    return [(name, text.shown(value)) for name, value in found.value.items()]
 
 
 def neighbours(job_id: int, index: int, wanted: RequestFilter) -> tuple:

@@ -11,7 +11,10 @@ from ..engine.governor import Party
 from ..engine.pool import Pool
 from ..engine.retry import Policy
 from ..engine.slots import Slots
+from ..engine.structure import structure_of
 from ..engine.transport import Reply
+from ..store import jobs as job_rows
+from ..store.database import connected
 from ..store.models import Job
 from ..store.requests import Way
 from .providers import Provider
@@ -36,17 +39,22 @@ class Route:
         self._params = msgspec.json.decode(job.params)
         self._timeout_s = way.timeout_s or job.timeout_s
         self._encoder: Encoder | None = None
-        self._encoder_of: Defaults | None = None
+        self._encoder_of: tuple[Defaults | None, int] = None, 0
+        self._job_id = job.id
+        self._structure = structure_of(
+            job.schema, job.schema_mode, job.schema_retry, self._note_eased
+        )
         self._record = record
         self.deal = None  # of a job that is spread over several configs (shares.py)
         self.pool = Pool(
-            encode=self._encode if self._params else provider.encode,
+            encode=self._encode if self._params or self._structure else provider.encode,
             transport=self,
             governor=provider.governor,
             policy=policy,
             slots=slots,
             party=party,
             record_attempts=self._record_attempts,
+            structure=self._structure,
         )
 
     def run(self, requests: Iterator[Request]) -> Stop | None:
@@ -58,10 +66,19 @@ class Route:
 
     def _encode(self, request: Request) -> bytes:
         defaults = self.provider.defaults
-        if defaults is not self._encoder_of:  # at first, and when the config was edited
-            self._encoder = Encoder(defaults.under(self._params))
-            self._encoder_of = defaults
+        rung = self._structure.rung if self._structure else 0
+        # another at first, when the config was edited, and when the endpoint takes no schema
+        if self._encoder_of[0] is not defaults or self._encoder_of[1] != rung:
+            asked = (self._structure.fields,) if self._structure else ()
+            self._encoder = Encoder(defaults.under(self._params), *asked)
+            self._encoder_of = defaults, rung
         return self._encoder.encode(request)
+
+    def _note_eased(self, refused: str, now: str) -> None:
+        detail = f"{self.provider.alias}: refuses {refused}, asked with {now} from now on"
+        with connected():
+            status = Job.select(Job.status).where(Job.id == self._job_id).scalar()
+            job_rows.add_event(self._job_id, status, status, "eased", detail)
 
     def _record_outcome(self, outcome: Outcome) -> None:
         final = self.deal is None or self.deal.ended(outcome.index, outcome.cause)

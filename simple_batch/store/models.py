@@ -112,6 +112,9 @@ class Job(BaseModel):
     start_at = BigIntegerField(null=True)  # not before this moment
     template = TextField(null=True)  # of a table, as JSON
     header = TextField(null=True)  # names of a table's columns, as a JSON array
+    schema = TextField(null=True)  # JSON Schema that answers are to fit
+    schema_mode = CharField(default="send")  # how it is asked for: send, object, check
+    schema_retry = BooleanField(default=False)  # what does not fit is sent back with the complaint
     overrides = IntegerField(default=0)  # grows whenever requests are to go another way
     ask_once = BooleanField(default=False)  # identical requests; see twins.py
     saved_calls = IntegerField(default=0)

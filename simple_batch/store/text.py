@@ -170,6 +170,11 @@ def reasoning_of(response) -> str:
         return ""
 
 
+def shown(value) -> str:
+    """A decoded JSON value for people: a text without quotes, the rest as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+
+
 def short(text: str, length: int = PREVIEW) -> str:
     """One line of at most ``length`` characters."""
     text = " ".join(text[: length * 3].split())

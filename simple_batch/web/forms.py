@@ -30,6 +30,7 @@ from ..domain import Spread
 from ..errors import InvalidInput
 from ..intake import Template
 from .moments import epoch_ms
+from .schema_fields import SchemaFields
 
 
 class ConfigForm(FlaskForm):
@@ -178,7 +179,7 @@ class _Timing:
         return shown
 
 
-class LaunchForm(_Timing, FlaskForm):
+class LaunchForm(_Timing, SchemaFields, FlaskForm):
     """The last step: the choices for the job."""
 
     name = StringField(_("Name"))
@@ -222,6 +223,7 @@ class LaunchForm(_Timing, FlaskForm):
             "webhook": new.webhook or 0,
             "email": new.email,
             **cls.of_timing(new),
+            **cls.of_shape(new),
             **own,
             "params": json.dumps(params, ensure_ascii=False) if params else "",
         }
@@ -258,6 +260,7 @@ class LaunchForm(_Timing, FlaskForm):
             webhook=self.webhook.data or None,
             email=self.email.data or "",
             **self.timing(),
+            **self.shape(),
         )
 
     @property
@@ -267,7 +270,7 @@ class LaunchForm(_Timing, FlaskForm):
 
 
 _MORE = (
-    *("model", "temperature", "max_tokens", "timeout_s", "params", "start_at"),
+    *("model", "temperature", "max_tokens", "timeout_s", "params", "schema", "start_at"),
     *("deadline_at", "hours", "priority", "also", "webhook", "email"),
 )
 

@@ -1,7 +1,5 @@
 """The requests of a job: the table, and one of them."""
 
-import json
-
 import msgspec
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask_babel import lazy_gettext as _
@@ -144,7 +142,7 @@ def _config_of(job: Job, found: dict) -> ApiConfig:
 def _sent(config: ApiConfig, job: Job, found: dict) -> str:
     body = found["body"].encode()
     asked = Request(found["index"], found["custom_id"], body, found["url"], found["line"])
-    return text.pretty(configs.body_sent(config, json.loads(job.params), asked))
+    return text.pretty(configs.body_sent(config, job, asked))
 
 
 def _curl(url: str, body: str) -> str:

@@ -55,7 +55,10 @@ REMEDIES = {
     "timeout": _("Raise the timeout in the API config, or ask for shorter answers."),
     "connection": _("Check network and base URL, then retry."),
     "bad_response": _("The answer was no completion; often a proxy or a wrong base URL."),
-    "schema": _("The answer does not fit the schema: adjust prompt or schema."),
+    "schema": _(
+        "The answer does not fit the schema: say more in the prompt, or loosen the schema; a second "
+        "asking with the complaint often helps."
+    ),
     "cancelled": _("Stopped by a user; retry what you want answered."),
     "expired": _("The deadline passed; retry what you want answered."),
     "internal": _("A fault in Simple Batch: see the log, and please report it."),
@@ -70,6 +73,7 @@ REASONS = {
     "invalid_upload": _("the upload is not valid"),
     "retry": _("retried"),
     "edited": _("edited"),
+    "eased": _("the endpoint does not take the schema"),
     "due": _("its start time has come"),
     "expired": _("its deadline has passed"),
     "off_hours": _("outside its hours"),

@@ -1,0 +1,46 @@
+"""The fields of answers that fit the schema of their job."""
+
+import msgspec
+
+from ..domain import RequestStatus
+from ..schema import Schema, parsed
+from ..store.models import Job
+from .rows import Row
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Fields:
+    """``names`` are the top-level properties of the schema, in its order."""
+
+    def __init__(self, schema: dict):
+        self.names = Schema(schema).columns
+
+    @classmethod
+    def of(cls, job: Job) -> "Fields | None":
+        """None for a job without a schema."""
+        return cls(msgspec.json.decode(job.schema)) if job.schema else None
+
+    def values(self, row: Row) -> list:
+        """The fields of one answer: text, number, bool, None where it has none; what is nested as
+        JSON."""
+        found = _fitting(row)
+        if found is None or not isinstance(found.value, dict):
+            return [None] * len(self.names)
+        return [_plain(found.value.get(name)) for name in self.names]
+
+
+def as_json(row: Row) -> msgspec.Raw | None:
+    """The JSON that an answer is, as it was written, on one line; None where it does not fit."""
+    found = _fitting(row)
+    return (
+        None if found is None else msgspec.Raw(msgspec.json.format(found.text.encode(), indent=-1))
+    )
+
+
+def _fitting(row: Row):
+    return parsed(row.response) if row.status == RequestStatus.SUCCEEDED else None
+
+
+def _plain(value):
+    return _encode(value).decode() if isinstance(value, dict | list) else value

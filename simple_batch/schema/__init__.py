@@ -1,0 +1,21 @@
+"""JSON Schemas that answers are to fit, and the JSON in an answer.
+
+``parse`` reads a schema and refuses what is none; a ``Schema`` says what is wrong
+with an answer. Nothing is ever fetched, patterns are matched in linear time, and a
+schema that could make endless work is refused.
+"""
+
+from .answer import Given, JsonText, NoJson, given, json_of, parsed
+from .check import MAX_BYTES, Schema, parse
+
+__all__ = [
+    "MAX_BYTES",
+    "Given",
+    "JsonText",
+    "NoJson",
+    "Schema",
+    "given",
+    "json_of",
+    "parse",
+    "parsed",
+]

@@ -1,0 +1,166 @@
+"""Where a value does not fit a schema, in words.
+
+The validator's own list of errors takes exponential time where alternatives are
+nested in a schema that refers to itself. Here it is only asked whether a part fits,
+and for errors only of what a schema says of one value by itself.
+"""
+
+from collections.abc import Iterator
+
+from .graph import Edge, Graph, name_of, step
+from .validator import single
+
+MOST = 3
+MOST_DEPTH = 60
+LENGTH = 400
+_PLAIN = frozenset(
+    {
+        *("type", "enum", "const", "multipleOf", "maximum", "exclusiveMaximum", "minimum"),
+        *("exclusiveMinimum", "maxLength", "minLength", "pattern", "format", "maxItems"),
+        *("minItems", "uniqueItems", "maxProperties", "minProperties", "required"),
+        "dependentRequired",
+    }
+)
+
+
+class Faults:
+    """``validators`` has one for each part of the schema, by its pointer."""
+
+    def __init__(self, graph: Graph, validators):
+        self._graph = graph
+        self._validators = validators
+        self._draft = graph.nodes["#"].get("$schema")
+        self._plain: dict[str, object] = {}
+
+    def told(self, value) -> str:
+        """The first few faults of a value that does not fit, each with its place."""
+        found: list[str] = []
+        for place, why in self._look("#", value, "$", 0):
+            line = f"{why} (at {place})"
+            if line not in found:
+                found.append(line)
+            if len(found) == MOST:
+                break
+        return "; ".join(found)[:LENGTH]
+
+    def _look(self, pointer: str, value, place: str, depth: int) -> Iterator[tuple[str, str]]:
+        """Where and why a value does not fit the schema at ``pointer``; it does not."""
+        node, said = self._graph.nodes[pointer], False
+        if isinstance(node, bool):
+            yield place, "nothing may be here"
+            return
+        for why in self._by_itself(pointer, node, value):
+            said = True
+            yield place, why
+        if depth < MOST_DEPTH:
+            for edge, part, inner in self._inside(pointer, value, place):
+                if not self._fits(edge.pointer, part):
+                    said = True
+                    yield from self._look(edge.pointer, part, inner, depth + 1)
+        if not said:
+            yield place, self._other(pointer, value)
+
+    def _inside(self, pointer: str, value, place: str) -> Iterator[tuple[Edge, object, str]]:
+        """The parts of a schema that must all fit, with what each of them is about."""
+        edges = self._graph.edges[pointer]
+        named = {edge.pointer for edge in edges if edge.keyword == "properties"}
+        for edge in edges:
+            if edge.keyword in ("allOf", "$ref", "$dynamicRef", "$recursiveRef"):
+                yield edge, value, place
+            elif edge.keyword in ("anyOf", "oneOf"):
+                if edge == self._meant(edges, edge.keyword, value):
+                    yield edge, value, place
+            elif self._graph.nodes[edge.pointer] is False:
+                continue  # told by its name
+            elif isinstance(value, dict):
+                yield from self._properties(edge, pointer, named, value, place)
+            elif isinstance(value, list):
+                yield from self._items(edge, edges, value, place)
+
+    def _properties(self, edge: Edge, pointer: str, named: set, value: dict, place: str):
+        if edge.keyword == "properties":
+            name = name_of(edge.pointer)
+            if name in value:
+                yield edge, value[name], f"{place}.{name[:60]}"
+        elif edge.keyword == "additionalProperties" and not self._has_patterns(pointer):
+            for name, part in value.items():
+                if f"{pointer}/properties/{step(name)}" not in named:
+                    yield edge, part, f"{place}.{name[:60]}"
+
+    @staticmethod
+    def _items(edge: Edge, edges: list[Edge], value: list, place: str):
+        number = edge.pointer.rpartition("/")[2]
+        if edge.keyword in ("prefixItems", "items") and number.isdecimal():
+            if int(number) < len(value):
+                yield edge, value[int(number)], f"{place}[{number}]"
+        elif edge.keyword in ("items", "additionalItems"):
+            before = sum(
+                other.keyword in ("prefixItems", "items") and other != edge for other in edges
+            )
+            for position in range(before, len(value)):
+                yield edge, value[position], f"{place}[{position}]"
+
+    def _meant(self, edges: list[Edge], keyword: str, value) -> Edge | None:
+        """The one alternative that a value seems to be: by its type and its constants."""
+        alternatives = [edge for edge in edges if edge.keyword == keyword]
+        if any(self._fits(edge.pointer, value) for edge in alternatives):
+            return None
+        likely = [edge for edge in alternatives if self._alike(edge.pointer, value)]
+        return likely[0] if len(likely) == 1 else None
+
+    def _alike(self, pointer: str, value) -> bool:
+        pointer = self._graph.target(pointer)
+        node = self._graph.nodes[pointer]
+        if isinstance(node, bool):
+            return node
+        if "type" in node and not self._check(pointer, {"type": node["type"]}, "type").is_valid(
+            value
+        ):
+            return False
+        if not isinstance(value, dict):
+            return True
+        for name, part in node.get("properties", {}).items():
+            constant = isinstance(part, dict) and ("const" in part or "enum" in part)
+            own = f"{pointer}/properties/{step(name)}"
+            if constant and name in value and not self._fits(own, value[name]):
+                return False
+        return True
+
+    def _by_itself(self, pointer: str, node: dict, value) -> list[str]:
+        plain = {name: said for name, said in node.items() if name in _PLAIN}
+        faults = [
+            error.message[:200] for error in self._check(pointer, plain, "plain").iter_errors(value)
+        ]
+        closed = node.get("additionalProperties") is False and not self._has_patterns(pointer)
+        if closed and isinstance(value, dict):
+            unknown = [name for name in value if name not in node.get("properties", ())]
+            faults += [f"“{name[:60]}” is no property of the schema" for name in unknown[:MOST]]
+        return faults
+
+    def _other(self, pointer: str, value) -> str:
+        """What is left: alternatives, and keywords that no single part is to blame for."""
+        edges = self._graph.edges[pointer]
+        for keyword in ("anyOf", "oneOf"):
+            fits = [self._fits(edge.pointer, value) for edge in edges if edge.keyword == keyword]
+            if fits and not any(fits):
+                return f"it fits none of the {len(fits)} alternatives"
+            if keyword == "oneOf" and sum(fits) > 1:
+                return f"it fits {sum(fits)} alternatives, not one of them alone"
+        others = [edge.keyword for edge in edges if edge.keyword not in ("anyOf", "oneOf")]
+        return "it does not fit " + (", ".join(dict.fromkeys(others)) or "here")
+
+    def _check(self, pointer: str, schema: dict, kind: str):
+        key = f"{kind}:{pointer}"
+        if key not in self._plain:
+            if self._draft:
+                schema = {"$schema": self._draft, **schema}
+            self._plain[key] = single(schema)
+        return self._plain[key]
+
+    def _has_patterns(self, pointer: str) -> bool:
+        """Whether names fit otherwise than by being listed: then a part cannot be told simply."""
+        return "patternProperties" in self._graph.nodes[pointer]
+
+    def _fits(self, pointer: str, value) -> bool:
+        validator = self._validators.get(pointer)
+        return validator is None or validator.is_valid(value)
