@@ -41,6 +41,15 @@ def ok() -> bytes:
     return http(200, GOOD)
 
 
+def says(text, **choice) -> bytes:
+    """An answer with this text; other than a text it is its JSON. ``choice`` are further fields."""
+    content = (
+        text if text is None or isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+    )
+    message = {"role": "assistant", "content": content, **choice.pop("message", {})}
+    return http(200, {**GOOD, "choices": [{"index": 0, "message": message, **choice}]})
+
+
 def retry_date(seconds: float, now: float) -> str:
     return f"Retry-After: {formatdate(now + seconds, usegmt=True)}"
 

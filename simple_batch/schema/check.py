@@ -145,7 +145,9 @@ def _is_strict(graph: Graph) -> bool:
     root = graph.nodes["#"]
     if root.get("type") != "object" or "anyOf" in root:
         return False
-    for node in graph.nodes.values():
+    for pointer, node in graph.nodes.items():
+        if node is False and pointer.endswith("/additionalProperties"):
+            continue
         if isinstance(node, bool) or not node.keys() <= _STRICT:
             return False
         if node.get("type") == "object" or "properties" in node:

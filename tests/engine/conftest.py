@@ -26,27 +26,39 @@ class Bench:
     """A pool over a real transport to an endpoint, with everything it did at hand."""
 
     def __init__(
-        self, endpoint, policy=POLICY, governor=None, ceiling=None, key="sk-test-12345678"
+        self,
+        endpoint,
+        policy=POLICY,
+        governor=None,
+        ceiling=None,
+        key="sk-test-12345678",
+        structure=None,
     ):
         self.outcomes, self.loose = [], {}
+        self.structure = structure
         self.transport = Transport(
             Endpoint(1, "a", endpoint.base_url, key, Defaults("m", 50, 0.5)), SETTINGS, width=100
         )
         self.governor = governor or Governor(concurrency=10)
         self.pool = Pool(
-            encode=Encoder(Defaults("m", 50, 0.5)).encode,
+            encode=self._encode,
             transport=self.transport,
             governor=self.governor,
             policy=policy,
             slots=Slots(ceiling),
             party=Party(),
             record_attempts=self._keep,
+            structure=structure,
         )
         self.pool._rng = random.Random(1)
 
     def _keep(self, index, attempts):
         if attempts:
             self.loose[index] = attempts
+
+    def _encode(self, one):
+        asked = (self.structure.fields,) if self.structure is not None else ()
+        return Encoder(Defaults("m", 50, 0.5), *asked).encode(one)
 
     def run(self, count: int = 1, requests=None):
         return self.pool.run(requests or (request(n) for n in range(count)), self.outcomes.append)
