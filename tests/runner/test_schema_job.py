@@ -1,0 +1,146 @@
+"""Jobs with a schema, from upload to export: a real database, a real endpoint."""
+
+import csv
+import io
+import json
+from decimal import Decimal
+
+import pytest
+
+from simple_batch import choices, configs, export, insight, jobs
+from simple_batch.errors import InvalidInput, UploadRejected
+from simple_batch.store.database import connected
+from simple_batch.store.models import Job
+
+from .. import endpoint as e
+from ..endpoint import MisbehavingEndpoint
+from .test_running import ENDED, agrees
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "topic": {"type": "string"},
+        "status": {"enum": ["good", "bad"]},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "sure": {"type": "boolean"},
+    },
+    "required": ["topic", "status"],
+    "additionalProperties": False,
+}
+FITS = {"topic": "=1+1", "status": "good", "tags": ["a", "二"], "sure": True}
+
+
+def priced(add_config, endpoint):
+    return add_config(
+        endpoint.base_url, concurrency=1, input_price=Decimal(1), output_price=Decimal(2)
+    )
+
+
+def test_answers_are_checked_paid_for_and_exported_by_field(start, add_config, make_job, wait_for):
+    script = (e.says({"topic": 1}), e.says(FITS), e.says("no"), e.says("no"))
+    with MisbehavingEndpoint(*script) as endpoint:
+        priced(add_config, endpoint)
+        job_id = make_job(2, schema=SCHEMA, schema_retry=True, max_retries=1)
+        job = wait_for(job_id, *ENDED)
+    assert (job.succeeded, job.failed, job.attempts) == (1, 1, 4)
+    assert (job.input_tokens, job.output_tokens) == (28, 12)  # of every attempt
+    assert job.cost_nano == 4 * (5 * 1000 + 2 * 1000 + 3 * 2000)
+    agrees(job_id)
+    with connected():
+        (group, *_rest) = insight.error_groups(job_id)
+        assert group["cause"] == "schema"
+        rows = [json.loads(line) for line in export.export(job_id, "jsonl")]
+        array = json.loads(b"".join(export.export(job_id, "json")))
+        table = b"".join(export.export(job_id, "csv")).decode("utf-8-sig")
+        detail = insight.request_detail(job_id, 0)
+        assert insight.request_detail(job_id, 1)["parsed"] is None
+    assert [row["parsed"] for row in rows] == [row["parsed"] for row in array] == [FITS, None]
+    names = list(rows[0])
+    assert names[names.index("response") + 1] == "parsed"
+    assert rows[1]["error"]["cause"] == "schema"
+    cells = list(csv.DictReader(io.StringIO(table)))
+    names = list(cells[0])
+    at = names.index("content") + 1
+    assert names[at : at + 4] == ["topic", "result_status", "tags", "sure"]
+    assert [cells[0][name] for name in names[at : at + 4]] == [
+        *("'=1+1", "good", '["a","二"]', "true")
+    ]
+    assert cells[0]["status"] == "succeeded"
+    assert [cells[1][name] for name in names[at : at + 4]] == [""] * 4
+    assert dict(detail["parsed"])["topic"] == "=1+1"
+
+
+def test_jobs_without_a_schema_have_the_fields_they_had(start, add_config, make_job, wait_for):
+    with MisbehavingEndpoint(e.says(FITS)) as endpoint:
+        add_config(endpoint.base_url)
+        job_id = make_job(1)
+        wait_for(job_id, "completed")
+    with connected():
+        (row,) = (json.loads(line) for line in export.export(job_id, "jsonl"))
+        header = next(export.export(job_id, "csv")).decode().split("\r\n")[0]
+    assert "parsed" not in row
+    assert "topic" not in header
+
+
+def test_an_endpoint_that_takes_no_schema_is_noted_among_the_jobs_events(
+    start, add_config, make_job, wait_for
+):
+    script = (
+        e.error(400, "response_format is unsupported"),
+        e.says({"topic": "a", "status": "bad"}),
+    )
+    with MisbehavingEndpoint(*script) as endpoint:
+        add_config(endpoint.base_url, concurrency=1)
+        job_id = make_job(3, schema=SCHEMA)
+        assert wait_for(job_id, *ENDED).succeeded == 3
+    with connected():
+        (told,) = [event for event in insight.events(job_id) if event["reason"] == "eased"]
+    assert told["detail"] == "test: refuses json_schema, asked with json_object from now on"
+
+
+def test_lines_whose_answers_are_no_text_are_refused(add_config, tmp_path, app):
+    add_config("http://127.0.0.1:9/v1")
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": {"input": "x"}}
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps(line))
+    with connected():
+        with pytest.raises(UploadRejected) as refused:
+            jobs.create_now(path, path.name, jobs.NewJob(config="test", schema=SCHEMA))
+        assert "no text that could fit" in refused.value.faults[0].message
+        assert not Job.select().exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"schema": {"type": "objct"}}, "schema"),
+        ({"schema": {"properties": {"a": {"$ref": "http://127.0.0.1:9/"}}}}, "schema"),
+        ({"schema_mode": "hard"}, "schema_mode"),
+        ({"params": {"response_format": {"type": "json_object"}}}, "params"),
+    ],
+)
+def test_wrong_choices_are_refused_before_anything_is_kept(
+    app, add_config, make_job, change, field
+):
+    add_config("http://127.0.0.1:9/v1")
+    with pytest.raises(InvalidInput) as refused:
+        make_job(1, **{"schema": SCHEMA, **change})
+    assert refused.value.field == field
+    with connected():
+        assert not Job.select().exists()
+
+
+def test_clones_and_recipes_keep_the_schema_with_its_order(app, add_config, make_job):
+    add_config("http://127.0.0.1:9/v1")
+    job_id = make_job(1, schema=SCHEMA, schema_mode="object", schema_retry=True, hold=True)
+    with connected():
+        fields, _upload = jobs.clone_fields(job_id)
+        again = choices.from_recipe(choices.recipe(fields))
+        for found in (fields, again):
+            assert list(found.schema["properties"]) == list(SCHEMA["properties"])
+            assert (found.schema, found.schema_mode, found.schema_retry) == (SCHEMA, "object", True)
+        plain = choices.recipe(jobs.NewJob(config=configs.get("test").id))
+        assert b"schema" not in plain.replace(b"simple_batch_recipe", b"")
+        bad = choices.recipe(fields).replace(b'"object"', b'"objct"')
+        with pytest.raises(InvalidInput):
+            choices.from_recipe(bad)
