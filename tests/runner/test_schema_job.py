@@ -37,8 +37,14 @@ def priced(add_config, endpoint):
 
 
 def test_answers_are_checked_paid_for_and_exported_by_field(start, add_config, make_job, wait_for):
-    script = (e.says({"topic": 1}), e.says(FITS), e.says("no"), e.says("no"))
-    with MisbehavingEndpoint(*script) as endpoint:
+    def answers(connection):
+        """The first request fits at the second asking, the other one never."""
+        messages = endpoint.bodies[-1]["messages"]
+        if messages[0]["content"] != "question 1":
+            return connection.sendall(e.says("no"))
+        return connection.sendall(e.says(FITS if len(messages) > 1 else {"topic": 1}))
+
+    with MisbehavingEndpoint(answers) as endpoint:
         priced(add_config, endpoint)
         job_id = make_job(2, schema=SCHEMA, schema_retry=True, max_retries=1)
         job = wait_for(job_id, *ENDED)
