@@ -11,6 +11,7 @@ from ..domain import Cause
 from ..errors import InvalidInput
 from ..export.csv_file import safe
 from ..insight.summary import iso
+from ..store import text
 from ..store.filters import RequestFilter
 from . import words
 from .answers import attached
@@ -46,12 +47,14 @@ def common(job_id: int) -> dict:
 @blueprint.get("/jobs/<int:job_id>")
 def overview(job_id: int):
     """Where the job stands: throughput, largest error groups, what finished last."""
+    job = jobs.get(job_id)
     return render_template(
         "job/overview.html",
         tab="overview",
         groups=insight.error_groups(job_id)[:3],
         buckets=insight.buckets(job_id, points=120),
-        chosen=choices.of(jobs.get(job_id)),
+        chosen=choices.of(job),
+        schema=text.pretty(job.schema.encode()) if job.schema else None,
         cause_words={code: str(word) for code, word in words.CAUSES.items()},
         **common(job_id),
     )

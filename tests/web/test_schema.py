@@ -62,6 +62,7 @@ def test_from_the_form_to_the_fields_of_an_answer(app, client, config, staged, w
         assert made.headers["Location"] == "/jobs/1"
         app.extensions["simple_batch"].start()
         wait_for(1, "completed")
+    assert "&#34;parts&#34;: {" in client.get("/jobs/1").text
     page = client.get("/jobs/1/requests/0").text
     assert 'id="parsed"' in page
     assert "yeast &lt;b&gt;" in page
