@@ -105,8 +105,8 @@ def test_from_a_table_to_the_same_table_with_answers(app, client, config, wait_f
         assert f'href="{place}"' in page
         tried = post(client, "/jobs/new/1/try", config="1", name="n", max_retries="3").text
         assert tried.count('data-tried="ok"') == 3
-        assert endpoint.bodies[0]["messages"][0]["content"] == "You help Ann."
-        assert endpoint.bodies[0]["temperature"] == 0.5
+        sent = {body["messages"][0]["content"]: body for body in endpoint.bodies}  # at once
+        assert sent["You help Ann."]["temperature"] == 0.5
         recipe = post(client, "/jobs/new/1/recipe", config="1", name="n", max_retries="3").json
         assert recipe["template"] == {**TEMPLATE, "parameters": {"temperature": "{{n}}"}}
         assert post(client, "/jobs/new/1", config="1", name="n").status_code == 400  # faulty lines
