@@ -2,6 +2,7 @@
 
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -13,9 +14,10 @@ from .engine.structure import MODES as SCHEMA_MODES
 from .engine.structure import Structure
 from .errors import InvalidInput, NotFound
 from .intake import Template
+from .runner import till
 from .schema import Schema
 from .store import requests as request_rows
-from .store.models import Job
+from .store.models import ApiConfig, Job
 from .store.requests import Share
 
 RECIPE_VERSION = 1
@@ -39,11 +41,13 @@ class NewJob(msgspec.Struct, kw_only=True):
     config's; ``timeout_s`` None is the config's; ``start_at`` (epoch ms) schedules the job, at
     ``deadline_at`` what is left expires, ``hours`` (hours.py) are those of the day in ``zone`` in
     which calls may be made; ``priority`` is from -1 to 1; ``webhook`` (an id) and ``email`` are told
-    of the end; of identical requests one is sent where they are to ``ask_once``; ``hold`` keeps the job paused after validation; ``template`` makes requests of a
-    table's rows; ``also`` are further configs, after ``config`` in order of preference, over which
-    the job is ``spread``; ``weight`` is that of ``config`` beside theirs; ``schema`` is the JSON
-    Schema that answers are to fit, ``schema_mode`` how it is asked for (engine/structure.py), and
-    with ``schema_retry`` an answer that does not fit is sent back with the complaint."""
+    of the end; at ``spend_cap`` (units of the config's currency) the job pauses; of identical
+    requests one is sent where they are to ``ask_once``; ``hold`` keeps the job paused after
+    validation; ``template`` makes requests of a table's rows; ``also`` are further configs, after
+    ``config`` in order of preference, over which the job is ``spread``; ``weight`` is that of
+    ``config`` beside theirs; ``schema`` is the JSON Schema that answers are to fit,
+    ``schema_mode`` how it is asked for (engine/structure.py), and with ``schema_retry`` an answer
+    that does not fit is sent back with the complaint."""
 
     config: int | str
     name: str = ""
@@ -59,6 +63,7 @@ class NewJob(msgspec.Struct, kw_only=True):
     webhook: int | None = None
     email: str = ""
     ask_once: bool = False
+    spend_cap: Decimal | None = None
     hold: bool = False
     skip_faulty: bool = False
     template: Template | None = None
@@ -98,6 +103,7 @@ class _Recipe(msgspec.Struct, forbid_unknown_fields=True):
     also: str = ""
     spread: Spread = Spread.FAST
     weight: float = 1.0
+    spend_cap: Decimal | None = None
     template: Template | msgspec.UnsetType = msgspec.UNSET
     schema: dict | msgspec.UnsetType = msgspec.UNSET
     schema_mode: str | msgspec.UnsetType = msgspec.UNSET
@@ -118,6 +124,7 @@ def columns(new: NewJob, filename: str) -> dict:
         "timeout_s": configs.within(new.timeout_s, "timeout_s", 0.1, 86_400),
         "start_at": new.start_at,
         **timing(new),
+        "spend_cap": spend_cap(new.spend_cap, [config, *further(new)]),
         "webhook": webhooks.get(new.webhook) if new.webhook is not None else None,
         "email": _email(new.email),
         "ask_once": new.ask_once,
@@ -172,6 +179,54 @@ def timing(new: NewJob, deadline_kept: int | None = None) -> dict:
         "zone": "" if span is None else span.zone,
         "priority": new.priority,
     }
+
+
+def spend_cap(cap: Decimal | None, on: list[ApiConfig], job: Job | None = None) -> int | None:
+    """A spend cap as it is stored, of a job ``on`` these configs; ``job`` is the one whose cap is
+    changed to it. Raises InvalidInput where what is spent cannot be counted."""
+    nano = configs.cap_nano(cap, "spend_cap")
+    if nano is None or (job is not None and nano == job.spend_cap):
+        return nano
+    for config in on:
+        if None in (config.input_price, config.output_price):
+            raise InvalidInput(
+                f"Spend cap: the API config “{config.alias}” has no input and output price: enter "
+                "them first.",
+                "spend_cap",
+            )
+        if job is not None and job.currency != config.currency:
+            raise InvalidInput(
+                f"Spend cap: “{config.alias}” is priced in {config.currency} by now, this job in "
+                f"{job.currency}.",
+                "spend_cap",
+            )
+    if job is not None and job.unpriced:
+        raise InvalidInput(
+            f"Spend cap: what {job.unpriced:,} calls of this job have cost is not known.",
+            "spend_cap",
+        )
+    return nano
+
+
+def configs_of(job: Job) -> list[ApiConfig]:
+    """All configs that a job goes to, but for single requests that were sent another way."""
+    further = [share.config_id for share in request_rows.shares(job.id)] if job.spread else []
+    return [configs.get(config_id) for config_id in dict.fromkeys((job.config_id, *further))]
+
+
+def further(new: NewJob) -> list[ApiConfig]:
+    """The configs besides its own that a job goes to. Raises InvalidInput."""
+    try:
+        return [configs.get(also.config) for also in new.also]
+    except NotFound as error:
+        raise InvalidInput(str(error), "also") from None
+
+
+def check_allowance(config: ApiConfig) -> None:
+    """Raises InvalidInput where a spend cap of the config is reached."""
+    stop = till.Allowance(config, runtime.settings().TIMEZONE).reached()
+    if stop is not None:
+        raise InvalidInput(stop.detail, "config")
 
 
 def _email(address: str) -> str:
@@ -292,6 +347,7 @@ def of(job: Job) -> NewJob:
         spread=Spread(job.spread or Spread.FAST),
         weight=spread[0].weight if spread else 1.0,
         ask_once=job.ask_once,
+        spend_cap=configs.units(job.spend_cap),
         skip_faulty=job.skip_faulty,
         template=intake.template_of(job.template) if job.template else None,
         schema=json.loads(job.schema) if job.schema else None,
@@ -317,6 +373,7 @@ def recipe(new: NewJob) -> bytes:
         also=also_text(new),
         spread=new.spread,
         weight=new.weight,
+        spend_cap=new.spend_cap,
         template=new.template or msgspec.UNSET,
     )
     if new.schema is not None:
@@ -359,6 +416,7 @@ def from_recipe(data: bytes) -> NewJob:
         also=also_of(kept.also),
         spread=kept.spread,
         weight=kept.weight,
+        spend_cap=kept.spend_cap,
         template=kept.template or None,
         schema=kept.schema or None,
         schema_mode=kept.schema_mode or "send",

@@ -20,12 +20,14 @@ from .store.configs import defaults_of, endpoint_of
 from .store.models import ApiConfig, Job, JobConfig, Override, database
 
 MAX_LIMIT = 1_000_000_000
+MAX_CAP = 1_000_000_000
 RESERVED_PARAMS = {"messages", "model", "stream", "max_tokens", "temperature"}
 
 
 class ConfigFields(msgspec.Struct, kw_only=True):
     """What a user enters. ``key`` None or empty on an edit keeps the stored one; prices are per
-    million tokens in units of ``currency``, None where unknown."""
+    million tokens in units of ``currency``, None where unknown; the caps are what may be spent in a
+    day and in a month."""
 
     alias: str
     base_url: str
@@ -42,6 +44,8 @@ class ConfigFields(msgspec.Struct, kw_only=True):
     input_price: Decimal | None = None
     cached_input_price: Decimal | None = None
     output_price: Decimal | None = None
+    day_cap: Decimal | None = None
+    month_cap: Decimal | None = None
     notes: str = ""
     active: bool = True
 
@@ -137,9 +141,11 @@ def fields_of(config: ApiConfig) -> ConfigFields:
         tpm=config.tpm,
         params=json.loads(config.params),
         currency=config.currency,
-        input_price=_price_out(config.input_price),
-        cached_input_price=_price_out(config.cached_input_price),
-        output_price=_price_out(config.output_price),
+        input_price=units(config.input_price),
+        cached_input_price=units(config.cached_input_price),
+        output_price=units(config.output_price),
+        day_cap=units(config.day_cap),
+        month_cap=units(config.month_cap),
         notes=config.notes,
         active=config.active,
     )
@@ -211,6 +217,7 @@ def _validated(fields: ConfigFields) -> dict:
         "input_price": _price_in(fields.input_price, "input_price"),
         "cached_input_price": _price_in(fields.cached_input_price, "cached_input_price"),
         "output_price": _price_in(fields.output_price, "output_price"),
+        **_caps(fields),
         "notes": fields.notes[:10_000],
         "active": fields.active,
     }
@@ -303,7 +310,32 @@ def _price_in(price: Decimal | None, field: str) -> int | None:
     return int((price * NANO).to_integral_value())
 
 
-def _price_out(nano: int | None) -> Decimal | None:
+def _caps(fields: ConfigFields) -> dict:
+    caps = {name: cap_nano(getattr(fields, name), name) for name in ("day_cap", "month_cap")}
+    for name, cap in caps.items():
+        if cap is not None and None in (fields.input_price, fields.output_price):
+            raise InvalidInput(
+                f"{_label(name)}: it needs an input and an output price, or nothing can be counted.",
+                name,
+            )
+    return caps
+
+
+def cap_nano(cap: Decimal | None, field: str) -> int | None:
+    """A spend cap in nano-units. Raises InvalidInput naming the field."""
+    if cap is None:
+        return None
+    if not cap.is_finite() or not 0 < cap <= MAX_CAP:
+        raise InvalidInput(f"{_label(field)}: {cap} is not over 0 and up to {MAX_CAP:,}.", field)
+    return max(1, int((cap * NANO).to_integral_value()))
+
+
+def _label(field: str) -> str:
+    return {"day_cap": "Daily spend cap", "month_cap": "Monthly spend cap"}.get(field, "Spend cap")
+
+
+def units(nano: int | None) -> Decimal | None:
+    """Money as people enter it."""
     return None if nano is None else (Decimal(nano) / NANO).normalize()
 
 

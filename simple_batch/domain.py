@@ -5,12 +5,20 @@ milliseconds since the epoch (UTC), money is an integer of a billionth
 (nano) of the currency's unit, bodies are JSON as bytes.
 """
 
+from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
 
 NANO = 1_000_000_000
 TOKENS_PER_PRICE = 1_000_000  # prices are given per million tokens
+
+
+def in_units(nano: int, currency: str) -> str:
+    """A sum of money in words for messages: at least two digits behind the point, all that are
+    there."""
+    whole, _, rest = f"{Decimal(nano) / NANO:f}".partition(".")
+    return f"{whole}.{rest.rstrip('0').ljust(2, '0')} {currency}"
 
 
 class JobStatus(StrEnum):

@@ -18,7 +18,7 @@ from .clock import now_ms
 from .domain import ACTIVE_STATUSES, FINAL_STATUSES, Fault, JobStatus, RequestStatus
 from .domain import Request as RequestLine
 from .errors import Conflict, InvalidInput, NotFound, SimpleBatchError
-from .runner import closing
+from .runner import closing, till
 from .runner.duties import Duties
 from .runner.lease import Lease
 from .runner.service import Runner
@@ -272,19 +272,28 @@ def allowed_actions(job: Job) -> set[str]:
 
 
 def edit(job_id: int, new: NewJob, actor: str = "web") -> None:
-    """Change a job's name, limits, deadline, hours and priority to those of ``new``; where it runs
-    they are taken up within a second. Raises InvalidInput naming the field."""
+    """Change a job's name, limits, deadline, hours, priority and spend cap to those of ``new``;
+    where it runs they are taken up within a second, and one that its cap has paused goes on if it
+    may. Raises InvalidInput naming the field."""
     job = get(job_id)
     values = choices.editable(new, job.name) | choices.timing(new, job.deadline_at)
+    values["spend_cap"] = choices.spend_cap(new.spend_cap, choices.configs_of(job), job)
     before = {field: getattr(job, field) for field in values}
     changed = {field: value for field, value in values.items() if before[field] != value}
     if not changed:
         return
     with database.atomic():
         Job.update(**changed).where(Job.id == job_id).execute()
-        said = ", ".join(f"{field}: {before[field]} → {value}" for field, value in changed.items())
+        said = ", ".join(
+            f"{field}: {_shown(field, before[field])} → {_shown(field, value)}"
+            for field, value in changed.items()
+        )
         job_rows.add_event(job_id, job.status, job.status, "edited", said, actor=actor)
     _wake()
+
+
+def _shown(field: str, value):
+    return f"{configs.units(value):f}" if field == "spend_cap" and value is not None else value
 
 
 def pause(job_id: int, actor: str = "web") -> None:
@@ -294,8 +303,11 @@ def pause(job_id: int, actor: str = "web") -> None:
 
 def resume(job_id: int, actor: str = "web") -> None:
     """Go on where the job was left; one that waits for its hours goes on without them. Raises
-    Conflict."""
+    Conflict, also while a spend cap holds the job."""
     job = get(job_id)
+    stop = till.held(job, runtime.settings().TIMEZONE) if job.status == JobStatus.PAUSED else None
+    if stop is not None:
+        raise Conflict(stop.detail)
     _change(job_id, "resume", JobStatus.QUEUED, _RESUMABLE, "", actor)
     if job.hours and job.status == JobStatus.SCHEDULED:
         Job.update(hours="", zone="").where(Job.id == job_id).execute()

@@ -8,6 +8,7 @@ import os
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from .errors import SettingsError
 
@@ -125,7 +126,11 @@ class Settings:
     SMTP_PASSWORD: str = _setting("", "password there")
     MAIL_FROM: str = _setting("", "sender of the e-mails; empty: simple-batch@ the mail server")
 
-    TIMEZONE: str = _setting("", "zone in which pages show times; empty: the machine's")
+    TIMEZONE: str = _setting(
+        "",
+        "zone in which pages show times, and of the days and months of spend caps; empty: the "
+        "machine's, and UTC for spend caps",
+    )
     LANGUAGE: str = _setting(
         "en", "language where the browser asks for none we have", choices=("en", "zh")
     )
@@ -165,7 +170,15 @@ def load(environ=os.environ, **overrides) -> Settings:
         elif name in from_file:
             values[name] = _validated(item, from_file[name], str(instance / "settings.toml"))
     values["INSTANCE_PATH"] = str(instance)
+    _check_zone(values.get("TIMEZONE", ""))
     return Settings(**values)
+
+
+def _check_zone(name: str) -> None:
+    try:
+        ZoneInfo(name or "UTC")
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise SettingsError(f"TIMEZONE={name!r}: no such zone; one is Asia/Shanghai.") from None
 
 
 def _read_toml(path: Path) -> dict:

@@ -1,25 +1,32 @@
 """Before a launch: a few rows sent for real, and what the whole will use and cost.
 
-Without a try the number of tokens is assumed from bytes; with one it is scaled from
-what the rows tried have used. An unknown price leaves the cost unknown.
+Input tokens are counted in the first requests (counting.py) and scaled by bytes to all; where the
+config has answered before, or rows were tried, the count is set right by what those really used,
+and the answers to come are taken to be like those. Else answers are assumed. An unknown price
+leaves the cost unknown.
 """
 
 import msgspec
 
-from . import choices, runtime, uploads
+from . import choices, counting, runtime, uploads
 from .choices import NewJob
-from .domain import Usage
+from .clock import now_ms
+from .domain import Request, Usage
 from .engine import probe
+from .engine.structure import Structure
 from .intake import Preview
+from .store import past, spending
 from .store.configs import defaults_of, endpoint_of, prices_of
-from .store.models import ApiConfig
+from .store.models import ApiConfig, Upload
+from .store.past import Answered
 
 ROWS = 3
-BYTES_PER_TOKEN = 4.0  # of JSON in English or Chinese, roughly
-ASSUMED_OUTPUT = (50, 300)  # tokens an answer, low and expected, where nothing was tried
+SAMPLE = 200, 1_000_000  # requests, bytes: in which tokens are counted
+PAST = 40  # answers of each of the last jobs
+ASSUMED_OUTPUT = (50, 300)  # tokens an answer, low and expected, where nothing was seen
 DEFAULT_MOST = 4096  # where the config sets no max_tokens
-SPREAD = 0.3  # of an input that was counted by bytes alone
-TRIED_SPREAD = 0.1
+SPREAD = {"tried": 0.1, "past": 0.1, "counted": 0.05, "assumed": 0.25}
+_SILENT = ("/v1/embeddings", "/v1/moderations")  # their answers have no tokens
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -32,28 +39,39 @@ class Range(msgspec.Struct, frozen=True):
 
 class Estimate(msgspec.Struct, frozen=True):
     """Of a whole upload. ``cost`` is in billionths of the currency's unit, None where a price is
-    not known; ``tried`` says whether it stands on rows that were sent."""
+    not known. ``input_from`` says what the input stands on: rows ``tried``, ``past`` answers of the
+    config, ``counted`` by the model's vocabulary, or ``assumed`` from kinds of characters;
+    ``output_from`` is tried, past or assumed, from ``answers`` answers."""
 
     input_tokens: Range
     output_tokens: Range
     cost: Range | None
     currency: str
-    tried: bool
+    input_from: str
+    output_from: str
+    answers: int
 
 
 def try_rows(upload_id: int, new: NewJob) -> list[probe.Tried]:
-    """Send the first rows of a staged upload as the job would, once each. It costs what it costs:
-    nothing of it is kept. Raises NotFound, InvalidInput, ConfigurationError."""
+    """Send the first rows of a staged upload as the job would, once each. It costs what it costs,
+    which counts for the config's spend caps; nothing else of it is kept. Raises NotFound,
+    InvalidInput (also where a spend cap is reached), ConfigurationError."""
     upload, preview = uploads.staged(upload_id)
     chosen = choices.columns(new, upload.filename)
-    endpoint = endpoint_of(chosen["config"], runtime.vault())
+    config = chosen["config"]
+    choices.check_allowance(config)
+    endpoint = endpoint_of(config, runtime.vault())
     endpoint = msgspec.structs.replace(
         endpoint,
         defaults=endpoint.defaults.under(new.params),
         timeout_s=new.timeout_s or endpoint.timeout_s,
     )
     shape = choices.structure_of(new)
-    return probe.send(endpoint, runtime.settings(), preview.first[:ROWS], shape)
+    tried = probe.send(endpoint, runtime.settings(), preview.first[:ROWS], shape)
+    cost = sum(cost_of(config, row.usage) or 0 for row in tried)
+    if cost:
+        spending.add_tried(config.id, config.currency, cost, now_ms())
+    return tried
 
 
 def cost_of(config: ApiConfig, usage: Usage | None) -> int | None:
@@ -62,33 +80,110 @@ def cost_of(config: ApiConfig, usage: Usage | None) -> int | None:
 
 
 def estimate(
-    preview: Preview, config: ApiConfig, params: dict, tried: list[probe.Tried] = ()
+    upload: Upload,
+    preview: Preview,
+    config: ApiConfig,
+    new: NewJob,
+    tried: list[probe.Tried] = (),
 ) -> Estimate:
-    """What all requests of an upload will use and cost on a config, with a job's parameters."""
-    used = [(len(row.request.body), row.usage) for row in tried if row.usage is not None]
-    if used:
-        per_byte = sum(usage.input for _, usage in used) / max(1, sum(size for size, _ in used))
-        spread, output = TRIED_SPREAD, _scaled([usage.output for _, usage in used], preview.good)
-    else:
-        per_byte, spread = 1.0 / BYTES_PER_TOKEN, SPREAD
-        most = defaults_of(config).under(params).max_tokens or DEFAULT_MOST
-        low, expected = (min(assumed, most) for assumed in ASSUMED_OUTPUT)
-        output = Range(low * preview.good, expected * preview.good, most * preview.good)
-    whole = per_byte * preview.body_bytes
-    into = Range(round(whole * (1 - spread)), round(whole), round(whole * (1 + spread)))
-    costs = [
-        prices_of(config).cost(Usage(getattr(into, name), getattr(output, name)))
-        for name in ("low", "expected", "high")
-    ]
-    known = Range(*costs) if None not in costs else None
-    return Estimate(into, output, known, config.currency, bool(used))
-
-
-def _scaled(seen: list[int], count: int) -> Range:
-    """From a few answers to all: the mean, and as far as the shortest and the longest seen."""
-    mean = sum(seen) / len(seen)
-    return Range(
-        round(min(min(seen), 0.8 * mean) * count),
-        round(mean * count),
-        round(max(max(seen), 1.25 * mean) * count),
+    """What all requests of an upload will use and cost on a config, as a new job. Where it goes to
+    others too, the low cost is the cheapest one's, the high the dearest's."""
+    shape = choices.structure_of(new)
+    seen = [Answered(_sent(row.request, shape), row.usage) for row in tried if row.usage]
+    seen_from = "tried"
+    if not seen:
+        seen, seen_from = past.answered(config.id, config.alias, PAST), "past"
+    sample = uploads.sample(upload, *SAMPLE) or preview.first
+    defaults = defaults_of(config).under(new.params)
+    into, input_from = _input(preview, sample, seen, defaults.model, shape)
+    most = defaults.max_tokens or DEFAULT_MOST
+    output = _output(preview.good, sample, seen, most)
+    return Estimate(
+        into,
+        output,
+        _cost([config, *choices.further(new)], into, output, _cached_share(seen)),
+        config.currency,
+        seen_from if seen else input_from,
+        seen_from if seen else "assumed",
+        len(seen),
     )
+
+
+def _input(
+    preview: Preview, sample: list[Request], seen: list[Answered], model: str, shape
+) -> tuple[Range, str]:
+    exact = counting.by_vocabulary(model)
+    source = "counted" if exact is not None else "assumed"
+    count = exact or counting.by_characters
+    size = sum(len(request.body) for request in sample)
+    counted = _tokens([_sent(request, shape) for request in sample], count)
+    whole = counted / max(1, size) * preview.body_bytes
+    if seen:
+        counted = _tokens([answer.body for answer in seen], count)
+        whole *= sum(answer.usage.input for answer in seen) / max(1.0, counted)
+    spread = SPREAD["past" if seen else source]
+    low, high = whole * (1 - spread), whole * (1 + spread)
+    return Range(round(low), round(whole), round(high)), source
+
+
+def _sent(request: Request, shape: Structure | None) -> bytes:
+    """A request's body with the schema that is sent along."""
+    if shape is None:
+        return request.body
+    return msgspec.json.encode({**shape.fields(request.url), **msgspec.json.decode(request.body)})
+
+
+def _tokens(bodies: list[bytes], count) -> float:
+    return sum(counting.of_request(msgspec.json.decode(body), count) for body in bodies)
+
+
+def _output(count: int, sample: list[Request], seen: list[Answered], most: int) -> Range:
+    if all(request.url in _SILENT for request in sample):
+        return Range(0, 0, 0)
+    bounds = [_most(request.body, most) for request in sample]
+    bound = sum(bounds) / len(bounds)
+    if not seen:
+        low, expected = (min(assumed, bound) for assumed in ASSUMED_OUTPUT)
+        return Range(round(low * count), round(expected * count), round(bound * count))
+    lengths = sorted(answer.usage.output for answer in seen)
+    mean = sum(lengths) / len(lengths)
+    low = min(_quantile(lengths, 0.1), 0.8 * mean)
+    high = max(_quantile(lengths, 0.9), 1.25 * mean)
+    return Range(*(round(min(each, max(bound, mean)) * count) for each in (low, mean, high)))
+
+
+def _most(body: bytes, default: int) -> int:
+    """The longest answer that a request allows."""
+    given = msgspec.json.decode(body)
+    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
+        if isinstance(given.get(name), int) and given[name] > 0:
+            return given[name]
+    return default
+
+
+def _quantile(lengths: list[int], share: float) -> int:
+    return lengths[min(len(lengths) - 1, int(share * len(lengths)))]
+
+
+def _cached_share(seen: list[Answered]) -> float:
+    """The part of the input that came from the provider's cache."""
+    total = sum(answer.usage.input for answer in seen)
+    return sum(answer.usage.cached for answer in seen) / total if total else 0.0
+
+
+def _cost(on: list[ApiConfig], into: Range, output: Range, cached: float) -> Range | None:
+    """The high figure does not count on the provider's cache."""
+    ranges = [_cost_on(config, into, output, cached) for config in on]
+    if None in ranges or len({config.currency for config in on}) > 1:
+        return None
+    low, high = min(found.low for found in ranges), max(found.high for found in ranges)
+    return Range(low, ranges[0].expected, high)
+
+
+def _cost_on(config: ApiConfig, into: Range, output: Range, cached: float) -> Range | None:
+    costs = []
+    for name, share in (("low", cached), ("expected", cached), ("high", 0.0)):
+        tokens = getattr(into, name)
+        usage = Usage(tokens, getattr(output, name), round(tokens * share))
+        costs.append(cost_of(config, usage))
+    return None if None in costs else Range(*costs)

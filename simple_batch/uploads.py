@@ -5,6 +5,7 @@ and the one that runs jobs never read the same upload at once; the system frees
 the lock of an importer that is killed, and the runner then begins again.
 """
 
+import contextlib
 import io
 import logging
 import time
@@ -111,6 +112,21 @@ def example(upload_id: int, template: intake.Template, number: int) -> Request |
     """What a template makes of one row of a staged table (from 1). Raises NotFound, InvalidInput."""
     upload, _preview = staged(upload_id)
     return intake.example(Path(upload.path), runtime.settings(), template, number)
+
+
+def sample(upload: Upload, count: int, most_bytes: int) -> list[Request]:
+    """The first requests of a staged upload: up to ``count``, and to about so many bytes."""
+    found: list[Request] = []
+    size = 0
+    reader = intake.read(Path(upload.path), runtime.settings(), template=template_of(upload))
+    with contextlib.closing(reader):
+        for item in reader:
+            if isinstance(item, Request):
+                found.append(item)
+                size += len(item.body)
+                if len(found) >= count or size >= most_bytes:
+                    break
+    return found
 
 
 def discard(upload: Upload) -> None:

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import sys
+from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 
 import click
@@ -23,6 +24,19 @@ class ExitStatus(IntEnum):
     CONFIGURATION = 4
     CANCELLED = 5
     INTERRUPTED = 130
+
+
+class _Price(click.ParamType):
+    name = "price"
+
+    def convert(self, value, param, ctx):
+        try:
+            return value if isinstance(value, Decimal) else Decimal(value)
+        except InvalidOperation:
+            self.fail(f"{value!r} is not a number", param, ctx)
+
+
+PRICE = _Price()
 
 
 def command(name: str):

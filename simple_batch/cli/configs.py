@@ -2,26 +2,14 @@
 
 import os
 import sys
-from decimal import Decimal, InvalidOperation
 
 import click
 
-from .. import configs
+from .. import configs, prices
 from ..errors import InvalidInput
-from .base import ExitStatus, command, put, put_json, put_table, say
+from .base import PRICE, ExitStatus, command, put, put_json, put_table, say
 
-
-class _Price(click.ParamType):
-    name = "price"
-
-    def convert(self, value, param, ctx):
-        try:
-            return value if isinstance(value, Decimal) else Decimal(value)
-        except InvalidOperation:
-            self.fail(f"{value!r} is not a number", param, ctx)
-
-
-PRICE = _Price()
+_PRICES = ("input_price", "cached_input_price", "output_price")
 
 
 @command("add-config")
@@ -36,11 +24,18 @@ PRICE = _Price()
 @click.option("--concurrency", type=int, help="A ceiling; learned where it is not given.")
 @click.option("--rpm", type=int, help="Requests per minute at most.")
 @click.option("--tpm", type=int, help="Tokens per minute at most.")
-@click.option("--currency", default="USD", show_default=True)
+@click.option("--currency", help="USD where it is not given.")
 @click.option("--input-price", type=PRICE, help="Per million tokens.")
-@click.option("--output-price", type=PRICE, help="Per million tokens.")
-def add_config(alias, base_url, model, key_env, key_stdin, timeout, **fields):
+@click.option("--cached-input-price", type=PRICE, help="Per million tokens; else as input.")
+@click.option("--output-price", type=PRICE, help="Per million tokens, reasoning included.")
+@click.option("--day-cap", type=PRICE, help="What may be spent in a day.")
+@click.option("--month-cap", type=PRICE, help="What may be spent in a month.")
+@click.option("--known-prices", is_flag=True, help="Take the prices from the price table.")
+def add_config(alias, base_url, model, key_env, key_stdin, timeout, known_prices, **fields):
     """Store an API config."""
+    if known_prices:
+        fields |= _known_prices(base_url, model, fields)
+    fields["currency"] = fields["currency"] or "USD"
     config = configs.create(
         configs.ConfigFields(
             alias=alias,
@@ -52,6 +47,28 @@ def add_config(alias, base_url, model, key_env, key_stdin, timeout, **fields):
         )
     )
     say(f"Stored “{config.alias}” ({config.model} at {config.base_url}).")
+
+
+def _known_prices(base_url: str, model: str, fields: dict) -> dict:
+    """Prices and currency as the table has them."""
+    named = [name for name in _PRICES if fields[name] is not None]
+    if named:
+        option = named[0].replace("_", "-")
+        raise click.UsageError(f"Give --known-prices or --{option}, not both.")
+    currency = fields["currency"] or ""
+    found = prices.known(base_url, model, currency)
+    if found is None or (currency and found.currency != currency.upper()):
+        wanted = f" in {currency.upper()}" if currency else ""
+        raise InvalidInput(
+            f"The price table knows no price{wanted} of {model!r} at {base_url}: give --input-price "
+            "and --output-price.",
+            "input_price",
+        )
+    say(
+        f"Prices from the price table of {found.date}: {found.input} in, {found.output} out, in "
+        f"{found.currency} ({found.source}){'; ' if found.note else ''}{found.note}."
+    )
+    return {"currency": found.currency, **{name: getattr(found, name[:-6]) for name in _PRICES}}
 
 
 def _key(key_env: str | None, key_stdin: bool) -> str:
@@ -98,7 +115,7 @@ def _shown(config) -> dict:
     fields = configs.fields_of(config)
     prices = {
         name: None if getattr(fields, name) is None else float(getattr(fields, name))
-        for name in ("input_price", "cached_input_price", "output_price")
+        for name in ("input_price", "cached_input_price", "output_price", "day_cap", "month_cap")
     }
     return {
         "id": config.id,

@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 
-from .. import insight, jobs
+from .. import choices, insight, jobs
 from ..choices import NewJob
 from ..domain import Cause, JobStatus
 from ..errors import InvalidInput
 from ..store.filters import RequestFilter
-from .base import command, put, put_json, put_table, say
+from .base import PRICE, command, put, put_json, put_table, say
 from .options import job_options, new_job
 
 _job_id = click.argument("job_id", type=int)
@@ -101,9 +102,14 @@ def pause_job(job_id):
 
 @command("resume-job")
 @_job_id
-def resume_job(job_id):
+@click.option("--spend-cap", type=PRICE, help="Set the spend cap to this first.")
+def resume_job(job_id, spend_cap):
     """Go on where the job was left."""
-    jobs.resume(job_id, actor="cli")
+    if spend_cap is not None:
+        now = choices.of(jobs.get(job_id))
+        jobs.edit(job_id, msgspec.structs.replace(now, spend_cap=spend_cap), actor="cli")
+    if spend_cap is None or jobs.get(job_id).status == JobStatus.PAUSED:
+        jobs.resume(job_id, actor="cli")
     say(f"Job {job_id} is queued.")
 
 

@@ -12,6 +12,7 @@ from .. import intake, runtime, schema
 from ..choices import SCHEMA_MODES, NewJob, also_of
 from ..domain import Spread
 from ..errors import InvalidInput
+from .base import PRICE
 
 _PRIORITY = {"high": 1, "normal": 0, "low": -1}
 _OPTIONS = (
@@ -19,6 +20,7 @@ _OPTIONS = (
     click.option("--template", metavar="FILE", help="Makes a request of each row of a table."),
     click.option("--concurrency", type=int, help="A ceiling; learned where it is not given."),
     click.option("--max-retries", type=int, help="Calls after the first."),
+    click.option("--spend-cap", type=PRICE, help="Where it pauses, in the config's currency."),
     click.option("--skip-faulty", is_flag=True, help="Leave faulty lines out, do not refuse."),
     click.option(
         "--start-at", metavar="TIME", help="Not before: 2026-12-24T22:00 (with zone or not)."

@@ -21,10 +21,13 @@ REMEDIES = {
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """Why a pool stopped by itself: ``reason`` is a cause, ``detail`` says what to do."""
+    """Why a pool stopped by itself: ``reason`` is a cause or a code of whoever stopped it,
+    ``detail`` says what to do. ``config_id`` is the API config that it is about, where it is about
+    one and goes by itself."""
 
     reason: str
     detail: str
+    config_id: int | None = None
 
 
 class Breaker:

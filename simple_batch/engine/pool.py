@@ -11,6 +11,7 @@ from ..clock import now_ms
 from ..domain import Attempt, Cause, Outcome, Request, RequestStatus
 from .breaker import Breaker, Stop
 from .governor import Governor, Party
+from .purse import Spent, Till
 from .retry import GivenUp, Policy, Stopped, Trial
 from .slots import Slots
 from .structure import Structure
@@ -22,8 +23,8 @@ SLACK = 100  # requests waiting for a retry beyond twice the limit
 
 class Pool:
     """Runs requests of one job. ``transport`` has ``post(path, body, timeout_s)``; ``slots`` bound
-    the job's calls in flight, in all its pools, beside the governor; it waits there as ``party``.
-    ``structure`` is the shape that answers are to have, ``encode`` asks for it.
+    the job's calls in flight, in all its pools, beside the governor; it waits there as ``party`` and
+    pays at the ``till``. ``structure`` is the shape that answers are to have, ``encode`` asks for it.
     ``record_attempts(index, attempts)`` is told what was tried, if anything, for a request that stays
     pending."""
 
@@ -37,6 +38,7 @@ class Pool:
         party: Party,
         record_attempts: Callable[[int, tuple[Attempt, ...]], None],
         structure: Structure | None = None,
+        till: Till | None = None,
     ):
         self._encode = encode
         self._transport = transport
@@ -44,7 +46,7 @@ class Pool:
         self._policy = policy
         self._party = party
         self._structure = structure
-        self._turns = _Turns(governor, slots)
+        self._turns = _Turns(governor, slots, till or Till())
         self._record_attempts = record_attempts
         self._record: Callable[[Outcome], None] | None = None
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret
@@ -143,7 +145,11 @@ class Pool:
         except Exception as error:
             self._broken(request, error)
             return True
-        ticket = self._turns.admit(self._party, trial.size)
+        try:
+            ticket = self._turns.admit(self._party, trial.size)
+        except Spent as spent:
+            self._halt(spent.stop)
+            return False
         if ticket is None:
             return False
         greenlet = gevent.Greenlet(self._work, request, trial, ticket)
@@ -177,6 +183,9 @@ class Pool:
             self._finish(trial.run(ticket))
         except Stopped as stopped:
             self._hold(stopped)
+        except Spent as spent:
+            self._record_attempts(request.index, tuple(trial.attempts))
+            self._halt(spent.stop)
         except GivenUp:
             self._record_attempts(request.index, tuple(trial.attempts))
         except Exception as error:
@@ -185,6 +194,11 @@ class Pool:
             self._states.pop(request.index, None)
             self._trials.pop(gevent.getcurrent(), None)
             self._ended.set()
+
+    def _halt(self, stop: Stop) -> None:
+        if self._stop is None:
+            self._stop = stop
+            self.stop()
 
     def _finish(self, outcome: Outcome) -> None:
         released = outcome.status is RequestStatus.SUCCEEDED and self._stop is None
@@ -195,9 +209,8 @@ class Pool:
 
     def _hold(self, stopped: Stopped) -> None:
         stop = self._breaker.failed(stopped)
-        if stop is not None and self._stop is None:
-            self._stop = stop
-            self.stop()
+        if stop is not None:
+            self._halt(stop)
 
     def _settle_held(self) -> None:
         """At the end: what is held back stays pending, with its attempts noted. Where nothing else
@@ -227,24 +240,41 @@ class Pool:
 
 
 class _Turns:
-    """The governor for one job: a call takes one of the job's own slots too."""
+    """The governor for one job: a call takes one of the job's own slots too, and is paid for."""
 
-    def __init__(self, governor: Governor, slots: Slots):
+    def __init__(self, governor: Governor, slots: Slots, till: Till):
         self._governor = governor
         self._slots = slots
+        self._till = till
 
     def admit(self, party, size):
         self._slots.take()
         ticket = None
         try:
-            ticket = self._governor.admit(party, size)
+            self._till.take()
+            try:
+                ticket = self._governor.admit(party, size)
+            finally:
+                if ticket is None:
+                    self._till.settle(None)
         finally:
             if ticket is None:
                 self._slots.free()
+        if ticket is not None:
+            self._look_again(ticket)
         return ticket
+
+    def _look_again(self, ticket) -> None:
+        """Others have come back while this one waited at the governor."""
+        try:
+            self._till.look()
+        except Spent:
+            self.settle(ticket, None, 0)
+            raise
 
     def settle(self, ticket, finding, latency_ms) -> None:
         self._slots.free()
+        self._till.settle(finding)
         self._governor.settle(ticket, finding, latency_ms)
 
     def cooldown_left_s(self) -> float:

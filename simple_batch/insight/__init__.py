@@ -6,6 +6,7 @@ from .charts import buckets, charts
 from .compare import compare
 from .errors import attempts_page, error_groups, events
 from .jobs import job_counts, jobs_page
+from .money import spent_now
 from .page import Page
 from .requests import neighbours, request_detail, requests_page
 from .summary import progress, summary
@@ -28,6 +29,7 @@ __all__ = [
     "progress",
     "request_detail",
     "requests_page",
+    "spent_now",
     "status_times",
     "summary",
 ]

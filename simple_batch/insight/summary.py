@@ -76,6 +76,7 @@ def progress(job_id: int) -> dict:
         "retries": job.retries,
         "tokens": tokens(job),
         "cost": cost(job),
+        "spend_cap": None if job.spend_cap is None else float(Decimal(job.spend_cap) / NANO),
         "governor": live.get("governor"),
     }
 

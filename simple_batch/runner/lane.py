@@ -9,7 +9,7 @@ import gevent
 import msgspec
 
 from ..clock import now_ms
-from ..domain import Cause, JobStatus, Prices, Request, Spread
+from ..domain import Cause, JobStatus, Request, Spread
 from ..engine.breaker import Stop
 from ..engine.governor import Party
 from ..engine.retry import Policy
@@ -28,6 +28,7 @@ from .providers import Provider
 from .recorder import Recorder
 from .route import Route
 from .shares import Share, Shares
+from .till import JobPurse, JobTill
 
 log = logging.getLogger(__name__)
 
@@ -67,12 +68,14 @@ class Lane:
         self._stop: Stop | None = None
         self._slots = Slots(job.concurrency)
         self._party = Party(job.priority)
+        self._purse = JobPurse(job)
         self._shares = self._shared(job) if job.spread else None
         self._own = self._shares.all[0].route if self._shares else self._route(OWN_WAY, job)
 
     def adjust(self, job: Job) -> None:
         """Take up what was edited while the job runs."""
         self._party.priority = job.priority
+        self._purse.limit(job=job.spend_cap)
         chosen = job.concurrency, job.max_retries
         if chosen != self._chosen:
             self._chosen = chosen
@@ -108,13 +111,7 @@ class Lane:
             self._recorder.flush()
             if self._stop is not None:
                 with connected():
-                    job_rows.transition(
-                        self.job_id,
-                        JobStatus.PAUSED,
-                        (JobStatus.RUNNING,),
-                        self._stop.reason,
-                        self._stop.detail,
-                    )
+                    job_rows.stopped(self.job_id, *msgspec.structs.astuple(self._stop))
                 return
             if self._stopping:
                 return
@@ -127,7 +124,10 @@ class Lane:
     def _route(self, way: Way, job: Job, config_id: int | None = None) -> Route:
         """A route for a way; ``config_id`` where it is one of several for the job's own."""
         provider = self._provider_of(config_id or way.config_id or job.config_id)
-        route = Route(way, job, provider, self._policy(job), self._slots, self._party, self._record)
+        till = JobTill(self._purse, provider, self._currency)
+        route = Route(
+            way, job, provider, self._policy(job), self._slots, self._party, self._record, till
+        )
         self._routes[way if config_id is None else (way, config_id)] = route
         return route
 
@@ -259,16 +259,15 @@ class Lane:
                 self._finished[-1] = second, self._finished[-1][1] + 1
             else:
                 self._finished.append((second, 1))
-        prices = provider.prices
-        if prices.currency != self._currency:  # never added up: the cost is unknown
-            prices = Prices(self._currency)
         self._recorder.record(
             Recorded(
                 job_id=self.job_id,
                 alias=provider.alias,
-                prices=prices,
+                prices=provider.prices,
                 index=index,
                 attempts=attempts,
                 outcome=outcome,
+                config_id=provider.config_id,
+                foreign=provider.prices.currency != self._currency,
             )
         )

@@ -1,5 +1,5 @@
-"""One provider per API config: its transport, governor, encoder and prices, shared by
-all jobs on the config and renewed when the config is edited."""
+"""One provider per API config: its transport, governor, encoder, prices and what may still be
+spent on it, shared by all jobs on the config and renewed when the config is edited."""
 
 import logging
 
@@ -13,6 +13,7 @@ from ..store.configs import endpoint_of
 from ..store.models import ApiConfig
 from ..store.secrets import Vault
 from . import descriptors
+from .till import Allowance
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +21,18 @@ log = logging.getLogger(__name__)
 class Provider:
     """What a lane calls through. The engine takes it for an encoder and a transport."""
 
-    def __init__(self, settings: Settings, most: int, endpoint: Endpoint, updated_at: int):
+    def __init__(
+        self,
+        settings: Settings,
+        most: int,
+        endpoint: Endpoint,
+        updated_at: int,
+        allowance: Allowance,
+    ):
         self._settings = settings
         self._most = most
+        self.config_id = endpoint.config_id
+        self.allowance = allowance
         self.governor = Governor(
             concurrency=endpoint.concurrency,
             rpm=endpoint.rpm,
@@ -77,7 +87,8 @@ class Providers:
         provider = self._by_config.get(config.id)
         if provider is None:
             endpoint = endpoint_of(config, self._vault)
-            provider = Provider(self._settings, self._most, endpoint, config.updated_at)
+            allowance = Allowance(config, self._settings.TIMEZONE)
+            provider = Provider(self._settings, self._most, endpoint, config.updated_at, allowance)
             self._by_config[config.id] = provider
         return provider
 
@@ -91,12 +102,22 @@ class Providers:
             return
         for config in ApiConfig.select().where(ApiConfig.id.in_(list(self._by_config))):
             provider = self._by_config[config.id]
+            provider.allowance.refresh()
             if provider.updated_at != config.updated_at:
+                provider.allowance.renew(config)
                 try:
                     provider.renew(endpoint_of(config, self._vault), config.updated_at)
                 except ConfigurationError as error:
                     log.error("config %s was edited but cannot be used: %s", config.alias, error)
                     provider.updated_at = config.updated_at
+
+    def may_spend(self, config_id: int) -> bool:
+        """Whether the spend caps of a config leave room for a call. A config whose key cannot be
+        opened has no room."""
+        try:
+            return self.by_id(config_id).allowance.reached() is None
+        except ConfigurationError:
+            return False
 
     def close(self) -> None:
         for provider in self._by_config.values():

@@ -9,6 +9,7 @@ from ..engine.breaker import Stop
 from ..engine.encoder import Encoder
 from ..engine.governor import Party
 from ..engine.pool import Pool
+from ..engine.purse import Till
 from ..engine.retry import Policy
 from ..engine.slots import Slots
 from ..engine.structure import structure_of
@@ -33,6 +34,7 @@ class Route:
         slots: Slots,
         party: Party,
         record: Callable,
+        till: Till,
     ):
         self.way = way
         self.provider = provider
@@ -55,6 +57,7 @@ class Route:
             party=party,
             record_attempts=self._record_attempts,
             structure=self._structure,
+            till=till,
         )
 
     def run(self, requests: Iterator[Request]) -> Stop | None:

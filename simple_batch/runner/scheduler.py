@@ -18,7 +18,7 @@ from ..settings import Settings
 from ..store import jobs as job_rows
 from ..store.database import connected
 from ..store.models import Job
-from . import closing
+from . import closing, till
 from .duties import Duties
 from .lane import Lane
 from .providers import Providers
@@ -96,6 +96,8 @@ class Scheduler:
     def _look(self) -> None:
         self._providers.refresh()
         self._mind_the_time()
+        if self._only is None:
+            self._mind_the_money()
         statuses = dict(job_rows.in_status(*_HANDLED))
         if self._only is not None:
             statuses = {id_: status for id_, status in statuses.items() if id_ == self._only}
@@ -106,7 +108,14 @@ class Scheduler:
             elif status != JobStatus.RUNNING:
                 lane.stop()
         if self.lanes:
-            edited = (Job.id, Job.concurrency, Job.max_retries, Job.overrides, Job.priority)
+            edited = (
+                Job.id,
+                Job.concurrency,
+                Job.max_retries,
+                Job.overrides,
+                Job.priority,
+                Job.spend_cap,
+            )
             for job in Job.select(*edited).where(Job.id.in_(list(self.lanes))):
                 self.lanes[job.id].adjust(job)
         for job_id, status in statuses.items():
@@ -127,6 +136,16 @@ class Scheduler:
                 job_rows.put_off(job.id, span.opens_after(now))
         for job_id in job_rows.due(now):
             job_rows.transition(job_id, JobStatus.QUEUED, (JobStatus.SCHEDULED,), "due")
+
+    def _mind_the_money(self) -> None:
+        """Have jobs go on whose spend cap has been raised or has begun anew."""
+        for job in job_rows.paused_for(till.SPEND_CAP):
+            if job.capped_by is not None:
+                room = self._providers.may_spend(job.capped_by)
+            else:
+                room = job.spend_cap is None or job.cost_nano < job.spend_cap
+            if room:
+                job_rows.transition(job.id, JobStatus.QUEUED, (JobStatus.PAUSED,), "room")
 
     def _take_up(self, job_id: int, status: JobStatus) -> None:
         if status == JobStatus.VALIDATING:

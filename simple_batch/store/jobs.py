@@ -137,6 +137,25 @@ def put_off(job_id: int, until: int) -> None:
             Job.update(start_at=until).where(Job.id == job_id).execute()
 
 
+def stopped(job_id: int, reason: str, detail: str, config_id: int | None = None) -> None:
+    """Pause a running job, and note whose spend cap it was if it was a config's."""
+    with database.atomic():
+        if transition(job_id, JobStatus.PAUSED, (JobStatus.RUNNING,), reason, detail) is not None:
+            Job.update(capped_by=config_id).where(Job.id == job_id).execute()
+
+
+def paused_for(reason: str) -> list[Job]:
+    """Jobs that are paused for this reason, as far as their money goes."""
+    money = (Job.id, Job.spend_cap, Job.capped_by, Job.cost_nano)
+    return list(
+        Job.select(*money).where(
+            (Job.status == JobStatus.PAUSED)
+            & (Job.status_reason == reason)
+            & Job.deleted_at.is_null()
+        )
+    )
+
+
 def being_deleted() -> list[int]:
     """Ids of jobs that are hidden and wait for their rows to be removed."""
     return [

@@ -48,6 +48,8 @@ class ApiConfig(BaseModel):
     input_price = BigIntegerField(null=True)  # nano-units per million tokens
     cached_input_price = BigIntegerField(null=True)
     output_price = BigIntegerField(null=True)
+    day_cap = BigIntegerField(null=True)  # nano-units that may be spent in a day (periods.py)
+    month_cap = BigIntegerField(null=True)
     notes = TextField(default="")
     active = BooleanField(default=True)
     created_at = BigIntegerField()
@@ -123,6 +125,8 @@ class Job(BaseModel):
     priority = IntegerField(default=0)  # of those that wait the highest goes first
     hours = CharField(default="")  # in which calls may be made (hours.py); empty: always
     zone = CharField(default="")  # of the hours
+    spend_cap = BigIntegerField(null=True)  # nano-units at which it pauses
+    capped_by = IntegerField(null=True)  # the config whose cap has paused it; null: its own
     webhook = ForeignKeyField(Webhook, null=True, on_delete="SET NULL")  # told of the end
     email = CharField(default="")  # told of the end
 
@@ -326,6 +330,19 @@ class Timeline(BaseModel):
         primary_key = CompositeKey("job", "width", "t")
 
 
+class Spending(BaseModel):
+    """What was spent on an API config in a quarter of an hour: every zone's days begin with one."""
+
+    config = ForeignKeyField(ApiConfig, on_delete="CASCADE", index=False)
+    currency = CharField()
+    t = BigIntegerField()  # its start, seconds since the epoch
+    cost_nano = BigIntegerField(default=0)  # by jobs
+    tried_nano = BigIntegerField(default=0)  # by rows tried before a launch
+
+    class Meta:
+        primary_key = CompositeKey("config", "currency", "t")
+
+
 class TextIndex(BaseModel):
     """How far the text of a large job is in its full-text index (search.py); exists once somebody
     has searched it."""
@@ -400,6 +417,6 @@ ALL = (
         Result,
         Attempt,
     ),
-    *(ErrorGroup, Timeline, TextIndex, ApiFile, IdempotencyKey, Delivery),
+    *(ErrorGroup, Timeline, Spending, TextIndex, ApiFile, IdempotencyKey, Delivery),
 )
 TIMELINE_WIDTHS = (1, 10, 60, 3600)

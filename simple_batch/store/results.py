@@ -8,6 +8,7 @@ from collections import defaultdict
 import msgspec
 
 from ..domain import Attempt, Cause, Outcome, Prices, RequestStatus, Usage
+from . import spending
 from .models import TIMELINE_WIDTHS, Job, database
 from .sketch import LatencySketch
 
@@ -56,7 +57,9 @@ _VARYING = re.compile(
 
 class Recorded(msgspec.Struct, frozen=True):
     """What the recorder is handed for one request of a job. ``outcome`` is None where the request
-    stays pending and only its failed attempts are to be kept."""
+    stays pending and only its failed attempts are to be kept. ``config_id`` is what the calls were
+    paid on; ``foreign`` says that it is priced in another currency than the job: what they cost is
+    then unknown to the job."""
 
     job_id: int
     alias: str
@@ -64,6 +67,12 @@ class Recorded(msgspec.Struct, frozen=True):
     index: int
     attempts: tuple[Attempt, ...]
     outcome: Outcome | None = None
+    config_id: int | None = None
+    foreign: bool = False
+
+    def cost(self, usage: Usage | None) -> int | None:
+        """In the job's currency."""
+        return None if self.foreign else self.prices.cost(usage)
 
 
 class _Bucket:
@@ -88,6 +97,7 @@ class _JobChange:
         self.groups: dict[str, list] = {}
         # by alias: succeeded, failed, input, output, cost
         self.by_config: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
+        self.spending: dict[tuple[int, str, int], int] = defaultdict(int)
 
 
 def write(records: list[Recorded]) -> list[Recorded]:
@@ -133,7 +143,7 @@ def _new_ones(connection, records: list[Recorded]) -> list[Recorded]:
 
 def _result(record: Recorded, outcome: Outcome, change: _JobChange) -> tuple:
     usage, succeeded = outcome.usage, outcome.status == RequestStatus.SUCCEEDED
-    cost = record.prices.cost(usage)
+    cost = record.cost(usage)
     done = change.by_config[record.alias]
     bucket = change.buckets[outcome.finished_at // 1000]
     if succeeded:
@@ -150,6 +160,7 @@ def _result(record: Recorded, outcome: Outcome, change: _JobChange) -> tuple:
             bucket.latency = LatencySketch()
         bucket.latency.add(outcome.latency_ms)
         _spend(change, bucket, done, usage, cost)
+        _pay(record, change, usage, outcome.finished_at)
     elif outcome.status == RequestStatus.FAILED:
         change.failed += 1
         done[1] += 1
@@ -195,18 +206,28 @@ def _spend(
         done[4] += cost
 
 
+def _pay(record: Recorded, change: _JobChange, usage: Usage | None, at: int) -> None:
+    """Note what a call that ended at ``at`` (epoch ms) cost, with the config it was made on."""
+    cost = record.prices.cost(usage)
+    if cost and record.config_id is not None:
+        key = record.config_id, record.prices.currency, spending.bucket(at)
+        change.spending[key] += cost
+
+
 def _attempts(record: Recorded, change: _JobChange, rows: list) -> None:
     for attempt in record.attempts:
         if attempt.cause is None:
             continue  # the success is the result itself
         change.attempts += 1
         change.retries += attempt.number > 1
-        bucket = change.buckets[(attempt.started_at + attempt.latency_ms) // 1000]
+        ended_at = attempt.started_at + attempt.latency_ms
+        bucket = change.buckets[ended_at // 1000]
         bucket.sent += 1
         bucket.retried += attempt.number > 1
-        cost = record.prices.cost(attempt.usage)
+        cost = record.cost(attempt.usage)
         if attempt.usage is not None:
             _spend(change, bucket, change.by_config[record.alias], attempt.usage, cost)
+            _pay(record, change, attempt.usage, ended_at)
         key = _group(change, attempt)
         rows.append(
             (
@@ -272,6 +293,7 @@ def _write_change(connection, job_id: int, change: _JobChange) -> None:
     ).where(Job.id == job_id).execute()
     figures = [(*done, job_id, alias) for alias, done in change.by_config.items()]
     connection.executemany(_BY_CONFIG, figures)
+    spending.add(connection, change.spending)
     _write_groups(connection, job_id, change.groups)
     _write_timeline(connection, job_id, change.buckets)
 

@@ -3,7 +3,7 @@
 from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from .. import configs
+from .. import configs, insight, prices, runtime
 from ..errors import Conflict, InvalidInput, SimpleBatchError
 from .error_pages import wants_json
 from .forms import ConfigForm, blame
@@ -27,7 +27,9 @@ KNOWN_ENDPOINTS = (
 @blueprint.get("")
 def index():
     """All configs."""
-    return render_template("configs/list.html", configs=configs.list_all())
+    found = configs.list_all()
+    spent = {config.id: insight.spent_now(config) for config in found}
+    return render_template("configs/list.html", configs=found, spent=spent)
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
@@ -135,6 +137,48 @@ def models():
     )
 
 
+@blueprint.post("/prices")
+def known_prices():
+    """Fill the prices in from the price table, for the base URL and model that stand in the form;
+    they are stored only when the form is."""
+    form, config_id = ConfigForm(), request.form.get("config_id", type=int)
+    try:
+        found = prices.known(form.base_url.data, form.model.data, form.currency.data or "")
+        message = _told(found)
+    except SimpleBatchError as error:
+        found, message = None, str(error)
+    values = {} if found is None else _fields_of(found)
+    if wants_json():
+        shown = {name: "" if value is None else str(value) for name, value in values.items()}
+        return jsonify(ok=found is not None, message=message, fields=shown)
+    for name, value in values.items():
+        form[name].process_data(value)
+        form[name].raw_data = None
+    config = configs.get(config_id) if config_id else None
+    result = {"ok": found is not None, "message": message, "latency_ms": None}
+    return _form_page(form, config, tested=result)
+
+
+def _fields_of(found: prices.KnownPrice) -> dict:
+    return {
+        "currency": found.currency,
+        "input_price": found.input,
+        "cached_input_price": found.cached_input,
+        "output_price": found.output,
+    }
+
+
+def _told(found: prices.KnownPrice | None) -> str:
+    if found is None:
+        return _("The price table knows no price of this model at this base URL.")
+    text = _(
+        "From the price table of %(date)s (%(source)s). Check it, then save.",
+        date=found.date,
+        source=found.source,
+    )
+    return f"{text} {found.note}".strip()
+
+
 def _form_page(form, config, tested=None, models=()):
     status = 400 if form.errors else 200
     page = render_template(
@@ -144,8 +188,20 @@ def _form_page(form, config, tested=None, models=()):
         tested=tested,
         models=models,
         known_endpoints=KNOWN_ENDPOINTS,
+        offered=_offered(form),
+        cap_zone=runtime.settings().TIMEZONE or "UTC",
     )
     return page, status
+
+
+def _offered(form) -> prices.KnownPrice | None:
+    """What the price table would fill in where no price stands yet."""
+    if form.input_price.data is not None or form.output_price.data is not None:
+        return None
+    try:
+        return prices.known(form.base_url.data, form.model.data, form.currency.data or "")
+    except SimpleBatchError:
+        return None  # told when it is looked up
 
 
 def _first_error(form) -> str:

@@ -51,6 +51,8 @@ class ConfigForm(FlaskForm):
     input_price = DecimalField(_("Input price per million"), [Optional()], places=None)
     cached_input_price = DecimalField(_("Cached input per million"), [Optional()], places=None)
     output_price = DecimalField(_("Output price per million"), [Optional()], places=None)
+    day_cap = DecimalField(_("Spend cap a day"), [Optional()], places=None)
+    month_cap = DecimalField(_("Spend cap a month"), [Optional()], places=None)
     notes = TextAreaField(_("Notes"))
     active = BooleanField(_("Active"), default=True)
 
@@ -74,7 +76,10 @@ class ConfigForm(FlaskForm):
         fields = configs.fields_of(config)
         data = {name: getattr(fields, name) for name in fields.__struct_fields__}
         data["params"] = json.dumps(fields.params, ensure_ascii=False)
-        for name in ("input_price", "cached_input_price", "output_price"):
+        for name in (
+            *("input_price", "cached_input_price", "output_price"),
+            *("day_cap", "month_cap"),
+        ):
             data[name] = _plain(data[name])
         return cls(formdata=None, data=data)
 
@@ -206,6 +211,7 @@ class LaunchForm(_Timing, SchemaFields, FlaskForm):
     weight = FloatField(_("Weight of the first API"), [Optional()], default=1.0)
     webhook = SelectField(_("Tell the end to a webhook"), coerce=int, default=0)
     email = StringField(_("Tell the end by e-mail to"))
+    spend_cap = DecimalField(_("Spend cap (empty: none)"), [Optional()], places=None)
 
     @classmethod
     def of(cls, new: NewJob, **data) -> "LaunchForm":
@@ -222,6 +228,7 @@ class LaunchForm(_Timing, SchemaFields, FlaskForm):
             "weight": new.weight,
             "webhook": new.webhook or 0,
             "email": new.email,
+            "spend_cap": _plain(new.spend_cap),
             **cls.of_timing(new),
             **cls.of_shape(new),
             **own,
@@ -259,6 +266,7 @@ class LaunchForm(_Timing, SchemaFields, FlaskForm):
             weight=1.0 if self.weight.data is None else self.weight.data,
             webhook=self.webhook.data or None,
             email=self.email.data or "",
+            spend_cap=self.spend_cap.data,
             **self.timing(),
             **self.shape(),
         )
@@ -290,13 +298,14 @@ class WebhookForm(FlaskForm):
 
 
 class SettingsForm(_Timing, FlaskForm):
-    """What may be changed while a job runs; the last three belong to its API config."""
+    """What may be changed while a job runs; the limits of the API belong to its config."""
 
     name = StringField(_("Name"))
     concurrency = IntegerField(
         _("Concurrency of this job (empty: no bound of its own)"), [Optional()]
     )
     max_retries = IntegerField(_("Max retries"), [Optional()])
+    spend_cap = DecimalField(_("Spend cap (empty: none)"), [Optional()], places=None)
     api_concurrency = IntegerField(_("Concurrency (empty: learned)"), [Optional()])
     rpm = IntegerField(_("Requests per minute (empty: learned)"), [Optional()])
     tpm = IntegerField(_("Tokens per minute (empty: learned)"), [Optional()])
@@ -305,6 +314,7 @@ class SettingsForm(_Timing, FlaskForm):
     def of(cls, new: NewJob, **data) -> "SettingsForm":
         """Filled in with what holds now; ``data`` are the config's limits."""
         own = {name: getattr(new, name) for name in ("name", "concurrency", "max_retries")}
+        own["spend_cap"] = _plain(new.spend_cap)
         return cls(formdata=None, data={**own, **cls.of_timing(new), **data})
 
     def chosen(self, new: NewJob) -> NewJob:
@@ -317,6 +327,7 @@ class SettingsForm(_Timing, FlaskForm):
             name=self.name.data or "",
             concurrency=self.concurrency.data,
             max_retries=retries,
+            spend_cap=self.spend_cap.data,
             **self.timing(),
         )
 

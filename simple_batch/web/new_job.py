@@ -194,14 +194,17 @@ def _preview_page(form, staged, found, tried=()):
         for item in found.first
     ]
     config = _chosen_config(form)
-    params = {} if form.errors else form.chosen().params
+    estimate = None
+    if config is not None:
+        new = choices.NewJob(config=config.id) if form.errors else form.chosen()
+        estimate = tryout.estimate(staged, found, config, new, tried)
     return render_template(
         "jobs/preview.html",
         form=form,
         upload=staged,
         preview=found,
         first=first,
-        estimate=tryout.estimate(found, config, params, tried) if config else None,
+        estimate=estimate,
         chosen=config,
         tried=[_shown(row, config) for row in tried],
         rows_to_try=min(tryout.ROWS, len(found.first)),

@@ -77,6 +77,9 @@ REASONS = {
     "due": _("its start time has come"),
     "expired": _("its deadline has passed"),
     "off_hours": _("outside its hours"),
+    "spend_cap": _("a spend cap is reached"),
+    "spend_unknown": _("what an answer cost is not known"),
+    "room": _("its spend cap has room again"),
     "erased": _("answers deleted with their file"),
 }
 ACTORS = {"web": _("the pages"), "cli": _("a command"), "runner": _("the runner")}

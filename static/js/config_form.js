@@ -28,6 +28,13 @@
     const took = found.latency_ms ? ` (${found.latency_ms} ms)` : "";
     say(found.ok, (found.message || found.error) + took);
   });
+  const prices = document.getElementById("known-prices");
+  prices.addEventListener("click", async (event) => {
+    event.preventDefault();
+    const found = await ask(prices, form.dataset.looking);
+    for (const [name, value] of Object.entries(found.fields || {})) form.elements[name].value = value;
+    say(found.ok, found.message || found.error);
+  });
   const load = document.getElementById("load-models");
   load.addEventListener("click", async (event) => {
     event.preventDefault();

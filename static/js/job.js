@@ -24,6 +24,7 @@
     put("retries", number(p.retries));
     put("cost", cost(p.cost));
     put("spend", spend(p, done));
+    put("cap", p.spend_cap === null ? "" : `· ${words.wordCap.replace("{money}", cost({ amount: p.spend_cap, currency: p.cost.currency }))}`);
     put("governor", governor(p.governor));
     counts(c);
     bar(c);

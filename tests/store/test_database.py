@@ -45,6 +45,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0003_batch_api",
         "0004_templates",
         "0005_when_and_told",
+        "0006_money",
         "0007_schema",
         "0008_spread",
         "0009_ask_once",

@@ -354,7 +354,7 @@ def test_the_copies_are_what_was_sent(client, ran, wait_for):
 
 def test_the_most_an_answer_may_have_bounds_the_estimate(client, config):
     place = staged(client, asked(1))
-    for most, high in ((1_000, "0.01001"), (10, "0.0001095")):  # at 10 per million tokens out
+    for most, high in ((1_000, "0.01001"), (10, "0.000106")):  # at 10 per million tokens out
         fields = launch_fields(client, place, max_tokens=str(most))
         with MisbehavingEndpoint(e.error(400, "no")) as endpoint:
             post(client, "/configs/1", **{**CONFIG, "base_url": endpoint.base_url})

@@ -397,7 +397,7 @@ def test_three_rows_are_tried_for_real_and_narrow_the_estimate(client, config, i
         place = staged(client, *(asked(n) for n in range(10)))
         page = client.get(place).text
         assert "Try 3 rows" in page
-        assert "Assumed from the size" in page
+        assert "Input estimated from the kinds of characters" in page
         assert endpoint.calls == 0
         fields = {
             "csrf_token": token(client, place),

@@ -1,0 +1,86 @@
+"""The purse: whatever calls cost and however many run, a bound is overshot by those in flight at most."""
+
+import gevent
+import pytest
+from gevent.pool import Pool
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simple_batch.engine.breaker import Stop
+from simple_batch.engine.purse import Bound, Purse, Spent
+
+
+def purse_of(most: int | None, spent: int = 0) -> Purse:
+    return Purse({"job": Bound(most, spent)}, lambda name, bound: Stop("spent", name))
+
+
+def run(purse: Purse, costs: list, width: int) -> tuple[int, int]:
+    """Make calls, ``width`` at a time; returns how many were made and the most in flight."""
+    left, running, most, made = iter(costs), 0, 0, 0
+
+    def work():
+        nonlocal running, most, made
+        for cost in left:
+            try:
+                purse.take()
+            except Spent:
+                return
+            running, made = running + 1, made + 1
+            most = max(most, running)
+            gevent.sleep(0)
+            running -= 1
+            purse.settle(cost)
+
+    pool = Pool(width)
+    for _ in range(width):
+        pool.spawn(work)
+    assert pool.join(timeout=20), "some wait for ever"
+    return made, most
+
+
+some_costs = st.lists(st.none() | st.integers(0, 1_000), min_size=1, max_size=200)
+
+
+@given(costs=some_costs, width=st.integers(1, 40), most=st.integers(1, 20_000))
+@settings(max_examples=150, deadline=None)
+def test_a_bound_is_overshot_by_what_is_in_flight_at_most(costs, width, most):
+    purse = purse_of(most)
+    made, in_flight = run(purse, costs, width)
+    bound = purse.bounds["job"]
+    dearest = max((cost or 0) for cost in costs)
+    assert bound.spent < most + max(1, in_flight * dearest)
+    assert made == len(costs) or bound.spent >= most
+
+
+def test_without_a_bound_everything_goes_and_is_counted():
+    purse = purse_of(None)
+    assert run(purse, [5] * 100, 30) == (100, 30)
+    purse.limit(job=500)
+    with pytest.raises(Spent):
+        purse.take()
+    purse.limit(job=501)
+    purse.take()
+
+
+def test_a_raised_bound_lets_those_go_that_wait():
+    purse = purse_of(100, spent=90)
+    purse.take()
+    purse.settle(9)  # one more is expected to fit in, two are not
+    purse.take()
+    waiting = gevent.spawn(purse.take)
+    gevent.sleep(0.01)
+    assert not waiting.dead
+    purse.limit(job=200)
+    waiting.get(timeout=1)
+
+
+def test_one_that_waits_hears_that_the_bound_is_reached():
+    purse = purse_of(100, spent=90)
+    purse.take()
+    purse.settle(9)
+    purse.take()
+    waiting = gevent.spawn(purse.take)
+    gevent.sleep(0.01)
+    purse.settle(9)
+    with pytest.raises(Spent):
+        waiting.get(timeout=1)

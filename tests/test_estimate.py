@@ -1,0 +1,220 @@
+"""Counting tokens, and what an upload will use and cost: against real counts and past answers."""
+
+import io
+import json
+import sys
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from simple_batch import choices, configs, counting, jobs, tryout
+from simple_batch.domain import NANO
+from simple_batch.store.database import connected
+
+from . import endpoint as e
+from .endpoint import MisbehavingEndpoint
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+# by tiktoken with the vocabularies o200k_base and cl100k_base
+REAL = {
+    "questions.jsonl": (17_257, 20_387),
+    "chat.json": (99, 116),
+    "messages.json": (146, 171),
+    "openai_batch.jsonl": (97, 119),
+}
+TEXTS = {
+    "Все люди рождаются свободными и равными в своём достоинстве и правах.": (18, 36),
+    "人人生而自由,在尊严和权利上一律平等。他们赋有理性和良心。": (25, 34),
+}
+
+
+def usage(tokens_in: int, tokens_out: int, cached: int = 0) -> bytes:
+    found = {
+        "prompt_tokens": tokens_in,
+        "completion_tokens": tokens_out,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+    return e.http(200, {**e.GOOD, "usage": found})
+
+
+def bodies(name: str) -> list[dict]:
+    text = (EXAMPLES / name).read_text("utf-8")
+    whole = text.lstrip().startswith("[")
+    items = json.loads(text) if whole else [json.loads(line) for line in text.splitlines()]
+    items = [item if isinstance(item, dict) else {"messages": item} for item in items]
+    return [item.get("body", item) for item in items]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_tokens_by_kinds_of_characters_are_near_the_real_count(name):
+    counted = sum(counting.of_request(body, counting.by_characters) for body in bodies(name))
+    for real in REAL[name]:
+        assert counted == pytest.approx(real, rel=0.2)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_other_scripts_lie_between_the_vocabularies(text):
+    low, high = TEXTS[text]
+    assert 0.75 * low <= counting.by_characters(text) <= 1.25 * high
+
+
+def test_everything_that_is_sent_counts_and_a_picture_is_no_text():
+    def count(text: str) -> int:
+        return len(text)
+
+    parts = [
+        {"type": "text", "text": "four"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}},
+    ]
+    body = {"messages": [{"role": "user", "content": parts}], "temperature": 0.5}
+    assert counting.of_request(body, count) == 4 + 4 + 3 + 800
+    assert counting.of_request({"input": ["one", "two"]}, count) == 6
+    assert counting.of_request({"prompt": "one"}, count) == 3
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    assert counting.of_request({"messages": [], "tools": tools}, count) == 3 + len(
+        json.dumps(tools)
+    )
+    assert counting.of_request({"messages": "nonsense"}, count) == 3
+
+
+class Tiktoken:
+    """Stands where the library would: it fails where it would have gone to the network."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.fetched = folder, False
+
+    @staticmethod
+    def encoding_name_for_model(model: str) -> str:
+        return {"gpt-4o": "o200k_base"}[model]
+
+    def get_encoding(self, name: str):
+        self.fetched = not list(self.folder.iterdir())
+        return SimpleNamespace(encode_ordinary=str.split)
+
+
+@pytest.fixture
+def tiktoken(tmp_path, monkeypatch):
+    library = Tiktoken(tmp_path)
+    monkeypatch.setitem(sys.modules, "tiktoken", library)
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    counting.by_vocabulary.cache_clear()
+    yield library
+    counting.by_vocabulary.cache_clear()
+
+
+@pytest.mark.parametrize("data", [None, b"cut off", b"whole"])
+def test_a_vocabulary_is_used_only_where_it_lies_whole(tiktoken, monkeypatch, data):
+    import hashlib
+
+    monkeypatch.setitem(counting._SHA256, "o200k_base", hashlib.sha256(b"whole").hexdigest())
+    if data is not None:
+        address = "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken"
+        (tiktoken.folder / hashlib.sha1(address.encode()).hexdigest()).write_bytes(data)
+    count = counting.by_vocabulary("gpt-4o")
+    assert (count is not None) == (data == b"whole")
+    assert counting.by_vocabulary("deepseek-flash") is None
+    assert not tiktoken.fetched
+    if count is not None:
+        assert count("three words here") == 3
+
+
+def stage(name="x.jsonl", count=20, **fields):
+    lines = [
+        json.dumps({"messages": [{"role": "user", "content": f"question {n:03}"}], **fields})
+        for n in range(count)
+    ]
+    return jobs.stage_upload(io.BytesIO("\n".join(lines).encode()), name)
+
+
+def estimated(upload, config, params=None, tried=()):
+    with connected():
+        _, preview = jobs.staged(upload.id)
+        new = jobs.NewJob(config=config, params=params or {})
+        return tryout.estimate(upload, preview, configs.get(config), new, tried)
+
+
+def test_past_answers_set_tokens_answers_and_the_cache_right(app, add_config, make_job, wait_for):
+    services = app.extensions["simple_batch"]
+    services.start()
+    prices = {"input_price": Decimal(1), "output_price": Decimal(2)}
+    with MisbehavingEndpoint(usage(100, 30, 50)) as endpoint:
+        add_config(endpoint.base_url, **prices, cached_input_price=Decimal("0.1"))
+        wait_for(make_job(25), "completed")
+    services.stop(2)
+    with connected():
+        upload = stage()
+        found = estimated(upload, "test")
+    assert (found.input_from, found.output_from, found.answers) == ("past", "past", 25)
+    # each has twenty times the tokens that its text would have; these are a little longer
+    assert 2_000 <= found.input_tokens.expected <= 2_600
+    assert found.output_tokens.expected == 600
+    into = found.input_tokens
+    assert found.cost.expected == pytest.approx(
+        (0.55 * into.expected + 1_200) * NANO / 1e6, rel=1e-3
+    )
+    assert found.cost.high == (into.high + 2 * found.output_tokens.high) * NANO // 1_000_000
+
+
+def test_answers_are_assumed_until_some_were_seen_and_bounded_by_each_request(app, add_config):
+    add_config("http://127.0.0.1:9/v1", max_tokens=1_000)
+    with connected():
+        plain, bounded = stage(), stage(max_tokens=10)
+        found = estimated(plain, "test")
+        assert (found.input_from, found.output_from, found.answers) == ("assumed", "assumed", 0)
+        assert (found.output_tokens.low, found.output_tokens.high) == (1_000, 20_000)
+        assert found.cost is None
+        assert estimated(bounded, "test").output_tokens.high == 200
+        assert estimated(plain, "test", {"max_tokens": 20}).output_tokens.high == 400
+
+
+def test_embeddings_have_no_answer_tokens(app, add_config):
+    add_config("http://127.0.0.1:9/v1", input_price=Decimal(1), output_price=Decimal(1))
+    line = {
+        "custom_id": "a",
+        "method": "POST",
+        "url": "/v1/embeddings",
+        "body": {"model": "m", "input": "some text to embed"},
+    }
+    with connected():
+        upload = jobs.stage_upload(io.BytesIO(json.dumps(line).encode()), "x.jsonl")
+        found = estimated(upload, "test")
+    assert found.output_tokens.high == 0
+    assert found.cost.expected == found.input_tokens.expected * NANO // 1_000_000
+
+
+def test_over_several_configs_the_cost_goes_from_the_cheapest_to_the_dearest(app, add_config):
+    prices = [{"input_price": Decimal(n), "output_price": Decimal(n)} for n in (2, 1, 5)]
+    made = [
+        add_config("http://127.0.0.1:9/v1", alias, **price)
+        for alias, price in zip("abc", prices, strict=True)
+    ]
+    bare = add_config("http://127.0.0.1:9/v1", "d")
+    with connected():
+        upload = stage()
+        _, preview = jobs.staged(upload.id)
+
+        def over(config, *others):
+            also = tuple(choices.Also(other.id) for other in others)
+            new = jobs.NewJob(config=config.id, also=also)
+            return tryout.estimate(upload, preview, config, new)
+
+        alone = [over(config) for config in made]
+        found = over(*made)
+        assert found.cost.low == alone[1].cost.low
+        assert found.cost.expected == alone[0].cost.expected
+        assert found.cost.high == alone[2].cost.high
+        assert over(made[0], bare).cost is None
+
+
+def test_a_schema_that_is_sent_along_is_input_too(app, add_config):
+    add_config("http://127.0.0.1:9/v1")
+    schema = {"type": "object", "properties": {"answer": {"type": "string"}}}
+    with connected():
+        upload = stage()
+        _, preview = jobs.staged(upload.id)
+        plain = tryout.estimate(upload, preview, configs.get("test"), jobs.NewJob(config="test"))
+        new = jobs.NewJob(config="test", schema=schema)
+        shaped = tryout.estimate(upload, preview, configs.get("test"), new)
+        assert shaped.input_tokens.expected > plain.input_tokens.expected + 20 * 15

@@ -1,0 +1,95 @@
+"""The price table: what ships is whole, looked up by base URL and model, and the user's own first."""
+
+from decimal import Decimal
+from urllib.parse import urlsplit
+
+import pytest
+
+from simple_batch import prices
+from simple_batch.errors import ConfigurationError
+
+OWN = """
+[[price]]
+provider = "Mine"
+host = "{host}"
+models = ["{model}"]
+currency = "EUR"
+input = {price}
+output = 2
+date = "2026-01-31"
+source = "https://example.com/prices"
+"""
+
+
+def write_own(settings, host="api.openai.com", model="gpt-5*", price='"1.5"', more="") -> None:
+    text = OWN.format(host=host, model=model, price=price) + more
+    (settings.instance / prices.OWN).write_text(text)
+
+
+def test_every_price_that_ships_says_when_and_where_it_was_found(db):
+    shipped = prices.table()
+    assert len(shipped) >= 30
+    for price in shipped:
+        assert urlsplit(price.source).scheme == "https"
+        assert "2025-01" <= price.date[:7] <= "2027-12"
+        assert price.cached_input is None or price.cached_input < price.input < price.output
+        for model in price.models:  # none hides another
+            plain = model.replace("*", "26-01-01")
+            alike = [one for one in shipped if one.is_of(price.host, plain)]
+            assert [one for one in alike if one.currency == price.currency] == [price]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "model", "currency", "expected"),
+    [
+        ("https://api.openai.com/v1", "gpt-4.1-mini", "USD", ("USD", "0.4", "1.6")),
+        ("https://api.openai.com/v1", "gpt-4.1-mini-2025-04-14", "", ("USD", "0.4", "1.6")),
+        ("https://API.DeepSeek.com/v1", " deepseek-flash ", "cny", ("CNY", "2", "8")),
+        ("https://api.deepseek.com", "deepseek-flash", "USD", ("USD", "0.3", "1.2")),
+        ("https://api.deepseek.com", "deepseek-flash", "EUR", ("USD", "0.3", "1.2")),
+    ],
+)
+def test_a_price_is_found_by_host_and_model(db, base_url, model, currency, expected):
+    found = prices.known(base_url, model, currency)
+    assert (found.currency, found.input, found.output) == (
+        expected[0],
+        Decimal(expected[1]),
+        Decimal(expected[2]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("base_url", "model"),
+    [
+        ("https://api.openai.com/v1", "gpt-4.1-mini-of-mine"),
+        ("https://openrouter.ai/api/v1", "gpt-4.1-mini"),
+        ("https://api.openai.com.evil.example/v1", "gpt-4.1-mini"),
+        ("http://[broken", "gpt-4.1-mini"),
+        ("", ""),
+    ],
+)
+def test_what_is_not_known_is_none(db, base_url, model):
+    assert prices.known(base_url, model) is None
+
+
+def test_the_users_own_table_comes_first(db):
+    write_own(db)
+    found = prices.known("https://api.openai.com/v1", "gpt-5-mini")
+    assert (found.provider, found.currency, found.input) == ("Mine", "EUR", Decimal("1.5"))
+    assert prices.known("https://api.openai.com/v1", "gpt-5-mini", "USD").provider == "OpenAI"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"price": '"cheap"'}, "price"),
+        ({"price": "-1"}, "-1"),
+        ({"more": "surprise = 1\n"}, "surprise"),
+        ({"more": "[["}, "at end of document"),
+    ],
+)
+def test_a_broken_table_of_ones_own_is_said_with_its_file(db, change, said):
+    write_own(db, **change)
+    with pytest.raises(ConfigurationError, match=r"prices\.toml") as broken:
+        prices.known("https://api.openai.com/v1", "gpt-5")
+    assert said in str(broken.value)
