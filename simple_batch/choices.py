@@ -42,7 +42,8 @@ class NewJob(msgspec.Struct, kw_only=True):
     ``deadline_at`` what is left expires, ``hours`` (hours.py) are those of the day in ``zone`` in
     which calls may be made; ``priority`` is from -1 to 1; ``webhook`` (an id) and ``email`` are told
     of the end; at ``spend_cap`` (units of the config's currency) the job pauses; of identical
-    requests one is sent where they are to ``ask_once``; ``hold`` keeps the job paused after
+    requests one is sent where they are to ``ask_once``, and answers of other jobs that are not older
+    than ``reuse_hours`` are taken; ``hold`` keeps the job paused after
     validation; ``template`` makes requests of a table's rows; ``also`` are further configs, after
     ``config`` in order of preference, over which the job is ``spread``; ``weight`` is that of
     ``config`` beside theirs; ``schema`` is the JSON Schema that answers are to fit,
@@ -63,6 +64,7 @@ class NewJob(msgspec.Struct, kw_only=True):
     webhook: int | None = None
     email: str = ""
     ask_once: bool = False
+    reuse_hours: float | None = None
     spend_cap: Decimal | None = None
     hold: bool = False
     skip_faulty: bool = False
@@ -100,6 +102,7 @@ class _Recipe(msgspec.Struct, forbid_unknown_fields=True):
     zone: str = "UTC"
     priority: int = 0
     ask_once: bool = False
+    reuse_hours: float | None = None
     also: str = ""
     spread: Spread = Spread.FAST
     weight: float = 1.0
@@ -128,6 +131,7 @@ def columns(new: NewJob, filename: str) -> dict:
         "webhook": webhooks.get(new.webhook) if new.webhook is not None else None,
         "email": _email(new.email),
         "ask_once": new.ask_once,
+        "reuse_hours": configs.within(new.reuse_hours, "reuse_hours", 0.01, 87_600),
         "hold": new.hold,
         "spread": new.spread if new.also else "",
         "skip_faulty": new.skip_faulty,
@@ -347,6 +351,7 @@ def of(job: Job) -> NewJob:
         spread=Spread(job.spread or Spread.FAST),
         weight=spread[0].weight if spread else 1.0,
         ask_once=job.ask_once,
+        reuse_hours=job.reuse_hours,
         spend_cap=configs.units(job.spend_cap),
         skip_faulty=job.skip_faulty,
         template=intake.template_of(job.template) if job.template else None,
@@ -370,6 +375,7 @@ def recipe(new: NewJob) -> bytes:
         zone=new.zone,
         priority=new.priority,
         ask_once=new.ask_once,
+        reuse_hours=new.reuse_hours,
         also=also_text(new),
         spread=new.spread,
         weight=new.weight,
@@ -413,6 +419,7 @@ def from_recipe(data: bytes) -> NewJob:
         zone=kept.zone,
         priority=kept.priority,
         ask_once=kept.ask_once,
+        reuse_hours=kept.reuse_hours,
         also=also_of(kept.also),
         spread=kept.spread,
         weight=kept.weight,

@@ -15,7 +15,7 @@ from . import export, runtime, uploads
 from .clock import now_ms
 from .domain import JobStatus, batch_id
 from .errors import InvalidInput, NotFound
-from .store import api_files, idempotency
+from .store import api_files, idempotency, kept_answers
 from .store import jobs as job_rows
 from .store.database import connected
 from .store.models import ApiFile, Job, Token, database
@@ -174,6 +174,13 @@ def sweep() -> None:
         going = api_files.going(now_ms())
     for file in going:
         _remove(file)
+    settings = runtime.settings()
+    before = now_ms() - int(settings.REUSE_KEEP_HOURS * 3_600_000)
+    more = True
+    while more:
+        with connected():
+            more = kept_answers.sweep_step(settings.REUSE_MAX_BYTES, before)
+        time.sleep(0)
 
 
 def _remove(file: ApiFile) -> None:

@@ -116,6 +116,12 @@ class Settings:
     )
     LOG_BACKUPS: int = _setting(5, "rotated log files kept", "files", 0, 1000)
 
+    REUSE_KEEP_HOURS: float = _setting(
+        168.0, "answers kept for other jobs are deleted after this", "hours", 0.01, 87_600
+    )
+    REUSE_MAX_BYTES: int = _setting(
+        512 * MIB, "answers kept for other jobs, at most; the oldest go first", "bytes", 0, 1 << 50
+    )
     PUBLIC_URL: str = _setting("", "where people reach the pages, for links in e-mails")
     SMTP_HOST: str = _setting("", "mail server for e-mails about the ends of jobs; empty: none")
     SMTP_PORT: int = _setting(587, "its port", "", 1, 65_535)

@@ -26,6 +26,7 @@ _OPTIONS = (
         "--start-at", metavar="TIME", help="Not before: 2026-12-24T22:00 (with zone or not)."
     ),
     click.option("--ask-once", is_flag=True, help="Of identical requests send one."),
+    click.option("--reuse-hours", type=float, help="Take answers of other jobs up to this age."),
     click.option("--deadline", metavar="TIME", help="What is left then expires."),
     click.option("--hours", default="", help="Of the day, in which calls are made: 22:00-06:00."),
     click.option("--zone", help="Of hours and times, for example Asia/Shanghai."),

@@ -9,7 +9,7 @@ import gevent
 import msgspec
 
 from ..clock import now_ms
-from ..domain import Cause, JobStatus, Request, Spread
+from ..domain import Cause, JobStatus, Outcome, Request, Spread
 from ..engine.breaker import Stop
 from ..engine.governor import Party
 from ..engine.retry import Policy
@@ -26,6 +26,7 @@ from ..store.results import Recorded
 from . import closing
 from .providers import Provider
 from .recorder import Recorder
+from .reuse import Reuse
 from .route import Route
 from .shares import Share, Shares
 from .till import JobPurse, JobTill
@@ -58,6 +59,7 @@ class Lane:
         self._stopping = False
         self._currency = job.currency
         self._ask_once = job.ask_once
+        self._reuse = Reuse(job, self._record_reused) if job.reuse_hours else None
         # a program waits for a batch: what the provider lacks fails line by line
         self._own_causes = frozenset({Cause.NOT_FOUND} if job.completion_window else ())
         self._chosen = job.concurrency, job.max_retries
@@ -246,13 +248,18 @@ class Lane:
                 page, mark = request_rows.pending_page(
                     self.job_id, mark, self._total, PAGE, asked, self._ask_once
                 )
+            if self._reuse is not None:
+                page = self._reuse.unanswered(self._routes.get(way, self._own), page)
             for request in page:
                 self._recorder.wait_until_well()
                 yield request
             if not page:
                 gevent.sleep(0)  # a long finished stretch must not hold up the others
 
-    def _record(self, provider: Provider, index, attempts, outcome) -> None:
+    def _record_reused(self, provider: Provider, index: int, outcome: Outcome) -> None:
+        self._record(provider, index, (), outcome, reused=True)
+
+    def _record(self, provider: Provider, index, attempts, outcome, reused=False) -> None:
         if outcome is not None:
             second = int(time.monotonic())
             if self._finished and self._finished[-1][0] == second:
@@ -269,5 +276,7 @@ class Lane:
                 outcome=outcome,
                 config_id=provider.config_id,
                 foreign=provider.prices.currency != self._currency,
+                key=self._reuse.key_of(index) if self._reuse and not reused else None,
+                reused=reused,
             )
         )

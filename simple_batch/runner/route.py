@@ -60,6 +60,11 @@ class Route:
             till=till,
         )
 
+    def encode(self, request: Request) -> bytes:
+        """The body as it would be sent now."""
+        own = self._params or self._structure
+        return self._encode(request) if own else self.provider.encode(request)
+
     def run(self, requests: Iterator[Request]) -> Stop | None:
         """Run them all; see Pool.run."""
         return self.pool.run(requests, self._record_outcome)

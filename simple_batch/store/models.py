@@ -118,6 +118,7 @@ class Job(BaseModel):
     schema_mode = CharField(default="send")  # how it is asked for: send, object, check
     schema_retry = BooleanField(default=False)  # what does not fit is sent back with the complaint
     overrides = IntegerField(default=0)  # grows whenever requests are to go another way
+    reuse_hours = FloatField(null=True)  # answers of other jobs up to this age are taken
     ask_once = BooleanField(default=False)  # identical requests; see twins.py
     saved_calls = IntegerField(default=0)
     saved_nano = BigIntegerField(default=0)
@@ -343,6 +344,21 @@ class Spending(BaseModel):
         primary_key = CompositeKey("config", "currency", "t")
 
 
+class KeptAnswer(BaseModel):
+    """An answer kept for other jobs (kept_answers.py)."""
+
+    key = BlobField(unique=True)
+    response = BlobField()
+    http_status = IntegerField(null=True)
+    model = TextField(null=True)
+    input_tokens = IntegerField(null=True)
+    output_tokens = IntegerField(null=True)
+    cached_tokens = IntegerField(null=True)
+    reasoning_tokens = IntegerField(null=True)
+    bytes = IntegerField()
+    created_at = BigIntegerField(index=True)
+
+
 class TextIndex(BaseModel):
     """How far the text of a large job is in its full-text index (search.py); exists once somebody
     has searched it."""
@@ -417,6 +433,6 @@ ALL = (
         Result,
         Attempt,
     ),
-    *(ErrorGroup, Timeline, Spending, TextIndex, ApiFile, IdempotencyKey, Delivery),
+    *(ErrorGroup, Timeline, Spending, TextIndex, ApiFile, IdempotencyKey, Delivery, KeptAnswer),
 )
 TIMELINE_WIDTHS = (1, 10, 60, 3600)

@@ -8,7 +8,7 @@ from collections import defaultdict
 import msgspec
 
 from ..domain import Attempt, Cause, Outcome, Prices, RequestStatus, Usage
-from . import spending
+from . import kept_answers, spending
 from .models import TIMELINE_WIDTHS, Job, database
 from .sketch import LatencySketch
 
@@ -69,6 +69,8 @@ class Recorded(msgspec.Struct, frozen=True):
     outcome: Outcome | None = None
     config_id: int | None = None
     foreign: bool = False
+    key: bytes | None = None  # under which the answer is kept for other jobs
+    reused: bool = False  # the answer is another job's: nothing was called
 
     def cost(self, usage: Usage | None) -> int | None:
         """In the job's currency."""
@@ -97,6 +99,7 @@ class _JobChange:
         self.groups: dict[str, list] = {}
         # by alias: succeeded, failed, input, output, cost
         self.by_config: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
+        self.saved_calls = self.saved = 0
         self.spending: dict[tuple[int, str, int], int] = defaultdict(int)
 
 
@@ -118,6 +121,7 @@ def write(records: list[Recorded]) -> list[Recorded]:
                 result_rows.append(_result(record, record.outcome, change))
         connection.executemany(_RESULT, result_rows)
         connection.executemany(_ATTEMPT, attempt_rows)
+        kept_answers.keep(connection, [record for record in fresh if record.key is not None])
         for job_id, change in changes.items():
             _write_change(connection, job_id, change)
     return fresh
@@ -146,7 +150,14 @@ def _result(record: Recorded, outcome: Outcome, change: _JobChange) -> tuple:
     cost = record.cost(usage)
     done = change.by_config[record.alias]
     bucket = change.buckets[outcome.finished_at // 1000]
-    if succeeded:
+    if record.reused:
+        change.succeeded += 1
+        done[0] += 1
+        bucket.succeeded += 1
+        change.saved_calls += 1
+        change.saved += cost or 0
+        usage, cost = None, 0
+    elif succeeded:
         change.succeeded += 1
         done[0] += 1
         bucket.succeeded += 1
@@ -289,6 +300,8 @@ def _write_change(connection, job_id: int, change: _JobChange) -> None:
         reasoning_tokens=Job.reasoning_tokens + change.usage.reasoning,
         cost_nano=Job.cost_nano + change.cost,
         unpriced=Job.unpriced + change.unpriced,
+        saved_calls=Job.saved_calls + change.saved_calls,
+        saved_nano=Job.saved_nano + change.saved,
         latency=sketch.to_bytes(),
     ).where(Job.id == job_id).execute()
     figures = [(*done, job_id, alias) for alias, done in change.by_config.items()]

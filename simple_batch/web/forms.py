@@ -198,6 +198,7 @@ class LaunchForm(_Timing, SchemaFields, FlaskForm):
     params = TextAreaField(_("Further parameters (JSON)"))
     start_at = DateTimeLocalField(_("Start at (empty: now)"), [Optional()])
     ask_once = BooleanField(_("Send identical requests once"))
+    reuse_hours = FloatField(_("Take answers of other jobs, up to so many hours old"), [Optional()])
     also = StringField(_("Further APIs, in order"))
     spread = SelectField(
         _("How they share"),
@@ -223,6 +224,7 @@ class LaunchForm(_Timing, SchemaFields, FlaskForm):
             "max_retries": new.max_retries,
             "timeout_s": new.timeout_s,
             "ask_once": new.ask_once,
+            "reuse_hours": new.reuse_hours,
             "also": choices.also_text(new),
             "spread": new.spread.value,
             "weight": new.weight,
@@ -261,6 +263,7 @@ class LaunchForm(_Timing, SchemaFields, FlaskForm):
             timeout_s=self.timeout_s.data,
             start_at=None if moment is None else epoch_ms(moment),
             ask_once=self.ask_once.data,
+            reuse_hours=self.reuse_hours.data,
             also=choices.also_of(self.also.data or ""),
             spread=Spread(self.spread.data),
             weight=1.0 if self.weight.data is None else self.weight.data,
@@ -279,7 +282,7 @@ class LaunchForm(_Timing, SchemaFields, FlaskForm):
 
 _MORE = (
     *("model", "temperature", "max_tokens", "timeout_s", "params", "schema", "start_at"),
-    *("deadline_at", "hours", "priority", "also", "webhook", "email"),
+    *("deadline_at", "hours", "priority", "also", "reuse_hours", "webhook", "email"),
 )
 
 

@@ -5,9 +5,11 @@ from decimal import Decimal
 
 import pytest
 
-from simple_batch import configs, export, insight, jobs
+from simple_batch import clock, configs, export, insight, jobs
+from simple_batch.store import kept_answers
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
+from simple_batch.store.models import KeptAnswer
 from simple_batch.store.retry import Changes
 from simple_batch.store.twins import Pairing
 
@@ -130,3 +132,62 @@ def test_pairing_tells_apart_what_differs():
     later = [Request(5, "f", b"{ }"), Request(6, "g", b"new"), Request(7, "h", b"new")]
     assert [request.twin for request in pairing.paired(later)] == [2, None, 6]
     pairing.close()
+
+
+class TestAcrossJobs:
+    """Answers of one job taken by another, where both chose so."""
+
+    def test_what_was_answered_before_is_not_asked_again(self, start, endpoint, make_job, wait_for):
+        first = wait_for(make_job(50, reuse_hours=1.0), "completed")
+        assert (first.saved_calls, endpoint.calls) == (0, 50)
+        second = make_job(60, reuse_hours=1.0)
+        job = wait_for(second, "completed")
+        assert (job.succeeded, job.attempts, endpoint.calls) == (60, 10, 60)
+        assert (job.saved_calls, job.saved_nano) == (50, 50 * 13_000)
+        assert (job.cost_nano, job.input_tokens) == (10 * 13_000, 70)
+        agrees(second)
+        with connected():
+            lines = b"".join(export.export(second, "jsonl")).splitlines()
+            row = json.loads(lines[0])
+            assert row["response"]["choices"][0]["message"]["content"] == "fine"
+            assert (row["attempts"], row["usage"], row["cost"]["amount"]) == (0, None, 0)
+
+    def test_who_does_not_choose_it_neither_takes_nor_gives(
+        self, start, endpoint, make_job, wait_for
+    ):
+        wait_for(make_job(10), "completed")
+        wait_for(make_job(10, reuse_hours=1.0), "completed")
+        wait_for(make_job(10), "completed")
+        assert endpoint.calls == 30
+
+    def test_what_differs_in_anything_that_is_sent_is_asked(
+        self, start, endpoint, add_config, make_job, wait_for
+    ):
+        wait_for(make_job(5, reuse_hours=1.0), "completed")
+        wait_for(make_job(5, reuse_hours=1.0, params={"seed": 1}), "completed")
+        schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+        endpoint.script = [e.error(400, "no")]
+        wait_for(make_job(5, reuse_hours=1.0, schema=schema, schema_mode="check"), "completed")
+        assert endpoint.calls == 15
+
+    def test_failures_and_old_answers_are_not_taken(self, start, endpoint, make_job, wait_for):
+        endpoint.script = [e.error(400, "no")]
+        wait_for(make_job(4, reuse_hours=1.0), "completed")
+        endpoint.script = [e.ok()]
+        assert wait_for(make_job(4, reuse_hours=1.0), "completed").saved_calls == 0
+        with connected():
+            KeptAnswer.update(created_at=clock.now_ms() - 2 * 3_600_000).execute()
+        assert wait_for(make_job(4, reuse_hours=1.0), "completed").saved_calls == 0
+        assert endpoint.calls == 12
+
+    def test_what_is_old_or_too_much_is_removed(self, app, endpoint):
+        with connected():
+            for n in range(500):
+                KeptAnswer.create(key=b"%d" % n, response=b"x" * 100, bytes=100, created_at=n + 1)
+            while kept_answers.sweep_step(20_000, before=0):
+                pass
+            assert sorted(row.created_at for row in KeptAnswer.select())[-1] == 500
+            assert KeptAnswer.select().count() <= 200
+            while kept_answers.sweep_step(10**9, before=400):
+                pass
+            assert KeptAnswer.select().count() == 101

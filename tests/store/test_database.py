@@ -49,6 +49,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0007_schema",
         "0008_spread",
         "0009_ask_once",
+        "0010_cache",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []
