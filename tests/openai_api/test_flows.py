@@ -506,7 +506,7 @@ def test_create_answers_at_once_whatever_the_size(client, endpoint):
 
 def test_commands_and_pages_steer_a_batch(client, instance, server, endpoint):
     endpoint.script = [e.slow(0.05)]
-    batch = submit(client, [line(f"q-{n}") for n in range(60)])
+    batch = submit(client, [line(f"q-{n}") for n in range(600)])
     wait_until(lambda: client.batches.retrieve(batch.id).request_counts.completed >= 3)
     paused = subprocess.run(
         [sys.executable, "-m", "flask", "pause-job", "1"], cwd=ROOT, env=environment(instance)
