@@ -32,7 +32,11 @@ _OPTIONS = (
     click.option("--zone", help="Of hours and times, for example Asia/Shanghai."),
     click.option("--priority", type=click.Choice(list(_PRIORITY))),
     click.option("--also", default="", help="Further configs: b, c; with weights: b=2, c=1."),
-    click.option("--spread", type=click.Choice(list(Spread)), help="Over these; fast is usual."),
+    click.option(
+        "--spread",
+        type=click.Choice([mode.value for mode in Spread]),
+        help="Over these; fast is usual.",
+    ),
     click.option("--weight", type=float, help="Of --config beside the others."),
     click.option("--schema", metavar="FILE", help="JSON Schema that the answers are to fit."),
     click.option("--schema-mode", type=click.Choice(SCHEMA_MODES), help="How it is asked for."),
