@@ -274,16 +274,16 @@ class LaunchForm(_Timing, SchemaFields, FlaskForm):
             **self.shape(),
         )
 
-    @property
-    def says_more(self) -> bool:
-        """Whether any of the choices that few need is made."""
-        return any(getattr(self, name).data or getattr(self, name).errors for name in _MORE)
+    def says_more(self, group: str) -> bool:
+        """Whether any of the choices that few need is made, in a part of the form."""
+        return any(getattr(self, name).data or getattr(self, name).errors for name in _MORE[group])
 
 
-_MORE = (
-    *("model", "temperature", "max_tokens", "timeout_s", "params", "schema", "start_at"),
-    *("deadline_at", "hours", "priority", "also", "reuse_hours", "webhook", "email"),
-)
+_MORE = {
+    "how": ("model", "temperature", "max_tokens", "timeout_s", "params", "schema"),
+    "when": ("start_at", "deadline_at", "hours", "priority"),
+    "who": ("also", "reuse_hours", "webhook", "email"),
+}
 
 
 class TokenForm(FlaskForm):

@@ -29,7 +29,7 @@ def test_a_schema_from_its_file_to_the_columns(page, t, questions, tmp_path):
         page.goto("/jobs/new")
         page.locator("#file").set_input_files(questions(1))
         page.get_by_role("button", name=t("Continue")).click()
-        page.locator("summary", has_text=t("Parameters, schema, start time")).click()
+        page.locator("summary", has_text=t("Parameters, schema of the answers")).click()
         text = page.get_by_label(t("JSON Schema that the answers are to fit"))
         assert violations(page) == []
         page.locator("#schema_file").set_input_files(schema)

@@ -42,7 +42,7 @@ def test_a_schema_that_is_none_is_said_at_its_field(client, staged, text, said):
         answer = post(client, staged + step, **CHOSEN, schema=text)
         assert answer.status_code == 400
         assert said in answer.text
-        assert '<details class="mb-3" open' in answer.text
+        assert '<details class="mb-2" open' in answer.text
     with connected():
         assert not jobs.Job.select().exists()
 
