@@ -10,6 +10,8 @@ from enum import StrEnum
 
 import msgspec
 
+from .wording import Text, restored
+
 NANO = 1_000_000_000
 TOKENS_PER_PRICE = 1_000_000  # prices are given per million tokens
 
@@ -164,6 +166,17 @@ class Fault(msgspec.Struct, frozen=True):
     code: str
     message: str
     param: str | None = None
+    wording: list | None = None  # how the message was made, for pages in another language
+
+    def __post_init__(self):
+        if isinstance(self.message, Text):
+            msgspec.structs.force_setattr(self, "wording", self.message.kept())
+            msgspec.structs.force_setattr(self, "message", str(self.message))
+
+    @property
+    def text(self) -> str:
+        """The message; a Text where it was made from one."""
+        return self.message if self.wording is None else restored(self.wording)
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):

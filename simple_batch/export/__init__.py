@@ -9,6 +9,7 @@ import msgspec
 from ..errors import InvalidInput, NotFound
 from ..store.filters import RequestFilter
 from ..store.models import Job
+from ..wording import said
 from . import csv_file, json_file, openai_file, requests_file
 from .parsed import Fields
 from .rows import ONLY, UNANSWERED, rows
@@ -35,12 +36,22 @@ def export(
 ) -> Iterator[bytes]:
     """The file in pieces: of all requests, or of those that match. Raises InvalidInput for another format or choice, NotFound for the job."""
     if format not in _WRITERS:
-        raise InvalidInput(f"format={format!r}: use one of {', '.join(FORMATS)}.", "format")
+        raise InvalidInput(
+            said(
+                "format=%(format)r: use one of %(allowed)s.",
+                format=format,
+                allowed=", ".join(FORMATS),
+            ),
+            "format",
+        )
     if only not in (*ONLY, UNANSWERED):
-        raise InvalidInput(f"only={only!r}: use one of {', '.join(ONLY)}.", "only")
+        raise InvalidInput(
+            said("only=%(only)r: use one of %(allowed)s.", only=only, allowed=", ".join(ONLY)),
+            "only",
+        )
     job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
     if job is None:
-        raise NotFound(f"There is no job {job_id}.")
+        raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
     found = rows(job, only, wanted or RequestFilter())
     if format == "csv":
         header = msgspec.json.decode(job.header, type=list[str]) if job.header else None

@@ -14,6 +14,7 @@ import msgspec
 from ..domain import Fault, Request
 from ..errors import InvalidInput, UploadRejected
 from ..settings import Settings
+from ..wording import said
 from .array import ArraySplitter
 from .decoding import WIDE, decoded, encoding_of
 from .items import Items, Rules, is_clean, is_conversation, kind_of
@@ -21,7 +22,7 @@ from .source import Source
 from .table import Table, begins_table, needs_template
 from .template import Renderer, Template
 
-FORMATS = (
+FORMATS = said(
     'a JSON array of {"messages": [...]} objects, a JSON array of message arrays, JSONL of either, '
     "OpenAI batch JSONL, CSV and TSV with a header, or gzip of these"
 )
@@ -77,8 +78,8 @@ class Reader:
         yield from parsed if self._seen is None else self._without_repeated(parsed)
         if self._empty:
             raise UploadRejected(
-                "The file is empty: there is no request in it.",
-                [Fault(None, "empty_file", "The file is empty.")],
+                said("The file is empty: there is no request in it."),
+                [Fault(None, "empty_file", said("The file is empty."))],
                 1,
             )
 
@@ -103,7 +104,9 @@ class Reader:
         try:
             renderer = Renderer(self._template, table.columns, self._settings)
         except InvalidInput as error:
-            raise UploadRejected(f"The template does not fit the table: {error}") from None
+            raise UploadRejected(
+                said("The template does not fit the table: %(error)s", error=error.text)
+            ) from None
         index, breath = 0, time.monotonic()
         for ordinal, row in enumerate(table, 1):
             if time.monotonic() - breath > LONGEST_STRETCH_S:  # a template may be slow
@@ -165,10 +168,12 @@ class Reader:
         if self._rules is not None:
             return "jsonl", self._lines()
         if encoding_of(head) in WIDE:
-            raise UploadRejected("The file is UTF-16: save it as UTF-8 and upload it again.")
+            raise UploadRejected(said("The file is UTF-16: save it as UTF-8 and upload it again."))
         if self._template is not None and self._looks_like_json(head):
             raise UploadRejected(
-                "A template belongs to a table, and this file is none: leave the template out."
+                said(
+                    "A template belongs to a table, and this file is none: leave the template out."
+                )
             )
         if head[:1] == b"[" and not is_conversation(head.split(b"\n", 1)[0]):
             splitter = ArraySplitter(self._settings.MAX_REQUEST_BYTES)
@@ -178,8 +183,12 @@ class Reader:
             return "jsonl", self._lines()
         shown = head[:40].decode("utf-8", "replace").splitlines()[0]
         raise UploadRejected(
-            f"Line 1: the file begins with {shown!r}, which is not JSON and no table. {_remedy(head)}",
-            [Fault(1, "invalid_json_line", "not JSON")],
+            said(
+                "Line 1: the file begins with %(shown)r, which is not JSON and no table. %(remedy)s",
+                shown=shown,
+                remedy=_remedy(head),
+            ),
+            [Fault(1, "invalid_json_line", said("not JSON"))],
             1,
         )
 
@@ -213,18 +222,20 @@ def _is_item(line: bytes) -> bool:
 
 def _remedy(head: bytes) -> str:
     if head[:4] in (b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0"):
-        return "It may be a spreadsheet or a Parquet file: save it as CSV (UTF-8)."
-    return f"Read are {FORMATS}."
+        return said("It may be a spreadsheet or a Parquet file: save it as CSV (UTF-8).")
+    return said("Read are %(formats)s.", formats=FORMATS)
 
 
 def _too_many(most: int) -> UploadRejected:
-    message = f"A batch may have up to {most:,} requests: split the file."
+    message = said("A batch may have up to %(most)s requests: split the file.", most=f"{most:,}")
     return UploadRejected(message, [Fault(most + 1, "too_many_tasks", message)], 1)
 
 
 def _duplicate(request: Request, line: int) -> Fault:
-    message = (
-        f'custom_id "{request.custom_id[:80]}" is already used in line {line}: make it unique.'
+    message = said(
+        'custom_id "%(custom_id)s" is already used in line %(line)s: make it unique.',
+        custom_id=request.custom_id[:80],
+        line=line,
     )
     return Fault(request.line, "duplicate_custom_id", message, "custom_id")
 
