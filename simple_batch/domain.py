@@ -7,6 +7,7 @@ milliseconds since the epoch (UTC), money is an integer of a billionth
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -158,12 +159,16 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 class Fault(msgspec.Struct, frozen=True):
     """Why a line of an upload is no request. ``code`` is one of OpenAI's
     (invalid_json_line, duplicate_custom_id, url_mismatch, empty_file, …), ``param`` the field that
-    is to blame."""
+    is to blame; ``unit`` says whether ``line`` counts lines, or rows of a file that has none."""
 
     line: int | None
     code: str
     message: str
     param: str | None = None
+    unit: Literal["line", "row"] = "line"
+
+    def __str__(self) -> str:
+        return f"{self.unit} {self.line}: {self.message}" if self.line else self.message
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):
