@@ -63,9 +63,13 @@ def cell(value) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(fitting(), st.booleans(), st.booleans())
-def test_what_validates_is_exported_to_the_cell(pair, fenced, of_table):
+def test_what_validates_is_exported_to_the_cell(db, pair, fenced, of_table):
     schema, value = pair
     assert Schema(schema).fault(value) == ""
     text = json.dumps(value, ensure_ascii=False, indent=2 if fenced else None)
