@@ -19,6 +19,7 @@ from .schema import Schema
 from .store import requests as request_rows
 from .store.models import ApiConfig, Job
 from .store.requests import Share
+from .wording import said
 
 RECIPE_VERSION = 1
 MAX_WEIGHT = 1_000
@@ -114,9 +115,11 @@ def columns(new: NewJob, filename: str) -> dict:
     """A new job's columns. Raises InvalidInput naming the field."""
     config = configs.get(new.config)
     if not config.active:
-        raise InvalidInput(f"The API config “{config.alias}” is deactivated.", "config")
+        raise InvalidInput(
+            said("The API config “%(alias)s” is deactivated.", alias=config.alias), "config"
+        )
     if new.start_at is not None and new.start_at < now_ms() - 60_000:
-        raise InvalidInput("Start: that moment has passed.", "start_at")
+        raise InvalidInput(said("Start: that moment has passed."), "start_at")
     return {
         **editable(new, Path(filename).stem),
         "config": config,
@@ -149,12 +152,17 @@ def _shape(new: NewJob) -> dict:
         return {"schema": None}
     if new.schema_mode not in SCHEMA_MODES:
         raise InvalidInput(
-            f"Schema mode: {new.schema_mode[:40]!r} is none of {', '.join(SCHEMA_MODES)}.",
+            said(
+                "Schema mode: %(mode)r is none of %(allowed)s.",
+                mode=new.schema_mode[:40],
+                allowed=", ".join(SCHEMA_MODES),
+            ),
             "schema_mode",
         )
     if "response_format" in new.params:
         raise InvalidInput(
-            "Parameters: the schema sets “response_format”; leave one of the two out.", "params"
+            said("Parameters: the schema sets “response_format”; leave one of the two out."),
+            "params",
         )
     structure_of(new)
     return {
@@ -169,9 +177,13 @@ def timing(new: NewJob, deadline_kept: int | None = None) -> dict:
     kept as it was is not looked at. Raises InvalidInput."""
     earliest = max(now_ms(), new.start_at or 0)
     if new.deadline_at not in (None, deadline_kept) and new.deadline_at <= earliest:
-        raise InvalidInput("Deadline: it has passed, or comes before the start.", "deadline_at")
+        raise InvalidInput(
+            said("Deadline: it has passed, or comes before the start."), "deadline_at"
+        )
     if new.priority not in PRIORITIES:
-        raise InvalidInput(f"Priority: {new.priority} is not from -1 to 1.", "priority")
+        raise InvalidInput(
+            said("Priority: %(priority)s is not from -1 to 1.", priority=new.priority), "priority"
+        )
     span = hours.parse(new.hours, new.zone)
     return {
         "deadline_at": new.deadline_at,
@@ -190,19 +202,29 @@ def spend_cap(cap: Decimal | None, on: list[ApiConfig], job: Job | None = None) 
     for config in on:
         if None in (config.input_price, config.output_price):
             raise InvalidInput(
-                f"Spend cap: the API config “{config.alias}” has no input and output price: enter "
-                "them first.",
+                said(
+                    "Spend cap: the API config “%(alias)s” has no input and output price: enter "
+                    "them first.",
+                    alias=config.alias,
+                ),
                 "spend_cap",
             )
         if job is not None and job.currency != config.currency:
             raise InvalidInput(
-                f"Spend cap: “{config.alias}” is priced in {config.currency} by now, this job in "
-                f"{job.currency}.",
+                said(
+                    "Spend cap: “%(alias)s” is priced in %(currency)s by now, this job in %(own)s.",
+                    alias=config.alias,
+                    currency=config.currency,
+                    own=job.currency,
+                ),
                 "spend_cap",
             )
     if job is not None and job.unpriced:
         raise InvalidInput(
-            f"Spend cap: what {job.unpriced:,} calls of this job have cost is not known.",
+            said(
+                "Spend cap: what %(count)s calls of this job have cost is not known.",
+                count=f"{job.unpriced:,}",
+            ),
             "spend_cap",
         )
     return nano
@@ -219,7 +241,7 @@ def further(new: NewJob) -> list[ApiConfig]:
     try:
         return [configs.get(also.config) for also in new.also]
     except NotFound as error:
-        raise InvalidInput(str(error), "also") from None
+        raise InvalidInput(error.text, "also") from None
 
 
 def check_allowance(config: ApiConfig) -> None:
@@ -232,9 +254,11 @@ def check_allowance(config: ApiConfig) -> None:
 def _email(address: str) -> str:
     address = (address or "").strip()
     if address and not _EMAIL.fullmatch(address):
-        raise InvalidInput(f"E-mail: {address[:80]!r} is no address.", "email")
+        raise InvalidInput(
+            said("E-mail: %(address)r is no address.", address=address[:80]), "email"
+        )
     if address and not runtime.settings().SMTP_HOST:
-        raise InvalidInput("E-mail: no mail server is set here (SMTP_HOST).", "email")
+        raise InvalidInput(said("E-mail: no mail server is set here (SMTP_HOST)."), "email")
     return address
 
 
@@ -251,7 +275,9 @@ def also_of(text: str) -> tuple[Also, ...]:
         try:
             found.append(Also(alias.strip(), float(weight)))
         except ValueError:
-            raise InvalidInput(f"{part.strip()!r}: what follows = is no weight.", "also") from None
+            raise InvalidInput(
+                said("%(part)r: what follows = is no weight.", part=part.strip()), "also"
+            ) from None
     return tuple(found)
 
 
@@ -271,22 +297,31 @@ def shares(new: NewJob) -> list[Share]:
         try:
             config = configs.get(also.config)
         except NotFound as error:
-            raise InvalidInput(str(error), "also") from None
+            raise InvalidInput(error.text, "also") from None
         if not config.active:
-            raise InvalidInput(f"The API config “{config.alias}” is deactivated.", "also")
+            raise InvalidInput(
+                said("The API config “%(alias)s” is deactivated.", alias=config.alias), "also"
+            )
         if config.id in {share.config_id for share in found}:
-            raise InvalidInput(f"“{config.alias}” is given twice.", "also")
+            raise InvalidInput(said("“%(alias)s” is given twice.", alias=config.alias), "also")
         if not 0 < also.weight <= MAX_WEIGHT:
             raise InvalidInput(
-                f"Weight of “{config.alias}”: {also.weight:g} is not over 0 and up to {MAX_WEIGHT}.",
+                said(
+                    "Weight of “%(alias)s”: %(weight)g is not over 0 and up to %(most)s.",
+                    alias=config.alias,
+                    weight=also.weight,
+                    most=MAX_WEIGHT,
+                ),
                 "also",
             )
         found.append(Share(config.id, place, also.weight))
     currencies = {configs.get(share.config_id).currency for share in found}
     if len(currencies) > 1:
         raise InvalidInput(
-            f"These API configs are priced in {' and '.join(sorted(currencies))}: one job adds up one "
-            "currency.",
+            said(
+                "These API configs are priced in %(currencies)s: one job adds up one currency.",
+                currencies=" and ".join(sorted(currencies)),
+            ),
             "also",
         )
     return found
@@ -297,7 +332,7 @@ def batch_columns(new: NewBatch, filename: str, model: str | None) -> dict:
     config right. Raises InvalidInput where there is no API config at all."""
     active = configs.list_all(active=True)
     if not active:
-        raise InvalidInput("There is no active API config here yet: make one first.")
+        raise InvalidInput(said("There is no active API config here yet: make one first."))
     config = (configs.by_model(model) if model else None) or active[0]
     return {
         **columns(NewJob(config=config.id, name=Path(filename).stem[:200]), filename),
@@ -315,14 +350,21 @@ def editable(new: NewJob, default_name: str) -> dict:
     settings = runtime.settings()
     name = " ".join((new.name or default_name).split())
     if len(name) > 200 or not name.isprintable():
-        raise InvalidInput("Name: up to 200 printable characters.", "name")
+        raise InvalidInput(said("Name: up to 200 printable characters."), "name")
     retries = settings.DEFAULT_MAX_RETRIES if new.max_retries is None else new.max_retries
     if not 0 <= retries <= 100:
-        raise InvalidInput(f"Max retries: {retries} is not from 0 to 100.", "max_retries")
+        raise InvalidInput(
+            said("Max retries: %(retries)s is not from 0 to 100.", retries=retries), "max_retries"
+        )
     most = settings.MAX_CONCURRENCY
     if new.concurrency is not None and not 1 <= new.concurrency <= most:
         raise InvalidInput(
-            f"Concurrency: {new.concurrency} is not from 1 to {most:,}.", "concurrency"
+            said(
+                "Concurrency: %(concurrency)s is not from 1 to %(most)s.",
+                concurrency=new.concurrency,
+                most=f"{most:,}",
+            ),
+            "concurrency",
         )
     return {"name": name or "job", "concurrency": new.concurrency, "max_retries": retries}
 
@@ -388,18 +430,26 @@ def from_recipe(data: bytes) -> NewJob:
     try:
         kept = msgspec.json.decode(data, type=_Recipe)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f"This is no recipe of Simple Batch: {error}.", "recipe") from None
+        raise InvalidInput(
+            said("This is no recipe of Simple Batch: %(error)s.", error=error), "recipe"
+        ) from None
     if kept.simple_batch_recipe != RECIPE_VERSION:
         raise InvalidInput(
-            f"The recipe has version {kept.simple_batch_recipe}; this program reads "
-            f"{RECIPE_VERSION}.",
+            said(
+                "The recipe has version %(version)s; this program reads %(known)s.",
+                version=kept.simple_batch_recipe,
+                known=RECIPE_VERSION,
+            ),
             "recipe",
         )
     try:
         config = configs.get(kept.config)
     except NotFound:
         raise InvalidInput(
-            f"The recipe names the API config {kept.config!r}: make one with that alias first.",
+            said(
+                "The recipe names the API config %(config)r: make one with that alias first.",
+                config=kept.config,
+            ),
             "recipe",
         ) from None
     new = NewJob(
@@ -431,7 +481,7 @@ def _params(given: dict) -> str:
     params = {name: value for name, value in given.items() if value is not None}
     for name in params:
         if name in _RESERVED:
-            raise InvalidInput(f"Parameters: {name!r} is set elsewhere.", "params")
+            raise InvalidInput(said("Parameters: %(name)r is set elsewhere.", name=name), "params")
     if "model" in params:
         params["model"] = configs.required_text(str(params["model"]), "model", 300)
     for name, low, high in (("max_tokens", 1, 10_000_000), ("temperature", 0, 2)):

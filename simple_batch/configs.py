@@ -18,6 +18,7 @@ from .errors import Conflict, InvalidInput, NotFound
 from .store import configs as config_rows
 from .store.configs import defaults_of, endpoint_of
 from .store.models import ApiConfig, Job, JobConfig, Override, database
+from .wording import Text, said
 
 MAX_LIMIT = 1_000_000_000
 MAX_CAP = 1_000_000_000
@@ -88,10 +89,17 @@ def delete(config_id: int) -> None:
         count = jobs.count()
         if count:
             names = ", ".join(f"{job.name} ({job.id})" for job in jobs.order_by(Job.id).limit(3))
-            more = f" and {count - 3} more" if count > 3 else ""
+            used = said("%(count)s jobs", count=count) if count > 1 else said("1 job")
+            more = said(" and %(count)s more", count=count - 3) if count > 3 else ""
             raise Conflict(
-                f"“{config.alias}” is used by {count} job{'s' if count > 1 else ''}: {names}{more}. "
-                "Delete them first, or deactivate the config."
+                said(
+                    "“%(alias)s” is used by %(jobs)s: %(names)s%(more)s. Delete them "
+                    "first, or deactivate the config.",
+                    alias=config.alias,
+                    jobs=used,
+                    names=names,
+                    more=more,
+                )
             )
         config.delete_instance()
 
@@ -103,7 +111,7 @@ def get(id_or_alias: int | str) -> ApiConfig:
         wanted = ApiConfig.id == id_or_alias
     config = ApiConfig.get_or_none(wanted)
     if config is None:
-        raise NotFound(f"There is no API config {id_or_alias!r}.")
+        raise NotFound(said("There is no API config %(given)r.", given=id_or_alias))
     return config
 
 
@@ -156,7 +164,7 @@ def test(config_id: int) -> probe.ProbeResult:
     config = get(config_id)
     found = probe.test_connection(endpoint_of(config, runtime.vault()), runtime.settings())
     ApiConfig.update(
-        last_test_at=now_ms(), last_test_ok=found.ok, last_test_message=found.message[:500]
+        last_test_at=now_ms(), last_test_ok=found.ok, last_test_message=found.message
     ).where(ApiConfig.id == config.id).execute()
     return found
 
@@ -183,7 +191,7 @@ def _unsaved_endpoint(fields: ConfigFields, config_id: int | None):
         stored = get(config_id)
         if stored.base_url != values["base_url"]:
             raise InvalidInput(
-                "The base URL was changed: enter the key again to use it there.", "key"
+                said("The base URL was changed: enter the key again to use it there."), "key"
             )
         values["key_encrypted"] = stored.key_encrypted
     return endpoint_of(ApiConfig(**values), runtime.vault())
@@ -194,7 +202,7 @@ def _validated(fields: ConfigFields) -> dict:
     settings = runtime.settings()
     key = (fields.key or "").strip()
     if any(ord(char) < 33 or ord(char) > 126 for char in key):
-        raise InvalidInput("Key: it may hold printable ASCII only, without spaces.", "key")
+        raise InvalidInput(said("Key: it may hold printable ASCII only, without spaces."), "key")
     return {
         "alias": required_text(fields.alias, "alias", 100),
         "base_url": valid_base_url(fields.base_url),
@@ -227,57 +235,101 @@ def valid_base_url(url: str) -> str:
     """The URL without a trailing slash. Raises InvalidInput saying what is wrong with it."""
     url = (url or "").strip().rstrip("/")
 
-    def wrong(why: str) -> InvalidInput:
-        return InvalidInput(f"Base URL: {why}, for example https://api.openai.com/v1.", "base_url")
+    def wrong(why: Text) -> InvalidInput:
+        return InvalidInput(
+            said("Base URL: %(why)s, for example https://api.openai.com/v1.", why=why), "base_url"
+        )
 
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise wrong("it cannot be read; give scheme, host and path") from None
+        raise wrong(said("it cannot be read; give scheme, host and path")) from None
     if parts.scheme not in ("http", "https"):
-        raise wrong("it begins with http:// or https://")
+        raise wrong(said("it begins with http:// or https://"))
     if not parts.hostname or re.search(r"[\s\x00-\x1f\x7f\\]", url) or port == 0:
-        raise wrong("give a host, and no spaces")
+        raise wrong(said("give a host, and no spaces"))
     if parts.username or parts.password:
-        raise wrong("leave user name and password out, the key has its own field")
+        raise wrong(said("leave user name and password out, the key has its own field"))
     if parts.query or parts.fragment:
-        raise wrong("leave out what follows ? or #")
+        raise wrong(said("leave out what follows ? or #"))
     for ending in ("/chat/completions", "/completions", "/embeddings", "/responses"):
         if parts.path.endswith(ending):
-            raise wrong(f"leave out {ending}, each request names its own path")
+            raise wrong(
+                said("leave out %(ending)s, each request names its own path", ending=ending)
+            )
     if len(url) > 2000:
-        raise wrong("it is longer than 2,000 characters")
+        raise wrong(said("it is longer than 2,000 characters"))
     return url
+
+
+_LABELS = {
+    "alias": said("Alias"),
+    "model": said("Model"),
+    "max_tokens": said("Max tokens"),
+    "temperature": said("Temperature"),
+    "timeout_s": said("Timeout"),
+    "concurrency": said("Concurrency"),
+    "rpm": said("Rpm"),
+    "tpm": said("Tpm"),
+    "input_price": said("Input price"),
+    "cached_input_price": said("Cached input price"),
+    "output_price": said("Output price"),
+    "spend_cap": said("Spend cap"),
+    "day_cap": said("Daily spend cap"),
+    "month_cap": said("Monthly spend cap"),
+}
+
+
+def _label(field: str) -> str:
+    """What a field is called."""
+    return _LABELS.get(field) or field.removesuffix("_s").replace("_", " ").capitalize()
 
 
 def required_text(value: str, field: str, length: int) -> str:
     """The text without spaces around it. Raises InvalidInput naming the field."""
     value = (value or "").strip()
-    label = field.capitalize()
+    label = _label(field)
     if not value:
-        raise InvalidInput(f"{label}: it is required.", field)
+        raise InvalidInput(said("%(label)s: it is required.", label=label), field)
     if len(value) > length or not value.isprintable():
-        raise InvalidInput(f"{label}: up to {length} printable characters.", field)
+        raise InvalidInput(
+            said("%(label)s: up to %(length)s printable characters.", label=label, length=length),
+            field,
+        )
     return value
 
 
 def within(value, field: str, low, high):
     """The number, if it lies within the bounds, or None. Raises InvalidInput naming the field."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise InvalidInput(f"{field}: {value!r} is not a number.", field)
+        raise InvalidInput(
+            said("%(field)s: %(value)r is not a number.", field=field, value=value), field
+        )
     if value is not None and not low <= value <= high:
-        label = field.removesuffix("_s").replace("_", " ").capitalize()
-        raise InvalidInput(f"{label}: {value} is not from {low:,} to {high:,}.", field)
+        label = _label(field)
+        raise InvalidInput(
+            said(
+                "%(label)s: %(value)s is not from %(low)s to %(high)s.",
+                label=label,
+                value=value,
+                low=f"{low:,}",
+                high=f"{high:,}",
+            ),
+            field,
+        )
     return value
 
 
 def _params(params: dict) -> str:
     if not isinstance(params, dict):
-        raise InvalidInput('Parameters: a JSON object, for example {"top_p": 0.9}.', "params")
+        raise InvalidInput(said('Parameters: a JSON object, for example {"top_p": 0.9}.'), "params")
     taken = sorted(RESERVED_PARAMS & params.keys())
     if taken:
-        raise InvalidInput(f"Parameters: {taken[0]} is set elsewhere, leave it out here.", "params")
+        raise InvalidInput(
+            said("Parameters: %(name)s is set elsewhere, leave it out here.", name=taken[0]),
+            "params",
+        )
     return params_json(params)
 
 
@@ -287,17 +339,17 @@ def params_json(params: dict) -> str:
         text = json.dumps(params, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):
         raise InvalidInput(
-            "Parameters: a number or nesting in them is no valid JSON.", "params"
+            said("Parameters: a number or nesting in them is no valid JSON."), "params"
         ) from None
     if len(text) > 100_000:
-        raise InvalidInput("Parameters: longer than 100,000 characters.", "params")
+        raise InvalidInput(said("Parameters: longer than 100,000 characters."), "params")
     return text
 
 
 def _currency(currency: str) -> str:
     currency = (currency or "").strip().upper()
     if not re.fullmatch("[A-Z]{3}", currency):
-        raise InvalidInput("Currency: three letters, for example USD or CNY.", "currency")
+        raise InvalidInput(said("Currency: three letters, for example USD or CNY."), "currency")
     return currency
 
 
@@ -305,8 +357,11 @@ def _price_in(price: Decimal | None, field: str) -> int | None:
     if price is None:
         return None
     if not price.is_finite() or not 0 <= price <= 1_000_000:
-        label = field.replace("_", " ").capitalize()
-        raise InvalidInput(f"{label}: {price} is not from 0 to 1,000,000.", field)
+        label = _label(field)
+        raise InvalidInput(
+            said("%(label)s: %(price)s is not from 0 to 1,000,000.", label=label, price=price),
+            field,
+        )
     return int((price * NANO).to_integral_value())
 
 
@@ -315,7 +370,10 @@ def _caps(fields: ConfigFields) -> dict:
     for name, cap in caps.items():
         if cap is not None and None in (fields.input_price, fields.output_price):
             raise InvalidInput(
-                f"{_label(name)}: it needs an input and an output price, or nothing can be counted.",
+                said(
+                    "%(label)s: it needs an input and an output price, or nothing can be counted.",
+                    label=_label(name),
+                ),
                 name,
             )
     return caps
@@ -326,12 +384,16 @@ def cap_nano(cap: Decimal | None, field: str) -> int | None:
     if cap is None:
         return None
     if not cap.is_finite() or not 0 < cap <= MAX_CAP:
-        raise InvalidInput(f"{_label(field)}: {cap} is not over 0 and up to {MAX_CAP:,}.", field)
+        raise InvalidInput(
+            said(
+                "%(label)s: %(cap)s is not over 0 and up to %(most)s.",
+                label=_label(field),
+                cap=cap,
+                most=f"{MAX_CAP:,}",
+            ),
+            field,
+        )
     return max(1, int((cap * NANO).to_integral_value()))
-
-
-def _label(field: str) -> str:
-    return {"day_cap": "Daily spend cap", "month_cap": "Monthly spend cap"}.get(field, "Spend cap")
 
 
 def units(nano: int | None) -> Decimal | None:
@@ -351,5 +413,6 @@ class _unique_alias:
     def __exit__(self, kind, error, trace):
         if isinstance(error, peewee.IntegrityError):
             raise InvalidInput(
-                f"Alias: “{self.alias}” is already used by another config.", "alias"
+                said("Alias: “%(alias)s” is already used by another config.", alias=self.alias),
+                "alias",
             ) from None

@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from .wording import Text, restored, said
+
 NANO = 1_000_000_000
 TOKENS_PER_PRICE = 1_000_000  # prices are given per million tokens
 
@@ -166,9 +168,29 @@ class Fault(msgspec.Struct, frozen=True):
     message: str
     param: str | None = None
     unit: Literal["line", "row"] = "line"
+    wording: list | None = None  # how the message was made, for pages in another language
+
+    def __post_init__(self):
+        if isinstance(self.message, Text):
+            msgspec.structs.force_setattr(self, "wording", self.message.kept())
+            msgspec.structs.force_setattr(self, "message", str(self.message))
 
     def __str__(self) -> str:
-        return f"{self.unit} {self.line}: {self.message}" if self.line else self.message
+        return str(self.placed)
+
+    @property
+    def text(self) -> str:
+        """The message; a Text where it was made from one."""
+        return self.message if self.wording is None else restored(self.wording)
+
+    @property
+    def placed(self) -> str:
+        """The same with its place."""
+        if not self.line:
+            return self.text
+        if self.unit == "row":
+            return said("row %(line)s: %(message)s", line=self.line, message=self.text)
+        return said("line %(line)s: %(message)s", line=self.line, message=self.text)
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):

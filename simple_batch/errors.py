@@ -5,11 +5,17 @@ none of them carries a key."""
 class SimpleBatchError(Exception):
     """Root of all errors a caller may show to the user as they are.
 
-    ``http_status`` is what a page answers, ``exit_code`` what a command returns.
+    ``http_status`` is what a page answers, ``exit_code`` what a command returns. Where a page may
+    show it, the message is a Text (``wording.said``).
     """
 
     http_status = 400
     exit_code = 1
+
+    @property
+    def text(self) -> str:
+        """The message as it was given: ``str(error)`` has only its English."""
+        return self.args[0]
 
 
 class SettingsError(SimpleBatchError):

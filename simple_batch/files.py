@@ -19,6 +19,7 @@ from .store import api_files, idempotency
 from .store import jobs as job_rows
 from .store.database import connected
 from .store.models import ApiFile, Job, Token, database
+from .wording import said
 
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 RESULTS = "batch_output"
@@ -58,10 +59,19 @@ def add(
 def check(filename: str, purpose: str, keep_s: int | None) -> None:
     """Raises InvalidInput naming the field for what ``add`` would not take."""
     if purpose not in PURPOSES:
-        raise InvalidInput(f"{purpose!r} is not one of {list(PURPOSES)!r}.", "purpose")
+        raise InvalidInput(
+            said(
+                "%(purpose)r is not one of %(purposes)r.", purpose=purpose, purposes=list(PURPOSES)
+            ),
+            "purpose",
+        )
     if purpose == "batch" and not filename.lower().endswith(".jsonl"):
         raise InvalidInput(
-            f"Invalid file format for purpose batch: {filename[:100]!r} must end in .jsonl.", "file"
+            said(
+                "Invalid file format for purpose batch: %(filename)r must end in .jsonl.",
+                filename=filename[:100],
+            ),
+            "file",
         )
     check_keep(keep_s, "expires_after")
 
@@ -70,7 +80,14 @@ def check_keep(keep_s: int | None, field: str) -> None:
     """Raises InvalidInput for a time to keep a file that the API does not know."""
     if keep_s is not None and not MIN_KEEP_S <= keep_s <= MAX_KEEP_S:
         raise InvalidInput(
-            f"{field}.seconds must be from {MIN_KEEP_S} to {MAX_KEEP_S}, not {keep_s}.", field
+            said(
+                "%(field)s.seconds must be from %(low)s to %(high)s, not %(given)s.",
+                field=field,
+                low=MIN_KEEP_S,
+                high=MAX_KEEP_S,
+                given=keep_s,
+            ),
+            field,
         )
 
 
@@ -78,7 +95,7 @@ def get(file_id: int, viewer: Token | None = None) -> ApiFile:
     """The file, if the viewer (None: sees all) may see it. Raises NotFound."""
     file = api_files.find(file_id, viewer, now_ms())
     if file is None:
-        raise NotFound(f"No such File object: file-{file_id}")
+        raise NotFound(said("No such File object: file-%(file_id)s", file_id=file_id))
     return file
 
 
@@ -109,7 +126,7 @@ def content(file: ApiFile) -> Iterator[bytes]:
         return _lines(file)
     path = Path(file.upload.path) if file.upload is not None else None
     if path is None or not path.exists():
-        raise NotFound(f"The content of file-{file.id} is no longer kept.")
+        raise NotFound(said("The content of file-%(file_id)s is no longer kept.", file_id=file.id))
     return _blocks(path)
 
 

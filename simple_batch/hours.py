@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from .errors import InvalidInput
+from .wording import said
 
 _SPAN = re.compile(r"(\d{1,2}):(\d{2})\s*[-–—~]\s*(\d{1,2}):(\d{2})")
 _DAY = 24 * 60
@@ -52,10 +53,10 @@ def parse(text: str, zone: str) -> Hours | None:
         ZoneInfo(zone)
     except (ValueError, OSError, ZoneInfoNotFoundError):
         raise InvalidInput(
-            f"Zone: {zone[:60]!r} is unknown; one is Asia/Shanghai.", "zone"
+            said("Zone: %(zone)r is unknown; one is Asia/Shanghai.", zone=zone[:60]), "zone"
         ) from None
     if len(parts) > _MOST_SPANS:
-        raise InvalidInput(f"Hours: up to {_MOST_SPANS} spans.", "hours")
+        raise InvalidInput(said("Hours: up to %(most)s spans.", most=_MOST_SPANS), "hours")
     return Hours(tuple(_span(part) for part in parts), zone)
 
 
@@ -66,7 +67,9 @@ def _span(part: str) -> tuple[int, int]:
         begin, end = hour * 60 + minute, to_hour * 60 + to_minute
         if max(minute, to_minute) < 60 and begin < _DAY and end <= _DAY and begin != end % _DAY:
             return begin, end % _DAY
-    raise InvalidInput(f"Hours: {part[:40]!r} is no span of a day like 22:00-06:00.", "hours")
+    raise InvalidInput(
+        said("Hours: %(part)r is no span of a day like 22:00-06:00.", part=part[:40]), "hours"
+    )
 
 
 def _within(minute: int, begin: int, end: int) -> bool:

@@ -31,6 +31,7 @@ from .store.filters import RequestFilter
 from .store.models import ApiFile, Job, Request, Token, Upload, database
 from .store.requests import Share
 from .store.retry import Changes
+from .wording import listed, said
 
 _runner: Runner | None = None
 
@@ -46,6 +47,11 @@ _RETRIABLE = (
     JobStatus.RUNNING,
 )
 _RESETTABLE = (JobStatus.COMPLETED, JobStatus.CANCELLED, JobStatus.EXPIRED, JobStatus.PAUSED)
+_WORDS = (
+    *(said("pause"), said("resume"), said("cancel"), said("reset")),
+    *(said("retry"), said("delete"), said("clone")),
+)
+_ACTIONS = {str(word): word for word in _WORDS}
 
 
 # --- the runner of this process ---------------------------------------------------------------
@@ -151,13 +157,16 @@ def launch(upload_id: int, new: NewJob, actor: str = "web") -> Job:
     upload, preview = uploads.staged(upload_id)
     new.template = uploads.template_of(upload)
     if preview.columns and new.template is None:
-        raise InvalidInput("This upload is a table: it needs a template first.")
+        raise InvalidInput(said("This upload is a table: it needs a template first."))
     if preview.fault_count and not new.skip_faulty:
         raise InvalidInput(
-            f"{preview.fault_count} lines are faulty: go back and correct them, or skip them."
+            said(
+                "%(count)s lines are faulty: go back and correct them, or skip them.",
+                count=preview.fault_count,
+            )
         )
     if not preview.good:
-        raise InvalidInput("There is no valid request in this upload.")
+        raise InvalidInput(said("There is no valid request in this upload."))
     job = _insert_job(upload, new, actor)
     _wake()
     return job
@@ -256,7 +265,7 @@ def get(job_id: int) -> Job:
     """The job. Raises NotFound, also for one that is being deleted."""
     job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
     if job is None:
-        raise NotFound(f"There is no job {job_id}.")
+        raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
     return job
 
 
@@ -290,11 +299,11 @@ def edit(job_id: int, new: NewJob, actor: str = "web") -> None:
         return
     with database.atomic():
         Job.update(**changed).where(Job.id == job_id).execute()
-        said = ", ".join(
+        changes = ", ".join(
             f"{field}: {_shown(field, before[field])} → {_shown(field, value)}"
             for field, value in changed.items()
         )
-        job_rows.add_event(job_id, job.status, job.status, "edited", said, actor=actor)
+        job_rows.add_event(job_id, job.status, job.status, "edited", changes, actor=actor)
     _wake()
 
 
@@ -344,7 +353,7 @@ def retry(
         given_back += count
         time.sleep(0)
     if not given_back:
-        raise Conflict("No failed request matches: nothing was retried.")
+        raise Conflict(said("No failed request matches: nothing was retried."))
     _queue_again(job_id, actor)
     return given_back
 
@@ -356,7 +365,7 @@ def retry_requests(
     other = _possible(_retriable(job_id), other)
     given_back = sum(retry_rows.give_back_one(job_id, index, other) for index in indices)
     if not given_back:
-        raise Conflict("None of these requests has failed: nothing was retried.")
+        raise Conflict(said("None of these requests has failed: nothing was retried."))
     _queue_again(job_id, actor)
     return given_back
 
@@ -366,10 +375,10 @@ def send_again(job_id: int, index: int, body: str, actor: str = "web") -> None:
     Raises InvalidInput for a body that is no request, Conflict while the request is under way."""
     _retriable(job_id)
     if not Request.select().where((Request.job == job_id) & (Request.idx == index)).exists():
-        raise NotFound(f"Job {job_id} has no request {index}.")
+        raise NotFound(said("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index))
     edited = intake.check_body(body, runtime.settings())
     if not retry_rows.replace_one(job_id, index, edited):
-        raise Conflict("This request has not ended yet: wait for its answer, then edit it.")
+        raise Conflict(said("This request has not ended yet: wait for its answer, then edit it."))
     _queue_again(job_id, actor)
 
 
@@ -382,11 +391,18 @@ def _possible(job: Job, other: Changes | None) -> Changes | None:
     if other.config_id is not None:
         config = configs.get(other.config_id)
         if not config.active:
-            raise InvalidInput(f"The API config “{config.alias}” is deactivated.", "config")
+            raise InvalidInput(
+                said("The API config “%(alias)s” is deactivated.", alias=config.alias), "config"
+            )
         if config.currency != job.currency:
             raise InvalidInput(
-                f"“{config.alias}” is priced in {config.currency}, this job in {job.currency}: one "
-                "job adds up one currency. Download the failed ones and make a new job of them.",
+                said(
+                    "“%(alias)s” is priced in %(currency)s, this job in %(own)s: one job "
+                    "adds up one currency. Download the failed ones and make a new job of them.",
+                    alias=config.alias,
+                    currency=config.currency,
+                    own=job.currency,
+                ),
                 "config",
             )
     return other
@@ -435,9 +451,15 @@ def clone_fields(job_id: int) -> tuple[NewJob, Upload | None]:
 def _change(job_id, action, to, allowed_from, reason, actor) -> None:
     if job_rows.transition(job_id, to, allowed_from, reason, actor=actor) is None:
         job = get(job_id)
-        possible = ", ".join(sorted(allowed_actions(job)))
+        possible = listed(_ACTIONS.get(name, name) for name in sorted(allowed_actions(job)))
         raise Conflict(
-            f"Job {job_id} is {job.status}: it cannot {action} now. Possible: {possible}."
+            said(
+                "Job %(job_id)s is %(status)s: it cannot %(action)s now. Possible: %(possible)s.",
+                job_id=job_id,
+                status=said(str(job.status)),
+                action=_ACTIONS.get(action, action),
+                possible=possible,
+            )
         )
     _wake()
 
@@ -445,7 +467,13 @@ def _change(job_id, action, to, allowed_from, reason, actor) -> None:
 def _retriable(job_id: int) -> Job:
     job = get(job_id)
     if job.status not in _RETRIABLE:
-        raise Conflict(f"Job {job_id} is {job.status}: its requests cannot be retried now.")
+        raise Conflict(
+            said(
+                "Job %(job_id)s is %(status)s: its requests cannot be retried now.",
+                job_id=job_id,
+                status=said(str(job.status)),
+            )
+        )
     return job
 
 

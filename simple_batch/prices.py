@@ -15,6 +15,7 @@ import msgspec
 
 from . import runtime
 from .errors import ConfigurationError
+from .wording import said
 
 SHIPPED = Path(__file__).parent / "data" / "prices.toml"
 OWN = "prices.toml"
@@ -77,8 +78,10 @@ def _read(path: Path) -> list[KnownPrice]:
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: {error}.") from None
+        raise ConfigurationError(said("%(path)s: %(error)s.", path=path, error=error)) from None
     try:
         return msgspec.convert(tomllib.loads(text), _Table, strict=False).price
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ConfigurationError(f"{path}: {error}. Correct the file or remove it.") from None
+        raise ConfigurationError(
+            said("%(path)s: %(error)s. Correct the file or remove it.", path=path, error=error)
+        ) from None

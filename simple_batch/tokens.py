@@ -7,6 +7,7 @@ import secrets
 from .clock import now_ms
 from .errors import Conflict, InvalidInput, NotFound
 from .store.models import Token
+from .wording import said
 
 PREFIX = "sb-"
 _NAME = re.compile(r"[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,99}")
@@ -18,9 +19,9 @@ def create(name: str, sees_all: bool = False) -> tuple[Token, str]:
     InvalidInput for a name that is taken or no name."""
     name = (name or "").strip()
     if not _NAME.fullmatch(name):
-        raise InvalidInput("Name: 1 to 100 printable characters.", "name")
+        raise InvalidInput(said("Name: 1 to 100 printable characters."), "name")
     if Token.select().where(Token.name == name).exists():
-        raise InvalidInput(f"Name: there is a token “{name}” already.", "name")
+        raise InvalidInput(said("Name: there is a token “%(name)s” already.", name=name), "name")
     secret = PREFIX + secrets.token_urlsafe(32)
     token = Token.create(
         name=name,
@@ -54,7 +55,7 @@ def get(id_or_name: int | str) -> Token:
     wanted = Token.id if isinstance(id_or_name, int) else Token.name
     token = Token.get_or_none(wanted == id_or_name)
     if token is None:
-        raise NotFound(f"There is no token {id_or_name!r}.")
+        raise NotFound(said("There is no token %(given)r.", given=id_or_name))
     return token
 
 
@@ -71,7 +72,7 @@ def remove(id_or_name: int | str) -> None:
     Conflict where it is not revoked."""
     token = get(id_or_name)
     if token.revoked_at is None:
-        raise Conflict(f"The token “{token.name}” is in use: revoke it first.")
+        raise Conflict(said("The token “%(name)s” is in use: revoke it first.", name=token.name))
     token.delete_instance()
 
 

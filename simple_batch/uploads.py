@@ -27,6 +27,7 @@ from .store import jobs as job_rows
 from .store import requests as request_rows
 from .store.database import connected
 from .store.models import ApiFile, Job, Upload
+from .wording import lines, said
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def staged(upload_id: int) -> tuple[Upload, "intake.Preview"]:
     """An upload with its preview. Raises NotFound where it was discarded or launched long ago."""
     upload = Upload.get_or_none(Upload.id == upload_id)
     if upload is None or not upload.preview or not Path(upload.path).exists():
-        raise NotFound("This upload is no longer kept: upload the file again.")
+        raise NotFound(said("This upload is no longer kept: upload the file again."))
     return upload, msgspec.json.decode(upload.preview, type=intake.Preview)
 
 
@@ -113,7 +114,7 @@ def apply_template(upload_id: int, template: intake.Template) -> None:
     InvalidInput naming the template's field, UploadRejected where no row is a request then."""
     upload, preview = staged(upload_id)
     if not preview.columns:
-        raise InvalidInput("A template belongs to a table, and this upload is none.")
+        raise InvalidInput(said("A template belongs to a table, and this upload is none."))
     settings = runtime.settings()
     if template.sheet not in preview.sheets:  # it says none, or one of another workbook
         template = msgspec.structs.replace(template, sheet=preview.sheet)
@@ -226,7 +227,7 @@ def _import(job: Job, upload: Upload | None, on_progress) -> None:
     try:
         _clear(job.id)
         if upload is None or not Path(upload.path).exists():
-            raise UploadRejected("The uploaded file is gone: create the job again.")
+            raise UploadRejected(said("The uploaded file is gone: create the job again."))
         found = _fill(job, Path(upload.path), on_progress)
     except UploadRejected as error:
         _clear(job.id)
@@ -325,14 +326,19 @@ class _Reading:
     def _conclude(self) -> None:
         if self._bad and not self._job.skip_faulty:
             raise UploadRejected(
-                f"{self._bad} of {self._good + self._bad} lines are faulty: correct them, or skip "
-                "them.",
+                said(
+                    "%(bad)s of %(count)s lines are faulty: correct them, or skip them.",
+                    bad=self._bad,
+                    count=self._good + self._bad,
+                ),
                 self._faults,
                 self._bad,
                 self._good,
             )
         if not self._good:
-            raise UploadRejected("No request in the file is valid.", self._faults, self._bad, 0)
+            raise UploadRejected(
+                said("No request in the file is valid."), self._faults, self._bad, 0
+            )
         self._write()
         if self._home is not None:
             self._home.note()
@@ -345,7 +351,10 @@ def _shaped(request: Request) -> Request | Fault:
     return Fault(
         request.line,
         "url_mismatch",
-        f"the job has a schema, and an answer of {request.url} is no text that could fit it",
+        said(
+            "the job has a schema, and an answer of %(url)s is no text that could fit it",
+            url=request.url,
+        ),
         "url",
     )
 
@@ -409,7 +418,7 @@ def _clear(job_id: int) -> None:
 
 def _fail(job_id: int, error: SimpleBatchError) -> None:
     faults = getattr(error, "faults", ())
-    shown = "\n".join(str(fault) for fault in faults[:SHOWN_FAULTS])
+    shown = [fault.placed for fault in faults[:SHOWN_FAULTS]]
     with connected():
         kept = msgspec.json.encode(faults).decode()
         Job.update(faults=kept).where(Job.id == job_id).execute()
@@ -418,5 +427,5 @@ def _fail(job_id: int, error: SimpleBatchError) -> None:
             JobStatus.FAILED,
             (JobStatus.VALIDATING,),
             "invalid_upload",
-            f"{error}\n{shown}".strip(),
+            lines([error.text, *shown]),
         )

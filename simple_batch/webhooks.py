@@ -8,6 +8,7 @@ from . import runtime
 from .clock import now_ms
 from .errors import InvalidInput, NotFound
 from .store.models import Delivery, Token, Webhook
+from .wording import said
 
 PREFIX = "whsec_"
 
@@ -34,14 +35,14 @@ def get(webhook_id: int) -> Webhook:
     """Raises NotFound."""
     webhook = Webhook.get_or_none(Webhook.id == webhook_id)
     if webhook is None:
-        raise NotFound(f"There is no webhook {webhook_id}.")
+        raise NotFound(said("There is no webhook %(webhook_id)s.", webhook_id=webhook_id))
     return webhook
 
 
 def remove(webhook_id: int) -> None:
     """Tell it nothing more. Raises NotFound."""
     if not Webhook.delete().where(Webhook.id == webhook_id).execute():
-        raise NotFound(f"There is no webhook {webhook_id}.")
+        raise NotFound(said("There is no webhook %(webhook_id)s.", webhook_id=webhook_id))
 
 
 def deliveries(job_id: int) -> list[Delivery]:
@@ -59,7 +60,7 @@ def _valid(url: str) -> str:
     except ValueError:
         good = False
     if not good or len(url) > 2000 or not url.isprintable() or " " in url:
-        raise InvalidInput("URL: it begins with http:// or https:// and names a host.", "url")
+        raise InvalidInput(said("URL: it begins with http:// or https:// and names a host."), "url")
     if parts.username or parts.password:
-        raise InvalidInput("URL: leave user name and password out of it.", "url")
+        raise InvalidInput(said("URL: leave user name and password out of it."), "url")
     return url

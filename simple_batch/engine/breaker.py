@@ -9,14 +9,15 @@ first shows that the endpoint works: the held ones then have simply failed.
 import msgspec
 
 from ..domain import Cause
+from ..wording import said
 from .retry import Stopped
 
 TRIP = 3
 
 REMEDIES = {
-    Cause.QUOTA: "Top up or wait for the quota to renew, then resume.",
-    Cause.AUTH: "Correct the key (or what it may do) in the API config, then resume.",
-    Cause.NOT_FOUND: "Correct the model or the base URL in the API config, then resume.",
+    Cause.QUOTA: said("Top up or wait for the quota to renew, then resume."),
+    Cause.AUTH: said("Correct the key (or what it may do) in the API config, then resume."),
+    Cause.NOT_FOUND: said("Correct the model or the base URL in the API config, then resume."),
 }
 
 
@@ -51,6 +52,9 @@ class Breaker:
     def verdict(self) -> Stop:
         """The Stop for the failures held back. There must be one."""
         finding = self.held[-1].finding
-        remedy = REMEDIES.get(finding.cause, "")
         status = f"HTTP {finding.http_status}: " if finding.http_status else ""
-        return Stop(str(finding.cause), f"{status}{finding.message} {remedy}".strip())
+        detail = f"{status}{finding.message}"
+        if finding.cause in REMEDIES:
+            remedy = REMEDIES[finding.cause]
+            detail = said("%(failure)s %(remedy)s", failure=detail, remedy=remedy)
+        return Stop(str(finding.cause), detail)

@@ -8,6 +8,7 @@ import msgspec
 from ..domain import Cause, Endpoint, Request, Usage
 from ..errors import ConfigurationError
 from ..settings import Settings
+from ..wording import said
 from .causes import Finding, judge, judge_failure
 from .encoder import Encoder
 from .structure import Structure
@@ -64,11 +65,16 @@ def test_connection(endpoint: Endpoint, settings: Settings) -> ProbeResult:
     latency_ms = round((time.monotonic() - began) * 1000)
     if finding.cause is None:
         model = finding.model or endpoint.defaults.model
-        return ProbeResult(True, f"{model} answered.", latency_ms, model, finding.http_status)
+        return ProbeResult(
+            True,
+            said("%(model)s answered.", model=model[:300]),
+            latency_ms,
+            model,
+            finding.http_status,
+        )
     status = f"HTTP {finding.http_status}, " if finding.http_status else ""
-    return ProbeResult(
-        False, f"{status}{finding.cause}: {finding.message}", latency_ms, None, finding.http_status
-    )
+    message = f"{status}{finding.cause}: {finding.message}"[:500]
+    return ProbeResult(False, message, latency_ms, None, finding.http_status)
 
 
 def send(
@@ -122,14 +128,22 @@ def list_models(endpoint: Endpoint, settings: Settings) -> list[str]:
     try:
         reply = transport.get("/v1/models", min(endpoint.timeout_s, _TIMEOUT_S))
     except TransportFailure as failure:
-        raise ConfigurationError(f"The list of models was not answered: {failure}") from None
+        raise ConfigurationError(
+            said("The list of models was not answered: %(failure)s", failure=failure)
+        ) from None
     finally:
         transport.close()
     if reply.status != 200:
         finding = judge(reply)
-        raise ConfigurationError(f"The list of models: HTTP {reply.status}: {finding.message}")
+        raise ConfigurationError(
+            said(
+                "The list of models: HTTP %(status)s: %(message)s",
+                status=reply.status,
+                message=finding.message,
+            )
+        )
     try:
         models = msgspec.json.decode(reply.body, type=_Models)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise ConfigurationError("The list of models is not in OpenAI's form.") from None
+        raise ConfigurationError(said("The list of models is not in OpenAI's form.")) from None
     return sorted({model.id for model in models.data})

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ..errors import InvalidInput, NotFound
 from ..store.filters import RequestFilter
 from ..store.models import Job
+from ..wording import said
 from . import csv_file, json_file, openai_file, parquet_file, requests_file, xlsx_file
 from .columns import Table
 from .rows import ONLY, UNANSWERED, rows
@@ -42,12 +43,22 @@ def export(
     format or choice, NotFound for the job, SimpleBatchError where the disk does not take what is made
     as a whole first."""
     if format not in _TYPES:
-        raise InvalidInput(f"format={format!r}: use one of {', '.join(FORMATS)}.", "format")
+        raise InvalidInput(
+            said(
+                "format=%(format)r: use one of %(allowed)s.",
+                format=format,
+                allowed=", ".join(FORMATS),
+            ),
+            "format",
+        )
     if only not in (*ONLY, UNANSWERED):
-        raise InvalidInput(f"only={only!r}: use one of {', '.join(ONLY)}.", "only")
+        raise InvalidInput(
+            said("only=%(only)r: use one of %(allowed)s.", only=only, allowed=", ".join(ONLY)),
+            "only",
+        )
     job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
     if job is None:
-        raise NotFound(f"There is no job {job_id}.")
+        raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
     found = rows(job, only, wanted or RequestFilter())
     if format in _LINES:
         return _LINES[format](found)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .. import runtime
 from ..errors import SimpleBatchError
+from ..wording import said
 
 _PIECE = 1 << 18
 _PREFIX = "export-"
@@ -43,8 +44,12 @@ def needed(module: str):
         return importlib.import_module(module)
     except ImportError as error:
         raise SimpleBatchError(
-            f"This format needs {module.split('.')[0]}, which cannot be loaded here ({error}): install "
-            "it by “pip install -r requirements.txt”, or take CSV."
+            said(
+                "This format needs %(module)s, which cannot be loaded here (%(error)s): "
+                "install it by “pip install -r requirements.txt”, or take CSV.",
+                module=module.split(".")[0],
+                error=error,
+            )
         ) from None
 
 
@@ -78,4 +83,6 @@ def _tidy(home: Path) -> None:
 
 
 def _unwritten(error: OSError) -> SimpleBatchError:
-    return SimpleBatchError(f"The export cannot be written: {error.strerror or error}.")
+    return SimpleBatchError(
+        said("The export cannot be written: %(why)s.", why=error.strerror or error)
+    )

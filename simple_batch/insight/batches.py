@@ -3,6 +3,7 @@
 from ..domain import JobStatus
 from ..errors import NotFound
 from ..store.models import ApiConfig, Job, JobConfig, Token, database
+from ..wording import said
 
 # When a job first came to a status, and when it last did.
 _TIMES = (
@@ -15,7 +16,7 @@ def batch(job_id: int, viewer: Token | None = None) -> Job:
     """The job, if the viewer (None: sees all) may see it. Raises NotFound."""
     job = _visible(viewer).where(Job.id == job_id).first()
     if job is None:
-        raise NotFound(f"No batch found with id 'batch_{job_id}'.")
+        raise NotFound(said("No batch found with id 'batch_%(job_id)s'.", job_id=job_id))
     return job
 
 

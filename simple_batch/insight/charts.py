@@ -11,6 +11,7 @@ from ..errors import InvalidInput
 from ..store.filters import RequestFilter
 from ..store.models import TIMELINE_WIDTHS, Job, Timeline, database
 from ..store.sketch import LatencySketch
+from ..wording import said
 from .summary import job_row
 
 WIDTHS = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400)
@@ -181,7 +182,10 @@ def _buckets_of(rows: list[tuple], frame: tuple[int, int, int] | None) -> list[d
 def _frame(job: Job, from_s, to_s, width, points) -> tuple[int, int, int] | None:
     """(start, end, bucket width) in seconds; None where nothing was sent."""
     if width is not None and not 1 <= width <= WIDTHS[-1]:
-        raise InvalidInput(f"bucket={width}: from 1 to {WIDTHS[-1]} seconds.", "bucket")
+        raise InvalidInput(
+            said("bucket=%(width)s: from 1 to %(most)s seconds.", width=width, most=WIDTHS[-1]),
+            "bucket",
+        )
     start, end = _window(job, from_s, to_s)
     if end <= start:
         return None

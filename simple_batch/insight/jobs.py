@@ -5,6 +5,7 @@ from peewee import fn
 from ..clock import now_ms
 from ..errors import InvalidInput
 from ..store.models import TIMELINE_WIDTHS, ApiConfig, Job, Timeline
+from ..wording import said
 from .page import Page
 from .summary import cost_nano, counts, live_of, pending, rate
 
@@ -31,7 +32,10 @@ def jobs_page(
     before it descending. Raises InvalidInput for another sort."""
     column = SORTS.get(sort.removeprefix("-"))
     if column is None:
-        raise InvalidInput(f"sort={sort!r}: use one of {', '.join(SORTS)}.", "sort")
+        raise InvalidInput(
+            said("sort=%(sort)r: use one of %(allowed)s.", sort=sort, allowed=", ".join(SORTS)),
+            "sort",
+        )
     query = Job.select(Job, ApiConfig).join(ApiConfig).where(Job.deleted_at.is_null())
     if status:
         query = query.where(Job.status == status)

@@ -11,6 +11,7 @@ from ..schema import parsed
 from ..store import search, text
 from ..store.filters import RequestFilter
 from ..store.models import Attempt, Job, database
+from ..wording import said
 from .page import Page
 from .summary import job_row, live_of, pending
 
@@ -44,7 +45,14 @@ def requests_page(
     NotFound for the job, InvalidInput for the sort."""
     job, page = job_row(job_id), max(1, page)
     if sort.removeprefix("-") not in SORTS:
-        raise InvalidInput(f"sort={sort!r}: use one of {', '.join(SORTS)}, - before it.", "sort")
+        raise InvalidInput(
+            said(
+                "sort=%(sort)r: use one of %(allowed)s, - before it.",
+                sort=sort,
+                allowed=", ".join(SORTS),
+            ),
+            "sort",
+        )
     offset = (page - 1) * per_page
     continue_from = None
     if wanted.q:
@@ -78,7 +86,7 @@ def request_detail(job_id: int, index: int) -> dict:
         (job_id, index),
     ).fetchone()
     if row is None:
-        raise NotFound(f"Job {job_id} has no request {index}.")
+        raise NotFound(said("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index))
     response = text.loaded(row[8])
     usage = None
     if row[15] is not None:

@@ -9,6 +9,7 @@ from ..domain import NANO, JobStatus
 from ..errors import NotFound
 from ..store.models import Job, database
 from ..store.sketch import LatencySketch
+from ..wording import said
 
 FRESH_MS = 5_000
 _RUNNING = (JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.FINALIZING)
@@ -18,7 +19,7 @@ def job_row(job_id: int) -> Job:
     """The job, its config fetched with it. Raises NotFound."""
     job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
     if job is None:
-        raise NotFound(f"There is no job {job_id}.")
+        raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
     return job
 
 

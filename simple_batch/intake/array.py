@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ..errors import UploadRejected
+from ..wording import said
 
 _OUTSIDE = re.compile(rb'["\[\]{},]')
 _INSIDE = re.compile(rb'["\\]')
@@ -36,8 +37,12 @@ class ArraySplitter:
             yield from self._feed(block)
         if not self._closed:
             raise UploadRejected(
-                f"The JSON array is cut off: the file ends in line {self._line}, after "
-                f"{self._count:,} whole items. Upload it again, whole."
+                said(
+                    "The JSON array is cut off: the file ends in line %(line)s, after %(count)s "
+                    "whole items. Upload it again, whole.",
+                    line=self._line,
+                    count=f"{self._count:,}",
+                )
             )
 
     def _feed(self, block: bytes) -> Iterator[tuple[int, bytes | None]]:
@@ -61,7 +66,9 @@ class ArraySplitter:
                 self._depth += 1
                 if self._depth == 1:
                     if self._closed:
-                        raise UploadRejected(f"Line {self._line}: text follows the JSON array.")
+                        raise UploadRejected(
+                            said("Line %(line)s: text follows the JSON array.", line=self._line)
+                        )
                     self._keep(block, start, position)
                     self._item.clear()
                     self._item_line = 0
@@ -83,7 +90,9 @@ class ArraySplitter:
             self._count += 1
             yield self._item_line, None if self._too_long else item
         elif not last or self._after_comma:
-            raise UploadRejected(f"Line {self._line}: an item is missing beside a comma.")
+            raise UploadRejected(
+                said("Line %(line)s: an item is missing beside a comma.", line=self._line)
+            )
         self._after_comma = not last
         self._item.clear()
         self._item_line = 0
@@ -98,7 +107,9 @@ class ArraySplitter:
             if not rest:
                 return
             if self._closed:
-                raise UploadRejected(f"Line {self._line}: text follows the JSON array.")
+                raise UploadRejected(
+                    said("Line %(line)s: text follows the JSON array.", line=self._line)
+                )
             piece, self._item_line = rest, self._line
         self._line += piece.count(b"\n")
         if len(self._item) + len(piece) > self._max_item:

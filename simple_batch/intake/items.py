@@ -12,6 +12,7 @@ import msgspec
 from ..domain import Fault, Request
 from ..errors import InvalidInput
 from ..settings import Settings
+from ..wording import said
 
 URLS = frozenset(
     {
@@ -101,7 +102,9 @@ class Items:
         where ``check_text`` was passed already."""
         try:
             if raw is None:
-                raise Bad("invalid_request", "longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
+                raise Bad(
+                    "invalid_request", said("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
+                )
             if not clean:
                 check_text(raw)
             if raw.count(b"[") + raw.count(b"{") > self._max_nesting:
@@ -131,9 +134,10 @@ class Items:
         if "messages" not in fields:
             if {"body", "url"} <= fields.keys():
                 raise Bad(
-                    "invalid_request", "an OpenAI batch line among plain requests: do not mix."
+                    "invalid_request",
+                    said("an OpenAI batch line among plain requests: do not mix."),
                 )
-            raise Bad("invalid_request", '"messages" is missing: give {"messages": [...]}.')
+            raise Bad("invalid_request", said('"messages" is missing: give {"messages": [...]}.'))
         _check_messages(fields["messages"])
         custom_id = _custom_id(fields.pop("custom_id", None))
         return custom_id, "/v1/chat/completions", _encode(fields) if custom_id else raw.strip()
@@ -146,7 +150,9 @@ class Items:
         custom_id, url, body, fields = self._batch_line(raw)
         if url == "/v1/chat/completions":
             if "messages" not in fields:
-                raise Bad("invalid_request", '"messages" is missing in "body".', "body.messages")
+                raise Bad(
+                    "invalid_request", said('"messages" is missing in "body".'), "body.messages"
+                )
             _check_messages(fields["messages"])
         return custom_id, url, body
 
@@ -154,9 +160,11 @@ class Items:
         """A batch line that keeps to the rules, with the config that its model picks."""
         custom_id, url, body, fields = self._batch_line(raw)
         if bytes(fields.get("stream", b"")) == b"true":
-            raise Bad("invalid_request", '"stream" cannot be true in a batch.', "body.stream")
+            raise Bad("invalid_request", said('"stream" cannot be true in a batch.'), "body.stream")
         if "model" not in fields:
-            raise Bad("missing_required_parameter", '"model" is missing in "body".', "body.model")
+            raise Bad(
+                "missing_required_parameter", said('"model" is missing in "body".'), "body.model"
+            )
         model = _text(fields["model"], "model", "body.model")
         if model not in self._configs:
             self._configs[model] = self._rules.config_of(model)
@@ -164,7 +172,10 @@ class Items:
         if config_id is None:
             raise Bad(
                 "model_not_found",
-                f"no active API config has the alias or the model {model[:100]!r}: make one first.",
+                said(
+                    "no active API config has the alias or the model %(model)r: make one first.",
+                    model=model[:100],
+                ),
                 "body.model",
             )
         return custom_id, url, body, config_id
@@ -176,21 +187,29 @@ class Items:
         if missing:
             raise Bad(
                 "missing_required_parameter",
-                f'"{missing[0]}" is missing in this batch line.',
+                said('"%(name)s" is missing in this batch line.', name=missing[0]),
                 missing[0],
             )
         if _text(fields["method"], "method") != "POST":
-            raise Bad("invalid_method", '"method" must be "POST".', "method")
+            raise Bad("invalid_method", said('"method" must be "POST".'), "method")
         url = _text(fields["url"], "url")
         if url not in URLS:
-            raise Bad("invalid_url", f'"url" must be one of {", ".join(sorted(URLS))}.', "url")
+            raise Bad(
+                "invalid_url",
+                said('"url" must be one of %(allowed)s.', allowed=", ".join(sorted(URLS))),
+                "url",
+            )
         if self._url is not None and url != self._url:
-            raise Bad("url_mismatch", f'"url" differs from {self._url}: one batch, one url.', "url")
+            raise Bad(
+                "url_mismatch",
+                said('"url" differs from %(url)s: one batch, one url.', url=self._url),
+                "url",
+            )
         self._url = url
         body = _decoded(bytes(fields["body"]), '"body"')
         custom_id = _custom_id(fields["custom_id"])
         if not custom_id:
-            raise Bad("invalid_request", '"custom_id" is empty.', "custom_id")
+            raise Bad("invalid_request", said('"custom_id" is empty.'), "custom_id")
         return custom_id, url, bytes(fields["body"]), body
 
 
@@ -198,7 +217,7 @@ def check_body(text: str, settings: Settings) -> bytes:
     """A request body that a user edited, as bytes. Raises InvalidInput saying what is wrong."""
     raw = text.strip().encode("utf-8", "surrogatepass")
     if len(raw) > settings.MAX_REQUEST_BYTES:
-        raise InvalidInput("The request is longer than MAX_REQUEST_BYTES allows.", "body")
+        raise InvalidInput(said("The request is longer than MAX_REQUEST_BYTES allows."), "body")
     try:
         check_text(raw)
         _check_nesting(raw, settings.MAX_NESTING)
@@ -206,9 +225,9 @@ def check_body(text: str, settings: Settings) -> bytes:
         if "messages" in fields:
             _check_messages(fields["messages"])
         elif not fields.keys() & {"input", "prompt"}:
-            raise Bad("invalid_request", '"messages" is missing.')
+            raise Bad("invalid_request", said('"messages" is missing.'))
     except Bad as bad:
-        raise InvalidInput(f"The request: {bad.message}", "body") from None
+        raise InvalidInput(said("The request: %(message)s", message=bad.message), "body") from None
     return _encode(fields)
 
 
@@ -217,7 +236,7 @@ def _check_nesting(raw: bytes, most: int) -> None:
     for mark in _BRACKETS.findall(_STRINGS.sub(b"", raw)):
         depth += 1 if mark in b"[{" else -1
         if depth > most:
-            raise Bad("invalid_json_line", f"nested deeper than {most} levels.")
+            raise Bad("invalid_json_line", said("nested deeper than %(most)s levels.", most=most))
 
 
 def check_text(raw: bytes) -> None:
@@ -227,14 +246,20 @@ def check_text(raw: bytes) -> None:
     except UnicodeDecodeError as error:
         raise Bad(
             "invalid_encoding",
-            f"not UTF-8 (byte {error.start + 1} of the line): save the file as UTF-8.",
+            said(
+                "not UTF-8 (byte %(number)s of the line): save the file as UTF-8.",
+                number=error.start + 1,
+            ),
         ) from None
     if b"\0" in raw:
-        raise Bad("invalid_json_line", "holds a NUL byte: remove it.")
+        raise Bad("invalid_json_line", said("holds a NUL byte: remove it."))
     if not _LONG_IN_SAMPLE.search(raw[::_SAMPLE]):
         return
     if _LONG_NUMBER.search(raw) and _LONG_NUMBER.search(_STRINGS.sub(b'""', raw)):
-        raise Bad("invalid_json_line", f"holds a number of more than {MAX_DIGITS} digits.")
+        raise Bad(
+            "invalid_json_line",
+            said("holds a number of more than %(most)s digits.", most=MAX_DIGITS),
+        )
 
 
 def is_clean(raw: bytes) -> bool:
@@ -272,24 +297,32 @@ def is_conversation(raw: bytes) -> bool:
     return bool(items) and "role" in items[0] and "messages" not in items[0]
 
 
-def _decoded(raw: bytes, what: str = "the item") -> dict:
+_ITEM = said("the item")
+
+
+def _decoded(raw: bytes, what: str = _ITEM) -> dict:
     try:
         return _fields(raw)
     except msgspec.ValidationError:
         raise Bad(
-            "invalid_request", f'{what} must be an object like {{"messages": [...]}}.'
+            "invalid_request",
+            said('%(what)s must be an object like {"messages": [...]}.', what=what),
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Bad("invalid_json_line", f"not valid JSON: {_plain(error)}.") from None
+        raise Bad(
+            "invalid_json_line", said("not valid JSON: %(error)s.", error=_plain(error))
+        ) from None
 
 
 def _check_messages(raw) -> None:
     try:
         messages = _messages(raw)
     except msgspec.ValidationError as error:
-        raise Bad("invalid_request", f'"messages": {_plain(error)}.') from None
+        raise Bad("invalid_request", said('"messages": %(error)s.', error=_plain(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Bad("invalid_json_line", f"not valid JSON: {_plain(error)}.") from None
+        raise Bad(
+            "invalid_json_line", said("not valid JSON: %(error)s.", error=_plain(error))
+        ) from None
     _check_roles(messages)
 
 
@@ -297,19 +330,26 @@ def _check_roles(messages: list[_Message]) -> None:
     for number, message in enumerate(messages, 1):
         if message.role not in ROLES:
             raise Bad(
-                "invalid_request", f"message {number}: role {message.role[:40]!r} is unknown."
+                "invalid_request",
+                said(
+                    "message %(number)s: role %(role)r is unknown.",
+                    number=number,
+                    role=message.role[:40],
+                ),
             )
     _check_contents(messages)
 
 
 def _check_contents(messages: list[_Message]) -> None:
     if not messages:
-        raise Bad("invalid_request", '"messages" is empty.')
+        raise Bad("invalid_request", said('"messages" is empty.'))
     for number, message in enumerate(messages, 1):
         if message.content is None and not (
             _given(message.tool_calls) or _given(message.function_call)
         ):
-            raise Bad("invalid_request", f'message {number}: "content" is missing.')
+            raise Bad(
+                "invalid_request", said('message %(number)s: "content" is missing.', number=number)
+            )
 
 
 def _given(raw: msgspec.Raw) -> bool:
@@ -326,16 +366,24 @@ def _custom_id(raw) -> str:
 
 def _check_id(text: str) -> None:
     if len(text) > MAX_CUSTOM_ID:
-        raise Bad("invalid_request", f'"custom_id" is longer than {MAX_CUSTOM_ID} characters.')
+        raise Bad(
+            "invalid_request",
+            said(
+                '"custom_id" is longer than %(most)s characters.',
+                most=MAX_CUSTOM_ID,
+            ),
+        )
     if "\0" in text:
-        raise Bad("invalid_request", '"custom_id" holds a NUL character.')
+        raise Bad("invalid_request", said('"custom_id" holds a NUL character.'))
 
 
 def _text(raw, name: str, param: str | None = None) -> str:
     try:
         return _string(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Bad("invalid_request", f'"{name}" must be a text.', param or name) from None
+        raise Bad(
+            "invalid_request", said('"%(name)s" must be a text.', name=name), param or name
+        ) from None
 
 
 def _plain(error: Exception) -> str:

@@ -6,6 +6,7 @@ from typing import BinaryIO
 from xml.parsers import expat
 
 from ..errors import UploadRejected
+from ..wording import said
 
 BLOCK = 1 << 16
 _DEEPEST = 100
@@ -32,7 +33,9 @@ class Markup:
             nonlocal depth
             depth += 1
             if depth > _DEEPEST:
-                raise UploadRejected(f"The XLSX file cannot be read: {what} is nested too deep.")
+                raise UploadRejected(
+                    said("The XLSX file cannot be read: %(what)s is nested too deep.", what=what)
+                )
             start(local[name], attributes)
 
         def on_end(name: str) -> None:
@@ -50,11 +53,18 @@ class Markup:
             self._parser.Parse(block, not block)
         except expat.ExpatError as error:
             raise UploadRejected(
-                f"The XLSX file is damaged: {self._what} is broken in line {error.lineno}: "
-                f"{expat.errors.messages[error.code]}. Save it again."
+                said(
+                    "The XLSX file is damaged: %(what)s is broken in line %(line)s: "
+                    "%(why)s. Save it again.",
+                    what=self._what,
+                    line=error.lineno,
+                    why=expat.errors.messages[error.code],
+                )
             ) from None
         if self._fed - self._parser.CurrentByteIndex > self._longest:
-            raise UploadRejected(f"The XLSX file cannot be read: a tag in {self._what} has no end.")
+            raise UploadRejected(
+                said("The XLSX file cannot be read: a tag in %(what)s has no end.", what=self._what)
+            )
         return bool(block)
 
     def collect(self, into: Callable[[str], None] | None) -> None:
@@ -62,8 +72,11 @@ class Markup:
 
     def _on_doctype(self, *_declared) -> None:
         raise UploadRejected(
-            f"The XLSX file cannot be read: {self._what} declares a document type, which no "
-            "spreadsheet program writes."
+            said(
+                "The XLSX file cannot be read: %(what)s declares a document type, which no "
+                "spreadsheet program writes.",
+                what=self._what,
+            )
         )
 
 

@@ -12,6 +12,7 @@ import msgspec
 from ..domain import Fault
 from ..errors import UploadRejected
 from ..settings import Settings
+from ..wording import said
 from .array import ArraySplitter
 from .items import Bad, check_text
 from .table import Row, no_header
@@ -37,7 +38,9 @@ class Objects:
         self.columns = _columns(first_items(head, settings))
         complaint = no_header(self.columns)
         if complaint is not None:
-            raise UploadRejected(f"The keys of the objects: {complaint}")
+            raise UploadRejected(
+                said("The keys of the objects: %(complaint)s", complaint=complaint)
+            )
         self._places = {name: place for place, name in enumerate(self.columns)}
 
     @property
@@ -49,7 +52,8 @@ class Objects:
             try:
                 if raw is None:
                     raise Bad(
-                        "invalid_request", "longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."
+                        "invalid_request",
+                        said("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."),
                     )
                 check_text(raw)
                 yield self._row(line, raw)
@@ -61,19 +65,25 @@ class Objects:
             fields = _fields(raw)
         except msgspec.ValidationError:
             raise Bad(
-                "invalid_request", "must be an object like the others, {column: value}."
+                "invalid_request", said("must be an object like the others, {column: value}.")
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Bad("invalid_json_line", f"not valid JSON: {error}.") from None
+            raise Bad(
+                "invalid_json_line", said("not valid JSON: %(error)s.", error=error)
+            ) from None
         if _REQUEST & fields.keys() and not _REQUEST & self._places.keys():
-            raise Bad("invalid_request", "a request among plain objects: do not mix.")
+            raise Bad("invalid_request", said("a request among plain objects: do not mix."))
         cells, kept = [""] * len(self.columns), [None] * len(self.columns)
         for name, value in fields.items():
             place = self._places.get(name.strip())
             if place is None:
                 raise Bad(
                     "invalid_row",
-                    f"“{name[:80]}” is no column: none of the first {FIRST} objects has it.",
+                    said(
+                        "“%(name)s” is no column: none of the first %(first)s objects has it.",
+                        name=name[:80],
+                        first=FIRST,
+                    ),
                 )
             cells[place], kept[place] = _cell(name, bytes(value))
         return Row(line, cells, kept)
@@ -129,15 +139,24 @@ def _cell(name: str, raw: bytes) -> tuple[str, object]:
         try:
             text = _string(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Bad("invalid_json_line", f"“{name[:80]}”: {error}.") from None
+            raise Bad(
+                "invalid_json_line", said("“%(name)s”: %(error)s.", name=name[:80], error=error)
+            ) from None
         if re.search(r"[\0\ud800-\udfff]", text):
-            raise Bad("invalid_row", f"“{name[:80]}” holds a NUL character: remove it.")
+            raise Bad(
+                "invalid_row", said("“%(name)s” holds a NUL character: remove it.", name=name[:80])
+            )
         return text, text
     if first in b"[{":
-        kind = "a list" if first == b"[" else "an object"
+        kind = said("a list") if first == b"[" else said("an object")
         raise Bad(
             "invalid_row",
-            f"“{name[:80]}” holds {kind}: a cell holds one value. Leave it out, or write it as text.",
+            said(
+                "“%(name)s” holds %(kind)s: a cell holds one value. Leave it out, or write it "
+                "as text.",
+                name=name[:80],
+                kind=kind,
+            ),
         )
     if raw == b"null":
         return "", None

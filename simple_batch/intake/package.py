@@ -9,6 +9,7 @@ import msgspec
 
 from ..errors import UploadRejected, UploadTooLarge
 from ..settings import Settings
+from ..wording import said
 from .markup import Markup
 from .source import BOMB_FLOOR, BOMB_RATIO
 
@@ -18,10 +19,10 @@ _MOST_PARTS = 10_000
 _LONGEST_PART = 64 << 20  # of those that are read whole: sheets and texts are not
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _OTHERS = {
-    "opendocument.spreadsheet": "an OpenDocument spreadsheet",
-    "opendocument": "an OpenDocument file",
-    "wordprocessingml": "a Word document",
-    "presentationml": "a presentation",
+    "opendocument.spreadsheet": said("an OpenDocument spreadsheet"),
+    "opendocument": said("an OpenDocument file"),
+    "wordprocessingml": said("a Word document"),
+    "presentationml": said("a presentation"),
 }
 
 
@@ -45,7 +46,9 @@ class Package:
         try:
             self._archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise UploadRejected(f"The XLSX file is damaged or cut off: {error}.") from None
+            raise UploadRejected(
+                said("The XLSX file is damaged or cut off: %(error)s.", error=error)
+            ) from None
         self._parts = {part.filename: part for part in self._archive.infolist()}
         self._guard(file, settings.MAX_UNPACKED_BYTES)
         self._refuse_others()
@@ -56,11 +59,15 @@ class Package:
     def open(self, part: str, what: str) -> BinaryIO:
         """The unpacked bytes of a part."""
         if part not in self._parts:
-            raise UploadRejected(f"The XLSX file is damaged: {what} is missing. Save it again.")
+            raise UploadRejected(
+                said("The XLSX file is damaged: %(what)s is missing. Save it again.", what=what)
+            )
         try:
             return _Guarded(self._archive.open(part), what)
         except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
-            raise UploadRejected(f"The XLSX file cannot be unpacked: {error}.") from None
+            raise UploadRejected(
+                said("The XLSX file cannot be unpacked: %(error)s.", error=error)
+            ) from None
 
     def markup(self, part: str, what: str, start, end) -> Markup:
         return Markup(self.open(part, what), what, self._longest + (1 << 20), start, end)
@@ -68,7 +75,9 @@ class Package:
     def elements(self, part: str, what: str) -> list[tuple[str, dict]]:
         """The tags of a small part with their attributes, in their order."""
         if part in self._parts and self._parts[part].file_size > _LONGEST_PART:
-            raise UploadTooLarge(f"The XLSX file cannot be read: {what} is too large.")
+            raise UploadTooLarge(
+                said("The XLSX file cannot be read: %(what)s is too large.", what=what)
+            )
         found: list[tuple[str, dict]] = []
 
         def note(name: str, attributes: dict) -> None:
@@ -81,13 +90,21 @@ class Package:
 
     def _guard(self, file: BinaryIO, limit: int) -> None:
         if len(self._parts) > _MOST_PARTS:
-            raise UploadTooLarge(f"The file holds {len(self._parts):,} parts: that is no workbook.")
+            raise UploadTooLarge(
+                said(
+                    "The file holds %(count)s parts: that is no workbook.",
+                    count=f"{len(self._parts):,}",
+                )
+            )
         unpacked = sum(part.file_size for part in self._archive.infolist())
         packed = file.seek(0, 2)
         if unpacked > limit or (unpacked > BOMB_FLOOR and unpacked > BOMB_RATIO * packed):
             raise UploadTooLarge(
-                f"The file unpacks to more than is allowed ({unpacked:,} bytes): split it, or raise "
-                "SIMPLE_BATCH_MAX_UNPACKED_BYTES."
+                said(
+                    "The file unpacks to more than is allowed (%(size)s bytes): split it, or "
+                    "raise SIMPLE_BATCH_MAX_UNPACKED_BYTES.",
+                    size=f"{unpacked:,}",
+                )
             )
 
     def _refuse_others(self) -> None:
@@ -96,26 +113,33 @@ class Package:
             if "mimetype" in self._parts and self._parts["mimetype"].file_size < 200:
                 kind = self.open("mimetype", "mimetype").read(200).decode("utf-8", "replace")
             raise _no_workbook(kind)
-        types = self.elements("[Content_Types].xml", "its list of parts")
-        said = " ".join(attributes.get("ContentType", "") for _, attributes in types)
-        if "macroEnabled" in said or any(name.endswith("vbaProject.bin") for name in self._parts):
+        types = self.elements("[Content_Types].xml", said("its list of parts"))
+        content = " ".join(attributes.get("ContentType", "") for _, attributes in types)
+        if "macroEnabled" in content or any(
+            name.endswith("vbaProject.bin") for name in self._parts
+        ):
             raise UploadRejected(
-                "The workbook holds macros (XLSM): save it as XLSX (“Excel Workbook”), without them."
+                said(
+                    "The workbook holds macros (XLSM): save it as XLSX (“Excel Workbook”), without "
+                    "them."
+                )
             )
-        if "sheet.binary" in said:
-            raise UploadRejected("This is a binary workbook (XLSB): save it as XLSX.")
-        if "spreadsheetml" not in said:
-            raise _no_workbook(said)
+        if "sheet.binary" in content:
+            raise UploadRejected(said("This is a binary workbook (XLSB): save it as XLSX."))
+        if "spreadsheetml" not in content:
+            raise _no_workbook(content)
 
     def _read_workbook(self) -> None:
         root = self._related("", "officeDocument")
         workbook = next(iter(root.values()), None)
         if workbook is None:
-            raise UploadRejected("The XLSX file is damaged: it names no workbook. Save it again.")
+            raise UploadRejected(
+                said("The XLSX file is damaged: it names no workbook. Save it again.")
+            )
         sheets = self._related(workbook, "worksheet")
         self.strings = next(iter(self._related(workbook, "sharedStrings").values()), None)
         self.styles = next(iter(self._related(workbook, "styles").values()), None)
-        for name, attributes in self.elements(workbook, "the workbook"):
+        for name, attributes in self.elements(workbook, said("the workbook")):
             if name == "sheet":
                 key = next((key for key in attributes if key.endswith(":id")), "")
                 part = sheets.get(attributes.get(key, ""))
@@ -127,7 +151,7 @@ class Package:
             elif name == "calcPr":
                 self.stale = _on(attributes.get("fullCalcOnLoad"))
         if not self.sheets:
-            raise UploadRejected("The workbook has no sheet with cells.")
+            raise UploadRejected(said("The workbook has no sheet with cells."))
 
     def _related(self, part: str, kind: str) -> dict[str, str]:
         """{id: part} of the relations of a part that are of a kind. Targets are looked up in the
@@ -137,7 +161,7 @@ class Package:
         if relations not in self._parts:
             return {}
         found = {}
-        for tag, attributes in self.elements(relations, "its relations"):
+        for tag, attributes in self.elements(relations, said("its relations")):
             if tag == "Relationship" and attributes.get("Type", "").endswith(f"/{kind}"):
                 target = posixpath.join("/", folder, attributes.get("Target", ""))
                 found[attributes.get("Id", "")] = posixpath.normpath(target).lstrip("/")
@@ -156,7 +180,11 @@ class _Guarded:
             return self._stream.read(size)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise UploadRejected(
-                f"The XLSX file is damaged: {self._what} cannot be unpacked: {error}."
+                said(
+                    "The XLSX file is damaged: %(what)s cannot be unpacked: %(error)s.",
+                    what=self._what,
+                    error=error,
+                )
             ) from None
 
 
@@ -164,17 +192,20 @@ def refusal_of_ole(head: bytes) -> UploadRejected:
     """What is said of a file in the container of old and of encrypted Office files."""
     if _ENCRYPTED in head:
         return UploadRejected(
-            "The workbook is encrypted: open it with its password and save it without one."
+            said("The workbook is encrypted: open it with its password and save it without one.")
         )
     return UploadRejected(
-        "This is a workbook of the old kind (XLS), or encrypted: save it as XLSX."
+        said("This is a workbook of the old kind (XLS), or encrypted: save it as XLSX.")
     )
 
 
-def _no_workbook(said: str) -> UploadRejected:
-    kind = next((name for word, name in _OTHERS.items() if word in said), "a ZIP archive")
+def _no_workbook(content: str) -> UploadRejected:
+    kind = next((name for word, name in _OTHERS.items() if word in content), said("a ZIP archive"))
     return UploadRejected(
-        f"This is {kind} and no XLSX workbook: save the table as XLSX or CSV (UTF-8)."
+        said(
+            "This is %(kind)s and no XLSX workbook: save the table as XLSX or CSV (UTF-8).",
+            kind=kind,
+        )
     )
 
 

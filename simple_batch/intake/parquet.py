@@ -8,6 +8,7 @@ from typing import BinaryIO
 from ..domain import Fault
 from ..errors import UploadRejected, UploadTooLarge
 from ..settings import Settings
+from ..wording import said
 from .source import BOMB_FLOOR, BOMB_RATIO
 from .table import Row, no_header
 
@@ -51,7 +52,7 @@ class Parquet:
 
     def __iter__(self) -> Iterator[Row | Fault]:
         if not self._file.metadata.num_rows:
-            raise UploadRejected("The Parquet file has no rows.")
+            raise UploadRejected(said("The Parquet file has no rows."))
         line = 0
         batches = self._file.iter_batches(batch_size=_BATCH, use_threads=False)
         while True:
@@ -69,13 +70,19 @@ class Parquet:
         for field in self._schema:
             if self._arrow.types.is_nested(_plain(self._arrow, field.type)):
                 raise UploadRejected(
-                    f"Column “{field.name}” is nested ({field.type}): a cell holds one value. Leave "
-                    "the column out, or write it as text (for example as JSON)."
+                    said(
+                        "Column “%(name)s” is nested (%(type)s): a cell holds one value. Leave the "
+                        "column out, or write it as text (for example as JSON).",
+                        name=field.name,
+                        type=field.type,
+                    )
                 )
         names = [field.name.strip() for field in self._schema]
         complaint = no_header(names) if names else "it names no columns."
         if complaint is not None:
-            raise UploadRejected(f"The Parquet file's schema: {complaint}")
+            raise UploadRejected(
+                said("The Parquet file's schema: %(complaint)s", complaint=complaint)
+            )
         return names
 
     def _values(self, column) -> list:
@@ -107,12 +114,17 @@ class Parquet:
             try:
                 text, value = _cell(value)
             except ValueError as error:
-                return Fault(line, "invalid_row", f"column “{name}” {error}", unit="row")
+                return Fault(
+                    line,
+                    "invalid_row",
+                    said("column “%(name)s” %(what)s", name=name, what=error.args[0]),
+                    unit="row",
+                )
             size += len(text)
             cells.append(text)
             kept.append(value)
         if size > self._longest:
-            longer = "longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."
+            longer = said("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
             return Fault(line, "invalid_row", longer, unit="row")
         return Row(line, cells, kept, "row")
 
@@ -125,10 +137,10 @@ def _cell(value) -> tuple[str, object]:
         try:
             value = value.decode()
         except UnicodeDecodeError:
-            raise ValueError("holds bytes that are no text: leave it out.") from None
+            raise ValueError(said("holds bytes that are no text: leave it out.")) from None
     if isinstance(value, str):
         if _UNFIT.search(value):
-            raise ValueError("holds a NUL character: remove it.")
+            raise ValueError(said("holds a NUL character: remove it."))
         return value, value
     if isinstance(value, bool):
         return ("true", True) if value else ("false", False)
@@ -172,8 +184,11 @@ def _guard(metadata, packed: int, limit: int) -> None:
     unpacked = sum(metadata.row_group(group).total_byte_size for group in groups)
     if unpacked > limit or (unpacked > BOMB_FLOOR and unpacked > BOMB_RATIO * packed):
         raise UploadTooLarge(
-            f"The file unpacks to more than is allowed ({unpacked:,} bytes): split it, or raise "
-            "SIMPLE_BATCH_MAX_UNPACKED_BYTES."
+            said(
+                "The file unpacks to more than is allowed (%(size)s bytes): split it, or "
+                "raise SIMPLE_BATCH_MAX_UNPACKED_BYTES.",
+                size=f"{unpacked:,}",
+            )
         )
 
 
@@ -186,9 +201,14 @@ def _in_words():
         raise
     except ImportError as error:
         raise UploadRejected(
-            f"Parquet files need pyarrow, which cannot be loaded here ({error}): install it by "
-            "“pip install -r requirements.txt”, or save the table as CSV."
+            said(
+                "Parquet files need pyarrow, which cannot be loaded here (%(error)s): install "
+                "it by “pip install -r requirements.txt”, or save the table as CSV.",
+                error=error,
+            )
         ) from None
     except Exception as error:  # pyarrow raises ArrowException, OSError, ValueError, KeyError, …
-        said = str(error).split("\n", 1)[0][:200].rstrip(".")
-        raise UploadRejected(f"The Parquet file is damaged or cannot be read: {said}.") from None
+        why = str(error).split("\n", 1)[0][:200].rstrip(".")
+        raise UploadRejected(
+            said("The Parquet file is damaged or cannot be read: %(why)s.", why=why)
+        ) from None

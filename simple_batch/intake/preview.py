@@ -10,6 +10,7 @@ from ..clock import give_way
 from ..domain import Fault, Request
 from ..errors import UploadRejected
 from ..settings import Settings
+from ..wording import said
 from .reader import Reader, read
 from .template import Renderer, Template
 
@@ -79,7 +80,10 @@ def scan(
         reader.close()
     if not preview.good:
         raise UploadRejected(
-            f"None of the {preview.fault_count:,} items is a valid request.",
+            said(
+                "None of the %(count)s items is a valid request.",
+                count=f"{preview.fault_count:,}",
+            ),
             preview.faults,
             preview.fault_count,
             0,
@@ -101,7 +105,7 @@ def example(path: Path, settings: Settings, template: Template, number: int) -> 
                 give_way()
     finally:
         reader.close()
-    return Fault(None, "no_row", f"There is no row {number:,}.")
+    return Fault(None, "no_row", said("There is no row %(number)s.", number=f"{number:,}"))
 
 
 def _items(reader: Reader, template: Template | None) -> Iterable:

@@ -15,6 +15,7 @@ from ..clock import give_way
 from ..domain import Fault, Request
 from ..errors import InvalidInput, UploadRejected
 from ..settings import Settings
+from ..wording import said
 from .array import ArraySplitter
 from .decoding import WIDE, decoded, encoding_of
 from .items import Items, Rules, is_clean, is_conversation, kind_of
@@ -26,7 +27,7 @@ from .table import Table, begins_table, needs_template
 from .template import Renderer, Template
 from .xlsx import Sheet
 
-FORMATS = (
+FORMATS = said(
     'a JSON array of {"messages": [...]} objects, a JSON array of message arrays, JSONL of either, '
     "OpenAI batch JSONL, tables (CSV, TSV, XLSX, Parquet, JSON or JSONL of plain objects), or gzip "
     "of these"
@@ -100,8 +101,8 @@ class Reader:
         yield from parsed if self._seen is None else self._without_repeated(parsed)
         if self._empty:
             raise UploadRejected(
-                "The file is empty: there is no request in it.",
-                [Fault(None, "empty_file", "The file is empty.")],
+                said("The file is empty: there is no request in it."),
+                [Fault(None, "empty_file", said("The file is empty."))],
                 1,
             )
 
@@ -120,7 +121,10 @@ class Reader:
         self.format, self.columns = self._table.format, self._table.columns
         if self._sheet and not self._table.sheets:
             raise UploadRejected(
-                f"“{self._sheet[:80]}” is to be the sheet, and only XLSX has sheets: leave it out."
+                said(
+                    "“%(sheet)s” is to be the sheet, and only XLSX has sheets: leave it out.",
+                    sheet=self._sheet[:80],
+                )
             )
         return self._table
 
@@ -145,7 +149,9 @@ class Reader:
         try:
             renderer = Renderer(self._template, table.columns, self._settings)
         except InvalidInput as error:
-            raise UploadRejected(f"The template does not fit the table: {error}") from None
+            raise UploadRejected(
+                said("The template does not fit the table: %(error)s", error=error.text)
+            ) from None
         index, breath = 0, time.monotonic()
         for ordinal, row in enumerate(table, 1):
             if time.monotonic() - breath > LONGEST_STRETCH_S:  # a template may be slow
@@ -207,18 +213,24 @@ class Reader:
         if self._rules is not None:
             return "jsonl", self._lines()
         if encoding_of(head) in WIDE:
-            raise UploadRejected("The file is UTF-16: save it as UTF-8 and upload it again.")
+            raise UploadRejected(said("The file is UTF-16: save it as UTF-8 and upload it again."))
         if self._template is not None and self._looks_like_json(head):
             raise UploadRejected(
-                "A template belongs to a table, and this file is none: leave the template out."
+                said(
+                    "A template belongs to a table, and this file is none: leave the template out."
+                )
             )
         if self._looks_like_json(head):
             return self._json_items(head)
         shown = head[:40].decode("utf-8", "replace").splitlines()[0]
         raise UploadRejected(
-            f"Line 1: the file begins with {shown!r}, which is not JSON and no table. "
-            f"Read are {FORMATS}.",
-            [Fault(1, "invalid_json_line", "not JSON")],
+            said(
+                "Line 1: the file begins with %(shown)r, which is not JSON and no table. Read are "
+                "%(formats)s.",
+                shown=shown,
+                formats=FORMATS,
+            ),
+            [Fault(1, "invalid_json_line", said("not JSON"))],
             1,
         )
 
@@ -261,13 +273,15 @@ def _is_item(line: bytes) -> bool:
 
 
 def _too_many(most: int) -> UploadRejected:
-    message = f"A batch may have up to {most:,} requests: split the file."
+    message = said("A batch may have up to %(most)s requests: split the file.", most=f"{most:,}")
     return UploadRejected(message, [Fault(most + 1, "too_many_tasks", message)], 1)
 
 
 def _duplicate(request: Request, line: int) -> Fault:
-    message = (
-        f'custom_id "{request.custom_id[:80]}" is already used in line {line}: make it unique.'
+    message = said(
+        'custom_id "%(custom_id)s" is already used in line %(line)s: make it unique.',
+        custom_id=request.custom_id[:80],
+        line=line,
     )
     return Fault(request.line, "duplicate_custom_id", message, "custom_id")
 

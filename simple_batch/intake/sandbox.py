@@ -13,6 +13,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 from jinja2.sandbox import safe_range as bounded_range
 from jinja2.visitor import NodeTransformer
 
+from ..wording import said
+
 BUDGET = 64_000_000  # of one rendering: a character made costs one
 STEP = 256  # one node of a loop's body, each time round
 GREATEST = 10**30  # a number that is multiplied
@@ -71,8 +73,11 @@ class Bounded(ImmutableSandboxedEnvironment):
             bad_statement = isinstance(node, nodes.Stmt) and not isinstance(node, _STATEMENTS)
             if bad_statement or isinstance(node, _FORBIDDEN):
                 raise TemplateSyntaxError(
-                    f"“{type(node).__name__.lower()}” is not for templates of requests: use fields, "
-                    "filters, “for”, “if” and “set”",
+                    said(
+                        "“%(name)s” is not for templates of requests: use fields, filters, “for”, "
+                        "“if” and “set”",
+                        name=type(node).__name__.lower(),
+                    ),
                     node.lineno,
                 )
         tree = _Counting().visit(tree)
@@ -82,7 +87,7 @@ class Bounded(ImmutableSandboxedEnvironment):
     def charge(self, amount: int) -> None:
         self._left -= amount
         if self._left < 0:
-            raise SecurityError("it does too much for one row: shorten its loops and texts")
+            raise SecurityError(said("it does too much for one row: shorten its loops and texts"))
 
     # --- what the sandbox asks --------------------------------------------------------------------
 
@@ -103,9 +108,9 @@ class Bounded(ImmutableSandboxedEnvironment):
         if operator == "+":
             self.charge(_size(left) + _size(right))
         elif not all(isinstance(side, int | float) for side in (left, right)):
-            raise SecurityError(f"“{operator}” is for numbers only")
+            raise SecurityError(said("“%(operator)s” is for numbers only", operator=operator))
         elif max(abs(left), abs(right)) > GREATEST:
-            raise SecurityError("the numbers grow too large")
+            raise SecurityError(said("the numbers grow too large"))
         return super().call_binop(context, operator, left, right)
 
     # --- filters, and what stands for operators ---------------------------------------------------
@@ -122,7 +127,7 @@ class Bounded(ImmutableSandboxedEnvironment):
 
     def _text(self, value) -> str:
         if not isinstance(value, str | int | float | None | Undefined):
-            raise SecurityError("a list is no text: say how with “join” or “tojson”")
+            raise SecurityError(said("a list is no text: say how with “join” or “tojson”"))
         return str(value)
 
     def _join(self, items: Iterable, between: str = "") -> str:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from ..errors import UploadRejected, UploadTooLarge
 from ..settings import Settings
+from ..wording import said
 
 BLOCK = 1 << 18
 _BOM = b"\xef\xbb\xbf"
@@ -89,7 +90,9 @@ class Source:
         try:
             data = read(size)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise UploadRejected(f"The gzip file is damaged or cut off: {error}.") from error
+            raise UploadRejected(
+                said("The gzip file is damaged or cut off: %(error)s.", error=error)
+            ) from error
         if read != self._stream.peek:
             self._read += len(data)
             if self._read > self._limit or (
@@ -98,7 +101,10 @@ class Source:
                 and self._read > BOMB_RATIO * self._packed_size
             ):
                 raise UploadTooLarge(
-                    f"The file unpacks to more than is allowed ({self._read:,} bytes so far): split "
-                    "it, or raise SIMPLE_BATCH_MAX_UNPACKED_BYTES."
+                    said(
+                        "The file unpacks to more than is allowed (%(read)s bytes so far): split it, "
+                        "or raise SIMPLE_BATCH_MAX_UNPACKED_BYTES.",
+                        read=f"{self._read:,}",
+                    )
                 )
         return data

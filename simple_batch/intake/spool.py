@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import UploadRejected, UploadTooLarge
+from ..wording import said
 
 BLOCK = 1 << 20
 
@@ -22,15 +23,18 @@ def spool(stream: BinaryIO, destination: Path, limit: int) -> int:
                 size += len(block)
                 if size > limit:
                     raise UploadTooLarge(
-                        f"The upload is larger than {limit:,} bytes: split it, or have "
-                        "the setting raised (MAX_UPLOAD_BYTES, BATCH_MAX_FILE_BYTES)."
+                        said(
+                            "The upload is larger than %(limit)s bytes: split it, or have the setting "
+                            "raised (MAX_UPLOAD_BYTES, BATCH_MAX_FILE_BYTES).",
+                            limit=f"{limit:,}",
+                        )
                     )
                 file.write(block)
     except BaseException as error:
         destination.unlink(missing_ok=True)
         if isinstance(error, OSError):
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            why = "no space is left on the disk" if full else (error.strerror or str(error))
-            raise UploadRejected(f"The upload cannot be kept: {why}.") from error
+            why = said("no space is left on the disk") if full else (error.strerror or str(error))
+            raise UploadRejected(said("The upload cannot be kept: %(why)s.", why=why)) from error
         raise
     return size

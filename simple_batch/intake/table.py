@@ -16,10 +16,11 @@ import msgspec
 from ..domain import Fault
 from ..errors import UploadRejected
 from ..settings import Settings
+from ..wording import said
 from . import decoding
 from .source import Source
 
-DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
+DELIMITERS = {",": said("comma"), "\t": said("tab"), ";": said("semicolon"), "|": said("pipe")}
 MOST_COLUMNS = 1_000
 MAX_NAME = 200
 _SAMPLE_ROWS = 100
@@ -97,8 +98,10 @@ class Table:
             yield item
         if empty:
             raise UploadRejected(
-                "There is no row under the header: the first line names the columns, each further "
-                "one is a row."
+                said(
+                    "There is no row under the header: the first line names the columns, each "
+                    "further one is a row."
+                )
             )
 
     def _records(self) -> Iterator[Row | Fault]:
@@ -118,47 +121,74 @@ class Table:
                 yield Row(line, cells)
 
     def _header(self) -> list[str]:
-        item = next(self._rows, Fault(1, "invalid_header", "the file is empty"))
+        item = next(self._rows, Fault(1, "invalid_header", said("the file is empty")))
         if isinstance(item, Row):
             names = [name.strip() for name in item.cells]
             complaint = no_header(names)
             if complaint is None:
                 return names
             item = Fault(item.line, "invalid_header", complaint)
-        raise UploadRejected(f"Line {item.line}, the header: {item.message}", [item], 1)
+        raise UploadRejected(
+            said("Line %(line)s, the header: %(message)s", line=item.line, message=item.text),
+            [item],
+            1,
+        )
 
     def _ragged(self, row: Row) -> Fault:
         count, width = len(row.cells), len(self.columns)
-        what = f"{count} cells" if count != 1 else "1 cell"
-        remedy = f"put a cell that holds a {DELIMITERS[self._delimiter]} or a line end in quotes."
+        what = said("%(count)s cells", count=count) if count != 1 else said("1 cell")
+        remedy = said(
+            "put a cell that holds a %(delimiter)s or a line end in quotes.",
+            delimiter=DELIMITERS[self._delimiter],
+        )
         if count < width:
-            remedy = f"“{self.columns[count]}” and what follows it are missing."
-        return Fault(row.line, "ragged_row", f"{what} where the header has {width}: {remedy}")
+            remedy = said("“%(name)s” and what follows it are missing.", name=self.columns[count])
+        return Fault(
+            row.line,
+            "ragged_row",
+            said(
+                "%(what)s where the header has %(width)s: %(remedy)s",
+                what=what,
+                width=width,
+                remedy=remedy,
+            ),
+        )
 
     def _checked(self, row: Row) -> Row | Fault:
         for name, cell in zip(self.columns, row.cells, strict=True):
             if "\0" in cell:
                 return Fault(
-                    row.line, "invalid_row", f"column “{name}” holds a NUL character: remove it."
+                    row.line,
+                    "invalid_row",
+                    said("column “%(name)s” holds a NUL character: remove it.", name=name),
                 )
             if decoding.MARK in cell:
-                said = (
-                    f"column “{name}” is not {self.encoding.upper()} text: save the file as UTF-8."
+                return Fault(
+                    row.line,
+                    "invalid_encoding",
+                    said(
+                        "column “%(name)s” is not %(encoding)s text: save the file as UTF-8.",
+                        name=name,
+                        encoding=self.encoding.upper(),
+                    ),
                 )
-                return Fault(row.line, "invalid_encoding", said)
         return row
 
     def _why(self, error: str) -> str:
         if "unexpected end" in error:
-            return "a quote that is opened in this row is never closed: close it, or double it."
+            return said(
+                "a quote that is opened in this row is never closed: close it, or double it."
+            )
         if "expected after" in error:
-            return 'text follows a closing quote: write a quote within a quoted cell twice ("").'
+            return said(
+                'text follows a closing quote: write a quote within a quoted cell twice ("").'
+            )
         if "limit" in error or "iterator should return" in error:
-            return (
+            return said(
                 "longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows: is a quote opened and never "
                 "closed?"
             )
-        return f"not readable: {error}."
+        return said("not readable: %(error)s.", error=error)
 
 
 def begins_table(head: bytes) -> bool:
@@ -174,12 +204,19 @@ def begins_table(head: bytes) -> bool:
 def needs_template(table: Table) -> UploadRejected:
     """What is said where a table comes without one."""
     shown = ", ".join(table.columns[:10]) + (", …" if len(table.columns) > 10 else "")
-    what = "These are plain objects" if table.format.endswith("-rows") else "This is a table"
+    what = said("This is a table")
+    if table.format.endswith("-rows"):
+        what = said("These are plain objects")
     form = table.format.removesuffix("-rows").upper()
     return UploadRejected(
-        f"{what} ({form}; columns: {shown}): a template is needed that "
-        "makes a request of each row. Give one with --template FILE, or upload the table on the "
-        "page “New job”, which leads to it."
+        said(
+            "%(what)s (%(format)s; columns: %(shown)s): a template is needed that makes a request of "
+            "each row. Give one with --template FILE, or upload the table on the page “New job”, "
+            "which leads to it.",
+            what=what,
+            format=form,
+            shown=shown,
+        )
     )
 
 
@@ -192,9 +229,9 @@ def _sample(head: bytes) -> str:
 
 def _sniffed(sample: str) -> Dialect:
     """The dialect by which the header has several cells and most rows have as many."""
-    said = _SEPARATOR.match(sample)
-    if said:
-        return Dialect(said[1], named=True)
+    separator = _SEPARATOR.match(sample)
+    if separator:
+        return Dialect(separator[1], named=True)
 
     def fitness(dialect: Dialect):
         header, *rows = _widths(sample, dialect)
@@ -229,18 +266,32 @@ def no_header(names: list[str], label: Callable[[int], str | int] = lambda n: n)
     """Why these cannot be the names of columns; None where they can. ``label`` is how column n (from
     1) is called."""
     if all(_NUMBER.fullmatch(name) for name in names):
-        return "it holds numbers only. The first row must name the columns."
+        return said("it holds numbers only. The first row must name the columns.")
     if len(names) > MOST_COLUMNS:
-        return f"{len(names):,} columns, more than {MOST_COLUMNS:,}."
+        return said(
+            "%(count)s columns, more than %(most)s.",
+            count=f"{len(names):,}",
+            most=f"{MOST_COLUMNS:,}",
+        )
     for number, name in enumerate(names, 1):
         if not name:
-            return f"column {label(number)} has no name. Name every column, or remove it."
+            return said(
+                "column %(number)s has no name. Name every column, or remove it.",
+                number=label(number),
+            )
         if len(name) > MAX_NAME or "\n" in name or _CONTROL.search(name):
-            return (
-                f"column {label(number)} has no name but a text ({name[:40]!r}…). The first row must "
-                "name the columns."
+            return said(
+                "column %(number)s has no name but a text (%(name)r…). The first row must name the "
+                "columns.",
+                number=label(number),
+                name=name[:40],
             )
         if name in names[: number - 1]:
             first = label(names.index(name) + 1)
-            return f"columns {first} and {label(number)} are both named “{name}”. Rename one."
+            return said(
+                "columns %(first)s and %(number)s are both named “%(name)s”. Rename one.",
+                first=first,
+                number=label(number),
+                name=name,
+            )
     return None

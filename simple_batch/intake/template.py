@@ -16,6 +16,7 @@ from jinja2 import TemplateSyntaxError, meta, nodes
 from ..domain import Fault, Request
 from ..errors import InvalidInput
 from ..settings import Settings
+from ..wording import Text, said
 from .items import MAX_CUSTOM_ID, Bad
 from .sandbox import Bounded
 from .table import Row
@@ -46,8 +47,11 @@ def template_of(data: bytes | str) -> Template:
         return msgspec.json.decode(data, type=Template)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(
-            f'The template: {error}. It looks like {{"system": "…", "user": "… {{{{column}}}} …", '
-            '"parameters": {}, "custom_id": "column"}; only "user" must be there.',
+            said(
+                'The template: %(error)s. It looks like {"system": "…", "user": "… {{column}} '
+                '…", "parameters": {}, "custom_id": "column"}; only "user" must be there.',
+                error=error,
+            ),
             "template",
         ) from None
 
@@ -55,14 +59,22 @@ def template_of(data: bytes | str) -> Template:
 def template_of_file(data: bytes) -> Template:
     """A file of either kind: JSON, or a text that is the user message. Raises InvalidInput."""
     if len(data) > MAX_TEMPLATE_BYTES:
-        raise InvalidInput(f"The template is longer than {MAX_TEMPLATE_BYTES:,} bytes.", "template")
+        raise InvalidInput(
+            said(
+                "The template is longer than %(most)s bytes.",
+                most=f"{MAX_TEMPLATE_BYTES:,}",
+            ),
+            "template",
+        )
     data = data.removeprefix(b"\xef\xbb\xbf")
     if re.match(rb"\s*\{(?![{%#])", data):
         return template_of(data)
     try:
         return Template(user=data.decode().removesuffix("\n"))
     except UnicodeDecodeError:
-        raise InvalidInput("The template is not UTF-8: save it as UTF-8.", "template") from None
+        raise InvalidInput(
+            said("The template is not UTF-8: save it as UTF-8."), "template"
+        ) from None
 
 
 def template_text(template: Template) -> str:
@@ -81,9 +93,17 @@ class Renderer:
         self._by_name = False  # whether row["…"] is used
         self._longest = settings.MAX_REQUEST_BYTES
         if not template.user.strip():
-            raise InvalidInput("The user message is empty: write what is to be asked.", "user")
+            raise InvalidInput(
+                said("The user message is empty: write what is to be asked."), "user"
+            )
         if len(msgspec.json.encode(template)) > MAX_TEMPLATE_BYTES:
-            raise InvalidInput(f"Longer than {MAX_TEMPLATE_BYTES:,} bytes in all.", "user")
+            raise InvalidInput(
+                said(
+                    "Longer than %(most)s bytes in all.",
+                    most=f"{MAX_TEMPLATE_BYTES:,}",
+                ),
+                "user",
+            )
         self._user = self._compiled(template.user, "user")
         self._system = (
             self._compiled(template.system, "system") if template.system.strip() else None
@@ -98,7 +118,14 @@ class Renderer:
             custom_id = row.cells[self._id_column].strip() if self._id_column is not None else ""
             if len(custom_id) > MAX_CUSTOM_ID:
                 name = self._columns[self._id_column]
-                raise Bad("invalid_request", f"column “{name}”: over {MAX_CUSTOM_ID} characters.")
+                raise Bad(
+                    "invalid_request",
+                    said(
+                        "column “%(name)s”: over %(most)s characters.",
+                        name=name,
+                        most=MAX_CUSTOM_ID,
+                    ),
+                )
         except Bad as bad:
             return Fault(row.line, bad.code, bad.message, unit=row.unit)
         cells = _json(row.cells if row.kept is None else row.kept)
@@ -116,15 +143,19 @@ class Renderer:
         except Bad:
             raise
         except Exception as error:  # whatever an expression of the user's may raise
-            raise Bad("template_error", f"the template fails: {_said(error)}") from None
+            raise Bad(
+                "template_error", said("the template fails: %(error)s", error=_complaint(error))
+            ) from None
         if not user.strip():
-            raise Bad("invalid_request", "the user message comes out empty: fill in its columns.")
+            raise Bad(
+                "invalid_request", said("the user message comes out empty: fill in its columns.")
+            )
         messages = [{"role": "user", "content": user}]
         if system.strip():
             messages.insert(0, {"role": "system", "content": system})
         body = _json({"messages": messages, **parameters})
         if len(body) > self._longest:
-            raise Bad("invalid_request", "longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
+            raise Bad("invalid_request", said("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."))
         return body
 
     # --- making it ready --------------------------------------------------------------------------
@@ -139,10 +170,17 @@ class Renderer:
             template = JinjaTemplate.from_code(self._env, code, self._env.globals)
         except TemplateSyntaxError as error:
             raise InvalidInput(
-                f"line {error.lineno} of the template: {_said(error)}", field
+                said(
+                    "line %(line)s of the template: %(error)s",
+                    line=error.lineno,
+                    error=_complaint(error),
+                ),
+                field,
             ) from None
         except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
-            raise InvalidInput(f"The template cannot be read: {_said(error)}", field) from None
+            raise InvalidInput(
+                said("The template cannot be read: %(error)s", error=_complaint(error)), field
+            ) from None
         render, context, charge = template.root_render_func, template.new_context, self._env.charge
 
         def rendered(values: dict) -> str:
@@ -168,8 +206,13 @@ class Renderer:
         for name in sorted(used - known):
             line = next(node.lineno for node in tree.find_all(nodes.Name) if node.name == name)
             raise InvalidInput(
-                f"line {line} of the template: there is no column “{name}”; the nearest is "
-                f"“{_nearest(name, self._columns)}”.",
+                said(
+                    "line %(line)s of the template: there is no column “%(name)s”; the nearest is "
+                    "“%(nearest)s”.",
+                    line=line,
+                    name=name,
+                    nearest=_nearest(name, self._columns),
+                ),
                 field,
             )
 
@@ -206,8 +249,11 @@ class Renderer:
             return None
         if column not in self._columns:
             raise InvalidInput(
-                f"There is no column “{column}”; the nearest is "
-                f"“{_nearest(column, self._columns)}”.",
+                said(
+                    "There is no column “%(column)s”; the nearest is “%(nearest)s”.",
+                    column=column,
+                    nearest=_nearest(column, self._columns),
+                ),
                 "custom_id",
             )
         return self._columns.index(column)
@@ -227,9 +273,14 @@ def _variables(columns: list[str]) -> list[str]:
 def _possible(parameters: dict, most_nested: int) -> dict:
     for name in parameters:
         if name in RESERVED:
-            raise InvalidInput(f"Parameters: {name!r} is set elsewhere.", "parameters")
+            raise InvalidInput(
+                said("Parameters: %(name)r is set elsewhere.", name=name), "parameters"
+            )
     if _depth(parameters) > most_nested:
-        raise InvalidInput(f"Parameters: nested deeper than {most_nested} levels.", "parameters")
+        raise InvalidInput(
+            said("Parameters: nested deeper than %(most)s levels.", most=most_nested),
+            "parameters",
+        )
     return parameters
 
 
@@ -251,7 +302,9 @@ def _nearest(name: str, columns: list[str]) -> str:
     return folded[difflib.get_close_matches(name.casefold(), folded, 1, 0.0)[0]]
 
 
-def _said(error: Exception) -> str:
+def _complaint(error: Exception) -> Text:
     """What Jinja or an expression complains about, as a sentence."""
-    said = str(getattr(error, "message", None) or error or type(error).__name__)
-    return said[:200].rstrip(". ") + "."
+    complaint = getattr(error, "message", None) or str(error) or type(error).__name__
+    if not isinstance(complaint, Text):
+        complaint = str(complaint)[:200].rstrip(". ")
+    return said("%(complaint)s.", complaint=complaint)

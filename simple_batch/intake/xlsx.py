@@ -16,6 +16,7 @@ from typing import BinaryIO
 from ..domain import Fault
 from ..errors import UploadRejected
 from ..settings import Settings
+from ..wording import said
 from .package import ZIP, Package
 from .serials import kinds_of, moment
 from .source import Source
@@ -63,8 +64,11 @@ class Sheet:
                 yield self._row(line, cells, wrong)
         if empty:
             raise UploadRejected(
-                f"There is no row under the header of the sheet “{self.sheet}”."
-                + self._other_sheets()
+                said(
+                    "There is no row under the header of the sheet “%(sheet)s”.%(others)s",
+                    sheet=self.sheet,
+                    others=self._other_sheets(),
+                )
             )
 
     def _header(self) -> list[str]:
@@ -72,7 +76,11 @@ class Sheet:
             if not cells and not wrong:
                 continue
             complaint = next(
-                (f"cell {_letters(at)}{line} {what}" for at, what in wrong.items()), None
+                (
+                    said("cell %(cell)s %(what)s", cell=f"{_letters(at)}{line}", what=what)
+                    for at, what in wrong.items()
+                ),
+                None,
             )
             if complaint is None:
                 first, last = min(cells), max(cells)
@@ -84,27 +92,42 @@ class Sheet:
                 if complaint is None:
                     return names
             raise UploadRejected(
-                f"Sheet “{self.sheet}”, row {line}, the header: {complaint}{self._other_sheets()}",
+                said(
+                    "Sheet “%(sheet)s”, row %(line)s, the header: %(complaint)s%(others)s",
+                    sheet=self.sheet,
+                    line=line,
+                    complaint=complaint,
+                    others=self._other_sheets(),
+                ),
                 [Fault(line, "invalid_header", complaint, unit="row")],
                 1,
             )
-        raise UploadRejected(f"The sheet “{self.sheet}” is empty.{self._other_sheets()}")
+        raise UploadRejected(
+            said(
+                "The sheet “%(sheet)s” is empty.%(others)s",
+                sheet=self.sheet,
+                others=self._other_sheets(),
+            )
+        )
 
     def _other_sheets(self) -> str:
         others = [f"“{name}”" for name in self.sheets if name != self.sheet]
         if not others:
             return ""
         more = ", …" if len(others) > 10 else ""
-        return f" Other sheets: {', '.join(others[:10])}{more} (--sheet)."
+        return said(" Other sheets: %(names)s (--sheet).", names=", ".join(others[:10]) + more)
 
     def _row(self, line: int, cells: dict, wrong: dict[int, str]) -> Row | Fault:
         for at in cells.keys() - self._places:
-            wrong[at] = "stands beside the table: its column has no name in the header."
+            wrong[at] = said("stands beside the table: its column has no name in the header.")
         if wrong:
             at, what = min(wrong.items())
             named = f" (“{self.columns[at - self._left]}”)" if at in self._places else ""
             return Fault(
-                line, "invalid_row", f"cell {_letters(at)}{line}{named} {what}", unit="row"
+                line,
+                "invalid_row",
+                said("cell %(cell)s %(what)s", cell=f"{_letters(at)}{line}{named}", what=what),
+                unit="row",
             )
         found = [cells.get(at, _EMPTY) for at in self._places]
         return Row(line, [text for text, _ in found], [kept for _, kept in found], "row")
@@ -126,7 +149,7 @@ class _Texts:
         self._pieces: list[str] = []
         self._muted = False
         self._too_long: set[int] = set()
-        self._markup = package.markup(package.strings, "its texts", self._start, self._end)
+        self._markup = package.markup(package.strings, said("its texts"), self._start, self._end)
         self.text = functools.lru_cache(_REMEMBERED)(self._text)
 
     def _text(self, number: int) -> str:
@@ -181,10 +204,10 @@ class _Cells:
     def __init__(self, package: Package, part: str, longest: int):
         self._longest = longest
         self._texts = _Texts(package, longest) if package.strings else None
-        styles = package.elements(package.styles, "its styles") if package.styles else []
+        styles = package.elements(package.styles, said("its styles")) if package.styles else []
         self._kinds = kinds_of(styles)
         self._epoch_1904, self._stale = package.epoch_1904, package.stale
-        self._markup = package.markup(part, "the sheet", self._start, self._end)
+        self._markup = package.markup(part, said("the sheet"), self._start, self._end)
         self._done: list[tuple[int, dict, dict]] = []
         self._row = self._column = self._size = 0
         self._cells: dict[int, tuple] = {}
@@ -236,16 +259,18 @@ class _Cells:
         try:
             cell = self._cell()
         except ValueError as error:
-            self._wrong[at] = str(error)
+            self._wrong[at] = error.args[0]
             return
         if cell is None:
             return
         self._size += len(cell[0])
         if at > _MOST_COLUMNS:
-            self._wrong = {_MOST_COLUMNS: "and more: a sheet has no more columns."}
+            self._wrong = {_MOST_COLUMNS: said("and more: a sheet has no more columns.")}
         elif self._size > self._longest:
             self._cells.clear()
-            self._wrong = {at: "makes the row longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."}
+            self._wrong = {
+                at: said("makes the row longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
+            }
         else:
             self._cells[at] = cell
 
@@ -265,13 +290,15 @@ class _Cells:
         kind, text = self._attributes.get("t", "n"), "".join(self._pieces)
         if self._formula and (self._stale or not (self._valued and (text or kind == "str"))):
             raise ValueError(
-                "holds a formula that was never calculated: open the file in a spreadsheet program "
-                "and save it, or paste values in place of formulas."
+                said(
+                    "holds a formula that was never calculated: open the file in a spreadsheet "
+                    "program and save it, or paste values in place of formulas."
+                )
             )
         if not text:
             return None
         if kind == "e":
-            raise ValueError(f"holds the error {text[:20]}: correct it.")
+            raise ValueError(said("holds the error %(text)s: correct it.", text=text[:20]))
         if kind == "n":
             return self._number(text)
         if kind == "b":
@@ -280,35 +307,46 @@ class _Cells:
             return text, {"at": text}
         text = self._shared(text) if kind == "s" else _unescaped(text)
         if _UNFIT.search(text):
-            raise ValueError("holds a character that is none (a NUL or half of one): remove it.")
+            raise ValueError(
+                said("holds a character that is none (a NUL or half of one): remove it.")
+            )
         return (text, text) if text else None
 
     def _shared(self, number: str) -> str:
         try:
             return self._texts.text(int(number))
         except OverflowError:
-            raise ValueError("is longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.") from None
+            raise ValueError(
+                said("is longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
+            ) from None
         except (AttributeError, ValueError, IndexError):
-            raise ValueError("names a text that the file does not hold: save it again.") from None
+            raise ValueError(
+                said("names a text that the file does not hold: save it again.")
+            ) from None
 
     def _number(self, text: str) -> tuple:
         style = self._attributes.get("s")
         kind = self._kind(style) if style is not None else None
         if not _NUMBER.fullmatch(text):
-            raise ValueError(f"holds {text[:20]!r}, which is no number: save the file again.")
+            raise ValueError(
+                said("holds %(text)r, which is no number: save the file again.", text=text[:20])
+            )
         value = float(text)
         if kind is not None:
             try:
                 iso, dated = moment(value, kind, self._epoch_1904)
             except (ValueError, OverflowError):
                 raise ValueError(
-                    f"is formatted as a date, and {text[:20]} is none: change its format."
+                    said(
+                        "is formatted as a date, and %(text)s is none: change its format.",
+                        text=text[:20],
+                    )
                 ) from None
             return iso, {"at": iso} if dated else iso
         if value.is_integer() and abs(value) <= _WHOLE:
             value = int(value)
         elif value in (float("inf"), float("-inf")):
-            raise ValueError(f"holds {text[:20]}, which is too large a number.")
+            raise ValueError(said("holds %(text)s, which is too large a number.", text=text[:20]))
         return repr(value), value
 
     def _kind(self, style: str) -> str | None:
@@ -324,7 +362,13 @@ def _chosen(package: Package, name: str):
         if found.name == name:
             return found
     there = ", ".join(f"“{found.name}”" for found in package.sheets[:20])
-    raise UploadRejected(f"There is no sheet “{name[:80]}” in the workbook: it has {there}.")
+    raise UploadRejected(
+        said(
+            "There is no sheet “%(name)s” in the workbook: it has %(there)s.",
+            name=name[:80],
+            there=there,
+        )
+    )
 
 
 def _unescaped(text: str) -> str:

@@ -154,7 +154,7 @@ class Lane:
             try:
                 route = self._routes.get(way) or self._route(way, job)
             except ConfigurationError as error:
-                self._end(Stop("auth", str(error)))
+                self._end(Stop("auth", error.text))
                 return
             self._runs[way] = gevent.spawn(self._run, route)
 

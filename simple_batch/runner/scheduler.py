@@ -167,7 +167,7 @@ class Scheduler:
         try:
             lane = Lane(self._settings, job, self._providers.by_id, self._recorder)
         except ConfigurationError as error:
-            self._pause(job_id, "auth", str(error))
+            self._pause(job_id, "auth", error.text)
             return
         self.lanes[job_id] = lane
         log.info("job %s runs: %s requests", job_id, job.total)

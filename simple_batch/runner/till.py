@@ -13,14 +13,17 @@ from ..engine.causes import Finding
 from ..engine.purse import RECENT, Bound, Purse, Spent, Till
 from ..store import spending
 from ..store.models import ApiConfig, Job
+from ..wording import said
 
 SPEND_CAP = "spend_cap"  # a job paused for this goes on by itself once there is room
 UNKNOWN = "spend_unknown"  # paused since what an answer cost cannot be told
 _UNKNOWN_COST = Stop(
     UNKNOWN,
-    "An answer came without token counts or prices that tell what it cost in the currency of the "
-    "spend cap: the cap cannot be kept. Resume to go on without counting such answers, or remove "
-    "the cap first.",
+    said(
+        "An answer came without token counts or prices that tell what it cost in the "
+        "currency of the spend cap: the cap cannot be kept. Resume to go on without "
+        "counting such answers, or remove the cap first."
+    ),
 )
 
 
@@ -40,8 +43,12 @@ class JobPurse(Purse):
         most, spent = (in_units(sum_, self._currency) for sum_ in (bound.most, bound.spent))
         return Stop(
             SPEND_CAP,
-            f"The job's spend cap of {most} is reached: {spent} spent. It goes on when you raise or "
-            "remove the cap on its Settings tab.",
+            said(
+                "The job's spend cap of %(most)s is reached: %(spent)s spent. It goes on when "
+                "you raise or remove the cap on its Settings tab.",
+                most=most,
+                spent=spent,
+            ),
         )
 
 
@@ -105,12 +112,22 @@ class Allowance(Purse):
 
     def _why(self, name: str, bound: Bound) -> Stop:
         most, spent = (in_units(sum_, self._currency) for sum_ in (bound.most, bound.spent))
-        which, when = ("daily", "tomorrow") if name == "day" else ("monthly", "next month")
+        which, when = (said("daily"), said("tomorrow"))
+        if name != "day":
+            which, when = said("monthly"), said("next month")
         return Stop(
             SPEND_CAP,
-            f"The {which} spend cap of {most} of the API config “{self._alias}” is reached: {spent} "
-            f"spent. The job goes on {when} ({self._zone or 'UTC'}), or when you raise or remove "
-            "that cap in the API config.",
+            said(
+                "The %(which)s spend cap of %(most)s of the API config “%(alias)s” is reached: "
+                "%(spent)s spent. The job goes on %(when)s (%(zone)s), or when you raise or "
+                "remove that cap in the API config.",
+                which=which,
+                most=most,
+                alias=self._alias,
+                spent=spent,
+                when=when,
+                zone=self._zone or "UTC",
+            ),
             self._config_id,
         )
 

@@ -4,6 +4,7 @@ import json
 
 from ..domain import Cause
 from ..errors import InvalidInput
+from ..wording import Text, said
 from .answer import NoJson, given, json_of
 from .faults import Faults
 from .graph import Graph, fault
@@ -59,17 +60,17 @@ class Schema:
     def complaint(self, body: bytes) -> tuple[Cause, str] | None:
         """What is wrong with an answer of chat completions, completions or responses; None where
         it fits. A refusal is the content filter's."""
-        said = given(body)
-        if said.refusal or said.ended == "content_filter":
-            return Cause.CONTENT_FILTER, f"the model refuses: {said.refusal or said.text}"[:400]
+        answer = given(body)
+        if answer.refusal or answer.ended == "content_filter":
+            return Cause.CONTENT_FILTER, f"the model refuses: {answer.refusal or answer.text}"[:400]
         try:
-            value = json_of(said.text).value
+            value = json_of(answer.text).value
         except NoJson as error:
             why = str(error)
-            if said.ended == "length":
+            if answer.ended == "length":
                 why += "; it was cut off at max_tokens"
             return Cause.SCHEMA, f"the answer does not fit the schema: {why}"
-        why = self.fault(value, len(said.text))
+        why = self.fault(value, len(answer.text))
         return None if not why else (Cause.SCHEMA, f"the answer does not fit the schema: {why}")
 
     def fault(self, value, size: int = 0) -> str:
@@ -86,22 +87,37 @@ class Schema:
 def parse(text: str | bytes) -> dict:
     """A schema from JSON text. Raises InvalidInput with the line of a fault."""
     if len(text) > MAX_BYTES:
-        raise InvalidInput(f"Schema: it is longer than {MAX_BYTES:,} bytes.", "schema")
+        raise InvalidInput(
+            said("Schema: it is longer than %(most)s bytes.", most=f"{MAX_BYTES:,}"),
+            "schema",
+        )
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
         document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise InvalidInput(
-            f"Schema, line {error.lineno}, column {error.colno}: not JSON: {error.msg}.", "schema"
+            said(
+                "Schema, line %(line)s, column %(column)s: not JSON: %(why)s.",
+                line=error.lineno,
+                column=error.colno,
+                why=error.msg,
+            ),
+            "schema",
         ) from None
     except UnicodeDecodeError:
-        raise InvalidInput("Schema: the file is not UTF-8.", "schema") from None
+        raise InvalidInput(said("Schema: the file is not UTF-8."), "schema") from None
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"Schema: {str(error)[:200]}.", "schema") from None
+        why = next((text for text in error.args if isinstance(text, Text)), str(error)[:200])
+        raise InvalidInput(said("Schema: %(error)s.", error=why), "schema") from None
     if not isinstance(document, dict):
-        raise InvalidInput("Schema: it must be a JSON object, for example "
-                           '{"type": "object", "properties": {"a": {"type": "string"}}}.', "schema")  # fmt: skip
+        raise InvalidInput(
+            said(
+                'Schema: it must be a JSON object, for example {"type": "object", '
+                '"properties": {"a": {"type": "string"}}}.'
+            ),
+            "schema",
+        )
     return document
 
 
@@ -110,34 +126,47 @@ def _once(pairs: list[tuple]) -> dict:
     if len(found) < len(pairs):
         names = [name for name, _value in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name “{twice[:80]}” stands twice in one object")
+        raise ValueError(said("the name “%(name)s” stands twice in one object", name=twice[:80]))
     return found
 
 
 def _no_number(name: str):
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(said("%(name)s is no number of JSON", name=name))
 
 
 def _look(document: dict) -> None:
     """What a validator would take although it is surely not meant."""
     if not isinstance(document, dict):
-        raise InvalidInput("Schema: it must be a JSON object.", "schema")
+        raise InvalidInput(said("Schema: it must be a JSON object."), "schema")
     try:
         size = len(json.dumps(document, ensure_ascii=False).encode())
     except UnicodeEncodeError:
-        raise InvalidInput("Schema: half of a surrogate pair is no character.", "schema") from None
+        raise InvalidInput(
+            said("Schema: half of a surrogate pair is no character."), "schema"
+        ) from None
     if size > MAX_BYTES:
-        raise InvalidInput(f"Schema: it is longer than {MAX_BYTES:,} bytes.", "schema")
+        raise InvalidInput(
+            said("Schema: it is longer than %(most)s bytes.", most=f"{MAX_BYTES:,}"),
+            "schema",
+        )
     draft = document.get("$schema", _NEWEST)
     if not isinstance(draft, str) or draft.rstrip("#") not in _DRAFTS:
         raise fault(
-            "#/$schema", f"{str(draft)[:100]!r} is no known draft; one is {_NEWEST} (4 to 2020-12)"
+            "#/$schema",
+            said(
+                "%(draft)r is no known draft; one is %(newest)s (4 to 2020-12)",
+                draft=str(draft)[:100],
+                newest=_NEWEST,
+            ),
         )
     if not _SAYING & document.keys():
         for name in ("schema", "json_schema"):
             if isinstance(document.get(name), dict):
-                raise fault("#", f"this goes around a schema: give what stands under “{name}”")
-        raise fault("#", "it has no keyword of JSON Schema, so every answer would fit")
+                raise fault(
+                    "#",
+                    said("this goes around a schema: give what stands under “%(name)s”", name=name),
+                )
+        raise fault("#", said("it has no keyword of JSON Schema, so every answer would fit"))
     check_form(document)
 
 

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 import msgspec
 
 from ..errors import InvalidInput
+from ..wording import said
 
 MOST_STEPS = 20_000  # of a schema with everything it refers to written out
 MOST_STEPS_RECURSIVE = 5_000
@@ -76,8 +77,12 @@ class Graph:
         most = MOST_STEPS_RECURSIVE if recursive else MOST_STEPS
         if steps > most:
             raise InvalidInput(
-                f"Schema: with all that it refers to written out it has {steps:,} parts; up to "
-                f"{most:,} are taken.",
+                said(
+                    "Schema: with all that it refers to written out it has %(steps)s parts; up to "
+                    "%(most)s are taken.",
+                    steps=f"{steps:,}",
+                    most=f"{most:,}",
+                ),
                 "schema",
             )
         return steps
@@ -99,7 +104,7 @@ class Graph:
 
         def look(pointer: str, depth: int) -> None:
             if pointer in open_:
-                raise fault(pointer, "it refers to itself without looking at anything deeper")
+                raise fault(pointer, said("it refers to itself without looking at anything deeper"))
             if pointer not in done:
                 _bounded(pointer, depth)
                 open_.add(pointer)
@@ -123,7 +128,7 @@ class Graph:
             if isinstance(schema, bool):
                 continue
             if pointer != "#" and isinstance(schema.get("$id", schema.get("id")), str):
-                raise fault(pointer, "only the outermost schema may have an $id")
+                raise fault(pointer, said("only the outermost schema may have an $id"))
             for name in ("$anchor", "$dynamicAnchor"):
                 if isinstance(schema.get(name), str):
                     self._anchors[schema[name]] = pointer
@@ -144,8 +149,11 @@ class Graph:
         if not reference.startswith("#"):
             raise fault(
                 f"{pointer}/{keyword}",
-                f"“{reference[:100]}” is another document, and none is fetched: bring what it "
-                "says into $defs and refer to it by “#/$defs/…”",
+                said(
+                    "“%(reference)s” is another document, and none is fetched: bring what it says "
+                    "into $defs and refer to it by “#/$defs/…”",
+                    reference=reference[:100],
+                ),
             )
         place = "#" + unquote(reference[1:])
         place = self._anchors.get(place[1:], place)
@@ -153,7 +161,8 @@ class Graph:
             found = self._at(place)
             if not isinstance(found, dict | bool):
                 raise fault(
-                    f"{pointer}/{keyword}", f"there is no “{reference[:100]}” in the schema"
+                    f"{pointer}/{keyword}",
+                    said("there is no “%(reference)s” in the schema", reference=reference[:100]),
                 )
             self._collect(place, found)
         return place
@@ -173,12 +182,14 @@ class Graph:
 
 def fault(pointer: str, why: str) -> InvalidInput:
     """What is wrong at a place of a schema."""
-    return InvalidInput(f"Schema, at {shown(pointer)}: {why}.", "schema")
+    return InvalidInput(
+        said("Schema, at %(pointer)s: %(why)s.", pointer=shown(pointer), why=why), "schema"
+    )
 
 
 def shown(pointer: str) -> str:
     """A JSON pointer for people."""
-    return pointer[:200] if pointer != "#" else "its outermost level"
+    return pointer[:200] if pointer != "#" else said("its outermost level")
 
 
 def step(name) -> str:
@@ -207,4 +218,10 @@ def _parts(pointer: str, schema: dict) -> Iterator[tuple[str, str, object]]:
 
 def _bounded(pointer: str, depth: int) -> None:
     if depth > MOST_DEPTH:
-        raise fault(pointer, f"it is nested, or referred to, over more than {MOST_DEPTH} levels")
+        raise fault(
+            pointer,
+            said(
+                "it is nested, or referred to, over more than %(most)s levels",
+                most=MOST_DEPTH,
+            ),
+        )

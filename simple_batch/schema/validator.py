@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import jsonschema_rs
 
 from ..errors import InvalidInput
+from ..wording import said
 from .graph import fault, step
 
 MASK = "the value"
@@ -43,13 +44,15 @@ def _blaming():
         path = list(error.instance_path)
         raise fault("/".join(["#", *map(step, path)]), _why(error, path)) from None
     except (jsonschema_rs.ReferencingError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"Schema: {str(error)[:300]}.", "schema") from None
+        raise InvalidInput(said("Schema: %(error)s.", error=str(error)[:300]), "schema") from None
 
 
 def _why(error: jsonschema_rs.ValidationError, path: list) -> str:
     if path and path[-1] == "type":
-        return f"a type is one of {', '.join(TYPES)}, or a list of them"
+        return said("a type is one of %(types)s, or a list of them", types=", ".join(TYPES))
     why = error.verbose_message.split("\n", 1)[0][:200]
     if path and (path[-1] == "pattern" or "patternProperties" in path[-2:]):
-        why += " (lookaround and backreferences are not taken: patterns must not hang)"
+        return said(
+            "%(why)s (lookaround and backreferences are not taken: patterns must not hang)", why=why
+        )
     return why

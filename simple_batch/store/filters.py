@@ -5,6 +5,7 @@ import msgspec
 
 from ..domain import Cause, RequestStatus
 from ..errors import InvalidInput
+from ..wording import said
 
 # Codes other than 200 are those of failures, and the failures have an index.
 _BY_CODE = "x.cause IS NOT NULL AND x.http_status = ?"
@@ -127,7 +128,15 @@ def _choice(args, name, kind):
         return kind(value).value
     except ValueError:
         allowed = ", ".join(item.value for item in kind)
-        raise InvalidInput(f"{name}={value!r}: use one of {allowed}.", name) from None
+        raise InvalidInput(
+            said(
+                "%(name)s=%(value)r: use one of %(allowed)s.",
+                name=name,
+                value=value,
+                allowed=allowed,
+            ),
+            name,
+        ) from None
 
 
 def _number(args, name, factor):
@@ -140,7 +149,9 @@ def _number(args, name, factor):
             raise ValueError(value)
         return round(number)
     except (TypeError, ValueError):
-        raise InvalidInput(f"{name}={value!r}: not a number.", name) from None
+        raise InvalidInput(
+            said("%(name)s=%(value)r: not a number.", name=name, value=value), name
+        ) from None
 
 
 def _seconds(ms):

@@ -4,6 +4,7 @@ import peewee
 
 from ..clock import now_ms
 from ..errors import Conflict
+from ..wording import said
 from .models import IdempotencyKey
 
 
@@ -17,7 +18,10 @@ def made_before(token_id: int, key: str, fingerprint: str) -> int | None:
         return None
     if row.fingerprint != fingerprint:
         raise Conflict(
-            "This idempotency key was used for another request: use a new key for a new request."
+            said(
+                "This idempotency key was used for another request: use a new key for a new "
+                "request."
+            )
         )
     return row.made
 

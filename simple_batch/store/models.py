@@ -5,6 +5,8 @@ currency. Ordinary reads and writes go through these models; the paths that
 touch every request of a job use plain SQL (requests.py, results.py).
 """
 
+import json
+
 from peewee import (
     AutoField,
     BigIntegerField,
@@ -20,7 +22,26 @@ from peewee import (
     TextField,
 )
 
+from ..wording import Text, restored
+
 database = DatabaseProxy()
+
+
+class SentenceField(TextField):
+    """A text for people. A ``wording.Text`` is kept as JSON behind a mark and comes back as one, so
+    that pages can translate it."""
+
+    _MARK = "\x1e"
+
+    def db_value(self, value):
+        if isinstance(value, Text):
+            return self._MARK + json.dumps(value.kept(), ensure_ascii=False)
+        return value.lstrip(self._MARK) if value else value
+
+    def python_value(self, value):
+        if value and value.startswith(self._MARK):
+            return restored(json.loads(value[1:]))
+        return value
 
 
 class BaseModel(Model):
@@ -56,7 +77,7 @@ class ApiConfig(BaseModel):
     updated_at = BigIntegerField()
     last_test_at = BigIntegerField(null=True)
     last_test_ok = BooleanField(null=True)
-    last_test_message = TextField(default="")
+    last_test_message = SentenceField(default="")
 
 
 class Upload(BaseModel):
@@ -102,7 +123,7 @@ class Job(BaseModel):
     upload = ForeignKeyField(Upload, null=True, on_delete="SET NULL")
     status = CharField(index=True)
     status_reason = CharField(default="")  # a code: held, user, auth, quota, storage, …
-    status_detail = TextField(default="")  # the same for people, with the remedy
+    status_detail = SentenceField(default="")  # the same for people, with the remedy
     source_name = TextField(default="")
     source_format = CharField(default="")
     skip_faulty = BooleanField(default=False)
@@ -175,7 +196,7 @@ class JobEvent(BaseModel):
     from_status = CharField()
     to_status = CharField()
     reason = CharField(default="")
-    detail = TextField(default="")
+    detail = SentenceField(default="")
     actor = CharField(default="")  # web, cli, runner
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from ..errors import ConfigurationError, SettingsError
+from ..wording import said
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,11 @@ class Vault:
             return self._fernet.decrypt(bytes(sealed)).decode()
         except InvalidToken:
             raise ConfigurationError(
-                "The stored API key cannot be opened: the encryption key has changed. "
-                "Restore it (SIMPLE_BATCH_ENCRYPTION_KEYS or instance/encryption.key), or enter the API key again."
+                said(
+                    "The stored API key cannot be opened: the encryption key has changed. Restore "
+                    "it (SIMPLE_BATCH_ENCRYPTION_KEYS or instance/encryption.key), or enter the "
+                    "API key again."
+                )
             ) from None
 
 

@@ -6,6 +6,7 @@ from flask_babel import gettext as _
 from .. import tokens, webhooks
 from ..errors import Conflict, InvalidInput
 from .forms import TokenForm, WebhookForm, blame
+from .words import translated
 
 blueprint = Blueprint("access", __name__, url_prefix="/access")
 
@@ -47,7 +48,7 @@ def remove_token(token_id: int):
         tokens.remove(token_id)
         flash(_("Removed “%(alias)s”.", alias=token.name), "success")
     except Conflict as error:
-        flash(str(error), "danger")
+        flash(translated(error), "danger")
     return redirect(url_for("access.index"), 303)
 
 

@@ -7,6 +7,7 @@ from .. import configs, insight, prices, runtime
 from ..errors import Conflict, InvalidInput, SimpleBatchError
 from .error_pages import wants_json
 from .forms import ConfigForm, blame
+from .words import translated
 
 blueprint = Blueprint("configs", __name__, url_prefix="/configs")
 
@@ -71,7 +72,7 @@ def delete(config_id: int):
         configs.delete(config_id)
         flash(_("Removed “%(alias)s”.", alias=config.alias), "success")
     except Conflict as error:
-        flash(str(error), "danger")
+        flash(translated(error), "danger")
     return redirect(url_for("configs.index"), 303)
 
 
@@ -93,7 +94,9 @@ def deactivate(config_id: int):
 def test_stored(config_id: int):
     """Test a stored config from the list."""
     found = configs.test(config_id)
-    flash(f"{found.message} ({found.latency_ms} ms)", "success" if found.ok else "danger")
+    flash(
+        f"{translated(found.message)} ({found.latency_ms} ms)", "success" if found.ok else "danger"
+    )
     return redirect(url_for("configs.index"), 303)
 
 
@@ -107,9 +110,13 @@ def test():
     else:
         try:
             found = configs.test_fields(form.fields(), config_id)
-            result = {"ok": found.ok, "message": found.message, "latency_ms": found.latency_ms}
+            result = {
+                "ok": found.ok,
+                "message": translated(found.message),
+                "latency_ms": found.latency_ms,
+            }
         except SimpleBatchError as error:
-            result["message"] = str(error)
+            result["message"] = translated(error)
     if wants_json():
         return jsonify(result)
     return _form_page(form, configs.get(config_id) if config_id else None, tested=result)
@@ -126,7 +133,7 @@ def models():
         fields.alias = fields.alias or "-"
         found = configs.models_of_fields(fields, config_id)
     except (SimpleBatchError, ValueError, TypeError) as error:
-        message = str(error)
+        message = translated(error) if isinstance(error, SimpleBatchError) else str(error)
     if wants_json():
         return jsonify(models=found, message=message)
     return _form_page(
@@ -146,7 +153,7 @@ def known_prices():
         found = prices.known(form.base_url.data, form.model.data, form.currency.data or "")
         message = _told(found)
     except SimpleBatchError as error:
-        found, message = None, str(error)
+        found, message = None, translated(error)
     values = {} if found is None else _fields_of(found)
     if wants_json():
         shown = {name: "" if value is None else str(value) for name, value in values.items()}

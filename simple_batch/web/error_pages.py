@@ -8,6 +8,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from ..errors import SimpleBatchError
+from .words import translated
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def answer(status: int, message: str):
 
 
 def _ours(error: SimpleBatchError):
-    return answer(error.http_status, str(error))
+    return answer(error.http_status, translated(error))
 
 
 def _csrf(error: CSRFError):

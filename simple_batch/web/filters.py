@@ -33,6 +33,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(words.remedy, "remedy")
     app.add_template_filter(words.reason, "reason_word")
     app.add_template_filter(words.actor, "actor_word")
+    app.add_template_filter(words.translated, "translated")
     app.add_template_global(jobs.runner_state, "runner_state")
 
 

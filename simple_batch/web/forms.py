@@ -31,6 +31,7 @@ from ..errors import InvalidInput
 from ..intake import Template
 from .moments import epoch_ms
 from .schema_fields import SchemaFields
+from .words import translated
 
 
 class ConfigForm(FlaskForm):
@@ -244,7 +245,7 @@ class LaunchForm(_Timing, SchemaFields, FlaskForm):
         try:
             choices.also_of(field.data or "")
         except InvalidInput as error:
-            raise ValidationError(str(error)) from None
+            raise ValidationError(translated(error)) from None
 
     def chosen(self) -> NewJob:
         """What the form says. Call it once the form is valid."""
@@ -337,9 +338,9 @@ def blame(form: FlaskForm, error: InvalidInput) -> None:
     """Show a door's complaint at the field it is about."""
     field = form._fields.get(error.field or "")
     if field is None:
-        form.form_errors = [*form.form_errors, str(error)]
+        form.form_errors = [*form.form_errors, translated(error)]
     else:
-        field.errors = [*field.errors, str(error)]
+        field.errors = [*field.errors, translated(error)]
 
 
 def _unix(text: str | None) -> str:

@@ -8,6 +8,8 @@ from .. import jobs
 from ..errors import Conflict, InvalidInput, UploadRejected
 from ..store.filters import RequestFilter
 from ..store.retry import Changes
+from ..wording import said
+from .words import translated
 
 blueprint = Blueprint("job_actions", __name__)
 
@@ -20,7 +22,7 @@ def change(job_id: int, action: str):
     try:
         _SIMPLE[action](job_id)
     except Conflict as error:
-        flash(str(error), "warning")
+        flash(translated(error), "warning")
     return _back(job_id)
 
 
@@ -36,7 +38,7 @@ def retry(job_id: int):
         else:
             count = jobs.retry(job_id, RequestFilter.parse(_filters()), other)
     except (Conflict, InvalidInput) as error:
-        flash(str(error), "warning")
+        flash(translated(error), "warning")
     else:
         text = ngettext(
             "%(num)s request will be run again.", "%(num)s requests will be run again.", count
@@ -51,7 +53,7 @@ def new_job_of(job_id: int):
     try:
         upload = jobs.stage_requests(job_id, RequestFilter.parse(_filters()))
     except UploadRejected as error:
-        flash(str(error), "warning")
+        flash(translated(error), "warning")
         return _back(job_id)
     return redirect(url_for("new_job.preview", upload_id=upload.id), 303)
 
@@ -62,7 +64,7 @@ def send_again(job_id: int, index: int):
     try:
         jobs.send_again(job_id, index, request.form.get("body", ""))
     except (Conflict, InvalidInput) as error:
-        flash(str(error), "danger")
+        flash(translated(error), "danger")
     else:
         flash(_("Sent again; the answer takes the place of the former one."), "success")
     return redirect(url_for("job_requests.detail", job_id=job_id, index=index), 303)
@@ -82,7 +84,9 @@ def _other() -> Changes:
         try:
             found[name] = kind(text) if text else None
         except ValueError:
-            raise InvalidInput(f"{name}: {text!r} is not a number.", name) from None
+            raise InvalidInput(
+                said("%(name)s: %(text)r is not a number.", name=name, text=text), name
+            ) from None
     return Changes(found["config"], found["timeout_s"], found["max_tokens"])
 
 

@@ -11,6 +11,7 @@ from ..errors import InvalidInput, NotFound
 from ..insight.summary import iso
 from ..settings import PROJECT_ROOT
 from ..store.filters import RequestFilter
+from ..wording import said
 from .answers import attached
 from .job_pages import common
 
@@ -93,7 +94,13 @@ def data(job_id: int):
 def table(job_id: int, name: str):
     """One chart as CSV; times are ISO 8601 in UTC."""
     if name not in CHARTS:
-        raise NotFound(f"There is no chart {name}: use one of {', '.join(CHARTS)}.")
+        raise NotFound(
+            said(
+                "There is no chart %(name)s: use one of %(allowed)s.",
+                name=name,
+                allowed=", ".join(CHARTS),
+            )
+        )
     _title, part, columns = CHARTS[name]
     found = insight.charts(job_id, RequestFilter.parse(request.args), _bucket())[part]
     text = io.StringIO()
@@ -138,4 +145,6 @@ def _bucket() -> int | None:
     try:
         return max(1, int(float(text))) if text else None
     except (ValueError, OverflowError):
-        raise InvalidInput(f"bucket={text!r}: not a number of seconds.", "bucket") from None
+        raise InvalidInput(
+            said("bucket=%(text)r: not a number of seconds.", text=text), "bucket"
+        ) from None

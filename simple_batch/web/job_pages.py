@@ -13,6 +13,7 @@ from ..export.csv_file import safe
 from ..insight.summary import iso
 from ..store import text
 from ..store.filters import RequestFilter
+from ..wording import said
 from . import words
 from .answers import attached
 
@@ -73,7 +74,10 @@ def errors(job_id: int):
     """Groups of failures alike, and the newest failed attempts."""
     cause = request.args.get("cause") or None
     if cause is not None and cause not in set(Cause):
-        raise InvalidInput(f"cause={cause!r}: use one of {', '.join(Cause)}.", "cause")
+        raise InvalidInput(
+            said("cause=%(cause)r: use one of %(allowed)s.", cause=cause, allowed=", ".join(Cause)),
+            "cause",
+        )
     group = request.args.get("group") or None
     return render_template(
         "job/errors.html",

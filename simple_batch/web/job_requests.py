@@ -10,6 +10,7 @@ from ..errors import InvalidInput, NotFound
 from ..store import text
 from ..store.filters import RequestFilter
 from ..store.models import ApiConfig, Job
+from ..wording import said
 from .job_pages import common
 from .moments import with_epochs
 
@@ -45,12 +46,26 @@ class View(msgspec.Struct, frozen=True):
         """From URL parameters (sort, per, cols). Raises InvalidInput naming the parameter."""
         per = args.get("per") or "50"
         if not per.isdecimal() or int(per) not in SIZES:
-            raise InvalidInput(f"per={per!r}: use one of {', '.join(map(str, SIZES))}.", "per")
+            raise InvalidInput(
+                said(
+                    "per=%(per)r: use one of %(allowed)s.",
+                    per=per,
+                    allowed=", ".join(map(str, SIZES)),
+                ),
+                "per",
+            )
         # a list of check boxes, or one parameter with commas
         named = [name for part in args.getlist("cols") for name in part.split(",") if name]
         for name in named:
             if name not in COLUMNS:
-                raise InvalidInput(f"cols={name!r}: use some of {', '.join(COLUMNS)}.", "cols")
+                raise InvalidInput(
+                    said(
+                        "cols=%(name)r: use some of %(allowed)s.",
+                        name=name,
+                        allowed=", ".join(COLUMNS),
+                    ),
+                    "cols",
+                )
         cols = tuple(name for name in COLUMNS if name in named) if named else SHOWN
         return cls(args.get("sort") or "index", int(per), cols)
 

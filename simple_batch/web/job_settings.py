@@ -9,6 +9,7 @@ from ..errors import InvalidInput
 from ..store.models import database
 from .forms import SettingsForm
 from .job_pages import common
+from .words import translated
 
 blueprint = Blueprint("job_settings", __name__)
 
@@ -52,7 +53,7 @@ def save(job_id: int):
 def _refused(job_id: int, form: SettingsForm, concurrency: str, error: InvalidInput):
     name = concurrency if error.field == "concurrency" else error.field
     field = form._fields.get(name or "")
-    (field.errors if field is not None else form.form_errors).append(str(error))
+    (field.errors if field is not None else form.form_errors).append(translated(error))
     return _page(job_id, form), 400
 
 

@@ -7,6 +7,8 @@ from flask_babel import ngettext
 from .. import configs, insight, jobs
 from ..domain import JobStatus
 from ..errors import Conflict, InvalidInput, NotFound
+from ..wording import said
+from .words import translated
 
 blueprint = Blueprint("jobs_list", __name__)
 
@@ -36,7 +38,13 @@ def index():
         "sort": request.args.get("sort", "-created"),
     }
     if wanted["status"] and wanted["status"] not in set(JobStatus):
-        raise InvalidInput(f"status={wanted['status']!r}: use one of {', '.join(JobStatus)}.")
+        raise InvalidInput(
+            said(
+                "status=%(status)r: use one of %(allowed)s.",
+                status=wanted["status"],
+                allowed=", ".join(JobStatus),
+            )
+        )
     page = insight.jobs_page(
         status=wanted["status"] or None,
         q=wanted["q"],
@@ -66,7 +74,14 @@ def bulk():
     """Pause, resume, cancel, retry or delete the selected jobs."""
     action = request.form.get("action", "")
     if action not in _BULK:
-        raise InvalidInput(f"action={action!r}: use one of {', '.join(_BULK)}.", "action")
+        raise InvalidInput(
+            said(
+                "action=%(action)r: use one of %(allowed)s.",
+                action=action,
+                allowed=", ".join(_BULK),
+            ),
+            "action",
+        )
     chosen = request.form.getlist("job", type=int)
     done, refused = 0, []
     for job_id in chosen:
@@ -74,7 +89,7 @@ def bulk():
             _BULK[action](job_id)
             done += 1
         except (Conflict, NotFound) as error:
-            refused.append(str(error))
+            refused.append(translated(error))
     if done:
         flash(ngettext("Done for %(num)s job.", "Done for %(num)s jobs.", done), "success")
     for message in refused[:5]:

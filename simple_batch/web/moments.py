@@ -5,6 +5,7 @@ from datetime import datetime
 from flask_babel import get_timezone
 
 from ..errors import InvalidInput
+from ..wording import said
 
 
 def epoch_ms(local: datetime) -> int:
@@ -24,5 +25,7 @@ def with_epochs(args) -> dict | None:
         try:
             found[name] = epoch_ms(datetime.fromisoformat(value)) // 1000
         except (ValueError, OverflowError):
-            raise InvalidInput(f"{name}={value!r}: not a time.", name) from None
+            raise InvalidInput(
+                said("%(name)s=%(value)r: not a time.", name=name, value=value), name
+            ) from None
     return {name: value for name, value in found.items() if value not in ("", [""])}

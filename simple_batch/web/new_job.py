@@ -14,6 +14,7 @@ from ..store import text
 from . import new_template
 from .answers import attached
 from .forms import LaunchForm, TemplateForm, UploadForm, blame
+from .words import translated
 
 blueprint = Blueprint("new_job", __name__, url_prefix="/jobs/new")
 
@@ -105,13 +106,13 @@ def load_recipe(upload_id: int):
     try:
         new = choices.from_recipe(data)
     except InvalidInput as error:
-        flash(str(error), "danger")
+        flash(translated(error), "danger")
         return redirect(url_for("new_job.preview", upload_id=upload_id), 303)
     if found.columns and new.template is not None:
         try:
             jobs.apply_template(upload_id, new.template)
         except (InvalidInput, UploadRejected) as error:
-            flash(str(error), "danger")
+            flash(translated(error), "danger")
             form = TemplateForm.of(new.template, found.columns)
             return new_template.page(form, staged, found), 400
     return _preview_page(_offered(LaunchForm.of(new)), *_ready(upload_id))
@@ -127,7 +128,7 @@ def try_rows(upload_id: int):
     try:
         tried = tryout.try_rows(upload_id, form.chosen())
     except (ConfigurationError, InvalidInput) as error:
-        blame(form, InvalidInput(str(error), getattr(error, "field", None) or "config"))
+        blame(form, InvalidInput(error.text, getattr(error, "field", None) or "config"))
         return _preview_page(form, staged, found), 400
     return _preview_page(form, staged, found, tried)
 

@@ -11,6 +11,7 @@ from ..errors import InvalidInput, UploadRejected
 from ..intake import Template
 from ..store import text
 from .forms import TemplateForm, blame
+from .words import translated
 
 blueprint = Blueprint("new_template", __name__, url_prefix="/jobs/new/<int:upload_id>/template")
 
@@ -123,9 +124,13 @@ def _example(form: TemplateForm, upload_id: int, sheet: str, number: int) -> dic
         made = jobs.example(upload_id, form.chosen(sheet), number)
     except InvalidInput as error:
         field = form._fields.get(error.field or "")
-        return {"error": f"{field.label.text}: {error}" if field is not None else str(error)}
+        return {
+            "error": f"{field.label.text}: {translated(error)}"
+            if field is not None
+            else translated(error)
+        }
     if isinstance(made, Fault):
-        return {"line": made.line, "error": made.message}
+        return {"line": made.line, "error": translated(made.text)}
     body = text.loaded(made.body)
     parameters = {name: value for name, value in body.items() if name != "messages"}
     return {

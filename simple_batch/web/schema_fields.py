@@ -9,6 +9,7 @@ from wtforms.fields.choices import SelectChoice
 from ..choices import NewJob
 from ..errors import InvalidInput
 from ..schema import MAX_BYTES, Schema, parse
+from .words import translated
 
 
 class SchemaFields:
@@ -35,7 +36,7 @@ class SchemaFields:
             if (field.data or "").strip():
                 Schema(parse(field.data))
         except InvalidInput as error:
-            raise ValidationError(str(error)) from None
+            raise ValidationError(translated(error)) from None
 
     def shape(self) -> dict:
         """What the fields say, by the names of NewJob."""

@@ -1,7 +1,11 @@
 """What statuses, causes and reasons are called on the pages, and what to do about them."""
 
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from jinja2 import pass_context
+
+from ..errors import SimpleBatchError
+from ..wording import Text
 
 STATUSES = {
     "validating": _("validating"),
@@ -112,3 +116,15 @@ def reason(_context, code: str | None) -> str:
 @pass_context
 def actor(_context, code: str) -> str:
     return str(ACTORS.get(code, code))
+
+
+def translated(given: SimpleBatchError | str) -> str:
+    """An error or text of the doors in the page's language, where it has that."""
+    text = given.text if isinstance(given, SimpleBatchError) else given
+    if not isinstance(text, Text):
+        return str(text)
+    template = gettext(text.template)
+    if not text.values:
+        return template
+    values = text.values.items()
+    return template % {n: translated(it) if isinstance(it, Text) else it for n, it in values}

@@ -1,0 +1,201 @@
+"""Errors in the language of the page: Chinese on Chinese pages, word for word as before elsewhere."""
+
+# ruff: noqa: F811 - fixtures that are imported
+
+import io
+import re
+
+import pytest
+
+from simple_batch import configs, jobs
+from simple_batch.domain import JobStatus
+from simple_batch.errors import SimpleBatchError
+from simple_batch.store.database import connected
+from simple_batch.store.jobs import transition
+from simple_batch.wording import lines, said
+
+from .. import endpoint as e
+from ..endpoint import MisbehavingEndpoint
+from ..process import flask
+from .test_pages import CONFIG, LINE, config, post, token  # noqa: F401 (fixtures)
+
+LANGUAGES = ("en", "zh")
+ENGLISH = re.compile(r"(?:[A-Za-z]+ ){3}")  # a sentence of it
+
+
+def speaking(client, language):
+    client.set_cookie("lang", language)
+    return client
+
+
+def alerts(page: str) -> str:
+    """What stands in the alerts and at the fields."""
+    found = re.findall(r'class="(?:alert|invalid-feedback)[^"]*"[^>]*>(.*?)</div>', page, re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", " ".join(found)).split())
+
+
+def uploaded(client, data: bytes, name="x.jsonl"):
+    fields = {"csrf_token": token(client), "file": (io.BytesIO(data), name)}
+    return client.post("/jobs/new", data=fields, content_type="multipart/form-data")
+
+
+@pytest.mark.parametrize(
+    ("data", "english", "chinese"),
+    [
+        (b"[]", "The file is empty: there is no request in it.", "文件为空：其中没有请求。"),
+        (b"\xff\xfe\x00", "The file is UTF-16", "文件是 UTF-16 编码"),
+        (b'[{"messages": [', "The JSON array is cut off: the file ends in line 1", "在第 1 行中断"),
+        (b'{"a": 1}', "line 1: &#34;messages&#34; is missing", "第 1 行: 缺少 &#34;messages&#34;"),
+        (b"what is this?", "Read are a JSON array of", "可读取的格式：由"),
+        (b"a,a\n1,2", "columns 1 and 2 are both named “a”", "第 1 列和第 2 列都名为“a”"),
+    ],
+)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_uploads_that_cannot_be_read(client, language, data, english, chinese):
+    answer = uploaded(speaking(client, language), data)
+    assert answer.status_code == 400
+    told = alerts(answer.text)
+    assert (english in told, chinese in told) == (language == "en", language == "zh")
+
+
+@pytest.mark.parametrize(
+    ("change", "english", "chinese"),
+    [
+        ({"concurrency": "0"}, "Concurrency: 0 is not from 1 to", "并发数：0 不在 1 到"),
+        ({"base_url": "x"}, "Base URL: it begins with http://", "接口地址：应以 http:// 或"),
+        ({"currency": "odd4"}, "Currency: three letters", "货币：三个字母"),
+        ({"input_price": "-1"}, "Input price: -1 is not from", "输入单价：-1 不在"),
+        ({"alias": "a" * 101}, "Alias: up to 100 printable", "别名：最多 100 个可打印字符"),
+    ],
+)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_wrong_field_of_a_config(client, language, change, english, chinese):
+    answer = post(speaking(client, language), "/configs/new", **{**CONFIG, **change})
+    assert answer.status_code == 400
+    told = alerts(answer.text)
+    assert (english in told, chinese in told) == (language == "en", language == "zh")
+    if language == "zh":
+        assert not ENGLISH.search(told)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "There is no job 404."), ("zh", "没有任务 404。")],
+)
+def test_no_such_job_on_a_page_and_as_json(client, language, said):
+    speaking(client, language)
+    answer = client.get("/jobs/404")
+    assert answer.status_code == 404
+    assert said in answer.text
+    assert client.get("/jobs/404/progress.json").json == {"error": said}
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "Job 1 is paused: it cannot pause now. Possible: cancel, clone, delete, reset"),
+        ("zh", "任务 1 已暂停：现在不能暂停。可以：取消、复制、删除、重置"),
+    ],
+)
+def test_a_conflict(client, config, make_job, language, said):
+    make_job(1, config="one", hold=True)
+    assert post(speaking(client, language), "/jobs/1/pause").status_code == 303
+    assert said in client.get("/jobs/1").text
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "“one” is used by 1 job: j (1). Delete them first, or deactivate the config."),
+        ("zh", "“one”正被 1 个任务使用：j (1)。请先删除这些任务，或停用该配置。"),
+    ],
+)
+def test_a_config_that_is_used(client, config, make_job, language, said):
+    make_job(1, config="one", hold=True, name="j")
+    post(speaking(client, language), "/configs/1/delete")
+    assert said in client.get("/configs").text
+
+
+class TestSmallLimit:
+    @pytest.fixture
+    def overrides(self, overrides):
+        return {**overrides, "MAX_UPLOAD_BYTES": 3000}
+
+    @pytest.mark.parametrize(
+        ("language", "said"),
+        [("en", "The upload is larger than 3,000 bytes"), ("zh", "上传内容超过 3,000 字节")],
+    )
+    def test_too_large(self, client, language, said):
+        answer = uploaded(speaking(client, language), b"{" * 4000)
+        assert answer.status_code == 413
+        assert said in answer.text
+
+
+def test_the_faults_of_a_stored_preview_follow_the_language(client, config):
+    place = uploaded(client, f"{LINE}\n{{broken\n{LINE}\n".encode()).headers["Location"]
+    english = client.get(f"{place}?lang=en").text
+    assert re.search(r"line 2</span>: not valid JSON: ", english)
+    chinese = client.get(f"{place}?lang=zh").text
+    assert re.search(r"第 2 行</span>: 不是有效的 JSON：", chinese)
+    assert "not valid JSON" not in chinese
+    refused = post(client, place, name="j", config="1")
+    assert "1 行有误：请返回改正，或跳过它们。" in refused.text
+
+
+def test_an_example_of_a_template(client, config):
+    place = uploaded(client, b"id,question\n1,hi\n2,\n", "t.csv").headers["Location"]
+    speaking(client, "zh")
+    row = {"system": "", "parameters": "", "custom_id": "id"}
+    page = post(client, place, **{**row, "user": "{{questoin}}"}, show="1").text
+    assert "没有列“questoin”；最接近的是“question”。" in page
+    page = post(client, place, **{**row, "user": "{{question}}"}, show="2").text
+    assert "生成的用户消息为空" in page
+    page = post(client, place, **{**row, "user": "{{ question * 3 }}"}, show="1").text
+    assert "模板出错：“*”只能用于数字。" in page
+
+
+def test_commands_and_errors_themselves_stay_english(client, config, instance):
+    speaking(client, "zh")
+    with connected():
+        for ask, told in (
+            (lambda: jobs.get(7), "There is no job 7."),
+            (lambda: configs.get("x"), "There is no API config 'x'."),
+        ):
+            with pytest.raises(SimpleBatchError) as wrong:
+                ask()
+            assert str(wrong.value) == told
+    done = flask(instance, "show-job", "7", SIMPLE_BATCH_LANGUAGE="zh", LANG="zh_CN.UTF-8")
+    assert "There is no job 7." in done.stderr
+
+
+def test_why_a_job_stopped_follows_the_language(app, client, add_config, make_job, wait_for):
+    app.extensions["simple_batch"].start()
+    with MisbehavingEndpoint(e.error(401, "no such key")) as endpoint:
+        add_config(endpoint.base_url)
+        job_id = make_job(3)
+        wait_for(job_id, "paused")
+    for page in (f"/jobs/{job_id}", f"/jobs/{job_id}/events"):
+        english = client.get(f"{page}?lang=en").text
+        assert "HTTP 401: no such key (t) Correct the key" in english
+        assert "no such key (t) 请在 API 配置中更正密钥" in client.get(f"{page}?lang=zh").text
+    with connected():
+        assert jobs.get(job_id).status_detail.startswith(
+            "HTTP 401: no such key (t) Correct the key"
+        )
+
+
+def test_what_is_stored_for_people_follows_the_language(client, config, make_job):
+    """A failed upload: its complaint, and its faults below."""
+    fault = said("line %(line)s: %(message)s", line=3, message=said("not JSON"))
+    job_id = make_job(1, config="one", hold=True)
+    with connected():
+        detail = lines([said("The file is empty."), fault, "\x1eas it came"])
+        transition(job_id, JobStatus.CANCELLED, (JobStatus.PAUSED,), "invalid_upload", detail)
+        assert (
+            jobs.get(job_id).status_detail == "The file is empty.\nline 3: not JSON\n\x1eas it came"
+        )
+    page = client.get(f"/jobs/{job_id}?lang=zh").text
+    assert "文件为空。\n第 3 行：不是 JSON\n" in page
+    with connected():
+        transition(job_id, JobStatus.QUEUED, (JobStatus.CANCELLED,), "retry", "\x1e[1]")
+        assert jobs.get(job_id).status_detail == "[1]"
