@@ -45,6 +45,10 @@ def files(rows: int) -> dict:
         build_rows(folder, rows)
         out = Path(folder) / "out.jsonl"
         took_out = _timed(folder, "export-job", "1", "--format", "jsonl", "-o", str(out))
+        took_as = {
+            form: _timed(folder, "export-job", "1", "-o", str(Path(folder) / f"out.{form}"))
+            for form in ("csv", "xlsx", "parquet")
+        }
         bare_out = bare_loops(out, Path(folder) / "bare.jsonl")
     return {
         "rows": rows,
@@ -53,6 +57,7 @@ def files(rows: int) -> dict:
         "table_s": took_table,
         "table_bare_s": {"csv, jinja2 and json": bare_table},
         "export_s": took_out,
+        "export_as_s": took_as,
         "export_bare_s": bare_out,
     }
 

@@ -78,6 +78,10 @@ def files(part: dict) -> None:
             for library, took in part[f"{name}_bare_s"].items()
         )
         print(f"{name}: {mine:.1f} s; {loops} (mark: 0.33)")
+    if took := part.get("export_as_s"):
+        print(
+            "export as " + ", ".join(f"{form}: {seconds:.1f} s" for form, seconds in took.items())
+        )
 
 
 def batch_api(part: dict) -> None:

@@ -7,10 +7,11 @@ milliseconds since the epoch (UTC), money is an integer of a billionth
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
-from .wording import Text, restored
+from .wording import Text, restored, said
 
 NANO = 1_000_000_000
 TOKENS_PER_PRICE = 1_000_000  # prices are given per million tokens
@@ -160,12 +161,13 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 class Fault(msgspec.Struct, frozen=True):
     """Why a line of an upload is no request. ``code`` is one of OpenAI's
     (invalid_json_line, duplicate_custom_id, url_mismatch, empty_file, …), ``param`` the field that
-    is to blame."""
+    is to blame; ``unit`` says whether ``line`` counts lines, or rows of a file that has none."""
 
     line: int | None
     code: str
     message: str
     param: str | None = None
+    unit: Literal["line", "row"] = "line"
     wording: list | None = None  # how the message was made, for pages in another language
 
     def __post_init__(self):
@@ -173,10 +175,22 @@ class Fault(msgspec.Struct, frozen=True):
             msgspec.structs.force_setattr(self, "wording", self.message.kept())
             msgspec.structs.force_setattr(self, "message", str(self.message))
 
+    def __str__(self) -> str:
+        return str(self.placed)
+
     @property
     def text(self) -> str:
         """The message; a Text where it was made from one."""
         return self.message if self.wording is None else restored(self.wording)
+
+    @property
+    def placed(self) -> str:
+        """The same with its place."""
+        if not self.line:
+            return self.text
+        if self.unit == "row":
+            return said("row %(line)s: %(message)s", line=self.line, message=self.text)
+        return said("line %(line)s: %(message)s", line=self.line, message=self.text)
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):

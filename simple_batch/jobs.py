@@ -135,6 +135,12 @@ def apply_template(upload_id: int, template: intake.Template) -> None:
     uploads.apply_template(upload_id, template)
 
 
+def choose_sheet(upload_id: int, sheet: str) -> None:
+    """Take another sheet of a staged workbook; its template is then to be written. Raises
+    UploadRejected where that sheet is no table."""
+    uploads.choose_sheet(upload_id, sheet)
+
+
 def template_of(upload: Upload) -> intake.Template | None:
     """The template that a staged table is read through; None before one was given."""
     return uploads.template_of(upload)

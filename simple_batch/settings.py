@@ -84,7 +84,7 @@ class Settings:
 
     MAX_UPLOAD_BYTES: int = _setting(4096 * MIB, "largest upload", "bytes", 1024, 1 << 50)
     MAX_UNPACKED_BYTES: int = _setting(
-        16384 * MIB, "largest upload after unpacking gzip", "bytes", 1024, 1 << 50
+        16384 * MIB, "largest upload after unpacking (gzip, XLSX, Parquet)", "bytes", 1024, 1 << 50
     )
     MAX_REQUEST_BYTES: int = _setting(16 * MIB, "largest single request", "bytes", 1024, 1 << 40)
     MAX_NESTING: int = _setting(100, "deepest nesting of JSON in a request", "levels", 5, 900)

@@ -17,10 +17,11 @@ from typing import BinaryIO
 import msgspec
 
 from . import configs, intake, runtime
-from .clock import now_ms
+from .clock import give_way, now_ms
 from .domain import Fault, JobStatus, Request
 from .engine.structure import URLS
-from .errors import InvalidInput, NotFound, SimpleBatchError, UploadRejected
+from .errors import InvalidInput, NotFound, SimpleBatchError, UploadRejected, UploadTooLarge
+from .settings import Settings
 from .store import filelock, twins
 from .store import jobs as job_rows
 from .store import requests as request_rows
@@ -48,7 +49,7 @@ def stage(stream: BinaryIO, filename: str, scan: bool = True, most: int | None =
         stream, path, min(most or settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_BYTES)
     )
     try:
-        preview = intake.scan(path, settings) if scan else None
+        preview = _scanned(path, settings) if scan else None
         return Upload.create(
             path=str(path),
             filename=clean_filename(filename),
@@ -58,6 +59,19 @@ def stage(stream: BinaryIO, filename: str, scan: bool = True, most: int | None =
         )
     except BaseException:
         path.unlink(missing_ok=True)
+        raise
+
+
+def _scanned(path: Path, settings: Settings) -> "intake.Preview":
+    """What the scan finds; of a workbook whose first sheet is no table, the first that is one."""
+    try:
+        return intake.scan(path, settings)
+    except UploadTooLarge:
+        raise
+    except UploadRejected:
+        for sheet in intake.sheets(path, settings):
+            with contextlib.suppress(UploadRejected):
+                return intake.scan(path, settings, sheet=sheet)
         raise
 
 
@@ -102,10 +116,26 @@ def apply_template(upload_id: int, template: intake.Template) -> None:
     if not preview.columns:
         raise InvalidInput(said("A template belongs to a table, and this upload is none."))
     settings = runtime.settings()
+    if template.sheet not in preview.sheets:  # it says none, or one of another workbook
+        template = msgspec.structs.replace(template, sheet=preview.sheet)
+    if template.sheet != preview.sheet:
+        preview = intake.scan(Path(upload.path), settings, sheet=template.sheet)
     intake.Renderer(template, preview.columns, settings)
     preview = intake.scan(Path(upload.path), settings, template=template)
     upload.template = intake.template_text(template)
     upload.preview = msgspec.json.encode(preview).decode()
+    upload.save()
+
+
+def choose_sheet(upload_id: int, sheet: str) -> None:
+    """Look at another sheet of a staged workbook; its template is to be written anew. Raises NotFound,
+    and UploadRejected where that sheet is no table."""
+    upload, preview = staged(upload_id)
+    if sheet == preview.sheet:
+        return
+    found = intake.scan(Path(upload.path), runtime.settings(), sheet=sheet)
+    upload.template = None
+    upload.preview = msgspec.json.encode(found).decode()
     upload.save()
 
 
@@ -262,7 +292,7 @@ class _Reading:
         return {
             "source_format": reader.format,
             "endpoint": self._url,
-            "header": msgspec.json.encode(reader.columns).decode() if reader.columns else None,
+            "header": msgspec.json.encode(reader.header).decode() if reader.header else None,
         }
 
     def _note(self, fault: Fault) -> None:
@@ -374,7 +404,7 @@ def _insert(job_id: int, chunk: list[Request]) -> bool:
         if status != JobStatus.VALIDATING:
             return False
         request_rows.insert(job_id, chunk)
-    time.sleep(0)  # lets other greenlets work between two chunks
+    give_way()  # lets other greenlets work between two chunks
     return True
 
 
@@ -383,17 +413,12 @@ def _clear(job_id: int) -> None:
     while not empty:
         with connected():
             empty = request_rows.clear_step(job_id)
-        time.sleep(0)
+        give_way()
 
 
 def _fail(job_id: int, error: SimpleBatchError) -> None:
     faults = getattr(error, "faults", ())
-    shown = [
-        said("line %(line)s: %(message)s", line=fault.line, message=fault.text)
-        if fault.line
-        else fault.text
-        for fault in faults[:SHOWN_FAULTS]
-    ]
+    shown = [fault.placed for fault in faults[:SHOWN_FAULTS]]
     with connected():
         kept = msgspec.json.encode(faults).decode()
         Job.update(faults=kept).where(Job.id == job_id).execute()

@@ -3,12 +3,15 @@
 import hashlib
 import subprocess
 import sys
+import time
 from dataclasses import fields
 from pathlib import Path
 
+import gevent
+import pandas
 import pytest
 
-from simple_batch import log, settings
+from simple_batch import intake, log, settings
 from simple_batch.errors import SettingsError
 
 ROOT = Path(__file__).parent.parent
@@ -92,3 +95,43 @@ def test_the_vendored_files_are_what_was_fetched():
     folders = {name.split("/")[1] for name in found if name.count("/") > 1}
     for folder in folders:
         assert f"./{folder}/LICENSE" in found
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "xlsx", "parquet"])
+def test_the_others_have_their_turn_while_a_large_upload_is_read(tmp_path, form):
+    """Sockets and times too, for which gevent looks more rarely than for what is ready."""
+    path = tmp_path / "upload"
+    frame = pandas.DataFrame({"question": [f"why is {n} so? " * 5 for n in range(30_000)]})
+    if form == "csv":
+        frame.to_csv(path, index=False)
+    elif form == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    elif form == "xlsx":
+        frame.to_excel(path, index=False, engine="xlsxwriter")
+    else:
+        frame.to_parquet(path)
+    turns = []
+
+    def tick():
+        while True:
+            gevent.sleep(0.001)
+            turns.append(time.monotonic())
+
+    ticking = gevent.spawn(tick)
+    template = intake.Template(user="{{question}}", custom_id="")
+    loaded = settings.load(environ={}, INSTANCE_PATH=str(tmp_path))
+    assert intake.scan(path, loaded, template=template).good == 30_000
+    ticking.kill()
+    assert len(turns) > 40, len(turns)  # of 150; three, where they are asked for by sleep(0)
+
+
+def test_a_server_does_not_load_what_only_some_files_need():
+    code = (
+        "import sys, simple_batch.serve, simple_batch.command_app, simple_batch.web, "
+        "simple_batch.export, simple_batch.intake; "
+        "print([name for name in ('pyarrow', 'xlsxwriter', 'pandas') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -52,11 +52,7 @@ def command(name: str):
             except UploadRejected as error:
                 say(f"Error: {error}")
                 for fault in error.faults:
-                    say(
-                        f"  line {fault.line}: {fault.message}"
-                        if fault.line
-                        else f"  {fault.message}"
-                    )
+                    say(f"  {fault}")
                 if error.fault_count > len(error.faults) > 0:
                     say(f"  and {error.fault_count - len(error.faults):,} more")
                 status = ExitStatus.ERROR

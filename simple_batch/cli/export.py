@@ -12,19 +12,21 @@ from .. import export, jobs
 from ..errors import InvalidInput, SimpleBatchError
 from .base import command, say
 
-_ALL_FORMATS = ("json", "jsonl", "csv", "parquet", "openai")
+_BY_NAME = ("json", "jsonl", "csv", "xlsx", "parquet")  # a file name's end says so
 
 
 @command("export-job")
 @click.argument("job_id", type=int)
 @click.option("-o", "--output", help="A file, or - for standard output.")
-@click.option("--format", "form", type=click.Choice(_ALL_FORMATS))
+@click.option("--format", "form", type=click.Choice(export.FORMATS))
 @click.option("--only", type=click.Choice(export.ONLY), default="all", show_default=True)
 def export_job(job_id, output, form, only):
     """Write a job's results, in input order, also while it runs."""
     job = jobs.get(job_id)
     form = form or (format_for(output) if output and output != "-" else "jsonl")
     if output == "-":
+        if form in export.BINARY and sys.stdout.isatty():
+            raise InvalidInput(f"{form} is not for a terminal: write it to a file (-o FILE).")
         for piece in export.export(job_id, form, only):
             sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
@@ -37,9 +39,10 @@ def export_job(job_id, output, form, only):
 def format_for(output: str) -> str:
     """The format that a file name asks for."""
     suffix = Path(output).suffix.lower().removeprefix(".")
-    if suffix in ("json", "jsonl", "csv"):
+    if suffix in _BY_NAME:
         return suffix
-    raise InvalidInput(f"{output}: end the name in .json, .jsonl or .csv, or give --format.")
+    ends = ", ".join(f".{name}" for name in _BY_NAME)
+    raise InvalidInput(f"{output}: end the name in one of {ends}, or give --format.")
 
 
 def write_file(job_id: int, output: str, form: str, only: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
+import msgspec
 from babel.dates import LOCALTZ
 
 from .. import intake, runtime, schema
@@ -18,6 +19,7 @@ _PRIORITY = {"high": 1, "normal": 0, "low": -1}
 _OPTIONS = (
     click.option("--name", default=""),
     click.option("--template", metavar="FILE", help="Makes a request of each row of a table."),
+    click.option("--sheet", metavar="NAME", help="Of an XLSX workbook; else the first."),
     click.option("--concurrency", type=int, help="A ceiling; learned where it is not given."),
     click.option("--max-retries", type=int, help="Calls after the first."),
     click.option("--spend-cap", type=PRICE, help="Where it pauses, in the config's currency."),
@@ -59,7 +61,7 @@ def new_job(config: str | int, hold: bool = False, **given) -> NewJob:
     return NewJob(
         config=config,
         hold=hold,
-        template=_template(given.pop("template")),
+        template=_template(given.pop("template"), given.pop("sheet")),
         priority=_PRIORITY[given.pop("priority") or "normal"],
         start_at=_moment(given.pop("start_at"), zone, "start_at"),
         deadline_at=_moment(given.pop("deadline"), zone, "deadline_at"),
@@ -95,8 +97,13 @@ def _schema(file: str | None) -> dict | None:
     return None if file is None else schema.parse(_read(file, "schema"))
 
 
-def _template(file: str | None):
-    return None if file is None else intake.template_of_file(_read(file, "template"))
+def _template(file: str | None, sheet: str | None) -> intake.Template | None:
+    if file is None:
+        if sheet:
+            raise InvalidInput("A sheet is a table: give --template FILE with --sheet.", "template")
+        return None
+    template = intake.template_of_file(_read(file, "template"))
+    return msgspec.structs.replace(template, sheet=sheet) if sheet else template
 
 
 def _read(file: str, what: str) -> bytes:

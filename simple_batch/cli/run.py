@@ -17,7 +17,7 @@ from .options import job_options, new_job
 @click.argument("job", metavar="JOB_ID|FILE")
 @click.option("--config", help="Alias of an API config, for a FILE.")
 @job_options
-@click.option("-o", "--output", help="Write the results here at the end (.json, .jsonl, .csv).")
+@click.option("-o", "--output", help="Write the results here at the end (.csv, .xlsx, .json, …).")
 def run_job(job, config, output, **fields):
     """Run a job in this process to its end. Where a server runs this database's jobs it is started
     there and followed."""

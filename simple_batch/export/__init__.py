@@ -4,20 +4,22 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-import msgspec
-
 from ..errors import InvalidInput, NotFound
 from ..store.filters import RequestFilter
 from ..store.models import Job
 from ..wording import said
-from . import csv_file, json_file, openai_file, requests_file
-from .parsed import Fields
+from . import csv_file, json_file, openai_file, parquet_file, requests_file, xlsx_file
+from .columns import Table
 from .rows import ONLY, UNANSWERED, rows
 
-_WRITERS = {
+_TABLES = {  # what needs to know the columns of the job's table
     "json": json_file.as_array,
     "jsonl": json_file.as_lines,
     "csv": csv_file.as_table,
+    "xlsx": xlsx_file.as_workbook,
+    "parquet": parquet_file.as_parquet,
+}
+_LINES = {
     "openai": openai_file.as_lines,
     "requests": requests_file.as_lines,
 }
@@ -25,17 +27,22 @@ _TYPES = {
     "json": "application/json",
     "jsonl": "application/jsonl",
     "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "parquet": "application/vnd.apache.parquet",
     "openai": "application/jsonl",
     "requests": "application/jsonl",
 }
-FORMATS = tuple(_WRITERS)
+FORMATS = tuple(_TYPES)
+BINARY = ("xlsx", "parquet")  # made as a whole before the first piece
 
 
 def export(
     job_id: int, format: str, only: str = "all", wanted: RequestFilter | None = None
 ) -> Iterator[bytes]:
-    """The file in pieces: of all requests, or of those that match. Raises InvalidInput for another format or choice, NotFound for the job."""
-    if format not in _WRITERS:
+    """The file in pieces: of all requests, or of those that match. Raises InvalidInput for another
+    format or choice, NotFound for the job, SimpleBatchError where the disk does not take what is made
+    as a whole first."""
+    if format not in _TYPES:
         raise InvalidInput(
             said(
                 "format=%(format)r: use one of %(allowed)s.",
@@ -53,12 +60,9 @@ def export(
     if job is None:
         raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
     found = rows(job, only, wanted or RequestFilter())
-    if format == "csv":
-        header = msgspec.json.decode(job.header, type=list[str]) if job.header else None
-        return csv_file.as_table(found, header, Fields.of(job))
-    if format in ("json", "jsonl"):
-        return _WRITERS[format](found, parsed=bool(job.schema))
-    return _WRITERS[format](found)
+    if format in _LINES:
+        return _LINES[format](found)
+    return _TABLES[format](found, Table.of(job, vectors=format == "parquet"))
 
 
 def filename(job: Job, format: str, only: str = "all") -> str:

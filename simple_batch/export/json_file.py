@@ -1,31 +1,32 @@
-"""JSON and JSONL: the result object of docs/exports.md."""
+"""JSON and JSONL: the result object of docs/formats.md."""
 
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from .columns import Table
 from .parsed import as_json
 from .rows import Row, iso, raw_json
 
 _encode = msgspec.json.Encoder().encode
 
 
-def as_lines(rows: Iterable[Row], parsed: bool = False) -> Iterator[bytes]:
+def as_lines(rows: Iterable[Row], table: Table) -> Iterator[bytes]:
     for row in rows:
-        yield _encode(result(row, parsed)) + b"\n"
+        yield _encode(result(row, table)) + b"\n"
 
 
-def as_array(rows: Iterable[Row], parsed: bool = False) -> Iterator[bytes]:
+def as_array(rows: Iterable[Row], table: Table) -> Iterator[bytes]:
     before = b"[\n"
     for row in rows:
-        yield before + _encode(result(row, parsed))
+        yield before + _encode(result(row, table))
         before = b",\n"
     yield b"[]\n" if before == b"[\n" else b"\n]\n"
 
 
-def result(row: Row, parsed: bool = False) -> dict:
+def result(row: Row, table: Table) -> dict:
     """One result. ``request`` is what the user gave, ``response`` what the provider answered,
-    ``parsed``, of jobs with a schema only, the JSON in it."""
+    ``parsed``, of jobs with a schema only, the JSON in it, ``row``, of tables only, the row."""
     error = usage = cost = None
     if row.cause is not None:
         error = {"cause": row.cause, "http_status": row.http_status, "message": row.message}
@@ -45,7 +46,7 @@ def result(row: Row, parsed: bool = False) -> dict:
         "request": raw_json(row.body),
         "status": row.status or "pending",
         "response": raw_json(row.response),
-        **({"parsed": as_json(row)} if parsed else {}),
+        **({} if table.fields is None else {"parsed": as_json(row)}),
         "error": error,
         "model": row.model,
         "config": row.config,
@@ -55,4 +56,5 @@ def result(row: Row, parsed: bool = False) -> dict:
         "latency_ms": row.latency_ms,
         "usage": usage,
         "cost": cost,
+        **({"row": table.named_cells(row)} if row.cells else {}),
     }

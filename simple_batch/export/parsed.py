@@ -11,10 +11,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Fields:
-    """``names`` are the top-level properties of the schema, in its order."""
+    """``names`` are the top-level properties of the schema, in its order; ``types`` what it says of
+    their values, where that is one plain type."""
 
     def __init__(self, schema: dict):
         self.names = Schema(schema).columns
+        self.types = _types(schema.get("properties") or {})
 
     @classmethod
     def of(cls, job: Job) -> "Fields | None":
@@ -44,3 +46,13 @@ def _fitting(row: Row):
 
 def _plain(value):
     return _encode(value).decode() if isinstance(value, dict | list) else value
+
+
+def _types(properties: dict) -> dict[str, str]:
+    found = {}
+    for name, of in properties.items():
+        said = of.get("type") if isinstance(of, dict) else None
+        kinds = {said} if isinstance(said, str) else {*(said or ())} - {"null"}
+        if len(kinds) == 1:
+            found[name] = kinds.pop()
+    return found

@@ -10,6 +10,7 @@ from .preview import Preview, example, first_model, scan
 from .reader import Reader, read
 from .spool import spool
 from .template import Renderer, Template, template_of, template_of_file, template_text
+from .xlsx import sheets
 
 __all__ = [
     "Preview",
@@ -22,6 +23,7 @@ __all__ = [
     "first_model",
     "read",
     "scan",
+    "sheets",
     "spool",
     "template_of",
     "template_of_file",

@@ -1,12 +1,12 @@
 """Looking through an upload before it is launched."""
 
-import time
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from ..clock import give_way
 from ..domain import Fault, Request
 from ..errors import UploadRejected
 from ..settings import Settings
@@ -41,6 +41,8 @@ class Preview(msgspec.Struct):
     duplicates_exact: bool = True  # False: a lower bound, looked for only in the first ones
     columns: list[str] = []  # of a table
     encoding: str = ""
+    sheet: str = ""  # of a workbook: the one that was looked at
+    sheets: list[str] = []
 
 
 def scan(
@@ -49,11 +51,12 @@ def scan(
     first: int = 5,
     faults: int = 20,
     template: Template | None = None,
+    sheet: str = "",
 ) -> Preview:
     """Read the whole upload once. Raises UploadRejected (with the faults) where it holds no valid
     request or cannot be read as a whole, UploadTooLarge where it unpacks to too much."""
     preview = Preview("", path.stat().st_size, 0, 0, [], [])
-    reader = read(path, settings, template=template)
+    reader = read(path, settings, template=template, sheet=sheet)
     seen: set[int] = set()
     try:
         for number, item in enumerate(_items(reader, template)):
@@ -69,9 +72,10 @@ def scan(
                     if len(preview.first) < first:
                         preview.first.append(item)
             if number % _BREATH == 0:
-                time.sleep(0)
+                give_way()
         preview.format, preview.columns = reader.format, reader.columns
         preview.encoding = reader.encoding
+        preview.sheet, preview.sheets = reader.sheet, reader.sheets
     finally:
         reader.close()
     if not preview.good:
@@ -90,7 +94,7 @@ def scan(
 def example(path: Path, settings: Settings, template: Template, number: int) -> Request | Fault:
     """The request that a template makes of one row of a table (from 1). Raises InvalidInput where
     the template does not fit the table."""
-    reader = read(path, settings, unique=False)
+    reader = read(path, settings, unique=False, sheet=template.sheet)
     try:
         table = reader.table()
         renderer = Renderer(template, table.columns, settings)
@@ -98,7 +102,7 @@ def example(path: Path, settings: Settings, template: Template, number: int) -> 
             if ordinal == number:
                 return row if isinstance(row, Fault) else renderer.request(row, ordinal, 0)
             if ordinal % _BREATH == 0:
-                time.sleep(0)
+                give_way()
     finally:
         reader.close()
     return Fault(None, "no_row", said("There is no row %(number)s.", number=f"{number:,}"))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..clock import give_way
 from ..domain import Fault, Request
 from ..errors import InvalidInput, UploadRejected
 from ..settings import Settings
@@ -18,13 +19,18 @@ from ..wording import said
 from .array import ArraySplitter
 from .decoding import WIDE, decoded, encoding_of
 from .items import Items, Rules, is_clean, is_conversation, kind_of
+from .objects import Objects, are_plain
+from .package import OLE, ZIP, refusal_of_ole
+from .parquet import MAGIC, Parquet
 from .source import Source
 from .table import Table, begins_table, needs_template
 from .template import Renderer, Template
+from .xlsx import Sheet
 
 FORMATS = said(
     'a JSON array of {"messages": [...]} objects, a JSON array of message arrays, JSONL of either, '
-    "OpenAI batch JSONL, CSV and TSV with a header, or gzip of these"
+    "OpenAI batch JSONL, tables (CSV, TSV, XLSX, Parquet, JSON or JSONL of plain objects), or gzip "
+    "of these"
 )
 LONGEST_STRETCH_S = 0.02  # of rendering before other greenlets have their turn
 GROUP = 200  # items whose custom_ids are looked up together
@@ -52,21 +58,38 @@ class Reader:
         unique: bool = True,
         rules: Rules | None = None,
         template: Template | None = None,
+        sheet: str = "",
     ):
         self._settings = settings
         self._rules = rules
         self._template = template
+        self._sheet = sheet or (template.sheet if template is not None else "")
         self._source = Source(path, settings)
         self._seen = _Seen() if unique else None
         self._empty = True
         self.format = ""
         self.columns: list[str] = []
-        self._table: Table | None = None
+        self._table: Table | Sheet | Parquet | Objects | None = None
 
     @property
     def encoding(self) -> str:
         """Of a table, as far as it was read; else UTF-8."""
         return self._table.encoding if self._table is not None else "utf-8"
+
+    @property
+    def header(self) -> list:
+        """What a job keeps of a table's columns: their names, with their types where they have any."""
+        return self._table.header if self._table is not None else []
+
+    @property
+    def sheet(self) -> str:
+        """Of a workbook: the name of the one that is read."""
+        return self._table.sheet if self._table is not None else ""
+
+    @property
+    def sheets(self) -> list[str]:
+        """Of a workbook: the names of all."""
+        return self._table.sheets if self._table is not None else []
 
     def close(self) -> None:
         self._source.close()
@@ -86,15 +109,37 @@ class Reader:
     def is_table(self) -> bool:
         """Asked before it is iterated over."""
         head = self._source.peek()
-        if self._rules is not None or self._looks_like_json(head):
+        if self._rules is not None:
             return False
-        return begins_table(head)
+        if self._looks_like_json(head):
+            return are_plain(head, self._settings)
+        return head.startswith((ZIP, MAGIC, OLE)) or begins_table(head)
 
-    def table(self) -> Table:
-        """The bare rows of a table. Raises UploadRejected for its header."""
-        self._table = Table(self._source, self._settings)
+    def table(self) -> Table | Sheet | Parquet | Objects:
+        """The bare rows of a table. Raises UploadRejected where it, or its header, cannot be read."""
+        self._table = self._as_table(self._source.peek())
         self.format, self.columns = self._table.format, self._table.columns
+        if self._sheet and not self._table.sheets:
+            raise UploadRejected(
+                said(
+                    "“%(sheet)s” is to be the sheet, and only XLSX has sheets: leave it out.",
+                    sheet=self._sheet[:80],
+                )
+            )
         return self._table
+
+    def _as_table(self, head: bytes) -> Table | Sheet | Parquet | Objects:
+        if head.startswith(ZIP):
+            return Sheet(self._source.whole(), self._settings, self._sheet)
+        if head.startswith(MAGIC):
+            return Parquet(self._source.whole(), self._settings)
+        if head.startswith(OLE):
+            raise refusal_of_ole(self._source.whole().read(1 << 20))
+        if self._looks_like_json(head):
+            container, items = self._json_items(head)
+            pairs = ((line, raw) for line, raw, _clean in items)
+            return Objects(f"{container}-rows", head, pairs, self._settings)
+        return Table(self._source, self._settings)
 
     def _rendered(self) -> Iterator[Request | Fault]:
         """The rows of a table as its template has them."""
@@ -110,7 +155,7 @@ class Reader:
         index, breath = 0, time.monotonic()
         for ordinal, row in enumerate(table, 1):
             if time.monotonic() - breath > LONGEST_STRETCH_S:  # a template may be slow
-                time.sleep(0)
+                give_way()
                 breath = time.monotonic()
             item = row if isinstance(row, Fault) else renderer.request(row, ordinal, index)
             index += isinstance(item, Request)
@@ -175,22 +220,27 @@ class Reader:
                     "A template belongs to a table, and this file is none: leave the template out."
                 )
             )
-        if head[:1] == b"[" and not is_conversation(head.split(b"\n", 1)[0]):
-            splitter = ArraySplitter(self._settings.MAX_REQUEST_BYTES)
-            pieces = splitter.split(self._source.blocks())
-            return "json", ((line, raw, False) for line, raw in pieces)
         if self._looks_like_json(head):
-            return "jsonl", self._lines()
+            return self._json_items(head)
         shown = head[:40].decode("utf-8", "replace").splitlines()[0]
         raise UploadRejected(
             said(
-                "Line 1: the file begins with %(shown)r, which is not JSON and no table. %(remedy)s",
+                "Line 1: the file begins with %(shown)r, which is not JSON and no table. Read are "
+                "%(formats)s.",
                 shown=shown,
-                remedy=_remedy(head),
+                formats=FORMATS,
             ),
             [Fault(1, "invalid_json_line", said("not JSON"))],
             1,
         )
+
+    def _json_items(self, head: bytes) -> tuple[str, Iterator[tuple[int, bytes | None, bool]]]:
+        head = head.lstrip()
+        if head[:1] == b"[" and not is_conversation(head.split(b"\n", 1)[0]):
+            splitter = ArraySplitter(self._settings.MAX_REQUEST_BYTES)
+            pieces = splitter.split(self._source.blocks())
+            return "json", ((line, raw, False) for line, raw in pieces)
+        return "jsonl", self._lines()
 
     @staticmethod
     def _looks_like_json(head: bytes) -> bool:
@@ -208,22 +258,18 @@ def read(
     unique: bool = True,
     rules: Rules | None = None,
     template: Template | None = None,
+    sheet: str = "",
 ) -> Reader:
     """A reader of the upload at ``path``; close it when done. ``unique`` False where the caller
     sees to it that no custom_id comes twice; ``rules`` where it is a file of the Batch API;
-    ``template`` makes requests of the rows of a table."""
-    return Reader(path, settings, unique, rules, template)
+    ``template`` makes requests of the rows of a table; ``sheet`` is that of a workbook, where it is
+    not the template's."""
+    return Reader(path, settings, unique, rules, template, sheet)
 
 
 def _is_item(line: bytes) -> bool:
     line = line.strip()
     return is_conversation(line) if line[:1] == b"[" else kind_of(line) is not None
-
-
-def _remedy(head: bytes) -> str:
-    if head[:4] in (b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0"):
-        return said("It may be a spreadsheet or a Parquet file: save it as CSV (UTF-8).")
-    return said("Read are %(formats)s.", formats=FORMATS)
 
 
 def _too_many(most: int) -> UploadRejected:

@@ -2,9 +2,11 @@
 
 import gzip
 import io
+import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import UploadRejected, UploadTooLarge
 from ..settings import Settings
@@ -24,7 +26,9 @@ class Source:
     def __init__(self, path: Path, settings: Settings):
         self._limit = settings.MAX_UNPACKED_BYTES
         self._line_limit = settings.MAX_REQUEST_BYTES
+        self._path = path
         self._file = path.open("rb")
+        self._whole: BinaryIO | None = None
         self._packed_size = 0
         stream = self._file
         if self._file.peek(2)[:2] == b"\x1f\x8b":
@@ -38,6 +42,19 @@ class Source:
 
     def close(self) -> None:
         self._file.close()
+        if self._whole is not None:
+            self._whole.close()
+
+    def whole(self) -> BinaryIO:
+        """A file of the unpacked bytes, for a format that is not read from its beginning to its end."""
+        if self._whole is None and self._packed_size:
+            self._whole = tempfile.TemporaryFile(dir=self._path.parent)  # noqa: SIM115
+            for block in self.blocks():
+                self._whole.write(block)
+        elif self._whole is None:
+            self._whole = self._path.open("rb")
+        self._whole.seek(0)
+        return self._whole
 
     def peek(self) -> bytes:
         """The bytes that come next, without moving on."""

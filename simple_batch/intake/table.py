@@ -1,13 +1,14 @@
 """Tables with a header: their dialect told apart, their rows with the lines they begin on.
 
-A reader of another kind of table (XLSX, Parquet) has the same face: ``format``, ``encoding``,
-``columns``, and rows or faults to iterate over.
+The readers of other kinds of tables (xlsx.py, parquet.py, objects.py) have the same face: ``format``,
+``encoding``, ``columns``, ``header`` (the columns as a job keeps them), ``sheet`` and ``sheets`` of a
+workbook, and rows or faults to iterate over.
 """
 
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 import msgspec
@@ -30,10 +31,14 @@ _NUMBER = re.compile(r"[-+]?[\d.,]+%?")
 
 
 class Row(msgspec.Struct, gc=False):
-    """A row of a table and the line it begins on."""
+    """A row of a table and the line it begins on (or its number, where there are no lines: ``unit``
+    says which). ``kept`` are its cells as they come back in an export, where they are more than
+    texts."""
 
     line: int
     cells: list[str]
+    kept: list | None = None
+    unit: str = "line"
 
 
 class Dialect(msgspec.Struct, frozen=True):
@@ -54,6 +59,9 @@ class Table:
     """Iterate over it for ``Row | Fault``. Raises UploadRejected for a header that names no
     columns, and where there is no row at all."""
 
+    sheet = ""
+    sheets: list[str] = []
+
     def __init__(self, source: Source, settings: Settings):
         dialect = _sniffed(_sample(source.peek()))
         self._longest = settings.MAX_REQUEST_BYTES
@@ -68,6 +76,10 @@ class Table:
         if dialect.named:
             next(self._rows, None)
         self.columns = self._header()
+
+    @property
+    def header(self) -> list[str]:
+        return self.columns
 
     @property
     def encoding(self) -> str:
@@ -112,7 +124,7 @@ class Table:
         item = next(self._rows, Fault(1, "invalid_header", said("the file is empty")))
         if isinstance(item, Row):
             names = [name.strip() for name in item.cells]
-            complaint = _no_header(names)
+            complaint = no_header(names)
             if complaint is None:
                 return names
             item = Fault(item.line, "invalid_header", complaint)
@@ -192,12 +204,17 @@ def begins_table(head: bytes) -> bool:
 def needs_template(table: Table) -> UploadRejected:
     """What is said where a table comes without one."""
     shown = ", ".join(table.columns[:10]) + (", …" if len(table.columns) > 10 else "")
+    what = said("This is a table")
+    if table.format.endswith("-rows"):
+        what = said("These are plain objects")
+    form = table.format.removesuffix("-rows").upper()
     return UploadRejected(
         said(
-            "This is a table (%(format)s; columns: %(shown)s): a template is needed that "
-            "makes a request of each row. Give one with --template FILE, or upload the "
-            "table on the page “New job”, which leads to it.",
-            format=table.format.upper(),
+            "%(what)s (%(format)s; columns: %(shown)s): a template is needed that makes a request of "
+            "each row. Give one with --template FILE, or upload the table on the page “New job”, "
+            "which leads to it.",
+            what=what,
+            format=form,
             shown=shown,
         )
     )
@@ -245,10 +262,11 @@ def _widths(sample: str, dialect: Dialect) -> list[int]:
     return list(islice(filter(None, widths()), _SAMPLE_ROWS)) or [0]
 
 
-def _no_header(names: list[str]) -> str | None:
-    """Why these cannot be the names of columns; None where they can."""
+def no_header(names: list[str], label: Callable[[int], str | int] = lambda n: n) -> str | None:
+    """Why these cannot be the names of columns; None where they can. ``label`` is how column n (from
+    1) is called."""
     if all(_NUMBER.fullmatch(name) for name in names):
-        return said("it holds numbers only. The first line must name the columns.")
+        return said("it holds numbers only. The first row must name the columns.")
     if len(names) > MOST_COLUMNS:
         return said(
             "%(count)s columns, more than %(most)s.",
@@ -258,21 +276,22 @@ def _no_header(names: list[str]) -> str | None:
     for number, name in enumerate(names, 1):
         if not name:
             return said(
-                "column %(number)s has no name. Name every column, or remove it.", number=number
+                "column %(number)s has no name. Name every column, or remove it.",
+                number=label(number),
             )
         if len(name) > MAX_NAME or "\n" in name or _CONTROL.search(name):
             return said(
-                "column %(number)s has no name but a text (%(name)r…). The first line must name the "
+                "column %(number)s has no name but a text (%(name)r…). The first row must name the "
                 "columns.",
-                number=number,
+                number=label(number),
                 name=name[:40],
             )
         if name in names[: number - 1]:
-            first = names.index(name) + 1
+            first = label(names.index(name) + 1)
             return said(
                 "columns %(first)s and %(number)s are both named “%(name)s”. Rename one.",
                 first=first,
-                number=number,
+                number=label(number),
                 name=name,
             )
     return None

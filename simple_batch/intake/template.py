@@ -32,12 +32,13 @@ _LEFT_OUT = object()
 class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """``system`` and ``user`` are the messages, ``parameters`` what is sent beside them;
     ``custom_id`` the column that names the requests (None: one of that name, where there is one;
-    "": they are numbered)."""
+    "": they are numbered); ``sheet`` that of a workbook ("": the first)."""
 
     user: str
     system: str = ""
     parameters: dict = {}
     custom_id: str | None = None
+    sheet: str = ""
 
 
 def template_of(data: bytes | str) -> Template:
@@ -126,10 +127,9 @@ class Renderer:
                     ),
                 )
         except Bad as bad:
-            return Fault(row.line, bad.code, bad.message)
-        return Request(
-            index, custom_id or f"request-{ordinal}", body, _URL, row.line, cells=_json(row.cells)
-        )
+            return Fault(row.line, bad.code, bad.message, unit=row.unit)
+        cells = _json(row.cells if row.kept is None else row.kept)
+        return Request(index, custom_id or f"request-{ordinal}", body, _URL, row.line, cells=cells)
 
     def _body(self, cells: list[str]) -> bytes:
         values = dict(zip(self._names, cells, strict=True))

@@ -135,9 +135,10 @@ class TemplateForm(FlaskForm):
     def validate_parameters(self, field) -> None:
         _json_object(field)
 
-    def chosen(self) -> Template:
-        """What the form says. Call it once the form is valid."""
+    def chosen(self, sheet: str = "") -> Template:
+        """What the form says, for a workbook's ``sheet``. Call it once the form is valid."""
         return Template(
+            sheet=sheet,
             user=_unix(self.user.data),
             system=_unix(self.system.data),
             parameters=json.loads(self.parameters.data or "{}"),

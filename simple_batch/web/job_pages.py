@@ -25,6 +25,8 @@ FORMAT_NAMES = {
     "json": "JSON",
     "jsonl": "JSONL",
     "csv": "CSV",
+    "xlsx": "XLSX (Excel)",
+    "parquet": "Parquet",
     "openai": "OpenAI JSONL",
     "requests": _("Requests (to upload again)"),
 }

@@ -48,7 +48,7 @@ def save(upload_id: int):
     error = None
     if form.validate_on_submit():
         try:
-            jobs.apply_template(upload_id, form.chosen())
+            jobs.apply_template(upload_id, form.chosen(found.sheet))
         except InvalidInput as wrong:
             blame(form, wrong)
         except UploadRejected as rejected:
@@ -57,6 +57,24 @@ def save(upload_id: int):
             clone = request.args.get("clone", type=int)
             return redirect(url_for("new_job.preview", upload_id=upload_id, clone=clone), 303)
     return page(form, staged, found, number, error), 400
+
+
+@blueprint.post("/sheet")
+def choose_sheet(upload_id: int):
+    """Take another sheet of a workbook."""
+    staged, found = _table(upload_id)
+    error = None
+    sheet = request.form.get("sheet", "")
+    if sheet in found.sheets:
+        try:
+            jobs.choose_sheet(upload_id, sheet)
+        except UploadRejected as rejected:
+            error = rejected
+    clone = request.args.get("clone", type=int)
+    if error is None:
+        return redirect(url_for("new_template.edit", upload_id=upload_id, clone=clone), 303)
+    form = TemplateForm.of(jobs.template_of(staged) or _guess(found.columns), found.columns)
+    return page(form, staged, found, error=error), 400
 
 
 def page(form: TemplateForm, staged, found, number: int = 1, error: UploadRejected | None = None):
@@ -71,7 +89,7 @@ def page(form: TemplateForm, staged, found, number: int = 1, error: UploadReject
         error=error,
         rows=rows,
         number=number,
-        example=_example(form, staged.id, number),
+        example=_example(form, staged.id, found.sheet, number),
         clone=request.args.get("clone", type=int),
     )
 
@@ -97,13 +115,13 @@ def _guess(columns: list[str]) -> Template:
     )
 
 
-def _example(form: TemplateForm, upload_id: int, number: int) -> dict:
+def _example(form: TemplateForm, upload_id: int, sheet: str, number: int) -> dict:
     """The request of one row for people, or what is wrong with it."""
     wrong = [error for field in form for error in field.errors]
     if wrong:
         return {"error": wrong[0]}
     try:
-        made = jobs.example(upload_id, form.chosen(), number)
+        made = jobs.example(upload_id, form.chosen(sheet), number)
     except InvalidInput as error:
         field = form._fields.get(error.field or "")
         return {

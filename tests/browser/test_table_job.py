@@ -1,14 +1,17 @@
-"""The whole way of a table in a real browser: CSV → template → try → launch → CSV with answers."""
+"""The whole way of a table in a real browser: CSV → template → try → launch → CSV with answers, and
+the same from XLSX to XLSX."""
 
 import csv
 import io
 
+import openpyxl
 import pytest
 from playwright.sync_api import expect
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from .helpers import add_config, expect_status
+from ..intake.workbooks import by_openpyxl
+from .helpers import add_config, both_languages, expect_status
 from .test_access import violations
 
 ROWS = [
@@ -72,3 +75,38 @@ def test_from_a_table_to_the_same_table_with_answers(page, t, table, tmp_path, t
     assert sorted(row[names.index("custom_id")] for row in rows) == sorted(
         row[0] for row in ROWS[1:]
     )
+
+
+@both_languages
+def test_from_a_workbook_to_the_same_workbook_with_answers(page, t, tmp_path):
+    path = tmp_path / "客户.xlsx"
+    sheets = {"三月": [["编号", "问题"], *([n, f"为什么 {n}？"] for n in range(1, 8))]}
+    path.write_bytes(by_openpyxl([["q"], ["not this"]], "Notes", **sheets))
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        add_config(page, t, endpoint.base_url)
+        page.goto("/jobs/new")
+        page.locator("#file").set_input_files(path)
+        page.get_by_role("button", name=t("Continue")).click()
+        page.wait_for_url("**/template")
+        expect(page.locator("#example")).to_contain_text("not this")
+        page.get_by_label(t("Sheet"), exact=True).select_option("三月")
+        page.get_by_role("button", name=t("Take this sheet")).click()
+        expect(page.locator("#example")).to_contain_text("为什么 1？")
+        expect(page.locator("main")).to_contain_text(t("sheet “%(name)s”", name="三月"))
+        expect(page.locator("#example")).to_contain_text(t("row %(n)s", n=2))
+        page.get_by_role("button", name=t("next row")).click()
+        expect(page.locator("#example")).to_contain_text("为什么 2？")
+        assert violations(page) == []
+        page.locator("#custom_id").select_option("编号")
+        page.get_by_role("button", name=t("Continue")).click()
+        page.wait_for_url("**/jobs/new/1")
+        page.get_by_role("button", name=t("Launch %(n)s", n=7)).click()
+        expect_status(page, "completed")
+        page.locator("summary", has_text=t("Export")).click()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="XLSX (Excel)").first.click()
+    out = tmp_path / "out.xlsx"
+    download.value.save_as(out)
+    names, *rows = openpyxl.load_workbook(out).active.iter_rows(values_only=True)
+    assert names[:3] == ("编号", "问题", "content")
+    assert [row[:3] for row in rows] == [(n, f"为什么 {n}？", "fine") for n in range(1, 8)]

@@ -5,10 +5,16 @@
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 
+import openpyxl
+import pyarrow.parquet as pq
 import pytest
 
-from ..process import flask
+from ..intake.workbooks import by_openpyxl
+from ..process import ROOT, flask
 from .test_commands import good  # noqa: F401 (fixtures)
 
 ROWS = [["id", "问题", "n"], *([f"k{n}", f'what is "{n}",\nplease?', str(n)] for n in range(9))]
@@ -73,6 +79,13 @@ def test_a_text_is_a_template_too_and_a_table_may_come_from_a_pipe(instance, goo
         ("id,q\n1,a\n2\n", "{{q}}", 1, "line 3: 1 cell where the header has 2"),
         ("id,id\n1,a\n", "{{id}}", 1, "both named “id”"),
         ('{"messages": [{"role": "user", "content": "x"}]}', "{{q}}", 1, "belongs to a table"),
+        (
+            '{"q": "a", "id": 1}',
+            None,
+            1,
+            "These are plain objects (JSONL; columns: q, id): a template",
+        ),
+        ('{"q": "a"}\n{"q": []}', "{{q}}", 1, "line 2: “q” holds a list"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_left(
@@ -98,3 +111,63 @@ def test_faulty_rows_may_be_skipped_and_a_missing_template_is_said(instance, goo
     arguments = ("create-job", str(tmp_path / "in"), "--config", "good", "--no-start", "--template")
     assert flask(instance, *arguments, str(tmp_path / "no")).returncode == 2
     assert flask(instance, *arguments, str(tmp_path / "t"), "--skip-faulty").returncode == 0
+
+
+def test_workbooks_by_sheet_and_back(instance, good, tmp_path):
+    book, out = tmp_path / "b.xlsx", tmp_path / "answers.xlsx"
+    rows = [["id", "问题", "n"], ["k1", "为什么", 1], ["k2", "how", 2.5]]
+    book.write_bytes(by_openpyxl([["x"]], "Cover", Data=rows, Wrong=[["q"], ["=1+1"]]))
+    (tmp_path / "t").write_text('{"user": "{{问题}}", "custom_id": "id"}')
+    run = ("run-job", str(book), "--config", "good", "--template", str(tmp_path / "t"))
+    done = flask(instance, *run, "--sheet", "Data", "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    sheet = openpyxl.load_workbook(out).active
+    assert [list(row[:4]) for row in sheet.iter_rows(values_only=True)] == [
+        [*rows[0], "content"],
+        *([*row, "fine"] for row in rows[1:]),
+    ]
+    for name, said in (
+        ("data", "There is no sheet “data” in the workbook: it has “Cover”, “Data”"),
+        ("Wrong", "no column “问题”"),
+        ("Cover", "there is no column “问题”; the nearest is “x”"),
+    ):
+        refused = flask(instance, *run, "--sheet", name)
+        assert (refused.returncode, said in refused.stderr) == (1, True), refused.stderr
+    (tmp_path / "w").write_text("{{x}}")
+    usual = ("create-job", str(book), "--config", "good", "--template", str(tmp_path / "w"))
+    assert (
+        "There is no row under the header of the sheet “Cover”. Other sheets: “Data”, “Wrong”"
+        in flask(instance, *usual).stderr
+    )
+    (tmp_path / "w").write_text("{{q}}")
+    wrong = ("create-job", str(book), "--config", "good", "--template", str(tmp_path / "w"))
+    refused = flask(instance, *wrong, "--sheet", "Wrong")
+    assert "row 2: cell A2 (“q”) holds a formula" in refused.stderr
+    assert (
+        flask(instance, "create-job", str(book), "--config", "good", "--sheet", "a").returncode == 2
+    )
+    parquet = tmp_path / "a.parquet"
+    assert flask(instance, "export-job", "1", "-o", str(parquet)).returncode == 0
+    assert pq.read_table(parquet)["content"].to_pylist() == ["fine", "fine"]
+    assert flask(instance, "export-job", "1", "-o", str(tmp_path / "a.txt")).returncode == 2
+
+
+def test_binary_formats_go_to_a_pipe_but_not_to_a_terminal(instance, good, tmp_path):
+    (tmp_path / "in").write_text('{"messages": [{"role": "user", "content": "x"}]}')
+    flask(instance, "create-job", str(tmp_path / "in"), "--config", "good", "--no-start")
+    command = [sys.executable, "-m", "flask", "export-job", "1", "--format", "parquet", "-o", "-"]
+    environment = {**os.environ, "SIMPLE_BATCH_INSTANCE_PATH": str(instance)}
+    piped = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    assert pq.read_table(io.BytesIO(piped.stdout))["status"].to_pylist() == ["pending"]
+    if os.name == "nt":
+        return
+    import pty
+
+    ours, theirs = pty.openpty()
+    shown = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=theirs, stderr=subprocess.PIPE, check=False
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert shown.returncode == 2
+    assert b"parquet is not for a terminal" in shown.stderr

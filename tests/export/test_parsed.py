@@ -4,11 +4,13 @@ import csv
 import io
 import json
 
+import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simple_batch.domain import RequestStatus
-from simple_batch.export import csv_file, json_file
+from simple_batch.export import csv_file, json_file, parquet_file
+from simple_batch.export.columns import OURS, Table
 from simple_batch.export.parsed import Fields
 from simple_batch.export.rows import Row
 from simple_batch.schema import Schema
@@ -61,15 +63,19 @@ def cell(value) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(fitting(), st.booleans(), st.booleans())
-def test_what_validates_is_exported_to_the_cell(pair, fenced, of_table):
+def test_what_validates_is_exported_to_the_cell(db, pair, fenced, of_table):
     schema, value = pair
     assert Schema(schema).fault(value) == ""
     text = json.dumps(value, ensure_ascii=False, indent=2 if fenced else None)
     text = f"```json\n{text}\n```" if fenced else text
     cells, header = (b'["x","y"]', ["q", "status"]) if of_table else (None, None)
-    written = b"".join(csv_file.as_table([row(text, cells)], header, Fields(schema)))
+    written = b"".join(csv_file.as_table([row(text, cells)], Table(header or (), Fields(schema))))
     names, found = csv.reader(io.StringIO(written.decode("utf-8-sig"), newline=""))
     assert len(names) == len(found) == len(set(names)) or "\0" in "".join(schema["properties"])
     at = names.index("content") + 1
@@ -83,6 +89,26 @@ def test_what_validates_is_exported_to_the_cell(pair, fenced, of_table):
             assert json.loads(got) == want
         else:
             assert got == cell(want)
-    assert len(found) == len(own) + len(csv_file.COLUMNS) + len(header or ())
-    line = json.loads(next(json_file.as_lines([row(text)], parsed=True)))
+    assert len(found) == len(own) + len(OURS) + len(header or ())
+    line = json.loads(next(json_file.as_lines([row(text)], Table(fields=Fields(schema)))))
     assert line["parsed"] == value
+    data = b"".join(
+        parquet_file.as_parquet([row(text, cells)], Table(header or (), Fields(schema)))
+    )
+    got = list(pq.read_table(io.BytesIO(data)).to_pydict().values())[at : at + len(own)]
+    assert [_as_json(found) for (found,) in got] == [_as_parquet(value.get(name)) for name in own]
+
+
+def _as_json(found):
+    """What a text holds, where it is the JSON of a list or an object."""
+    try:
+        read = json.loads(found) if isinstance(found, str) else found
+    except ValueError:
+        return found
+    return read if isinstance(read, list | dict) else found
+
+
+def _as_parquet(value):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if -(2**63) <= value < 2**63 else None
+    return _as_json(value)

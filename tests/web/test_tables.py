@@ -6,6 +6,9 @@ import csv
 import io
 import json
 
+import openpyxl
+import pandas
+import pyarrow.parquet as pq
 import pytest
 
 from simple_batch import jobs
@@ -13,6 +16,7 @@ from simple_batch.store.database import connected
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
+from ..intake.workbooks import by_openpyxl
 from .test_pages import CONFIG, config, post, token  # noqa: F401 (fixtures)
 
 TABLE = 'id,Customer Name,question,n\n1,Ann,"What is\nyeast?",0.5\n2,Bo,Why?,\n3,Cy\n4,Di,How?,x\n'
@@ -24,8 +28,9 @@ FORMULA = {
 }
 
 
-def staged(client, table=TABLE, name="t.csv") -> str:
-    fields = {"csrf_token": token(client), "file": (io.BytesIO(table.encode()), name)}
+def staged(client, table: str | bytes = TABLE, name="t.csv") -> str:
+    data = table.encode() if isinstance(table, str) else table
+    fields = {"csrf_token": token(client), "file": (io.BytesIO(data), name)}
     answer = client.post("/jobs/new", data=fields)
     assert answer.status_code == 303, answer.text
     return answer.headers["Location"]
@@ -165,3 +170,108 @@ def test_pasted_tables_and_the_example(client, config):
     assert "2 rows" in client.get("/jobs/new/1/template").text
     example = post(client, "/jobs/new", sample="questions.csv").headers["Location"]
     assert "5 rows" in client.get(example).text
+
+
+SHEETS = by_openpyxl(
+    [["My report"]],
+    "Cover",
+    Data=[["id", "question"], ["a", "Why?"], ["b", "=1+1"], ["c", "How?"]],
+    More=[["q", "n"], ["What?", 7]],
+    Empty=[],
+)
+
+
+def test_a_workbook_is_looked_at_where_its_first_table_is_and_another_sheet_may_be_taken(
+    client, config
+):
+    place = staged(client, SHEETS, "book.xlsx")
+    page = client.get(place).text
+    assert "sheet “Data”" in page
+    assert "3 rows" in page
+    assert "row 3" in page  # the fault, and the word for it
+    assert "cell B3 (“question”) holds a formula that was never calculated" in page
+    taken = post(client, f"{place}/sheet", sheet="More")
+    assert (taken.status_code, taken.headers["Location"]) == (303, place)
+    page = client.get(place).text
+    assert "sheet “More”" in page
+    assert post(client, place, user="{{q}}", custom_id="").status_code == 303
+    page = client.get("/jobs/new/1").text
+    assert "What?" in page
+    assert "sheet “More”" in page
+    assert ">row 2<" in page
+    refused = post(client, f"{place}/sheet", sheet="Empty")
+    assert refused.status_code == 400
+    assert "The sheet “Empty” is empty" in refused.text
+    assert post(client, f"{place}/sheet", sheet="none").status_code == 303
+    assert "sheet “More”" in client.get(place).text  # what was before stays
+    recipe = post(client, "/jobs/new/1/recipe", config="1", name="n", max_retries="3").json
+    assert recipe["template"]["sheet"] == "More"
+
+
+def test_a_recipe_finds_its_sheet_or_takes_the_one_at_hand(client, config):
+    def load(number, template):
+        recipe = {"simple_batch_recipe": 1, "config": "one", "template": template}
+        file = io.BytesIO(json.dumps(recipe).encode())
+        fields = {"csrf_token": token(client), "recipe": (file, "r.json")}
+        return client.post(f"/jobs/new/{number}/load", data=fields)
+
+    staged(client, SHEETS, "book.xlsx")
+    assert "What?" in load(1, {"user": "{{q}}", "sheet": "More"}).text
+    assert "sheet “More”" in load(1, {"user": "{{q}}", "sheet": "Last month"}).text
+    staged(client)
+    assert "You help Ann." in load(2, {**TEMPLATE, "sheet": "More"}).text
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (by_openpyxl([]), "The sheet “Sheet” is empty"),
+        (SHEETS[:-50], "damaged or cut off"),
+        (b"PAR1" + b"x" * 50, "The Parquet file is damaged"),
+        (b"\xd0\xcf\x11\xe0" + b"\0" * 600, "old kind (XLS)"),
+    ],
+)
+def test_a_file_that_is_no_table_is_said_and_not_kept(client, config, instance, data, said):
+    fields = {"csrf_token": token(client), "file": (io.BytesIO(data), "t.xlsx")}
+    answer = client.post("/jobs/new", data=fields)
+    assert answer.status_code == 400
+    assert said in answer.text
+    assert list((instance / "uploads").iterdir()) == []
+
+
+def test_plain_objects_and_parquet_are_led_to_the_template_and_come_back_typed(
+    app, client, config, wait_for, instance
+):
+    lines = "".join(json.dumps({"question": f"why {n}?", "id": n}) + "\n" for n in range(3))
+    frame = pandas.DataFrame({"question": [f"why {n}?" for n in range(3)], "id": range(3)})
+    file = io.BytesIO()
+    frame.to_parquet(file)
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        post(client, "/configs/1", **{**CONFIG, "base_url": endpoint.base_url})
+        app.extensions["simple_batch"].start()
+        for number, data in enumerate((lines, file.getvalue()), 1):
+            place = staged(client, data)
+            assert place == f"/jobs/new/{number}/template"
+            assert "{{question}}" in client.get(place).text
+            post(client, place, user="{{question}}", parameters='{"seed": "{{id}}"}', custom_id="")
+            post(client, f"/jobs/new/{number}", config="1", name="n", max_retries="3")
+            wait_for(number, "completed")
+        assert sorted(body["seed"] for body in endpoint.bodies) == [0, 0, 1, 1, 2, 2]
+    tables = []
+    for number in (1, 2):
+        answer = client.get(f"/jobs/{number}/export?format=parquet")
+        tables.append(pq.read_table(io.BytesIO(answer.data)))
+        assert answer.content_type == "application/vnd.apache.parquet"
+        assert f'filename="n-{number}.parquet"' in answer.headers["Content-Disposition"]
+    assert tables[0]["id"].to_pylist() == ["0", "1", "2"]
+    assert tables[1].select(["question", "id"]).to_pandas().equals(frame)
+    assert tables[1]["content"].to_pylist() == ["fine"] * 3
+    answer = client.get("/jobs/2/export?format=xlsx&only=succeeded")
+    sheet = openpyxl.load_workbook(io.BytesIO(answer.data)).active
+    assert [row[:3] for row in sheet.iter_rows(values_only=True)] == [
+        ("question", "id", "content"),
+        *((f"why {n}?", n, "fine") for n in range(3)),
+    ]
+    answer = client.get("/jobs/2/export?format=xlsx")
+    answer.close()  # the client goes away
+    assert not [path for path in (instance / "uploads").iterdir() if path.is_dir()]

@@ -1,0 +1,178 @@
+"""Which columns the table of a job has, for CSV, XLSX and Parquet alike.
+
+A job made from a table has the table's own columns first, in their order, then the answer, then the
+rest of ours; another job has just ours. The fields of a schema stand behind the answer.
+"""
+
+import json
+from array import array
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from ..store import text
+from ..store.models import Job
+from .parsed import Fields
+from .rows import Row
+
+CELL = "cell"  # of the user's table: whatever it was
+TEXT, INTEGER, NUMBER, MONEY, TIME = "text", "integer", "number", "money", "time"
+FIELD = (
+    "field"  # of an answer that fits a schema: text, number or truth value; "type" is the schema's
+)
+VECTOR, VECTORS = "vector", "vectors"  # float32, packed
+_EMBEDDINGS = "/v1/embeddings"
+_header = msgspec.json.Decoder(list[str | tuple[str, str]]).decode
+_cells = msgspec.json.Decoder(list).decode
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column: its name in the file, its kind, and the type that a user's column had in Parquet, or
+    that a schema gives a field."""
+
+    name: str
+    kind: str
+    type: str = ""
+
+
+class _Ours(msgspec.Struct, frozen=True):
+    name: str
+    kind: str
+    of: Callable[[Row], object]
+
+
+OURS = (
+    _Ours("index", INTEGER, lambda row: row.index),
+    _Ours("custom_id", TEXT, lambda row: row.custom_id),
+    _Ours("status", TEXT, lambda row: row.status or "pending"),
+    _Ours("prompt", TEXT, lambda row: text.prompt_of(text.loaded(row.body))),
+    _Ours("content", TEXT, lambda row: text.answer_of(text.loaded(row.response))),
+    _Ours("error_cause", TEXT, lambda row: row.cause),
+    _Ours("error_message", TEXT, lambda row: row.message if row.cause else None),
+    _Ours("http_status", INTEGER, lambda row: row.http_status),
+    _Ours("model", TEXT, lambda row: row.model),
+    _Ours("config", TEXT, lambda row: row.config),
+    _Ours("attempts", INTEGER, lambda row: row.attempts or 0),
+    _Ours("latency_ms", INTEGER, lambda row: row.latency_ms),
+    _Ours("input_tokens", INTEGER, lambda row: row.input_tokens),
+    _Ours("output_tokens", INTEGER, lambda row: row.output_tokens),
+    _Ours("cost", MONEY, lambda row: row.cost),
+    _Ours("currency", TEXT, lambda row: None if row.cost_nano is None else row.currency),
+    _Ours("started_at", TIME, lambda row: row.started_at),
+    _Ours("finished_at", TIME, lambda row: row.finished_at),
+)
+VECTOR_COLUMNS = (
+    _Ours("embedding", VECTOR, lambda row: _one(_vectors(row))),
+    _Ours("embeddings", VECTORS, lambda row: _several(_vectors(row))),
+)
+
+
+class Table:
+    """The columns of a file: those of the table that a job was made from (``header``), ours, and
+    behind the answer the ``fields`` of a schema. Of two columns of one name the user's keeps it, then
+    ours. ``capitals`` where truth values are TRUE and FALSE."""
+
+    def __init__(
+        self,
+        header: Sequence[str | tuple[str, str]] = (),
+        fields: Fields | None = None,
+        more: tuple[_Ours, ...] = (),
+        capitals: bool = False,
+    ):
+        self.fields = fields
+        self.capitals = capitals
+        self._theirs = [
+            Column(entry, CELL) if isinstance(entry, str) else Column(entry[0], CELL, entry[1])
+            for entry in header
+        ]
+        ours = [*OURS, *more]
+        if header:
+            ours.sort(key=lambda column: column.name != "content")
+        split = 1 + next(place for place, one in enumerate(ours) if one.name == "content")
+        self._before = [one.of for one in ours[:split]]
+        self._behind = [one.of for one in ours[split:]]
+        taken = [column.name for column in self._theirs]
+        named = [Column(_free(one.name, taken), one.kind) for one in ours]
+        parsed: list[Column] = []
+        for name in fields.names if fields is not None else ():
+            free = _free(name, [column.name for column in (*self._theirs, *named, *parsed)])
+            parsed.append(Column(free, FIELD, fields.types.get(name, "")))
+        self.columns = [*self._theirs, *named[:split], *parsed, *named[split:]]
+
+    @classmethod
+    def of(cls, job: Job, vectors: bool = False) -> "Table":
+        """The table of a job; ``vectors`` where the format can hold those of embeddings."""
+        header = _header(job.header) if job.header else []
+        more = VECTOR_COLUMNS if vectors and job.endpoint == _EMBEDDINGS else ()
+        return cls(header, Fields.of(job), more, job.source_format == "xlsx")
+
+    def values(self, row: Row) -> list:
+        """What stands in a row, None where nothing does. Times are epoch ms, money is in units."""
+        fields = self.fields.values(row) if self.fields is not None else ()
+        before = [of(row) for of in self._before]
+        return [*self.cells(row), *before, *fields, *(of(row) for of in self._behind)]
+
+    def cells(self, row: Row) -> list:
+        """The user's own cells: texts, numbers, truth values, None, {"at": ISO text} for a date."""
+        if not row.cells:
+            return [None] * len(self._theirs)
+        return _cells(bytes(row.cells))
+
+    def named_cells(self, row: Row) -> dict:
+        """The same by column, dates as texts."""
+        names = (column.name for column in self._theirs)
+        return {
+            name: cell["at"] if isinstance(cell, dict) else cell
+            for name, cell in zip(names, self.cells(row), strict=True)
+        }
+
+    def text_of(self, cell) -> str:
+        """A user's cell as a text."""
+        if cell is None:
+            return ""
+        if isinstance(cell, bool):
+            said = "true" if cell else "false"
+            return said.upper() if self.capitals else said
+        if isinstance(cell, dict):
+            return cell["at"]
+        if isinstance(cell, float) and cell.is_integer() and abs(cell) <= 10**15:
+            return str(int(cell))
+        return str(cell)
+
+
+def _free(name: str, taken: list[str]) -> str:
+    while name in taken:
+        name = f"result_{name}"
+    return name
+
+
+def _one(vectors: list) -> array | None:
+    return vectors[0] if len(vectors) == 1 else None
+
+
+def _several(vectors: list) -> list[array] | None:
+    return vectors if len(vectors) > 1 else None
+
+
+def _vectors(row: Row) -> list[array]:
+    """The vectors of an answer, in the order of their inputs."""
+    if row.status != "succeeded" or not row.response:
+        return []
+    try:
+        data = json.loads(bytes(row.response))["data"]
+        data = sorted(data, key=lambda item: item.get("index") or 0)
+        return [_vector(item["embedding"]) for item in data]
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, Base64Error):
+        return []
+
+
+def _vector(found) -> array:
+    """Floats, given as a list or as the base64 of float32, little-endian."""
+    if not isinstance(found, str):
+        return array("f", found)
+    vector = array("f", b64decode(found, validate=True))
+    if array("H", b"\1\0")[0] != 1:
+        vector.byteswap()
+    return vector
