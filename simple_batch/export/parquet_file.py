@@ -2,6 +2,7 @@
 else texts; ours are int64, double (cost), string, and timestamp[ms, UTC]; vectors list<float32>."""
 
 import re
+import sys
 from array import array
 from collections.abc import Iterable, Iterator
 from datetime import time
@@ -102,7 +103,7 @@ def _fitting(value, of: str):
     if value is None or of == "boolean":
         return value
     if of == "number":
-        return float(value) if abs(value) < 2**1023 else None
+        return float(value) if abs(value) <= sys.float_info.max else None
     return int(value) if -(2**63) <= value < 2**63 else None
 
 

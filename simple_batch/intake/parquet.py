@@ -14,6 +14,8 @@ from .table import Row, no_header
 
 MAGIC = b"PAR1"
 _BATCH = 1_000  # rows
+_BATCH_BYTES = 64 << 20
+_FEW = 16
 _BUFFER = 1 << 20  # of a column's pages that are read at once
 _UNFIT = re.compile(r"[\0\ud800-\udfff]")
 
@@ -43,9 +45,11 @@ class Parquet:
             _guard(metadata, file.seek(0, 2), settings.MAX_UNPACKED_BYTES)
             self._schema = metadata.schema.to_arrow_schema()
             self.columns = self._checked()
-            # texts as numbers of a dictionary: a file may hold a long one many times
-            coded = [field.name for field in self._schema if _is_text(pyarrow, field.type)]
-            self._file = parquet.ParquetFile(file, read_dictionary=coded, buffer_size=_BUFFER)
+            self._texts = [field.name for field in self._schema if _is_text(pyarrow, field.type)]
+            self._file = parquet.ParquetFile(file, buffer_size=_BUFFER)
+            self._coded = parquet.ParquetFile(
+                file, read_dictionary=self._texts, buffer_size=_BUFFER
+            )
         self.header = [
             (field.name.strip(), str(_plain(pyarrow, field.type))) for field in self._schema
         ]
@@ -54,16 +58,42 @@ class Parquet:
         if not self._file.metadata.num_rows:
             raise UploadRejected(said("The Parquet file has no rows."))
         line = 0
-        batches = self._file.iter_batches(batch_size=_BATCH, use_threads=False)
-        while True:
-            with _in_words():
-                batch = next(batches, None)
-                if batch is None:
-                    return
-                columns = [self._values(column) for column in batch.columns]
+        for columns in self._batches():
             for values in zip(*columns, strict=True):
                 line += 1
                 yield self._row(line, values)
+
+    def _batches(self) -> Iterator[list[list]]:
+        for group in range(self._file.metadata.num_row_groups):
+            with _in_words():
+                batches = self._file.iter_batches(
+                    self._rows_at_once(group), [group], use_threads=False
+                )
+            while True:
+                with _in_words():
+                    batch = next(batches, None)
+                    if batch is None:
+                        break
+                    columns = [self._values(column) for column in batch.columns]
+                yield columns
+
+    def _rows_at_once(self, group: int) -> int:
+        """So few that their texts fit into memory: a group may name a long one of its dictionary in
+        every row, or begin each with all of the one before."""
+        row_group = self._file.metadata.row_group(group)
+        chunks = [row_group.column(place) for place in range(row_group.num_columns)]
+        if sum(chunk.total_uncompressed_size for chunk in chunks) * _BATCH <= _BATCH_BYTES:
+            return _BATCH
+        if any("DELTA_BYTE_ARRAY" in chunk.encodings for chunk in chunks):
+            return _FEW
+        first = next(self._coded.iter_batches(1, [group], self._texts, use_threads=False), None)
+        longest = 1
+        for column in first.columns if first is not None else ():
+            texts = column.dictionary if hasattr(column, "dictionary") else column
+            longest += max(
+                map(len, texts.cast(self._arrow.large_binary()).drop_null().to_pylist()), default=0
+            )
+        return max(1, min(_BATCH, _BATCH_BYTES // longest))
 
     def _checked(self) -> list[str]:
         """The names of the columns."""
@@ -86,7 +116,7 @@ class Parquet:
         return names
 
     def _values(self, column) -> list:
-        """The column's values; each text of a dictionary is made once."""
+        """The column's values."""
         if self._arrow.types.is_dictionary(column.type):
             used = column.indices.unique().drop_null()
             texts = dict(

@@ -114,7 +114,7 @@ def test_damaged_files_and_bombs(tmp_path):
 
 def test_one_long_text_many_times_does_not_fill_the_memory(tmp_path):
     path = tmp_path / "upload"
-    zeros = pa.array([0] * 5_000, pa.int32())
+    zeros = pa.array([None] * 10 + [0] * 4_990, pa.int32())
     coded = pa.DictionaryArray.from_arrays(zeros, ["x" * 20_000_000])
     path.write_bytes(written({"q": coded, "n": list(range(5_000))}))
     assert path.stat().st_size < 2_000_000
@@ -122,15 +122,21 @@ def test_one_long_text_many_times_does_not_fill_the_memory(tmp_path):
     tracemalloc.start()
     before = pa.total_allocated_bytes()
     rows = iter(reader.table())
-    first = next(rows)
+    first = [next(rows) for _ in range(11)][-1]
     held = pa.total_allocated_bytes() - before
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     rows.close()
     reader.close()
     assert isinstance(first, Fault)
-    assert str(first) == "row 1: longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."
+    assert str(first) == "row 11: longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."
     assert most + held < 150_000_000
+
+
+def test_texts_that_begin_with_the_one_before(tmp_path):
+    wanted = ["x" * 100_000 + str(n) for n in range(50)]
+    coded = {"use_dictionary": False, "column_encoding": {"q": "DELTA_BYTE_ARRAY"}}
+    assert texts(table(tmp_path, written({"q": wanted}, **coded))[1]) == [[text] for text in wanted]
 
 
 def test_faults_name_row_and_column(tmp_path):

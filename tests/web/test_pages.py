@@ -171,7 +171,7 @@ def test_from_upload_to_preview_to_job(client, config):
         (b"what is this?", 400, "not JSON"),
         (b"[]", 400, "empty"),
         (b"\xff\xfe\x00", 400, "UTF-16"),
-        (b'{"a": 1}', 400, "messages"),
+        (b'{"a": [1]}', 400, "messages"),
     ],
 )
 def test_uploads_that_cannot_be_read(client, instance, data, status, said):
