@@ -14,7 +14,7 @@ import msgspec
 
 from . import choices, configs, export, files, intake, runtime, uploads
 from .choices import NewBatch, NewJob
-from .clock import now_ms
+from .clock import give_way, now_ms
 from .domain import ACTIVE_STATUSES, FINAL_STATUSES, Fault, JobStatus, RequestStatus
 from .domain import Request as RequestLine
 from .errors import Conflict, InvalidInput, NotFound, SimpleBatchError
@@ -351,7 +351,7 @@ def retry(
     while after is not None:
         count, after = retry_rows.give_back_step(job_id, wanted, after, other)
         given_back += count
-        time.sleep(0)
+        give_way()
     if not given_back:
         raise Conflict(said("No failed request matches: nothing was retried."))
     _queue_again(job_id, actor)
@@ -416,7 +416,7 @@ def reset(job_id: int, actor: str = "web") -> None:
     done = False
     while not done:
         done = job_rows.clear_results_step(job_id)
-        time.sleep(0)
+        give_way()
 
 
 def index_text(job_id: int) -> float:

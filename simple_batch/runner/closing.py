@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 
-import gevent
-
-from ..clock import now_ms
+from ..clock import give_way, now_ms
 from ..domain import Cause, JobStatus, Outcome, RequestStatus
 from ..store import jobs as job_rows
 from ..store import requests as request_rows
@@ -52,7 +50,7 @@ def fan_out(job_id: int) -> None:
     while after is not None:
         with connected():
             after = twins.fan_out_step(job_id, after)
-        gevent.sleep(0)
+        give_way()
 
 
 def _close(job: Job, cause: Cause) -> None:
@@ -64,7 +62,7 @@ def _close(job: Job, cause: Cause) -> None:
         with connected():
             page, mark = request_rows.pending_page(job.id, mark, job.total, PAGE)
             write([_closed(job.id, alias, prices, request.index, cause) for request in page])
-        gevent.sleep(0)
+        give_way()
 
 
 def _closed(job_id, alias, prices, index, cause) -> Recorded:
@@ -89,4 +87,4 @@ def purge(job_id: int) -> None:
     while not gone:
         with connected():
             gone = job_rows.delete_rows_step(job_id)
-        gevent.sleep(0)
+        give_way()

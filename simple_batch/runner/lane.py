@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import gevent
 import msgspec
 
-from ..clock import now_ms
+from ..clock import give_way, now_ms
 from ..domain import Cause, JobStatus, Outcome, Request, Spread
 from ..engine.breaker import Stop
 from ..engine.governor import Party
@@ -254,7 +254,7 @@ class Lane:
                 self._recorder.wait_until_well()
                 yield request
             if not page:
-                gevent.sleep(0)  # a long finished stretch must not hold up the others
+                give_way()  # a long finished stretch must not hold up the others
 
     def _record_reused(self, provider: Provider, index: int, outcome: Outcome) -> None:
         self._record(provider, index, (), outcome, reused=True)
