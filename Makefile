@@ -13,7 +13,7 @@ run: .venv/.runs
 test: .venv/.develops
 	sh tools/chromium.sh $(BIN)
 	sh tools/node_client.sh
-	$(BIN)/python -m pytest
+	sh tools/tests.sh $(BIN)
 
 lint: .venv/.develops
 	$(BIN)/ruff check .
