@@ -15,7 +15,7 @@ import msgspec
 from . import choices, configs, export, files, intake, runtime, uploads
 from .choices import NewBatch, NewJob
 from .clock import give_way, now_ms
-from .domain import ACTIVE_STATUSES, FINAL_STATUSES, Fault, JobStatus, RequestStatus
+from .domain import ACTIVE_STATUSES, FINAL_STATUSES, Fault, JobStatus
 from .domain import Request as RequestLine
 from .errors import Conflict, InvalidInput, NotFound, SimpleBatchError
 from .runner import closing, till
@@ -497,8 +497,3 @@ def _remove_now(job_id: int) -> None:
     closing.purge(job_id)
     if upload is not None:
         uploads.discard_unused(upload)
-
-
-def request_is_retriable(status: str) -> bool:
-    """True for a request that ``retry_requests`` would give back."""
-    return status in (RequestStatus.FAILED, RequestStatus.CANCELLED)

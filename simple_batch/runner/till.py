@@ -33,10 +33,10 @@ class JobPurse(Purse):
     def __init__(self, job: Job):
         self._currency = job.currency
         self.unknown = False  # a call of this run has cost nobody knows what
-        answered = job.succeeded + job.failed
+        calls = job.attempts  # answers that were shared or reused cost nothing
         bound = Bound(job.spend_cap, job.cost_nano)
         super().__init__(
-            {"job": bound}, self._why, job.cost_nano / max(1, answered), min(answered, RECENT)
+            {"job": bound}, self._why, job.cost_nano / max(1, calls), min(calls, RECENT)
         )
 
     def _why(self, _name: str, bound: Bound) -> Stop:

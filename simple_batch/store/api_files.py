@@ -79,7 +79,7 @@ def going(now: int) -> list[ApiFile]:
 
 
 def erase_step(job_id: int, part: str, after: int) -> int | None:
-    """Remove what came back for the next requests behind index ``after``; returns the index to go
+    """Remove what came back, in every attempt, for the next requests behind index ``after``; returns the index to go
     on behind (None: done)."""
     with database.atomic():
         rows = database.execute_sql(
@@ -93,6 +93,12 @@ def erase_step(job_id: int, part: str, after: int) -> int | None:
         database.execute_sql(
             "UPDATE result SET response = NULL "
             f"WHERE job_id = ? AND idx > ? AND idx <= ? AND {_IN_PART[part]}",
+            (job_id, after, rows[-1][0]),
+        )
+        database.execute_sql(
+            "UPDATE attempt SET excerpt = '' WHERE job_id = ?1 AND idx > ?2 AND idx <= ?3 AND idx IN "
+            "(SELECT idx FROM result WHERE job_id = ?1 AND idx > ?2 AND idx <= ?3 "
+            f"AND {_IN_PART[part]})",
             (job_id, after, rows[-1][0]),
         )
     return rows[-1][0]
