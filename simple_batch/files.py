@@ -5,7 +5,6 @@ job, and its lines are made when they are asked for. Deleting such a file erases
 in it; the job and its figures stay.
 """
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +25,29 @@ MIN_KEEP_S, MAX_KEEP_S = 3_600, 2_592_000
 DAY_MS = 86_400_000
 _BLOCK = 1 << 18
 _IDEMPOTENT_MS = DAY_MS
+
+
+def add_once(
+    stream: BinaryIO,
+    filename: str,
+    purpose: str,
+    token: Token | None = None,
+    keep_s: int | None = None,
+    key: str | None = None,
+) -> ApiFile:
+    """``add``; a second one with the same idempotency ``key`` returns the file of the first. Raises
+    Conflict where something else was asked for then."""
+    if key is None:
+        return add(stream, filename, purpose, token, keep_s)
+    token_id = token.id if token is not None else 0
+    asked = idempotency.fingerprint("file", filename, purpose, keep_s)
+    made = idempotency.made_before(token_id, key, asked)
+    if made is None:
+        made = add(stream, filename, purpose, token, keep_s).id
+        if not idempotency.note(token_id, key, asked, made):
+            delete(made)  # the same was sent twice at once
+            made = idempotency.made_before(token_id, key, asked)
+    return get(made)
 
 
 def add(
@@ -183,7 +205,8 @@ def results_of(job_ids: list[int]) -> dict[int, dict[str, int]]:
 
 
 def sweep() -> None:
-    """Remove what was deleted or has expired, and uploads that nobody needs. May be broken off."""
+    """Remove what was deleted or has expired, answers kept for other jobs among it, and uploads that
+    nobody needs. May be broken off."""
     with connected():
         uploads.discard_unlaunched()
         idempotency.forget(now_ms() - _IDEMPOTENT_MS)
@@ -228,8 +251,3 @@ def _erase_answers(file: ApiFile) -> None:
             job_rows.add_event(
                 job.id, job.status, job.status, "erased", file.filename, actor="runner"
             )
-
-
-def fingerprint(*parts) -> str:
-    """Tells two requests to create something apart."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -182,7 +182,7 @@ def create_batch(
     """Make a job from a file of the Batch API; the runner imports it. A second create with the same
     idempotency ``key`` returns the job of the first. Raises InvalidInput, Conflict."""
     model = intake.first_model(Path(file.upload.path))
-    asked = files.fingerprint("batch", new)
+    asked = idempotency.fingerprint("batch", new)
     token_id = token.id if token is not None else 0
     with database.atomic():
         made = idempotency.made_before(token_id, key, asked) if key else None

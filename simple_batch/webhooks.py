@@ -7,16 +7,15 @@ from urllib.parse import urlsplit
 from . import runtime
 from .clock import now_ms
 from .errors import InvalidInput, NotFound
+from .runner.postman import SECRET_PREFIX
 from .store.models import Delivery, Token, Webhook
 from .wording import said
-
-PREFIX = "whsec_"
 
 
 def create(url: str, token: Token | None = None, chosen_only: bool = False) -> tuple[Webhook, str]:
     """A webhook of all jobs, of those that ``token`` makes, or only of those that name it, and the
     secret that its deliveries are signed with. Raises InvalidInput."""
-    secret = PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    secret = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
     webhook = Webhook.create(
         url=_valid(url),
         secret_encrypted=runtime.vault().seal(secret),

@@ -5,7 +5,7 @@
 of the rows of a table. Nothing here grows with the size of the upload.
 """
 
-from .items import Rules, check_body
+from .items import URLS, Rules, check_body
 from .preview import Preview, example, first_model, scan
 from .reader import Reader, read
 from .spool import spool
@@ -13,6 +13,7 @@ from .template import Renderer, Template, template_of, template_of_file, templat
 from .xlsx import sheets
 
 __all__ = [
+    "URLS",
     "Preview",
     "Reader",
     "Renderer",

@@ -2,7 +2,7 @@
 
 from flask import jsonify, request
 
-from .. import files, insight, jobs
+from .. import files, insight, intake, jobs
 from ..choices import NewBatch
 from ..domain import JobStatus
 from ..errors import Conflict, InvalidInput, NotFound
@@ -13,14 +13,7 @@ from .errors import ApiError
 
 blueprint = api_blueprint("batches", "/v1/batches")
 
-ENDPOINTS = (
-    "/v1/chat/completions",
-    "/v1/completions",
-    "/v1/embeddings",
-    "/v1/responses",
-    "/v1/moderations",
-    "/v1/images/generations",
-)
+ENDPOINTS = sorted(intake.URLS)
 
 
 @blueprint.post("")

@@ -6,7 +6,6 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from .. import files, jobs, runtime
 from ..errors import InvalidInput
 from ..settings import MIB
-from ..store import idempotency
 from . import fields, objects
 from .auth import caller, viewer
 from .blueprint import api_blueprint
@@ -27,18 +26,10 @@ def create():
         raise InvalidInput("Missing required parameter: 'file'.", "file")
     purpose = fields.required_text(request.form, "purpose")
     keep_s = fields.keep_s(fields.nested("expires_after"), "expires_after")
-    key, asked = (
-        fields.idempotency_key(),
-        files.fingerprint("file", given.filename, purpose, keep_s),
+    made = files.add_once(
+        given.stream, given.filename, purpose, caller(), keep_s, fields.idempotency_key()
     )
-    token_id = caller().id if caller() is not None else 0
-    made = idempotency.made_before(token_id, key, asked) if key else None
-    if made is None:
-        made = files.add(given.stream, given.filename, purpose, caller(), keep_s).id
-        if key and not idempotency.note(token_id, key, asked, made):
-            files.delete(made)  # the same was sent twice at once
-            made = idempotency.made_before(token_id, key, asked)
-    return jsonify(objects.file(files.get(made, viewer())))
+    return jsonify(objects.file(made))
 
 
 @blueprint.get("")

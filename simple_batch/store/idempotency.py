@@ -1,11 +1,18 @@
 """Creates that are sent again with the same key make nothing more."""
 
+import hashlib
+
 import peewee
 
 from ..clock import now_ms
 from ..errors import Conflict
 from ..wording import said
 from .models import IdempotencyKey
+
+
+def fingerprint(*parts) -> str:
+    """Tells two requests to create something apart."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def made_before(token_id: int, key: str, fingerprint: str) -> int | None:
