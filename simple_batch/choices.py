@@ -1,4 +1,4 @@
-"""What a user chooses for a job: its rules, and the recipe that keeps it for the next one."""
+"""What a user chooses for a job, and its rules."""
 
 import json
 import re
@@ -21,9 +21,7 @@ from .store.models import ApiConfig, Job
 from .store.requests import Share
 from .wording import said
 
-RECIPE_VERSION = 1
 MAX_WEIGHT = 1_000
-MAX_RECIPE_BYTES = 400_000
 PRIORITIES = (-1, 0, 1)
 _EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,64}@[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,180}")
 _RESERVED = frozenset({"messages", "stream", "stream_options"})
@@ -89,29 +87,6 @@ class NewBatch(msgspec.Struct, kw_only=True):
     window_s: int
     metadata: dict[str, str] | None = None
     output_keep_s: int | None = None
-
-
-class _Recipe(msgspec.Struct, forbid_unknown_fields=True):
-    simple_batch_recipe: int
-    config: str
-    name: str = ""
-    parameters: dict = {}
-    timeout_s: float | None = None
-    concurrency: int | None = None
-    max_retries: int | None = None
-    hours: str = ""
-    zone: str = "UTC"
-    priority: int = 0
-    ask_once: bool = False
-    reuse_hours: float | None = None
-    also: str = ""
-    spread: Spread = Spread.FAST
-    weight: float = 1.0
-    spend_cap: Decimal | None = None
-    template: Template | msgspec.UnsetType = msgspec.UNSET
-    schema: dict | msgspec.UnsetType = msgspec.UNSET
-    schema_mode: str | msgspec.UnsetType = msgspec.UNSET
-    schema_retry: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 def columns(new: NewJob, filename: str) -> dict:
@@ -401,87 +376,6 @@ def of(job: Job) -> NewJob:
         schema_mode=job.schema_mode,
         schema_retry=job.schema_retry,
     )
-
-
-def recipe(new: NewJob) -> bytes:
-    """The choices as JSON to be kept: the config by its alias, no key, no data."""
-    kept = _Recipe(
-        simple_batch_recipe=RECIPE_VERSION,
-        config=configs.get(new.config).alias,
-        name=new.name,
-        parameters=new.params,
-        timeout_s=new.timeout_s,
-        concurrency=new.concurrency,
-        max_retries=new.max_retries,
-        hours=new.hours,
-        zone=new.zone,
-        priority=new.priority,
-        ask_once=new.ask_once,
-        reuse_hours=new.reuse_hours,
-        also=also_text(new),
-        spread=new.spread,
-        weight=new.weight,
-        spend_cap=new.spend_cap,
-        template=new.template or msgspec.UNSET,
-    )
-    if new.schema is not None:
-        for name in ("schema", "schema_mode", "schema_retry"):
-            setattr(kept, name, getattr(new, name))
-    return msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"
-
-
-def from_recipe(data: bytes) -> NewJob:
-    """The choices that ``recipe`` kept. Raises InvalidInput where it is none, or where its API
-    config is not known here."""
-    try:
-        kept = msgspec.json.decode(data, type=_Recipe)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(
-            said("This is no recipe of Simple Batch: %(error)s.", error=error), "recipe"
-        ) from None
-    if kept.simple_batch_recipe != RECIPE_VERSION:
-        raise InvalidInput(
-            said(
-                "The recipe has version %(version)s; this program reads %(known)s.",
-                version=kept.simple_batch_recipe,
-                known=RECIPE_VERSION,
-            ),
-            "recipe",
-        )
-    try:
-        config = configs.get(kept.config)
-    except NotFound:
-        raise InvalidInput(
-            said(
-                "The recipe names the API config %(config)r: make one with that alias first.",
-                config=kept.config,
-            ),
-            "recipe",
-        ) from None
-    new = NewJob(
-        config=config.id,
-        name=kept.name,
-        concurrency=kept.concurrency,
-        max_retries=kept.max_retries,
-        params=kept.parameters,
-        timeout_s=kept.timeout_s,
-        hours=kept.hours,
-        zone=kept.zone,
-        priority=kept.priority,
-        ask_once=kept.ask_once,
-        reuse_hours=kept.reuse_hours,
-        also=also_of(kept.also),
-        spread=kept.spread,
-        weight=kept.weight,
-        spend_cap=kept.spend_cap,
-        template=kept.template or None,
-        schema=kept.schema or None,
-        schema_mode=kept.schema_mode or "send",
-        schema_retry=bool(kept.schema_retry),
-    )
-    shares(new)
-    columns(new, "recipe")  # wrong values are said now, not at the launch
-    return new
 
 
 def _params(given: dict) -> str:

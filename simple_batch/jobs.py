@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from . import choices, configs, export, files, intake, runtime, uploads
+from . import choices, configs, export, files, importing, intake, runtime, uploads
 from .choices import NewBatch, NewJob
 from .clock import give_way, now_ms
 from .domain import ACTIVE_STATUSES, FINAL_STATUSES, Fault, JobStatus
@@ -63,7 +63,7 @@ def start_runner(only: int | None = None) -> str:
     global _runner
     if _runner is None:
         settings = runtime.settings()
-        duties = Duties(uploads.import_quietly, files.make_results, files.sweep)
+        duties = Duties(importing.import_quietly, files.make_results, files.sweep)
         _runner = Runner(settings, runtime.vault(), duties, only)
         _runner.start()
     return _runner.state
@@ -227,7 +227,7 @@ def create_now(
 
 def _import_or_wait(job_id: int, on_progress) -> None:
     """Import here; where the runner was quicker, wait for it and raise what it found."""
-    uploads.import_upload(job_id, on_progress)
+    importing.import_upload(job_id, on_progress)
     while True:
         job = get(job_id)
         if job.status == JobStatus.FAILED:
@@ -235,7 +235,7 @@ def _import_or_wait(job_id: int, on_progress) -> None:
         if job.status != JobStatus.VALIDATING:
             return
         time.sleep(0.1)
-        uploads.import_upload(job_id, on_progress)
+        importing.import_upload(job_id, on_progress)
 
 
 def _insert_job(upload: Upload, new: NewJob, actor: str) -> Job:

@@ -6,7 +6,7 @@ import io
 from flask import Blueprint, jsonify, render_template, request
 from flask_babel import lazy_gettext as _
 
-from .. import choices, configs, export, insight, jobs, webhooks
+from .. import choices, configs, export, insight, jobs, recipes, webhooks
 from ..domain import Cause
 from ..errors import InvalidInput
 from ..export.csv_file import safe
@@ -131,4 +131,4 @@ def download(job_id: int):
 def recipe(job_id: int):
     """What was chosen for the job, to be used again."""
     job = jobs.get(job_id)
-    return attached(choices.recipe(choices.of(job)), f"{job.name}.recipe.json")
+    return attached(recipes.dump(choices.of(job)), f"{job.name}.recipe.json")

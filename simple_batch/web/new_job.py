@@ -7,7 +7,7 @@ from pathlib import Path
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from .. import choices, configs, jobs, runtime, tryout, webhooks
+from .. import choices, configs, jobs, recipes, runtime, tryout, webhooks
 from ..errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
 from ..settings import PROJECT_ROOT
 from ..store import text
@@ -91,7 +91,7 @@ def save_recipe(upload_id: int):
         try:
             new = form.chosen()
             new.template = jobs.template_of(staged)
-            return attached(choices.recipe(new), f"{form.name.data or 'job'}.recipe.json")
+            return attached(recipes.dump(new), f"{form.name.data or 'job'}.recipe.json")
         except InvalidInput as error:
             blame(form, error)
     return _preview_page(form, staged, found), 400
@@ -102,9 +102,9 @@ def load_recipe(upload_id: int):
     """The form, filled in from a recipe; a table is read through the recipe's template."""
     staged, found = jobs.staged(upload_id)
     file = request.files.get("recipe")
-    data = file.stream.read(choices.MAX_RECIPE_BYTES + 1) if file is not None else b""
+    data = file.stream.read(recipes.MAX_BYTES + 1) if file is not None else b""
     try:
-        new = choices.from_recipe(data)
+        new = recipes.load(data)
     except InvalidInput as error:
         flash(translated(error), "danger")
         return redirect(url_for("new_job.preview", upload_id=upload_id), 303)

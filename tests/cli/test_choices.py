@@ -2,7 +2,7 @@
 
 import json
 
-from simple_batch import choices, jobs
+from simple_batch import choices, jobs, recipes
 from simple_batch.domain import Spread
 from simple_batch.store.database import connected
 
@@ -29,8 +29,8 @@ def test_all_of_it_reaches_the_job(app, instance, add_config, questions):
         assert (chosen.priority, chosen.hours, chosen.zone) == (1, "22:00-06:00", "Asia/Shanghai")
         assert (chosen.ask_once, chosen.reuse_hours) == (True, 2.5)
         assert (job.start_at, job.deadline_at) == (4_070_959_200_000, 4_070_966_400_000)
-        recipe = json.loads(choices.recipe(chosen))
-        assert choices.from_recipe(json.dumps(recipe).encode()).spread == Spread.WEIGHT
+        recipe = json.loads(recipes.dump(chosen))
+        assert recipes.load(json.dumps(recipe).encode()).spread == Spread.WEIGHT
 
 
 def test_wrong_ones_are_said(app, instance, add_config, questions):

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from simple_batch import choices, configs, export, insight, jobs
+from simple_batch import configs, export, insight, jobs, recipes
 from simple_batch.errors import InvalidInput, UploadRejected
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job
@@ -141,12 +141,12 @@ def test_clones_and_recipes_keep_the_schema_with_its_order(app, add_config, make
     job_id = make_job(1, schema=SCHEMA, schema_mode="object", schema_retry=True, hold=True)
     with connected():
         fields, _upload = jobs.clone_fields(job_id)
-        again = choices.from_recipe(choices.recipe(fields))
+        again = recipes.load(recipes.dump(fields))
         for found in (fields, again):
             assert list(found.schema["properties"]) == list(SCHEMA["properties"])
             assert (found.schema, found.schema_mode, found.schema_retry) == (SCHEMA, "object", True)
-        plain = choices.recipe(jobs.NewJob(config=configs.get("test").id))
+        plain = recipes.dump(jobs.NewJob(config=configs.get("test").id))
         assert b"schema" not in plain.replace(b"simple_batch_recipe", b"")
-        bad = choices.recipe(fields).replace(b'"object"', b'"objct"')
+        bad = recipes.dump(fields).replace(b'"object"', b'"objct"')
         with pytest.raises(InvalidInput):
-            choices.from_recipe(bad)
+            recipes.load(bad)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from simple_batch import choices, jobs
+from simple_batch import choices, jobs, recipes
 from simple_batch.domain import Spread
 from simple_batch.store.database import connected
 
@@ -42,7 +42,7 @@ def test_from_the_form_to_the_figures_and_back(client, two, wait_for):
     recipe = client.get(f"/jobs/{job_id}/recipe").data
     assert json.loads(recipe)["also"] == "spare=2"
     with connected():
-        kept = choices.from_recipe(recipe)
+        kept = recipes.load(recipe)
         assert (kept.spread, kept.weight) == (Spread.WEIGHT, 2.0)
 
 
