@@ -43,11 +43,19 @@ def body(item: Request) -> dict:
     return json.loads(item.body)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "gb18030"])
+# without a byte-order mark UTF-16 is known by its line feeds
+ENCODED = [
+    (encoding, end)
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "gb18030")
+    for end in ("\n", "\r\n", "\r")
+    if (encoding, end) != ("utf-16-le", "\r")
+]
+
+
+@pytest.mark.parametrize(("encoding", "end"), ENCODED)
 @pytest.mark.parametrize(
     ("delimiter", "form"), [(",", "csv"), ("\t", "tsv"), (";", "csv"), ("|", "csv")]
 )
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_dialects_and_encodings_are_told_apart(tmp_path, encoding, delimiter, form, end):
     rows = [
         ["编号", "question", "备注"],
@@ -57,8 +65,6 @@ def test_dialects_and_encodings_are_told_apart(tmp_path, encoding, delimiter, fo
     file = io.StringIO()
     csv.writer(file, delimiter=delimiter, lineterminator=end).writerows(rows)
     data = file.getvalue().encode(encoding)
-    if encoding == "utf-16-le" and end == "\r":
-        pytest.skip("without a byte-order mark UTF-16 is known by its line ends")
     for packed in (data, gzip.compress(data)):
         reader, items = read(tmp_path, packed)
         assert (reader.format, reader.columns) == (form, rows[0])
