@@ -117,7 +117,8 @@ def _is_chinese(head: bytes) -> bool:
     text = _strict(head, "gb18030")
     if text is None:
         return False
-    wide = [char for char in text if char > "\x7f"]
+    # emoji, of four bytes of which every other one is a digit, speak for it rather than against
+    wide = [char for char in text if "\x7f" < char <= "\uffff"]
     return len("".join(wide).encode("gb2312", "ignore")) >= 2 * _LEAST_COMMON * len(wide)
 
 
