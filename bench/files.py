@@ -26,6 +26,16 @@ TEMPLATE = {
 
 
 def files(rows: int) -> dict:
+    """Seconds of each way in and out, and its peak of memory at a tenth of the rows and at all."""
+    small, found = _files(rows // 10), _files(rows)
+    found["peak_mb"] = {
+        name: [small["peak_mb"][name], peak] for name, peak in found["peak_mb"].items()
+    }
+    return found
+
+
+def _files(rows: int) -> dict:
+    peaks = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "in.jsonl"
         _write(path, rows)
@@ -33,32 +43,33 @@ def files(rows: int) -> dict:
         (Path(folder) / "one").mkdir()
         one = str(Path(folder) / "one")
         flask(one, "add-config", "a", "--base-url", "http://127.0.0.1:9/v1", "--model", "m")
-        took_in = _timed(one, "create-job", str(path), "--config", "a", "--no-start")
+        took_in, peaks["import"] = _timed(
+            one, "create-job", str(path), "--config", "a", "--no-start"
+        )
         path.unlink()
         table, template = Path(folder) / "in.csv", Path(folder) / "template.json"
         _write_table(table, rows)
         template.write_text(json.dumps(TEMPLATE))
         bare_table = bare_template(table, Path(folder) / "bare.jsonl")
         made_of = ("create-job", str(table), "--template", str(template))
-        took_table = _timed(one, *made_of, "--config", "a", "--no-start")
+        took_table, peaks["table"] = _timed(one, *made_of, "--config", "a", "--no-start")
     with tempfile.TemporaryDirectory() as folder:
         build_rows(folder, rows)
-        out = Path(folder) / "out.jsonl"
-        took_out = _timed(folder, "export-job", "1", "--format", "jsonl", "-o", str(out))
-        took_as = {
-            form: _timed(folder, "export-job", "1", "-o", str(Path(folder) / f"out.{form}"))
-            for form in ("csv", "xlsx", "parquet")
-        }
-        bare_out = bare_loops(out, Path(folder) / "bare.jsonl")
+        took_as = {}
+        for form in ("jsonl", "csv", "xlsx", "parquet"):
+            out = Path(folder) / f"out.{form}"
+            took_as[form], peaks[form] = _timed(folder, "export-job", "1", "-o", str(out))
+        bare_out = bare_loops(Path(folder) / "out.jsonl", Path(folder) / "bare.jsonl")
     return {
         "rows": rows,
         "import_s": took_in,
         "import_bare_s": bare_in,
         "table_s": took_table,
         "table_bare_s": {"csv, jinja2 and json": bare_table},
-        "export_s": took_out,
+        "export_s": took_as.pop("jsonl"),
         "export_as_s": took_as,
         "export_bare_s": bare_out,
+        "peak_mb": peaks,
     }
 
 
@@ -112,22 +123,28 @@ def _write(path: Path, rows: int) -> None:
             file.write(json.dumps({"custom_id": f"q-{n}", "messages": messages}) + "\n")
 
 
-def _timed(folder: str, *args: str) -> float:
-    """Seconds of a command, less those of starting Python and the program."""
+def _timed(folder: str, *args: str) -> tuple[float, float]:
+    """Seconds of a command, less those of starting Python and the program; its peak of memory."""
     start = time.perf_counter()
     _run(folder, "list-configs")
     middle = time.perf_counter()
-    _run(folder, *args)
-    return time.perf_counter() - middle - (middle - start)
+    peak_mb = _run(folder, *args)
+    return time.perf_counter() - middle - (middle - start), peak_mb
 
 
-def _run(folder: str, *args: str) -> None:
+def _run(folder: str, *args: str) -> float:
+    """Returns the peak of the command's memory, in MB."""
     environment = {**os.environ, "SIMPLE_BATCH_INSTANCE_PATH": folder, "SIMPLE_BATCH_LOG_DIR": ""}
-    subprocess.run(
+    command = subprocess.Popen(
         [sys.executable, "-m", "flask", *args],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
+    _, status, usage = os.wait4(command.pid, 0)
+    command.returncode = os.waitstatus_to_exitcode(status)
+    if command.returncode:
+        raise subprocess.CalledProcessError(command.returncode, args)
+    return usage.ru_maxrss / 1024

@@ -82,6 +82,10 @@ def files(part: dict) -> None:
         print(
             "export as " + ", ".join(f"{form}: {seconds:.1f} s" for form, seconds in took.items())
         )
+    for name, (small, large) in part.get("peak_mb", {}).items():
+        print(
+            f"  {name:8} peak memory {small:.0f} MB at a tenth of the rows, {large:.0f} MB at all"
+        )
 
 
 def batch_api(part: dict) -> None:
