@@ -1,9 +1,11 @@
 """XLSX and Parquet: typed, without formulas, within the limits of a spreadsheet, round to the cell."""
 
 import base64
+import csv
 import datetime as dt
 import io
 import json
+import re
 import struct
 import tracemalloc
 from decimal import Decimal
@@ -149,6 +151,41 @@ def test_round_to_the_cell_through_xlsx(db, tmp_path, rows):
         list(row.values())[:2] for row in rows_of(opened(data).active)
     ]
     assert list(second[0])[:2] == ["a", "=b"]
+
+
+letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+cell = st.one_of(
+    st.text(letters, max_size=15),
+    st.sampled_from(
+        ["-5", "+1,5e3", "=1+1", "-5-5", "@x", "\ta", "'q", 'a "b", c;d', "1\r\n\n2", "  "]
+    ),
+)
+
+
+@given(st.lists(st.lists(cell, min_size=2, max_size=2), max_size=6), st.sampled_from(",;\t|"))
+@hypothesis_settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_round_to_the_cell_through_csv(db, tmp_path, rows, delimiter):
+    """The user's cells come back as they were, but for an apostrophe before what a spreadsheet
+    would take for a formula; and an export read again is exported the same."""
+    rows = [["first", "1"], *(row for row in rows if "".join(row).strip())]
+    file = io.StringIO()
+    csv.writer(file, delimiter=delimiter).writerows([["q", "状态"], *rows])
+    first = exported(from_table(db, tmp_path, file.getvalue().encode()), "csv")
+    names, *found = csv.reader(io.StringIO(first.decode("utf-8-sig"), newline=""))
+    assert names[:4] == ["q", "状态", "content", "index"]
+    wanted = [[_guarded(text) for text in row] for row in rows]
+    assert [row[:2] for row in found] == wanted
+    again = exported(from_table(db, tmp_path, first), "csv")
+    assert [row[:2] for row in csv.reader(io.StringIO(again.decode("utf-8-sig"), newline=""))] == [
+        *([["q", "状态"], *wanted])
+    ]
+
+
+def _guarded(text: str) -> str:
+    number = re.fullmatch(r"[-+]\d+([.,]\d+)*([eE][-+]?\d+)?%?", text)
+    return "'" + text if text and text[0] in "=+-@\t\r" and not number else text
 
 
 def _kept(cell):
