@@ -45,6 +45,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
     input_price: Decimal | None = None
     cached_input_price: Decimal | None = None
     output_price: Decimal | None = None
+    reasoning_price: Decimal | None = None
     day_cap: Decimal | None = None
     month_cap: Decimal | None = None
     notes: str = ""
@@ -152,6 +153,7 @@ def fields_of(config: ApiConfig) -> ConfigFields:
         input_price=units(config.input_price),
         cached_input_price=units(config.cached_input_price),
         output_price=units(config.output_price),
+        reasoning_price=units(config.reasoning_price),
         day_cap=units(config.day_cap),
         month_cap=units(config.month_cap),
         notes=config.notes,
@@ -225,6 +227,7 @@ def _validated(fields: ConfigFields) -> dict:
         "input_price": _price_in(fields.input_price, "input_price"),
         "cached_input_price": _price_in(fields.cached_input_price, "cached_input_price"),
         "output_price": _price_in(fields.output_price, "output_price"),
+        "reasoning_price": _price_in(fields.reasoning_price, "reasoning_price"),
         **_caps(fields),
         "notes": fields.notes[:10_000],
         "active": fields.active,
@@ -275,6 +278,7 @@ _LABELS = {
     "input_price": said("Input price"),
     "cached_input_price": said("Cached input price"),
     "output_price": said("Output price"),
+    "reasoning_price": said("Reasoning price"),
     "spend_cap": said("Spend cap"),
     "day_cap": said("Daily spend cap"),
     "month_cap": said("Monthly spend cap"),

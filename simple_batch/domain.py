@@ -123,12 +123,14 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Prices(msgspec.Struct, frozen=True):
-    """Prices in nano-units per million tokens; None where unknown."""
+    """Prices in nano-units per million tokens; None where unknown. Cached input and reasoning
+    without a price of their own cost what input and output do."""
 
     currency: str = "USD"
     input: int | None = None
     cached_input: int | None = None
     output: int | None = None
+    reasoning: int | None = None
 
     def cost(self, usage: Usage | None) -> int | None:
         """Cost in nano-units, rounded half up; None where a price or the usage
@@ -136,10 +138,12 @@ class Prices(msgspec.Struct, frozen=True):
         if usage is None or self.input is None or self.output is None:
             return None
         cached_price = self.input if self.cached_input is None else self.cached_input
+        reasoning_price = self.output if self.reasoning is None else self.reasoning
         amount = (
             (usage.input - usage.cached) * self.input
             + usage.cached * cached_price
-            + usage.output * self.output
+            + (usage.output - usage.reasoning) * self.output
+            + usage.reasoning * reasoning_price
         )
         return (amount + TOKENS_PER_PRICE // 2) // TOKENS_PER_PRICE
 

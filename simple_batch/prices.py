@@ -22,8 +22,8 @@ OWN = "prices.toml"
 
 
 class KnownPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Per million tokens in units of ``currency``; ``cached_input`` None where none is named, which
-    is then that of the input. ``models`` may hold ``*``; ``date`` is a day or a month."""
+    """Per million tokens in units of ``currency``; ``cached_input`` and ``reasoning`` None where
+    none is named: then as input and as output. ``models`` may hold ``*``; ``date`` is a day or a month."""
 
     provider: str
     host: str
@@ -34,6 +34,7 @@ class KnownPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     date: str
     source: str
     cached_input: Decimal | None = None
+    reasoning: Decimal | None = None
     note: str = ""
 
     def __post_init__(self):
@@ -41,7 +42,8 @@ class KnownPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"date {self.date!r} is not like 2026-11-24")
         if not re.fullmatch("[A-Z]{3}", self.currency):
             raise ValueError(f"currency {self.currency!r} is not three letters")
-        for price in (self.input, self.output, self.cached_input or Decimal(0)):
+        further = [price for price in (self.cached_input, self.reasoning) if price is not None]
+        for price in (self.input, self.output, *further):
             if not price.is_finite() or price < 0:
                 raise ValueError(f"{price} is no price")
 

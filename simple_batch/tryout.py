@@ -101,7 +101,7 @@ def estimate(
     return Estimate(
         into,
         output,
-        _cost([config, *choices.further(new)], into, output, _cached_share(seen)),
+        _cost([config, *choices.further(new)], into, output, _Shares.of(seen)),
         config.currency,
         seen_from if seen else input_from,
         seen_from if seen else "assumed",
@@ -165,25 +165,34 @@ def _quantile(lengths: list[int], share: float) -> int:
     return lengths[min(len(lengths) - 1, int(share * len(lengths)))]
 
 
-def _cached_share(seen: list[Answered]) -> float:
-    """The part of the input that came from the provider's cache."""
-    total = sum(answer.usage.input for answer in seen)
-    return sum(answer.usage.cached for answer in seen) / total if total else 0.0
+class _Shares(msgspec.Struct, frozen=True):
+    """The part of the input that came from the provider's cache, of the output that was reasoning."""
+
+    cached: float
+    reasoning: float
+
+    @classmethod
+    def of(cls, seen: list[Answered]) -> "_Shares":
+        used = sum((answer.usage for answer in seen), Usage())
+        return cls(used.cached / max(1, used.input), used.reasoning / max(1, used.output))
 
 
-def _cost(on: list[ApiConfig], into: Range, output: Range, cached: float) -> Range | None:
-    """The high figure does not count on the provider's cache."""
-    ranges = [_cost_on(config, into, output, cached) for config in on]
+def _cost(on: list[ApiConfig], into: Range, output: Range, shares: _Shares) -> Range | None:
+    """The high figure counts on no cache, and on the dearer of output and reasoning."""
+    ranges = [_cost_on(config, into, output, shares) for config in on]
     if None in ranges or len({config.currency for config in on}) > 1:
         return None
     low, high = min(found.low for found in ranges), max(found.high for found in ranges)
     return Range(low, ranges[0].expected, high)
 
 
-def _cost_on(config: ApiConfig, into: Range, output: Range, cached: float) -> Range | None:
-    costs = []
-    for name, share in (("low", cached), ("expected", cached), ("high", 0.0)):
-        tokens = getattr(into, name)
-        usage = Usage(tokens, getattr(output, name), round(tokens * share))
-        costs.append(cost_of(config, usage))
+def _cost_on(config: ApiConfig, into: Range, output: Range, shares: _Shares) -> Range | None:
+    costs = [
+        cost_of(
+            config, Usage(sent, got, round(sent * shares.cached), round(got * shares.reasoning))
+        )
+        for sent, got in ((into.low, output.low), (into.expected, output.expected))
+    ]
+    dearer = (config.reasoning_price or 0) > (config.output_price or 0)
+    costs.append(cost_of(config, Usage(into.high, output.high, 0, output.high if dearer else 0)))
     return None if None in costs else Range(*costs)

@@ -30,11 +30,12 @@ TEXTS = {
 }
 
 
-def usage(tokens_in: int, tokens_out: int, cached: int = 0) -> bytes:
+def usage(tokens_in: int, tokens_out: int, cached: int = 0, reasoning: int = 0) -> bytes:
     found = {
         "prompt_tokens": tokens_in,
         "completion_tokens": tokens_out,
         "prompt_tokens_details": {"cached_tokens": cached},
+        "completion_tokens_details": {"reasoning_tokens": reasoning},
     }
     return e.http(200, {**e.GOOD, "usage": found})
 
@@ -138,10 +139,15 @@ def estimated(upload, config, params=None, tried=()):
 def test_past_answers_set_tokens_answers_and_the_cache_right(app, add_config, make_job, wait_for):
     services = app.extensions["simple_batch"]
     services.start()
-    prices = {"input_price": Decimal(1), "output_price": Decimal(2)}
-    with MisbehavingEndpoint(usage(100, 30, 50)) as endpoint:
-        add_config(endpoint.base_url, **prices, cached_input_price=Decimal("0.1"))
-        wait_for(make_job(25), "completed")
+    prices = {
+        "input_price": Decimal(1),
+        "cached_input_price": Decimal("0.1"),
+        "output_price": Decimal(2),
+        "reasoning_price": Decimal(5),
+    }
+    with MisbehavingEndpoint(usage(100, 30, 50, 10)) as endpoint:
+        add_config(endpoint.base_url, **prices)
+        job = wait_for(make_job(25), "completed")
     services.stop(2)
     with connected():
         upload = stage()
@@ -151,10 +157,12 @@ def test_past_answers_set_tokens_answers_and_the_cache_right(app, add_config, ma
     assert 2_000 <= found.input_tokens.expected <= 2_600
     assert found.output_tokens.expected == 600
     into = found.input_tokens
+    # of a call: 50 tokens at 1, 50 at 0.1, 20 at 2 and 10 at 5
+    assert job.cost_nano == 25 * (50 + 5 + 40 + 50) * NANO // 1_000_000
     assert found.cost.expected == pytest.approx(
-        (0.55 * into.expected + 1_200) * NANO / 1e6, rel=1e-3
+        (0.55 * into.expected + 400 * 2 + 200 * 5) * NANO / 1e6, rel=1e-3
     )
-    assert found.cost.high == (into.high + 2 * found.output_tokens.high) * NANO // 1_000_000
+    assert found.cost.high == (into.high + 5 * found.output_tokens.high) * NANO // 1_000_000
 
 
 def test_answers_are_assumed_until_some_were_seen_and_bounded_by_each_request(app, add_config):

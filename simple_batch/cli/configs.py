@@ -9,7 +9,7 @@ from .. import configs, prices
 from ..errors import InvalidInput
 from .base import PRICE, ExitStatus, command, put, put_json, put_table, say
 
-_PRICES = ("input_price", "cached_input_price", "output_price")
+_PRICES = ("input_price", "cached_input_price", "output_price", "reasoning_price")
 
 
 @command("add-config")
@@ -27,7 +27,8 @@ _PRICES = ("input_price", "cached_input_price", "output_price")
 @click.option("--currency", help="USD where it is not given.")
 @click.option("--input-price", type=PRICE, help="Per million tokens.")
 @click.option("--cached-input-price", type=PRICE, help="Per million tokens; else as input.")
-@click.option("--output-price", type=PRICE, help="Per million tokens, reasoning included.")
+@click.option("--output-price", type=PRICE, help="Per million tokens.")
+@click.option("--reasoning-price", type=PRICE, help="Per million tokens; else as output.")
 @click.option("--day-cap", type=PRICE, help="What may be spent in a day.")
 @click.option("--month-cap", type=PRICE, help="What may be spent in a month.")
 @click.option("--known-prices", is_flag=True, help="Take the prices from the price table.")
@@ -115,7 +116,7 @@ def _shown(config) -> dict:
     fields = configs.fields_of(config)
     prices = {
         name: None if getattr(fields, name) is None else float(getattr(fields, name))
-        for name in ("input_price", "cached_input_price", "output_price", "day_cap", "month_cap")
+        for name in (*_PRICES, "day_cap", "month_cap")
     }
     return {
         "id": config.id,

@@ -171,7 +171,11 @@ def _usage_of(usage: _Usage | None) -> Usage | None:
     out = usage.completion_tokens_details or usage.output_tokens_details
     cached = (into.cached_tokens if into else None) or usage.prompt_cache_hit_tokens or 0
     reasoning = (out.reasoning_tokens if out else None) or 0
-    return Usage(max(0, spent_in or 0), max(0, spent_out or 0), max(0, cached), max(0, reasoning))
+    spent_in, spent_out = max(0, spent_in or 0), max(0, spent_out or 0)
+    # a part is no more than the whole, whatever an endpoint says
+    return Usage(
+        spent_in, spent_out, min(max(0, cached), spent_in), min(max(0, reasoning), spent_out)
+    )
 
 
 def _bad(reply: Reply, message: str, limits, usage=None) -> Finding:

@@ -13,6 +13,7 @@ def prices_of(config: ApiConfig) -> Prices:
         input=config.input_price,
         cached_input=config.cached_input_price,
         output=config.output_price,
+        reasoning=config.reasoning_price,
     )
 
 

@@ -69,6 +69,7 @@ class ApiConfig(BaseModel):
     input_price = BigIntegerField(null=True)  # nano-units per million tokens
     cached_input_price = BigIntegerField(null=True)
     output_price = BigIntegerField(null=True)
+    reasoning_price = BigIntegerField(null=True)
     day_cap = BigIntegerField(null=True)  # nano-units that may be spent in a day (periods.py)
     month_cap = BigIntegerField(null=True)
     notes = TextField(default="")

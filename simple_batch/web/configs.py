@@ -172,6 +172,7 @@ def _fields_of(found: prices.KnownPrice) -> dict:
         "input_price": found.input,
         "cached_input_price": found.cached_input,
         "output_price": found.output,
+        "reasoning_price": found.reasoning,
     }
 
 

@@ -52,6 +52,7 @@ class ConfigForm(FlaskForm):
     input_price = DecimalField(_("Input price per million"), [Optional()], places=None)
     cached_input_price = DecimalField(_("Cached input per million"), [Optional()], places=None)
     output_price = DecimalField(_("Output price per million"), [Optional()], places=None)
+    reasoning_price = DecimalField(_("Reasoning per million"), [Optional()], places=None)
     day_cap = DecimalField(_("Spend cap a day"), [Optional()], places=None)
     month_cap = DecimalField(_("Spend cap a month"), [Optional()], places=None)
     notes = TextAreaField(_("Notes"))
@@ -78,7 +79,7 @@ class ConfigForm(FlaskForm):
         data = {name: getattr(fields, name) for name in fields.__struct_fields__}
         data["params"] = json.dumps(fields.params, ensure_ascii=False)
         for name in (
-            *("input_price", "cached_input_price", "output_price"),
+            *("input_price", "cached_input_price", "output_price", "reasoning_price"),
             *("day_cap", "month_cap"),
         ):
             data[name] = _plain(data[name])

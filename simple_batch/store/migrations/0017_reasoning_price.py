@@ -1,0 +1,9 @@
+"""A price of its own for reasoning tokens."""
+
+
+def up(migrator, db):
+    db.execute_sql("ALTER TABLE api_config ADD COLUMN reasoning_price INTEGER")
+
+
+def down(migrator, db):
+    db.execute_sql("ALTER TABLE api_config DROP COLUMN reasoning_price")
