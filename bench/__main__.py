@@ -23,21 +23,21 @@ VERSIONS = ("gevent", "geventhttpclient", "requests", "peewee", "Flask", "aiohtt
 FULL = {
     "overhead": lambda: overhead(20_000),
     "tls": lambda: overhead_tls(20_000),
-    "width": lambda: width(20_000, 2_000, 5_000),
+    "width": lambda: width(20_000, 2_000, 5_000, 1.0),
     "finding": lambda: finding(240.0),
     "growth": lambda: growth([1_000, 10_000, 100_000, 1_000_000], 1_000_000),
     "pages": lambda: pages(1_000_000, 300_000),
-    "files": lambda: files(1_000_000),
+    "files": lambda: files([100_000, 1_000_000]),
     "batch_api": lambda: batch_api(200_000_000, 1_000, 200_000),
 }
 QUICK = {
     "overhead": lambda: overhead(300),
     "tls": lambda: overhead_tls(300),
-    "width": lambda: width(200, 50, 100),
+    "width": lambda: width(200, 50, 100, 0.1),
     "finding": lambda: finding(11.0),
     "growth": lambda: growth([100, 300], 2_000),
     "pages": lambda: pages(2_000, 2_000),
-    "files": lambda: files(2_000),
+    "files": lambda: files([2_000]),
     "batch_api": lambda: batch_api(2_000_000, 30, 500),
 }
 

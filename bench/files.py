@@ -3,6 +3,7 @@ the json module, as people write it, and with msgspec, the fastest there is; a C
 beside csv, Jinja and json."""
 
 import csv
+import functools
 import json
 import os
 import subprocess
@@ -25,11 +26,13 @@ TEMPLATE = {
 }
 
 
-def files(rows: int) -> dict:
-    """Seconds of each way in and out, and its peak of memory at a tenth of the rows and at all."""
-    small, found = _files(rows // 10), _files(rows)
+def files(sizes: list[int]) -> dict:
+    """Seconds of each way in and out at the last size; the peak of its memory at every one."""
+    runs = {rows: _files(rows) for rows in sizes}
+    found = runs[sizes[-1]]
     found["peak_mb"] = {
-        name: [small["peak_mb"][name], peak] for name, peak in found["peak_mb"].items()
+        name: {str(rows): run["peak_mb"][name] for rows, run in runs.items()}
+        for name in found["peak_mb"]
     }
     return found
 
@@ -126,10 +129,18 @@ def _write(path: Path, rows: int) -> None:
 def _timed(folder: str, *args: str) -> tuple[float, float]:
     """Seconds of a command, less those of starting Python and the program; its peak of memory."""
     start = time.perf_counter()
-    _run(folder, "list-configs")
-    middle = time.perf_counter()
     peak_mb = _run(folder, *args)
-    return time.perf_counter() - middle - (middle - start), peak_mb
+    return time.perf_counter() - start - _starting_s(), peak_mb
+
+
+@functools.cache
+def _starting_s() -> float:
+    """Seconds of a command that does next to nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        _run(folder, "list-configs")
+        start = time.perf_counter()
+        _run(folder, "list-configs")
+        return time.perf_counter() - start
 
 
 def _run(folder: str, *args: str) -> float:

@@ -26,7 +26,7 @@ def tls(part: dict) -> None:
 
 
 def width(part: dict) -> None:
-    print(f"\nWidth: {part['count']:,} requests, {part['wide']:,} in flight, 1 s each")
+    print(f"\nWidth: {part['count']:,} requests, {part['wide']:,} in flight")
     rows = part["rows"]
     _table(rows)
     ratio = rows["simple_batch"]["per_second"] / rows["aiohttp"]["per_second"]
@@ -82,10 +82,9 @@ def files(part: dict) -> None:
         print(
             "export as " + ", ".join(f"{form}: {seconds:.1f} s" for form, seconds in took.items())
         )
-    for name, (small, large) in part.get("peak_mb", {}).items():
-        print(
-            f"  {name:8} peak memory {small:.0f} MB at a tenth of the rows, {large:.0f} MB at all"
-        )
+    for name, peaks in part.get("peak_mb", {}).items():
+        at = ", ".join(f"{peak:.0f} MB at {int(rows):,} rows" for rows, peak in peaks.items())
+        print(f"  {name:8} peak memory {at}")
 
 
 def batch_api(part: dict) -> None:

@@ -41,10 +41,10 @@ def overhead_tls(count: int) -> dict:
     return {"count": count, "rows": _per_call(rows)}
 
 
-def width(count: int, wide: int, widest: int) -> dict:
-    """Many calls in flight against an endpoint that takes a second."""
+def width(count: int, wide: int, widest: int, delay_s: float) -> dict:
+    """Many calls in flight against an endpoint that takes its time."""
     found = {"count": count, "wide": wide, "widest": widest}
-    with endpoint("--delay", "1") as base_url:
+    with endpoint("--delay", str(delay_s)) as base_url:
         rows = {
             "simple_batch": {**ours(base_url, count, wide), "count": count},
             "aiohttp": rival("aiohttp", base_url, count, wide),
@@ -52,7 +52,7 @@ def width(count: int, wide: int, widest: int) -> dict:
         narrow = ours(base_url, max(100, widest // 10), max(10, widest // 100))
         all_at_once = ours(base_url, 2 * widest, widest)
     found["rows"] = _per_call(rows)
-    found["of_ideal"] = rows["simple_batch"]["per_second"] / wide
+    found["of_ideal"] = rows["simple_batch"]["per_second"] * delay_s / wide
     more = widest - max(10, widest // 100)
     found["kb_per_call_in_flight"] = 1024 * (all_at_once["peak_mb"] - narrow["peak_mb"]) / more
     found["peak_mb"] = all_at_once["peak_mb"]
