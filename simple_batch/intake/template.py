@@ -24,7 +24,7 @@ from .table import Row
 MAX_TEMPLATE_BYTES = 200_000
 RESERVED = frozenset({"messages", "stream", "stream_options"})
 _URL = "/v1/chat/completions"
-_FIELD = re.compile(r"\{%-?\s*raw.*?endraw\s*-?%\}|\{\{([-+]?)\s*(.*?)\s*([-+]?)\}\}", re.DOTALL)
+FIELD = re.compile(r"\{%-?\s*raw.*?endraw\s*-?%\}|\{\{([-+]?)\s*(.*?)\s*([-+]?)\}\}", re.DOTALL)
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,29})(\.\d{1,30})?([eE][-+]?\d{1,3})?")
 _LEFT_OUT = object()
 
@@ -162,7 +162,7 @@ class Renderer:
 
     def _compiled(self, source: str, field: str) -> Callable[[dict], str]:
         """A function that renders the text."""
-        rewritten = _FIELD.sub(self._named, source)
+        rewritten = FIELD.sub(self._named, source)
         try:
             tree = self._env.checked(rewritten)
             self._refuse_unknown(tree, field)
@@ -211,7 +211,7 @@ class Renderer:
                     "“%(nearest)s”.",
                     line=line,
                     name=name,
-                    nearest=_nearest(name, self._columns),
+                    nearest=nearest(name, self._columns),
                 ),
                 field,
             )
@@ -236,7 +236,7 @@ class Renderer:
             return listed
         if not isinstance(value, str) or "{" not in value:
             return lambda values: value
-        field = _FIELD.fullmatch(value.strip())
+        field = FIELD.fullmatch(value.strip())
         if field is not None and field[2] in self._columns:
             name = self._names[self._columns.index(field[2])]
             return lambda values: _plain(values[name])
@@ -252,7 +252,7 @@ class Renderer:
                 said(
                     "There is no column “%(column)s”; the nearest is “%(nearest)s”.",
                     column=column,
-                    nearest=_nearest(column, self._columns),
+                    nearest=nearest(column, self._columns),
                 ),
                 "custom_id",
             )
@@ -297,7 +297,8 @@ def _plain(cell: str):
     return msgspec.Raw(text) if _NUMBER.fullmatch(text) else cell
 
 
-def _nearest(name: str, columns: list[str]) -> str:
+def nearest(name: str, columns: list[str]) -> str:
+    """Of some names (at least one) the one most like this."""
     folded = {column.casefold(): column for column in reversed(columns)}
     return folded[difflib.get_close_matches(name.casefold(), folded, 1, 0.0)[0]]
 
