@@ -49,8 +49,10 @@ def save(
     that one, and False. ``columns`` are those of a table at hand. Raises InvalidInput naming the
     field (``name``, ``note``, or the template's) that is not valid."""
     name, note = _name(name), _line(note)
-    if len(note) > MAX_NOTE:
-        raise InvalidInput(said("Note: up to %(most)s characters.", most=MAX_NOTE), "note")
+    if len(note) > MAX_NOTE or not note.isprintable():
+        raise InvalidInput(
+            said("Note: up to %(most)s printable characters.", most=MAX_NOTE), "note"
+        )
     intake.check_template(template, runtime.settings(), columns)
     with database.atomic():
         saved = SavedTemplate.get_or_none(SavedTemplate.name == name)

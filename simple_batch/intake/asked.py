@@ -2,7 +2,8 @@
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 
 from jinja2 import TemplateSyntaxError, meta, nodes
 
@@ -25,8 +26,9 @@ def columns_asked(template: Template) -> list[str]:
     """The columns that a template asks for, as far as its text tells: only a table can say whether
     ``{{a-b}}`` is one column or two. A text that cannot be read asks for none."""
     env, found = Bounded(), {}
+    is_name = cache(partial(_is_name, env))
     for text in (template.system, template.user, *_texts(template.parameters)):
-        found |= dict.fromkeys(_asked(env, text))
+        found |= dict.fromkeys(_asked(env, is_name, text))
     if template.custom_id:
         found[template.custom_id] = None
     return list(found)
@@ -40,11 +42,11 @@ def _texts(value) -> Iterator[str]:
             yield from _texts(part)
 
 
-def _asked(env: Bounded, text: str) -> list[str]:
+def _asked(env: Bounded, is_name: Callable[[str], bool], text: str) -> list[str]:
     names = []
 
     def taken(field: re.Match) -> str:
-        if not _is_name(env, field[2] or ""):
+        if not is_name(field[2] or ""):
             return field[0]
         names.append(field[2])
         return "{{0}}"

@@ -90,7 +90,7 @@ def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
     [
         ({"name": ""}, "Name of the template: 1 to 100", "模板名称：1 到 100 个"),
         ({"name": "a@1"}, "what follows @ would be taken", "@ 后面的数字会被当作版本号"),
-        ({"note": "n" * 201}, "Note: up to 200 characters.", "备注：最多 200 个字符。"),
+        ({"note": "n" * 201}, "Note: up to 200 printable", "备注：最多 200 个可打印字符。"),
         ({"user": "{{ question"}, "line 1 of the template", "模板第 1 行"),
     ],
 )
