@@ -9,7 +9,7 @@ from jinja2 import TemplateSyntaxError, meta, nodes
 
 from ..settings import Settings
 from .sandbox import Bounded
-from .template import FIELD, Renderer, Template
+from .template import FIELD, Renderer, Template, parts_of
 
 _EXPRESSION = re.compile(r'[|"\[\]{}]|__')  # what no column's name is taken to hold
 _UNREADABLE = (TemplateSyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
@@ -35,11 +35,13 @@ def columns_asked(template: Template) -> list[str]:
 
 
 def _texts(value) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _texts(part)
+    """All of them, however deep, in order."""
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        left += reversed(parts_of(value))
 
 
 def _asked(env: Bounded, is_name: Callable[[str], bool], text: str) -> list[str]:

@@ -6,7 +6,7 @@ name that a column may have. What goes wrong with one row is that row's fault.
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 
 import msgspec
@@ -276,7 +276,7 @@ def _possible(parameters: dict, most_nested: int) -> dict:
             raise InvalidInput(
                 said("Parameters: %(name)r is set elsewhere.", name=name), "parameters"
             )
-    if _depth(parameters) > most_nested:
+    if _deeper(parameters, most_nested):
         raise InvalidInput(
             said("Parameters: nested deeper than %(most)s levels.", most=most_nested),
             "parameters",
@@ -284,9 +284,21 @@ def _possible(parameters: dict, most_nested: int) -> dict:
     return parameters
 
 
-def _depth(value) -> int:
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max(map(_depth, parts), default=0)
+def _deeper(value, most: int) -> bool:
+    """Whether it is nested deeper than ``most`` levels, of which it is the first."""
+    level = [value]
+    for _ in range(most):
+        level = [part for parent in level for part in parts_of(parent)]
+        if not level:
+            return False
+    return True
+
+
+def parts_of(value) -> Collection:
+    """What an object or an array of JSON holds."""
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _plain(cell: str):

@@ -17,6 +17,7 @@ from .test_languages import ENGLISH, alerts, speaking
 from .test_pages import config, post  # noqa: F401 (fixtures)
 from .test_tables import SHEETS, TEMPLATE, staged
 
+NESTED = f'{{"stop": {"[" * 900}"x"{"]" * 900}}}'  # more than a recursion could go down
 FIRST = {**TEMPLATE, "parameters": '{"seed": 7}'}
 
 
@@ -92,6 +93,7 @@ def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
         ({"name": "a@1"}, "what follows @ would be taken", "@ 后面的数字会被当作版本号"),
         ({"note": "n" * 201}, "Note: up to 200 printable", "备注：最多 200 个可打印字符。"),
         ({"user": "{{ question"}, "line 1 of the template", "模板第 1 行"),
+        ({"parameters": NESTED}, "nested deeper than 100 levels", "嵌套超过 100 层"),
     ],
 )
 @pytest.mark.parametrize("language", ["en", "zh"])
