@@ -38,15 +38,15 @@ def saved(client, place: str, **fields) -> str:
 def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
     place = staged(client)
     assert "Take this template" not in client.get(place).text  # there is none yet
-    assert saved(client, place, **FIRST, name="helper", note="the <first>") == (
+    assert saved(client, place, **FIRST, name="tutor", note="the <first>") == (
         f"{place}?saved=1&version=1"
     )
     page = client.get(f"{place}?saved=1&version=1").text
-    assert "Saved “helper” as version 1." in page
+    assert "Saved “tutor” as version 1." in page
     assert field(page, "system") == FIRST["system"]
-    assert saved(client, place, **{**FIRST, "system": "New."}, name="helper").endswith("version=2")
-    assert saved(client, place, **{**FIRST, "system": "New."}, name="helper").endswith("version=2")
-    assert "Version 2 of “helper” is the same" in client.get(place).text
+    assert saved(client, place, **{**FIRST, "system": "New."}, name="tutor").endswith("version=2")
+    assert saved(client, place, **{**FIRST, "system": "New."}, name="tutor").endswith("version=2")
+    assert "Version 2 of “tutor” is the same" in client.get(place).text
     with connected():
         assert jobs.staged(1)[0].template is None  # saving is not going on
 
@@ -55,14 +55,14 @@ def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
     page = client.get(taken).text
     assert (field(page, "system"), field(page, "parameters")) == (FIRST["system"], '{"seed": 7}')
     assert "You help Ann." in page
-    assert ">helper@1</a>" in page
+    assert ">tutor@1</a>" in page
     origin = field(page, "origin")
     assert post(client, place, **FIRST, origin=origin).headers["Location"] == "/jobs/new/2"
-    assert ">helper@1</a>" in client.get(place).text  # when somebody comes back
+    assert ">tutor@1</a>" in client.get(place).text  # when somebody comes back
     launch = {"config": "1", "name": "n", "skip_faulty": "1", "hold": "1", "max_retries": "3"}
     assert post(client, "/jobs/new/2", **launch).headers["Location"] == "/jobs/1"
-    assert 'href="/templates/1?version=1">helper@1</a>' in client.get("/jobs/1").text
-    assert ">helper@1</a>" in client.get("/jobs/new/2/template?clone=1").text
+    assert 'href="/templates/1?version=1">tutor@1</a>' in client.get("/jobs/1").text
+    assert ">tutor@1</a>" in client.get("/jobs/new/2/template?clone=1").text
 
     # without a version the newest; what is changed is not that version any more
     place = staged(client)
@@ -72,13 +72,13 @@ def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
     changed = {**FIRST, "system": "New!", "origin": field(page, "origin")}
     assert post(client, place, **changed).status_code == 303
     assert post(client, "/jobs/new/3", **launch).status_code == 303
-    assert "helper@" not in client.get("/jobs/2").text
+    assert "tutor@" not in client.get("/jobs/2").text
 
     lists = client.get("/templates").text
-    assert re.search(r"helper</a>.*?text-end\">2<.*text-end\">1</td>", lists, re.DOTALL)
+    assert re.search(r"tutor</a>.*?text-end\">2<.*text-end\">1</td>", lists, re.DOTALL)
     assert post(client, "/templates/1/delete").headers["Location"] == "/templates"
     page = client.get("/jobs/1").text
-    assert "helper@1" in page
+    assert "tutor@1" in page
     assert "/templates/1" not in page
     with connected():
         assert json.loads(jobs.get(1).template)["system"] == FIRST["system"]
