@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import configs, hours, intake, runtime, webhooks
+from . import configs, hours, intake, runtime, saved_templates, webhooks
 from .clock import now_ms
 from .domain import Spread
 from .engine.structure import MODES as SCHEMA_MODES
@@ -43,7 +43,8 @@ class NewJob(msgspec.Struct, kw_only=True):
     of the end; at ``spend_cap`` (units of the config's currency) the job pauses; of identical
     requests one is sent where they are to ``ask_once``, and answers of other jobs that are not older
     than ``reuse_hours`` are taken; ``hold`` keeps the job paused after
-    validation; ``template`` makes requests of a table's rows; ``also`` are further configs, after
+    validation; ``template`` makes requests of a table's rows, ``saved`` is the id of the version of a
+    saved one that it is; ``also`` are further configs, after
     ``config`` in order of preference, over which the job is ``spread``; ``weight`` is that of
     ``config`` beside theirs; ``schema`` is the JSON Schema that answers are to fit,
     ``schema_mode`` how it is asked for (engine/structure.py), and with ``schema_retry`` an answer
@@ -68,6 +69,7 @@ class NewJob(msgspec.Struct, kw_only=True):
     hold: bool = False
     skip_faulty: bool = False
     template: Template | None = None
+    saved: int | None = None
     also: tuple["Also", ...] = ()
     spread: Spread = Spread.FAST
     weight: float = 1.0
@@ -98,6 +100,7 @@ def columns(new: NewJob, filename: str) -> dict:
         )
     if new.start_at is not None and new.start_at < now_ms() - 60_000:
         raise InvalidInput(said("Start: that moment has passed."), "start_at")
+    saved = saved_templates.version_by_id(new.saved)
     return {
         **editable(new, Path(filename).stem),
         "config": config,
@@ -115,6 +118,8 @@ def columns(new: NewJob, filename: str) -> dict:
         "skip_faulty": new.skip_faulty,
         "currency": config.currency,
         "template": intake.template_text(new.template) if new.template is not None else None,
+        "template_version": saved,
+        "template_from": saved_templates.label(saved),
         **_shape(new),
     }
 
@@ -372,6 +377,7 @@ def of(job: Job) -> NewJob:
         spend_cap=configs.units(job.spend_cap),
         skip_faulty=job.skip_faulty,
         template=intake.template_of(job.template) if job.template else None,
+        saved=job.template_version_id,
         schema=json.loads(job.schema) if job.schema else None,
         schema_mode=job.schema_mode,
         schema_retry=job.schema_retry,

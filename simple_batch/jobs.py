@@ -129,10 +129,11 @@ def discard_upload(upload_id: int) -> None:
         uploads.discard(upload)
 
 
-def apply_template(upload_id: int, template: intake.Template) -> None:
-    """Have a staged table read through a template from now on. Raises InvalidInput naming the
-    template's field, UploadRejected where it makes no request at all."""
-    uploads.apply_template(upload_id, template)
+def apply_template(upload_id: int, template: intake.Template, saved: int | None = None) -> None:
+    """Have a staged table read through a template from now on, which began with the version of a
+    saved one that has the id ``saved``. Raises InvalidInput naming the template's field,
+    UploadRejected where it makes no request at all."""
+    uploads.apply_template(upload_id, template, saved)
 
 
 def choose_sheet(upload_id: int, sheet: str) -> None:
@@ -155,7 +156,7 @@ def launch(upload_id: int, new: NewJob, actor: str = "web") -> Job:
     """Make a job from a staged upload; the runner imports it. Raises InvalidInput where a choice
     is not valid or faulty lines are neither corrected nor to be skipped."""
     upload, preview = uploads.staged(upload_id)
-    new.template = uploads.template_of(upload)
+    new.template, new.saved = uploads.template_of(upload), upload.template_version_id
     if preview.columns and new.template is None:
         raise InvalidInput(said("This upload is a table: it needs a template first."))
     if preview.fault_count and not new.skip_faulty:

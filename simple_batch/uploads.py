@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from . import intake, runtime
+from . import intake, runtime, saved_templates
 from .clock import now_ms
 from .domain import Fault, Request
 from .errors import InvalidInput, NotFound, UploadRejected, UploadTooLarge
@@ -91,9 +91,10 @@ def template_of(upload: Upload) -> intake.Template | None:
     return intake.template_of(upload.template) if upload.template else None
 
 
-def apply_template(upload_id: int, template: intake.Template) -> None:
-    """Keep a template with a staged table, and the preview of what it makes of it. Raises NotFound,
-    InvalidInput naming the template's field, UploadRejected where no row is a request then."""
+def apply_template(upload_id: int, template: intake.Template, saved: int | None = None) -> None:
+    """Keep a template with a staged table, and the preview of what it makes of it; ``saved`` is the
+    id of the version of a saved template that it began with. Raises NotFound, InvalidInput naming
+    the template's field, UploadRejected where no row is a request then."""
     upload, preview = staged(upload_id)
     if not preview.columns:
         raise InvalidInput(said("A template belongs to a table, and this upload is none."))
@@ -105,6 +106,7 @@ def apply_template(upload_id: int, template: intake.Template) -> None:
     intake.Renderer(template, preview.columns, settings)
     preview = intake.scan(Path(upload.path), settings, template=template)
     upload.template = intake.template_text(template)
+    upload.template_version = saved_templates.origin(saved, template, preview.columns)
     upload.preview = msgspec.json.encode(preview).decode()
     upload.save()
 
@@ -116,7 +118,7 @@ def choose_sheet(upload_id: int, sheet: str) -> None:
     if sheet == preview.sheet:
         return
     found = intake.scan(Path(upload.path), runtime.settings(), sheet=sheet)
-    upload.template = None
+    upload.template = upload.template_version = None
     upload.preview = msgspec.json.encode(found).decode()
     upload.save()
 

@@ -90,6 +90,9 @@ def show_job(job_id, as_json):
         elif isinstance(value, list):
             value = ", ".join(f"{item['cause']} {item['count']}" for item in value) or "none"
         put(f"{name:20} {'' if value is None else value}")
+    template = jobs.get(job_id).template_from
+    if template:
+        put(f"{'template':20} {template}")
 
 
 @command("pause-job")

@@ -9,16 +9,20 @@ import click
 import msgspec
 from babel.dates import LOCALTZ
 
-from .. import intake, runtime, schema
+from .. import intake, runtime, saved_templates, schema
 from ..choices import SCHEMA_MODES, NewJob, also_of
 from ..domain import Spread
-from ..errors import InvalidInput
+from ..errors import InvalidInput, NotFound
 from .base import PRICE
 
 _PRIORITY = {"high": 1, "normal": 0, "low": -1}
 _OPTIONS = (
     click.option("--name", default=""),
-    click.option("--template", metavar="FILE", help="Makes a request of each row of a table."),
+    click.option(
+        "--template",
+        metavar="FILE|NAME[@N]",
+        help="Makes a request of each row of a table: a file, or a saved template.",
+    ),
     click.option("--sheet", metavar="NAME", help="Of an XLSX workbook; else the first."),
     click.option("--concurrency", type=int, help="A ceiling; learned where it is not given."),
     click.option("--max-retries", type=int, help="Calls after the first."),
@@ -58,10 +62,12 @@ def job_options(function: Callable) -> Callable:
 def new_job(config: str | int, hold: bool = False, **given) -> NewJob:
     """The choices of these options. Raises InvalidInput."""
     zone = given.pop("zone") or runtime.settings().TIMEZONE or str(LOCALTZ)
+    template, saved = _template(given.pop("template"), given.pop("sheet"))
     return NewJob(
         config=config,
         hold=hold,
-        template=_template(given.pop("template"), given.pop("sheet")),
+        template=template,
+        saved=saved,
         priority=_PRIORITY[given.pop("priority") or "normal"],
         start_at=_moment(given.pop("start_at"), zone, "start_at"),
         deadline_at=_moment(given.pop("deadline"), zone, "deadline_at"),
@@ -94,19 +100,36 @@ def _moment(text: str | None, zone: str, field: str) -> int | None:
 
 
 def _schema(file: str | None) -> dict | None:
-    return None if file is None else schema.parse(_read(file, "schema"))
+    return None if file is None else schema.parse(read(file, "schema"))
 
 
-def _template(file: str | None, sheet: str | None) -> intake.Template | None:
-    if file is None:
+def _template(wanted: str | None, sheet: str | None) -> tuple[intake.Template | None, int | None]:
+    """Of a file or else a saved one, and the id of its version."""
+    if wanted is None:
         if sheet:
             raise InvalidInput("A sheet is a table: give --template FILE with --sheet.", "template")
-        return None
-    template = intake.template_of_file(_read(file, "template"))
-    return msgspec.structs.replace(template, sheet=sheet) if sheet else template
+        return None, None
+    saved = None
+    if _is_there(wanted):
+        template = intake.template_of_file(read(wanted, "template"))
+    else:
+        try:
+            version = saved_templates.find(wanted)
+        except NotFound as error:
+            raise InvalidInput(f"There is no file {wanted}. {error}", "template") from None
+        template, saved = saved_templates.template_of(version), version.id
+    return msgspec.structs.replace(template, sheet=sheet) if sheet else template, saved
 
 
-def _read(file: str, what: str) -> bytes:
+def _is_there(file: str) -> bool:
+    try:
+        return Path(file).exists()
+    except (OSError, ValueError):  # no name that a file could have
+        return False
+
+
+def read(file: str, what: str) -> bytes:
+    """A file that an option names. Raises InvalidInput."""
     try:
         return Path(file).read_bytes()
     except OSError as error:

@@ -5,11 +5,19 @@
 of the rows of a table. Nothing here grows with the size of the upload.
 """
 
+from .asked import check_template, columns_asked
 from .items import URLS, Rules, check_body
 from .preview import Preview, example, first_model, scan
 from .reader import Reader, read
 from .spool import spool
-from .template import Renderer, Template, template_of, template_of_file, template_text
+from .template import (
+    Renderer,
+    Template,
+    nearest,
+    template_of,
+    template_of_file,
+    template_text,
+)
 from .xlsx import sheets
 
 __all__ = [
@@ -20,8 +28,11 @@ __all__ = [
     "Rules",
     "Template",
     "check_body",
+    "check_template",
+    "columns_asked",
     "example",
     "first_model",
+    "nearest",
     "read",
     "scan",
     "sheets",

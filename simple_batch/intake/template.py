@@ -6,7 +6,7 @@ name that a column may have. What goes wrong with one row is that row's fault.
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 
 import msgspec
@@ -24,7 +24,7 @@ from .table import Row
 MAX_TEMPLATE_BYTES = 200_000
 RESERVED = frozenset({"messages", "stream", "stream_options"})
 _URL = "/v1/chat/completions"
-_FIELD = re.compile(r"\{%-?\s*raw.*?endraw\s*-?%\}|\{\{([-+]?)\s*(.*?)\s*([-+]?)\}\}", re.DOTALL)
+FIELD = re.compile(r"\{%-?\s*raw.*?endraw\s*-?%\}|\{\{([-+]?)\s*(.*?)\s*([-+]?)\}\}", re.DOTALL)
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,29})(\.\d{1,30})?([eE][-+]?\d{1,3})?")
 _LEFT_OUT = object()
 
@@ -162,7 +162,7 @@ class Renderer:
 
     def _compiled(self, source: str, field: str) -> Callable[[dict], str]:
         """A function that renders the text."""
-        rewritten = _FIELD.sub(self._named, source)
+        rewritten = FIELD.sub(self._named, source)
         try:
             tree = self._env.checked(rewritten)
             self._refuse_unknown(tree, field)
@@ -211,7 +211,7 @@ class Renderer:
                     "“%(nearest)s”.",
                     line=line,
                     name=name,
-                    nearest=_nearest(name, self._columns),
+                    nearest=nearest(name, self._columns),
                 ),
                 field,
             )
@@ -236,7 +236,7 @@ class Renderer:
             return listed
         if not isinstance(value, str) or "{" not in value:
             return lambda values: value
-        field = _FIELD.fullmatch(value.strip())
+        field = FIELD.fullmatch(value.strip())
         if field is not None and field[2] in self._columns:
             name = self._names[self._columns.index(field[2])]
             return lambda values: _plain(values[name])
@@ -252,7 +252,7 @@ class Renderer:
                 said(
                     "There is no column “%(column)s”; the nearest is “%(nearest)s”.",
                     column=column,
-                    nearest=_nearest(column, self._columns),
+                    nearest=nearest(column, self._columns),
                 ),
                 "custom_id",
             )
@@ -276,7 +276,7 @@ def _possible(parameters: dict, most_nested: int) -> dict:
             raise InvalidInput(
                 said("Parameters: %(name)r is set elsewhere.", name=name), "parameters"
             )
-    if _depth(parameters) > most_nested:
+    if _deeper(parameters, most_nested):
         raise InvalidInput(
             said("Parameters: nested deeper than %(most)s levels.", most=most_nested),
             "parameters",
@@ -284,9 +284,21 @@ def _possible(parameters: dict, most_nested: int) -> dict:
     return parameters
 
 
-def _depth(value) -> int:
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max(map(_depth, parts), default=0)
+def _deeper(value, most: int) -> bool:
+    """Whether it is nested deeper than ``most`` levels, of which it is the first."""
+    level = [value]
+    for _ in range(most):
+        level = [part for parent in level for part in parts_of(parent)]
+        if not level:
+            return False
+    return True
+
+
+def parts_of(value) -> Collection:
+    """What an object or an array of JSON holds."""
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _plain(cell: str):
@@ -297,7 +309,8 @@ def _plain(cell: str):
     return msgspec.Raw(text) if _NUMBER.fullmatch(text) else cell
 
 
-def _nearest(name: str, columns: list[str]) -> str:
+def nearest(name: str, columns: list[str]) -> str:
+    """Of some names (at least one) the one most like this."""
     folded = {column.casefold(): column for column in reversed(columns)}
     return folded[difflib.get_close_matches(name.casefold(), folded, 1, 0.0)[0]]
 

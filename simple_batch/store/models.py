@@ -81,6 +81,28 @@ class ApiConfig(BaseModel):
     last_test_message = SentenceField(default="")
 
 
+class SavedTemplate(BaseModel):
+    """A template that is kept under a name; its texts are those of its versions."""
+
+    name = CharField(unique=True)
+    created_at = BigIntegerField()
+
+
+class TemplateVersion(BaseModel):
+    """A saved template as it was saved once; never updated."""
+
+    saved = ForeignKeyField(SavedTemplate, on_delete="CASCADE", index=False)
+    number = IntegerField()  # from 1
+    text = TextField()  # the template, as JSON
+    note = TextField(default="")
+    actor = CharField()  # web, cli
+    restored_from = IntegerField(null=True)  # number of the older version that was made the newest
+    created_at = BigIntegerField()
+
+    class Meta:
+        indexes = ((("saved", "number"), True),)
+
+
 class Upload(BaseModel):
     """A file on disk that requests are, or were, read from."""
 
@@ -89,6 +111,7 @@ class Upload(BaseModel):
     bytes = BigIntegerField()
     preview = TextField(default="{}")  # what the scan found, as JSON
     template = TextField(null=True)  # of a table, as JSON; what the scan found is with it
+    template_version = ForeignKeyField(TemplateVersion, null=True, on_delete="SET NULL")
     created_at = BigIntegerField(index=True)
 
 
@@ -135,6 +158,8 @@ class Job(BaseModel):
     timeout_s = FloatField(null=True)  # null: the config's
     start_at = BigIntegerField(null=True)  # not before this moment
     template = TextField(null=True)  # of a table, as JSON
+    template_version = ForeignKeyField(TemplateVersion, null=True, on_delete="SET NULL")
+    template_from = TextField(default="")  # the same as it was called then: name@number
     header = TextField(null=True)  # names of a table's columns, as a JSON array
     schema = TextField(null=True)  # JSON Schema that answers are to fit
     schema_mode = CharField(default="send")  # how it is asked for: send, object, check
@@ -444,6 +469,8 @@ Delivery.add_index(Delivery.index(Delivery.next_at, where=Delivery.next_at.is_nu
 ALL = (
     *(
         ApiConfig,
+        SavedTemplate,
+        TemplateVersion,
         Upload,
         Token,
         Webhook,

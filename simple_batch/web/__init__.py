@@ -18,6 +18,7 @@ from . import (
     jobs_list,
     new_job,
     new_template,
+    saved_templates,
     security,
 )
 
@@ -30,6 +31,7 @@ def register(app: Flask) -> None:
         jobs_list,
         new_job,
         new_template,
+        saved_templates,
         job_pages,
         job_requests,
         job_charts,

@@ -28,7 +28,6 @@ from .. import choices, configs, runtime
 from ..choices import NewJob
 from ..domain import Spread
 from ..errors import InvalidInput
-from ..intake import Template
 from .moments import epoch_ms
 from .schema_fields import SchemaFields
 from .words import translated
@@ -86,7 +85,7 @@ class ConfigForm(FlaskForm):
         return cls(formdata=None, data=data)
 
     def validate_params(self, field) -> None:
-        _json_object(field)
+        json_object(field)
 
     def fields(self) -> configs.ConfigFields:
         data = {name: value for name, value in self.data.items() if name != "csrf_token"}
@@ -101,50 +100,6 @@ class UploadForm(FlaskForm):
     file = FileField(_("File"))
     pasted = TextAreaField(_("or paste it here"))
     sample = StringField()
-
-
-class TemplateForm(FlaskForm):
-    """Step two where the data is a table: what makes a request of a row."""
-
-    system = TextAreaField(_("System message"))
-    user = TextAreaField(_("User message"))
-    parameters = TextAreaField(_("Parameters of a request (JSON)"))
-    custom_id = SelectField(_("Requests are named by"))
-
-    @classmethod
-    def of(cls, template: Template, columns: list[str]) -> "TemplateForm":
-        """Filled in with a template, as the columns have it."""
-        named = "custom_id" if "custom_id" in columns else ""
-        parameters = template.parameters
-        data = {
-            "system": template.system,
-            "user": template.user,
-            "parameters": json.dumps(parameters, ensure_ascii=False) if parameters else "",
-            "custom_id": named if template.custom_id is None else template.custom_id,
-        }
-        form = cls(formdata=None, data=data).offering(columns)
-        if data["custom_id"] not in ("", *columns):
-            form.custom_id.data = named
-        return form
-
-    def offering(self, columns: list[str]) -> "TemplateForm":
-        """With these columns to choose from."""
-        numbered = ("", _("numbered: request-1, request-2, …"))
-        self.custom_id.choices = [numbered, *((name, name) for name in columns)]
-        return self
-
-    def validate_parameters(self, field) -> None:
-        _json_object(field)
-
-    def chosen(self, sheet: str = "") -> Template:
-        """What the form says, for a workbook's ``sheet``. Call it once the form is valid."""
-        return Template(
-            sheet=sheet,
-            user=_unix(self.user.data),
-            system=_unix(self.system.data),
-            parameters=json.loads(self.parameters.data or "{}"),
-            custom_id=self.custom_id.data or "",
-        )
 
 
 class _Timing:
@@ -242,7 +197,7 @@ class LaunchForm(_Timing, SchemaFields, FlaskForm):
         return cls(formdata=None, data={**shown, **data})
 
     def validate_params(self, field) -> None:
-        _json_object(field)
+        json_object(field)
 
     def validate_also(self, field) -> None:
         try:
@@ -347,7 +302,7 @@ def blame(form: FlaskForm, error: InvalidInput) -> None:
         field.errors = [*field.errors, translated(error)]
 
 
-def _unix(text: str | None) -> str:
+def unix(text: str | None) -> str:
     """Without the line ends that browsers send."""
     return (text or "").replace("\r\n", "\n")
 
@@ -358,7 +313,7 @@ def _local(ms: int) -> datetime:
     return moment.replace(tzinfo=None, second=0, microsecond=0)
 
 
-def _json_object(field) -> None:
+def json_object(field) -> None:
     try:
         parsed = json.loads(field.data or "{}")
     except (ValueError, RecursionError) as error:

@@ -58,6 +58,7 @@ def overview(job_id: int):
         buckets=insight.buckets(job_id, points=120),
         chosen=choices.of(job),
         schema=text.pretty(job.schema.encode()) if job.schema else None,
+        template=text.pretty(job.template.encode()) if job.template else None,
         cause_words={code: str(word) for code, word in words.CAUSES.items()},
         **common(job_id),
     )

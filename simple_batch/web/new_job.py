@@ -13,7 +13,8 @@ from ..settings import PROJECT_ROOT
 from ..store import text
 from . import new_template
 from .answers import attached
-from .forms import LaunchForm, TemplateForm, UploadForm, blame
+from .forms import LaunchForm, UploadForm, blame
+from .template_forms import TemplateForm
 from .words import translated
 
 blueprint = Blueprint("new_job", __name__, url_prefix="/jobs/new")

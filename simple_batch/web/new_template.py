@@ -2,15 +2,16 @@
 
 import json
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from .. import jobs
+from .. import jobs, saved_templates
 from ..domain import Fault
-from ..errors import InvalidInput, UploadRejected
+from ..errors import InvalidInput, NotFound, UploadRejected
 from ..intake import Template
 from ..store import text
-from .forms import TemplateForm, blame
+from .forms import blame
+from .template_forms import TemplateForm
 from .words import translated
 
 blueprint = Blueprint("new_template", __name__, url_prefix="/jobs/new/<int:upload_id>/template")
@@ -25,14 +26,32 @@ _BEFORE = ("system", "system_prompt", "系统", "系统提示", "系统提示词
 
 @blueprint.get("")
 def edit(upload_id: int):
-    """The editors, with what was there before: the upload's template, or with ``?clone=<id>`` that
-    of an old job."""
+    """The editors, with what was there before: the upload's template, with ``?clone=<id>`` that of an
+    old job, with ``?saved=<id>&version=<n>`` a saved one."""
     staged, found = _table(upload_id)
-    clone = request.args.get("clone", type=int)
-    old = jobs.clone_fields(clone)[0].template if clone is not None else None
-    template = old or jobs.template_of(staged) or _guess(found.columns)
-    form = TemplateForm.of(template, found.columns)
+    template, origin = _beginning(staged, found.columns)
+    if template.custom_id and template.custom_id not in found.columns:
+        text = _(
+            "This table has no column “%(name)s”: choose what names the requests.",
+            name=template.custom_id,
+        )
+        flash(text, "warning")
+    form = TemplateForm.of(template, found.columns, origin)
     return page(form, staged, found, number=request.args.get("row", 1, type=int))
+
+
+def _beginning(staged, columns: list[str]) -> tuple[Template, int | None]:
+    """The template to begin with, and the id of the version that it is of a saved one."""
+    saved = request.args.get("saved", type=int)
+    if saved is not None:
+        kept = saved_templates.get(saved)
+        version = saved_templates.version(kept, request.args.get("version", type=int))
+        return saved_templates.template_of(version), version.id
+    clone = request.args.get("clone", type=int)
+    old = jobs.clone_fields(clone)[0] if clone is not None else None
+    if old is not None and old.template is not None:
+        return old.template, old.saved
+    return jobs.template_of(staged) or _guess(columns), staged.template_version_id
 
 
 @blueprint.post("")
@@ -48,7 +67,7 @@ def save(upload_id: int):
     error = None
     if form.validate_on_submit():
         try:
-            jobs.apply_template(upload_id, form.chosen(found.sheet))
+            jobs.apply_template(upload_id, form.chosen(found.sheet), form.origin.data)
         except InvalidInput as wrong:
             blame(form, wrong)
         except UploadRejected as rejected:
@@ -57,6 +76,58 @@ def save(upload_id: int):
             clone = request.args.get("clone", type=int)
             return redirect(url_for("new_job.preview", upload_id=upload_id, clone=clone), 303)
     return page(form, staged, found, number, error), 400
+
+
+@blueprint.post("/save-as")
+def save_as(upload_id: int):
+    """Keep what stands in the form as a saved template, or as the next version of one."""
+    staged, found = _table(upload_id)
+    form = TemplateForm().offering(found.columns)
+    if form.validate_on_submit():
+        sheet = "" if found.sheet in found.sheets[:1] else found.sheet
+        texts, note = form.chosen(sheet), form.note.data or ""
+        try:
+            version, is_new = saved_templates.save(
+                form.name.data or "", texts, note, columns=found.columns
+            )
+        except InvalidInput as wrong:
+            blame(form, wrong)
+        else:
+            flash(told(version, is_new), "success" if is_new else "info")
+            return redirect(_edited(upload_id, version), 303)
+    return page(form, staged, found, request.form.get("row", 1, type=int)), 400
+
+
+@blueprint.post("/saved")
+def take(upload_id: int):
+    """Go on with a saved template; of a workbook with its sheet, where there is one of that name."""
+    _staged, found = _table(upload_id)
+    number = request.form.get("version", type=int)
+    try:
+        kept = saved_templates.get(request.form.get("saved", 0, type=int))
+        version = saved_templates.version(kept, number)
+        sheet = saved_templates.template_of(version).sheet
+        if sheet in found.sheets:
+            jobs.choose_sheet(upload_id, sheet)
+    except (NotFound, UploadRejected) as error:
+        flash(translated(error), "danger")
+        return redirect(_edited(upload_id), 303)
+    return redirect(_edited(upload_id, version), 303)
+
+
+def _edited(upload_id: int, version=None) -> str:
+    """This step once more, with a version of a saved template."""
+    clone = request.args.get("clone", type=int)
+    asked = {} if version is None else {"saved": version.saved_id, "version": version.number}
+    return url_for("new_template.edit", upload_id=upload_id, clone=clone, **asked)
+
+
+def told(version, is_new: bool) -> str:
+    """What came of saving."""
+    said = {"name": version.saved.name, "n": version.number}
+    if is_new:
+        return _("Saved “%(name)s” as version %(n)s.", **said)
+    return _("Version %(n)s of “%(name)s” is the same: nothing is saved.", **said)
 
 
 @blueprint.post("/sheet")
@@ -91,6 +162,8 @@ def page(form: TemplateForm, staged, found, number: int = 1, error: UploadReject
         number=number,
         example=_example(form, staged.id, found.sheet, number),
         clone=request.args.get("clone", type=int),
+        saved=saved_templates.listed(),
+        begun_with=saved_templates.version_by_id(form.origin.data),
     )
 
 

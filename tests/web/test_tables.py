@@ -86,6 +86,7 @@ def test_the_example_walks_through_the_rows_without_keeping_anything(client, con
         ({"parameters": "{"}, "Not valid JSON"),
         ({"parameters": "[]"}, "A JSON object"),
         ({"parameters": '{"messages": 1}'}, "set elsewhere"),
+        ({"parameters": f'{{"a": {"[" * 900}{"]" * 900}}}'}, "nested deeper than 100 levels"),
         ({"custom_id": "other"}, "Not a valid choice"),
         ({"user": "{{ 1/0 }}"}, "None of the 4 items"),
     ],

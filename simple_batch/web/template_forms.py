@@ -1,0 +1,97 @@
+"""The forms of templates: over a table at hand, and without one."""
+
+import json
+
+from flask_babel import lazy_gettext as _
+from flask_wtf import FlaskForm
+from wtforms import HiddenField, IntegerField, SelectField, StringField, TextAreaField
+from wtforms.validators import Optional
+from wtforms.widgets import HiddenInput
+
+from ..intake import Template
+from .forms import json_object, unix
+
+
+class _Texts:
+    """What every template has, and the name it is saved under."""
+
+    system = TextAreaField(_("System message"))
+    user = TextAreaField(_("User message"))
+    parameters = TextAreaField(_("Parameters of a request (JSON)"))
+    name = StringField(_("Name"))
+    note = StringField(_("Note"))
+
+    def validate_parameters(self, field) -> None:
+        json_object(field)
+
+    def texts(self) -> dict:
+        """What the fields say, by the names of Template."""
+        return {
+            "user": unix(self.user.data),
+            "system": unix(self.system.data),
+            "parameters": json.loads(self.parameters.data or "{}"),
+        }
+
+    @staticmethod
+    def of_texts(template: Template) -> dict:
+        """The same the other way round."""
+        parameters = template.parameters
+        return {
+            "system": template.system,
+            "user": template.user,
+            "parameters": json.dumps(parameters, ensure_ascii=False) if parameters else "",
+        }
+
+
+class TemplateForm(_Texts, FlaskForm):
+    """Step two where the data is a table: what makes a request of a row. ``origin`` is the id of the
+    version of a saved template that it began with."""
+
+    custom_id = SelectField(_("Requests are named by"))
+    origin = IntegerField(validators=[Optional()], widget=HiddenInput())
+
+    @classmethod
+    def of(
+        cls, template: Template, columns: list[str], origin: int | None = None
+    ) -> "TemplateForm":
+        """Filled in with a template, as the columns have it."""
+        named = "custom_id" if "custom_id" in columns else ""
+        data = {
+            **cls.of_texts(template),
+            "custom_id": named if template.custom_id is None else template.custom_id,
+            "origin": origin,
+        }
+        form = cls(formdata=None, data=data).offering(columns)
+        if data["custom_id"] not in ("", *columns):
+            form.custom_id.data = named
+        return form
+
+    def offering(self, columns: list[str]) -> "TemplateForm":
+        """With these columns to choose from."""
+        numbered = ("", _("numbered: request-1, request-2, …"))
+        self.custom_id.choices = [numbered, *((name, name) for name in columns)]
+        return self
+
+    def chosen(self, sheet: str = "") -> Template:
+        """What the form says, for a workbook's ``sheet``. Call it once the form is valid."""
+        return Template(**self.texts(), sheet=sheet, custom_id=self.custom_id.data or "")
+
+
+class SavedTemplateForm(_Texts, FlaskForm):
+    """A template to be saved, without a table at hand."""
+
+    custom_id = StringField(_("Requests are named by the column"))
+    sheet = StringField(_("Sheet of a workbook"))
+    numbered = HiddenField()  # the template numbers the requests, whatever the columns are
+
+    @classmethod
+    def of(cls, template: Template, name: str) -> "SavedTemplateForm":
+        """Filled in with what was saved before."""
+        own = {"name": name, "custom_id": template.custom_id or "", "sheet": template.sheet}
+        numbered = "1" if template.custom_id == "" else ""
+        return cls(formdata=None, data={**cls.of_texts(template), **own, "numbered": numbered})
+
+    def chosen(self) -> Template:
+        """What the form says. Call it once the form is valid."""
+        named = (self.custom_id.data or "").strip() or ("" if self.numbered.data else None)
+        return Template(**self.texts(), custom_id=named, sheet=(self.sheet.data or "").strip())
