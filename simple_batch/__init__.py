@@ -35,6 +35,7 @@ def create_app(**overrides) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         MAX_CONTENT_LENGTH=loaded.MAX_UPLOAD_BYTES + settings.MIB,
         MAX_FORM_MEMORY_SIZE=20 * settings.MIB,
+        MAX_FORM_PARTS=520,  # a form's files are open all at once: 500 images and what is beside
     )
     _connect_each_request(app)
     app.extensions["simple_batch"] = Services(settings=loaded, socketio=live.create(app))

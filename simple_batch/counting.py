@@ -9,11 +9,14 @@ import functools
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from .domain import IMAGE
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +32,12 @@ _WEIGHTS = (
 )
 _A_MESSAGE = 4  # its role and its ends
 _AN_ANSWER = 3  # the beginning of the answer
-_AN_IMAGE = 800  # providers differ, and so do images
+# An image as OpenAI counts it for its GPT-4o models ("Calculating costs" in its guide to images):
+# shrunk into 2048 x 2048, then to 768 at its shorter side, so much for each tile of 512 x 512
+# begun. Other providers differ.
+_LOW, _A_TILE = 85, 170
+_AN_IMAGE = 765  # where the size is not known: one of 1024 x 1024
+_SIZE = re.compile(rf"{IMAGE}\w{{64}}-(\d+)x(\d+)\.")
 _VOCABULARIES = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 _SHA256 = {
     "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
@@ -97,11 +105,23 @@ def _content(found, count) -> float:
     if not isinstance(found, dict):
         return 0.0
     if "image" in str(found.get("type", "")):
-        return _AN_IMAGE
+        return _of_image(found)
     total = sum(_content(found.get(name), count) for name in ("content", "text", "name"))
     if found.get("tool_calls"):
         total += count(json.dumps(found["tool_calls"], ensure_ascii=False))
     return total
+
+
+def _of_image(part: dict) -> int:
+    """Of an image beside the table by its size, of any other the same."""
+    found = _SIZE.search(str(part.get("image_url")))
+    width, height = map(int, found.groups()) if found else (0, 0)
+    if not width or not height:
+        return _AN_IMAGE
+    shrunk = min(1.0, 2048 / max(width, height))
+    shrunk *= min(1.0, 768 / (shrunk * min(width, height)))
+    tiles = math.ceil(width * shrunk / 512) * math.ceil(height * shrunk / 512)
+    return _LOW + _A_TILE * tiles
 
 
 def _listed(found) -> list:

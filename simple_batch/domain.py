@@ -148,6 +148,9 @@ class Prices(msgspec.Struct, frozen=True):
         return (amount + TOKENS_PER_PRICE // 2) // TOKENS_PER_PRICE
 
 
+IMAGE = "image-file:"  # in a request before the file of an image; its data URL is made when sent
+
+
 class Request(msgspec.Struct, frozen=True, gc=False):
     """One line of a job, as the user gave it. ``body`` is a JSON object without
     the config's defaults; they are merged when the request is sent."""

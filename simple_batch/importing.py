@@ -5,6 +5,7 @@ and the one that runs jobs never read the same upload at once; the system frees
 the lock of an importer that is killed, and the runner then begins again.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import configs, intake, runtime
+from . import configs, images, intake, runtime
 from .clock import give_way, now_ms
 from .domain import Fault, JobStatus, Request
 from .engine.structure import URLS
@@ -115,7 +116,21 @@ class _Reading:
     def run(self, path: Path) -> dict:
         """The job's columns that the file says. Raises UploadRejected, RepeatedId."""
         template = intake.template_of(self._job.template) if self._job.template else None
-        reader = intake.read(path, runtime.settings(), self._unique, self._rules, template)
+        with connected():
+            find_image = images.finder(self._job.upload) if template is not None else None
+        # one connection for all images that are looked up, where there are any
+        with connected() if find_image is not None else contextlib.nullcontext():
+            return self._read(path, template, find_image)
+
+    def _read(self, path: Path, template, find_image) -> dict:
+        reader = intake.read(
+            path,
+            runtime.settings(),
+            self._unique,
+            self._rules,
+            template,
+            find_image=find_image,
+        )
         try:
             for item in reader:
                 if self._job.schema and not isinstance(item, Fault):

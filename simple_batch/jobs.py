@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from . import choices, configs, export, files, importing, intake, runtime, uploads
+from . import choices, configs, export, files, images, importing, intake, runtime, uploads
 from .choices import NewBatch, NewJob
 from .clock import give_way, now_ms
 from .domain import ACTIVE_STATUSES, FINAL_STATUSES, Fault, JobStatus
@@ -104,9 +104,16 @@ def _wake() -> None:
 # --- creating ---------------------------------------------------------------------------------
 
 
-def stage_upload(stream: BinaryIO, filename: str) -> Upload:
-    """Keep an upload and scan it for the preview. Raises UploadRejected, UploadTooLarge."""
-    return uploads.stage(stream, filename)
+def stage_upload(stream: BinaryIO, filename: str, beside: images.Files = ()) -> Upload:
+    """Keep an upload, with the images beside it, and scan it for the preview. Raises UploadRejected,
+    UploadTooLarge."""
+    return uploads.stage(stream, filename, beside=beside)
+
+
+def add_images(upload_id: int, given: images.Files) -> list[images.Given]:
+    """Keep further images, or ZIP archives of them, beside a staged table. Returns what was refused.
+    Raises NotFound, InvalidInput, UploadRejected, UploadTooLarge."""
+    return uploads.add_images(upload_id, given)
 
 
 def stage_requests(job_id: int, wanted: RequestFilter) -> Upload:
@@ -114,7 +121,9 @@ def stage_requests(job_id: int, wanted: RequestFilter) -> Upload:
     UploadRejected where none does."""
     name = f"{get(job_id).name}.jsonl"
     pieces = export.export(job_id, "requests", wanted=wanted)
-    return uploads.stage(io.BufferedReader(uploads.Pieces(pieces)), name)
+    upload = uploads.stage(io.BufferedReader(uploads.Pieces(pieces)), name)
+    images.copy(get(job_id).upload, upload)
+    return upload
 
 
 def staged(upload_id: int) -> tuple[Upload, intake.Preview]:
@@ -203,9 +212,11 @@ def create_now(
     new: NewJob,
     actor: str = "cli",
     on_progress: Callable[[int], None] | None = None,
+    images_in: Path | None = None,
 ) -> Job:
     """Make a job and import its requests before returning. A faulty upload leaves nothing behind
-    and raises UploadRejected with the first faults. ``on_progress`` is told the bytes read."""
+    and raises UploadRejected with the first faults. ``on_progress`` is told the bytes read. Images
+    that the rows of a table name are in the folder ``images_in``, else beside the file."""
     choices.columns(new, filename)  # before the file is copied
     if isinstance(source, Path):
         with source.open("rb") as stream:
@@ -214,6 +225,7 @@ def create_now(
         upload = uploads.stage(source, filename, scan=False)
     job = None
     try:
+        _take_images(upload, new, images_in, source)
         job = _insert_job(upload, new, actor)
         _import_or_wait(job.id, on_progress)
     except BaseException as error:
@@ -224,6 +236,16 @@ def create_now(
         raise
     _wake()
     return get(job.id)
+
+
+def _take_images(upload: Upload, new: NewJob, folder: Path | None, source) -> None:
+    """Whoever imports the upload then has everything that it needs."""
+    unpacked = images.unpack(upload)
+    if new.template is None or not new.template.images:
+        return
+    if folder is None and not unpacked:  # what a stranger packed names nothing of this machine
+        folder = source.parent if isinstance(source, Path) else Path()
+    images.take_named(upload, new.template, folder, new.skip_faulty)
 
 
 def _import_or_wait(job_id: int, on_progress) -> None:
@@ -378,6 +400,7 @@ def send_again(job_id: int, index: int, body: str, actor: str = "web") -> None:
     if not Request.select().where((Request.job == job_id) & (Request.idx == index)).exists():
         raise NotFound(said("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index))
     edited = intake.check_body(body, runtime.settings())
+    images.check(get(job_id), edited)
     if not retry_rows.replace_one(job_id, index, edited):
         raise Conflict(said("This request has not ended yet: wait for its answer, then edit it."))
     _queue_again(job_id, actor)

@@ -84,9 +84,21 @@ class Settings:
 
     MAX_UPLOAD_BYTES: int = _setting(4096 * MIB, "largest upload", "bytes", 1024, 1 << 50)
     MAX_UNPACKED_BYTES: int = _setting(
-        16384 * MIB, "largest upload after unpacking (gzip, XLSX, Parquet)", "bytes", 1024, 1 << 50
+        16384 * MIB,
+        "largest upload after unpacking (gzip, ZIP, XLSX, Parquet)",
+        "bytes",
+        1024,
+        1 << 50,
     )
     MAX_REQUEST_BYTES: int = _setting(16 * MIB, "largest single request", "bytes", 1024, 1 << 40)
+    MAX_IMAGE_BYTES: int = _setting(
+        10 * MIB,
+        "largest image beside a table; as sent it is a third larger",
+        "bytes",
+        1024,
+        1 << 40,
+    )
+    MAX_IMAGES: int = _setting(100_000, "images beside one table", "images", 1, 10_000_000)
     MAX_NESTING: int = _setting(100, "deepest nesting of JSON in a request", "levels", 5, 900)
     BATCH_MAX_FILE_BYTES: int = _setting(
         200 * MIB, "largest file of the Batch API; 0: as MAX_UPLOAD_BYTES", "bytes", 0, 1 << 50

@@ -8,7 +8,7 @@ leaves the cost unknown.
 
 import msgspec
 
-from . import choices, counting, runtime, uploads
+from . import choices, counting, images, runtime, uploads
 from .choices import NewJob
 from .clock import now_ms
 from .domain import Request, Usage
@@ -67,7 +67,9 @@ def try_rows(upload_id: int, new: NewJob) -> list[probe.Tried]:
         timeout_s=new.timeout_s or endpoint.timeout_s,
     )
     shape = choices.structure_of(new)
-    tried = probe.send(endpoint, runtime.settings(), preview.first[:ROWS], shape)
+    tried = probe.send(
+        endpoint, runtime.settings(), preview.first[:ROWS], shape, images.finish(upload)
+    )
     cost = sum(cost_of(config, row.usage) or 0 for row in tried)
     if cost:
         spending.add_tried(config.id, config.currency, cost, now_ms())

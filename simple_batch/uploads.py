@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from . import intake, runtime, saved_templates
+from . import images, intake, runtime, saved_templates
 from .clock import now_ms
 from .domain import Fault, Request
 from .errors import InvalidInput, NotFound, UploadRejected, UploadTooLarge
@@ -18,9 +18,16 @@ from .store.models import ApiFile, Job, Upload
 from .wording import said
 
 
-def stage(stream: BinaryIO, filename: str, scan: bool = True, most: int | None = None) -> Upload:
-    """Copy an upload to disk and, if asked, scan it for the preview; ``most`` bounds its bytes
-    besides MAX_UPLOAD_BYTES.
+def stage(
+    stream: BinaryIO,
+    filename: str,
+    scan: bool = True,
+    most: int | None = None,
+    beside: images.Files = (),
+) -> Upload:
+    """Copy an upload to disk and, if asked, scan it for the preview, unpacked where it is a ZIP
+    archive of a table and its images; ``beside`` are its images. ``most`` bounds its bytes besides
+    MAX_UPLOAD_BYTES.
 
     Raises UploadTooLarge or UploadRejected where it cannot be read as a whole; nothing is left
     behind then.
@@ -30,18 +37,26 @@ def stage(stream: BinaryIO, filename: str, scan: bool = True, most: int | None =
     size = intake.spool(
         stream, path, min(most or settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_BYTES)
     )
+    upload = Upload.create(
+        path=str(path),
+        filename=clean_filename(filename),
+        bytes=size,
+        preview="",
+        created_at=now_ms(),
+    )
     try:
-        preview = _scanned(path, settings) if scan else None
-        return Upload.create(
-            path=str(path),
-            filename=clean_filename(filename),
-            bytes=size,
-            preview=msgspec.json.encode(preview).decode() if preview else "",
-            created_at=now_ms(),
-        )
+        if scan:
+            images.unpack(upload)
+            images.add(upload, beside)
+            preview = _scanned(path, settings)
+            if upload.images and not preview.columns:
+                raise UploadRejected(said("Images belong to a table, and this upload is none."))
+            upload.preview = msgspec.json.encode(preview).decode()
+            upload.save()
     except BaseException:
-        path.unlink(missing_ok=True)
+        discard(upload)
         raise
+    return upload
 
 
 def _scanned(path: Path, settings: Settings) -> "intake.Preview":
@@ -104,11 +119,25 @@ def apply_template(upload_id: int, template: intake.Template, saved: int | None 
     if template.sheet != preview.sheet:
         preview = intake.scan(Path(upload.path), settings, sheet=template.sheet)
     intake.Renderer(template, preview.columns, settings)
-    preview = intake.scan(Path(upload.path), settings, template=template)
+    preview = intake.scan(
+        Path(upload.path), settings, template=template, find_image=images.finder(upload)
+    )
     upload.template = intake.template_text(template)
     upload.template_version = saved_templates.origin(saved, template, preview.columns)
     upload.preview = msgspec.json.encode(preview).decode()
     upload.save()
+
+
+def add_images(upload_id: int, files: images.Files) -> list[images.Given]:
+    """Keep images beside a staged table; where it has a template, see what that makes of it now.
+    Returns what was refused. Raises NotFound, InvalidInput, UploadRejected, UploadTooLarge."""
+    upload, preview = staged(upload_id)
+    if not preview.columns:
+        raise InvalidInput(said("Images belong to a table, and this upload is none."))
+    refused = images.add(upload, files)
+    if upload.template:
+        apply_template(upload_id, template_of(upload), upload.template_version_id)
+    return refused
 
 
 def choose_sheet(upload_id: int, sheet: str) -> None:
@@ -126,14 +155,21 @@ def choose_sheet(upload_id: int, sheet: str) -> None:
 def example(upload_id: int, template: intake.Template, number: int) -> Request | Fault:
     """What a template makes of one row of a staged table (from 1). Raises NotFound, InvalidInput."""
     upload, _preview = staged(upload_id)
-    return intake.example(Path(upload.path), runtime.settings(), template, number)
+    return intake.example(
+        Path(upload.path), runtime.settings(), template, number, images.finder(upload)
+    )
 
 
 def sample(upload: Upload, count: int, most_bytes: int) -> list[Request]:
     """The first requests of a staged upload: up to ``count``, and to about so many bytes."""
     found: list[Request] = []
     size = 0
-    reader = intake.read(Path(upload.path), runtime.settings(), template=template_of(upload))
+    reader = intake.read(
+        Path(upload.path),
+        runtime.settings(),
+        template=template_of(upload),
+        find_image=images.finder(upload),
+    )
     with contextlib.closing(reader):
         for item in reader:
             if isinstance(item, Request):
@@ -145,7 +181,8 @@ def sample(upload: Upload, count: int, most_bytes: int) -> list[Request]:
 
 
 def discard(upload: Upload) -> None:
-    """Remove an upload and its file."""
+    """Remove an upload and its files."""
+    images.discard(upload)
     Path(upload.path).unlink(missing_ok=True)
     upload.delete_instance()
 

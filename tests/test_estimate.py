@@ -70,7 +70,10 @@ def test_everything_that_is_sent_counts_and_a_picture_is_no_text():
         {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}},
     ]
     body = {"messages": [{"role": "user", "content": parts}], "temperature": 0.5}
-    assert counting.of_request(body, count) == 4 + 4 + 3 + 800
+    assert counting.of_request(body, count) == 4 + 4 + 3 + 765
+    for size, tiles in (("0x0", 4), ("512x512", 1), ("2048x4096", 6), ("4000x300", 4)):
+        parts[1]["image_url"]["url"] = f"image-file:{'a' * 64}-{size}.png"
+        assert counting.of_request(body, count) == 4 + 4 + 3 + 85 + 170 * tiles
     assert counting.of_request({"input": ["one", "two"]}, count) == 6
     assert counting.of_request({"prompt": "one"}, count) == 3
     tools = [{"type": "function", "function": {"name": "f"}}]

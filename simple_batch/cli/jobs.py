@@ -17,14 +17,18 @@ from .options import job_options, new_job
 _job_id = click.argument("job_id", type=int)
 
 
-def create(file: str, new: NewJob):
-    """A job from a file or from standard input (``-``), imported before this returns."""
+def create(file: str, new: NewJob, images: str | None = None):
+    """A job from a file or from standard input (``-``), imported before this returns; ``images`` is
+    the folder of those that it names."""
+    folder = Path(images) if images is not None else None
+    if folder is not None and not folder.is_dir():
+        raise InvalidInput(f"There is no folder {images}.")
     if file == "-":
-        return jobs.create_now(sys.stdin.buffer, "stdin", new)
+        return jobs.create_now(sys.stdin.buffer, "stdin", new, images_in=folder)
     path = Path(file)
     if not path.is_file():
         raise InvalidInput(f"There is no file {file}.")
-    return jobs.create_now(path, path.name, new)
+    return jobs.create_now(path, path.name, new, images_in=folder)
 
 
 @command("create-job")
@@ -32,9 +36,9 @@ def create(file: str, new: NewJob):
 @click.option("--config", required=True, help="Alias of an API config.")
 @job_options
 @click.option("--start/--no-start", default=True, help="Held, it is paused until resumed.")
-def create_job(file, config, start, **fields):
+def create_job(file, config, start, images, **fields):
     """Make a job from FILE (or - for standard input) and print its id."""
-    job = create(file, new_job(config, hold=not start, **fields))
+    job = create(file, new_job(config, hold=not start, **fields), images)
     put(str(job.id))
     say(f"Job {job.id} “{job.name}”: {job.total:,} requests, {job.status}.")
     if start and jobs.runner_state() == "none":

@@ -24,6 +24,9 @@ _OPTIONS = (
         help="Makes a request of each row of a table: a file, or a saved template.",
     ),
     click.option("--sheet", metavar="NAME", help="Of an XLSX workbook; else the first."),
+    click.option(
+        "--images", metavar="DIR", help="Of the images that its rows name; else beside FILE."
+    ),
     click.option("--concurrency", type=int, help="A ceiling; learned where it is not given."),
     click.option("--max-retries", type=int, help="Calls after the first."),
     click.option("--spend-cap", type=PRICE, help="Where it pauses, in the config's currency."),

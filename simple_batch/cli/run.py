@@ -52,13 +52,14 @@ def run_here(job_id: int) -> ExitStatus:
 
 
 def _wanted(job: str, config: str | None, fields: dict) -> int:
+    images = fields.pop("images")
     if not job.isdigit():
         if not config:
             raise click.UsageError("Give --config with a FILE.")
-        created = create(job, new_job(config, **fields))
+        created = create(job, new_job(config, **fields), images)
         say(f"Job {created.id} “{created.name}”: {created.total:,} requests.")
         return created.id
-    if config or any(fields.values()):
+    if config or images or any(fields.values()):
         raise InvalidInput("An existing job keeps its config and settings: leave the options out.")
     found = jobs.get(int(job))
     if found.status in FINAL_STATUSES:

@@ -1,6 +1,7 @@
 """One small call, to see whether a config works, and the endpoint's own list of models."""
 
 import time
+from collections.abc import Callable
 
 import gevent
 import msgspec
@@ -82,9 +83,10 @@ def send(
     settings: Settings,
     requests: list[Request],
     structure: Structure | None = None,
+    finish: Callable[[bytes], bytes] = lambda body: body,
 ) -> list[Tried]:
-    """Send a few requests side by side, once each, as a job would. Never raises for what the
-    endpoint does."""
+    """Send a few requests side by side, once each, as a job would; ``finish`` has the last word on
+    a body. Never raises for what the endpoint does."""
     transport = Transport(endpoint, settings, width=max(1, len(requests)))
 
     def one(request: Request) -> Tried:
@@ -110,7 +112,7 @@ def send(
         asked = structure.fields if structure is not None else lambda url: {}
         body = Encoder(endpoint.defaults, asked).encode(request)
         try:
-            return judge(transport.post(request.url, body, endpoint.timeout_s), request.url)
+            return judge(transport.post(request.url, finish(body), endpoint.timeout_s), request.url)
         except TransportFailure as failure:
             return judge_failure(failure)
 

@@ -8,7 +8,7 @@ serves; a text search looks through a window of rows and says where to go on.
 from ..domain import RequestStatus
 from ..errors import InvalidInput, NotFound
 from ..schema import parsed
-from ..store import search, text
+from ..store import images, search, text
 from ..store.filters import RequestFilter
 from ..store.models import Attempt, Job, database
 from ..wording import said
@@ -106,6 +106,7 @@ def request_detail(job_id: int, index: int) -> dict:
         "body": text.pretty(row[3]),
         "edited": bool(row[20]),
         "messages": text.conversation_of(text.loaded(row[3])),
+        "pictures": images.called(job.upload_id, set(images.files_in(bytes(row[3])))),
         "response": text.pretty(row[8]) if row[8] else None,
         "answer": text.answer_of(response),
         "answer_parts": text.answer_parts(response),

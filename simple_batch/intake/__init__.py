@@ -5,12 +5,16 @@
 of the rows of a table. Nothing here grows with the size of the upload.
 """
 
+from .archive import Archive, is_archive
 from .asked import check_template, columns_asked
-from .items import URLS, Rules, check_body
+from .images import Image, folded, keep, kind_of, last_part, too_large
+from .items import URLS, Bad, Rules, check_body
+from .package import ZIP
 from .preview import Preview, example, first_model, scan
 from .reader import Reader, read
 from .spool import spool
 from .template import (
+    Finder,
     Renderer,
     Template,
     nearest,
@@ -22,6 +26,11 @@ from .xlsx import sheets
 
 __all__ = [
     "URLS",
+    "ZIP",
+    "Archive",
+    "Bad",
+    "Finder",
+    "Image",
     "Preview",
     "Reader",
     "Renderer",
@@ -32,6 +41,11 @@ __all__ = [
     "columns_asked",
     "example",
     "first_model",
+    "folded",
+    "is_archive",
+    "keep",
+    "kind_of",
+    "last_part",
     "nearest",
     "read",
     "scan",
@@ -40,4 +54,5 @@ __all__ = [
     "template_of",
     "template_of_file",
     "template_text",
+    "too_large",
 ]

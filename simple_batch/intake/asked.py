@@ -27,7 +27,7 @@ def columns_asked(template: Template) -> list[str]:
     ``{{a-b}}`` is one column or two. A text that cannot be read asks for none."""
     env, found = Bounded(), {}
     is_name = cache(partial(_is_name, env))
-    for text in (template.system, template.user, *_texts(template.parameters)):
+    for text in (template.system, template.user, *template.images, *_texts(template.parameters)):
         found |= dict.fromkeys(_asked(env, is_name, text))
     if template.custom_id:
         found[template.custom_id] = None

@@ -12,7 +12,7 @@ from ..errors import UploadRejected
 from ..settings import Settings
 from ..wording import said
 from .reader import Reader, read
-from .template import Renderer, Template
+from .template import Finder, Renderer, Template
 
 MOST_DISTINCT = 200_000  # bodies remembered while looking for duplicates: about 15 MB
 _BREATH = 200  # items between two chances for other greenlets to work
@@ -52,11 +52,12 @@ def scan(
     faults: int = 20,
     template: Template | None = None,
     sheet: str = "",
+    find_image: Finder | None = None,
 ) -> Preview:
     """Read the whole upload once. Raises UploadRejected (with the faults) where it holds no valid
     request or cannot be read as a whole, UploadTooLarge where it unpacks to too much."""
     preview = Preview("", path.stat().st_size, 0, 0, [], [])
-    reader = read(path, settings, template=template, sheet=sheet)
+    reader = read(path, settings, template=template, sheet=sheet, find_image=find_image)
     seen: set[int] = set()
     try:
         for number, item in enumerate(_items(reader, template)):
@@ -91,13 +92,19 @@ def scan(
     return preview
 
 
-def example(path: Path, settings: Settings, template: Template, number: int) -> Request | Fault:
+def example(
+    path: Path,
+    settings: Settings,
+    template: Template,
+    number: int,
+    find_image: Finder | None = None,
+) -> Request | Fault:
     """The request that a template makes of one row of a table (from 1). Raises InvalidInput where
     the template does not fit the table."""
     reader = read(path, settings, unique=False, sheet=template.sheet)
     try:
         table = reader.table()
-        renderer = Renderer(template, table.columns, settings)
+        renderer = Renderer(template, table.columns, settings, find_image)
         for ordinal, row in enumerate(table, 1):
             if ordinal == number:
                 return row if isinstance(row, Fault) else renderer.request(row, ordinal, 0)

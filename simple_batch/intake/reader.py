@@ -24,7 +24,7 @@ from .package import OLE, ZIP, refusal_of_ole
 from .parquet import MAGIC, Parquet
 from .source import Source
 from .table import Table, begins_table, needs_template
-from .template import Renderer, Template
+from .template import Finder, Renderer, Template
 from .xlsx import Sheet
 
 FORMATS = said(
@@ -59,7 +59,9 @@ class Reader:
         rules: Rules | None = None,
         template: Template | None = None,
         sheet: str = "",
+        find_image: Finder | None = None,
     ):
+        self._find_image = find_image
         self._settings = settings
         self._rules = rules
         self._template = template
@@ -147,7 +149,7 @@ class Reader:
         if self._template is None:
             raise needs_template(table)
         try:
-            renderer = Renderer(self._template, table.columns, self._settings)
+            renderer = Renderer(self._template, table.columns, self._settings, self._find_image)
         except InvalidInput as error:
             raise UploadRejected(
                 said("The template does not fit the table: %(error)s", error=error.text)
@@ -259,12 +261,13 @@ def read(
     rules: Rules | None = None,
     template: Template | None = None,
     sheet: str = "",
+    find_image: Finder | None = None,
 ) -> Reader:
     """A reader of the upload at ``path``; close it when done. ``unique`` False where the caller
     sees to it that no custom_id comes twice; ``rules`` where it is a file of the Batch API;
     ``template`` makes requests of the rows of a table; ``sheet`` is that of a workbook, where it is
-    not the template's."""
-    return Reader(path, settings, unique, rules, template, sheet)
+    not the template's; ``find_image`` finds the images that its rows name."""
+    return Reader(path, settings, unique, rules, template, sheet, find_image)
 
 
 def _is_item(line: bytes) -> bool:

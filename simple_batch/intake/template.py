@@ -13,10 +13,11 @@ import msgspec
 from jinja2 import Template as JinjaTemplate
 from jinja2 import TemplateSyntaxError, meta, nodes
 
-from ..domain import Fault, Request
+from ..domain import IMAGE, Fault, Request
 from ..errors import InvalidInput
 from ..settings import Settings
 from ..wording import Text, said
+from .images import Image, name_of
 from .items import MAX_CUSTOM_ID, Bad
 from .sandbox import Bounded
 from .table import Row
@@ -27,15 +28,22 @@ _URL = "/v1/chat/completions"
 FIELD = re.compile(r"\{%-?\s*raw.*?endraw\s*-?%\}|\{\{([-+]?)\s*(.*?)\s*([-+]?)\}\}", re.DOTALL)
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,29})(\.\d{1,30})?([eE][-+]?\d{1,3})?")
 _LEFT_OUT = object()
+_ADDRESS = re.compile(r"https?://|data:image/", re.IGNORECASE)
+MOST_IMAGES = 500  # of one request
+
+# What finds the image of a name (images.name_of); raises Bad where there is none.
+Finder = Callable[[str], Image]
 
 
 class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """``system`` and ``user`` are the messages, ``parameters`` what is sent beside them;
+    """``system`` and ``user`` are the messages, ``images`` texts that come out as the addresses of
+    images or the names of those beside the table (one a line), ``parameters`` what is sent beside;
     ``custom_id`` the column that names the requests (None: one of that name, where there is one;
     "": they are numbered); ``sheet`` that of a workbook ("": the first)."""
 
     user: str
     system: str = ""
+    images: list[str] = []
     parameters: dict = {}
     custom_id: str | None = None
     sheet: str = ""
@@ -83,10 +91,18 @@ def template_text(template: Template) -> str:
 
 
 class Renderer:
-    """A template over the columns of a table. Raises InvalidInput naming the field (``user``,
-    ``system``, ``parameters``, ``custom_id``) that does not fit them."""
+    """A template over the columns of a table, with the images beside it, if there are any. Raises
+    InvalidInput naming the field (``user``, ``system``, ``images``, ``parameters``, ``custom_id``)
+    that does not fit the columns."""
 
-    def __init__(self, template: Template, columns: Sequence[str], settings: Settings):
+    def __init__(
+        self,
+        template: Template,
+        columns: Sequence[str],
+        settings: Settings,
+        find_image: Finder | None = None,
+    ):
+        self._find_image = find_image
         self._env = Bounded()
         self._columns = list(columns)
         self._names = _variables(self._columns)
@@ -108,6 +124,11 @@ class Renderer:
         self._system = (
             self._compiled(template.system, "system") if template.system.strip() else None
         )
+        self._images = [
+            (self._label(text), self._compiled(text, "images"))
+            for text in template.images
+            if text.strip()
+        ]
         self._parameters = self._value_of(_possible(template.parameters, settings.MAX_NESTING))
         self._id_column = self._id(template.custom_id)
 
@@ -139,6 +160,7 @@ class Renderer:
         try:
             user = self._user(values)
             system = self._system(values) if self._system is not None else ""
+            named = [(label, text(values)) for label, text in self._images]
             parameters = self._parameters(values)
         except Bad:
             raise
@@ -150,13 +172,51 @@ class Renderer:
             raise Bad(
                 "invalid_request", said("the user message comes out empty: fill in its columns.")
             )
-        messages = [{"role": "user", "content": user}]
+        pictures, more = self._pictures(named) if named else ((), 0)
+        content = [{"type": "text", "text": user}, *pictures] if pictures else user
+        messages = [{"role": "user", "content": content}]
         if system.strip():
             messages.insert(0, {"role": "system", "content": system})
         body = _json({"messages": messages, **parameters})
-        if len(body) > self._longest:
+        if len(body) + more > self._longest:
             raise Bad("invalid_request", said("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."))
         return body
+
+    def _pictures(self, named: list[tuple[str, str]]) -> tuple[list[dict], int]:
+        """The parts of a message that are images, and by how many bytes they grow when they are
+        sent."""
+        parts, more = [], 0
+        for label, text in named:
+            for name in filter(None, map(str.strip, text.splitlines())):
+                url = name
+                if not _ADDRESS.match(name):
+                    image = self._image(label, name)
+                    url = IMAGE + image.file
+                    more += image.sent - len(url)
+                parts.append({"type": "image_url", "image_url": {"url": url}})
+                if len(parts) > MOST_IMAGES:
+                    raise Bad(
+                        "invalid_request",
+                        said(
+                            "%(label)s: over %(most)s images in one request.",
+                            label=label,
+                            most=MOST_IMAGES,
+                        ),
+                    )
+        return parts, more
+
+    def _image(self, label: str, name: str) -> Image:
+        try:
+            clean = name_of(name)
+            if self._find_image is None:
+                raise Bad(
+                    "invalid_image",
+                    said("“%(name)s”: no images were given beside the table", name=name[:200]),
+                )
+            return self._find_image(clean)
+        except Bad as bad:
+            message = said("%(label)s: %(wrong)s.", label=label, wrong=bad.message)
+            raise Bad(bad.code, message) from None
 
     # --- making it ready --------------------------------------------------------------------------
 
@@ -191,6 +251,13 @@ class Renderer:
             return "".join(pieces)
 
         return rendered
+
+    def _label(self, text: str) -> Text:
+        """How a text of the images is called in a fault."""
+        field = FIELD.fullmatch(text.strip())
+        if field is not None and field[2] in self._columns:
+            return said("column “%(name)s”", name=field[2])
+        return said("image “%(text)s”", text=text.strip()[:80])
 
     def _named(self, field: re.Match) -> str:
         """A field that holds just a column's name, with a name that Jinja takes."""

@@ -1,10 +1,11 @@
 """One way on which requests of a job go: a provider, called with the job's own parameters."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 
-from ..domain import Attempt, Defaults, Outcome, Request
+from ..domain import Attempt, Cause, Defaults, Outcome, Request
 from ..engine.breaker import Stop
 from ..engine.encoder import Encoder
 from ..engine.governor import Party
@@ -13,7 +14,8 @@ from ..engine.purse import Till
 from ..engine.retry import Policy
 from ..engine.slots import Slots
 from ..engine.structure import structure_of
-from ..engine.transport import Reply
+from ..engine.transport import Reply, TransportFailure
+from ..store import images
 from ..store import jobs as job_rows
 from ..store.database import connected
 from ..store.models import Job
@@ -48,9 +50,10 @@ class Route:
         )
         self._record = record
         self.deal = None  # of a job that is spread over several configs (shares.py)
+        where = images.folder_of(job)
         self.pool = Pool(
             encode=self._encode if self._params or self._structure else provider.encode,
-            transport=self,
+            transport=self if where is None else _WithImages(self, where),
             governor=provider.governor,
             policy=policy,
             slots=slots,
@@ -97,3 +100,22 @@ class Route:
             self._record(self.provider, index, attempts, None)
         if self.deal is not None:
             self.deal.given_up(index)
+
+
+class _WithImages:
+    """A route whose requests name images: they are read when a call is made, not before, so that no
+    more of them are in memory than calls in flight."""
+
+    def __init__(self, route: Route, where: Path):
+        self._route = route
+        self._where = where
+
+    def post(self, path: str, body: bytes, timeout_s: float) -> Reply:
+        try:
+            body = images.filled(body, self._where)
+        except OSError as error:
+            message = (
+                f"an image cannot be read: {error.strerror} ({Path(error.filename or '').name})"
+            )
+            raise TransportFailure(Cause.INTERNAL, message) from error
+        return self._route.post(path, body, timeout_s)

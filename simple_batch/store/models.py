@@ -112,7 +112,28 @@ class Upload(BaseModel):
     preview = TextField(default="{}")  # what the scan found, as JSON
     template = TextField(null=True)  # of a table, as JSON; what the scan found is with it
     template_version = ForeignKeyField(TemplateVersion, null=True, on_delete="SET NULL")
+    images = IntegerField(default=0)  # beside it, that its rows may name
     created_at = BigIntegerField(index=True)
+
+
+class UploadImage(BaseModel):
+    """An image beside a table, under the name it was given (store/images.py)."""
+
+    upload = ForeignKeyField(Upload, on_delete="CASCADE", index=False)
+    name = TextField()
+    key = TextField()  # the name as it is looked for, whatever its case
+    base = TextField()  # the last part of the key
+    file = TextField(null=True)  # in the folder of the upload's images; null: refused
+    bytes = BigIntegerField(default=0)
+    refused = SentenceField(default="")  # why
+
+    class Meta:
+        primary_key = CompositeKey("upload", "name")
+        indexes = (
+            (("upload", "key"), False),
+            (("upload", "base"), False),
+            (("upload", "file"), False),
+        )
 
 
 class Token(BaseModel):
@@ -472,6 +493,7 @@ ALL = (
         SavedTemplate,
         TemplateVersion,
         Upload,
+        UploadImage,
         Token,
         Webhook,
         Job,

@@ -2,6 +2,8 @@
 
 import json
 
+from ..domain import IMAGE
+
 PREVIEW = 200
 
 
@@ -62,8 +64,9 @@ def _message_text(message: dict) -> str:
 
 def parts_of(message) -> list[dict]:
     """The parts of one message, or of one item of a responses answer, in order: ``{"kind": "text" |
-    "image" | "call" | "other", "text": …}``. An image's text is its URL, a call's is its name with
-    its arguments, another's its JSON."""
+    "image" | "picture" | "call" | "other", "text": …}``. An image's text is its URL, a picture's the
+    file of an image that was beside the table, a call's is its name with its arguments,
+    another's its JSON."""
     if not isinstance(message, dict):
         return []
     content = message.get("content")
@@ -85,6 +88,8 @@ def _part(part) -> dict:
             return {"kind": "text", "text": part["text"]}
         image = part.get("image_url")
         url = image.get("url") if isinstance(image, dict) else image
+        if isinstance(url, str) and url.startswith(IMAGE):
+            return {"kind": "picture", "text": url.removeprefix(IMAGE)}
         if isinstance(url, str):
             return {"kind": "image", "text": url}
     return {"kind": "other", "text": json.dumps(part, ensure_ascii=False)}

@@ -18,6 +18,7 @@ from . import (
     jobs_list,
     new_job,
     new_template,
+    pictures,
     saved_templates,
     security,
 )
@@ -32,6 +33,7 @@ def register(app: Flask) -> None:
         new_job,
         new_template,
         saved_templates,
+        pictures,
         job_pages,
         job_requests,
         job_charts,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..intake import Template
 
-FIELDS = ("system", "user", "parameters", "custom_id", "sheet")
+FIELDS = ("system", "user", "images", "parameters", "custom_id", "sheet")
 CONTEXT = 3  # lines that are the same, around a difference
 COMPARED = 2_000  # lines; of a longer text the old lines all go and the new ones all come
 
@@ -26,6 +26,8 @@ def shown(template: Template, field: str) -> str:
     value = getattr(template, field)
     if field == "custom_id" and value == "":
         return '""'  # numbered in any case, which is not the same as None
+    if isinstance(value, list):
+        return "\n".join(value)
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False, indent=2) if value else ""
     return value or ""

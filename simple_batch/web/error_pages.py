@@ -45,7 +45,10 @@ def _csrf(error: CSRFError):
 def _too_large(error: RequestEntityTooLarge):
     return answer(
         413,
-        _("That is larger than this server takes. Upload a file instead of pasting, or split it."),
+        _(
+            "That is larger than this server takes. Upload a file instead of pasting, or split it; "
+            "more than 500 images go into a ZIP archive."
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from wtforms import (
     FileField,
     FloatField,
     IntegerField,
+    MultipleFileField,
     PasswordField,
     SelectField,
     StringField,
@@ -98,6 +99,7 @@ class UploadForm(FlaskForm):
     """Step one of a new job: a file, pasted text, or an example."""
 
     file = FileField(_("File"))
+    images = MultipleFileField(_("Images that a table names (files, or a ZIP archive of them)"))
     pasted = TextAreaField(_("or paste it here"))
     sample = StringField()
 

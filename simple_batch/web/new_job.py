@@ -11,7 +11,7 @@ from .. import choices, configs, jobs, recipes, runtime, tryout, webhooks
 from ..errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
 from ..settings import PROJECT_ROOT
 from ..store import text
-from . import new_template
+from . import new_template, pictures
 from .answers import attached
 from .forms import LaunchForm, UploadForm, blame
 from .template_forms import TemplateForm
@@ -41,7 +41,7 @@ def upload():
     form = UploadForm()
     try:
         stream, name = _given(form)
-        staged = jobs.stage_upload(stream, name)
+        staged = jobs.stage_upload(stream, name, pictures.given())
     except UploadRejected as error:
         return _start_page(form, error), error.http_status
     return _next_step(*jobs.staged(staged.id))
@@ -190,7 +190,7 @@ def _preview_page(form, staged, found, tried=()):
         {
             "line": item.line,
             "custom_id": item.custom_id,
-            "messages": text.messages_of(text.loaded(item.body)),
+            "messages": text.conversation_of(text.loaded(item.body)),
             "raw": text.pretty(item.body),
         }
         for item in found.first
@@ -202,6 +202,7 @@ def _preview_page(form, staged, found, tried=()):
         estimate = tryout.estimate(staged, found, config, new, tried)
     return render_template(
         "jobs/preview.html",
+        **pictures.of_upload(staged, [message for item in first for message in item["messages"]]),
         form=form,
         upload=staged,
         preview=found,

@@ -10,6 +10,7 @@ from ..domain import Fault
 from ..errors import InvalidInput, NotFound, UploadRejected
 from ..intake import Template
 from ..store import text
+from . import pictures
 from .forms import blame
 from .template_forms import TemplateForm
 from .words import translated
@@ -21,6 +22,7 @@ _ASKED = (
     *("question", "prompt", "user", "query", "input", "instruction", "text", "content"),
     *("问题", "提问", "提示词", "提示", "输入", "文本", "内容"),
 )
+_SHOWN = ("image", "photo", "picture", "img", "file", "filename", "图片", "照片", "图像", "文件名")
 _BEFORE = ("system", "system_prompt", "系统", "系统提示", "系统提示词")
 
 
@@ -51,7 +53,7 @@ def _beginning(staged, columns: list[str]) -> tuple[Template, int | None]:
     old = jobs.clone_fields(clone)[0] if clone is not None else None
     if old is not None and old.template is not None:
         return old.template, old.saved
-    return jobs.template_of(staged) or _guess(columns), staged.template_version_id
+    return jobs.template_of(staged) or _guess(columns, staged.images), staged.template_version_id
 
 
 @blueprint.post("")
@@ -144,14 +146,35 @@ def choose_sheet(upload_id: int):
     clone = request.args.get("clone", type=int)
     if error is None:
         return redirect(url_for("new_template.edit", upload_id=upload_id, clone=clone), 303)
-    form = TemplateForm.of(jobs.template_of(staged) or _guess(found.columns), found.columns)
+    form = TemplateForm.of(
+        jobs.template_of(staged) or _guess(found.columns, staged.images), found.columns
+    )
     return page(form, staged, found, error=error), 400
+
+
+@blueprint.post("/images")
+def add_images(upload_id: int):
+    """Further images beside the table; what was typed into the editors meanwhile stays in them."""
+    _staged, found = _table(upload_id)
+    files, error = pictures.given("more"), None
+    if not files:
+        flash(_("Choose images, or a ZIP archive of them."), "warning")
+    try:
+        if refusals := pictures.refusals(jobs.add_images(upload_id, files)):
+            flash(refusals, "warning")
+    except UploadRejected as rejected:
+        error = rejected
+    form = TemplateForm().offering(found.columns)
+    form.validate()
+    number = request.form.get("row", 1, type=int)
+    return page(form, *jobs.staged(upload_id), number, error), 200 if error is None else 400
 
 
 def page(form: TemplateForm, staged, found, number: int = 1, error: UploadRejected | None = None):
     """The step, with what the form makes of row ``number``."""
     rows = found.good + found.fault_count
     number = max(1, min(number, rows))
+    example = _example(form, staged.id, found.sheet, number)
     return render_template(
         "jobs/template.html",
         form=form,
@@ -160,7 +183,8 @@ def page(form: TemplateForm, staged, found, number: int = 1, error: UploadReject
         error=error,
         rows=rows,
         number=number,
-        example=_example(form, staged.id, found.sheet, number),
+        example=example,
+        **pictures.of_upload(staged, example.get("messages", ())),
         clone=request.args.get("clone", type=int),
         saved=saved_templates.listed(),
         begun_with=saved_templates.version_by_id(form.origin.data),
@@ -175,16 +199,19 @@ def _table(upload_id: int):
     return staged, found
 
 
-def _guess(columns: list[str]) -> Template:
-    """A beginning: the columns that have the usual names."""
+def _guess(columns: list[str], images: int) -> Template:
+    """A beginning: the columns that have the usual names; those of images where there are any."""
     folded = {column.casefold(): column for column in reversed(columns)}
     named = next((folded[name] for name in _ASKED if name in folded), None)
     first = next(
         (name for name in columns if name.casefold() not in ("id", "custom_id")), columns[0]
     )
     before = next((folded[name] for name in _BEFORE if name in folded), None)
+    shown = next((folded[name] for name in _SHOWN if name in folded), None) if images else None
     return Template(
-        user=f"{{{{{named or first}}}}}", system=f"{{{{{before}}}}}" if before is not None else ""
+        user=f"{{{{{named or first}}}}}",
+        system=f"{{{{{before}}}}}" if before is not None else "",
+        images=[f"{{{{{shown}}}}}"] if shown is not None else [],
     )
 
 
@@ -209,6 +236,6 @@ def _example(form: TemplateForm, upload_id: int, sheet: str, number: int) -> dic
     return {
         "line": made.line,
         "custom_id": made.custom_id,
-        "messages": text.messages_of(body),
+        "messages": text.conversation_of(body),
         "parameters": json.dumps(parameters, ensure_ascii=False, indent=2) if parameters else "",
     }

@@ -17,6 +17,7 @@ class _Texts:
 
     system = TextAreaField(_("System message"))
     user = TextAreaField(_("User message"))
+    images = TextAreaField(_("Images"))
     parameters = TextAreaField(_("Parameters of a request (JSON)"))
     name = StringField(_("Name"))
     note = StringField(_("Note"))
@@ -29,6 +30,7 @@ class _Texts:
         return {
             "user": unix(self.user.data),
             "system": unix(self.system.data),
+            "images": [line for line in unix(self.images.data).split("\n") if line.strip()],
             "parameters": json.loads(self.parameters.data or "{}"),
         }
 
@@ -39,6 +41,7 @@ class _Texts:
         return {
             "system": template.system,
             "user": template.user,
+            "images": "\n".join(template.images),
             "parameters": json.dumps(parameters, ensure_ascii=False) if parameters else "",
         }
 

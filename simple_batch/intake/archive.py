@@ -1,0 +1,171 @@
+"""A ZIP archive of images, with a table or without. Nothing is unpacked under the name it has there."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import UploadRejected, UploadTooLarge
+from ..settings import Settings
+from ..wording import listed, said
+from .package import ZIP
+from .source import BOMB_FLOOR, BOMB_RATIO
+
+_TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".json", ".jsonl", ".ndjson")
+_JUNK = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+_LONGEST_DIRECTORY = 32 << 20  # bytes of the list of parts, which is read whole
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError)
+_DAMAGED += (RuntimeError, NotImplementedError)  # encrypted; packed in a way of its own
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a ZIP archive and no document in one (XLSX, ODS, DOCX, …)."""
+    with path.open("rb") as file:
+        if file.read(4) != ZIP:
+            return False
+        try:
+            _guard_directory(file)
+            with zipfile.ZipFile(file) as archive:
+                names = archive.NameToInfo
+        except (*_DAMAGED, UploadTooLarge):
+            return False  # the reader of tables says what is wrong
+    return "[Content_Types].xml" not in names and "mimetype" not in names
+
+
+class Archive:
+    """An opened archive; use it in a ``with``. Raises UploadRejected or UploadTooLarge for what is
+    damaged, encrypted or a bomb."""
+
+    def __init__(self, file: BinaryIO, settings: Settings):
+        try:
+            _guard_directory(file)
+            self._archive = zipfile.ZipFile(file)
+        except _DAMAGED as error:
+            raise _damaged(error) from None
+        parts = self._archive.infolist()
+        if len(parts) > settings.MAX_IMAGES:
+            raise UploadTooLarge(
+                said(
+                    "The ZIP archive holds %(count)s files, MAX_IMAGES allows %(most)s: split it.",
+                    count=f"{len(parts):,}",
+                    most=f"{settings.MAX_IMAGES:,}",
+                )
+            )
+        unpacked, packed = sum(part.file_size for part in parts), file.seek(0, 2)
+        if unpacked > settings.MAX_UNPACKED_BYTES or (
+            unpacked > BOMB_FLOOR and unpacked > BOMB_RATIO * packed
+        ):
+            raise UploadTooLarge(
+                said(
+                    "The file unpacks to more than is allowed (%(size)s bytes): split it, or "
+                    "raise SIMPLE_BATCH_MAX_UNPACKED_BYTES.",
+                    size=f"{unpacked:,}",
+                )
+            )
+        parts = [part for part in parts if not _is_junk(part)]
+        self._parts = dict(zip(_names(parts), parts, strict=True))
+
+    def __enter__(self) -> "Archive":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._archive.close()
+
+    def table(self) -> str:
+        """The name of the one table in it. Raises UploadRejected where there is none, or another."""
+        found = [name for name in self._parts if _plain(name).endswith(_TABLES)]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise UploadRejected(
+                said(
+                    "The ZIP archive holds no table: put it in (CSV, TSV, XLSX, Parquet or JSONL), "
+                    "or upload it by itself and the archive as its images."
+                )
+            )
+        raise UploadRejected(
+            said(
+                "The ZIP archive holds several tables (%(names)s): leave one in it.",
+                names=listed(found[:5]),
+            )
+        )
+
+    def others(self, table: str = "") -> Iterator[tuple[str, int, BinaryIO]]:
+        """(name, bytes, unpacked stream) of everything but the table."""
+        for name, part in self._parts.items():
+            if name != table:
+                with self.open(name) as stream:
+                    yield name, part.file_size, stream
+
+    def open(self, name: str) -> "_Part":
+        return _Part(self._archive, self._parts[name])
+
+
+class _Part:
+    """A file in an archive whose reading complains in words."""
+
+    def __init__(self, archive: zipfile.ZipFile, part: zipfile.ZipInfo):
+        try:
+            self._stream = archive.open(part)
+        except _DAMAGED as error:
+            raise _damaged(error) from None
+
+    def __enter__(self) -> "_Part":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._stream.close()
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._stream.read(size)
+        except _DAMAGED as error:
+            raise _damaged(error) from None
+
+
+def _damaged(error: Exception) -> UploadRejected:
+    return UploadRejected(said("The ZIP archive cannot be unpacked: %(error)s.", error=error))
+
+
+def _guard_directory(file: BinaryIO) -> None:
+    """Raises UploadTooLarge for a list of parts that is too long to be read. Where it stands:
+    PKWARE's APPNOTE, 4.3.14 to 4.3.16."""
+    file.seek(max(0, file.seek(0, 2) - 65_557))
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    size = int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
+    locator = tail[max(0, at - 20) : at]
+    if locator.startswith(b"PK\x06\x07"):
+        file.seek(int.from_bytes(locator[8:16], "little") + 40)
+        size = int.from_bytes(file.read(8), "little")
+    file.seek(0)
+    if size > _LONGEST_DIRECTORY:
+        raise UploadTooLarge(said("The ZIP archive holds too many files: split it."))
+
+
+def _names(parts: list[zipfile.ZipInfo]) -> list[str]:
+    """Their names; those that do not say to be UTF-8 are that all the same, or as Windows has them
+    in China."""
+    silent = {
+        part.filename: part.filename.encode("cp437", "replace")
+        for part in parts
+        if not part.flag_bits & 0x800 and not part.filename.isascii()
+    }
+    for encoding in ("utf-8", "gb18030"):
+        try:
+            read = {name: raw.decode(encoding) for name, raw in silent.items()}
+        except UnicodeDecodeError:
+            continue
+        return [read.get(part.filename, part.filename) for part in parts]
+    return [part.filename for part in parts]
+
+
+def _is_junk(part: zipfile.ZipInfo) -> bool:
+    """Folders, and what systems leave in archives that nobody put there."""
+    names = part.filename.casefold().split("/")
+    return part.is_dir() or any(name.startswith(".") or name in _JUNK for name in names)
+
+
+def _plain(name: str) -> str:
+    return name.casefold().removesuffix(".gz")
