@@ -33,6 +33,7 @@ _OPTIONS = (
     ),
     click.option("--ask-once", is_flag=True, help="Of identical requests send one."),
     click.option("--reuse-hours", type=float, help="Take answers of other jobs up to this age."),
+    click.option("--inputs-per-call", type=int, help="Of embeddings; 1 sends each alone."),
     click.option("--deadline", metavar="TIME", help="What is left then expires."),
     click.option("--hours", default="", help="Of the day, in which calls are made: 22:00-06:00."),
     click.option("--zone", help="Of hours and times, for example Asia/Shanghai."),

@@ -51,6 +51,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0009_ask_once",
         "0010_cache",
         "0011_saved_templates",
+        "0013_packs",
         "0017_reasoning_price",
     ]
     close_database()
