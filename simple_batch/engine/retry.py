@@ -146,7 +146,9 @@ class Trial:
 
     def _turn(self, left_s: float) -> Ticket | None:
         """Wait for the governor; None where the deadline comes first."""
-        expired = gevent.Timeout(max(0.0, left_s))
+        if left_s <= 0.0:
+            return None
+        expired = gevent.Timeout(left_s)
         with expired:
             try:
                 ticket = self._waiting_for(self._governor.admit, self._party, self.size)

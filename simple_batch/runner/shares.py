@@ -66,7 +66,9 @@ class Shares:
         for share in going:
             governor = share.route.provider.governor
             share.hand = dealer.add(
-                share.weight, lambda g=governor: g.cooldown_left_s() > 0, share.route.inputs_per_call
+                share.weight,
+                lambda g=governor: g.cooldown_left_s() > 0,
+                share.route.inputs_per_call,
             )
             share.route.deal = Deal(dealer, share)
         runs = [gevent.spawn(self._run_one, dealer, share) for share in going]
