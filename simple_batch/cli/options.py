@@ -23,6 +23,9 @@ _OPTIONS = (
         metavar="FILE|NAME[@N]",
         help="Makes a request of each row of a table: a file, or a saved template.",
     ),
+    click.option(
+        "--endpoint", type=click.Choice(intake.ENDPOINTS), help="Of the template's requests."
+    ),
     click.option("--sheet", metavar="NAME", help="Of an XLSX workbook; else the first."),
     click.option("--concurrency", type=int, help="A ceiling; learned where it is not given."),
     click.option("--max-retries", type=int, help="Calls after the first."),
@@ -64,6 +67,7 @@ def new_job(config: str | int, hold: bool = False, **given) -> NewJob:
     """The choices of these options. Raises InvalidInput."""
     zone = given.pop("zone") or runtime.settings().TIMEZONE or str(LOCALTZ)
     template, saved = _template(given.pop("template"), given.pop("sheet"))
+    template, saved = _sent_to(given.pop("endpoint"), template, saved)
     return NewJob(
         config=config,
         hold=hold,
@@ -102,6 +106,22 @@ def _moment(text: str | None, zone: str, field: str) -> int | None:
 
 def _schema(file: str | None) -> dict | None:
     return None if file is None else schema.parse(read(file, "schema"))
+
+
+def _sent_to(
+    endpoint: str | None, template: intake.Template | None, saved: int | None
+) -> tuple[intake.Template | None, int | None]:
+    """The template with this endpoint; with another than its own it is no longer the saved one."""
+    if endpoint is None:
+        return template, saved
+    if template is None:
+        raise InvalidInput(
+            "Only what a template makes has a choice of endpoint: give --template FILE with "
+            "--endpoint.",
+            "template",
+        )
+    kept = saved if endpoint == template.url else None
+    return msgspec.structs.replace(template, url=endpoint), kept
 
 
 def _template(wanted: str | None, sheet: str | None) -> tuple[intake.Template | None, int | None]:

@@ -11,8 +11,6 @@ import msgspec
 from ..domain import Attempt, Cause, Outcome, Request, RequestStatus, Usage, Verdict
 from .causes import Finding, disqualified
 
-URL = "/v1/embeddings"
-
 _encode = msgspec.json.Encoder().encode
 _any = msgspec.json.Decoder().decode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from ..domain import Cause, Outcome, Request
-from .pack import URL, Pack, packed, parted
+from ..domain import EMBEDDINGS, Cause, Outcome, Request
+from .pack import Pack, packed, parted
 
 MOST = 2_048
 LONGEST = 300_000  # bytes of the inputs of a call
@@ -135,7 +135,7 @@ class Packer:
 def _apart(request: Request) -> tuple[bytes, msgspec.Raw | None, dict[str, msgspec.Raw]]:
     """(what it shares with those that it may travel with, its input, the rest of its body); without
     an input where it is to travel alone: it has several, or none that could be answered."""
-    if request.url != URL:
+    if request.url != EMBEDDINGS:
         return b"", None, {}
     rest = _fields(request.body)
     given = rest.pop("input", msgspec.Raw())

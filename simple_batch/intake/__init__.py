@@ -11,6 +11,8 @@ from .preview import Preview, example, first_model, scan
 from .reader import Reader, read
 from .spool import spool
 from .template import (
+    CHAT,
+    ENDPOINTS,
     Renderer,
     Template,
     nearest,
@@ -21,6 +23,8 @@ from .template import (
 from .xlsx import sheets
 
 __all__ = [
+    "CHAT",
+    "ENDPOINTS",
     "URLS",
     "Preview",
     "Reader",

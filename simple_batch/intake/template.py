@@ -13,7 +13,7 @@ import msgspec
 from jinja2 import Template as JinjaTemplate
 from jinja2 import TemplateSyntaxError, meta, nodes
 
-from ..domain import Fault, Request
+from ..domain import EMBEDDINGS, Fault, Request
 from ..errors import InvalidInput
 from ..settings import Settings
 from ..wording import Text, said
@@ -23,7 +23,16 @@ from .table import Row
 
 MAX_TEMPLATE_BYTES = 200_000
 RESERVED = frozenset({"messages", "stream", "stream_options"})
-_URL = "/v1/chat/completions"
+CHAT = "/v1/chat/completions"
+# Where the user's and the system's text stand in the requests of the other endpoints.
+_PLACES = {
+    "/v1/responses": ("input", "instructions"),
+    "/v1/completions": ("prompt", None),
+    EMBEDDINGS: ("input", None),
+    "/v1/moderations": ("input", None),
+    "/v1/images/generations": ("prompt", None),
+}
+ENDPOINTS = (CHAT, *_PLACES)
 FIELD = re.compile(r"\{%-?\s*raw.*?endraw\s*-?%\}|\{\{([-+]?)\s*(.*?)\s*([-+]?)\}\}", re.DOTALL)
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,29})(\.\d{1,30})?([eE][-+]?\d{1,3})?")
 _LEFT_OUT = object()
@@ -32,13 +41,15 @@ _LEFT_OUT = object()
 class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """``system`` and ``user`` are the messages, ``parameters`` what is sent beside them;
     ``custom_id`` the column that names the requests (None: one of that name, where there is one;
-    "": they are numbered); ``sheet`` that of a workbook ("": the first)."""
+    "": they are numbered); ``sheet`` that of a workbook ("": the first); ``url`` is the endpoint, which
+    may have another name for the messages, and none for the system's."""
 
     user: str
     system: str = ""
     parameters: dict = {}
     custom_id: str | None = None
     sheet: str = ""
+    url: str = CHAT
 
 
 def template_of(data: bytes | str) -> Template:
@@ -92,6 +103,8 @@ class Renderer:
         self._names = _variables(self._columns)
         self._by_name = False  # whether row["…"] is used
         self._longest = settings.MAX_REQUEST_BYTES
+        self._url = template.url
+        _check_endpoint(template)
         if not template.user.strip():
             raise InvalidInput(
                 said("The user message is empty: write what is to be asked."), "user"
@@ -108,7 +121,7 @@ class Renderer:
         self._system = (
             self._compiled(template.system, "system") if template.system.strip() else None
         )
-        self._parameters = self._value_of(_possible(template.parameters, settings.MAX_NESTING))
+        self._parameters = self._value_of(_possible(template, settings.MAX_NESTING))
         self._id_column = self._id(template.custom_id)
 
     def request(self, row: Row, ordinal: int, index: int) -> Request | Fault:
@@ -129,7 +142,9 @@ class Renderer:
         except Bad as bad:
             return Fault(row.line, bad.code, bad.message, unit=row.unit)
         cells = _json(row.cells if row.kept is None else row.kept)
-        return Request(index, custom_id or f"request-{ordinal}", body, _URL, row.line, cells=cells)
+        return Request(
+            index, custom_id or f"request-{ordinal}", body, self._url, row.line, cells=cells
+        )
 
     def _body(self, cells: list[str]) -> bytes:
         values = dict(zip(self._names, cells, strict=True))
@@ -150,10 +165,7 @@ class Renderer:
             raise Bad(
                 "invalid_request", said("the user message comes out empty: fill in its columns.")
             )
-        messages = [{"role": "user", "content": user}]
-        if system.strip():
-            messages.insert(0, {"role": "system", "content": system})
-        body = _json({"messages": messages, **parameters})
+        body = _json({**_texts(self._url, user, system), **parameters})
         if len(body) > self._longest:
             raise Bad("invalid_request", said("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."))
         return body
@@ -270,9 +282,38 @@ def _variables(columns: list[str]) -> list[str]:
     return [name if name.isidentifier() and name not in words else next(free) for name in columns]
 
 
-def _possible(parameters: dict, most_nested: int) -> dict:
+def _check_endpoint(template: Template) -> None:
+    if template.url not in ENDPOINTS:
+        raise InvalidInput(
+            said(
+                "Endpoint: %(url)r is none of %(allowed)s.",
+                url=template.url[:100],
+                allowed=", ".join(ENDPOINTS),
+            ),
+            "url",
+        )
+    if template.system.strip() and template.url != CHAT and _PLACES[template.url][1] is None:
+        raise InvalidInput(
+            said("Requests to %(url)s have no system message: leave it empty.", url=template.url),
+            "system",
+        )
+
+
+def _texts(url: str, user: str, system: str) -> dict:
+    """A request's body with nothing but its texts."""
+    if url == CHAT:
+        messages = [{"role": "user", "content": user}]
+        if system.strip():
+            messages.insert(0, {"role": "system", "content": system})
+        return {"messages": messages}
+    place, before = _PLACES[url]
+    return {place: user, before: system} if system.strip() else {place: user}
+
+
+def _possible(template: Template, most_nested: int) -> dict:
+    parameters = template.parameters
     for name in parameters:
-        if name in RESERVED:
+        if name in RESERVED or name in _PLACES.get(template.url, ()):
             raise InvalidInput(
                 said("Parameters: %(name)r is set elsewhere.", name=name), "parameters"
             )

@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from ..domain import Attempt, Defaults, Outcome, Request
+from ..domain import EMBEDDINGS, Attempt, Defaults, Outcome, Request
 from ..engine.breaker import Stop
 from ..engine.encoder import Encoder
 from ..engine.governor import Party
-from ..engine.pack import URL as EMBEDDINGS
 from ..engine.packer import Packer
 from ..engine.pool import Pool
 from ..engine.purse import Till

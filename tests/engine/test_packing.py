@@ -7,11 +7,20 @@ import gevent
 import msgspec
 import pytest
 
-from simple_batch.domain import Attempt, Cause, Outcome, Request, RequestStatus, Spread, Usage
+from simple_batch.domain import (
+    EMBEDDINGS,
+    Attempt,
+    Cause,
+    Outcome,
+    Request,
+    RequestStatus,
+    Spread,
+    Usage,
+)
 from simple_batch.engine import packer as packing
 from simple_batch.engine.dealer import Dealer
 from simple_batch.engine.governor import Governor
-from simple_batch.engine.pack import URL, Pack, members, outcomes
+from simple_batch.engine.pack import Pack, members, outcomes
 from simple_batch.engine.packer import Packer
 
 from .. import endpoint as e
@@ -21,7 +30,7 @@ from .conftest import POLICY
 
 def asked(index: int, given="", **fields) -> Request:
     body = {"model": "m", "input": given or f"text {index}", **fields}
-    return Request(index, f"r{index}", json.dumps(body).encode(), URL)
+    return Request(index, f"r{index}", json.dumps(body).encode(), EMBEDDINGS)
 
 
 def run(bench, endpoint, requests, most=8, **options):
@@ -42,7 +51,7 @@ def test_what_goes_together_and_what_goes_alone(monkeypatch):
     same = [asked(n) for n in range(5)]
     assert gathered(*same, most=2) == [[0, 1], [2, 3], [4]]
     assert gathered(*same[:3], None, *same[3:]) == [[0, 1, 2], [3, 4]]
-    order = Request(1, "r1", b'{"input": "x", "user": "u", "model": "m"}', URL)
+    order = Request(1, "r1", b'{"input": "x", "user": "u", "model": "m"}', EMBEDDINGS)
     assert gathered(asked(0, user="u"), order) == [[0, 1]]
     small = [asked(n, dimensions=256) for n in (1, 3)]
     base64 = asked(4, encoding_format="base64")
@@ -76,7 +85,7 @@ def test_each_request_has_its_own_answer(bench):
             "object": "list",
             "data": [{"object": "embedding", "index": 0, "embedding": [len(text), 0.25]}],
             "model": "e-1",
-            "usage": {name: outcome.usage.input for name in ("prompt_tokens", "total_tokens")},
+            "usage": dict.fromkeys(("prompt_tokens", "total_tokens"), outcome.usage.input),
         }
         assert (outcome.model, outcome.http_status) == ("e-1", 200)
         assert [attempt.number for attempt in outcome.attempts] == [1]
