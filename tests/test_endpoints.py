@@ -1,8 +1,6 @@
 """Every endpoint from every door: a table through a template on the pages and by a command, and the
 lines of the Batch API."""
 
-# ruff: noqa: F811 - fixtures that are imported
-
 import csv
 import io
 from decimal import Decimal

@@ -233,6 +233,9 @@ class Pool:
         self._end(request, outcome)
 
     def _end(self, request: Request, outcome: Outcome) -> None:
+        if self._packer is None:
+            self._record(outcome)
+            return
         for each in outcomes(request, outcome):
             self._record(each)
 

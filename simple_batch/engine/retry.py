@@ -99,11 +99,11 @@ class Trial:
         if self._begun is None:
             self._begun, self._started_at = self._clock(), now_ms()
         while True:
-            ticket = ticket or self._turn(self._left_s())
             if ticket is None:
-                return self._failed
-            left = self._left_s()
-            finding = self._call(ticket, max(0.1, left))
+                ticket = self._turn(self._left_s())
+                if ticket is None:
+                    return self._failed
+            finding = self._call(ticket, max(0.1, self._left_s()))
             ticket = None
             if finding.cause is None:
                 return self._outcome(RequestStatus.SUCCEEDED, finding)
@@ -140,6 +140,8 @@ class Trial:
     def _ask(self, wrong: Finding | None = None) -> None:
         """Make the body to be sent; ``wrong`` is an answer that it is to complain of."""
         self._rung = self._structure.rung if self._structure else 0
+        # what tells whether an answer is what was asked for
+        self._shape = self._structure or (self.request if type(self.request) is Pack else None)
         self._body = self._encode(self.request)
         if wrong is not None:
             self._body = self._structure.corrected(self.request.url, self._body, wrong)
@@ -183,16 +185,10 @@ class Trial:
             self.calling = False
             latency_ms = max(0, round((self._clock() - began) * 1000))
             self._governor.settle(ticket, finding, latency_ms)
-            if finding is not None:
-                finding = self._checked(finding)
+            if finding is not None and self._shape is not None:
+                finding = self._shape.checked(finding)
             self._note(finding, started_at, latency_ms)
         return finding
-
-    def _checked(self, finding: Finding) -> Finding:
-        """The same, unless it is an answer that is not what was asked for."""
-        if self._structure:
-            return self._structure.checked(finding)
-        return self.request.checked(finding) if isinstance(self.request, Pack) else finding
 
     def _note(self, finding: Finding | None, started_at: int, latency_ms: int) -> None:
         number = len(self.attempts) + 1

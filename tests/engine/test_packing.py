@@ -75,8 +75,8 @@ def test_each_request_has_its_own_answer(bench):
     texts = ["a" * (1 + 7 * n % 50) for n in range(20)]
     with EmbeddingEndpoint() as endpoint:
         one = run(bench, endpoint, [asked(n, text, user="u") for n, text in enumerate(texts)])
-    assert [len(inputs) for inputs in endpoint.inputs] == [8, 8, 4]
-    assert endpoint.bodies[0] == {"model": "m", "user": "u", "input": texts[:8]}
+    assert sorted(len(inputs) for inputs in endpoint.inputs) == [4, 8, 8]
+    assert {"model": "m", "user": "u", "input": texts[:8]} in endpoint.bodies
     for index, text in enumerate(texts):
         outcome = one.by_index[index]
         answer = json.loads(outcome.response)
