@@ -9,13 +9,14 @@ import msgspec
 
 from . import configs, hours, intake, runtime, saved_templates, webhooks
 from .clock import now_ms
-from .domain import Spread
+from .domain import EMBEDDINGS, Spread
 from .engine import packer
 from .engine.structure import MODES as SCHEMA_MODES
 from .engine.structure import Structure
 from .errors import InvalidInput, NotFound
 from .intake import Template
 from .runner import till
+from .runner.route import inputs_per_call as inputs_of
 from .schema import Schema
 from .store import requests as request_rows
 from .store.models import ApiConfig, Job
@@ -126,6 +127,13 @@ def columns(new: NewJob, filename: str) -> dict:
         "template_from": saved_templates.label(saved),
         **_shape(new),
     }
+
+
+def inputs_per_call(job: Job) -> int | None:
+    """How many inputs of a job of embeddings go in a call at most; None for another job."""
+    if job.endpoint != EMBEDDINGS:
+        return None
+    return inputs_of(job, runtime.settings().EMBEDDINGS_PER_CALL)
 
 
 def structure_of(new: NewJob) -> Structure | None:
