@@ -3,6 +3,7 @@ lines of the Batch API."""
 
 import csv
 import io
+import json
 from decimal import Decimal
 
 import pyarrow.parquet as pq
@@ -30,6 +31,9 @@ def by_page(app, url, table) -> int:
     client = app.test_client()
     place = staged(client, table)
     assert post(client, place, user="{{text}}", url=url, custom_id="").status_code == 303
+    example = post(client, place, user="{{text}}", url=url, custom_id="", show="2").text
+    assert "2 of 6" in example
+    assert TEXTS[1] in example
     page = client.get("/jobs/new/1").text
     assert TEXTS[0] in page
     assert ('name="inputs_per_call"' in page) == (url == "/v1/embeddings")
@@ -57,6 +61,35 @@ def by_batch(app, url) -> int:
     return int(api.post("/v1/batches", json=asked).json["id"].removeprefix("batch_"))
 
 
+def test_a_system_message_and_parameters_by_endpoint(app, add_config, tmp_path):
+    """It goes where the endpoint has a place for it; what would overwrite a text is refused."""
+    add_config("http://127.0.0.1:9/v1")
+    client = app.test_client()
+    place = staged(client, "text\nhello\n")
+    fields = {"user": "{{text}}", "custom_id": "", "system": "Be brief."}
+    assert post(client, place, **fields, url="/v1/responses").status_code == 303
+    with connected():
+        request = jobs.staged(1)[1].first[0]
+    assert json.loads(request.body) == {"input": "hello", "instructions": "Be brief."}
+    for url, more, said in (
+        ("/v1/embeddings", {}, "have no system message"),
+        ("/v1/embeddings", {"system": "", "parameters": '{"input": "x"}'}, "set elsewhere"),
+        ("/v1/responses", {"parameters": '{"instructions": "x"}'}, "set elsewhere"),
+        ("/v1/audio", {}, "Not a valid choice"),
+    ):
+        refused = post(client, place, **{**fields, **more}, url=url)
+        assert (refused.status_code, said in refused.text) == (400, True), said
+    (tmp_path / "t.csv").write_text("text\nhello\n")
+    (tmp_path / "t.json").write_text('{"user": "{{text}}", "url": "/v1/audio"}')
+    arguments = ["create-job", str(tmp_path / "t.csv"), "--config", "test", "--no-start"]
+    for code, more, said in (
+        (1, ["--template", str(tmp_path / "t.json")], "none of /v1/chat/completions"),
+        (2, ["--endpoint", "/v1/embeddings"], "give --template FILE"),
+    ):
+        done = app.test_cli_runner().invoke(args=[*arguments, *more])
+        assert (done.exit_code, said in done.output) == (code, True), done.output
+
+
 @pytest.mark.parametrize("url", PLACES)
 def test_the_same_from_all_three_doors(app, add_config, endpoint, wait_for, tmp_path, url):
     prices = {name: Decimal(1) for name in ("input_price", "output_price")}
@@ -78,6 +111,7 @@ def test_the_same_from_all_three_doors(app, add_config, endpoint, wait_for, tmp_
         page = client.get(f"/jobs/{job_id}/requests/4")
         assert page.status_code == 200
         assert TEXTS[4] in page.text
+        assert "No answer yet" not in page.text
         exported = client.get(f"/jobs/{job_id}/export?format=parquet").data
         vectors = pq.read_table(io.BytesIO(exported)).to_pydict().get("embedding")
         if url == "/v1/embeddings":

@@ -51,7 +51,10 @@ def messages_of(body) -> list[dict]:
     given = body.get("input", body.get("prompt"))
     if given is None:
         return []
-    return [{"role": "user", "text": given if isinstance(given, str) else json.dumps(given)}]
+    before = body.get("instructions")
+    found = [{"role": "system", "text": before}] if isinstance(before, str) and before else []
+    text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    return [*found, {"role": "user", "text": text}]
 
 
 def _message_text(message: dict) -> str:
