@@ -202,10 +202,7 @@ class Pool:
             if ticket is None and self._stopping:
                 raise GivenUp
             outcome = trial.run(ticket)
-            parts = self._packer.apart(trial.request, outcome) if self._packer is not None else ()
-            for part, failed in parts:
-                self._start(trial.part(part, failed), None)
-            if not parts:
+            if self._packer is None or not self._take_apart(trial, outcome):
                 self._finish(trial.request, outcome)
         except Stopped as stopped:
             self._hold(stopped)
@@ -219,6 +216,13 @@ class Pool:
         finally:
             self._trials.pop(gevent.getcurrent(), None)
             self._ended.set()
+
+    def _take_apart(self, trial: Trial, outcome: Outcome) -> bool:
+        """Whether the parts of a pack are tried instead."""
+        parts = self._packer.apart(trial.request, outcome)
+        for request, failed in parts:
+            self._start(trial.part(request, failed), None)
+        return bool(parts)
 
     def _halt(self, stop: Stop) -> None:
         if self._stop is None:

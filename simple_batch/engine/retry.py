@@ -50,7 +50,15 @@ class GivenUp(gevent.GreenletExit):
 
 
 class Trial:
-    """One request on its way to its outcome, or a pack of them. ``state`` is in flight or retrying."""
+    """One request on its way to its outcome, or a pack of them. ``state`` is in flight or
+    retrying."""
+
+    __slots__ = (
+        *("request", "state", "attempts", "calling", "waiting"),
+        *("_encode", "_structure", "_transport", "_governor", "_party", "_policy", "_rng"),
+        *("_clock", "_sleep", "_body", "_rung", "_shape"),
+        *("_retries", "_patience", "_begun", "_started_at", "_failed"),
+    )
 
     def __init__(
         self,
