@@ -4,7 +4,7 @@ What the call used is known of the whole only: it is apportioned by the length o
 that the parts add up to it exactly.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -88,7 +88,7 @@ def outcomes(request: Request, outcome: Outcome) -> Iterator[Outcome]:
         yield outcome
         return
     weights = list(map(_weight, request.inputs))
-    responses = [outcome.response] * len(weights)
+    responses: Iterable[bytes | None] = [outcome.response] * len(weights)
     if outcome.status is RequestStatus.SUCCEEDED:
         responses = _answers(outcome.response, weights)
     for member, own, usage, response in zip(
@@ -165,18 +165,17 @@ def _attempts(attempts: Sequence[Attempt], weights: Sequence[int]) -> list[tuple
     return list(zip(*each, strict=True))
 
 
-def _answers(response: bytes, weights: Sequence[int]) -> list[bytes]:
-    """A whole answer for each input, as if it had been the only one."""
+def _answers(response: bytes, weights: Sequence[int]) -> Iterator[bytes]:
+    """A whole answer for each input, as if it had been the only one; made as it is asked for, since
+    vectors are large."""
     fields = _fields(response)
     data = sorted(_items(fields["data"]), key=lambda item: int(bytes(item["index"])))
     usages = _shared(_any(fields["usage"]), weights) if "usage" in fields else None
-    answers = []
     for place, item in enumerate(data):
         own = {**fields, "data": [{**item, "index": 0}]}
         if usages is not None:
             own["usage"] = usages[place]
-        answers.append(_encode(own))
-    return answers
+        yield _encode(own)
 
 
 def _shared(value, weights: Sequence[int]) -> list:

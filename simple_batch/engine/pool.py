@@ -179,7 +179,8 @@ class Pool:
         greenlet.start()
 
     def _wait_for_room(self) -> None:
-        while len(self._trials) >= 2 * self._governor.limit + SLACK:
+        slack = SLACK if self._packer is None else SLACK // self._packer.most
+        while len(self._trials) >= 2 * self._governor.limit + slack:
             self._ended.clear()
             self._ended.wait()
 
