@@ -24,7 +24,7 @@ from wtforms import (
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Optional
 
-from .. import choices, configs, intake, runtime
+from .. import choices, configs, runtime
 from ..choices import NewJob
 from ..domain import Spread
 from ..errors import InvalidInput
