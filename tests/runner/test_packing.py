@@ -20,7 +20,7 @@ from simple_batch.store.retry import Changes
 from .. import endpoint as e
 from ..conftest import wait_until
 from ..endpoint import EmbeddingEndpoint
-from ..process import flask, run_py
+from ..process import run_py
 from .test_running import agrees
 
 DEAR = {"input_price": Decimal(1_000_000), "output_price": Decimal(0)}  # one unit a token
@@ -226,7 +226,7 @@ def test_an_endpoint_that_takes_fewer_is_told_in_the_events(start, add_config, t
         assert endpoint.calls <= 400 / 8 + 7 * 7  # each of seven packs refused seven times
 
 
-def test_a_kill_sends_again_no_more_than_was_in_flight(app, instance, texts, add_config):
+def test_a_kill_sends_again_no_more_than_was_in_flight(app, instance, texts, add_config, wait_for):
     with EmbeddingEndpoint(delay=0.05) as endpoint:
         add_config(endpoint.base_url, concurrency=3)
         job_id = texts([f"x{n}" for n in range(600)], inputs_per_call=10)
@@ -239,15 +239,8 @@ def test_a_kill_sends_again_no_more_than_was_in_flight(app, instance, texts, add
             running.kill()
             wait_until(lambda: endpoint.in_flight == 0)
         running = run_py(instance)
-        shown = wait_until(
-            lambda: (
-                (found := json.loads(flask(instance, "show-job", str(job_id), "--json").stdout))
-                and found["status"] == "completed"
-                and found
-            )
-        )
+        assert wait_for(job_id, "completed").succeeded == 600
         assert running.stop() == 0
-        assert (shown["succeeded"], shown["pending"]) == (600, 0)
         sent = Counter(text for inputs in endpoint.inputs for text in inputs)
         assert len(sent) == 600
         assert sum(sent.values()) - 600 <= resent
