@@ -2,7 +2,8 @@
 
     python -m bench.endpoint [--delay S] [--tls CERT KEY] [--limit KIND]
 
-Answers a completion of about 600 bytes to anything. With a limit (rpm, tpm, concurrency, changing:
+Answers a completion of about 600 bytes to anything, at /v1/embeddings a vector of 256 numbers to
+each input. With a limit (rpm, tpm, concurrency, changing:
 bench/limits.py) it refuses what is over it, and GET /stats says what it allowed and what came.
 """
 
@@ -33,9 +34,24 @@ ANSWER = json.dumps(
 REFUSAL = json.dumps(
     {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}
 ).encode()
+VECTOR = json.dumps([0.0123456789] * 256)
 HEAD = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 GOOD = HEAD % (b"200 OK", len(ANSWER)) + ANSWER
 REFUSED = HEAD % (b"429 Too Many Requests", len(REFUSAL)) + REFUSAL
+
+
+def embeddings(body):
+    """A vector for each input, and a token for each of its characters."""
+    given = json.loads(body)["input"]
+    inputs = given if isinstance(given, list) else [given]
+    data = ",".join(
+        f'{{"object":"embedding","index":{index},"embedding":{VECTOR}}}'
+        for index in range(len(inputs))
+    )
+    tokens = sum(map(len, inputs))
+    usage = f'{{"prompt_tokens":{tokens},"total_tokens":{tokens}}}'
+    answer = f'{{"object":"list","data":[{data}],"model":"bench","usage":{usage}}}'.encode()
+    return HEAD % (b"200 OK", len(answer)) + answer
 
 
 class Protocol(asyncio.Protocol):
@@ -53,21 +69,23 @@ class Protocol(asyncio.Protocol):
             end = self.data.find(b"\r\n\r\n")
             if end < 0:
                 return
-            head = self.data[:end].lower()
+            head, begin = self.data[:end].lower(), end + 4
             at = head.find(b"content-length:")
             length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
             if len(self.data) < end + 4 + length:
                 return
-            self.data = self.data[end + 4 + length :]
+            body, self.data = self.data[begin : begin + length], self.data[begin + length :]
             if head.startswith(b"get /stats"):
-                body = json.dumps(self.meter.stats()).encode()
-                self._write(HEAD % (b"200 OK", len(body)) + body)
+                stats = json.dumps(self.meter.stats()).encode()
+                self._write(HEAD % (b"200 OK", len(stats)) + stats)
             elif self.meter is not None:
                 self._metered()
-            elif self.delay:
-                asyncio.get_running_loop().call_later(self.delay, self._write, GOOD)
             else:
-                self._write(GOOD)
+                answer = embeddings(body) if head.startswith(b"post /v1/embeddings") else GOOD
+                if self.delay:
+                    asyncio.get_running_loop().call_later(self.delay, self._write, answer)
+                else:
+                    self._write(answer)
 
     def _metered(self):
         later = asyncio.get_running_loop().call_later

@@ -29,12 +29,14 @@ def endpoint(*options: str):
             process.kill()
 
 
-def ours(base_url: str, count: int, concurrency: int | None, look=False, ca="") -> dict:
+def ours(
+    base_url: str, count: int, concurrency: int | None, look=False, ca="", embed: int = 0
+) -> dict:
     """Run a job through the real program; with ``look`` ask for its page meanwhile, as a user
-    would."""
+    would; with ``embed`` one of embeddings, so many inputs a call."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        program(folder, base_url, count, concurrency, ca) as (process, port, job_id),
+        program(folder, base_url, count, concurrency, ca, embed) as (process, port, job_id),
     ):
         times = page_latencies(process, port, job_id) if look else []
         found = json.loads(process.stdout.readline())
@@ -46,9 +48,9 @@ def ours(base_url: str, count: int, concurrency: int | None, look=False, ca="") 
 
 
 @contextlib.contextmanager
-def program(folder: str, base_url: str, count: int, concurrency: int | None, ca=""):
+def program(folder: str, base_url: str, count: int, concurrency: int | None, ca="", embed: int = 0):
     """The program with a job of ``count`` requests that begins now."""
-    job_id = prepare(folder, base_url, count, concurrency)
+    job_id = prepare(folder, base_url, count, concurrency, embed)
     command = [sys.executable, "-m", "bench.ours", folder, str(job_id), ca]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -68,16 +70,21 @@ def page_latencies(process, port: int, job_id: int) -> list[float]:
     return times
 
 
-def prepare(folder: str, base_url: str, count: int, concurrency: int | None) -> int:
+def prepare(folder: str, base_url: str, count: int, concurrency: int | None, embed: int = 0) -> int:
     """A held job of ``count`` requests, made by the command that users type."""
     path = Path(folder) / "requests.jsonl"
     with path.open("w") as file:
         for n in range(count):
             content = f"question {n}"
-            file.write(json.dumps({"messages": [{"role": "user", "content": content}]}) + "\n")
+            asked = {"messages": [{"role": "user", "content": content}]}
+            if embed:
+                asked = {"custom_id": str(n), "method": "POST", "url": "/v1/embeddings"}
+                asked["body"] = {"model": "bench", "input": content}
+            file.write(json.dumps(asked) + "\n")
     width = ("--concurrency", str(concurrency)) if concurrency else ()
     flask(folder, "add-config", "bench", "--base-url", base_url, "--model", "bench", *width)
-    done = flask(folder, "create-job", str(path), "--config", "bench", "--no-start")
+    packs = ("--inputs-per-call", str(embed)) if embed else ()
+    done = flask(folder, "create-job", str(path), "--config", "bench", "--no-start", *packs)
     path.unlink()
     return int(done.stdout)
 

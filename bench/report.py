@@ -25,6 +25,14 @@ def tls(part: dict) -> None:
     print(f"CPU per request over the bare aiohttp loop: {_cpu_ratio(part['rows']):.2f} (mark: 2.0)")
 
 
+def embeddings(part: dict) -> None:
+    print(f"\nEmbeddings: {part['count']:,} requests, 20 ms a call, 20 calls in flight")
+    rows = part["rows"]
+    _table(rows)
+    ratio = rows["packed"]["per_second"] / rows["one by one"]["per_second"]
+    print(f"requests per second packed over one by one: {ratio:.1f}")
+
+
 def width(part: dict) -> None:
     print(f"\nWidth: {part['count']:,} requests, {part['wide']:,} in flight")
     rows = part["rows"]

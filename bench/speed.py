@@ -41,6 +41,17 @@ def overhead_tls(count: int) -> dict:
     return {"count": count, "rows": _per_call(rows)}
 
 
+def embeddings(count: int) -> dict:
+    """Embeddings of 256 dimensions by an endpoint that takes 20 ms a call, 20 calls in flight: in
+    packs of 64, and one by one."""
+    with endpoint("--delay", "0.02") as base_url:
+        rows = {
+            "packed": {**ours(base_url, count, 20, embed=64), "count": count},
+            "one by one": {**ours(base_url, count, 20, embed=1), "count": count},
+        }
+    return {"count": count, "rows": _per_call(rows)}
+
+
 def width(count: int, wide: int, widest: int, delay_s: float) -> dict:
     """Many calls in flight against an endpoint that takes its time."""
     found = {"count": count, "wide": wide, "widest": widest}

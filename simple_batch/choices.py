@@ -9,12 +9,14 @@ import msgspec
 
 from . import configs, hours, intake, runtime, saved_templates, webhooks
 from .clock import now_ms
-from .domain import Spread
+from .domain import EMBEDDINGS, Spread
+from .engine import packer
 from .engine.structure import MODES as SCHEMA_MODES
 from .engine.structure import Structure
 from .errors import InvalidInput, NotFound
 from .intake import Template
 from .runner import till
+from .runner.route import inputs_per_call as inputs_of
 from .schema import Schema
 from .store import requests as request_rows
 from .store.models import ApiConfig, Job
@@ -42,7 +44,8 @@ class NewJob(msgspec.Struct, kw_only=True):
     which calls may be made; ``priority`` is from -1 to 1; ``webhook`` (an id) and ``email`` are told
     of the end; at ``spend_cap`` (units of the config's currency) the job pauses; of identical
     requests one is sent where they are to ``ask_once``, and answers of other jobs that are not older
-    than ``reuse_hours`` are taken; ``hold`` keeps the job paused after
+    than ``reuse_hours`` are taken; so many ``inputs_per_call`` of embeddings go together (None: as the
+    settings say); ``hold`` keeps the job paused after
     validation; ``template`` makes requests of a table's rows, ``saved`` is the id of the version of a
     saved one that it is; ``also`` are further configs, after
     ``config`` in order of preference, over which the job is ``spread``; ``weight`` is that of
@@ -65,6 +68,7 @@ class NewJob(msgspec.Struct, kw_only=True):
     email: str = ""
     ask_once: bool = False
     reuse_hours: float | None = None
+    inputs_per_call: int | None = None
     spend_cap: Decimal | None = None
     hold: bool = False
     skip_faulty: bool = False
@@ -113,6 +117,7 @@ def columns(new: NewJob, filename: str) -> dict:
         "email": _email(new.email),
         "ask_once": new.ask_once,
         "reuse_hours": configs.within(new.reuse_hours, "reuse_hours", 0.01, 87_600),
+        "inputs_per_call": configs.within(new.inputs_per_call, "inputs_per_call", 1, packer.MOST),
         "hold": new.hold,
         "spread": new.spread if new.also else "",
         "skip_faulty": new.skip_faulty,
@@ -122,6 +127,13 @@ def columns(new: NewJob, filename: str) -> dict:
         "template_from": saved_templates.label(saved),
         **_shape(new),
     }
+
+
+def inputs_per_call(job: Job) -> int | None:
+    """How many inputs of a job of embeddings go in a call at most; None for another job."""
+    if job.endpoint != EMBEDDINGS:
+        return None
+    return inputs_of(job, runtime.settings().EMBEDDINGS_PER_CALL)
 
 
 def structure_of(new: NewJob) -> Structure | None:
@@ -374,6 +386,7 @@ def of(job: Job) -> NewJob:
         weight=spread[0].weight if spread else 1.0,
         ask_once=job.ask_once,
         reuse_hours=job.reuse_hours,
+        inputs_per_call=job.inputs_per_call,
         spend_cap=configs.units(job.spend_cap),
         skip_faulty=job.skip_faulty,
         template=intake.template_of(job.template) if job.template else None,

@@ -1,22 +1,34 @@
 """A model endpoint that ships with the app: OpenAI's API without a model behind it.
 
 For the demo, so that nobody needs a key to see a batch run, and for tests. It
-answers chat completions, completions, embeddings and the list of models, at a
-chosen speed and with a chosen share of faults.
+answers chat completions, responses, completions, embeddings, moderations, image
+generations and the list of models, at a chosen speed and with a chosen share of
+faults.
 """
 
+import base64
 import hashlib
 import itertools
 import json
 import random
 import re
 import time
+from array import array
 from collections import Counter
 
 import gevent
 from gevent.pywsgi import WSGIServer
 
 MODEL = "demo-model"
+DIMENSIONS = 16  # of an embedding where the request names none
+MOST_DIMENSIONS = 4_096
+MOST_INPUTS = 2_048
+_HARMFUL = {"violence": r"\b(kill|attack|bomb)\b|杀|炸", "hate": r"\bhate\b|仇恨"}
+# A picture of one pixel.
+_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8Dwn4EIAAAk6AH7rPvO1gAAAABJRU5E"
+    "rkJggg=="
+)
 
 _OPENINGS = {
     "en": ("In short:", "The usual answer is this:", "It depends, but mostly:", "Put simply:"),
@@ -113,7 +125,13 @@ class DemoEndpoint:
             return _error(400, "The body is not a JSON object.", "invalid_json")
         self.bodies.append(body)
         del self.bodies[:-1000]
-        return self._refusal() or self._fault(body) or (200, handler(self, body), [])
+        refused = self._refusal() or self._fault(body)
+        if refused:
+            return refused
+        try:
+            return 200, handler(self, body), []
+        except ValueError as error:
+            return _error(400, str(error), "invalid_request_error")
 
     def _refusal(self):
         """A 429 where the endpoint's own limits are reached."""
@@ -166,16 +184,71 @@ class DemoEndpoint:
         return self._completion("text_completion", "cmpl", body, choice, text, answer)
 
     def embed(self, body: dict) -> dict:
-        inputs = body.get("input", "")
-        inputs = inputs if isinstance(inputs, list) else [inputs]
-        data = []
-        for index, text in enumerate(inputs):
-            digest = hashlib.sha256(str(text).encode()).digest()
-            vector = [round(byte / 127.5 - 1, 6) for byte in digest[:16]]
-            data.append({"object": "embedding", "index": index, "embedding": vector})
-        tokens = sum(_tokens(str(text)) for text in inputs)
+        inputs = _inputs(body)
+        dimensions = body.get("dimensions", DIMENSIONS)
+        if not isinstance(dimensions, int) or not 1 <= dimensions <= MOST_DIMENSIONS:
+            raise ValueError(f"dimensions must be from 1 to {MOST_DIMENSIONS}.")
+        packed = body.get("encoding_format") == "base64"
+        data = [
+            {"object": "embedding", "index": index, "embedding": _vector(given, dimensions, packed)}
+            for index, given in enumerate(inputs)
+        ]
+        tokens = sum(
+            _tokens(given) if isinstance(given, str) else len(given or ()) for given in inputs
+        )
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return {"object": "list", "data": data, "model": _model(body), "usage": usage}
+
+    def respond(self, body: dict) -> dict:
+        given = body.get("input") or ""
+        text = given if isinstance(given, str) else _said(given)
+        answer = _reply_to(text)
+        content = [{"type": "output_text", "text": answer, "annotations": []}]
+        message = {"type": "message", "role": "assistant", "status": "completed"}
+        spent_in, spent_out = (
+            _tokens(f"{body.get('instructions') or ''}{text}") + 8,
+            _tokens(answer),
+        )
+        return {
+            "id": f"resp_demo{next(self._numbers)}",
+            "object": "response",
+            "created_at": int(time.time()),
+            "status": "completed",
+            "model": _model(body),
+            "output": [{"id": "msg_1", **message, "content": content}],
+            "usage": {
+                "input_tokens": spent_in,
+                "output_tokens": spent_out,
+                "total_tokens": spent_in + spent_out,
+            },
+        }
+
+    def moderate(self, body: dict) -> dict:
+        results = []
+        for given in _inputs(body):
+            found = {
+                name: re.search(pattern, str(given), re.I) is not None
+                for name, pattern in _HARMFUL.items()
+            }
+            scores = {name: 0.98 if found[name] else 0.01 for name in found}
+            results.append(
+                {"flagged": any(found.values()), "categories": found, "category_scores": scores}
+            )
+        return {
+            "id": f"modr-demo{next(self._numbers)}",
+            "model": _model(body),
+            "results": results,
+        }
+
+    def draw(self, body: dict) -> dict:
+        if not body.get("prompt"):
+            raise ValueError("prompt is missing.")
+        number = next(self._numbers)
+        if body.get("response_format") == "b64_json":
+            picture = {"b64_json": _PNG}
+        else:
+            picture = {"url": f"http://{self.host}:{self.port}/pictures/{number}.png"}
+        return {"created": int(time.time()), "data": [picture]}
 
     def _completion(self, kind, prefix, body, choice, text, answer) -> dict:
         spent_in, spent_out = _tokens(text) + 8, _tokens(answer)
@@ -197,6 +270,9 @@ _HANDLERS = {
     "/v1/chat/completions": DemoEndpoint.chat,
     "/v1/completions": DemoEndpoint.complete,
     "/v1/embeddings": DemoEndpoint.embed,
+    "/v1/responses": DemoEndpoint.respond,
+    "/v1/moderations": DemoEndpoint.moderate,
+    "/v1/images/generations": DemoEndpoint.draw,
 }
 
 
@@ -217,6 +293,28 @@ def _error(status: int, message: str, code: str | None, headers=()):
 
 def _model(body: dict) -> str:
     return str(body.get("model") or MODEL)
+
+
+def _inputs(body: dict) -> list:
+    """The inputs of a call: texts, or arrays of tokens."""
+    given = body.get("input")
+    if isinstance(given, list) and given and not isinstance(given[0], int):
+        if len(given) > MOST_INPUTS:
+            raise ValueError(f"input must have {MOST_INPUTS} elements at most.")
+        inputs = given
+    else:
+        inputs = [given]
+    if not all(inputs):
+        raise ValueError("input must not be empty.")
+    return inputs
+
+
+def _vector(given, dimensions: int, packed: bool) -> list[float] | str:
+    """The same vector for the same input; ``packed`` as base64 of float32."""
+    seed = (given if isinstance(given, str) else json.dumps(given)).encode("utf-8", "replace")
+    digest = hashlib.shake_128(seed).digest(dimensions)
+    vector = [round(byte / 127.5 - 1, 6) for byte in digest]
+    return base64.b64encode(array("f", vector).tobytes()).decode() if packed else vector
 
 
 def _said(messages) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from .wording import Text, restored, said
 
 NANO = 1_000_000_000
+EMBEDDINGS = "/v1/embeddings"
 TOKENS_PER_PRICE = 1_000_000  # prices are given per million tokens
 
 
@@ -235,14 +236,16 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 class Defaults(msgspec.Struct, frozen=True):
-    """What a config adds to a request that does not say it itself. A request that names the
-    ``alias`` as its model means ``model``."""
+    """What a config adds to a request that does not say it itself, where it asks for a text. ``own``
+    are a job's parameters: they go to every endpoint. A request that names the ``alias`` as its
+    model means ``model``."""
 
     model: str
     max_tokens: int | None = None
     temperature: float | None = None
     params: dict = {}
     alias: str = ""
+    own: dict = {}
 
     def under(self, params: dict) -> "Defaults":
         """With a job's own parameters over the config's."""
@@ -253,6 +256,7 @@ class Defaults(msgspec.Struct, frozen=True):
             temperature=rest.pop("temperature", self.temperature),
             params=rest,
             alias=self.alias,
+            own={name: params[name] for name in params if name != "model"},
         )
 
 

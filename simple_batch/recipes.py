@@ -27,6 +27,7 @@ class _Recipe(msgspec.Struct, forbid_unknown_fields=True):
     priority: int = 0
     ask_once: bool = False
     reuse_hours: float | None = None
+    inputs_per_call: int | msgspec.UnsetType = msgspec.UNSET
     also: str = ""
     spread: Spread = Spread.FAST
     weight: float = 1.0
@@ -52,6 +53,7 @@ def dump(new: choices.NewJob) -> bytes:
         priority=new.priority,
         ask_once=new.ask_once,
         reuse_hours=new.reuse_hours,
+        inputs_per_call=new.inputs_per_call or msgspec.UNSET,
         also=choices.also_text(new),
         spread=new.spread,
         weight=new.weight,
@@ -104,6 +106,7 @@ def load(data: bytes) -> choices.NewJob:
         priority=kept.priority,
         ask_once=kept.ask_once,
         reuse_hours=kept.reuse_hours,
+        inputs_per_call=kept.inputs_per_call or None,
         also=choices.also_of(kept.also),
         spread=kept.spread,
         weight=kept.weight,

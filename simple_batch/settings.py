@@ -60,6 +60,9 @@ class Settings:
     )
     MAX_RUNNING_JOBS: int = _setting(8, "jobs that run side by side", "jobs", 1, 1000)
 
+    EMBEDDINGS_PER_CALL: int = _setting(
+        64, "inputs of embeddings in a call at most; 1: each goes alone", "inputs", 1, 2048
+    )
     BACKOFF_BASE: float = _setting(
         1.0, "first backoff; doubles with each retry", "seconds", 0, 3600
     )

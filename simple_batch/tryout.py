@@ -11,7 +11,7 @@ import msgspec
 from . import choices, counting, images, runtime, uploads
 from .choices import NewJob
 from .clock import now_ms
-from .domain import Request, Usage
+from .domain import EMBEDDINGS, Request, Usage
 from .engine import probe
 from .engine.structure import Structure
 from .intake import Preview
@@ -26,7 +26,7 @@ PAST = 40  # answers of each of the last jobs
 ASSUMED_OUTPUT = (50, 300)  # tokens an answer, low and expected, where nothing was seen
 DEFAULT_MOST = 4096  # where the config sets no max_tokens
 SPREAD = {"tried": 0.1, "past": 0.1, "counted": 0.05, "assumed": 0.25}
-_SILENT = ("/v1/embeddings", "/v1/moderations")  # their answers have no tokens
+_SILENT = (EMBEDDINGS, "/v1/moderations")  # their answers have no tokens
 
 
 class Range(msgspec.Struct, frozen=True):

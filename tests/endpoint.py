@@ -187,3 +187,35 @@ class MisbehavingEndpoint:
         while len(body) < length:
             body += connection.recv(65_536)
         return text, body
+
+
+class EmbeddingEndpoint(MisbehavingEndpoint):
+    """Answers /v1/embeddings for lists and single inputs: the vector holds the input's length, usage
+    is a token for each character and three for the call. ``answers(inputs)`` may return another
+    behaviour for a call; ``inputs`` of all calls are kept."""
+
+    def __init__(self, answers=lambda inputs: None, delay: float = 0.0):
+        super().__init__(b"")
+        self._answers = answers
+        self._delay = delay
+        self.inputs: list[list] = []
+
+    def _next(self, head: str, body: bytes):
+        super()._next(head, body)
+        given = self.bodies[-1]["input"]
+        inputs = given if isinstance(given, list) and not isinstance(given[0], int) else [given]
+        self.inputs.append(inputs)
+        if self._delay:
+            gevent.sleep(self._delay)
+        return self._answers(inputs) or http(200, embeddings(inputs))
+
+
+def embeddings(inputs: list, tokens: int | None = None) -> dict:
+    """An answer of /v1/embeddings, its vectors in another order than the inputs."""
+    data = [
+        {"object": "embedding", "index": place, "embedding": [len(given), 0.25]}
+        for place, given in enumerate(inputs)
+    ]
+    tokens = sum(map(len, inputs)) + 3 if tokens is None else tokens
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data[::-1], "model": "e-1", "usage": usage}

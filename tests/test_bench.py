@@ -24,6 +24,7 @@ def test_the_benchmark_runs_and_says_its_figures():
         "peak memory",
         "charts",
         "over TLS",
+        "packed over one by one",
         "per request in flight",
         "used of allowed",
         "99th percentile",

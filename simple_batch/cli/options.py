@@ -23,6 +23,9 @@ _OPTIONS = (
         metavar="FILE|NAME[@N]",
         help="Makes a request of each row of a table: a file, or a saved template.",
     ),
+    click.option(
+        "--endpoint", type=click.Choice(intake.ENDPOINTS), help="Of the template's requests."
+    ),
     click.option("--sheet", metavar="NAME", help="Of an XLSX workbook; else the first."),
     click.option(
         "--images", metavar="DIR", help="Of the images that its rows name; else beside FILE."
@@ -36,6 +39,7 @@ _OPTIONS = (
     ),
     click.option("--ask-once", is_flag=True, help="Of identical requests send one."),
     click.option("--reuse-hours", type=float, help="Take answers of other jobs up to this age."),
+    click.option("--inputs-per-call", type=int, help="Of embeddings; 1 sends each alone."),
     click.option("--deadline", metavar="TIME", help="What is left then expires."),
     click.option("--hours", default="", help="Of the day, in which calls are made: 22:00-06:00."),
     click.option("--zone", help="Of hours and times, for example Asia/Shanghai."),
@@ -66,6 +70,7 @@ def new_job(config: str | int, hold: bool = False, **given) -> NewJob:
     """The choices of these options. Raises InvalidInput."""
     zone = given.pop("zone") or runtime.settings().TIMEZONE or str(LOCALTZ)
     template, saved = _template(given.pop("template"), given.pop("sheet"))
+    template, saved = _sent_to(given.pop("endpoint"), template, saved)
     return NewJob(
         config=config,
         hold=hold,
@@ -104,6 +109,22 @@ def _moment(text: str | None, zone: str, field: str) -> int | None:
 
 def _schema(file: str | None) -> dict | None:
     return None if file is None else schema.parse(read(file, "schema"))
+
+
+def _sent_to(
+    endpoint: str | None, template: intake.Template | None, saved: int | None
+) -> tuple[intake.Template | None, int | None]:
+    """The template with this endpoint; with another than its own it is no longer the saved one."""
+    if endpoint is None:
+        return template, saved
+    if template is None:
+        raise InvalidInput(
+            "Only what a template makes has a choice of endpoint: give --template FILE with "
+            "--endpoint.",
+            "template",
+        )
+    kept = saved if endpoint == template.url else None
+    return msgspec.structs.replace(template, url=endpoint), kept
 
 
 def _template(wanted: str | None, sheet: str | None) -> tuple[intake.Template | None, int | None]:

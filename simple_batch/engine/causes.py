@@ -10,7 +10,7 @@ import time
 
 import msgspec
 
-from ..domain import Cause, Usage, Verdict
+from ..domain import EMBEDDINGS, Cause, Usage, Verdict
 from .headers import RateLimits, rate_limits, retry_after_s
 from .transport import Reply, TransportFailure
 
@@ -102,7 +102,7 @@ _decode_any = msgspec.json.Decoder().decode
 _EXPECTED = {
     "/v1/chat/completions": "choices",
     "/v1/completions": "choices",
-    "/v1/embeddings": "data",
+    EMBEDDINGS: "data",
     "/v1/images/generations": "data",
     "/v1/responses": "output",
     "/v1/moderations": "results",

@@ -28,10 +28,18 @@ DOWN_S = (5.0, 60.0)  # how long an endpoint is left alone then; doubles
 
 
 class Hand:
-    """One endpoint's part. ``cooling`` tells whether its governor cools down now."""
+    """One endpoint's part. ``cooling`` tells whether its governor cools down now; ``at_once`` is how
+    many requests it gathers for a call."""
 
-    def __init__(self, weight: float, cooling: Callable[[], bool], clock: Callable[[], float]):
+    def __init__(
+        self,
+        weight: float,
+        cooling: Callable[[], bool],
+        clock: Callable[[], float],
+        at_once: int = 1,
+    ):
         self.weight = weight
+        self.at_once = at_once
         self.dealt = 0.0  # requests over weight
         self.absent = False  # it was not available since it last drew
         self.stopped = False  # it takes no more in this run
@@ -86,14 +94,15 @@ class Dealer:
         self._returned: deque[Request] = deque()
         self._changed = Event()
 
-    def add(self, weight: float, cooling: Callable[[], bool]) -> Hand:
+    def add(self, weight: float, cooling: Callable[[], bool], at_once: int = 1) -> Hand:
         """One more hand, behind those that there are."""
-        hand = Hand(weight, cooling, self._clock)
+        hand = Hand(weight, cooling, self._clock, at_once)
         self._hands.append(hand)
         return hand
 
-    def draw(self, hand: Hand) -> Iterator[Request]:
-        """The requests for one hand; ends when none can come any more."""
+    def draw(self, hand: Hand) -> Iterator[Request | None]:
+        """The requests for one hand; ends when none can come any more. One that gathers them is told
+        by None when there is none for now."""
         while not hand.stopped:
             request = self._next(hand) if hand.available else None
             if request is not None:
@@ -101,6 +110,8 @@ class Dealer:
                 continue
             if self._exhausted and not self._out and not self._returned:
                 return
+            if hand.at_once > 1:
+                yield None
             self._changed.clear()
             self._changed.wait(LOOK_S)
 
@@ -147,7 +158,7 @@ class Dealer:
         behind = min((other.dealt for other in others), default=hand.dealt)
         if hand.absent:  # one that comes back does not make up for its absence
             hand.absent, hand.dealt = False, max(hand.dealt, behind)
-        return hand.dealt <= behind
+        return hand.dealt <= behind + (hand.at_once - 1) / hand.weight
 
     def _next(self, hand: Hand) -> Request | None:
         request = self._taken_back(hand)

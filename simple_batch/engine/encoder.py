@@ -10,7 +10,7 @@ from ..domain import Defaults, Request
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
-# Which of the defaults an endpoint understands besides the model.
+# Which endpoints understand a config's defaults besides the model.
 _GENERATING = frozenset({"/v1/chat/completions", "/v1/completions"})
 
 
@@ -27,6 +27,7 @@ class Encoder:
         if defaults.temperature is not None:
             generating["temperature"] = defaults.temperature
         self._generating = {name: msgspec.Raw(_encode(value)) for name, value in generating.items()}
+        self._own = {name: msgspec.Raw(_encode(value)) for name, value in defaults.own.items()}
         self._asked = asked
         self._asked_of: dict[str, dict[str, msgspec.Raw]] = {}
 
@@ -40,12 +41,10 @@ class Encoder:
             body["model"] = self._model
         for name, value in self._asked_at(request.url).items():
             body[name] = _joined(body[name], value) if name in body else value
-        if request.url in _GENERATING:
-            for name, value in self._generating.items():
-                if name not in body and not (
-                    name == "max_tokens" and "max_completion_tokens" in body
-                ):
-                    body[name] = value
+        defaults = self._generating if request.url in _GENERATING else self._own
+        for name, value in defaults.items():
+            if name not in body and not (name == "max_tokens" and "max_completion_tokens" in body):
+                body[name] = value
         return _encode(body)
 
     def _asked_at(self, url: str) -> dict[str, msgspec.Raw]:

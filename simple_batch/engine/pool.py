@@ -1,8 +1,9 @@
 """An iterable of requests → bounded greenlets → outcomes."""
 
+import contextlib
 import logging
 import random
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import gevent
 from gevent.event import Event
@@ -11,6 +12,8 @@ from ..clock import now_ms
 from ..domain import Attempt, Cause, Outcome, Request, RequestStatus
 from .breaker import Breaker, Stop
 from .governor import Governor, Party
+from .pack import members, outcomes, tried
+from .packer import Packer
 from .purse import Spent, Till
 from .retry import GivenUp, Policy, Stopped, Trial
 from .slots import Slots
@@ -25,6 +28,7 @@ class Pool:
     """Runs requests of one job. ``transport`` has ``post(path, body, timeout_s)``; ``slots`` bound
     the job's calls in flight, in all its pools, beside the governor; it waits there as ``party`` and
     pays at the ``till``. ``structure`` is the shape that answers are to have, ``encode`` asks for it.
+    ``packer`` puts several requests in a call.
     ``record_attempts(index, attempts)`` is told what was tried, if anything, for a request that stays
     pending."""
 
@@ -39,6 +43,7 @@ class Pool:
         record_attempts: Callable[[int, tuple[Attempt, ...]], None],
         structure: Structure | None = None,
         till: Till | None = None,
+        packer: Packer | None = None,
     ):
         self._encode = encode
         self._transport = transport
@@ -46,6 +51,7 @@ class Pool:
         self._policy = policy
         self._party = party
         self._structure = structure
+        self._packer = packer
         self._turns = _Turns(governor, slots, till or Till())
         self._record_attempts = record_attempts
         self._record: Callable[[Outcome], None] | None = None
@@ -54,7 +60,6 @@ class Pool:
         self._stop: Stop | None = None
         self._stopping = False
         self._trials: dict[gevent.Greenlet, Trial] = {}
-        self._states: dict[int, RequestStatus] = {}
         self._ended = Event()
         self._dispatcher: gevent.Greenlet | None = None
 
@@ -67,6 +72,11 @@ class Pool:
     def retrying(self) -> Collection[int]:
         """Indices of the requests that wait for another try."""
         return self._in_state(RequestStatus.RETRYING)
+
+    @property
+    def calls(self) -> int:
+        """Calls in flight: fewer than requests where these are packed."""
+        return sum(t.state is RequestStatus.IN_FLIGHT for t in self._trials.values())
 
     def run(self, requests: Iterable[Request], record: Callable[[Outcome], None]) -> Stop | None:
         """Run them all; returns when each has ended, or why the pool stopped by itself.
@@ -116,7 +126,8 @@ class Pool:
                 greenlet.kill(GivenUp, block=False)
 
     def _in_state(self, state: RequestStatus) -> list[int]:
-        return [index for index, known in self._states.items() if known is state]
+        trials = [trial for trial in self._trials.values() if trial.state is state]
+        return [request.index for trial in trials for request in members(trial.request)]
 
     def _join(self) -> None:
         while self._trials:
@@ -126,14 +137,21 @@ class Pool:
     # --- dispatching ------------------------------------------------------------------------
 
     def _dispatch(self, requests: Iterable[Request]) -> None:
+        if self._packer is None:
+            self._begin_all(requests)
+            return
+        with contextlib.closing(self._packer.packs(requests, self._leave)) as packs:
+            self._begin_all(packs)
+
+    def _begin_all(self, requests: Iterable[Request]) -> None:
         for request in requests:
             try:
                 begun = not self._stopping and self._begin(request)
             except BaseException:
-                self._record_attempts(request.index, ())
+                self._leave(request)
                 raise
             if not begun:
-                self._record_attempts(request.index, ())
+                self._leave(request)
             if self._stopping:
                 return
 
@@ -152,14 +170,17 @@ class Pool:
             return False
         if ticket is None:
             return False
-        greenlet = gevent.Greenlet(self._work, request, trial, ticket)
-        self._trials[greenlet] = trial
-        self._states[request.index] = RequestStatus.IN_FLIGHT
-        greenlet.start()
+        self._start(trial, ticket)
         return True
 
+    def _start(self, trial: Trial, ticket) -> None:
+        greenlet = gevent.Greenlet(self._work, trial, ticket)
+        self._trials[greenlet] = trial
+        greenlet.start()
+
     def _wait_for_room(self) -> None:
-        while len(self._trials) >= 2 * self._governor.limit + SLACK:
+        slack = SLACK if self._packer is None else SLACK // self._packer.most
+        while len(self._trials) >= 2 * self._governor.limit + slack:
             self._ended.clear()
             self._ended.wait()
 
@@ -171,41 +192,62 @@ class Pool:
             governor=self._turns,
             party=self._party,
             policy=self._policy,
-            on_state=self._states.__setitem__,
             rng=self._rng,
             structure=self._structure,
         )
 
-    # --- one request ------------------------------------------------------------------------
+    # --- one request, or a pack -------------------------------------------------------------
 
-    def _work(self, request: Request, trial: Trial, ticket) -> None:
+    def _work(self, trial: Trial, ticket) -> None:
         try:
-            self._finish(trial.run(ticket))
+            if ticket is None and self._stopping:
+                raise GivenUp
+            outcome = trial.run(ticket)
+            if self._packer is None or not self._take_apart(trial, outcome):
+                self._finish(trial.request, outcome)
         except Stopped as stopped:
             self._hold(stopped)
         except Spent as spent:
-            self._record_attempts(request.index, tuple(trial.attempts))
+            self._leave(trial.request, trial.attempts)
             self._halt(spent.stop)
         except GivenUp:
-            self._record_attempts(request.index, tuple(trial.attempts))
+            self._leave(trial.request, trial.attempts)
         except Exception as error:
-            self._broken(request, error, tuple(trial.attempts))
+            self._broken(trial.request, error, tuple(trial.attempts))
         finally:
-            self._states.pop(request.index, None)
             self._trials.pop(gevent.getcurrent(), None)
             self._ended.set()
+
+    def _take_apart(self, trial: Trial, outcome: Outcome) -> bool:
+        """Whether the parts of a pack are tried instead."""
+        parts = self._packer.apart(trial.request, outcome)
+        for request, failed in parts:
+            self._start(trial.part(request, failed), None)
+        return bool(parts)
 
     def _halt(self, stop: Stop) -> None:
         if self._stop is None:
             self._stop = stop
             self.stop()
 
-    def _finish(self, outcome: Outcome) -> None:
+    def _finish(self, request: Request, outcome: Outcome) -> None:
         released = outcome.status is RequestStatus.SUCCEEDED and self._stop is None
         if released and self._breaker.held:
             for stopped in self._breaker.succeeded():
-                self._record(stopped.outcome)
-        self._record(outcome)
+                self._end(stopped.request, stopped.outcome)
+        self._end(request, outcome)
+
+    def _end(self, request: Request, outcome: Outcome) -> None:
+        if self._packer is None:
+            self._record(outcome)
+            return
+        for each in outcomes(request, outcome):
+            self._record(each)
+
+    def _leave(self, request: Request, attempts: Sequence[Attempt] = ()) -> None:
+        """It stays pending."""
+        for index, own in tried(request, attempts):
+            self._record_attempts(index, own)
 
     def _hold(self, stopped: Stopped) -> None:
         stop = self._breaker.failed(stopped)
@@ -220,12 +262,13 @@ class Pool:
         if self._stop is None and not self._stopping:
             self._stop = self._breaker.verdict()
         for stopped in self._breaker.succeeded():
-            self._record_attempts(stopped.outcome.index, stopped.outcome.attempts)
+            self._leave(stopped.request, stopped.outcome.attempts)
 
     def _broken(self, request: Request, error: Exception, attempts=()) -> None:
         """A fault of this program ends the one request it hit."""
         log.error("request %s failed inside the program", request.index, exc_info=error)
-        self._record(
+        self._end(
+            request,
             Outcome(
                 index=request.index,
                 status=RequestStatus.FAILED,
@@ -235,7 +278,7 @@ class Pool:
                 latency_ms=attempts[-1].latency_ms if attempts else None,
                 cause=Cause.INTERNAL,
                 message=f"{type(error).__name__} in Simple Batch; see the log",
-            )
+            ),
         )
 
 

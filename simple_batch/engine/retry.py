@@ -1,5 +1,6 @@
 """The retry wrapper: one request → one outcome, by as many attempts as its policy allows."""
 
+import copy
 import math
 import random
 import time
@@ -12,6 +13,7 @@ from ..clock import now_ms
 from ..domain import Attempt, Cause, Outcome, Request, RequestStatus, Verdict
 from .causes import Finding, judge, judge_failure
 from .governor import Governor, Party, Ticket
+from .pack import Pack
 from .structure import Structure
 from .transport import TransportFailure
 
@@ -36,8 +38,9 @@ class Policy(msgspec.Struct, frozen=True):
 class Stopped(Exception):
     """Every further call would fail alike: it is for the pool to decide what becomes of this one."""
 
-    def __init__(self, finding: Finding, outcome: Outcome):
+    def __init__(self, request: Request, finding: Finding, outcome: Outcome):
         super().__init__(finding.message)
+        self.request = request
         self.finding = finding
         self.outcome = outcome
 
@@ -47,7 +50,15 @@ class GivenUp(gevent.GreenletExit):
 
 
 class Trial:
-    """One request on its way to its outcome."""
+    """One request on its way to its outcome, or a pack of them. ``state`` is in flight or
+    retrying."""
+
+    __slots__ = (
+        *("request", "state", "attempts", "calling", "waiting"),
+        *("_encode", "_structure", "_transport", "_governor", "_party", "_policy", "_rng"),
+        *("_clock", "_sleep", "_body", "_rung", "_shape"),
+        *("_retries", "_patience", "_begun", "_started_at", "_failed"),
+    )
 
     def __init__(
         self,
@@ -58,13 +69,12 @@ class Trial:
         governor: Governor,
         party: Party,
         policy: Policy,
-        on_state: Callable[[int, RequestStatus], None],
         rng: random.Random,
         structure: Structure | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = gevent.sleep,
     ):
-        self._request = request
+        self.request = request
         self._encode = encode
         self._structure = structure
         self._ask()
@@ -72,12 +82,15 @@ class Trial:
         self._governor = governor
         self._party = party
         self._policy = policy
-        self._on_state = on_state
         self._rng = rng
         self._clock = clock
         self._sleep = sleep
         self._retries = 0
         self._patience = 0.0
+        self._begun: float | None = None
+        self._started_at = 0
+        self._failed: Outcome | None = None  # where the last attempt would be the last
+        self.state = RequestStatus.IN_FLIGHT
         self.attempts: list[Attempt] = []
         self.calling = False  # a call is in flight
         self.waiting = False  # in a backoff or at the governor: may be given up at no cost
@@ -91,45 +104,61 @@ class Trial:
         """Call until it succeeds or may not be tried again. ``ticket`` admits the first call: there
         must be one, the deadline counts from here.
         Raises Stopped where the verdict is to stop, GivenUp where told to from outside."""
-        begun, started_at = self._clock(), now_ms()
-        failed: Outcome | None = None  # where the last attempt would be the last
+        if self._begun is None:
+            self._begun, self._started_at = self._clock(), now_ms()
         while True:
-            left = self._policy.deadline_s - (self._clock() - begun)
-            ticket = ticket or self._turn(left)
             if ticket is None:
-                return failed
-            left = self._policy.deadline_s - (self._clock() - begun)
-            finding = self._call(ticket, max(0.1, left))
+                ticket = self._turn(self._left_s())
+                if ticket is None:
+                    return self._failed
+            finding = self._call(ticket, max(0.1, self._left_s()))
             ticket = None
             if finding.cause is None:
-                return self._outcome(RequestStatus.SUCCEEDED, finding, started_at)
-            failed = self._outcome(RequestStatus.FAILED, finding, started_at)
-            if self._structure and self._structure.eases(self._request, self._rung, finding):
+                return self._outcome(RequestStatus.SUCCEEDED, finding)
+            failed = self._failed = self._outcome(RequestStatus.FAILED, finding)
+            if self._structure and self._structure.eases(self.request, self._rung, finding):
                 self._ask()
                 continue
             if finding.verdict is Verdict.STOP and finding.cause not in self._policy.own:
-                raise Stopped(finding, failed)
+                raise Stopped(self.request, finding, failed)
             wait = self._wait_s(finding)
-            if wait is None or self._clock() - begun + wait >= self._policy.deadline_s:
+            if wait is None or wait >= self._left_s():
                 return failed
             self.attempts[-1] = msgspec.structs.replace(
                 self.attempts[-1], wait_ms=round(wait * 1000)
             )
             if finding.cause is Cause.SCHEMA and self._structure:
                 self._ask(finding)
-            self._on_state(self._request.index, RequestStatus.RETRYING)
+            self.state = RequestStatus.RETRYING
             self._waiting_for(self._sleep, wait)
+
+    def part(self, request: Request, failed: Outcome) -> "Trial":
+        """The same for a part of a pack that has ``failed``: the time and the retries that this took
+        count for the part too."""
+        part = copy.copy(self)
+        part.request, part._failed = request, failed
+        part.attempts = list(failed.attempts)
+        part.state = RequestStatus.RETRYING
+        part._ask()
+        return part
+
+    def _left_s(self) -> float:
+        return self._policy.deadline_s - (self._clock() - self._begun)
 
     def _ask(self, wrong: Finding | None = None) -> None:
         """Make the body to be sent; ``wrong`` is an answer that it is to complain of."""
         self._rung = self._structure.rung if self._structure else 0
-        self._body = self._encode(self._request)
+        # what tells whether an answer is what was asked for
+        self._shape = self._structure or (self.request if type(self.request) is Pack else None)
+        self._body = self._encode(self.request)
         if wrong is not None:
-            self._body = self._structure.corrected(self._request.url, self._body, wrong)
+            self._body = self._structure.corrected(self.request.url, self._body, wrong)
 
     def _turn(self, left_s: float) -> Ticket | None:
         """Wait for the governor; None where the deadline comes first."""
-        expired = gevent.Timeout(max(0.0, left_s))
+        if left_s <= 0.0:
+            return None
+        expired = gevent.Timeout(left_s)
         with expired:
             try:
                 ticket = self._waiting_for(self._governor.admit, self._party, self.size)
@@ -150,22 +179,22 @@ class Trial:
 
     def _call(self, ticket: Ticket, left_s: float) -> Finding:
         """One attempt, noted whatever becomes of it."""
-        self._on_state(self._request.index, RequestStatus.IN_FLIGHT)
+        self.state = RequestStatus.IN_FLIGHT
         started_at, began, finding = now_ms(), self._clock(), None
         self.calling = True
         try:
             reply = self._transport.post(
-                self._request.url, self._body, min(self._policy.attempt_timeout_s, left_s)
+                self.request.url, self._body, min(self._policy.attempt_timeout_s, left_s)
             )
-            finding = judge(reply, self._request.url)
+            finding = judge(reply, self.request.url)
         except TransportFailure as failure:
             finding = judge_failure(failure)
         finally:
             self.calling = False
             latency_ms = max(0, round((self._clock() - began) * 1000))
             self._governor.settle(ticket, finding, latency_ms)
-            if finding is not None and self._structure:
-                finding = self._structure.checked(finding)
+            if finding is not None and self._shape is not None:
+                finding = self._shape.checked(finding)
             self._note(finding, started_at, latency_ms)
         return finding
 
@@ -205,12 +234,12 @@ class Trial:
         self._retries += 1
         return max(self._rng.uniform(0.0, longest), asked or 0.0)
 
-    def _outcome(self, status: RequestStatus, finding: Finding, started_at: int) -> Outcome:
+    def _outcome(self, status: RequestStatus, finding: Finding) -> Outcome:
         return Outcome(
-            index=self._request.index,
+            index=self.request.index,
             status=status,
             attempts=tuple(self.attempts),
-            started_at=started_at,
+            started_at=self._started_at,
             finished_at=now_ms(),
             latency_ms=self.attempts[-1].latency_ms,
             response=finding.response,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from ..domain import EMBEDDINGS
 from ..store import text
 from ..store.models import Job
 from .parsed import Fields
@@ -23,7 +24,6 @@ FIELD = (
     "field"  # of an answer that fits a schema: text, number or truth value; "type" is the schema's
 )
 VECTOR, VECTORS = "vector", "vectors"  # float32, packed
-_EMBEDDINGS = "/v1/embeddings"
 _header = msgspec.json.Decoder(list[str | tuple[str, str]]).decode
 _cells = msgspec.json.Decoder(list).decode
 
@@ -105,7 +105,7 @@ class Table:
     def of(cls, job: Job, vectors: bool = False) -> "Table":
         """The table of a job; ``vectors`` where the format can hold those of embeddings."""
         header = _header(job.header) if job.header else []
-        more = VECTOR_COLUMNS if vectors and job.endpoint == _EMBEDDINGS else ()
+        more = VECTOR_COLUMNS if vectors and job.endpoint == EMBEDDINGS else ()
         return cls(header, Fields.of(job), more, job.source_format == "xlsx")
 
     def values(self, row: Row) -> list:

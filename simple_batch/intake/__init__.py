@@ -14,6 +14,8 @@ from .preview import Preview, example, first_model, scan
 from .reader import Reader, read
 from .spool import spool
 from .template import (
+    CHAT,
+    ENDPOINTS,
     Finder,
     Renderer,
     Template,
@@ -25,6 +27,8 @@ from .template import (
 from .xlsx import sheets
 
 __all__ = [
+    "CHAT",
+    "ENDPOINTS",
     "URLS",
     "ZIP",
     "Archive",

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from ..domain import Fault, Request
+from ..domain import EMBEDDINGS, Fault, Request
 from ..errors import InvalidInput
 from ..settings import Settings
 from ..wording import said
@@ -18,7 +18,7 @@ URLS = frozenset(
     {
         "/v1/chat/completions",
         "/v1/completions",
-        "/v1/embeddings",
+        EMBEDDINGS,
         "/v1/responses",
         "/v1/moderations",
         "/v1/images/generations",

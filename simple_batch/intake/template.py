@@ -13,7 +13,7 @@ import msgspec
 from jinja2 import Template as JinjaTemplate
 from jinja2 import TemplateSyntaxError, meta, nodes
 
-from ..domain import IMAGE, Fault, Request
+from ..domain import EMBEDDINGS, IMAGE, Fault, Request
 from ..errors import InvalidInput
 from ..settings import Settings
 from ..wording import Text, said
@@ -24,7 +24,17 @@ from .table import Row
 
 MAX_TEMPLATE_BYTES = 200_000
 RESERVED = frozenset({"messages", "stream", "stream_options"})
-_URL = "/v1/chat/completions"
+CHAT = "/v1/chat/completions"
+# Where the user's and the system's text stand in the requests of the other endpoints.
+_PLACES = {
+    "/v1/responses": ("input", "instructions"),
+    "/v1/completions": ("prompt", None),
+    EMBEDDINGS: ("input", None),
+    "/v1/moderations": ("input", None),
+    "/v1/images/generations": ("prompt", None),
+}
+ENDPOINTS = (CHAT, *_PLACES)
+_SEEING = (CHAT, "/v1/responses")  # endpoints that take images
 FIELD = re.compile(r"\{%-?\s*raw.*?endraw\s*-?%\}|\{\{([-+]?)\s*(.*?)\s*([-+]?)\}\}", re.DOTALL)
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,29})(\.\d{1,30})?([eE][-+]?\d{1,3})?")
 _LEFT_OUT = object()
@@ -39,7 +49,8 @@ class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     """``system`` and ``user`` are the messages, ``images`` texts that come out as the addresses of
     images or the names of those beside the table (one a line), ``parameters`` what is sent beside;
     ``custom_id`` the column that names the requests (None: one of that name, where there is one;
-    "": they are numbered); ``sheet`` that of a workbook ("": the first)."""
+    "": they are numbered); ``sheet`` that of a workbook ("": the first); ``url`` is the endpoint, which
+    may have another name for the messages, and none for the system's."""
 
     user: str
     system: str = ""
@@ -47,6 +58,7 @@ class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     parameters: dict = {}
     custom_id: str | None = None
     sheet: str = ""
+    url: str = CHAT
 
 
 def template_of(data: bytes | str) -> Template:
@@ -108,6 +120,8 @@ class Renderer:
         self._names = _variables(self._columns)
         self._by_name = False  # whether row["…"] is used
         self._longest = settings.MAX_REQUEST_BYTES
+        self._url = template.url
+        _check_endpoint(template)
         if not template.user.strip():
             raise InvalidInput(
                 said("The user message is empty: write what is to be asked."), "user"
@@ -129,7 +143,7 @@ class Renderer:
             for text in template.images
             if text.strip()
         ]
-        self._parameters = self._value_of(_possible(template.parameters, settings.MAX_NESTING))
+        self._parameters = self._value_of(_possible(template, settings.MAX_NESTING))
         self._id_column = self._id(template.custom_id)
 
     def request(self, row: Row, ordinal: int, index: int) -> Request | Fault:
@@ -150,7 +164,9 @@ class Renderer:
         except Bad as bad:
             return Fault(row.line, bad.code, bad.message, unit=row.unit)
         cells = _json(row.cells if row.kept is None else row.kept)
-        return Request(index, custom_id or f"request-{ordinal}", body, _URL, row.line, cells=cells)
+        return Request(
+            index, custom_id or f"request-{ordinal}", body, self._url, row.line, cells=cells
+        )
 
     def _body(self, cells: list[str]) -> bytes:
         values = dict(zip(self._names, cells, strict=True))
@@ -173,19 +189,15 @@ class Renderer:
                 "invalid_request", said("the user message comes out empty: fill in its columns.")
             )
         pictures, more = self._pictures(named) if named else ((), 0)
-        content = [{"type": "text", "text": user}, *pictures] if pictures else user
-        messages = [{"role": "user", "content": content}]
-        if system.strip():
-            messages.insert(0, {"role": "system", "content": system})
-        body = _json({"messages": messages, **parameters})
+        body = _json({**_content(self._url, user, system, pictures), **parameters})
         if len(body) + more > self._longest:
             raise Bad("invalid_request", said("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."))
         return body
 
-    def _pictures(self, named: list[tuple[str, str]]) -> tuple[list[dict], int]:
-        """The parts of a message that are images, and by how many bytes they grow when they are
+    def _pictures(self, named: list[tuple[str, str]]) -> tuple[list[str], int]:
+        """The addresses of a request's images, and by how many bytes they grow when they are
         sent."""
-        parts, more = [], 0
+        found, more = [], 0
         for label, text in named:
             for name in filter(None, map(str.strip, text.splitlines())):
                 url = name
@@ -193,8 +205,8 @@ class Renderer:
                     image = self._image(label, name)
                     url = IMAGE + image.file
                     more += image.sent - len(url)
-                parts.append({"type": "image_url", "image_url": {"url": url}})
-                if len(parts) > MOST_IMAGES:
+                found.append(url)
+                if len(found) > MOST_IMAGES:
                     raise Bad(
                         "invalid_request",
                         said(
@@ -203,7 +215,7 @@ class Renderer:
                             most=MOST_IMAGES,
                         ),
                     )
-        return parts, more
+        return found, more
 
     def _image(self, label: str, name: str) -> Image:
         try:
@@ -337,9 +349,47 @@ def _variables(columns: list[str]) -> list[str]:
     return [name if name.isidentifier() and name not in words else next(free) for name in columns]
 
 
-def _possible(parameters: dict, most_nested: int) -> dict:
+def _check_endpoint(template: Template) -> None:
+    if template.url not in ENDPOINTS:
+        raise InvalidInput(
+            said(
+                "Endpoint: %(url)r is none of %(allowed)s.",
+                url=template.url[:100],
+                allowed=", ".join(ENDPOINTS),
+            ),
+            "url",
+        )
+    if template.system.strip() and template.url != CHAT and _PLACES[template.url][1] is None:
+        raise InvalidInput(
+            said("Requests to %(url)s have no system message: leave it empty.", url=template.url),
+            "system",
+        )
+    if any(map(str.strip, template.images)) and template.url not in _SEEING:
+        raise InvalidInput(
+            said("Requests to %(url)s take no images: leave them out.", url=template.url), "images"
+        )
+
+
+def _content(url: str, user: str, system: str, pictures: Sequence[str]) -> dict:
+    """A request's body with nothing but its texts and the addresses of its images."""
+    if url == CHAT:
+        parts = [{"type": "image_url", "image_url": {"url": picture}} for picture in pictures]
+        content = [{"type": "text", "text": user}, *parts] if parts else user
+        messages = [{"role": "user", "content": content}]
+        if system.strip():
+            messages.insert(0, {"role": "system", "content": system})
+        return {"messages": messages}
+    place, before = _PLACES[url]
+    if pictures:
+        parts = [{"type": "input_image", "image_url": picture} for picture in pictures]
+        user = [{"role": "user", "content": [{"type": "input_text", "text": user}, *parts]}]
+    return {place: user, before: system} if system.strip() else {place: user}
+
+
+def _possible(template: Template, most_nested: int) -> dict:
+    parameters = template.parameters
     for name in parameters:
-        if name in RESERVED:
+        if name in RESERVED or name in _PLACES.get(template.url, ()):
             raise InvalidInput(
                 said("Parameters: %(name)r is set elsewhere.", name=name), "parameters"
             )

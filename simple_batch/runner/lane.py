@@ -27,7 +27,7 @@ from . import closing
 from .providers import Provider
 from .recorder import Recorder
 from .reuse import Reuse
-from .route import Route
+from .route import Route, inputs_per_call
 from .shares import Share, Shares
 from .till import JobPurse, JobTill
 
@@ -70,7 +70,8 @@ class Lane:
         self._stop: Stop | None = None
         self._slots = Slots(job.concurrency)
         self._party = Party(job.priority)
-        self._purse = JobPurse(job)
+        self._inputs = inputs_per_call(job, settings.EMBEDDINGS_PER_CALL)
+        self._purse = JobPurse(job, self._inputs)
         self._shares = self._shared(job) if job.spread else None
         self._own = self._shares.all[0].route if self._shares else self._route(OWN_WAY, job)
 
@@ -127,9 +128,8 @@ class Lane:
         """A route for a way; ``config_id`` where it is one of several for the job's own."""
         provider = self._provider_of(config_id or way.config_id or job.config_id)
         till = JobTill(self._purse, provider, self._currency)
-        route = Route(
-            way, job, provider, self._policy(job), self._slots, self._party, self._record, till
-        )
+        policy, turns = self._policy(job), (self._slots, self._party)
+        route = Route(way, job, provider, policy, *turns, self._record, till, self._inputs)
         self._routes[way if config_id is None else (way, config_id)] = route
         return route
 
@@ -223,9 +223,8 @@ class Lane:
                 for share in self._shares.all
             }
         Job.update(live=msgspec.json.encode(live).decode()).where(Job.id == self.job_id).execute()
-        timeline.sample(
-            self.job_id, now // 1000, len(in_flight), governor.limit, governor.cooldown_s > 0
-        )
+        calls = sum(route.pool.calls for route in self._routes.values())
+        timeline.sample(self.job_id, now // 1000, calls, governor.limit, governor.cooldown_s > 0)
 
     def _indices(self, kind: str) -> list[int]:
         return sorted(i for route in self._routes.values() for i in getattr(route.pool, kind))

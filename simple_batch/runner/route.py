@@ -5,10 +5,11 @@ from pathlib import Path
 
 import msgspec
 
-from ..domain import Attempt, Cause, Defaults, Outcome, Request
+from ..domain import EMBEDDINGS, Attempt, Cause, Defaults, Outcome, Request
 from ..engine.breaker import Stop
 from ..engine.encoder import Encoder
 from ..engine.governor import Party
+from ..engine.packer import Packer
 from ..engine.pool import Pool
 from ..engine.purse import Till
 from ..engine.retry import Policy
@@ -21,6 +22,13 @@ from ..store.database import connected
 from ..store.models import Job
 from ..store.requests import Way
 from .providers import Provider
+
+
+def inputs_per_call(job: Job, usual: int) -> int:
+    """How many inputs of a job go in a call; ``usual`` where it does not say."""
+    if job.endpoint != EMBEDDINGS or job.schema:
+        return 1
+    return job.inputs_per_call or usual
 
 
 class Route:
@@ -37,6 +45,7 @@ class Route:
         party: Party,
         record: Callable,
         till: Till,
+        inputs_per_call: int = 1,
     ):
         self.way = way
         self.provider = provider
@@ -50,6 +59,7 @@ class Route:
         )
         self._record = record
         self.deal = None  # of a job that is spread over several configs (shares.py)
+        self.inputs_per_call = inputs_per_call
         where = images.folder_of(job)
         self.pool = Pool(
             encode=self._encode if self._params or self._structure else provider.encode,
@@ -61,6 +71,7 @@ class Route:
             record_attempts=self._record_attempts,
             structure=self._structure,
             till=till,
+            packer=Packer(inputs_per_call, self._note_packs) if inputs_per_call > 1 else None,
         )
 
     def encode(self, request: Request) -> bytes:
@@ -86,7 +97,14 @@ class Route:
         return self._encoder.encode(request)
 
     def _note_eased(self, refused: str, now: str) -> None:
-        detail = f"{self.provider.alias}: refuses {refused}, asked with {now} from now on"
+        self._note(f"{self.provider.alias}: refuses {refused}, asked with {now} from now on")
+
+    def _note_packs(self, refused: int, now: int) -> None:
+        self._note(
+            f"{self.provider.alias}: refuses {refused} inputs a call, gets {now} from now on"
+        )
+
+    def _note(self, detail: str) -> None:
         with connected():
             status = Job.select(Job.status).where(Job.id == self._job_id).scalar()
             job_rows.add_event(self._job_id, status, status, "eased", detail)

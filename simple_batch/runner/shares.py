@@ -65,7 +65,11 @@ class Shares:
         going = [share for share in self.all if share.stop is None]
         for share in going:
             governor = share.route.provider.governor
-            share.hand = dealer.add(share.weight, lambda g=governor: g.cooldown_left_s() > 0)
+            share.hand = dealer.add(
+                share.weight,
+                lambda g=governor: g.cooldown_left_s() > 0,
+                share.route.inputs_per_call,
+            )
             share.route.deal = Deal(dealer, share)
         runs = [gevent.spawn(self._run_one, dealer, share) for share in going]
         watch = gevent.spawn(self._watch)

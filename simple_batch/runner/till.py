@@ -4,6 +4,7 @@ The process that makes the calls counts each cost as its answer comes, before it
 committed. It begins with what the database holds of the time before.
 """
 
+import math
 import time
 
 from .. import periods
@@ -28,15 +29,15 @@ _UNKNOWN_COST = Stop(
 
 
 class JobPurse(Purse):
-    """What one job may still spend."""
+    """What one job may still spend, where ``per_call`` requests go in a call."""
 
-    def __init__(self, job: Job):
+    def __init__(self, job: Job, per_call: int = 1):
         self._currency = job.currency
         self.unknown = False  # a call of this run has cost nobody knows what
-        calls = job.attempts  # answers that were shared or reused cost nothing
+        calls = job.attempts / per_call  # answers that were shared or reused cost nothing
         bound = Bound(job.spend_cap, job.cost_nano)
         super().__init__(
-            {"job": bound}, self._why, job.cost_nano / max(1, calls), min(calls, RECENT)
+            {"job": bound}, self._why, job.cost_nano / max(1, calls), min(math.ceil(calls), RECENT)
         )
 
     def _why(self, _name: str, bound: Bound) -> Stop:

@@ -184,6 +184,7 @@ class Job(BaseModel):
     header = TextField(null=True)  # names of a table's columns, as a JSON array
     schema = TextField(null=True)  # JSON Schema that answers are to fit
     schema_mode = CharField(default="send")  # how it is asked for: send, object, check
+    inputs_per_call = IntegerField(null=True)  # of embeddings; null: the setting
     schema_retry = BooleanField(default=False)  # what does not fit is sent back with the complaint
     overrides = IntegerField(default=0)  # grows whenever requests are to go another way
     reuse_hours = FloatField(null=True)  # answers of other jobs up to this age are taken

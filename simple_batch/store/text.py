@@ -53,7 +53,10 @@ def messages_of(body) -> list[dict]:
     given = body.get("input", body.get("prompt"))
     if given is None:
         return []
-    return [{"role": "user", "text": given if isinstance(given, str) else json.dumps(given)}]
+    before = body.get("instructions")
+    found = [{"role": "system", "text": before}] if isinstance(before, str) and before else []
+    text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    return [*found, {"role": "user", "text": text}]
 
 
 def _message_text(message: dict) -> str:
@@ -138,6 +141,9 @@ def answer_parts(response) -> list[dict]:
             else:
                 parts += parts_of(item)
         return parts
+    pictures = _pictures(response)
+    if pictures:
+        return [{"kind": "image", "text": url} for url in pictures]
     text = answer_of(response)
     return [{"kind": "text", "text": text}] if text else []
 
@@ -163,7 +169,35 @@ def answer_of(response) -> str:
     if isinstance(output, list):
         texts = [content_text(item.get("content")) for item in output if isinstance(item, dict)]
         return "\n".join(text for text in texts if text)
-    return ""
+    results = response.get("results")
+    if isinstance(results, list):
+        return "\n".join(_flagged(result) for result in results if isinstance(result, dict))
+    return "\n".join(url for url in _pictures(response) if not url.startswith("data:"))
+
+
+def _flagged(result: dict) -> str:
+    """What a moderation says of one input: the categories that it falls into."""
+    if not result.get("flagged"):
+        return "not flagged"
+    categories = result.get("categories")
+    names = (
+        [name for name, hit in categories.items() if hit] if isinstance(categories, dict) else []
+    )
+    return f"flagged: {', '.join(names)}" if names else "flagged"
+
+
+def _pictures(response: dict) -> list[str]:
+    """URLs of the images of an answer, data: URLs of those that are in it."""
+    data = response.get("data")
+    urls = []
+    for item in data if isinstance(data, list) else ():
+        if isinstance(item, dict) and isinstance(item.get("url"), str):
+            urls.append(item["url"])
+        elif isinstance(item, dict) and isinstance(item.get("b64_json"), str):
+            kind = response.get("output_format")
+            kind = kind if kind in ("jpeg", "webp") else "png"
+            urls.append(f"data:image/{kind};base64,{item['b64_json']}")
+    return urls
 
 
 def reasoning_of(response) -> str:

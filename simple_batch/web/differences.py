@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..intake import Template
 
-FIELDS = ("system", "user", "images", "parameters", "custom_id", "sheet")
+FIELDS = ("url", "system", "user", "images", "parameters", "custom_id", "sheet")
 CONTEXT = 3  # lines that are the same, around a difference
 COMPARED = 2_000  # lines; of a longer text the old lines all go and the new ones all come
 

@@ -157,6 +157,7 @@ class LaunchForm(_Timing, SchemaFields, FlaskForm):
     timeout_s = FloatField(_("Timeout (seconds)"), [Optional()])
     params = TextAreaField(_("Further parameters (JSON)"))
     start_at = DateTimeLocalField(_("Start at (empty: now)"), [Optional()])
+    inputs_per_call = IntegerField(_("Inputs per call"), [Optional()])
     ask_once = BooleanField(_("Send identical requests once"))
     reuse_hours = FloatField(_("Take answers of other jobs, up to so many hours old"), [Optional()])
     also = StringField(_("Further APIs, in order"))
@@ -183,6 +184,7 @@ class LaunchForm(_Timing, SchemaFields, FlaskForm):
             **{name: getattr(new, name) for name in ("name", "config", "concurrency")},
             "max_retries": new.max_retries,
             "timeout_s": new.timeout_s,
+            "inputs_per_call": new.inputs_per_call,
             "ask_once": new.ask_once,
             "reuse_hours": new.reuse_hours,
             "also": choices.also_text(new),
@@ -222,6 +224,7 @@ class LaunchForm(_Timing, SchemaFields, FlaskForm):
             params=params,
             timeout_s=self.timeout_s.data,
             start_at=None if moment is None else epoch_ms(moment),
+            inputs_per_call=self.inputs_per_call.data,
             ask_once=self.ask_once.data,
             reuse_hours=self.reuse_hours.data,
             also=choices.also_of(self.also.data or ""),

@@ -57,6 +57,7 @@ def overview(job_id: int):
         groups=insight.error_groups(job_id)[:3],
         buckets=insight.buckets(job_id, points=120),
         chosen=choices.of(job),
+        inputs_per_call=choices.inputs_per_call(job),
         schema=text.pretty(job.schema.encode()) if job.schema else None,
         template=text.pretty(job.template.encode()) if job.template else None,
         cause_words={code: str(word) for code, word in words.CAUSES.items()},

@@ -8,6 +8,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask_babel import gettext as _
 
 from .. import choices, configs, jobs, recipes, runtime, tryout, webhooks
+from ..domain import EMBEDDINGS
 from ..errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
 from ..settings import PROJECT_ROOT
 from ..store import text
@@ -207,6 +208,8 @@ def _preview_page(form, staged, found, tried=()):
         upload=staged,
         preview=found,
         first=first,
+        embeds=any(item.url == EMBEDDINGS for item in found.first),
+        usual_inputs=runtime.settings().EMBEDDINGS_PER_CALL,
         estimate=estimate,
         chosen=config,
         tried=[_shown(row, config) for row in tried],

@@ -23,6 +23,7 @@ _ASKED = (
     *("问题", "提问", "提示词", "提示", "输入", "文本", "内容"),
 )
 _SHOWN = ("image", "photo", "picture", "img", "file", "filename", "图片", "照片", "图像", "文件名")
+_TEXTS = ("messages", "input", "prompt", "instructions")  # of a request, by its endpoint
 _BEFORE = ("system", "system_prompt", "系统", "系统提示", "系统提示词")
 
 
@@ -232,7 +233,7 @@ def _example(form: TemplateForm, upload_id: int, sheet: str, number: int) -> dic
     if isinstance(made, Fault):
         return {"line": made.line, "error": translated(made.text)}
     body = text.loaded(made.body)
-    parameters = {name: value for name, value in body.items() if name != "messages"}
+    parameters = {name: value for name, value in body.items() if name not in _TEXTS}
     return {
         "line": made.line,
         "custom_id": made.custom_id,

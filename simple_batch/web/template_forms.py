@@ -8,6 +8,7 @@ from wtforms import HiddenField, IntegerField, SelectField, StringField, TextAre
 from wtforms.validators import Optional
 from wtforms.widgets import HiddenInput
 
+from .. import intake
 from ..intake import Template
 from .forms import json_object, unix
 
@@ -15,6 +16,7 @@ from .forms import json_object, unix
 class _Texts:
     """What every template has, and the name it is saved under."""
 
+    url = SelectField(_("Endpoint"), choices=intake.ENDPOINTS, default=intake.CHAT)
     system = TextAreaField(_("System message"))
     user = TextAreaField(_("User message"))
     images = TextAreaField(_("Images"))
@@ -28,6 +30,7 @@ class _Texts:
     def texts(self) -> dict:
         """What the fields say, by the names of Template."""
         return {
+            "url": self.url.data,
             "user": unix(self.user.data),
             "system": unix(self.system.data),
             "images": [line for line in unix(self.images.data).split("\n") if line.strip()],
@@ -39,6 +42,7 @@ class _Texts:
         """The same the other way round."""
         parameters = template.parameters
         return {
+            "url": template.url,
             "system": template.system,
             "user": template.user,
             "images": "\n".join(template.images),

@@ -33,8 +33,9 @@ class Bench:
         ceiling=None,
         key="sk-test-12345678",
         structure=None,
+        packer=None,
     ):
-        self.outcomes, self.loose = [], {}
+        self.outcomes, self.loose, self.dropped = [], {}, []
         self.structure = structure
         self.transport = Transport(
             Endpoint(1, "a", endpoint.base_url, key, Defaults("m", 50, 0.5)), SETTINGS, width=100
@@ -49,10 +50,12 @@ class Bench:
             party=Party(),
             record_attempts=self._keep,
             structure=structure,
+            packer=packer,
         )
         self.pool._rng = random.Random(1)
 
     def _keep(self, index, attempts):
+        self.dropped.append(index)
         if attempts:
             self.loose[index] = attempts
 

@@ -34,7 +34,6 @@ class Bench:
             governor=self,
             party=None,
             policy=Policy(**policy),
-            on_state=lambda _index, state: self.states.append(state),
             rng=random.Random(1),
             clock=lambda: self.now,
             sleep=self._sleep,
@@ -44,6 +43,7 @@ class Bench:
         return self.trial.run(self.admit(1, 2))
 
     def post(self, _path, _body, timeout_s):
+        self.states.append(self.trial.state)
         self.timeouts.append(timeout_s)
         self.now += 1.0
         answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
@@ -61,6 +61,7 @@ class Bench:
         return self.cooldown_s
 
     def _sleep(self, seconds):
+        self.states.append(self.trial.state)
         self.sleeps.append(seconds)
         self.now += seconds
 

@@ -52,6 +52,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0010_cache",
         "0011_saved_templates",
         "0012_images",
+        "0013_packs",
         "0017_reasoning_price",
     ]
     close_database()
