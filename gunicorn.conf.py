@@ -4,6 +4,8 @@ One worker: a database has one runner, and a client of the live feed must reach
 the process it began with. More machines: see docs/deployment.md.
 """
 
+import os
+
 bind = "127.0.0.1:7861"
 worker_class = "gevent"
 workers = 1
@@ -11,6 +13,36 @@ worker_connections = 2000
 timeout = 120
 graceful_timeout = 30
 keepalive = 75
+control_socket_disable = True  # nobody here talks to it
+
+if os.environ.get("SIMPLE_BATCH_LOG_FORMAT") == "json":  # gunicorn's own lines too
+    logconfig_dict = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {
+                "()": "pythonjsonlogger.json.JsonFormatter",
+                "fmt": ["asctime", "levelname", "name", "message"],
+                "rename_fields": {
+                    "asctime": "ts",
+                    "levelname": "level",
+                    "name": "logger",
+                    "exc_info": "exception",
+                },
+                "datefmt": "%Y-%m-%dT%H:%M:%S%z",
+            }
+        },
+        "handlers": {
+            "console": {
+                "class": "logging.StreamHandler",
+                "formatter": "json",
+                "stream": "ext://sys.stderr",
+            }
+        },
+        "loggers": {
+            "gunicorn.error": {"level": "INFO", "handlers": ["console"], "propagate": False}
+        },
+    }
 
 
 def on_starting(server):

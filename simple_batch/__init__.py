@@ -46,12 +46,13 @@ def create_app(**overrides) -> Flask:
 
 
 def _connect_each_request(app: Flask) -> None:
-    """A page works inside one connection, static files without any."""
+    """A page works inside one connection, static files without any; what says how the database
+    stands must answer where there is none to be had."""
     from .store.database import connected
 
     @app.before_request
     def connect() -> None:
-        if request.endpoint != "static":
+        if request.endpoint != "static" and request.blueprint != "health":
             g.database = connected()
             g.database.__enter__()
 

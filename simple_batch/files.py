@@ -196,6 +196,12 @@ def forget_results(job_id: int) -> None:
     ApiFile.delete().where(ApiFile.job == job_id).execute()
 
 
+def expire_result(file_id: int) -> None:
+    """Hide a result file as ``delete`` does, if it is still there."""
+    there = (ApiFile.id == file_id) & ApiFile.job.is_null(False) & ApiFile.deleted_at.is_null()
+    ApiFile.update(deleted_at=now_ms()).where(there).execute()
+
+
 def results_of(job_ids: list[int]) -> dict[int, dict[str, int]]:
     """{job: {part: file id}} of the result files that there are."""
     return api_files.results_of(job_ids, now_ms())

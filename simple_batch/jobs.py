@@ -12,7 +12,19 @@ from typing import BinaryIO
 
 import msgspec
 
-from . import choices, configs, export, files, images, importing, intake, runtime, uploads
+from . import (
+    backups,
+    choices,
+    configs,
+    export,
+    files,
+    images,
+    importing,
+    intake,
+    retention,
+    runtime,
+    uploads,
+)
 from .choices import NewBatch, NewJob
 from .clock import give_way, now_ms
 from .domain import ACTIVE_STATUSES, FINAL_STATUSES, Fault, JobStatus
@@ -20,6 +32,7 @@ from .domain import Request as RequestLine
 from .errors import Conflict, InvalidInput, NotFound, SimpleBatchError
 from .runner import closing, till
 from .runner.duties import Duties
+from .runner.health import Figures, Health
 from .runner.lease import Lease
 from .runner.service import Runner
 from .store import idempotency, search
@@ -63,7 +76,9 @@ def start_runner(only: int | None = None) -> str:
     global _runner
     if _runner is None:
         settings = runtime.settings()
-        duties = Duties(importing.import_quietly, files.make_results, files.sweep)
+        duties = Duties(
+            importing.import_quietly, files.make_results, retention.sweep, backups.keep_up
+        )
         _runner = Runner(settings, runtime.vault(), duties, only)
         _runner.start()
     return _runner.state
@@ -94,6 +109,28 @@ def sweep() -> None:
     """Have what was deleted removed now, where the jobs run in this process."""
     if _runner is not None:
         _runner.sweep()
+
+
+def health() -> Health | None:
+    """How the parts of this process's runner stand; None where it has none."""
+    return _runner.health() if _runner is not None else None
+
+
+def figures() -> Figures | None:
+    """What the runner of this process counts of itself; None where it runs no jobs."""
+    return _runner.figures() if _runner is not None else None
+
+
+def clean(going: retention.Plan) -> None:
+    """Remove what retention has found: the runner does the long part. Where no process runs the
+    jobs all is done before this returns."""
+    hidden = retention.apply(going)
+    _wake()
+    sweep()
+    if going and runner_state() == "none":
+        for job_id in hidden:
+            _remove_now(job_id)
+        files.sweep()
 
 
 def _wake() -> None:

@@ -62,6 +62,11 @@ class Feed:
         signals.requests_finished.connect(self._on_finished)
         app.extensions["simple_batch_feed"] = self  # signals hold their receivers weakly
 
+    @property
+    def clients(self) -> int:
+        """How many watch something now."""
+        return len(self._watching)
+
     # --- clients ----------------------------------------------------------------------------
 
     def _subscribe(self, data=None) -> dict:

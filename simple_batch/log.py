@@ -1,4 +1,4 @@
-"""Standard logging to the console and to rotating files, without keys.
+"""Standard logging to the console and to rotating files, without keys; as text or as JSON.
 
 Every line carries the request or job it belongs to; anything that looks like an
 API key is taken out of messages and tracebacks alike.
@@ -9,7 +9,10 @@ import logging.handlers
 import re
 import time
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from pathlib import Path
+
+from pythonjsonlogger.json import JsonFormatter
 
 from .errors import SettingsError
 from .settings import Settings
@@ -36,6 +39,40 @@ class _Formatter(logging.Formatter):
         return redact(super().format(record))
 
 
+class _JsonFormatter(JsonFormatter):
+    """One object a line: ts, level, logger, message; job or request where it belongs to one;
+    exception with its traceback; and what was given as ``extra``."""
+
+    converter = time.gmtime
+
+    def __init__(self):
+        super().__init__(
+            ["levelname", "name", "message"],
+            rename_fields={"levelname": "level", "name": "logger", "exc_info": "exception"},
+            json_ensure_ascii=False,
+        )
+
+    def process_log_record(self, log_data: dict) -> dict:
+        kind, _space, name = context.get().partition(" ")
+        place = {_PLACES[kind]: int(name) if name.isdigit() else name} if kind in _PLACES else {}
+        # before it becomes JSON: a key's end is then where the text says, not at a quotation mark
+        return {key: _redacted(value) for key, value in {**log_data, **place}.items()}
+
+    def add_fields(self, log_data: dict, record: logging.LogRecord, message_dict: dict) -> None:
+        at = datetime.fromtimestamp(record.created, UTC)
+        log_data["ts"] = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        super().add_fields(log_data, record, message_dict)
+
+
+_PLACES = {"job": "job", "req": "request"}  # the kinds of contexts, and their fields
+
+
+def _redacted(value):
+    if value is None or isinstance(value, int | float):
+        return value
+    return redact(value if isinstance(value, str) else repr(value))
+
+
 def redact(text: str) -> str:
     """The text without API keys."""
     return _SECRETS.sub(lambda found: (found["before"] or "") + "[key]", text)
@@ -58,7 +95,8 @@ def configure(settings: Settings) -> None:
         old.close()
     for handler in handlers:
         handler.ours = True
-        handler.setFormatter(_Formatter(_FORMAT))
+        json_wanted = settings.LOG_FORMAT == "json"
+        handler.setFormatter(_JsonFormatter() if json_wanted else _Formatter(_FORMAT))
         root.addHandler(handler)
     root.setLevel(settings.LOG_LEVEL)
     for noisy in ("geventwebsocket", "engineio", "socketio", "urllib3"):

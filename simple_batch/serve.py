@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
     if options.demo:
         gevent.spawn(_demo, url)
     done.wait()
-    print("stopping: calls in flight finish", file=sys.stderr, flush=True)
+    print("stopping: calls in flight finish", flush=True)
     services.stop()
     server.stop(timeout=1)
     services.close()

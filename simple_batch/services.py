@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from flask_socketio import SocketIO
 
 from . import jobs, log
+from .pulse import pulse
 from .settings import Settings
 from .store.database import close_database, connected
 
@@ -22,11 +23,13 @@ class Services:
         another process already runs this database's jobs. Needs a process patched by gevent."""
         if only is None:
             log.speak_up()
+            pulse.start()
         with connected():
             return jobs.start_runner(only)
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """Let calls in flight finish and commit everything received."""
+        pulse.stop()
         jobs.stop_runner(timeout_s)
 
     def close(self) -> None:

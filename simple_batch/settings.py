@@ -1,6 +1,7 @@
 """Every setting: name, default, unit, meaning, validation.
 
-A value comes from the environment (``SIMPLE_BATCH_<NAME>``), else from
+A value comes from the environment (``SIMPLE_BATCH_<NAME>``, or a file named by
+``SIMPLE_BATCH_<NAME>_FILE``, as secrets are given to containers), else from
 ``settings.toml`` in the instance folder, else from the default here.
 """
 
@@ -120,6 +121,60 @@ class Settings:
         24.0, "uploads never launched are deleted after this", "hours", 0.01, 87_600
     )
 
+    RETENTION_JOBS_DAYS: float = _setting(
+        0.0, "finished jobs go when their end is older; 0: never", "days", 0, 36_500
+    )
+    RETENTION_JOBS_MAX_BYTES: int = _setting(
+        0,
+        "finished jobs go, oldest first, while the database holds more; 0: any size",
+        "bytes",
+        0,
+        1 << 50,
+    )
+    RETENTION_UPLOADS_DAYS: float = _setting(
+        0.0, "uploads of finished jobs go when they are older; 0: never", "days", 0, 36_500
+    )
+    RETENTION_UPLOADS_MAX_BYTES: int = _setting(
+        0,
+        "uploads of finished jobs go, oldest first, while uploads are more; 0: any size",
+        "bytes",
+        0,
+        1 << 50,
+    )
+    RETENTION_RESULTS_DAYS: float = _setting(
+        0.0,
+        "result files of the Batch API, and the answers in them, go when they are older; 0: never",
+        "days",
+        0,
+        36_500,
+    )
+    RETENTION_EXPORTS_DAYS: float = _setting(
+        0.0, "files in the folder of exports go when they are older; 0: never", "days", 0, 36_500
+    )
+    RETENTION_EXPORTS_MAX_BYTES: int = _setting(
+        0,
+        "files in the folder of exports go, oldest first, while they are more; 0: any size",
+        "bytes",
+        0,
+        1 << 50,
+    )
+    RETENTION_AUTO: bool = _setting(
+        False, "the server keeps these rules by itself; no: only when asked (flask clean, Storage)"
+    )
+    EXPORT_DIR: str = _setting(str(PROJECT_ROOT / "exports"), "folder of the demo's exports")
+
+    BACKUP_EVERY_HOURS: float = _setting(
+        0.0, "the server backs its database up so often; 0: never", "hours", 0, 8_760
+    )
+    BACKUP_KEEP: int = _setting(7, "backups that it keeps; older ones go", "files", 1, 10_000)
+    BACKUP_DIR: str = _setting("", "folder of these; empty: backups in the instance folder")
+    MIN_FREE_BYTES: int = _setting(
+        256 * MIB, "with less room on the disk /readyz says so", "bytes", 0, 1 << 50
+    )
+
+    LOG_FORMAT: str = _setting(
+        "text", "how log lines are written; json: one object a line", choices=("text", "json")
+    )
     LOG_LEVEL: str = _setting(
         "INFO", "what is logged", choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     )
@@ -165,6 +220,14 @@ class Settings:
         return self.instance / "uploads"
 
     @property
+    def exports(self) -> Path:
+        return Path(self.EXPORT_DIR)
+
+    @property
+    def backups(self) -> Path:
+        return Path(self.BACKUP_DIR) if self.BACKUP_DIR else self.instance / "backups"
+
+    @property
     def database_url(self) -> str:
         return self.DATABASE_URL or f"sqlite:///{(self.instance / 'simple_batch.db').as_posix()}"
 
@@ -188,6 +251,9 @@ def load(environ=os.environ, **overrides) -> Settings:
             values[name] = _validated(item, overrides[name], "the program")
         elif ENV_PREFIX + name in environ:
             values[name] = _validated(item, environ[ENV_PREFIX + name], "the environment")
+        elif ENV_PREFIX + name + "_FILE" in environ:
+            path = environ[ENV_PREFIX + name + "_FILE"]
+            values[name] = _validated(item, _content(name, path), path)
         elif name in from_file:
             values[name] = _validated(item, from_file[name], str(instance / "settings.toml"))
     values["INSTANCE_PATH"] = str(instance)
@@ -200,6 +266,13 @@ def _check_zone(name: str) -> None:
         ZoneInfo(name or "UTC")
     except (ValueError, OSError, ZoneInfoNotFoundError):
         raise SettingsError(f"TIMEZONE={name!r}: no such zone; one is Asia/Shanghai.") from None
+
+
+def _content(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{ENV_PREFIX}{name}_FILE: {path} cannot be read: {error}.") from error
 
 
 def _read_toml(path: Path) -> dict:

@@ -47,6 +47,19 @@ def test_the_environment_wins_over_the_file(tmp_path):
     assert found.DEFAULT_MAX_TOKENS == 4096
 
 
+def test_a_secret_may_stand_in_a_file(tmp_path):
+    (tmp_path / "smtp").write_text("hush hush\n")
+    environ = {
+        "SIMPLE_BATCH_INSTANCE_PATH": str(tmp_path),
+        "SIMPLE_BATCH_SMTP_PASSWORD_FILE": str(tmp_path / "smtp"),
+    }
+    assert settings.load(environ).SMTP_PASSWORD == "hush hush"
+    assert settings.load({**environ, "SIMPLE_BATCH_SMTP_PASSWORD": "x"}).SMTP_PASSWORD == "x"
+    environ["SIMPLE_BATCH_SMTP_PASSWORD_FILE"] += "-gone"
+    with pytest.raises(SettingsError, match="SMTP_PASSWORD_FILE"):
+        settings.load(environ)
+
+
 @pytest.mark.parametrize(
     "text",
     ["DEFAULT_TIMEOUT = 'x'", "DEFAULT_TIMEOUT = -1", "UNKNOWN = 1", "TRUST_ENV = 'maybe'", "= ="],

@@ -5,6 +5,7 @@ import json
 import random
 import sqlite3
 import time
+from contextlib import closing
 
 import psutil
 import pytest
@@ -40,7 +41,7 @@ def shown(instance, job_id) -> dict:
 
 def counted(instance, job_id) -> tuple:
     """(succeeded by counter, rows, distinct indices)"""
-    with sqlite3.connect(instance / "simple_batch.db") as database:
+    with closing(sqlite3.connect(instance / "simple_batch.db")) as database:
         counter = database.execute("SELECT succeeded FROM job WHERE id = ?", (job_id,)).fetchone()
         rows = database.execute(
             "SELECT count(*), count(DISTINCT idx) FROM result WHERE job_id = ?", (job_id,)

@@ -23,7 +23,8 @@ ERRORS = {
     and found not in (errors.SettingsError, errors.DatabaseError)  # at the start, before any page
 }
 SENTENCES = {**ERRORS, "Bad": 1, "Fault": 2, "fault": 1, "wrong": 0, "SecurityError": 0}
-NO_PAGES = ("cli/", "openai_api/", "demo.py")  # commands and the Batch API speak English
+# commands and the Batch API speak English
+NO_PAGES = ("cli/", "openai_api/", "demo.py", "backups.py", "store/backup.py")
 
 
 def plain_sentences(source: str) -> list[int]:

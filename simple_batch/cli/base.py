@@ -1,5 +1,6 @@
 """What all commands share: exit codes, errors in words, data on stdout."""
 
+import contextlib
 import functools
 import json
 import os
@@ -39,15 +40,15 @@ class _Price(click.ParamType):
 PRICE = _Price()
 
 
-def command(name: str):
-    """A flask command that works on the database and ends with one of our exit codes. The function
-    may return an ExitStatus."""
+def command(name: str, on_database: bool = True):
+    """A flask command that works on the database (unless it says otherwise) and ends with one of
+    our exit codes. The function may return an ExitStatus."""
 
     def decorate(function):
         @functools.wraps(function)
         def run(*args, **kwargs):
             try:
-                with connected():
+                with connected() if on_database else contextlib.nullcontext():
                     status = function(*args, **kwargs)
             except UploadRejected as error:
                 say(f"Error: {error}")
@@ -95,6 +96,14 @@ def put_table(header: list[str], rows: list[list]) -> None:
         put(
             "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip()
         )
+
+
+def confirm(yes: bool, question: str) -> None:
+    """Ask, unless ``--yes`` was given. Raises click's Abort for a no, UsageError where nobody is there."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("Give --yes: there is nobody to ask.")
+        click.confirm(question, abort=True, err=True)
 
 
 def patched() -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from .. import configs, demo, jobs, uploads
+from .. import configs, demo, jobs, runtime, uploads
 from ..errors import SimpleBatchError
 from ..settings import PROJECT_ROOT
 from ..store.models import ApiConfig, Job
@@ -14,7 +14,6 @@ from .base import ExitStatus, say
 from .export import write_file
 
 QUESTIONS = PROJECT_ROOT / "examples" / "questions.jsonl"
-EXPORTS = PROJECT_ROOT / "exports"
 ALIAS = "demo"
 PORT = 7862
 
@@ -78,7 +77,7 @@ def finish(job: Job, status: ExitStatus) -> Path | None:
     """Write the export beside the project; None where the job did not end."""
     if status not in (ExitStatus.DONE, ExitStatus.SOME_FAILED):
         return None
-    path = EXPORTS / f"demo-{job.id}.jsonl"
+    path = runtime.settings().exports / f"demo-{job.id}.jsonl"
     write_file(job.id, str(path), "jsonl", "all")
     return path
 

@@ -11,7 +11,7 @@ from ..choices import NewJob
 from ..domain import Cause, JobStatus
 from ..errors import InvalidInput
 from ..store.filters import RequestFilter
-from .base import PRICE, command, put, put_json, put_table, say
+from .base import PRICE, command, confirm, put, put_json, put_table, say
 from .options import job_options, new_job
 
 _job_id = click.argument("job_id", type=int)
@@ -142,7 +142,7 @@ def retry_job(job_id, cause):
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset_job(job_id, yes):
     """Forget all results; the job is then held."""
-    _confirm(yes, f"Forget all results of job {job_id} “{jobs.get(job_id).name}”?")
+    confirm(yes, f"Forget all results of job {job_id} “{jobs.get(job_id).name}”?")
     jobs.reset(job_id, actor="cli")
     say(f"Job {job_id} is as new, and held: flask resume-job {job_id}")
 
@@ -152,16 +152,9 @@ def reset_job(job_id, yes):
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete_job(job_id, yes):
     """Delete a job with its requests and results."""
-    _confirm(yes, f"Delete job {job_id} “{jobs.get(job_id).name}” with everything in it?")
+    confirm(yes, f"Delete job {job_id} “{jobs.get(job_id).name}” with everything in it?")
     jobs.delete(job_id, actor="cli")
     say(f"Job {job_id} is deleted.")
-
-
-def _confirm(yes: bool, question: str) -> None:
-    if not yes:
-        if not sys.stdin.isatty():
-            raise click.UsageError("Give --yes: there is nobody to ask.")
-        click.confirm(question, abort=True, err=True)
 
 
 COMMANDS = (

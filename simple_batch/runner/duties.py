@@ -8,9 +8,10 @@ import msgspec
 class Duties(msgspec.Struct, frozen=True):
     """``importer(job_id)`` reads the upload of a validating job; ``finalizer(job_id)`` makes the
     result files of one whose requests all have a result, and may be called again;
-    ``sweeper()`` removes what was deleted or has expired. Each yields to other greenlets as it
-    works."""
+    ``sweeper()`` removes what was deleted or has expired; ``keeper()`` makes the next backup if it
+    is due. Each yields to other greenlets as it works."""
 
     importer: Callable[[int], None]
     finalizer: Callable[[int], None]
     sweeper: Callable[[], None]
+    keeper: Callable[[], None]

@@ -3,7 +3,7 @@ spent on it, shared by all jobs on the config and renewed when the config is edi
 
 import logging
 
-from ..domain import Defaults, Endpoint, Prices, Request
+from ..domain import Defaults, Endpoint, GovernorState, Prices, Request
 from ..engine.encoder import Encoder
 from ..engine.governor import Governor
 from ..engine.transport import Reply, Transport
@@ -111,6 +111,10 @@ class Providers:
                 except ConfigurationError as error:
                     log.error("config %s was edited but cannot be used: %s", config.alias, error)
                     provider.updated_at = config.updated_at
+
+    def governors(self) -> dict[str, GovernorState]:
+        """How they stand, by the aliases of their configs."""
+        return {one.alias: one.governor.state() for one in self._by_config.values()}
 
     def may_spend(self, config_id: int) -> bool:
         """Whether the spend caps of a config leave room for a call. A config whose key cannot be

@@ -41,9 +41,26 @@ class Recorder:
         self._greenlet = None
         self._well = Event()  # results can be written, as far as is known
         self._well.set()
+        self._since: float | None = None  # when the oldest result in hand was taken
+        self.commits = 0
+        self.commit_s = self.longest_commit_s = 0.0
 
     def start(self) -> None:
         self._greenlet = gevent.spawn(self._run)
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._greenlet)
+
+    @property
+    def waiting(self) -> int:
+        """Results that are not taken up yet."""
+        return self._queue.qsize()
+
+    @property
+    def lag_s(self) -> float:
+        """How long the oldest result in hand has waited for its commit."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
 
     def record(self, item: Recorded) -> None:
         """Hand over an outcome; blocks while the queue is full (backpressure)."""
@@ -71,6 +88,7 @@ class Recorder:
             batch, barriers = self._collect()
             if batch:
                 self._commit(batch)
+            self._since = None
             for barrier in barriers:
                 barrier.set()
 
@@ -78,7 +96,8 @@ class Recorder:
         """The next group: full, or as old as the flush interval, or ended by a barrier."""
         batch: list[Recorded] = []
         item = self._queue.get()
-        deadline = time.monotonic() + self._interval
+        self._since = time.monotonic()
+        deadline = self._since + self._interval
         while True:
             if isinstance(item, Event):
                 return batch, [item]
@@ -93,6 +112,7 @@ class Recorder:
     def _commit(self, batch: list[Recorded]) -> None:
         faulty = False
         while True:
+            began = time.monotonic()
             try:
                 with connected():
                     write(batch)
@@ -104,6 +124,10 @@ class Recorder:
                 faulty = True
                 gevent.sleep(RETRY_AFTER_S)
                 continue
+            took = time.monotonic() - began
+            self.commits += 1
+            self.commit_s += took
+            self.longest_commit_s = max(self.longest_commit_s, took)
             if faulty:
                 log.warning("results can be written again")
                 self._well.set()

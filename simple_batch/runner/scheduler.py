@@ -4,6 +4,7 @@ needs no recovery of its own: after it there are simply running jobs without a l
 """
 
 import logging
+import time
 from collections.abc import Callable
 
 import gevent
@@ -61,6 +62,16 @@ class Scheduler:
         self.lanes: dict[int, Lane] = {}
         self._tasks: dict[int, gevent.Greenlet] = {}  # the greenlet that works on a job
         self._greenlet: gevent.Greenlet | None = None
+        self._looked_at = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._greenlet)
+
+    @property
+    def silent_s(self) -> float:
+        """How long ago it last looked at the jobs, in vain or not."""
+        return time.monotonic() - self._looked_at
 
     def start(self) -> None:
         self._greenlet = gevent.spawn(self._run)
@@ -83,6 +94,7 @@ class Scheduler:
 
     def _run(self) -> None:
         while not self._stopping:
+            self._looked_at = time.monotonic()
             try:
                 with connected():
                     self._look()

@@ -17,6 +17,7 @@ from ..store.models import database
 from ..store.secrets import Vault
 from . import indexer
 from .duties import Duties
+from .health import Figures, Health
 from .lease import Lease
 from .postman import Postman
 from .providers import Providers
@@ -53,8 +54,11 @@ class Runner:
         self._wake = Event()
         self._sampled = 0  # the second in which the lanes were last asked how they stand
         self._greenlet: gevent.Greenlet | None = None
-        self._helpers: list[gevent.Greenlet] = []  # what works beside the jobs
-        self._sweeper = Sweeper(duties.sweeper)
+        self._helpers: dict[str, gevent.Greenlet] = {}  # what works beside the jobs
+        self._sweeper = Sweeper(
+            duties.sweeper, "what was deleted or has expired could not be removed"
+        )
+        self._keeper = Sweeper(duties.keeper, "the backup that is due could not be made")
         self._postman = Postman(settings, vault)
         self.storage_fault: str | None = None
 
@@ -85,7 +89,7 @@ class Runner:
             self._providers.close()
             self._scheduler = None
         if self._helpers:
-            gevent.killall(self._helpers)
+            gevent.killall(list(self._helpers.values()))
             self._postman.last_round(timeout_s)
         self._lease.release()
 
@@ -98,6 +102,33 @@ class Runner:
     def sweep(self) -> None:
         """Remove now what was deleted or has expired."""
         self._sweeper.wake()
+
+    def health(self) -> Health:
+        """Whether everything that should work here does."""
+        parts = {"watcher": self._greenlet, **self._helpers}
+        if self._scheduler is not None:
+            parts |= {"scheduler": self._scheduler.alive, "recorder": self._recorder.alive}
+        return Health(
+            state=self.state,
+            dead=[name for name, part in parts.items() if not part],
+            silent_s=self._scheduler.silent_s if self._scheduler is not None else None,
+            storage_fault=self.storage_fault,
+        )
+
+    def figures(self) -> Figures | None:
+        """What it counts of itself; None where another process runs the jobs."""
+        if self._scheduler is None:
+            return None
+        recorder = self._recorder
+        return Figures(
+            governors=self._providers.governors(),
+            lanes=len(self._scheduler.lanes),
+            queue=recorder.waiting,
+            lag_s=recorder.lag_s,
+            commits=recorder.commits,
+            commit_s=recorder.commit_s,
+            longest_commit_s=recorder.longest_commit_s,
+        )
 
     def _take_over(self) -> None:
         settings = self._settings
@@ -117,9 +148,13 @@ class Runner:
         )
         self._recorder.start()
         self._scheduler.start()
-        self._helpers = [
-            gevent.spawn(work) for work in (indexer.run, self._sweeper.run, self._postman.run)
-        ]
+        works = {
+            "indexer": indexer.run,
+            "sweeper": self._sweeper.run,
+            "keeper": self._keeper.run,
+            "postman": self._postman.run,
+        }
+        self._helpers = {name: gevent.spawn(work) for name, work in works.items()}
 
     def _run(self) -> None:
         turn = 0

@@ -1,4 +1,4 @@
-"""Removes what was deleted or has expired: soon after it is asked to, and every half minute."""
+"""Does again and again what is due besides the jobs: removing what was deleted, backing up."""
 
 import logging
 from collections.abc import Callable
@@ -12,10 +12,12 @@ EVERY_S = 30.0
 
 
 class Sweeper:
-    """``sweep()`` does the work; ``run`` is a greenlet's."""
+    """``work()`` is done soon after it is asked for, and every half minute; ``complaint`` is what
+    the log says where it fails. ``run`` is a greenlet's."""
 
-    def __init__(self, sweep: Callable[[], None]):
-        self._sweep = sweep
+    def __init__(self, work: Callable[[], None], complaint: str):
+        self._work = work
+        self._complaint = complaint
         self._wake = Event()
 
     def wake(self) -> None:
@@ -25,9 +27,9 @@ class Sweeper:
     def run(self) -> None:
         while True:
             try:
-                self._sweep()
+                self._work()
             except Exception:
-                log.exception("what was deleted or has expired could not be removed")
+                log.exception(self._complaint)
                 gevent.sleep(1)
             self._wake.wait(EVERY_S)
             self._wake.clear()

@@ -11,6 +11,7 @@ from ..domain import Attempt, Cause, Outcome, Prices, RequestStatus, Usage
 from . import kept_answers, spending
 from .models import TIMELINE_WIDTHS, Job, database
 from .sketch import LatencySketch
+from .tally import tally
 
 _RESULT = (
     "INSERT OR IGNORE INTO result (job_id, idx, status, cause, http_status, message, response, "
@@ -94,7 +95,8 @@ class _JobChange:
         self.succeeded = self.failed = self.cancelled = self.attempts = self.retries = 0
         self.usage = Usage()
         self.cost = self.unpriced = 0
-        self.latency = LatencySketch()
+        self.latency: dict[str, LatencySketch] = defaultdict(LatencySketch)  # by alias
+        self.causes: dict[tuple[str, Cause], int] = defaultdict(int)  # of failed calls, by alias
         self.buckets: dict[int, _Bucket] = defaultdict(_Bucket)
         self.groups: dict[str, list] = {}
         # by alias: succeeded, failed, input, output, cost
@@ -124,7 +126,21 @@ def write(records: list[Recorded]) -> list[Recorded]:
         kept_answers.keep(connection, [record for record in fresh if record.key is not None])
         for job_id, change in changes.items():
             _write_change(connection, job_id, change)
+    for change in changes.values():
+        _count(change)
     return fresh
+
+
+def _count(change: _JobChange) -> None:
+    for alias, (succeeded, failed, *tokens, _cost) in change.by_config.items():
+        tally.finished(alias, succeeded, failed, *tokens)
+    for alias, latency in change.latency.items():
+        tally.answered(alias, latency)
+    for (alias, cause), count in change.causes.items():
+        tally.called_in_vain(alias, cause.value, count)
+    for (config_id, currency, _t), cost in change.spending.items():
+        tally.paid(config_id, currency, cost)
+    tally.counted(change.cancelled, change.retries, change.saved_calls, change.unpriced)
 
 
 def _new_ones(connection, records: list[Recorded]) -> list[Recorded]:
@@ -166,7 +182,7 @@ def _result(record: Recorded, outcome: Outcome, change: _JobChange) -> tuple:
         again = len(outcome.attempts) > 1
         change.retries += again
         bucket.retried += again
-        change.latency.add(outcome.latency_ms)
+        change.latency[record.alias].add(outcome.latency_ms)
         if bucket.latency is None:
             bucket.latency = LatencySketch()
         bucket.latency.add(outcome.latency_ms)
@@ -230,6 +246,7 @@ def _attempts(record: Recorded, change: _JobChange, rows: list) -> None:
         if attempt.cause is None:
             continue  # the success is the result itself
         change.attempts += 1
+        change.causes[record.alias, attempt.cause] += 1
         change.retries += attempt.number > 1
         ended_at = attempt.started_at + attempt.latency_ms
         bucket = change.buckets[ended_at // 1000]
@@ -287,7 +304,8 @@ def normalised(message: str) -> str:
 def _write_change(connection, job_id: int, change: _JobChange) -> None:
     row = connection.execute("SELECT latency FROM job WHERE id = ?", (job_id,)).fetchone()
     sketch = LatencySketch(row[0] if row else None)
-    sketch.merge(change.latency)
+    for latency in change.latency.values():
+        sketch.merge(latency)
     Job.update(
         succeeded=Job.succeeded + change.succeeded,
         failed=Job.failed + change.failed,

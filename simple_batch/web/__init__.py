@@ -21,6 +21,7 @@ from . import (
     pictures,
     saved_templates,
     security,
+    storage,
 )
 
 
@@ -42,6 +43,7 @@ def register(app: Flask) -> None:
         compare,
         configs,
         access,
+        storage,
         health,
     ):
         app.register_blueprint(module.blueprint)

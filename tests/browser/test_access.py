@@ -18,7 +18,15 @@ PAGES = (
         "/jobs/1/requests/0",
     ),
     *("/jobs/1/requests?q=nothing", "/jobs/1/errors", "/jobs/1/charts", "/jobs/2/charts"),
-    *("/jobs/1/events", "/jobs/1/settings", "/access", "/compare", "/compare?a=1&b=2", "/nowhere"),
+    *(
+        "/jobs/1/events",
+        "/jobs/1/settings",
+        "/access",
+        "/storage",
+        "/compare",
+        "/compare?a=1&b=2",
+        "/nowhere",
+    ),
 )
 
 

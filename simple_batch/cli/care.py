@@ -1,0 +1,109 @@
+"""backup-db, restore-db, clean: looking after what is kept."""
+
+from pathlib import Path
+
+import click
+
+from .. import backups, jobs, retention, runtime
+from ..insight.summary import iso
+from ..store.database import connected
+from .base import command, confirm, put, put_json, put_table, say
+
+_KINDS = ("jobs", "uploads", "results", "exports")
+
+
+@command("backup-db")
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--with-key", is_flag=True, help="Copy the encryption key beside it too.")
+def backup_db(target, with_key):
+    """Copy the database to TARGET, a new file or a folder, also while a server uses it."""
+    made = backups.make(target, with_key)
+    put(str(made.path))
+    say(f"{made.bytes:,} bytes, checked.")
+    if made.key is not None:
+        say(f"{made.key} opens its API keys: keep the two apart.")
+    else:
+        say(
+            "Its API keys are sealed: without the encryption key (instance/encryption.key, or "
+            "SIMPLE_BATCH_ENCRYPTION_KEYS) they must be entered again. Keep that too, elsewhere."
+        )
+
+
+@command("restore-db", on_database=False)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--with-key", type=click.Path(path_type=Path), help="The encryption key to go with it."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def restore_db(file, with_key, yes):
+    """Put a backup in the place of the database; the present one is kept beside it."""
+    url = runtime.settings().database_url
+    confirm(yes, f"Put {file} in the place of {url}? The present one is kept under another name.")
+    done = backups.restore(file, with_key)
+    say(f"Restored {file}.")
+    if done.kept is not None:
+        say(f"The former database: {done.kept}")
+    if done.migrations:
+        say(f"Brought up to date: {', '.join(done.migrations)}.")
+    if done.unreadable:
+        say(
+            f"{done.unreadable} API keys cannot be opened with the encryption key that is here: "
+            "restore that too (--with-key), or enter them again."
+        )
+    if done.going_on:
+        say(
+            f"{len(done.going_on)} jobs are not finished and go on when a server starts; what was "
+            "answered since the backup is sent again: pause them first if that is not wanted."
+        )
+
+
+@command("clean", on_database=False)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True)
+@click.option("--vacuum", is_flag=True, help="Give free room back to the disk; no server may run.")
+def clean(dry_run, yes, as_json, vacuum):
+    """Remove what need not be kept any longer by the rules of the settings (RETENTION_…)."""
+    with connected():
+        on = retention.rules(runtime.settings())
+        going = retention.plan()
+        _show(on, going, as_json)
+        if not on:
+            say("No rule is on: see RETENTION_… in docs/configuration.md.")
+        elif not going:
+            say("Nothing is to go.")
+        elif not dry_run:
+            confirm(yes, "Remove all this for good?")
+            jobs.clean(going)
+            say(_done(going))
+    if vacuum and not dry_run:
+        say(f"{backups.compact():,} bytes were given back to the disk.")
+
+
+def _show(on: dict, going: retention.Plan, as_json: bool) -> None:
+    found = [(kind, item) for kind in _KINDS for item in getattr(going, kind)]
+    if as_json:
+        rows = [
+            {
+                "kind": kind,
+                "id": item.id,
+                "name": item.name,
+                "at": iso(item.at),
+                "bytes": item.bytes,
+            }
+            for kind, item in found
+        ]
+        put_json({"rules": on, "bytes": going.bytes, "items": rows})
+    elif found:
+        rows = [[kind, item.id, item.name, iso(item.at), item.bytes] for kind, item in found]
+        put_table(["KIND", "ID", "NAME", "SINCE", "BYTES"], rows)
+
+
+def _done(going: retention.Plan) -> str:
+    counts = ", ".join(f"{len(items):,} {k}" for k in _KINDS if (items := getattr(going, k)))
+    if jobs.runner_state() == "elsewhere":
+        return f"Removed: {counts}. The server takes their rows away now."
+    return f"Removed: {counts}."
+
+
+COMMANDS = (backup_db, restore_db, clean)

@@ -1,0 +1,233 @@
+"""What Prometheus reads at /metrics: made of counters and snapshots there are anyway, at the moment
+of the scrape. Counters are this process's since it began; gauges of jobs are the database's.
+
+Unknown is absent, not 0. Labels are bounded in number and hold nothing but names: an API config's
+alias, a status, a cause, a currency.
+"""
+
+import contextlib
+import platform
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+from pathlib import Path
+
+import peewee
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from . import backups, jobs, pulse, readiness, runtime
+from .domain import ACTIVE_STATUSES, NANO, JobStatus
+from .runner.health import Figures
+from .store import storage
+from .store.database import connected, sqlite_path
+from .store.models import ApiConfig, Job, database
+from .store.sketch import LatencySketch
+from .store.tally import REST, tally
+from .version import __version__
+
+# Seconds; an answer takes from a fraction of one to minutes.
+LATENCY_BOUNDS_S = (0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300, 600)
+
+
+def exposition(accept: str, live_clients: int) -> tuple[bytes, str]:
+    """(the text, its content type) as the header ``Accept`` asks for it."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    registry.register(_House(live_clients))
+    encode, kind = choose_encoder(accept)
+    return encode(registry), kind
+
+
+class _House(Collector):
+    def __init__(self, live_clients: int):
+        self._live_clients = live_clients
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # the registry need not collect to learn the names
+
+    def collect(self) -> Iterator[Metric]:
+        build = InfoMetricFamily("simple_batch_build", "Which version this is.")
+        build.add_metric((), {"version": __version__, "python": platform.python_version()})
+        yield build
+        yield _gauge("live_clients", "Clients of the live feed.", self._live_clients)
+        yield _loop_lag()
+        yield from _readiness()
+        yield from _recorded()
+        figures = jobs.figures()
+        if figures is not None:
+            yield from _runner(figures)
+        with contextlib.suppress(sqlite3.Error, peewee.PeeweeException), connected():
+            yield from _stored()
+        yield from _room()
+
+
+def _gauge(name: str, meaning: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"simple_batch_{name}", meaning, value=value)
+
+
+def _family(kind: Callable, name: str, meaning: str, labels: tuple, values: dict) -> Metric:
+    """``values`` by a label, or by a tuple of them."""
+    family = kind(f"simple_batch_{name}", meaning, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key if isinstance(key, tuple) else (key,), value)
+    return family
+
+
+def _loop_lag() -> Metric:
+    heart = pulse.pulse
+    bounds = [*map(str, pulse.BOUNDS_S), "+Inf"]
+    family = HistogramMetricFamily(
+        "simple_batch_loop_lag_seconds", "How late the event loop was, four times a second."
+    )
+    buckets = list(zip(bounds, accumulate(heart.counts), strict=True))
+    family.add_metric((), buckets, heart.sum_s)
+    return family
+
+
+def _readiness() -> Iterator[Metric]:
+    found = {name: float(check.ok) for name, check in readiness.checks().items()}
+    yield _family(
+        GaugeMetricFamily, "ready", "1 where what /readyz checks holds.", ("check",), found
+    )
+
+
+# --- what was recorded since the process began ---------------------------------------------------
+
+
+def _recorded() -> Iterator[Metric]:
+    counter = CounterMetricFamily
+    config = ("config",)
+    yield _family(
+        counter,
+        "requests",
+        "Requests that got their result.",
+        (*config, "result"),
+        tally.requests,
+    )
+    yield _family(
+        counter, "attempts_failed", "Calls that failed.", (*config, "cause"), tally.failures
+    )
+    yield _family(counter, "tokens", "Tokens of calls.", (*config, "kind"), tally.tokens)
+    yield _cost()
+    for name, meaning, value in (
+        ("requests_cancelled", "Requests that were cancelled or expired.", tally.cancelled),
+        ("retries", "Calls after the first of a request.", tally.retries),
+        ("saved_calls", "Calls that answers kept from others have saved.", tally.saved_calls),
+        ("unpriced_calls", "Calls that may have cost something unknown.", tally.unpriced),
+    ):
+        yield counter(f"simple_batch_{name}", meaning, value=value)
+    latency = HistogramMetricFamily(
+        "simple_batch_request_latency_seconds", "Of calls that succeeded.", labels=config
+    )
+    for alias, sketch in tally.latency.items():
+        latency.add_metric((alias,), _buckets(sketch), (sketch.mean() or 0) * sketch.count / 1000)
+    yield latency
+
+
+def _cost() -> Metric:
+    family = CounterMetricFamily(
+        "simple_batch_cost",
+        "What calls have cost where it is known.",
+        labels=("config", "currency"),
+    )
+    aliases: dict[int, str] = {}
+    with contextlib.suppress(sqlite3.Error, peewee.PeeweeException), connected():
+        aliases = dict(ApiConfig.select(ApiConfig.id, ApiConfig.alias).tuples())
+    sums: dict[tuple[str, str], int] = {}
+    for (config_id, currency), cost in tally.cost_nano.items():
+        key = aliases.get(config_id, REST), currency
+        sums[key] = sums.get(key, 0) + cost
+    for key, cost in sums.items():
+        family.add_metric(key, cost / NANO)
+    return family
+
+
+def _buckets(sketch: LatencySketch) -> list[tuple[str, float]]:
+    """The bins of a sketch (2 % wide) under LATENCY_BOUNDS_S."""
+    counts = [0] * (len(LATENCY_BOUNDS_S) + 1)
+    for low, high, count in sketch.bins():
+        seconds = (low + high) / 2000
+        bounds = (n for n, bound in enumerate(LATENCY_BOUNDS_S) if seconds <= bound)
+        counts[next(bounds, len(LATENCY_BOUNDS_S))] += count
+    names = [*map(str, LATENCY_BOUNDS_S), "+Inf"]
+    return list(zip(names, accumulate(counts), strict=True))
+
+
+# --- how things stand -----------------------------------------------------------------------------
+
+
+def _runner(figures: Figures) -> Iterator[Metric]:
+    gauge, config = GaugeMetricFamily, ("config",)
+    for name, meaning, field in (
+        ("limit", "Calls that may be in flight.", "limit"),
+        ("in_flight", "Calls in flight.", "in_flight"),
+        ("cooldown_seconds", "How long no call may start.", "cooldown_s"),
+        ("requests_per_minute", "Calls started in the last minute.", "rpm_used"),
+        ("tokens_per_minute", "Tokens of the last minute.", "tpm_used"),
+        ("requests_per_minute_learned", "What the provider was found to bear.", "rpm_learned"),
+        ("tokens_per_minute_learned", "What the provider was found to bear.", "tpm_learned"),
+    ):
+        values = {
+            alias: value
+            for alias, state in figures.governors.items()
+            if (value := getattr(state, field)) is not None
+        }
+        yield _family(gauge, f"governor_{name}", meaning, config, values)
+    yield _gauge("lanes", "Jobs that make calls here.", figures.lanes)
+    yield _gauge("recorder_queue", "Results that wait to be taken up.", figures.queue)
+    yield _gauge("recorder_lag_seconds", "How long the oldest result in hand waits.", figures.lag_s)
+    longest = figures.longest_commit_s
+    yield _gauge("recorder_longest_commit_seconds", "Since the process began.", longest)
+    yield SummaryMetricFamily(
+        "simple_batch_recorder_commit_seconds",
+        "Commits of results.",
+        count_value=figures.commits,
+        sum_value=figures.commit_s,
+    )
+
+
+def _stored() -> Iterator[Metric]:
+    """Of the jobs' own counters; requests are not counted."""
+    rows = database.execute_sql(
+        "SELECT status, count(*), sum(total - succeeded - failed - cancelled) FROM job "
+        "WHERE deleted_at IS NULL GROUP BY status"
+    ).fetchall()
+    counts = dict.fromkeys((status.value for status in JobStatus), 0)
+    counts |= {status: count for status, count, _left in rows}
+    yield _family(GaugeMetricFamily, "jobs", "Jobs by status.", ("status",), counts)
+    left = sum(left for status, _count, left in rows if status in ACTIVE_STATUSES)
+    yield _gauge("requests_pending", "Requests of unfinished jobs without a result.", left)
+    deleted = Job.select().where(Job.deleted_at.is_null(False)).count()
+    yield _gauge("jobs_being_removed", "Deleted jobs whose rows are still there.", deleted)
+    whole, reusable = storage.database_bytes()
+    yield _gauge("database_reusable_bytes", "Of the database, free for new rows.", reusable)
+    yield _gauge("database_bytes", "Of the database.", whole)
+
+
+def _room() -> Iterator[Metric]:
+    settings = runtime.settings()
+    path = sqlite_path(settings.database_url)
+    yield _gauge(
+        "database_wal_bytes", "Of its write-ahead log.", storage.file_bytes(Path(f"{path}-wal"))
+    )
+    with contextlib.suppress(OSError):
+        yield _gauge("disk_free_bytes", "Beside the database.", storage.free_bytes(path.parent))
+    backup = GaugeMetricFamily(
+        "simple_batch_last_backup_timestamp_seconds", "Of the server's own; absent without one."
+    )
+    last = backups.newest(settings)
+    if last is not None:
+        with contextlib.suppress(OSError):
+            backup.add_metric((), last.stat().st_mtime)
+    yield backup

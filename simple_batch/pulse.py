@@ -1,0 +1,40 @@
+"""How late gevent's loop is: a greenlet that wants to wake four times a second looks how much later
+it did. What computes or blocks without giving way shows here."""
+
+import time
+
+import gevent
+
+EVERY_S = 0.25
+BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Pulse:
+    """``counts[n]`` are the times it was late by up to ``BOUNDS_S[n]`` and by more than the bound
+    before; the last one has no bound."""
+
+    def __init__(self):
+        self.counts = [0] * (len(BOUNDS_S) + 1)
+        self.sum_s = 0.0
+        self._greenlet: gevent.Greenlet | None = None
+
+    def start(self) -> None:
+        if self._greenlet is None:
+            self._greenlet = gevent.spawn(self._run)
+
+    def stop(self) -> None:
+        if self._greenlet is not None:
+            self._greenlet.kill()
+            self._greenlet = None
+
+    def _run(self) -> None:
+        while True:
+            due = time.monotonic() + EVERY_S
+            gevent.sleep(EVERY_S)
+            late = max(0.0, time.monotonic() - due)
+            self.sum_s += late
+            place = next((n for n, bound in enumerate(BOUNDS_S) if late <= bound), len(BOUNDS_S))
+            self.counts[place] += 1
+
+
+pulse = Pulse()

@@ -1,0 +1,82 @@
+"""Can this process work? Each thing that must hold is tried or asked, for /readyz and /metrics."""
+
+import time
+
+import msgspec
+from gevent import get_hub
+from gevent.lock import BoundedSemaphore
+
+from . import jobs, runtime
+from .store import storage
+from .store.database import sqlite_path
+from .store.probe import Found, probe
+
+PROBE_EVERY_S = 1.0  # the database is written at most so often
+SILENCE_S = 30.0  # a scheduler that has not looked at the jobs for so long stands still
+
+_lock = BoundedSemaphore()
+_probed: tuple[float, str, Found] | None = None  # when, which database, what was found
+
+
+class Check(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``detail`` says what is wrong."""
+
+    ok: bool
+    detail: str = ""
+
+
+def checks() -> dict[str, Check]:
+    """By name, the one that explains the others first."""
+    found = _database()
+    state = jobs.runner_state()
+    return {
+        "database": _holds(found.read),
+        "writing": _holds(jobs.storage_fault() or found.write),
+        "migrations": _holds(found.migrations),
+        "disk": _holds(_short_of_room()),
+        "runner": _holds("no process runs the jobs" if state == "none" else None),
+        **_parts(),
+    }
+
+
+def _holds(wrong: str | None) -> Check:
+    return Check(wrong is None, wrong or "")
+
+
+def _database() -> Found:
+    """Tried in a thread, so that a locked database holds up nobody."""
+    global _probed
+    path = sqlite_path(runtime.settings().database_url)
+    with _lock:
+        now = time.monotonic()
+        if _probed is None or _probed[1] != str(path) or now - _probed[0] > PROBE_EVERY_S:
+            found = get_hub().threadpool.apply(probe, (path,))
+            _probed = time.monotonic(), str(path), found
+        return _probed[2]
+
+
+def _short_of_room() -> str | None:
+    settings = runtime.settings()
+    folder = sqlite_path(settings.database_url).parent
+    try:
+        free = storage.free_bytes(folder)
+    except OSError as error:
+        return error.strerror or "the folder of the database is gone"
+    if free < settings.MIN_FREE_BYTES:
+        return f"{free} bytes are free, MIN_FREE_BYTES asks for {settings.MIN_FREE_BYTES}"
+    return None
+
+
+def _parts() -> dict[str, Check]:
+    """The greenlets that should work in this process."""
+    health = jobs.health()
+    if health is None:
+        return {}
+    names = ("watcher", "scheduler", "recorder", "sweeper", "keeper", "postman", "indexer")
+    found = {
+        name: _holds("it has ended" if name in health.dead else None)
+        for name in (names if health.silent_s is not None else names[:1])
+    }
+    if health.silent_s is not None and health.silent_s > SILENCE_S:
+        found["scheduler"] = Check(False, f"silent for {health.silent_s:.0f} s")
+    return found

@@ -1,0 +1,52 @@
+"""Whether a database can be read and written at this moment: tried, on a connection of its own."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import msgspec
+
+from .database import MIGRATIONS
+
+PATIENCE_S = 1.0  # a lock that lasts longer is one that somebody holds
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What was wrong, in words; None where nothing was."""
+
+    read: str | None = None
+    write: str | None = None
+    migrations: str | None = None
+
+
+def probe(path: Path) -> Found:
+    """Read the jobs, then write a mark that says nothing. Blocks up to PATIENCE_S: call it in a
+    thread."""
+    try:
+        # rw, not rwc: a file that is gone is not to be made anew
+        uri = f"{path.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=PATIENCE_S)) as connection:
+            connection.isolation_level = None
+            connection.execute("SELECT id FROM job LIMIT 1").fetchone()
+            return Found(write=_written(connection), migrations=_behind(connection))
+    except sqlite3.Error as error:
+        return Found(read=str(error), write="not tried")
+
+
+def _written(connection: sqlite3.Connection) -> str | None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        mark = connection.execute("PRAGMA user_version").fetchone()[0]
+        connection.execute(f"PRAGMA user_version = {(mark + 1) % 1000}")
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        return str(error)
+    return None
+
+
+def _behind(connection: sqlite3.Connection) -> str | None:
+    applied = {row[0] for row in connection.execute("SELECT name FROM schema_migration")}
+    known = {file.stem for file in MIGRATIONS.glob("*.py")}
+    if applied - known:
+        return f"{min(applied - known)} was made by a newer version"
+    return f"{min(known - applied)} is not applied" if known - applied else None

@@ -1,0 +1,37 @@
+"""What takes room, what would go under the rules of the settings, and the button that has it go."""
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask_babel import gettext as _
+
+from .. import jobs, retention, runtime
+
+blueprint = Blueprint("storage", __name__, url_prefix="/storage")
+
+SHOWN = 50  # of each kind
+
+
+@blueprint.get("")
+def index():
+    """Sizes, rules, and what would go now."""
+    settings = runtime.settings()
+    return render_template(
+        "storage.html",
+        sizes=retention.sizes(),
+        rules=retention.rules(settings),
+        auto=settings.RETENTION_AUTO,
+        backup_hours=settings.BACKUP_EVERY_HOURS,
+        plan=retention.plan(),
+        shown=SHOWN,
+    )
+
+
+@blueprint.post("/clean")
+def clean():
+    """Have it go: what is found now, which may be more than the page showed."""
+    going = retention.plan()
+    jobs.clean(going)
+    if going:
+        flash(_("It is being removed."), "success")
+    else:
+        flash(_("Nothing is to go."), "success")
+    return redirect(url_for("storage.index"), 303)

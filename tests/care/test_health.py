@@ -1,0 +1,146 @@
+"""/healthz and /readyz: each check made to fail for real, and to hold again."""
+
+import sqlite3
+import subprocess
+import time
+from contextlib import closing, contextmanager
+
+import gevent
+import pytest
+import requests
+
+from simple_batch import jobs, readiness
+from simple_batch.store.database import connected
+
+from ..conftest import wait_until
+from ..process import run_py
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own, 48 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("needs mount")
+    if done.returncode:
+        pytest.skip("needs the right to mount")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def asked(running) -> tuple[int, dict]:
+    answer = requests.get(f"{running.url}/readyz", timeout=10)
+    return answer.status_code, answer.json()
+
+
+def reason(running, wanted: str | None) -> dict:
+    """What /readyz says once its reason is this one."""
+
+    def found():
+        status, body = asked(running)
+        assert status == (503 if body.get("reason") else 200)
+        return body if body.get("reason") == wanted else None
+
+    return wait_until(found, 15)
+
+
+def test_a_server_on_a_disk_that_fills_and_turns_read_only(small_disk, tmp_path):
+    instance = small_disk / "instance"
+    running = run_py(
+        instance,
+        SIMPLE_BATCH_MIN_FREE_BYTES=str(8 << 20),
+        SIMPLE_BATCH_LOG_DIR=str(tmp_path / "logs"),
+    )
+    try:
+        body = reason(running, None)
+        assert body["status"] == "ok"
+        assert body["runner"] == "here"
+        assert {name for name, check in body["checks"].items() if check["ok"]} >= {
+            *("database", "writing", "migrations", "disk", "runner"),
+            *("scheduler", "recorder", "watcher", "sweeper", "keeper"),
+        }
+        database = instance / "simple_batch.db"
+
+        with closing(sqlite3.connect(database)) as other:  # another process
+            other.execute("BEGIN EXCLUSIVE")
+            began = time.monotonic()
+            body = reason(running, "writing")
+            assert "locked" in body["checks"]["writing"]["detail"]
+            assert body["checks"]["database"]["ok"]
+            while time.monotonic() < began + 2.5:
+                asked_at = time.monotonic()
+                assert requests.get(f"{running.url}/healthz", timeout=5).status_code == 200
+                assert time.monotonic() - asked_at < 1  # nobody waits for the lock
+                time.sleep(0.2)
+            other.rollback()
+        reason(running, None)
+
+        filler = small_disk / "filler"
+        filler.write_bytes(bytes(42 << 20))
+        assert "MIN_FREE_BYTES" in reason(running, "disk")["checks"]["disk"]["detail"]
+        with pytest.raises(OSError, match="space"), filler.open("ab", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        wait_until(lambda: not asked(running)[1]["checks"]["writing"]["ok"], 60)
+        assert "full" in asked(running)[1]["checks"]["writing"]["detail"]
+        assert requests.get(f"{running.url}/metrics", timeout=5).status_code == 200
+        filler.unlink()
+        reason(running, None)
+
+        with read_only(small_disk):
+            assert "readonly" in reason(running, "writing")["checks"]["writing"]["detail"]
+        reason(running, None)
+
+        database.rename(small_disk / "elsewhere.db")
+        assert not reason(running, "database")["checks"]["database"]["ok"]
+        assert requests.get(f"{running.url}/healthz", timeout=5).json() == {"status": "ok"}
+        assert "simple_batch_ready" in requests.get(f"{running.url}/metrics", timeout=5).text
+    finally:
+        running.kill()
+
+
+@contextmanager
+def read_only(folder):
+    """Whoever opens something there now finds it read-only."""
+    for how in (["--bind", str(folder)], ["-o", "remount,bind,ro"]):
+        subprocess.run(["mount", *how, str(folder)], check=True)
+    yield
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_process_without_a_runner_or_with_a_dead_one_says_so(app, client, monkeypatch):
+    monkeypatch.setattr(readiness, "PROBE_EVERY_S", 0)
+
+    def wrong() -> tuple[int, dict]:
+        answer = client.get("/readyz")
+        bad = {name: c["detail"] for name, c in answer.json["checks"].items() if not c["ok"]}
+        return answer.status_code, bad
+
+    assert wrong() == (503, {"runner": "no process runs the jobs"})
+    assert client.get("/healthz").status_code == 200
+    with connected():
+        assert jobs.start_runner() == "here"
+    assert wrong() == (200, {})
+    runner = jobs._runner
+    runner._scheduler._greenlet.kill()
+    assert wrong() == (503, {"scheduler": "it has ended"})
+    runner._scheduler.start()
+    gevent.sleep(0.05)  # it has looked
+    runner._scheduler._looked_at -= 100
+    assert wrong()[1]["scheduler"].startswith("silent for 100")
+    wait_until(lambda: wrong() == (200, {}))
+    runner._recorder._greenlet.kill()
+    runner._helpers["keeper"].kill()
+    assert wrong() == (503, {"recorder": "it has ended", "keeper": "it has ended"})
+    runner._recorder.start()
+    path = app.extensions["simple_batch"].settings.instance / "simple_batch.db"
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("INSERT INTO schema_migration VALUES (99, '9999_future', '2030-01-01')")
+    assert "9999_future" in wrong()[1]["migrations"]
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("DELETE FROM schema_migration WHERE id > 1")
+    assert "is not applied" in wrong()[1]["migrations"]
