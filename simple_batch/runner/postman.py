@@ -9,12 +9,14 @@ import hashlib
 import hmac
 import logging
 import time
+from urllib.parse import urlsplit
 
 import gevent
 import msgspec
 import requests
 from gevent.pool import Pool
 
+from ..addresses import Gate
 from ..clock import now_ms
 from ..domain import batch_id
 from ..errors import ConfigurationError
@@ -25,6 +27,7 @@ from ..store.models import Delivery
 from ..store.secrets import Vault
 from ..version import __version__
 from . import mail
+from .gated import GatedAdapter
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +75,7 @@ class Postman:
     def __init__(self, settings: Settings, vault: Vault):
         self._settings = settings
         self._vault = vault
+        self._gate = Gate.of(settings.ALLOWED_PRIVATE_HOSTS)
 
     def run(self) -> None:
         while True:
@@ -111,10 +115,13 @@ class Postman:
         """(delivered, HTTP status or None, what is to be said). Redirects are not followed."""
         hook, body = delivery.webhook, payload(delivery)
         try:
+            self._gate.check(urlsplit(hook.url).hostname)
             secret = self._vault.open(hook.secret_encrypted)
             headers = signed(secret, delivery.event_id, body, time.time())
             with gevent.Timeout(TIMEOUT_S, requests.Timeout()), requests.Session() as session:
                 session.trust_env = self._settings.TRUST_ENV
+                session.mount("http://", GatedAdapter(self._gate))
+                session.mount("https://", GatedAdapter(self._gate))
                 answer = session.post(
                     hook.url,
                     data=body,
