@@ -24,6 +24,7 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import select_proxy
 
 from ..addresses import Gate
+from ..redaction import redact
 
 BLOCK = 65_536
 MAX_HEADER_BYTES = 262_144
@@ -188,7 +189,8 @@ class GeventAdapter(BaseAdapter):
         if not encoding or encoding == "identity" or not body:
             return body
         if encoding not in ("gzip", "x-gzip", "deflate"):
-            raise ContentDecodingError(f"the answer's encoding {encoding[:50]!r} was not asked for")
+            named = redact(encoding)[:50]
+            raise ContentDecodingError(f"the answer's encoding {named!r} was not asked for")
         inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by its header
         try:
             data = inflater.decompress(body, self._max_body + 1)

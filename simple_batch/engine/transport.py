@@ -12,7 +12,7 @@ from requests.adapters import HTTPAdapter
 
 from ..addresses import AddressRefused, Gate
 from ..domain import Cause, Endpoint, Verdict
-from ..redaction import MASK, forms
+from ..redaction import MASK, forms, redact
 from ..settings import Settings
 from ..version import __version__
 from .adapter import BodyTooLarge, GeventAdapter
@@ -106,7 +106,7 @@ class Transport:
                 Cause.TIMEOUT, f"no whole answer within {timeout_s:g} s"
             ) from error
         except requests.exceptions.ContentDecodingError as error:
-            raise TransportFailure(Cause.BAD_RESPONSE, str(error)[:300]) from error
+            raise TransportFailure(Cause.BAD_RESPONSE, redact(str(error))[:300]) from error
         except (requests.RequestException, ssl.SSLError, OSError) as error:
             raise TransportFailure(Cause.CONNECTION, _plain(error)) from error
 
@@ -180,4 +180,4 @@ def _plain(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[:300]
-    return (str(error) or type(error).__name__)[:300]
+    return redact(str(error) or type(error).__name__)[:300]
