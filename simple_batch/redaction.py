@@ -6,59 +6,85 @@ text that is kept, logged or told and may hold such a thing passes here.
 """
 
 import base64
-import html
-import json
 import re
-from urllib.parse import quote, quote_plus
+from collections.abc import Iterator
 
 MASK = "[key]"
 SHORTEST = 8  # of a secret that is looked for: “none” and “ollama” stand in many a text
+_MASK_BYTES = MASK.encode()
+_LEAST_WORD = 4
 _KEYLIKE = re.compile(
     r"(?P<before>\bauthorization['\"]?\s{0,9}[:=]\s{0,9}['\"]?(?:Bearer\s{1,9})?|\bBearer\s{1,9})"
     r"[^\s'\",\\]+|\bs[kb]-[\w*-]{6,}|\bwhsec_[\w+/=-]{6,}",
     re.IGNORECASE,
 )
-_known: dict[str, tuple[str, ...]] = {}
+_WORD = re.compile(r"[\w.~-]+", re.ASCII)  # of a secret: what no way of writing it down changes
+_ESCAPED_MOST = 12  # characters that one character may become: &amp;quot;, \\\\\\"
+
+
+class Secret:
+    """One secret, as it stands in texts and in bodies: as it is, escaped as JSON, URLs and HTML have
+    it, also one in the other, as hexadecimal, and in the base64 of a text that holds it."""
+
+    def __init__(self, secret: str):
+        forms = sorted({secret, *_coded(secret.encode())}, key=len, reverse=True)
+        words = _WORD.findall(secret)
+        self._word, pattern = max(words, key=len, default=""), ""
+        if len(words) > 1 and len(self._word) >= _LEAST_WORD:
+            most = _ESCAPED_MOST * (len(secret) - sum(map(len, words)))
+            # atomic groups: whoever quotes a secret back cannot make this search for long
+            more = "".join(f"(?>.{{1,{most}}}?{re.escape(word)})" for word in words[1:])
+            pattern = re.escape(words[0]) + more
+        self._texts = tuple(forms), pattern and re.compile(pattern, re.DOTALL)
+        self._bodies = (
+            tuple(form.encode() for form in forms),
+            pattern and re.compile(pattern.encode(), re.DOTALL),
+        )
+        self._word_bytes = self._word.encode()
+
+    def masked(self, text: str) -> str:
+        """The text with the mask in place of the secret."""
+        forms, pattern = self._texts
+        for form in forms:
+            if form in text:
+                text = text.replace(form, MASK)
+        return pattern.sub(MASK, text) if pattern and self._word in text else text
+
+    def masked_body(self, body: bytes) -> bytes:
+        """The same for bytes."""
+        forms, pattern = self._bodies
+        for form in forms:
+            if form in body:
+                body = body.replace(form, _MASK_BYTES)
+        return pattern.sub(_MASK_BYTES, body) if pattern and self._word_bytes in body else body
+
+
+_known: dict[str, Secret] = {}
 
 
 def remember(*secrets: str) -> None:
     """Look for these from now on."""
     for secret in secrets:
         if len(secret) >= SHORTEST and secret not in _known:
-            _known[secret] = forms(secret)
+            _known[secret] = Secret(secret)
 
 
 def redact(text: str) -> str:
     """The text with the mask in place of every key."""
-    for known in tuple(_known.values()):
-        for form in known:
-            if form in text:
-                text = text.replace(form, MASK)
+    for secret in tuple(_known.values()):
+        text = secret.masked(text)
     return _KEYLIKE.sub(lambda found: (found["before"] or "") + MASK, text)
 
 
-def forms(secret: str) -> tuple[str, ...]:
-    """A secret as JSON, URLs, HTML, hexadecimal and base64 (of a text that holds it) have it; the
-    longest first."""
-    data = secret.encode()
-    found = {
-        secret,
-        json.dumps(secret)[1:-1],
-        secret.replace("/", "\\/"),
-        quote(secret, safe=""),
-        quote_plus(secret, safe=""),
-        quote(secret),
-        html.escape(secret),
-        html.escape(secret).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
-        data.hex(),
-        data.hex().upper(),
-    }
+def _coded(data: bytes) -> Iterator[str]:
+    yield data.hex()
+    yield data.hex().upper()
     for offset in range(3):
         # of the base64 of a longer text, the digits that stand for this part alone
         digits = base64.b64encode(b"\0" * offset + data).decode()
         whole = digits[-(-offset * 8 // 6) : (offset + len(data)) * 8 // 6]
-        found |= {whole, whole.replace("+", "-").replace("/", "_")}
-    return tuple(sorted(found, key=len, reverse=True))
+        yield whole
+        yield whole.replace("+", "-").replace("/", "_")
 
 
 class RedactedStream:

@@ -279,8 +279,8 @@ def _json_or_none(body: bytes) -> bytes | None:
     if len(body) > 200_000:
         return None
     try:
-        text = body.decode()
+        text = redact(body.decode())
         _decode_any(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return redact(text).encode()
+    return text.encode()

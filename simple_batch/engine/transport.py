@@ -12,12 +12,11 @@ from requests.adapters import HTTPAdapter
 
 from ..addresses import AddressRefused, Gate
 from ..domain import Cause, Endpoint, Verdict
-from ..redaction import MASK, forms, redact
+from ..redaction import SHORTEST, Secret, redact
 from ..settings import Settings
 from ..version import __version__
 from .adapter import BodyTooLarge, GeventAdapter
 
-_MASK = MASK.encode()
 _SURELY_A_KEY = 20  # characters
 
 
@@ -45,9 +44,9 @@ class Transport:
 
     def __init__(self, endpoint: Endpoint, settings: Settings, width: int):
         self._base_url = endpoint.base_url
-        self._keys = tuple(form.encode() for form in forms(endpoint.key)) if endpoint.key else ()
         # what is an answer is altered for nothing less than a real key: “lm-studio” is a word too
-        self._key = endpoint.key.encode() if len(endpoint.key) >= _SURELY_A_KEY else b""
+        self._secret = Secret(endpoint.key) if len(endpoint.key) >= SHORTEST else None
+        self._surely = len(endpoint.key) >= _SURELY_A_KEY
         self._session = session = requests.Session()
         session.trust_env = settings.TRUST_ENV
         session.verify = settings.CA_BUNDLE or True
@@ -113,16 +112,10 @@ class Transport:
     def _without_key(self, reply: Reply) -> Reply:
         """Some providers quote the key in their complaint, and an endpoint that echoes may quote it in
         an answer: it goes no further than here."""
-        if reply.status >= 400:
-            body = reply.body
-            for form in self._keys:
-                if form in body:
-                    body = body.replace(form, _MASK)
-        elif self._key and self._key in reply.body:
-            body = reply.body.replace(self._key, _MASK)
-        else:
+        if self._secret is None or (reply.status < 300 and not self._surely):
             return reply
-        return msgspec.structs.replace(reply, body=body)
+        body = self._secret.masked_body(reply.body)
+        return reply if body is reply.body else msgspec.structs.replace(reply, body=body)
 
     def _template(self, method: str, path: str) -> requests.PreparedRequest:
         key = method, path

@@ -131,7 +131,9 @@ def test_a_call_is_checked_when_it_connects(exposed, monkeypatch):
         assert gevent.socket.getaddrinfo("moving.example", 80)[0][4][0] == "203.0.113.7"
         assert sent(f"http://moving.example:{port}").verdict is Verdict.STOP
         assert endpoint.connections == 0
-        assert sent(f"http://moving.example:{port}", ALLOWED_PRIVATE_HOSTS="127.0.0.1").status == 200
+        assert (
+            sent(f"http://moving.example:{port}", ALLOWED_PRIVATE_HOSTS="127.0.0.1").status == 200
+        )
         assert sent(f"http://localhost:{port}/v1", ALLOWED_PRIVATE_HOSTS="LocalHost").status == 200
 
 

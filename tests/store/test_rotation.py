@@ -75,7 +75,9 @@ def test_every_sealed_column_is_found(db, stored):
         if "encrypted" in field.name or "sealed" in field.name
     }
     assert columns == {"ApiConfig.key_encrypted", "Webhook.secret_encrypted"}
-    assert {f"{field.model.__name__}.{field.name}" for _, field, _, _ in secrets._sealed()} == columns
+    assert {
+        f"{field.model.__name__}.{field.name}" for _, field, _, _ in secrets._sealed()
+    } == columns
 
 
 @pytest.mark.parametrize("step", range(1, 6))
@@ -133,9 +135,10 @@ def test_keys_of_the_environment_are_their_owners(instance):
     alone = {"SIMPLE_BATCH_ENCRYPTION_KEYS": new}
     tested = flask(instance, "test-config", "a", **alone)
     assert "cannot be opened" not in tested.stderr
-    assert "cannot be opened" in flask(
-        instance, "test-config", "a", SIMPLE_BATCH_ENCRYPTION_KEYS=old
-    ).stderr
+    assert (
+        "cannot be opened"
+        in flask(instance, "test-config", "a", SIMPLE_BATCH_ENCRYPTION_KEYS=old).stderr
+    )
 
 
 def test_beside_a_running_server(instance, questions):
