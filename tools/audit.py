@@ -5,7 +5,7 @@ service), it says so and for how much, and ends with 0: nothing is known then, e
 """
 
 import json
-import subprocess  # nosec B404 - to run pip-audit, with nothing from outside
+import subprocess  # nosec B404
 import sys
 
 _ASK = [sys.executable, "-m", "pip_audit", "--local", "--format=json", "--progress-spinner=off"]

@@ -30,4 +30,4 @@ def rendered(text: str) -> Markup:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
-    return Markup(html)  # noqa: S704 # nosec B704 - nh3 has just cleaned it
+    return Markup(html)  # noqa: S704 - nh3 has just cleaned it # nosec B704
