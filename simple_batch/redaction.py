@@ -40,7 +40,7 @@ class Secret:
             tuple(form.encode() for form in forms),
             pattern and re.compile(pattern.encode(), re.DOTALL),
         )
-        self._word_bytes = self._word.encode()
+        self._word_bytes, self._plain = self._word.encode(), secret.encode()
 
     def masked(self, text: str) -> str:
         """The text with the mask in place of the secret."""
@@ -50,10 +50,10 @@ class Secret:
                 text = text.replace(form, MASK)
         return pattern.sub(MASK, text) if pattern and self._word in text else text
 
-    def masked_body(self, body: bytes) -> bytes:
-        """The same for bytes."""
+    def masked_body(self, body: bytes, coded: bool = True) -> bytes:
+        """The same for bytes; not ``coded``: hexadecimal and base64 are not looked for."""
         forms, pattern = self._bodies
-        for form in forms:
+        for form in forms if coded else (self._plain,):
             if form in body:
                 body = body.replace(form, _MASK_BYTES)
         return pattern.sub(_MASK_BYTES, body) if pattern and self._word_bytes in body else body

@@ -114,7 +114,8 @@ class Transport:
         an answer: it goes no further than here."""
         if self._secret is None or (reply.status < 300 and not self._surely):
             return reply
-        body = self._secret.masked_body(reply.body)
+        # a good answer is long, and looked at once
+        body = self._secret.masked_body(reply.body, coded=reply.status >= 300)
         return reply if body is reply.body else msgspec.structs.replace(reply, body=body)
 
     def _template(self, method: str, path: str) -> requests.PreparedRequest:

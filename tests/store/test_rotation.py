@@ -8,6 +8,7 @@ import stat
 import pytest
 import requests
 from cryptography.fernet import Fernet, MultiFernet
+from gevent.event import Event
 
 from simple_batch import configs, runtime, webhooks
 from simple_batch.errors import ConfigurationError, SettingsError
@@ -143,7 +144,13 @@ def test_keys_of_the_environment_are_their_owners(instance):
 
 def test_beside_a_running_server(instance, questions):
     """Its job goes on, the config is edited, and both keys are the right ones."""
-    with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
+    edited = Event()  # until then no call ends
+
+    def hold(connection):
+        edited.wait()
+        e.slow(0.05)(connection)
+
+    with MisbehavingEndpoint(e.ok(), e.ok(), hold) as endpoint:
         made = ("add-config", "a", "--base-url", endpoint.base_url, "--model", "m")
         assert flask(instance, *made, "--key-env", "K", K=KEY).returncode == 0
         running = run_py(instance)
@@ -163,6 +170,7 @@ def test_beside_a_running_server(instance, questions):
             fields |= {"csrf_token": token, "currency": "USD", "active": "y", "params": "{}"}
             stored = session.post(f"{running.url}/configs/1", data=fields, allow_redirects=False)
             assert stored.status_code == 303, stored.text
+            edited.set()
             done = flask(instance, "watch-job", job_id)
             assert done.returncode == 0, done.stderr
             assert f"Bearer {OTHER}" in endpoint.heads[-1]
