@@ -42,6 +42,7 @@ class _Formatter(logging.Formatter):
         record.message = _CONTROL.sub(_escaped, record.message)
         return super().formatMessage(record)
 
+
 def _escaped(found: re.Match) -> str:
     return found[0].encode("unicode_escape").decode()
 
