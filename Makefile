@@ -19,6 +19,8 @@ lint: .venv/.develops
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/bandit -q -c pyproject.toml -r simple_batch tools run.py gunicorn.conf.py
+	$(BIN)/python -m tools.audit
 
 bench: .venv/.develops .venv-bench/.installed
 	$(BIN)/python -m bench

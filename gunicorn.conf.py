@@ -12,7 +12,8 @@ workers = 1
 worker_connections = 2000
 timeout = 120
 graceful_timeout = 30
-keepalive = 75
+keepalive = 30  # seconds; the headers of a request have to come within them too
+limit_request_line = 8190
 control_socket_disable = True  # nobody here talks to it
 
 if os.environ.get("SIMPLE_BATCH_LOG_FORMAT") == "json":  # gunicorn's own lines too
@@ -46,6 +47,9 @@ if os.environ.get("SIMPLE_BATCH_LOG_FORMAT") == "json":  # gunicorn's own lines 
 
 
 def on_starting(server):
+    # simple_batch/exposure.py reads it: the package may not be loaded before the worker is patched
+    hosts = [where[0] if isinstance(where, tuple) else where for where in server.cfg.address]
+    os.environ["SIMPLE_BATCH_LISTENS_ON"] = ",".join(hosts)
     # WEB_CONCURRENCY and -w would raise it silently
     if server.cfg.workers != 1:
         server.log.warning("one worker is used instead of %s", server.cfg.workers)

@@ -14,13 +14,15 @@ def create_app(**overrides) -> Flask:
     SettingsError or DatabaseError with the remedy.
     """
     # imported here: importing the package alone (its domain, its engine) needs none of this
-    from . import cli, live, log, openai_api, runtime, settings, web
+    from . import cli, exposure, live, log, openai_api, redaction, runtime, settings, web
+    from .front import Front
     from .services import Services
     from .store.database import open_database
     from .store.secrets import SESSION_FILE, kept_secret
 
     loaded = settings.load(**overrides)
     log.configure(loaded)
+    exposure.choose(loaded.EXPOSED)
     runtime.open_runtime(loaded)
     open_database(loaded.database_url)
     app = Flask(
@@ -29,9 +31,12 @@ def create_app(**overrides) -> Flask:
         template_folder=str(settings.PROJECT_ROOT / "templates"),
         static_folder=str(settings.PROJECT_ROOT / "static"),
     )
+    session_key = loaded.SECRET_KEY or kept_secret(
+        loaded.instance / SESSION_FILE, random_secrets.token_hex
+    )
+    redaction.remember(session_key)
     app.config.update(
-        SECRET_KEY=loaded.SECRET_KEY
-        or kept_secret(loaded.instance / SESSION_FILE, random_secrets.token_hex),
+        SECRET_KEY=session_key,
         SESSION_COOKIE_SAMESITE="Lax",
         MAX_CONTENT_LENGTH=loaded.MAX_UPLOAD_BYTES + settings.MIB,
         MAX_FORM_MEMORY_SIZE=20 * settings.MIB,
@@ -42,6 +47,7 @@ def create_app(**overrides) -> Flask:
     web.register(app)
     openai_api.register(app)
     cli.register(app)
+    app.wsgi_app = Front(app.wsgi_app, loaded)
     return app
 
 

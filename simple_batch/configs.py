@@ -9,6 +9,7 @@ import msgspec
 import peewee
 
 from . import runtime
+from .addresses import AddressRefused, Gate
 from .clock import now_ms
 from .domain import NANO, Request
 from .engine import probe
@@ -54,20 +55,20 @@ class ConfigFields(msgspec.Struct, kw_only=True):
 
 def create(fields: ConfigFields) -> ApiConfig:
     """Store a new config. Raises InvalidInput naming the field."""
-    values = _validated(fields)
     now = now_ms()
-    with _unique_alias(fields.alias):
+    with database.atomic(), _unique_alias(fields.alias):  # see store/secrets.py
+        values = _validated(fields)
         return ApiConfig.create(created_at=now, updated_at=now, **values)
 
 
 def update(config_id: int, fields: ConfigFields) -> ApiConfig:
     """Change a config; running jobs take the change up within a second."""
     config = get(config_id)
-    values = _validated(fields)
-    if not fields.key:
-        values.pop("key_encrypted")
-        values.pop("key_last4")
-    with _unique_alias(fields.alias):
+    with database.atomic(), _unique_alias(fields.alias):
+        values = _validated(fields)
+        if not fields.key:
+            values.pop("key_encrypted")
+            values.pop("key_last4")
         ApiConfig.update(updated_at=now_ms(), **values).where(ApiConfig.id == config.id).execute()
     return get(config.id)
 
@@ -252,6 +253,8 @@ def valid_base_url(url: str) -> str:
         raise wrong(said("it begins with http:// or https://"))
     if not parts.hostname or re.search(r"[\s\x00-\x1f\x7f\\]", url) or port == 0:
         raise wrong(said("give a host, and no spaces"))
+    if refused := refusal(parts.hostname):
+        raise InvalidInput(refused, "base_url")
     if parts.username or parts.password:
         raise wrong(said("leave user name and password out, the key has its own field"))
     if parts.query or parts.fragment:
@@ -264,6 +267,16 @@ def valid_base_url(url: str) -> str:
     if len(url) > 2000:
         raise wrong(said("it is longer than 2,000 characters"))
     return url
+
+
+def refusal(host: str) -> Text | None:
+    """Why nothing may be sent to a host that is an address; of a name, only its address counts, when
+    it is connected to."""
+    try:
+        Gate.of(runtime.settings().ALLOWED_PRIVATE_HOSTS).check(host)
+    except AddressRefused as refused:
+        return refused.text
+    return None
 
 
 _LABELS = {

@@ -70,7 +70,7 @@ class DemoEndpoint:
         self._latency, self._jitter, self._fail = latency, jitter, fail
         self._key = key
         self._rpm, self._concurrency = rpm, concurrency
-        self._random = random.Random(seed)  # noqa: S311 - chance, not a secret
+        self._random = random.Random(seed)  # noqa: S311 - chance, not a secret # nosec B311
         self._numbers = itertools.count(1)
         self._starts: list[float] = []
         self.in_flight = 0
@@ -332,7 +332,7 @@ def _reply_to(text: str) -> str:
     """The same answer to the same question, in the question's language."""
     language = "zh" if re.search(r"[\u4e00-\u9fff]", text) else "en"
     seed = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:4], "big")
-    chooser = random.Random(seed)  # noqa: S311 - chance, not a secret
+    chooser = random.Random(seed)  # noqa: S311 - chance, not a secret # nosec B311
     topic = " ".join(text.split())[-60:]
     middle = chooser.sample(_MIDDLES[language], k=chooser.randint(1, 3))
     if language == "zh":

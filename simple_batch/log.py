@@ -7,7 +7,9 @@ API key is taken out of messages and tracebacks alike.
 import logging
 import logging.handlers
 import re
+import sys
 import time
+import traceback
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,18 +17,15 @@ from pathlib import Path
 from pythonjsonlogger.json import JsonFormatter
 
 from .errors import SettingsError
+from .redaction import RedactedStream, redact
 from .settings import Settings
 
 # Which web request or job the present greenlet works on, for example "req 3f2a" or "job 12".
 context: ContextVar[str] = ContextVar("log_context", default="-")
 
-_SECRETS = re.compile(
-    r"(?P<before>\bauthorization['\"]?\s*[:=]\s*['\"]?(?:Bearer\s+)?|\bBearer\s+)[^\s'\",]+"
-    r"|\bs[kb]-[\w-]{6,}|\bwhsec_[\w+/=-]{6,}",
-    re.IGNORECASE,
-)
 _FORMAT = "%(asctime)s %(levelname)-7s [%(context)s] %(name)s: %(message)s"
 _FILE = "simple_batch.log"
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class _Formatter(logging.Formatter):
@@ -37,6 +36,15 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record.context = context.get()
         return redact(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # a name or an answer must not write lines of its own
+        record.message = _CONTROL.sub(_escaped, record.message)
+        return super().formatMessage(record)
+
+
+def _escaped(found: re.Match) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 class _JsonFormatter(JsonFormatter):
@@ -73,11 +81,6 @@ def _redacted(value):
     return redact(value if isinstance(value, str) else repr(value))
 
 
-def redact(text: str) -> str:
-    """The text without API keys."""
-    return _SECRETS.sub(lambda found: (found["before"] or "") + "[key]", text)
-
-
 def configure(settings: Settings) -> None:
     """Set up the root logger by the settings; what an earlier call set up is replaced.
 
@@ -99,15 +102,25 @@ def configure(settings: Settings) -> None:
         handler.setFormatter(_JsonFormatter() if json_wanted else _Formatter(_FORMAT))
         root.addHandler(handler)
     root.setLevel(settings.LOG_LEVEL)
+    sys.excepthook = _uncaught
     for noisy in ("geventwebsocket", "engineio", "socketio", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def speak_up() -> None:
-    """Let the console say as much as the files do."""
+    """Let the console of a server say as much as the files do; what gevent writes there by itself,
+    tracebacks of greenlets, is without keys too."""
+    gevent = sys.modules.get("gevent")
+    if gevent is not None:
+        gevent.get_hub().exception_stream = RedactedStream(sys.stderr)
     for handler in logging.getLogger().handlers:
         if getattr(handler, "ours", False):
             handler.setLevel(logging.NOTSET)
+
+
+def _uncaught(kind, error, trace) -> None:
+    """In place of Python's own."""
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _file_handler(settings: Settings) -> logging.Handler:

@@ -5,6 +5,7 @@ and ``configs`` and by the runner, so that a page, a command and a greenlet all
 mean the same installation.
 """
 
+from .redaction import remember
 from .settings import Settings
 from .store.secrets import Vault, open_vault
 
@@ -15,6 +16,7 @@ def open_runtime(settings: Settings) -> None:
     """Make ``settings`` the ones of this process; makes the instance folders and keys."""
     global _current
     settings.uploads.mkdir(parents=True, exist_ok=True)
+    remember(settings.SECRET_KEY, settings.SMTP_PASSWORD)
     _current = settings, open_vault(settings.instance, settings.ENCRYPTION_KEYS)
 
 

@@ -1,6 +1,7 @@
 """Serving the app in one process: pages, live feed and jobs (run.py calls this)."""
 
 import argparse
+import logging
 import signal
 import sys
 
@@ -8,11 +9,14 @@ import gevent
 from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
-from . import create_app
+from . import create_app, exposure
 from .cli.demo_run import finish, offer_environment, prepare, start_endpoint
 from .cli.follow import follow
 from .errors import SimpleBatchError
+from .front import handler
 from .store.database import connected
+
+log = logging.getLogger(__name__)
 
 DEMO_REQUESTS = 640
 DEMO_FAIL = 0.05
@@ -25,13 +29,20 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--port", type=int, default=7861)
     parser.add_argument("--demo", action="store_true", help="run an example job, no key needed")
     options = parser.parse_args(argv)
+    exposure.listening_on([options.host])
     try:
         app = create_app()
     except SimpleBatchError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
     services = app.extensions["simple_batch"]
-    server = WSGIServer((options.host, options.port), app, log=None)
+    server = WSGIServer(
+        (options.host, options.port),
+        app,
+        log=None,
+        error_log=log,
+        handler_class=handler(services.settings),
+    )
     try:
         server.start()
     except OSError as error:

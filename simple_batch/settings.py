@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from .addresses import Gate
 from .errors import SettingsError
 
 ENV_PREFIX = "SIMPLE_BATCH_"
@@ -84,6 +85,31 @@ class Settings:
 
     CA_BUNDLE: str = _setting(
         "", "file of CA certificates to trust instead of the usual ones (an endpoint of your own)"
+    )
+
+    EXPOSED: str = _setting(
+        "auto",
+        "whether people on other machines reach the pages; auto: by the address listened on (behind "
+        "a proxy say yes)",
+        choices=("auto", "yes", "no"),
+    )
+    ALLOWED_PRIVATE_HOSTS: str = _setting(
+        "",
+        "names, addresses and networks, comma separated, that base URLs and webhooks may have though "
+        "they are private, where EXPOSED",
+    )
+    CLIENT_TIMEOUT: float = _setting(
+        30.0,
+        "a client has this long to send a request's headers, and to be silent in its body",
+        "seconds",
+        0.1,
+        3600,
+    )
+    MIN_UPLOAD_RATE: int = _setting(
+        1024, "a client that sends slower is cut off; 0: never", "bytes a second", 0, 1 << 30
+    )
+    HSTS_MAX_AGE: int = _setting(
+        0, "browsers shall use HTTPS only, for this long; 0: not said", "seconds", 0, 1 << 31
     )
 
     MAX_UPLOAD_BYTES: int = _setting(4096 * MIB, "largest upload", "bytes", 1024, 1 << 50)
@@ -258,6 +284,7 @@ def load(environ=os.environ, **overrides) -> Settings:
             values[name] = _validated(item, from_file[name], str(instance / "settings.toml"))
     values["INSTANCE_PATH"] = str(instance)
     _check_zone(values.get("TIMEZONE", ""))
+    Gate.of(values.get("ALLOWED_PRIVATE_HOSTS", ""))  # complains
     return Settings(**values)
 
 

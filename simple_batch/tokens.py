@@ -6,6 +6,7 @@ import secrets
 
 from .clock import now_ms
 from .errors import Conflict, InvalidInput, NotFound
+from .redaction import remember
 from .store.models import Token
 from .wording import said
 
@@ -23,6 +24,7 @@ def create(name: str, sees_all: bool = False) -> tuple[Token, str]:
     if Token.select().where(Token.name == name).exists():
         raise InvalidInput(said("Name: there is a token “%(name)s” already.", name=name), "name")
     secret = PREFIX + secrets.token_urlsafe(32)
+    remember(secret)
     token = Token.create(
         name=name,
         secret_hash=_hash(secret),
@@ -36,6 +38,8 @@ def create(name: str, sees_all: bool = False) -> tuple[Token, str]:
 def verified(secret: str) -> Token | None:
     """The token with this secret, if it is not revoked; notes that it was used."""
     token = Token.get_or_none((Token.secret_hash == _hash(secret)) & Token.revoked_at.is_null())
+    if token is not None:
+        remember(secret)
     if token is not None and (token.last_used_at or 0) < now_ms() - _USED_EVERY_MS:
         Token.update(last_used_at=now_ms()).where(Token.id == token.id).execute()
     return token

@@ -6,23 +6,25 @@ from urllib.parse import urlsplit
 
 from . import runtime
 from .clock import now_ms
+from .configs import refusal
 from .errors import InvalidInput, NotFound
-from .runner.postman import SECRET_PREFIX
-from .store.models import Delivery, Token, Webhook
+from .runner.postman import HOOK_PREFIX
+from .store.models import Delivery, Token, Webhook, database
 from .wording import said
 
 
 def create(url: str, token: Token | None = None, chosen_only: bool = False) -> tuple[Webhook, str]:
     """A webhook of all jobs, of those that ``token`` makes, or only of those that name it, and the
     secret that its deliveries are signed with. Raises InvalidInput."""
-    secret = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
-    webhook = Webhook.create(
-        url=_valid(url),
-        secret_encrypted=runtime.vault().seal(secret),
-        token=token,
-        chosen_only=chosen_only,
-        created_at=now_ms(),
-    )
+    secret = HOOK_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    with database.atomic():  # see store/secrets.py
+        webhook = Webhook.create(
+            url=_valid(url),
+            secret_encrypted=runtime.vault().seal(secret),
+            token=token,
+            chosen_only=chosen_only,
+            created_at=now_ms(),
+        )
     return webhook, secret
 
 
@@ -60,6 +62,8 @@ def _valid(url: str) -> str:
         good = False
     if not good or len(url) > 2000 or not url.isprintable() or " " in url:
         raise InvalidInput(said("URL: it begins with http:// or https:// and names a host."), "url")
+    if refused := refusal(parts.hostname):
+        raise InvalidInput(refused, "url")
     if parts.username or parts.password:
         raise InvalidInput(said("URL: leave user name and password out of it."), "url")
     return url

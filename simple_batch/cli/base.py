@@ -118,9 +118,11 @@ def run_patched() -> None:
     code = "from gevent import monkey; monkey.patch_all(); from flask.cli import main; main()"
     arguments = [sys.executable, "-c", code, *sys.argv[1:]]
     if os.name == "nt":
-        import subprocess
+        # to start this very command again
+        import subprocess  # nosec B404
 
-        sys.exit(subprocess.run(arguments, check=False).returncode)  # noqa: S603
+        done = subprocess.run(arguments, check=False)  # noqa: S603 # nosec B603
+        sys.exit(done.returncode)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, arguments)  # noqa: S606
+    os.execv(sys.executable, arguments)  # noqa: S606 # nosec B606

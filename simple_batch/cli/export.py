@@ -20,19 +20,24 @@ _BY_NAME = ("json", "jsonl", "csv", "xlsx", "parquet")  # a file name's end says
 @click.option("-o", "--output", help="A file, or - for standard output.")
 @click.option("--format", "form", type=click.Choice(export.FORMATS))
 @click.option("--only", type=click.Choice(export.ONLY), default="all", show_default=True)
-def export_job(job_id, output, form, only):
+@click.option("--raw-cells", is_flag=True, help="CSV: no ' before what looks like a formula.")
+def export_job(job_id, output, form, only, raw_cells):
     """Write a job's results, in input order, also while it runs."""
     job = jobs.get(job_id)
     form = form or (format_for(output) if output and output != "-" else "jsonl")
+    if raw_cells and form != "csv":
+        raise click.UsageError(
+            "--raw-cells is for CSV: other formats have their cells as they are."
+        )
     if output == "-":
         if form in export.BINARY and sys.stdout.isatty():
             raise InvalidInput(f"{form} is not for a terminal: write it to a file (-o FILE).")
-        for piece in export.export(job_id, form, only):
+        for piece in export.export(job_id, form, only, raw_cells=raw_cells):
             sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
         return
     output = output or export.filename(job, form, only)
-    write_file(job_id, output, form, only)
+    write_file(job_id, output, form, only, raw_cells)
     say(f"Wrote {output}")
 
 
@@ -45,9 +50,9 @@ def format_for(output: str) -> str:
     raise InvalidInput(f"{output}: end the name in one of {ends}, or give --format.")
 
 
-def write_file(job_id: int, output: str, form: str, only: str) -> None:
+def write_file(job_id: int, output: str, form: str, only: str, raw_cells: bool = False) -> None:
     """Write beside the target first: a target is either whole or as it was."""
-    pieces = export.export(job_id, form, only)
+    pieces = export.export(job_id, form, only, raw_cells=raw_cells)
     target = Path(output)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,9 @@ from requests.exceptions import (
 from requests.structures import CaseInsensitiveDict
 from requests.utils import select_proxy
 
+from ..addresses import Gate
+from ..redaction import redact
+
 BLOCK = 65_536
 MAX_HEADER_BYTES = 262_144
 MAX_INTERIM = 20
@@ -43,13 +46,32 @@ class _Answer(HTTPResponse):
         self.body += buf
 
 
-class GeventAdapter(BaseAdapter):
-    """``width`` connections per host at most; ``max_body`` bytes per answer."""
+class _Gated:
+    """Connects only to addresses that the gate lets through: those found for the name just now."""
 
-    def __init__(self, width: int, max_body: int, connect_timeout_s: float = 10.0):
+    gate: Gate
+
+    def _resolve(self):
+        return self.gate.through(self._connection_host, super()._resolve())
+
+
+class _PlainPool(_Gated, ConnectionPool):
+    pass
+
+
+class _TlsPool(_Gated, SSLConnectionPool):
+    pass
+
+
+class GeventAdapter(BaseAdapter):
+    """``width`` connections per host at most; ``max_body`` bytes per answer; ``gate`` says which
+    addresses may be connected to."""
+
+    def __init__(self, width: int, max_body: int, gate: Gate, connect_timeout_s: float = 10.0):
         super().__init__()
         self._width = width
         self._max_body = max_body
+        self._gate = gate
         self._connect_timeout_s = connect_timeout_s
         self._pools: dict[tuple, ConnectionPool] = {}
 
@@ -64,8 +86,8 @@ class GeventAdapter(BaseAdapter):
     ) -> Response:
         """Send and read the whole answer within ``timeout`` seconds in all.
 
-        Raises requests' own exceptions: ReadTimeout, ConnectionError, BodyTooLarge,
-        ContentDecodingError.
+        Raises requests' own exceptions (ReadTimeout, ConnectionError, BodyTooLarge,
+        ContentDecodingError), and AddressRefused.
         """
         if cert or (proxies and select_proxy(request.url, proxies)):
             raise NotImplementedError("client certificates and proxies need the stock adapter")
@@ -108,9 +130,9 @@ class GeventAdapter(BaseAdapter):
         key = parts.scheme, parts.hostname, parts.port, verify
         pool = self._pools.get(key)
         if pool is None:
-            kind, options = ConnectionPool, {}
+            kind, options = _PlainPool, {}
             if parts.scheme == "https":
-                kind = SSLConnectionPool
+                kind = _TlsPool
                 options["insecure"] = verify is False
                 if isinstance(verify, str):
                     options["ssl_options"] = {"ca_certs": verify}
@@ -125,6 +147,7 @@ class GeventAdapter(BaseAdapter):
                 network_timeout=None,  # the time limit is on the whole exchange
                 **options,
             )
+            pool.gate = self._gate
         return pool
 
     def _read(self, sock, method: str) -> "_Answer":
@@ -166,7 +189,8 @@ class GeventAdapter(BaseAdapter):
         if not encoding or encoding == "identity" or not body:
             return body
         if encoding not in ("gzip", "x-gzip", "deflate"):
-            raise ContentDecodingError(f"the answer's encoding {encoding[:50]!r} was not asked for")
+            named = redact(encoding)[:50]
+            raise ContentDecodingError(f"the answer's encoding {named!r} was not asked for")
         inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by its header
         try:
             data = inflater.decompress(body, self._max_body + 1)

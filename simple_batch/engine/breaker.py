@@ -52,8 +52,9 @@ class Breaker:
     def verdict(self) -> Stop:
         """The Stop for the failures held back. There must be one."""
         finding = self.held[-1].finding
-        status = f"HTTP {finding.http_status}: " if finding.http_status else ""
-        detail = f"{status}{finding.message}"
+        detail = finding.message
+        if finding.http_status:
+            detail = f"HTTP {finding.http_status}: {detail}"
         if finding.cause in REMEDIES:
             remedy = REMEDIES[finding.cause]
             detail = said("%(failure)s %(remedy)s", failure=detail, remedy=remedy)

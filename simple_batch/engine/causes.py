@@ -11,12 +11,13 @@ import time
 import msgspec
 
 from ..domain import EMBEDDINGS, Cause, Usage, Verdict
+from ..redaction import redact
+from ..wording import Text
 from .headers import RateLimits, rate_limits, retry_after_s
 from .transport import Reply, TransportFailure
 
 EXCERPT = 2_000
 MESSAGE = 500
-_KEYLIKE = re.compile(r"\bsk-[\w*-]{4,}|\bBearer\s+[^\s\"]+")
 
 _QUOTA = re.compile(
     r"insufficient_quota|insufficient.balance|billing|credit balance|arrearage|exceeded your current"
@@ -117,8 +118,11 @@ def judge(reply: Reply, url: str = "/v1/chat/completions") -> Finding:
 
 
 def judge_failure(failure: TransportFailure) -> Finding:
-    """What a missing answer means: worth another try."""
-    return Finding(failure.cause, Verdict.RETRY, message=redact(failure.message)[:MESSAGE])
+    """What a missing answer means: worth another try, unless nothing may be sent there."""
+    message = failure.message
+    if not isinstance(message, Text):
+        message = redact(message)[:MESSAGE]
+    return Finding(failure.cause, failure.verdict, message=message)
 
 
 def disqualified(finding: Finding, cause: Cause, message: str, verdict: Verdict) -> Finding:
@@ -130,11 +134,6 @@ def disqualified(finding: Finding, cause: Cause, message: str, verdict: Verdict)
         message=redact(message)[:MESSAGE],
         excerpt=_excerpt(finding.response or b""),
     )
-
-
-def redact(text: str) -> str:
-    """Text without anything that looks like a key: providers like to quote it back."""
-    return _KEYLIKE.sub("…", text)
 
 
 def _judge_success(reply: Reply, url: str) -> Finding:
@@ -280,8 +279,8 @@ def _json_or_none(body: bytes) -> bytes | None:
     if len(body) > 200_000:
         return None
     try:
-        text = body.decode()
+        text = redact(body.decode())
         _decode_any(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return redact(text).encode()
+    return text.encode()

@@ -55,7 +55,7 @@ class Pool:
         self._turns = _Turns(governor, slots, till or Till())
         self._record_attempts = record_attempts
         self._record: Callable[[Outcome], None] | None = None
-        self._rng = random.Random()  # noqa: S311 - jitter, not a secret
+        self._rng = random.Random()  # noqa: S311 - jitter, not a secret # nosec B311
         self._breaker = Breaker()
         self._stop: Stop | None = None
         self._stopping = False

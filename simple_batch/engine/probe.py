@@ -9,7 +9,7 @@ import msgspec
 from ..domain import Cause, Endpoint, Request, Usage
 from ..errors import ConfigurationError
 from ..settings import Settings
-from ..wording import said
+from ..wording import Text, said
 from .causes import Finding, judge, judge_failure
 from .encoder import Encoder
 from .structure import Structure
@@ -73,8 +73,10 @@ def test_connection(endpoint: Endpoint, settings: Settings) -> ProbeResult:
             model,
             finding.http_status,
         )
-    status = f"HTTP {finding.http_status}, " if finding.http_status else ""
-    message = f"{status}{finding.cause}: {finding.message}"[:500]
+    message = finding.message
+    if not isinstance(message, Text):
+        status = f"HTTP {finding.http_status}, " if finding.http_status else ""
+        message = f"{status}{finding.cause}: {message}"[:500]
     return ProbeResult(False, message, latency_ms, None, finding.http_status)
 
 

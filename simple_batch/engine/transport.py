@@ -3,16 +3,21 @@
 import copy
 import ssl
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import gevent
 import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 
-from ..domain import Cause, Endpoint
+from ..addresses import AddressRefused, Gate
+from ..domain import Cause, Endpoint, Verdict
+from ..redaction import SHORTEST, Secret, redact
 from ..settings import Settings
 from ..version import __version__
 from .adapter import BodyTooLarge, GeventAdapter
+
+_SURELY_A_KEY = 20  # characters
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -24,12 +29,14 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class TransportFailure(Exception):
-    """No usable answer came back: ``cause`` is timeout, connection or bad_response."""
+    """No usable answer came back: ``cause`` is timeout, connection or bad_response, ``verdict`` what
+    to do about it."""
 
-    def __init__(self, cause: Cause, message: str):
+    def __init__(self, cause: Cause, message: str, verdict: Verdict = Verdict.RETRY):
         super().__init__(message)
         self.cause = cause
         self.message = message
+        self.verdict = verdict
 
 
 class Transport:
@@ -37,7 +44,9 @@ class Transport:
 
     def __init__(self, endpoint: Endpoint, settings: Settings, width: int):
         self._base_url = endpoint.base_url
-        self._key = endpoint.key.encode()
+        # what is an answer is altered for nothing less than a real key: “lm-studio” is a word too
+        self._secret = Secret(endpoint.key) if len(endpoint.key) >= SHORTEST else None
+        self._surely = len(endpoint.key) >= _SURELY_A_KEY
         self._session = session = requests.Session()
         session.trust_env = settings.TRUST_ENV
         session.verify = settings.CA_BUNDLE or True
@@ -53,8 +62,9 @@ class Transport:
         if endpoint.key:
             session.headers["Authorization"] = f"Bearer {endpoint.key}"
         self._direct = not (settings.TRUST_ENV and session_has_proxies(endpoint.base_url))
+        self._gate = Gate.of(settings.ALLOWED_PRIVATE_HOSTS)
         if self._direct:
-            adapter = GeventAdapter(width, settings.MAX_ANSWER_BYTES)
+            adapter = GeventAdapter(width, settings.MAX_ANSWER_BYTES, self._gate)
             session.mount("http://", adapter)
             session.mount("https://", adapter)
         else:
@@ -86,6 +96,8 @@ class Transport:
             else:
                 reply = self._send_stock(request, timeout_s)
             return self._without_key(reply)
+        except AddressRefused as error:
+            raise TransportFailure(Cause.CONNECTION, error.text, Verdict.STOP) from error
         except BodyTooLarge as error:
             raise TransportFailure(Cause.BAD_RESPONSE, str(error)) from error
         except requests.Timeout as error:
@@ -93,15 +105,18 @@ class Transport:
                 Cause.TIMEOUT, f"no whole answer within {timeout_s:g} s"
             ) from error
         except requests.exceptions.ContentDecodingError as error:
-            raise TransportFailure(Cause.BAD_RESPONSE, str(error)[:300]) from error
+            raise TransportFailure(Cause.BAD_RESPONSE, redact(str(error))[:300]) from error
         except (requests.RequestException, ssl.SSLError, OSError) as error:
             raise TransportFailure(Cause.CONNECTION, _plain(error)) from error
 
     def _without_key(self, reply: Reply) -> Reply:
-        """Some providers quote the key in their complaint: it goes no further than here."""
-        if reply.status >= 400 and self._key and self._key in reply.body:
-            return msgspec.structs.replace(reply, body=reply.body.replace(self._key, b"[key]"))
-        return reply
+        """Some providers quote the key in their complaint, and an endpoint that echoes may quote it in
+        an answer: it goes no further than here."""
+        if self._secret is None or (reply.status < 300 and not self._surely):
+            return reply
+        # a good answer is long, and looked at once
+        body = self._secret.masked_body(reply.body, coded=reply.status >= 300)
+        return reply if body is reply.body else msgspec.structs.replace(reply, body=body)
 
     def _template(self, method: str, path: str) -> requests.PreparedRequest:
         key = method, path
@@ -118,7 +133,9 @@ class Transport:
 
     def _send_stock(self, request: requests.PreparedRequest, timeout_s: float) -> Reply:
         """Through requests' own adapter (proxies): read piece by piece, since its time-out is
-        per read and a trickling body would outlive it."""
+        per read and a trickling body would outlive it. Which address a name has is then the proxy's
+        knowledge; an address in the URL is looked at here."""
+        self._gate.check(urlsplit(request.url).hostname)
         if request.body is not None:
             request.headers = request.headers.copy()
             request.headers["Content-Length"] = str(len(request.body))
@@ -157,4 +174,4 @@ def _plain(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[:300]
-    return (str(error) or type(error).__name__)[:300]
+    return redact(str(error) or type(error).__name__)[:300]

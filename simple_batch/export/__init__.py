@@ -15,7 +15,6 @@ from .rows import ONLY, UNANSWERED, rows
 _TABLES = {  # what needs to know the columns of the job's table
     "json": json_file.as_array,
     "jsonl": json_file.as_lines,
-    "csv": csv_file.as_table,
     "xlsx": xlsx_file.as_workbook,
     "parquet": parquet_file.as_parquet,
 }
@@ -37,9 +36,13 @@ BINARY = ("xlsx", "parquet")  # made as a whole before the first piece
 
 
 def export(
-    job_id: int, format: str, only: str = "all", wanted: RequestFilter | None = None
+    job_id: int,
+    format: str,
+    only: str = "all",
+    wanted: RequestFilter | None = None,
+    raw_cells: bool = False,
 ) -> Iterator[bytes]:
-    """The file in pieces: of all requests, or of those that match. Raises InvalidInput for another
+    """The file in pieces: of all requests, or of those that match; ``raw_cells`` is of CSV. Raises InvalidInput for another
     format or choice, NotFound for the job, SimpleBatchError where the disk does not take what is made
     as a whole first."""
     if format not in _TYPES:
@@ -62,7 +65,10 @@ def export(
     found = rows(job, only, wanted or RequestFilter())
     if format in _LINES:
         return _LINES[format](found)
-    return _TABLES[format](found, Table.of(job, vectors=format == "parquet"))
+    table = Table.of(job, vectors=format == "parquet")
+    if format == "csv":
+        return csv_file.as_table(found, table, raw_cells)
+    return _TABLES[format](found, table)
 
 
 def filename(job: Job, format: str, only: str = "all") -> str:

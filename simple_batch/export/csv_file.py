@@ -9,15 +9,17 @@ from .columns import CELL, FIELD, MONEY, TEXT, TIME, Column, Table
 from .rows import Row, iso
 
 _NUMBER = re.compile(r"[-+]?\d+([.,]\d+)*([eE][-+]?\d+)?%?")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 
-def as_table(rows: Iterable[Row], table: Table) -> Iterator[bytes]:
-    forms = [_form(column, table) for column in table.columns]
+def as_table(rows: Iterable[Row], table: Table, raw: bool = False) -> Iterator[bytes]:
+    """``raw``: texts as they are, for programs; a spreadsheet may take some for formulas."""
+    said = _as_it_is if raw else safe
+    forms = [_form(column, table, said) for column in table.columns]
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     buffer.write("\ufeff")
-    writer.writerow([safe(column.name) for column in table.columns])
+    writer.writerow([said(column.name) for column in table.columns])
     for row in rows:
         writer.writerow([form(value) for form, value in zip(forms, table.values(row), strict=True)])
         yield buffer.getvalue().encode("utf-8", "replace")
@@ -34,20 +36,24 @@ def safe(value: str | None) -> str:
     return value
 
 
-def _form(column: Column, table: Table) -> Callable:
-    """How a value of the column is written."""
+def _as_it_is(value: str | None) -> str:
+    return (value or "").replace("\0", "")
+
+
+def _form(column: Column, table: Table, said: Callable) -> Callable:
+    """How a value of the column is written; ``said`` writes a text."""
     forms = {
-        CELL: lambda cell: safe(table.text_of(cell)),
-        FIELD: _field,
-        TEXT: safe,
+        CELL: lambda cell: said(table.text_of(cell)),
+        FIELD: lambda value: _field(value, said),
+        TEXT: said,
         MONEY: lambda cost: "" if cost is None else f"{cost:.9f}",
         TIME: iso,
     }
     return forms.get(column.kind, lambda value: value)
 
 
-def _field(value):
+def _field(value, said: Callable):
     """A field of an answer: as JSON has it, a text without its quotes."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return safe(value) if isinstance(value, str) else value
+    return said(value) if isinstance(value, str) else value

@@ -9,7 +9,7 @@ from jinja2 import TemplateSyntaxError, meta, nodes
 
 from ..settings import Settings
 from .sandbox import Bounded
-from .template import FIELD, Renderer, Template, parts_of
+from .template import FIELD, Renderer, Template, named, parts_of
 
 _EXPRESSION = re.compile(r'[|"\[\]{}]|__')  # what no column's name is taken to hold
 _UNREADABLE = (TemplateSyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
@@ -48,9 +48,10 @@ def _asked(env: Bounded, is_name: Callable[[str], bool], text: str) -> list[str]
     names = []
 
     def taken(field: re.Match) -> str:
-        if not is_name(field[2] or ""):
+        name, _sign = named(field)
+        if not is_name(name):
             return field[0]
-        names.append(field[2])
+        names.append(name)
         return "{{0}}"
 
     rest = FIELD.sub(taken, text)

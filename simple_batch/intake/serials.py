@@ -9,6 +9,7 @@ _BUILT_IN = {  # ECMA-376 part 1, 18.8.30, with the formats of Chinese, Japanese
     46: "elapsed",
 }
 _NO_CODE = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!(?:h+|m+|s+)\])[^\]]*\]', re.IGNORECASE)
+_LONGEST_CODE = 1_000  # spreadsheets take 255
 _ELAPSED = re.compile(r"\[(h+|m+|s+)\]", re.IGNORECASE)
 _EPOCH = datetime(1899, 12, 30)  # right from March 1900 on; before, a day too late (a bug of 1-2-3)
 _EPOCH_1904 = datetime(1904, 1, 1)
@@ -37,6 +38,8 @@ def kinds_of(styles: list[tuple[str, dict]]) -> list[str | None]:
 
 def kind_of(code: str) -> str | None:
     """What a format makes of a number."""
+    if len(code) > _LONGEST_CODE:
+        return None
     code = _NO_CODE.sub("", code.split(";")[0])
     if _ELAPSED.search(code):
         return "elapsed"

@@ -35,7 +35,13 @@ _PLACES = {
 }
 ENDPOINTS = (CHAT, *_PLACES)
 _SEEING = (CHAT, "/v1/responses")  # endpoints that take images
-FIELD = re.compile(r"\{%-?\s*raw.*?endraw\s*-?%\}|\{\{([-+]?)\s*(.*?)\s*([-+]?)\}\}", re.DOTALL)
+# possessive throughout, and a raw part that does not end is taken whole: a text of braces takes no
+# longer than another
+FIELD = re.compile(
+    r"\{%-?\s*+raw(?:(?!endraw\s*+-?%\}).)*+(?:endraw\s*+-?%\})?|"
+    r"\{\{([-+]?)((?:(?!\{\{|\}\}).)*+)\}\}",
+    re.DOTALL,
+)
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,29})(\.\d{1,30})?([eE][-+]?\d{1,3})?")
 _LEFT_OUT = object()
 _ADDRESS = re.compile(r"https?://|data:image/", re.IGNORECASE)
@@ -267,13 +273,14 @@ class Renderer:
     def _label(self, text: str) -> Text:
         """How a text of the images is called in a fault."""
         field = FIELD.fullmatch(text.strip())
-        if field is not None and field[2] in self._columns:
-            return said("column “%(name)s”", name=field[2])
+        column = named(field)[0] if field is not None else ""
+        if column in self._columns:
+            return said("column “%(name)s”", name=column)
         return said("image “%(text)s”", text=text.strip()[:80])
 
     def _named(self, field: re.Match) -> str:
         """A field that holds just a column's name, with a name that Jinja takes."""
-        before, name, after = field.groups()
+        before, (name, after) = field[1], named(field)
         if name not in self._columns:
             return field[0]
         return f"{{{{{before} {self._names[self._columns.index(name)]} {after}}}}}"
@@ -316,8 +323,9 @@ class Renderer:
         if not isinstance(value, str) or "{" not in value:
             return lambda values: value
         field = FIELD.fullmatch(value.strip())
-        if field is not None and field[2] in self._columns:
-            name = self._names[self._columns.index(field[2])]
+        column = named(field)[0] if field is not None else ""
+        if column in self._columns:
+            name = self._names[self._columns.index(column)]
             return lambda values: _plain(values[name])
         return self._compiled(value, "parameters")
 
@@ -336,6 +344,13 @@ class Renderer:
                 "custom_id",
             )
         return self._columns.index(column)
+
+
+def named(field: re.Match) -> tuple[str, str]:
+    """What stands in a field that FIELD found, and the sign before its end; of a raw part nothing."""
+    inside = field[2] or ""
+    sign = inside[-1:] if inside[-1:] in ("-", "+") else ""
+    return inside.removesuffix(sign).strip(), sign
 
 
 _json = msgspec.json.Encoder().encode

@@ -61,6 +61,7 @@ def content(file_id: str):
     """What is in it, streamed."""
     file = _file(file_id)
     name = file.filename.encode("ascii", "replace").decode().replace("?", "_").replace('"', "_")
+    name = name.lstrip(".") or "file"
     return Response(
         stream_with_context(files.content(file)),
         content_type="application/octet-stream",

@@ -10,6 +10,7 @@ from pathlib import Path
 from babel.support import Translations
 from requests import certs
 
+from ..redaction import redact
 from ..settings import Settings
 from ..store.models import Delivery, Job
 
@@ -22,6 +23,11 @@ def send(settings: Settings, delivery: Delivery) -> tuple[bool, int | None, str]
     mail server does."""
     if not settings.SMTP_HOST:
         return False, None, "no mail server is set: SMTP_HOST"
+    delivered, code, text = _send(settings, delivery)
+    return delivered, code, redact(text)
+
+
+def _send(settings: Settings, delivery: Delivery) -> tuple[bool, int | None, str]:
     try:
         with _connected(settings) as server:
             server.send_message(message(settings, delivery.job, delivery.email, delivery.event_id))

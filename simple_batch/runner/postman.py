@@ -9,12 +9,14 @@ import hashlib
 import hmac
 import logging
 import time
+from urllib.parse import urlsplit
 
 import gevent
 import msgspec
 import requests
 from gevent.pool import Pool
 
+from ..addresses import Gate
 from ..clock import now_ms
 from ..domain import batch_id
 from ..errors import ConfigurationError
@@ -25,13 +27,14 @@ from ..store.models import Delivery
 from ..store.secrets import Vault
 from ..version import __version__
 from . import mail
+from .gated import GatedAdapter
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 AT_ONCE = 8
 TIMEOUT_S = 15.0
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with
+HOOK_PREFIX = "whsec_"  # what every secret of a webhook begins with
 # waits after each failed attempt, seconds: nine tries in three days
 WAITS_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 GONE = 410
@@ -54,7 +57,7 @@ def payload(delivery: Delivery) -> bytes:
 def signed(secret: str, event_id: str, body: bytes, now: float) -> dict[str, str]:
     """The headers that prove who sent the body and when. ``secret`` is ``whsec_`` and base64."""
     moment = str(int(now))
-    key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
+    key = base64.b64decode(secret.removeprefix(HOOK_PREFIX))
     text = b".".join((event_id.encode(), moment.encode(), body))
     mark = base64.b64encode(hmac.digest(key, text, hashlib.sha256)).decode()
     return {
@@ -72,6 +75,7 @@ class Postman:
     def __init__(self, settings: Settings, vault: Vault):
         self._settings = settings
         self._vault = vault
+        self._gate = Gate.of(settings.ALLOWED_PRIVATE_HOSTS)
 
     def run(self) -> None:
         while True:
@@ -111,10 +115,13 @@ class Postman:
         """(delivered, HTTP status or None, what is to be said). Redirects are not followed."""
         hook, body = delivery.webhook, payload(delivery)
         try:
+            self._gate.check(urlsplit(hook.url).hostname)
             secret = self._vault.open(hook.secret_encrypted)
             headers = signed(secret, delivery.event_id, body, time.time())
             with gevent.Timeout(TIMEOUT_S, requests.Timeout()), requests.Session() as session:
                 session.trust_env = self._settings.TRUST_ENV
+                session.mount("http://", GatedAdapter(self._gate))
+                session.mount("https://", GatedAdapter(self._gate))
                 answer = session.post(
                     hook.url,
                     data=body,

@@ -1,41 +1,53 @@
-"""API keys at rest: encrypted with Fernet, newest key first."""
+"""API keys and the secrets of webhooks at rest: encrypted with Fernet, newest key first.
 
+The keys are in a file of one a line, made once with mode 0600, or in a setting. ``rotate`` puts a new
+key before the old ones in the file, and seals everything again with it. A process that runs meanwhile
+notices that the file has changed: whoever seals does so in the transaction that stores what is
+sealed, and so comes either before the sealing again or after it, with the new key.
+"""
+
+import contextlib
 import logging
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from peewee import BlobField
 
 from ..errors import ConfigurationError, SettingsError
+from ..redaction import remember
 from ..wording import said
+from . import filelock
+from .models import ALL, database
 
 log = logging.getLogger(__name__)
 
 KEY_FILE = "encryption.key"
 SESSION_FILE = "session.key"
+SEALED = "_encrypted"  # how the columns of what is sealed end
 
 
 class Vault:
-    """Seals and opens API keys."""
+    """Seals and opens secrets. Raises SettingsError for what is no Fernet key."""
 
     def __init__(self, keys: list[str]):
-        try:
-            self._fernet = MultiFernet([Fernet(key) for key in keys])
-        except (ValueError, TypeError):
-            raise SettingsError(
-                "ENCRYPTION_KEYS: not a Fernet key. Make one with: python -c "
-                '"from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
-            ) from None
+        self._take(keys)
 
-    def seal(self, key: str) -> bytes:
-        return self._fernet.encrypt(key.encode()) if key else b""
+    def seal(self, secret: str) -> bytes:
+        remember(secret)
+        return self._keys().encrypt(secret.encode()) if secret else b""
+
+    def seal_again(self, sealed: bytes) -> bytes:
+        """The same, sealed with the newest key. Raises InvalidToken where no key opens it."""
+        return self._keys().rotate(bytes(sealed))
 
     def open(self, sealed: bytes) -> str:
-        """The key in clear. Raises ConfigurationError where no known key opens it."""
+        """The secret in clear. Raises ConfigurationError where no known key opens it."""
         if not sealed:
             return ""
         try:
-            return self._fernet.decrypt(bytes(sealed)).decode()
+            secret = self._keys().decrypt(bytes(sealed)).decode()
         except InvalidToken:
             raise ConfigurationError(
                 said(
@@ -44,17 +56,144 @@ class Vault:
                     "API key again."
                 )
             ) from None
+        remember(secret)
+        return secret
+
+    def _keys(self) -> MultiFernet:
+        return self._fernet
+
+    def _take(self, keys: list[str]) -> None:
+        try:
+            self._fernet = MultiFernet([Fernet(key) for key in keys])
+        except (ValueError, TypeError):
+            raise SettingsError(
+                "ENCRYPTION_KEYS: not a Fernet key. Make one with: python -c "
+                '"from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+            ) from None
+        remember(*keys)
+
+
+class _VaultOfFile(Vault):
+    """Whose keys are in a file that may change. Keys that have gone from it still open, here, what
+    was read before they went."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._seen = None
+        super().__init__(kept_secret(path, _new_key).split())
+        self._former: list[str] = []
+        self._present: list[str] = []
+        self._keys()
+
+    def _keys(self) -> MultiFernet:
+        with contextlib.suppress(OSError):  # a file that is gone takes nothing away
+            found = self._path.stat()
+            seen = found.st_ino, found.st_mtime_ns, found.st_size
+            if seen != self._seen and (keys := self._path.read_text().split()):
+                self._reload(keys)
+                self._seen = seen
+        return self._fernet
+
+    def _reload(self, keys: list[str]) -> None:
+        former = dict.fromkeys((*self._present, *self._former))
+        self._former = [key for key in former if key not in keys]
+        self._present = keys
+        self._take([*keys, *self._former])
 
 
 def open_vault(instance: Path, keys: str = "") -> Vault:
     """The vault for an instance: keys from the setting, else from a 0600 file made once."""
     if keys.strip():
         return Vault([key.strip() for key in keys.split(",") if key.strip()])
-    text = kept_secret(instance / KEY_FILE, lambda: Fernet.generate_key().decode())
-    return Vault(text.split())
+    return _VaultOfFile(instance / KEY_FILE)
 
 
-def kept_secret(path: Path, make) -> str:
+def rotate(instance: Path, keep_old: bool = False) -> tuple[int, list[str]]:
+    """Make a new key and seal everything again with it; returns how many secrets were, and the places
+    of those that no key opens, which stay as they are. Old keys go, unless they are to be kept for
+    backups. Broken off anywhere, everything can be opened, and doing it again finishes it.
+
+    Raises SettingsError where the file cannot be written, or another rotation is at work.
+    """
+    path = instance / KEY_FILE
+    with _alone(instance):
+        keys = kept_secret(path, _new_key).split()
+        _write(path, [_new_key(), *keys])
+        count, unopened = seal_again(open_vault(instance))
+        if not keep_old:
+            _write(path, path.read_text().split()[:1])
+    return count, unopened
+
+
+def seal_again(vault: Vault) -> tuple[int, list[str]]:
+    """Seal everything with the vault's newest key, in one transaction that is on the disk when this
+    returns; what it replaces is overwritten. Returns as ``rotate`` does."""
+    count, unopened = 0, []
+    database.execute_sql("PRAGMA synchronous = full")
+    database.execute_sql("PRAGMA secure_delete = on")
+    with database.atomic():
+        for name, place, row_id, sealed in _sealed():
+            try:
+                renewed = vault.seal_again(sealed)
+            except InvalidToken:
+                unopened.append(f"{place.model._meta.table_name} {name}")
+                continue
+            place.model.update({place: renewed}).where(place.model.id == row_id).execute()
+            count += 1
+    database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return count, unopened
+
+
+def _sealed() -> Iterator[tuple[str, BlobField, int, bytes]]:
+    """Every sealed value: what its row is called, its column, the row's id and itself."""
+    for model in ALL:
+        for field in model._meta.sorted_fields:
+            if field.name.endswith(SEALED):
+                label = model._meta.fields.get("alias") or model.id
+                rows = model.select(label, model.id, field).where(field != b"")
+                for name, row_id, sealed in list(rows.tuples()):
+                    yield str(name), field, row_id, sealed
+
+
+@contextlib.contextmanager
+def _alone(instance: Path):
+    lock = filelock.acquire(instance / "encryption.lock")
+    if lock is None:
+        raise SettingsError("Another process is changing the encryption key: try again later.")
+    try:
+        yield
+    finally:
+        filelock.release(lock)
+
+
+def _write(path: Path, keys: list[str]) -> None:
+    """Replace the file: it is the old one or the new one, whenever the machine stops."""
+    beside = path.with_suffix(".new")
+    try:
+        beside.unlink(missing_ok=True)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write("\n".join(keys) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        if os.name != "nt":
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: {error.strerror}. The program keeps its keys there."
+        ) from error
+
+
+def _new_key() -> str:
+    return Fernet.generate_key().decode()
+
+
+def kept_secret(path: Path, make: Callable[[], str]) -> str:
     """The secret in the file, made and written with mode 0600 the first time.
 
     Raises SettingsError where the file cannot be read or made.

@@ -8,6 +8,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from ..errors import SimpleBatchError
+from ..store.database import connected
 from .words import translated
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,8 @@ def wants_json() -> bool:
 def answer(status: int, message: str):
     if wants_json():
         return jsonify(error=message), status
-    return render_template("errors/error.html", status=status, message=message), status
+    with connected():  # a file that is not there is asked for without a connection
+        return render_template("errors/error.html", status=status, message=message), status
 
 
 def _ours(error: SimpleBatchError):

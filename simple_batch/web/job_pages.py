@@ -124,7 +124,8 @@ def download(job_id: int):
     """The results as a file, streamed: all, succeeded, failed, or what the filters name."""
     job = jobs.get(job_id)
     form, only = request.args.get("format", "jsonl"), request.args.get("only", "all")
-    pieces = export.export(job_id, form, only, RequestFilter.parse(request.args))
+    raw = request.args.get("cells") == "raw"
+    pieces = export.export(job_id, form, only, RequestFilter.parse(request.args), raw)
     name = export.filename(job, form, only)
     return attached(pieces, name, export.content_type(form))
 

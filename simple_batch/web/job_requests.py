@@ -1,5 +1,7 @@
 """The requests of a job: the table, and one of them."""
 
+import shlex
+
 import msgspec
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask_babel import lazy_gettext as _
@@ -161,12 +163,11 @@ def _sent(config: ApiConfig, job: Job, found: dict) -> str:
 
 
 def _curl(url: str, body: str) -> str:
-    quoted = body.replace("'", "'\\''")
     return (
-        f"curl '{url}' \\\n"
+        f"curl {shlex.quote(url)} \\\n"
         '  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
         "  -H 'Content-Type: application/json' \\\n"
-        f"  -d '{quoted}'"
+        f"  -d {shlex.quote(body)}"
     )
 
 

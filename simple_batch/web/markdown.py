@@ -4,7 +4,11 @@ import nh3
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-LONGEST = 200_000  # characters; what is longer is shown as it is
+# Characters, and of those the ones that mean something, which some nestings take quadratic time for;
+# what is longer is shown as it is.
+LONGEST = 50_000
+MOST_MARKS = 5_000
+_MARKS = "*_[]()!`~|<>&\\#-+=:\n"
 
 _TAGS = {
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "blockquote"),
@@ -17,7 +21,7 @@ _parser.disable("image")
 
 def rendered(text: str) -> Markup:
     """Markdown as HTML that is safe in a page."""
-    if len(text) > LONGEST:
+    if len(text) > LONGEST or sum(map(text.count, _MARKS)) > MOST_MARKS:
         return Markup('<div class="prewrap">{}</div>').format(text)
     html = nh3.clean(
         _parser.render(text),
@@ -26,4 +30,4 @@ def rendered(text: str) -> Markup:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
-    return Markup(html)  # noqa: S704 - nh3 has just cleaned it
+    return Markup(html)  # noqa: S704 - nh3 has just cleaned it # nosec B704

@@ -1,22 +1,14 @@
-"""CSRF tokens on every form, and headers that keep a page to its own scripts."""
+"""CSRF tokens on every form, a name for each request, and pages that no browser keeps."""
 
 import uuid
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask_wtf import CSRFProtect
 
 from .. import log
 
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-        "connect-src 'self' ws: wss:; object-src 'none'; base-uri 'self'; form-action 'self'; "
-        "frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-}
+# what stands on their pages may be a secret, or an address of one
+_NEVER_KEPT = {"access", "configs"}
 
 
 def register(app: Flask) -> None:
@@ -29,7 +21,7 @@ def register(app: Flask) -> None:
         log.context.set(f"req {uuid.uuid4().hex[:8]}")
 
     @app.after_request
-    def add_headers(response: Response) -> Response:
-        for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
+    def keep_nothing(response: Response) -> Response:
+        if request.blueprint in _NEVER_KEPT:
+            response.headers.setdefault("Cache-Control", "no-store")
         return response

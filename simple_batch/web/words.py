@@ -73,6 +73,7 @@ REASONS = {
     "auth": _("the provider refuses the key"),
     "quota": _("the provider's quota is used up"),
     "not_found": _("the provider does not know the model or path"),
+    "connection": _("nothing may be sent to its base URL"),
     "internal": _("a fault in Simple Batch"),
     "invalid_upload": _("the upload is not valid"),
     "retry": _("retried"),

@@ -37,6 +37,7 @@ def finding(behaviour, timeout_s=2.0, url="/v1/chat/completions"):
         (e.gzipped(), None, None),
         (e.bad_gzip(), Cause.BAD_RESPONSE, Verdict.RETRY),
         (e.gzip_bomb(), Cause.BAD_RESPONSE, Verdict.RETRY),
+        (e.http(200, b"x", "Content-Encoding: br"), Cause.BAD_RESPONSE, Verdict.RETRY),
         (e.endless, Cause.BAD_RESPONSE, Verdict.RETRY),
         (e.reset, Cause.CONNECTION, Verdict.RETRY),
         (e.truncated, Cause.CONNECTION, Verdict.RETRY),

@@ -10,6 +10,7 @@ from simple_batch import export
 from simple_batch.clock import now_ms
 from simple_batch.domain import Attempt, Cause, Outcome, Prices, Request, RequestStatus, Usage
 from simple_batch.errors import InvalidInput, NotFound
+from simple_batch.export import csv_file
 from simple_batch.store import requests as request_rows
 from simple_batch.store import results
 from simple_batch.store.models import ApiConfig, Job
@@ -115,6 +116,14 @@ def test_csv_cannot_be_taken_for_formulas(job):
     assert rows[2]["cost"] == "0.000050000"
     assert rows[3]["error_cause"] == "timeout"
     assert exported(job, "csv").startswith(b"\xef\xbb\xbf")
+    raw = b"".join(export.export(job.id, "csv", raw_cells=True)).decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(raw)))
+    assert (rows[1]["prompt"], rows[1]["custom_id"]) == ("=cmd|' /C calc'!A0", "+id1")
+    assert [csv_file.safe(text) for text in ("-5", "+1,000.5", "-1e-9", "5%", "", None)] == [
+        *("-5", "+1,000.5", "-1e-9", "5%", "", "")
+    ]
+    for text in ("=1", "+a", "-a", "@a", "\t=1", "\r=1", "＝1", "－1-1", "-1+1", "+49 170"):
+        assert csv_file.safe(text) == f"'{text}"
 
 
 def test_a_table_comes_back_with_the_answers_beside_it(job):

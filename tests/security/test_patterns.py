@@ -1,0 +1,81 @@
+"""Texts made to keep a search busy: four times the text takes about four times as long, not sixteen."""
+
+import time
+
+import pytest
+
+from simple_batch import redaction
+from simple_batch.engine import causes, structure
+from simple_batch.engine.headers import duration_s
+from simple_batch.export.csv_file import safe
+from simple_batch.intake import items, serials, template
+from simple_batch.redaction import Secret
+from simple_batch.schema.validator import single
+from simple_batch.store.results import normalised
+from simple_batch.web import markdown
+
+KEY = Secret("PLANTED/key+with=odd&chars/at/many/places")
+NESTED = single({"type": "string", "pattern": "^(([a-z])+.)+[A-Z]([a-z])+$"})
+HANGING = single({"type": "string", "pattern": "(x+x+)+y"})
+
+SEARCHES = {
+    "fields of a template": (lambda text: template.FIELD.sub("", text), "{{"),
+    "fields with spaces": (lambda text: template.FIELD.sub("", "{{" + text), " "),
+    "fields with signs": (lambda text: template.FIELD.sub("", text), "{{- "),
+    "raw parts": (lambda text: template.FIELD.sub("", text), "{% raw"),
+    "ends of raw parts": (lambda text: template.FIELD.sub("", "{% raw" + text), "endraw "),
+    "strings": (lambda text: items._STRINGS.sub(b"", b'"' + text.encode()), '\\"'),
+    "number formats": (serials.kind_of, "["),
+    "numbers": (safe, "-1,"),
+    "numbers of digits": (safe, "+1"),
+    "keys": (redaction.redact, "sk-"),
+    "bearers": (redaction.redact, "Bearer  "),
+    "authorization": (redaction.redact, "authorization : "),
+    "a quoted key": (KEY.masked, "PLANTED/key+"),
+    "a quoted key's end": (lambda text: KEY.masked("PLANTED/" + text), "key+"),
+    "messages": (normalised, "'a-f0-"),
+    "hexadecimal": (normalised, "0123456789abcdef-"),
+    "quota": (causes._QUOTA.search, "quota"),
+    "context": (causes._CONTEXT.search, "input"),
+    "no model": (causes._NO_MODEL.search, "model"),
+    "refusals": (structure._REFUSED.search, "response"),
+    "times to wait": (lambda text: duration_s(text, 0.0), "1m"),
+    "patterns of a schema": (NESTED.is_valid, "a"),
+    "a schema's pattern that hangs others": (HANGING.is_valid, "x"),
+}
+
+
+def seconds(search, text: str) -> float:
+    """CPU time of the quickest of three."""
+    found = []
+    for _ in range(3):
+        began = time.thread_time()
+        search(text)
+        found.append(time.thread_time() - began)
+    return min(found)
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_search_takes_linear_time(name):
+    search, piece = SEARCHES[name]
+    count = 1_000
+    while (short := seconds(search, piece * count)) < 0.001 and count < 200_000:
+        count *= 4
+    assert seconds(search, piece * count * 4) < max(short, 0.001) * 9, count
+
+
+@pytest.mark.parametrize(
+    "piece", ["_a", "[", "![", "*a **a ", "[a](", "a\n", "~~a ~~b ", "*_", "|-\n"]
+)
+def test_markdown_is_given_up_before_it_takes_long(piece):
+    """Some nestings take quadratic time: beyond so many marks a text is shown as it is."""
+    most = max(seconds(markdown.rendered, piece * count) for count in (600, 1_200, 2_400))
+    assert seconds(markdown.rendered, piece * 60_000) < most
+    assert "prewrap" in markdown.rendered(piece * 60_000)
+    assert "<strong>" in markdown.rendered("a **real** answer\n\n" * 300)
+
+
+def test_patterns_that_need_to_look_back_are_refused():
+    for pattern in (r"(a)\1", "(?<=a)b", "(?=a)"):
+        with pytest.raises(Exception, match=r"Schema|pattern"):
+            single({"pattern": pattern})
