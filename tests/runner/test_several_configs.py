@@ -127,6 +127,7 @@ def test_pausing_cancelling_resetting(start, two, make_job, wait_for):
     with connected():
         jobs.pause(job_id)
     wait_until(lambda: two[0].in_flight + two[1].in_flight == 0)
+    wait_until(lambda: made(job_id) == two[0].calls + two[1].calls)
     agrees(job_id)
     with connected():
         jobs.reset(job_id)
@@ -135,6 +136,12 @@ def test_pausing_cancelling_resetting(start, two, make_job, wait_for):
         jobs.resume(job_id)
     assert wait_for(job_id, "completed").succeeded == 400
     assert sum(done for done, _failed in figures(job_id).values()) == 400
+
+
+def made(job_id) -> int:
+    """Calls that are recorded."""
+    with connected():
+        return jobs.get(job_id).attempts
 
 
 def test_what_cannot_be_chosen(app, two, add_config, make_job):
