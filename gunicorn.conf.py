@@ -5,6 +5,10 @@ the process it began with. More machines: see docs/deployment.md.
 """
 
 import os
+import socket
+import sys
+
+from gunicorn.arbiter import Arbiter
 
 bind = "127.0.0.1:7861"
 worker_class = "gevent"
@@ -58,9 +62,32 @@ def on_starting(server):
 
 
 def post_worker_init(worker):
-    state = worker.app.wsgi().extensions["simple_batch"].start()
+    # not above: what is imported before gevent has patched this process would not be patched
+    from simple_batch.errors import SettingsError
+    from simple_batch.store.database import connected
+
+    app = worker.app.wsgi()
+    names = [listening.getsockname() for listening in worker.sockets]
+    addresses = [name[0] if isinstance(name, tuple) else str(name) for name in names]
+    try:
+        with connected():
+            secret = app.extensions["simple_batch_door"].open_at(addresses)
+    except SettingsError as error:
+        worker.log.error("%s", error)
+        sys.exit(
+            Arbiter.WORKER_BOOT_ERROR
+        )  # gunicorn then ends, instead of starting another worker
+    if secret is not None:
+        worker.log.info("log in, once: http://%s/login?token=%s", _reached(names[0]), secret)
+    state = app.extensions["simple_batch"].start()
     worker.log.info("jobs run %s", state)
 
 
 def worker_exit(server, worker):
     worker.app.wsgi().extensions["simple_batch"].stop(timeout_s=20)
+
+
+def _reached(name):
+    host, port = name[:2] if isinstance(name, tuple) else ("localhost", 80)
+    host = socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

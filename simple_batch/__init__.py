@@ -14,7 +14,7 @@ def create_app(**overrides) -> Flask:
     SettingsError or DatabaseError with the remedy.
     """
     # imported here: importing the package alone (its domain, its engine) needs none of this
-    from . import cli, exposure, live, log, openai_api, redaction, runtime, settings, web
+    from . import cli, door, exposure, live, log, openai_api, redaction, runtime, settings, web
     from .front import Front
     from .services import Services
     from .store.database import open_database
@@ -37,17 +37,18 @@ def create_app(**overrides) -> Flask:
     redaction.remember(session_key)
     app.config.update(
         SECRET_KEY=session_key,
-        SESSION_COOKIE_SAMESITE="Lax",
         MAX_CONTENT_LENGTH=loaded.MAX_UPLOAD_BYTES + settings.MIB,
         MAX_FORM_MEMORY_SIZE=20 * settings.MIB,
         MAX_FORM_PARTS=520,  # a form's files are open all at once: 500 images and what is beside
     )
     _connect_each_request(app)
+    door.register(app, loaded)
     app.extensions["simple_batch"] = Services(settings=loaded, socketio=live.create(app))
     web.register(app)
     openai_api.register(app)
     cli.register(app)
     app.wsgi_app = Front(app.wsgi_app, loaded)
+    door.behind_proxies(app, loaded)
     return app
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 import peewee
 
-from . import runtime
+from . import audit, runtime
 from .addresses import AddressRefused, Gate
 from .clock import now_ms
 from .domain import NANO, Request
@@ -58,7 +58,9 @@ def create(fields: ConfigFields) -> ApiConfig:
     now = now_ms()
     with database.atomic(), _unique_alias(fields.alias):  # see store/secrets.py
         values = _validated(fields)
-        return ApiConfig.create(created_at=now, updated_at=now, **values)
+        config = ApiConfig.create(created_at=now, updated_at=now, **values)
+    audit.note("config.create", f"config {config.alias}", config.base_url)
+    return config
 
 
 def update(config_id: int, fields: ConfigFields) -> ApiConfig:
@@ -70,13 +72,21 @@ def update(config_id: int, fields: ConfigFields) -> ApiConfig:
             values.pop("key_encrypted")
             values.pop("key_last4")
         ApiConfig.update(updated_at=now_ms(), **values).where(ApiConfig.id == config.id).execute()
+    audit.note("config.update", f"config {config.alias}", _changes(config, values))
     return get(config.id)
+
+
+def _changes(config: ApiConfig, values: dict) -> str:
+    """The names of what is changed; a key's own is enough."""
+    changed = {name for name, value in values.items() if getattr(config, name) != value}
+    return ", ".join(sorted({"key" if name.startswith("key_") else name for name in changed}))
 
 
 def set_active(config_id: int, active: bool) -> None:
     """An inactive config is not offered for new jobs; jobs on it are kept as they are."""
     config = get(config_id)
     ApiConfig.update(active=active, updated_at=now_ms()).where(ApiConfig.id == config.id).execute()
+    audit.note("config.activate" if active else "config.deactivate", f"config {config.alias}")
 
 
 def delete(config_id: int) -> None:
@@ -104,6 +114,7 @@ def delete(config_id: int) -> None:
                 )
             )
         config.delete_instance()
+    audit.note("config.remove", f"config {config.alias}")
 
 
 def get(id_or_alias: int | str) -> ApiConfig:
@@ -169,6 +180,7 @@ def test(config_id: int) -> probe.ProbeResult:
     ApiConfig.update(
         last_test_at=now_ms(), last_test_ok=found.ok, last_test_message=found.message
     ).where(ApiConfig.id == config.id).execute()
+    audit.note("config.test", f"config {config.alias}", "ok" if found.ok else "failed")
     return found
 
 

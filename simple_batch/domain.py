@@ -63,6 +63,25 @@ class RequestStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Role(StrEnum):
+    """What somebody who logs in may do; each role may also do what those before it may."""
+
+    VIEWER = "viewer"  # looks at every job, changes nothing
+    OPERATOR = "operator"  # makes and runs jobs, and sees their own
+    ADMIN = "admin"  # everything: every job, API configs, users, the audit log
+
+    @property
+    def rank(self) -> int:
+        return list(Role).index(self)
+
+
+class TokenScope(StrEnum):
+    """What a token lets a program do, within the role of the user that it belongs to."""
+
+    READ = "read"
+    RUN = "run"
+
+
 class Spread(StrEnum):
     """How the requests of a job go to several API configs."""
 

@@ -31,6 +31,18 @@ class NotFound(SimpleBatchError):
     http_status = 404
 
 
+class LoginNeeded(SimpleBatchError):
+    """Nobody is let in here without logging in."""
+
+    http_status = 401
+
+
+class Forbidden(SimpleBatchError):
+    """The caller's role, or the way by which they come, does not allow it."""
+
+    http_status = 403
+
+
 class Conflict(SimpleBatchError):
     """The thing's present state does not allow what was asked."""
 

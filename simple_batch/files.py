@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from . import export, runtime, uploads
+from . import audit, export, runtime, uploads
 from .clock import give_way, now_ms
 from .domain import JobStatus, batch_id
 from .errors import InvalidInput, NotFound
@@ -17,6 +17,7 @@ from .store import api_files, idempotency, kept_answers
 from .store import jobs as job_rows
 from .store.database import connected
 from .store.models import ApiFile, Job, Token, database
+from .who import Viewer
 from .wording import said
 
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
@@ -66,7 +67,7 @@ def add(
     if keep_s is None and purpose == "batch" and settings.BATCH_FILE_KEEP_DAYS:
         keep_s = round(settings.BATCH_FILE_KEEP_DAYS * 86_400)
     now = now_ms()
-    return ApiFile.create(
+    file = ApiFile.create(
         token=token,
         purpose=purpose,
         filename=upload.filename,
@@ -75,6 +76,8 @@ def add(
         expires_at=None if keep_s is None else now + keep_s * 1000,
         upload=upload,
     )
+    audit.note("file.create", f"file-{file.id}", file.filename)
+    return file
 
 
 def check(filename: str, purpose: str, keep_s: int | None) -> None:
@@ -112,7 +115,7 @@ def check_keep(keep_s: int | None, field: str) -> None:
         )
 
 
-def get(file_id: int, viewer: Token | None = None) -> ApiFile:
+def get(file_id: int, viewer: Viewer | None = None) -> ApiFile:
     """The file, if the viewer (None: sees all) may see it. Raises NotFound."""
     file = api_files.find(file_id, viewer, now_ms())
     if file is None:
@@ -121,7 +124,7 @@ def get(file_id: int, viewer: Token | None = None) -> ApiFile:
 
 
 def page(
-    viewer: Token | None,
+    viewer: Viewer | None,
     purpose: str | None = None,
     after: int | None = None,
     limit: int = 10_000,
@@ -162,10 +165,11 @@ def _blocks(path: Path) -> Iterator[bytes]:
             yield block
 
 
-def delete(file_id: int, viewer: Token | None = None) -> None:
+def delete(file_id: int, viewer: Viewer | None = None) -> None:
     """Hide the file at once; what it holds is removed by ``sweep``. Raises NotFound."""
     file = get(file_id, viewer)
     ApiFile.update(deleted_at=now_ms()).where(ApiFile.id == file.id).execute()
+    audit.note("file.delete", f"file-{file.id}", file.filename)
 
 
 # --- results ----------------------------------------------------------------------------------
@@ -216,6 +220,7 @@ def sweep() -> None:
     with connected():
         uploads.discard_unlaunched()
         idempotency.forget(now_ms() - _IDEMPOTENT_MS)
+        audit.forget_old()
         going = api_files.going(now_ms())
     for file in going:
         _remove(file)

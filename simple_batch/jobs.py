@@ -1,7 +1,8 @@
 """The one door through which a job is created or changes state.
 
 Everything here writes to the database and wakes the runner: it works the same
-from a page, a command, or a process that does not run the jobs itself.
+from a page, a command, or a process that does not run the jobs itself. What it does is noted in
+the audit log: as done by ``actor``, else by whoever acts (who.py), who also owns what is made.
 """
 
 import io
@@ -13,6 +14,7 @@ from typing import BinaryIO
 import msgspec
 
 from . import (
+    audit,
     backups,
     choices,
     configs,
@@ -24,6 +26,7 @@ from . import (
     retention,
     runtime,
     uploads,
+    who,
 )
 from .choices import NewBatch, NewJob
 from .clock import give_way, now_ms
@@ -198,7 +201,7 @@ def example(upload_id: int, template: intake.Template, number: int) -> RequestLi
     return uploads.example(upload_id, template, number)
 
 
-def launch(upload_id: int, new: NewJob, actor: str = "web") -> Job:
+def launch(upload_id: int, new: NewJob, actor: str | None = None) -> Job:
     """Make a job from a staged upload; the runner imports it. Raises InvalidInput where a choice
     is not valid or faulty lines are neither corrected nor to be skipped."""
     upload, preview = uploads.staged(upload_id)
@@ -224,7 +227,7 @@ def create_batch(
     new: NewBatch,
     token: Token | None = None,
     key: str | None = None,
-    actor: str = "api",
+    actor: str | None = None,
 ) -> Job:
     """Make a job from a file of the Batch API; the runner imports it. A second create with the same
     idempotency ``key`` returns the job of the first. Raises InvalidInput, Conflict."""
@@ -247,7 +250,7 @@ def create_now(
     source: Path | BinaryIO,
     filename: str,
     new: NewJob,
-    actor: str = "cli",
+    actor: str | None = None,
     on_progress: Callable[[int], None] | None = None,
     images_in: Path | None = None,
 ) -> Job:
@@ -298,15 +301,16 @@ def _import_or_wait(job_id: int, on_progress) -> None:
         importing.import_upload(job_id, on_progress)
 
 
-def _insert_job(upload: Upload, new: NewJob, actor: str) -> Job:
+def _insert_job(upload: Upload, new: NewJob, actor: str | None) -> Job:
     shares = choices.shares(new)
     return _insert(upload, choices.columns(new, upload.filename), actor, shares)
 
 
-def _insert(upload: Upload, values: dict, actor: str, shares: Sequence[Share] = ()) -> Job:
+def _insert(upload: Upload, values: dict, actor: str | None, shares: Sequence[Share] = ()) -> Job:
     with database.atomic():
         job = Job.create(
             upload=upload,
+            user=who.current().user,
             status=JobStatus.VALIDATING,
             source_name=upload.filename,
             created_at=now_ms(),
@@ -314,7 +318,8 @@ def _insert(upload: Upload, values: dict, actor: str, shares: Sequence[Share] = 
         )
         if shares:
             request_rows.share_out(job.id, shares)
-        job_rows.add_event(job.id, "", JobStatus.VALIDATING, actor=actor)
+        job_rows.add_event(job.id, "", JobStatus.VALIDATING, actor=_acting(actor))
+        _note("create", job.id, job.name, actor)
     return job
 
 
@@ -346,7 +351,7 @@ def allowed_actions(job: Job) -> set[str]:
     return allowed
 
 
-def edit(job_id: int, new: NewJob, actor: str = "web") -> None:
+def edit(job_id: int, new: NewJob, actor: str | None = None) -> None:
     """Change a job's name, limits, deadline, hours, priority and spend cap to those of ``new``;
     where it runs they are taken up within a second, and one that its cap has paused goes on if it
     may. Raises InvalidInput naming the field."""
@@ -363,7 +368,8 @@ def edit(job_id: int, new: NewJob, actor: str = "web") -> None:
             f"{field}: {_shown(field, before[field])} → {_shown(field, value)}"
             for field, value in changed.items()
         )
-        job_rows.add_event(job_id, job.status, job.status, "edited", changes, actor=actor)
+        job_rows.add_event(job_id, job.status, job.status, "edited", changes, actor=_acting(actor))
+        _note("edit", job_id, changes, actor)
     _wake()
 
 
@@ -371,12 +377,12 @@ def _shown(field: str, value):
     return f"{configs.units(value):f}" if field == "spend_cap" and value is not None else value
 
 
-def pause(job_id: int, actor: str = "web") -> None:
+def pause(job_id: int, actor: str | None = None) -> None:
     """No new calls from now on; those in flight finish. Raises Conflict."""
     _change(job_id, "pause", JobStatus.PAUSED, _PAUSABLE, "user", actor)
 
 
-def resume(job_id: int, actor: str = "web") -> None:
+def resume(job_id: int, actor: str | None = None) -> None:
     """Go on where the job was left; one that waits for its hours goes on without them. Raises
     Conflict, also while a spend cap holds the job."""
     job = get(job_id)
@@ -388,7 +394,7 @@ def resume(job_id: int, actor: str = "web") -> None:
         Job.update(hours="", zone="").where(Job.id == job_id).execute()
 
 
-def cancel(job_id: int, actor: str = "web") -> None:
+def cancel(job_id: int, actor: str | None = None) -> None:
     """Stop for good; what finished is kept. Calls in flight may finish for CANCEL_GRACE seconds.
     Where no process runs the jobs it is done before this returns. Raises Conflict."""
     _change(job_id, "cancel", JobStatus.CANCELLING, _CANCELLABLE, "user", actor)
@@ -400,7 +406,7 @@ def retry(
     job_id: int,
     wanted: RequestFilter | None = None,
     other: Changes | None = None,
-    actor: str = "web",
+    actor: str | None = None,
 ) -> int:
     """Give the failed requests that match (all, without a filter) back to be run again, ``other``
     than before if it is given; a finished job is queued. Returns how many. Raises Conflict, also
@@ -415,11 +421,12 @@ def retry(
     if not given_back:
         raise Conflict(said("No failed request matches: nothing was retried."))
     _queue_again(job_id, actor)
+    _note("retry", job_id, f"{given_back:,} requests", actor)
     return given_back
 
 
 def retry_requests(
-    job_id: int, indices: list[int], other: Changes | None = None, actor: str = "web"
+    job_id: int, indices: list[int], other: Changes | None = None, actor: str | None = None
 ) -> int:
     """The same for single requests, failed or cancelled. Returns how many were given back."""
     other = _possible(_retriable(job_id), other)
@@ -427,10 +434,11 @@ def retry_requests(
     if not given_back:
         raise Conflict(said("None of these requests has failed: nothing was retried."))
     _queue_again(job_id, actor)
+    _note("retry", job_id, f"{given_back:,} requests", actor)
     return given_back
 
 
-def send_again(job_id: int, index: int, body: str, actor: str = "web") -> None:
+def send_again(job_id: int, index: int, body: str, actor: str | None = None) -> None:
     """Send one request again with a body that a user edited; the answer it had becomes an attempt.
     Raises InvalidInput for a body that is no request, Conflict while the request is under way."""
     _retriable(job_id)
@@ -441,6 +449,7 @@ def send_again(job_id: int, index: int, body: str, actor: str = "web") -> None:
     if not retry_rows.replace_one(job_id, index, edited):
         raise Conflict(said("This request has not ended yet: wait for its answer, then edit it."))
     _queue_again(job_id, actor)
+    _note("send", job_id, f"request {index}", actor)
 
 
 def _possible(job: Job, other: Changes | None) -> Changes | None:
@@ -469,7 +478,7 @@ def _possible(job: Job, other: Changes | None) -> Changes | None:
     return other
 
 
-def reset(job_id: int, actor: str = "web") -> None:
+def reset(job_id: int, actor: str | None = None) -> None:
     """Forget every result, as if nothing had been sent; the job is then paused with reason
     ``held``, so that nothing is spent again unasked. Raises Conflict."""
     _change(job_id, "reset", JobStatus.PAUSED, _RESETTABLE, "held", actor)
@@ -491,11 +500,12 @@ def index_text(job_id: int) -> float:
     return search.progress(job) or 0.0
 
 
-def delete(job_id: int, actor: str = "web") -> None:
+def delete(job_id: int, actor: str | None = None) -> None:
     """Hide the job at once; the runner stops it and removes its rows. Where no process runs the
     jobs they are removed before this returns."""
-    get(job_id)
+    name = get(job_id).name
     Job.update(deleted_at=now_ms()).where(Job.id == job_id).execute()
+    _note("delete", job_id, name, actor)
     _wake()
     if runner_state() == "none":
         _remove_now(job_id)
@@ -510,7 +520,7 @@ def clone_fields(job_id: int) -> tuple[NewJob, Upload | None]:
 
 
 def _change(job_id, action, to, allowed_from, reason, actor) -> None:
-    if job_rows.transition(job_id, to, allowed_from, reason, actor=actor) is None:
+    if job_rows.transition(job_id, to, allowed_from, reason, actor=_acting(actor)) is None:
         job = get(job_id)
         possible = listed(_ACTIONS.get(name, name) for name in sorted(allowed_actions(job)))
         raise Conflict(
@@ -522,7 +532,16 @@ def _change(job_id, action, to, allowed_from, reason, actor) -> None:
                 possible=possible,
             )
         )
+    _note(action, job_id, actor=actor)
     _wake()
+
+
+def _acting(actor: str | None) -> str:
+    return actor or who.current().name
+
+
+def _note(action: str, job_id: int, detail: str = "", actor: str | None = None) -> None:
+    audit.note(f"job.{action}", f"job {job_id}", detail, actor)
 
 
 def _retriable(job_id: int) -> Job:
@@ -538,9 +557,9 @@ def _retriable(job_id: int) -> Job:
     return job
 
 
-def _queue_again(job_id: int, actor: str) -> None:
+def _queue_again(job_id: int, actor: str | None) -> None:
     _go_on(job_id)
-    job_rows.transition(job_id, JobStatus.QUEUED, FINAL_STATUSES, "retry", actor=actor)
+    job_rows.transition(job_id, JobStatus.QUEUED, FINAL_STATUSES, "retry", actor=_acting(actor))
     _wake()
 
 

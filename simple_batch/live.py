@@ -14,9 +14,13 @@ from flask_socketio import SocketIO, join_room
 from gevent import monkey
 
 from . import insight
-from .errors import SimpleBatchError
+from .door import the_door
+from .errors import NotFound, SimpleBatchError
 from .runner import progress as signals
+from .store import seen
 from .store.database import connected
+from .who import Caller, Viewer
+from .wording import said
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +29,7 @@ VERSION = 1
 TICK_S = 0.5  # job.progress and request.finished: twice a second
 SLOW_TICKS = 2  # job.buckets, job.errors, jobs.changed: once a second
 TAIL_ITEMS = 20
+STILL_TICKS = 10  # whether those who watch are still let in: every five seconds
 LIST_ROOM = "list"
 RECENT_BUCKETS_S = 10
 
@@ -45,15 +50,19 @@ class Feed:
     """Who watches what, and what they are still to be told."""
 
     def __init__(self, app: Flask, socketio: SocketIO):
+        self._app = app
         self._socketio = socketio
         self._seq: dict[str, int] = defaultdict(int)
         self._watching: dict[str, set[tuple[int, bool]]] = {}  # sid → (job or 0 for the list, tail)
+        self._callers: dict[str, tuple[Caller, dict]] = {}  # sid → who it is, and how they came
         self._changed: set[int] = set()
-        self._listed: set[int] = set()
+        self._moved: set[int] = set()
+        self._newest: dict[str, set[int]] = {}  # list's room → the jobs that it last showed
         self._tails: dict[int, list[dict]] = defaultdict(list)
         self._dropped: dict[int, int] = defaultdict(int)
         self._lock = threading.Lock()
         self._running = False
+        socketio.on_event("connect", self._connect, namespace=NAMESPACE)
         socketio.on_event("subscribe", self._subscribe, namespace=NAMESPACE)
         socketio.on_event("disconnect", self._disconnect, namespace=NAMESPACE)
         signals.job_changed.connect(self._on_changed)
@@ -69,6 +78,19 @@ class Feed:
 
     # --- clients ----------------------------------------------------------------------------
 
+    def _connect(self, *_auth) -> bool:
+        """Let in whom the door lets in; False refuses."""
+        try:
+            with connected():
+                the_door().check_host()
+                caller = the_door().caller()
+        except SimpleBatchError:
+            return False
+        if caller is None:
+            return False
+        self._callers[request.sid] = caller, request.environ
+        return True
+
     def _subscribe(self, data=None) -> dict:
         """``{"job_id": n, "tail": bool}``, or ``{}`` for the list of jobs."""
         data = {} if data is None else data
@@ -77,10 +99,14 @@ class Feed:
         job_id, tail = data.get("job_id"), data.get("tail", False) is True
         if job_id is not None and (isinstance(job_id, bool) or not isinstance(job_id, int)):
             return {"ok": False, "error": "job_id must be a number"}
-        room = LIST_ROOM if job_id is None else f"job-{job_id}"
+        caller, _environ = self._callers[request.sid]
+        room = _list_room(caller.sees) if job_id is None else f"job-{job_id}"
         try:
             with connected():
-                snapshot = {"jobs": _listed_rows()} if job_id is None else insight.progress(job_id)
+                if job_id is None:
+                    snapshot = {"jobs": self._listed(caller.sees)}
+                else:
+                    snapshot = _seen_progress(job_id, caller.sees)
         except SimpleBatchError as error:
             return {"ok": False, "error": str(error)}
         join_room(room)
@@ -100,6 +126,7 @@ class Feed:
                 self._socketio.start_background_task(self._publish)
 
     def _disconnect(self, *_reason) -> None:
+        self._callers.pop(request.sid, None)
         with self._lock:
             for job_id, tail in self._watching.pop(request.sid, ()):
                 if tail:
@@ -113,7 +140,7 @@ class Feed:
         self._changed.add(job_id)
 
     def _on_listed(self, _sender, job_id: int) -> None:
-        self._listed.add(job_id)
+        self._moved.add(job_id)
 
     def _on_status(self, _sender, job_id: int, from_status, to_status, reason) -> None:
         self._changed.add(job_id)
@@ -143,13 +170,24 @@ class Feed:
                 watched = {job_id for found in self._watching.values() for job_id, _ in found}
             try:
                 with connected():
+                    if tick % STILL_TICKS == 0:
+                        self._show_out()
                     self._tell(watched, slow=tick % SLOW_TICKS == 0)
             except Exception:
                 log.exception("the live feed could not be sent")
 
+    def _show_out(self) -> None:
+        """Whoever is not let in any more, or as somebody else, hears nothing more."""
+        for sid, (caller, environ) in list(self._callers.items()):
+            with self._app.request_context(environ):
+                now = the_door().caller()
+            if now != caller:
+                self._socketio.server.disconnect(sid, namespace=NAMESPACE)
+
     def _forget(self) -> None:
         self._changed.clear()
-        self._listed.clear()
+        self._moved.clear()
+        self._newest.clear()
         self._tails.clear()
         self._dropped.clear()
 
@@ -166,10 +204,33 @@ class Feed:
             items = self._tails.pop(job_id)
             payload = {"items": items, "dropped": self._dropped.pop(job_id, 0)}
             self._emit("request.finished", job_id, payload, room=f"job-{job_id}-tail")
-        if slow and self._listed:
-            listed, self._listed = self._listed, set()
+        if slow and self._moved:
+            moved, self._moved = self._moved, set()
             if 0 in watched:
-                self._emit("jobs.changed", None, {"items": _listed_rows(listed)})
+                self._tell_lists(moved)
+
+    def _tell_lists(self, moved: set[int]) -> None:
+        """What changed, to each of those who see different jobs."""
+        with self._lock:
+            watching = [sid for sid, found in self._watching.items() if (0, False) in found]
+        viewers = {self._callers[sid][0].sees for sid in watching if sid in self._callers}
+        for viewer in viewers:
+            items = self._listed(viewer, moved)
+            if items:
+                self._emit("jobs.changed", None, {"items": items}, place=_list_room(viewer))
+
+    def _listed(self, viewer: Viewer | None, only: set[int] | None = None) -> list[dict]:
+        """The newest jobs as the list shows them; one that is gone is just its id with status null.
+        Of what is gone a viewer hears only where it was theirs."""
+        rows = insight.jobs_page(per_page=50, viewer=viewer).rows
+        ids = {row["id"] for row in rows}
+        room = _list_room(viewer)
+        before, self._newest[room] = self._newest.get(room, set()), ids
+        if only is None:
+            return rows
+        gone = only - ids if viewer is None else only & before - ids
+        found = [row for row in rows if row["id"] in only]
+        return found + [{"id": job_id, "status": None} for job_id in gone]
 
     def _tell_slow(self, job_id: int) -> None:
         since = time.time() - RECENT_BUCKETS_S
@@ -182,19 +243,30 @@ class Feed:
         found = [{name: group[name] for name in shown} for group in groups]
         self._emit("job.errors", job_id, {"groups": found})
 
-    def _emit(self, event: str, job_id: int | None, payload: dict, room: str | None = None) -> None:
-        place = LIST_ROOM if job_id is None else f"job-{job_id}"
+    def _emit(
+        self,
+        event: str,
+        job_id: int | None,
+        payload: dict,
+        room: str | None = None,
+        place: str = "",
+    ) -> None:
+        place = place or f"job-{job_id}"
         if room is None:  # the tail is a side channel: it does not count in the room's sequence
             self._seq[place] += 1
         envelope = {"v": VERSION, "job_id": job_id, "seq": self._seq[place], "ts": time.time()}
         self._socketio.emit(event, {**envelope, **payload}, namespace=NAMESPACE, to=room or place)
 
 
-def _listed_rows(only: set[int] | None = None) -> list[dict]:
-    """The newest jobs as the list shows them; one that is gone is just its id with status null."""
-    rows = insight.jobs_page(per_page=50).rows
-    if only is None:
-        return rows
-    found = [row for row in rows if row["id"] in only]
-    gone = only - {row["id"] for row in rows}
-    return found + [{"id": job_id, "status": None} for job_id in gone]
+def _list_room(viewer: Viewer | None) -> str:
+    """Those who see the same jobs hear the same of them."""
+    if viewer is None:
+        return LIST_ROOM
+    return f"{LIST_ROOM}-{viewer.user or 0}-{viewer.token or 0}"
+
+
+def _seen_progress(job_id: int, viewer: Viewer | None) -> dict:
+    """Raises NotFound, also for a job that the viewer does not see."""
+    if viewer is not None and not seen.sees_job(viewer, job_id):
+        raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
+    return insight.progress(job_id)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 from peewee import JOIN, fn
 
-from . import intake, runtime
+from . import audit, intake, runtime, who
 from .clock import now_ms
 from .errors import InvalidInput, NotFound
 from .store.models import Job, SavedTemplate, TemplateVersion, database
@@ -42,7 +42,6 @@ def save(
     name: str,
     template: intake.Template,
     note: str = "",
-    actor: str = "web",
     columns: Sequence[str] = (),
 ) -> tuple[TemplateVersion, bool]:
     """The template as a new version of that name, and True; where it is the newest version already,
@@ -58,25 +57,31 @@ def save(
         saved = SavedTemplate.get_or_none(SavedTemplate.name == name)
         if saved is None:
             saved = SavedTemplate.create(name=name, created_at=now_ms())
-        return _add(saved, intake.template_text(template), actor, note=note)
+        return _add(saved, intake.template_text(template), note=note)
 
 
-def restore(template_id: int, number: int, actor: str = "web") -> tuple[TemplateVersion, bool]:
+def restore(template_id: int, number: int) -> tuple[TemplateVersion, bool]:
     """An older version once more, as the newest; what it returns is as of ``save``. Raises
     NotFound."""
     with database.atomic():
         old = version(get(template_id), number)
-        return _add(old.saved, old.text, actor, restored_from=number)
+        return _add(old.saved, old.text, restored_from=number)
 
 
-def _add(saved: SavedTemplate, text: str, actor: str, **said_of_it) -> tuple[TemplateVersion, bool]:
+def _add(saved: SavedTemplate, text: str, **said_of_it) -> tuple[TemplateVersion, bool]:
     newest = _newest(saved)
     if newest is not None and newest.text == text:
         return newest, False
     number = 1 if newest is None else newest.number + 1
     made = TemplateVersion.create(
-        saved=saved, number=number, text=text, actor=actor, created_at=now_ms(), **said_of_it
+        saved=saved,
+        number=number,
+        text=text,
+        actor=who.current().name,
+        created_at=now_ms(),
+        **said_of_it,
     )
+    audit.note("template.save", f"template {saved.name}", f"version {number}")
     return made, True
 
 
@@ -90,6 +95,7 @@ def rename(template_id: int, name: str) -> SavedTemplate:
             raise InvalidInput(
                 said("There is another saved template “%(name)s”.", name=name), "name"
             )
+        audit.note("template.rename", f"template {saved.name}", name)
         saved.name = name
         saved.save()
     return saved
@@ -97,8 +103,9 @@ def rename(template_id: int, name: str) -> SavedTemplate:
 
 def remove(template_id: int) -> None:
     """Forget it with all its versions. Raises NotFound."""
-    if not SavedTemplate.delete().where(SavedTemplate.id == template_id).execute():
-        raise _unknown(template_id)
+    saved = get(template_id)
+    saved.delete_instance()
+    audit.note("template.remove", f"template {saved.name}")
 
 
 # --- finding ----------------------------------------------------------------------------------

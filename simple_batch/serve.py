@@ -3,6 +3,7 @@
 import argparse
 import logging
 import signal
+import socket
 import sys
 
 import gevent
@@ -32,6 +33,8 @@ def main(argv: list[str]) -> int:
     exposure.listening_on([options.host])
     try:
         app = create_app()
+        with connected():
+            secret = app.extensions["simple_batch_door"].open_at([options.host])
     except SimpleBatchError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
@@ -58,6 +61,8 @@ def main(argv: list[str]) -> int:
     else:
         print("another process runs this database's jobs: here are the pages", flush=True)
     url = f"http://{_shown_host(options.host)}:{server.server_port}"
+    if secret is not None:
+        print(f"Log in, once: {_reached(options.host, server.server_port)}/login?token={secret}")
     print(f"Running on local URL: {url}", flush=True)
     done = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -74,6 +79,13 @@ def main(argv: list[str]) -> int:
 
 def _shown_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def _reached(host: str, port: int) -> str:
+    """Where others reach this machine; where it serves all its addresses, by its name."""
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104
+        host = socket.gethostname()
+    return f"http://{_shown_host(host)}:{port}"
 
 
 def _demo(url: str) -> None:

@@ -17,6 +17,7 @@ from .errors import SettingsError
 ENV_PREFIX = "SIMPLE_BATCH_"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 MIB = 1024 * 1024
+SHORTEST_PASSWORD = 8  # characters
 
 
 def _setting(default, meaning, unit="", low=None, high=None, choices=None):
@@ -38,6 +39,26 @@ class Settings:
     )
     SECRET_KEY: str = _setting(
         "", "signs sessions; empty: made once and kept in the instance folder"
+    )
+    PASSWORD: str = _setting(
+        "", "password of the user admin, where no users are made; needed to serve other addresses"
+    )
+    LOGIN_LINK: bool = _setting(
+        False, "print a link at the start that lets its first visitor in as admin, once"
+    )
+    SESSION_HOURS: float = _setting(
+        72.0, "whoever does nothing for so long has to log in again", "hours", 0.01, 8760
+    )
+    ALLOWED_HOSTS: str = _setting(
+        "",
+        "further names that browsers may call this server by, comma separated; .example.com with "
+        "all below it; *: any",
+    )
+    TRUSTED_PROXIES: int = _setting(
+        0, "proxies in front whose X-Forwarded-For, -Proto and -Host are believed", "", 0, 10
+    )
+    AUDIT_KEEP_DAYS: float = _setting(
+        365.0, "entries of the audit log are deleted after this; 0: never", "days", 0, 36_500
     )
     ENCRYPTION_KEYS: str = _setting(
         "", "Fernet keys for API keys at rest, comma separated, newest first; empty: a 0600 file"
@@ -285,6 +306,8 @@ def load(environ=os.environ, **overrides) -> Settings:
     values["INSTANCE_PATH"] = str(instance)
     _check_zone(values.get("TIMEZONE", ""))
     Gate.of(values.get("ALLOWED_PRIVATE_HOSTS", ""))  # complains
+    if 0 < len(values.get("PASSWORD", "")) < SHORTEST_PASSWORD:
+        raise SettingsError(f"PASSWORD: use at least {SHORTEST_PASSWORD} characters.")
     return Settings(**values)
 
 

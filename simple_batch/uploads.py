@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from . import images, intake, runtime, saved_templates
+from . import images, intake, runtime, saved_templates, who
 from .clock import now_ms
 from .domain import Fault, Request
 from .errors import InvalidInput, NotFound, UploadRejected, UploadTooLarge
@@ -38,6 +38,7 @@ def stage(
         stream, path, min(most or settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_BYTES)
     )
     upload = Upload.create(
+        user=who.current().user,
         path=str(path),
         filename=clean_filename(filename),
         bytes=size,

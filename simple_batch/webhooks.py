@@ -4,7 +4,7 @@ import base64
 import secrets
 from urllib.parse import urlsplit
 
-from . import runtime
+from . import audit, runtime
 from .clock import now_ms
 from .configs import refusal
 from .errors import InvalidInput, NotFound
@@ -25,6 +25,7 @@ def create(url: str, token: Token | None = None, chosen_only: bool = False) -> t
             chosen_only=chosen_only,
             created_at=now_ms(),
         )
+    audit.note("webhook.create", f"webhook {webhook.id}", urlsplit(url).hostname or "")
     return webhook, secret
 
 
@@ -44,6 +45,7 @@ def remove(webhook_id: int) -> None:
     """Tell it nothing more. Raises NotFound."""
     if not Webhook.delete().where(Webhook.id == webhook_id).execute():
         raise NotFound(said("There is no webhook %(webhook_id)s.", webhook_id=webhook_id))
+    audit.note("webhook.remove", f"webhook {webhook_id}")
 
 
 def deliveries(job_id: int) -> list[Delivery]:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from simple_batch import configs, create_app, demo, jobs, runtime, settings
+from simple_batch import configs, create_app, demo, jobs, runtime, settings, users
 from simple_batch.store.database import close_database, connected, open_database
+
+PASSWORDS = {name: f"the password of {name}" for name in ("anna", "otto", "olga", "vera")}
+ROLES = {"anna": "admin", "otto": "operator", "olga": "operator", "vera": "viewer"}
 
 
 @pytest.fixture
@@ -56,6 +59,13 @@ def app(overrides: dict):
 @pytest.fixture
 def client(app):
     return app.test_client()
+
+
+@pytest.fixture
+def people(app):
+    """Users in the database: an admin, two operators, a viewer; returns their ids by name."""
+    with connected():
+        return {name: users.create(name, PASSWORDS[name], role).id for name, role in ROLES.items()}
 
 
 @pytest.fixture

@@ -2,17 +2,27 @@
 
 import click
 
-from .. import tokens, webhooks
+from .. import tokens, users, webhooks
+from ..domain import TokenScope
 from ..insight.summary import iso
 from .base import command, put, put_json, put_table, say
 
 
 @command("create-token")
 @click.argument("name")
-@click.option("--all", "sees_all", is_flag=True, help="It sees everybody's files and batches.")
-def create_token(name, sees_all):
-    """Make a token for the Batch API; its secret is printed, once."""
-    _token, secret = tokens.create(name, sees_all)
+@click.option("--user", metavar="NAME", help="Whose it is: it may do what they may.")
+@click.option(
+    "--scope",
+    type=click.Choice([scope.value for scope in TokenScope]),
+    default="run",
+    show_default=True,
+    help="Making batches, or reading only.",
+)
+@click.option("--all", "sees_all", is_flag=True, help="It sees all that its user sees.")
+def create_token(name, user, scope, sees_all):
+    """Make a token for programs; its secret is printed, once."""
+    owner = users.get(user).id if user else None
+    _token, secret = tokens.create(name, sees_all, scope, owner)
     put(secret)
     say("This is shown only now. From now on the Batch API lets nobody in without a token.")
 
@@ -24,6 +34,8 @@ def list_tokens(as_json):
     rows = [
         {
             "name": token.name,
+            "user": token.user.name if token.user is not None else None,
+            "scope": token.scope,
             "ends_in": token.last4,
             "sees_all": token.sees_all,
             "created_at": iso(token.created_at),
@@ -35,7 +47,7 @@ def list_tokens(as_json):
     if as_json:
         put_json(rows)
     else:
-        head = ["NAME", "ENDS IN", "SEES ALL", "CREATED", "LAST USED", "REVOKED"]
+        head = ["NAME", "USER", "SCOPE", "ENDS IN", "SEES ALL", "CREATED", "LAST USED", "REVOKED"]
         put_table(head, [list(row.values()) for row in rows])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from .. import export, jobs
+from .. import audit, export, jobs
 from ..errors import InvalidInput, SimpleBatchError
 from .base import command, say
 
@@ -29,6 +29,7 @@ def export_job(job_id, output, form, only, raw_cells):
         raise click.UsageError(
             "--raw-cells is for CSV: other formats have their cells as they are."
         )
+    audit.note("job.export", f"job {job_id}", f"{form}, {only}")
     if output == "-":
         if form in export.BINARY and sys.stdout.isatty():
             raise InvalidInput(f"{form} is not for a terminal: write it to a file (-o FILE).")

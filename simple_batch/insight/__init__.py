@@ -1,5 +1,6 @@
 """What happened: counts, percentiles, timeline, cost, error groups. Reads only."""
 
+from .audit import audit_page, audit_row
 from .batches import batch, batches_page, mixed, status_times
 from .by_config import by_config
 from .charts import buckets, charts
@@ -14,6 +15,8 @@ from .summary import progress, summary
 __all__ = [
     "Page",
     "attempts_page",
+    "audit_page",
+    "audit_row",
     "batch",
     "batches_page",
     "buckets",

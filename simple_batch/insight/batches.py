@@ -2,7 +2,9 @@
 
 from ..domain import JobStatus
 from ..errors import NotFound
-from ..store.models import ApiConfig, Job, JobConfig, Token, database
+from ..store import seen
+from ..store.models import ApiConfig, Job, JobConfig, database
+from ..who import Viewer
 from ..wording import said
 
 # When a job first came to a status, and when it last did.
@@ -12,7 +14,7 @@ _TIMES = (
 )
 
 
-def batch(job_id: int, viewer: Token | None = None) -> Job:
+def batch(job_id: int, viewer: Viewer | None = None) -> Job:
     """The job, if the viewer (None: sees all) may see it. Raises NotFound."""
     job = _visible(viewer).where(Job.id == job_id).first()
     if job is None:
@@ -21,7 +23,7 @@ def batch(job_id: int, viewer: Token | None = None) -> Job:
 
 
 def batches_page(
-    viewer: Token | None, after: int | None = None, limit: int = 20
+    viewer: Viewer | None, after: int | None = None, limit: int = 20
 ) -> tuple[list[Job], bool]:
     """Jobs, newest first, behind the id ``after``, and whether there are more."""
     query = _visible(viewer)
@@ -46,6 +48,6 @@ def mixed(job_ids: list[int]) -> set[int]:
     return {job_id for (job_id,) in rows.tuples()}
 
 
-def _visible(viewer: Token | None):
+def _visible(viewer: Viewer | None):
     query = Job.select(Job, ApiConfig).join(ApiConfig).where(Job.deleted_at.is_null())
-    return query if viewer is None else query.where(Job.token == viewer)
+    return query if viewer is None else query.where(seen.jobs(viewer))

@@ -4,7 +4,9 @@ from peewee import fn
 
 from ..clock import now_ms
 from ..errors import InvalidInput
-from ..store.models import TIMELINE_WIDTHS, ApiConfig, Job, Timeline
+from ..store import seen
+from ..store.models import TIMELINE_WIDTHS, ApiConfig, Job, Timeline, User
+from ..who import Viewer
 from ..wording import said
 from .page import Page
 from .summary import cost_nano, counts, live_of, pending, rate
@@ -27,8 +29,9 @@ def jobs_page(
     sort: str = "-created",
     page: int = 1,
     per_page: int = 50,
+    viewer: Viewer | None = None,
 ) -> Page:
-    """Jobs by status, part of the name, and config alias; ``sort`` is a name of SORTS, with ``-``
+    """Jobs that the viewer sees (None: all) by status, part of the name, and config alias; ``sort`` is a name of SORTS, with ``-``
     before it descending. Raises InvalidInput for another sort."""
     column = SORTS.get(sort.removeprefix("-"))
     if column is None:
@@ -36,7 +39,10 @@ def jobs_page(
             said("sort=%(sort)r: use one of %(allowed)s.", sort=sort, allowed=", ".join(SORTS)),
             "sort",
         )
-    query = Job.select(Job, ApiConfig).join(ApiConfig).where(Job.deleted_at.is_null())
+    query = Job.select(Job, ApiConfig, User).join(ApiConfig).switch(Job).left_outer_join(User)
+    query = query.where(Job.deleted_at.is_null())
+    if viewer is not None:
+        query = query.where(seen.jobs(viewer))
     if status:
         query = query.where(Job.status == status)
     if q:
@@ -48,15 +54,12 @@ def jobs_page(
     return Page([_row(job) for job in rows], max(1, page), per_page, query.count())
 
 
-def job_counts() -> dict[str, int]:
-    """How many jobs there are in each status."""
-    rows = (
-        Job.select(Job.status, fn.COUNT(Job.id))
-        .where(Job.deleted_at.is_null())
-        .group_by(Job.status)
-        .tuples()
-    )
-    return dict(rows)
+def job_counts(viewer: Viewer | None = None) -> dict[str, int]:
+    """How many jobs that the viewer sees (None: all) there are in each status."""
+    query = Job.select(Job.status, fn.COUNT(Job.id)).where(Job.deleted_at.is_null())
+    if viewer is not None:
+        query = query.where(seen.jobs(viewer))
+    return dict(query.group_by(Job.status).tuples())
 
 
 def _row(job: Job) -> dict:
@@ -67,6 +70,7 @@ def _row(job: Job) -> dict:
         "status": job.status,
         "status_reason": job.status_reason,
         "config": job.config.alias,
+        "owner": job.user.name if job.user is not None else None,
         **counts(job, live_of(job)),
         "rate": per_second,
         "throughput": _throughput(job),

@@ -1,44 +1,49 @@
-"""Who is let in, and what they see: a bearer token sees its own; without any token made, loopback
-clients see all."""
-
-from ipaddress import ip_address
+"""Who is let in, and what they see: the door knows (door.py); here it is told in OpenAI's form."""
 
 from flask import g, request
 
-from .. import tokens
+from .. import tokens, who
+from ..domain import Role
+from ..door import bearer, from_this_machine, the_door
 from ..store.models import Token
+from ..who import Caller, Viewer
 from .errors import ApiError
-
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
 def caller() -> Token | None:
-    """Whose call it is; None for a loopback client without a token."""
+    """The token of this call; None for a loopback client without one."""
     return g.token
 
 
-def viewer() -> Token | None:
+def viewer() -> Viewer | None:
     """Whose files and batches are seen; None: everybody's."""
-    token = caller()
-    return None if token is None or token.sees_all else token
+    return who.current().sees
 
 
 def check() -> None:
-    """Raises ApiError 401 for whoever is not let in."""
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    given = secret.strip() if scheme.lower() == "bearer" else ""
-    if tokens.needed():
+    """Raises ApiError 401 for whoever is not let in, 403 for what their token does not allow."""
+    given = bearer()
+    if tokens.needed() or the_door().login_needed():
         g.token = tokens.verified(given) if given else None
         if g.token is None:
             raise _refused(given)
-    elif _from_this_machine():
-        g.token = None
+        found = tokens.caller(g.token, request.remote_addr or "")
+    # a page of another site in this machine's browser cannot help sending Origin
+    elif from_this_machine() and "Origin" not in request.headers:
+        g.token, found = None, Caller("api", address=request.remote_addr or "")
     else:
         raise ApiError(
             401,
-            "This server lets programs in by token only: make one on its page Tokens, or with "
+            "This server lets programs in by token only: make one on its page Access, or with "
             "flask create-token, and send it as 'Authorization: Bearer …'.",
             code="invalid_api_key",
+        )
+    who.act_as(found)
+    if request.method not in ("GET", "HEAD", "OPTIONS") and not found.may(Role.OPERATOR):
+        raise ApiError(
+            403,
+            "This token may only read: it takes the scope 'run', of a user who is no viewer.",
+            code="forbidden",
         )
 
 
@@ -49,27 +54,3 @@ def _refused(given: str) -> ApiError:
     return ApiError(
         401, "Incorrect API key provided, or one that was revoked.", code="invalid_api_key"
     )
-
-
-def _from_this_machine() -> bool:
-    """True for a program on this machine: not for what a proxy forwards, nor for a page of another
-    site in this machine's browser (which cannot help sending Origin, or its own host's name)."""
-    if any(name in request.headers for name in _FORWARDED) or "Origin" in request.headers:
-        return False
-    return _is_loopback(request.remote_addr) and _is_loopback(_host())
-
-
-def _host() -> str:
-    host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
-    return host.strip("[]")
-
-
-def _is_loopback(name: str | None) -> bool:
-    if name == "localhost":
-        return True
-    try:
-        address = ip_address(name or "")
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback

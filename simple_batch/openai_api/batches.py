@@ -21,9 +21,7 @@ def create():
     """Make a batch of a file; it is read and checked afterwards."""
     body = fields.json_body()
     new = _asked(body)
-    job = jobs.create_batch(
-        _input_file(new.input_file_id), new, caller(), fields.idempotency_key(), _actor()
-    )
+    job = jobs.create_batch(_input_file(new.input_file_id), new, caller(), fields.idempotency_key())
     return jsonify(_batch(job.id))
 
 
@@ -48,7 +46,7 @@ def cancel(batch_id: str):
     job = insight.batch(_number(batch_id), viewer())
     if job.status != JobStatus.CANCELLING:  # asked for twice: it is under way
         try:
-            jobs.cancel(job.id, actor=_actor())
+            jobs.cancel(job.id)
         except Conflict:
             status = objects.batches([jobs.get(job.id)])[0]["status"]
             raise ApiError(
@@ -92,11 +90,6 @@ def _input_file(file_id: str):
 
 def _batch(job_id: int) -> dict:
     return objects.batches([insight.batch(job_id, viewer())])[0]
-
-
-def _actor() -> str:
-    token = caller()
-    return "api" if token is None else f"api: {token.name}"
 
 
 def _number(batch_id: str) -> int:

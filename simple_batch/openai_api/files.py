@@ -3,7 +3,7 @@
 from flask import Response, jsonify, request, stream_with_context
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from .. import files, jobs, runtime
+from .. import audit, files, jobs, runtime
 from ..errors import InvalidInput
 from ..settings import MIB
 from . import fields, objects
@@ -60,6 +60,7 @@ def retrieve(file_id: str):
 def content(file_id: str):
     """What is in it, streamed."""
     file = _file(file_id)
+    audit.note("file.download", f"file-{file.id}", file.filename)
     name = file.filename.encode("ascii", "replace").decode().replace("?", "_").replace('"', "_")
     name = name.lstrip(".") or "file"
     return Response(

@@ -1,19 +1,20 @@
 """Queries on the files of the Batch API."""
 
-from . import search
-from .models import ApiFile, Job, Token, Upload, database
+from ..who import Viewer
+from . import search, seen
+from .models import ApiFile, Job, Upload, database
 
 _CHUNK = 1_000
 _IN_PART = {"output": "status = 'succeeded'", "error": "status IN ('failed', 'cancelled')"}
 
 
-def find(file_id: int, viewer: Token | None, now: int) -> ApiFile | None:
+def find(file_id: int, viewer: Viewer | None, now: int) -> ApiFile | None:
     """The file, if it is there at ``now`` (epoch ms) and the viewer may see it."""
     return _visible(viewer, now).where(ApiFile.id == file_id).first()
 
 
 def page(
-    viewer: Token | None,
+    viewer: Viewer | None,
     now: int,
     purpose: str | None,
     after: int | None,
@@ -29,7 +30,7 @@ def page(
     return list(query.order_by(ApiFile.id.desc() if newest_first else ApiFile.id).limit(limit))
 
 
-def _visible(viewer: Token | None, now: int):
+def _visible(viewer: Viewer | None, now: int):
     hidden_job = Job.select(Job.id).where(Job.deleted_at.is_null(False))
     query = (
         ApiFile.select(ApiFile, Upload)
@@ -40,7 +41,7 @@ def _visible(viewer: Token | None, now: int):
             & (ApiFile.job.is_null() | ApiFile.job.not_in(hidden_job))
         )
     )
-    return query if viewer is None else query.where(ApiFile.token == viewer)
+    return query if viewer is None else query.where(seen.files(viewer))
 
 
 def result(

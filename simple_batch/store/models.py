@@ -103,9 +103,23 @@ class TemplateVersion(BaseModel):
         indexes = ((("saved", "number"), True),)
 
 
+class User(BaseModel):
+    """Somebody who logs in. ``stamp`` changes with the password, the role and the state: sessions
+    that were begun under another one have ended."""
+
+    name = CharField(unique=True)  # in small letters
+    role = CharField()
+    password_hash = TextField()  # argon2
+    stamp = CharField()
+    created_at = BigIntegerField()
+    last_login_at = BigIntegerField(null=True)
+    disabled_at = BigIntegerField(null=True)
+
+
 class Upload(BaseModel):
     """A file on disk that requests are, or were, read from."""
 
+    user = ForeignKeyField(User, null=True, on_delete="SET NULL")  # null: nobody who logged in
     path = TextField()
     filename = TextField()
     bytes = BigIntegerField()
@@ -137,8 +151,11 @@ class UploadImage(BaseModel):
 
 
 class Token(BaseModel):
-    """Lets a program in at the Batch API. ``sees_all``: also what others and the pages made."""
+    """Lets a program in. ``sees_all``: also what others and the pages made, as far as its user may
+    see that."""
 
+    user = ForeignKeyField(User, null=True, on_delete="CASCADE")  # null: the machine's own
+    scope = CharField(default="run")  # TokenScope
     name = CharField(unique=True)
     secret_hash = CharField(unique=True)  # SHA-256, hexadecimal
     last4 = CharField()
@@ -164,6 +181,7 @@ class Job(BaseModel):
     """One batch. The counters change in the transaction of the results that move them."""
 
     name = TextField()
+    user = ForeignKeyField(User, null=True, on_delete="SET NULL")  # null: nobody who logged in
     config = ForeignKeyField(ApiConfig, backref="jobs", on_delete="RESTRICT")
     upload = ForeignKeyField(Upload, null=True, on_delete="SET NULL")
     status = CharField(index=True)
@@ -246,7 +264,7 @@ class JobEvent(BaseModel):
     to_status = CharField()
     reason = CharField(default="")
     detail = SentenceField(default="")
-    actor = CharField(default="")  # web, cli, runner
+    actor = CharField(default="")  # web, cli, runner, a user's name
 
 
 class Request(BaseModel):
@@ -488,11 +506,27 @@ class Delivery(BaseModel):
 
 Delivery.add_index(Delivery.index(Delivery.next_at, where=Delivery.next_at.is_null(False)))
 
+
+class Audit(BaseModel):
+    """Who did what; never with a secret (audit.py)."""
+
+    at = BigIntegerField(index=True)
+    actor = CharField()
+    address = CharField(default="")  # that it came from; empty: this machine
+    action = CharField()
+    object = TextField(default="")
+    detail = TextField(default="")
+
+    class Meta:
+        indexes = ((("actor", "action"), False),)
+
+
 ALL = (
     *(
         ApiConfig,
         SavedTemplate,
         TemplateVersion,
+        User,
         Upload,
         UploadImage,
         Token,
@@ -505,6 +539,16 @@ ALL = (
         Result,
         Attempt,
     ),
-    *(ErrorGroup, Timeline, Spending, TextIndex, ApiFile, IdempotencyKey, Delivery, KeptAnswer),
+    *(
+        ErrorGroup,
+        Timeline,
+        Spending,
+        TextIndex,
+        ApiFile,
+        IdempotencyKey,
+        Delivery,
+        KeptAnswer,
+        Audit,
+    ),
 )
 TIMELINE_WIDTHS = (1, 10, 60, 3600)

@@ -4,6 +4,7 @@ from flask import Flask
 
 from . import (
     access,
+    audit,
     compare,
     configs,
     error_pages,
@@ -16,12 +17,14 @@ from . import (
     job_requests,
     job_settings,
     jobs_list,
+    login,
     new_job,
     new_template,
     pictures,
     saved_templates,
     security,
     storage,
+    users,
 )
 
 
@@ -44,6 +47,9 @@ def register(app: Flask) -> None:
         configs,
         access,
         storage,
+        login,
+        users,
+        audit,
         health,
     ):
         app.register_blueprint(module.blueprint)

@@ -3,7 +3,8 @@
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from .. import tokens, webhooks
+from .. import tokens, webhooks, who
+from ..domain import Role
 from ..errors import Conflict, InvalidInput
 from .forms import TokenForm, WebhookForm, blame
 from .words import translated
@@ -25,7 +26,12 @@ def create_token():
     form = TokenForm()
     if form.validate_on_submit():
         try:
-            token, secret = tokens.create(form.name.data or "", form.sees_all.data)
+            token, secret = tokens.create(
+                form.name.data or "",
+                form.sees_all.data,
+                form.scope.data,
+                who.current().user,
+            )
             return _page(made=(token.name, secret))
         except InvalidInput as error:
             blame(form, error)
@@ -35,7 +41,8 @@ def create_token():
 @blueprint.post("/tokens/<int:token_id>/revoke")
 def revoke_token(token_id: int):
     """Let nobody in with it any more."""
-    token = tokens.revoke(token_id)
+    token = tokens.get(token_id, who.current().sees)
+    tokens.revoke(token_id)
     flash(_("Revoked “%(name)s”.", name=token.name), "success")
     return redirect(url_for("access.index"), 303)
 
@@ -43,7 +50,7 @@ def revoke_token(token_id: int):
 @blueprint.post("/tokens/<int:token_id>/remove")
 def remove_token(token_id: int):
     """Forget a revoked one."""
-    token = tokens.get(token_id)
+    token = tokens.get(token_id, who.current().sees)
     try:
         tokens.remove(token_id)
         flash(_("Removed “%(alias)s”.", alias=token.name), "success")
@@ -88,8 +95,8 @@ def _offered(form: WebhookForm) -> WebhookForm:
 def _page(token_form=None, webhook_form=None, made=None):
     page = render_template(
         "access.html",
-        tokens=tokens.listed(),
-        webhooks=webhooks.listed(),
+        tokens=tokens.listed(who.current().sees),
+        webhooks=webhooks.listed() if who.current().may(Role.ADMIN) else [],
         token_form=token_form or TokenForm(formdata=None),
         webhook_form=webhook_form or _offered(WebhookForm(formdata=None)),
         made=made,

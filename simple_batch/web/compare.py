@@ -2,7 +2,8 @@
 
 from flask import Blueprint, render_template, request
 
-from .. import insight
+from .. import insight, who
+from ..door import must_see
 
 blueprint = Blueprint("compare", __name__)
 
@@ -18,6 +19,8 @@ def index():
     different = bool(request.args.get("different"))
     found = summaries = None
     if a is not None and b is not None:
+        must_see(a)
+        must_see(b)
         after = request.args.get("after", -1, type=int)
         found = insight.compare(a, b, after, different)
         summaries = (insight.summary(a), insight.summary(b))
@@ -28,5 +31,5 @@ def index():
         different=different,
         found=found,
         summaries=summaries,
-        offered=insight.jobs_page(per_page=OFFERED).rows,
+        offered=insight.jobs_page(per_page=OFFERED, viewer=who.current().sees).rows,
     )

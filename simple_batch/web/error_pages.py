@@ -2,12 +2,12 @@
 
 import logging
 
-from flask import Flask, jsonify, render_template, request
+from flask import Flask, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from ..errors import SimpleBatchError
+from ..errors import LoginNeeded, SimpleBatchError
 from ..store.database import connected
 from .words import translated
 
@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 def register(app: Flask) -> None:
     app.register_error_handler(SimpleBatchError, _ours)
+    app.register_error_handler(LoginNeeded, _login_needed)
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(HTTPException, _http)
@@ -36,6 +37,16 @@ def answer(status: int, message: str):
 
 def _ours(error: SimpleBatchError):
     return answer(error.http_status, translated(error))
+
+
+def _login_needed(error: LoginNeeded):
+    """To the login, and from there back to the page; who sent a form is told instead."""
+    login = url_for("login.page", next=request.full_path.rstrip("?"))
+    if request.headers.get("HX-Request"):
+        return "", 401, {"HX-Redirect": url_for("login.page")}
+    if wants_json() or request.method not in ("GET", "HEAD"):
+        return answer(401, translated(error))
+    return redirect(login, 303)
 
 
 def _csrf(error: CSRFError):

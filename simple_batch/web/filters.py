@@ -33,6 +33,9 @@ def register(app: Flask) -> None:
     app.add_template_filter(words.remedy, "remedy")
     app.add_template_filter(words.reason, "reason_word")
     app.add_template_filter(words.actor, "actor_word")
+    app.add_template_filter(words.role, "role_word")
+    app.add_template_filter(words.audited, "audited_word")
+    app.add_template_filter(words.audited_object, "audited_object")
     app.add_template_filter(words.translated, "translated")
     app.add_template_global(jobs.runner_state, "runner_state")
 

@@ -27,11 +27,11 @@ from wtforms.validators import InputRequired, Optional
 
 from .. import choices, configs, runtime
 from ..choices import NewJob
-from ..domain import Spread
+from ..domain import Role, Spread
 from ..errors import InvalidInput
 from .moments import epoch_ms
 from .schema_fields import SchemaFields
-from .words import translated
+from .words import ROLES, translated
 
 
 class ConfigForm(FlaskForm):
@@ -253,7 +253,41 @@ class TokenForm(FlaskForm):
     """A new token."""
 
     name = StringField(_("Name"), [InputRequired()])
-    sees_all = BooleanField(_("It sees everybody's files and batches"))
+    scope = SelectField(
+        _("It may"),
+        choices=[
+            SelectChoice("run", _("make batches, read results")),
+            SelectChoice("read", _("read only")),
+        ],
+        default="run",
+    )
+    sees_all = BooleanField(_("It sees everything that its owner sees"))
+
+
+class LoginForm(FlaskForm):
+    """Name and password."""
+
+    name = StringField(_("Name"), [InputRequired()])
+    password = PasswordField(_("Password"), [InputRequired()])
+
+
+class PasswordForm(FlaskForm):
+    """One's own new password."""
+
+    old = PasswordField(_("Present password"), [InputRequired()])
+    password = PasswordField(_("New password"), [InputRequired()])
+
+
+class UserForm(FlaskForm):
+    """A new user."""
+
+    name = StringField(_("Name"), [InputRequired()])
+    role = SelectField(_("Role"), default="operator")
+    password = PasswordField(_("Password"), [InputRequired()])
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.role.choices = [SelectChoice(role.value, ROLES[role]) for role in Role]
 
 
 class WebhookForm(FlaskForm):

@@ -6,8 +6,8 @@ import io
 from flask import Blueprint, jsonify, render_template, request
 from flask_babel import lazy_gettext as _
 
-from .. import choices, configs, export, insight, jobs, recipes, webhooks
-from ..domain import Cause
+from .. import audit, choices, configs, export, insight, jobs, recipes, webhooks, who
+from ..domain import Cause, Role
 from ..errors import InvalidInput
 from ..export.csv_file import safe
 from ..insight.summary import iso
@@ -38,7 +38,7 @@ def common(job_id: int) -> dict:
     return {
         "job": job,
         "progress": insight.progress(job_id),
-        "allowed": jobs.allowed_actions(job),
+        "allowed": jobs.allowed_actions(job) if who.current().may(Role.OPERATOR) else set(),
         "shared": insight.by_config(job),
         "runner": jobs.runner_state(),
         "storage_fault": jobs.storage_fault(),
@@ -127,6 +127,7 @@ def download(job_id: int):
     raw = request.args.get("cells") == "raw"
     pieces = export.export(job_id, form, only, RequestFilter.parse(request.args), raw)
     name = export.filename(job, form, only)
+    audit.note("job.export", f"job {job_id}", f"{form}, {only}")
     return attached(pieces, name, export.content_type(form))
 
 

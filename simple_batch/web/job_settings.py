@@ -4,7 +4,8 @@ import msgspec
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext as _
 
-from .. import choices, configs, jobs
+from .. import choices, configs, jobs, who
+from ..domain import Role
 from ..errors import InvalidInput
 from ..store.models import database
 from .forms import SettingsForm
@@ -31,11 +32,13 @@ def save(job_id: int):
     if not form.validate_on_submit():
         return _page(job_id, form), 400
     config = configs.get(job.config_id)
-    limits = {
-        "concurrency": form.api_concurrency.data,
-        "rpm": form.rpm.data,
-        "tpm": form.tpm.data,
-    }
+    limits = {}
+    if who.current().may(Role.ADMIN):  # the config is everybody's
+        limits = {
+            "concurrency": form.api_concurrency.data,
+            "rpm": form.rpm.data,
+            "tpm": form.tpm.data,
+        }
     fields = msgspec.structs.replace(configs.fields_of(config), **limits)
     place = "concurrency"  # the field that an error about a concurrency is about
     try:

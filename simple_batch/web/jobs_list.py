@@ -4,8 +4,9 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from .. import configs, insight, jobs
+from .. import configs, insight, jobs, who
 from ..domain import JobStatus
+from ..door import must_see
 from ..errors import Conflict, InvalidInput, NotFound
 from ..wording import said
 from .words import translated
@@ -52,8 +53,9 @@ def index():
         sort=wanted["sort"],
         page=request.args.get("page", 1, type=int),
         per_page=PER_PAGE,
+        viewer=who.current().sees,
     )
-    counts = insight.job_counts()
+    counts = insight.job_counts(who.current().sees)
     context = {
         "page": page,
         "wanted": wanted,
@@ -86,6 +88,7 @@ def bulk():
     done, refused = 0, []
     for job_id in chosen:
         try:
+            must_see(job_id)
             _BULK[action](job_id)
             done += 1
         except (Conflict, NotFound) as error:
@@ -106,4 +109,8 @@ def bulk():
 @blueprint.app_context_processor
 def running() -> dict:
     """How many jobs run now, for the navigation."""
-    return {"running_jobs": lambda: insight.job_counts().get(JobStatus.RUNNING, 0)}
+    return {"running_jobs": lambda: _running()}
+
+
+def _running() -> int:
+    return insight.job_counts(who.current().sees).get(JobStatus.RUNNING, 0)

@@ -3,12 +3,14 @@
 import contextlib
 import io
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from .. import choices, configs, jobs, recipes, runtime, tryout, webhooks
-from ..domain import EMBEDDINGS
+from .. import choices, configs, jobs, recipes, runtime, tryout, webhooks, who
+from ..domain import EMBEDDINGS, Role
+from ..door import must_see
 from ..errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
 from ..settings import PROJECT_ROOT
 from ..store import text
@@ -29,6 +31,7 @@ def start():
     """Choose the data. ``?clone=<id>`` goes on with the data and choices of an old job."""
     clone = request.args.get("clone", type=int)
     if clone is not None:
+        must_see(clone)
         _fields, upload = jobs.clone_fields(clone)
         if upload is not None and upload.preview:
             return _next_step(*jobs.staged(upload.id))
@@ -55,6 +58,7 @@ def preview(upload_id: int):
     config = request.args.get("config", type=int)
     clone = request.args.get("clone", type=int)
     if clone is not None:
+        must_see(clone)
         fields, _upload = jobs.clone_fields(clone)
         form = LaunchForm.of(fields, name=_("%(name)s (copy)", name=fields.name))
     else:
@@ -177,8 +181,15 @@ def _offered(form: LaunchForm) -> LaunchForm:
     active = configs.list_all(active=True)
     form.config.choices = [(config.id, f"{config.alias} ({config.model})") for config in active]
     hooks = [hook for hook in webhooks.listed() if hook.disabled_at is None and hook.token is None]
-    form.webhook.choices = [(0, _("none")), *((hook.id, hook.url) for hook in hooks)]
+    form.webhook.choices = [(0, _("none")), *((hook.id, _named(hook)) for hook in hooks)]
     return form
+
+
+def _named(hook) -> str:
+    """Its address; to others than admins only the host: what follows may be a secret."""
+    return (
+        hook.url if who.current().may(Role.ADMIN) else f"{urlsplit(hook.url).hostname} ({hook.id})"
+    )
 
 
 def _start_page(form, error: UploadRejected | None = None):

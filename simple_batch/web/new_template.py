@@ -7,6 +7,7 @@ from flask_babel import gettext as _
 
 from .. import jobs, saved_templates
 from ..domain import Fault
+from ..door import must_see
 from ..errors import InvalidInput, NotFound, UploadRejected
 from ..intake import Template
 from ..store import text
@@ -51,6 +52,8 @@ def _beginning(staged, columns: list[str]) -> tuple[Template, int | None]:
         version = saved_templates.version(kept, request.args.get("version", type=int))
         return saved_templates.template_of(version), version.id
     clone = request.args.get("clone", type=int)
+    if clone is not None:
+        must_see(clone)
     old = jobs.clone_fields(clone)[0] if clone is not None else None
     if old is not None and old.template is not None:
         return old.template, old.saved

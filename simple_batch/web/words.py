@@ -7,6 +7,61 @@ from jinja2 import pass_context
 from ..errors import SimpleBatchError
 from ..wording import Text
 
+ROLES = {"viewer": _("viewer"), "operator": _("operator"), "admin": _("admin")}
+OBJECTS = {
+    "config": _("API config"),
+    "job": _("job"),
+    "token": _("access token"),
+    "user": _("user"),
+    "template": _("saved template"),
+    "webhook": _("webhook"),
+}
+AUDITED = {
+    "login": _("log in"),
+    "login.failed": _("log in: refused"),
+    "login.throttled": _("log in: too many tries"),
+    "logout": _("log out"),
+    "user": _("users"),
+    "user.create": _("user made"),
+    "user.role": _("role changed"),
+    "user.password": _("password changed"),
+    "user.disable": _("user disabled"),
+    "user.enable": _("user enabled"),
+    "user.remove": _("user removed"),
+    "token": _("access tokens"),
+    "token.create": _("token made"),
+    "token.revoke": _("token revoked"),
+    "token.remove": _("token removed"),
+    "webhook": _("webhooks"),
+    "webhook.create": _("webhook made"),
+    "webhook.remove": _("webhook removed"),
+    "template": _("saved templates"),
+    "template.save": _("template saved"),
+    "template.rename": _("template renamed"),
+    "template.remove": _("template removed"),
+    "config": _("API configs"),
+    "config.create": _("API config made"),
+    "config.update": _("API config changed"),
+    "config.test": _("API config tested"),
+    "config.remove": _("API config removed"),
+    "config.activate": _("API config activated"),
+    "config.deactivate": _("API config deactivated"),
+    "job": _("what is done to jobs"),
+    "job.create": _("job made"),
+    "job.edit": _("job's settings changed"),
+    "job.pause": _("job paused"),
+    "job.resume": _("job resumed"),
+    "job.cancel": _("job cancelled"),
+    "job.retry": _("requests retried"),
+    "job.send": _("request sent again"),
+    "job.reset": _("job reset"),
+    "job.delete": _("job deleted"),
+    "job.export": _("results downloaded"),
+    "file": _("files of the Batch API"),
+    "file.create": _("file uploaded"),
+    "file.download": _("file downloaded"),
+    "file.delete": _("file deleted"),
+}
 STATUSES = {
     "validating": _("validating"),
     "scheduled": _("scheduled"),
@@ -117,6 +172,23 @@ def reason(_context, code: str | None) -> str:
 @pass_context
 def actor(_context, code: str) -> str:
     return str(ACTORS.get(code, code))
+
+
+@pass_context
+def role(_context, code: str) -> str:
+    return str(ROLES.get(code, code))
+
+
+@pass_context
+def audited_object(_context, text: str) -> str:
+    """“job 7” with its first word in the page's language."""
+    kind, space, name = text.partition(" ")
+    return f"{OBJECTS.get(kind, kind)}{space}{name}"
+
+
+@pass_context
+def audited(_context, code: str) -> str:
+    return str(AUDITED.get(code, code))
 
 
 def translated(given: SimpleBatchError | str) -> str:

@@ -22,8 +22,8 @@ MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 LOCALES = {"en": "en-US", "zh": "zh-CN"}
 REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation", (e) =>
     console.error(`policy: ${e.violatedDirective} ${e.blockedURI}`));"""
-# requests that a test itself cuts off, and the page that is not there, are told in the console too
-EXPECTED = ("ERR_FAILED", "404 (NOT FOUND)")
+# requests that a test itself cuts off, pages that are not there or refused, are told in the console
+EXPECTED = ("ERR_FAILED", *(f"{status} (" for status in (401, 403, 404)))
 
 
 def installed_browser() -> str | None:

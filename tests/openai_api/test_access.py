@@ -4,9 +4,9 @@ import openai
 import pytest
 import requests
 
-from simple_batch import tokens
+from simple_batch import tokens, users
 from simple_batch.store.database import connected
-from simple_batch.store.models import Token
+from simple_batch.store.models import Job, Token
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
@@ -40,9 +40,12 @@ def test_without_a_token_loopback_clients_alone_are_let_in(server):
         {"X-Forwarded-For": "127.0.0.1"},  # whoever comes through a proxy is not on this machine
         {"Forwarded": "for=127.0.0.1"},
         {"Origin": "http://evil.example"},  # a page in this machine's browser
-        {"Host": "evil.example"},  # the same by a name that points here
     ):
         assert "create-token" in refused_body(requests.get(url, headers=forged))["message"]
+    # the same by a name that points here
+    rebound = requests.get(url, headers={"Host": "evil.example"})
+    assert rebound.status_code == 403
+    assert "ALLOWED_HOSTS" in rebound.json()["error"]["message"]
 
 
 def test_the_test_client_of_another_machine_is_refused(client_app):
@@ -140,3 +143,36 @@ def test_other_addresses_are_told_in_openais_form(server):
     for body in (b"", b"[]", b"{broken", b"\xff"):
         answer = requests.post(f"{server.url}/v1/batches", data=body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
+
+
+def test_tokens_of_users_do_what_their_scope_and_their_user_allow(
+    server, people, make_token, add_config
+):
+    def client(name: str, owner: str, **more) -> openai.OpenAI:
+        return client_of(server, make_token(name, user_id=people[owner], **more))
+
+    runs, reads = client("runs", "otto"), client("reads", "otto", scope="read", sees_all=True)
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        add_config(endpoint.base_url)
+        with pytest.raises(
+            openai.AuthenticationError
+        ):  # somebody has to log in: no token, no entry
+            client_of(server).models.list()
+        batch = submit(runs, [line("a")])
+        with connected():
+            assert Job.get().user.name == "otto"
+        assert [found.id for found in reads.batches.list()] == [batch.id]
+        for refused in (
+            lambda: submit(reads, [line("b")]),
+            lambda: reads.batches.cancel(batch.id),
+            lambda: reads.files.delete(batch.input_file_id),
+            lambda: submit(client("looks", "vera"), [line("b")]),
+        ):
+            with pytest.raises(openai.PermissionDeniedError, match="may only read"):
+                refused()
+        assert list(client("olgas", "olga", sees_all=True).batches.list()) == []
+        assert [b.id for b in client("annas", "anna", sees_all=True).batches.list()] == [batch.id]
+        with connected():
+            users.disable("otto")
+        with pytest.raises(openai.AuthenticationError):
+            runs.batches.retrieve(batch.id)

@@ -53,6 +53,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0011_saved_templates",
         "0012_images",
         "0013_packs",
+        "0014_users",
         "0017_reasoning_price",
     ]
     close_database()

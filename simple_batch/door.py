@@ -1,0 +1,356 @@
+"""Who gets in, and as what: the one place that decides it, for pages, downloads, the live feed and
+whatever else is served (the Batch API asks here too, openai_api/auth.py).
+
+Nothing is open but what stands in PUBLIC. A program brings a token, a browser the session that its
+login has begun. Where nobody has to log in (no user, no password, no link, and the server is on a
+loopback address) whoever is on this machine is let in, and may do everything.
+
+Sources: the roles are described in docs/access.md.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+
+from flask import Flask, current_app, g, request, session
+from flask.sessions import SecureCookieSessionInterface
+from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from . import audit, hosts, passwords, tokens, users, who
+from .domain import Role
+from .errors import Forbidden, InvalidInput, LoginNeeded, NotFound, SettingsError
+from .settings import Settings
+from .store import seen
+from .store.database import connected
+from .throttle import Throttle
+from .who import Caller, Viewer
+from .wording import said
+
+ADMIN = "admin"  # the name of whoever comes with the password of the settings, or with the link
+PUBLIC = {"static", "health.healthz", "health.readyz", "login.page", "login.enter"}
+_BY_ANY_NAME = {"health.healthz", "health.readyz"}  # probes know a machine by names of their own
+_BY_ANYBODY = {"login.leave", "login.password"}  # who is logged in, whatever the role
+_ADMINS = {"users", "audit", "storage", "configs", "access.create_webhook", "access.remove_webhook"}
+_LOOKED_AT = {"configs.index"}  # of what is the admins' otherwise
+_OPERATORS = {"new_job", "new_template", "saved_templates", "access"}
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "X-Forwarded-Host")
+_CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
+
+
+class Account(UserMixin):
+    """Who a session belongs to; ``get_id`` is what the session's cookie says."""
+
+    def __init__(self, name: str, role: str, stamp: str, user: int | None = None):
+        self.name, self.role, self.stamp, self.user = name, Role(role), stamp, user
+
+    def get_id(self) -> str:
+        return f"{self.user or ADMIN}.{self.stamp}"
+
+    def caller(self, address: str) -> Caller:
+        sees = Viewer(user=self.user) if self.role == Role.OPERATOR else None
+        return Caller(self.name, self.role, self.user, None, sees, address)
+
+
+class Door:
+    """The door of one app."""
+
+    def __init__(self, settings: Settings, secret_key: str):
+        self._settings = settings
+        self._hosts = hosts.Hosts(settings.ALLOWED_HOSTS, settings.PUBLIC_URL)
+        self._throttle = Throttle()
+        self._link_hash: bytes | None = None
+        self._link_stamp = secrets.token_hex(16)
+        self._password_stamp = hmac.new(
+            secret_key.encode(), settings.PASSWORD.encode("utf-8", "surrogatepass"), hashlib.sha256
+        ).hexdigest()
+        self._password_hash = ""
+
+    # --- at the start -----------------------------------------------------------------------
+
+    def open_at(self, addresses: Iterable[str]) -> str | None:
+        """To be called with the addresses before they are served. Returns the secret of a link that
+        lets in once, where one is asked for. Raises SettingsError where others could come in
+        without a password."""
+        elsewhere = [address for address in addresses if not hosts.is_loopback(address)]
+        self._hosts.everywhere = bool(elsewhere)
+        if self._settings.LOGIN_LINK:
+            secret = secrets.token_urlsafe(32)
+            self._link_hash = _digest(secret)
+            return secret
+        if elsewhere and not self.login_needed():
+            raise SettingsError(
+                f"{elsewhere[0]} can be reached from other machines, and nobody would have to log "
+                "in: make a user (flask create-user NAME --role admin), or set "
+                f"SIMPLE_BATCH_PASSWORD (for the user {ADMIN}), or SIMPLE_BATCH_LOGIN_LINK=yes for "
+                "a link that is printed here and lets in once, or serve 127.0.0.1."
+            )
+        return None
+
+    # --- who it is --------------------------------------------------------------------------
+
+    def login_needed(self) -> bool:
+        """False where everybody on this machine is let in, as on a desk of one's own."""
+        return bool(self._settings.PASSWORD or self._settings.LOGIN_LINK) or users.any_there()
+
+    def passwords_known(self) -> bool:
+        """Whether there is any password that could be entered."""
+        return bool(self._settings.PASSWORD) or users.any_there()
+
+    def caller(self) -> Caller | None:
+        """Who sends the present request, None for somebody who is not let in."""
+        secret = bearer()
+        token = tokens.verified(secret) if secret else None
+        if token is not None:
+            return tokens.caller(token, request.remote_addr or "")
+        if current_user.is_authenticated:
+            return current_user.caller(request.remote_addr or "")
+        if not self.login_needed() and not self._hosts.everywhere and from_this_machine():
+            return Caller("web", address=request.remote_addr or "")
+        return None
+
+    def check_host(self) -> None:
+        """Raises Forbidden for a name that is not this server's."""
+        if not self._hosts.allows(request.host):
+            raise Forbidden(
+                said(
+                    "This server does not answer by the name %(host)s. Where that is its name, add "
+                    "it to the setting ALLOWED_HOSTS.",
+                    host=hosts.bare(request.host)[:100],
+                )
+            )
+
+    def account(self, session_id: str) -> Account | None:
+        """Whose session it is; None for one that has ended."""
+        owner, _, stamp = session_id.partition(".")
+        if owner == ADMIN:
+            kept = [self._link_stamp]
+            if self._settings.PASSWORD and users.named(ADMIN) is None:
+                kept.append(self._password_stamp)
+            known = any(hmac.compare_digest(stamp.encode(), one.encode()) for one in kept)
+            return Account(ADMIN, Role.ADMIN, stamp) if known else None
+        user = users.in_session(int(owner), stamp) if owner.isdecimal() else None
+        return _account_of(user) if user is not None else None
+
+    # --- coming and going -------------------------------------------------------------------
+
+    def enter(self, name: str, password: str) -> None:
+        """Log in. Raises InvalidInput where name and password do not belong together, TooManyTries."""
+        name = name.strip().casefold()[:64]
+        self._wait_for_turn(name)
+        account = self._checked(name, password)
+        if account is None:
+            # what stands in the field of the name may be a password
+            known = name == ADMIN or users.named(name) is not None
+            audit.note("login.failed", name=name if known else "?")
+            raise InvalidInput(said("Name and password do not belong together."), "password")
+        self._throttle.give_back(name, request.remote_addr or "")
+        self._begin(account)
+
+    def enter_by_link(self, secret: str) -> bool:
+        """Log in by the link of the start, which then is used up."""
+        if self._throttle.wait_s("", request.remote_addr or ""):
+            return False
+        if self._link_hash is None or not hmac.compare_digest(self._link_hash, _digest(secret)):
+            audit.note("login.failed", detail="link", name=ADMIN)
+            return False
+        self._link_hash = None
+        self._begin(Account(ADMIN, Role.ADMIN, self._link_stamp), "link")
+        return True
+
+    def leave(self) -> None:
+        """Log out."""
+        audit.note("logout")
+        logout_user()
+        session.clear()
+
+    def change_password(self, account: Account, old: str, new: str) -> None:
+        """Somebody's own; other sessions of theirs end. Raises InvalidInput naming the field, and
+        where the old one is not right; Forbidden where the password is one of the settings."""
+        if account.user is None:
+            raise Forbidden(said("This password stands in the settings: change it there."))
+        self._wait_for_turn(account.name)
+        if users.verified(account.name, old) is None:
+            raise InvalidInput(said("This is not the present password."), "old")
+        self._throttle.give_back(account.name, request.remote_addr or "")
+        users.set_password(account.user, new)
+        _renew(_account_of(users.get(account.user)))
+
+    def _wait_for_turn(self, name: str) -> None:
+        address = request.remote_addr or ""
+        wait_s = self._throttle.wait_s(name, address)
+        if wait_s:
+            if self._throttle.is_news(address):
+                audit.note("login.throttled", detail=f"{wait_s} s", name="?")
+            raise TooManyTries(wait_s)
+
+    def _checked(self, name: str, password: str) -> Account | None:
+        if name == ADMIN and self._settings.PASSWORD and users.named(ADMIN) is None:
+            self._password_hash = self._password_hash or passwords.hashed(self._settings.PASSWORD)
+            fits = passwords.fits(self._password_hash, password)
+            return Account(ADMIN, Role.ADMIN, self._password_stamp) if fits else None
+        user = users.verified(name, password)
+        return _account_of(user) if user is not None else None
+
+    def _begin(self, account: Account, how: str = "") -> None:
+        _renew(account)
+        who.act_as(account.caller(request.remote_addr or ""))
+        audit.note("login", detail=how)
+
+
+class TooManyTries(Forbidden):
+    """Passwords were tried too often; ``wait_s`` is how many seconds to wait."""
+
+    http_status = 429
+
+    def __init__(self, wait_s: int):
+        super().__init__(said("Too many tries: wait %(seconds)s seconds.", seconds=wait_s))
+        self.wait_s = wait_s
+
+
+def register(app: Flask, settings: Settings) -> Door:
+    """Put the door before everything that the app serves."""
+    door = Door(settings, app.config["SECRET_KEY"])
+    app.extensions["simple_batch_door"] = door
+    app.session_interface = _Sessions()
+    app.config.update(
+        PERMANENT_SESSION_LIFETIME=settings.SESSION_HOURS * 3600,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+    )
+    logins = LoginManager(app, add_context_processor=False)
+    logins.session_protection = None  # an address may change; what ends a session is its stamp
+    logins.user_loader(door.account)
+    app.before_request(_guard)
+    app.teardown_request(_go)
+    app.context_processor(_for_templates)
+    return door
+
+
+def behind_proxies(app: Flask, settings: Settings) -> None:
+    """Believe what the proxies say of the client; to be called when all middleware is there."""
+    hops = settings.TRUSTED_PROXIES
+    if hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
+
+
+def the_door() -> Door:
+    return current_app.extensions["simple_batch_door"]
+
+
+def must_see(job_id: int) -> None:
+    """Raises NotFound for a job that the present caller does not see, as for one there is not."""
+    sees = who.current().sees
+    if sees is not None and not seen.sees_job(sees, job_id):
+        raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
+
+
+def bearer() -> str:
+    """The secret of the token that the present request brings; empty where it brings none."""
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
+
+
+def from_this_machine() -> bool:
+    """True for who is on this machine: not for what a proxy forwards, nor by another's name."""
+    if any(name in request.headers for name in _FORWARDED):
+        return False
+    return hosts.is_loopback(request.remote_addr) and hosts.is_loopback(hosts.bare(request.host))
+
+
+def needed(endpoint: str, method: str) -> Role:
+    """The role that an endpoint asks for."""
+    blueprint = endpoint.partition(".")[0]
+    if endpoint in _BY_ANYBODY:
+        return Role.VIEWER
+    if endpoint in _ADMINS or (blueprint in _ADMINS and endpoint not in _LOOKED_AT):
+        return Role.ADMIN
+    if blueprint in _OPERATORS or method not in _CHANGES_NOTHING:
+        return Role.OPERATOR
+    return Role.VIEWER
+
+
+def _guard() -> None:
+    g.caller, g.acted_before = None, who.current()
+    who.act_as(Caller("nobody", Role.VIEWER, address=request.remote_addr or ""))
+    door, endpoint = the_door(), request.endpoint or ""
+    if endpoint not in _BY_ANY_NAME:
+        door.check_host()
+    if endpoint == "static" or endpoint.startswith("openai_"):  # which has its own way of refusing
+        return
+    if endpoint in PUBLIC and endpoint in _BY_ANY_NAME:
+        return
+    with connected():  # what says how the database stands has no connection of its own
+        _let_in(door, endpoint)
+
+
+def _let_in(door: Door, endpoint: str) -> None:
+    """Find out who it is. Raises LoginNeeded, Forbidden or NotFound for whoever may not go on."""
+    caller = door.caller()
+    if caller is not None:
+        g.caller = caller
+        who.act_as(caller)
+    if endpoint in PUBLIC:
+        return
+    if caller is None:
+        if door.login_needed():
+            raise LoginNeeded(said("Log in first."))
+        raise Forbidden(
+            said(
+                "Nobody has to log in here, so only this machine is let in. To let others in, make "
+                "users (flask create-user) or set SIMPLE_BATCH_PASSWORD."
+            )
+        )
+    if not caller.may(needed(endpoint, request.method)):
+        raise Forbidden(said("Your role does not allow this."))
+    _check_what_is_named(caller.sees)
+
+
+def _go(_error) -> None:
+    """The request is over: whatever else this greenlet does is not done for its caller."""
+    if "acted_before" in g:
+        who.act_as(g.acted_before)
+
+
+def _check_what_is_named(sees: Viewer | None) -> None:
+    """Raises NotFound where the address names what is another user's."""
+    named = request.view_args or {}
+    if sees is None:
+        return
+    if "job_id" in named:
+        must_see(named["job_id"])
+    if "upload_id" in named and not seen.sees_upload(sees, named["upload_id"]):
+        raise NotFound(said("This upload is no longer kept: upload the file again."))
+
+
+def _for_templates() -> dict:
+    caller = g.get("caller")
+    return {
+        "caller": caller,
+        "logged_in": bool(caller is not None and current_user.is_authenticated),
+        "may_run": caller is not None and caller.may(Role.OPERATOR),
+        "may_all": caller is not None and caller.may(Role.ADMIN),
+    }
+
+
+def _renew(account: Account) -> None:
+    """A new session: nothing of one that somebody else may have planted is kept."""
+    session.clear()
+    session.permanent = True
+    login_user(account)
+
+
+def _account_of(user: users.User) -> Account:
+    return Account(user.name, user.role, user.stamp, user.id)
+
+
+def _digest(secret: str) -> bytes:
+    # a secret of 256 random bits needs no slow hash
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+class _Sessions(SecureCookieSessionInterface):
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Over TLS the cookie is never sent without it."""
+        return request.is_secure

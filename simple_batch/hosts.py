@@ -1,0 +1,61 @@
+"""By which names this server answers: a page of a stranger whose own name is made to point here (DNS
+rebinding) must not be taken for one of ours."""
+
+import socket
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+LOOPBACK = "localhost"
+
+
+def is_loopback(name: str | None) -> bool:
+    """Whether an address or a host name is this machine's alone."""
+    if name == LOOPBACK:
+        return True
+    try:
+        address = ip_address((name or "").strip("[]").split("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def bare(host: str) -> str:
+    """The name in a Host header, in small letters: no port, no brackets, no dot at the end."""
+    if not host.endswith("]"):
+        host = host.rsplit(":", 1)[0] if host.count(":") == 1 or "]:" in host else host
+    return host.strip("[]").rstrip(".").lower()
+
+
+class Hosts:
+    """``everywhere``: the server can be reached from other machines. Then it answers by any IP
+    address, by a name without dots and by its own names: none of them can be a stranger's. Names
+    that people give it otherwise stand in ALLOWED_HOSTS (or PUBLIC_URL)."""
+
+    def __init__(self, allowed: str, public_url: str):
+        named = {item.strip().lower() for item in allowed.split(",")} - {""}
+        self._any = "*" in named
+        self._named = named | {bare(urlsplit(public_url).netloc or "")} - {""}
+        self._below = tuple(item for item in named if item.startswith("."))
+        self.everywhere = False
+
+    def allows(self, host: str) -> bool:
+        """Whether a Host header names this server."""
+        name = bare(host)
+        return (
+            self._any
+            or is_loopback(name)
+            or name in self._named
+            or any(name == item[1:] or name.endswith(item) for item in self._below)
+            or (self.everywhere and _nobody_elses(name))
+        )
+
+
+def _nobody_elses(name: str) -> bool:
+    if name and "." not in name and ":" not in name:
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return name in {socket.gethostname().lower(), f"{socket.gethostname()}.local".lower()}
+    return True

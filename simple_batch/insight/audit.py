@@ -1,0 +1,40 @@
+"""The audit log, to be read."""
+
+from ..clock import now_ms
+from ..store.models import Audit
+from .page import Page
+from .summary import iso
+
+
+def audit_page(
+    actor: str = "",
+    action: str = "",
+    q: str = "",
+    days: float | None = None,
+    page: int = 1,
+    per_page: int = 100,
+) -> Page:
+    """Entries, newest first: of one actor, of one action (``job`` is all that begin with ``job.``),
+    with a text in object, detail or address, of the last ``days``."""
+    query = Audit.select()
+    if actor:
+        query = query.where(Audit.actor == actor)
+    if action:
+        query = query.where((Audit.action == action) | Audit.action.startswith(f"{action}."))
+    if q:
+        query = query.where(
+            Audit.object.contains(q) | Audit.detail.contains(q) | Audit.address.contains(q)
+        )
+    if days is not None:
+        query = query.where(Audit.at >= now_ms() - int(days * 86_400_000))
+    page = max(1, page)
+    rows = query.order_by(Audit.id.desc()).paginate(page, per_page)
+    return Page(list(rows.dicts()), page, per_page, query.count())
+
+
+def audit_row(row: dict) -> dict:
+    """An entry as ``flask audit-log --json`` prints it."""
+    return {"at": iso(row["at"]), **{name: row[name] for name in _NAMES}}
+
+
+_NAMES = ("actor", "address", "action", "object", "detail")

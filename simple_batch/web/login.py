@@ -1,0 +1,107 @@
+"""Coming in and going out."""
+
+from urllib.parse import urlsplit
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_login import current_user
+
+from ..door import ADMIN, TooManyTries, the_door
+from ..errors import Forbidden, InvalidInput
+from ..store.models import User
+from .error_pages import answer
+from .forms import LoginForm, PasswordForm, blame
+from .words import translated
+
+blueprint = Blueprint("login", __name__)
+
+
+@blueprint.get("/login")
+def page():
+    """The form; ``?token=`` is the link that was printed at the start."""
+    secret = request.args.get("token")
+    if secret is not None:
+        if the_door().enter_by_link(secret):
+            return redirect(url_for("jobs_list.index"), 303)
+        return answer(
+            403,
+            _("This link was used already, or belongs to an earlier start: it lets in once."),
+        )
+    if current_user.is_authenticated or not the_door().login_needed():
+        return redirect(_next(), 303)
+    return _page(LoginForm(formdata=None))
+
+
+@blueprint.post("/login")
+def enter():
+    """Begin a session."""
+    form = LoginForm()
+    if not form.validate_on_submit():
+        return _page(form), 400
+    try:
+        the_door().enter(form.name.data or "", form.password.data or "")
+    except InvalidInput as error:
+        blame(form, error)
+        return _page(form), 401
+    except TooManyTries as error:
+        form.form_errors.append(translated(error))
+        return _page(form), 429, {"Retry-After": str(error.wait_s)}
+    return redirect(_next(), 303)
+
+
+@blueprint.post("/logout")
+def leave():
+    """End the session."""
+    the_door().leave()
+    flash(_("You are logged out."), "success")
+    return redirect(url_for("login.page"), 303)
+
+
+@blueprint.route("/password", methods=["GET", "POST"])
+def password():
+    """One's own password."""
+    if not current_user.is_authenticated:
+        raise Forbidden(_("Who did not log in has no password."))
+    form = PasswordForm()
+    if form.validate_on_submit():
+        try:
+            the_door().change_password(
+                current_user._get_current_object(), form.old.data or "", form.password.data or ""
+            )
+        except InvalidInput as error:
+            blame(form, error)
+        except TooManyTries as error:
+            form.form_errors.append(translated(error))
+        else:
+            flash(_("The password is changed; your other sessions have ended."), "success")
+            return redirect(url_for("jobs_list.index"), 303)
+    status = 400 if form.errors or form.form_errors else 200
+    return render_template("login/password.html", form=form), status
+
+
+def _page(form: LoginForm):
+    door = the_door()
+    if door.passwords_known() and not User.select().exists() and not form.name.data:
+        form.name.data = ADMIN
+    return render_template(
+        "login/login.html", form=form, next=_next(), passwords_known=door.passwords_known()
+    )
+
+
+def _next() -> str:
+    """Where to go on: a page of this server, or the jobs."""
+    given = request.values.get("next", "")
+    return given if _is_own(given) else url_for("jobs_list.index")
+
+
+def _is_own(given: str) -> bool:
+    # browsers take a backslash for a slash, and drop tabs and line ends
+    if not given.startswith("/") or given.startswith("//") or "\\" in given:
+        return False
+    if not given.isprintable():
+        return False
+    try:
+        parts = urlsplit(given)
+    except ValueError:
+        return False
+    return not parts.scheme and not parts.netloc and parts.path != url_for("login.page")

@@ -1,0 +1,152 @@
+"""The door of real processes: what they refuse to serve, the link of the start, the live feed."""
+
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+import requests
+import socketio
+
+from simple_batch import users
+from simple_batch.store.database import connected
+
+from ..conftest import PASSWORDS, wait_until
+from ..process import ROOT, environment, flask, free_port, gunicorn, run_py
+
+WAYS = {
+    "run.py": lambda port: ["run.py", "--host", "0.0.0.0", "--port", str(port)],
+    "gunicorn": lambda port: [
+        *("-m", "gunicorn", "-c", "gunicorn.conf.py", "-b", f"0.0.0.0:{port}"),
+        "simple_batch:create_app()",
+    ],
+}
+
+
+def session_of(server, name: str, password: str) -> requests.Session:
+    session = requests.Session()
+    page = session.get(f"{server.url}/login").text
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)[1]
+    fields = {"csrf_token": token, "name": name, "password": password}
+    answer = session.post(f"{server.url}/login", data=fields, allow_redirects=False)
+    assert answer.status_code == 303, answer.text
+    return session
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_other_addresses_are_not_served_without_a_password(instance, way):
+    port = free_port()
+    command = [sys.executable, *WAYS[way](port)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(instance), capture_output=True, text=True, timeout=60
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == {"run.py": 4, "gunicorn": 3}[way], said
+    for remedy in ("create-user", "SIMPLE_BATCH_PASSWORD", "SIMPLE_BATCH_LOGIN_LINK"):
+        assert remedy in said
+    assert "Traceback" not in said
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_one_password_serves_them(instance):
+    password = "open sesame, please"
+    server = run_py(instance, "--host", "0.0.0.0", SIMPLE_BATCH_PASSWORD=password)
+    try:
+        assert requests.get(f"{server.url}/jobs", allow_redirects=False).status_code == 303
+        session = session_of(server, "admin", password)
+        assert "admin" in session.get(f"{server.url}/jobs").text
+        assert (
+            password not in "".join(server.lines) + (instance / "logs/simple_batch.log").read_text()
+        )
+        named = {"Host": "batch.example.com"}
+        assert "ALLOWED_HOSTS" in session.get(f"{server.url}/jobs", headers=named).text
+    finally:
+        server.stop()
+    short = flask(instance, "list-jobs", SIMPLE_BATCH_PASSWORD="short")
+    assert short.returncode == 4
+    assert "PASSWORD: use at least 8 characters" in short.stderr
+
+
+@pytest.mark.parametrize("serve", [run_py, gunicorn])
+def test_the_link_of_the_start_lets_in_once(instance, serve):
+    server = serve(instance, SIMPLE_BATCH_LOGIN_LINK="yes")
+    try:
+        line = wait_until(
+            lambda: next((line for line in server.lines if "/login?token=" in line), None)
+        )
+        link = server.url + line[line.index("/login?token=") :]
+        assert requests.get(link + "x").status_code == 403
+        first = requests.Session()
+        assert first.get(link).url == f"{server.url}/jobs"
+        assert first.get(f"{server.url}/audit").status_code == 200
+        second = requests.Session()
+        again = second.get(link)
+        assert again.status_code == 403
+        assert "lets in once" in again.text
+        assert second.get(f"{server.url}/jobs").url.startswith(f"{server.url}/login")
+    finally:
+        server.stop()
+    # another start, another link, and the sessions of the first have ended
+    other = serve(instance, SIMPLE_BATCH_LOGIN_LINK="yes")
+    try:
+        cookies = {"Cookie": f"session={first.cookies['session']}"}
+        asked = requests.get(f"{other.url}/jobs", headers=cookies, allow_redirects=False)
+        assert asked.status_code == 303
+    finally:
+        other.stop()
+
+
+def test_the_live_feed_is_behind_the_door(instance, people, add_config, endpoint, make_job):
+    from simple_batch import jobs, who
+    from simple_batch.who import Caller
+
+    add_config(endpoint.base_url)
+    with connected():
+        who.act_as(Caller("otto", user=people["otto"]))
+        ottos = make_job(1)
+        who.act_as(Caller("olga", user=people["olga"]))
+        olgas = make_job(1)
+        who.act_as(who.CLI)
+    server = run_py(instance)
+    try:
+
+        def connect(session=None, **headers):
+            if session is not None:
+                headers["Cookie"] = f"session={session.cookies['session']}"
+            client = socketio.Client(reconnection=False)
+            client.connect(server.url, namespaces=["/jobs"], headers=headers, wait_timeout=5)
+            return client
+
+        for headers in ({}, {"Cookie": "session=x"}, {"Authorization": "Bearer sb-x"}):
+            with pytest.raises(socketio.exceptions.ConnectionError):
+                connect(**headers)
+        client = connect(session_of(server, "otto", PASSWORDS["otto"]))
+
+        def ask(**wish):
+            return client.call("subscribe", wish, namespace="/jobs", timeout=10)
+
+        assert ask(job_id=ottos)["ok"]
+        refused = ask(job_id=olgas)
+        assert refused == {"ok": False, "error": f"There is no job {olgas}."}
+        assert refused["error"].replace(str(olgas), "99") == ask(job_id=99)["error"]
+        assert [job["id"] for job in ask()["snapshot"]["jobs"]] == [ottos]
+        heard = []
+        client.on("jobs.changed", lambda event: heard.extend(event["items"]), namespace="/jobs")
+        viewer = connect(session_of(server, "vera", PASSWORDS["vera"]))
+        seen = viewer.call("subscribe", {}, namespace="/jobs", timeout=10)["snapshot"]["jobs"]
+        assert {job["id"] for job in seen} == {ottos, olgas}
+        with connected():
+            for job_id in (olgas, ottos):
+                jobs.delete(job_id)
+        wait_until(lambda: any(item["status"] is None for item in heard))
+        assert {item["id"] for item in heard} == {ottos}
+        with connected():
+            users.disable("otto")
+        wait_until(lambda: "/jobs" not in client.namespaces, 15)
+        assert "/jobs" in viewer.namespaces
+        viewer.disconnect()
+        client.disconnect()
+    finally:
+        server.stop()
