@@ -2,7 +2,7 @@
 
 Pages are made in the process that makes the calls: 200 a second would leave none of it to the jobs.
 So while pages take more than their share of the time, whoever asks gets a copy of the one made last,
-at most a few seconds old; the live feed brings what is newer. Nobody gets what was made for somebody
+at most a few seconds old; the live feed brings what is newer. A single reader, however fast, gets none. Nobody gets what was made for somebody
 else: a copy is known by everything a page may depend on. Whoever changes something sees it: every
 request that is no GET, and every change of a job's status, throws all copies away.
 """
@@ -20,9 +20,9 @@ from ..runner import progress as signals
 from ..settings import MIB
 
 SHARE = 0.05  # of the time may go into making pages before copies are given
-MANY = 20.0  # a second: who asks less often always gets a new page
+CROWD = 8  # connections that asked lately: fewer wait for one another, and always get new pages
 LONGEST_S = 5.0  # no copy is older
-MEMORY_S = 2.0  # how far back the share and the frequency look
+MEMORY_S = 2.0  # what is lately
 MOST_BYTES = 16 * MIB
 _HEADERS = ("Accept", "Accept-Language", "Authorization", "Range", "X-Requested-With")
 _TOKEN = "csrf_token"  # noqa: S105 - its name, not its value
@@ -57,7 +57,8 @@ class Copies:
         self._clock = clock
         self._kept: OrderedDict[tuple, _Copy] = OrderedDict()
         self._bytes = 0
-        self._work, self._asked = Flow(), Flow()
+        self._work = Flow()
+        self._crowd: OrderedDict[tuple, float] = OrderedDict()  # connections, the latest last
 
     def __call__(self):
         if request.method not in ("GET", "HEAD"):
@@ -69,7 +70,7 @@ class Copies:
         if request.method == "HEAD" or "_flashes" in session:
             return self._dispatch()
         now, key = self._clock(), _key()
-        self._asked.add(1, now)
+        self._meet(now)
         copy = self._kept.get(key)
         if copy is not None and self._rushed(now) and now - copy.made < LONGEST_S:
             return _given(copy)
@@ -79,7 +80,14 @@ class Copies:
         return answer
 
     def _rushed(self, now: float) -> bool:
-        return self._work.per_second(now) > SHARE and self._asked.per_second(now) > MANY
+        return len(self._crowd) >= CROWD and self._work.per_second(now) > SHARE
+
+    def _meet(self, now: float) -> None:
+        connection = request.remote_addr, request.environ.get("REMOTE_PORT")
+        self._crowd[connection] = now
+        self._crowd.move_to_end(connection)
+        while next(iter(self._crowd.values())) < now - MEMORY_S:
+            self._crowd.popitem(last=False)
 
     def keep(self, response: Response) -> Response:
         """Keep what a view has made, before anything is added for this reader only."""

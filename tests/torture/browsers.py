@@ -16,12 +16,15 @@ from tests.process import ROOT, run_py
 
 IN_FLIGHT = 100
 FILL_S = 3.0  # the job has come to its speed
+ALONE = 0.9  # of a core: at full speed the job takes one, where nobody else does
 SETTLE_S = 2.0  # those who come have come
 
 
-def browsers(count: int, seconds: float, rate: int, watching: int, restless: int) -> dict:
+def browsers(
+    count: int, seconds: float, rate: int, watching: int, restless: int, only_both=False
+) -> dict:
     """A job of ``count`` requests; ``seconds`` each of: nobody, pages, nobody, websockets, nobody,
-    both. The job must last for all of them."""
+    both, nobody. The job must last for all of them."""
     with tempfile.TemporaryDirectory() as folder, endpoint() as base_url:
         job_id = prepare(folder, base_url, count, IN_FLIGHT)
         server = run_py(Path(folder), SIMPLE_BATCH_LOG_DIR="", SIMPLE_BATCH_LOG_LEVEL="WARNING")
@@ -31,8 +34,9 @@ def browsers(count: int, seconds: float, rate: int, watching: int, restless: int
             stage = _Stage(folder, job_id, server)
             look = stage.visitors(rate)
             watch = stage.watchers(watching, restless)
-            rounds = [("quiet",), ("pages", look), ("quiet",), ("watchers", watch), ("quiet",)]
-            rounds += [("both", look, watch), ("quiet",)]
+            rounds = [("quiet",), ("both", look, watch), ("quiet",)]
+            if not only_both:
+                rounds = [("quiet",), ("pages", look), ("quiet",), ("watchers", watch), *rounds]
             phases = [stage.phase(name, seconds, *loads) for name, *loads in rounds]
         finally:
             server.stop()
@@ -73,7 +77,7 @@ class _Stage:
         for load, process in zip(loads, started, strict=True):
             out, _ = process.communicate(timeout=90)
             found[load(0)[0]] = json.loads(out)
-        print(found, flush=True)
+
         return found
 
     def _start(self, module: str, *args: str):
@@ -96,6 +100,12 @@ def _compared(phases: list[dict]) -> list[dict]:
     """Each loaded phase beside the quiet ones around it."""
     for before, phase, after in zip(phases, phases[1:], phases[2:], strict=False):
         if phase["name"] != "quiet":
-            quiet = statistics.mean((before["per_second"], after["per_second"]))
-            phase["kept"] = phase["per_second"] / quiet
+            around = (before, after)
+            quiet = statistics.mean(one["per_second"] for one in around)
+            phase["kept"] = round(phase["per_second"] / quiet, 3)
+            # where others use the machine too, the process's own time tells more than the clock
+            each = statistics.mean(one["per_second"] / max(0.01, one["cpu"]) for one in around)
+            of_cpu = phase["per_second"] / max(0.01, phase["cpu"]) / each
+            phase["kept_of_cpu"] = round(of_cpu, 3)
+            phase["alone"] = all(one["cpu"] > ALONE for one in around)
     return phases

@@ -53,7 +53,7 @@ class House:
             self.server = None
 
     def config(self, alias: str, base_url: str, **fields) -> None:
-        fields = {"model": "m", "key": KEY, "timeout_s": 2.0, **fields}
+        fields = {"model": "m", "key": KEY, "timeout_s": 3.0, **fields}
         with connected():
             configs.create(configs.ConfigFields(alias=alias, base_url=base_url, **fields))
 

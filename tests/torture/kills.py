@@ -64,7 +64,7 @@ def kills(total: int, times: int, seed: int) -> dict:
             with tempfile.TemporaryDirectory() as folder, House(folder) as house:
                 house.config("test", endpoint.base_url, concurrency=IN_FLIGHT)
                 found[name] = scene(house, endpoint, total, times, chance)
-    found["migrating"] = _migrating(max(2, times // 5), chance)
+    found["migrating"] = _migrating(max(1, times // 5), chance)
     return found
 
 
@@ -135,7 +135,7 @@ def _importing(house: House, endpoint, total: int, times: int, chance) -> dict:
     path = house.folder / "upload.jsonl"
     with path.open("wb") as file:
         file.writelines(msgspec.json.encode(line) + b"\n" for line in lines(total))
-    times = max(2, times // 5)
+    times = max(1, times // 5)
     counted = Counter()
     for _ in range(times):
         with connected(), path.open("rb") as stream:

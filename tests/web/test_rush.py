@@ -21,7 +21,7 @@ class Clock:
 def clock(app, monkeypatch):
     """Every moment is a rush; time stands still."""
     monkeypatch.setattr(rush, "SHARE", -1.0)
-    monkeypatch.setattr(rush, "MANY", -1.0)
+    monkeypatch.setattr(rush, "CROWD", 0)
     clock = app.extensions["simple_batch_copies"]._clock = Clock()
     return clock
 
@@ -89,10 +89,22 @@ def test_only_whole_pages_are_kept_and_not_too_much_of_them(
     assert 0 < copies._bytes <= 50_000
 
 
-def test_without_a_rush_every_page_is_new(client):
-    for number in range(30):
+def test_one_reader_always_gets_new_pages_a_crowd_gets_copies(app, client, monkeypatch):
+    monkeypatch.setattr(rush, "SHARE", 0.0)
+    for number in range(2 * rush.CROWD):
         add(f"config-{number}")
         assert f"config-{number}" in client.get("/configs").text
+    add("unseen")
+    texts = [
+        client.get("/configs", environ_base={"REMOTE_PORT": port}).text
+        for port in range(2 * rush.CROWD)
+    ]
+    assert "unseen" in texts[0]
+    add("unseen-too")
+    assert "unseen-too" not in client.get("/configs", environ_base={"REMOTE_PORT": 1}).text
+    copies = app.extensions["simple_batch_copies"]
+    copies._crowd = type(copies._crowd)({key: at - 60 for key, at in copies._crowd.items()})
+    assert "unseen-too" in client.get("/configs").text
 
 
 def test_the_flow_of_something_fades():
