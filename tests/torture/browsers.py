@@ -103,9 +103,5 @@ def _compared(phases: list[dict]) -> list[dict]:
             around = (before, after)
             quiet = statistics.mean(one["per_second"] for one in around)
             phase["kept"] = round(phase["per_second"] / quiet, 3)
-            # where others use the machine too, the process's own time tells more than the clock
-            each = statistics.mean(one["per_second"] / max(0.01, one["cpu"]) for one in around)
-            of_cpu = phase["per_second"] / max(0.01, phase["cpu"]) / each
-            phase["kept_of_cpu"] = round(of_cpu, 3)
             phase["alone"] = all(one["cpu"] > ALONE for one in around)
     return phases

@@ -132,6 +132,7 @@ def _half_an_export(house: House, job_id: int, chance) -> int:
 
 def _importing(house: House, endpoint, total: int, times: int, chance) -> dict:
     """Jobs whose upload is being read; each must then hold every request once."""
+    total *= 5  # long enough to be met in it
     path = house.folder / "upload.jsonl"
     with path.open("wb") as file:
         file.writelines(msgspec.json.encode(line) + b"\n" for line in lines(total))
