@@ -33,7 +33,7 @@ def _parts(quick: bool, seed: int, minutes: float) -> dict:
             "endpoint": lambda: endpoints.throw(heavy=False),
             "network": lambda: network.throw(clock=False),
             "uploads": lambda: uploads.throw(100, 0, seed),
-            "browsers": lambda: browsers.browsers(60_000, 1.0, 50, 40, 5, only_both=True),
+            "browsers": lambda: browsers.browsers(60_000, 1.0, 50, 40, 5, quick=True),
             "storage": lambda: storage.throw(seed),
             "soak": lambda: soak.soak(minutes, seed),
         }

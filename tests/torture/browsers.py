@@ -21,11 +21,13 @@ SETTLE_S = 2.0  # those who come have come
 
 
 def browsers(
-    count: int, seconds: float, rate: int, watching: int, restless: int, only_both=False
+    count: int, seconds: float, rate: int, watching: int, restless: int, quick=False
 ) -> dict:
     """A job of ``count`` requests; ``seconds`` each of: nobody, pages, nobody, websockets, nobody,
-    both, nobody. The job must last for all of them."""
-    with tempfile.TemporaryDirectory() as folder, endpoint() as base_url:
+    both, nobody. The job must last for all of them; ``quick`` has an endpoint that takes its time, and
+    only both."""
+    slow = ("--delay", "0.05") if quick else ()
+    with tempfile.TemporaryDirectory() as folder, endpoint(*slow) as base_url:
         job_id = prepare(folder, base_url, count, IN_FLIGHT)
         server = run_py(Path(folder), SIMPLE_BATCH_LOG_DIR="", SIMPLE_BATCH_LOG_LEVEL="WARNING")
         try:
@@ -35,7 +37,7 @@ def browsers(
             look = stage.visitors(rate)
             watch = stage.watchers(watching, restless)
             rounds = [("quiet",), ("both", look, watch), ("quiet",)]
-            if not only_both:
+            if not quick:
                 rounds = [("quiet",), ("pages", look), ("quiet",), ("watchers", watch), *rounds]
             phases = [stage.phase(name, seconds, *loads) for name, *loads in rounds]
         finally:

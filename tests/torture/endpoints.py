@@ -20,7 +20,7 @@ SETTINGS = {
     "MAX_RUNNING_JOBS": 200,
     "BACKOFF_BASE": 0.02,
     "BACKOFF_MAX": 0.1,
-    "RATE_LIMIT_PATIENCE": 8,
+    "RATE_LIMIT_PATIENCE": 40,
     "DEFAULT_CONCURRENCY": 5,
 }
 HELD_S = 2.0  # it waits: seen for so long
