@@ -111,8 +111,8 @@ def _damaged(path: Path, reason: str) -> DatabaseError:
             kept = f"it could not be copied ({error.strerror})"
     return DatabaseError(
         f"The database {path} is damaged or is none: {reason}. It was left as it is; {kept}. Put a "
-        f"backup in its place, or save what can be saved (sqlite3 {path.name} .recover): see "
-        "docs/deployment.md. SIMPLE_BATCH_DATABASE_URL names another database."
+        "backup in its place (flask restore-db FILE), or save what can be saved (sqlite3 "
+        f"{path.name} .recover): see docs/deployment.md. SIMPLE_BATCH_DATABASE_URL names another database."
     )
 
 
