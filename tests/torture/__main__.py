@@ -43,7 +43,7 @@ def _parts(quick: bool, seed: int, minutes: float) -> dict:
         "endpoint": endpoints.throw,
         "network": network.throw,
         "uploads": lambda: uploads.throw(10_000, 20_000, seed),
-        "browsers": lambda: browsers.browsers(900_000, 8.0, 200, 500, 50),
+        "browsers": lambda: browsers.browsers(1_000_000, 8.0, 200, 500, 50),
         "soak": lambda: soak.soak(minutes, seed),
     }
 

@@ -24,43 +24,52 @@ def browsers(
     count: int, seconds: float, rate: int, watching: int, restless: int, quick=False
 ) -> dict:
     """A job of ``count`` requests; ``seconds`` each of: nobody, pages, nobody, websockets, nobody,
-    both, nobody. The job must last for all of them; ``quick`` has an endpoint that takes its time, and
-    only both."""
+    both, nobody, both at a second process on the same database, nobody. The job must last for all of
+    them; ``quick`` has an endpoint that takes its time, and only both."""
     slow = ("--delay", "0.05") if quick else ()
     with tempfile.TemporaryDirectory() as folder, endpoint(*slow) as base_url:
         job_id = prepare(folder, base_url, count, IN_FLIGHT)
-        server = run_py(Path(folder), SIMPLE_BATCH_LOG_DIR="", SIMPLE_BATCH_LOG_LEVEL="WARNING")
+        server, second = _server(folder), None if quick else _server(folder)
         try:
             flask(folder, "resume-job", str(job_id))
             time.sleep(FILL_S)
             stage = _Stage(folder, job_id, server)
-            look = stage.visitors(rate)
-            watch = stage.watchers(watching, restless)
+            look = stage.visitors(server.url, rate)
+            watch = stage.watchers(server.url, watching, restless)
             rounds = [("quiet",), ("both", look, watch), ("quiet",)]
-            if not quick:
+            if second is not None:
+                there = (
+                    stage.visitors(second.url, rate),
+                    stage.watchers(second.url, watching, restless),
+                )
                 rounds = [("quiet",), ("pages", look), ("quiet",), ("watchers", watch), *rounds]
+                rounds += [("both, at a second process", *there), ("quiet",)]
             phases = [stage.phase(name, seconds, *loads) for name, *loads in rounds]
         finally:
-            server.stop()
+            for running in filter(None, (second, server)):
+                running.stop()
     return {"requests": count, "rate": rate, "phases": _compared(phases)}
+
+
+def _server(folder: str):
+    return run_py(Path(folder), SIMPLE_BATCH_LOG_DIR="", SIMPLE_BATCH_LOG_LEVEL="WARNING")
 
 
 class _Stage:
     def __init__(self, folder: str, job_id: int, server):
         self._database = Path(folder) / "simple_batch.db"
         self._job_id = job_id
-        self._url = server.url
         self._process = psutil.Process(server.process.pid)
 
-    def visitors(self, rate: int):
+    def visitors(self, url: str, rate: int):
         base = f"/jobs/{self._job_id}"
         paths = ["/jobs", base, f"{base}/requests", f"{base}/errors", base]
         paths += [f"{base}/requests/7", f"{base}/requests?status=succeeded", f"{base}/charts"]
-        return lambda seconds: ("visitors", self._url, str(rate), str(seconds), *paths)
+        return lambda seconds: ("visitors", url, str(rate), str(seconds), *paths)
 
-    def watchers(self, watching: int, restless: int):
+    def watchers(self, url: str, watching: int, restless: int):
         numbers = str(self._job_id), str(watching), str(restless)
-        return lambda seconds: ("watchers", self._url, *numbers, str(seconds))
+        return lambda seconds: ("watchers", url, *numbers, str(seconds))
 
     def phase(self, name: str, seconds: float, *loads) -> dict:
         lasting = seconds + (SETTLE_S if loads else 0)
