@@ -105,22 +105,23 @@ def _held(name: str, folder: Path, close, open_again) -> list[Result]:
             until(lambda: endpoint.calls > 100, 20)
             if close is not None:
                 close(house.process)
-            held = until(lambda: _status(server.url) == 503, 40)
+            url = f"{server.url}/jobs/{job_id}"
+            held = until(lambda: "results cannot be written" in _page(url), 40)
             gevent.sleep(0.5)
             calls = endpoint.calls
-            page = requests.get(f"{server.url}/jobs/{job_id}", timeout=10)
+            ready = _status(f"{server.url}/readyz")
             gevent.sleep(1.5)
             still, unfinished = endpoint.calls == calls, calls < TOTAL
             if held:
                 open_again(house.process)
             status = house.wait(job_id, timeout_s=60)
             counts = house.rows("SELECT count(*), count(DISTINCT idx) FROM result")[0]
-            good = page.status_code == 200 and "results cannot be written" in page.text
+            good = bool(held) and ready == 503
             whole = status == "completed" and counts == (TOTAL, TOTAL) and endpoint.calls == TOTAL
             return [
                 Result(f"{name}: no call while nothing can be kept", 1, bool(held and still and unfinished),
                        f"held {held}, calls {calls}"),
-                Result(f"{name}: pages say so", 1, good, str(page.status_code)),
+                Result(f"{name}: the page and /readyz say so", 1, good, f"held {held}, /readyz {ready}"),
                 Result(f"{name}: nothing lost, nothing asked twice", 1, whole,
                        f"{status} {counts} after {endpoint.calls} calls"),
             ]  # fmt: skip
@@ -128,9 +129,16 @@ def _held(name: str, folder: Path, close, open_again) -> list[Result]:
 
 def _status(url: str) -> int | None:
     try:
-        return requests.get(f"{url}/readyz", timeout=10).status_code
+        return requests.get(url, timeout=10).status_code
     except requests.RequestException:
         return None
+
+
+def _page(url: str) -> str:
+    try:
+        return requests.get(url, timeout=10).text
+    except requests.RequestException:
+        return ""
 
 
 def _locked(_chance) -> list[Result]:
@@ -153,7 +161,7 @@ def _locked(_chance) -> list[Result]:
         holder = subprocess.Popen([sys.executable, "-c", hold, str(house.database)])
         while time.monotonic() < ended:
             began = time.monotonic()
-            _status(server.url)
+            _status(f"{server.url}/jobs/{job_id}")
             slowest = max(slowest, time.monotonic() - began)
             gevent.sleep(0.1)
         holder.wait()
