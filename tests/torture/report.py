@@ -80,9 +80,7 @@ def _browsers(found: dict, quick: bool) -> Iterator[Row]:
             thrown.append(f"{sockets['watching']} sockets")
             said.append(f"{faults} errors, {sockets['reconnects']:,} reconnects")
             good &= faults == 0
-        judged = (
-            not quick and phase["alone"] and phase["name"] != "both"
-        )  # for both: a second process
+        judged = not quick and phase["alone"] and phase["name"] in ("pages", "watchers")
         good &= not judged or phase["kept"] >= KEPT
         yield phase["name"], ", ".join(thrown), "; ".join(said), good
 
