@@ -2,7 +2,7 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && command -v $$p && break; done)
 BIN = .venv/bin
 
-.PHONY: demo run test lint bench vendor i18n clean
+.PHONY: demo run test torture lint bench vendor i18n clean
 
 demo: .venv/.runs
 	$(BIN)/python run.py --demo
@@ -14,6 +14,9 @@ test: .venv/.develops
 	sh tools/chromium.sh $(BIN)
 	sh tools/node_client.sh
 	sh tools/tests.sh $(BIN)
+
+torture: .venv/.develops
+	$(BIN)/python -m tests.torture
 
 lint: .venv/.develops
 	$(BIN)/ruff check .

@@ -28,8 +28,11 @@ NAMESPACE = "/jobs"
 VERSION = 1
 TICK_S = 0.5  # job.progress and request.finished: twice a second
 SLOW_TICKS = 2  # job.buckets, job.errors, jobs.changed: once a second
+SHARE = 0.05  # of the time may go into sending: with very many clients the ticks are further apart
+MESSAGE_S = 0.0001  # what one event to one client takes, about
+EVENTS = 3  # a tick, to a client that hears all there is
 TAIL_ITEMS = 20
-STILL_TICKS = 10  # whether those who watch are still let in: every five seconds
+STILL_S = 5.0  # so often it is looked whether those who watch are still let in
 LIST_ROOM = "list"
 RECENT_BUCKETS_S = 10
 
@@ -42,8 +45,20 @@ def create(app: Flask) -> SocketIO:
         cors_allowed_origins=None,  # the same origin only
         path="socket.io",
     )
+    _without_compression(app)
     Feed(app, socketio)
     return socketio
+
+
+def _without_compression(app: Flask) -> None:
+    """Events are short; compressing them would keep a quarter of a megabyte for each client."""
+    served = app.wsgi_app
+
+    def serve(environ, start_response):
+        environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)  # what the browser offers
+        return served(environ, start_response)
+
+    app.wsgi_app = serve
 
 
 class Feed:
@@ -55,6 +70,7 @@ class Feed:
         self._seq: dict[str, int] = defaultdict(int)
         self._watching: dict[str, set[tuple[int, bool]]] = {}  # sid → (job or 0 for the list, tail)
         self._callers: dict[str, tuple[Caller, dict]] = {}  # sid → who it is, and how they came
+        self._snapshots: dict[str, tuple[float, int, dict]] = {}  # room → when, after which seq
         self._changed: set[int] = set()
         self._moved: set[int] = set()
         self._newest: dict[str, set[int]] = {}  # list's room → the jobs that it last showed
@@ -106,7 +122,8 @@ class Feed:
                 if job_id is None:
                     snapshot = {"jobs": self._listed(caller.sees)}
                 else:
-                    snapshot = _seen_progress(job_id, caller.sees)
+                    _check_seen(job_id, caller.sees)
+                    snapshot = self._snapshot(room, job_id)
         except SimpleBatchError as error:
             return {"ok": False, "error": str(error)}
         join_room(room)
@@ -114,6 +131,16 @@ class Feed:
         if tail:
             join_room(f"{room}-tail")
         return {"ok": True, "seq": self._seq[room], "snapshot": snapshot}
+
+    def _snapshot(self, room: str, job_id: int) -> dict:
+        """How a job stands; many who come within one tick are told the same."""
+        now, seq = time.monotonic(), self._seq[room]
+        made, after, snapshot = self._snapshots.get(room, (0.0, -1, {}))
+        if after != seq or now - made > TICK_S:
+            snapshot = insight.progress(job_id)
+            if self._watching:  # else nothing would ever forget it
+                self._snapshots[room] = now, seq, snapshot
+        return snapshot
 
     def _watch(self, sid: str, job_id: int, tail: bool) -> None:
         with self._lock:
@@ -158,9 +185,9 @@ class Feed:
 
     def _publish(self) -> None:
         """Runs while somebody watches."""
-        tick = 0
+        tick, looked = 0, time.monotonic()
         while True:
-            self._socketio.sleep(TICK_S)
+            self._socketio.sleep(self._pace_s())
             tick += 1
             with self._lock:
                 if not self._watching:
@@ -170,7 +197,8 @@ class Feed:
                 watched = {job_id for found in self._watching.values() for job_id, _ in found}
             try:
                 with connected():
-                    if tick % STILL_TICKS == 0:
+                    if time.monotonic() - looked >= STILL_S:
+                        looked = time.monotonic()
                         self._show_out()
                     self._tell(watched, slow=tick % SLOW_TICKS == 0)
             except Exception:
@@ -184,7 +212,12 @@ class Feed:
             if now != caller:
                 self._socketio.server.disconnect(sid, namespace=NAMESPACE)
 
+    def _pace_s(self) -> float:
+        """From one tick to the next."""
+        return max(TICK_S, len(self._watching) * EVENTS * MESSAGE_S / SHARE)
+
     def _forget(self) -> None:
+        self._snapshots.clear()
         self._changed.clear()
         self._moved.clear()
         self._newest.clear()
@@ -265,8 +298,7 @@ def _list_room(viewer: Viewer | None) -> str:
     return f"{LIST_ROOM}-{viewer.user or 0}-{viewer.token or 0}"
 
 
-def _seen_progress(job_id: int, viewer: Viewer | None) -> dict:
+def _check_seen(job_id: int, viewer: Viewer | None) -> None:
     """Raises NotFound, also for a job that the viewer does not see."""
     if viewer is not None and not seen.sees_job(viewer, job_id):
         raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
-    return insight.progress(job_id)

@@ -5,6 +5,7 @@ and ``configs`` and by the runner, so that a page, a command and a greenlet all
 mean the same installation.
 """
 
+from .errors import SettingsError
 from .redaction import remember
 from .settings import Settings
 from .store.secrets import Vault, open_vault
@@ -13,11 +14,18 @@ _current: tuple[Settings, Vault] | None = None
 
 
 def open_runtime(settings: Settings) -> None:
-    """Make ``settings`` the ones of this process; makes the instance folders and keys."""
+    """Make ``settings`` the ones of this process; makes the instance folders and keys. Raises
+    SettingsError where that folder cannot be used."""
     global _current
-    settings.uploads.mkdir(parents=True, exist_ok=True)
     remember(settings.SECRET_KEY, settings.SMTP_PASSWORD)
-    _current = settings, open_vault(settings.instance, settings.ENCRYPTION_KEYS)
+    try:
+        settings.uploads.mkdir(parents=True, exist_ok=True)
+        _current = settings, open_vault(settings.instance, settings.ENCRYPTION_KEYS)
+    except OSError as error:
+        raise SettingsError(
+            f"The instance folder {settings.instance} cannot be used: {error}. Make it writable for "
+            "this user, or set SIMPLE_BATCH_INSTANCE_PATH to another one."
+        ) from error
 
 
 def settings() -> Settings:

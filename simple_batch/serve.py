@@ -55,8 +55,13 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
+    try:
+        state = services.start()
+    except SimpleBatchError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
     print("database ready", flush=True)
-    if services.start() == "here":
+    if state == "here":
         print("scheduler started", flush=True)
     else:
         print("another process runs this database's jobs: here are the pages", flush=True)

@@ -7,7 +7,7 @@ from flask_socketio import SocketIO
 from . import jobs, log
 from .pulse import pulse
 from .settings import Settings
-from .store.database import close_database, connected
+from .store.database import check_database, close_database, connected
 
 
 @dataclass
@@ -20,9 +20,11 @@ class Services:
 
     def start(self, only: int | None = None) -> str:
         """Run jobs here, or just the job ``only``; returns ``here``, or ``elsewhere`` where
-        another process already runs this database's jobs. Needs a process patched by gevent."""
+        another process already runs this database's jobs. Needs a process patched by gevent.
+        Raises DatabaseError where the database is damaged."""
         if only is None:
             log.speak_up()
+            check_database()
             pulse.start()
         with connected():
             return jobs.start_runner(only)

@@ -25,6 +25,7 @@ from requests.utils import select_proxy
 
 from ..addresses import Gate
 from ..redaction import redact
+from .names import SharedLookup
 
 BLOCK = 65_536
 MAX_HEADER_BYTES = 262_144
@@ -55,11 +56,11 @@ class _Gated:
         return self.gate.through(self._connection_host, super()._resolve())
 
 
-class _PlainPool(_Gated, ConnectionPool):
+class _PlainPool(_Gated, SharedLookup, ConnectionPool):
     pass
 
 
-class _TlsPool(_Gated, SSLConnectionPool):
+class _TlsPool(_Gated, SharedLookup, SSLConnectionPool):
     pass
 
 

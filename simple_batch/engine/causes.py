@@ -18,6 +18,7 @@ from .transport import Reply, TransportFailure
 
 EXCERPT = 2_000
 MESSAGE = 500
+MOST_TOKENS = 1_000_000_000  # of one answer
 
 _QUOTA = re.compile(
     r"insufficient_quota|insufficient.balance|billing|credit balance|arrearage|exceeded your current"
@@ -35,6 +36,14 @@ _FILTER = re.compile(
 )
 _OVERLOADED = re.compile(r"overloaded|capacity|too busy|engine_overloaded", re.IGNORECASE)
 _NO_MODEL = re.compile(r"model.{0,80}(not found|not exist|does not|unknown)|model_not_found", re.I)
+
+
+_SURROGATE = b"\\ud"
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
+    re.DOTALL,
+)
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -140,6 +149,7 @@ def _judge_success(reply: Reply, url: str) -> Finding:
     limits = rate_limits(reply.headers, time.time())
     usage = model = None
     try:
+        reply = _readable(reply)
         try:
             answer = _decode(reply.body)
             usage, model = _usage_of(answer.usage), answer.model
@@ -157,6 +167,20 @@ def _judge_success(reply: Reply, url: str) -> Finding:
     return Finding(None, None, reply.status, "", None, usage, model, "", reply.body, limits)
 
 
+def _readable(reply: Reply) -> Reply:
+    """The answer as text that can be kept: half an emoji (a token limit may cut one in two) becomes a
+    replacement character. Raises UnicodeDecodeError."""
+    reply.body.decode()
+    if _SURROGATE in reply.body.lower():
+        return msgspec.structs.replace(reply, body=_ESCAPE.sub(_whole, reply.body))
+    return reply
+
+
+def _whole(escape: re.Match) -> bytes:
+    """A pair of surrogates, or an escape of another kind, as it is."""
+    return b"\\ufffd" if escape["half"] else escape[0]
+
+
 def _usage_of(usage: _Usage | None) -> Usage | None:
     if usage is None:
         return None
@@ -168,6 +192,8 @@ def _usage_of(usage: _Usage | None) -> Usage | None:
         return None
     into = usage.prompt_tokens_details or usage.input_tokens_details
     out = usage.completion_tokens_details or usage.output_tokens_details
+    if max(spent_in or 0, spent_out or 0) > MOST_TOKENS:
+        return None  # nonsense; money is not counted by it
     cached = (into.cached_tokens if into else None) or usage.prompt_cache_hit_tokens or 0
     reasoning = (out.reasoning_tokens if out else None) or 0
     spent_in, spent_out = max(0, spent_in or 0), max(0, spent_out or 0)

@@ -3,7 +3,7 @@
 A result waits at most REQUEST_CACHE_FLUSH_INTERVAL for its commit. While the
 database refuses to be written (disk full, locked, read-only) what is in hand is
 kept and tried again, and no new call starts, so that nothing is lost and nothing
-grows.
+grows. A single result that cannot be stored ends as failed; the others do not suffer.
 """
 
 import logging
@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable
 
 import gevent
+import msgspec
 import peewee
 from gevent.event import Event
 from gevent.queue import Empty, Queue
 
+from ..clock import now_ms
+from ..domain import Cause, Outcome, RequestStatus
 from ..store.database import connected
 from ..store.results import Recorded, write
 
@@ -110,6 +113,18 @@ class Recorder:
                 return batch, []
 
     def _commit(self, batch: list[Recorded]) -> None:
+        try:
+            self._write(batch)
+        except _UNFIT as error:
+            if len(batch) > 1:
+                for record in batch:
+                    self._commit([record])
+                return
+            log.error("a result cannot be stored", exc_info=error)
+            self._write([_substitute(batch[0], error)])
+
+    def _write(self, batch: list[Recorded]) -> None:
+        """Commit, as soon as the database takes it. Raises what a record itself is to blame for."""
         faulty = False
         while True:
             began = time.monotonic()
@@ -117,6 +132,8 @@ class Recorder:
                 with connected():
                     write(batch)
             except (sqlite3.Error, peewee.DatabaseError, OSError) as error:
+                if isinstance(error, _UNFIT) and not faulty:
+                    raise
                 if not faulty:
                     log.error("results cannot be written, trying again each second: %s", error)
                     self._well.clear()
@@ -133,3 +150,29 @@ class Recorder:
                 self._well.set()
                 self._faulted(None)
             return
+
+
+# What no waiting mends: a record that the database does not take. (OSError and the database's other
+# complaints are of the place it is kept in.)
+_UNFIT = (
+    *(ValueError, TypeError, OverflowError, AttributeError, LookupError, ArithmeticError),
+    *(sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
+    *(peewee.DataError, peewee.IntegrityError, peewee.InterfaceError, peewee.ProgrammingError),
+)
+
+
+def _substitute(record: Recorded, error: Exception) -> Recorded:
+    """What is kept in place of a result that cannot be: that it ended, and why there is none."""
+    outcome = Outcome(
+        index=record.index,
+        status=RequestStatus.FAILED,
+        attempts=(),
+        started_at=None,
+        finished_at=now_ms(),
+        latency_ms=None,
+        cause=Cause.INTERNAL,
+        message=f"The answer cannot be stored ({type(error).__name__}); see the log",
+    )
+    return msgspec.structs.replace(
+        record, attempts=(), outcome=outcome, key=None, config_id=None, reused=False
+    )

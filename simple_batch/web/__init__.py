@@ -21,6 +21,7 @@ from . import (
     new_job,
     new_template,
     pictures,
+    rush,
     saved_templates,
     security,
     storage,
@@ -53,3 +54,4 @@ def register(app: Flask) -> None:
         health,
     ):
         app.register_blueprint(module.blueprint)
+    rush.register(app)

@@ -1,0 +1,42 @@
+"""Waiting for a database that another process holds, without holding up this one.
+
+SQLite's own busy timeout sleeps in C: all greenlets of the process stand still with the one that
+waits. So it is kept short, and the waiting is done here.
+"""
+
+import time
+from collections.abc import Callable
+
+import peewee
+from playhouse.pool import PooledSqliteDatabase
+
+BUSY_TIMEOUT_MS = 2  # SQLite's own
+PATIENCE_S = 5.0
+PAUSE_S = 0.02
+
+
+class PatientDatabase(PooledSqliteDatabase):
+    """Waits where a transaction begins, and for single statements; inside a transaction that has
+    begun nobody can be in the way (write-ahead log, immediate transactions)."""
+
+    def begin(self, lock_type=None):
+        return _patiently(super().begin, lock_type)
+
+    def execute_sql(self, sql, params=None):
+        if self.in_transaction():
+            return super().execute_sql(sql, params)
+        return _patiently(super().execute_sql, sql, params)
+
+
+def _patiently(work: Callable, *args):
+    """Raises what ``work`` raises: at once, or where the database stays locked."""
+    end = None
+    while True:
+        try:
+            return work(*args)
+        except peewee.OperationalError as error:
+            now = time.monotonic()
+            end = end or now + PATIENCE_S
+            if "locked" not in str(error) or now > end:
+                raise
+        time.sleep(PAUSE_S)

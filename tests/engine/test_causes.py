@@ -1,0 +1,50 @@
+"""Answers that are whole but not sound."""
+
+import json
+
+import pytest
+
+from simple_batch.domain import Cause, Usage
+from simple_batch.engine.causes import judge
+from simple_batch.engine.transport import Reply
+
+from ..endpoint import GOOD
+
+
+def judged(body: bytes):
+    return judge(Reply(200, {}, body))
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (r"a\ud83db", r"a\ufffdb"),
+        (r"\udE00x", r"\ufffdx"),
+        (r"\ud83d\ude00 \uD83D", r"\ud83d\ude00 \ufffd"),
+        (r"\\ud83d", r"\\ud83d"),
+        (r"\\\ud83d", r"\\\ufffd"),
+    ],
+)
+def test_half_of_an_emoji_becomes_a_replacement_character(said, kept):
+    body = json.dumps(GOOD).replace("fine", said).encode()
+    finding = judged(body)
+    assert finding.cause is None
+    assert finding.response == json.dumps(GOOD).replace("fine", kept).encode()
+    json.loads(finding.response)["choices"][0]["message"]["content"].encode()
+
+
+def test_what_is_no_utf_8_is_no_answer():
+    body = json.dumps(GOOD).encode().replace(b"fine", b"fi\xe9ne")
+    assert judged(body).cause is Cause.BAD_RESPONSE
+
+
+@pytest.mark.parametrize("count", [10**10, 10**30])
+def test_tokens_beyond_belief_are_not_counted(count):
+    def usage(**said):
+        return judged(json.dumps({**GOOD, "usage": said}).encode()).usage
+
+    assert usage(prompt_tokens=count, completion_tokens=1) is None
+    assert usage(prompt_tokens=1, completion_tokens=count) is None
+    details = {"cached_tokens": count}
+    found = usage(prompt_tokens=1, completion_tokens=2, prompt_tokens_details=details)
+    assert found == Usage(1, 2, 1, 0)

@@ -1,0 +1,161 @@
+"""Faults at the endpoint, all side by side in one program: what is expected of each job."""
+
+import tempfile
+import threading
+import time
+from collections import Counter
+
+import msgspec
+
+from simple_batch import jobs
+from simple_batch.store.database import connected
+from tests import endpoint as e
+from tests.endpoint import MisbehavingEndpoint
+
+from .faults import Fault, answers, connections, storms
+from .house import KEY, House, lines
+
+VICTIMS, OTHERS, RETRIES = 3, 7, 1
+SETTINGS = {
+    "MAX_RUNNING_JOBS": 200,
+    "BACKOFF_BASE": 0.02,
+    "BACKOFF_MAX": 0.1,
+    "RATE_LIMIT_PATIENCE": 40,
+    "DEFAULT_CONCURRENCY": 5,
+}
+HELD_S = 2.0  # it waits: seen for so long
+MOST_GROWN_MB = 400  # five calls in flight of 32 MB at most, received and decoded
+FAULTS = (*connections.FAULTS, *answers.FAULTS, *storms.FAULTS)
+
+
+class Result(msgspec.Struct):
+    """How the jobs of one fault stood it."""
+
+    name: str
+    thrown: int
+    expected: bool
+    said: str = ""
+
+
+class FaultyEndpoint(MisbehavingEndpoint):
+    """Hits the requests that say they are victims."""
+
+    def __init__(self, fault: Fault):
+        super().__init__()
+        self._fault = fault
+        self.called: Counter[str] = Counter()
+
+    def _next(self, head, body):
+        text = msgspec.json.decode(body)["messages"][0]["content"]
+        self.called[text] += 1
+        return self._fault.answer(self.called[text]) if text.startswith("victim") else e.ok()
+
+
+def throw(heavy: bool = True) -> dict:
+    """All faults; the heavy ones one after the other, with the memory they took."""
+    faults = [fault for fault in FAULTS if heavy or not fault.heavy]
+    with tempfile.TemporaryDirectory() as folder, House(folder, **SETTINGS) as house:
+        house.start()
+        light = [fault for fault in faults if not fault.heavy]
+        results = _side_by_side(house, light)
+        base = peak = house.process.memory_info().rss
+        for fault in faults:
+            if fault.heavy:
+                fault.answer(1)  # made beforehand: what takes long must not be this process
+                with Peak(house.process) as memory:
+                    results += _side_by_side(house, [fault])
+                peak = max(peak, memory.most)
+        grown = (peak - base) / 1e6
+        results.append(
+            Result("memory bounded", 0, grown < MOST_GROWN_MB, f"grew by {grown:.0f} MB at most")
+        )
+        results.append(Result("alive, pages answer", 0, house.alive() and _answers(house)))
+        leaked = KEY in "".join(house.server.lines)
+        results.append(Result("the key is in no line of the log", 0, not leaked))
+    return {
+        "thrown": sum(result.thrown for result in results),
+        "unexpected": [
+            f"{result.name}: {result.said}" for result in results if not result.expected
+        ],
+        "faults": len(faults),
+        "grew_mb": round(grown),
+    }
+
+
+def _answers(house: House) -> bool:
+    import requests
+
+    return requests.get(f"{house.server.url}/readyz", timeout=10).status_code == 200
+
+
+def _side_by_side(house: House, faults: list[Fault]) -> list[Result]:
+    endpoints, made = [], []
+    try:
+        for fault in faults:
+            endpoint = FaultyEndpoint(fault)
+            endpoints.append(endpoint)
+            house.config(fault.name, endpoint.base_url)
+            wanted = [*lines(OTHERS - 3), *lines(VICTIMS, "victim"), *lines(3, "late")]
+            made.append(house.job(wanted, fault.name, max_retries=RETRIES))
+        return [
+            _judged(house, fault, job_id, endpoint)
+            for fault, job_id, endpoint in zip(faults, made, endpoints, strict=True)
+        ]
+    finally:
+        for endpoint in endpoints:
+            endpoint.__exit__()
+
+
+def _judged(house: House, fault: Fault, job_id: int, endpoint: FaultyEndpoint) -> Result:
+    status = _cancelled(house, job_id) if fault.holds else house.wait(job_id, timeout_s=60)
+    rows = house.rows(
+        "SELECT r.custom_id, s.status, s.cause, s.message, s.attempts FROM request r LEFT JOIN result s "
+        "ON s.job_id = r.job_id AND s.idx = r.idx WHERE r.job_id = ?",
+        job_id,
+    )
+    victims = [row for row in rows if row[0].startswith("victim")]
+    others = [row for row in rows if not row[0].startswith("victim")]
+    came = sum(n for text, n in endpoint.called.items() if text.startswith("victim"))
+    complaints = []
+    if status != ("cancelled" if fault.holds else "completed"):
+        complaints.append(f"the job is {status}")
+    ends = {row[2] if row[1] else "nothing" for row in victims}
+    if not ends <= set(fault.ends):
+        complaints.append(f"ended with {sorted(map(str, ends))}, {victims[0][3]!r}")
+    tried = [row[4] for row in victims]
+    if fault.calls is not None and set(tried) != {fault.calls}:
+        complaints.append(f"tried {tried} times in place of {fault.calls}")
+    if not fault.holds and not all(row[1] == "succeeded" for row in others):
+        complaints.append(f"others: {Counter(row[1:3] for row in others)}")
+    return Result(fault.name, came, not complaints, "; ".join(complaints))
+
+
+def _cancelled(house: House, job_id: int) -> str:
+    """The status of a job that waits, once it is cancelled."""
+    house.wait(job_id, timeout_s=HELD_S)
+    if (status := house.status(job_id)) != "running":
+        return f"{status} before it was cancelled"
+    with connected():
+        jobs.cancel(job_id)
+    return house.wait(job_id, timeout_s=20)
+
+
+class Peak:
+    """The most memory that a process took meanwhile."""
+
+    def __init__(self, process):
+        self._process, self.most, self._done = process, 0, False
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def _watch(self):
+        while not self._done:
+            self.most = max(self.most, self._process.memory_info().rss)
+            time.sleep(0.02)
+
+    def __exit__(self, *_):
+        self._done = True
+        self._thread.join()

@@ -1,0 +1,272 @@
+"""Faults of the network and of the machine: nobody listens, certificates, names, redirects, the clock."""
+
+import contextlib
+import datetime
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import gevent
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from gevent.pywsgi import WSGIServer
+
+from tests import endpoint as e
+from tests.endpoint import MisbehavingEndpoint
+from tests.process import ROOT, Server, free_port
+
+from .endpoints import SETTINGS, Result
+from .house import House, lines, until
+
+REQUESTS = 6
+HANGING = 30  # more than there are threads for lookups
+CALLS = 2  # of a request that fails: RETRIES is 1
+SHIFTED = ROOT / "tests" / "torture" / "shifted"
+CLOCK = {"MAX_RUNNING_JOBS": 20, "BACKOFF_BASE": 0.02, "BACKOFF_MAX": 0.1}
+
+
+def throw(clock: bool = True) -> dict:
+    """→ faults thrown, and what went otherwise than expected."""
+    gevent.get_hub().NOT_ERROR += (ssl.SSLError,)  # a refused handshake is what is wanted
+    results = [*_beside_each_other(), *_hanging_names(), *(_jumping_clock() if clock else [])]
+    return {
+        "thrown": sum(result.thrown for result in results),
+        "unexpected": [f"{r.name}: {r.said}" for r in results if not r.expected],
+        "faults": len(results),
+    }
+
+
+def _beside_each_other() -> list[Result]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.ExitStack() as stack,
+        House(folder, CA_BUNDLE=str(Path(folder) / "ca.pem"), **SETTINGS) as house,
+    ):
+        authority = _Authority(Path(folder))
+        house.start()
+        good = stack.enter_context(MisbehavingEndpoint(e.ok()))
+        stranger = stack.enter_context(MisbehavingEndpoint(e.ok()))
+        where = f"Location: {stranger.base_url}/chat/completions"
+        redirecting = stack.enter_context(MisbehavingEndpoint(e.http(307, {}, where)))
+        back_soon = free_port()
+        addresses = {
+            "nobody listens": f"http://127.0.0.1:{free_port()}/v1",
+            "a name there is not": "http://nobody.invalid/v1",
+            "an expired certificate": stack.enter_context(authority.serve("localhost", -1)),
+            "a certificate of another host": stack.enter_context(authority.serve("other.test", 9)),
+            "a certificate of nobody known": stack.enter_context(
+                _Authority(Path(tempfile.mkdtemp(dir=folder))).serve("localhost", 9)
+            ),
+            "plain HTTP where TLS is expected": good.base_url.replace("http:", "https:"),
+        }
+        jobs = {name: _job(house, name, address) for name, address in addresses.items()}
+        well = _job(
+            house, "a good certificate", stack.enter_context(authority.serve("localhost", 9))
+        )
+        gone = _job(house, "gone and back", f"http://127.0.0.1:{back_soon}/v1", max_retries=60)
+        away = _job(house, "redirected to a stranger", redirecting.base_url)
+        beside = _job(house, "beside them", good.base_url)
+        gevent.sleep(1)
+        back = WSGIServer(("127.0.0.1", back_soon), _answer, log=None)
+        back.start()
+        causes = ("connection", "timeout")  # who speaks no TLS says nothing at all
+        results = [_all_failed(house, name, job_id, causes) for name, job_id in jobs.items()]
+        for name, job_id in {
+            "a good certificate": well,
+            "gone and back": gone,
+            "beside": beside,
+        }.items():
+            results.append(_all_succeeded(house, name, job_id))
+        back.stop(timeout=0.1)
+        # "not found": the base URL is wrong for every call, so the job pauses and says so
+        paused = house.wait(away) == "paused"
+        reason = house.rows("SELECT status_reason FROM job WHERE id = ?", away)[0][0]
+        expected = paused and reason == "not_found" and stranger.connections == 0
+        said = f"paused: {paused}, {reason}, the stranger was called {stranger.connections} times"
+        results.append(Result("redirect to a stranger", redirecting.calls, expected, said))
+        results.append(Result("alive after the network's faults", 0, house.alive()))
+        return results
+
+
+def _job(house: House, name: str, base_url: str, **choices) -> int:
+    house.config(name, base_url)
+    return house.job(lines(REQUESTS), name, **{"max_retries": CALLS - 1, **choices})
+
+
+def _outcome(house: House, job_id: int):
+    query = "SELECT succeeded, failed, attempts, status FROM job WHERE id = ?"
+    causes = house.rows("SELECT DISTINCT cause, message FROM result WHERE job_id = ?", job_id)
+    return house.rows(query, job_id)[0], causes
+
+
+def _all_failed(
+    house: House, name: str, job_id: int, causes=("connection",), count=REQUESTS
+) -> Result:
+    house.wait(job_id)
+    figures, found = _outcome(house, job_id)
+    expected = figures == (0, count, count * CALLS, "completed")
+    expected = expected and {cause for cause, _ in found} <= set(causes)
+    return Result(name, figures[2], expected, f"{figures} {found}")
+
+
+def _all_succeeded(house: House, name: str, job_id: int) -> Result:
+    house.wait(job_id)
+    figures, causes = _outcome(house, job_id)
+    return Result(name, figures[2], figures[:2] == (REQUESTS, 0), f"{figures} {causes}")
+
+
+def _answer(environ, start_response):
+    environ["wsgi.input"].read()
+    body = e.ok().partition(b"\r\n\r\n")[2]
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [body]
+
+
+# --- certificates ---------------------------------------------------------------------------
+
+
+class _Authority:
+    """Signs certificates; its own is in ca.pem of the folder."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "torture")])
+        self._certificate = self._signed(self._name, self._key, 9, authority=True)
+        pem = self._certificate.public_bytes(serialization.Encoding.PEM)
+        (folder / "ca.pem").write_bytes(pem)
+
+    def _signed(self, subject, key, days: float, host: str = "", authority=False):
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=30))
+            .not_valid_after(now + datetime.timedelta(days=days))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        )
+        if host:
+            names = x509.SubjectAlternativeName([x509.DNSName(host)])
+            builder = builder.add_extension(names, critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+    @contextlib.contextmanager
+    def serve(self, host: str, days: float):
+        """An endpoint at localhost with a certificate for ``host``, good for so many days from now."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+        certificate = self._signed(subject, key, days, host)
+        path = self._folder / f"{host}{days}.pem"
+        path.write_bytes(
+            certificate.public_bytes(serialization.Encoding.PEM)
+            + key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(path)
+        server = WSGIServer(
+            ("127.0.0.1", 0), _answer, log=None, error_log=None, ssl_context=context
+        )
+        server.start()
+        try:
+            yield f"https://localhost:{server.server_port}/v1"
+        finally:
+            server.stop(timeout=0.1)
+
+
+# --- names that are never answered ----------------------------------------------------------
+
+
+def _hanging_names() -> list[Result]:
+    """A name server that takes questions and never answers: jobs by address go on meanwhile."""
+    name = "names that are never answered"
+    if not may_mount():
+        return [Result(f"{name} (left out: needs root and unshare)", 0, True)]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf,
+        MisbehavingEndpoint(e.ok()) as good,
+        House(folder, **SETTINGS) as house,
+    ):
+        deaf.bind(("127.0.0.73", 53))
+        resolver = Path(folder) / "resolv.conf"
+        resolver.write_text("nameserver 127.0.0.73\noptions timeout:20 attempts:2\n")
+        house.start(_under(f"mount --bind {resolver} /etc/resolv.conf"))
+        house.config("hangs", "http://api.example.org/v1", concurrency=HANGING)
+        hanging = house.job(lines(HANGING), "hangs", max_retries=CALLS - 1)
+        until(lambda: house.status(hanging) == "running", 10)
+        gevent.sleep(1)
+        began = time.monotonic()
+        beside = _all_succeeded(house, "beside names that hang", _job(house, "b", good.base_url))
+        took = time.monotonic() - began
+        named = f"http://localhost:{good.base_url.split(':')[2]}"
+        local = _all_succeeded(house, "localhost beside them", _job(house, "l", named))
+        house.wait(hanging, timeout_s=30)
+        return [
+            _all_failed(house, name, hanging, ("timeout",), HANGING),
+            beside,
+            local,
+            Result("not held up by them", 0, took < 5, f"took {took:.1f} s"),
+        ]
+
+
+def may_mount() -> bool:
+    """Whether mounts of one's own can be made here."""
+    if sys.platform != "linux" or os.getuid() != 0 or shutil.which("unshare") is None:
+        return False
+    return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
+
+
+def _under(setup: str):
+    """Starts the program in a mount namespace of its own, after ``setup``."""
+
+    def start(instance: Path, **more: str) -> Server:
+        port = free_port()
+        program = f"{setup} && exec {sys.executable} run.py --port {port}"
+        command = ["unshare", "-m", "--propagation", "private", "sh", "-c", program]
+        return Server(command, instance, port, "Running on local URL", **more)
+
+    return start
+
+
+# --- a clock that jumps ---------------------------------------------------------------------
+
+
+def _jumping_clock() -> list[Result]:
+    """The program's clock (time.time, datetime.now) is set by a file (shifted/sitecustomize.py), as a
+    machine's is when it is corrected: an hour ahead, a day back, ten years ahead, while jobs run."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        MisbehavingEndpoint(e.slow(0.02)) as endpoint,
+        House(folder, **CLOCK) as house,
+    ):
+        offset = Path(folder) / "offset"
+        offset.write_text("0")
+        path = f"{SHIFTED}{os.pathsep}{ROOT}"
+        house.start(PYTHONPATH=path, TORTURE_CLOCK=str(offset))
+        house.config("test", endpoint.base_url, concurrency=4)
+        count, jumps = 600, (3600, -86_400, 10 * 365 * 86_400, -7200, 0)
+        job_id = house.job(lines(count), "test")
+        for number, jump in enumerate(jumps, 1):
+            until(lambda number=number: endpoint.calls > number * count // (len(jumps) + 1), 30)
+            offset.write_text(str(jump))
+        house.wait(job_id)
+        figures, causes = _outcome(house, job_id)
+        expected = figures[:3] == (count, 0, count) and endpoint.calls == count
+        return [
+            Result("a clock that jumps", len(jumps), expected, f"{figures} {causes}"),
+            Result("alive after it", 0, house.alive()),
+        ]

@@ -1,0 +1,104 @@
+"""The table: what was thrown, what was lost, whether that is as expected."""
+
+from collections.abc import Iterator
+
+KEPT = 0.8  # of a job's speed beside those who look at it
+
+Row = tuple[str, str, str, bool]  # what, thrown, found, as expected
+
+
+def show(name: str, found: dict, quick: bool = False) -> int:
+    """Print the rows of a part; returns how many are not as expected."""
+    rows = list(_ROWS[name](found, quick))
+    print(f"\n{name} ({found['took_s']:.0f} s)")
+    for what, thrown, said, good in rows:
+        print(f"  {'ok' if good else 'NO':3}{what:46}{thrown:>16}  {said}")
+    return sum(not good for *_, good in rows)
+
+
+def _kills(found: dict, _quick: bool) -> Iterator[Row]:
+    part = found["running"]
+    said = (
+        f"lost {part['lost']}, twice {part['twice']}, sent again {part['resent']} "
+        f"(in flight {part['in_flight']}, just answered {part['just_answered']})"
+    )
+    yield f"running job of {found['requests']:,}", f"{part['kills']} kills", said, part["expected"]
+    for name in ("importing", "migrating"):
+        part = found[name]
+        said = f"lost {part['lost']}, " + (
+            f"twice {part['twice']}" if "twice" in part else f"damaged {part['damaged']}"
+        )
+        yield (
+            name,
+            f"{part['kills']} kills",
+            f"{said}; {part['met_in_it']} in its midst",
+            part["expected"],
+        )
+
+
+def _listed(found: dict, _quick: bool) -> Iterator[Row]:
+    said = "; ".join(found["unexpected"]) or "all as expected"
+    if "grew_mb" in found:
+        said += f"; memory grew by {found['grew_mb']} MB"
+    kinds = found.get("faults") or len(found["scenes"])
+    yield f"{kinds} faults", f"{found['thrown']} times", said, not found["unexpected"]
+
+
+def _uploads(found: dict, _quick: bool) -> Iterator[Row]:
+    statuses = ", ".join(f"{n} × {status}" for status, n in found["statuses"].items())
+    good = not found["unexpected"] and found["alive"]
+    yield "mutated files over HTTP", f"{found['thrown']:,} files", statuses, good
+    made = found["jobs"]
+    said = f"{made['half']} half, {made['whole']} whole, {made['failed']} failed and empty"
+    yield "jobs of those taken", f"{made['made']} jobs", said, not made["half"]
+    if guided := found.get("guided"):
+        said = guided.get("left_out") or ("a crash" if guided["crashed"] else "no crash")
+        yield (
+            "guided by coverage",
+            f"{guided.get('runs', 0):,} files",
+            said,
+            not guided.get("crashed"),
+        )
+
+
+def _browsers(found: dict, quick: bool) -> Iterator[Row]:
+    for phase in found["phases"]:
+        if "kept" not in phase:
+            continue
+        pages, sockets = phase.get("visitors"), phase.get("watchers")
+        thrown, said, good = [], [f"{phase['kept']:.0%} of its speed kept"], True
+        if not phase["alone"]:
+            said = ["its speed says nothing: others used the machine"]
+        if pages:
+            thrown.append(f"{found['rate']} pages/s")
+            said.append(
+                f"{pages['errors']} errors of {pages['asked']:,}, median {pages['p50_ms']} ms"
+            )
+            good &= pages["errors"] == 0
+        if sockets:
+            faults = sum(sockets["faults"].values())
+            thrown.append(f"{sockets['watching']} sockets")
+            said.append(f"{faults} errors, {sockets['reconnects']:,} reconnects")
+            good &= faults == 0
+        judged = not quick and phase["alone"] and phase["name"] in ("pages", "watchers")
+        good &= not judged or phase["kept"] >= KEPT
+        yield phase["name"], ", ".join(thrown), "; ".join(said), good
+
+
+def _soak(found: dict, _quick: bool) -> Iterator[Row]:
+    for name, slope in found["per_minute"].items():
+        said = f"{found['first'][name]} → {found['last'][name]}, {slope:+} a minute"
+        yield name, f"{found['minutes']:g} min", said, found["expected"]
+    said = f"{found['jobs']} jobs, {found['calls']:,} calls, {found['page_errors']} page errors"
+    yield "meanwhile", "", said, found["expected"]
+
+
+_ROWS = {
+    "kills": _kills,
+    "storage": _listed,
+    "endpoint": _listed,
+    "network": _listed,
+    "uploads": _uploads,
+    "browsers": _browsers,
+    "soak": _soak,
+}

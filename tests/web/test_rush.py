@@ -1,0 +1,121 @@
+"""Copies of pages while many ask for them: whose, how old, and what ends them."""
+
+import pytest
+
+from simple_batch import configs
+from simple_batch.runner import progress as signals
+from simple_batch.store.database import connected
+from simple_batch.web import rush
+
+from .test_pages import post, token
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(app, monkeypatch):
+    """Every moment is a rush; time stands still."""
+    monkeypatch.setattr(rush, "SHARE", -1.0)
+    monkeypatch.setattr(rush, "CROWD", 0)
+    clock = app.extensions["simple_batch_copies"]._clock = Clock()
+    return clock
+
+
+def add(alias: str) -> None:
+    with connected():
+        configs.create(configs.ConfigFields(alias=alias, base_url="http://x/v1", model="m"))
+
+
+def test_a_copy_is_short_lived_and_for_those_who_would_see_the_same(app, client, clock):
+    first = client.get("/configs")
+    assert "nobody-knows" not in first.text
+    add("nobody-knows")
+    copy = client.get("/configs")
+    assert copy.data == first.data
+    assert copy.headers["Content-Security-Policy"] == first.headers["Content-Security-Policy"]
+    assert copy.headers.getlist("Set-Cookie") == []
+    # another browser: the same page, its own token, and that one is good
+    other = app.test_client()
+    theirs, mine = token(other, "/configs/new"), token(client, "/configs/new")
+    assert theirs != mine
+    sent = other.post("/configs/new", data={"csrf_token": theirs, "alias": ""})
+    assert b"too old" not in sent.data  # the token was taken, the form was not
+    # what the page depends on is told apart
+    for wish in ({"headers": {"Accept-Language": "zh"}}, {"query_string": {"lang": "zh"}}):
+        client.get("/configs", **wish)
+        assert 'lang="zh' in client.get("/configs", **wish).text
+    with client.session_transaction() as session:
+        session["user"] = "somebody"
+    assert "nobody-knows" in client.get("/configs").text
+    # too old
+    add("later")
+    assert "later" not in client.get("/configs").text
+    clock.now += rush.LONGEST_S
+    assert "later" in client.get("/configs").text
+
+
+def test_who_changes_something_sees_it(app, client, clock):
+    copies = app.extensions["simple_batch_copies"]
+    assert "one-alias" not in client.get("/configs").text
+    add("one-alias")
+    assert "one-alias" not in client.get("/configs").text
+    post(client, "/configs/new", alias="refused", base_url="")
+    assert "one-alias" in client.get("/configs").text
+    assert copies._kept
+    signals.job_status.send(None, job_id=1, from_status="a", to_status="b", reason="")
+    assert not copies._kept
+
+
+def test_only_whole_pages_are_kept_and_not_too_much_of_them(
+    app, client, clock, make_job, add_config, monkeypatch
+):
+    add_config("http://127.0.0.1:9/v1")
+    job_id = make_job(3)
+    copies = app.extensions["simple_batch_copies"]
+    for path in (f"/jobs/{job_id}/export", "/jobs/99", "/healthz", f"/jobs/{job_id}/progress.json"):
+        client.get(path)
+    assert not copies._kept
+    for number in range(40):
+        client.get(f"/jobs?q={number}")
+    assert len(copies._kept) == 40
+    assert copies._bytes == sum(copy.size for copy in copies._kept.values())
+    monkeypatch.setattr(rush, "MOST_BYTES", 50_000)
+    client.get("/jobs?q=last")
+    assert 0 < copies._bytes <= 50_000
+
+
+def test_one_reader_always_gets_new_pages_a_crowd_gets_copies(app, client, monkeypatch):
+    monkeypatch.setattr(rush, "SHARE", 0.0)
+    for number in range(2 * rush.CROWD):
+        add(f"config-{number}")
+        assert f"config-{number}" in client.get("/configs").text
+    add("unseen")
+    texts = [
+        client.get("/configs", environ_base={"REMOTE_PORT": port}).text
+        for port in range(2 * rush.CROWD)
+    ]
+    assert "unseen" in texts[0]
+    add("unseen-too")
+    assert "unseen-too" not in client.get("/configs", environ_base={"REMOTE_PORT": 1}).text
+    copies = app.extensions["simple_batch_copies"]
+    copies._crowd = type(copies._crowd)({key: at - 60 for key, at in copies._crowd.items()})
+    assert "unseen-too" in client.get("/configs").text
+
+
+def test_the_flow_of_something_fades():
+    flow = rush.Flow()
+    for tenth in range(100):
+        flow.add(1, tenth / 10)
+    assert 9 < flow.per_second(10.0) < 11
+    assert flow.per_second(20.0) < 0.1
+
+
+def test_a_static_file_that_there_is_not_is_said_so(client):
+    answer = client.get("/static/nothing.css")
+    assert answer.status_code == 404
+    assert "There is no such page" in answer.text
