@@ -15,6 +15,8 @@ from simple_batch.store.database import MIGRATIONS, PRAGMAS, connected
 from simple_batch.store.secrets import open_vault
 from simple_batch.store.sketch import LatencySketch
 
+from ..door.conftest import send
+
 STEPS = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
 T = 1_780_000_000_000
 KEY = "sk-planted-0123456789"
@@ -172,12 +174,14 @@ def test_a_filled_database_of_every_step_is_taken_up(step, overrides, instance):
     before = counts(path)
     assert all(before.values()), before
 
-    app = create_app(**overrides)
+    app = create_app(**overrides, PASSWORD="long enough")  # from the step on that knows users
     try:
         after = counts(path)
         assert {name: after[name] for name in before} == before
         _figures_are_right()
-        _pages_answer(app.test_client())
+        client = app.test_client()
+        assert send(client, "admin", "long enough").status_code == 303
+        _pages_answer(client)
     finally:
         app.extensions["simple_batch"].close()
 
