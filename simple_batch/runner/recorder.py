@@ -15,6 +15,7 @@ import gevent
 import peewee
 from gevent.event import Event
 from gevent.queue import Empty, Queue
+from playhouse.pool import MaxConnectionsExceeded
 
 from ..store.database import connected
 from ..store.results import Recorded, write
@@ -116,7 +117,12 @@ class Recorder:
             try:
                 with connected():
                     write(batch)
-            except (sqlite3.Error, peewee.DatabaseError, OSError) as error:
+            except (
+                sqlite3.Error,
+                peewee.PeeweeException,
+                OSError,
+                MaxConnectionsExceeded,
+            ) as error:
                 if not faulty:
                     log.error("results cannot be written, trying again each second: %s", error)
                     self._well.clear()
