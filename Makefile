@@ -2,7 +2,7 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && command -v $$p && break; done)
 BIN = .venv/bin
 
-.PHONY: demo run test torture lint bench vendor i18n clean
+.PHONY: demo run test test-postgres torture lint bench vendor i18n clean
 
 demo: .venv/.runs
 	$(BIN)/python run.py --demo
@@ -13,7 +13,15 @@ run: .venv/.runs
 test: .venv/.develops
 	sh tools/chromium.sh $(BIN)
 	sh tools/node_client.sh
+	sh tools/postgres.sh
 	sh tools/tests.sh $(BIN)
+
+# all of it once more, on PostgreSQL alone
+test-postgres: .venv/.develops
+	sh tools/chromium.sh $(BIN)
+	sh tools/node_client.sh
+	sh tools/postgres.sh
+	SIMPLE_BATCH_TEST_DATABASE=postgresql sh tools/tests.sh $(BIN)
 
 torture: .venv/.develops
 	$(BIN)/python -m tests.torture

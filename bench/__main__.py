@@ -1,6 +1,6 @@
 """make bench: prints its figures and appends them to bench/results/.
 
-python -m bench [--quick] [PART ...]      parts: overhead tls embeddings width finding growth pages files batch_api
+python -m bench [--quick] [PART ...]      parts: overhead tls databases embeddings width finding growth pages files batch_api
 """
 
 import argparse
@@ -17,13 +17,14 @@ from .files import files
 from .finding import finding
 from .pages import pages
 from .processes import ROOT
-from .speed import embeddings, growth, overhead, overhead_tls, width
+from .speed import databases, embeddings, growth, overhead, overhead_tls, width
 
 VERSIONS = ("gevent", "geventhttpclient", "requests", "peewee", "Flask", "aiohttp", "openai")
 FULL = {
     "overhead": lambda: overhead(20_000),
     "tls": lambda: overhead_tls(20_000),
     "embeddings": lambda: embeddings(20_000),
+    "databases": lambda: databases(20_000, 2),
     "width": lambda: width(20_000, 2_000, 5_000, 1.0),
     "finding": lambda: finding(240.0),
     "growth": lambda: growth([1_000, 10_000, 100_000, 1_000_000], 1_000_000),
@@ -35,6 +36,7 @@ QUICK = {
     "overhead": lambda: overhead(300),
     "tls": lambda: overhead_tls(300),
     "embeddings": lambda: embeddings(200),
+    "databases": lambda: databases(200, 1),
     "width": lambda: width(200, 50, 100, 0.1),
     "finding": lambda: finding(11.0),
     "growth": lambda: growth([100, 300], 2_000),

@@ -33,6 +33,17 @@ def embeddings(part: dict) -> None:
     print(f"requests per second packed over one by one: {ratio:.1f}")
 
 
+def databases(part: dict) -> None:
+    print(f"\nDatabases: {part['count']:,} requests, 100 in flight, endpoint without delay")
+    rows = part["rows"]
+    if not rows:
+        print("PostgreSQL is not installed")
+        return
+    _table(rows)
+    ratio = rows["postgresql"]["cpu_ms"] / rows["sqlite"]["cpu_ms"]
+    print(f"CPU per request on PostgreSQL over SQLite: {ratio:.2f} (mark: 1.5)")
+
+
 def width(part: dict) -> None:
     print(f"\nWidth: {part['count']:,} requests, {part['wide']:,} in flight")
     rows = part["rows"]

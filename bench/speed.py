@@ -2,13 +2,17 @@
 
 import datetime
 import ipaddress
+import os
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests import postgres
 
 from .million import build_rows, page_times
 from .processes import endpoint, has_rivals, ours, rival
@@ -50,6 +54,24 @@ def embeddings(count: int) -> dict:
             "one by one": {**ours(base_url, count, 20, embed=1), "count": count},
         }
     return {"count": count, "rows": _per_call(rows)}
+
+
+def databases(count: int, turns: int) -> dict:
+    """The same job on SQLite and on PostgreSQL, in turns."""
+    rows: dict = {}
+    found = {"count": count, "rows": rows}
+    if postgres.programs() is None:
+        return found
+    server = postgres.server()
+    with endpoint() as base_url:
+        for _ in range(turns):
+            for name in ("sqlite", "postgresql"):
+                on = {"SIMPLE_BATCH_DATABASE_URL": server.create(server.template)}
+                with mock.patch.dict(os.environ, on if name == "postgresql" else {}):
+                    run = {**ours(base_url, count, 100), "count": count}
+                rows[name] = min(rows.get(name, run), run, key=lambda row: row["cpu_s"])
+    _per_call(rows)
+    return found
 
 
 def width(count: int, wide: int, widest: int, delay_s: float) -> dict:

@@ -24,7 +24,7 @@ def create_app(**overrides) -> Flask:
     log.configure(loaded)
     exposure.choose(loaded.EXPOSED)
     runtime.open_runtime(loaded)
-    open_database(loaded.database_url)
+    open_database(loaded.database_url, loaded.DATABASE_CONNECTIONS)
     app = Flask(
         __name__,
         instance_path=str(loaded.instance),

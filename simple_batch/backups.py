@@ -16,7 +16,7 @@ from .errors import ConfigurationError, Conflict, InvalidInput, SimpleBatchError
 from .runner.lease import Lease
 from .settings import Settings
 from .store import backup
-from .store.database import close_database, sqlite_path
+from .store.database import close_database, is_server, sqlite_path
 from .store.filelock import locked
 from .store.secrets import KEY_FILE, open_vault
 
@@ -55,11 +55,19 @@ def make(target: Path, with_key: bool = False) -> Made:
     beside = path.with_suffix(".key")
     if key is not None and beside.exists():
         raise InvalidInput(f"{beside} exists already: choose another name.")
-    size = backup.copy(sqlite_path(settings.database_url), path)
+    size = backup.copy(_file(settings), path)
     if key is None:
         return Made(path, size)
     _copy_key(key, beside)
     return Made(path, size, beside)
+
+
+def _file(settings: Settings) -> Path:
+    if is_server(settings.database_url):
+        raise InvalidInput(
+            "The database is on a PostgreSQL server: use its own means (pg_dump, pg_restore, VACUUM)."
+        )
+    return sqlite_path(settings.database_url)
 
 
 def _key_file(settings: Settings) -> Path:
@@ -99,7 +107,7 @@ def keep_up() -> None:
     settings.backups.mkdir(mode=0o700, parents=True, exist_ok=True)
     backup.forget_partial(settings.backups)
     path = settings.backups / _NAME.format(stamp=backup.stamp())
-    size = _in_thread(sqlite_path(settings.database_url), path)
+    size = _in_thread(_file(settings), path)
     _again_at = 0.0
     log.info("backup made: %s, %s bytes", path, size)
     for old in sorted(settings.backups.glob(_NAMES))[: -settings.BACKUP_KEEP]:
@@ -137,7 +145,7 @@ def restore(source: Path, with_key: Path | None = None) -> Restored:
         key = _key_file(settings)
         open_keys(with_key)
     close_database()
-    path = sqlite_path(settings.database_url)
+    path = _file(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     lease = Lease(path)
     if not lease.acquire():
@@ -188,7 +196,7 @@ def compact() -> int:
     """Give the room of what was removed back to the disk; returns the bytes. No process may run
     this database's jobs or have it open. Raises Conflict, DatabaseError."""
     close_database()
-    path = sqlite_path(runtime.settings().database_url)
+    path = _file(runtime.settings())
     lease = Lease(path)
     if not lease.acquire():
         raise Conflict("A server runs this database's jobs: stop it first.")

@@ -18,7 +18,7 @@ from .engine.structure import structure_of
 from .errors import Conflict, InvalidInput, NotFound
 from .store import configs as config_rows
 from .store.configs import defaults_of, endpoint_of
-from .store.models import ApiConfig, Job, JobConfig, Override, database
+from .store.models import ApiConfig, Job, JobConfig, Override, database, hold_seals
 from .wording import Text, said
 
 MAX_LIMIT = 1_000_000_000
@@ -57,6 +57,7 @@ def create(fields: ConfigFields) -> ApiConfig:
     """Store a new config. Raises InvalidInput naming the field."""
     now = now_ms()
     with database.atomic(), _unique_alias(fields.alias):  # see store/secrets.py
+        hold_seals()
         values = _validated(fields)
         config = ApiConfig.create(created_at=now, updated_at=now, **values)
     audit.note("config.create", f"config {config.alias}", config.base_url)
@@ -67,6 +68,7 @@ def update(config_id: int, fields: ConfigFields) -> ApiConfig:
     """Change a config; running jobs take the change up within a second."""
     config = get(config_id)
     with database.atomic(), _unique_alias(fields.alias):
+        hold_seals()
         values = _validated(fields)
         if not fields.key:
             values.pop("key_encrypted")

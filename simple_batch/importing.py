@@ -22,7 +22,7 @@ from .store import filelock, twins
 from .store import jobs as job_rows
 from .store import requests as request_rows
 from .store.database import connected
-from .store.models import Job, Upload
+from .store.models import Job, Upload, database, hold
 from .wording import lines, said
 
 log = logging.getLogger(__name__)
@@ -254,7 +254,8 @@ class _Home:
 
 def _insert(job_id: int, chunk: list[Request]) -> bool:
     """Write a chunk; False where the job was cancelled or deleted meanwhile."""
-    with connected():
+    with connected(), database.atomic():
+        hold(job_id)
         status = Job.select(Job.status).where(Job.id == job_id, Job.deleted_at.is_null()).scalar()
         if status != JobStatus.VALIDATING:
             return False

@@ -36,13 +36,12 @@ from .errors import Conflict, InvalidInput, NotFound, SimpleBatchError
 from .runner import closing, till
 from .runner.duties import Duties
 from .runner.health import Figures, Health
-from .runner.lease import Lease
+from .runner.lease import lease_of
 from .runner.service import Runner
 from .store import idempotency, search
 from .store import jobs as job_rows
 from .store import requests as request_rows
 from .store import retry as retry_rows
-from .store.database import sqlite_path
 from .store.filters import RequestFilter
 from .store.models import ApiFile, Job, Request, Token, Upload, database
 from .store.requests import Share
@@ -99,7 +98,7 @@ def runner_state() -> str:
     """Who runs this database's jobs: ``here``, ``elsewhere`` (another process), or ``none``."""
     if _runner is not None:
         return _runner.state
-    lease = Lease(sqlite_path(runtime.settings().database_url))
+    lease = lease_of(runtime.settings().database_url)
     return "elsewhere" if lease.held_elsewhere() else "none"
 
 

@@ -18,7 +18,7 @@ from .door import the_door
 from .errors import NotFound, SimpleBatchError
 from .runner import progress as signals
 from .store import seen
-from .store.database import connected
+from .store.database import complain, connected
 from .who import Caller, Viewer
 from .wording import said
 
@@ -202,7 +202,7 @@ class Feed:
                         self._show_out()
                     self._tell(watched, slow=tick % SLOW_TICKS == 0)
             except Exception:
-                log.exception("the live feed could not be sent")
+                complain(log, "the live feed could not be sent")
 
     def _show_out(self) -> None:
         """Whoever is not let in any more, or as somebody else, hears nothing more."""

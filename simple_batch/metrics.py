@@ -29,7 +29,7 @@ from . import backups, jobs, pulse, readiness, runtime
 from .domain import ACTIVE_STATUSES, NANO, JobStatus
 from .runner.health import Figures
 from .store import storage
-from .store.database import connected, sqlite_path
+from .store.database import connected, folder_of, is_server, sqlite_path
 from .store.models import ApiConfig, Job, database
 from .store.sketch import LatencySketch
 from .store.tally import REST, tally
@@ -217,12 +217,13 @@ def _stored() -> Iterator[Metric]:
 
 def _room() -> Iterator[Metric]:
     settings = runtime.settings()
-    path = sqlite_path(settings.database_url)
-    yield _gauge(
-        "database_wal_bytes", "Of its write-ahead log.", storage.file_bytes(Path(f"{path}-wal"))
-    )
+    url = settings.database_url
+    if not is_server(url):
+        wal = storage.file_bytes(Path(f"{sqlite_path(url)}-wal"))
+        yield _gauge("database_wal_bytes", "Of its write-ahead log.", wal)
     with contextlib.suppress(OSError):
-        yield _gauge("disk_free_bytes", "Beside the database.", storage.free_bytes(path.parent))
+        free = storage.free_bytes(folder_of(url, settings.instance))
+        yield _gauge("disk_free_bytes", "Beside the database.", free)
     backup = GaugeMetricFamily(
         "simple_batch_last_backup_timestamp_seconds", "Of the server's own; absent without one."
     )

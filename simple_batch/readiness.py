@@ -8,8 +8,8 @@ from gevent.lock import BoundedSemaphore
 
 from . import jobs, runtime
 from .store import storage
-from .store.database import sqlite_path
-from .store.probe import Found, probe
+from .store.database import folder_of, is_server, sqlite_path
+from .store.probe import Found, probe, probe_server
 
 PROBE_EVERY_S = 1.0  # the database is written at most so often
 SILENCE_S = 30.0  # a scheduler that has not looked at the jobs for so long stands still
@@ -44,20 +44,23 @@ def _holds(wrong: str | None) -> Check:
 
 
 def _database() -> Found:
-    """Tried in a thread, so that a locked database holds up nobody."""
+    """A file is tried in a thread, so that a locked one holds up nobody."""
     global _probed
-    path = sqlite_path(runtime.settings().database_url)
+    url = runtime.settings().database_url
     with _lock:
         now = time.monotonic()
-        if _probed is None or _probed[1] != str(path) or now - _probed[0] > PROBE_EVERY_S:
-            found = get_hub().threadpool.apply(probe, (path,))
-            _probed = time.monotonic(), str(path), found
+        if _probed is None or _probed[1] != url or now - _probed[0] > PROBE_EVERY_S:
+            if is_server(url):
+                found = probe_server(url)
+            else:
+                found = get_hub().threadpool.apply(probe, (sqlite_path(url),))
+            _probed = time.monotonic(), url, found
         return _probed[2]
 
 
 def _short_of_room() -> str | None:
     settings = runtime.settings()
-    folder = sqlite_path(settings.database_url).parent
+    folder = folder_of(settings.database_url, settings.instance)
     try:
         free = storage.free_bytes(folder)
     except OSError as error:

@@ -20,7 +20,7 @@ from .clock import give_way, now_ms
 from .domain import FINAL_STATUSES
 from .settings import Settings
 from .store import storage
-from .store.database import connected, sqlite_path
+from .store.database import connected, folder_of, is_server, sqlite_path
 from .store.models import ApiFile, Job, Upload
 
 log = logging.getLogger(__name__)
@@ -76,18 +76,18 @@ class Sizes(msgspec.Struct, frozen=True):
 def sizes() -> Sizes:
     """Looked up now."""
     settings = runtime.settings()
-    path = sqlite_path(settings.database_url)
+    url = settings.database_url
     whole, reusable = storage.database_bytes()
     return Sizes(
         database=whole,
         reusable=reusable,
-        wal=storage.file_bytes(Path(f"{path}-wal")),
+        wal=0 if is_server(url) else storage.file_bytes(Path(f"{sqlite_path(url)}-wal")),
         uploads=_folder_bytes(settings.uploads),
         exports=_folder_bytes(settings.exports),
         logs=_folder_bytes(Path(settings.LOG_DIR)) if settings.LOG_DIR else 0,
         backups=_folder_bytes(settings.backups),
         kept_answers=storage.kept_answer_bytes(),
-        free=storage.free_bytes(path.parent),
+        free=storage.free_bytes(folder_of(url, settings.instance)),
     )
 
 

@@ -35,7 +35,12 @@ class Settings:
         str(PROJECT_ROOT / "instance"), "folder of the database, keys and uploads"
     )
     DATABASE_URL: str = _setting(
-        "", "sqlite:///path of the database; empty: simple_batch.db in the instance folder"
+        "",
+        "sqlite:///path of the database, or postgresql://user:password@host:port/name; empty: "
+        "simple_batch.db in the instance folder",
+    )
+    DATABASE_CONNECTIONS: int = _setting(
+        20, "connections to PostgreSQL that one process holds at most", "connections", 2, 1000
     )
     SECRET_KEY: str = _setting(
         "", "signs sessions; empty: made once and kept in the instance folder"

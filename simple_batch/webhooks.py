@@ -9,7 +9,7 @@ from .clock import now_ms
 from .configs import refusal
 from .errors import InvalidInput, NotFound
 from .runner.postman import HOOK_PREFIX
-from .store.models import Delivery, Token, Webhook, database
+from .store.models import Delivery, Token, Webhook, database, hold_seals
 from .wording import said
 
 
@@ -18,6 +18,7 @@ def create(url: str, token: Token | None = None, chosen_only: bool = False) -> t
     secret that its deliveries are signed with. Raises InvalidInput."""
     secret = HOOK_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
     with database.atomic():  # see store/secrets.py
+        hold_seals()
         webhook = Webhook.create(
             url=_valid(url),
             secret_encrypted=runtime.vault().seal(secret),

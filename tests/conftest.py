@@ -13,6 +13,8 @@ import pytest
 from simple_batch import configs, create_app, demo, jobs, runtime, settings, users
 from simple_batch.store.database import close_database, connected, open_database
 
+from . import postgres
+
 PASSWORDS = {name: f"the password of {name}" for name in ("anna", "otto", "olga", "vera")}
 ROLES = {"anna": "admin", "otto": "operator", "olga": "operator", "vera": "viewer"}
 
@@ -24,9 +26,21 @@ def instance(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def overrides(instance: Path) -> dict:
+def database_url(instance: Path):
+    """Of a fresh database: a file or, where the run chose so, one on a PostgreSQL server."""
+    if not postgres.CHOSEN:
+        yield f"sqlite:///{instance / 'simple_batch.db'}"
+        return
+    url = postgres.url_of(instance)
+    yield url
+    postgres.server().drop(url)
+
+
+@pytest.fixture
+def overrides(instance: Path, database_url: str) -> dict:
     """Settings that differ from the defaults so that tests need not wait."""
     return {
+        "DATABASE_URL": database_url,
         "INSTANCE_PATH": str(instance),
         "LOG_DIR": str(instance / "logs"),
         "REQUEST_CACHE_FLUSH_INTERVAL": 0.02,

@@ -1,6 +1,7 @@
 """The house itself: who may import whom, settings and their documents, no large files."""
 
 import hashlib
+import re
 import subprocess
 import sys
 import time
@@ -28,6 +29,13 @@ def test_nothing_patches_inside_the_package():
         text = path.read_text("utf-8")
         if path.name != "base.py":  # the string it hands to a new process
             assert "patch_all" not in text, path
+
+
+def test_sql_is_such_that_both_databases_read_it():
+    own = {"twins.py", "reader.py", "search.py"}  # private SQLite files; an index of each kind
+    for path in (ROOT / "simple_batch").rglob("*.py"):
+        found = re.findall(r"\browid\b|\bINSERT OR \w+|\bifnull\(", path.read_text("utf-8"))
+        assert not found or path.name in own, path
 
 
 @pytest.mark.parametrize("item", fields(settings.Settings), ids=lambda item: item.name)

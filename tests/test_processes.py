@@ -3,9 +3,7 @@
 import itertools
 import json
 import random
-import sqlite3
 import time
-from contextlib import closing
 
 import psutil
 import pytest
@@ -13,6 +11,7 @@ import requests
 import socketio
 
 from . import endpoint as e
+from . import postgres
 from .endpoint import MisbehavingEndpoint
 from .process import flask, gunicorn, run_py
 
@@ -41,12 +40,12 @@ def shown(instance, job_id) -> dict:
 
 def counted(instance, job_id) -> tuple:
     """(succeeded by counter, rows, distinct indices)"""
-    with closing(sqlite3.connect(instance / "simple_batch.db")) as database:
-        counter = database.execute("SELECT succeeded FROM job WHERE id = ?", (job_id,)).fetchone()
-        rows = database.execute(
-            "SELECT count(*), count(DISTINCT idx) FROM result WHERE job_id = ?", (job_id,)
-        ).fetchone()
-    return (*counter, *rows)
+    return postgres.asked(
+        instance,
+        f"SELECT succeeded, (SELECT count(*) FROM result WHERE job_id = {job_id}), "
+        f"(SELECT count(DISTINCT idx) FROM result WHERE job_id = {job_id}) "
+        f"FROM job WHERE id = {job_id}",
+    )
 
 
 def wait_until(found, timeout_s=60):
@@ -87,6 +86,7 @@ def test_killed_in_mid_job_it_goes_on_by_itself(server, total, kills, instance, 
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="needs Linux")
+@pytest.mark.skipif(postgres.CHOSEN, reason="the disk is the server's")
 def test_a_full_disk_holds_the_job_until_there_is_room(instance, questions):
     """The process may write no more than its files hold already; then it may again."""
     with MisbehavingEndpoint(e.slow(0.02)) as endpoint:

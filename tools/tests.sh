@@ -1,17 +1,26 @@
 #!/bin/sh
 # Runs the tests in two halves side by side: what waits for browsers, servers and commands, and the
-# rest. Together they keep two cores busy; the rest's report is printed at the end. It is the half in
-# the background, since what a shell starts there cannot be interrupted, as tests of commands do.
+# rest, of which what touches the database most runs on PostgreSQL once more. Together they keep two
+# cores busy; the rest's report is printed at the end. It is the half in the background, since what a
+# shell starts there cannot be interrupted, as tests of commands do.
 set -u
 bin=$1
 slow="tests/browser tests/cli tests/openai_api"
+stored="tests/store tests/runner tests/insight tests/export"
 report=$(mktemp)
 trap 'rm -f "$report"' EXIT
 rest=$(for path in tests/*/ tests/test_*.py; do
     case " $slow " in *" ${path%/} "*) ;; *) [ "$path" = tests/__pycache__/ ] || echo "${path%/}" ;; esac
 done)
-# shellcheck disable=SC2086 - words are meant
-"$bin/python" -m pytest $rest >"$report" 2>&1 &
+again() {
+    [ "${SIMPLE_BATCH_TEST_DATABASE:-}" != postgresql ] || return 0
+    "$bin/python" -c "import sys; from tests import postgres; sys.exit(postgres.programs() is None)" || return 0
+    echo "on PostgreSQL: $stored"
+    # shellcheck disable=SC2086 - words are meant
+    SIMPLE_BATCH_TEST_DATABASE=postgresql "$bin/python" -m pytest $stored
+}
+# shellcheck disable=SC2086
+{ "$bin/python" -m pytest $rest && again; } >"$report" 2>&1 &
 other=$!
 # shellcheck disable=SC2086
 "$bin/python" -m pytest $slow

@@ -9,10 +9,11 @@ from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 
 import click
+import peewee
 from flask.cli import with_appcontext
 
 from ..errors import SimpleBatchError, UploadRejected
-from ..store.database import connected
+from ..store.database import connected, passing
 
 
 class ExitStatus(IntEnum):
@@ -60,6 +61,11 @@ def command(name: str, on_database: bool = True):
             except SimpleBatchError as error:
                 say(f"Error: {error}")
                 status = error.exit_code
+            except peewee.PeeweeException as error:
+                if not passing(error):
+                    raise
+                say(f"Error: the database cannot be reached at the moment ({error})")
+                status = ExitStatus.CONFIGURATION
             except BrokenPipeError:
                 # the reader of our output has seen enough; do not complain again at exit
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,7 +6,7 @@ import click
 
 from .. import backups, jobs, retention, runtime
 from ..insight.summary import iso
-from ..store.database import connected
+from ..store.database import connected, shown
 from .base import command, confirm, put, put_json, put_table, say
 
 _KINDS = ("jobs", "uploads", "results", "exports")
@@ -37,7 +37,7 @@ def backup_db(target, with_key):
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def restore_db(file, with_key, yes):
     """Put a backup in the place of the database; the present one is kept beside it."""
-    url = runtime.settings().database_url
+    url = shown(runtime.settings().database_url)
     confirm(yes, f"Put {file} in the place of {url}? The present one is kept under another name.")
     done = backups.restore(file, with_key)
     say(f"Restored {file}.")

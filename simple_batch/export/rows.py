@@ -102,7 +102,7 @@ def _next_in(statuses: tuple[str, ...]) -> str:
     """The next indices of results in these statuses, each by the index on the status."""
     return " UNION ALL ".join(
         "SELECT * FROM (SELECT idx FROM result WHERE job_id = ?1 AND status = "
-        f"'{status}' AND idx > ?2 ORDER BY idx LIMIT {PAGE})"
+        f"'{status}' AND idx > ?2 ORDER BY idx LIMIT {PAGE}) AS {status}"
         for status in statuses
     )
 

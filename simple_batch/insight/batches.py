@@ -36,6 +36,8 @@ def batches_page(
 def status_times(job_ids: list[int]) -> dict[int, dict[JobStatus, tuple[int, int]]]:
     """{job: {status: (first, last time it came to it, epoch ms)}}."""
     times: dict[int, dict[JobStatus, tuple[int, int]]] = {job_id: {} for job_id in job_ids}
+    if not job_ids:
+        return times
     query = _TIMES.format(marks=",".join("?" * len(job_ids)))
     for job_id, status, first, last in database.execute_sql(query, job_ids):
         times[job_id][JobStatus(status)] = first, last

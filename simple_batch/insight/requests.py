@@ -190,7 +190,8 @@ def _arithmetic(job: Job, sort: str, offset: int, per_page: int) -> list[int]:
 
 def _by_result(job: Job, wanted, sort: str, offset: int, per_page: int) -> list[int]:
     conditions, values = wanted.on_results()
-    column, order = SORTS[sort.removeprefix("-")], "DESC" if sort.startswith("-") else "ASC"
+    column = SORTS[sort.removeprefix("-")]
+    order = "DESC NULLS LAST" if sort.startswith("-") else "ASC NULLS FIRST"
     rows = database.execute_sql(
         f"SELECT x.idx FROM result x WHERE x.job_id = ?{conditions} "
         f"ORDER BY x.{column} {order} LIMIT ? OFFSET ?",
@@ -211,7 +212,7 @@ def _count(job: Job, wanted: RequestFilter) -> tuple[int, bool]:
         return known[wanted.status], True
     conditions, values = wanted.on_results()
     total = database.execute_sql(
-        f"SELECT count(*) FROM (SELECT 1 FROM result x WHERE x.job_id = ?{conditions} LIMIT ?)",
+        f"SELECT count(*) FROM (SELECT 1 FROM result x WHERE x.job_id = ?{conditions} LIMIT ?) AS found",
         (job.id, *values, COUNT_CAP),
     ).fetchone()[0]
     return total, total < COUNT_CAP

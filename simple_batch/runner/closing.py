@@ -8,7 +8,7 @@ from ..store import jobs as job_rows
 from ..store import requests as request_rows
 from ..store import twins
 from ..store.configs import prices_of
-from ..store.database import connected
+from ..store.database import connected, steadily
 from ..store.models import Job
 from ..store.results import Recorded, write
 
@@ -48,8 +48,7 @@ def fan_out(job_id: int) -> None:
     """Give the answers there are to the identical requests that wait for them."""
     after: int | None = -1
     while after is not None:
-        with connected():
-            after = twins.fan_out_step(job_id, after)
+        after = steadily(twins.fan_out_step, job_id, after)
         give_way()
 
 
@@ -85,6 +84,5 @@ def purge(job_id: int) -> None:
     """Remove a deleted job's rows in small steps. May be broken off and begun again."""
     gone = False
     while not gone:
-        with connected():
-            gone = job_rows.delete_rows_step(job_id)
+        gone = steadily(job_rows.delete_rows_step, job_id)
         give_way()

@@ -5,7 +5,7 @@ import logging
 import gevent
 
 from ..store import search
-from ..store.database import connected
+from ..store.database import complain, connected
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def run() -> None:
         try:
             busy = _look()
         except Exception:
-            log.exception("the text of a job cannot be indexed")
+            complain(log, "the text of a job cannot be indexed")
             busy = False
         gevent.sleep(REST_S if busy else IDLE_S)
 

@@ -19,8 +19,8 @@ from ..settings import Settings
 from ..store import jobs as job_rows
 from ..store import requests as request_rows
 from ..store import timeline
-from ..store.database import connected
-from ..store.models import Job
+from ..store.database import steadily
+from ..store.models import Job, database, hold
 from ..store.requests import OWN_WAY, Way
 from ..store.results import Recorded
 from . import closing
@@ -103,8 +103,7 @@ class Lane:
     def run(self) -> None:
         """Run the job to its end, or until ``stop``; changes its status accordingly."""
         while True:
-            with connected():
-                self._start_others()
+            steadily(self._start_others)
             if self._shares is not None:
                 self._run_shares()
             else:
@@ -113,16 +112,14 @@ class Lane:
                 gevent.joinall(list(self._runs.values()), raise_error=True)
             self._recorder.flush()
             if self._stop is not None:
-                with connected():
-                    job_rows.stopped(self.job_id, *msgspec.structs.astuple(self._stop))
+                steadily(job_rows.stopped, self.job_id, *msgspec.structs.astuple(self._stop))
                 return
             if self._stopping:
                 return
             if self._ask_once:
                 closing.fan_out(self.job_id)
-            with connected():
-                if self._complete():
-                    return
+            if steadily(self._complete):
+                return
 
     def _route(self, way: Way, job: Job, config_id: int | None = None) -> Route:
         """A route for a way; ``config_id`` where it is one of several for the job's own."""
@@ -177,12 +174,14 @@ class Lane:
     def _complete(self) -> bool:
         """Let the job be finished (closing.py) if every request has a result; False where some were
         given back meanwhile (retried by the user) and another pass is due."""
-        job = Job.get_by_id(self.job_id)
-        self._total = job.total
-        self._overrides = job.overrides
-        if job.succeeded + job.failed + job.cancelled < job.total:
-            return False
-        job_rows.transition(self.job_id, JobStatus.FINALIZING, (JobStatus.RUNNING,))
+        with database.atomic():
+            hold(self.job_id)
+            job = Job.get_by_id(self.job_id)
+            self._total = job.total
+            self._overrides = job.overrides
+            if job.succeeded + job.failed + job.cancelled < job.total:
+                return False
+            job_rows.transition(self.job_id, JobStatus.FINALIZING, (JobStatus.RUNNING,))
         return True
 
     def stop(self) -> None:
@@ -243,10 +242,10 @@ class Lane:
         mark = 0
         while mark < self._total and not self._stopping:
             asked = way if self._overrides else None
-            with connected():
-                page, mark = request_rows.pending_page(
-                    self.job_id, mark, self._total, PAGE, asked, self._ask_once
-                )
+            page, mark = steadily(
+                request_rows.pending_page,
+                *(self.job_id, mark, self._total, PAGE, asked, self._ask_once),
+            )
             if self._reuse is not None:
                 page = self._reuse.unanswered(self._routes.get(way, self._own), page)
             for request in page:

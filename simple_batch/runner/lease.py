@@ -1,8 +1,16 @@
-"""The one runner of a database: a lock on a file beside it."""
+"""The one runner of a database: a lock on a file beside it, or on its server."""
 
+import logging
 from pathlib import Path
 
-from ..store import filelock
+import psycopg
+
+from ..store import filelock, serverlock
+from ..store.database import is_server, sqlite_path
+
+log = logging.getLogger(__name__)
+
+_NUMBER = 0x51B1  # of the advisory lock
 
 
 class Lease:
@@ -22,6 +30,11 @@ class Lease:
             self._descriptor = filelock.acquire(self._path)
         return self.held
 
+    def keep(self) -> bool:
+        """False where another process has the lease that this one held: nobody takes it from a
+        process that lives."""
+        return True
+
     def release(self) -> None:
         if self._descriptor is not None:
             filelock.release(self._descriptor)
@@ -35,3 +48,61 @@ class Lease:
             return True
         self.release()
         return False
+
+
+class ServerLease(Lease):
+    """The same on a server, which frees it when the connection ends: also when the server is
+    restarted or the network is cut. Then whoever is first takes it."""
+
+    def __init__(self, url: str):
+        self._url = url
+        self._connection: psycopg.Connection | None = None
+        self._lost = False  # held once, and the server is away
+
+    @property
+    def held(self) -> bool:
+        return self._connection is not None or self._lost
+
+    def acquire(self) -> bool:
+        if self._connection is None:
+            try:
+                self._connection = serverlock.acquire(self._url, _NUMBER)
+            except psycopg.Error as error:
+                log.warning("the database server cannot be asked for the lease: %s", error)
+        return self._connection is not None
+
+    def keep(self) -> bool:
+        """False where another process has taken the lease that this one held. While the server is
+        away nobody can, and what runs here goes on: its results wait to be recorded."""
+        if self._connection is not None and not serverlock.held(self._connection):
+            log.warning("the connection that held the lease is gone")
+            self._connection, self._lost = None, True
+        if self._lost:
+            try:
+                self._connection = serverlock.acquire(self._url, _NUMBER)
+            except psycopg.Error:
+                return True
+            self._lost = False
+        return self._connection is not None
+
+    def release(self) -> None:
+        self._lost = False
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def held_elsewhere(self) -> bool:
+        if self.held:
+            return False
+        try:
+            connection = serverlock.acquire(self._url, _NUMBER)
+        except psycopg.Error:
+            return False  # nobody runs jobs on a server that is away
+        if connection is not None:
+            connection.close()
+        return connection is None
+
+
+def lease_of(url: str) -> Lease:
+    """The lease of the database at a URL."""
+    return ServerLease(url) if is_server(url) else Lease(sqlite_path(url))

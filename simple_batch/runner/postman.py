@@ -22,7 +22,7 @@ from ..domain import batch_id
 from ..errors import ConfigurationError
 from ..settings import Settings
 from ..store import webhooks
-from ..store.database import connected
+from ..store.database import complain, connected
 from ..store.models import Delivery
 from ..store.secrets import Vault
 from ..version import __version__
@@ -82,7 +82,7 @@ class Postman:
             try:
                 self._round()
             except Exception:
-                log.exception("webhooks could not be delivered")
+                complain(log, "webhooks could not be delivered")
             gevent.sleep(LOOK_S)
 
     def last_round(self, timeout_s: float) -> None:

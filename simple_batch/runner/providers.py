@@ -90,7 +90,8 @@ class Providers:
             endpoint = endpoint_of(config, self._vault)
             allowance = Allowance(config, self._settings.TIMEZONE)
             provider = Provider(self._settings, self._most, endpoint, config.updated_at, allowance)
-            self._by_config[config.id] = provider
+            # another may have been quicker while this one asked what was spent
+            provider = self._by_config.setdefault(config.id, provider)
         return provider
 
     def by_id(self, config_id: int) -> Provider:

@@ -16,10 +16,12 @@ import msgspec
 import peewee
 from gevent.event import Event
 from gevent.queue import Empty, Queue
+from playhouse.pool import MaxConnectionsExceeded
 
 from ..clock import now_ms
 from ..domain import Cause, Outcome, RequestStatus
 from ..store.database import connected
+from ..store.models import database
 from ..store.results import Recorded, write
 
 log = logging.getLogger(__name__)
@@ -131,8 +133,13 @@ class Recorder:
             try:
                 with connected():
                     write(batch)
-            except (sqlite3.Error, peewee.DatabaseError, OSError) as error:
-                if isinstance(error, _UNFIT) and not faulty:
+            except (
+                sqlite3.Error,
+                peewee.PeeweeException,
+                OSError,
+                MaxConnectionsExceeded,
+            ) as error:
+                if not _passing(error):
                     raise
                 if not faulty:
                     log.error("results cannot be written, trying again each second: %s", error)
@@ -159,6 +166,13 @@ _UNFIT = (
     *(sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
     *(peewee.DataError, peewee.IntegrityError, peewee.InterfaceError, peewee.ProgrammingError),
 )
+
+
+def _passing(error: Exception) -> bool:
+    """Whether waiting may mend it, whatever it is called."""
+    if isinstance(error, MaxConnectionsExceeded) or database.passing(error):
+        return True
+    return not isinstance(error, _UNFIT)
 
 
 def _substitute(record: Recorded, error: Exception) -> Recorded:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ..clock import now_ms
 from ..domain import Outcome, Request, RequestStatus
 from ..store import kept_answers
-from ..store.database import connected
+from ..store.database import steadily
 from ..store.models import Job
 from .route import Route
 
@@ -27,8 +27,7 @@ class Reuse:
             return page
         base_url = route.provider.base_url
         keys = [kept_answers.key_of(base_url, r.url, route.encode(r), self._schema) for r in page]
-        with connected():
-            found = kept_answers.find(keys, now_ms() - self._oldest_ms)
+        found = steadily(kept_answers.find, keys, now_ms() - self._oldest_ms)
         left = []
         for request, key in zip(page, keys, strict=True):
             kept = found.get(key)

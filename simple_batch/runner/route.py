@@ -18,7 +18,7 @@ from ..engine.structure import structure_of
 from ..engine.transport import Reply, TransportFailure
 from ..store import images
 from ..store import jobs as job_rows
-from ..store.database import connected
+from ..store.database import steadily
 from ..store.models import Job
 from ..store.requests import Way
 from .providers import Provider
@@ -105,9 +105,7 @@ class Route:
         )
 
     def _note(self, detail: str) -> None:
-        with connected():
-            status = Job.select(Job.status).where(Job.id == self._job_id).scalar()
-            job_rows.add_event(self._job_id, status, status, "eased", detail)
+        steadily(job_rows.note, self._job_id, "eased", detail)
 
     def _record_outcome(self, outcome: Outcome) -> None:
         final = self.deal is None or self.deal.ended(outcome.index, outcome.cause)

@@ -17,7 +17,7 @@ from ..errors import ConfigurationError
 from ..log import context as logging_context
 from ..settings import Settings
 from ..store import jobs as job_rows
-from ..store.database import connected
+from ..store.database import complain, connected, passing, steadily
 from ..store.models import Job
 from . import closing, till
 from .duties import Duties
@@ -100,7 +100,7 @@ class Scheduler:
                     self._look()
             except Exception:
                 # a database that cannot be read now may be readable in a second
-                log.exception("the scheduler could not look at the jobs")
+                complain(log, "the scheduler could not look at the jobs")
                 gevent.sleep(1)
             self._wake.wait(TICK_S)
             self._wake.clear()
@@ -129,7 +129,8 @@ class Scheduler:
                 Job.spend_cap,
             )
             for job in Job.select(*edited).where(Job.id.in_(list(self.lanes))):
-                self.lanes[job.id].adjust(job)
+                if lane := self.lanes.get(job.id):  # it may have ended while we asked
+                    lane.adjust(job)
         for job_id, status in statuses.items():
             if job_id not in self._tasks:
                 self._take_up(job_id, status)
@@ -176,6 +177,8 @@ class Scheduler:
 
     def _open_lane(self, job_id: int) -> None:
         job = Job.get_by_id(job_id)
+        if job.status != JobStatus.RUNNING:  # changed while we looked
+            return
         try:
             lane = Lane(self._settings, job, self._providers.by_id, self._recorder)
         except ConfigurationError as error:
@@ -199,9 +202,10 @@ class Scheduler:
         try:
             work(argument)
         except Exception as error:
-            log.exception("job %s: the program failed", job_id)
-            with connected():
-                self._pause(job_id, "internal", f"{type(error).__name__}: {error}"[:500])
+            complain(log, f"job {job_id}: the program failed")
+            if not passing(error):  # else it keeps its status and is taken up again
+                detail = f"{type(error).__name__}: {error}"[:500]
+                steadily(self._pause, job_id, "internal", detail)
             gevent.sleep(1)  # a fault that comes back at once must not fill the log
         finally:
             self._tasks.pop(job_id, None)

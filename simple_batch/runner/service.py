@@ -12,13 +12,13 @@ from gevent import monkey
 from gevent.event import Event
 
 from ..settings import Settings
-from ..store.database import connected, sqlite_path
+from ..store.database import complain, connected
 from ..store.models import database
 from ..store.secrets import Vault
 from . import indexer
 from .duties import Duties
 from .health import Figures, Health
-from .lease import Lease
+from .lease import lease_of
 from .postman import Postman
 from .providers import Providers
 from .recorder import Recorder
@@ -29,7 +29,8 @@ from .watcher import Watcher
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
-LEASE_EVERY = 4  # looks between two tries to take the lease
+LEASE_EVERY = 4  # looks between two tries to take the lease, or looks whether it is still held
+HAND_OVER_S = 10.0
 
 
 class Runner:
@@ -46,7 +47,7 @@ class Runner:
         self._vault = vault
         self._duties = duties
         self._only = only
-        self._lease = Lease(sqlite_path(settings.database_url))
+        self._lease = lease_of(settings.database_url)
         self._providers: Providers | None = None
         self._recorder: Recorder | None = None
         self._scheduler: Scheduler | None = None
@@ -167,17 +168,35 @@ class Runner:
                         self._write_live()
                     self._watcher.look()
             except Exception:
-                log.exception("the jobs cannot be watched")
+                complain(log, "the jobs cannot be watched")
                 gevent.sleep(1)
             turn += 1
-            if self._scheduler is None and turn % LEASE_EVERY == 0 and self._lease.acquire():
-                log.warning("the process that ran the jobs is gone: they run here now")
-                self._take_over()
+            if turn % LEASE_EVERY == 0:
+                self._mind_the_lease()
             self._wake.wait(LOOK_S)
             self._wake.clear()
 
+    def _mind_the_lease(self) -> None:
+        if self._scheduler is None:
+            if self._lease.acquire():
+                log.warning("the process that ran the jobs is gone: they run here now")
+                self._take_over()
+        elif not self._lease.keep():
+            log.warning("another process runs the jobs now: what is in flight here is finished")
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Stop running jobs, and record what comes back of the calls in flight."""
+        scheduler, self._scheduler = self._scheduler, None
+        scheduler.stop(HAND_OVER_S)
+        self._recorder.stop(HAND_OVER_S)
+        self._providers.close()
+        gevent.killall(list(self._helpers.values()))
+        self._helpers = {}
+
     def _write_live(self) -> None:
-        lanes = list(self._scheduler.lanes.values())
+        # in the order in which the recorder takes the jobs: neither waits for the other
+        lanes = [lane for _job_id, lane in sorted(self._scheduler.lanes.items())]
         if not lanes:
             return
         with database.atomic():

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import gevent
 from gevent.event import Event
 
+from ..store.database import complain
+
 log = logging.getLogger(__name__)
 
 EVERY_S = 30.0
@@ -29,7 +31,7 @@ class Sweeper:
             try:
                 self._work()
             except Exception:
-                log.exception(self._complaint)
+                complain(log, self._complaint)
                 gevent.sleep(1)
             self._wake.wait(EVERY_S)
             self._wake.clear()

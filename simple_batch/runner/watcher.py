@@ -22,10 +22,15 @@ _ROWS = (
 _EVENTS = (
     "SELECT id, job_id, from_status, to_status, reason FROM job_event WHERE id > ? ORDER BY id"
 )
-_TAIL = (
-    "SELECT rowid, idx, status, cause, latency_ms, input_tokens, output_tokens, response, message "
-    "FROM result WHERE job_id = ? AND rowid > ? ORDER BY rowid DESC LIMIT 50"
+_NEWEST = (
+    "SELECT idx, finished_at FROM result WHERE job_id = ? AND finished_at > ? "
+    "ORDER BY finished_at DESC, idx DESC LIMIT 50"
 )
+_TAIL = (
+    "SELECT idx, status, cause, latency_ms, input_tokens, output_tokens, response, message "
+    "FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?)) ORDER BY finished_at"
+)
+_LATE_MS = 2_000  # a result may be committed this long after a newer one
 
 
 class Watcher:
@@ -35,7 +40,9 @@ class Watcher:
         self._known: dict[int, tuple] | None = None
         self._highest = 0
         self._last_event = 0
-        self._tail_marks: dict[int, int] = {}
+        self._tails_known: dict[
+            int, list[tuple[int, int]]
+        ] = {}  # (index, finished at), newest first
 
     def look(self) -> None:
         """Send the signals for everything that changed since the last look."""
@@ -70,24 +77,24 @@ class Watcher:
         return {row[0]: row[1:] for row in rows}
 
     def _tails(self) -> None:
-        for job_id in list(self._tail_marks.keys() - progress.tail_wanted.keys()):
-            del self._tail_marks[job_id]
+        for job_id in list(self._tails_known.keys() - progress.tail_wanted.keys()):
+            del self._tails_known[job_id]
         for job_id, listeners in list(progress.tail_wanted.items()):
             if listeners > 0:
                 self._tail(job_id)
 
     def _tail(self, job_id: int) -> None:
-        mark = self._tail_marks.get(job_id)
-        if mark is None:
-            row = database.execute_sql("SELECT max(rowid) FROM result").fetchone()
-            self._tail_marks[job_id] = row[0] or 0
+        known = self._tails_known.get(job_id)
+        since = known[0][1] - _LATE_MS if known else 0
+        newest = [tuple(row) for row in database.execute_sql(_NEWEST, (job_id, since))]
+        if newest or known is None:
+            self._tails_known[job_id] = newest
+        if known is None:
             return
-        rows = database.execute_sql(_TAIL, (job_id, mark)).fetchall()
-        if rows:
-            self._tail_marks[job_id] = rows[0][0]
-            progress.requests_finished.send(
-                None, job_id=job_id, items=[_item(row) for row in reversed(rows)]
-            )
+        fresh = [index for index, at in newest if (index, at) not in known]
+        if fresh:
+            rows = database.execute_sql(_TAIL, (job_id, msgspec.json.encode(fresh).decode()))
+            progress.requests_finished.send(None, job_id=job_id, items=[_item(row) for row in rows])
 
 
 class _Message(msgspec.Struct):
@@ -107,7 +114,7 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 
 def _item(row) -> dict:
-    _, index, status, cause, latency_ms, tokens_in, tokens_out, response, message = row
+    index, status, cause, latency_ms, tokens_in, tokens_out, response, message = row
     return {
         "index": index,
         "status": status,

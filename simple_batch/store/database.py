@@ -1,4 +1,4 @@
-"""Opening the database: pragmas, connections, migrations.
+"""Opening the database: connections, migrations, what is done while it is away.
 
 One database is open per process. Connections are explicit: whoever works on
 the database does so inside ``connected()``; a page's, a command's or a
@@ -10,6 +10,9 @@ import logging
 import re
 import shutil
 import sqlite3
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -17,9 +20,10 @@ import peewee
 from playhouse.migrations import Runner
 
 from ..errors import DatabaseError
+from . import backends
 from .filelock import locked
 from .models import database
-from .patience import BUSY_TIMEOUT_MS, PatientDatabase
+from .patience import BUSY_TIMEOUT_MS
 
 log = logging.getLogger(__name__)
 
@@ -34,22 +38,27 @@ PRAGMAS = {
     "temp_store": "memory",
     "cache_size": -4_000,  # KB, of each connection; the system's cache does the rest
 }
+AGAIN_AFTER_S = 1.0
+_MIGRATING = 0x51B0  # advisory lock while the tables are brought up to date
 
 
-def open_database(url: str) -> list[str]:
-    """Open the database at ``url`` and bring its tables up to date.
+def open_database(url: str, connections: int = 20) -> list[str]:
+    """Open the database at ``url`` and bring its tables up to date; a server is given at most so
+    many ``connections``.
 
     Returns the names of the migrations applied now. Raises DatabaseError with
-    the file and the remedy where it cannot be opened, is no database, or was
+    the place and the remedy where it cannot be opened, is no database, or was
     written by a newer version of the program.
     """
+    if is_server(url):
+        return _open_server(url, connections)
     path = sqlite_path(url)
     if path.exists() and path.stat().st_size:
         _look_at_header(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         database.initialize(
-            PatientDatabase(
+            backends.Sqlite(
                 str(path),
                 pragmas=PRAGMAS,
                 lock_type="IMMEDIATE",
@@ -73,6 +82,8 @@ def open_database(url: str) -> list[str]:
 def check_database() -> None:
     """Read the open database through, up to CHECKED_BYTES. Raises DatabaseError where it is damaged;
     the file is left as it is and copied."""
+    if database.server:
+        return  # which looks after its own files
     path = Path(database.obj.database)
     if path.stat().st_size > CHECKED_BYTES:
         return
@@ -116,17 +127,80 @@ def _damaged(path: Path, reason: str) -> DatabaseError:
     )
 
 
+def _open_server(url: str, connections: int) -> list[str]:
+    try:
+        database.initialize(backends.postgres(url, connections))
+        with connected():
+            _suits()
+            database.execute_sql("SELECT pg_advisory_lock(?)", (_MIGRATING,))
+            try:
+                applied = _migrate()
+                database.obj.text_index = _has_trigrams()
+            finally:
+                database.execute_sql("SELECT pg_advisory_unlock(?)", (_MIGRATING,))
+            return applied
+    except (peewee.PeeweeException, ValueError) as error:
+        complaint = " ".join(str(error).split())
+        raise DatabaseError(
+            f"The database {shown(url)} cannot be opened: {complaint}. Check that the server runs, "
+            "that the database and its user exist and may be reached from here, or set "
+            "SIMPLE_BATCH_DATABASE_URL to another one."
+        ) from None
+
+
+def _suits() -> None:
+    version, encoding = database.execute_sql(
+        "SELECT current_setting('server_version_num'), current_setting('server_encoding')"
+    ).fetchone()
+    if int(version) < 140_000:
+        raise ValueError(f"PostgreSQL 14 or newer is needed, this is {int(version) // 10_000}")
+    if encoding != "UTF8":
+        raise ValueError(f"it holds texts in {encoding}: create it with ENCODING 'UTF8'")
+
+
+def _has_trigrams() -> bool:
+    """Whether texts can be indexed; without, a search looks through the rows."""
+    try:
+        with database.atomic():
+            database.execute_sql("CREATE EXTENSION IF NOT EXISTS pg_trgm")
+    except peewee.DatabaseError as error:
+        log.warning("large jobs are searched row by row, PostgreSQL has no pg_trgm: %s", error)
+        return False
+    return True
+
+
 def close_database() -> None:
     """Close every connection of the pool (used when the program or a test ends)."""
     if database.obj is not None:
         database.close_all()
 
 
+def is_server(url: str) -> bool:
+    """Whether the URL names a PostgreSQL server (``postgresql://user:password@host:port/name``)."""
+    return url.startswith(("postgresql:", "postgres:"))
+
+
+def shown(url: str) -> str:
+    """The URL as it may be told: without the password and what follows the name."""
+    head, _, place = url.partition("://")
+    user, at, place = place.rpartition("@")
+    place = place.partition("?")[0]
+    return f"{head}://{user.partition(':')[0]}{at}{place}"
+
+
+def folder_of(url: str, instance: Path) -> Path:
+    """Whose disk must have room: the folder of the file, or the instance's beside a server."""
+    return instance if is_server(url) else sqlite_path(url).parent
+
+
 def sqlite_path(url: str) -> Path:
     """The file named by a ``sqlite:///`` URL (three slashes: relative, four: absolute)."""
     parts = urlsplit(url)
     if parts.scheme != "sqlite" or parts.netloc or not parts.path.strip("/"):
-        raise DatabaseError(f"DATABASE_URL {url!r}: only sqlite:///path is understood.")
+        raise DatabaseError(
+            f"DATABASE_URL {shown(url)!r}: only sqlite:///path and "
+            "postgresql://user:password@host:port/name are understood."
+        )
     path = unquote(parts.path)[1:]
     return Path(path).absolute()
 
@@ -142,6 +216,38 @@ def connected():
         yield
     finally:
         database.close()
+
+
+def passing(error: Exception) -> bool:
+    """Whether the database was only away for the moment (its server restarts, the network is cut):
+    what met this error is to be done again."""
+    return database.obj is not None and database.passing(error)
+
+
+def complain(log: logging.Logger, what: str) -> None:
+    """Log the exception that is being handled: in one line where the database was only away."""
+    error = sys.exception()
+    if passing(error):
+        log.warning("%s: the database is away: %s", what, error)
+    else:
+        log.exception(what)
+
+
+def steadily(work: Callable, *args):
+    """Call ``work(*args)`` inside a connection; while the database is away, again each second. The
+    work must be such that doing it twice does no harm."""
+    told = False
+    while True:
+        try:
+            with connected():
+                return work(*args)
+        except Exception as error:
+            if not passing(error):
+                raise
+            if not told:
+                log.warning("the database cannot be reached, trying again each second: %s", error)
+                told = True
+        time.sleep(AGAIN_AFTER_S)
 
 
 def _migrate() -> list[str]:

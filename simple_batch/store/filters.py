@@ -110,14 +110,14 @@ class RequestFilter(msgspec.Struct, frozen=True):
             sql += " AND x.idx IS NULL"
         if self.q:
             sql += _IN_TEXT
-            values += [self.like] * 4
+            values += [like(self.q)] * 4
         return sql, values
 
-    @property
-    def like(self) -> str:
-        """The text searched for as a LIKE pattern whose escape character is the backslash."""
-        escaped = self.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return f"%{escaped}%"
+
+def like(text: str) -> str:
+    """The text as a LIKE pattern whose escape character is the backslash."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
 
 
 def _choice(args, name, kind):

@@ -7,7 +7,7 @@ import peewee
 from ..clock import now_ms
 from ..errors import Conflict
 from ..wording import said
-from .models import IdempotencyKey
+from .models import IdempotencyKey, database
 
 
 def fingerprint(*parts) -> str:
@@ -36,9 +36,10 @@ def made_before(token_id: int, key: str, fingerprint: str) -> int | None:
 def note(token_id: int, key: str, fingerprint: str, made: int) -> bool:
     """Keep what was made; False where another request with the same key was quicker."""
     try:
-        IdempotencyKey.insert(
-            token=token_id, key=key, fingerprint=fingerprint, made=made, created_at=now_ms()
-        ).execute()
+        with database.atomic():
+            IdempotencyKey.insert(
+                token=token_id, key=key, fingerprint=fingerprint, made=made, created_at=now_ms()
+            ).execute()
     except peewee.IntegrityError:
         return False
     return True

@@ -18,8 +18,9 @@ _REFERENCE = re.compile(
 )
 _FIND = "SELECT name, file, bytes, refused FROM upload_image WHERE upload_id = ? AND "
 _NOTE = (
-    "INSERT OR REPLACE INTO upload_image (upload_id, name, key, base, file, bytes, refused) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO upload_image (upload_id, name, key, base, file, bytes, refused) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (upload_id, name) DO UPDATE SET key = excluded.key, "
+    "base = excluded.base, file = excluded.file, bytes = excluded.bytes, refused = excluded.refused"
 )
 
 
@@ -58,7 +59,7 @@ def note(upload_id: int, given: Iterable[tuple[str, str, Given]]) -> None:
         for key, base, one in given
     ]
     with database.atomic():
-        database.connection().executemany(_NOTE, rows)
+        database.executemany(_NOTE, rows)
 
 
 def count(upload_id: int) -> int:
@@ -106,9 +107,9 @@ def copy(from_id: int, to_id: int) -> None:
 def forget_step(upload_id: int, chunk: int = 5_000) -> bool:
     """Remove up to ``chunk`` names; True when none are left."""
     gone = database.execute_sql(
-        "DELETE FROM upload_image WHERE rowid IN "
-        "(SELECT rowid FROM upload_image WHERE upload_id = ? LIMIT ?)",
-        (upload_id, chunk),
+        "DELETE FROM upload_image WHERE upload_id = ? AND name IN "
+        "(SELECT name FROM upload_image WHERE upload_id = ? LIMIT ?)",
+        (upload_id, upload_id, chunk),
     ).rowcount
     return gone < chunk
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from peewee import fn
+from peewee import SQL, fn
 
 from ..clock import now_ms
 from ..domain import FINAL_STATUSES, JobStatus
@@ -18,6 +18,7 @@ from .models import (
     Result,
     Timeline,
     database,
+    hold,
 )
 
 CHUNK = 5_000
@@ -38,6 +39,7 @@ def transition(
     timestamps and the event. Returns the former status, or None where nothing was changed
     (another status, no such job, or one being deleted)."""
     with database.atomic():
+        hold(job_id)
         row = (
             Job.select(Job.status, Job.started_at, Job.resumed_at, Job.active_ms)
             .where((Job.id == job_id) & Job.deleted_at.is_null())
@@ -66,6 +68,12 @@ def add_event(job_id, from_status, to_status, reason="", detail="", actor="runne
         detail=detail,
         actor=actor,
     )
+
+
+def note(job_id: int, reason: str, detail: str) -> None:
+    """Note what happened to a job while its status stayed."""
+    status = Job.select(Job.status).where(Job.id == job_id).scalar()
+    add_event(job_id, status, status, reason, detail)
 
 
 def _stamps(former, to, started_at, resumed_at, active_ms) -> dict:
@@ -179,18 +187,19 @@ def delete_rows_step(job_id: int) -> bool:
 def clear_results_step(job_id: int) -> bool:
     """Remove up to CHUNK results or attempts of a job; True when none are left and the
     counters stand at zero, as if nothing had been sent."""
-    for model in (Result, AttemptRow):
-        if _delete_chunk(model, job_id):
-            return False
-    search.drop(job_id)
     with database.atomic():
+        hold(job_id)  # a result that comes late is written before or after, not in between
+        for model in (Result, AttemptRow):
+            if _delete_chunk(model, job_id):
+                return False
+        search.drop(job_id)
         for model in (Timeline, ErrorGroup, Override):
             model.delete().where(model.job == job_id).execute()
         JobConfig.update(succeeded=0, failed=0, input_tokens=0, output_tokens=0, cost_nano=0).where(
             JobConfig.job == job_id
         ).execute()
         Job.update(
-            overrides=JobConfig.select(fn.COUNT()).where(
+            overrides=JobConfig.select(fn.COUNT(SQL("*"))).where(
                 (JobConfig.job == job_id) & JobConfig.place.is_null()
             ),
             succeeded=0,
@@ -219,7 +228,7 @@ def _delete_chunk(model, job_id: int) -> int:
     table = model._meta.table_name
     with database.atomic():
         return database.execute_sql(
-            f"DELETE FROM {table} WHERE rowid IN "
-            f"(SELECT rowid FROM {table} WHERE job_id = ? LIMIT {CHUNK})",
-            (job_id,),
+            f"DELETE FROM {table} WHERE job_id = ? AND idx IN "
+            f"(SELECT idx FROM {table} WHERE job_id = ? LIMIT {CHUNK})",
+            (job_id, job_id),
         ).rowcount

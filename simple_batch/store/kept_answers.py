@@ -50,7 +50,7 @@ def find(keys: list[bytes], since: int) -> dict[bytes, KeptAnswer]:
     return found
 
 
-def keep(connection, records: list) -> None:
+def keep(records: list) -> None:
     """Keep the answers of what succeeded under the records' keys, in the transaction of their
     results."""
     now = now_ms()
@@ -59,7 +59,7 @@ def keep(connection, records: list) -> None:
         for record in records
         if record.outcome is not None and record.outcome.status == RequestStatus.SUCCEEDED
     ]
-    connection.executemany(_KEEP, rows)
+    database.executemany(_KEEP, rows)
 
 
 def _row(key: bytes, outcome: Outcome, now: int) -> tuple:

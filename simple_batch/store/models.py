@@ -23,8 +23,23 @@ from peewee import (
 )
 
 from ..wording import Text, restored
+from .dialect import LOCKING
 
 database = DatabaseProxy()
+_SEALING = 0x51B2  # advisory lock
+
+
+def hold(job_id: int) -> None:
+    """Keep other transactions that hold the job waiting until this one ends. On SQLite every
+    transaction keeps all others waiting anyway."""
+    if database.server:
+        database.execute_sql(f"SELECT 1 FROM job WHERE id = ? {LOCKING}", (job_id,))
+
+
+def hold_seals() -> None:
+    """Keep whoever seals a secret, and whoever changes the key, apart until the transaction ends."""
+    if database.server:
+        database.execute_sql("SELECT pg_advisory_xact_lock(?)", (_SEALING,))
 
 
 class SentenceField(TextField):
@@ -283,6 +298,11 @@ class Request(BaseModel):
     class Meta:
         primary_key = CompositeKey("job", "idx")
         indexes = ((("job", "custom_id"), True),)
+
+
+Request.add_index(
+    Request.index(Request.job, Request.idx, where=Request.twin.is_null(False), name="request_twins")
+)
 
 
 class JobConfig(BaseModel):

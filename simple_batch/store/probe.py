@@ -5,7 +5,9 @@ import sqlite3
 from pathlib import Path
 
 import msgspec
+import psycopg
 
+from . import backends
 from .database import MIGRATIONS
 
 PATIENCE_S = 1.0  # a lock that lasts longer is one that somebody holds
@@ -33,6 +35,22 @@ def probe(path: Path) -> Found:
         return Found(read=str(error), write="not tried")
 
 
+def probe_server(url: str) -> Found:
+    """The same on a server, which a greenlet can wait for."""
+    try:
+        parameters = backends.connection_parameters(url)
+        with psycopg.connect(**parameters, autocommit=True) as connection:
+            connection.execute("SELECT id FROM job LIMIT 1").fetchone()
+            write = None
+            try:
+                connection.execute("UPDATE schema_migration SET name = name WHERE id = 1")
+            except psycopg.Error as error:
+                write = str(error)
+            return Found(write=write, migrations=_behind(connection))
+    except psycopg.Error as error:
+        return Found(read=str(error), write="not tried")
+
+
 def _written(connection: sqlite3.Connection) -> str | None:
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -44,7 +62,7 @@ def _written(connection: sqlite3.Connection) -> str | None:
     return None
 
 
-def _behind(connection: sqlite3.Connection) -> str | None:
+def _behind(connection: sqlite3.Connection | psycopg.Connection) -> str | None:
     applied = {row[0] for row in connection.execute("SELECT name FROM schema_migration")}
     known = {file.stem for file in MIGRATIONS.glob("*.py")}
     if applied - known:

@@ -1,8 +1,7 @@
 """Requests of a job: written once at intake, read by key in pages when they are run."""
 
-import sqlite3
-
 import msgspec
+import peewee
 
 from ..domain import Request
 from .models import Job, JobConfig, database
@@ -28,7 +27,7 @@ WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ?
   AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = r.job_id AND x.idx = r.idx)
 """
 _TO_BE_ASKED = f"  AND NOT ({WAITING})\n"
-_IN_ORDER = "ORDER BY r.idx"
+_IN_ORDER = "ORDER BY r.idx LIMIT ?"
 _WAYS = """
 SELECT coalesce(o.config_id, r.config_id), o.timeout_s FROM override o
 JOIN request r ON r.job_id = o.job_id AND r.idx = o.idx
@@ -64,8 +63,8 @@ def insert(job_id: int, requests: list[Request]) -> None:
     ]
     with database.atomic():
         try:
-            database.connection().executemany(_INSERT, rows)
-        except sqlite3.IntegrityError as error:
+            database.executemany(_INSERT, rows)
+        except peewee.IntegrityError as error:
             raise RepeatedId(str(error)) from error
         Job.update(total=Job.total + len(requests)).where(Job.id == job_id).execute()
 
@@ -74,8 +73,9 @@ def clear_step(job_id: int, chunk: int = 5_000) -> bool:
     """Remove up to ``chunk`` requests (an import that starts over); True when none are left."""
     with database.atomic():
         gone = database.execute_sql(
-            "DELETE FROM request WHERE rowid IN (SELECT rowid FROM request WHERE job_id = ? LIMIT ?)",
-            (job_id, chunk),
+            "DELETE FROM request WHERE job_id = ? AND idx IN "
+            "(SELECT idx FROM request WHERE job_id = ? LIMIT ?)",
+            (job_id, job_id, chunk),
         ).rowcount
         JobConfig.delete().where((JobConfig.job == job_id) & JobConfig.place.is_null()).execute()
         Job.update(total=0).where(Job.id == job_id).execute()
@@ -142,10 +142,10 @@ def pending_page(
         query, bound = _PENDING_ON_WAY, (*bound, way.config_id, way.timeout_s)
     if twins_wait:
         query += _TO_BE_ASKED
-    cursor = database.execute_sql(query + _IN_ORDER, bound)
-    rows = cursor.fetchmany(size)
+    rows = database.execute_sql(query + _IN_ORDER, (*bound, size + 1)).fetchall()
     page = [
-        Request(idx, custom_id, bytes(body), url, line) for idx, custom_id, body, url, line in rows
+        Request(idx, custom_id, bytes(body), url, line)
+        for idx, custom_id, body, url, line in rows[:size]
     ]
-    more = len(page) == size and cursor.fetchone() is not None
+    more = len(rows) > size
     return page, (page[-1].index + 1 if more else high)

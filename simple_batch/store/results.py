@@ -4,17 +4,19 @@ requests in one transaction. The recorder is the only caller."""
 import hashlib
 import re
 from collections import defaultdict
+from functools import cached_property
 
 import msgspec
 
 from ..domain import Attempt, Cause, Outcome, Prices, RequestStatus, Usage
 from . import kept_answers, spending
+from .dialect import LOCKING
 from .models import TIMELINE_WIDTHS, Job, database
 from .sketch import LatencySketch
 from .tally import tally
 
 _RESULT = (
-    "INSERT OR IGNORE INTO result (job_id, idx, status, cause, http_status, message, response, "
+    "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, "
     "model, config, attempts, started_at, finished_at, latency_ms, input_tokens, output_tokens, "
     "cached_tokens, reasoning_tokens, cost_nano) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
@@ -27,7 +29,8 @@ _GROUP = (
     "INSERT INTO error_group (job_id, group_key, cause, http_status, message, attempts, first_at, "
     "last_at) VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (job_id, group_key) DO UPDATE SET "
     "attempts = error_group.attempts + excluded.attempts, "
-    "last_at = max(error_group.last_at, excluded.last_at)"
+    "last_at = CASE WHEN error_group.last_at > excluded.last_at THEN error_group.last_at "
+    "ELSE excluded.last_at END"
 )
 _TIMELINE = (
     "INSERT INTO timeline (job_id, width, t, sent, succeeded, failed, retried, input_tokens, "
@@ -44,6 +47,12 @@ _BY_CONFIG = (
     "UPDATE job_config SET succeeded = succeeded + ?, failed = failed + ?, "
     "input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, cost_nano = cost_nano + ? "
     "WHERE job_id = ? AND config_id = (SELECT id FROM api_config WHERE alias = ?)"
+)
+_LATENCY = f"SELECT latency FROM job WHERE id = ? {LOCKING}"
+_KNOWN = "SELECT idx FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?))"
+_GROUPS = "SELECT group_key FROM error_group WHERE job_id = ?"
+_STORED = (
+    "SELECT width, t, latency FROM timeline WHERE job_id = ? AND (width, t) IN (VALUES {pairs})"
 )
 MAX_GROUPS = 200
 OTHER_GROUP = "other"
@@ -90,8 +99,10 @@ class _Bucket:
 class _JobChange:
     """All that one commit changes for one job."""
 
-    def __init__(self, known_groups: set[str]):
-        self.known_groups = known_groups
+    def __init__(self, job_id: int):
+        self._job_id = job_id
+        row = database.execute_sql(_LATENCY, (job_id,)).fetchone()  # and nobody else's change now
+        self.stored = LatencySketch(row[0] if row else None)
         self.succeeded = self.failed = self.cancelled = self.attempts = self.retries = 0
         self.usage = Usage()
         self.cost = self.unpriced = 0
@@ -104,28 +115,29 @@ class _JobChange:
         self.saved_calls = self.saved = 0
         self.spending: dict[tuple[int, str, int], int] = defaultdict(int)
 
+    @cached_property
+    def known_groups(self) -> set[str]:
+        """Keys of the error groups the job has."""
+        return {key for (key,) in database.execute_sql(_GROUPS, (self._job_id,))}
+
 
 def write(records: list[Recorded]) -> list[Recorded]:
     """Commit ``records``; returns those whose outcome was new. The primary key of ``result`` makes
     a second result for a request impossible: it is ignored, and so is what it would have counted."""
     with database.atomic():
-        connection = database.connection()
-        fresh = _new_ones(connection, records)
-        changes = {
-            job_id: _JobChange(_known_groups(connection, job_id))
-            for job_id in {record.job_id for record in fresh}
-        }
+        changes = {job_id: _JobChange(job_id) for job_id in sorted({r.job_id for r in records})}
+        fresh = _new_ones(records)
         result_rows, attempt_rows = [], []
         for record in fresh:
             change = changes[record.job_id]
             _attempts(record, change, attempt_rows)
             if record.outcome is not None:
                 result_rows.append(_result(record, record.outcome, change))
-        connection.executemany(_RESULT, result_rows)
-        connection.executemany(_ATTEMPT, attempt_rows)
-        kept_answers.keep(connection, [record for record in fresh if record.key is not None])
-        for job_id, change in changes.items():
-            _write_change(connection, job_id, change)
+        database.executemany(_RESULT, result_rows)
+        database.executemany(_ATTEMPT, attempt_rows)
+        kept_answers.keep([record for record in fresh if record.key is not None])
+        for job_id in {record.job_id for record in fresh}:
+            _write_change(job_id, changes[job_id])
     for change in changes.values():
         _count(change)
     return fresh
@@ -143,18 +155,20 @@ def _count(change: _JobChange) -> None:
     tally.counted(change.cancelled, change.retries, change.saved_calls, change.unpriced)
 
 
-def _new_ones(connection, records: list[Recorded]) -> list[Recorded]:
-    seen, fresh = set(), []
+def _new_ones(records: list[Recorded]) -> list[Recorded]:
+    asked: dict[int, list[int]] = defaultdict(list)
+    for record in records:
+        if record.outcome is not None:
+            asked[record.job_id].append(record.index)
+    seen = set()
+    for job_id, indices in asked.items():
+        known = database.execute_sql(_KNOWN, (job_id, msgspec.json.encode(indices).decode()))
+        seen.update((job_id, index) for (index,) in known)
+    fresh = []
     for record in records:
         if record.outcome is not None:
             key = record.job_id, record.index
-            known = (
-                key in seen
-                or connection.execute(
-                    "SELECT 1 FROM result WHERE job_id = ? AND idx = ?", key
-                ).fetchone()
-            )
-            if known:
+            if key in seen:
                 continue
             seen.add(key)
         fresh.append(record)
@@ -301,11 +315,9 @@ def normalised(message: str) -> str:
     return _VARYING.sub("…", message)[:300]
 
 
-def _write_change(connection, job_id: int, change: _JobChange) -> None:
-    row = connection.execute("SELECT latency FROM job WHERE id = ?", (job_id,)).fetchone()
-    sketch = LatencySketch(row[0] if row else None)
+def _write_change(job_id: int, change: _JobChange) -> None:
     for latency in change.latency.values():
-        sketch.merge(latency)
+        change.stored.merge(latency)
     Job.update(
         succeeded=Job.succeeded + change.succeeded,
         failed=Job.failed + change.failed,
@@ -320,44 +332,46 @@ def _write_change(connection, job_id: int, change: _JobChange) -> None:
         unpriced=Job.unpriced + change.unpriced,
         saved_calls=Job.saved_calls + change.saved_calls,
         saved_nano=Job.saved_nano + change.saved,
-        latency=sketch.to_bytes(),
+        latency=change.stored.to_bytes(),
     ).where(Job.id == job_id).execute()
     figures = [(*done, job_id, alias) for alias, done in change.by_config.items()]
-    connection.executemany(_BY_CONFIG, figures)
-    spending.add(connection, change.spending)
-    _write_groups(connection, job_id, change.groups)
-    _write_timeline(connection, job_id, change.buckets)
+    database.executemany(_BY_CONFIG, figures)
+    spending.add(change.spending)
+    _write_groups(job_id, change.groups)
+    _write_timeline(job_id, change.buckets)
 
 
-def _known_groups(connection, job_id: int) -> set[str]:
-    rows = connection.execute("SELECT group_key FROM error_group WHERE job_id = ?", (job_id,))
-    return {key for (key,) in rows}
-
-
-def _write_groups(connection, job_id: int, groups: dict[str, list]) -> None:
+def _write_groups(job_id: int, groups: dict[str, list]) -> None:
     rows = [
         (job_id, key, cause.value, http_status, message, count, first, last)
         for key, (cause, http_status, message, count, first, last) in groups.items()
     ]
-    connection.executemany(_GROUP, rows)
+    database.executemany(_GROUP, rows)
 
 
-def _write_timeline(connection, job_id: int, buckets: dict[int, _Bucket]) -> None:
+def _write_timeline(job_id: int, buckets: dict[int, _Bucket]) -> None:
+    joined = {
+        (width, t): bucket
+        for width in TIMELINE_WIDTHS
+        for t, bucket in _joined(buckets, width).items()
+    }
+    if not joined:
+        return
+    query = _STORED.format(pairs=",".join(["(?,?)"] * len(joined)))
+    bound = [number for pair in joined for number in pair]
+    stored = {
+        (width, t): latency for width, t, latency in database.execute_sql(query, (job_id, *bound))
+    }
     rows = []
-    for width in TIMELINE_WIDTHS:
-        for t, bucket in _joined(buckets, width).items():
-            stored = connection.execute(
-                "SELECT latency FROM timeline WHERE job_id = ? AND width = ? AND t = ?",
-                (job_id, width, t),
-            ).fetchone()
-            sketch = LatencySketch(stored[0] if stored else None)
-            if bucket.latency is not None:
-                sketch.merge(bucket.latency)
-            rows.append(
-                (job_id, width, t, bucket.sent, bucket.succeeded, bucket.failed, bucket.retried,
-                 bucket.input, bucket.output, bucket.cost, sketch.to_bytes())
-            )  # fmt: skip
-    connection.executemany(_TIMELINE, rows)
+    for (width, t), bucket in joined.items():
+        sketch = LatencySketch(stored.get((width, t)))
+        if bucket.latency is not None:
+            sketch.merge(bucket.latency)
+        rows.append(
+            (job_id, width, t, bucket.sent, bucket.succeeded, bucket.failed, bucket.retried,
+             bucket.input, bucket.output, bucket.cost, sketch.to_bytes())
+        )  # fmt: skip
+    database.executemany(_TIMELINE, rows)
 
 
 def _joined(buckets: dict[int, _Bucket], width: int) -> dict[int, _Bucket]:

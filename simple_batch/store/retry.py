@@ -4,20 +4,21 @@ import msgspec
 
 from ..domain import RequestStatus
 from .filters import RequestFilter
-from .models import Job, database
+from .models import Job, database, hold
 
 CHUNK = 1_000
+_BODIES_AT_ONCE = 20
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _RETRIABLE = (RequestStatus.FAILED, RequestStatus.CANCELLED)
 
-_OVERRIDE = """
-INSERT INTO override (job_id, idx, config_id, timeout_s, body)
-SELECT r.job_id, r.idx, ?, ?, CASE WHEN ? IS NULL THEN o.body ELSE
-  CAST(json_set(CAST(coalesce(o.body, r.body) AS TEXT), CASE
-    WHEN json_type(CAST(coalesce(o.body, r.body) AS TEXT), '$.max_completion_tokens') IS NULL
-    THEN '$.max_tokens' ELSE '$.max_completion_tokens' END, ?) AS BLOB) END
+_BODIES = """
+SELECT r.idx, coalesce(o.body, r.body)
 FROM request r LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx
 WHERE r.job_id = ? AND r.idx IN (SELECT value FROM json_each(?))
-ON CONFLICT (job_id, idx) DO UPDATE SET body = excluded.body,
+"""
+_OVERRIDE = """
+INSERT INTO override (job_id, idx, config_id, timeout_s, body) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (job_id, idx) DO UPDATE SET body = coalesce(excluded.body, override.body),
   config_id = coalesce(excluded.config_id, override.config_id),
   timeout_s = coalesce(excluded.timeout_s, override.timeout_s)
 """
@@ -50,6 +51,7 @@ def give_back_step(
     status = wanted.status if wanted.status in _RETRIABLE else RequestStatus.FAILED
     conditions, values = _conditions(msgspec.structs.replace(wanted, status=None))
     with database.atomic():
+        hold(job_id)
         window = database.execute_sql(
             "SELECT idx FROM result WHERE job_id = ? AND status = ? AND idx > ? ORDER BY idx LIMIT ?",
             (job_id, status, after, CHUNK),
@@ -71,6 +73,7 @@ def give_back_step(
 def give_back_one(job_id: int, index: int, other: Changes | None = None) -> bool:
     """Give back one failed or cancelled request; False where it is neither."""
     with database.atomic():
+        hold(job_id)
         if not _remove_result(job_id, index, _RETRIABLE):
             return False
         _change(job_id, [index], other)
@@ -81,6 +84,7 @@ def replace_one(job_id: int, index: int, body: bytes) -> bool:
     """Give back one request, whatever came of it, to be sent with another body; False where it has
     not ended. An answer it had is kept as an attempt, and what it cost stays counted."""
     with database.atomic():
+        hold(job_id)
         database.execute_sql(_KEEP_ANSWER, (job_id, index))
         if not _remove_result(job_id, index, (*_RETRIABLE, RequestStatus.SUCCEEDED)):
             return False
@@ -108,10 +112,29 @@ def _remove_result(job_id: int, index: int, allowed: tuple[RequestStatus, ...]) 
 def _change(job_id: int, indices: list[int], other: Changes | None) -> None:
     if other is None or not indices:
         return
-    listed = msgspec.json.encode(indices).decode()
-    most = other.max_tokens
-    database.execute_sql(_OVERRIDE, (other.config_id, other.timeout_s, most, most, job_id, listed))
+    for begin in range(0, len(indices), _BODIES_AT_ONCE):
+        part = indices[begin : begin + _BODIES_AT_ONCE]
+        bodies = dict.fromkeys(part)
+        if other.max_tokens is not None:
+            listed = msgspec.json.encode(part).decode()
+            rows = database.execute_sql(_BODIES, (job_id, listed)).fetchall()
+            bodies = {index: _limited(bytes(body), other.max_tokens) for index, body in rows}
+        database.executemany(
+            _OVERRIDE,
+            [
+                (job_id, index, other.config_id, other.timeout_s, body)
+                for index, body in bodies.items()
+            ],
+        )
     Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
+
+
+def _limited(body: bytes, max_tokens: int) -> bytes:
+    """A body with another bound of the answer's tokens; what else it says stays to the letter."""
+    fields = _decode(body)
+    name = "max_completion_tokens" if "max_completion_tokens" in fields else "max_tokens"
+    fields[name] = max_tokens
+    return msgspec.json.encode(fields)
 
 
 def _conditions(wanted: RequestFilter) -> tuple[str, list]:

@@ -1,14 +1,16 @@
-"""Full-text search in the requests and answers of large jobs: one FTS5 table per job.
+"""Full-text search in the requests and answers of large jobs: one table per job, of FTS5 or, on
+PostgreSQL, with an index by pg_trgm. Where that is missing, searches look through the rows.
 
 A job that fits into one window of the plain search needs none. For a larger one the index is made
 in the background once somebody searches it, so that nobody pays for it who does not. It is
-contentless, of trigrams: any three characters or more are found in any language. An entry's rowid
+of trigrams: any three characters or more are found in any language. An entry's id
 holds the request's index in its upper bits; entries of answers that were since replaced stay, so
 whoever searches looks at the rows found once more.
 """
 
 from ..clock import now_ms
-from .models import Job, TextIndex, database
+from .filters import like
+from .models import Job, TextIndex, database, hold
 
 WINDOW = 20_000  # requests that a search without an index looks through at a time
 SHORTEST = 3  # characters: what has fewer has no trigram
@@ -23,21 +25,28 @@ _REQUESTS = (
 _ANSWERS = (
     "SELECT (x.idx << {shift}) | (x.finished_at % {most} + 1), "
     "x.message || ' ' || coalesce(CAST(x.response AS TEXT), ''), x.finished_at FROM result x "
-    "WHERE x.job_id = ? AND x.finished_at >= ? AND NOT EXISTS (SELECT 1 FROM {table}_docsize d "
+    "WHERE x.job_id = ? AND x.finished_at >= ? AND NOT EXISTS (SELECT 1 FROM {entries} d "
     "WHERE d.id = (x.idx << {shift}) | (x.finished_at % {most} + 1)) "
     "ORDER BY x.finished_at LIMIT ?"
+)
+
+_CREATE = (
+    "CREATE VIRTUAL TABLE IF NOT EXISTS {table} USING fts5(body, content='', tokenize='trigram')",
+)
+_CREATE_ON_SERVER = (
+    "CREATE TABLE IF NOT EXISTS {table} (id BIGINT NOT NULL PRIMARY KEY, body TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS {table}_body ON {table} USING gin (body gin_trgm_ops)",
 )
 
 
 def want(job_id: int) -> None:
     """Have the job's text indexed; the runner does it step by step."""
-    if TextIndex.get_or_none(TextIndex.job == job_id) is not None:
+    if not database.text_index or TextIndex.get_or_none(TextIndex.job == job_id) is not None:
         return
     with database.atomic():
-        database.execute_sql(
-            f"CREATE VIRTUAL TABLE IF NOT EXISTS {_table(job_id)} "
-            "USING fts5(body, content='', tokenize='trigram')"
-        )
+        hold(job_id)
+        for sql in _CREATE_ON_SERVER if database.server else _CREATE:
+            database.execute_sql(sql.format(table=_table(job_id)))
         TextIndex.insert(job=job_id, next_idx=0, finished_at=0).on_conflict_ignore().execute()
 
 
@@ -70,20 +79,19 @@ def index_step(job_id: int, size: int) -> bool:
         state = TextIndex.get_or_none(TextIndex.job == job_id)
         if state is None:
             return False
-        insert = f"INSERT INTO {_table(job_id)} (rowid, body) VALUES (?, ?)"
-        connection = database.connection()
+        insert = f"INSERT INTO {_table(job_id)} ({_id()}, body) VALUES (?, ?)"
         rows = database.execute_sql(
             _REQUESTS.format(shift=_SHIFT), (job_id, state.next_idx, size)
         ).fetchall()
         if rows:  # a page that is not full is followed by the answers
-            connection.executemany(insert, rows)
+            database.executemany(insert, rows)
             change = {"next_idx": (rows[-1][0] >> _SHIFT) + 1}
         else:
-            query = _ANSWERS.format(table=_table(job_id), shift=_SHIFT, most=(1 << _SHIFT) - 1)
+            query = _ANSWERS.format(entries=_entries(job_id), shift=_SHIFT, most=(1 << _SHIFT) - 1)
             since = max(0, state.finished_at - _LATE_MS)
             now = now_ms()
             rows = database.execute_sql(query, (job_id, since, size)).fetchall()
-            connection.executemany(insert, [row[:2] for row in rows])
+            database.executemany(insert, [row[:2] for row in rows])
             change = {"finished_at": rows[-1][2] if len(rows) == size else now}
         TextIndex.update(**change).where(TextIndex.job == job_id).execute()
     return "next_idx" in change or len(rows) == size
@@ -92,13 +100,16 @@ def index_step(job_id: int, size: int) -> bool:
 def find(job_id: int, text: str, after: int, limit: int) -> tuple[list[int], bool]:
     """Indices behind ``after`` of requests that may hold the text, in order, from at most ``limit``
     entries; and whether there are more."""
-    phrase = '"' + text.replace('"', '""') + '"'
+    if database.server:
+        holds, phrase = "body LIKE ? ESCAPE '\\'", like(text)
+    else:
+        holds, phrase = f"{_table(job_id)} MATCH ?", '"' + text.replace('"', '""') + '"'
     rows = database.execute_sql(
-        f"SELECT rowid FROM {_table(job_id)} WHERE {_table(job_id)} MATCH ? AND rowid >= ? "
-        "ORDER BY rowid LIMIT ?",
+        f"SELECT {_id()} FROM {_table(job_id)} WHERE {holds} AND {_id()} >= ? "
+        f"ORDER BY {_id()} LIMIT ?",
         (phrase, (after + 1) << _SHIFT, limit),
     ).fetchall()
-    return list(dict.fromkeys(rowid >> _SHIFT for (rowid,) in rows)), len(rows) == limit
+    return list(dict.fromkeys(entry >> _SHIFT for (entry,) in rows)), len(rows) == limit
 
 
 def drop(job_id: int) -> None:
@@ -110,3 +121,13 @@ def drop(job_id: int) -> None:
 
 def _table(job_id: int) -> str:
     return f"text_of_job_{int(job_id)}"
+
+
+def _id() -> str:
+    """The column of an entry's id."""
+    return "id" if database.server else "rowid"
+
+
+def _entries(job_id: int) -> str:
+    """Where the ids of the entries stand, as ``id``."""
+    return _table(job_id) if database.server else f"{_table(job_id)}_docsize"

@@ -19,7 +19,7 @@ from ..errors import ConfigurationError, SettingsError
 from ..redaction import remember
 from ..wording import said
 from . import filelock
-from .models import ALL, database
+from .models import ALL, database, hold_seals
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +129,11 @@ def seal_again(vault: Vault) -> tuple[int, list[str]]:
     """Seal everything with the vault's newest key, in one transaction that is on the disk when this
     returns; what it replaces is overwritten. Returns as ``rotate`` does."""
     count, unopened = 0, []
-    database.execute_sql("PRAGMA synchronous = full")
-    database.execute_sql("PRAGMA secure_delete = on")
+    if not database.server:
+        database.execute_sql("PRAGMA synchronous = full")
+        database.execute_sql("PRAGMA secure_delete = on")
     with database.atomic():
+        hold_seals()
         for name, place, row_id, sealed in _sealed():
             try:
                 renewed = vault.seal_again(sealed)
@@ -140,7 +142,8 @@ def seal_again(vault: Vault) -> tuple[int, list[str]]:
                 continue
             place.model.update({place: renewed}).where(place.model.id == row_id).execute()
             count += 1
-    database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    if not database.server:
+        database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     return count, unopened
 
 

@@ -23,9 +23,9 @@ def bucket(ms: int) -> int:
     return ms // 1000 // WIDTH_S * WIDTH_S
 
 
-def add(connection, amounts: Mapping[tuple[int, str, int], int]) -> None:
+def add(amounts: Mapping[tuple[int, str, int], int]) -> None:
     """Add what jobs spent, by (config, currency, bucket); part of the caller's transaction."""
-    connection.executemany(_ADD, [(*key, cost, 0) for key, cost in amounts.items()])
+    database.executemany(_ADD, [(*key, cost, 0) for key, cost in amounts.items()])
 
 
 def add_tried(config_id: int, currency: str, cost: int, now_ms: int) -> None:

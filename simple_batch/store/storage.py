@@ -20,7 +20,10 @@ _RESULT = (
 
 
 def database_bytes() -> tuple[int, int]:
-    """(all of the file, what of it is free for new rows)."""
+    """(all of the database, what of its file is free for new rows)."""
+    if database.server:
+        query = "SELECT pg_database_size(current_database())"
+        return database.execute_sql(query).fetchone()[0], 0
     pages, free, size = (
         database.execute_sql(f"PRAGMA {name}").fetchone()[0]
         for name in ("page_count", "freelist_count", "page_size")

@@ -7,7 +7,7 @@ import msgspec
 
 from ..clock import now_ms
 from ..domain import Request
-from .models import Job, database
+from .models import Job, database, hold
 
 CHUNK = 500
 
@@ -25,7 +25,7 @@ _ANSWERED = (
 )
 _RESULT = (
     "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, model, config, "
-    "attempts, finished_at, cost_nano) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0)"
+    "attempts, finished_at, cost_nano) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -68,12 +68,13 @@ def fan_out_step(job_id: int, after: int) -> int | None:
     on behind (None: done). The counters change in the same transaction; what was not called costs
     nothing."""
     with database.atomic():
+        hold(job_id)
         rows = database.execute_sql(_ANSWERED, (job_id, after)).fetchall()
         if not rows:
             return None
         now = now_ms()
-        results = [(job_id, index, *answer, now) for index, *answer, _cost in rows]
-        database.connection().executemany(_RESULT, results)
+        results = [(job_id, index, *answer, 0, now, 0) for index, *answer, _cost in rows]
+        database.executemany(_RESULT, results)
         succeeded = sum(status == "succeeded" for _index, status, *_rest in rows)
         Job.update(
             succeeded=Job.succeeded + succeeded,

@@ -8,7 +8,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from ..errors import LoginNeeded, SimpleBatchError
-from ..store.database import connected
+from ..store.database import connected, passing
 from .words import translated
 
 log = logging.getLogger(__name__)
@@ -31,8 +31,13 @@ def wants_json() -> bool:
 def answer(status: int, message: str):
     if wants_json():
         return jsonify(error=message), status
-    with connected():  # a file that is not there is asked for without a connection
-        return render_template("errors/error.html", status=status, message=message), status
+    try:
+        with connected():  # a file that is not there is asked for without a connection
+            return render_template("errors/error.html", status=status, message=message), status
+    except Exception as error:
+        if not passing(error):
+            raise
+        return render_template("errors/away.html", status=status, message=message), status
 
 
 def _ours(error: SimpleBatchError):
@@ -76,5 +81,8 @@ def _http(error: HTTPException):
 
 
 def _unforeseen(error: Exception):
+    if passing(error):
+        log.error("a page failed, the database is away: %s", error)
+        return answer(503, _("The database cannot be reached at the moment: try again soon."))
     log.exception("a page failed")
     return answer(500, _("Something went wrong in Simple Batch. The log says more."))

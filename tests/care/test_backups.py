@@ -19,10 +19,13 @@ from simple_batch.store.database import MIGRATIONS, close_database, connected, o
 from simple_batch.store.models import Job, Upload
 
 from .. import endpoint as e
+from .. import postgres
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
 from ..process import flask, run_py
 from ..test_processes import add_config, counted, create_job, shown
+
+pytestmark = pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
 
 
 def rows(path: Path) -> tuple:

@@ -12,6 +12,7 @@ import requests
 from simple_batch import jobs, readiness
 from simple_batch.store.database import connected
 
+from .. import postgres
 from ..conftest import wait_until
 from ..process import run_py
 
@@ -48,6 +49,7 @@ def reason(running, wanted: str | None) -> dict:
     return wait_until(found, 15)
 
 
+@pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
 def test_a_server_on_a_disk_that_fills_and_turns_read_only(small_disk, tmp_path):
     instance = small_disk / "instance"
     running = run_py(
@@ -112,6 +114,7 @@ def read_only(folder):
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
 def test_a_process_without_a_runner_or_with_a_dead_one_says_so(app, client, monkeypatch):
     monkeypatch.setattr(readiness, "PROBE_EVERY_S", 0)
 

@@ -5,11 +5,14 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from simple_batch import jobs, retention, runtime, settings
 from simple_batch.clock import now_ms
 from simple_batch.store.database import close_database, connected
 from simple_batch.store.models import ApiFile, Job, Request, Upload
 
+from .. import postgres
 from ..process import flask
 
 DAY = retention.DAY_MS
@@ -128,6 +131,7 @@ def test_by_size_the_oldest_goes_until_it_is_small_enough(
     assert [path.name for path in exports.iterdir()] == ["c"]
 
 
+@pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
 def test_the_command_shows_asks_and_gives_room_back(app, instance, tmp_path, add_config, make_job):
     add_config("http://127.0.0.1:9/v1")
     old, kept = make_job(5000, hold=True), make_job(5000, hold=True)

@@ -9,6 +9,7 @@ from simple_batch.store.database import connected
 from simple_batch.store.models import Job, Token
 
 from .. import endpoint as e
+from .. import postgres
 from ..endpoint import MisbehavingEndpoint
 from ..process import flask
 from .conftest import CHAT, client_of, jsonl, line, submit
@@ -121,7 +122,7 @@ def test_tokens_and_webhooks_by_command(instance, app):
     listed = flask(instance, "list-tokens")
     assert "nightly" in listed.stdout
     assert secret not in listed.stdout
-    assert secret.encode() not in (instance / "simple_batch.db").read_bytes()
+    assert secret.encode() not in postgres.kept(instance)
     assert flask(instance, "create-token", "nightly").returncode == 2
     hook = flask(instance, "create-webhook", "https://example.com/h", "--token", "nightly")
     assert hook.stdout.startswith("whsec_")

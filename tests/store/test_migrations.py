@@ -15,6 +15,7 @@ from simple_batch.store.database import MIGRATIONS, PRAGMAS, connected
 from simple_batch.store.secrets import open_vault
 from simple_batch.store.sketch import LatencySketch
 
+from .. import postgres
 from ..door.conftest import send
 
 STEPS = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
@@ -162,6 +163,7 @@ def counts(path) -> dict[str, int]:
         }
 
 
+@pytest.mark.skipif(postgres.CHOSEN, reason="no older step was ever on PostgreSQL")
 @pytest.mark.parametrize("step", STEPS)
 def test_a_filled_database_of_every_step_is_taken_up(step, overrides, instance):
     instance.mkdir()

@@ -1,5 +1,6 @@
 """One commit: results, attempts, counters, timeline and groups agree, whatever comes in."""
 
+import peewee
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -188,7 +189,7 @@ def test_a_failing_commit_leaves_nothing_half_written(db):
     job_id = new_job()
     broken = recorded(job_id, 2, [Cause.TIMEOUT], False)
     poisoned = results.Recorded(999_999, "a", PRICES, 0, broken.attempts, broken.outcome)
-    with pytest.raises(Exception, match="FOREIGN KEY"):
+    with pytest.raises(peewee.IntegrityError, match=r"(?i)foreign key"):
         results.write([recorded(job_id, 1, [], True), poisoned])
     assert database.execute_sql("SELECT count(*) FROM result").fetchone() == (0,)
     assert Job.get_by_id(job_id).succeeded == 0

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sqlite3
 import stat
 
 import pytest
@@ -16,6 +15,7 @@ from simple_batch.store import filelock, secrets
 from simple_batch.store.models import ALL, ApiConfig, Webhook
 
 from .. import endpoint as e
+from .. import postgres
 from ..endpoint import MisbehavingEndpoint
 from ..process import flask, run_py
 
@@ -56,9 +56,9 @@ def test_everything_is_sealed_again_and_the_old_key_goes(db, stored):
     with pytest.raises(ConfigurationError):
         stored(secrets.Vault(old))
     # nothing sealed by the old key is left in the file, not even in its free pages
-    on_disk = b"".join(path.read_bytes() for path in db.instance.glob("simple_batch.db*"))
-    assert former not in on_disk
-    assert bytes(ApiConfig.get_by_id(1).key_encrypted) in on_disk
+    kept = postgres.kept(db.instance)
+    assert former not in kept
+    assert bytes(ApiConfig.get_by_id(1).key_encrypted) in kept
     # a process that ran meanwhile: what it had read before, and what is sealed from now on
     assert running.open(former) == KEY
     assert stored(running) == expected
@@ -177,6 +177,5 @@ def test_beside_a_running_server(instance, questions):
             assert f"Bearer {KEY}" in endpoint.heads[0]
         finally:
             running.stop()
-    with sqlite3.connect(instance / "simple_batch.db") as found:
-        (sealed,) = found.execute("SELECT key_encrypted FROM api_config").fetchone()
+    (sealed,) = postgres.asked(instance, "SELECT key_encrypted FROM api_config")
     assert MultiFernet([Fernet(key) for key in new]).decrypt(sealed).decode() == OTHER

@@ -13,6 +13,7 @@ from simple_batch.store.database import connected
 from simple_batch.web import filters
 
 from .. import endpoint as e
+from .. import postgres
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
 
@@ -54,7 +55,7 @@ def test_a_config_is_stored_and_its_key_never_comes_back(client, config, instanc
         assert page.status_code == 200
         assert KEY not in page.text
     assert "••••6789" in client.get("/configs").text
-    assert KEY.encode() not in (instance / "simple_batch.db").read_bytes()
+    assert KEY.encode() not in postgres.kept(instance)
     with connected():
         stored = configs.fields_of(configs.get(1))
     assert (stored.currency, stored.params, stored.output_price) == ("CNY", {"top_p": 0.9}, 10)

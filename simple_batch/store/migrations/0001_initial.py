@@ -11,8 +11,11 @@ from peewee import (
     ForeignKeyField,
     IntegerField,
     Model,
+    PostgresqlDatabase,
     TextField,
 )
+
+from simple_batch.store.dialect import READABLE
 
 
 class BaseModel(Model):
@@ -207,11 +210,24 @@ class Timeline(BaseModel):
 TABLES = (ApiConfig, Upload, Job, JobEvent, Request, Result, Attempt, ErrorGroup, Timeline)
 
 
+_ON_SERVER = (
+    READABLE,
+    # ascending order begins with nulls, as on SQLite
+    "DROP INDEX result_job_id_latency_ms",
+    "CREATE INDEX result_job_id_latency_ms ON result (job_id, latency_ms NULLS FIRST)",
+)
+
+
 def up(migrator, db):
     with db.bind_ctx(TABLES):
         db.create_tables(TABLES)
+    if isinstance(db, PostgresqlDatabase):
+        for sql in _ON_SERVER:
+            db.execute_sql(sql)
 
 
 def down(migrator, db):
     with db.bind_ctx(TABLES):
         db.drop_tables(TABLES)
+    if isinstance(db, PostgresqlDatabase):
+        db.execute_sql("DROP FUNCTION readable")

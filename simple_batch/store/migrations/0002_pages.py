@@ -13,7 +13,7 @@ _UP = (
     "idx INTEGER NOT NULL, config_id INTEGER REFERENCES api_config (id) ON DELETE RESTRICT, "
     "timeout_s REAL, body BLOB, PRIMARY KEY (job_id, idx))",
     "CREATE INDEX override_config_id ON override (config_id)",
-    "CREATE INDEX result_job_id_output_tokens ON result (job_id, output_tokens)",
+    "CREATE INDEX result_job_id_output_tokens ON result (job_id, output_tokens /*pg NULLS FIRST */)",
     "CREATE TABLE text_index (job_id INTEGER NOT NULL PRIMARY KEY "
     "REFERENCES job (id) ON DELETE CASCADE, next_idx INTEGER NOT NULL, "
     "finished_at INTEGER NOT NULL)",

@@ -8,7 +8,7 @@ _FILES_OF_FINISHED = (
 )
 _UP = (
     "CREATE TABLE token (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL, "
-    "secret_hash VARCHAR(255) NOT NULL, last4 VARCHAR(255) NOT NULL, sees_all INTEGER NOT NULL, "
+    "secret_hash VARCHAR(255) NOT NULL, last4 VARCHAR(255) NOT NULL, sees_all BOOLEAN NOT NULL, "
     "created_at INTEGER NOT NULL, last_used_at INTEGER, revoked_at INTEGER)",
     "CREATE UNIQUE INDEX token_name ON token (name)",
     "CREATE UNIQUE INDEX token_secret_hash ON token (secret_hash)",
@@ -44,7 +44,7 @@ _UP = (
     "PRIMARY KEY (token, key))",
     "CREATE TABLE webhook (id INTEGER NOT NULL PRIMARY KEY, url TEXT NOT NULL, "
     "secret_encrypted BLOB NOT NULL, token_id INTEGER REFERENCES token (id) ON DELETE CASCADE, "
-    "chosen_only INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL, disabled_at INTEGER)",
+    "chosen_only BOOLEAN NOT NULL DEFAULT FALSE, created_at INTEGER NOT NULL, disabled_at INTEGER)",
     "CREATE INDEX webhook_token_id ON webhook (token_id)",
     "CREATE TABLE delivery (id INTEGER NOT NULL PRIMARY KEY, "
     "webhook_id INTEGER REFERENCES webhook (id) ON DELETE CASCADE, "

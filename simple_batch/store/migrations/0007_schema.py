@@ -3,7 +3,7 @@
 _UP = (
     "ALTER TABLE job ADD COLUMN schema TEXT",
     "ALTER TABLE job ADD COLUMN schema_mode VARCHAR(255) NOT NULL DEFAULT 'send'",
-    "ALTER TABLE job ADD COLUMN schema_retry INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE job ADD COLUMN schema_retry BOOLEAN NOT NULL DEFAULT FALSE",
 )
 _DOWN = (
     "ALTER TABLE job DROP COLUMN schema_retry",

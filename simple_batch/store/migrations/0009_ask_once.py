@@ -3,7 +3,7 @@
 _UP = (
     "ALTER TABLE request ADD COLUMN twin INTEGER",
     "CREATE INDEX request_twins ON request (job_id, idx) WHERE twin IS NOT NULL",
-    "ALTER TABLE job ADD COLUMN ask_once INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE job ADD COLUMN ask_once BOOLEAN NOT NULL DEFAULT FALSE",
     "ALTER TABLE job ADD COLUMN saved_calls INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE job ADD COLUMN saved_nano INTEGER NOT NULL DEFAULT 0",
 )

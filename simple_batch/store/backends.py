@@ -1,0 +1,152 @@
+"""The two databases that can be underneath, with what the store asks of either beyond Peewee."""
+
+import contextlib
+import re
+from types import SimpleNamespace
+
+import psycopg
+from peewee import __exception_wrapper__
+from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
+from psycopg.adapt import AdaptersMap, Loader
+from psycopg.pq import TransactionStatus
+from psycopg.types.string import StrDumperUnknown
+
+from . import dialect
+from .patience import PatientDatabase
+
+_REFUSED = re.compile("[\x00\ud800-\udfff]")
+_STAND_IN = "\N{REPLACEMENT CHARACTER}"
+# Classes and codes of SQLSTATE that say: the connection or the server is gone, or another
+# transaction was in the way. What they struck can be done again.
+_PASSING = ("08", "40", "53", "57P01", "57P02", "57P03")
+
+_WORTH_A_COPY = 4  # rows
+_CANCEL_S = 2.0
+
+# Without these a network that is cut is noticed after minutes; the URL may say otherwise.
+_CONNECTION = {
+    "application_name": "simple-batch",
+    "connect_timeout": 5,  # s
+    "keepalives_idle": 10,  # s
+    "keepalives_interval": 5,  # s
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # ms
+    "client_encoding": "UTF8",
+}
+
+
+class Sqlite(PatientDatabase):
+    """A file. One transaction writes at a time."""
+
+    server = False
+    text_index = True
+
+    def executemany(self, sql: str, rows: list[tuple]) -> None:
+        with __exception_wrapper__:
+            self.connection().executemany(sql, rows)
+
+    def passing(self, error: Exception) -> bool:
+        """Whether the work that met this error is to be done again a little later."""
+        return False
+
+
+class Postgres(PooledPostgresqlDatabase):
+    """A server. ``hold`` and LOCKING keep transactions on the same job apart, since here they run
+    side by side: while one waits for the server other greenlets work."""
+
+    server = True
+    text_index = False  # whether the server has trigrams; looked at when it is opened
+
+    def rollback(self):
+        if not self._cut_short():
+            super().rollback()
+
+    def _execute_cursor(self, sql, params, **cursor_options):
+        if sql.startswith("ROLLBACK TO") and self._cut_short():
+            return None
+        sql, order = dialect.for_postgres(sql)
+        if order is not None:
+            params = [params[place] for place in order]
+        return super()._execute_cursor(sql, params, **cursor_options)
+
+    def executemany(self, sql: str, rows: list[tuple]) -> None:
+        if not rows:
+            return
+        copy = dialect.as_copy(sql)
+        with __exception_wrapper__:
+            if copy is None or len(rows) < _WORTH_A_COPY:
+                self.cursor().executemany(dialect.for_postgres(sql)[0], rows)
+                return
+            with self.cursor().copy(copy) as into:
+                for row in rows:
+                    into.write_row(row)
+
+    def _cut_short(self) -> bool:
+        """Whether the connection broke, or its greenlet was killed while it waited for the server: it
+        is of no more use, and the server rolls back. Asked, it would only hide what happened."""
+        connection = self.connection()
+        status = connection.pgconn.transaction_status
+        if status == TransactionStatus.ACTIVE:
+            with contextlib.suppress(psycopg.Error):
+                connection.cancel_safe(timeout=_CANCEL_S)
+            connection.close()
+        return connection.closed or status == TransactionStatus.UNKNOWN
+
+    def passing(self, error: Exception) -> bool:
+        """Whether the work that met this error is to be done again a little later: the server is
+        gone, or it ended the transaction for another's sake."""
+        if isinstance(error, MaxConnectionsExceeded):
+            return True
+        cause = getattr(error, "orig", error)  # what Peewee has wrapped
+        if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+            return False
+        return cause.sqlstate is None or cause.sqlstate.startswith(_PASSING)
+
+
+def connection_parameters(url: str) -> dict:
+    """What psycopg is to connect with. Raises ValueError, without the URL in it, where it cannot be
+    understood."""
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise ValueError("it is no URL of PostgreSQL") from None  # the complaint may quote it
+    return {**_CONNECTION, **given, "context": _ADAPTERS}
+
+
+def postgres(url: str, connections: int) -> Postgres:
+    """The database at the URL, not connected yet, with at most so many connections."""
+    parameters = connection_parameters(url)
+    name = parameters.pop("dbname", "") or parameters.get("user", "postgres")
+    return Postgres(
+        name,
+        prefer_psycopg3=True,
+        autoconnect=False,
+        max_connections=connections,
+        timeout=30,  # s that a greenlet waits for a connection of the pool
+        stale_timeout=300,
+        **parameters,
+    )
+
+
+class _Text(StrDumperUnknown):
+    """PostgreSQL's text holds neither NUL nor halves of surrogate pairs: U+FFFD stands for them."""
+
+    def dump(self, obj):
+        try:
+            return super().dump(obj)
+        except (psycopg.DataError, UnicodeEncodeError):
+            return super().dump(_REFUSED.sub(_STAND_IN, obj))
+
+
+class _Number(Loader):
+    """Sums of 64-bit numbers come as NUMERIC: whole ones are int here, as on SQLite."""
+
+    def load(self, data):
+        text = bytes(data).decode()
+        return float(text) if "." in text or "N" in text else int(text)
+
+
+_map = AdaptersMap(psycopg.adapters)
+_map.register_dumper(str, _Text)
+_map.register_loader("numeric", _Number)
+_ADAPTERS = SimpleNamespace(adapters=_map, connection=None)

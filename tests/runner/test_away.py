@@ -1,0 +1,141 @@
+"""The database server is restarted while jobs run; two processes share one."""
+
+import json
+
+import gevent
+import psycopg
+import pytest
+
+from simple_batch import jobs
+from simple_batch.runner.lease import ServerLease
+from simple_batch.store.database import connected
+
+from .. import endpoint as e
+from .. import postgres
+from ..conftest import wait_until
+from ..endpoint import MisbehavingEndpoint
+from ..process import flask, run_py
+from ..store.test_postgres import cut
+from .test_running import agrees
+
+pytestmark = pytest.mark.skipif(postgres.programs() is None, reason="PostgreSQL is not installed")
+
+
+@pytest.fixture
+def database_url(instance):
+    """On a server, whatever the other tests run on."""
+    url = postgres.url_of(instance)
+    yield url
+    postgres.server().drop(url)
+
+
+def test_a_job_waits_while_its_database_server_is_away(
+    start, app, add_config, make_job, wait_for, questions
+):
+    """Nothing is lost, nothing is asked twice, and it goes on by itself."""
+    client, server = app.test_client(), postgres.server()
+    with MisbehavingEndpoint(e.slow(0.02)) as endpoint:
+        add_config(endpoint.base_url, concurrency=8)
+        job_id = make_job(600)
+        wait_until(lambda: endpoint.calls >= 50)
+        server.stop()
+        try:
+            wait_until(jobs.storage_fault)
+            wait_until(lambda: endpoint.in_flight == 0)
+            calls = endpoint.calls
+            assert client.get("/healthz").status_code == 200
+            ready = client.get("/readyz")
+            assert (ready.status_code, ready.json["reason"]) == (503, "database")
+            page = client.get("/jobs")
+            assert page.status_code == 503
+            assert "cannot be reached" in page.text
+            api = client.get("/v1/batches")
+            assert api.status_code == 503
+            assert "cannot be reached" in api.json["error"]["message"]
+            gevent.sleep(0.3)
+            assert endpoint.calls == calls < 600  # none is made whose answer could not be kept
+        finally:
+            server.start()
+        job = wait_for(job_id, "completed", "paused", timeout_s=30)
+        assert (job.status, job.succeeded, endpoint.calls) == ("completed", 600, 600)
+        agrees(job_id)
+        assert jobs.storage_fault() is None
+        assert jobs.runner_state() == "here"
+        ready = wait_until(lambda: (got := client.get("/readyz")).status_code == 200 and got)
+        assert (ready.json["status"], ready.json["runner"]) == ("ok", "here")
+        assert client.get("/metrics").status_code == 200
+
+
+def test_restarts_at_any_moment_lose_nothing(start, add_config, wait_for, questions):
+    server = postgres.server()
+    with MisbehavingEndpoint(e.slow(0.01)) as endpoint:
+        add_config(endpoint.base_url, concurrency=16)
+        with connected(), questions(5_000).open("rb") as stream:
+            upload = jobs.stage_upload(stream, "questions.jsonl")
+            job_id = jobs.launch(upload.id, jobs.NewJob(config="test")).id
+        for _ in range(4):
+            gevent.sleep(0.4)
+            server.stop()
+            server.start()
+        job = wait_for(job_id, "completed", "paused", "failed", timeout_s=60)
+        assert (job.status, job.total, job.succeeded) == ("completed", 5_000, 5_000)
+        assert endpoint.calls == 5_000
+        agrees(job_id)
+
+
+def test_whoever_is_quicker_takes_a_lease_that_was_lost(
+    start, database_url, add_config, make_job, wait_for
+):
+    """What runs here when another process has it finishes what is in flight, and no more."""
+    other = ServerLease(database_url)
+    with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
+        add_config(endpoint.base_url, concurrency=4)
+        job_id = make_job(300)
+        wait_until(lambda: endpoint.calls >= 20)
+        cut(database_url)
+        assert other.acquire()
+        wait_until(lambda: jobs.runner_state() == "elsewhere")
+        wait_until(lambda: endpoint.in_flight == 0)
+        calls = endpoint.calls
+        gevent.sleep(0.4)
+        assert endpoint.calls == calls < 300
+        agrees(job_id)
+        other.release()
+        assert wait_for(job_id, "completed").succeeded == 300
+        assert (jobs.runner_state(), endpoint.calls) == ("here", 300)
+        agrees(job_id)
+
+
+def test_another_process_takes_over_from_one_that_is_killed(instance, database_url, questions):
+    where = {"SIMPLE_BATCH_DATABASE_URL": database_url}
+    with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
+        done = flask(
+            instance,
+            *("add-config", "test", "--base-url", endpoint.base_url, "--model", "m"),
+            *("--key-stdin", "--concurrency", "10"),
+            stdin="sk-planted-0123456789\n",
+            **where,
+        )
+        assert done.returncode == 0, done.stderr
+        first = run_py(instance, **where)
+        second = run_py(instance, **where)
+        try:
+            assert any("another process runs" in line for line in second.lines)
+            done = flask(instance, "create-job", str(questions(400)), "--config", "test", **where)
+            assert done.returncode == 0, done.stderr
+            wait_until(lambda: endpoint.calls >= 60)
+            first.kill()
+
+            def finished() -> bool:
+                with psycopg.connect(database_url) as connection:
+                    row = connection.execute("SELECT status FROM job").fetchone()
+                return row[0] == "completed"
+
+            wait_until(finished, timeout_s=30)
+            shown = json.loads(flask(instance, "show-job", "1", "--json", **where).stdout)
+            assert (shown["succeeded"], shown["attempts"]) == (400, 400)
+            # sent again: what was in flight or not committed yet
+            assert 400 <= endpoint.calls <= 400 + 10 + 100
+        finally:
+            first.kill()
+            second.stop()
