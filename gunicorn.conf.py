@@ -7,6 +7,7 @@ the process it began with. More machines: see docs/deployment.md.
 import os
 import socket
 import sys
+from ipaddress import ip_address
 
 from gunicorn.arbiter import Arbiter
 
@@ -88,6 +89,6 @@ def worker_exit(server, worker):
 
 
 def _reached(name):
-    host, port = name[:2] if isinstance(name, tuple) else ("localhost", 80)
-    host = socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104
+    host, port = name[:2] if isinstance(name, tuple) else ("127.0.0.1", 80)
+    host = socket.gethostname() if ip_address(host).is_unspecified else host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

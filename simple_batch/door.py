@@ -65,7 +65,7 @@ class Door:
         self._password_stamp = hmac.new(
             secret_key.encode(), settings.PASSWORD.encode("utf-8", "surrogatepass"), hashlib.sha256
         ).hexdigest()
-        self._password_hash = ""
+        self._password_hash: str | None = None
 
     # --- at the start -----------------------------------------------------------------------
 

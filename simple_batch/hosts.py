@@ -20,6 +20,14 @@ def is_loopback(name: str | None) -> bool:
     return (mapped or address).is_loopback
 
 
+def is_any(address: str) -> bool:
+    """Whether it stands for all addresses of this machine, as 0.0.0.0 does."""
+    try:
+        return not address or ip_address(address.strip("[]")).is_unspecified
+    except ValueError:
+        return False
+
+
 def bare(host: str) -> str:
     """The name in a Host header, in small letters: no port, no brackets, no dot at the end."""
     if not host.endswith("]"):

@@ -127,6 +127,8 @@ def clean(going: retention.Plan) -> None:
     """Remove what retention has found: the runner does the long part. Where no process runs the
     jobs all is done before this returns."""
     hidden = retention.apply(going)
+    if going:
+        audit.note("care.clean", detail=f"{len(going.jobs)} jobs, {going.bytes:,} bytes")
     _wake()
     sweep()
     if going and runner_state() == "none":

@@ -10,7 +10,7 @@ import gevent
 from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
-from . import create_app, exposure
+from . import create_app, exposure, hosts
 from .cli.demo_run import finish, offer_environment, prepare, start_endpoint
 from .cli.follow import follow
 from .errors import SimpleBatchError
@@ -88,7 +88,7 @@ def _shown_host(host: str) -> str:
 
 def _reached(host: str, port: int) -> str:
     """Where others reach this machine; where it serves all its addresses, by its name."""
-    if host in ("", "0.0.0.0", "::"):  # noqa: S104
+    if hosts.is_any(host):
         host = socket.gethostname()
     return f"http://{_shown_host(host)}:{port}"
 

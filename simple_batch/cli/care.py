@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from .. import backups, jobs, retention, runtime
+from .. import audit, backups, jobs, retention, runtime
 from ..insight.summary import iso
-from ..store.database import connected, shown
+from ..store.database import connected, open_database, shown
 from .base import command, confirm, put, put_json, put_table, say
 
 _KINDS = ("jobs", "uploads", "results", "exports")
@@ -18,6 +18,7 @@ _KINDS = ("jobs", "uploads", "results", "exports")
 def backup_db(target, with_key):
     """Copy the database to TARGET, a new file or a folder, also while a server uses it."""
     made = backups.make(target, with_key)
+    audit.note("care.backup", str(made.path), "with key" if with_key else "")
     put(str(made.path))
     say(f"{made.bytes:,} bytes, checked.")
     if made.key is not None:
@@ -40,6 +41,9 @@ def restore_db(file, with_key, yes):
     url = shown(runtime.settings().database_url)
     confirm(yes, f"Put {file} in the place of {url}? The present one is kept under another name.")
     done = backups.restore(file, with_key)
+    open_database(runtime.settings().database_url)
+    with connected():
+        audit.note("care.restore", str(file))
     say(f"Restored {file}.")
     if done.kept is not None:
         say(f"The former database: {done.kept}")

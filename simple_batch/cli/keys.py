@@ -2,7 +2,7 @@
 
 import click
 
-from .. import runtime
+from .. import audit, runtime
 from ..errors import SettingsError
 from ..store import secrets
 from .base import ExitStatus, command, say
@@ -32,6 +32,7 @@ def rotate_key(keep_old, seal_again):
         raise SettingsError(_BY_YOU)
     else:
         count, unopened = secrets.rotate(settings.instance, keep_old)
+    audit.note("care.key", detail=f"{count} sealed")
     say(f"{count} {'secret is' if count == 1 else 'secrets are'} sealed with the newest key.")
     if unopened:
         say(f"No key opens these, enter them again: {', '.join(unopened)}.")

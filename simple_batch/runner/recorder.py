@@ -140,6 +140,7 @@ class Recorder:
                 MaxConnectionsExceeded,
             ) as error:
                 if not _passing(error):
+                    self._note_well(faulty)
                     raise
                 if not faulty:
                     log.error("results cannot be written, trying again each second: %s", error)
@@ -152,11 +153,14 @@ class Recorder:
             self.commits += 1
             self.commit_s += took
             self.longest_commit_s = max(self.longest_commit_s, took)
-            if faulty:
-                log.warning("results can be written again")
-                self._well.set()
-                self._faulted(None)
+            self._note_well(faulty)
             return
+
+    def _note_well(self, was_faulty: bool) -> None:
+        if was_faulty:
+            log.warning("results can be written again")
+            self._well.set()
+            self._faulted(None)
 
 
 # What no waiting mends: a record that the database does not take. (OSError and the database's other

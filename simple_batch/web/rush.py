@@ -135,6 +135,9 @@ def _key() -> tuple:
     cookies = {name: value for name, value in request.cookies.items() if name != known}
     return (
         request.url,
+        repr(
+            g.get("caller")
+        ),  # with the role and what they see: a session outlives a change of these
         repr(sorted(own.items())),
         repr(sorted(cookies.items())),
         *(request.headers.get(name) for name in _HEADERS),

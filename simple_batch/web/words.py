@@ -61,6 +61,11 @@ AUDITED = {
     "file.create": _("file uploaded"),
     "file.download": _("file downloaded"),
     "file.delete": _("file deleted"),
+    "care": _("looking after it"),
+    "care.backup": _("database backed up"),
+    "care.restore": _("backup restored"),
+    "care.clean": _("storage cleaned"),
+    "care.key": _("encryption key rotated"),
 }
 STATUSES = {
     "validating": _("validating"),

@@ -1,11 +1,14 @@
 """Copies of pages while many ask for them: whose, how old, and what ends them."""
 
 import pytest
+from flask import g
 
 from simple_batch import configs
+from simple_batch.domain import Role
 from simple_batch.runner import progress as signals
 from simple_batch.store.database import connected
 from simple_batch.web import rush
+from simple_batch.who import Caller
 
 from .test_pages import post, token
 
@@ -105,6 +108,15 @@ def test_one_reader_always_gets_new_pages_a_crowd_gets_copies(app, client, monke
     copies = app.extensions["simple_batch_copies"]
     copies._crowd = type(copies._crowd)({key: at - 60 for key, at in copies._crowd.items()})
     assert "unseen-too" in client.get("/configs").text
+
+
+def test_copies_are_for_the_same_caller_in_the_same_role(app):
+    keys = set()
+    for role in (Role.ADMIN, Role.OPERATOR, Role.VIEWER):
+        with app.test_request_context("/jobs"):
+            g.caller = Caller("somebody", role)
+            keys.add(rush._key())
+    assert len(keys) == 3
 
 
 def test_the_flow_of_something_fades():
