@@ -7,6 +7,7 @@ the process it began with. More machines: see docs/deployment.md.
 import os
 import socket
 import sys
+import time
 from ipaddress import ip_address
 
 from gunicorn.arbiter import Arbiter
@@ -19,6 +20,7 @@ timeout = 120
 graceful_timeout = 30
 keepalive = 30  # seconds; the headers of a request have to come within them too
 limit_request_line = 8190
+DRAINING_S = 20  # within graceful_timeout
 control_socket_disable = True  # nobody here talks to it
 
 if os.environ.get("SIMPLE_BATCH_LOG_FORMAT") == "json":  # gunicorn's own lines too
@@ -64,6 +66,8 @@ def on_starting(server):
 
 def post_worker_init(worker):
     # not above: what is imported before gevent has patched this process would not be patched
+    import gevent
+
     from simple_batch.errors import SettingsError
     from simple_batch.store.database import connected
 
@@ -80,12 +84,23 @@ def post_worker_init(worker):
         )  # gunicorn then ends, instead of starting another worker
     if secret is not None:
         worker.log.info("log in, once: http://%s/login?token=%s", _reached(names[0]), secret)
-    state = app.extensions["simple_batch"].start()
-    worker.log.info("jobs run %s", state)
+    services = app.extensions["simple_batch"]
+    worker.log.info("jobs run %s", services.start())
+    worker.draining = gevent.spawn(_drain, worker, services)
 
 
 def worker_exit(server, worker):
-    worker.app.wsgi().extensions["simple_batch"].stop(timeout_s=20)
+    draining = getattr(worker, "draining", None)
+    if draining is not None:  # else it did not come to work
+        draining.join(DRAINING_S)
+
+
+def _drain(worker, services):
+    # beside gunicorn, which waits for open connections first, an idle browser's among them, and kills
+    # what is not done by then
+    while worker.alive:
+        time.sleep(0.1)
+    services.stop(timeout_s=DRAINING_S)
 
 
 def _reached(name):

@@ -86,6 +86,8 @@ def test_the_link_of_the_start_lets_in_once(instance, serve):
         assert again.status_code == 403
         assert "lets in once" in again.text
         assert second.get(f"{server.url}/jobs").url.startswith(f"{server.url}/login")
+        first.close()
+        second.close()
     finally:
         server.stop()
     # another start, another link, and the sessions of the first have ended
