@@ -1,4 +1,4 @@
-"""The benchmark itself works: small numbers, no time asserted."""
+"""The benchmark itself works: small numbers, no time asserted, the parts that use all of its pieces."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from .process import ROOT
 @pytest.mark.timeout(300)
 def test_the_benchmark_runs_and_says_its_figures():
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "--quick"],
+        [sys.executable, "-m", "bench", "--quick", "overhead", "growth", "files"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -23,12 +23,6 @@ def test_the_benchmark_runs_and_says_its_figures():
         "CPU per request",
         "peak memory",
         "charts",
-        "over TLS",
-        "packed over one by one",
-        "per request in flight",
-        "used of allowed",
-        "99th percentile",
         "import:",
-        "create from it",
     ):
         assert said in done.stdout

@@ -54,7 +54,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0012_images",
         "0013_packs",
         "0014_users",
-        "0017_reasoning_price",
+        "0015_reasoning_price",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []

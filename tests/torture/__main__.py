@@ -21,7 +21,7 @@ from tests.process import ROOT
 
 from . import browsers, endpoints, kills, network, report, soak, storage, uploads
 
-LONG = ("storage", "soak")  # what they show in little time other tests show too
+LONG = ("storage", "browsers", "soak")  # what they show in little time other tests show too
 RESULTS = ROOT / "bench" / "results" / "torture.jsonl"
 
 
