@@ -1,8 +1,8 @@
 #!/bin/sh
 # Runs the tests in two halves side by side: what waits for browsers, servers and commands, and the
-# rest, of which the store's run on PostgreSQL once more (all of them: make test-postgres). Together they keep two
-# cores busy; the rest's report is printed at the end. It is the half in the background, since what a
-# shell starts there cannot be interrupted, as tests of commands do.
+# rest, of which the store's run on PostgreSQL once more (all of them: make test-postgres). Together
+# they keep two cores busy; the rest's report is printed at the end. It is the half in the background,
+# since what a shell starts there cannot be interrupted, as tests of commands do.
 set -u
 bin=$1
 slow="tests/browser tests/cli tests/openai_api"
