@@ -13,6 +13,8 @@ from simple_batch.store import patience
 from simple_batch.store.database import check_database, close_database, connected, open_database
 from simple_batch.store.models import ApiConfig, database
 
+from .. import postgres
+
 
 def filled(path) -> None:
     with sqlite3.connect(path) as connection:
@@ -43,6 +45,7 @@ def test_a_damaged_database_is_said_copied_and_left_as_it_is(tmp_path):
     assert copy.read_bytes() == b"the first copy is kept"
 
 
+@pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
 def test_who_waits_for_a_locked_database_holds_up_nobody(db, monkeypatch):
     held = sqlite3.connect(database.obj.database, isolation_level=None, check_same_thread=False)
     held.execute("BEGIN IMMEDIATE")
