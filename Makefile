@@ -14,6 +14,7 @@ test: .venv/.develops
 	sh tools/chromium.sh $(BIN)
 	sh tools/node_client.sh
 	sh tools/postgres.sh
+	sh tools/redis.sh
 	sh tools/tests.sh $(BIN)
 
 # all of it once more, on PostgreSQL alone
@@ -21,6 +22,7 @@ test-postgres: .venv/.develops
 	sh tools/chromium.sh $(BIN)
 	sh tools/node_client.sh
 	sh tools/postgres.sh
+	sh tools/redis.sh
 	SIMPLE_BATCH_TEST_DATABASE=postgresql sh tools/tests.sh $(BIN)
 
 torture: .venv/.develops

@@ -42,6 +42,17 @@ class Settings:
     DATABASE_CONNECTIONS: int = _setting(
         20, "connections to PostgreSQL that one process holds at most", "connections", 2, 1000
     )
+    ENGINE: str = _setting(
+        "gevent",
+        "who makes the calls; gevent: one process, this one; celery: the workers on PostgreSQL and "
+        "Redis (docs/scale-out.md)",
+        choices=("gevent", "celery"),
+    )
+    REDIS_URL: str = _setting(
+        "",
+        "redis://host:port/number, what workers and web processes share besides the database; needed "
+        "for ENGINE=celery",
+    )
     SECRET_KEY: str = _setting(
         "", "signs sessions; empty: made once and kept in the instance folder"
     )
@@ -311,9 +322,27 @@ def load(environ=os.environ, **overrides) -> Settings:
     values["INSTANCE_PATH"] = str(instance)
     _check_zone(values.get("TIMEZONE", ""))
     Gate.of(values.get("ALLOWED_PRIVATE_HOSTS", ""))  # complains
+    _check_engine(values)
     if 0 < len(values.get("PASSWORD", "")) < SHORTEST_PASSWORD:
         raise SettingsError(f"PASSWORD: use at least {SHORTEST_PASSWORD} characters.")
     return Settings(**values)
+
+
+def _check_engine(values: dict) -> None:
+    """Several machines need what they can share."""
+    redis_url = values.get("REDIS_URL", "")
+    if redis_url and not redis_url.startswith(("redis://", "rediss://", "unix://")):
+        raise SettingsError(
+            "REDIS_URL: use redis://host:port/number (rediss:// with TLS, unix:// for a socket)."
+        )
+    if values.get("ENGINE") != "celery":
+        return
+    if not values.get("DATABASE_URL", "").startswith(("postgresql://", "postgres://")):
+        raise SettingsError(
+            "ENGINE=celery: set DATABASE_URL=postgresql://… too; workers cannot share a SQLite file."
+        )
+    if not redis_url:
+        raise SettingsError("ENGINE=celery: set REDIS_URL=redis://… too.")
 
 
 def _check_zone(name: str) -> None:
