@@ -49,14 +49,15 @@ def move(target_url: str, begun: Begun) -> Moved:
     _look_at(target_url, source_url)
     close_database()
     with _only_one(source_url), _opened(target_url) as target, _only_one(target_url):
-        _prepare(target)
+        _must_be_empty(target)
         open_database(source_url)
         with connected():
             audit.note("care.copy", shown(target_url))
         close_database()
         with _opened(source_url) as source:
             _hold(source)
-            told = begun(sum(source.count(table) for table in sides.tables()))
+            _prepare(target)
+            told = begun(_rows(source))
             changed = copying.fill(source, target, told)
             tables, different = copying.check(source, target, told)
             if not different.count:
@@ -96,18 +97,13 @@ def _only_one(url: str) -> Iterator[None]:
         lease.release()
 
 
-def _prepare(target: sides.Side) -> None:
-    """Bring the tables up to date and have nobody else open them."""
+def _must_be_empty(target: sides.Side) -> None:
     with sides.telling(target.url):
         if not target.unfinished and (table := target.filled()):
             raise Conflict(
                 f"{shown(target.url)} holds rows already (in {table}): nothing was written. Give an "
                 "empty database."
             )
-    open_database(target.url, unfinished=True)
-    close_database()
-    with sides.telling(target.url):
-        target.mark()
 
 
 def _hold(source: sides.Side) -> None:
@@ -115,6 +111,19 @@ def _hold(source: sides.Side) -> None:
         if not is_server(source.url):
             backup.alone(sqlite_path(source.url))
         source.reading(sides.tables())
+
+
+def _prepare(target: sides.Side) -> None:
+    """Bring the tables up to date and have nobody else open them."""
+    open_database(target.url, unfinished=True)
+    close_database()
+    with sides.telling(target.url):
+        target.mark()
+
+
+def _rows(source: sides.Side) -> int:
+    with sides.telling(source.url):
+        return sum(source.count(table) for table in sides.tables())
 
 
 def _finish(source: sides.Side, target: sides.Side) -> None:

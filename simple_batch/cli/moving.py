@@ -91,8 +91,8 @@ def _what_else(settings: Settings, moved: moving.Moved, server: bool) -> None:
     keys = "the setting ENCRYPTION_KEYS" if settings.ENCRYPTION_KEYS else KEY_FILE
     session = "the setting SECRET_KEY" if settings.SECRET_KEY else SESSION_FILE
     steps = [
-        f"Set SIMPLE_BATCH_DATABASE_URL to {moved.target} (a password has to be added), and start "
-        "the server: jobs go on there.",
+        f"Set SIMPLE_BATCH_DATABASE_URL to the URL given here, whole ({moved.target}), and start the "
+        "server: jobs go on there.",
         f"Start nothing on {moved.source} any more: what is not finished there would be sent, and "
         "paid for, twice. It is as it was; keep it until you are content.",
         f"The instance folder {settings.instance.absolute()} still belongs to it. On another machine "

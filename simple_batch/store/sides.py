@@ -109,7 +109,7 @@ def telling(url: str):
 
 
 class Side:
-    """What both kinds have in common."""
+    """What both kinds have in common; ``_names`` are those of the tables that there are."""
 
     def __init__(self, url: str):
         self.url = url
@@ -145,10 +145,6 @@ class Side:
 
     def count(self, table: Table) -> int:
         return self._first(f'SELECT count(*) FROM "{table.name}"')[0]
-
-    def _names(self) -> set[str]:
-        """Of the tables there are."""
-        raise NotImplementedError
 
     def _first(self, query: str) -> tuple | None:
         return self._run(query).fetchone()

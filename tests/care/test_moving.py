@@ -506,6 +506,8 @@ def test_urls_that_cannot_be_meant(instance, filled, target):
         (f"mysql://u:{SECRET}@h/db", 2),
         (f"postgresql://u:{SECRET}@127.0.0.1:1/db", 4),
         (f"postgresql://u:{SECRET}@[h/db", 4),
+        (f"postgresql://u:{SECRET}/x@127.0.0.1:1/db", 4),
+        (f"postgresql://u:x@{SECRET}@127.0.0.1:1/db", 4),
         (target.replace("@/", "@/no_such_"), 4),
         (filled, 2),
         (f"sqlite:///{instance}/./simple_batch.db", 2),
