@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from playhouse.migrations import Runner
 
-from simple_batch import create_app, export, jobs, saved_templates, tokens, users
+from simple_batch import create_app, export, jobs, moving, saved_templates, tokens, users
 from simple_batch.choices import Also
 from simple_batch.errors import DatabaseError
 from simple_batch.intake import Template
@@ -500,23 +500,28 @@ def test_nobody_begins_on_the_source_meanwhile(instance, filled, target):
     done(target, HUNG_UP)
 
 
-def test_urls_that_cannot_be_meant(instance, filled, target):
+def test_urls_that_cannot_be_meant(db, target):
+    for wrong, kind in (
+        (f"mysql://u:{SECRET}@h/db", InvalidInput),
+        (f"postgresql://u:{SECRET}@127.0.0.1:1/db", DatabaseError),
+        (f"postgresql://u:{SECRET}@[h/db", DatabaseError),
+        (f"postgresql://u:{SECRET}/x@127.0.0.1:1/db", DatabaseError),
+        (f"postgresql://u:x@{SECRET}@127.0.0.1:1/db", DatabaseError),
+        (target.replace("@/", "@/no_such_"), DatabaseError),
+        (f"sqlite:///{db.instance}/./simple_batch.db", InvalidInput),
+    ):
+        with pytest.raises(kind) as raised:
+            moving.move(wrong, lambda rows: pytest.fail("it begins"))
+        assert SECRET not in str(raised.value)
     for wrong, code in (
         (f"postgres//u:{SECRET}@h/db", 2),
-        (f"mysql://u:{SECRET}@h/db", 2),
         (f"postgresql://u:{SECRET}@127.0.0.1:1/db", 4),
-        (f"postgresql://u:{SECRET}@[h/db", 4),
-        (f"postgresql://u:{SECRET}/x@127.0.0.1:1/db", 4),
-        (f"postgresql://u:x@{SECRET}@127.0.0.1:1/db", 4),
-        (target.replace("@/", "@/no_such_"), 4),
-        (filled, 2),
-        (f"sqlite:///{instance}/./simple_batch.db", 2),
     ):
-        told = copy(instance, filled, wrong)
-        assert told.returncode == code, (wrong, told.stderr)
+        told = copy(db.instance, db.database_url, wrong)
+        assert told.returncode == code, told.stderr
         assert "Traceback" not in told.stderr
         assert SECRET not in told.stdout + told.stderr
-    logs = "".join(path.read_text() for path in (instance / "logs").glob("*"))
+    logs = "".join(path.read_text() for path in (db.instance / "logs").glob("*"))
     assert SECRET not in logs
 
 
