@@ -19,7 +19,7 @@ from playhouse.migrations import Runner
 
 from simple_batch import create_app, export, jobs, moving, saved_templates, tokens, users
 from simple_batch.choices import Also
-from simple_batch.errors import DatabaseError
+from simple_batch.errors import DatabaseError, InvalidInput
 from simple_batch.intake import Template
 from simple_batch.runner.lease import lease_of
 from simple_batch.store import copying, search, sides
