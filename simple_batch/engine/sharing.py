@@ -15,6 +15,7 @@ from .limits import REQUESTS, TOKENS, Limits, Ticket
 
 ALL = 1 << 30  # a share that is everything: there is nobody else
 STARTED, ENDED, ANSWERED, DISCOUNTED, REFUSED, COOLED, HELD = "sendrch"
+HELD_S = 0.5  # after a refusal a process stays below what it had, until all have learned from it
 NOTED_MOST = 20_000  # events that are kept while nobody takes them
 
 
@@ -54,6 +55,8 @@ class Shared:
         self._cut_at = -math.inf  # … and since when, by its own clock
         self._buckets: dict[str, Bucket | None] = {REQUESTS: None, TOKENS: None}
         self._full_at = self._paced_at = -math.inf
+        self._held = ALL  # calls in flight here …
+        self._held_until = -math.inf  # … for now
         self._number = 0
         self._tokens = 0.0  # of a call, lately
         self._events: list[list] = []
@@ -128,7 +131,8 @@ class Shared:
         if self.alone:
             free = self.limits.room(in_flight, now)
         else:
-            free = in_flight < self.grant and self.part > 0.0
+            most = self.grant if now >= self._held_until else min(self.grant, self._held)
+            free = in_flight < most and self.part > 0.0
         if not free:
             self.hungry = True
             self._full_at = now
@@ -192,6 +196,7 @@ class Shared:
         if self.alone:
             return self.limits.refused(ticket, about, lately, just_now, now)
         if news:
+            self._held, self._held_until = max(1, ticket.level - 1), now + HELD_S
             self._note(REFUSED, now, *_named(ticket), about, known, self.cut)
         else:
             self._note(DISCOUNTED, now, *_named(ticket))

@@ -8,6 +8,7 @@
 --          POT:workers         a row for each worker that has a share
 --          POT:state           learned, version, total, learner; the cooldown
 --          POT:log             reports for the learner
+-- Channel  news                “POT WORKER”: all but this worker are to exchange at once
 local prefix, me = KEYS[1], ARGV[1]
 local asks = cjson.decode(ARGV[2])
 local lost_s, gather_s, turn_s = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -25,6 +26,11 @@ local function be_born()
   redis.call('SET', prefix .. 'born', string.format('%.3f', now))
 end
 if not born then be_born() end
+
+-- The others are to exchange at once: there was a refusal, or what it taught, or somebody is hungry.
+local function tell_others(ask)
+  redis.call('PUBLISH', prefix .. 'news', ask.name .. ' ' .. me)
+end
 
 -- What each row gets of the total: what it wants, or as much as the others that want more.
 local function level_of(total, rows, want)
@@ -91,6 +97,7 @@ local function cool(ask, state, changes)
     changes.cool_until, changes.cool_by = string.format('%.4f', ask.cool['until']), me
     changes.cool_reason, changes.cool_again = ask.cool.reason, ask.cool.again and '1' or '0'
   end
+  if ask.cool then tell_others(ask) end
   if ask.cool and ask.cool.cut > (tonumber(state.cut) or 0) then
     changes.cut = string.format('%.3f', ask.cool.cut)
   end
@@ -122,6 +129,7 @@ local function share_knowledge(ask, rows, reply, gathering)
   if ask.learned and ask.version > version then
     changes.learned, changes.version, changes.total = ask.learned, ask.version, ask.total
     version = ask.version
+    if ask.news then tell_others(ask) end
   elseif ask.version > version then
     reply.tell = true
   elseif ask.version < version then
@@ -172,7 +180,7 @@ local function leave(ask)
 end
 
 local function exchange(ask)
-  ask.pot = prefix .. ask.pot
+  ask.pot = prefix .. ask.name
   if ask.leave then return leave(ask) end
   local key = ask.pot .. ':workers'
   local mine = {
@@ -211,6 +219,7 @@ local function exchange(ask)
   reply.grant, reply.part = mine.grant, mine.given
   local waits = ask.hungry and (due > mine.grant or due_part > mine.given + 0.01)
   local gives = hungry and (mine.grant < ask.had or mine.given < ask.part - 0.01)
+  if waits and not (before and before.hungry) then tell_others(ask) end
   reply.soon = waits or gives or nil
   mine.id = nil
   redis.call('HSET', key, me, cmsgpack.pack(mine))

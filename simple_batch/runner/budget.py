@@ -24,12 +24,13 @@ from .stakes import ConfigStake, JobStake, Stake
 
 log = logging.getLogger(__name__)
 
-PREFIX = "simple-batch:budget:"
+PREFIX = "simple-batch:budget:{database}:"  # channels are one for all databases of a Redis
 LOST_S = 5.0  # a worker that is silent for so long has lost its share
 GATHER_S = 2.0  # how long no share grows after Redis was emptied: all tell what they have
 TURN_S = 10.0  # what cannot be shared evenly goes round
 LOOK_S = 0.03  # between two looks whether an exchange is due
 RETRY_S = 0.3
+LISTEN_S = 10.0
 TIMEOUT_S = 1.0
 _SCRIPT = (Path(__file__).parent / "budget.lua").read_text()
 
@@ -55,26 +56,29 @@ class Budget:
             socket_connect_timeout=TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
         )
+        database = self._redis.get_connection_kwargs().get("db", 0)
+        self._prefix = PREFIX.format(database=database)
+        self._news = self._redis.pubsub(ignore_subscribe_messages=True)
         self._script_hash = ""
         self._stakes: dict[str, Stake] = {}
         self._wake = Event()
         self._away = False
         self._offset = 0.0  # of Redis's clock over ours …
         self._doubt_s = math.inf  # … as measured by an exchange that took so long
-        self._greenlet: gevent.Greenlet | None = None
+        self._greenlets: list[gevent.Greenlet] = []
 
     def start(self) -> None:
         """Begin to exchange. Redis need not be there."""
-        self._greenlet = gevent.spawn(self._run)
+        self._greenlets = [gevent.spawn(self._run), gevent.spawn(self._listen)]
 
     def stop(self) -> None:
         """Give all shares back."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
+        gevent.killall(self._greenlets)
         for stake in self._stakes.values():
             stake.leaving = True
         if not self._away:
             self.exchange()
+        self._news.close()
         self._redis.close()
 
     def attach(self, config_id: int, governor: Governor) -> None:
@@ -111,6 +115,28 @@ class Budget:
             if self.due:
                 self.exchange()
 
+    def _listen(self) -> None:
+        while True:
+            try:
+                self.listen(LISTEN_S)
+            except redis.RedisError:  # the exchange says so
+                self._news.reset()
+                gevent.sleep(RETRY_S)
+
+    def listen(self, seconds: float) -> None:
+        """Take what the others have to tell, waiting so long for it; exchange where they have."""
+        if not self._news.subscribed:
+            self.commands += 1
+            self._news.subscribe(f"{self._prefix}news")
+        message = self._news.get_message(timeout=seconds)
+        if message is None:
+            return
+        name, worker = message["data"].decode().split()
+        stake = self._stakes.get(name)
+        if stake is not None and worker != self.worker_id:
+            stake.nudge(self._clock())
+            self._wake.set()
+
     @property
     def _watched(self) -> bool:
         return any(stake.joined or stake.leaving for stake in self._stakes.values()) or self._away
@@ -142,7 +168,7 @@ class Budget:
                 del self._stakes[stake.name]
 
     def _call(self, asked: bytes) -> bytes:
-        args = [PREFIX, self.worker_id, asked, LOST_S, GATHER_S, TURN_S]
+        args = [self._prefix, self.worker_id, asked, LOST_S, GATHER_S, TURN_S]
         if self._server_clock is not None:
             args.append(self._server_clock())
         try:

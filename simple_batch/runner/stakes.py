@@ -16,9 +16,11 @@ from ..engine.sharing import ALL, Cooldown, Report
 from ..engine.slots import Slots
 
 EVERY_S = 0.15  # between two exchanges where there is something to tell …
-CALLS = 2  # … at least so many calls: half a command for each
-SLOW_S = 0.8  # otherwise
+CALLS = 3  # … at least so many calls: a third of a command for each
+SLOW_S = 2.0  # otherwise
+SLOWER = 1.25  # each time that nothing came of asking soon again
 URGENT_S = 0.03
+LEARNER_S = 0.02  # it looks a little later than those of whom it learns
 LEAVE_S = 2.0  # a worker that has nothing to do for so long gives up its share
 LATE_S = 0.5  # what a worker tells later than this is learned from when it comes
 ASK_FIRST_S = 0.3  # after refusals in a row one worker asks, the others wait for what it hears
@@ -38,7 +40,8 @@ class Stake:
         self._joined = False
         self._last = 0.0  # by Redis's clock
         self._at = -math.inf  # of the last exchange
-        self._soon = False
+        self._soon = 0  # how often it was told to come again soon, in a row
+        self._nudged_at: float | None = None
         self._idle_since = math.inf
 
     @property
@@ -50,20 +53,30 @@ class Stake:
         if not self._joined:
             wanted = self._wanted or self._hungry or self._busy
             return self._at + URGENT_S if wanted else math.inf
+        due = self._at + (EVERY_S if self._calls >= CALLS else SLOW_S)
+        if self._soon:
+            due = min(due, self._at + EVERY_S * SLOWER ** (self._soon - 1))
         if self._urgent:
-            return self._at + URGENT_S
-        return self._at + (EVERY_S if self._soon or self._calls >= CALLS else SLOW_S)
+            due = min(due, self._at + URGENT_S)
+        if self._nudged_at is not None:
+            due = min(due, max(self._nudged_at, self._at + URGENT_S))
+        return due
+
+    def nudge(self, now: float) -> None:
+        """Another worker has news."""
+        if self._nudged_at is None:
+            self._nudged_at = now
 
     def ask(self, worker: str, now: float) -> dict:
         """What to tell and to ask."""
         busy, hungry = self._busy, self._hungry
         if busy or hungry or self._wanted:
             self._idle_since = now
-        self._wanted = False
+        self._wanted, self._nudged_at = False, None
         if self.leaving or now - self._idle_since > LEAVE_S:
-            return {"pot": self.name, "leave": True, **self._farewell(worker, now)}
+            return {"name": self.name, "leave": True, **self._farewell(worker, now)}
         asked = {
-            "pot": self.name,
+            "name": self.name,
             "busy": busy,
             "hungry": hungry,
             "last": self._last,
@@ -78,7 +91,7 @@ class Stake:
         self._at = now
         self._joined = "leave" not in asked
         self._last = server_now if self._joined else 0.0
-        self._soon = reply.get("soon", False)
+        self._soon = self._soon + 1 if "soon" in reply else 0
         self._take(reply, now, offset)
 
     def _woken(self) -> None:
@@ -152,6 +165,9 @@ class ConfigStake(Stake):
     def _calls(self) -> int:
         return self._shared.starts
 
+    def nudge(self, now: float) -> None:
+        super().nudge(now + (LEARNER_S if self._learns else 0.0))
+
     def _woken(self) -> None:
         if self._joined and self._shared.refusal:
             self._wake()
@@ -174,6 +190,7 @@ class ConfigStake(Stake):
             self._published = shared.limits.learned
             self._version = asked["version"] = self._version + 1
             self._tell = True
+        asked["news"] = self._news
         if self._tell:
             asked["learned"] = msgspec.json.encode(shared.limits.learned).decode()
         self._tell = self._news = False
@@ -221,7 +238,8 @@ class ConfigStake(Stake):
             shared.limits.restore(msgspec.json.decode(reply["learned"], type=Learned), now)
             shared.follow(now)
         self._tell = reply.get("tell", False)
-        self._soon |= self._tell
+        if self._tell:
+            self._soon += 1
         if "cool" in reply:
             self._cool(reply["cool"], now)
         self._learn(reply, now)
@@ -236,7 +254,6 @@ class ConfigStake(Stake):
             return
         if cool["cut"] > shared.cut:
             shared.heard(cool["cut"], now)
-            self._soon = True  # so that the learner soon knows what happened until now
         later = ASK_FIRST_S if cool["again"] else 0.0
         until = cool["until"] - shared.offset + later
         self._governor.cool(Cooldown(until, cool["reason"], cool["again"]))
@@ -257,7 +274,8 @@ class ConfigStake(Stake):
         learner.forget(learner.workers - set(reply["workers"]))
         until = math.inf if alone else max(reply["heard"] - offset, now - LATE_S)
         self._news = learner.learn(until)
-        self._soon |= learner.waits
+        if learner.waits:
+            self._soon += 1
         self._shared.follow(now)
         if alone:
             self._learner = None

@@ -98,6 +98,7 @@ class Worker:
         if self.dead:
             return
         self.governor._pump()
+        self.budget.listen(0)
         if self.budget.due:
             self.budget.exchange()
         self.world.later(LOOK_S, self._look)
