@@ -190,7 +190,7 @@ class Governor:
         """The one that lasts, for the others."""
         if self.cooldown_left_s() <= 0.0:
             return None
-        return Cooldown(self._cooldown_until, self._reason, self._refusals > 1.0)
+        return Cooldown(self._cooldown_until, self._reason, self._refusal_s)
 
     def cool(self, cooldown: Cooldown) -> None:
         """Another process was refused."""

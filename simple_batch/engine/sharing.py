@@ -15,16 +15,17 @@ from .limits import REQUESTS, TOKENS, Limits, Ticket
 
 ALL = 1 << 30  # a share that is everything: there is nobody else
 STARTED, ENDED, ANSWERED, DISCOUNTED, REFUSED, COOLED, HELD = "sendrch"
+SPREAD_S = 0.15  # what a share has grown by is not used all at once
 HELD_S = 0.5  # after a refusal a process stays below what it had, until all have learned from it
 NOTED_MOST = 20_000  # events that are kept while nobody takes them
 
 
 class Cooldown(msgspec.Struct, frozen=True):
-    """``again``: not the first in a row. ``until`` is seconds of the governor's clock."""
+    """``until`` is seconds of the governor's clock; ``ask_s`` is how long a refusal would take."""
 
     until: float
     reason: str
-    again: bool
+    ask_s: float
 
 
 class Report(msgspec.Struct):
@@ -55,6 +56,8 @@ class Shared:
         self._cut_at = -math.inf  # … and since when, by its own clock
         self._buckets: dict[str, Bucket | None] = {REQUESTS: None, TOKENS: None}
         self._full_at = self._paced_at = -math.inf
+        self._now = self._spread_until = -math.inf
+        self._spread_gap_s = 0.0
         self._held = ALL  # calls in flight here …
         self._held_until = -math.inf  # … for now
         self._number = 0
@@ -67,6 +70,9 @@ class Shared:
 
     def take(self, grant: int, part: float, now: float) -> None:
         """From now on this is the share."""
+        if self.grant < grant < ALL:
+            self._spread_gap_s = SPREAD_S / (grant - self.grant)
+            self._spread_until = now + SPREAD_S
         self.grant = grant
         if part != self.part:
             self.part = part
@@ -128,6 +134,7 @@ class Shared:
         return min(self.grant, self.limits.most)
 
     def room(self, in_flight: int, now: float) -> bool:
+        self._now = now
         if self.alone:
             free = self.limits.room(in_flight, now)
         else:
@@ -152,9 +159,10 @@ class Shared:
         return wait
 
     def gap_s(self) -> float:
-        if self.alone or not self.limits.paced:
+        if self.alone:
             return self.limits.gap_s()
-        return self.limits.gap_s() / max(self.part, 1e-3)
+        gap = self.limits.gap_s() / max(self.part, 1e-3)
+        return max(gap, self._spread_gap_s) if self._now < self._spread_until else gap
 
     def started(self, ticket: Ticket) -> None:
         self.starts += 1

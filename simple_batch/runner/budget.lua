@@ -95,7 +95,7 @@ end
 local function cool(ask, state, changes)
   if ask.cool and ask.cool['until'] > (tonumber(state.cool_until) or 0) then
     changes.cool_until, changes.cool_by = string.format('%.4f', ask.cool['until']), me
-    changes.cool_reason, changes.cool_again = ask.cool.reason, ask.cool.again and '1' or '0'
+    changes.cool_reason, changes.cool_ask_s = ask.cool.reason, ask.cool.ask_s
   end
   if ask.cool then tell_others(ask) end
   if ask.cool and ask.cool.cut > (tonumber(state.cut) or 0) then
@@ -163,7 +163,7 @@ local function share_knowledge(ask, rows, reply, gathering)
   if now < (tonumber(state.cool_until) or 0) + 1 then
     reply.cool = {
       cut = tonumber(state.cut) or 0, reason = state.cool_reason,
-      ['until'] = tonumber(state.cool_until), again = state.cool_again == '1',
+      ['until'] = tonumber(state.cool_until), ask_s = tonumber(state.cool_ask_s),
       own = state.cool_by == me,
     }
   end

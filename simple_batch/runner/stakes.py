@@ -23,7 +23,7 @@ URGENT_S = 0.03
 LEARNER_S = 0.02  # it looks a little later than those of whom it learns
 LEAVE_S = 2.0  # a worker that has nothing to do for so long gives up its share
 LATE_S = 0.5  # what a worker tells later than this is learned from when it comes
-ASK_FIRST_S = 0.3  # after refusals in a row one worker asks, the others wait for what it hears
+ASK_FIRST_S = 0.06  # after a cooldown one worker asks; the others wait until it would be refused
 HEADROOM = 1.25  # over what one uses, where it has enough
 USED_OVER_S = 2.0  # calls per second are averaged over
 MORE = 1e9  # “as much as I can get”
@@ -227,7 +227,7 @@ class ConfigStake(Stake):
         if cooldown is None:
             return {}
         until = cooldown.until + shared.offset
-        told = {"until": until, "reason": cooldown.reason, "again": cooldown.again}
+        told = {"until": until, "reason": cooldown.reason, "ask_s": cooldown.ask_s}
         return {"cool": {**told, "cut": shared.cut}}
 
     def _take(self, reply: dict, now: float, offset: float) -> None:
@@ -254,9 +254,8 @@ class ConfigStake(Stake):
             return
         if cool["cut"] > shared.cut:
             shared.heard(cool["cut"], now)
-        later = ASK_FIRST_S if cool["again"] else 0.0
-        until = cool["until"] - shared.offset + later
-        self._governor.cool(Cooldown(until, cool["reason"], cool["again"]))
+        until = cool["until"] - shared.offset + cool["ask_s"] + ASK_FIRST_S
+        self._governor.cool(Cooldown(until, cool["reason"], cool["ask_s"]))
 
     def _learn(self, reply: dict, now: float) -> None:
         self._learns = reply.get("learns", False)
