@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 
 PREFIX = "simple-batch:budget:{database}:"  # channels are one for all databases of a Redis
 LOST_S = 5.0  # a worker that is silent for so long has lost its share
-GATHER_S = 2.0  # how long no share grows after Redis was emptied: all tell what they have
+GATHER_S = 3.0  # how long no share grows after Redis was emptied: all tell what they have
 TURN_S = 10.0  # what cannot be shared evenly goes round
 LOOK_S = 0.03  # between two looks whether an exchange is due
 RETRY_S = 0.3
 LISTEN_S = 10.0
-TIMEOUT_S = 1.0
+TIMEOUT_S = 2.0
 _SCRIPT = (Path(__file__).parent / "budget.lua").read_text()
 
 
@@ -112,7 +112,7 @@ class Budget:
             self._wake.clear()
             if self._away:
                 gevent.sleep(RETRY_S)
-            if self.due:
+            if self._away or self.due:
                 self.exchange()
 
     def _listen(self) -> None:
@@ -121,6 +121,7 @@ class Budget:
                 self.listen(LISTEN_S)
             except redis.RedisError:  # the exchange says so
                 self._news.reset()
+                self._nudge_all()  # where Redis was emptied, all are to tell soon what they have
                 gevent.sleep(RETRY_S)
 
     def listen(self, seconds: float) -> None:
@@ -136,6 +137,11 @@ class Budget:
         if stake is not None and worker != self.worker_id:
             stake.nudge(self._clock())
             self._wake.set()
+
+    def _nudge_all(self) -> None:
+        for stake in self._stakes.values():
+            stake.nudge(self._clock())
+        self._wake.set()
 
     @property
     def _watched(self) -> bool:

@@ -9,9 +9,9 @@ from simple_batch.engine.governor import Governor
 from simple_batch.runner.budget import Budget
 
 from .. import redis_server
-from ..engine.simulation import REFUSAL_S, World
+from ..engine.simulation import REFUSAL_S, Unlimited, World
 
-LOOK_S = 0.03
+LOOK_S = 0.01
 TRIP_S = 0.002  # from a worker to Redis and back
 
 
@@ -19,7 +19,9 @@ class Workers:
     """``count`` workers with endless demand. ``ceilings`` are the config's own; ``skew`` sets the
     workers' clocks apart."""
 
-    def __init__(self, provider, count, latency=(0.2, 0.8), tokens=80, retry_after=False, **ceilings):
+    def __init__(
+        self, provider, count, latency=(0.2, 0.8), tokens=80, retry_after=False, **ceilings
+    ):
         self.world = World()
         self.provider, self.latency, self.tokens = provider, latency, tokens
         self.retry_after = retry_after
@@ -78,6 +80,8 @@ class Worker:
         among.admitted += 1
         self.admitted += 1
         seconds = among.rng.uniform(*among.latency)
+        if isinstance(among.provider, Unlimited):
+            seconds *= max(1.0, among.provider.running / among.provider.width)
         self.world.later(seconds, among.provider.ended)
         usage = Usage(among.tokens // 4, among.tokens - among.tokens // 4)
         self._end(seconds, ticket, Finding(None, None, 200, usage=usage))
