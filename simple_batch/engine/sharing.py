@@ -17,6 +17,7 @@ ALL = 1 << 30  # a share that is everything: there is nobody else
 STARTED, ENDED, ANSWERED, DISCOUNTED, REFUSED, COOLED, HELD = "sendrch"
 SPREAD_S = 0.15  # what a share has grown by is not used all at once
 HELD_S = 0.5  # after a refusal a process stays below what it had, until all have learned from it
+LONG_AGO = -1e9  # seconds, as JSON has it
 NOTED_MOST = 20_000  # events that are kept while nobody takes them
 
 
@@ -55,7 +56,8 @@ class Shared:
         self.cut = 0.0  # everybody's time of the last refusal that this process knows of …
         self._cut_at = -math.inf  # … and since when, by its own clock
         self._buckets: dict[str, Bucket | None] = {REQUESTS: None, TOKENS: None}
-        self._full_at = self._paced_at = -math.inf
+        self._full_at = self._paced_at = LONG_AGO
+        self._noted_held = LONG_AGO, LONG_AGO
         self._now = self._spread_until = -math.inf
         self._spread_gap_s = 0.0
         self._held = ALL  # calls in flight here …
@@ -98,7 +100,7 @@ class Shared:
     def report(self, worker: str, busy: int, now: float) -> Report:
         """What happened since the last one."""
         if self.hungry:
-            self._note(HELD, now, max(self._full_at, -1e9), max(self._paced_at, -1e9))
+            self._note_held(now)
         events, self._events = self._events, []
         return Report(worker, self.offset, busy, events)
 
@@ -186,6 +188,7 @@ class Shared:
         if self.alone:
             self.limits.answered(ticket, latency_s, now)
         else:
+            self._note_held(now)
             self._note(ANSWERED, now, *_named(ticket), latency_s)
 
     def discount(self, ticket: Ticket) -> None:
@@ -221,6 +224,12 @@ class Shared:
     def idle(self) -> None:
         if self.alone:
             self.limits.idle()
+
+    def _note_held(self, now: float) -> None:
+        held = self._full_at, self._paced_at
+        if held != self._noted_held:
+            self._noted_held = held
+            self._note(HELD, now, *held)
 
     def _note(self, kind: str, at: float, *facts) -> None:
         if len(self._events) < NOTED_MOST:
