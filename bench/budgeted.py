@@ -2,7 +2,7 @@
 
     python -m bench.budgeted BASE_URL REDIS_URL NAME [--concurrency N] [--rpm N] [--tpm N]
 
-On SIGTERM it gives its share back and prints what it did.
+It begins when it reads a line. On SIGTERM it gives its share back and prints what it did.
 """
 
 from gevent import monkey
@@ -12,6 +12,7 @@ monkey.patch_all()
 import argparse
 import json
 import signal
+import sys
 import time
 
 import gevent
@@ -69,12 +70,13 @@ def main() -> None:
     governor = Governor(options.concurrency, options.rpm, options.tpm, maximum=CALLERS)
     budget = Budget(options.redis_url, options.name)
     budget.attach(1, governor)
+    print("ready", flush=True)
+    sys.stdin.readline()
     budget.start()
     caller = Caller(options.base_url, governor)
     callers = [gevent.spawn(caller.run) for _ in range(CALLERS)]
     ended = Event()
     gevent.signal_handler(signal.SIGTERM, ended.set)
-    print("ready", flush=True)
     ended.wait()
     budget.stop()
     gevent.killall(callers)

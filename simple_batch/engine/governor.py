@@ -171,6 +171,11 @@ class Governor:
         return self._in_flight
 
     @property
+    def hungry(self) -> bool:
+        """Whether somebody waits, or was held back since the last exchange."""
+        return self._shared.hungry or bool(self._waiting)
+
+    @property
     def most_per_s(self) -> float | None:
         """Calls per second that all processes together may start; None where no limit is known."""
         rpm, tpm = self._per_minute

@@ -7,25 +7,34 @@ from gevent.event import Event
 
 class Slots:
     """``most`` None is no bound. Where several processes share the bound, each has a part of it
-    (``share``). ``hungry``: somebody was held back since it was last looked at."""
+    (``share``). ``hungry``: somebody is held back, or was since this was last set to False."""
 
     def __init__(self, most: int | None):
         self.most = most
         self.taken = 0
-        self.hungry = False
+        self._held = False
+        self._waiting = 0
         self._grant: int | None = None  # None where nobody shares
         self._wake: Callable[[], None] | None = None
         self._changed = Event()
 
     def take(self) -> None:
         """Block until one is free."""
-        while self._full:
-            self.hungry = True
-            if self._grant == 0:
-                self._wake()
-            self._changed.clear()
-            self._changed.wait()
+        if self._full:
+            self._wait()
         self.taken += 1
+
+    def _wait(self) -> None:
+        self._held = True
+        self._waiting += 1
+        try:
+            while self._full:
+                if self._grant == 0:
+                    self._wake()
+                self._changed.clear()
+                self._changed.wait()
+        finally:
+            self._waiting -= 1
 
     def free(self) -> None:
         self.taken -= 1
@@ -45,6 +54,14 @@ class Slots:
         """So many of them are for this process."""
         self._grant = part
         self._changed.set()
+
+    @property
+    def hungry(self) -> bool:
+        return self._held or self._waiting > 0
+
+    @hungry.setter
+    def hungry(self, held: bool) -> None:
+        self._held = held
 
     @property
     def _full(self) -> bool:

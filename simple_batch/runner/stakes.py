@@ -74,6 +74,8 @@ class Stake:
             self._idle_since = now
         self._wanted, self._nudged_at = False, None
         if self.leaving or now - self._idle_since > LEAVE_S:
+            # not a call may start on it while it is given back
+            self._take({"grant": 0, "part": 0.0}, now)
             return {"name": self.name, "leave": True, **self._farewell(worker, now)}
         asked = {
             "name": self.name,
@@ -92,7 +94,11 @@ class Stake:
         self._joined = "leave" not in asked
         self._last = server_now if self._joined else 0.0
         self._soon = self._soon + 1 if "soon" in reply else 0
-        self._take(reply, now, offset)
+        self._set_clock(offset)
+        self._take(reply, now)
+
+    def _set_clock(self, offset: float) -> None:
+        pass
 
     def _woken(self) -> None:
         if not self._joined:
@@ -128,7 +134,7 @@ class JobStake(Stake):
     def _farewell(self, worker: str, now: float) -> dict:
         return {}
 
-    def _take(self, reply: dict, now: float, offset: float) -> None:
+    def _take(self, reply: dict, now: float) -> None:
         if reply["grant"] != self._grant:
             self._grant = reply["grant"]
             self._slots.grant(self._grant)
@@ -149,13 +155,16 @@ class ConfigStake(Stake):
         self._news = False
         self._used = 0.0  # calls per second
 
+    def _set_clock(self, offset: float) -> None:
+        self._shared.offset = offset
+
     @property
     def _busy(self) -> int:
         return self._governor.in_flight
 
     @property
     def _hungry(self) -> bool:
-        return self._shared.hungry
+        return self._governor.hungry
 
     @property
     def _urgent(self) -> bool:
@@ -230,9 +239,8 @@ class ConfigStake(Stake):
         told = {"until": until, "reason": cooldown.reason, "ask_s": cooldown.ask_s}
         return {"cool": {**told, "cut": shared.cut}}
 
-    def _take(self, reply: dict, now: float, offset: float) -> None:
+    def _take(self, reply: dict, now: float) -> None:
         shared = self._shared
-        shared.offset = offset
         if "learned" in reply:
             self._version = reply["version"]
             shared.limits.restore(msgspec.json.decode(reply["learned"], type=Learned), now)

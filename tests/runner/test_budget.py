@@ -11,10 +11,10 @@ pytestmark = pytest.mark.skipif(redis_server.program() is None, reason="Redis is
 
 MANY = 10**6
 COUNTS = pytest.mark.parametrize("count", [1, 2, 4, 8])
-SPAN_S = 240.0
+SPAN_S = 120.0
 FIRST_S = 10.0
 LIMITS = {
-    "6,000 a minute": (lambda: TokenBucket(100, 100), 100.0, 60.0),
+    "6,000 a minute": (lambda: TokenBucket(100, 100), 100.0, 40.0),
     "600 a minute": (lambda: TokenBucket(10, 10), 10.0, SPAN_S),
     "600 a minute, ten seconds' worth at once": (lambda: TokenBucket(10, 100), 10.0, SPAN_S),
     "60,000 tokens a minute": (lambda: TokenBucket(1000, 1000, "tokens"), 12.5, SPAN_S),
@@ -22,7 +22,7 @@ LIMITS = {
 }
 
 
-@COUNTS
+@pytest.mark.parametrize("count", [1, 4, 8])
 @pytest.mark.parametrize("retry_after", [False, True], ids=["unsaid", "retry-after"])
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_limit_that_nobody_told_is_found_and_held_by_all_together(name, retry_after, count):
@@ -31,17 +31,18 @@ def test_a_limit_that_nobody_told_is_found_and_held_by_all_together(name, retry_
     early, early_refused = workers.run(FIRST_S)
     admitted, refused = workers.run(span_s - FIRST_S)
     assert admitted >= 0.93 * rate * (span_s - FIRST_S)
-    # eight workers that call once a second each hear of a refusal when others have begun already
-    share = 0.04 if count == 8 else 0.03
-    assert refused + early_refused <= share * (admitted + early + refused + early_refused)
+    # the search at the beginning, with more in flight than is allowed, costs each worker some calls
+    assert refused <= 0.03 * (admitted + refused)
+    assert early_refused <= 25 + 5 * count
 
 
-@COUNTS
+@pytest.mark.parametrize("count", [1, 4])
 def test_a_window_that_closes_is_asked_by_one_worker_until_it_opens(count):
     workers = Workers(FixedWindow(600, 60), count)
-    admitted, refused = workers.run(SPAN_S)
+    admitted, refused = workers.run(240)
     assert admitted >= 0.98 * 4 * 600
-    assert refused <= 0.06 * (admitted + refused)
+    # what is in flight in all workers when it closes, and one by one until it opens
+    assert refused <= (0.03 if count == 1 else 0.05) * (admitted + refused)
 
 
 def test_a_limit_that_halves_and_doubles_is_followed_by_all():
@@ -95,7 +96,7 @@ def test_ceilings_per_minute_are_used_in_full_and_never_passed(ceiling, rate, co
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_half_a_command_for_a_request_is_enough(count):
     workers = Workers(TokenBucket(10, 10), count)
-    admitted, refused = workers.run(SPAN_S)
+    admitted, refused = workers.run(240)
     assert workers.commands <= 0.5 * (admitted + refused)
 
 
