@@ -17,7 +17,7 @@ if not now then
   local time = redis.call('TIME')
   now = time[1] + time[2] / 1000000
 end
-local ALL, KEEP_S, LOG_MOST = 2 ^ 30, 86400, 1000
+local ALL, KEEP_S, LOG_S, LOG_MOST = 2 ^ 30, 86400, 60, 1000
 local DONE = 1e-6
 
 local born = tonumber(redis.call('GET', prefix .. 'born'))
@@ -121,6 +121,14 @@ local function write(key, state, changes)
   end
 end
 
+local function keep_report(ask)
+  if not ask.report then return end
+  local log = ask.pot .. ':log'
+  redis.call('RPUSH', log, ask.report)
+  redis.call('LTRIM', log, -LOG_MOST, -1)
+  redis.call('EXPIRE', log, LOG_S)
+end
+
 -- What is learned, the cooldown and the reports: of API configs only.
 local function share_knowledge(ask, rows, reply, gathering)
   local state, changes = state_of(ask.pot .. ':state'), {}
@@ -138,12 +146,7 @@ local function share_knowledge(ask, rows, reply, gathering)
   local learner = learner_of(ask, rows, state, gathering)
   if learner and learner ~= state.learner then changes.learner = learner end
   write(ask.pot .. ':state', state, changes)
-  local log = ask.pot .. ':log'
-  if ask.report then
-    redis.call('RPUSH', log, ask.report)
-    redis.call('LTRIM', log, -LOG_MOST, -1)
-    redis.call('EXPIRE', log, 60)
-  end
+  keep_report(ask)
   if learner == me then
     reply.learns, reply.workers, reply.heard = true, {}, now
     for i, row in ipairs(rows) do
@@ -153,9 +156,9 @@ local function share_knowledge(ask, rows, reply, gathering)
       end
     end
     if #rows > 1 or ask.had < ALL then
-      local reports = redis.call('LRANGE', log, 0, -1)
+      local reports = redis.call('LRANGE', ask.pot .. ':log', 0, -1)
       if #reports > 0 then
-        redis.call('DEL', log)
+        redis.call('DEL', ask.pot .. ':log')
         reply.log = reports
       end
     end
@@ -175,7 +178,7 @@ local function leave(ask)
   if redis.call('HGET', ask.pot .. ':state', 'learner') == me then
     redis.call('HDEL', ask.pot .. ':state', 'learner')
   end
-  if ask.report then redis.call('RPUSH', ask.pot .. ':log', ask.report) end
+  keep_report(ask)
   return {grant = 0, part = 0}
 end
 

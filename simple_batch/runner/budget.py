@@ -145,7 +145,9 @@ class Budget:
 
     @property
     def _watched(self) -> bool:
-        return any(stake.joined or stake.leaving for stake in self._stakes.values()) or self._away
+        """Whether some stake is in use, or wants to be."""
+        stakes = self._stakes.values()
+        return self._away or any(s.joined or s.leaving or s.due_at() < math.inf for s in stakes)
 
     @property
     def due(self) -> bool:

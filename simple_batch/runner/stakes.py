@@ -30,7 +30,11 @@ MORE = 1e9  # “as much as I can get”
 
 
 class Stake:
-    """``name`` is its key. ``wake`` is called when it cannot wait."""
+    """``name`` is its key. ``wake`` is called when it cannot wait. The heirs say how busy and how
+    hungry they are (``_busy``, ``_hungry``)."""
+
+    _urgent = False
+    _calls = 0  # started since the last exchange, where that is to be told
 
     def __init__(self, name: str, wake: Callable[[], None]):
         self.name = name
@@ -42,7 +46,7 @@ class Stake:
         self._at = -math.inf  # of the last exchange
         self._soon = 0  # how often it was told to come again soon, in a row
         self._nudged_at: float | None = None
-        self._idle_since = math.inf
+        self._active_at = math.inf
 
     @property
     def joined(self) -> bool:
@@ -71,9 +75,9 @@ class Stake:
         """What to tell and to ask."""
         busy, hungry = self._busy, self._hungry
         if busy or hungry or self._wanted:
-            self._idle_since = now
+            self._active_at = now
         self._wanted, self._nudged_at = False, None
-        if self.leaving or now - self._idle_since > LEAVE_S:
+        if self.leaving or now - self._active_at > LEAVE_S:
             # not a call may start on it while it is given back
             self._take({"grant": 0, "part": 0.0}, now)
             return {"name": self.name, "leave": True, **self._farewell(worker, now)}
@@ -98,7 +102,7 @@ class Stake:
         self._take(reply, now)
 
     def _set_clock(self, offset: float) -> None:
-        pass
+        """For those who tell times."""
 
     def _woken(self) -> None:
         if not self._joined:
@@ -122,9 +126,6 @@ class JobStake(Stake):
     @property
     def _hungry(self) -> bool:
         return self._slots.hungry
-
-    _urgent = False
-    _calls = 0
 
     def _asked(self, worker: str, hungry: bool, now: float) -> dict:
         self._slots.hungry = False

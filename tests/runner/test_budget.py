@@ -28,7 +28,7 @@ LIMITS = {
 def test_a_limit_that_nobody_told_is_found_and_held_by_all_together(name, retry_after, count):
     make, rate, span_s = LIMITS[name]
     workers = Workers(make(), count, retry_after=retry_after)
-    early, early_refused = workers.run(FIRST_S)
+    _early, early_refused = workers.run(FIRST_S)
     admitted, refused = workers.run(span_s - FIRST_S)
     assert admitted >= 0.93 * rate * (span_s - FIRST_S)
     # the search at the beginning, with more in flight than is allowed, costs each worker some calls
