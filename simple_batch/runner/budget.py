@@ -108,12 +108,19 @@ class Budget:
     def _run(self) -> None:
         self.exchange()  # Redis is to know early that somebody is there
         while True:
-            self._wake.wait(LOOK_S if self._watched else None)
-            self._wake.clear()
-            if self._away:
+            try:
+                self._look()
+            except Exception:
+                log.error("the shares of the limits could not be exchanged", exc_info=True)
                 gevent.sleep(RETRY_S)
-            if self._away or self.due:
-                self.exchange()
+
+    def _look(self) -> None:
+        self._wake.wait(LOOK_S if self._watched else None)
+        self._wake.clear()
+        if self._away:
+            gevent.sleep(RETRY_S)
+        if self._away or self.due:
+            self.exchange()
 
     def _listen(self) -> None:
         while True:
