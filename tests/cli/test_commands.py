@@ -243,6 +243,18 @@ def test_commands_name_the_setting_that_is_wrong(instance):
     assert "Traceback" not in done.stderr
 
 
+def test_flasks_own_commands_know_the_pages(instance):
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "routes"],
+        cwd=ROOT,
+        env=environment(instance),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "/jobs/<int:job_id>/requests" in done.stdout
+
+
 def test_a_demo_of_more_questions_than_there_are_asks_them_again(db, endpoint):
     from simple_batch.cli import demo_run
 
