@@ -2,6 +2,7 @@
 processes side by side (shares.py). What the first one says is seen as it goes, the others' at its end."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,8 @@ def share(planned: list[Round], seen: bool) -> bool:
 
 
 def main() -> int:
+    # tests interrupt commands, which what a shell starts in the background ignores
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     planned = rounds()
     with ThreadPoolExecutor(PROCESSES) as pool:
         shares = [pool.submit(share, planned, number == 0) for number in range(PROCESSES)]
