@@ -34,7 +34,7 @@ def run(purse: Purse, costs: list, width: int) -> tuple[int, int]:
     pool = Pool(width)
     for _ in range(width):
         pool.spawn(work)
-    assert pool.join(timeout=60), "some wait for ever"
+    assert pool.join(timeout=20), "some wait for ever"
     return made, most
 
 
@@ -71,7 +71,7 @@ def test_a_raised_bound_lets_those_go_that_wait():
     gevent.sleep(0.01)
     assert not waiting.dead
     purse.limit(job=200)
-    waiting.get(timeout=20)
+    waiting.get(timeout=1)
 
 
 def test_one_that_waits_hears_that_the_bound_is_reached():
@@ -83,4 +83,4 @@ def test_one_that_waits_hears_that_the_bound_is_reached():
     gevent.sleep(0.01)
     purse.settle(9)
     with pytest.raises(Spent):
-        waiting.get(timeout=20)
+        waiting.get(timeout=1)
