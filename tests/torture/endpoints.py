@@ -23,10 +23,10 @@ SETTINGS = {
     "RATE_LIMIT_PATIENCE": 40,
     "DEFAULT_CONCURRENCY": 5,
 }
-TIMEOUT_S = 6.0  # of a call: with all of them at once on a slow machine good answers come late
 HELD_S = 2.0  # it waits: seen for so long
 MOST_GROWN_MB = 400  # five calls in flight of 32 MB at most, received and decoded
 FAULTS = (*connections.FAULTS, *answers.FAULTS, *storms.FAULTS)
+TIMEOUT_S = 6.0  # of a call: with all faults at once, good answers come late on a slow machine
 
 
 class Result(msgspec.Struct):
@@ -86,7 +86,7 @@ def throw(heavy: bool = True) -> dict:
 def _answers(house: House) -> bool:
     import requests
 
-    return requests.get(f"{house.server.url}/readyz", timeout=30).status_code == 200
+    return requests.get(f"{house.server.url}/readyz", timeout=10).status_code == 200
 
 
 def _side_by_side(house: House, faults: list[Fault]) -> list[Result]:
@@ -108,7 +108,7 @@ def _side_by_side(house: House, faults: list[Fault]) -> list[Result]:
 
 
 def _judged(house: House, fault: Fault, job_id: int, endpoint: FaultyEndpoint) -> Result:
-    status = _cancelled(house, job_id) if fault.holds else house.wait(job_id, timeout_s=180)
+    status = _cancelled(house, job_id) if fault.holds else house.wait(job_id, timeout_s=60)
     rows = house.rows(
         "SELECT r.custom_id, s.status, s.cause, s.message, s.attempts FROM request r LEFT JOIN result s "
         "ON s.job_id = r.job_id AND s.idx = r.idx WHERE r.job_id = ?",
@@ -138,7 +138,7 @@ def _cancelled(house: House, job_id: int) -> str:
         return f"{status} before it was cancelled"
     with connected():
         jobs.cancel(job_id)
-    return house.wait(job_id, timeout_s=90)
+    return house.wait(job_id, timeout_s=20)
 
 
 class Peak:
