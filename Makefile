@@ -15,7 +15,7 @@ test: .venv/.develops
 	sh tools/node_client.sh
 	sh tools/postgres.sh
 	sh tools/redis.sh
-	sh tools/tests.sh $(BIN)
+	$(BIN)/python -m tests
 
 # all of it once more, on PostgreSQL alone
 test-postgres: .venv/.develops
@@ -23,7 +23,7 @@ test-postgres: .venv/.develops
 	sh tools/node_client.sh
 	sh tools/postgres.sh
 	sh tools/redis.sh
-	SIMPLE_BATCH_TEST_DATABASE=postgresql sh tools/tests.sh $(BIN)
+	SIMPLE_BATCH_TEST_DATABASE=postgresql $(BIN)/python -m tests
 
 torture: .venv/.develops
 	$(BIN)/python -m tests.torture

@@ -14,17 +14,12 @@ def create_app(**overrides) -> Flask:
     SettingsError or DatabaseError with the remedy.
     """
     # imported here: importing the package alone (its domain, its engine) needs none of this
-    from . import cli, door, exposure, live, log, openai_api, redaction, runtime, settings, web
+    from . import cli, door, live, openai_api, redaction, settings, web
     from .front import Front
-    from .services import Services
-    from .store.database import open_database
+    from .services import Services, prepare
     from .store.secrets import SESSION_FILE, kept_secret
 
-    loaded = settings.load(**overrides)
-    log.configure(loaded)
-    exposure.choose(loaded.EXPOSED)
-    runtime.open_runtime(loaded)
-    open_database(loaded.database_url, loaded.DATABASE_CONNECTIONS)
+    loaded = prepare(**overrides)
     app = Flask(
         __name__,
         instance_path=str(loaded.instance),
@@ -43,7 +38,8 @@ def create_app(**overrides) -> Flask:
     )
     _connect_each_request(app)
     door.register(app, loaded)
-    app.extensions["simple_batch"] = Services(settings=loaded, socketio=live.create(app))
+    app.extensions["simple_batch"] = Services(loaded)
+    live.create(app)
     web.register(app)
     openai_api.register(app)
     cli.register(app)

@@ -1,32 +1,37 @@
-"""The app as the flask command loads it (.flaskenv): what is wrong is said in words, not as a
-traceback."""
+"""The app as the flask command loads it (.flaskenv): the commands alone, without what serves pages,
+so that they start fast. What is wrong is said in words, not as a traceback."""
 
 import sys
 
 import click
 from flask import Flask
 
-from . import create_app as create
+from . import cli
 from .errors import SimpleBatchError
+from .services import Services, prepare
+
+_SERVING = {"run", "routes", "shell"}  # Flask's own commands want all of it
+_WITHOUT_DATABASE = "restore-db"  # needed most where the database cannot be opened
 
 
 def create_app() -> Flask:
     """Raises click's exception with our message and exit code."""
+    asked = set(sys.argv[1:])
     try:
-        return _without_database() if "restore-db" in sys.argv else create()
+        if asked & _SERVING:
+            from . import create_app as whole
+
+            return whole()
+        return _commands(with_database=_WITHOUT_DATABASE not in asked)
     except SimpleBatchError as error:
         told = click.ClickException(str(error))
         told.exit_code = error.exit_code
         raise told from error
 
 
-def _without_database() -> Flask:
-    """For the command that is needed most where the database cannot be opened."""
-    from . import cli, log, runtime, settings
-
-    loaded = settings.load()
-    log.configure(loaded)
-    runtime.open_runtime(loaded)
+def _commands(with_database: bool) -> Flask:
+    loaded = prepare(with_database)
     app = Flask(__name__, instance_path=str(loaded.instance))
+    app.extensions["simple_batch"] = Services(loaded)
     cli.register(app)
     return app

@@ -2,21 +2,30 @@
 
 from dataclasses import dataclass
 
-from flask_socketio import SocketIO
-
-from . import jobs, log
+from . import exposure, jobs, log, runtime, settings
 from .pulse import pulse
 from .settings import Settings
-from .store.database import check_database, close_database, connected
+from .store.database import check_database, close_database, connected, open_database
+
+
+def prepare(with_database: bool = True, **overrides) -> Settings:
+    """Load the settings, ``overrides`` over them, and open what they name: the log, the vault, and
+    the database, migrated. Raises SettingsError or DatabaseError with the remedy."""
+    loaded = settings.load(**overrides)
+    log.configure(loaded)
+    exposure.choose(loaded.EXPOSED)
+    runtime.open_runtime(loaded)
+    if with_database:
+        open_database(loaded.database_url, loaded.DATABASE_CONNECTIONS)
+    return loaded
 
 
 @dataclass
 class Services:
-    """Settings, live feed and runner of an app. ``create_app`` starts nothing: whoever serves the
+    """Settings and runner of an app. ``create_app`` starts nothing: whoever serves the
     app (run.py, gunicorn.conf.py, a command that runs a job) calls ``start``."""
 
     settings: Settings
-    socketio: SocketIO
 
     def start(self, only: int | None = None) -> str:
         """Run jobs here, or just the job ``only``; returns ``here``, or ``elsewhere`` where

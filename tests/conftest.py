@@ -16,6 +16,7 @@ from simple_batch.store.database import close_database, connected, open_database
 from . import postgres
 
 PASSWORDS = {name: f"the password of {name}" for name in ("anna", "otto", "olga", "vera")}
+PATIENCE_S = 90.0  # with a machine that is slow and busy; nothing takes that long on a good one
 ROLES = {"anna": "admin", "otto": "operator", "olga": "operator", "vera": "viewer"}
 
 
@@ -133,7 +134,7 @@ def make_job(app, questions):
 def wait_for(app):
     """Waits until a job is in one of the given statuses; returns the job."""
 
-    def wait(job_id: int, *statuses: str, timeout_s: float = 20.0):
+    def wait(job_id: int, *statuses: str, timeout_s: float = PATIENCE_S):
         return wait_until(lambda: _in_status(job_id, statuses), timeout_s)
 
     return wait
@@ -145,7 +146,7 @@ def _in_status(job_id: int, statuses):
         return job if job.status in statuses else None
 
 
-def wait_until(found, timeout_s: float = 20.0):
+def wait_until(found, timeout_s: float = PATIENCE_S):
     """What ``found`` returns once it is true; fails after the timeout."""
     end = time.monotonic() + timeout_s
     while True:

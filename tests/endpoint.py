@@ -3,6 +3,7 @@ script, the last one for ever."""
 
 import gzip
 import json
+import time
 from email.utils import formatdate
 
 import gevent
@@ -133,6 +134,15 @@ class MisbehavingEndpoint:
     @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def at_rest(self, for_s: float = 0.5) -> int:
+        """Waits until no call has come for a while and none is in flight; returns how many came."""
+        seen, since = self.calls, time.monotonic()
+        while self.in_flight or time.monotonic() < since + for_s:
+            gevent.sleep(0.02)
+            if self.calls != seen:
+                seen, since = self.calls, time.monotonic()
+        return seen
 
     def __enter__(self):
         return self

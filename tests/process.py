@@ -2,15 +2,15 @@
 
 import contextlib
 import os
-import queue
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
-from . import postgres
+from . import nursery, postgres
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,16 +31,21 @@ def environment(instance: Path, **more: str) -> dict:
 
 
 def flask(instance: Path, *args: str, stdin: str | None = None, **more: str):
-    """Run a flask command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "flask", *args],
-        cwd=ROOT,
-        env=environment(instance, **more),
-        input=stdin or "",
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
+    """Run a flask command to its end, as subprocess.run would; forked where all is loaded already."""
+    command = [nursery.FLASK, *args]
+    with contextlib.ExitStack() as kept:
+        given, out, err = (kept.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3))
+        given.write(stdin or "")
+        given.seek(0)
+        streams = {"stdin": given, "stdout": out, "stderr": err}
+        running = nursery.start(command, cwd=ROOT, env=environment(instance, **more), **streams)
+        try:
+            running.wait(90)
+        finally:
+            running.kill()
+        for stream in (out, err):
+            stream.seek(0)
+        return subprocess.CompletedProcess(command, running.returncode, out.read(), err.read())
 
 
 def free_port() -> int:
@@ -50,30 +55,27 @@ def free_port() -> int:
 
 
 class Server:
-    """A server process; ``lines`` are what it has printed."""
+    """A server process; ``lines`` are what it has printed. A command that begins with a program of
+    the nursery is forked there."""
 
     def __init__(self, command: list[str], instance: Path, port: int, ready: str, **more: str):
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.lines: list[str] = []
-        self._new: queue.Queue[str] = queue.Queue()
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment(instance, **more),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self._said, saying = socket.socketpair()
+        streams = {"stdin": subprocess.DEVNULL, "stdout": saying, "stderr": saying}
+        start = nursery.start if command[0] in nursery.PROGRAMS else subprocess.Popen
+        with saying:
+            self.process = start(command, cwd=ROOT, env=environment(instance, **more), **streams)
         threading.Thread(target=self._collect, daemon=True).start()
         self.wait_for_line(ready)
 
     def _collect(self):
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip())
-            self._new.put(line)
+        with self._said, self._said.makefile() as said:
+            for line in said:
+                self.lines.append(line.rstrip())
 
-    def wait_for_line(self, part: str, timeout_s: float = 30.0) -> None:
+    def wait_for_line(self, part: str, timeout_s: float = 90.0) -> None:
         end = time.monotonic() + timeout_s
         while not any(part in line for line in self.lines):
             assert time.monotonic() < end, f"no {part!r} in: {self.lines}"
@@ -84,7 +86,7 @@ class Server:
         self.process.kill()
         self.process.wait()
 
-    def stop(self, timeout_s: float = 30.0) -> int:
+    def stop(self, timeout_s: float = 90.0) -> int:
         """SIGTERM; returns the exit code."""
         if self.process.poll() is None:
             self.process.terminate()
@@ -96,8 +98,16 @@ class Server:
 
 
 def run_py(instance: Path, *args: str, port: int | None = None, **more: str) -> Server:
-    port = port or free_port()
-    command = [sys.executable, "run.py", "--port", str(port), *args]
+    return _run_py([sys.executable, "run.py"], instance, args, port or free_port(), more)
+
+
+def served(instance: Path, *args: str, **more: str) -> Server:
+    """As ``run_py``, forked where all is loaded already."""
+    return _run_py([nursery.SERVER], instance, args, free_port(), more)
+
+
+def _run_py(program: list[str], instance: Path, args, port: int, more: dict) -> Server:
+    command = [*program, "--port", str(port), *args]
     return Server(command, instance, port, "Running on local URL", **more)
 
 

@@ -1,5 +1,6 @@
 """The house itself: who may import whom, settings and their documents, no large files."""
 
+import ast
 import hashlib
 import re
 import subprocess
@@ -146,13 +147,21 @@ def test_the_others_have_their_turn_while_a_large_upload_is_read(tmp_path, form)
     assert len(turns) > 40, len(turns)  # of 150; three, where they are asked for by sleep(0)
 
 
-def test_a_server_does_not_load_what_only_some_files_need():
-    code = (
-        "import sys, simple_batch.serve, simple_batch.command_app, simple_batch.web, "
-        "simple_batch.export, simple_batch.intake; "
-        "print([name for name in ('pyarrow', 'xlsxwriter', 'pandas') if name in sys.modules])"
-    )
+def loaded(code: str, *names: str) -> list[str]:
+    """Which of these modules a Python process has loaded that ran the code."""
+    told = f"{code}; import sys; print([name for name in {names} if name in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[]"
+    return ast.literal_eval(done.stdout)
+
+
+def test_a_server_does_not_load_what_only_some_files_need():
+    code = "import simple_batch.serve, simple_batch.web, simple_batch.export, simple_batch.intake"
+    assert loaded(code, "pyarrow", "xlsxwriter", "pandas") == []
+
+
+def test_a_command_does_not_load_what_serves_pages():
+    pages = ("simple_batch.web", "simple_batch.openai_api", "flask_socketio", "flask_wtf")
+    assert loaded("import simple_batch.command_app", *pages, "pyarrow", "pandas") == []
+    assert loaded("import simple_batch.web, simple_batch.live", *pages)  # names that there are

@@ -4,9 +4,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
-from ..process import ROOT, flask, run_py
+from ..process import ROOT, flask, served
 
 FLAGS = [
     "--no-sandbox",
@@ -19,11 +19,14 @@ FLAGS = [
 ]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+PATIENCE_MS = 60_000  # with a machine that is slow and busy
 LOCALES = {"en": "en-US", "zh": "zh-CN"}
 REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation", (e) =>
     console.error(`policy: ${e.violatedDirective} ${e.blockedURI}`));"""
 # requests that a test itself cuts off, pages that are not there or refused, are told in the console
 EXPECTED = ("ERR_FAILED", *(f"{status} (" for status in (401, 403, 404)))
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def installed_browser() -> str | None:
@@ -42,7 +45,7 @@ def browser():
 
 @pytest.fixture
 def server(instance):
-    running = run_py(instance)
+    running = served(instance)
     yield running
     running.stop()
 
@@ -56,7 +59,7 @@ def demo_server(tmp_path_factory):
     assert done.returncode in (0, 3), done.stderr
     held = ("create-job", "examples/questions.jsonl", "--config", "demo", "--no-start")
     assert flask(instance, *held, "--name", "held").returncode == 0
-    running = run_py(instance)
+    running = served(instance)
     yield running
     running.stop()
 
@@ -115,7 +118,7 @@ def opened(browser, base_url: str, language: str = "en", **options):
     )
     context.add_init_script(REPORT_VIOLATIONS)
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(PATIENCE_MS)
     troubles = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("console", lambda said: said.type == "error" and troubles.append(said.text))

@@ -39,9 +39,9 @@ def launch(page, t, path, name: str = "n", **fields: str) -> None:
     page.wait_for_url("**/jobs/*")
 
 
-def expect_status(page, status: str, seconds: int = 30) -> None:
+def expect_status(page, status: str) -> None:
     """The badge in the head of a job's page."""
-    expect(page.locator(f"#status [data-status={status}]")).to_be_visible(timeout=seconds * 1000)
+    expect(page.locator(f"#status [data-status={status}]")).to_be_visible()
 
 
 def drag(page, chart: str, start: float, end: float) -> None:

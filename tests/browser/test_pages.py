@@ -86,7 +86,7 @@ def test_the_end_of_a_job_is_told(page, t, questions):
         launch(page, t, questions(100), "told")
         page.get_by_role("button", name=t("Tell me when it is done")).click()
         said = t("%(name)s is %(status)s", name="told", status=t("completed"))
-        expect(page.locator("#toast")).to_contain_text(said, timeout=20_000)
+        expect(page.locator("#toast")).to_contain_text(said)
         assert page.title().startswith(f"✓ {said}")
         assert page.evaluate("told") == [said]
         expect(page.locator("#announce")).to_have_text(t("%(n)s percent done", n=100))
@@ -109,7 +109,7 @@ def test_the_list_of_jobs_searches_selects_and_acts(page, t, questions):
         delete = page.get_by_role("button", name=t("Delete"))
         expect(delete).to_be_disabled()
         # live: nobody reloads
-        expect(rows.locator("[data-status=completed]")).to_have_count(2, timeout=30_000)
+        expect(rows.locator("[data-status=completed]")).to_have_count(2)
         expect(rows.locator(".spark")).to_have_count(2)
         page.get_by_label(t("Select %(n)s", n="apples")).check()
         page.get_by_label(t("Select %(n)s", n="pears")).check()
@@ -159,7 +159,7 @@ def test_a_group_is_retried_with_another_config_and_one_is_edited(page, t, quest
         page.get_by_label(t("API config")).select_option(label="second")
         page.get_by_label(t("Max tokens")).fill("77")
         page.locator("form").get_by_role("button", name=t("Retry these")).click()
-        expect(page.locator('[data-count="succeeded"]')).to_have_text("8", timeout=20_000)
+        expect(page.locator('[data-count="succeeded"]')).to_have_text("8")
         assert [body["max_tokens"] for body in second.bodies] == [77] * 3
 
         page.goto("/jobs/1/requests/0")

@@ -22,7 +22,7 @@ from .. import endpoint as e
 from .. import postgres
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
-from ..process import flask, run_py
+from ..process import flask, served
 from ..test_processes import add_config, counted, create_job, shown
 
 pytestmark = pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
@@ -39,7 +39,7 @@ def rows(path: Path) -> tuple:
 def test_backed_up_while_a_job_runs_and_restored(instance, questions, tmp_path):
     with MisbehavingEndpoint(e.slow(0.02)) as endpoint:
         add_config(instance, endpoint, "--concurrency", "5")
-        running = run_py(instance)
+        running = served(instance)
         job_id = create_job(instance, questions, 600)
         wait_until(lambda: endpoint.calls >= 60)
         folder = tmp_path / "kept"
@@ -71,7 +71,7 @@ def test_backed_up_while_a_job_runs_and_restored(instance, questions, tmp_path):
         kept = {rows(path) for path in instance.glob("simple_batch.replaced-*.db")}
         assert kept == {(600, 600), (at_once, results)}
         calls = endpoint.calls
-        running = run_py(instance)
+        running = served(instance)
         wait_until(lambda: shown(instance, job_id)["status"] == "completed")
         assert running.stop() == 0
         assert counted(instance, job_id) == (600, 600, 600)
@@ -93,20 +93,26 @@ def test_a_large_copy_holds_up_neither_the_loop_nor_the_writer(db, monkeypatch):
             writes += 1
             gevent.sleep(0.002)
 
+    begun, need_room = [], backup._need_room
+
+    def begins(*args):
+        begun.append(writes)
+        need_room(*args)
+
+    monkeypatch.setattr(backup, "_need_room", begins)
     with connected():
         working = gevent.spawn(lambda: _connected(work))
         gevent.sleep(0.02)
         before = writes
         target = db.instance / "copy.db"
         backups._in_thread(db.instance / "simple_batch.db", target)
-        during = writes - before
         working.kill()
-    assert during >= 10
+    assert writes - begun[0] >= 10
     gaps = sorted(b - a for a, b in itertools.pairwise(turns))
-    assert gaps[len(gaps) // 2] < 0.05
+    assert gaps[len(gaps) // 2] < 0.1
     with sqlite3.connect(target) as copied:
         late = copied.execute("SELECT count(*) FROM upload WHERE filename = 'late'").fetchone()[0]
-    assert late <= before + 2  # of the moment when it began
+    assert before <= late <= begun[0]  # of the moment when it began
 
 
 def _connected(work):

@@ -9,7 +9,7 @@ from simple_batch import log, settings
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from ..process import gunicorn, run_py
+from ..process import gunicorn, served
 from ..test_processes import add_config, create_job, shown, wait_until
 
 
@@ -66,7 +66,7 @@ def test_objects_have_context_exception_and_no_key(tmp_path):
 
 
 def test_a_server_in_one_process_logs_objects_to_stderr(instance):
-    running = run_py(instance, SIMPLE_BATCH_LOG_FORMAT="json", SIMPLE_BATCH_LOG_DIR="")
+    running = served(instance, SIMPLE_BATCH_LOG_FORMAT="json", SIMPLE_BATCH_LOG_DIR="")
     assert running.stop() == 0
     said = [line for line in running.lines if not line.startswith("{")]
     assert [line.split(":")[0] for line in said] == [

@@ -209,11 +209,11 @@ def test_ctrl_c_is_130_and_the_job_goes_on_later(instance, good, questions):
         stderr=subprocess.PIPE,
         text=True,
     )
-    end = time.monotonic() + 30
+    end = time.monotonic() + 90
     while good.calls < 10 and time.monotonic() < end:
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    _, words = running.communicate(timeout=30)
+    _, words = running.communicate(timeout=90)
     assert running.returncode == 130, words
     assert "flask run-job 1" in words
     good.script[:] = [e.ok()]
@@ -241,6 +241,18 @@ def test_commands_name_the_setting_that_is_wrong(instance):
     assert done.returncode == 4
     assert "broken.db" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_flasks_own_commands_know_the_pages(instance):
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "routes"],
+        cwd=ROOT,
+        env=environment(instance),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "/jobs/<int:job_id>/requests" in done.stdout
 
 
 def test_a_demo_of_more_questions_than_there_are_asks_them_again(db, endpoint):

@@ -118,7 +118,7 @@ def test_the_live_feed_is_behind_the_door(instance, people, add_config, endpoint
             if session is not None:
                 headers["Cookie"] = f"session={session.cookies['session']}"
             client = socketio.Client(reconnection=False)
-            client.connect(server.url, namespaces=["/jobs"], headers=headers, wait_timeout=5)
+            client.connect(server.url, namespaces=["/jobs"], headers=headers, wait_timeout=30)
             return client
 
         for headers in ({}, {"Cookie": "session=x"}, {"Authorization": "Bearer sb-x"}):
@@ -127,7 +127,7 @@ def test_the_live_feed_is_behind_the_door(instance, people, add_config, endpoint
         client = connect(session_of(server, "otto", PASSWORDS["otto"]))
 
         def ask(**wish):
-            return client.call("subscribe", wish, namespace="/jobs", timeout=10)
+            return client.call("subscribe", wish, namespace="/jobs", timeout=30)
 
         assert ask(job_id=ottos)["ok"]
         refused = ask(job_id=olgas)
@@ -137,7 +137,7 @@ def test_the_live_feed_is_behind_the_door(instance, people, add_config, endpoint
         heard = []
         client.on("jobs.changed", lambda event: heard.extend(event["items"]), namespace="/jobs")
         viewer = connect(session_of(server, "vera", PASSWORDS["vera"]))
-        seen = viewer.call("subscribe", {}, namespace="/jobs", timeout=10)["snapshot"]["jobs"]
+        seen = viewer.call("subscribe", {}, namespace="/jobs", timeout=30)["snapshot"]["jobs"]
         assert {job["id"] for job in seen} == {ottos, olgas}
         with connected():
             for job_id in (olgas, ottos):

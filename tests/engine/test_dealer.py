@@ -128,4 +128,4 @@ def test_a_hand_waits_for_what_others_may_still_return():
     table.dealer.ended(table.hands[0], 0, Cause.CONNECTION)
     gevent.sleep(0.1)
     assert table.dealer.ended(table.hands[1], 0, None)
-    assert waiting.get(timeout=1) == [0]
+    assert waiting.get(timeout=20) == [0]

@@ -25,7 +25,7 @@ def test_who_asks_for_the_same_name_waits_for_one_lookup(monkeypatch):
     with gevent.Timeout(0.02, False):  # one who gives up leaves the others their answer
         names.addresses("a.test", 443)
     assert [waiter.get() for waiter in waiting] == [["a.test"]] * 50
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3  # one after the other they would take 5
     assert asked == ["a.test"]
     for _ in range(2):  # a failure is not kept
         with pytest.raises(socket.gaierror, match="no such name"):

@@ -24,6 +24,7 @@ from simple_batch.engine.pack import Pack, members, outcomes
 from simple_batch.engine.packer import Packer
 
 from .. import endpoint as e
+from ..conftest import wait_until
 from ..endpoint import EmbeddingEndpoint, MisbehavingEndpoint
 from .conftest import POLICY
 
@@ -225,14 +226,14 @@ def test_what_hits_every_call_stops_all_and_leaves_all_pending(bench):
 
 def test_a_stop_in_the_middle_loses_nothing(bench):
     """What is in flight ends, what waits or was gathered in vain stays pending."""
-    with EmbeddingEndpoint(lambda _inputs: e.error(400), delay=0.1) as endpoint:
+    with EmbeddingEndpoint(lambda _inputs: e.error(400), delay=0.5) as endpoint:
         one = bench(endpoint, packer=Packer(4), governor=Governor(concurrency=2))
         dropped = one.dropped
         runner = gevent.spawn(one.run, requests=iter([asked(n) for n in range(18)]))
-        gevent.sleep(0.05)
-        assert (one.pool.calls, sorted(one.pool.in_flight)) == (2, list(range(8)))
+        wait_until(lambda: one.pool.calls == 2)
+        assert sorted(one.pool.in_flight) == list(range(8))
         one.pool.stop()
-        runner.join(3)
+        runner.join(20)
         assert runner.successful()
         assert endpoint.calls == 2
         assert not one.outcomes
@@ -255,7 +256,7 @@ def test_parts_of_a_dealt_stream_are_sent_before_it_waits(bench):
                 dealer.ended(hands[place], member.index, None)
 
     served = [gevent.spawn(serve, place) for place in (0, 1)]
-    gevent.joinall(served, timeout=5, raise_error=True)
+    gevent.joinall(served, timeout=60, raise_error=True)
     assert all(one.successful() for one in served)
     counts = [sum(sizes) for sizes in packs]
     assert sum(counts) == 90

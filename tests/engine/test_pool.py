@@ -13,6 +13,7 @@ from simple_batch.engine.encoder import Encoder
 from simple_batch.engine.governor import Governor
 
 from .. import endpoint as e
+from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
 from .conftest import POLICY, request
 
@@ -42,7 +43,7 @@ def test_the_iterable_is_not_pulled_ahead_of_the_calls(bench):
         gevent.sleep(0.2)
         assert pulled <= 7
         run.pool.kill(0)
-        runner.join(2)
+        runner.join(20)
         assert runner.successful()
 
 
@@ -95,10 +96,10 @@ def test_a_rate_limit_is_waited_out_and_costs_no_retry(bench, header):
 
 def test_patience_with_rate_limits_ends(bench):
     with MisbehavingEndpoint(e.error(429, "no", None, "Retry-After: 0.1")) as endpoint:
-        run = bench(endpoint, policy=msgspec.structs.replace(POLICY, patience_s=0.35))
+        run = bench(endpoint, policy=msgspec.structs.replace(POLICY, patience_s=0.6))
         run.run(1)
         assert run.outcomes[0].cause is Cause.RATE_LIMIT
-        assert 3 <= endpoint.calls <= 5
+        assert 2 <= endpoint.calls <= 8
 
 
 def test_the_deadline_holds_while_a_request_waits_for_its_turn(bench):
@@ -109,7 +110,7 @@ def test_the_deadline_holds_while_a_request_waits_for_its_turn(bench):
         run = bench(endpoint, policy=policy, governor=Governor(concurrency=2))
         began = time.monotonic()
         run.run(2)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15
         assert {outcome.cause for outcome in run.outcomes} == {Cause.SERVER_ERROR, Cause.RATE_LIMIT}
         assert endpoint.calls == 2
 
@@ -119,7 +120,7 @@ def test_one_refusal_cools_everybody_down(bench):
         run = bench(endpoint, governor=Governor(concurrency=1))
         began = time.monotonic()
         run.run(5)
-        assert 0.4 <= time.monotonic() - began < 3
+        assert 0.4 <= time.monotonic() - began < 2 * 0.4 * 5  # not once for each
         assert endpoint.calls == 6
 
 
@@ -160,10 +161,10 @@ def test_stop_lets_calls_in_flight_finish_and_gives_up_what_waits(bench):
     with MisbehavingEndpoint(e.error(500), e.slow(0.4)) as endpoint:
         run = bench(endpoint, policy=slow_backoff, governor=Governor(concurrency=3))
         runner = gevent.spawn(run.run, 50)
-        gevent.sleep(0.2)
+        wait_until(lambda: run.pool.retrying and endpoint.calls >= 3)
         (waiting,) = run.pool.retrying
         run.pool.stop()
-        runner.join(3)
+        runner.join(20)
         assert runner.successful()
         assert len(run.outcomes) == endpoint.calls - 1 <= 4
         assert list(run.loose) == [waiting]
@@ -173,9 +174,9 @@ def test_kill_cuts_calls_after_the_grace_and_notes_them(bench):
     with MisbehavingEndpoint(e.slow(30)) as endpoint:
         run = bench(endpoint, governor=Governor(concurrency=3))
         runner = gevent.spawn(run.run, 50)
-        gevent.sleep(0.15)
+        wait_until(lambda: endpoint.in_flight == 3)
         run.pool.kill(0.1)
-        runner.join(2)
+        runner.join(20)
         assert runner.successful()
         assert run.outcomes == []
         assert [attempts[-1].cause for attempts in run.loose.values()] == [Cause.CANCELLED] * 3
@@ -199,10 +200,8 @@ def test_backpressure_from_the_recorder_loses_nothing(bench):
         runner = gevent.spawn(run.pool.run, (request(n) for n in range(40)), queue.put)
         gevent.sleep(0.2)
         run.pool.stop()
-        seen = []
-        while not runner.dead or not queue.empty():
-            seen.append(queue.get(timeout=2).index)
-            gevent.sleep(0)
+        runner.link(lambda _ended: queue.put(None))
+        seen = [outcome.index for outcome in iter(queue.get, None)]
         assert len(seen) == len(set(seen)) == endpoint.calls
 
 

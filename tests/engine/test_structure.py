@@ -153,7 +153,7 @@ def test_refusals_that_come_at_once_ease_one_step_only(bench):
     def refuses(connection):
         import gevent
 
-        gevent.sleep(0.1)
+        gevent.sleep(0.5)
         connection.sendall(e.error(400, "response_format is not supported"))
 
     with MisbehavingEndpoint(*[refuses] * 5, e.says({"n": 1})) as endpoint:

@@ -115,7 +115,7 @@ def test_an_odd_usage_does_not_spoil_a_good_answer():
 def test_the_time_limit_is_on_the_whole_exchange(behaviour):
     began = time.monotonic()
     assert finding(behaviour, timeout_s=0.4).cause is Cause.TIMEOUT
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_nobody_listening():

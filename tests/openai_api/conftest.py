@@ -6,7 +6,7 @@ import json
 import openai
 import pytest
 
-from ..process import run_py
+from ..process import served
 
 CHAT = "/v1/chat/completions"
 
@@ -14,7 +14,7 @@ CHAT = "/v1/chat/completions"
 @pytest.fixture
 def server(instance, app):
     """run.py on the same instance folder as ``app``, which runs nothing itself."""
-    running = run_py(instance)
+    running = served(instance)
     yield running
     running.stop()
 
@@ -26,7 +26,7 @@ def client(server):
 
 
 def client_of(server, token: str = "not needed") -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key=token, max_retries=0, timeout=30)
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key=token, max_retries=0, timeout=90)
 
 
 def line(custom_id: str, model: str = "m", url: str = CHAT, **body) -> dict:

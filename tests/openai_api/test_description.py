@@ -129,7 +129,7 @@ def test_openais_description_holds(server, described, tmp_path):
         ],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -15,9 +15,9 @@ from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import ApiFile, Job, Upload, database
 
 from .. import endpoint as e
-from ..conftest import wait_until
+from ..conftest import PATIENCE_S, wait_until
 from ..endpoint import MisbehavingEndpoint
-from ..process import ROOT, environment, run_py
+from ..process import ROOT, environment, served
 from .conftest import CHAT, client_of, jsonl, line, read, submit
 
 FIELDS = {
@@ -29,7 +29,7 @@ FIELDS = {
 ENDED = ("completed", "failed", "expired", "cancelled")
 
 
-def ended(client, batch, timeout_s=30.0):
+def ended(client, batch, timeout_s=PATIENCE_S):
     """Poll as the documentation does."""
     return wait_until(
         lambda: (now := client.batches.retrieve(batch.id)).status in ENDED and now, timeout_s
@@ -114,7 +114,7 @@ async def main():
 asyncio.run(main())
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == ["completed", [f"a-{n}" for n in range(5)], True]
@@ -263,12 +263,12 @@ def test_windows_of_hours_and_minutes(client, endpoint):
 
 def test_killed_in_mid_batch_it_completes(instance, app, endpoint):
     endpoint.script = [e.slow(0.03)]
-    server = run_py(instance)
+    server = served(instance)
     client = client_of(server)
     batch = submit(client, [line(f"q-{n}") for n in range(300)])
     wait_until(lambda: client.batches.retrieve(batch.id).request_counts.completed >= 50)
     server.kill()
-    server = run_py(instance)
+    server = served(instance)
     try:
         client = client_of(server)
         done = ended(client, batch)
@@ -363,7 +363,7 @@ def test_what_expires_is_deleted(client, endpoint):
 
 
 def test_a_file_that_is_too_large(instance, app, endpoint):
-    server = run_py(
+    server = served(
         instance, SIMPLE_BATCH_BATCH_MAX_FILE_BYTES="5000", SIMPLE_BATCH_BATCH_MAX_REQUESTS="3"
     )
     try:

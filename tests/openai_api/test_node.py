@@ -36,7 +36,7 @@ def flow(server, add_config, tmp_path):
             ["node", NODE / "flow.mjs", f"{server.url}/v1", secret, path, tmp_path],
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=280,
         )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

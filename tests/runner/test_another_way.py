@@ -49,7 +49,7 @@ def test_a_jobs_own_timeout(start, add_config, make_job, wait_for):
 
 def test_a_scheduled_job_waits_for_its_time(start, add_config, make_job, wait_for, endpoint):
     add_config(endpoint.base_url)
-    job_id = make_job(3, start_at=clock.now_ms() + 600)
+    job_id = make_job(3, start_at=clock.now_ms() + 2_500)
     assert wait_for(job_id, "scheduled")
     assert not endpoint.calls
     assert wait_for(job_id, "completed").succeeded == 3

@@ -94,7 +94,7 @@ def test_a_refused_limit_cools_one_and_the_other_goes_on(start, two, make_job, w
 def test_what_all_have_failed_has_failed(start, two, make_job, wait_for):
     two[0].script = two[1].script = [e.error(500, "down")]
     job_id = make_job(4, "a", also=BOTH, max_retries=0)
-    job = wait_for(job_id, "completed", timeout_s=40)
+    job = wait_for(job_id, "completed")
     assert (job.succeeded, job.failed) == (0, 4)
     agrees(job_id)
     with connected():

@@ -19,7 +19,7 @@ from simple_batch.store.models import ApiConfig, JobEvent, Spending
 from .. import endpoint as e
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
-from ..process import flask, run_py
+from ..process import flask, served
 
 # prices of a million per million tokens: a token costs one unit
 PRICED = {"input_price": Decimal(1_000_000), "output_price": Decimal(1_000_000)}
@@ -207,11 +207,11 @@ def test_the_sum_outlives_a_kill(instance, questions):
             *("--spend-cap", "300"),
         )
         assert made.returncode == 0, made.stderr
-        server = run_py(instance)
+        server = served(instance)
         wait_until(lambda: endpoint.sold > 150)
         server.kill()
         before, lost = endpoint.sold, endpoint.in_flight
-        again = run_py(instance)
+        again = served(instance)
         wait_until(lambda: "spend_cap" in flask(instance, "show-job", "1").stdout)
         unknown = (6 + 50) * 5  # in flight, or received and not yet committed, when it was killed
         assert lost <= 6

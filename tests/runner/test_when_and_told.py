@@ -188,11 +188,15 @@ def test_a_webhook_named_by_the_job_hears_of_that_job_alone(
     make_job,
     wait_for,
 ):
+    def told() -> list[int]:
+        with connected():
+            return [delivery.job_id for delivery in Delivery.select()]
+
     with connected():
         hook, _secret = webhooks.create("http://127.0.0.1:1/h", chosen_only=True)
     wait_for(make_job(1), "completed")
     named = make_job(1, webhook=hook.id)
     wait_for(named, "completed")
+    wait_until(told)
     gevent.sleep(2 * postman.LOOK_S)
-    with connected():
-        assert [delivery.job_id for delivery in Delivery.select()] == [named]
+    assert told() == [named]

@@ -50,7 +50,7 @@ def test_who_waits_for_a_locked_database_holds_up_nobody(db, monkeypatch):
     held = sqlite3.connect(database.obj.database, isolation_level=None, check_same_thread=False)
     held.execute("BEGIN IMMEDIATE")
     gevent.sleep(0.01)  # so that timers count from now
-    gevent.spawn_later(0.6, held.execute, "ROLLBACK")
+    gevent.spawn_later(1.0, held.execute, "ROLLBACK")
     ticks = []
 
     def tick():
@@ -69,7 +69,7 @@ def test_who_waits_for_a_locked_database_holds_up_nobody(db, monkeypatch):
             return ApiConfig.update(alias="x").execute()
 
     waiting = [gevent.spawn(write), gevent.spawn(write_alone)]
-    assert [waiter.get(timeout=5) for waiter in waiting] == [0, 0]
+    assert [waiter.get(timeout=20) for waiter in waiting] == [0, 0]
     assert len(ticks) >= 8  # with SQLite's own waiting it would be one or two
     ticking.kill()
     held.execute("BEGIN IMMEDIATE")

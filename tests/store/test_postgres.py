@@ -1,7 +1,6 @@
 """What PostgreSQL does otherwise than SQLite: types, connections, locks, texts."""
 
 import logging
-import time
 
 import gevent
 import peewee
@@ -29,6 +28,7 @@ from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import ApiConfig, Job, Result, Upload, database
 
 from .. import postgres
+from ..conftest import wait_until
 
 pytestmark = pytest.mark.skipif(postgres.programs() is None, reason="PostgreSQL is not installed")
 
@@ -162,24 +162,23 @@ def test_sums_are_whole_numbers_and_times_are_exact(opened):
     assert ApiConfig.get().timeout_s == 0.1
 
 
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+
 def test_greenlets_have_a_connection_each_and_wait_together(opened):
     def wait() -> int:
-        with connected():
-            return database.execute_sql("SELECT pg_backend_pid() FROM pg_sleep(0.4)").fetchone()[0]
+        with connected(), database.atomic():
+            return database.execute_sql(
+                "SELECT pg_backend_pid() FROM pg_advisory_xact_lock_shared(7)"
+            ).fetchone()[0]
 
-    begun = time.monotonic()
-    at_once = [gevent.spawn(wait) for _ in range(3)]
-    ticks = 0
-    while not all(greenlet.ready() for greenlet in at_once):
-        gevent.sleep(0.01)
-        ticks += 1
-    assert time.monotonic() - begun < 1.1  # 1.2 one after the other
-    assert ticks > 10  # the loop was never held up
-    assert len({greenlet.get() for greenlet in at_once}) == 3
-    # more than the pool has wait for one
-    many = [gevent.spawn(wait) for _ in range(6)]
-    gevent.joinall(many, raise_error=True)
-    assert len({greenlet.get() for greenlet in many}) == 3  # the fourth is this test's
+    for callers in (3, 6):  # six are more than the pool has: the fourth is this test's
+        database.execute_sql("SELECT pg_advisory_lock(7)")
+        at_once = [gevent.spawn(wait) for _ in range(callers)]
+        wait_until(lambda: database.execute_sql(WAITING).fetchone()[0] == 3)
+        database.execute_sql("SELECT pg_advisory_unlock(7)")
+        gevent.joinall(at_once, raise_error=True)
+        assert len({greenlet.get() for greenlet in at_once}) == 3
 
 
 def test_a_greenlet_that_is_killed_ends_and_its_transaction_with_it(opened):
@@ -189,15 +188,16 @@ def test_a_greenlet_that_is_killed_ends_and_its_transaction_with_it(opened):
         with database.atomic():
             Job.update(name="changed").where(Job.id == job_id).execute()
             with database.atomic():
-                database.execute_sql("SELECT pg_sleep(60)")
+                database.execute_sql("SELECT pg_advisory_xact_lock(7)")
 
+    database.execute_sql("SELECT pg_advisory_lock(7)")
     greenlet = gevent.spawn(steadily, work)
-    gevent.sleep(0.2)
-    greenlet.kill(timeout=2)
+    wait_until(lambda: database.execute_sql(WAITING).fetchone()[0] == 1)
+    greenlet.kill(timeout=20)
     assert greenlet.ready()
     assert isinstance(greenlet.value, gevent.GreenletExit)
     assert Job.get_by_id(job_id).name == "j"
-    with gevent.Timeout(5):
+    with gevent.Timeout(20):
         gevent.spawn(steadily, Job.update(name="next").where(Job.id == job_id).execute).get()
     assert Job.get_by_id(job_id).name == "next"
 

@@ -17,7 +17,7 @@ from simple_batch.store.models import ALL, ApiConfig, Webhook
 from .. import endpoint as e
 from .. import postgres
 from ..endpoint import MisbehavingEndpoint
-from ..process import flask, run_py
+from ..process import flask, served
 
 KEY, OTHER = "sk-planted-0123456789", "sk-another-0123456789"
 
@@ -153,7 +153,7 @@ def test_beside_a_running_server(instance, questions):
     with MisbehavingEndpoint(e.ok(), e.ok(), hold) as endpoint:
         made = ("add-config", "a", "--base-url", endpoint.base_url, "--model", "m")
         assert flask(instance, *made, "--key-env", "K", K=KEY).returncode == 0
-        running = run_py(instance)
+        running = served(instance)
         try:
             old = (instance / "encryption.key").read_text()
             job = ("create-job", str(questions(100)), "--config", "a", "--concurrency", "2")

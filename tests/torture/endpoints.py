@@ -26,6 +26,7 @@ SETTINGS = {
 HELD_S = 2.0  # it waits: seen for so long
 MOST_GROWN_MB = 400  # five calls in flight of 32 MB at most, received and decoded
 FAULTS = (*connections.FAULTS, *answers.FAULTS, *storms.FAULTS)
+TIMEOUT_S = 6.0  # of a call: with all faults at once, good answers come late on a slow machine
 
 
 class Result(msgspec.Struct):
@@ -94,7 +95,7 @@ def _side_by_side(house: House, faults: list[Fault]) -> list[Result]:
         for fault in faults:
             endpoint = FaultyEndpoint(fault)
             endpoints.append(endpoint)
-            house.config(fault.name, endpoint.base_url)
+            house.config(fault.name, endpoint.base_url, timeout_s=TIMEOUT_S)
             wanted = [*lines(OTHERS - 3), *lines(VICTIMS, "victim"), *lines(3, "late")]
             made.append(house.job(wanted, fault.name, max_retries=RETRIES))
         return [

@@ -1,0 +1,92 @@
+"""``python -m tests.loaded PROGRAM``: loads a program, then forks a process of it for each wish that
+comes through standard input (nursery.py), and tells how that ends. Nothing of the program runs here.
+
+Below, what gevent has patched is gone around: its loop must not exist yet when a process is forked.
+"""
+
+import _socket
+import contextlib
+import json
+import os
+import socket
+import sys
+
+from gevent.monkey import get_original
+
+from . import nursery
+
+
+def load_flask():
+    from flask.cli import main
+
+    from simple_batch import command_app as command_app
+
+    return main
+
+
+def load_server():
+    from gevent import monkey
+
+    monkey.patch_all()
+    from simple_batch import cli, door, live, openai_api, serve, web  # noqa: F401
+
+    return lambda: serve.main(sys.argv[1:])
+
+
+LOADERS = {nursery.FLASK: load_flask, nursery.SERVER: load_server}
+fork, waitpid = get_original("os", ["fork", "waitpid"])
+
+
+def wished(wishes: _socket.socket) -> dict:
+    """Returns in a new process, with its streams, for each wish; ends this one where no more come."""
+    while True:
+        size, streams, _flags, _address = socket.recv_fds(wishes, 4, 4)
+        _bury()
+        if not size:
+            os._exit(0)
+        wish = b""
+        while len(wish) < int.from_bytes(size, "big"):
+            wish += wishes.recv(65_536)
+        if fork() == 0:
+            wishes.close()
+            _keep(*streams)
+            return json.loads(wish)
+        for stream in streams:
+            os.close(stream)
+
+
+def _bury() -> None:
+    """Keepers that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _keep(stdin: int, stdout: int, stderr: int, told: int) -> None:
+    """Returns in the process that was wished for, a child of this one, which tells its end."""
+    program = fork()
+    if program == 0:
+        os.close(told)
+        for place, stream in enumerate((stdin, stdout, stderr)):
+            os.dup2(stream, place)
+            os.close(stream)
+        return
+    for stream in (stdin, stdout, stderr, 0, 1, 2):
+        os.close(stream)
+    os.write(told, b"%d\n" % program)
+    _pid, status = waitpid(program, 0)
+    os.write(told, b"%d\n" % os.waitstatus_to_exitcode(status))
+    os._exit(0)
+
+
+def main():
+    run = LOADERS[sys.argv[1]]()
+    wish = wished(_socket.socket(fileno=os.dup(0)))
+    sys.argv = wish["args"]
+    os.environ.clear()
+    os.environ.update(wish["env"])
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
