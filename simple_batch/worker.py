@@ -8,6 +8,7 @@ twice, changes nothing.
 
 import logging
 import sys
+import time
 from urllib.parse import urlsplit
 
 import gevent
@@ -15,6 +16,7 @@ from celery import Celery, signals
 from celery.utils.nodenames import worker_direct
 from gevent import monkey
 from kombu.exceptions import OperationalError
+from kombu.utils import functional
 
 from . import jobs, log, redaction, runtime, settings
 from .errors import SimpleBatchError
@@ -99,6 +101,9 @@ def _begin(sender, **_) -> None:
     global _worker
     if not monkey.is_module_patched("socket"):
         sys.exit(f"Error: a worker makes its calls in gevent's greenlets. Start it with: {START}")
+    # gevent, while it patches, makes Celery load kombu, which so keeps the sleep that holds up
+    # everybody: for as long as the broker is away
+    functional.sleep = time.sleep
     try:
         log.configure(loaded)
         log.speak_up()
