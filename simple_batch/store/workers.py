@@ -20,6 +20,7 @@ _ALIVE = (
     "SELECT id, name, room, started_at FROM worker "
     f"WHERE beat_at >= {_NOW} - {_DEAD_AFTER_MS} ORDER BY started_at, id"
 )
+_SILENT = f"SELECT id FROM worker WHERE beat_at < {_NOW} - {_DEAD_AFTER_MS}"
 _SWEEP = (
     f"DELETE FROM worker WHERE beat_at < {_NOW} - {_DEAD_AFTER_MS} "
     "RETURNING id, name, room, started_at"
@@ -61,6 +62,11 @@ def alive() -> list[Known]:
     if not database.server:
         return []
     return [Known(*row) for row in database.execute_sql(_ALIVE)]
+
+
+def silent() -> list[str]:
+    """The ids of those that seem dead and are not removed yet."""
+    return [worker_id for (worker_id,) in database.execute_sql(_SILENT)]
 
 
 def sweep() -> list[Known]:
