@@ -63,9 +63,10 @@ def test_redis_and_postgresql_come_back(cluster):
         workers = cluster.start("a", "b")
         job_id = cluster.make_job(questions(total))
         wait_until(lambda: cluster.placed(job_id) == 2)
+        wait_until(lambda: endpoint.calls > 100)
         cluster.redis.stop()
         try:
-            wait_until(lambda: endpoint.calls > 250)
+            wait_until(lambda: endpoint.calls > 350)
             # nobody can be told of this one: lanes are found without the broker
             second = cluster.make_job(questions(40))
             cluster.wait_for(second)
