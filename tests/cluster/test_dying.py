@@ -38,8 +38,8 @@ def test_killed_workers_leave_their_pages_to_others(cluster):
 
 
 def test_a_warm_shutdown_sends_nothing_again(cluster):
-    total = 800
-    with MisbehavingEndpoint(e.slow(0.3)) as endpoint:
+    total = 500
+    with MisbehavingEndpoint(e.slow(0.2)) as endpoint:
         cluster.add_config(endpoint.base_url, concurrency=CONCURRENCY)
         workers = cluster.start("a", "b")
         job_id = cluster.make_job(questions(total))
