@@ -8,6 +8,7 @@ given back when the lane has come to its end.
 import logging
 from collections.abc import Callable, Iterator
 
+import gevent
 import peewee
 
 from ..domain import Request
@@ -21,6 +22,8 @@ from .recorder import Recorder
 
 log = logging.getLogger(__name__)
 
+SCARCE = 8  # widths of a lane
+PAUSE_S = 0.02
 PARTS = 2  # in so many a lane takes as many requests as it may call at a time: others get theirs
 
 
@@ -34,13 +37,22 @@ class _Page:
 
 class Claims:
     """Towards a lane it is its source (cursor.py) and its recorder. ``width()`` is how many calls the
-    lane may make at a time."""
+    lane may make at a time, ``spare()`` how many more it may make now."""
 
-    def __init__(self, job: Job, worker_id: str, recorder: Recorder, width: Callable[[], int]):
+    def __init__(
+        self,
+        job: Job,
+        worker_id: str,
+        recorder: Recorder,
+        width: Callable[[], int],
+        spare: Callable[[], int],
+    ):
         self._job_id = job.id
+        self._total = job.total
         self._worker_id = worker_id
         self._recorder = recorder
         self._width = width
+        self._spare = spare
         self._size = pages.size_for(job.total)
         self._page_of: dict[int, _Page] = {}  # by the index of a request without a result
         self._done: set[int] = set()  # ids of pages that may go
@@ -58,6 +70,8 @@ class Claims:
     def pages(self, way: Way) -> Iterator[list[Request]]:
         mark = 0
         while True:
+            while self._is_scarce(mark) and self._spare() <= 0:
+                gevent.sleep(PAUSE_S)
             claimed = steadily(self._claim, way, mark)
             if not claimed and mark == 0:
                 return
@@ -67,7 +81,9 @@ class Claims:
                 yield page.requests
 
     def _claim(self, way: Way, mark: int) -> list[Claimed]:
-        count = max(1, self._width() // PARTS // self._size)
+        count = 1
+        if not self._is_scarce(mark):
+            count = max(1, self._width() // PARTS // self._size)
         finished = list(self._done)
         try:
             claimed = pages.claim(self._worker_id, self._job_id, way, mark, count, finished)
@@ -83,6 +99,11 @@ class Claims:
             else:
                 self._done.add(page.id)
         return claimed
+
+    def _is_scarce(self, mark: int) -> bool:
+        """Whether what is left may be less than all lanes could take: then nothing is claimed before a
+        call can be made, so that no lane holds requests while another has none."""
+        return self._total - mark < SCARCE * self._width()
 
     def record(self, item: Recorded) -> None:
         self._recorder.record(item)

@@ -98,6 +98,11 @@ class Lane:
         most = sum(route.provider.governor.limit for route in self._routes.values())
         return min(most, self._chosen[0] or most)
 
+    @property
+    def calls(self) -> int:
+        """Calls in flight."""
+        return sum(route.pool.calls for route in self._routes.values())
+
     def look_for_others(self) -> None:
         """The same for what the source has learned of since."""
         if not self._stopping:
@@ -220,7 +225,7 @@ class Lane:
             in_flight_idx=in_flight[:SHOWN_INDICES],
             retrying_idx=retrying[:SHOWN_INDICES],
             governor=self._own.provider.governor.state(),
-            calls=sum(route.pool.calls for route in self._routes.values()),
+            calls=self.calls,
             configs=self._shares
             and {
                 share.route.provider.alias: ConfigLive(

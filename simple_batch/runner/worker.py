@@ -135,7 +135,15 @@ class Worker:
 
     def _make_lane(self, job: Job) -> Lane:
         most = self._settings.WORKER_CONCURRENCY
-        claims = Claims(job, self._member.id, self._recorder, lambda: min(lane.width, most))
+
+        def width() -> int:
+            return min(lane.width, most)
+
+        claims = Claims(
+            *(job, self._member.id, self._recorder),
+            width,
+            lambda: width() - lane.calls,
+        )
         lane = Lane(self._settings, job, self._providers.by_id, claims, claims, self._room)
         return lane
 
