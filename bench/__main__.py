@@ -1,6 +1,7 @@
 """make bench: prints its figures and appends them to bench/results/.
 
-python -m bench [--quick] [PART ...]      parts: overhead tls databases embeddings width finding growth pages files batch_api
+python -m bench [--quick] [PART ...]      parts: overhead tls databases embeddings width finding
+                                          cluster_limits growth pages files batch_api
 """
 
 import argparse
@@ -18,6 +19,7 @@ from .finding import finding
 from .pages import pages
 from .processes import ROOT
 from .speed import databases, embeddings, growth, overhead, overhead_tls, width
+from .together import cluster_limits
 
 VERSIONS = ("gevent", "geventhttpclient", "requests", "peewee", "Flask", "aiohttp", "openai")
 FULL = {
@@ -27,6 +29,7 @@ FULL = {
     "databases": lambda: databases(20_000, 2),
     "width": lambda: width(20_000, 2_000, 5_000, 1.0),
     "finding": lambda: finding(240.0),
+    "cluster_limits": lambda: cluster_limits(120.0),
     "growth": lambda: growth([1_000, 10_000, 100_000, 1_000_000], 1_000_000),
     "pages": lambda: pages(1_000_000, 300_000),
     "files": lambda: files([100_000, 1_000_000]),
@@ -39,6 +42,7 @@ QUICK = {
     "databases": lambda: databases(200, 1),
     "width": lambda: width(200, 50, 100, 0.1),
     "finding": lambda: finding(11.0),
+    "cluster_limits": lambda: cluster_limits(11.0),
     "growth": lambda: growth([100, 300], 2_000),
     "pages": lambda: pages(2_000, 2_000),
     "files": lambda: files([2_000]),

@@ -77,6 +77,7 @@ class Meter:
         self.limit = limit
         self.began = None
         self.admitted, self.refused, self.busy_s = [], [], 0.0
+        self.running = self.most = 0  # calls at a time
 
     def admit(self, seconds):
         now = time.monotonic()
@@ -86,9 +87,12 @@ class Meter:
         (self.admitted if good else self.refused).append(at)
         if good:
             self.busy_s += seconds
+            self.running += 1
+            self.most = max(self.most, self.running)
         return good
 
     def ended(self):
+        self.running -= 1
         self.limit.ended()
 
     def stats(self):
@@ -103,6 +107,7 @@ class Meter:
             "at": at,
             "calls": calls,
             "refused": len(self.refused),
+            "most": self.most,
             "used": used,
             "allowed": self.limit.allowed(FIRST_S, at, mean_s),
             "by_second": [_count(self.admitted, at), _count(self.refused, at)],

@@ -66,6 +66,15 @@ def finding(part: dict) -> None:
             print(f"{limit:14}{tool:20}{used:>16}{row['refused']:10.2%}{row['calls']:8,}")
 
 
+def cluster_limits(part: dict) -> None:
+    print(f"\nOne limit for several workers: {part['seconds']:.0f} s each")
+    print(f"{'':52}{'used of allowed':>16}{'refused':>10}{'at once':>9}{'Redis commands/call':>21}")
+    for name, row in part["rows"].items():
+        print(
+            f"{name:52}{row['used']:16.1%}{row['refused']:10.2%}{row['most']:9}{row['commands']:21.2f}"
+        )
+
+
 def growth(part: dict) -> None:
     print(f"\nGrowth: pages of a job of {part['rows']:,} requests")
     for name, took in part["pages_ms"].items():

@@ -20,14 +20,14 @@ from gevent.event import Event
 from ..domain import Cause, GovernorState
 from .causes import Finding
 from .learning import Bucket
-from .limits import Limits, Ticket
+from .limits import IDLE_S, Limits, Ticket
+from .recent import WINDOW_S, Recent
+from .sharing import Cooldown, Shared
 
 COOLDOWN_S = (0.05, 1.0)  # the first one where the provider names none: a few calls' time
 LONG_COOLDOWN_S = 10.0  # doubled up to here while nothing is answered …
 BAD_TIMES_S = 120.0  # … and for longer when that has lasted so long
 LONGEST_COOLDOWN_S = 60.0
-WINDOW_S = 60.0
-IDLE_S = 1.0  # nobody wanted to call for so long: what was admitted says nothing of the limits
 PACED_CALLS = 5  # so many start one by one after a cooldown
 # A provider that answers “overloaded” to less than this share of its calls is not at its limit.
 TOLERATED_SHARE = 0.02
@@ -75,8 +75,10 @@ class Governor:
         self._maximum = maximum
         self._start = start
         self._ceiling: int | None = None
-        self._requests = self._tokens = None  # the user's ceilings per minute
-        self._limits = Limits(float(start), float(maximum))
+        self._per_minute: tuple[int | None, int | None] = None, None  # the user's ceilings …
+        self._requests = self._tokens = None  # … and what is left of them
+        self._limits: Limits | Shared = Limits(float(start), float(maximum))
+        self._shared: Shared | None = None
         self._in_flight = 0
         self._waiting: OrderedDict[Party, deque[_Waiting]] = OrderedDict()
         self._timer = None
@@ -84,7 +86,7 @@ class Governor:
         self._asked_at = 0.0  # when somebody last wanted to call
         self._tokens_per_byte = 0.35  # until answers say better
         self._answers = 0
-        self._recent: deque[list[int]] = deque()  # [second, starts, tokens] of the last minute
+        self._recent = Recent()
         self._cooldown_until = self._next_start = self._pace_until = 0.0
         self._reason = ""
         self._refusal_s = 0.0  # how long a refusal takes to come back
@@ -101,13 +103,17 @@ class Governor:
             # a number given is used in full until the provider refuses
             begin = concurrency or min(self.limit, self._start)
             self._limits.width.restart(float(begin), float(concurrency or self._maximum))
-        self._requests, self._tokens = _per_minute(rpm, now), _per_minute(tpm, now)
-        self._pump()
+        self._per_minute = rpm, tpm
+        self._requests, self._tokens = _bucket(rpm, now), _bucket(tpm, now)
+        if self._shared is None:
+            self._pump()
+        else:
+            self.take_up(0.0)
 
     @property
     def limit(self) -> int:
-        """Calls that may be in flight now."""
-        return max(1, int(self._limits.width.value + 1e-9))
+        """Calls that may be in flight now, here."""
+        return max(1, self._limits.most)
 
     def admit(self, party: Party, size: int) -> Ticket | None:
         """Block until a call of ``size`` bytes may start; None where the party was dismissed. Those
@@ -140,6 +146,8 @@ class Governor:
         """The call has ended; ``finding`` None where it was given up."""
         self._in_flight -= 1
         now = self._clock()
+        if self._shared is not None:
+            self._shared.ended(ticket, now)
         if finding is not None:
             self._settle_tokens(ticket, finding, now)
             if finding.cause in _REFUSALS:
@@ -150,9 +158,54 @@ class Governor:
             self._heed(finding, now)
         self._pump()
 
+    # --- where other processes call the same provider (sharing.py) ---------------------------
+
+    def share(self, wake: Callable[[], None]) -> Shared:
+        """From now on start calls only on a share of what is allowed, at first on none. ``wake`` is
+        called when one is wanted, or when all are to hear of a refusal."""
+        self._shared = self._limits = Shared(self._limits, wake)
+        return self._shared
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    @property
+    def hungry(self) -> bool:
+        """Whether somebody waits, or was held back since the last exchange."""
+        return self._shared.hungry or bool(self._waiting)
+
+    @property
+    def most_per_s(self) -> float | None:
+        """Calls per second that all processes together may start; None where no limit is known."""
+        rpm, tpm = self._per_minute
+        return self._shared.most_per_s(rpm, tpm)
+
+    def take_up(self, part_before: float) -> None:
+        """The share has changed, from this part of what may start in a minute."""
+        now, part = self._clock(), self._shared.part
+        for bucket, amount in zip((self._requests, self._tokens), self._per_minute, strict=True):
+            if bucket is not None and part > 0.0:
+                bucket.set_rate(amount * part / 60, max(1.0, amount * part / 60), now)
+                if not part_before:
+                    bucket.level = min(bucket.level, 0.0)  # others had it until now
+        self._pump()
+
+    def cooldown(self) -> Cooldown | None:
+        """The one that lasts, for the others."""
+        if self.cooldown_left_s() <= 0.0:
+            return None
+        return Cooldown(self._cooldown_until, self._reason, self._refusal_s)
+
+    def cool(self, cooldown: Cooldown) -> None:
+        """Another process was refused."""
+        self._cool_until(cooldown.until, cooldown.reason)
+
+    # -----------------------------------------------------------------------------------------
+
     def state(self) -> GovernorState:
         now = self._clock()
-        self._used(now, 0, 0)
+        self._recent.note(now, 0, 0)
         left = max(0.0, self._cooldown_until - now)
         rates = self._limits.rates.values()
         rpm, tpm = (None if rate.value is None else round(60 * rate.value) for rate in rates)
@@ -162,8 +215,8 @@ class Governor:
             learning=self._ceiling is None,
             cooldown_s=round(left, 1),
             reason=self._reason if left > 0 else "",
-            rpm_used=self._starts(),
-            tpm_used=max(0, sum(tokens for _, _, tokens in self._recent)),
+            rpm_used=self._recent.starts,
+            tpm_used=self._recent.tokens,
             rpm_learned=rpm,
             tpm_learned=tpm,
         )
@@ -186,16 +239,19 @@ class Governor:
         if self._tokens is not None:
             wait = max(wait, self._tokens.wait_s(tokens, now))
         if wait > 1e-6:
+            if self._shared is not None:
+                self._shared.hungry = True
             self._look_again(now + wait)
             return None
         self._in_flight += 1
         self._next_start = now + self._limits.gap_s()
         if now < self._pace_until:
             self._next_start = now + max(self._gap_s(), self._refusal_s)
-        self._limits.started(tokens, now)
+        ticket = Ticket(now, tokens, size, self._in_flight)
+        self._limits.started(ticket)
         self._take(1, tokens)
-        self._used(now, 1, tokens)
-        return Ticket(now, tokens, size, self._in_flight)
+        self._recent.note(now, 1, tokens)
+        return ticket
 
     def _take(self, requests: int, tokens: int) -> None:
         for bucket, amount in ((self._requests, requests), (self._tokens, tokens)):
@@ -252,7 +308,11 @@ class Governor:
             self._limits.discount(ticket)
             return
         news = self._limits.refused(
-            ticket, _about(finding), self._starts() / WINDOW_S, self._just_now(now), now
+            ticket,
+            _about(finding),
+            self._recent.starts / WINDOW_S,
+            self._recent.just_now(now),
+            now,
         )
         asked = finding.retry_after_s or 0.0
         if asked or news:
@@ -276,7 +336,8 @@ class Governor:
         if not self._refusals:
             self._bad_since = now
         self._refusals += 1.0
-        first = min(max(2.0 * self._gap_s(), COOLDOWN_S[0]), COOLDOWN_S[1])
+        gap = self._limits.latency_s / self._limits.width.value
+        first = min(max(2.0 * min(1.0, gap), COOLDOWN_S[0]), COOLDOWN_S[1])
         longest = LONG_COOLDOWN_S if now - self._bad_since < BAD_TIMES_S else LONGEST_COOLDOWN_S
         if not self._limits.closed:
             longest = COOLDOWN_S[1]
@@ -284,9 +345,11 @@ class Governor:
 
     def _cool(self, seconds: float, finding: Finding, now: float) -> None:
         self._limits.cooled(seconds)
-        if now + seconds > self._cooldown_until:
-            self._cooldown_until = now + seconds
-            self._reason = f"{finding.http_status or ''} {finding.cause}".strip()
+        self._cool_until(now + seconds, f"{finding.http_status or ''} {finding.cause}".strip())
+
+    def _cool_until(self, until: float, reason: str) -> None:
+        if until > self._cooldown_until:
+            self._cooldown_until, self._reason = until, reason
             # after it calls start one by one, the first round spread over the usual latency
             self._pace_until = self._cooldown_until + min(
                 self._limits.latency_s, PACED_CALLS * max(self._gap_s(), self._refusal_s)
@@ -307,7 +370,8 @@ class Governor:
             (limits.remaining_tokens, limits.reset_tokens_s, limits.limit_tokens),
         ):
             if remaining == 0 and reset:
-                until = now + min(reset, WINDOW_S) / max(1, limit or 1)
+                part = 1.0 if self._shared is None else max(0.01, self._shared.part)
+                until = now + min(reset, WINDOW_S) / max(1, limit or 1) / part
                 if until > self._cooldown_until:
                     self._cooldown_until = until
                     self._reason = "no requests or tokens remaining"
@@ -321,30 +385,10 @@ class Governor:
             weight = max(0.05, 1.0 / self._answers)
             self._tokens_per_byte += weight * (used / ticket.size - self._tokens_per_byte)
         self._take(0, used - ticket.tokens)
-        self._used(now, 0, used - ticket.tokens)
-
-    def _starts(self) -> int:
-        """Calls started in the last minute."""
-        return sum(starts for _, starts, _ in self._recent)
-
-    def _just_now(self, now: float) -> float:
-        """Calls started per second, in this second and the one before."""
-        counts = [starts for second, starts, _ in self._recent if second >= int(now) - 1]
-        return sum(counts) / max(1.0, now - int(now) + 1.0)
-
-    def _used(self, now: float, starts: int, tokens: int) -> None:
-        """Note what was used in this second, and forget what is a minute old."""
-        second = int(now)
-        if not self._recent or self._recent[-1][0] != second:
-            self._recent.append([second, 0, 0])
-            while self._recent[0][0] <= second - WINDOW_S:
-                self._recent.popleft()
-        last = self._recent[-1]
-        last[1] += starts
-        last[2] += tokens
+        self._recent.note(now, 0, used - ticket.tokens)
 
 
-def _per_minute(amount: int | None, now: float) -> Bucket | None:
+def _bucket(amount: int | None, now: float) -> Bucket | None:
     """A second's worth may be used at once."""
     if not amount:
         return None

@@ -69,7 +69,7 @@ def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
     """How long the provider asks to wait; None where it does not say."""
     milliseconds = headers.get("retry-after-ms")
     if milliseconds and re.fullmatch(r"\d{1,12}(?:\.\d+)?", milliseconds.strip()):
-        return min(float(milliseconds) / 1000, LONGEST_S)
+        return min(float(milliseconds.strip()) / 1000, LONGEST_S)
     return duration_s(headers.get("retry-after"), now_s)
 
 

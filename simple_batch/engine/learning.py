@@ -8,6 +8,8 @@ beginning, flat around a value that held, faster again the longer it holds.
 Pure arithmetic: no clock of its own, no waiting. All times are seconds.
 """
 
+import msgspec
+
 PLATEAU_CALLS = 50  # at least so many calls between two looks for more
 PLATEAU_S = 5.0
 MIN_PLATEAU_CALLS = 20
@@ -19,6 +21,17 @@ FAR_DOUBLING_S = 8.0  # a rate already twice what was proven
 SATURATED_AT = 1.5  # compare throughput when the width has grown by so much
 ROUND_CALLS = 50  # throughput is measured over so many at least, and over two rounds
 GAIN = 0.2  # of that growth must arrive as throughput
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What was found of one value, to be carried to another process: where it stands, what was
+    proven, and how often (Confidence)."""
+
+    value: float | None
+    proven: float | None
+    found: float | None
+    times: int
+    burst_s: float = 1.0
 
 
 def growth(calls: int, plateau: float) -> float:
@@ -41,6 +54,13 @@ class Confidence:
         near = self._value is not None and abs(value - self._value) <= NEAR * self._value
         self._times = self._times + 1 if near else 0
         self._value = value
+
+    @property
+    def known(self) -> tuple[float | None, int]:
+        return self._value, self._times
+
+    def restore(self, known: Known) -> None:
+        self._value, self._times = known.found, known.times
 
     def plateau(self, whole: float, round_: float) -> float:
         return min(whole, max(MIN_PLATEAU_CALLS, round_) * 2.0 ** min(20, self._times))
@@ -85,6 +105,17 @@ class Rate:
         self._proven = max(measured, 1e-3)
         self._confidence.found(self._proven)
         self._set(self._proven * (1.0 - STEP), now)
+
+    @property
+    def known(self) -> Known:
+        return Known(self.value, self._proven, *self._confidence.known, self.burst_s)
+
+    def restore(self, known: Known, now: float) -> None:
+        """Go on with what another process knows."""
+        self._proven, self.burst_s = known.proven, known.burst_s
+        self._confidence.restore(known)
+        if known.value is not None:
+            self._set(known.value, now)
 
     def plateau(self, whole: float) -> float:
         """Calls for which the value is held, of at most ``whole``."""
@@ -133,6 +164,16 @@ class Width:
     def restart(self, value: float, highest: float) -> None:
         """Begin anew from a value that is used in full."""
         self.__init__(value, highest)
+
+    @property
+    def known(self) -> Known:
+        return Known(self.value, self._proven, *self._confidence.known)
+
+    def restore(self, known: Known) -> None:
+        """Go on with what another process knows."""
+        self.restart(min(known.value, self.highest), self.highest)
+        self._proven = known.proven
+        self._confidence.restore(known)
 
     def hold(self, value: float) -> None:
         """The provider refused above ``value``."""

@@ -8,23 +8,37 @@ has nothing left, so what it admitted between two refusals is what it allows.
 
 import msgspec
 
-from .learning import COSTLY, PLATEAU_CALLS, PLATEAU_S, Rate, Width
+from .learning import COSTLY, PLATEAU_CALLS, PLATEAU_S, Known, Rate, Width
 
 LOWERED = 0.85  # measured at less than this of the learned rate: the limit has sunk
 LEAST_SHARE = 0.25  # of the last minute's rate: no refusal is taken to mean less than that
 MEASURE_CALLS = 8  # a rate is measured over so many admitted calls at least
 MANY_CALLS = 30  # after so many the first refusal does not say that all before was too much
+IDLE_S = 1.0  # nobody wanted to call for so long: what was admitted says nothing of the limits
 REQUESTS, TOKENS = "requests", "tokens"
 
 
 class Ticket(msgspec.Struct):
     """A call that was admitted: give it back by ``settle``. ``level`` is the number of calls in
-    flight when it started, itself included."""
+    flight when it started, itself included; ``number`` names it where it was started on a share
+    (sharing.py)."""
 
     started: float
     tokens: int
     size: int
     level: int
+    number: int = 0
+
+
+class Learned(msgspec.Struct, frozen=True):
+    """What was found, to be carried to another process. ``highest`` is the ceiling under which."""
+
+    width: Known
+    highest: float
+    rates: dict[str, Known]
+    latency_s: float
+    cooldown_s: float
+    closed: bool
 
 
 class Limits:
@@ -51,9 +65,14 @@ class Limits:
         """Whether a rate was learned."""
         return self.rates[REQUESTS].value is not None
 
+    @property
+    def most(self) -> int:
+        """Calls that may be in flight."""
+        return max(1, int(self.width.value + 1e-9))
+
     def room(self, in_flight: int, now: float) -> bool:
         """Whether the width allows another call."""
-        if in_flight < max(1, int(self.width.value + 1e-9)):
+        if in_flight < self.most:
             return True
         self._full_at = now
         return False
@@ -71,12 +90,17 @@ class Limits:
         """Between two starts at least, so that what was saved up does not go out all at once."""
         return 0.5 / self.rates[REQUESTS].value if self.paced else 0.0
 
-    def started(self, tokens: float, now: float) -> None:
+    def started(self, ticket: Ticket) -> None:
         if self._mark is None:
-            self._mark = now, self._admitted[REQUESTS], self._admitted[TOKENS]
-        self._count(1.0, tokens)
+            self._mark = ticket.started, self._admitted[REQUESTS], self._admitted[TOKENS]
+        self._count(1.0, ticket.tokens)
         self.rates[REQUESTS].take(1.0)
-        self.rates[TOKENS].take(tokens)
+        self.rates[TOKENS].take(ticket.tokens)
+
+    def held(self, full_at: float, paced_at: float) -> None:
+        """When width and rate last held a call back in another process."""
+        self._full_at = max(self._full_at, full_at)
+        self._paced_at = max(self._paced_at, paced_at)
 
     def idle(self) -> None:
         """Nobody asks: what is admitted now does not show what could be."""
@@ -121,6 +145,30 @@ class Limits:
         self._cut_at, self._level, self._answers = now, 0, 0
         self._admitted_at_cut = self._admitted[REQUESTS]
         return True
+
+    @property
+    def learned(self) -> Learned:
+        return Learned(
+            width=self.width.known,
+            highest=self.width.highest,
+            rates={name: rate.known for name, rate in self.rates.items()},
+            latency_s=self.latency_s,
+            cooldown_s=self._cooldown_s,
+            closed=self.closed,
+        )
+
+    def restore(self, learned: Learned, now: float) -> None:
+        """Go on with what another process has learned. A width that was found under another
+        ceiling says nothing here."""
+        if learned.highest == self.width.highest:
+            self.width.restore(learned.width)
+        for name, known in learned.rates.items():
+            self.rates[name].restore(known, now)
+        self.latency_s, self._cooldown_s = learned.latency_s, learned.cooldown_s
+        self.closed = learned.closed
+        # of the calls before now this process knows too little to learn from them
+        self._cut_at, self._mark = now, None
+        self._calls = self._stray = self._level = self._answers = 0
 
     def cooled(self, seconds: float) -> None:
         """What a refusal cost: looks for more become rarer the more one costs."""

@@ -13,6 +13,7 @@ from ..store.configs import endpoint_of
 from ..store.models import ApiConfig
 from ..store.secrets import Vault
 from . import descriptors
+from .budget import Budget
 from .till import Allowance
 
 log = logging.getLogger(__name__)
@@ -75,11 +76,13 @@ class Provider:
 
 
 class Providers:
-    """The providers in use, by config id."""
+    """The providers in use, by config id. Where other processes call them too, ``budget`` shares
+    out what their configs allow."""
 
-    def __init__(self, settings: Settings, vault: Vault):
+    def __init__(self, settings: Settings, vault: Vault, budget: Budget | None = None):
         self._settings = settings
         self._vault = vault
+        self._budget = budget
         self._most = descriptors.allow(settings.MAX_CONCURRENCY)
         self._by_config: dict[int, Provider] = {}
 
@@ -91,7 +94,11 @@ class Providers:
             allowance = Allowance(config, self._settings.TIMEZONE)
             provider = Provider(self._settings, self._most, endpoint, config.updated_at, allowance)
             # another may have been quicker while this one asked what was spent
-            provider = self._by_config.setdefault(config.id, provider)
+            if config.id not in self._by_config:
+                self._by_config[config.id] = provider
+                if self._budget is not None:
+                    self._budget.attach(config.id, provider.governor)
+            provider = self._by_config[config.id]
         return provider
 
     def by_id(self, config_id: int) -> Provider:
@@ -126,6 +133,8 @@ class Providers:
             return False
 
     def close(self) -> None:
-        for provider in self._by_config.values():
+        for config_id, provider in self._by_config.items():
             provider.close()
+            if self._budget is not None:
+                self._budget.detach(config_id)
         self._by_config.clear()

@@ -1,0 +1,88 @@
+"""A worker with nothing but a governor and its share of a budget, calling without end.
+
+    python -m bench.budgeted BASE_URL REDIS_URL NAME [--concurrency N] [--rpm N] [--tpm N]
+
+It begins when it reads a line. On SIGTERM it gives its share back and prints what it did.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import argparse
+import json
+import signal
+import sys
+import time
+
+import gevent
+from gevent.event import Event
+
+from simple_batch.domain import Cause, Defaults, Endpoint, Usage
+from simple_batch.engine.causes import Finding
+from simple_batch.engine.governor import Governor, Party
+from simple_batch.engine.transport import Transport
+from simple_batch.runner.budget import Budget
+from simple_batch.settings import Settings
+
+CALLERS = 150
+BODY = json.dumps({"model": "bench", "messages": [{"role": "user", "content": "x" * 300}]}).encode()
+
+
+class Caller:
+    """``calls`` and ``refused`` count."""
+
+    def __init__(self, base_url: str, governor: Governor):
+        settings = Settings()
+        endpoint = Endpoint(1, "bench", base_url, "none", Defaults("bench"))
+        self._transport = Transport(endpoint, settings, width=CALLERS)
+        self._governor = governor
+        self._party = Party()
+        self.calls = self.refused = 0
+
+    def run(self) -> None:
+        while True:
+            ticket = self._governor.admit(self._party, len(BODY))
+            began, finding = time.monotonic(), None
+            try:
+                reply = self._transport.post("/v1/chat/completions", BODY, 30.0)
+                finding = self._found(reply)
+            finally:
+                latency_ms = round(1000 * (time.monotonic() - began))
+                self._governor.settle(ticket, finding, latency_ms)
+
+    def _found(self, reply) -> Finding:
+        self.calls += 1
+        if reply.status == 200:
+            return Finding(None, None, 200, usage=Usage(20, 60))
+        self.refused += 1
+        return Finding(Cause.RATE_LIMIT, None, reply.status)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("base_url")
+    parser.add_argument("redis_url")
+    parser.add_argument("name")
+    for ceiling in ("--concurrency", "--rpm", "--tpm"):
+        parser.add_argument(ceiling, type=int)
+    options = parser.parse_args()
+    governor = Governor(options.concurrency, options.rpm, options.tpm, maximum=CALLERS)
+    budget = Budget(options.redis_url, options.name)
+    budget.attach(1, governor)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    budget.start()
+    caller = Caller(options.base_url, governor)
+    callers = [gevent.spawn(caller.run) for _ in range(CALLERS)]
+    ended = Event()
+    gevent.signal_handler(signal.SIGTERM, ended.set)
+    ended.wait()
+    budget.stop()
+    gevent.killall(callers)
+    found = {"calls": caller.calls, "refused": caller.refused, "commands": budget.commands}
+    print(json.dumps({**found, "cpu_s": time.process_time()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Several workers on one simulated provider: each its governor and its stake in the budget, with a real
+Redis that shares it out, on a clock that jumps."""
+
+import random
+
+from simple_batch.domain import Cause, Usage
+from simple_batch.engine.causes import Finding
+from simple_batch.engine.governor import Governor
+from simple_batch.runner.budget import Budget
+
+from .. import redis_server
+from ..engine.simulation import REFUSAL_S, Unlimited, World
+
+LOOK_S = 0.01
+TRIP_S = 0.002  # from a worker to Redis and back
+
+
+class Workers:
+    """``count`` workers with endless demand. ``ceilings`` are the config's own; ``skew`` sets the
+    workers' clocks apart."""
+
+    def __init__(
+        self, provider, count, latency=(0.2, 0.8), tokens=80, retry_after=False, **ceilings
+    ):
+        self.world = World()
+        self.provider, self.latency, self.tokens = provider, latency, tokens
+        self.retry_after = retry_after
+        self.ceilings = ceilings
+        self.rng = random.Random(1)
+        self.url = redis_server.fresh_url()
+        self.admitted = self.refused = self.in_flight = self.most_in_flight = 0
+        self.workers = [Worker(self, number) for number in range(count)]
+
+    def run(self, seconds):
+        """Run on; → (admitted, refused) in that time."""
+        admitted, refused = self.admitted, self.refused
+        self.world.run(seconds)
+        return self.admitted - admitted, self.refused - refused
+
+    @property
+    def commands(self):
+        return sum(worker.budget.commands for worker in self.workers)
+
+    def join(self):
+        worker = Worker(self, len(self.workers))
+        self.workers.append(worker)
+        return worker
+
+
+class Worker:
+    """``wants`` is how many calls it would have in flight; None is no end."""
+
+    def __init__(self, among, number):
+        self.among, self.world = among, among.world
+        self.wants = None
+        self.dead = False
+        self.admitted = 0
+        self.skew = 17.0 * number
+        self.budget = Budget(
+            among.url, f"worker-{number}", clock=self.clock, server_clock=self.world
+        )
+        self.governor = _Wanting(self)
+        self.budget.attach(1, self.governor)
+        self.budget.exchange()
+        self._look()
+
+    def clock(self):
+        return self.world.now + self.skew
+
+    def call(self, ticket):
+        among = self.among
+        among.in_flight += 1
+        among.most_in_flight = max(among.most_in_flight, among.in_flight)
+        wait = among.provider.admit(self.world.now, among.tokens)
+        if wait is not None:
+            among.refused += 1
+            asked = wait if among.retry_after else None
+            self._end(REFUSAL_S, ticket, Finding(Cause.RATE_LIMIT, None, 429, retry_after_s=asked))
+            return
+        among.admitted += 1
+        self.admitted += 1
+        seconds = among.rng.uniform(*among.latency)
+        if isinstance(among.provider, Unlimited):
+            seconds *= max(1.0, among.provider.running / among.provider.width)
+        self.world.later(seconds, among.provider.ended)
+        usage = Usage(among.tokens // 4, among.tokens - among.tokens // 4)
+        self._end(seconds, ticket, Finding(None, None, 200, usage=usage))
+
+    def _end(self, seconds, ticket, finding):
+        def end():
+            self.among.in_flight -= 1
+            if not self.dead:
+                self.governor.settle(ticket, finding, round(seconds * 1000))
+
+        self.world.later(seconds, end)
+
+    def die(self):
+        """As by SIGKILL."""
+        self.dead = True
+
+    def _look(self):
+        if self.dead:
+            return
+        self.governor._pump()
+        self.budget.listen(0)
+        if self.budget.due:
+            self.budget.exchange()
+        self.world.later(LOOK_S, self._look)
+
+
+class _Wanting(Governor):
+    """Somebody waits while fewer are in flight than are wanted; no greenlets."""
+
+    def __init__(self, worker):
+        self._worker = None
+        super().__init__(clock=worker.clock, later=worker.world.later, **worker.among.ceilings)
+        self._worker = worker
+
+    def _pump(self):
+        worker = self._worker
+        while worker is not None and not worker.dead:
+            if worker.wants is not None and self.in_flight >= worker.wants:
+                return
+            ticket = self._try(400)
+            if ticket is None:
+                return
+            worker.call(ticket)

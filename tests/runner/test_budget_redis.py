@@ -1,0 +1,209 @@
+"""The budget over a real Redis in real time: greenlets in one process, and workers that are processes."""
+
+import contextlib
+import logging
+import time
+
+import gevent
+import pytest
+import requests
+
+from bench.processes import endpoint
+from bench.together import started
+from simple_batch import runtime
+from simple_batch.engine.causes import Finding
+from simple_batch.engine.governor import Governor, Party
+from simple_batch.engine.slots import Slots
+from simple_batch.runner.budget import Budget
+from simple_batch.runner.providers import Providers
+from simple_batch.store.database import connected
+from tools.local_servers import Redis
+
+from .. import redis_server
+
+pytestmark = pytest.mark.skipif(redis_server.program() is None, reason="Redis is not installed")
+
+PATIENCE_S = 20.0
+GOOD = Finding(None, None, 200)
+
+
+def until(condition, timeout_s=PATIENCE_S):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        gevent.sleep(0.02)
+
+
+class Calls:
+    """Callers without end through several governors; ``most`` is how many were running at once."""
+
+    def __init__(self):
+        self.running = self.most = self.done = 0
+        self.by = {}
+
+    def begin(self, give):
+        self.running += 1
+        self.most = max(self.most, self.running)
+        gevent.sleep(0.05)
+        self.running -= 1
+        self.done += 1
+        give()
+
+    def through(self, name, governor):
+        party = Party()
+        while True:
+            ticket = governor.admit(party, 400)
+            self.by[name] = self.by.get(name, 0) + 1
+            self.begin(lambda ticket=ticket: governor.settle(ticket, GOOD, 50))
+
+
+@pytest.fixture
+def budgets():
+    """Makes budgets that are stopped at the end."""
+    made = []
+
+    def make(url, name):
+        budget = Budget(url, name)
+        budget.start()
+        made.append(budget)
+        return budget
+
+    yield make
+    for budget in made:
+        budget.stop()
+
+
+@pytest.fixture
+def callers():
+    greenlets = []
+    yield lambda work, *args: greenlets.append(gevent.spawn(work, *args))
+    gevent.killall(greenlets)
+
+
+def test_budgets_share_a_ceiling_through_a_redis_that_dies_and_comes_back_empty(
+    budgets, callers, caplog
+):
+    server, calls = Redis(), Calls()
+    for name in ("a", "b", "c"):
+        governor = Governor(concurrency=6)
+        budgets(server.url(), name).attach(7, governor)
+        for _ in range(8):
+            callers(calls.through, name, governor)
+    until(lambda: len(calls.by) == 3 and calls.running == 6)
+    with caplog.at_level(logging.WARNING):
+        server.stop()
+        before = calls.done
+        until(lambda: calls.done > before + 50)  # each goes on with its share
+        server.start()
+        budgets(server.url(), "d").attach(7, governor := Governor(concurrency=6))
+        callers(calls.through, "d", governor)
+        until(lambda: calls.by.get("d", 0) > 3)
+        lost = [record for record in caplog.records if "cannot be reached" in record.message]
+    server.stop()
+    assert calls.most == 6
+    assert 3 <= len(lost) <= 4  # once for each worker, not for each try
+
+
+def test_who_starts_while_redis_is_away_waits_for_it(budgets, callers):
+    server, calls = Redis(), Calls()
+    server.stop()
+    governor = Governor(concurrency=6)
+    budgets(server.url(), "a").attach(7, governor)
+    callers(calls.through, "a", governor)
+    gevent.sleep(0.5)
+    assert calls.done == 0
+    server.start()
+    until(lambda: calls.done > 0)
+    server.stop()
+
+
+def test_the_ceiling_of_a_job_holds_over_its_lanes(budgets, callers):
+    url, calls = redis_server.fresh_url(), Calls()
+
+    def lane(slots):
+        while True:
+            slots.take()
+            calls.begin(slots.free)
+
+    lanes = []
+    for name in ("a", "b"):
+        lanes.append(Slots(5))
+        budgets(url, name).attach_job(3, lanes[-1])
+        for _ in range(10):
+            callers(lane, lanes[-1])
+    until(lambda: all(slots.taken > 0 for slots in lanes) and calls.running == 5)
+    assert calls.most == 5
+    for slots in lanes:
+        slots.resize(3)
+    until(lambda: calls.running <= 3)
+    calls.most = 0
+    done = calls.done
+    until(lambda: calls.done > done + 60)
+    assert calls.most == 3
+    for slots in lanes:
+        slots.resize(None)
+    until(lambda: calls.running == 20)
+
+
+def test_a_job_that_ended_gives_its_share_to_the_others(budgets, callers):
+    url, calls = redis_server.fresh_url(), Calls()
+    first, second = budgets(url, "a"), budgets(url, "b")
+    governors = [Governor(concurrency=4) for _ in range(2)]
+    first.attach(7, governors[0])
+    second.attach(7, governors[1])
+    workers = [gevent.spawn(calls.through, "a", governors[0]) for _ in range(4)]
+    for _ in range(4):
+        callers(calls.through, "b", governors[1])
+    until(lambda: governors[0].in_flight == governors[1].in_flight == 2)
+    gevent.killall(workers)
+    first.detach(7)
+    until(lambda: governors[1].in_flight == 4)
+
+
+def test_the_password_of_redis_is_in_no_log(budgets, caplog):
+    url = redis_server.fresh_url().replace("redis://", "redis://user:open-sesame-99@")
+    with caplog.at_level(logging.DEBUG):
+        budget = budgets(url, "a")
+        budget.attach(1, Governor())
+        until(lambda: any("cannot be reached" in r.message for r in caplog.records))
+    assert "open-sesame" not in caplog.text
+
+
+def test_the_governors_of_providers_are_shared_out(add_config, budgets, callers):
+    config = add_config("http://127.0.0.1:9/v1", concurrency=3)
+    calls, url = Calls(), redis_server.fresh_url()
+    for name in ("a", "b"):
+        budget = budgets(url, name)
+        providers = Providers(runtime.settings(), runtime.vault(), budget)
+        with connected():
+            governor = providers.get(config).governor
+        for _ in range(5):
+            callers(calls.through, name, governor)
+    until(lambda: len(calls.by) == 2 and calls.done > 40)
+    assert calls.most == 3
+
+
+def test_processes_keep_a_limit_while_one_of_them_and_redis_are_killed():
+    server = Redis()
+    with endpoint("--limit", "concurrency") as url, contextlib.ExitStack() as stack:
+
+        def stats():
+            return requests.get(f"{url.removesuffix('/v1')}/stats", timeout=30).json()
+
+        def until_more(calls):
+            before = stats().get("calls", 0)
+            until(lambda: stats().get("calls", 0) >= before + calls, 60)
+
+        running = started(stack, url, server.url(), 3, ("--concurrency", "20"))
+        until_more(100)
+        server.stop()
+        until_more(60)
+        server.start()
+        until_more(200)
+        running[0].kill()
+        until_more(200)
+        found = stats()
+    server.stop()
+    assert found["most"] <= 20
+    # a killed worker's calls may still run at the endpoint for a moment
+    assert found["refused"] <= 0.03 * found["calls"]
