@@ -70,7 +70,7 @@ class Lane:
         self._runs: dict[Way, gevent.Greenlet] = {}
         self._routes: dict[Way | tuple[Way, int], Route] = {}
         self._stop: Stop | None = None
-        self._slots = Slots(job.concurrency, room)
+        self.slots = Slots(job.concurrency, room)
         self._party = Party(job.priority)
         self._inputs = inputs_per_call(job, settings.EMBEDDINGS_PER_CALL)
         self._purse = JobPurse(job, self._inputs)
@@ -84,7 +84,7 @@ class Lane:
         chosen = job.concurrency, job.max_retries
         if chosen != self._chosen:
             self._chosen = chosen
-            self._slots.resize(job.concurrency)
+            self.slots.resize(job.concurrency)
             for route in self._routes.values():
                 route.pool.adjust(self._policy(job))
         if job.overrides != self._overrides and not self._stopping:
@@ -145,7 +145,7 @@ class Lane:
         """A route for a way; ``config_id`` where it is one of several for the job's own."""
         provider = self._provider_of(config_id or way.config_id or job.config_id)
         till = JobTill(self._purse, provider, self._currency)
-        policy, turns = self._policy(job), (self._slots, self._party)
+        policy, turns = self._policy(job), (self.slots, self._party)
         route = Route(way, job, provider, policy, *turns, self._record, till, self._inputs)
         self._routes[way if config_id is None else (way, config_id)] = route
         return route

@@ -35,7 +35,7 @@ class Member:
         self.name = name
         self._room = room
         self._lost = lost
-        self.id = ""
+        self.id = _new_id()
         self._told_at = 0.0  # when the last sign of life was given that arrived
         self._steady_since = 0.0  # signs of life have arrived without a delay
         self._well = Event()
@@ -71,7 +71,6 @@ class Member:
             self._well.wait()
 
     def _register(self) -> None:
-        self.id = uuid.uuid4().hex[:12]
         self._tell(lambda: steadily(workers.register, self.id, self.name, self._room))
         self._steady_since = time.monotonic()
 
@@ -103,8 +102,13 @@ class Member:
         log.warning("this worker was silent for too long and was taken for dead")
         self._told_at = 0.0
         self._lost()
+        self.id = _new_id()
         self._register()
         log.warning("this worker goes on as a new one")
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex[:12]
 
 
 class Room(Slots):

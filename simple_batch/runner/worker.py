@@ -21,6 +21,7 @@ from ..store.database import complain, connected, reading, steadily
 from ..store.models import Job
 from ..store.secrets import Vault
 from . import lease, live
+from .budget import Budget
 from .claims import Claims
 from .coordinator import Coordinator
 from .duties import Duties
@@ -61,7 +62,8 @@ class Worker:
         self._wake_other = wake
         self._member = Member(name, room, self._lost)
         self._room = Room(settings.WORKER_CONCURRENCY, self._member)
-        self._providers = Providers(settings, vault)
+        self._budget = Budget(settings.REDIS_URL, self._member.id)
+        self._providers = Providers(settings, vault, self._budget)
         self._recorder = Recorder(
             settings.REQUEST_CACHE_BATCH_SIZE,
             settings.REQUEST_CACHE_FLUSH_INTERVAL,
@@ -81,6 +83,7 @@ class Worker:
         """Begin; waits for the database."""
         self._member.join()
         self._recorder.start()
+        self._budget.start()
         self._loops = {
             "lanes": gevent.spawn(self._run),
             "lease": gevent.spawn(self._compete),
@@ -129,6 +132,7 @@ class Worker:
         gevent.killall(list(self._loops.values()))
         self._recorder.stop(timeout_s)
         self._providers.close()
+        self._budget.stop()
         self._member.leave(LEAVES_WITHIN_S)
 
     # --- lanes ------------------------------------------------------------------------------
@@ -145,6 +149,7 @@ class Worker:
             lambda: width() - lane.calls,
         )
         lane = Lane(self._settings, job, self._providers.by_id, claims, claims, self._room)
+        self._budget.attach_job(job.id, lane.slots)
         return lane
 
     def _lane_ended(self) -> None:
@@ -152,6 +157,7 @@ class Worker:
         self.wake()
 
     def _lane_closed(self, job_id: int) -> None:
+        self._budget.detach_job(job_id)
         self._recorder.flush()  # a lane that failed has not
         steadily(pages.give_back, self._member.id, job_id)
         steadily(lane_rows.ended, job_id, self._member.id)

@@ -17,7 +17,7 @@ def test_killed_workers_leave_their_pages_to_others(cluster):
     """One that coordinates and one that does not: another coordinates then."""
     total = 1_500
     with MisbehavingEndpoint(e.slow(0.1)) as endpoint:
-        cluster.add_config(endpoint.base_url, concurrency=CONCURRENCY)
+        cluster.add_config(endpoint.base_url, concurrency=3 * CONCURRENCY)
         workers = cluster.start("a", "b", "c")
         job_id = cluster.make_job(questions(total))
         wait_until(lambda: cluster.placed(job_id) == 3)
@@ -38,9 +38,9 @@ def test_killed_workers_leave_their_pages_to_others(cluster):
 
 
 def test_a_warm_shutdown_sends_nothing_again(cluster):
-    total = 500
+    total = 600
     with MisbehavingEndpoint(e.slow(0.2)) as endpoint:
-        cluster.add_config(endpoint.base_url, concurrency=CONCURRENCY)
+        cluster.add_config(endpoint.base_url, concurrency=2 * CONCURRENCY)
         workers = cluster.start("a", "b")
         job_id = cluster.make_job(questions(total))
         wait_until(lambda: cluster.placed(job_id) == 2)
@@ -59,7 +59,7 @@ def test_a_warm_shutdown_sends_nothing_again(cluster):
 def test_redis_and_postgresql_come_back(cluster):
     total = 1_200
     with MisbehavingEndpoint(e.slow(0.1)) as endpoint:
-        cluster.add_config(endpoint.base_url, concurrency=CONCURRENCY)
+        cluster.add_config(endpoint.base_url, concurrency=2 * CONCURRENCY)
         workers = cluster.start("a", "b")
         job_id = cluster.make_job(questions(total))
         wait_until(lambda: cluster.placed(job_id) == 2)
@@ -90,7 +90,7 @@ def test_one_that_stood_still_finds_out_before_it_calls(cluster):
     """It coordinated, and its connection lives: the lease is taken from it."""
     total = 1_500
     with MisbehavingEndpoint(e.slow(0.2)) as endpoint:
-        cluster.add_config(endpoint.base_url, concurrency=CONCURRENCY)
+        cluster.add_config(endpoint.base_url, concurrency=2 * CONCURRENCY)
         workers = cluster.start("a", "b")
         job_id = cluster.make_job(questions(total))
         wait_until(lambda: cluster.placed(job_id) == 2)
