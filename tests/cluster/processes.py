@@ -1,0 +1,228 @@
+"""A cluster of real processes: PostgreSQL, Redis, Celery workers, each started by the test."""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+
+from simple_batch import configs, create_app, jobs
+from simple_batch.store.database import connected
+
+from .. import postgres, redis_server
+from ..process import ROOT, environment
+
+MISSING = [
+    name
+    for name, found in (
+        ("PostgreSQL", postgres.programs()),
+        ("redis-server", redis_server.program()),
+    )
+    if not found
+]
+
+
+def wait_until(found, timeout_s: float = 60.0, every_s: float = 0.05):
+    end = time.monotonic() + timeout_s
+    while not (result := found()):
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(every_s)
+    return result
+
+
+class Worker:
+    """A Celery worker; ``said`` is what it has printed."""
+
+    def __init__(self, name: str, instance: Path, settings: dict, lanes: int = 8):
+        self.name = f"{name}@test"
+        self._out = instance / f"{name}.out"
+        command = [sys.executable, "-m", "celery", "-A", "simple_batch.worker", "worker"]
+        command += ["-P", "gevent", "-c", str(lanes), "-n", self.name]
+        with self._out.open("ab") as out:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment(instance, **settings),
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        return self._out.read_text()
+
+    def wait_for(self, part: str, timeout_s: float = 60.0) -> None:
+        end = time.monotonic() + timeout_s
+        while part not in self.said:
+            assert time.monotonic() < end, f"no {part!r} in: {self.said}"
+            assert self.process.poll() is None, f"it ended: {self.said}"
+            time.sleep(0.05)
+
+    def signal(self, number: int) -> None:
+        os.killpg(self.process.pid, number)
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self, timeout_s: float = 30.0) -> int:
+        """A warm shutdown; returns the exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout_s)
+        if self.process.poll() is None:
+            self.kill()
+        return self.process.returncode
+
+    def cpu_s(self) -> float:
+        """CPU that it has used so far."""
+        ticks = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Cluster:
+    """A database, a Redis and an instance folder, used by workers and by this process, which runs no
+    jobs; ``more`` are settings."""
+
+    def __init__(self, instance: Path, **more: str):
+        self.instance = instance
+        instance.mkdir(parents=True, exist_ok=True)
+        self.postgres, self.redis = postgres.server(), redis_server.server()
+        self.database_url = self.postgres.create(self.postgres.template)
+        shared = {
+            "ENGINE": "celery",
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": redis_server.fresh_url(),
+            "CANCEL_GRACE": "1",
+            **more,
+        }
+        self.settings = {f"SIMPLE_BATCH_{name}": value for name, value in shared.items()}
+        self.workers: list[Worker] = []
+        self._app = create_app(
+            INSTANCE_PATH=str(instance), LOG_DIR=str(instance / "logs"), **shared
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for worker in self.workers:
+            worker.kill()
+        self._app.extensions["simple_batch"].close()
+        self.postgres.drop(self.database_url)
+
+    def start(self, *names: str, **more: str) -> list[Worker]:
+        """Workers under these names; they work when this returns."""
+        more = {f"SIMPLE_BATCH_{name}": value for name, value in more.items()}
+        begun = [Worker(name, self.instance, {**self.settings, **more}) for name in names]
+        self.workers += begun
+        for worker in begun:
+            worker.wait_for("works")
+        return begun
+
+    def add_config(self, base_url: str, alias: str = "test", **fields):
+        """Stores a config; returns it."""
+        fields = {"model": "m", "key": "sk-planted-0123456789", "timeout_s": 20.0, **fields}
+        with connected():
+            return configs.create(configs.ConfigFields(alias=alias, base_url=base_url, **fields))
+
+    def make_job(self, lines: list[dict], config: str = "test", launched=False, **choices) -> int:
+        """A job of these requests; imported here, or by a worker where it is ``launched``."""
+        data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        new = jobs.NewJob(config=config, **choices)
+        with connected():
+            if not launched:
+                return jobs.create_now(io.BytesIO(data), "questions.jsonl", new).id
+            upload = jobs.stage_upload(io.BytesIO(data), "questions.jsonl")
+            return jobs.launch(upload.id, new).id
+
+    def do(self, work, *args, **more):
+        """Call a function of the doors."""
+        with connected():
+            return work(*args, **more)
+
+    def coordinator(self) -> Worker:
+        """The worker that coordinates."""
+
+        def found():
+            for worker in self.workers:
+                said = [line for line in worker.said.splitlines() if "coordinates" in line]
+                if worker.process.poll() is None and said and worker.name in said[-1]:
+                    return worker
+            return None
+
+        return wait_until(found)
+
+    def ask(self, sql: str, *values) -> tuple:
+        """The first row that the database answers, asked from outside of the program, as soon as it
+        does."""
+        while True:
+            with contextlib.suppress(psycopg.OperationalError):
+                return self._asked(sql, values)
+            time.sleep(0.1)
+
+    def _asked(self, sql: str, values) -> tuple:
+        with psycopg.connect(self.database_url) as connection:
+            return connection.execute(sql, values).fetchone()
+
+    def status(self, job_id: int) -> str:
+        return self.ask("SELECT status FROM job WHERE id = %s", job_id)[0]
+
+    def wait_for(self, job_id: int, status: str = "completed", timeout_s: float = 60.0) -> None:
+        wait_until(lambda: self.status(job_id) == status, timeout_s)
+
+    def counted(self, job_id: int) -> tuple:
+        """(succeeded by counter, results, distinct requests with one)"""
+        return self.ask(
+            "SELECT succeeded, (SELECT count(*) FROM result WHERE job_id = j.id), "
+            "(SELECT count(DISTINCT idx) FROM result WHERE job_id = j.id) FROM job j WHERE id = %s",
+            job_id,
+        )
+
+    def done(self, job_id: int) -> int:
+        return self.ask("SELECT succeeded FROM job WHERE id = %s", job_id)[0]
+
+    def live(self, job_id: int) -> dict:
+        """What the pages are shown of a job that runs."""
+        return json.loads(self.ask("SELECT live FROM job WHERE id = %s", job_id)[0])
+
+    def placed(self, job_id: int) -> int:
+        """How many lanes a job has."""
+        return self.ask("SELECT count(*) FROM lane WHERE job_id = %s", job_id)[0]
+
+    def transactions(self) -> int:
+        """How many the database has committed; it says so with a little delay."""
+        return self.ask(
+            "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+        )[0]
+
+    def flask_process(self, *args: str) -> subprocess.Popen:
+        """A flask command that goes on."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "flask", *args],
+            cwd=ROOT,
+            env=environment(self.instance, **self.settings),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def celery(self, *args: str, **more: str):
+        """Run one of Celery's commands to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "celery", "-A", "simple_batch.worker", *args],
+            cwd=ROOT,
+            env=environment(self.instance, **{**self.settings, **more}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
