@@ -23,6 +23,7 @@ from . import (
     images,
     importing,
     intake,
+    news,
     retention,
     runtime,
     uploads,
@@ -138,7 +139,12 @@ def clean(going: retention.Plan) -> None:
 
 
 def _wake() -> None:
-    if _runner is not None:
+    news.tell(news.JOBS)
+
+
+@news.heard.connect
+def _on_news(_sender, topic: str, **_detail) -> None:
+    if topic == news.JOBS and _runner is not None:
         _runner.wake()
 
 
