@@ -38,7 +38,7 @@ from .runner import closing, till
 from .runner.duties import Duties
 from .runner.health import Figures, Health
 from .runner.lease import lease_of
-from .runner.service import Runner
+from .runner.service import Runner, workers_state
 from .store import idempotency, search
 from .store import jobs as job_rows
 from .store import requests as request_rows
@@ -75,16 +75,18 @@ _ACTIONS = {str(word): word for word in _WORDS}
 
 def start_runner(only: int | None = None) -> str:
     """Run jobs in this process (or just the job ``only``); returns ``here``, or ``elsewhere``
-    where another process already does."""
+    where another process already does. Where workers are to run them (ENGINE=celery) this process
+    only watches: ``elsewhere``, or ``none`` where no worker lives."""
     global _runner
     if _runner is None:
-        settings = runtime.settings()
-        duties = Duties(
-            importing.import_quietly, files.make_results, retention.sweep, backups.keep_up
-        )
-        _runner = Runner(settings, runtime.vault(), duties, only)
+        _runner = Runner(runtime.settings(), runtime.vault(), duties(), only)
         _runner.start()
     return _runner.state
+
+
+def duties() -> Duties:
+    """What whoever runs the jobs does for them besides their calls."""
+    return Duties(importing.import_quietly, files.make_results, retention.sweep, backups.keep_up)
 
 
 def stop_runner(timeout_s: float = 10.0) -> None:
@@ -99,7 +101,10 @@ def runner_state() -> str:
     """Who runs this database's jobs: ``here``, ``elsewhere`` (another process), or ``none``."""
     if _runner is not None:
         return _runner.state
-    lease = lease_of(runtime.settings().database_url)
+    settings = runtime.settings()
+    if settings.ENGINE == "celery":
+        return workers_state()
+    lease = lease_of(settings.database_url)
     return "elsewhere" if lease.held_elsewhere() else "none"
 
 

@@ -17,6 +17,7 @@ from .errors import SettingsError
 ENV_PREFIX = "SIMPLE_BATCH_"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 MIB = 1024 * 1024
+WORKERS_FLUSH_INTERVAL_S = 0.2
 SHORTEST_PASSWORD = 8  # characters
 
 
@@ -52,6 +53,9 @@ class Settings:
         "",
         "redis://host:port/number, what workers and web processes share besides the database; needed "
         "for ENGINE=celery",
+    )
+    WORKER_CONCURRENCY: int = _setting(
+        1000, "calls in flight that one worker has at most (ENGINE=celery)", "calls", 1, 100_000
     )
     SECRET_KEY: str = _setting(
         "", "signs sessions; empty: made once and kept in the instance folder"
@@ -95,7 +99,11 @@ class Settings:
         100, "results per commit at most", "results", 1, 10_000
     )
     REQUEST_CACHE_FLUSH_INTERVAL: float = _setting(
-        0.05, "a result waits for its commit at most this long", "seconds", 0.01, 60
+        0.05,
+        "a result waits for its commit at most this long; with ENGINE=celery 0.2 where it is not set",
+        "seconds",
+        0.01,
+        60,
     )
     MAX_RUNNING_JOBS: int = _setting(8, "jobs that run side by side", "jobs", 1, 1000)
 
@@ -323,6 +331,8 @@ def load(environ=os.environ, **overrides) -> Settings:
     _check_zone(values.get("TIMEZONE", ""))
     Gate.of(values.get("ALLOWED_PRIVATE_HOSTS", ""))  # complains
     _check_engine(values)
+    if values.get("ENGINE") == "celery":  # several write: fewer and larger commits
+        values.setdefault("REQUEST_CACHE_FLUSH_INTERVAL", WORKERS_FLUSH_INTERVAL_S)
     if 0 < len(values.get("PASSWORD", "")) < SHORTEST_PASSWORD:
         raise SettingsError(f"PASSWORD: use at least {SHORTEST_PASSWORD} characters.")
     return Settings(**values)

@@ -304,8 +304,20 @@ class _Turns:
             if ticket is None:
                 self._slots.free()
         if ticket is not None:
+            self._enter(ticket)
             self._look_again(ticket)
         return ticket
+
+    def _enter(self, ticket) -> None:
+        """Last, so that what waits for its own endpoint keeps nobody else out of the room."""
+        room = self._slots.room
+        if room is None:
+            return
+        try:
+            room.take()
+        except BaseException:
+            self._settle(ticket, None, 0)
+            raise
 
     def _look_again(self, ticket) -> None:
         """Others have come back while this one waited at the governor."""
@@ -316,6 +328,11 @@ class _Turns:
             raise
 
     def settle(self, ticket, finding, latency_ms) -> None:
+        if self._slots.room is not None:
+            self._slots.room.free()
+        self._settle(ticket, finding, latency_ms)
+
+    def _settle(self, ticket, finding, latency_ms) -> None:
         self._slots.free()
         self._till.settle(finding)
         self._governor.settle(ticket, finding, latency_ms)

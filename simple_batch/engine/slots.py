@@ -4,9 +4,11 @@ from gevent.event import Event
 
 
 class Slots:
-    """``most`` None is no bound."""
+    """``most`` None is no bound. ``room`` are slots that others take from too, of which each call
+    needs one besides."""
 
-    def __init__(self, most: int | None):
+    def __init__(self, most: int | None, room: "Slots | None" = None):
+        self.room = room
         self._most = most
         self._taken = 0
         self._changed = Event()

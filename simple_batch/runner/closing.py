@@ -5,11 +5,12 @@ from collections.abc import Callable
 from ..clock import give_way, now_ms
 from ..domain import Cause, JobStatus, Outcome, RequestStatus
 from ..store import jobs as job_rows
+from ..store import pages
 from ..store import requests as request_rows
 from ..store import twins
 from ..store.configs import prices_of
 from ..store.database import connected, steadily
-from ..store.models import Job
+from ..store.models import Job, database, hold
 from ..store.results import Recorded, write
 
 PAGE = 500
@@ -41,7 +42,19 @@ def finish(job_id: int, finalizer: Callable[[int], None]) -> None:
         _close(job, cause)
     finalizer(job_id)
     with connected():
+        pages.clear(job_id)
         job_rows.transition(job_id, last, (JobStatus.CANCELLING, JobStatus.FINALIZING))
+
+
+def complete(job_id: int) -> Job | None:
+    """Let a job be finished if every request has a result. Returns it where some have none."""
+    with database.atomic():
+        hold(job_id)
+        job = Job.get_by_id(job_id)
+        if job.succeeded + job.failed + job.cancelled < job.total:
+            return job
+        job_rows.transition(job_id, JobStatus.FINALIZING, (JobStatus.RUNNING,))
+    return None
 
 
 def fan_out(job_id: int) -> None:

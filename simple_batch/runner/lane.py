@@ -9,7 +9,7 @@ import gevent
 import msgspec
 
 from ..clock import give_way, now_ms
-from ..domain import Cause, JobStatus, Outcome, Request, Spread
+from ..domain import Cause, Outcome, Request, Spread
 from ..engine.breaker import Stop
 from ..engine.governor import Party
 from ..engine.retry import Policy
@@ -18,12 +18,13 @@ from ..errors import ConfigurationError
 from ..settings import Settings
 from ..store import jobs as job_rows
 from ..store import requests as request_rows
-from ..store import timeline
 from ..store.database import steadily
-from ..store.models import Job, database, hold
+from ..store.models import Job
 from ..store.requests import OWN_WAY, Way
 from ..store.results import Recorded
 from . import closing
+from .cursor import Cursor
+from .live import SHOWN_INDICES, ConfigLive, Live
 from .providers import Provider
 from .recorder import Recorder
 from .reuse import Reuse
@@ -33,16 +34,15 @@ from .till import JobPurse, JobTill
 
 log = logging.getLogger(__name__)
 
-PAGE = 200
 RATE_WINDOW_S = 10
-SHOWN_INDICES = 1000
 
 
 class Lane:
     """One run of a job, from its first pending request to its last or to a stop. Most jobs have
     one route; requests retried with another config or time-out go beside it on their own.
 
-    ``provider_of(config_id)`` may raise ConfigurationError."""
+    ``provider_of(config_id)`` may raise ConfigurationError. ``source`` is where the requests come
+    from; ``room`` is what all calls of the process have to fit in."""
 
     def __init__(
         self,
@@ -50,12 +50,14 @@ class Lane:
         job: Job,
         provider_of: Callable[[int], Provider],
         recorder: Recorder,
+        source: Cursor,
+        room: Slots | None = None,
     ):
         self.job_id = job.id
-        self._total = job.total
         self._settings = settings
         self._provider_of = provider_of
         self._recorder = recorder
+        self._source = source
         self._stopping = False
         self._currency = job.currency
         self._ask_once = job.ask_once
@@ -68,7 +70,7 @@ class Lane:
         self._runs: dict[Way, gevent.Greenlet] = {}
         self._routes: dict[Way | tuple[Way, int], Route] = {}
         self._stop: Stop | None = None
-        self._slots = Slots(job.concurrency)
+        self._slots = Slots(job.concurrency, room)
         self._party = Party(job.priority)
         self._inputs = inputs_per_call(job, settings.EMBEDDINGS_PER_CALL)
         self._purse = JobPurse(job, self._inputs)
@@ -87,6 +89,18 @@ class Lane:
                 route.pool.adjust(self._policy(job))
         if job.overrides != self._overrides and not self._stopping:
             self._overrides = job.overrides
+            self._source.note(job)
+            self._start_others()
+
+    @property
+    def width(self) -> int:
+        """Calls that it may make at a time."""
+        most = sum(route.provider.governor.limit for route in self._routes.values())
+        return min(most, self._chosen[0] or most)
+
+    def look_for_others(self) -> None:
+        """The same for what the source has learned of since."""
+        if not self._stopping:
             self._start_others()
 
     def _policy(self, job: Job) -> Policy:
@@ -111,6 +125,7 @@ class Lane:
             while self._runs:
                 gevent.joinall(list(self._runs.values()), raise_error=True)
             self._recorder.flush()
+            self._source.settle()
             if self._stop is not None:
                 steadily(job_rows.stopped, self.job_id, *msgspec.structs.astuple(self._stop))
                 return
@@ -118,7 +133,7 @@ class Lane:
                 return
             if self._ask_once:
                 closing.fan_out(self.job_id)
-            if steadily(self._complete):
+            if steadily(self._complete) or not self._source.goes_on():
                 return
 
     def _route(self, way: Way, job: Job, config_id: int | None = None) -> Route:
@@ -147,7 +162,7 @@ class Lane:
         if not self._overrides:
             return
         job = Job.get_by_id(self.job_id)
-        for way in request_rows.ways(self.job_id):
+        for way in self._source.ways():
             if way in self._runs:
                 continue
             try:
@@ -172,17 +187,13 @@ class Lane:
         self.stop()
 
     def _complete(self) -> bool:
-        """Let the job be finished (closing.py) if every request has a result; False where some were
-        given back meanwhile (retried by the user) and another pass is due."""
-        with database.atomic():
-            hold(self.job_id)
-            job = Job.get_by_id(self.job_id)
-            self._total = job.total
+        """Let the job be finished if every request has a result; False where some were given back
+        meanwhile (retried by the user) and another pass is due."""
+        job = closing.complete(self.job_id)
+        if job is not None:
             self._overrides = job.overrides
-            if job.succeeded + job.failed + job.cancelled < job.total:
-                return False
-            job_rows.transition(self.job_id, JobStatus.FINALIZING, (JobStatus.RUNNING,))
-        return True
+            self._source.note(job)
+        return job is None
 
     def stop(self) -> None:
         """No new calls; ``run`` returns when those in flight have ended."""
@@ -197,33 +208,27 @@ class Lane:
         for route in self._routes.values():
             route.pool.kill(self._settings.CANCEL_GRACE)
 
-    def write_live(self) -> None:
-        """Keep what only the running process knows: in the job's row as JSON, and the limit and
-        the calls in flight in its timeline."""
+    def live(self) -> Live:
+        """How it stands now."""
         in_flight = self._indices("in_flight")
         retrying = self._indices("retrying")
-        governor = self._own.provider.governor.state()
-        now = now_ms()
-        live = {
-            "at": now,
-            "in_flight": len(in_flight),
-            "retrying": len(retrying),
-            "rate": round(self.rate(), 3),
-            "in_flight_idx": in_flight[:SHOWN_INDICES],
-            "retrying_idx": retrying[:SHOWN_INDICES],
-            "governor": governor,
-        }
-        if self._shares is not None:
-            live["configs"] = {
-                share.route.provider.alias: {
-                    "state": share.state,
-                    "governor": share.route.provider.governor.state(),
-                }
+        return Live(
+            at=now_ms(),
+            in_flight=len(in_flight),
+            retrying=len(retrying),
+            rate=round(self.rate(), 3),
+            in_flight_idx=in_flight[:SHOWN_INDICES],
+            retrying_idx=retrying[:SHOWN_INDICES],
+            governor=self._own.provider.governor.state(),
+            calls=sum(route.pool.calls for route in self._routes.values()),
+            configs=self._shares
+            and {
+                share.route.provider.alias: ConfigLive(
+                    share.state, share.route.provider.governor.state()
+                )
                 for share in self._shares.all
-            }
-        Job.update(live=msgspec.json.encode(live).decode()).where(Job.id == self.job_id).execute()
-        calls = sum(route.pool.calls for route in self._routes.values())
-        timeline.sample(self.job_id, now // 1000, calls, governor.limit, governor.cooldown_s > 0)
+            },
+        )
 
     def _indices(self, kind: str) -> list[int]:
         return sorted(i for route in self._routes.values() for i in getattr(route.pool, kind))
@@ -239,18 +244,14 @@ class Lane:
         return sum(count for _, count in self._finished) / span
 
     def _pending(self, way: Way) -> Iterator[Request]:
-        mark = 0
-        while mark < self._total and not self._stopping:
-            asked = way if self._overrides else None
-            page, mark = steadily(
-                request_rows.pending_page,
-                *(self.job_id, mark, self._total, PAGE, asked, self._ask_once),
-            )
+        for page in self._source.pages(way):
             if self._reuse is not None:
                 page = self._reuse.unanswered(self._routes.get(way, self._own), page)
             for request in page:
                 self._recorder.wait_until_well()
                 yield request
+            if self._stopping:
+                return
             if not page:
                 give_way()  # a long finished stretch must not hold up the others
 

@@ -29,6 +29,13 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_S = 1.0
 
 
+class _After(msgspec.Struct):
+    """Called when all that was handed over before is committed: at once, or with its group."""
+
+    call: Callable[[], None]
+    at_once: bool
+
+
 class Recorder:
     """``faulted`` is called with the database's complaint when it cannot be written, and with
     None when the fault is gone."""
@@ -75,10 +82,14 @@ class Recorder:
         """Block while results cannot be written: a call made now might be paid for in vain."""
         self._well.wait()
 
+    def after(self, call: Callable[[], None]) -> None:
+        """Have ``call()`` made when everything handed over before is committed; it must be quick."""
+        self._queue.put(_After(call, at_once=False))
+
     def flush(self) -> None:
         """Return when everything handed over before is committed."""
         done = Event()
-        self._queue.put(done)
+        self._queue.put(_After(done.set, at_once=True))
         done.wait()
 
     def stop(self, timeout_s: float) -> None:
@@ -90,29 +101,34 @@ class Recorder:
 
     def _run(self) -> None:
         while True:
-            batch, barriers = self._collect()
+            batch, waiting = self._collect()
             if batch:
                 self._commit(batch)
             self._since = None
-            for barrier in barriers:
-                barrier.set()
+            for after in waiting:
+                after.call()
 
-    def _collect(self) -> tuple[list[Recorded], list[Event]]:
-        """The next group: full, or as old as the flush interval, or ended by a barrier."""
+    def _collect(self) -> tuple[list[Recorded], list[_After]]:
+        """The next group, and who waits for it: full, or as old as the flush interval, or asked for
+        at once."""
         batch: list[Recorded] = []
+        waiting: list[_After] = []
         item = self._queue.get()
         self._since = time.monotonic()
         deadline = self._since + self._interval
         while True:
-            if isinstance(item, Event):
-                return batch, [item]
-            batch.append(item)
-            if len(batch) >= self._batch_size:
-                return batch, []
+            if isinstance(item, _After):
+                waiting.append(item)
+                if item.at_once:
+                    return batch, waiting
+            else:
+                batch.append(item)
+                if len(batch) >= self._batch_size:
+                    return batch, waiting
             try:
                 item = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
             except Empty:
-                return batch, []
+                return batch, waiting
 
     def _commit(self, batch: list[Recorded]) -> None:
         try:

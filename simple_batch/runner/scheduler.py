@@ -1,11 +1,12 @@
 """Which job runs next. One loop compares the jobs' statuses in the database with the lanes
-that run here and sets right what differs: it starts, stops, finishes and removes. A crash
+that there are and sets right what differs: it starts, stops, finishes and removes. A crash
 needs no recovery of its own: after it there are simply running jobs without a lane.
 """
 
 import logging
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import gevent
 from gevent.event import Event
@@ -13,17 +14,13 @@ from gevent.event import Event
 from .. import hours
 from ..clock import now_ms
 from ..domain import JobStatus
-from ..errors import ConfigurationError
-from ..log import context as logging_context
 from ..settings import Settings
 from ..store import jobs as job_rows
-from ..store.database import complain, connected, passing, steadily
-from ..store.models import Job
+from ..store.database import complain, connected, reading
 from . import closing, till
 from .duties import Duties
-from .lane import Lane
 from .providers import Providers
-from .recorder import Recorder
+from .works import Works
 
 log = logging.getLogger(__name__)
 
@@ -37,30 +34,41 @@ _HANDLED = (
 )
 
 
+class Hosting(Protocol):
+    """Where the lanes are: in this process (lanes.py) or in workers (placing.py)."""
+
+    def __len__(self) -> int: ...
+    def busy(self, job_id: int) -> bool: ...
+    def begin(self, job_id: int) -> None: ...
+    def steer(self, statuses: dict[int, JobStatus]) -> None: ...
+    def adjust(self) -> None: ...
+
+
 class Scheduler:
     """``duties`` are what is done for a job besides its calls; ``changed`` is called when a job's
     status may have changed; ``only`` restricts the scheduler to one job (a command that runs just
-    that one)."""
+    that one). It looks every ``tick_s``."""
 
     def __init__(
         self,
         settings: Settings,
         providers: Providers,
-        recorder: Recorder,
+        lanes: Hosting,
         duties: Duties,
         changed: Callable[[], None],
         only: int | None = None,
+        tick_s: float = TICK_S,
     ):
         self._settings = settings
         self._providers = providers
-        self._recorder = recorder
+        self._lanes = lanes
         self._duties = duties
         self._changed = changed
         self._only = only
+        self._tick_s = tick_s
         self._wake = Event()
         self._stopping = False
-        self.lanes: dict[int, Lane] = {}
-        self._tasks: dict[int, gevent.Greenlet] = {}  # the greenlet that works on a job
+        self._works = Works(self.ended)
         self._greenlet: gevent.Greenlet | None = None
         self._looked_at = time.monotonic()
 
@@ -80,15 +88,21 @@ class Scheduler:
         """Look now: something changed."""
         self._wake.set()
 
-    def stop(self, timeout_s: float) -> None:
-        """Start nothing more and let the calls in flight finish, for at most the timeout. Jobs
-        keep their status: whoever runs the database next goes on with them."""
+    def ended(self) -> None:
+        """Look now: what worked on a job has come to its end."""
+        self.wake()
+        self._changed()
+
+    def rest(self) -> None:
+        """Start nothing more."""
         self._stopping = True
         self.wake()
-        for lane in list(self.lanes.values()):
-            lane.stop()
-        gevent.joinall(list(self._tasks.values()), timeout=timeout_s)
-        gevent.killall(list(self._tasks.values()))
+
+    def stop(self, timeout_s: float) -> None:
+        """Start nothing more and finish what is begun, for at most the timeout. Jobs keep their
+        status: whoever runs the database next goes on with them."""
+        self.rest()
+        self._works.stop(timeout_s)
         if self._greenlet is not None:
             self._greenlet.kill()
 
@@ -102,7 +116,7 @@ class Scheduler:
                 # a database that cannot be read now may be readable in a second
                 complain(log, "the scheduler could not look at the jobs")
                 gevent.sleep(1)
-            self._wake.wait(TICK_S)
+            self._wake.wait(self._tick_s)
             self._wake.clear()
 
     def _look(self) -> None:
@@ -110,44 +124,34 @@ class Scheduler:
         self._mind_the_time()
         if self._only is None:
             self._mind_the_money()
-        statuses = dict(job_rows.in_status(*_HANDLED))
+        with reading():
+            statuses = dict(job_rows.in_status(*_HANDLED))
+            deleted = job_rows.being_deleted() if self._only is None else []
         if self._only is not None:
             statuses = {id_: status for id_, status in statuses.items() if id_ == self._only}
-        for job_id, lane in list(self.lanes.items()):
-            status = statuses.get(job_id)
-            if status in (JobStatus.CANCELLING, JobStatus.FINALIZING):
-                lane.kill()
-            elif status != JobStatus.RUNNING:
-                lane.stop()
-        if self.lanes:
-            edited = (
-                Job.id,
-                Job.concurrency,
-                Job.max_retries,
-                Job.overrides,
-                Job.priority,
-                Job.spend_cap,
-            )
-            for job in Job.select(*edited).where(Job.id.in_(list(self.lanes))):
-                if lane := self.lanes.get(job.id):  # it may have ended while we asked
-                    lane.adjust(job)
+        self._lanes.steer(statuses)
+        self._lanes.adjust()
         for job_id, status in statuses.items():
-            if job_id not in self._tasks:
+            if not self._busy(job_id):
                 self._take_up(job_id, status)
-        if self._only is None:
-            for job_id in job_rows.being_deleted():
-                if job_id not in self._tasks:
-                    self._spawn(job_id, closing.purge, job_id)
+        for job_id in deleted:
+            if not self._busy(job_id):
+                self._works.start(job_id, closing.purge, job_id)
+
+    def _busy(self, job_id: int) -> bool:
+        return job_id in self._works or self._lanes.busy(job_id)
 
     def _mind_the_time(self) -> None:
         now = now_ms()
-        for job_id in job_rows.overdue(now):
+        with reading():
+            overdue, limited, due = job_rows.overdue(now), job_rows.with_hours(), job_rows.due(now)
+        for job_id in overdue:
             job_rows.expire(job_id)
-        for job in job_rows.with_hours():
+        for job in limited:
             span = hours.parse(job.hours, job.zone)
             if not span.open_at(now):
                 job_rows.put_off(job.id, span.opens_after(now))
-        for job_id in job_rows.due(now):
+        for job_id in due:
             job_rows.transition(job_id, JobStatus.QUEUED, (JobStatus.SCHEDULED,), "due")
 
     def _mind_the_money(self) -> None:
@@ -162,57 +166,12 @@ class Scheduler:
 
     def _take_up(self, job_id: int, status: JobStatus) -> None:
         if status == JobStatus.VALIDATING:
-            self._spawn(job_id, self._duties.importer, job_id)
+            self._works.start(job_id, self._duties.importer, job_id)
         elif status in (JobStatus.CANCELLING, JobStatus.FINALIZING):
-            self._spawn(job_id, self._finish, job_id)
-        elif status == JobStatus.QUEUED and len(self.lanes) < self._settings.MAX_RUNNING_JOBS:
+            self._works.start(job_id, closing.finish, job_id, self._duties.finalizer)
+        elif status == JobStatus.QUEUED and len(self._lanes) < self._settings.MAX_RUNNING_JOBS:
             if job_rows.transition(job_id, JobStatus.RUNNING, (JobStatus.QUEUED,)):
-                self._open_lane(job_id)
+                self._lanes.begin(job_id)
                 self._changed()
         elif status == JobStatus.RUNNING:
-            self._open_lane(job_id)
-
-    def _finish(self, job_id: int) -> None:
-        closing.finish(job_id, self._duties.finalizer)
-
-    def _open_lane(self, job_id: int) -> None:
-        job = Job.get_by_id(job_id)
-        if job.status != JobStatus.RUNNING:  # changed while we looked
-            return
-        try:
-            lane = Lane(self._settings, job, self._providers.by_id, self._recorder)
-        except ConfigurationError as error:
-            self._pause(job_id, "auth", error.text)
-            return
-        self.lanes[job_id] = lane
-        log.info("job %s runs: %s requests", job_id, job.total)
-        self._spawn(job_id, self._run_lane, lane)
-
-    def _run_lane(self, lane: Lane) -> None:
-        try:
-            lane.run()
-        finally:
-            self.lanes.pop(lane.job_id, None)
-
-    def _spawn(self, job_id: int, work: Callable, argument) -> None:
-        self._tasks[job_id] = gevent.spawn(self._work, job_id, work, argument)
-
-    def _work(self, job_id: int, work: Callable, argument) -> None:
-        logging_context.set(f"job {job_id}")
-        try:
-            work(argument)
-        except Exception as error:
-            complain(log, f"job {job_id}: the program failed")
-            if not passing(error):  # else it keeps its status and is taken up again
-                detail = f"{type(error).__name__}: {error}"[:500]
-                steadily(self._pause, job_id, "internal", detail)
-            gevent.sleep(1)  # a fault that comes back at once must not fill the log
-        finally:
-            self._tasks.pop(job_id, None)
-            self.wake()
-            self._changed()
-
-    def _pause(self, job_id: int, reason: str, detail: str) -> None:
-        job_rows.transition(
-            job_id, JobStatus.PAUSED, (JobStatus.RUNNING, JobStatus.QUEUED), reason, detail
-        )
+            self._lanes.begin(job_id)

@@ -1,7 +1,7 @@
 """The runner of this process: takes the lease, runs the jobs, says what happens.
 
 Where another process holds the lease it only watches, and takes over when that
-process ends.
+process ends. Where workers run the jobs (ENGINE=celery) it only watches.
 """
 
 import logging
@@ -12,18 +12,20 @@ from gevent import monkey
 from gevent.event import Event
 
 from ..settings import Settings
+from ..store import workers
 from ..store.database import complain, connected
-from ..store.models import database
+from ..store.models import Job
 from ..store.secrets import Vault
-from . import indexer
+from .chores import Chores
+from .cursor import Cursor
 from .duties import Duties
 from .health import Figures, Health
+from .lane import Lane
+from .lanes import Lanes
 from .lease import lease_of
-from .postman import Postman
 from .providers import Providers
 from .recorder import Recorder
 from .scheduler import Scheduler
-from .sweeper import Sweeper
 from .watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -47,25 +49,25 @@ class Runner:
         self._vault = vault
         self._duties = duties
         self._only = only
+        self._watches_only = settings.ENGINE == "celery"
         self._lease = lease_of(settings.database_url)
         self._providers: Providers | None = None
         self._recorder: Recorder | None = None
+        self._lanes: Lanes | None = None
         self._scheduler: Scheduler | None = None
         self._watcher = Watcher()
         self._wake = Event()
         self._sampled = 0  # the second in which the lanes were last asked how they stand
         self._greenlet: gevent.Greenlet | None = None
-        self._helpers: dict[str, gevent.Greenlet] = {}  # what works beside the jobs
-        self._sweeper = Sweeper(
-            duties.sweeper, "what was deleted or has expired could not be removed"
-        )
-        self._keeper = Sweeper(duties.keeper, "the backup that is due could not be made")
-        self._postman = Postman(settings, vault)
+        self._chores = Chores(settings, vault, duties)
         self.storage_fault: str | None = None
 
     @property
     def state(self) -> str:
-        """``here`` where this process runs the jobs, ``elsewhere`` where another one does."""
+        """``here`` where this process runs the jobs, ``elsewhere`` where others do, ``none`` where
+        workers should and there is none."""
+        if self._watches_only:
+            return workers_state()
         return "here" if self._lease.held else "elsewhere"
 
     def start(self) -> str:
@@ -75,7 +77,7 @@ class Runner:
             raise RuntimeError(
                 "jobs run only in a process patched by gevent: use run.py or gunicorn"
             )
-        if self._lease.acquire():
+        if not self._watches_only and self._lease.acquire():
             self._take_over()
         self._greenlet = gevent.spawn(self._run)
         return self.state
@@ -85,13 +87,8 @@ class Runner:
         if self._greenlet is not None:
             self._greenlet.kill()
         if self._scheduler is not None:
-            self._scheduler.stop(timeout_s)
-            self._recorder.stop(timeout_s)
-            self._providers.close()
-            self._scheduler = None
-        if self._helpers:
-            gevent.killall(list(self._helpers.values()))
-            self._postman.last_round(timeout_s)
+            self._end(timeout_s)
+        self._chores.stop(timeout_s)
         self._lease.release()
 
     def wake(self) -> None:
@@ -102,11 +99,11 @@ class Runner:
 
     def sweep(self) -> None:
         """Remove now what was deleted or has expired."""
-        self._sweeper.wake()
+        self._chores.sweep()
 
     def health(self) -> Health:
         """Whether everything that should work here does."""
-        parts = {"watcher": self._greenlet, **self._helpers}
+        parts = {"watcher": self._greenlet, **self._chores.greenlets}
         if self._scheduler is not None:
             parts |= {"scheduler": self._scheduler.alive, "recorder": self._recorder.alive}
         return Health(
@@ -123,7 +120,7 @@ class Runner:
         recorder = self._recorder
         return Figures(
             governors=self._providers.governors(),
-            lanes=len(self._scheduler.lanes),
+            lanes=len(self._lanes),
             queue=recorder.waiting,
             lag_s=recorder.lag_s,
             commits=recorder.commits,
@@ -139,23 +136,25 @@ class Runner:
             settings.REQUEST_CACHE_FLUSH_INTERVAL,
             self._faulted,
         )
+        self._lanes = Lanes(self._make_lane, self._lane_ended)
         self._scheduler = Scheduler(
             settings,
             self._providers,
-            self._recorder,
+            self._lanes,
             self._duties,
             self._wake.set,
             self._only,
         )
         self._recorder.start()
         self._scheduler.start()
-        works = {
-            "indexer": indexer.run,
-            "sweeper": self._sweeper.run,
-            "keeper": self._keeper.run,
-            "postman": self._postman.run,
-        }
-        self._helpers = {name: gevent.spawn(work) for name, work in works.items()}
+        self._chores.start()
+
+    def _make_lane(self, job: Job) -> Lane:
+        return Lane(self._settings, job, self._providers.by_id, self._recorder, Cursor(job))
+
+    def _lane_ended(self) -> None:
+        if self._scheduler is not None:
+            self._scheduler.ended()
 
     def _run(self) -> None:
         turn = 0
@@ -165,13 +164,13 @@ class Runner:
                     second = int(time.time())
                     if self._scheduler is not None and second != self._sampled:
                         self._sampled = second
-                        self._write_live()
+                        self._lanes.write_live()
                     self._watcher.look()
             except Exception:
                 complain(log, "the jobs cannot be watched")
                 gevent.sleep(1)
             turn += 1
-            if turn % LEASE_EVERY == 0:
+            if turn % LEASE_EVERY == 0 and not self._watches_only:
                 self._mind_the_lease()
             self._wake.wait(LOOK_S)
             self._wake.clear()
@@ -187,21 +186,23 @@ class Runner:
 
     def _hand_over(self) -> None:
         """Stop running jobs, and record what comes back of the calls in flight."""
-        scheduler, self._scheduler = self._scheduler, None
-        scheduler.stop(HAND_OVER_S)
-        self._recorder.stop(HAND_OVER_S)
-        self._providers.close()
-        gevent.killall(list(self._helpers.values()))
-        self._helpers = {}
+        self._end(HAND_OVER_S)
+        self._chores.drop()
 
-    def _write_live(self) -> None:
-        # in the order in which the recorder takes the jobs: neither waits for the other
-        lanes = [lane for _job_id, lane in sorted(self._scheduler.lanes.items())]
-        if not lanes:
-            return
-        with database.atomic():
-            for lane in lanes:
-                lane.write_live()
+    def _end(self, timeout_s: float) -> None:
+        scheduler, self._scheduler = self._scheduler, None
+        end = time.monotonic() + timeout_s
+        scheduler.rest()
+        self._lanes.stop(timeout_s)
+        scheduler.stop(max(0.0, end - time.monotonic()))
+        self._recorder.stop(timeout_s)
+        self._providers.close()
 
     def _faulted(self, error: str | None) -> None:
         self.storage_fault = error
+
+
+def workers_state() -> str:
+    """Whether workers run the jobs: ``elsewhere``, or ``none``."""
+    with connected():
+        return "elsewhere" if workers.alive() else "none"

@@ -218,6 +218,12 @@ def connected():
         database.close()
 
 
+def reading():
+    """A context that makes one transaction of several questions to a server. On SQLite one
+    transaction would only keep the others waiting."""
+    return database.atomic() if database.server else contextlib.nullcontext()
+
+
 def passing(error: Exception) -> bool:
     """Whether the database was only away for the moment (its server restarts, the network is cut):
     what met this error is to be done again."""

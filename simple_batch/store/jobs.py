@@ -14,6 +14,7 @@ from .models import (
     JobConfig,
     JobEvent,
     Override,
+    Page,
     Request,
     Result,
     Timeline,
@@ -195,6 +196,7 @@ def clear_results_step(job_id: int) -> bool:
         search.drop(job_id)
         for model in (Timeline, ErrorGroup, Override):
             model.delete().where(model.job == job_id).execute()
+        Page.delete().where((Page.job == job_id) & Page.worker.is_null()).execute()
         JobConfig.update(succeeded=0, failed=0, input_tokens=0, output_tokens=0, cost_nano=0).where(
             JobConfig.job == job_id
         ).execute()

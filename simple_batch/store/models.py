@@ -527,6 +527,54 @@ class Delivery(BaseModel):
 Delivery.add_index(Delivery.index(Delivery.next_at, where=Delivery.next_at.is_null(False)))
 
 
+class Worker(BaseModel):
+    """A process that makes calls beside others, while it lives (workers.py)."""
+
+    id = CharField(primary_key=True)
+    name = CharField()  # Celery's, of which its queue is made
+    room = IntegerField()  # lanes that it is to have at most
+    started_at = BigIntegerField()
+    beat_at = BigIntegerField()  # its last sign of life, by the server's clock
+
+
+class Page(BaseModel):
+    """Requests of a job that one worker takes at a time: those between two indices, both included,
+    that go one way and had no result when it was laid out. Free where it has no worker; gone when
+    all of them have a result."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
+    config_id = IntegerField()  # 0: the job's own
+    timeout_s = FloatField()  # 0: the job's own
+    first = IntegerField()
+    last = IntegerField()
+    worker = ForeignKeyField(Worker, null=True, on_delete="SET NULL", index=False)
+
+    class Meta:
+        indexes = ((("job", "config_id", "timeout_s", "first"), True),)
+
+
+Page.add_index(
+    Page.index(
+        *(Page.job, Page.config_id, Page.timeout_s, Page.first),
+        where=Page.worker.is_null(),
+        name="page_free",
+    )
+)
+Page.add_index(Page.index(Page.worker, where=Page.worker.is_null(False)))
+
+
+class LaneRow(BaseModel):
+    """A lane of a job that a worker is to have, or has: one a job and worker."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
+    worker = ForeignKeyField(Worker, on_delete="CASCADE")
+    live = TextField(default="")  # what it last said of itself, as JSON
+
+    class Meta:
+        table_name = "lane"
+        primary_key = CompositeKey("job", "worker")
+
+
 class Audit(BaseModel):
     """Who did what; never with a secret (audit.py)."""
 
@@ -569,6 +617,9 @@ ALL = (
         Delivery,
         KeptAnswer,
         Audit,
+        Worker,
+        Page,
+        LaneRow,
     ),
 )
 TIMELINE_WIDTHS = (1, 10, 60, 3600)

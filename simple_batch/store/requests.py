@@ -14,13 +14,13 @@ _INSERT = (
 
 # The range is bounded so that a long stretch of finished requests never makes one long query.
 _PENDING = """
-SELECT r.idx, r.custom_id, r.body, r.url, r.line FROM request r
+SELECT {columns} FROM request r
 WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ?
   AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = r.job_id AND x.idx = r.idx)
 """
 # The same where some requests of the job go another way.
 _PENDING_ON_WAY = """
-SELECT r.idx, r.custom_id, coalesce(o.body, r.body), r.url, r.line FROM request r
+SELECT {columns} FROM request r
 LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx
 WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ?
   AND coalesce(o.config_id, r.config_id) IS ? AND o.timeout_s IS ?
@@ -28,6 +28,8 @@ WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ?
 """
 _TO_BE_ASKED = f"  AND NOT ({WAITING})\n"
 _IN_ORDER = "ORDER BY r.idx LIMIT ?"
+_COLUMNS = "r.idx, r.custom_id, r.body, r.url, r.line"
+_COLUMNS_ON_WAY = "r.idx, r.custom_id, coalesce(o.body, r.body), r.url, r.line"
 _WAYS = """
 SELECT coalesce(o.config_id, r.config_id), o.timeout_s FROM override o
 JOIN request r ON r.job_id = o.job_id AND r.idx = o.idx
@@ -36,7 +38,7 @@ WHERE o.job_id = ? AND (o.config_id IS NOT NULL OR o.timeout_s IS NOT NULL)
 UNION SELECT c.config_id, NULL FROM job_config c JOIN job j ON j.id = c.job_id
 WHERE c.job_id = ? AND c.place IS NULL AND c.config_id <> j.config_id
 """
-_STRIDE = 5_000
+STRIDE = 5_000  # indices looked through at a time
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -122,6 +124,19 @@ def ways(job_id: int) -> list[Way]:
     return [Way(*row) for row in database.execute_sql(_WAYS, (job_id, job_id))]
 
 
+def pending(
+    columns: str, job_id: int, low: int, high: int, way: Way | None, twins_wait: bool
+) -> tuple[str, tuple]:
+    """(the question for the requests ``r`` without a result with low <= index < high, its values);
+    for ``way`` and ``twins_wait`` see ``pending_page``."""
+    query, bound = _PENDING, (job_id, low, high)
+    if way is not None:
+        query, bound = _PENDING_ON_WAY, (*bound, way.config_id, way.timeout_s)
+    if twins_wait:
+        query += _TO_BE_ASKED
+    return query.format(columns=columns), bound
+
+
 def pending_page(
     job_id: int,
     mark: int,
@@ -136,12 +151,9 @@ def pending_page(
 
     An empty page with a mark below ``total`` only means that this stretch is done: ask again.
     """
-    high = min(total, mark + max(size, _STRIDE))
-    query, bound = _PENDING, (job_id, mark, high)
-    if way is not None:
-        query, bound = _PENDING_ON_WAY, (*bound, way.config_id, way.timeout_s)
-    if twins_wait:
-        query += _TO_BE_ASKED
+    high = min(total, mark + max(size, STRIDE))
+    columns = _COLUMNS if way is None else _COLUMNS_ON_WAY
+    query, bound = pending(columns, job_id, mark, high, way, twins_wait)
     rows = database.execute_sql(query + _IN_ORDER, (*bound, size + 1)).fetchall()
     page = [
         Request(idx, custom_id, bytes(body), url, line)

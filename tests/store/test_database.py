@@ -55,6 +55,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0013_packs",
         "0014_users",
         "0015_reasoning_price",
+        "0016_workers",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []

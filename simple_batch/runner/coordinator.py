@@ -1,0 +1,90 @@
+"""What the one among the workers that holds the lease does for all of them: it decides about jobs,
+places lanes, takes note of who has died, and does the chores."""
+
+import logging
+import time
+from collections.abc import Callable
+
+import gevent
+
+from ..settings import Settings
+from ..store import workers
+from ..store.database import complain, connected
+from ..store.secrets import Vault
+from .chores import Chores
+from .duties import Duties
+from .placing import Placing
+from .providers import Providers
+from .scheduler import Scheduler
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.5
+SWEEP_EVERY_S = 2.0
+LIVE_EVERY_S = 1.0
+
+
+class Coordinator:
+    """``wake(worker, job_id)`` tells a worker that a lane was placed with it; ``fresh()`` says whether
+    this worker itself is known to live: only then may it take others for dead."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        vault: Vault,
+        duties: Duties,
+        providers: Providers,
+        wake: Callable[[str, int], None],
+        fresh: Callable[[], bool],
+    ):
+        self._fresh = fresh
+        self._placing = Placing(wake, self._ended)
+        self.scheduler = Scheduler(
+            settings, providers, self._placing, duties, lambda: None, tick_s=TICK_S
+        )
+        self._chores = Chores(settings, vault, duties)
+        self._reached_since = time.monotonic()  # the database, without a failure
+        self._loops: dict[str, gevent.Greenlet] = {}
+
+    @property
+    def greenlets(self) -> dict[str, gevent.Greenlet]:
+        return {**self._loops, **self._chores.greenlets}
+
+    def start(self) -> None:
+        self.scheduler.start()
+        self._chores.start()
+        self._loops = {
+            "burial": gevent.spawn(self._repeat, self._bury, SWEEP_EVERY_S),
+            "figures": gevent.spawn(self._repeat, self._placing.write_live, LIVE_EVERY_S),
+        }
+
+    def stop(self, timeout_s: float) -> None:
+        """Decide nothing more. Jobs keep their status: whoever has the lease next goes on."""
+        gevent.killall(list(self._loops.values()))
+        self.scheduler.stop(timeout_s)
+        self._placing.stop(0)
+        self._chores.stop(timeout_s)
+
+    def _ended(self) -> None:
+        self.scheduler.ended()
+
+    def _bury(self) -> None:
+        """Remove workers that are dead. While the database was away none of them could give a sign of
+        life: they have as long again from when it came back."""
+        with connected():
+            known = workers.alive()  # raises where the database is away
+            long_there = time.monotonic() - self._reached_since >= workers.DEAD_AFTER_S
+            dead = workers.sweep() if known and long_there and self._fresh() else []
+        for worker in dead:
+            log.warning("worker %s (%s) is dead: others take its pages", worker.name, worker.id)
+        if dead:
+            self.scheduler.wake()
+
+    def _repeat(self, work: Callable[[], None], every_s: float) -> None:
+        while True:
+            try:
+                work()
+            except Exception:
+                self._reached_since = time.monotonic()
+                complain(log, "the workers cannot be looked after")
+            gevent.sleep(every_s)

@@ -1,0 +1,138 @@
+"""Lanes in workers, as the one among them that coordinates sees them: pages are laid out, and every
+running job has lanes where it has work for them.
+
+All of it is read from the database anew at each look: whoever coordinates next goes on with it.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+import peewee
+
+from ..clock import give_way
+from ..domain import JobStatus
+from ..store import lanes as lane_rows
+from ..store import pages, workers
+from ..store import requests as request_rows
+from ..store.database import connected, reading, steadily
+from ..store.models import ApiConfig, Job, database
+from ..store.requests import OWN_WAY
+from ..store.workers import Known
+from . import closing, live
+from .works import Works
+
+log = logging.getLogger(__name__)
+
+
+class Placing:
+    """``wake(worker, job_id)`` tells a worker that a lane was placed with it, if it can be told.
+    ``ended()`` is called when there may be more to do."""
+
+    def __init__(self, wake: Callable[[str, int], None], ended: Callable[[], None]):
+        self._wake = wake
+        self._works = Works(ended)  # the laying out
+        self._running: list[int] = []  # ids, those of a higher priority first
+        self._placed: dict[int, dict[str, str]] = {}
+        self._overrides: dict[int, int] = {}  # of each job, when it was laid out
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def busy(self, job_id: int) -> bool:
+        """Whether a worker has a lane of the job: it is not to be ended or removed yet."""
+        return bool(self._placed.get(job_id)) or job_id in self._works
+
+    def begin(self, job_id: int) -> None:
+        """Lay out a job that has begun to run."""
+        if job_id not in self._running:
+            self._running.append(job_id)
+        self._lay_out(job_id)
+
+    def steer(self, statuses: Mapping[int, JobStatus]) -> None:
+        self._running = [id_ for id_, status in statuses.items() if status == JobStatus.RUNNING]
+        with reading():
+            self._placed = lane_rows.placed()
+
+    def adjust(self) -> None:
+        """Place lanes where there is work for more."""
+        with reading():
+            alive = [worker for worker in workers.alive() if worker.room]
+            jobs = {job.id: job for job in _asked(self._running)}
+            free = {id_: pages.free(id_, len(alive)) for id_ in jobs}
+        load = Counter(worker for lanes in self._placed.values() for worker in lanes)
+        for job_id in self._running:
+            job = jobs.get(job_id)
+            if job is None:
+                continue
+            if free[job_id] or self._placed.get(job_id):
+                self._place(job, free[job_id], alive, load)
+            if job.overrides != self._overrides.get(job_id, 0):
+                self._lay_out(job_id)
+
+    def _place(self, job: Job, free: int, alive: list[Known], load: Counter) -> None:
+        here = self._placed.setdefault(job.id, {})
+        wanted = min(len(here) + free, _bound(job, len(alive)))
+        others = [worker for worker in alive if worker.id not in here]
+        for worker in sorted(others, key=lambda worker: load[worker.id]):
+            if len(here) >= wanted:
+                return
+            if here and load[worker.id] >= worker.room:
+                continue  # the first lane of a job finds its place anyhow
+            try:
+                lane_rows.place(job.id, worker.id)
+            except peewee.IntegrityError:
+                continue  # the worker has gone
+            here[worker.id] = ""
+            load[worker.id] += 1
+            self._wake(worker.name, job.id)
+
+    def _lay_out(self, job_id: int) -> None:
+        if job_id not in self._works:
+            self._works.start(job_id, self._lay, job_id)
+
+    def _lay(self, job_id: int) -> None:
+        """Lay pages out where a way of a running job has none. A job that has none at all, and no
+        lane, begins, or has come to its end, or some of its requests were given back."""
+        with connected():
+            job = Job.get_by_id(job_id)
+            self._overrides[job_id] = job.overrides
+            begins = not self._placed.get(job_id) and not pages.any_left(job_id)
+            ways = request_rows.ways(job_id) if job.overrides else []
+        for way in (*([OWN_WAY] if begins else []), *ways):
+            with connected():
+                if pages.any_left(job_id, way):
+                    continue
+            mark: int | None = 0
+            while mark is not None:
+                mark = steadily(pages.lay_step, job_id, way, mark)
+                give_way()
+        if begins and not steadily(pages.any_left, job_id):
+            if job.ask_once:
+                closing.fan_out(job_id)
+            steadily(closing.complete, job_id)
+
+    def write_live(self) -> None:
+        """Keep in each job what its lanes say together."""
+        with connected(), database.atomic():
+            for job_id, lanes in sorted(lane_rows.placed().items()):
+                said = [live.decode(one) for one in lanes.values() if one]
+                if said:
+                    live.write(job_id, live.merged(live.fresh(said)))
+
+    def stop(self, timeout_s: float) -> None:
+        self._works.stop(timeout_s)
+
+
+def _asked(ids: list[int]) -> list[Job]:
+    fields = Job.id, Job.config, Job.concurrency, Job.spread, Job.overrides
+    jobs = Job.select(*fields, ApiConfig.concurrency).join(ApiConfig).where(Job.id.in_(ids))
+    return list(jobs) if ids else []
+
+
+def _bound(job: Job, most: int) -> int:
+    """How many lanes, ``most`` at most, can have a call at a time."""
+    bounds = [most, job.concurrency]
+    if not job.spread and not job.overrides:
+        bounds.append(job.config.concurrency)
+    return min(bound for bound in bounds if bound is not None)
