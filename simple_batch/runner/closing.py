@@ -5,9 +5,8 @@ from collections.abc import Callable
 from ..clock import give_way, now_ms
 from ..domain import Cause, JobStatus, Outcome, RequestStatus
 from ..store import jobs as job_rows
-from ..store import pages
+from ..store import pages, twins
 from ..store import requests as request_rows
-from ..store import twins
 from ..store.configs import prices_of
 from ..store.database import connected, steadily
 from ..store.models import Job, database, hold

@@ -10,20 +10,19 @@ import pytest
 import redis
 import requests
 import socketio
+from prometheus_client.parser import text_string_to_metric_families
 
-from simple_batch import users
-from simple_batch.store.database import connected
+from simple_batch import settings
+from simple_batch.errors import SettingsError
 
-from . import endpoint as e
-from . import postgres, redis_server
-from .conftest import PASSWORDS, wait_until
-from .endpoint import MisbehavingEndpoint
-from .process import ROOT, run_py
+from .. import endpoint as e
+from .. import postgres, redis_server
+from ..conftest import PASSWORDS, wait_until
+from ..endpoint import MisbehavingEndpoint
+from ..process import ROOT, free_port, run_py
+from .processes import MISSING, Worker
 
-pytestmark = [
-    pytest.mark.skipif(postgres.programs() is None, reason="PostgreSQL is not installed"),
-    pytest.mark.skipif(redis_server.program() is None, reason="Redis is not installed"),
-]
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} not installed")
 AT_ONCE_S = 3.0  # what is told, not found at the next look (which comes after 5)
 
 
@@ -62,11 +61,12 @@ def webs(app, instance, environment):
 
 
 @pytest.fixture
-def doer(app, instance, environment):
+def worker(app, instance, environment):
     """A process that makes the calls."""
-    server = run_py(instance, **{**environment, "SIMPLE_BATCH_ENGINE": "gevent"})
-    yield server
-    server.stop()
+    started = Worker("one", instance, environment)
+    started.wait_for("works")
+    yield started
+    started.stop()
 
 
 class Listener:
@@ -136,7 +136,7 @@ def log_in(web, name: str, password: str | None = None) -> requests.Session:
 
 
 def test_every_client_hears_every_event_once_whichever_process_it_is_connected_to(
-    webs, doer, add_config, make_job, listen
+    webs, worker, add_config, make_job, listen
 ):
     one, other = webs
     with MisbehavingEndpoint(e.slow(0.1)) as endpoint, requests.Session() as browser:
@@ -209,7 +209,7 @@ def try_password(web, name: str, password: str) -> int:
 
 
 def test_without_redis_the_feed_goes_on_and_finds_it_again(
-    webs, doer, add_config, make_job, people, shared_redis, listen
+    webs, worker, add_config, make_job, people, shared_redis, listen
 ):
     one, other = webs
     anna = log_in(one, "anna")
@@ -221,7 +221,11 @@ def test_without_redis_the_feed_goes_on_and_finds_it_again(
         wait_until(lambda: listener.of("job.progress"))
         shared_redis.stop()
         before = len(listener.of("job.progress"))
-        wait_until(lambda: len(listener.of("job.progress")) > before + 3)
+        try:
+            wait_until(lambda: len(listener.of("job.progress")) > before + 3)
+        except AssertionError:
+            print([(n, p["seq"], p["ts"], p.get("counts")) for n, p in listener.events], listener.connected, time.time(), webs[1].lines, endpoint.calls, make_job.__name__, requests.get(f'{one.url}/readyz').text, anna.get(f'{one.url}/jobs/{job_id}').text.count('data-status="running"')); print('TAIL', worker.said[-3000:])
+            raise
         assert anna.get(f"{other.url}/jobs/{job_id}").status_code == 200
         assert post(anna, one, f"/jobs/{job_id}/cancel").status_code == 303
         wait_until(lambda: "cancelled" in [event["to"] for event in listener.of("job.status")])
@@ -237,7 +241,7 @@ def test_without_redis_the_feed_goes_on_and_finds_it_again(
 
 
 def test_what_was_uploaded_to_one_is_launched_by_the_other(
-    webs, doer, add_config, questions, endpoint
+    webs, worker, add_config, questions, endpoint
 ):
     one, other = webs
     config = add_config(endpoint.base_url)
@@ -260,6 +264,60 @@ def test_what_was_uploaded_to_one_is_launched_by_the_other(
             )
         )
     assert "from afar" in done
+
+
+def test_without_workers_pages_are_served_and_say_so(
+    webs, app, instance, environment, add_config, make_job, endpoint
+):
+    one = webs[0]
+    add_config(endpoint.base_url)
+    job_id = make_job(7)
+    answer = requests.get(f"{one.url}/readyz")
+    body = answer.json()
+    assert (answer.status_code, body["status"], body["reason"]) == (200, "degraded", "no-workers")
+    assert (body["runner"], body["workers"], body["checks"]["workers"]["ok"]) == ("none", 0, False)
+    assert figures(f"{one.url}/metrics")["simple_batch_workers"] == 0
+    for path in ("/jobs", f"/jobs/{job_id}"):
+        page = requests.get(f"{one.url}{path}").text
+        assert "No worker is running: start one with celery -A simple_batch.worker" in page
+        page = requests.get(f"{one.url}{path}", headers={"Accept-Language": "zh"}).text
+        assert "没有正在运行的工作进程" in page
+    port = free_port()
+    worker = Worker(
+        "one", instance, {**environment, "SIMPLE_BATCH_WORKER_METRICS": f"127.0.0.1:{port}"}
+    )
+    try:
+        wait_until(lambda: requests.get(f"{one.url}/readyz").json()["workers"] == 1)
+        body = requests.get(f"{one.url}/readyz").json()
+        assert (body["status"], body["runner"]) == ("ok", "elsewhere")
+        wait_until(
+            lambda: 'data-status="completed"' in requests.get(f"{one.url}/jobs/{job_id}").text
+        )
+        assert "No worker is running" not in requests.get(f"{one.url}/jobs/{job_id}").text
+        assert figures(f"{one.url}/metrics")["simple_batch_workers"] == 1
+        assert requests.get(f"http://127.0.0.1:{port}/healthz").json() == {"status": "ok"}
+        told = figures(f"http://127.0.0.1:{port}/metrics")
+        assert told["simple_batch_requests_total", "test", "succeeded"] == 7
+        assert told["simple_batch_recorder_commit_seconds_count"] >= 1
+        assert requests.get(f"http://127.0.0.1:{port}/jobs").status_code == 404
+    finally:
+        worker.stop()
+
+
+def figures(url: str) -> dict:
+    found = {}
+    for family in text_string_to_metric_families(requests.get(url).text):
+        for sample in family.samples:
+            labels = sample.labels.values()
+            found[(sample.name, *labels) if labels else sample.name] = sample.value
+    return found
+
+
+def test_what_several_processes_cannot_do_is_refused_at_the_start(environment):
+    given = {name: str(value) for name, value in environment.items()}
+    for name, value in (("LOGIN_LINK", "yes"), ("WORKER_METRICS", "9464")):
+        with pytest.raises(SettingsError, match=name):
+            settings.load({**given, f"SIMPLE_BATCH_{name}": value})
 
 
 def test_the_password_of_redis_is_in_no_log(app, instance, environment, shared_redis):
