@@ -1,14 +1,14 @@
 """Uploads → requests of their jobs.
 
-An import is guarded by a lock on a file, so that the process that creates a job
-and the one that runs jobs never read the same upload at once; the system frees
-the lock of an importer that is killed, and the runner then begins again.
+An import is guarded by a lock on a file, or on the database server, so that the process that
+creates a job and the one that runs jobs never read the same upload at once; the lock of an
+importer that is killed is freed, and the runner then begins again.
 """
 
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,10 +18,10 @@ from .clock import give_way, now_ms
 from .domain import Fault, JobStatus, Request
 from .engine.structure import URLS
 from .errors import SimpleBatchError, UploadRejected
-from .store import filelock, twins
+from .store import filelock, serverlock, twins
 from .store import jobs as job_rows
 from .store import requests as request_rows
-from .store.database import connected
+from .store.database import connected, is_server
 from .store.models import Job, Upload, database, hold
 from .wording import lines, said
 
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 IMPORT_CHUNK = 2_000
 SHOWN_FAULTS = 20
+_IMPORTS, _LOCKS = 0x51C00000, 0x10000  # advisory locks, of so many jobs apart from each other
 KEPT_FAULTS = 100  # of a file of the Batch API: a program reads them
 
 
@@ -39,21 +40,41 @@ def import_upload(job_id: int, on_progress: Callable[[int], None] | None = None)
     its requests are removed and UploadRejected is raised with the first faults. Does nothing where
     another process is importing the same job. ``on_progress`` is told the bytes of requests read.
     """
-    with connected():
-        job = Job.get_or_none(Job.id == job_id)
-        if job is None or job.status != JobStatus.VALIDATING:
-            return
-        upload = job.upload
-    lock_path = runtime.settings().uploads / f"job-{job_id}.lock"
-    lock = filelock.acquire(lock_path)
-    if lock is None:
-        time.sleep(0.5)
+    if not _is_validating(job_id):
         return
+    with _alone(job_id) as alone:
+        if not alone:
+            time.sleep(0.5)
+        elif _is_validating(job_id):  # still: another may have finished before the lock was ours
+            with connected():
+                job = Job.get_by_id(job_id)
+                upload = job.upload
+            _import(job, upload, on_progress)
+
+
+def _is_validating(job_id: int) -> bool:
+    with connected():
+        status = Job.select(Job.status).where(Job.id == job_id).scalar()
+    return status == JobStatus.VALIDATING
+
+
+@contextlib.contextmanager
+def _alone(job_id: int) -> Iterator[bool]:
+    """Whether no other process imports this job while the block lasts."""
+    settings = runtime.settings()
+    if is_server(settings.database_url):
+        connection = serverlock.acquire(settings.database_url, _IMPORTS + job_id % _LOCKS)
+        with connection or contextlib.nullcontext():
+            yield connection is not None
+        return
+    path = settings.uploads / f"job-{job_id}.lock"
+    lock = filelock.acquire(path)
     try:
-        _import(job, upload, on_progress)
+        yield lock is not None
     finally:
-        filelock.release(lock)
-        lock_path.unlink(missing_ok=True)
+        if lock is not None:
+            filelock.release(lock)
+            path.unlink(missing_ok=True)
 
 
 def import_quietly(job_id: int) -> None:

@@ -126,7 +126,7 @@ def _begin(sender, **_) -> None:
 @signals.worker_shutting_down.connect
 def _drain(**_) -> None:
     if _worker is not None:
-        gevent.spawn(_worker.drain)  # what handles a signal may not wait
+        gevent.spawn(_worker.drain)  # a signal's handler may not wait
 
 
 @signals.worker_shutdown.connect

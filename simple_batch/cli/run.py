@@ -12,6 +12,11 @@ from .follow import follow
 from .jobs import create
 from .options import job_options, new_job
 
+NO_WORKER = (
+    "No worker runs: the job waits for one. Start it with: "
+    "celery -A simple_batch.worker worker -P gevent -c 16"
+)
+
 
 @command("run-job")
 @click.argument("job", metavar="JOB_ID|FILE")
@@ -19,8 +24,8 @@ from .options import job_options, new_job
 @job_options
 @click.option("-o", "--output", help="Write the results here at the end (.csv, .xlsx, .json, …).")
 def run_job(job, config, output, **fields):
-    """Run a job in this process to its end. Where a server runs this database's jobs it is started
-    there and followed."""
+    """Run a job in this process to its end. Where a server or workers run this database's jobs it is
+    started there and followed."""
     if not patched():
         run_patched()
     if output:
@@ -38,7 +43,9 @@ def run_here(job_id: int) -> ExitStatus:
     services = current_app.extensions["simple_batch"]
     where = services.start(only=job_id)
     if where == "elsewhere":
-        say("A server runs this database's jobs: the job runs there.")
+        say("A server or workers run this database's jobs: the job runs there.")
+    if where == "none":
+        say(NO_WORKER)
     try:
         if jobs.get(job_id).status in (JobStatus.PAUSED, JobStatus.SCHEDULED):
             jobs.resume(job_id, actor="cli")

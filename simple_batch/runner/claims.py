@@ -44,6 +44,7 @@ class Claims:
         self._size = pages.size_for(job.total)
         self._page_of: dict[int, _Page] = {}  # by the index of a request without a result
         self._done: set[int] = set()  # ids of pages that may go
+        self._recorded = 0  # results since it was last settled
         self._claimed = False  # something was, since it last began at the first page
         self.flush = recorder.flush
         self.wait_until_well = recorder.wait_until_well
@@ -66,13 +67,14 @@ class Claims:
                 yield page.requests
 
     def _claim(self, way: Way, mark: int) -> list[Claimed]:
-        self._remove_done()
         count = max(1, self._width() // FED // self._size)
+        finished = list(self._done)
         try:
-            claimed = pages.claim(self._worker_id, self._job_id, way, mark, count)
+            claimed = pages.claim(self._worker_id, self._job_id, way, mark, count, finished)
         except peewee.IntegrityError:
             log.warning("this worker was taken for dead: it claims nothing")
             return []
+        self._done.difference_update(finished)
         for page in claimed:
             self._claimed = True
             if page.requests:
@@ -86,6 +88,7 @@ class Claims:
         self._recorder.record(item)
         if item.outcome is None:
             return
+        self._recorded += 1
         page = self._page_of.pop(item.index, None)
         if page is None:
             return
@@ -95,6 +98,8 @@ class Claims:
 
     def settle(self) -> None:
         """Give back what has not ended, also what was claimed and never heard of."""
+        log.info("job %s: %s results came from here", self._job_id, self._recorded)
+        self._recorded = 0
         self._page_of = {}
         steadily(self._remove_done)
         steadily(pages.give_back, self._worker_id, self._job_id)

@@ -58,12 +58,13 @@ class Coordinator:
             "figures": gevent.spawn(self._repeat, self._placing.write_live, LIVE_EVERY_S),
         }
 
-    def stop(self, timeout_s: float) -> None:
-        """Decide nothing more. Jobs keep their status: whoever has the lease next goes on."""
+    def stop(self) -> None:
+        """Decide nothing more. Jobs keep their status: whoever has the lease next goes on with what
+        is broken off."""
         gevent.killall(list(self._loops.values()))
-        self.scheduler.stop(timeout_s)
-        self._placing.stop(0)
-        self._chores.stop(timeout_s)
+        self.scheduler.stop(0)
+        self._placing.stop()
+        self._chores.drop()
 
     def _ended(self) -> None:
         self.scheduler.ended()

@@ -44,17 +44,13 @@ class Member:
         self._register()
         self._greenlet = gevent.spawn(self._run)
 
-    def leave(self) -> None:
-        """Work no more: what this worker held is free at once."""
+    def leave(self, timeout_s: float) -> None:
+        """Work no more: what this worker held is free at once, if the database can be told within
+        the timeout."""
         if self._greenlet is not None:
             self._greenlet.kill()
-        self._well.clear()
-        with connected():
-            workers.leave(self.id)
-
-    @property
-    def alive(self) -> bool:
-        return bool(self._greenlet)
+        with gevent.Timeout(timeout_s, False):
+            steadily(workers.leave, self.id)
 
     @property
     def fresh(self) -> bool:

@@ -15,7 +15,7 @@ from ..domain import JobStatus
 from ..store import lanes as lane_rows
 from ..store import pages, workers
 from ..store import requests as request_rows
-from ..store.database import connected, reading, steadily
+from ..store.database import connected, steadily
 from ..store.models import ApiConfig, Job, database
 from ..store.requests import OWN_WAY
 from ..store.workers import Known
@@ -32,8 +32,11 @@ class Placing:
     def __init__(self, wake: Callable[[str, int], None], ended: Callable[[], None]):
         self._wake = wake
         self._works = Works(ended)  # the laying out
-        self._running: list[int] = []  # ids, those of a higher priority first
+        self._running: list[int] = []  # ids
         self._placed: dict[int, dict[str, str]] = {}
+        self._alive: list[Known] = []
+        self._jobs: dict[int, Job] = {}  # that run, those of a higher priority first
+        self._free: dict[int, int] = {}  # pages, counted as far as matters
         self._overrides: dict[int, int] = {}  # of each job, when it was laid out
 
     def __len__(self) -> int:
@@ -50,30 +53,26 @@ class Placing:
         self._lay_out(job_id)
 
     def steer(self, statuses: Mapping[int, JobStatus]) -> None:
+        """See how everything stands."""
         self._running = [id_ for id_, status in statuses.items() if status == JobStatus.RUNNING]
-        with reading():
-            self._placed = lane_rows.placed()
+        self._placed = lane_rows.placed()
+        self._alive = [worker for worker in workers.alive() if worker.room]
+        self._jobs = {job.id: job for job in _asked(self._running)}
+        self._free = {id_: pages.free(id_, len(self._alive)) for id_ in self._jobs}
 
     def adjust(self) -> None:
         """Place lanes where there is work for more."""
-        with reading():
-            alive = [worker for worker in workers.alive() if worker.room]
-            jobs = {job.id: job for job in _asked(self._running)}
-            free = {id_: pages.free(id_, len(alive)) for id_ in jobs}
         load = Counter(worker for lanes in self._placed.values() for worker in lanes)
-        for job_id in self._running:
-            job = jobs.get(job_id)
-            if job is None:
-                continue
-            if free[job_id] or self._placed.get(job_id):
-                self._place(job, free[job_id], alive, load)
+        for job_id, job in self._jobs.items():
+            if self._free[job_id] or self._placed.get(job_id):
+                self._place(job, load)
             if job.overrides != self._overrides.get(job_id, 0):
                 self._lay_out(job_id)
 
-    def _place(self, job: Job, free: int, alive: list[Known], load: Counter) -> None:
+    def _place(self, job: Job, load: Counter) -> None:
         here = self._placed.setdefault(job.id, {})
-        wanted = min(len(here) + free, _bound(job, len(alive)))
-        others = [worker for worker in alive if worker.id not in here]
+        wanted = min(len(here) + self._free[job.id], _bound(job, len(self._alive)))
+        others = [worker for worker in self._alive if worker.id not in here]
         for worker in sorted(others, key=lambda worker: load[worker.id]):
             if len(here) >= wanted:
                 return
@@ -120,14 +119,15 @@ class Placing:
                 if said:
                     live.write(job_id, live.merged(live.fresh(said)))
 
-    def stop(self, timeout_s: float) -> None:
-        self._works.stop(timeout_s)
+    def stop(self) -> None:
+        self._works.stop(0)
 
 
 def _asked(ids: list[int]) -> list[Job]:
+    """The jobs with these ids, those of a higher priority first."""
     fields = Job.id, Job.config, Job.concurrency, Job.spread, Job.overrides
     jobs = Job.select(*fields, ApiConfig.concurrency).join(ApiConfig).where(Job.id.in_(ids))
-    return list(jobs) if ids else []
+    return list(jobs.order_by(Job.priority.desc(), Job.id)) if ids else []
 
 
 def _bound(job: Job, most: int) -> int:

@@ -17,6 +17,7 @@ from ..domain import JobStatus
 from ..settings import Settings
 from ..store import jobs as job_rows
 from ..store.database import complain, connected, reading
+from ..store.models import Job
 from . import closing, till
 from .duties import Duties
 from .providers import Providers
@@ -120,16 +121,14 @@ class Scheduler:
             self._wake.clear()
 
     def _look(self) -> None:
-        self._providers.refresh()
-        self._mind_the_time()
-        if self._only is None:
-            self._mind_the_money()
+        self._mind_time_and_money()
         with reading():
+            self._providers.refresh()
             statuses = dict(job_rows.in_status(*_HANDLED))
             deleted = job_rows.being_deleted() if self._only is None else []
-        if self._only is not None:
-            statuses = {id_: status for id_, status in statuses.items() if id_ == self._only}
-        self._lanes.steer(statuses)
+            if self._only is not None:
+                statuses = {id_: status for id_, status in statuses.items() if id_ == self._only}
+            self._lanes.steer(statuses)
         self._lanes.adjust()
         for job_id, status in statuses.items():
             if not self._busy(job_id):
@@ -141,10 +140,11 @@ class Scheduler:
     def _busy(self, job_id: int) -> bool:
         return job_id in self._works or self._lanes.busy(job_id)
 
-    def _mind_the_time(self) -> None:
+    def _mind_time_and_money(self) -> None:
         now = now_ms()
         with reading():
             overdue, limited, due = job_rows.overdue(now), job_rows.with_hours(), job_rows.due(now)
+            capped = job_rows.paused_for(till.SPEND_CAP) if self._only is None else []
         for job_id in overdue:
             job_rows.expire(job_id)
         for job in limited:
@@ -153,10 +153,11 @@ class Scheduler:
                 job_rows.put_off(job.id, span.opens_after(now))
         for job_id in due:
             job_rows.transition(job_id, JobStatus.QUEUED, (JobStatus.SCHEDULED,), "due")
+        self._mind_the_money(capped)
 
-    def _mind_the_money(self) -> None:
+    def _mind_the_money(self, capped: list[Job]) -> None:
         """Have jobs go on whose spend cap has been raised or has begun anew."""
-        for job in job_rows.paused_for(till.SPEND_CAP):
+        for job in capped:
             if job.capped_by is not None:
                 room = self._providers.may_spend(job.capped_by)
             else:

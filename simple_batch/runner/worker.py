@@ -5,6 +5,7 @@ Everything goes by the database. What the broker says only makes it look sooner,
 on by themselves where the broker is away.
 """
 
+import dataclasses
 import logging
 from collections.abc import Callable
 
@@ -14,8 +15,8 @@ from gevent.event import Event
 from ..domain import JobStatus
 from ..settings import Settings
 from ..store import lanes as lane_rows
-from ..store import workers
-from ..store.database import complain, connected, steadily
+from ..store import pages, workers
+from ..store.database import complain, connected, reading, steadily
 from ..store.models import Job, database
 from ..store.secrets import Vault
 from . import live
@@ -32,10 +33,12 @@ from .recorder import Recorder
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.25
+LOOK_S = 0.5
 IDLE_S = 1.0  # between two looks where there is nothing to do
 SECOND_S = 1.0
+TRY_EVERY_S = 3.0  # to take the lease
 OPENS_WITHIN_S = 5.0
+LEAVES_WITHIN_S = 5.0  # else it is found dead
 LOST_S = 3600.0  # for calls in flight of a worker that was taken for dead
 
 
@@ -52,7 +55,9 @@ class Worker:
         room: int,
         wake: Callable[[str, int], None],
     ):
-        self._settings = settings
+        # a governor learns no limit that this worker cannot use
+        most = min(settings.MAX_CONCURRENCY, settings.WORKER_CONCURRENCY)
+        self._settings = settings = dataclasses.replace(settings, MAX_CONCURRENCY=most)
         self._vault = vault
         self._duties = duties
         self._wake_other = wake
@@ -80,6 +85,7 @@ class Worker:
         self._loops = {
             "lanes": gevent.spawn(self._run),
             "figures": gevent.spawn(self._each_second),
+            "lease": gevent.spawn(self._compete),
         }
         log.info("worker %s (%s) works", self._member.name, self._member.id)
 
@@ -111,33 +117,31 @@ class Worker:
                 self._changed.wait()
 
     def drain(self) -> None:
-        """Open and claim nothing more; calls in flight finish."""
-        if not self._closing:
-            self._closing = True
-            self._changed.set()
-            for lane in list(self._lanes.open.values()):
-                lane.stop()
-            gevent.spawn(self._close)
+        """Open and claim nothing more; calls in flight finish. Waits for the database."""
+        if self._closing:
+            return
+        self._closing = True
+        self._changed.set()
+        for lane in list(self._lanes.open.values()):
+            lane.stop()
+        self._hand_over()
+        steadily(workers.close, self._member.id)
 
     def stop(self, timeout_s: float) -> None:
         """Drain, and end: everything received is committed, what was not sent is given back."""
-        self.drain()
-        self._hand_over(timeout_s)
+        with gevent.Timeout(timeout_s, False):
+            self.drain()
         self._lanes.stop(timeout_s)
         gevent.killall(list(self._loops.values()))
         self._recorder.stop(timeout_s)
         self._providers.close()
-        with gevent.Timeout(timeout_s, False):
-            self._member.leave()
-
-    def _close(self) -> None:
-        steadily(workers.close, self._member.id)
-        self._hand_over(0)
+        self._member.leave(LEAVES_WITHIN_S)
 
     # --- lanes ------------------------------------------------------------------------------
 
     def _make_lane(self, job: Job) -> Lane:
-        claims = Claims(job, self._member.id, self._recorder, lambda: lane.width)
+        most = self._settings.WORKER_CONCURRENCY
+        claims = Claims(job, self._member.id, self._recorder, lambda: min(lane.width, most))
         lane = Lane(self._settings, job, self._providers.by_id, claims, claims, self._room)
         return lane
 
@@ -146,6 +150,8 @@ class Worker:
         self.wake()
 
     def _lane_closed(self, job_id: int) -> None:
+        self._recorder.flush()  # a lane that failed has not
+        steadily(pages.give_back, self._member.id, job_id)
         steadily(lane_rows.ended, job_id, self._member.id)
 
     def _run(self) -> None:
@@ -185,16 +191,13 @@ class Worker:
         while True:
             try:
                 with connected():
-                    self._providers.refresh()
+                    with reading():
+                        self._providers.refresh()
                     self._say()
                     for lane in list(self._lanes.open.values()):
                         lane.look_for_others()
             except Exception:
                 complain(log, "this worker cannot say how it stands")
-            try:
-                self._mind_the_lease()
-            except Exception:
-                complain(log, "the lease cannot be looked after")
             gevent.sleep(SECOND_S)
 
     def _say(self) -> None:
@@ -207,6 +210,14 @@ class Worker:
 
     # --- coordinating -----------------------------------------------------------------------
 
+    def _compete(self) -> None:
+        while True:
+            try:
+                self._mind_the_lease()
+            except Exception:
+                complain(log, "the lease cannot be looked after")
+            gevent.sleep(TRY_EVERY_S if self._coordinator is None else SECOND_S)
+
     def _mind_the_lease(self) -> None:
         if self._coordinator is None:
             if not self._closing and self._lease.acquire():
@@ -218,12 +229,12 @@ class Worker:
                 self._coordinator.start()
         elif not self._lease.keep():
             log.warning("another worker coordinates now")
-            self._hand_over(0)
+            self._hand_over()
 
-    def _hand_over(self, timeout_s: float) -> None:
+    def _hand_over(self) -> None:
         coordinator, self._coordinator = self._coordinator, None
         if coordinator is not None:
-            coordinator.stop(timeout_s)
+            coordinator.stop()
         self._lease.release()
 
     def _faulted(self, error: str | None) -> None:

@@ -2,9 +2,11 @@
 
 import contextlib
 import re
+import select
 from types import SimpleNamespace
 
 import psycopg
+from gevent import monkey
 from peewee import __exception_wrapper__
 from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 from psycopg.adapt import AdaptersMap, Loader
@@ -20,6 +22,8 @@ _STAND_IN = "\N{REPLACEMENT CHARACTER}"
 # transaction was in the way. What they struck can be done again.
 _PASSING = ("08", "40", "53", "57P01", "57P02", "57P03")
 
+# gevent's would let others work before it answers; Windows has none
+_poll = monkey.get_original("select", "poll") if hasattr(select, "poll") else None
 _WORTH_A_COPY = 4  # rows
 _CANCEL_S = 2.0
 
@@ -61,6 +65,14 @@ class Postgres(PooledPostgresqlDatabase):
         if not self._cut_short():
             super().rollback()
 
+    def _is_closed(self, conn):
+        # a connection that is idle hears nothing from its server until the server ends it: only
+        # then is it worth a question
+        idle = conn.pgconn.transaction_status == TransactionStatus.IDLE
+        if idle and not conn.closed and _silent(conn.pgconn.socket):
+            return False
+        return super()._is_closed(conn)
+
     def _execute_cursor(self, sql, params, **cursor_options):
         if sql.startswith("ROLLBACK TO") and self._cut_short():
             return None
@@ -101,6 +113,15 @@ class Postgres(PooledPostgresqlDatabase):
         if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
             return False
         return cause.sqlstate is None or cause.sqlstate.startswith(_PASSING)
+
+
+def _silent(descriptor: int) -> bool:
+    """Whether nothing is to be read there now; False where the system cannot tell."""
+    if _poll is None:
+        return False
+    poll = _poll()
+    poll.register(descriptor, select.POLLIN)
+    return not poll.poll(0)
 
 
 def connection_parameters(url: str) -> dict:

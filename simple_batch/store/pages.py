@@ -72,11 +72,15 @@ def lay_step(job_id: int, way: Way, mark: int) -> int | None:
     return high
 
 
-def claim(worker_id: str, job_id: int, way: Way, mark: int, count: int) -> list[Claimed]:
-    """Take up to ``count`` free pages of a way whose first index is not below ``mark``, in order.
-    Raises peewee.IntegrityError where the others take this worker for dead."""
+def claim(
+    worker_id: str, job_id: int, way: Way, mark: int, count: int, finished: list[int]
+) -> list[Claimed]:
+    """Take up to ``count`` free pages of a way whose first index is not below ``mark``, in order, and
+    remove those ``finished`` (see ``done``), all at once. Raises peewee.IntegrityError where the others take this worker for dead."""
     place = job_id, *_columns(way)
     with database.atomic():
+        if finished:
+            done(finished)
         rows = database.execute_sql(_CLAIM, (worker_id, *place, mark, count)).fetchall()
         if not rows:
             return []

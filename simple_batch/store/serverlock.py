@@ -11,9 +11,7 @@ from . import backends
 _TRY = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
 # The server, too, is to notice a network that is cut (on a Unix socket it knows anyway).
 _NOTICE = (
-    "SET tcp_keepalives_idle = 10",
-    "SET tcp_keepalives_interval = 5",
-    "SET tcp_keepalives_count = 3",
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
 )
 
 
@@ -23,9 +21,8 @@ def acquire(url: str, number: int) -> psycopg.Connection | None:
     parameters = backends.connection_parameters(url)
     connection = psycopg.connect(**parameters, autocommit=True)
     try:
-        for setting in _NOTICE:
-            connection.execute(setting)
         if connection.execute(_TRY, (number,)).fetchone()[0]:
+            connection.execute(_NOTICE)
             return connection
     except BaseException:
         connection.close()

@@ -137,7 +137,7 @@ def test_a_process_without_a_runner_or_with_a_dead_one_says_so(app, client, monk
     assert wrong()[1]["scheduler"].startswith("silent for 100")
     wait_until(lambda: wrong() == (200, {}))
     runner._recorder._greenlet.kill()
-    runner._helpers["keeper"].kill()
+    runner._chores.greenlets["keeper"].kill()
     assert wrong() == (503, {"recorder": "it has ended", "keeper": "it has ended"})
     runner._recorder.start()
     path = app.extensions["simple_batch"].settings.instance / "simple_batch.db"

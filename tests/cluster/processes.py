@@ -1,6 +1,7 @@
 """A cluster of real processes: PostgreSQL, Redis, Celery workers, each started by the test."""
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -10,6 +11,9 @@ import time
 from pathlib import Path
 
 import psycopg
+
+from simple_batch import configs, create_app, jobs
+from simple_batch.store.database import connected
 
 from .. import postgres, redis_server
 from ..process import ROOT, environment, flask
@@ -86,21 +90,26 @@ class Worker:
 
 
 class Cluster:
-    """A database, a Redis and an instance folder; ``more`` are settings of all its workers."""
+    """A database, a Redis and an instance folder, used by workers and by this process, which runs no
+    jobs; ``more`` are settings."""
 
-    def __init__(self, instance: Path, server=None, redis=None, **more: str):
+    def __init__(self, instance: Path, **more: str):
         self.instance = instance
         instance.mkdir(parents=True, exist_ok=True)
-        self.postgres = server or postgres.server()
-        self.redis = redis or redis_server.server()
+        self.postgres, self.redis = postgres.server(), redis_server.server()
         self.database_url = self.postgres.create(self.postgres.template)
-        self.settings = {
-            "SIMPLE_BATCH_ENGINE": "celery",
-            "SIMPLE_BATCH_DATABASE_URL": self.database_url,
-            "SIMPLE_BATCH_REDIS_URL": self.redis.url(0) if redis else redis_server.fresh_url(),
+        shared = {
+            "ENGINE": "celery",
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": redis_server.fresh_url(),
+            "CANCEL_GRACE": "1",
             **more,
         }
+        self.settings = {f"SIMPLE_BATCH_{name}": value for name, value in shared.items()}
         self.workers: list[Worker] = []
+        self._app = create_app(
+            INSTANCE_PATH=str(instance), LOG_DIR=str(instance / "logs"), **shared
+        )
 
     def __enter__(self):
         return self
@@ -108,10 +117,12 @@ class Cluster:
     def __exit__(self, *_):
         for worker in self.workers:
             worker.kill()
+        self._app.extensions["simple_batch"].close()
         self.postgres.drop(self.database_url)
 
     def start(self, *names: str, **more: str) -> list[Worker]:
         """Workers under these names; they work when this returns."""
+        more = {f"SIMPLE_BATCH_{name}": value for name, value in more.items()}
         begun = [Worker(name, self.instance, {**self.settings, **more}) for name in names]
         self.workers += begun
         for worker in begun:
@@ -121,21 +132,48 @@ class Cluster:
     def flask(self, *args: str, stdin: str | None = None):
         return flask(self.instance, *args, stdin=stdin, **self.settings)
 
-    def add_config(self, base_url: str, *more: str, alias: str = "test") -> None:
-        done = self.flask(
-            *("add-config", alias, "--base-url", base_url, "--model", "m", "--key-stdin"),
-            *more,
-            stdin="sk-planted-0123456789\n",
-        )
-        assert done.returncode == 0, done.stderr
+    def add_config(self, base_url: str, alias: str = "test", **fields):
+        """Stores a config; returns it."""
+        fields = {"model": "m", "key": "sk-planted-0123456789", "timeout_s": 20.0, **fields}
+        with connected():
+            return configs.create(configs.ConfigFields(alias=alias, base_url=base_url, **fields))
 
-    def create_job(self, path: Path, *more: str, config: str = "test") -> int:
-        done = self.flask("create-job", str(path), "--config", config, *more)
-        assert done.returncode == 0, done.stderr
-        return int(done.stdout)
+    def make_job(self, lines: list[dict], config: str = "test", launched=False, **choices) -> int:
+        """A job of these requests; imported here, or by a worker where it is ``launched``."""
+        data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        new = jobs.NewJob(config=config, **choices)
+        with connected():
+            if not launched:
+                return jobs.create_now(io.BytesIO(data), "questions.jsonl", new).id
+            upload = jobs.stage_upload(io.BytesIO(data), "questions.jsonl")
+            return jobs.launch(upload.id, new).id
+
+    def do(self, work, *args, **more):
+        """Call a function of the doors."""
+        with connected():
+            return work(*args, **more)
+
+    def coordinator(self) -> Worker:
+        """The worker that coordinates."""
+
+        def found():
+            for worker in self.workers:
+                said = [line for line in worker.said.splitlines() if "coordinates" in line]
+                if worker.process.poll() is None and said and worker.name in said[-1]:
+                    return worker
+            return None
+
+        return wait_until(found)
 
     def ask(self, sql: str, *values) -> tuple:
-        """The first row that the database answers, asked from outside of the program."""
+        """The first row that the database answers, asked from outside of the program, as soon as it
+        does."""
+        while True:
+            with contextlib.suppress(psycopg.OperationalError):
+                return self._asked(sql, values)
+            time.sleep(0.1)
+
+    def _asked(self, sql: str, values) -> tuple:
         with psycopg.connect(self.database_url) as connection:
             return connection.execute(sql, values).fetchone()
 
@@ -156,5 +194,27 @@ class Cluster:
     def done(self, job_id: int) -> int:
         return self.ask("SELECT succeeded FROM job WHERE id = %s", job_id)[0]
 
-    def shown(self, job_id: int) -> dict:
-        return json.loads(self.flask("show-job", str(job_id), "--json").stdout)
+    def live(self, job_id: int) -> dict:
+        """What the pages are shown of a job that runs."""
+        return json.loads(self.ask("SELECT live FROM job WHERE id = %s", job_id)[0])
+
+    def placed(self, job_id: int) -> int:
+        """How many lanes a job has."""
+        return self.ask("SELECT count(*) FROM lane WHERE job_id = %s", job_id)[0]
+
+    def transactions(self) -> int:
+        """How many the database has committed; it says so with a little delay."""
+        return self.ask(
+            "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+        )[0]
+
+    def celery(self, *args: str):
+        """Run one of Celery's commands to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "celery", "-A", "simple_batch.worker", *args],
+            cwd=ROOT,
+            env=environment(self.instance, **self.settings),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )

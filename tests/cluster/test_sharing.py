@@ -1,0 +1,160 @@
+"""Two workers on one database: every kind of job, done once, with commands that reach both."""
+
+import re
+from collections import Counter
+
+import pytest
+
+from simple_batch import configs, jobs
+from simple_batch.domain import Spread
+from simple_batch.store.filters import RequestFilter
+from simple_batch.store.retry import Changes
+
+from .. import endpoint as e
+from ..endpoint import EmbeddingEndpoint, MisbehavingEndpoint
+from .processes import wait_until
+
+
+@pytest.fixture
+def alias(request) -> str:
+    """Of the config of a test: one database serves them all."""
+    return re.sub(r"\W", "-", request.node.name)[:40]
+
+
+def questions(count: int, **fields) -> list[dict]:
+    return [{"messages": [{"role": "user", "content": f"question {n}"}], **fields}
+            for n in range(count)]  # fmt: skip
+
+
+def asked(endpoint) -> Counter:
+    return Counter(body["messages"][-1]["content"] for body in endpoint.bodies)
+
+
+def shares(cluster, job_id: int) -> list[int]:
+    """How many results each worker says came from it, of those that had a lane."""
+    said = (re.findall(rf"job {job_id}: (\d+) results", w.said) for w in cluster.workers)
+    return [sum(map(int, counts)) for counts in said]
+
+
+def test_a_job_is_shared_out_and_each_request_asked_once(pair, alias):
+    total = 2_000
+    with MisbehavingEndpoint(e.slow(0.5)) as endpoint:
+        pair.add_config(endpoint.base_url, alias, concurrency=100)
+        before = pair.transactions()
+        used = [worker.cpu_s() for worker in pair.workers]
+        job_id = pair.make_job(questions(total), alias)
+        wait_until(lambda: pair.status(job_id) == "completed", every_s=0.5)
+        spent = sum(worker.cpu_s() for worker in pair.workers) - sum(used)
+        made = pair.transactions() - before
+    assert pair.counted(job_id) == (total, total, total)
+    assert set(asked(endpoint).values()) == {1}
+    assert len(asked(endpoint)) == total
+    wait_until(lambda: sum(shares(pair, job_id)) == total)
+    assert min(shares(pair, job_id)) > total / 4, shares(pair, job_id)
+    assert pair.ask("SELECT count(*) FROM page")[0] == 0
+    print(f"{made / total:.3f} transactions and {1000 * spent / total:.2f} ms a request")
+    assert made / total <= 0.1
+    assert spent / total < 0.004  # generous: a request must cost no more than a few milliseconds
+
+
+def test_pause_edit_and_cancel_reach_both(pair, alias):
+    with MisbehavingEndpoint(e.slow(0.3)) as endpoint:
+        pair.add_config(endpoint.base_url, alias, concurrency=20)
+        job_id = pair.make_job(questions(2_000), alias)
+        wait_until(lambda: endpoint.calls > 60)
+        wait_until(lambda: pair.live(job_id).get("in_flight", 0) > 10)
+        pair.do(jobs.pause, job_id)
+        wait_until(lambda: endpoint.in_flight == 0, 2.5)  # the last call takes 0.3 s
+        calls = endpoint.calls
+        wait_until(lambda: not pair.placed(job_id))
+        assert endpoint.calls == calls
+        assert pair.done(job_id) == calls
+        pair.do(jobs.resume, job_id)
+        wait_until(lambda: endpoint.calls > calls + 60)
+        pair.do(jobs.edit, job_id, jobs.NewJob(config=alias, concurrency=2))
+        wait_until(lambda: 0 < endpoint.in_flight <= 4, 3)
+        pair.do(jobs.edit, job_id, jobs.NewJob(config=alias, concurrency=40))
+        pair.do(jobs.cancel, job_id)
+        wait_until(lambda: endpoint.in_flight == 0, 2.5)
+        calls = endpoint.calls
+        pair.wait_for(job_id, "cancelled")
+        assert endpoint.calls == calls
+        done, results, distinct = pair.counted(job_id)
+        assert done == calls
+        assert results == distinct == 2_000
+        assert pair.ask("SELECT count(*) FROM page WHERE job_id = %s", job_id)[0] == 0
+
+
+def test_import_failures_retry_another_way_reset_and_delete(pair, alias):
+    good, bad = f"{alias}-good"[-40:], alias
+    total = 300
+    with MisbehavingEndpoint(e.error(400)) as refusing, MisbehavingEndpoint(e.ok()) as answering:
+        pair.add_config(refusing.base_url, bad, concurrency=10)
+        pair.add_config(answering.base_url, good, concurrency=10)
+        job_id = pair.make_job(questions(total), bad, launched=True)
+        pair.wait_for(job_id)
+        assert pair.ask("SELECT failed FROM job WHERE id = %s", job_id)[0] == total
+
+        assert pair.do(jobs.retry, job_id, RequestFilter()) == total
+        wait_until(lambda: refusing.calls == 2 * total)
+        pair.wait_for(job_id)
+
+        other = pair.do(configs.get, good).id
+        assert pair.do(jobs.retry, job_id, None, Changes(config_id=other)) == total
+        pair.wait_for(job_id)
+        assert pair.counted(job_id) == (total, total, total)
+        assert set(asked(answering).values()) == {1}
+
+        pair.do(jobs.reset, job_id)
+        pair.do(jobs.resume, job_id)
+        wait_until(lambda: refusing.calls == 3 * total)
+        pair.wait_for(job_id)
+
+        pair.do(jobs.delete, job_id)
+        wait_until(lambda: pair.ask("SELECT count(*) FROM job WHERE id = %s", job_id)[0] == 0)
+
+
+def test_identical_requests_are_asked_once_and_several_configs_share(pair, alias):
+    other = f"{alias}-2"[-40:]
+    lines = [line for line in questions(200) for _ in range(3)]
+    with MisbehavingEndpoint(e.slow(0.02)) as one, MisbehavingEndpoint(e.slow(0.02)) as two:
+        pair.add_config(one.base_url, alias, concurrency=5)
+        pair.add_config(two.base_url, other, concurrency=5)
+        job_id = pair.make_job(
+            lines, alias, ask_once=True, also=[jobs.choices.Also(other)], spread=Spread.FAST
+        )
+        pair.wait_for(job_id)
+    assert pair.counted(job_id) == (600, 600, 600)
+    both = asked(one) + asked(two)
+    assert len(both) == 200
+    assert set(both.values()) == {1}
+    assert min(one.calls, two.calls) > 20
+
+
+def test_packs_of_embeddings(pair, alias):
+    lines = [
+        {"custom_id": f"e{n}", "method": "POST", "url": "/v1/embeddings",
+         "body": {"model": "m", "input": f"text {n}"}}
+        for n in range(400)
+    ]  # fmt: skip
+    with EmbeddingEndpoint(delay=0.05) as endpoint:
+        pair.add_config(endpoint.base_url, alias, concurrency=4)
+        job_id = pair.make_job(lines, alias, inputs_per_call=10)
+        pair.wait_for(job_id)
+    assert pair.counted(job_id) == (400, 400, 400)
+    assert sorted(text for pack in endpoint.inputs for text in pack) == sorted(
+        line["body"]["input"] for line in lines
+    )
+    assert endpoint.calls < 120
+
+
+def test_celery_shows_and_reaches_the_workers(pair):
+    done = pair.celery("inspect", "ping", "--timeout", "5")
+    assert "2 nodes online" in done.stdout, done.stdout + done.stderr
+    with MisbehavingEndpoint(e.slow(0.3)) as endpoint:
+        pair.add_config(endpoint.base_url, "shown", concurrency=2)
+        job_id = pair.make_job(questions(60), "shown")
+        wait_until(lambda: endpoint.calls > 4)
+        done = pair.celery("inspect", "active", "--timeout", "5")
+        assert "simple_batch.lane" in done.stdout, done.stdout + done.stderr
+        pair.wait_for(job_id)
