@@ -8,9 +8,11 @@ twice, changes nothing.
 
 import logging
 import sys
+import time
 from urllib.parse import urlsplit
 
 import gevent
+import kombu.utils.functional
 from celery import Celery, signals
 from celery.utils.nodenames import worker_direct
 from gevent import monkey
@@ -24,6 +26,9 @@ from .store.database import close_database, open_database
 logger = logging.getLogger(__name__)
 
 ATTENDED_S = 60.0  # then a task is sent again
+
+# kombu took this before Celery had it patched: it would hold up all greenlets while the broker is away
+kombu.utils.functional.sleep = time.sleep
 
 _worker: Worker | None = None
 
