@@ -20,6 +20,7 @@ from .. import postgres, redis_server
 from ..conftest import PASSWORDS, wait_until
 from ..endpoint import MisbehavingEndpoint
 from ..process import ROOT, free_port, run_py
+from .browsing import log_in, post, token_of
 from .processes import MISSING, Worker
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} not installed")
@@ -114,27 +115,6 @@ def listen():
         listener.client.disconnect()
 
 
-def token_of(session: requests.Session, url: str) -> str:
-    page = session.get(url).text
-    found = re.search(r'name="csrf-token" content="([^"]+)"', page) or re.search(
-        r'name="csrf_token"[^>]*value="([^"]+)"', page
-    )
-    return found[1]
-
-
-def post(session: requests.Session, web, path: str, **fields) -> requests.Response:
-    """A form that a page of this web process could have sent."""
-    fields["csrf_token"] = token_of(session, f"{web.url}/login" if path == "/login" else web.url)
-    return session.post(f"{web.url}{path}", data=fields, allow_redirects=False)
-
-
-def log_in(web, name: str, password: str | None = None) -> requests.Session:
-    session = requests.Session()
-    answer = post(session, web, "/login", name=name, password=password or PASSWORDS[name])
-    assert answer.status_code == 303, answer.text
-    return session
-
-
 def test_every_client_hears_every_event_once_whichever_process_it_is_connected_to(
     webs, worker, add_config, make_job, listen
 ):
@@ -144,7 +124,7 @@ def test_every_client_hears_every_event_once_whichever_process_it_is_connected_t
         job_id = make_job(100, hold=True)
         listeners = [listen(one), listen(one), listen(other), listen(other, transport="polling")]
         starts = [listener.subscribe(job_id=job_id, tail=True) for listener in listeners]
-        assert post(browser, one, f"/jobs/{job_id}/resume").status_code == 303
+        assert post(browser, one.url, f"/jobs/{job_id}/resume").status_code == 303
         for listener in listeners:
             wait_until(
                 lambda heard=listener: any(
@@ -170,23 +150,23 @@ def test_every_client_hears_every_event_once_whichever_process_it_is_connected_t
 
 def test_a_session_is_one_for_all_processes(webs, people, listen):
     one, other = webs
-    otto, same = log_in(one, "otto"), log_in(other, "otto")
-    anna = log_in(other, "anna")
+    otto, same = log_in(one.url, "otto"), log_in(other.url, "otto")
+    anna = log_in(other.url, "anna")
     assert otto.get(f"{other.url}/jobs", allow_redirects=False).status_code == 200
     ends, stays = listen(other, otto), listen(other, same)
     for listener in (ends, stays):
         listener.subscribe()
-    assert post(otto, one, "/logout").status_code == 303
+    assert post(otto, one.url, "/logout").status_code == 303
     wait_until(lambda: not ends.connected, AT_ONCE_S)
     assert otto.get(f"{other.url}/jobs", allow_redirects=False).status_code == 303
     assert stays.connected
-    assert post(anna, one, f"/users/{people['otto']}/role", role="viewer").status_code == 303
+    assert post(anna, one.url, f"/users/{people['otto']}/role", role="viewer").status_code == 303
     wait_until(lambda: not stays.connected, AT_ONCE_S)
     assert same.get(f"{other.url}/jobs", allow_redirects=False).status_code == 303
-    again = log_in(one, "otto")
+    again = log_in(one.url, "otto")
     stays = listen(other, again)
     stays.subscribe()
-    assert post(again, one, "/password", old=PASSWORDS["otto"], password="another one!")
+    assert post(again, one.url, "/password", old=PASSWORDS["otto"], password="another one!")
     wait_until(lambda: not stays.connected, AT_ONCE_S)
     # the session that changed it goes on, everywhere
     assert again.get(f"{other.url}/jobs", allow_redirects=False).status_code == 200
@@ -205,14 +185,14 @@ def test_wrong_passwords_are_counted_over_all_processes(webs, people, shared_red
 
 
 def try_password(web, name: str, password: str) -> int:
-    return post(requests.Session(), web, "/login", name=name, password=password).status_code
+    return post(requests.Session(), web.url, "/login", name=name, password=password).status_code
 
 
 def test_without_redis_the_feed_goes_on_and_finds_it_again(
     webs, worker, add_config, make_job, people, shared_redis, listen
 ):
     one, other = webs
-    anna = log_in(one, "anna")
+    anna = log_in(one.url, "anna")
     with MisbehavingEndpoint(e.slow(0.1)) as endpoint:
         add_config(endpoint.base_url, concurrency=2)
         job_id = make_job(200)
@@ -223,13 +203,13 @@ def test_without_redis_the_feed_goes_on_and_finds_it_again(
         before = len(listener.of("job.progress"))
         wait_until(lambda: len(listener.of("job.progress")) > before + 3)
         assert anna.get(f"{other.url}/jobs/{job_id}").status_code == 200
-        assert post(anna, one, f"/jobs/{job_id}/cancel").status_code == 303
+        assert post(anna, one.url, f"/jobs/{job_id}/cancel").status_code == 303
         wait_until(lambda: "cancelled" in [event["to"] for event in listener.of("job.status")])
         shared_redis.start()
     numbers = listener.numbers()
     assert numbers == list(range(start + 1, start + 1 + len(numbers)))
     wait_until(lambda: any("Redis is there" in line for line in other.lines))
-    assert post(anna, one, "/logout").status_code == 303
+    assert post(anna, one.url, "/logout").status_code == 303
     wait_until(lambda: not listener.connected, AT_ONCE_S)
     for web in webs:
         assert not any("Traceback" in line for line in web.lines)
