@@ -12,11 +12,11 @@ import time
 from urllib.parse import urlsplit
 
 import gevent
-import kombu.utils.functional
 from celery import Celery, signals
 from celery.utils.nodenames import worker_direct
 from gevent import monkey
 from kombu.exceptions import OperationalError
+from kombu.utils import functional
 
 from . import jobs, log, redaction, runtime, settings, worker_metrics
 from .errors import SimpleBatchError
@@ -26,9 +26,6 @@ from .store.database import close_database, open_database
 logger = logging.getLogger(__name__)
 
 ATTENDED_S = 60.0  # then a task is sent again
-
-# kombu took this before Celery had it patched: it would hold up all greenlets while the broker is away
-kombu.utils.functional.sleep = time.sleep
 
 _worker: Worker | None = None
 
@@ -105,6 +102,9 @@ def _begin(sender, **_) -> None:
         sys.exit(
             f"Error: a worker makes its calls in gevent's greenlets. Start it with: {jobs.WORKER_COMMAND}"
         )
+    # gevent, while it patches, makes Celery load kombu, which so keeps the sleep that holds up
+    # everybody: for as long as the broker is away
+    functional.sleep = time.sleep
     try:
         log.configure(loaded)
         log.speak_up()

@@ -7,6 +7,7 @@ on by themselves where the broker is away.
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable
 
 import gevent
@@ -17,7 +18,7 @@ from ..settings import Settings
 from ..store import lanes as lane_rows
 from ..store import pages, workers
 from ..store.database import complain, connected, reading, steadily
-from ..store.models import Job, database
+from ..store.models import Job
 from ..store.secrets import Vault
 from . import live
 from .claims import Claims
@@ -35,8 +36,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
 IDLE_S = 1.0  # between two looks where there is nothing to do
-SECOND_S = 1.0
-TRY_EVERY_S = 3.0  # to take the lease
+LEASE_EVERY_S = 2.0  # between two tries to take the lease, or looks whether it is still held
 OPENS_WITHIN_S = 5.0
 LEAVES_WITHIN_S = 5.0  # else it is found dead
 LOST_S = 3600.0  # for calls in flight of a worker that was taken for dead
@@ -72,6 +72,7 @@ class Worker:
         self._lanes = Lanes(self._make_lane, self._lane_ended, self._lane_closed)
         self._lease = lease_of(settings.database_url)
         self._coordinator: Coordinator | None = None
+        self._second = 0  # in which it was last said how the lanes stand
         self._wake = Event()
         self._changed = Event()  # a lane was opened or has ended
         self._closing = False  # no lane is opened any more
@@ -84,7 +85,6 @@ class Worker:
         self._recorder.start()
         self._loops = {
             "lanes": gevent.spawn(self._run),
-            "figures": gevent.spawn(self._each_second),
             "lease": gevent.spawn(self._compete),
         }
         log.info("worker %s (%s) works", self._member.name, self._member.id)
@@ -167,7 +167,11 @@ class Worker:
 
     def _look(self) -> bool:
         """Bring the lanes here in line with those placed here; False where there are none."""
-        jobs = lane_rows.jobs_of(self._member.id)
+        with reading():
+            jobs = lane_rows.jobs_of(self._member.id)
+            if second := self._begins_second():
+                self._providers.refresh()
+                self._say()
         statuses = {job.id: JobStatus(job.status) for job in jobs if job.deleted_at is None}
         self._lanes.steer(statuses)
         self._lanes.take_up(jobs)
@@ -179,34 +183,25 @@ class Worker:
                 self._changed.set()
             if not self._lanes.busy(job.id):  # it is not to run, or cannot
                 lane_rows.ended(job.id, self._member.id)
+        if second:
+            for lane in list(self._lanes.open.values()):
+                lane.look_for_others()
         return bool(jobs)
 
-    def _lost(self) -> None:
-        """End what runs under an id that is no more: its pages are others'."""
-        self._lanes.stop(LOST_S)
-
-    # --- once a second ----------------------------------------------------------------------
-
-    def _each_second(self) -> None:
-        while True:
-            try:
-                with connected():
-                    with reading():
-                        self._providers.refresh()
-                    self._say()
-                    for lane in list(self._lanes.open.values()):
-                        lane.look_for_others()
-            except Exception:
-                complain(log, "this worker cannot say how it stands")
-            gevent.sleep(SECOND_S)
+    def _begins_second(self) -> bool:
+        former, self._second = self._second, int(time.time())
+        return self._second != former
 
     def _say(self) -> None:
         lives = {
             job_id: live.encode(lane.live()).decode() for job_id, lane in self._lanes.open.items()
         }
         if lives:
-            with database.atomic():
-                lane_rows.say(self._member.id, lives)
+            lane_rows.say(self._member.id, lives)
+
+    def _lost(self) -> None:
+        """End what runs under an id that is no more: its pages are others'."""
+        self._lanes.stop(LOST_S)
 
     # --- coordinating -----------------------------------------------------------------------
 
@@ -216,7 +211,7 @@ class Worker:
                 self._mind_the_lease()
             except Exception:
                 complain(log, "the lease cannot be looked after")
-            gevent.sleep(TRY_EVERY_S if self._coordinator is None else SECOND_S)
+            gevent.sleep(LEASE_EVERY_S)
 
     def _mind_the_lease(self) -> None:
         if self._coordinator is None:

@@ -40,9 +40,9 @@ def test_a_job_is_shared_out_and_each_request_asked_once(pair, alias):
     total = 2_000
     with MisbehavingEndpoint(e.slow(0.5)) as endpoint:
         pair.add_config(endpoint.base_url, alias, concurrency=100)
+        job_id = pair.make_job(questions(total), alias)
         before = pair.transactions()
         used = [worker.cpu_s() for worker in pair.workers]
-        job_id = pair.make_job(questions(total), alias)
         wait_until(lambda: pair.status(job_id) == "completed", every_s=0.5)
         spent = sum(worker.cpu_s() for worker in pair.workers) - sum(used)
         made = pair.transactions() - before

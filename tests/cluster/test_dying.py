@@ -1,0 +1,102 @@
+"""What dies, stands still or is away in the middle of a job: it goes on by itself, nothing is lost,
+nothing recorded twice, and hardly anything sent again."""
+
+import signal
+import time
+
+from .. import endpoint as e
+from ..endpoint import MisbehavingEndpoint
+from .processes import wait_until
+from .test_sharing import asked, questions
+
+CONCURRENCY = 10  # of each worker
+
+
+def test_killed_workers_leave_their_pages_to_others(cluster):
+    """One that coordinates and one that does not: another coordinates then."""
+    total = 1_500
+    with MisbehavingEndpoint(e.slow(0.1)) as endpoint:
+        cluster.add_config(endpoint.base_url, concurrency=CONCURRENCY)
+        workers = cluster.start("a", "b", "c")
+        job_id = cluster.make_job(questions(total))
+        wait_until(lambda: cluster.placed(job_id) == 3)
+        wait_until(lambda: endpoint.calls > 200)
+        coordinator = cluster.coordinator()
+        other = next(worker for worker in workers if worker is not coordinator)
+        coordinator.kill()
+        other.kill()
+        killed = time.monotonic()
+        wait_until(lambda: cluster.ask("SELECT count(*) FROM worker")[0] == 1, 30)
+        print(f"found dead after {time.monotonic() - killed:.1f} s")
+        cluster.wait_for(job_id)
+    assert cluster.counted(job_id) == (total, total, total)
+    # in flight, and answered within one flush interval (0.2 s) of the kill
+    resent = endpoint.calls - total
+    print(f"{resent} sent again")
+    assert resent <= 2 * (CONCURRENCY + 0.2 * CONCURRENCY / 0.1)
+
+
+def test_a_warm_shutdown_sends_nothing_again(cluster):
+    total = 800
+    with MisbehavingEndpoint(e.slow(0.3)) as endpoint:
+        cluster.add_config(endpoint.base_url, concurrency=CONCURRENCY)
+        workers = cluster.start("a", "b")
+        job_id = cluster.make_job(questions(total))
+        wait_until(lambda: cluster.placed(job_id) == 2)
+        wait_until(lambda: endpoint.calls > 100)
+        leaving = cluster.coordinator()
+        assert leaving.stop() == 0
+        # it has left by itself, not been found dead, and holds nothing any more
+        assert cluster.ask("SELECT count(*) FROM worker")[0] == 1
+        staying = next(worker for worker in workers if worker is not leaving)
+        cluster.wait_for(job_id)
+        assert cluster.coordinator() is staying
+    assert cluster.counted(job_id) == (total, total, total)
+    assert endpoint.calls == total
+
+
+def test_redis_and_postgresql_come_back(cluster):
+    total = 1_200
+    with MisbehavingEndpoint(e.slow(0.1)) as endpoint:
+        cluster.add_config(endpoint.base_url, concurrency=CONCURRENCY)
+        workers = cluster.start("a", "b")
+        job_id = cluster.make_job(questions(total))
+        wait_until(lambda: cluster.placed(job_id) == 2)
+        cluster.redis.stop()
+        try:
+            wait_until(lambda: endpoint.calls > 250)
+            # nobody can be told of this one: lanes are found without the broker
+            second = cluster.make_job(questions(40))
+            cluster.wait_for(second)
+        finally:
+            cluster.redis.start()
+        cluster.postgres.stop()
+        try:
+            time.sleep(3)  # as long as it is away: there is nothing to wait for
+        finally:
+            cluster.postgres.start()
+        cluster.wait_for(job_id)
+        assert cluster.counted(job_id) == (total, total, total)
+        assert endpoint.calls == total + 40
+        assert not any("dead" in worker.said for worker in workers)
+        wait_until(
+            lambda: "2 nodes online" in cluster.celery("inspect", "ping", "--timeout", "3").stdout
+        )
+
+
+def test_one_that_stood_still_finds_out_before_it_calls(cluster):
+    total = 1_000
+    with MisbehavingEndpoint(e.slow(0.2)) as endpoint:
+        cluster.add_config(endpoint.base_url, concurrency=CONCURRENCY)
+        workers = cluster.start("a", "b")
+        job_id = cluster.make_job(questions(total))
+        wait_until(lambda: cluster.placed(job_id) == 2)
+        wait_until(lambda: endpoint.calls > 100)
+        still = next(worker for worker in workers if worker is not cluster.coordinator())
+        still.signal(signal.SIGSTOP)
+        wait_until(lambda: cluster.ask("SELECT count(*) FROM worker")[0] == 1, 30)
+        still.signal(signal.SIGCONT)
+        still.wait_for("goes on as a new one")
+        cluster.wait_for(job_id)
+    assert cluster.counted(job_id) == (total, total, total)
+    assert sum(count - 1 for count in asked(endpoint).values()) <= CONCURRENCY
