@@ -45,6 +45,7 @@ def _loaded() -> settings.Settings:
 
 
 loaded = _loaded()
+_patience_s = loaded.REQUEST_DEADLINE  # with calls in flight
 app = Celery("simple_batch", broker=loaded.REDIS_URL)
 app.conf.update(
     task_ignore_result=True,
@@ -129,7 +130,10 @@ def _begin(sender, **_) -> None:
 
 
 @signals.worker_shutting_down.connect
-def _drain(**_) -> None:
+def _drain(how: str, **_) -> None:
+    global _patience_s
+    if how == "Cold":
+        _patience_s = 0.0
     if _worker is not None:
         gevent.spawn(_worker.drain)  # a signal's handler may not wait
 
@@ -137,5 +141,5 @@ def _drain(**_) -> None:
 @signals.worker_shutdown.connect
 def _end(**_) -> None:
     if _worker is not None:
-        _worker.stop(loaded.REQUEST_DEADLINE)
+        _worker.stop(_patience_s)
         close_database()

@@ -21,7 +21,7 @@ from .recorder import Recorder
 
 log = logging.getLogger(__name__)
 
-FED = 4  # a lane takes so large a part of its width at a time: it has little that others lack
+PARTS = 2  # in so many a lane takes as many requests as it may call at a time: others get theirs
 
 
 class _Page:
@@ -67,7 +67,7 @@ class Claims:
                 yield page.requests
 
     def _claim(self, way: Way, mark: int) -> list[Claimed]:
-        count = max(1, self._width() // FED // self._size)
+        count = max(1, self._width() // PARTS // self._size)
         finished = list(self._done)
         try:
             claimed = pages.claim(self._worker_id, self._job_id, way, mark, count, finished)

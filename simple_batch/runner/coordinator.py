@@ -2,7 +2,6 @@
 places lanes, takes note of who has died, and does the chores."""
 
 import logging
-import time
 from collections.abc import Callable
 
 import gevent
@@ -25,8 +24,8 @@ LIVE_EVERY_S = 1.0
 
 
 class Coordinator:
-    """``wake(worker, job_id)`` tells a worker that a lane was placed with it; ``fresh()`` says whether
-    this worker itself is known to live: only then may it take others for dead."""
+    """``wake(worker, job_id)`` tells a worker that a lane was placed with it; ``judges()`` says
+    whether this worker may take others for dead."""
 
     def __init__(
         self,
@@ -35,15 +34,14 @@ class Coordinator:
         duties: Duties,
         providers: Providers,
         wake: Callable[[str, int], None],
-        fresh: Callable[[], bool],
+        judges: Callable[[], bool],
     ):
-        self._fresh = fresh
+        self._judges = judges
         self._placing = Placing(wake, self._ended)
         self.scheduler = Scheduler(
             settings, providers, self._placing, duties, lambda: None, tick_s=TICK_S
         )
         self._chores = Chores(settings, vault, duties)
-        self._reached_since = time.monotonic()  # the database, without a failure
         self._loops: dict[str, gevent.Greenlet] = {}
 
     @property
@@ -70,12 +68,11 @@ class Coordinator:
         self.scheduler.ended()
 
     def _bury(self) -> None:
-        """Remove workers that are dead. While the database was away none of them could give a sign of
-        life: they have as long again from when it came back."""
+        """Remove workers that are dead."""
+        if not self._judges():
+            return
         with connected():
-            known = workers.alive()  # raises where the database is away
-            long_there = time.monotonic() - self._reached_since >= workers.DEAD_AFTER_S
-            dead = workers.sweep() if known and long_there and self._fresh() else []
+            dead = workers.sweep()
         for worker in dead:
             log.warning("worker %s (%s) is dead: others take its pages", worker.name, worker.id)
         if dead:
@@ -86,6 +83,5 @@ class Coordinator:
             try:
                 work()
             except Exception:
-                self._reached_since = time.monotonic()
                 complain(log, "the workers cannot be looked after")
             gevent.sleep(every_s)

@@ -1,5 +1,6 @@
 """The one runner of a database: a lock on a file beside it, or on its server."""
 
+import contextlib
 import logging
 from pathlib import Path
 
@@ -34,6 +35,9 @@ class Lease:
         """False where another process has the lease that this one held: nobody takes it from a
         process that lives."""
         return True
+
+    def sign(self, name: str) -> None:
+        """Have others know who holds it, where there are others that may take it away."""
 
     def release(self) -> None:
         if self._descriptor is not None:
@@ -91,6 +95,11 @@ class ServerLease(Lease):
             self._connection.close()
             self._connection = None
 
+    def sign(self, name: str) -> None:
+        with contextlib.suppress(psycopg.Error):
+            if self._connection is not None:
+                serverlock.sign(self._connection, name)
+
     def held_elsewhere(self) -> bool:
         if self.held:
             return False
@@ -101,6 +110,12 @@ class ServerLease(Lease):
         if connection is not None:
             connection.close()
         return connection is None
+
+
+def unseat(names: list[str]) -> bool:
+    """Take the lease from a process that is signed with one of these names and stands still: its
+    connection lives, so that the server does not free it. True where it was so."""
+    return serverlock.unseat(_NUMBER, names)
 
 
 def lease_of(url: str) -> Lease:

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 BEAT_EVERY_S = 3.0
 AGAIN_AFTER_S = 0.5
+SLOW_S = 1.0  # a sign of life that takes longer met with some trouble
 STALE_S = workers.DEAD_AFTER_S - 2.0
 
 
@@ -36,6 +37,7 @@ class Member:
         self._lost = lost
         self.id = ""
         self._told_at = 0.0  # when the last sign of life was given that arrived
+        self._steady_since = 0.0  # signs of life have arrived without a delay
         self._well = Event()
         self._greenlet: gevent.Greenlet | None = None
 
@@ -57,6 +59,12 @@ class Member:
         """Whether nobody can have taken this worker for dead."""
         return time.monotonic() - self._told_at < STALE_S
 
+    @property
+    def judges(self) -> bool:
+        """Whether it may take others for dead that are silent: not where the database itself may have
+        been away as long."""
+        return self.fresh and time.monotonic() - self._steady_since > workers.DEAD_AFTER_S
+
     def wait_until_fresh(self) -> None:
         while not self.fresh:
             self._well.clear()
@@ -64,13 +72,20 @@ class Member:
 
     def _register(self) -> None:
         self.id = uuid.uuid4().hex[:12]
-        at = time.monotonic()
-        steadily(workers.register, self.id, self.name, self._room)
-        self._note(at)
+        self._tell(lambda: steadily(workers.register, self.id, self.name, self._room))
+        self._steady_since = time.monotonic()
 
-    def _note(self, at: float) -> None:
+    def _tell(self, work: Callable[[], bool | None]) -> bool:
+        """Give a sign of life; False where it was in vain."""
+        at = time.monotonic()
+        if work() is False:
+            return False
+        now = time.monotonic()
+        if now - at > SLOW_S or at - self._told_at > STALE_S:
+            self._steady_since = now
         self._told_at = at
         self._well.set()
+        return True
 
     def _run(self) -> None:
         while True:
@@ -78,15 +93,13 @@ class Member:
             try:
                 self._beat()
             except Exception:
+                self._steady_since = time.monotonic()
                 complain(log, "no sign of life can be given")
 
     def _beat(self) -> None:
-        at = time.monotonic()
         with connected():
-            known = workers.beat(self.id)
-        if known:
-            self._note(at)
-            return
+            if self._tell(lambda: workers.beat(self.id)):
+                return
         log.warning("this worker was silent for too long and was taken for dead")
         self._told_at = 0.0
         self._lost()

@@ -20,14 +20,13 @@ from ..store import pages, workers
 from ..store.database import complain, connected, reading, steadily
 from ..store.models import Job
 from ..store.secrets import Vault
-from . import live
+from . import lease, live
 from .claims import Claims
 from .coordinator import Coordinator
 from .duties import Duties
 from .health import Figures, figures_of
 from .lane import Lane
 from .lanes import Lanes
-from .lease import lease_of
 from .member import Member, Room
 from .providers import Providers
 from .recorder import Recorder
@@ -70,7 +69,7 @@ class Worker:
             self._faulted,
         )
         self._lanes = Lanes(self._make_lane, self._lane_ended, self._lane_closed)
-        self._lease = lease_of(settings.database_url)
+        self._lease = lease.lease_of(settings.database_url)
         self._coordinator: Coordinator | None = None
         self._second = 0  # in which it was last said how the lanes stand
         self._wake = Event()
@@ -217,14 +216,26 @@ class Worker:
         if self._coordinator is None:
             if not self._closing and self._lease.acquire():
                 log.info("worker %s coordinates", self._member.name)
+                self._lease.sign(self._member.id)
                 self._coordinator = Coordinator(
                     *(self._settings, self._vault, self._duties),
-                    *(self._providers, self._wake_other, lambda: self._member.fresh),
+                    *(self._providers, self._wake_other, lambda: self._member.judges),
                 )
                 self._coordinator.start()
-        elif not self._lease.keep():
+            elif not self._closing:
+                self._look_at_coordinator()
+        elif self._lease.keep():
+            self._lease.sign(self._member.id)  # the connection or the id may be another now
+        else:
             log.warning("another worker coordinates now")
             self._hand_over()
+
+    def _look_at_coordinator(self) -> None:
+        """One that stands still keeps the lease: nobody would coordinate."""
+        with connected():
+            silent = workers.silent() if self._member.judges else []
+            if silent and lease.unseat(silent):
+                log.warning("the worker that coordinated is silent: the lease was taken from it")
 
     def _hand_over(self) -> None:
         coordinator, self._coordinator = self._coordinator, None

@@ -21,6 +21,7 @@ _ALIVE = (
     f"WHERE beat_at >= {_NOW} - {_DEAD_AFTER_MS} ORDER BY started_at, id"
 )
 _QUIET = f"SELECT name, ({_NOW} - beat_at) / 1000.0 FROM worker WHERE beat_at >= {_NOW} - {_DEAD_AFTER_MS}"
+_SILENT = f"SELECT id FROM worker WHERE beat_at < {_NOW} - {_DEAD_AFTER_MS}"
 _SWEEP = (
     f"DELETE FROM worker WHERE beat_at < {_NOW} - {_DEAD_AFTER_MS} "
     "RETURNING id, name, room, started_at"
@@ -68,6 +69,11 @@ def standing() -> tuple[dict[str, float], int]:
     """How long ago (s) each worker that lives was heard, by its name; how many lanes there are."""
     quiet = dict(database.execute_sql(_QUIET).fetchall())
     return quiet, database.execute_sql("SELECT count(*) FROM lane").fetchone()[0]
+
+
+def silent() -> list[str]:
+    """The ids of those that seem dead and are not removed yet."""
+    return [worker_id for (worker_id,) in database.execute_sql(_SILENT)]
 
 
 def sweep() -> list[Known]:

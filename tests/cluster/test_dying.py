@@ -10,6 +10,7 @@ from .processes import wait_until
 from .test_sharing import asked, questions
 
 CONCURRENCY = 10  # of each worker
+COMMIT_S = 0.2  # on a machine that is busy
 
 
 def test_killed_workers_leave_their_pages_to_others(cluster):
@@ -30,10 +31,10 @@ def test_killed_workers_leave_their_pages_to_others(cluster):
         print(f"found dead after {time.monotonic() - killed:.1f} s")
         cluster.wait_for(job_id)
     assert cluster.counted(job_id) == (total, total, total)
-    # in flight, and answered within one flush interval (0.2 s) of the kill
+    # in flight, and answered within one flush interval (0.2 s) and the time of a commit
     resent = endpoint.calls - total
     print(f"{resent} sent again")
-    assert resent <= 2 * (CONCURRENCY + 0.2 * CONCURRENCY / 0.1)
+    assert resent <= 2 * (CONCURRENCY + (0.2 + COMMIT_S) * CONCURRENCY / 0.1)
 
 
 def test_a_warm_shutdown_sends_nothing_again(cluster):
@@ -85,18 +86,23 @@ def test_redis_and_postgresql_come_back(cluster):
 
 
 def test_one_that_stood_still_finds_out_before_it_calls(cluster):
-    total = 1_000
+    """It coordinated, and its connection lives: the lease is taken from it."""
+    total = 1_500
     with MisbehavingEndpoint(e.slow(0.2)) as endpoint:
         cluster.add_config(endpoint.base_url, concurrency=CONCURRENCY)
         workers = cluster.start("a", "b")
         job_id = cluster.make_job(questions(total))
         wait_until(lambda: cluster.placed(job_id) == 2)
         wait_until(lambda: endpoint.calls > 100)
-        still = next(worker for worker in workers if worker is not cluster.coordinator())
+        still = cluster.coordinator()
         still.signal(signal.SIGSTOP)
+        at = time.monotonic()
         wait_until(lambda: cluster.ask("SELECT count(*) FROM worker")[0] == 1, 30)
+        print(f"found dead after {time.monotonic() - at:.1f} s")
         still.signal(signal.SIGCONT)
         still.wait_for("goes on as a new one")
+        wait_until(lambda: cluster.ask("SELECT count(*) FROM worker")[0] == 2)
+        assert cluster.coordinator() in workers
         cluster.wait_for(job_id)
     assert cluster.counted(job_id) == (total, total, total)
     assert sum(count - 1 for count in asked(endpoint).values()) <= CONCURRENCY
