@@ -60,7 +60,7 @@ class Door:
     def __init__(self, settings: Settings, secret_key: str):
         self._settings = settings
         self._hosts = hosts.Hosts(settings.ALLOWED_HOSTS, settings.PUBLIC_URL)
-        self._throttle = Throttle(settings.REDIS_URL, secret_key)
+        self._throttle = Throttle(secret_key, settings.REDIS_URL)
         self._link_hash: bytes | None = None
         self._link_stamp = secrets.token_hex(16)
         self._password_stamp = hmac.new(

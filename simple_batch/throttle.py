@@ -32,7 +32,7 @@ class Throttle:
     While that is away each holds to what it has counted itself. ``secret`` hides in Redis which names
     were tried: a password may have been typed into the field of the name."""
 
-    def __init__(self, redis_url: str = "", secret: str = ""):
+    def __init__(self, secret: str, redis_url: str = ""):
         self._secret = secret.encode()
         self._own = _Counts(MemoryStorage())
         self._common: _Counts | None = None

@@ -19,7 +19,7 @@ from .. import endpoint as e
 from .. import postgres, redis_server
 from ..conftest import PASSWORDS, wait_until
 from ..endpoint import MisbehavingEndpoint
-from ..process import ROOT, free_port, run_py
+from ..process import ROOT, free_port, gunicorn, run_py
 from .browsing import log_in, post, token_of
 from .processes import MISSING, Worker
 
@@ -54,8 +54,8 @@ def environment(database_url, shared_redis):
 
 @pytest.fixture
 def webs(app, instance, environment):
-    """Two web processes."""
-    started = [run_py(instance, **environment) for _ in range(2)]
+    """Two web processes, one of them as in a deployment."""
+    started = [run_py(instance, **environment), gunicorn(instance, **environment)]
     yield started
     for web in started:
         web.stop()
