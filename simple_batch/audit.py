@@ -15,7 +15,7 @@ ACTIONS = (
     *("config.activate", "config.deactivate"),
     *("job.create", "job.edit", "job.pause", "job.resume", "job.cancel", "job.retry", "job.send"),
     *("job.reset", "job.delete", "job.export", "file.create", "file.download", "file.delete"),
-    *("care.backup", "care.restore", "care.clean", "care.key"),
+    *("care.backup", "care.restore", "care.clean", "care.key", "care.copy"),
 )
 _LONGEST = 500  # characters of object and detail
 

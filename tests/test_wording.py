@@ -24,7 +24,10 @@ ERRORS = {
 }
 SENTENCES = {**ERRORS, "Bad": 1, "Fault": 2, "fault": 1, "wrong": 0, "SecurityError": 0}
 # commands and the Batch API speak English
-NO_PAGES = ("cli/", "openai_api/", "demo.py", "backups.py", "store/backup.py")
+NO_PAGES = (
+    *("cli/", "openai_api/", "demo.py", "backups.py", "store/backup.py"),
+    *("moving.py", "store/sides.py"),
+)
 
 
 def plain_sentences(source: str) -> list[int]:

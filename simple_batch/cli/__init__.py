@@ -2,10 +2,10 @@
 
 from flask import Flask
 
-from . import access, care, configs, demo, export, jobs, keys, run, templates, users
+from . import access, care, configs, demo, export, jobs, keys, moving, run, templates, users
 
 
 def register(app: Flask) -> None:
-    for module in (configs, templates, jobs, run, export, demo, access, keys, care, users):
+    for module in (configs, templates, jobs, run, export, demo, access, keys, care, moving, users):
         for command in module.COMMANDS:
             app.cli.add_command(command)

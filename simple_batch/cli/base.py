@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import sys
+from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 
@@ -96,12 +97,18 @@ def put_json(data) -> None:
 
 def put_table(header: list[str], rows: list[list]) -> None:
     """Columns aligned for reading, separated so that cut and awk can take them apart."""
+    for line in table(header, rows):
+        put(line)
+
+
+def table(header: list[str], rows: list[list]) -> Iterator[str]:
+    """The lines of ``put_table``."""
     cells = [header, *[["" if value is None else str(value) for value in row] for row in rows]]
     widths = [max(len(row[n]) for row in cells) for n in range(len(header))]
     for row in cells:
-        put(
-            "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip()
-        )
+        yield "  ".join(
+            value.ljust(width) for value, width in zip(row, widths, strict=True)
+        ).rstrip()
 
 
 def confirm(yes: bool, question: str) -> None:

@@ -112,12 +112,16 @@ class Placing:
             steadily(closing.complete, job_id)
 
     def write_live(self) -> None:
-        """Keep in each job what its lanes say together."""
-        with connected(), database.atomic():
-            for job_id, lanes in sorted(lane_rows.placed().items()):
-                said = [live.decode(one) for one in lanes.values() if one]
-                if said:
-                    live.write(job_id, live.merged(live.fresh(said)))
+        """Keep in each job what its lanes say together, as it was last seen."""
+        said = {
+            job_id: [live.decode(one) for one in lanes.values() if one]
+            for job_id, lanes in sorted(self._placed.items())
+        }
+        if any(said.values()):
+            with connected(), database.atomic():
+                for job_id, lives in said.items():
+                    if lives:
+                        live.write(job_id, live.merged(live.fresh(lives)))
 
     def stop(self) -> None:
         self._works.stop(0)

@@ -121,14 +121,18 @@ class Scheduler:
             self._wake.clear()
 
     def _look(self) -> None:
-        self._mind_time_and_money()
+        now = now_ms()
         with reading():
             self._providers.refresh()
+            overdue, limited, due = job_rows.overdue(now), job_rows.with_hours(), job_rows.due(now)
+            capped = job_rows.paused_for(till.SPEND_CAP) if self._only is None else []
             statuses = dict(job_rows.in_status(*_HANDLED))
             deleted = job_rows.being_deleted() if self._only is None else []
             if self._only is not None:
                 statuses = {id_: status for id_, status in statuses.items() if id_ == self._only}
             self._lanes.steer(statuses)
+        self._mind_the_time(now, overdue, limited, due)
+        self._mind_the_money(capped)
         self._lanes.adjust()
         for job_id, status in statuses.items():
             if not self._busy(job_id):
@@ -140,20 +144,20 @@ class Scheduler:
     def _busy(self, job_id: int) -> bool:
         return job_id in self._works or self._lanes.busy(job_id)
 
-    def _mind_time_and_money(self) -> None:
-        now = now_ms()
-        with reading():
-            overdue, limited, due = job_rows.overdue(now), job_rows.with_hours(), job_rows.due(now)
-            capped = job_rows.paused_for(till.SPEND_CAP) if self._only is None else []
+    def _mind_the_time(
+        self, now: int, overdue: list[int], limited: list[Job], due: list[int]
+    ) -> None:
         for job_id in overdue:
             job_rows.expire(job_id)
         for job in limited:
             span = hours.parse(job.hours, job.zone)
             if not span.open_at(now):
                 job_rows.put_off(job.id, span.opens_after(now))
+                self.wake()
         for job_id in due:
             job_rows.transition(job_id, JobStatus.QUEUED, (JobStatus.SCHEDULED,), "due")
-        self._mind_the_money(capped)
+        if overdue or due:
+            self.wake()
 
     def _mind_the_money(self, capped: list[Job]) -> None:
         """Have jobs go on whose spend cap has been raised or has begun anew."""
@@ -164,6 +168,7 @@ class Scheduler:
                 room = job.spend_cap is None or job.cost_nano < job.spend_cap
             if room:
                 job_rows.transition(job.id, JobStatus.QUEUED, (JobStatus.PAUSED,), "room")
+                self.wake()
 
     def _take_up(self, job_id: int, status: JobStatus) -> None:
         if status == JobStatus.VALIDATING:

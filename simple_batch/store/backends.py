@@ -22,6 +22,7 @@ _STAND_IN = "\N{REPLACEMENT CHARACTER}"
 # transaction was in the way. What they struck can be done again.
 _PASSING = ("08", "40", "53", "57P01", "57P02", "57P03")
 
+_PORTS = re.compile(r"[\d,]*")
 # gevent's would let others work before it answers; Windows has none
 _poll = monkey.get_original("select", "poll") if hasattr(select, "poll") else None
 _WORTH_A_COPY = 4  # rows
@@ -131,6 +132,9 @@ def connection_parameters(url: str) -> dict:
         given = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         raise ValueError("it is no URL of PostgreSQL") from None  # the complaint may quote it
+    # a password that is not escaped falls apart into these, and whoever connects quotes them
+    if "@" in given.get("host", "") or not _PORTS.fullmatch(str(given.get("port", ""))):
+        raise ValueError("it is no URL of PostgreSQL: in a password @ is written %40, / %2F")
     return {**_CONNECTION, **given, "context": _ADAPTERS}
 
 

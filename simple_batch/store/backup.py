@@ -160,7 +160,7 @@ def restore(source: Path, database: Path) -> tuple[Path | None, list[str]]:
         _ours(staged, source)
         applied = open_database(f"sqlite:///{staged.as_posix()}")
         close_database()
-        _alone(staged)
+        alone(staged)
         with locked(database.with_suffix(".migrate-lock")):
             kept = _exchange(staged, database)
     finally:
@@ -183,7 +183,7 @@ def _ours(path: Path, source: Path) -> None:
         )
 
 
-def _alone(path: Path) -> None:
+def alone(path: Path) -> None:
     """Fold the write-ahead log into the file. Raises Conflict while somebody else has it open."""
     with contextlib.closing(sqlite3.connect(path, timeout=1)) as connection:
         try:
@@ -209,7 +209,7 @@ def _exchange(staged: Path, database: Path) -> Path | None:
     if log.exists():
         shutil.copy2(log, kept_log)
     try:
-        _alone(database)
+        alone(database)
     except (sqlite3.DatabaseError, OSError):
         for end in ("-wal", "-shm"):  # they must not be taken for the new one's
             Path(f"{database}{end}").unlink(missing_ok=True)

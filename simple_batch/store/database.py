@@ -39,19 +39,20 @@ PRAGMAS = {
     "cache_size": -4_000,  # KB, of each connection; the system's cache does the rest
 }
 AGAIN_AFTER_S = 1.0
+UNFINISHED = "unfinished copy"  # among the migrations: no version opens what has it (sides.py)
 _MIGRATING = 0x51B0  # advisory lock while the tables are brought up to date
 
 
-def open_database(url: str, connections: int = 20) -> list[str]:
+def open_database(url: str, connections: int = 20, unfinished: bool = False) -> list[str]:
     """Open the database at ``url`` and bring its tables up to date; a server is given at most so
-    many ``connections``.
+    many ``connections``. One that another is being copied to (moving.py) only as ``unfinished``.
 
     Returns the names of the migrations applied now. Raises DatabaseError with
     the place and the remedy where it cannot be opened, is no database, or was
     written by a newer version of the program.
     """
     if is_server(url):
-        return _open_server(url, connections)
+        return _open_server(url, connections, unfinished)
     path = sqlite_path(url)
     if path.exists() and path.stat().st_size:
         _look_at_header(path)
@@ -69,7 +70,7 @@ def open_database(url: str, connections: int = 20) -> list[str]:
             )
         )
         with locked(path.with_suffix(".migrate-lock")), connected():
-            return _migrate()
+            return _migrate(url, unfinished)
     except (peewee.DatabaseError, sqlite3.Error, OSError) as error:
         if _DAMAGED.search(str(error)):
             raise _damaged(path, str(error)) from error
@@ -127,14 +128,14 @@ def _damaged(path: Path, reason: str) -> DatabaseError:
     )
 
 
-def _open_server(url: str, connections: int) -> list[str]:
+def _open_server(url: str, connections: int, unfinished: bool) -> list[str]:
     try:
         database.initialize(backends.postgres(url, connections))
         with connected():
             _suits()
             database.execute_sql("SELECT pg_advisory_lock(?)", (_MIGRATING,))
             try:
-                applied = _migrate()
+                applied = _migrate(url, unfinished)
                 database.obj.text_index = _has_trigrams()
             finally:
                 database.execute_sql("SELECT pg_advisory_unlock(?)", (_MIGRATING,))
@@ -182,7 +183,9 @@ def is_server(url: str) -> bool:
 
 def shown(url: str) -> str:
     """The URL as it may be told: without the password and what follows the name."""
-    head, _, place = url.partition("://")
+    head, mark, place = url.partition("://")
+    if not mark:
+        return "(no URL)"  # it may hold a password anywhere
     user, at, place = place.rpartition("@")
     place = place.partition("?")[0]
     return f"{head}://{user.partition(':')[0]}{at}{place}"
@@ -256,9 +259,16 @@ def steadily(work: Callable, *args):
         time.sleep(AGAIN_AFTER_S)
 
 
-def _migrate() -> list[str]:
+def _migrate(url: str, unfinished: bool) -> list[str]:
     runner = Runner(database.obj, str(MIGRATIONS))
     unknown = [item.name for item in runner.status() if item.path is None]
+    if UNFINISHED in unknown:
+        if not unfinished:
+            raise DatabaseError(
+                f"The database {shown(url)} holds a copy that was not finished: set "
+                "SIMPLE_BATCH_DATABASE_URL to the one it is of, and run flask copy-db again."
+            )
+        unknown.remove(UNFINISHED)
     if unknown:
         raise DatabaseError(
             f"The database has the migration {unknown[0]}, which this version does not know: "

@@ -66,6 +66,7 @@ AUDITED = {
     "care.restore": _("backup restored"),
     "care.clean": _("storage cleaned"),
     "care.key": _("encryption key rotated"),
+    "care.copy": _("database copied to another"),
 }
 STATUSES = {
     "validating": _("validating"),

@@ -16,7 +16,7 @@ from simple_batch import configs, create_app, jobs
 from simple_batch.store.database import connected
 
 from .. import postgres, redis_server
-from ..process import ROOT, environment, flask
+from ..process import ROOT, environment
 
 MISSING = [
     name
@@ -129,9 +129,6 @@ class Cluster:
             worker.wait_for("works")
         return begun
 
-    def flask(self, *args: str, stdin: str | None = None):
-        return flask(self.instance, *args, stdin=stdin, **self.settings)
-
     def add_config(self, base_url: str, alias: str = "test", **fields):
         """Stores a config; returns it."""
         fields = {"model": "m", "key": "sk-planted-0123456789", "timeout_s": 20.0, **fields}
@@ -208,12 +205,23 @@ class Cluster:
             "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
         )[0]
 
-    def celery(self, *args: str):
+    def flask_process(self, *args: str) -> subprocess.Popen:
+        """A flask command that goes on."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "flask", *args],
+            cwd=ROOT,
+            env=environment(self.instance, **self.settings),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def celery(self, *args: str, **more: str):
         """Run one of Celery's commands to its end."""
         return subprocess.run(
             [sys.executable, "-m", "celery", "-A", "simple_batch.worker", *args],
             cwd=ROOT,
-            env=environment(self.instance, **self.settings),
+            env=environment(self.instance, **{**self.settings, **more}),
             capture_output=True,
             text=True,
             timeout=60,

@@ -38,8 +38,8 @@ def test_killed_workers_leave_their_pages_to_others(cluster):
 
 
 def test_a_warm_shutdown_sends_nothing_again(cluster):
-    total = 800
-    with MisbehavingEndpoint(e.slow(0.3)) as endpoint:
+    total = 500
+    with MisbehavingEndpoint(e.slow(0.2)) as endpoint:
         cluster.add_config(endpoint.base_url, concurrency=CONCURRENCY)
         workers = cluster.start("a", "b")
         job_id = cluster.make_job(questions(total))
@@ -63,9 +63,10 @@ def test_redis_and_postgresql_come_back(cluster):
         workers = cluster.start("a", "b")
         job_id = cluster.make_job(questions(total))
         wait_until(lambda: cluster.placed(job_id) == 2)
+        wait_until(lambda: endpoint.calls > 100)
         cluster.redis.stop()
         try:
-            wait_until(lambda: endpoint.calls > 250)
+            wait_until(lambda: endpoint.calls > 350)
             # nobody can be told of this one: lanes are found without the broker
             second = cluster.make_job(questions(40))
             cluster.wait_for(second)

@@ -159,3 +159,28 @@ def test_celery_shows_and_reaches_the_workers(pair):
         done = pair.celery("inspect", "active", "--timeout", "5")
         assert "simple_batch.lane" in done.stdout, done.stdout + done.stderr
         pair.wait_for(job_id)
+
+
+def test_a_worker_says_what_it_needs(cluster):
+    def worker(**more) -> str:
+        done = cluster.celery("worker", "-P", "solo", "-n", "wrong@test", **more)
+        assert done.returncode != 0
+        return done.stdout + done.stderr
+
+    assert "-P gevent" in worker()
+    assert "SIMPLE_BATCH_ENGINE=celery" in worker(SIMPLE_BATCH_ENGINE="gevent")
+
+
+def test_where_no_worker_runs_it_is_said(cluster):
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        cluster.add_config(endpoint.base_url)
+        assert cluster.do(jobs.runner_state) == "none"
+        job_id = cluster.make_job(questions(3), hold=True)
+        followed = cluster.flask_process("run-job", str(job_id))
+        wait_until(lambda: cluster.status(job_id) == "queued")
+        cluster.start("late")
+        assert followed.wait(30) == 0
+        said = followed.stderr.read()
+    assert "No worker runs" in said
+    assert "3 succeeded" in said
+    assert cluster.do(jobs.runner_state) == "elsewhere"

@@ -358,6 +358,7 @@ def test_a_url_is_shown_without_its_password():
     assert shown("postgresql://u:p%40w@h:5432/db?x=1") == "postgresql://u@h:5432/db"
     assert shown("postgresql://u:p@w@h/db") == "postgresql://u@h/db"
     assert shown("postgresql:///db") == "postgresql:///db"
+    assert SECRET not in shown(f"postgres//u:{SECRET}@h/db")
     with pytest.raises(DatabaseError) as raised:
         sqlite_path(f"mysql://u:{SECRET}@h/db")
     assert SECRET not in str(raised.value)

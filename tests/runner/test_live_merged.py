@@ -1,0 +1,42 @@
+"""What several lanes of a job say of themselves, as one."""
+
+import msgspec
+
+from simple_batch.domain import GovernorState
+from simple_batch.runner import live
+from simple_batch.runner.live import ConfigLive, Live
+
+
+def said(at=1_000, **fields) -> Live:
+    governor = fields.pop("governor", GovernorState(limit=5, in_flight=2, learning=False))
+    values = {"in_flight": 2, "retrying": 1, "rate": 1.5, "calls": 2}
+    indices = {"in_flight_idx": [3, 7], "retrying_idx": [5]}
+    return Live(at=at, governor=governor, **{**values, **indices, **fields})
+
+
+def test_sums_and_the_longest_cooldown():
+    cooling = GovernorState(5, 2, True, cooldown_s=3.0, reason="rate_limit", rpm_learned=60)
+    found = live.merged([said(), said(2_000, governor=cooling, in_flight_idx=[1, 9])])
+    assert (found.at, found.in_flight, found.retrying, found.rate) == (2_000, 4, 2, 3.0)
+    assert found.in_flight_idx == [1, 3, 7, 9]
+    assert found.governor == GovernorState(
+        10, 4, True, cooldown_s=3.0, reason="rate_limit", rpm_learned=60
+    )
+    assert found.configs is None
+
+
+def test_a_config_is_down_where_all_found_it_so():
+    def part(state: str) -> ConfigLive:
+        return ConfigLive(state, GovernorState(2, 1, False))
+
+    found = live.merged(
+        [said(configs={"a": part("down"), "b": part("down")}), said(configs={"a": part("")})]
+    )
+    assert found.configs["a"].state == ""
+    assert found.configs["a"].governor.limit == 4
+    assert found.configs["b"].state == "down"
+
+
+def test_what_dead_lanes_said_is_left_out_and_the_pages_read_it_as_ever():
+    assert live.fresh([said(1_000), said(1_000 + live.FRESH_MS)])[0].at == 1_000 + live.FRESH_MS
+    assert "configs" not in msgspec.json.decode(live.encode(said()))
