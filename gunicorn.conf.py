@@ -1,7 +1,8 @@
 """The deployment: gunicorn -c gunicorn.conf.py 'simple_batch:create_app()'
 
 One worker: a database has one runner, and a client of the live feed must reach
-the process it began with. More machines: see docs/deployment.md.
+the process it began with, which gunicorn's workers cannot promise. More processes are
+more gunicorns behind a proxy that keeps clients apart: see docs/deployment.md.
 """
 
 import os
@@ -59,7 +60,11 @@ def on_starting(server):
     os.environ["SIMPLE_BATCH_LISTENS_ON"] = ",".join(hosts)
     # WEB_CONCURRENCY and -w would raise it silently
     if server.cfg.workers != 1:
-        server.log.warning("one worker is used instead of %s", server.cfg.workers)
+        server.log.warning(
+            "one worker is used instead of %s: for more processes start more gunicorns "
+            "(docs/deployment.md)",
+            server.cfg.workers,
+        )
         server.cfg.set("workers", 1)
         server.num_workers = 1
 

@@ -39,7 +39,7 @@ def create_app(**overrides) -> Flask:
     _connect_each_request(app)
     door.register(app, loaded)
     app.extensions["simple_batch"] = Services(loaded)
-    live.create(app)
+    live.create(app, loaded.REDIS_URL)
     web.register(app)
     openai_api.register(app)
     cli.register(app)

@@ -18,7 +18,7 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from . import audit, hosts, passwords, tokens, users, who
+from . import audit, hosts, news, passwords, tokens, users, who
 from .domain import Role
 from .errors import Forbidden, InvalidInput, LoginNeeded, NotFound, SettingsError
 from .settings import Settings
@@ -37,6 +37,7 @@ _LOOKED_AT = {"configs.index"}  # of what is the admins' otherwise
 _OPERATORS = {"new_job", "new_template", "saved_templates", "access"}
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "X-Forwarded-Host")
 _CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
+SESSION = "began"  # what a session is known by, in its cookie
 
 
 class Account(UserMixin):
@@ -59,7 +60,7 @@ class Door:
     def __init__(self, settings: Settings, secret_key: str):
         self._settings = settings
         self._hosts = hosts.Hosts(settings.ALLOWED_HOSTS, settings.PUBLIC_URL)
-        self._throttle = Throttle()
+        self._throttle = Throttle(secret_key, settings.REDIS_URL)
         self._link_hash: bytes | None = None
         self._link_stamp = secrets.token_hex(16)
         self._password_stamp = hmac.new(
@@ -162,8 +163,11 @@ class Door:
     def leave(self) -> None:
         """Log out."""
         audit.note("logout")
+        ended = session.get(SESSION)
         logout_user()
         session.clear()
+        if ended:
+            news.tell(news.DOORS, ended)
 
     def change_password(self, account: Account, old: str, new: str) -> None:
         """Somebody's own; other sessions of theirs end. Raises InvalidInput naming the field, and
@@ -338,6 +342,7 @@ def _renew(account: Account) -> None:
     """A new session: nothing of one that somebody else may have planted is kept."""
     session.clear()
     session.permanent = True
+    session[SESSION] = secrets.token_hex(8)
     login_user(account)
 
 

@@ -23,6 +23,7 @@ from . import (
     images,
     importing,
     intake,
+    news,
     retention,
     runtime,
     uploads,
@@ -38,7 +39,7 @@ from .runner.duties import Duties
 from .runner.health import Figures, Health
 from .runner.lease import lease_of
 from .runner.service import Runner, workers_state
-from .store import idempotency, search
+from .store import idempotency, search, workers
 from .store import jobs as job_rows
 from .store import requests as request_rows
 from .store import retry as retry_rows
@@ -47,6 +48,8 @@ from .store.models import ApiFile, Job, Request, Token, Upload, database
 from .store.requests import Share
 from .store.retry import Changes
 from .wording import listed, said
+
+WORKER_COMMAND = "celery -A simple_batch.worker worker -P gevent -c 16"
 
 _runner: Runner | None = None
 
@@ -107,6 +110,16 @@ def runner_state() -> str:
     return "elsewhere" if lease.held_elsewhere() else "none"
 
 
+def by_workers() -> bool:
+    """Whether workers are to run the jobs, not a process that serves."""
+    return runtime.settings().ENGINE == "celery"
+
+
+def workers_alive() -> int:
+    """How many workers live."""
+    return len(workers.alive())
+
+
 def storage_fault() -> str | None:
     """The database's complaint while results cannot be written, else None."""
     return _runner.storage_fault if _runner is not None else None
@@ -143,7 +156,12 @@ def clean(going: retention.Plan) -> None:
 
 
 def _wake() -> None:
-    if _runner is not None:
+    news.tell(news.JOBS)
+
+
+@news.heard.connect
+def _on_news(_sender, topic: str, **_detail) -> None:
+    if topic == news.JOBS and _runner is not None:
         _runner.wake()
 
 

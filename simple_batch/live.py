@@ -2,20 +2,26 @@
 
 The runner's signals only mark what changed; one background task looks a few
 times a second at what is marked and watched, and sends that.
+
+Where several processes serve, each watches the database and tells its own clients, who stay with it:
+``seq`` is counted by the process that a client is connected to, and no event of a room goes through the
+queue, where it would come once from each process. line.py says what does.
 """
 
 import logging
 import threading
 import time
 from collections import defaultdict
+from typing import NamedTuple
 
-from flask import Flask, request
+from flask import Flask, request, session
 from flask_socketio import SocketIO, join_room
 from gevent import monkey
 
-from . import insight
-from .door import the_door
+from . import insight, news
+from .door import SESSION, the_door
 from .errors import NotFound, SimpleBatchError
+from .line import Line
 from .runner import progress as signals
 from .store import seen
 from .store.database import complain, connected
@@ -37,10 +43,11 @@ LIST_ROOM = "list"
 RECENT_BUCKETS_S = 10
 
 
-def create(app: Flask) -> SocketIO:
-    """The live feed of an app."""
+def create(app: Flask, redis_url: str = "") -> SocketIO:
+    """The live feed of an app; ``redis_url`` names what its processes share."""
     socketio = SocketIO(
         app,
+        client_manager=Line(redis_url) if redis_url else None,
         async_mode="gevent" if monkey.is_module_patched("socket") else "threading",
         cors_allowed_origins=None,  # the same origin only
         path="socket.io",
@@ -69,7 +76,9 @@ class Feed:
         self._socketio = socketio
         self._seq: dict[str, int] = defaultdict(int)
         self._watching: dict[str, set[tuple[int, bool]]] = {}  # sid → (job or 0 for the list, tail)
-        self._callers: dict[str, tuple[Caller, dict]] = {}  # sid → who it is, and how they came
+        self._callers: dict[str, _Visitor] = {}  # by sid
+        self._ended: set[str] = set()  # those of them whose session was logged out
+        self._doors_moved = False
         self._snapshots: dict[str, tuple[float, int, dict]] = {}  # room → when, after which seq
         self._changed: set[int] = set()
         self._moved: set[int] = set()
@@ -85,6 +94,7 @@ class Feed:
         signals.job_status.connect(self._on_status)
         signals.jobs_changed.connect(self._on_listed)
         signals.requests_finished.connect(self._on_finished)
+        news.heard.connect(self._on_news)
         app.extensions["simple_batch_feed"] = self  # signals hold their receivers weakly
 
     @property
@@ -104,7 +114,7 @@ class Feed:
             return False
         if caller is None:
             return False
-        self._callers[request.sid] = caller, request.environ
+        self._callers[request.sid] = _Visitor(caller, request.environ, session.get(SESSION))
         return True
 
     def _subscribe(self, data=None) -> dict:
@@ -115,7 +125,7 @@ class Feed:
         job_id, tail = data.get("job_id"), data.get("tail", False) is True
         if job_id is not None and (isinstance(job_id, bool) or not isinstance(job_id, int)):
             return {"ok": False, "error": "job_id must be a number"}
-        caller, _environ = self._callers[request.sid]
+        caller = self._callers[request.sid].caller
         room = _list_room(caller.sees) if job_id is None else f"job-{job_id}"
         try:
             with connected():
@@ -154,6 +164,7 @@ class Feed:
 
     def _disconnect(self, *_reason) -> None:
         self._callers.pop(request.sid, None)
+        self._ended.discard(request.sid)
         with self._lock:
             for job_id, tail in self._watching.pop(request.sid, ()):
                 if tail:
@@ -181,6 +192,12 @@ class Feed:
             self._dropped[job_id] += len(tail) - TAIL_ITEMS
             del tail[:-TAIL_ITEMS]
 
+    def _on_news(self, _sender, topic: str, detail: str) -> None:
+        if topic == news.DOORS:
+            self._doors_moved = True
+            callers = list(self._callers.items())
+            self._ended.update(sid for sid, who in callers if detail and who.session == detail)
+
     # --- publishing -------------------------------------------------------------------------
 
     def _publish(self) -> None:
@@ -197,7 +214,7 @@ class Feed:
                 watched = {job_id for found in self._watching.values() for job_id, _ in found}
             try:
                 with connected():
-                    if time.monotonic() - looked >= STILL_S:
+                    if self._doors_moved or time.monotonic() - looked >= STILL_S:
                         looked = time.monotonic()
                         self._show_out()
                     self._tell(watched, slow=tick % SLOW_TICKS == 0)
@@ -206,11 +223,12 @@ class Feed:
 
     def _show_out(self) -> None:
         """Whoever is not let in any more, or as somebody else, hears nothing more."""
-        for sid, (caller, environ) in list(self._callers.items()):
-            with self._app.request_context(environ):
+        self._doors_moved = False
+        for sid, visitor in list(self._callers.items()):
+            with self._app.request_context(visitor.environ):
                 now = the_door().caller()
-            if now != caller:
-                self._socketio.server.disconnect(sid, namespace=NAMESPACE)
+            if now != visitor.caller or sid in self._ended:
+                self._socketio.server.disconnect(sid, namespace=NAMESPACE, ignore_queue=True)
 
     def _pace_s(self) -> float:
         """From one tick to the next."""
@@ -246,7 +264,7 @@ class Feed:
         """What changed, to each of those who see different jobs."""
         with self._lock:
             watching = [sid for sid, found in self._watching.items() if (0, False) in found]
-        viewers = {self._callers[sid][0].sees for sid in watching if sid in self._callers}
+        viewers = {self._callers[sid].caller.sees for sid in watching if sid in self._callers}
         for viewer in viewers:
             items = self._listed(viewer, moved)
             if items:
@@ -288,7 +306,21 @@ class Feed:
         if room is None:  # the tail is a side channel: it does not count in the room's sequence
             self._seq[place] += 1
         envelope = {"v": VERSION, "job_id": job_id, "seq": self._seq[place], "ts": time.time()}
-        self._socketio.emit(event, {**envelope, **payload}, namespace=NAMESPACE, to=room or place)
+        self._socketio.emit(
+            event,
+            {**envelope, **payload},
+            namespace=NAMESPACE,
+            to=room or place,
+            ignore_queue=True,
+        )
+
+
+class _Visitor(NamedTuple):
+    """Who is connected, and how they came; ``session`` is None for who brought a token."""
+
+    caller: Caller
+    environ: dict
+    session: str | None
 
 
 def _list_room(viewer: Viewer | None) -> str:

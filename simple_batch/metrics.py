@@ -28,7 +28,7 @@ from prometheus_client.registry import Collector
 from . import backups, jobs, pulse, readiness, runtime
 from .domain import ACTIVE_STATUSES, NANO, JobStatus
 from .runner.health import Figures
-from .store import storage
+from .store import storage, workers
 from .store.database import connected, folder_of, is_server, sqlite_path
 from .store.models import ApiConfig, Job, database
 from .store.sketch import LatencySketch
@@ -39,37 +39,53 @@ from .version import __version__
 LATENCY_BOUNDS_S = (0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300, 600)
 
 
-def exposition(accept: str, live_clients: int) -> tuple[bytes, str]:
-    """(the text, its content type) as the header ``Accept`` asks for it."""
+def of_server(accept: str, live_clients: int) -> tuple[bytes, str]:
+    """(the text, its content type) of a process that serves pages, as the header ``Accept`` asks for
+    it."""
+    return _exposition(accept, lambda: _server(live_clients))
+
+
+def of_worker(accept: str, figures: Figures) -> tuple[bytes, str]:
+    """The same of a worker: how jobs and the database stand is said by those that serve pages."""
+    return _exposition(accept, lambda: _process(figures))
+
+
+def _exposition(accept: str, collect: Callable[[], Iterator[Metric]]) -> tuple[bytes, str]:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
-    registry.register(_House(live_clients))
+    registry.register(_House(collect))
     encode, kind = choose_encoder(accept)
     return encode(registry), kind
 
 
 class _House(Collector):
-    def __init__(self, live_clients: int):
-        self._live_clients = live_clients
+    def __init__(self, collect: Callable[[], Iterator[Metric]]):
+        self.collect = collect
 
     def describe(self) -> Iterable[Metric]:
         return ()  # the registry need not collect to learn the names
 
-    def collect(self) -> Iterator[Metric]:
-        build = InfoMetricFamily("simple_batch_build", "Which version this is.")
-        build.add_metric((), {"version": __version__, "python": platform.python_version()})
-        yield build
-        yield _gauge("live_clients", "Clients of the live feed.", self._live_clients)
-        yield _loop_lag()
-        yield from _readiness()
-        yield from _recorded()
-        figures = jobs.figures()
-        if figures is not None:
-            yield from _runner(figures)
-        with contextlib.suppress(sqlite3.Error, peewee.PeeweeException), connected():
-            yield from _stored()
-        yield from _room()
+
+def _process(figures: Figures | None) -> Iterator[Metric]:
+    build = InfoMetricFamily("simple_batch_build", "Which version this is.")
+    build.add_metric((), {"version": __version__, "python": platform.python_version()})
+    yield build
+    yield _loop_lag()
+    yield from _readiness()
+    yield from _recorded()
+    if figures is not None:
+        yield from _runner(figures)
+
+
+def _server(live_clients: int) -> Iterator[Metric]:
+    yield _gauge("live_clients", "Clients of the live feed.", live_clients)
+    yield from _process(jobs.figures())
+    with contextlib.suppress(sqlite3.Error, peewee.PeeweeException), connected():
+        yield from _stored()
+        if jobs.by_workers():
+            yield from _workers()
+    yield from _room()
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:
@@ -213,6 +229,17 @@ def _stored() -> Iterator[Metric]:
     whole, reusable = storage.database_bytes()
     yield _gauge("database_reusable_bytes", "Of the database, free for new rows.", reusable)
     yield _gauge("database_bytes", "Of the database.", whole)
+
+
+def _workers() -> Iterator[Metric]:
+    alive, lanes = workers.standing()
+    yield _gauge("workers", "Workers that live.", len(alive))
+    beat = max(alive.values(), default=None)
+    if beat is not None:
+        yield _gauge(
+            "workers_quiet_seconds", "Since the one of them longest silent was heard.", beat
+        )
+    yield _gauge("lanes", "Lanes of jobs that workers have.", lanes)
 
 
 def _room() -> Iterator[Metric]:

@@ -1,14 +1,16 @@
 """Can this process work? Each thing that must hold is tried or asked, for /readyz and /metrics."""
 
+import contextlib
 import time
 
 import msgspec
+import peewee
 from gevent import get_hub
 from gevent.lock import BoundedSemaphore
 
 from . import jobs, runtime
 from .store import storage
-from .store.database import folder_of, is_server, sqlite_path
+from .store.database import connected, folder_of, is_server, sqlite_path
 from .store.probe import Found, probe, probe_server
 
 PROBE_EVERY_S = 1.0  # the database is written at most so often
@@ -19,24 +21,42 @@ _probed: tuple[float, str, Found] | None = None  # when, which database, what wa
 
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``detail`` says what is wrong."""
+    """``detail`` says what is wrong. Without what is not ``vital`` this process still serves."""
 
     ok: bool
     detail: str = ""
+    vital: bool = True
 
 
 def checks() -> dict[str, Check]:
     """By name, the one that explains the others first."""
     found = _database()
-    state = jobs.runner_state()
     return {
         "database": _holds(found.read),
         "writing": _holds(jobs.storage_fault() or found.write),
         "migrations": _holds(found.migrations),
         "disk": _holds(_short_of_room()),
-        "runner": _holds("no process runs the jobs" if state == "none" else None),
+        **_workers(found.read is None),
         **_parts(),
     }
+
+
+def _workers(reachable: bool) -> dict[str, Check]:
+    """Who runs the jobs, as far as the database can be asked."""
+    if not jobs.by_workers():
+        wrong = "no process runs the jobs" if jobs.runner_state() == "none" else None
+        return {"runner": _holds(wrong)}
+    if not reachable:
+        return {}
+    wrong = "" if workers_alive() else f"none lives: start one with {jobs.WORKER_COMMAND}"
+    return {"workers": Check(not wrong, wrong, vital=False)}
+
+
+def workers_alive() -> int | None:
+    """How many workers live; None while the database is away."""
+    with contextlib.suppress(peewee.PeeweeException), connected():
+        return jobs.workers_alive()
+    return None
 
 
 def _holds(wrong: str | None) -> Check:

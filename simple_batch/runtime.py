@@ -8,6 +8,7 @@ mean the same installation.
 from .errors import SettingsError
 from .redaction import remember
 from .settings import Settings
+from .shared import password_of
 from .store.secrets import Vault, open_vault
 
 _current: tuple[Settings, Vault] | None = None
@@ -17,7 +18,7 @@ def open_runtime(settings: Settings) -> None:
     """Make ``settings`` the ones of this process; makes the instance folders and keys. Raises
     SettingsError where that folder cannot be used."""
     global _current
-    remember(settings.SECRET_KEY, settings.SMTP_PASSWORD)
+    remember(settings.SECRET_KEY, settings.SMTP_PASSWORD, password_of(settings.REDIS_URL))
     try:
         settings.uploads.mkdir(parents=True, exist_ok=True)
         _current = settings, open_vault(settings.instance, settings.ENCRYPTION_KEYS)

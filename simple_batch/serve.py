@@ -63,6 +63,8 @@ def main(argv: list[str]) -> int:
     print("database ready", flush=True)
     if state == "here":
         print("scheduler started", flush=True)
+    elif services.settings.ENGINE == "celery":
+        print("workers make the calls: here are the pages", flush=True)
     else:
         print("another process runs this database's jobs: here are the pages", flush=True)
     url = f"http://{_shown_host(options.host)}:{server.server_port}"

@@ -6,6 +6,7 @@ A value comes from the environment (``SIMPLE_BATCH_<NAME>``, or a file named by
 """
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -56,6 +57,11 @@ class Settings:
     )
     WORKER_CONCURRENCY: int = _setting(
         1000, "calls in flight that one worker has at most (ENGINE=celery)", "calls", 1, 100_000
+    )
+    WORKER_METRICS: str = _setting(
+        "",
+        "host:port at which a worker answers Prometheus (/metrics, /healthz); each worker of a machine "
+        "needs its own; empty: nowhere (ENGINE=celery)",
     )
     SECRET_KEY: str = _setting(
         "", "signs sessions; empty: made once and kept in the instance folder"
@@ -353,6 +359,14 @@ def _check_engine(values: dict) -> None:
         )
     if not redis_url:
         raise SettingsError("ENGINE=celery: set REDIS_URL=redis://… too.")
+    if values.get("LOGIN_LINK"):
+        raise SettingsError(
+            "LOGIN_LINK: with ENGINE=celery several processes serve, and a link is good for one. Make "
+            "a user (flask create-user NAME --role admin), or set SIMPLE_BATCH_PASSWORD."
+        )
+    address = values.get("WORKER_METRICS", "")
+    if address and not re.fullmatch(r"(?:\[[0-9a-fA-F:]+\]|[\w.-]+):[0-9]{1,5}", address):
+        raise SettingsError(f"WORKER_METRICS={address!r}: use host:port, as in 127.0.0.1:9464.")
 
 
 def _check_zone(name: str) -> None:

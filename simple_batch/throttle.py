@@ -5,46 +5,91 @@ name; so it does not hold for an address from which that user has logged in befo
 after a minute.
 """
 
+import hashlib
+import hmac
+import logging
 import time
 
-from limits import RateLimitItemPerHour, RateLimitItemPerMinute
-from limits.storage import MemoryStorage
+import redis
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
+from limits.storage import MemoryStorage, RedisStorage, Storage
 from limits.strategies import FixedWindowRateLimiter
 
-from . import audit
+from . import audit, shared
+
+log = logging.getLogger(__name__)
 
 BY_ADDRESS = (RateLimitItemPerMinute(10), RateLimitItemPerHour(60))
 BY_NAME = (RateLimitItemPerMinute(20),)
+NEWS = RateLimitItemPerMinute(1)
+AGAIN_S = 5.0  # a Redis that is away is not asked for so long
+
+Key = tuple[RateLimitItem, str, str]  # a limit, of what, of whom
 
 
 class Throttle:
-    """Counts in the memory of this process, which is the only one that serves."""
+    """Counts in the memory of this process and, where processes share a Redis, for all of them there.
+    While that is away each holds to what it has counted itself. ``secret`` hides in Redis which names
+    were tried: a password may have been typed into the field of the name."""
 
-    def __init__(self):
-        self._storage = MemoryStorage()
-        self._limiter = FixedWindowRateLimiter(self._storage)
+    def __init__(self, secret: str, redis_url: str = ""):
+        self._secret = secret.encode()
+        self._own = _Counts(MemoryStorage())
+        self._common: _Counts | None = None
+        self._away_until = 0.0
+        if redis_url:
+            pool = shared.client(redis_url).connection_pool
+            self._common = _Counts(RedisStorage("redis://", connection_pool=pool))
 
     def wait_s(self, name: str, address: str) -> int:
         """Count a try, before it is made; 0 where it may be, else how many seconds to wait."""
-        refused = [key for key in _keys(name, address) if not self._limiter.hit(*key)]
+        return self._ask("wait_s", self._keys(name, address))
+
+    def give_back(self, name: str, address: str) -> None:
+        """The try was a good one: those who know their passwords keep nobody waiting."""
+        self._ask("give_back", self._keys(name, address))
+
+    def is_news(self, address: str) -> bool:
+        """Whether a refusal of this address is worth a line in the audit log: one a minute is."""
+        return self._ask("wait_s", [(NEWS, "news", address)]) == 0
+
+    def _ask(self, what: str, keys: list[Key]) -> int:
+        """The longer of what the counts of this process and those of all of them say."""
+        own = getattr(self._own, what)(keys)
+        if self._common is None or time.monotonic() < self._away_until:
+            return own
+        try:
+            return max(own, getattr(self._common, what)(keys))
+        except redis.RedisError as error:
+            self._away_until = time.monotonic() + AGAIN_S
+            log.warning("Redis is away, tries of passwords are counted here alone: %s", error)
+            return own
+
+    def _keys(self, name: str, address: str) -> list[Key]:
+        keys = [(limit, "address", address) for limit in BY_ADDRESS]
+        if not audit.known_address(name, address):
+            hidden = hmac.new(self._secret, name.encode("utf-8", "surrogatepass"), hashlib.sha256)
+            keys += [(limit, "name", hidden.hexdigest()) for limit in BY_NAME]
+        return keys
+
+
+class _Counts:
+    """Tries in one place."""
+
+    def __init__(self, storage: Storage):
+        self._storage = storage
+        self._limiter = FixedWindowRateLimiter(storage)
+
+    def wait_s(self, keys: list[Key]) -> int:
+        """Count a try; 0, or how many seconds until all of the limits allow one."""
+        refused = [key for key in keys if not self._limiter.hit(*key)]
         if not refused:
             return 0
         ends = max(self._limiter.get_window_stats(*key).reset_time for key in refused)
         return max(1, round(ends - time.time()))
 
-    def give_back(self, name: str, address: str) -> None:
-        """The try was a good one: those who know their passwords keep nobody waiting."""
-        for limit, *key in _keys(name, address):
+    def give_back(self, keys: list[Key]) -> int:
+        for limit, *key in keys:
             if self._limiter.get_window_stats(limit, *key).remaining < limit.amount:
                 self._storage.incr(limit.key_for(*key), limit.get_expiry(), amount=-1)
-
-    def is_news(self, address: str) -> bool:
-        """Whether a refusal of this address is worth a line in the audit log: one a minute is."""
-        return self._limiter.hit(RateLimitItemPerMinute(1), "news", address)
-
-
-def _keys(name: str, address: str) -> list[tuple]:
-    keys = [(limit, "address", address) for limit in BY_ADDRESS]
-    if not audit.known_address(name, address):
-        keys += [(limit, "name", name) for limit in BY_NAME]
-    return keys
+        return 0

@@ -5,7 +5,7 @@ import hashlib
 import re
 import secrets
 
-from . import audit
+from . import audit, news
 from .clock import now_ms
 from .domain import Role, TokenScope
 from .errors import Conflict, InvalidInput, NotFound
@@ -107,6 +107,7 @@ def revoke(id_or_name: int | str) -> Token:
     if token.revoked_at is None:
         Token.update(revoked_at=now_ms()).where(Token.id == token.id).execute()
         audit.note("token.revoke", f"token {token.name}")
+        news.tell(news.DOORS)
     return get(token.id)
 
 

@@ -5,7 +5,7 @@ import secrets
 
 import peewee
 
-from . import audit, passwords
+from . import audit, news, passwords
 from .clock import now_ms
 from .domain import Role
 from .errors import Conflict, InvalidInput, NotFound
@@ -90,6 +90,7 @@ def set_password(id_or_name: int | str, password: str) -> User:
     user = get(id_or_name)
     _change(user, password_hash=passwords.hashed(password))
     audit.note("user.password", f"user {user.name}")
+    news.tell(news.DOORS)
     return user
 
 
@@ -103,6 +104,7 @@ def set_role(id_or_name: int | str, role: str) -> User:
             _leave_an_admin(user)
         _change(user, role=role)
     audit.note("user.role", f"user {user.name}", f"{user.role} → {role}")
+    news.tell(news.DOORS)
     return get(user.id)
 
 
@@ -114,6 +116,7 @@ def disable(id_or_name: int | str) -> User:
             _leave_an_admin(user)
             _change(user, disabled_at=now_ms())
         audit.note("user.disable", f"user {user.name}")
+        news.tell(news.DOORS)
     return user
 
 
@@ -135,6 +138,7 @@ def remove(id_or_name: int | str) -> User:
             _leave_an_admin(user)
         user.delete_instance()
     audit.note("user.remove", f"user {user.name}")
+    news.tell(news.DOORS)
     return user
 
 

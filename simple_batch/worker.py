@@ -18,7 +18,7 @@ from gevent import monkey
 from kombu.exceptions import OperationalError
 from kombu.utils import functional
 
-from . import jobs, log, redaction, runtime, settings
+from . import jobs, log, redaction, runtime, settings, worker_metrics
 from .errors import SimpleBatchError
 from .runner.worker import Worker
 from .store.database import close_database, open_database
@@ -26,7 +26,6 @@ from .store.database import close_database, open_database
 logger = logging.getLogger(__name__)
 
 ATTENDED_S = 60.0  # then a task is sent again
-START = "celery -A simple_batch.worker worker -P gevent -c 16"
 
 _worker: Worker | None = None
 
@@ -101,7 +100,9 @@ def _leave_logging(**_) -> None:
 def _begin(sender, **_) -> None:
     global _worker
     if not monkey.is_module_patched("socket"):
-        sys.exit(f"Error: a worker makes its calls in gevent's greenlets. Start it with: {START}")
+        sys.exit(
+            f"Error: a worker makes its calls in gevent's greenlets. Start it with: {jobs.WORKER_COMMAND}"
+        )
     # gevent, while it patches, makes Celery load kombu, which so keeps the sleep that holds up
     # everybody: for as long as the broker is away
     functional.sleep = time.sleep
@@ -121,6 +122,11 @@ def _begin(sender, **_) -> None:
         wake=_wake,
     )
     _worker.start()
+    if loaded.WORKER_METRICS:
+        try:
+            worker_metrics.serve(loaded.WORKER_METRICS, _worker.figures)
+        except SimpleBatchError as error:
+            sys.exit(f"Error: {error}")
 
 
 @signals.worker_shutting_down.connect

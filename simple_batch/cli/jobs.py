@@ -42,7 +42,12 @@ def create_job(file, config, start, images, **fields):
     put(str(job.id))
     say(f"Job {job.id} “{job.name}”: {job.total:,} requests, {job.status}.")
     if start and jobs.runner_state() == "none":
-        say(f"Nothing runs jobs now: start the server (python run.py), or flask run-job {job.id}.")
+        if jobs.by_workers():
+            say(f"No worker is running: start one with {jobs.WORKER_COMMAND}")
+        else:
+            say(
+                f"Nothing runs jobs now: start the server (python run.py), or flask run-job {job.id}."
+            )
 
 
 @command("list-jobs")

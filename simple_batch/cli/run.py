@@ -12,10 +12,7 @@ from .follow import follow
 from .jobs import create
 from .options import job_options, new_job
 
-NO_WORKER = (
-    "No worker runs: the job waits for one. Start it with: "
-    "celery -A simple_batch.worker worker -P gevent -c 16"
-)
+NO_WORKER = f"No worker runs: the job waits for one. Start it with: {jobs.WORKER_COMMAND}"
 
 
 @command("run-job")

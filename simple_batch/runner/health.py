@@ -26,3 +26,16 @@ class Figures(msgspec.Struct, frozen=True):
     commits: int
     commit_s: float  # all of them together
     longest_commit_s: float
+
+
+def figures_of(providers, lanes: int, recorder) -> Figures:
+    """Of a process that makes calls."""
+    return Figures(
+        governors=providers.governors(),
+        lanes=lanes,
+        queue=recorder.waiting,
+        lag_s=recorder.lag_s,
+        commits=recorder.commits,
+        commit_s=recorder.commit_s,
+        longest_commit_s=recorder.longest_commit_s,
+    )

@@ -19,7 +19,7 @@ from ..store.secrets import Vault
 from .chores import Chores
 from .cursor import Cursor
 from .duties import Duties
-from .health import Figures, Health
+from .health import Figures, Health, figures_of
 from .lane import Lane
 from .lanes import Lanes
 from .lease import lease_of
@@ -117,16 +117,7 @@ class Runner:
         """What it counts of itself; None where another process runs the jobs."""
         if self._scheduler is None:
             return None
-        recorder = self._recorder
-        return Figures(
-            governors=self._providers.governors(),
-            lanes=len(self._lanes),
-            queue=recorder.waiting,
-            lag_s=recorder.lag_s,
-            commits=recorder.commits,
-            commit_s=recorder.commit_s,
-            longest_commit_s=recorder.longest_commit_s,
-        )
+        return figures_of(self._providers, len(self._lanes), self._recorder)
 
     def _take_over(self) -> None:
         settings = self._settings

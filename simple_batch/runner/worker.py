@@ -25,6 +25,7 @@ from .budget import Budget
 from .claims import Claims
 from .coordinator import Coordinator
 from .duties import Duties
+from .health import Figures, figures_of
 from .lane import Lane
 from .lanes import Lanes
 from .member import Member, Room
@@ -93,6 +94,10 @@ class Worker:
     def wake(self) -> None:
         """Look now: a lane was placed here, or has ended."""
         self._wake.set()
+
+    def figures(self) -> Figures:
+        """What it counts of itself."""
+        return figures_of(self._providers, len(self._lanes), self._recorder)
 
     @property
     def name(self) -> str:

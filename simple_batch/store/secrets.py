@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 KEY_FILE = "encryption.key"
 SESSION_FILE = "session.key"
+MAKING = "secrets.lock"
 SEALED = "_encrypted"  # how the columns of what is sealed end
 
 
@@ -197,18 +198,17 @@ def _new_key() -> str:
 
 
 def kept_secret(path: Path, make: Callable[[], str]) -> str:
-    """The secret in the file, made and written with mode 0600 the first time.
+    """The secret in the file, made and written with mode 0600 the first time: by one process, where
+    several start at once.
 
     Raises SettingsError where the file cannot be read or made.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_text().strip()
-        with os.fdopen(descriptor, "w") as file:
-            file.write(make() + "\n")
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with filelock.locked(path.with_name(MAKING)):
+                if not path.exists():
+                    _write(path, [make()])
         return path.read_text().strip()
     except OSError as error:
         raise SettingsError(

@@ -20,6 +20,7 @@ _ALIVE = (
     "SELECT id, name, room, started_at FROM worker "
     f"WHERE beat_at >= {_NOW} - {_DEAD_AFTER_MS} ORDER BY started_at, id"
 )
+_QUIET = f"SELECT name, ({_NOW} - beat_at) / 1000.0 FROM worker WHERE beat_at >= {_NOW} - {_DEAD_AFTER_MS}"
 _SILENT = f"SELECT id FROM worker WHERE beat_at < {_NOW} - {_DEAD_AFTER_MS}"
 _SWEEP = (
     f"DELETE FROM worker WHERE beat_at < {_NOW} - {_DEAD_AFTER_MS} "
@@ -62,6 +63,12 @@ def alive() -> list[Known]:
     if not database.server:
         return []
     return [Known(*row) for row in database.execute_sql(_ALIVE)]
+
+
+def standing() -> tuple[dict[str, float], int]:
+    """How long ago (s) each worker that lives was heard, by its name; how many lanes there are."""
+    quiet = dict(database.execute_sql(_QUIET).fetchall())
+    return quiet, database.execute_sql("SELECT count(*) FROM lane").fetchone()[0]
 
 
 def silent() -> list[str]:

@@ -38,6 +38,8 @@ def register(app: Flask) -> None:
     app.add_template_filter(words.audited_object, "audited_object")
     app.add_template_filter(words.translated, "translated")
     app.add_template_global(jobs.runner_state, "runner_state")
+    app.add_template_global(jobs.by_workers, "by_workers")
+    app.add_template_global(jobs.WORKER_COMMAND, "worker_command")
 
 
 def number(value) -> str:

@@ -15,22 +15,31 @@ def healthz():
 
 @blueprint.get("/readyz")
 def readyz():
-    """Each check by name; 503 and the first that fails as the reason where one does."""
+    """Each check by name; 503 and the first that fails as the reason where one does. Without workers
+    pages are served, and it says so."""
     found = readiness.checks()
-    wrong = next((name for name, check in found.items() if not check.ok), None)
+    failed = [name for name, check in found.items() if not check.ok]
+    wrong = next((name for name in failed if found[name].vital), None)
     shown = {
         name: {"ok": True} if check.ok else {"ok": False, "detail": check.detail}
         for name, check in found.items()
     }
-    body = {"status": "ok" if wrong is None else "unavailable", "runner": jobs.runner_state()}
-    if wrong is not None:
-        body["reason"] = wrong
-    return jsonify(**body, checks=shown), 200 if wrong is None else 503
+    body = {"status": "unavailable" if wrong else "degraded" if failed else "ok", **_who_works()}
+    if failed:
+        body["reason"] = wrong or f"no-{failed[0]}"
+    return jsonify(**body, checks=shown), 503 if wrong else 200
+
+
+def _who_works() -> dict:
+    if not jobs.by_workers():
+        return {"runner": jobs.runner_state()}
+    workers = readiness.workers_alive()
+    return {"runner": "elsewhere" if workers else "none", "workers": workers}
 
 
 @blueprint.get("/metrics")
 def prometheus():
     """For Prometheus, in its text format or OpenMetrics."""
     clients = current_app.extensions["simple_batch_feed"].clients
-    body, kind = metrics.exposition(request.headers.get("Accept", ""), clients)
+    body, kind = metrics.of_server(request.headers.get("Accept", ""), clients)
     return Response(body, content_type=kind)

@@ -4,7 +4,8 @@ Pages are made in the process that makes the calls: 200 a second would leave non
 So while pages take more than their share of the time, whoever asks gets a copy of the one made last,
 at most a few seconds old; the live feed brings what is newer. A single reader, however fast, gets none. Nobody gets what was made for somebody
 else: a copy is known by everything a page may depend on. Whoever changes something sees it: every
-request that is no GET, and every change of a job's status, throws all copies away.
+request that is no GET, and every change of a job's status, throws all copies away; where several processes
+serve, also what is changed about jobs and users in the others.
 """
 
 import math
@@ -16,6 +17,8 @@ import msgspec
 from flask import Flask, Response, current_app, g, request, session
 from flask_wtf.csrf import generate_csrf
 
+from .. import news
+from ..door import SESSION
 from ..runner import progress as signals
 from ..settings import MIB
 
@@ -125,12 +128,13 @@ def register(app: Flask) -> None:
     app.dispatch_request = copies
     app.after_request(copies.keep)
     signals.job_status.connect(copies.forget)
+    news.heard.connect(copies.forget)
     app.extensions["simple_batch_copies"] = copies  # signals hold their receivers weakly
 
 
 def _key() -> tuple:
     """Everything that a page may depend on besides the database."""
-    own = {name: value for name, value in session.items() if name != _FIELD}
+    own = {name: value for name, value in session.items() if name not in (_FIELD, SESSION)}
     known = current_app.config["SESSION_COOKIE_NAME"]
     cookies = {name: value for name, value in request.cookies.items() if name != known}
     return (

@@ -1,0 +1,33 @@
+"""The Redis that the processes of an installation share."""
+
+import socket
+from urllib.parse import unquote, urlsplit
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+ANSWER_S = 0.5  # a Redis that takes longer is as good as away: nobody is to wait for it
+SILENCE_S = 10  # so long a connection may be dead before that is noticed
+
+
+def client(url: str) -> Redis:
+    """A client that fails soon instead of trying again: who uses it can do without for a while."""
+    options = {}
+    if not url.startswith("unix:"):
+        options["socket_keepalive"] = True
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            options["socket_keepalive_options"] = {socket.TCP_USER_TIMEOUT: SILENCE_S * 1000}
+    return Redis.from_url(
+        url,
+        socket_timeout=ANSWER_S,
+        socket_connect_timeout=ANSWER_S,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=SILENCE_S,
+        **options,
+    )
+
+
+def password_of(url: str) -> str:
+    """The password in a URL, to be kept out of texts; empty without one."""
+    return unquote(urlsplit(url).password or "")
