@@ -21,6 +21,7 @@ from ..store.database import complain, connected, reading, steadily
 from ..store.models import Job
 from ..store.secrets import Vault
 from . import lease, live
+from .blocks import Blocks
 from .claims import Claims
 from .coordinator import Coordinator
 from .duties import Duties
@@ -61,11 +62,13 @@ class Worker:
         self._wake_other = wake
         self._member = Member(name, room, self._lost)
         self._room = Room(settings.WORKER_CONCURRENCY, self._member)
-        self._providers = Providers(settings, vault)
+        self._money = Blocks(self._member, settings.TIMEZONE)
+        self._providers = Providers(settings, vault, self._money)
         self._recorder = Recorder(
             settings.REQUEST_CACHE_BATCH_SIZE,
             settings.REQUEST_CACHE_FLUSH_INTERVAL,
             self._faulted,
+            self._money.paid,
         )
         self._lanes = Lanes(self._make_lane, self._lane_ended, self._lane_closed)
         self._lease = lease.lease_of(settings.database_url)
@@ -81,6 +84,7 @@ class Worker:
         """Begin; waits for the database."""
         self._member.join()
         self._recorder.start()
+        self._money.start()
         self._loops = {
             "lanes": gevent.spawn(self._run),
             "lease": gevent.spawn(self._compete),
@@ -128,6 +132,7 @@ class Worker:
         self._lanes.stop(timeout_s)
         gevent.killall(list(self._loops.values()))
         self._recorder.stop(timeout_s)
+        self._money.stop()
         self._providers.close()
         self._member.leave(LEAVES_WITHIN_S)
 
@@ -136,7 +141,8 @@ class Worker:
     def _make_lane(self, job: Job) -> Lane:
         most = self._settings.WORKER_CONCURRENCY
         claims = Claims(job, self._member.id, self._recorder, lambda: min(lane.width, most))
-        lane = Lane(self._settings, job, self._providers.by_id, claims, claims, self._room)
+        provider_of, money = self._providers.by_id, self._money
+        lane = Lane(self._settings, job, provider_of, claims, claims, money, self._room)
         return lane
 
     def _lane_ended(self) -> None:

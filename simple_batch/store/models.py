@@ -36,6 +36,12 @@ def hold(job_id: int) -> None:
         database.execute_sql(f"SELECT 1 FROM job WHERE id = ? {LOCKING}", (job_id,))
 
 
+def hold_config(config_id: int) -> None:
+    """The same for an API config."""
+    if database.server:
+        database.execute_sql(f"SELECT 1 FROM api_config WHERE id = ? {LOCKING}", (config_id,))
+
+
 def hold_seals() -> None:
     """Keep whoever seals a secret, and whoever changes the key, apart until the transaction ends."""
     if database.server:
@@ -451,6 +457,21 @@ class Spending(BaseModel):
         primary_key = CompositeKey("config", "currency", "t")
 
 
+class SpendBlock(BaseModel):
+    """What a worker holds of the money under a spend cap (blocks.py), in sums since it began to."""
+
+    purse = CharField()  # whose cap it is: job, config
+    purse_id = IntegerField()
+    worker_id = CharField(index=True)
+    currency = CharField()
+    granted_nano = BigIntegerField()  # what it may spend
+    settled_nano = BigIntegerField()  # what its calls have cost, as it last said
+    committed_nano = BigIntegerField()  # the part of it that is in the sums of job and config
+
+    class Meta:
+        primary_key = CompositeKey("purse", "purse_id", "worker_id")
+
+
 class KeptAnswer(BaseModel):
     """An answer kept for other jobs (kept_answers.py)."""
 
@@ -611,6 +632,7 @@ ALL = (
         ErrorGroup,
         Timeline,
         Spending,
+        SpendBlock,
         TextIndex,
         ApiFile,
         IdempotencyKey,
