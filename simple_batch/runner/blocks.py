@@ -35,9 +35,9 @@ class Blocks(Money):
     def __init__(self, worker_id: str, zone: str):
         super().__init__(zone)
         self._worker_id = worker_id
-        self._jobs: list[_Supply] = []
-        self._configs: dict[int, _Supply] = {}
-        self._closed: list[_Supply] = []
+        self._jobs: list[Supply] = []
+        self._configs: dict[int, Supply] = {}
+        self._closed: list[Supply] = []
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
@@ -47,12 +47,17 @@ class Blocks(Money):
         """Give all back. The calls have ended and are recorded."""
         if self._greenlet is not None:
             self._greenlet.kill()
-        with connected():
-            blocks.release(self._worker_id)
+        try:
+            with connected():
+                blocks.release(self._worker_id)
+        except Exception:
+            complain(
+                log, "blocks of money could not be given back"
+            )  # they go with the worker's row
 
     @contextlib.contextmanager
     def paying(self, purse: JobPurse):
-        supply = _Supply(self._worker_id, purse)
+        supply = Supply(self._worker_id, purse)
         self._jobs.append(supply)
         try:
             yield
@@ -65,7 +70,7 @@ class Blocks(Money):
         if supply is None:
             made = super().allowance(config)
             # another may have been quicker while this one asked what was spent
-            supply = self._configs.setdefault(config.id, _Supply(self._worker_id, made))
+            supply = self._configs.setdefault(config.id, Supply(self._worker_id, made))
         return supply.purse
 
     def room(self, purse: JobPurse | Allowance) -> bool:
@@ -77,7 +82,7 @@ class Blocks(Money):
         keys = {supply.key for supply in self._open() if supply.purse.bounded}
         blocks.commit(self._worker_id, {key: costs[key] for key in keys & costs.keys()})
 
-    def _open(self) -> Iterator["_Supply"]:
+    def _open(self) -> Iterator["Supply"]:
         return itertools.chain(self._jobs, self._configs.values())
 
     def _run(self) -> None:
@@ -101,14 +106,14 @@ class Blocks(Money):
                 supply.give_back()
 
 
-class _Supply:
+class Supply:
     """Keeps the block of one purse filled. All its statements are made by one greenlet."""
 
     def __init__(self, worker_id: str, purse: JobPurse | Allowance):
         self.purse = purse
         self._worker_id = worker_id
-        self._block = Bound(0, 0)
-        purse.keep_to(self._block)
+        self.block = Bound(0, 0)
+        purse.keep_to(self.block)
         self._account: blocks.Account | None = None
         self._asked_at = time.monotonic()
         self._settled = 0  # when it was asked for
@@ -128,25 +133,28 @@ class _Supply:
             self._ask(account)
 
     def give_back(self) -> None:
-        """Hold nothing any more."""
+        """Hold nothing any more. What is spent is not known until it is asked for again; before that
+        no call starts."""
         if self._account is None:
             return
         with connected():
             blocks.give_back(self._worker_id, self._account)
         self._account = None
-        self._block.most = self._block.spent
+        self.block.most = self.block.spent
+        for bound in self.purse.bounds.values():
+            bound.spent = 0
 
     def _due(self, since_s: float) -> bool:
         if since_s < EVERY_S:
             return self.purse.hungry and not self._short
-        return self._used() or self._block.most > self._block.spent
+        return self._used() or self.block.most > self.block.spent
 
     def _used(self) -> bool:
         purse = self.purse
-        return purse.hungry or purse.flying > 0 or self._block.spent != self._settled
+        return purse.hungry or purse.flying > 0 or self.block.spent != self._settled
 
     def _ask(self, account: blocks.Account) -> None:
-        purse, block = self.purse, self._block
+        purse, block = self.purse, self.block
         settled, now = block.spent, time.monotonic()
         kept = min(block.most, settled + math.ceil(purse.expected()))
         wanted = max(kept, settled + self._wanted(now - self._asked_at))
@@ -168,5 +176,5 @@ class _Supply:
         """What the next seconds should cost; as long as nothing has, anything will do."""
         if not self._used():
             return 0
-        pace = max(0, self._block.spent - self._settled) / max(since_s, TICK_S)
+        pace = max(0, self.block.spent - self._settled) / max(since_s, TICK_S)
         return max(1, math.ceil(GROWTH * self.purse.expected(FEW) + AHEAD_S * pace))
