@@ -86,23 +86,28 @@ class Purse:
         """Block until a call may start, then count it as running. Raises Spent."""
         self.look()
         while self.bounded and not self._may_start():
-            self.hungry = True
             self._changed.clear()
             self._changed.wait()
             self.look()
         self.flying += 1
 
     def _may_start(self) -> bool:
-        if self.block is not None and self.block.spent >= self.block.most:
+        if self.block is not None and not self._in_block():
+            self.hungry = True
             return False
         return not self.flying or self._fits()
+
+    def _in_block(self) -> bool:
+        left = self.block.most - self.block.spent
+        return left > 0 and (not self.flying or self.expected(1) <= left)
 
     def _fits(self) -> bool:
         if not self._seen:
             return self.flying < FEW
         expected = self.expected(1)
         return all(
-            bound.most is None or bound.spent + expected <= bound.most for bound in self._counted
+            bound.most is None or bound.spent + expected <= bound.most
+            for bound in self.bounds.values()
         )
 
     def settle(self, cost: int | None) -> None:

@@ -11,9 +11,10 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gevent
+import peewee
 
 from ..engine.purse import FEW, Bound
 from ..store import blocks
@@ -30,9 +31,10 @@ GROWTH = 2  # times the calls in flight, so that these may grow meanwhile
 
 
 class Blocks(Money):
-    """The money of one worker."""
+    """The money of one worker; ``worker_id()`` tells its id, under which nothing is granted any more
+    once it is taken for dead."""
 
-    def __init__(self, worker_id: str, zone: str):
+    def __init__(self, worker_id: Callable[[], str], zone: str):
         super().__init__(zone)
         self._worker_id = worker_id
         self._jobs: list[Supply] = []
@@ -44,16 +46,9 @@ class Blocks(Money):
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
-        """Give all back. The calls have ended and are recorded."""
+        """Ask for nothing more. What is held is given back with the worker's row."""
         if self._greenlet is not None:
             self._greenlet.kill()
-        try:
-            with connected():
-                blocks.release(self._worker_id)
-        except Exception:
-            complain(
-                log, "blocks of money could not be given back"
-            )  # they go with the worker's row
 
     @contextlib.contextmanager
     def paying(self, purse: JobPurse):
@@ -80,7 +75,7 @@ class Blocks(Money):
     def paid(self, costs: dict[tuple, int]) -> None:
         """Note what results cost, in the transaction that writes them."""
         keys = {supply.key for supply in self._open() if supply.purse.bounded}
-        blocks.commit(self._worker_id, {key: costs[key] for key in keys & costs.keys()})
+        blocks.commit(self._worker_id(), {key: costs[key] for key in keys & costs.keys()})
 
     def _open(self) -> Iterator["Supply"]:
         return itertools.chain(self._jobs, self._configs.values())
@@ -109,7 +104,7 @@ class Blocks(Money):
 class Supply:
     """Keeps the block of one purse filled. All its statements are made by one greenlet."""
 
-    def __init__(self, worker_id: str, purse: JobPurse | Allowance):
+    def __init__(self, worker_id: Callable[[], str], purse: JobPurse | Allowance):
         self.purse = purse
         self._worker_id = worker_id
         self.block = Bound(0, 0)
@@ -137,10 +132,10 @@ class Supply:
         no call starts."""
         if self._account is None:
             return
-        with connected():
-            blocks.give_back(self._worker_id, self._account)
-        self._account = None
         self.block.most = self.block.spent
+        with connected():
+            blocks.give_back(self._worker_id(), self._account)
+        self._account = None
         for bound in self.purse.bounds.values():
             bound.spent = 0
 
@@ -159,8 +154,11 @@ class Supply:
         kept = min(block.most, settled + math.ceil(purse.expected()))
         wanted = max(kept, settled + self._wanted(now - self._asked_at))
         purse.hungry = False
-        with connected():
-            answer = blocks.ask(self._worker_id, account, settled, kept, wanted)
+        try:
+            with connected():
+                answer = blocks.ask(self._worker_id(), account, settled, kept, wanted)
+        except peewee.IntegrityError:  # the worker has no row
+            return
         self._account, self._asked_at, self._settled = account, now, settled
         self._short = answer.granted < wanted
         block.most = answer.granted

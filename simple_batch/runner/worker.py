@@ -62,7 +62,7 @@ class Worker:
         self._wake_other = wake
         self._member = Member(name, room, self._lost)
         self._room = Room(settings.WORKER_CONCURRENCY, self._member)
-        self._money = Blocks(self._member, settings.TIMEZONE)
+        self._money = Blocks(lambda: self._member.id, settings.TIMEZONE)
         self._providers = Providers(settings, vault, self._money)
         self._recorder = Recorder(
             settings.REQUEST_CACHE_BATCH_SIZE,

@@ -4,6 +4,7 @@ A worker's claim is what it was granted, or what its calls have cost where that 
 it is in the sums of the job and of the config already. What is spent and all claims together never
 exceed a cap by more than the calls that were in flight at it. Each sum of a block has one
 writer: ``granted`` and ``settled`` are the worker's word, ``committed`` grows with its results.
+Blocks go with the row of their worker.
 """
 
 from collections.abc import Mapping
@@ -117,11 +118,6 @@ def give_back(worker_id: str, account: Account) -> None:
     database.execute_sql(
         f"DELETE FROM spend_block WHERE {where}", (account.purse, account.id, worker_id)
     )
-
-
-def release(worker_id: str) -> None:
-    """Remove all blocks of a worker that has ended or is dead."""
-    database.execute_sql("DELETE FROM spend_block WHERE worker_id = ?", (worker_id,))
 
 
 def _read(account: Account) -> tuple[list[tuple[int | None, int]], dict[str, _Block]]:

@@ -457,21 +457,6 @@ class Spending(BaseModel):
         primary_key = CompositeKey("config", "currency", "t")
 
 
-class SpendBlock(BaseModel):
-    """What a worker holds of the money under a spend cap (blocks.py), in sums since it began to."""
-
-    purse = CharField()  # whose cap it is: job, config
-    purse_id = IntegerField()
-    worker_id = CharField(index=True)
-    currency = CharField()
-    granted_nano = BigIntegerField()  # what it may spend
-    settled_nano = BigIntegerField()  # what its calls have cost, as it last said
-    committed_nano = BigIntegerField()  # the part of it that is in the sums of job and config
-
-    class Meta:
-        primary_key = CompositeKey("purse", "purse_id", "worker_id")
-
-
 class KeptAnswer(BaseModel):
     """An answer kept for other jobs (kept_answers.py)."""
 
@@ -596,6 +581,21 @@ class LaneRow(BaseModel):
         primary_key = CompositeKey("job", "worker")
 
 
+class SpendBlock(BaseModel):
+    """What a worker holds of the money under a spend cap (blocks.py), in sums since it began to."""
+
+    purse = CharField()  # whose cap it is: job, config
+    purse_id = IntegerField()
+    worker = ForeignKeyField(Worker, on_delete="CASCADE")
+    currency = CharField()
+    granted_nano = BigIntegerField()  # what it may spend
+    settled_nano = BigIntegerField()  # what its calls have cost, as it last said
+    committed_nano = BigIntegerField()  # the part of it that is in the sums of job and config
+
+    class Meta:
+        primary_key = CompositeKey("purse", "purse_id", "worker")
+
+
 class Audit(BaseModel):
     """Who did what; never with a secret (audit.py)."""
 
@@ -632,7 +632,6 @@ ALL = (
         ErrorGroup,
         Timeline,
         Spending,
-        SpendBlock,
         TextIndex,
         ApiFile,
         IdempotencyKey,
@@ -642,6 +641,7 @@ ALL = (
         Worker,
         Page,
         LaneRow,
+        SpendBlock,
     ),
 )
 TIMELINE_WIDTHS = (1, 10, 60, 3600)

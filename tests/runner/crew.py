@@ -25,6 +25,7 @@ from simple_batch.engine.purse import Spent
 from simple_batch.runner.blocks import Blocks
 from simple_batch.runner.recorder import Recorder
 from simple_batch.runner.till import JobTill
+from simple_batch.store import workers as worker_rows
 from simple_batch.store.database import connected, open_database
 from simple_batch.store.models import ApiConfig, Job
 from simple_batch.store.results import Recorded
@@ -36,12 +37,15 @@ class Worker:
     """``call()`` makes a call and returns what it has cost, in units."""
 
     def __init__(self, worker_id: str, call: Callable[[], int], zone: str = ""):
-        self.blocks = Blocks(worker_id, zone)
+        self._id = worker_id
+        self.blocks = Blocks(lambda: worker_id, zone)
         self.paid = self.calls = self.in_flight = self.most_in_flight = 0
         self._call = call
         self._recorder = Recorder(100, 0.05, lambda _: None, self.blocks.paid)
 
     def __enter__(self) -> "Worker":
+        with connected():
+            worker_rows.register(self._id, "crew", 1)
         self.blocks.start()
         self._recorder.start()
         return self
@@ -49,6 +53,8 @@ class Worker:
     def __exit__(self, *_) -> None:
         self._recorder.stop(5)
         self.blocks.stop()
+        with connected():
+            worker_rows.leave(self._id)
 
     def run(self, job_id: int, width: int, indices: Iterator[int]) -> Stop | None:
         """Make a call for each index, ``width`` at a time; returns what stopped it."""

@@ -19,6 +19,7 @@ from simple_batch.runner import blocks as runner_blocks
 from simple_batch.runner import till
 from simple_batch.runner.blocks import Supply
 from simple_batch.store import blocks, spending
+from simple_batch.store import workers as worker_rows
 from simple_batch.store.database import close_database, connected, open_database
 from simple_batch.store.models import ApiConfig, Job, SpendBlock, database
 
@@ -237,13 +238,14 @@ def test_what_an_unusable_answer_cost_counts_for_all_before_it_is_recorded(url):
     account = blocks.Account(blocks.JOB, new_job(100))
     with connected():
         for worker_id, cost in (("a", 40 * NANO), ("b", 60 * NANO)):
+            worker_rows.register(worker_id, worker_id, 1)
             assert blocks.ask(worker_id, account, 0, 0, cost).granted == cost
         for worker_id, cost in (("a", 40 * NANO), ("b", 60 * NANO), ("a", 40 * NANO)):
             answer = blocks.ask(worker_id, account, cost, cost, cost + 5)
             assert answer.granted == cost
         assert answer.bounds == [(100 * NANO, 100 * NANO)]
-        blocks.release("a")
-        blocks.release("b")
+        worker_rows.leave("a")
+        worker_rows.leave("b")
 
 
 def test_without_a_cap_nothing_is_asked(url, quick, monkeypatch):
@@ -305,7 +307,7 @@ def test_killed_processes_keep_the_cap_and_their_money_comes_back(url, tmp_path)
         process.kill()
         process.communicate()
         with connected():
-            blocks.release(worker_id)
+            worker_rows.leave(worker_id)
         living[victim] = kills.start()
     said = [process.communicate(timeout=60)[0] for _, process in living]
     paid = sum(int(line) for line in ledger.read_text().split())
@@ -358,10 +360,11 @@ class Game:
         self.commit(worker, 0)
         self._excess += worker.excess
         worker.supply.give_back()
+        worker_rows.leave(worker.id)
         self.replace(worker)
 
     def die(self, worker: "Player", _: int) -> None:
-        blocks.release(worker.id)
+        worker_rows.leave(worker.id)
         self.replace(worker)
 
     def raise_cap(self, _: "Player", more: int) -> None:
@@ -385,8 +388,9 @@ class Game:
 class Player:
     def __init__(self, job_id: int):
         self.id = f"player {next(numbers)}"
+        worker_rows.register(self.id, "player", 1)
         self.purse = till.JobPurse(Job.get_by_id(job_id))
-        self.supply = Supply(self.id, self.purse)
+        self.supply = Supply(lambda: self.id, self.purse)
         self.flying = self.uncommitted = 0
 
     @property
@@ -436,4 +440,4 @@ def test_whatever_workers_do_in_whatever_order(url, cap, steps):
         for worker in game.workers:
             game.ask(worker, 0)
             assert worker.purse.reached().reason == "spend_cap"
-            blocks.release(worker.id)
+            worker_rows.leave(worker.id)
