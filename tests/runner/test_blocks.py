@@ -244,8 +244,21 @@ def test_what_an_unusable_answer_cost_counts_for_all_before_it_is_recorded(url):
             answer = blocks.ask(worker_id, account, cost, cost, cost + 5)
             assert answer.granted == cost
         assert answer.bounds == [(100 * NANO, 100 * NANO)]
-        worker_rows.leave("a")
-        worker_rows.leave("b")
+        for worker_id in ("a", "b"):
+            worker_rows.leave(worker_id)
+
+
+def test_what_a_call_cost_beyond_its_block_is_not_granted_to_others(url):
+    account = blocks.Account(blocks.JOB, new_job(100))
+    with connected():
+        for worker_id in ("a", "b"):
+            worker_rows.register(worker_id, worker_id, 1)
+        assert blocks.ask("a", account, 0, 0, 50 * NANO).granted == 50 * NANO
+        assert blocks.ask("b", account, 0, 0, 50 * NANO).granted == 50 * NANO
+        assert blocks.ask("a", account, 70 * NANO, 50 * NANO, 80 * NANO).granted == 50 * NANO
+        assert blocks.ask("b", account, 0, 0, 50 * NANO).granted == 30 * NANO
+        for worker_id in ("a", "b"):
+            worker_rows.leave(worker_id)
 
 
 def test_without_a_cap_nothing_is_asked(url, quick, monkeypatch):
