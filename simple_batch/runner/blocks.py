@@ -24,8 +24,8 @@ from .till import Allowance, JobPurse, Money
 
 log = logging.getLogger(__name__)
 
-TICK_S = 0.25
-EVERY_S = 1.0  # between two asks, unless a call waits and there is more to be had
+TICK_S = 0.1
+EVERY_S = 1.0  # between two asks, unless a call waits and the last one was granted in full
 AHEAD_S = 2.0  # for so long it should last
 GROWTH = 2  # times the calls in flight, so that these may grow meanwhile
 
