@@ -120,6 +120,9 @@ def rows(vault) -> dict[str, list[dict]]:
         "token": [{"name": "t", "secret_hash": "h", "last4": "abcd", "created_at": T}],
         "api_file": [{"purpose": "batch", "filename": "f.jsonl", "created_at": T, "bytes": 1}],
         "webhook": [{"url": "http://127.0.0.1:9/", "secret_encrypted": vault.seal("whsec_x")}],
+        "worker": [{"id": "w"}],
+        "lane": [{"worker_id": "w"}],
+        "spend_block": [{"worker_id": "w"}],
     }
 
 
