@@ -35,7 +35,8 @@ class Bound(msgspec.Struct):
 
 class Purse:
     """Bounds on the same calls, by name. ``stop(name, bound)`` says why one that is reached stops a
-    job. ``seen`` calls of a time before have cost ``mean`` each."""
+    job. ``seen`` calls of a time before have cost ``mean`` each. Where others spend under the same
+    bounds, only the money of a ``block`` may be spent; ``hungry``: a call waits for more of it."""
 
     def __init__(
         self, bounds: dict[str, Bound], stop: Callable[[str, Bound], Stop], mean=0.0, seen=0
@@ -44,7 +45,10 @@ class Purse:
         self._stop = stop
         self._mean = mean
         self._seen = seen
-        self._flying = 0
+        self.flying = 0
+        self.block: Bound | None = None
+        self.hungry = False
+        self._counted = list(bounds.values())
         self._changed = Event()
         self.limit()
 
@@ -54,6 +58,15 @@ class Purse:
             self.bounds[name].most = amount
         self.bounded = any(bound.most is not None for bound in self.bounds.values())
         self._changed.set()
+
+    def keep_to(self, block: Bound) -> None:
+        """Spend no more than what the block holds, whatever the bounds leave."""
+        self.block = block
+        self._counted.append(block)
+
+    def expected(self, more: int = 0) -> float:
+        """What the calls that run and so many more are expected to cost."""
+        return (self.flying + more) * self._mean
 
     def reached(self) -> Stop | None:
         """Why no call may start; None where one may."""
@@ -72,16 +85,26 @@ class Purse:
     def take(self) -> None:
         """Block until a call may start, then count it as running. Raises Spent."""
         self.look()
-        while self.bounded and self._flying and not self._fits():
+        while self.bounded and not self._may_start():
             self._changed.clear()
             self._changed.wait()
             self.look()
-        self._flying += 1
+        self.flying += 1
+
+    def _may_start(self) -> bool:
+        if self.block is not None and not self._in_block():
+            self.hungry = True
+            return False
+        return not self.flying or self._fits()
+
+    def _in_block(self) -> bool:
+        left = self.block.most - self.block.spent
+        return left > 0 and (not self.flying or self.expected(1) <= left)
 
     def _fits(self) -> bool:
         if not self._seen:
-            return self._flying < FEW
-        expected = (self._flying + 1) * self._mean
+            return self.flying < FEW
+        expected = self.expected(1)
         return all(
             bound.most is None or bound.spent + expected <= bound.most
             for bound in self.bounds.values()
@@ -89,11 +112,11 @@ class Purse:
 
     def settle(self, cost: int | None) -> None:
         """A call has ended; ``cost`` None where nothing is known of it."""
-        self._flying -= 1
+        self.flying -= 1
         if cost is not None:
             self._seen += 1
             self._mean += (cost - self._mean) * max(1.0 / self._seen, 1.0 / RECENT)
-            for bound in self.bounds.values():
+            for bound in self._counted:
                 bound.spent += cost
         self._changed.set()
 

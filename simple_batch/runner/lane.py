@@ -30,7 +30,7 @@ from .recorder import Recorder
 from .reuse import Reuse
 from .route import Route, inputs_per_call
 from .shares import Share, Shares
-from .till import JobPurse, JobTill
+from .till import JobTill, Money
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ class Lane:
     one route; requests retried with another config or time-out go beside it on their own.
 
     ``provider_of(config_id)`` may raise ConfigurationError. ``source`` is where the requests come
-    from; ``room`` is what all calls of the process have to fit in."""
+    from, ``money`` what calls are paid from; ``room`` is what all calls of the process have to fit
+    in."""
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Lane:
         provider_of: Callable[[int], Provider],
         recorder: Recorder,
         source: Cursor,
+        money: Money,
         room: Slots | None = None,
     ):
         self.job_id = job.id
@@ -73,7 +75,8 @@ class Lane:
         self.slots = Slots(job.concurrency, room)
         self._party = Party(job.priority)
         self._inputs = inputs_per_call(job, settings.EMBEDDINGS_PER_CALL)
-        self._purse = JobPurse(job, self._inputs)
+        self._money = money
+        self._purse = money.purse(job, self._inputs)
         self._shares = self._shared(job) if job.spread else None
         self._own = self._shares.all[0].route if self._shares else self._route(OWN_WAY, job)
 
@@ -121,6 +124,10 @@ class Lane:
 
     def run(self) -> None:
         """Run the job to its end, or until ``stop``; changes its status accordingly."""
+        with self._money.paying(self._purse):
+            self._run_all()
+
+    def _run_all(self) -> None:
         while True:
             steadily(self._start_others)
             if self._shares is not None:

@@ -14,7 +14,7 @@ from ..store.models import ApiConfig
 from ..store.secrets import Vault
 from . import descriptors
 from .budget import Budget
-from .till import Allowance
+from .till import Allowance, Money
 
 log = logging.getLogger(__name__)
 
@@ -76,12 +76,19 @@ class Provider:
 
 
 class Providers:
-    """The providers in use, by config id. Where other processes call them too, ``budget`` shares
-    out what their configs allow."""
+    """The providers in use, by config id; calls on them are paid from ``money``. Where other
+    processes call them too, ``budget`` shares out what their configs allow."""
 
-    def __init__(self, settings: Settings, vault: Vault, budget: Budget | None = None):
+    def __init__(
+        self,
+        settings: Settings,
+        vault: Vault,
+        money: Money | None = None,
+        budget: Budget | None = None,
+    ):
         self._settings = settings
         self._vault = vault
+        self.money = money or Money(settings.TIMEZONE)
         self._budget = budget
         self._most = descriptors.allow(settings.MAX_CONCURRENCY)
         self._by_config: dict[int, Provider] = {}
@@ -91,7 +98,7 @@ class Providers:
         provider = self._by_config.get(config.id)
         if provider is None:
             endpoint = endpoint_of(config, self._vault)
-            allowance = Allowance(config, self._settings.TIMEZONE)
+            allowance = self.money.allowance(config)
             provider = Provider(self._settings, self._most, endpoint, config.updated_at, allowance)
             # another may have been quicker while this one asked what was spent
             if config.id not in self._by_config:
@@ -128,7 +135,7 @@ class Providers:
         """Whether the spend caps of a config leave room for a call. A config whose key cannot be
         opened has no room."""
         try:
-            return self.by_id(config_id).allowance.reached() is None
+            return self.money.room(self.by_id(config_id).allowance)
         except ConfigurationError:
             return False
 

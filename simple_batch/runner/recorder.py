@@ -38,17 +38,19 @@ class _After(msgspec.Struct):
 
 class Recorder:
     """``faulted`` is called with the database's complaint when it cannot be written, and with
-    None when the fault is gone."""
+    None when the fault is gone; ``paid`` with what results cost, as they are written (results.py)."""
 
     def __init__(
         self,
         batch_size: int,
         flush_interval_s: float,
         faulted: Callable[[str | None], None],
+        paid: Callable[[dict[tuple, int]], None] | None = None,
     ):
         self._batch_size = batch_size
         self._interval = flush_interval_s
         self._faulted = faulted
+        self._paid = paid
         self._queue: Queue = Queue(maxsize=batch_size * 4)
         self._greenlet = None
         self._well = Event()  # results can be written, as far as is known
@@ -148,7 +150,7 @@ class Recorder:
             began = time.monotonic()
             try:
                 with connected():
-                    write(batch)
+                    write(batch, self._paid)
             except (
                 sqlite3.Error,
                 peewee.PeeweeException,

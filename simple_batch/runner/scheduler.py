@@ -165,7 +165,7 @@ class Scheduler:
             if job.capped_by is not None:
                 room = self._providers.may_spend(job.capped_by)
             else:
-                room = job.spend_cap is None or job.cost_nano < job.spend_cap
+                room = self._providers.money.room(till.JobPurse(job))
             if room:
                 job_rows.transition(job.id, JobStatus.QUEUED, (JobStatus.PAUSED,), "room")
                 self.wake()

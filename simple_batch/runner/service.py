@@ -141,7 +141,8 @@ class Runner:
         self._chores.start()
 
     def _make_lane(self, job: Job) -> Lane:
-        return Lane(self._settings, job, self._providers.by_id, self._recorder, Cursor(job))
+        provider_of, money = self._providers.by_id, self._providers.money
+        return Lane(self._settings, job, provider_of, self._recorder, Cursor(job), money)
 
     def _lane_ended(self) -> None:
         if self._scheduler is not None:

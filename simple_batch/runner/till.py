@@ -6,13 +6,14 @@ committed. It begins with what the database holds of the time before.
 
 import math
 import time
+from contextlib import AbstractContextManager, nullcontext
 
 from .. import periods
 from ..domain import in_units
 from ..engine.breaker import Stop
 from ..engine.causes import Finding
 from ..engine.purse import RECENT, Bound, Purse, Spent, Till
-from ..store import spending
+from ..store import blocks, spending
 from ..store.models import ApiConfig, Job
 from ..wording import said
 
@@ -32,6 +33,7 @@ class JobPurse(Purse):
     """What one job may still spend, where ``per_call`` requests go in a call."""
 
     def __init__(self, job: Job, per_call: int = 1):
+        self._job_id = job.id
         self._currency = job.currency
         self.unknown = False  # a call of this run has cost nobody knows what
         calls = job.attempts / per_call  # answers that were shared or reused cost nothing
@@ -39,6 +41,10 @@ class JobPurse(Purse):
         super().__init__(
             {"job": bound}, self._why, job.cost_nano / max(1, calls), min(math.ceil(calls), RECENT)
         )
+
+    def account(self) -> blocks.Account:
+        """Where workers ask for this money."""
+        return blocks.Account(blocks.JOB, self._job_id)
 
     def _why(self, _name: str, bound: Bound) -> Stop:
         most, spent = (in_units(sum_, self._currency) for sum_ in (bound.most, bound.spent))
@@ -76,13 +82,19 @@ class Allowance(Purse):
 
     def refresh(self) -> None:
         """Take up what rows tried before a launch, perhaps in another process, have cost."""
-        if not self.bounded:
+        if not self.bounded or self.block is not None:  # a block's answers tell all that is spent
             return
         self._roll()
         tried = self._read_tried()
         for name, bound in self.bounds.items():
             bound.spent += tried[name] - self._tried[name]
         self._tried = tried
+
+    def account(self) -> blocks.Account:
+        """Where workers ask for this money, today."""
+        self._roll()
+        days = self._periods.day, self._periods.month
+        return blocks.Account(blocks.CONFIG, self._config_id, self._currency, *days)
 
     def reached(self) -> Stop | None:
         self._roll()
@@ -172,6 +184,30 @@ class JobTill(Till):
         if finding is not None and (finding.cause is None or usage is not None):
             self._purse.unknown |= in_job is None
             self._unknown |= cost is None
+
+
+class Money:
+    """What the calls of this process are paid from. No other makes any: what is spent stands in its
+    memory."""
+
+    def __init__(self, zone: str):
+        self._zone = zone
+
+    def purse(self, job: Job, per_call: int = 1) -> JobPurse:
+        """For a lane of the job, whose calls are made while it is ``paying``."""
+        return JobPurse(job, per_call)
+
+    def paying(self, purse: JobPurse) -> AbstractContextManager:
+        """Calls are paid from it as long as the context lasts. All are recorded when it ends."""
+        return nullcontext()
+
+    def allowance(self, config: ApiConfig) -> Allowance:
+        """For the provider of the config."""
+        return Allowance(config, self._zone)
+
+    def room(self, purse: JobPurse | Allowance) -> bool:
+        """Whether a job that was paused at this purse's bounds can go on."""
+        return purse.reached() is None
 
 
 def held(job: Job, zone: str) -> Stop | None:

@@ -21,6 +21,7 @@ from ..store.database import complain, connected, reading, steadily
 from ..store.models import Job
 from ..store.secrets import Vault
 from . import lease, live
+from .blocks import Blocks
 from .budget import Budget
 from .claims import Claims
 from .coordinator import Coordinator
@@ -63,12 +64,14 @@ class Worker:
         self._wake_other = wake
         self._member = Member(name, room, self._lost)
         self._room = Room(settings.WORKER_CONCURRENCY, self._member)
+        self._money = Blocks(lambda: self._member.id, settings.TIMEZONE)
         self._budget = Budget(settings.REDIS_URL, self._member.id)
-        self._providers = Providers(settings, vault, self._budget)
+        self._providers = Providers(settings, vault, self._money, self._budget)
         self._recorder = Recorder(
             settings.REQUEST_CACHE_BATCH_SIZE,
             settings.REQUEST_CACHE_FLUSH_INTERVAL,
             self._faulted,
+            self._money.paid,
         )
         self._lanes = Lanes(self._make_lane, self._lane_ended, self._lane_closed)
         self._lease = lease.lease_of(settings.database_url)
@@ -85,6 +88,7 @@ class Worker:
         self._member.join()
         self._recorder.start()
         self._budget.start()
+        self._money.start()
         self._loops = {
             "lanes": gevent.spawn(self._run),
             "lease": gevent.spawn(self._compete),
@@ -136,6 +140,7 @@ class Worker:
         self._lanes.stop(timeout_s)
         gevent.killall(list(self._loops.values()))
         self._recorder.stop(timeout_s)
+        self._money.stop()
         self._providers.close()
         self._budget.stop()
         self._member.leave(LEAVES_WITHIN_S)
@@ -153,7 +158,8 @@ class Worker:
             width,
             lambda: width() - lane.calls,
         )
-        lane = Lane(self._settings, job, self._providers.by_id, claims, claims, self._room)
+        provider_of, money = self._providers.by_id, self._money
+        lane = Lane(self._settings, job, provider_of, claims, claims, money, self._room)
         self._budget.attach_job(job.id, lane.slots)
         return lane
 

@@ -155,7 +155,7 @@ def stopped(job_id: int, reason: str, detail: str, config_id: int | None = None)
 
 def paused_for(reason: str) -> list[Job]:
     """Jobs that are paused for this reason, as far as their money goes."""
-    money = (Job.id, Job.spend_cap, Job.capped_by, Job.cost_nano)
+    money = (Job.id, Job.spend_cap, Job.capped_by, Job.cost_nano, Job.currency, Job.attempts)
     return list(
         Job.select(*money).where(
             (Job.status == JobStatus.PAUSED)

@@ -36,6 +36,12 @@ def hold(job_id: int) -> None:
         database.execute_sql(f"SELECT 1 FROM job WHERE id = ? {LOCKING}", (job_id,))
 
 
+def hold_config(config_id: int) -> None:
+    """The same for an API config."""
+    if database.server:
+        database.execute_sql(f"SELECT 1 FROM api_config WHERE id = ? {LOCKING}", (config_id,))
+
+
 def hold_seals() -> None:
     """Keep whoever seals a secret, and whoever changes the key, apart until the transaction ends."""
     if database.server:
@@ -575,6 +581,21 @@ class LaneRow(BaseModel):
         primary_key = CompositeKey("job", "worker")
 
 
+class SpendBlock(BaseModel):
+    """What a worker holds of the money under a spend cap (blocks.py), in sums since it began to."""
+
+    purse = CharField()  # whose cap it is: job, config
+    purse_id = IntegerField()
+    worker = ForeignKeyField(Worker, on_delete="CASCADE")
+    currency = CharField()
+    granted_nano = BigIntegerField()  # what it may spend
+    settled_nano = BigIntegerField()  # what its calls have cost, as it last said
+    committed_nano = BigIntegerField()  # the part of it that is in the sums of job and config
+
+    class Meta:
+        primary_key = CompositeKey("purse", "purse_id", "worker")
+
+
 class Audit(BaseModel):
     """Who did what; never with a secret (audit.py)."""
 
@@ -620,6 +641,7 @@ ALL = (
         Worker,
         Page,
         LaneRow,
+        SpendBlock,
     ),
 )
 TIMELINE_WIDTHS = (1, 10, 60, 3600)

@@ -4,12 +4,13 @@ requests in one transaction. The recorder is the only caller."""
 import hashlib
 import re
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 import msgspec
 
 from ..domain import Attempt, Cause, Outcome, Prices, RequestStatus, Usage
-from . import kept_answers, spending
+from . import blocks, kept_answers, spending
 from .dialect import LOCKING
 from .models import TIMELINE_WIDTHS, Job, database
 from .sketch import LatencySketch
@@ -121,9 +122,12 @@ class _JobChange:
         return {key for (key,) in database.execute_sql(_GROUPS, (self._job_id,))}
 
 
-def write(records: list[Recorded]) -> list[Recorded]:
+def write(
+    records: list[Recorded], paid: Callable[[dict[tuple, int]], None] | None = None
+) -> list[Recorded]:
     """Commit ``records``; returns those whose outcome was new. The primary key of ``result`` makes
-    a second result for a request impossible: it is ignored, and so is what it would have counted."""
+    a second result for a request impossible: it is ignored, and so is what it would have counted.
+    ``paid`` is told in the transaction what they cost, by keys of accounts (blocks.py)."""
     with database.atomic():
         changes = {job_id: _JobChange(job_id) for job_id in sorted({r.job_id for r in records})}
         fresh = _new_ones(records)
@@ -138,9 +142,29 @@ def write(records: list[Recorded]) -> list[Recorded]:
         kept_answers.keep([record for record in fresh if record.key is not None])
         for job_id in {record.job_id for record in fresh}:
             _write_change(job_id, changes[job_id])
+        spending.add(_spent(changes.values()))
+        if paid is not None:
+            paid(_by_account(changes))
     for change in changes.values():
         _count(change)
     return fresh
+
+
+def _spent(changes: Iterable[_JobChange]) -> dict[tuple[int, str, int], int]:
+    """What several jobs spent, by config, currency and quarter of an hour."""
+    total: dict[tuple[int, str, int], int] = defaultdict(int)
+    for change in changes:
+        for key, cost in change.spending.items():
+            total[key] += cost
+    return total
+
+
+def _by_account(changes: dict[int, _JobChange]) -> dict[tuple[str, int, str], int]:
+    costs = {(blocks.JOB, job_id, ""): change.cost for job_id, change in changes.items()}
+    for (config_id, currency, _t), cost in _spent(changes.values()).items():
+        key = blocks.CONFIG, config_id, currency
+        costs[key] = costs.get(key, 0) + cost
+    return costs
 
 
 def _count(change: _JobChange) -> None:
@@ -336,7 +360,6 @@ def _write_change(job_id: int, change: _JobChange) -> None:
     ).where(Job.id == job_id).execute()
     figures = [(*done, job_id, alias) for alias, done in change.by_config.items()]
     database.executemany(_BY_CONFIG, figures)
-    spending.add(change.spending)
     _write_groups(job_id, change.groups)
     _write_timeline(job_id, change.buckets)
 

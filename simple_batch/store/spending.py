@@ -24,8 +24,9 @@ def bucket(ms: int) -> int:
 
 
 def add(amounts: Mapping[tuple[int, str, int], int]) -> None:
-    """Add what jobs spent, by (config, currency, bucket); part of the caller's transaction."""
-    database.executemany(_ADD, [(*key, cost, 0) for key, cost in amounts.items()])
+    """Add what jobs spent, by (config, currency, bucket); part of the caller's transaction. In order:
+    of two transactions neither then waits for the other."""
+    database.executemany(_ADD, [(*key, cost, 0) for key, cost in sorted(amounts.items())])
 
 
 def add_tried(config_id: int, currency: str, cost: int, now_ms: int) -> None:

@@ -84,3 +84,30 @@ def test_one_that_waits_hears_that_the_bound_is_reached():
     purse.settle(9)
     with pytest.raises(Spent):
         waiting.get(timeout=1)
+
+
+def test_only_the_money_of_a_block_is_spent_where_there_is_one():
+    purse, block = purse_of(1_000), Bound(0, 0)
+    purse.keep_to(block)
+    waiting = [gevent.spawn(purse.take) for _ in range(2)]
+    gevent.sleep(0.01)
+    assert purse.hungry
+    assert not any(one.dead for one in waiting)
+    block.most = 30
+    purse.limit()
+    gevent.joinall(waiting, timeout=1, raise_error=True)
+    purse.hungry = False
+    purse.settle(20)
+    another = gevent.spawn(purse.take)  # two are expected to cost more than the block holds
+    gevent.sleep(0.01)
+    assert purse.hungry
+    assert not another.dead
+    purse.settle(5)
+    another.get(timeout=1)
+    purse.settle(5)
+    last = gevent.spawn(purse.take)
+    gevent.sleep(0.01)
+    assert not last.dead  # the block is used up, the bound is not
+    purse.limit(job=30)
+    with pytest.raises(Spent):
+        last.get(timeout=1)

@@ -123,6 +123,7 @@ def rows(vault) -> dict[str, list[dict]]:
         "worker": [{"id": "w1", "name": "one@here", "room": 8, "started_at": T, "beat_at": T}],
         "page": [{"job_id": 1, "first": 6, "last": 9, "worker_id": "w1"}],
         "lane": [{"job_id": 1, "worker_id": "w1", "live": ""}],
+        "spend_block": [{"worker_id": "w1"}],
     }
 
 

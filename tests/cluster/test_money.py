@@ -1,0 +1,104 @@
+"""Spend caps over two Celery workers: the same as over one process."""
+
+import time
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from simple_batch import choices, configs, jobs
+
+from ..runner.test_spend import PRICED, Seller
+from .processes import wait_until
+from .test_sharing import questions
+
+WIDTH = 10
+UNIT = 10**9
+
+
+@pytest.fixture
+def seller():
+    with Seller(dearest=5, failing=9) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def two(cluster):
+    cluster.start("one", "two")
+    return cluster
+
+
+def paused(cluster, *made: int) -> None:
+    """Wait until jobs are paused, and all their calls have ended and are recorded."""
+    for job_id in made:
+        cluster.wait_for(job_id, "paused")
+        wait_until(lambda job_id=job_id: not cluster.placed(job_id))
+
+
+def spent(cluster, job_id: int) -> int:
+    return cluster.ask("SELECT cost_nano FROM job WHERE id = %s", job_id)[0] // UNIT
+
+
+def held(cluster) -> int:
+    """What workers may still spend, in nano-units."""
+    return cluster.ask("SELECT coalesce(sum(granted_nano - settled_nano), 0) FROM spend_block")[0]
+
+
+def events(cluster, job_id: int) -> list[str]:
+    """Of the money of a job, in order."""
+    return cluster.ask(
+        "SELECT array_agg(reason ORDER BY id) FROM job_event "
+        "WHERE job_id = %s AND reason IN ('spend_cap', 'room')",
+        job_id,
+    )[0]
+
+
+def raise_cap(job_id: int, cap: int) -> None:
+    chosen = choices.of(jobs.get(job_id))
+    chosen.spend_cap = Decimal(cap)
+    jobs.edit(job_id, chosen)
+
+
+def test_a_cap_holds_over_two_workers_and_a_kill(two, seller):
+    two.add_config(seller.base_url, concurrency=WIDTH, **PRICED)
+    job_id = two.make_job(questions(4_000), spend_cap=Decimal(600))
+    paused(two, job_id)
+    in_flight = 2 * WIDTH * seller.dearest
+    assert 600 <= spent(two, job_id) < 600 + in_flight
+    assert spent(two, job_id) == seller.sold
+    assert "spend cap of 600.00 USD" in two.do(jobs.get, job_id).status_detail
+    assert all(f"job {job_id} runs" in worker.said for worker in two.workers)
+    time.sleep(1.5)  # it stays so
+    assert events(two, job_id) == ["spend_cap"]
+
+    # raised, it goes on by itself; one of the workers is killed
+    two.do(raise_cap, job_id, 2_000)
+    wait_until(lambda: spent(two, job_id) > 900)
+    two.workers[0].kill()
+    lost = seller.in_flight * seller.dearest
+    wait_until(lambda: spent(two, job_id) >= 2_000)
+    paused(two, job_id)
+    assert 2_000 <= spent(two, job_id) < 2_000 + in_flight
+    assert seller.sold - spent(two, job_id) <= lost + 100 * seller.dearest
+    wait_until(lambda: not held(two))
+    # what the dead one had spent and not recorded may have seemed to be the last of it
+    again = ["room", "spend_cap"]
+    assert events(two, job_id)[1:] in (again, again * 2)
+
+
+def test_the_cap_of_a_config_holds_over_two_jobs_and_may_be_raised(two, seller):
+    config = two.add_config(seller.base_url, concurrency=WIDTH, **PRICED, day_cap=Decimal(400))
+    made = [two.make_job(questions(300)) for _ in range(2)]
+    paused(two, *made)
+    assert 400 <= seller.sold < 400 + 2 * WIDTH * seller.dearest
+    assert sum(spent(two, job_id) for job_id in made) == seller.sold
+    time.sleep(1.5)
+    assert [events(two, job_id) for job_id in made] == [["spend_cap"]] * 2
+    more = msgspec.structs.replace(configs.fields_of(config), day_cap=Decimal(40_000))
+    two.do(configs.update, config.id, more)
+    sold, began = seller.sold, time.monotonic()
+    wait_until(lambda: seller.sold > sold)
+    assert time.monotonic() - began < 4  # the machine may be busy; 2 s where it is not
+    for job_id in made:
+        two.wait_for(job_id)
+        assert two.counted(job_id) == (300, 300, 300)

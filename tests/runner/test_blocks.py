@@ -1,0 +1,456 @@
+"""Spend caps over several workers: the same as over one, on a real PostgreSQL."""
+
+import contextlib
+import itertools
+import math
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import gevent
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simple_batch.clock import now_ms
+from simple_batch.domain import NANO
+from simple_batch.runner import blocks as runner_blocks
+from simple_batch.runner import till
+from simple_batch.runner.blocks import Supply
+from simple_batch.store import blocks, spending
+from simple_batch.store import workers as worker_rows
+from simple_batch.store.database import close_database, connected, open_database
+from simple_batch.store.models import ApiConfig, Job, SpendBlock, database
+
+from .. import postgres
+from ..conftest import wait_until
+from ..process import ROOT
+from . import crew as crew_module
+from .crew import Worker, seller
+
+pytestmark = pytest.mark.skipif(postgres.programs() is None, reason="PostgreSQL is not installed")
+
+
+@pytest.fixture(scope="module")
+def url():
+    """Of a database with all tables, open."""
+    server = postgres.server()
+    made = server.create(server.template)
+    open_database(made, connections=20)
+    yield made
+    close_database()
+    server.drop(made)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Blocks that are asked for ten times as often."""
+    monkeypatch.setattr(runner_blocks, "TICK_S", 0.025)
+    monkeypatch.setattr(runner_blocks, "EVERY_S", 0.1)
+    monkeypatch.setattr(runner_blocks, "AHEAD_S", 0.2)
+
+
+numbers = itertools.count(1)
+
+
+def new_config(**caps) -> int:
+    now = now_ms()
+    fields = {"base_url": "http://x/v1", "model": "m", "timeout_s": 1.0, "created_at": now}
+    caps = {name: cap * NANO for name, cap in caps.items()}
+    with connected():
+        alias = f"config {next(numbers)}"
+        return ApiConfig.create(alias=alias, updated_at=now, **fields, **caps).id
+
+
+def new_job(cap: int | None = None, config_id: int | None = None) -> int:
+    with connected():
+        return Job.create(
+            **{"name": "j", "config": config_id or new_config(), "status": "running"},
+            **{"max_retries": 1, "created_at": now_ms(), "total": 100_000},
+            spend_cap=None if cap is None else cap * NANO,
+        ).id
+
+
+def set_cap(job_id: int, cap: int) -> None:
+    with connected():
+        Job.update(spend_cap=cap * NANO).where(Job.id == job_id).execute()
+
+
+def spent(job_id: int) -> int:
+    with connected():
+        return Job.get_by_id(job_id).cost_nano // NANO
+
+
+@contextlib.contextmanager
+def crew(count: int, call=None):
+    """So many workers."""
+    with contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(Worker(f"w{n}-{next(numbers)}", call or seller(9, n)))
+            for n in range(count)
+        ]
+
+
+def run_all(workers: list[Worker], jobs: list[int], width: int) -> list[gevent.Greenlet]:
+    """Each worker makes calls of each job, without an end."""
+    return [gevent.spawn(worker.run, job, width, numbers) for worker in workers for job in jobs]
+
+
+@pytest.mark.parametrize(("count", "cap", "width"), [(2, 7, 20), (2, 500, 5), (4, 1500, 20)])
+def test_a_cap_holds_over_workers_and_is_used_up(url, quick, count, cap, width):
+    job_id = new_job(cap)
+    with crew(count) as workers:
+        stops = [one.get(timeout=30) for one in run_all(workers, [job_id], width)]
+        in_flight = sum(worker.most_in_flight for worker in workers)
+        paid = sum(worker.paid for worker in workers)
+    assert cap <= paid < cap + in_flight * 9
+    assert spent(job_id) == paid
+    assert {stop.reason for stop in stops} == {"spend_cap"}
+    assert f"spend cap of {cap}.00" in stops[0].detail
+    assert all(worker.calls for worker in workers) or cap < 100
+    with connected():
+        assert not SpendBlock.select().count()
+
+
+def test_raising_the_cap_lets_workers_go_on(url, quick):
+    job_id = new_job(100)
+    with crew(2) as workers:
+        gevent.joinall(run_all(workers, [job_id], 4), raise_error=True)
+        first = spent(job_id)
+        wait_until(lambda: not held(job_id))
+        assert not room(job_id)
+        set_cap(job_id, 300)
+        assert room(job_id)
+        gevent.joinall(run_all(workers, [job_id], 4), raise_error=True)
+        in_flight = sum(worker.most_in_flight for worker in workers)
+    assert first < 100 + in_flight * 9
+    assert 300 <= spent(job_id) < 300 + in_flight * 9
+
+
+def held(job_id: int) -> int:
+    with connected():
+        return SpendBlock.select().where(SpendBlock.purse_id == job_id).count()
+
+
+def room(job_id: int) -> bool:
+    with connected():
+        return blocks.free(blocks.Account(blocks.JOB, job_id))
+
+
+def test_a_cap_may_be_moved_while_workers_run(url, quick):
+    job_id = new_job(100_000)
+    with crew(3) as workers:
+        going = run_all(workers, [job_id], 5)
+        wait_until(lambda: spent(job_id) > 500)
+        set_cap(job_id, 100)
+        at, began = sum(worker.paid for worker in workers), time.monotonic()
+        gevent.joinall(going, raise_error=True)
+        assert time.monotonic() - began < 1
+        assert all(one.value.reason == "spend_cap" for one in going)
+        pace = at  # in much less than the time it took until then
+        assert spent(job_id) < at + pace
+
+
+def test_what_one_holds_the_others_wait_for_and_get(url, quick):
+    """One worker takes all that is left for its slow calls; what these did not need is given back."""
+    job_id = new_job(100)
+    costs = iter([50, *[1] * 1000])
+
+    def slow() -> int:
+        gevent.sleep(0.4)
+        return next(costs)
+
+    with Worker("slow", slow) as first, Worker("second", seller(1)) as second:
+        one = gevent.spawn(first.run, job_id, 3, iter(range(6)))
+        wait_until(lambda: first.calls == 6)  # they are expected to cost more than is left
+        other = gevent.spawn(second.run, job_id, 3, itertools.count(10))
+        gevent.sleep(0.2)
+        assert not other.dead
+        assert one.get(timeout=5) is None
+        assert other.get(timeout=5).reason == "spend_cap"
+    assert 100 <= spent(job_id) <= 102
+
+
+def test_the_cap_of_a_config_holds_over_jobs_and_workers(url, quick):
+    config_id = new_config(day_cap=2_000, month_cap=100_000)
+    first, second = new_job(config_id=config_id), new_job(150, config_id)
+    with crew(2) as workers:
+        going = [run_all(workers[:1], [first], 5), run_all(workers[1:], [second], 5)]
+        own = going[1][0].get(timeout=20)
+        stop = going[0][0].get(timeout=20)
+        in_flight = sum(worker.most_in_flight for worker in workers)
+        assert (own.reason, own.config_id) == ("spend_cap", None)
+        assert (stop.reason, stop.config_id) == ("spend_cap", config_id)
+        assert "daily spend cap of 2000.00" in stop.detail
+    assert 2_000 <= spent(first) + spent(second) < 2_000 + in_flight * 9
+    assert 150 <= spent(second) < 150 + in_flight * 9
+
+
+def test_with_the_next_day_money_is_there_again(url, quick, monkeypatch):
+    config_id = new_config(day_cap=60, month_cap=150)
+    job_id = new_job(config_id=config_id)
+    first = 1_777_593_600  # of a month, in seconds
+    today = {"s": first}
+    monkeypatch.setattr(till, "time", SimpleNamespace(time=lambda: today["s"]))
+    monkeypatch.setattr(crew_module, "now_ms", lambda: today["s"] * 1000)
+    caps = ("daily", "daily", "monthly")
+    with crew(2) as workers:
+        for day, (cap, sum_) in enumerate(zip(caps, (60, 120, 150), strict=True)):
+            today["s"] = first + day * 86_400
+            stops = [one.get(timeout=10) for one in run_all(workers, [job_id], 2)]
+            assert {cap in stop.detail for stop in stops} == {True}
+            assert sum_ <= spent(job_id) < sum_ + (day + 1) * 4 * 9
+
+
+def test_rows_tried_meanwhile_count(url, quick):
+    config_id = new_config(day_cap=100_000)
+    job_id = new_job(config_id=config_id)
+    with crew(2) as workers:
+        going = run_all(workers, [job_id], 3)
+        wait_until(lambda: spent(job_id) > 100)
+        with connected():
+            spending.add_tried(config_id, "USD", 99_900 * NANO, now_ms())
+        stops = [one.get(timeout=5) for one in going]
+    assert [stop.config_id for stop in stops] == [config_id] * 2
+
+
+def test_several_currencies_stay_apart(url, quick):
+    config_id = new_config(day_cap=50)
+    job_id = new_job(config_id=config_id)
+    with crew(2) as workers:
+        gevent.joinall(run_all(workers, [job_id], 2), raise_error=True)
+        with connected():
+            ApiConfig.update(currency="CNY").where(ApiConfig.id == config_id).execute()
+            config = ApiConfig.get_by_id(config_id)
+            for worker in workers:
+                worker.blocks.allowance(config).renew(config)
+        stops = [one.get(timeout=10) for one in run_all(workers, [job_id], 2)]
+    assert "CNY" in stops[0].detail
+    with connected():
+        for currency in ("USD", "CNY"):
+            jobs, tried = spending.since(config_id, currency, 0)
+            assert (50 * NANO <= jobs < (50 + 4 * 9) * NANO, tried) == (True, 0)
+
+
+def test_what_an_unusable_answer_cost_counts_for_all_before_it_is_recorded(url):
+    """Two workers whose calls wait for another try have spent all: both hear that, none waits."""
+    account = blocks.Account(blocks.JOB, new_job(100))
+    with connected():
+        for worker_id, cost in (("a", 40 * NANO), ("b", 60 * NANO)):
+            worker_rows.register(worker_id, worker_id, 1)
+            assert blocks.ask(worker_id, account, 0, 0, cost).granted == cost
+        for worker_id, cost in (("a", 40 * NANO), ("b", 60 * NANO), ("a", 40 * NANO)):
+            answer = blocks.ask(worker_id, account, cost, cost, cost + 5)
+            assert answer.granted == cost
+        assert answer.bounds == [(100 * NANO, 100 * NANO)]
+        for worker_id in ("a", "b"):
+            worker_rows.leave(worker_id)
+
+
+def test_what_a_call_cost_beyond_its_block_is_not_granted_to_others(url):
+    account = blocks.Account(blocks.JOB, new_job(100))
+    with connected():
+        for worker_id in ("a", "b"):
+            worker_rows.register(worker_id, worker_id, 1)
+        assert blocks.ask("a", account, 0, 0, 50 * NANO).granted == 50 * NANO
+        assert blocks.ask("b", account, 0, 0, 50 * NANO).granted == 50 * NANO
+        assert blocks.ask("a", account, 70 * NANO, 50 * NANO, 80 * NANO).granted == 50 * NANO
+        assert blocks.ask("b", account, 0, 0, 50 * NANO).granted == 30 * NANO
+        for worker_id in ("a", "b"):
+            worker_rows.leave(worker_id)
+
+
+def test_without_a_cap_nothing_is_asked(url, quick, monkeypatch):
+    job_id = new_job()
+    monkeypatch.setattr(blocks, "ask", None)
+    monkeypatch.setattr(runner_blocks, "complain", None)
+    with crew(2) as workers:
+        going = run_all(workers, [job_id], 3)
+        wait_until(lambda: spent(job_id) > 200)
+        assert all(worker.blocks._greenlet for worker in workers)
+        gevent.killall(going)
+
+
+def test_asks_are_few(url, monkeypatch):
+    """Over three seconds of some thousand calls."""
+    job_id = new_job(10_000_000, new_config(day_cap=10_000_000))
+    asks = []
+    ask = blocks.ask
+
+    def counted(*args):
+        asks.append(args)
+        return ask(*args)
+
+    monkeypatch.setattr(blocks, "ask", counted)
+    with crew(2) as workers:
+        going = run_all(workers, [job_id], 10)
+        gevent.sleep(3)
+        calls = sum(worker.calls for worker in workers)
+        gevent.killall(going)
+    assert calls > 500
+    assert len(asks) <= 2 * 2 * (3 + 4)  # workers, bounds; a second each, and the start
+
+
+class Kills:
+    """Real processes on one job, killed at random, each followed by another."""
+
+    def __init__(self, url: str, job_id: int, ledger):
+        self._command = (sys.executable, "-m", "tests.runner.crew", url)
+        self._job_id, self._ledger = str(job_id), str(ledger)
+        self.started = 0
+
+    def start(self) -> tuple[str, subprocess.Popen]:
+        self.started += 1
+        worker_id = f"p{self.started}-{self._job_id}"
+        arguments = (worker_id, self._job_id, str(self.started * 1_000_000), self._ledger)
+        return worker_id, subprocess.Popen(
+            [*self._command, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+
+
+def test_killed_processes_keep_the_cap_and_their_money_comes_back(url, tmp_path):
+    job_id, ledger = new_job(3_000), tmp_path / "ledger"
+    kills = Kills(url, job_id, ledger)
+    living = [kills.start() for _ in range(2)]
+    for victim in (0, 1):
+        goal = spent(job_id) + 300
+        wait_until(lambda goal=goal: spent(job_id) > goal)
+        worker_id, process = living[victim]
+        process.kill()
+        process.communicate()
+        with connected():
+            worker_rows.leave(worker_id)
+        living[victim] = kills.start()
+    said = [process.communicate(timeout=60)[0] for _, process in living]
+    paid = sum(int(line) for line in ledger.read_text().split())
+    lost = 2 * (5 + 100) * 9  # in flight, or not recorded yet, of the two that were killed
+    assert all("spend cap of 3000.00" in line for line in said)
+    assert 3_000 <= spent(job_id) < 3_000 + 2 * 5 * 9
+    assert 0 <= paid - spent(job_id) < lost
+    assert not held(job_id)
+
+
+class Game:
+    """Workers on one job, moved step by step: their purses and blocks are the real ones, what they
+    record is committed by hand."""
+
+    def __init__(self, cap: int):
+        self.job_id, self.cap = new_job(cap), cap
+        self.workers = [Player(self.job_id) for _ in range(3)]
+        self._excess = 0  # of lanes that have ended
+
+    def ask(self, worker: "Player", _: int) -> None:
+        excess = worker.excess
+        worker.supply.tend()
+        assert worker.excess <= excess  # nothing is taken away that is spent already
+
+    def take(self, worker: "Player", _: int) -> None:
+        if worker.may_take():
+            worker.purse.take()
+            worker.flying += 1
+        else:
+            worker.purse.hungry = True  # it would wait
+
+    def settle(self, worker: "Player", cost: int) -> None:
+        if worker.flying:
+            worker.flying -= 1
+            worker.purse.settle(cost * NANO)
+            worker.uncommitted += cost * NANO
+
+    def commit(self, worker: "Player", _: int) -> None:
+        with database.atomic():
+            Job.update(cost_nano=Job.cost_nano + worker.uncommitted).where(
+                Job.id == self.job_id
+            ).execute()
+            blocks.commit(worker.id, {(blocks.JOB, self.job_id, ""): worker.uncommitted})
+        worker.uncommitted = 0
+
+    def give_back(self, worker: "Player", _: int) -> None:
+        """Its lane ends, another one begins."""
+        while worker.flying:
+            self.settle(worker, 1)
+        self.commit(worker, 0)
+        self._excess += worker.excess
+        worker.supply.give_back()
+        worker_rows.leave(worker.id)
+        self.replace(worker)
+
+    def die(self, worker: "Player", _: int) -> None:
+        worker_rows.leave(worker.id)
+        self.replace(worker)
+
+    def raise_cap(self, _: "Player", more: int) -> None:
+        self.cap += more
+        set_cap(self.job_id, self.cap)
+
+    def replace(self, worker: "Player") -> None:
+        self.workers[self.workers.index(worker)] = Player(self.job_id)
+
+    @property
+    def paid(self) -> int:
+        """Units, also what is not committed yet."""
+        return spent(self.job_id) + sum(worker.uncommitted for worker in self.workers) // NANO
+
+    @property
+    def excess(self) -> int:
+        """What calls have cost that were in flight when a block was used up, in units."""
+        return math.ceil((self._excess + sum(one.excess for one in self.workers)) / NANO)
+
+
+class Player:
+    def __init__(self, job_id: int):
+        self.id = f"player {next(numbers)}"
+        worker_rows.register(self.id, "player", 1)
+        self.purse = till.JobPurse(Job.get_by_id(job_id))
+        self.supply = Supply(lambda: self.id, self.purse)
+        self.flying = self.uncommitted = 0
+
+    @property
+    def excess(self) -> int:
+        """What calls have cost beyond the block: none of them begins when it is used up."""
+        block = self.supply.block
+        return max(0, block.spent - block.most)
+
+    def may_take(self) -> bool:
+        return self.purse.reached() is None and self.purse._may_start()
+
+
+STEPS = (
+    "ask",
+    "take",
+    "take",
+    "take",
+    "settle",
+    "settle",
+    "commit",
+    "give_back",
+    "die",
+    "raise_cap",
+)
+steps = st.lists(
+    st.tuples(st.sampled_from(STEPS), st.integers(0, 2), st.integers(0, 30)), max_size=60
+)
+
+
+@given(cap=st.integers(1, 200), steps=steps)
+@settings(max_examples=40, deadline=None)
+def test_whatever_workers_do_in_whatever_order(url, cap, steps):
+    """The cap holds, and all of it can be spent."""
+    with connected(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner_blocks, "EVERY_S", 0.0)
+        game = Game(cap)
+        for step, worker, number in steps:
+            getattr(game, step)(game.workers[worker], number)
+            assert game.paid <= game.cap + game.excess
+        for _ in range(1_000):
+            if game.paid >= game.cap:
+                break
+            for worker in game.workers:
+                for step in (game.ask, game.take, game.settle, game.commit):
+                    step(worker, 20)
+        assert game.paid >= game.cap
+        for worker in game.workers:
+            game.ask(worker, 0)
+            assert worker.purse.reached().reason == "spend_cap"
+            worker_rows.leave(worker.id)
