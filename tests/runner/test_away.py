@@ -1,5 +1,6 @@
 """The database server is restarted while jobs run; two processes share one."""
 
+import contextlib
 import json
 
 import gevent
@@ -7,7 +8,7 @@ import psycopg
 import pytest
 
 from simple_batch import jobs
-from simple_batch.runner.lease import ServerLease
+from simple_batch.runner import lease
 from simple_batch.store.database import connected
 
 from .. import endpoint as e
@@ -19,6 +20,7 @@ from ..store.test_postgres import cut
 from .test_running import agrees
 
 pytestmark = pytest.mark.skipif(postgres.programs() is None, reason="PostgreSQL is not installed")
+TAKE = "SELECT pg_advisory_lock(%s, hashtext(current_schema()))"  # as store/serverlock.py tries to
 
 
 @pytest.fixture
@@ -87,23 +89,33 @@ def test_whoever_is_quicker_takes_a_lease_that_was_lost(
     start, database_url, add_config, make_job, wait_for
 ):
     """What runs here when another process has it finishes what is in flight, and no more."""
-    other = ServerLease(database_url)
-    with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
+    with MisbehavingEndpoint(e.slow(0.05)) as endpoint, next_in_line(database_url) as other:
         add_config(endpoint.base_url, concurrency=4)
         job_id = make_job(300)
         wait_until(lambda: endpoint.calls >= 20)
         cut(database_url)
-        assert other.acquire()
         wait_until(lambda: jobs.runner_state() == "elsewhere")
         wait_until(lambda: endpoint.in_flight == 0)
         calls = endpoint.calls
         gevent.sleep(0.4)
         assert endpoint.calls == calls < 300
         agrees(job_id)
-        other.release()
+        other.close()
         assert wait_for(job_id, "completed").succeeded == 300
         assert (jobs.runner_state(), endpoint.calls) == ("here", 300)
         agrees(job_id)
+
+
+@contextlib.contextmanager
+def next_in_line(url: str):
+    """A connection that waits in the server for the lease, and so has it as soon as it is free."""
+    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with psycopg.connect(url, autocommit=True) as connection:
+        taking = gevent.spawn(connection.execute, TAKE, (lease._NUMBER,))
+        with psycopg.connect(url, autocommit=True) as watching:
+            wait_until(lambda: watching.execute(waiting).fetchone())
+        yield connection
+        assert taking.successful()
 
 
 def test_another_process_takes_over_from_one_that_is_killed(instance, database_url, questions):
