@@ -1,0 +1,138 @@
+"""A PostgreSQL and a Redis of one's own, from the system's packages, in temporary folders: for the
+tests, the benchmark and the demo of several machines. Nothing of them is left when the process ends.
+"""
+
+import atexit
+import os
+import pwd
+import shutil
+import socket
+import subprocess  # nosec B404
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+import redis
+
+_UNPRIVILEGED = "nobody"  # PostgreSQL does not run as root
+_USER, _PASSWORD = "tester", "planted-pw-1"
+_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+_READY_S = 10.0
+
+
+def postgresql_programs() -> Path | None:
+    """The folder of initdb and pg_ctl; None where PostgreSQL is not installed."""
+    on_path = shutil.which("pg_ctl")
+    installed = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), key=lambda path: int(path.parts[-3])
+    )
+    found = [*installed[-1:], *([Path(on_path).resolve()] if on_path else [])]
+    return found[0].parent if found else None
+
+
+def redis_program() -> str | None:
+    """redis-server; None where it is not installed."""
+    return shutil.which("redis-server")
+
+
+class PostgreSQL:
+    """A server on a Unix socket in its folder. ``settings`` are written NAME=VALUE; those of the
+    start make it fast and forgetful. Raises AssertionError with what a program said."""
+
+    def __init__(self, *settings: str):
+        self._programs = postgresql_programs()
+        assert self._programs is not None, "PostgreSQL is not installed"
+        self._settings = (*_FAST, *settings)
+        # a path that a socket can have: elsewhere temporary folders lie deeper
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # nosec B108
+        self._as = []
+        if os.geteuid() == 0:
+            user = pwd.getpwnam(_UNPRIVILEGED)
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+            self._as = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}"]
+            self._as.append("--clear-groups")
+        self._run(
+            *("initdb", "--pgdata", str(self.folder / "data"), f"--username={_USER}"),
+            *("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"),
+        )
+        self.start()
+        atexit.register(self._remove)
+
+    def start(self) -> None:
+        options = f"-k {self.folder} -c listen_addresses="
+        options += "".join(f" -c {setting}" for setting in self._settings)
+        self._ctl("start", "--log", str(self.folder / "log"), "--options", options)
+
+    def stop(self) -> None:
+        """As an administrator does who does not wait for anybody."""
+        self._ctl("stop", "--mode=fast")
+
+    def url(self, name: str) -> str:
+        return f"postgresql://{_USER}:{_PASSWORD}@/{name}?host={self.folder}"
+
+    def execute(self, sql: str, name: str = "postgres") -> None:
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            connection.execute(sql)
+
+    def _ctl(self, action: str, *more: str) -> None:
+        data = str(self.folder / "data")
+        self._run("pg_ctl", action, "--wait", "--silent", "--pgdata", data, *more)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [*self._as, str(self._programs / program), *arguments]
+        # not into pipes: the server keeps them open
+        with (self.folder / "said").open("w+b") as said:
+            done = subprocess.run(  # noqa: S603 # nosec B603
+                command, cwd=self.folder, stdout=said, stderr=said, check=False
+            )
+            said.seek(0)
+            assert done.returncode == 0, f"{program}: {said.read().decode()}"
+
+    def _remove(self) -> None:
+        self._ctl("stop", "--mode=immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Redis:
+    """A server on a port of loopback that keeps nothing on disk: after ``stop`` and ``start`` it is
+    empty, at the same address."""
+
+    def __init__(self):
+        assert redis_program() is not None, "Redis is not installed"
+        self.folder = Path(tempfile.mkdtemp(prefix="redis-"))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._process: subprocess.Popen | None = None
+        self.start()
+        atexit.register(self._remove)
+
+    def url(self, number: int = 0) -> str:
+        return f"redis://127.0.0.1:{self.port}/{number}"
+
+    def start(self) -> None:
+        command = [redis_program(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        command += ["--appendonly", "no", "--dir", str(self.folder), "--databases", "1000"]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 # nosec B603
+                command, stdout=log, stderr=log
+            )
+        end = time.monotonic() + _READY_S
+        while True:
+            try:
+                with redis.Redis(port=self.port) as client:
+                    client.ping()
+                return
+            except redis.RedisError:
+                assert time.monotonic() < end, (self.folder / "log").read_text()
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        """As when its machine loses power."""
+        self._process.kill()
+        self._process.wait()
+
+    def _remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
