@@ -1,0 +1,158 @@
+"""make demo-cluster: several machines on this one. Starts a PostgreSQL, a Redis, two web processes and
+two workers of its own, runs the demo over them, and shows who did what.
+
+    python -m tools.demo_cluster [--leave]
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess  # nosec B404
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import psycopg
+
+from .local_servers import PostgreSQL, Redis, postgresql_programs, redis_program
+
+ROOT = Path(__file__).parent.parent
+PORTS = (7861, 7871)
+WORKERS = ("one", "two")
+CALLS_EACH = 40  # in flight of a worker at most, so that neither does it all
+READY_S = 60.0
+_INSTALL = {
+    "PostgreSQL": "apt install postgresql    (macOS: brew install postgresql)",
+    "Redis": "apt install redis-server    (macOS: brew install redis)",
+}
+_ENDED = ("completed", "failed", "cancelled", "expired")
+_WHO = """
+SELECT w.name, sum(l.requests), sum(l.calls) FROM lane l JOIN worker w ON w.id = l.worker_id
+GROUP BY w.name ORDER BY w.name
+"""
+
+
+def main() -> int:
+    """Returns the exit code: 1 where a program is missing or one of ours ended too soon."""
+    parser = argparse.ArgumentParser(prog="demo-cluster")
+    parser.add_argument("--leave", action="store_true", help="end when the job has ended")
+    options = parser.parse_args()
+    there = {"PostgreSQL": postgresql_programs(), "Redis": redis_program()}
+    missing = [name for name, program in there.items() if program is None]
+    for name in missing:
+        print(f"{name} is not installed: {_INSTALL[name]}", file=sys.stderr)
+    if missing:
+        return 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
+        cluster = Cluster(stack)
+        cluster.start()
+        cluster.follow()
+        cluster.tell()
+        while not options.leave:
+            print("Stop with Ctrl-C.", flush=True)
+            signal.pause()
+    return 0
+
+
+class Cluster:
+    """Everything is stopped, and the folder removed, when ``stack`` is closed."""
+
+    def __init__(self, stack: contextlib.ExitStack):
+        self._stack = stack
+        self._folder = Path(tempfile.mkdtemp(prefix="simple-batch-cluster-"))
+        stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+        self._ports = [_port(preferred) for preferred in PORTS]
+        print("Starting PostgreSQL and Redis …", flush=True)
+        self._database_url = PostgreSQL().url("postgres")
+        self._environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "SIMPLE_BATCH_ENGINE": "celery",
+            "SIMPLE_BATCH_DATABASE_URL": self._database_url,
+            "SIMPLE_BATCH_REDIS_URL": Redis().url(),
+            "SIMPLE_BATCH_INSTANCE_PATH": str(self._folder / "instance"),
+            "SIMPLE_BATCH_LOG_DIR": "",
+            "SIMPLE_BATCH_WORKER_CONCURRENCY": str(CALLS_EACH),
+        }
+
+    def start(self) -> None:
+        """The second web process and the workers first, then the one that brings the demo."""
+        print("Starting two web processes and two workers …", flush=True)
+        self._process("web-2", sys.executable, "run.py", "--port", str(self._ports[1]))
+        self._wait_for(self._answers, self._ports[1])
+        for name in WORKERS:
+            command = ("-m", "celery", "-A", "simple_batch.worker", "worker", "-P", "gevent")
+            self._process(f"worker-{name}", sys.executable, *command, "-n", f"{name}@%h")
+        demo = ("run.py", "--demo", "--port", str(self._ports[0]))
+        self._process("", sys.executable, *demo)
+
+    def follow(self) -> None:
+        """Return when the demo's job has ended."""
+        self._wait_for(self._ended, timeout_s=600.0)
+
+    def tell(self) -> None:
+        """Who did what."""
+        with psycopg.connect(self._database_url) as connection:
+            rows = connection.execute(_WHO).fetchall()
+        print(f"\n{'who':12}{'requests':>10}{'calls':>8}")
+        for name, requests, calls in rows:
+            print(f"{name.partition('@')[0]:12}{requests:10,}{calls:8,}")
+        for port in self._ports:
+            url = f"http://127.0.0.1:{port}/jobs/1"
+            with urllib.request.urlopen(url, timeout=10) as page:  # noqa: S310 # nosec B310
+                print(f"{url}: {page.status}, {len(page.read()):,} bytes")
+
+    def _process(self, name: str, *command: str) -> None:
+        """What it prints goes to a file of its name; without a name, to this terminal."""
+        with contextlib.ExitStack() as closing:
+            out = closing.enter_context((self._folder / f"{name}.log").open("ab")) if name else None
+            process = subprocess.Popen(  # noqa: S603 # nosec B603
+                command, cwd=ROOT, env=self._environment, stdout=out, stderr=out
+            )
+        self._stack.callback(_end, process)
+        self._stack.callback(process.terminate)
+
+    def _answers(self, port: int) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        return False
+
+    def _ended(self) -> bool:
+        with contextlib.suppress(psycopg.Error), psycopg.connect(self._database_url) as connection:
+            row = connection.execute("SELECT status FROM job WHERE id = 1").fetchone()
+            return row is not None and row[0] in _ENDED
+        return False
+
+    def _wait_for(self, found, *arguments, timeout_s: float = READY_S) -> None:
+        """Raises SystemExit where it is not found in time, or a process has ended."""
+        end = time.monotonic() + timeout_s
+        while not found(*arguments):
+            for name, process in self._processes.items():
+                if process.poll() is not None:
+                    sys.exit(f"{name} has ended:\n{self._said(name)}")
+            if time.monotonic() > end:
+                sys.exit(f"nothing happened for {timeout_s:.0f} s; see {self._folder}")
+            time.sleep(0.1)
+
+    def _said(self, name: str) -> str:
+        return "\n".join((self._folder / f"{name}.log").read_text("utf-8").splitlines()[-20:])
+
+
+def _port(preferred: int) -> int:
+    """The preferred one where it is free, else any."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
