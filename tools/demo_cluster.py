@@ -32,8 +32,7 @@ _INSTALL = {
 }
 _ENDED = ("completed", "failed", "cancelled", "expired")
 _WHO = """
-SELECT w.name, sum(l.requests), sum(l.calls) FROM lane l JOIN worker w ON w.id = l.worker_id
-GROUP BY w.name ORDER BY w.name
+SELECT name, succeeded + failed, attempts FROM job_worker WHERE job_id = 1 ORDER BY name
 """
 
 
@@ -68,6 +67,7 @@ class Cluster:
         self._folder = Path(tempfile.mkdtemp(prefix="simple-batch-cluster-"))
         stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
         self._ports = [_port(preferred) for preferred in PORTS]
+        self._processes: dict[str, subprocess.Popen] = {}
         print("Starting PostgreSQL and Redis …", flush=True)
         self._database_url = PostgreSQL().url("postgres")
         self._environment = {
@@ -90,7 +90,7 @@ class Cluster:
             command = ("-m", "celery", "-A", "simple_batch.worker", "worker", "-P", "gevent")
             self._process(f"worker-{name}", sys.executable, *command, "-n", f"{name}@%h")
         demo = ("run.py", "--demo", "--port", str(self._ports[0]))
-        self._process("", sys.executable, *demo)
+        self._process("web-1", sys.executable, *demo, shown=True)
 
     def follow(self) -> None:
         """Return when the demo's job has ended."""
@@ -108,14 +108,15 @@ class Cluster:
             with urllib.request.urlopen(url, timeout=10) as page:  # noqa: S310 # nosec B310
                 print(f"{url}: {page.status}, {len(page.read()):,} bytes")
 
-    def _process(self, name: str, *command: str) -> None:
-        """What it prints goes to a file of its name; without a name, to this terminal."""
-        with contextlib.ExitStack() as closing:
-            out = closing.enter_context((self._folder / f"{name}.log").open("ab")) if name else None
+    def _process(self, name: str, *command: str, shown: bool = False) -> None:
+        """What it prints goes to a file of its name, or is shown in this terminal."""
+        with (self._folder / f"{name}.log").open("ab") as log:
+            out = None if shown else log
             process = subprocess.Popen(  # noqa: S603 # nosec B603
                 command, cwd=ROOT, env=self._environment, stdout=out, stderr=out
             )
-        self._stack.callback(_end, process)
+        self._processes[name] = process
+        self._stack.callback(process.wait)
         self._stack.callback(process.terminate)
 
     def _answers(self, port: int) -> bool:

@@ -38,17 +38,19 @@ class _After(msgspec.Struct):
 
 class Recorder:
     """``faulted`` is called with the database's complaint when it cannot be written, and with
-    None when the fault is gone."""
+    None when the fault is gone. ``worker`` is the name of one among several, whose work is counted."""
 
     def __init__(
         self,
         batch_size: int,
         flush_interval_s: float,
         faulted: Callable[[str | None], None],
+        worker: str = "",
     ):
         self._batch_size = batch_size
         self._interval = flush_interval_s
         self._faulted = faulted
+        self._worker = worker
         self._queue: Queue = Queue(maxsize=batch_size * 4)
         self._greenlet = None
         self._well = Event()  # results can be written, as far as is known
@@ -132,7 +134,7 @@ class Recorder:
 
     def _commit(self, batch: list[Recorded]) -> None:
         try:
-            self._write(batch)
+            self._write(batch, self._worker)
         except _UNFIT as error:
             if len(batch) > 1:
                 for record in batch:

@@ -62,6 +62,7 @@ class Worker:
             settings.REQUEST_CACHE_BATCH_SIZE,
             settings.REQUEST_CACHE_FLUSH_INTERVAL,
             self._faulted,
+            name,
         )
         self._lanes = Lanes(self._make_lane, self._lane_ended, self._lane_closed)
         self._lease = lease_of(settings.database_url)
