@@ -30,7 +30,6 @@ _INSTALL = {
     "PostgreSQL": "apt install postgresql    (macOS: brew install postgresql)",
     "Redis": "apt install redis-server    (macOS: brew install redis)",
 }
-_ENDED = ("completed", "failed", "cancelled", "expired")
 _WHO = """
 SELECT name, succeeded + failed, attempts FROM job_worker WHERE job_id = 1 ORDER BY name
 """
@@ -85,7 +84,7 @@ class Cluster:
         """The second web process and the workers first, then the one that brings the demo."""
         print("Starting two web processes and two workers …", flush=True)
         self._process("web-2", sys.executable, "run.py", "--port", str(self._ports[1]))
-        self._wait_for(self._answers, self._ports[1])
+        self._wait_until_served()
         for name in WORKERS:
             command = ("-m", "celery", "-A", "simple_batch.worker", "worker", "-P", "gevent")
             self._process(f"worker-{name}", sys.executable, *command, "-n", f"{name}@%h")
@@ -93,8 +92,12 @@ class Cluster:
         self._process("web-1", sys.executable, *demo, shown=True)
 
     def follow(self) -> None:
-        """Return when the demo's job has ended."""
-        self._wait_for(self._ended, timeout_s=600.0)
+        """Show what the demo says; return when its job has ended."""
+        for line in self._processes["web-1"].stdout:
+            if line.startswith("Stop with"):
+                return
+            print(line, end="", flush=True)
+        sys.exit("web-1 has ended")
 
     def tell(self) -> None:
         """Who did what."""
@@ -105,41 +108,29 @@ class Cluster:
             print(f"{name.partition('@')[0]:12}{requests:10,}{calls:8,}")
         for port in self._ports:
             url = f"http://127.0.0.1:{port}/jobs/1"
-            with urllib.request.urlopen(url, timeout=10) as page:  # noqa: S310 # nosec B310
+            with urllib.request.urlopen(url, timeout=10) as page:  # nosec B310
                 print(f"{url}: {page.status}, {len(page.read()):,} bytes")
 
     def _process(self, name: str, *command: str, shown: bool = False) -> None:
-        """What it prints goes to a file of its name, or is shown in this terminal."""
+        """What it prints goes to a file of its name, or to us and this terminal."""
         with (self._folder / f"{name}.log").open("ab") as log:
-            out = None if shown else log
+            out, err = (subprocess.PIPE, None) if shown else (log, log)
             process = subprocess.Popen(  # noqa: S603 # nosec B603
-                command, cwd=ROOT, env=self._environment, stdout=out, stderr=out
+                command, cwd=ROOT, env=self._environment, stdout=out, stderr=err, text=True
             )
         self._processes[name] = process
         self._stack.callback(process.wait)
         self._stack.callback(process.terminate)
 
-    def _answers(self, port: int) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return True
-        return False
-
-    def _ended(self) -> bool:
-        with contextlib.suppress(psycopg.Error), psycopg.connect(self._database_url) as connection:
-            row = connection.execute("SELECT status FROM job WHERE id = 1").fetchone()
-            return row is not None and row[0] in _ENDED
-        return False
-
-    def _wait_for(self, found, *arguments, timeout_s: float = READY_S) -> None:
-        """Raises SystemExit where it is not found in time, or a process has ended."""
-        end = time.monotonic() + timeout_s
-        while not found(*arguments):
-            for name, process in self._processes.items():
-                if process.poll() is not None:
-                    sys.exit(f"{name} has ended:\n{self._said(name)}")
-            if time.monotonic() > end:
-                sys.exit(f"nothing happened for {timeout_s:.0f} s; see {self._folder}")
+    def _wait_until_served(self) -> None:
+        """The database is ready then. Raises SystemExit where the second web process ends."""
+        process, end = self._processes["web-2"], time.monotonic() + READY_S
+        while process.poll() is None and time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", self._ports[1]), 1).close()
+                return
             time.sleep(0.1)
+        sys.exit(f"web-2 does not serve:\n{self._said('web-2')}")
 
     def _said(self, name: str) -> str:
         return "\n".join((self._folder / f"{name}.log").read_text("utf-8").splitlines()[-20:])

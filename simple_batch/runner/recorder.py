@@ -134,7 +134,7 @@ class Recorder:
 
     def _commit(self, batch: list[Recorded]) -> None:
         try:
-            self._write(batch, self._worker)
+            self._write(batch)
         except _UNFIT as error:
             if len(batch) > 1:
                 for record in batch:
@@ -150,7 +150,7 @@ class Recorder:
             began = time.monotonic()
             try:
                 with connected():
-                    write(batch)
+                    write(batch, self._worker)
             except (
                 sqlite3.Error,
                 peewee.PeeweeException,

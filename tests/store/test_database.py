@@ -56,7 +56,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0014_users",
         "0015_reasoning_price",
         "0016_workers",
-    "0020_work",
+        "0020_work",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []
