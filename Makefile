@@ -2,10 +2,14 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && command -v $$p && break; done)
 BIN = .venv/bin
 
-.PHONY: demo run test test-postgres torture lint bench vendor i18n clean
+.PHONY: demo demo-cluster run test test-postgres torture lint bench vendor i18n clean
 
 demo: .venv/.runs
 	$(BIN)/python run.py --demo
+
+# several machines on this one: needs PostgreSQL and Redis from the system's packages
+demo-cluster: .venv/.runs
+	$(BIN)/python -m tools.demo_cluster
 
 run: .venv/.runs
 	$(BIN)/python run.py

@@ -1,7 +1,7 @@
 """make bench: prints its figures and appends them to bench/results/.
 
 python -m bench [--quick] [PART ...]      parts: overhead tls databases embeddings width finding
-                                          cluster_limits growth pages files batch_api
+                                          cluster_limits growth pages files batch_api cluster
 """
 
 import argparse
@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from . import report
 from .batch_api import batch_api
+from .cluster import cluster
 from .files import files
 from .finding import finding
 from .pages import pages
@@ -34,6 +35,7 @@ FULL = {
     "pages": lambda: pages(1_000_000, 300_000),
     "files": lambda: files([100_000, 1_000_000]),
     "batch_api": lambda: batch_api(200_000_000, 1_000, 200_000),
+    "cluster": lambda: cluster(12_000, [1, 2, 4], 1.0),
 }
 QUICK = {
     "overhead": lambda: overhead(300),
@@ -47,6 +49,7 @@ QUICK = {
     "pages": lambda: pages(2_000, 2_000),
     "files": lambda: files([2_000]),
     "batch_api": lambda: batch_api(2_000_000, 30, 500),
+    "cluster": lambda: cluster(300, [1], 0.1),
 }
 
 

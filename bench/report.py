@@ -132,6 +132,34 @@ def batch_api(part: dict) -> None:
     )
 
 
+def cluster(part: dict) -> None:
+    print(
+        f"\nWorkers: {part['count']:,} requests, {part['delay_s']} s a call, {part['wide']} calls in "
+        "flight of each"
+    )
+    rows = part["rows"]
+    if not rows:
+        print("PostgreSQL or Redis is not installed")
+        return
+    print(
+        f"{'workers':>10}{'seconds':>10}{'times':>8}{'CPU ms':>9}{'transactions':>14}"
+        f"{'Redis commands':>16}{'PostgreSQL CPU ms':>19}   (each request)"
+    )
+    first = next(iter(rows.values()))
+    for workers, row in rows.items():
+        print(
+            f"{workers:>10}{row['seconds']:10.1f}{first['seconds'] / row['seconds']:8.2f}"
+            f"{row['cpu_ms']:9.3f}{row['transactions']:14.3f}{row['commands']:16.3f}"
+            f"{row['database_cpu_ms']:19.3f}"
+        )
+    alone = part["alone"]
+    print("marks: 1.9 times by two, 3.6 by four; 0.1 transactions, 0.5 commands")
+    print(
+        f"the single process on SQLite: {alone['seconds']:.1f} s, {alone['cpu_ms']:.3f} ms; a worker's "
+        f"CPU over that: {max(r['cpu_ms'] for r in rows.values()) / alone['cpu_ms']:.2f} (mark: 1.5)"
+    )
+
+
 def _cpu_ratio(rows: dict) -> float:
     return rows["simple_batch"]["cpu_ms"] / rows["aiohttp"]["cpu_ms"]
 

@@ -3,6 +3,7 @@
 from .audit import audit_page, audit_row
 from .batches import batch, batches_page, mixed, status_times
 from .by_config import by_config
+from .by_worker import by_worker
 from .charts import buckets, charts
 from .compare import compare
 from .errors import attempts_page, error_groups, events
@@ -21,6 +22,7 @@ __all__ = [
     "batches_page",
     "buckets",
     "by_config",
+    "by_worker",
     "charts",
     "compare",
     "error_groups",

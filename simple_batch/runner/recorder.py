@@ -38,7 +38,8 @@ class _After(msgspec.Struct):
 
 class Recorder:
     """``faulted`` is called with the database's complaint when it cannot be written, and with
-    None when the fault is gone; ``paid`` with what results cost, as they are written (results.py)."""
+    None when the fault is gone; ``paid`` with what results cost, as they are written (results.py).
+    ``worker`` is the name of one among several, whose work is counted."""
 
     def __init__(
         self,
@@ -46,11 +47,13 @@ class Recorder:
         flush_interval_s: float,
         faulted: Callable[[str | None], None],
         paid: Callable[[dict[tuple, int]], None] | None = None,
+        worker: str = "",
     ):
         self._batch_size = batch_size
         self._interval = flush_interval_s
         self._faulted = faulted
         self._paid = paid
+        self._worker = worker
         self._queue: Queue = Queue(maxsize=batch_size * 4)
         self._greenlet = None
         self._well = Event()  # results can be written, as far as is known
@@ -150,7 +153,7 @@ class Recorder:
             began = time.monotonic()
             try:
                 with connected():
-                    write(batch, self._paid)
+                    write(batch, self._paid, self._worker)
             except (
                 sqlite3.Error,
                 peewee.PeeweeException,

@@ -72,6 +72,7 @@ class Worker:
             settings.REQUEST_CACHE_FLUSH_INTERVAL,
             self._faulted,
             self._money.paid,
+            name,
         )
         self._lanes = Lanes(self._make_lane, self._lane_ended, self._lane_closed)
         self._lease = lease.lease_of(settings.database_url)

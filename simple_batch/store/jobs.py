@@ -13,6 +13,7 @@ from .models import (
     Job,
     JobConfig,
     JobEvent,
+    JobWorker,
     Override,
     Page,
     Request,
@@ -194,7 +195,7 @@ def clear_results_step(job_id: int) -> bool:
             if _delete_chunk(model, job_id):
                 return False
         search.drop(job_id)
-        for model in (Timeline, ErrorGroup, Override):
+        for model in (Timeline, ErrorGroup, Override, JobWorker):
             model.delete().where(model.job == job_id).execute()
         Page.delete().where((Page.job == job_id) & Page.worker.is_null()).execute()
         JobConfig.update(succeeded=0, failed=0, input_tokens=0, output_tokens=0, cost_nano=0).where(

@@ -543,6 +543,20 @@ class Worker(BaseModel):
     beat_at = BigIntegerField()  # its last sign of life, by the server's clock
 
 
+class JobWorker(BaseModel):
+    """What a worker did for a job; stays when the worker is gone."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
+    name = CharField()
+    succeeded = IntegerField()
+    failed = IntegerField()
+    attempts = IntegerField()
+
+    class Meta:
+        table_name = "job_worker"
+        primary_key = CompositeKey("job", "name")
+
+
 class Page(BaseModel):
     """Requests of a job that one worker takes at a time: those between two indices, both included,
     that go one way and had no result when it was laid out. Free where it has no worker; gone when

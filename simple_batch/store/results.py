@@ -49,6 +49,14 @@ _BY_CONFIG = (
     "input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, cost_nano = cost_nano + ? "
     "WHERE job_id = ? AND config_id = (SELECT id FROM api_config WHERE alias = ?)"
 )
+# Which worker did how much of a job; where one process makes the calls there are no such rows.
+_BY_WORKER = (
+    "INSERT INTO job_worker (job_id, name, succeeded, failed, attempts) VALUES (?,?,?,?,?) "
+    "ON CONFLICT (job_id, name) DO UPDATE SET "
+    "succeeded = job_worker.succeeded + excluded.succeeded, "
+    "failed = job_worker.failed + excluded.failed, "
+    "attempts = job_worker.attempts + excluded.attempts"
+)
 _LATENCY = f"SELECT latency FROM job WHERE id = ? {LOCKING}"
 _KNOWN = "SELECT idx FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?))"
 _GROUPS = "SELECT group_key FROM error_group WHERE job_id = ?"
@@ -123,11 +131,14 @@ class _JobChange:
 
 
 def write(
-    records: list[Recorded], paid: Callable[[dict[tuple, int]], None] | None = None
+    records: list[Recorded],
+    paid: Callable[[dict[tuple, int]], None] | None = None,
+    worker: str = "",
 ) -> list[Recorded]:
     """Commit ``records``; returns those whose outcome was new. The primary key of ``result`` makes
     a second result for a request impossible: it is ignored, and so is what it would have counted.
-    ``paid`` is told in the transaction what they cost, by keys of accounts (blocks.py)."""
+    ``paid`` is told in the transaction what they cost, by keys of accounts (blocks.py); ``worker`` is
+    whose work they are, where several share a job."""
     with database.atomic():
         changes = {job_id: _JobChange(job_id) for job_id in sorted({r.job_id for r in records})}
         fresh = _new_ones(records)
@@ -142,6 +153,8 @@ def write(
         kept_answers.keep([record for record in fresh if record.key is not None])
         for job_id in {record.job_id for record in fresh}:
             _write_change(job_id, changes[job_id])
+            if worker:
+                _write_worker(job_id, changes[job_id], worker)
         spending.add(_spent(changes.values()))
         if paid is not None:
             paid(_by_account(changes))
@@ -362,6 +375,12 @@ def _write_change(job_id: int, change: _JobChange) -> None:
     database.executemany(_BY_CONFIG, figures)
     _write_groups(job_id, change.groups)
     _write_timeline(job_id, change.buckets)
+
+
+def _write_worker(job_id: int, change: _JobChange, worker: str) -> None:
+    figures = change.succeeded, change.failed, change.attempts
+    if any(figures):
+        database.execute_sql(_BY_WORKER, (job_id, worker, *figures))
 
 
 def _write_groups(job_id: int, groups: dict[str, list]) -> None:

@@ -40,6 +40,7 @@ def common(job_id: int) -> dict:
         "progress": insight.progress(job_id),
         "allowed": jobs.allowed_actions(job) if who.current().may(Role.OPERATOR) else set(),
         "shared": insight.by_config(job),
+        "workers": insight.by_worker(job),
         "runner": jobs.runner_state(),
         "storage_fault": jobs.storage_fault(),
         "formats": export.FORMATS,

@@ -57,6 +57,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0015_reasoning_price",
         "0016_workers",
         "0017_spend_blocks",
+        "0018_work",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []

@@ -1,0 +1,87 @@
+"""Workers: the same job over one, two and four of them, and what each request costs around it."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import psycopg
+import redis
+
+from tests.cluster.processes import MISSING, Cluster
+
+from .processes import endpoint, ours
+
+WIDE = 200  # calls in flight of a worker at most
+_TRANSACTIONS = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+_TOOK = "SELECT finished_at - started_at, succeeded FROM job WHERE id = %s"
+_STATISTICS_S = 1.5  # a backend hands in its counters once a second
+
+
+def cluster(count: int, workers: list[int], delay_s: float) -> dict:
+    """``count`` requests to an endpoint that takes ``delay_s``: by the single process on SQLite, then
+    by workers."""
+    found = {"count": count, "delay_s": delay_s, "wide": WIDE, "rows": {}}
+    if MISSING:
+        return found
+    with endpoint("--delay", str(delay_s)) as base_url:
+        alone = ours(base_url, count, WIDE)
+        found["alone"] = {"seconds": alone["seconds"], "cpu_ms": 1000 * alone["cpu_s"] / count}
+        for number in workers:
+            found["rows"][str(number)] = _run(base_url, count, number)
+    return found
+
+
+def _run(base_url: str, count: int, number: int) -> dict:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Cluster(Path(folder), SIMPLE_BATCH_WORKER_CONCURRENCY=str(WIDE)) as machines,
+    ):
+        machines.start(*(f"worker{n}" for n in range(number)))
+        machines.add_config(base_url, "--concurrency", str(WIDE * number))
+        job_id = machines.create_job(_requests(Path(folder), count), "--no-start")
+        before = _counters(machines)
+        machines.flask("resume-job", str(job_id))
+        machines.wait_for(job_id, timeout_s=600.0)
+        cpu_s = sum(worker.cpu_s() for worker in machines.workers) - before["cpu_s"]
+        time.sleep(_STATISTICS_S)
+        after = _counters(machines)
+        took_ms, succeeded = machines.ask(_TOOK, job_id)
+        assert succeeded == count, f"{succeeded} of {count} succeeded"
+        return {
+            "seconds": took_ms / 1000,
+            "cpu_ms": 1000 * cpu_s / count,
+            "transactions": (after["transactions"] - before["transactions"]) / count,
+            "commands": (after["commands"] - before["commands"]) / count,
+            "database_cpu_ms": 1000 * (after["database_cpu_s"] - before["database_cpu_s"]) / count,
+        }
+
+
+def _counters(machines: Cluster) -> dict:
+    with psycopg.connect(machines.database_url) as connection:
+        transactions = connection.execute(_TRANSACTIONS).fetchone()[0]
+    with redis.Redis.from_url(machines.settings["SIMPLE_BATCH_REDIS_URL"]) as client:
+        commands = client.info("stats")["total_commands_processed"]
+    return {
+        "cpu_s": sum(worker.cpu_s() for worker in machines.workers),
+        "transactions": transactions,
+        "commands": commands,
+        "database_cpu_s": _database_cpu_s(machines),
+    }
+
+
+def _database_cpu_s(machines: Cluster) -> float:
+    """Of the server's processes that live; those that ended are counted with their parent."""
+    pid = int((machines.postgres.folder / "data" / "postmaster.pid").read_text().split()[0])
+    server = psutil.Process(pid)
+    times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+    ended = times[0].children_user + times[0].children_system
+    return ended + sum(each.user + each.system for each in times)
+
+
+def _requests(folder: Path, count: int) -> Path:
+    path = folder / "requests.jsonl"
+    with path.open("w") as file:
+        for n in range(count):
+            file.write(f'{{"messages": [{{"role": "user", "content": "question {n}"}}]}}\n')
+    return path
