@@ -5,7 +5,7 @@ import hashlib
 import re
 import secrets
 
-from . import audit
+from . import audit, who
 from .clock import now_ms
 from .domain import Role, TokenScope
 from .errors import Conflict, InvalidInput, NotFound
@@ -81,6 +81,14 @@ def caller(token: Token, address: str) -> Caller:
     return Caller(name, role, token.user_id, token.id, sees, address)
 
 
+def standing() -> list[tuple]:
+    """Everything of the tokens that decides who may come in; differs once any of it was changed."""
+    shown = Token.select(
+        Token.id, Token.name, Token.user, Token.scope, Token.sees_all, Token.revoked_at
+    )
+    return list(shown.order_by(Token.id).tuples())
+
+
 def needed() -> bool:
     """Whether a token was ever made here, so that nobody gets in without one."""
     return Token.select().exists()
@@ -101,6 +109,7 @@ def get(id_or_name: int | str, viewer: Viewer | None = None) -> Token:
     return token
 
 
+@who.changing
 def revoke(id_or_name: int | str) -> Token:
     """From now on nobody gets in with it; what it made stays. Raises NotFound."""
     token = get(id_or_name)
@@ -110,6 +119,7 @@ def revoke(id_or_name: int | str) -> Token:
     return get(token.id)
 
 
+@who.changing
 def remove(id_or_name: int | str) -> None:
     """Forget a revoked token; its jobs and files are then those of the pages. Raises NotFound,
     Conflict where it is not revoked."""

@@ -5,7 +5,7 @@ import secrets
 
 import peewee
 
-from . import audit, passwords
+from . import audit, passwords, who
 from .clock import now_ms
 from .domain import Role
 from .errors import Conflict, InvalidInput, NotFound
@@ -17,6 +17,7 @@ RESERVED = ("api", "cli", "runner", "web")  # what the audit log calls those who
 _NAME = re.compile(r"[\w.@+-]{1,64}")
 
 
+@who.changing
 def create(name: str, password: str, role: str) -> User:
     """A new user; the name is kept in small letters. Raises InvalidInput naming the field."""
     name = _folded(name)
@@ -44,6 +45,12 @@ def create(name: str, password: str, role: str) -> User:
 def any_there() -> bool:
     """Whether there is any user, so that nobody gets in without logging in."""
     return User.select().exists()
+
+
+def standing() -> list[tuple]:
+    """Everything of the users that decides who may come in; differs once any of it was changed."""
+    shown = User.select(User.id, User.name, User.role, User.stamp, User.disabled_at)
+    return list(shown.order_by(User.id).tuples())
 
 
 def listed() -> list[User]:
@@ -85,6 +92,7 @@ def in_session(user_id: int, stamp: str) -> User | None:
     )
 
 
+@who.changing
 def set_password(id_or_name: int | str, password: str) -> User:
     """End every session of the user, too. Raises NotFound, InvalidInput."""
     user = get(id_or_name)
@@ -93,6 +101,7 @@ def set_password(id_or_name: int | str, password: str) -> User:
     return user
 
 
+@who.changing
 def set_role(id_or_name: int | str, role: str) -> User:
     """Raises NotFound, InvalidInput, and Conflict for the last admin."""
     user, role = get(id_or_name), _role(role)
@@ -106,6 +115,7 @@ def set_role(id_or_name: int | str, role: str) -> User:
     return get(user.id)
 
 
+@who.changing
 def disable(id_or_name: int | str) -> User:
     """Let the user in no more; sessions and tokens end, jobs stay. Raises NotFound, Conflict."""
     user = get(id_or_name)
@@ -117,6 +127,7 @@ def disable(id_or_name: int | str) -> User:
     return user
 
 
+@who.changing
 def enable(id_or_name: int | str) -> User:
     """Let the user in again. Raises NotFound."""
     user = get(id_or_name)
@@ -126,6 +137,7 @@ def enable(id_or_name: int | str) -> User:
     return user
 
 
+@who.changing
 def remove(id_or_name: int | str) -> User:
     """Forget the user and all tokens of theirs; their jobs stay, for admins to see. Raises NotFound,
     and Conflict for the last admin while there are others."""

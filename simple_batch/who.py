@@ -1,7 +1,11 @@
 """Who acts: set for each web request, read by whatever is owned, shown or noted in the audit log."""
 
+import functools
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+from blinker import Signal
 
 from .domain import Role
 
@@ -35,6 +39,22 @@ class Caller:
 CLI = Caller("cli")  # whoever can run a command here can read the files anyway
 
 _current: ContextVar[Caller] = ContextVar("who", default=CLI)
+
+
+changed = Signal()  # somebody may come in no more, or as somebody else
+
+
+def changing(change: Callable) -> Callable:
+    """For what changes who may come in: says so when it is done."""
+
+    @functools.wraps(change)
+    def done(*args, **named):
+        try:
+            return change(*args, **named)
+        finally:
+            changed.send()
+
+    return done
 
 
 def current() -> Caller:
