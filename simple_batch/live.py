@@ -130,12 +130,12 @@ class Feed:
         caller, _environ = self._callers[sid]
         room = _list_room(caller.sees) if job_id is None else f"job-{job_id}"
         try:
-            with connected():
-                if job_id is None:
+            if job_id is None:
+                with connected():
                     snapshot = {"jobs": self._listed(caller.sees)}
-                else:
-                    _check_seen(job_id, caller.sees)
-                    snapshot = self._snapshot(room, job_id)
+            else:
+                _check_seen(job_id, caller.sees)
+                snapshot = self._snapshot(room, job_id)
         except SimpleBatchError as error:
             return {"ok": False, "error": str(error)}
         self._server.enter_room(sid, room, namespace=NAMESPACE)
@@ -149,7 +149,8 @@ class Feed:
         now, seq = time.monotonic(), self._seq[room]
         made, after, snapshot = self._snapshots.get(room, (0.0, -1, {}))
         if after != seq or now - made > self._pace_s():
-            snapshot = insight.progress(job_id)
+            with connected():
+                snapshot = insight.progress(job_id)
             if self._watching:  # else nothing would ever forget it
                 self._snapshots[room] = now, seq, snapshot
         return snapshot
@@ -225,7 +226,7 @@ class Feed:
             return
         self._looked_closely = now
         came: dict[bytes, list[str]] = defaultdict(list)
-        for sid, (_caller, environ) in self._callers.items():
+        for sid, (_caller, environ) in list(self._callers.items()):
             came[way(environ)].append(sid)
         for sids in came.values():
             self._socketio.sleep(0)  # they may be many
@@ -328,5 +329,8 @@ def _list_room(viewer: Viewer | None) -> str:
 
 def _check_seen(job_id: int, viewer: Viewer | None) -> None:
     """Raises NotFound, also for a job that the viewer does not see."""
-    if viewer is not None and not seen.sees_job(viewer, job_id):
-        raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
+    if viewer is None:
+        return
+    with connected():
+        if not seen.sees_job(viewer, job_id):
+            raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
