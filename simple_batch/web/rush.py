@@ -27,7 +27,7 @@ from ..runner import progress as signals
 from ..settings import MIB
 from ..who import Caller
 
-SHARE = 0.05  # of the time may go into making pages before copies are given
+SHARE = 0.02  # of the time may go into making pages before copies are given
 CROWD = 8  # connections that asked lately: fewer wait for one another, and always get new pages
 LONGEST_S = 5.0  # no copy is older
 MEMORY_S = 2.0  # what is lately
@@ -39,6 +39,7 @@ _WISH = (
     *("HTTP_ACCEPT", "HTTP_ACCEPT_LANGUAGE", "HTTP_AUTHORIZATION", "HTTP_RANGE"),
     "HTTP_X_REQUESTED_WITH",
 )
+_NO_PAGES = ("/static/", "/socket.io/")
 _FIELD = "csrf_token"  # the session's, and g's
 _UNSEEN = {_FIELD, RENEWED, "_id", "_fresh"}  # of a session: no page shows them
 
@@ -109,12 +110,11 @@ class Copies:
 
     def serve(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         """In place of the app."""
-        reader = copy = None
-        if environ["REQUEST_METHOD"] == "GET":
-            self._crowd.meet(environ, self._clock())
-            reader = self._reader(environ)
-        if reader is not None:
-            copy = self._fresh(_key(reader.who, environ))
+        if environ["REQUEST_METHOD"] != "GET" or environ.get("PATH_INFO", "").startswith(_NO_PAGES):
+            return self._app(environ, start_response)
+        self._crowd.meet(environ, self._clock())
+        reader = self._reader(environ)
+        copy = reader and self._fresh(_key(reader.who, environ))
         if copy is None:
             return self._app(environ, start_response)
         body = copy.body(lambda: reader.token)

@@ -190,6 +190,16 @@ def test_what_is_known_of_readers_does_not_grow_without_end(app, client, clock, 
     assert len(copies._readers) == 3
 
 
+def test_only_who_asks_for_pages_makes_a_crowd(app, client):
+    crowd = app.extensions["simple_batch_copies"]._crowd
+    for port in range(rush.CROWD):
+        for path in ("/static/css/app.css", "/socket.io/?EIO=4&transport=polling"):
+            assert client.get(path, environ_base={"REMOTE_PORT": port}).status_code == 200
+    assert len(crowd) == 0
+    client.get("/jobs")
+    assert len(crowd) == 1
+
+
 def test_a_message_is_shown_once(client, clock, begun):
     for _ in range(3):
         client.get("/configs")
