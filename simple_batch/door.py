@@ -11,7 +11,9 @@ Sources: the roles are described in docs/access.md.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from flask import Flask, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface
@@ -21,6 +23,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from . import audit, hosts, news, passwords, tokens, users, who
 from .domain import Role
 from .errors import Forbidden, InvalidInput, LoginNeeded, NotFound, SettingsError
+from .lately import Lately
 from .settings import Settings
 from .store import seen
 from .store.database import connected
@@ -38,6 +41,15 @@ _OPERATORS = {"new_job", "new_template", "saved_templates", "access"}
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "X-Forwarded-Host")
 _CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
 SESSION = "began"  # what a session is known by, in its cookie
+_WAY = (
+    *("HTTP_COOKIE", "HTTP_AUTHORIZATION", "HTTP_HOST", "SERVER_NAME", "REMOTE_ADDR"),
+    *(f"HTTP_{name.upper().replace('-', '_')}" for name in _FORWARDED),
+)
+KNOWN_S = 1.0  # what the database says of somebody who was let in holds for so long
+CLAIMED_S = 60.0  # and for so long, what the cookies of a request were found to say
+MOST_KNOWN = 4096
+RENEWED_S = 60.0  # so often the cookie of a session in use gets a new date
+RENEWED = "renewed"  # in a session: when that was
 
 
 class Account(UserMixin):
@@ -54,6 +66,16 @@ class Account(UserMixin):
         return Caller(self.name, self.role, self.user, None, sees, address)
 
 
+@dataclass(frozen=True)
+class Claim:
+    """By what somebody asks to be let in."""
+
+    token: str  # the hash of a secret
+    session: str  # what Account.get_id said
+    here: bool  # from this machine
+    began: str = field(compare=False)  # the session of it
+
+
 class Door:
     """The door of one app."""
 
@@ -67,6 +89,9 @@ class Door:
             secret_key.encode(), settings.PASSWORD.encode("utf-8", "surrogatepass"), hashlib.sha256
         ).hexdigest()
         self._password_hash: str | None = None
+        self._claims = Lately(CLAIMED_S, MOST_KNOWN)
+        self._callers = Lately(KNOWN_S, MOST_KNOWN)
+        news.heard.connect(self._on_news)
 
     # --- at the start -----------------------------------------------------------------------
 
@@ -99,16 +124,48 @@ class Door:
         """Whether there is any password that could be entered."""
         return bool(self._settings.PASSWORD) or users.any_there()
 
-    def caller(self) -> Caller | None:
-        """Who sends the present request, None for somebody who is not let in."""
-        secret = bearer()
-        token = tokens.verified(secret) if secret else None
+    def caller(self, anew: bool = False) -> Caller | None:
+        """Who sends the present request, None for somebody who is not let in. For who only looks the
+        answer holds a moment, unless it is to be found ``anew``."""
+        self.check_host()
+        claim = self._claims.found(way(request.environ), _claimed)
+        caller = None
+        if not anew and request.method in _CHANGES_NOTHING:
+            caller = self._callers.recalled(claim)
+        if caller is None:
+            caller = self._callers.found(claim, lambda: self._answer(claim))
+        return caller and replace(caller, address=request.remote_addr or "")
+
+    def known(self, environ: Mapping, came: bytes) -> Caller | None:
+        """Who comes this ``way``, where that is known without looking: they came so lately, by a name
+        that is this server's, and they or others by the same claim were let in a moment ago."""
+        caller = self._callers.recalled(self._claims.recalled(came))
+        return caller and replace(caller, address=environ.get("REMOTE_ADDR") or "")
+
+    def session_of(self, came: bytes) -> str:
+        """By what the session is known that was brought this ``way`` lately; empty without one."""
+        claim = self._claims.recalled(came)
+        return claim.began if claim is not None else ""
+
+    def _on_news(self, _sender, topic: str, **_detail) -> None:
+        if topic == news.DOORS:
+            self._callers.forget()
+
+    @staticmethod
+    def standing() -> tuple:
+        """Differs once somebody may have lost what they may; not where a session just ran out."""
+        return users.standing(), tokens.standing()
+
+    def _answer(self, claim: Claim) -> Caller | None:
+        """Who it is that sends the present request, by this claim."""
+        token = tokens.verified(bearer()) if claim.token else None
         if token is not None:
-            return tokens.caller(token, request.remote_addr or "")
-        if current_user.is_authenticated:
-            return current_user.caller(request.remote_addr or "")
-        if not self.login_needed() and not self._hosts.everywhere and from_this_machine():
-            return Caller("web", address=request.remote_addr or "")
+            return tokens.caller(token, "")
+        account = self.account(claim.session) if claim.session else None
+        if account is not None:
+            return account.caller("")
+        if claim.here and not self._hosts.everywhere and not self.login_needed():
+            return Caller("web")
         return None
 
     def check_host(self) -> None:
@@ -250,6 +307,24 @@ def must_see(job_id: int) -> None:
         raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
 
 
+def way(environ: Mapping) -> bytes:
+    """All that decides who sends a request, as far as it comes with the request. A digest: what it
+    stands for may be secret, and as long as strangers like."""
+    given = repr([environ.get(name) for name in _WAY])
+    return hashlib.blake2b(given.encode(), digest_size=32).digest()
+
+
+def _claimed() -> Claim:
+    """The claim of the present request."""
+    secret = bearer()
+    return Claim(
+        _digest(secret).hex() if secret else "",
+        session.get("_user_id", ""),
+        from_this_machine(),
+        session.get(SESSION, ""),
+    )
+
+
 def bearer() -> str:
     """The secret of the token that the present request brings; empty where it brings none."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
@@ -356,6 +431,14 @@ def _digest(secret: str) -> bytes:
 
 
 class _Sessions(SecureCookieSessionInterface):
+    def should_set_cookie(self, app: Flask, session) -> bool:
+        """A session in use goes on. Its cookie is not another one each time: who comes with the same
+        one is known."""
+        now, lasts_s = int(time.time()), app.permanent_session_lifetime.total_seconds()
+        if now - session.get(RENEWED, 0) >= min(RENEWED_S, lasts_s / 10) and session.permanent:
+            session[RENEWED] = now
+        return session.modified
+
     def get_cookie_secure(self, app: Flask) -> bool:
         """Over TLS the cookie is never sent without it."""
         return request.is_secure

@@ -14,12 +14,12 @@ import time
 from collections import defaultdict
 from typing import NamedTuple
 
-from flask import Flask, request, session
-from flask_socketio import SocketIO, join_room
+from flask import Flask
+from flask_socketio import SocketIO
 from gevent import monkey
 
 from . import insight, news
-from .door import SESSION, the_door
+from .door import way
 from .errors import NotFound, SimpleBatchError
 from .line import Line
 from .runner import progress as signals
@@ -39,6 +39,7 @@ MESSAGE_S = 0.0001  # what one event to one client takes, about
 EVENTS = 3  # a tick, to a client that hears all there is
 TAIL_ITEMS = 20
 STILL_S = 5.0  # so often it is looked whether those who watch are still let in
+RUN_OUT_S = 60.0  # and so often also where no user or token changed: sessions run out
 LIST_ROOM = "list"
 RECENT_BUCKETS_S = 10
 
@@ -73,7 +74,9 @@ class Feed:
 
     def __init__(self, app: Flask, socketio: SocketIO):
         self._app = app
+        self._door = app.extensions["simple_batch_door"]
         self._socketio = socketio
+        self._server = socketio.server
         self._seq: dict[str, int] = defaultdict(int)
         self._watching: dict[str, set[tuple[int, bool]]] = {}  # sid → (job or 0 for the list, tail)
         self._callers: dict[str, _Visitor] = {}  # by sid
@@ -87,9 +90,12 @@ class Feed:
         self._dropped: dict[int, int] = defaultdict(int)
         self._lock = threading.Lock()
         self._running = False
-        socketio.on_event("connect", self._connect, namespace=NAMESPACE)
-        socketio.on_event("subscribe", self._subscribe, namespace=NAMESPACE)
-        socketio.on_event("disconnect", self._disconnect, namespace=NAMESPACE)
+        self._standing: tuple = ()  # of users and tokens, when it was last looked
+        self._looked = self._looked_closely = 0.0
+        # Flask-SocketIO would make a request of every event
+        self._server.on("connect", self._connect, namespace=NAMESPACE)
+        self._server.on("subscribe", self._subscribe, namespace=NAMESPACE)
+        self._server.on("disconnect", self._disconnect, namespace=NAMESPACE)
         signals.job_changed.connect(self._on_changed)
         signals.job_status.connect(self._on_status)
         signals.jobs_changed.connect(self._on_listed)
@@ -104,20 +110,27 @@ class Feed:
 
     # --- clients ----------------------------------------------------------------------------
 
-    def _connect(self, *_auth) -> bool:
+    def _connect(self, sid: str, environ: dict, _auth=None) -> bool:
         """Let in whom the door lets in; False refuses."""
-        try:
+        came = way(environ)
+        caller = self._door.known(environ, came)
+        if caller is None:
             with connected():
-                the_door().check_host()
-                caller = the_door().caller()
-        except SimpleBatchError:
-            return False
+                caller = self._who(environ)
         if caller is None:
             return False
-        self._callers[request.sid] = _Visitor(caller, request.environ, session.get(SESSION))
+        self._callers[sid] = _Visitor(caller, environ, self._door.session_of(came))
         return True
 
-    def _subscribe(self, data=None) -> dict:
+    def _who(self, environ: dict) -> Caller | None:
+        """Who it is now that came so."""
+        try:
+            with self._app.request_context(environ):
+                return self._door.caller(anew=True)
+        except SimpleBatchError:
+            return None
+
+    def _subscribe(self, sid: str, data=None) -> dict:
         """``{"job_id": n, "tail": bool}``, or ``{}`` for the list of jobs."""
         data = {} if data is None else data
         if not isinstance(data, dict):
@@ -125,29 +138,30 @@ class Feed:
         job_id, tail = data.get("job_id"), data.get("tail", False) is True
         if job_id is not None and (isinstance(job_id, bool) or not isinstance(job_id, int)):
             return {"ok": False, "error": "job_id must be a number"}
-        caller = self._callers[request.sid].caller
+        caller = self._callers[sid].caller
         room = _list_room(caller.sees) if job_id is None else f"job-{job_id}"
         try:
-            with connected():
-                if job_id is None:
+            if job_id is None:
+                with connected():
                     snapshot = {"jobs": self._listed(caller.sees)}
-                else:
-                    _check_seen(job_id, caller.sees)
-                    snapshot = self._snapshot(room, job_id)
+            else:
+                _check_seen(job_id, caller.sees)
+                snapshot = self._snapshot(room, job_id)
         except SimpleBatchError as error:
             return {"ok": False, "error": str(error)}
-        join_room(room)
-        self._watch(request.sid, job_id or 0, tail)
+        self._server.enter_room(sid, room, namespace=NAMESPACE)
+        self._watch(sid, job_id or 0, tail)
         if tail:
-            join_room(f"{room}-tail")
+            self._server.enter_room(sid, f"{room}-tail", namespace=NAMESPACE)
         return {"ok": True, "seq": self._seq[room], "snapshot": snapshot}
 
     def _snapshot(self, room: str, job_id: int) -> dict:
         """How a job stands; many who come within one tick are told the same."""
         now, seq = time.monotonic(), self._seq[room]
         made, after, snapshot = self._snapshots.get(room, (0.0, -1, {}))
-        if after != seq or now - made > TICK_S:
-            snapshot = insight.progress(job_id)
+        if after != seq or now - made > self._pace_s():
+            with connected():
+                snapshot = insight.progress(job_id)
             if self._watching:  # else nothing would ever forget it
                 self._snapshots[room] = now, seq, snapshot
         return snapshot
@@ -162,11 +176,11 @@ class Feed:
                 self._running = True
                 self._socketio.start_background_task(self._publish)
 
-    def _disconnect(self, *_reason) -> None:
-        self._callers.pop(request.sid, None)
-        self._ended.discard(request.sid)
+    def _disconnect(self, sid: str, *_reason) -> None:
+        self._callers.pop(sid, None)
+        self._ended.discard(sid)
         with self._lock:
-            for job_id, tail in self._watching.pop(request.sid, ()):
+            for job_id, tail in self._watching.pop(sid, ()):
                 if tail:
                     signals.tail_wanted[job_id] -= 1
                     if signals.tail_wanted[job_id] <= 0:
@@ -202,7 +216,7 @@ class Feed:
 
     def _publish(self) -> None:
         """Runs while somebody watches."""
-        tick, looked = 0, time.monotonic()
+        tick = 0
         while True:
             self._socketio.sleep(self._pace_s())
             tick += 1
@@ -214,21 +228,38 @@ class Feed:
                 watched = {job_id for found in self._watching.values() for job_id, _ in found}
             try:
                 with connected():
-                    if self._doors_moved or time.monotonic() - looked >= STILL_S:
-                        looked = time.monotonic()
-                        self._show_out()
+                    self._show_out()
                     self._tell(watched, slow=tick % SLOW_TICKS == 0)
             except Exception:
                 complain(log, "the live feed could not be sent")
 
     def _show_out(self) -> None:
         """Whoever is not let in any more, or as somebody else, hears nothing more."""
-        self._doors_moved = False
+        now = time.monotonic()
+        if now - self._looked < STILL_S and not self._doors_moved:
+            return
+        self._looked, self._doors_moved, before = now, False, self._standing
+        for sid in list(self._ended):
+            self._server.disconnect(sid, namespace=NAMESPACE, ignore_queue=True)
+        self._standing = self._door.standing()
+        if self._standing == before and now - self._looked_closely < RUN_OUT_S:
+            return
+        self._looked_closely = now
+        came: dict[bytes, list[str]] = defaultdict(list)
         for sid, visitor in list(self._callers.items()):
-            with self._app.request_context(visitor.environ):
-                now = the_door().caller()
-            if now != visitor.caller or sid in self._ended:
-                self._socketio.server.disconnect(sid, namespace=NAMESPACE, ignore_queue=True)
+            came[way(visitor.environ)].append(sid)
+        for sids in came.values():
+            self._socketio.sleep(0)  # they may be many
+            self._look_at(sids)
+
+    def _look_at(self, sids: list[str]) -> None:
+        """At clients that came the same way."""
+        here = [(sid, self._callers[sid]) for sid in sids if sid in self._callers]
+        if here:
+            now = self._who(here[0][1].environ)
+            for sid, visitor in here:
+                if visitor.caller != now:
+                    self._server.disconnect(sid, namespace=NAMESPACE, ignore_queue=True)
 
     def _pace_s(self) -> float:
         """From one tick to the next."""
@@ -332,5 +363,8 @@ def _list_room(viewer: Viewer | None) -> str:
 
 def _check_seen(job_id: int, viewer: Viewer | None) -> None:
     """Raises NotFound, also for a job that the viewer does not see."""
-    if viewer is not None and not seen.sees_job(viewer, job_id):
-        raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
+    if viewer is None:
+        return
+    with connected():
+        if not seen.sees_job(viewer, job_id):
+            raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))

@@ -81,6 +81,14 @@ def caller(token: Token, address: str) -> Caller:
     return Caller(name, role, token.user_id, token.id, sees, address)
 
 
+def standing() -> list[tuple]:
+    """Everything of the tokens that decides who may come in; differs once any of it was changed."""
+    shown = Token.select(
+        Token.id, Token.name, Token.user, Token.scope, Token.sees_all, Token.revoked_at
+    )
+    return list(shown.order_by(Token.id).tuples())
+
+
 def needed() -> bool:
     """Whether a token was ever made here, so that nobody gets in without one."""
     return Token.select().exists()
@@ -119,6 +127,7 @@ def remove(id_or_name: int | str) -> None:
         raise Conflict(said("The token “%(name)s” is in use: revoke it first.", name=token.name))
     token.delete_instance()
     audit.note("token.remove", f"token {token.name}")
+    news.tell(news.DOORS)
 
 
 def _hash(secret: str) -> str:

@@ -38,12 +38,19 @@ def create(name: str, password: str, role: str) -> User:
             said("Name: there is a user “%(name)s” already.", name=name), "name"
         ) from None
     audit.note("user.create", f"user {name}", role)
+    news.tell(news.DOORS)
     return user
 
 
 def any_there() -> bool:
     """Whether there is any user, so that nobody gets in without logging in."""
     return User.select().exists()
+
+
+def standing() -> list[tuple]:
+    """Everything of the users that decides who may come in; differs once any of it was changed."""
+    shown = User.select(User.id, User.name, User.role, User.stamp, User.disabled_at)
+    return list(shown.order_by(User.id).tuples())
 
 
 def listed() -> list[User]:
@@ -126,6 +133,7 @@ def enable(id_or_name: int | str) -> User:
     if user.disabled_at is not None:
         _change(user, disabled_at=None)
         audit.note("user.enable", f"user {user.name}")
+        news.tell(news.DOORS)
     return user
 
 

@@ -1,8 +1,11 @@
 """What the live feed costs when very many listen."""
 
-from simple_batch import live
+import pytest
+
+from simple_batch import door, live, users
+from simple_batch.runner import progress as signals
 from simple_batch.store.database import connected
-from simple_batch.store.models import Job
+from simple_batch.store.models import Job, User
 
 
 def test_the_feed_slows_down_for_very_many_and_tells_comers_the_same(app, make_job, add_config):
@@ -35,6 +38,100 @@ def test_events_are_not_compressed(app):
     app.test_client().get("/healthz", headers=offer)
     assert seen
     assert "Sec-Websocket-Extensions" not in seen[0]
+
+
+@pytest.fixture
+def feed(app):
+    """The feed; ``asked`` counts how often it asks the door who a client is."""
+    feed = app.extensions["simple_batch_feed"]
+    feed._running, feed.asked = True, 0  # nobody is told anything
+    ask = feed._who
+
+    def who(environ):
+        feed.asked += 1
+        return ask(environ)
+
+    feed._who = who
+    return feed
+
+
+@pytest.fixture
+def connect(app):
+    """Connects a client of the feed, as the browser of ``client``."""
+    socketio = app.extensions["simple_batch"].socketio
+    return lambda client=None, **how: socketio.test_client(
+        app, namespace=live.NAMESPACE, flask_test_client=client, **how
+    )
+
+
+def look(feed) -> int:
+    """Look whether those who watch are still let in; returns how often the door was asked."""
+    feed._looked, before = -live.STILL_S, feed.asked
+    with connected():
+        feed._show_out()
+    return feed.asked - before
+
+
+@pytest.fixture
+def browser(app, people):
+    """A browser in which somebody has logged in."""
+
+    def logged_in(name: str):
+        with connected():
+            account = door._account_of(users.get(name))
+        client = app.test_client()
+        with client.session_transaction() as session:
+            session["_user_id"] = account.get_id()
+        return client
+
+    return logged_in
+
+
+def test_who_comes_in_a_crowd_is_asked_about_once(feed, connect, browser, make_job, add_config):
+    add_config("http://127.0.0.1:9/v1")
+    job_id = make_job(3)
+    anna = browser("anna")
+    clients = [connect(anna) for _ in range(6)]
+    assert feed.asked == 1
+    assert all(client.is_connected(live.NAMESPACE) for client in clients)
+    for client in clients:
+        wish = {"job_id": job_id, "tail": True}
+        told = client.emit("subscribe", wish, namespace=live.NAMESPACE, callback=True)
+        assert told["snapshot"]["counts"]["total"] == 3
+    assert clients[0].emit("subscribe", 7, namespace=live.NAMESPACE, callback=True)["ok"] is False
+    assert feed.clients == 6
+    for client in clients:
+        client.disconnect(namespace=live.NAMESPACE)
+    assert feed.clients == 0
+    assert not feed._callers
+    assert not signals.tail_wanted
+    # by another name, or without the cookie, nobody comes in along with them
+    assert not connect(anna, headers={"Host": "evil.example"}).is_connected(live.NAMESPACE)
+    assert not connect().is_connected(live.NAMESPACE)
+
+
+def test_who_watches_is_looked_at_when_a_user_changed(app, feed, connect, browser):
+    browsers = {name: browser(name) for name in ("anna", "otto", "olga")}
+    clients = {name: [connect(browsers[name]) for _ in range(3)] for name in browsers}
+    assert look(feed) == 3  # once for those who came the same way
+    assert look(feed) == 0  # nobody changed
+    with connected():
+        users.create("nils", "a long password", "viewer")
+    assert look(feed) == 3
+    with connected():
+        users.set_role("otto", "viewer")
+        User.update(stamp="another").where(User.name == "olga").execute()  # by another process
+    assert look(feed) == 3
+    here = {name: {one.is_connected(live.NAMESPACE) for one in clients[name]} for name in clients}
+    assert here == {"anna": {True}, "otto": {False}, "olga": {False}}
+    # where nothing changed sessions may have run out
+    feed._looked_closely -= live.RUN_OUT_S
+    app.config["PERMANENT_SESSION_LIFETIME"] = -1
+    assert look(feed) == 1
+    assert not any(client.is_connected(live.NAMESPACE) for client in clients["anna"])
+    with connected():
+        users.create("nora", "a long password", "viewer")
+    assert look(feed) == 0  # nobody is there
 
 
 def _headers():

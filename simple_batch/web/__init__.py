@@ -31,6 +31,7 @@ from . import (
 
 def register(app: Flask) -> None:
     """Hang everything on the app."""
+    rush.register(app)
     for module in (security, i18n, filters, error_pages):
         module.register(app)
     for module in (
@@ -54,4 +55,3 @@ def register(app: Flask) -> None:
         health,
     ):
         app.register_blueprint(module.blueprint)
-    rush.register(app)

@@ -1,5 +1,7 @@
 """Copies of pages while many ask for them: whose, how old, and what ends them."""
 
+import re
+
 import pytest
 from flask import g
 
@@ -11,6 +13,8 @@ from simple_batch.web import rush
 from simple_batch.who import Caller
 
 from .test_pages import post, token
+
+TOKEN = re.compile(r'name="csrf-token" content="([^"]+)"')
 
 
 class Clock:
@@ -27,6 +31,14 @@ def clock(app, monkeypatch):
     monkeypatch.setattr(rush, "CROWD", 0)
     clock = app.extensions["simple_batch_copies"]._clock = Clock()
     return clock
+
+
+@pytest.fixture
+def begun(app):
+    """An item for each request that Flask has begun with."""
+    counted, dispatch = [], app.full_dispatch_request
+    app.full_dispatch_request = lambda *context: counted.append(1) or dispatch(*context)
+    return counted
 
 
 def add(alias: str) -> None:
@@ -106,17 +118,97 @@ def test_one_reader_always_gets_new_pages_a_crowd_gets_copies(app, client, monke
     add("unseen-too")
     assert "unseen-too" not in client.get("/configs", environ_base={"REMOTE_PORT": 1}).text
     copies = app.extensions["simple_batch_copies"]
-    copies._crowd = type(copies._crowd)({key: at - 60 for key, at in copies._crowd.items()})
+    copies._crowd = rush.Crowd()  # they are gone
     assert "unseen-too" in client.get("/configs").text
 
 
 def test_copies_are_for_the_same_caller_in_the_same_role(app):
-    keys = set()
+    copies, keys = app.extensions["simple_batch_copies"], set()
     for role in (Role.ADMIN, Role.OPERATOR, Role.VIEWER):
         with app.test_request_context("/jobs"):
             g.caller = Caller("somebody", role)
-            keys.add(rush._key())
+            keys.add(copies._who())
     assert len(keys) == 3
+    with app.test_request_context("/jobs"):
+        g.caller = Caller("somebody", Role.ADMIN, address="192.0.2.1")  # where from is no matter
+        assert copies._who() in keys
+
+
+def test_who_is_known_gets_a_copy_before_flask_begins(app, client, clock, begun):
+    client.get("/configs")
+    second = client.get("/configs")
+    assert len(begun) == 2  # the first one brought no cookies
+    third = client.get("/configs")
+    assert len(begun) == 2
+    assert third.data == second.data
+    # the same headers, those of the front and of the views among them
+    assert dict(third.headers) == dict(second.headers)
+    assert third.headers["Cache-Control"] == "no-store"
+    assert third.headers["Vary"] == "Cookie"
+    assert third.headers["X-Frame-Options"] == "DENY"
+    # the token on it is the reader's own, and good
+    other = app.test_client()
+    theirs = {TOKEN.search(other.get("/configs").text)[1] for _ in range(3)}
+    assert len(begun) == 4
+    given = TOKEN.search(third.text)[1]
+    assert given not in theirs
+    sent = client.post("/configs/new", data={"csrf_token": given, "alias": ""})
+    assert b"too old" not in sent.data
+    assert len(begun) == 5
+    client.get("/configs")  # which a post has made anew
+    assert len(begun) == 6
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}},
+        {"headers": {"X-Forwarded-For": "127.0.0.1"}},
+        {"headers": {"Forwarded": "for=127.0.0.1"}},
+        {"headers": {"X-Real-IP": "127.0.0.1"}},
+        {"headers": {"X-Forwarded-Host": "localhost"}},
+        {"base_url": "http://evil.example"},
+    ],
+)
+def test_strangers_get_no_copies_whatever_cookies_they_bring(client, clock, begun, strange):
+    for _ in range(3):
+        assert client.get("/configs").status_code == 200
+    known = client.get_cookie("session").value
+    seen = len(begun)
+    headers = {**strange.get("headers", {}), "Cookie": f"session={known}"}
+    assert client.get("/configs", **{**strange, "headers": headers}).status_code == 403
+    assert len(begun) == seen + 1
+
+
+def test_what_is_known_of_readers_does_not_grow_without_end(app, client, clock, monkeypatch):
+    copies = app.extensions["simple_batch_copies"]
+    monkeypatch.setattr(rush, "MOST_READERS", 3)
+    client.get("/configs")
+    for number in range(6):
+        client.set_cookie("zone", f"Etc/GMT+{number}")
+        client.get("/configs")
+    assert len(copies._readers) == 3
+
+
+def test_only_who_asks_for_pages_makes_a_crowd(app, client):
+    crowd = app.extensions["simple_batch_copies"]._crowd
+    for port in range(rush.CROWD):
+        for path in ("/static/css/app.css", "/socket.io/?EIO=4&transport=polling"):
+            assert client.get(path, environ_base={"REMOTE_PORT": port}).status_code == 200
+    assert len(crowd) == 0
+    client.get("/jobs")
+    assert len(crowd) == 1
+
+
+def test_a_message_is_shown_once(client, clock, begun):
+    for _ in range(3):
+        client.get("/configs")
+    with client.session_transaction() as session:
+        session["_flashes"] = [("success", "only this once")]
+    seen = len(begun)
+    assert "only this once" in client.get("/configs").text
+    assert "only this once" not in client.get("/configs").text
+    assert len(begun) > seen
 
 
 def test_the_flow_of_something_fades():

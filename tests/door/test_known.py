@@ -1,0 +1,221 @@
+"""What the door remembers for a moment, and what ends it: nobody gets in a second longer than before."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from simple_batch import create_app, tokens, users
+from simple_batch import door as door_module
+from simple_batch.door import way
+from simple_batch.lately import Lately
+from simple_batch.store.database import connected
+from simple_batch.store.models import Token, User
+from simple_batch.web import rush
+
+from .conftest import post, send
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(app, monkeypatch):
+    """Time that stands still for what the door remembers; every moment is a rush."""
+    monkeypatch.setattr(rush, "SHARE", -1.0)
+    monkeypatch.setattr(rush, "CROWD", 0)
+    clock, door = Clock(), app.extensions["simple_batch_door"]
+    door._claims._clock = door._callers._clock = clock
+    return clock
+
+
+@pytest.fixture
+def asked(app):
+    """An item for each time that the door has asked the database who somebody is."""
+    counted, door = [], app.extensions["simple_batch_door"]
+    answer = door._answer
+    door._answer = lambda claim: counted.append(claim) or answer(claim)
+    return counted
+
+
+def test_a_crowd_is_asked_about_once_a_moment(app, clock, asked):
+    for _ in range(5):
+        client = app.test_client()  # each with cookies of its own, or none
+        for path in ("/jobs", "/jobs", "/configs"):
+            assert client.get(path).status_code == 200
+    assert len(asked) == 1
+    clock.now += door_module.KNOWN_S
+    client.get("/jobs")
+    assert len(asked) == 2
+    # whoever changes something is asked about then
+    post(client, "/configs/new", alias="")
+    assert len(asked) == 3
+    with connected():
+        users.create("anna", "a long password", "admin")
+    assert client.get("/jobs").status_code == 303  # at once: it was made in this process
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: users.set_role("otto", "viewer"),
+        lambda: users.set_password("otto", "another password"),
+        lambda: users.disable("otto"),
+        lambda: users.remove("otto"),
+    ],
+)
+def test_a_change_in_this_process_ends_it_at_once(app, people, log_in, clock, change):
+    otto, anna = log_in("otto"), log_in("anna")
+    for _ in range(3):
+        assert otto.get("/jobs").status_code == anna.get("/jobs").status_code == 200
+    with connected():
+        change()
+    assert otto.get("/jobs").status_code == 303
+    assert anna.get("/jobs").status_code == 200
+
+
+def test_a_change_in_another_process_ends_it_within_a_second(app, people, log_in, clock):
+    otto = log_in("otto")
+    for _ in range(3):
+        assert otto.get("/jobs").status_code == 200
+    with connected():
+        User.update(stamp="another").where(User.name == "otto").execute()
+    clock.now += door_module.KNOWN_S * 0.99
+    assert otto.get("/jobs").status_code == 200
+    assert post(otto, "/configs/new").status_code == 401  # who changes something is asked about
+    assert otto.get("/jobs").status_code == 303  # found out by the way
+    clock.now += door_module.KNOWN_S
+    assert otto.get("/jobs").status_code == 303
+
+
+def test_it_was_not_longer_known_for_having_been_asked_often(app, people, log_in, clock):
+    otto = log_in("otto")
+    otto.get("/jobs")
+    with connected():
+        User.update(stamp="another").where(User.name == "otto").execute()
+    seen = []
+    for _ in range(20):
+        seen.append(otto.get("/jobs").status_code)
+        clock.now += door_module.KNOWN_S / 10
+    assert seen == sorted(seen)
+    assert 9 <= seen.count(200) <= 10
+
+
+def test_everybody_sees_their_own_while_copies_are_given(app, people, log_in, clock):
+    anna, vera = log_in("anna"), log_in("vera")
+    for _ in range(4):
+        pages = anna.get("/configs").text, vera.get("/configs").text
+        assert ["/configs/new" in page for page in pages] == [True, False]
+        assert [">anna<" in page for page in pages] == [True, False]
+        assert vera.get("/users").status_code == 403
+        assert anna.get("/users").status_code == 200
+
+
+def test_a_token_ends_as_promptly_and_is_not_kept_as_it_is(app, people, clock, asked):
+    with connected():
+        token, secret = tokens.create("reads", scope="read", user_id=people["otto"])
+    bearer = {"Authorization": f"Bearer {secret}"}
+
+    def ask():
+        return app.test_client().get("/jobs", headers=bearer).status_code
+
+    assert [ask() for _ in range(3)] == [200] * 3
+    assert len(asked) == 1
+    door = app.extensions["simple_batch_door"]
+    assert secret not in repr((door._claims._kept, door._callers._kept))
+    with connected():
+        tokens.revoke(token.id)
+    assert ask() == 303
+    with connected():
+        Token.update(revoked_at=None).where(Token.id == token.id).execute()
+    assert ask() == 200  # who was refused is not remembered
+    with connected():
+        Token.update(revoked_at=1).where(Token.id == token.id).execute()
+    assert ask() == 200
+    clock.now += door_module.KNOWN_S
+    assert ask() == 303
+
+
+def test_a_session_that_runs_out_ends_while_copies_are_given(overrides, monkeypatch):
+    monkeypatch.setattr(rush, "SHARE", -1.0)
+    monkeypatch.setattr(rush, "CROWD", 0)
+    app = create_app(**overrides, PASSWORD="open sesame", SESSION_HOURS=1)
+    try:
+        client, clock = app.test_client(), Clock()
+        door = app.extensions["simple_batch_door"]
+        door._claims._clock, door._callers._clock = clock, Clock()  # others keep the account known
+        send(client, "admin", "open sesame")
+        for _ in range(3):
+            assert client.get("/jobs").status_code == 200
+        cookie = client.get_cookie("session").value
+        app.config["PERMANENT_SESSION_LIFETIME"] = -1  # now
+        bare, headers = app.test_client(use_cookies=False), {"Cookie": f"session={cookie}"}
+        assert bare.get("/jobs", headers=headers).status_code == 200
+        clock.now += door_module.CLAIMED_S
+        assert bare.get("/jobs", headers=headers).status_code == 303
+    finally:
+        app.extensions["simple_batch"].close()
+
+
+def test_a_session_in_use_goes_on_but_its_cookie_stays_for_a_minute(
+    app, people, log_in, monkeypatch
+):
+    client = log_in("otto")
+    client.get("/jobs")  # which gives it a token for forms
+    assert all("Set-Cookie" not in client.get("/jobs").headers for _ in range(3))
+    later = time.time() + door_module.RENEWED_S
+    monkeypatch.setattr(door_module, "time", SimpleNamespace(time=lambda: later))
+    renewed = client.get("/jobs").headers["Set-Cookie"]
+    assert "session=" in renewed
+    assert "Expires=" in renewed
+    assert "Set-Cookie" not in client.get("/jobs").headers
+    assert client.get("/jobs").status_code == 200
+
+
+def test_one_way_is_told_from_another():
+    came = {"HTTP_COOKIE": "session=a", "HTTP_HOST": "localhost", "REMOTE_ADDR": "127.0.0.1"}
+    ways = {way(came)}
+    for name in (
+        *("HTTP_COOKIE", "HTTP_HOST", "REMOTE_ADDR", "SERVER_NAME", "HTTP_AUTHORIZATION"),
+        *("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_HOST"),
+    ):
+        ways.add(way({**came, name: "x"}))
+        ways.add(way({**came, name: ""}))
+    assert len(ways) == 19
+    assert way({**came, "REMOTE_PORT": "1", "PATH_INFO": "/"}) == way(came)
+
+
+def test_what_is_kept_lately():
+    clock = Clock()
+    lately = Lately(1.0, 2, clock)
+    assert lately.recalled("a") is None
+    assert lately.found("a", lambda: 1) == lately.recalled("a") == 1
+    assert lately.found("b", lambda: None) is None
+    clock.now += 0.5
+    assert lately.found("a", lambda: 2) == 2
+    clock.now += 0.75
+    assert lately.recalled("a") == 2  # since it was found again
+    assert lately.found("a", lambda: None) is None
+    assert lately.recalled("a") is None  # it is so no more
+    for question in "cde":
+        lately.found(question, lambda: 3)
+    assert [lately.recalled(question) for question in "cde"] == [None, 3, 3]
+
+    def forgotten_meanwhile():
+        lately.forget()
+        return 4
+
+    assert lately.found("f", forgotten_meanwhile) == 4
+    assert lately.recalled("f") is None  # what was found may be old already
+    assert lately.recalled("e") is None
+
+    def slow():
+        clock.now += 1.0
+        return 5
+
+    assert lately.found("g", slow) == 5
+    assert lately.recalled("g") is None  # its time runs from when it was asked
