@@ -401,7 +401,12 @@ def test_as_many_rows_are_tried_as_one_says(client, config):
     with MisbehavingEndpoint(e.ok()) as endpoint:
         post(client, "/configs/1", **{**CONFIG, "base_url": endpoint.base_url})
         place = staged(client, *(asked(n) for n in range(30)))
-        fields = {"csrf_token": token(client, place), "config": "1", "name": "n", "max_retries": "3"}
+        fields = {
+            "csrf_token": token(client, place),
+            "config": "1",
+            "name": "n",
+            "max_retries": "3",
+        }
         for rows, sent in (("7", 7), ("999", 20), ("-1", 1), ("x", 3)):
             before = endpoint.calls
             answer = client.post(f"{place}/try", data={**fields, "rows_to_try": rows})
