@@ -95,7 +95,11 @@ class Settings:
         100, "results per commit at most", "results", 1, 10_000
     )
     REQUEST_CACHE_FLUSH_INTERVAL: float = _setting(
-        0.05, "a result waits for its commit at most this long", "seconds", 0.01, 60
+        0.05,
+        "a result waits for its commit at most this long; where few come, hardly at all",
+        "seconds",
+        0.01,
+        60,
     )
     MAX_RUNNING_JOBS: int = _setting(8, "jobs that run side by side", "jobs", 1, 1000)
 

@@ -1,6 +1,8 @@
 """The only writer of outcomes: takes them from a bounded queue, commits them in groups.
 
-A result waits at most REQUEST_CACHE_FLUSH_INTERVAL for its commit. While the
+A result is committed at once, as long as commits take up to a tenth of the time; what comes faster
+is grouped, and waits at most REQUEST_CACHE_FLUSH_INTERVAL. So a kill sends little again, and commits
+are few for each result where many come. While the
 database refuses to be written (disk full, locked, read-only) what is in hand is
 kept and tried again, and no new call starts, so that nothing is lost and nothing
 grows. A single result that cannot be stored ends as failed; the others do not suffer.
@@ -27,10 +29,12 @@ from ..store.results import Recorded, write
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1.0
+REST = 9  # times as long as a commit took, there is none
 
 
 class Recorder:
-    """``faulted`` is called with the database's complaint when it cannot be written, and with
+    """``gap_s`` lies between two commits at least, up to the flush interval: for several that write to
+    one database. ``faulted`` is called with the database's complaint when it cannot be written, and with
     None when the fault is gone."""
 
     def __init__(
@@ -38,15 +42,18 @@ class Recorder:
         batch_size: int,
         flush_interval_s: float,
         faulted: Callable[[str | None], None],
+        gap_s: float = 0.0,
     ):
         self._batch_size = batch_size
         self._interval = flush_interval_s
         self._faulted = faulted
+        self._gap = gap_s
         self._queue: Queue = Queue(maxsize=batch_size * 4)
         self._greenlet = None
         self._well = Event()  # results can be written, as far as is known
         self._well.set()
         self._since: float | None = None  # when the oldest result in hand was taken
+        self._rested = 0.0  # when the next commit may be
         self.commits = 0
         self.commit_s = self.longest_commit_s = 0.0
 
@@ -98,11 +105,12 @@ class Recorder:
                 barrier.set()
 
     def _collect(self) -> tuple[list[Recorded], list[Event]]:
-        """The next group: full, or as old as the flush interval, or ended by a barrier."""
+        """The next group: what has come when the rest after a commit is over, a full one, one as old
+        as the flush interval, or one ended by a barrier."""
         batch: list[Recorded] = []
         item = self._queue.get()
         self._since = time.monotonic()
-        deadline = self._since + self._interval
+        deadline = min(self._rested, self._since + self._interval)
         while True:
             if isinstance(item, Event):
                 return batch, [item]
@@ -149,7 +157,9 @@ class Recorder:
                 faulty = True
                 gevent.sleep(RETRY_AFTER_S)
                 continue
-            took = time.monotonic() - began
+            ended = time.monotonic()
+            took = ended - began
+            self._rested = ended + max(REST * took, self._gap)
             self.commits += 1
             self.commit_s += took
             self.longest_commit_s = max(self.longest_commit_s, took)
