@@ -149,6 +149,8 @@ class Scheduler:
                 job_rows.put_off(job.id, span.opens_after(now))
         for job_id in job_rows.due(now):
             job_rows.transition(job_id, JobStatus.QUEUED, (JobStatus.SCHEDULED,), "due")
+        for job_id in job_rows.waited_out(now):
+            job_rows.transition(job_id, JobStatus.QUEUED, (JobStatus.PAUSED,), "waited")
 
     def _mind_the_money(self) -> None:
         """Have jobs go on whose spend cap has been raised or has begun anew."""
