@@ -18,7 +18,7 @@ from .governor import REFUSALS
 from .retry import Stopped
 
 TRIP = 3
-_HOUR_S, _DAY_S = 3600, 86_400
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 _AT_ONCE = (Cause.QUOTA, *REFUSALS)
 
 REMEDIES = {
@@ -89,4 +89,6 @@ def _span(seconds: float) -> Text:
         return said("%(n)s days", n=round(seconds / _DAY_S))
     if seconds >= 2 * _HOUR_S:
         return said("%(n)s hours", n=round(seconds / _HOUR_S))
-    return said("%(n)s minutes", n=round(seconds / 60))
+    if seconds >= 2 * _MINUTE_S:
+        return said("%(n)s minutes", n=round(seconds / _MINUTE_S))
+    return said("%(n)s seconds", n=round(seconds))

@@ -61,6 +61,21 @@ def test_when_the_wait_is_over_it_goes_on_by_itself(start, add_config, make_job,
         assert wait_for(job.id, "completed").succeeded == 5
 
 
+class TestWithLittlePatience:
+    @pytest.fixture
+    def overrides(self, overrides):
+        return {**overrides, "RATE_LIMIT_PATIENCE": 0.5}
+
+    def test_the_wait_is_short(self, start, add_config, make_job, wait_for):
+        with MisbehavingEndpoint(asks(429, "Retry-After: 1"), e.ok()) as endpoint:
+            add_config(endpoint.base_url, concurrency=1)
+            job = wait_for(make_job(5), "completed")
+            assert (job.succeeded, job.failed) == (5, 0)
+        with connected():
+            details = [event.detail for event in job.events]
+        assert any("asks to wait for 1 seconds" in detail for detail in details)
+
+
 def test_another_api_takes_over(start, add_config, make_job, wait_for):
     with (
         MisbehavingEndpoint(asks(429, f"Retry-After: {YEAR_S}")) as a,
