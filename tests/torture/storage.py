@@ -94,8 +94,9 @@ def _read_only(chance) -> list[Result]:
 
 
 def _made_read_only(_chance) -> list[Result]:
-    """Folder and files become unchangeable under the running program, then changeable again. (What is
-    open for writing no mount makes read-only; the attribute does.)"""
+    """Folder, database and log become unchangeable under the running program, then changeable again.
+    (What is open for writing no mount makes read-only; the attribute does. The index of the log is
+    memory that SQLite's processes share: where a file system fails beneath it, the kernel ends them.)"""
     name = "a folder made read-only under a running job"
     with tempfile.TemporaryDirectory() as folder:
         if not _attribute("+i", Path(folder)):
@@ -113,13 +114,15 @@ def _made_read_only(_chance) -> list[Result]:
 
 
 def _attribute(change: str, folder: Path) -> bool:
-    """Whether the attribute of the folder and all in it could be changed."""
+    """Whether the attribute of the folder and of the files in it could be changed."""
+    files = [path for path in folder.iterdir() if path.is_file() and path.suffix != ".db-shm"]
     try:
-        return not subprocess.run(
-            ["chattr", "-R", change, str(folder)], capture_output=True
-        ).returncode
+        done = subprocess.run(
+            ["chattr", change, str(folder), *map(str, files)], capture_output=True
+        )
     except FileNotFoundError:
         return False
+    return not done.returncode
 
 
 def _held(name: str, folder: Path, close, open_again) -> list[Result]:
