@@ -4,6 +4,7 @@ AUDIT_KEEP_DAYS."""
 from . import runtime, who
 from .clock import now_ms
 from .store.models import Audit
+from .wording import Text
 
 DAY_MS = 86_400_000
 ACTIONS = (
@@ -21,7 +22,8 @@ _LONGEST = 500  # characters of object and detail
 
 
 def note(action: str, object: str = "", detail: str = "", name: str | None = None) -> None:
-    """Keep that the present caller (or ``name``, where nobody was let in yet) did something."""
+    """Keep that the present caller (or ``name``, where nobody was let in yet) did something. A
+    ``detail`` that was ``said`` is read in the language of whoever looks."""
     if action not in ACTIONS:
         raise ValueError(action)
     caller = who.current()
@@ -31,7 +33,7 @@ def note(action: str, object: str = "", detail: str = "", name: str | None = Non
         address=caller.address,
         action=action,
         object=_clean(object),
-        detail=_clean(detail),
+        detail=detail if isinstance(detail, Text) else _clean(detail),
     )
 
 

@@ -182,7 +182,9 @@ def test(config_id: int) -> probe.ProbeResult:
     ApiConfig.update(
         last_test_at=now_ms(), last_test_ok=found.ok, last_test_message=found.message
     ).where(ApiConfig.id == config.id).execute()
-    audit.note("config.test", f"config {config.alias}", "ok" if found.ok else "failed")
+    audit.note(
+        "config.test", f"config {config.alias}", said("answered") if found.ok else said("failed")
+    )
     return found
 
 

@@ -211,10 +211,10 @@ class Door:
         if self._throttle.wait_s("", request.remote_addr or ""):
             return False
         if self._link_hash is None or not hmac.compare_digest(self._link_hash, _digest(secret)):
-            audit.note("login.failed", detail="link", name=ADMIN)
+            audit.note("login.failed", detail=said("link"), name=ADMIN)
             return False
         self._link_hash = None
-        self._begin(Account(ADMIN, Role.ADMIN, self._link_stamp), "link")
+        self._begin(Account(ADMIN, Role.ADMIN, self._link_stamp), said("link"))
         return True
 
     def leave(self) -> None:
@@ -243,7 +243,9 @@ class Door:
         wait_s = self._throttle.wait_s(name, address)
         if wait_s:
             if self._throttle.is_news(address):
-                audit.note("login.throttled", detail=f"{wait_s} s", name="?")
+                audit.note(
+                    "login.throttled", detail=said("%(seconds)s s", seconds=wait_s), name="?"
+                )
             raise TooManyTries(wait_s)
 
     def _checked(self, name: str, password: str) -> Account | None:

@@ -146,7 +146,8 @@ def clean(going: retention.Plan) -> None:
     jobs all is done before this returns."""
     hidden = retention.apply(going)
     if going:
-        audit.note("care.clean", detail=f"{len(going.jobs)} jobs, {going.bytes:,} bytes")
+        found = {"jobs": len(going.jobs), "bytes": f"{going.bytes:,}"}
+        audit.note("care.clean", detail=said("%(jobs)s jobs, %(bytes)s bytes", **found))
     _wake()
     sweep()
     if going and runner_state() == "none":
@@ -241,7 +242,9 @@ def launch(upload_id: int, new: NewJob, actor: str | None = None) -> Job:
         )
     if not preview.good:
         raise InvalidInput(said("There is no valid request in this upload."))
-    job = _insert_job(upload, new, actor)
+    with database.atomic():
+        job = _insert_job(upload, new, actor)
+        _note_made(job, actor)
     _wake()
     return job
 
@@ -264,6 +267,7 @@ def create_batch(
             return get(made)
         values = choices.batch_columns(new, file.filename, model)
         job = _insert(file.upload, {**values, "token": token}, actor)
+        _note_made(job, actor)
         if key:
             idempotency.note(token_id, key, asked, job.id)
     _wake()
@@ -298,6 +302,7 @@ def create_now(
         elif not isinstance(error, SystemExit):
             uploads.discard(upload)
         raise
+    _note_made(job, actor)  # not before: the id of a job that was refused is the next one's
     _wake()
     return get(job.id)
 
@@ -343,8 +348,11 @@ def _insert(upload: Upload, values: dict, actor: str | None, shares: Sequence[Sh
         if shares:
             request_rows.share_out(job.id, shares)
         job_rows.add_event(job.id, "", JobStatus.VALIDATING, actor=_acting(actor))
-        _note("create", job.id, job.name, actor)
     return job
+
+
+def _note_made(job: Job, actor: str | None) -> None:
+    _note("create", job.id, job.name, actor)
 
 
 # --- changing ---------------------------------------------------------------------------------
@@ -445,7 +453,7 @@ def retry(
     if not given_back:
         raise Conflict(said("No failed request matches: nothing was retried."))
     _queue_again(job_id, actor)
-    _note("retry", job_id, f"{given_back:,} requests", actor)
+    _note("retry", job_id, said("%(count)s requests", count=f"{given_back:,}"), actor)
     return given_back
 
 
@@ -458,7 +466,7 @@ def retry_requests(
     if not given_back:
         raise Conflict(said("None of these requests has failed: nothing was retried."))
     _queue_again(job_id, actor)
-    _note("retry", job_id, f"{given_back:,} requests", actor)
+    _note("retry", job_id, said("%(count)s requests", count=f"{given_back:,}"), actor)
     return given_back
 
 
@@ -473,7 +481,7 @@ def send_again(job_id: int, index: int, body: str, actor: str | None = None) -> 
     if not retry_rows.replace_one(job_id, index, edited):
         raise Conflict(said("This request has not ended yet: wait for its answer, then edit it."))
     _queue_again(job_id, actor)
-    _note("send", job_id, f"request {index}", actor)
+    _note("send", job_id, said("request %(index)s", index=index), actor)
 
 
 def _possible(job: Job, other: Changes | None) -> Changes | None:

@@ -81,7 +81,7 @@ def _add(saved: SavedTemplate, text: str, **said_of_it) -> tuple[TemplateVersion
         created_at=now_ms(),
         **said_of_it,
     )
-    audit.note("template.save", f"template {saved.name}", f"version {number}")
+    audit.note("template.save", f"template {saved.name}", said("version %(n)s", n=number))
     return made, True
 
 

@@ -106,7 +106,8 @@ class Settings:
     )
     REQUEST_CACHE_FLUSH_INTERVAL: float = _setting(
         0.05,
-        "a result waits for its commit at most this long; with ENGINE=celery 0.2 where it is not set",
+        "a result waits for its commit at most this long; where few come, hardly at all; with "
+        "ENGINE=celery 0.2 where it is not set, and always",
         "seconds",
         0.01,
         60,

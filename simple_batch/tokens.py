@@ -45,8 +45,13 @@ def create(
         sees_all=sees_all,
         created_at=now_ms(),
     )
-    audit.note("token.create", f"token {name}", f"{scope}{', sees all' if sees_all else ''}")
+    audit.note("token.create", f"token {name}", _powers(scope, sees_all))
     return token, secret
+
+
+def _powers(scope: str, sees_all: bool) -> str:
+    words = {TokenScope.RUN: said("run jobs"), TokenScope.READ: said("read only")}
+    return joined((words[scope], said("sees all jobs"))) if sees_all else words[scope]
 
 
 def verified(secret: str) -> Token | None:

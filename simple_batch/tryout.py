@@ -20,7 +20,8 @@ from .store.configs import defaults_of, endpoint_of, prices_of
 from .store.models import ApiConfig, Upload
 from .store.past import Answered
 
-ROWS = 3
+ROWS = 3  # tried where nobody says how many
+MOST_ROWS = 20  # all are sent at once
 SAMPLE = 200, 1_000_000  # requests, bytes: in which tokens are counted
 PAST = 40  # answers of each of the last jobs
 ASSUMED_OUTPUT = (50, 300)  # tokens an answer, low and expected, where nothing was seen
@@ -52,11 +53,10 @@ class Estimate(msgspec.Struct, frozen=True):
     answers: int
 
 
-def try_rows(upload_id: int, new: NewJob) -> list[probe.Tried]:
-    """Send the first rows of a staged upload as the job would, once each. It costs what it costs,
-    which counts for the config's spend caps; nothing else of it is kept. Raises NotFound,
+def try_rows(upload_id: int, new: NewJob, count: int = ROWS) -> list[probe.Tried]:
+    """Send the first ``count`` rows of a staged upload as the job would, once each. It costs what it costs, which counts for the config's spend caps; nothing else of it is kept. Raises NotFound,
     InvalidInput (also where a spend cap is reached), ConfigurationError."""
-    upload, preview = uploads.staged(upload_id)
+    upload, _preview = uploads.staged(upload_id)
     chosen = choices.columns(new, upload.filename)
     config = chosen["config"]
     choices.check_allowance(config)
@@ -67,9 +67,8 @@ def try_rows(upload_id: int, new: NewJob) -> list[probe.Tried]:
         timeout_s=new.timeout_s or endpoint.timeout_s,
     )
     shape = choices.structure_of(new)
-    tried = probe.send(
-        endpoint, runtime.settings(), preview.first[:ROWS], shape, images.finish(upload)
-    )
+    rows = uploads.sample(upload, count, SAMPLE[1])
+    tried = probe.send(endpoint, runtime.settings(), rows, shape, images.finish(upload))
     cost = sum(cost_of(config, row.usage) or 0 for row in tried)
     if cost:
         spending.add_tried(config.id, config.currency, cost, now_ms())

@@ -37,7 +37,7 @@ def create(name: str, password: str, role: str) -> User:
         raise InvalidInput(
             said("Name: there is a user “%(name)s” already.", name=name), "name"
         ) from None
-    audit.note("user.create", f"user {name}", role)
+    audit.note("user.create", f"user {name}", said(str(role)))
     news.tell(news.DOORS)
     return user
 
@@ -110,7 +110,8 @@ def set_role(id_or_name: int | str, role: str) -> User:
         if role != Role.ADMIN:
             _leave_an_admin(user)
         _change(user, role=role)
-    audit.note("user.role", f"user {user.name}", f"{user.role} → {role}")
+    change = said("%(before)s → %(after)s", before=said(str(user.role)), after=said(str(role)))
+    audit.note("user.role", f"user {user.name}", change)
     news.tell(news.DOORS)
     return get(user.id)
 

@@ -7,6 +7,7 @@ import click
 from .. import audit, backups, jobs, retention, runtime
 from ..insight.summary import iso
 from ..store.database import connected, open_database, shown
+from ..wording import said
 from .base import command, confirm, put, put_json, put_table, say
 
 _KINDS = ("jobs", "uploads", "results", "exports")
@@ -18,7 +19,7 @@ _KINDS = ("jobs", "uploads", "results", "exports")
 def backup_db(target, with_key):
     """Copy the database to TARGET, a new file or a folder, also while a server uses it."""
     made = backups.make(target, with_key)
-    audit.note("care.backup", str(made.path), "with key" if with_key else "")
+    audit.note("care.backup", str(made.path), said("with its encryption key") if with_key else "")
     put(str(made.path))
     say(f"{made.bytes:,} bytes, checked.")
     if made.key is not None:

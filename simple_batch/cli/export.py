@@ -10,6 +10,7 @@ import click
 
 from .. import audit, export, jobs
 from ..errors import InvalidInput, SimpleBatchError
+from ..wording import listed, said
 from .base import command, say
 
 _BY_NAME = ("json", "jsonl", "csv", "xlsx", "parquet")  # a file name's end says so
@@ -29,7 +30,7 @@ def export_job(job_id, output, form, only, raw_cells):
         raise click.UsageError(
             "--raw-cells is for CSV: other formats have their cells as they are."
         )
-    audit.note("job.export", f"job {job_id}", f"{form}, {only}")
+    audit.note("job.export", f"job {job_id}", listed((form, said(only))))
     if output == "-":
         if form in export.BINARY and sys.stdout.isatty():
             raise InvalidInput(f"{form} is not for a terminal: write it to a file (-o FILE).")

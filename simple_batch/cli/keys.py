@@ -5,6 +5,7 @@ import click
 from .. import audit, runtime
 from ..errors import SettingsError
 from ..store import secrets
+from ..wording import said
 from .base import ExitStatus, command, say
 
 _BY_YOU = (
@@ -32,14 +33,14 @@ def rotate_key(keep_old, seal_again):
         raise SettingsError(_BY_YOU)
     else:
         count, unopened = secrets.rotate(settings.instance, keep_old)
-    audit.note("care.key", detail=f"{count} sealed")
+    audit.note("care.key", detail=said("%(count)s secrets sealed again", count=count))
     say(f"{count} {'secret is' if count == 1 else 'secrets are'} sealed with the newest key.")
     if unopened:
         say(f"No key opens these, enter them again: {', '.join(unopened)}.")
         return ExitStatus.ERROR
     if not seal_again:
-        said = "The former keys are kept too" if keep_old else "The former keys are gone"
-        say(f"{said}. A server that runs takes the new one up by itself.")
+        former = "The former keys are kept too" if keep_old else "The former keys are gone"
+        say(f"{former}. A server that runs takes the new one up by itself.")
     return ExitStatus.DONE
 
 

@@ -1,18 +1,25 @@
 """When a failure that would hit every call stops the job, and when it is one request's own.
 
-A spent quota stops at once. A refused key (401, 403) or an unknown model or path
+A spent quota stops at once, and so does a provider that asks to wait for longer than
+anybody is patient: the job may go on by itself then. A refused key (401, 403) or an unknown model or path
 (404) stops after TRIP such answers with no success between them, or when nothing
 else is left to try: until then the requests concerned are held back. A success
 first shows that the endpoint works: the held ones then have simply failed.
 """
 
+from datetime import UTC, datetime
+
 import msgspec
 
+from ..clock import now_ms
 from ..domain import Cause
-from ..wording import said
+from ..wording import Text, said
+from .governor import REFUSALS
 from .retry import Stopped
 
 TRIP = 3
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+_AT_ONCE = (Cause.QUOTA, *REFUSALS)
 
 REMEDIES = {
     Cause.QUOTA: said("Top up or wait for the quota to renew, then resume."),
@@ -24,11 +31,13 @@ REMEDIES = {
 class Stop(msgspec.Struct, frozen=True):
     """Why a pool stopped by itself: ``reason`` is a cause or a code of whoever stopped it,
     ``detail`` says what to do. ``config_id`` is the API config that it is about, where it is about
-    one and goes by itself."""
+    one and goes by itself, ``until`` when (epoch ms) there is to be no further call, where that is
+    known."""
 
     reason: str
     detail: str
     config_id: int | None = None
+    until: int | None = None
 
 
 class Breaker:
@@ -40,7 +49,7 @@ class Breaker:
     def failed(self, stopped: Stopped) -> Stop | None:
         """Hold the request back; the Stop where it is time for it."""
         self.held.append(stopped)
-        if stopped.finding.cause is Cause.QUOTA or len(self.held) >= TRIP:
+        if stopped.finding.cause in _AT_ONCE or len(self.held) >= TRIP:
             return self.verdict()
         return None
 
@@ -55,7 +64,31 @@ class Breaker:
         detail = finding.message
         if finding.http_status:
             detail = f"HTTP {finding.http_status}: {detail}"
-        if finding.cause in REMEDIES:
-            remedy = REMEDIES[finding.cause]
+        until = None
+        if finding.cause in REFUSALS:
+            until = now_ms() + round(1000 * finding.retry_after_s)
+            remedy = _asked_to_wait(finding.retry_after_s, until)
+        else:
+            remedy = REMEDIES.get(finding.cause)
+        if remedy is not None:
             detail = said("%(failure)s %(remedy)s", failure=detail, remedy=remedy)
-        return Stop(str(finding.cause), detail)
+        return Stop(str(finding.cause), detail, until=until)
+
+
+def _asked_to_wait(seconds: float, until: int) -> Text:
+    return said(
+        "The provider asks to wait for %(wait)s, until %(until)s UTC: the job goes on then by "
+        "itself. Resume it to try sooner.",
+        wait=_span(seconds),
+        until=f"{datetime.fromtimestamp(until / 1000, UTC):%Y-%m-%d %H:%M}",
+    )
+
+
+def _span(seconds: float) -> Text:
+    if seconds >= 2 * _DAY_S:
+        return said("%(n)s days", n=round(seconds / _DAY_S))
+    if seconds >= 2 * _HOUR_S:
+        return said("%(n)s hours", n=round(seconds / _HOUR_S))
+    if seconds >= 2 * _MINUTE_S:
+        return said("%(n)s minutes", n=round(seconds / _MINUTE_S))
+    return said("%(n)s seconds", n=round(seconds))

@@ -32,7 +32,7 @@ PACED_CALLS = 5  # so many start one by one after a cooldown
 # A provider that answers “overloaded” to less than this share of its calls is not at its limit.
 TOLERATED_SHARE = 0.02
 SHARE_OVER = 100  # calls, at least, over which the share is averaged
-_REFUSALS = (Cause.RATE_LIMIT, Cause.OVERLOADED)
+REFUSALS = (Cause.RATE_LIMIT, Cause.OVERLOADED)
 
 
 class Party:
@@ -57,7 +57,8 @@ class _Waiting:
 
 
 class Governor:
-    """``start`` is where learning begins, ``maximum`` where it ends. ``clock`` counts seconds
+    """``start`` is where learning begins, ``maximum`` where it ends. A provider that asks to wait for
+    longer than ``patience_s`` is not waited for: its jobs stop. ``clock`` counts seconds
     monotonically; ``later(seconds, function)`` calls back and returns an object with ``kill``."""
 
     def __init__(
@@ -67,12 +68,14 @@ class Governor:
         tpm: int | None = None,
         start: int = 5,
         maximum: int = 5000,
+        patience_s: float = 900.0,
         clock: Callable[[], float] = time.monotonic,
         later: Callable = gevent.spawn_later,
     ):
         self._clock = clock
         self._later = later
         self._maximum = maximum
+        self._patience_s = patience_s
         self._start = start
         self._ceiling: int | None = None
         self._per_minute: tuple[int | None, int | None] = None, None  # the user's ceilings …
@@ -150,7 +153,7 @@ class Governor:
             self._shared.ended(ticket, now)
         if finding is not None:
             self._settle_tokens(ticket, finding, now)
-            if finding.cause in _REFUSALS:
+            if finding.cause in REFUSALS:
                 self._refusal_s += 0.3 * (1.5 * latency_ms / 1000 - self._refusal_s)
                 self._refused(ticket, finding, now)
             elif finding.cause is None:
@@ -315,6 +318,8 @@ class Governor:
             now,
         )
         asked = finding.retry_after_s or 0.0
+        if asked > self._patience_s:
+            asked = 0.0
         if asked or news:
             self._cool(asked or self._own_cooldown_s(now), finding, now)
 

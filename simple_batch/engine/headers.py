@@ -17,7 +17,7 @@ _PRESENT = (
     "x-ratelimit-remaining-requests",
     "x-ratelimit-remaining-tokens",
 )
-LONGEST_S = 86_400.0
+LONGEST_S = 10 * 366 * 86_400.0
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
@@ -35,7 +35,7 @@ class RateLimits(msgspec.Struct, frozen=True):
 
 
 def duration_s(text: str | None, now_s: float) -> float | None:
-    """Seconds from now that a header value means, from 0 to a day; None where it is rubbish."""
+    """Seconds from now that a header value means, from 0 to LONGEST_S; None where it is rubbish."""
     text = (text or "").strip()
     if not text or len(text) > 100:
         return None

@@ -12,7 +12,7 @@ import msgspec
 from ..clock import now_ms
 from ..domain import Attempt, Cause, Outcome, Request, RequestStatus, Verdict
 from .causes import Finding, judge, judge_failure
-from .governor import Governor, Party, Ticket
+from .governor import REFUSALS, Governor, Party, Ticket
 from .pack import Pack
 from .structure import Structure
 from .transport import TransportFailure
@@ -22,7 +22,7 @@ _MIN_JITTER_S = 0.01
 
 class Policy(msgspec.Struct, frozen=True):
     """``max_retries`` counts calls after the first. Waiting on rate limits costs no retry, but
-    time: ``patience_s`` in all. ``deadline_s`` bounds a request's whole life, waiting for its turn
+    time: ``patience_s`` in all; a provider that asks for more at once stops the others too. ``deadline_s`` bounds a request's whole life, waiting for its turn
     to be tried again included. ``own`` are causes that never stop the others: the request alone has
     failed."""
 
@@ -119,7 +119,7 @@ class Trial:
             if self._structure and self._structure.eases(self.request, self._rung, finding):
                 self._ask()
                 continue
-            if finding.verdict is Verdict.STOP and finding.cause not in self._policy.own:
+            if self._stops(finding):
                 raise Stopped(self.request, finding, failed)
             wait = self._wait_s(finding)
             if wait is None or wait >= self._left_s():
@@ -217,6 +217,16 @@ class Trial:
                 finding.usage,
             )
         self.attempts.append(attempt)
+
+    def _stops(self, finding: Finding) -> bool:
+        """Whether every further call would fail alike: for its kind, or for as long as the provider
+        asks to be left alone."""
+        if finding.cause in self._policy.own:
+            return False
+        asked = finding.retry_after_s or 0.0
+        return finding.verdict is Verdict.STOP or (
+            finding.cause in REFUSALS and asked > self._policy.patience_s
+        )
 
     def _wait_s(self, finding: Finding) -> float | None:
         """How long to wait before the next call; None where there is to be none."""

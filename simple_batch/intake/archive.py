@@ -10,7 +10,7 @@ from ..errors import UploadRejected, UploadTooLarge
 from ..settings import Settings
 from ..wording import listed, said
 from .package import ZIP
-from .source import BOMB_FLOOR, BOMB_RATIO
+from .source import refuse_bomb
 
 _TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".json", ".jsonl", ".ndjson")
 _JUNK = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
@@ -52,17 +52,8 @@ class Archive:
                     most=f"{settings.MAX_IMAGES:,}",
                 )
             )
-        unpacked, packed = sum(part.file_size for part in parts), file.seek(0, 2)
-        if unpacked > settings.MAX_UNPACKED_BYTES or (
-            unpacked > BOMB_FLOOR and unpacked > BOMB_RATIO * packed
-        ):
-            raise UploadTooLarge(
-                said(
-                    "The file unpacks to more than is allowed (%(size)s bytes): split it, or "
-                    "raise SIMPLE_BATCH_MAX_UNPACKED_BYTES.",
-                    size=f"{unpacked:,}",
-                )
-            )
+        unpacked = sum(part.file_size for part in parts)
+        refuse_bomb(unpacked, file.seek(0, 2), settings.MAX_UNPACKED_BYTES)
         parts = [part for part in parts if not _is_junk(part)]
         self._parts = dict(zip(_names(parts), parts, strict=True))
 

@@ -11,7 +11,7 @@ from ..errors import UploadRejected, UploadTooLarge
 from ..settings import Settings
 from ..wording import said
 from .markup import Markup
-from .source import BOMB_FLOOR, BOMB_RATIO
+from .source import refuse_bomb
 
 OLE = b"\xd0\xcf\x11\xe0"
 ZIP = b"PK\x03\x04"
@@ -97,15 +97,7 @@ class Package:
                 )
             )
         unpacked = sum(part.file_size for part in self._archive.infolist())
-        packed = file.seek(0, 2)
-        if unpacked > limit or (unpacked > BOMB_FLOOR and unpacked > BOMB_RATIO * packed):
-            raise UploadTooLarge(
-                said(
-                    "The file unpacks to more than is allowed (%(size)s bytes): split it, or "
-                    "raise SIMPLE_BATCH_MAX_UNPACKED_BYTES.",
-                    size=f"{unpacked:,}",
-                )
-            )
+        refuse_bomb(unpacked, file.seek(0, 2), limit)
 
     def _refuse_others(self) -> None:
         if "[Content_Types].xml" not in self._parts:

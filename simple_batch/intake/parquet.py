@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from ..domain import Fault
-from ..errors import UploadRejected, UploadTooLarge
+from ..errors import UploadRejected
 from ..settings import Settings
 from ..wording import said
-from .source import BOMB_FLOOR, BOMB_RATIO
+from .source import refuse_bomb
 from .table import Row, no_header
 
 MAGIC = b"PAR1"
@@ -42,7 +42,9 @@ class Parquet:
             self._arrow = pyarrow
             file.seek(0)
             metadata = parquet.read_metadata(file)
-            _guard(metadata, file.seek(0, 2), settings.MAX_UNPACKED_BYTES)
+            groups = map(metadata.row_group, range(metadata.num_row_groups))
+            unpacked = sum(group.total_byte_size for group in groups)
+            refuse_bomb(unpacked, file.seek(0, 2), settings.MAX_UNPACKED_BYTES)
             self._schema = metadata.schema.to_arrow_schema()
             self.columns = self._checked()
             self._texts = [field.name for field in self._schema if _is_text(pyarrow, field.type)]
@@ -207,19 +209,6 @@ def _is_text(arrow, kind) -> bool:
 def _plain(arrow, kind):
     """The type of the values themselves."""
     return kind.value_type if arrow.types.is_dictionary(kind) else kind
-
-
-def _guard(metadata, packed: int, limit: int) -> None:
-    groups = range(metadata.num_row_groups)
-    unpacked = sum(metadata.row_group(group).total_byte_size for group in groups)
-    if unpacked > limit or (unpacked > BOMB_FLOOR and unpacked > BOMB_RATIO * packed):
-        raise UploadTooLarge(
-            said(
-                "The file unpacks to more than is allowed (%(size)s bytes): split it, or "
-                "raise SIMPLE_BATCH_MAX_UNPACKED_BYTES.",
-                size=f"{unpacked:,}",
-            )
-        )
 
 
 @contextmanager

@@ -15,8 +15,33 @@ from ..wording import said
 BLOCK = 1 << 18
 _BOM = b"\xef\xbb\xbf"
 # Real text packs by five to twenty, the longest run of one letter by a thousand.
-BOMB_RATIO = 300
-BOMB_FLOOR = 64 << 20
+_BOMB_RATIO = 300
+_BOMB_FLOOR = 64 << 20
+
+
+def refuse_bomb(unpacked: int, packed: int, limit: int) -> None:
+    """Raise UploadTooLarge for a file that unpacks to more than ``limit`` bytes, or to many times
+    the ``packed`` bytes that it is (0: it is not packed)."""
+    if unpacked > limit:
+        raise UploadTooLarge(
+            said(
+                "The file unpacks to %(size)s bytes or more, SIMPLE_BATCH_MAX_UNPACKED_BYTES allows "
+                "%(limit)s: split it, or raise that.",
+                size=f"{unpacked:,}",
+                limit=f"{limit:,}",
+            )
+        )
+    if packed and unpacked > max(_BOMB_FLOOR, _BOMB_RATIO * packed):
+        raise UploadTooLarge(
+            said(
+                "The file unpacks to %(size)s bytes or more, over %(ratio)s times its own size: "
+                "it is taken for a bomb. If it is none, split it into parts of up to %(floor)s MB "
+                "unpacked.",
+                size=f"{unpacked:,}",
+                ratio=_BOMB_RATIO,
+                floor=_BOMB_FLOOR // 1_000_000,
+            )
+        )
 
 
 class Source:
@@ -95,16 +120,5 @@ class Source:
             ) from error
         if read != self._stream.peek:
             self._read += len(data)
-            if self._read > self._limit or (
-                self._packed_size
-                and self._read > BOMB_FLOOR
-                and self._read > BOMB_RATIO * self._packed_size
-            ):
-                raise UploadTooLarge(
-                    said(
-                        "The file unpacks to more than is allowed (%(read)s bytes so far): split it, "
-                        "or raise SIMPLE_BATCH_MAX_UNPACKED_BYTES.",
-                        read=f"{self._read:,}",
-                    )
-                )
+            refuse_bomb(self._read, self._packed_size, self._limit)
         return data

@@ -40,6 +40,7 @@ class Provider:
             tpm=endpoint.tpm,
             start=settings.DEFAULT_CONCURRENCY,
             maximum=most,
+            patience_s=settings.RATE_LIMIT_PATIENCE,
         )
         self._open(endpoint, updated_at)
 

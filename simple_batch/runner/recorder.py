@@ -1,6 +1,8 @@
 """The only writer of outcomes: takes them from a bounded queue, commits them in groups.
 
-A result waits at most REQUEST_CACHE_FLUSH_INTERVAL for its commit. While the
+A result is committed at once, as long as commits take up to a tenth of the time; what comes faster
+is grouped, and waits at most REQUEST_CACHE_FLUSH_INTERVAL. So a kill sends little again, and commits
+are few for each result where many come. While the
 database refuses to be written (disk full, locked, read-only) what is in hand is
 kept and tried again, and no new call starts, so that nothing is lost and nothing
 grows. A single result that cannot be stored ends as failed; the others do not suffer.
@@ -27,6 +29,7 @@ from ..store.results import Recorded, write
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1.0
+REST = 9  # times as long as a commit took, there is none
 
 
 class _After(msgspec.Struct):
@@ -37,7 +40,8 @@ class _After(msgspec.Struct):
 
 
 class Recorder:
-    """``faulted`` is called with the database's complaint when it cannot be written, and with
+    """``gap_s`` lies between two commits at least, up to the flush interval: for several that write to
+    one database. ``faulted`` is called with the database's complaint when it cannot be written, and with
     None when the fault is gone; ``paid`` with what results cost, as they are written (results.py).
     ``worker`` is the name of one among several, whose work is counted."""
 
@@ -46,12 +50,14 @@ class Recorder:
         batch_size: int,
         flush_interval_s: float,
         faulted: Callable[[str | None], None],
+        gap_s: float = 0.0,
         paid: Callable[[dict[tuple, int]], None] | None = None,
         worker: str = "",
     ):
         self._batch_size = batch_size
         self._interval = flush_interval_s
         self._faulted = faulted
+        self._gap = gap_s
         self._paid = paid
         self._worker = worker
         self._queue: Queue = Queue(maxsize=batch_size * 4)
@@ -59,6 +65,7 @@ class Recorder:
         self._well = Event()  # results can be written, as far as is known
         self._well.set()
         self._since: float | None = None  # when the oldest result in hand was taken
+        self._rested = 0.0  # when the next commit may be
         self.commits = 0
         self.commit_s = self.longest_commit_s = 0.0
 
@@ -114,13 +121,13 @@ class Recorder:
                 after.call()
 
     def _collect(self) -> tuple[list[Recorded], list[_After]]:
-        """The next group, and who waits for it: full, or as old as the flush interval, or asked for
-        at once."""
+        """The next group, and who waits for it: what has come when the rest after a commit is over, a
+        full one, one as old as the flush interval, or one asked for at once."""
         batch: list[Recorded] = []
         waiting: list[_After] = []
         item = self._queue.get()
         self._since = time.monotonic()
-        deadline = self._since + self._interval
+        deadline = min(self._rested, self._since + self._interval)
         while True:
             if isinstance(item, _After):
                 waiting.append(item)
@@ -170,7 +177,9 @@ class Recorder:
                 faulty = True
                 gevent.sleep(RETRY_AFTER_S)
                 continue
-            took = time.monotonic() - began
+            ended = time.monotonic()
+            took = ended - began
+            self._rested = ended + max(REST * took, self._gap)
             self.commits += 1
             self.commit_s += took
             self.longest_commit_s = max(self.longest_commit_s, took)

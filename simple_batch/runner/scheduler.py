@@ -125,13 +125,14 @@ class Scheduler:
         with reading():
             self._providers.refresh()
             overdue, limited, due = job_rows.overdue(now), job_rows.with_hours(), job_rows.due(now)
+            waited = job_rows.waited_out(now)
             capped = job_rows.paused_for(till.SPEND_CAP) if self._only is None else []
             statuses = dict(job_rows.in_status(*_HANDLED))
             deleted = job_rows.being_deleted() if self._only is None else []
             if self._only is not None:
                 statuses = {id_: status for id_, status in statuses.items() if id_ == self._only}
             self._lanes.steer(statuses)
-        self._mind_the_time(now, overdue, limited, due)
+        self._mind_the_time(now, overdue, limited, due, waited)
         self._mind_the_money(capped)
         self._lanes.adjust()
         for job_id, status in statuses.items():
@@ -145,7 +146,12 @@ class Scheduler:
         return job_id in self._works or self._lanes.busy(job_id)
 
     def _mind_the_time(
-        self, now: int, overdue: list[int], limited: list[Job], due: list[int]
+        self,
+        now: int,
+        overdue: list[int],
+        limited: list[Job],
+        due: list[int],
+        waited: list[int],
     ) -> None:
         for job_id in overdue:
             job_rows.expire(job_id)
@@ -156,7 +162,9 @@ class Scheduler:
                 self.wake()
         for job_id in due:
             job_rows.transition(job_id, JobStatus.QUEUED, (JobStatus.SCHEDULED,), "due")
-        if overdue or due:
+        for job_id in waited:
+            job_rows.transition(job_id, JobStatus.QUEUED, (JobStatus.PAUSED,), "waited")
+        if overdue or due or waited:
             self.wake()
 
     def _mind_the_money(self, capped: list[Job]) -> None:

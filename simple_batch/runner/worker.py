@@ -71,8 +71,9 @@ class Worker:
             settings.REQUEST_CACHE_BATCH_SIZE,
             settings.REQUEST_CACHE_FLUSH_INTERVAL,
             self._faulted,
-            self._money.paid,
-            name,
+            gap_s=settings.REQUEST_CACHE_FLUSH_INTERVAL,  # a commit for each result is too many
+            paid=self._money.paid,
+            worker=name,
         )
         self._lanes = Lanes(self._make_lane, self._lane_ended, self._lane_closed)
         self._lease = lease.lease_of(settings.database_url)

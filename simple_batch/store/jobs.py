@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from peewee import SQL, fn
 
 from ..clock import now_ms
-from ..domain import FINAL_STATUSES, JobStatus
+from ..domain import FINAL_STATUSES, Cause, JobStatus
 from . import search, webhooks
 from .models import Attempt as AttemptRow
 from .models import (
@@ -26,6 +26,7 @@ from .models import (
 CHUNK = 5_000
 OFF_HOURS = "off_hours"  # why a job is scheduled although it has begun
 EXPIRED = "expired"  # why a job is finalizing although requests are left
+_ASKED_TO_WAIT = (Cause.RATE_LIMIT, Cause.OVERLOADED)  # why a job is paused for a time
 _EXPIRING = (JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED)
 
 
@@ -147,11 +148,26 @@ def put_off(job_id: int, until: int) -> None:
             Job.update(start_at=until).where(Job.id == job_id).execute()
 
 
-def stopped(job_id: int, reason: str, detail: str, config_id: int | None = None) -> None:
-    """Pause a running job, and note whose spend cap it was if it was a config's."""
+def stopped(
+    job_id: int, reason: str, detail: str, config_id: int | None = None, until: int | None = None
+) -> None:
+    """Pause a running job, and note whose spend cap it was if it was a config's, and when (epoch ms)
+    it may go on if the provider has said so."""
     with database.atomic():
         if transition(job_id, JobStatus.PAUSED, (JobStatus.RUNNING,), reason, detail) is not None:
-            Job.update(capped_by=config_id).where(Job.id == job_id).execute()
+            moment = {} if until is None else {"start_at": until}
+            Job.update(capped_by=config_id, **moment).where(Job.id == job_id).execute()
+
+
+def waited_out(now: int) -> list[int]:
+    """Ids of jobs paused for as long as their provider asked to wait, which is over (epoch ms)."""
+    rows = Job.select(Job.id).where(
+        (Job.status == JobStatus.PAUSED)
+        & Job.status_reason.in_(_ASKED_TO_WAIT)
+        & (Job.start_at <= now)
+        & Job.deleted_at.is_null()
+    )
+    return [job.id for job in rows]
 
 
 def paused_for(reason: str) -> list[Job]:

@@ -618,7 +618,7 @@ class Audit(BaseModel):
     address = CharField(default="")  # that it came from; empty: this machine
     action = CharField()
     object = TextField(default="")
-    detail = TextField(default="")
+    detail = SentenceField(default="")
 
     class Meta:
         indexes = ((("actor", "action"), False),)

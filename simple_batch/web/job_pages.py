@@ -13,7 +13,7 @@ from ..export.csv_file import safe
 from ..insight.summary import iso
 from ..store import text
 from ..store.filters import RequestFilter
-from ..wording import said
+from ..wording import listed, said
 from . import words
 from .answers import attached
 
@@ -128,7 +128,7 @@ def download(job_id: int):
     raw = request.args.get("cells") == "raw"
     pieces = export.export(job_id, form, only, RequestFilter.parse(request.args), raw)
     name = export.filename(job, form, only)
-    audit.note("job.export", f"job {job_id}", f"{form}, {only}")
+    audit.note("job.export", f"job {job_id}", listed((form, said(only))))
     return attached(pieces, name, export.content_type(form))
 
 

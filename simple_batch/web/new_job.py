@@ -132,7 +132,7 @@ def try_rows(upload_id: int):
     if not form.validate_on_submit():
         return _preview_page(form, staged, found), 400
     try:
-        tried = tryout.try_rows(upload_id, form.chosen())
+        tried = tryout.try_rows(upload_id, form.chosen(), _rows_to_try())
     except (ConfigurationError, InvalidInput) as error:
         blame(form, InvalidInput(error.text, getattr(error, "field", None) or "config"))
         return _preview_page(form, staged, found), 400
@@ -224,8 +224,14 @@ def _preview_page(form, staged, found, tried=()):
         estimate=estimate,
         chosen=config,
         tried=[_shown(row, config) for row in tried],
-        rows_to_try=min(tryout.ROWS, len(found.first)),
+        rows_to_try=min(_rows_to_try(), found.good),
+        most_rows_to_try=min(tryout.MOST_ROWS, found.good),
     )
+
+
+def _rows_to_try() -> int:
+    asked = request.form.get("rows_to_try", tryout.ROWS, type=int)
+    return max(1, min(asked, tryout.MOST_ROWS))
 
 
 def _chosen_config(form):

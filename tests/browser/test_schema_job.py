@@ -35,7 +35,7 @@ def test_a_schema_from_its_file_to_the_columns(page, t, questions, tmp_path):
         page.locator("#schema_file").set_input_files(schema)
         expect(text).to_have_value(schema.read_text("utf-8"))
         page.get_by_label(t("Send an answer that does not fit back with the complaint")).check()
-        page.get_by_role("button", name=t.plural("Try %(num)s row", "Try %(num)s rows", 1)).click()
+        page.get_by_role("button", name=t("Try rows")).click()
         expect(page.locator('[data-tried="schema"]')).to_contain_text("主题")
         endpoint.script.insert(0, e.says("no JSON"))
         page.locator("#launch-form .btn-primary").click()

@@ -59,9 +59,11 @@ def test_from_a_table_to_the_same_table_with_answers(page, t, table, tmp_path, t
         page.get_by_role("button", name=t("Continue")).click()
         page.wait_for_url("**/jobs/new/1")
 
-        page.get_by_role("button", name=t.plural("Try %(num)s row", "Try %(num)s rows", 3)).click()
-        expect(page.locator('[data-tried="ok"]')).to_have_count(3)
-        assert endpoint.bodies[-3]["messages"][0]["role"] == "system"
+        page.get_by_label(t("Rows to try")).fill("8")
+        page.get_by_role("button", name=t("Try rows")).click()
+        expect(page.locator('[data-tried="ok"]')).to_have_count(8)
+        expect(page.get_by_label(t("Rows to try"))).to_have_value("8")
+        assert endpoint.bodies[-8]["messages"][0]["role"] == "system"
         page.get_by_role("button", name=t("Launch %(n)s", n=40)).click()
         expect_status(page, "completed")
         page.locator("summary", has_text=t("Export")).click()

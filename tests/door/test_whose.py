@@ -193,6 +193,10 @@ def test_the_audit_log_says_who_did_what_and_no_secret(app, instance, people, ma
     assert "job deleted" not in shown("?actor=anna")
     assert "job paused" in shown("?action=job&q=job+1&days=1")
     assert "job paused" not in shown("?action=user")
+    assert "viewer → operator" in shown("?action=user.role")
+    assert "csv, all" in shown("?action=job.export&q=csv")
+    chinese = {"Accept-Language": "zh"}
+    assert "查看者 → 操作者" in anna.get("/audit?action=user.role", headers=chinese).text
     assert "No entry matches" in anna.get("/audit?actor=nobody").text
     with connected():
         for n in range(150):
@@ -201,6 +205,8 @@ def test_the_audit_log_says_who_did_what_and_no_secret(app, instance, people, ma
     assert 'rel="next"' in anna.get("/audit").text
     done = flask(instance, "audit-log", "--action", "job.delete", "--json")
     told = json.loads(done.stdout)
+    roles = json.loads(flask(instance, "audit-log", "--action", "user.role", "--json").stdout)
+    assert roles[0]["detail"] == "viewer → operator"
     assert [(e["actor"], e["object"], e["address"]) for e in told] == [("otto", job, "127.0.0.1")]
     assert flask(instance, "audit-log", "--action", "nothing").returncode == 2
     assert len(flask(instance, "audit-log", "--limit", "3").stdout.splitlines()) == 4
@@ -267,3 +273,15 @@ def test_users_by_command(instance, app):
     assert (gone.returncode, "Nobody is left" in gone.stderr) == (0, True)
     assert flask(instance, "list-tokens", "--json").stdout.strip() == "[]"
     assert flask(instance, "remove-user", "bob").returncode == 1
+
+
+def test_a_job_that_was_refused_is_not_noted_as_made(instance, add_config):
+    """Its id is the next one's."""
+    add_config("http://127.0.0.1:9/v1")
+    (instance / "wrong.jsonl").write_text('{"messages": 7}\n')
+    (instance / "right.jsonl").write_text('{"messages": [{"role": "user", "content": "q"}]}\n')
+    for name in ("wrong", "right"):
+        flask(instance, "create-job", str(instance / f"{name}.jsonl"), "--config", "test")
+    with connected():
+        found = [(e.object, e.detail) for e in Audit.select().where(Audit.action == "job.create")]
+    assert found == [("job 1", "right")]

@@ -23,7 +23,6 @@ SETTINGS = {
     "RATE_LIMIT_PATIENCE": 40,
     "DEFAULT_CONCURRENCY": 5,
 }
-HELD_S = 2.0  # it waits: seen for so long
 MOST_GROWN_MB = 400  # five calls in flight of 32 MB at most, received and decoded
 FAULTS = (*connections.FAULTS, *answers.FAULTS, *storms.FAULTS)
 TIMEOUT_S = 6.0  # of a call: with all faults at once, good answers come late on a slow machine
@@ -108,7 +107,11 @@ def _side_by_side(house: House, faults: list[Fault]) -> list[Result]:
 
 
 def _judged(house: House, fault: Fault, job_id: int, endpoint: FaultyEndpoint) -> Result:
-    status = _cancelled(house, job_id) if fault.holds else house.wait(job_id, timeout_s=60)
+    status = (
+        _cancelled(house, job_id, fault.pauses)
+        if fault.pauses
+        else house.wait(job_id, timeout_s=60)
+    )
     rows = house.rows(
         "SELECT r.custom_id, s.status, s.cause, s.message, s.attempts FROM request r LEFT JOIN result s "
         "ON s.job_id = r.job_id AND s.idx = r.idx WHERE r.job_id = ?",
@@ -118,7 +121,7 @@ def _judged(house: House, fault: Fault, job_id: int, endpoint: FaultyEndpoint) -
     others = [row for row in rows if not row[0].startswith("victim")]
     came = sum(n for text, n in endpoint.called.items() if text.startswith("victim"))
     complaints = []
-    if status != ("cancelled" if fault.holds else "completed"):
+    if status != ("cancelled" if fault.pauses else "completed"):
         complaints.append(f"the job is {status}")
     ends = {row[2] if row[1] else "nothing" for row in victims}
     if not ends <= set(fault.ends):
@@ -126,17 +129,18 @@ def _judged(house: House, fault: Fault, job_id: int, endpoint: FaultyEndpoint) -
     tried = [row[4] for row in victims]
     if fault.calls is not None and set(tried) != {fault.calls}:
         complaints.append(f"tried {tried} times in place of {fault.calls}")
-    if not fault.holds and not all(row[1] == "succeeded" for row in others):
+    if not fault.pauses and not all(row[1] == "succeeded" for row in others):
         complaints.append(f"others: {Counter(row[1:3] for row in others)}")
     return Result(fault.name, came, not complaints, "; ".join(complaints))
 
 
-def _cancelled(house: House, job_id: int) -> str:
-    """The status of a job that waits, once it is cancelled."""
-    house.wait(job_id, timeout_s=HELD_S)
-    if (status := house.status(job_id)) != "running":
-        return f"{status} before it was cancelled"
+def _cancelled(house: House, job_id: int, reason: str) -> str:
+    """The status of a job that is paused for that reason, once it is cancelled."""
+    house.wait(job_id, "paused", timeout_s=60)
     with connected():
+        found = jobs.get(job_id).status_reason
+        if found != reason:
+            return f"paused for {found!r}"
         jobs.cancel(job_id)
     return house.wait(job_id, timeout_s=20)
 

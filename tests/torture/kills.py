@@ -105,6 +105,7 @@ def _running(house: House, endpoint, total: int, times: int, chance) -> dict:
         "exported_after": len(exported.text.splitlines()),
         "resent": resent,
         "in_flight": in_flight,
+        "in_flight_at_most": IN_FLIGHT * times,
         "just_answered": just_answered,
         "expected": found["lost"] == found["twice"] == 0
         and resent <= in_flight + just_answered

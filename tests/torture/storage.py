@@ -28,7 +28,7 @@ SLOWEST_S = 1.0  # a page that only reads
 
 
 def throw(seed: int) -> dict:
-    scenes = [_full, _locked, _torn_off, _read_only, _damaged]
+    scenes = [_full, _locked, _torn_off, _read_only, _made_read_only, _damaged]
     results = []
     for scene in scenes:
         results += scene(random.Random(seed))
@@ -74,8 +74,7 @@ def _grow(process) -> None:
 
 
 def _read_only(chance) -> list[Result]:
-    """A start on a folder that nobody may write to. (Under a running program the system itself refuses
-    to make it so.)"""
+    """A start on a folder that nobody may write to."""
     name = "a start on a read-only folder"
     if not may_mount():
         return [Result(f"{name} (left out: needs root)", 0, True)]
@@ -92,6 +91,38 @@ def _read_only(chance) -> list[Result]:
             said = said and str(folder) in started.stderr
             results.append(Result(name, 1, said, f"{started.returncode} {started.stderr[-900:]}"))
     return results
+
+
+def _made_read_only(_chance) -> list[Result]:
+    """Folder, database and log become unchangeable under the running program, then changeable again.
+    (What is open for writing no mount makes read-only; the attribute does. The index of the log is
+    memory that SQLite's processes share: where a file system fails beneath it, the kernel ends them.)"""
+    name = "a folder made read-only under a running job"
+    with tempfile.TemporaryDirectory() as folder:
+        if not _attribute("+i", Path(folder)):
+            return [Result(f"{name} (left out: chattr needs root and such a file system)", 0, True)]
+        _attribute("-i", Path(folder))
+        try:
+            return _held(
+                name,
+                Path(folder),
+                lambda _process: _attribute("+i", Path(folder)),
+                lambda _process: _attribute("-i", Path(folder)),
+            )
+        finally:
+            _attribute("-i", Path(folder))
+
+
+def _attribute(change: str, folder: Path) -> bool:
+    """Whether the attribute of the folder and of the files in it could be changed."""
+    files = [path for path in folder.iterdir() if path.is_file() and path.suffix != ".db-shm"]
+    try:
+        done = subprocess.run(
+            ["chattr", change, str(folder), *map(str, files)], capture_output=True
+        )
+    except FileNotFoundError:
+        return False
+    return not done.returncode
 
 
 def _held(name: str, folder: Path, close, open_again) -> list[Result]:

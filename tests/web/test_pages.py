@@ -392,13 +392,35 @@ def asked(n) -> dict:
     return {"messages": [{"role": "user", "content": f"question {n}"}]}
 
 
+def offered(page) -> tuple[str, str]:
+    """How many rows can be tried at most, and how many are unless one says so."""
+    return re.search('name="rows_to_try" min="1" max="(\\d+)" value="(\\d+)"', page).groups()
+
+
+def test_as_many_rows_are_tried_as_one_says(client, config):
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        post(client, "/configs/1", **{**CONFIG, "base_url": endpoint.base_url})
+        place = staged(client, *(asked(n) for n in range(30)))
+        fields = {
+            "csrf_token": token(client, place),
+            "config": "1",
+            "name": "n",
+            "max_retries": "3",
+        }
+        for rows, sent in (("7", 7), ("999", 20), ("-1", 1), ("x", 3)):
+            before = endpoint.calls
+            answer = client.post(f"{place}/try", data={**fields, "rows_to_try": rows})
+            assert answer.text.count('data-tried="ok"') == endpoint.calls - before == sent
+            assert offered(answer.text) == ("20", str(sent))
+
+
 def test_three_rows_are_tried_for_real_and_narrow_the_estimate(client, config, instance):
     answers = [e.ok(), e.error(400, f"no such thing; you said {KEY}"), e.ok()]
     with MisbehavingEndpoint(*answers) as endpoint:
         post(client, "/configs/1", **{**CONFIG, "base_url": endpoint.base_url})
         place = staged(client, *(asked(n) for n in range(10)))
         page = client.get(place).text
-        assert "Try 3 rows" in page
+        assert offered(page) == ("10", "3")
         assert "Input estimated from the kinds of characters" in page
         assert endpoint.calls == 0
         fields = {
@@ -426,4 +448,4 @@ def test_an_unknown_price_is_unknown_in_the_estimate_too(client):
     assert post(client, "/configs/new", **bare, currency="USD").status_code == 303
     page = client.get(staged(client, asked(1))).text
     assert "unknown: this API config has no prices" in page
-    assert "Try 1 row<" in page
+    assert offered(page) == ("1", "1")

@@ -1,4 +1,5 @@
-"""Refusals (429) with every form of Retry-After. A refusal costs no retry, only patience."""
+"""Refusals (429) with every form of Retry-After. A refusal costs no retry, only patience; one that
+asks for more than that pauses the job."""
 
 import time
 
@@ -19,12 +20,12 @@ def _storm(name: str, *headers) -> Fault:
 
 
 def _for_ever(name: str, header) -> Fault:
-    """More than a request's patience: it fails, and the rest waits (a day at most) or is cancelled."""
+    """More than anybody's patience: the job is paused."""
 
     def answer(_number):
         return e.error(429, "slow down", "rate_limit", header() if callable(header) else header)
 
-    return Fault(name=f"429, {name}", answer=answer, ends=("rate_limit", "cancelled"), holds=True)
+    return Fault(name=f"429, {name}", answer=answer, ends=("cancelled",), pauses="rate_limit")
 
 
 FAULTS = (

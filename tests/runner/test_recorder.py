@@ -1,0 +1,80 @@
+"""When results are committed: at once where few come, in groups where many do."""
+
+import time
+
+import gevent
+import pytest
+
+from simple_batch.domain import Attempt, Cause, Outcome, Prices, RequestStatus
+from simple_batch.runner.recorder import Recorder
+from simple_batch.store.results import Recorded
+
+from ..conftest import wait_until
+
+COUNT = 400
+
+
+@pytest.fixture
+def recording(add_config, make_job):
+    """Starts a recorder; (it, a function that hands it the result of a request by its index)."""
+    add_config("http://127.0.0.1:9/v1")
+    job_id = make_job(COUNT)
+    started = []
+
+    def start(interval_s: float, **options):
+        recorder = Recorder(100, interval_s, lambda complaint: None, **options)
+        recorder.start()
+        started.append(recorder)
+        return recorder, lambda index: recorder.record(_recorded(job_id, index))
+
+    yield start
+    for recorder in started:
+        recorder.stop(5)
+
+
+def _recorded(job_id: int, index: int) -> Recorded:
+    attempts = (Attempt(1, 1000, 5, Cause.SERVER_ERROR, 500, "no"),)
+    outcome = Outcome(
+        index=index,
+        status=RequestStatus.FAILED,
+        attempts=attempts,
+        started_at=1000,
+        finished_at=2000,
+        latency_ms=5,
+        cause=Cause.SERVER_ERROR,
+        message="no",
+    )
+    return Recorded(job_id, "test", Prices(), index, attempts, outcome)
+
+
+def test_a_result_that_comes_alone_does_not_wait(recording):
+    recorder, record = recording(60.0)
+    for index in range(3):
+        record(index)
+        wait_until(lambda index=index: recorder.commits == index + 1, 5)
+        gevent.sleep(10 * recorder.longest_commit_s)
+
+
+def test_many_are_grouped_so_that_commits_take_a_tenth_of_the_time(recording):
+    recorder, record = recording(60.0)
+    began = time.monotonic()
+    for index in range(COUNT):
+        record(index)
+        gevent.sleep(0.001)
+    recorder.flush()
+    # the first and the last do not rest
+    rested = recorder.commit_s - 2 * recorder.longest_commit_s
+    assert rested <= 0.11 * (time.monotonic() - began)
+    assert recorder.commits < COUNT / 2
+
+
+def test_none_waits_longer_than_the_interval_and_several_writers_keep_a_gap(recording):
+    recorder, record = recording(0.2, gap_s=60.0)
+    record(0)
+    wait_until(lambda: recorder.commits == 1, 5)
+    began = time.monotonic()
+    for index in range(1, 11):
+        record(index)
+    wait_until(lambda: recorder.commits == 2, 5)
+    assert time.monotonic() - began >= 0.15
+    assert recorder.waiting == 0
