@@ -421,9 +421,11 @@ def resume(job_id: int, actor: str | None = None) -> None:
     stop = till.held(job, runtime.settings().TIMEZONE) if job.status == JobStatus.PAUSED else None
     if stop is not None:
         raise Conflict(stop.detail)
-    _change(job_id, "resume", JobStatus.QUEUED, _RESUMABLE, "", actor)
-    if job.hours and job.status == JobStatus.SCHEDULED:
-        Job.update(hours="", zone="").where(Job.id == job_id).execute()
+    with database.atomic():  # or the scheduler may put it off again in between
+        _change(job_id, "resume", JobStatus.QUEUED, _RESUMABLE, "", actor)
+        if job.hours and job.status == JobStatus.SCHEDULED:
+            job_rows.without_hours(job_id)
+    _wake()
 
 
 def cancel(job_id: int, actor: str | None = None) -> None:

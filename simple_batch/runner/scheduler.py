@@ -158,7 +158,7 @@ class Scheduler:
         for job in limited:
             span = hours.parse(job.hours, job.zone)
             if not span.open_at(now):
-                job_rows.put_off(job.id, span.opens_after(now))
+                job_rows.put_off(job, span.opens_after(now))
                 self.wake()
         for job_id in due:
             job_rows.transition(job_id, JobStatus.QUEUED, (JobStatus.SCHEDULED,), "due")

@@ -140,12 +140,23 @@ def with_hours() -> list[Job]:
     )
 
 
-def put_off(job_id: int, until: int) -> None:
-    """Have a job wait for that moment (epoch ms), outside its hours."""
+def put_off(job: Job, until: int) -> None:
+    """Have a job wait for that moment (epoch ms), outside its hours; nothing where these are no
+    longer those that were read."""
+    former = (JobStatus.QUEUED, JobStatus.RUNNING)
+    unchanged = (Job.id == job.id) & (Job.hours == job.hours) & (Job.zone == job.zone)
     with database.atomic():
-        former = (JobStatus.QUEUED, JobStatus.RUNNING)
-        if transition(job_id, JobStatus.SCHEDULED, former, OFF_HOURS) is not None:
-            Job.update(start_at=until).where(Job.id == job_id).execute()
+        hold(job.id)
+        if (
+            Job.select().where(unchanged).exists()
+            and transition(job.id, JobStatus.SCHEDULED, former, OFF_HOURS) is not None
+        ):
+            Job.update(start_at=until).where(Job.id == job.id).execute()
+
+
+def without_hours(job_id: int) -> None:
+    """Have a job go on at any time of the day."""
+    Job.update(hours="", zone="").where(Job.id == job_id).execute()
 
 
 def stopped(

@@ -10,6 +10,7 @@ from gevent.server import StreamServer
 from simple_batch import clock, hours, jobs, webhooks
 from simple_batch.errors import InvalidInput
 from simple_batch.runner import postman
+from simple_batch.store import jobs as job_rows
 from simple_batch.store.database import connected
 from simple_batch.store.models import Delivery, Job
 
@@ -65,6 +66,17 @@ def test_outside_its_hours_a_job_waits_and_goes_on_in_them(
     assert wait_for(job_id, "completed").succeeded == 100
     with connected():
         assert jobs.get(job_id).hours == ""
+
+
+def test_who_resumes_a_job_is_not_overruled_by_hours_that_were_read_before(app, endpoint, make_job):
+    job_id, later = make_job(3, hours="22:00-06:00", zone="UTC"), clock.now_ms() + 3_600_000
+    with connected():
+        (read,) = job_rows.with_hours()
+        job_rows.put_off(read, later)
+        assert (jobs.get(job_id).status, jobs.get(job_id).start_at) == ("scheduled", later)
+        jobs.resume(job_id)
+        job_rows.put_off(read, later)
+        assert jobs.get(job_id).status == "queued"
 
 
 def test_a_higher_priority_overtakes(start, endpoint, make_job, wait_for):
