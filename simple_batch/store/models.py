@@ -652,6 +652,7 @@ ALL = (
         Delivery,
         KeptAnswer,
         Audit,
+        JobWorker,
         Worker,
         Page,
         LaneRow,

@@ -20,6 +20,8 @@ from . import backends
 from .database import UNFINISHED, is_server, shown, sqlite_path
 from .models import ALL
 
+# The state of the text indexes, which are made anew, and what only workers that live have.
+_MOMENTARY = frozenset({"text_index", "worker", "page", "lane", "spend_block"})
 _REFUSED = re.compile("[\0\ud800-\udfff]")
 _STAND_IN = "\N{REPLACEMENT CHARACTER}"
 _PATIENCE_S = 5
@@ -50,10 +52,12 @@ class Table(NamedTuple):
 
 
 def tables() -> list[Table]:
-    """All of ours but the state of the text indexes, which are made anew: whoever is referred to
-    comes first."""
-    models = [model for model in peewee.sort_models(ALL) if model._meta.table_name != "text_index"]
-    return [_table(model) for model in models]
+    """All of ours but those of _MOMENTARY: whoever is referred to comes first."""
+    return [
+        _table(model)
+        for model in peewee.sort_models(ALL)
+        if model._meta.table_name not in _MOMENTARY
+    ]
 
 
 def _table(model) -> Table:

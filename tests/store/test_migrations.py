@@ -123,6 +123,9 @@ def rows(vault) -> dict[str, list[dict]]:
         "worker": [{"id": "w1", "name": "one@here", "room": 8, "started_at": T, "beat_at": T}],
         "page": [{"job_id": 1, "first": 6, "last": 9, "worker_id": "w1"}],
         "lane": [{"job_id": 1, "worker_id": "w1", "live": ""}],
+        "job_worker": [
+            {"job_id": 1, "name": "one@here", "succeeded": 3, "failed": 2, "attempts": 6}
+        ],
         "spend_block": [{"worker_id": "w1"}],
     }
 
