@@ -11,6 +11,7 @@ from ..store.configs import prices_of
 from ..store.database import connected, steadily
 from ..store.models import Job, database, hold
 from ..store.results import Recorded, write
+from . import progress
 
 PAGE = 500
 
@@ -98,3 +99,4 @@ def purge(job_id: int) -> None:
     while not gone:
         gone = steadily(job_rows.delete_rows_step, job_id)
         give_way()
+    progress.jobs_changed.send(None, job_id=job_id)  # nothing of it is left for a watcher to see
