@@ -5,15 +5,15 @@ import time
 from pathlib import Path
 
 import psutil
-import psycopg
 import redis
 
-from tests.cluster.processes import MISSING, Cluster
+from simple_batch import jobs
+from tests.cluster.processes import MISSING, Cluster, wait_until
 
 from .processes import endpoint, ours
 
 WIDE = 200  # calls in flight of a worker at most
-_TRANSACTIONS = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+_LOG = "SELECT (pg_current_wal_lsn() - '0/0')::bigint"
 _TOOK = "SELECT finished_at - started_at, succeeded FROM job WHERE id = %s"
 _STATISTICS_S = 1.5  # a backend hands in its counters once a second
 
@@ -35,14 +35,14 @@ def cluster(count: int, workers: list[int], delay_s: float) -> dict:
 def _run(base_url: str, count: int, number: int) -> dict:
     with (
         tempfile.TemporaryDirectory() as folder,
-        Cluster(Path(folder), SIMPLE_BATCH_WORKER_CONCURRENCY=str(WIDE)) as machines,
+        Cluster(Path(folder), WORKER_CONCURRENCY=str(WIDE)) as machines,
     ):
         machines.start(*(f"worker{n}" for n in range(number)))
-        machines.add_config(base_url, "--concurrency", str(WIDE * number))
-        job_id = machines.create_job(_requests(Path(folder), count), "--no-start")
+        machines.add_config(base_url, concurrency=WIDE * number)
+        job_id = machines.make_job(_questions(count), start=False)
         before = _counters(machines)
-        machines.flask("resume-job", str(job_id))
-        machines.wait_for(job_id, timeout_s=600.0)
+        machines.do(jobs.resume, job_id)
+        wait_until(lambda: machines.status(job_id) == "completed", 600.0, every_s=2.0)
         cpu_s = sum(worker.cpu_s() for worker in machines.workers) - before["cpu_s"]
         time.sleep(_STATISTICS_S)
         after = _counters(machines)
@@ -53,18 +53,19 @@ def _run(base_url: str, count: int, number: int) -> dict:
             "cpu_ms": 1000 * cpu_s / count,
             "transactions": (after["transactions"] - before["transactions"]) / count,
             "commands": (after["commands"] - before["commands"]) / count,
+            "log_bytes": (after["log_bytes"] - before["log_bytes"]) / count,
             "database_cpu_ms": 1000 * (after["database_cpu_s"] - before["database_cpu_s"]) / count,
         }
 
 
 def _counters(machines: Cluster) -> dict:
-    with psycopg.connect(machines.database_url) as connection:
-        transactions = connection.execute(_TRANSACTIONS).fetchone()[0]
     with redis.Redis.from_url(machines.settings["SIMPLE_BATCH_REDIS_URL"]) as client:
+        # what a script calls is counted with it
         commands = client.info("stats")["total_commands_processed"]
     return {
         "cpu_s": sum(worker.cpu_s() for worker in machines.workers),
-        "transactions": transactions,
+        "transactions": machines.transactions(),
+        "log_bytes": machines.ask(_LOG)[0],
         "commands": commands,
         "database_cpu_s": _database_cpu_s(machines),
     }
@@ -79,9 +80,5 @@ def _database_cpu_s(machines: Cluster) -> float:
     return ended + sum(each.user + each.system for each in times)
 
 
-def _requests(folder: Path, count: int) -> Path:
-    path = folder / "requests.jsonl"
-    with path.open("w") as file:
-        for n in range(count):
-            file.write(f'{{"messages": [{{"role": "user", "content": "question {n}"}}]}}\n')
-    return path
+def _questions(count: int) -> list[dict]:
+    return [{"messages": [{"role": "user", "content": f"question {n}"}]} for n in range(count)]

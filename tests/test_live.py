@@ -58,7 +58,7 @@ def feed(app):
 @pytest.fixture
 def connect(app):
     """Connects a client of the feed, as the browser of ``client``."""
-    socketio = app.extensions["simple_batch"].socketio
+    socketio = app.extensions["socketio"]
     return lambda client=None, **how: socketio.test_client(
         app, namespace=live.NAMESPACE, flask_test_client=client, **how
     )

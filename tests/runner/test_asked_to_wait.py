@@ -24,15 +24,15 @@ def asks(status: int, header: str) -> bytes:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (asks(429, f"Retry-After: {YEAR_S}"), "rate_limit"),
-        (asks(429, e.retry_date(YEAR_S + 60, time.time())), "rate_limit"),
-        (asks(503, f"Retry-After: {YEAR_S}"), "overloaded"),
+        (lambda: asks(429, f"Retry-After: {YEAR_S}"), "rate_limit"),
+        (lambda: asks(429, e.retry_date(YEAR_S + 60, time.time())), "rate_limit"),
+        (lambda: asks(503, f"Retry-After: {YEAR_S}"), "overloaded"),
     ],
 )
 def test_the_job_is_paused_and_says_until_when(
     start, add_config, make_job, wait_for, answer, reason
 ):
-    with MisbehavingEndpoint(*[e.ok()] * 3, answer) as endpoint:
+    with MisbehavingEndpoint(*[e.ok()] * 3, answer()) as endpoint:
         add_config(endpoint.base_url, concurrency=2)
         job = wait_for(make_job(20), "paused")
         assert job.status_reason == reason

@@ -1,0 +1,59 @@
+"""The network between a worker and what all share is cut without a word, and mended."""
+
+from urllib.parse import urlsplit
+
+from .. import endpoint as e
+from ..endpoint import MisbehavingEndpoint
+from .processes import wait_until
+from .test_sharing import asked, questions
+from .wire import Wire
+
+
+def test_a_worker_cut_off_from_the_database_is_done_without_and_comes_back(cluster):
+    total = 1_600
+    socket_path = str(cluster.postgres.folder / ".s.PGSQL.5432")
+    with MisbehavingEndpoint(e.slow(0.3)) as endpoint, Wire(socket_path) as wire:
+        whole = urlsplit(cluster.database_url)
+        by_wire = (
+            f"postgresql://{whole.username}:{whole.password}@127.0.0.1:{wire.port}{whole.path}"
+        )
+        (near,) = cluster.start("near")
+        wait_until(lambda: "coordinates" in near.said)
+        (far,) = cluster.start("far", DATABASE_URL=by_wire)
+        cluster.add_config(endpoint.base_url, concurrency=20)
+        job_id = cluster.make_job(questions(total))
+        wait_until(lambda: cluster.placed(job_id) == 2)
+        wait_until(lambda: endpoint.calls > 100)
+        wire.cut()
+        wait_until(lambda: "is dead: others take its pages" in near.said)
+        wire.mend()
+        wait_until(lambda: "goes on as a new one" in far.said)
+        cluster.wait_for(job_id, timeout_s=120.0)
+    assert cluster.counted(job_id) == (total, total, total)
+    assert max(asked(endpoint).values()) <= 2
+    assert far.process.poll() is None
+
+
+def test_a_worker_cut_off_from_redis_goes_on(cluster):
+    total = 400
+    redis = urlsplit(cluster.settings["SIMPLE_BATCH_REDIS_URL"])
+    with (
+        MisbehavingEndpoint(e.slow(0.2)) as endpoint,
+        Wire((redis.hostname, redis.port)) as wire,
+    ):
+        by_wire = f"redis://127.0.0.1:{wire.port}{redis.path}"
+        cluster.start("near")
+        cluster.start("far", REDIS_URL=by_wire)
+        cluster.add_config(endpoint.base_url, concurrency=20)
+        job_id = cluster.make_job(questions(total))
+        wait_until(lambda: cluster.placed(job_id) == 2)
+        wait_until(lambda: endpoint.calls > 60)
+        wire.cut()
+        cluster.wait_for(job_id)
+        other = cluster.make_job(questions(total))
+        wait_until(lambda: cluster.placed(other) == 2)  # placed without a word from Redis
+        wire.mend()
+        cluster.wait_for(other)
+    for each in (job_id, other):
+        assert cluster.counted(each) == (total, total, total)
+    assert endpoint.calls == 2 * total
