@@ -39,7 +39,7 @@ def _run(base_url: str, count: int, number: int) -> dict:
     ):
         machines.start(*(f"worker{n}" for n in range(number)))
         machines.add_config(base_url, concurrency=WIDE * number)
-        job_id = machines.make_job(_questions(count), start=False)
+        job_id = machines.make_job(_questions(count), hold=True)
         before = _counters(machines)
         machines.do(jobs.resume, job_id)
         wait_until(lambda: machines.status(job_id) == "completed", 600.0, every_s=2.0)

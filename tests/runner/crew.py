@@ -41,7 +41,7 @@ class Worker:
         self.blocks = Blocks(lambda: worker_id, zone)
         self.paid = self.calls = self.in_flight = self.most_in_flight = 0
         self._call = call
-        self._recorder = Recorder(100, 0.05, lambda _: None, self.blocks.paid)
+        self._recorder = Recorder(100, 0.05, lambda _: None, paid=self.blocks.paid)
 
     def __enter__(self) -> "Worker":
         with connected():
