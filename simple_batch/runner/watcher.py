@@ -5,6 +5,7 @@ what another process runs.
 """
 
 import logging
+import time
 
 import msgspec
 
@@ -30,6 +31,7 @@ _TAIL = (
     "SELECT idx, status, cause, latency_ms, input_tokens, output_tokens, response, message "
     "FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?)) ORDER BY finished_at"
 )
+TAILS_EVERY_S = 0.5  # as often as the feed tells of them
 _LATE_MS = 2_000  # a result may be committed this long after a newer one
 
 
@@ -40,6 +42,7 @@ class Watcher:
         self._known: dict[int, tuple] | None = None
         self._highest = 0
         self._last_event = 0
+        self._tails_at = 0.0  # when they were last looked at
         self._tails_known: dict[
             int, list[tuple[int, int]]
         ] = {}  # (index, finished at), newest first
@@ -77,6 +80,9 @@ class Watcher:
         return {row[0]: row[1:] for row in rows}
 
     def _tails(self) -> None:
+        if time.monotonic() - self._tails_at < TAILS_EVERY_S:
+            return
+        self._tails_at = time.monotonic()
         for job_id in list(self._tails_known.keys() - progress.tail_wanted.keys()):
             del self._tails_known[job_id]
         for job_id, listeners in list(progress.tail_wanted.items()):
