@@ -35,7 +35,7 @@ FULL = {
     "pages": lambda: pages(1_000_000, 300_000),
     "files": lambda: files([100_000, 1_000_000]),
     "batch_api": lambda: batch_api(200_000_000, 1_000, 200_000),
-    "cluster": lambda: cluster(12_000, [1, 2, 4], 1.0),
+    "cluster": lambda: cluster(16_000, [1, 2, 4], 1.0),
 }
 QUICK = {
     "overhead": lambda: overhead(300),

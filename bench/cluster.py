@@ -8,6 +8,7 @@ import psutil
 import redis
 
 from simple_batch import jobs
+from simple_batch.runner.budget import GATHER_S
 from tests.cluster.processes import MISSING, Cluster, wait_until
 
 from .processes import endpoint, ours
@@ -40,6 +41,7 @@ def _run(base_url: str, count: int, number: int) -> dict:
         machines.start(*(f"worker{n}" for n in range(number)))
         machines.add_config(base_url, concurrency=WIDE * number)
         job_id = machines.make_job(_questions(count), hold=True)
+        time.sleep(GATHER_S)  # workers that come to an empty Redis wait for others so long, once
         before = _counters(machines)
         machines.do(jobs.resume, job_id)
         wait_until(lambda: machines.status(job_id) == "completed", 600.0, every_s=2.0)
