@@ -13,9 +13,6 @@ import pytest
 # Begun first, so that no process is left alone with one of them at the end.
 LONGEST = (
     "torture/test_torture.py",
-    "cluster/test_webs.py",
-    "cluster/test_dying.py",
-    "runner/test_budget.py",
     "browser/test_hostile.py",
     "security/test_planted.py",
 )
