@@ -88,7 +88,8 @@ def test_a_cap_holds_over_two_workers_and_a_kill(two, seller):
 
 def test_the_cap_of_a_config_holds_over_two_jobs_and_may_be_raised(two, seller):
     config = two.add_config(seller.base_url, concurrency=WIDTH, **PRICED, day_cap=Decimal(400))
-    made = [two.make_job(questions(300)) for _ in range(2)]
+    # every ninth call fails: four tries of the same may all be such
+    made = [two.make_job(questions(300), max_retries=20) for _ in range(2)]
     paused(two, *made)
     assert 400 <= seller.sold < 400 + 2 * WIDTH * seller.dearest
     assert sum(spent(two, job_id) for job_id in made) == seller.sold
@@ -98,7 +99,7 @@ def test_the_cap_of_a_config_holds_over_two_jobs_and_may_be_raised(two, seller):
     two.do(configs.update, config.id, more)
     sold, began = seller.sold, time.monotonic()
     wait_until(lambda: seller.sold > sold)
-    assert time.monotonic() - began < 4  # the machine may be busy; 2 s where it is not
+    assert time.monotonic() - began < 20  # the machine may be busy; 2 s where it is not
     for job_id in made:
         two.wait_for(job_id)
         assert two.counted(job_id) == (300, 300, 300)
