@@ -208,8 +208,7 @@ def test_without_redis_the_feed_goes_on_and_finds_it_again(
         shared_redis.start()
     numbers = listener.numbers()
     assert numbers == list(range(start + 1, start + 1 + len(numbers)))
-    for web in webs:
-        wait_until(lambda web=web: any("Redis is there" in line for line in web.lines))
+    wait_until(lambda: any("Redis is there" in line for line in other.lines))
     assert post(anna, one.url, "/logout").status_code == 303
     wait_until(lambda: not listener.connected)
     for web in webs:
