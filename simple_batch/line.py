@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 HOUSE = "/house"
 AGAIN_S = 1.0  # between two tries to reach a Redis that is away
 LISTEN_S = 5.0
+TIMES = 4  # the end of a session is said so often, AGAIN_S apart: no look at the database finds it
+MOST_KEPT = 1_000
 
 
 class Line(PubSubManager):
@@ -32,18 +34,33 @@ class Line(PubSubManager):
         # what is published reaches every database of a Redis: the number keeps installations apart
         super().__init__(channel=f"simple-batch.{number}")
         self._away_until = 0.0
+        self._kept: dict[str, int] = {}  # what is to be said again, and how often it was to arrive
         news.said.connect(self._carry)  # held weakly: the server of Socket.IO keeps this
 
     def _carry(self, _sender, topic: str, detail: str) -> None:
-        self._publish(
-            {
-                "method": "emit",
-                "namespace": HOUSE,
-                "event": topic,
-                "data": detail,
-                "host_id": self.host_id,
-            }
-        )
+        said = {
+            "method": "emit",
+            "namespace": HOUSE,
+            "event": topic,
+            "data": detail,
+            "host_id": self.host_id,
+        }
+        arrived = self._publish(said)
+        if topic == news.DOORS and detail and len(self._kept) < MOST_KEPT:
+            begun = bool(self._kept)
+            self._kept[json.dumps(said)] = TIMES - arrived
+            if not begun:
+                self.server.start_background_task(self._say_again)
+
+    def _say_again(self) -> None:
+        """Until each has arrived so often: while Redis is away nothing does, and who listens may need
+        a moment to come back to it."""
+        while self._kept:
+            self.server.sleep(AGAIN_S)
+            for said, left in list(self._kept.items()):
+                self._kept[said] = left - self._publish(json.loads(said))
+                if self._kept[said] <= 0:
+                    del self._kept[said]
 
     def _handle_emit(self, message: dict) -> None:
         if message.get("namespace") == HOUSE:
@@ -51,14 +68,17 @@ class Line(PubSubManager):
         else:
             super()._handle_emit(message)
 
-    def _publish(self, data: dict) -> None:
+    def _publish(self, data: dict) -> bool:
+        """Whether Redis took it."""
         if time.monotonic() < self._away_until:
-            return
+            return False
         try:
             self._redis.publish(self.channel, json.dumps(data))
+            return True
         except redis.RedisError as error:
             self._away_until = time.monotonic() + AGAIN_S
             log.debug("not told to other processes: %s", error)
+            return False
 
     def _listen(self):
         told = False

@@ -188,7 +188,7 @@ def try_password(web, name: str, password: str) -> int:
     return post(requests.Session(), web.url, "/login", name=name, password=password).status_code
 
 
-def test_without_redis_the_feed_goes_on(
+def test_without_redis_the_feed_goes_on_and_news_pass_again(
     webs, worker, add_config, make_job, people, shared_redis, listen
 ):
     one, other = webs
@@ -208,6 +208,8 @@ def test_without_redis_the_feed_goes_on(
         shared_redis.start()
     numbers = listener.numbers()
     assert numbers == list(range(start + 1, start + 1 + len(numbers)))
+    assert post(anna, one.url, "/logout").status_code == 303
+    wait_until(lambda: not listener.connected)
     for web in webs:
         assert not any("Traceback" in line for line in web.lines)
         assert len([line for line in web.lines if "Redis" in line]) <= 4
