@@ -1,7 +1,7 @@
 """What happens in one process and others are to know at once.
 
-Nothing depends on it arriving: whoever misses it finds out at the next look at the database. Where
-processes share a Redis the line (line.py) carries it.
+Whoever misses it finds out at the next look at the database, but for the end of a session, which stands
+in none. Where processes share a Redis the line (line.py) carries it.
 """
 
 from blinker import Namespace
