@@ -97,9 +97,8 @@ def test_the_cap_of_a_config_holds_over_two_jobs_and_may_be_raised(two, seller):
     assert [events(two, job_id) for job_id in made] == [["spend_cap"]] * 2
     more = msgspec.structs.replace(configs.fields_of(config), day_cap=Decimal(40_000))
     two.do(configs.update, config.id, more)
-    sold, began = seller.sold, time.monotonic()
+    sold = seller.sold
     wait_until(lambda: seller.sold > sold)
-    assert time.monotonic() - began < 20  # the machine may be busy; 2 s where it is not
     for job_id in made:
         two.wait_for(job_id)
         assert two.counted(job_id) == (300, 300, 300)
