@@ -80,13 +80,14 @@ class Watcher:
         return {row[0]: row[1:] for row in rows}
 
     def _tails(self) -> None:
-        if time.monotonic() - self._tails_at < TAILS_EVERY_S:
-            return
-        self._tails_at = time.monotonic()
+        due = time.monotonic() - self._tails_at >= TAILS_EVERY_S
+        if due:
+            self._tails_at = time.monotonic()
         for job_id in list(self._tails_known.keys() - progress.tail_wanted.keys()):
             del self._tails_known[job_id]
         for job_id, listeners in list(progress.tail_wanted.items()):
-            if listeners > 0:
+            # what was there when somebody began to watch is to be known at once
+            if listeners > 0 and (due or job_id not in self._tails_known):
                 self._tail(job_id)
 
     def _tail(self, job_id: int) -> None:
