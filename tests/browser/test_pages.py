@@ -94,7 +94,7 @@ def test_the_end_of_a_job_is_told(page, t, questions):
 
 @both_languages
 def test_the_list_of_jobs_searches_selects_and_acts(page, t, questions):
-    with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
+    with MisbehavingEndpoint(e.slow(0.3)) as endpoint:
         add_config(page, t, endpoint.base_url)
         launch(page, t, questions(30), "apples")
         launch(page, t, questions(30), "pears")
