@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 # Begun first, so that no process is left alone with one of them at the end.
-LONGEST = (
-    "torture/test_torture.py",
-    "browser/test_hostile.py",
-    "security/test_planted.py",
-)
+LONGEST = ("tests/browser", "torture/test_torture.py", "security/test_planted.py")
+WHOLE = (
+    "browser",
+)  # folders: one browser serves all of it, in a process that has done nothing before
 
 
 def pytest_addoption(parser):
@@ -29,11 +28,16 @@ def pytest_collection_modifyitems(config, items):
         kept = [item for item in items if "instance" in item.fixturenames]
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
-    items.sort(key=lambda item: _place(item.path))
+    items.sort(key=lambda item: _place(_part(item)))
 
 
-def _place(path: Path) -> int:
-    name = f"{path.parent.name}/{path.name}"
+def _part(item) -> Path:
+    """What a process takes at a time: a file or a folder."""
+    return item.path.parent if item.path.parent.name in WHOLE else item.path
+
+
+def _place(part: Path) -> int:
+    name = "/".join(part.parts[-2:])
     return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
@@ -56,8 +60,8 @@ def pytest_runtestloop(session):
 
 
 def _mine(items: list, taken: Path) -> Iterator:
-    for path, tests in itertools.groupby(items, key=lambda item: item.path):
-        if _take(taken / "+".join(path.parts[-2:])):
+    for part, tests in itertools.groupby(items, key=_part):
+        if _take(taken / "+".join(part.parts[-2:])):
             yield from tests
 
 

@@ -1,6 +1,10 @@
 """run-job and watch-job."""
 
+import contextlib
+import signal
+
 import click
+import gevent
 from flask import current_app
 
 from .. import jobs
@@ -44,15 +48,28 @@ def run_here(job_id: int) -> ExitStatus:
     if where == "none":
         say(NO_WORKER)
     try:
-        if jobs.get(job_id).status in (JobStatus.PAUSED, JobStatus.SCHEDULED):
-            jobs.resume(job_id, actor="cli")
-        return follow(job_id)
+        with _interrupted_here():
+            if jobs.get(job_id).status in (JobStatus.PAUSED, JobStatus.SCHEDULED):
+                jobs.resume(job_id, actor="cli")
+            return follow(job_id)
     except KeyboardInterrupt:
         if where == "here":
             say(f"Stopping; calls in flight finish. Go on later with: flask run-job {job_id}")
         raise
     finally:
         services.stop()
+
+
+@contextlib.contextmanager
+def _interrupted_here():
+    """Ctrl-C ends what is done here: else it would be raised in whatever greenlet is at work, which
+    may be the one that has results in hand. A second one ends the process at once."""
+    here = gevent.getcurrent()
+    handler = gevent.signal_handler(signal.SIGINT, gevent.kill, here, KeyboardInterrupt)
+    try:
+        yield
+    finally:
+        handler.cancel()
 
 
 def _wanted(job: str, config: str | None, fields: dict) -> int:
