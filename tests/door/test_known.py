@@ -11,24 +11,15 @@ from simple_batch.door import way
 from simple_batch.lately import Lately
 from simple_batch.store.database import connected
 from simple_batch.store.models import Token, User
-from simple_batch.web import rush
 
+from ..rushing import Clock, every_moment
 from .conftest import post, send
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
 def clock(app, monkeypatch):
-    """Time that stands still for what the door remembers; every moment is a rush."""
-    monkeypatch.setattr(rush, "SHARE", -1.0)
-    monkeypatch.setattr(rush, "CROWD", 0)
-    clock, door = Clock(), app.extensions["simple_batch_door"]
+    """Of what the door remembers."""
+    clock, door = every_moment(monkeypatch), app.extensions["simple_batch_door"]
     door._claims._clock = door._callers._clock = clock
     return clock
 
@@ -141,11 +132,10 @@ def test_a_token_ends_as_promptly_and_is_not_kept_as_it_is(app, people, clock, a
 
 
 def test_a_session_that_runs_out_ends_while_copies_are_given(overrides, monkeypatch):
-    monkeypatch.setattr(rush, "SHARE", -1.0)
-    monkeypatch.setattr(rush, "CROWD", 0)
+    clock = every_moment(monkeypatch)
     app = create_app(**overrides, PASSWORD="open sesame", SESSION_HOURS=1)
     try:
-        client, clock = app.test_client(), Clock()
+        client = app.test_client()
         door = app.extensions["simple_batch_door"]
         door._claims._clock, door._callers._clock = clock, Clock()  # others keep the account known
         send(client, "admin", "open sesame")

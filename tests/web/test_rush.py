@@ -12,24 +12,16 @@ from simple_batch.store.database import connected
 from simple_batch.web import rush
 from simple_batch.who import Caller
 
+from ..rushing import every_moment
 from .test_pages import post, token
 
 TOKEN = re.compile(r'name="csrf-token" content="([^"]+)"')
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def clock(app, monkeypatch):
-    """Every moment is a rush; time stands still."""
-    monkeypatch.setattr(rush, "SHARE", -1.0)
-    monkeypatch.setattr(rush, "CROWD", 0)
-    clock = app.extensions["simple_batch_copies"]._clock = Clock()
+    """Of the copies."""
+    clock = app.extensions["simple_batch_copies"]._clock = every_moment(monkeypatch)
     return clock
 
 

@@ -1,0 +1,19 @@
+"""What is kept for a moment while many ask, tested without a crowd and without waiting."""
+
+from simple_batch.web import rush
+
+
+class Clock:
+    """Time that stands still until ``now`` (s) is set."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def every_moment(monkeypatch) -> Clock:
+    """Have every moment be a rush; returns a clock for what is remembered."""
+    monkeypatch.setattr(rush, "SHARE", -1.0)
+    monkeypatch.setattr(rush, "CROWD", 0)
+    return Clock()
