@@ -22,6 +22,7 @@ graceful_timeout = 30
 keepalive = 30  # seconds; the headers of a request have to come within them too
 limit_request_line = 8190
 DRAINING_S = 20  # within graceful_timeout
+LIVE_FEED = "/socket.io/"
 control_socket_disable = True  # nobody here talks to it
 
 if os.environ.get("SIMPLE_BATCH_LOG_FORMAT") == "json":  # gunicorn's own lines too
@@ -91,7 +92,18 @@ def post_worker_init(worker):
         worker.log.info("log in, once: http://%s/login?token=%s", _reached(names[0]), secret)
     services = app.extensions["simple_batch"]
     worker.log.info("jobs run %s", services.start())
+    worker.answering = 0
     worker.draining = gevent.spawn(_drain, worker, services)
+
+
+def pre_request(worker, req):
+    if not req.path.startswith(LIVE_FEED):
+        worker.answering += 1
+
+
+def post_request(worker, req, environ, resp):
+    if not req.path.startswith(LIVE_FEED):
+        worker.answering -= 1
 
 
 def worker_exit(server, worker):
@@ -101,11 +113,16 @@ def worker_exit(server, worker):
 
 
 def _drain(worker, services):
-    # beside gunicorn, which waits for open connections first, an idle browser's among them, and kills
-    # what is not done by then
+    # beside gunicorn, which waits for all open connections first
     while worker.alive:
         time.sleep(0.1)
+    end = time.monotonic() + DRAINING_S
     services.stop(timeout_s=DRAINING_S)
+    while worker.answering and time.monotonic() < end:
+        time.sleep(0.1)
+    worker.cfg.set(
+        "graceful_timeout", 0
+    )  # what is open now is idle: browsers, and their live feeds
 
 
 def _reached(name):

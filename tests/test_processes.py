@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import socket
 import time
 
 import psutil
@@ -147,6 +148,27 @@ def test_sigterm_drains_calls_in_flight(server, instance, questions):
         assert running.stop() == 0
         assert counted(instance, job_id)[0] == endpoint.calls
         assert shown(instance, job_id)["status"] == "running"
+
+
+def test_gunicorn_stops_when_requests_are_answered_whoever_is_idle(instance):
+    running = gunicorn(instance)
+    watching = socketio.Client(reconnection=False)
+    sending = socket.create_connection(("127.0.0.1", running.port))
+    with requests.Session() as idle, sending:
+        watching.connect(running.url, namespaces=["/jobs"], transports=["websocket"])
+        assert idle.get(f"{running.url}/jobs").status_code == 200
+        head = "POST /configs/test HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n"
+        kind = "Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+        sending.sendall(f"{head}{kind}a=123".encode())
+        time.sleep(0.5)  # it has begun with it: nothing shows that
+        running.process.terminate()
+        running.wait_for_line("Handling signal: term")
+        sending.sendall(b"45678")
+        sending.settimeout(PATIENCE_S)
+        assert sending.recv(100).startswith(b"HTTP/1.1 400")  # no token
+        # by itself it would wait for open connections longer than this
+        assert running.stop(25) == 0
+    watching.disconnect()
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -167,11 +167,13 @@ class Budget:
         wrong with Redis."""
         began = self._clock()
         stakes = [s for s in self._stakes.values() if s.joined or s.leaving or s.due_at() < began]
-        asked = [stake.ask(self.worker_id, began) for stake in stakes]
+        asked = [stake.ask(self.worker_id, began, self._away) for stake in stakes]
         try:
             found = msgspec.json.decode(self._call(msgspec.json.encode(asked)))
         except redis.RedisError as error:
             self._lost(error)
+            for stake in stakes:
+                stake.lost(self._clock())
             return
         self._back()
         now = self._clock()

@@ -31,7 +31,7 @@ MORE = 1e9  # “as much as I can get”
 
 class Stake:
     """``name`` is its key. ``wake`` is called when it cannot wait. The heirs say how busy and how
-    hungry they are (``_busy``, ``_hungry``)."""
+    hungry they are (``_busy``, ``_hungry``), and what they have (``_share``)."""
 
     _urgent = False
     _calls = 0  # started since the last exchange, where that is to be told
@@ -47,6 +47,7 @@ class Stake:
         self._soon = 0  # how often it was told to come again soon, in a row
         self._nudged_at: float | None = None
         self._active_at = math.inf
+        self._given_back: dict | None = None  # not heard yet whether it has arrived
 
     @property
     def joined(self) -> bool:
@@ -71,14 +72,15 @@ class Stake:
         if self._nudged_at is None:
             self._nudged_at = now
 
-    def ask(self, worker: str, now: float) -> dict:
-        """What to tell and to ask."""
+    def ask(self, worker: str, now: float, away: bool) -> dict:
+        """What to tell and to ask. While Redis is ``away`` nobody gives up a share for good."""
         busy, hungry = self._busy, self._hungry
         if busy or hungry or self._wanted:
             self._active_at = now
         self._wanted, self._nudged_at = False, None
-        if self.leaving or now - self._active_at > LEAVE_S:
+        if self.leaving or (now - self._active_at > LEAVE_S and not away):
             # not a call may start on it while it is given back
+            self._given_back = self._share
             self._take({"grant": 0, "part": 0.0}, now)
             return {"name": self.name, "leave": True, **self._farewell(worker, now)}
         asked = {
@@ -95,11 +97,18 @@ class Stake:
     def take(self, asked: dict, reply: dict, server_now: float, now: float, offset: float) -> None:
         """What was answered. ``offset`` is that of Redis's clock over the governor's."""
         self._at = now
+        self._given_back = None
         self._joined = "leave" not in asked
         self._last = server_now if self._joined else 0.0
         self._soon = self._soon + 1 if "soon" in reply else 0
         self._set_clock(offset)
         self._take(reply, now)
+
+    def lost(self, now: float) -> None:
+        """What was asked has not arrived: calls go on with the share that there was."""
+        if self._given_back is not None and not self.leaving:
+            self._take(self._given_back, now)
+        self._given_back = None
 
     def _set_clock(self, offset: float) -> None:
         """For those who tell times."""
@@ -126,6 +135,10 @@ class JobStake(Stake):
     @property
     def _hungry(self) -> bool:
         return self._slots.hungry
+
+    @property
+    def _share(self) -> dict:
+        return {"grant": self._grant, "part": 0.0}
 
     def _asked(self, worker: str, hungry: bool, now: float) -> dict:
         self._slots.hungry = False
@@ -174,6 +187,10 @@ class ConfigStake(Stake):
     @property
     def _calls(self) -> int:
         return self._shared.starts
+
+    @property
+    def _share(self) -> dict:
+        return {"grant": self._shared.grant, "part": self._shared.part}
 
     def nudge(self, now: float) -> None:
         super().nudge(now + (LEARNER_S if self._learns else 0.0))

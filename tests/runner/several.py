@@ -105,6 +105,7 @@ class Worker:
         self.budget.listen(0)
         if self.budget.due:
             self.budget.exchange()
+            self.budget._redis.ping()  # what it told the others has left Redis then
         self.world.later(LOOK_S, self._look)
 
 

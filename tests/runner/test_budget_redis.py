@@ -14,6 +14,7 @@ from simple_batch import runtime
 from simple_batch.engine.causes import Finding
 from simple_batch.engine.governor import Governor, Party
 from simple_batch.engine.slots import Slots
+from simple_batch.runner import stakes
 from simple_batch.runner.budget import Budget
 from simple_batch.runner.providers import Providers
 from simple_batch.store.database import connected
@@ -35,9 +36,11 @@ def until(condition, timeout_s=PATIENCE_S):
 
 
 class Calls:
-    """Callers without end through several governors; ``most`` is how many were running at once."""
+    """Callers through several governors until none are ``wanted``; ``most`` is how many were
+    running at once."""
 
     def __init__(self):
+        self.wanted = True
         self.running = self.most = self.done = 0
         self.by = {}
 
@@ -51,7 +54,7 @@ class Calls:
 
     def through(self, name, governor):
         party = Party()
-        while True:
+        while self.wanted:
             ticket = governor.admit(party, 400)
             self.by[name] = self.by.get(name, 0) + 1
             self.begin(lambda ticket=ticket: governor.settle(ticket, GOOD, 50))
@@ -115,6 +118,40 @@ def test_who_starts_while_redis_is_away_waits_for_it(budgets, callers):
     server.start()
     until(lambda: calls.done > 0)
     server.stop()
+
+
+def test_who_has_nothing_to_do_keeps_its_share_while_redis_is_away(budgets, callers, monkeypatch):
+    monkeypatch.setattr(stakes, "LEAVE_S", 0.5)
+    server, calls = Redis(), Calls()
+    governors, slots = [Governor(concurrency=6) for _ in range(2)], Slots(4)
+    for name, governor in zip("ab", governors, strict=True):
+        budget = budgets(server.url(), name)
+        budget.attach(7, governor)
+        budget.attach_job(3, slots if name == "a" else Slots(4))
+
+    def call():
+        calls.wanted = True
+        for name, governor in zip("ab", governors, strict=True):
+            for _ in range(6):
+                callers(calls.through, name, governor)
+
+    call()
+    until(lambda: len(calls.by) == 2 and calls.running == 6)
+    slots.take()
+    slots.free()
+    server.stop()
+    calls.wanted = False
+    until(lambda: calls.running == 0)
+    gevent.sleep(4 * stakes.LEAVE_S)  # an exchange at least, of which nothing comes
+    before = dict(calls.by)
+    call()
+    until(lambda: all(calls.by[name] > before[name] + 10 for name in "ab"))
+    with gevent.Timeout(PATIENCE_S):
+        slots.take()
+    server.start()
+    until(lambda: calls.done > 200)
+    server.stop()
+    assert calls.most == 6
 
 
 def test_the_ceiling_of_a_job_holds_over_its_lanes(budgets, callers):
