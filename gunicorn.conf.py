@@ -5,6 +5,7 @@ the process it began with, which gunicorn's workers cannot promise. More process
 more gunicorns behind a proxy that keeps clients apart: see docs/deployment.md.
 """
 
+import gc
 import os
 import socket
 import sys
@@ -92,6 +93,7 @@ def post_worker_init(worker):
         worker.log.info("log in, once: http://%s/login?token=%s", _reached(names[0]), secret)
     services = app.extensions["simple_batch"]
     worker.log.info("jobs run %s", services.start())
+    gc.freeze()  # what is loaded stays: to look it through again would hold up everybody
     worker.answering = 0
     worker.draining = gevent.spawn(_drain, worker, services)
 

@@ -1,6 +1,7 @@
 """The app as the flask command loads it (.flaskenv): the commands alone, without what serves pages,
 so that they start fast. What is wrong is said in words, not as a traceback."""
 
+import gc
 import sys
 
 import click
@@ -16,6 +17,7 @@ _WITHOUT_DATABASE = "restore-db"  # needed most where the database cannot be ope
 
 def create_app() -> Flask:
     """Raises click's exception with our message and exit code."""
+    gc.freeze()  # what is loaded stays: not to be looked through again at the end
     asked = set(sys.argv[1:])
     try:
         if asked & _SERVING:

@@ -1,6 +1,7 @@
 """Serving the app in one process: pages, live feed and jobs (run.py calls this)."""
 
 import argparse
+import gc
 import logging
 import signal
 import socket
@@ -71,6 +72,7 @@ def main(argv: list[str]) -> int:
     if secret is not None:
         print(f"Log in, once: {_reached(options.host, server.server_port)}/login?token={secret}")
     print(f"Running on local URL: {url}", flush=True)
+    gc.freeze()  # what is loaded stays: to look it through again would hold up everybody
     done = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, done.set)

@@ -6,6 +6,7 @@ and shows who does what; the database owns all that a job is made of. A task tha
 twice, changes nothing.
 """
 
+import gc
 import logging
 import sys
 import time
@@ -122,6 +123,7 @@ def _begin(sender, **_) -> None:
         wake=_wake,
     )
     _worker.start()
+    gc.freeze()  # what is loaded stays: to look it through again would hold up everybody
     if loaded.WORKER_METRICS:
         try:
             worker_metrics.serve(loaded.WORKER_METRICS, _worker.figures)

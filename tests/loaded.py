@@ -6,6 +6,7 @@ Below, what gevent has patched is gone around: its loop must not exist yet when 
 
 import _socket
 import contextlib
+import gc
 import json
 import os
 import socket
@@ -81,6 +82,8 @@ def _keep(stdin: int, stdout: int, stderr: int, told: int) -> None:
 
 def main():
     run = LOADERS[sys.argv[1]]()
+    gc.collect()
+    gc.freeze()  # else each process looks all of it through when it ends
     wish = wished(_socket.socket(fileno=os.dup(0)))
     sys.argv = wish["args"]
     os.environ.clear()

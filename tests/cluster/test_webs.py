@@ -268,7 +268,10 @@ def test_without_workers_pages_are_served_and_say_so(
         wait_until(
             lambda: 'data-status="completed"' in requests.get(f"{one.url}/jobs/{job_id}").text
         )
-        assert "No worker is running" not in requests.get(f"{one.url}/jobs/{job_id}").text
+        page = requests.get(f"{one.url}/jobs/{job_id}").text
+        assert "No worker is running" not in page
+        shares = re.findall(r"<td[^>]*>([^<]*)</td>", page.partition('id="workers"')[2])
+        assert shares[:4] == ["one@test", "7", "0", "7"]
         assert figures(f"{one.url}/metrics")["simple_batch_workers"] == 1
         assert requests.get(f"http://127.0.0.1:{port}/healthz").json() == {"status": "ok"}
         told = figures(f"http://127.0.0.1:{port}/metrics")
