@@ -13,8 +13,8 @@ import pytest
 
 from . import postgres
 
-# Many tests wait, for browsers, servers and time-outs: one process more than there are cores.
-PROCESSES = (os.cpu_count() or 1) + 1
+# Many tests wait, for browsers, servers and time-outs: two processes more than there are cores.
+PROCESSES = (os.cpu_count() or 1) + 2
 ON_BOTH = ("store", "runner", "intake", "export", "insight", "openai_api")
 FAILED = 1
 

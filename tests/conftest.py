@@ -4,18 +4,20 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import functools
 import json
 import time
 from pathlib import Path
 
 import pytest
 
-from simple_batch import configs, create_app, demo, jobs, runtime, settings, users
+from simple_batch import configs, create_app, demo, jobs, passwords, runtime, settings, users
 from simple_batch.store.database import close_database, connected, open_database
 
 from . import postgres
 
 PASSWORDS = {name: f"the password of {name}" for name in ("anna", "otto", "olga", "vera")}
+_hashed_once = functools.cache(passwords.hashed)  # it takes long on purpose
 PATIENCE_S = 90.0  # with a machine that is slow and busy; nothing takes that long on a good one
 ROLES = {"anna": "admin", "otto": "operator", "olga": "operator", "vera": "viewer"}
 
@@ -77,9 +79,10 @@ def client(app):
 
 
 @pytest.fixture
-def people(app):
+def people(app, monkeypatch):
     """Users in the database: an admin, two operators, a viewer; returns their ids by name."""
-    with connected():
+    with connected(), monkeypatch.context() as patched:
+        patched.setattr(passwords, "hashed", _hashed_once)
         return {name: users.create(name, PASSWORDS[name], role).id for name, role in ROLES.items()}
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import psycopg
@@ -34,6 +35,18 @@ def wait_until(found, timeout_s: float = 60.0, every_s: float = 0.05):
         assert time.monotonic() < end, "waited too long"
         time.sleep(every_s)
     return result
+
+
+def questions(count: int, **fields) -> list[dict]:
+    """Lines of an upload."""
+    return [
+        {"messages": [{"role": "user", "content": f"question {n}"}], **fields} for n in range(count)
+    ]
+
+
+def asked(endpoint) -> Counter:
+    """How often the endpoint was asked each question."""
+    return Counter(body["messages"][-1]["content"] for body in endpoint.bodies)
 
 
 class Worker:
@@ -144,6 +157,15 @@ class Cluster:
                 return jobs.create_now(io.BytesIO(data), "questions.jsonl", new).id
             upload = jobs.stage_upload(io.BytesIO(data), "questions.jsonl")
             return jobs.launch(upload.id, new).id
+
+    def under_way(self, endpoint, total: int, concurrency: int, calls: int = 100) -> int:
+        """A job of so many questions that all workers share, and of which more than so many calls were
+        made; returns its id."""
+        self.add_config(endpoint.base_url, concurrency=concurrency)
+        job_id = self.make_job(questions(total))
+        wait_until(lambda: self.placed(job_id) == len(self.workers))
+        wait_until(lambda: endpoint.calls > calls)
+        return job_id
 
     def do(self, work, *args, **more):
         """Call a function of the doors."""

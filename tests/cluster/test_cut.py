@@ -4,8 +4,7 @@ from urllib.parse import urlsplit
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from .processes import wait_until
-from .test_sharing import asked, questions
+from .processes import asked, questions, wait_until
 from .wire import Wire
 
 
@@ -20,10 +19,7 @@ def test_a_worker_cut_off_from_the_database_is_done_without_and_comes_back(clust
         (near,) = cluster.start("near")
         wait_until(lambda: "coordinates" in near.said)
         (far,) = cluster.start("far", DATABASE_URL=by_wire)
-        cluster.add_config(endpoint.base_url, concurrency=20)
-        job_id = cluster.make_job(questions(total))
-        wait_until(lambda: cluster.placed(job_id) == 2)
-        wait_until(lambda: endpoint.calls > 100)
+        job_id = cluster.under_way(endpoint, total, 20)
         wire.cut()
         wait_until(lambda: "is dead: others take its pages" in near.said)
         wire.mend()
@@ -44,10 +40,7 @@ def test_a_worker_cut_off_from_redis_goes_on(cluster):
         by_wire = f"redis://127.0.0.1:{wire.port}{redis.path}"
         cluster.start("near")
         cluster.start("far", REDIS_URL=by_wire)
-        cluster.add_config(endpoint.base_url, concurrency=20)
-        job_id = cluster.make_job(questions(total))
-        wait_until(lambda: cluster.placed(job_id) == 2)
-        wait_until(lambda: endpoint.calls > 60)
+        job_id = cluster.under_way(endpoint, total, 20, 60)
         wire.cut()
         cluster.wait_for(job_id)
         other = cluster.make_job(questions(total))

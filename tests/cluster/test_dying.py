@@ -6,8 +6,7 @@ import time
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from .processes import wait_until
-from .test_sharing import asked, questions
+from .processes import asked, questions, wait_until
 
 CONCURRENCY = 10  # of each worker
 COMMIT_S = 0.2  # on a machine that is busy
@@ -17,11 +16,8 @@ def test_killed_workers_leave_their_pages_to_others(cluster):
     """One that coordinates and one that does not: another coordinates then."""
     total = 1_500
     with MisbehavingEndpoint(e.slow(0.1)) as endpoint:
-        cluster.add_config(endpoint.base_url, concurrency=3 * CONCURRENCY)
         workers = cluster.start("a", "b", "c")
-        job_id = cluster.make_job(questions(total))
-        wait_until(lambda: cluster.placed(job_id) == 3)
-        wait_until(lambda: endpoint.calls > 200)
+        job_id = cluster.under_way(endpoint, total, 3 * CONCURRENCY, 200)
         coordinator = cluster.coordinator()
         other = next(worker for worker in workers if worker is not coordinator)
         coordinator.kill()
@@ -40,11 +36,8 @@ def test_killed_workers_leave_their_pages_to_others(cluster):
 def test_a_warm_shutdown_sends_nothing_again(cluster):
     total = 600
     with MisbehavingEndpoint(e.slow(0.2)) as endpoint:
-        cluster.add_config(endpoint.base_url, concurrency=2 * CONCURRENCY)
         workers = cluster.start("a", "b")
-        job_id = cluster.make_job(questions(total))
-        wait_until(lambda: cluster.placed(job_id) == 2)
-        wait_until(lambda: endpoint.calls > 100)
+        job_id = cluster.under_way(endpoint, total, 2 * CONCURRENCY)
         leaving = cluster.coordinator()
         assert leaving.stop() == 0
         # it has left by itself, not been found dead, and holds nothing any more
@@ -59,11 +52,8 @@ def test_a_warm_shutdown_sends_nothing_again(cluster):
 def test_redis_and_postgresql_come_back(cluster):
     total = 1_200
     with MisbehavingEndpoint(e.slow(0.1)) as endpoint:
-        cluster.add_config(endpoint.base_url, concurrency=2 * CONCURRENCY)
         workers = cluster.start("a", "b")
-        job_id = cluster.make_job(questions(total))
-        wait_until(lambda: cluster.placed(job_id) == 2)
-        wait_until(lambda: endpoint.calls > 100)
+        job_id = cluster.under_way(endpoint, total, 2 * CONCURRENCY)
         cluster.redis.stop()
         try:
             wait_until(lambda: endpoint.calls > 350)
@@ -90,11 +80,8 @@ def test_one_that_stood_still_finds_out_before_it_calls(cluster):
     """It coordinated, and its connection lives: the lease is taken from it."""
     total = 1_500
     with MisbehavingEndpoint(e.slow(0.2)) as endpoint:
-        cluster.add_config(endpoint.base_url, concurrency=2 * CONCURRENCY)
         workers = cluster.start("a", "b")
-        job_id = cluster.make_job(questions(total))
-        wait_until(lambda: cluster.placed(job_id) == 2)
-        wait_until(lambda: endpoint.calls > 100)
+        job_id = cluster.under_way(endpoint, total, 2 * CONCURRENCY)
         still = cluster.coordinator()
         still.signal(signal.SIGSTOP)
         at = time.monotonic()

@@ -9,8 +9,7 @@ import pytest
 from simple_batch import choices, configs, jobs
 
 from ..runner.test_spend import PRICED, Seller
-from .processes import wait_until
-from .test_sharing import questions
+from .processes import questions, wait_until
 
 WIDTH = 10
 UNIT = 10**9
