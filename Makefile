@@ -18,7 +18,8 @@ test: .venv/.develops
 	sh tools/chromium.sh $(BIN)
 	sh tools/node_client.sh
 	sh tools/postgres.sh
-	sh tools/redis.sh
+	sh tools/debian.sh redis-server redis-server "the tests on Redis"
+	sh tools/debian.sh nginx nginx "the test of a proxy"
 	$(BIN)/python -m tests
 
 # all of it once more, on PostgreSQL alone
@@ -26,7 +27,8 @@ test-postgres: .venv/.develops
 	sh tools/chromium.sh $(BIN)
 	sh tools/node_client.sh
 	sh tools/postgres.sh
-	sh tools/redis.sh
+	sh tools/debian.sh redis-server redis-server "the tests on Redis"
+	sh tools/debian.sh nginx nginx "the test of a proxy"
 	SIMPLE_BATCH_TEST_DATABASE=postgresql $(BIN)/python -m tests
 
 torture: .venv/.develops

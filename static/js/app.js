@@ -16,6 +16,32 @@ window.SimpleBatchFocus = (() => {
   return { keep };
 })();
 
+// What lies under a pressed pointer, or is an open menu, is not replaced: the click would go nowhere.
+window.SimpleBatchHands = (() => {
+  const CLICKED_MS = 100; // after the release; a touch takes so long
+  let pressed = false;
+  let waiting = [];
+  const release = () => setTimeout(() => {
+    pressed = false;
+    const released = waiting;
+    waiting = [];
+    for (const go of released) go();
+  }, CLICKED_MS);
+  addEventListener("pointerdown", () => { pressed = true; }, true);
+  addEventListener("pointerup", release, true);
+  addEventListener("pointercancel", release, true);
+  addEventListener("blur", release);
+  const off = async (part) => {
+    for (;;) {
+      const menu = part.querySelector("details.menu[open]");
+      if (menu) await new Promise((closed) => menu.addEventListener("toggle", closed, { once: true }));
+      else if (pressed) await new Promise((go) => waiting.push(go));
+      else return;
+    }
+  };
+  return { off };
+})();
+
 (() => {
   const theme = document.getElementById("theme");
   theme.hidden = false;

@@ -80,9 +80,8 @@
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.querySelector("#job > div");
-    // a menu that somebody has open is not taken from under the pointer
-    const menu = head.querySelector("details.menu[open]");
-    if (menu) await new Promise((closed) => menu.addEventListener("toggle", closed, { once: true }));
+    await window.SimpleBatchHands.off(head);
+    if (status !== words.status) return; // a later answer tells more
     window.SimpleBatchFocus.keep(head, () => {
       head.querySelector(":scope > div").replaceWith(document.adoptNode(fresh));
       for (const old of head.querySelectorAll(":scope > .alert")) old.remove();

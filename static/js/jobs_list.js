@@ -5,22 +5,25 @@
   let busy = false;
   const chosen = () => [...table.querySelectorAll("input[name=job]:checked")].map((box) => box.value);
   const refresh = async () => {
-    if (busy || pressed || document.hidden) { due = true; return; }
+    if (busy || document.hidden) { due = true; return; }
     busy = true;
-    const kept = new Set(chosen());
+    const asked = location.href;
     try {
-      // what has the focus has an id, by which htmx gives it back
-      await htmx.ajax("GET", location.pathname + location.search, { target: table, swap: "innerHTML" });
-      for (const box of table.querySelectorAll("input[name=job]")) box.checked = kept.has(box.value);
-      count();
+      const answer = await fetch(asked, { headers: { "HX-Request": "true" } });
+      if (answer.ok) await exchange(await answer.text(), asked);
     } catch { /* the next change tries again */ }
     setTimeout(() => { busy = false; again(); }, 1000);
   };
+  const exchange = async (rows, asked) => {
+    await window.SimpleBatchHands.off(table);
+    if (location.href !== asked) return; // another filter is chosen since
+    const kept = new Set(chosen());
+    window.SimpleBatchFocus.keep(table, () => { table.innerHTML = rows; });
+    htmx.process(table);
+    for (const box of table.querySelectorAll("input[name=job]")) box.checked = kept.has(box.value);
+    count();
+  };
   const again = () => { if (due) { due = false; refresh(); } };
-  // a row or button is not exchanged between the press and the release of a click
-  let pressed = false;
-  table.addEventListener("pointerdown", () => { pressed = true; });
-  addEventListener("pointerup", () => setTimeout(() => { pressed = false; again(); }, 100));
   document.addEventListener("visibilitychange", () => { if (!document.hidden) again(); });
 
   const count = () => {

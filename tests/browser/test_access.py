@@ -1,5 +1,7 @@
 """For everybody: WCAG by axe, keyboard and focus, narrow and wide windows, both themes."""
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
@@ -172,6 +174,31 @@ def test_the_focus_outlives_what_the_feed_replaces(page, t, questions):
         page.keyboard.press("Space")
         expect(page.locator("#jobs-table [data-status=completed]")).to_have_count(2)
         expect(box).to_be_focused()
+        expect(box).to_be_checked()
+
+
+def test_what_is_being_clicked_is_not_replaced(page, t, questions):
+    """The mouse is pressed before, and released after, the page is told how the job goes on."""
+    with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
+        add_config(page, t, endpoint.base_url)
+        launch(page, t, questions(60), "long")
+        with page.expect_response(re.compile("/jobs/1$")):
+            page.locator("summary", has_text="Export").hover()
+            page.mouse.down()
+            expect(page.locator('[data-live="done"]')).to_have_text("60")
+        page.mouse.up()
+        expect(page.get_by_role("link", name="JSONL", exact=True).first).to_be_visible()
+        page.keyboard.press("Escape")
+        expect_status(page, "completed")
+        launch(page, t, questions(60), "longer")
+        page.goto("/jobs")
+        box = page.get_by_label("Select longer")
+        with page.expect_response(re.compile("/jobs$")):
+            box.hover()
+            page.mouse.down()
+        page.mouse.up()
+        expect(box).to_be_checked()
+        expect(page.locator("#jobs-table [data-status=completed]")).to_have_count(2)
         expect(box).to_be_checked()
 
 
