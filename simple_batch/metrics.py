@@ -227,7 +227,8 @@ def _stored() -> Iterator[Metric]:
     deleted = Job.select().where(Job.deleted_at.is_null(False)).count()
     yield _gauge("jobs_being_removed", "Deleted jobs whose rows are still there.", deleted)
     whole, reusable = storage.database_bytes()
-    yield _gauge("database_reusable_bytes", "Of the database, free for new rows.", reusable)
+    if reusable is not None:
+        yield _gauge("database_reusable_bytes", "Of the database, free for new rows.", reusable)
     yield _gauge("database_bytes", "Of the database.", whole)
 
 

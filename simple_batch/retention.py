@@ -60,10 +60,11 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Sizes(msgspec.Struct, frozen=True):
-    """What takes room, in bytes; ``reusable`` is the part of the database that new rows fill."""
+    """What takes room, in bytes; ``reusable`` is the part of the database that new rows fill, None
+    where that is not known."""
 
     database: int
-    reusable: int
+    reusable: int | None
     wal: int
     uploads: int
     exports: int
@@ -128,8 +129,7 @@ def _jobs(settings: Settings) -> list[Item]:
     before = now_ms() - int(days * DAY_MS) if days else 0
     excess = 0
     if most and not storage.jobs_are_being_removed():
-        whole, reusable = storage.database_bytes()
-        excess = whole - reusable - most
+        excess = storage.used_bytes() - most
     found = []
     query = Job.select(Job.id, Job.name, Job.finished_at, Job.created_at, Job.total).where(
         Job.status.in_(FINAL_STATUSES) & Job.deleted_at.is_null()

@@ -204,7 +204,8 @@ class Settings:
     )
     RETENTION_JOBS_MAX_BYTES: int = _setting(
         0,
-        "finished jobs go, oldest first, while the database holds more; 0: any size",
+        "finished jobs go, oldest first, while the database (on PostgreSQL: its jobs) holds more; "
+        "0: any size",
         "bytes",
         0,
         1 << 50,

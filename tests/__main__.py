@@ -15,7 +15,10 @@ from . import postgres
 
 # Many tests wait, for browsers, servers and time-outs: two processes more than there are cores.
 PROCESSES = (os.cpu_count() or 1) + 2
-ON_BOTH = ("store", "runner", "intake", "export", "insight", "openai_api")
+ON_BOTH = (
+    *("store", "runner", "intake", "export", "insight", "openai_api"),
+    *("care/test_retention.py", "care/test_metrics.py"),
+)
 FAILED = 1
 
 

@@ -19,11 +19,12 @@ _RESULT = (
 )
 
 
-def database_bytes() -> tuple[int, int]:
-    """(all of the database, what of its file is free for new rows)."""
+def database_bytes() -> tuple[int, int | None]:
+    """(all of the database, what of its file is free for new rows); of a server's the latter is not
+    known."""
     if database.server:
         query = "SELECT pg_database_size(current_database())"
-        return database.execute_sql(query).fetchone()[0], 0
+        return database.execute_sql(query).fetchone()[0], None
     pages, free, size = (
         database.execute_sql(f"PRAGMA {name}").fetchone()[0]
         for name in ("page_count", "freelist_count", "page_size")
@@ -42,6 +43,16 @@ def job_bytes(job_id: int, total: int) -> int:
         for query in (_REQUEST, _RESULT)
     )
     return round(total * sum(found) / len(wanted))
+
+
+def used_bytes() -> int:
+    """What of the database is in use. A server's does not grow smaller when rows are removed: there it
+    is about what all jobs take."""
+    whole, reusable = database_bytes()
+    if reusable is not None:
+        return whole - reusable
+    jobs = Job.select(Job.id, Job.total).tuples()
+    return sum(job_bytes(job_id, total) for job_id, total in list(jobs))
 
 
 def kept_answer_bytes() -> int:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ..intake.workbooks import by_openpyxl
-from ..process import ROOT, flask
+from ..process import ROOT, environment, flask
 from .test_commands import good  # noqa: F401 (fixtures)
 
 ROWS = [["id", "问题", "n"], *([f"k{n}", f'what is "{n}",\nplease?', str(n)] for n in range(9))]
@@ -156,17 +156,15 @@ def test_binary_formats_go_to_a_pipe_but_not_to_a_terminal(instance, good, tmp_p
     (tmp_path / "in").write_text('{"messages": [{"role": "user", "content": "x"}]}')
     flask(instance, "create-job", str(tmp_path / "in"), "--config", "good", "--no-start")
     command = [sys.executable, "-m", "flask", "export-job", "1", "--format", "parquet", "-o", "-"]
-    environment = {**os.environ, "SIMPLE_BATCH_INSTANCE_PATH": str(instance)}
-    piped = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    given = {"cwd": ROOT, "env": environment(instance)}
+    piped = subprocess.run(command, **given, capture_output=True, check=True)
     assert pq.read_table(io.BytesIO(piped.stdout))["status"].to_pylist() == ["pending"]
     if os.name == "nt":
         return
     import pty
 
     ours, theirs = pty.openpty()
-    shown = subprocess.run(
-        command, cwd=ROOT, env=environment, stdout=theirs, stderr=subprocess.PIPE, check=False
-    )
+    shown = subprocess.run(command, **given, stdout=theirs, stderr=subprocess.PIPE, check=False)
     os.close(ours)
     os.close(theirs)
     assert shown.returncode == 2

@@ -5,9 +5,11 @@ import sys
 
 import pytest
 
+from tests import postgres
 from tests.process import ROOT
 
 
+@pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
 @pytest.mark.timeout(600)
 def test_little_of_everything_is_thrown_and_nothing_is_lost():
     command = [sys.executable, "-m", "tests.torture", "--quick", "--seed", "1"]
