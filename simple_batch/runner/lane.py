@@ -60,7 +60,7 @@ class Lane:
         self._provider_of = provider_of
         self._recorder = recorder
         self._source = source
-        self._stopping = False
+        self._stopping = self._settling = False
         self._currency = job.currency
         self._ask_once = job.ask_once
         self._reuse = Reuse(job, self._record_reused) if job.reuse_hours else None
@@ -129,6 +129,7 @@ class Lane:
 
     def _run_all(self) -> None:
         while True:
+            self._settling = False
             steadily(self._start_others)
             if self._shares is not None:
                 self._run_shares()
@@ -136,6 +137,7 @@ class Lane:
                 self._run(self._own)
             while self._runs:
                 gevent.joinall(list(self._runs.values()), raise_error=True)
+            self._settling = True  # else what is taken now is given back while it is asked
             self._recorder.flush()
             self._source.settle()
             if self._stop is not None:
@@ -170,7 +172,8 @@ class Lane:
             self._end(stop)
 
     def _start_others(self) -> None:
-        """Open what is not open yet of the ways that other requests are to go."""
+        """Open what is not open yet of the ways that other requests are to go. Two may do it at
+        once."""
         if not self._overrides:
             return
         job = Job.get_by_id(self.job_id)
@@ -182,7 +185,10 @@ class Lane:
             except ConfigurationError as error:
                 self._end(Stop("auth", error.text))
                 return
-            self._runs[way] = gevent.spawn(self._run, route)
+            if self._settling:
+                return
+            if way not in self._runs:
+                self._runs[way] = gevent.spawn(self._run, route)
 
     def _run(self, route: Route) -> None:
         try:
