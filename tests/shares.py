@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 # Begun first, so that no process is left alone with one of them at the end.
-LONGEST = ("tests/browser", "torture/test_torture.py", "security/test_planted.py")
-WHOLE = (
-    "browser",
-)  # folders: one browser serves all of it, in a process that has done nothing before
+LONGEST = (
+    *("tests/browser", "torture/test_torture.py", "security/test_planted.py"),
+    *("openai_api/test_flows.py", "openai_api/test_description.py", "runner/test_spend.py"),
+)
+# Folders: one browser serves all of it, in a process that has done nothing before.
+WHOLE = ("browser",)
 
 
 def pytest_addoption(parser):
