@@ -122,9 +122,8 @@ def _drain(worker, services):
     services.stop(timeout_s=DRAINING_S)
     while worker.answering and time.monotonic() < end:
         time.sleep(0.1)
-    worker.cfg.set(
-        "graceful_timeout", 0
-    )  # what is open now is idle: browsers, and their live feeds
+    # what is open now is idle: browsers, and their live feeds
+    worker.cfg.set("graceful_timeout", 0)
 
 
 def _reached(name):

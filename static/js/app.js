@@ -20,14 +20,18 @@ window.SimpleBatchFocus = (() => {
 window.SimpleBatchHands = (() => {
   const CLICKED_MS = 100; // after the release; a touch takes so long
   let pressed = false;
+  let timer = null;
   let waiting = [];
-  const release = () => setTimeout(() => {
-    pressed = false;
-    const released = waiting;
-    waiting = [];
-    for (const go of released) go();
-  }, CLICKED_MS);
-  addEventListener("pointerdown", () => { pressed = true; }, true);
+  const release = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      pressed = false;
+      const released = waiting;
+      waiting = [];
+      for (const go of released) go();
+    }, CLICKED_MS);
+  };
+  addEventListener("pointerdown", () => { clearTimeout(timer); pressed = true; }, true);
   addEventListener("pointerup", release, true);
   addEventListener("pointercancel", release, true);
   addEventListener("blur", release);

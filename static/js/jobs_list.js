@@ -10,6 +10,8 @@
     const asked = location.href;
     try {
       const answer = await fetch(asked, { headers: { "HX-Request": "true" } });
+      const login = answer.headers.get("HX-Redirect"); // the session has ended
+      if (login) location.assign(login);
       if (answer.ok) await exchange(await answer.text(), asked);
     } catch { /* the next change tries again */ }
     setTimeout(() => { busy = false; again(); }, 1000);

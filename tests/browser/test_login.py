@@ -60,6 +60,19 @@ def test_a_login_leads_to_the_page_and_a_logout_away(
     expect(page.get_by_text(t("Your role does not allow this."))).to_be_visible()
 
 
+def test_a_logout_in_one_tab_leads_the_list_in_another_to_the_login(people, server, page, t):
+    page.goto("/jobs")
+    log_in(page, t, "anna")
+    expect(page.locator("#feed")).to_have_attribute("data-state", "live")
+    other = page.context.new_page()
+    other.goto("/users")
+    other.locator("#account summary").click()
+    other.get_by_role("button", name=t("Log out")).click()
+    expect(other.get_by_text(t("You are logged out."))).to_be_visible()
+    page.bring_to_front()
+    expect(page).to_have_url(re.compile("/login"))
+
+
 def test_a_viewer_has_no_buttons_and_needs_no_javascript(
     people,
     browser,

@@ -7,6 +7,7 @@ import pytest
 
 from simple_batch import clock, configs, export, insight, jobs
 from simple_batch.errors import Conflict, InvalidInput
+from simple_batch.runner import cursor, service
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Attempt, Job
@@ -61,6 +62,33 @@ def test_a_scheduled_job_waits_for_its_time(start, add_config, make_job, wait_fo
     with connected():
         jobs.resume(later)  # now after all
     assert wait_for(later, "completed").succeeded == 3
+
+
+def test_a_lane_that_gives_back_what_it_took_takes_nothing_meanwhile(
+    start, add_config, make_job, wait_for, monkeypatch
+):
+    """What is opened then, by whoever looks for requests of other ways, would be given back while it
+    is asked: workers would ask it twice."""
+    opened = []
+
+    class Settling(cursor.Cursor):
+        def settle(self):
+            (lane,) = jobs._runner._lanes.open.values()
+            with connected():
+                lane.look_for_others()
+            opened.append(len(lane._runs))
+
+    monkeypatch.setattr(service, "Cursor", Settling)
+    with MisbehavingEndpoint(e.error(400)) as first, MisbehavingEndpoint(e.ok()) as second:
+        add_config(first.base_url)
+        other = add_config(second.base_url, alias="second").id
+        job_id = make_job(5)
+        wait_for(job_id, "completed")
+        with connected():
+            jobs.retry(job_id, None, Changes(config_id=other))
+        settled(job_id, wait_for, 5)
+    assert set(opened) == {0}
+    assert len(opened) >= 2
 
 
 def test_an_error_group_is_retried_on_another_config(start, add_config, make_job, wait_for):
