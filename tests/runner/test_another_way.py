@@ -11,6 +11,7 @@ from simple_batch.runner import cursor, service
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Attempt, Job
+from simple_batch.store.requests import Way
 from simple_batch.store.retry import Changes
 
 from .. import endpoint as e
@@ -72,10 +73,17 @@ def test_a_lane_that_gives_back_what_it_took_takes_nothing_meanwhile(
     opened = []
 
     class Settling(cursor.Cursor):
+        settles = False
+
+        def ways(self):
+            return [Way(other, None)] if self.settles else super().ways()
+
         def settle(self):
             (lane,) = jobs._runner._lanes.open.values()
+            self.settles = True  # somebody else has given requests of that way back
             with connected():
                 lane.look_for_others()
+            self.settles = False
             opened.append(len(lane._runs))
 
     monkeypatch.setattr(service, "Cursor", Settling)
