@@ -178,6 +178,10 @@ class Governor:
         """Whether somebody waits, or was held back since the last exchange."""
         return self._shared.hungry or bool(self._waiting)
 
+    def ready(self) -> bool:
+        """False where this process has no share of what is allowed; asks for one then."""
+        return self._shared is None or self._shared.ready()
+
     @property
     def most_per_s(self) -> float | None:
         """Calls per second that all processes together may start; None where no limit is known."""

@@ -102,11 +102,24 @@ class Pool:
     def stop(self) -> None:
         """No new calls. Calls in flight finish; what waits is given up and stays pending."""
         self._stopping = True
+        self._give_up_waiting()
+
+    def _give_up_waiting(self) -> None:
         if self._dispatcher is not None:
             self._dispatcher.kill(block=False)
         for greenlet, trial in list(self._trials.items()):
             if trial.waiting:
                 greenlet.kill(GivenUp, block=False)
+
+    def ready(self) -> bool:
+        """False where this process lacks what a call needs of what several share: a part of the
+        limits, or money. Asks for it then."""
+        return self._turns.ready()
+
+    def withdraw(self) -> None:
+        """Begin no more calls in this run: what waits is given up and stays pending, and ``run``
+        returns when the calls in flight have ended. It may be called again."""
+        self._give_up_waiting()
 
     def let_go(self) -> None:
         """Give up what waits, for its first call or for another; what is new goes on."""
@@ -307,6 +320,9 @@ class _Turns:
             self._enter(ticket)
             self._look_again(ticket)
         return ticket
+
+    def ready(self) -> bool:
+        return all([self._slots.ready(), self._till.ready(), self._governor.ready()])
 
     def _enter(self, ticket) -> None:
         """Last, so that what waits for its own endpoint keeps nobody else out of the room."""

@@ -91,6 +91,13 @@ class Purse:
             self.look()
         self.flying += 1
 
+    def ready(self) -> bool:
+        """False where this process holds no money; asks for some then."""
+        if not self.bounded or self.block is None or self.block.most > self.block.spent:
+            return True
+        self.hungry = True
+        return False
+
     def _may_start(self) -> bool:
         if self.block is not None and not self._in_block():
             self.hungry = True
@@ -129,6 +136,11 @@ class Till:
 
     def look(self) -> None:
         """Raises Spent where none may start now."""
+
+    def ready(self) -> bool:
+        """False where there is no money for a call now, though no bound is reached; asks for some
+        then."""
+        return True
 
     def settle(self, finding: Finding | None) -> None:
         """The call has ended; ``finding`` None where it was given up."""

@@ -135,6 +135,14 @@ class Shared:
     def most(self) -> int:
         return min(self.grant, self.limits.most)
 
+    def ready(self) -> bool:
+        """False where there is no share; asks for one then."""
+        if self.grant > 0 and self.part > 0.0:
+            return True
+        self.hungry = True
+        self._wake()
+        return False
+
     def room(self, in_flight: int, now: float) -> bool:
         self._now = now
         if self.alone:

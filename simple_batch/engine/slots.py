@@ -57,6 +57,14 @@ class Slots:
         self._grant = part
         self._changed.set()
 
+    def ready(self) -> bool:
+        """False where this process has no part of a shared bound; asks for one then."""
+        if self.most is None or self._grant is None or self._grant > 0:
+            return True
+        self._held = True
+        self._wake()
+        return False
+
     @property
     def hungry(self) -> bool:
         return self._held or self._waiting > 0

@@ -2,10 +2,12 @@
 
 It stands between a lane and the recorder, so that it sees which requests of a page have got
 their result. A page whose requests all have one is removed once that is committed; the others are
-given back when the lane has come to its end.
+given back when the lane has come to its end, and earlier where this worker can make no call.
+Nothing is claimed while it has no share of the limits or holds no money: others would not get it.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 
 import gevent
@@ -24,20 +26,23 @@ log = logging.getLogger(__name__)
 
 SCARCE = 8  # widths of a lane
 PAUSE_S = 0.02
+LOOK_S = 0.5  # between two looks whether anything is left, while there is no share
 PARTS = 2  # in so many a lane takes as many requests as it may call at a time: others get theirs
 
 
 class _Page:
-    __slots__ = ("id", "left")
+    __slots__ = ("id", "left", "way")
 
-    def __init__(self, id_: int, left: int):
+    def __init__(self, id_: int, left: int, way: Way):
         self.id = id_
         self.left = left
+        self.way = way
 
 
 class Claims:
     """Towards a lane it is its source (cursor.py) and its recorder. ``width()`` is how many calls the
-    lane may make at a time, ``spare()`` how many more it may make now."""
+    lane may make at a time, ``spare()`` how many more it may make now; ``ready(way)`` says whether
+    it has what any call of a way needs of what workers share, and asks for it where not."""
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class Claims:
         recorder: Recorder,
         width: Callable[[], int],
         spare: Callable[[], int],
+        ready: Callable[[Way], bool],
     ):
         self._job_id = job.id
         self._total = job.total
@@ -53,6 +59,7 @@ class Claims:
         self._recorder = recorder
         self._width = width
         self._spare = spare
+        self._ready = ready
         self._size = pages.size_for(job.total)
         self._page_of: dict[int, _Page] = {}  # by the index of a request without a result
         self._done: set[int] = set()  # ids of pages that may go
@@ -72,6 +79,8 @@ class Claims:
         while True:
             while self._is_scarce(mark) and self._spare() <= 0:
                 gevent.sleep(PAUSE_S)
+            if not self._ready(way) and not self._wait_until_ready(way):
+                return
             claimed = steadily(self._claim, way, mark)
             if not claimed and mark == 0:
                 return
@@ -79,6 +88,17 @@ class Claims:
             mark = claimed[-1].first if claimed else 0
             for page in claimed:
                 yield page.requests
+
+    def _wait_until_ready(self, way: Way) -> bool:
+        """False where nothing is left to be claimed."""
+        looked = time.monotonic()
+        while not self._ready(way):
+            gevent.sleep(PAUSE_S)
+            if time.monotonic() - looked >= LOOK_S:
+                if not steadily(pages.any_free, self._job_id, way):
+                    return False
+                looked = time.monotonic()
+        return True
 
     def _claim(self, way: Way, mark: int) -> list[Claimed]:
         count = 1
@@ -94,7 +114,7 @@ class Claims:
         for page in claimed:
             self._claimed = True
             if page.requests:
-                held = _Page(page.id, len(page.requests))
+                held = _Page(page.id, len(page.requests), way)
                 self._page_of.update((request.index, held) for request in page.requests)
             else:
                 self._done.add(page.id)
@@ -116,6 +136,18 @@ class Claims:
         page.left -= 1
         if page.left == 0:
             self._recorder.after(lambda: self._done.add(page.id))
+
+    def holds(self, way: Way) -> bool:
+        """Whether there are requests of a way here that have no result."""
+        return any(page.way == way for page in self._page_of.values())
+
+    def give_back(self, way: Way) -> None:
+        """Let others have what of a way has not ended. All that was recorded of it is to be
+        committed."""
+        for index in [i for i, page in self._page_of.items() if page.way == way]:
+            del self._page_of[index]
+        steadily(self._remove_done)
+        steadily(pages.give_back, self._worker_id, self._job_id, way)
 
     def settle(self) -> None:
         """Give back what has not ended, also what was claimed and never heard of."""

@@ -39,6 +39,13 @@ class Cursor:
             )
             yield page
 
+    def holds(self, way: Way) -> bool:
+        """Whether what was taken of a way, and has not ended, keeps others from it: there are none."""
+        return False
+
+    def give_back(self, way: Way) -> None:
+        """There is nobody to give it to."""
+
     def settle(self) -> None:
         """What was taken has ended or was given up; what ended is committed."""
 

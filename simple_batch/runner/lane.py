@@ -1,6 +1,7 @@
 """A lane runs one job: pages of pending requests through its routes, outcomes to the recorder."""
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ from .till import JobTill, Money
 log = logging.getLogger(__name__)
 
 RATE_WINDOW_S = 10
+HELD_WITHOUT_SHARE_S = 1.0  # then what a way holds is given back, if no call of it can be made
 
 
 class Lane:
@@ -70,6 +72,8 @@ class Lane:
         self._overrides = job.overrides
         self._finished: deque[tuple[int, int]] = deque()  # (second, requests finished in it)
         self._runs: dict[Way, gevent.Greenlet] = {}
+        self._unready_since: dict[Way, float] = {}  # of ways that make no call
+        self._withdrawn: set[Way] = set()  # what they hold is to be given back
         self._routes: dict[Way | tuple[Way, int], Route] = {}
         self._stop: Stop | None = None
         self.slots = Slots(job.concurrency, room)
@@ -104,7 +108,40 @@ class Lane:
     @property
     def calls(self) -> int:
         """Calls in flight."""
-        return sum(route.pool.calls for route in self._routes.values())
+        return sum(route.calls for route in self._routes.values())
+
+    def ready(self, way: Way) -> bool:
+        """Whether a call of a way may be made, as far as several workers share what it needs
+        (Pool.ready)."""
+        return self._caller_of(way).ready()
+
+    @property
+    def waits(self) -> bool:
+        """For a moment no call could be made, for want of what several workers share."""
+        return all(self._lacks_long(way) for way in (OWN_WAY, *self._runs))
+
+    def _lacks_long(self, way: Way) -> bool:
+        since = self._unready_since.get(way, math.inf)
+        return time.monotonic() - since >= HELD_WITHOUT_SHARE_S
+
+    def _caller_of(self, way: Way) -> Route | Shares:
+        if self._shares is not None and way == OWN_WAY:
+            return self._shares
+        return self._routes.get(way, self._own)
+
+    def give_back_unused(self) -> None:
+        """Let others have what a way holds that makes no call and can make none. Called about once a
+        second where workers share requests out."""
+        now = time.monotonic()
+        for way in (OWN_WAY, *self._runs):
+            caller = self._caller_of(way)
+            if caller.calls or caller.ready():
+                self._unready_since.pop(way, None)
+                continue
+            self._unready_since.setdefault(way, now)
+            if self._lacks_long(way) and self._source.holds(way):
+                self._withdrawn.add(way)
+                caller.withdraw()
 
     def look_for_others(self) -> None:
         """The same for what the source has learned of since."""
@@ -131,10 +168,7 @@ class Lane:
         while True:
             self._settling = False
             steadily(self._start_others)
-            if self._shares is not None:
-                self._run_shares()
-            else:
-                self._run(self._own)
+            self._run_way(OWN_WAY)
             while self._runs:
                 gevent.joinall(list(self._runs.values()), raise_error=True)
             self._settling = True  # else what is taken now is given back while it is asked
@@ -166,11 +200,6 @@ class Lane:
         ]
         return Shares(Spread(job.spread), found)
 
-    def _run_shares(self) -> None:
-        stop = self._shares.run(lambda: self._pending(OWN_WAY))
-        if stop is not None:
-            self._end(stop)
-
     def _start_others(self) -> None:
         """Open what is not open yet of the ways that other requests are to go. Two may do it at
         once."""
@@ -188,15 +217,27 @@ class Lane:
             if self._settling:
                 return
             if way not in self._runs:
-                self._runs[way] = gevent.spawn(self._run, route)
+                self._runs[way] = gevent.spawn(self._run_other, way)
 
-    def _run(self, route: Route) -> None:
+    def _run_other(self, way: Way) -> None:
         try:
-            stop = route.run(self._pending(route.way))
+            self._run_way(way)
+        finally:
+            self._runs.pop(way, None)
+
+    def _run_way(self, way: Way) -> None:
+        """Until nothing of the way is left here, or the lane is to stop."""
+        caller = self._caller_of(way)
+        goes_on = True
+        while goes_on:
+            stop = caller.run(lambda: self._pending(way))
             if stop is not None:
                 self._end(stop)
-        finally:
-            self._runs.pop(route.way, None)
+            goes_on = way in self._withdrawn and not self._stopping
+            self._withdrawn.discard(way)
+            if goes_on:
+                self._recorder.flush()
+                self._source.give_back(way)
 
     def _end(self, stop: Stop) -> None:
         """What stops one route stops the job: the user is to decide."""
@@ -239,6 +280,7 @@ class Lane:
             retrying_idx=retrying[:SHOWN_INDICES],
             governor=self._own.provider.governor.state(),
             calls=self.calls,
+            waits=self.waits,
             configs=self._shares
             and {
                 share.route.provider.alias: ConfigLive(

@@ -21,7 +21,8 @@ class ConfigLive(msgspec.Struct):
 
 class Live(msgspec.Struct, omit_defaults=True):
     """``at`` is when it was so (epoch ms), ``rate`` the requests finished a second, ``calls`` how many
-    calls those in flight go in, ``configs`` by alias."""
+    calls those in flight go in, ``configs`` by alias. ``waits``: no call can be made for now, for want
+    of a share of the limits or of money."""
 
     at: int
     in_flight: int
@@ -32,6 +33,7 @@ class Live(msgspec.Struct, omit_defaults=True):
     governor: GovernorState
     calls: int
     configs: dict[str, ConfigLive] | None = None
+    waits: bool = False
 
 
 encode = msgspec.json.Encoder().encode
@@ -51,6 +53,11 @@ def fresh(lives: list[Live]) -> list[Live]:
     return [live for live in lives if newest - live.at < FRESH_MS]
 
 
+def waits(said: str) -> bool:
+    """Whether a lane that last said this can make no call."""
+    return bool(said) and decode(said).waits
+
+
 def merged(lives: list[Live]) -> Live:
     """What several lanes of a job say of themselves, as one."""
     aliases = {alias for live in lives for alias in live.configs or ()}
@@ -68,6 +75,7 @@ def merged(lives: list[Live]) -> Live:
         governor=_governor([live.governor for live in lives]),
         calls=sum(live.calls for live in lives),
         configs=configs or None,
+        waits=all(live.waits for live in lives),
     )
 
 

@@ -71,18 +71,21 @@ class Placing:
 
     def _place(self, job: Job, load: Counter) -> None:
         here = self._placed.setdefault(job.id, {})
-        wanted = min(len(here) + self._free[job.id], _bound(job, len(self._alive)))
+        # lanes that can make no call keep no other from the job
+        at_work = sum(not live.waits(said) for said in here.values())
+        wanted = min(at_work + self._free[job.id], _bound(job, len(self._alive)))
         others = [worker for worker in self._alive if worker.id not in here]
         for worker in sorted(others, key=lambda worker: load[worker.id]):
-            if len(here) >= wanted:
+            if at_work >= wanted:
                 return
-            if here and load[worker.id] >= worker.room:
+            if at_work and load[worker.id] >= worker.room:
                 continue  # the first lane of a job finds its place anyhow
             try:
                 lane_rows.place(job.id, worker.id)
             except peewee.IntegrityError:
                 continue  # the worker has gone
             here[worker.id] = ""
+            at_work += 1
             load[worker.id] += 1
             self._wake(worker.name, job.id)
 

@@ -79,9 +79,22 @@ class Route:
         own = self._params or self._structure
         return self._encode(request) if own else self.provider.encode(request)
 
-    def run(self, requests: Iterator[Request]) -> Stop | None:
-        """Run them all; see Pool.run."""
-        return self.pool.run(requests, self._record_outcome)
+    def run(self, pending: Callable[[], Iterator[Request]]) -> Stop | None:
+        """Run all that are pending; see Pool.run."""
+        return self.pool.run(pending(), self._record_outcome)
+
+    def ready(self) -> bool:
+        """See Pool.ready."""
+        return self.pool.ready()
+
+    def withdraw(self) -> None:
+        """See Pool.withdraw."""
+        self.pool.withdraw()
+
+    @property
+    def calls(self) -> int:
+        """Calls in flight."""
+        return self.pool.calls
 
     def post(self, path: str, body: bytes, timeout_s: float) -> Reply:
         return self.provider.post(path, body, timeout_s, self._timeout_s)

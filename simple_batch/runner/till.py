@@ -169,6 +169,13 @@ class JobTill(Till):
         self._provider.allowance.look()
         self._look_for_unknown()
 
+    def ready(self) -> bool:
+        try:
+            self.look()
+        except Spent:
+            return True  # what stops the job is found where a call is to start
+        return all([self._purse.ready(), self._provider.allowance.ready()])
+
     def _look_for_unknown(self) -> None:
         in_job = self._purse.unknown and self._purse.bounded
         if in_job or (self._unknown and self._provider.allowance.bounded):

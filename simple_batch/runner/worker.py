@@ -159,6 +159,7 @@ class Worker:
             *(job, self._member.id, self._recorder),
             width,
             lambda: width() - lane.calls,
+            lambda way: lane.ready(way),
         )
         provider_of, money = self._providers.by_id, self._money
         lane = Lane(self._settings, job, provider_of, claims, claims, money, self._room)
@@ -207,6 +208,7 @@ class Worker:
         if second:
             for lane in list(self._lanes.open.values()):
                 lane.look_for_others()
+                lane.give_back_unused()
         return bool(jobs)
 
     def _begins_second(self) -> bool:

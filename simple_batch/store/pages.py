@@ -31,6 +31,7 @@ RETURNING id, first, last
 """
 _DONE = "DELETE FROM page WHERE id IN (SELECT value FROM json_each(?))"
 _GIVE_BACK = "UPDATE page SET worker_id = NULL WHERE worker_id = ? AND job_id = ?"
+_GIVE_BACK_WAY = f"{_GIVE_BACK} AND config_id = ? AND timeout_s = ?"
 _OTHER_WAYS = (
     "SELECT DISTINCT config_id, timeout_s FROM page WHERE job_id = ? AND worker_id IS NULL "
     "AND (config_id, timeout_s) > (0, 0)"
@@ -102,9 +103,12 @@ def done(ids: list[int]) -> None:
     database.execute_sql(_DONE, (msgspec.json.encode(ids).decode(),))
 
 
-def give_back(worker_id: str, job_id: int) -> None:
-    """Let others have the pages of a job that this worker has."""
-    database.execute_sql(_GIVE_BACK, (worker_id, job_id))
+def give_back(worker_id: str, job_id: int, way: Way | None = None) -> None:
+    """Let others have the pages of a job that this worker has; of one way, if it is given."""
+    if way is None:
+        database.execute_sql(_GIVE_BACK, (worker_id, job_id))
+    else:
+        database.execute_sql(_GIVE_BACK_WAY, (worker_id, job_id, *_columns(way)))
 
 
 def other_ways(job_id: int) -> list[Way]:
@@ -116,6 +120,18 @@ def other_ways(job_id: int) -> list[Way]:
 def free(job_id: int, most: int) -> int:
     """How many pages of a job are free, counted up to ``most``."""
     return database.execute_sql(_FREE, (job_id, most)).fetchone()[0]
+
+
+def any_free(job_id: int, way: Way) -> bool:
+    """Whether pages of one way are free."""
+    config_id, timeout_s = _columns(way)
+    rows = Page.select(Page.id).where(
+        (Page.job == job_id)
+        & (Page.config_id == config_id)
+        & (Page.timeout_s == timeout_s)
+        & Page.worker.is_null()
+    )
+    return rows.exists()
 
 
 def any_left(job_id: int, way: Way | None = None) -> bool:

@@ -50,3 +50,23 @@ def test_a_worker_cut_off_from_redis_goes_on(cluster):
     for each in (job_id, other):
         assert cluster.counted(each) == (total, total, total)
     assert endpoint.calls == 2 * total
+
+
+def test_a_worker_without_a_share_claims_no_page(cluster):
+    """Cut off from Redis before its first exchange: it holds nothing that the other could ask."""
+    total = 200
+    redis = urlsplit(cluster.settings["SIMPLE_BATCH_REDIS_URL"])
+    with MisbehavingEndpoint(e.slow(0.1)) as endpoint, Wire((redis.hostname, redis.port)) as wire:
+        wire.cut()
+        by_wire = f"redis://127.0.0.1:{wire.port}{redis.path}"
+        cluster.start("far", REDIS_URL=by_wire)
+        cluster.add_config(endpoint.base_url, concurrency=20)
+        narrow = cluster.make_job(questions(20), concurrency=1)
+        wait_until(lambda: cluster.placed(narrow) == 1)  # the one lane that it may have
+        cluster.start("near")
+        wide = cluster.make_job(questions(total))
+        for job_id, count in ((narrow, 20), (wide, total)):
+            cluster.wait_for(job_id)
+            assert cluster.counted(job_id) == (count, count, count)
+        assert endpoint.calls == total + 20
+        wire.mend()
