@@ -117,8 +117,8 @@ class Door:
     # --- who it is --------------------------------------------------------------------------
 
     def login_needed(self) -> bool:
-        """False where everybody on this machine is let in, as on a desk of one's own."""
-        return bool(self._settings.PASSWORD or self._settings.LOGIN_LINK) or users.any_there()
+        """See users.login_needed."""
+        return users.login_needed(self._settings)
 
     def passwords_known(self) -> bool:
         """Whether there is any password that could be entered."""

@@ -9,15 +9,22 @@ from .store.database import check_database, close_database, connected, open_data
 
 
 def prepare(with_database: bool = True, **overrides) -> Settings:
-    """Load the settings, ``overrides`` over them, and open what they name: the log, the vault, and
-    the database, migrated. Raises SettingsError or DatabaseError with the remedy."""
+    """Load the settings, ``overrides`` over them, and set this process up by them. Raises
+    SettingsError or DatabaseError with the remedy."""
     loaded = settings.load(**overrides)
+    set_up(loaded, with_database)
+    return loaded
+
+
+def set_up(loaded: Settings, with_database: bool = True) -> None:
+    """Open what the settings name: the log, where calls may go, the vault, and the database,
+    migrated. Every kind of process begins with this: server, command, worker. Raises SettingsError
+    or DatabaseError with the remedy."""
     log.configure(loaded)
     exposure.choose(loaded.EXPOSED)
     runtime.open_runtime(loaded)
     if with_database:
         open_database(loaded.database_url, loaded.DATABASE_CONNECTIONS)
-    return loaded
 
 
 @dataclass

@@ -9,6 +9,7 @@ from . import audit, news, passwords
 from .clock import now_ms
 from .domain import Role
 from .errors import Conflict, InvalidInput, NotFound
+from .settings import Settings
 from .store.models import User, database
 from .wording import listed as joined
 from .wording import said
@@ -45,6 +46,12 @@ def create(name: str, password: str, role: str) -> User:
 def any_there() -> bool:
     """Whether there is any user, so that nobody gets in without logging in."""
     return User.select().exists()
+
+
+def login_needed(settings: Settings) -> bool:
+    """False where everybody on this machine is let in, as on a desk of one's own, and nobody from
+    another one."""
+    return bool(settings.PASSWORD or settings.LOGIN_LINK) or any_there()
 
 
 def standing() -> list[tuple]:

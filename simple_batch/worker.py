@@ -19,10 +19,10 @@ from gevent import monkey
 from kombu.exceptions import OperationalError
 from kombu.utils import functional
 
-from . import jobs, log, redaction, runtime, settings, worker_metrics
+from . import exposure, jobs, log, redaction, runtime, services, settings, users, worker_metrics
 from .errors import SimpleBatchError
 from .runner.worker import Worker
-from .store.database import close_database, open_database
+from .store.database import close_database
 
 logger = logging.getLogger(__name__)
 
@@ -108,12 +108,11 @@ def _begin(sender, **_) -> None:
     # everybody: for as long as the broker is away
     functional.sleep = time.sleep
     try:
-        log.configure(loaded)
+        services.set_up(loaded)
         log.speak_up()
-        runtime.open_runtime(loaded)
-        open_database(loaded.database_url, loaded.DATABASE_CONNECTIONS)
     except SimpleBatchError as error:
         sys.exit(f"Error: {error}")
+    exposure.follow(lambda: users.login_needed(loaded))
     _worker = Worker(
         loaded,
         runtime.vault(),

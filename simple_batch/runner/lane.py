@@ -224,6 +224,7 @@ class Lane:
             self._run_way(way)
         finally:
             self._runs.pop(way, None)
+            self._unready_since.pop(way, None)
 
     def _run_way(self, way: Way) -> None:
         """Until nothing of the way is left here, or the lane is to stop."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import gevent
 from gevent.event import Event
 
+from .. import exposure
 from ..domain import JobStatus
 from ..settings import Settings
 from ..store import lanes as lane_rows
@@ -88,6 +89,7 @@ class Worker:
     def start(self) -> None:
         """Begin; waits for the database."""
         self._member.join()
+        steadily(exposure.look)
         self._recorder.start()
         self._budget.start()
         self._money.start()
@@ -190,6 +192,7 @@ class Worker:
     def _look(self) -> bool:
         """Bring the lanes here in line with those placed here; False where there are none."""
         with reading():
+            exposure.look()
             jobs = lane_rows.jobs_of(self._member.id)
             if second := self._begins_second():
                 self._providers.refresh()
