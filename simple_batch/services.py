@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from . import exposure, jobs, log, runtime, settings
+from . import exposure, jobs, log, memory, runtime, settings
 from .pulse import pulse
 from .settings import Settings
 from .store.database import check_database, close_database, connected, open_database
@@ -13,6 +13,7 @@ def prepare(with_database: bool = True, **overrides) -> Settings:
     the database, migrated. Raises SettingsError or DatabaseError with the remedy."""
     loaded = settings.load(**overrides)
     log.configure(loaded)
+    memory.settle()
     exposure.choose(loaded.EXPOSED)
     runtime.open_runtime(loaded)
     if with_database:

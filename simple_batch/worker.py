@@ -19,7 +19,7 @@ from gevent import monkey
 from kombu.exceptions import OperationalError
 from kombu.utils import functional
 
-from . import jobs, log, redaction, runtime, settings, worker_metrics
+from . import jobs, log, memory, redaction, runtime, settings, worker_metrics
 from .errors import SimpleBatchError
 from .runner.worker import Worker
 from .store.database import close_database, open_database
@@ -110,6 +110,7 @@ def _begin(sender, **_) -> None:
     try:
         log.configure(loaded)
         log.speak_up()
+        memory.settle()
         runtime.open_runtime(loaded)
         open_database(loaded.database_url, loaded.DATABASE_CONNECTIONS)
     except SimpleBatchError as error:
