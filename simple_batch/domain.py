@@ -252,6 +252,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     message: str = ""
     usage: Usage | None = None
     model: str | None = None  # as the answer names it
+    held: object = None  # what the response holds of the room for all answers (engine/answers.py)
 
 
 class Defaults(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from . import exposure, jobs, log, runtime, settings
+from . import exposure, jobs, log, memory, runtime, settings
 from .pulse import pulse
 from .settings import Settings
 from .store.database import check_database, close_database, connected, open_database
@@ -21,6 +21,7 @@ def set_up(loaded: Settings, with_database: bool = True) -> None:
     migrated. Every kind of process begins with this: server, command, worker. Raises SettingsError
     or DatabaseError with the remedy."""
     log.configure(loaded)
+    memory.settle()
     exposure.choose(loaded.EXPOSED)
     runtime.open_runtime(loaded)
     if with_database:

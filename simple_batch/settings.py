@@ -131,6 +131,14 @@ class Settings:
         10.0, "calls in flight may still finish this long after a cancel", "seconds", 0, 3600
     )
     MAX_ANSWER_BYTES: int = _setting(32 * MIB, "longest answer body", "bytes", 1024, 1 << 40)
+    MAX_ANSWERS_BYTES: int = _setting(
+        256 * MIB,
+        "all answers that are in memory together, of one process; at least MAX_ANSWER_BYTES. Where "
+        "they are as much, they are read one after the other (docs/engine.md)",
+        "bytes",
+        1024,
+        1 << 40,
+    )
     TRUST_ENV: bool = _setting(
         False, "use proxies and .netrc named by the environment for calls to providers"
     )
@@ -338,12 +346,26 @@ def load(environ=os.environ, **overrides) -> Settings:
     values["INSTANCE_PATH"] = str(instance)
     _check_zone(values.get("TIMEZONE", ""))
     Gate.of(values.get("ALLOWED_PRIVATE_HOSTS", ""))  # complains
+    _check_answers(values)
     _check_engine(values)
     if values.get("ENGINE") == "celery":  # several write: fewer and larger commits
         values.setdefault("REQUEST_CACHE_FLUSH_INTERVAL", WORKERS_FLUSH_INTERVAL_S)
     if 0 < len(values.get("PASSWORD", "")) < SHORTEST_PASSWORD:
         raise SettingsError(f"PASSWORD: use at least {SHORTEST_PASSWORD} characters.")
     return Settings(**values)
+
+
+def _check_answers(values: dict) -> None:
+    """One answer of the longest must have room. Where only the longest is set, so much is allowed
+    for all."""
+    one = values.get("MAX_ANSWER_BYTES", Settings.MAX_ANSWER_BYTES)
+    if "MAX_ANSWERS_BYTES" not in values:
+        values["MAX_ANSWERS_BYTES"] = max(one, Settings.MAX_ANSWERS_BYTES)
+    elif values["MAX_ANSWERS_BYTES"] < one:
+        raise SettingsError(
+            f"MAX_ANSWERS_BYTES={values['MAX_ANSWERS_BYTES']}: use at least MAX_ANSWER_BYTES ({one}), "
+            "or make that smaller too."
+        )
 
 
 def _check_engine(values: dict) -> None:

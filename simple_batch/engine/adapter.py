@@ -25,6 +25,8 @@ from requests.utils import select_proxy
 
 from ..addresses import Gate
 from ..redaction import redact
+from .answers import Answers, Held
+from .deadline import Deadline
 from .names import SharedLookup
 
 BLOCK = 65_536
@@ -46,6 +48,10 @@ class _Answer(HTTPResponse):
     def _on_body(self, buf: bytearray) -> None:
         self.body += buf
 
+    def expected(self) -> int:
+        """How long the body is to be: as its headers say, else a block more than there is."""
+        return max(self.content_length or 0, len(self.body) + BLOCK)
+
 
 class _Gated:
     """Connects only to addresses that the gate lets through: those found for the name just now."""
@@ -65,13 +71,21 @@ class _TlsPool(_Gated, SharedLookup, SSLConnectionPool):
 
 
 class GeventAdapter(BaseAdapter):
-    """``width`` connections per host at most; ``max_body`` bytes per answer; ``gate`` says which
-    addresses may be connected to."""
+    """``width`` connections per host at most; ``max_body`` bytes per answer, and what all
+    ``answers`` together may hold; ``gate`` says which addresses may be connected to."""
 
-    def __init__(self, width: int, max_body: int, gate: Gate, connect_timeout_s: float = 10.0):
+    def __init__(
+        self,
+        width: int,
+        max_body: int,
+        gate: Gate,
+        answers: Answers,
+        connect_timeout_s: float = 10.0,
+    ):
         super().__init__()
         self._width = width
         self._max_body = max_body
+        self._answers = answers
         self._gate = gate
         self._connect_timeout_s = connect_timeout_s
         self._pools: dict[tuple, ConnectionPool] = {}
@@ -85,7 +99,9 @@ class GeventAdapter(BaseAdapter):
         cert=None,
         proxies=None,
     ) -> Response:
-        """Send and read the whole answer within ``timeout`` seconds in all.
+        """Send and read the whole answer within ``timeout`` seconds in all, not counting how long
+        it waited for room (``paused_s`` of the response). What it holds of it is the response's
+        ``held``.
 
         Raises requests' own exceptions (ReadTimeout, ConnectionError, BodyTooLarge,
         ContentDecodingError), and AddressRefused.
@@ -94,21 +110,23 @@ class GeventAdapter(BaseAdapter):
             raise NotImplementedError("client certificates and proxies need the stock adapter")
         parts = urlsplit(request.url)
         head = _head(request, parts)
-        limit = gevent.Timeout(timeout)
+        limit, held = Deadline(timeout), self._answers.begin()
         limit.start()
         pool = sock = None
         try:
             pool = self._pool(parts, verify)
             sock = pool.get_socket()
             sock.sendall(head + (request.body or b""))
-            answer = self._read(sock, request.method)
+            answer = self._read(sock, request.method, held, limit)
             reusable = not answer.should_close()
             if reusable:
                 pool.return_socket(sock)
                 sock = None
-            return self._response(request, answer)
+            response = self._response(request, answer, held, limit)
+            response.held, response.paused_s, held = held, limit.paused_s, None
+            return response
         except gevent.Timeout as expired:
-            if expired is not limit:
+            if not limit.is_mine(expired):
                 raise
             raise ReadTimeout(f"no whole answer within {timeout:g} s", request=request) from None
         except HTTPParseError as error:
@@ -119,6 +137,8 @@ class GeventAdapter(BaseAdapter):
             raise ConnectionError(_told(error), request=request) from error
         finally:
             limit.close()
+            if held is not None:
+                held.close()
             if sock is not None:
                 pool.release_socket(sock)
 
@@ -151,7 +171,7 @@ class GeventAdapter(BaseAdapter):
             pool.gate = self._gate
         return pool
 
-    def _read(self, sock, method: str) -> "_Answer":
+    def _read(self, sock, method: str, held: Held, limit: Deadline) -> "_Answer":
         answer = _Answer(method)
         interim = received = 0
         while not answer.message_complete or answer.get_code() < 200:
@@ -168,40 +188,53 @@ class GeventAdapter(BaseAdapter):
                 if not received:
                     raise ConnectionError("the endpoint closed the connection without an answer")
                 raise ConnectionError("the connection ended in the middle of the answer")
-            if len(answer.body) > self._max_body:
+            if not answer.headers_complete:
+                if received > MAX_HEADER_BYTES:
+                    raise ConnectionError("the answer's headers do not end")
+                continue
+            if max(len(answer.body), answer.content_length or 0) > self._max_body:
                 raise BodyTooLarge(f"the answer is longer than {self._max_body:,} bytes")
-            if not answer.headers_complete and received > MAX_HEADER_BYTES:
-                raise ConnectionError("the answer's headers do not end")
+            if not answer.message_complete:
+                held.reserve(answer.expected(), limit)
+        held.settle(len(answer.body))
         return answer
 
-    def _response(self, request: PreparedRequest, answer: "_Answer") -> Response:
+    def _response(
+        self, request: PreparedRequest, answer: "_Answer", held: Held, limit: Deadline
+    ) -> Response:
         response = Response()
         response.status_code = answer.get_code()
         response.reason = answer.status_message
         response.headers = CaseInsensitiveDict(answer.headers)
         response.request = request
         response.url = request.url
-        response._content = self._decoded(
-            bytes(answer.body), response.headers.get("content-encoding")
-        )
+        encoding = response.headers.get("content-encoding")
+        if not encoding or encoding == "identity" or not answer.body:
+            response._content = bytes(answer.body)
+        else:
+            response._content = self._decoded(answer.body, encoding, held, limit)
         return response
 
-    def _decoded(self, body: bytes, encoding: str | None) -> bytes:
-        if not encoding or encoding == "identity" or not body:
-            return body
+    def _decoded(self, body: bytearray, encoding: str, held: Held, limit: Deadline) -> bytes:
+        """The body unpacked, a block at a time, each as there is room for it."""
         if encoding not in ("gzip", "x-gzip", "deflate"):
             named = redact(encoding)[:50]
             raise ContentDecodingError(f"the answer's encoding {named!r} was not asked for")
         inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by its header
-        try:
-            data = inflater.decompress(body, self._max_body + 1)
-        except zlib.error as error:
-            raise ContentDecodingError(f"the answer's {encoding} data is damaged") from error
-        if len(data) > self._max_body:
-            raise BodyTooLarge(f"the answer unpacks to more than {self._max_body:,} bytes")
+        data, packed = bytearray(), body
+        while packed and not inflater.eof:
+            held.reserve(len(body) + len(data) + BLOCK, limit)
+            try:
+                data += inflater.decompress(packed, BLOCK)
+            except zlib.error as error:
+                raise ContentDecodingError(f"the answer's {encoding} data is damaged") from error
+            if len(data) > self._max_body:
+                raise BodyTooLarge(f"the answer unpacks to more than {self._max_body:,} bytes")
+            packed = inflater.unconsumed_tail
         if not inflater.eof:
             raise ContentDecodingError(f"the answer's {encoding} data is truncated")
-        return data
+        held.settle(len(data))
+        return bytes(data)
 
 
 def _head(request: PreparedRequest, parts) -> bytes:

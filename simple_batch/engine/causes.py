@@ -13,11 +13,13 @@ import msgspec
 from ..domain import EMBEDDINGS, Cause, Usage, Verdict
 from ..redaction import redact
 from ..wording import Text
+from .answers import Held
 from .headers import RateLimits, rate_limits, retry_after_s
 from .transport import Reply, TransportFailure
 
 EXCERPT = 2_000
 MESSAGE = 500
+KEPT = 200_000  # bytes of what came back instead of an answer; longer ones are not kept
 MOST_TOKENS = 1_000_000_000  # of one answer
 
 _QUOTA = re.compile(
@@ -60,6 +62,7 @@ class Finding(msgspec.Struct, frozen=True):
     excerpt: str = ""
     response: bytes | None = None
     limits: RateLimits | None = None
+    held: Held | None = None  # what a response that is an answer holds of the room for all
 
 
 _NONE = msgspec.Raw()  # a union of Raw and None takes null alone
@@ -164,7 +167,10 @@ def _judge_success(reply: Reply, url: str) -> Finding:
     found = getattr(answer, expected)
     if not found or (found is answer.output and bytes(found) in _EMPTY):
         return _bad(reply, f"the answer has no “{expected}”", limits, usage)
-    return Finding(None, None, reply.status, "", None, usage, model, "", reply.body, limits)
+    return Finding(
+        *(None, None, reply.status, "", None, usage, model, "", reply.body, limits),
+        held=reply.held,
+    )
 
 
 def _readable(reply: Reply) -> Reply:
@@ -302,7 +308,7 @@ def _excerpt(body: bytes) -> str:
 
 
 def _json_or_none(body: bytes) -> bytes | None:
-    if len(body) > 200_000:
+    if len(body) > KEPT:
         return None
     try:
         text = redact(body.decode())

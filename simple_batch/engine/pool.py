@@ -10,6 +10,7 @@ from gevent.event import Event
 
 from ..clock import now_ms
 from ..domain import Attempt, Cause, Outcome, Request, RequestStatus
+from .answers import Answers
 from .breaker import Breaker, Stop
 from .governor import Governor, Party
 from .pack import members, outcomes, tried
@@ -28,7 +29,7 @@ class Pool:
     """Runs requests of one job. ``transport`` has ``post(path, body, timeout_s)``; ``slots`` bound
     the job's calls in flight, in all its pools, beside the governor; it waits there as ``party`` and
     pays at the ``till``. ``structure`` is the shape that answers are to have, ``encode`` asks for it.
-    ``packer`` puts several requests in a call.
+    ``packer`` puts several requests in a call. No call begins while ``answers`` have no room.
     ``record_attempts(index, attempts)`` is told what was tried, if anything, for a request that stays
     pending."""
 
@@ -44,6 +45,7 @@ class Pool:
         structure: Structure | None = None,
         till: Till | None = None,
         packer: Packer | None = None,
+        answers: Answers | None = None,
     ):
         self._encode = encode
         self._transport = transport
@@ -52,7 +54,7 @@ class Pool:
         self._party = party
         self._structure = structure
         self._packer = packer
-        self._turns = _Turns(governor, slots, till or Till())
+        self._turns = _Turns(governor, slots, till or Till(), answers)
         self._record_attempts = record_attempts
         self._record: Callable[[Outcome], None] | None = None
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret # nosec B311
@@ -298,12 +300,15 @@ class Pool:
 class _Turns:
     """The governor for one job: a call takes one of the job's own slots too, and is paid for."""
 
-    def __init__(self, governor: Governor, slots: Slots, till: Till):
+    def __init__(self, governor: Governor, slots: Slots, till: Till, answers: Answers | None):
         self._governor = governor
         self._slots = slots
         self._till = till
+        self._answers = answers
 
     def admit(self, party, size):
+        if self._answers is not None:
+            self._answers.wait_for_room()
         self._slots.take()
         ticket = None
         try:

@@ -11,7 +11,7 @@ import msgspec
 
 from ..clock import now_ms
 from ..domain import Attempt, Cause, Outcome, Request, RequestStatus, Verdict
-from .causes import Finding, judge, judge_failure
+from .causes import KEPT, Finding, judge, judge_failure
 from .governor import REFUSALS, Governor, Party, Ticket
 from .pack import Pack
 from .structure import Structure
@@ -129,6 +129,8 @@ class Trial:
             )
             if finding.cause is Cause.SCHEMA and self._structure:
                 self._ask(finding)
+            self._failed = _lightened(failed)
+            finding = failed = None  # a large answer is not to be held while another is waited for
             self.state = RequestStatus.RETRYING
             self._waiting_for(self._sleep, wait)
 
@@ -180,7 +182,7 @@ class Trial:
     def _call(self, ticket: Ticket, left_s: float) -> Finding:
         """One attempt, noted whatever becomes of it."""
         self.state = RequestStatus.IN_FLIGHT
-        started_at, began, finding = now_ms(), self._clock(), None
+        started_at, began, reply, finding = now_ms(), self._clock(), None, None
         self.calling = True
         try:
             reply = self._transport.post(
@@ -191,7 +193,8 @@ class Trial:
             finding = judge_failure(failure)
         finally:
             self.calling = False
-            latency_ms = max(0, round((self._clock() - began) * 1000))
+            paused_s = 0.0 if reply is None else reply.paused_s
+            latency_ms = max(0, round((self._clock() - began - paused_s) * 1000))
             self._governor.settle(ticket, finding, latency_ms)
             if finding is not None and self._shape is not None:
                 finding = self._shape.checked(finding)
@@ -258,4 +261,12 @@ class Trial:
             message=finding.message,
             usage=finding.usage,
             model=finding.model,
+            held=finding.held,
         )
+
+
+def _lightened(failed: Outcome) -> Outcome:
+    """The same without an answer that is too large to be kept beside the next one."""
+    if failed.response is None or len(failed.response) <= KEPT:
+        return msgspec.structs.replace(failed, held=None)
+    return msgspec.structs.replace(failed, response=None, held=None)

@@ -15,17 +15,22 @@ from ..domain import Cause, Endpoint, Verdict
 from ..redaction import SHORTEST, Secret, redact
 from ..settings import Settings
 from ..version import __version__
-from .adapter import BodyTooLarge, GeventAdapter
+from .adapter import BLOCK, BodyTooLarge, GeventAdapter
+from .answers import Answers, Held
+from .deadline import Deadline
 
 _SURELY_A_KEY = 20  # characters
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What came back. Header names compare without case."""
+    """What came back. Header names compare without case. ``held`` is what the body holds of the room
+    for all answers; ``paused_s`` how long it waited for it."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    held: Held | None = None
+    paused_s: float = 0.0
 
 
 class TransportFailure(Exception):
@@ -40,9 +45,12 @@ class TransportFailure(Exception):
 
 
 class Transport:
-    """Makes calls to one endpoint, over at most ``width`` connections at a time."""
+    """Makes calls to one endpoint, over at most ``width`` connections at a time. What comes back
+    has its room in ``answers``; without, in room that nothing else has."""
 
-    def __init__(self, endpoint: Endpoint, settings: Settings, width: int):
+    def __init__(
+        self, endpoint: Endpoint, settings: Settings, width: int, answers: Answers | None = None
+    ):
         self._base_url = endpoint.base_url
         # what is an answer is altered for nothing less than a real key: “lm-studio” is a word too
         self._secret = Secret(endpoint.key) if len(endpoint.key) >= SHORTEST else None
@@ -63,8 +71,9 @@ class Transport:
             session.headers["Authorization"] = f"Bearer {endpoint.key}"
         self._direct = not (settings.TRUST_ENV and session_has_proxies(endpoint.base_url))
         self._gate = Gate.of(settings.ALLOWED_PRIVATE_HOSTS)
+        self._answers = answers or Answers(settings.MAX_ANSWERS_BYTES)
         if self._direct:
-            adapter = GeventAdapter(width, settings.MAX_ANSWER_BYTES, self._gate)
+            adapter = GeventAdapter(width, settings.MAX_ANSWER_BYTES, self._gate, self._answers)
             session.mount("http://", adapter)
             session.mount("https://", adapter)
         else:
@@ -92,7 +101,10 @@ class Transport:
             if self._direct:
                 adapter = self._session.get_adapter(request.url)
                 response = adapter.send(request, timeout=timeout_s, verify=self._session.verify)
-                reply = Reply(response.status_code, response.headers, response.content)
+                reply = Reply(
+                    *(response.status_code, response.headers, response.content),
+                    *(response.held, response.paused_s),
+                )
             else:
                 reply = self._send_stock(request, timeout_s)
             return self._without_key(reply)
@@ -140,27 +152,37 @@ class Transport:
             request.headers = request.headers.copy()
             request.headers["Content-Length"] = str(len(request.body))
         options = self._session.merge_environment_settings(request.url, {}, True, None, None)
-        limit = gevent.Timeout(timeout_s)
+        limit, held = Deadline(timeout_s), self._answers.begin()
         limit.start()
         response = None
         try:
             response = self._session.send(
                 request, allow_redirects=False, timeout=timeout_s, **options
             )
-            body = bytearray()
-            for block in response.iter_content(65_536):
-                body += block
-                if len(body) > self._max_body:
-                    raise BodyTooLarge(f"the answer is longer than {self._max_body:,} bytes")
-            return Reply(response.status_code, response.headers, bytes(body))
+            body = self._read_stock(response, held, limit)
+            reply = Reply(response.status_code, response.headers, body, held, limit.paused_s)
+            held = None
+            return reply
         except gevent.Timeout as expired:
-            if expired is not limit:
+            if not limit.is_mine(expired):
                 raise
             raise requests.ReadTimeout() from None
         finally:
             limit.close()
+            if held is not None:
+                held.close()
             if response is not None:
                 response.close()
+
+    def _read_stock(self, response: requests.Response, held: Held, limit: Deadline) -> bytes:
+        body = bytearray()
+        for block in response.iter_content(BLOCK):
+            body += block
+            if len(body) > self._max_body:
+                raise BodyTooLarge(f"the answer is longer than {self._max_body:,} bytes")
+            held.reserve(len(body) + BLOCK, limit)
+        held.settle(len(body))
+        return bytes(body)
 
 
 def session_has_proxies(url: str) -> bool:

@@ -2,19 +2,14 @@
 
 from collections.abc import Callable
 
-from ..clock import give_way, now_ms
-from ..domain import Cause, JobStatus, Outcome, RequestStatus
+from ..clock import give_way
+from ..domain import Cause, JobStatus
 from ..store import jobs as job_rows
-from ..store import pages, twins
-from ..store import requests as request_rows
-from ..store.configs import prices_of
+from ..store import leftovers, pages, twins
 from ..store.database import connected, steadily
 from ..store.models import Job, database, hold
-from ..store.results import Recorded, write
+from ..store.pace import Pace
 from . import progress
-
-PAGE = 500
-
 
 _WORDS = {
     Cause.CANCELLED: "cancelled before it was answered",
@@ -68,29 +63,14 @@ def fan_out(job_id: int) -> None:
 def _close(job: Job, cause: Cause) -> None:
     """Give every request without a result one."""
     with connected():
-        alias, prices = job.config.alias, prices_of(job.config)
-    mark = 0
-    while mark < job.total:
-        with connected():
-            page, mark = request_rows.pending_page(job.id, mark, job.total, PAGE)
-            write([_closed(job.id, alias, prices, request.index, cause) for request in page])
-        give_way()
-
-
-def _closed(job_id, alias, prices, index, cause) -> Recorded:
-    outcome = Outcome(
-        index=index,
-        status=RequestStatus.CANCELLED,
-        attempts=(),
-        started_at=None,
-        finished_at=now_ms(),
-        latency_ms=None,
-        cause=cause,
-        message=_WORDS[cause],
-    )
-    return Recorded(
-        job_id=job_id, alias=alias, prices=prices, index=index, attempts=(), outcome=outcome
-    )
+        alias = job.config.alias
+    pace, low = Pace(), 0
+    while low < job.total:
+        high = min(job.total, low + pace.rows)
+        with pace:
+            steadily(leftovers.close_step, job.id, low, high, alias, cause, _WORDS[cause])
+        low = high
+        pace.rest()
 
 
 def purge(job_id: int) -> None:

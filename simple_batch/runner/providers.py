@@ -4,6 +4,7 @@ spent on it, shared by all jobs on the config and renewed when the config is edi
 import logging
 
 from ..domain import Defaults, Endpoint, GovernorState, Prices, Request
+from ..engine.answers import Answers
 from ..engine.encoder import Encoder
 from ..engine.governor import Governor
 from ..engine.transport import Reply, Transport
@@ -20,7 +21,8 @@ log = logging.getLogger(__name__)
 
 
 class Provider:
-    """What a lane calls through. The engine takes it for an encoder and a transport."""
+    """What a lane calls through. The engine takes it for an encoder and a transport. ``answers`` is
+    the room that what comes back has, with that of all others."""
 
     def __init__(
         self,
@@ -29,11 +31,13 @@ class Provider:
         endpoint: Endpoint,
         updated_at: int,
         allowance: Allowance,
+        answers: Answers,
     ):
         self._settings = settings
         self._most = most
         self.config_id = endpoint.config_id
         self.allowance = allowance
+        self.answers = answers
         self.governor = Governor(
             concurrency=endpoint.concurrency,
             rpm=endpoint.rpm,
@@ -52,9 +56,8 @@ class Provider:
         self.timeout_s = endpoint.timeout_s
         self.defaults: Defaults = endpoint.defaults
         self._encoder = Encoder(endpoint.defaults)
-        self._transport = Transport(
-            endpoint, self._settings, width=min(endpoint.concurrency or self._most, self._most)
-        )
+        width = min(endpoint.concurrency or self._most, self._most)
+        self._transport = Transport(endpoint, self._settings, width, self.answers)
 
     def renew(self, endpoint: Endpoint, updated_at: int) -> None:
         """Take up an edited config: calls in flight end as they began."""
@@ -92,6 +95,7 @@ class Providers:
         self.money = money or Money(settings.TIMEZONE)
         self._budget = budget
         self._most = descriptors.allow(settings.MAX_CONCURRENCY)
+        self.answers = Answers(settings.MAX_ANSWERS_BYTES)
         self._by_config: dict[int, Provider] = {}
 
     def get(self, config: ApiConfig) -> Provider:
@@ -100,7 +104,8 @@ class Providers:
         if provider is None:
             endpoint = endpoint_of(config, self._vault)
             allowance = self.money.allowance(config)
-            provider = Provider(self._settings, self._most, endpoint, config.updated_at, allowance)
+            most, since = self._most, config.updated_at
+            provider = Provider(self._settings, most, endpoint, since, allowance, self.answers)
             # another may have been quicker while this one asked what was spent
             if config.id not in self._by_config:
                 self._by_config[config.id] = provider

@@ -29,6 +29,7 @@ from ..store.results import Recorded, write
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1.0
+BYTES = 8 << 20  # of answers in a commit, but for the last of them: a larger one holds up the loop
 REST = 9  # times as long as a commit took, there is none
 
 
@@ -116,6 +117,7 @@ class Recorder:
             batch, waiting = self._collect()
             if batch:
                 self._commit(batch)
+            del batch  # what it holds of the room for all answers is free now
             self._since = None
             for after in waiting:
                 after.call()
@@ -125,6 +127,7 @@ class Recorder:
         full one, one as old as the flush interval, or one asked for at once."""
         batch: list[Recorded] = []
         waiting: list[_After] = []
+        size = 0
         item = self._queue.get()
         self._since = time.monotonic()
         deadline = min(self._rested, self._since + self._interval)
@@ -135,7 +138,8 @@ class Recorder:
                     return batch, waiting
             else:
                 batch.append(item)
-                if len(batch) >= self._batch_size:
+                size += _size(item)
+                if len(batch) >= self._batch_size or size >= BYTES:
                     return batch, waiting
             try:
                 item = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -191,6 +195,12 @@ class Recorder:
             log.warning("results can be written again")
             self._well.set()
             self._faulted(None)
+
+
+def _size(record: Recorded) -> int:
+    """Bytes of its answer."""
+    outcome = record.outcome
+    return len(outcome.response) if outcome is not None and outcome.response else 0
 
 
 # What no waiting mends: a record that the database does not take. (OSError and the database's other

@@ -72,6 +72,7 @@ class Route:
             structure=self._structure,
             till=till,
             packer=Packer(inputs_per_call, self._note_packs) if inputs_per_call > 1 else None,
+            answers=provider.answers,
         )
 
     def encode(self, request: Request) -> bytes:
