@@ -4,6 +4,7 @@ import contextlib
 import re
 import select
 import sqlite3
+from contextvars import ContextVar
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -49,6 +50,9 @@ def open_only(path: str | Path) -> dict:
     return {"database": f"{Path(path).absolute().as_uri()}?mode=rw", "uri": True}
 
 
+_as_opened: ContextVar[bool] = ContextVar("as_opened", default=False)
+
+
 class _File(SqliteDatabase):
     """One that has to be there: a file that was removed is not made anew, empty."""
 
@@ -92,6 +96,15 @@ class Sqlite(PatientDatabase, _File):
             self._identity.close()
             self._identity = None
 
+    @contextlib.contextmanager
+    def as_opened(self):
+        """In the block connections that are open already may read, wherever their file is now."""
+        token = _as_opened.set(True)
+        try:
+            yield
+        finally:
+            _as_opened.reset(token)
+
     def begin(self, lock_type=None):
         self._look()
         return super().begin(lock_type)
@@ -105,15 +118,21 @@ class Sqlite(PatientDatabase, _File):
         if self.in_transaction():
             return super().execute_sql(sql, params)
         reads = sql.startswith("SELECT")
-        self._look(lately=reads)
+        if not (reads and _as_opened.get()):
+            self._look(lately=reads)
         found = super().execute_sql(sql, params)
         if not reads:
             self.fault()
         return found
 
     def _connect(self):
-        self._look()
+        if not (_as_opened.get() and self._connections):
+            self._look()
         return super()._connect()
+
+    def _is_stale(self, timestamp):
+        # an open connection is worth more than a fresh one while the file is away
+        return not _as_opened.get() and super()._is_stale(timestamp)
 
     def _look(self, lately: bool = False) -> None:
         wrong = self.fault(lately)
@@ -143,6 +162,8 @@ class Postgres(PooledPostgresqlDatabase):
 
     def fault(self, lately: bool = False) -> str | None:
         """It looks after its own files."""
+
+    as_opened = staticmethod(contextlib.nullcontext)
 
     def rollback(self):
         if not self._cut_short():

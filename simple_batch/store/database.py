@@ -267,6 +267,14 @@ def connected():
         database.close()
 
 
+@contextlib.contextmanager
+def as_opened():
+    """Hold a connection for reading, also while the file that it is of is not at its place: for what
+    has to be answered then. Raises DatabaseMoved where none is open."""
+    with database.obj.as_opened(), connected():
+        yield
+
+
 def reading():
     """A context that makes one transaction of several questions to a server. On SQLite one
     transaction would only keep the others waiting."""
