@@ -2,22 +2,37 @@
 
 from dataclasses import dataclass
 
-from . import exposure, jobs, log, runtime, settings
+from pathlib import Path
+
+from . import exposure, jobs, log, permissions, runtime, settings
 from .pulse import pulse
 from .settings import Settings
-from .store.database import check_database, close_database, connected, open_database
+from .store.database import (
+    check_database,
+    close_database,
+    connected,
+    is_server,
+    open_database,
+    sqlite_path,
+)
 
 
 def prepare(with_database: bool = True, **overrides) -> Settings:
     """Load the settings, ``overrides`` over them, and open what they name: the log, the vault, and
     the database, migrated. Raises SettingsError or DatabaseError with the remedy."""
     loaded = settings.load(**overrides)
+    permissions.for_owner_alone()
     log.configure(loaded)
     exposure.choose(loaded.EXPOSED)
     runtime.open_runtime(loaded)
+    permissions.tighten(loaded, _file_of(loaded))
     if with_database:
         open_database(loaded.database_url, loaded.DATABASE_CONNECTIONS)
     return loaded
+
+
+def _file_of(loaded: Settings) -> Path | None:
+    return None if is_server(loaded.database_url) else sqlite_path(loaded.database_url)
 
 
 @dataclass
@@ -33,6 +48,7 @@ class Services:
         Raises DatabaseError where the database is damaged."""
         if only is None:
             log.speak_up()
+            permissions.tighten(self.settings, _file_of(self.settings), deep=True)
             check_database()
             pulse.start()
         with connected():

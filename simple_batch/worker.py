@@ -19,7 +19,7 @@ from gevent import monkey
 from kombu.exceptions import OperationalError
 from kombu.utils import functional
 
-from . import jobs, log, redaction, runtime, settings, worker_metrics
+from . import jobs, log, permissions, redaction, runtime, settings, worker_metrics
 from .errors import SimpleBatchError
 from .runner.worker import Worker
 from .store.database import close_database, open_database
@@ -108,9 +108,11 @@ def _begin(sender, **_) -> None:
     # everybody: for as long as the broker is away
     functional.sleep = time.sleep
     try:
+        permissions.for_owner_alone()
         log.configure(loaded)
         log.speak_up()
         runtime.open_runtime(loaded)
+        permissions.tighten(loaded, None)
         open_database(loaded.database_url, loaded.DATABASE_CONNECTIONS)
     except SimpleBatchError as error:
         sys.exit(f"Error: {error}")
