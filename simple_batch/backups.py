@@ -12,11 +12,11 @@ from gevent import get_hub
 
 from . import runtime
 from .domain import ACTIVE_STATUSES
-from .errors import ConfigurationError, Conflict, InvalidInput, SimpleBatchError
+from .errors import ConfigurationError, Conflict, DatabaseMoved, InvalidInput, SimpleBatchError
 from .runner.lease import Lease
 from .settings import Settings
 from .store import backup
-from .store.database import close_database, is_server, sqlite_path
+from .store.database import close_database, fault, is_server, sqlite_path
 from .store.filelock import locked
 from .store.secrets import KEY_FILE, open_vault
 
@@ -63,6 +63,9 @@ def make(target: Path, with_key: bool = False) -> Made:
 
 
 def _file(settings: Settings) -> Path:
+    wrong = fault()
+    if wrong is not None:
+        raise DatabaseMoved(wrong)
     if is_server(settings.database_url):
         raise InvalidInput(
             "The database is on a PostgreSQL server: use its own means (pg_dump, pg_restore, VACUUM)."

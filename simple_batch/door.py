@@ -26,13 +26,14 @@ from .errors import Forbidden, InvalidInput, LoginNeeded, NotFound, SettingsErro
 from .lately import Lately
 from .settings import Settings
 from .store import seen
-from .store.database import connected
+from .store.database import as_opened, connected
 from .throttle import Throttle
 from .who import Caller, Viewer
 from .wording import said
 
 ADMIN = "admin"  # the name of whoever comes with the password of the settings, or with the link
 PUBLIC = {"static", "health.healthz", "health.readyz", "login.page", "login.enter"}
+_SAYS_HOW = "health.prometheus"
 _BY_ANY_NAME = {"health.healthz", "health.readyz"}  # probes know a machine by names of their own
 _BY_ANYBODY = {"login.leave", "login.password"}  # who is logged in, whatever the role
 _ADMINS = {"users", "audit", "storage", "configs", "access.create_webhook", "access.remove_webhook"}
@@ -362,7 +363,8 @@ def _guard() -> None:
         return
     if endpoint in PUBLIC and endpoint in _BY_ANY_NAME:
         return
-    with connected():  # what says how the database stands has no connection of its own
+    # what says how the database stands has no connection of its own
+    with as_opened() if endpoint == _SAYS_HOW else connected():
         _let_in(door, endpoint)
 
 

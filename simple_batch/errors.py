@@ -86,3 +86,11 @@ class DatabaseError(SimpleBatchError):
 
     http_status = 503
     exit_code = 4
+
+
+class DatabaseMoved(SimpleBatchError):
+    """The database file is not at its place any more: moved, removed, replaced or written to by
+    another program while it is open. (No DatabaseError: Peewee takes that name for its own.)"""
+
+    http_status = 503
+    exit_code = 4

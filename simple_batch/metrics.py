@@ -27,9 +27,10 @@ from prometheus_client.registry import Collector
 
 from . import backups, jobs, pulse, readiness, runtime
 from .domain import ACTIVE_STATUSES, NANO, JobStatus
+from .errors import DatabaseMoved
 from .runner.health import Figures
 from .store import storage, workers
-from .store.database import connected, folder_of, is_server, sqlite_path
+from .store.database import as_opened, folder_of, is_server, sqlite_path
 from .store.models import ApiConfig, Job, database
 from .store.sketch import LatencySketch
 from .store.tally import REST, tally
@@ -81,7 +82,7 @@ def _process(figures: Figures | None) -> Iterator[Metric]:
 def _server(live_clients: int) -> Iterator[Metric]:
     yield _gauge("live_clients", "Clients of the live feed.", live_clients)
     yield from _process(jobs.figures())
-    with contextlib.suppress(sqlite3.Error, peewee.PeeweeException), connected():
+    with contextlib.suppress(sqlite3.Error, peewee.PeeweeException, DatabaseMoved), as_opened():
         yield from _stored()
         if jobs.by_workers():
             yield from _workers()
@@ -158,7 +159,7 @@ def _cost() -> Metric:
         labels=("config", "currency"),
     )
     aliases: dict[int, str] = {}
-    with contextlib.suppress(sqlite3.Error, peewee.PeeweeException), connected():
+    with contextlib.suppress(sqlite3.Error, peewee.PeeweeException, DatabaseMoved), as_opened():
         aliases = dict(ApiConfig.select(ApiConfig.id, ApiConfig.alias).tuples())
     sums: dict[tuple[str, str], int] = {}
     for (config_id, currency), cost in tally.cost_nano.items():

@@ -10,7 +10,7 @@ from gevent.lock import BoundedSemaphore
 
 from . import jobs, runtime
 from .store import storage
-from .store.database import connected, folder_of, is_server, sqlite_path
+from .store.database import connected, fault, folder_of, is_server, sqlite_path
 from .store.probe import Found, probe, probe_server
 
 PROBE_EVERY_S = 1.0  # the database is written at most so often
@@ -66,6 +66,9 @@ def _holds(wrong: str | None) -> Check:
 def _database() -> Found:
     """A file is tried in a thread, so that a locked one holds up nobody."""
     global _probed
+    moved = fault()
+    if moved is not None:  # the probe would write to the wrong file
+        return Found(read=moved, write="not tried")
     url = runtime.settings().database_url
     with _lock:
         now = time.monotonic()

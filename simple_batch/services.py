@@ -1,11 +1,19 @@
 """What belongs to one app: found at ``app.extensions["simple_batch"]``."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from . import exposure, jobs, log, memory, runtime, settings
+from . import exposure, jobs, log, memory, permissions, runtime, settings
 from .pulse import pulse
 from .settings import Settings
-from .store.database import check_database, close_database, connected, open_database
+from .store.database import (
+    check_database,
+    close_database,
+    connected,
+    is_server,
+    open_database,
+    sqlite_path,
+)
 
 
 def prepare(with_database: bool = True, **overrides) -> Settings:
@@ -20,12 +28,18 @@ def set_up(loaded: Settings, with_database: bool = True) -> None:
     """Open what the settings name: the log, where calls may go, the vault, and the database,
     migrated. Every kind of process begins with this: server, command, worker. Raises SettingsError
     or DatabaseError with the remedy."""
+    permissions.for_owner_alone()
     log.configure(loaded)
     memory.settle()
     exposure.choose(loaded.EXPOSED)
     runtime.open_runtime(loaded)
+    permissions.tighten(loaded, _file_of(loaded))
     if with_database:
         open_database(loaded.database_url, loaded.DATABASE_CONNECTIONS)
+
+
+def _file_of(loaded: Settings) -> Path | None:
+    return None if is_server(loaded.database_url) else sqlite_path(loaded.database_url)
 
 
 @dataclass
@@ -41,6 +55,7 @@ class Services:
         Raises DatabaseError where the database is damaged."""
         if only is None:
             log.speak_up()
+            permissions.tighten(self.settings, _file_of(self.settings), deep=True)
             check_database()
             pulse.start()
         with connected():

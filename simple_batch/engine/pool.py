@@ -344,7 +344,7 @@ class _Turns:
         """Others have come back while this one waited at the governor."""
         try:
             self._till.look()
-        except Spent:
+        except BaseException:
             self.settle(ticket, None, 0)
             raise
 

@@ -187,7 +187,7 @@ class Lane:
     def _route(self, way: Way, job: Job, config_id: int | None = None) -> Route:
         """A route for a way; ``config_id`` where it is one of several for the job's own."""
         provider = self._provider_of(config_id or way.config_id or job.config_id)
-        till = JobTill(self._purse, provider, self._currency)
+        till = JobTill(self._purse, provider, self._currency, self._recorder.wait_until_well)
         policy, turns = self._policy(job), (self.slots, self._party)
         route = Route(way, job, provider, policy, *turns, self._record, till, self._inputs)
         self._routes[way if config_id is None else (way, config_id)] = route

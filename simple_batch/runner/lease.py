@@ -6,8 +6,9 @@ from pathlib import Path
 
 import psycopg
 
+from ..errors import DatabaseError
 from ..store import filelock, serverlock
-from ..store.database import is_server, sqlite_path
+from ..store.database import RUNNER_LOCK, is_server, sqlite_path
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ class Lease:
     """Who runs the jobs of a database. The system frees it when the process dies."""
 
     def __init__(self, database: Path):
-        self._path = database.with_suffix(".runner-lock")
+        self._path = database.with_suffix(RUNNER_LOCK)
         self._descriptor: int | None = None
 
     @property
@@ -26,14 +27,32 @@ class Lease:
         return self._descriptor is not None
 
     def acquire(self) -> bool:
-        """Take the lease if nobody has it; True where this object holds it now."""
+        """Take the lease if nobody has it; True where this object holds it now. Raises DatabaseError
+        where the lock's file cannot be used."""
         if self._descriptor is None:
-            self._descriptor = filelock.acquire(self._path)
+            try:
+                self._descriptor = filelock.acquire(self._path)
+            except OSError as error:
+                raise DatabaseError(
+                    f"The lock file {self._path} cannot be used: {error.strerror}. It has to be a file "
+                    "that this user can write to: remove what is there, while no process runs the jobs."
+                ) from error
         return self.held
 
     def keep(self) -> bool:
         """False where another process has the lease that this one held: nobody takes it from a
-        process that lives."""
+        process that lives, unless the lock's file was removed or replaced."""
+        if self._descriptor is None or filelock.leads_to(self._path, self._descriptor):
+            return True
+        try:
+            again = filelock.acquire(self._path)
+        except OSError:
+            return True  # the whole folder is away: nobody can have it
+        if again is None:
+            self.release()
+            return False
+        self.release()
+        self._descriptor = again
         return True
 
     def sign(self, name: str) -> None:

@@ -22,7 +22,8 @@ from playhouse.pool import MaxConnectionsExceeded
 
 from ..clock import now_ms
 from ..domain import Cause, Outcome, RequestStatus
-from ..store.database import connected
+from ..errors import DatabaseMoved
+from ..store.database import connected, fault
 from ..store.models import database
 from ..store.results import Recorded, write
 
@@ -38,6 +39,9 @@ class _After(msgspec.Struct):
 
     call: Callable[[], None]
     at_once: bool
+
+
+_TRY = _After(lambda: None, at_once=True)
 
 
 class Recorder:
@@ -67,6 +71,7 @@ class Recorder:
         self._well.set()
         self._since: float | None = None  # when the oldest result in hand was taken
         self._rested = 0.0  # when the next commit may be
+        self._taken = 0  # results handed over and not committed
         self.commits = 0
         self.commit_s = self.longest_commit_s = 0.0
 
@@ -89,10 +94,15 @@ class Recorder:
 
     def record(self, item: Recorded) -> None:
         """Hand over an outcome; blocks while the queue is full (backpressure)."""
+        self._taken += item.outcome is not None
         self._queue.put(item)
 
     def wait_until_well(self) -> None:
-        """Block while results cannot be written: a call made now might be paid for in vain."""
+        """Block while results cannot be written: a call made now would be paid for and its answer
+        lost."""
+        if self._well.is_set() and fault(lately=True) is not None:
+            self._well.clear()
+            self._queue.put(_TRY)  # the recorder then waits until the database is back
         self._well.wait()
 
     def after(self, call: Callable[[], None]) -> None:
@@ -106,17 +116,24 @@ class Recorder:
         done.wait()
 
     def stop(self, timeout_s: float) -> None:
-        """Commit what is in hand, then end; gives up after the timeout."""
+        """Commit what is in hand, then end; gives up after the timeout, and says what is lost."""
         with gevent.Timeout(timeout_s, False):
             self.flush()
         if self._greenlet is not None:
             self._greenlet.kill()
+        if self._taken:
+            log.error(
+                "%s results could not be recorded before the end: these requests are sent again",
+                self._taken,
+            )
 
     def _run(self) -> None:
         while True:
             batch, waiting = self._collect()
             if batch:
                 self._commit(batch)
+            elif not self._well.is_set():
+                self._write([])
             del batch  # what it holds of the room for all answers is free now
             self._since = None
             for after in waiting:
@@ -165,22 +182,19 @@ class Recorder:
             try:
                 with connected():
                     write(batch, self._paid, self._worker)
-            except (
-                sqlite3.Error,
-                peewee.PeeweeException,
-                OSError,
-                MaxConnectionsExceeded,
-            ) as error:
+            except _COMPLAINTS as error:
                 if not _passing(error):
                     self._note_well(faulty)
                     raise
                 if not faulty:
-                    log.error("results cannot be written, trying again each second: %s", error)
+                    if not isinstance(error, DatabaseMoved):  # logged already (identity.py)
+                        log.error("results cannot be written, trying again each second: %s", error)
                     self._well.clear()
                     self._faulted(str(error))
                 faulty = True
                 gevent.sleep(RETRY_AFTER_S)
                 continue
+            self._taken -= sum(record.outcome is not None for record in batch)
             ended = time.monotonic()
             took = ended - began
             self._rested = ended + max(REST * took, self._gap)
@@ -193,8 +207,8 @@ class Recorder:
     def _note_well(self, was_faulty: bool) -> None:
         if was_faulty:
             log.warning("results can be written again")
-            self._well.set()
             self._faulted(None)
+        self._well.set()
 
 
 def _size(record: Recorded) -> int:
@@ -202,6 +216,14 @@ def _size(record: Recorded) -> int:
     outcome = record.outcome
     return len(outcome.response) if outcome is not None and outcome.response else 0
 
+
+_COMPLAINTS = (
+    sqlite3.Error,
+    peewee.PeeweeException,
+    OSError,
+    MaxConnectionsExceeded,
+    DatabaseMoved,
+)
 
 # What no waiting mends: a record that the database does not take. (OSError and the database's other
 # complaints are of the place it is kept in.)

@@ -13,7 +13,7 @@ from gevent.event import Event
 
 from ..settings import Settings
 from ..store import workers
-from ..store.database import complain, connected
+from ..store.database import complain, connected, fault
 from ..store.models import Job
 from ..store.secrets import Vault
 from .chores import Chores
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.25
 LEASE_EVERY = 4  # looks between two tries to take the lease, or looks whether it is still held
 HAND_OVER_S = 10.0
+AWAY_S = 2.0  # for an end while the database file is not at its place
 
 
 class Runner:
@@ -162,8 +163,11 @@ class Runner:
                 complain(log, "the jobs cannot be watched")
                 gevent.sleep(1)
             turn += 1
-            if turn % LEASE_EVERY == 0 and not self._watches_only:
-                self._mind_the_lease()
+            if turn % LEASE_EVERY == 0 and not self._watches_only and fault() is None:
+                try:
+                    self._mind_the_lease()
+                except Exception:
+                    complain(log, "the lease cannot be looked after")
             self._wake.wait(LOOK_S)
             self._wake.clear()
 
@@ -183,6 +187,8 @@ class Runner:
 
     def _end(self, timeout_s: float) -> None:
         scheduler, self._scheduler = self._scheduler, None
+        if fault() is not None:  # what comes back now cannot be recorded
+            timeout_s = min(timeout_s, AWAY_S)
         end = time.monotonic() + timeout_s
         scheduler.rest()
         self._lanes.stop(timeout_s)

@@ -6,6 +6,7 @@ committed. It begins with what the database holds of the time before.
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from .. import periods
@@ -147,15 +148,19 @@ class Allowance(Purse):
 
 class JobTill(Till):
     """Pays for a job's calls on one provider: from the job's purse and from the config's
-    allowance."""
+    allowance. ``ready()`` blocks while no call may start, for another reason than money."""
 
-    def __init__(self, purse: JobPurse, provider, currency: str):
+    def __init__(
+        self, purse: JobPurse, provider, currency: str, ready: Callable[[], None] | None = None
+    ):
         self._purse = purse
         self._provider = provider
         self._job_currency = currency
         self._unknown = False
+        self._ready = ready or (lambda: None)
 
     def take(self) -> None:
+        self._ready()
         self._look_for_unknown()
         self._purse.take()
         try:
@@ -165,6 +170,7 @@ class JobTill(Till):
             raise
 
     def look(self) -> None:
+        self._ready()
         self._purse.look()
         self._provider.allowance.look()
         self._look_for_unknown()

@@ -3,17 +3,22 @@
 import contextlib
 import re
 import select
+import sqlite3
+from contextvars import ContextVar
+from pathlib import Path
 from types import SimpleNamespace
 
 import psycopg
 from gevent import monkey
-from peewee import __exception_wrapper__
+from peewee import SqliteDatabase, __exception_wrapper__
 from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 from psycopg.adapt import AdaptersMap, Loader
 from psycopg.pq import TransactionStatus
 from psycopg.types.string import StrDumperUnknown
 
+from ..errors import DatabaseMoved
 from . import dialect
+from .identity import Identity
 from .patience import PatientDatabase
 
 _REFUSED = re.compile("[\x00\ud800-\udfff]")
@@ -40,11 +45,99 @@ _CONNECTION = {
 }
 
 
-class Sqlite(PatientDatabase):
-    """A file. One transaction writes at a time."""
+def open_only(path: str | Path) -> dict:
+    """Arguments of ``sqlite3.connect`` that open a file and never make one."""
+    return {"database": f"{Path(path).absolute().as_uri()}?mode=rw", "uri": True}
+
+
+_as_opened: ContextVar[bool] = ContextVar("as_opened", default=False)
+
+
+class _File(SqliteDatabase):
+    """One that has to be there: a file that was removed is not made anew, empty."""
+
+    def _connect(self):
+        connection = sqlite3.connect(
+            **open_only(self.database),
+            timeout=self._timeout,
+            isolation_level=None,
+            **self.connect_params,
+        )
+        try:
+            self._add_conn_hooks(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class Sqlite(PatientDatabase, _File):
+    """A file. One transaction writes at a time. None is begun or committed, and no connection taken,
+    while the file is not the one that was opened: DatabaseMoved is raised."""
 
     server = False
     text_index = True
+    _identity: Identity | None = None
+
+    def identify(self) -> None:
+        """Remember which file it is: from now on it is looked at. Raises OSError where it is exchanged
+        meanwhile."""
+        connection = sqlite3.connect(**open_only(self.database), check_same_thread=False)
+        connection.isolation_level = None
+        self._identity = Identity(Path(self.database), connection)
+
+    def fault(self, lately: bool = False) -> str | None:
+        """What has become of the file, in words; None where it is at its place."""
+        return None if self._identity is None else self._identity.fault(lately)
+
+    def close_all(self) -> None:
+        super().close_all()
+        if self._identity is not None:
+            self._identity.close()
+            self._identity = None
+
+    @contextlib.contextmanager
+    def as_opened(self):
+        """In the block connections that are open already may read, wherever their file is now."""
+        token = _as_opened.set(True)
+        try:
+            yield
+        finally:
+            _as_opened.reset(token)
+
+    def begin(self, lock_type=None):
+        self._look()
+        return super().begin(lock_type)
+
+    def commit(self):
+        self._look()
+        super().commit()
+        self.fault()  # how the file is after a checkpoint of ours
+
+    def execute_sql(self, sql, params=None):
+        if self.in_transaction():
+            return super().execute_sql(sql, params)
+        reads = sql.startswith("SELECT")
+        if not (reads and _as_opened.get()):
+            self._look(lately=reads)
+        found = super().execute_sql(sql, params)
+        if not reads:
+            self.fault()
+        return found
+
+    def _connect(self):
+        if not (_as_opened.get() and self._connections):
+            self._look()
+        return super()._connect()
+
+    def _is_stale(self, timestamp):
+        # an open connection is worth more than a fresh one while the file is away
+        return not _as_opened.get() and super()._is_stale(timestamp)
+
+    def _look(self, lately: bool = False) -> None:
+        wrong = self.fault(lately)
+        if wrong is not None:
+            raise DatabaseMoved(wrong)
 
     def executemany(self, sql: str, rows: list[tuple]) -> None:
         with __exception_wrapper__:
@@ -52,7 +145,12 @@ class Sqlite(PatientDatabase):
 
     def passing(self, error: Exception) -> bool:
         """Whether the work that met this error is to be done again a little later."""
-        return False
+        return isinstance(error, DatabaseMoved) or _moved(error)
+
+
+def _moved(error: Exception) -> bool:
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
+    return code == sqlite3.SQLITE_READONLY_DBMOVED
 
 
 class Postgres(PooledPostgresqlDatabase):
@@ -61,6 +159,11 @@ class Postgres(PooledPostgresqlDatabase):
 
     server = True
     text_index = False  # whether the server has trigrams; looked at when it is opened
+
+    def fault(self, lately: bool = False) -> str | None:
+        """It looks after its own files."""
+
+    as_opened = staticmethod(contextlib.nullcontext)
 
     def rollback(self):
         if not self._cut_short():

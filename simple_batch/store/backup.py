@@ -17,6 +17,7 @@ from pathlib import Path
 from gevent.monkey import get_original
 
 from ..errors import Conflict, DatabaseError, InvalidInput
+from . import leftover
 from .database import MIGRATIONS, close_database, open_database
 from .filelock import locked
 
@@ -152,7 +153,7 @@ def restore(source: Path, database: Path) -> tuple[Path | None, list[str]]:
     """
     if database.exists() and source.exists() and source.samefile(database):
         raise InvalidInput(f"{source} is the database itself.")
-    database.parent.mkdir(parents=True, exist_ok=True)
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     staged = database.with_name(f"{database.stem}.restoring.db")
     _forget(staged)
     try:
@@ -199,6 +200,7 @@ def _in_use(path: Path, error: sqlite3.OperationalError) -> Exception:
 
 
 def _exchange(staged: Path, database: Path) -> Path | None:
+    _free_of_log(database)
     if not database.exists():
         staged.replace(database)
         sync(database.parent)
@@ -227,6 +229,14 @@ def _exchange(staged: Path, database: Path) -> Path | None:
     return kept
 
 
+def _free_of_log(database: Path) -> None:
+    """Move away a log that does not belong to the database, or whose database is gone."""
+    if database.exists() and database.stat().st_size:
+        leftover.set_aside(database)
+    elif Path(f"{database}-wal").exists():
+        leftover.move_away(database)
+
+
 def _free_name(path: Path) -> Path:
     number, found = 1, path
     while found.exists():
@@ -239,6 +249,7 @@ def _forget(staged: Path) -> None:
     for path in (staged, *(Path(f"{staged}{end}") for end in ("-wal", "-shm", "-journal"))):
         path.unlink(missing_ok=True)
     staged.with_suffix(".migrate-lock").unlink(missing_ok=True)
+    leftover.forget(staged)
 
 
 def compact(database: Path) -> int:

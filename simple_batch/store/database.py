@@ -7,6 +7,7 @@ greenlet's outermost one takes a connection from the pool and gives it back.
 
 import contextlib
 import logging
+import os
 import re
 import shutil
 import sqlite3
@@ -19,8 +20,8 @@ from urllib.parse import unquote, urlsplit
 import peewee
 from playhouse.migrations import Runner
 
-from ..errors import DatabaseError
-from . import backends
+from ..errors import DatabaseError, DatabaseMoved
+from . import backends, filelock, leftover
 from .filelock import locked
 from .models import database
 from .patience import BUSY_TIMEOUT_MS
@@ -54,10 +55,11 @@ def open_database(url: str, connections: int = 20, unfinished: bool = False) -> 
     if is_server(url):
         return _open_server(url, connections, unfinished)
     path = sqlite_path(url)
-    if path.exists() and path.stat().st_size:
-        _look_at_header(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _look_at_place(path)
+        if path.exists() and path.stat().st_size:
+            _look_at_header(path)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         database.initialize(
             backends.Sqlite(
                 str(path),
@@ -69,8 +71,13 @@ def open_database(url: str, connections: int = 20, unfinished: bool = False) -> 
                 check_same_thread=False,
             )
         )
-        with locked(path.with_suffix(".migrate-lock")), connected():
-            return _migrate(url, unfinished)
+        with locked(path.with_suffix(".migrate-lock")):
+            leftover.set_aside(path)
+            _make(path)
+            with connected():
+                applied = _migrate(url, unfinished)
+                database.obj.identify()
+                return applied
     except (peewee.DatabaseError, sqlite3.Error, OSError) as error:
         if _DAMAGED.search(str(error)):
             raise _damaged(path, str(error)) from error
@@ -97,6 +104,45 @@ def check_database() -> None:
         error = _damaged(path, " ".join(found.split()))  # before closing writes the log back
         close_database()
         raise error
+
+
+RUNNER_LOCK = ".runner-lock"  # ends the name of the lock that the runner of a database holds
+
+
+def _look_at_place(path: Path) -> None:
+    if path.is_dir():
+        raise DatabaseError(
+            f"The database {path} is a folder: move it away, or set SIMPLE_BATCH_DATABASE_URL to a file."
+        )
+    if path.is_symlink() and not path.exists():
+        raise DatabaseError(
+            f"The database {path} is a link to {path.readlink()}, which is not there: bring that back, "
+            "or remove the link."
+        )
+    if leftover.exchanged(path) and _run_elsewhere(path):
+        raise DatabaseError(
+            f"The database {path} was moved, removed or replaced while another process uses it. Put "
+            "it back, or stop that process first (then: flask restore-db FILE)."
+        )
+
+
+def _run_elsewhere(path: Path) -> bool:
+    lock = path.with_suffix(RUNNER_LOCK)
+    if not lock.exists():
+        return False
+    held = filelock.acquire(lock)
+    if held is not None:
+        filelock.release(held)
+    return held is None
+
+
+def _make(path: Path) -> None:
+    """An empty file for its owner alone; SQLite gives its log the same mode."""
+    if path.exists():
+        return
+    if leftover.exchanged(path):
+        log.warning("the database %s is gone: an empty one is made", path)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _look_at_header(path: Path) -> None:
@@ -221,22 +267,41 @@ def connected():
         database.close()
 
 
+@contextlib.contextmanager
+def as_opened():
+    """Hold a connection for reading, also while the file that it is of is not at its place: for what
+    has to be answered then. Raises DatabaseMoved where none is open."""
+    with database.obj.as_opened(), connected():
+        yield
+
+
 def reading():
     """A context that makes one transaction of several questions to a server. On SQLite one
     transaction would only keep the others waiting."""
     return database.atomic() if database.server else contextlib.nullcontext()
 
 
+def fault(lately: bool = False) -> str | None:
+    """What has become of the open database's file, in words with the remedy: moved, removed, replaced,
+    written to by another program. None where it is as it should be, and of a server. ``lately``: as it
+    was a tenth of a second ago."""
+    return None if database.obj is None else database.obj.fault(lately)
+
+
 def passing(error: Exception) -> bool:
-    """Whether the database was only away for the moment (its server restarts, the network is cut):
+    """Whether the database was only away for the moment (its server restarts, the network is cut, its
+    file was moved and may come back):
     what met this error is to be done again."""
     return database.obj is not None and database.passing(error)
 
 
 def complain(log: logging.Logger, what: str) -> None:
-    """Log the exception that is being handled: in one line where the database was only away."""
+    """Log the exception that is being handled: in one line where the database was only away, not
+    at all where its file is: that is logged once (identity.py)."""
     error = sys.exception()
-    if passing(error):
+    if isinstance(error, DatabaseMoved):
+        log.debug("%s: %s", what, error)
+    elif passing(error):
         log.warning("%s: the database is away: %s", what, error)
     else:
         log.exception(what)
@@ -253,7 +318,7 @@ def steadily(work: Callable, *args):
         except Exception as error:
             if not passing(error):
                 raise
-            if not told:
+            if not told and not isinstance(error, DatabaseMoved):
                 log.warning("the database cannot be reached, trying again each second: %s", error)
                 told = True
         time.sleep(AGAIN_AFTER_S)

@@ -33,6 +33,15 @@ def acquire(path: Path, wait: bool = False) -> int | None:
     return descriptor
 
 
+def leads_to(path: Path, descriptor: int) -> bool:
+    """Whether the path still names the file whose lock is held: one that was removed or replaced
+    keeps nobody else out."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
 def release(descriptor: int) -> None:
     """Give the lock back."""
     os.close(descriptor)

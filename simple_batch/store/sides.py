@@ -166,7 +166,7 @@ class FileSide(Side):
     def __init__(self, url: str):
         super().__init__(url)
         path = sqlite_path(url)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._connection = sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None)
         # bytes that are no UTF-8 become halves of surrogate pairs, and are told as those are
         self._connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")

@@ -17,6 +17,7 @@ from tests import endpoint as e
 from tests.endpoint import MisbehavingEndpoint
 from tests.process import ROOT, environment, free_port
 
+from . import moved
 from .endpoints import Result
 from .house import House, lines, until
 from .network import may_mount
@@ -28,7 +29,7 @@ SLOWEST_S = 1.0  # a page that only reads
 
 
 def throw(seed: int) -> dict:
-    scenes = [_full, _locked, _torn_off, _read_only, _made_read_only, _damaged]
+    scenes = [_full, _locked, _torn_off, _read_only, _made_read_only, _damaged, moved.throw]
     results = []
     for scene in scenes:
         results += scene(random.Random(seed))

@@ -1,0 +1,213 @@
+"""Whether the database's path still leads to the files that this process has open.
+
+A file that is moved, removed or replaced stays open: SQLite would go on writing to one that
+nothing leads to any more. One that is written to in place (``cp backup simple_batch.db``) stays the
+same file, and the next checkpoint would mix the two. Both are noticed here before a commit.
+
+In write-ahead-log mode only checkpoints write to the database file, and they say so in the index of
+the log (https://www.sqlite.org/walformat.html, 2.1: nBackfill, nBackfillAttempted, the salts). A file
+that changes while these stay the same was written to by another program.
+"""
+
+import contextlib
+import ctypes
+import logging
+import os
+import sqlite3
+import struct
+import time
+from pathlib import Path
+
+import msgspec
+
+from ..wording import said
+from . import leftover
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.1  # for those who only read
+_MAGIC = b"SQLite format 3\0"
+_WAL_MODE = b"\2\2"  # bytes 18 and 19 of the header
+_HEADER = 100  # bytes
+_INDEX = 132  # bytes of the index's head, up to nBackfillAttempted
+_SALTS, _BACKFILL, _ATTEMPTED = slice(32, 40), 96, 128
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    """The database file as it was when no checkpoint was at work."""
+
+    progress: tuple[bytes, int]
+    mtime_ns: int
+    size: int
+    header: bytes
+
+
+class Identity:
+    """The files of an open database. ``connection`` is of this object alone: while it is open, SQLite
+    removes neither the log nor its index."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection):
+        self._path = path
+        self._connection = connection
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
+        self._files = [
+            (Path(f"{path}{end}"), _inode(f"{path}{end}")) for end in ("", "-wal", "-shm")
+        ]
+        # Both stay open as long as the database: closing any descriptor of a file drops all locks
+        # that this process has on it (POSIX), SQLite's among them.
+        self._descriptors = [] if os.name == "nt" else self._opened()
+        self._seen: _Seen | None = None
+        self._overwritten = False
+        self._fault: str | None = None
+        self._looked = 0.0
+        self._settle()
+        self._note(lost=False)
+
+    def fault(self, lately: bool = False) -> str | None:
+        """What is wrong, with the remedy; None where nothing is. ``lately``: what was found up to
+        LOOK_EVERY_S ago will do. Logged when it begins and when it ends."""
+        now = time.monotonic()
+        if not lately or now - self._looked >= LOOK_EVERY_S:
+            found = self._found()
+            self._looked = now
+            if found != self._fault:
+                self._tell(found)
+        return self._fault
+
+    def close(self) -> None:
+        """Close what is open here."""
+        if self._overwritten:
+            return  # see _keep_open
+        self._connection.close()
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors = []
+
+    def _opened(self) -> list[int]:
+        found = []
+        for path, inode in (self._files[0], self._files[2]):
+            found.append(os.open(path, os.O_RDONLY | _BINARY | os.O_CLOEXEC))
+            if inode is None or _inode_of(os.fstat(found[-1])) != inode:
+                raise OSError(f"{path} was exchanged while it was opened")
+        return found
+
+    def _settle(self) -> None:
+        """After a crash the index does not say whether a checkpoint is at work: have one made."""
+        if self._descriptors and self._progress() is None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        if self._written_to():
+            raise OSError(f"{self._path} was written to while it was opened")
+
+    def _found(self) -> str | None:
+        """The path, then the content: a file that is back must be as it was."""
+        for path, known in self._files:
+            found = _inode(path)
+            if found != known:
+                return self._said(path, found)
+        if not self._overwritten and self._written_to():
+            self._overwritten = True
+            self._keep_open()
+        if self._overwritten:
+            return said(
+                "Another program wrote to the database file %(path)s while it was open. No calls are "
+                "made and nothing is written. Stop all processes that use it, then restore a backup "
+                "with “flask restore-db FILE”, or start again to go on with the file as it is now.",
+                path=self._path,
+            )
+        return None
+
+    def _keep_open(self) -> None:
+        """Until the process ends: closing the last connection would have SQLite write the log into a
+        file that it does not belong to. (Python closes what nothing refers to.)"""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+
+    def _said(self, path: Path, found: tuple | None) -> str:
+        if path != self._path:
+            return said(
+                "The write-ahead log of the database, %(path)s, was moved, removed or replaced. No "
+                "calls are made and nothing is written until the same file is back. Otherwise stop "
+                "all processes that use the database, then start again.",
+                path=path,
+            )
+        if found is None:
+            return said(
+                "The database file %(path)s was moved or removed. No calls are made and nothing is "
+                "written until the same file is back. To go on with another one, stop all processes "
+                "that use it, then put a backup in its place with “flask restore-db FILE”.",
+                path=path,
+            )
+        return said(
+            "The database file %(path)s was replaced by another file. No calls are made and nothing "
+            "is written until the former file is back. To go on with the new one, stop all processes "
+            "that use it, then start again; “flask restore-db FILE” restores a backup safely.",
+            path=path,
+        )
+
+    def _tell(self, found: str | None) -> None:
+        before, self._fault = self._fault, found
+        if found is None:
+            log.warning("the database file %s is back: work goes on", self._path)
+        else:
+            log.error("%s", found)
+        if (before is None) != (found is None):
+            self._note(lost=found is not None)
+
+    def _note(self, lost: bool) -> None:
+        """For the next start, which has to know whether a log that lies there belongs to the file."""
+        (_path, main), (wal, log_file) = self._files[:2]
+        if log_file is None or _inode(wal) != log_file:
+            return  # it lies elsewhere
+        kept = None
+        if lost:
+            kept = (0, 0)  # fits no file
+            if not self._overwritten and self._descriptors:
+                state = os.fstat(self._descriptors[0])
+                kept = state.st_size, state.st_mtime_ns
+        leftover.note(self._path, leftover.Note(main[1], log_file[1], kept))
+
+    # --- the content ----------------------------------------------------------------------------
+
+    def _written_to(self) -> bool:
+        """Whether something else than a checkpoint has changed the database file since the last look."""
+        if not self._descriptors:
+            return False
+        before = self._progress()
+        state = os.fstat(self._descriptors[0])
+        last = self._seen
+        if before is None or (
+            last is not None
+            and (before, state.st_mtime_ns, state.st_size)
+            == (last.progress, last.mtime_ns, last.size)
+        ):
+            return False
+        header = os.pread(self._descriptors[0], _HEADER, 0)
+        if self._progress() != before:
+            return False  # a checkpoint has come between: the next look tells
+        if header[:16] != _MAGIC or header[18:20] != _WAL_MODE:
+            return True
+        if last is not None and before == last.progress:
+            if (state.st_size, header) != (last.size, last.header):
+                return True
+        self._seen = _Seen(before, state.st_mtime_ns, state.st_size, header)
+        return False
+
+    def _progress(self) -> tuple[bytes, int] | None:
+        """How far checkpoints have come; None while one is at work."""
+        index = os.pread(self._descriptors[1], _INDEX, 0)
+        if len(index) < _INDEX:
+            return None
+        done, begun = (struct.unpack_from("=I", index, at)[0] for at in (_BACKFILL, _ATTEMPTED))
+        return (index[_SALTS], done) if done == begun else None
+
+
+def _inode(path) -> tuple[int, int] | None:
+    try:
+        return _inode_of(os.stat(path))
+    except OSError:
+        return None
+
+
+def _inode_of(state: os.stat_result) -> tuple[int, int]:
+    return state.st_dev, state.st_ino

@@ -1,0 +1,275 @@
+"""The database file is moved, removed, replaced or written to under a process that has it open."""
+
+import logging
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+from simple_batch.errors import DatabaseError, DatabaseMoved
+from simple_batch.store import backup, filelock
+from simple_batch.store.database import close_database, connected, fault, open_database, passing
+from simple_batch.store.models import Upload, database
+
+from .. import postgres
+from ..process import ROOT
+
+pytestmark = pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
+
+
+@pytest.fixture
+def path(tmp_path):
+    """An open database with 50 rows, some of them in the log alone."""
+    found = tmp_path / "instance" / "simple_batch.db"
+    open_database(f"sqlite:///{found}")
+    add(50)
+    yield found
+    close_database()
+
+
+def add(count: int) -> None:
+    with connected(), database.atomic():
+        for number in range(count):
+            Upload.create(path="p", filename=f"{number}", bytes=1, preview="x" * 500, created_at=1)
+
+
+def rows(path) -> int:
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return other.execute("SELECT count(*) FROM upload").fetchone()[0]
+
+
+def copied(path, name="copy.db"):
+    """A backup by SQLite's own means, which stays in the mode of the write-ahead log."""
+    copy = path.parent.parent / name
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    return copy
+
+
+def refused(text: str) -> None:
+    with pytest.raises(DatabaseMoved, match=text) as raised:
+        add(1)
+    assert passing(raised.value)
+    with pytest.raises(DatabaseMoved), connected():
+        Upload.update(bytes=2).execute()
+
+
+def test_a_file_moved_away_and_back(path, caplog):
+    away = path.parent / "away.db"
+    for _ in range(2):
+        path.rename(away)
+        refused("moved or removed.*restore-db")
+        refused("moved or removed")
+        assert not path.exists()  # no empty one is made
+        away.rename(path)
+        add(1)
+    told = [record.levelname for record in caplog.records if "simple_batch.db" in record.message]
+    assert told == ["ERROR", "WARNING"] * 2
+    close_database()
+    assert rows(path) == 52
+
+
+def test_a_commit_whose_file_goes_while_it_is_made_is_rolled_back(path):
+    with pytest.raises(DatabaseMoved), connected(), database.atomic():
+        Upload.update(bytes=2).execute()
+        path.rename(path.parent / "away.db")
+    (path.parent / "away.db").rename(path)
+    with connected():
+        assert Upload.select().where(Upload.bytes == 2).count() == 0
+
+
+def test_a_file_changed_while_it_was_away_is_not_taken_back(path):
+    away = path.parent / "away.db"
+    path.rename(away)
+    refused("moved or removed")
+    with away.open("r+b") as file:
+        file.write(bytes(200))
+    away.rename(path)
+    refused("Another program wrote")
+
+
+@pytest.mark.parametrize("ended", ["stopped", "killed"])
+def test_a_backup_moved_over_it_stays_whole(path, ended):
+    copy = copied(path)
+    add(30)
+    if ended == "killed":
+        _killed(path, lambda: copy.replace(path))
+    else:
+        copy.replace(path)
+        refused("replaced by another file.*restore-db")
+        close_database()
+        assert (path.parent / "simple_batch.db-wal").exists()
+    open_database(f"sqlite:///{path}")
+    with connected():
+        assert Upload.select().count() == 50
+    add(1)
+    close_database()
+    assert rows(path) == 51
+    assert list(path.parent.glob("simple_batch.db-wal.replaced-*"))
+
+
+def _killed(path, then) -> None:
+    """A process that has the database open dies; then ``then`` is done."""
+    close_database()
+    code = (
+        "import os, sys\n"
+        "from simple_batch.store.database import connected, database, open_database\n"
+        "from simple_batch.store.models import Upload\n"
+        "open_database(sys.argv[1])\n"
+        "with connected():\n"
+        "    Upload.create(path='p', filename='f', bytes=1, preview='', created_at=1)\n"
+        "os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, f"sqlite:///{path}"], cwd=ROOT, check=True)
+    assert (path.parent / "simple_batch.db-wal").stat().st_size
+    then()
+
+
+def test_the_log_of_a_process_that_was_killed_is_read(path):
+    _killed(path, lambda: None)
+    open_database(f"sqlite:///{path}")
+    with connected():
+        assert Upload.select().count() == 51
+
+
+def test_a_folder_moved_after_a_kill_takes_its_log_with_it(path):
+    _killed(path, lambda: None)
+    moved = path.parent.parent / "moved"
+    shutil.copytree(path.parent, moved)
+    open_database(f"sqlite:///{moved / path.name}")
+    with connected():
+        assert Upload.select().count() == 51
+
+
+def test_a_backup_written_over_it_stays_whole(path):
+    """``cp``: the file stays the same one, its content does not."""
+    copy = copied(path)
+    add(30)
+    code = (
+        "import os, shutil, sys\n"
+        "from simple_batch.store.database import *\n"
+        "from simple_batch.store.models import Upload, database\n"
+        "open_database(sys.argv[1])\n"
+        "with connected(), database.atomic():\n"
+        "    Upload.create(path='p', filename='f', bytes=1, preview='', created_at=1)\n"
+        "shutil.copyfile(sys.argv[2], sys.argv[3])\n"
+        "try:\n"
+        "    with connected(), database.atomic():\n"
+        "        Upload.create(path='p', filename='f', bytes=1, preview='', created_at=1)\n"
+        "except Exception as error:\n"
+        "    print(error)\n"
+        "close_database()\n"
+    )
+    close_database()
+    command = [sys.executable, "-c", code, f"sqlite:///{path}", str(copy), str(path)]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "Another program wrote to the database file" in done.stdout
+    assert path.read_bytes() == copy.read_bytes()
+    open_database(f"sqlite:///{path}")
+    with connected():
+        assert Upload.select().count() == 50
+    close_database()
+    assert rows(path) == 50
+
+
+def test_own_checkpoints_and_those_of_others_are_no_foreign_writes(path):
+    for _ in range(3):
+        add(700)  # more than SQLite keeps in the log
+        assert fault() is None
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("UPDATE upload SET bytes = bytes + 1")
+            other.commit()
+            assert fault() is None
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        assert fault() is None
+        os.utime(path)  # touched, and as it was
+        assert fault() is None
+    with connected():
+        database.execute_sql("VACUUM")
+    assert fault() is None
+    add(1)
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+def test_a_log_removed_under_it(path, end):
+    path.with_name(path.name + end).unlink()
+    refused("write-ahead log.*stop all processes")
+    assert not path.with_name(path.name + end).exists()
+    close_database()
+    assert rows(path) == 50  # what the log held was written back
+
+
+def test_a_folder_that_is_a_link_to_another_one_now(path):
+    link = path.parent.parent / "link"
+    close_database()
+    link.symlink_to(path.parent, target_is_directory=True)
+    open_database(f"sqlite:///{link / path.name}")
+    other = path.parent.parent / "other"
+    other.mkdir()
+    link.unlink()
+    link.symlink_to(other, target_is_directory=True)
+    refused("moved or removed")
+    shutil.copy(path, other)
+    refused("replaced")
+    link.unlink()
+    link.symlink_to(path.parent, target_is_directory=True)
+    add(1)
+    assert sorted(it.name for it in other.iterdir()) == [path.name]
+
+
+def test_a_start_where_only_the_log_is_left_is_refused(path):
+    away = path.with_name("away.db")
+    path.rename(away)
+    refused("moved")
+    close_database()
+    with pytest.raises(DatabaseError, match="missing, but its write-ahead log"):
+        open_database(f"sqlite:///{path}")
+    assert not path.exists()
+    away.rename(path)
+    open_database(f"sqlite:///{path}")
+    with connected():
+        assert Upload.select().count() == 50
+
+
+def test_a_start_beside_a_process_whose_database_went_is_refused(path):
+    held = filelock.acquire(path.with_suffix(".runner-lock"))
+    try:
+        path.rename(path.with_name("away.db"))
+        with pytest.raises(DatabaseError, match="while another process uses it"):
+            open_database(f"sqlite:///{path}")
+    finally:
+        filelock.release(held)
+
+
+def test_a_backup_is_restored_where_only_the_log_is_left(path):
+    copy = copied(path)
+    add(5)
+    path.unlink()
+    refused("removed")
+    close_database()
+    assert backup.restore(copy, path)[0] is None
+    assert rows(path) == 50
+
+
+def test_every_connection_opens_a_file_that_is_there(path):
+    close_database()
+    open_database(f"sqlite:///{path}")
+    database.obj._identity = None  # as if it went between the look and the opening
+    database.obj.close_idle()
+    path.rename(path.with_name("away.db"))
+    with pytest.raises(Exception, match="unable to open"), connected():
+        pass
+    assert not path.exists()
+
+
+def test_the_log_says_it_once(path, caplog):
+    path.unlink()
+    with caplog.at_level(logging.INFO):
+        for _ in range(5):
+            refused("removed")
+    assert len(caplog.records) == 1

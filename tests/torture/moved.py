@@ -1,0 +1,164 @@
+"""The database file is moved, removed, replaced or written to under a server that runs a job."""
+
+import contextlib
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import gevent
+import msgspec
+import requests
+
+from simple_batch.store.database import close_database
+from tests import endpoint as e
+from tests.endpoint import MisbehavingEndpoint
+from tests.process import gunicorn, run_py
+
+from .endpoints import Result
+from .house import House, lines, until
+
+COUNT = 400
+NOTICED_S = 30.0  # a hang guard
+
+
+class Scene(msgspec.Struct):
+    """``harm(house, copy)`` is done while the job runs; ``mend(house)`` undoes it; None where another
+    database is there to stay: then the server is started again on that."""
+
+    name: str
+    harm: Callable[[House, Path], object]
+    mend: Callable[[House], object] | None = None
+    says: str = "moved or removed"
+
+
+def _away(house: House) -> Path:
+    return house.database.with_name("away.db")
+
+
+def _folder_away(house: House) -> Path:
+    return house.folder.with_name("elsewhere")
+
+
+def _over_and_back(house: House, copy: Path) -> None:
+    house.database.rename(_away(house))
+    shutil.copy(copy, house.database)
+
+
+SCENES = [
+    Scene(
+        "moved away and back",
+        lambda house, _copy: house.database.rename(_away(house)),
+        lambda house: _away(house).rename(house.database),
+    ),
+    Scene(
+        "the folder moved away and back",
+        lambda house, _copy: house.folder.rename(_folder_away(house)),
+        lambda house: _folder_away(house).rename(house.folder),
+    ),
+    Scene(
+        "another file in its place, and back",
+        _over_and_back,
+        lambda house: _away(house).replace(house.database),
+        "replaced by another file",
+    ),
+    Scene("removed, a backup put there later", lambda house, _copy: house.database.unlink()),
+    Scene(
+        "a backup moved over it",
+        lambda house, copy: Path(shutil.copy(copy, _away(house))).replace(house.database),
+        says="replaced by another file",
+    ),
+    Scene(
+        "a backup copied over it (cp)",
+        lambda house, copy: shutil.copyfile(copy, house.database),
+        says="Another program wrote to",
+    ),
+]
+
+
+def throw(_chance) -> list[Result]:
+    """Every scene, by turns under run.py and gunicorn."""
+    results = []
+    for number, scene in enumerate(SCENES):
+        results += play(scene, gunicorn if number % 2 else run_py)
+    return results
+
+
+def play(scene: Scene, runner=run_py) -> list[Result]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        MisbehavingEndpoint(e.slow(0.02)) as endpoint,
+        House(Path(folder) / "instance", LOG_DIR=f"{folder}/logs", LOG_LEVEL="INFO") as house,
+    ):
+        house.config("test", endpoint.base_url, concurrency=5)
+        job_id = house.job(lines(COUNT), "test")
+        close_database()
+        copy = _copied(house.database, Path(folder) / "copy.db")
+        server = house.start(runner)
+        until(lambda: endpoint.calls > 60)
+        scene.harm(house, copy)
+        noticed = until(lambda: _says(server.url, scene.says), NOTICED_S)
+        calls = endpoint.at_rest()
+        log = (Path(folder) / "logs" / "simple_batch.log").read_text()
+        page = requests.get(f"{server.url}/jobs/{job_id}", timeout=30)
+        gevent.sleep(1.5)
+        stopped = endpoint.calls == calls < COUNT
+        said = noticed and page.status_code == 503 and scene.says in page.text
+        once = sum(scene.says in line for line in log.splitlines())
+        end = _mended if scene.mend is not None else _started_again
+        return [
+            Result(f"{scene.name}: no call while it lasts", 1, stopped, f"{calls} calls"),
+            Result(
+                f"{scene.name}: page, /readyz and log say so",
+                1,
+                bool(said and once == 1),
+                f"page {page.status_code}, /readyz {noticed}, {once} lines",
+            ),
+            end(scene, house, copy, job_id, endpoint, runner),
+        ]
+
+
+def _says(url: str, text: str) -> bool:
+    answer = requests.get(f"{url}/readyz", timeout=30)
+    found = answer.json()
+    detail = found["checks"]["database"].get("detail", "")
+    return answer.status_code == 503 and found.get("reason") == "database" and text in detail
+
+
+def _mended(scene: Scene, house: House, _copy, job_id: int, endpoint, _runner) -> Result:
+    """The same file is back: the job goes on by itself, and nothing was lost in between."""
+    scene.mend(house)
+    status = house.wait(job_id)
+    counts = house.rows("SELECT count(*), count(DISTINCT idx) FROM result")[0]
+    whole = status == "completed" and counts == (COUNT, COUNT) and endpoint.calls == COUNT
+    said = f"{status} {counts} after {endpoint.calls} calls"
+    return Result(f"{scene.name}: it goes on, nothing lost or asked twice", 1, whole, said)
+
+
+def _started_again(
+    scene: Scene, house: House, copy: Path, job_id: int, _endpoint, runner
+) -> Result:
+    """The backup is the database now, whole, and the job of the backup ends."""
+    server, code = house.server, house.server.stop()
+    here = house.database.read_bytes() if house.database.exists() else None
+    untouched = here is None or here == copy.read_bytes()
+    if here is None:
+        shutil.copy(copy, house.database)
+    house.start(runner)
+    status = house.wait(job_id)
+    sound = house.rows("PRAGMA integrity_check") == [("ok",)]
+    count = house.rows("SELECT count(*) FROM result")[0][0]
+    whole = code == 0 and untouched and sound and status == "completed" and count == COUNT
+    said = f"exit {code}, untouched {untouched}, sound {sound}, {status}, {count} results; {server.lines[-5:] if code else ''}"
+    return Result(f"{scene.name}: the backup stays whole, and is run on", 1, whole, said)
+
+
+def _copied(path: Path, copy: Path) -> Path:
+    """A backup by SQLite's own means, which keeps the mode of the write-ahead log."""
+    with (
+        contextlib.closing(sqlite3.connect(path)) as source,
+        contextlib.closing(sqlite3.connect(copy)) as target,
+    ):
+        source.backup(target)
+    return copy
