@@ -20,7 +20,7 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from . import audit, hosts, news, passwords, tokens, users, who
+from . import audit, exposure, hosts, local, news, passwords, tokens, users, who
 from .domain import Role
 from .errors import Forbidden, InvalidInput, LoginNeeded, NotFound, SettingsError
 from .lately import Lately
@@ -39,13 +39,21 @@ _BY_ANYBODY = {"login.leave", "login.password"}  # who is logged in, whatever th
 _ADMINS = {"users", "audit", "storage", "configs", "access.create_webhook", "access.remove_webhook"}
 _LOOKED_AT = {"configs.index"}  # of what is the admins' otherwise
 _OPERATORS = {"new_job", "new_template", "saved_templates", "access"}
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "X-Forwarded-Host")
+# what tokens read of the pages: results of the jobs they see, and with *everything* what is shared
+TOKENS_READ = {
+    *("jobs_list.home", "jobs_list.index", "compare.index", "health.prometheus"),
+    *("job_pages.overview", "job_pages.progress", "job_pages.errors", "job_pages.error_table"),
+    *("job_pages.events", "job_pages.download", "job_pages.recipe", "pictures.of_job"),
+    *("job_requests.index", "job_requests.detail"),
+    *("job_charts.index", "job_charts.data", "job_charts.table", "job_charts.report"),
+}
+TOKENS_OF_EVERYTHING_READ = {
+    *("configs.index", "saved_templates.index", "saved_templates.show"),
+    "saved_templates.download",
+}
 _CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
 SESSION = "began"  # what a session is known by, in its cookie
-_WAY = (
-    *("HTTP_COOKIE", "HTTP_AUTHORIZATION", "HTTP_HOST", "SERVER_NAME", "REMOTE_ADDR"),
-    *(f"HTTP_{name.upper().replace('-', '_')}" for name in _FORWARDED),
-)
+_WAY = ("HTTP_COOKIE", "HTTP_AUTHORIZATION", *local.DECIDES)
 KNOWN_S = 1.0  # what the database says of somebody who was let in holds for so long
 CLAIMED_S = 60.0  # and for so long, what the cookies of a request were found to say
 MOST_KNOWN = 4096
@@ -69,7 +77,7 @@ class Account(UserMixin):
 
 @dataclass(frozen=True)
 class Claim:
-    """By what somebody asks to be let in."""
+    """By what somebody asks to be let in. A token decides alone: with one, no session counts."""
 
     token: str  # the hash of a secret
     session: str  # what Account.get_id said
@@ -106,20 +114,30 @@ class Door:
             secret = secrets.token_urlsafe(32)
             self._link_hash = _digest(secret)
             return secret
-        if elsewhere and not self.login_needed():
+        if self._reached_by_others() and not self.passwords_known():
+            reached = f"{elsewhere[0]} can be reached" if elsewhere else "EXPOSED=yes: it is reached"
+            remedy = "or serve 127.0.0.1" if elsewhere else "or set EXPOSED=no"
             raise SettingsError(
-                f"{elsewhere[0]} can be reached from other machines, and nobody would have to log "
+                f"{reached} from other machines, and nobody would have to log "
                 "in: make a user (flask create-user NAME --role admin), or set "
                 f"SIMPLE_BATCH_PASSWORD (for the user {ADMIN}), or SIMPLE_BATCH_LOGIN_LINK=yes for "
-                "a link that is printed here and lets in once, or serve 127.0.0.1."
+                f"a link that is printed here and lets in once, {remedy}."
             )
         return None
 
     # --- who it is --------------------------------------------------------------------------
 
     def login_needed(self) -> bool:
-        """See users.login_needed."""
-        return users.login_needed(self._settings)
+        """False where everybody on this machine is let in, as on a desk of one's own. Never False
+        where others reach the server, also when its last user was removed."""
+        return self._reached_by_others() or self.login_possible()
+
+    def login_possible(self) -> bool:
+        """Whether there is a password or a link to log in with."""
+        return users.login_possible(self._settings)
+
+    def _reached_by_others(self) -> bool:
+        return self._hosts.everywhere or exposure.exposed()
 
     def passwords_known(self) -> bool:
         """Whether there is any password that could be entered."""
@@ -129,7 +147,7 @@ class Door:
         """Who sends the present request, None for somebody who is not let in. For who only looks the
         answer holds a moment, unless it is to be found ``anew``."""
         self.check_host()
-        claim = self._claims.found(way(request.environ), _claimed)
+        claim = self._claims.found(way(request.environ), self._claimed)
         caller = None
         if not anew and request.method in _CHANGES_NOTHING:
             caller = self._callers.recalled(claim)
@@ -159,15 +177,31 @@ class Door:
 
     def _answer(self, claim: Claim) -> Caller | None:
         """Who it is that sends the present request, by this claim."""
-        token = tokens.verified(bearer()) if claim.token else None
-        if token is not None:
-            return tokens.caller(token, "")
+        if claim.token:
+            token = tokens.verified(token_brought(request.headers))
+            return tokens.caller(token, "") if token is not None else None
         account = self.account(claim.session) if claim.session else None
         if account is not None:
             return account.caller("")
-        if claim.here and not self._hosts.everywhere and not self.login_needed():
+        if claim.here and not self.login_needed():
             return Caller("web")
         return None
+
+    def _claimed(self) -> Claim:
+        """The claim of the present request."""
+        secret = token_brought(request.headers)
+        return Claim(
+            _digest(secret).hex() if secret else "",
+            session.get("_user_id", ""),
+            self.why_not_local() is None,
+            session.get(SESSION, ""),
+        )
+
+    def why_not_local(self) -> str | None:
+        """None where the present request comes from this machine, else what speaks against it."""
+        if self._settings.TRUSTED_PROXIES:
+            return said("TRUSTED_PROXIES says that a proxy stands before this server")
+        return local.why_not(request.environ)
 
     def check_host(self) -> None:
         """Raises Forbidden for a name that is not this server's."""
@@ -313,32 +347,20 @@ def must_see(job_id: int) -> None:
 def way(environ: Mapping) -> bytes:
     """All that decides who sends a request, as far as it comes with the request. A digest: what it
     stands for may be secret, and as long as strangers like."""
-    given = repr([environ.get(name) for name in _WAY])
+    given = repr(([environ.get(name) for name in _WAY], local.proxy_headers(environ)))
     return hashlib.blake2b(given.encode(), digest_size=32).digest()
 
 
-def _claimed() -> Claim:
-    """The claim of the present request."""
-    secret = bearer()
-    return Claim(
-        _digest(secret).hex() if secret else "",
-        session.get("_user_id", ""),
-        from_this_machine(),
-        session.get(SESSION, ""),
-    )
-
-
-def bearer() -> str:
-    """The secret of the token that the present request brings; empty where it brings none."""
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+def bearer(headers: Mapping) -> str:
+    """The secret that a request brings as a bearer; empty where it brings none."""
+    scheme, _, secret = headers.get("Authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else ""
 
 
-def from_this_machine() -> bool:
-    """True for who is on this machine: not for what a proxy forwards, nor by another's name."""
-    if any(name in request.headers for name in _FORWARDED):
-        return False
-    return hosts.is_loopback(request.remote_addr) and hosts.is_loopback(hosts.bare(request.host))
+def token_brought(headers: Mapping) -> str:
+    """The secret of one of our tokens, good or not. Another bearer may be meant for a proxy."""
+    secret = bearer(headers)
+    return secret if secret.startswith(tokens.PREFIX) else ""
 
 
 def needed(endpoint: str, method: str) -> Role:
@@ -377,17 +399,42 @@ def _let_in(door: Door, endpoint: str) -> None:
     if endpoint in PUBLIC:
         return
     if caller is None:
-        if door.login_needed():
-            raise LoginNeeded(said("Log in first."))
-        raise Forbidden(
-            said(
-                "Nobody has to log in here, so only this machine is let in. To let others in, make "
-                "users (flask create-user) or set SIMPLE_BATCH_PASSWORD."
-            )
-        )
+        raise _refusal(door)
+    if caller.token is not None:
+        _check_token_reads(caller, endpoint)
     if not caller.may(needed(endpoint, request.method)):
         raise Forbidden(said("Your role does not allow this."))
     _check_what_is_named(caller.sees)
+
+
+def _refusal(door: Door) -> Forbidden | LoginNeeded:
+    """Why the present request is refused, and what to do."""
+    if door.login_needed():
+        return LoginNeeded(said("Log in first."))
+    if token_brought(request.headers):
+        return Forbidden(said("This token is not known here, or it was revoked."))
+    return Forbidden(
+        said(
+            "This server has no users yet, so it answers this machine alone, and this request does "
+            "not count as coming from it: %(why)s. Create a user first: flask create-user NAME "
+            "--role admin.",
+            why=door.why_not_local() or "",
+        )
+    )
+
+
+def _check_token_reads(caller: Caller, endpoint: str) -> None:
+    """Raises Forbidden for what a token does not do on pages. A page that reads as a token is of no
+    use in a browser: its forms carry no CSRF token."""
+    g.csrf_token = ""  # where Flask-WTF looks before it makes one
+    if not endpoint:  # there is no such page
+        return
+    if request.method not in _CHANGES_NOTHING:
+        raise Forbidden(said("Tokens only read pages: what changes something is done by users."))
+    narrow = caller.sees is not None and caller.sees.token is not None
+    if endpoint in TOKENS_READ or (endpoint in TOKENS_OF_EVERYTHING_READ and not narrow):
+        return
+    raise Forbidden(said("Tokens do not read this page."))
 
 
 def _go(_error) -> None:
@@ -435,6 +482,17 @@ def _digest(secret: str) -> bytes:
 
 
 class _Sessions(SecureCookieSessionInterface):
+    """Who brings a token neither has a session nor gets one."""
+
+    def open_session(self, app: Flask, request):
+        if token_brought(request.headers):
+            return self.session_class()
+        return super().open_session(app, request)
+
+    def save_session(self, app: Flask, session, response) -> None:
+        if not token_brought(request.headers):
+            super().save_session(app, session, response)
+
     def should_set_cookie(self, app: Flask, session) -> bool:
         """A session in use goes on. Its cookie is not another one each time: who comes with the same
         one is known."""

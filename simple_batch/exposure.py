@@ -16,7 +16,7 @@ from ipaddress import ip_address
 LISTENS_ON = "SIMPLE_BATCH_LISTENS_ON"  # hosts, comma separated
 
 _choice = "auto"
-_login_needed: Callable[[], bool] | None = None
+_login_possible: Callable[[], bool] | None = None
 _served_elsewhere = True  # as far as is known; asked by ``look``
 
 
@@ -26,17 +26,17 @@ def choose(choice: str) -> None:
     _choice = choice
 
 
-def follow(login_needed: Callable[[], bool]) -> None:
+def follow(login_possible: Callable[[], bool]) -> None:
     """Where the setting is auto, go by whether users have to log in (a worker)."""
-    global _login_needed
-    _login_needed = login_needed
+    global _login_possible
+    _login_possible = login_possible
 
 
 def look() -> None:
     """Ask that again, of the database: a user may have been made meanwhile."""
     global _served_elsewhere
-    if _login_needed is not None and _choice == "auto":
-        _served_elsewhere = _login_needed()
+    if _login_possible is not None and _choice == "auto":
+        _served_elsewhere = _login_possible()
 
 
 def listening_on(hosts: Iterable[str]) -> None:
@@ -48,7 +48,7 @@ def exposed() -> bool:
     """True where somebody on another machine may be asking."""
     if _choice != "auto":
         return _choice == "yes"
-    if _login_needed is not None:
+    if _login_possible is not None:
         return _served_elsewhere
     hosts = os.environ.get(LISTENS_ON)
     return hosts is not None and not all(map(_is_loopback, hosts.split(",")))

@@ -3,6 +3,9 @@ of the scrape. Counters are this process's since it began; gauges of jobs are th
 
 Unknown is absent, not 0. Labels are bounded in number and hold nothing but names: an API config's
 alias, a status, a cause, a currency.
+
+A reader who does not see everybody's jobs (an operator, a token without *everything*) gets the gauges
+of the jobs that they see, and no series of API configs: those add up what everybody's calls cost.
 """
 
 import contextlib
@@ -13,6 +16,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import peewee
+from peewee import fn
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -29,26 +33,27 @@ from . import backups, jobs, pulse, readiness, runtime
 from .domain import ACTIVE_STATUSES, NANO, JobStatus
 from .errors import DatabaseMoved
 from .runner.health import Figures
-from .store import storage, workers
+from .store import seen, storage, workers
 from .store.database import as_opened, folder_of, is_server, sqlite_path
-from .store.models import ApiConfig, Job, database
+from .store.models import ApiConfig, Job
 from .store.sketch import LatencySketch
 from .store.tally import REST, tally
 from .version import __version__
+from .who import Viewer
 
 # Seconds; an answer takes from a fraction of one to minutes.
 LATENCY_BOUNDS_S = (0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300, 600)
 
 
-def of_server(accept: str, live_clients: int) -> tuple[bytes, str]:
+def of_server(accept: str, live_clients: int, viewer: Viewer | None = None) -> tuple[bytes, str]:
     """(the text, its content type) of a process that serves pages, as the header ``Accept`` asks for
-    it."""
-    return _exposition(accept, lambda: _server(live_clients))
+    it, with what ``viewer`` sees."""
+    return _exposition(accept, lambda: _server(live_clients, viewer))
 
 
 def of_worker(accept: str, figures: Figures) -> tuple[bytes, str]:
     """The same of a worker: how jobs and the database stand is said by those that serve pages."""
-    return _exposition(accept, lambda: _process(figures))
+    return _exposition(accept, lambda: _process(figures, whole=True))
 
 
 def _exposition(accept: str, collect: Callable[[], Iterator[Metric]]) -> tuple[bytes, str]:
@@ -68,22 +73,27 @@ class _House(Collector):
         return ()  # the registry need not collect to learn the names
 
 
-def _process(figures: Figures | None) -> Iterator[Metric]:
+def _process(figures: Figures | None, whole: bool) -> Iterator[Metric]:
+    """``whole``: with what is counted of everybody's calls."""
     build = InfoMetricFamily("simple_batch_build", "Which version this is.")
     build.add_metric((), {"version": __version__, "python": platform.python_version()})
     yield build
     yield _loop_lag()
     yield from _readiness()
-    yield from _recorded()
+    if whole:
+        yield from _recorded()
     if figures is not None:
+        if whole:
+            yield from _governors(figures)
         yield from _runner(figures)
 
 
-def _server(live_clients: int) -> Iterator[Metric]:
+def _server(live_clients: int, viewer: Viewer | None) -> Iterator[Metric]:
     yield _gauge("live_clients", "Clients of the live feed.", live_clients)
-    yield from _process(jobs.figures())
+    yield from _process(jobs.figures(), whole=viewer is None)
     with contextlib.suppress(sqlite3.Error, peewee.PeeweeException, DatabaseMoved), as_opened():
-        yield from _stored()
+        yield from _jobs(viewer)
+        yield from _database()
         if jobs.by_workers():
             yield from _workers()
     yield from _room()
@@ -184,7 +194,7 @@ def _buckets(sketch: LatencySketch) -> list[tuple[str, float]]:
 # --- how things stand -----------------------------------------------------------------------------
 
 
-def _runner(figures: Figures) -> Iterator[Metric]:
+def _governors(figures: Figures) -> Iterator[Metric]:
     gauge, config = GaugeMetricFamily, ("config",)
     for name, meaning, field in (
         ("limit", "Calls that may be in flight.", "limit"),
@@ -201,6 +211,9 @@ def _runner(figures: Figures) -> Iterator[Metric]:
             if (value := getattr(state, field)) is not None
         }
         yield _family(gauge, f"governor_{name}", meaning, config, values)
+
+
+def _runner(figures: Figures) -> Iterator[Metric]:
     yield _gauge("lanes", "Jobs that make calls here.", figures.lanes)
     yield _gauge("recorder_queue", "Results that wait to be taken up.", figures.queue)
     yield _gauge("recorder_lag_seconds", "How long the oldest result in hand waits.", figures.lag_s)
@@ -214,19 +227,21 @@ def _runner(figures: Figures) -> Iterator[Metric]:
     )
 
 
-def _stored() -> Iterator[Metric]:
+def _jobs(viewer: Viewer | None) -> Iterator[Metric]:
     """Of the jobs' own counters; requests are not counted."""
-    rows = database.execute_sql(
-        "SELECT status, count(*), sum(total - succeeded - failed - cancelled) FROM job "
-        "WHERE deleted_at IS NULL GROUP BY status"
-    ).fetchall()
+    left = fn.SUM(Job.total - Job.succeeded - Job.failed - Job.cancelled)
+    shown = Job.select(Job.status, fn.COUNT(Job.id), left).where(seen.jobs(viewer))
+    rows = list(shown.where(Job.deleted_at.is_null()).group_by(Job.status).tuples())
     counts = dict.fromkeys((status.value for status in JobStatus), 0)
     counts |= {status: count for status, count, _left in rows}
     yield _family(GaugeMetricFamily, "jobs", "Jobs by status.", ("status",), counts)
     left = sum(left for status, _count, left in rows if status in ACTIVE_STATUSES)
     yield _gauge("requests_pending", "Requests of unfinished jobs without a result.", left)
-    deleted = Job.select().where(Job.deleted_at.is_null(False)).count()
+    deleted = Job.select().where(Job.deleted_at.is_null(False) & seen.jobs(viewer)).count()
     yield _gauge("jobs_being_removed", "Deleted jobs whose rows are still there.", deleted)
+
+
+def _database() -> Iterator[Metric]:
     whole, reusable = storage.database_bytes()
     if reusable is not None:
         yield _gauge("database_reusable_bytes", "Of the database, free for new rows.", reusable)

@@ -48,9 +48,8 @@ def any_there() -> bool:
     return User.select().exists()
 
 
-def login_needed(settings: Settings) -> bool:
-    """False where everybody on this machine is let in, as on a desk of one's own, and nobody from
-    another one."""
+def login_possible(settings: Settings) -> bool:
+    """Whether there is a password, a link or a user to log in with."""
     return bool(settings.PASSWORD or settings.LOGIN_LINK) or any_there()
 
 

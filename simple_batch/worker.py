@@ -112,7 +112,7 @@ def _begin(sender, **_) -> None:
         log.speak_up()
     except SimpleBatchError as error:
         sys.exit(f"Error: {error}")
-    exposure.follow(lambda: users.login_needed(loaded))
+    exposure.follow(lambda: users.login_possible(loaded))
     _worker = Worker(
         loaded,
         runtime.vault(),

@@ -96,7 +96,10 @@ def remove_user(name):
     users.remove(name)
     say(f"Removed “{name}”.")
     if not users.any_there():
-        say("Nobody is left: on this machine nobody has to log in any more.")
+        say(
+            "Nobody is left: on this machine nobody has to log in any more. Where EXPOSED=yes or the "
+            "server listens on another address, no one can log in before you create a user."
+        )
 
 
 @command("audit-log")

@@ -4,9 +4,10 @@ from flask import g, request
 
 from .. import tokens, who
 from ..domain import Role
-from ..door import bearer, from_this_machine, the_door
+from ..door import bearer, the_door
 from ..store.models import Token
 from ..who import Caller, Viewer
+from ..wording import said
 from .errors import ApiError
 
 
@@ -22,20 +23,22 @@ def viewer() -> Viewer | None:
 
 def check() -> None:
     """Raises ApiError 401 for whoever is not let in, 403 for what their token does not allow."""
-    given = bearer()
+    given, why = bearer(request.headers), the_door().why_not_local()
     if tokens.needed() or the_door().login_needed():
         g.token = tokens.verified(given) if given else None
         if g.token is None:
             raise _refused(given)
         found = tokens.caller(g.token, request.remote_addr or "")
     # a page of another site in this machine's browser cannot help sending Origin
-    elif from_this_machine() and "Origin" not in request.headers:
+    elif why is None and "Origin" not in request.headers:
         g.token, found = None, Caller("api", address=request.remote_addr or "")
     else:
+        why = why or said("a page of “%(origin)s” sent it", origin=request.headers["Origin"][:100])
         raise ApiError(
             401,
-            "This server lets programs in by token only: make one on its page Access, or with "
-            "flask create-token, and send it as 'Authorization: Bearer …'.",
+            "Without a token this server answers programs on this machine alone, and this request "
+            f"does not count as coming from it: {why}. Make a token on the page Access, or with "
+            "flask create-token NAME, and send it as 'Authorization: Bearer …'.",
             code="invalid_api_key",
         )
     who.act_as(found)
@@ -49,7 +52,10 @@ def check() -> None:
 
 def _refused(given: str) -> ApiError:
     if not given:
-        message = "You didn't provide an API key: send a token as 'Authorization: Bearer …'."
+        message = (
+            "You didn't provide an API key: send a token as 'Authorization: Bearer …'. "
+            "flask create-token NAME makes one."
+        )
         return ApiError(401, message)
     return ApiError(
         401, "Incorrect API key provided, or one that was revoked.", code="invalid_api_key"

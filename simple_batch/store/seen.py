@@ -28,6 +28,8 @@ def sees_job(viewer: Viewer | None, job_id: int) -> bool:
 def sees_upload(viewer: Viewer | None, upload_id: int) -> bool:
     """Of uploads that jobs are made from a token sees none: it has its files."""
     found = Upload.id == upload_id
+    if viewer is not None and viewer.token is not None:
+        return False
     if viewer is not None:
         found &= Upload.user.is_null(False) & (Upload.user == viewer.user)
     return Upload.select().where(found).exists()

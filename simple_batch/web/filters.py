@@ -37,6 +37,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(words.audited, "audited_word")
     app.add_template_filter(words.audited_object, "audited_object")
     app.add_template_filter(words.translated, "translated")
+    app.add_template_filter(words.webhook_place, "webhook_place")
     app.add_template_global(jobs.runner_state, "runner_state")
     app.add_template_global(jobs.by_workers, "by_workers")
     app.add_template_global(jobs.WORKER_COMMAND, "worker_command")

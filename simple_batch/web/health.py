@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
-from .. import jobs, metrics, readiness
+from .. import jobs, metrics, readiness, who
 
 blueprint = Blueprint("health", __name__)
 
@@ -39,7 +39,8 @@ def _who_works() -> dict:
 
 @blueprint.get("/metrics")
 def prometheus():
-    """For Prometheus, in its text format or OpenMetrics."""
+    """For Prometheus, in its text format or OpenMetrics; with what the caller sees."""
     clients = current_app.extensions["simple_batch_feed"].clients
-    body, kind = metrics.of_server(request.headers.get("Accept", ""), clients)
+    sees = who.current().sees
+    body, kind = metrics.of_server(request.headers.get("Accept", ""), clients, sees)
     return Response(body, content_type=kind)

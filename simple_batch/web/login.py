@@ -84,7 +84,11 @@ def _page(form: LoginForm):
     if door.passwords_known() and not User.select().exists() and not form.name.data:
         form.name.data = ADMIN
     return render_template(
-        "login/login.html", form=form, next=_next(), passwords_known=door.passwords_known()
+        "login/login.html",
+        form=form,
+        next=_next(),
+        passwords_known=door.passwords_known(),
+        login_possible=door.login_possible(),
     )
 
 

@@ -3,13 +3,12 @@
 import contextlib
 import io
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from .. import choices, configs, jobs, recipes, runtime, tryout, webhooks, who
-from ..domain import EMBEDDINGS, Role
+from .. import choices, configs, jobs, recipes, runtime, tryout, webhooks
+from ..domain import EMBEDDINGS
 from ..door import must_see
 from ..errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
 from ..settings import PROJECT_ROOT
@@ -18,7 +17,7 @@ from . import new_template, pictures
 from .answers import attached
 from .forms import LaunchForm, UploadForm, blame
 from .template_forms import TemplateForm
-from .words import translated
+from .words import translated, webhook_place
 
 blueprint = Blueprint("new_job", __name__, url_prefix="/jobs/new")
 
@@ -181,15 +180,8 @@ def _offered(form: LaunchForm) -> LaunchForm:
     active = configs.list_all(active=True)
     form.config.choices = [(config.id, f"{config.alias} ({config.model})") for config in active]
     hooks = [hook for hook in webhooks.listed() if hook.disabled_at is None and hook.token is None]
-    form.webhook.choices = [(0, _("none")), *((hook.id, _named(hook)) for hook in hooks)]
+    form.webhook.choices = [(0, _("none")), *((hook.id, webhook_place(hook)) for hook in hooks)]
     return form
-
-
-def _named(hook) -> str:
-    """Its address; to others than admins only the host: what follows may be a secret."""
-    return (
-        hook.url if who.current().may(Role.ADMIN) else f"{urlsplit(hook.url).hostname} ({hook.id})"
-    )
 
 
 def _start_page(form, error: UploadRejected | None = None):

@@ -1,9 +1,13 @@
 """What statuses, causes and reasons are called on the pages, and what to do about them."""
 
+from urllib.parse import urlsplit
+
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from jinja2 import pass_context
 
+from .. import who
+from ..domain import Role
 from ..errors import SimpleBatchError
 from ..wording import Text
 
@@ -210,3 +214,10 @@ def translated(given: SimpleBatchError | str) -> str:
         return template
     values = text.values.items()
     return template % {n: translated(it) if isinstance(it, Text) else it for n, it in values}
+
+
+def webhook_place(hook) -> str:
+    """Its address; to others than admins only the host: what follows may be a secret."""
+    if who.current().may(Role.ADMIN):
+        return hook.url
+    return f"{urlsplit(hook.url).hostname} ({hook.id})"

@@ -16,9 +16,9 @@ from ..conftest import PASSWORDS, wait_until
 from ..process import ROOT, environment, flask, free_port, gunicorn, run_py
 
 WAYS = {
-    "run.py": lambda port: ["run.py", "--host", "0.0.0.0", "--port", str(port)],
-    "gunicorn": lambda port: [
-        *("-m", "gunicorn", "-c", "gunicorn.conf.py", "-b", f"0.0.0.0:{port}"),
+    "run.py": lambda host, port: ["run.py", "--host", host, "--port", str(port)],
+    "gunicorn": lambda host, port: [
+        *("-m", "gunicorn", "-c", "gunicorn.conf.py", "-b", f"{host}:{port}"),
         "simple_batch:create_app()",
     ],
 }
@@ -34,14 +34,18 @@ def session_of(server, name: str, password: str) -> requests.Session:
     return session
 
 
+@pytest.mark.parametrize(
+    ("host", "given"), [("0.0.0.0", {}), ("127.0.0.1", {"SIMPLE_BATCH_EXPOSED": "yes"})]
+)
 @pytest.mark.parametrize("way", WAYS)
-def test_other_addresses_are_not_served_without_a_password(instance, way):
-    port = free_port()
-    command = [sys.executable, *WAYS[way](port)]
+def test_other_addresses_are_not_served_without_a_password(instance, way, host, given):
+    port, settings = free_port(), environment(instance, **given)
+    command = [sys.executable, *WAYS[way](host, port)]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(instance), capture_output=True, text=True, timeout=60
+        command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=60
     )
     said = done.stdout + done.stderr
+    assert ("EXPOSED=yes" in said) == bool(given)
     assert done.returncode == {"run.py": 4, "gunicorn": 3}[way], said
     for remedy in ("create-user", "SIMPLE_BATCH_PASSWORD", "SIMPLE_BATCH_LOGIN_LINK"):
         assert remedy in said
