@@ -33,7 +33,7 @@ _DONE = "DELETE FROM page WHERE id IN (SELECT value FROM json_each(?))"
 _GIVE_BACK = "UPDATE page SET worker_id = NULL WHERE worker_id = ? AND job_id = ?"
 _OTHER_WAYS = (
     "SELECT DISTINCT config_id, timeout_s FROM page WHERE job_id = ? AND worker_id IS NULL "
-    "AND (config_id, timeout_s) > (0, 0)"
+    "AND (config_id, timeout_s) > (0, 0) ORDER BY config_id, timeout_s"
 )
 _FREE = (
     "SELECT count(*) FROM (SELECT 1 FROM page WHERE job_id = ? AND worker_id IS NULL LIMIT ?) AS f"

@@ -127,7 +127,8 @@ def test_raising_the_cap_lets_the_job_go_on_by_itself(start, add_config, make_jo
         assert wait_for(job_id, "completed").succeeded == 60
         assert endpoint.calls == 60
         with connected():
-            said = [event.detail for event in JobEvent.select().where(JobEvent.reason == "edited")]
+            edited = JobEvent.select().where(JobEvent.reason == "edited").order_by(JobEvent.id)
+            said = [event.detail for event in edited]
             assert said == ["spend_cap: 100 → 200", "spend_cap: 200 → None"]
 
 
