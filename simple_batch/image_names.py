@@ -133,8 +133,8 @@ class Folder:
         if self._listed[0] != folder:
             found: dict[str, list[str]] = {}
             if folder.is_dir() and folder.resolve().is_relative_to(self._root):
-                for entry in os.scandir(folder):
-                    found.setdefault(intake.folded(entry.name), []).append(entry.name)
+                for name in sorted(entry.name for entry in os.scandir(folder)):
+                    found.setdefault(intake.folded(name), []).append(name)
             self._listed = folder, found
         return self._listed[1]
 

@@ -200,7 +200,7 @@ def _exports(settings: Settings) -> list[Item]:
         Item(entry.name, stat.st_mtime_ns // 1_000_000, stat.st_size, path=entry.path)
         for entry, stat in _files_in(settings.exports)
     ]
-    entries.sort(key=lambda item: item.at)
+    entries.sort(key=lambda item: (item.at, item.name))
     return _too_much(entries, days, most, sum(item.bytes for item in entries))
 
 

@@ -1,17 +1,20 @@
 """``make test``: all tests, and those of what a database keeps once more on PostgreSQL, in several
-processes side by side (shares.py). What the first one says is seen as it goes, the others' at its end."""
+processes side by side (shares.py). What the first one says is seen as it goes, the others' at its end;
+then come the tests that failed and, last, one line with the totals."""
 
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from . import postgres
+from .totals import Totals, closing
 
 # Many tests wait, for browsers, servers and time-outs: two processes more than there are cores.
 PROCESSES = (os.cpu_count() or 1) + 2
@@ -26,24 +29,28 @@ class Round:
     """Tests that the processes share, each file run by one of them."""
 
     def __init__(self, name: str, arguments: list[str], **environment: str):
-        self._name = name
+        self.name = name
+        self.totals = Totals()
         self._taken = tempfile.TemporaryDirectory(prefix="taken-")
         self._command = [sys.executable, "-m", "pytest", "-rs", "-p", "tests.shares", *arguments]
         self._command.append(f"--taken={self._taken.name}")
         self._environment = {**os.environ, **environment}
 
-    def run(self, seen: bool) -> pytest.ExitCode:
-        """One process, to its end."""
+    def run(self, number: int) -> int:
+        """One process, to its end; returns its exit code. What number 0 says is seen as it goes."""
+        seen = number == 0
+        noted = Path(self._taken.name, f"outcomes-{number}.jsonl")
         with tempfile.TemporaryFile("w+") as report:
             done = subprocess.run(
-                self._command,
+                [*self._command, f"--outcomes={noted}"],
                 env=self._environment,
                 stdout=None if seen else report,
                 stderr=None if seen else subprocess.STDOUT,
             )
             report.seek(0)
-            print(f"{report.read()}--- {self._name}: a share ends", flush=True)
-        return pytest.ExitCode(done.returncode)
+            print(f"{report.read()}--- {self.name}: a share ends", flush=True)
+        self.totals.add(noted, done.returncode, f"share {number + 1}")
+        return done.returncode
 
 
 def rounds() -> list[Round]:
@@ -61,23 +68,30 @@ def rounds() -> list[Round]:
     return found
 
 
-def share(planned: list[Round], seen: bool) -> bool:
-    """A part of each round, one after the other; True where all went well."""
-    ended = []
+def share(planned: list[Round], number: int) -> None:
+    """A part of each round, one after the other; no further round after an interruption."""
     for one in planned:
-        ended.append(one.run(seen))
-        if ended[-1] is pytest.ExitCode.INTERRUPTED:
+        if one.run(number) == pytest.ExitCode.INTERRUPTED:
             break
-    return set(ended) == {pytest.ExitCode.OK}
+
+
+def run(planned: list[Round], processes: int) -> int:
+    """All rounds; returns the exit code."""
+    with ThreadPoolExecutor(processes) as pool:
+        for ended in [pool.submit(share, planned, number) for number in range(processes)]:
+            ended.result()
+    for one in planned:
+        for failure in one.totals.failures():
+            print(f"FAILED {failure} ({one.name})")
+    counts = sum((one.totals.counts() for one in planned), start=Counter())
+    print(closing(counts), flush=True)
+    return FAILED if counts["failed"] else 0
 
 
 def main() -> int:
     # tests interrupt commands, which what a shell starts in the background ignores
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    planned = rounds()
-    with ThreadPoolExecutor(PROCESSES) as pool:
-        shares = [pool.submit(share, planned, number == 0) for number in range(PROCESSES)]
-    return 0 if all(one.result() for one in shares) else FAILED
+    return run(rounds(), PROCESSES)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def add_config(app):
 
     def add(base_url: str, alias: str = "test", **fields):
         with connected():
-            fields = {"model": "m", "key": "sk-planted-0123456789", "timeout_s": 5.0, **fields}
+            fields = {"model": "m", "key": "sk-planted-0123456789", "timeout_s": 30.0, **fields}
             return configs.create(configs.ConfigFields(alias=alias, base_url=base_url, **fields))
 
     return add

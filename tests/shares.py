@@ -1,14 +1,16 @@
 """A pytest plugin for several processes that do one run between them (``python -m tests``): whoever
-is free takes the next file.
+is free takes the next file, and notes the outcome of each test (totals.py).
 
 pytest-xdist does not get along with gevent: its workers wait for the threads that patching takes away.
 """
 
 import itertools
-from collections.abc import Iterator
+import json
 from pathlib import Path
 
 import pytest
+
+from .totals import BEGUN, ENDED
 
 # Begun first, so that no process is left alone with one of them at the end.
 LONGEST = (
@@ -21,7 +23,43 @@ WHOLE = ("browser",)
 
 def pytest_addoption(parser):
     parser.addoption("--taken", type=Path, help="folder where the processes note what they take")
+    parser.addoption("--outcomes", type=Path, help="file where the process notes how its tests end")
     parser.addoption("--on-database", action="store_true", help="only what stands on the database")
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Outcomes(config.getoption("--outcomes")))
+
+
+class Outcomes:
+    """Notes them as they come: a process that is killed has said what it did until then."""
+
+    def __init__(self, notes: Path):
+        self._notes = notes
+        self._known: dict[str, str] = {}
+
+    def _note(self, test: str, outcome: str | int) -> None:
+        with self._notes.open("a") as file:
+            file.write(json.dumps([test, outcome]) + "\n")
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self._note(report.nodeid, "failed")
+
+    def pytest_runtest_logstart(self, nodeid):
+        self._note(nodeid, BEGUN)
+        self._known[nodeid] = "passed"
+
+    def pytest_runtest_logreport(self, report):
+        """Of its setup, its call and its teardown: a failure outweighs what the others say."""
+        if report.outcome != "passed" and self._known[report.nodeid] != "failed":
+            self._known[report.nodeid] = report.outcome
+
+    def pytest_runtest_logfinish(self, nodeid):
+        self._note(nodeid, self._known.pop(nodeid))
+
+    def pytest_sessionfinish(self, exitstatus):
+        self._note(ENDED, int(exitstatus))
 
 
 @pytest.hookimpl(trylast=True)
@@ -48,23 +86,20 @@ def pytest_runtestloop(session):
     """As pytest's own, over what this process takes."""
     if session.testsfailed:
         raise session.Interrupted(f"{session.testsfailed} errors while collecting")
-    mine = _mine(session.items, session.config.getoption("--taken"))
-    item = next(mine, None)
-    while item is not None:
-        following = next(mine, None)  # whose fixtures stay
+    for part, tests in itertools.groupby(session.items, key=_part):
+        if _take(session.config.getoption("--taken") / "+".join(part.parts[-2:])):
+            _run(session, list(tests))
+    return True
+
+
+def _run(session, tests: list) -> None:
+    """A part to its end, before the next is taken: what is left of it must not wait for this process."""
+    for item, following in itertools.pairwise([*tests, session]):  # whose fixtures stay
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.shouldfail:
             raise session.Failed(session.shouldfail)
         if session.shouldstop:
             raise session.Interrupted(session.shouldstop)
-        item = following
-    return True
-
-
-def _mine(items: list, taken: Path) -> Iterator:
-    for part, tests in itertools.groupby(items, key=_part):
-        if _take(taken / "+".join(part.parts[-2:])):
-            yield from tests
 
 
 def _take(note: Path) -> bool:

@@ -111,7 +111,8 @@ def test_a_full_disk_holds_the_job_until_there_is_room(instance, questions):
 
 
 def test_a_second_process_shows_what_the_first_runs_and_takes_over(instance, questions):
-    with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
+    # no call ends any more once twenty have, until the first process is killed
+    with MisbehavingEndpoint(*[e.slow(0.05)] * 20, e.slow(200)) as endpoint:
         add_config(instance, endpoint, "--concurrency", "5")
         first = run_py(instance)
         assert "scheduler started" in first.lines
@@ -128,6 +129,7 @@ def test_a_second_process_shows_what_the_first_runs_and_takes_over(instance, que
         assert "Another process runs" in page
         assert requests.get(f"{second.url}/readyz").json()["runner"] == "elsewhere"
         first.kill()
+        endpoint.script[:] = [e.slow(0.02)]
         wait_until(lambda: counted(instance, job_id)[0] == 300)
         assert counted(instance, job_id) == (300, 300, 300)
         assert second.stop() == 0
@@ -143,7 +145,7 @@ def test_sigterm_drains_calls_in_flight(server, instance, questions):
         with requests.Session() as page:  # whose connection stays open
             assert page.get(f"{running.url}/jobs").status_code == 200
             running.process.terminate()
-            wait_until(lambda: endpoint.in_flight == 0, 15)
+            wait_until(lambda: endpoint.in_flight == 0)
             wait_until(lambda: counted(instance, job_id)[0] == endpoint.calls)
         assert running.stop() == 0
         assert counted(instance, job_id)[0] == endpoint.calls
@@ -158,13 +160,13 @@ def test_gunicorn_stops_when_requests_are_answered_whoever_is_idle(instance):
         watching.connect(running.url, namespaces=["/jobs"], transports=["websocket"])
         assert idle.get(f"{running.url}/jobs").status_code == 200
         head = "POST /configs/test HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n"
-        kind = "Content-Type: application/x-www-form-urlencoded\r\n\r\n"
-        sending.sendall(f"{head}{kind}a=123".encode())
-        time.sleep(0.5)  # it has begun with it: nothing shows that
+        kind = "Content-Type: application/x-www-form-urlencoded\r\n"
+        sending.sendall(f"{head}{kind}Expect: 100-continue\r\n\r\na=123".encode())
+        sending.settimeout(PATIENCE_S)
+        assert sending.recv(100).startswith(b"HTTP/1.1 100")  # it has begun with it
         running.process.terminate()
         running.wait_for_line("Handling signal: term")
         sending.sendall(b"45678")
-        sending.settimeout(PATIENCE_S)
         assert sending.recv(100).startswith(b"HTTP/1.1 400")  # no token
         # by itself it would wait for open connections longer than this
         assert running.stop(25) == 0

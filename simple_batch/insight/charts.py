@@ -127,13 +127,14 @@ def _points(job: Job, wanted: RequestFilter) -> list[dict]:
         places = "[" + ",".join(str(index) for index in range(0, job.total, step)) + "]"
         rows = database.execute_sql(
             "SELECT idx, output_tokens, latency_ms FROM result WHERE job_id = ? AND status = "
-            "'succeeded' AND idx IN (SELECT value FROM json_each(?))",
+            "'succeeded' AND idx IN (SELECT value FROM json_each(?)) ORDER BY idx",
             (job.id, places),
         )
     else:
         sql, values = _on_results(msgspec.structs.replace(wanted, status="succeeded"))
         rows = database.execute_sql(
-            f"SELECT x.idx, x.output_tokens, x.latency_ms {sql} LIMIT ?", (job.id, *values, POINTS)
+            f"SELECT x.idx, x.output_tokens, x.latency_ms {sql} ORDER BY x.idx LIMIT ?",
+            (job.id, *values, POINTS),
         )
     return [
         {"index": index, "tokens": tokens, "latency_ms": latency_ms}
@@ -146,7 +147,7 @@ def _matching(job: Job, wanted: RequestFilter) -> list[tuple]:
     sql, values = _on_results(wanted)
     return database.execute_sql(
         "SELECT x.status, x.finished_at, x.latency_ms, x.input_tokens, x.output_tokens, "
-        f"x.cost_nano {sql} LIMIT ?",
+        f"x.cost_nano {sql} ORDER BY x.idx LIMIT ?",
         (job.id, *values, MOST_ROWS),
     ).fetchall()
 

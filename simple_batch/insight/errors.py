@@ -6,10 +6,12 @@ from .summary import job_row
 
 
 def error_groups(job_id: int) -> list[dict]:
-    """Groups by count; ``share`` is of all failed attempts of the job."""
+    """Groups, the largest first; ``share`` is of all failed attempts of the job."""
     job_row(job_id)
     groups = list(
-        ErrorGroup.select().where(ErrorGroup.job == job_id).order_by(ErrorGroup.attempts.desc())
+        ErrorGroup.select()
+        .where(ErrorGroup.job == job_id)
+        .order_by(ErrorGroup.attempts.desc(), ErrorGroup.group_key)
     )
     total = sum(group.attempts for group in groups)
     return [

@@ -191,10 +191,10 @@ def _arithmetic(job: Job, sort: str, offset: int, per_page: int) -> list[int]:
 def _by_result(job: Job, wanted, sort: str, offset: int, per_page: int) -> list[int]:
     conditions, values = wanted.on_results()
     column = SORTS[sort.removeprefix("-")]
-    order = "DESC NULLS LAST" if sort.startswith("-") else "ASC NULLS FIRST"
+    way, nulls = ("DESC", "LAST") if sort.startswith("-") else ("ASC", "FIRST")
     rows = database.execute_sql(
         f"SELECT x.idx FROM result x WHERE x.job_id = ?{conditions} "
-        f"ORDER BY x.{column} {order} LIMIT ? OFFSET ?",
+        f"ORDER BY x.{column} {way} NULLS {nulls}, x.idx {way} LIMIT ? OFFSET ?",
         (job.id, *values, per_page, min(offset, COUNT_CAP * 100)),
     )
     return [index for (index,) in rows]

@@ -29,7 +29,8 @@ _NEWEST = (
 )
 _TAIL = (
     "SELECT idx, status, cause, latency_ms, input_tokens, output_tokens, response, message "
-    "FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?)) ORDER BY finished_at"
+    "FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?)) "
+    "ORDER BY finished_at, idx"
 )
 TAILS_EVERY_S = 0.5  # as often as the feed tells of them
 _LATE_MS = 2_000  # a result may be committed this long after a newer one

@@ -113,7 +113,7 @@ def due(now: int) -> list[int]:
     rows = Job.select(Job.id).where(
         (Job.status == JobStatus.SCHEDULED) & (Job.start_at <= now) & Job.deleted_at.is_null()
     )
-    return [job.id for job in rows.order_by(Job.start_at)]
+    return [job.id for job in rows.order_by(Job.start_at, Job.id)]
 
 
 def overdue(now: int) -> list[int]:
@@ -121,7 +121,7 @@ def overdue(now: int) -> list[int]:
     rows = Job.select(Job.id).where(
         Job.status.in_(_EXPIRING) & (Job.deadline_at <= now) & Job.deleted_at.is_null()
     )
-    return [job.id for job in rows]
+    return [job.id for job in rows.order_by(Job.id)]
 
 
 def expire(job_id: int) -> None:
@@ -178,7 +178,7 @@ def waited_out(now: int) -> list[int]:
         & (Job.start_at <= now)
         & Job.deleted_at.is_null()
     )
-    return [job.id for job in rows]
+    return [job.id for job in rows.order_by(Job.id)]
 
 
 def paused_for(reason: str) -> list[Job]:

@@ -78,6 +78,6 @@ def sweep_step(most_bytes: int, before: int) -> bool:
         return bool(
             database.execute_sql(
                 "DELETE FROM kept_answer WHERE id IN (SELECT id FROM kept_answer "
-                f"{old}ORDER BY created_at LIMIT {_OLDEST})"
+                f"{old}ORDER BY created_at, id LIMIT {_OLDEST})"
             ).rowcount
         )

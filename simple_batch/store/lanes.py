@@ -21,14 +21,18 @@ def place(job_id: int, worker_id: str) -> None:
 def placed() -> dict[int, dict[str, str]]:
     """By job and worker, what each lane last said (JSON; empty: nothing yet)."""
     found: dict[int, dict[str, str]] = defaultdict(dict)
-    for job_id, worker_id, live in database.execute_sql("SELECT job_id, worker_id, live FROM lane"):
+    for job_id, worker_id, live in database.execute_sql(
+        "SELECT job_id, worker_id, live FROM lane ORDER BY job_id, worker_id"
+    ):
         found[job_id][worker_id] = live
     return found
 
 
 def jobs_of(worker_id: str) -> list[Job]:
     """The jobs that this worker is to have a lane of, as far as a lane minds them."""
-    return list(Job.select(*_WATCHED).join(LaneRow).where(LaneRow.worker == worker_id))
+    return list(
+        Job.select(*_WATCHED).join(LaneRow).where(LaneRow.worker == worker_id).order_by(Job.id)
+    )
 
 
 def say(worker_id: str, lives: dict[int, str]) -> None:

@@ -369,9 +369,9 @@ class Result(BaseModel):
         primary_key = CompositeKey("job", "idx")
         indexes = (
             (("job", "status", "idx"), False),
-            (("job", "finished_at"), False),
-            (("job", "latency_ms"), False),
-            (("job", "output_tokens"), False),
+            (("job", "finished_at", "idx"), False),
+            (("job", "latency_ms", "idx"), False),
+            (("job", "output_tokens", "idx"), False),
         )
 
 

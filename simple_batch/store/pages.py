@@ -34,7 +34,7 @@ _GIVE_BACK = "UPDATE page SET worker_id = NULL WHERE worker_id = ? AND job_id = 
 _GIVE_BACK_WAY = f"{_GIVE_BACK} AND config_id = ? AND timeout_s = ?"
 _OTHER_WAYS = (
     "SELECT DISTINCT config_id, timeout_s FROM page WHERE job_id = ? AND worker_id IS NULL "
-    "AND (config_id, timeout_s) > (0, 0)"
+    "AND (config_id, timeout_s) > (0, 0) ORDER BY config_id, timeout_s"
 )
 _FREE = (
     "SELECT count(*) FROM (SELECT 1 FROM page WHERE job_id = ? AND worker_id IS NULL LIMIT ?) AS f"

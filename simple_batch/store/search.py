@@ -27,7 +27,7 @@ _ANSWERS = (
     "x.message || ' ' || coalesce(CAST(x.response AS TEXT), ''), x.finished_at FROM result x "
     "WHERE x.job_id = ? AND x.finished_at >= ? AND NOT EXISTS (SELECT 1 FROM {entries} d "
     "WHERE d.id = (x.idx << {shift}) | (x.finished_at % {most} + 1)) "
-    "ORDER BY x.finished_at LIMIT ?"
+    "ORDER BY x.finished_at, x.idx LIMIT ?"
 )
 
 _CREATE = (

@@ -155,7 +155,7 @@ def _sealed() -> Iterator[tuple[str, BlobField, int, bytes]]:
             if field.name.endswith(SEALED):
                 label = model._meta.fields.get("alias") or model.id
                 rows = model.select(label, model.id, field).where(field != b"")
-                for name, row_id, sealed in list(rows.tuples()):
+                for name, row_id, sealed in list(rows.order_by(model.id).tuples()):
                     yield str(name), field, row_id, sealed
 
 

@@ -20,7 +20,7 @@ def enqueue(job_id: int, status: JobStatus) -> None:
     wanting = Webhook.select(Webhook.id).where(
         Webhook.disabled_at.is_null() & (everybodys | (Webhook.id == webhook_id))
     )
-    places = [{"webhook": found} for (found,) in wanting.tuples()]
+    places = [{"webhook": found} for (found,) in wanting.order_by(Webhook.id).tuples()]
     if email:
         places.append({"email": email})
     now = now_ms()
@@ -43,7 +43,7 @@ def due(now: int, limit: int) -> list[Delivery]:
         .switch(Delivery)
         .join(Job)
         .where((Delivery.next_at <= now) & Webhook.disabled_at.is_null())
-        .order_by(Delivery.next_at)
+        .order_by(Delivery.next_at, Delivery.id)
         .limit(limit)
     )
 

@@ -20,7 +20,7 @@ _ALIVE = (
     "SELECT id, name, room, started_at FROM worker "
     f"WHERE beat_at >= {_NOW} - {_DEAD_AFTER_MS} ORDER BY started_at, id"
 )
-_QUIET = f"SELECT name, ({_NOW} - beat_at) / 1000.0 FROM worker WHERE beat_at >= {_NOW} - {_DEAD_AFTER_MS}"
+_QUIET = f"SELECT name, ({_NOW} - beat_at) / 1000.0 FROM worker WHERE beat_at >= {_NOW} - {_DEAD_AFTER_MS} ORDER BY name"
 _SILENT = f"SELECT id FROM worker WHERE beat_at < {_NOW} - {_DEAD_AFTER_MS}"
 _SWEEP = (
     f"DELETE FROM worker WHERE beat_at < {_NOW} - {_DEAD_AFTER_MS} "

@@ -107,7 +107,7 @@ def test_a_large_copy_holds_up_neither_the_loop_nor_the_writer(db, monkeypatch):
         target = db.instance / "copy.db"
         backups._in_thread(db.instance / "simple_batch.db", target)
         working.kill()
-    assert writes - begun[0] >= 10
+    assert writes - begun[0] >= 3  # none, where it were held up
     gaps = sorted(b - a for a, b in itertools.pairwise(turns))
     assert gaps[len(gaps) // 2] < 0.1
     with sqlite3.connect(target) as copied:

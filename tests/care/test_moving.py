@@ -400,7 +400,7 @@ def test_interrupted_it_says_so_and_can_be_repeated(instance, filled, target):
     process = started(instance, filled, target)
     wait_until(lambda: waits(target))
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Interrupted." in said
     assert "Traceback" not in said
@@ -535,7 +535,7 @@ def test_the_server_goes_away_in_the_middle(instance, filled):
     process = started(instance, filled, target)
     wait_until(lambda: waits(target))
     server.stop()
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 4
     assert "Traceback" not in said
     assert "begins anew" in said

@@ -17,6 +17,7 @@ from simple_batch import configs, create_app, jobs
 from simple_batch.store.database import connected
 
 from .. import postgres, redis_server
+from ..conftest import PATIENCE_S
 from ..process import ROOT, environment
 
 MISSING = [
@@ -29,7 +30,7 @@ MISSING = [
 ]
 
 
-def wait_until(found, timeout_s: float = 60.0, every_s: float = 0.05):
+def wait_until(found, timeout_s: float = PATIENCE_S, every_s: float = 0.05):
     end = time.monotonic() + timeout_s
     while not (result := found()):
         assert time.monotonic() < end, "waited too long"
@@ -71,7 +72,7 @@ class Worker:
     def said(self) -> str:
         return self._out.read_text()
 
-    def wait_for(self, part: str, timeout_s: float = 60.0) -> None:
+    def wait_for(self, part: str, timeout_s: float = PATIENCE_S) -> None:
         end = time.monotonic() + timeout_s
         while part not in self.said:
             assert time.monotonic() < end, f"no {part!r} in: {self.said}"
@@ -86,7 +87,7 @@ class Worker:
             self.signal(signal.SIGKILL)
         self.process.wait()
 
-    def stop(self, timeout_s: float = 30.0) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         """A warm shutdown; returns the exit code."""
         if self.process.poll() is None:
             self.process.terminate()
@@ -199,7 +200,9 @@ class Cluster:
     def status(self, job_id: int) -> str:
         return self.ask("SELECT status FROM job WHERE id = %s", job_id)[0]
 
-    def wait_for(self, job_id: int, status: str = "completed", timeout_s: float = 60.0) -> None:
+    def wait_for(
+        self, job_id: int, status: str = "completed", timeout_s: float = PATIENCE_S
+    ) -> None:
         wait_until(lambda: self.status(job_id) == status, timeout_s)
 
     def counted(self, job_id: int) -> tuple:
@@ -246,5 +249,5 @@ class Cluster:
             env=environment(self.instance, **{**self.settings, **more}),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=2 * PATIENCE_S,
         )

@@ -9,7 +9,6 @@ from ..endpoint import MisbehavingEndpoint
 from .processes import asked, questions, wait_until
 
 CONCURRENCY = 10  # of each worker
-COMMIT_S = 0.2  # on a machine that is busy
 
 
 def test_killed_workers_leave_their_pages_to_others(cluster):
@@ -23,14 +22,14 @@ def test_killed_workers_leave_their_pages_to_others(cluster):
         coordinator.kill()
         other.kill()
         killed = time.monotonic()
-        wait_until(lambda: cluster.ask("SELECT count(*) FROM worker")[0] == 1, 30)
+        wait_until(lambda: cluster.ask("SELECT count(*) FROM worker")[0] == 1)
         print(f"found dead after {time.monotonic() - killed:.1f} s")
         cluster.wait_for(job_id)
     assert cluster.counted(job_id) == (total, total, total)
-    # in flight, and answered within one flush interval (0.2 s) and the time of a commit
+    # in flight, and answered but not committed yet, a batch at most
     resent = endpoint.calls - total
     print(f"{resent} sent again")
-    assert resent <= 2 * (CONCURRENCY + (0.2 + COMMIT_S) * CONCURRENCY / 0.1)
+    assert resent <= 2 * (CONCURRENCY + 100)
 
 
 def test_a_warm_shutdown_sends_nothing_again(cluster):
@@ -85,7 +84,7 @@ def test_one_that_stood_still_finds_out_before_it_calls(cluster):
         still = cluster.coordinator()
         still.signal(signal.SIGSTOP)
         at = time.monotonic()
-        wait_until(lambda: cluster.ask("SELECT count(*) FROM worker")[0] == 1, 30)
+        wait_until(lambda: cluster.ask("SELECT count(*) FROM worker")[0] == 1)
         print(f"found dead after {time.monotonic() - at:.1f} s")
         still.signal(signal.SIGCONT)
         still.wait_for("goes on as a new one")

@@ -45,8 +45,8 @@ def test_a_browser_stays_with_one_process_and_goes_to_the_other_when_that_ends(i
             session = log_in(url, "admin", *PASSWORD.values())
             for transport in ("polling", "websocket"):
                 client = socketio.Client(reconnection=False, http_session=session)
-                client.connect(url, namespaces=["/jobs"], transports=[transport], wait_timeout=10)
-                assert client.call("subscribe", {}, namespace="/jobs", timeout=10)["ok"]
+                client.connect(url, namespaces=["/jobs"], transports=[transport], wait_timeout=60)
+                assert client.call("subscribe", {}, namespace="/jobs", timeout=60)["ok"]
                 client.disconnect()
             with requests.Session() as browser:
                 stays = browser.get(f"{url}/readyz").headers["X-Reached"]

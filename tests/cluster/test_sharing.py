@@ -165,7 +165,7 @@ def test_where_no_worker_runs_it_is_said(cluster):
         followed = cluster.flask_process("run-job", str(job_id))
         wait_until(lambda: cluster.status(job_id) == "queued")
         cluster.start("late")
-        assert followed.wait(30) == 0
+        assert followed.wait(120) == 0
         said = followed.stderr.read()
     assert "No worker runs" in said
     assert "3 succeeded" in said

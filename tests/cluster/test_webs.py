@@ -79,14 +79,14 @@ class Listener:
         self.client.on("*", self._hear, namespace="/jobs")
         headers = {"Cookie": f"session={session.cookies['session']}"} if session else {}
         self.client.connect(
-            web.url, namespaces=["/jobs"], headers=headers, transports=[transport], wait_timeout=10
+            web.url, namespaces=["/jobs"], headers=headers, transports=[transport], wait_timeout=60
         )
 
     def _hear(self, event, payload):
         self.events.append((event, payload))
 
     def subscribe(self, **wish) -> int:
-        answer = self.client.call("subscribe", wish, namespace="/jobs", timeout=10)
+        answer = self.client.call("subscribe", wish, namespace="/jobs", timeout=60)
         assert answer["ok"], answer
         return answer["seq"]
 
@@ -329,6 +329,6 @@ def test_keys_are_made_once_by_processes_that_start_at_once(tmp_path):
         subprocess.Popen([sys.executable, "-c", SLOWLY, path], cwd=ROOT, stdout=subprocess.PIPE)
         for _ in range(4)
     ]
-    found = {process.communicate(timeout=30)[0] for process in started}
+    found = {process.communicate(timeout=120)[0] for process in started}
     assert found == {path.read_bytes()}
     assert path.stat().st_mode & 0o777 == 0o600

@@ -13,7 +13,7 @@ from simple_batch.engine.transport import Transport
 
 SETTINGS = settings.load(environ={}, INSTANCE_PATH="/nonexistent", MAX_ANSWER_BYTES=1 << 20)
 POLICY = Policy(
-    max_retries=2, backoff_base_s=0.01, backoff_max_s=0.02, patience_s=5, attempt_timeout_s=2
+    max_retries=2, backoff_base_s=0.01, backoff_max_s=0.02, patience_s=5, attempt_timeout_s=60
 )
 
 

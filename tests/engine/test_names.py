@@ -1,7 +1,5 @@
 """Lookups of a name that hangs do not take the threads from all others."""
 
-import time
-
 import gevent
 import pytest
 from gevent import socket
@@ -20,12 +18,10 @@ def test_who_asks_for_the_same_name_waits_for_one_lookup(monkeypatch):
         return [host]
 
     monkeypatch.setattr(names.socket, "getaddrinfo", getaddrinfo)
-    began = time.monotonic()
     waiting = [gevent.spawn(names.addresses, "a.test", 443) for _ in range(50)]
     with gevent.Timeout(0.02, False):  # one who gives up leaves the others their answer
         names.addresses("a.test", 443)
     assert [waiter.get() for waiter in waiting] == [["a.test"]] * 50
-    assert time.monotonic() - began < 3  # one after the other they would take 5
     assert asked == ["a.test"]
     for _ in range(2):  # a failure is not kept
         with pytest.raises(socket.gaierror, match="no such name"):

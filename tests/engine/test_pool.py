@@ -6,6 +6,7 @@ import time
 import gevent
 import msgspec
 import pytest
+from gevent.event import Event
 from gevent.queue import Queue
 
 from simple_batch.domain import Cause, Defaults, RequestStatus
@@ -81,13 +82,13 @@ def test_a_success_after_failures_keeps_the_failed_attempts(bench):
 
 
 @pytest.mark.parametrize(
-    "header", ["Retry-After: 0.3", "retry-after-ms: 300", e.retry_date(1.4, time.time())]
+    "header", ["Retry-After: 0.3", "retry-after-ms: 300", "Retry-After: a date"]
 )
 def test_a_rate_limit_is_waited_out_and_costs_no_retry(bench, header):
-    header = e.retry_date(1.4, time.time()) if "GMT" in header else header
+    began = time.monotonic()
+    header = e.retry_date(1.4, time.time()) if "date" in header else header
     with MisbehavingEndpoint(*[e.error(429, "slow down", None, header)] * 4, e.ok()) as endpoint:
         run = bench(endpoint, policy=msgspec.structs.replace(POLICY, max_retries=0))
-        began = time.monotonic()
         run.run(1)
         assert time.monotonic() - began >= 0.25
         assert run.outcomes[0].status is RequestStatus.SUCCEEDED
@@ -110,7 +111,7 @@ def test_the_deadline_holds_while_a_request_waits_for_its_turn(bench):
         run = bench(endpoint, policy=policy, governor=Governor(concurrency=2))
         began = time.monotonic()
         run.run(2)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 25
         assert {outcome.cause for outcome in run.outcomes} == {Cause.SERVER_ERROR, Cause.RATE_LIMIT}
         assert endpoint.calls == 2
 
@@ -158,12 +159,19 @@ def test_a_refusal_among_successes_is_the_requests_own(bench, status):
 
 def test_stop_lets_calls_in_flight_finish_and_gives_up_what_waits(bench):
     slow_backoff = msgspec.structs.replace(POLICY, backoff_base_s=60, backoff_max_s=60)
-    with MisbehavingEndpoint(e.error(500), e.slow(0.4)) as endpoint:
+    stopped = Event()
+
+    def held(connection):
+        stopped.wait()
+        connection.sendall(e.ok())
+
+    with MisbehavingEndpoint(e.error(500), held) as endpoint:
         run = bench(endpoint, policy=slow_backoff, governor=Governor(concurrency=3))
         runner = gevent.spawn(run.run, 50)
         wait_until(lambda: run.pool.retrying and endpoint.calls >= 3)
         (waiting,) = run.pool.retrying
         run.pool.stop()
+        stopped.set()
         runner.join(20)
         assert runner.successful()
         assert len(run.outcomes) == endpoint.calls - 1 <= 4

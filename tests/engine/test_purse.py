@@ -71,7 +71,7 @@ def test_a_raised_bound_lets_those_go_that_wait():
     gevent.sleep(0.01)
     assert not waiting.dead
     purse.limit(job=200)
-    waiting.get(timeout=1)
+    waiting.get(timeout=30)
 
 
 def test_one_that_waits_hears_that_the_bound_is_reached():
@@ -83,7 +83,7 @@ def test_one_that_waits_hears_that_the_bound_is_reached():
     gevent.sleep(0.01)
     purse.settle(9)
     with pytest.raises(Spent):
-        waiting.get(timeout=1)
+        waiting.get(timeout=30)
 
 
 def test_only_the_money_of_a_block_is_spent_where_there_is_one():
@@ -95,7 +95,7 @@ def test_only_the_money_of_a_block_is_spent_where_there_is_one():
     assert not any(one.dead for one in waiting)
     block.most = 30
     purse.limit()
-    gevent.joinall(waiting, timeout=1, raise_error=True)
+    gevent.joinall(waiting, timeout=30, raise_error=True)
     purse.hungry = False
     purse.settle(20)
     another = gevent.spawn(purse.take)  # two are expected to cost more than the block holds
@@ -103,11 +103,11 @@ def test_only_the_money_of_a_block_is_spent_where_there_is_one():
     assert purse.hungry
     assert not another.dead
     purse.settle(5)
-    another.get(timeout=1)
+    another.get(timeout=30)
     purse.settle(5)
     last = gevent.spawn(purse.take)
     gevent.sleep(0.01)
     assert not last.dead  # the block is used up, the bound is not
     purse.limit(job=30)
     with pytest.raises(Spent):
-        last.get(timeout=1)
+        last.get(timeout=30)

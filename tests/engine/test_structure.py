@@ -11,6 +11,7 @@ from simple_batch.engine.structure import Structure
 from simple_batch.schema import Schema
 
 from .. import endpoint as e
+from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
 from .conftest import POLICY, request
 
@@ -151,9 +152,7 @@ def test_an_endpoint_that_refuses_is_asked_in_an_easier_way(bench, message):
 
 def test_refusals_that_come_at_once_ease_one_step_only(bench):
     def refuses(connection):
-        import gevent
-
-        gevent.sleep(0.5)
+        wait_until(lambda: endpoint.calls >= 5)
         connection.sendall(e.error(400, "response_format is not supported"))
 
     with MisbehavingEndpoint(*[refuses] * 5, e.says({"n": 1})) as endpoint:

@@ -1,6 +1,7 @@
 """Pages of requests, error groups, charts: the same answers as counting by hand."""
 
 import itertools
+import sys
 
 import pytest
 
@@ -57,6 +58,26 @@ def test_paging_and_order(job):
     assert found(job, sort="-index", page=2, per_page=5)[0] == [6, 5, 4, 3, 2]
     assert found(job, sort="-finished", per_page=2, status="succeeded")[0] == [5, 4]
     assert found(job, status="pending", page=2, per_page=2)[0] == [11]
+
+
+@pytest.mark.parametrize("sort", ["latency", "finished", "tokens"])
+def test_results_that_are_alike_are_listed_in_the_order_of_the_file(db, sort):
+    job_id = new_job()
+    for n in (5, 2, 0, 4, 1, 3):
+        results.write([recorded(job_id, n, [], True, START)])
+    pages = [found(job_id, sort, page, 2, status="succeeded")[0] for page in (1, 2, 3)]
+    assert pages == [[0, 1], [2, 3], [4, 5]]
+    pages = [found(job_id, f"-{sort}", page, 2, status="succeeded")[0] for page in (1, 2, 3)]
+    assert pages == [[5, 4], [3, 2], [1, 0]]
+
+
+def test_charts_of_a_filter_show_the_first_results_of_the_file(db, monkeypatch):
+    monkeypatch.setattr(sys.modules["simple_batch.insight.charts"], "POINTS", 3)
+    job_id = new_job()
+    for n in (5, 2, 0, 4, 1, 3):
+        results.write([recorded(job_id, n, [], True, START)])
+    points = insight.charts(job_id, RequestFilter(min_ms=1))["points"]
+    assert [point["index"] for point in points] == [0, 1, 2]
 
 
 def test_a_search_goes_on_where_it_stopped(job, monkeypatch):

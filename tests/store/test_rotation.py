@@ -16,6 +16,7 @@ from simple_batch.store.models import ALL, ApiConfig, Webhook
 
 from .. import endpoint as e
 from .. import postgres
+from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
 from ..process import flask, served
 
@@ -142,15 +143,28 @@ def test_keys_of_the_environment_are_their_owners(instance):
     )
 
 
+class EditedWhileAsked(MisbehavingEndpoint):
+    """No call beyond two ends before ``edited``; then those with the old key are slow, so that the job
+    is not at its end before the new key is used."""
+
+    def __init__(self):
+        super().__init__(e.ok())
+        self.edited = Event()
+
+    def _next(self, head: str, body: bytes):
+        answer = super()._next(head, body)
+        if self.calls <= 2:
+            return answer
+        return self._held if f"Bearer {KEY}" in head else answer
+
+    def _held(self, connection):
+        self.edited.wait()
+        e.slow(0.5)(connection)
+
+
 def test_beside_a_running_server(instance, questions):
     """Its job goes on, the config is edited, and both keys are the right ones."""
-    edited = Event()  # until then no call ends
-
-    def hold(connection):
-        edited.wait()
-        e.slow(0.05)(connection)
-
-    with MisbehavingEndpoint(e.ok(), e.ok(), hold) as endpoint:
+    with EditedWhileAsked() as endpoint:
         made = ("add-config", "a", "--base-url", endpoint.base_url, "--model", "m")
         assert flask(instance, *made, "--key-env", "K", K=KEY).returncode == 0
         running = served(instance)
@@ -158,6 +172,7 @@ def test_beside_a_running_server(instance, questions):
             old = (instance / "encryption.key").read_text()
             job = ("create-job", str(questions(100)), "--config", "a", "--concurrency", "2")
             job_id = flask(instance, *job).stdout.strip()
+            wait_until(lambda: endpoint.calls > 2)
             rotated = flask(instance, "rotate-key")
             assert rotated.returncode == 0, rotated.stderr
             assert "1 secret is sealed" in rotated.stderr
@@ -170,7 +185,7 @@ def test_beside_a_running_server(instance, questions):
             fields |= {"csrf_token": token, "currency": "USD", "active": "y", "params": "{}"}
             stored = session.post(f"{running.url}/configs/1", data=fields, allow_redirects=False)
             assert stored.status_code == 303, stored.text
-            edited.set()
+            endpoint.edited.set()
             done = flask(instance, "watch-job", job_id)
             assert done.returncode == 0, done.stderr
             assert f"Bearer {OTHER}" in endpoint.heads[-1]
