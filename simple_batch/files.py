@@ -5,14 +5,15 @@ job, and its lines are made when they are asked for. Deleting such a file erases
 in it; the job and its figures stay.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from . import audit, export, runtime, uploads
 from .clock import give_way, now_ms
-from .domain import JobStatus, batch_id
-from .errors import InvalidInput, NotFound
+from .domain import FINAL_STATUSES, JobStatus, batch_id
+from .errors import Conflict, InvalidInput, NotFound
 from .store import api_files, idempotency, kept_answers
 from .store import jobs as job_rows
 from .store.database import connected
@@ -24,6 +25,8 @@ PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 RESULTS = "batch_output"
 MIN_KEEP_S, MAX_KEEP_S = 3_600, 2_592_000
 DAY_MS = 86_400_000
+_JSONL = (".jsonl", ".jsonl.gz")
+_EXTENSION = re.compile(r"\.([^\W_]{1,10})$")
 _BLOCK = 1 << 18
 _IDEMPOTENT_MS = DAY_MS
 
@@ -59,11 +62,12 @@ def add(
     keep_s: int | None = None,
 ) -> ApiFile:
     """Keep a file; ``keep_s`` is how long, None as the settings say. Raises InvalidInput naming the
-    field, UploadTooLarge, and UploadRejected where the disk cannot take it."""
+    field, UploadTooLarge, and UploadRejected where the disk cannot take it or a batch file is not
+    UTF-8."""
     check(filename, purpose, keep_s)
     settings = runtime.settings()
     most = settings.BATCH_MAX_FILE_BYTES or None
-    upload = uploads.stage(stream, filename, scan=False, most=most)
+    upload = uploads.stage(stream, filename, scan=False, most=most, utf8=purpose == "batch")
     if keep_s is None and purpose == "batch" and settings.BATCH_FILE_KEEP_DAYS:
         keep_s = round(settings.BATCH_FILE_KEEP_DAYS * 86_400)
     now = now_ms()
@@ -89,15 +93,25 @@ def check(filename: str, purpose: str, keep_s: int | None) -> None:
             ),
             "purpose",
         )
-    if purpose == "batch" and not filename.lower().endswith(".jsonl"):
+    if purpose == "batch" and not _may_be_jsonl(filename):
         raise InvalidInput(
             said(
-                "Invalid file format for purpose batch: %(filename)r must end in .jsonl.",
+                "Invalid file format for purpose batch: %(filename)r must end in .jsonl or "
+                ".jsonl.gz, or have no extension.",
                 filename=filename[:100],
             ),
             "file",
         )
     check_keep(keep_s, "expires_after")
+
+
+def _may_be_jsonl(filename: str) -> bool:
+    """Whether a name has the extension of a batch file or none, as those that clients give to bytes
+    (upload, unknown_file). An extension is up to ten letters and digits behind the last dot, not
+    digits alone: ``v1.2`` has none."""
+    name = uploads.bare_name(filename).lower()
+    extension = _EXTENSION.search(name)
+    return name.endswith(_JSONL) or extension is None or extension[1].isdecimal()
 
 
 def check_keep(keep_s: int | None, field: str) -> None:
@@ -136,12 +150,30 @@ def page(
 
 
 def size(file: ApiFile) -> int:
-    """Its bytes; those of results are counted once and then known."""
-    if file.bytes is None:
-        counted = sum(len(piece) for piece in _lines(file))
-        ApiFile.update(bytes=counted).where(ApiFile.id == file.id).execute()
-        file.bytes = counted
+    """Its bytes; those of results are counted once and then known. Those of a job that has not ended
+    are counted each time: there may be more of them soon."""
+    if file.bytes is not None:
+        return file.bytes
+    return _counted(file) if _grows(file) else _count(file)
+
+
+def _counted(file: ApiFile) -> int:
+    return sum(len(piece) for piece in _lines(file))
+
+
+def _count(file: ApiFile) -> int:
+    """Count its bytes for good."""
+    file.bytes = _counted(file)
+    ApiFile.update(bytes=file.bytes).where(ApiFile.id == file.id).execute()
     return file.bytes
+
+
+def _grows(file: ApiFile) -> bool:
+    """Whether it is of a job that has not ended, so that results may still be added."""
+    ended = Job.status.in_(FINAL_STATUSES)
+    return (
+        file.job_id is not None and not Job.select().where((Job.id == file.job_id) & ended).exists()
+    )
 
 
 def content(file: ApiFile) -> Iterator[bytes]:
@@ -166,8 +198,18 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def delete(file_id: int, viewer: Viewer | None = None) -> None:
-    """Hide the file at once; what it holds is removed by ``sweep``. Raises NotFound."""
+    """Hide the file at once; what it holds is removed by ``sweep``. Raises NotFound, and Conflict for
+    results of a job that has not ended: its last result files would lack them."""
     file = get(file_id, viewer)
+    if _grows(file):
+        raise Conflict(
+            said(
+                "file-%(file_id)s holds what %(batch)s has finished so far: delete it when the batch "
+                "has ended (cancelling ends it).",
+                file_id=file.id,
+                batch=batch_id(file.job_id),
+            )
+        )
     ApiFile.update(deleted_at=now_ms()).where(ApiFile.id == file.id).execute()
     audit.note("file.delete", f"file-{file.id}", file.filename)
 
@@ -180,16 +222,32 @@ def make_results(job_id: int) -> None:
     there are any. May be called again."""
     with connected():
         job = Job.get_by_id(job_id)
-        counts = {"output": job.succeeded, "error": job.failed + job.cancelled}
-        for part, count in counts.items():
-            if not count:
-                continue
-            now = now_ms()
-            file = api_files.result(
-                job, part, f"{batch_id(job_id)}_{part}.jsonl", RESULTS, now, job.output_keep_s
-            )
+        now, parts = now_ms(), _parts(job)
+        api_files.drop_others(job, parts)  # begun before a retry left nothing in it
+        for part in parts:
+            file = api_files.result(job, part, _name(job, part), RESULTS, now, job.output_keep_s)
             if job.completion_window:  # whoever made it here will ask for the size
-                size(file)
+                _count(file)
+
+
+def offer_so_far(stopped: Sequence[Job]) -> None:
+    """Let what these jobs, which have not ended, have finished so far be read: by the files that
+    will be theirs at the end."""
+    there = results_of([job.id for job in stopped])
+    for job in stopped:
+        for part in _parts(job):
+            if part not in there.get(job.id, {}):
+                api_files.begun(job, part, _name(job, part), RESULTS, now_ms())
+
+
+def _parts(job: Job) -> list[str]:
+    """The result files in which there is anything."""
+    counts = {"output": job.succeeded, "error": job.failed + job.cancelled}
+    return [part for part, count in counts.items() if count]
+
+
+def _name(job: Job, part: str) -> str:
+    return f"{batch_id(job.id)}_{part}.jsonl"
 
 
 def forget_results(job_id: int) -> None:

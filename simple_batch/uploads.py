@@ -17,6 +17,8 @@ from .settings import Settings
 from .store.models import ApiFile, Job, Upload
 from .wording import said
 
+NAMELESS = "upload"  # what a file without a name is called
+
 
 def stage(
     stream: BinaryIO,
@@ -24,10 +26,11 @@ def stage(
     scan: bool = True,
     most: int | None = None,
     beside: images.Files = (),
+    utf8: bool = False,
 ) -> Upload:
     """Copy an upload to disk and, if asked, scan it for the preview, unpacked where it is a ZIP
     archive of a table and its images; ``beside`` are its images. ``most`` bounds its bytes besides
-    MAX_UPLOAD_BYTES.
+    MAX_UPLOAD_BYTES; ``utf8`` refuses what is not UTF-8, also where it is not scanned.
 
     Raises UploadTooLarge or UploadRejected where it cannot be read as a whole; nothing is left
     behind then.
@@ -46,6 +49,8 @@ def stage(
         created_at=now_ms(),
     )
     try:
+        if utf8:
+            intake.check_utf8(path, settings)
         if scan:
             images.unpack(upload)
             images.add(upload, beside)
@@ -209,5 +214,10 @@ def discard_unused(upload: Upload) -> None:
 
 def clean_filename(name: str) -> str:
     """The last part of a name, printable, at most 200 characters."""
-    name = "".join(char for char in name.replace("\\", "/").split("/")[-1] if char.isprintable())
-    return name.strip()[:200] or "upload"
+    return bare_name(name)[:200] or NAMELESS
+
+
+def bare_name(name: str) -> str:
+    """The last part of a name, printable; empty where nothing is left."""
+    last = name.replace("\\", "/").split("/")[-1]
+    return "".join(char for char in last if char.isprintable()).strip()

@@ -24,6 +24,7 @@ from .template import (
     template_of_file,
     template_text,
 )
+from .utf8 import check_utf8
 from .xlsx import sheets
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Template",
     "check_body",
     "check_template",
+    "check_utf8",
     "columns_asked",
     "example",
     "first_model",

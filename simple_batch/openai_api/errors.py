@@ -46,6 +46,9 @@ def _translated(error: Exception) -> ApiError:
         return error
     if isinstance(error, ours.UploadTooLarge | RequestEntityTooLarge):
         return ApiError(413, _too_large(error), "file", "file_too_large")
+    if isinstance(error, ours.UploadRejected):
+        code = error.faults[0].code if error.faults else None
+        return ApiError(error.http_status, str(error), "file", code)
     if isinstance(error, ours.InvalidInput):
         return ApiError(400, str(error), error.field, "invalid_value")
     if isinstance(error, ours.SimpleBatchError):

@@ -1,9 +1,10 @@
 """/v1/files"""
 
 from flask import Response, jsonify, request, stream_with_context
+from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from .. import audit, files, jobs, runtime
+from .. import audit, files, jobs, runtime, uploads
 from ..errors import InvalidInput
 from ..settings import MIB
 from . import fields, objects
@@ -21,15 +22,33 @@ def create():
         request.max_content_length = most + MIB  # the form around the file is small
         if (request.content_length or 0) > request.max_content_length:
             raise RequestEntityTooLarge
-    given = request.files.get("file")
-    if given is None or not given.filename:
-        raise InvalidInput("Missing required parameter: 'file'.", "file")
+    given = _given()
     purpose = fields.required_text(request.form, "purpose")
     keep_s = fields.keep_s(fields.nested("expires_after"), "expires_after")
     made = files.add_once(
-        given.stream, given.filename, purpose, caller(), keep_s, fields.idempotency_key()
+        given.stream,
+        given.filename or uploads.NAMELESS,
+        purpose,
+        caller(),
+        keep_s,
+        fields.idempotency_key(),
     )
     return jsonify(objects.file(made))
+
+
+def _given() -> FileStorage:
+    """The file of the form, also one without a name. Raises InvalidInput."""
+    given = request.files.get("file")
+    if given is not None and (given.filename or given.stream.read(1)):
+        given.stream.seek(0)
+        return given
+    if "file" in request.form:  # as text: what is not UTF-8 in it is lost already
+        raise InvalidInput(
+            "'file' came as a field of text: send it as a file, with a filename in its "
+            "Content-Disposition.",
+            "file",
+        )
+    raise InvalidInput("Missing required parameter: 'file'.", "file")
 
 
 @blueprint.get("")

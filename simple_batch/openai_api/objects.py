@@ -6,6 +6,7 @@ from .. import files, insight
 from ..domain import FINAL_STATUSES, JobStatus, batch_id
 from ..errors import NotFound
 from ..store.models import ApiConfig, ApiFile, Job
+from . import stops
 
 _STATUS = {
     JobStatus.SCHEDULED: "validating",
@@ -20,13 +21,14 @@ ANY_WINDOW = "none"  # the completion_window of a job that was made elsewhere
 def batches(jobs: list[Job]) -> list[dict]:
     """Batch objects (API reference, “The batch object”) of jobs."""
     ids = [job.id for job in jobs]
+    files.offer_so_far([job for job in jobs if stops.is_stopped(job)])
     times, results, mixed = insight.status_times(ids), files.results_of(ids), insight.mixed(ids)
     return [_batch(job, times[job.id], results.get(job.id, {}), job.id in mixed) for job in jobs]
 
 
 def _batch(job: Job, times: dict, results: dict[str, int], mixed: bool) -> dict:
     status = JobStatus(job.status)
-    finished = status in FINAL_STATUSES
+    readable = status in FINAL_STATUSES or stops.is_stopped(job)
     return {
         "id": batch_id(job.id),
         "object": "batch",
@@ -36,8 +38,8 @@ def _batch(job: Job, times: dict, results: dict[str, int], mixed: bool) -> dict:
         "input_file_id": job.input_file_id or _page_upload(job),
         "completion_window": job.completion_window or ANY_WINDOW,
         "status": _STATUS.get(status, status.value),
-        "output_file_id": _file_id(results.get("output")) if finished else None,
-        "error_file_id": _file_id(results.get("error")) if finished else None,
+        "output_file_id": _file_id(results.get("output")) if readable else None,
+        "error_file_id": _file_id(results.get("error")) if readable else None,
         "created_at": job.created_at // 1000,
         "expires_at": _seconds(job.deadline_at),
         **_moments(status, times),
@@ -81,6 +83,8 @@ def _counts(job: Job, status: JobStatus) -> dict:
 
 
 def _errors(job: Job) -> dict | None:
+    if stops.is_stopped(job):
+        return {"object": "list", "data": [stops.error(job)]}
     if job.status != JobStatus.FAILED:
         return None
     data = [

@@ -47,17 +47,30 @@ def _visible(viewer: Viewer | None, now: int):
 def result(
     job: Job, part: str, filename: str, purpose: str, now: int, keep_s: int | None
 ) -> ApiFile:
-    """The file of one part of a job's results, made if it is not there."""
+    """The file of one part of a job's results, made if it is not there. One that was begun before
+    the end is as old as the end."""
+    expires_at = None if keep_s is None else now + keep_s * 1000
+    begun(job, part, filename, purpose, now)
+    this = (ApiFile.job == job) & (ApiFile.part == part)
+    ApiFile.update(created_at=now, expires_at=expires_at).where(this).execute()
+    return ApiFile.get(this)
+
+
+def begun(job: Job, part: str, filename: str, purpose: str, now: int) -> None:
+    """Have a file of one part of a job's results, which does not expire before the job has ended."""
     ApiFile.insert(
         token=job.token_id,
         purpose=purpose,
         filename=filename,
         created_at=now,
-        expires_at=None if keep_s is None else now + keep_s * 1000,
         job=job,
         part=part,
     ).on_conflict_ignore().execute()
-    return ApiFile.get((ApiFile.job == job) & (ApiFile.part == part))
+
+
+def drop_others(job: Job, parts: list[str]) -> None:
+    """Forget the result files of a job of other parts than these."""
+    ApiFile.delete().where((ApiFile.job == job) & ApiFile.part.not_in(parts)).execute()
 
 
 def results_of(job_ids: list[int], now: int) -> dict[int, dict[str, int]]:
