@@ -1,5 +1,6 @@
 """What belongs to one app: found at ``app.extensions["simple_batch"]``."""
 
+import logging
 from dataclasses import dataclass
 
 from pathlib import Path
@@ -16,6 +17,8 @@ from .store.database import (
     sqlite_path,
 )
 
+logger = logging.getLogger(__name__)
+
 
 def prepare(with_database: bool = True, **overrides) -> Settings:
     """Load the settings, ``overrides`` over them, and open what they name: the log, the vault, and
@@ -26,6 +29,8 @@ def prepare(with_database: bool = True, **overrides) -> Settings:
     exposure.choose(loaded.EXPOSED)
     runtime.open_runtime(loaded)
     permissions.tighten(loaded, _file_of(loaded))
+    for variable, close in settings.misspelt():
+        logger.warning("%s is no setting: is %s meant?", variable, close)
     if with_database:
         open_database(loaded.database_url, loaded.DATABASE_CONNECTIONS)
     return loaded
