@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass
-
 from pathlib import Path
 
 from . import exposure, jobs, log, permissions, runtime, settings

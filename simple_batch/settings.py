@@ -325,6 +325,11 @@ def load(environ=os.environ, **overrides) -> Settings:
     _check_folder(instance)
     path = instance / "settings.toml"
     from_file = settings_file.read(path, {item.name for item in fields(Settings)})
+    if "INSTANCE_PATH" in from_file:
+        raise SettingsError(
+            f"INSTANCE_PATH (from {path}): it cannot stand in the folder that it names. Set the "
+            "variable SIMPLE_BATCH_INSTANCE_PATH instead."
+        )
     values = {}
     for item in fields(Settings):
         name = item.name
@@ -434,9 +439,7 @@ def _validated(item, value, source: str):
             raise SettingsError(f"{shown}: use one of {', '.join(meta['choices'])}.")
     low, high = meta["low"], meta["high"]
     if low is not None and not low <= value <= high:
-        raise SettingsError(
-            f"{shown}: must be from {low} to {high} {meta['unit']}".rstrip() + "."
-        )
+        raise SettingsError(f"{shown}: must be from {low} to {high} {meta['unit']}".rstrip() + ".")
     return value
 
 
@@ -454,7 +457,9 @@ def _check_kind(item, value, source: str) -> None:
     if not good:
         what = "" if item.name in _SECRET else f"={_short(value)}"
         quoted = " (in quotation marks)" if kind is str else ""
-        raise SettingsError(f"{item.name}{what} (from {source}): not a {_KIND_NAMES[kind]}{quoted}.")
+        raise SettingsError(
+            f"{item.name}{what} (from {source}): not a {_KIND_NAMES[kind]}{quoted}."
+        )
 
 
 def _short(value) -> str:
@@ -463,7 +468,14 @@ def _short(value) -> str:
 
 
 _SHOWN = 60  # characters of a value in a complaint
-_SECRET = {"SECRET_KEY", "PASSWORD", "ENCRYPTION_KEYS", "SMTP_PASSWORD", "REDIS_URL", "DATABASE_URL"}
+_SECRET = {
+    "SECRET_KEY",
+    "PASSWORD",
+    "ENCRYPTION_KEYS",
+    "SMTP_PASSWORD",
+    "REDIS_URL",
+    "DATABASE_URL",
+}
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff]")
 _KIND_NAMES = {int: "whole number", float: "number", bool: "yes or no", str: "text"}
 

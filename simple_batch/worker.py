@@ -35,7 +35,7 @@ _worker: Worker | None = None
 
 def _end_with(error: SimpleBatchError | str) -> NoReturn:
     """End the process, with the words and the exit code of a wrong configuration."""
-    print(f"Error: {error}", file=sys.stderr)
+    sys.stderr.write(f"Error: {error}\n")
     sys.exit(CONFIGURATION)
 
 

@@ -207,7 +207,13 @@ class Recorder:
         self._well.set()
 
 
-_COMPLAINTS = (sqlite3.Error, peewee.PeeweeException, OSError, MaxConnectionsExceeded, DatabaseMoved)
+_COMPLAINTS = (
+    sqlite3.Error,
+    peewee.PeeweeException,
+    OSError,
+    MaxConnectionsExceeded,
+    DatabaseMoved,
+)
 
 # What no waiting mends: a record that the database does not take. (OSError and the database's other
 # complaints are of the place it is kept in.)

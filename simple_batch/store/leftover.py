@@ -57,7 +57,7 @@ def exchanged(path: Path) -> bool:
     if noted is None:
         return False
     try:
-        return os.stat(path).st_ino != noted.database
+        return path.stat().st_ino != noted.database
     except OSError:
         return True
 
@@ -88,7 +88,9 @@ def move_away(path: Path) -> Path:
     wal.replace(aside)
     Path(f"{path}-shm").unlink(missing_ok=True)
     log.warning(
-        "the write-ahead log beside %s belongs to a former database file: it is kept as %s", path, aside
+        "the write-ahead log beside %s belongs to a former database file: it is kept as %s",
+        path,
+        aside,
     )
     return aside
 

@@ -224,7 +224,9 @@ def kept_secret(path: Path, make: Callable[[], str]) -> str:
         where = "" if error.filename in (None, str(path)) else f" ({error.filename})"
         raise _unusable(path, f"{error.strerror}{where}") from error
     if len(secret) < SHORTEST:
-        raise _unusable(path, f"it holds {len(secret)} characters, a key has more" if secret else "it is empty")
+        raise _unusable(
+            path, f"it holds {len(secret)} characters, a key has more" if secret else "it is empty"
+        )
     return secret
 
 

@@ -67,13 +67,13 @@ def test_no_value_of_a_secret_setting_stands_in_a_complaint(tmp_path):
     ],
 )
 def test_a_file_of_settings_that_cannot_be_read_names_the_place(tmp_path, text, said):
-    with pytest.raises(SettingsError, match="settings.toml") as wrong:
+    with pytest.raises(SettingsError, match=r"settings\.toml") as wrong:
         loaded(tmp_path, text)
     assert said in str(wrong.value)
 
 
 def test_what_editors_do_to_a_file_of_settings_is_no_fault(tmp_path):
-    found = loaded(tmp_path, b"\xef\xbb\xbfDEFAULT_TIMEOUT = 7\r\nTRUST_ENV = \"yes\"\r\n")
+    found = loaded(tmp_path, b'\xef\xbb\xbfDEFAULT_TIMEOUT = 7\r\nTRUST_ENV = "yes"\r\n')
     assert (found.DEFAULT_TIMEOUT, found.TRUST_ENV) == (7.0, True)
     assert math.isfinite(loaded(tmp_path, "DEFAULT_TIMEOUT = '7.5'").DEFAULT_TIMEOUT)
 
@@ -161,7 +161,10 @@ def test_a_fault_is_said_in_a_line_and_ends_the_start_with_4(good, tmp_path, nam
     ],
 )
 def test_servers_say_it_too(good, tmp_path, way, name):
-    faults = {**FAULTS, "runner lock a folder": ("simple_batch.runner-lock", _folder, "Is a directory")}
+    faults = {
+        **FAULTS,
+        "runner lock a folder": ("simple_batch.runner-lock", _folder, "Is a directory"),
+    }
     where, harm, said = faults[name]
     instance = tmp_path / "instance"
     shutil.copytree(good, instance)
@@ -187,7 +190,16 @@ def test_servers_say_it_too(good, tmp_path, way, name):
 
 def test_a_worker_says_it_too(tmp_path):
     (tmp_path / "settings.toml").write_bytes(b"# \xff")
-    command = [sys.executable, "-m", "celery", "-A", "simple_batch.worker", "worker", "-P", "gevent"]
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "simple_batch.worker",
+        "worker",
+        "-P",
+        "gevent",
+    ]
     done = subprocess.run(
         command, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=90
     )
@@ -216,7 +228,11 @@ def test_readyz_says_what_the_next_start_will_miss(app, client, monkeypatch):
 
     def wrong() -> dict:
         checks = client.get("/readyz").json["checks"]
-        return {name: checks[name].get("detail") for name in ("keys", "folder") if not checks[name]["ok"]}
+        return {
+            name: checks[name].get("detail")
+            for name in ("keys", "folder")
+            if not checks[name]["ok"]
+        }
 
     assert wrong() == {}
     kept = (instance / "session.key").read_bytes()

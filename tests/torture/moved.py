@@ -136,7 +136,9 @@ def _mended(scene: Scene, house: House, _copy, job_id: int, endpoint, _runner) -
     return Result(f"{scene.name}: it goes on, nothing lost or asked twice", 1, whole, said)
 
 
-def _started_again(scene: Scene, house: House, copy: Path, job_id: int, _endpoint, runner) -> Result:
+def _started_again(
+    scene: Scene, house: House, copy: Path, job_id: int, _endpoint, runner
+) -> Result:
     """The backup is the database now, whole, and the job of the backup ends."""
     server, code = house.server, house.server.stop()
     here = house.database.read_bytes() if house.database.exists() else None
