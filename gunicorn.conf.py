@@ -5,14 +5,14 @@ the process it began with, which gunicorn's workers cannot promise. More process
 more gunicorns behind a proxy that keeps clients apart: see docs/deployment.md.
 """
 
+import contextlib
 import gc
 import os
 import socket
-import sys
 import time
 from ipaddress import ip_address
 
-from gunicorn.arbiter import Arbiter
+from gunicorn.errors import AppImportError
 
 bind = "127.0.0.1:7861"
 worker_class = "gevent"
@@ -71,28 +71,45 @@ def on_starting(server):
         server.num_workers = 1
 
 
+def post_fork(server, worker):
+    load = worker.load_wsgi
+
+    def load_or_say():
+        with _in_words():
+            load()
+
+    worker.load_wsgi = load_or_say
+
+
+@contextlib.contextmanager
+def _in_words():
+    # gunicorn prints this error alone, without a traceback, and ends with exit code 4
+    try:
+        yield
+    except Exception as error:
+        from simple_batch.errors import SimpleBatchError
+
+        if isinstance(error, SimpleBatchError):
+            raise AppImportError(f"Error: {error}") from error
+        raise
+
+
 def post_worker_init(worker):
     # not above: what is imported before gevent has patched this process would not be patched
     import gevent
 
-    from simple_batch.errors import SettingsError
     from simple_batch.store.database import connected
 
     app = worker.app.wsgi()
     names = [listening.getsockname() for listening in worker.sockets]
     addresses = [name[0] if isinstance(name, tuple) else str(name) for name in names]
-    try:
+    services = app.extensions["simple_batch"]
+    with _in_words():
         with connected():
             secret = app.extensions["simple_batch_door"].open_at(addresses)
-    except SettingsError as error:
-        worker.log.error("%s", error)
-        sys.exit(
-            Arbiter.WORKER_BOOT_ERROR
-        )  # gunicorn then ends, instead of starting another worker
-    if secret is not None:
-        worker.log.info("log in, once: http://%s/login?token=%s", _reached(names[0]), secret)
-    services = app.extensions["simple_batch"]
-    worker.log.info("jobs run %s", services.start())
+        if secret is not None:
+            worker.log.info("log in, once: http://%s/login?token=%s", _reached(names[0]), secret)
+        worker.log.info("jobs run %s", services.start())
     gc.freeze()  # what is loaded stays: to look it through again would hold up everybody
     worker.answering = 0
     worker.draining = gevent.spawn(_drain, worker, services)

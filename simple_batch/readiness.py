@@ -1,6 +1,7 @@
 """Can this process work? Each thing that must hold is tried or asked, for /readyz and /metrics."""
 
 import contextlib
+import os
 import time
 
 import msgspec
@@ -12,6 +13,7 @@ from . import jobs, runtime
 from .store import storage
 from .store.database import connected, fault, folder_of, is_server, sqlite_path
 from .store.probe import Found, probe, probe_server
+from .store.secrets import missing_keys
 
 PROBE_EVERY_S = 1.0  # the database is written at most so often
 SILENCE_S = 30.0  # a scheduler that has not looked at the jobs for so long stands still
@@ -36,6 +38,8 @@ def checks() -> dict[str, Check]:
         "writing": _holds(jobs.storage_fault() or found.write),
         "migrations": _holds(found.migrations),
         "disk": _holds(_short_of_room()),
+        "folder": _holds(_unwritable()),
+        "keys": _keys(),
         **_workers(found.read is None),
         **_parts(),
     }
@@ -91,6 +95,28 @@ def _short_of_room() -> str | None:
     if free < settings.MIN_FREE_BYTES:
         return f"{free} bytes are free, MIN_FREE_BYTES asks for {settings.MIN_FREE_BYTES}"
     return None
+
+
+def _unwritable() -> str | None:
+    """Uploads and the database's log are made in these folders."""
+    settings = runtime.settings()
+    for folder in (settings.instance, settings.uploads):
+        if not folder.is_dir():
+            return f"the folder {folder} is gone: put it back"
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return f"the folder {folder} cannot be written to: make it writable for this user"
+    return None
+
+
+def _keys() -> Check:
+    """This process has read them; the next start would not find them."""
+    settings = runtime.settings()
+    wrong = missing_keys(
+        settings.instance,
+        session=not settings.SECRET_KEY,
+        encryption=not settings.ENCRYPTION_KEYS.strip(),
+    )
+    return Check(wrong is None, wrong or "", vital=False)
 
 
 def _parts() -> dict[str, Check]:

@@ -20,7 +20,9 @@ def open_runtime(settings: Settings) -> None:
     global _current
     remember(settings.SECRET_KEY, settings.SMTP_PASSWORD, password_of(settings.REDIS_URL))
     try:
-        settings.uploads.mkdir(parents=True, exist_ok=True)
+        settings.uploads.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if settings.BACKUP_EVERY_HOURS:
+            settings.backups.mkdir(mode=0o700, parents=True, exist_ok=True)
         _current = settings, open_vault(settings.instance, settings.ENCRYPTION_KEYS)
     except OSError as error:
         raise SettingsError(

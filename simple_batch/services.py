@@ -1,5 +1,6 @@
 """What belongs to one app: found at ``app.extensions["simple_batch"]``."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from .store.database import (
     open_database,
     sqlite_path,
 )
+
+logger = logging.getLogger(__name__)
 
 
 def prepare(with_database: bool = True, **overrides) -> Settings:
@@ -34,6 +37,8 @@ def set_up(loaded: Settings, with_database: bool = True) -> None:
     exposure.choose(loaded.EXPOSED)
     runtime.open_runtime(loaded)
     permissions.tighten(loaded, _file_of(loaded))
+    for variable, close in settings.misspelt():
+        logger.warning("%s is no setting: is %s meant?", variable, close)
     if with_database:
         open_database(loaded.database_url, loaded.DATABASE_CONNECTIONS)
 

@@ -7,11 +7,11 @@ A value comes from the environment (``SIMPLE_BATCH_<NAME>``, or a file named by
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from . import settings_file
 from .addresses import Gate
 from .errors import SettingsError
 
@@ -330,19 +330,29 @@ def load(environ=os.environ, **overrides) -> Settings:
         or environ.get(ENV_PREFIX + "INSTANCE_PATH")
         or PROJECT_ROOT / "instance"
     ).absolute()
-    from_file = _read_toml(instance / "settings.toml")
+    _check_folder(instance)
+    path = instance / "settings.toml"
+    from_file = settings_file.read(path, {item.name for item in fields(Settings)})
+    if "INSTANCE_PATH" in from_file:
+        raise SettingsError(
+            f"INSTANCE_PATH (from {path}): it cannot stand in the folder that it names. Set the "
+            "variable SIMPLE_BATCH_INSTANCE_PATH instead."
+        )
     values = {}
     for item in fields(Settings):
         name = item.name
+        variable = ENV_PREFIX + name
         if name in overrides:
             values[name] = _validated(item, overrides[name], "the program")
-        elif ENV_PREFIX + name in environ:
-            values[name] = _validated(item, environ[ENV_PREFIX + name], "the environment")
-        elif ENV_PREFIX + name + "_FILE" in environ:
-            path = environ[ENV_PREFIX + name + "_FILE"]
-            values[name] = _validated(item, _content(name, path), path)
+        elif variable in environ:
+            values[name] = _validated(item, environ[variable], f"the variable {variable}")
+        elif variable + "_FILE" in environ:
+            file = environ[variable + "_FILE"]
+            content = _content(name, file)
+            values[name] = _validated(item, content, f"{file}, by the variable {variable}_FILE")
         elif name in from_file:
-            values[name] = _validated(item, from_file[name], str(instance / "settings.toml"))
+            _check_kind(item, from_file[name], str(path))
+            values[name] = _validated(item, from_file[name], str(path))
     values["INSTANCE_PATH"] = str(instance)
     _check_zone(values.get("TIMEZONE", ""))
     Gate.of(values.get("ALLOWED_PRIVATE_HOSTS", ""))  # complains
@@ -365,6 +375,33 @@ def _check_answers(values: dict) -> None:
         raise SettingsError(
             f"MAX_ANSWERS_BYTES={values['MAX_ANSWERS_BYTES']}: use at least MAX_ANSWER_BYTES ({one}), "
             "or make that smaller too."
+        )
+
+
+def misspelt(environ=os.environ) -> list[tuple[str, str]]:
+    """Variables that look like settings and are none, each with the one that may be meant."""
+    known = [item.name for item in fields(Settings)]
+    found = []
+    for variable in environ:
+        name = variable.removeprefix(ENV_PREFIX)
+        plain = name.removesuffix("_FILE")
+        if variable.startswith(ENV_PREFIX) and plain not in known:
+            close = settings_file.meant(plain, known)
+            if close:
+                found.append((variable, ENV_PREFIX + close + name.removeprefix(plain)))
+    return found
+
+
+def _check_folder(instance: Path) -> None:
+    if instance.exists() and not instance.is_dir():
+        raise SettingsError(
+            f"The instance folder {instance} is a file: move it away, or set SIMPLE_BATCH_INSTANCE_PATH "
+            "to a folder."
+        )
+    if instance.is_symlink() and not instance.exists():
+        raise SettingsError(
+            f"The instance folder {instance} is a link to {instance.readlink()}, which is not there: "
+            "bring that back, or set SIMPLE_BATCH_INSTANCE_PATH to another folder."
         )
 
 
@@ -407,45 +444,61 @@ def _content(name: str, path: str) -> str:
         raise SettingsError(f"{ENV_PREFIX}{name}_FILE: {path} cannot be read: {error}.") from error
 
 
-def _read_toml(path: Path) -> dict:
-    try:
-        with path.open("rb") as file:
-            raw = tomllib.load(file)
-    except FileNotFoundError:
-        return {}
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path}: {error}. Correct the file or remove it.") from error
-    known = {item.name for item in fields(Settings)}
-    unknown = [name for name in raw if name.upper() not in known]
-    if unknown:
-        raise SettingsError(f"{path}: unknown setting {unknown[0]!r}. See docs/configuration.md.")
-    return {name.upper(): value for name, value in raw.items()}
-
-
 def _validated(item, value, source: str):
-    kind = type(item.default)
-    meta = item.metadata
+    kind, meta = type(item.default), item.metadata
+    shown = f"{item.name} (from {source})"
+    if item.name not in _SECRET:
+        shown = f"{item.name}={_short(value)} (from {source})"
     try:
         value = _as_bool(value) if kind is bool else kind(value)
-    except (TypeError, ValueError):
-        raise SettingsError(
-            f"{item.name}={value!r} (from {source}): not a {_KIND_NAMES[kind]}."
-        ) from None
+    except (TypeError, ValueError, OverflowError):
+        raise SettingsError(f"{shown}: not a {_KIND_NAMES[kind]}.") from None
+    if kind is str and _UNFIT.search(value):
+        raise SettingsError(f"{shown}: it has characters that no text may have here.")
     if meta["choices"]:
         value = value.upper() if item.name == "LOG_LEVEL" else value
         if value not in meta["choices"]:
-            raise SettingsError(
-                f"{item.name}={value!r} (from {source}): use one of {', '.join(meta['choices'])}."
-            )
+            raise SettingsError(f"{shown}: use one of {', '.join(meta['choices'])}.")
     low, high = meta["low"], meta["high"]
     if low is not None and not low <= value <= high:
-        raise SettingsError(
-            f"{item.name}={value} (from {source}): must be from {low} to {high} {meta['unit']}".rstrip()
-            + "."
-        )
+        raise SettingsError(f"{shown}: must be from {low} to {high} {meta['unit']}".rstrip() + ".")
     return value
 
 
+def _check_kind(item, value, source: str) -> None:
+    """A file of settings knows kinds, and what is of another one is a mistake there: texts are not made
+    of lists, nor whole numbers of halves. Numbers and yes or no may stand in quotation marks."""
+    kind = type(item.default)
+    allowed = {
+        str: (str,),
+        bool: (bool, int, str),
+        int: (int, str),
+        float: (int, float, str),
+    }[kind]
+    good = isinstance(value, allowed) and not (isinstance(value, bool) and kind is not bool)
+    if not good:
+        what = "" if item.name in _SECRET else f"={_short(value)}"
+        quoted = " (in quotation marks)" if kind is str else ""
+        raise SettingsError(
+            f"{item.name}{what} (from {source}): not a {_KIND_NAMES[kind]}{quoted}."
+        )
+
+
+def _short(value) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+_SHOWN = 60  # characters of a value in a complaint
+_SECRET = {
+    "SECRET_KEY",
+    "PASSWORD",
+    "ENCRYPTION_KEYS",
+    "SMTP_PASSWORD",
+    "REDIS_URL",
+    "DATABASE_URL",
+}
+_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff]")
 _KIND_NAMES = {int: "whole number", float: "number", bool: "yes or no", str: "text"}
 
 

@@ -10,6 +10,7 @@ import gc
 import logging
 import sys
 import time
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import gevent
@@ -20,25 +21,32 @@ from kombu.exceptions import OperationalError
 from kombu.utils import functional
 
 from . import exposure, jobs, log, redaction, runtime, services, settings, users, worker_metrics
-from .errors import SimpleBatchError
+from .errors import SettingsError, SimpleBatchError
 from .runner.worker import Worker
 from .store.database import close_database
 
 logger = logging.getLogger(__name__)
 
+CONFIGURATION = SettingsError.exit_code
 ATTENDED_S = 60.0  # then a task is sent again
 
 _worker: Worker | None = None
+
+
+def _end_with(error: SimpleBatchError | str) -> NoReturn:
+    """End the process, with the words and the exit code of a wrong configuration."""
+    sys.stderr.write(f"Error: {error}\n")
+    sys.exit(CONFIGURATION)
 
 
 def _loaded() -> settings.Settings:
     try:
         loaded = settings.load()
     except SimpleBatchError as error:
-        sys.exit(f"Error: {error}")
+        _end_with(error)
     if loaded.ENGINE != "celery":
-        sys.exit(
-            "Error: workers need SIMPLE_BATCH_ENGINE=celery (docs/scale-out.md). Without it one "
+        _end_with(
+            "workers need SIMPLE_BATCH_ENGINE=celery (docs/scale-out.md). Without it one "
             "process makes the calls: python run.py"
         )
     redaction.remember(urlsplit(loaded.REDIS_URL).password or "")
@@ -101,8 +109,8 @@ def _leave_logging(**_) -> None:
 def _begin(sender, **_) -> None:
     global _worker
     if not monkey.is_module_patched("socket"):
-        sys.exit(
-            f"Error: a worker makes its calls in gevent's greenlets. Start it with: {jobs.WORKER_COMMAND}"
+        _end_with(
+            f"a worker makes its calls in gevent's greenlets. Start it with: {jobs.WORKER_COMMAND}"
         )
     # gevent, while it patches, makes Celery load kombu, which so keeps the sleep that holds up
     # everybody: for as long as the broker is away
@@ -111,7 +119,7 @@ def _begin(sender, **_) -> None:
         services.set_up(loaded)
         log.speak_up()
     except SimpleBatchError as error:
-        sys.exit(f"Error: {error}")
+        _end_with(error)
     exposure.follow(lambda: users.login_possible(loaded))
     _worker = Worker(
         loaded,
@@ -127,7 +135,7 @@ def _begin(sender, **_) -> None:
         try:
             worker_metrics.serve(loaded.WORKER_METRICS, _worker.figures)
         except SimpleBatchError as error:
-            sys.exit(f"Error: {error}")
+            _end_with(error)
 
 
 @signals.worker_shutting_down.connect

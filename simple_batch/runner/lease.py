@@ -47,7 +47,7 @@ class Lease:
         try:
             again = filelock.acquire(self._path)
         except OSError:
-            return True  # the whole folder is away: nobody can have it
+            return True  # the whole folder is away: no other process can have it
         if again is None:
             self.release()
             return False

@@ -54,7 +54,7 @@ _as_opened: ContextVar[bool] = ContextVar("as_opened", default=False)
 
 
 class _File(SqliteDatabase):
-    """One that has to be there: a file that was removed is not made anew, empty."""
+    """One that has to be there: a file that was removed is not made again, empty."""
 
     def _connect(self):
         connection = sqlite3.connect(

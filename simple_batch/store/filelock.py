@@ -34,8 +34,8 @@ def acquire(path: Path, wait: bool = False) -> int | None:
 
 
 def leads_to(path: Path, descriptor: int) -> bool:
-    """Whether the path still names the file whose lock is held: one that was removed or replaced
-    keeps nobody else out."""
+    """Whether the path still names the file whose lock is held: the lock of a file that was
+    removed or replaced does not keep other processes out."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except OSError:

@@ -187,9 +187,9 @@ class Identity:
             return False  # a checkpoint has come between: the next look tells
         if header[:16] != _MAGIC or header[18:20] != _WAL_MODE:
             return True
-        if last is not None and before == last.progress:
-            if (state.st_size, header) != (last.size, last.header):
-                return True
+        same = last is not None and before == last.progress
+        if same and (state.st_size, header) != (last.size, last.header):
+            return True
         self._seen = _Seen(before, state.st_mtime_ns, state.st_size, header)
         return False
 
@@ -204,7 +204,7 @@ class Identity:
 
 def _inode(path) -> tuple[int, int] | None:
     try:
-        return _inode_of(os.stat(path))
+        return _inode_of(Path(path).stat())
     except OSError:
         return None
 

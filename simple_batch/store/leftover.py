@@ -57,7 +57,7 @@ def exchanged(path: Path) -> bool:
     if noted is None:
         return False
     try:
-        return os.stat(path).st_ino != noted.database
+        return path.stat().st_ino != noted.database
     except OSError:
         return True
 

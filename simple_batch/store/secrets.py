@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 KEY_FILE = "encryption.key"
 SESSION_FILE = "session.key"
 MAKING = "secrets.lock"
+SHORTEST = 16  # characters of a key; ours have more
 SEALED = "_encrypted"  # how the columns of what is sealed end
 
 
@@ -81,7 +82,11 @@ class _VaultOfFile(Vault):
     def __init__(self, path: Path):
         self._path = path
         self._seen = None
-        super().__init__(kept_secret(path, _new_key).split())
+        keys = kept_secret(path, _new_key).split()
+        try:
+            super().__init__(keys)
+        except SettingsError:
+            raise _unusable(path, "it holds what is no Fernet key") from None
         self._former: list[str] = []
         self._present: list[str] = []
         self._keys()
@@ -201,16 +206,51 @@ def kept_secret(path: Path, make: Callable[[], str]) -> str:
     """The secret in the file, made and written with mode 0600 the first time: by one process, where
     several start at once.
 
-    Raises SettingsError where the file cannot be read or made.
+    Raises SettingsError where the file cannot be read or made, or holds no secret of SHORTEST
+    characters.
     """
     try:
+        if path.is_symlink() and not path.exists():
+            raise _unusable(path, f"it is a link to {path.readlink()}, which is not there")
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with filelock.locked(path.with_name(MAKING)):
                 if not path.exists():
                     _write(path, [make()])
-        return path.read_text().strip()
+        secret = path.read_text("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise _unusable(path, "it is no text") from error
     except OSError as error:
-        raise SettingsError(
-            f"{path}: {error.strerror}. The program keeps its own keys there."
-        ) from error
+        where = "" if error.filename in (None, str(path)) else f" ({error.filename})"
+        raise _unusable(path, f"{error.strerror}{where}") from error
+    if len(secret) < SHORTEST:
+        raise _unusable(
+            path, f"it holds {len(secret)} characters, a key has more" if secret else "it is empty"
+        )
+    return secret
+
+
+def _unusable(path: Path, why: str) -> SettingsError:
+    return SettingsError(
+        f"The key file {path} cannot be used: {why}. Restore it from a copy; {_WITHOUT[path.name]}"
+    )
+
+
+def missing_keys(instance: Path, session: bool, encryption: bool) -> str | None:
+    """Which of the key files, as far as they are in use, is not as it has to be at the next start."""
+    wanted = [(SESSION_FILE, session), (KEY_FILE, encryption)]
+    for path in (instance / name for name, used in wanted if used):
+        try:
+            if len(path.read_text("utf-8").strip()) >= SHORTEST:
+                continue
+            why = "it is empty or cut off"
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is no text"
+        return f"{path}: {why}. Restore it from a copy before the next start; {_WITHOUT[path.name]}"
+    return None
+
+
+_WITHOUT = {
+    SESSION_FILE: "or remove it: then a new one is made, and everybody has to log in again.",
+    KEY_FILE: "without it (or SIMPLE_BATCH_ENCRYPTION_KEYS) API keys have to be entered again.",
+}
