@@ -74,6 +74,7 @@ class Lane:
         self._runs: dict[Way, gevent.Greenlet] = {}
         self._unready_since: dict[Way, float] = {}  # of ways that make no call
         self._withdrawn: set[Way] = set()  # what they hold is to be given back
+        self._waited = False
         self._routes: dict[Way | tuple[Way, int], Route] = {}
         self._stop: Stop | None = None
         self.slots = Slots(job.concurrency, room)
@@ -142,6 +143,18 @@ class Lane:
             if self._lacks_long(way) and self._source.holds(way):
                 self._withdrawn.add(way)
                 caller.withdraw()
+        self._say_whether_it_waits()
+
+    def _say_whether_it_waits(self) -> None:
+        waited, self._waited = self._waited, self.waits
+        if self._waited and not waited:
+            log.warning(
+                "job %s waits here: this worker has no share of the limits, or holds no money under "
+                "a spend cap. It claims no requests until it does (docs/scale-out.md)",
+                self.job_id,
+            )
+        elif waited and not self._waited:
+            log.info("job %s goes on here", self.job_id)
 
     def look_for_others(self) -> None:
         """The same for what the source has learned of since."""

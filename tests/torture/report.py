@@ -85,6 +85,14 @@ def _browsers(found: dict, quick: bool) -> Iterator[Row]:
         yield phase["name"], ", ".join(thrown), "; ".join(said), good
 
 
+def _cluster(found: dict, _quick: bool) -> Iterator[Row]:
+    if why := found.get("left_out"):
+        yield "workers without a share", "", f"left out: {why}", True
+    for name, scene in found["scenes"].items():
+        said = f"lost {scene['lost']}, twice {scene['twice']}, sent again {scene['sent_again']}"
+        yield name, "", said, scene["expected"]
+
+
 def _soak(found: dict, _quick: bool) -> Iterator[Row]:
     for name, slope in found["per_minute"].items():
         said = f"{found['first'][name]} → {found['last'][name]}, {slope:+} a minute"
@@ -100,5 +108,6 @@ _ROWS = {
     "network": _listed,
     "uploads": _uploads,
     "browsers": _browsers,
+    "cluster": _cluster,
     "soak": _soak,
 }
