@@ -53,9 +53,7 @@ from .store.retry import Changes
 from .wording import listed, said
 
 AT_ONCE_S = 2.0  # a longer change goes on in the background where a page asked for it
-LEFT_AT_ONCE = (
-    50_000  # requests that are cancelled before a page is answered, where no worker lives
-)
+AT_ONCE_ROWS = 50_000  # so many are changed while a page waits, where no worker lives
 WORKER_COMMAND = "celery -A simple_batch.worker worker -P gevent -c 16"
 
 log = logging.getLogger(__name__)
@@ -444,13 +442,15 @@ def cancel(job_id: int, actor: str | None = None) -> None:
     What is left gets its results from whoever runs the jobs; where no process does, before this
     returns, but for a large job and a page: that waits for the next worker. Raises Conflict."""
     _change(job_id, "cancel", JobStatus.CANCELLING, _CANCELLABLE, "user", actor)
-    if runner_state() == "none" and (_runner is None or _left(job_id) <= LEFT_AT_ONCE):
+    job = get(job_id)
+    if _done_here(job.total - job.succeeded - job.failed - job.cancelled):
         closing.finish(job_id, files.make_results)
 
 
-def _left(job_id: int) -> int:
-    job = get(job_id)
-    return job.total - job.succeeded - job.failed - job.cancelled
+def _done_here(rows: int) -> bool:
+    """Whether a change of so many rows is made before a caller is answered: where no process runs the
+    jobs. A process that serves keeps no page waiting for millions; the next worker does it then."""
+    return runner_state() == "none" and (_runner is None or rows <= AT_ONCE_ROWS)
 
 
 def retry(
@@ -557,7 +557,8 @@ def reset(job_id: int, actor: str | None = None) -> None:
     Raises Conflict."""
     _change(job_id, "reset", JobStatus.PAUSED, _RESETTABLE, job_rows.RESETTING, actor)
     _go_on(job_id)
-    closing.reset(job_id, None if runner_state() == "none" else time.monotonic() + AT_ONCE_S)
+    here = runner_state() == "none" and _runner is None
+    closing.reset(job_id, None if here else time.monotonic() + AT_ONCE_S)
 
 
 def index_text(job_id: int) -> float:
@@ -573,12 +574,13 @@ def index_text(job_id: int) -> float:
 
 def delete(job_id: int, actor: str | None = None) -> None:
     """Hide the job at once; the runner stops it and removes its rows. Where no process runs the
-    jobs they are removed before this returns."""
-    name = get(job_id).name
+    jobs they are removed before this returns, but for a large job and a page."""
+    job = get(job_id)
+    name = job.name
     Job.update(deleted_at=now_ms()).where(Job.id == job_id).execute()
     _note("delete", job_id, name, actor)
     _wake()
-    if runner_state() == "none":
+    if _done_here(job.total):
         _remove_now(job_id)
 
 
