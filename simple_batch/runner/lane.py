@@ -9,7 +9,7 @@ import gevent
 import msgspec
 
 from ..clock import give_way, now_ms
-from ..domain import Cause, Outcome, Request, Spread
+from ..domain import Cause, GovernorState, Outcome, Request, Spread
 from ..engine.breaker import Stop
 from ..engine.governor import Party
 from ..engine.retry import Policy
@@ -35,6 +35,7 @@ from .till import JobTill, Money
 log = logging.getLogger(__name__)
 
 RATE_WINDOW_S = 10
+MEMORY = "memory"  # why no call begins: the answers in hand fill the room for them
 
 
 class Lane:
@@ -237,7 +238,7 @@ class Lane:
             rate=round(self.rate(), 3),
             in_flight_idx=in_flight[:SHOWN_INDICES],
             retrying_idx=retrying[:SHOWN_INDICES],
-            governor=self._own.provider.governor.state(),
+            governor=self._governor(),
             calls=self.calls,
             configs=self._shares
             and {
@@ -247,6 +248,13 @@ class Lane:
                 for share in self._shares.all
             },
         )
+
+    def _governor(self) -> GovernorState:
+        """With the reason why it stands, where that is not the provider's."""
+        state = self._own.provider.governor.state()
+        if self._own.provider.answers.waiting and not state.reason:
+            return msgspec.structs.replace(state, reason=MEMORY)
+        return state
 
     def _indices(self, kind: str) -> list[int]:
         return sorted(i for route in self._routes.values() for i in getattr(route.pool, kind))

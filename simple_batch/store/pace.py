@@ -14,12 +14,18 @@ CHECKPOINT_S = 0.5  # of transactions between two checkpoints
 
 
 class Pace:
-    """``rows`` are what the next transaction is to take, so that it lasts about STEP_S; at first so
-    many as were given."""
+    """``with Pace() as pace:``; ``pace.rows`` are what the next transaction is to take, so that it
+    lasts about STEP_S; at first as many as were given."""
 
     def __init__(self, rows: int = 500):
         self.rows = rows
         self._unchecked_s = 0.0
+
+    def __enter__(self) -> "Pace":
+        return self
+
+    def __exit__(self, *_) -> None:
+        database.checkpoint()
 
     def step(self, work: Callable, *args):
         """Do ``work(*args)``, a transaction that takes ``rows`` at most and may be done twice, and let
