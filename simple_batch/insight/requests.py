@@ -16,6 +16,10 @@ from .page import Page
 from .summary import job_row, live_of, pending
 
 COUNT_CAP = 10_000
+LONGEST = (
+    8_000_000  # bytes of an answer that a page takes apart; of a longer one it has the beginning
+)
+SHOWN = 100_000  # of that
 CANDIDATES = 200  # rows that an index names, looked at at a time
 MOST_CANDIDATES = 4_000
 SORTS = {
@@ -77,17 +81,19 @@ def request_detail(job_id: int, index: int) -> dict:
     job = job_row(job_id)
     row = database.execute_sql(
         "SELECT r.custom_id, r.url, r.line, coalesce(o.body, r.body), x.status, x.cause, x.http_status, x.message, "
-        "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
+        "CASE WHEN length(x.response) > ? THEN substr(x.response, 1, ?) "
+        "ELSE x.response END, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
         "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano, "
         "o.body IS NOT NULL, "
-        "r.twin, (SELECT c.alias FROM api_config c WHERE c.id = coalesce(o.config_id, r.config_id)) "
+        "length(x.response), r.twin, (SELECT c.alias FROM api_config c WHERE c.id = coalesce(o.config_id, r.config_id)) "
         f"{_JOIN} LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
         "WHERE r.job_id = ? AND r.idx = ?",
-        (job_id, index),
+        (LONGEST, SHOWN, job_id, index),
     ).fetchone()
     if row is None:
         raise NotFound(said("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index))
-    response = text.loaded(row[8])
+    cut = row[21] if row[21] and row[21] > LONGEST else None
+    response = None if cut else text.loaded(row[8])
     usage = None
     if row[15] is not None:
         usage = {
@@ -107,17 +113,18 @@ def request_detail(job_id: int, index: int) -> dict:
         "edited": bool(row[20]),
         "messages": text.conversation_of(text.loaded(row[3])),
         "pictures": images.called(job.upload_id, set(images.files_in(bytes(row[3])))),
-        "response": text.pretty(row[8]) if row[8] else None,
+        "response": _beginning(row[8]) if cut else text.pretty(row[8]) if row[8] else None,
+        "response_bytes": cut,
         "answer": text.answer_of(response),
         "answer_parts": text.answer_parts(response),
         "reasoning": text.reasoning_of(response),
-        "parsed": _parsed(job, row[4], row[8]),
+        "parsed": None if cut else _parsed(job, row[4], row[8]),
         "cause": row[5],
         "http_status": row[6],
         "message": row[7],
         "model": row[9],
-        "config": row[10] or row[22],
-        "twin": row[21],
+        "config": row[10] or row[23],
+        "twin": row[22],
         "attempts": _attempts(job_id, index, row),
         "started_at": row[12],
         "finished_at": row[13],
@@ -126,6 +133,10 @@ def request_detail(job_id: int, index: int) -> dict:
         "cost_nano": row[19],
         "currency": job.currency,
     }
+
+
+def _beginning(raw) -> str:
+    return bytes(raw).decode("utf-8", "ignore")
 
 
 def _parsed(job: Job, status: str | None, response: bytes | None) -> list[tuple[str, str]] | None:

@@ -10,7 +10,7 @@ import gevent
 import msgspec
 
 from ..clock import give_way, now_ms
-from ..domain import Cause, Outcome, Request, Spread
+from ..domain import Cause, GovernorState, Outcome, Request, Spread
 from ..engine.breaker import Stop
 from ..engine.governor import Party
 from ..engine.retry import Policy
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 RATE_WINDOW_S = 10
 HELD_WITHOUT_SHARE_S = 1.0  # then what a way holds is given back, if no call of it can be made
+MEMORY = "memory"  # why no call begins: the answers in hand fill the room for them
 
 
 class Lane:
@@ -292,7 +293,7 @@ class Lane:
             rate=round(self.rate(), 3),
             in_flight_idx=in_flight[:SHOWN_INDICES],
             retrying_idx=retrying[:SHOWN_INDICES],
-            governor=self._own.provider.governor.state(),
+            governor=self._governor(),
             calls=self.calls,
             waits=self.waits,
             configs=self._shares
@@ -303,6 +304,13 @@ class Lane:
                 for share in self._shares.all
             },
         )
+
+    def _governor(self) -> GovernorState:
+        """With the reason why it stands, where that is not the provider's."""
+        state = self._own.provider.governor.state()
+        if self._own.provider.answers.waiting and not state.reason:
+            return msgspec.structs.replace(state, reason=MEMORY)
+        return state
 
     def _indices(self, kind: str) -> list[int]:
         return sorted(i for route in self._routes.values() for i in getattr(route.pool, kind))

@@ -28,8 +28,9 @@ _NEWEST = (
     "ORDER BY finished_at DESC, idx DESC LIMIT 50"
 )
 _TAIL = (
-    "SELECT idx, status, cause, latency_ms, input_tokens, output_tokens, response, message "
-    "FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?)) "
+    "SELECT idx, status, cause, latency_ms, input_tokens, output_tokens, "
+    "CASE WHEN length(response) < 200000 THEN response END, message "
+    "FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?))
     "ORDER BY finished_at, idx"
 )
 TAILS_EVERY_S = 0.5  # as often as the feed tells of them

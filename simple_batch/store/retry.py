@@ -41,10 +41,14 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 def give_back_step(
-    job_id: int, wanted: RequestFilter, after: int, other: Changes | None = None
+    job_id: int,
+    wanted: RequestFilter,
+    after: int,
+    other: Changes | None = None,
+    chunk: int | None = None,
 ) -> tuple[int, int | None]:
     """Give back the matching failed (or, where the filter says so, cancelled) requests among the
-    next CHUNK behind index ``after``. Returns how many, and the index to go on behind (None: done).
+    next ``chunk`` behind index ``after``. Returns how many, and the index to go on behind (None: done).
 
     The counters change in the same transaction; attempts and what they cost are kept.
     """
@@ -54,7 +58,7 @@ def give_back_step(
         hold(job_id)
         window = database.execute_sql(
             "SELECT idx FROM result WHERE job_id = ? AND status = ? AND idx > ? ORDER BY idx LIMIT ?",
-            (job_id, status, after, CHUNK),
+            (job_id, status, after, chunk or CHUNK),
         ).fetchall()
         if not window:
             return 0, None

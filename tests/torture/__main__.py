@@ -1,7 +1,7 @@
 """make torture: throws faults at the program and counts what was lost.
 
 python -m tests.torture [--quick] [--seed N] [--minutes M] [PART ...]
-parts: kills endpoint network uploads browsers storage cluster soak
+parts: kills cancelling endpoint network uploads browsers storage cluster soak
 """
 
 from gevent import monkey
@@ -19,7 +19,18 @@ from datetime import UTC, datetime
 
 from tests.process import ROOT
 
-from . import browsers, cluster, endpoints, kills, network, report, soak, storage, uploads
+from . import (
+    browsers,
+    cancelling,
+    cluster,
+    endpoints,
+    kills,
+    network,
+    report,
+    soak,
+    storage,
+    uploads,
+)
 
 LONG = (
     "storage",
@@ -35,6 +46,7 @@ def _parts(quick: bool, seed: int, minutes: float) -> dict:
     if quick:
         return {
             "kills": lambda: kills.kills(300, 2, seed),
+            "cancelling": lambda: cancelling.cancelling(100_000, seed),
             "endpoint": lambda: endpoints.throw(heavy=False),
             "network": lambda: network.throw(clock=False),
             "uploads": lambda: uploads.throw(100, 0, seed),
@@ -45,6 +57,7 @@ def _parts(quick: bool, seed: int, minutes: float) -> dict:
         }
     return {
         "kills": lambda: kills.kills(20_000, 50, seed),
+        "cancelling": lambda: cancelling.cancelling(5_000_000, seed),
         "storage": lambda: storage.throw(seed),
         "endpoint": endpoints.throw,
         "network": network.throw,
