@@ -208,9 +208,7 @@ def open_world(overrides):
     ids = dict.fromkeys(
         ("user's job", "token's job", "config_id", "token_id", "webhook_id", "user_id"), 1
     )
-    yield World(
-        app, {**ids, "upload_id": 1, "template_id": 1}, {"proxied": proxied, "local": {}}
-    )
+    yield World(app, {**ids, "upload_id": 1, "template_id": 1}, {"proxied": proxied, "local": {}})
     app.extensions["simple_batch"].close()
 
 
