@@ -7,7 +7,8 @@ import io
 import logging
 from urllib.parse import parse_qs
 
-from engineio.packet import Packet, packet_names
+from engineio import packet
+from engineio.packet import Packet
 from engineio.payload import Payload
 from flask import Flask
 from socketio import Server
@@ -19,6 +20,8 @@ from wsproto.utilities import ProtocolError
 log = logging.getLogger(__name__)
 
 PATH = "/socket.io/"
+_POSTED = (packet.CLOSE, packet.PONG, packet.MESSAGE, packet.UPGRADE)  # what a client may send
+_SENT = (*_POSTED, packet.PING)  # to probe a WebSocket
 _OWN_EVENTS = ("connect", "disconnect")  # raised by the server, never sent by a client
 # what the libraries' parsers raise: IndexError and KeyError for what is missing, RecursionError for
 # JSON that is nested too deeply
@@ -44,8 +47,8 @@ def guard(app: Flask, server: Server) -> None:
         try:
             server._handle_eio_message(sid, data)
         except _MALFORMED as error:
-            log.warning("the live feed got a malformed packet (%s)", type(error).__name__)
-            engine.disconnect(sid)
+            log.info("the live feed got a malformed packet (%s)", type(error).__name__)
+            _end(engine, sid)
 
     engine.on("message", receive)
     app.wsgi_app = _Posts(app.wsgi_app, engine)
@@ -67,10 +70,9 @@ class _Posts:
         except RequestEntityTooLarge as refused:
             return refused.get_response(environ)(environ, start_response)
         except _MALFORMED as error:
-            log.warning("the live feed got a malformed body (%s)", type(error).__name__)
+            log.info("the live feed got a malformed body (%s)", type(error).__name__)
             for sid in parse_qs(environ.get("QUERY_STRING", "")).get("sid", ())[:1]:
-                if sid in self._engine.sockets:
-                    self._engine.disconnect(sid)
+                _end(self._engine, sid)
             return BadRequest().get_response(environ)(environ, start_response)
         return self._app(environ, start_response)
 
@@ -80,8 +82,8 @@ class _Posts:
         if length > self._engine.max_http_buffer_size:
             raise RequestEntityTooLarge
         body = environ["wsgi.input"].read(max(0, length))
-        for packet in Payload(encoded_payload=body.decode()).packets:
-            _check(packet)
+        for posted in Payload(encoded_payload=body.decode()).packets:
+            _check(posted, _POSTED)
         environ["CONTENT_LENGTH"] = str(len(body))
         return body
 
@@ -101,19 +103,26 @@ def _guarded(websocket: type) -> type:
             data = super().wait()
             try:
                 if data is not None:
-                    _check(Packet(encoded_packet=data))
+                    _check(Packet(encoded_packet=data), _SENT)
             except _MALFORMED as error:
-                log.warning("the live feed got a malformed packet (%s)", type(error).__name__)
+                log.info("the live feed got a malformed packet (%s)", type(error).__name__)
                 return None
             return data
 
     return Guarded
 
 
-def _check(packet: Packet) -> None:
-    """Raises ValueError for a kind of packet that there is not."""
-    if not 0 <= packet.packet_type < len(packet_names):
-        raise ValueError(packet.packet_type)
+def _check(sent: Packet, allowed: tuple[int, ...]) -> None:
+    """Raises ValueError for a kind of packet that is not ``allowed``."""
+    if sent.packet_type not in allowed:
+        raise ValueError(sent.packet_type)
+
+
+def _end(engine, sid: str) -> None:
+    """End a connection now: Engine.IO's own way waits until the client has read everything."""
+    socket = engine.sockets.get(sid)
+    if socket is not None:
+        socket.close(wait=False, reason=engine.reason.SERVER_DISCONNECT)
 
 
 def _is_event(data) -> bool:

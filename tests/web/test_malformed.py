@@ -53,7 +53,7 @@ class Kept(logging.Handler):
         self.found: list[str] = []
 
     def emit(self, record):
-        if record.exc_info or record.levelno >= logging.ERROR:
+        if record.exc_info:
             self.found.append(f"{record.getMessage()}: {record.exc_info and record.exc_info[1]!r}")
 
 

@@ -7,7 +7,6 @@ import gevent
 
 from simple_batch import front
 
-from ..conftest import wait_until
 from .test_malformed import tracebacks  # noqa: F401
 
 PLACE = "/socket.io/?EIO=4&transport=polling"
@@ -74,7 +73,7 @@ def test_malformed_payloads(app, add_config, endpoint, make_job, tracebacks):  #
     assert tracebacks == []
 
 
-def test_malformed_packets(app, add_config, endpoint, make_job, tracebacks):  # noqa: F811
+def test_malformed_packets(app, add_config, endpoint, make_job, tracebacks, capfd):  # noqa: F811
     add_config(endpoint.base_url)
     make_job(2)
     other, unheard = Watcher(app), []
@@ -84,8 +83,9 @@ def test_malformed_packets(app, add_config, endpoint, make_job, tracebacks):  # 
         if answer.status_code >= 500:
             unheard.append((packet[:80], answer.status_code))
         assert answer.headers["X-Content-Type-Options"] == "nosniff", packet[:80]
-    assert (unheard, tracebacks) == ([], [])
     assert other.subscribed({"job_id": 1})["ok"]
+    assert (unheard, tracebacks) == ([], [])
+    assert "Traceback" not in capfd.readouterr().err  # of greenlets, which log nothing
 
 
 def test_malformed_queries_of_the_feed(app, client, tracebacks):  # noqa: F811
