@@ -447,11 +447,9 @@ def retry(
     where none matches, and InvalidInput for a change that is not possible."""
     job = _retriable(job_id)
     wanted, other = wanted or RequestFilter(), _possible(job, other)
-    given_back, after = 0, -1
-    while after is not None:
-        count, after = retry_rows.give_back_step(job_id, wanted, after, other)
-        given_back += count
-        give_way()
+    given_back = _stepwise(lambda after: retry_rows.give_back_step(job_id, wanted, after, other))
+    if given_back and wanted.group and job.ask_once:  # twins have no attempts to be found by
+        given_back += _stepwise(lambda after: retry_rows.give_back_twins_step(job_id, after))
     if not given_back:
         raise Conflict(said("No failed request matches: nothing was retried."))
     _queue_again(job_id, actor)
@@ -459,12 +457,24 @@ def retry(
     return given_back
 
 
+def _stepwise(step: Callable[[int], tuple[int, int | None]]) -> int:
+    """The sum of what ``step(after)`` counts until it says that it is done."""
+    total, after = 0, -1
+    while after is not None:
+        count, after = step(after)
+        total += count
+        give_way()
+    return total
+
+
 def retry_requests(
     job_id: int, indices: list[int], other: Changes | None = None, actor: str | None = None
 ) -> int:
     """The same for single requests, failed or cancelled. Returns how many were given back."""
     other = _possible(_retriable(job_id), other)
-    given_back = sum(retry_rows.give_back_one(job_id, index, other) for index in indices)
+    # in order: a request that waits for an identical one comes behind it
+    wanted = sorted(set(indices))
+    given_back = sum(retry_rows.give_back_one(job_id, index, other) for index in wanted)
     if not given_back:
         raise Conflict(said("None of these requests has failed: nothing was retried."))
     _queue_again(job_id, actor)
