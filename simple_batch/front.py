@@ -6,6 +6,7 @@ gunicorn.
 """
 
 import time
+from http import HTTPStatus
 from http.client import HTTPException
 
 import gevent
@@ -147,9 +148,10 @@ class Handler(WSGIHandler):
 
     def handle_one_request(self):
         try:
-            return super().handle_one_request()
+            done = super().handle_one_request()
         finally:
             self._end_limit()
+        return (done[0], refusal(int(done[0]))) if isinstance(done, tuple) else done
 
     def get_environ(self):
         self._end_limit()  # the headers are here
@@ -187,9 +189,9 @@ class Handler(WSGIHandler):
 
     def _handle_client_error(self, ex):
         if isinstance(ex, _Late):
-            return "408", _bare("408 Request Timeout")
+            return "408", b""
         if isinstance(ex, _TooLong | HTTPException):  # too long, or too many
-            return "431", _bare("431 Request Header Fields Too Large")
+            return "431", b""
         return super()._handle_client_error(ex)
 
 
@@ -228,5 +230,12 @@ def handler(settings: Settings) -> type[Handler]:
     return type("Handler", (Handler,), {"settings": settings})
 
 
-def _bare(status: str) -> bytes:
-    return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
+def refusal(status: int) -> bytes:
+    """The whole answer to what is no HTTP request that an app could be asked with."""
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "Connection: close",
+        "Content-Length: 0",
+        *(f"{name}: {value}" for name, value in (*HEADERS.items(), _CACHING)),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()

@@ -472,11 +472,13 @@ def retry(
         given_back += count
     if not given_back:
         raise Conflict(said("No failed request matches: nothing was retried."))
+    if after is None:
+        given_back += _give_back_twins(job, wanted)
     actor = _acting(actor)
     _queue_again(job_id, actor)
     _note("retry", job_id, said("%(count)s requests", count=f"{given_back:,}"), actor)
     if after is not None:
-        gevent.spawn(_retry_rest, job_id, wanted, other, after, actor)
+        gevent.spawn(_retry_rest, job, wanted, other, after, actor)
     return given_back
 
 
@@ -485,10 +487,17 @@ def _at_once() -> float | None:
     return None if _runner is None else time.monotonic() + AT_ONCE_S
 
 
-def _retry_rest(job_id, wanted, other, after, actor) -> None:
+def _give_back_twins(job: Job, wanted: RequestFilter) -> int:
+    """A group is found by its attempts, and requests that got the failure of another have none."""
+    return closing.give_back_twins(job.id) if wanted.group and job.ask_once else 0
+
+
+def _retry_rest(job: Job, wanted, other, after, actor) -> None:
     """The job may have come to its end meanwhile: then it is queued once more."""
+    job_id = job.id
     try:
         count, _end = closing.give_back(job_id, wanted, other, after)
+        count += _give_back_twins(job, wanted)
         with connected():
             if count:
                 _queue_again(job_id, actor)
@@ -502,7 +511,9 @@ def retry_requests(
 ) -> int:
     """The same for single requests, failed or cancelled. Returns how many were given back."""
     other = _possible(_retriable(job_id), other)
-    given_back = sum(retry_rows.give_back_one(job_id, index, other) for index in indices)
+    # in order: a request that waits for an identical one comes behind it
+    wanted = sorted(set(indices))
+    given_back = sum(retry_rows.give_back_one(job_id, index, other) for index in wanted)
     if not given_back:
         raise Conflict(said("None of these requests has failed: nothing was retried."))
     _queue_again(job_id, actor)

@@ -106,6 +106,17 @@ def give_back(
     return count, behind
 
 
+def give_back_twins(job_id: int) -> int:
+    """Give back the requests that failed as an identical one did, which is asked again by now.
+    Returns how many."""
+    count, behind = 0, -1
+    with Pace(FEW) as pace:
+        while behind is not None:
+            some, behind = pace.step(retry_rows.give_back_twins_step, job_id, behind, pace.rows)
+            count += some
+    return count
+
+
 def purge(job_id: int) -> None:
     """Remove a deleted job's rows in small steps. May be broken off and begun again."""
     with Pace(FEW) as pace:

@@ -30,7 +30,7 @@ _NEWEST = (
 _TAIL = (
     "SELECT idx, status, cause, latency_ms, input_tokens, output_tokens, "
     "CASE WHEN length(response) < 200000 THEN response END, message "
-    "FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?))
+    "FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?)) "
     "ORDER BY finished_at, idx"
 )
 TAILS_EVERY_S = 0.5  # as often as the feed tells of them

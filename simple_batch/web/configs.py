@@ -134,7 +134,7 @@ def models():
         fields = form.fields()
         fields.alias = fields.alias or "-"
         found = configs.models_of_fields(fields, config_id)
-    except (SimpleBatchError, ValueError, TypeError) as error:
+    except (SimpleBatchError, ValueError, TypeError, RecursionError) as error:
         message = translated(error) if isinstance(error, SimpleBatchError) else str(error)
     if wants_json():
         return jsonify(models=found, message=message)

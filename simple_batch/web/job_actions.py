@@ -6,6 +6,7 @@ from flask_babel import ngettext
 
 from .. import jobs
 from ..errors import Conflict, InvalidInput, UploadRejected
+from ..inputs import whole
 from ..store.filters import RequestFilter
 from ..store.retry import Changes
 from ..wording import said
@@ -79,13 +80,13 @@ def _filters() -> dict:
 def _other() -> Changes:
     """The changes in the form. Raises InvalidInput."""
     found = {}
-    for name, kind in (("config", int), ("timeout_s", float), ("max_tokens", int)):
+    for name, kind in (("config", whole), ("timeout_s", float), ("max_tokens", whole)):
         text = request.form.get(f"new_{name}", "").strip()
         try:
             found[name] = kind(text) if text else None
         except ValueError:
             raise InvalidInput(
-                said("%(name)s: %(text)r is not a number.", name=name, text=text), name
+                said("%(name)s: %(text)r is not a number.", name=name, text=text[:60]), name
             ) from None
     return Changes(found["config"], found["timeout_s"], found["max_tokens"])
 

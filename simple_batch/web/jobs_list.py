@@ -8,6 +8,7 @@ from .. import configs, insight, jobs, who
 from ..domain import JobStatus
 from ..door import must_see
 from ..errors import Conflict, InvalidInput, NotFound
+from ..inputs import page_number
 from ..wording import said
 from .words import translated
 
@@ -51,7 +52,7 @@ def index():
         q=wanted["q"],
         config=wanted["config"] or None,
         sort=wanted["sort"],
-        page=request.args.get("page", 1, type=int),
+        page=request.args.get("page", 1, type=page_number),
         per_page=PER_PAGE,
         viewer=who.current().sees,
     )
