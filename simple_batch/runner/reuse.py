@@ -31,7 +31,9 @@ class Reuse:
         base_url = route.provider.base_url
         keys = [kept_answers.key_of(base_url, r.url, route.encode(r), self._schema) for r in page]
         found = steadily(kept_answers.find, keys, now_ms() - self._oldest_ms)
-        edited = steadily(request_rows.edited, self._job_id, [r.index for r in page]) if found else ()
+        edited = (
+            steadily(request_rows.edited, self._job_id, [r.index for r in page]) if found else ()
+        )
         left = []
         for request, key in zip(page, keys, strict=True):
             kept = found.get(key)

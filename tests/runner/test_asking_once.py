@@ -222,7 +222,9 @@ class TestAcrossJobs:
         with connected():
             row = RequestRow.get((RequestRow.job == second) & (RequestRow.idx == 1))
             jobs.send_again(second, 1, bytes(row.body).decode())
-        job = wait_until(lambda: endpoint.calls == 4 and _when(wait_for(second, "completed"), succeeded=3))
+        job = wait_until(
+            lambda: endpoint.calls == 4 and _when(wait_for(second, "completed"), succeeded=3)
+        )
         assert (job.attempts, job.cost_nano) == (1, 13_000)
         agrees(second)
         with connected():

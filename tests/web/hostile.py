@@ -18,11 +18,33 @@ NAMES = ("%00", "%ff%fe", "%ed%a0%80", "..%2f..%2fetc", "a" * 3000, "%F0%9F%98%8
 NUMBERS = (str(2**63 - 1), str(2**63), str(-(2**63) - 1), "9" * 5000, "1e999999", "inf", "nan")
 NUMBERS += ("-1", "0", "٣", "sNaN", "0x10", "1_0", "-1e16", "1e16")
 TEXTS = ("\0", "a\0b", "\U0010ffff\u202e", "a" * 70_000, "é" * 300, "%s%n", "{{7*7}}", "' OR 1=1")
-MOMENTS = ("0001-01-01T00:00", "9999-12-31T23:59", "2026-13-45T99:99", "T", "2026-01-01T00:00+99:99")
-NESTED = ("[" * 20_000, "{" * 20_000, "[]", "null", '{"a": NaN}', '{"a":' * 2_000 + "1" + "}" * 2_000)
+MOMENTS = (
+    "0001-01-01T00:00",
+    "9999-12-31T23:59",
+    "2026-13-45T99:99",
+    "T",
+    "2026-01-01T00:00+99:99",
+)
+NESTED = (
+    "[" * 20_000,
+    "{" * 20_000,
+    "[]",
+    "null",
+    '{"a": NaN}',
+    '{"a":' * 2_000 + "1" + "}" * 2_000,
+)
 VALUES = (*NUMBERS, *TEXTS, *MOMENTS, *NESTED)
 RAW = (b"\xff\xfe", b"\xed\xa0\x80", b"%ff", b"%", b"%zz", b"%00", b"1&" + b"x=1&" * 2_000)
-OF_URL_FOR = ("_external", "_scheme", "_anchor", "_method", "endpoint", "values", "filename", "self")
+OF_URL_FOR = (
+    "_external",
+    "_scheme",
+    "_anchor",
+    "_method",
+    "endpoint",
+    "values",
+    "filename",
+    "self",
+)
 
 
 class Read:
@@ -67,7 +89,11 @@ class Forms(HTMLParser):
             self.found[given["formaction"]] = self._fields
         if self._fields is None:
             return
-        if tag == "option" and self._named and ("selected" in given or not self._fields[self._named]):
+        if (
+            tag == "option"
+            and self._named
+            and ("selected" in given or not self._fields[self._named])
+        ):
             self._fields[self._named] = given.get("value", "")
         if name and tag in ("input", "select", "textarea") and given.get("type") != "checkbox":
             self._fields.setdefault(name, given.get("value") or "")

@@ -3,11 +3,10 @@
 import io
 import logging
 import re
-from urllib.parse import urlsplit
 
 import pytest
 
-from simple_batch import files, front, jobs, saved_templates, tokens, users, webhooks
+from simple_batch import files, front, jobs, saved_templates, tokens, webhooks
 from simple_batch.intake import Template
 from simple_batch.store.database import connected
 
@@ -17,10 +16,28 @@ FEW = ("", "9" * 30, "nan", "-1e999999", "a\0b", "9999-12-31T23:59", "[" * 20_00
 JSONS = {"params", "parameters", "schema", "body", "metadata", "expires_after", "pasted"}
 API = {"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"}
 TYPES = ("", "x", "text/plain", "application/json", "application/json; charset=utf-77")
-TYPES += ("multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=b")
-TYPES += ("application/x-www-form-urlencoded; charset=\xff", "multipart/form-data; boundary=" + "b" * 300)
+TYPES += (
+    "multipart/form-data",
+    "multipart/form-data; boundary=",
+    "multipart/form-data; boundary=b",
+)
+TYPES += (
+    "application/x-www-form-urlencoded; charset=\xff",
+    "multipart/form-data; boundary=" + "b" * 300,
+)
 BODIES = (
-    *(b"", b"\0", b"\xff\xfe", b"{", b"[1]", b'"a"', b"1e999999", b"null", b"%ff=%00&a", b"a" * 100_000),
+    *(
+        b"",
+        b"\0",
+        b"\xff\xfe",
+        b"{",
+        b"[1]",
+        b'"a"',
+        b"1e999999",
+        b"null",
+        b"%ff=%00&a",
+        b"a" * 100_000,
+    ),
     *(b'{"endpoint": "\\ud800"}', b"[" * 100_000, b'{"a":' * 50_000, b"--b\r\n", b"--b--\r\n"),
     b'--b\r\nContent-Disposition: form-data; name="file"; filename="a\0b\xff.jsonl"\r\n\r\nx\r\n--b--\r\n',
     b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b\r\nContent-Type: \xff\r\n\r\n",
@@ -72,7 +89,9 @@ def known(app, add_config, endpoint, make_job) -> dict:
     job_id = make_job(3)
     with connected():
         table = jobs.stage_upload(io.BytesIO(b"id,question\n1,a\n2,b\n"), "t.csv")
-        plain = jobs.stage_upload(io.BytesIO(b'{"messages":[{"role":"user","content":"a"}]}\n'), "q.jsonl")
+        plain = jobs.stage_upload(
+            io.BytesIO(b'{"messages":[{"role":"user","content":"a"}]}\n'), "q.jsonl"
+        )
         version, _new = saved_templates.save("t", Template(user="{{question}}"), "")
         file = files.add(io.BytesIO(b"{}\n"), "b.jsonl", "batch")
         token, _secret = tokens.create("t", False, "run", None)
@@ -80,7 +99,12 @@ def known(app, add_config, endpoint, make_job) -> dict:
         tokens.revoke(token.id)
         tokens.remove(token.id)  # else the Batch API wants one
         found = {"config_id": config.id, "job_id": job_id, "upload_id": table.id, "index": 0}
-        found |= {"template_id": version.saved_id, "webhook_id": hook.id, "token_id": 1, "user_id": 1}
+        found |= {
+            "template_id": version.saved_id,
+            "webhook_id": hook.id,
+            "token_id": 1,
+            "user_id": 1,
+        }
         found |= {"file_id": f"file-{file.id}", "batch_id": f"batch_{job_id}", "name": "outcomes"}
         return {**found, "plain": plain.id, "filename": "css/app.css", "model": "test", "rest": "x"}
 
@@ -100,7 +124,7 @@ def rules(app, *methods: str):
 
 def ending(one) -> tuple:
     """The Batch API first, while no token is needed; then what leaves everything where it is."""
-    rule, method = one
+    rule, _method = one
     ends = {"delete", "discard", "remove_webhook", "bulk", "clean", "leave", "reset"}
     return rule.endpoint.rpartition(".")[2] in ends, not rule.rule.startswith("/v1"), rule.rule
 
@@ -200,7 +224,22 @@ def test_malformed_json_of_the_batch_api(client, known, tracebacks):
     """Its errors have OpenAI's shape, whatever is wrong."""
     usual = {"input_file_id": known["file_id"], "endpoint": "/v1/chat/completions"}
     usual |= {"completion_window": "24h", "metadata": {"a": "b"}}
-    wrong = [None, True, 1, -1, 2**70, 1.5, "", "\0", "\ud800", "x" * 70_000, [], {}, [[]], {"a": [1]}]
+    wrong = [
+        None,
+        True,
+        1,
+        -1,
+        2**70,
+        1.5,
+        "",
+        "\0",
+        "\ud800",
+        "x" * 70_000,
+        [],
+        {},
+        [[]],
+        {"a": [1]},
+    ]
     wrong += [{"anchor": "created_at", "seconds": n} for n in (2**70, -1, 1e308, "x", None, [])]
     for name in API:
         for value in wrong:
