@@ -21,6 +21,7 @@ from .wording import said
 LARGEST_ID = 2**63 - 1  # an integer in SQLite and PostgreSQL
 LARGEST = 2**62  # of other numbers: sums and differences of them fit as well
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_LAST_PAGE = 1_000_000_000
 _MOST_DIGITS = 40  # spaces and zeros included
 _SHOWN = 60  # characters of what is refused
 
@@ -95,7 +96,10 @@ def within(low: int, high: int) -> Callable[[str], int]:
     return bounded
 
 
-page_number = within(1, 1_000_000_000)
+def page_number(text: str) -> int:
+    """The number of a page; beyond the first and the last that there can be, it is one of these.
+    Raises ValueError."""
+    return max(1, min(whole(text), _LAST_PAGE))
 
 
 def storable(text: str) -> bool:

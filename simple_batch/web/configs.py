@@ -7,6 +7,7 @@ from .. import configs, insight, prices, runtime, who
 from ..errors import Conflict, InvalidInput, SimpleBatchError
 from .error_pages import wants_json
 from .forms import ConfigForm, blame
+from .once import once
 from .words import translated
 
 blueprint = Blueprint("configs", __name__, url_prefix="/configs")
@@ -36,6 +37,7 @@ def index():
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
+@once
 def new():
     """The form for a new config."""
     form = ConfigForm() if request.method == "POST" else ConfigForm.blank()

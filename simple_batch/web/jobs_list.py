@@ -10,6 +10,7 @@ from ..door import must_see
 from ..errors import Conflict, InvalidInput, NotFound
 from ..inputs import page_number
 from ..wording import said
+from .once import once
 from .words import translated
 
 blueprint = Blueprint("jobs_list", __name__)
@@ -73,6 +74,7 @@ def index():
 
 
 @blueprint.post("/jobs/bulk")
+@once
 def bulk():
     """Pause, resume, cancel, retry or delete the selected jobs."""
     action = request.form.get("action", "")

@@ -3,11 +3,10 @@
 import io
 import logging
 import re
-from urllib.parse import urlsplit
 
 import pytest
 
-from simple_batch import files, front, jobs, saved_templates, tokens, users, webhooks
+from simple_batch import files, front, jobs, saved_templates, tokens, webhooks
 from simple_batch.intake import Template
 from simple_batch.store.database import connected
 
@@ -125,7 +124,7 @@ def rules(app, *methods: str):
 
 def ending(one) -> tuple:
     """The Batch API first, while no token is needed; then what leaves everything where it is."""
-    rule, method = one
+    rule, _method = one
     ends = {"delete", "discard", "remove_webhook", "bulk", "clean", "leave", "reset"}
     return rule.endpoint.rpartition(".")[2] in ends, not rule.rule.startswith("/v1"), rule.rule
 
