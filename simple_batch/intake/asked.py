@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 from jinja2 import TemplateSyntaxError, nodes
@@ -53,6 +53,7 @@ def _asked(env: Bounded, is_name: Callable[[str], bool], text: str) -> list[str]
     rest = FIELD.sub(taken, text)
     with contextlib.suppress(*_UNREADABLE):
         tree = env.checked(rest)
+        give_way()
         names += [
             part.arg.value
             for part in tree.find_all(nodes.Getitem)

@@ -30,6 +30,7 @@ MOST_BITS = 14_000  # of a whole number: 4,200 digits
 MOST_TOKENS = 4_000  # of the code of a template, all its texts together
 TEXT_TOKENS = 40  # what a text costs beside its tokens
 MOST_DEPTH = 40  # of code inside code
+_LIST = 6 * STEP  # a list or dict in what is weighed: weighing takes longer than what is done then
 _PART = 40  # a part of a list that holds texts and numbers only
 
 _STATEMENTS = (nodes.Output, nodes.For, nodes.If, nodes.Assign)
@@ -276,7 +277,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         elif isinstance(value, range):
             self.charge(STEP + _PART * len(value))
         elif isinstance(value, list | tuple | dict):
-            self.charge(STEP + _PART * len(value))
+            self.charge(_LIST + _PART * len(value))
             parts = [*value, *value.values()] if isinstance(value, dict) else value
             if set(map(type, parts)) <= _PLAIN:
                 texts = [part for part in parts if isinstance(part, str)]
@@ -360,9 +361,9 @@ def _refuse(node: nodes.Node) -> None:
             ),
             node.lineno,
         )
-    if isinstance(node, nodes.Const) and _is_whole(node.value):
-        if node.value.bit_length() > MOST_BITS:
-            raise TemplateSyntaxError(said("the numbers grow too large"), node.lineno)
+    number = node.value if isinstance(node, nodes.Const) else None
+    if _is_whole(number) and number.bit_length() > MOST_BITS:
+        raise TemplateSyntaxError(said("the numbers grow too large"), node.lineno)
 
 
 def _filtered(node: nodes.Expr, name: str, *args: nodes.Expr) -> nodes.Filter:
