@@ -5,6 +5,7 @@ The headers of a request are the servers' to read: see ``Handler`` for run.py, g
 gunicorn.
 """
 
+import re
 import time
 from http import HTTPStatus
 from http.client import HTTPException
@@ -19,6 +20,7 @@ from .settings import Settings
 _PIECE = 16_384
 _MOST_HEADER_BYTES = 65_536
 _STATIC = "/static/"
+_RAW = re.compile("[^\x00-\x7f]")  # of bytes as WSGI has them, one character each
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -50,6 +52,9 @@ class Front:
         self._paced = bool(self._rate) and monkey.is_module_patched("socket")
 
     def __call__(self, environ, start_response):
+        query = environ.get("QUERY_STRING", "")
+        if not query.isascii():  # RFC 3986 has no other bytes in an address
+            environ["QUERY_STRING"] = _RAW.sub(lambda byte: f"%{ord(byte[0]):02X}", query)
         body = None
         if self._paced and _has_body(environ):
             pace = Pace(self._patience_s, self._rate)

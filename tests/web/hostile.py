@@ -15,9 +15,6 @@ from simple_batch import inputs
 IDS = ("0", "-1", "9223372036854775807", "9223372036854775808", "1" * 400, "1" * 5000)
 IDS += ("1.0", "1e3", "0x1", "٣", "²", "1%00", "%ff", "%ed%a0%80", "nan", "..%2f1", "1%0d%0aX:y")
 NAMES = ("%00", "%ff%fe", "%ed%a0%80", "..%2f..%2fetc", "a" * 3000, "%F0%9F%98%80", "{{7*7}}", "%")
-NUMBERS = (str(2**63 - 1), str(2**63), str(-(2**63) - 1), "9" * 5000, "1e999999", "inf", "nan")
-NUMBERS += ("-1", "0", "٣", "sNaN", "0x10", "1_0", "-1e16", "1e16")
-TEXTS = ("\0", "a\0b", "\U0010ffff\u202e", "a" * 70_000, "é" * 300, "%s%n", "{{7*7}}", "' OR 1=1")
 MOMENTS = (
     "0001-01-01T00:00",
     "9999-12-31T23:59",
@@ -33,8 +30,20 @@ NESTED = (
     '{"a": NaN}',
     '{"a":' * 2_000 + "1" + "}" * 2_000,
 )
-VALUES = (*NUMBERS, *TEXTS, *MOMENTS, *NESTED)
-RAW = (b"\xff\xfe", b"\xed\xa0\x80", b"%ff", b"%", b"%zz", b"%00", b"1&" + b"x=1&" * 2_000)
+# each of these was an error of its own kind once, or is the edge of a bound
+VALUES = (
+    str(2**63 - 1),
+    str(2**63),
+    "9" * 5000,
+    "1e999999",
+    "inf",
+    "nan",
+    "-1",
+    "٣",
+    "-1e16",
+    "1e16",
+)
+VALUES += ("\0", "\U0010ffff\u202e", "é" * 300, "%s%n", *MOMENTS[:2], "T", "[" * 3_000)
 OF_URL_FOR = (
     "_external",
     "_scheme",
