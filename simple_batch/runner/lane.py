@@ -223,7 +223,8 @@ class Lane:
             if way in self._runs:
                 continue
             try:
-                route = self._routes.get(way) or self._route(way, job)
+                if way not in self._routes:
+                    self._route(way, job)
             except ConfigurationError as error:
                 self._end(Stop("auth", error.text))
                 return
