@@ -8,7 +8,8 @@ from .patterns import Size, size_of
 
 CHUNK = 8  # characters of a text that one step looks through
 MOST_BUILT = 100_000  # states of all patterns of a schema
-_FRACTION = 1_000  # multipleOf, in exact arithmetic of any size
+_FRACTION = 20  # multipleOf, in exact arithmetic
+FAR = 50  # how much longer that takes for numbers of many digits or large exponents
 _STATES = 4  # of a pattern that one step looks at, over a chunk
 _TEXTUAL = frozenset({"format", "minLength", "maxLength", "contentEncoding", "contentMediaType"})
 
@@ -28,8 +29,8 @@ class Weight(msgspec.Struct, frozen=True):
 
 class Weights:
     """``own`` is what each part costs by itself, ``whole`` with everything that it refers to, each
-    by its pointer. ``unique``: some array's items must differ. ``revisits``: it refers to itself,
-    and some keyword looks at what others have looked at. Raises InvalidInput where the patterns
+    by its pointer. ``unique``: some array's items must differ. ``revisits``: so it is in a
+    schema that refers to itself, so that some values are compared with many others. Raises InvalidInput where the patterns
     would take long to compile."""
 
     def __init__(self, graph: Graph):
@@ -45,7 +46,7 @@ class Weights:
         self._sum("#")
         if self._recursive:  # some were summed up while they were looked at
             self.whole = dict.fromkeys(self.whole, self.whole["#"])
-        self.revisits = self._recursive and (self.unique or any(map(repeats, parts)))
+        self.revisits = self._recursive and self.unique
 
     def _sum(self, pointer: str) -> Weight:
         if pointer in self._open:
@@ -62,6 +63,13 @@ class Weights:
         return self.whole[pointer]
 
 
+def is_far(number) -> bool:
+    """Whether a number is far from what is common, so that exact arithmetic takes long."""
+    return isinstance(number, int | float) and not (
+        number == 0 or 1e-30 < abs(number) < 1e30  # nor infinite
+    )
+
+
 def _own(node: dict | bool) -> Weight:
     """Without what depends on the kind of the value: patternProperties, uniqueItems."""
     if isinstance(node, bool):
@@ -76,7 +84,7 @@ def _own(node: dict | bool) -> Weight:
     if isinstance(node.get("const"), dict | list):
         value += contents(node["const"])
     if "multipleOf" in node:
-        value += _FRACTION
+        value += _FRACTION * (FAR if is_far(node["multipleOf"]) else 1)
     chunk += sum(keyword in node for keyword in _TEXTUAL)
     for pattern in _patterns(node):
         chunk += 1 + size_of(pattern).passed // _STATES * CHUNK // 8

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 from ..clock import give_way
 from .graph import AGAIN, Edge, Graph, name_of, repeats
-from .weights import CHUNK, Weight, Weights
+from .weights import CHUNK, FAR, Weight, Weights, is_far
 
-MOST = 1_000_000  # steps of one check: about a tenth of a second
+MOST = 2_000_000  # steps of one check: about a tenth of a second
 MOST_TOLD = 10 * MOST  # of looking for the place of a fault, which gives way to others
 _MOST_LOOKS = 300_000  # pairs of a schema and a value that are counted
 _LITTLE = 64  # steps that need not be counted more closely
 _STRETCH_S = 0.02  # after which others have their turn
-_LONG_NUMBER = re.compile(r"\d{16}")
+_LONG_NUMBER = re.compile(r"\d{16}|\d[eE][-+]?\d\d")
 _SMALL = 1 << 53
 _BASE, _PRIME = 1_000_003, (1 << 61) - 1
 
@@ -125,7 +125,7 @@ class Work:
         alike = Counter(self._mark(item)[0] for item in items)
         largest = max((self._size(item)[0] for item in items), default=0)
         pairs = sum(count * count for count in alike.values() if count > 1)
-        return 2 * self._size(items)[0] + 10 * len(items) + 5 * pairs * largest
+        return 3 * (self._size(items)[0] + len(items)) + 10 * pairs * largest
 
     def _at_most(self, pointer: str, value) -> int | None:
         """A bound that holds since no part of a schema that is written out looks at a value twice;
@@ -160,9 +160,10 @@ class Work:
             return _hash(value), 1
         key = id(value)
         if key not in self._marks:
+            self.breathe()
             if isinstance(value, dict):
-                named = sum(hash((name, self._mark(part)[0])) for name, part in value.items())
-                self._marks[key] = named % _PRIME, 1
+                named = ((name, self._mark(part)[0]) for name, part in value.items())
+                self._marks[key] = sum(map(_mixed, named)) % _PRIME, 1
             else:
                 found, length = 0, 0
                 for part in value:
@@ -185,7 +186,7 @@ def _number(value) -> int:
     """How many values of the common kind one takes as long as."""
     if type(value) is int and not -_SMALL < value < _SMALL:
         return 8 + value.bit_length() ** 2 // 20_000
-    return 1
+    return FAR if type(value) is float and is_far(value) else 1
 
 
 def _hash(value) -> int:
@@ -195,3 +196,8 @@ def _hash(value) -> int:
         except OverflowError:
             return 0
     return hash(value)
+
+
+def _mixed(pair: tuple) -> int:
+    """A hash that sums of do not have in common, as they would of Python's."""
+    return pow(hash(pair), 3, _PRIME)
