@@ -31,7 +31,7 @@ MOST_TOKENS = 4_000  # of the code of a template, all its texts together
 TEXT_TOKENS = 40  # what a text costs beside its tokens
 MOST_DEPTH = 40  # of code inside code
 _LIST = 6 * STEP  # a list or dict in what is weighed: weighing takes longer than what is done then
-_PART = 40  # a part of a list that holds texts and numbers only
+_PART = 24  # a part of a list that holds texts and numbers only
 
 _STATEMENTS = (nodes.Output, nodes.For, nodes.If, nodes.Assign)
 _FORBIDDEN = (nodes.Pow, nodes.MarkSafe, nodes.NSRef, nodes.FilterBlock)
@@ -260,7 +260,7 @@ class Bounded(ImmutableSandboxedEnvironment):
 
     def _searched(self, value):
         """A value that is looked for in another, or the other."""
-        self._weigh(value, _SEARCHED)
+        self._weigh(value, _SEARCHED if isinstance(value, str) else 1)
         return value
 
     def _key(self, value):
