@@ -5,6 +5,10 @@ the place of a page is arithmetic (indices have no gaps); by status an index
 serves; a text search looks through a window of rows and says where to go on.
 """
 
+import time
+from collections.abc import Iterator
+
+from ..clock import give_way
 from ..domain import RequestStatus
 from ..errors import InvalidInput, NotFound
 from ..schema import parsed
@@ -22,6 +26,8 @@ LONGEST = (
 SHOWN = 100_000  # of that
 CANDIDATES = 200  # rows that an index names, looked at at a time
 MOST_CANDIDATES = 4_000
+_STRETCH = 200  # rows that a search looks through at once, to begin with
+_MOMENT_S = 0.05
 SORTS = {
     "index": "idx",
     "latency": "latency_ms",
@@ -184,12 +190,28 @@ def _found_behind(job: Job, wanted: RequestFilter, index: int) -> int | None:
 
 def _found_before(job: Job, wanted: RequestFilter, index: int) -> int | None:
     conditions, values = wanted.on_rows()
-    row = database.execute_sql(
-        f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx < ? AND r.idx >= ?{conditions} "
-        "ORDER BY r.idx DESC LIMIT 1",
-        (job.id, index, index - search.WINDOW, *values),
-    ).fetchone()
-    return row[0] if row else None
+    for near, far in _stretches():
+        row = database.execute_sql(
+            f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx < ? AND r.idx >= ?{conditions} "
+            "ORDER BY r.idx DESC LIMIT 1",
+            (job.id, index - near, index - far, *values),
+        ).fetchone()
+        if row or far >= index:
+            return row[0] if row else None
+    return None
+
+
+def _stretches() -> Iterator[tuple[int, int]]:
+    """A window of rows in stretches (from, to), each of a length that SQLite has just been seen to
+    look through in a moment: while it does, all greenlets of the process stand still."""
+    begin, rows = 0, _STRETCH
+    while begin < search.WINDOW:
+        end = min(begin + rows, search.WINDOW)
+        since = time.monotonic()
+        yield begin, end
+        took, begin = time.monotonic() - since, end
+        rows = rows * 4 if took < _MOMENT_S / 4 else max(1, rows // 4) if took > _MOMENT_S else rows
+        give_way()
 
 
 def _arithmetic(job: Job, sort: str, offset: int, per_page: int) -> list[int]:
@@ -251,16 +273,19 @@ def _search(
     if len(wanted.q) >= search.SHORTEST and search.progress(job) == 1:
         return _search_index(job, wanted, after, limit)
     conditions, values = wanted.on_rows()
-    end = after + search.WINDOW
-    rows = database.execute_sql(
-        f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx > ? AND r.idx <= ?{conditions} "
-        "ORDER BY r.idx LIMIT ?",
-        (job.id, after, end, *values, limit),
-    )
-    indices = [index for (index,) in rows]
-    if len(indices) == limit:
-        return indices, indices[-1]
-    return indices, end if end < job.total - 1 else None
+    indices: list[int] = []
+    for begin, end in _stretches():
+        rows = database.execute_sql(
+            f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx > ? AND r.idx <= ?{conditions} "
+            "ORDER BY r.idx LIMIT ?",
+            (job.id, after + begin, after + end, *values, limit - len(indices)),
+        )
+        indices += [index for (index,) in rows]
+        if len(indices) == limit:
+            return indices, indices[-1]
+        if after + end >= job.total - 1:
+            return indices, None
+    return indices, after + search.WINDOW
 
 
 def _search_index(

@@ -5,7 +5,7 @@ import msgspec
 _CLASS = 40  # states of a class of Unicode, \\w or \\p{L}, as it is compiled
 _PASSED = 3  # of those how many a match looks at
 _BASE = 60  # what a pattern costs however short it is
-_MOST_REPEATS = 1_000_000  # beyond which it makes no difference
+_MOST = 1_000_000_000  # beyond which it makes no difference
 
 
 class Size(msgspec.Struct):
@@ -16,10 +16,10 @@ class Size(msgspec.Struct):
     passed: int = 0
 
     def __add__(self, other: "Size") -> "Size":
-        return Size(self.built + other.built, self.passed + other.passed)
+        return Size(min(self.built + other.built, _MOST), min(self.passed + other.passed, _MOST))
 
     def __mul__(self, times: int) -> "Size":
-        return Size(self.built * times, self.passed * times)
+        return Size(min(self.built * times, _MOST), min(self.passed * times, _MOST))
 
 
 def size_of(pattern: str) -> Size:
@@ -69,4 +69,4 @@ def _repeats(pattern: str, position: int) -> tuple[int, int] | None:
     if not (least.isdecimal() and (not most or most.isdecimal())):
         return None
     times = max(int(least), int(most or 0)) + (1 if comma and not most else 0)
-    return min(max(times, 1), _MOST_REPEATS), end + 1 - position
+    return min(max(times, 1), _MOST), end + 1 - position

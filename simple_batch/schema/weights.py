@@ -29,9 +29,9 @@ class Weight(msgspec.Struct, frozen=True):
 
 class Weights:
     """``own`` is what each part costs by itself, ``whole`` with everything that it refers to, each
-    by its pointer. ``unique``: some array's items must differ. ``revisits``: so it is in a
-    schema that refers to itself, so that some values are compared with many others. Raises InvalidInput where the patterns
-    would take long to compile."""
+    by its pointer. ``unique``: some array's items must differ. ``revisits``: that in a schema
+    that refers to itself, so that a value is hashed once for each level it is at. Raises
+    InvalidInput where the patterns would take long to compile."""
 
     def __init__(self, graph: Graph):
         nodes = graph.nodes.values()

@@ -123,7 +123,8 @@ class Work:
         """The items of an array that must differ are compared where their hashes are the same: the
         validator's are of all that is in them, one after another, whole numbers as floats."""
         alike = Counter(self._mark(item)[0] for item in items)
-        largest = max((self._size(item)[0] for item in items), default=0)
+        inner = (self._size(item)[0] for item in items if isinstance(item, list | dict))
+        largest = max(inner, default=1)
         pairs = sum(count * count for count in alike.values() if count > 1)
         return 3 * (self._size(items)[0] + len(items)) + 10 * pairs * largest
 
