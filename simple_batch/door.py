@@ -115,7 +115,9 @@ class Door:
             self._link_hash = _digest(secret)
             return secret
         if self._reached_by_others() and not self.passwords_known():
-            reached = f"{elsewhere[0]} can be reached" if elsewhere else "EXPOSED=yes: it is reached"
+            reached = (
+                f"{elsewhere[0]} can be reached" if elsewhere else "EXPOSED=yes: it is reached"
+            )
             remedy = "or serve 127.0.0.1" if elsewhere else "or set EXPOSED=no"
             raise SettingsError(
                 f"{reached} from other machines, and nobody would have to log "

@@ -83,9 +83,10 @@ def test_a_forwarded_request_is_never_one_of_this_machine(app_of_any_name, sign,
     assert "flask create-user NAME --role admin" in told
     as_json = {"headers": {"Accept": "application/json"}, "environ_overrides": environ}
     assert "create-user" in client.get("/jobs", **as_json).json["error"]
-    assert "create-token" in client.get("/v1/models", environ_overrides=environ).json["error"][
-        "message"
-    ]
+    assert (
+        "create-token"
+        in client.get("/v1/models", environ_overrides=environ).json["error"]["message"]
+    )
 
 
 def test_what_clients_of_this_machine_send_is_no_sign():
