@@ -10,6 +10,7 @@ from flask import Flask
 from . import cli
 from .errors import SimpleBatchError
 from .services import Services, prepare
+from .store.database import close_database
 
 _SERVING = {"run", "routes", "shell"}  # Flask's own commands want all of it
 _WITHOUT_DATABASE = "restore-db"  # needed most where the database cannot be opened
@@ -36,4 +37,10 @@ def _commands(with_database: bool) -> Flask:
     app = Flask(__name__, instance_path=str(loaded.instance))
     app.extensions["simple_batch"] = Services(loaded)
     cli.register(app)
+
+    @app.teardown_appcontext
+    def close(_error) -> None:
+        """So that no write-ahead log is left beside the file."""
+        close_database()
+
     return app

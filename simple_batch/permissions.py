@@ -66,7 +66,8 @@ def _paths(settings: Settings, database: Path | None, deep: bool) -> Iterator[Pa
     for pattern in _OURS:
         yield from instance.glob(pattern)
     if database is not None:
-        yield from database.parent.glob(f"{_quoted(database.stem)}.*")
+        for path in {database, database.resolve()}:  # SQLite's log lies beside what a link leads to
+            yield from path.parent.glob(f"{_quoted(path.stem)}.*")
     yield from _inside(settings.uploads, "*", deep)
     yield from _inside(settings.backups, _BACKUPS, True)
     if settings.LOG_DIR:

@@ -9,6 +9,7 @@ import os
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from . import settings_file
@@ -317,7 +318,8 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        return self.DATABASE_URL or f"sqlite:///{(self.instance / 'simple_batch.db').as_posix()}"
+        path = (self.instance / "simple_batch.db").as_posix()
+        return self.DATABASE_URL or f"sqlite:///{quote(path)}"
 
 
 def load(environ=os.environ, **overrides) -> Settings:

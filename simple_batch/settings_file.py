@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .errors import SettingsError
 
+MOST_BYTES = 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -41,14 +42,17 @@ def _text(path: Path) -> str:
             f"{path} is a link to {path.readlink()}, which is not there: bring that back, or remove "
             "the link."
         )
+    if path.exists() and not path.is_file():  # a pipe would keep us waiting
+        raise _unreadable(path, "it is no file")
     try:
-        raw = path.read_bytes().removeprefix(_BOM)
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1).removeprefix(_BOM)
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise SettingsError(
-            f"{path} cannot be read: {error.strerror}. It has to be a file that this user can read."
-        ) from error
+        raise _unreadable(path, error.strerror) from error
+    if len(raw) > MOST_BYTES:
+        raise _unreadable(path, f"it has more than {MOST_BYTES:,} bytes")
     try:
         return raw.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -56,3 +60,9 @@ def _text(path: Path) -> str:
         raise SettingsError(
             f"{path}: line {line} is not UTF-8. Save the file in UTF-8 (not as UTF-16, GBK or Latin-1)."
         ) from error
+
+
+def _unreadable(path: Path, why: str) -> SettingsError:
+    return SettingsError(
+        f"{path} cannot be read: {why}. It has to be a file of settings that this user can read."
+    )

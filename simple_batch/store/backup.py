@@ -17,8 +17,8 @@ from pathlib import Path
 from gevent.monkey import get_original
 
 from ..errors import Conflict, DatabaseError, InvalidInput
-from . import leftover
-from .database import MIGRATIONS, close_database, open_database
+from . import stale_wal, wal_index
+from .database import MIGRATIONS, close_database, open_database, sqlite_url
 from .filelock import locked
 
 STEP_PAGES = 256  # 2 MB with our pages
@@ -153,17 +153,20 @@ def restore(source: Path, database: Path) -> tuple[Path | None, list[str]]:
     """
     if database.exists() and source.exists() and source.samefile(database):
         raise InvalidInput(f"{source} is the database itself.")
-    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    staged = database.with_name(f"{database.stem}.restoring.db")
+    place = Path(os.path.realpath(database))  # a link to it stays
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    staged = place.with_name(f"{place.stem}.restoring.db")
     _forget(staged)
     try:
         copy(source, staged)
         _ours(staged, source)
-        applied = open_database(f"sqlite:///{staged.as_posix()}")
+        applied = open_database(sqlite_url(staged))
         close_database()
         alone(staged)
         with locked(database.with_suffix(".migrate-lock")):
-            kept = _exchange(staged, database)
+            _free_of_log(database)
+            kept = _exchange(staged, place)
+            stale_wal.forget(database)
     finally:
         close_database()
         _forget(staged)
@@ -200,7 +203,6 @@ def _in_use(path: Path, error: sqlite3.OperationalError) -> Exception:
 
 
 def _exchange(staged: Path, database: Path) -> Path | None:
-    _free_of_log(database)
     if not database.exists():
         staged.replace(database)
         sync(database.parent)
@@ -232,9 +234,9 @@ def _exchange(staged: Path, database: Path) -> Path | None:
 def _free_of_log(database: Path) -> None:
     """Move away a log that does not belong to the database, or whose database is gone."""
     if database.exists() and database.stat().st_size:
-        leftover.set_aside(database)
-    elif Path(f"{database}-wal").exists():
-        leftover.move_away(database)
+        stale_wal.set_aside(database)
+    elif wal_index.beside(database, "-wal").exists():
+        stale_wal.move_away(database)
 
 
 def _free_name(path: Path) -> Path:
@@ -249,7 +251,7 @@ def _forget(staged: Path) -> None:
     for path in (staged, *(Path(f"{staged}{end}") for end in ("-wal", "-shm", "-journal"))):
         path.unlink(missing_ok=True)
     staged.with_suffix(".migrate-lock").unlink(missing_ok=True)
-    leftover.forget(staged)
+    stale_wal.forget(staged)
 
 
 def compact(database: Path) -> int:

@@ -15,13 +15,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import peewee
 from playhouse.migrations import Runner
 
 from ..errors import DatabaseError, DatabaseMoved
-from . import backends, filelock, leftover
+from . import backends, filelock, stale_wal, wal_index
 from .filelock import locked
 from .models import database
 from .patience import BUSY_TIMEOUT_MS
@@ -40,6 +40,7 @@ PRAGMAS = {
     "cache_size": -4_000,  # KB, of each connection; the system's cache does the rest
 }
 AGAIN_AFTER_S = 1.0
+_LOOKS, _LOOK_AGAIN_S = 5, 0.2
 UNFINISHED = "unfinished copy"  # among the migrations: no version opens what has it (sides.py)
 _MIGRATING = 0x51B0  # advisory lock while the tables are brought up to date
 
@@ -72,7 +73,7 @@ def open_database(url: str, connections: int = 20, unfinished: bool = False) -> 
             )
         )
         with locked(path.with_suffix(".migrate-lock")):
-            leftover.set_aside(path)
+            stale_wal.set_aside(path)
             _make(path)
             with connected():
                 applied = _migrate(url, unfinished)
@@ -114,16 +115,32 @@ def _look_at_place(path: Path) -> None:
         raise DatabaseError(
             f"The database {path} is a folder: move it away, or set SIMPLE_BATCH_DATABASE_URL to a file."
         )
+    if path.exists() and not path.is_file():
+        raise DatabaseError(
+            f"The database {path} is no file but a device, pipe or socket: remove it, or set "
+            "SIMPLE_BATCH_DATABASE_URL to a file."
+        )
     if path.is_symlink() and not path.exists():
         raise DatabaseError(
             f"The database {path} is a link to {path.readlink()}, which is not there: bring that back, "
             "or remove the link."
         )
-    if leftover.exchanged(path) and _run_elsewhere(path):
+    if _taken_away(path):
         raise DatabaseError(
-            f"The database {path} was moved, removed or replaced while another process uses it. Put "
-            "it back, or stop that process first (then: flask restore-db FILE)."
+            f"The database {path} or its write-ahead log was moved, removed or replaced while another "
+            "process uses it. Put it back, or stop that process first (then: flask restore-db FILE)."
         )
+
+
+def _taken_away(path: Path) -> bool:
+    """Whether a process runs on files that are not at their place. Where one is about to end or
+    restores a backup, they are for a moment: it is looked again."""
+    for look in range(_LOOKS):
+        time.sleep(_LOOK_AGAIN_S if look else 0)
+        there = not stale_wal.exchanged(path) and not stale_wal.log_exchanged(path)
+        if there or not _run_elsewhere(path):
+            return False
+    return True
 
 
 def _run_elsewhere(path: Path) -> bool:
@@ -140,7 +157,7 @@ def _make(path: Path) -> None:
     """An empty file for its owner alone; SQLite gives its log the same mode."""
     if path.exists():
         return
-    if leftover.exchanged(path):
+    if stale_wal.exchanged(path):
         log.warning("the database %s is gone: an empty one is made", path)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
@@ -162,7 +179,7 @@ def _damaged(path: Path, reason: str) -> DatabaseError:
     if not copy.exists():
         try:
             for suffix in ("-wal", ""):
-                if (whole := Path(f"{path}{suffix}")).exists():
+                if (whole := wal_index.beside(path, suffix)).exists():
                     shutil.copy2(whole, f"{copy}{suffix}")
         except OSError as error:
             copy.unlink(missing_ok=True)
@@ -250,8 +267,15 @@ def sqlite_path(url: str) -> Path:
             f"DATABASE_URL {shown(url)!r}: only sqlite:///path and "
             "postgresql://user:password@host:port/name are understood."
         )
+    if "?" in url or "#" in url:
+        raise DatabaseError("DATABASE_URL: in a path ? is written %3F, # is written %23.")
     path = unquote(parts.path)[1:]
     return Path(path).absolute()
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL that names a file."""
+    return f"sqlite:///{quote(path.as_posix())}"
 
 
 @contextlib.contextmanager

@@ -3,10 +3,6 @@
 A file that is moved, removed or replaced stays open: SQLite would go on writing to one that
 nothing leads to any more. One that is written to in place (``cp backup simple_batch.db``) stays the
 same file, and the next checkpoint would mix the two. Both are noticed here before a commit.
-
-In write-ahead-log mode only checkpoints write to the database file, and they say so in the index of
-the log (https://www.sqlite.org/walformat.html, 2.1: nBackfill, nBackfillAttempted, the salts). A file
-that changes while these stay the same was written to by another program.
 """
 
 import contextlib
@@ -14,33 +10,16 @@ import ctypes
 import logging
 import os
 import sqlite3
-import struct
 import time
 from pathlib import Path
 
-import msgspec
-
 from ..wording import said
-from . import leftover
+from . import stale_wal, wal_index
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.1  # for those who only read
-_MAGIC = b"SQLite format 3\0"
-_WAL_MODE = b"\2\2"  # bytes 18 and 19 of the header
-_HEADER = 100  # bytes
-_INDEX = 132  # bytes of the index's head, up to nBackfillAttempted
-_SALTS, _BACKFILL, _ATTEMPTED = slice(32, 40), 96, 128
 _BINARY = getattr(os, "O_BINARY", 0)
-
-
-class _Seen(msgspec.Struct, frozen=True):
-    """The database file as it was when no checkpoint was at work."""
-
-    progress: tuple[bytes, int]
-    mtime_ns: int
-    size: int
-    header: bytes
 
 
 class Identity:
@@ -51,13 +30,15 @@ class Identity:
         self._path = path
         self._connection = connection
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
-        self._files = [
-            (Path(f"{path}{end}"), _inode(f"{path}{end}")) for end in ("", "-wal", "-shm")
-        ]
+        self._real = wal_index.beside(path, "")  # links may lead elsewhere later
+        beside = [wal_index.beside(path, end) for end in wal_index.ENDS]
+        self._files = [(file, _inode(file)) for file in (path, *beside)]
         # Both stay open as long as the database: closing any descriptor of a file drops all locks
         # that this process has on it (POSIX), SQLite's among them.
-        self._descriptors = [] if os.name == "nt" else self._opened()
-        self._seen: _Seen | None = None
+        # Where a disk bears no log in shared memory there is no index: content is not looked at.
+        indexed = os.name != "nt" and self._files[2][1] is not None
+        self._descriptors = self._opened() if indexed else []
+        self._seen: wal_index.State | None = None
         self._overwritten = False
         self._fault: str | None = None
         self._looked = 0.0
@@ -69,10 +50,12 @@ class Identity:
         LOOK_EVERY_S ago will do. Logged when it begins and when it ends."""
         now = time.monotonic()
         if not lately or now - self._looked >= LOOK_EVERY_S:
-            found = self._found()
+            before, found = self._seen, self._found()
             self._looked = now
             if found != self._fault:
                 self._tell(found)
+            elif self._seen is not before:
+                self._note(lost=False)
         return self._fault
 
     def close(self) -> None:
@@ -83,6 +66,8 @@ class Identity:
         for descriptor in self._descriptors:
             os.close(descriptor)
         self._descriptors = []
+        if self._fault is None and (main := self._files[0][1]) is not None:
+            stale_wal.closed(self._real, main[1])
 
     def _opened(self) -> list[int]:
         found = []
@@ -156,8 +141,8 @@ class Identity:
 
     def _note(self, lost: bool) -> None:
         """For the next start, which has to know whether a log that lies there belongs to the file."""
-        (_path, main), (wal, log_file) = self._files[:2]
-        if log_file is None or _inode(wal) != log_file:
+        main, log_file, index = (inode for _path, inode in self._files)
+        if main is None or log_file is None or _inode(self._files[1][0]) != log_file:
             return  # it lies elsewhere
         kept = None
         if lost:
@@ -165,7 +150,15 @@ class Identity:
             if not self._overwritten and self._descriptors:
                 state = os.fstat(self._descriptors[0])
                 kept = state.st_size, state.st_mtime_ns
-        leftover.note(self._path, leftover.Note(main[1], log_file[1], kept))
+        seen = stale_wal.Note(
+            main[1],
+            log_file[1],
+            index and index[1],
+            kept,
+            None if lost else self._seen,
+            stale_wal.boot(),
+        )
+        stale_wal.note(self._real, seen)
 
     # --- the content ----------------------------------------------------------------------------
 
@@ -182,24 +175,20 @@ class Identity:
             == (last.progress, last.mtime_ns, last.size)
         ):
             return False
-        header = os.pread(self._descriptors[0], _HEADER, 0)
+        header = os.pread(self._descriptors[0], wal_index.HEADER, 0)
         if self._progress() != before:
             return False  # a checkpoint has come between: the next look tells
-        if header[:16] != _MAGIC or header[18:20] != _WAL_MODE:
+        if header[:16] != wal_index.MAGIC or wal_index.mode(header) != wal_index.WAL_MODE:
             return True
         same = last is not None and before == last.progress
-        if same and (state.st_size, header) != (last.size, last.header):
+        if same and last.differs(state.st_size, header):
             return True
-        self._seen = _Seen(before, state.st_mtime_ns, state.st_size, header)
+        self._seen = wal_index.State(before, state.st_mtime_ns, state.st_size, header)
         return False
 
-    def _progress(self) -> tuple[bytes, int] | None:
+    def _progress(self) -> wal_index.Progress | None:
         """How far checkpoints have come; None while one is at work."""
-        index = os.pread(self._descriptors[1], _INDEX, 0)
-        if len(index) < _INDEX:
-            return None
-        done, begun = (struct.unpack_from("=I", index, at)[0] for at in (_BACKFILL, _ATTEMPTED))
-        return (index[_SALTS], done) if done == begun else None
+        return wal_index.progress(os.pread(self._descriptors[1], wal_index.INDEX, 0))
 
 
 def _inode(path) -> tuple[int, int] | None:

@@ -212,6 +212,8 @@ def kept_secret(path: Path, make: Callable[[], str]) -> str:
     try:
         if path.is_symlink() and not path.exists():
             raise _unusable(path, f"it is a link to {path.readlink()}, which is not there")
+        if path.exists() and not path.is_file():  # a pipe would keep us waiting
+            raise _unusable(path, "it is no file")
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with filelock.locked(path.with_name(MAKING)):
@@ -241,9 +243,10 @@ def missing_keys(instance: Path, session: bool, encryption: bool) -> str | None:
     wanted = [(SESSION_FILE, session), (KEY_FILE, encryption)]
     for path in (instance / name for name, used in wanted if used):
         try:
-            if len(path.read_text("utf-8").strip()) >= SHORTEST:
+            whole = path.is_file() and len(path.read_text("utf-8").strip()) >= SHORTEST
+            if whole:
                 continue
-            why = "it is empty or cut off"
+            why = "it is empty, cut off or no file" if path.exists() else "it is not there"
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "it is no text"
         return f"{path}: {why}. Restore it from a copy before the next start; {_WITHOUT[path.name]}"

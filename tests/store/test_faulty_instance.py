@@ -1,6 +1,7 @@
 """Instance folders with something wrong in them: said in one line, with the place and the remedy."""
 
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -96,6 +97,19 @@ def _link(path):
     path.symlink_to(path.parent / "nowhere")
 
 
+def _pipe(path):
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+def _link_to(where: str):
+    def make(path):
+        path.unlink(missing_ok=True)
+        path.symlink_to(where)
+
+    return make
+
+
 def _holds(raw: bytes):
     return lambda path: path.write_bytes(raw)
 
@@ -109,17 +123,23 @@ FAULTS = {
     "session key empty": ("session.key", _holds(b""), "it is empty"),
     "session key cut off": ("session.key", _holds(b"abc"), "it holds 3 characters"),
     "session key no text": ("session.key", _holds(b"\xff\xfe" * 20), "it is no text"),
-    "session key a folder": ("session.key", _folder, "Is a directory"),
+    "session key a folder": ("session.key", _folder, "it is no file"),
+    "session key a pipe": ("session.key", _pipe, "it is no file"),
     "session key a dangling link": ("session.key", _link, "is a link to"),
     "encryption key empty": ("encryption.key", _holds(b"\n"), "it is empty"),
     "encryption key no key": ("encryption.key", _holds(b"x" * 44), "no Fernet key"),
     "encryption key no text": ("encryption.key", _holds(b"\xff" * 44), "it is no text"),
-    "encryption key a folder": ("encryption.key", _folder, "Is a directory"),
+    "encryption key a folder": ("encryption.key", _folder, "it is no file"),
+    "encryption key a pipe": ("encryption.key", _pipe, "it is no file"),
     "encryption key a dangling link": ("encryption.key", _link, "is a link to"),
     "settings a folder": ("settings.toml", _folder, "cannot be read"),
+    "settings a pipe": ("settings.toml", _pipe, "it is no file"),
+    "settings without end": ("settings.toml", _link_to("/dev/zero"), "it is no file"),
+    "settings huge": ("settings.toml", _holds(b"# x\n" * 300_000), "more than 1,048,576 bytes"),
     "settings a dangling link": ("settings.toml", _link, "is a link to"),
     "settings no UTF-8": ("settings.toml", _holds(b"# \xff"), "is not UTF-8"),
     "database a folder": ("simple_batch.db", _folder, "is a folder"),
+    "database a pipe": ("simple_batch.db", _pipe, "is no file but"),
     "database a dangling link": ("simple_batch.db", _link, "is a link to"),
     "database no database": ("simple_batch.db", _holds(b"no database" * 999), "damaged or is none"),
     "migration lock a folder": ("simple_batch.migrate-lock", _folder, "migrate-lock"),

@@ -12,7 +12,15 @@ import pytest
 
 from simple_batch.errors import DatabaseError, DatabaseMoved
 from simple_batch.store import backup, filelock
-from simple_batch.store.database import close_database, connected, fault, open_database, passing
+from simple_batch.store import database as store
+from simple_batch.store.database import (
+    close_database,
+    connected,
+    fault,
+    open_database,
+    passing,
+    sqlite_url,
+)
 from simple_batch.store.models import Upload, database
 
 from .. import postgres
@@ -130,6 +138,51 @@ def _killed(path, then) -> None:
     then()
 
 
+@pytest.mark.parametrize("way", ["copied over it", "removed, then copied"])
+def test_a_backup_put_there_after_a_kill_stays_whole(path, way):
+    """The file may be the same one, or have the inode of the former one: its content is another."""
+    copy = copied(path)
+    add(30)
+
+    def put() -> None:
+        if way != "copied over it":
+            path.unlink()
+        shutil.copyfile(copy, path)
+
+    _killed(path, put)
+    open_database(f"sqlite:///{path}")
+    with connected():
+        assert Upload.select().count() == 50
+    close_database()
+    assert rows(path) == 50
+
+
+@pytest.mark.parametrize("checkpoint", ["PASSIVE", "RESTART"])
+def test_a_log_is_kept_whatever_checkpoints_came_before_the_kill(path, checkpoint):
+    close_database()
+    code = (
+        "import os, sys, sqlite3\n"
+        "from simple_batch.store.database import connected, database, open_database\n"
+        "from simple_batch.store.models import Upload\n"
+        "open_database(sys.argv[1])\n"
+        "with connected():\n"
+        "    Upload.create(path='p', filename='f', bytes=1, preview='', created_at=1)\n"
+        "other = sqlite3.connect(sys.argv[2])\n"
+        "other.execute('CREATE TABLE more (a)')\n"
+        "other.execute('PRAGMA wal_checkpoint(' + sys.argv[3] + ')').fetchall()\n"
+        "other.execute('CREATE TABLE still_more (a)')\n"
+        "os._exit(0)"
+    )
+    command = [sys.executable, "-c", code, f"sqlite:///{path}", str(path), checkpoint]
+    subprocess.run(command, cwd=ROOT, check=True)
+    os.utime(path)
+    open_database(f"sqlite:///{path}")
+    with connected():
+        assert Upload.select().count() == 51
+        assert {"more", "still_more"} <= set(database.get_tables())
+    assert not list(path.parent.glob("*.replaced-*"))
+
+
 def test_the_log_of_a_process_that_was_killed_is_read(path):
     _killed(path, lambda: None)
     open_database(f"sqlite:///{path}")
@@ -244,6 +297,81 @@ def test_a_start_beside_a_process_whose_database_went_is_refused(path):
             open_database(f"sqlite:///{path}")
     finally:
         filelock.release(held)
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+def test_a_start_beside_a_process_whose_log_went_is_refused(path, end):
+    """It would make another log, and each of the two write over what the other has written."""
+    held = filelock.acquire(path.with_suffix(".runner-lock"))
+    try:
+        path.with_name(path.name + end).unlink()
+        with pytest.raises(DatabaseError, match="write-ahead log.*while another process uses it"):
+            open_database(f"sqlite:///{path}")
+    finally:
+        filelock.release(held)
+
+
+def test_a_start_while_another_process_has_only_the_lock_is_no_fault(path):
+    """As while room is given back, or a database is copied to another."""
+    held = filelock.acquire(path.with_suffix(".runner-lock"))
+    try:
+        close_database()
+        assert not path.with_name(path.name + "-wal").exists()
+        open_database(f"sqlite:///{path}")
+        add(1)
+    finally:
+        filelock.release(held)
+
+
+def test_a_database_behind_a_link(path):
+    close_database()
+    real = path.parent.parent / "disk" / "real.db"
+    real.parent.mkdir()
+    path.rename(real)
+    path.symlink_to(real)
+    open_database(f"sqlite:///{path}")
+    add(1)
+    copy = copied(path)
+    real.with_name("real.db-wal").rename(path.with_name("away"))
+    refused("write-ahead log.*real.db-wal")
+    path.with_name("away").rename(real.with_name("real.db-wal"))
+    real.rename(real.with_name("away.db"))
+    refused("moved or removed")
+    real.with_name("away.db").rename(real)
+    add(1)
+    close_database()
+    assert rows(path) == 52
+    assert backup.restore(copy, path)[0].parent == real.parent
+    assert path.is_symlink()
+    assert rows(real) == 51
+
+
+def test_a_disk_that_bears_no_write_ahead_log(path, monkeypatch):
+    close_database()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA journal_mode = delete")
+    monkeypatch.setitem(store.PRAGMAS, "journal_mode", "delete")
+    open_database(f"sqlite:///{path}")
+    add(1)
+    assert fault() is None
+    path.rename(path.with_name("away.db"))
+    refused("moved or removed")
+
+
+@pytest.mark.parametrize("name", ["a b.db", "what?.db", "c#.db", "100%41.db", "数据 é.db"])
+def test_every_name_of_a_file_can_be_written_as_a_url(path, name):
+    close_database()
+    other = path.with_name(name)
+    open_database(sqlite_url(other))
+    add(2)
+    close_database()
+    assert rows(other) == 2
+    assert sorted(it.name for it in path.parent.glob("*.identity")) == sorted(
+        [path.with_suffix(".identity").name, other.with_suffix(".identity").name]
+    )
+    if {"?", "#"} & set(name):
+        with pytest.raises(DatabaseError, match="%3F"):
+            open_database(f"sqlite:///{other}")
 
 
 def test_a_backup_is_restored_where_only_the_log_is_left(path):

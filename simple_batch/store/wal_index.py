@@ -1,0 +1,58 @@
+"""What the files of a SQLite database say about checkpoints, read without SQLite.
+
+In write-ahead-log mode only checkpoints write to the database file, and they say so in the index of
+the log (https://www.sqlite.org/walformat.html, 2.1: nBackfill, nBackfillAttempted, the salts). A file
+that changes while these stay the same was written to by another program.
+"""
+
+import os
+import struct
+from pathlib import Path
+
+import msgspec
+
+HEADER = 100  # bytes of the database
+INDEX = 132  # bytes of the index's head, up to nBackfillAttempted
+MAGIC = b"SQLite format 3\0"
+WAL_MODE, ROLLBACK_MODE = b"\2\2", b"\1\1"  # bytes 18 and 19 of the header
+ENDS = ("-wal", "-shm")
+_SALTS, _BACKFILL, _ATTEMPTED = slice(32, 40), 96, 128
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far checkpoints have come: the salts of the log, and its frames that are in the database."""
+
+    salts: bytes
+    backfilled: int
+
+
+class State(msgspec.Struct, frozen=True):
+    """A database file as it was when no checkpoint was at work."""
+
+    progress: Progress
+    mtime_ns: int
+    size: int
+    header: bytes
+
+    def differs(self, size: int, header: bytes) -> bool:
+        """Whether the file holds something else. That it was touched does not count."""
+        return (size, header) != (self.size, self.header)
+
+
+def progress(index: bytes) -> Progress | None:
+    """What the head of an index says; None while a checkpoint is at work, or it was cut short."""
+    if len(index) < INDEX:
+        return None
+    done, begun = (struct.unpack_from("=I", index, at)[0] for at in (_BACKFILL, _ATTEMPTED))
+    return Progress(index[_SALTS], done) if done == begun else None
+
+
+def mode(header: bytes) -> bytes:
+    """The two bytes that tell how a database is written to."""
+    return header[18:20]
+
+
+def beside(path: str | Path, end: str) -> Path:
+    """The log (``-wal``), its index (``-shm``) or the file itself: SQLite keeps them beside the file
+    that links lead to."""
+    return Path(f"{os.path.realpath(path)}{end}")
