@@ -141,8 +141,8 @@ class Settings:
 
     EXPOSED: str = _setting(
         "auto",
-        "whether people on other machines reach the pages; auto: by the address listened on (behind "
-        "a proxy say yes)",
+        "whether people on other machines reach the pages, who then have to log in; auto: by the "
+        "address listened on (behind a proxy say yes)",
         choices=("auto", "yes", "no"),
     )
     ALLOWED_PRIVATE_HOSTS: str = _setting(
