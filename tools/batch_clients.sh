@@ -10,7 +10,7 @@ python=$1
 install() {
     "$python" -m venv --clear "$2" &&
         # the lists are whole. batchata asks for a newer Python than it needs
-        "$2/bin/pip" install --quiet --disable-pip-version-check --no-deps --ignore-requires-python \
+        "$2/bin/pip" install -qq --disable-pip-version-check --no-deps --ignore-requires-python \
             --only-binary :all: -r "$1"
 }
 

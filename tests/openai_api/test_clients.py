@@ -59,7 +59,8 @@ class Answering(MisbehavingEndpoint):
         message = {"role": "assistant", "content": json.dumps({"text": f"about {question}"})}
         choice = {"index": 0, "finish_reason": "stop", "message": message}
         whole = {"object": "chat.completion", "created": 1, "model": MODEL, "choices": [choice]}
-        return e.http(200, {**e.GOOD, **whole})
+        usage = {**e.GOOD["usage"], "total_tokens": 10}
+        return e.http(200, {**e.GOOD, **whole, "usage": usage})
 
 
 def environment(server, folder: Path) -> dict:
