@@ -127,8 +127,8 @@ def _look_at_place(path: Path) -> None:
         )
     if _taken_away(path):
         raise DatabaseError(
-            f"The database {path} or its write-ahead log was moved, removed or replaced while another "
-            "process uses it. Put it back, or stop that process first (then: flask restore-db FILE)."
+            f"The database {path} or its write-ahead log was moved, removed, replaced or "
+            "written to while another process uses it. Put it back, or stop that process first (then: flask restore-db FILE)."
         )
 
 
@@ -137,8 +137,7 @@ def _taken_away(path: Path) -> bool:
     restores a backup, they are for a moment: it is looked again."""
     for look in range(_LOOKS):
         time.sleep(_LOOK_AGAIN_S if look else 0)
-        there = not stale_wal.exchanged(path) and not stale_wal.log_exchanged(path)
-        if there or not _run_elsewhere(path):
+        if not stale_wal.taken_away(path) or not _run_elsewhere(path):
             return False
     return True
 

@@ -39,7 +39,7 @@ class Identity:
         indexed = os.name != "nt" and self._files[2][1] is not None
         self._descriptors = self._opened() if indexed else []
         self._seen: wal_index.State | None = None
-        self._overwritten = False
+        self._overwritten: Path | None = None
         self._fault: str | None = None
         self._looked = 0.0
         self._settle()
@@ -60,7 +60,7 @@ class Identity:
 
     def close(self) -> None:
         """Close what is open here."""
-        if self._overwritten:
+        if self._overwritten is not None:
             return  # see _keep_open
         self._connection.close()
         for descriptor in self._descriptors:
@@ -71,7 +71,7 @@ class Identity:
 
     def _opened(self) -> list[int]:
         found = []
-        for path, inode in (self._files[0], self._files[2]):
+        for path, inode in self._files:
             found.append(os.open(path, os.O_RDONLY | _BINARY | os.O_CLOEXEC))
             if inode is None or _inode_of(os.fstat(found[-1])) != inode:
                 raise OSError(f"{path} was exchanged while it was opened")
@@ -79,10 +79,10 @@ class Identity:
 
     def _settle(self) -> None:
         """After a crash the index does not say whether a checkpoint is at work: have one made."""
-        if self._descriptors and self._progress() is None:
+        if self._descriptors and wal_index.progress(self._index()) is None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        if self._written_to():
+        if self._written_to() is not None:
             raise OSError(f"{self._path} was written to while it was opened")
 
     def _found(self) -> str | None:
@@ -91,15 +91,16 @@ class Identity:
             found = _inode(path)
             if found != known:
                 return self._said(path, found)
-        if not self._overwritten and self._written_to():
-            self._overwritten = True
-            self._keep_open()
-        if self._overwritten:
+        if self._overwritten is None:
+            self._overwritten = self._written_to()
+            if self._overwritten is not None:
+                self._keep_open()
+        if self._overwritten is not None:
             return said(
                 "Another program wrote to the database file %(path)s while it was open. No calls are "
                 "made and nothing is written. Stop all processes that use it, then restore a backup "
                 "with “flask restore-db FILE”, or start again to go on with the file as it is now.",
-                path=self._path,
+                path=self._overwritten,
             )
         return None
 
@@ -147,7 +148,7 @@ class Identity:
         kept = None
         if lost:
             kept = (0, 0)  # fits no file
-            if not self._overwritten and self._descriptors:
+            if self._overwritten is None and self._descriptors:
                 state = os.fstat(self._descriptors[0])
                 kept = state.st_size, state.st_mtime_ns
         seen = stale_wal.Note(
@@ -162,11 +163,17 @@ class Identity:
 
     # --- the content ----------------------------------------------------------------------------
 
-    def _written_to(self) -> bool:
-        """Whether something else than a checkpoint has changed the database file since the last look."""
+    def _written_to(self) -> Path | None:
+        """Which of the files something else than SQLite has changed since the last look."""
         if not self._descriptors:
-            return False
-        before = self._progress()
+            return None
+        if self._changed():
+            return self._path
+        return self._files[1][0] if self._log_changed() else None
+
+    def _changed(self) -> bool:
+        """The database file, by something else than a checkpoint."""
+        before = wal_index.progress(self._index())
         state = os.fstat(self._descriptors[0])
         last = self._seen
         if before is None or (
@@ -176,7 +183,7 @@ class Identity:
         ):
             return False
         header = os.pread(self._descriptors[0], wal_index.HEADER, 0)
-        if self._progress() != before:
+        if wal_index.progress(self._index()) != before:
             return False  # a checkpoint has come between: the next look tells
         if header[:16] != wal_index.MAGIC or wal_index.mode(header) != wal_index.WAL_MODE:
             return True
@@ -186,9 +193,19 @@ class Identity:
         self._seen = wal_index.State(before, state.st_mtime_ns, state.st_size, header)
         return False
 
-    def _progress(self) -> wal_index.Progress | None:
-        """How far checkpoints have come; None while one is at work."""
-        return wal_index.progress(os.pread(self._descriptors[1], wal_index.INDEX, 0))
+    def _log_changed(self) -> bool:
+        """The log was cut off, or another one written over it."""
+        counted = wal_index.counted(self._index())
+        if counted is None:
+            return False
+        size, salts = counted
+        begins = os.pread(self._descriptors[1], wal_index.LOG_HEADER, 0)
+        if wal_index.begins(begins, salts) and os.fstat(self._descriptors[1]).st_size >= size:
+            return False
+        return wal_index.counted(self._index()) == counted  # else it has begun from its start
+
+    def _index(self) -> bytes:
+        return os.pread(self._descriptors[2], wal_index.INDEX, 0)
 
 
 def _inode(path) -> tuple[int, int] | None:

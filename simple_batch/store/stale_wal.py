@@ -19,7 +19,6 @@ from . import wal_index
 
 log = logging.getLogger(__name__)
 
-_WAL_HEADER = 32  # bytes; a log with more holds something
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -79,13 +78,16 @@ def exchanged(path: Path) -> bool:
     return noted is not None and _inode(path) != noted.database
 
 
-def log_exchanged(path: Path) -> bool:
-    """The same of its log and the index. A process that has the database open has these open too."""
+def taken_away(path: Path) -> bool:
+    """Whether a process that still has the database open, as was noted last, has lost it: the file, its
+    log or the index are others, or another program has written to them."""
     noted = _noted(path)
-    if noted is None or noted.log is None:
+    if noted is None:
         return False
+    if noted.kept is not None or _inode(path) != noted.database:
+        return True
     found = [_inode(wal_index.beside(path, end)) for end in wal_index.ENDS]
-    return found != [noted.log, noted.index]
+    return noted.log is not None and found != [noted.log, noted.index]
 
 
 def set_aside(path: Path) -> Path | None:
@@ -93,7 +95,7 @@ def set_aside(path: Path) -> Path | None:
     before the database is opened, where no process has it open. Raises DatabaseError where there is a
     log and no database: SQLite would remove what is in it."""
     wal = wal_index.beside(path, "-wal")
-    if not wal.is_file() or wal.stat().st_size <= _WAL_HEADER:
+    if not wal.is_file() or wal.stat().st_size <= wal_index.LOG_HEADER:
         return None
     if not path.exists() or not path.stat().st_size:
         raise DatabaseError(

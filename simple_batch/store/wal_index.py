@@ -1,8 +1,9 @@
-"""What the files of a SQLite database say about checkpoints, read without SQLite.
+"""What the index of SQLite's write-ahead log says about the log and the database, read without SQLite.
 
-In write-ahead-log mode only checkpoints write to the database file, and they say so in the index of
-the log (https://www.sqlite.org/walformat.html, 2.1: nBackfill, nBackfillAttempted, the salts). A file
-that changes while these stay the same was written to by another program.
+In this mode only checkpoints write to the database file, and they say so in the index
+(https://www.sqlite.org/walformat.html, 2.1: nBackfill, nBackfillAttempted, the salts). A file that
+changes while these stay the same was written to by another program. The log holds at least the frames
+that the index counts (mxFrame), and begins with the salts that are in the index.
 """
 
 import os
@@ -16,7 +17,12 @@ INDEX = 132  # bytes of the index's head, up to nBackfillAttempted
 MAGIC = b"SQLite format 3\0"
 WAL_MODE, ROLLBACK_MODE = b"\2\2", b"\1\1"  # bytes 18 and 19 of the header
 ENDS = ("-wal", "-shm")
+_COPY = 48  # bytes: the index begins with two of the same
+_PAGE_SIZE, _FRAMES = 14, 16
 _SALTS, _BACKFILL, _ATTEMPTED = slice(32, 40), 96, 128
+LOG_HEADER = 32  # bytes of the log
+_FRAME_HEADER = 24
+_LOG_SALTS = slice(16, 24)
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -45,6 +51,21 @@ def progress(index: bytes) -> Progress | None:
         return None
     done, begun = (struct.unpack_from("=I", index, at)[0] for at in (_BACKFILL, _ATTEMPTED))
     return Progress(index[_SALTS], done) if done == begun else None
+
+
+def counted(index: bytes) -> tuple[int, bytes] | None:
+    """The bytes that the log has at least, and the salts it begins with; None where it is empty."""
+    if len(index) < INDEX or index[:_COPY] != index[_COPY : 2 * _COPY]:
+        return None  # it is being written
+    frames = struct.unpack_from("=I", index, _FRAMES)[0]
+    page = struct.unpack_from("=H", index, _PAGE_SIZE)[0]
+    page = (page & 0xFE00) + ((page & 1) << 16)  # 65,536 is kept as 1
+    return (LOG_HEADER + frames * (_FRAME_HEADER + page), index[_SALTS]) if frames else None
+
+
+def begins(header: bytes, salts: bytes) -> bool:
+    """Whether these are the first bytes of the log with these salts."""
+    return header[_LOG_SALTS] == salts
 
 
 def mode(header: bytes) -> bytes:

@@ -248,6 +248,42 @@ def test_own_checkpoints_and_those_of_others_are_no_foreign_writes(path):
     add(1)
 
 
+def test_a_log_cut_off_or_written_over(path):
+    wal = path.with_name(path.name + "-wal")
+    code = (
+        "import os, sys, time\n"
+        "from simple_batch.store.database import *\n"
+        "from simple_batch.store.models import Upload, database\n"
+        "open_database(sys.argv[1])\n"
+        "wal = sys.argv[2] + '-wal'\n"
+        "def add():\n"
+        "    with connected(), database.atomic():\n"
+        "        Upload.create(path='p', filename='f', bytes=1, preview='', created_at=1)\n"
+        "add()\n"
+        "old = open(wal, 'rb').read()\n"
+        "with connected():\n"
+        "    database.execute_sql('PRAGMA wal_checkpoint(RESTART)').fetchall()\n"
+        "add()\n"
+        "open(wal, 'wb').write(old if sys.argv[3] == 'old' else b'')\n"
+        "for _ in range(2):\n"
+        "    try:\n"
+        "        add()\n"
+        "    except Exception as error:\n"
+        "        print(error)\n"
+        "close_database()\n"
+    )
+    close_database()
+    for way, left in (("cut", 51), ("old", 52)):
+        command = [sys.executable, "-c", code, f"sqlite:///{path}", str(path), way]
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        assert done.stdout.count(f"Another program wrote to the database file {wal}") == 2
+        open_database(f"sqlite:///{path}")
+        with connected():
+            assert Upload.select().count() == left
+        close_database()
+        assert rows(path) == left
+
+
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
 def test_a_log_removed_under_it(path, end):
     path.with_name(path.name + end).unlink()
@@ -307,6 +343,21 @@ def test_a_start_beside_a_process_whose_log_went_is_refused(path, end):
         path.with_name(path.name + end).unlink()
         with pytest.raises(DatabaseError, match="write-ahead log.*while another process uses it"):
             open_database(f"sqlite:///{path}")
+    finally:
+        filelock.release(held)
+
+
+def test_a_start_beside_a_process_whose_file_was_written_over_is_refused(path):
+    held = filelock.acquire(path.with_suffix(".runner-lock"))
+    try:
+        copy = copied(path)
+        add(1)
+        database.obj._identity._tell("as a process that noticed it")
+        shutil.copyfile(copy, path)
+        log_size = path.with_name(path.name + "-wal").stat().st_size
+        with pytest.raises(DatabaseError, match="written to while another process uses it"):
+            open_database(f"sqlite:///{path}")
+        assert path.with_name(path.name + "-wal").stat().st_size == log_size
     finally:
         filelock.release(held)
 
