@@ -65,14 +65,17 @@ class _Posts:
         posted = environ["REQUEST_METHOD"] == "POST"
         if not posted or not environ.get("PATH_INFO", "").startswith(PATH):
             return self._app(environ, start_response)
+        sid = parse_qs(environ.get("QUERY_STRING", "")).get("sid", [""])[0]
+        socket = self._engine.sockets.get(sid)
+        if socket is None or socket.closed:  # Engine.IO raises KeyError for one that has just ended
+            return BadRequest().get_response(environ)(environ, start_response)
         try:
             environ["wsgi.input"] = io.BytesIO(self._body(environ))
         except RequestEntityTooLarge as refused:
             return refused.get_response(environ)(environ, start_response)
         except _MALFORMED as error:
             log.info("the live feed got a malformed body (%s)", type(error).__name__)
-            for sid in parse_qs(environ.get("QUERY_STRING", "")).get("sid", ())[:1]:
-                _end(self._engine, sid)
+            _end(self._engine, sid)
             return BadRequest().get_response(environ)(environ, start_response)
         return self._app(environ, start_response)
 

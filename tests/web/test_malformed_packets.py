@@ -4,9 +4,11 @@ whoever else listens hears nothing of it."""
 import json
 
 import gevent
+import pytest
 
 from simple_batch import front
 
+from ..conftest import wait_until
 from .test_malformed import tracebacks  # noqa: F401
 
 PLACE = "/socket.io/?EIO=4&transport=polling"
@@ -118,10 +120,25 @@ class Watcher:
         raise AssertionError("the connection ended")
 
 
-def test_malformed_payloads(app, add_config, endpoint, make_job, tracebacks):  # noqa: F811
+@pytest.fixture
+def watch(app, add_config, endpoint, make_job):
+    """Connects a client of an app with a job."""
     add_config(endpoint.base_url)
     make_job(2)
-    watcher = Watcher(app)
+    watchers: list[Watcher] = []
+
+    def connect() -> Watcher:
+        watchers.append(Watcher(app))
+        return watchers[-1]
+
+    yield connect
+    for watcher in watchers:
+        watcher.send("1")  # else the feed goes on sending
+    wait_until(lambda: not app.extensions["simple_batch_feed"].clients)
+
+
+def test_malformed_payloads(watch, tracebacks):  # noqa: F811
+    watcher = watch()
     for payload in PAYLOADS:
         told = watcher.subscribed(payload)
         good = payload is None or (isinstance(payload, dict) and payload.get("job_id") in (None, 1))
@@ -131,16 +148,16 @@ def test_malformed_payloads(app, add_config, endpoint, make_job, tracebacks):  #
     assert tracebacks == []
 
 
-def test_malformed_packets(app, add_config, endpoint, make_job, tracebacks, capfd):  # noqa: F811
-    add_config(endpoint.base_url)
-    make_job(2)
-    other, unheard = Watcher(app), []
+def test_malformed_packets(watch, tracebacks, capfd):  # noqa: F811
+    other, unheard = watch(), []
     for packet in PACKETS:
-        answer = Watcher(app).send(packet)
+        watcher = watch()
+        answer = watcher.send(packet)
         gevent.sleep(0)
         if answer.status_code >= 500:
             unheard.append((packet[:80], answer.status_code))
         assert answer.headers["X-Content-Type-Options"] == "nosniff", packet[:80]
+        assert watcher.send("3").status_code in (200, 400)  # the connection may have ended
     assert other.subscribed({"job_id": 1})["ok"]
     assert (unheard, tracebacks) == ([], [])
     assert "Traceback" not in capfd.readouterr().err  # of greenlets, which log nothing
