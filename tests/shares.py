@@ -14,6 +14,7 @@ import pytest
 LONGEST = (
     *("tests/browser", "torture/test_torture.py", "security/test_planted.py"),
     *("openai_api/test_flows.py", "openai_api/test_description.py", "runner/test_spend.py"),
+    "openai_api/test_clients.py",
 )
 # Folders: one browser serves all of it, in a process that has done nothing before.
 WHOLE = ("browser",)
