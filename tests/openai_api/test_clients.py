@@ -1,8 +1,10 @@
 """Clients of the Batch API by others, unchanged, against a real server (clients/*.py, one each): also
 where the batch is stopped for a while in between."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -15,10 +17,14 @@ from simple_batch.store.database import connected
 from simple_batch.store.models import Job
 
 from .. import endpoint as e
+from .. import postgres
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
 from ..process import ROOT
 
+pytestmark = pytest.mark.skipif(
+    postgres.CHOSEN, reason="no client sees which database it is: they run on SQLite"
+)
 CLIENTS = Path(__file__).parent / "clients"
 HOMES = ROOT / ".venv-clients"
 MODEL = "gpt-4o-mini-2024-07-18"  # batchata knows a few names and no others
@@ -78,6 +84,18 @@ def environment(server, folder: Path) -> dict:
     }
 
 
+def finished(command: list, **more) -> subprocess.CompletedProcess:
+    """Runs it to its end, or for LONGEST_S; nothing that it has started is left then."""
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, process_group=0, **streams, **more) as running:
+        try:
+            out, err = running.communicate(timeout=LONGEST_S)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(command, running.returncode, out, err)
+
+
 def resume_once_stopped(client, endpoint):
     """The client looks at the stopped batch at least as often as its interval allows meanwhile."""
     batch = wait_until(lambda: [found for found in client.batches.list() if found.errors], 90)[0]
@@ -97,14 +115,8 @@ def test_by(script, server, client, add_config, tmp_path):
     with Answering() as endpoint:
         add_config(endpoint.base_url, alias="gpt-4o-mini", model=MODEL)
         resuming = gevent.spawn(resume_once_stopped, client, endpoint)
-        done = subprocess.run(
-            [python, CLIENTS / f"{script}.py", tmp_path],
-            capture_output=True,
-            text=True,
-            timeout=LONGEST_S,
-            env=environment(server, tmp_path),
-            cwd=tmp_path,
-        )
+        command = [python, CLIENTS / f"{script}.py", tmp_path]
+        done = finished(command, env=environment(server, tmp_path), cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
         resuming.get(timeout=5)
     told = json.loads(done.stdout.splitlines()[-1])
