@@ -192,10 +192,11 @@ class GeventAdapter(BaseAdapter):
                 if received > MAX_HEADER_BYTES:
                     raise ConnectionError("the answer's headers do not end")
                 continue
-            if max(len(answer.body), answer.content_length or 0) > self._max_body:
+            expected = len(answer.body) if answer.message_complete else answer.expected()
+            if expected > self._max_body + BLOCK or len(answer.body) > self._max_body:
                 raise BodyTooLarge(f"the answer is longer than {self._max_body:,} bytes")
             if not answer.message_complete:
-                held.reserve(answer.expected(), limit)
+                held.reserve(expected, limit)
         held.settle(len(answer.body))
         return answer
 

@@ -101,10 +101,8 @@ class Transport:
             if self._direct:
                 adapter = self._session.get_adapter(request.url)
                 response = adapter.send(request, timeout=timeout_s, verify=self._session.verify)
-                reply = Reply(
-                    *(response.status_code, response.headers, response.content),
-                    *(response.held, response.paused_s),
-                )
+                status, headers, body = response.status_code, response.headers, response.content
+                reply = Reply(status, headers, body, response.held, response.paused_s)
             else:
                 reply = self._send_stock(request, timeout_s)
             return self._without_key(reply)
