@@ -17,6 +17,7 @@ run: .venv/.runs
 test: .venv/.develops
 	sh tools/chromium.sh $(BIN)
 	sh tools/node_client.sh
+	sh tools/batch_clients.sh $(PYTHON)
 	sh tools/postgres.sh
 	sh tools/debian.sh redis-server redis-server "the tests on Redis"
 	sh tools/debian.sh nginx nginx "the test of a proxy"
@@ -26,6 +27,7 @@ test: .venv/.develops
 test-postgres: .venv/.develops
 	sh tools/chromium.sh $(BIN)
 	sh tools/node_client.sh
+	sh tools/batch_clients.sh $(PYTHON)
 	sh tools/postgres.sh
 	sh tools/debian.sh redis-server redis-server "the tests on Redis"
 	sh tools/debian.sh nginx nginx "the test of a proxy"
@@ -51,7 +53,7 @@ i18n: .venv/.develops
 	sh tools/i18n.sh
 
 clean:
-	rm -rf .venv .venv-bench
+	rm -rf .venv .venv-bench .venv-clients
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed: https://www.python.org/downloads/"; exit 1; }

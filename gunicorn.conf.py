@@ -12,6 +12,7 @@ import socket
 import time
 from ipaddress import ip_address
 
+from gunicorn import util
 from gunicorn.errors import AppImportError
 
 bind = "127.0.0.1:7861"
@@ -98,8 +99,10 @@ def post_worker_init(worker):
     # not above: what is imported before gevent has patched this process would not be patched
     import gevent
 
+    from simple_batch import front
     from simple_batch.store.database import connected
 
+    util.write_error = _refuse(front.refusal)
     app = worker.app.wsgi()
     names = [listening.getsockname() for listening in worker.sockets]
     addresses = [name[0] if isinstance(name, tuple) else str(name) for name in names]
@@ -113,6 +116,16 @@ def post_worker_init(worker):
     gc.freeze()  # what is loaded stays: to look it through again would hold up everybody
     worker.answering = 0
     worker.draining = gevent.spawn(_drain, worker, services)
+
+
+def _refuse(refusal):
+    """In place of gunicorn's answer to what is no request: with the headers of all other answers,
+    and without what was sent."""
+
+    def write_error(sock, status, reason, message):
+        util.write_nonblock(sock, refusal(status))
+
+    return write_error
 
 
 def pre_request(worker, req):

@@ -14,7 +14,7 @@ def create_app(**overrides) -> Flask:
     SettingsError or DatabaseError with the remedy.
     """
     # imported here: importing the package alone (its domain, its engine) needs none of this
-    from . import cli, door, live, openai_api, redaction, settings, web
+    from . import cli, door, inputs, live, openai_api, redaction, settings, web
     from .front import Front
     from .services import Services, prepare
     from .store.secrets import SESSION_FILE, kept_secret
@@ -36,6 +36,7 @@ def create_app(**overrides) -> Flask:
         MAX_FORM_MEMORY_SIZE=20 * settings.MIB,
         MAX_FORM_PARTS=520,  # a form's files are open all at once: 500 images and what is beside
     )
+    inputs.register(app)
     _connect_each_request(app)
     door.register(app, loaded)
     app.extensions["simple_batch"] = Services(loaded)

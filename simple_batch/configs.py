@@ -370,6 +370,7 @@ def params_json(params: dict) -> str:
     """Parameters as they are stored. Raises InvalidInput where they are no valid JSON."""
     try:
         text = json.dumps(params, ensure_ascii=False, allow_nan=False)
+        text.encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError):
         raise InvalidInput(
             said("Parameters: a number or nesting in them is no valid JSON."), "params"

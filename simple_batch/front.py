@@ -5,7 +5,9 @@ The headers of a request are the servers' to read: see ``Handler`` for run.py, g
 gunicorn.
 """
 
+import re
 import time
+from http import HTTPStatus
 from http.client import HTTPException
 
 import gevent
@@ -18,6 +20,7 @@ from .settings import Settings
 _PIECE = 16_384
 _MOST_HEADER_BYTES = 65_536
 _STATIC = "/static/"
+_RAW = re.compile("[^\x00-\x7f]")  # of bytes as WSGI has them, one character each
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -49,6 +52,9 @@ class Front:
         self._paced = bool(self._rate) and monkey.is_module_patched("socket")
 
     def __call__(self, environ, start_response):
+        query = environ.get("QUERY_STRING", "")
+        if not query.isascii():  # RFC 3986 has no other bytes in an address
+            environ["QUERY_STRING"] = _RAW.sub(lambda byte: f"%{ord(byte[0]):02X}", query)
         body = None
         if self._paced and _has_body(environ):
             pace = Pace(self._patience_s, self._rate)
@@ -147,9 +153,10 @@ class Handler(WSGIHandler):
 
     def handle_one_request(self):
         try:
-            return super().handle_one_request()
+            done = super().handle_one_request()
         finally:
             self._end_limit()
+        return (done[0], refusal(int(done[0]))) if isinstance(done, tuple) else done
 
     def get_environ(self):
         self._end_limit()  # the headers are here
@@ -187,9 +194,9 @@ class Handler(WSGIHandler):
 
     def _handle_client_error(self, ex):
         if isinstance(ex, _Late):
-            return "408", _bare("408 Request Timeout")
+            return "408", b""
         if isinstance(ex, _TooLong | HTTPException):  # too long, or too many
-            return "431", _bare("431 Request Header Fields Too Large")
+            return "431", b""
         return super()._handle_client_error(ex)
 
 
@@ -228,5 +235,12 @@ def handler(settings: Settings) -> type[Handler]:
     return type("Handler", (Handler,), {"settings": settings})
 
 
-def _bare(status: str) -> bytes:
-    return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
+def refusal(status: int) -> bytes:
+    """The whole answer to what is no HTTP request that an app could be asked with."""
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "Connection: close",
+        "Content-Length: 0",
+        *(f"{name}: {value}" for name, value in (*HEADERS.items(), _CACHING)),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()

@@ -1,6 +1,5 @@
 """Finding the image that a row of a table names: among those beside it, or in a folder."""
 
-import difflib
 import os
 from functools import lru_cache
 from itertools import islice
@@ -66,7 +65,7 @@ class Beside:
         self._hints += 1
         if self._hints > _MOST_HINTS:
             return None
-        return _near(name, rows.names(self._upload_id, _MOST_NEAR))
+        return intake.near(name, rows.names(self._upload_id, _MOST_NEAR))
 
 
 class Folder:
@@ -144,7 +143,8 @@ class Folder:
             return None
         names = (one for alike in self._entries(folder).values() for one in alike)
         prefix = folder.relative_to(self._root).as_posix() + "/"
-        return _near(name, [prefix.removeprefix("./") + one for one in islice(names, _MOST_NEAR)])
+        among = [prefix.removeprefix("./") + one for one in islice(names, _MOST_NEAR)]
+        return intake.near(name, among)
 
 
 def _image(given: Given) -> Image:
@@ -156,12 +156,6 @@ def _image(given: Given) -> Image:
 
 def _is_end(one: str, other: str) -> bool:
     return f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
-
-
-def _near(name: str, names: list[str]) -> str | None:
-    keys = {intake.folded(one): one for one in reversed(names)}
-    found = difflib.get_close_matches(intake.folded(name), keys, 1)
-    return keys[found[0]] if found else None
 
 
 def _missing(name: str, nearest: str | None) -> Bad:

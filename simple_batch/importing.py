@@ -99,7 +99,7 @@ def _import(job: Job, upload: Upload | None, on_progress) -> None:
         Job.update(found).where(Job.id == job.id).execute()
         to, reason = JobStatus.QUEUED, ""
         if job.hold:
-            to, reason = JobStatus.PAUSED, "held"
+            to, reason = JobStatus.PAUSED, job_rows.HELD
         elif job.start_at is not None and job.start_at > now_ms():
             to = JobStatus.SCHEDULED
         job_rows.transition(job.id, to, (JobStatus.VALIDATING,), reason)

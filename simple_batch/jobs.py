@@ -6,11 +6,13 @@ the audit log: as done by ``actor``, else by whoever acts (who.py), who also own
 """
 
 import io
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import gevent
 import msgspec
 
 from . import (
@@ -30,7 +32,7 @@ from . import (
     who,
 )
 from .choices import NewBatch, NewJob
-from .clock import give_way, now_ms
+from .clock import now_ms
 from .domain import ACTIVE_STATUSES, FINAL_STATUSES, Fault, JobStatus
 from .domain import Request as RequestLine
 from .errors import Conflict, InvalidInput, NotFound, SimpleBatchError
@@ -43,13 +45,18 @@ from .store import idempotency, search, workers
 from .store import jobs as job_rows
 from .store import requests as request_rows
 from .store import retry as retry_rows
+from .store.database import complain, connected
 from .store.filters import RequestFilter
 from .store.models import ApiFile, Job, Request, Token, Upload, database
 from .store.requests import Share
 from .store.retry import Changes
 from .wording import listed, said
 
+AT_ONCE_S = 2.0  # a longer change goes on in the background where a page asked for it
+AT_ONCE_ROWS = 50_000  # so many are changed while a page waits, where no worker lives
 WORKER_COMMAND = "celery -A simple_batch.worker worker -P gevent -c 16"
+
+log = logging.getLogger(__name__)
 
 _runner: Runner | None = None
 
@@ -418,6 +425,8 @@ def resume(job_id: int, actor: str | None = None) -> None:
     """Go on where the job was left; one that waits for its hours goes on without them. Raises
     Conflict, also while a spend cap holds the job."""
     job = get(job_id)
+    if job.status_reason == job_rows.RESETTING:
+        raise Conflict(_being_reset(job_id))
     stop = till.held(job, runtime.settings().TIMEZONE) if job.status == JobStatus.PAUSED else None
     if stop is not None:
         raise Conflict(stop.detail)
@@ -430,10 +439,18 @@ def resume(job_id: int, actor: str | None = None) -> None:
 
 def cancel(job_id: int, actor: str | None = None) -> None:
     """Stop for good; what finished is kept. Calls in flight may finish for CANCEL_GRACE seconds.
-    Where no process runs the jobs it is done before this returns. Raises Conflict."""
+    What is left gets its results from whoever runs the jobs; where no process does, before this
+    returns, but for a large job and a page: that waits for the next worker. Raises Conflict."""
     _change(job_id, "cancel", JobStatus.CANCELLING, _CANCELLABLE, "user", actor)
-    if runner_state() == "none":
+    job = get(job_id)
+    if _done_here(job.total - job.succeeded - job.failed - job.cancelled):
         closing.finish(job_id, files.make_results)
+
+
+def _done_here(rows: int) -> bool:
+    """Whether a change of so many rows is made before a caller is answered: where no process runs the
+    jobs. A process that serves keeps no page waiting for millions; the next worker does it then."""
+    return runner_state() == "none" and (_runner is None or rows <= AT_ONCE_ROWS)
 
 
 def retry(
@@ -443,20 +460,50 @@ def retry(
     actor: str | None = None,
 ) -> int:
     """Give the failed requests that match (all, without a filter) back to be run again, ``other``
-    than before if it is given; a finished job is queued. Returns how many. Raises Conflict, also
-    where none matches, and InvalidInput for a change that is not possible."""
+    than before if it is given; a finished job is queued. Returns how many were within AT_ONCE_S: in
+    a process that serves the rest follows in the background, and is left as it was if the process
+    ends before. Raises Conflict, also where none matches, and InvalidInput for a change that is not
+    possible."""
     job = _retriable(job_id)
     wanted, other = wanted or RequestFilter(), _possible(job, other)
     given_back, after = 0, -1
-    while after is not None:
-        count, after = retry_rows.give_back_step(job_id, wanted, after, other)
+    while not given_back and after is not None:
+        count, after = closing.give_back(job_id, wanted, other, after, _at_once())
         given_back += count
-        give_way()
     if not given_back:
         raise Conflict(said("No failed request matches: nothing was retried."))
+    if after is None:
+        given_back += _give_back_twins(job, wanted)
+    actor = _acting(actor)
     _queue_again(job_id, actor)
     _note("retry", job_id, said("%(count)s requests", count=f"{given_back:,}"), actor)
+    if after is not None:
+        gevent.spawn(_retry_rest, job, wanted, other, after, actor)
     return given_back
+
+
+def _at_once() -> float | None:
+    """Until when a page is kept waiting (monotonic clock); None where no page is served."""
+    return None if _runner is None else time.monotonic() + AT_ONCE_S
+
+
+def _give_back_twins(job: Job, wanted: RequestFilter) -> int:
+    """A group is found by its attempts, and requests that got the failure of another have none."""
+    return closing.give_back_twins(job.id) if wanted.group and job.ask_once else 0
+
+
+def _retry_rest(job: Job, wanted, other, after, actor) -> None:
+    """The job may have come to its end meanwhile: then it is queued once more."""
+    job_id = job.id
+    try:
+        count, _end = closing.give_back(job_id, wanted, other, after)
+        count += _give_back_twins(job, wanted)
+        with connected():
+            if count:
+                _queue_again(job_id, actor)
+                _note("retry", job_id, said("%(count)s requests", count=f"{count:,}"), actor)
+    except Exception:
+        complain(log, f"job {job_id}: not all of its requests were given back")
 
 
 def retry_requests(
@@ -464,7 +511,9 @@ def retry_requests(
 ) -> int:
     """The same for single requests, failed or cancelled. Returns how many were given back."""
     other = _possible(_retriable(job_id), other)
-    given_back = sum(retry_rows.give_back_one(job_id, index, other) for index in indices)
+    # in order: a request that waits for an identical one comes behind it
+    wanted = sorted(set(indices))
+    given_back = sum(retry_rows.give_back_one(job_id, index, other) for index in wanted)
     if not given_back:
         raise Conflict(said("None of these requests has failed: nothing was retried."))
     _queue_again(job_id, actor)
@@ -514,13 +563,13 @@ def _possible(job: Job, other: Changes | None) -> Changes | None:
 
 def reset(job_id: int, actor: str | None = None) -> None:
     """Forget every result, as if nothing had been sent; the job is then paused with reason
-    ``held``, so that nothing is spent again unasked. Raises Conflict."""
-    _change(job_id, "reset", JobStatus.PAUSED, _RESETTABLE, "held", actor)
+    ``held``, so that nothing is spent again unasked. While results are removed, the reason is
+    ``resetting``; what takes longer than AT_ONCE_S is left to whoever runs the jobs, where one does.
+    Raises Conflict."""
+    _change(job_id, "reset", JobStatus.PAUSED, _RESETTABLE, job_rows.RESETTING, actor)
     _go_on(job_id)
-    done = False
-    while not done:
-        done = job_rows.clear_results_step(job_id)
-        give_way()
+    here = runner_state() == "none" and _runner is None
+    closing.reset(job_id, None if here else time.monotonic() + AT_ONCE_S)
 
 
 def index_text(job_id: int) -> float:
@@ -536,12 +585,13 @@ def index_text(job_id: int) -> float:
 
 def delete(job_id: int, actor: str | None = None) -> None:
     """Hide the job at once; the runner stops it and removes its rows. Where no process runs the
-    jobs they are removed before this returns."""
-    name = get(job_id).name
+    jobs they are removed before this returns, but for a large job and a page."""
+    job = get(job_id)
+    name = job.name
     Job.update(deleted_at=now_ms()).where(Job.id == job_id).execute()
     _note("delete", job_id, name, actor)
     _wake()
-    if runner_state() == "none":
+    if _done_here(job.total):
         _remove_now(job_id)
 
 
@@ -578,8 +628,14 @@ def _note(action: str, job_id: int, detail: str = "", actor: str | None = None) 
     audit.note(f"job.{action}", f"job {job_id}", detail, actor)
 
 
+def _being_reset(job_id: int) -> str:
+    return said("Job %(job_id)s is being reset: wait until its results are removed.", job_id=job_id)
+
+
 def _retriable(job_id: int) -> Job:
     job = get(job_id)
+    if job.status_reason == job_rows.RESETTING:
+        raise Conflict(_being_reset(job_id))
     if job.status not in _RETRIABLE:
         raise Conflict(
             said(

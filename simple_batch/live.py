@@ -18,10 +18,12 @@ from flask import Flask
 from flask_socketio import SocketIO
 from gevent import monkey
 
-from . import insight, news
+from . import insight, news, packets
 from .door import way
 from .errors import NotFound, SimpleBatchError
+from .inputs import LARGEST_ID
 from .line import Line
+from .packets import EventPacket
 from .runner import progress as signals
 from .store import seen
 from .store.database import complain, connected
@@ -52,7 +54,9 @@ def create(app: Flask, redis_url: str = "") -> SocketIO:
         async_mode="gevent" if monkey.is_module_patched("socket") else "threading",
         cors_allowed_origins=None,  # the same origin only
         path="socket.io",
+        serializer=EventPacket,
     )
+    packets.guard(app, socketio.server)
     _without_compression(app)
     Feed(app, socketio)
     return socketio
@@ -130,14 +134,16 @@ class Feed:
         except SimpleBatchError:
             return None
 
-    def _subscribe(self, sid: str, data=None) -> dict:
+    def _subscribe(self, sid: str, data=None, *_more) -> dict:
         """``{"job_id": n, "tail": bool}``, or ``{}`` for the list of jobs."""
         data = {} if data is None else data
         if not isinstance(data, dict):
             return {"ok": False, "error": "send an object"}
         job_id, tail = data.get("job_id"), data.get("tail", False) is True
-        if job_id is not None and (isinstance(job_id, bool) or not isinstance(job_id, int)):
-            return {"ok": False, "error": "job_id must be a number"}
+        if job_id is not None and not _is_id(job_id):
+            return {"ok": False, "error": "job_id must be the number of a job"}
+        if sid not in self._callers:
+            return {"ok": False, "error": "connect first"}
         caller = self._callers[sid].caller
         room = _list_room(caller.sees) if job_id is None else f"job-{job_id}"
         try:
@@ -344,6 +350,10 @@ class Feed:
             to=room or place,
             ignore_queue=True,
         )
+
+
+def _is_id(given) -> bool:
+    return type(given) is int and 0 < given <= LARGEST_ID  # True is an int, too
 
 
 class _Visitor(NamedTuple):

@@ -6,7 +6,6 @@ API key is taken out of messages and tracebacks alike.
 
 import logging
 import logging.handlers
-import re
 import sys
 import time
 import traceback
@@ -19,13 +18,13 @@ from pythonjsonlogger.json import JsonFormatter
 from .errors import SettingsError
 from .redaction import RedactedStream, redact
 from .settings import Settings
+from .terminal import shown, shown_json, shown_line
 
 # Which web request or job the present greenlet works on, for example "req 3f2a" or "job 12".
 context: ContextVar[str] = ContextVar("log_context", default="-")
 
 _FORMAT = "%(asctime)s %(levelname)-7s [%(context)s] %(name)s: %(message)s"
 _FILE = "simple_batch.log"
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class _Formatter(logging.Formatter):
@@ -39,12 +38,11 @@ class _Formatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         # a name or an answer must not write lines of its own
-        record.message = _CONTROL.sub(_escaped, record.message)
+        record.message = shown_line(record.message)
         return super().formatMessage(record)
 
-
-def _escaped(found: re.Match) -> str:
-    return found[0].encode("unicode_escape").decode()
+    def formatException(self, exc_info) -> str:
+        return shown(super().formatException(exc_info))
 
 
 class _JsonFormatter(JsonFormatter):
@@ -59,6 +57,9 @@ class _JsonFormatter(JsonFormatter):
             rename_fields={"levelname": "level", "name": "logger", "exc_info": "exception"},
             json_ensure_ascii=False,
         )
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown_json(super().format(record))
 
     def process_log_record(self, log_data: dict) -> dict:
         kind, _space, name = context.get().partition(" ")
@@ -120,7 +121,7 @@ def speak_up() -> None:
 
 def _uncaught(kind, error, trace) -> None:
     """In place of Python's own."""
-    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+    sys.stderr.write(shown(redact("".join(traceback.format_exception(kind, error, trace)))))
 
 
 def _file_handler(settings: Settings) -> logging.Handler:

@@ -217,6 +217,8 @@ def _runner(figures: Figures) -> Iterator[Metric]:
     yield _gauge("lanes", "Jobs that make calls here.", figures.lanes)
     yield _gauge("recorder_queue", "Results that wait to be taken up.", figures.queue)
     yield _gauge("recorder_lag_seconds", "How long the oldest result in hand waits.", figures.lag_s)
+    yield _gauge("answers_bytes", "In memory, of all answers.", figures.answers_bytes)
+    yield _gauge("answers_waiting", "Not read on: no room in memory.", figures.answers_waiting)
     longest = figures.longest_commit_s
     yield _gauge("recorder_longest_commit_seconds", "Since the process began.", longest)
     yield SummaryMetricFamily(

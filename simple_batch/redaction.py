@@ -9,6 +9,8 @@ import base64
 import re
 from collections.abc import Iterator
 
+from .terminal import shown
+
 MASK = "[key]"
 SHORTEST = 8  # of a secret that is looked for: “none” and “ollama” stand in many a text
 _MASK_BYTES = MASK.encode()
@@ -88,13 +90,14 @@ def _coded(data: bytes) -> Iterator[str]:
 
 
 class RedactedStream:
-    """A stream for texts that libraries write by themselves, tracebacks above all."""
+    """A stream for texts that libraries write by themselves, tracebacks above all; without control
+    characters."""
 
     def __init__(self, stream):
         self._stream = stream
 
     def write(self, text: str) -> None:
-        self._stream.write(redact(text))
+        self._stream.write(shown(redact(text)))
 
     def flush(self) -> None:
         self._stream.flush()

@@ -17,6 +17,7 @@ from .cli.follow import follow
 from .errors import SimpleBatchError
 from .front import handler
 from .store.database import connected
+from .terminal import shown
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def main(argv: list[str]) -> int:
         with connected():
             secret = app.extensions["simple_batch_door"].open_at([options.host])
     except SimpleBatchError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(shown(f"Error: {error}"), file=sys.stderr)
         return error.exit_code
     services = app.extensions["simple_batch"]
     server = WSGIServer(
@@ -59,7 +60,7 @@ def main(argv: list[str]) -> int:
     try:
         state = services.start()
     except SimpleBatchError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(shown(f"Error: {error}"), file=sys.stderr)
         return error.exit_code
     print("database ready", flush=True)
     if state == "here":

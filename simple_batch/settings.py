@@ -150,8 +150,9 @@ class Settings:
 
     EXPOSED: str = _setting(
         "auto",
-        "whether people on other machines reach the pages; auto: by the address listened on (behind "
-        "a proxy say yes)",
+        "whether people on other machines reach the pages, who then have to log in; auto: by the "
+        "address listened on (behind a proxy say yes), for a Celery worker by whether users have to "
+        "log in",
         choices=("auto", "yes", "no"),
     )
     ALLOWED_PRIVATE_HOSTS: str = _setting(

@@ -6,10 +6,12 @@ monkey.patch_all()
 
 import functools
 import json
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
 from simple_batch import configs, create_app, demo, jobs, passwords, runtime, settings, users
 from simple_batch.store.database import close_database, connected, open_database
@@ -17,7 +19,9 @@ from simple_batch.store.database import close_database, connected, open_database
 from . import postgres
 
 PASSWORDS = {name: f"the password of {name}" for name in ("anna", "otto", "olga", "vera")}
-_hashed_once = functools.cache(passwords.hashed)  # it takes long on purpose
+# it takes long on purpose: processes that are started do it as they should, the tests' own does not
+passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+_hashed_once = functools.cache(passwords.hashed)
 PATIENCE_S = 90.0  # with a machine that is slow and busy; nothing takes that long on a good one
 ROLES = {"anna": "admin", "otto": "operator", "olga": "operator", "vera": "viewer"}
 
@@ -39,6 +43,22 @@ def database_url(instance: Path):
     postgres.server().drop(url)
 
 
+@functools.cache
+def _migrated() -> bytes:
+    """A SQLite file with all tables, to be copied: to make them takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "simple_batch.db")
+        open_database(f"sqlite:///{path}")
+        close_database()
+        return path.read_bytes()
+
+
+def _prepare(instance: Path, database_url: str) -> None:
+    if database_url == f"sqlite:///{instance / 'simple_batch.db'}":
+        instance.mkdir(parents=True, exist_ok=True)
+        (instance / "simple_batch.db").write_bytes(_migrated())
+
+
 @pytest.fixture
 def overrides(instance: Path, database_url: str) -> dict:
     """Settings that differ from the defaults so that tests need not wait."""
@@ -57,6 +77,7 @@ def overrides(instance: Path, database_url: str) -> dict:
 def db(instance: Path, overrides: dict):
     """An open database and runtime without an app; yields the settings."""
     loaded = settings.load(environ={}, **overrides)
+    _prepare(instance, loaded.database_url)
     runtime.open_runtime(loaded)
     open_database(loaded.database_url)
     with connected():
@@ -65,8 +86,9 @@ def db(instance: Path, overrides: dict):
 
 
 @pytest.fixture
-def app(overrides: dict):
+def app(instance: Path, overrides: dict):
     """An app on a fresh instance; its runner is not started."""
+    _prepare(instance, overrides["DATABASE_URL"])
     app = create_app(**overrides)
     app.config["TESTING"] = True
     yield app

@@ -10,6 +10,8 @@ import threading
 import time
 from pathlib import Path
 
+from tools.local_servers import free_port
+
 from . import nursery, postgres
 
 ROOT = Path(__file__).parent.parent
@@ -46,12 +48,6 @@ def flask(instance: Path, *args: str, stdin: str | None = None, **more: str):
         for stream in (out, err):
             stream.seek(0)
         return subprocess.CompletedProcess(command, running.returncode, out.read(), err.read())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Server:

@@ -14,8 +14,12 @@ from .totals import BEGUN, ENDED
 
 # Begun first, so that no process is left alone with one of them at the end.
 LONGEST = (
-    *("tests/browser", "torture/test_torture.py", "security/test_planted.py"),
-    *("openai_api/test_flows.py", "openai_api/test_description.py", "runner/test_spend.py"),
+    *("tests/browser", "cluster/test_webs.py", "runner/test_budget.py", "torture/test_torture.py"),
+    *("cluster/test_dying.py", "runner/test_budget_redis.py", "cluster/test_sharing.py"),
+    *("cluster/test_cut.py", "tests/test_processes.py", "security/test_planted.py"),
+    *("cluster/test_demo.py", "openai_api/test_flows.py", "openai_api/test_description.py"),
+    *("runner/test_spend.py", "runner/test_away.py", "openai_api/test_node.py"),
+    "openai_api/test_clients.py",
 )
 # Folders: one browser serves all of it, in a process that has done nothing before.
 WHOLE = ("browser",)

@@ -3,8 +3,10 @@ tests, the benchmark and the demo of several machines. Nothing of them is left w
 """
 
 import atexit
+import contextlib
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess  # nosec B404
@@ -18,7 +20,8 @@ import redis
 _UNPRIVILEGED = "nobody"  # PostgreSQL does not run as root
 _USER, _PASSWORD = "tester", "planted-pw-1"
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
-_READY_S = 10.0
+_READY_S = 60.0
+_PORTS = range(10_000, 30_000)  # below those that systems give to connections by themselves
 
 
 def postgresql_programs() -> Path | None:
@@ -34,6 +37,15 @@ def postgresql_programs() -> Path | None:
 def redis_program() -> str | None:
     """redis-server; None where it is not installed."""
     return shutil.which("redis-server")
+
+
+def free_port() -> int:
+    """A port of loopback where nothing listens, and that no connection is given before it is used."""
+    while True:
+        port = random.choice(_PORTS)  # noqa: S311 # nosec B311
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class PostgreSQL:
@@ -101,9 +113,7 @@ class Redis:
     def __init__(self):
         assert redis_program() is not None, "Redis is not installed"
         self.folder = Path(tempfile.mkdtemp(prefix="redis-"))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._process: subprocess.Popen | None = None
         self.start()
         atexit.register(self._remove)

@@ -15,6 +15,7 @@ from flask.cli import with_appcontext
 
 from ..errors import SimpleBatchError, UploadRejected
 from ..store.database import connected, passing
+from ..terminal import shown, shown_json, shown_line
 
 
 class ExitStatus(IntEnum):
@@ -83,16 +84,21 @@ def command(name: str, on_database: bool = True):
 
 def say(text: str) -> None:
     """Words for people, on stderr."""
-    click.echo(text, err=True)
+    click.echo(shown(text), err=True)
 
 
 def put(text: str) -> None:
-    """Data, on stdout."""
-    click.echo(text)
+    """Data, on stdout: as it is, unless that is a terminal."""
+    click.echo(shown(text) if sys.stdout.isatty() else text)
 
 
 def put_json(data) -> None:
-    put(json.dumps(data, ensure_ascii=False, indent=2))
+    put_json_text(json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def put_json_text(text: str) -> None:
+    """The same for what is JSON already."""
+    put(shown_json(text))
 
 
 def put_table(header: list[str], rows: list[list]) -> None:
@@ -103,7 +109,7 @@ def put_table(header: list[str], rows: list[list]) -> None:
 
 def table(header: list[str], rows: list[list]) -> Iterator[str]:
     """The lines of ``put_table``."""
-    cells = [header, *[["" if value is None else str(value) for value in row] for row in rows]]
+    cells = [header, *[["" if it is None else shown_line(str(it)) for it in row] for row in rows]]
     widths = [max(len(row[n]) for row in cells) for n in range(len(header))]
     for row in cells:
         yield "  ".join(
@@ -116,7 +122,7 @@ def confirm(yes: bool, question: str) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("Give --yes: there is nobody to ask.")
-        click.confirm(question, abort=True, err=True)
+        click.confirm(shown(question), abort=True, err=True)
 
 
 def patched() -> bool:

@@ -4,12 +4,14 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from .. import audit, export, jobs
 from ..errors import InvalidInput, SimpleBatchError
+from ..terminal import shown_pieces
 from ..wording import listed, said
 from .base import command, say
 
@@ -34,13 +36,22 @@ def export_job(job_id, output, form, only, raw_cells):
     if output == "-":
         if form in export.BINARY and sys.stdout.isatty():
             raise InvalidInput(f"{form} is not for a terminal: write it to a file (-o FILE).")
-        for piece in export.export(job_id, form, only, raw_cells=raw_cells):
-            sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
+        _write_out(export.export(job_id, form, only, raw_cells=raw_cells), form)
         return
     output = output or export.filename(job, form, only)
     write_file(job_id, output, form, only, raw_cells)
     say(f"Wrote {output}")
+
+
+def _write_out(pieces: Iterable[bytes], form: str) -> None:
+    """To standard output, to the letter; a terminal gets control characters escaped."""
+    if sys.stdout.isatty():
+        for text in shown_pieces(pieces, is_json=form != "csv"):
+            sys.stdout.write(text)
+    else:
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+    sys.stdout.flush()
 
 
 def format_for(output: str) -> str:

@@ -11,6 +11,7 @@ from ..choices import NewJob
 from ..domain import Cause, JobStatus
 from ..errors import InvalidInput
 from ..store.filters import RequestFilter
+from ..terminal import shown_line
 from .base import PRICE, command, confirm, put, put_json, put_table, say
 from .options import job_options, new_job
 
@@ -98,7 +99,7 @@ def show_job(job_id, as_json):
             )
         elif isinstance(value, list):
             value = ", ".join(f"{item['cause']} {item['count']}" for item in value) or "none"
-        put(f"{name:20} {'' if value is None else value}")
+        put(f"{name:20} {'' if value is None else shown_line(str(value))}")
     template = jobs.get(job_id).template_from
     if template:
         put(f"{'template':20} {template}")

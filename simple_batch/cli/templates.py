@@ -7,7 +7,7 @@ import msgspec
 
 from .. import intake, saved_templates
 from ..insight.summary import iso
-from .base import command, put, put_json, put_table, say
+from .base import command, put, put_json, put_json_text, put_table, say
 from .options import read
 
 
@@ -81,7 +81,7 @@ def show_template(name, number):
         version = saved_templates.find(name)
     else:
         version = saved_templates.version(saved_templates.named(name), number)
-    put(msgspec.json.format(version.text, indent=2))
+    put_json_text(msgspec.json.format(version.text, indent=2))
 
 
 @command("remove-template")

@@ -188,6 +188,7 @@ def _whole(escape: re.Match) -> bytes:
 
 
 def _usage_of(usage: _Usage | None) -> Usage | None:
+    """None where nothing is said, and where a figure is nonsense: money is not counted by it."""
     if usage is None:
         return None
     spent_in = usage.prompt_tokens if usage.prompt_tokens is not None else usage.input_tokens
@@ -198,15 +199,12 @@ def _usage_of(usage: _Usage | None) -> Usage | None:
         return None
     into = usage.prompt_tokens_details or usage.input_tokens_details
     out = usage.completion_tokens_details or usage.output_tokens_details
-    if max(spent_in or 0, spent_out or 0) > MOST_TOKENS:
-        return None  # nonsense; money is not counted by it
     cached = (into.cached_tokens if into else None) or usage.prompt_cache_hit_tokens or 0
-    reasoning = (out.reasoning_tokens if out else None) or 0
-    spent_in, spent_out = max(0, spent_in or 0), max(0, spent_out or 0)
+    figures = spent_in or 0, spent_out or 0, cached, (out.reasoning_tokens if out else None) or 0
+    if min(figures) < 0 or max(figures[:2]) > MOST_TOKENS:
+        return None
     # a part is no more than the whole, whatever an endpoint says
-    return Usage(
-        spent_in, spent_out, min(max(0, cached), spent_in), min(max(0, reasoning), spent_out)
-    )
+    return Usage(*figures[:2], min(cached, figures[0]), min(figures[3], figures[1]))
 
 
 def _bad(reply: Reply, message: str, limits, usage=None) -> Finding:

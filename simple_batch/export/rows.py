@@ -13,6 +13,8 @@ from ..store.filters import RequestFilter
 from ..store.models import Job, database
 
 PAGE = 500
+FIRST_PAGE = 16  # rows: how large they are is not known yet
+BYTES = 8 << 20  # of a page, but for its last row; on PostgreSQL about
 ONLY = ("all", "succeeded", "failed")
 UNANSWERED = "unanswered"  # what the Batch API's error file holds
 _STATUSES = {
@@ -27,6 +29,8 @@ _SELECT = (
     "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano, r.cells "
     "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx "
 )
+
+_BLOBS = (3, 8, 20)  # body, response, cells
 
 _EDITED_BODY = (
     "coalesce((SELECT o.body FROM override o WHERE o.job_id = r.job_id AND o.idx = r.idx), r.body)"
@@ -79,16 +83,31 @@ def rows(job: Job, only: str, wanted: RequestFilter) -> Iterator[Row]:
         if only != "all":
             wanted = msgspec.structs.replace(wanted, status=only)
         condition, bound = wanted.on_rows()
-    query = f"{select} WHERE r.job_id = ?1 AND r.idx > ?2{condition} ORDER BY r.idx LIMIT {PAGE}"
+    query = f"{select} WHERE r.job_id = ?1 AND r.idx > ?2{condition} ORDER BY r.idx LIMIT "
+    most = FIRST_PAGE
     while True:
         with connected():
-            page = database.execute_sql(query, (job.id, mark, *bound)).fetchall()
+            page, size = _page(database.execute_sql(f"{query}{most}", (job.id, mark, *bound)))
         if not page:
             return
-        mark = page[-1][0]
-        for row in page:
-            yield Row(*row, job.id, job.currency)
+        mark, count = page[-1][0], len(page)
+        page.reverse()
+        while page:  # each is dropped once it is written
+            yield Row(*page.pop(), job.id, job.currency)
+        most = max(1, min(PAGE, 4 * most, BYTES * count // max(1, size)))
         give_way()  # lets other greenlets work between two pages
+
+
+def _page(cursor) -> tuple[list[tuple], int]:
+    """Rows until they are BYTES long, and how long they are."""
+    page, size = [], 0
+    for row in cursor:
+        page.append(row)
+        size += sum(len(row[place] or b"") for place in _BLOBS)
+        if size >= BYTES:
+            break
+    cursor.close()
+    return page, size
 
 
 def _only_statuses(only: str, wanted: RequestFilter) -> tuple[str, ...]:

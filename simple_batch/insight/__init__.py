@@ -11,7 +11,7 @@ from .jobs import job_counts, jobs_page
 from .money import spent_now
 from .page import Page
 from .requests import neighbours, request_detail, requests_page
-from .summary import progress, summary
+from .summary import progress, summary, waits_for_share
 
 __all__ = [
     "Page",
@@ -37,4 +37,5 @@ __all__ = [
     "spent_now",
     "status_times",
     "summary",
+    "waits_for_share",
 ]

@@ -69,14 +69,14 @@ def _chunk(one: Job, other: Job, after: int, limit: int) -> list[tuple[int, dict
 
 def _row(pair: tuple) -> dict:
     one, other = _side(pair[4:11]), _side(pair[11:18])
+    texts = one.pop("whole"), other.pop("whole")  # they may be large: no row keeps them
     return {
         **_asked(pair),
         "first_index": pair[1],
         "second_index": pair[2],
         "first": one,
         "second": other if pair[2] is not None else None,
-        "same": pair[2] is not None
-        and (one["status"], one["whole"]) == (other["status"], other["whole"]),
+        "same": pair[2] is not None and one["status"] == other["status"] and texts[0] == texts[1],
     }
 
 
@@ -86,7 +86,7 @@ def _row_of_second(pair: tuple) -> dict:
         "first_index": None,
         "second_index": pair[1],
         "first": None,
-        "second": _side(pair[4:11]),
+        "second": {**_side(pair[4:11]), "whole": None},
         "same": False,
     }
 

@@ -5,6 +5,10 @@ the place of a page is arithmetic (indices have no gaps); by status an index
 serves; a text search looks through a window of rows and says where to go on.
 """
 
+import time
+from collections.abc import Iterator
+
+from ..clock import give_way
 from ..domain import RequestStatus
 from ..errors import InvalidInput, NotFound
 from ..schema import parsed
@@ -16,8 +20,14 @@ from .page import Page
 from .summary import job_row, live_of, pending
 
 COUNT_CAP = 10_000
+LONGEST = (
+    8_000_000  # bytes of an answer that a page takes apart; of a longer one it has the beginning
+)
+SHOWN = 100_000  # of that
 CANDIDATES = 200  # rows that an index names, looked at at a time
 MOST_CANDIDATES = 4_000
+_STRETCH = 200  # rows that a search looks through at once, to begin with
+_MOMENT_S = 0.05
 SORTS = {
     "index": "idx",
     "latency": "latency_ms",
@@ -77,17 +87,19 @@ def request_detail(job_id: int, index: int) -> dict:
     job = job_row(job_id)
     row = database.execute_sql(
         "SELECT r.custom_id, r.url, r.line, coalesce(o.body, r.body), x.status, x.cause, x.http_status, x.message, "
-        "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
+        "CASE WHEN length(x.response) > ? THEN substr(x.response, 1, ?) "
+        "ELSE x.response END, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
         "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano, "
         "o.body IS NOT NULL, "
-        "r.twin, (SELECT c.alias FROM api_config c WHERE c.id = coalesce(o.config_id, r.config_id)) "
+        "length(x.response), r.twin, (SELECT c.alias FROM api_config c WHERE c.id = coalesce(o.config_id, r.config_id)) "
         f"{_JOIN} LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
         "WHERE r.job_id = ? AND r.idx = ?",
-        (job_id, index),
+        (LONGEST, SHOWN, job_id, index),
     ).fetchone()
     if row is None:
         raise NotFound(said("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index))
-    response = text.loaded(row[8])
+    cut = row[21] if row[21] and row[21] > LONGEST else None
+    response = None if cut else text.loaded(row[8])
     usage = None
     if row[15] is not None:
         usage = {
@@ -107,17 +119,18 @@ def request_detail(job_id: int, index: int) -> dict:
         "edited": bool(row[20]),
         "messages": text.conversation_of(text.loaded(row[3])),
         "pictures": images.called(job.upload_id, set(images.files_in(bytes(row[3])))),
-        "response": text.pretty(row[8]) if row[8] else None,
+        "response": _beginning(row[8]) if cut else text.pretty(row[8]) if row[8] else None,
+        "response_bytes": cut,
         "answer": text.answer_of(response),
         "answer_parts": text.answer_parts(response),
         "reasoning": text.reasoning_of(response),
-        "parsed": _parsed(job, row[4], row[8]),
+        "parsed": None if cut else _parsed(job, row[4], row[8]),
         "cause": row[5],
         "http_status": row[6],
         "message": row[7],
         "model": row[9],
-        "config": row[10] or row[22],
-        "twin": row[21],
+        "config": row[10] or row[23],
+        "twin": row[22],
         "attempts": _attempts(job_id, index, row),
         "started_at": row[12],
         "finished_at": row[13],
@@ -126,6 +139,10 @@ def request_detail(job_id: int, index: int) -> dict:
         "cost_nano": row[19],
         "currency": job.currency,
     }
+
+
+def _beginning(raw) -> str:
+    return bytes(raw).decode("utf-8", "ignore")
 
 
 def _parsed(job: Job, status: str | None, response: bytes | None) -> list[tuple[str, str]] | None:
@@ -173,12 +190,28 @@ def _found_behind(job: Job, wanted: RequestFilter, index: int) -> int | None:
 
 def _found_before(job: Job, wanted: RequestFilter, index: int) -> int | None:
     conditions, values = wanted.on_rows()
-    row = database.execute_sql(
-        f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx < ? AND r.idx >= ?{conditions} "
-        "ORDER BY r.idx DESC LIMIT 1",
-        (job.id, index, index - search.WINDOW, *values),
-    ).fetchone()
-    return row[0] if row else None
+    for near, far in _stretches():
+        row = database.execute_sql(
+            f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx < ? AND r.idx >= ?{conditions} "
+            "ORDER BY r.idx DESC LIMIT 1",
+            (job.id, index - near, index - far, *values),
+        ).fetchone()
+        if row or far >= index:
+            return row[0] if row else None
+    return None
+
+
+def _stretches() -> Iterator[tuple[int, int]]:
+    """A window of rows in stretches (from, to), each of a length that SQLite has just been seen to
+    look through in a moment: while it does, all greenlets of the process stand still."""
+    begin, rows = 0, _STRETCH
+    while begin < search.WINDOW:
+        end = min(begin + rows, search.WINDOW)
+        since = time.monotonic()
+        yield begin, end
+        took, begin = time.monotonic() - since, end
+        rows = rows * 4 if took < _MOMENT_S / 4 else max(1, rows // 4) if took > _MOMENT_S else rows
+        give_way()
 
 
 def _arithmetic(job: Job, sort: str, offset: int, per_page: int) -> list[int]:
@@ -240,16 +273,19 @@ def _search(
     if len(wanted.q) >= search.SHORTEST and search.progress(job) == 1:
         return _search_index(job, wanted, after, limit)
     conditions, values = wanted.on_rows()
-    end = after + search.WINDOW
-    rows = database.execute_sql(
-        f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx > ? AND r.idx <= ?{conditions} "
-        "ORDER BY r.idx LIMIT ?",
-        (job.id, after, end, *values, limit),
-    )
-    indices = [index for (index,) in rows]
-    if len(indices) == limit:
-        return indices, indices[-1]
-    return indices, end if end < job.total - 1 else None
+    indices: list[int] = []
+    for begin, end in _stretches():
+        rows = database.execute_sql(
+            f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx > ? AND r.idx <= ?{conditions} "
+            "ORDER BY r.idx LIMIT ?",
+            (job.id, after + begin, after + end, *values, limit - len(indices)),
+        )
+        indices += [index for (index,) in rows]
+        if len(indices) == limit:
+            return indices, indices[-1]
+        if after + end >= job.total - 1:
+            return indices, None
+    return indices, after + search.WINDOW
 
 
 def _search_index(

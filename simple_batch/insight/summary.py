@@ -106,6 +106,12 @@ def live_of(job: Job) -> dict:
     return live if now_ms() - live.get("at", 0) < FRESH_MS else {}
 
 
+def waits_for_share(job_id: int) -> bool:
+    """Whether no worker that has a lane of the job can make a call, for want of a share of the limits
+    or of money (docs/scale-out.md)."""
+    return live_of(job_row(job_id)).get("waits", False)
+
+
 def pending(job: Job) -> int:
     """Requests without a result, being called or not."""
     return max(0, job.total - job.succeeded - job.failed - job.cancelled)

@@ -9,6 +9,7 @@ from .archive import Archive, is_archive
 from .asked import check_template, columns_asked
 from .images import Image, folded, keep, kind_of, last_part, too_large
 from .items import URLS, Bad, Rules, check_body
+from .likeness import near, nearest
 from .package import ZIP
 from .preview import Preview, example, first_model, scan
 from .reader import Reader, read
@@ -19,7 +20,6 @@ from .template import (
     Finder,
     Renderer,
     Template,
-    nearest,
     template_of,
     template_of_file,
     template_text,
@@ -52,6 +52,7 @@ __all__ = [
     "keep",
     "kind_of",
     "last_part",
+    "near",
     "nearest",
     "read",
     "scan",

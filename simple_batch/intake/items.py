@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from ..clock import give_way
 from ..domain import EMBEDDINGS, Fault, Request
 from ..errors import InvalidInput
 from ..settings import Settings
@@ -232,10 +233,15 @@ def check_body(text: str, settings: Settings) -> bytes:
     return _encode(fields)
 
 
+_BREATH = 100_000  # brackets
+
+
 def _check_nesting(raw: bytes, most: int) -> None:
     depth = 0
-    for mark in _BRACKETS.findall(_STRINGS.sub(b"", raw)):
-        depth += 1 if mark in b"[{" else -1
+    for number, mark in enumerate(_BRACKETS.finditer(_STRINGS.sub(b"", raw)), 1):
+        depth += 1 if mark[0] in b"[{" else -1
+        if number % _BREATH == 0:
+            give_way()
         if depth > most:
             raise Bad("invalid_json_line", said("nested deeper than %(most)s levels.", most=most))
 

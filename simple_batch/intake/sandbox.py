@@ -1,23 +1,37 @@
 """Jinja for strangers: no attributes but a few, no statements but `for`, `if` and `set`, and a bound
-on what one rendering may do. A template that would run away fails instead.
+on what one rendering may do, and on how much code there may be. A template that would run away fails
+instead.
+
+A rendering is charged before it works: by the characters it makes or looks at, the parts of a list
+that it compares, hashes or writes, each with everything inside it. A unit is about 1.6 ns on a
+machine of 2024, so the whole budget is a tenth of a second.
 """
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
-from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, nodes
+from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, meta, nodes
+from jinja2.ext import Extension
 from jinja2.filters import FILTERS
+from jinja2.lexer import Token, TokenStream
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 from jinja2.sandbox import safe_range as bounded_range
+from jinja2.tests import TESTS
 from jinja2.visitor import NodeTransformer
 
 from ..wording import said
 
-BUDGET = 64_000_000  # of one rendering: a character made costs one
-STEP = 256  # one node of a loop's body, each time round
-GREATEST = 10**30  # a number that is multiplied
+BUDGET = 64_000_000  # of one rendering: a character copied costs one
+STEP = 256  # one node of a loop's body, each time round; a call of a filter; a part of a list
+GREATEST = 10**30  # a number that is calculated with
+MOST_BITS = 14_000  # of a whole number: 4,200 digits
+MOST_TOKENS = 4_000  # of the code of a template, all its texts together
+TEXT_TOKENS = 40  # what a text costs beside its tokens
+MOST_DEPTH = 40  # of code inside code
+_LIST = 6 * STEP  # a list or dict in what is weighed: weighing takes longer than what is done then
+_PART = 24  # a part of a list that holds texts and numbers only
 
 _STATEMENTS = (nodes.Output, nodes.For, nodes.If, nodes.Assign)
 _FORBIDDEN = (nodes.Pow, nodes.MarkSafe, nodes.NSRef, nodes.FilterBlock)
@@ -27,20 +41,41 @@ _METHODS = frozenset(
         *("capitalize", "startswith", "endswith", "removeprefix", "removesuffix", "isdigit"),
     }
 )
+_STRIPS = frozenset({"strip", "lstrip", "rstrip"})
 _LOOP = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})
-_FILTERS = (
-    *("abs", "capitalize", "count", "d", "default", "first", "float", "int", "last", "length"),
-    *("lower", "title", "trim", "truncate", "upper", "wordcount"),
-)
+_FILTERS = ("abs", "count", "d", "default", "first", "last", "length")
+# what a character costs in filters that look at every one
+_TEXT_FILTERS = {
+    **{"capitalize": 8, "lower": 8, "upper": 8, "float": 8, "int": 8},
+    **{"title": 150, "trim": 1, "truncate": 1, "wordcount": 40},
+}
+_METHOD = 16  # a character in methods of texts: "split" makes as many texts
+_SEARCHED = 4  # a character in “in” and “not in”
+_TEXT_TESTS = ("lower", "upper")
+_TESTS = tuple(name for name in TESTS if name not in (*_TEXT_TESTS, "escaped", "filter", "test"))
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+class _Measured(Extension):
+    """Counts what the parser reads, while it reads."""
+
+    def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
+        """The same tokens. Raises TemplateSyntaxError where a template has too many."""
+        self.environment.took(TEXT_TOKENS, 1)
+        for token in stream:
+            self.environment.took(1, token.lineno)
+            yield token
 
 
 class Bounded(ImmutableSandboxedEnvironment):
-    """The environment of one set of templates. Call ``begin`` before each rendering."""
+    """The environment of one set of templates, which have up to ``most_tokens`` in all. Call
+    ``begin`` before each rendering."""
 
-    intercepted_binops = frozenset(["+", "*", "%"])
+    intercepted_binops = frozenset(["+", "-", "*", "/", "//", "%"])
 
-    def __init__(self):
+    def __init__(self, most_tokens: int = MOST_TOKENS):
         super().__init__(
+            extensions=[_Measured],
             undefined=StrictUndefined,
             finalize=self._text,
             optimized=False,
@@ -52,37 +87,58 @@ class Bounded(ImmutableSandboxedEnvironment):
         self.globals = {"range": bounded_range}
         self.filters = {name: self._charged(FILTERS[name]) for name in _FILTERS}
         self.filters |= {
+            name: self._of_text(FILTERS[name], cost) for name, cost in _TEXT_FILTERS.items()
+        }
+        self.filters |= {
+            "int": self._int,
             "join": self._join,
             "replace": self._replace,
             "round": self._round,
             "split": self._split,
             "string": self._text,
             "tojson": self._tojson,
-            "_looked_at": self._charged(lambda value: value),
+            "_copied": self._copied,
+            "_key": self._key,
+            "_looked_at": self._looked_at,
+            "_searched": self._searched,
             "_steps": self._steps,
         }
+        self.tests = {name: self._charged(TESTS[name]) for name in _TESTS}
+        self.tests |= {name: self._of_text(TESTS[name], 8) for name in _TEXT_TESTS}
         self._left = 0
+        self._tokens_left = self._most_tokens = most_tokens
 
     def begin(self) -> None:
         self._left = BUDGET
 
+    def took(self, tokens: int, line: int) -> None:
+        """Count tokens of the templates read here. Raises TemplateSyntaxError."""
+        self._tokens_left -= tokens
+        if self._tokens_left < 0:
+            raise TemplateSyntaxError(
+                said(
+                    "the code of the template has more than %(most)s parts: use fewer fields and "
+                    "expressions (plain text may be long)",
+                    most=f"{self._most_tokens:,}",
+                ),
+                line,
+            )
+
     def checked(self, source: str) -> nodes.Template:
         """The template parsed, with its loops counted. Raises TemplateSyntaxError."""
         tree = self.parse(source)
-        for node in tree.find_all(nodes.Node):
-            bad_statement = isinstance(node, nodes.Stmt) and not isinstance(node, _STATEMENTS)
-            if bad_statement or isinstance(node, _FORBIDDEN):
-                raise TemplateSyntaxError(
-                    said(
-                        "“%(name)s” is not for templates of requests: use fields, filters, “for”, "
-                        "“if” and “set”",
-                        name=type(node).__name__.lower(),
-                    ),
-                    node.lineno,
-                )
+        for node in _flat(tree):
+            _refuse(node)
         tree = _Counting().visit(tree)
         tree.set_environment(self)
         return tree
+
+    def undeclared(self, tree: nodes.Template) -> set[str]:
+        """The names that a checked template takes from outside."""
+        finder = meta.TrackingCodeGenerator(self)
+        finder.optimizer = None  # which evaluates constants, in cubic time where they are nested
+        finder.visit(tree)
+        return finder.undeclared_identifiers
 
     def charge(self, amount: int) -> None:
         self._left -= amount
@@ -100,27 +156,54 @@ class Bounded(ImmutableSandboxedEnvironment):
         return obj is bounded_range or isinstance(getattr(obj, "__self__", None), str)
 
     def call(self, context, obj, /, *args, **kwargs):
+        if not self.is_safe_callable(obj):  # before a message would write out what it is
+            raise SecurityError(said("only methods of texts and “range” can be called"))
+        self.charge(STEP)
         if isinstance(owner := getattr(obj, "__self__", None), str):
-            self.charge(10 * len(owner))  # "split" makes as many objects
+            given = [*args, *kwargs.values()]
+            self._looked_at(given)
+            chars = sum(len(arg) for arg in given if isinstance(arg, str))
+            every = chars if obj.__name__ in _STRIPS else 0  # each may be looked for in all of them
+            self.charge(len(owner) * (_METHOD + every))
         return super().call(context, obj, *args, **kwargs)
 
     def call_binop(self, context, operator: str, left, right):
-        if operator == "+":
-            self.charge(_size(left) + _size(right))
-        elif not all(isinstance(side, int | float) for side in (left, right)):
+        self.charge(STEP)
+        numbers = [side for side in (left, right) if isinstance(side, int | float)]
+        if operator == "+" and not numbers:
+            self._copied(left)
+            self._copied(right)
+        elif len(numbers) < 2:
             raise SecurityError(said("“%(operator)s” is for numbers only", operator=operator))
-        elif max(abs(left), abs(right)) > GREATEST:
+        elif any(abs(side) > GREATEST for side in numbers if operator == "*" or _is_whole(side)):
             raise SecurityError(said("the numbers grow too large"))
         return super().call_binop(context, operator, left, right)
 
     # --- filters, and what stands for operators ---------------------------------------------------
 
     def _charged(self, function: Callable) -> Callable:
-        """A filter charged with the texts it is given."""
+        """A filter or test charged with all that it is given."""
 
         @functools.wraps(function)
         def run(*args):
-            self.charge(sum(map(_size, args)))
+            self._looked_at(args)
+            return function(*args)
+
+        return run
+
+    def _of_text(self, function: Callable, cost: int) -> Callable:
+        """A filter or test of a text, at so much a character."""
+        before = 1 if function is FILTERS["truncate"] else 0  # it is given the environment too
+
+        @functools.wraps(function)
+        def run(*args):
+            args = list(args)
+            if not isinstance(args[before], Undefined):  # says itself what is missing
+                args[before] = text = self._text(args[before])
+                self._looked_at(args[before:])
+                chars = args[1:2] if function is FILTERS["trim"] else ()
+                every = sum(len(arg) for arg in chars if isinstance(arg, str))
+                self.charge(len(text) * (cost + every))
             return function(*args)
 
         return run
@@ -130,36 +213,81 @@ class Bounded(ImmutableSandboxedEnvironment):
             raise SecurityError(said("a list is no text: say how with “join” or “tojson”"))
         return str(value)
 
+    def _int(self, value, default: int = 0, base: int = 10) -> int:
+        if isinstance(value, str):
+            self.charge(STEP + 8 * len(value))
+        found = FILTERS["int"](value, default, base)
+        if _is_whole(found) and found.bit_length() > MOST_BITS:
+            raise SecurityError(said("the numbers grow too large"))
+        return found
+
     def _join(self, items: Iterable, between: str = "") -> str:
         texts, between = [], self._text(between)
         for item in items:
             texts.append(self._text(item))
-            self.charge(len(texts[-1]) + len(between) + 1)
+            self.charge(STEP + len(texts[-1]) + len(between))
         return between.join(texts)
 
     def _replace(self, text, old, new, count: int = -1) -> str:
         text, old, new = map(self._text, (text, old, new))
-        self.charge(len(text) + (text.count(old) if old else len(text) + 1) * len(new))
+        self.charge(STEP + 10 * len(text) + len(old))
+        self.charge((text.count(old) if old else len(text) + 1) * len(new))
         return text.replace(old, new, count)
 
     def _round(self, value, places: int = 0) -> float:
+        self._looked_at(value)
         return round(float(value), max(-20, min(20, places)))
 
     def _split(self, text, between: str | None = None, most: int = -1) -> list[str]:
-        self.charge(10 * len(text))
+        text = self._text(text)
+        self.charge(STEP + _METHOD * len(text))
         return text.split(between, most)
 
     def _tojson(self, value) -> str:
-        self._weigh(value)
+        self._weigh(value, 8)
         return msgspec.json.encode(value).decode()
 
-    def _weigh(self, value) -> None:
-        if not isinstance(value, list | tuple | dict):
-            self.charge(_size(value))
-            return
-        self.charge(STEP)
-        for part in value.items() if isinstance(value, dict) else value:
-            self._weigh(part)
+    def _copied(self, value):
+        """A value of which a part is copied, not what is in its parts."""
+        if isinstance(value, str | list | tuple):
+            self.charge(len(value) * (1 if isinstance(value, str) else 16))
+        return value
+
+    def _looked_at(self, value):
+        """A value of which everything is looked at."""
+        self._weigh(value, 1)
+        return value
+
+    def _searched(self, value):
+        """A value that is looked for in another, or the other."""
+        self._weigh(value, _SEARCHED if isinstance(value, str) else 1)
+        return value
+
+    def _key(self, value):
+        """What is looked up by, or stands in a dict as a key."""
+        if not isinstance(value, str | int | float | None | Undefined):
+            raise SecurityError(said("a list is no key: look up by a text or a number"))
+        return self._looked_at(value)
+
+    def _weigh(self, value, character: int) -> None:
+        """Charge what it holds, however deep: what stands in it twice counts twice, since it is
+        looked at twice. Ends where the budget does."""
+        if isinstance(value, str):
+            self.charge(1 + character * len(value))
+        elif isinstance(value, range):
+            self.charge(STEP + _PART * len(value))
+        elif isinstance(value, list | tuple | dict):
+            self.charge(_LIST + _PART * len(value))
+            parts = [*value, *value.values()] if isinstance(value, dict) else value
+            if set(map(type, parts)) <= _PLAIN:
+                texts = [part for part in parts if isinstance(part, str)]
+                self.charge(character * sum(map(len, texts)))
+                return
+            for part in parts:
+                self.charge(STEP)
+                self._weigh(part, character)
+        else:
+            self.charge(1)
 
     def _steps(self, items: Iterable, cost: int) -> Iterator:
         """The items of a loop, each charged with what its body may do."""
@@ -172,7 +300,8 @@ class _Counting(NodeTransformer):
     """Has charged what the sandbox does not ask about: loops, concatenations, slices, comparisons."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:
-        cost = STEP * (1 + sum(1 for part in node.body for _ in part.find_all(nodes.Node)))
+        every = [*node.body, *filter(None, [node.test])]
+        cost = STEP * (1 + sum(1 for part in every for _ in _flat(part)))
         self.generic_visit(node)
         node.iter = _filtered(node.iter, "_steps", nodes.Const(cost))
         return node
@@ -184,20 +313,62 @@ class _Counting(NodeTransformer):
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Getitem:
         self.generic_visit(node)
         if isinstance(node.arg, nodes.Slice):
-            node.node = _filtered(node.node, "_looked_at")
+            node.node = _filtered(node.node, "_copied")
+        elif not isinstance(node.arg, nodes.Const):
+            node.arg = _filtered(node.arg, "_key")
+        return node
+
+    def visit_Pair(self, node: nodes.Pair) -> nodes.Pair:
+        self.generic_visit(node)
+        if not isinstance(node.key, nodes.Const):
+            node.key = _filtered(node.key, "_key")
         return node
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:
         self.generic_visit(node)
-        node.expr = _filtered(node.expr, "_looked_at")
+        searches = any(operand.op in ("in", "notin") for operand in node.ops)
+        name = "_searched" if searches else "_looked_at"
+        node.expr = _filtered(node.expr, name)
         for operand in node.ops:
-            operand.expr = _filtered(operand.expr, "_looked_at")
+            operand.expr = _filtered(operand.expr, name)
         return node
+
+
+def _flat(tree: nodes.Node) -> Iterator[nodes.Node]:
+    """Everything in a tree, itself first. Raises TemplateSyntaxError where it is nested too deeply
+    for what compiles it."""
+    level, depth = [tree], 0
+    while level:
+        yield from level
+        level = [part for node in level for part in node.iter_child_nodes()]
+        depth += 1
+        if level and depth > MOST_DEPTH:
+            raise TemplateSyntaxError(
+                said("it is nested over more than %(most)s levels", most=MOST_DEPTH),
+                level[0].lineno or 1,
+            )
+
+
+def _refuse(node: nodes.Node) -> None:
+    """Raises TemplateSyntaxError for what is not for templates of requests."""
+    bad_statement = isinstance(node, nodes.Stmt) and not isinstance(node, _STATEMENTS)
+    if bad_statement or isinstance(node, _FORBIDDEN):
+        raise TemplateSyntaxError(
+            said(
+                "“%(name)s” is not for templates of requests: use fields, filters, “for”, "
+                "“if” and “set”",
+                name=type(node).__name__.lower(),
+            ),
+            node.lineno,
+        )
+    number = node.value if isinstance(node, nodes.Const) else None
+    if _is_whole(number) and number.bit_length() > MOST_BITS:
+        raise TemplateSyntaxError(said("the numbers grow too large"), node.lineno)
 
 
 def _filtered(node: nodes.Expr, name: str, *args: nodes.Expr) -> nodes.Filter:
     return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno or 1)
 
 
-def _size(value) -> int:
-    return len(value) if isinstance(value, str | list | tuple) else 1
+def _is_whole(value) -> bool:
+    return isinstance(value, int)

@@ -4,25 +4,27 @@ Its texts are Jinja; a field that holds just the name of a column, `{{Customer n
 name that a column may have. What goes wrong with one row is that row's fault.
 """
 
-import difflib
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import count
 
 import msgspec
 from jinja2 import Template as JinjaTemplate
-from jinja2 import TemplateSyntaxError, meta, nodes
+from jinja2 import TemplateSyntaxError, nodes
 
+from ..clock import give_way
 from ..domain import EMBEDDINGS, IMAGE, Fault, Request
 from ..errors import InvalidInput
 from ..settings import Settings
 from ..wording import Text, said
 from .images import Image, name_of
 from .items import MAX_CUSTOM_ID, Bad
+from .likeness import nearest
 from .sandbox import Bounded
 from .table import Row
 
 MAX_TEMPLATE_BYTES = 200_000
+MOST_TAGS = 1_300  # of one template: each is three tokens or more, but comments are none
 RESERVED = frozenset({"messages", "stream", "stream_options"})
 CHAT = "/v1/chat/completions"
 # Where the user's and the system's text stand in the requests of the other endpoints.
@@ -124,6 +126,7 @@ class Renderer:
         self._env = Bounded()
         self._columns = list(columns)
         self._names = _variables(self._columns)
+        self._variable = dict(zip(self._columns, self._names, strict=True))
         self._by_name = False  # whether row["…"] is used
         self._longest = settings.MAX_REQUEST_BYTES
         self._url = template.url
@@ -137,6 +140,14 @@ class Renderer:
                 said(
                     "Longer than %(most)s bytes in all.",
                     most=f"{MAX_TEMPLATE_BYTES:,}",
+                ),
+                "user",
+            )
+        if tags(template) > MOST_TAGS:
+            raise InvalidInput(
+                said(
+                    "Over %(most)s fields, statements and comments in all: use fewer.",
+                    most=f"{MOST_TAGS:,}",
                 ),
                 "user",
             )
@@ -243,8 +254,12 @@ class Renderer:
         rewritten = FIELD.sub(self._named, source)
         try:
             tree = self._env.checked(rewritten)
+            give_way()
             self._refuse_unknown(tree, field)
-            code = self._env.compile(tree)
+            give_way()
+            python = self._env.compile(tree, raw=True)
+            give_way()
+            code = compile(python, "<template>", "exec")
             template = JinjaTemplate.from_code(self._env, code, self._env.globals)
         except TemplateSyntaxError as error:
             raise InvalidInput(
@@ -274,20 +289,20 @@ class Renderer:
         """How a text of the images is called in a fault."""
         field = FIELD.fullmatch(text.strip())
         column = named(field)[0] if field is not None else ""
-        if column in self._columns:
+        if column in self._variable:
             return said("column “%(name)s”", name=column)
         return said("image “%(text)s”", text=text.strip()[:80])
 
     def _named(self, field: re.Match) -> str:
         """A field that holds just a column's name, with a name that Jinja takes."""
         before, (name, after) = field[1], named(field)
-        if name not in self._columns:
+        if name not in self._variable:
             return field[0]
-        return f"{{{{{before} {self._names[self._columns.index(name)]} {after}}}}}"
+        return f"{{{{{before} {self._variable[name]} {after}}}}}"
 
     def _refuse_unknown(self, tree: nodes.Template, field: str) -> None:
         known = {*self._names, *self._env.globals, "row"}
-        used = meta.find_undeclared_variables(tree)
+        used = self._env.undeclared(tree)
         self._by_name = self._by_name or "row" in used
         for name in sorted(used - known):
             line = next(node.lineno for node in tree.find_all(nodes.Name) if node.name == name)
@@ -324,8 +339,8 @@ class Renderer:
             return lambda values: value
         field = FIELD.fullmatch(value.strip())
         column = named(field)[0] if field is not None else ""
-        if column in self._columns:
-            name = self._names[self._columns.index(column)]
+        if column in self._variable:
+            name = self._variable[column]
             return lambda values: _plain(values[name])
         return self._compiled(value, "parameters")
 
@@ -416,6 +431,22 @@ def _possible(template: Template, most_nested: int) -> dict:
     return parameters
 
 
+def tags(template: Template) -> int:
+    """How many fields, statements and comments there are at most."""
+    every = (template.system, template.user, *template.images, *texts_of(template.parameters))
+    return sum(text.count(mark) for text in every for mark in ("{{", "{%", "{#"))
+
+
+def texts_of(value) -> Iterator[str]:
+    """All texts in an object or an array of JSON, however deep, in order."""
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        left += reversed(parts_of(value))
+
+
 def _deeper(value, most: int) -> bool:
     """Whether it is nested deeper than ``most`` levels, of which it is the first."""
     level = [value]
@@ -439,12 +470,6 @@ def _plain(cell: str):
     if not text:
         return _LEFT_OUT
     return msgspec.Raw(text) if _NUMBER.fullmatch(text) else cell
-
-
-def nearest(name: str, columns: list[str]) -> str:
-    """Of some names (at least one) the one most like this."""
-    folded = {column.casefold(): column for column in reversed(columns)}
-    return folded[difflib.get_close_matches(name.casefold(), folded, 1, 0.0)[0]]
 
 
 def _complaint(error: Exception) -> Text:

@@ -5,6 +5,7 @@ import re
 
 from flask import request
 
+from .. import inputs
 from ..errors import InvalidInput
 from ..settings import MIB
 from .errors import ApiError
@@ -25,6 +26,8 @@ def json_body() -> dict:
         body = None
     if not isinstance(body, dict):
         raise ApiError(400, "The body must be a JSON object.", code="invalid_json")
+    if not inputs.storable(json.dumps(body, ensure_ascii=False)):
+        raise ApiError(400, "The body has half a surrogate pair in it.", code="invalid_json")
     return body
 
 

@@ -16,7 +16,10 @@ _CODES = {
     "spend_cap": "billing_hard_limit_reached",
     "internal": "server_error",
 }
+# their detail says when the job goes on by itself, or what makes it do so
+_BY_ITSELF = (Cause.RATE_LIMIT, Cause.OVERLOADED, "spend_cap")
 _ASKED_FOR = ("user", "held")  # paused on purpose: nothing is wrong
+_SO_FAR = "What has finished so far can be read already; cancelling ends the batch with that."
 
 
 def is_stopped(job: Job) -> bool:
@@ -27,10 +30,7 @@ def is_stopped(job: Job) -> bool:
 def error(job: Job) -> dict:
     """One entry of ``errors.data`` for a job that is stopped."""
     detail = str(job.status_detail) or f"The batch is paused ({job.status_reason})."
-    message = (
-        f"{detail} The batch is stopped, not ended: it goes on once job {job.id} is resumed on its "
-        "page or with flask resume-job. What has finished so far can be read already; cancelling "
-        "the batch ends it with that."
-    )
+    if job.status_reason not in _BY_ITSELF:
+        detail += f" To resume it: the page of job {job.id}, or flask resume-job {job.id}."
     code = _CODES.get(job.status_reason, job.status_reason)
-    return {"code": code, "message": message, "param": None, "line": None}
+    return {"code": code, "message": f"{detail} {_SO_FAR}", "param": None, "line": None}

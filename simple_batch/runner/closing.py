@@ -1,16 +1,20 @@
 """What ends a job other than its last answer: cancelling what is left, removing what is deleted."""
 
+import time
 from collections.abc import Callable
 
-from ..clock import give_way
 from ..domain import Cause, JobStatus
 from ..store import jobs as job_rows
 from ..store import leftovers, pages, twins
-from ..store.database import connected, steadily
+from ..store import retry as retry_rows
+from ..store.database import connected
+from ..store.filters import RequestFilter
 from ..store.models import Job, database, hold
 from ..store.pace import Pace
+from ..store.retry import Changes
 from . import progress
 
+FEW = 20  # rows of the first step: their answers may be large
 _WORDS = {
     Cause.CANCELLED: "cancelled before it was answered",
     Cause.EXPIRED: "not answered before the deadline of its job",
@@ -55,28 +59,67 @@ def complete(job_id: int) -> Job | None:
 def fan_out(job_id: int) -> None:
     """Give the answers there are to the identical requests that wait for them."""
     after: int | None = -1
-    while after is not None:
-        after = steadily(twins.fan_out_step, job_id, after)
-        give_way()
+    with Pace(FEW) as pace:
+        while after is not None:
+            after = pace.step(twins.fan_out_step, job_id, after, pace.rows)
 
 
 def _close(job: Job, cause: Cause) -> None:
     """Give every request without a result one."""
     with connected():
         alias = job.config.alias
-    pace, low = Pace(), 0
-    while low < job.total:
-        high = min(job.total, low + pace.rows)
-        with pace:
-            steadily(leftovers.close_step, job.id, low, high, alias, cause, _WORDS[cause])
-        low = high
-        pace.rest()
+    low = 0
+    with Pace() as pace:
+        while low < job.total:
+            high = min(job.total, low + pace.rows)
+            pace.step(leftovers.close_step, job.id, low, high, alias, cause, _WORDS[cause])
+            low = high
+
+
+def reset(job_id: int, until: float | None = None) -> None:
+    """Remove the results of a job that is being reset, in small steps. May be broken off and begun
+    again; it does so itself at a moment of the monotonic clock."""
+    with Pace(FEW) as pace:
+        while not pace.step(job_rows.reset_step, job_id, pace.rows):
+            if until is not None and time.monotonic() > until:
+                return
+
+
+def give_back(
+    job_id: int,
+    wanted: RequestFilter,
+    other: Changes | None,
+    after: int = -1,
+    until: float | None = None,
+) -> tuple[int, int | None]:
+    """Give back the requests that match, behind an index; at a moment of the monotonic clock it is
+    broken off. Returns how many were, and the index to go on behind (None: all are)."""
+    count, behind = 0, after
+    with Pace(FEW) as pace:
+        while behind is not None:
+            some, behind = pace.step(
+                retry_rows.give_back_step, job_id, wanted, behind, other, pace.rows
+            )
+            count += some
+            if until is not None and time.monotonic() > until:
+                break
+    return count, behind
+
+
+def give_back_twins(job_id: int) -> int:
+    """Give back the requests that failed as an identical one did, which is asked again by now.
+    Returns how many."""
+    count, behind = 0, -1
+    with Pace(FEW) as pace:
+        while behind is not None:
+            some, behind = pace.step(retry_rows.give_back_twins_step, job_id, behind, pace.rows)
+            count += some
+    return count
 
 
 def purge(job_id: int) -> None:
     """Remove a deleted job's rows in small steps. May be broken off and begun again."""
-    gone = False
-    while not gone:
-        gone = steadily(job_rows.delete_rows_step, job_id)
-        give_way()
+    with Pace(FEW) as pace:
+        while not pace.step(job_rows.delete_rows_step, job_id, pace.rows):
+            pass
     progress.jobs_changed.send(None, job_id=job_id)  # nothing of it is left for a watcher to see

@@ -26,6 +26,8 @@ class Figures(msgspec.Struct, frozen=True):
     commits: int
     commit_s: float  # all of them together
     longest_commit_s: float
+    answers_bytes: int  # in memory, of all answers; and how many are not read on, for want of room
+    answers_waiting: int
 
 
 def figures_of(providers, lanes: int, recorder) -> Figures:
@@ -38,4 +40,6 @@ def figures_of(providers, lanes: int, recorder) -> Figures:
         commits=recorder.commits,
         commit_s=recorder.commit_s,
         longest_commit_s=recorder.longest_commit_s,
+        answers_bytes=providers.answers.used,
+        answers_waiting=providers.answers.waiting,
     )

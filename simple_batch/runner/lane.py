@@ -10,7 +10,7 @@ import gevent
 import msgspec
 
 from ..clock import give_way, now_ms
-from ..domain import Cause, Outcome, Request, Spread
+from ..domain import Cause, GovernorState, Outcome, Request, Spread
 from ..engine.breaker import Stop
 from ..engine.governor import Party
 from ..engine.retry import Policy
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 RATE_WINDOW_S = 10
 HELD_WITHOUT_SHARE_S = 1.0  # then what a way holds is given back, if no call of it can be made
+MEMORY = "memory"  # why no call begins: the answers in hand fill the room for them
 
 
 class Lane:
@@ -74,6 +75,7 @@ class Lane:
         self._runs: dict[Way, gevent.Greenlet] = {}
         self._unready_since: dict[Way, float] = {}  # of ways that make no call
         self._withdrawn: set[Way] = set()  # what they hold is to be given back
+        self._waited = False
         self._routes: dict[Way | tuple[Way, int], Route] = {}
         self._stop: Stop | None = None
         self.slots = Slots(job.concurrency, room)
@@ -142,6 +144,18 @@ class Lane:
             if self._lacks_long(way) and self._source.holds(way):
                 self._withdrawn.add(way)
                 caller.withdraw()
+        self._say_whether_it_waits()
+
+    def _say_whether_it_waits(self) -> None:
+        waited, self._waited = self._waited, self.waits
+        if self._waited and not waited:
+            log.warning(
+                "job %s waits here: this worker has no share of the limits, or holds no money under "
+                "a spend cap. It claims no requests until it does (docs/scale-out.md)",
+                self.job_id,
+            )
+        elif waited and not self._waited:
+            log.info("job %s goes on here", self.job_id)
 
     def look_for_others(self) -> None:
         """The same for what the source has learned of since."""
@@ -210,7 +224,8 @@ class Lane:
             if way in self._runs:
                 continue
             try:
-                route = self._routes.get(way) or self._route(way, job)
+                if way not in self._routes:
+                    self._route(way, job)
             except ConfigurationError as error:
                 self._end(Stop("auth", error.text))
                 return
@@ -279,7 +294,7 @@ class Lane:
             rate=round(self.rate(), 3),
             in_flight_idx=in_flight[:SHOWN_INDICES],
             retrying_idx=retrying[:SHOWN_INDICES],
-            governor=self._own.provider.governor.state(),
+            governor=self._governor(),
             calls=self.calls,
             waits=self.waits,
             configs=self._shares
@@ -290,6 +305,13 @@ class Lane:
                 for share in self._shares.all
             },
         )
+
+    def _governor(self) -> GovernorState:
+        """With the reason why it stands, where that is not the provider's."""
+        state = self._own.provider.governor.state()
+        if self._own.provider.answers.waiting and not state.reason:
+            return msgspec.structs.replace(state, reason=MEMORY)
+        return state
 
     def _indices(self, kind: str) -> list[int]:
         return sorted(i for route in self._routes.values() for i in getattr(route.pool, kind))

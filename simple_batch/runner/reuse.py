@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ..clock import now_ms
 from ..domain import Outcome, Request, RequestStatus
 from ..store import kept_answers
+from ..store import requests as request_rows
 from ..store.database import steadily
 from ..store.models import Job
 from .route import Route
@@ -16,22 +17,27 @@ class Reuse:
     """``record(provider, index, outcome)`` is handed what was answered before."""
 
     def __init__(self, job: Job, record: Callable):
+        self._job_id = job.id
         self._oldest_ms = int(job.reuse_hours * HOUR_MS)
         self._schema = (job.schema or "").encode()  # an answer has passed its job's check
         self._record = record
         self._keys: dict[int, bytes] = {}  # of requests on their way
 
     def unanswered(self, route: Route, page: list[Request]) -> list[Request]:
-        """The requests of a page that nobody has asked before; the others are recorded."""
+        """The requests of a page that nobody has asked before, and those that a user edited or sent
+        again; the others are recorded."""
         if not page:
             return page
         base_url = route.provider.base_url
         keys = [kept_answers.key_of(base_url, r.url, route.encode(r), self._schema) for r in page]
         found = steadily(kept_answers.find, keys, now_ms() - self._oldest_ms)
+        edited = (
+            steadily(request_rows.edited, self._job_id, [r.index for r in page]) if found else ()
+        )
         left = []
         for request, key in zip(page, keys, strict=True):
             kept = found.get(key)
-            if kept is None:
+            if kept is None or request.index in edited:
                 self._keys[request.index] = key
                 left.append(request)
             else:

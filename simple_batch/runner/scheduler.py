@@ -129,6 +129,7 @@ class Scheduler:
             capped = job_rows.paused_for(till.SPEND_CAP) if self._only is None else []
             statuses = dict(job_rows.in_status(*_HANDLED))
             deleted = job_rows.being_deleted() if self._only is None else []
+            resetting = job_rows.being_reset() if self._only is None else []
             if self._only is not None:
                 statuses = {id_: status for id_, status in statuses.items() if id_ == self._only}
             self._lanes.steer(statuses)
@@ -138,9 +139,10 @@ class Scheduler:
         for job_id, status in statuses.items():
             if not self._busy(job_id):
                 self._take_up(job_id, status)
-        for job_id in deleted:
-            if not self._busy(job_id):
-                self._works.start(job_id, closing.purge, job_id)
+        for work, ids in ((closing.purge, deleted), (closing.reset, resetting)):
+            for job_id in ids:
+                if not self._busy(job_id):
+                    self._works.start(job_id, work, job_id)
 
     def _busy(self, job_id: int) -> bool:
         return job_id in self._works or self._lanes.busy(job_id)

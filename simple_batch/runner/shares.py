@@ -92,7 +92,8 @@ class Shares:
         open_ = [each for each in self._going if each.hand is None or each.hand.available]
         if self._mode is Spread.ORDER:
             open_ = open_[:1]
-        return not open_ or any([share.route.ready() for share in open_])
+        ready = [share.route.ready() for share in open_]  # each asks for its share
+        return not open_ or any(ready)
 
     def _cooling(self, share: Share) -> bool:
         return share.route.provider.governor.cooldown_left_s() > 0 or self._lacks(share)

@@ -28,7 +28,8 @@ _NEWEST = (
     "ORDER BY finished_at DESC, idx DESC LIMIT 50"
 )
 _TAIL = (
-    "SELECT idx, status, cause, latency_ms, input_tokens, output_tokens, response, message "
+    "SELECT idx, status, cause, latency_ms, input_tokens, output_tokens, "
+    "CASE WHEN length(response) < 200000 THEN response END, message "
     "FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?)) "
     "ORDER BY finished_at, idx"
 )

@@ -3,6 +3,7 @@
 import msgspec
 
 FENCE = "```"
+LONGEST = 4_000_000  # characters of an answer that are read as JSON: a million tokens
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -86,6 +87,8 @@ def _parts(message: _Message) -> list[_Part]:
 
 def json_of(text: str) -> JsonText:
     """The JSON that a text is, or that stands in its only fenced block. Raises NoJson."""
+    if len(text) > LONGEST:
+        raise NoJson(f"it is longer than {LONGEST:,} characters")
     try:
         return JsonText(text, _any(text))
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

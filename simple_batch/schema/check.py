@@ -1,17 +1,19 @@
 """A schema, checked and compiled; what is wrong with an answer."""
 
 import json
+from collections import Counter
 
 from ..domain import Cause
 from ..errors import InvalidInput
 from ..wording import Text, said
 from .answer import NoJson, given, json_of
-from .faults import Faults
+from .faults import Faults, Parts
 from .graph import Graph, fault
 from .validator import check_form, of_parts, single
+from .weights import Weights
+from .work import TooMuch, Work
 
 MAX_BYTES = 200_000
-MOST_WORK = 1_000_000_000  # steps for a value × characters of the answer
 _NEWEST = "https://json-schema.org/draft/2020-12/schema"
 _DRAFTS = {
     _NEWEST,
@@ -51,9 +53,10 @@ class Schema:
         _look(document)
         self.document = document
         graph = Graph(document)
-        self._steps = graph.check()
+        graph.check()
+        self._graph, self._weights = graph, Weights(graph)
         self._valid = single(document).is_valid
-        self._faults = Faults(graph, of_parts(document))
+        self._parts = Parts(graph, of_parts(document))
         self.strict = _is_strict(graph)
         self.columns = _columns(graph)
 
@@ -70,17 +73,21 @@ class Schema:
             if answer.ended == "length":
                 why += "; it was cut off at max_tokens"
             return Cause.SCHEMA, f"the answer does not fit the schema: {why}"
-        why = self.fault(value, len(answer.text))
+        why = self.fault(value, answer.text)
         return None if not why else (Cause.SCHEMA, f"the answer does not fit the schema: {why}")
 
-    def fault(self, value, size: int = 0) -> str:
-        """What does not fit in a value (``size``: characters of its JSON), with its place; empty
-        where it does."""
-        if self._steps * size > MOST_WORK:
-            return "it is too long to be checked against this schema"
+    def fault(self, value, text: str | None = None) -> str:
+        """What does not fit in a value (``text``: the JSON that it was read from), with its place;
+        empty where it does. Gives way to other greenlets where that takes long."""
+        work = Work(self._graph, self._weights)
         try:
-            return "" if self._valid(value) else self._faults.told(value)
-        except (ValueError, RecursionError) as error:  # numbers beyond all bounds, nesting
+            work.check(value, text)
+            return "" if self._valid(value) else Faults(self._parts, work).told(value)
+        except TooMuch:
+            return "it is too long to be checked against this schema"
+        except RecursionError:
+            return "it is nested too deeply to be checked"
+        except ValueError as error:  # numbers beyond all bounds
             return str(error)[:200]
 
 
@@ -124,8 +131,8 @@ def parse(text: str | bytes) -> dict:
 def _once(pairs: list[tuple]) -> dict:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _value in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _value in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise ValueError(said("the name “%(name)s” stands twice in one object", name=twice[:80]))
     return found
 

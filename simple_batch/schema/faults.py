@@ -6,9 +6,11 @@ and for errors only of what a schema says of one value by itself.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 from .graph import Edge, Graph, name_of, step
 from .validator import single
+from .work import TooMuch, Work
 
 MOST = 3
 MOST_DEPTH = 60
@@ -23,24 +25,50 @@ _PLAIN = frozenset(
 )
 
 
-class Faults:
-    """``validators`` has one for each part of the schema, by its pointer."""
+class Parts:
+    """The parts of a schema as validators. ``whole`` has one for each, by its pointer."""
 
-    def __init__(self, graph: Graph, validators):
-        self._graph = graph
-        self._validators = validators
+    def __init__(self, graph: Graph, whole):
+        self.graph = graph
+        self._whole = whole
         self._draft = graph.nodes["#"].get("$schema")
-        self._plain: dict[str, object] = {}
+        self._single: dict[str, object] = {}
+
+    def whole(self, pointer: str):
+        """What checks everything that a part says; None where there is nothing to check."""
+        return self._whole.get(pointer)
+
+    def single(self, pointer: str, schema: dict, kind: str):
+        """What checks ``schema``, which is of some ``kind`` of what the part says."""
+        key = f"{kind}:{pointer}"
+        if key not in self._single:
+            if self._draft:
+                schema = {"$schema": self._draft, **schema}
+            self._single[key] = single(schema)
+        return self._single[key]
+
+
+class Faults:
+    """Of one value, whose ``work`` is counted."""
+
+    def __init__(self, parts: Parts, work: Work):
+        self._graph = parts.graph
+        self._parts = parts
+        self._work = work
 
     def told(self, value) -> str:
         """The first few faults of a value that does not fit, each with its place."""
         found: list[str] = []
-        for place, why in self._look("#", value, "$", 0):
-            line = f"{why} (at {place})"
-            if line not in found:
-                found.append(line)
-            if len(found) == MOST:
-                break
+        try:
+            for place, why in self._look("#", value, "$", 0):
+                line = f"{why} (at {place})"
+                if line not in found:
+                    found.append(line)
+                if len(found) == MOST:
+                    break
+        except TooMuch:
+            if not found:
+                return "it is too long for the place of the fault to be found"
         return "; ".join(found)[:LENGTH]
 
     def _look(self, pointer: str, value, place: str, depth: int) -> Iterator[tuple[str, str]]:
@@ -63,12 +91,13 @@ class Faults:
     def _inside(self, pointer: str, value, place: str) -> Iterator[tuple[Edge, object, str]]:
         """The parts of a schema that must all fit, with what each of them is about."""
         edges = self._graph.edges[pointer]
+        meant = {keyword: self._meant(edges, keyword, value) for keyword in ("anyOf", "oneOf")}
         named = {edge.pointer for edge in edges if edge.keyword == "properties"}
         for edge in edges:
             if edge.keyword in ("allOf", "$ref", "$dynamicRef", "$recursiveRef"):
                 yield edge, value, place
             elif edge.keyword in ("anyOf", "oneOf"):
-                if edge == self._meant(edges, edge.keyword, value):
+                if edge == meant[edge.keyword]:
                     yield edge, value, place
             elif self._graph.nodes[edge.pointer] is False:
                 continue  # told by its name
@@ -113,9 +142,9 @@ class Faults:
         node = self._graph.nodes[pointer]
         if isinstance(node, bool):
             return node
-        if "type" in node and not self._check(pointer, {"type": node["type"]}, "type").is_valid(
-            value
-        ):
+        if "type" in node and not self._parts.single(
+            pointer, {"type": node["type"]}, "type"
+        ).is_valid(value):
             return False
         if not isinstance(value, dict):
             return True
@@ -128,13 +157,15 @@ class Faults:
 
     def _by_itself(self, pointer: str, node: dict, value) -> list[str]:
         plain = {name: said for name, said in node.items() if name in _PLAIN}
-        faults = [
-            error.message[:200] for error in self._check(pointer, plain, "plain").iter_errors(value)
-        ]
+        self._work.spend(pointer, value)
+        errors = self._parts.single(pointer, plain, "plain").iter_errors(value)
+        faults = [error.message[:200] for error in islice(errors, MOST)]
         closed = node.get("additionalProperties") is False and not self._has_patterns(pointer)
         if closed and isinstance(value, dict):
-            unknown = [name for name in value if name not in node.get("properties", ())]
-            faults += [f"“{name[:60]}” is no property of the schema" for name in unknown[:MOST]]
+            unknown = (name for name in value if name not in node.get("properties", ()))
+            faults += [
+                f"“{name[:60]}” is no property of the schema" for name in islice(unknown, MOST)
+            ]
         return faults
 
     def _other(self, pointer: str, value) -> str:
@@ -149,18 +180,13 @@ class Faults:
         others = [edge.keyword for edge in edges if edge.keyword not in ("anyOf", "oneOf")]
         return "it does not fit " + (", ".join(dict.fromkeys(others)) or "here")
 
-    def _check(self, pointer: str, schema: dict, kind: str):
-        key = f"{kind}:{pointer}"
-        if key not in self._plain:
-            if self._draft:
-                schema = {"$schema": self._draft, **schema}
-            self._plain[key] = single(schema)
-        return self._plain[key]
-
     def _has_patterns(self, pointer: str) -> bool:
         """Whether names fit otherwise than by being listed: then a part cannot be told simply."""
         return "patternProperties" in self._graph.nodes[pointer]
 
     def _fits(self, pointer: str, value) -> bool:
-        validator = self._validators.get(pointer)
-        return validator is None or validator.is_valid(value)
+        validator = self._parts.whole(pointer)
+        if validator is None:
+            return True
+        self._work.spend(pointer, value)
+        return validator.is_valid(value)

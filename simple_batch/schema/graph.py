@@ -11,6 +11,8 @@ from ..wording import said
 MOST_STEPS = 20_000  # of a schema with everything it refers to written out
 MOST_STEPS_RECURSIVE = 5_000
 MOST_DEPTH = 150
+AGAIN = 3  # “unevaluated…” looks at the schemas beside it again, and at theirs: 2.4 times as long
+MOST_WRITTEN = 20_000_000  # characters of the pointers of all parts: names that many are in
 
 # keywords that hold a schema, a list of them, or schemas by name; and whether these look at the
 # very value that the keyword's own schema looks at, or at what is in it
@@ -26,6 +28,7 @@ _ONE = frozenset(
 _LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems", "items"})
 _NAMED = frozenset({"properties", "patternProperties", "dependentSchemas", "dependencies"})
 _KEPT = frozenset({"$defs", "definitions"})  # looked at only where something refers to them
+UNEVALUATED = ("unevaluatedItems", "unevaluatedProperties")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
@@ -44,6 +47,7 @@ class Graph:
         self._root = schema
         self._anchors: dict[str, str] = {}
         self._new: list[str] = []
+        self._written = 0
         self.nodes: dict[str, dict | bool] = {}
         self.edges: dict[str, list[Edge]] = {}
         self._collect("#", schema)
@@ -67,7 +71,8 @@ class Graph:
             if pointer not in costs:
                 _bounded(pointer, depth)
                 open_.add(pointer)
-                costs[pointer] = 1 + sum(
+                times = AGAIN if repeats(self.nodes[pointer]) else 1
+                costs[pointer] = 1 + times * sum(
                     cost(edge.pointer, depth + 1) for edge in self.edges[pointer]
                 )
                 open_.discard(pointer)
@@ -125,6 +130,9 @@ class Graph:
                 continue
             self.nodes[pointer] = schema
             self._new.append(pointer)
+            self._written += len(pointer)
+            if self._written > MOST_WRITTEN:
+                raise fault(pointer, said("too many parts are within such long names"))
             if isinstance(schema, bool):
                 continue
             if pointer != "#" and isinstance(schema.get("$id", schema.get("id")), str):
@@ -185,6 +193,11 @@ def fault(pointer: str, why: str) -> InvalidInput:
     return InvalidInput(
         said("Schema, at %(pointer)s: %(why)s.", pointer=shown(pointer), why=why), "schema"
     )
+
+
+def repeats(node: dict | bool) -> bool:
+    """Whether a schema looks at what the schemas beside it have looked at."""
+    return isinstance(node, dict) and any(name in node for name in UNEVALUATED)
 
 
 def shown(pointer: str) -> str:

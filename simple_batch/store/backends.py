@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from types import SimpleNamespace
 
+import gevent
 import psycopg
 from gevent import monkey
 from peewee import SqliteDatabase, __exception_wrapper__
@@ -32,6 +33,7 @@ _PORTS = re.compile(r"[\d,]*")
 _poll = monkey.get_original("select", "poll") if hasattr(select, "poll") else None
 _WORTH_A_COPY = 4  # rows
 _CANCEL_S = 2.0
+_CHECKPOINT_PAGES = 1_000  # SQLite's own default
 
 # Without these a network that is cut is noticed after minutes; the URL may say otherwise.
 _CONNECTION = {
@@ -147,10 +149,39 @@ class Sqlite(PatientDatabase, _File):
         """Whether the work that met this error is to be done again a little later."""
         return isinstance(error, DatabaseMoved) or _moved(error)
 
+    @contextlib.contextmanager
+    def without_checkpoint(self):
+        """What is committed in here stays in the write-ahead log: a commit that carries it over into
+        the database waits for the disk, and the loop with it."""
+        self.connection().execute("PRAGMA wal_autocheckpoint = 0")
+        try:
+            yield
+        finally:
+            self.connection().execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+
+    def checkpoint(self) -> None:
+        """Carry the write-ahead log over into the database, in a thread: the loop goes on. Raises
+        DatabaseMoved."""
+        self._look()
+        if monkey.is_module_patched("threading"):
+            gevent.get_hub().threadpool.apply(_checkpoint, (self.database,))
+        else:
+            _checkpoint(self.database)
+        self.fault()  # how the file is after it
+
 
 def _moved(error: Exception) -> bool:
     code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
     return code == sqlite3.SQLITE_READONLY_DBMOVED
+
+
+def _checkpoint(path: str) -> None:
+    """Raises nothing: the next commit does what could not be done now."""
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(**open_only(path))) as own,
+    ):
+        own.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 class Postgres(PooledPostgresqlDatabase):
@@ -196,6 +227,13 @@ class Postgres(PooledPostgresqlDatabase):
             with self.cursor().copy(copy) as into:
                 for row in rows:
                     into.write_row(row)
+
+    def without_checkpoint(self):
+        """The server does that beside its work."""
+        return contextlib.nullcontext()
+
+    def checkpoint(self) -> None:
+        """As above."""
 
     def _cut_short(self) -> bool:
         """Whether the connection broke, or its greenlet was killed while it waited for the server: it

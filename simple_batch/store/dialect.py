@@ -16,6 +16,7 @@ _ALIKE = (
     # LIKE takes no notice of case, but keeps it a text search: blobs hold UTF-8
     (r"\bLIKE\b", "ILIKE"),
     (r"\bCAST\(([\w.]+) AS TEXT\)", r"readable(\1)"),
+    (r"\binstr\(", "strpos("),
     (r"\bIS \?", "IS NOT DISTINCT FROM ?"),
     (
         r"\bSELECT value FROM json_each\(\?\)",

@@ -1,4 +1,6 @@
-"""Creates that are sent again with the same key make nothing more."""
+"""Creates that are sent again with the same key make nothing more: those of the Batch API, whose
+keys their clients choose, and the forms of the pages, each of which has a key of its page.
+"""
 
 import hashlib
 
@@ -8,6 +10,8 @@ from ..clock import now_ms
 from ..errors import Conflict
 from ..wording import said
 from .models import IdempotencyKey, database
+
+_NO_TOKEN, _FORM = 0, "form"
 
 
 def fingerprint(*parts) -> str:
@@ -43,6 +47,30 @@ def note(token_id: int, key: str, fingerprint: str, made: int) -> bool:
     except peewee.IntegrityError:
         return False
     return True
+
+
+def claim(key: str) -> bool:
+    """Begin with a form that has this key; False where that was done before, by whichever process."""
+    return note(_NO_TOKEN, key, _FORM, 0)
+
+
+def settle(key: str, outcome: str) -> None:
+    """Keep what came of it: where the answer leads, empty where that is a page."""
+    IdempotencyKey.update(outcome=outcome).where(_is_form(key)).execute()
+
+
+def release(key: str) -> None:
+    """Nothing came of it: it may be posted again."""
+    IdempotencyKey.delete().where(_is_form(key)).execute()
+
+
+def claimed(key: str) -> IdempotencyKey | None:
+    """What is known of a form with this key; None where nothing is."""
+    return IdempotencyKey.get_or_none(_is_form(key))
+
+
+def _is_form(key: str):
+    return (IdempotencyKey.token == _NO_TOKEN) & (IdempotencyKey.key == key)
 
 
 def forget(before: int) -> None:

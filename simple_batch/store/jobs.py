@@ -1,5 +1,6 @@
 """Rows of jobs: status changes, counters, removal. Only ``jobs`` and the runner call this."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from peewee import SQL, fn
@@ -18,13 +19,14 @@ from .models import (
     Page,
     Request,
     Result,
-    Timeline,
     database,
     hold,
 )
 
 CHUNK = 5_000
 OFF_HOURS = "off_hours"  # why a job is scheduled although it has begun
+HELD = "held"  # why a job is paused that is to be resumed by hand first
+RESETTING = "resetting"  # why it is paused while its results are removed
 EXPIRED = "expired"  # why a job is finalizing although requests are left
 _ASKED_TO_WAIT = (Cause.RATE_LIMIT, Cause.OVERLOADED)  # why a job is paused for a time
 _EXPIRING = (JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED)
@@ -193,6 +195,16 @@ def paused_for(reason: str) -> list[Job]:
     )
 
 
+def being_reset() -> list[int]:
+    """Ids of jobs whose results are to be removed."""
+    rows = Job.select(Job.id).where(
+        (Job.status == JobStatus.PAUSED)
+        & (Job.status_reason == RESETTING)
+        & Job.deleted_at.is_null()
+    )
+    return [job_id for (job_id,) in rows.tuples()]
+
+
 def being_deleted() -> list[int]:
     """Ids of jobs that are hidden and wait for their rows to be removed."""
     return [
@@ -200,29 +212,48 @@ def being_deleted() -> list[int]:
     ]
 
 
-def delete_rows_step(job_id: int) -> bool:
-    """Remove up to CHUNK rows of a job, children first; True when the job itself is gone."""
+def delete_rows_step(job_id: int, chunk: int | None = None) -> bool:
+    """Remove up to ``chunk`` rows of a job, children first; True when the job itself is gone."""
     for model in (Result, AttemptRow, Override, Request):
-        if _delete_chunk(model, job_id):
+        if _delete_chunk(model, job_id, chunk or CHUNK):
             return False
+    if _delete_timeline(job_id):
+        return False
     search.drop(job_id)
     with database.atomic():
-        for model in (Timeline, ErrorGroup, JobEvent):
+        for model in (ErrorGroup, JobEvent):
             model.delete().where(model.job == job_id).execute()
         Job.delete().where(Job.id == job_id).execute()
     return True
 
 
-def clear_results_step(job_id: int) -> bool:
-    """Remove up to CHUNK results or attempts of a job; True when none are left and the
-    counters stand at zero, as if nothing had been sent."""
+def reset_step(job_id: int, chunk: int) -> bool:
+    """One step of a job's reset; True when it is done, or is given up since the job was told
+    something else meanwhile."""
+    with database.atomic():
+        hold(job_id)
+        under_way = (Job.id == job_id) & (Job.status_reason == RESETTING) & Job.deleted_at.is_null()
+        if not Job.select().where(under_way).exists():
+            return True
+        if not clear_results_step(job_id, chunk):
+            return False
+        Job.update(status_reason=HELD).where(Job.id == job_id).execute()
+    return True
+
+
+def clear_results_step(job_id: int, chunk: int | None = None) -> bool:
+    """Remove up to ``chunk`` results or attempts of a job; True when none are left and the
+    counters stand at zero, as if nothing had been sent. Until then they say what there is."""
     with database.atomic():
         hold(job_id)  # a result that comes late is written before or after, not in between
-        for model in (Result, AttemptRow):
-            if _delete_chunk(model, job_id):
-                return False
+        if _clear_results(job_id, chunk or CHUNK) or _delete_chunk(
+            AttemptRow, job_id, chunk or CHUNK
+        ):
+            return False
+        if _delete_timeline(job_id):
+            return False
         search.drop(job_id)
-        for model in (Timeline, ErrorGroup, Override, JobWorker):
+        for model in (ErrorGroup, Override, JobWorker):
             model.delete().where(model.job == job_id).execute()
         Page.delete().where((Page.job == job_id) & Page.worker.is_null()).execute()
         JobConfig.update(succeeded=0, failed=0, input_tokens=0, output_tokens=0, cost_nano=0).where(
@@ -254,11 +285,35 @@ def clear_results_step(job_id: int) -> bool:
     return True
 
 
-def _delete_chunk(model, job_id: int) -> int:
+def _clear_results(job_id: int, chunk: int) -> int:
+    """Remove results, and what they add to the counters."""
+    gone = database.execute_sql(
+        "DELETE FROM result WHERE job_id = ? AND idx IN "
+        "(SELECT idx FROM result WHERE job_id = ? LIMIT ?) RETURNING status",
+        (job_id, job_id, chunk),
+    ).fetchall()
+    counts = Counter(status for (status,) in gone)
+    if counts:
+        counters = {getattr(Job, status): getattr(Job, status) - n for status, n in counts.items()}
+        Job.update(counters).where(Job.id == job_id).execute()
+    return len(gone)
+
+
+def _delete_timeline(job_id: int) -> int:
+    """A job of a week has a row for each second of it."""
+    with database.atomic():
+        return database.execute_sql(
+            "DELETE FROM timeline WHERE job_id = ? AND (width, t) IN "
+            "(SELECT width, t FROM timeline WHERE job_id = ? LIMIT ?)",
+            (job_id, job_id, CHUNK),
+        ).rowcount
+
+
+def _delete_chunk(model, job_id: int, chunk: int) -> int:
     table = model._meta.table_name
     with database.atomic():
         return database.execute_sql(
             f"DELETE FROM {table} WHERE job_id = ? AND idx IN "
-            f"(SELECT idx FROM {table} WHERE job_id = ? LIMIT {CHUNK})",
-            (job_id, job_id),
+            f"(SELECT idx FROM {table} WHERE job_id = ? LIMIT ?)",
+            (job_id, job_id, chunk),
         ).rowcount

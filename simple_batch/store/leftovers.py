@@ -3,7 +3,7 @@ statement."""
 
 from ..clock import now_ms
 from ..domain import Cause
-from .models import Job, database, hold
+from .models import database, hold
 from .tally import tally
 
 _CLOSE = """

@@ -506,7 +506,8 @@ class IdempotencyKey(BaseModel):
     token = IntegerField()  # 0: a client without one
     key = CharField()
     fingerprint = CharField()  # of what was asked for
-    made = IntegerField()  # id of the file or the job
+    made = IntegerField()  # id of the file or the job; 0 of a form
+    outcome = TextField(null=True)  # of a form: where it led; null while it is worked on
     created_at = BigIntegerField()
 
     class Meta:

@@ -2,31 +2,47 @@
 jobs go on beside it."""
 
 import time
+from collections.abc import Callable
+
+from .database import steadily
+from .models import database
 
 STEP_S = 0.02  # a transaction is to take; on SQLite the loop stands still that long
-FEWEST = 100  # rows
-MOST = 20_000
+MOST = 20_000  # rows
 REST = 0.25  # times as long as a transaction took, the others have the loop and the database
+CHECKPOINT_S = 0.5  # of transactions between two checkpoints
 
 
 class Pace:
-    """``rows`` are what the next transaction takes: ``with pace:`` around one measures it."""
+    """``with Pace() as pace:``; ``pace.rows`` are what the next transaction is to take, so that it
+    lasts about STEP_S; at first as many as were given."""
 
-    def __init__(self, rows: int = 1_000, step_s: float = STEP_S):
+    def __init__(self, rows: int = 500):
         self.rows = rows
-        self._step_s = step_s
-        self._began = self._took = 0.0
+        self._unchecked_s = 0.0
 
     def __enter__(self) -> "Pace":
-        self._began = time.monotonic()
         return self
 
     def __exit__(self, *_) -> None:
-        self._took = time.monotonic() - self._began
-        # a single slow one (a checkpoint, a busy machine) says little; it halves at most
-        factor = min(2.0, max(0.5, self._step_s / max(1e-4, self._took)))
-        self.rows = min(MOST, max(FEWEST, round(self.rows * factor)))
+        database.checkpoint()
 
-    def rest(self) -> None:
-        """Let the others work."""
-        time.sleep(min(1.0, max(1e-4, REST * self._took)))
+    def step(self, work: Callable, *args):
+        """Do ``work(*args)``, a transaction that takes ``rows`` at most and may be done twice, and let
+        the others work; returns what it returns."""
+        began = time.monotonic()
+        found = steadily(_without_checkpoint, work, *args)
+        took = time.monotonic() - began
+        # one that was slow (a busy machine) says little: it halves the next one at most
+        self.rows = min(MOST, max(1, round(self.rows * min(2.0, max(0.5, STEP_S / (took + 1e-6))))))
+        self._unchecked_s += took
+        if self._unchecked_s > CHECKPOINT_S:
+            self._unchecked_s = 0.0
+            database.checkpoint()
+        time.sleep(min(1.0, max(1e-4, REST * took)))
+        return found
+
+
+def _without_checkpoint(work: Callable, *args):
+    with database.without_checkpoint():
+        return work(*args)

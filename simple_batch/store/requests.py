@@ -38,6 +38,10 @@ WHERE o.job_id = ? AND (o.config_id IS NOT NULL OR o.timeout_s IS NOT NULL)
 UNION SELECT c.config_id, NULL FROM job_config c JOIN job j ON j.id = c.job_id
 WHERE c.job_id = ? AND c.place IS NULL AND c.config_id <> j.config_id
 """
+_EDITED = (
+    "SELECT idx FROM override WHERE job_id = ? AND body IS NOT NULL "
+    "AND idx IN (SELECT value FROM json_each(?))"
+)
 STRIDE = 5_000  # indices looked through at a time
 
 
@@ -122,6 +126,12 @@ def note_configs(job_id: int, own: int, others: set[int]) -> None:
 def ways(job_id: int) -> list[Way]:
     """The other ways on which pending requests of a job are to go."""
     return [Way(*row) for row in database.execute_sql(_WAYS, (job_id, job_id))]
+
+
+def edited(job_id: int, indices: list[int]) -> set[int]:
+    """Those of the given requests that are sent with another body than the upload's."""
+    listed = msgspec.json.encode(indices).decode()
+    return {index for (index,) in database.execute_sql(_EDITED, (job_id, listed))}
 
 
 def pending(

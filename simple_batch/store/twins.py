@@ -9,23 +9,29 @@ from ..clock import now_ms
 from ..domain import Request
 from .models import Job, database, hold
 
-CHUNK = 500
-
 # Where the first or the twin was edited or sent another way since, the twin goes by itself.
 WAITING = (
     "r.twin IS NOT NULL AND NOT EXISTS (SELECT 1 FROM override p WHERE p.job_id = r.job_id "
     "AND p.idx IN (r.idx, r.twin))"
 )
-_ANSWERED = (
-    "SELECT r.idx, x.status, x.cause, x.http_status, x.message, x.response, x.model, x.config, "
-    "x.cost_nano FROM request r JOIN result x ON x.job_id = r.job_id AND x.idx = r.twin "
-    f"WHERE r.job_id = ? AND r.idx > ? AND {WAITING} AND x.status <> 'cancelled' "
-    "AND NOT EXISTS (SELECT 1 FROM result y WHERE y.job_id = r.job_id AND y.idx = r.idx) "
-    f"ORDER BY r.idx LIMIT {CHUNK}"
+# Of a stretch: it has the same end however many of its firsts are answered.
+_END = (
+    "SELECT max(idx) FROM (SELECT idx FROM request WHERE job_id = ? AND idx > ? "
+    "AND twin IS NOT NULL ORDER BY idx LIMIT ?) AS stretch"
 )
-_RESULT = (
+_ANSWERED = (
+    "FROM request r JOIN result x ON x.job_id = r.job_id AND x.idx = r.twin "
+    f"WHERE r.job_id = ? AND r.idx > ? AND r.idx <= ? AND {WAITING} AND x.status <> 'cancelled' "
+    "AND NOT EXISTS (SELECT 1 FROM result y WHERE y.job_id = r.job_id AND y.idx = r.idx)"
+)
+_COUNT = (
+    "SELECT count(*), coalesce(sum(CASE WHEN x.status = 'succeeded' THEN 1 ELSE 0 END), 0), "
+    f"coalesce(sum(x.cost_nano), 0) {_ANSWERED}"
+)
+_GIVE = (
     "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, model, config, "
-    "attempts, finished_at, cost_nano) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "attempts, finished_at, cost_nano) SELECT r.job_id, r.idx, x.status, x.cause, x.http_status, "
+    f"x.message, x.response, x.model, x.config, 0, CAST(? AS BIGINT), 0 {_ANSWERED} ORDER BY r.idx"
 )
 
 
@@ -63,23 +69,23 @@ def _key(request: Request) -> bytes:
     return hashlib.blake2b(parts, digest_size=16).digest()
 
 
-def fan_out_step(job_id: int, after: int) -> int | None:
-    """Give the next twins behind index ``after`` what came of their firsts; returns the index to go
-    on behind (None: done). The counters change in the same transaction; what was not called costs
-    nothing."""
+def fan_out_step(job_id: int, after: int, count: int = 500) -> int | None:
+    """Give those of the next ``count`` twins behind index ``after`` whose firsts are answered what
+    came of these; returns the index to go on behind (None: done). The counters change in the same
+    transaction; what was not called costs nothing."""
     with database.atomic():
         hold(job_id)
-        rows = database.execute_sql(_ANSWERED, (job_id, after)).fetchall()
-        if not rows:
+        end = database.execute_sql(_END, (job_id, after, count)).fetchone()[0]
+        if end is None:
             return None
-        now = now_ms()
-        results = [(job_id, index, *answer, 0, now, 0) for index, *answer, _cost in rows]
-        database.executemany(_RESULT, results)
-        succeeded = sum(status == "succeeded" for _index, status, *_rest in rows)
-        Job.update(
-            succeeded=Job.succeeded + succeeded,
-            failed=Job.failed + len(rows) - succeeded,
-            saved_calls=Job.saved_calls + len(rows),
-            saved_nano=Job.saved_nano + sum(row[-1] or 0 for row in rows),
-        ).where(Job.id == job_id).execute()
-    return rows[-1][0]
+        stretch = job_id, after, end
+        given, succeeded, saved = database.execute_sql(_COUNT, stretch).fetchone()
+        if given:
+            database.execute_sql(_GIVE, (now_ms(), *stretch))
+            Job.update(
+                succeeded=Job.succeeded + succeeded,
+                failed=Job.failed + given - succeeded,
+                saved_calls=Job.saved_calls + given,
+                saved_nano=Job.saved_nano + saved,
+            ).where(Job.id == job_id).execute()
+    return end

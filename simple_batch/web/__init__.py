@@ -20,6 +20,7 @@ from . import (
     login,
     new_job,
     new_template,
+    once,
     pictures,
     rush,
     saved_templates,
@@ -32,7 +33,7 @@ from . import (
 def register(app: Flask) -> None:
     """Hang everything on the app."""
     rush.register(app)
-    for module in (security, i18n, filters, error_pages):
+    for module in (security, once, i18n, filters, error_pages):
         module.register(app)
     for module in (
         jobs_list,

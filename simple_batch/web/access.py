@@ -7,6 +7,7 @@ from .. import tokens, webhooks, who
 from ..domain import Role
 from ..errors import Conflict, InvalidInput
 from .forms import TokenForm, WebhookForm, blame
+from .once import once
 from .words import translated
 
 blueprint = Blueprint("access", __name__, url_prefix="/access")
@@ -21,6 +22,7 @@ def index():
 
 
 @blueprint.post("/tokens")
+@once
 def create_token():
     """Make a token; its secret is in this answer and nowhere else."""
     form = TokenForm()
@@ -60,6 +62,7 @@ def remove_token(token_id: int):
 
 
 @blueprint.post("/webhooks")
+@once
 def create_webhook():
     """Tell the ends of jobs to a URL; the secret is in this answer and nowhere else."""
     form = _offered(WebhookForm())

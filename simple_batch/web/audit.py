@@ -4,6 +4,7 @@ from flask import Blueprint, render_template, request
 
 from .. import insight
 from ..audit import ACTIONS
+from ..inputs import page_number, within
 
 blueprint = Blueprint("audit", __name__)
 
@@ -16,10 +17,10 @@ def index():
     wanted = {
         "actor": request.args.get("actor", "").strip(),
         "action": request.args.get("action", ""),
-        "days": request.args.get("days", type=int),
+        "days": request.args.get("days", type=within(1, 36_500)),
         "q": request.args.get("q", "").strip(),
     }
-    page = insight.audit_page(**wanted, page=request.args.get("page", 1, type=int))
+    page = insight.audit_page(**wanted, page=request.args.get("page", 1, type=page_number))
     kinds = sorted({action.partition(".")[0] for action in ACTIONS})
     return render_template(
         "audit.html",

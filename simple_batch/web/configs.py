@@ -7,6 +7,7 @@ from .. import configs, insight, prices, runtime, who
 from ..errors import Conflict, InvalidInput, SimpleBatchError
 from .error_pages import wants_json
 from .forms import ConfigForm, blame
+from .once import once
 from .words import translated
 
 blueprint = Blueprint("configs", __name__, url_prefix="/configs")
@@ -36,6 +37,7 @@ def index():
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
+@once
 def new():
     """The form for a new config."""
     form = ConfigForm() if request.method == "POST" else ConfigForm.blank()
@@ -134,7 +136,7 @@ def models():
         fields = form.fields()
         fields.alias = fields.alias or "-"
         found = configs.models_of_fields(fields, config_id)
-    except (SimpleBatchError, ValueError, TypeError) as error:
+    except (SimpleBatchError, ValueError, TypeError, RecursionError) as error:
         message = translated(error) if isinstance(error, SimpleBatchError) else str(error)
     if wants_json():
         return jsonify(models=found, message=message)

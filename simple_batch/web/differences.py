@@ -4,6 +4,7 @@ import difflib
 import json
 from collections.abc import Iterator
 
+from ..clock import give_way
 from ..intake import Template
 
 FIELDS = ("url", "system", "user", "images", "parameters", "custom_id", "sheet")
@@ -14,11 +15,13 @@ COMPARED = 2_000  # lines; of a longer text the old lines all go and the new one
 def differences(old: Template, new: Template) -> list[dict]:
     """For each field that differs its name and ``lines``: pairs of ``-`` (removed), ``+`` (added),
     `` `` (the same) or ``…`` (lines left out), and the line."""
-    return [
-        {"field": field, "lines": list(_lines(before.split("\n"), after.split("\n")))}
-        for field in FIELDS
-        if (before := shown(old, field)) != (after := shown(new, field))
-    ]
+    found = []
+    for field in FIELDS:
+        if (before := shown(old, field)) != (after := shown(new, field)):
+            lines = list(_lines(before.split("\n"), after.split("\n")))
+            found.append({"field": field, "lines": lines})
+            give_way()  # long texts take a while
+    return found
 
 
 def shown(template: Template, field: str) -> str:

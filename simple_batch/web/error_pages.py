@@ -77,7 +77,14 @@ def _http(error: HTTPException):
     }
     if error.code and error.code < 400:
         return error
-    return answer(error.code or 500, messages.get(error.code, error.description or error.name))
+    told = messages.get(error.code, error.description or error.name)
+    return *answer(error.code or 500, told), _more_headers(error)
+
+
+def _more_headers(error: HTTPException) -> dict[str, str]:
+    """What the standard has beside the status: Allow, Retry-After, WWW-Authenticate, Content-Range."""
+    ours = ("Content-Type", "Location")
+    return {name: value for name, value in error.get_headers() if name not in ours}
 
 
 def _unforeseen(error: Exception):

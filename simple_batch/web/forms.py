@@ -7,14 +7,11 @@ from decimal import Decimal
 import msgspec
 from flask_babel import get_timezone
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
 from wtforms import (
     BooleanField,
-    DateTimeLocalField,
     DecimalField,
     FileField,
     FloatField,
-    IntegerField,
     MultipleFileField,
     PasswordField,
     SelectField,
@@ -29,24 +26,25 @@ from .. import choices, configs, runtime
 from ..choices import NewJob
 from ..domain import Role, Spread
 from ..errors import InvalidInput
+from .form_fields import MomentField, PageForm, WholeField
 from .moments import epoch_ms
 from .schema_fields import SchemaFields
 from .words import ROLES, translated
 
 
-class ConfigForm(FlaskForm):
+class ConfigForm(PageForm):
     """An API config. The key is write-only: it is never filled in."""
 
     alias = StringField(_("Alias"), [InputRequired()])
     base_url = StringField(_("Base URL"), [InputRequired()])
     key = PasswordField(_("API key"))
     model = StringField(_("Model"), [InputRequired()])
-    max_tokens = IntegerField(_("Max tokens"), [Optional()])
+    max_tokens = WholeField(_("Max tokens"), [Optional()])
     temperature = FloatField(_("Temperature"), [Optional()])
     timeout_s = FloatField(_("Timeout (seconds)"), [Optional()])
-    concurrency = IntegerField(_("Concurrency (empty: learned)"), [Optional()])
-    rpm = IntegerField(_("Requests per minute"), [Optional()])
-    tpm = IntegerField(_("Tokens per minute"), [Optional()])
+    concurrency = WholeField(_("Concurrency (empty: learned)"), [Optional()])
+    rpm = WholeField(_("Requests per minute"), [Optional()])
+    tpm = WholeField(_("Tokens per minute"), [Optional()])
     params = TextAreaField(_("Further parameters (JSON)"))
     currency = StringField(_("Currency"), default="USD")
     input_price = DecimalField(_("Input price per million"), [Optional()], places=None)
@@ -95,7 +93,7 @@ class ConfigForm(FlaskForm):
         return configs.ConfigFields(**data)
 
 
-class UploadForm(FlaskForm):
+class UploadForm(PageForm):
     """Step one of a new job: a file, pasted text, or an example."""
 
     file = FileField(_("File"))
@@ -107,7 +105,7 @@ class UploadForm(FlaskForm):
 class _Timing:
     """Fields that say when a job works; they may be changed later too."""
 
-    deadline_at = DateTimeLocalField(_("Deadline (empty: none)"), [Optional()])
+    deadline_at = MomentField(_("Deadline (empty: none)"), [Optional()])
     hours = StringField(_("Hours of the day in which calls are made (empty: any)"))
     zone = StringField(_("Zone of these hours"))
     priority = SelectField(
@@ -144,20 +142,20 @@ class _Timing:
         return shown
 
 
-class LaunchForm(_Timing, SchemaFields, FlaskForm):
+class LaunchForm(_Timing, SchemaFields, PageForm):
     """The last step: the choices for the job."""
 
     name = StringField(_("Name"))
     config = SelectField(_("API config"), coerce=int)
-    concurrency = IntegerField(_("Concurrency (empty: learned)"), [Optional()])
-    max_retries = IntegerField(_("Max retries"), [Optional()])
+    concurrency = WholeField(_("Concurrency (empty: learned)"), [Optional()])
+    max_retries = WholeField(_("Max retries"), [Optional()])
     model = StringField(_("Model"))
     temperature = FloatField(_("Temperature"), [Optional()])
-    max_tokens = IntegerField(_("Max tokens"), [Optional()])
+    max_tokens = WholeField(_("Max tokens"), [Optional()])
     timeout_s = FloatField(_("Timeout (seconds)"), [Optional()])
     params = TextAreaField(_("Further parameters (JSON)"))
-    start_at = DateTimeLocalField(_("Start at (empty: now)"), [Optional()])
-    inputs_per_call = IntegerField(_("Inputs per call"), [Optional()])
+    start_at = MomentField(_("Start at (empty: now)"), [Optional()])
+    inputs_per_call = WholeField(_("Inputs per call"), [Optional()])
     ask_once = BooleanField(_("Send identical requests once"))
     reuse_hours = FloatField(_("Take answers of other jobs, up to so many hours old"), [Optional()])
     also = StringField(_("Further APIs, in order"))
@@ -249,7 +247,7 @@ _MORE = {
 }
 
 
-class TokenForm(FlaskForm):
+class TokenForm(PageForm):
     """A new token."""
 
     name = StringField(_("Name"), [InputRequired()])
@@ -264,21 +262,21 @@ class TokenForm(FlaskForm):
     sees_all = BooleanField(_("It sees everything that its owner sees"))
 
 
-class LoginForm(FlaskForm):
+class LoginForm(PageForm):
     """Name and password."""
 
     name = StringField(_("Name"), [InputRequired()])
     password = PasswordField(_("Password"), [InputRequired()])
 
 
-class PasswordForm(FlaskForm):
+class PasswordForm(PageForm):
     """One's own new password."""
 
     old = PasswordField(_("Present password"), [InputRequired()])
     password = PasswordField(_("New password"), [InputRequired()])
 
 
-class UserForm(FlaskForm):
+class UserForm(PageForm):
     """A new user."""
 
     name = StringField(_("Name"), [InputRequired()])
@@ -290,25 +288,25 @@ class UserForm(FlaskForm):
         self.role.choices = [SelectChoice(role.value, ROLES[role]) for role in Role]
 
 
-class WebhookForm(FlaskForm):
+class WebhookForm(PageForm):
     """A new webhook."""
 
     url = StringField(_("URL"), [InputRequired()])
     token = SelectField(_("Of which jobs"), coerce=int, default=0)
 
 
-class SettingsForm(_Timing, FlaskForm):
+class SettingsForm(_Timing, PageForm):
     """What may be changed while a job runs; the limits of the API belong to its config."""
 
     name = StringField(_("Name"))
-    concurrency = IntegerField(
+    concurrency = WholeField(
         _("Concurrency of this job (empty: no bound of its own)"), [Optional()]
     )
-    max_retries = IntegerField(_("Max retries"), [Optional()])
+    max_retries = WholeField(_("Max retries"), [Optional()])
     spend_cap = DecimalField(_("Spend cap (empty: none)"), [Optional()], places=None)
-    api_concurrency = IntegerField(_("Concurrency (empty: learned)"), [Optional()])
-    rpm = IntegerField(_("Requests per minute (empty: learned)"), [Optional()])
-    tpm = IntegerField(_("Tokens per minute (empty: learned)"), [Optional()])
+    api_concurrency = WholeField(_("Concurrency (empty: learned)"), [Optional()])
+    rpm = WholeField(_("Requests per minute (empty: learned)"), [Optional()])
+    tpm = WholeField(_("Tokens per minute (empty: learned)"), [Optional()])
 
     @classmethod
     def of(cls, new: NewJob, **data) -> "SettingsForm":
@@ -332,7 +330,7 @@ class SettingsForm(_Timing, FlaskForm):
         )
 
 
-def blame(form: FlaskForm, error: InvalidInput) -> None:
+def blame(form: PageForm, error: InvalidInput) -> None:
     """Show a door's complaint at the field it is about."""
     field = form._fields.get(error.field or "")
     if field is None:

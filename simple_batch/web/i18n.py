@@ -1,5 +1,6 @@
 """Languages: ``?lang=`` (kept in a cookie), the cookie, the browser, the setting."""
 
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.dates import LOCALTZ, get_timezone_name
@@ -62,5 +63,7 @@ def _switch(code: str) -> str:
     """This page's address in another language."""
     if request.method != "GET" or request.endpoint is None:
         return "?lang=" + code
-    args = {**request.view_args, **request.args.to_dict(flat=False), "lang": code}
-    return url_for(request.endpoint, **args)
+    given = [(name, value) for name, value in request.args.items(multi=True) if name != "lang"]
+    # not by url_for: a parameter of the address may have the name of one of its own
+    path = url_for(request.endpoint, **request.view_args)
+    return f"{path}?{urlencode([*given, ('lang', code)])}"

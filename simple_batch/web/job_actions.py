@@ -6,9 +6,11 @@ from flask_babel import ngettext
 
 from .. import jobs
 from ..errors import Conflict, InvalidInput, UploadRejected
+from ..inputs import whole
 from ..store.filters import RequestFilter
 from ..store.retry import Changes
 from ..wording import said
+from .once import once, undone
 from .words import translated
 
 blueprint = Blueprint("job_actions", __name__)
@@ -27,6 +29,7 @@ def change(job_id: int, action: str):
 
 
 @blueprint.post("/jobs/<int:job_id>/retry")
+@once
 def retry(job_id: int):
     """Run failed requests again, another way if one is given: those selected (``index``), else
     those that the filters name."""
@@ -38,6 +41,7 @@ def retry(job_id: int):
         else:
             count = jobs.retry(job_id, RequestFilter.parse(_filters()), other)
     except (Conflict, InvalidInput) as error:
+        undone()
         flash(translated(error), "warning")
     else:
         text = ngettext(
@@ -48,22 +52,26 @@ def retry(job_id: int):
 
 
 @blueprint.post("/jobs/<int:job_id>/again")
+@once
 def new_job_of(job_id: int):
     """Requests of this job, as the filters name them, as the data of a new one."""
     try:
         upload = jobs.stage_requests(job_id, RequestFilter.parse(_filters()))
     except UploadRejected as error:
+        undone()
         flash(translated(error), "warning")
         return _back(job_id)
     return redirect(url_for("new_job.preview", upload_id=upload.id), 303)
 
 
 @blueprint.post("/jobs/<int:job_id>/requests/<int:index>/send")
+@once
 def send_again(job_id: int, index: int):
     """One request, edited, once more."""
     try:
         jobs.send_again(job_id, index, request.form.get("body", ""))
     except (Conflict, InvalidInput) as error:
+        undone()
         flash(translated(error), "danger")
     else:
         flash(_("Sent again; the answer takes the place of the former one."), "success")
@@ -79,13 +87,13 @@ def _filters() -> dict:
 def _other() -> Changes:
     """The changes in the form. Raises InvalidInput."""
     found = {}
-    for name, kind in (("config", int), ("timeout_s", float), ("max_tokens", int)):
+    for name, kind in (("config", whole), ("timeout_s", float), ("max_tokens", whole)):
         text = request.form.get(f"new_{name}", "").strip()
         try:
             found[name] = kind(text) if text else None
         except ValueError:
             raise InvalidInput(
-                said("%(name)s: %(text)r is not a number.", name=name, text=text), name
+                said("%(name)s: %(text)r is not a number.", name=name, text=text[:60]), name
             ) from None
     return Changes(found["config"], found["timeout_s"], found["max_tokens"])
 

@@ -43,6 +43,7 @@ def common(job_id: int) -> dict:
         "workers": insight.by_worker(job),
         "runner": jobs.runner_state(),
         "storage_fault": jobs.storage_fault(),
+        "waits_for_share": insight.waits_for_share(job_id),
         "formats": export.FORMATS,
         "format_names": FORMAT_NAMES,
     }

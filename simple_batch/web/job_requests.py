@@ -1,6 +1,7 @@
 """The requests of a job: the table, and one of them."""
 
 import shlex
+from urllib.parse import urlencode
 
 import msgspec
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -9,6 +10,7 @@ from flask_babel import lazy_gettext as _
 from .. import configs, insight, jobs
 from ..domain import Cause, Request, RequestStatus
 from ..errors import InvalidInput, NotFound
+from ..inputs import page_number
 from ..store import text
 from ..store.filters import RequestFilter
 from ..store.models import ApiConfig, Job
@@ -47,7 +49,7 @@ class View(msgspec.Struct, frozen=True):
     def parse(cls, args) -> "View":
         """From URL parameters (sort, per, cols). Raises InvalidInput naming the parameter."""
         per = args.get("per") or "50"
-        if not per.isdecimal() or int(per) not in SIZES:
+        if per not in map(str, SIZES):
             raise InvalidInput(
                 said(
                     "per=%(per)r: use one of %(allowed)s.",
@@ -89,13 +91,14 @@ def index(job_id: int):
     """The table, filtered as the URL says; a fragment without the page where one is asked for."""
     told = with_epochs(request.args)
     if told is not None:
-        return redirect(url_for("job_requests.index", job_id=job_id, **told), 303)
+        here = url_for("job_requests.index", job_id=job_id)
+        return redirect(f"{here}?{urlencode(told, doseq=True)}", 303)
     wanted, view = RequestFilter.parse(request.args), View.parse(request.args)
     page = insight.requests_page(
         job_id,
         wanted,
         view.sort,
-        request.args.get("page", 1, type=int),
+        request.args.get("page", 1, type=page_number),
         view.per,
         request.args.get("after", type=int),
     )

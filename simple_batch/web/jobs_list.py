@@ -8,7 +8,9 @@ from .. import configs, insight, jobs, who
 from ..domain import JobStatus
 from ..door import must_see
 from ..errors import Conflict, InvalidInput, NotFound
+from ..inputs import page_number
 from ..wording import said
+from .once import once
 from .words import translated
 
 blueprint = Blueprint("jobs_list", __name__)
@@ -51,7 +53,7 @@ def index():
         q=wanted["q"],
         config=wanted["config"] or None,
         sort=wanted["sort"],
-        page=request.args.get("page", 1, type=int),
+        page=request.args.get("page", 1, type=page_number),
         per_page=PER_PAGE,
         viewer=who.current().sees,
     )
@@ -72,6 +74,7 @@ def index():
 
 
 @blueprint.post("/jobs/bulk")
+@once
 def bulk():
     """Pause, resume, cancel, retry or delete the selected jobs."""
     action = request.form.get("action", "")

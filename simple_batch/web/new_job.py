@@ -16,6 +16,7 @@ from ..store import text
 from . import new_template, pictures
 from .answers import attached
 from .forms import LaunchForm, UploadForm, blame
+from .once import once
 from .template_forms import TemplateForm
 from .words import translated, webhook_place
 
@@ -70,6 +71,7 @@ def preview(upload_id: int):
 
 
 @blueprint.post("/<int:upload_id>")
+@once
 def launch(upload_id: int):
     """Make the job."""
     staged, found = _ready(upload_id)
@@ -124,6 +126,7 @@ def load_recipe(upload_id: int):
 
 
 @blueprint.post("/<int:upload_id>/try")
+@once
 def try_rows(upload_id: int):
     """Send the first rows for real and show what came, with an estimate that stands on it."""
     staged, found = _ready(upload_id)
@@ -222,7 +225,10 @@ def _preview_page(form, staged, found, tried=()):
 
 
 def _rows_to_try() -> int:
-    asked = request.form.get("rows_to_try", tryout.ROWS, type=int)
+    try:
+        asked = request.form.get("rows_to_try", tryout.ROWS, type=int)
+    except InvalidInput:
+        asked = tryout.ROWS
     return max(1, min(asked, tryout.MOST_ROWS))
 
 

@@ -13,6 +13,7 @@ from ..intake import Template
 from ..store import text
 from . import pictures
 from .forms import blame
+from .once import once
 from .template_forms import TemplateForm
 from .words import translated
 
@@ -85,6 +86,7 @@ def save(upload_id: int):
 
 
 @blueprint.post("/save-as")
+@once
 def save_as(upload_id: int):
     """Keep what stands in the form as a saved template, or as the next version of one."""
     staged, found = _table(upload_id)

@@ -28,6 +28,7 @@ from ..door import RENEWED, SESSION, Door, way
 from ..runner import progress as signals
 from ..settings import MIB
 from ..who import Caller
+from .once import new_key
 
 SHARE = 0.02  # of the time may go into making pages before copies are given
 CROWD = 8  # connections that asked lately: fewer wait for one another, and always get new pages
@@ -51,9 +52,11 @@ class _Copy(msgspec.Struct, frozen=True):
     parts: list[bytes]  # between these stands the reader's CSRF token
     headers: list[tuple[str, str]]
     size: int
+    key: bytes | None  # of the page's forms: each copy has another
 
     def body(self, token: Callable[[], str]) -> bytes:
-        return self.parts[0] if len(self.parts) == 1 else token().encode().join(self.parts)
+        whole = self.parts[0] if len(self.parts) == 1 else token().encode().join(self.parts)
+        return whole if self.key is None else whole.replace(self.key, new_key().encode())
 
 
 class _Reader(msgspec.Struct, frozen=True):
@@ -163,7 +166,7 @@ class Copies:
             parts = body.split(token.encode()) if token else [body]
             response.vary.add("Cookie")
             headers = [(k, v) for k, v in response.headers if k != "Content-Length"]
-            self._put(key, _Copy(self._clock(), parts, headers, len(body)))
+            self._put(key, _Copy(self._clock(), parts, headers, len(body), _key_of_forms()))
         return response
 
     def forget(self, *_sender, **_what) -> None:
@@ -217,6 +220,11 @@ def register(app: Flask) -> None:
     signals.job_status.connect(copies.forget)
     news.heard.connect(copies.forget)
     app.extensions["simple_batch_copies"] = copies  # signals hold their receivers weakly
+
+
+def _key_of_forms() -> bytes | None:
+    key = g.get("form_key")
+    return key and key.encode()
 
 
 def _key(who: bytes, environ: Mapping) -> bytes:

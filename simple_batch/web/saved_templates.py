@@ -10,6 +10,7 @@ from .answers import attached
 from .differences import FIELDS, differences, shown
 from .forms import blame
 from .new_template import told
+from .once import once
 from .template_forms import SavedTemplateForm
 from .words import translated
 
@@ -23,6 +24,7 @@ def index():
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
+@once
 def new():
     """The form for a new one; ``?of=<id>&version=<n>`` begins with what was saved before."""
     form = SavedTemplateForm()
@@ -61,6 +63,7 @@ def download(template_id: int):
 
 
 @blueprint.post("/<int:template_id>/restore")
+@once
 def restore(template_id: int):
     """Make an older version the newest."""
     number = request.form.get("version", 0, type=int)

@@ -3,13 +3,13 @@
 import json
 
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
-from wtforms import HiddenField, IntegerField, SelectField, StringField, TextAreaField
+from wtforms import HiddenField, SelectField, StringField, TextAreaField
 from wtforms.validators import Optional
 from wtforms.widgets import HiddenInput
 
 from .. import intake
 from ..intake import Template
+from .form_fields import PageForm, WholeField
 from .forms import json_object, unix
 
 
@@ -50,12 +50,12 @@ class _Texts:
         }
 
 
-class TemplateForm(_Texts, FlaskForm):
+class TemplateForm(_Texts, PageForm):
     """Step two where the data is a table: what makes a request of a row. ``origin`` is the id of the
     version of a saved template that it began with."""
 
     custom_id = SelectField(_("Requests are named by"))
-    origin = IntegerField(validators=[Optional()], widget=HiddenInput())
+    origin = WholeField(validators=[Optional()], widget=HiddenInput())
 
     @classmethod
     def of(
@@ -84,7 +84,7 @@ class TemplateForm(_Texts, FlaskForm):
         return Template(**self.texts(), sheet=sheet, custom_id=self.custom_id.data or "")
 
 
-class SavedTemplateForm(_Texts, FlaskForm):
+class SavedTemplateForm(_Texts, PageForm):
     """A template to be saved, without a table at hand."""
 
     custom_id = StringField(_("Requests are named by the column"))

@@ -10,6 +10,7 @@ from ..errors import Conflict, InvalidInput
 from ..store.models import User
 from ..wording import said
 from .forms import UserForm, blame
+from .once import once
 from .words import translated
 
 blueprint = Blueprint("users", __name__, url_prefix="/users")
@@ -25,6 +26,7 @@ def index():
 
 
 @blueprint.post("")
+@once
 def create():
     """Make a user."""
     form = UserForm()

@@ -134,6 +134,8 @@ REMEDIES = {
 }
 REASONS = {
     "held": _("held: resume it to start"),
+    "resetting": _("being reset: its results are removed"),
+    "memory": _("waiting: the answers fill the memory they may have"),
     "user": _("by the user"),
     "auth": _("the provider refuses the key"),
     "quota": _("the provider's quota is used up"),

@@ -53,6 +53,7 @@
     let text = `${words.wordLimit} ${number(g.limit)} · ${words.wordInFlight} ${number(g.in_flight)} · ${number(g.rpm_used)}${most} RPM`;
     text += ` · ${number(g.tpm_used)} TPM`;
     if (g.cooldown_s > 0) text += ` · ${words.wordCooldown.replace("{s}", g.cooldown_s)} (${g.reason})`;
+    else if (g.reason === "memory") text += ` · ${words.wordMemory}`;
     return text;
   }
 

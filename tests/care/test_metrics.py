@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as families
 
-from simple_batch import jobs
+from simple_batch import jobs, tokens, who
 from simple_batch.metrics import _buckets
 from simple_batch.store import results, tally
 from simple_batch.store.database import connected
@@ -96,6 +96,37 @@ def test_a_job_shows_in_every_figure(app, client, fresh, add_config, make_job, w
     of_files = {f"simple_batch_database_{of}_bytes" for of in ("wal", "reusable")}
     wanted = _names_in_dashboard() - (of_files if postgres.CHOSEN else set())
     assert wanted <= _known(text) | _known_by_type(text)
+
+
+COSTS = ("cost", "tokens", "requests_total", "attempts", "latency", "priced", "saved", "governor")
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "application/openmetrics-text"])
+def test_who_sees_not_all_jobs_is_shown_no_ones_cost(
+    app, people, fresh, add_config, make_job, accept
+):
+    """Otto has a job; a token of his has none."""
+    add_config("http://127.0.0.1:9/v1", ODD, input_price=Decimal(1), output_price=Decimal(2))
+    with connected():
+        who.act_as(who.Caller("otto", user=people["otto"]))
+        make_job(3, ODD, hold=True)
+        who.act_as(who.CLI)
+        make_job(4, ODD, hold=True)
+        made = [tokens.create(f"{n}", n > 0, "read", people["otto"])[1] for n in range(2)]
+        made.append(tokens.create("all", True, "read", people["anna"])[1])
+    fresh.finished(ODD, 1, 0, 7, 8)
+    fresh.answered(ODD, LatencySketch())
+    fresh.paid(1, "USD", 5)
+    told = []
+    for secret in made:
+        headers = {"Authorization": f"Bearer {secret}", "Accept": accept}
+        text = app.test_client().get("/metrics", headers=headers).text
+        left = re.search(r"^simple_batch_requests_pending ([\d.]+)", text, re.MULTILINE)
+        paused = re.search(r'^simple_batch_jobs{status="paused"} ([\d.]+)', text, re.MULTILINE)
+        names = {line.split("{")[0] for line in text.splitlines() if line.startswith("simple")}
+        shown = {part for part in COSTS if any(part in name for name in names)}
+        told.append((float(left[1]), float(paused[1]), "config=" in text, bool(shown)))
+    assert told == [(0, 0, False, False), (3, 1, False, False), (7, 2, True, True)]
 
 
 def openmetrics_names(client) -> set[str]:

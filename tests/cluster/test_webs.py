@@ -319,7 +319,7 @@ SLOWLY = """
 import os, sys, time
 from pathlib import Path
 from simple_batch.store.secrets import kept_secret
-print(kept_secret(Path(sys.argv[1]), lambda: time.sleep(0.5) or str(os.getpid())))
+print(kept_secret(Path(sys.argv[1]), lambda: time.sleep(0.5) or str(os.getpid()).zfill(32)))
 """
 
 

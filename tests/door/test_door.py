@@ -1,14 +1,16 @@
 """Who gets in: every route of the app, asked by nobody and by those who may not."""
 
 import io
+import time
 
 import pytest
 
-from simple_batch import create_app, tokens, users
+from simple_batch import audit, create_app, tokens, users, who
 from simple_batch.domain import Role
 from simple_batch.door import PUBLIC, needed
 from simple_batch.store.database import connected
 from simple_batch.store.models import Audit
+from simple_batch.who import Caller
 
 from ..conftest import PASSWORDS
 from .conftest import form_token, post, send
@@ -201,6 +203,39 @@ def test_tries_are_counted_by_address_and_by_name(app, people, log_in):
     assert guess("192.0.2.9", "anna", PASSWORDS["anna"]).status_code == 303
     # who was here before gets in all the same
     assert guess("192.0.2.1", password=PASSWORDS["otto"]).status_code == 303
+
+
+def test_refused_tries_use_up_no_allowance(app, people, monkeypatch):
+    """However long a client behind an address keeps trying, others there log in once it may try."""
+    now = [time.time()]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    throttle = app.extensions["simple_batch_door"]._throttle
+
+    def tries(name: str, count: int = 1) -> list[bool]:
+        with connected():
+            return [throttle.wait_s(name, "192.0.2.1") == 0 for _ in range(count)]
+
+    with connected():
+        who.act_as(Caller("otto", address="192.0.2.1"))
+        audit.note("login")
+        who.act_as(who.CLI)
+    assert tries("guess", 300).count(True) == 10
+    now[0] += 61
+    assert tries("olga", 300).count(True) == 10  # not 0: 290 refusals were no tries
+    for _ in range(10):
+        now[0] += 61
+        tries("guess", 30)
+    now[0] += 61
+    assert tries("olga") == [False]  # the hour's 60 are used up by tries that were checked
+    assert tries("otto") == [True]  # not for a user who has logged in from there
+    now[0] += 3600
+    assert tries("olga") == [True]
+    for _ in range(10):  # whose own tries are bounded, too
+        now[0] += 61
+        tries("otto", 30)
+    now[0] += 61
+    assert tries("otto") == [False]
+    assert tries("olga") == [True]
 
 
 def test_one_password_makes_an_admin(password_app):

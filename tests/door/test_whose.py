@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from simple_batch import audit, insight, jobs, tokens, users, who
+from simple_batch import audit, insight, jobs, tokens, users, webhooks, who
 from simple_batch.clock import now_ms
 from simple_batch.store.database import connected
-from simple_batch.store.models import Audit, Job, Upload
+from simple_batch.store.models import Audit, Delivery, Job, Upload
 from simple_batch.who import Caller
 
 from ..conftest import PASSWORDS
@@ -141,6 +141,21 @@ def test_tokens_are_ones_own_and_their_batches_too(app, people, made, log_in):
     assert app.test_client().get("/jobs/1/export", headers=headers).status_code == 404
     headers = {"Authorization": f"Bearer {all_of_ottos}"}
     assert app.test_client().get("/jobs/1/export", headers=headers).status_code == 200
+
+
+def test_a_webhooks_address_is_shown_to_admins_alone(made, log_in):
+    """What follows its host may be a secret."""
+    ottos, _nobodys = made
+    with connected():
+        hook = webhooks.create("https://hooks.example/planted-path")[0]
+        Delivery.create(
+            job=ottos, webhook=hook, type="batch.completed", event_id="evt_1", attempts=1,
+            created_at=now_ms(), last_at=now_ms(),
+        )  # fmt: skip
+    for name, whole in (("otto", False), ("vera", False), ("anna", True)):
+        text = log_in(name).get(f"/jobs/{ottos}/events").text
+        assert "hooks.example" in text
+        assert ("planted-path" in text) == whole, name
 
 
 def test_the_audit_log_says_who_did_what_and_no_secret(app, instance, people, made, log_in):

@@ -38,6 +38,19 @@ def test_what_is_no_utf_8_is_no_answer():
     assert judged(body).cause is Cause.BAD_RESPONSE
 
 
+@pytest.mark.parametrize("count", [-1, 1.5, 5.0, "5", True, [], {}, 1e300])
+def test_figures_that_are_no_counts_of_tokens_are_unknown(count):
+    """Neither a cost below 0 nor one of 0; the answer itself is one."""
+    good = {"prompt_tokens": 7, "completion_tokens": 3}
+    details = {"prompt_tokens_details": {"cached_tokens": count}}
+    details_out = {"completion_tokens_details": {"reasoning_tokens": count}}
+    for wrong in ({"prompt_tokens": count}, {"completion_tokens": count}, details, details_out):
+        found = judged(json.dumps({**GOOD, "usage": {**good, **wrong}}).encode())
+        assert (found.cause, found.usage) == (None, None), wrong
+    named = {"input_tokens": 7, "output_tokens": count}
+    assert judged(json.dumps({**GOOD, "usage": named}).encode()).usage is None
+
+
 @pytest.mark.parametrize("count", [10**10, 10**30])
 def test_tokens_beyond_belief_are_not_counted(count):
     def usage(**said):

@@ -336,7 +336,7 @@ LOOP = "{% for i in range(90000) %}"
         "{% set a = 99 %}" + "{% set a = a * a %}" * 60 + "{{ a }}",
         "{% set a = question %}" + "{% set a = a|replace('w', a) %}" * 60 + "{{ a }}",
         "{% set a = [question] %}" + "{% set a = [a, a] %}" * 60 + "{{ a|tojson }}",
-        "{{ range(100000)|join('x' ~ question) }}" * 3000,
+        "{{ range(100000)|join('x' ~ question) }}" * 300,
         "{{ question * 1000000000 }}",
         "{{ '%01000000000d' % 1 }}",
         "{{ question.__class__.__mro__ }}",

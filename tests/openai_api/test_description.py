@@ -23,12 +23,17 @@ ENDED = ("completed", "failed", "cancelled")
 
 @pytest.fixture
 def described(server, add_config, make_job):
-    """A token, and {kind: ids} of real objects: batches that completed, failed and were
-    cancelled, a job made on the pages, and their files."""
+    """A token, and {kind: ids} of real objects: batches that completed, failed, were cancelled and
+    are stopped, a job made on the pages, and their files."""
     with connected():
         _, secret = tokens.create("judge", sees_all=True)
     script = (e.error(400, "too spicy", "content_filter"), e.ok())
-    with MisbehavingEndpoint(*script) as quick, MisbehavingEndpoint(e.slow(20.0)) as slow:
+    with (
+        MisbehavingEndpoint(*script) as quick,
+        MisbehavingEndpoint(e.slow(20.0)) as slow,
+        MisbehavingEndpoint(e.ok(), e.error(401, "wrong key")) as refusing,
+    ):
+        add_config(refusing.base_url, alias="refusing", model="m-refusing", concurrency=1)
         add_config(quick.base_url, alias="good", model="m", concurrency=1)
         add_config(slow.base_url, alias="slow", model="m-slow", concurrency=1)
         make_job(2, config="good")
@@ -36,6 +41,8 @@ def described(server, add_config, make_job):
             done = submit(client, [line(f"q-{n}") for n in range(4)], metadata={"a": "b"})
             mixed = submit(client, [line("x"), line("y", model="slow")])
             faulty = submit(client, ["{no json"])
+            stopped = submit(client, [line(f"q-{n}", model="refusing") for n in range(3)])
+            wait_until(lambda: client.batches.retrieve(stopped.id).output_file_id)
             for batch in (done, faulty):
                 wait_until(lambda batch=batch: client.batches.retrieve(batch.id).status in ENDED)
             wait_until(lambda: slow.calls)

@@ -44,6 +44,7 @@ def flow(server, add_config, tmp_path):
 
 def test_the_documented_flow(flow):
     _judge_results(flow)
+    _judge_nameless(flow["nameless"])
     _judge_lists(flow)
     _judge_cancelling(flow)
     _judge_refusals(flow["refused"])
@@ -69,6 +70,17 @@ def _judge_results(flow):
     failed = [(row["custom_id"], row["response"]["status_code"]) for row in flow["errors"]]
     assert failed == [("q-1", 400), ("q-2", 404)]
     assert [fault["code"] for fault in flow["failed"]["errors"]["data"]] == ["invalid_json_line"]
+
+
+def _judge_nameless(nameless):
+    names = {kind: each.pop("filename") for kind, each in nameless.items()}
+    assert names == {
+        **dict.fromkeys(("buffer", "array", "blob"), "unknown_file"),
+        "gzip": "in.jsonl.gz",
+    }
+    assert all(
+        each == {"status": "completed", "answered": 6, "same": True} for each in nameless.values()
+    )
 
 
 def _judge_lists(flow):

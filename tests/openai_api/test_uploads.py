@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import shutil
 import subprocess
 import tracemalloc
 
@@ -193,6 +194,7 @@ def test_uploads_come_back_as_they_were_and_run(client, server, add_config):
             assert [row["custom_id"] for row in read(client, done.output_file_id)] == ["a", "ü"]
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not here")
 def test_requests_and_curl_send_files(server, tmp_path):
     url = f"{server.url}/v1/files"
     path = tmp_path / "数据"

@@ -10,6 +10,7 @@ from simple_batch.store import kept_answers
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import KeptAnswer
+from simple_batch.store.models import Request as RequestRow
 from simple_batch.store.retry import Changes
 from simple_batch.store.twins import Pairing
 
@@ -105,6 +106,64 @@ def test_what_is_to_go_another_way_goes_by_itself(start, endpoint, add_config, r
     agrees(job_id)
 
 
+def test_a_twin_that_is_sent_again_makes_its_own_call(start, endpoint, repeated, wait_for):
+    job_id = repeated(4, 1)
+    wait_for(job_id, "completed")
+    assert endpoint.calls == 1
+    for calls, edited in ((2, "question 0"), (3, "changed"), (4, "changed")):
+        body = json.dumps({"messages": [{"role": "user", "content": edited}]})
+        with connected():
+            jobs.send_again(job_id, 2, body)
+        wait_until(lambda calls=calls: endpoint.calls == calls)
+        job = wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=4))
+        assert endpoint.bodies[-1]["messages"][0]["content"] == edited
+        agrees(job_id)
+    assert (job.cost_nano, job.attempts) == (4 * 13_000, 4)
+    with connected():
+        found = insight.request_detail(job_id, 2)
+        assert (found["latency_ms"] is not None, found["cost_nano"]) == (True, 13_000)
+        assert [attempt["cause"] for attempt in found["attempts"]] == [None] * 4
+        assert found["attempts"][0]["message"] == "the answer of an identical request"
+        assert insight.attempts_page(job_id).rows == []
+        assert insight.error_groups(job_id) == []
+        rows = [json.loads(line) for line in b"".join(export.export(job_id, "jsonl")).splitlines()]
+        assert [row["attempts"] for row in rows] == [1, 0, 1, 0]
+        assert len(insight.compare(job_id, job_id).rows) == 4
+        jobs.reset(job_id)
+        jobs.resume(job_id)
+    assert wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=4)).failed == 0
+    assert endpoint.calls == 5  # as at first: what was edited is forgotten
+
+
+def test_a_twin_retried_by_itself_makes_its_own_call(start, endpoint, repeated, wait_for):
+    endpoint.script = [e.error(400, "no")]
+    job_id = repeated(6, 1)
+    wait_for(job_id, "completed")
+    endpoint.script = [e.ok()]
+    with connected():
+        assert jobs.retry_requests(job_id, [3]) == 1
+    wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=1, failed=5))
+    assert endpoint.calls == 2
+    with connected():
+        assert jobs.retry_requests(job_id, [4, 0, 4]) == 2  # with the one that it waits for
+    wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=3, failed=3))
+    assert endpoint.calls == 3
+    agrees(job_id)
+
+
+def test_an_error_group_is_retried_with_its_twins(start, endpoint, repeated, wait_for):
+    endpoint.script = [e.error(400, "no")]
+    job_id = repeated(9, 1)
+    wait_for(job_id, "completed")
+    endpoint.script = [e.ok()]
+    with connected():
+        (group,) = insight.error_groups(job_id)
+        assert jobs.retry(job_id, RequestFilter(group=group["key"])) == 9
+    wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=9))
+    assert endpoint.calls == 2
+    agrees(job_id)
+
+
 def test_cancelled_in_mid_run_they_are_cancelled_too(start, endpoint, repeated, wait_for):
     endpoint.script = [e.ok()] * 4 + [e.slow(0.5)]
     job_id = repeated(400, 200)
@@ -151,6 +210,30 @@ class TestAcrossJobs:
             row = json.loads(lines[0])
             assert row["response"]["choices"][0]["message"]["content"] == "fine"
             assert (row["attempts"], row["usage"], row["cost"]["amount"]) == (0, None, 0)
+
+    def test_what_is_sent_again_is_asked_and_its_new_answer_kept(
+        self, start, endpoint, make_job, wait_for
+    ):
+        wait_for(make_job(3, reuse_hours=1.0), "completed")
+        second = make_job(3, reuse_hours=1.0)
+        wait_for(second, "completed")
+        better = {**e.GOOD, "choices": [{"index": 0, "message": {"content": "better"}}]}
+        endpoint.script = [e.http(200, better)]
+        with connected():
+            row = RequestRow.get((RequestRow.job == second) & (RequestRow.idx == 1))
+            jobs.send_again(second, 1, bytes(row.body).decode())
+        job = wait_until(
+            lambda: endpoint.calls == 4 and _when(wait_for(second, "completed"), succeeded=3)
+        )
+        assert (job.attempts, job.cost_nano) == (1, 13_000)
+        agrees(second)
+        with connected():
+            found = insight.request_detail(second, 1)
+            assert (found["answer"], len(found["attempts"])) == ("better", 2)
+        third = make_job(3, reuse_hours=1.0)
+        assert wait_for(third, "completed").saved_calls == 3
+        with connected():
+            assert insight.request_detail(third, 1)["answer"] == "better"
 
     def test_who_does_not_choose_it_neither_takes_nor_gives(
         self, start, endpoint, make_job, wait_for

@@ -80,7 +80,7 @@ def test_a_schema_that_is_none_is_refused_with_its_place(schema, place):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"type": "string",}', "line 1, column 19"),
+        ('{"type": "string",}', "line 1, column 1[89]"),
         ('{\n "type": }', "line 2, column 10"),
         ("[]", "must be a JSON object"),
         ("true", "must be a JSON object"),
@@ -169,9 +169,13 @@ def test_patterns_and_nested_alternatives_take_no_time():
 
 
 def test_a_huge_answer_to_a_huge_schema_is_not_checked_for_ever():
-    huge = Schema({"properties": {f"p{n}": {"type": "string"} for n in range(5000)}})
-    assert huge.fault({"p1": "x"}, 100_000) == ""
-    assert "too long" in huge.fault({"p1": "x"}, 1_000_000)
+    properties = {f"p{n}": {"type": "string"} for n in range(4000)}
+    huge = Schema({"properties": properties, "additionalProperties": {"enum": [1]}})
+    value = {f"p{n}": "x" * 20 for n in range(4000)}
+    assert huge.fault(value, json.dumps(value)) == ""
+    every = Schema({"items": {"anyOf": [{"const": n} for n in range(4000)]}})
+    assert every.fault([3999] * 100) == ""
+    assert "too long" in every.fault([3999] * 1_000)
 
 
 def test_columns_are_the_properties_in_the_order_of_the_schema():

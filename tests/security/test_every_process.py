@@ -18,6 +18,7 @@ from ..process import flask, gunicorn, served
 ON_A_NETWORK = {
     "SIMPLE_BATCH_EXPOSED": "yes",
     "SIMPLE_BATCH_ALLOWED_PRIVATE_HOSTS": "localhost",
+    "SIMPLE_BATCH_PASSWORD": "open sesame, please",  # without a login it would not start
 }
 REFUSAL = (
     "Nothing is sent to 127.0.0.1: that is a private address, or one that no endpoint has. If it is "
@@ -95,7 +96,7 @@ def test_a_worker_calls_private_addresses_where_they_are_named(tmp_path, by_addr
         cluster.add_config(named(by_name), "by-name")
         refused = cluster.make_job(questions(COUNT), "by-address")
         told = {name.removeprefix("SIMPLE_BATCH_"): value for name, value in ON_A_NETWORK.items()}
-        for settings in (told, {**told, "EXPOSED": "auto", "PASSWORD": "open sesame, please"}):
+        for settings in (told, {**told, "EXPOSED": "auto"}):
             (worker,) = cluster.start(settings["EXPOSED"], **settings)
             cluster.wait_for(cluster.make_job(questions(COUNT), "by-name"))
             cluster.wait_for(refused, "paused")

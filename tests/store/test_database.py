@@ -58,6 +58,8 @@ def test_opening_again_applies_nothing(tmp_path):
         "0016_workers",
         "0017_spend_blocks",
         "0018_work",
+        "0019_result_order",
+        "0020_forms",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []

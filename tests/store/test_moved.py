@@ -341,7 +341,7 @@ def test_a_start_beside_a_process_whose_log_went_is_refused(path, end):
     held = filelock.acquire(path.with_suffix(".runner-lock"))
     try:
         path.with_name(path.name + end).unlink()
-        with pytest.raises(DatabaseError, match="write-ahead log.*while another process uses it"):
+        with pytest.raises(DatabaseError, match=r"write-ahead log.*while another process uses it"):
             open_database(f"sqlite:///{path}")
     finally:
         filelock.release(held)

@@ -1,9 +1,12 @@
 """The full-text index of a large job: built in steps, found in any language, kept up with answers."""
 
+import time
+
 import pytest
 
 from simple_batch import insight
 from simple_batch.clock import now_ms
+from simple_batch.errors import InvalidInput
 from simple_batch.insight import requests as pages
 from simple_batch.store import jobs as job_rows
 from simple_batch.store import search
@@ -47,6 +50,34 @@ def found(job_id, q, **wanted):
         if after is None:
             return indices
     raise AssertionError("the search has no end")
+
+
+def test_a_long_text_that_repeats_itself_is_searched_in_a_moment(job):
+    """LIKE takes the product of both lengths: 40 s for this text and 12 answers of 2 MB."""
+    answer = b'{"choices":[{"message":{"content":"%s"}}]}' % (b"ab" * 1_000_000)
+    Result.update(response=answer).where(Result.job == job).execute()
+    began = time.monotonic()
+    assert found(job, "Ab" * 100 + "c") == []
+    assert found(job, "ABab" * 50) == [0, 1, 2, 3, 4, 5]
+    assert time.monotonic() - began < 10  # a guard against a hang
+    with pytest.raises(InvalidInput, match="up to 500"):
+        RequestFilter.parse({"q": "x" * 501})
+
+
+def test_long_texts_are_found_whatever_their_case_in_any_stretch_of_rows(job, monkeypatch):
+    monkeypatch.setattr(search, "WINDOW", 100)
+    for stretch in (1, 5, 200):
+        monkeypatch.setattr(pages, "_STRETCH", stretch)
+        assert found(job, "A needle, FOUND") == [1]
+        assert found(job, "nothing of the kind") == []
+        assert found(job, "message") == [0, 1, 2, 3]
+        assert found(job, 'CONTENT":"1') == [3]
+        wanted = RequestFilter(q='choices":[{')
+        assert [insight.neighbours(job, index, wanted)[:2] for index in (2, 0, 3)] == [
+            (1, 3),
+            (None, 1),
+            (2, None),
+        ]
 
 
 def test_the_index_finds_what_a_plain_search_finds(job):

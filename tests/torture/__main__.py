@@ -1,7 +1,7 @@
 """make torture: throws faults at the program and counts what was lost.
 
 python -m tests.torture [--quick] [--seed N] [--minutes M] [PART ...]
-parts: kills endpoint network uploads browsers storage soak
+parts: kills cancelling endpoint network uploads browsers storage cluster soak
 """
 
 from gevent import monkey
@@ -19,9 +19,25 @@ from datetime import UTC, datetime
 
 from tests.process import ROOT
 
-from . import browsers, endpoints, kills, network, report, soak, storage, uploads
+from . import (
+    browsers,
+    cancelling,
+    cluster,
+    endpoints,
+    kills,
+    network,
+    report,
+    soak,
+    storage,
+    uploads,
+)
 
-LONG = ("storage", "browsers", "soak")  # what they show in little time other tests show too
+LONG = (
+    "storage",
+    "browsers",
+    "cluster",
+    "soak",
+)  # what they show in little time other tests show too
 RESULTS = ROOT / "bench" / "results" / "torture.jsonl"
 
 
@@ -30,20 +46,24 @@ def _parts(quick: bool, seed: int, minutes: float) -> dict:
     if quick:
         return {
             "kills": lambda: kills.kills(300, 2, seed),
+            "cancelling": lambda: cancelling.cancelling(100_000, seed),
             "endpoint": lambda: endpoints.throw(heavy=False),
             "network": lambda: network.throw(clock=False),
             "uploads": lambda: uploads.throw(100, 0, seed),
             "browsers": lambda: browsers.browsers(60_000, 1.0, 50, 40, 5, quick=True),
             "storage": lambda: storage.throw(seed),
+            "cluster": cluster.throw,
             "soak": lambda: soak.soak(minutes, seed),
         }
     return {
         "kills": lambda: kills.kills(20_000, 50, seed),
+        "cancelling": lambda: cancelling.cancelling(5_000_000, seed),
         "storage": lambda: storage.throw(seed),
         "endpoint": endpoints.throw,
         "network": network.throw,
         "uploads": lambda: uploads.throw(10_000, 20_000, seed),
         "browsers": lambda: browsers.browsers(1_000_000, 8.0, 200, 500, 50),
+        "cluster": cluster.throw,
         "soak": lambda: soak.soak(minutes, seed),
     }
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 KEPT = 0.8  # of a job's speed beside those who look at it
+ROWS_PER_S = 50_000  # of a job that is cancelled
+LATE_S = 0.25  # of the loop: the step above 0.2 of those that the program counts in
 
 Row = tuple[str, str, str, bool]  # what, thrown, found, as expected
 
@@ -34,6 +36,21 @@ def _kills(found: dict, _quick: bool) -> Iterator[Row]:
             f"{said}; {part['met_in_it']} in its midst",
             part["expected"],
         )
+
+
+def _cancelling(found: dict, quick: bool) -> Iterator[Row]:
+    for name, what in (("whole", "cancelled"), ("killed", "cancelled, killed in its midst")):
+        part = found[name]
+        said = (
+            f"{part['status_at_once']} after {part['told_s']} s, last call {part['last_call_s']} s "
+            f"after; {part['rows_per_s']:,} rows/s; longest page {part['longest_page_s']} s, loop "
+            f"late by {part['late_s']} s at most; {part['succeeded']:,} + {part['cancelled']:,}, "
+            f"lost {part['lost']}, twice {part['twice']}, counters off by {part['counters_off']}"
+        )
+        good = part["expected"]
+        if name == "whole" and not quick:
+            good &= part["rows_per_s"] >= ROWS_PER_S and part["late_s"] <= LATE_S
+        yield what, f"{part['requests']:,} requests", said, good
 
 
 def _listed(found: dict, _quick: bool) -> Iterator[Row]:
@@ -85,6 +102,14 @@ def _browsers(found: dict, quick: bool) -> Iterator[Row]:
         yield phase["name"], ", ".join(thrown), "; ".join(said), good
 
 
+def _cluster(found: dict, _quick: bool) -> Iterator[Row]:
+    if why := found.get("left_out"):
+        yield "workers without a share", "", f"left out: {why}", True
+    for name, scene in found["scenes"].items():
+        said = f"lost {scene['lost']}, twice {scene['twice']}, sent again {scene['sent_again']}"
+        yield name, "", said, scene["expected"]
+
+
 def _soak(found: dict, _quick: bool) -> Iterator[Row]:
     for name, slope in found["per_minute"].items():
         said = f"{found['first'][name]} → {found['last'][name]}, {slope:+} a minute"
@@ -95,10 +120,12 @@ def _soak(found: dict, _quick: bool) -> Iterator[Row]:
 
 _ROWS = {
     "kills": _kills,
+    "cancelling": _cancelling,
     "storage": _listed,
     "endpoint": _listed,
     "network": _listed,
     "uploads": _uploads,
     "browsers": _browsers,
+    "cluster": _cluster,
     "soak": _soak,
 }

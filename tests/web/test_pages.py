@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from simple_batch import configs, jobs
+from simple_batch import clock, configs, jobs
 from simple_batch.store.database import connected
+from simple_batch.store.models import Job
 from simple_batch.web import filters
 
 from .. import endpoint as e
@@ -233,6 +234,16 @@ def test_without_a_config_the_list_of_jobs_says_what_comes_first(client, config)
 def test_a_share_is_never_rounded_up(app, language, part, whole, shown):
     with app.test_request_context(f"/?lang={language}"):
         assert filters.percent(part, whole) == shown
+
+
+def test_a_job_whose_workers_have_no_share_says_why_it_waits(client, config, make_job):
+    job_id = make_job(3, "one")
+    said = {"at": clock.now_ms(), "waits": True}
+    for live, shown in ((said, True), ({**said, "waits": False}, False)):
+        with connected():
+            Job.update(status="running", live=json.dumps(live)).where(Job.id == job_id).execute()
+        page = client.get(f"/jobs/{job_id}").text
+        assert ("none of its workers has a share of the limits" in page) is shown
 
 
 def test_an_upload_can_be_given_up(client, config, instance):

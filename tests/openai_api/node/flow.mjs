@@ -3,8 +3,9 @@
 import fs from "node:fs";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { gunzipSync, gzipSync } from "node:zlib";
 
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 const [baseURL, apiKey, input, folder] = process.argv.slice(2);
 const calls = [];
@@ -116,6 +117,23 @@ seen.refused = {
   noJsonl: await refused(() => upload(process.argv[1])),
   token: await refused(() => client.withOptions({ apiKey: "sb-wrong" }).batches.list()),
 };
+
+// the first file from memory, without a name
+const bytes = fs.readFileSync(input);
+seen.nameless = {};
+for (const [kind, given] of Object.entries({
+  buffer: toFile(bytes),
+  array: toFile(new Uint8Array(bytes)),
+  blob: toFile(new Blob([bytes])),
+  gzip: toFile(gzipSync(bytes), "in.jsonl.gz"),
+})) {
+  const made = await client.files.create({ file: await given, purpose: "batch" });
+  const ran = await ended(await create(made));
+  const answered = (await lines(ran.output_file_id)).length;
+  const back = Buffer.from(await (await client.files.content(made.id)).arrayBuffer());
+  const same = made.bytes === back.length && (kind === "gzip" ? gunzipSync(back) : back).equals(bytes);
+  seen.nameless[kind] = { filename: made.filename, status: ran.status, answered, same };
+}
 
 // deletion
 seen.deleted = await client.files.delete(file.id);

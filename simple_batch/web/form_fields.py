@@ -1,0 +1,41 @@
+"""Forms and fields with bounds that those of WTForms do not have."""
+
+from flask import request
+from flask_wtf import FlaskForm
+from wtforms import DateTimeLocalField, IntegerField
+
+from .. import inputs
+
+FIRST_YEAR, LAST_YEAR = 1971, 9998  # in every zone these begin and end within what a clock can show
+
+
+class PageForm(FlaskForm):
+    """Flask-WTF's, less its reading of JSON: what no page sends is no form."""
+
+    class Meta(FlaskForm.Meta):
+        def wrap_formdata(self, form, formdata):
+            if formdata is None or request.is_json:
+                return None
+            return super().wrap_formdata(form, formdata)
+
+
+class WholeField(IntegerField):
+    """An integer that a database can hold."""
+
+    def process_formdata(self, valuelist) -> None:
+        self.data = None
+        if valuelist:
+            try:
+                self.data = inputs.whole(valuelist[0])
+            except ValueError:
+                raise ValueError(self.gettext("Not a valid integer value.")) from None
+
+
+class MomentField(DateTimeLocalField):
+    """A moment on the page's clock, of a year that every zone can show."""
+
+    def process_formdata(self, valuelist) -> None:
+        super().process_formdata(valuelist)
+        if self.data is not None and not FIRST_YEAR <= self.data.year <= LAST_YEAR:
+            self.data = None
+            raise ValueError(self.gettext("Not a valid datetime value."))
