@@ -32,14 +32,15 @@ class Identity:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
         self._real = wal_index.beside(path, "")  # links may lead elsewhere later
         beside = [wal_index.beside(path, end) for end in wal_index.ENDS]
-        self._files = [(file, _inode(file)) for file in (path, *beside)]
+        # as texts: they are looked at before every commit
+        self._files = [(str(file), _inode(file)) for file in (path, *beside)]
         # Both stay open as long as the database: closing any descriptor of a file drops all locks
         # that this process has on it (POSIX), SQLite's among them.
         # Where a disk bears no log in shared memory there is no index: content is not looked at.
         indexed = os.name != "nt" and self._files[2][1] is not None
         self._descriptors = self._opened() if indexed else []
         self._seen: wal_index.State | None = None
-        self._overwritten: Path | None = None
+        self._overwritten: str | None = None
         self._fault: str | None = None
         self._looked = 0.0
         self._settle()
@@ -82,17 +83,21 @@ class Identity:
         if self._descriptors and wal_index.progress(self._index()) is None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        if self._written_to() is not None:
+        index = self._index()
+        if self._written_to(index, [_state(path) for path, _inode in self._files]) is not None:
             raise OSError(f"{self._path} was written to while it was opened")
 
     def _found(self) -> str | None:
         """The path, then the content: a file that is back must be as it was."""
+        index = self._index()  # before the files: what they hold is at least as new
+        states = []
         for path, known in self._files:
-            found = _inode(path)
+            states.append(_state(path))
+            found = _inode_of(states[-1])
             if found != known:
                 return self._said(path, found)
         if self._overwritten is None:
-            self._overwritten = self._written_to()
+            self._overwritten = self._written_to(index, states)
             if self._overwritten is not None:
                 self._keep_open()
         if self._overwritten is not None:
@@ -109,8 +114,8 @@ class Identity:
         file that it does not belong to. (Python closes what nothing refers to.)"""
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
 
-    def _said(self, path: Path, found: tuple | None) -> str:
-        if path != self._path:
+    def _said(self, path: str, found: tuple | None) -> str:
+        if path != str(self._path):
             return said(
                 "The write-ahead log of the database, %(path)s, was moved, removed or replaced. No "
                 "calls are made and nothing is written until the same file is back. Otherwise stop "
@@ -163,18 +168,17 @@ class Identity:
 
     # --- the content ----------------------------------------------------------------------------
 
-    def _written_to(self) -> Path | None:
+    def _written_to(self, index: bytes, states: list[os.stat_result]) -> str | None:
         """Which of the files something else than SQLite has changed since the last look."""
         if not self._descriptors:
             return None
-        if self._changed():
-            return self._path
-        return self._files[1][0] if self._log_changed() else None
+        if self._changed(index, states[0]):
+            return self._files[0][0]
+        return self._files[1][0] if self._log_changed(index, states[1]) else None
 
-    def _changed(self) -> bool:
+    def _changed(self, index: bytes, state: os.stat_result) -> bool:
         """The database file, by something else than a checkpoint."""
-        before = wal_index.progress(self._index())
-        state = os.fstat(self._descriptors[0])
+        before = wal_index.progress(index)
         last = self._seen
         if before is None or (
             last is not None
@@ -193,27 +197,31 @@ class Identity:
         self._seen = wal_index.State(before, state.st_mtime_ns, state.st_size, header)
         return False
 
-    def _log_changed(self) -> bool:
+    def _log_changed(self, index: bytes, state: os.stat_result) -> bool:
         """The log was cut off, or another one written over it."""
-        counted = wal_index.counted(self._index())
+        counted = wal_index.counted(index)
         if counted is None:
             return False
         size, salts = counted
         begins = os.pread(self._descriptors[1], wal_index.LOG_HEADER, 0)
-        if wal_index.begins(begins, salts) and os.fstat(self._descriptors[1]).st_size >= size:
+        if wal_index.begins(begins, salts) and state.st_size >= size:
             return False
         return wal_index.counted(self._index()) == counted  # else it has begun from its start
 
     def _index(self) -> bytes:
-        return os.pread(self._descriptors[2], wal_index.INDEX, 0)
+        return os.pread(self._descriptors[2], wal_index.INDEX, 0) if self._descriptors else b""
 
 
-def _inode(path) -> tuple[int, int] | None:
+def _state(path: str | Path) -> os.stat_result | None:
     try:
-        return _inode_of(Path(path).stat())
+        return os.stat(path)  # noqa: PTH116  (a Path costs more)
     except OSError:
         return None
 
 
-def _inode_of(state: os.stat_result) -> tuple[int, int]:
-    return state.st_dev, state.st_ino
+def _inode(path: str | Path) -> tuple[int, int] | None:
+    return _inode_of(_state(path))
+
+
+def _inode_of(state: os.stat_result | None) -> tuple[int, int] | None:
+    return None if state is None else (state.st_dev, state.st_ino)

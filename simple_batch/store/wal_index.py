@@ -8,6 +8,7 @@ that the index counts (mxFrame), and begins with the salts that are in the index
 
 import os
 import struct
+import sys
 from pathlib import Path
 
 import msgspec
@@ -18,8 +19,8 @@ MAGIC = b"SQLite format 3\0"
 WAL_MODE, ROLLBACK_MODE = b"\2\2", b"\1\1"  # bytes 18 and 19 of the header
 ENDS = ("-wal", "-shm")
 _COPY = 48  # bytes: the index begins with two of the same
-_PAGE_SIZE, _FRAMES = 14, 16
-_SALTS, _BACKFILL, _ATTEMPTED = slice(32, 40), 96, 128
+_PAGE_AND_FRAMES = struct.Struct("=HI")  # of byte 14 on
+_SALTS, _BACKFILL, _ATTEMPTED = slice(32, 40), slice(96, 100), slice(128, 132)
 LOG_HEADER = 32  # bytes of the log
 _FRAME_HEADER = 24
 _LOG_SALTS = slice(16, 24)
@@ -49,16 +50,15 @@ def progress(index: bytes) -> Progress | None:
     """What the head of an index says; None while a checkpoint is at work, or it was cut short."""
     if len(index) < INDEX:
         return None
-    done, begun = (struct.unpack_from("=I", index, at)[0] for at in (_BACKFILL, _ATTEMPTED))
-    return Progress(index[_SALTS], done) if done == begun else None
+    done, begun = index[_BACKFILL], index[_ATTEMPTED]
+    return Progress(index[_SALTS], int.from_bytes(done, sys.byteorder)) if done == begun else None
 
 
 def counted(index: bytes) -> tuple[int, bytes] | None:
     """The bytes that the log has at least, and the salts it begins with; None where it is empty."""
     if len(index) < INDEX or index[:_COPY] != index[_COPY : 2 * _COPY]:
         return None  # it is being written
-    frames = struct.unpack_from("=I", index, _FRAMES)[0]
-    page = struct.unpack_from("=H", index, _PAGE_SIZE)[0]
+    page, frames = _PAGE_AND_FRAMES.unpack_from(index, 14)
     page = (page & 0xFE00) + ((page & 1) << 16)  # 65,536 is kept as 1
     return (LOG_HEADER + frames * (_FRAME_HEADER + page), index[_SALTS]) if frames else None
 
