@@ -80,7 +80,7 @@ class Account(UserMixin):
 
 @dataclass(frozen=True)
 class Claim:
-    """By what somebody asks to be let in. A token decides alone: with one, no session counts."""
+    """The credentials that a request brings. A token decides alone: with one, no session counts."""
 
     token: str  # the hash of a secret
     session: str  # what Account.get_id said
@@ -133,7 +133,7 @@ class Door:
     # --- who it is --------------------------------------------------------------------------
 
     def login_needed(self) -> bool:
-        """False where everybody on this machine is let in, as on a desk of one's own. Never False
+        """False where requests of this machine need no login, as on your own computer. Never False
         where others reach the server, also when its last user was removed."""
         return self._reached_by_others() or self.login_possible()
 
@@ -390,7 +390,7 @@ def _guard() -> None:
         return
     if endpoint in PUBLIC and endpoint in _BY_ANY_NAME:
         return
-    # what says how the database stands has no connection of its own
+    # what says how the database stands opens its own connection
     with as_opened() if endpoint == _SAYS_HOW else connected():
         _let_in(door, endpoint)
 

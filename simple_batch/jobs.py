@@ -53,7 +53,7 @@ from .store.retry import Changes
 from .wording import listed, said
 
 AT_ONCE_S = 2.0  # a longer change goes on in the background where a page asked for it
-AT_ONCE_ROWS = 50_000  # so many are changed while a page waits, where no worker lives
+AT_ONCE_ROWS = 50_000  # the most that are changed while a page waits, where no worker lives
 WORKER_COMMAND = "celery -A simple_batch.worker worker -P gevent -c 16"
 
 log = logging.getLogger(__name__)
@@ -439,7 +439,7 @@ def resume(job_id: int, actor: str | None = None) -> None:
 
 def cancel(job_id: int, actor: str | None = None) -> None:
     """Stop for good; what finished is kept. Calls in flight may finish for CANCEL_GRACE seconds.
-    What is left gets its results from whoever runs the jobs; where no process does, before this
+    What is left gets its results from the process that runs the jobs; where no process does, before this
     returns, but for a large job and a page: that waits for the next worker. Raises Conflict."""
     _change(job_id, "cancel", JobStatus.CANCELLING, _CANCELLABLE, "user", actor)
     job = get(job_id)
@@ -448,7 +448,7 @@ def cancel(job_id: int, actor: str | None = None) -> None:
 
 
 def _done_here(rows: int) -> bool:
-    """Whether a change of so many rows is made before a caller is answered: where no process runs the
+    """Whether a change of that many rows is made before a caller is answered: where no process runs the
     jobs. A process that serves keeps no page waiting for millions; the next worker does it then."""
     return runner_state() == "none" and (_runner is None or rows <= AT_ONCE_ROWS)
 
@@ -564,7 +564,7 @@ def _possible(job: Job, other: Changes | None) -> Changes | None:
 def reset(job_id: int, actor: str | None = None) -> None:
     """Forget every result, as if nothing had been sent; the job is then paused with reason
     ``held``, so that nothing is spent again unasked. While results are removed, the reason is
-    ``resetting``; what takes longer than AT_ONCE_S is left to whoever runs the jobs, where one does.
+    ``resetting``; what takes longer than AT_ONCE_S is left to the process that runs the jobs, where there is one.
     Raises Conflict."""
     _change(job_id, "reset", JobStatus.PAUSED, _RESETTABLE, job_rows.RESETTING, actor)
     _go_on(job_id)

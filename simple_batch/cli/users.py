@@ -97,7 +97,7 @@ def remove_user(name):
     say(f"Removed “{name}”.")
     if not users.any_there():
         say(
-            "Nobody is left: on this machine nobody has to log in any more. Where EXPOSED=yes or the "
+            "No user is left: on this machine no login is needed any more. Where EXPOSED=yes or the "
             "server listens on another address, no one can log in before you create a user."
         )
 

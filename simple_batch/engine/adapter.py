@@ -49,7 +49,7 @@ class _Answer(HTTPResponse):
         self.body += buf
 
     def expected(self) -> int:
-        """How long the body is to be: as its headers say, else a block more than there is."""
+        """The length of the whole body: as its headers say, else a block more than there is."""
         return max(self.content_length or 0, len(self.body) + BLOCK)
 
 

@@ -18,7 +18,7 @@ from .deadline import Deadline
 log = logging.getLogger(__name__)
 
 SMALL = 131_072  # bytes: an answer up to this size waits for no larger one
-SMALL_PART = 8  # one in so many parts of the bound is left to these
+SMALL_PART = 8  # this part of the bound (one in 8) is left to these
 TELL_EVERY_S = 60.0
 
 
@@ -47,7 +47,7 @@ class Answers:
         return Held(self, self._opened)
 
     def wait_for_room(self) -> None:
-        """Block while no further call is to be made."""
+        """Block while no further call may start."""
         while self._queue or self.used >= self._large:
             self._held_up += 1
             try:
@@ -84,7 +84,7 @@ class Answers:
             raise
 
     def count(self, held: "Held", more: int) -> None:
-        """An answer holds so many bytes more, or fewer."""
+        """An answer holds ``more`` bytes more; fewer where it is negative."""
         self._add(held, more)
         if more < 0 and (self._queue or self._held_up):
             self._look()

@@ -13,7 +13,7 @@ from .source import Source
 
 _WIDE_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _WIDE_HEAD = (
-    4  # JSON begins with ASCII: a NUL in so many bytes means UTF-16 or UTF-32 (RFC 4627, 3)
+    4  # JSON begins with ASCII: a NUL in the first bytes means UTF-16 or UTF-32 (RFC 4627, 3)
 )
 
 

@@ -142,7 +142,7 @@ class Claims:
         return any(page.way == way for page in self._page_of.values())
 
     def give_back(self, way: Way) -> None:
-        """Let others have what of a way has not ended. All that was recorded of it is to be
+        """Let others have what of a way has not ended. All that was recorded of it has to be
         committed."""
         for index in [i for i, page in self._page_of.items() if page.way == way]:
             del self._page_of[index]

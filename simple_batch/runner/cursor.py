@@ -44,7 +44,7 @@ class Cursor:
         return False
 
     def give_back(self, way: Way) -> None:
-        """There is nobody to give it to."""
+        """No other worker could take it."""
 
     def settle(self) -> None:
         """What was taken has ended or was given up; what ended is committed."""

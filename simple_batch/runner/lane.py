@@ -74,7 +74,7 @@ class Lane:
         self._finished: deque[tuple[int, int]] = deque()  # (second, requests finished in it)
         self._runs: dict[Way, gevent.Greenlet] = {}
         self._unready_since: dict[Way, float] = {}  # of ways that make no call
-        self._withdrawn: set[Way] = set()  # what they hold is to be given back
+        self._withdrawn: set[Way] = set()  # their requests are being given back
         self._waited = False
         self._routes: dict[Way | tuple[Way, int], Route] = {}
         self._stop: Stop | None = None

@@ -27,7 +27,7 @@ class Lease:
         return self._descriptor is not None
 
     def acquire(self) -> bool:
-        """Take the lease if nobody has it; True where this object holds it now. Raises DatabaseError
+        """Take the lease if it is free; True where this object holds it now. Raises DatabaseError
         where the lock's file cannot be used."""
         if self._descriptor is None:
             try:

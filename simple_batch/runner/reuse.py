@@ -24,7 +24,7 @@ class Reuse:
         self._keys: dict[int, bytes] = {}  # of requests on their way
 
     def unanswered(self, route: Route, page: list[Request]) -> list[Request]:
-        """The requests of a page that nobody has asked before, and those that a user edited or sent
+        """The requests of a page that were not asked before, and those that a user edited or sent
         again; the others are recorded."""
         if not page:
             return page

@@ -25,7 +25,7 @@ from .models import (
 
 CHUNK = 5_000
 OFF_HOURS = "off_hours"  # why a job is scheduled although it has begun
-HELD = "held"  # why a job is paused that is to be resumed by hand first
+HELD = "held"  # why a job is paused until a user resumes it
 RESETTING = "resetting"  # why it is paused while its results are removed
 EXPIRED = "expired"  # why a job is finalizing although requests are left
 _ASKED_TO_WAIT = (Cause.RATE_LIMIT, Cause.OVERLOADED)  # why a job is paused for a time

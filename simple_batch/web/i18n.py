@@ -64,6 +64,6 @@ def _switch(code: str) -> str:
     if request.method != "GET" or request.endpoint is None:
         return "?lang=" + code
     given = [(name, value) for name, value in request.args.items(multi=True) if name != "lang"]
-    # not by url_for: a parameter of the address may have the name of one of its own
+    # not by url_for: a parameter of the address may have the name of one of url_for's
     path = url_for(request.endpoint, **request.view_args)
     return f"{path}?{urlencode([*given, ('lang', code)])}"

@@ -20,7 +20,7 @@ CANCELLED = RequestFilter(status="cancelled")
 
 @pytest.fixture
 def cancelled(make_job, add_config):
-    """Makes a job of so many requests, all of them cancelled; no process runs jobs."""
+    """Makes a job of ``count`` requests, all of them cancelled; no process runs jobs."""
 
     def make(count: int) -> int:
         add_config("http://127.0.0.1:9/v1")

@@ -24,7 +24,7 @@ def nested(depth: int) -> dict:
 
 
 def brackets(count: int) -> list:
-    """All arrays of arrays that are written with so many pairs of brackets."""
+    """All arrays of arrays that are written with this number of bracket pairs."""
     found = [[[]]]
     for size in range(1, count + 1):
         found.append(

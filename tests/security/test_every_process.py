@@ -29,7 +29,7 @@ COUNT = 3
 
 @pytest.fixture
 def by_address():
-    """An endpoint on a private address that nobody named."""
+    """An endpoint on a private address that is named nowhere."""
     with MisbehavingEndpoint(e.ok()) as endpoint:
         yield endpoint
 

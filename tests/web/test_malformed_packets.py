@@ -1,5 +1,5 @@
 """Malformed packets of the live feed: answered with an error, or the connection ends; no traceback, and
-whoever else listens hears nothing of it."""
+other clients notice nothing."""
 
 import json
 
