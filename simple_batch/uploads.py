@@ -40,14 +40,18 @@ def stage(
     size = intake.spool(
         stream, path, min(most or settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_BYTES)
     )
-    upload = Upload.create(
-        user=who.current().user,
-        path=str(path),
-        filename=clean_filename(filename),
-        bytes=size,
-        preview="",
-        created_at=now_ms(),
-    )
+    try:
+        upload = Upload.create(
+            user=who.current().user,
+            path=str(path),
+            filename=clean_filename(filename),
+            bytes=size,
+            preview="",
+            created_at=now_ms(),
+        )
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     try:
         if utf8:
             intake.check_utf8(path, settings)

@@ -1,5 +1,6 @@
 """The database file is moved, removed, replaced or written to under a process that has it open."""
 
+import io
 import logging
 import os
 import shutil
@@ -10,6 +11,7 @@ from contextlib import closing
 
 import pytest
 
+from simple_batch import intake, uploads
 from simple_batch.errors import DatabaseError, DatabaseMoved
 from simple_batch.store import backup, filelock
 from simple_batch.store import database as store
@@ -19,6 +21,7 @@ from simple_batch.store.database import (
     fault,
     open_database,
     passing,
+    sqlite_path,
     sqlite_url,
 )
 from simple_batch.store.models import Upload, database
@@ -452,3 +455,21 @@ def test_the_log_says_it_once(path, caplog):
         for _ in range(5):
             refused("removed")
     assert len(caplog.records) == 1
+
+
+def test_an_upload_that_cannot_be_noted_leaves_no_file(app, monkeypatch):
+    settings = app.extensions["simple_batch"].settings
+    place = sqlite_path(settings.database_url)
+    away = place.with_name("away.db")
+    spool = intake.spool
+
+    def spool_then_move(*args):
+        size = spool(*args)
+        place.rename(away)
+        return size
+
+    monkeypatch.setattr(intake, "spool", spool_then_move)
+    with connected(), pytest.raises(DatabaseMoved):
+        uploads.stage(io.BytesIO(b"{}"), "a.jsonl")
+    away.rename(place)
+    assert list(settings.uploads.iterdir()) == []
