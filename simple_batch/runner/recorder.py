@@ -24,6 +24,7 @@ from ..clock import now_ms
 from ..domain import Cause, Outcome, RequestStatus
 from ..errors import DatabaseMoved
 from ..store.database import connected, fault
+from ..store.identity import LOOK_EVERY_S
 from ..store.models import database
 from ..store.results import Recorded, write
 
@@ -68,6 +69,7 @@ class Recorder:
         self._queue: Queue = Queue(maxsize=batch_size * 4)
         self._greenlet = None
         self._well = Event()  # results can be written, as far as is known
+        self._look_at = 0.0  # when to look at its file again (monotonic clock)
         self._well.set()
         self._since: float | None = None  # when the oldest result in hand was taken
         self._rested = 0.0  # when the next commit may be
@@ -100,10 +102,14 @@ class Recorder:
     def wait_until_well(self) -> None:
         """Block while results cannot be written: a call made now would be paid for and its answer
         lost."""
-        if self._well.is_set() and fault(lately=True) is not None:
-            self._well.clear()
-            self._queue.put(_TRY)  # the recorder then waits until the database is back
-        self._well.wait()
+        now = time.monotonic()
+        if now >= self._look_at:  # asked before each call, several times
+            self._look_at = now + LOOK_EVERY_S
+            if self._well.is_set() and fault() is not None:
+                self._well.clear()
+                self._queue.put(_TRY)  # the recorder then waits until the database is back
+        if not self._well.is_set():
+            self._well.wait()
 
     def after(self, call: Callable[[], None]) -> None:
         """Have ``call()`` made when everything handed over before is committed; it must be quick."""
