@@ -55,6 +55,11 @@ def test_the_main_job(page, t, questions, tmp_path):
         page.locator("#bucket-requests #requests tbody a").first.click()
         expect(page.get_by_text(t("in this filter"))).to_be_visible()
         expect(page.locator("#answer")).to_have_text("fine")
+
+        page.locator(".tile.succeeded").click()  # a bucket may hold a single request
+        expect(page.locator("#requests tbody tr").nth(1)).to_be_visible()
+        page.locator("#requests tbody a").first.click()
+        page.wait_for_url("**/requests/*")  # loaded: keys are listened to
         before = page.url
         page.keyboard.press("j")
         page.wait_for_url(lambda url: url != before)

@@ -7,7 +7,7 @@ import json
 import tracemalloc
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -77,6 +77,15 @@ common = st.characters(codec="gb2312", exclude_characters="\0")
 anything = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 
+def is_utf8(raw: bytes) -> bool:
+    """Whether a text in another encoding could be UTF-8 as well: then it is taken for that."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 @given(data=st.data(), delimiter=st.sampled_from(",\t;|"), packed=st.booleans())
 @hypothesis_settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -94,6 +103,7 @@ def test_what_a_csv_writer_wrote_is_read_to_the_cell(tmp_path, data, delimiter, 
     writer.writerow(["first"] * width)
     writer.writerows(rows)
     raw = file.getvalue().encode(encoding)
+    assume(encoding != "gb18030" or raw.isascii() or not is_utf8(raw))
     template = Template(user="{{question}}.")
     reader, items = read(tmp_path, gzip.compress(raw) if packed else raw, template)
     assert reader.columns == header
