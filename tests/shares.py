@@ -14,12 +14,27 @@ from .totals import BEGUN, ENDED
 
 # Begun first, so that no process is left alone with one of them at the end.
 LONGEST = (
-    *("tests/browser", "cluster/test_webs.py", "runner/test_budget.py", "torture/test_torture.py"),
-    *("cluster/test_dying.py", "runner/test_budget_redis.py", "cluster/test_sharing.py"),
-    *("cluster/test_cut.py", "tests/test_processes.py", "security/test_planted.py"),
-    *("cluster/test_demo.py", "openai_api/test_flows.py", "openai_api/test_description.py"),
-    *("runner/test_spend.py", "runner/test_away.py", "openai_api/test_node.py"),
+    "tests/browser",
+    "torture/test_torture.py",
+    "cluster/test_dying.py",
+    "cluster/test_webs.py",
+    "cluster/test_cut.py",
+    "runner/test_budget_redis.py",
+    "web/test_malformed.py",
+    "tests/test_processes.py",
     "openai_api/test_clients.py",
+    "cluster/test_sharing.py",
+    "cluster/test_demo.py",
+    "runner/test_budget.py",
+    "openai_api/test_description.py",
+    "tests/test_bench.py",
+    "security/test_planted.py",
+    "security/test_every_process.py",
+    "cluster/test_money.py",
+    "openai_api/test_flows.py",
+    "runner/test_away.py",
+    "runner/test_spend.py",
+    "openai_api/test_node.py",
 )
 # Folders: one browser serves all of it, in a process that has done nothing before.
 WHOLE = ("browser",)
