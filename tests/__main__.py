@@ -16,8 +16,8 @@ import pytest
 from . import postgres
 from .totals import Totals, closing
 
-# Many tests wait, for browsers, servers and time-outs: three processes more than there are cores.
-PROCESSES = (os.cpu_count() or 1) + 3
+# Many tests wait, for browsers, servers and time-outs: two processes more than there are cores.
+PROCESSES = (os.cpu_count() or 1) + 2
 ON_BOTH = (
     *("store", "runner", "intake", "export", "insight", "openai_api"),
     *("care/test_retention.py", "care/test_metrics.py"),
