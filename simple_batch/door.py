@@ -123,8 +123,8 @@ class Door:
             )
             remedy = "or serve 127.0.0.1" if elsewhere else "or set EXPOSED=no"
             raise SettingsError(
-                f"{reached} from other machines, and nobody would have to log "
-                "in: make a user (flask create-user NAME --role admin), or set "
+                f"{reached} from other machines, and no login is set up: "
+                "make a user (flask create-user NAME --role admin), or set "
                 f"SIMPLE_BATCH_PASSWORD (for the user {ADMIN}), or SIMPLE_BATCH_LOGIN_LINK=yes for "
                 f"a link that is printed here and lets in once, {remedy}."
             )

@@ -161,8 +161,9 @@ class Sqlite(PatientDatabase, _File):
 
     def checkpoint(self) -> None:
         """Carry the write-ahead log over into the database, in a thread: the loop goes on. Raises
-        DatabaseMoved."""
-        self._look()
+        nothing: where the file was moved, the next commit says so."""
+        if self.fault() is not None:
+            return
         if monkey.is_module_patched("threading"):
             gevent.get_hub().threadpool.apply(_checkpoint, (self.database,))
         else:

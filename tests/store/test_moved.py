@@ -85,6 +85,20 @@ def test_a_file_moved_away_and_back(path, caplog):
     assert rows(path) == 52
 
 
+def test_a_checkpoint_leaves_alone_what_lies_in_its_place(path):
+    away, backup_file = path.parent / "away.db", copied(path)
+    before = backup_file.read_bytes()
+    path.rename(away)
+    backup_file.rename(path)
+    database.checkpoint()  # of a long change, which is then tried again
+    assert path.read_bytes() == before
+    away.rename(path)
+    assert fault() is None
+    add(1)
+    database.checkpoint()
+    assert rows(path) == 51
+
+
 def test_a_commit_whose_file_goes_while_it_is_made_is_rolled_back(path):
     with pytest.raises(DatabaseMoved), connected(), database.atomic():
         Upload.update(bytes=2).execute()
