@@ -56,8 +56,9 @@ class PostgreSQL:
         self._programs = postgresql_programs()
         assert self._programs is not None, "PostgreSQL is not installed"
         self._settings = (*_FAST, *settings)
-        # a path that a socket can have: elsewhere temporary folders lie deeper
-        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # nosec B108
+        # the path of a socket is short: on some systems temporary folders lie too deep
+        place = "/tmp" if len(tempfile.gettempdir()) > 40 else None  # noqa: S108 # nosec B108
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=place))
         self._as = []
         if os.geteuid() == 0:
             user = pwd.getpwnam(_UNPRIVILEGED)
