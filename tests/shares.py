@@ -4,6 +4,7 @@ is free takes the next file, and notes the outcome of each test (totals.py).
 pytest-xdist does not get along with gevent: its workers wait for the threads that patching takes away.
 """
 
+import gc
 import itertools
 import json
 from pathlib import Path
@@ -79,6 +80,11 @@ class Outcomes:
 
     def pytest_sessionfinish(self, exitstatus):
         self._note(ENDED, int(exitstatus))
+
+
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()  # else thousands of tests are looked through over and over
 
 
 @pytest.hookimpl(trylast=True)
