@@ -1,1 +1,1 @@
-FLASK_APP=simple_batch.command_app:create_app
+FLASK_APP=simple_batch.cli.command_app:create_app

@@ -58,7 +58,7 @@ if os.environ.get("SIMPLE_BATCH_LOG_FORMAT") == "json":  # gunicorn's own lines 
 
 
 def on_starting(server):
-    # simple_batch/exposure.py reads it: the package may not be loaded before the worker is patched
+    # simple_batch/core/address_policy.py reads it: the package may not be loaded before the worker is patched
     hosts = [where[0] if isinstance(where, tuple) else where for where in server.cfg.address]
     os.environ["SIMPLE_BATCH_LISTENS_ON"] = ",".join(hosts)
     # WEB_CONCURRENCY and -w would raise it silently
@@ -88,7 +88,7 @@ def _in_words():
     try:
         yield
     except Exception as error:
-        from simple_batch.errors import SimpleBatchError
+        from simple_batch.core.errors import SimpleBatchError
 
         if isinstance(error, SimpleBatchError):
             raise AppImportError(f"Error: {error}") from error
@@ -99,10 +99,10 @@ def post_worker_init(worker):
     # not above: what is imported before gevent has patched this process would not be patched
     import gevent
 
-    from simple_batch import front
     from simple_batch.store.database import connected
+    from simple_batch.web import middleware
 
-    util.write_error = _refuse(front.refusal)
+    util.write_error = _refuse(middleware.refusal)
     app = worker.app.wsgi()
     names = [listening.getsockname() for listening in worker.sockets]
     addresses = [name[0] if isinstance(name, tuple) else str(name) for name in names]

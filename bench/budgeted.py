@@ -18,12 +18,12 @@ import time
 import gevent
 from gevent.event import Event
 
-from simple_batch.domain import Cause, Defaults, Endpoint, Usage
-from simple_batch.engine.causes import Finding
+from simple_batch.cluster.limit_coordinator import Budget
+from simple_batch.core.domain import Cause, Defaults, Endpoint, Usage
+from simple_batch.core.settings import Settings
+from simple_batch.engine.classify import Finding
 from simple_batch.engine.governor import Governor, Party
 from simple_batch.engine.transport import Transport
-from simple_batch.runner.budget import Budget
-from simple_batch.settings import Settings
 
 CALLERS = 150
 BODY = json.dumps({"model": "bench", "messages": [{"role": "user", "content": "x" * 300}]}).encode()

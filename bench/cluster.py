@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import redis
 
-from simple_batch import jobs
-from simple_batch.runner.budget import GATHER_S
+from simple_batch.cluster.limit_coordinator import GATHER_S
+from simple_batch.services import jobs
 from tests.cluster.processes import MISSING, Cluster, wait_until
 
 from .processes import endpoint, ours

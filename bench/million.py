@@ -29,8 +29,8 @@ def page_times(folder: str) -> dict[str, float]:
 def _build(folder: str, count: int) -> None:
     from simple_batch import create_app
     from simple_batch.store.database import connected
+    from simple_batch.store.latency_sketch import LatencySketch
     from simple_batch.store.models import ApiConfig, Job, database
-    from simple_batch.store.sketch import LatencySketch
 
     create_app(INSTANCE_PATH=folder, LOG_DIR="")
     answer = {"choices": [{"message": {"role": "assistant", "content": "an answer " * 30}}]}

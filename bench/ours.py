@@ -13,7 +13,8 @@ import time
 import gevent
 from gevent.pywsgi import WSGIServer
 
-from simple_batch import create_app, jobs
+from simple_batch import create_app
+from simple_batch.services import jobs
 from simple_batch.store.database import connected
 
 ENDED = ("completed", "paused", "failed", "cancelled")

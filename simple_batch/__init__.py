@@ -4,7 +4,7 @@ import secrets as random_secrets
 
 from flask import Flask, g, request
 
-from .version import __version__ as __version__
+from .core.version import __version__ as __version__
 
 
 def create_app(**overrides) -> Flask:
@@ -14,10 +14,13 @@ def create_app(**overrides) -> Flask:
     SettingsError or DatabaseError with the remedy.
     """
     # imported here: importing the package alone (its domain, its engine) needs none of this
-    from . import cli, door, inputs, live, openai_api, redaction, settings, web
-    from .front import Front
-    from .services import Services, prepare
+    from . import api, cli, web
+    from .auth import guard
+    from .core import redaction, settings
+    from .services.lifecycle import Services, prepare
     from .store.secrets import SESSION_FILE, kept_secret
+    from .web import live_feed, request_input
+    from .web.middleware import Front
 
     loaded = prepare(**overrides)
     app = Flask(
@@ -36,16 +39,16 @@ def create_app(**overrides) -> Flask:
         MAX_FORM_MEMORY_SIZE=20 * settings.MIB,
         MAX_FORM_PARTS=520,  # a form's files are open all at once: 500 images and what is beside
     )
-    inputs.register(app)
+    request_input.register(app)
     _connect_each_request(app)
-    door.register(app, loaded)
+    guard.register(app, loaded)
     app.extensions["simple_batch"] = Services(loaded)
-    live.create(app, loaded.REDIS_URL)
+    live_feed.create(app, loaded.REDIS_URL)
     web.register(app)
-    openai_api.register(app)
+    api.register(app)
     cli.register(app)
     app.wsgi_app = Front(app.wsgi_app, loaded)
-    door.behind_proxies(app, loaded)
+    guard.behind_proxies(app, loaded)
     return app
 
 

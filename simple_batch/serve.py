@@ -11,13 +11,15 @@ import gevent
 from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
-from . import create_app, exposure, hosts
+from . import create_app
+from .auth import allowed_hosts
 from .cli.demo_run import finish, offer_environment, prepare, start_endpoint
 from .cli.follow import follow
-from .errors import SimpleBatchError
-from .front import handler
+from .core import address_policy
+from .core.errors import SimpleBatchError
+from .core.terminal import shown
 from .store.database import connected
-from .terminal import shown
+from .web.middleware import handler
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--port", type=int, default=7861)
     parser.add_argument("--demo", action="store_true", help="run an example job, no key needed")
     options = parser.parse_args(argv)
-    exposure.listening_on([options.host])
+    address_policy.listening_on([options.host])
     try:
         app = create_app()
         with connected():
@@ -93,7 +95,7 @@ def _shown_host(host: str) -> str:
 
 def _reached(host: str, port: int) -> str:
     """Where others reach this machine; where it serves all its addresses, by its name."""
-    if hosts.is_any(host):
+    if allowed_hosts.is_any(host):
         host = socket.gethostname()
     return f"http://{_shown_host(host)}:{port}"
 

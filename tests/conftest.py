@@ -13,7 +13,11 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-from simple_batch import configs, create_app, demo, jobs, passwords, runtime, settings, users
+from simple_batch import create_app
+from simple_batch.auth import passwords, users
+from simple_batch.cli import demo_endpoint
+from simple_batch.core import context, settings
+from simple_batch.services import configs, jobs
 from simple_batch.store.database import close_database, connected, open_database
 
 from . import postgres
@@ -78,7 +82,7 @@ def db(instance: Path, overrides: dict):
     """An open database and runtime without an app; yields the settings."""
     loaded = settings.load(environ={}, **overrides)
     _prepare(instance, loaded.database_url)
-    runtime.open_runtime(loaded)
+    context.open_runtime(loaded)
     open_database(loaded.database_url)
     with connected():
         yield loaded
@@ -111,7 +115,7 @@ def people(app, monkeypatch):
 @pytest.fixture
 def endpoint():
     """The demo's model endpoint on a real socket, answering at once and without faults."""
-    served = demo.start(latency=0.0, jitter=0.0, fail=0.0)
+    served = demo_endpoint.start(latency=0.0, jitter=0.0, fail=0.0)
     yield served
     served.stop()
 

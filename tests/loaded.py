@@ -20,8 +20,6 @@ from . import nursery
 def load_flask():
     from flask.cli import main
 
-    from simple_batch import command_app as command_app
-
     return main
 
 
@@ -29,7 +27,8 @@ def load_server():
     from gevent import monkey
 
     monkey.patch_all()
-    from simple_batch import cli, door, live, openai_api, serve, web  # noqa: F401
+    from simple_batch import serve
+    from simple_batch.web import live_feed  # noqa: F401
 
     return lambda: serve.main(sys.argv[1:])
 

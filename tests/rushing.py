@@ -1,6 +1,6 @@
 """What is kept for a moment while many ask, tested without a crowd and without waiting."""
 
-from simple_batch.web import rush
+from simple_batch.web import page_cache
 
 
 class Clock:
@@ -14,6 +14,6 @@ class Clock:
 
 def every_moment(monkeypatch) -> Clock:
     """Have every moment be a rush; returns a clock for what is remembered."""
-    monkeypatch.setattr(rush, "SHARE", -1.0)
-    monkeypatch.setattr(rush, "CROWD", 0)
+    monkeypatch.setattr(page_cache, "SHARE", -1.0)
+    monkeypatch.setattr(page_cache, "CROWD", 0)
     return Clock()

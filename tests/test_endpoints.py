@@ -9,7 +9,7 @@ from decimal import Decimal
 import pyarrow.parquet as pq
 import pytest
 
-from simple_batch import jobs
+from simple_batch.services import jobs
 from simple_batch.store.database import connected
 
 from .openai_api.conftest import jsonl, line

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from simple_batch import choices, configs, counting, jobs, tryout
-from simple_batch.domain import NANO
+from simple_batch.core.domain import NANO
+from simple_batch.services import configs, estimate, job_options, jobs, token_count
 from simple_batch.store.database import connected
 
 from . import endpoint as e
@@ -50,7 +50,7 @@ def bodies(name: str) -> list[dict]:
 
 @pytest.mark.parametrize("name", REAL)
 def test_tokens_by_kinds_of_characters_are_near_the_real_count(name):
-    counted = sum(counting.of_request(body, counting.by_characters) for body in bodies(name))
+    counted = sum(token_count.of_request(body, token_count.by_characters) for body in bodies(name))
     for real in REAL[name]:
         assert counted == pytest.approx(real, rel=0.2)
 
@@ -58,7 +58,7 @@ def test_tokens_by_kinds_of_characters_are_near_the_real_count(name):
 @pytest.mark.parametrize("text", TEXTS)
 def test_other_scripts_lie_between_the_vocabularies(text):
     low, high = TEXTS[text]
-    assert 0.75 * low <= counting.by_characters(text) <= 1.25 * high
+    assert 0.75 * low <= token_count.by_characters(text) <= 1.25 * high
 
 
 def test_everything_that_is_sent_counts_and_a_picture_is_no_text():
@@ -70,17 +70,17 @@ def test_everything_that_is_sent_counts_and_a_picture_is_no_text():
         {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}},
     ]
     body = {"messages": [{"role": "user", "content": parts}], "temperature": 0.5}
-    assert counting.of_request(body, count) == 4 + 4 + 3 + 765
+    assert token_count.of_request(body, count) == 4 + 4 + 3 + 765
     for size, tiles in (("0x0", 4), ("512x512", 1), ("2048x4096", 6), ("4000x300", 4)):
         parts[1]["image_url"]["url"] = f"image-file:{'a' * 64}-{size}.png"
-        assert counting.of_request(body, count) == 4 + 4 + 3 + 85 + 170 * tiles
-    assert counting.of_request({"input": ["one", "two"]}, count) == 6
-    assert counting.of_request({"prompt": "one"}, count) == 3
+        assert token_count.of_request(body, count) == 4 + 4 + 3 + 85 + 170 * tiles
+    assert token_count.of_request({"input": ["one", "two"]}, count) == 6
+    assert token_count.of_request({"prompt": "one"}, count) == 3
     tools = [{"type": "function", "function": {"name": "f"}}]
-    assert counting.of_request({"messages": [], "tools": tools}, count) == 3 + len(
+    assert token_count.of_request({"messages": [], "tools": tools}, count) == 3 + len(
         json.dumps(tools)
     )
-    assert counting.of_request({"messages": "nonsense"}, count) == 3
+    assert token_count.of_request({"messages": "nonsense"}, count) == 3
 
 
 class Tiktoken:
@@ -103,22 +103,22 @@ def tiktoken(tmp_path, monkeypatch):
     library = Tiktoken(tmp_path)
     monkeypatch.setitem(sys.modules, "tiktoken", library)
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    counting.by_vocabulary.cache_clear()
+    token_count.by_vocabulary.cache_clear()
     yield library
-    counting.by_vocabulary.cache_clear()
+    token_count.by_vocabulary.cache_clear()
 
 
 @pytest.mark.parametrize("data", [None, b"cut off", b"whole"])
 def test_a_vocabulary_is_used_only_where_it_lies_whole(tiktoken, monkeypatch, data):
     import hashlib
 
-    monkeypatch.setitem(counting._SHA256, "o200k_base", hashlib.sha256(b"whole").hexdigest())
+    monkeypatch.setitem(token_count._SHA256, "o200k_base", hashlib.sha256(b"whole").hexdigest())
     if data is not None:
         address = "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken"
         (tiktoken.folder / hashlib.sha1(address.encode()).hexdigest()).write_bytes(data)
-    count = counting.by_vocabulary("gpt-4o")
+    count = token_count.by_vocabulary("gpt-4o")
     assert (count is not None) == (data == b"whole")
-    assert counting.by_vocabulary("deepseek-flash") is None
+    assert token_count.by_vocabulary("deepseek-flash") is None
     assert not tiktoken.fetched
     if count is not None:
         assert count("three words here") == 3
@@ -136,7 +136,7 @@ def estimated(upload, config, params=None, tried=()):
     with connected():
         _, preview = jobs.staged(upload.id)
         new = jobs.NewJob(config=config, params=params or {})
-        return tryout.estimate(upload, preview, configs.get(config), new, tried)
+        return estimate.estimate(upload, preview, configs.get(config), new, tried)
 
 
 def test_past_answers_set_tokens_answers_and_the_cache_right(app, add_config, make_job, wait_for):
@@ -207,9 +207,9 @@ def test_over_several_configs_the_cost_goes_from_the_cheapest_to_the_dearest(app
         _, preview = jobs.staged(upload.id)
 
         def over(config, *others):
-            also = tuple(choices.Also(other.id) for other in others)
+            also = tuple(job_options.Also(other.id) for other in others)
             new = jobs.NewJob(config=config.id, also=also)
-            return tryout.estimate(upload, preview, config, new)
+            return estimate.estimate(upload, preview, config, new)
 
         alone = [over(config) for config in made]
         found = over(*made)
@@ -225,7 +225,7 @@ def test_a_schema_that_is_sent_along_is_input_too(app, add_config):
     with connected():
         upload = stage()
         _, preview = jobs.staged(upload.id)
-        plain = tryout.estimate(upload, preview, configs.get("test"), jobs.NewJob(config="test"))
+        plain = estimate.estimate(upload, preview, configs.get("test"), jobs.NewJob(config="test"))
         new = jobs.NewJob(config="test", schema=schema)
-        shaped = tryout.estimate(upload, preview, configs.get("test"), new)
+        shaped = estimate.estimate(upload, preview, configs.get("test"), new)
         assert shaped.input_tokens.expected > plain.input_tokens.expected + 20 * 15

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simple_batch import hours
-from simple_batch.errors import InvalidInput
+from simple_batch.core import time_windows
+from simple_batch.core.errors import InvalidInput
 
 
 def ms(*moment) -> int:
@@ -15,7 +15,7 @@ def ms(*moment) -> int:
 
 
 def test_over_midnight_in_shanghai():
-    night = hours.parse("22:00–06:00", "Asia/Shanghai")
+    night = time_windows.parse("22:00–06:00", "Asia/Shanghai")
     assert night.open_at(ms(2026, 7, 1, 14, 0))  # 22:00 there
     assert night.open_at(ms(2026, 7, 1, 21, 59))
     assert not night.open_at(ms(2026, 7, 1, 22, 0))
@@ -26,16 +26,16 @@ def test_over_midnight_in_shanghai():
 
 
 def test_several_spans_and_the_end_of_the_day():
-    found = hours.parse("12:00-13:30; 20:00-24:00", "UTC")
+    found = time_windows.parse("12:00-13:30; 20:00-24:00", "UTC")
     assert [
         found.open_at(ms(2026, 1, 1, *at)) for at in ((12, 0), (13, 30), (20, 0), (23, 59))
     ] == [*(True, False, True, True)]
     assert not found.open_at(ms(2026, 1, 2, 0, 0))
-    assert hours.parse(str(found), "UTC") == found
+    assert time_windows.parse(str(found), "UTC") == found
 
 
 def test_when_the_clock_is_put_forward_and_back():
-    berlin = hours.parse("02:30-03:30", "Europe/Berlin")
+    berlin = time_windows.parse("02:30-03:30", "Europe/Berlin")
     assert berlin.open_at(ms(2026, 3, 29, 1, 10))  # 03:10 there; 02:30 does not exist that day
     assert berlin.opens_after(ms(2026, 10, 24, 23, 0)) == ms(2026, 10, 25, 0, 30)
 
@@ -56,12 +56,12 @@ def test_when_the_clock_is_put_forward_and_back():
 )
 def test_what_is_no_hours_is_said(text, zone, field):
     with pytest.raises(InvalidInput) as wrong:
-        hours.parse(text, zone)
+        time_windows.parse(text, zone)
     assert wrong.value.field == field
 
 
 def test_nothing_is_no_bound():
-    assert hours.parse(" ", "UTC") is None
+    assert time_windows.parse(" ", "UTC") is None
 
 
 @given(
@@ -73,7 +73,7 @@ def test_nothing_is_no_bound():
 def test_at_an_opening_it_is_open(begin, end, at, zone):
     if begin == end:
         return
-    found = hours.parse(f"{begin // 60}:{begin % 60:02}-{end // 60}:{end % 60:02}", zone)
+    found = time_windows.parse(f"{begin // 60}:{begin % 60:02}-{end // 60}:{end % 60:02}", zone)
     opening = found.opens_after(at)
     assert opening > at
     assert found.open_at(opening)

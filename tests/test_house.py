@@ -13,8 +13,9 @@ import gevent
 import pandas
 import pytest
 
-from simple_batch import intake, log, settings
-from simple_batch.errors import SettingsError
+from simple_batch import intake
+from simple_batch.core import log, settings
+from simple_batch.core.errors import SettingsError
 
 ROOT = Path(__file__).parent.parent
 
@@ -162,6 +163,8 @@ def test_a_server_does_not_load_what_only_some_files_need():
 
 
 def test_a_command_does_not_load_what_serves_pages():
-    pages = ("simple_batch.web", "simple_batch.openai_api", "flask_socketio", "flask_wtf")
-    assert loaded("import simple_batch.command_app", *pages, "pyarrow", "pandas") == []
-    assert loaded("import simple_batch.web, simple_batch.live", *pages)  # names that there are
+    pages = ("simple_batch.web", "simple_batch.api", "flask_socketio", "flask_wtf")
+    assert loaded("import simple_batch.cli.command_app", *pages, "pyarrow", "pandas") == []
+    assert loaded(
+        "import simple_batch.web, simple_batch.web.live_feed", *pages
+    )  # names that there are

@@ -2,24 +2,25 @@
 
 import pytest
 
-from simple_batch import door, live, users
-from simple_batch.runner import progress as signals
+from simple_batch.auth import guard, users
+from simple_batch.runner import signals
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job, User
+from simple_batch.web import live_feed
 
 
 def test_the_feed_slows_down_for_very_many_and_tells_comers_the_same(app, make_job, add_config):
     add_config("http://127.0.0.1:9/v1")
     job_id = make_job(3)
     feed = app.extensions["simple_batch_feed"]
-    assert feed._pace_s() == live.TICK_S
+    assert feed._pace_s() == live_feed.TICK_S
     feed._running = True  # nobody is to be told
     for number in range(80):
         feed._watch(f"client-{number}", job_id, tail=False)
-    assert feed._pace_s() == live.TICK_S
+    assert feed._pace_s() == live_feed.TICK_S
     for number in range(1000):
         feed._watch(f"client-{number}", job_id, tail=False)
-    assert feed._pace_s() == 1000 * live.EVENTS * live.MESSAGE_S / live.SHARE > 2
+    assert feed._pace_s() == 1000 * live_feed.EVENTS * live_feed.MESSAGE_S / live_feed.SHARE > 2
     room = f"job-{job_id}"
     with connected():
         first = feed._snapshot(room, job_id)
@@ -60,13 +61,13 @@ def connect(app):
     """Connects a client of the feed, as the browser of ``client``."""
     socketio = app.extensions["socketio"]
     return lambda client=None, **how: socketio.test_client(
-        app, namespace=live.NAMESPACE, flask_test_client=client, **how
+        app, namespace=live_feed.NAMESPACE, flask_test_client=client, **how
     )
 
 
 def look(feed) -> int:
     """Look whether those who watch are still let in; returns how often the door was asked."""
-    feed._looked, before = -live.STILL_S, feed.asked
+    feed._looked, before = -live_feed.STILL_S, feed.asked
     with connected():
         feed._show_out()
     return feed.asked - before
@@ -78,7 +79,7 @@ def browser(app, people):
 
     def logged_in(name: str):
         with connected():
-            account = door._account_of(users.get(name))
+            account = guard._account_of(users.get(name))
         client = app.test_client()
         with client.session_transaction() as session:
             session["_user_id"] = account.get_id()
@@ -93,21 +94,23 @@ def test_who_comes_in_a_crowd_is_asked_about_once(feed, connect, browser, make_j
     anna = browser("anna")
     clients = [connect(anna) for _ in range(6)]
     assert feed.asked == 1
-    assert all(client.is_connected(live.NAMESPACE) for client in clients)
+    assert all(client.is_connected(live_feed.NAMESPACE) for client in clients)
     for client in clients:
         wish = {"job_id": job_id, "tail": True}
-        told = client.emit("subscribe", wish, namespace=live.NAMESPACE, callback=True)
+        told = client.emit("subscribe", wish, namespace=live_feed.NAMESPACE, callback=True)
         assert told["snapshot"]["counts"]["total"] == 3
-    assert clients[0].emit("subscribe", 7, namespace=live.NAMESPACE, callback=True)["ok"] is False
+    assert (
+        clients[0].emit("subscribe", 7, namespace=live_feed.NAMESPACE, callback=True)["ok"] is False
+    )
     assert feed.clients == 6
     for client in clients:
-        client.disconnect(namespace=live.NAMESPACE)
+        client.disconnect(namespace=live_feed.NAMESPACE)
     assert feed.clients == 0
     assert not feed._callers
     assert not signals.tail_wanted
     # by another name, or without the cookie, nobody comes in along with them
-    assert not connect(anna, headers={"Host": "evil.example"}).is_connected(live.NAMESPACE)
-    assert not connect().is_connected(live.NAMESPACE)
+    assert not connect(anna, headers={"Host": "evil.example"}).is_connected(live_feed.NAMESPACE)
+    assert not connect().is_connected(live_feed.NAMESPACE)
 
 
 def test_who_watches_is_looked_at_when_a_user_changed(app, feed, connect, browser):
@@ -122,13 +125,15 @@ def test_who_watches_is_looked_at_when_a_user_changed(app, feed, connect, browse
         users.set_role("otto", "viewer")
         User.update(stamp="another").where(User.name == "olga").execute()  # by another process
     assert look(feed) == 3
-    here = {name: {one.is_connected(live.NAMESPACE) for one in clients[name]} for name in clients}
+    here = {
+        name: {one.is_connected(live_feed.NAMESPACE) for one in clients[name]} for name in clients
+    }
     assert here == {"anna": {True}, "otto": {False}, "olga": {False}}
     # where nothing changed sessions may have run out
-    feed._looked_closely -= live.RUN_OUT_S
+    feed._looked_closely -= live_feed.RUN_OUT_S
     app.config["PERMANENT_SESSION_LIFETIME"] = -1
     assert look(feed) == 1
-    assert not any(client.is_connected(live.NAMESPACE) for client in clients["anna"])
+    assert not any(client.is_connected(live_feed.NAMESPACE) for client in clients["anna"])
     with connected():
         users.create("nora", "a long password", "viewer")
     assert look(feed) == 0  # nobody is there

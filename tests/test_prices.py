@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from simple_batch import prices
-from simple_batch.errors import ConfigurationError
+from simple_batch.core.errors import ConfigurationError
+from simple_batch.services import prices
 
 OWN = """
 [[price]]

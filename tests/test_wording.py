@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 import simple_batch
-from simple_batch import errors
-from simple_batch.domain import Fault
-from simple_batch.errors import InvalidInput
-from simple_batch.wording import Text, listed, said
+from simple_batch.core import errors
+from simple_batch.core.domain import Fault
+from simple_batch.core.errors import InvalidInput
+from simple_batch.core.messages import Text, listed, said
 
 PACKAGE = Path(simple_batch.__file__).parent
 
@@ -26,7 +26,7 @@ SENTENCES = {**ERRORS, "Bad": 1, "Fault": 2, "fault": 1, "wrong": 0, "SecurityEr
 # commands and the Batch API speak English
 NO_PAGES = (
     *("cli/", "openai_api/", "demo.py", "backups.py", "store/backup.py"),
-    *("moving.py", "store/sides.py"),
+    *("moving.py", "store/transfer/endpoints.py"),
 )
 
 

@@ -2,10 +2,32 @@
 
 from flask import Flask
 
-from . import access, care, configs, demo, export, jobs, keys, moving, run, templates, users
+from . import (
+    access,
+    configs,
+    copy_db,
+    demo,
+    export,
+    jobs,
+    maintenance,
+    run,
+    templates,
+    users,
+)
 
 
 def register(app: Flask) -> None:
-    for module in (configs, templates, jobs, run, export, demo, access, keys, care, moving, users):
+    for module in (
+        configs,
+        templates,
+        jobs,
+        run,
+        export,
+        demo,
+        access,
+        maintenance,
+        copy_db,
+        users,
+    ):
         for command in module.COMMANDS:
             app.cli.add_command(command)

@@ -2,9 +2,10 @@
 
 import click
 
-from .. import tokens, users, webhooks
-from ..domain import TokenScope
+from ..auth import tokens, users
+from ..core.domain import TokenScope
 from ..insight.summary import iso
+from ..services import webhooks
 from .base import command, put, put_json, put_table, say
 
 

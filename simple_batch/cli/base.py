@@ -13,9 +13,9 @@ import click
 import peewee
 from flask.cli import with_appcontext
 
-from ..errors import SimpleBatchError, UploadRejected
+from ..core.errors import SimpleBatchError, UploadRejected
+from ..core.terminal import shown, shown_json, shown_line
 from ..store.database import connected, passing
-from ..terminal import shown, shown_json, shown_line
 
 
 class ExitStatus(IntEnum):

@@ -5,8 +5,8 @@ import sys
 
 import click
 
-from .. import configs, prices
-from ..errors import InvalidInput
+from ..core.errors import InvalidInput
+from ..services import configs, prices
 from .base import PRICE, ExitStatus, command, put, put_json, put_table, say
 
 _PRICES = ("input_price", "cached_input_price", "output_price", "reasoning_price")

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from .. import configs, demo, jobs, runtime, uploads
-from ..errors import SimpleBatchError
-from ..settings import PROJECT_ROOT
+from ..core import context
+from ..core.errors import SimpleBatchError
+from ..core.settings import PROJECT_ROOT
+from ..services import configs, jobs, uploads
 from ..store.models import ApiConfig, Job
+from . import demo_endpoint
 from .base import ExitStatus, say
 from .export import write_file
 
@@ -18,12 +20,12 @@ ALIAS = "demo"
 PORT = 7862
 
 
-def start_endpoint(fail: float) -> demo.DemoEndpoint:
+def start_endpoint(fail: float) -> demo_endpoint.DemoEndpoint:
     """The demo's model endpoint, on its usual port where that is free."""
     try:
-        return demo.start(port=PORT, fail=fail)
+        return demo_endpoint.start(port=PORT, fail=fail)
     except OSError:
-        return demo.start(fail=fail)
+        return demo_endpoint.start(fail=fail)
 
 
 def prepare(base_url: str, requests: int) -> Job:
@@ -31,7 +33,7 @@ def prepare(base_url: str, requests: int) -> Job:
     fields = configs.ConfigFields(
         alias=ALIAS,
         base_url=base_url,
-        model=demo.MODEL,
+        model=demo_endpoint.MODEL,
         max_tokens=512,
         temperature=0.7,
         timeout_s=30,
@@ -77,7 +79,7 @@ def finish(job: Job, status: ExitStatus) -> Path | None:
     """Write the export beside the project; None where the job did not end."""
     if status not in (ExitStatus.DONE, ExitStatus.SOME_FAILED):
         return None
-    path = runtime.settings().exports / f"demo-{job.id}.jsonl"
+    path = context.settings().exports / f"demo-{job.id}.jsonl"
     write_file(job.id, str(path), "jsonl", "all")
     return path
 

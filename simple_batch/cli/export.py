@@ -9,10 +9,12 @@ from pathlib import Path
 
 import click
 
-from .. import audit, export, jobs
-from ..errors import InvalidInput, SimpleBatchError
-from ..terminal import shown_pieces
-from ..wording import listed, said
+from .. import export
+from ..auth import audit_log
+from ..core.errors import InvalidInput, SimpleBatchError
+from ..core.messages import listed, said
+from ..core.terminal import shown_pieces
+from ..services import jobs
 from .base import command, say
 
 _BY_NAME = ("json", "jsonl", "csv", "xlsx", "parquet")  # a file name's end says so
@@ -32,7 +34,7 @@ def export_job(job_id, output, form, only, raw_cells):
         raise click.UsageError(
             "--raw-cells is for CSV: other formats have their cells as they are."
         )
-    audit.note("job.export", f"job {job_id}", listed((form, said(only))))
+    audit_log.note("job.export", f"job {job_id}", listed((form, said(only))))
     if output == "-":
         if form in export.BINARY and sys.stdout.isatty():
             raise InvalidInput(f"{form} is not for a terminal: write it to a file (-o FILE).")

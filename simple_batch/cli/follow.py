@@ -5,8 +5,9 @@ import time
 
 import click
 
-from .. import insight, jobs
-from ..domain import FINAL_STATUSES, JobStatus
+from .. import insight
+from ..core.domain import FINAL_STATUSES, JobStatus
+from ..services import jobs
 from .base import ExitStatus, say
 
 PLAIN_EVERY_S = 5.0

@@ -6,12 +6,14 @@ from pathlib import Path
 import click
 import msgspec
 
-from .. import choices, insight, jobs
-from ..choices import NewJob
-from ..domain import Cause, JobStatus
-from ..errors import InvalidInput
+from .. import insight
+from ..core.domain import Cause, JobStatus
+from ..core.errors import InvalidInput
+from ..core.terminal import shown_line
+from ..services import job_options as choices
+from ..services import jobs
+from ..services.job_options import NewJob
 from ..store.filters import RequestFilter
-from ..terminal import shown_line
 from .base import PRICE, command, confirm, put, put_json, put_table, say
 from .options import job_options, new_job
 

@@ -9,10 +9,12 @@ import click
 import msgspec
 from babel.dates import LOCALTZ
 
-from .. import intake, runtime, saved_templates, schema
-from ..choices import SCHEMA_MODES, NewJob, also_of
-from ..domain import Spread
-from ..errors import InvalidInput, NotFound
+from .. import intake
+from ..core import context, schema
+from ..core.domain import Spread
+from ..core.errors import InvalidInput, NotFound
+from ..services import templates
+from ..services.job_options import SCHEMA_MODES, NewJob, also_of
 from .base import PRICE
 
 _PRIORITY = {"high": 1, "normal": 0, "low": -1}
@@ -68,7 +70,7 @@ def job_options(function: Callable) -> Callable:
 
 def new_job(config: str | int, hold: bool = False, **given) -> NewJob:
     """The choices of these options. Raises InvalidInput."""
-    zone = given.pop("zone") or runtime.settings().TIMEZONE or str(LOCALTZ)
+    zone = given.pop("zone") or context.settings().TIMEZONE or str(LOCALTZ)
     template, saved = _template(given.pop("template"), given.pop("sheet"))
     template, saved = _sent_to(given.pop("endpoint"), template, saved)
     return NewJob(
@@ -138,10 +140,10 @@ def _template(wanted: str | None, sheet: str | None) -> tuple[intake.Template | 
         template = intake.template_of_file(read(wanted, "template"))
     else:
         try:
-            version = saved_templates.find(wanted)
+            version = templates.find(wanted)
         except NotFound as error:
             raise InvalidInput(f"There is no file {wanted}. {error}", "template") from None
-        template, saved = saved_templates.template_of(version), version.id
+        template, saved = templates.template_of(version), version.id
     return msgspec.structs.replace(template, sheet=sheet) if sheet else template, saved
 
 

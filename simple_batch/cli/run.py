@@ -7,9 +7,9 @@ import click
 import gevent
 from flask import current_app
 
-from .. import jobs
-from ..domain import FINAL_STATUSES, JobStatus
-from ..errors import Conflict, InvalidInput
+from ..core.domain import FINAL_STATUSES, JobStatus
+from ..core.errors import Conflict, InvalidInput
+from ..services import jobs
 from .base import ExitStatus, command, patched, run_patched, say
 from .export import format_for, write_file
 from .follow import follow

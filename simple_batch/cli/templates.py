@@ -5,8 +5,9 @@ import sys
 import click
 import msgspec
 
-from .. import intake, saved_templates
+from .. import intake
 from ..insight.summary import iso
+from ..services import templates
 from .base import command, put, put_json, put_json_text, put_table, say
 from .options import read
 
@@ -19,8 +20,8 @@ def save_template(name, file, note):
     """Save FILE (or - for standard input) as a template, or as the next version of one; prints what
     --template takes."""
     data = sys.stdin.buffer.read() if file == "-" else read(file, "template")
-    version, is_new = saved_templates.save(name, intake.template_of_file(data), note, "cli")
-    put(saved_templates.label(version))
+    version, is_new = templates.save(name, intake.template_of_file(data), note, "cli")
+    put(templates.label(version))
     if is_new:
         say(f"Saved “{version.saved.name}” as version {version.number}.")
     else:
@@ -31,7 +32,7 @@ def save_template(name, file, note):
 @click.option("--json", "as_json", is_flag=True)
 def list_templates(as_json):
     """All saved templates, by name."""
-    found = saved_templates.listed()
+    found = templates.listed()
     if as_json:
         put_json([_shown(kept) for kept in found])
         return
@@ -53,7 +54,7 @@ def list_templates(as_json):
     )
 
 
-def _shown(kept: saved_templates.Kept) -> dict:
+def _shown(kept: templates.Kept) -> dict:
     return {
         "name": kept.saved.name,
         "version": kept.newest.number,
@@ -78,9 +79,9 @@ def _shown(kept: saved_templates.Kept) -> dict:
 def show_template(name, number):
     """Print a saved template (NAME or NAME@N) as the file that --template reads."""
     if number is None:
-        version = saved_templates.find(name)
+        version = templates.find(name)
     else:
-        version = saved_templates.version(saved_templates.named(name), number)
+        version = templates.version(templates.named(name), number)
     put_json_text(msgspec.json.format(version.text, indent=2))
 
 
@@ -88,8 +89,8 @@ def show_template(name, number):
 @click.argument("name")
 def remove_template(name):
     """Forget a saved template with all its versions; jobs keep their copies."""
-    saved = saved_templates.named(name)
-    saved_templates.remove(saved.id)
+    saved = templates.named(name)
+    templates.remove(saved.id)
     say(f"Removed “{saved.name}”.")
 
 

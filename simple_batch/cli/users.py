@@ -4,10 +4,11 @@ import sys
 
 import click
 
-from .. import insight, users
-from ..audit import ACTIONS
-from ..domain import Role
-from ..errors import InvalidInput
+from .. import insight
+from ..auth import users
+from ..auth.audit_log import ACTIONS
+from ..core.domain import Role
+from ..core.errors import InvalidInput
 from ..insight.summary import iso
 from .base import command, put_json, put_table, say
 

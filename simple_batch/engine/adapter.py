@@ -23,11 +23,11 @@ from requests.exceptions import (
 from requests.structures import CaseInsensitiveDict
 from requests.utils import select_proxy
 
-from ..addresses import Gate
-from ..redaction import redact
-from .answers import Answers, Held
+from ..core.address_policy import Gate
+from ..core.redaction import redact
+from .answer_memory import Answers, Held
 from .deadline import Deadline
-from .names import SharedLookup
+from .name_lookup import SharedLookup
 
 BLOCK = 65_536
 MAX_HEADER_BYTES = 262_144

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from ..clock import now_ms
-from ..domain import Cause
-from ..wording import Text, said
+from ..core.clock import now_ms
+from ..core.domain import Cause
+from ..core.messages import Text, said
 from .governor import REFUSALS
 from .retry import Stopped
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ..domain import Defaults, Request
+from ..core.domain import Defaults, Request
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode

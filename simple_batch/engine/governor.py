@@ -3,7 +3,7 @@
 One governor per API config, shared by all jobs on it. A call is admitted when
 three things allow it at once: the number of calls in flight, requests per
 minute, tokens per minute. Limits the user sets are ceilings; below them the
-provider's own are found by calling (limits.py, docs/engine.md). A refusal cools
+provider's own are found by calling (learned_limits.py, docs/engine.md). A refusal cools
 everybody down once.
 
 Everything runs in one thread and never yields between a check and its act.
@@ -17,12 +17,12 @@ from operator import attrgetter
 import gevent
 from gevent.event import Event
 
-from ..domain import Cause, GovernorState
-from .causes import Finding
-from .learning import Bucket
-from .limits import IDLE_S, Limits, Ticket
-from .recent import WINDOW_S, Recent
-from .sharing import Cooldown, Shared
+from ..cluster.shared_limits import Cooldown, Shared
+from ..core.domain import Cause, GovernorState
+from .classify import Finding
+from .estimators import Bucket
+from .learned_limits import IDLE_S, Limits, Ticket
+from .sliding_window import WINDOW_S, Recent
 
 COOLDOWN_S = (0.05, 1.0)  # the first one where the provider names none: a few calls' time
 LONG_COOLDOWN_S = 10.0  # doubled up to here while nothing is answered …
@@ -161,7 +161,7 @@ class Governor:
             self._heed(finding, now)
         self._pump()
 
-    # --- where other processes call the same provider (sharing.py) ---------------------------
+    # --- where other processes call the same provider (cluster/shared_limits.py) ---------------------------
 
     def share(self, wake: Callable[[], None]) -> Shared:
         """From now on start calls only on a share of what is allowed, at first on none. ``wake`` is

@@ -8,17 +8,17 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import gevent
 from gevent.event import Event
 
-from ..clock import now_ms
-from ..domain import Attempt, Cause, Outcome, Request, RequestStatus
-from .answers import Answers
+from ..core.clock import now_ms
+from ..core.domain import Attempt, Cause, Outcome, Request, RequestStatus
+from .answer_memory import Answers
 from .breaker import Breaker, Stop
 from .governor import Governor, Party
-from .pack import members, outcomes, tried
-from .packer import Packer
-from .purse import Spent, Till
+from .packed_request import members, outcomes, tried
+from .packing import Packer
 from .retry import GivenUp, Policy, Stopped, Trial
-from .slots import Slots
-from .structure import Structure
+from .semaphore import Slots
+from .spend_limit import Spent, Till
+from .structured_output import Structure
 
 log = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 import gevent
 import msgspec
 
-from ..domain import Cause, Endpoint, Request, Usage
-from ..errors import ConfigurationError
-from ..settings import Settings
-from ..wording import Text, said
-from .causes import Finding, judge, judge_failure
+from ..core.domain import Cause, Endpoint, Request, Usage
+from ..core.errors import ConfigurationError
+from ..core.messages import Text, said
+from ..core.settings import Settings
+from .classify import Finding, judge, judge_failure
 from .encoder import Encoder
-from .structure import Structure
+from .structured_output import Structure
 from .transport import Transport, TransportFailure
 
 _TIMEOUT_S = 30.0

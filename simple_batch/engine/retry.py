@@ -9,12 +9,12 @@ from collections.abc import Callable
 import gevent
 import msgspec
 
-from ..clock import now_ms
-from ..domain import Attempt, Cause, Outcome, Request, RequestStatus, Verdict
-from .causes import KEPT, Finding, judge, judge_failure
+from ..core.clock import now_ms
+from ..core.domain import Attempt, Cause, Outcome, Request, RequestStatus, Verdict
+from .classify import KEPT, Finding, judge, judge_failure
 from .governor import REFUSALS, Governor, Party, Ticket
-from .pack import Pack
-from .structure import Structure
+from .packed_request import Pack
+from .structured_output import Structure
 from .transport import TransportFailure
 
 _MIN_JITTER_S = 0.01

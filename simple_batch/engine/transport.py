@@ -10,13 +10,13 @@ import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 
-from ..addresses import AddressRefused, Gate
-from ..domain import Cause, Endpoint, Verdict
-from ..redaction import SHORTEST, Secret, redact
-from ..settings import Settings
-from ..version import __version__
+from ..core.address_policy import AddressRefused, Gate
+from ..core.domain import Cause, Endpoint, Verdict
+from ..core.redaction import SHORTEST, Secret, redact
+from ..core.settings import Settings
+from ..core.version import __version__
 from .adapter import BLOCK, BodyTooLarge, GeventAdapter
-from .answers import Answers, Held
+from .answer_memory import Answers, Held
 from .deadline import Deadline
 
 _SURELY_A_KEY = 20  # characters

@@ -4,23 +4,28 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from ..errors import InvalidInput, NotFound
+from ..core.errors import InvalidInput, NotFound
+from ..core.messages import said
 from ..store.filters import RequestFilter
 from ..store.models import Job
-from ..wording import said
-from . import csv_file, json_file, openai_file, parquet_file, requests_file, xlsx_file
+from . import (
+    csv_file,
+    json_lines,
+    parquet_file,
+    xlsx_file,
+)
 from .columns import Table
 from .rows import ONLY, UNANSWERED, rows
 
 _TABLES = {  # what needs to know the columns of the job's table
-    "json": json_file.as_array,
-    "jsonl": json_file.as_lines,
+    "json": json_lines.as_array,
+    "jsonl": json_lines.as_lines,
     "xlsx": xlsx_file.as_workbook,
     "parquet": parquet_file.as_parquet,
 }
 _LINES = {
-    "openai": openai_file.as_lines,
-    "requests": requests_file.as_lines,
+    "openai": json_lines.as_batch_results,
+    "requests": json_lines.as_batch_requests,
 }
 _TYPES = {
     "json": "application/json",

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from ..domain import EMBEDDINGS
-from ..store import text
+from ..core import content
+from ..core.domain import EMBEDDINGS
 from ..store.models import Job
-from .parsed import Fields
 from .rows import Row
+from .structured_columns import Fields
 
 CELL = "cell"  # of the user's table: whatever it was
 TEXT, INTEGER, NUMBER, MONEY, TIME = "text", "integer", "number", "money", "time"
@@ -47,8 +47,8 @@ OURS = (
     _Ours("index", INTEGER, lambda row: row.index),
     _Ours("custom_id", TEXT, lambda row: row.custom_id),
     _Ours("status", TEXT, lambda row: row.status or "pending"),
-    _Ours("prompt", TEXT, lambda row: text.prompt_of(text.loaded(row.body))),
-    _Ours("content", TEXT, lambda row: text.answer_of(text.loaded(row.response))),
+    _Ours("prompt", TEXT, lambda row: content.prompt_of(content.loaded(row.body))),
+    _Ours("content", TEXT, lambda row: content.answer_of(content.loaded(row.response))),
     _Ours("error_cause", TEXT, lambda row: row.cause),
     _Ours("error_message", TEXT, lambda row: row.message if row.cause else None),
     _Ours("http_status", INTEGER, lambda row: row.http_status),

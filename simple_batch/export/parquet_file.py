@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .columns import CELL, FIELD, INTEGER, MONEY, NUMBER, TIME, VECTOR, VECTORS, Column, Table
 from .rows import Row
-from .spooled import aside, needed, spooled
+from .temporary_file import aside, needed, spooled
 
 GROUP_ROWS = 10_000
 GROUP_BYTES = 64 << 20  # of texts and vectors: long ones make smaller groups

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from ..clock import give_way
-from ..domain import NANO
+from ..core.clock import give_way
+from ..core.domain import NANO
 from ..store.database import connected
 from ..store.filters import RequestFilter
 from ..store.models import Job, database

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .columns import CELL, MONEY, TIME, Table
 from .rows import Row
-from .spooled import aside, needed, spooled
+from .temporary_file import aside, needed, spooled
 
 MOST_ROWS = 1_048_576  # of a sheet, the header among them
 LONGEST_CELL = 32_767  # UTF-16 units

@@ -2,13 +2,11 @@
 
 from .audit import audit_page, audit_row
 from .batches import batch, batches_page, mixed, status_times
-from .by_config import by_config
-from .by_worker import by_worker
+from .breakdown import by_config, by_worker, spent_now
 from .charts import buckets, charts
 from .compare import compare
 from .errors import attempts_page, error_groups, events
 from .jobs import job_counts, jobs_page
-from .money import spent_now
 from .page import Page
 from .requests import neighbours, request_detail, requests_page
 from .summary import progress, summary, waits_for_share

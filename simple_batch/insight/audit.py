@@ -1,6 +1,6 @@
 """The audit log, to be read."""
 
-from ..clock import now_ms
+from ..core.clock import now_ms
 from ..store.models import Audit
 from .page import Page
 from .summary import iso

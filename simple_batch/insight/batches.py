@@ -1,11 +1,11 @@
 """Jobs as the Batch API lists them."""
 
-from ..domain import JobStatus
-from ..errors import NotFound
-from ..store import seen
+from ..core.domain import JobStatus
+from ..core.errors import NotFound
+from ..core.identity import Viewer
+from ..core.messages import said
+from ..store import visibility
 from ..store.models import ApiConfig, Job, JobConfig, database
-from ..who import Viewer
-from ..wording import said
 
 # When a job first came to a status, and when it last did.
 _TIMES = (
@@ -52,4 +52,4 @@ def mixed(job_ids: list[int]) -> set[int]:
 
 def _visible(viewer: Viewer | None):
     query = Job.select(Job, ApiConfig).join(ApiConfig).where(Job.deleted_at.is_null())
-    return query if viewer is None else query.where(seen.jobs(viewer))
+    return query if viewer is None else query.where(visibility.jobs(viewer))

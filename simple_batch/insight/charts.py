@@ -5,13 +5,13 @@ import math
 
 import msgspec
 
-from ..clock import now_ms
-from ..domain import NANO, JobStatus
-from ..errors import InvalidInput
+from ..core.clock import now_ms
+from ..core.domain import NANO, JobStatus
+from ..core.errors import InvalidInput
+from ..core.messages import said
 from ..store.filters import RequestFilter
+from ..store.latency_sketch import LatencySketch
 from ..store.models import TIMELINE_WIDTHS, Job, Timeline, database
-from ..store.sketch import LatencySketch
-from ..wording import said
 from .summary import job_row
 
 WIDTHS = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400)

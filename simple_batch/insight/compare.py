@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ..store import text
+from ..core import content
 from ..store.models import Job, database
 from .summary import job_row
 
@@ -92,14 +92,14 @@ def _row_of_second(pair: tuple) -> dict:
 
 
 def _asked(pair: tuple) -> dict:
-    body = text.loaded(pair[3])
-    prompt = text.short(text.prompt_of(body)) if body is not None else ""
+    body = content.loaded(pair[3])
+    prompt = content.short(content.prompt_of(body)) if body is not None else ""
     return {"custom_id": pair[0], "prompt": prompt}
 
 
 def _side(columns: tuple) -> dict:
     status, message, response, latency_ms, input_tokens, output_tokens, cost_nano = columns
-    whole = text.answer_of(text.loaded(response)) if status == "succeeded" else message or ""
+    whole = content.answer_of(content.loaded(response)) if status == "succeeded" else message or ""
     return {
         "status": status or "pending",
         "whole": whole,

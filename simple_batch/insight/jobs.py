@@ -2,12 +2,12 @@
 
 from peewee import fn
 
-from ..clock import now_ms
-from ..errors import InvalidInput
-from ..store import seen
+from ..core.clock import now_ms
+from ..core.errors import InvalidInput
+from ..core.identity import Viewer
+from ..core.messages import said
+from ..store import visibility
 from ..store.models import TIMELINE_WIDTHS, ApiConfig, Job, Timeline, User
-from ..who import Viewer
-from ..wording import said
 from .page import Page
 from .summary import cost_nano, counts, live_of, pending, rate
 
@@ -42,7 +42,7 @@ def jobs_page(
     query = Job.select(Job, ApiConfig, User).join(ApiConfig).switch(Job).left_outer_join(User)
     query = query.where(Job.deleted_at.is_null())
     if viewer is not None:
-        query = query.where(seen.jobs(viewer))
+        query = query.where(visibility.jobs(viewer))
     if status:
         query = query.where(Job.status == status)
     if q:
@@ -58,7 +58,7 @@ def job_counts(viewer: Viewer | None = None) -> dict[str, int]:
     """How many jobs that the viewer sees (None: all) there are in each status."""
     query = Job.select(Job.status, fn.COUNT(Job.id)).where(Job.deleted_at.is_null())
     if viewer is not None:
-        query = query.where(seen.jobs(viewer))
+        query = query.where(visibility.jobs(viewer))
     return dict(query.group_by(Job.status).tuples())
 
 

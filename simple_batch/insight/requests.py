@@ -8,14 +8,15 @@ serves; a text search looks through a window of rows and says where to go on.
 import time
 from collections.abc import Iterator
 
-from ..clock import give_way
-from ..domain import RequestStatus
-from ..errors import InvalidInput, NotFound
-from ..schema import parsed
-from ..store import images, search, text
+from ..core import content
+from ..core.clock import give_way
+from ..core.domain import RequestStatus
+from ..core.errors import InvalidInput, NotFound
+from ..core.messages import said
+from ..core.schema import parsed
+from ..store import images, search
 from ..store.filters import RequestFilter
 from ..store.models import Attempt, Job, database
-from ..wording import said
 from .page import Page
 from .summary import job_row, live_of, pending
 
@@ -99,7 +100,7 @@ def request_detail(job_id: int, index: int) -> dict:
     if row is None:
         raise NotFound(said("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index))
     cut = row[21] if row[21] and row[21] > LONGEST else None
-    response = None if cut else text.loaded(row[8])
+    response = None if cut else content.loaded(row[8])
     usage = None
     if row[15] is not None:
         usage = {
@@ -115,15 +116,15 @@ def request_detail(job_id: int, index: int) -> dict:
         "url": row[1],
         "line": row[2],
         "status": row[4] or _status_of(index, live_of(job)),
-        "body": text.pretty(row[3]),
+        "body": content.pretty(row[3]),
         "edited": bool(row[20]),
-        "messages": text.conversation_of(text.loaded(row[3])),
+        "messages": content.conversation_of(content.loaded(row[3])),
         "pictures": images.called(job.upload_id, set(images.files_in(bytes(row[3])))),
-        "response": _beginning(row[8]) if cut else text.pretty(row[8]) if row[8] else None,
+        "response": _beginning(row[8]) if cut else content.pretty(row[8]) if row[8] else None,
         "response_bytes": cut,
-        "answer": text.answer_of(response),
-        "answer_parts": text.answer_parts(response),
-        "reasoning": text.reasoning_of(response),
+        "answer": content.answer_of(response),
+        "answer_parts": content.answer_parts(response),
+        "reasoning": content.reasoning_of(response),
         "parsed": None if cut else _parsed(job, row[4], row[8]),
         "cause": row[5],
         "http_status": row[6],
@@ -152,7 +153,7 @@ def _parsed(job: Job, status: str | None, response: bytes | None) -> list[tuple[
     found = parsed(response)
     if found is None or not isinstance(found.value, dict):
         return None
-    return [(name, text.shown(value)) for name, value in found.value.items()]
+    return [(name, content.shown(value)) for name, value in found.value.items()]
 
 
 def neighbours(job_id: int, index: int, wanted: RequestFilter) -> tuple:
@@ -329,12 +330,12 @@ def _row(row: tuple, live: dict) -> dict:
     return {
         "index": row[0],
         "custom_id": row[1],
-        "prompt": text.short(_prompt(bytes(row[2]))),
+        "prompt": content.short(_prompt(bytes(row[2]))),
         "status": row[3] or _status_of(row[0], live),
         "cause": row[4],
         "http_status": row[5],
         "message": row[6] or "",
-        "answer": text.short(text.answer_of(text.loaded(row[7]))),
+        "answer": content.short(content.answer_of(content.loaded(row[7]))),
         "attempts": row[8],
         "latency_ms": row[9],
         "input_tokens": row[10],
@@ -348,8 +349,8 @@ def _row(row: tuple, live: dict) -> dict:
 
 
 def _prompt(body: bytes) -> str:
-    data = text.loaded(body)
-    return text.prompt_of(data) if data is not None else body[:400].decode("utf-8", "replace")
+    data = content.loaded(body)
+    return content.prompt_of(data) if data is not None else body[:400].decode("utf-8", "replace")
 
 
 def _status_of(index: int, live: dict) -> str:

@@ -4,12 +4,12 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from ..clock import now_ms
-from ..domain import NANO, JobStatus
-from ..errors import NotFound
+from ..core.clock import now_ms
+from ..core.domain import NANO, JobStatus
+from ..core.errors import NotFound
+from ..core.messages import said
+from ..store.latency_sketch import LatencySketch
 from ..store.models import Job, database
-from ..store.sketch import LatencySketch
-from ..wording import said
 
 FRESH_MS = 5_000
 _RUNNING = (JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.FINALIZING)

@@ -6,14 +6,12 @@ of the rows of a table. Nothing here grows with the size of the upload.
 """
 
 from .archive import Archive, is_archive
-from .asked import check_template, columns_asked
 from .images import Image, folded, keep, kind_of, last_part, too_large
-from .items import URLS, Bad, Rules, check_body
-from .likeness import near, nearest
-from .package import ZIP
+from .nearest_name import near, nearest
 from .preview import Preview, example, first_model, scan
 from .reader import Reader, read
-from .spool import spool
+from .request_lines import URLS, Bad, Rules, check_body
+from .source import spool
 from .template import (
     CHAT,
     ENDPOINTS,
@@ -24,8 +22,10 @@ from .template import (
     template_of_file,
     template_text,
 )
+from .template_columns import check_template, columns_asked
 from .utf8 import check_utf8
 from .xlsx import sheets
+from .xlsx_package import ZIP
 
 __all__ = [
     "CHAT",

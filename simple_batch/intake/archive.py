@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import UploadRejected, UploadTooLarge
-from ..settings import Settings
-from ..wording import listed, said
-from .package import ZIP
+from ..core.errors import UploadRejected, UploadTooLarge
+from ..core.messages import listed, said
+from ..core.settings import Settings
 from .source import refuse_bomb
+from .xlsx_package import ZIP
 
 _TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".json", ".jsonl", ".ndjson")
 _JUNK = frozenset({"__macosx", "thumbs.db", "desktop.ini"})

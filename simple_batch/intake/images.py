@@ -15,8 +15,8 @@ from typing import BinaryIO
 import imagesize
 import msgspec
 
-from ..wording import said
-from .items import Bad
+from ..core.messages import said
+from .request_lines import Bad
 
 MAX_NAME = 1_000
 _BLOCK = 1 << 20

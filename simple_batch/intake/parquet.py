@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from ..domain import Fault
-from ..errors import UploadRejected
-from ..settings import Settings
-from ..wording import said
+from ..core.domain import Fault
+from ..core.errors import UploadRejected
+from ..core.messages import said
+from ..core.settings import Settings
 from .source import refuse_bomb
 from .table import Row, no_header
 

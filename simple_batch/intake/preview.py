@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from ..clock import give_way
-from ..domain import Fault, Request
-from ..errors import UploadRejected
-from ..settings import Settings
-from ..wording import said
+from ..core.clock import give_way
+from ..core.domain import Fault, Request
+from ..core.errors import UploadRejected
+from ..core.messages import said
+from ..core.settings import Settings
 from .reader import Reader, read
 from .template import Finder, Renderer, Template
 

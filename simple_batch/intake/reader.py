@@ -11,21 +11,21 @@ from pathlib import Path
 
 import msgspec
 
-from ..clock import give_way
-from ..domain import Fault, Request
-from ..errors import InvalidInput, UploadRejected
-from ..settings import Settings
-from ..wording import said
-from .array import ArraySplitter
+from ..core.clock import give_way
+from ..core.domain import Fault, Request
+from ..core.errors import InvalidInput, UploadRejected
+from ..core.messages import said
+from ..core.settings import Settings
 from .decoding import WIDE, decoded, encoding_of
-from .items import Items, Rules, is_clean, is_conversation, kind_of
-from .objects import Objects, are_plain
-from .package import OLE, ZIP, refusal_of_ole
+from .json_array import ArraySplitter
+from .json_table import Objects, are_plain
 from .parquet import MAGIC, Parquet
+from .request_lines import Items, Rules, is_clean, is_conversation, kind_of
 from .source import Source
 from .table import Table, begins_table, needs_template
 from .template import Finder, Renderer, Template
 from .xlsx import Sheet
+from .xlsx_package import OLE, ZIP, refusal_of_ole
 
 FORMATS = said(
     'a JSON array of {"messages": [...]} objects, a JSON array of message arrays, JSONL of either, '

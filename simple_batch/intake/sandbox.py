@@ -21,7 +21,7 @@ from jinja2.sandbox import safe_range as bounded_range
 from jinja2.tests import TESTS
 from jinja2.visitor import NodeTransformer
 
-from ..wording import said
+from ..core.messages import said
 
 BUDGET = 64_000_000  # of one rendering: a character copied costs one
 STEP = 256  # one node of a loop's body, each time round; a call of a filter; a part of a list

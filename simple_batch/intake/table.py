@@ -1,6 +1,6 @@
 """Tables with a header: their dialect told apart, their rows with the lines they begin on.
 
-The readers of other kinds of tables (xlsx.py, parquet.py, objects.py) have the same face: ``format``,
+The readers of other kinds of tables (xlsx.py, parquet.py, json_table.py) have the same face: ``format``,
 ``encoding``, ``columns``, ``header`` (the columns as a job keeps them), ``sheet`` and ``sheets`` of a
 workbook, and rows or faults to iterate over.
 """
@@ -13,10 +13,10 @@ from itertools import islice
 
 import msgspec
 
-from ..domain import Fault
-from ..errors import UploadRejected
-from ..settings import Settings
-from ..wording import said
+from ..core.domain import Fault
+from ..core.errors import UploadRejected
+from ..core.messages import said
+from ..core.settings import Settings
 from . import decoding
 from .source import Source
 

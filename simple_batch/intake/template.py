@@ -12,14 +12,14 @@ import msgspec
 from jinja2 import Template as JinjaTemplate
 from jinja2 import TemplateSyntaxError, nodes
 
-from ..clock import give_way
-from ..domain import EMBEDDINGS, IMAGE, Fault, Request
-from ..errors import InvalidInput
-from ..settings import Settings
-from ..wording import Text, said
+from ..core.clock import give_way
+from ..core.domain import EMBEDDINGS, IMAGE, Fault, Request
+from ..core.errors import InvalidInput
+from ..core.messages import Text, said
+from ..core.settings import Settings
 from .images import Image, name_of
-from .items import MAX_CUSTOM_ID, Bad
-from .likeness import nearest
+from .nearest_name import nearest
+from .request_lines import MAX_CUSTOM_ID, Bad
 from .sandbox import Bounded
 from .table import Row
 

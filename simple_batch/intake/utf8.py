@@ -4,11 +4,11 @@ import codecs
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..clock import give_way
-from ..domain import Fault
-from ..errors import UploadRejected
-from ..settings import Settings
-from ..wording import said
+from ..core.clock import give_way
+from ..core.domain import Fault
+from ..core.errors import UploadRejected
+from ..core.messages import said
+from ..core.settings import Settings
 from .source import Source
 
 _WIDE_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

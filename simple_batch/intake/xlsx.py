@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ..domain import Fault
-from ..errors import UploadRejected
-from ..settings import Settings
-from ..wording import said
-from .package import ZIP, Package
-from .serials import kinds_of, moment
+from ..core.domain import Fault
+from ..core.errors import UploadRejected
+from ..core.messages import said
+from ..core.settings import Settings
+from .excel_dates import kinds_of, moment
 from .source import Source
 from .table import Row, no_header
+from .xlsx_package import ZIP, Package
 
 _MOST_COLUMNS = 16_384
 _FRESH = 4 << 20  # bytes of texts in memory

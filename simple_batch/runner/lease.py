@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psycopg
 
-from ..errors import DatabaseError
-from ..store import filelock, serverlock
+from ..core.errors import DatabaseError
+from ..store import locks
 from ..store.database import RUNNER_LOCK, is_server, sqlite_path
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Lease:
         where the lock's file cannot be used."""
         if self._descriptor is None:
             try:
-                self._descriptor = filelock.acquire(self._path)
+                self._descriptor = locks.acquire(self._path)
             except OSError as error:
                 raise DatabaseError(
                     f"The lock file {self._path} cannot be used: {error.strerror}. It has to be a file "
@@ -42,10 +42,10 @@ class Lease:
     def keep(self) -> bool:
         """False where another process has the lease that this one held: nobody takes it from a
         process that lives, unless the lock's file was removed or replaced."""
-        if self._descriptor is None or filelock.leads_to(self._path, self._descriptor):
+        if self._descriptor is None or locks.leads_to(self._path, self._descriptor):
             return True
         try:
-            again = filelock.acquire(self._path)
+            again = locks.acquire(self._path)
         except OSError:
             return True  # the whole folder is away: no other process can have it
         if again is None:
@@ -60,7 +60,7 @@ class Lease:
 
     def release(self) -> None:
         if self._descriptor is not None:
-            filelock.release(self._descriptor)
+            locks.release(self._descriptor)
             self._descriptor = None
 
     def held_elsewhere(self) -> bool:
@@ -89,7 +89,7 @@ class ServerLease(Lease):
     def acquire(self) -> bool:
         if self._connection is None:
             try:
-                self._connection = serverlock.acquire(self._url, _NUMBER)
+                self._connection = locks.acquire_on_server(self._url, _NUMBER)
             except psycopg.Error as error:
                 log.warning("the database server cannot be asked for the lease: %s", error)
         return self._connection is not None
@@ -97,12 +97,12 @@ class ServerLease(Lease):
     def keep(self) -> bool:
         """False where another process has taken the lease that this one held. While the server is
         away nobody can, and what runs here goes on: its results wait to be recorded."""
-        if self._connection is not None and not serverlock.held(self._connection):
+        if self._connection is not None and not locks.still_held(self._connection):
             log.warning("the connection that held the lease is gone")
             self._connection, self._lost = None, True
         if self._lost:
             try:
-                self._connection = serverlock.acquire(self._url, _NUMBER)
+                self._connection = locks.acquire_on_server(self._url, _NUMBER)
             except psycopg.Error:
                 return True
             self._lost = False
@@ -117,13 +117,13 @@ class ServerLease(Lease):
     def sign(self, name: str) -> None:
         with contextlib.suppress(psycopg.Error):
             if self._connection is not None:
-                serverlock.sign(self._connection, name)
+                locks.set_holder(self._connection, name)
 
     def held_elsewhere(self) -> bool:
         if self.held:
             return False
         try:
-            connection = serverlock.acquire(self._url, _NUMBER)
+            connection = locks.acquire_on_server(self._url, _NUMBER)
         except psycopg.Error:
             return False  # nobody runs jobs on a server that is away
         if connection is not None:
@@ -134,7 +134,7 @@ class ServerLease(Lease):
 def unseat(names: list[str]) -> bool:
     """Take the lease from a process that is signed with one of these names and stands still: its
     connection lives, so that the server does not free it. True where it was so."""
-    return serverlock.unseat(_NUMBER, names)
+    return locks.revoke(_NUMBER, names)
 
 
 def lease_of(url: str) -> Lease:

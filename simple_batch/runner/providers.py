@@ -3,19 +3,18 @@ spent on it, shared by all jobs on the config and renewed when the config is edi
 
 import logging
 
-from ..domain import Defaults, Endpoint, GovernorState, Prices, Request
-from ..engine.answers import Answers
+from ..cluster.limit_coordinator import Budget
+from ..core.domain import Defaults, Endpoint, GovernorState, Prices, Request
+from ..core.errors import ConfigurationError
+from ..core.settings import Settings
+from ..engine.answer_memory import Answers
 from ..engine.encoder import Encoder
 from ..engine.governor import Governor
 from ..engine.transport import Reply, Transport
-from ..errors import ConfigurationError
-from ..settings import Settings
 from ..store.configs import endpoint_of
 from ..store.models import ApiConfig
 from ..store.secrets import Vault
-from . import descriptors
-from .budget import Budget
-from .till import Allowance, Money
+from .spend_caps import Allowance, Money
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +93,7 @@ class Providers:
         self._vault = vault
         self.money = money or Money(settings.TIMEZONE)
         self._budget = budget
-        self._most = descriptors.allow(settings.MAX_CONCURRENCY)
+        self._most = allow(settings.MAX_CONCURRENCY)
         self.answers = Answers(settings.MAX_ANSWERS_BYTES)
         self._by_config: dict[int, Provider] = {}
 
@@ -151,3 +150,37 @@ class Providers:
             if self._budget is not None:
                 self._budget.detach(config_id)
         self._by_config.clear()
+
+
+RESERVED = 256  # for the database, the pages' clients, logs and uploads
+
+try:
+    import resource
+except ImportError:  # Windows knows no such limit
+    resource = None
+
+
+def allow(wanted: int) -> int:
+    """Raise the limit on open files for ``wanted`` connections as far as the system lets us;
+    returns how many there may be, and says so where they are fewer."""
+    if resource is None:
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted + RESERVED:
+        target = wanted + RESERVED
+        if hard != resource.RLIM_INFINITY:
+            target = min(target, hard)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+            soft = target
+        except (ValueError, OSError):
+            log.debug("the limit on open files stays at %s", soft)
+    if soft == resource.RLIM_INFINITY or soft >= wanted + RESERVED:
+        return wanted
+    allowed = max(1, soft - RESERVED)
+    log.warning(
+        "the system allows %s open files: at most %s calls in flight (MAX_CONCURRENCY is %s). "
+        "Raise it with: ulimit -n %s",
+        *(soft, allowed, wanted, wanted + RESERVED),
+    )
+    return allowed

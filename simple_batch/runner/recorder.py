@@ -20,9 +20,9 @@ from gevent.event import Event
 from gevent.queue import Empty, Queue
 from playhouse.pool import MaxConnectionsExceeded
 
-from ..clock import now_ms
-from ..domain import Cause, Outcome, RequestStatus
-from ..errors import DatabaseMoved
+from ..core.clock import now_ms
+from ..core.domain import Cause, Outcome, RequestStatus
+from ..core.errors import DatabaseMoved
 from ..store.database import connected, fault
 from ..store.identity import LOOK_EVERY_S
 from ..store.models import database

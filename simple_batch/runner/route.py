@@ -5,16 +5,16 @@ from pathlib import Path
 
 import msgspec
 
-from ..domain import EMBEDDINGS, Attempt, Cause, Defaults, Outcome, Request
+from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Outcome, Request
 from ..engine.breaker import Stop
 from ..engine.encoder import Encoder
 from ..engine.governor import Party
-from ..engine.packer import Packer
+from ..engine.packing import Packer
 from ..engine.pool import Pool
-from ..engine.purse import Till
 from ..engine.retry import Policy
-from ..engine.slots import Slots
-from ..engine.structure import structure_of
+from ..engine.semaphore import Slots
+from ..engine.spend_limit import Till
+from ..engine.structured_output import structure_of
 from ..engine.transport import Reply, TransportFailure
 from ..store import images
 from ..store import jobs as job_rows
@@ -58,7 +58,7 @@ class Route:
             job.schema, job.schema_mode, job.schema_retry, self._note_eased
         )
         self._record = record
-        self.deal = None  # of a job that is spread over several configs (shares.py)
+        self.deal = None  # of a job that is spread over several configs (multi_provider.py)
         self.inputs_per_call = inputs_per_call
         where = images.folder_of(job)
         self.pool = Pool(

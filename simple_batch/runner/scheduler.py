@@ -11,17 +11,17 @@ from typing import Protocol
 import gevent
 from gevent.event import Event
 
-from .. import hours
-from ..clock import now_ms
-from ..domain import JobStatus
-from ..settings import Settings
+from ..core import time_windows
+from ..core.clock import now_ms
+from ..core.domain import JobStatus
+from ..core.settings import Settings
 from ..store import jobs as job_rows
 from ..store.database import complain, connected, reading
 from ..store.models import Job
-from . import closing, till
-from .duties import Duties
+from . import finalize, spend_caps
+from .hooks import Duties
 from .providers import Providers
-from .works import Works
+from .task_group import Works
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _HANDLED = (
 
 
 class Hosting(Protocol):
-    """Where the lanes are: in this process (lanes.py) or in workers (placing.py)."""
+    """Where the lanes are: in this process (job_runs.py) or in workers (cluster/placement.py)."""
 
     def __len__(self) -> int: ...
     def busy(self, job_id: int) -> bool: ...
@@ -126,7 +126,7 @@ class Scheduler:
             self._providers.refresh()
             overdue, limited, due = job_rows.overdue(now), job_rows.with_hours(), job_rows.due(now)
             waited = job_rows.waited_out(now)
-            capped = job_rows.paused_for(till.SPEND_CAP) if self._only is None else []
+            capped = job_rows.paused_for(spend_caps.SPEND_CAP) if self._only is None else []
             statuses = dict(job_rows.in_status(*_HANDLED))
             deleted = job_rows.being_deleted() if self._only is None else []
             resetting = job_rows.being_reset() if self._only is None else []
@@ -139,7 +139,7 @@ class Scheduler:
         for job_id, status in statuses.items():
             if not self._busy(job_id):
                 self._take_up(job_id, status)
-        for work, ids in ((closing.purge, deleted), (closing.reset, resetting)):
+        for work, ids in ((finalize.purge, deleted), (finalize.reset, resetting)):
             for job_id in ids:
                 if not self._busy(job_id):
                     self._works.start(job_id, work, job_id)
@@ -158,7 +158,7 @@ class Scheduler:
         for job_id in overdue:
             job_rows.expire(job_id)
         for job in limited:
-            span = hours.parse(job.hours, job.zone)
+            span = time_windows.parse(job.hours, job.zone)
             if not span.open_at(now):
                 job_rows.put_off(job, span.opens_after(now))
                 self.wake()
@@ -175,7 +175,7 @@ class Scheduler:
             if job.capped_by is not None:
                 room = self._providers.may_spend(job.capped_by)
             else:
-                room = self._providers.money.room(till.JobPurse(job))
+                room = self._providers.money.room(spend_caps.JobPurse(job))
             if room:
                 job_rows.transition(job.id, JobStatus.QUEUED, (JobStatus.PAUSED,), "room")
                 self.wake()
@@ -184,7 +184,7 @@ class Scheduler:
         if status == JobStatus.VALIDATING:
             self._works.start(job_id, self._duties.importer, job_id)
         elif status in (JobStatus.CANCELLING, JobStatus.FINALIZING):
-            self._works.start(job_id, closing.finish, job_id, self._duties.finalizer)
+            self._works.start(job_id, finalize.finish, job_id, self._duties.finalizer)
         elif status == JobStatus.QUEUED and len(self._lanes) < self._settings.MAX_RUNNING_JOBS:
             if job_rows.transition(job_id, JobStatus.RUNNING, (JobStatus.QUEUED,)):
                 self._lanes.begin(job_id)

@@ -9,9 +9,9 @@ import time
 
 import msgspec
 
-from ..domain import ACTIVE_STATUSES
+from ..core.domain import ACTIVE_STATUSES
 from ..store.models import database
-from . import progress
+from . import signals
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +60,12 @@ class Watcher:
             return
         for job_id, row in now.items():
             if before.get(job_id) != row:
-                progress.job_changed.send(None, job_id=job_id)
-                progress.jobs_changed.send(None, job_id=job_id)
+                signals.job_changed.send(None, job_id=job_id)
+                signals.jobs_changed.send(None, job_id=job_id)
         for job_id in before.keys() - now.keys():  # deleted
-            progress.jobs_changed.send(None, job_id=job_id)
+            signals.jobs_changed.send(None, job_id=job_id)
         for job_id, former, status, reason in events:
-            progress.job_status.send(
+            signals.job_status.send(
                 None, job_id=job_id, from_status=former, to_status=status, reason=reason
             )
         self._tails()
@@ -85,9 +85,9 @@ class Watcher:
         due = time.monotonic() - self._tails_at >= TAILS_EVERY_S
         if due:
             self._tails_at = time.monotonic()
-        for job_id in list(self._tails_known.keys() - progress.tail_wanted.keys()):
+        for job_id in list(self._tails_known.keys() - signals.tail_wanted.keys()):
             del self._tails_known[job_id]
-        for job_id, listeners in list(progress.tail_wanted.items()):
+        for job_id, listeners in list(signals.tail_wanted.items()):
             # what was there when somebody began to watch is to be known at once
             if listeners > 0 and (due or job_id not in self._tails_known):
                 self._tail(job_id)
@@ -103,7 +103,7 @@ class Watcher:
         fresh = [index for index, at in newest if (index, at) not in known]
         if fresh:
             rows = database.execute_sql(_TAIL, (job_id, msgspec.json.encode(fresh).decode()))
-            progress.requests_finished.send(None, job_id=job_id, items=[_item(row) for row in rows])
+            signals.requests_finished.send(None, job_id=job_id, items=[_item(row) for row in rows])
 
 
 class _Message(msgspec.Struct):
@@ -144,4 +144,4 @@ def _preview(response, message: str) -> str:
             text = content if isinstance(content, str) else ""
         except (msgspec.DecodeError, IndexError, UnicodeDecodeError):
             text = ""
-    return " ".join(text[: progress.PREVIEW_LENGTH * 2].split())[: progress.PREVIEW_LENGTH]
+    return " ".join(text[: signals.PREVIEW_LENGTH * 2].split())[: signals.PREVIEW_LENGTH]

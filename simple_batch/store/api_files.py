@@ -1,7 +1,7 @@
 """Queries on the files of the Batch API."""
 
-from ..who import Viewer
-from . import search, seen
+from ..core.identity import Viewer
+from . import search, visibility
 from .models import ApiFile, Job, Upload, database
 
 _CHUNK = 1_000
@@ -41,7 +41,7 @@ def _visible(viewer: Viewer | None, now: int):
             & (ApiFile.job.is_null() | ApiFile.job.not_in(hidden_job))
         )
     )
-    return query if viewer is None else query.where(seen.files(viewer))
+    return query if viewer is None else query.where(visibility.files(viewer))
 
 
 def result(

@@ -17,10 +17,10 @@ from psycopg.adapt import AdaptersMap, Loader
 from psycopg.pq import TransactionStatus
 from psycopg.types.string import StrDumperUnknown
 
-from ..errors import DatabaseMoved
+from ..core.errors import DatabaseMoved
 from . import dialect
+from .busy_retry import PatientDatabase
 from .identity import Identity
-from .patience import PatientDatabase
 
 _REFUSED = re.compile("[\x00\ud800-\udfff]")
 _STAND_IN = "\N{REPLACEMENT CHARACTER}"

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from gevent.monkey import get_original
 
-from ..errors import Conflict, DatabaseError, InvalidInput
+from ..core.errors import Conflict, DatabaseError, InvalidInput
 from . import stale_wal, wal_index
 from .database import MIGRATIONS, close_database, open_database, sqlite_url
-from .filelock import locked
+from .locks import locked
 
 STEP_PAGES = 256  # 2 MB with our pages
 REST_S = 0.005  # between two steps: whoever serves from the same disk and lock gets a turn

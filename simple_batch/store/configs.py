@@ -2,7 +2,7 @@
 
 import json
 
-from ..domain import Defaults, Endpoint, Prices
+from ..core.domain import Defaults, Endpoint, Prices
 from .models import ApiConfig
 from .secrets import Vault
 

@@ -20,11 +20,11 @@ from urllib.parse import quote, unquote, urlsplit
 import peewee
 from playhouse.migrations import Runner
 
-from ..errors import DatabaseError, DatabaseMoved
-from . import backends, filelock, stale_wal, wal_index
-from .filelock import locked
+from ..core.errors import DatabaseError, DatabaseMoved
+from . import backends, locks, stale_wal, wal_index
+from .busy_retry import BUSY_TIMEOUT_MS
+from .locks import locked
 from .models import database
-from .patience import BUSY_TIMEOUT_MS
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +41,13 @@ PRAGMAS = {
 }
 AGAIN_AFTER_S = 1.0
 _LOOKS, _LOOK_AGAIN_S = 5, 0.2
-UNFINISHED = "unfinished copy"  # among the migrations: no version opens what has it (sides.py)
+UNFINISHED = "unfinished copy"  # among the migrations: no version opens what has it (store/transfer/endpoints.py)
 _MIGRATING = 0x51B0  # advisory lock while the tables are brought up to date
 
 
 def open_database(url: str, connections: int = 20, unfinished: bool = False) -> list[str]:
     """Open the database at ``url`` and bring its tables up to date; a server is given at most so
-    many ``connections``. One that another is being copied to (moving.py) only as ``unfinished``.
+    many ``connections``. One that another is being copied to (services/database_copy.py) only as ``unfinished``.
 
     Returns the names of the migrations applied now. Raises DatabaseError with
     the place and the remedy where it cannot be opened, is no database, or was
@@ -146,9 +146,9 @@ def _run_elsewhere(path: Path) -> bool:
     lock = path.with_suffix(RUNNER_LOCK)
     if not lock.exists():
         return False
-    held = filelock.acquire(lock)
+    held = locks.acquire(lock)
     if held is not None:
-        filelock.release(held)
+        locks.release(held)
     return held is None
 
 

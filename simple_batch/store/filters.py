@@ -3,9 +3,9 @@ its table, by retry and by the pages' links."""
 
 import msgspec
 
-from ..domain import Cause, RequestStatus
-from ..errors import InvalidInput
-from ..wording import said
+from ..core.domain import Cause, RequestStatus
+from ..core.errors import InvalidInput
+from ..core.messages import said
 
 # Codes other than 200 are those of failures, and the failures have an index.
 _BY_CODE = "x.cause IS NOT NULL AND x.http_status = ?"

@@ -6,9 +6,9 @@ import hashlib
 
 import peewee
 
-from ..clock import now_ms
-from ..errors import Conflict
-from ..wording import said
+from ..core.clock import now_ms
+from ..core.errors import Conflict
+from ..core.messages import said
 from .models import IdempotencyKey, database
 
 _NO_TOKEN, _FORM = 0, "form"

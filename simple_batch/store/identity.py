@@ -13,7 +13,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from ..wording import said
+from ..core.messages import said
 from . import stale_wal, wal_index
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..domain import IMAGE
+from ..core.domain import IMAGE
 from .models import Job, Upload, UploadImage, database
 
 _FILE = r"[0-9a-f]{64}-\d{1,6}x\d{1,6}\.(?:png|jpeg|gif|webp)"

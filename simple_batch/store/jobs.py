@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from peewee import SQL, fn
 
-from ..clock import now_ms
-from ..domain import FINAL_STATUSES, Cause, JobStatus
+from ..core.clock import now_ms
+from ..core.domain import FINAL_STATUSES, Cause, JobStatus
 from . import search, webhooks
 from .models import Attempt as AttemptRow
 from .models import (

@@ -22,7 +22,7 @@ from peewee import (
     TextField,
 )
 
-from ..wording import Text, restored
+from ..core.messages import Text, restored
 from .dialect import LOCKING
 
 database = DatabaseProxy()
@@ -91,7 +91,9 @@ class ApiConfig(BaseModel):
     cached_input_price = BigIntegerField(null=True)
     output_price = BigIntegerField(null=True)
     reasoning_price = BigIntegerField(null=True)
-    day_cap = BigIntegerField(null=True)  # nano-units that may be spent in a day (periods.py)
+    day_cap = BigIntegerField(
+        null=True
+    )  # nano-units that may be spent in a day (core/time_windows.py)
     month_cap = BigIntegerField(null=True)
     notes = TextField(default="")
     active = BooleanField(default=True)
@@ -227,12 +229,14 @@ class Job(BaseModel):
     schema_retry = BooleanField(default=False)  # what does not fit is sent back with the complaint
     overrides = IntegerField(default=0)  # grows whenever requests are to go another way
     reuse_hours = FloatField(null=True)  # answers of other jobs up to this age are taken
-    ask_once = BooleanField(default=False)  # identical requests; see twins.py
+    ask_once = BooleanField(default=False)  # identical requests; see duplicates.py
     saved_calls = IntegerField(default=0)
     saved_nano = BigIntegerField(default=0)
     spread = CharField(default="")  # over the configs of JobConfig, how (Spread); empty: one config
     priority = IntegerField(default=0)  # of those that wait the highest goes first
-    hours = CharField(default="")  # in which calls may be made (hours.py); empty: always
+    hours = CharField(
+        default=""
+    )  # in which calls may be made (core/time_windows.py); empty: always
     zone = CharField(default="")  # of the hours
     spend_cap = BigIntegerField(null=True)  # nano-units at which it pauses
     capped_by = IntegerField(null=True)  # the config whose cap has paused it; null: its own
@@ -270,7 +274,7 @@ class Job(BaseModel):
     unpriced = IntegerField(default=0)  # calls that may have cost something unknown
     currency = CharField(default="USD")
     latency = BlobField(default=b"")  # LatencySketch of successful calls
-    live = TextField(default="{}")  # in flight, retrying, rate, governor; see runner/progress.py
+    live = TextField(default="{}")  # in flight, retrying, rate, governor; see runner/signals.py
 
     class Meta:
         indexes = ((("deleted_at", "status"), False),)
@@ -458,7 +462,7 @@ class Spending(BaseModel):
 
 
 class KeptAnswer(BaseModel):
-    """An answer kept for other jobs (kept_answers.py)."""
+    """An answer kept for other jobs (response_cache.py)."""
 
     key = BlobField(unique=True)
     response = BlobField()
@@ -535,7 +539,7 @@ Delivery.add_index(Delivery.index(Delivery.next_at, where=Delivery.next_at.is_nu
 
 
 class Worker(BaseModel):
-    """A process that makes calls beside others, while it lives (workers.py)."""
+    """A process that makes calls beside others, while it lives (store/cluster/workers.py)."""
 
     id = CharField(primary_key=True)
     name = CharField()  # Celery's, of which its queue is made
@@ -597,7 +601,7 @@ class LaneRow(BaseModel):
 
 
 class SpendBlock(BaseModel):
-    """What a worker holds of the money under a spend cap (blocks.py), in sums since it began to."""
+    """What a worker holds of the money under a spend cap (spend_leases.py), in sums since it began to."""
 
     purse = CharField()  # whose cap it is: job, config
     purse_id = IntegerField()
@@ -612,7 +616,7 @@ class SpendBlock(BaseModel):
 
 
 class Audit(BaseModel):
-    """Who did what; never with a secret (audit.py)."""
+    """Who did what; never with a secret (auth/audit_log.py)."""
 
     at = BigIntegerField(index=True)
     actor = CharField()

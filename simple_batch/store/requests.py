@@ -3,9 +3,9 @@
 import msgspec
 import peewee
 
-from ..domain import Request
+from ..core.domain import Request
+from .duplicates import WAITING
 from .models import Job, JobConfig, database
-from .twins import WAITING
 
 _INSERT = (
     "INSERT INTO request (job_id, idx, custom_id, url, line, body, config_id, cells, twin) "

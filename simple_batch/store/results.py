@@ -9,12 +9,12 @@ from functools import cached_property
 
 import msgspec
 
-from ..domain import Attempt, Cause, Outcome, Prices, RequestStatus, Usage
-from . import blocks, kept_answers, spending
+from ..core.domain import Attempt, Cause, Outcome, Prices, RequestStatus, Usage
+from . import response_cache, spend_leases, spending
+from .counters import tally
 from .dialect import LOCKING
+from .latency_sketch import LatencySketch
 from .models import TIMELINE_WIDTHS, Job, database
-from .sketch import LatencySketch
-from .tally import tally
 
 _RESULT = (
     "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, "
@@ -137,7 +137,7 @@ def write(
 ) -> list[Recorded]:
     """Commit ``records``; returns those whose outcome was new. The primary key of ``result`` makes
     a second result for a request impossible: it is ignored, and so is what it would have counted.
-    ``paid`` is told in the transaction what they cost, by keys of accounts (blocks.py); ``worker`` is
+    ``paid`` is told in the transaction what they cost, by keys of accounts (spend_leases.py); ``worker`` is
     whose work they are, where several share a job."""
     with database.atomic():
         changes = {job_id: _JobChange(job_id) for job_id in sorted({r.job_id for r in records})}
@@ -150,7 +150,7 @@ def write(
                 result_rows.append(_result(record, record.outcome, change))
         database.executemany(_RESULT, result_rows)
         database.executemany(_ATTEMPT, attempt_rows)
-        kept_answers.keep([record for record in fresh if record.key is not None])
+        response_cache.keep([record for record in fresh if record.key is not None])
         for job_id in {record.job_id for record in fresh}:
             _write_change(job_id, changes[job_id])
             if worker:
@@ -173,9 +173,9 @@ def _spent(changes: Iterable[_JobChange]) -> dict[tuple[int, str, int], int]:
 
 
 def _by_account(changes: dict[int, _JobChange]) -> dict[tuple[str, int, str], int]:
-    costs = {(blocks.JOB, job_id, ""): change.cost for job_id, change in changes.items()}
+    costs = {(spend_leases.JOB, job_id, ""): change.cost for job_id, change in changes.items()}
     for (config_id, currency, _t), cost in _spent(changes.values()).items():
-        key = blocks.CONFIG, config_id, currency
+        key = spend_leases.CONFIG, config_id, currency
         costs[key] = costs.get(key, 0) + cost
     return costs
 

@@ -8,7 +8,7 @@ holds the request's index in its upper bits; entries of answers that were since 
 whoever searches looks at the rows found once more.
 """
 
-from ..clock import now_ms
+from ..core.clock import now_ms
 from .filters import like
 from .models import Job, TextIndex, database, hold
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from peewee import BlobField
 
-from ..errors import ConfigurationError, SettingsError
-from ..redaction import remember
-from ..wording import said
-from . import filelock
+from ..core.errors import ConfigurationError, SettingsError
+from ..core.messages import said
+from ..core.redaction import remember
+from . import locks
 from .models import ALL, database, hold_seals
 
 log = logging.getLogger(__name__)
@@ -166,13 +166,13 @@ def _sealed() -> Iterator[tuple[str, BlobField, int, bytes]]:
 
 @contextlib.contextmanager
 def _alone(instance: Path):
-    lock = filelock.acquire(instance / "encryption.lock")
+    lock = locks.acquire(instance / "encryption.lock")
     if lock is None:
         raise SettingsError("Another process is changing the encryption key: try again later.")
     try:
         yield
     finally:
-        filelock.release(lock)
+        locks.release(lock)
 
 
 def _write(path: Path, keys: list[str]) -> None:
@@ -216,7 +216,7 @@ def kept_secret(path: Path, make: Callable[[], str]) -> str:
             raise _unusable(path, "it is no file")
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with filelock.locked(path.with_name(MAKING)):
+            with locks.locked(path.with_name(MAKING)):
                 if not path.exists():
                     _write(path, [make()])
         secret = path.read_text("utf-8").strip()

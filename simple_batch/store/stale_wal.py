@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..errors import DatabaseError
+from ..core.errors import DatabaseError
 from . import wal_index
 
 log = logging.getLogger(__name__)

@@ -2,8 +2,8 @@
 
 import secrets
 
-from ..clock import now_ms
-from ..domain import FINAL_STATUSES, JobStatus
+from ..core.clock import now_ms
+from ..core.domain import FINAL_STATUSES, JobStatus
 from .models import Delivery, Job, Webhook
 
 

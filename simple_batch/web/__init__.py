@@ -9,39 +9,39 @@ from . import (
     configs,
     error_pages,
     filters,
+    form_keys,
     health,
     i18n,
+    images,
+    job,
     job_actions,
     job_charts,
-    job_pages,
     job_requests,
     job_settings,
-    jobs_list,
+    jobs,
     login,
     new_job,
     new_template,
-    once,
-    pictures,
-    rush,
-    saved_templates,
+    page_cache,
     security,
     storage,
+    templates,
     users,
 )
 
 
 def register(app: Flask) -> None:
     """Hang everything on the app."""
-    rush.register(app)
-    for module in (security, once, i18n, filters, error_pages):
+    page_cache.register(app)
+    for module in (security, form_keys, i18n, filters, error_pages):
         module.register(app)
     for module in (
-        jobs_list,
+        jobs,
         new_job,
         new_template,
-        saved_templates,
-        pictures,
-        job_pages,
+        templates,
+        images,
+        job,
         job_requests,
         job_charts,
         job_settings,

@@ -3,12 +3,14 @@
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from .. import tokens, webhooks, who
-from ..domain import Role
-from ..errors import Conflict, InvalidInput
+from ..auth import tokens
+from ..core import identity
+from ..core.domain import Role
+from ..core.errors import Conflict, InvalidInput
+from ..services import webhooks
+from .form_keys import once
 from .forms import TokenForm, WebhookForm, blame
-from .once import once
-from .words import translated
+from .labels import translated
 
 blueprint = Blueprint("access", __name__, url_prefix="/access")
 
@@ -32,7 +34,7 @@ def create_token():
                 form.name.data or "",
                 form.sees_all.data,
                 form.scope.data,
-                who.current().user,
+                identity.current().user,
             )
             return _page(made=(token.name, secret))
         except InvalidInput as error:
@@ -43,7 +45,7 @@ def create_token():
 @blueprint.post("/tokens/<int:token_id>/revoke")
 def revoke_token(token_id: int):
     """Let nobody in with it any more."""
-    token = tokens.get(token_id, who.current().sees)
+    token = tokens.get(token_id, identity.current().sees)
     tokens.revoke(token_id)
     flash(_("Revoked “%(name)s”.", name=token.name), "success")
     return redirect(url_for("access.index"), 303)
@@ -52,7 +54,7 @@ def revoke_token(token_id: int):
 @blueprint.post("/tokens/<int:token_id>/remove")
 def remove_token(token_id: int):
     """Forget a revoked one."""
-    token = tokens.get(token_id, who.current().sees)
+    token = tokens.get(token_id, identity.current().sees)
     try:
         tokens.remove(token_id)
         flash(_("Removed “%(alias)s”.", alias=token.name), "success")
@@ -98,8 +100,8 @@ def _offered(form: WebhookForm) -> WebhookForm:
 def _page(token_form=None, webhook_form=None, made=None):
     page = render_template(
         "access.html",
-        tokens=tokens.listed(who.current().sees),
-        webhooks=webhooks.listed() if who.current().may(Role.ADMIN) else [],
+        tokens=tokens.listed(identity.current().sees),
+        webhooks=webhooks.listed() if identity.current().may(Role.ADMIN) else [],
         token_form=token_form or TokenForm(formdata=None),
         webhook_form=webhook_form or _offered(WebhookForm(formdata=None)),
         made=made,

@@ -3,8 +3,8 @@
 from flask import Blueprint, render_template, request
 
 from .. import insight
-from ..audit import ACTIONS
-from ..inputs import page_number, within
+from ..auth.audit_log import ACTIONS
+from .request_input import page_number, within
 
 blueprint = Blueprint("audit", __name__)
 

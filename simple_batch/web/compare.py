@@ -2,8 +2,9 @@
 
 from flask import Blueprint, render_template, request
 
-from .. import insight, who
-from ..door import must_see
+from .. import insight
+from ..auth.guard import must_see
+from ..core import identity
 
 blueprint = Blueprint("compare", __name__)
 
@@ -31,5 +32,5 @@ def index():
         different=different,
         found=found,
         summaries=summaries,
-        offered=insight.jobs_page(per_page=OFFERED, viewer=who.current().sees).rows,
+        offered=insight.jobs_page(per_page=OFFERED, viewer=identity.current().sees).rows,
     )

@@ -3,12 +3,14 @@
 from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from .. import configs, insight, prices, runtime, who
-from ..errors import Conflict, InvalidInput, SimpleBatchError
+from .. import insight
+from ..core import context, identity
+from ..core.errors import Conflict, InvalidInput, SimpleBatchError
+from ..services import configs, prices
 from .error_pages import wants_json
+from .form_keys import once
 from .forms import ConfigForm, blame
-from .once import once
-from .words import translated
+from .labels import translated
 
 blueprint = Blueprint("configs", __name__, url_prefix="/configs")
 
@@ -31,7 +33,7 @@ def index():
     """All configs."""
     found = configs.list_all()
     spent = {}
-    if who.current().sees is None:  # it is what everybody has spent
+    if identity.current().sees is None:  # it is what everybody has spent
         spent = {config.id: insight.spent_now(config) for config in found}
     return render_template("configs/list.html", configs=found, spent=spent)
 
@@ -201,7 +203,7 @@ def _form_page(form, config, tested=None, models=()):
         models=models,
         known_endpoints=KNOWN_ENDPOINTS,
         offered=_offered(form),
-        cap_zone=runtime.settings().TIMEZONE or "UTC",
+        cap_zone=context.settings().TIMEZONE or "UTC",
     )
     return page, status
 

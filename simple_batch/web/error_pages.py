@@ -7,9 +7,9 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from ..errors import LoginNeeded, SimpleBatchError
+from ..core.errors import LoginNeeded, SimpleBatchError
 from ..store.database import connected, passing
-from .words import translated
+from .labels import translated
 
 log = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import nh3
 from flask import Flask
 from flask_babel import (
     format_datetime,
@@ -12,11 +13,12 @@ from flask_babel import (
     get_timezone,
     gettext,
 )
+from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-from .. import jobs
-from ..domain import NANO
-from . import markdown, words
+from ..core.domain import NANO
+from ..services import jobs
+from . import labels
 
 _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£", "JPY": "JP¥"}
 
@@ -27,17 +29,17 @@ def register(app: Flask) -> None:
         *("filesize", "per_second", "percent", "local_input", "sparkline"),
     ):
         app.add_template_filter(globals()[name], name)
-    app.add_template_filter(markdown.rendered, "markdown")
-    app.add_template_filter(words.status, "status_word")
-    app.add_template_filter(words.cause, "cause_word")
-    app.add_template_filter(words.remedy, "remedy")
-    app.add_template_filter(words.reason, "reason_word")
-    app.add_template_filter(words.actor, "actor_word")
-    app.add_template_filter(words.role, "role_word")
-    app.add_template_filter(words.audited, "audited_word")
-    app.add_template_filter(words.audited_object, "audited_object")
-    app.add_template_filter(words.translated, "translated")
-    app.add_template_filter(words.webhook_place, "webhook_place")
+    app.add_template_filter(rendered, "markdown")
+    app.add_template_filter(labels.status, "status_word")
+    app.add_template_filter(labels.cause, "cause_word")
+    app.add_template_filter(labels.remedy, "remedy")
+    app.add_template_filter(labels.reason, "reason_word")
+    app.add_template_filter(labels.actor, "actor_word")
+    app.add_template_filter(labels.role, "role_word")
+    app.add_template_filter(labels.audited, "audited_word")
+    app.add_template_filter(labels.audited_object, "audited_object")
+    app.add_template_filter(labels.translated, "translated")
+    app.add_template_filter(labels.webhook_place, "webhook_place")
     app.add_template_global(jobs.runner_state, "runner_state")
     app.add_template_global(jobs.by_workers, "by_workers")
     app.add_template_global(jobs.WORKER_COMMAND, "worker_command")
@@ -144,3 +146,32 @@ def sparkline(values: list[int], label: str) -> Markup | str:
         '<svg class="spark" viewBox="0 0 100 20" preserveAspectRatio="none" role="img" '
         'aria-label="{}"><polyline points="{}"></polyline></svg>'
     ).format(label, points)
+
+
+# Characters, and of those the ones that mean something, which some nestings take quadratic time for;
+# what is longer is shown as it is.
+LONGEST = 50_000
+MOST_MARKS = 5_000
+_MARKS = "*_[]()!`~|<>&\\#-+=:\n"
+
+_TAGS = {
+    *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "blockquote"),
+    *("ul", "ol", "li", "pre", "code", "a", "table", "thead", "tbody", "tr", "th", "td"),
+}
+# images would be fetched from anywhere: their text is enough
+_parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+_parser.disable("image")
+
+
+def rendered(text: str) -> Markup:
+    """Markdown as HTML that is safe in a page."""
+    if len(text) > LONGEST or sum(map(text.count, _MARKS)) > MOST_MARKS:
+        return Markup('<div class="prewrap">{}</div>').format(text)
+    html = nh3.clean(
+        _parser.render(text),
+        tags=_TAGS,
+        attributes={"a": {"href"}, "code": {"class"}, "ol": {"start"}},
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer nofollow",
+    )
+    return Markup(html)  # noqa: S704 - nh3 has just cleaned it # nosec B704

@@ -4,7 +4,7 @@ from flask import request
 from flask_wtf import FlaskForm
 from wtforms import DateTimeLocalField, IntegerField
 
-from .. import inputs
+from . import request_input
 
 FIRST_YEAR, LAST_YEAR = 1971, 9998  # in every zone these begin and end within what a clock can show
 
@@ -26,7 +26,7 @@ class WholeField(IntegerField):
         self.data = None
         if valuelist:
             try:
-                self.data = inputs.whole(valuelist[0])
+                self.data = request_input.whole(valuelist[0])
             except ValueError:
                 raise ValueError(self.gettext("Not a valid integer value.")) from None
 

@@ -22,14 +22,15 @@ from wtforms import (
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Optional
 
-from .. import choices, configs, runtime
-from ..choices import NewJob
-from ..domain import Role, Spread
-from ..errors import InvalidInput
+from ..core import context
+from ..core.domain import Role, Spread
+from ..core.errors import InvalidInput
+from ..services import configs, job_options
+from ..services.job_options import NewJob
 from .form_fields import MomentField, PageForm, WholeField
-from .moments import epoch_ms
+from .i18n import epoch_ms
+from .labels import ROLES, translated
 from .schema_fields import SchemaFields
-from .words import ROLES, translated
 
 
 class ConfigForm(PageForm):
@@ -58,7 +59,7 @@ class ConfigForm(PageForm):
 
     @classmethod
     def blank(cls) -> "ConfigForm":
-        settings = runtime.settings()
+        settings = context.settings()
         return cls(
             formdata=None,
             data={
@@ -185,7 +186,7 @@ class LaunchForm(_Timing, SchemaFields, PageForm):
             "inputs_per_call": new.inputs_per_call,
             "ask_once": new.ask_once,
             "reuse_hours": new.reuse_hours,
-            "also": choices.also_text(new),
+            "also": job_options.also_text(new),
             "spread": new.spread.value,
             "weight": new.weight,
             "webhook": new.webhook or 0,
@@ -203,7 +204,7 @@ class LaunchForm(_Timing, SchemaFields, PageForm):
 
     def validate_also(self, field) -> None:
         try:
-            choices.also_of(field.data or "")
+            job_options.also_of(field.data or "")
         except InvalidInput as error:
             raise ValidationError(translated(error)) from None
 
@@ -225,7 +226,7 @@ class LaunchForm(_Timing, SchemaFields, PageForm):
             inputs_per_call=self.inputs_per_call.data,
             ask_once=self.ask_once.data,
             reuse_hours=self.reuse_hours.data,
-            also=choices.also_of(self.also.data or ""),
+            also=job_options.also_of(self.also.data or ""),
             spread=Spread(self.spread.data),
             weight=1.0 if self.weight.data is None else self.weight.data,
             webhook=self.webhook.data or None,
@@ -319,7 +320,7 @@ class SettingsForm(_Timing, PageForm):
         """``new`` with what the form says of it."""
         retries = self.max_retries.data
         if retries is None:
-            retries = runtime.settings().DEFAULT_MAX_RETRIES
+            retries = context.settings().DEFAULT_MAX_RETRIES
         return msgspec.structs.replace(
             new,
             name=self.name.data or "",

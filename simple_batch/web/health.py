@@ -2,7 +2,8 @@
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
-from .. import jobs, metrics, readiness, who
+from ..core import identity
+from ..services import jobs, metrics, readiness
 
 blueprint = Blueprint("health", __name__)
 
@@ -41,6 +42,6 @@ def _who_works() -> dict:
 def prometheus():
     """For Prometheus, in its text format or OpenMetrics; with what the caller sees."""
     clients = current_app.extensions["simple_batch_feed"].clients
-    sees = who.current().sees
+    sees = identity.current().sees
     body, kind = metrics.of_server(request.headers.get("Accept", ""), clients, sees)
     return Response(body, content_type=kind)

@@ -1,11 +1,15 @@
 """Languages: ``?lang=`` (kept in a cookie), the cookie, the browser, the setting."""
 
+from datetime import datetime
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.dates import LOCALTZ, get_timezone_name
 from flask import Flask, Response, g, request, url_for
 from flask_babel import Babel, get_locale, get_timezone
+
+from ..core.errors import InvalidInput
+from ..core.messages import said
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 _COOKIE = "lang"
@@ -14,7 +18,7 @@ _YEAR_S = 365 * 86_400
 
 def register(app: Flask) -> None:
     settings = app.extensions["simple_batch"].settings
-    app.config["BABEL_TRANSLATION_DIRECTORIES"] = "translations"
+    app.config["BABEL_TRANSLATION_DIRECTORIES"] = "core/translations"
 
     def chosen() -> str:
         for given in (request.args.get("lang"), request.cookies.get(_COOKIE)):
@@ -67,3 +71,26 @@ def _switch(code: str) -> str:
     # not by url_for: a parameter of the address may have the name of one of url_for's
     path = url_for(request.endpoint, **request.view_args)
     return f"{path}?{urlencode([*given, ('lang', code)])}"
+
+
+def epoch_ms(local: datetime) -> int:
+    """The moment of a clock in the page's zone."""
+    return round(local.replace(tzinfo=get_timezone()).timestamp() * 1000)
+
+
+def with_epochs(args) -> dict | None:
+    """URL parameters whose ``from`` and ``to`` came from datetime fields, with epoch seconds in
+    their place, as addresses that are passed on have them; None where there is nothing to change.
+    Raises InvalidInput."""
+    local = {name: args[name] for name in ("from", "to") if "T" in args.get(name, "")}
+    if not local:
+        return None
+    found = {**args.to_dict(flat=False)}
+    for name, value in local.items():
+        try:
+            found[name] = epoch_ms(datetime.fromisoformat(value)) // 1000
+        except (ValueError, OverflowError):
+            raise InvalidInput(
+                said("%(name)s=%(value)r: not a time.", name=name, value=value), name
+            ) from None
+    return {name: value for name, value in found.items() if value not in ("", [""])}

@@ -4,14 +4,14 @@ from flask import Blueprint, flash, redirect, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from .. import jobs
-from ..errors import Conflict, InvalidInput, UploadRejected
-from ..inputs import whole
+from ..core.errors import Conflict, InvalidInput, UploadRejected
+from ..core.messages import said
+from ..services import jobs
 from ..store.filters import RequestFilter
-from ..store.retry import Changes
-from ..wording import said
-from .once import once, undone
-from .words import translated
+from ..store.requeue import Changes
+from .form_keys import once, undone
+from .labels import translated
+from .request_input import whole
 
 blueprint = Blueprint("job_actions", __name__)
 

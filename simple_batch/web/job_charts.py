@@ -6,14 +6,15 @@ import io
 from flask import Blueprint, jsonify, render_template, request
 from flask_babel import lazy_gettext as _
 
-from .. import choices, export, insight
-from ..errors import InvalidInput, NotFound
+from .. import export, insight
+from ..core.errors import InvalidInput, NotFound
+from ..core.messages import said
+from ..core.settings import PROJECT_ROOT
 from ..insight.summary import iso
-from ..settings import PROJECT_ROOT
+from ..services import job_options
 from ..store.filters import RequestFilter
-from ..wording import said
-from .answers import attached
-from .job_pages import common
+from .downloads import attached
+from .job import common
 
 blueprint = Blueprint("job_charts", __name__)
 
@@ -124,7 +125,7 @@ def report(job_id: int):
         data=insight.charts(job_id, RequestFilter()),
         groups=insight.error_groups(job_id),
         summary=insight.summary(job_id),
-        chosen=choices.of(head["job"]),
+        chosen=job_options.of(head["job"]),
         style=_static("vendor/bootstrap/bootstrap.min.css") + _static("css/app.css"),
         echarts=_static("vendor/echarts/echarts.min.js"),
         drawing=_static("js/charts.js"),

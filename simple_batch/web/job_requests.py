@@ -7,16 +7,17 @@ import msgspec
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask_babel import lazy_gettext as _
 
-from .. import configs, insight, jobs
-from ..domain import Cause, Request, RequestStatus
-from ..errors import InvalidInput, NotFound
-from ..inputs import page_number
-from ..store import text
+from .. import insight
+from ..core import content
+from ..core.domain import Cause, Request, RequestStatus
+from ..core.errors import InvalidInput, NotFound
+from ..core.messages import said
+from ..services import configs, jobs
 from ..store.filters import RequestFilter
 from ..store.models import ApiConfig, Job
-from ..wording import said
-from .job_pages import common
-from .moments import with_epochs
+from .i18n import with_epochs
+from .job import common
+from .request_input import page_number
 
 blueprint = Blueprint("job_requests", __name__)
 
@@ -162,7 +163,7 @@ def _config_of(job: Job, found: dict) -> ApiConfig:
 def _sent(config: ApiConfig, job: Job, found: dict) -> str:
     body = found["body"].encode()
     asked = Request(found["index"], found["custom_id"], body, found["url"], found["line"])
-    return text.pretty(configs.body_sent(config, job, asked))
+    return content.pretty(configs.body_sent(config, job, asked))
 
 
 def _curl(url: str, body: str) -> str:

@@ -4,13 +4,14 @@ import msgspec
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext as _
 
-from .. import choices, configs, jobs, who
-from ..domain import Role
-from ..errors import InvalidInput
+from ..core import identity
+from ..core.domain import Role
+from ..core.errors import InvalidInput
+from ..services import configs, job_options, jobs
 from ..store.models import database
 from .forms import SettingsForm
-from .job_pages import common
-from .words import translated
+from .job import common
+from .labels import translated
 
 blueprint = Blueprint("job_settings", __name__)
 
@@ -21,7 +22,7 @@ def index(job_id: int):
     job = jobs.get(job_id)
     config = configs.get(job.config_id)
     limits = {"api_concurrency": config.concurrency, "rpm": config.rpm, "tpm": config.tpm}
-    return _page(job_id, SettingsForm.of(choices.of(job), **limits))
+    return _page(job_id, SettingsForm.of(job_options.of(job), **limits))
 
 
 @blueprint.post("/jobs/<int:job_id>/settings")
@@ -33,7 +34,7 @@ def save(job_id: int):
         return _page(job_id, form), 400
     config = configs.get(job.config_id)
     limits = {}
-    if who.current().may(Role.ADMIN):  # the config is everybody's
+    if identity.current().may(Role.ADMIN):  # the config is everybody's
         limits = {
             "concurrency": form.api_concurrency.data,
             "rpm": form.rpm.data,
@@ -43,7 +44,7 @@ def save(job_id: int):
     place = "concurrency"  # the field that an error about a concurrency is about
     try:
         with database.atomic():  # both or neither
-            jobs.edit(job_id, form.chosen(choices.of(job)))
+            jobs.edit(job_id, form.chosen(job_options.of(job)))
             place = "api_concurrency"
             if fields != configs.fields_of(config):
                 configs.update(config.id, fields)

@@ -6,12 +6,12 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from ..door import ADMIN, TooManyTries, the_door
-from ..errors import Forbidden, InvalidInput
+from ..auth.guard import ADMIN, TooManyTries, the_door
+from ..core.errors import Forbidden, InvalidInput
 from ..store.models import User
 from .error_pages import answer
 from .forms import LoginForm, PasswordForm, blame
-from .words import translated
+from .labels import translated
 
 blueprint = Blueprint("login", __name__)
 

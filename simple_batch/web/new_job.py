@@ -7,18 +7,27 @@ from pathlib import Path
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from .. import choices, configs, jobs, recipes, runtime, tryout, webhooks
-from ..domain import EMBEDDINGS
-from ..door import must_see
-from ..errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
-from ..settings import PROJECT_ROOT
-from ..store import text
-from . import new_template, pictures
-from .answers import attached
+from ..auth.guard import must_see
+from ..core import content, context
+from ..core.domain import EMBEDDINGS
+from ..core.errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
+from ..core.settings import PROJECT_ROOT
+from ..services import (
+    configs,
+    job_options,
+    jobs,
+    recipes,
+    webhooks,
+)
+from ..services import (
+    estimate as tryout,
+)
+from . import images, new_template
+from .downloads import attached
+from .form_keys import once
 from .forms import LaunchForm, UploadForm, blame
-from .once import once
+from .labels import translated, webhook_place
 from .template_forms import TemplateForm
-from .words import translated, webhook_place
 
 blueprint = Blueprint("new_job", __name__, url_prefix="/jobs/new")
 
@@ -45,7 +54,7 @@ def upload():
     form = UploadForm()
     try:
         stream, name = _given(form)
-        staged = jobs.stage_upload(stream, name, pictures.given())
+        staged = jobs.stage_upload(stream, name, images.given())
     except UploadRejected as error:
         return _start_page(form, error), error.http_status
     return _next_step(*jobs.staged(staged.id))
@@ -63,7 +72,7 @@ def preview(upload_id: int):
         form = LaunchForm.of(fields, name=_("%(name)s (copy)", name=fields.name))
     else:
         name = Path(staged.filename).stem.split(".")[0]
-        retries = runtime.settings().DEFAULT_MAX_RETRIES
+        retries = context.settings().DEFAULT_MAX_RETRIES
         asked = {"name": name, "max_retries": retries, "ask_once": found.duplicates > 0}
         form = LaunchForm(formdata=None, data=asked)
         form.config.data = config
@@ -197,25 +206,25 @@ def _preview_page(form, staged, found, tried=()):
         {
             "line": item.line,
             "custom_id": item.custom_id,
-            "messages": text.conversation_of(text.loaded(item.body)),
-            "raw": text.pretty(item.body),
+            "messages": content.conversation_of(content.loaded(item.body)),
+            "raw": content.pretty(item.body),
         }
         for item in found.first
     ]
     config = _chosen_config(form)
     estimate = None
     if config is not None:
-        new = choices.NewJob(config=config.id) if form.errors else form.chosen()
+        new = job_options.NewJob(config=config.id) if form.errors else form.chosen()
         estimate = tryout.estimate(staged, found, config, new, tried)
     return render_template(
         "jobs/preview.html",
-        **pictures.of_upload(staged, [message for item in first for message in item["messages"]]),
+        **images.of_upload(staged, [message for item in first for message in item["messages"]]),
         form=form,
         upload=staged,
         preview=found,
         first=first,
         embeds=any(item.url == EMBEDDINGS for item in found.first),
-        usual_inputs=runtime.settings().EMBEDDINGS_PER_CALL,
+        usual_inputs=context.settings().EMBEDDINGS_PER_CALL,
         estimate=estimate,
         chosen=config,
         tried=[_shown(row, config) for row in tried],
@@ -249,7 +258,7 @@ def _shown(row, config) -> dict:
         "cause": row.cause,
         "http_status": row.http_status,
         "message": row.message,
-        "answer": text.answer_of(text.loaded(row.response)) if row.cause is None else "",
+        "answer": content.answer_of(content.loaded(row.response)) if row.cause is None else "",
         "usage": row.usage,
         "cost": tryout.cost_of(config, row.usage),
     }

@@ -5,17 +5,17 @@ import json
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from .. import jobs, saved_templates
-from ..domain import Fault
-from ..door import must_see
-from ..errors import InvalidInput, NotFound, UploadRejected
+from ..auth.guard import must_see
+from ..core import content
+from ..core.domain import Fault
+from ..core.errors import InvalidInput, NotFound, UploadRejected
 from ..intake import Template
-from ..store import text
-from . import pictures
+from ..services import jobs, templates
+from . import images as pictures
+from .form_keys import once
 from .forms import blame
-from .once import once
+from .labels import translated
 from .template_forms import TemplateForm
-from .words import translated
 
 blueprint = Blueprint("new_template", __name__, url_prefix="/jobs/new/<int:upload_id>/template")
 
@@ -49,9 +49,9 @@ def _beginning(staged, columns: list[str]) -> tuple[Template, int | None]:
     """The template to begin with, and the id of the version that it is of a saved one."""
     saved = request.args.get("saved", type=int)
     if saved is not None:
-        kept = saved_templates.get(saved)
-        version = saved_templates.version(kept, request.args.get("version", type=int))
-        return saved_templates.template_of(version), version.id
+        kept = templates.get(saved)
+        version = templates.version(kept, request.args.get("version", type=int))
+        return templates.template_of(version), version.id
     clone = request.args.get("clone", type=int)
     if clone is not None:
         must_see(clone)
@@ -95,7 +95,7 @@ def save_as(upload_id: int):
         sheet = "" if found.sheet in found.sheets[:1] else found.sheet
         texts, note = form.chosen(sheet), form.note.data or ""
         try:
-            version, is_new = saved_templates.save(
+            version, is_new = templates.save(
                 form.name.data or "", texts, note, columns=found.columns
             )
         except InvalidInput as wrong:
@@ -112,9 +112,9 @@ def take(upload_id: int):
     _staged, found = _table(upload_id)
     number = request.form.get("version", type=int)
     try:
-        kept = saved_templates.get(request.form.get("saved", 0, type=int))
-        version = saved_templates.version(kept, number)
-        sheet = saved_templates.template_of(version).sheet
+        kept = templates.get(request.form.get("saved", 0, type=int))
+        version = templates.version(kept, number)
+        sheet = templates.template_of(version).sheet
         if sheet in found.sheets:
             jobs.choose_sheet(upload_id, sheet)
     except (NotFound, UploadRejected) as error:
@@ -192,8 +192,8 @@ def page(form: TemplateForm, staged, found, number: int = 1, error: UploadReject
         example=example,
         **pictures.of_upload(staged, example.get("messages", ())),
         clone=request.args.get("clone", type=int),
-        saved=saved_templates.listed(),
-        begun_with=saved_templates.version_by_id(form.origin.data),
+        saved=templates.listed(),
+        begun_with=templates.version_by_id(form.origin.data),
     )
 
 
@@ -237,11 +237,11 @@ def _example(form: TemplateForm, upload_id: int, sheet: str, number: int) -> dic
         }
     if isinstance(made, Fault):
         return {"line": made.line, "error": translated(made.text)}
-    body = text.loaded(made.body)
+    body = content.loaded(made.body)
     parameters = {name: value for name, value in body.items() if name not in _TEXTS}
     return {
         "line": made.line,
         "custom_id": made.custom_id,
-        "messages": text.conversation_of(body),
+        "messages": content.conversation_of(body),
         "parameters": json.dumps(parameters, ensure_ascii=False, indent=2) if parameters else "",
     }

@@ -6,10 +6,10 @@ from flask_babel import lazy_gettext as _
 from wtforms import BooleanField, FileField, SelectField, TextAreaField, ValidationError
 from wtforms.fields.choices import SelectChoice
 
-from ..choices import NewJob
-from ..errors import InvalidInput
-from ..schema import MAX_BYTES, Schema, parse
-from .words import translated
+from ..core.errors import InvalidInput
+from ..core.schema import MAX_BYTES, Schema, parse
+from ..services.job_options import NewJob
+from .labels import translated
 
 
 class SchemaFields:

@@ -5,7 +5,7 @@ import uuid
 from flask import Flask, Response, request
 from flask_wtf import CSRFProtect
 
-from .. import log
+from ..core import log
 
 # what stands on their pages may be a secret, or an address of one
 _NEVER_KEPT = {"access", "configs"}

@@ -3,7 +3,8 @@
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext as _
 
-from .. import jobs, retention, runtime
+from ..core import context
+from ..services import jobs, retention
 
 blueprint = Blueprint("storage", __name__, url_prefix="/storage")
 
@@ -13,7 +14,7 @@ SHOWN = 50  # of each kind
 @blueprint.get("")
 def index():
     """Sizes, rules, and what would go now."""
-    settings = runtime.settings()
+    settings = context.settings()
     return render_template(
         "storage.html",
         sizes=retention.sizes(),

@@ -4,14 +4,14 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from .. import users
-from ..domain import Role
-from ..errors import Conflict, InvalidInput
+from ..auth import users
+from ..core.domain import Role
+from ..core.errors import Conflict, InvalidInput
+from ..core.messages import said
 from ..store.models import User
-from ..wording import said
+from .form_keys import once
 from .forms import UserForm, blame
-from .once import once
-from .words import translated
+from .labels import translated
 
 blueprint = Blueprint("users", __name__, url_prefix="/users")
 

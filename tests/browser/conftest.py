@@ -93,7 +93,7 @@ class Words:
     """Texts of the pages by their English ones, from the catalogue that the pages use."""
 
     def __init__(self, language: str):
-        folder = ROOT / "simple_batch" / "translations"
+        folder = ROOT / "simple_batch" / "core" / "translations"
         self._catalogue = gettext.translation(
             "messages", folder, [language], fallback=language == "en"
         )

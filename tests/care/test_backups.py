@@ -11,9 +11,10 @@ from pathlib import Path
 import gevent
 import pytest
 
-from simple_batch import backups, runtime, settings
-from simple_batch.errors import Conflict, DatabaseError, InvalidInput
+from simple_batch.core import context, settings
+from simple_batch.core.errors import Conflict, DatabaseError, InvalidInput
 from simple_batch.runner.lease import Lease
+from simple_batch.services import backups
 from simple_batch.store import backup
 from simple_batch.store.database import MIGRATIONS, close_database, connected, open_database
 from simple_batch.store.models import Job, Upload
@@ -136,7 +137,7 @@ def test_a_stopped_copy_and_a_full_disk_leave_nothing_behind(db, tmp_path, monke
 
 def test_the_server_backs_up_when_it_is_time_and_keeps_the_last(db, overrides, monkeypatch):
     loaded = settings.load({}, **overrides, BACKUP_EVERY_HOURS=1, BACKUP_KEEP=2)
-    runtime.open_runtime(loaded)
+    context.open_runtime(loaded)
     for hour in range(3):
         monkeypatch.setattr(backup, "stamp", lambda hour=hour: f"20260101T0{hour}0000Z")
         backups.keep_up()
@@ -208,7 +209,7 @@ def test_an_older_backup_is_brought_up_to_date(db, tmp_path):
     done = backups.restore(old)
     assert done.migrations == names[4:]
     assert done.kept is not None
-    assert open_database(runtime.settings().database_url) == []
+    assert open_database(context.settings().database_url) == []
 
 
 def test_a_restore_waits_for_nobody_and_replaces_what_is_damaged(db, tmp_path):

@@ -9,7 +9,7 @@ import gevent
 import pytest
 import requests
 
-from simple_batch import jobs, readiness
+from simple_batch.services import jobs, readiness
 from simple_batch.store.database import connected
 
 from .. import postgres

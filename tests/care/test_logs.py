@@ -5,7 +5,7 @@ import logging
 
 import requests
 
-from simple_batch import log, settings
+from simple_batch.core import log, settings
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
@@ -23,7 +23,7 @@ def test_a_server_and_gunicorn_log_objects(instance, questions):
         assert running.stop() == 0
     lines = [json.loads(line) for line in running.lines]  # stdout and stderr
     assert all({"ts", "level", "logger", "message"} <= line.keys() for line in lines)
-    assert {"gunicorn.error", "simple_batch.runner.lanes"} <= {x["logger"] for x in lines}
+    assert {"gunicorn.error", "simple_batch.runner.job_runs"} <= {x["logger"] for x in lines}
     text = (instance / "logs" / "simple_batch.log").read_text().splitlines()
     assert any(f"job {job_id} runs" in json.loads(x)["message"] for x in text if x[0] == "{")
 

@@ -9,11 +9,13 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as families
 
-from simple_batch import jobs, tokens, who
-from simple_batch.metrics import _buckets
-from simple_batch.store import results, tally
+from simple_batch.auth import tokens
+from simple_batch.core import identity
+from simple_batch.services import jobs
+from simple_batch.services.metrics import _buckets
+from simple_batch.store import counters, results
 from simple_batch.store.database import connected
-from simple_batch.store.sketch import LatencySketch
+from simple_batch.store.latency_sketch import LatencySketch
 
 from .. import endpoint as e
 from .. import postgres
@@ -27,8 +29,8 @@ ODD = 'odd "alias"\\ 中文'
 @pytest.fixture
 def fresh(monkeypatch):
     """The process's counters, at zero."""
-    monkeypatch.setattr(results, "tally", tally.Tally())
-    monkeypatch.setattr("simple_batch.metrics.tally", results.tally)
+    monkeypatch.setattr(results, "tally", counters.Tally())
+    monkeypatch.setattr("simple_batch.services.metrics.tally", results.tally)
     return results.tally
 
 
@@ -108,9 +110,9 @@ def test_who_sees_not_all_jobs_is_shown_no_ones_cost(
     """Otto has a job; a token of his has none."""
     add_config("http://127.0.0.1:9/v1", ODD, input_price=Decimal(1), output_price=Decimal(2))
     with connected():
-        who.act_as(who.Caller("otto", user=people["otto"]))
+        identity.act_as(identity.Caller("otto", user=people["otto"]))
         make_job(3, ODD, hold=True)
-        who.act_as(who.CLI)
+        identity.act_as(identity.CLI)
         make_job(4, ODD, hold=True)
         made = [tokens.create(f"{n}", n > 0, "read", people["otto"])[1] for n in range(2)]
         made.append(tokens.create("all", True, "read", people["anna"])[1])
@@ -172,12 +174,12 @@ def test_the_histogram_is_the_sketch_and_labels_are_bounded():
     assert [buckets[name] for name in ("0.1", "0.25", "1", "5", "60", "120", "600", "+Inf")] == [
         *(2, 3, 4, 5, 5, 6, 6, 7)
     ]
-    counted = tally.Tally()
-    for n in range(tally.MAX_CONFIGS + 50):
+    counted = counters.Tally()
+    for n in range(counters.MAX_CONFIGS + 50):
         counted.finished(f"config {n}", 1, 0, 0, 0)
         counted.answered(f"config {n}", sketch)
         counted.paid(n + 1, "USD", 5)
-    assert len(counted.latency) == tally.MAX_CONFIGS + 1
-    assert counted.requests[tally.REST, "succeeded"] == 50
-    assert sum(counted.cost_nano.values()) == 5 * (tally.MAX_CONFIGS + 50)
-    assert len(counted.cost_nano) == tally.MAX_CONFIGS + 1
+    assert len(counted.latency) == counters.MAX_CONFIGS + 1
+    assert counted.requests[counters.REST, "succeeded"] == 50
+    assert sum(counted.cost_nano.values()) == 5 * (counters.MAX_CONFIGS + 50)
+    assert len(counted.cost_nano) == counters.MAX_CONFIGS + 1

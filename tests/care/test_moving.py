@@ -17,12 +17,14 @@ import psycopg
 import pytest
 from playhouse.migrations import Runner
 
-from simple_batch import create_app, export, jobs, moving, saved_templates, tokens, users
-from simple_batch.choices import Also
-from simple_batch.errors import DatabaseError, InvalidInput
+from simple_batch import create_app, export
+from simple_batch.auth import tokens, users
+from simple_batch.core.errors import DatabaseError, InvalidInput
 from simple_batch.intake import Template
 from simple_batch.runner.lease import lease_of
-from simple_batch.store import copying, search, sides
+from simple_batch.services import database_copy, jobs, templates
+from simple_batch.services.job_options import Also
+from simple_batch.store import search
 from simple_batch.store.database import (
     MIGRATIONS,
     PRAGMAS,
@@ -32,6 +34,8 @@ from simple_batch.store.database import (
 )
 from simple_batch.store.models import Job, TextIndex
 from simple_batch.store.secrets import open_vault
+from simple_batch.store.transfer import copy as copying
+from simple_batch.store.transfer import endpoints
 
 from .. import endpoint as e
 from .. import postgres
@@ -148,7 +152,7 @@ def use(app, endpoint, tmp_path, wait_for, add_config, make_job) -> dict[str, in
             wait_for(made[name], "completed")
         made["once"] = _repeated(tmp_path)
         with connected():
-            saved_templates.save("mine", Template(user="{{q}}"), "first")
+            templates.save("mine", Template(user="{{q}}"), "first")
             made["images"] = _with_images(tmp_path)
         for job_id in made.values():
             wait_for(job_id, "completed")
@@ -332,7 +336,7 @@ def test_every_table_is_copied_and_compared(instance, filled, target):
     assert told.returncode == 0, told.stderr
     found = json.loads(told.stdout)
     assert all(table["rows"] for table in found["tables"])
-    assert len(found["tables"]) == len(sides.tables()) >= 23
+    assert len(found["tables"]) == len(endpoints.tables()) >= 23
     assert SECRET not in told.stdout + told.stderr
     assert str(instance) in told.stderr  # what else belongs to it
     assert "encryption.key" in told.stderr
@@ -425,8 +429,8 @@ def test_a_difference_is_found_and_named(instance, filled, target):
 def test_rows_that_are_missing_or_too_many_are_named(filled, target):
     open_database(target)
     close_database()
-    source, there = sides.side(filled), sides.side(target)
-    source.reading(sides.tables())
+    source, there = endpoints.side(filled), endpoints.side(target)
+    source.reading(endpoints.tables())
     told = []
     copying.fill(source, there, told.append)
     done(target, "DELETE FROM request WHERE job_id = 2 AND idx = 4")
@@ -511,7 +515,7 @@ def test_urls_that_cannot_be_meant(db, target):
         (f"sqlite:///{db.instance}/./simple_batch.db", InvalidInput),
     ):
         with pytest.raises(kind) as raised:
-            moving.move(wrong, lambda rows: pytest.fail("it begins"))
+            database_copy.move(wrong, lambda rows: pytest.fail("it begins"))
         assert SECRET not in str(raised.value)
     for wrong, code in (
         (f"postgres//u:{SECRET}@h/db", 2),

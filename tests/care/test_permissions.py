@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from simple_batch import permissions, settings
+from simple_batch.core import file_permissions, settings
 
 from .. import postgres
 from ..process import Server, flask, free_port
@@ -80,7 +80,9 @@ def test_what_is_open_to_others_is_closed_at_the_start(tmp_path):
     assert "were open to other users" in done.stderr
     assert open_to_others(instance) == {str(kept): "0o666"}  # in a folder that is closed now
     assert "open to other" not in flask(instance, "list-jobs").stderr
-    permissions.tighten(settings.load({}, INSTANCE_PATH=str(instance), LOG_DIR=""), None, deep=True)
+    file_permissions.tighten(
+        settings.load({}, INSTANCE_PATH=str(instance), LOG_DIR=""), None, deep=True
+    )
     assert open_to_others(instance) == {}
 
 
@@ -93,10 +95,10 @@ def test_a_folder_with_other_things_in_it_stays_as_it_is(tmp_path):
     (logs / "simple_batch.log").touch()
     (logs / "simple_batch.log").chmod(0o644)
     loaded = settings.load({}, INSTANCE_PATH=str(tmp_path / "instance"), LOG_DIR=str(logs))
-    permissions.tighten(loaded, None)
+    file_permissions.tighten(loaded, None)
     assert open_to_others(logs) == {str(logs): "0o755", str(logs / "other.log"): "0o644"}
     (logs / "other.log").unlink()
-    permissions.tighten(loaded, None)
+    file_permissions.tighten(loaded, None)
     assert open_to_others(logs) == {}
 
 
@@ -106,6 +108,6 @@ def test_what_belongs_to_another_user_is_left_and_said(tmp_path, caplog):
     loaded.instance.mkdir()
     loaded.instance.chmod(0o755)  # mkdir's mode is under the umask of this process
     os.chown(loaded.instance, 12345, 12345)
-    permissions.tighten(loaded, None)
+    file_permissions.tighten(loaded, None)
     assert "belong to another" in caplog.text
     assert list(open_to_others(loaded.instance)) == [str(loaded.instance)]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from simple_batch import jobs, retention, runtime, settings
-from simple_batch.clock import now_ms
+from simple_batch.core import context, settings
+from simple_batch.core.clock import now_ms
+from simple_batch.services import jobs, retention
 from simple_batch.store.database import close_database, connected
 from simple_batch.store.models import ApiFile, Job, Request, Upload
 
@@ -20,7 +21,7 @@ DAY = retention.DAY_MS
 
 def with_rules(overrides, **rules):
     loaded = settings.load({}, **overrides, **rules)
-    runtime.open_runtime(loaded)
+    context.open_runtime(loaded)
     return loaded
 
 

@@ -2,8 +2,8 @@
 
 import json
 
-from simple_batch import choices, jobs, recipes
-from simple_batch.domain import Spread
+from simple_batch.core.domain import Spread
+from simple_batch.services import job_options, jobs, recipes
 from simple_batch.store.database import connected
 
 from ..process import flask
@@ -22,8 +22,8 @@ def test_all_of_it_reaches_the_job(app, instance, add_config, questions):
     assert made.returncode == 0, made.stderr
     with connected():
         job = jobs.get(int(made.stdout))
-        chosen = choices.of(job)
-        assert (chosen.spread, chosen.weight, choices.also_text(chosen)) == (
+        chosen = job_options.of(job)
+        assert (chosen.spread, chosen.weight, job_options.also_text(chosen)) == (
             *(Spread.WEIGHT, 3.0, "spare=2"),
         )
         assert (chosen.priority, chosen.hours, chosen.zone) == (1, "22:00-06:00", "Asia/Shanghai")

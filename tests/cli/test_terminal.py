@@ -10,8 +10,8 @@ import threading
 import pytest
 from gevent.os import tp_read
 
-from simple_batch import terminal
-from simple_batch.log import _Formatter, _JsonFormatter
+from simple_batch.core import terminal
+from simple_batch.core.log import _Formatter, _JsonFormatter
 
 from .. import endpoint as e
 from .. import nursery

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psycopg
 
-from simple_batch import configs, create_app, jobs
+from simple_batch import create_app
+from simple_batch.services import configs, jobs
 from simple_batch.store.database import connected
 
 from .. import postgres, redis_server

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-from simple_batch.settings import PROJECT_ROOT
+from simple_batch.core.settings import PROJECT_ROOT
 
 from ..process import environment
 

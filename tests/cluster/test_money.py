@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from simple_batch import choices, configs, jobs
+from simple_batch.services import configs, job_options, jobs
 
 from ..runner.test_spend import PRICED, Seller
 from .processes import questions, wait_until
@@ -53,7 +53,7 @@ def events(cluster, job_id: int) -> list[str]:
 
 
 def raise_cap(job_id: int, cap: int) -> None:
-    chosen = choices.of(jobs.get(job_id))
+    chosen = job_options.of(jobs.get(job_id))
     chosen.spend_cap = Decimal(cap)
     jobs.edit(job_id, chosen)
 

@@ -4,10 +4,11 @@ import re
 
 import pytest
 
-from simple_batch import configs, insight, jobs
-from simple_batch.domain import Spread
+from simple_batch import insight
+from simple_batch.core.domain import Spread
+from simple_batch.services import configs, jobs
 from simple_batch.store.filters import RequestFilter
-from simple_batch.store.retry import Changes
+from simple_batch.store.requeue import Changes
 
 from .. import endpoint as e
 from ..endpoint import EmbeddingEndpoint, MisbehavingEndpoint

@@ -12,8 +12,8 @@ import requests
 import socketio
 from prometheus_client.parser import text_string_to_metric_families
 
-from simple_batch import settings
-from simple_batch.errors import SettingsError
+from simple_batch.core import settings
+from simple_batch.core.errors import SettingsError
 
 from .. import endpoint as e
 from .. import postgres, redis_server

@@ -5,12 +5,14 @@ import time
 
 import pytest
 
-from simple_batch import audit, create_app, tokens, users, who
-from simple_batch.domain import Role
-from simple_batch.door import PUBLIC, needed
+from simple_batch import create_app
+from simple_batch.auth import audit_log, tokens, users
+from simple_batch.auth.guard import PUBLIC, needed
+from simple_batch.core import identity
+from simple_batch.core.domain import Role
+from simple_batch.core.identity import Caller
 from simple_batch.store.database import connected
 from simple_batch.store.models import Audit
-from simple_batch.who import Caller
 
 from ..conftest import PASSWORDS
 from .conftest import form_token, post, send
@@ -216,9 +218,9 @@ def test_refused_tries_use_up_no_allowance(app, people, monkeypatch):
             return [throttle.wait_s(name, "192.0.2.1") == 0 for _ in range(count)]
 
     with connected():
-        who.act_as(Caller("otto", address="192.0.2.1"))
-        audit.note("login")
-        who.act_as(who.CLI)
+        identity.act_as(Caller("otto", address="192.0.2.1"))
+        audit_log.note("login")
+        identity.act_as(identity.CLI)
     assert tries("guess", 300).count(True) == 10
     now[0] += 61
     assert tries("olga", 300).count(True) == 10  # not 0: 290 refusals were no tries
@@ -292,7 +294,7 @@ def test_a_token_opens_what_its_user_may_see_until_it_ends(app, people, log_in):
 
 
 def test_hosts_are_checked(overrides):
-    from simple_batch.hosts import Hosts, bare
+    from simple_batch.auth.allowed_hosts import Hosts, bare
 
     assert [bare(host) for host in ("[::1]:80", "A.b:1", "a.b.", "::1")] == [
         "::1",

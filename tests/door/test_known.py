@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from simple_batch import create_app, tokens, users
-from simple_batch import door as door_module
-from simple_batch.door import way
-from simple_batch.lately import Lately
+from simple_batch import create_app
+from simple_batch.auth import guard as door_module
+from simple_batch.auth import tokens, users
+from simple_batch.auth.guard import way
+from simple_batch.core.ttl_cache import Lately
 from simple_batch.store.database import connected
 from simple_batch.store.models import Token, User
 

@@ -8,10 +8,14 @@ from itertools import chain
 import pytest
 from werkzeug.test import EnvironBuilder
 
-from simple_batch import create_app, jobs, live, saved_templates, tokens, users, who
+from simple_batch import create_app
+from simple_batch.auth import tokens, users
+from simple_batch.core import identity
 from simple_batch.intake import Template
+from simple_batch.services import jobs, templates
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job
+from simple_batch.web import live_feed
 
 CALLERS = (
     *("anonymous", "proxied", "local", "viewer", "owner", "operator", "admin"),
@@ -191,11 +195,11 @@ def _disabled() -> int:
 def _things(people, add_config, make_job) -> dict[str, int]:
     add_config("http://127.0.0.1:9/v1")
     with connected():
-        who.act_as(who.Caller("otto", user=people["otto"]))
+        identity.act_as(identity.Caller("otto", user=people["otto"]))
         made = {name: make_job(1, name=f"the {name}") for name in ("user's job", "token's job")}
         upload = jobs.stage_upload(io.BytesIO(LINE), "staged.jsonl")
-        who.act_as(who.CLI)
-        saved = saved_templates.save("kept", Template(user="{{x}}"))[0].saved_id
+        identity.act_as(identity.CLI)
+        saved = templates.save("kept", Template(user="{{x}}"))[0].saved_id
     rest = dict.fromkeys(("config_id", "token_id", "webhook_id", "user_id"), 1)
     return {**made, **rest, "upload_id": upload.id, "template_id": saved}
 
@@ -269,7 +273,7 @@ def test_what_tokens_read_holds_no_session_and_no_form_token(world):
 
 def test_every_event_of_the_live_feed_tells_each_caller_their_own(world):
     handlers = world.app.extensions["socketio"].server.handlers
-    assert {name: set(events) for name, events in handlers.items()} == {live.NAMESPACE: EVENTS}
+    assert {name: set(events) for name, events in handlers.items()} == {live_feed.NAMESPACE: EVENTS}
     feed = still(world.app)
     for caller in world.senders:
         sees = SEES[ALSO.get(caller, caller)]
@@ -290,7 +294,7 @@ def test_without_users_the_live_feed_takes_this_machine_alone(open_world):
         assert connects(feed, open_world, caller) == bool(SEES[caller]), caller
 
 
-def still(app) -> live.Feed:
+def still(app) -> live_feed.Feed:
     """The live feed, which sends nothing."""
     feed = app.extensions["simple_batch_feed"]
     feed._running = True
@@ -298,6 +302,6 @@ def still(app) -> live.Feed:
     return feed
 
 
-def connects(feed: live.Feed, world: World, caller: str) -> bool:
+def connects(feed: live_feed.Feed, world: World, caller: str) -> bool:
     environ = EnvironBuilder("/socket.io/", headers=world.senders[caller]).get_environ()
     return feed._connect(caller, {**environ, "REMOTE_ADDR": "127.0.0.1"})

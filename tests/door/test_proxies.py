@@ -9,8 +9,11 @@ import requests
 import simple_websocket
 from werkzeug.test import EnvironBuilder
 
-from simple_batch import create_app, exposure, live, local, tokens, users
+from simple_batch import create_app
+from simple_batch.auth import local_requests, tokens, users
+from simple_batch.core import address_policy
 from simple_batch.store.database import connected
+from simple_batch.web import live_feed
 
 from ..conftest import PASSWORDS, wait_until
 from ..process import free_port, served
@@ -68,9 +71,9 @@ def test_a_forwarded_request_is_never_one_of_this_machine(app_of_any_name, monke
         paths = ("/jobs", "/access", "/v1/models")
         return [client.get(path, environ_overrides=environ).status_code for path in paths]
 
-    assert local.why_not(LOCAL) is None
+    assert local_requests.why_not(LOCAL) is None
     for sign, environ in {**SIGNS, **OTHER_SIGNS}.items():
-        assert local.why_not({**LOCAL, **environ}), sign
+        assert local_requests.why_not({**LOCAL, **environ}), sign
         assert statuses() == [200, 200, 200]
         assert statuses(**environ) == [403, 403, 401], sign
         assert connects(app_of_any_name)
@@ -100,7 +103,7 @@ def test_what_clients_of_this_machine_send_is_no_sign():
         {"HTTP_USER_AGENT": "x", "HTTP_X_REQUESTED_WITH": "y", "HTTP_X_STAINLESS_LANG": "python"},
         {"HTTP_X_REQUEST_ID": "1", "HTTP_TRACEPARENT": "2", "HTTP_CONNECTION": "close"},
     ):
-        assert local.why_not({**LOCAL, **more}) is None, more
+        assert local_requests.why_not({**LOCAL, **more}) is None, more
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Forwarded-For": "127.0.0.1"}])
@@ -140,7 +143,7 @@ def test_an_exposed_app_asks_for_a_login_whatever_serves_it(overrides):
         assert client.get("/v1/models", headers=bearer).status_code == 200
     finally:
         app.extensions["simple_batch"].close()
-        exposure.choose("auto")
+        address_policy.choose("auto")
 
 
 def send_without_form(client):
@@ -211,14 +214,14 @@ def feed_takes(url: str, transport: str, cookie: str = "") -> bool:
         with requests.Session() as browser:
             browser.headers.update(headers)
             sid = browser.get(place).text.partition('"sid":"')[2].partition('"')[0]
-            browser.post(f"{place}&sid={sid}", data=f"40{live.NAMESPACE},")
+            browser.post(f"{place}&sid={sid}", data=f"40{live_feed.NAMESPACE},")
             return browser.get(f"{place}&sid={sid}").text.startswith("40")
     try:
         socket = simple_websocket.Client(place.replace("http", "ws", 1), headers=headers)
     except simple_websocket.ConnectionError:  # the proxy does not pass it on
         return False
     # the server's greeting, if it came with the handshake, is only seen with the next message
-    socket.send(f"40{live.NAMESPACE},")
+    socket.send(f"40{live_feed.NAMESPACE},")
     answer = socket.receive(timeout=60)
     while not answer.startswith("4"):
         answer = socket.receive(timeout=60)

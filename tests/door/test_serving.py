@@ -9,7 +9,7 @@ import pytest
 import requests
 import socketio
 
-from simple_batch import users
+from simple_batch.auth import users
 from simple_batch.store.database import connected
 
 from ..conftest import PASSWORDS, wait_until
@@ -105,16 +105,17 @@ def test_the_link_of_the_start_lets_in_once(instance, serve):
 
 
 def test_the_live_feed_is_behind_the_door(instance, people, add_config, endpoint, make_job):
-    from simple_batch import jobs, who
-    from simple_batch.who import Caller
+    from simple_batch.core import identity
+    from simple_batch.core.identity import Caller
+    from simple_batch.services import jobs
 
     add_config(endpoint.base_url)
     with connected():
-        who.act_as(Caller("otto", user=people["otto"]))
+        identity.act_as(Caller("otto", user=people["otto"]))
         ottos = make_job(1)
-        who.act_as(Caller("olga", user=people["olga"]))
+        identity.act_as(Caller("olga", user=people["olga"]))
         olgas = make_job(1)
-        who.act_as(who.CLI)
+        identity.act_as(identity.CLI)
     server = run_py(instance)
     try:
 

@@ -5,11 +5,14 @@ import json
 
 import pytest
 
-from simple_batch import audit, insight, jobs, tokens, users, webhooks, who
-from simple_batch.clock import now_ms
+from simple_batch import insight
+from simple_batch.auth import audit_log, tokens, users
+from simple_batch.core import identity
+from simple_batch.core.clock import now_ms
+from simple_batch.core.identity import Caller
+from simple_batch.services import jobs, webhooks
 from simple_batch.store.database import connected
 from simple_batch.store.models import Audit, Delivery, Job, Upload
-from simple_batch.who import Caller
 
 from ..conftest import PASSWORDS
 from ..process import flask
@@ -25,9 +28,9 @@ def made(app, people, add_config, endpoint, make_job):
     """A job of Otto's, and one that nobody who logged in has made; their ids."""
     add_config(endpoint.base_url)
     with connected():
-        who.act_as(Caller("otto", user=people["otto"]))
+        identity.act_as(Caller("otto", user=people["otto"]))
         ottos = make_job(1, name="job of otto")
-        who.act_as(who.CLI)
+        identity.act_as(identity.CLI)
         return ottos, make_job(2, name="job of nobody")
 
 
@@ -214,7 +217,7 @@ def test_the_audit_log_says_who_did_what_and_no_secret(app, instance, people, ma
     assert "No entry matches" in anna.get("/audit?actor=nobody").text
     with connected():
         for n in range(150):
-            audit.note("job.pause", f"job {n}")
+            audit_log.note("job.pause", f"job {n}")
         assert insight.audit_page(page=2).pages == 2
     assert 'rel="next"' in anna.get("/audit").text
     done = flask(instance, "audit-log", "--action", "job.delete", "--json")
@@ -226,7 +229,7 @@ def test_the_audit_log_says_who_did_what_and_no_secret(app, instance, people, ma
     assert len(flask(instance, "audit-log", "--limit", "3").stdout.splitlines()) == 4
     with connected():
         Audit.update(at=now_ms() - 366 * 86_400_000).where(Audit.actor == "otto").execute()
-        audit.forget_old()
+        audit_log.forget_old()
         assert not Audit.select().where(Audit.actor == "otto").exists()
         assert Audit.select().where(Audit.actor == "anna").exists()
 

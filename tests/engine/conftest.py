@@ -2,13 +2,13 @@ import random
 
 import pytest
 
-from simple_batch import settings
-from simple_batch.domain import Defaults, Endpoint, Request
+from simple_batch.core import settings
+from simple_batch.core.domain import Defaults, Endpoint, Request
 from simple_batch.engine.encoder import Encoder
 from simple_batch.engine.governor import Governor, Party
 from simple_batch.engine.pool import Pool
 from simple_batch.engine.retry import Policy
-from simple_batch.engine.slots import Slots
+from simple_batch.engine.semaphore import Slots
 from simple_batch.engine.transport import Transport
 
 SETTINGS = settings.load(environ={}, INSTANCE_PATH="/nonexistent", MAX_ANSWER_BYTES=1 << 20)

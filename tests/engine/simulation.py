@@ -4,8 +4,8 @@ the next: minutes of calls in a blink."""
 import heapq
 import random
 
-from simple_batch.domain import Cause, Usage
-from simple_batch.engine.causes import Finding
+from simple_batch.core.domain import Cause, Usage
+from simple_batch.engine.classify import Finding
 from simple_batch.engine.governor import Governor
 
 REFUSAL_S = 0.02  # how long a refusal takes to come back

@@ -7,11 +7,11 @@ import json
 import gevent
 import pytest
 
-from simple_batch import settings
-from simple_batch.domain import Cause, Defaults, Endpoint
-from simple_batch.engine.answers import SMALL, Answers
+from simple_batch.core import settings
+from simple_batch.core.domain import Cause, Defaults, Endpoint
+from simple_batch.core.errors import SettingsError
+from simple_batch.engine.answer_memory import SMALL, Answers
 from simple_batch.engine.transport import Transport, TransportFailure
-from simple_batch.errors import SettingsError
 from tests import endpoint as e
 from tests.endpoint import MisbehavingEndpoint
 

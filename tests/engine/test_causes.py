@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from simple_batch.domain import Cause, Usage
-from simple_batch.engine.causes import judge
+from simple_batch.core.domain import Cause, Usage
+from simple_batch.engine.classify import judge
 from simple_batch.engine.transport import Reply
 
 from ..endpoint import GOOD

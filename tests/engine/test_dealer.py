@@ -3,8 +3,8 @@
 import gevent
 import pytest
 
-from simple_batch.domain import Cause, Request, Spread
-from simple_batch.engine.dealer import DOWN_AFTER, DOWN_S, Dealer
+from simple_batch.core.domain import Cause, Request, Spread
+from simple_batch.engine.load_balancer import DOWN_AFTER, DOWN_S, Dealer
 
 
 class Table:

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simple_batch.domain import Cause, Usage
-from simple_batch.engine.causes import Finding
+from simple_batch.core.domain import Cause, Usage
+from simple_batch.engine.classify import Finding
 from simple_batch.engine.governor import Governor, Party
-from simple_batch.engine.headers import LONGEST_S, RateLimits, duration_s, retry_after_s
+from simple_batch.engine.rate_limit_headers import LONGEST_S, RateLimits, duration_s, retry_after_s
 
 from .simulation import Concurrency, FixedWindow, Simulation, TokenBucket, Unlimited
 

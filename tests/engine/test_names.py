@@ -4,7 +4,7 @@ import gevent
 import pytest
 from gevent import socket
 
-from simple_batch.engine import names
+from simple_batch.engine import name_lookup
 
 
 def test_who_asks_for_the_same_name_waits_for_one_lookup(monkeypatch):
@@ -17,14 +17,14 @@ def test_who_asks_for_the_same_name_waits_for_one_lookup(monkeypatch):
             raise socket.gaierror(8, "no such name")
         return [host]
 
-    monkeypatch.setattr(names.socket, "getaddrinfo", getaddrinfo)
-    waiting = [gevent.spawn(names.addresses, "a.test", 443) for _ in range(50)]
+    monkeypatch.setattr(name_lookup.socket, "getaddrinfo", getaddrinfo)
+    waiting = [gevent.spawn(name_lookup.addresses, "a.test", 443) for _ in range(50)]
     with gevent.Timeout(0.02, False):  # one who gives up leaves the others their answer
-        names.addresses("a.test", 443)
+        name_lookup.addresses("a.test", 443)
     assert [waiter.get() for waiter in waiting] == [["a.test"]] * 50
     assert asked == ["a.test"]
     for _ in range(2):  # a failure is not kept
         with pytest.raises(socket.gaierror, match="no such name"):
-            names.addresses("nobody", 443)
+            name_lookup.addresses("nobody", 443)
     assert asked == ["a.test", "nobody", "nobody"]
-    assert not names._asked
+    assert not name_lookup._asked

@@ -7,7 +7,7 @@ import gevent
 import msgspec
 import pytest
 
-from simple_batch.domain import (
+from simple_batch.core.domain import (
     EMBEDDINGS,
     Attempt,
     Cause,
@@ -17,11 +17,11 @@ from simple_batch.domain import (
     Spread,
     Usage,
 )
-from simple_batch.engine import packer as packing
-from simple_batch.engine.dealer import Dealer
+from simple_batch.engine import packing
 from simple_batch.engine.governor import Governor
-from simple_batch.engine.pack import Pack, members, outcomes
-from simple_batch.engine.packer import Packer
+from simple_batch.engine.load_balancer import Dealer
+from simple_batch.engine.packed_request import Pack, members, outcomes
+from simple_batch.engine.packing import Packer
 
 from .. import endpoint as e
 from ..conftest import wait_until

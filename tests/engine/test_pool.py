@@ -9,7 +9,7 @@ import pytest
 from gevent.event import Event
 from gevent.queue import Queue
 
-from simple_batch.domain import Cause, Defaults, RequestStatus
+from simple_batch.core.domain import Cause, Defaults, RequestStatus
 from simple_batch.engine.encoder import Encoder
 from simple_batch.engine.governor import Governor
 

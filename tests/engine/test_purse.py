@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simple_batch.engine.breaker import Stop
-from simple_batch.engine.purse import Bound, Purse, Spent
+from simple_batch.engine.spend_limit import Bound, Purse, Spent
 
 
 def purse_of(most: int | None, spent: int = 0) -> Purse:

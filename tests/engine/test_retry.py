@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from simple_batch.domain import Cause, Request, RequestStatus
+from simple_batch.core.domain import Cause, Request, RequestStatus
 from simple_batch.engine.governor import Ticket
 from simple_batch.engine.retry import Policy, Stopped, Trial
 from simple_batch.engine.transport import Reply, TransportFailure

@@ -5,10 +5,10 @@ import json
 import msgspec
 import pytest
 
-from simple_batch.domain import Cause, RequestStatus, Usage
+from simple_batch.core.domain import Cause, RequestStatus, Usage
+from simple_batch.core.schema import Schema
 from simple_batch.engine.governor import Governor
-from simple_batch.engine.structure import Structure
-from simple_batch.schema import Schema
+from simple_batch.engine.structured_output import Structure
 
 from .. import endpoint as e
 from ..conftest import wait_until

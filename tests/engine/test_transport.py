@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from simple_batch.domain import Cause, Defaults, Endpoint, Verdict
+from simple_batch.core.domain import Cause, Defaults, Endpoint, Verdict
+from simple_batch.core.errors import ConfigurationError
 from simple_batch.engine import probe
-from simple_batch.engine.causes import judge, judge_failure
+from simple_batch.engine.classify import judge, judge_failure
 from simple_batch.engine.transport import Transport, TransportFailure
-from simple_batch.errors import ConfigurationError
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint

@@ -7,9 +7,17 @@ import json
 import pytest
 
 from simple_batch import export
-from simple_batch.clock import now_ms
-from simple_batch.domain import Attempt, Cause, Outcome, Prices, Request, RequestStatus, Usage
-from simple_batch.errors import InvalidInput, NotFound
+from simple_batch.core.clock import now_ms
+from simple_batch.core.domain import (
+    Attempt,
+    Cause,
+    Outcome,
+    Prices,
+    Request,
+    RequestStatus,
+    Usage,
+)
+from simple_batch.core.errors import InvalidInput, NotFound
 from simple_batch.export import csv_file
 from simple_batch.store import requests as request_rows
 from simple_batch.store import results

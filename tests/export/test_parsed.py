@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from simple_batch.domain import RequestStatus
-from simple_batch.export import csv_file, json_file, parquet_file
+from simple_batch.core.domain import RequestStatus
+from simple_batch.core.schema import Schema
+from simple_batch.export import csv_file, json_lines, parquet_file
 from simple_batch.export.columns import OURS, Table
-from simple_batch.export.parsed import Fields
 from simple_batch.export.rows import Row
-from simple_batch.schema import Schema
+from simple_batch.export.structured_columns import Fields
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 KINDS = {
@@ -90,7 +90,7 @@ def test_what_validates_is_exported_to_the_cell(db, pair, fenced, of_table):
         else:
             assert got == cell(want)
     assert len(found) == len(own) + len(OURS) + len(header or ())
-    line = json.loads(next(json_file.as_lines([row(text)], Table(fields=Fields(schema)))))
+    line = json.loads(next(json_lines.as_lines([row(text)], Table(fields=Fields(schema)))))
     assert line["parsed"] == value
     data = b"".join(
         parquet_file.as_parquet([row(text, cells)], Table(header or (), Fields(schema)))

@@ -19,8 +19,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from simple_batch import export, intake
-from simple_batch.errors import SimpleBatchError
-from simple_batch.export import parquet_file, spooled, xlsx_file
+from simple_batch.core.errors import SimpleBatchError
+from simple_batch.export import parquet_file, temporary_file, xlsx_file
 from simple_batch.export.columns import Table
 from simple_batch.export.rows import Row
 from simple_batch.store import requests as request_rows
@@ -347,5 +347,5 @@ def test_a_disk_that_takes_nothing_is_said(job, db, monkeypatch):  # noqa: F811
         raise OSError(28, "No space left on device")
 
     with pytest.raises(SimpleBatchError, match="No space left"):
-        spooled.spooled(full)
+        temporary_file.spooled(full)
     assert list(db.uploads.glob("export-*")) == []

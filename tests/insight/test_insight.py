@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from simple_batch import insight
-from simple_batch.domain import Cause
+from simple_batch.core.domain import Cause
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Job
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from simple_batch import settings
-from simple_batch.errors import InvalidInput
+from simple_batch.core import settings
+from simple_batch.core.errors import InvalidInput
 from simple_batch.intake import Template, check_template, columns_asked
 
 LOADED = settings.load(environ={})

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from simple_batch import intake
-from simple_batch.domain import Fault
-from simple_batch.errors import UploadRejected, UploadTooLarge
+from simple_batch.core.domain import Fault
+from simple_batch.core.errors import UploadRejected, UploadTooLarge
 
 from .workbooks import SETTINGS, table, texts
 

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from simple_batch import settings
-from simple_batch.domain import Fault, Request
-from simple_batch.errors import InvalidInput
+from simple_batch.core import settings
+from simple_batch.core.domain import Fault, Request
+from simple_batch.core.errors import InvalidInput
 from simple_batch.intake import Renderer, Template, columns_asked, near, nearest
 from simple_batch.intake.sandbox import BUDGET, MOST_DEPTH, Bounded
 from simple_batch.intake.table import Row

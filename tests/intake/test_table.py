@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from simple_batch import intake, settings
-from simple_batch.domain import Fault, Request
-from simple_batch.errors import InvalidInput, UploadRejected
+from simple_batch import intake
+from simple_batch.core import settings
+from simple_batch.core.domain import Fault, Request
+from simple_batch.core.errors import InvalidInput, UploadRejected
 from simple_batch.intake import Template
 
 SETTINGS = settings.load(environ={}, INSTANCE_PATH="/nonexistent")

@@ -16,8 +16,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from simple_batch import intake
-from simple_batch.domain import Fault
-from simple_batch.errors import UploadRejected, UploadTooLarge
+from simple_batch.core.domain import Fault
+from simple_batch.core.errors import UploadRejected, UploadTooLarge
 
 from .workbooks import SETTINGS, by_openpyxl, changed, table, texts
 

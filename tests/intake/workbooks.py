@@ -6,8 +6,9 @@ from pathlib import Path
 
 import openpyxl
 
-from simple_batch import intake, settings
-from simple_batch.domain import Fault
+from simple_batch import intake
+from simple_batch.core import settings
+from simple_batch.core.domain import Fault
 
 SETTINGS = settings.load(environ={}, INSTANCE_PATH="unused")
 

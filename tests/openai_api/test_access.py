@@ -4,7 +4,7 @@ import openai
 import pytest
 import requests
 
-from simple_batch import tokens, users
+from simple_batch.auth import tokens, users
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job, Token
 

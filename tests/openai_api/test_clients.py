@@ -11,8 +11,8 @@ from pathlib import Path
 import gevent
 import pytest
 
-from simple_batch import jobs
-from simple_batch.domain import JobStatus
+from simple_batch.core.domain import JobStatus
+from simple_batch.services import jobs
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simple_batch import tokens
+from simple_batch.auth import tokens
 from simple_batch.store.database import connected
 
 from .. import endpoint as e

@@ -8,8 +8,9 @@ from pathlib import Path
 import openai
 import pytest
 
-from simple_batch import clock, configs, files, jobs
-from simple_batch.errors import Conflict
+from simple_batch.core import clock
+from simple_batch.core.errors import Conflict
+from simple_batch.services import batch_files, configs, jobs
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import ApiFile, Job, Upload, database
@@ -358,7 +359,7 @@ def test_what_expires_is_deleted(client, endpoint):
     assert client.files.list().data == []
     with pytest.raises(openai.NotFoundError):
         client.files.content(output.id)
-    files.sweep()  # the server's own comes within half a minute
+    batch_files.sweep()  # the server's own comes within half a minute
     assert _kept(path) == (0, 0, 0, 0)
 
 

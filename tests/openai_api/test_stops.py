@@ -5,7 +5,8 @@ from decimal import Decimal
 import openai
 import pytest
 
-from simple_batch import clock, configs, files, jobs
+from simple_batch.core import clock
+from simple_batch.services import batch_files, configs, jobs
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import ApiFile, Job
@@ -138,7 +139,7 @@ def test_failures_retried_after_a_stop_leave_no_empty_file(client, endpoint):
     endpoint.script = [e.ok()]
     with connected():
         jobs.retry(1, RequestFilter())
-        files.offer_so_far([Job.get_by_id(1)])
+        batch_files.offer_so_far([Job.get_by_id(1)])
         jobs.resume(1)
     done = ended(client, batch)
     assert (done.status, done.error_file_id) == ("completed", None)

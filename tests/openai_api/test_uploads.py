@@ -11,9 +11,10 @@ import openai
 import pytest
 import requests
 
-from simple_batch import files, intake
-from simple_batch.errors import InvalidInput, UploadRejected
-from simple_batch.settings import Settings
+from simple_batch import intake
+from simple_batch.core.errors import InvalidInput, UploadRejected
+from simple_batch.core.settings import Settings
+from simple_batch.services import batch_files
 
 from .. import endpoint as e
 from ..conftest import wait_until
@@ -52,10 +53,10 @@ REFUSED = (
 
 def test_names_that_a_batch_file_may_have(app):
     for name in TAKEN:
-        files.check(name, "batch", None)
+        batch_files.check(name, "batch", None)
     for name in REFUSED:
         with pytest.raises(InvalidInput, match=r"\.jsonl\.gz, or have no extension"):
-            files.check(name, "batch", None)
+            batch_files.check(name, "batch", None)
 
 
 FORMS = {  # as sent by httpx, requests, undici, curl, Go, RFC 5987 and old browsers

@@ -7,7 +7,9 @@ import openai
 import pytest
 from gevent.pywsgi import WSGIServer
 
-from simple_batch import clock, tokens, webhooks
+from simple_batch.auth import tokens
+from simple_batch.core import clock
+from simple_batch.services import webhooks
 from simple_batch.store.database import connected
 from simple_batch.store.models import Delivery, Job, Webhook
 

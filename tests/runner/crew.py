@@ -17,15 +17,15 @@ from types import SimpleNamespace
 
 import gevent
 
-from simple_batch.clock import now_ms
-from simple_batch.domain import NANO, Outcome, Prices, RequestStatus, Usage
+from simple_batch.cluster.spend_leases import Blocks
+from simple_batch.core.clock import now_ms
+from simple_batch.core.domain import NANO, Outcome, Prices, RequestStatus, Usage
 from simple_batch.engine.breaker import Stop
-from simple_batch.engine.causes import Finding
-from simple_batch.engine.purse import Spent
-from simple_batch.runner.blocks import Blocks
+from simple_batch.engine.classify import Finding
+from simple_batch.engine.spend_limit import Spent
 from simple_batch.runner.recorder import Recorder
-from simple_batch.runner.till import JobTill
-from simple_batch.store import workers as worker_rows
+from simple_batch.runner.spend_caps import JobTill
+from simple_batch.store.cluster import workers as worker_rows
 from simple_batch.store.database import connected, open_database
 from simple_batch.store.models import ApiConfig, Job
 from simple_batch.store.results import Recorded

@@ -3,10 +3,10 @@ Redis that shares it out, on a clock that jumps."""
 
 import random
 
-from simple_batch.domain import Cause, Usage
-from simple_batch.engine.causes import Finding
+from simple_batch.cluster.limit_coordinator import Budget
+from simple_batch.core.domain import Cause, Usage
+from simple_batch.engine.classify import Finding
 from simple_batch.engine.governor import Governor
-from simple_batch.runner.budget import Budget
 
 from .. import redis_server
 from ..engine.simulation import REFUSAL_S, Unlimited, World

@@ -5,14 +5,16 @@ import json
 import gevent
 import pytest
 
-from simple_batch import clock, configs, export, insight, jobs
-from simple_batch.errors import Conflict, InvalidInput
-from simple_batch.runner import cursor, service
+from simple_batch import export, insight
+from simple_batch.core import clock
+from simple_batch.core.errors import Conflict, InvalidInput
+from simple_batch.runner import request_source, runner
+from simple_batch.services import configs, jobs
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Attempt, Job
 from simple_batch.store.requests import Way
-from simple_batch.store.retry import Changes
+from simple_batch.store.requeue import Changes
 
 from .. import endpoint as e
 from ..conftest import wait_until
@@ -74,7 +76,7 @@ def test_a_lane_that_gives_back_what_it_took_takes_nothing_meanwhile(
     is asked: workers would ask it twice."""
     opened = []
 
-    class Settling(cursor.Cursor):
+    class Settling(request_source.Cursor):
         settles = False
 
         def ways(self):
@@ -88,7 +90,7 @@ def test_a_lane_that_gives_back_what_it_took_takes_nothing_meanwhile(
             self.settles = False
             opened.append(len(lane._runs))
 
-    monkeypatch.setattr(service, "Cursor", Settling)
+    monkeypatch.setattr(runner, "Cursor", Settling)
     with MisbehavingEndpoint(e.error(400)) as first, MisbehavingEndpoint(e.ok()) as second:
         add_config(first.base_url)
         other = add_config(second.base_url, alias="second").id

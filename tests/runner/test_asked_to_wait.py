@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from simple_batch import jobs
-from simple_batch.choices import Also
-from simple_batch.domain import Spread
+from simple_batch.core.domain import Spread
+from simple_batch.services import jobs
+from simple_batch.services.job_options import Also
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job
 

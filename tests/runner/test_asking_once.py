@@ -5,14 +5,16 @@ from decimal import Decimal
 
 import pytest
 
-from simple_batch import clock, configs, export, insight, jobs
-from simple_batch.store import kept_answers
+from simple_batch import export, insight
+from simple_batch.core import clock
+from simple_batch.services import configs, jobs
+from simple_batch.store import response_cache
 from simple_batch.store.database import connected
+from simple_batch.store.duplicates import Pairing
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import KeptAnswer
 from simple_batch.store.models import Request as RequestRow
-from simple_batch.store.retry import Changes
-from simple_batch.store.twins import Pairing
+from simple_batch.store.requeue import Changes
 
 from .. import endpoint as e
 from ..conftest import wait_until
@@ -177,7 +179,7 @@ def test_cancelled_in_mid_run_they_are_cancelled_too(start, endpoint, repeated, 
 
 
 def test_pairing_tells_apart_what_differs():
-    from simple_batch.domain import Request
+    from simple_batch.core.domain import Request
 
     pairing = Pairing()
     first = [
@@ -267,10 +269,10 @@ class TestAcrossJobs:
         with connected():
             for n in range(500):
                 KeptAnswer.create(key=b"%d" % n, response=b"x" * 100, bytes=100, created_at=n + 1)
-            while kept_answers.sweep_step(20_000, before=0):
+            while response_cache.sweep_step(20_000, before=0):
                 pass
             assert sorted(row.created_at for row in KeptAnswer.select())[-1] == 500
             assert KeptAnswer.select().count() <= 200
-            while kept_answers.sweep_step(10**9, before=400):
+            while response_cache.sweep_step(10**9, before=400):
                 pass
             assert KeptAnswer.select().count() == 101

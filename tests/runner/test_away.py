@@ -7,8 +7,8 @@ import gevent
 import psycopg
 import pytest
 
-from simple_batch import jobs
 from simple_batch.runner import lease
+from simple_batch.services import jobs
 from simple_batch.store.database import connected
 
 from .. import endpoint as e
@@ -20,7 +20,7 @@ from ..store.test_postgres import cut
 from .test_running import agrees
 
 pytestmark = pytest.mark.skipif(postgres.programs() is None, reason="PostgreSQL is not installed")
-TAKE = "SELECT pg_advisory_lock(%s, hashtext(current_schema()))"  # as store/serverlock.py tries to
+TAKE = "SELECT pg_advisory_lock(%s, hashtext(current_schema()))"  # as store/locks.py tries to
 
 
 @pytest.fixture

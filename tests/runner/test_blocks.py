@@ -14,13 +14,13 @@ from gevent.event import Event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simple_batch.clock import now_ms
-from simple_batch.domain import NANO
-from simple_batch.runner import blocks as runner_blocks
-from simple_batch.runner import till
-from simple_batch.runner.blocks import Supply
-from simple_batch.store import blocks, spending
-from simple_batch.store import workers as worker_rows
+from simple_batch.cluster import spend_leases as runner_blocks
+from simple_batch.cluster.spend_leases import Supply
+from simple_batch.core.clock import now_ms
+from simple_batch.core.domain import NANO
+from simple_batch.runner import spend_caps
+from simple_batch.store import spend_leases, spending
+from simple_batch.store.cluster import workers as worker_rows
 from simple_batch.store.database import close_database, connected, open_database
 from simple_batch.store.models import ApiConfig, Job, SpendBlock, database
 
@@ -136,7 +136,7 @@ def held(job_id: int) -> int:
 
 def room(job_id: int) -> bool:
     with connected():
-        return blocks.free(blocks.Account(blocks.JOB, job_id))
+        return spend_leases.free(spend_leases.Account(spend_leases.JOB, job_id))
 
 
 def test_a_cap_may_be_moved_while_workers_run(url, quick):
@@ -193,7 +193,7 @@ def test_with_the_next_day_money_is_there_again(url, quick, monkeypatch):
     job_id = new_job(config_id=config_id)
     first = 1_777_593_600  # of a month, in seconds
     today = {"s": first}
-    monkeypatch.setattr(till, "time", SimpleNamespace(time=lambda: today["s"]))
+    monkeypatch.setattr(spend_caps, "time", SimpleNamespace(time=lambda: today["s"]))
     monkeypatch.setattr(crew_module, "now_ms", lambda: today["s"] * 1000)
     caps = ("daily", "daily", "monthly")
     with crew(2) as workers:
@@ -236,13 +236,13 @@ def test_several_currencies_stay_apart(url, quick):
 
 def test_what_an_unusable_answer_cost_counts_for_all_before_it_is_recorded(url):
     """Two workers whose calls wait for another try have spent all: both hear that, none waits."""
-    account = blocks.Account(blocks.JOB, new_job(100))
+    account = spend_leases.Account(spend_leases.JOB, new_job(100))
     with connected():
         for worker_id, cost in (("a", 40 * NANO), ("b", 60 * NANO)):
             worker_rows.register(worker_id, worker_id, 1)
-            assert blocks.ask(worker_id, account, 0, 0, cost).granted == cost
+            assert spend_leases.ask(worker_id, account, 0, 0, cost).granted == cost
         for worker_id, cost in (("a", 40 * NANO), ("b", 60 * NANO), ("a", 40 * NANO)):
-            answer = blocks.ask(worker_id, account, cost, cost, cost + 5)
+            answer = spend_leases.ask(worker_id, account, cost, cost, cost + 5)
             assert answer.granted == cost
         assert answer.bounds == [(100 * NANO, 100 * NANO)]
         for worker_id in ("a", "b"):
@@ -250,21 +250,21 @@ def test_what_an_unusable_answer_cost_counts_for_all_before_it_is_recorded(url):
 
 
 def test_what_a_call_cost_beyond_its_block_is_not_granted_to_others(url):
-    account = blocks.Account(blocks.JOB, new_job(100))
+    account = spend_leases.Account(spend_leases.JOB, new_job(100))
     with connected():
         for worker_id in ("a", "b"):
             worker_rows.register(worker_id, worker_id, 1)
-        assert blocks.ask("a", account, 0, 0, 50 * NANO).granted == 50 * NANO
-        assert blocks.ask("b", account, 0, 0, 50 * NANO).granted == 50 * NANO
-        assert blocks.ask("a", account, 70 * NANO, 50 * NANO, 80 * NANO).granted == 50 * NANO
-        assert blocks.ask("b", account, 0, 0, 50 * NANO).granted == 30 * NANO
+        assert spend_leases.ask("a", account, 0, 0, 50 * NANO).granted == 50 * NANO
+        assert spend_leases.ask("b", account, 0, 0, 50 * NANO).granted == 50 * NANO
+        assert spend_leases.ask("a", account, 70 * NANO, 50 * NANO, 80 * NANO).granted == 50 * NANO
+        assert spend_leases.ask("b", account, 0, 0, 50 * NANO).granted == 30 * NANO
         for worker_id in ("a", "b"):
             worker_rows.leave(worker_id)
 
 
 def test_without_a_cap_nothing_is_asked(url, quick, monkeypatch):
     job_id = new_job()
-    monkeypatch.setattr(blocks, "ask", None)
+    monkeypatch.setattr(spend_leases, "ask", None)
     monkeypatch.setattr(runner_blocks, "complain", None)
     with crew(2) as workers:
         going = run_all(workers, [job_id], 3)
@@ -276,13 +276,13 @@ def test_without_a_cap_nothing_is_asked(url, quick, monkeypatch):
 def test_asks_are_few(url, monkeypatch):
     job_id = new_job(10_000_000, new_config(day_cap=10_000_000))
     asks = []
-    ask = blocks.ask
+    ask = spend_leases.ask
 
     def counted(*args):
         asks.append(args)
         return ask(*args)
 
-    monkeypatch.setattr(blocks, "ask", counted)
+    monkeypatch.setattr(spend_leases, "ask", counted)
     with crew(2) as workers:
         going = run_all(workers, [job_id], 10)
         began = time.monotonic()
@@ -363,7 +363,9 @@ class Game:
             Job.update(cost_nano=Job.cost_nano + worker.uncommitted).where(
                 Job.id == self.job_id
             ).execute()
-            blocks.commit(worker.id, {(blocks.JOB, self.job_id, ""): worker.uncommitted})
+            spend_leases.commit(
+                worker.id, {(spend_leases.JOB, self.job_id, ""): worker.uncommitted}
+            )
         worker.uncommitted = 0
 
     def give_back(self, worker: "Player", _: int) -> None:
@@ -402,7 +404,7 @@ class Player:
     def __init__(self, job_id: int):
         self.id = f"player {next(numbers)}"
         worker_rows.register(self.id, "player", 1)
-        self.purse = till.JobPurse(Job.get_by_id(job_id))
+        self.purse = spend_caps.JobPurse(Job.get_by_id(job_id))
         self.supply = Supply(lambda: self.id, self.purse)
         self.flying = self.uncommitted = 0
 

@@ -10,12 +10,12 @@ import requests
 
 from bench.processes import endpoint
 from bench.together import started
-from simple_batch import runtime
-from simple_batch.engine.causes import Finding
+from simple_batch.cluster import limit_leases
+from simple_batch.cluster.limit_coordinator import Budget
+from simple_batch.core import context
+from simple_batch.engine.classify import Finding
 from simple_batch.engine.governor import Governor, Party
-from simple_batch.engine.slots import Slots
-from simple_batch.runner import stakes
-from simple_batch.runner.budget import Budget
+from simple_batch.engine.semaphore import Slots
 from simple_batch.runner.providers import Providers
 from simple_batch.store.database import connected
 from tools.local_servers import Redis
@@ -127,7 +127,7 @@ def test_who_starts_while_redis_is_away_waits_for_it(budgets, callers):
 
 
 def test_who_has_nothing_to_do_keeps_its_share_while_redis_is_away(budgets, callers, monkeypatch):
-    monkeypatch.setattr(stakes, "LEAVE_S", 0.5)
+    monkeypatch.setattr(limit_leases, "LEAVE_S", 0.5)
     server, calls = Redis(), Calls()
     governors, slots = [Governor(concurrency=6) for _ in range(2)], Slots(4)
     for name, governor in zip("ab", governors, strict=True):
@@ -148,7 +148,7 @@ def test_who_has_nothing_to_do_keeps_its_share_while_redis_is_away(budgets, call
     server.stop()
     calls.wanted = False
     until(lambda: calls.running == 0)
-    gevent.sleep(4 * stakes.LEAVE_S)  # an exchange at least, of which nothing comes
+    gevent.sleep(4 * limit_leases.LEAVE_S)  # an exchange at least, of which nothing comes
     before = dict(calls.by)
     call()
     until(lambda: all(calls.by[name] > before[name] + 10 for name in "ab"))
@@ -214,7 +214,7 @@ def test_the_governors_of_providers_are_shared_out(add_config, budgets, callers)
     calls, url = Calls(), redis_server.fresh_url()
     for name in ("a", "b"):
         budget = budgets(url, name)
-        providers = Providers(runtime.settings(), runtime.vault(), budget=budget)
+        providers = Providers(context.settings(), context.vault(), budget=budget)
         with connected():
             governor = providers.get(config).governor
         for _ in range(5):

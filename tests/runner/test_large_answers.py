@@ -5,9 +5,10 @@ import json
 import gevent
 import pytest
 
-from simple_batch import export, jobs
-from simple_batch.engine.answers import SMALL
+from simple_batch import export
+from simple_batch.engine.answer_memory import SMALL
 from simple_batch.insight import requests
+from simple_batch.services import jobs
 from simple_batch.store.database import connected
 from simple_batch.store.models import Result
 

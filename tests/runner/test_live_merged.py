@@ -2,9 +2,9 @@
 
 import msgspec
 
-from simple_batch.domain import GovernorState
-from simple_batch.runner import live
-from simple_batch.runner.live import ConfigLive, Live
+from simple_batch.core.domain import GovernorState
+from simple_batch.runner import live_state
+from simple_batch.runner.live_state import ConfigLive, Live
 
 
 def said(at=1_000, **fields) -> Live:
@@ -16,7 +16,7 @@ def said(at=1_000, **fields) -> Live:
 
 def test_sums_and_the_longest_cooldown():
     cooling = GovernorState(5, 2, True, cooldown_s=3.0, reason="rate_limit", rpm_learned=60)
-    found = live.merged([said(), said(2_000, governor=cooling, in_flight_idx=[1, 9])])
+    found = live_state.merged([said(), said(2_000, governor=cooling, in_flight_idx=[1, 9])])
     assert (found.at, found.in_flight, found.retrying, found.rate) == (2_000, 4, 2, 3.0)
     assert found.in_flight_idx == [1, 3, 7, 9]
     assert found.governor == GovernorState(
@@ -29,7 +29,7 @@ def test_a_config_is_down_where_all_found_it_so():
     def part(state: str) -> ConfigLive:
         return ConfigLive(state, GovernorState(2, 1, False))
 
-    found = live.merged(
+    found = live_state.merged(
         [said(configs={"a": part("down"), "b": part("down")}), said(configs={"a": part("")})]
     )
     assert found.configs["a"].state == ""
@@ -38,5 +38,8 @@ def test_a_config_is_down_where_all_found_it_so():
 
 
 def test_what_dead_lanes_said_is_left_out_and_the_pages_read_it_as_ever():
-    assert live.fresh([said(1_000), said(1_000 + live.FRESH_MS)])[0].at == 1_000 + live.FRESH_MS
-    assert "configs" not in msgspec.json.decode(live.encode(said()))
+    assert (
+        live_state.fresh([said(1_000), said(1_000 + live_state.FRESH_MS)])[0].at
+        == 1_000 + live_state.FRESH_MS
+    )
+    assert "configs" not in msgspec.json.decode(live_state.encode(said()))

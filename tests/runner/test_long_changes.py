@@ -2,12 +2,12 @@
 
 import pytest
 
-from simple_batch import jobs
-from simple_batch.domain import Cause, JobStatus
-from simple_batch.errors import Conflict
-from simple_batch.runner import closing
+from simple_batch.core.domain import Cause, JobStatus
+from simple_batch.core.errors import Conflict
+from simple_batch.runner import finalize
+from simple_batch.services import jobs
+from simple_batch.store import bulk_results, write_pace
 from simple_batch.store import jobs as job_rows
-from simple_batch.store import leftovers, pace
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import ApiConfig, Job, Request, Result, Timeline
@@ -45,10 +45,10 @@ def test_a_stretch_done_twice_counts_once(make_job, add_config):
     job_id = make_job(30, hold=True)
     values = ("test", Cause.CANCELLED, "why")
     with connected():
-        assert leftovers.close_step(job_id, 0, 20, *values) == 20
+        assert bulk_results.close_step(job_id, 0, 20, *values) == 20
         assert counts(job_id) == (30, 0, 0, 20, 20)  # a kill here leaves what agrees
-        assert leftovers.close_step(job_id, 10, 30, *values) == 10
-        assert leftovers.close_step(job_id, 0, 30, *values) == 0
+        assert bulk_results.close_step(job_id, 10, 30, *values) == 10
+        assert bulk_results.close_step(job_id, 0, 30, *values) == 0
         assert counts(job_id) == (30, 0, 0, 30, 30)
         row = Result.get(Result.idx == 29)
     assert (row.status, row.cause, row.message, row.attempts) == (
@@ -112,8 +112,8 @@ def test_a_page_is_answered_while_a_long_retry_goes_on(
     cancelled, app, endpoint, monkeypatch, wait_for
 ):
     monkeypatch.setattr(jobs, "AT_ONCE_S", -1.0)
-    monkeypatch.setattr(closing, "FEW", 5)
-    monkeypatch.setattr(pace, "MOST", 5)
+    monkeypatch.setattr(finalize, "FEW", 5)
+    monkeypatch.setattr(write_pace, "MOST", 5)
     job_id = cancelled(60)
     services = app.extensions["simple_batch"]
     services.start()
@@ -127,8 +127,8 @@ def test_a_page_is_answered_while_a_long_retry_goes_on(
 
 def test_a_reset_of_a_served_job_is_left_to_the_runner(cancelled, app, monkeypatch):
     monkeypatch.setattr(jobs, "AT_ONCE_S", -1.0)
-    monkeypatch.setattr(closing, "FEW", 5)
-    monkeypatch.setattr(pace, "MOST", 5)
+    monkeypatch.setattr(finalize, "FEW", 5)
+    monkeypatch.setattr(write_pace, "MOST", 5)
     job_id = cancelled(60)
     services = app.extensions["simple_batch"]
     services.start()

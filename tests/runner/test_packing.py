@@ -8,14 +8,15 @@ from decimal import Decimal
 import gevent
 import pytest
 
-from simple_batch import choices, configs, export, insight, jobs, recipes
-from simple_batch.choices import Also
-from simple_batch.domain import NANO, Spread
-from simple_batch.errors import InvalidInput
+from simple_batch import export, insight
+from simple_batch.core.domain import NANO, Spread
+from simple_batch.core.errors import InvalidInput
+from simple_batch.services import configs, job_options, jobs, recipes
+from simple_batch.services.job_options import Also
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import JobEvent, Timeline
-from simple_batch.store.retry import Changes
+from simple_batch.store.requeue import Changes
 
 from .. import endpoint as e
 from ..conftest import wait_until
@@ -81,7 +82,7 @@ def test_each_request_keeps_what_it_would_have_had_alone(start, add_config, text
         assert [len(inputs) for inputs in endpoint.inputs[5:]] == [1] * 10
         assert all(isinstance(body["input"], str) for body in endpoint.bodies[5:])
         with connected():
-            chosen = choices.of(jobs.get(alone))
+            chosen = job_options.of(jobs.get(alone))
             assert recipes.load(recipes.dump(chosen)).inputs_per_call == 1
             for wrong in (0, 2049):
                 with pytest.raises(InvalidInput, match="Inputs per call"):
@@ -137,7 +138,7 @@ def test_a_cap_is_overshot_by_no_more_than_was_in_flight(start, add_config, text
         assert job.cost_nano == endpoint.calls * 103 * NANO
         agrees(job_id)
         with connected():
-            new = choices.of(jobs.get(job_id))
+            new = job_options.of(jobs.get(job_id))
             new.spend_cap = None
             jobs.edit(job_id, new)
         wait_until(lambda: wait_for(job_id, "completed").succeeded == 200)

@@ -5,7 +5,7 @@ import time
 import gevent
 import pytest
 
-from simple_batch.domain import Attempt, Cause, Outcome, Prices, RequestStatus
+from simple_batch.core.domain import Attempt, Cause, Outcome, Prices, RequestStatus
 from simple_batch.runner.recorder import Recorder
 from simple_batch.store.results import Recorded
 

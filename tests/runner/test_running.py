@@ -8,9 +8,10 @@ import gevent
 import msgspec
 import pytest
 
-from simple_batch import choices, configs, insight, jobs
-from simple_batch.domain import JobStatus
-from simple_batch.errors import Conflict, InvalidInput, NotFound, UploadRejected
+from simple_batch import insight
+from simple_batch.core.domain import JobStatus
+from simple_batch.core.errors import Conflict, InvalidInput, NotFound, UploadRejected
+from simple_batch.services import configs, job_options, jobs
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Attempt, Job, Request, Result, Upload, database
@@ -279,7 +280,7 @@ def test_held_and_scheduled_statuses_are_what_the_contract_says(app, add_config,
 
 def edit(job_id: int, **changes) -> None:
     now = {"max_retries": 5, **changes}
-    jobs.edit(job_id, msgspec.structs.replace(choices.of(jobs.get(job_id)), **now))
+    jobs.edit(job_id, msgspec.structs.replace(job_options.of(jobs.get(job_id)), **now))
 
 
 def test_settings_edited_while_the_job_runs_are_taken_up(start, add_config, make_job, wait_for):

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from simple_batch import configs, export, insight, jobs, recipes
-from simple_batch.errors import InvalidInput, UploadRejected
+from simple_batch import export, insight
+from simple_batch.core.errors import InvalidInput, UploadRejected
+from simple_batch.services import configs, jobs, recipes
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job
 

@@ -4,10 +4,11 @@ from decimal import Decimal
 
 import pytest
 
-from simple_batch import configs, insight, jobs
-from simple_batch.choices import Also
-from simple_batch.domain import Spread
-from simple_batch.errors import Conflict, InvalidInput
+from simple_batch import insight
+from simple_batch.core.domain import Spread
+from simple_batch.core.errors import Conflict, InvalidInput
+from simple_batch.services import configs, jobs
+from simple_batch.services.job_options import Also
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import JobConfig, database

@@ -8,10 +8,11 @@ import gevent
 import msgspec
 import pytest
 
-from simple_batch import choices, clock, configs, jobs, periods
-from simple_batch.domain import NANO
-from simple_batch.errors import Conflict, InvalidInput
-from simple_batch.runner import till
+from simple_batch.core import clock, time_windows
+from simple_batch.core.domain import NANO
+from simple_batch.core.errors import Conflict, InvalidInput
+from simple_batch.runner import spend_caps
+from simple_batch.services import configs, job_options, jobs
 from simple_batch.store import spending
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, JobEvent, Spending
@@ -64,7 +65,7 @@ class Seller(MisbehavingEndpoint):
 
 def raise_cap(job_id: int, cap: int | None) -> None:
     with connected():
-        new = choices.of(jobs.get(job_id))
+        new = job_options.of(jobs.get(job_id))
         new.spend_cap = None if cap is None else Decimal(cap)
         jobs.edit(job_id, new)
 
@@ -177,14 +178,14 @@ def test_the_cap_of_a_config_holds_over_two_jobs(start, add_config, make_job, wa
 def test_with_the_next_day_jobs_go_on(start, add_config, make_job, wait_for, monkeypatch):
     """The clock of the allowance is moved on by a day."""
     ahead = {"s": 0.0}
-    time = till.time
+    time = spend_caps.time
 
     class Clock:
         @staticmethod
         def time():
             return time.time() + ahead["s"]
 
-    monkeypatch.setattr(till, "time", Clock)
+    monkeypatch.setattr(spend_caps, "time", Clock)
     with MisbehavingEndpoint(later(0.005, answer(1, 4))) as endpoint:
         caps = {"day_cap": Decimal(50), "month_cap": Decimal(100_000)}
         add_config(endpoint.base_url, concurrency=2, **PRICED, **caps)
@@ -291,7 +292,7 @@ def test_several_currencies_are_never_added_up(start, add_config, make_job, wait
             assert jobs.get(second).currency == "CNY"
             rows = Spending.select(Spending.currency, Spending.cost_nano).order_by(Spending.t)
             assert {row.currency: row.cost_nano // NANO for row in rows} == {"USD": 20, "CNY": 20}
-            allowance = till.Allowance(ApiConfig.get(), "")
+            allowance = spend_caps.Allowance(ApiConfig.get(), "")
             assert allowance.bounds["month"].spent == 20 * NANO
 
 
@@ -312,12 +313,12 @@ def test_what_a_job_costs_in_another_currency_is_known_to_the_config_alone(
 
 def test_days_and_months_are_those_of_the_zone():
     moment = 1_767_225_600 - 3_600  # 2025-12-31 23:00 UTC
-    utc, shanghai = periods.at(moment, ""), periods.at(moment, "Asia/Shanghai")
+    utc, shanghai = time_windows.at(moment, ""), time_windows.at(moment, "Asia/Shanghai")
     assert (utc.day, utc.day_ends) == (1_767_225_600 - 86_400, 1_767_225_600)
     assert shanghai.day == shanghai.month == 1_767_225_600 - 8 * 3_600
     for zone in ("Asia/Kathmandu", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"):
         for days in range(0, 400, 7):
-            found = periods.at(moment + days * 86_400, zone)
+            found = time_windows.at(moment + days * 86_400, zone)
             assert found.day % spending.WIDTH_S == found.month % spending.WIDTH_S == 0
             assert found.day <= moment + days * 86_400 < found.day_ends
 
@@ -329,7 +330,7 @@ def test_a_cap_of_yesterday_does_not_count_today(app, add_config):
         for ago_days, units in itertools.product((0, 1, 40), (3,)):
             t = spending.bucket(now - ago_days * 86_400_000)
             Spending.create(config=config, currency="USD", t=t, cost_nano=units * NANO)
-        allowance = till.Allowance(config, "")
+        allowance = spend_caps.Allowance(config, "")
         assert allowance.bounds["day"].spent == 3 * NANO
         assert allowance.reached() is None
 
@@ -358,14 +359,14 @@ class TestSeveralConfigs:
 
     def test_one_at_its_cap_leaves_the_rest_to_the_other(self, start, two, make_job, wait_for):
         first, second = two
-        job_id = make_job(200, config="a", also=(choices.Also("b"),))
+        job_id = make_job(200, config="a", also=(job_options.Also("b"),))
         assert wait_for(job_id, "completed").succeeded == 200
         assert 60 <= first.sold < 60 + 4 * 5
         assert first.sold + second.sold == spent(job_id)
 
     def test_the_cap_of_the_job_holds_over_both(self, start, two, make_job, wait_for):
         first, second = two
-        job_id = make_job(2_000, config="b", also=(choices.Also("a"),), spend_cap=Decimal(90))
+        job_id = make_job(2_000, config="b", also=(job_options.Also("a"),), spend_cap=Decimal(90))
         job = wait_for(job_id, "paused")
         assert (job.status_reason, job.capped_by) == ("spend_cap", None)
         assert 90 <= spent(job_id) < 90 + 8 * 5
@@ -376,4 +377,4 @@ class TestSeveralConfigs:
     def test_all_must_have_prices(self, app, add_config, two, make_job):
         add_config("http://127.0.0.1:9/v1", "c")
         with pytest.raises(InvalidInput, match="“c” has no input and output price"):
-            make_job(1, config="a", also=(choices.Also("c"),), spend_cap=Decimal(1))
+            make_job(1, config="a", also=(job_options.Also("c"),), spend_cap=Decimal(1))

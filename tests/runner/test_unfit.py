@@ -2,7 +2,7 @@
 
 import msgspec
 
-from simple_batch.domain import Attempt, Cause, Outcome, Prices, RequestStatus
+from simple_batch.core.domain import Attempt, Cause, Outcome, Prices, RequestStatus
 from simple_batch.runner.recorder import Recorder
 from simple_batch.store.database import connected
 from simple_batch.store.models import Result

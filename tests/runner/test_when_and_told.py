@@ -7,9 +7,10 @@ import gevent
 import pytest
 from gevent.server import StreamServer
 
-from simple_batch import clock, hours, jobs, webhooks
-from simple_batch.errors import InvalidInput
-from simple_batch.runner import postman
+from simple_batch.core import clock, time_windows
+from simple_batch.core.errors import InvalidInput
+from simple_batch.runner import notifier
+from simple_batch.services import jobs, webhooks
 from simple_batch.store import jobs as job_rows
 from simple_batch.store.database import connected
 from simple_batch.store.models import Delivery, Job
@@ -53,8 +54,8 @@ def test_outside_its_hours_a_job_waits_and_goes_on_in_them(
 ):
     now = clock.now_ms()
     allowed = {"open": False}
-    monkeypatch.setattr(hours.Hours, "open_at", lambda self, ms: allowed["open"])
-    monkeypatch.setattr(hours.Hours, "opens_after", lambda self, ms: now + 3_600_000)
+    monkeypatch.setattr(time_windows.Hours, "open_at", lambda self, ms: allowed["open"])
+    monkeypatch.setattr(time_windows.Hours, "opens_after", lambda self, ms: now + 3_600_000)
     job_id = make_job(100, hours="22:00-06:00", zone="Asia/Shanghai")
     job = wait_for(job_id, "scheduled")
     assert (job.status_reason, job.start_at, endpoint.calls) == ("off_hours", now + 3_600_000, 0)
@@ -216,5 +217,5 @@ def test_a_webhook_named_by_the_job_hears_of_that_job_alone(
     named = make_job(1, webhook=hook.id)
     wait_for(named, "completed")
     wait_until(told)
-    gevent.sleep(2 * postman.LOOK_S)
+    gevent.sleep(2 * notifier.LOOK_S)
     assert told() == [named]

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from simple_batch.domain import Cause
-from simple_batch.errors import InvalidInput
-from simple_batch.schema import MAX_BYTES, NoJson, Schema, json_of, parse
+from simple_batch.core.domain import Cause
+from simple_batch.core.errors import InvalidInput
+from simple_batch.core.schema import MAX_BYTES, NoJson, Schema, json_of, parse
 
 PERSON = {
     "type": "object",

@@ -6,11 +6,11 @@ from functools import reduce
 
 import pytest
 
-from simple_batch.errors import InvalidInput
-from simple_batch.schema import NoJson, Schema, json_of, parse, work
-from simple_batch.schema.graph import Graph
-from simple_batch.schema.patterns import size_of
-from simple_batch.schema.weights import Weights
+from simple_batch.core.errors import InvalidInput
+from simple_batch.core.schema import NoJson, Schema, json_of, parse, work
+from simple_batch.core.schema.graph import Graph
+from simple_batch.core.schema.patterns import size_of
+from simple_batch.core.schema.weights import Weights
 
 HANG_S = 5  # a guard against a hang: all of these take well under 0.2 s where nothing else runs
 NAMES = [f"n{n}" for n in range(9_000)]

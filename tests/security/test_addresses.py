@@ -5,16 +5,17 @@ import socket
 import gevent.socket
 import pytest
 
-from simple_batch import configs, exposure, settings, webhooks
-from simple_batch.addresses import AddressRefused, Gate
-from simple_batch.domain import Cause, Defaults, Endpoint, Verdict
-from simple_batch.engine.causes import judge_failure
+from simple_batch.core import address_policy, settings
+from simple_batch.core.address_policy import AddressRefused, Gate
+from simple_batch.core.domain import Cause, Defaults, Endpoint, Verdict
+from simple_batch.core.errors import InvalidInput, SettingsError
+from simple_batch.core.messages import Text
+from simple_batch.engine.classify import judge_failure
 from simple_batch.engine.transport import Transport, TransportFailure
-from simple_batch.errors import InvalidInput, SettingsError
-from simple_batch.runner.postman import Postman
+from simple_batch.runner.notifier import Postman
+from simple_batch.services import configs, webhooks
 from simple_batch.store.database import connected
 from simple_batch.store.models import Delivery, Webhook
-from simple_batch.wording import Text
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
@@ -36,9 +37,9 @@ EVERYTHING = Gate.of("0.0.0.0/0,::/0")
 
 @pytest.fixture
 def exposed():
-    exposure.choose("yes")
+    address_policy.choose("yes")
     yield
-    exposure.choose("auto")
+    address_policy.choose("auto")
 
 
 def passes(gate: Gate, address: str, host: str | None = None) -> bool:
@@ -61,13 +62,13 @@ def test_on_a_network_private_addresses_have_to_be_named(exposed):
 
 @pytest.mark.parametrize("choice", ["yes", "no"])
 def test_nobodys_addresses_are_let_through_only_by_number(choice):
-    exposure.choose(choice)
+    address_policy.choose(choice)
     try:
         assert not [one for one in NOBODYS if passes(EVERYTHING, one, host="vllm.lan")]
         assert passes(Gate.of("169.254.169.254"), "169.254.169.254")
         assert all(passes(EVERYTHING, one) for one in PUBLIC)
     finally:
-        exposure.choose("auto")
+        address_policy.choose("auto")
 
 
 def test_this_machines_own_people_may_use_private_addresses():
@@ -75,14 +76,14 @@ def test_this_machines_own_people_may_use_private_addresses():
 
 
 def test_exposed_is_who_listens_beyond_loopback(monkeypatch):
-    monkeypatch.delenv(exposure.LISTENS_ON, raising=False)
-    assert not exposure.exposed()  # a command
+    monkeypatch.delenv(address_policy.LISTENS_ON, raising=False)
+    assert not address_policy.exposed()  # a command
     for host in ("127.0.0.1", "127.3.2.1", "::1", "[::1]", "localhost"):
-        monkeypatch.setenv(exposure.LISTENS_ON, host)
-        assert not exposure.exposed(), host
+        monkeypatch.setenv(address_policy.LISTENS_ON, host)
+        assert not address_policy.exposed(), host
     for host in ("0.0.0.0", "::", "", "10.0.0.1", "box.lan", "unix:/run/x", "127.0.0.1,0.0.0.0"):
-        monkeypatch.setenv(exposure.LISTENS_ON, host)
-        assert exposure.exposed(), host
+        monkeypatch.setenv(address_policy.LISTENS_ON, host)
+        assert address_policy.exposed(), host
 
 
 @pytest.mark.parametrize("wrong", ["10.0.0.0/33", "10.0.0.1/8", "1.2.3", "::1::"])
@@ -183,7 +184,7 @@ def test_a_webhook_is_checked_when_it_is_made_and_when_it_connects(
         delivery = Delivery.get_by_id(delivery.id)
         assert (delivery.delivered_at, receiver.connections) == (None, 0)
         assert "Nothing is sent to moving.example (127.0.0.1)" in delivery.message
-        exposure.choose("no")
+        address_policy.choose("no")
         Delivery.update(next_at=0).execute()
         Postman(loaded, vault)._round()
         assert Delivery.get_by_id(delivery.id).delivered_at

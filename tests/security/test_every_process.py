@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from simple_batch import jobs
+from simple_batch.services import jobs
 from simple_batch.store.models import Job
 
 from .. import endpoint as e

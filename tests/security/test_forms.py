@@ -8,10 +8,12 @@ import zipfile
 
 import pytest
 
-from simple_batch import configs, create_app, files, front, jobs, uploads
-from simple_batch.errors import InvalidInput, UploadRejected
+from simple_batch import create_app
+from simple_batch.core.errors import InvalidInput, UploadRejected
+from simple_batch.services import batch_files, configs, jobs, uploads
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, Job, Upload
+from simple_batch.web import middleware
 
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 TRAVERSAL = (
@@ -91,11 +93,11 @@ def test_every_answer_has_its_headers(app, client, add_config, endpoint, make_jo
     for path, status in asked.items():
         answer = client.get(path)
         assert status in (None, answer.status_code), path
-        for name, value in front.HEADERS.items():
+        for name, value in middleware.HEADERS.items():
             assert answer.headers.getlist(name) == [value], (path, name)
         assert path == "/static/nowhere" or answer.headers["Cache-Control"], path
         assert "Strict-Transport-Security" not in answer.headers
-    policy = front.HEADERS["Content-Security-Policy"]
+    policy = middleware.HEADERS["Content-Security-Policy"]
     assert "unsafe" not in policy
     assert "*" not in policy
     for path in ("/configs/1", "/configs/new", "/access", f"/jobs/{job_id}/export"):
@@ -119,7 +121,7 @@ def test_a_name_stays_a_name(app, client, add_config, endpoint, make_job, tmp_pa
         upload = uploads.stage(io.BytesIO(b'{"messages": []}\n'), name, scan=False)
         assert upload.path.startswith(str(settings.uploads))
         assert not set(upload.filename) & set("/\\\r\n\0\u2028\u202e")
-        kept = files.add(io.BytesIO(b"{}\n"), f"{name}.jsonl", "batch")
+        kept = batch_files.add(io.BytesIO(b"{}\n"), f"{name}.jsonl", "batch")
         Job.update(name=upload.filename).where(Job.id == job_id).execute()
     downloads = [f"/jobs/{job_id}/export?format=csv", f"/jobs/{job_id}/recipe"]
     for path in (*downloads, f"/v1/files/file-{kept.id}/content"):

@@ -4,15 +4,15 @@ import time
 
 import pytest
 
-from simple_batch import redaction
-from simple_batch.engine import causes, structure
-from simple_batch.engine.headers import duration_s
+from simple_batch.core import redaction
+from simple_batch.core.redaction import Secret
+from simple_batch.core.schema.validator import single
+from simple_batch.engine import classify, structured_output
+from simple_batch.engine.rate_limit_headers import duration_s
 from simple_batch.export.csv_file import safe
-from simple_batch.intake import items, serials, template
-from simple_batch.redaction import Secret
-from simple_batch.schema.validator import single
+from simple_batch.intake import excel_dates, request_lines, template
 from simple_batch.store.results import normalised
-from simple_batch.web import markdown
+from simple_batch.web import filters
 
 KEY = Secret("PLANTED/key+with=odd&chars/at/many/places")
 NESTED = single({"type": "string", "pattern": "^(([a-z])+.)+[A-Z]([a-z])+$"})
@@ -24,8 +24,8 @@ SEARCHES = {
     "fields with signs": (lambda text: template.FIELD.sub("", text), "{{- "),
     "raw parts": (lambda text: template.FIELD.sub("", text), "{% raw"),
     "ends of raw parts": (lambda text: template.FIELD.sub("", "{% raw" + text), "endraw "),
-    "strings": (lambda text: items._STRINGS.sub(b"", b'"' + text.encode()), '\\"'),
-    "number formats": (serials.kind_of, "["),
+    "strings": (lambda text: request_lines._STRINGS.sub(b"", b'"' + text.encode()), '\\"'),
+    "number formats": (excel_dates.kind_of, "["),
     "numbers": (safe, "-1,"),
     "numbers of digits": (safe, "+1"),
     "keys": (redaction.redact, "sk-"),
@@ -35,10 +35,10 @@ SEARCHES = {
     "a quoted key's end": (lambda text: KEY.masked("PLANTED/" + text), "key+"),
     "messages": (normalised, "'a-f0-"),
     "hexadecimal": (normalised, "0123456789abcdef-"),
-    "quota": (causes._QUOTA.search, "quota"),
-    "context": (causes._CONTEXT.search, "input"),
-    "no model": (causes._NO_MODEL.search, "model"),
-    "refusals": (structure._REFUSED.search, "response"),
+    "quota": (classify._QUOTA.search, "quota"),
+    "context": (classify._CONTEXT.search, "input"),
+    "no model": (classify._NO_MODEL.search, "model"),
+    "refusals": (structured_output._REFUSED.search, "response"),
     "times to wait": (lambda text: duration_s(text, 0.0), "1m"),
     "patterns of a schema": (NESTED.is_valid, "a"),
     "a schema's pattern that hangs others": (HANGING.is_valid, "x"),
@@ -69,10 +69,10 @@ def test_a_search_takes_linear_time(name):
 )
 def test_markdown_is_given_up_before_it_takes_long(piece):
     """Some nestings take quadratic time: beyond so many marks a text is shown as it is."""
-    most = max(seconds(markdown.rendered, piece * count) for count in (600, 1_200, 2_400))
-    assert seconds(markdown.rendered, piece * 60_000) < most
-    assert "prewrap" in markdown.rendered(piece * 60_000)
-    assert "<strong>" in markdown.rendered("a **real** answer\n\n" * 300)
+    most = max(seconds(filters.rendered, piece * count) for count in (600, 1_200, 2_400))
+    assert seconds(filters.rendered, piece * 60_000) < most
+    assert "prewrap" in filters.rendered(piece * 60_000)
+    assert "<strong>" in filters.rendered("a **real** answer\n\n" * 300)
 
 
 def test_patterns_that_need_to_look_back_are_refused():

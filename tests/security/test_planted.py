@@ -21,7 +21,7 @@ import requests
 import socketio
 from gevent.server import StreamServer
 
-from simple_batch import log, redaction, settings
+from simple_batch.core import log, redaction, settings
 
 from .. import endpoint as e
 from ..conftest import wait_until
@@ -365,7 +365,7 @@ def test_tracebacks_and_what_libraries_print_are_without_keys(tmp_path, capsys):
 
 def test_a_command_that_crashes_says_no_key(instance):
     code = (
-        "import simple_batch, simple_batch.redaction as r; r.remember('PLANTEDcrash0123456789')\n"
+        "import simple_batch, simple_batch.core.redaction as r; r.remember('PLANTEDcrash0123456789')\n"
         "simple_batch.create_app()\n"
         "raise RuntimeError('sent PLANTEDcrash0123456789')"
     )

@@ -7,9 +7,9 @@ import gevent
 import peewee
 import pytest
 
-from simple_batch import runtime, settings
-from simple_batch.errors import DatabaseError, SettingsError
-from simple_batch.store import patience
+from simple_batch.core import context, settings
+from simple_batch.core.errors import DatabaseError, SettingsError
+from simple_batch.store import busy_retry
 from simple_batch.store.database import check_database, close_database, connected, open_database
 from simple_batch.store.models import ApiConfig, database
 
@@ -73,7 +73,7 @@ def test_who_waits_for_a_locked_database_holds_up_nobody(db, monkeypatch):
     assert len(ticks) >= 8  # with SQLite's own waiting it would be one or two
     ticking.kill()
     held.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(busy_retry, "PATIENCE_S", 0.1)
     with pytest.raises(peewee.OperationalError, match="locked"):
         write()
     held.close()
@@ -82,4 +82,4 @@ def test_who_waits_for_a_locked_database_holds_up_nobody(db, monkeypatch):
 def test_an_instance_folder_that_cannot_be_used_is_said(tmp_path):
     (tmp_path / "uploads").write_text("in the way")
     with pytest.raises(SettingsError, match="INSTANCE_PATH"):
-        runtime.open_runtime(settings.load(environ={}, INSTANCE_PATH=str(tmp_path)))
+        context.open_runtime(settings.load(environ={}, INSTANCE_PATH=str(tmp_path)))

@@ -8,11 +8,11 @@ import peewee
 import pytest
 from cryptography.fernet import Fernet
 
-from simple_batch.errors import ConfigurationError, DatabaseError, SettingsError
-from simple_batch.store import filelock, models
+from simple_batch.core.errors import ConfigurationError, DatabaseError, SettingsError
+from simple_batch.store import locks, models
 from simple_batch.store.database import close_database, connected, open_database, sqlite_path
+from simple_batch.store.latency_sketch import LatencySketch
 from simple_batch.store.secrets import Vault, open_vault
-from simple_batch.store.sketch import LatencySketch
 
 
 def url(path: Path) -> str:
@@ -114,12 +114,12 @@ def test_keys_are_sealed_and_opened_by_old_keys_too(tmp_path):
 
 
 def test_a_lock_is_held_by_one_and_freed(tmp_path):
-    first = filelock.acquire(tmp_path / "lock")
-    assert filelock.acquire(tmp_path / "lock") is None
-    filelock.release(first)
-    second = filelock.acquire(tmp_path / "lock")
+    first = locks.acquire(tmp_path / "lock")
+    assert locks.acquire(tmp_path / "lock") is None
+    locks.release(first)
+    second = locks.acquire(tmp_path / "lock")
     assert second is not None
-    filelock.release(second)
+    locks.release(second)
 
 
 def test_quantiles_are_within_two_per_cent_and_merge():

@@ -9,9 +9,9 @@ from dataclasses import fields
 
 import pytest
 
-from simple_batch import settings
-from simple_batch.errors import SettingsError
-from simple_batch.settings import Settings
+from simple_batch.core import settings
+from simple_batch.core.errors import SettingsError
+from simple_batch.core.settings import Settings
 
 from .. import postgres
 from ..conftest import wait_until

@@ -1,6 +1,6 @@
 """Status changes of jobs: compare and set, time stamps, events, removal in steps."""
 
-from simple_batch.domain import FINAL_STATUSES, JobStatus
+from simple_batch.core.domain import FINAL_STATUSES, JobStatus
 from simple_batch.store import jobs
 from simple_batch.store.models import Job, JobEvent, Request, Result
 

@@ -9,11 +9,12 @@ import peewee
 import pytest
 from playhouse.migrations import Runner
 
-from simple_batch import configs, create_app, export, insight
-from simple_batch.domain import JobStatus
+from simple_batch import create_app, export, insight
+from simple_batch.core.domain import JobStatus
+from simple_batch.services import configs
 from simple_batch.store.database import MIGRATIONS, PRAGMAS, connected
+from simple_batch.store.latency_sketch import LatencySketch
 from simple_batch.store.secrets import open_vault
-from simple_batch.store.sketch import LatencySketch
 
 from .. import postgres
 from ..door.conftest import send

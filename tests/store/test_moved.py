@@ -11,9 +11,10 @@ from contextlib import closing
 
 import pytest
 
-from simple_batch import intake, uploads
-from simple_batch.errors import DatabaseError, DatabaseMoved
-from simple_batch.store import backup, filelock
+from simple_batch import intake
+from simple_batch.core.errors import DatabaseError, DatabaseMoved
+from simple_batch.services import uploads
+from simple_batch.store import backup, locks
 from simple_batch.store import database as store
 from simple_batch.store.database import (
     close_database,
@@ -343,29 +344,29 @@ def test_a_start_where_only_the_log_is_left_is_refused(path):
 
 
 def test_a_start_beside_a_process_whose_database_went_is_refused(path):
-    held = filelock.acquire(path.with_suffix(".runner-lock"))
+    held = locks.acquire(path.with_suffix(".runner-lock"))
     try:
         path.rename(path.with_name("away.db"))
         with pytest.raises(DatabaseError, match="while another process uses it"):
             open_database(f"sqlite:///{path}")
     finally:
-        filelock.release(held)
+        locks.release(held)
 
 
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
 def test_a_start_beside_a_process_whose_log_went_is_refused(path, end):
     """It would make another log, and each of the two write over what the other has written."""
-    held = filelock.acquire(path.with_suffix(".runner-lock"))
+    held = locks.acquire(path.with_suffix(".runner-lock"))
     try:
         path.with_name(path.name + end).unlink()
         with pytest.raises(DatabaseError, match=r"write-ahead log.*while another process uses it"):
             open_database(f"sqlite:///{path}")
     finally:
-        filelock.release(held)
+        locks.release(held)
 
 
 def test_a_start_beside_a_process_whose_file_was_written_over_is_refused(path):
-    held = filelock.acquire(path.with_suffix(".runner-lock"))
+    held = locks.acquire(path.with_suffix(".runner-lock"))
     try:
         copy = copied(path)
         add(1)
@@ -376,19 +377,19 @@ def test_a_start_beside_a_process_whose_file_was_written_over_is_refused(path):
             open_database(f"sqlite:///{path}")
         assert path.with_name(path.name + "-wal").stat().st_size == log_size
     finally:
-        filelock.release(held)
+        locks.release(held)
 
 
 def test_a_start_while_another_process_has_only_the_lock_is_no_fault(path):
     """As while room is given back, or a database is copied to another."""
-    held = filelock.acquire(path.with_suffix(".runner-lock"))
+    held = locks.acquire(path.with_suffix(".runner-lock"))
     try:
         close_database()
         assert not path.with_name(path.name + "-wal").exists()
         open_database(f"sqlite:///{path}")
         add(1)
     finally:
-        filelock.release(held)
+        locks.release(held)
 
 
 def test_a_database_behind_a_link(path):

@@ -8,11 +8,11 @@ import psycopg
 import pytest
 
 from simple_batch import create_app
-from simple_batch.clock import now_ms
-from simple_batch.domain import Outcome, Prices, Request, RequestStatus
-from simple_batch.errors import DatabaseError
+from simple_batch.core.clock import now_ms
+from simple_batch.core.domain import Outcome, Prices, Request, RequestStatus
+from simple_batch.core.errors import DatabaseError
 from simple_batch.runner.lease import ServerLease
-from simple_batch.store import backends, dialect, models, results, retry, search
+from simple_batch.store import backends, dialect, models, requeue, results, search
 from simple_batch.store import jobs as job_rows
 from simple_batch.store import requests as request_rows
 from simple_batch.store.database import (
@@ -150,7 +150,7 @@ def test_answers_are_kept_to_the_byte_and_texts_without_what_postgresql_refuses(
     ).fetchone()
     assert bytes(body) == b'{"a":"\0"}'
     assert custom_id == "id\N{REPLACEMENT CHARACTER}x"
-    kept = retry.replace_one(job_id, 0, b"{}")  # which copies the answer into a text
+    kept = requeue.replace_one(job_id, 0, b"{}")  # which copies the answer into a text
     assert kept
 
 

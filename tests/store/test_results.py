@@ -6,10 +6,18 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from simple_batch.clock import now_ms
-from simple_batch.domain import Attempt, Cause, Outcome, Prices, Request, RequestStatus, Usage
+from simple_batch.core.clock import now_ms
+from simple_batch.core.domain import (
+    Attempt,
+    Cause,
+    Outcome,
+    Prices,
+    Request,
+    RequestStatus,
+    Usage,
+)
 from simple_batch.store import requests as request_rows
-from simple_batch.store import results, retry
+from simple_batch.store import requeue, results
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import ApiConfig, ErrorGroup, Job, Result, Timeline, database
 from simple_batch.store.models import Attempt as AttemptRow
@@ -157,22 +165,22 @@ def test_giving_back_by_filter_moves_the_counters_with_the_rows(db):
         ]
         + [recorded(job_id, 9, [], True)]
     )
-    count, after = retry.give_back_step(job_id, RequestFilter(cause="timeout"), -1)
+    count, after = requeue.give_back_step(job_id, RequestFilter(cause="timeout"), -1)
     assert count == 4
-    assert retry.give_back_step(job_id, RequestFilter(cause="timeout"), after) == (0, None)
+    assert requeue.give_back_step(job_id, RequestFilter(cause="timeout"), after) == (0, None)
     job = Job.get_by_id(job_id)
     assert (job.failed, job.succeeded) == (4, 1)
     assert {row.idx for row in Result.select()} == {0, 2, 4, 6, 9}
-    assert not retry.give_back_one(job_id, 9)
-    assert retry.give_back_one(job_id, 0)
+    assert not requeue.give_back_one(job_id, 9)
+    assert requeue.give_back_one(job_id, 0)
     assert Job.get_by_id(job_id).failed == 3
 
 
 def test_retry_by_text_searches_message_custom_id_and_body(db):
     job_id = new_job()
     results.write([recorded(job_id, n, [Cause.TIMEOUT], False) for n in range(3)])
-    assert retry.give_back_step(job_id, RequestFilter(q="100%"), -1)[0] == 0
-    assert retry.give_back_step(job_id, RequestFilter(q="r2"), -1)[0] == 1
+    assert requeue.give_back_step(job_id, RequestFilter(q="100%"), -1)[0] == 0
+    assert requeue.give_back_step(job_id, RequestFilter(q="r2"), -1)[0] == 1
 
 
 def test_pending_pages_skip_what_has_a_result_and_end(db):

@@ -9,9 +9,10 @@ import requests
 from cryptography.fernet import Fernet, MultiFernet
 from gevent.event import Event
 
-from simple_batch import configs, runtime, webhooks
-from simple_batch.errors import ConfigurationError, SettingsError
-from simple_batch.store import filelock, secrets
+from simple_batch.core import context
+from simple_batch.core.errors import ConfigurationError, SettingsError
+from simple_batch.services import configs, webhooks
+from simple_batch.store import locks, secrets
 from simple_batch.store.models import ALL, ApiConfig, Webhook
 
 from .. import endpoint as e
@@ -45,7 +46,7 @@ def keys(db) -> list[str]:
 
 def test_everything_is_sealed_again_and_the_old_key_goes(db, stored):
     expected, old = stored(), keys(db)
-    running, former = runtime.vault(), bytes(ApiConfig.get_by_id(1).key_encrypted)
+    running, former = context.vault(), bytes(ApiConfig.get_by_id(1).key_encrypted)
     assert secrets.rotate(db.instance) == (2, [])
     (new,) = keys(db)
     assert new not in old
@@ -114,11 +115,11 @@ def test_what_no_key_opens_is_named_and_left(db, stored):
 
 
 def test_only_one_rotates_at_a_time(db, stored):
-    lock = filelock.acquire(db.instance / "encryption.lock")
+    lock = locks.acquire(db.instance / "encryption.lock")
     before = keys(db)
     with pytest.raises(SettingsError, match="Another process"):
         secrets.rotate(db.instance)
-    filelock.release(lock)
+    locks.release(lock)
     assert keys(db) == before
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from simple_batch import configs, jobs, saved_templates
-from simple_batch.errors import InvalidInput, NotFound
+from simple_batch.core.errors import InvalidInput, NotFound
 from simple_batch.intake import Template
-from simple_batch.saved_templates import label, save, template_of
+from simple_batch.services import configs, jobs, templates
+from simple_batch.services.templates import label, save, template_of
 from simple_batch.store.models import SavedTemplate, TemplateVersion
 
 ONE = Template(user="{{q}}", system="Be brief.", parameters={"seed": 7}, custom_id="id")
@@ -24,26 +24,26 @@ def test_saving_makes_versions_and_changes_none(db):
     second, _ = save("my summaries", TWO)
     third, _ = save("my summaries", ONE)  # as the first, but not as the newest
     assert [label(second), label(third)] == ["my summaries@2", "my summaries@3"]
-    again, is_new = saved_templates.restore(first.saved_id, 2)
+    again, is_new = templates.restore(first.saved_id, 2)
     assert (label(again), again.restored_from, is_new) == ("my summaries@4", 2, True)
-    assert saved_templates.restore(first.saved_id, 2)[1] is False
+    assert templates.restore(first.saved_id, 2)[1] is False
     for wanted, template in (
         ("my summaries", TWO),
         ("my summaries@1", ONE),
         ("my summaries@2", TWO),
         ("my summaries@3", ONE),
     ):
-        assert template_of(saved_templates.find(wanted)) == template
-    (kept,) = saved_templates.listed()
+        assert template_of(templates.find(wanted)) == template
+    (kept,) = templates.listed()
     assert [version.number for version in kept.versions] == [4, 3, 2, 1]
     assert kept.newest == again
-    assert saved_templates.kept(first.saved_id).versions == kept.versions
+    assert templates.kept(first.saved_id).versions == kept.versions
 
 
 def test_what_is_not_there_is_said_with_what_is_nearest(db):
     def refused(wanted):
         with pytest.raises(NotFound) as wrong:
-            saved_templates.find(wanted)
+            templates.find(wanted)
         return str(wrong.value)
 
     assert refused("x") == "There is no saved template “x”: none is saved yet."
@@ -58,7 +58,7 @@ def test_what_is_not_there_is_said_with_what_is_nearest(db):
     for wanted in ("titles@0", "titles@-1", "titles@", "titles@" + "9" * 5000):
         assert "There is no saved template" in refused(wanted)
     with pytest.raises(NotFound):
-        saved_templates.version(saved_templates.named("titles"), 10**30)
+        templates.version(templates.named("titles"), 10**30)
 
 
 @pytest.mark.parametrize(
@@ -83,15 +83,15 @@ def test_what_is_not_valid_saves_nothing(db, name, note, template, field):
 def test_names_may_change_and_stay_each_others_own(db):
     first, _ = save("a@b", ONE)
     save("c", ONE)
-    assert saved_templates.find("a@b") == first
+    assert templates.find("a@b") == first
     with pytest.raises(InvalidInput, match="another saved template “c”"):
-        saved_templates.rename(first.saved_id, "c")
-    assert saved_templates.rename(first.saved_id, "a@b").name == "a@b"
-    saved_templates.rename(first.saved_id, "A")
-    assert saved_templates.find("A@1") == first
-    assert [kept.saved.name for kept in saved_templates.listed()] == ["A", "c"]
+        templates.rename(first.saved_id, "c")
+    assert templates.rename(first.saved_id, "a@b").name == "a@b"
+    templates.rename(first.saved_id, "A")
+    assert templates.find("A@1") == first
+    assert [kept.saved.name for kept in templates.listed()] == ["A", "c"]
     with pytest.raises(NotFound):
-        saved_templates.rename(99, "x")
+        templates.rename(99, "x")
 
 
 def test_a_job_keeps_its_own_copy_whatever_becomes_of_the_saved_one(db, tmp_path):
@@ -103,21 +103,21 @@ def test_a_job_keeps_its_own_copy_whatever_becomes_of_the_saved_one(db, tmp_path
     made = [jobs.create_now(tmp_path / "t.csv", "t.csv", new).id for _ in range(2)]
     assert {jobs.get(job_id).template_from for job_id in made} == {"mine@1"}
     assert jobs.clone_fields(made[0])[0].saved == version.id
-    assert saved_templates.listed()[0].used == 2
+    assert templates.listed()[0].used == 2
     jobs.delete(made[1])
     save("mine", TWO)
-    kept = saved_templates.kept(version.saved_id)
+    kept = templates.kept(version.saved_id)
     assert [kept.jobs[each.id] for each in kept.versions] == [0, 1]
 
     before = jobs.get(made[0])
-    saved_templates.rename(version.saved_id, "yours")
-    saved_templates.remove(version.saved_id)
+    templates.rename(version.saved_id, "yours")
+    templates.remove(version.saved_id)
     after = jobs.get(made[0])
     assert (after.template, after.template_from) == (before.template, "mine@1")
     assert after.template_version_id is None
     assert not TemplateVersion.select().exists()
     with pytest.raises(NotFound):
-        saved_templates.remove(version.saved_id)
+        templates.remove(version.saved_id)
     # a version that is gone is no reason not to make a job
     assert jobs.create_now(tmp_path / "t.csv", "t.csv", new).template_from == ""
 
@@ -126,9 +126,9 @@ def test_a_template_is_the_saved_one_however_a_form_writes_it_down(db):
     version, _ = save("mine", Template(user="a\r\n{{q}}", sheet="March"))
     for columns, named in ((["q"], ""), (["q", "custom_id"], "custom_id")):
         asked = Template(user="a\n{{q}}", custom_id=named)
-        assert saved_templates.origin(version.id, asked, columns) == version.id
-    assert saved_templates.origin(version.id, Template(user="a\n{{q}}!"), ["q"]) is None
+        assert templates.origin(version.id, asked, columns) == version.id
+    assert templates.origin(version.id, Template(user="a\n{{q}}!"), ["q"]) is None
     other = Template(user="a\n{{q}}", custom_id="q")
-    assert saved_templates.origin(version.id, other, ["q"]) is None
-    assert saved_templates.origin(99, asked, ["q"]) is None
-    assert saved_templates.origin(None, asked, ["q"]) is None
+    assert templates.origin(version.id, other, ["q"]) is None
+    assert templates.origin(99, asked, ["q"]) is None
+    assert templates.origin(None, asked, ["q"]) is None

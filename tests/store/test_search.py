@@ -5,8 +5,8 @@ import time
 import pytest
 
 from simple_batch import insight
-from simple_batch.clock import now_ms
-from simple_batch.errors import InvalidInput
+from simple_batch.core.clock import now_ms
+from simple_batch.core.errors import InvalidInput
 from simple_batch.insight import requests as pages
 from simple_batch.store import jobs as job_rows
 from simple_batch.store import search

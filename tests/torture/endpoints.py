@@ -7,7 +7,7 @@ from collections import Counter
 
 import msgspec
 
-from simple_batch import jobs
+from simple_batch.services import jobs
 from simple_batch.store.database import connected
 from tests import endpoint as e
 from tests.endpoint import MisbehavingEndpoint

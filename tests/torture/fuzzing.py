@@ -14,8 +14,9 @@ except ImportError:
     sys.exit(3)
 
 with atheris.instrument_imports(include=["simple_batch.intake"]):
-    from simple_batch import intake, settings
-    from simple_batch.errors import SimpleBatchError
+    from simple_batch import intake
+    from simple_batch.core import settings
+    from simple_batch.core.errors import SimpleBatchError
 
 SETTINGS = settings.load(environ={}, INSTANCE_PATH="unused", MAX_UNPACKED_BYTES=64 * 1024 * 1024)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from simple_batch import configs, create_app, jobs
+from simple_batch import create_app
+from simple_batch.services import configs, jobs
 from simple_batch.store.database import close_database, connected
 from tests.process import Server, run_py
 

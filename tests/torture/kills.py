@@ -16,7 +16,7 @@ import requests
 from peewee import SqliteDatabase
 from playhouse.migrations import Runner
 
-from simple_batch import jobs
+from simple_batch.services import jobs
 from simple_batch.store.database import MIGRATIONS, connected
 from tests import endpoint as e
 from tests.endpoint import MisbehavingEndpoint

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import requests
 
-from simple_batch import jobs
-from simple_batch.errors import SimpleBatchError
+from simple_batch.core.errors import SimpleBatchError
+from simple_batch.services import jobs
 from simple_batch.store.database import connected
 from tests import endpoint as e
 from tests.endpoint import MisbehavingEndpoint

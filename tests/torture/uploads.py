@@ -10,8 +10,8 @@ from collections import Counter
 import hypothesis
 import requests
 
-from simple_batch import jobs
-from simple_batch.errors import SimpleBatchError
+from simple_batch.core.errors import SimpleBatchError
+from simple_batch.services import jobs
 from simple_batch.store.database import connected
 from tests.process import ROOT
 

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from simple_batch import jobs, tokens, webhooks
+from simple_batch.auth import tokens
+from simple_batch.services import jobs, webhooks
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job, Token, Webhook
 

@@ -9,11 +9,13 @@ import re
 
 import pytest
 
-from simple_batch import clock, configs, insight, jobs
+from simple_batch import insight
+from simple_batch.core import clock
+from simple_batch.services import configs, jobs
 from simple_batch.store import search
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job, Upload, database
-from simple_batch.store.retry import Changes
+from simple_batch.store.requeue import Changes
 
 from .. import endpoint as e
 from ..conftest import wait_until

@@ -5,7 +5,7 @@
 import io
 import re
 
-from simple_batch import jobs
+from simple_batch.services import jobs
 from simple_batch.store.database import connected
 
 from .. import endpoint as e

@@ -7,12 +7,12 @@ import re
 
 import pytest
 
-from simple_batch import configs, jobs
-from simple_batch.domain import JobStatus
-from simple_batch.errors import SimpleBatchError
+from simple_batch.core.domain import JobStatus
+from simple_batch.core.errors import SimpleBatchError
+from simple_batch.core.messages import lines, said
+from simple_batch.services import configs, jobs
 from simple_batch.store.database import connected
 from simple_batch.store.jobs import transition
-from simple_batch.wording import lines, said
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint

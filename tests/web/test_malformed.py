@@ -9,9 +9,11 @@ import socket
 import pytest
 import requests
 
-from simple_batch import files, front, jobs, saved_templates, tokens, webhooks
+from simple_batch.auth import tokens
 from simple_batch.intake import Template
+from simple_batch.services import batch_files, jobs, templates, webhooks
 from simple_batch.store.database import connected
+from simple_batch.web import middleware
 
 from ..process import gunicorn, served
 from . import hostile
@@ -96,8 +98,8 @@ def known(app, add_config, endpoint, make_job) -> dict:
         plain = jobs.stage_upload(
             io.BytesIO(b'{"messages":[{"role":"user","content":"a"}]}\n'), "q.jsonl"
         )
-        version, _new = saved_templates.save("t", Template(user="{{question}}"), "")
-        file = files.add(io.BytesIO(b"{}\n"), "b.jsonl", "batch")
+        version, _new = templates.save("t", Template(user="{{question}}"), "")
+        file = batch_files.add(io.BytesIO(b"{}\n"), "b.jsonl", "batch")
         token, _secret = tokens.create("t", False, "run", None)
         hook, _secret = webhooks.create("http://127.0.0.1:9/x", None, False)
         tokens.revoke(token.id)
@@ -142,7 +144,7 @@ def uploads_of(rule, known: dict) -> list[dict]:
 def faults_of(answer, what, calm: int = 200) -> list:
     found = [] if answer.status_code in (calm, *range(500)) else [(answer.status_code, *what)]
     headers = answer.headers
-    if any(headers.getlist(name) != [value] for name, value in front.HEADERS.items()):
+    if any(headers.getlist(name) != [value] for name, value in middleware.HEADERS.items()):
         policy = headers.get("Content-Security-Policy", "")
         if not policy.startswith("default-src 'none'"):  # of pictures
             found.append(("headers", *what))
@@ -289,7 +291,7 @@ def test_malformed_bytes_to_a_real_server(instance, serve):
             if not head and len(line) > 8_190:
                 continue  # closed with the rest unread: TCP may then drop the answer
             assert re.match(r"HTTP/1\.1 [234]\d\d ", head), (line[:60], head[:200])
-            for name, value in front.HEADERS.items():
+            for name, value in middleware.HEADERS.items():
                 assert f"{name}: {value}" in head, (line[:60], name)
         assert requests.get(f"{server.url}/healthz", timeout=60).status_code == 200
         assert not [text for text in server.lines if "Traceback" in text]

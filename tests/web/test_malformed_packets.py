@@ -6,7 +6,7 @@ import json
 import gevent
 import pytest
 
-from simple_batch import front
+from simple_batch.web import middleware
 
 from ..conftest import wait_until
 from .test_malformed import tracebacks  # noqa: F401
@@ -168,5 +168,7 @@ def test_malformed_queries_of_the_feed(app, client, tracebacks):  # noqa: F811
         for method in ("GET", "POST", "PUT", "OPTIONS", "DELETE"):
             answer = client.open(f"/socket.io/?{query}", method=method, data=b"\xff\x00")
             assert answer.status_code < 500, (method, query)
-            assert answer.headers.getlist("X-Frame-Options") == [front.HEADERS["X-Frame-Options"]]
+            assert answer.headers.getlist("X-Frame-Options") == [
+                middleware.HEADERS["X-Frame-Options"]
+            ]
     assert tracebacks == []

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from simple_batch import configs, insight, jobs
-from simple_batch.clock import now_ms
+from simple_batch import insight
+from simple_batch.core.clock import now_ms
+from simple_batch.services import configs, jobs
 from simple_batch.store.database import connected
 from simple_batch.store.models import Spending
 from simple_batch.store.spending import bucket

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from simple_batch import jobs, saved_templates, tokens, webhooks
+from simple_batch.auth import tokens
+from simple_batch.services import jobs, templates, webhooks
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, IdempotencyKey, Job, Token, Upload
 
@@ -112,7 +113,7 @@ def test_rows_are_tried_once_and_shown_twice(client, place):
 
 def test_what_else_a_form_makes_is_made_once(client, place):
     with connected():
-        saved_templates.save("t", saved_templates.intake.Template(user="a"), "")
+        templates.save("t", templates.intake.Template(user="a"), "")
     asked = {
         ("/access", "/access/tokens"): {"name": "one"},
         ("/access", "/access/webhooks"): {"url": "http://127.0.0.1:9/x", "token": "0"},

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from simple_batch import clock, configs, jobs
+from simple_batch.core import clock
+from simple_batch.services import configs, jobs
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job
 from simple_batch.web import filters
@@ -349,7 +350,7 @@ def test_every_text_has_a_chinese_translation(tmp_path):
     subprocess.run(babel, cwd=ROOT, check=True)
     with found.open("rb") as file:
         texts = [message.id for message in read_po(file) if message.id]
-    with (ROOT / "simple_batch/translations/zh/LC_MESSAGES/messages.po").open("rb") as file:
+    with (ROOT / "simple_batch/core/translations/zh/LC_MESSAGES/messages.po").open("rb") as file:
         catalog = read_po(file, locale="zh")
     assert len(texts) > 200
 

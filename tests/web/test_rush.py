@@ -5,12 +5,12 @@ import re
 import pytest
 from flask import g
 
-from simple_batch import configs
-from simple_batch.domain import Role
-from simple_batch.runner import progress as signals
+from simple_batch.core.domain import Role
+from simple_batch.core.identity import Caller
+from simple_batch.runner import signals
+from simple_batch.services import configs
 from simple_batch.store.database import connected
-from simple_batch.web import rush
-from simple_batch.who import Caller
+from simple_batch.web import page_cache
 
 from ..rushing import every_moment
 from .test_pages import post, token
@@ -62,7 +62,7 @@ def test_a_copy_is_short_lived_and_for_those_who_would_see_the_same(app, client,
     # too old
     add("later")
     assert "later" not in client.get("/configs").text
-    clock.now += rush.LONGEST_S
+    clock.now += page_cache.LONGEST_S
     assert "later" in client.get("/configs").text
 
 
@@ -91,26 +91,26 @@ def test_only_whole_pages_are_kept_and_not_too_much_of_them(
         client.get(f"/jobs?q={number}")
     assert len(copies._kept) == 40
     assert copies._bytes == sum(copy.size for copy in copies._kept.values())
-    monkeypatch.setattr(rush, "MOST_BYTES", 50_000)
+    monkeypatch.setattr(page_cache, "MOST_BYTES", 50_000)
     client.get("/jobs?q=last")
     assert 0 < copies._bytes <= 50_000
 
 
 def test_one_reader_always_gets_new_pages_a_crowd_gets_copies(app, client, monkeypatch):
-    monkeypatch.setattr(rush, "SHARE", 0.0)
-    for number in range(2 * rush.CROWD):
+    monkeypatch.setattr(page_cache, "SHARE", 0.0)
+    for number in range(2 * page_cache.CROWD):
         add(f"config-{number}")
         assert f"config-{number}" in client.get("/configs").text
     add("unseen")
     texts = [
         client.get("/configs", environ_base={"REMOTE_PORT": port}).text
-        for port in range(2 * rush.CROWD)
+        for port in range(2 * page_cache.CROWD)
     ]
     assert "unseen" in texts[0]
     add("unseen-too")
     assert "unseen-too" not in client.get("/configs", environ_base={"REMOTE_PORT": 1}).text
     copies = app.extensions["simple_batch_copies"]
-    copies._crowd = rush.Crowd()  # they are gone
+    copies._crowd = page_cache.Crowd()  # they are gone
     assert "unseen-too" in client.get("/configs").text
 
 
@@ -174,7 +174,7 @@ def test_strangers_get_no_copies_whatever_cookies_they_bring(client, clock, begu
 
 def test_what_is_known_of_readers_does_not_grow_without_end(app, client, clock, monkeypatch):
     copies = app.extensions["simple_batch_copies"]
-    monkeypatch.setattr(rush, "MOST_READERS", 3)
+    monkeypatch.setattr(page_cache, "MOST_READERS", 3)
     client.get("/configs")
     for number in range(6):
         client.set_cookie("zone", f"Etc/GMT+{number}")
@@ -184,7 +184,7 @@ def test_what_is_known_of_readers_does_not_grow_without_end(app, client, clock, 
 
 def test_only_who_asks_for_pages_makes_a_crowd(app, client):
     crowd = app.extensions["simple_batch_copies"]._crowd
-    for port in range(rush.CROWD):
+    for port in range(page_cache.CROWD):
         for path in ("/static/css/app.css", "/socket.io/?EIO=4&transport=polling"):
             assert client.get(path, environ_base={"REMOTE_PORT": port}).status_code == 200
     assert len(crowd) == 0
@@ -204,7 +204,7 @@ def test_a_message_is_shown_once(client, clock, begun):
 
 
 def test_the_flow_of_something_fades():
-    flow = rush.Flow()
+    flow = page_cache.Flow()
     for tenth in range(100):
         flow.add(1, tenth / 10)
     assert 9 < flow.per_second(10.0) < 11

@@ -8,10 +8,10 @@ import re
 
 import pytest
 
-from simple_batch import jobs, saved_templates
 from simple_batch.intake import Template
+from simple_batch.services import jobs, templates
 from simple_batch.store.database import connected
-from simple_batch.web.differences import COMPARED, differences
+from simple_batch.web.templates import COMPARED, differences
 
 from .test_languages import ENGLISH, alerts, speaking
 from .test_pages import config, post  # noqa: F401 (fixtures)
@@ -108,7 +108,7 @@ def test_a_wrong_field_is_said_and_nothing_is_saved(
         told = alerts(answer.text)
         assert (english in told, chinese in told) == (language == "en", language == "zh"), told
     with connected():
-        assert saved_templates.listed() == []
+        assert templates.listed() == []
 
 
 def test_the_pages_of_a_saved_template(client, config):
@@ -180,7 +180,7 @@ def test_a_saved_template_takes_its_sheet_and_says_what_the_table_lacks(client, 
     assert field(page, "user") == "{{q}}"
     saved(client, place, user="{{question}}", custom_id="n", name="of a sheet")
     with connected():
-        assert saved_templates.template_of(saved_templates.find("of a sheet@1")).sheet == "More"
+        assert templates.template_of(templates.find("of a sheet@1")).sheet == "More"
     place = staged(client, "question\nWhy?\n")
     page = client.get(post(client, f"{place}/saved", saved="1").headers["Location"]).text
     assert "This table has no column “n”: choose what names the requests." in page

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from simple_batch import jobs
+from simple_batch.services import jobs
 from simple_batch.store.database import connected
 
 from .. import endpoint as e

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from simple_batch import choices, jobs, recipes
-from simple_batch.domain import Spread
+from simple_batch.core.domain import Spread
+from simple_batch.services import job_options, jobs, recipes
 from simple_batch.store.database import connected
 
 from .. import endpoint as e
@@ -37,8 +37,8 @@ def test_from_the_form_to_the_figures_and_back(client, two, wait_for):
     assert re.findall(r'config=(\w+)"', table) == ["main", "spare"]
     assert "by weight" in page
     with connected():
-        again = choices.of(jobs.get(job_id))
-        assert (again.spread, choices.also_text(again)) == (Spread.WEIGHT, "spare=2")
+        again = job_options.of(jobs.get(job_id))
+        assert (again.spread, job_options.also_text(again)) == (Spread.WEIGHT, "spare=2")
     recipe = client.get(f"/jobs/{job_id}/recipe").data
     assert json.loads(recipe)["also"] == "spare=2"
     with connected():

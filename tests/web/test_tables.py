@@ -11,7 +11,7 @@ import pandas
 import pyarrow.parquet as pq
 import pytest
 
-from simple_batch import jobs
+from simple_batch.services import jobs
 from simple_batch.store.database import connected
 
 from .. import endpoint as e

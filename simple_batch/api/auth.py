@@ -1,0 +1,79 @@
+"""Who is let in, and what they see: the door knows (auth/guard.py); here it is told in OpenAI's form."""
+
+from flask import Blueprint, Response, g, request
+
+from ..auth import tokens
+from ..auth.guard import bearer, the_door
+from ..core import identity, log
+from ..core.domain import Role
+from ..core.identity import Caller, Viewer
+from ..core.messages import said
+from ..store.models import Token
+from . import errors
+from .errors import ApiError
+
+
+def caller() -> Token | None:
+    """The token of this call; None for a loopback client without one."""
+    return g.token
+
+
+def viewer() -> Viewer | None:
+    """Whose files and batches are seen; None: everybody's."""
+    return identity.current().sees
+
+
+def check() -> None:
+    """Raises ApiError 401 for whoever is not let in, 403 for what their token does not allow."""
+    given, why = bearer(request.headers), the_door().why_not_local()
+    if tokens.needed() or the_door().login_needed():
+        g.token = tokens.verified(given) if given else None
+        if g.token is None:
+            raise _refused(given)
+        found = tokens.caller(g.token, request.remote_addr or "")
+    # a page of another site in this machine's browser cannot help sending Origin
+    elif why is None and "Origin" not in request.headers:
+        g.token, found = None, Caller("api", address=request.remote_addr or "")
+    else:
+        why = why or said("a page of “%(origin)s” sent it", origin=request.headers["Origin"][:100])
+        raise ApiError(
+            401,
+            "Without a token this server answers programs on this machine alone, and this request "
+            f"does not count as coming from it: {why}. Make a token on the page Access, or with "
+            "flask create-token NAME, and send it as 'Authorization: Bearer …'.",
+            code="invalid_api_key",
+        )
+    identity.act_as(found)
+    if request.method not in ("GET", "HEAD", "OPTIONS") and not found.may(Role.OPERATOR):
+        raise ApiError(
+            403,
+            "This token may only read: it takes the scope 'run', of a user who is no viewer.",
+            code="forbidden",
+        )
+
+
+def _refused(given: str) -> ApiError:
+    if not given:
+        message = (
+            "You didn't provide an API key: send a token as 'Authorization: Bearer …'. "
+            "flask create-token NAME makes one."
+        )
+        return ApiError(401, message)
+    return ApiError(
+        401, "Incorrect API key provided, or one that was revoked.", code="invalid_api_key"
+    )
+
+
+def api_blueprint(name: str, url_prefix: str) -> Blueprint:
+    """A blueprint for those with a token, answering errors in OpenAI's form."""
+    blueprint = Blueprint(f"openai_{name}", __name__, url_prefix=url_prefix)
+    blueprint.before_request(check)
+    blueprint.register_error_handler(Exception, errors.answer)
+    blueprint.after_request(_name)
+    return blueprint
+
+
+def _name(response: Response) -> Response:
+    # the clients show it as _request_id; log lines of this call have it too
+    response.headers["x-request-id"] = log.context.get().replace(" ", "_")
+    return response

@@ -1,0 +1,1 @@
+"""Who may do what: the guard of every request, sessions, users, passwords, tokens, the audit log."""

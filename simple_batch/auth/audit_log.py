@@ -1,0 +1,56 @@
+"""The audit log: who did what. It holds names, ids and addresses, never a secret, and is kept for
+AUDIT_KEEP_DAYS."""
+
+from ..core import context, identity
+from ..core.clock import now_ms
+from ..core.messages import Text
+from ..store.models import Audit
+
+DAY_MS = 86_400_000
+ACTIONS = (
+    *("login", "login.failed", "login.throttled", "logout"),
+    *("user.create", "user.role", "user.password", "user.disable", "user.enable", "user.remove"),
+    *("token.create", "token.revoke", "token.remove", "webhook.create", "webhook.remove"),
+    *("template.save", "template.rename", "template.remove"),
+    *("config.create", "config.update", "config.test", "config.remove"),
+    *("config.activate", "config.deactivate"),
+    *("job.create", "job.edit", "job.pause", "job.resume", "job.cancel", "job.retry", "job.send"),
+    *("job.reset", "job.delete", "job.export", "file.create", "file.download", "file.delete"),
+    *("care.backup", "care.restore", "care.clean", "care.key", "care.copy"),
+)
+_LONGEST = 500  # characters of object and detail
+
+
+def note(action: str, object: str = "", detail: str = "", name: str | None = None) -> None:
+    """Keep that the present caller (or ``name``, where nobody was let in yet) did something. A
+    ``detail`` that was ``said`` is read in the language of whoever looks."""
+    if action not in ACTIONS:
+        raise ValueError(action)
+    caller = identity.current()
+    Audit.create(
+        at=now_ms(),
+        actor=_clean(name or caller.name),
+        address=caller.address,
+        action=action,
+        object=_clean(object),
+        detail=detail if isinstance(detail, Text) else _clean(detail),
+    )
+
+
+def known_address(name: str, address: str) -> bool:
+    """Whether this user has logged in from there before."""
+    found = (Audit.actor == name) & (Audit.action == "login") & (Audit.address == address)
+    return Audit.select().where(found).exists()
+
+
+def forget_old() -> None:
+    """Remove what is older than AUDIT_KEEP_DAYS; 0 keeps all."""
+    days = context.settings().AUDIT_KEEP_DAYS
+    if days:
+        Audit.delete().where(Audit.at < now_ms() - int(days * DAY_MS)).execute()
+
+
+def _clean(text: str) -> str:
+    """One printable line."""
+    text = "".join(char if char.isprintable() else " " for char in str(text))
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,0 +1,525 @@
+"""Who gets in, and as what: the one place that decides it, for pages, downloads, the live feed and
+whatever else is served (the Batch API asks here too, api/auth.py).
+
+Nothing is open but what stands in PUBLIC. A program brings a token, a browser the session that its
+login has begun. Where nobody has to log in (no user, no password, no link, and the server is on a
+loopback address) whoever is on this machine is let in, and may do everything.
+
+Sources: the roles are described in docs/access.md.
+"""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from flask import Flask, current_app, g, request, session
+from flask.sessions import SecureCookieSessionInterface
+from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from ..core import address_policy, events, identity
+from ..core.domain import Role
+from ..core.errors import (
+    Forbidden,
+    InvalidInput,
+    LoginNeeded,
+    NotFound,
+    SettingsError,
+)
+from ..core.identity import Caller, Viewer
+from ..core.messages import said
+from ..core.settings import Settings
+from ..core.ttl_cache import Lately
+from ..store import visibility
+from ..store.database import as_opened, connected
+from . import (
+    allowed_hosts,
+    audit_log,
+    local_requests,
+    passwords,
+    tokens,
+    users,
+)
+from .login_throttle import Throttle
+
+ADMIN = "admin"  # the name of whoever comes with the password of the settings, or with the link
+PUBLIC = {"static", "health.healthz", "health.readyz", "login.page", "login.enter"}
+_SAYS_HOW = "health.prometheus"
+_BY_ANY_NAME = {"health.healthz", "health.readyz"}  # probes know a machine by names of their own
+_BY_ANYBODY = {"login.leave", "login.password"}  # who is logged in, whatever the role
+_ADMINS = {"users", "audit", "storage", "configs", "access.create_webhook", "access.remove_webhook"}
+_LOOKED_AT = {"configs.index"}  # of what is the admins' otherwise
+_OPERATORS = {
+    *("new_job", "new_template", "saved_templates", "access"),
+    *("pictures.of_staged", "jobs_list.bulk"),
+}
+# what tokens read of the pages: results of the jobs they see, and with *everything* what is shared
+TOKENS_READ = {
+    *("jobs_list.home", "jobs_list.index", "compare.index", "health.prometheus"),
+    *("job_pages.overview", "job_pages.progress", "job_pages.errors", "job_pages.error_table"),
+    *("job_pages.events", "job_pages.download", "job_pages.recipe", "pictures.of_job"),
+    *("job_requests.index", "job_requests.detail"),
+    *("job_charts.index", "job_charts.data", "job_charts.table", "job_charts.report"),
+}
+TOKENS_OF_EVERYTHING_READ = {
+    *("configs.index", "saved_templates.index", "saved_templates.show"),
+    "saved_templates.download",
+}
+_CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
+SESSION = "began"  # what a session is known by, in its cookie
+_WAY = ("HTTP_COOKIE", "HTTP_AUTHORIZATION", *local_requests.DECIDES)
+KNOWN_S = 1.0  # what the database says of somebody who was let in holds for so long
+CLAIMED_S = 60.0  # and for so long, what the cookies of a request were found to say
+MOST_KNOWN = 4096
+RENEWED_S = 60.0  # so often the cookie of a session in use gets a new date
+RENEWED = "renewed"  # in a session: when that was
+
+
+class Account(UserMixin):
+    """Who a session belongs to; ``get_id`` is what the session's cookie says."""
+
+    def __init__(self, name: str, role: str, stamp: str, user: int | None = None):
+        self.name, self.role, self.stamp, self.user = name, Role(role), stamp, user
+
+    def get_id(self) -> str:
+        return f"{self.user or ADMIN}.{self.stamp}"
+
+    def caller(self, address: str) -> Caller:
+        sees = Viewer(user=self.user) if self.role == Role.OPERATOR else None
+        return Caller(self.name, self.role, self.user, None, sees, address)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The credentials that a request brings. A token decides alone: with one, no session counts."""
+
+    token: str  # the hash of a secret
+    session: str  # what Account.get_id said
+    here: bool  # from this machine
+    began: str = field(compare=False)  # the session of it
+
+
+class Door:
+    """The door of one app."""
+
+    def __init__(self, settings: Settings, secret_key: str):
+        self._settings = settings
+        self._hosts = allowed_hosts.Hosts(settings.ALLOWED_HOSTS, settings.PUBLIC_URL)
+        self._throttle = Throttle(secret_key, settings.REDIS_URL)
+        self._link_hash: bytes | None = None
+        self._link_stamp = secrets.token_hex(16)
+        self._password_stamp = hmac.new(
+            secret_key.encode(), settings.PASSWORD.encode("utf-8", "surrogatepass"), hashlib.sha256
+        ).hexdigest()
+        self._password_hash: str | None = None
+        self._claims = Lately(CLAIMED_S, MOST_KNOWN)
+        self._callers = Lately(KNOWN_S, MOST_KNOWN)
+        events.heard.connect(self._on_news)
+
+    # --- at the start -----------------------------------------------------------------------
+
+    def open_at(self, addresses: Iterable[str]) -> str | None:
+        """To be called with the addresses before they are served. Returns the secret of a link that
+        lets in once, where one is asked for. Raises SettingsError where others could come in
+        without a password."""
+        elsewhere = [address for address in addresses if not allowed_hosts.is_loopback(address)]
+        self._hosts.everywhere = bool(elsewhere)
+        if self._settings.LOGIN_LINK:
+            secret = secrets.token_urlsafe(32)
+            self._link_hash = _digest(secret)
+            return secret
+        if self._reached_by_others() and not self.passwords_known():
+            reached = (
+                f"{elsewhere[0]} can be reached" if elsewhere else "EXPOSED=yes: it is reached"
+            )
+            remedy = "or serve 127.0.0.1" if elsewhere else "or set EXPOSED=no"
+            raise SettingsError(
+                f"{reached} from other machines, and no login is set up: "
+                "make a user (flask create-user NAME --role admin), or set "
+                f"SIMPLE_BATCH_PASSWORD (for the user {ADMIN}), or SIMPLE_BATCH_LOGIN_LINK=yes for "
+                f"a link that is printed here and lets in once, {remedy}."
+            )
+        return None
+
+    # --- who it is --------------------------------------------------------------------------
+
+    def login_needed(self) -> bool:
+        """False where requests of this machine need no login, as on your own computer. Never False
+        where others reach the server, also when its last user was removed."""
+        return self._reached_by_others() or self.login_possible()
+
+    def login_possible(self) -> bool:
+        """Whether there is a password or a link to log in with."""
+        return users.login_possible(self._settings)
+
+    def _reached_by_others(self) -> bool:
+        return self._hosts.everywhere or address_policy.exposed()
+
+    def passwords_known(self) -> bool:
+        """Whether there is any password that could be entered."""
+        return bool(self._settings.PASSWORD) or users.any_there()
+
+    def caller(self, anew: bool = False) -> Caller | None:
+        """Who sends the present request, None for somebody who is not let in. For who only looks the
+        answer holds a moment, unless it is to be found ``anew``."""
+        self.check_host()
+        claim = self._claims.found(way(request.environ), self._claimed)
+        caller = None
+        if not anew and request.method in _CHANGES_NOTHING:
+            caller = self._callers.recalled(claim)
+        if caller is None:
+            caller = self._callers.found(claim, lambda: self._answer(claim))
+        return caller and replace(caller, address=request.remote_addr or "")
+
+    def known(self, environ: Mapping, came: bytes) -> Caller | None:
+        """Who comes this ``way``, where that is known without looking: they came so lately, by a name
+        that is this server's, and they or others by the same claim were let in a moment ago."""
+        caller = self._callers.recalled(self._claims.recalled(came))
+        return caller and replace(caller, address=environ.get("REMOTE_ADDR") or "")
+
+    def session_of(self, came: bytes) -> str:
+        """By what the session is known that was brought this ``way`` lately; empty without one."""
+        claim = self._claims.recalled(came)
+        return claim.began if claim is not None else ""
+
+    def _on_news(self, _sender, topic: str, **_detail) -> None:
+        if topic == events.DOORS:
+            self._callers.forget()
+
+    @staticmethod
+    def standing() -> tuple:
+        """Differs once somebody may have lost what they may; not where a session just ran out."""
+        return users.standing(), tokens.standing()
+
+    def _answer(self, claim: Claim) -> Caller | None:
+        """Who it is that sends the present request, by this claim."""
+        if claim.token:
+            token = tokens.verified(token_brought(request.headers))
+            return tokens.caller(token, "") if token is not None else None
+        account = self.account(claim.session) if claim.session else None
+        if account is not None:
+            return account.caller("")
+        if claim.here and not self.login_needed():
+            return Caller("web")
+        return None
+
+    def _claimed(self) -> Claim:
+        """The claim of the present request."""
+        secret = token_brought(request.headers)
+        return Claim(
+            _digest(secret).hex() if secret else "",
+            session.get("_user_id", ""),
+            self.why_not_local() is None,
+            session.get(SESSION, ""),
+        )
+
+    def why_not_local(self) -> str | None:
+        """None where the present request comes from this machine, else what speaks against it."""
+        if self._settings.TRUSTED_PROXIES:
+            return said("TRUSTED_PROXIES says that a proxy stands before this server")
+        return local_requests.why_not(request.environ)
+
+    def check_host(self) -> None:
+        """Raises Forbidden for a name that is not this server's."""
+        if not self._hosts.allows(request.host):
+            raise Forbidden(
+                said(
+                    "This server does not answer by the name %(host)s. Where that is its name, add "
+                    "it to the setting ALLOWED_HOSTS.",
+                    host=allowed_hosts.bare(request.host)[:100],
+                )
+            )
+
+    def account(self, session_id: str) -> Account | None:
+        """Whose session it is; None for one that has ended."""
+        owner, _, stamp = session_id.partition(".")
+        if owner == ADMIN:
+            kept = [self._link_stamp]
+            if self._settings.PASSWORD and users.named(ADMIN) is None:
+                kept.append(self._password_stamp)
+            known = any(hmac.compare_digest(stamp.encode(), one.encode()) for one in kept)
+            return Account(ADMIN, Role.ADMIN, stamp) if known else None
+        user = users.in_session(int(owner), stamp) if owner.isdecimal() else None
+        return _account_of(user) if user is not None else None
+
+    # --- coming and going -------------------------------------------------------------------
+
+    def enter(self, name: str, password: str) -> None:
+        """Log in. Raises InvalidInput where name and password do not belong together, TooManyTries."""
+        name = name.strip().casefold()[:64]
+        self._wait_for_turn(name)
+        account = self._checked(name, password)
+        if account is None:
+            # what stands in the field of the name may be a password
+            known = name == ADMIN or users.named(name) is not None
+            audit_log.note("login.failed", name=name if known else "?")
+            raise InvalidInput(said("Name and password do not belong together."), "password")
+        self._throttle.give_back(name, request.remote_addr or "")
+        self._begin(account)
+
+    def enter_by_link(self, secret: str) -> bool:
+        """Log in by the link of the start, which then is used up."""
+        if self._throttle.wait_s("", request.remote_addr or ""):
+            return False
+        if self._link_hash is None or not hmac.compare_digest(self._link_hash, _digest(secret)):
+            audit_log.note("login.failed", detail=said("link"), name=ADMIN)
+            return False
+        self._link_hash = None
+        self._begin(Account(ADMIN, Role.ADMIN, self._link_stamp), said("link"))
+        return True
+
+    def leave(self) -> None:
+        """Log out."""
+        audit_log.note("logout")
+        ended = session.get(SESSION)
+        logout_user()
+        session.clear()
+        if ended:
+            events.tell(events.DOORS, ended)
+
+    def change_password(self, account: Account, old: str, new: str) -> None:
+        """Somebody's own; other sessions of theirs end. Raises InvalidInput naming the field, and
+        where the old one is not right; Forbidden where the password is one of the settings."""
+        if account.user is None:
+            raise Forbidden(said("This password stands in the settings: change it there."))
+        self._wait_for_turn(account.name)
+        if users.verified(account.name, old) is None:
+            raise InvalidInput(said("This is not the present password."), "old")
+        self._throttle.give_back(account.name, request.remote_addr or "")
+        users.set_password(account.user, new)
+        _renew(_account_of(users.get(account.user)))
+
+    def _wait_for_turn(self, name: str) -> None:
+        address = request.remote_addr or ""
+        wait_s = self._throttle.wait_s(name, address)
+        if wait_s:
+            if self._throttle.is_news(address):
+                audit_log.note(
+                    "login.throttled", detail=said("%(seconds)s s", seconds=wait_s), name="?"
+                )
+            raise TooManyTries(wait_s)
+
+    def _checked(self, name: str, password: str) -> Account | None:
+        if name == ADMIN and self._settings.PASSWORD and users.named(ADMIN) is None:
+            self._password_hash = self._password_hash or passwords.hashed(self._settings.PASSWORD)
+            fits = passwords.fits(self._password_hash, password)
+            return Account(ADMIN, Role.ADMIN, self._password_stamp) if fits else None
+        user = users.verified(name, password)
+        return _account_of(user) if user is not None else None
+
+    def _begin(self, account: Account, how: str = "") -> None:
+        _renew(account)
+        identity.act_as(account.caller(request.remote_addr or ""))
+        audit_log.note("login", detail=how)
+
+
+class TooManyTries(Forbidden):
+    """Passwords were tried too often; ``wait_s`` is how many seconds to wait."""
+
+    http_status = 429
+
+    def __init__(self, wait_s: int):
+        super().__init__(said("Too many tries: wait %(seconds)s seconds.", seconds=wait_s))
+        self.wait_s = wait_s
+
+
+def register(app: Flask, settings: Settings) -> Door:
+    """Put the door before everything that the app serves."""
+    door = Door(settings, app.config["SECRET_KEY"])
+    app.extensions["simple_batch_door"] = door
+    app.session_interface = _Sessions()
+    app.config.update(
+        PERMANENT_SESSION_LIFETIME=settings.SESSION_HOURS * 3600,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+    )
+    logins = LoginManager(app, add_context_processor=False)
+    logins.session_protection = None  # an address may change; what ends a session is its stamp
+    logins.user_loader(door.account)
+    app.before_request(_guard)
+    app.teardown_request(_go)
+    app.context_processor(_for_templates)
+    return door
+
+
+def behind_proxies(app: Flask, settings: Settings) -> None:
+    """Believe what the proxies say of the client; to be called when all middleware is there."""
+    hops = settings.TRUSTED_PROXIES
+    if hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
+
+
+def the_door() -> Door:
+    return current_app.extensions["simple_batch_door"]
+
+
+def must_see(job_id: int) -> None:
+    """Raises NotFound for a job that the present caller does not see, as for one there is not."""
+    sees = identity.current().sees
+    if sees is not None and not visibility.sees_job(sees, job_id):
+        raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
+
+
+def way(environ: Mapping) -> bytes:
+    """All that decides who sends a request, as far as it comes with the request. A digest: what it
+    stands for may be secret, and as long as strangers like."""
+    given = repr(([environ.get(name) for name in _WAY], local_requests.proxy_headers(environ)))
+    return hashlib.blake2b(given.encode(), digest_size=32).digest()
+
+
+def bearer(headers: Mapping) -> str:
+    """The secret that a request brings as a bearer; empty where it brings none."""
+    scheme, _, secret = headers.get("Authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
+
+
+def token_brought(headers: Mapping) -> str:
+    """The secret of one of our tokens, good or not. Another bearer may be meant for a proxy."""
+    secret = bearer(headers)
+    return secret if secret.startswith(tokens.PREFIX) else ""
+
+
+def needed(endpoint: str, method: str) -> Role:
+    """The role that an endpoint asks for."""
+    blueprint = endpoint.partition(".")[0]
+    if endpoint in _BY_ANYBODY:
+        return Role.VIEWER
+    if endpoint in _ADMINS or (blueprint in _ADMINS and endpoint not in _LOOKED_AT):
+        return Role.ADMIN
+    if _OPERATORS & {blueprint, endpoint} or method not in _CHANGES_NOTHING:
+        return Role.OPERATOR
+    return Role.VIEWER
+
+
+def _guard() -> None:
+    g.caller, g.acted_before = None, identity.current()
+    identity.act_as(Caller("nobody", Role.VIEWER, address=request.remote_addr or ""))
+    door, endpoint = the_door(), request.endpoint or ""
+    if endpoint not in _BY_ANY_NAME:
+        door.check_host()
+    if endpoint == "static" or endpoint.startswith("openai_"):  # which has its own way of refusing
+        return
+    if endpoint in PUBLIC and endpoint in _BY_ANY_NAME:
+        return
+    # what says how the database stands opens its own connection
+    with as_opened() if endpoint == _SAYS_HOW else connected():
+        _let_in(door, endpoint)
+
+
+def _let_in(door: Door, endpoint: str) -> None:
+    """Find out who it is. Raises LoginNeeded, Forbidden or NotFound for whoever may not go on."""
+    caller = door.caller()
+    if caller is not None:
+        g.caller = caller
+        identity.act_as(caller)
+    if endpoint in PUBLIC:
+        return
+    if caller is None:
+        raise _refusal(door)
+    if caller.token is not None:
+        _check_token_reads(caller, endpoint)
+    if not caller.may(needed(endpoint, request.method)):
+        raise Forbidden(said("Your role does not allow this."))
+    _check_what_is_named(caller.sees)
+
+
+def _refusal(door: Door) -> Forbidden | LoginNeeded:
+    """Why the present request is refused, and what to do."""
+    if door.login_needed():
+        return LoginNeeded(said("Log in first."))
+    if token_brought(request.headers):
+        return Forbidden(said("This token is not known here, or it was revoked."))
+    return Forbidden(
+        said(
+            "This server has no users yet, so it answers this machine alone, and this request does "
+            "not count as coming from it: %(why)s. Create a user first: flask create-user NAME "
+            "--role admin.",
+            why=door.why_not_local() or "",
+        )
+    )
+
+
+def _check_token_reads(caller: Caller, endpoint: str) -> None:
+    """Raises Forbidden for what a token does not do on pages. A page that reads as a token is of no
+    use in a browser: its forms carry no CSRF token."""
+    g.csrf_token = ""  # nosec B105: where Flask-WTF looks before it makes one
+    if not endpoint:  # there is no such page
+        return
+    if request.method not in _CHANGES_NOTHING:
+        raise Forbidden(said("Tokens only read pages: what changes something is done by users."))
+    narrow = caller.sees is not None and caller.sees.token is not None
+    if endpoint in TOKENS_READ or (endpoint in TOKENS_OF_EVERYTHING_READ and not narrow):
+        return
+    raise Forbidden(said("Tokens do not read this page."))
+
+
+def _go(_error) -> None:
+    """The request is over: whatever else this greenlet does is not done for its caller."""
+    if "acted_before" in g:
+        identity.act_as(g.acted_before)
+
+
+def _check_what_is_named(sees: Viewer | None) -> None:
+    """Raises NotFound where the address names what is another user's."""
+    named = request.view_args or {}
+    if sees is None:
+        return
+    if "job_id" in named:
+        must_see(named["job_id"])
+    if "upload_id" in named and not visibility.sees_upload(sees, named["upload_id"]):
+        raise NotFound(said("This upload is no longer kept: upload the file again."))
+
+
+def _for_templates() -> dict:
+    caller = g.get("caller")
+    return {
+        "caller": caller,
+        "logged_in": bool(caller is not None and current_user.is_authenticated),
+        "may_run": caller is not None and caller.may(Role.OPERATOR),
+        "may_all": caller is not None and caller.may(Role.ADMIN),
+    }
+
+
+def _renew(account: Account) -> None:
+    """A new session: nothing of one that somebody else may have planted is kept."""
+    session.clear()
+    session.permanent = True
+    session[SESSION] = secrets.token_hex(8)
+    login_user(account)
+
+
+def _account_of(user: users.User) -> Account:
+    return Account(user.name, user.role, user.stamp, user.id)
+
+
+def _digest(secret: str) -> bytes:
+    # a secret of 256 random bits needs no slow hash
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+class _Sessions(SecureCookieSessionInterface):
+    """Who brings a token neither has a session nor gets one."""
+
+    def open_session(self, app: Flask, request):
+        if token_brought(request.headers):
+            return self.session_class()
+        return super().open_session(app, request)
+
+    def save_session(self, app: Flask, session, response) -> None:
+        if not token_brought(request.headers):
+            super().save_session(app, session, response)
+
+    def should_set_cookie(self, app: Flask, session) -> bool:
+        """A session in use goes on. Its cookie is not another one each time: who comes with the same
+        one is known."""
+        now, lasts_s = int(time.time()), app.permanent_session_lifetime.total_seconds()
+        if now - session.get(RENEWED, 0) >= min(RENEWED_S, lasts_s / 10) and session.permanent:
+            session[RENEWED] = now
+        return session.modified
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Over TLS the cookie is never sent without it."""
+        return request.is_secure

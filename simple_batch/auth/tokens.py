@@ -1,0 +1,141 @@
+"""The door for tokens, which let programs in. A token belongs to a user and lets its program do what
+that user may, within its scope; one that was made where nobody logs in is the machine's own."""
+
+import hashlib
+import re
+import secrets
+
+from ..core import events
+from ..core.clock import now_ms
+from ..core.domain import Role, TokenScope
+from ..core.errors import Conflict, InvalidInput, NotFound
+from ..core.identity import Caller, Viewer
+from ..core.messages import listed as joined
+from ..core.messages import said
+from ..core.redaction import remember
+from ..store.models import Token, User
+from . import audit_log
+
+PREFIX = "sb-"
+_NAME = re.compile(r"[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,99}")
+_USED_EVERY_MS = 60_000  # last use is written at most so often
+
+
+def create(
+    name: str, sees_all: bool = False, scope: str = TokenScope.RUN, user_id: int | None = None
+) -> tuple[Token, str]:
+    """A new token and its secret, which is known only now: a hash of it is kept. Raises
+    InvalidInput for a name that is taken or no name, or another scope."""
+    name = (name or "").strip()
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(said("Name: 1 to 100 printable characters."), "name")
+    if Token.select().where(Token.name == name).exists():
+        raise InvalidInput(said("Name: there is a token “%(name)s” already.", name=name), "name")
+    if scope not in set(TokenScope):
+        raise InvalidInput(
+            said("Scope: one of %(scopes)s.", scopes=joined(list(TokenScope))), "scope"
+        )
+    secret = PREFIX + secrets.token_urlsafe(32)
+    remember(secret)
+    token = Token.create(
+        name=name,
+        user=user_id,
+        scope=scope,
+        secret_hash=_hash(secret),
+        last4=secret[-4:],
+        sees_all=sees_all,
+        created_at=now_ms(),
+    )
+    audit_log.note("token.create", f"token {name}", _powers(scope, sees_all))
+    return token, secret
+
+
+def _powers(scope: str, sees_all: bool) -> str:
+    words = {TokenScope.RUN: said("run jobs"), TokenScope.READ: said("read only")}
+    return joined((words[scope], said("sees all jobs"))) if sees_all else words[scope]
+
+
+def verified(secret: str) -> Token | None:
+    """The token with this secret, if neither it is revoked nor its user disabled; notes that it was
+    used."""
+    query = Token.select(Token, User).left_outer_join(User)
+    token = query.where(
+        (Token.secret_hash == _hash(secret))
+        & Token.revoked_at.is_null()
+        & User.disabled_at.is_null()
+    ).first()
+    if token is not None:
+        remember(secret)
+    if token is not None and (token.last_used_at or 0) < now_ms() - _USED_EVERY_MS:
+        Token.update(last_used_at=now_ms()).where(Token.id == token.id).execute()
+    return token
+
+
+def caller(token: Token, address: str) -> Caller:
+    """Whoever comes with this token. It never lets in as more than an operator: what admins do is
+    done by people."""
+    user = token.user
+    role = Role.VIEWER if token.scope == TokenScope.READ else Role.OPERATOR
+    if user is not None and Role(user.role).rank < role.rank:
+        role = Role(user.role)
+    sees = None
+    if not token.sees_all:
+        sees = Viewer(user=token.user_id, token=token.id)
+    elif user is not None and user.role == Role.OPERATOR:
+        sees = Viewer(user=user.id)
+    name = f"api: {token.name}" if user is None else f"{user.name}: {token.name}"
+    return Caller(name, role, token.user_id, token.id, sees, address)
+
+
+def standing() -> list[tuple]:
+    """Everything of the tokens that decides who may come in; differs once any of it was changed."""
+    shown = Token.select(
+        Token.id, Token.name, Token.user, Token.scope, Token.sees_all, Token.revoked_at
+    )
+    return list(shown.order_by(Token.id).tuples())
+
+
+def needed() -> bool:
+    """Whether a token was ever made here, so that nobody gets in without one."""
+    return Token.select().exists()
+
+
+def listed(viewer: Viewer | None = None) -> list[Token]:
+    """Those of the viewer's user; None: all."""
+    query = Token.select(Token, User).left_outer_join(User).order_by(Token.name)
+    return list(query if viewer is None else query.where(Token.user == viewer.user))
+
+
+def get(id_or_name: int | str, viewer: Viewer | None = None) -> Token:
+    """Raises NotFound, also for another user's."""
+    wanted = Token.id if isinstance(id_or_name, int) else Token.name
+    token = Token.get_or_none(wanted == id_or_name)
+    if token is None or (viewer is not None and token.user_id != viewer.user):
+        raise NotFound(said("There is no token %(given)r.", given=id_or_name))
+    return token
+
+
+def revoke(id_or_name: int | str) -> Token:
+    """From now on nobody gets in with it; what it made stays. Raises NotFound."""
+    token = get(id_or_name)
+    if token.revoked_at is None:
+        Token.update(revoked_at=now_ms()).where(Token.id == token.id).execute()
+        audit_log.note("token.revoke", f"token {token.name}")
+        events.tell(events.DOORS)
+    return get(token.id)
+
+
+def remove(id_or_name: int | str) -> None:
+    """Forget a revoked token; its jobs and files are then those of the pages. Raises NotFound,
+    Conflict where it is not revoked."""
+    token = get(id_or_name)
+    if token.revoked_at is None:
+        raise Conflict(said("The token “%(name)s” is in use: revoke it first.", name=token.name))
+    token.delete_instance()
+    audit_log.note("token.remove", f"token {token.name}")
+    events.tell(events.DOORS)
+
+
+def _hash(secret: str) -> str:
+    # a secret of 256 random bits needs no slow hash
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,156 @@
+"""backup-db, restore-db, clean: looking after what is kept."""
+
+from pathlib import Path
+
+import click
+
+from ..auth import audit_log
+from ..core import context
+from ..core.errors import SettingsError
+from ..core.messages import said
+from ..insight.summary import iso
+from ..services import backups, jobs, retention
+from ..store import secrets
+from ..store.database import connected, open_database, shown
+from .base import ExitStatus, command, confirm, put, put_json, put_table, say
+
+_KINDS = ("jobs", "uploads", "results", "exports")
+
+
+@command("backup-db")
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--with-key", is_flag=True, help="Copy the encryption key beside it too.")
+def backup_db(target, with_key):
+    """Copy the database to TARGET, a new file or a folder, also while a server uses it."""
+    made = backups.make(target, with_key)
+    audit_log.note(
+        "care.backup", str(made.path), said("with its encryption key") if with_key else ""
+    )
+    put(str(made.path))
+    say(f"{made.bytes:,} bytes, checked.")
+    if made.key is not None:
+        say(f"{made.key} opens its API keys: keep the two apart.")
+    else:
+        say(
+            "Its API keys are sealed: without the encryption key (instance/encryption.key, or "
+            "SIMPLE_BATCH_ENCRYPTION_KEYS) they must be entered again. Keep that too, elsewhere."
+        )
+
+
+@command("restore-db", on_database=False)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--with-key", type=click.Path(path_type=Path), help="The encryption key to go with it."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def restore_db(file, with_key, yes):
+    """Put a backup in the place of the database; the present one is kept beside it."""
+    url = shown(context.settings().database_url)
+    confirm(yes, f"Put {file} in the place of {url}? The present one is kept under another name.")
+    done = backups.restore(file, with_key)
+    open_database(context.settings().database_url)
+    with connected():
+        audit_log.note("care.restore", str(file))
+    say(f"Restored {file}.")
+    if done.kept is not None:
+        say(f"The former database: {done.kept}")
+    if done.migrations:
+        say(f"Brought up to date: {', '.join(done.migrations)}.")
+    if done.unreadable:
+        say(
+            f"{done.unreadable} API keys cannot be opened with the encryption key that is here: "
+            "restore that too (--with-key), or enter them again."
+        )
+    if done.going_on:
+        say(
+            f"{len(done.going_on)} jobs are not finished and go on when a server starts; what was "
+            "answered since the backup is sent again: pause them first if that is not wanted."
+        )
+
+
+@command("clean", on_database=False)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True)
+@click.option("--vacuum", is_flag=True, help="Give free room back to the disk; no server may run.")
+def clean(dry_run, yes, as_json, vacuum):
+    """Remove what need not be kept any longer by the rules of the settings (RETENTION_…)."""
+    with connected():
+        on = retention.rules(context.settings())
+        going = retention.plan()
+        _show(on, going, as_json)
+        if not on:
+            say("No rule is on: see RETENTION_… in docs/configuration.md.")
+        elif not going:
+            say("Nothing is to go.")
+        elif not dry_run:
+            confirm(yes, "Remove all this for good?")
+            jobs.clean(going)
+            say(_done(going))
+    if vacuum and not dry_run:
+        say(f"{backups.compact():,} bytes were given back to the disk.")
+
+
+def _show(on: dict, going: retention.Plan, as_json: bool) -> None:
+    found = [(kind, item) for kind in _KINDS for item in getattr(going, kind)]
+    if as_json:
+        rows = [
+            {
+                "kind": kind,
+                "id": item.id,
+                "name": item.name,
+                "at": iso(item.at),
+                "bytes": item.bytes,
+            }
+            for kind, item in found
+        ]
+        put_json({"rules": on, "bytes": going.bytes, "items": rows})
+    elif found:
+        rows = [[kind, item.id, item.name, iso(item.at), item.bytes] for kind, item in found]
+        put_table(["KIND", "ID", "NAME", "SINCE", "BYTES"], rows)
+
+
+def _done(going: retention.Plan) -> str:
+    counts = ", ".join(f"{len(items):,} {k}" for k in _KINDS if (items := getattr(going, k)))
+    if jobs.runner_state() == "elsewhere":
+        return f"Removed: {counts}. The server takes their rows away now."
+    return f"Removed: {counts}."
+
+
+_BY_YOU = (
+    "The encryption keys are given by SIMPLE_BATCH_ENCRYPTION_KEYS (or settings.toml): only you can "
+    "change them.\n"
+    "  1. Make a new key: python -c "
+    '"from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"\n'
+    "  2. Put it before the old one, with a comma between, and restart the server.\n"
+    "  3. Run flask rotate-key --seal-again with the same setting.\n"
+    "  4. Take the old key out, and restart the server again."
+)
+
+
+@command("rotate-key")
+@click.option("--keep-old", is_flag=True, help="Keep the former keys too: backups need them.")
+@click.option("--seal-again", is_flag=True, help="Make no new key: use the first one there is.")
+def rotate_key(keep_old, seal_again):
+    """Encrypt the stored API keys and webhook secrets with a new key, also while a server runs."""
+    settings = context.settings()
+    if keep_old and seal_again:
+        raise click.UsageError("Give --keep-old or --seal-again, not both.")
+    if seal_again:
+        count, unopened = secrets.seal_again(context.vault())
+    elif settings.ENCRYPTION_KEYS:
+        raise SettingsError(_BY_YOU)
+    else:
+        count, unopened = secrets.rotate(settings.instance, keep_old)
+    audit_log.note("care.key", detail=said("%(count)s secrets sealed again", count=count))
+    say(f"{count} {'secret is' if count == 1 else 'secrets are'} sealed with the newest key.")
+    if unopened:
+        say(f"No key opens these, enter them again: {', '.join(unopened)}.")
+        return ExitStatus.ERROR
+    if not seal_again:
+        former = "The former keys are kept too" if keep_old else "The former keys are gone"
+        say(f"{former}. A server that runs takes the new one up by itself.")
+    return ExitStatus.DONE
+
+
+COMMANDS = (backup_db, restore_db, clean, rotate_key)

@@ -1,0 +1,157 @@
+"""The Celery app: ``celery -A simple_batch.worker worker -P gevent -c 16`` (docs/scale-out.md).
+
+A task is a lane of a job: it attends to one that the database has placed with this worker, until that
+ends, or for a minute, and is then sent again. Celery starts and stops the process, spreads the word
+and shows who does what; the database owns all that a job is made of. A task that is lost, or comes
+twice, changes nothing.
+"""
+
+import gc
+import logging
+import sys
+import time
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import gevent
+from celery import Celery, signals
+from celery.utils.nodenames import worker_direct
+from gevent import monkey
+from kombu.exceptions import OperationalError
+from kombu.utils import functional
+
+from ..auth import users
+from ..core import address_policy, context, log, redaction, settings
+from ..core.errors import SettingsError, SimpleBatchError
+from ..services import jobs, lifecycle
+from ..store.database import close_database
+from . import metrics_server
+from .worker import Worker
+
+logger = logging.getLogger(__name__)
+
+CONFIGURATION = SettingsError.exit_code
+ATTENDED_S = 60.0  # then a task is sent again
+
+_worker: Worker | None = None
+
+
+def _end_with(error: SimpleBatchError | str) -> NoReturn:
+    """End the process, with the words and the exit code of a wrong configuration."""
+    sys.stderr.write(f"Error: {error}\n")
+    sys.exit(CONFIGURATION)
+
+
+def _loaded() -> settings.Settings:
+    try:
+        loaded = settings.load()
+    except SimpleBatchError as error:
+        _end_with(error)
+    if loaded.ENGINE != "celery":
+        _end_with(
+            "workers need SIMPLE_BATCH_ENGINE=celery (docs/scale-out.md). Without it one "
+            "process makes the calls: python run.py"
+        )
+    redaction.remember(urlsplit(loaded.REDIS_URL).password or "")
+    return loaded
+
+
+loaded = _loaded()
+_patience_s = loaded.REQUEST_DEADLINE  # with calls in flight
+app = Celery("simple_batch", broker=loaded.REDIS_URL)
+app.conf.update(
+    task_ignore_result=True,
+    task_serializer="json",
+    accept_content=["json"],
+    task_acks_late=False,  # the database gives back what a worker does not finish
+    worker_prefetch_multiplier=1,
+    worker_direct=True,  # a queue for each worker
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    worker_send_task_events=True,  # for Flower
+    task_publish_retry=False,  # a word that does not arrive is not needed
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options={
+        "max_connections": 200,  # kombu's ten do not last for gevent's tasks
+        "socket_connect_timeout": 5,  # s
+        "socket_timeout": 30,  # s
+        "socket_keepalive": True,
+        "health_check_interval": 10,  # s
+    },
+)
+
+
+@app.task(name="simple_batch.lane")
+def lane(job_id: int) -> None:
+    """Attend to this worker's lane of a job."""
+    if _worker is not None and _worker.attend(job_id, ATTENDED_S):
+        _tell(_worker.name, job_id)
+
+
+def _wake(name: str, job_id: int) -> None:
+    gevent.spawn(_tell, name, job_id)
+
+
+def _tell(name: str, job_id: int) -> None:
+    """Send a task to one worker; nothing depends on its coming."""
+    try:
+        lane.apply_async((job_id,), queue=worker_direct(name), expires=ATTENDED_S)
+    except (OperationalError, OSError) as error:
+        logger.warning(
+            "the broker cannot be reached: workers find their lanes without it: %s", error
+        )
+
+
+@signals.setup_logging.connect
+def _leave_logging(**_) -> None:
+    """Celery then does not set up its own."""
+
+
+@signals.worker_init.connect
+def _begin(sender, **_) -> None:
+    global _worker
+    if not monkey.is_module_patched("socket"):
+        _end_with(
+            f"a worker makes its calls in gevent's greenlets. Start it with: {jobs.WORKER_COMMAND}"
+        )
+    # gevent, while it patches, makes Celery load kombu, which so keeps the sleep that holds up
+    # everybody: for as long as the broker is away
+    functional.sleep = time.sleep
+    try:
+        lifecycle.set_up(loaded)
+        log.speak_up()
+    except SimpleBatchError as error:
+        _end_with(error)
+    address_policy.follow(lambda: users.login_possible(loaded))
+    _worker = Worker(
+        loaded,
+        context.vault(),
+        jobs.duties(),
+        name=sender.hostname,
+        room=sender.concurrency,
+        wake=_wake,
+    )
+    _worker.start()
+    gc.freeze()  # what is loaded stays: to look it through again would hold up everybody
+    if loaded.WORKER_METRICS:
+        try:
+            metrics_server.serve(loaded.WORKER_METRICS, _worker.figures)
+        except SimpleBatchError as error:
+            _end_with(error)
+
+
+@signals.worker_shutting_down.connect
+def _drain(how: str, **_) -> None:
+    global _patience_s
+    if how == "Cold":
+        _patience_s = 0.0
+    if _worker is not None:
+        gevent.spawn(_worker.drain)  # a signal's handler may not wait
+
+
+@signals.worker_shutdown.connect
+def _end(**_) -> None:
+    if _worker is not None:
+        _worker.stop(_patience_s)
+        close_database()

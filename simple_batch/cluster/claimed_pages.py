@@ -1,0 +1,169 @@
+"""The requests of a job where several workers share them out: pages that this one claims.
+
+It stands between a lane and the recorder, so that it sees which requests of a page have got
+their result. A page whose requests all have one is removed once that is committed; the others are
+given back when the lane has come to its end, and earlier where this worker can make no call.
+Nothing is claimed while it has no share of the limits or holds no money: others would not get it.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+import gevent
+import peewee
+
+from ..core.domain import Request
+from ..runner.recorder import Recorder
+from ..store.cluster import pages
+from ..store.cluster.pages import Claimed
+from ..store.database import steadily
+from ..store.models import Job
+from ..store.requests import Way
+from ..store.results import Recorded
+
+log = logging.getLogger(__name__)
+
+SCARCE = 8  # widths of a lane
+PAUSE_S = 0.02
+LOOK_S = 0.5  # between two looks whether anything is left, while there is no share
+PARTS = 2  # in so many a lane takes as many requests as it may call at a time: others get theirs
+
+
+class _Page:
+    __slots__ = ("id", "left", "way")
+
+    def __init__(self, id_: int, left: int, way: Way):
+        self.id = id_
+        self.left = left
+        self.way = way
+
+
+class Claims:
+    """Towards a lane it is its source (runner/request_source.py) and its recorder. ``width()`` is how many calls the
+    lane may make at a time, ``spare()`` how many more it may make now; ``ready(way)`` says whether
+    it has what any call of a way needs of what workers share, and asks for it where not."""
+
+    def __init__(
+        self,
+        job: Job,
+        worker_id: str,
+        recorder: Recorder,
+        width: Callable[[], int],
+        spare: Callable[[], int],
+        ready: Callable[[Way], bool],
+    ):
+        self._job_id = job.id
+        self._total = job.total
+        self._worker_id = worker_id
+        self._recorder = recorder
+        self._width = width
+        self._spare = spare
+        self._ready = ready
+        self._size = pages.size_for(job.total)
+        self._page_of: dict[int, _Page] = {}  # by the index of a request without a result
+        self._done: set[int] = set()  # ids of pages that may go
+        self._recorded = 0  # results since it was last settled
+        self._claimed = False  # something was, since it last began at the first page
+        self.flush = recorder.flush
+        self.wait_until_well = recorder.wait_until_well
+
+    def ways(self) -> list[Way]:
+        return pages.other_ways(self._job_id)
+
+    def note(self, job: Job) -> None:
+        """What it would have to know is asked with each claim."""
+
+    def pages(self, way: Way) -> Iterator[list[Request]]:
+        mark = 0
+        while True:
+            while self._is_scarce(mark) and self._spare() <= 0:
+                gevent.sleep(PAUSE_S)
+            if not self._ready(way) and not self._wait_until_ready(way):
+                return
+            claimed = steadily(self._claim, way, mark)
+            if not claimed and mark == 0:
+                return
+            # what was given back lies before the mark
+            mark = claimed[-1].first if claimed else 0
+            for page in claimed:
+                yield page.requests
+
+    def _wait_until_ready(self, way: Way) -> bool:
+        """False where nothing is left to be claimed."""
+        looked = time.monotonic()
+        while not self._ready(way):
+            gevent.sleep(PAUSE_S)
+            if time.monotonic() - looked >= LOOK_S:
+                if not steadily(pages.any_free, self._job_id, way):
+                    return False
+                looked = time.monotonic()
+        return True
+
+    def _claim(self, way: Way, mark: int) -> list[Claimed]:
+        count = 1
+        if not self._is_scarce(mark):
+            count = max(1, self._width() // PARTS // self._size)
+        finished = list(self._done)
+        try:
+            claimed = pages.claim(self._worker_id, self._job_id, way, mark, count, finished)
+        except peewee.IntegrityError:
+            log.warning("this worker was taken for dead: it claims nothing")
+            return []
+        self._done.difference_update(finished)
+        for page in claimed:
+            self._claimed = True
+            if page.requests:
+                held = _Page(page.id, len(page.requests), way)
+                self._page_of.update((request.index, held) for request in page.requests)
+            else:
+                self._done.add(page.id)
+        return claimed
+
+    def _is_scarce(self, mark: int) -> bool:
+        """Whether what is left may be less than all lanes could take: then nothing is claimed before a
+        call can be made, so that no lane holds requests while another has none."""
+        return self._total - mark < SCARCE * self._width()
+
+    def record(self, item: Recorded) -> None:
+        self._recorder.record(item)
+        if item.outcome is None:
+            return
+        self._recorded += 1
+        page = self._page_of.pop(item.index, None)
+        if page is None:
+            return
+        page.left -= 1
+        if page.left == 0:
+            self._recorder.after(lambda: self._done.add(page.id))
+
+    def holds(self, way: Way) -> bool:
+        """Whether there are requests of a way here that have no result."""
+        return any(page.way == way for page in self._page_of.values())
+
+    def give_back(self, way: Way) -> None:
+        """Let others have what of a way has not ended. All that was recorded of it has to be
+        committed."""
+        for index in [i for i, page in self._page_of.items() if page.way == way]:
+            del self._page_of[index]
+        steadily(self._remove_done)
+        steadily(pages.give_back, self._worker_id, self._job_id, way)
+
+    def settle(self) -> None:
+        """Give back what has not ended, also what was claimed and never heard of."""
+        log.info("job %s: %s results came from here", self._job_id, self._recorded)
+        self._recorded = 0
+        self._page_of = {}
+        steadily(self._remove_done)
+        steadily(pages.give_back, self._worker_id, self._job_id)
+
+    def _remove_done(self) -> None:
+        ids = list(self._done)
+        if ids:
+            pages.done(ids)
+            self._done.difference_update(ids)
+
+    def goes_on(self) -> bool:
+        """Whether there may be more for this worker: else it is the others who have what is left."""
+        begun, self._claimed = self._claimed, False
+        return begun and steadily(pages.free, self._job_id, 1) > 0

@@ -1,0 +1,87 @@
+"""What the one among the workers that holds the lease does for all of them: it decides about jobs,
+places lanes, takes note of who has died, and does the chores."""
+
+import logging
+from collections.abc import Callable
+
+import gevent
+
+from ..core.settings import Settings
+from ..runner.background import Chores
+from ..runner.hooks import Duties
+from ..runner.providers import Providers
+from ..runner.scheduler import Scheduler
+from ..store.cluster import workers
+from ..store.database import complain, connected
+from ..store.secrets import Vault
+from .placement import Placing
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.5
+SWEEP_EVERY_S = 2.0
+LIVE_EVERY_S = 1.0
+
+
+class Coordinator:
+    """``wake(worker, job_id)`` tells a worker that a lane was placed with it; ``judges()`` says
+    whether this worker may take others for dead."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        vault: Vault,
+        duties: Duties,
+        providers: Providers,
+        wake: Callable[[str, int], None],
+        judges: Callable[[], bool],
+    ):
+        self._judges = judges
+        self._placing = Placing(wake, self._ended)
+        self.scheduler = Scheduler(
+            settings, providers, self._placing, duties, lambda: None, tick_s=TICK_S
+        )
+        self._chores = Chores(settings, vault, duties)
+        self._loops: dict[str, gevent.Greenlet] = {}
+
+    @property
+    def greenlets(self) -> dict[str, gevent.Greenlet]:
+        return {**self._loops, **self._chores.greenlets}
+
+    def start(self) -> None:
+        self.scheduler.start()
+        self._chores.start()
+        self._loops = {
+            "burial": gevent.spawn(self._repeat, self._bury, SWEEP_EVERY_S),
+            "figures": gevent.spawn(self._repeat, self._placing.write_live, LIVE_EVERY_S),
+        }
+
+    def stop(self) -> None:
+        """Decide nothing more. Jobs keep their status: whoever has the lease next goes on with what
+        is broken off."""
+        gevent.killall(list(self._loops.values()))
+        self.scheduler.stop(0)
+        self._placing.stop()
+        self._chores.drop()
+
+    def _ended(self) -> None:
+        self.scheduler.ended()
+
+    def _bury(self) -> None:
+        """Remove workers that are dead."""
+        if not self._judges():
+            return
+        with connected():
+            dead = workers.sweep()
+        for worker in dead:
+            log.warning("worker %s (%s) is dead: others take its pages", worker.name, worker.id)
+        if dead:
+            self.scheduler.wake()
+
+    def _repeat(self, work: Callable[[], None], every_s: float) -> None:
+        while True:
+            try:
+                work()
+            except Exception:
+                complain(log, "the workers cannot be looked after")
+            gevent.sleep(every_s)

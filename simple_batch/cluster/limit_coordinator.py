@@ -1,0 +1,217 @@
+"""One budget for all workers: what an API config or a job allows is shared out by Redis.
+
+Every call is still admitted by the worker's own governor, on its share; the shares are exchanged a
+few times a second, all those of a worker in one command (limit_coordinator.lua, docs/engine.md). While Redis
+is away everybody goes on with the last share; who has none yet waits.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import gevent
+import msgspec
+import redis
+from gevent.event import Event
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ..engine.governor import Governor
+from ..engine.semaphore import Slots
+from .limit_leases import ConfigStake, JobStake, Stake
+
+log = logging.getLogger(__name__)
+
+PREFIX = "simple-batch:budget:{database}:"  # channels are one for all databases of a Redis
+LOST_S = 5.0  # a worker that is silent for so long has lost its share
+GATHER_S = 3.0  # how long no share grows after Redis was emptied: all tell what they have
+TURN_S = 10.0  # what cannot be shared evenly goes round
+LOOK_S = 0.03  # between two looks whether an exchange is due
+RETRY_S = 0.3
+LISTEN_S = 10.0
+TIMEOUT_S = 2.0
+_SCRIPT = (Path(__file__).parent / "limit_coordinator.lua").read_text()
+
+
+class Budget:
+    """``commands`` counts what was sent to Redis. ``clock`` counts seconds monotonically;
+    ``server_clock`` stands for that of Redis in tests."""
+
+    def __init__(
+        self,
+        redis_url: str,
+        worker_id: str,
+        clock: Callable[[], float] = time.monotonic,
+        server_clock: Callable[[], float] | None = None,
+    ):
+        self.worker_id = worker_id
+        self.commands = 0
+        self._clock = clock
+        self._server_clock = server_clock
+        self._redis = redis.Redis.from_url(
+            redis_url,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+        database = self._redis.get_connection_kwargs().get("db", 0)
+        self._prefix = PREFIX.format(database=database)
+        self._news = self._redis.pubsub(ignore_subscribe_messages=True)
+        self._script_hash = ""
+        self._stakes: dict[str, Stake] = {}
+        self._wake = Event()
+        self._away = False
+        self._offset = 0.0  # of Redis's clock over ours …
+        self._doubt_s = math.inf  # … as measured by an exchange that took so long
+        self._greenlets: list[gevent.Greenlet] = []
+
+    def start(self) -> None:
+        """Begin to exchange. Redis need not be there."""
+        self._greenlets = [gevent.spawn(self._run), gevent.spawn(self._listen)]
+
+    def stop(self) -> None:
+        """Give all shares back."""
+        gevent.killall(self._greenlets)
+        for stake in self._stakes.values():
+            stake.leaving = True
+        if not self._away:
+            self.exchange()
+        self._news.close()
+        self._redis.close()
+
+    def attach(self, config_id: int, governor: Governor) -> None:
+        """From now on the governor starts calls on a share only."""
+        self._attach(ConfigStake(f"config:{config_id}", governor, self._wake.set))
+
+    def attach_job(self, job_id: int, slots: Slots) -> None:
+        """From now on the job's ceiling holds for the calls of all workers."""
+        self._attach(JobStake(f"job:{job_id}", slots, self._wake.set))
+
+    def detach(self, config_id: int) -> None:
+        """No more calls are made here on the config."""
+        self._detach(f"config:{config_id}")
+
+    def detach_job(self, job_id: int) -> None:
+        self._detach(f"job:{job_id}")
+
+    def _attach(self, stake: Stake) -> None:
+        self._stakes[stake.name] = stake
+
+    def _detach(self, name: str) -> None:
+        stake = self._stakes.get(name)
+        if stake is not None:
+            stake.leaving = True
+            self._wake.set()
+
+    def _run(self) -> None:
+        self.exchange()  # Redis is to know early that somebody is there
+        while True:
+            try:
+                self._look()
+            except Exception:
+                log.error("the shares of the limits could not be exchanged", exc_info=True)
+                gevent.sleep(RETRY_S)
+
+    def _look(self) -> None:
+        self._wake.wait(LOOK_S if self._watched else None)
+        self._wake.clear()
+        if self._away:
+            gevent.sleep(RETRY_S)
+        if self._away or self.due:
+            self.exchange()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                self.listen(LISTEN_S)
+            except redis.RedisError:  # the exchange says so
+                self._news.reset()
+                self._nudge_all()  # where Redis was emptied, all are to tell soon what they have
+                gevent.sleep(RETRY_S)
+
+    def listen(self, seconds: float) -> None:
+        """Take what the others have to tell, waiting so long for it; exchange where they have."""
+        if not self._news.subscribed:
+            self.commands += 1
+            self._news.subscribe(f"{self._prefix}news")
+        message = self._news.get_message(timeout=seconds)
+        if message is None:
+            return
+        name, worker = message["data"].decode().split()
+        stake = self._stakes.get(name)
+        if stake is not None and worker != self.worker_id:
+            stake.nudge(self._clock())
+            self._wake.set()
+
+    def _nudge_all(self) -> None:
+        for stake in self._stakes.values():
+            stake.nudge(self._clock())
+        self._wake.set()
+
+    @property
+    def _watched(self) -> bool:
+        """Whether some stake is in use, or wants to be."""
+        stakes = self._stakes.values()
+        return self._away or any(s.joined or s.leaving or s.due_at() < math.inf for s in stakes)
+
+    @property
+    def due(self) -> bool:
+        """Whether some stake wants to exchange now."""
+        now = self._clock()
+        return any(stake.leaving or stake.due_at() <= now for stake in self._stakes.values())
+
+    def exchange(self) -> None:
+        """Tell of all stakes that are in use, and take what each gets. Never raises for what is
+        wrong with Redis."""
+        began = self._clock()
+        stakes = [s for s in self._stakes.values() if s.joined or s.leaving or s.due_at() < began]
+        asked = [stake.ask(self.worker_id, began, self._away) for stake in stakes]
+        try:
+            found = msgspec.json.decode(self._call(msgspec.json.encode(asked)))
+        except redis.RedisError as error:
+            self._lost(error)
+            for stake in stakes:
+                stake.lost(self._clock())
+            return
+        self._back()
+        now = self._clock()
+        server_now = float(found["now"])
+        self._set_clock(server_now - (began + now) / 2, now - began)
+        for stake, ask, reply in zip(stakes, asked, found["replies"], strict=True):
+            stake.take(ask, reply, server_now, now, self._offset)
+            if stake.leaving and self._stakes.get(stake.name) is stake:
+                del self._stakes[stake.name]
+
+    def _call(self, asked: bytes) -> bytes:
+        args = [self._prefix, self.worker_id, asked, LOST_S, GATHER_S, TURN_S]
+        if self._server_clock is not None:
+            args.append(self._server_clock())
+        try:
+            self.commands += 1
+            return self._redis.evalsha(self._script_hash, 1, *args)
+        except redis.exceptions.NoScriptError:
+            self.commands += 2
+            self._script_hash = self._redis.script_load(_SCRIPT)
+            return self._redis.evalsha(self._script_hash, 1, *args)
+
+    def _set_clock(self, offset: float, took_s: float) -> None:
+        """The quicker the exchange, the surer the offset; an old one is doubted a little more with
+        each exchange, for clocks drift."""
+        self._doubt_s *= 1.02
+        if took_s <= self._doubt_s:
+            self._offset, self._doubt_s = offset, max(took_s, 1e-4)
+
+    def _lost(self, error: redis.RedisError) -> None:
+        if not self._away:
+            self._away = True
+            log.warning(
+                "Redis cannot be reached (%s): each worker goes on with its share of the limits",
+                type(error).__name__,
+            )
+
+    def _back(self) -> None:
+        if self._away:
+            self._away = False
+            log.warning("Redis is there again: the limits are shared out anew")

@@ -1,0 +1,120 @@
+"""Learns the limits of a provider that several processes call: one of them replays what happened
+in all, in the order of time, into the same Limits that a process alone would have."""
+
+import math
+
+from ..engine.learned_limits import IDLE_S, Limits, Ticket
+from ..engine.sliding_window import WINDOW_S, Recent
+from .shared_limits import (
+    ANSWERED,
+    COOLED,
+    DISCOUNTED,
+    ENDED,
+    HELD,
+    REFUSED,
+    STARTED,
+    Report,
+)
+
+KEPT_LEVELS = 10_000  # calls whose end never came are forgotten beyond so many
+
+
+class Learner:
+    """``limits`` are told in this process's own time."""
+
+    def __init__(self, limits: Limits):
+        self._limits = limits
+        self._recent = Recent()
+        self._waiting: list[tuple[float, int, str, list]] = []  # (time, order, worker, event)
+        self._order = 0
+        self._busy: dict[str, int] = {}  # calls in flight at the time that was reached
+        self._levels: dict[tuple[str, int], int] = {}  # of all calls in flight when one started
+        self._wanted_at = -math.inf
+        self._cut = 0.0
+        self._reached = -math.inf
+
+    def hear(self, report: Report, offset: float) -> None:
+        """Take what happened elsewhere; ``offset`` is that of this process's clock."""
+        shift = report.offset - offset
+        for event in report.events:
+            self._order += 1
+            self._waiting.append((event[1] + shift, self._order, report.worker, event))
+        # so that it is right when everything heard so far was replayed
+        kinds = [event[0] for _, _, worker, event in self._waiting if worker == report.worker]
+        since = kinds.count(STARTED) - kinds.count(ENDED)
+        self._busy[report.worker] = max(0, report.busy - since)
+
+    def forget(self, gone: set[str]) -> None:
+        """These processes have left, or died."""
+        for worker in gone:
+            self._busy.pop(worker, None)
+
+    @property
+    def workers(self) -> set[str]:
+        return set(self._busy)
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is a refusal that was not learned from yet."""
+        return any(event[0] == REFUSED for _, _, _, event in self._waiting)
+
+    def learn(self, until: float) -> bool:
+        """Replay what happened until then (seconds of this process's clock); → whether a refusal
+        taught something."""
+        self._waiting.sort()
+        news = False
+        done = 0
+        for at, _, worker, event in self._waiting:
+            if at > until:
+                break
+            done += 1
+            self._reached = max(self._reached, at)
+            news |= self._replay(worker, event, at - event[1])
+        del self._waiting[:done]
+        while len(self._levels) > KEPT_LEVELS:
+            del self._levels[next(iter(self._levels))]
+        return news
+
+    def _replay(self, worker: str, event: list, shift: float) -> bool:
+        kind, now, facts = event[0], self._reached, event[2:]
+        if kind == STARTED:
+            self._started(worker, now, *facts)
+        elif kind == ENDED:
+            self._busy[worker] = max(0, self._busy.get(worker, 0) - 1)
+        elif kind == ANSWERED:
+            self._limits.answered(self._ticket(worker, shift, *facts[:4]), facts[4], now)
+        elif kind == DISCOUNTED:
+            self._limits.discount(self._ticket(worker, shift, *facts))
+        elif kind == REFUSED:
+            return self._refused(self._ticket(worker, shift, *facts[:4]), now, *facts[4:])
+        elif kind == COOLED:
+            self._limits.cooled(*facts)
+        elif kind == HELD:
+            self._wanted_at = max(self._wanted_at, now)
+            self._limits.held(*(at + shift for at in facts))
+        return False
+
+    def _started(self, worker: str, now: float, number: int, tokens: int) -> None:
+        if now - self._wanted_at > IDLE_S:
+            self._limits.idle()
+        self._wanted_at = now
+        self._busy[worker] = self._busy.get(worker, 0) + 1
+        self._levels[worker, number] = level = sum(self._busy.values())
+        self._limits.started(Ticket(now, tokens, 0, level, number))
+        self._recent.note(now, 1, tokens)
+
+    def _ticket(
+        self, worker: str, shift: float, started: float, number: int, level: int, tokens: int
+    ) -> Ticket:
+        level = self._levels.pop((worker, number), level if not number else 0)
+        return Ticket(started + shift, tokens, 0, level, number)
+
+    def _refused(self, ticket: Ticket, now: float, about, known: float, cut: float) -> bool:
+        """``known`` is the last refusal that the caller knew of when it called: where there has been
+        another one, this tells the same."""
+        if known < self._cut:
+            self._limits.discount(ticket)
+            return False
+        self._cut = cut
+        lately = self._recent.starts / WINDOW_S
+        return self._limits.refused(ticket, about, lately, self._recent.just_now(now), now)

@@ -1,0 +1,44 @@
+"""What a worker counts of itself, for Prometheus, at an address of its own (WORKER_METRICS):
+``/metrics``, and ``/healthz`` for whoever restarts it.
+
+There is no door before it: it tells names of API configs and figures, and is to be reached by those
+who watch alone.
+"""
+
+import logging
+from collections.abc import Callable
+
+from gevent.pywsgi import WSGIServer
+from werkzeug.wrappers import Request, Response
+
+from ..core.errors import SettingsError
+from ..core.loop_lag import pulse
+from ..runner.stats import Figures
+from ..services import metrics
+
+log = logging.getLogger(__name__)
+
+
+def serve(address: str, figures: Callable[[], Figures]) -> WSGIServer:
+    """Answer at ``host:port`` from now on. Raises SettingsError where that cannot be had."""
+    host, _, port = address.rpartition(":")
+    app = Request.application(lambda request: _answer(request, figures))
+    server = WSGIServer((host.strip("[]"), int(port)), app, log=None, error_log=log)
+    try:
+        server.start()
+    except OSError as error:
+        raise SettingsError(
+            f"WORKER_METRICS={address}: it cannot be served: {error.strerror}. Each worker of a "
+            "machine needs a port of its own."
+        ) from None
+    pulse.start()
+    return server
+
+
+def _answer(request: Request, figures: Callable[[], Figures]) -> Response:
+    if request.path == "/healthz":
+        return Response('{"status": "ok"}', content_type="application/json")
+    if request.path == "/metrics":
+        body, kind = metrics.of_worker(request.headers.get("Accept", ""), figures())
+        return Response(body, content_type=kind)
+    return Response("/metrics, /healthz\n", 404, content_type="text/plain")

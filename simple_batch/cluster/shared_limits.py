@@ -1,0 +1,248 @@
+"""What one process may start of the calls that several processes make to one provider.
+
+It stands in the place of the governor's Limits. Alone on a provider it passes everything on to
+them. With others it admits calls on its share only, and notes what happens, for the one process
+that learns for all (limit_learner.py). Who gets which share is decided elsewhere (cluster/limit_coordinator.lua).
+"""
+
+import math
+from collections.abc import Callable
+
+import msgspec
+
+from ..engine.estimators import Bucket
+from ..engine.learned_limits import REQUESTS, TOKENS, Limits, Ticket
+
+ALL = 1 << 30  # a share that is everything: there is nobody else
+STARTED, ENDED, ANSWERED, DISCOUNTED, REFUSED, COOLED, HELD = "sendrch"
+SPREAD_S = 0.15  # what a share has grown by is not used all at once
+HELD_S = 0.5  # after a refusal a process stays below what it had, until all have learned from it
+LONG_AGO = -1e9  # seconds, as JSON has it
+NOTED_MOST = 20_000  # events that are kept while nobody takes them
+
+
+class Cooldown(msgspec.Struct, frozen=True):
+    """``until`` is seconds of the governor's clock; ``ask_s`` is how long a refusal would take."""
+
+    until: float
+    reason: str
+    ask_s: float
+
+
+class Report(msgspec.Struct):
+    """What happened in one process since its last report. Times are of its own clock; ``offset``
+    added to them makes them everybody's. ``busy`` is its calls in flight now."""
+
+    worker: str
+    offset: float
+    busy: int
+    events: list[list]
+
+
+class Shared:
+    """``grant`` bounds the calls in flight here, ``part`` (0 to 1) is this process's part of what
+    may start in a minute. ``hungry``: it was held back since somebody last looked. ``wake`` is
+    called when a share is wanted, or when all are to hear of a refusal."""
+
+    def __init__(self, limits: Limits, wake: Callable[[], None]):
+        self.limits = limits
+        self._wake = wake
+        self.grant = 0
+        self.part = 0.0
+        self.offset = 0.0  # of everybody's clock over this one
+        self.hungry = False
+        self.refusal = False  # a cooldown began here that the others have not been told of
+        self.starts = 0
+        self.cut = 0.0  # everybody's time of the last refusal that this process knows of …
+        self._cut_at = -math.inf  # … and since when, by its own clock
+        self._buckets: dict[str, Bucket | None] = {REQUESTS: None, TOKENS: None}
+        self._full_at = self._paced_at = LONG_AGO
+        self._noted_held = LONG_AGO, LONG_AGO
+        self._now = self._spread_until = -math.inf
+        self._spread_gap_s = 0.0
+        self._held = ALL  # calls in flight here …
+        self._held_until = -math.inf  # … for now
+        self._number = 0
+        self._tokens = 0.0  # of a call, lately
+        self._events: list[list] = []
+
+    @property
+    def alone(self) -> bool:
+        return self.grant >= ALL
+
+    def take(self, grant: int, part: float, now: float) -> None:
+        """From now on this is the share."""
+        if self.grant < grant < ALL:
+            self._spread_gap_s = SPREAD_S / (grant - self.grant)
+            self._spread_until = now + SPREAD_S
+        self.grant = grant
+        if part != self.part:
+            self.part = part
+            self.follow(now)
+
+    def follow(self, now: float) -> None:
+        """Take up the rates that are known now."""
+        for name, rate in self.limits.rates.items():
+            if rate.value is None or self.part <= 0.0:
+                continue
+            value = rate.value * self.part
+            bucket = self._buckets[name]
+            if bucket is None:
+                self._buckets[name] = Bucket(value, value * rate.burst_s, 0.0, now)
+            else:
+                bucket.set_rate(value, value * rate.burst_s, now)
+
+    def heard(self, cut: float, now: float) -> None:
+        """Another process was refused: refusals of calls that started before tell the same."""
+        if cut > self.cut:
+            self.cut, self._cut_at = cut, now
+
+    def report(self, worker: str, busy: int, now: float) -> Report:
+        """What happened since the last one."""
+        if self.hungry:
+            self._note_held(now)
+        events, self._events = self._events, []
+        return Report(worker, self.offset, busy, events)
+
+    def most_per_s(self, rpm: int | None, tpm: int | None) -> float | None:
+        """Calls per second that all together may start, by the user's ceilings and by what was
+        learned; None where neither says."""
+        tokens = max(1.0, self._tokens)
+        known = [rpm and rpm / 60, tpm and tpm / 60 / tokens]
+        rates = self.limits.rates
+        known += [rates[REQUESTS].value, rates[TOKENS].value and rates[TOKENS].value / tokens]
+        return min((each for each in known if each), default=None)
+
+    # --- what the governor asks of its limits --------------------------------------------------
+
+    @property
+    def width(self):
+        return self.limits.width
+
+    @property
+    def rates(self):
+        return self.limits.rates
+
+    @property
+    def latency_s(self) -> float:
+        return self.limits.latency_s
+
+    @property
+    def closed(self) -> bool:
+        return self.limits.closed
+
+    @property
+    def most(self) -> int:
+        return min(self.grant, self.limits.most)
+
+    def ready(self) -> bool:
+        """False where there is no share; asks for one then."""
+        if self.grant > 0 and self.part > 0.0:
+            return True
+        self.hungry = True
+        self._wake()
+        return False
+
+    def room(self, in_flight: int, now: float) -> bool:
+        self._now = now
+        if self.alone:
+            free = self.limits.room(in_flight, now)
+        else:
+            most = self.grant if now >= self._held_until else min(self.grant, self._held)
+            free = in_flight < most and self.part > 0.0
+        if not free:
+            self.hungry = True
+            self._full_at = now
+            if not self.grant:
+                self._wake()
+        return free
+
+    def wait_s(self, tokens: float, now: float) -> float:
+        if self.alone:
+            return self.limits.wait_s(tokens, now)
+        wait = 0.0
+        for bucket, amount in zip(self._buckets.values(), (1.0, tokens), strict=True):
+            if bucket is not None:
+                wait = max(wait, bucket.wait_s(amount, now))
+        if wait > 0.0:
+            self._paced_at = now
+        return wait
+
+    def gap_s(self) -> float:
+        if self.alone:
+            return self.limits.gap_s()
+        gap = self.limits.gap_s() / max(self.part, 1e-3)
+        return max(gap, self._spread_gap_s) if self._now < self._spread_until else gap
+
+    def started(self, ticket: Ticket) -> None:
+        self.starts += 1
+        self._tokens += 0.1 * (ticket.tokens - self._tokens)
+        if self.alone:
+            self.limits.started(ticket)
+            return
+        self._number += 1
+        ticket.number = self._number
+        for bucket, amount in zip(self._buckets.values(), (1.0, ticket.tokens), strict=True):
+            if bucket is not None:
+                bucket.take(amount)
+        self._note(STARTED, ticket.started, ticket.number, ticket.tokens)
+
+    def ended(self, ticket: Ticket, now: float) -> None:
+        """A call is no longer in flight, whatever became of it."""
+        if not self.alone:
+            self._note(ENDED, now)
+
+    def answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
+        if self.alone:
+            self.limits.answered(ticket, latency_s, now)
+        else:
+            self._note_held(now)
+            self._note(ANSWERED, now, *_named(ticket), latency_s)
+
+    def discount(self, ticket: Ticket) -> None:
+        if self.alone:
+            self.limits.discount(ticket)
+        else:
+            self._note(DISCOUNTED, ticket.started, *_named(ticket))
+
+    def refused(
+        self, ticket: Ticket, about: str | None, lately: float, just_now: float, now: float
+    ) -> bool:
+        known = self.cut
+        news = ticket.started >= self._cut_at
+        if news:
+            self.cut, self._cut_at = round(now + self.offset, 3), now
+        if self.alone:
+            return self.limits.refused(ticket, about, lately, just_now, now)
+        if news:
+            self._held, self._held_until = max(1, ticket.level - 1), now + HELD_S
+            self._note(REFUSED, now, *_named(ticket), about, known, self.cut)
+        else:
+            self._note(DISCOUNTED, now, *_named(ticket))
+        return news
+
+    def cooled(self, seconds: float) -> None:
+        self.refusal = True
+        if self.alone:
+            self.limits.cooled(seconds)
+            return
+        self._note(COOLED, self._events[-1][1] if self._events else 0.0, seconds)
+        self._wake()
+
+    def idle(self) -> None:
+        if self.alone:
+            self.limits.idle()
+
+    def _note_held(self, now: float) -> None:
+        held = self._full_at, self._paced_at
+        if held != self._noted_held:
+            self._noted_held = held
+            self._note(HELD, now, *held)
+
+    def _note(self, kind: str, at: float, *facts) -> None:
+        if len(self._events) < NOTED_MOST:
+            self._events.append([kind, at, *facts])
+
+
+def _named(ticket: Ticket) -> tuple:
+    return ticket.started, ticket.number, ticket.level, ticket.tokens

@@ -1,0 +1,178 @@
+"""Spend caps where several workers make calls: each holds blocks of what the caps leave.
+
+A purse of a worker spends what its block holds. In the background the block is kept filled for the
+next seconds, and what is not needed is given back: a transaction a second at most, but for the
+start of a job, when it grows with the calls in flight. A cap is reached when all that workers have
+spent reaches it; where others only hold what is left, calls wait.
+"""
+
+import contextlib
+import itertools
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+
+import gevent
+import peewee
+
+from ..engine.spend_limit import FEW, Bound
+from ..runner.spend_caps import Allowance, JobPurse, Money
+from ..store import spend_leases
+from ..store.database import complain, connected
+from ..store.models import ApiConfig
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.1
+EVERY_S = 1.0  # between two asks, unless a call waits and the last one was granted in full
+AHEAD_S = 2.0  # for so long it should last
+GROWTH = 2  # times the calls in flight, so that these may grow meanwhile
+
+
+class Blocks(Money):
+    """The money of one worker; ``worker_id()`` tells its id, under which nothing is granted any more
+    once it is taken for dead."""
+
+    def __init__(self, worker_id: Callable[[], str], zone: str):
+        super().__init__(zone)
+        self._worker_id = worker_id
+        self._jobs: list[Supply] = []
+        self._configs: dict[int, Supply] = {}
+        self._closed: list[Supply] = []
+        self._greenlet: gevent.Greenlet | None = None
+
+    def start(self) -> None:
+        self._greenlet = gevent.spawn(self._run)
+
+    def stop(self) -> None:
+        """Ask for nothing more. What is held is given back with the worker's row."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+
+    @contextlib.contextmanager
+    def paying(self, purse: JobPurse):
+        supply = Supply(self._worker_id, purse)
+        self._jobs.append(supply)
+        try:
+            yield
+        finally:
+            self._jobs.remove(supply)
+            self._closed.append(supply)
+
+    def allowance(self, config: ApiConfig) -> Allowance:
+        supply = self._configs.get(config.id)
+        if supply is None:
+            made = super().allowance(config)
+            # another may have been quicker while this one asked what was spent
+            supply = self._configs.setdefault(config.id, Supply(self._worker_id, made))
+        return supply.purse
+
+    def room(self, purse: JobPurse | Allowance) -> bool:
+        with connected():
+            return spend_leases.free(purse.account())
+
+    def paid(self, costs: dict[tuple, int]) -> None:
+        """Note what results cost, in the transaction that writes them."""
+        keys = {supply.key for supply in self._open() if supply.purse.bounded}
+        spend_leases.commit(self._worker_id(), {key: costs[key] for key in keys & costs.keys()})
+
+    def _open(self) -> Iterator["Supply"]:
+        return itertools.chain(self._jobs, self._configs.values())
+
+    def _run(self) -> None:
+        while True:
+            gevent.sleep(TICK_S)
+            try:
+                self._tend()
+            except Exception:
+                # what the blocks hold may still be spent
+                complain(log, "money under spend caps cannot be asked for")
+                gevent.sleep(EVERY_S)
+
+    def _tend(self) -> None:
+        while self._closed:
+            self._closed[0].give_back()
+            self._closed.pop(0)
+        for supply in list(self._open()):
+            if self._jobs:
+                supply.tend()
+            else:
+                supply.give_back()
+
+
+class Supply:
+    """Keeps the block of one purse filled. All its statements are made by one greenlet."""
+
+    def __init__(self, worker_id: Callable[[], str], purse: JobPurse | Allowance):
+        self.purse = purse
+        self._worker_id = worker_id
+        self.block = Bound(0, 0)
+        purse.keep_to(self.block)
+        self._account: spend_leases.Account | None = None
+        self._asked_at = time.monotonic()
+        self._settled = 0  # when it was asked for
+        self._short = False  # less was granted
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        return self.purse.account().key
+
+    def tend(self) -> None:
+        """Ask for what is needed now, if it is time to."""
+        account = self.purse.account()
+        former = self._account
+        if former is not None and (former.key != account.key or not self.purse.bounded):
+            self.give_back()
+        if self.purse.bounded and self._due(time.monotonic() - self._asked_at):
+            self._ask(account)
+
+    def give_back(self) -> None:
+        """Hold nothing any more. What is spent is not known until it is asked for again; before that
+        no call starts."""
+        if self._account is None:
+            return
+        self.block.most = self.block.spent
+        with connected():
+            spend_leases.give_back(self._worker_id(), self._account)
+        self._account = None
+        for bound in self.purse.bounds.values():
+            bound.spent = 0
+
+    def _due(self, since_s: float) -> bool:
+        if since_s < EVERY_S:
+            return self.purse.hungry and not self._short
+        return self._used() or self.block.most > self.block.spent
+
+    def _used(self) -> bool:
+        purse = self.purse
+        return purse.hungry or purse.flying > 0 or self.block.spent != self._settled
+
+    def _ask(self, account: spend_leases.Account) -> None:
+        purse, block = self.purse, self.block
+        settled, now = block.spent, time.monotonic()
+        kept = min(block.most, settled + math.ceil(purse.expected()))
+        wanted = max(kept, settled + self._wanted(now - self._asked_at))
+        purse.hungry = False
+        try:
+            with connected():
+                answer = spend_leases.ask(self._worker_id(), account, settled, kept, wanted)
+        except peewee.IntegrityError:  # the worker has no row
+            return
+        self._account, self._asked_at, self._settled = account, now, settled
+        self._short = answer.granted < wanted
+        block.most = answer.granted
+        if purse.account() == account:  # else a day has ended meanwhile
+            meanwhile = block.spent - settled
+            caps = {}
+            for name, (cap, spent) in zip(purse.bounds, answer.bounds, strict=False):
+                purse.bounds[name].spent = spent + meanwhile
+                caps[name] = cap
+            purse.limit(**caps)
+
+    def _wanted(self, since_s: float) -> int:
+        """What the next seconds should cost; as long as nothing has, anything will do."""
+        if not self._used():
+            return 0
+        pace = max(0, self.block.spent - self._settled) / max(since_s, TICK_S)
+        return max(1, math.ceil(GROWTH * self.purse.expected(FEW) + AHEAD_S * pace))

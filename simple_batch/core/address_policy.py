@@ -1,0 +1,194 @@
+"""Which addresses calls may go to, so that a base URL or a webhook does not reach into a network that
+whoever entered it cannot reach.
+
+Public addresses: always. Private ones (loopback among them): where only this machine's own people
+reach the program (address_policy.py), else those that ALLOWED_PRIVATE_HOSTS names. Addresses that are no
+endpoint's (unspecified, link-local, multicast) and those of clouds' metadata services: never, unless
+they are listed by number. What counts is the address that is about to be connected to, not the name.
+Sources: the IANA special-purpose registries, by way of ``ipaddress``; the clouds' documentation.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import NamedTuple
+
+from .errors import ConfigurationError, SettingsError
+from .messages import Text, said
+
+_NEVER = tuple(
+    map(
+        ip_network,
+        (
+            *("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32"),
+            *("::/128", "fe80::/10", "ff00::/8"),
+            # metadata services outside 169.254.0.0/16: Alibaba, Azure, Oracle, AWS, Google
+            *("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"),
+            *("fd00:ec2::/32", "fd20:ce::254/128"),
+        ),
+    )
+)
+_LOCAL_NAT64 = ip_network("64:ff9b:1::/48")  # private: Python before 3.11.10 does not know
+_NAT64 = ip_network("64:ff9b::/96"), _LOCAL_NAT64
+_COMPATIBLE = ip_network("::/96")  # ::a.b.c.d
+
+
+class AddressRefused(ConfigurationError):
+    """Nothing is sent there."""
+
+
+class Gate(NamedTuple):
+    """What ALLOWED_PRIVATE_HOSTS lets through: host names, and networks."""
+
+    names: frozenset[str]
+    networks: tuple
+
+    @classmethod
+    def of(cls, setting: str) -> "Gate":
+        """Names, addresses and networks (10.0.0.0/8), comma separated. Raises SettingsError."""
+        names, networks = set(), []
+        for entry in filter(None, (part.strip().lower() for part in setting.split(","))):
+            if not _looks_numeric(entry):
+                names.add(entry.rstrip("."))
+                continue
+            try:
+                networks.append(ip_network(entry.strip("[]")))
+            except ValueError as error:
+                raise SettingsError(
+                    f"ALLOWED_PRIVATE_HOSTS: {error}. Give names, addresses or networks, comma "
+                    "separated: vllm.lan,10.0.0.0/8."
+                ) from None
+        return cls(frozenset(names), tuple(networks))
+
+    def through(self, host: str, found: list[tuple]) -> list[tuple]:
+        """Those of ``getaddrinfo``'s answers for a host that may be connected to. Raises
+        AddressRefused where there is none."""
+        good = [info for info in found if self._passes(host, info[4][0])]
+        if found and not good:
+            raise AddressRefused(_refusal(host, found[0][4][0]))
+        return good
+
+    def check(self, host: str) -> None:
+        """Raises AddressRefused where the host is an address that may not be connected to; a name is
+        looked at when it is resolved."""
+        if not self._passes(host, host):
+            raise AddressRefused(_refusal(host, host))
+
+    def _passes(self, host: str, address: str) -> bool:
+        try:
+            meant = list(_meant(address))
+        except ValueError:
+            return True  # a name
+        if any(self._barred(one) for one in meant):
+            return False
+        return (
+            not exposed()
+            or host.lower().rstrip(".") in self.names
+            or all(_is_public(one) or self._listed(one) for one in meant)
+        )
+
+    def _listed(self, address) -> bool:
+        return any(address in network for network in self.networks)
+
+    def _barred(self, address) -> bool:
+        """One of those that nobody means, and not listed by itself: a large network that happens to
+        hold it is not enough."""
+        return any(
+            address in never
+            and not any(
+                address in network and network.version == never.version and network.subnet_of(never)
+                for network in self.networks
+            )
+            for never in _NEVER
+        )
+
+
+def _meant(address: str) -> Iterator[IPv4Address | IPv6Address]:
+    """The address, and the IPv4 address that an IPv6 one is another form of. Raises ValueError where
+    it is no address."""
+    found = ip_address(address.strip("[]").partition("%")[0])
+    if found.version == 6 and found.ipv4_mapped:
+        found = found.ipv4_mapped
+    yield found
+    if found.version == 4:
+        return
+    if found.sixtofour:
+        yield found.sixtofour
+    if found.teredo:
+        yield from found.teredo
+    if any(found in network for network in _NAT64) or (
+        found in _COMPATIBLE and int(found) > 0xFFFF
+    ):
+        yield IPv4Address(int(found) & 0xFFFFFFFF)
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    local = address.version == 6 and (address.is_site_local or address in _LOCAL_NAT64)
+    return address.is_global and not local
+
+
+def _looks_numeric(entry: str) -> bool:
+    """Whether an entry is meant for an address or network."""
+    return "/" in entry or ":" in entry or entry.replace(".", "").isdigit()
+
+
+def _refusal(host: str, address: str) -> Text:
+    place = host if host == address else f"{host} ({address})"
+    return said(
+        "Nothing is sent to %(place)s: that is a private address, or one that no endpoint has. If "
+        "it is meant, name it in SIMPLE_BATCH_ALLOWED_PRIVATE_HOSTS.",
+        place=place,
+    )
+
+
+LISTENS_ON = "SIMPLE_BATCH_LISTENS_ON"  # hosts, comma separated
+
+_choice = "auto"
+_login_possible: Callable[[], bool] | None = None
+_served_elsewhere = True  # as far as is known; asked by ``look``
+
+
+def choose(choice: str) -> None:
+    """What the setting says: auto, yes or no."""
+    global _choice
+    _choice = choice
+
+
+def follow(login_possible: Callable[[], bool]) -> None:
+    """Where the setting is auto, go by whether users have to log in (a worker)."""
+    global _login_possible
+    _login_possible = login_possible
+
+
+def look() -> None:
+    """Ask that again, of the database: a user may have been made meanwhile."""
+    global _served_elsewhere
+    if _login_possible is not None and _choice == "auto":
+        _served_elsewhere = _login_possible()
+
+
+def listening_on(hosts: Iterable[str]) -> None:
+    """The hosts that this process, and those it starts, are served on."""
+    os.environ[LISTENS_ON] = ",".join(hosts)
+
+
+def exposed() -> bool:
+    """True where somebody on another machine may be asking."""
+    if _choice != "auto":
+        return _choice == "yes"
+    if _login_possible is not None:
+        return _served_elsewhere
+    hosts = os.environ.get(LISTENS_ON)
+    return hosts is not None and not all(map(_is_loopback, hosts.split(",")))
+
+
+def _is_loopback(host: str) -> bool:
+    """A name other than localhost, a Unix socket (which something else forwards to) and no name at
+    all are not."""
+    host = host.strip().strip("[]")
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,220 @@
+"""The readable text in requests and answers, as bytes of JSON."""
+
+import json
+
+from .domain import IMAGE
+
+PREVIEW = 200
+
+
+def loaded(raw):
+    """JSON as Python values; None where there is none or it cannot be read."""
+    if not raw:
+        return None
+    try:
+        return json.loads(bytes(raw))
+    except (ValueError, RecursionError):
+        return None
+
+
+def pretty(raw) -> str:
+    """JSON indented for reading; the bytes as they are where they cannot be read."""
+    data = loaded(raw)
+    if data is None:
+        return bytes(raw or b"").decode("utf-8", "replace")
+    return json.dumps(data, ensure_ascii=False, indent=2)
+
+
+def content_text(content) -> str:
+    """The text of a message's content: a string, or parts of which others than text are named."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = []
+    for part in content:
+        if isinstance(part, dict):
+            kind = part.get("type", "part")
+            parts.append(part["text"] if isinstance(part.get("text"), str) else f"[{kind}]")
+    return "\n".join(parts)
+
+
+def messages_of(body) -> list[dict]:
+    """[{role, text}] of a decoded request body, whatever endpoint it is for."""
+    if not isinstance(body, dict):
+        return []
+    messages = body.get("messages")
+    if isinstance(messages, list):
+        return [
+            {"role": str(message.get("role", "")), "text": _message_text(message)}
+            for message in messages
+            if isinstance(message, dict)
+        ]
+    given = body.get("input", body.get("prompt"))
+    if given is None:
+        return []
+    before = body.get("instructions")
+    found = [{"role": "system", "text": before}] if isinstance(before, str) and before else []
+    text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    return [*found, {"role": "user", "text": text}]
+
+
+def _message_text(message: dict) -> str:
+    text = content_text(message.get("content"))
+    calls = message.get("tool_calls")
+    return text or (json.dumps(calls, ensure_ascii=False, indent=2) if calls else "")
+
+
+def parts_of(message) -> list[dict]:
+    """The parts of one message, or of one item of a responses answer, in order: ``{"kind": "text" |
+    "image" | "picture" | "call" | "other", "text": …}``. An image's text is its URL, a picture's the
+    file of an image that was beside the table, a call's is its name with its arguments,
+    another's its JSON."""
+    if not isinstance(message, dict):
+        return []
+    content = message.get("content")
+    parts = [_part(part) for part in content] if isinstance(content, list) else []
+    if isinstance(content, str) and content:
+        parts.append({"kind": "text", "text": content})
+    if message.get("refusal"):
+        parts.append({"kind": "text", "text": str(message["refusal"])})
+    calls = message.get("tool_calls")
+    legacy = message.get("function_call")
+    for call in [*(calls if isinstance(calls, list) else ()), *([legacy] if legacy else ())]:
+        parts.append({"kind": "call", "text": _call(call)})
+    return parts
+
+
+def _part(part) -> dict:
+    if isinstance(part, dict):
+        if isinstance(part.get("text"), str):
+            return {"kind": "text", "text": part["text"]}
+        image = part.get("image_url")
+        url = image.get("url") if isinstance(image, dict) else image
+        if isinstance(url, str) and url.startswith(IMAGE):
+            return {"kind": "picture", "text": url.removeprefix(IMAGE)}
+        if isinstance(url, str):
+            return {"kind": "image", "text": url}
+    return {"kind": "other", "text": json.dumps(part, ensure_ascii=False)}
+
+
+def _call(call) -> str:
+    found = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(found, dict):
+        return json.dumps(call, ensure_ascii=False)
+    arguments = found.get("arguments", "")
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    return f"{found.get('name', '')}({arguments})"
+
+
+def conversation_of(body) -> list[dict]:
+    """[{role, parts}] of a decoded request body."""
+    messages = body.get("messages") if isinstance(body, dict) else None
+    if isinstance(messages, list):
+        return [
+            {"role": str(message.get("role", "")), "parts": parts_of(message)}
+            for message in messages
+            if isinstance(message, dict)
+        ]
+    return [
+        {"role": message["role"], "parts": [{"kind": "text", "text": message["text"]}]}
+        for message in messages_of(body)
+    ]
+
+
+def answer_parts(response) -> list[dict]:
+    """The parts of a decoded answer, of its first choice."""
+    if not isinstance(response, dict):
+        return []
+    choices = response.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        message = choices[0].get("message")
+        if isinstance(message, dict):
+            return parts_of(message)
+    output = response.get("output")
+    if isinstance(output, list):
+        parts = []
+        for item in output:
+            if isinstance(item, dict) and item.get("type") == "function_call":
+                parts.append({"kind": "call", "text": _call(item)})
+            else:
+                parts += parts_of(item)
+        return parts
+    pictures = _pictures(response)
+    if pictures:
+        return [{"kind": "image", "text": url} for url in pictures]
+    text = answer_of(response)
+    return [{"kind": "text", "text": text}] if text else []
+
+
+def prompt_of(body) -> str:
+    """The last thing the user said."""
+    messages = messages_of(body)
+    said = [message["text"] for message in messages if message["role"] == "user"]
+    return (said or [message["text"] for message in messages] or [""])[-1]
+
+
+def answer_of(response) -> str:
+    """The text of a decoded answer of any of the endpoints; empty where it has none."""
+    if not isinstance(response, dict):
+        return ""
+    choices = response.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        message = choices[0].get("message")
+        if isinstance(message, dict):
+            return _message_text(message)
+        return str(choices[0].get("text") or "")
+    output = response.get("output")
+    if isinstance(output, list):
+        texts = [content_text(item.get("content")) for item in output if isinstance(item, dict)]
+        return "\n".join(text for text in texts if text)
+    results = response.get("results")
+    if isinstance(results, list):
+        return "\n".join(_flagged(result) for result in results if isinstance(result, dict))
+    return "\n".join(url for url in _pictures(response) if not url.startswith("data:"))
+
+
+def _flagged(result: dict) -> str:
+    """What a moderation says of one input: the categories that it falls into."""
+    if not result.get("flagged"):
+        return "not flagged"
+    categories = result.get("categories")
+    names = (
+        [name for name, hit in categories.items() if hit] if isinstance(categories, dict) else []
+    )
+    return f"flagged: {', '.join(names)}" if names else "flagged"
+
+
+def _pictures(response: dict) -> list[str]:
+    """URLs of the images of an answer, data: URLs of those that are in it."""
+    data = response.get("data")
+    urls = []
+    for item in data if isinstance(data, list) else ():
+        if isinstance(item, dict) and isinstance(item.get("url"), str):
+            urls.append(item["url"])
+        elif isinstance(item, dict) and isinstance(item.get("b64_json"), str):
+            kind = response.get("output_format")
+            kind = kind if kind in ("jpeg", "webp") else "png"
+            urls.append(f"data:image/{kind};base64,{item['b64_json']}")
+    return urls
+
+
+def reasoning_of(response) -> str:
+    """What a reasoning model thought before it answered, where the provider says so."""
+    try:
+        message = response["choices"][0]["message"]
+        return str(message.get("reasoning_content") or message.get("reasoning") or "")
+    except (TypeError, KeyError, IndexError, AttributeError):
+        return ""
+
+
+def shown(value) -> str:
+    """A decoded JSON value for people: a text without quotes, the rest as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def short(text: str, length: int = PREVIEW) -> str:
+    """One line of at most ``length`` characters."""
+    text = " ".join(text[: length * 3].split())
+    return text if len(text) <= length else text[: length - 1] + "…"

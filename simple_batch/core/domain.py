@@ -1,0 +1,315 @@
+"""The words of the house as frozen types.
+
+Everything here is plain data: no Flask, no Peewee, no network. Times are
+milliseconds since the epoch (UTC), money is an integer of a billionth
+(nano) of the currency's unit, bodies are JSON as bytes.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from .messages import Text, restored, said
+
+NANO = 1_000_000_000
+EMBEDDINGS = "/v1/embeddings"
+TOKENS_PER_PRICE = 1_000_000  # prices are given per million tokens
+
+
+def in_units(nano: int, currency: str) -> str:
+    """A sum of money in words for messages: at least two digits behind the point, all that are
+    there."""
+    whole, _, rest = f"{Decimal(nano) / NANO:f}".partition(".")
+    return f"{whole}.{rest.rstrip('0').ljust(2, '0')} {currency}"
+
+
+class JobStatus(StrEnum):
+    """Where a job stands; the values are a contract (docs/commands.md)."""
+
+    VALIDATING = "validating"
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINALIZING = "finalizing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+FINAL_STATUSES = frozenset(
+    {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED}
+)
+ACTIVE_STATUSES = frozenset(JobStatus) - FINAL_STATUSES
+
+
+def batch_id(job_id: int) -> str:
+    """A job's id in the Batch API."""
+    return f"batch_{job_id}"
+
+
+class RequestStatus(StrEnum):
+    """Where one request of a job stands."""
+
+    PENDING = "pending"
+    IN_FLIGHT = "in_flight"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Role(StrEnum):
+    """What somebody who logs in may do; each role may also do what those before it may."""
+
+    VIEWER = "viewer"  # looks at every job, changes nothing
+    OPERATOR = "operator"  # makes and runs jobs, and sees their own
+    ADMIN = "admin"  # everything: every job, API configs, users, the audit log
+
+    @property
+    def rank(self) -> int:
+        return list(Role).index(self)
+
+
+class TokenScope(StrEnum):
+    """What a token lets a program do, within the role of the user that it belongs to."""
+
+    READ = "read"
+    RUN = "run"
+
+
+class Spread(StrEnum):
+    """How the requests of a job go to several API configs."""
+
+    FAST = "fast"  # each as many as it can take
+    WEIGHT = "weight"  # in proportion
+    ORDER = "order"  # the first that is available
+
+
+class Cause(StrEnum):
+    """The class of a failure."""
+
+    RATE_LIMIT = "rate_limit"
+    QUOTA = "quota"
+    AUTH = "auth"
+    BAD_REQUEST = "bad_request"
+    NOT_FOUND = "not_found"
+    CONTEXT_LENGTH = "context_length"
+    CONTENT_FILTER = "content_filter"
+    SERVER_ERROR = "server_error"
+    OVERLOADED = "overloaded"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    BAD_RESPONSE = "bad_response"
+    SCHEMA = "schema"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    INTERNAL = "internal"
+
+
+class Verdict(StrEnum):
+    """What to do about a failed attempt."""
+
+    RETRY = "retry"  # call again after a backoff; costs one retry
+    WAIT = "wait"  # the governor cools down; costs time, not a retry
+    STOP = "stop"  # every further call would fail alike: pause the job
+    FINAL = "final"  # this request cannot succeed
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Tokens of one call, or a sum of them. ``cached`` is part of ``input``,
+    ``reasoning`` part of ``output``, as in OpenAI's usage object."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.input + self.output
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input + other.input,
+            self.output + other.output,
+            self.cached + other.cached,
+            self.reasoning + other.reasoning,
+        )
+
+
+class Prices(msgspec.Struct, frozen=True):
+    """Prices in nano-units per million tokens; None where unknown. Cached input and reasoning
+    without a price of their own cost what input and output do."""
+
+    currency: str = "USD"
+    input: int | None = None
+    cached_input: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+
+    def cost(self, usage: Usage | None) -> int | None:
+        """Cost in nano-units, rounded half up; None where a price or the usage
+        that it needs is unknown."""
+        if usage is None or self.input is None or self.output is None:
+            return None
+        cached_price = self.input if self.cached_input is None else self.cached_input
+        reasoning_price = self.output if self.reasoning is None else self.reasoning
+        amount = (
+            (usage.input - usage.cached) * self.input
+            + usage.cached * cached_price
+            + (usage.output - usage.reasoning) * self.output
+            + usage.reasoning * reasoning_price
+        )
+        return (amount + TOKENS_PER_PRICE // 2) // TOKENS_PER_PRICE
+
+
+IMAGE = "image-file:"  # in a request before the file of an image; its data URL is made when sent
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """One line of a job, as the user gave it. ``body`` is a JSON object without
+    the config's defaults; they are merged when the request is sent."""
+
+    index: int  # from 0, in input order, without gaps
+    custom_id: str
+    body: bytes
+    url: str = "/v1/chat/completions"
+    line: int = 0  # line of the upload it came from, from 1
+    config_id: int | None = None  # where it goes, if not to the job's own config
+    twin: int | None = None  # index of an identical one before it, whose answer it gets
+    cells: bytes | None = None  # of the row of a table it was made from, as a JSON array
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Why a line of an upload is no request. ``code`` is one of OpenAI's
+    (invalid_json_line, duplicate_custom_id, url_mismatch, empty_file, …), ``param`` the field that
+    is to blame; ``unit`` says whether ``line`` counts lines, or rows of a file that has none."""
+
+    line: int | None
+    code: str
+    message: str
+    param: str | None = None
+    unit: Literal["line", "row"] = "line"
+    wording: list | None = None  # how the message was made, for pages in another language
+
+    def __post_init__(self):
+        if isinstance(self.message, Text):
+            msgspec.structs.force_setattr(self, "wording", self.message.kept())
+            msgspec.structs.force_setattr(self, "message", str(self.message))
+
+    def __str__(self) -> str:
+        return str(self.placed)
+
+    @property
+    def text(self) -> str:
+        """The message; a Text where it was made from one."""
+        return self.message if self.wording is None else restored(self.wording)
+
+    @property
+    def placed(self) -> str:
+        """The same with its place."""
+        if not self.line:
+            return self.text
+        if self.unit == "row":
+            return said("row %(line)s: %(message)s", line=self.line, message=self.text)
+        return said("line %(line)s: %(message)s", line=self.line, message=self.text)
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False):
+    """One call made for a request. ``cause`` is None where it succeeded."""
+
+    number: int  # from 1
+    started_at: int
+    latency_ms: int
+    cause: Cause | None = None
+    http_status: int | None = None
+    message: str = ""
+    excerpt: str = ""  # the first 2,000 characters of what came back
+    wait_ms: int = 0  # pause decided after this attempt
+    usage: Usage | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """How a request ended. ``response`` is the provider's JSON as received,
+    also for an HTTP error whose body was JSON. ``attempts`` ends with the call that
+    succeeded, if one did. ``latency_ms`` is that of the last attempt; it and
+    ``started_at`` are None where no call was made."""
+
+    index: int
+    status: RequestStatus  # succeeded, failed or cancelled
+    attempts: tuple[Attempt, ...]
+    started_at: int | None
+    finished_at: int
+    latency_ms: int | None
+    response: bytes | None = None
+    cause: Cause | None = None
+    http_status: int | None = None
+    message: str = ""
+    usage: Usage | None = None
+    model: str | None = None  # as the answer names it
+    held: object = (
+        None  # what the response holds of the room for all answers (engine/answer_memory.py)
+    )
+
+
+class Defaults(msgspec.Struct, frozen=True):
+    """What a config adds to a request that does not say it itself, where it asks for a text. ``own``
+    are a job's parameters: they go to every endpoint. A request that names the ``alias`` as its
+    model means ``model``."""
+
+    model: str
+    max_tokens: int | None = None
+    temperature: float | None = None
+    params: dict = {}
+    alias: str = ""
+    own: dict = {}
+
+    def under(self, params: dict) -> "Defaults":
+        """With a job's own parameters over the config's."""
+        rest = {**self.params, **params}
+        return Defaults(
+            model=rest.pop("model", self.model),
+            max_tokens=rest.pop("max_tokens", self.max_tokens),
+            temperature=rest.pop("temperature", self.temperature),
+            params=rest,
+            alias=self.alias,
+            own={name: params[name] for name in params if name != "model"},
+        )
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """What is needed to make calls for one API config. Carries the opened key:
+    never log, store or print it (``repr`` hides the key)."""
+
+    config_id: int
+    alias: str
+    base_url: str
+    key: str
+    defaults: Defaults
+    timeout_s: float = 60.0
+    concurrency: int | None = None  # ceiling; None: learned
+    rpm: int | None = None
+    tpm: int | None = None
+    prices: Prices = Prices()
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.alias!r}, {self.base_url!r})"
+
+
+class GovernorState(msgspec.Struct, frozen=True):
+    """What a governor shows of itself."""
+
+    limit: int
+    in_flight: int
+    learning: bool
+    cooldown_s: float = 0.0
+    reason: str = ""
+    rpm_used: int = 0
+    tpm_used: int = 0
+    rpm_learned: int | None = None  # per minute; None while the provider has not refused
+    tpm_learned: int | None = None

@@ -1,0 +1,25 @@
+"""What happens in one process and others are to know at once.
+
+Whoever misses it finds out at the next look at the database, but for the end of a session, which stands
+in none. Where processes share a Redis the line (cluster/message_queue.py) carries it.
+"""
+
+from blinker import Namespace
+
+JOBS = "jobs"  # something about jobs was changed
+DOORS = (
+    "doors"  # a user, a token or a session is not what it was; ``detail``: the session that ended
+)
+
+_signals = Namespace()
+
+# topic, detail: from this process or another one
+heard = _signals.signal("heard")
+# topic, detail: from this process
+said = _signals.signal("said")
+
+
+def tell(topic: str, detail: str = "") -> None:
+    """Say it here and to the other processes; to be called when it is committed."""
+    heard.send(None, topic=topic, detail=detail)
+    said.send(None, topic=topic, detail=detail)

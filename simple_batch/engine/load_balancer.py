@@ -1,0 +1,182 @@
+"""Deals the requests of one job out to several endpoints: each as many as it can take, by weight, or
+in order of preference.
+
+Each endpoint (a hand) has its own pool and governor and draws from the one stream of requests. A
+request that an endpoint has failed, for a fault that is the endpoint's own, goes to another one
+that has not had it yet.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
+
+from ..core.domain import Cause, Request, Spread
+
+# The endpoint's fault rather than the request's: another one may answer.
+ELSEWHERE = frozenset(
+    {
+        *(Cause.CONNECTION, Cause.TIMEOUT, Cause.SERVER_ERROR, Cause.OVERLOADED),
+        *(Cause.RATE_LIMIT, Cause.QUOTA, Cause.AUTH, Cause.NOT_FOUND, Cause.BAD_RESPONSE),
+    }
+)
+LOOK_S = 0.05  # between two looks of a hand that must wait
+DOWN_AFTER = 5  # failures in a row
+DOWN_S = (5.0, 60.0)  # how long an endpoint is left alone then; doubles
+
+
+class Hand:
+    """One endpoint's part. ``cooling`` tells whether its governor cools down now; ``at_once`` is how
+    many requests it gathers for a call."""
+
+    def __init__(
+        self,
+        weight: float,
+        cooling: Callable[[], bool],
+        clock: Callable[[], float],
+        at_once: int = 1,
+    ):
+        self.weight = weight
+        self.at_once = at_once
+        self.dealt = 0.0  # requests over weight
+        self.absent = False  # it was not available since it last drew
+        self.stopped = False  # it takes no more in this run
+        self._cooling = cooling
+        self._clock = clock
+        self._failures = 0
+        self._down_until = 0.0
+        self._down_s = DOWN_S[0]
+
+    @property
+    def available(self) -> bool:
+        return not (self.stopped or self.down or self._cooling())
+
+    @property
+    def down(self) -> bool:
+        """Left alone for a while: it failed several times in a row."""
+        return self._clock() < self._down_until
+
+    def answered(self) -> None:
+        self._failures, self._down_s = 0, DOWN_S[0]
+
+    def failed(self) -> bool:
+        """Note a fault of the endpoint; True where it is down from now on."""
+        self._failures += 1
+        if self._failures < DOWN_AFTER or self.down:
+            return False
+        self._down_until = self._clock() + self._down_s
+        self._down_s = min(DOWN_S[1], 2 * self._down_s)
+        return True
+
+
+class Dealer:
+    """``requests`` is drawn from as the hands ask, by one of three modes. Spread.FAST: each as fast
+    as it can. Spread.WEIGHT: what they have drawn keeps to their weights as far as they are
+    available, so that the slowest for its weight sets the pace. Spread.ORDER: a hand draws only
+    while none before it is available."""
+
+    def __init__(
+        self,
+        requests: Iterator[Request],
+        mode: Spread,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._requests = requests
+        self._mode = mode
+        self._clock = clock
+        self._hands: list[Hand] = []
+        self._lock = BoundedSemaphore(1)  # a generator may not be asked twice at once
+        self._exhausted = False
+        self._out: dict[int, Request] = {}  # drawn, and not ended yet
+        self._had: dict[int, set[Hand]] = {}  # who has failed a request
+        self._returned: deque[Request] = deque()
+        self._changed = Event()
+
+    def add(self, weight: float, cooling: Callable[[], bool], at_once: int = 1) -> Hand:
+        """One more hand, behind those that there are."""
+        hand = Hand(weight, cooling, self._clock, at_once)
+        self._hands.append(hand)
+        return hand
+
+    def draw(self, hand: Hand) -> Iterator[Request | None]:
+        """The requests for one hand; ends when none can come any more. One that gathers them is told
+        by None when there is none for now."""
+        while not hand.stopped:
+            request = self._next(hand) if hand.available else None
+            if request is not None:
+                yield request
+                continue
+            if self._exhausted and not self._out and not self._returned:
+                return
+            if hand.at_once > 1:
+                yield None
+            self._changed.clear()
+            self._changed.wait(LOOK_S)
+
+    def ended(self, hand: Hand, index: int, cause: Cause | None) -> bool:
+        """Note how a request ended; False where it goes to another hand instead: its failure is
+        then not to be recorded as its result."""
+        request = self._out.pop(index, None)
+        self._changed.set()
+        if cause is None:
+            hand.answered()
+        if cause not in ELSEWHERE or request is None:
+            self._had.pop(index, None)
+            return True
+        had = self._had.setdefault(index, set())
+        had.add(hand)
+        if all(other in had or other.stopped for other in self._hands):
+            del self._had[index]
+            return True
+        self._returned.append(request)
+        return False
+
+    def given_up(self, index: int) -> None:
+        """A request was not sent to its end: whoever can takes it."""
+        request = self._out.pop(index, None)
+        if request is not None:
+            self._returned.append(request)
+        self._changed.set()
+
+    def stop(self, hand: Hand) -> bool:
+        """A hand takes no more; True where no other is left."""
+        hand.stopped = True
+        self._changed.set()
+        return all(other.stopped for other in self._hands)
+
+    def _is_its_turn(self, hand: Hand) -> bool:
+        others = [other for other in self._hands if other is not hand and other.available]
+        if self._mode is Spread.FAST:
+            return True
+        if self._mode is Spread.ORDER:
+            place = self._hands.index(hand)
+            return not any(self._hands.index(other) < place for other in others)
+        for other in self._hands:
+            other.absent |= other is not hand and other not in others
+        behind = min((other.dealt for other in others), default=hand.dealt)
+        if hand.absent:  # one that comes back does not make up for its absence
+            hand.absent, hand.dealt = False, max(hand.dealt, behind)
+        return hand.dealt <= behind + (hand.at_once - 1) / hand.weight
+
+    def _next(self, hand: Hand) -> Request | None:
+        request = self._taken_back(hand)
+        if request is None and not self._exhausted and self._is_its_turn(hand):
+            with self._lock:
+                request = None if self._exhausted else next(self._requests, None)
+                self._exhausted = request is None
+        if request is not None:
+            self._out[request.index] = request
+            hand.dealt += 1 / hand.weight
+            self._changed.set()
+        return request
+
+    def _taken_back(self, hand: Hand) -> Request | None:
+        """One that was returned and that this hand has not failed."""
+        for _ in range(len(self._returned)):
+            request = self._returned.popleft()
+            if hand not in self._had.get(request.index, ()):
+                return request
+            self._returned.append(request)
+        return None

@@ -1,0 +1,198 @@
+"""Several requests of /v1/embeddings in one call, and its answer given back to each of them.
+
+What the call used is known of the whole only: it is apportioned by the length of the inputs, so
+that the parts add up to it exactly.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from ..core.domain import (
+    Attempt,
+    Cause,
+    Outcome,
+    Request,
+    RequestStatus,
+    Usage,
+    Verdict,
+)
+from .classify import Finding, disqualified
+
+_encode = msgspec.json.Encoder().encode
+_any = msgspec.json.Decoder().decode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_items = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+
+
+class _Item(msgspec.Struct):
+    index: int | None = None
+
+
+class _Answer(msgspec.Struct):
+    data: list[_Item] = []
+
+
+_answer = msgspec.json.Decoder(_Answer).decode
+
+
+class Pack(Request, frozen=True, kw_only=True):
+    """It goes where a request goes: its index is its first member's, its body has all ``inputs``
+    and, beside them, what the members' bodies share (``rest``)."""
+
+    members: tuple[Request, ...]
+    inputs: tuple[msgspec.Raw, ...]
+    rest: dict[str, msgspec.Raw]
+
+    def halves(self) -> tuple[Request, Request]:
+        """The same in two calls."""
+        half = (len(self.members) + 1) // 2
+        return (
+            packed(self.members[:half], self.inputs[:half], self.rest),
+            packed(self.members[half:], self.inputs[half:], self.rest),
+        )
+
+    def checked(self, finding: Finding) -> Finding:
+        """The same, unless it is an answer that does not have one vector for each input."""
+        if finding.cause is not None:
+            return finding
+        try:
+            indices = [item.index for item in _answer(finding.response).data]
+        except msgspec.DecodeError:
+            indices = []
+        count = len(self.members)
+        if len(indices) == count and set(indices) == set(range(count)):
+            return finding
+        complaint = f"the answer to {count} inputs has not each “index” from 0 to {count - 1} once"
+        return disqualified(finding, Cause.BAD_RESPONSE, complaint, Verdict.FINAL)
+
+
+def packed(
+    members: Sequence[Request], inputs: Sequence[msgspec.Raw], rest: dict[str, msgspec.Raw]
+) -> Request:
+    """One request for them all; a single one is left as it is."""
+    first = members[0]
+    if len(members) == 1:
+        return first
+    return Pack(
+        first.index,
+        first.custom_id,
+        _encode({**rest, "input": inputs}),
+        first.url,
+        members=tuple(members),
+        inputs=tuple(inputs),
+        rest=rest,
+    )
+
+
+def members(request: Request) -> tuple[Request, ...]:
+    """The requests that travel in this one."""
+    return request.members if isinstance(request, Pack) else (request,)
+
+
+def outcomes(request: Request, outcome: Outcome) -> Iterator[Outcome]:
+    """How each member ended where the call ended so."""
+    if not isinstance(request, Pack):
+        yield outcome
+        return
+    weights = list(map(_weight, request.inputs))
+    responses: Iterable[bytes | None] = [outcome.response] * len(weights)
+    if outcome.status is RequestStatus.SUCCEEDED:
+        responses = _answers(outcome.response, weights)
+    for member, own, usage, response in zip(
+        request.members,
+        _attempts(outcome.attempts, weights),
+        _usages(outcome.usage, weights),
+        responses,
+        strict=True,
+    ):
+        yield msgspec.structs.replace(
+            outcome, index=member.index, attempts=own, usage=usage, response=response
+        )
+
+
+def tried(
+    request: Request, attempts: Sequence[Attempt]
+) -> Iterator[tuple[int, tuple[Attempt, ...]]]:
+    """(index, attempts) of each member where these were made for all."""
+    if not isinstance(request, Pack):
+        yield request.index, tuple(attempts)
+        return
+    own = _attempts(attempts, list(map(_weight, request.inputs)))
+    yield from zip((member.index for member in request.members), own, strict=True)
+
+
+def parted(pack: Pack, refused: Outcome) -> list[tuple[Request, Outcome]]:
+    """The halves of a pack that came to nothing, each with what has befallen it so far. The refusal
+    itself is none of their attempts, unless it had to be paid for: who is to blame will be refused
+    alone."""
+    attempts = refused.attempts
+    if attempts and attempts[-1].usage is None:
+        attempts = attempts[:-1]
+    halves = pack.halves()
+    weights = [sum(map(_weight, pack.inputs[: len(members(halves[0]))]))]
+    weights.append(sum(map(_weight, pack.inputs)) - weights[0])
+    return [
+        (half, msgspec.structs.replace(refused, index=half.index, attempts=own, usage=usage))
+        for half, own, usage in zip(
+            halves, _attempts(attempts, weights), _usages(refused.usage, weights), strict=True
+        )
+    ]
+
+
+def _weight(given: msgspec.Raw) -> int:
+    """The length of an input: bytes of a text, or tokens."""
+    raw = bytes(given)
+    return raw.count(b",") + 1 if raw[:1] == b"[" else len(raw)
+
+
+def _apportioned(amount: int, weights: Sequence[int]) -> list[int]:
+    """Whole parts of ``amount`` in proportion to the weights; their sum is ``amount``."""
+    total, reached, parts = sum(weights), 0, []
+    for weight in weights:
+        begin = amount * reached // total
+        reached += weight
+        parts.append(amount * reached // total - begin)
+    return parts
+
+
+def _usages(usage: Usage | None, weights: Sequence[int]) -> list[Usage | None]:
+    if usage is None:
+        return [None] * len(weights)
+    fields = (_apportioned(amount, weights) for amount in msgspec.structs.astuple(usage))
+    return [Usage(*parts) for parts in zip(*fields, strict=True)]
+
+
+def _attempts(attempts: Sequence[Attempt], weights: Sequence[int]) -> list[tuple[Attempt, ...]]:
+    if all(attempt.usage is None for attempt in attempts):
+        return [tuple(attempts)] * len(weights)
+    each = (
+        [msgspec.structs.replace(attempt, usage=usage) for usage in _usages(attempt.usage, weights)]
+        for attempt in attempts
+    )
+    return list(zip(*each, strict=True))
+
+
+def _answers(response: bytes, weights: Sequence[int]) -> Iterator[bytes]:
+    """A whole answer for each input, as if it had been the only one; made as it is asked for, since
+    vectors are large."""
+    fields = _fields(response)
+    data = sorted(_items(fields["data"]), key=lambda item: int(bytes(item["index"])))
+    usages = _shared(_any(fields["usage"]), weights) if "usage" in fields else None
+    for place, item in enumerate(data):
+        own = {**fields, "data": [{**item, "index": 0}]}
+        if usages is not None:
+            own["usage"] = usages[place]
+        yield _encode(own)
+
+
+def _shared(value, weights: Sequence[int]) -> list:
+    """A usage object, or a part of one, for each input: numbers are apportioned."""
+    if isinstance(value, dict):
+        parts = {name: _shared(part, weights) for name, part in value.items()}
+        return [{name: parts[name][place] for name in parts} for place in range(len(weights))]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _apportioned(value, weights)
+    if isinstance(value, float):
+        return [value * weight / sum(weights) for weight in weights]
+    return [value] * len(weights)

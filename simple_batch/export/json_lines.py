@@ -1,0 +1,94 @@
+"""JSON and JSONL: the result object of docs/formats.md."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from .columns import Table
+from .rows import Row, iso, raw_json
+from .structured_columns import as_json
+
+_encode = msgspec.json.Encoder().encode
+
+
+def as_lines(rows: Iterable[Row], table: Table) -> Iterator[bytes]:
+    for row in rows:
+        yield _encode(result(row, table)) + b"\n"
+
+
+def as_array(rows: Iterable[Row], table: Table) -> Iterator[bytes]:
+    before = b"[\n"
+    for row in rows:
+        yield before + _encode(result(row, table))
+        before = b",\n"
+    yield b"[]\n" if before == b"[\n" else b"\n]\n"
+
+
+def result(row: Row, table: Table) -> dict:
+    """One result. ``request`` is what the user gave, ``response`` what the provider answered,
+    ``parsed``, of jobs with a schema only, the JSON in it, ``row``, of tables only, the row."""
+    error = usage = cost = None
+    if row.cause is not None:
+        error = {"cause": row.cause, "http_status": row.http_status, "message": row.message}
+    if row.input_tokens is not None:
+        usage = {
+            "input": row.input_tokens,
+            "output": row.output_tokens,
+            "total": row.input_tokens + row.output_tokens,
+            "cached": row.cached_tokens,
+            "reasoning": row.reasoning_tokens,
+        }
+    if row.cost_nano is not None:
+        cost = {"amount": row.cost, "currency": row.currency}
+    return {
+        "index": row.index,
+        "custom_id": row.custom_id,
+        "request": raw_json(row.body),
+        "status": row.status or "pending",
+        "response": raw_json(row.response),
+        **({} if table.fields is None else {"parsed": as_json(row)}),
+        "error": error,
+        "model": row.model,
+        "config": row.config,
+        "attempts": row.attempts or 0,
+        "started_at": iso(row.started_at),
+        "finished_at": iso(row.finished_at),
+        "latency_ms": row.latency_ms,
+        "usage": usage,
+        "cost": cost,
+        **({"row": table.named_cells(row)} if row.cells else {}),
+    }
+
+
+_CODES = {"cancelled": "batch_cancelled", "expired": "batch_expired"}
+
+
+def as_batch_results(rows: Iterable[Row]) -> Iterator[bytes]:
+    for row in rows:
+        if row.status is not None:
+            yield _encode(batch_result(row)) + b"\n"
+
+
+def batch_result(row: Row) -> dict:
+    request_id = f"batch_req_{row.job_id}_{row.index}"
+    response = error = None
+    if row.http_status is not None and row.cause != "bad_response":
+        body = raw_json(row.response)
+        if body is None:
+            fault = {"message": row.message, "type": row.cause, "param": None, "code": None}
+            body = {"error": fault}
+        response = {"status_code": row.http_status, "request_id": request_id, "body": body}
+    else:
+        error = {"code": _CODES.get(row.cause, row.cause), "message": row.message}
+    return {"id": request_id, "custom_id": row.custom_id, "response": response, "error": error}
+
+
+def as_batch_requests(rows: Iterable[Row]) -> Iterator[bytes]:
+    for row in rows:
+        line = {
+            "custom_id": row.custom_id,
+            "method": "POST",
+            "url": row.url,
+            "body": raw_json(row.body),
+        }
+        yield _encode(line) + b"\n"

@@ -1,0 +1,88 @@
+"""Files of formats that are complete only at their end: written beside the uploads, then handed out in
+pieces and removed, also where nobody takes them to the end."""
+
+import contextlib
+import importlib
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ..core import context
+from ..core.errors import SimpleBatchError
+from ..core.messages import said
+
+_PIECE = 1 << 18
+_PREFIX = "export-"
+_LEFT_BEHIND_S = 86_400  # what is older is of a process that was killed
+
+
+def spooled(write: Callable[[Path], None]) -> Iterator[bytes]:
+    """The pieces of the file that ``write`` makes at the path it is given, in a folder of its own; it
+    is made before this returns. Raises SimpleBatchError where the disk does not take it."""
+    pieces = _pieces(write)
+    next(pieces)
+    return pieces
+
+
+def aside(function: Callable, *args):
+    """Call what works long without letting go: where the process runs greenlets, on a thread beside
+    them."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not monkey.is_module_patched("socket"):
+        return function(*args)
+    from gevent import get_hub
+
+    return get_hub().threadpool.apply(function, args)
+
+
+def needed(module: str):
+    """A library that is loaded where it is used. Raises SimpleBatchError where it is missing."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise SimpleBatchError(
+            said(
+                "This format needs %(module)s, which cannot be loaded here (%(error)s): "
+                "install it by “pip install -r requirements.txt”, or take CSV.",
+                module=module.split(".")[0],
+                error=error,
+            )
+        ) from None
+
+
+def _pieces(write: Callable[[Path], None]) -> Iterator[bytes]:
+    home = context.settings().uploads
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        _tidy(home)
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=home))
+    except OSError as error:
+        raise _unwritten(error) from error
+    try:
+        path = folder / "file"
+        try:
+            write(path)
+        except OSError as error:
+            raise _unwritten(error) from error
+        yield b""
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tidy(home: Path) -> None:
+    for folder in home.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _LEFT_BEHIND_S:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unwritten(error: OSError) -> SimpleBatchError:
+    return SimpleBatchError(
+        said("The export cannot be written: %(why)s.", why=error.strerror or error)
+    )

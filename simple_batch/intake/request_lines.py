@@ -1,0 +1,397 @@
+"""One item of an upload → a request, or a fault that says what to do.
+
+Source of the Batch API's line format and fault codes: OpenAI's API reference.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from ..core.clock import give_way
+from ..core.domain import EMBEDDINGS, Fault, Request
+from ..core.errors import InvalidInput
+from ..core.messages import said
+from ..core.settings import Settings
+
+URLS = frozenset(
+    {
+        "/v1/chat/completions",
+        "/v1/completions",
+        EMBEDDINGS,
+        "/v1/responses",
+        "/v1/moderations",
+        "/v1/images/generations",
+    }
+)
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+MAX_CUSTOM_ID = 512
+MAX_DIGITS = 300
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_string = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.Encoder().encode
+# possessive, and an end that is missing is no reason to begin anew at the next quote
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_LONG_NUMBER = re.compile(rb"[\d.eE+-]{%d,}" % MAX_DIGITS)
+_SAMPLE = 30  # of so many bytes one is looked at first: a long number shows in ten in a row
+_LONG_IN_SAMPLE = re.compile(rb"[\d.eE+-]{%d,}" % (MAX_DIGITS // _SAMPLE - 1))
+_LEADING_ID = re.compile(rb'\s*\{\s*"custom_id"\s*:\s*"[^"\\]*"\s*,\s*')
+_BRACKETS = re.compile(rb"[\[\]{}]")
+
+
+_NONE = msgspec.Raw()  # a union of Raw and None takes null alone
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[msgspec.Raw] | None = None
+    tool_calls: msgspec.Raw = _NONE
+    function_call: msgspec.Raw = _NONE
+
+
+class _KnownMessage(_Message):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+
+
+class _Plain(msgspec.Struct):
+    messages: list[_KnownMessage]
+    custom_id: str | None = None
+
+
+_messages = msgspec.json.Decoder(list[_Message]).decode
+_plain_item = msgspec.json.Decoder(_Plain).decode
+
+
+class Bad(Exception):
+    """The item is no request; ``param`` names the field that is to blame."""
+
+    def __init__(self, code: str, message: str, param: str | None = None):
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What a file of the Batch API must keep to. Every line is for the endpoint ``url``;
+    ``config_of(model)`` is the id of the API config that a line's model picks, None where there is
+    none; ``most`` bounds the number of lines (0: it does not). What is in a body is the provider's
+    business: it refuses line by line."""
+
+    url: str
+    config_of: Callable[[str], int | None]
+    most: int
+
+
+class Items:
+    """Turns items of one file into requests. ``kind`` is ``object`` ({"messages": …}), ``messages``
+    (an array of messages) or ``batch`` (OpenAI's batch lines)."""
+
+    def __init__(self, kind: str, max_nesting: int, rules: Rules | None = None):
+        turns = {"object": self._object, "messages": self._array, "batch": self._batch}
+        self._turn = turns[kind] if rules is None else self._ruled
+        self._max_nesting = max_nesting
+        self._rules = rules
+        self._url = rules.url if rules is not None else None
+        self._configs: dict[str, int | None] = {}  # of the models met so far
+
+    def request(
+        self, raw: bytes | None, clean: bool, line: int, ordinal: int, index: int
+    ) -> Request | Fault:
+        """``ordinal`` counts the file's items from 1, ``index`` its good ones from 0; ``clean``
+        where ``check_text`` was passed already."""
+        try:
+            if raw is None:
+                raise Bad(
+                    "invalid_request", said("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
+                )
+            if not clean:
+                check_text(raw)
+            if raw.count(b"[") + raw.count(b"{") > self._max_nesting:
+                _check_nesting(raw, self._max_nesting)
+            custom_id, url, body, *config = self._turn(raw)
+            return Request(index, custom_id or f"request-{ordinal}", body, url, line, *config)
+        except Bad as bad:
+            return Fault(line, bad.code, bad.message, bad.param)
+
+    def _object(self, raw: bytes) -> tuple[str, str, bytes]:
+        """In one pass where nothing is wrong; what is wrong is found out in a second one."""
+        try:
+            item = _plain_item(raw)
+            _check_contents(item.messages)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._object_by_fields(raw)
+        if not item.custom_id:
+            return self._object_by_fields(raw) if b'"custom_id"' in raw else _chat(raw.strip())
+        leading = _LEADING_ID.match(raw)
+        if leading is None or raw.count(b'"custom_id"') > 1:
+            return self._object_by_fields(raw)
+        _check_id(item.custom_id)
+        return item.custom_id, "/v1/chat/completions", b"{" + raw[leading.end() :].strip()
+
+    def _object_by_fields(self, raw: bytes) -> tuple[str, str, bytes]:
+        fields = _decoded(raw)
+        if "messages" not in fields:
+            if {"body", "url"} <= fields.keys():
+                raise Bad(
+                    "invalid_request",
+                    said("an OpenAI batch line among plain requests: do not mix."),
+                )
+            raise Bad("invalid_request", said('"messages" is missing: give {"messages": [...]}.'))
+        _check_messages(fields["messages"])
+        custom_id = _custom_id(fields.pop("custom_id", None))
+        return custom_id, "/v1/chat/completions", _encode(fields) if custom_id else raw.strip()
+
+    def _array(self, raw: bytes) -> tuple[str, str, bytes]:
+        _check_messages(raw)
+        return "", "/v1/chat/completions", b'{"messages":' + raw.strip() + b"}"
+
+    def _batch(self, raw: bytes) -> tuple[str, str, bytes]:
+        custom_id, url, body, fields = self._batch_line(raw)
+        if url == "/v1/chat/completions":
+            if "messages" not in fields:
+                raise Bad(
+                    "invalid_request", said('"messages" is missing in "body".'), "body.messages"
+                )
+            _check_messages(fields["messages"])
+        return custom_id, url, body
+
+    def _ruled(self, raw: bytes) -> tuple[str, str, bytes, int]:
+        """A batch line that keeps to the rules, with the config that its model picks."""
+        custom_id, url, body, fields = self._batch_line(raw)
+        if bytes(fields.get("stream", b"")) == b"true":
+            raise Bad("invalid_request", said('"stream" cannot be true in a batch.'), "body.stream")
+        if "model" not in fields:
+            raise Bad(
+                "missing_required_parameter", said('"model" is missing in "body".'), "body.model"
+            )
+        model = _text(fields["model"], "model", "body.model")
+        if model not in self._configs:
+            self._configs[model] = self._rules.config_of(model)
+        config_id = self._configs[model]
+        if config_id is None:
+            raise Bad(
+                "model_not_found",
+                said(
+                    "no active API config has the alias or the model %(model)r: make one first.",
+                    model=model[:100],
+                ),
+                "body.model",
+            )
+        return custom_id, url, body, config_id
+
+    def _batch_line(self, raw: bytes) -> tuple[str, str, bytes, dict]:
+        """(custom_id, url, body, the body's fields)."""
+        fields = _decoded(raw)
+        missing = [name for name in ("custom_id", "method", "url", "body") if name not in fields]
+        if missing:
+            raise Bad(
+                "missing_required_parameter",
+                said('"%(name)s" is missing in this batch line.', name=missing[0]),
+                missing[0],
+            )
+        if _text(fields["method"], "method") != "POST":
+            raise Bad("invalid_method", said('"method" must be "POST".'), "method")
+        url = _text(fields["url"], "url")
+        if url not in URLS:
+            raise Bad(
+                "invalid_url",
+                said('"url" must be one of %(allowed)s.', allowed=", ".join(sorted(URLS))),
+                "url",
+            )
+        if self._url is not None and url != self._url:
+            raise Bad(
+                "url_mismatch",
+                said('"url" differs from %(url)s: one batch, one url.', url=self._url),
+                "url",
+            )
+        self._url = url
+        body = _decoded(bytes(fields["body"]), '"body"')
+        custom_id = _custom_id(fields["custom_id"])
+        if not custom_id:
+            raise Bad("invalid_request", said('"custom_id" is empty.'), "custom_id")
+        return custom_id, url, bytes(fields["body"]), body
+
+
+def check_body(text: str, settings: Settings) -> bytes:
+    """A request body that a user edited, as bytes. Raises InvalidInput saying what is wrong."""
+    raw = text.strip().encode("utf-8", "surrogatepass")
+    if len(raw) > settings.MAX_REQUEST_BYTES:
+        raise InvalidInput(said("The request is longer than MAX_REQUEST_BYTES allows."), "body")
+    try:
+        check_text(raw)
+        _check_nesting(raw, settings.MAX_NESTING)
+        fields = _decoded(raw)
+        if "messages" in fields:
+            _check_messages(fields["messages"])
+        elif not fields.keys() & {"input", "prompt"}:
+            raise Bad("invalid_request", said('"messages" is missing.'))
+    except Bad as bad:
+        raise InvalidInput(said("The request: %(message)s", message=bad.message), "body") from None
+    return _encode(fields)
+
+
+_BREATH = 100_000  # brackets
+
+
+def _check_nesting(raw: bytes, most: int) -> None:
+    depth = 0
+    for number, mark in enumerate(_BRACKETS.finditer(_STRINGS.sub(b"", raw)), 1):
+        depth += 1 if mark[0] in b"[{" else -1
+        if number % _BREATH == 0:
+            give_way()
+        if depth > most:
+            raise Bad("invalid_json_line", said("nested deeper than %(most)s levels.", most=most))
+
+
+def check_text(raw: bytes) -> None:
+    """Raises Bad for bytes that are no clean UTF-8, and for numbers no reader should be given."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        raise Bad(
+            "invalid_encoding",
+            said(
+                "not UTF-8 (byte %(number)s of the line): save the file as UTF-8.",
+                number=error.start + 1,
+            ),
+        ) from None
+    if b"\0" in raw:
+        raise Bad("invalid_json_line", said("holds a NUL byte: remove it."))
+    if not _LONG_IN_SAMPLE.search(raw[::_SAMPLE]):
+        return
+    if _LONG_NUMBER.search(raw) and _LONG_NUMBER.search(_STRINGS.sub(b'""', raw)):
+        raise Bad(
+            "invalid_json_line",
+            said("holds a number of more than %(most)s digits.", most=MAX_DIGITS),
+        )
+
+
+def is_clean(raw: bytes) -> bool:
+    """Whether ``check_text`` finds nothing."""
+    try:
+        check_text(raw)
+    except Bad:
+        return False
+    return True
+
+
+def _chat(body: bytes) -> tuple[str, str, bytes]:
+    return "", "/v1/chat/completions", body
+
+
+def kind_of(raw: bytes) -> str | None:
+    """Which kind of item this is, by its shape; None where it is none of them."""
+    try:
+        if raw.lstrip()[:1] == b"[":
+            return "messages"
+        fields = _fields(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return (
+        "batch" if "url" in fields and "body" in fields and "messages" not in fields else "object"
+    )
+
+
+def is_conversation(raw: bytes) -> bool:
+    """True for a whole JSON array of messages (and not of requests)."""
+    try:
+        items = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return bool(items) and "role" in items[0] and "messages" not in items[0]
+
+
+_ITEM = said("the item")
+
+
+def _decoded(raw: bytes, what: str = _ITEM) -> dict:
+    try:
+        return _fields(raw)
+    except msgspec.ValidationError:
+        raise Bad(
+            "invalid_request",
+            said('%(what)s must be an object like {"messages": [...]}.', what=what),
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Bad(
+            "invalid_json_line", said("not valid JSON: %(error)s.", error=_plain(error))
+        ) from None
+
+
+def _check_messages(raw) -> None:
+    try:
+        messages = _messages(raw)
+    except msgspec.ValidationError as error:
+        raise Bad("invalid_request", said('"messages": %(error)s.', error=_plain(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Bad(
+            "invalid_json_line", said("not valid JSON: %(error)s.", error=_plain(error))
+        ) from None
+    _check_roles(messages)
+
+
+def _check_roles(messages: list[_Message]) -> None:
+    for number, message in enumerate(messages, 1):
+        if message.role not in ROLES:
+            raise Bad(
+                "invalid_request",
+                said(
+                    "message %(number)s: role %(role)r is unknown.",
+                    number=number,
+                    role=message.role[:40],
+                ),
+            )
+    _check_contents(messages)
+
+
+def _check_contents(messages: list[_Message]) -> None:
+    if not messages:
+        raise Bad("invalid_request", said('"messages" is empty.'))
+    for number, message in enumerate(messages, 1):
+        if message.content is None and not (
+            _given(message.tool_calls) or _given(message.function_call)
+        ):
+            raise Bad(
+                "invalid_request", said('message %(number)s: "content" is missing.', number=number)
+            )
+
+
+def _given(raw: msgspec.Raw) -> bool:
+    return bytes(raw) not in (b"", b"null", b"[]")
+
+
+def _custom_id(raw) -> str:
+    if raw is None or bytes(raw) == b"null":
+        return ""
+    text = _text(raw, "custom_id")
+    _check_id(text)
+    return text
+
+
+def _check_id(text: str) -> None:
+    if len(text) > MAX_CUSTOM_ID:
+        raise Bad(
+            "invalid_request",
+            said(
+                '"custom_id" is longer than %(most)s characters.',
+                most=MAX_CUSTOM_ID,
+            ),
+        )
+    if "\0" in text:
+        raise Bad("invalid_request", said('"custom_id" holds a NUL character.'))
+
+
+def _text(raw, name: str, param: str | None = None) -> str:
+    try:
+        return _string(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Bad(
+            "invalid_request", said('"%(name)s" must be a text.', name=name), param or name
+        ) from None
+
+
+def _plain(error: Exception) -> str:
+    return str(error).replace("`", "").replace("JSON is malformed: ", "").rstrip(".")[:200]

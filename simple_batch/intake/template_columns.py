@@ -1,0 +1,79 @@
+"""What can be said of a template while there is no table: its syntax, and which columns it asks for."""
+
+import contextlib
+import re
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+
+from jinja2 import TemplateSyntaxError, nodes
+
+from ..core.clock import give_way
+from ..core.settings import Settings
+from .sandbox import Bounded
+from .template import FIELD, MOST_TAGS, Renderer, Template, named, tags, texts_of
+
+_EXPRESSION = re.compile(r'[|"\[\]{}]|__')  # what no column's name is taken to hold
+_LONGEST = 300  # a field that is longer is no name
+_ANY_NUMBER = 1 << 60  # of tokens: names are short, and not too many
+_UNREADABLE = (TemplateSyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
+
+
+def check_template(template: Template, settings: Settings, columns: Sequence[str] = ()) -> None:
+    """Raises InvalidInput naming the field that could be read over no table at all; ``columns`` are
+    those of a table at hand, which may be called what else would be no field."""
+    asked = dict.fromkeys((*columns, *columns_asked(template)))
+    Renderer(template, list(asked), settings)
+
+
+def columns_asked(template: Template) -> list[str]:
+    """The columns that a template asks for, as far as its text tells: only a table can say whether
+    ``{{a-b}}`` is one column or two. A text that cannot be read asks for none, and
+    so does a template with too many fields."""
+    if tags(template) > MOST_TAGS:
+        return []
+    env, found = Bounded(), {}
+    is_name = cache(partial(_is_name, Bounded(_ANY_NUMBER)))
+    for text in (template.system, template.user, *template.images, *texts_of(template.parameters)):
+        found |= dict.fromkeys(_asked(env, is_name, text))
+    if template.custom_id:
+        found[template.custom_id] = None
+    return list(found)
+
+
+def _asked(env: Bounded, is_name: Callable[[str], bool], text: str) -> list[str]:
+    names = []
+
+    def taken(field: re.Match) -> str:
+        name, _sign = named(field)
+        if not is_name(name):
+            return field[0]
+        names.append(name)
+        return "{{0}}"
+
+    rest = FIELD.sub(taken, text)
+    with contextlib.suppress(*_UNREADABLE):
+        tree = env.checked(rest)
+        give_way()
+        names += [
+            part.arg.value
+            for part in tree.find_all(nodes.Getitem)
+            if isinstance(part.node, nodes.Name) and part.node.name == "row"
+            if isinstance(part.arg, nodes.Const) and isinstance(part.arg.value, str)
+        ]
+        used = {node.name: None for node in tree.find_all(nodes.Name)}  # as they come
+        undeclared = env.undeclared(tree) - {"row", *env.globals}
+        names += [name for name in used if name in undeclared]
+    return names
+
+
+def _is_name(env: Bounded, field: str) -> bool:
+    """Whether a field can only be a column's name, such as ``Customer name`` or ``Price (USD)``."""
+    if not field or len(field) > _LONGEST or _EXPRESSION.search(field):
+        return False
+    give_way()
+    try:
+        tree = env.checked(f"{{{{ {field} }}}}")
+    except _UNREADABLE:
+        return True
+    calls = (call.node for call in tree.find_all(nodes.Call))
+    return any(isinstance(node, nodes.Name) and node.name not in env.globals for node in calls)

@@ -1,0 +1,101 @@
+"""What the one that runs a database's jobs does beside them, each in a greenlet of its own."""
+
+import logging
+from collections.abc import Callable
+
+import gevent
+from gevent.event import Event
+
+from ..core.settings import Settings
+from ..store import search
+from ..store.database import complain, connected
+from ..store.secrets import Vault
+from .hooks import Duties
+from .notifier import Postman
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 30.0
+
+
+class Chores:
+    def __init__(self, settings: Settings, vault: Vault, duties: Duties):
+        self._sweeper = Sweeper(
+            duties.sweeper, "what was deleted or has expired could not be removed"
+        )
+        self._keeper = Sweeper(duties.keeper, "the backup that is due could not be made")
+        self._postman = Postman(settings, vault)
+        self.greenlets: dict[str, gevent.Greenlet] = {}  # by name, while they are done here
+
+    def start(self) -> None:
+        works = {
+            "indexer": index_searches,
+            "sweeper": self._sweeper.run,
+            "keeper": self._keeper.run,
+            "postman": self._postman.run,
+        }
+        self.greenlets = {name: gevent.spawn(work) for name, work in works.items()}
+
+    def sweep(self) -> None:
+        """Remove now what was deleted or has expired."""
+        self._sweeper.wake()
+
+    def drop(self) -> None:
+        """Leave them to whoever does them now."""
+        gevent.killall(list(self.greenlets.values()))
+        self.greenlets = {}
+
+    def stop(self, timeout_s: float) -> None:
+        """The same where nobody may follow: what is to be told is told."""
+        if self.greenlets:
+            self.drop()
+            self._postman.last_round(timeout_s)
+
+
+class Sweeper:
+    """``work()`` is done soon after it is asked for, and every half minute; ``complaint`` is what
+    the log says where it fails. ``run`` is a greenlet's."""
+
+    def __init__(self, work: Callable[[], None], complaint: str):
+        self._work = work
+        self._complaint = complaint
+        self._wake = Event()
+
+    def wake(self) -> None:
+        """Look now."""
+        self._wake.set()
+
+    def run(self) -> None:
+        while True:
+            try:
+                self._work()
+            except Exception:
+                complain(log, self._complaint)
+                gevent.sleep(1)
+            self._wake.wait(EVERY_S)
+            self._wake.clear()
+
+
+STEP = 100  # rows a transaction: pages and the recorder get their turn between two
+REST_S = 0.02  # between two steps
+IDLE_S = 1.0
+
+
+def index_searches() -> None:
+    """Works for ever, in a greenlet of its own."""
+    while True:
+        try:
+            busy = _index_step()
+        except Exception:
+            complain(log, "the text of a job cannot be indexed")
+            busy = False
+        gevent.sleep(REST_S if busy else IDLE_S)
+
+
+def _index_step() -> bool:
+    """One step for each job that has an index; True where there is more to do."""
+    busy = False
+    with connected():
+        for job_id in search.behind():
+            busy |= search.index_step(job_id, STEP)
+    return busy

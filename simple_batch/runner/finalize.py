@@ -1,0 +1,126 @@
+"""What ends a job other than its last answer: cancelling what is left, removing what is deleted."""
+
+import time
+from collections.abc import Callable
+
+from ..core.domain import Cause, JobStatus
+from ..store import bulk_results, duplicates
+from ..store import jobs as job_rows
+from ..store import requeue as retry_rows
+from ..store.cluster import pages
+from ..store.database import connected
+from ..store.filters import RequestFilter
+from ..store.models import Job, database, hold
+from ..store.requeue import Changes
+from ..store.write_pace import Pace
+from . import signals
+
+FEW = 20  # rows of the first step: their answers may be large
+_WORDS = {
+    Cause.CANCELLED: "cancelled before it was answered",
+    Cause.EXPIRED: "not answered before the deadline of its job",
+}
+
+
+def finish(job_id: int, finalizer: Callable[[int], None]) -> None:
+    """End a job that is finalizing or cancelling: what is left gets the result that says why, then
+    ``finalizer(job_id)`` makes what is made of the results, then the job its last status. May be
+    broken off at any point and begun again."""
+    with connected():
+        job = Job.get_by_id(job_id)
+    if job.ask_once:
+        fan_out(job_id)
+    with connected():
+        job = Job.get_by_id(job_id)
+        left = job.total - job.succeeded - job.failed - job.cancelled
+    cause, last = None, JobStatus.COMPLETED
+    if job.status == JobStatus.CANCELLING:
+        cause, last = Cause.CANCELLED, JobStatus.CANCELLED
+    elif left and job.status_reason == job_rows.EXPIRED:
+        cause, last = Cause.EXPIRED, JobStatus.EXPIRED
+    if cause is not None:
+        _close(job, cause)
+    finalizer(job_id)
+    with connected():
+        pages.clear(job_id)
+        job_rows.transition(job_id, last, (JobStatus.CANCELLING, JobStatus.FINALIZING))
+
+
+def complete(job_id: int) -> Job | None:
+    """Let a job be finished if every request has a result. Returns it where some have none."""
+    with database.atomic():
+        hold(job_id)
+        job = Job.get_by_id(job_id)
+        if job.succeeded + job.failed + job.cancelled < job.total:
+            return job
+        job_rows.transition(job_id, JobStatus.FINALIZING, (JobStatus.RUNNING,))
+    return None
+
+
+def fan_out(job_id: int) -> None:
+    """Give the answers there are to the identical requests that wait for them."""
+    after: int | None = -1
+    with Pace(FEW) as pace:
+        while after is not None:
+            after = pace.step(duplicates.fan_out_step, job_id, after, pace.rows)
+
+
+def _close(job: Job, cause: Cause) -> None:
+    """Give every request without a result one."""
+    with connected():
+        alias = job.config.alias
+    low = 0
+    with Pace() as pace:
+        while low < job.total:
+            high = min(job.total, low + pace.rows)
+            pace.step(bulk_results.close_step, job.id, low, high, alias, cause, _WORDS[cause])
+            low = high
+
+
+def reset(job_id: int, until: float | None = None) -> None:
+    """Remove the results of a job that is being reset, in small steps. May be broken off and begun
+    again; it does so itself at a moment of the monotonic clock."""
+    with Pace(FEW) as pace:
+        while not pace.step(job_rows.reset_step, job_id, pace.rows):
+            if until is not None and time.monotonic() > until:
+                return
+
+
+def give_back(
+    job_id: int,
+    wanted: RequestFilter,
+    other: Changes | None,
+    after: int = -1,
+    until: float | None = None,
+) -> tuple[int, int | None]:
+    """Give back the requests that match, behind an index; at a moment of the monotonic clock it is
+    broken off. Returns how many were, and the index to go on behind (None: all are)."""
+    count, behind = 0, after
+    with Pace(FEW) as pace:
+        while behind is not None:
+            some, behind = pace.step(
+                retry_rows.give_back_step, job_id, wanted, behind, other, pace.rows
+            )
+            count += some
+            if until is not None and time.monotonic() > until:
+                break
+    return count, behind
+
+
+def give_back_twins(job_id: int) -> int:
+    """Give back the requests that failed as an identical one did, which is asked again by now.
+    Returns how many."""
+    count, behind = 0, -1
+    with Pace(FEW) as pace:
+        while behind is not None:
+            some, behind = pace.step(retry_rows.give_back_twins_step, job_id, behind, pace.rows)
+            count += some
+    return count
+
+
+def purge(job_id: int) -> None:
+    """Remove a deleted job's rows in small steps. May be broken off and begun again."""
+    with Pace(FEW) as pace:
+        while not pace.step(job_rows.delete_rows_step, job_id, pace.rows):
+            pass
+    signals.jobs_changed.send(None, job_id=job_id)  # nothing of it is left for a watcher to see

@@ -1,0 +1,49 @@
+"""Requests' own adapter, connecting only to addresses that the gate lets through. Behind a proxy it is
+the proxy that connects."""
+
+import socket
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NameResolutionError, NewConnectionError
+
+from ..core.address_policy import Gate
+
+
+class GatedAdapter(HTTPAdapter):
+    """Raises AddressRefused where a host has no address that may be connected to."""
+
+    def __init__(self, gate: Gate):
+        self._gate = gate
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args, **kwargs) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": _pool(HTTPConnectionPool, HTTPConnection, self._gate),
+            "https": _pool(HTTPSConnectionPool, HTTPSConnection, self._gate),
+        }
+
+
+def _pool(kind: type, connection: type, gate: Gate) -> type:
+    class Gated(connection):
+        def _new_conn(self) -> socket.socket:
+            name = self._dns_host
+            try:
+                found = socket.getaddrinfo(name.strip("[]"), self.port, 0, socket.SOCK_STREAM)
+            except OSError as error:
+                raise NameResolutionError(name, self, error) from error
+            failure: Exception = NewConnectionError(self, "the name has no address")
+            try:
+                for info in gate.through(name, found):
+                    self._dns_host = info[4][0]
+                    try:
+                        return super()._new_conn()
+                    except NewConnectionError as error:
+                        failure = error
+            finally:
+                self._dns_host = name  # what the certificate is for
+            raise failure
+
+    return type("GatedPool", (kind,), {"ConnectionCls": Gated})

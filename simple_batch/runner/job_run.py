@@ -1,0 +1,364 @@
+"""A lane runs one job: pages of pending requests through its routes, outcomes to the recorder."""
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import gevent
+import msgspec
+
+from ..core.clock import give_way, now_ms
+from ..core.domain import Cause, GovernorState, Outcome, Request, Spread
+from ..core.errors import ConfigurationError
+from ..core.settings import Settings
+from ..engine.breaker import Stop
+from ..engine.governor import Party
+from ..engine.retry import Policy
+from ..engine.semaphore import Slots
+from ..store import jobs as job_rows
+from ..store import requests as request_rows
+from ..store.database import steadily
+from ..store.models import Job
+from ..store.requests import OWN_WAY, Way
+from ..store.results import Recorded
+from . import finalize
+from .live_state import SHOWN_INDICES, ConfigLive, Live
+from .multi_provider import Share, Shares
+from .providers import Provider
+from .recorder import Recorder
+from .request_source import Cursor
+from .response_reuse import Reuse
+from .route import Route, inputs_per_call
+from .spend_caps import JobTill, Money
+
+log = logging.getLogger(__name__)
+
+RATE_WINDOW_S = 10
+HELD_WITHOUT_SHARE_S = 1.0  # then what a way holds is given back, if no call of it can be made
+MEMORY = "memory"  # why no call begins: the answers in hand fill the room for them
+
+
+class Lane:
+    """One run of a job, from its first pending request to its last or to a stop. Most jobs have
+    one route; requests retried with another config or time-out go beside it on their own.
+
+    ``provider_of(config_id)`` may raise ConfigurationError. ``source`` is where the requests come
+    from, ``money`` what calls are paid from; ``room`` is what all calls of the process have to fit
+    in."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        job: Job,
+        provider_of: Callable[[int], Provider],
+        recorder: Recorder,
+        source: Cursor,
+        money: Money,
+        room: Slots | None = None,
+    ):
+        self.job_id = job.id
+        self._settings = settings
+        self._provider_of = provider_of
+        self._recorder = recorder
+        self._source = source
+        self._stopping = self._settling = False
+        self._currency = job.currency
+        self._ask_once = job.ask_once
+        self._reuse = Reuse(job, self._record_reused) if job.reuse_hours else None
+        # a program waits for a batch: what the provider lacks fails line by line
+        self._own_causes = frozenset({Cause.NOT_FOUND} if job.completion_window else ())
+        self._chosen = job.concurrency, job.max_retries
+        self._overrides = job.overrides
+        self._finished: deque[tuple[int, int]] = deque()  # (second, requests finished in it)
+        self._runs: dict[Way, gevent.Greenlet] = {}
+        self._unready_since: dict[Way, float] = {}  # of ways that make no call
+        self._withdrawn: set[Way] = set()  # their requests are being given back
+        self._waited = False
+        self._routes: dict[Way | tuple[Way, int], Route] = {}
+        self._stop: Stop | None = None
+        self.slots = Slots(job.concurrency, room)
+        self._party = Party(job.priority)
+        self._inputs = inputs_per_call(job, settings.EMBEDDINGS_PER_CALL)
+        self._money = money
+        self._purse = money.purse(job, self._inputs)
+        self._shares = self._shared(job) if job.spread else None
+        self._own = self._shares.all[0].route if self._shares else self._route(OWN_WAY, job)
+
+    def adjust(self, job: Job) -> None:
+        """Take up what was edited while the job runs."""
+        self._party.priority = job.priority
+        self._purse.limit(job=job.spend_cap)
+        chosen = job.concurrency, job.max_retries
+        if chosen != self._chosen:
+            self._chosen = chosen
+            self.slots.resize(job.concurrency)
+            for route in self._routes.values():
+                route.pool.adjust(self._policy(job))
+        if job.overrides != self._overrides and not self._stopping:
+            self._overrides = job.overrides
+            self._source.note(job)
+            self._start_others()
+
+    @property
+    def width(self) -> int:
+        """Calls that it may make at a time."""
+        most = sum(route.provider.governor.limit for route in self._routes.values())
+        return min(most, self._chosen[0] or most)
+
+    @property
+    def calls(self) -> int:
+        """Calls in flight."""
+        return sum(route.calls for route in self._routes.values())
+
+    def ready(self, way: Way) -> bool:
+        """Whether a call of a way may be made, as far as several workers share what it needs
+        (Pool.ready)."""
+        return self._caller_of(way).ready()
+
+    @property
+    def waits(self) -> bool:
+        """For a moment no call could be made, for want of what several workers share."""
+        return all(self._lacks_long(way) for way in (OWN_WAY, *self._runs))
+
+    def _lacks_long(self, way: Way) -> bool:
+        since = self._unready_since.get(way, math.inf)
+        return time.monotonic() - since >= HELD_WITHOUT_SHARE_S
+
+    def _caller_of(self, way: Way) -> Route | Shares:
+        if self._shares is not None and way == OWN_WAY:
+            return self._shares
+        return self._routes.get(way, self._own)
+
+    def give_back_unused(self) -> None:
+        """Let others have what a way holds that makes no call and can make none. Called about once a
+        second where workers share requests out."""
+        now = time.monotonic()
+        for way in (OWN_WAY, *self._runs):
+            caller = self._caller_of(way)
+            if caller.calls or caller.ready():
+                self._unready_since.pop(way, None)
+                continue
+            self._unready_since.setdefault(way, now)
+            if self._lacks_long(way) and self._source.holds(way):
+                self._withdrawn.add(way)
+                caller.withdraw()
+        self._say_whether_it_waits()
+
+    def _say_whether_it_waits(self) -> None:
+        waited, self._waited = self._waited, self.waits
+        if self._waited and not waited:
+            log.warning(
+                "job %s waits here: this worker has no share of the limits, or holds no money under "
+                "a spend cap. It claims no requests until it does (docs/scale-out.md)",
+                self.job_id,
+            )
+        elif waited and not self._waited:
+            log.info("job %s goes on here", self.job_id)
+
+    def look_for_others(self) -> None:
+        """The same for what the source has learned of since."""
+        if not self._stopping:
+            self._start_others()
+
+    def _policy(self, job: Job) -> Policy:
+        settings = self._settings
+        return Policy(
+            max_retries=job.max_retries,
+            backoff_base_s=settings.BACKOFF_BASE,
+            backoff_max_s=settings.BACKOFF_MAX,
+            patience_s=settings.RATE_LIMIT_PATIENCE,
+            deadline_s=settings.REQUEST_DEADLINE,
+            own=self._own_causes,
+        )
+
+    def run(self) -> None:
+        """Run the job to its end, or until ``stop``; changes its status accordingly."""
+        with self._money.paying(self._purse):
+            self._run_all()
+
+    def _run_all(self) -> None:
+        while True:
+            self._settling = False
+            steadily(self._start_others)
+            self._run_way(OWN_WAY)
+            while self._runs:
+                gevent.joinall(list(self._runs.values()), raise_error=True)
+            self._settling = True  # else what is taken now is given back while it is asked
+            self._recorder.flush()
+            self._source.settle()
+            if self._stop is not None:
+                steadily(job_rows.stopped, self.job_id, *msgspec.structs.astuple(self._stop))
+                return
+            if self._stopping:
+                return
+            if self._ask_once:
+                finalize.fan_out(self.job_id)
+            if steadily(self._complete) or not self._source.goes_on():
+                return
+
+    def _route(self, way: Way, job: Job, config_id: int | None = None) -> Route:
+        """A route for a way; ``config_id`` where it is one of several for the job's own."""
+        provider = self._provider_of(config_id or way.config_id or job.config_id)
+        till = JobTill(self._purse, provider, self._currency, self._recorder.wait_until_well)
+        policy, turns = self._policy(job), (self.slots, self._party)
+        route = Route(way, job, provider, policy, *turns, self._record, till, self._inputs)
+        self._routes[way if config_id is None else (way, config_id)] = route
+        return route
+
+    def _shared(self, job: Job) -> Shares:
+        found = [
+            Share(self._route(OWN_WAY, job, share.config_id), share.weight)
+            for share in request_rows.shares(job.id)
+        ]
+        return Shares(Spread(job.spread), found)
+
+    def _start_others(self) -> None:
+        """Open what is not open yet of the ways that other requests are to go. Two may do it at
+        once."""
+        if not self._overrides:
+            return
+        job = Job.get_by_id(self.job_id)
+        for way in self._source.ways():
+            if way in self._runs:
+                continue
+            try:
+                if way not in self._routes:
+                    self._route(way, job)
+            except ConfigurationError as error:
+                self._end(Stop("auth", error.text))
+                return
+            if self._settling:
+                return
+            if way not in self._runs:
+                self._runs[way] = gevent.spawn(self._run_other, way)
+
+    def _run_other(self, way: Way) -> None:
+        try:
+            self._run_way(way)
+        finally:
+            self._runs.pop(way, None)
+            self._unready_since.pop(way, None)
+
+    def _run_way(self, way: Way) -> None:
+        """Until nothing of the way is left here, or the lane is to stop."""
+        caller = self._caller_of(way)
+        goes_on = True
+        while goes_on:
+            stop = caller.run(lambda: self._pending(way))
+            if stop is not None:
+                self._end(stop)
+            goes_on = way in self._withdrawn and not self._stopping
+            self._withdrawn.discard(way)
+            if goes_on:
+                self._recorder.flush()
+                self._source.give_back(way)
+
+    def _end(self, stop: Stop) -> None:
+        """What stops one route stops the job: the user is to decide."""
+        if self._stop is None:
+            self._stop = stop
+        self.stop()
+
+    def _complete(self) -> bool:
+        """Let the job be finished if every request has a result; False where some were given back
+        meanwhile (retried by the user) and another pass is due."""
+        job = finalize.complete(self.job_id)
+        if job is not None:
+            self._overrides = job.overrides
+            self._source.note(job)
+        return job is None
+
+    def stop(self) -> None:
+        """No new calls; ``run`` returns when those in flight have ended."""
+        if not self._stopping:
+            self._stopping = True
+            for route in self._routes.values():
+                gevent.spawn(route.pool.stop)
+
+    def kill(self) -> None:
+        """Like ``stop``, but calls still in flight after CANCEL_GRACE are cut."""
+        self._stopping = True
+        for route in self._routes.values():
+            route.pool.kill(self._settings.CANCEL_GRACE)
+
+    def live(self) -> Live:
+        """How it stands now."""
+        in_flight = self._indices("in_flight")
+        retrying = self._indices("retrying")
+        return Live(
+            at=now_ms(),
+            in_flight=len(in_flight),
+            retrying=len(retrying),
+            rate=round(self.rate(), 3),
+            in_flight_idx=in_flight[:SHOWN_INDICES],
+            retrying_idx=retrying[:SHOWN_INDICES],
+            governor=self._governor(),
+            calls=self.calls,
+            waits=self.waits,
+            configs=self._shares
+            and {
+                share.route.provider.alias: ConfigLive(
+                    share.state, share.route.provider.governor.state()
+                )
+                for share in self._shares.all
+            },
+        )
+
+    def _governor(self) -> GovernorState:
+        """With the reason why it stands, where that is not the provider's."""
+        state = self._own.provider.governor.state()
+        if self._own.provider.answers.waiting and not state.reason:
+            return msgspec.structs.replace(state, reason=MEMORY)
+        return state
+
+    def _indices(self, kind: str) -> list[int]:
+        return sorted(i for route in self._routes.values() for i in getattr(route.pool, kind))
+
+    def rate(self) -> float:
+        """Requests finished per second over the last seconds."""
+        now = time.monotonic()
+        while self._finished and self._finished[0][0] < now - RATE_WINDOW_S:
+            self._finished.popleft()
+        if not self._finished:
+            return 0.0
+        span = max(1.0, now - self._finished[0][0])
+        return sum(count for _, count in self._finished) / span
+
+    def _pending(self, way: Way) -> Iterator[Request]:
+        for page in self._source.pages(way):
+            if self._reuse is not None:
+                page = self._reuse.unanswered(self._routes.get(way, self._own), page)
+            for request in page:
+                self._recorder.wait_until_well()
+                yield request
+            if self._stopping:
+                return
+            if not page:
+                give_way()  # a long finished stretch must not hold up the others
+
+    def _record_reused(self, provider: Provider, index: int, outcome: Outcome) -> None:
+        self._record(provider, index, (), outcome, reused=True)
+
+    def _record(self, provider: Provider, index, attempts, outcome, reused=False) -> None:
+        if outcome is not None:
+            second = int(time.monotonic())
+            if self._finished and self._finished[-1][0] == second:
+                self._finished[-1] = second, self._finished[-1][1] + 1
+            else:
+                self._finished.append((second, 1))
+        self._recorder.record(
+            Recorded(
+                job_id=self.job_id,
+                alias=provider.alias,
+                prices=provider.prices,
+                index=index,
+                attempts=attempts,
+                outcome=outcome,
+                config_id=provider.config_id,
+                foreign=provider.prices.currency != self._currency,
+                key=self._reuse.key_of(index) if self._reuse and not reused else None,
+                reused=reused,
+            )
+        )

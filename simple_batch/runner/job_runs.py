@@ -1,0 +1,99 @@
+"""The lanes of this process: opened, kept in line with the statuses of their jobs, ended."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from ..core.domain import JobStatus
+from ..core.errors import ConfigurationError
+from ..store.database import connected
+from ..store.models import Job, database
+from . import live_state
+from .job_run import Lane
+from .task_group import Works, pause
+
+log = logging.getLogger(__name__)
+
+_EDITED = (
+    *(Job.id, Job.total, Job.concurrency, Job.max_retries),
+    *(Job.overrides, Job.priority, Job.spend_cap),
+)
+
+
+class Lanes:
+    """``make(job)`` makes a lane, or raises ConfigurationError; ``closed(job_id)`` is called when
+    one has ended, ``ended()`` when its job may be taken up again."""
+
+    def __init__(
+        self,
+        make: Callable[[Job], Lane],
+        ended: Callable[[], None],
+        closed: Callable[[int], None] = lambda job_id: None,
+    ):
+        self._make = make
+        self._closed = closed
+        self._works = Works(ended)
+        self.open: dict[int, Lane] = {}
+
+    def __len__(self) -> int:
+        return len(self.open)
+
+    def busy(self, job_id: int) -> bool:
+        """Whether a lane works on the job, or ends."""
+        return job_id in self._works
+
+    def begin(self, job_id: int) -> None:
+        """Open a lane of a job that is to run, if it still is; a job whose config cannot be used is
+        paused."""
+        job = Job.get_by_id(job_id)
+        if job.status != JobStatus.RUNNING:  # changed while we looked
+            return
+        try:
+            lane = self._make(job)
+        except ConfigurationError as error:
+            pause(job_id, "auth", error.text)
+            return
+        self.open[job_id] = lane
+        log.info("job %s runs: %s requests", job_id, job.total)
+        self._works.start(job_id, self._run, lane)
+
+    def steer(self, statuses: Mapping[int, JobStatus]) -> None:
+        """Stop the lanes of jobs that are not to run, and those whose job is not among them."""
+        for job_id, lane in list(self.open.items()):
+            status = statuses.get(job_id)
+            if status in (JobStatus.CANCELLING, JobStatus.FINALIZING):
+                lane.kill()
+            elif status != JobStatus.RUNNING:
+                lane.stop()
+
+    def adjust(self) -> None:
+        """Take up what was edited."""
+        if self.open:
+            self.take_up(Job.select(*_EDITED).where(Job.id.in_(list(self.open))))
+
+    def take_up(self, edited) -> None:
+        """The same where the jobs have been read."""
+        for job in edited:
+            if lane := self.open.get(job.id):  # it may have ended while we asked
+                lane.adjust(job)
+
+    def write_live(self) -> None:
+        """Keep how they stand, where one process makes all calls of their jobs."""
+        # in the order in which the recorder takes the jobs: neither waits for the other
+        lanes = [lane for _job_id, lane in sorted(self.open.items())]
+        if lanes:
+            with connected(), database.atomic():
+                for lane in lanes:
+                    live_state.write(lane.job_id, lane.live())
+
+    def stop(self, timeout_s: float) -> None:
+        """Let calls in flight finish, for at most the timeout. Jobs keep their status."""
+        for lane in list(self.open.values()):
+            lane.stop()
+        self._works.stop(timeout_s)
+
+    def _run(self, lane: Lane) -> None:
+        try:
+            lane.run()
+        finally:
+            self.open.pop(lane.job_id, None)
+            self._closed(lane.job_id)

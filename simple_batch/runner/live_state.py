@@ -1,0 +1,110 @@
+"""What only the process that makes a job's calls knows of it, as the pages are shown it."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from ..core.domain import GovernorState
+from ..store import timeline
+from ..store.models import Job
+
+SHOWN_INDICES = 1000
+FRESH_MS = 5_000
+
+
+class ConfigLive(msgspec.Struct):
+    """One config's part of a job that is spread over several."""
+
+    state: str
+    governor: GovernorState
+
+
+class Live(msgspec.Struct, omit_defaults=True):
+    """``at`` is when it was so (epoch ms), ``rate`` the requests finished a second, ``calls`` how many
+    calls those in flight go in, ``configs`` by alias. ``waits``: no call can be made for now, for want
+    of a share of the limits or of money."""
+
+    at: int
+    in_flight: int
+    retrying: int
+    rate: float
+    in_flight_idx: list[int]
+    retrying_idx: list[int]
+    governor: GovernorState
+    calls: int
+    configs: dict[str, ConfigLive] | None = None
+    waits: bool = False
+
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(Live).decode
+
+
+def write(job_id: int, live: Live) -> None:
+    """Keep it in the job's row, and the limit and the calls in flight in its timeline."""
+    Job.update(live=encode(live).decode()).where(Job.id == job_id).execute()
+    governor = live.governor
+    timeline.sample(job_id, live.at // 1000, live.calls, governor.limit, governor.cooldown_s > 0)
+
+
+def fresh(lives: list[Live]) -> list[Live]:
+    """Without those that were said long before the newest, by lanes that have died."""
+    newest = max(live.at for live in lives)
+    return [live for live in lives if newest - live.at < FRESH_MS]
+
+
+def waits(said: str) -> bool:
+    """Whether a lane that last said this can make no call."""
+    return bool(said) and decode(said).waits
+
+
+def merged(lives: list[Live]) -> Live:
+    """What several lanes of a job say of themselves, as one."""
+    aliases = {alias for live in lives for alias in live.configs or ()}
+    configs = {
+        alias: _one([live.configs[alias] for live in lives if alias in (live.configs or ())])
+        for alias in sorted(aliases)
+    }
+    return Live(
+        at=max(live.at for live in lives),
+        in_flight=sum(live.in_flight for live in lives),
+        retrying=sum(live.retrying for live in lives),
+        rate=round(sum(live.rate for live in lives), 3),
+        in_flight_idx=_joined(live.in_flight_idx for live in lives),
+        retrying_idx=_joined(live.retrying_idx for live in lives),
+        governor=_governor([live.governor for live in lives]),
+        calls=sum(live.calls for live in lives),
+        configs=configs or None,
+        waits=all(live.waits for live in lives),
+    )
+
+
+def _joined(lists: Iterable[list[int]]) -> list[int]:
+    return sorted(index for indices in lists for index in indices)[:SHOWN_INDICES]
+
+
+def _one(parts: list[ConfigLive]) -> ConfigLive:
+    """A config is stopped or down where all lanes found it so."""
+    state = parts[0].state if all(part.state for part in parts) else ""
+    return ConfigLive(state, _governor([part.governor for part in parts]))
+
+
+def _governor(states: list[GovernorState]) -> GovernorState:
+    """Each governs its share."""
+    longest = max(states, key=lambda state: state.cooldown_s)
+    return GovernorState(
+        limit=sum(state.limit for state in states),
+        in_flight=sum(state.in_flight for state in states),
+        learning=any(state.learning for state in states),
+        cooldown_s=longest.cooldown_s,
+        reason=longest.reason,
+        rpm_used=sum(state.rpm_used for state in states),
+        tpm_used=sum(state.tpm_used for state in states),
+        rpm_learned=_sum(state.rpm_learned for state in states),
+        tpm_learned=_sum(state.tpm_learned for state in states),
+    )
+
+
+def _sum(learned: Iterable[int | None]) -> int | None:
+    known = [value for value in learned if value is not None]
+    return sum(known) if known else None

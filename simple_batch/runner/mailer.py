@@ -1,0 +1,88 @@
+"""The end of a job by e-mail."""
+
+import smtplib
+import ssl
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from pathlib import Path
+
+from babel.support import Translations
+from requests import certs
+
+from ..core.redaction import redact
+from ..core.settings import Settings
+from ..store.models import Delivery, Job
+
+TIMEOUT_S = 20.0
+_TRANSLATIONS = Path(__file__).parents[1] / "core" / "translations"
+
+
+def send(settings: Settings, delivery: Delivery) -> tuple[bool, int | None, str]:
+    """(delivered, the server's code if it gave one, what is to be said). Never raises for what the
+    mail server does."""
+    if not settings.SMTP_HOST:
+        return False, None, "no mail server is set: SMTP_HOST"
+    delivered, code, text = _send(settings, delivery)
+    return delivered, code, redact(text)
+
+
+def _send(settings: Settings, delivery: Delivery) -> tuple[bool, int | None, str]:
+    try:
+        with _connected(settings) as server:
+            server.send_message(message(settings, delivery.job, delivery.email, delivery.event_id))
+        return True, 250, ""
+    except smtplib.SMTPRecipientsRefused as error:
+        code, text = next(iter(error.recipients.values()))
+        return False, code, text.decode("utf-8", "replace")
+    except smtplib.SMTPResponseException as error:
+        text = error.smtp_error
+        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+        return False, error.smtp_code, text
+    except (smtplib.SMTPException, OSError) as error:
+        return False, None, f"{type(error).__name__}: {error}"
+
+
+def _connected(settings: Settings) -> smtplib.SMTP:
+    context = ssl.create_default_context(cafile=settings.CA_BUNDLE or certs.where())
+    place = {"host": settings.SMTP_HOST, "port": settings.SMTP_PORT, "timeout": TIMEOUT_S}
+    if settings.SMTP_SECURITY == "tls":
+        server = smtplib.SMTP_SSL(**place, context=context)
+    else:
+        server = smtplib.SMTP(**place)
+    try:
+        if settings.SMTP_SECURITY == "starttls":
+            server.starttls(context=context)
+        if settings.SMTP_USER:
+            server.login(settings.SMTP_USER, settings.SMTP_PASSWORD)
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def message(settings: Settings, job: Job, to: str, event_id: str) -> EmailMessage:
+    """What is sent: how the job ended, in figures, in the language of the setting."""
+    _ = Translations.load(str(_TRANSLATIONS), [settings.LANGUAGE]).gettext
+    word = _(str(job.status))
+    mail = EmailMessage()
+    mail["Subject"] = _("%(name)s is %(status)s") % {"name": job.name, "status": word}
+    mail["From"] = settings.MAIL_FROM or f"simple-batch@{settings.SMTP_HOST}"
+    mail["To"] = to
+    mail["Date"] = format_datetime(datetime.now(UTC))
+    mail["Message-ID"] = make_msgid(event_id, "simple-batch.local")
+    lines = [
+        _("%(ok)s succeeded, %(bad)s failed, %(left)s left of %(all)s")
+        % {
+            "ok": f"{job.succeeded:,}",
+            "bad": f"{job.failed:,}",
+            "left": f"{job.total - job.succeeded - job.failed:,}",
+            "all": f"{job.total:,}",
+        }
+    ]
+    if job.status_detail:
+        lines.append(job.status_detail)
+    if settings.PUBLIC_URL:
+        lines.append(f"{settings.PUBLIC_URL.rstrip('/')}/jobs/{job.id}")
+    mail.set_content("\n\n".join(lines) + "\n")
+    return mail

@@ -1,0 +1,144 @@
+"""A job that goes to several API configs: who takes which request, and what becomes of it."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import gevent
+import msgspec
+
+from ..core.domain import Cause, Request, Spread
+from ..engine.breaker import Stop
+from ..engine.load_balancer import Dealer, Hand
+from .route import Route
+
+log = logging.getLogger(__name__)
+
+WATCH_S = 0.25
+PATIENCE_S = 1.0  # a cooldown that ends so soon is waited for; so is a share of the limits
+
+
+class Share(msgspec.Struct):
+    """One config's part of a job. ``stop`` says why it takes no more in this run; ``lacks_since``
+    (seconds of the monotonic clock) since when this worker has no share of the config's limits."""
+
+    route: Route
+    weight: float
+    hand: Hand | None = None
+    stop: Stop | None = None
+    lacks_since: float | None = None
+
+    @property
+    def state(self) -> str:
+        """For the pages: a stopping reason, ``down``, or nothing."""
+        if self.stop is not None:
+            return self.stop.reason
+        return "down" if self.hand is not None and self.hand.down else ""
+
+
+class Deal:
+    """What a route asks about its requests where others share them."""
+
+    def __init__(self, dealer: Dealer, share: Share):
+        self._dealer = dealer
+        self._share = share
+
+    def ended(self, index: int, cause: Cause | None) -> bool:
+        """False where the request goes to another config instead of ending with this failure."""
+        hand = self._share.hand
+        final = self._dealer.ended(hand, index, cause)
+        if not final and hand.failed():
+            log.warning("%s fails again and again: left alone", self._share.route.provider.alias)
+        return final
+
+    def given_up(self, index: int) -> None:
+        self._dealer.given_up(index)
+
+
+class Shares:
+    """``run`` sends what ``pending()`` yields over all shares that still take requests."""
+
+    def __init__(self, mode: Spread, shares: list[Share]):
+        self._mode = mode
+        self.all = shares
+
+    def run(self, pending: Callable[[], Iterator[Request]]) -> Stop | None:
+        """Returns why nothing goes on, where every share has stopped by itself."""
+        dealer = Dealer(pending(), self._mode)
+        going = self._going
+        for share in going:
+            share.hand = dealer.add(
+                share.weight, partial(self._cooling, share), share.route.inputs_per_call
+            )
+            share.route.deal = Deal(dealer, share)
+        runs = [gevent.spawn(self._run_one, dealer, share) for share in going]
+        watch = gevent.spawn(self._watch)
+        try:
+            gevent.joinall(runs, raise_error=True)
+        finally:
+            watch.kill()
+        if all(share.stop is not None for share in self.all):
+            return self.all[0].stop
+        return None
+
+    @property
+    def _going(self) -> list[Share]:
+        return [share for share in self.all if share.stop is None]
+
+    def ready(self) -> bool:
+        """Whether a call may be made, as far as several workers share what it needs (Pool.ready): by
+        one of the configs that take requests now, in order of preference by the first of them."""
+        open_ = [each for each in self._going if each.hand is None or each.hand.available]
+        if self._mode is Spread.ORDER:
+            open_ = open_[:1]
+        ready = [share.route.ready() for share in open_]  # each asks for its share
+        return not open_ or any(ready)
+
+    def _cooling(self, share: Share) -> bool:
+        return share.route.provider.governor.cooldown_left_s() > 0 or self._lacks(share)
+
+    def _lacks(self, share: Share) -> bool:
+        """Whether this worker has nothing of what a config allows, though of another's. In order of
+        preference that is no reason to go to the next: other workers call the one before."""
+        if self._mode is Spread.ORDER or share.route.ready():
+            return False
+        return any(other.route.ready() for other in self._going if other is not share)
+
+    def _watch(self) -> None:
+        """What waits for a config that is not available for long is free for the others."""
+        while True:
+            gevent.sleep(WATCH_S)
+            for share in self.all:
+                waits = (
+                    share.hand.down
+                    or share.route.provider.governor.cooldown_left_s() > PATIENCE_S
+                    or self._lacks_long(share)
+                )
+                if waits and any(other.hand.available for other in self.all):
+                    share.route.pool.let_go()
+
+    def _lacks_long(self, share: Share) -> bool:
+        if not self._lacks(share):
+            share.lacks_since = None
+            return False
+        now = time.monotonic()
+        share.lacks_since = share.lacks_since or now
+        return now - share.lacks_since > PATIENCE_S
+
+    def withdraw(self) -> None:
+        """See Pool.withdraw."""
+        for share in self.all:
+            share.route.pool.withdraw()
+
+    @property
+    def calls(self) -> int:
+        """Calls in flight."""
+        return sum(share.route.pool.calls for share in self.all)
+
+    def _run_one(self, dealer: Dealer, share: Share) -> None:
+        stop = share.route.run(lambda: dealer.draw(share.hand))
+        if stop is not None:
+            share.stop = stop
+            dealer.stop(share.hand)
+            log.warning("%s takes no more: %s", share.route.provider.alias, stop.detail)

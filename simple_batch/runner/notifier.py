@@ -1,0 +1,141 @@
+"""Delivers webhooks, signed as Standard Webhooks, and e-mails; tried again with growing waits.
+
+Source of headers, signature and schedule: standardwebhooks.com; of the events: OpenAI's
+webhook reference (``batch.completed`` and the like, ``data.id`` the batch's id).
+"""
+
+import base64
+import hashlib
+import hmac
+import logging
+import time
+from urllib.parse import urlsplit
+
+import gevent
+import msgspec
+import requests
+from gevent.pool import Pool
+
+from ..core.address_policy import Gate
+from ..core.clock import now_ms
+from ..core.domain import batch_id
+from ..core.errors import ConfigurationError
+from ..core.settings import Settings
+from ..core.version import __version__
+from ..store import webhooks
+from ..store.database import complain, connected
+from ..store.models import Delivery
+from ..store.secrets import Vault
+from . import mailer
+from .guarded_adapter import GatedAdapter
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+AT_ONCE = 8
+TIMEOUT_S = 15.0
+HOOK_PREFIX = "whsec_"  # what every secret of a webhook begins with
+# waits after each failed attempt, seconds: nine tries in three days
+WAITS_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+GONE = 410
+REFUSED_FOR_GOOD = 500  # an SMTP code
+
+
+def payload(delivery: Delivery) -> bytes:
+    """The event as it is sent."""
+    return msgspec.json.encode(
+        {
+            "id": delivery.event_id,
+            "object": "event",
+            "type": delivery.type,
+            "created_at": delivery.created_at // 1000,
+            "data": {"id": batch_id(delivery.job_id)},
+        }
+    )
+
+
+def signed(secret: str, event_id: str, body: bytes, now: float) -> dict[str, str]:
+    """The headers that prove who sent the body and when. ``secret`` is ``whsec_`` and base64."""
+    moment = str(int(now))
+    key = base64.b64decode(secret.removeprefix(HOOK_PREFIX))
+    text = b".".join((event_id.encode(), moment.encode(), body))
+    mark = base64.b64encode(hmac.digest(key, text, hashlib.sha256)).decode()
+    return {
+        "webhook-id": event_id,
+        "webhook-timestamp": moment,
+        "webhook-signature": f"v1,{mark}",
+        "Content-Type": "application/json",
+        "User-Agent": f"simple-batch/{__version__}",
+    }
+
+
+class Postman:
+    """Looks each second for deliveries that are due; ``run`` is a greenlet's."""
+
+    def __init__(self, settings: Settings, vault: Vault):
+        self._settings = settings
+        self._vault = vault
+        self._gate = Gate.of(settings.ALLOWED_PRIVATE_HOSTS)
+
+    def run(self) -> None:
+        while True:
+            try:
+                self._round()
+            except Exception:
+                complain(log, "webhooks could not be delivered")
+            gevent.sleep(LOOK_S)
+
+    def last_round(self, timeout_s: float) -> None:
+        """One more look before the process ends: a command that runs one job tells its end too."""
+        try:
+            with gevent.Timeout(timeout_s, False):
+                self._round()
+        except Exception:  # the end must not depend on it
+            complain(log, "webhooks could not be delivered at the end")
+
+    def _round(self) -> None:
+        with connected():
+            due = webhooks.due(now_ms(), AT_ONCE)
+        if due:
+            pool = Pool(AT_ONCE)
+            pool.map(self._deliver, due)
+
+    def _deliver(self, delivery: Delivery) -> None:
+        if delivery.email:
+            delivered, code, message = mailer.send(self._settings, delivery)
+        else:
+            delivered, code, message = self._post(delivery)
+        wait_s = WAITS_S[delivery.attempts] if delivery.attempts < len(WAITS_S) else None
+        if delivery.email and code is not None and code >= REFUSED_FOR_GOOD:
+            wait_s = None
+        next_at = None if wait_s is None else now_ms() + wait_s * 1000
+        with connected():
+            webhooks.note(delivery, delivered, code, message, next_at)
+            if delivery.webhook_id is not None and code == GONE:
+                webhooks.disable(delivery.webhook_id)
+
+    def _post(self, delivery: Delivery) -> tuple[bool, int | None, str]:
+        """(delivered, HTTP status or None, what is to be said). Redirects are not followed."""
+        hook, body = delivery.webhook, payload(delivery)
+        try:
+            self._gate.check(urlsplit(hook.url).hostname)
+            secret = self._vault.open(hook.secret_encrypted)
+            headers = signed(secret, delivery.event_id, body, time.time())
+            with gevent.Timeout(TIMEOUT_S, requests.Timeout()), requests.Session() as session:
+                session.trust_env = self._settings.TRUST_ENV
+                session.mount("http://", GatedAdapter(self._gate))
+                session.mount("https://", GatedAdapter(self._gate))
+                answer = session.post(
+                    hook.url,
+                    data=body,
+                    headers=headers,
+                    timeout=TIMEOUT_S,
+                    allow_redirects=False,
+                    stream=True,  # what it says is of no use, however long it is
+                    verify=self._settings.CA_BUNDLE or True,
+                )
+                return answer.ok and answer.status_code < 300, answer.status_code, ""
+        except ConfigurationError as error:
+            return False, None, str(error)
+        except requests.RequestException as error:
+            return False, None, type(error).__name__

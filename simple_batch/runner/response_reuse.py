@@ -1,0 +1,64 @@
+"""Answers of other jobs taken for the same requests, and this job's kept for others."""
+
+from collections.abc import Callable
+
+from ..core.clock import now_ms
+from ..core.domain import Outcome, Request, RequestStatus
+from ..store import requests as request_rows
+from ..store import response_cache
+from ..store.database import steadily
+from ..store.models import Job
+from .route import Route
+
+HOUR_MS = 3_600_000
+
+
+class Reuse:
+    """``record(provider, index, outcome)`` is handed what was answered before."""
+
+    def __init__(self, job: Job, record: Callable):
+        self._job_id = job.id
+        self._oldest_ms = int(job.reuse_hours * HOUR_MS)
+        self._schema = (job.schema or "").encode()  # an answer has passed its job's check
+        self._record = record
+        self._keys: dict[int, bytes] = {}  # of requests on their way
+
+    def unanswered(self, route: Route, page: list[Request]) -> list[Request]:
+        """The requests of a page that were not asked before, and those that a user edited or sent
+        again; the others are recorded."""
+        if not page:
+            return page
+        base_url = route.provider.base_url
+        keys = [response_cache.key_of(base_url, r.url, route.encode(r), self._schema) for r in page]
+        found = steadily(response_cache.find, keys, now_ms() - self._oldest_ms)
+        edited = (
+            steadily(request_rows.edited, self._job_id, [r.index for r in page]) if found else ()
+        )
+        left = []
+        for request, key in zip(page, keys, strict=True):
+            kept = found.get(key)
+            if kept is None or request.index in edited:
+                self._keys[request.index] = key
+                left.append(request)
+            else:
+                self._record(route.provider, request.index, _outcome(request.index, kept))
+        return left
+
+    def key_of(self, index: int) -> bytes | None:
+        """The key of a request that has come back; asked once."""
+        return self._keys.pop(index, None)
+
+
+def _outcome(index: int, kept: response_cache.KeptAnswer) -> Outcome:
+    return Outcome(
+        index=index,
+        status=RequestStatus.SUCCEEDED,
+        attempts=(),
+        started_at=None,
+        finished_at=now_ms(),
+        latency_ms=None,
+        response=kept.response,
+        http_status=kept.http_status,
+        usage=kept.usage,
+        model=kept.model,
+    )

@@ -1,0 +1,234 @@
+"""Spend caps while jobs run: of a job, and of an API config by the day and by the month.
+
+The process that makes the calls counts each cost as its answer comes, before it is
+committed. It begins with what the database holds of the time before.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+from ..core import time_windows
+from ..core.domain import in_units
+from ..core.messages import said
+from ..engine.breaker import Stop
+from ..engine.classify import Finding
+from ..engine.spend_limit import RECENT, Bound, Purse, Spent, Till
+from ..store import spend_leases, spending
+from ..store.models import ApiConfig, Job
+
+SPEND_CAP = "spend_cap"  # a job paused for this goes on by itself once there is room
+UNKNOWN = "spend_unknown"  # paused since what an answer cost cannot be told
+_UNKNOWN_COST = Stop(
+    UNKNOWN,
+    said(
+        "An answer came without token counts or prices that tell what it cost in the "
+        "currency of the spend cap: the cap cannot be kept. Resume to go on without "
+        "counting such answers, or remove the cap first."
+    ),
+)
+
+
+class JobPurse(Purse):
+    """What one job may still spend, where ``per_call`` requests go in a call."""
+
+    def __init__(self, job: Job, per_call: int = 1):
+        self._job_id = job.id
+        self._currency = job.currency
+        self.unknown = False  # a call of this run has cost nobody knows what
+        calls = job.attempts / per_call  # answers that were shared or reused cost nothing
+        bound = Bound(job.spend_cap, job.cost_nano)
+        super().__init__(
+            {"job": bound}, self._why, job.cost_nano / max(1, calls), min(math.ceil(calls), RECENT)
+        )
+
+    def account(self) -> spend_leases.Account:
+        """Where workers ask for this money."""
+        return spend_leases.Account(spend_leases.JOB, self._job_id)
+
+    def _why(self, _name: str, bound: Bound) -> Stop:
+        most, spent = (in_units(sum_, self._currency) for sum_ in (bound.most, bound.spent))
+        return Stop(
+            SPEND_CAP,
+            said(
+                "The job's spend cap of %(most)s is reached: %(spent)s spent. It goes on when "
+                "you raise or remove the cap on its Settings tab.",
+                most=most,
+                spent=spent,
+            ),
+        )
+
+
+class Allowance(Purse):
+    """What all jobs together may still spend on an API config in a day and in a month of ``zone``
+    (empty: UTC)."""
+
+    def __init__(self, config: ApiConfig, zone: str):
+        self._zone = zone
+        self._periods = time_windows.at(time.time(), zone)
+        super().__init__({"day": Bound(None, 0), "month": Bound(None, 0)}, self._why)
+        self._currency = ""
+        self.renew(config)
+
+    def renew(self, config: ApiConfig) -> None:
+        """Take up an edited config."""
+        self._config_id, self._alias = config.id, config.alias
+        if config.currency != self._currency:
+            self._currency = config.currency
+            self._tried = self._read_tried()
+            for name, bound in self.bounds.items():
+                bound.spent = sum(self._since(name))
+        self.limit(day=config.day_cap, month=config.month_cap)
+
+    def refresh(self) -> None:
+        """Take up what rows tried before a launch, perhaps in another process, have cost."""
+        if not self.bounded or self.block is not None:  # a block's answers tell all that is spent
+            return
+        self._roll()
+        tried = self._read_tried()
+        for name, bound in self.bounds.items():
+            bound.spent += tried[name] - self._tried[name]
+        self._tried = tried
+
+    def account(self) -> spend_leases.Account:
+        """Where workers ask for this money, today."""
+        self._roll()
+        days = self._periods.day, self._periods.month
+        return spend_leases.Account(spend_leases.CONFIG, self._config_id, self._currency, *days)
+
+    def reached(self) -> Stop | None:
+        self._roll()
+        return super().reached()
+
+    def settle(self, cost: int | None) -> None:
+        self._roll()
+        super().settle(cost)
+
+    def _roll(self) -> None:
+        """Begin a new day or month when it is time."""
+        now = time.time()
+        if now < self._periods.day_ends:
+            return
+        former, self._periods = self._periods, time_windows.at(now, self._zone)
+        self._begin("day")
+        if former.month != self._periods.month:
+            self._begin("month")
+
+    def _begin(self, name: str) -> None:
+        self.bounds[name].spent = self._tried[name] = 0
+
+    def _since(self, name: str) -> tuple[int, int]:
+        return spending.since(self._config_id, self._currency, getattr(self._periods, name))
+
+    def _read_tried(self) -> dict[str, int]:
+        return {name: self._since(name)[1] for name in self.bounds}
+
+    def _why(self, name: str, bound: Bound) -> Stop:
+        most, spent = (in_units(sum_, self._currency) for sum_ in (bound.most, bound.spent))
+        which, when = (said("daily"), said("tomorrow"))
+        if name != "day":
+            which, when = said("monthly"), said("next month")
+        return Stop(
+            SPEND_CAP,
+            said(
+                "The %(which)s spend cap of %(most)s of the API config “%(alias)s” is reached: "
+                "%(spent)s spent. The job goes on %(when)s (%(zone)s), or when you raise or "
+                "remove that cap in the API config.",
+                which=which,
+                most=most,
+                alias=self._alias,
+                spent=spent,
+                when=when,
+                zone=self._zone or "UTC",
+            ),
+            self._config_id,
+        )
+
+
+class JobTill(Till):
+    """Pays for a job's calls on one provider: from the job's purse and from the config's
+    allowance. ``ready()`` blocks while no call may start, for another reason than money."""
+
+    def __init__(
+        self, purse: JobPurse, provider, currency: str, ready: Callable[[], None] | None = None
+    ):
+        self._purse = purse
+        self._provider = provider
+        self._job_currency = currency
+        self._unknown = False
+        self._ready = ready or (lambda: None)
+
+    def take(self) -> None:
+        self._ready()
+        self._look_for_unknown()
+        self._purse.take()
+        try:
+            self._provider.allowance.take()
+        except BaseException:
+            self._purse.settle(None)
+            raise
+
+    def look(self) -> None:
+        self._ready()
+        self._purse.look()
+        self._provider.allowance.look()
+        self._look_for_unknown()
+
+    def ready(self) -> bool:
+        try:
+            self.look()
+        except Spent:
+            return True  # what stops the job is found where a call is to start
+        return all([self._purse.ready(), self._provider.allowance.ready()])
+
+    def _look_for_unknown(self) -> None:
+        in_job = self._purse.unknown and self._purse.bounded
+        if in_job or (self._unknown and self._provider.allowance.bounded):
+            raise Spent(_UNKNOWN_COST)
+
+    def settle(self, finding: Finding | None) -> None:
+        usage = finding.usage if finding is not None else None
+        prices = self._provider.prices
+        cost = prices.cost(usage)
+        in_job = cost if prices.currency == self._job_currency else None
+        self._purse.settle(in_job)
+        self._provider.allowance.settle(cost)
+        if finding is not None and (finding.cause is None or usage is not None):
+            self._purse.unknown |= in_job is None
+            self._unknown |= cost is None
+
+
+class Money:
+    """What the calls of this process are paid from. No other makes any: what is spent stands in its
+    memory."""
+
+    def __init__(self, zone: str):
+        self._zone = zone
+
+    def purse(self, job: Job, per_call: int = 1) -> JobPurse:
+        """For a lane of the job, whose calls are made while it is ``paying``."""
+        return JobPurse(job, per_call)
+
+    def paying(self, purse: JobPurse) -> AbstractContextManager:
+        """Calls are paid from it as long as the context lasts. All are recorded when it ends."""
+        return nullcontext()
+
+    def allowance(self, config: ApiConfig) -> Allowance:
+        """For the provider of the config."""
+        return Allowance(config, self._zone)
+
+    def room(self, purse: JobPurse | Allowance) -> bool:
+        """Whether a job that was paused at this purse's bounds can go on."""
+        return purse.reached() is None
+
+
+def held(job: Job, zone: str) -> Stop | None:
+    """Why a job paused at a spend cap cannot go on yet, as the database has it; None where it
+    can."""
+    if job.status_reason != SPEND_CAP:
+        return None
+    if job.capped_by is None:
+        return JobPurse(job).reached()
+    config = ApiConfig.get_or_none(ApiConfig.id == job.capped_by)
+    return Allowance(config, zone).reached() if config is not None else None

@@ -1,0 +1,45 @@
+"""How the runner of a process stands, for /readyz and /metrics."""
+
+import msgspec
+
+from ..core.domain import GovernorState
+
+
+class Health(msgspec.Struct, frozen=True):
+    """``dead`` names the greenlets that should work and do not; ``silent_s`` is how long ago the
+    scheduler last looked at the jobs, None where another process runs them."""
+
+    state: str  # here, elsewhere
+    dead: list[str]
+    silent_s: float | None
+    storage_fault: str | None
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """What a running runner counts of itself. ``lag_s`` is how long the oldest result in hand has
+    waited for its commit."""
+
+    governors: dict[str, GovernorState]  # by the alias of their API config
+    lanes: int
+    queue: int  # results that wait for their commit
+    lag_s: float
+    commits: int
+    commit_s: float  # all of them together
+    longest_commit_s: float
+    answers_bytes: int  # in memory, of all answers; and how many are not read on, for want of room
+    answers_waiting: int
+
+
+def figures_of(providers, lanes: int, recorder) -> Figures:
+    """Of a process that makes calls."""
+    return Figures(
+        governors=providers.governors(),
+        lanes=lanes,
+        queue=recorder.waiting,
+        lag_s=recorder.lag_s,
+        commits=recorder.commits,
+        commit_s=recorder.commit_s,
+        longest_commit_s=recorder.longest_commit_s,
+        answers_bytes=providers.answers.used,
+        answers_waiting=providers.answers.waiting,
+    )

@@ -1,0 +1,142 @@
+"""The door for moving an installation to another database: all rows copied, then compared one by one.
+
+Nobody can work on a copy that is not finished: until every row was compared, a mark among the target's
+migrations has every process refuse it. Broken off anywhere, the same command begins anew.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from ..auth import audit_log
+from ..core import context
+from ..core.errors import Conflict, InvalidInput
+from ..core.redaction import remember
+from ..runner.lease import lease_of
+from ..store import backup, search
+from ..store.database import (
+    close_database,
+    connected,
+    is_server,
+    open_database,
+    shown,
+    sqlite_path,
+)
+from ..store.transfer import copy, endpoints
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """What a copy came to. ``changed``: texts that PostgreSQL refuses, as they stand in the target
+    now; ``different``: what was not the same when the two were compared."""
+
+    source: str  # URLs without passwords
+    target: str
+    tables: list[copy.Checked]
+    changed: copy.Noted
+    different: copy.Noted
+
+
+Begun = Callable[[int], copy.Told]  # so many rows are to be copied, and as many compared
+
+
+def move(target_url: str, begun: Begun) -> Moved:
+    """Copy this installation's database to the empty one at ``target_url`` and compare the two.
+
+    Raises InvalidInput for a URL that cannot be meant, Conflict where somebody works on either or the
+    target has rows, DatabaseError where one cannot be read or written: the target cannot be opened
+    then, but copied to again. Leaves this process without an open database.
+    """
+    source_url = context.settings().database_url
+    _look_at(target_url, source_url)
+    close_database()
+    with _only_one(source_url), _opened(target_url) as target, _only_one(target_url):
+        _must_be_empty(target)
+        open_database(source_url)
+        with connected():
+            audit_log.note("care.copy", shown(target_url))
+        close_database()
+        with _opened(source_url) as source:
+            _hold(source)
+            _prepare(target)
+            told = begun(_rows(source))
+            changed = copy.fill(source, target, told)
+            tables, different = copy.check(source, target, told)
+            if not different.count:
+                _finish(source, target)
+    return Moved(shown(source_url), shown(target_url), tables, changed, different)
+
+
+def _look_at(target_url: str, source_url: str) -> None:
+    if is_server(target_url):
+        with endpoints.telling(target_url):
+            remember(endpoints.password_of(target_url))
+    elif not target_url.startswith("sqlite:"):
+        # not repeated: it may hold a password
+        raise InvalidInput(
+            "TARGET_URL: only postgresql://user:password@host:port/name and sqlite:///path are "
+            "understood."
+        )
+    elif not is_server(source_url) and sqlite_path(target_url) == sqlite_path(source_url):
+        raise InvalidInput(f"{shown(target_url)} is the database itself.")
+
+
+@contextlib.contextmanager
+def _opened(url: str) -> Iterator[endpoints.Side]:
+    with contextlib.closing(endpoints.side(url)) as side:
+        yield side
+
+
+@contextlib.contextmanager
+def _only_one(url: str) -> Iterator[None]:
+    """Hold the lease, so that no server runs the database's jobs meanwhile."""
+    lease = lease_of(url)
+    if not lease.acquire():
+        raise Conflict(f"A server runs the jobs of {shown(url)}: stop it first.")
+    try:
+        yield
+    finally:
+        lease.release()
+
+
+def _must_be_empty(target: endpoints.Side) -> None:
+    with endpoints.telling(target.url):
+        if not target.unfinished and (table := target.filled()):
+            raise Conflict(
+                f"{shown(target.url)} holds rows already (in {table}): nothing was written. Give an "
+                "empty database."
+            )
+
+
+def _hold(source: endpoints.Side) -> None:
+    with endpoints.telling(source.url):
+        if not is_server(source.url):
+            backup.alone(sqlite_path(source.url))
+        source.reading(endpoints.tables())
+
+
+def _prepare(target: endpoints.Side) -> None:
+    """Bring the tables up to date and have nobody else open them."""
+    open_database(target.url, unfinished=True)
+    close_database()
+    with endpoints.telling(target.url):
+        target.mark()
+
+
+def _rows(source: endpoints.Side) -> int:
+    with endpoints.telling(source.url):
+        return sum(source.count(table) for table in endpoints.tables())
+
+
+def _finish(source: endpoints.Side, target: endpoints.Side) -> None:
+    """Have the texts indexed that are in the source, by whoever runs the jobs, and open the target to
+    everybody."""
+    with endpoints.telling(source.url):
+        indexed = source.indexed()
+    open_database(target.url, unfinished=True)
+    with connected():
+        for job_id in indexed:
+            search.want(job_id)
+    close_database()
+    with endpoints.telling(target.url):
+        target.unmark()

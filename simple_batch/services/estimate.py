@@ -1,0 +1,200 @@
+"""Before a launch: a few rows sent for real, and what the whole will use and cost.
+
+Input tokens are counted in the first requests (token_count.py) and scaled by bytes to all; where the
+config has answered before, or rows were tried, the count is set right by what those really used,
+and the answers to come are taken to be like those. Else answers are assumed. An unknown price
+leaves the cost unknown.
+"""
+
+import msgspec
+
+from ..core import context
+from ..core.clock import now_ms
+from ..core.domain import EMBEDDINGS, Request, Usage
+from ..engine import probe
+from ..engine.structured_output import Structure
+from ..intake import Preview
+from ..store import spending, usage_history
+from ..store.configs import defaults_of, endpoint_of, prices_of
+from ..store.models import ApiConfig, Upload
+from ..store.usage_history import Answered
+from . import images, job_options, token_count, uploads
+from .job_options import NewJob
+
+ROWS = 3  # tried where nobody says how many
+MOST_ROWS = 20  # all are sent at once
+SAMPLE = 200, 1_000_000  # requests, bytes: in which tokens are counted
+PAST = 40  # answers of each of the last jobs
+ASSUMED_OUTPUT = (50, 300)  # tokens an answer, low and expected, where nothing was seen
+DEFAULT_MOST = 4096  # where the config sets no max_tokens
+SPREAD = {"tried": 0.1, "past": 0.1, "counted": 0.05, "assumed": 0.25}
+_SILENT = (EMBEDDINGS, "/v1/moderations")  # their answers have no tokens
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Low, expected, high."""
+
+    low: int
+    expected: int
+    high: int
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """Of a whole upload. ``cost`` is in billionths of the currency's unit, None where a price is
+    not known. ``input_from`` says what the input stands on: rows ``tried``, ``past`` answers of the
+    config, ``counted`` by the model's vocabulary, or ``assumed`` from kinds of characters;
+    ``output_from`` is tried, past or assumed, from ``answers`` answers."""
+
+    input_tokens: Range
+    output_tokens: Range
+    cost: Range | None
+    currency: str
+    input_from: str
+    output_from: str
+    answers: int
+
+
+def try_rows(upload_id: int, new: NewJob, count: int = ROWS) -> list[probe.Tried]:
+    """Send the first ``count`` rows of a staged upload as the job would, once each. It costs what it costs, which counts for the config's spend caps; nothing else of it is kept. Raises NotFound,
+    InvalidInput (also where a spend cap is reached), ConfigurationError."""
+    upload, _preview = uploads.staged(upload_id)
+    chosen = job_options.columns(new, upload.filename)
+    config = chosen["config"]
+    job_options.check_allowance(config)
+    endpoint = endpoint_of(config, context.vault())
+    endpoint = msgspec.structs.replace(
+        endpoint,
+        defaults=endpoint.defaults.under(new.params),
+        timeout_s=new.timeout_s or endpoint.timeout_s,
+    )
+    shape = job_options.structure_of(new)
+    rows = uploads.sample(upload, count, SAMPLE[1])
+    tried = probe.send(endpoint, context.settings(), rows, shape, images.finish(upload))
+    cost = sum(cost_of(config, row.usage) or 0 for row in tried)
+    if cost:
+        spending.add_tried(config.id, config.currency, cost, now_ms())
+    return tried
+
+
+def cost_of(config: ApiConfig, usage: Usage | None) -> int | None:
+    """What one call cost, in billionths of the config's currency."""
+    return prices_of(config).cost(usage)
+
+
+def estimate(
+    upload: Upload,
+    preview: Preview,
+    config: ApiConfig,
+    new: NewJob,
+    tried: list[probe.Tried] = (),
+) -> Estimate:
+    """What all requests of an upload will use and cost on a config, as a new job. Where it goes to
+    others too, the low cost is the cheapest one's, the high the dearest's."""
+    shape = job_options.structure_of(new)
+    seen = [Answered(_sent(row.request, shape), row.usage) for row in tried if row.usage]
+    seen_from = "tried"
+    if not seen:
+        seen, seen_from = usage_history.answered(config.id, config.alias, PAST), "past"
+    sample = uploads.sample(upload, *SAMPLE) or preview.first
+    defaults = defaults_of(config).under(new.params)
+    into, input_from = _input(preview, sample, seen, defaults.model, shape)
+    most = defaults.max_tokens or DEFAULT_MOST
+    output = _output(preview.good, sample, seen, most)
+    return Estimate(
+        into,
+        output,
+        _cost([config, *job_options.further(new)], into, output, _Shares.of(seen)),
+        config.currency,
+        seen_from if seen else input_from,
+        seen_from if seen else "assumed",
+        len(seen),
+    )
+
+
+def _input(
+    preview: Preview, sample: list[Request], seen: list[Answered], model: str, shape
+) -> tuple[Range, str]:
+    exact = token_count.by_vocabulary(model)
+    source = "counted" if exact is not None else "assumed"
+    count = exact or token_count.by_characters
+    size = sum(len(request.body) for request in sample)
+    counted = _tokens([_sent(request, shape) for request in sample], count)
+    whole = counted / max(1, size) * preview.body_bytes
+    if seen:
+        counted = _tokens([answer.body for answer in seen], count)
+        whole *= sum(answer.usage.input for answer in seen) / max(1.0, counted)
+    spread = SPREAD["past" if seen else source]
+    low, high = whole * (1 - spread), whole * (1 + spread)
+    return Range(round(low), round(whole), round(high)), source
+
+
+def _sent(request: Request, shape: Structure | None) -> bytes:
+    """A request's body with the schema that is sent along."""
+    if shape is None:
+        return request.body
+    return msgspec.json.encode({**shape.fields(request.url), **msgspec.json.decode(request.body)})
+
+
+def _tokens(bodies: list[bytes], count) -> float:
+    return sum(token_count.of_request(msgspec.json.decode(body), count) for body in bodies)
+
+
+def _output(count: int, sample: list[Request], seen: list[Answered], most: int) -> Range:
+    if all(request.url in _SILENT for request in sample):
+        return Range(0, 0, 0)
+    bounds = [_most(request.body, most) for request in sample]
+    bound = sum(bounds) / len(bounds)
+    if not seen:
+        low, expected = (min(assumed, bound) for assumed in ASSUMED_OUTPUT)
+        return Range(round(low * count), round(expected * count), round(bound * count))
+    lengths = sorted(answer.usage.output for answer in seen)
+    mean = sum(lengths) / len(lengths)
+    low = min(_quantile(lengths, 0.1), 0.8 * mean)
+    high = max(_quantile(lengths, 0.9), 1.25 * mean)
+    return Range(*(round(min(each, max(bound, mean)) * count) for each in (low, mean, high)))
+
+
+def _most(body: bytes, default: int) -> int:
+    """The longest answer that a request allows."""
+    given = msgspec.json.decode(body)
+    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
+        if isinstance(given.get(name), int) and given[name] > 0:
+            return given[name]
+    return default
+
+
+def _quantile(lengths: list[int], share: float) -> int:
+    return lengths[min(len(lengths) - 1, int(share * len(lengths)))]
+
+
+class _Shares(msgspec.Struct, frozen=True):
+    """The part of the input that came from the provider's cache, of the output that was reasoning."""
+
+    cached: float
+    reasoning: float
+
+    @classmethod
+    def of(cls, seen: list[Answered]) -> "_Shares":
+        used = sum((answer.usage for answer in seen), Usage())
+        return cls(used.cached / max(1, used.input), used.reasoning / max(1, used.output))
+
+
+def _cost(on: list[ApiConfig], into: Range, output: Range, shares: _Shares) -> Range | None:
+    """The high figure counts on no cache, and on the dearer of output and reasoning."""
+    ranges = [_cost_on(config, into, output, shares) for config in on]
+    if None in ranges or len({config.currency for config in on}) > 1:
+        return None
+    low, high = min(found.low for found in ranges), max(found.high for found in ranges)
+    return Range(low, ranges[0].expected, high)
+
+
+def _cost_on(config: ApiConfig, into: Range, output: Range, shares: _Shares) -> Range | None:
+    costs = [
+        cost_of(
+            config, Usage(sent, got, round(sent * shares.cached), round(got * shares.reasoning))
+        )
+        for sent, got in ((into.low, output.low), (into.expected, output.expected))
+    ]
+    dearer = (config.reasoning_price or 0) > (config.output_price or 0)
+    costs.append(cost_of(config, Usage(into.high, output.high, 0, output.high if dearer else 0)))
+    return None if None in costs else Range(*costs)

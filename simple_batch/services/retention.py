@@ -1,0 +1,266 @@
+"""What need not be kept for ever: what there is, what would go under the settings' rules, and its
+removal in steps.
+
+A rule goes by age or by size; of what a rule by size finds too much, the oldest goes first. What
+is not finished never goes, and neither does what anything unfinished needs. Input files of the
+Batch API, uploads never launched and kept answers have rules of their own, always kept (batch_files.py).
+"""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from ..core import context
+from ..core.clock import give_way, now_ms
+from ..core.domain import FINAL_STATUSES
+from ..core.settings import Settings
+from ..store import disk_usage
+from ..store.database import connected, folder_of, is_server, sqlite_path
+from ..store.models import ApiFile, Job, Upload
+from . import batch_files, uploads
+
+log = logging.getLogger(__name__)
+
+DAY_MS = 86_400_000
+AUTO_EVERY_S = 600.0
+_next_at = 0.0
+
+
+class Item(msgspec.Struct, frozen=True):
+    """Something that would go: a job, an upload, a result file (each by its id) or an export (by
+    its path). ``at`` is when it came to its end, epoch ms; the bytes of a job are estimated from a
+    few of its rows, those of a result file are None until somebody has asked for it."""
+
+    name: str
+    at: int
+    bytes: int | None
+    id: int | None = None
+    path: str | None = None
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What would go under the present rules, oldest first."""
+
+    jobs: list[Item]
+    uploads: list[Item]
+    results: list[Item]
+    exports: list[Item]
+
+    def __bool__(self) -> bool:
+        return any(msgspec.structs.astuple(self))
+
+    @property
+    def bytes(self) -> int:
+        """About what would be free then."""
+        return sum(item.bytes or 0 for part in msgspec.structs.astuple(self) for item in part)
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    """What takes room, in bytes; ``reusable`` is the part of the database that new rows fill, None
+    where that is not known."""
+
+    database: int
+    reusable: int | None
+    wal: int
+    uploads: int
+    exports: int
+    logs: int
+    backups: int
+    kept_answers: int
+    free: int
+
+
+def sizes() -> Sizes:
+    """Looked up now."""
+    settings = context.settings()
+    url = settings.database_url
+    whole, reusable = disk_usage.database_bytes()
+    return Sizes(
+        database=whole,
+        reusable=reusable,
+        wal=0 if is_server(url) else disk_usage.file_bytes(Path(f"{sqlite_path(url)}-wal")),
+        uploads=_folder_bytes(settings.uploads),
+        exports=_folder_bytes(settings.exports),
+        logs=_folder_bytes(Path(settings.LOG_DIR)) if settings.LOG_DIR else 0,
+        backups=_folder_bytes(settings.backups),
+        kept_answers=disk_usage.kept_answer_bytes(),
+        free=disk_usage.free_bytes(folder_of(url, settings.instance)),
+    )
+
+
+def rules(settings: Settings) -> dict[str, float]:
+    """The rules that are on, by the names of their settings."""
+    names = [name for name in Settings.__dataclass_fields__ if name.startswith("RETENTION_")]
+    found = {name: getattr(settings, name) for name in names if name != "RETENTION_AUTO"}
+    return {name: value for name, value in found.items() if value}
+
+
+def plan() -> Plan:
+    """What would go now."""
+    settings = context.settings()
+    jobs = _jobs(settings)
+    gone = {item.id for item in jobs}
+    return Plan(jobs, _uploads(settings, gone), _results(settings, gone), _exports(settings))
+
+
+def sweep() -> None:
+    """``files.sweep``, and with RETENTION_AUTO what goes under the rules, every ten minutes."""
+    global _next_at
+    batch_files.sweep()
+    settings = context.settings()
+    if settings.RETENTION_AUTO and rules(settings) and time.monotonic() >= _next_at:
+        _next_at = time.monotonic() + AUTO_EVERY_S
+        with connected():
+            going = plan()
+        apply(going)
+
+
+# --- what each rule finds -----------------------------------------------------------------------
+
+
+def _jobs(settings: Settings) -> list[Item]:
+    days, most = settings.RETENTION_JOBS_DAYS, settings.RETENTION_JOBS_MAX_BYTES
+    if not days and not most:
+        return []
+    before = now_ms() - int(days * DAY_MS) if days else 0
+    excess = 0
+    if most and not disk_usage.jobs_are_being_removed():
+        excess = disk_usage.used_bytes() - most
+    found = []
+    query = Job.select(Job.id, Job.name, Job.finished_at, Job.created_at, Job.total).where(
+        Job.status.in_(FINAL_STATUSES) & Job.deleted_at.is_null()
+    )
+    for job in query.order_by(Job.finished_at, Job.id).iterator():
+        at = job.finished_at or job.created_at
+        if at >= before and excess <= 0:
+            break
+        size = disk_usage.job_bytes(job.id, job.total)
+        excess -= size
+        found.append(Item(job.name, at, size, id=job.id))
+    return found
+
+
+def _uploads(settings: Settings, gone: set[int]) -> list[Item]:
+    """Those of finished jobs; what the Batch API keeps as a file has a time of its own."""
+    days, most = settings.RETENTION_UPLOADS_DAYS, settings.RETENTION_UPLOADS_MAX_BYTES
+    if not days and not most:
+        return []
+    needed = Job.select(Job.upload).where(
+        Job.upload.is_null(False) & Job.status.not_in(FINAL_STATUSES) & Job.deleted_at.is_null()
+    )
+    filed = ApiFile.select(ApiFile.upload).where(ApiFile.upload.is_null(False))
+    used = Job.select(Job.upload).where(Job.upload.is_null(False) & Job.id.not_in(list(gone)))
+    query = Upload.select().where(
+        Upload.id.not_in(needed) & Upload.id.not_in(filed) & Upload.id.in_(used)
+    )
+    images = disk_usage.image_bytes()
+    entries = [
+        Item(
+            upload.filename,
+            upload.created_at,
+            upload.bytes + images.get(upload.id, 0),
+            id=upload.id,
+        )
+        for upload in query.order_by(Upload.created_at, Upload.id)
+    ]
+    return _too_much(entries, days, most, disk_usage.upload_bytes())
+
+
+def _results(settings: Settings, gone: set[int]) -> list[Item]:
+    if not settings.RETENTION_RESULTS_DAYS:
+        return []
+    before = now_ms() - int(settings.RETENTION_RESULTS_DAYS * DAY_MS)
+    query = (
+        ApiFile.select()
+        .join(Job)
+        .where(
+            ApiFile.deleted_at.is_null()
+            & (ApiFile.created_at < before)
+            & (Job.completion_window != "")
+            & Job.status.in_(FINAL_STATUSES)
+            & Job.deleted_at.is_null()
+        )
+    )
+    return [
+        Item(file.filename, file.created_at, file.bytes, id=file.id)
+        for file in query.order_by(ApiFile.created_at, ApiFile.id)
+        if file.job_id not in gone
+    ]
+
+
+def _exports(settings: Settings) -> list[Item]:
+    days, most = settings.RETENTION_EXPORTS_DAYS, settings.RETENTION_EXPORTS_MAX_BYTES
+    if not days and not most:
+        return []
+    entries = [
+        Item(entry.name, stat.st_mtime_ns // 1_000_000, stat.st_size, path=entry.path)
+        for entry, stat in _files_in(settings.exports)
+    ]
+    entries.sort(key=lambda item: (item.at, item.name))
+    return _too_much(entries, days, most, sum(item.bytes for item in entries))
+
+
+def _too_much(entries: list[Item], days: float, most: int, whole: int) -> list[Item]:
+    """Of entries, oldest first: what is older, and what must go until the whole is small enough."""
+    before = now_ms() - int(days * DAY_MS) if days else 0
+    excess = whole - most if most else 0
+    found = []
+    for item in entries:
+        if item.at >= before and excess <= 0:
+            break
+        excess -= item.bytes
+        found.append(item)
+    return found
+
+
+def _files_in(folder: Path) -> Iterator[tuple[os.DirEntry, os.stat_result]]:
+    """The files that lie in a folder, links and hidden ones left out."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
+                yield entry, entry.stat(follow_symlinks=False)
+
+
+def _folder_bytes(folder: Path) -> int:
+    """Of all in it, folders too (the images beside uploads lie in some)."""
+    return sum(
+        disk_usage.file_bytes(Path(place, name))
+        for place, _folders, names in os.walk(folder)
+        for name in names
+    )
+
+
+# --- removing -----------------------------------------------------------------------------------
+
+
+def apply(going: Plan) -> list[int]:
+    """Remove what the plan names; returns the ids of jobs that are hidden now and whose rows are
+    still to be removed (``jobs.clean`` sees to it). What has changed since is looked at once more."""
+    for item in going.exports:
+        Path(item.path).unlink(missing_ok=True)
+        give_way()
+    for item in going.results:
+        with connected():
+            batch_files.expire_result(item.id)
+        give_way()
+    for item in going.uploads:
+        with connected():
+            upload = disk_usage.let_go_of_upload(item.id)
+            if upload is not None:
+                uploads.discard(upload)
+        give_way()
+    hidden = []
+    for item in going.jobs:
+        with connected():
+            if disk_usage.hide_finished_job(item.id):
+                hidden.append(item.id)
+        give_way()
+    if going:
+        counts = ", ".join(f"{len(getattr(going, f))} {f}" for f in going.__struct_fields__)
+        log.info("retention: %s removed", counts)
+    return hidden

@@ -1,0 +1,229 @@
+"""Files that jobs are made from: staged on disk, scanned for the preview."""
+
+import contextlib
+import io
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from .. import intake
+from ..core import context, identity
+from ..core.clock import now_ms
+from ..core.domain import Fault, Request
+from ..core.errors import InvalidInput, NotFound, UploadRejected, UploadTooLarge
+from ..core.messages import said
+from ..core.settings import Settings
+from ..store.models import ApiFile, Job, Upload
+from . import images, templates
+
+NAMELESS = "upload"  # what a file without a name is called
+
+
+def stage(
+    stream: BinaryIO,
+    filename: str,
+    scan: bool = True,
+    most: int | None = None,
+    beside: images.Files = (),
+    utf8: bool = False,
+) -> Upload:
+    """Copy an upload to disk and, if asked, scan it for the preview, unpacked where it is a ZIP
+    archive of a table and its images; ``beside`` are its images. ``most`` bounds its bytes besides
+    MAX_UPLOAD_BYTES; ``utf8`` refuses what is not UTF-8, also where it is not scanned.
+
+    Raises UploadTooLarge or UploadRejected where it cannot be read as a whole; nothing is left
+    behind then.
+    """
+    settings = context.settings()
+    path = settings.uploads / uuid.uuid4().hex
+    size = intake.spool(
+        stream, path, min(most or settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_BYTES)
+    )
+    try:
+        upload = Upload.create(
+            user=identity.current().user,
+            path=str(path),
+            filename=clean_filename(filename),
+            bytes=size,
+            preview="",
+            created_at=now_ms(),
+        )
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    try:
+        if utf8:
+            intake.check_utf8(path, settings)
+        if scan:
+            images.unpack(upload)
+            images.add(upload, beside)
+            preview = _scanned(path, settings)
+            if upload.images and not preview.columns:
+                raise UploadRejected(said("Images belong to a table, and this upload is none."))
+            upload.preview = msgspec.json.encode(preview).decode()
+            upload.save()
+    except BaseException:
+        discard(upload)
+        raise
+    return upload
+
+
+def _scanned(path: Path, settings: Settings) -> "intake.Preview":
+    """What the scan finds; of a workbook whose first sheet is no table, the first that is one."""
+    try:
+        return intake.scan(path, settings)
+    except UploadTooLarge:
+        raise
+    except UploadRejected:
+        for sheet in intake.sheets(path, settings):
+            with contextlib.suppress(UploadRejected):
+                return intake.scan(path, settings, sheet=sheet)
+        raise
+
+
+class Pieces(io.RawIOBase):
+    """A stream of pieces that are made one by one."""
+
+    def __init__(self, pieces: Iterator[bytes]):
+        self._pieces = pieces
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into) -> int:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = piece
+        taken, self._rest = self._rest[: len(into)], self._rest[len(into) :]
+        into[: len(taken)] = taken
+        return len(taken)
+
+
+def staged(upload_id: int) -> tuple[Upload, "intake.Preview"]:
+    """An upload with its preview. Raises NotFound where it was discarded or launched long ago."""
+    upload = Upload.get_or_none(Upload.id == upload_id)
+    if upload is None or not upload.preview or not Path(upload.path).exists():
+        raise NotFound(said("This upload is no longer kept: upload the file again."))
+    return upload, msgspec.json.decode(upload.preview, type=intake.Preview)
+
+
+def template_of(upload: Upload) -> intake.Template | None:
+    """The template that a staged table is read through."""
+    return intake.template_of(upload.template) if upload.template else None
+
+
+def apply_template(upload_id: int, template: intake.Template, saved: int | None = None) -> None:
+    """Keep a template with a staged table, and the preview of what it makes of it; ``saved`` is the
+    id of the version of a saved template that it began with. Raises NotFound, InvalidInput naming
+    the template's field, UploadRejected where no row is a request then."""
+    upload, preview = staged(upload_id)
+    if not preview.columns:
+        raise InvalidInput(said("A template belongs to a table, and this upload is none."))
+    settings = context.settings()
+    if template.sheet not in preview.sheets:  # it says none, or one of another workbook
+        template = msgspec.structs.replace(template, sheet=preview.sheet)
+    if template.sheet != preview.sheet:
+        preview = intake.scan(Path(upload.path), settings, sheet=template.sheet)
+    intake.Renderer(template, preview.columns, settings)
+    preview = intake.scan(
+        Path(upload.path), settings, template=template, find_image=images.finder(upload)
+    )
+    upload.template = intake.template_text(template)
+    upload.template_version = templates.origin(saved, template, preview.columns)
+    upload.preview = msgspec.json.encode(preview).decode()
+    upload.save()
+
+
+def add_images(upload_id: int, files: images.Files) -> list[images.Given]:
+    """Keep images beside a staged table; where it has a template, see what that makes of it now.
+    Returns what was refused. Raises NotFound, InvalidInput, UploadRejected, UploadTooLarge."""
+    upload, preview = staged(upload_id)
+    if not preview.columns:
+        raise InvalidInput(said("Images belong to a table, and this upload is none."))
+    refused = images.add(upload, files)
+    if upload.template:
+        apply_template(upload_id, template_of(upload), upload.template_version_id)
+    return refused
+
+
+def choose_sheet(upload_id: int, sheet: str) -> None:
+    """Look at another sheet of a staged workbook; its template is to be written anew. Raises NotFound,
+    and UploadRejected where that sheet is no table."""
+    upload, preview = staged(upload_id)
+    if sheet == preview.sheet:
+        return
+    found = intake.scan(Path(upload.path), context.settings(), sheet=sheet)
+    upload.template = upload.template_version = None
+    upload.preview = msgspec.json.encode(found).decode()
+    upload.save()
+
+
+def example(upload_id: int, template: intake.Template, number: int) -> Request | Fault:
+    """What a template makes of one row of a staged table (from 1). Raises NotFound, InvalidInput."""
+    upload, _preview = staged(upload_id)
+    return intake.example(
+        Path(upload.path), context.settings(), template, number, images.finder(upload)
+    )
+
+
+def sample(upload: Upload, count: int, most_bytes: int) -> list[Request]:
+    """The first requests of a staged upload: up to ``count``, and to about so many bytes."""
+    found: list[Request] = []
+    size = 0
+    reader = intake.read(
+        Path(upload.path),
+        context.settings(),
+        template=template_of(upload),
+        find_image=images.finder(upload),
+    )
+    with contextlib.closing(reader):
+        for item in reader:
+            if isinstance(item, Request):
+                found.append(item)
+                size += len(item.body)
+                if len(found) >= count or size >= most_bytes:
+                    break
+    return found
+
+
+def discard(upload: Upload) -> None:
+    """Remove an upload and its files."""
+    images.discard(upload)
+    Path(upload.path).unlink(missing_ok=True)
+    upload.delete_instance()
+
+
+def discard_unlaunched() -> None:
+    """Remove uploads that nobody launched within UPLOAD_KEEP_HOURS; the files of the Batch API have
+    a time of their own."""
+    before = now_ms() - int(context.settings().UPLOAD_KEEP_HOURS * 3_600_000)
+    used = Job.select(Job.upload).where(Job.upload.is_null(False))
+    kept = ApiFile.select(ApiFile.upload).where(ApiFile.upload.is_null(False))
+    old = Upload.select().where(Upload.created_at < before)
+    for upload in old.where(Upload.id.not_in(used) & Upload.id.not_in(kept)):
+        discard(upload)
+
+
+def discard_unused(upload: Upload) -> None:
+    """Remove an upload that neither a job nor a file of the Batch API needs any more."""
+    for model in (Job, ApiFile):
+        if model.select().where(model.upload == upload.id).exists():
+            return
+    discard(upload)
+
+
+def clean_filename(name: str) -> str:
+    """The last part of a name, printable, at most 200 characters."""
+    return bare_name(name)[:200] or NAMELESS
+
+
+def bare_name(name: str) -> str:
+    """The last part of a name, printable; empty where nothing is left."""
+    last = name.replace("\\", "/").split("/")[-1]
+    return "".join(char for char in last if char.isprintable()).strip()

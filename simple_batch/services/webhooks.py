@@ -1,0 +1,73 @@
+"""The door for webhooks: who is told of the ends of jobs."""
+
+import base64
+import secrets
+from urllib.parse import urlsplit
+
+from ..auth import audit_log
+from ..core import context
+from ..core.clock import now_ms
+from ..core.errors import InvalidInput, NotFound
+from ..core.messages import said
+from ..runner.notifier import HOOK_PREFIX
+from ..store.models import Delivery, Token, Webhook, database, hold_seals
+from .configs import refusal
+
+
+def create(url: str, token: Token | None = None, chosen_only: bool = False) -> tuple[Webhook, str]:
+    """A webhook of all jobs, of those that ``token`` makes, or only of those that name it, and the
+    secret that its deliveries are signed with. Raises InvalidInput."""
+    secret = HOOK_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    with database.atomic():  # see store/secrets.py
+        hold_seals()
+        webhook = Webhook.create(
+            url=_valid(url),
+            secret_encrypted=context.vault().seal(secret),
+            token=token,
+            chosen_only=chosen_only,
+            created_at=now_ms(),
+        )
+    audit_log.note("webhook.create", f"webhook {webhook.id}", urlsplit(url).hostname or "")
+    return webhook, secret
+
+
+def listed() -> list[Webhook]:
+    return list(Webhook.select().order_by(Webhook.id))
+
+
+def get(webhook_id: int) -> Webhook:
+    """Raises NotFound."""
+    webhook = Webhook.get_or_none(Webhook.id == webhook_id)
+    if webhook is None:
+        raise NotFound(said("There is no webhook %(webhook_id)s.", webhook_id=webhook_id))
+    return webhook
+
+
+def remove(webhook_id: int) -> None:
+    """Tell it nothing more. Raises NotFound."""
+    if not Webhook.delete().where(Webhook.id == webhook_id).execute():
+        raise NotFound(said("There is no webhook %(webhook_id)s.", webhook_id=webhook_id))
+    audit_log.note("webhook.remove", f"webhook {webhook_id}")
+
+
+def deliveries(job_id: int) -> list[Delivery]:
+    """What was told, or is still to be told, of a job; newest first."""
+    query = Delivery.select(Delivery, Webhook).left_outer_join(Webhook)
+    query = query.where(Delivery.job == job_id)
+    return list(query.order_by(Delivery.id.desc()).limit(100))
+
+
+def _valid(url: str) -> str:
+    url = (url or "").strip()
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or len(url) > 2000 or not url.isprintable() or " " in url:
+        raise InvalidInput(said("URL: it begins with http:// or https:// and names a host."), "url")
+    if refused := refusal(parts.hostname):
+        raise InvalidInput(refused, "url")
+    if parts.username or parts.password:
+        raise InvalidInput(said("URL: leave user name and password out of it."), "url")
+    return url

@@ -1,0 +1,152 @@
+"""Pages of requests that workers share out among themselves.
+
+A page is laid out over requests that have no result, and is gone when all of them have one. Which
+worker has it is all that ever changes; rows of requests are not touched. PostgreSQL only.
+"""
+
+import msgspec
+
+from ...core.domain import JobStatus, Request
+from .. import requests as request_rows
+from ..models import Job, Page, database, hold
+from ..requests import STRIDE, Way
+
+SIZE = 50  # requests of a page, at most
+_PIECES = 40  # a job is cut into so many pages at least, as far as it has requests
+
+_REACHED = (
+    "SELECT coalesce(max(last), -1) FROM page WHERE job_id = ? AND config_id = ? AND timeout_s = ?"
+)
+_LAY = """
+INSERT INTO page (job_id, config_id, timeout_s, first, last)
+SELECT ?, ?, ?, min(idx), max(idx) FROM (
+  SELECT idx, (row_number() OVER (ORDER BY idx) - 1) / ? AS number FROM ({pending}) AS pending
+) AS numbered GROUP BY number
+"""
+_CLAIM = """
+UPDATE page SET worker_id = ? WHERE id = ANY(ARRAY(
+  SELECT id FROM page WHERE job_id = ? AND config_id = ? AND timeout_s = ? AND worker_id IS NULL
+  AND first >= ? ORDER BY first LIMIT ? FOR UPDATE SKIP LOCKED))
+RETURNING id, first, last
+"""
+_DONE = "DELETE FROM page WHERE id IN (SELECT value FROM json_each(?))"
+_GIVE_BACK = "UPDATE page SET worker_id = NULL WHERE worker_id = ? AND job_id = ?"
+_GIVE_BACK_WAY = f"{_GIVE_BACK} AND config_id = ? AND timeout_s = ?"
+_OTHER_WAYS = (
+    "SELECT DISTINCT config_id, timeout_s FROM page WHERE job_id = ? AND worker_id IS NULL "
+    "AND (config_id, timeout_s) > (0, 0) ORDER BY config_id, timeout_s"
+)
+_FREE = (
+    "SELECT count(*) FROM (SELECT 1 FROM page WHERE job_id = ? AND worker_id IS NULL LIMIT ?) AS f"
+)
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A page that a worker has, and what in it is to be asked."""
+
+    id: int
+    first: int
+    requests: list[Request]
+
+
+def size_for(total: int) -> int:
+    """How many requests a page of a job with ``total`` is to have."""
+    return max(1, min(SIZE, total // _PIECES))
+
+
+def lay_step(job_id: int, way: Way, mark: int) -> int | None:
+    """Lay pages out over the next stretch of a running job's pending requests of one way, from index
+    ``mark`` on, where none lie yet. Returns the next mark; None: done, or the job does not run."""
+    with database.atomic():
+        hold(job_id)  # two that lay out the same job take turns
+        job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
+        if job is None or job.status != JobStatus.RUNNING:
+            return None
+        place = job_id, *_columns(way)
+        mark = max(mark, 1 + database.execute_sql(_REACHED, place).fetchone()[0])
+        if mark >= job.total:
+            return None
+        high = min(job.total, mark + STRIDE)
+        asked = way if job.overrides else None
+        pending, bound = request_rows.pending("r.idx", job_id, mark, high, asked, job.ask_once)
+        database.execute_sql(_LAY.format(pending=pending), (*place, size_for(job.total), *bound))
+    return high
+
+
+def claim(
+    worker_id: str, job_id: int, way: Way, mark: int, count: int, finished: list[int]
+) -> list[Claimed]:
+    """Take up to ``count`` free pages of a way whose first index is not below ``mark``, in order, and
+    remove those ``finished`` (see ``done``), all at once. Raises peewee.IntegrityError where the others take this worker for dead."""
+    place = job_id, *_columns(way)
+    with database.atomic():
+        if finished:
+            done(finished)
+        rows = database.execute_sql(_CLAIM, (worker_id, *place, mark, count)).fetchall()
+        if not rows:
+            return []
+        job = Job.select(Job.overrides, Job.ask_once).where(Job.id == job_id).get()
+        asked = way if job.overrides else None
+        return [
+            Claimed(id_, first, _requests(job_id, first, last, asked, job.ask_once))
+            for id_, first, last in sorted(rows, key=lambda row: row[1])
+        ]
+
+
+def _requests(job_id: int, first: int, last: int, way: Way | None, ask_once: bool) -> list[Request]:
+    found, _mark = request_rows.pending_page(job_id, first, last + 1, STRIDE, way, ask_once)
+    return found
+
+
+def done(ids: list[int]) -> None:
+    """Remove pages whose requests all have a result."""
+    database.execute_sql(_DONE, (msgspec.json.encode(ids).decode(),))
+
+
+def give_back(worker_id: str, job_id: int, way: Way | None = None) -> None:
+    """Let others have the pages of a job that this worker has; of one way, if it is given."""
+    if way is None:
+        database.execute_sql(_GIVE_BACK, (worker_id, job_id))
+    else:
+        database.execute_sql(_GIVE_BACK_WAY, (worker_id, job_id, *_columns(way)))
+
+
+def other_ways(job_id: int) -> list[Way]:
+    """The ways besides the job's own that have free pages."""
+    rows = database.execute_sql(_OTHER_WAYS, (job_id,))
+    return [Way(config_id or None, timeout_s or None) for config_id, timeout_s in rows]
+
+
+def free(job_id: int, most: int) -> int:
+    """How many pages of a job are free, counted up to ``most``."""
+    return database.execute_sql(_FREE, (job_id, most)).fetchone()[0]
+
+
+def any_free(job_id: int, way: Way) -> bool:
+    """Whether pages of one way are free."""
+    config_id, timeout_s = _columns(way)
+    rows = Page.select(Page.id).where(
+        (Page.job == job_id)
+        & (Page.config_id == config_id)
+        & (Page.timeout_s == timeout_s)
+        & Page.worker.is_null()
+    )
+    return rows.exists()
+
+
+def any_left(job_id: int, way: Way | None = None) -> bool:
+    """Whether a job has pages, free or taken; of one way, if it is given."""
+    rows = Page.select(Page.id).where(Page.job == job_id)
+    if way is not None:
+        config_id, timeout_s = _columns(way)
+        rows = rows.where((Page.config_id == config_id) & (Page.timeout_s == timeout_s))
+    return rows.exists()
+
+
+def clear(job_id: int) -> None:
+    """Forget the pages that nobody has."""
+    Page.delete().where((Page.job == job_id) & Page.worker.is_null()).execute()
+
+
+def _columns(way: Way) -> tuple[int, float]:
+    return way.config_id or 0, way.timeout_s or 0.0

@@ -1,0 +1,56 @@
+"""What this process has recorded since it began, for /metrics: added up once a commit, never read
+from the database. Labels are bounded: the configs of a house are few, and the rest is one more."""
+
+from collections import defaultdict
+
+from .latency_sketch import LatencySketch
+
+MAX_CONFIGS = 200
+REST = "(others)"
+
+
+class Tally:
+    """Sums by the alias of an API config, as it was then."""
+
+    def __init__(self):
+        self.requests: dict[tuple[str, str], int] = defaultdict(int)  # (alias, result)
+        self.failures: dict[tuple[str, str], int] = defaultdict(int)  # (alias, cause), of calls
+        self.tokens: dict[tuple[str, str], int] = defaultdict(int)  # (alias, input or output)
+        self.latency: dict[str, LatencySketch] = {}  # of calls that succeeded
+        self.cost_nano: dict[tuple[int, str], int] = defaultdict(int)  # (config's id, currency)
+        self.cancelled = self.retries = self.saved_calls = self.unpriced = 0
+        self._aliases: set[str] = set()
+
+    def _name(self, alias: str) -> str:
+        if alias not in self._aliases:
+            if len(self._aliases) >= MAX_CONFIGS:
+                return REST
+            self._aliases.add(alias)
+        return alias
+
+    def finished(self, alias: str, succeeded: int, failed: int, sent: int, received: int) -> None:
+        """Requests that have their result now, and the tokens ``sent`` and ``received``."""
+        alias = self._name(alias)
+        self.requests[alias, "succeeded"] += succeeded
+        self.requests[alias, "failed"] += failed
+        self.tokens[alias, "input"] += sent
+        self.tokens[alias, "output"] += received
+
+    def answered(self, alias: str, latency: LatencySketch) -> None:
+        self.latency.setdefault(self._name(alias), LatencySketch()).merge(latency)
+
+    def called_in_vain(self, alias: str, cause: str, count: int) -> None:
+        self.failures[self._name(alias), cause] += count
+
+    def paid(self, config_id: int, currency: str, cost_nano: int) -> None:
+        known = (config_id, currency) in self.cost_nano or len(self.cost_nano) < MAX_CONFIGS
+        self.cost_nano[config_id if known else 0, currency] += cost_nano
+
+    def counted(self, cancelled: int, retries: int, saved_calls: int, unpriced: int) -> None:
+        self.cancelled += cancelled
+        self.retries += retries
+        self.saved_calls += saved_calls
+        self.unpriced += unpriced
+
+
+tally = Tally()

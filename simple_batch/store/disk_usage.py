@@ -1,0 +1,108 @@
+"""How much room things take, and letting go of what retention names."""
+
+import shutil
+from pathlib import Path
+
+from ..core.clock import now_ms
+from ..core.domain import FINAL_STATUSES
+from .models import Job, Upload, database
+
+_SAMPLE = 64  # rows of a job that are looked at to estimate its bytes
+# Of a row besides its texts: columns, keys and indexes.
+_REQUEST = (
+    "SELECT sum(60 + length(body) + 3 * length(custom_id) + coalesce(length(cells), 0)) "
+    "FROM request WHERE job_id = ? AND idx IN ({marks})"
+)
+_RESULT = (
+    "SELECT sum(140 + coalesce(length(response), 0) + length(message)) "
+    "FROM result WHERE job_id = ? AND idx IN ({marks})"
+)
+
+
+def database_bytes() -> tuple[int, int | None]:
+    """(all of the database, what of its file is free for new rows); of a server's the latter is not
+    known."""
+    if database.server:
+        query = "SELECT pg_database_size(current_database())"
+        return database.execute_sql(query).fetchone()[0], None
+    pages, free, size = (
+        database.execute_sql(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return pages * size, free * size
+
+
+def job_bytes(job_id: int, total: int) -> int:
+    """About what a job of ``total`` requests takes of the database, from a few of its rows."""
+    if not total:
+        return 0
+    wanted = sorted({n * total // _SAMPLE for n in range(_SAMPLE)})
+    marks = ",".join("?" * len(wanted))
+    found = (
+        database.execute_sql(query.format(marks=marks), (job_id, *wanted)).fetchone()[0] or 0
+        for query in (_REQUEST, _RESULT)
+    )
+    return round(total * sum(found) / len(wanted))
+
+
+def used_bytes() -> int:
+    """What of the database is in use. A server's does not grow smaller when rows are removed: there it
+    is about what all jobs take."""
+    whole, reusable = database_bytes()
+    if reusable is not None:
+        return whole - reusable
+    jobs = Job.select(Job.id, Job.total).tuples()
+    return sum(job_bytes(job_id, total) for job_id, total in list(jobs))
+
+
+def kept_answer_bytes() -> int:
+    row = database.execute_sql("SELECT coalesce(sum(bytes), 0) FROM kept_answer").fetchone()
+    return row[0]
+
+
+def upload_bytes() -> int:
+    """Of all uploads together, with the images beside them, as their rows say."""
+    return sum(
+        database.execute_sql(f"SELECT coalesce(sum(bytes), 0) FROM {table}").fetchone()[0]
+        for table in ("upload", "upload_image")
+    )
+
+
+def image_bytes() -> dict[int, int]:
+    """Of the images beside each upload that has any, by its id."""
+    rows = database.execute_sql("SELECT upload_id, sum(bytes) FROM upload_image GROUP BY upload_id")
+    return dict(rows.fetchall())
+
+
+def file_bytes(path: Path) -> int:
+    """0 where there is no such file."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def free_bytes(folder: Path) -> int:
+    """What is left on a folder's disk."""
+    return shutil.disk_usage(folder).free
+
+
+def jobs_are_being_removed() -> bool:
+    return Job.select().where(Job.deleted_at.is_null(False)).exists()
+
+
+def hide_finished_job(job_id: int) -> bool:
+    """Hide a job whose rows are then to be removed; False where it is not finished (any more)."""
+    finished = (Job.id == job_id) & Job.status.in_(FINAL_STATUSES) & Job.deleted_at.is_null()
+    return bool(Job.update(deleted_at=now_ms()).where(finished).execute())
+
+
+def let_go_of_upload(upload_id: int) -> Upload | None:
+    """Take an upload from the jobs that were made from it, so that it can be removed; None where it
+    is gone or an unfinished job needs it (by now)."""
+    with database.atomic():
+        used = (Job.upload == upload_id) & Job.deleted_at.is_null()
+        if Job.select().where(used & Job.status.not_in(FINAL_STATUSES)).exists():
+            return None
+        Job.update(upload=None).where(Job.upload == upload_id).execute()
+    return Upload.get_or_none(Upload.id == upload_id)

@@ -1,0 +1,91 @@
+"""Identical requests of a job, asked once: the answer of the first is given to its twins."""
+
+import hashlib
+import sqlite3
+
+import msgspec
+
+from ..core.clock import now_ms
+from ..core.domain import Request
+from .models import Job, database, hold
+
+# Where the first or the twin was edited or sent another way since, the twin goes by itself.
+WAITING = (
+    "r.twin IS NOT NULL AND NOT EXISTS (SELECT 1 FROM override p WHERE p.job_id = r.job_id "
+    "AND p.idx IN (r.idx, r.twin))"
+)
+# Of a stretch: it has the same end however many of its firsts are answered.
+_END = (
+    "SELECT max(idx) FROM (SELECT idx FROM request WHERE job_id = ? AND idx > ? "
+    "AND twin IS NOT NULL ORDER BY idx LIMIT ?) AS stretch"
+)
+_ANSWERED = (
+    "FROM request r JOIN result x ON x.job_id = r.job_id AND x.idx = r.twin "
+    f"WHERE r.job_id = ? AND r.idx > ? AND r.idx <= ? AND {WAITING} AND x.status <> 'cancelled' "
+    "AND NOT EXISTS (SELECT 1 FROM result y WHERE y.job_id = r.job_id AND y.idx = r.idx)"
+)
+_COUNT = (
+    "SELECT count(*), coalesce(sum(CASE WHEN x.status = 'succeeded' THEN 1 ELSE 0 END), 0), "
+    f"coalesce(sum(x.cost_nano), 0) {_ANSWERED}"
+)
+_GIVE = (
+    "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, model, config, "
+    "attempts, finished_at, cost_nano) SELECT r.job_id, r.idx, x.status, x.cause, x.http_status, "
+    f"x.message, x.response, x.model, x.config, 0, CAST(? AS BIGINT), 0 {_ANSWERED} ORDER BY r.idx"
+)
+
+
+class Pairing:
+    """Finds the twins among the requests of a job as they stream by, in a private temporary database
+    that SQLite spills to disk: flat memory for millions of them."""
+
+    def __init__(self):
+        self._database = sqlite3.connect("", isolation_level=None)
+        self._database.executescript(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;"
+            "CREATE TABLE first (key BLOB PRIMARY KEY, idx INTEGER) WITHOUT ROWID; BEGIN;"
+        )
+
+    def paired(self, requests: list[Request]) -> list[Request]:
+        """The same requests; each that is identical to an earlier one says to which."""
+        rows = [(_key(request), request.index) for request in requests]
+        before = self._database.total_changes
+        self._database.executemany("INSERT OR IGNORE INTO first VALUES (?, ?)", rows)
+        if self._database.total_changes - before == len(rows):
+            return requests
+        find = "SELECT idx FROM first WHERE key = ?"
+        firsts = [self._database.execute(find, (key,)).fetchone()[0] for key, _index in rows]
+        return [
+            request if first == request.index else msgspec.structs.replace(request, twin=first)
+            for request, first in zip(requests, firsts, strict=True)
+        ]
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def _key(request: Request) -> bytes:
+    parts = b"\0".join((request.url.encode(), str(request.config_id).encode(), request.body))
+    return hashlib.blake2b(parts, digest_size=16).digest()
+
+
+def fan_out_step(job_id: int, after: int, count: int = 500) -> int | None:
+    """Give those of the next ``count`` twins behind index ``after`` whose firsts are answered what
+    came of these; returns the index to go on behind (None: done). The counters change in the same
+    transaction; what was not called costs nothing."""
+    with database.atomic():
+        hold(job_id)
+        end = database.execute_sql(_END, (job_id, after, count)).fetchone()[0]
+        if end is None:
+            return None
+        stretch = job_id, after, end
+        given, succeeded, saved = database.execute_sql(_COUNT, stretch).fetchone()
+        if given:
+            database.execute_sql(_GIVE, (now_ms(), *stretch))
+            Job.update(
+                succeeded=Job.succeeded + succeeded,
+                failed=Job.failed + given - succeeded,
+                saved_calls=Job.saved_calls + given,
+                saved_nano=Job.saved_nano + saved,
+            ).where(Job.id == job_id).execute()
+    return end

@@ -1,0 +1,197 @@
+"""Giving finished requests back: their results are removed, so that they are pending again."""
+
+import msgspec
+
+from ..core.domain import RequestStatus
+from .duplicates import WAITING
+from .filters import RequestFilter
+from .models import Job, database, hold
+
+CHUNK = 1_000
+_BODIES_AT_ONCE = 20
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_RETRIABLE = (RequestStatus.FAILED, RequestStatus.CANCELLED)
+
+_BODIES = """
+SELECT r.idx, coalesce(o.body, r.body)
+FROM request r LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx
+WHERE r.job_id = ? AND r.idx IN (SELECT value FROM json_each(?))
+"""
+_OVERRIDE = """
+INSERT INTO override (job_id, idx, config_id, timeout_s, body) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (job_id, idx) DO UPDATE SET body = coalesce(excluded.body, override.body),
+  config_id = coalesce(excluded.config_id, override.config_id),
+  timeout_s = coalesce(excluded.timeout_s, override.timeout_s)
+"""
+# What a user had answered once more stays known as an attempt without a cause, also where nothing was
+# called for it.
+_KEEP_ANSWER = """
+INSERT INTO attempt (job_id, idx, number, started_at, latency_ms, cause, http_status, message,
+  excerpt, wait_ms, input_tokens, output_tokens, cost_nano, group_key)
+SELECT job_id, idx, attempts, finished_at - coalesce(latency_ms, 0), coalesce(latency_ms, 0), '',
+  http_status, CASE WHEN latency_ms IS NULL THEN 'the answer of an identical request' ELSE '' END,
+  substr(CAST(response AS TEXT), 1, 2000), 0, input_tokens, output_tokens, cost_nano, ''
+FROM result WHERE job_id = ? AND idx = ? AND status = 'succeeded'
+"""
+# A twin whose first has failed and is not asked again would get that failure once more: it goes alone.
+_ALONE = f"""
+INSERT INTO override (job_id, idx)
+SELECT r.job_id, r.idx FROM request r JOIN result f ON f.job_id = r.job_id AND f.idx = r.twin
+WHERE r.job_id = ? AND r.idx IN (SELECT value FROM json_each(?)) AND f.status <> 'succeeded'
+  AND {WAITING}
+"""
+_LEFT_BEHIND = f"""
+DELETE FROM result AS x WHERE x.job_id = ? AND x.status = 'failed' AND x.idx > ? AND x.idx <= ?
+  AND EXISTS (SELECT 1 FROM request r WHERE r.job_id = x.job_id AND r.idx = x.idx AND {WAITING}
+    AND NOT EXISTS (SELECT 1 FROM result f WHERE f.job_id = r.job_id AND f.idx = r.twin
+      AND f.status <> 'succeeded'))
+RETURNING idx
+"""
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What is to be different in another try; None leaves it as it is. ``timeout_s`` in seconds."""
+
+    config_id: int | None = None
+    timeout_s: float | None = None
+    max_tokens: int | None = None
+
+
+def give_back_step(
+    job_id: int,
+    wanted: RequestFilter,
+    after: int,
+    other: Changes | None = None,
+    chunk: int | None = None,
+) -> tuple[int, int | None]:
+    """Give back the matching failed (or, where the filter says so, cancelled) requests among the
+    next ``chunk`` behind index ``after``. Returns how many, and the index to go on behind (None: done).
+
+    The counters change in the same transaction; attempts and what they cost are kept.
+    """
+    status = wanted.status if wanted.status in _RETRIABLE else RequestStatus.FAILED
+    conditions, values = _conditions(msgspec.structs.replace(wanted, status=None))
+    with database.atomic():
+        hold(job_id)
+        last = _end_of_window(job_id, status, after, chunk or CHUNK)
+        if last is None:
+            return 0, None
+        gone = database.execute_sql(
+            "DELETE FROM result AS x WHERE x.job_id = ? AND x.status = ? AND x.idx > ? AND x.idx <= ?"
+            f"{conditions} RETURNING idx",
+            (job_id, status, after, last, *values),
+        ).fetchall()
+        indices = [index for (index,) in gone]
+        _change(job_id, indices, other)
+        _send_alone(job_id, indices)
+        counter = Job.failed if status == RequestStatus.FAILED else Job.cancelled
+        Job.update({counter: counter - len(gone)}).where(Job.id == job_id).execute()
+    return len(gone), last
+
+
+def give_back_one(job_id: int, index: int, other: Changes | None = None) -> bool:
+    """Give back one failed or cancelled request; False where it is neither."""
+    with database.atomic():
+        hold(job_id)
+        if not _remove_result(job_id, index, _RETRIABLE):
+            return False
+        _change(job_id, [index], other)
+        _send_alone(job_id, [index])
+    return True
+
+
+def give_back_twins_step(job_id: int, after: int, chunk: int) -> tuple[int, int | None]:
+    """Give back those among the next ``chunk`` failed requests behind index ``after`` whose failure
+    was that of an identical one, which is asked again by now, or was answered since. Returns as
+    ``give_back_step`` does."""
+    with database.atomic():
+        hold(job_id)
+        last = _end_of_window(job_id, RequestStatus.FAILED, after, chunk)
+        if last is None:
+            return 0, None
+        gone = database.execute_sql(_LEFT_BEHIND, (job_id, after, last)).fetchall()
+        Job.update(failed=Job.failed - len(gone)).where(Job.id == job_id).execute()
+    return len(gone), last
+
+
+def replace_one(job_id: int, index: int, body: bytes) -> bool:
+    """Give back one request, whatever came of it, to be sent with another body; False where it has
+    not ended. An answer it had is kept as an attempt, and what it cost stays counted."""
+    with database.atomic():
+        hold(job_id)
+        database.execute_sql(_KEEP_ANSWER, (job_id, index))
+        if not _remove_result(job_id, index, (*_RETRIABLE, RequestStatus.SUCCEEDED)):
+            return False
+        database.execute_sql(
+            "INSERT INTO override (job_id, idx, body) VALUES (?, ?, ?) "
+            "ON CONFLICT (job_id, idx) DO UPDATE SET body = excluded.body",
+            (job_id, index, body),
+        )
+        Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
+    return True
+
+
+def _end_of_window(job_id: int, status: RequestStatus, after: int, chunk: int) -> int | None:
+    """The index of the last of the next ``chunk`` results of a status; None where there are none."""
+    rows = database.execute_sql(
+        "SELECT idx FROM result WHERE job_id = ? AND status = ? AND idx > ? ORDER BY idx LIMIT ?",
+        (job_id, status, after, chunk),
+    ).fetchall()
+    return rows[-1][0] if rows else None
+
+
+def _send_alone(job_id: int, indices: list[int]) -> None:
+    """Have those of the given requests make calls of their own that would wait for what has failed."""
+    listed = msgspec.json.encode(indices).decode()
+    if database.execute_sql(_ALONE, (job_id, listed)).rowcount > 0:
+        Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
+
+
+def _remove_result(job_id: int, index: int, allowed: tuple[RequestStatus, ...]) -> bool:
+    row = database.execute_sql(
+        "SELECT status FROM result WHERE job_id = ? AND idx = ?", (job_id, index)
+    ).fetchone()
+    if row is None or row[0] not in allowed:
+        return False
+    database.execute_sql("DELETE FROM result WHERE job_id = ? AND idx = ?", (job_id, index))
+    counter = getattr(Job, row[0])
+    Job.update({counter: counter - 1}).where(Job.id == job_id).execute()
+    return True
+
+
+def _change(job_id: int, indices: list[int], other: Changes | None) -> None:
+    if other is None or not indices:
+        return
+    for begin in range(0, len(indices), _BODIES_AT_ONCE):
+        part = indices[begin : begin + _BODIES_AT_ONCE]
+        bodies = dict.fromkeys(part)
+        if other.max_tokens is not None:
+            listed = msgspec.json.encode(part).decode()
+            rows = database.execute_sql(_BODIES, (job_id, listed)).fetchall()
+            bodies = {index: _limited(bytes(body), other.max_tokens) for index, body in rows}
+        database.executemany(
+            _OVERRIDE,
+            [
+                (job_id, index, other.config_id, other.timeout_s, body)
+                for index, body in bodies.items()
+            ],
+        )
+    Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
+
+
+def _limited(body: bytes, max_tokens: int) -> bytes:
+    """A body with another bound of the answer's tokens; what else it says stays to the letter."""
+    fields = _decode(body)
+    name = "max_completion_tokens" if "max_completion_tokens" in fields else "max_tokens"
+    fields[name] = max_tokens
+    return msgspec.json.encode(fields)
+
+
+def _conditions(wanted: RequestFilter) -> tuple[str, list]:
+    if not wanted.q:
+        return wanted.on_results()
+    sql, values = wanted.on_rows()
+    return (
+        f" AND EXISTS (SELECT 1 FROM request r WHERE r.job_id = x.job_id AND r.idx = x.idx{sql})",
+        values,
+    )

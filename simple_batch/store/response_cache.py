@@ -1,0 +1,83 @@
+"""Answers kept for other jobs that ask the same of the same endpoint, where their owners chose so."""
+
+import hashlib
+
+import msgspec
+
+from ..core.clock import now_ms
+from ..core.domain import Outcome, RequestStatus, Usage
+from .models import database
+
+_FIND = (
+    "SELECT key, response, http_status, model, input_tokens, output_tokens, cached_tokens, "
+    "reasoning_tokens FROM kept_answer WHERE created_at >= ? AND key IN ({marks})"
+)
+_KEEP = (
+    "INSERT INTO kept_answer (key, response, http_status, model, input_tokens, output_tokens, "
+    "cached_tokens, reasoning_tokens, bytes, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (key) DO UPDATE SET response = excluded.response, http_status = excluded.http_status, "
+    "model = excluded.model, input_tokens = excluded.input_tokens, "
+    "output_tokens = excluded.output_tokens, cached_tokens = excluded.cached_tokens, "
+    "reasoning_tokens = excluded.reasoning_tokens, bytes = excluded.bytes, "
+    "created_at = excluded.created_at"
+)
+_OLDEST = 50  # removed at a time
+
+
+class KeptAnswer(msgspec.Struct, frozen=True):
+    """What came back before; ``usage`` is what the call used then."""
+
+    response: bytes
+    http_status: int | None
+    model: str | None
+    usage: Usage | None
+
+
+def key_of(base_url: str, url: str, body: bytes, schema: bytes) -> bytes:
+    """Names what is asked: the endpoint, its path, the body as it is sent, and the schema that the
+    answer is checked by."""
+    text = b"\0".join((base_url.encode(), url.encode(), body, schema))
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def find(keys: list[bytes], since: int) -> dict[bytes, KeptAnswer]:
+    """The answers kept under these keys that came at ``since`` (epoch ms) or later."""
+    query = _FIND.format(marks=",".join("?" * len(keys)))
+    found = {}
+    for key, response, http_status, model, *tokens in database.execute_sql(query, (since, *keys)):
+        usage = None if tokens[0] is None else Usage(*tokens)
+        found[bytes(key)] = KeptAnswer(bytes(response), http_status, model, usage)
+    return found
+
+
+def keep(records: list) -> None:
+    """Keep the answers of what succeeded under the records' keys, in the transaction of their
+    results."""
+    now = now_ms()
+    rows = [
+        _row(record.key, record.outcome, now)
+        for record in records
+        if record.outcome is not None and record.outcome.status == RequestStatus.SUCCEEDED
+    ]
+    database.executemany(_KEEP, rows)
+
+
+def _row(key: bytes, outcome: Outcome, now: int) -> tuple:
+    usage = outcome.usage
+    tokens = (usage.input, usage.output, usage.cached, usage.reasoning) if usage else (None,) * 4
+    size = len(outcome.response)
+    return key, outcome.response, outcome.http_status, outcome.model, *tokens, size, now
+
+
+def sweep_step(most_bytes: int, before: int) -> bool:
+    """Remove some of what is older than ``before`` (epoch ms), or, where all of it is larger than
+    ``most_bytes``, of the oldest; False where nothing was left to remove."""
+    with database.atomic():
+        row = database.execute_sql("SELECT coalesce(sum(bytes), 0) FROM kept_answer").fetchone()
+        old = "" if row[0] > most_bytes else f"WHERE created_at < {int(before)} "
+        return bool(
+            database.execute_sql(
+                "DELETE FROM kept_answer WHERE id IN (SELECT id FROM kept_answer "
+                f"{old}ORDER BY created_at, id LIMIT {_OLDEST})"
+            ).rowcount
+        )

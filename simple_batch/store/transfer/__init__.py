@@ -1,0 +1,1 @@
+"""All rows of one database into another (``flask copy-db``)."""

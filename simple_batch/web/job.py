@@ -1,0 +1,142 @@
+"""One job: overview, errors, events, export."""
+
+import csv
+import io
+
+from flask import Blueprint, jsonify, render_template, request
+from flask_babel import lazy_gettext as _
+
+from .. import export, insight
+from ..auth import audit_log
+from ..core import content, identity
+from ..core.domain import Cause, Role
+from ..core.errors import InvalidInput
+from ..core.messages import listed, said
+from ..export.csv_file import safe
+from ..insight.summary import iso
+from ..services import configs, job_options, jobs, recipes, webhooks
+from ..store.filters import RequestFilter
+from . import labels
+from .downloads import attached
+
+blueprint = Blueprint("job_pages", __name__)
+
+
+ERROR_COLUMNS = ("cause", "http_status", "message", "count", "share", "first_at", "last_at")
+FORMAT_NAMES = {
+    "json": "JSON",
+    "jsonl": "JSONL",
+    "csv": "CSV",
+    "xlsx": "XLSX (Excel)",
+    "parquet": "Parquet",
+    "openai": "OpenAI JSONL",
+    "requests": _("Requests (to upload again)"),
+}
+
+
+def common(job_id: int) -> dict:
+    """What the head of every page of a job shows."""
+    job = jobs.get(job_id)
+    return {
+        "job": job,
+        "progress": insight.progress(job_id),
+        "allowed": jobs.allowed_actions(job) if identity.current().may(Role.OPERATOR) else set(),
+        "shared": insight.by_config(job),
+        "workers": insight.by_worker(job),
+        "runner": jobs.runner_state(),
+        "storage_fault": jobs.storage_fault(),
+        "waits_for_share": insight.waits_for_share(job_id),
+        "formats": export.FORMATS,
+        "format_names": FORMAT_NAMES,
+    }
+
+
+@blueprint.get("/jobs/<int:job_id>")
+def overview(job_id: int):
+    """Where the job stands: throughput, largest error groups, what finished last."""
+    job = jobs.get(job_id)
+    return render_template(
+        "job/overview.html",
+        tab="overview",
+        groups=insight.error_groups(job_id)[:3],
+        buckets=insight.buckets(job_id, points=120),
+        chosen=job_options.of(job),
+        inputs_per_call=job_options.inputs_per_call(job),
+        schema=content.pretty(job.schema.encode()) if job.schema else None,
+        template=content.pretty(job.template.encode()) if job.template else None,
+        cause_words={code: str(word) for code, word in labels.CAUSES.items()},
+        **common(job_id),
+    )
+
+
+@blueprint.get("/jobs/<int:job_id>/progress.json")
+def progress(job_id: int):
+    """For clients whose socket is gone."""
+    return jsonify(insight.progress(job_id))
+
+
+@blueprint.get("/jobs/<int:job_id>/errors")
+def errors(job_id: int):
+    """Groups of failures alike, and the newest failed attempts."""
+    cause = request.args.get("cause") or None
+    if cause is not None and cause not in set(Cause):
+        raise InvalidInput(
+            said("cause=%(cause)r: use one of %(allowed)s.", cause=cause, allowed=", ".join(Cause)),
+            "cause",
+        )
+    group = request.args.get("group") or None
+    return render_template(
+        "job/errors.html",
+        tab="errors",
+        groups=insight.error_groups(job_id),
+        attempts=insight.attempts_page(job_id, cause, group, request.args.get("before", type=int)),
+        cause=cause,
+        group=group,
+        causes=list(Cause),
+        configs=configs.list_all(active=True),
+        **common(job_id),
+    )
+
+
+@blueprint.get("/jobs/<int:job_id>/errors.csv")
+def error_table(job_id: int):
+    """The groups as CSV; times are ISO 8601 in UTC."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(ERROR_COLUMNS)
+    for group in insight.error_groups(job_id):
+        shown = {name: iso(group[name]) for name in ("first_at", "last_at")}
+        shown["message"] = safe(group["message"])
+        writer.writerow({**group, **shown}[name] for name in ERROR_COLUMNS)
+    return attached(text.getvalue().encode(), f"job-{job_id}-errors.csv", "text/csv; charset=utf-8")
+
+
+@blueprint.get("/jobs/<int:job_id>/events")
+def events(job_id: int):
+    """Every change of status."""
+    return render_template(
+        "job/events.html",
+        tab="events",
+        events=insight.events(job_id),
+        deliveries=webhooks.deliveries(job_id),
+        **common(job_id),
+    )
+
+
+@blueprint.get("/jobs/<int:job_id>/export")
+def download(job_id: int):
+    """The results as a file, streamed: all, succeeded, failed, or what the filters name."""
+    job = jobs.get(job_id)
+    form, only = request.args.get("format", "jsonl"), request.args.get("only", "all")
+    raw = request.args.get("cells") == "raw"
+    pieces = export.export(job_id, form, only, RequestFilter.parse(request.args), raw)
+    name = export.filename(job, form, only)
+    audit_log.note("job.export", f"job {job_id}", listed((form, said(only))))
+    return attached(pieces, name, export.content_type(form))
+
+
+@blueprint.get("/jobs/<int:job_id>/recipe")
+def recipe(job_id: int):
+    """What was chosen for the job, to be used again."""
+    job = jobs.get(job_id)
+    return attached(recipes.dump(job_options.of(job)), f"{job.name}.recipe.json")

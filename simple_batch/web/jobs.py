@@ -1,0 +1,121 @@
+"""The list of jobs."""
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
+
+from .. import insight
+from ..auth.guard import must_see
+from ..core import identity
+from ..core.domain import JobStatus
+from ..core.errors import Conflict, InvalidInput, NotFound
+from ..core.messages import said
+from ..services import configs, jobs
+from .form_keys import once
+from .labels import translated
+from .request_input import page_number
+
+blueprint = Blueprint("jobs_list", __name__)
+
+PER_PAGE = 50
+_BULK = {
+    "pause": jobs.pause,
+    "resume": jobs.resume,
+    "cancel": jobs.cancel,
+    "retry": jobs.retry,
+    "delete": jobs.delete,
+}
+
+
+@blueprint.get("/")
+def home():
+    """The list is the start."""
+    return redirect(url_for("jobs_list.index"), 303)
+
+
+@blueprint.get("/jobs")
+def index():
+    """Jobs by status, name, config; the table alone where a fragment is asked for."""
+    wanted = {
+        "status": request.args.get("status", ""),
+        "q": request.args.get("q", "").strip(),
+        "config": request.args.get("config", ""),
+        "sort": request.args.get("sort", "-created"),
+    }
+    if wanted["status"] and wanted["status"] not in set(JobStatus):
+        raise InvalidInput(
+            said(
+                "status=%(status)r: use one of %(allowed)s.",
+                status=wanted["status"],
+                allowed=", ".join(JobStatus),
+            )
+        )
+    page = insight.jobs_page(
+        status=wanted["status"] or None,
+        q=wanted["q"],
+        config=wanted["config"] or None,
+        sort=wanted["sort"],
+        page=request.args.get("page", 1, type=page_number),
+        per_page=PER_PAGE,
+        viewer=identity.current().sees,
+    )
+    counts = insight.job_counts(identity.current().sees)
+    context = {
+        "page": page,
+        "wanted": wanted,
+        "args": {name: value for name, value in wanted.items() if value},
+        "counts": counts,
+        "configs": configs.list_all(),
+        "filtered": bool(wanted["status"] or wanted["q"] or wanted["config"]),
+    }
+    if request.headers.get("HX-Request"):
+        page = render_template("jobs/table.html", **context)
+    else:
+        page = render_template("jobs/list.html", **context)
+    return page, {"Vary": "HX-Request, Cookie"}
+
+
+@blueprint.post("/jobs/bulk")
+@once
+def bulk():
+    """Pause, resume, cancel, retry or delete the selected jobs."""
+    action = request.form.get("action", "")
+    if action not in _BULK:
+        raise InvalidInput(
+            said(
+                "action=%(action)r: use one of %(allowed)s.",
+                action=action,
+                allowed=", ".join(_BULK),
+            ),
+            "action",
+        )
+    chosen = request.form.getlist("job", type=int)
+    done, refused = 0, []
+    for job_id in chosen:
+        try:
+            must_see(job_id)
+            _BULK[action](job_id)
+            done += 1
+        except (Conflict, NotFound) as error:
+            refused.append(translated(error))
+    if done:
+        flash(ngettext("Done for %(num)s job.", "Done for %(num)s jobs.", done), "success")
+    for message in refused[:5]:
+        flash(message, "warning")
+    if len(refused) > 5:
+        flash(_("and %(n)s more", n=len(refused) - 5), "warning")
+    if not chosen:
+        flash(_("Select jobs first."), "warning")
+    back = request.form.get("back", "")
+    listed = url_for("jobs_list.index")
+    return redirect(back if back == listed or back.startswith(f"{listed}?") else listed, 303)
+
+
+@blueprint.app_context_processor
+def running() -> dict:
+    """How many jobs run now, for the navigation."""
+    return {"running_jobs": lambda: _running()}
+
+
+def _running() -> int:
+    return insight.job_counts(identity.current().sees).get(JobStatus.RUNNING, 0)

@@ -1,0 +1,136 @@
+"""What a request brings, read in one place: ids in addresses, queries and forms.
+
+Every id in an address and every number in a query or form fits in 64 bits, which is what the databases
+take; no text has a NUL byte or half a surrogate pair, which PostgreSQL refuses and UTF-8 cannot
+hold. What is otherwise is refused here with 404 or 400, whatever the view would have done with it.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, request
+from flask import Request as FlaskRequest
+from werkzeug.datastructures import ImmutableMultiDict
+from werkzeug.exceptions import BadRequest
+from werkzeug.routing import IntegerConverter
+
+from ..core.errors import InvalidInput
+from ..core.messages import said
+
+LARGEST_ID = 2**63 - 1  # an integer in SQLite and PostgreSQL
+LARGEST = 2**62  # of other numbers: sums and differences of them fit as well
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_LAST_PAGE = 1_000_000_000
+_MOST_DIGITS = 40  # spaces and zeros included
+_SHOWN = 60  # characters of what is refused
+
+
+class Id(IntegerConverter):
+    """``<int:…>`` in a rule: what no database can hold is no address (404)."""
+
+    regex = "[0-9]{1,19}"
+
+    def __init__(self, map, *args, **kwargs):
+        super().__init__(map, *args, **{"max": LARGEST_ID, **kwargs})
+
+
+class Parameters(ImmutableMultiDict):
+    """A query or a form. ``type`` of ``get`` and ``getlist`` says what a value has to be: one that
+    is something else raises InvalidInput naming the parameter; an empty one counts as missing."""
+
+    def get(self, key, default=None, type: Callable | None = None):
+        value = super().get(key)
+        if value is None:
+            return default
+        if type is None:
+            return value
+        return default if value == "" else _converted(key, value, type)
+
+    def getlist(self, key, type: Callable | None = None) -> list:
+        values = super().getlist(key)
+        if type is None:
+            return values
+        return [_converted(key, value, type) for value in values if value != ""]
+
+    @property
+    def unstorable(self) -> str | None:
+        """The name of a parameter with text that cannot be stored, None where there is none."""
+        for key, value in self.items(multi=True):
+            if _UNSTORABLE.search(key) or (isinstance(value, str) and _UNSTORABLE.search(value)):
+                return key
+        return None
+
+
+class Request(FlaskRequest):
+    """Flask's, with these parameters; a form with unstorable text raises BadRequest as it is read."""
+
+    parameter_storage_class = Parameters
+
+    def _load_form_data(self) -> None:
+        read_before = "form" in self.__dict__
+        super()._load_form_data()
+        if not read_before and self.form.unstorable is not None:
+            raise _refused(self.form.unstorable)
+
+
+def whole(text: str) -> int:
+    """An integer of at most 2^62, in decimal digits. Raises ValueError."""
+    if len(text) > _MOST_DIGITS or not text.isascii():
+        raise ValueError(text[:_SHOWN])
+    number = int(text)
+    if not -LARGEST <= number <= LARGEST:
+        raise ValueError(text)
+    return number
+
+
+def within(low: int, high: int) -> Callable[[str], int]:
+    """Reads an integer that lies in these bounds; what is returned raises ValueError."""
+
+    def bounded(text: str) -> int:
+        number = whole(text)
+        if not low <= number <= high:
+            raise ValueError(text)
+        return number
+
+    return bounded
+
+
+def page_number(text: str) -> int:
+    """The number of a page; beyond the first and the last that there can be, it is one of these.
+    Raises ValueError."""
+    return max(1, min(whole(text), _LAST_PAGE))
+
+
+def storable(text: str) -> bool:
+    """Whether databases and UTF-8 can hold the text."""
+    return _UNSTORABLE.search(text) is None
+
+
+def register(app: Flask) -> None:
+    """Have the app read its requests so; to be called before its first rule is added."""
+    app.request_class = Request
+    app.url_map.converters["int"] = Id
+    app.before_request(_check_address)
+
+
+def _check_address() -> None:
+    """Raises BadRequest for an address with text that cannot be stored."""
+    if not storable(request.path):
+        raise _refused("")
+    if request.args.unstorable is not None:
+        raise _refused(request.args.unstorable)
+
+
+def _refused(name: str) -> BadRequest:
+    where = f"“{_UNSTORABLE.sub('?', name)[:_SHOWN]}”" if name else "the address"
+    return BadRequest(f"There is a NUL byte, or half a character, in {where}: leave it out.")
+
+
+def _converted(key: str, value: str, type: Callable) -> Any:
+    try:
+        return whole(value) if type is int else type(value)
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            said("%(name)s=%(value)r: not a number.", name=key, value=value[:_SHOWN]), key
+        ) from None
