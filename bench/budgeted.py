@@ -19,10 +19,11 @@ import gevent
 from gevent.event import Event
 
 from simple_batch.cluster.limit_coordinator import Budget
+from simple_batch.cluster.shared_governor import SharedGovernor
 from simple_batch.core.domain import Cause, Defaults, Endpoint, Usage
 from simple_batch.core.settings import Settings
 from simple_batch.engine.classify import Finding
-from simple_batch.engine.governor import Governor, Party
+from simple_batch.engine.governor import Party
 from simple_batch.engine.transport import Transport
 
 CALLERS = 150
@@ -32,7 +33,7 @@ BODY = json.dumps({"model": "bench", "messages": [{"role": "user", "content": "x
 class Caller:
     """``calls`` and ``refused`` count."""
 
-    def __init__(self, base_url: str, governor: Governor):
+    def __init__(self, base_url: str, governor: SharedGovernor):
         settings = Settings()
         endpoint = Endpoint(1, "bench", base_url, "none", Defaults("bench"))
         self._transport = Transport(endpoint, settings, width=CALLERS)
@@ -67,7 +68,7 @@ def main() -> None:
     for ceiling in ("--concurrency", "--rpm", "--tpm"):
         parser.add_argument(ceiling, type=int)
     options = parser.parse_args()
-    governor = Governor(options.concurrency, options.rpm, options.tpm, maximum=CALLERS)
+    governor = SharedGovernor(options.concurrency, options.rpm, options.tpm, maximum=CALLERS)
     budget = Budget(options.redis_url, options.name)
     budget.attach(1, governor)
     print("ready", flush=True)

@@ -17,7 +17,7 @@ def create_app(**overrides) -> Flask:
     from . import api, cli, web
     from .auth import guard
     from .core import redaction, settings
-    from .services.lifecycle import Services, prepare
+    from .services.lifecycle import Services, message_queue, prepare
     from .store.secrets import SESSION_FILE, kept_secret
     from .web import live_feed, request_input
     from .web.middleware import Front
@@ -43,7 +43,7 @@ def create_app(**overrides) -> Flask:
     _connect_each_request(app)
     guard.register(app, loaded)
     app.extensions["simple_batch"] = Services(loaded)
-    live_feed.create(app, loaded.REDIS_URL)
+    live_feed.create(app, message_queue(loaded))
     web.register(app)
     api.register(app)
     cli.register(app)

@@ -16,8 +16,8 @@ from argon2 import PasswordHasher
 from simple_batch import create_app
 from simple_batch.auth import passwords, users
 from simple_batch.cli import demo_endpoint
-from simple_batch.core import context, settings
-from simple_batch.services import configs, jobs
+from simple_batch.core import settings
+from simple_batch.services import configs, jobs, lifecycle
 from simple_batch.store.database import close_database, connected, open_database
 
 from . import postgres
@@ -82,7 +82,7 @@ def db(instance: Path, overrides: dict):
     """An open database and runtime without an app; yields the settings."""
     loaded = settings.load(environ={}, **overrides)
     _prepare(instance, loaded.database_url)
-    context.open_runtime(loaded)
+    lifecycle.open_context(loaded)
     open_database(loaded.database_url)
     with connected():
         yield loaded

@@ -8,7 +8,7 @@ from ..auth import audit_log
 from ..core import context
 from ..core.errors import InvalidInput
 from ..core.settings import MIB
-from ..services import batch_files, jobs, uploads
+from ..services import batch_files, lifecycle, uploads
 from . import parsing, serializers
 from .auth import api_blueprint, caller, viewer
 
@@ -98,7 +98,7 @@ def delete(file_id: str):
     """Remove it, with what is in it."""
     number = _number(file_id)
     batch_files.delete(number, viewer())
-    jobs.sweep()
+    lifecycle.sweep()
     return jsonify(id=file_id, object="file", deleted=True)
 
 

@@ -11,7 +11,7 @@ from ..core.domain import Cause, JobStatus
 from ..core.errors import InvalidInput
 from ..core.terminal import shown_line
 from ..services import job_options as choices
-from ..services import jobs
+from ..services import jobs, lifecycle
 from ..services.job_options import NewJob
 from ..store.filters import RequestFilter
 from .base import PRICE, command, confirm, put, put_json, put_table, say
@@ -44,9 +44,9 @@ def create_job(file, config, start, images, **fields):
     job = create(file, new_job(config, hold=not start, **fields), images)
     put(str(job.id))
     say(f"Job {job.id} “{job.name}”: {job.total:,} requests, {job.status}.")
-    if start and jobs.runner_state() == "none":
-        if jobs.by_workers():
-            say(f"No worker is running: start one with {jobs.WORKER_COMMAND}")
+    if start and lifecycle.runner_state() == "none":
+        if lifecycle.by_workers():
+            say(f"No worker is running: start one with {lifecycle.WORKER_COMMAND}")
         else:
             say(
                 f"Nothing runs jobs now: start the server (python run.py), or flask run-job {job.id}."

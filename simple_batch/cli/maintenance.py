@@ -9,7 +9,7 @@ from ..core import context
 from ..core.errors import SettingsError
 from ..core.messages import said
 from ..insight.summary import iso
-from ..services import backups, jobs, retention
+from ..services import backups, jobs, lifecycle, retention
 from ..store import secrets
 from ..store.database import connected, open_database, shown
 from .base import ExitStatus, command, confirm, put, put_json, put_table, say
@@ -112,7 +112,7 @@ def _show(on: dict, going: retention.Plan, as_json: bool) -> None:
 
 def _done(going: retention.Plan) -> str:
     counts = ", ".join(f"{len(items):,} {k}" for k in _KINDS if (items := getattr(going, k)))
-    if jobs.runner_state() == "elsewhere":
+    if lifecycle.runner_state() == "elsewhere":
         return f"Removed: {counts}. The server takes their rows away now."
     return f"Removed: {counts}."
 

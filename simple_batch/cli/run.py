@@ -9,14 +9,14 @@ from flask import current_app
 
 from ..core.domain import FINAL_STATUSES, JobStatus
 from ..core.errors import Conflict, InvalidInput
-from ..services import jobs
+from ..services import jobs, lifecycle
 from .base import ExitStatus, command, patched, run_patched, say
 from .export import format_for, write_file
 from .follow import follow
 from .jobs import create
 from .options import job_options, new_job
 
-NO_WORKER = f"No worker runs: the job waits for one. Start it with: {jobs.WORKER_COMMAND}"
+NO_WORKER = f"No worker runs: the job waits for one. Start it with: {lifecycle.WORKER_COMMAND}"
 
 
 @command("run-job")
@@ -96,7 +96,7 @@ def _wanted(job: str, config: str | None, fields: dict) -> int:
 @click.option("--interval", type=click.FloatRange(min=0.1), default=0.5, help="Seconds.")
 def watch_job(job_id, interval):
     """Follow a job that a server runs."""
-    if jobs.get(job_id).status not in FINAL_STATUSES and jobs.runner_state() == "none":
+    if jobs.get(job_id).status not in FINAL_STATUSES and lifecycle.runner_state() == "none":
         say("Nothing runs this database's jobs now: the job waits until something does.")
     return follow(job_id, interval)
 

@@ -23,7 +23,7 @@ from kombu.utils import functional
 from ..auth import users
 from ..core import address_policy, context, log, redaction, settings
 from ..core.errors import SettingsError, SimpleBatchError
-from ..services import jobs, lifecycle
+from ..services import lifecycle
 from ..store.database import close_database
 from . import metrics_server
 from .worker import Worker
@@ -113,7 +113,7 @@ def _begin(sender, **_) -> None:
     global _worker
     if not monkey.is_module_patched("socket"):
         _end_with(
-            f"a worker makes its calls in gevent's greenlets. Start it with: {jobs.WORKER_COMMAND}"
+            f"a worker makes its calls in gevent's greenlets. Start it with: {lifecycle.WORKER_COMMAND}"
         )
     # gevent, while it patches, makes Celery load kombu, which so keeps the sleep that holds up
     # everybody: for as long as the broker is away
@@ -127,7 +127,7 @@ def _begin(sender, **_) -> None:
     _worker = Worker(
         loaded,
         context.vault(),
-        jobs.duties(),
+        lifecycle.duties(),
         name=sender.hostname,
         room=sender.concurrency,
         wake=_wake,

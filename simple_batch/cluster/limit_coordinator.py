@@ -18,9 +18,9 @@ from gevent.event import Event
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ..engine.governor import Governor
 from ..engine.semaphore import Slots
 from .limit_leases import ConfigStake, JobStake, Stake
+from .shared_governor import SharedGovernor
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,10 @@ class Budget:
         self._news.close()
         self._redis.close()
 
-    def attach(self, config_id: int, governor: Governor) -> None:
+    def new_governor(self, **limits) -> SharedGovernor:
+        return SharedGovernor(**limits)
+
+    def attach(self, config_id: int, governor: SharedGovernor) -> None:
         """From now on the governor starts calls on a share only."""
         self._attach(ConfigStake(f"config:{config_id}", governor, self._wake.set))
 

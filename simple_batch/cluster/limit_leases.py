@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from ..engine.governor import Governor
-from ..engine.learned_limits import Learned
+from ..engine.learned_limits import Cooldown, Learned
 from ..engine.semaphore import Slots
 from .limit_learner import Learner
-from .shared_limits import ALL, Cooldown, Report
+from .shared_governor import SharedGovernor
+from .shared_limits import ALL, Report
 
 EVERY_S = 0.15  # between two exchanges where there is something to tell …
 CALLS = 3  # … at least so many calls: a third of a command for each
@@ -157,7 +157,7 @@ class JobStake(Stake):
 class ConfigStake(Stake):
     """Of what an API config allows. One of the workers learns for all."""
 
-    def __init__(self, name: str, governor: Governor, wake: Callable[[], None]):
+    def __init__(self, name: str, governor: SharedGovernor, wake: Callable[[], None]):
         super().__init__(name, wake)
         self._governor = governor
         self._shared = governor.share(self._woken)

@@ -21,14 +21,6 @@ LONG_AGO = -1e9  # seconds, as JSON has it
 NOTED_MOST = 20_000  # events that are kept while nobody takes them
 
 
-class Cooldown(msgspec.Struct, frozen=True):
-    """``until`` is seconds of the governor's clock; ``ask_s`` is how long a refusal would take."""
-
-    until: float
-    reason: str
-    ask_s: float
-
-
 class Report(msgspec.Struct):
     """What happened in one process since its last report. Times are of its own clock; ``offset``
     added to them makes them everybody's. ``busy`` is its calls in flight now."""

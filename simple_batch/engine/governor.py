@@ -17,11 +17,10 @@ from operator import attrgetter
 import gevent
 from gevent.event import Event
 
-from ..cluster.shared_limits import Cooldown, Shared
 from ..core.domain import Cause, GovernorState
 from .classify import Finding
 from .estimators import Bucket
-from .learned_limits import IDLE_S, Limits, Ticket
+from .learned_limits import IDLE_S, Cooldown, Limits, Ticket
 from .sliding_window import WINDOW_S, Recent
 
 COOLDOWN_S = (0.05, 1.0)  # the first one where the provider names none: a few calls' time
@@ -80,8 +79,7 @@ class Governor:
         self._ceiling: int | None = None
         self._per_minute: tuple[int | None, int | None] = None, None  # the user's ceilings …
         self._requests = self._tokens = None  # … and what is left of them
-        self._limits: Limits | Shared = Limits(float(start), float(maximum))
-        self._shared: Shared | None = None
+        self._limits = Limits(float(start), float(maximum))
         self._in_flight = 0
         self._waiting: OrderedDict[Party, deque[_Waiting]] = OrderedDict()
         self._timer = None
@@ -108,10 +106,7 @@ class Governor:
             self._limits.width.restart(float(begin), float(concurrency or self._maximum))
         self._per_minute = rpm, tpm
         self._requests, self._tokens = _bucket(rpm, now), _bucket(tpm, now)
-        if self._shared is None:
-            self._pump()
-        else:
-            self.take_up(0.0)
+        self._ceilings_changed()
 
     @property
     def limit(self) -> int:
@@ -149,8 +144,7 @@ class Governor:
         """The call has ended; ``finding`` None where it was given up."""
         self._in_flight -= 1
         now = self._clock()
-        if self._shared is not None:
-            self._shared.ended(ticket, now)
+        self._call_ended(ticket, now)
         if finding is not None:
             self._settle_tokens(ticket, finding, now)
             if finding.cause in REFUSALS:
@@ -161,54 +155,38 @@ class Governor:
             self._heed(finding, now)
         self._pump()
 
-    # --- where other processes call the same provider (cluster/shared_limits.py) ---------------------------
+    # --- what a governor of one share of the limits does differently -------------------------
 
-    def share(self, wake: Callable[[], None]) -> Shared:
-        """From now on start calls only on a share of what is allowed, at first on none. ``wake`` is
-        called when one is wanted, or when all are to hear of a refusal."""
-        self._shared = self._limits = Shared(self._limits, wake)
-        return self._shared
+    def ready(self) -> bool:
+        """False where this process has no share of the limits, so that no call may start now."""
+        return True
+
+    def _ceilings_changed(self) -> None:
+        self._pump()
+
+    def _call_ended(self, ticket: Ticket, now: float) -> None:
+        """A call is no longer in flight, whatever its outcome."""
+
+    def _held_back(self) -> None:
+        """A call was not admitted."""
+
+    @property
+    def _part(self) -> float:
+        """This process's part (0 to 1) of what may start in a minute."""
+        return 1.0
+
+    # -----------------------------------------------------------------------------------------
 
     @property
     def in_flight(self) -> int:
+        """Calls that are running."""
         return self._in_flight
 
-    @property
-    def hungry(self) -> bool:
-        """Whether somebody waits, or was held back since the last exchange."""
-        return self._shared.hungry or bool(self._waiting)
-
-    def ready(self) -> bool:
-        """False where this process has no share of what is allowed; asks for one then."""
-        return self._shared is None or self._shared.ready()
-
-    @property
-    def most_per_s(self) -> float | None:
-        """Calls per second that all processes together may start; None where no limit is known."""
-        rpm, tpm = self._per_minute
-        return self._shared.most_per_s(rpm, tpm)
-
-    def take_up(self, part_before: float) -> None:
-        """The share has changed, from this part of what may start in a minute."""
-        now, part = self._clock(), self._shared.part
-        for bucket, amount in zip((self._requests, self._tokens), self._per_minute, strict=True):
-            if bucket is not None and part > 0.0:
-                bucket.set_rate(amount * part / 60, max(1.0, amount * part / 60), now)
-                if not part_before:
-                    bucket.level = min(bucket.level, 0.0)  # others had it until now
-        self._pump()
-
     def cooldown(self) -> Cooldown | None:
-        """The one that lasts, for the others."""
+        """The cooldown that lasts, if any."""
         if self.cooldown_left_s() <= 0.0:
             return None
         return Cooldown(self._cooldown_until, self._reason, self._refusal_s)
-
-    def cool(self, cooldown: Cooldown) -> None:
-        """Another process was refused."""
-        self._cool_until(cooldown.until, cooldown.reason)
-
-    # -----------------------------------------------------------------------------------------
 
     def state(self) -> GovernorState:
         now = self._clock()
@@ -246,8 +224,7 @@ class Governor:
         if self._tokens is not None:
             wait = max(wait, self._tokens.wait_s(tokens, now))
         if wait > 1e-6:
-            if self._shared is not None:
-                self._shared.hungry = True
+            self._held_back()
             self._look_again(now + wait)
             return None
         self._in_flight += 1
@@ -379,8 +356,7 @@ class Governor:
             (limits.remaining_tokens, limits.reset_tokens_s, limits.limit_tokens),
         ):
             if remaining == 0 and reset:
-                part = 1.0 if self._shared is None else max(0.01, self._shared.part)
-                until = now + min(reset, WINDOW_S) / max(1, limit or 1) / part
+                until = now + min(reset, WINDOW_S) / max(1, limit or 1) / self._part
                 if until > self._cooldown_until:
                     self._cooldown_until = until
                     self._reason = "no requests or tokens remaining"

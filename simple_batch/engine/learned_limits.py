@@ -18,6 +18,14 @@ IDLE_S = 1.0  # nobody wanted to call for so long: what was admitted says nothin
 REQUESTS, TOKENS = "requests", "tokens"
 
 
+class Cooldown(msgspec.Struct, frozen=True):
+    """``until`` is seconds of the governor's clock; ``ask_s`` is how long a refusal would take."""
+
+    until: float
+    reason: str
+    ask_s: float
+
+
 class Ticket(msgspec.Struct):
     """A call that was admitted: give it back by ``settle``. ``level`` is the number of calls in
     flight when it started, itself included; ``number`` names it where it was started on a share

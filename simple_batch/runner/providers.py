@@ -2,8 +2,9 @@
 spent on it, shared by all jobs on the config and renewed when the config is edited."""
 
 import logging
+from collections.abc import Callable
+from typing import Protocol
 
-from ..cluster.limit_coordinator import Budget
 from ..core.domain import Defaults, Endpoint, GovernorState, Prices, Request
 from ..core.errors import ConfigurationError
 from ..core.settings import Settings
@@ -19,6 +20,19 @@ from .spend_caps import Allowance, Money
 log = logging.getLogger(__name__)
 
 
+class LimitSharing(Protocol):
+    """Shares out what API configs allow among several processes that call them."""
+
+    def new_governor(self, **limits) -> Governor:
+        """As Governor(**limits), able to be shared."""
+
+    def attach(self, config_id: int, governor: Governor) -> None:
+        """From now on the governor starts calls on a share only."""
+
+    def detach(self, config_id: int) -> None:
+        """This process makes no more calls on the config."""
+
+
 class Provider:
     """What a lane calls through. The engine takes it for an encoder and a transport. ``answers`` is
     the room that what comes back has, with that of all others."""
@@ -31,13 +45,14 @@ class Provider:
         updated_at: int,
         allowance: Allowance,
         answers: Answers,
+        new_governor: Callable[..., Governor] = Governor,
     ):
         self._settings = settings
         self._most = most
         self.config_id = endpoint.config_id
         self.allowance = allowance
         self.answers = answers
-        self.governor = Governor(
+        self.governor = new_governor(
             concurrency=endpoint.concurrency,
             rpm=endpoint.rpm,
             tpm=endpoint.tpm,
@@ -87,7 +102,7 @@ class Providers:
         settings: Settings,
         vault: Vault,
         money: Money | None = None,
-        budget: Budget | None = None,
+        budget: LimitSharing | None = None,
     ):
         self._settings = settings
         self._vault = vault
@@ -103,8 +118,15 @@ class Providers:
         if provider is None:
             endpoint = endpoint_of(config, self._vault)
             allowance = self.money.allowance(config)
-            most, since = self._most, config.updated_at
-            provider = Provider(self._settings, most, endpoint, since, allowance, self.answers)
+            provider = Provider(
+                self._settings,
+                self._most,
+                endpoint,
+                config.updated_at,
+                allowance,
+                self.answers,
+                Governor if self._budget is None else self._budget.new_governor,
+            )
             # another may have been quicker while this one asked what was spent
             if config.id not in self._by_config:
                 self._by_config[config.id] = provider

@@ -24,27 +24,22 @@ from ..core.domain import Request as RequestLine
 from ..core.errors import Conflict, InvalidInput, NotFound, SimpleBatchError
 from ..core.messages import listed, said
 from ..runner import finalize, spend_caps
-from ..runner.hooks import Duties
-from ..runner.lease import lease_of
-from ..runner.runner import Runner, workers_state
-from ..runner.stats import Figures, Health
 from ..store import idempotency, search
 from ..store import jobs as job_rows
 from ..store import requests as request_rows
 from ..store import requeue as retry_rows
-from ..store.cluster import workers
 from ..store.database import complain, connected
 from ..store.filters import RequestFilter
 from ..store.models import ApiFile, Job, Request, Token, Upload, database
 from ..store.requests import Share
 from ..store.requeue import Changes
 from . import (
-    backups,
     batch_files,
     configs,
     images,
     importer,
     job_options,
+    lifecycle,
     retention,
     uploads,
 )
@@ -52,11 +47,8 @@ from .job_options import NewBatch, NewJob
 
 AT_ONCE_S = 2.0  # a longer change goes on in the background where a page asked for it
 AT_ONCE_ROWS = 50_000  # the most that are changed while a page waits, where no worker lives
-WORKER_COMMAND = "celery -A simple_batch.worker worker -P gevent -c 16"
 
 log = logging.getLogger(__name__)
-
-_runner: Runner | None = None
 
 _PAUSABLE = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SCHEDULED)
 _RESUMABLE = (JobStatus.PAUSED, JobStatus.SCHEDULED)
@@ -77,75 +69,7 @@ _WORDS = (
 _ACTIONS = {str(word): word for word in _WORDS}
 
 
-# --- the runner of this process ---------------------------------------------------------------
-
-
-def start_runner(only: int | None = None) -> str:
-    """Run jobs in this process (or just the job ``only``); returns ``here``, or ``elsewhere``
-    where another process already does. Where workers are to run them (ENGINE=celery) this process
-    only watches: ``elsewhere``, or ``none`` where no worker lives."""
-    global _runner
-    if _runner is None:
-        _runner = Runner(context.settings(), context.vault(), duties(), only)
-        _runner.start()
-    return _runner.state
-
-
-def duties() -> Duties:
-    """What whoever runs the jobs does for them besides their calls."""
-    return Duties(
-        importer.import_quietly, batch_files.make_results, retention.sweep, backups.keep_up
-    )
-
-
-def stop_runner(timeout_s: float = 10.0) -> None:
-    """Drain and end the runner of this process, if it has one."""
-    global _runner
-    if _runner is not None:
-        runner, _runner = _runner, None
-        runner.stop(timeout_s)
-
-
-def runner_state() -> str:
-    """Who runs this database's jobs: ``here``, ``elsewhere`` (another process), or ``none``."""
-    if _runner is not None:
-        return _runner.state
-    settings = context.settings()
-    if settings.ENGINE == "celery":
-        return workers_state()
-    lease = lease_of(settings.database_url)
-    return "elsewhere" if lease.held_elsewhere() else "none"
-
-
-def by_workers() -> bool:
-    """Whether workers are to run the jobs, not a process that serves."""
-    return context.settings().ENGINE == "celery"
-
-
-def workers_alive() -> int:
-    """How many workers live."""
-    return len(workers.alive())
-
-
-def storage_fault() -> str | None:
-    """The database's complaint while results cannot be written, else None."""
-    return _runner.storage_fault if _runner is not None else None
-
-
-def sweep() -> None:
-    """Have what was deleted removed now, where the jobs run in this process."""
-    if _runner is not None:
-        _runner.sweep()
-
-
-def health() -> Health | None:
-    """How the parts of this process's runner stand; None where it has none."""
-    return _runner.health() if _runner is not None else None
-
-
-def figures() -> Figures | None:
-    """What the runner of this process counts of itself; None where it runs no jobs."""
-    return _runner.figures() if _runner is not None else None
+# --- removing what need not be kept -----------------------------------------------------------
 
 
 def clean(going: retention.Plan) -> None:
@@ -156,8 +80,8 @@ def clean(going: retention.Plan) -> None:
         found = {"jobs": len(going.jobs), "bytes": f"{going.bytes:,}"}
         audit_log.note("care.clean", detail=said("%(jobs)s jobs, %(bytes)s bytes", **found))
     _wake()
-    sweep()
-    if going and runner_state() == "none":
+    lifecycle.sweep()
+    if going and lifecycle.runner_state() == "none":
         for job_id in hidden:
             _remove_now(job_id)
         batch_files.sweep()
@@ -165,12 +89,6 @@ def clean(going: retention.Plan) -> None:
 
 def _wake() -> None:
     events.tell(events.JOBS)
-
-
-@events.heard.connect
-def _on_news(_sender, topic: str, **_detail) -> None:
-    if topic == events.JOBS and _runner is not None:
-        _runner.wake()
 
 
 # --- creating ---------------------------------------------------------------------------------
@@ -454,7 +372,7 @@ def cancel(job_id: int, actor: str | None = None) -> None:
 def _done_here(rows: int) -> bool:
     """Whether a change of that many rows is made before a caller is answered: where no process runs the
     jobs. A process that serves keeps no page waiting for millions; the next worker does it then."""
-    return runner_state() == "none" and (_runner is None or rows <= AT_ONCE_ROWS)
+    return lifecycle.runner_state() == "none" and (not lifecycle.serving() or rows <= AT_ONCE_ROWS)
 
 
 def retry(
@@ -488,7 +406,7 @@ def retry(
 
 def _at_once() -> float | None:
     """Until when a page is kept waiting (monotonic clock); None where no page is served."""
-    return None if _runner is None else time.monotonic() + AT_ONCE_S
+    return time.monotonic() + AT_ONCE_S if lifecycle.serving() else None
 
 
 def _give_back_twins(job: Job, wanted: RequestFilter) -> int:
@@ -572,7 +490,7 @@ def reset(job_id: int, actor: str | None = None) -> None:
     Raises Conflict."""
     _change(job_id, "reset", JobStatus.PAUSED, _RESETTABLE, job_rows.RESETTING, actor)
     _go_on(job_id)
-    here = runner_state() == "none" and _runner is None
+    here = lifecycle.runner_state() == "none" and not lifecycle.serving()
     finalize.reset(job_id, None if here else time.monotonic() + AT_ONCE_S)
 
 

@@ -7,13 +7,22 @@ from pathlib import Path
 from ..core import (
     address_policy,
     context,
+    events,
     file_permissions,
     log,
     memory,
+    redaction,
     settings,
 )
+from ..core.errors import SettingsError
 from ..core.loop_lag import pulse
+from ..core.redis_client import password_of
 from ..core.settings import Settings
+from ..runner.hooks import Duties
+from ..runner.lease import lease_of
+from ..runner.runner import Runner, workers_state
+from ..runner.stats import Figures, Health
+from ..store.cluster import workers
 from ..store.database import (
     check_database,
     close_database,
@@ -22,9 +31,14 @@ from ..store.database import (
     open_database,
     sqlite_path,
 )
-from . import jobs
+from ..store.secrets import open_vault
+from . import backups, batch_files, importer, retention
 
 logger = logging.getLogger(__name__)
+
+WORKER_COMMAND = "celery -A simple_batch.worker worker -P gevent -c 16"
+
+_runner: Runner | None = None
 
 
 def prepare(with_database: bool = True, **overrides) -> Settings:
@@ -43,12 +57,37 @@ def set_up(loaded: Settings, with_database: bool = True) -> None:
     log.configure(loaded)
     memory.settle()
     address_policy.choose(loaded.EXPOSED)
-    context.open_runtime(loaded)
+    open_context(loaded)
     file_permissions.tighten(loaded, _file_of(loaded))
     for variable, close in settings.misspelt():
         logger.warning("%s is no setting: is %s meant?", variable, close)
     if with_database:
         open_database(loaded.database_url, loaded.DATABASE_CONNECTIONS)
+
+
+def open_context(loaded: Settings) -> None:
+    """Make ``loaded`` the settings of this process; makes the instance folders and keys. Raises
+    SettingsError where that folder cannot be used."""
+    redaction.remember(loaded.SECRET_KEY, loaded.SMTP_PASSWORD, password_of(loaded.REDIS_URL))
+    try:
+        loaded.uploads.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if loaded.BACKUP_EVERY_HOURS:
+            loaded.backups.mkdir(mode=0o700, parents=True, exist_ok=True)
+        context.set_context(loaded, open_vault(loaded.instance, loaded.ENCRYPTION_KEYS))
+    except OSError as error:
+        raise SettingsError(
+            f"The instance folder {loaded.instance} cannot be used: {error}. Make it writable for "
+            "this user, or set SIMPLE_BATCH_INSTANCE_PATH to another one."
+        ) from error
+
+
+def message_queue(loaded: Settings):
+    """What joins the live feeds of several web processes, on the Redis they share; None without."""
+    if not loaded.REDIS_URL:
+        return None
+    from ..cluster.message_queue import Line  # loaded only where several processes serve
+
+    return Line(loaded.REDIS_URL)
 
 
 def _file_of(loaded: Settings) -> Path | None:
@@ -72,14 +111,93 @@ class Services:
             check_database()
             pulse.start()
         with connected():
-            return jobs.start_runner(only)
+            return start_runner(only)
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """Let calls in flight finish and commit everything received."""
         pulse.stop()
-        jobs.stop_runner(timeout_s)
+        stop_runner(timeout_s)
 
     def close(self) -> None:
         """``stop``, then close the database."""
         self.stop()
         close_database()
+
+
+def start_runner(only: int | None = None) -> str:
+    """Run jobs in this process (or just the job ``only``); returns ``here``, or ``elsewhere``
+    where another process already does. Where workers are to run them (ENGINE=celery) this process
+    only watches: ``elsewhere``, or ``none`` where no worker lives."""
+    global _runner
+    if _runner is None:
+        _runner = Runner(context.settings(), context.vault(), duties(), only)
+        _runner.start()
+    return _runner.state
+
+
+def duties() -> Duties:
+    """What whoever runs the jobs does for them besides their calls."""
+    return Duties(
+        importer.import_quietly, batch_files.make_results, retention.sweep, backups.keep_up
+    )
+
+
+def stop_runner(timeout_s: float = 10.0) -> None:
+    """Drain and end the runner of this process, if it has one."""
+    global _runner
+    if _runner is not None:
+        runner, _runner = _runner, None
+        runner.stop(timeout_s)
+
+
+def runner_state() -> str:
+    """Who runs this database's jobs: ``here``, ``elsewhere`` (another process), or ``none``."""
+    if _runner is not None:
+        return _runner.state
+    settings = context.settings()
+    if settings.ENGINE == "celery":
+        return workers_state()
+    lease = lease_of(settings.database_url)
+    return "elsewhere" if lease.held_elsewhere() else "none"
+
+
+def serving() -> bool:
+    """Whether this process has a runner, as those that serve pages have."""
+    return _runner is not None
+
+
+def by_workers() -> bool:
+    """Whether workers are to run the jobs, not a process that serves."""
+    return context.settings().ENGINE == "celery"
+
+
+def workers_alive() -> int:
+    """How many workers live."""
+    return len(workers.alive())
+
+
+def storage_fault() -> str | None:
+    """The database's complaint while results cannot be written, else None."""
+    return _runner.storage_fault if _runner is not None else None
+
+
+def sweep() -> None:
+    """Have what was deleted removed now, where the jobs run in this process."""
+    if _runner is not None:
+        _runner.sweep()
+
+
+def health() -> Health | None:
+    """How the parts of this process's runner stand; None where it has none."""
+    return _runner.health() if _runner is not None else None
+
+
+def figures() -> Figures | None:
+    """What the runner of this process counts of itself; None where it runs no jobs."""
+    return _runner.figures() if _runner is not None else None
+
+
+@events.heard.connect
+def _on_news(_sender, topic: str, **_detail) -> None:
+    if topic == events.JOBS and _runner is not None:
+        _runner.wake()

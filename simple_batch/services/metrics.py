@@ -41,7 +41,7 @@ from ..store.counters import REST, tally
 from ..store.database import as_opened, folder_of, is_server, sqlite_path
 from ..store.latency_sketch import LatencySketch
 from ..store.models import ApiConfig, Job
-from . import backups, jobs, readiness
+from . import backups, lifecycle, readiness
 
 # Seconds; an answer takes from a fraction of one to minutes.
 LATENCY_BOUNDS_S = (0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300, 600)
@@ -92,11 +92,11 @@ def _process(figures: Figures | None, whole: bool) -> Iterator[Metric]:
 
 def _server(live_clients: int, viewer: Viewer | None) -> Iterator[Metric]:
     yield _gauge("live_clients", "Clients of the live feed.", live_clients)
-    yield from _process(jobs.figures(), whole=viewer is None)
+    yield from _process(lifecycle.figures(), whole=viewer is None)
     with contextlib.suppress(sqlite3.Error, peewee.PeeweeException, DatabaseMoved), as_opened():
         yield from _jobs(viewer)
         yield from _database()
-        if jobs.by_workers():
+        if lifecycle.by_workers():
             yield from _workers()
     yield from _room()
 

@@ -14,7 +14,7 @@ from ..store import disk_usage
 from ..store.database import connected, fault, folder_of, is_server, sqlite_path
 from ..store.health import Found, probe, probe_server
 from ..store.secrets import missing_keys
-from . import jobs
+from . import lifecycle
 
 PROBE_EVERY_S = 1.0  # the database is written at most so often
 SILENCE_S = 30.0  # a scheduler that has not looked at the jobs for so long stands still
@@ -36,7 +36,7 @@ def checks() -> dict[str, Check]:
     found = _database()
     return {
         "database": _holds(found.read),
-        "writing": _holds(jobs.storage_fault() or found.write),
+        "writing": _holds(lifecycle.storage_fault() or found.write),
         "migrations": _holds(found.migrations),
         "disk": _holds(_short_of_room()),
         "folder": _holds(_unwritable()),
@@ -48,19 +48,19 @@ def checks() -> dict[str, Check]:
 
 def _workers(reachable: bool) -> dict[str, Check]:
     """Who runs the jobs, as far as the database can be asked."""
-    if not jobs.by_workers():
-        wrong = "no process runs the jobs" if jobs.runner_state() == "none" else None
+    if not lifecycle.by_workers():
+        wrong = "no process runs the jobs" if lifecycle.runner_state() == "none" else None
         return {"runner": _holds(wrong)}
     if not reachable:
         return {}
-    wrong = "" if workers_alive() else f"none lives: start one with {jobs.WORKER_COMMAND}"
+    wrong = "" if workers_alive() else f"none lives: start one with {lifecycle.WORKER_COMMAND}"
     return {"workers": Check(not wrong, wrong, vital=False)}
 
 
 def workers_alive() -> int | None:
     """How many workers live; None while the database is away."""
     with contextlib.suppress(peewee.PeeweeException), connected():
-        return jobs.workers_alive()
+        return lifecycle.workers_alive()
     return None
 
 
@@ -122,7 +122,7 @@ def _keys() -> Check:
 
 def _parts() -> dict[str, Check]:
     """The greenlets that should work in this process."""
-    health = jobs.health()
+    health = lifecycle.health()
     if health is None:
         return {}
     names = ("watcher", "scheduler", "recorder", "sweeper", "keeper", "postman", "indexer")

@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from ..core.domain import NANO
-from ..services import jobs
+from ..services import lifecycle
 from . import labels
 
 _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£", "JPY": "JP¥"}
@@ -40,9 +40,9 @@ def register(app: Flask) -> None:
     app.add_template_filter(labels.audited_object, "audited_object")
     app.add_template_filter(labels.translated, "translated")
     app.add_template_filter(labels.webhook_place, "webhook_place")
-    app.add_template_global(jobs.runner_state, "runner_state")
-    app.add_template_global(jobs.by_workers, "by_workers")
-    app.add_template_global(jobs.WORKER_COMMAND, "worker_command")
+    app.add_template_global(lifecycle.runner_state, "runner_state")
+    app.add_template_global(lifecycle.by_workers, "by_workers")
+    app.add_template_global(lifecycle.WORKER_COMMAND, "worker_command")
 
 
 def number(value) -> str:

@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, current_app, jsonify, request
 
 from ..core import identity
-from ..services import jobs, metrics, readiness
+from ..services import lifecycle, metrics, readiness
 
 blueprint = Blueprint("health", __name__)
 
@@ -32,8 +32,8 @@ def readyz():
 
 
 def _who_works() -> dict:
-    if not jobs.by_workers():
-        return {"runner": jobs.runner_state()}
+    if not lifecycle.by_workers():
+        return {"runner": lifecycle.runner_state()}
     workers = readiness.workers_alive()
     return {"runner": "elsewhere" if workers else "none", "workers": workers}
 

@@ -14,7 +14,7 @@ from ..core.errors import InvalidInput
 from ..core.messages import listed, said
 from ..export.csv_file import safe
 from ..insight.summary import iso
-from ..services import configs, job_options, jobs, recipes, webhooks
+from ..services import configs, job_options, jobs, lifecycle, recipes, webhooks
 from ..store.filters import RequestFilter
 from . import labels
 from .downloads import attached
@@ -43,8 +43,8 @@ def common(job_id: int) -> dict:
         "allowed": jobs.allowed_actions(job) if identity.current().may(Role.OPERATOR) else set(),
         "shared": insight.by_config(job),
         "workers": insight.by_worker(job),
-        "runner": jobs.runner_state(),
-        "storage_fault": jobs.storage_fault(),
+        "runner": lifecycle.runner_state(),
+        "storage_fault": lifecycle.storage_fault(),
         "waits_for_share": insight.waits_for_share(job_id),
         "formats": export.FORMATS,
         "format_names": FORMAT_NAMES,

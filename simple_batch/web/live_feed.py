@@ -17,10 +17,10 @@ from typing import NamedTuple
 from flask import Flask
 from flask_socketio import SocketIO
 from gevent import monkey
+from socketio.pubsub_manager import PubSubManager
 
 from .. import insight
 from ..auth.guard import way
-from ..cluster.message_queue import Line
 from ..core import events
 from ..core.errors import NotFound, SimpleBatchError
 from ..core.identity import Caller, Viewer
@@ -48,11 +48,11 @@ LIST_ROOM = "list"
 RECENT_BUCKETS_S = 10
 
 
-def create(app: Flask, redis_url: str = "") -> SocketIO:
-    """The live feed of an app; ``redis_url`` names what its processes share."""
+def create(app: Flask, message_queue: PubSubManager | None = None) -> SocketIO:
+    """The live feed of an app; ``message_queue`` joins several web processes."""
     socketio = SocketIO(
         app,
-        client_manager=Line(redis_url) if redis_url else None,
+        client_manager=message_queue,
         async_mode="gevent" if monkey.is_module_patched("socket") else "threading",
         cors_allowed_origins=None,  # the same origin only
         path="socket.io",

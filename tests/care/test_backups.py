@@ -14,7 +14,7 @@ import pytest
 from simple_batch.core import context, settings
 from simple_batch.core.errors import Conflict, DatabaseError, InvalidInput
 from simple_batch.runner.lease import Lease
-from simple_batch.services import backups
+from simple_batch.services import backups, lifecycle
 from simple_batch.store import backup
 from simple_batch.store.database import MIGRATIONS, close_database, connected, open_database
 from simple_batch.store.models import Job, Upload
@@ -137,7 +137,7 @@ def test_a_stopped_copy_and_a_full_disk_leave_nothing_behind(db, tmp_path, monke
 
 def test_the_server_backs_up_when_it_is_time_and_keeps_the_last(db, overrides, monkeypatch):
     loaded = settings.load({}, **overrides, BACKUP_EVERY_HOURS=1, BACKUP_KEEP=2)
-    context.open_runtime(loaded)
+    lifecycle.open_context(loaded)
     for hour in range(3):
         monkeypatch.setattr(backup, "stamp", lambda hour=hour: f"20260101T0{hour}0000Z")
         backups.keep_up()

@@ -9,7 +9,7 @@ import gevent
 import pytest
 import requests
 
-from simple_batch.services import jobs, readiness
+from simple_batch.services import lifecycle, readiness
 from simple_batch.store.database import connected
 
 from .. import postgres
@@ -127,9 +127,9 @@ def test_a_process_without_a_runner_or_with_a_dead_one_says_so(app, client, monk
     assert wrong() == (503, {"runner": "no process runs the jobs"})
     assert client.get("/healthz").status_code == 200
     with connected():
-        assert jobs.start_runner() == "here"
+        assert lifecycle.start_runner() == "here"
     assert wrong() == (200, {})
-    runner = jobs._runner
+    runner = lifecycle._runner
     runner._scheduler._greenlet.kill()
     assert wrong() == (503, {"scheduler": "it has ended"})
     runner._scheduler.start()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from simple_batch.core import context, settings
+from simple_batch.core import settings
 from simple_batch.core.clock import now_ms
-from simple_batch.services import jobs, retention
+from simple_batch.services import jobs, lifecycle, retention
 from simple_batch.store.database import close_database, connected
 from simple_batch.store.models import ApiFile, Job, Request, Upload
 
@@ -21,7 +21,7 @@ DAY = retention.DAY_MS
 
 def with_rules(overrides, **rules):
     loaded = settings.load({}, **overrides, **rules)
-    context.open_runtime(loaded)
+    lifecycle.open_context(loaded)
     return loaded
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from simple_batch import insight
 from simple_batch.core.domain import Spread
-from simple_batch.services import configs, jobs
+from simple_batch.services import configs, jobs, lifecycle
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.requeue import Changes
 
@@ -161,7 +161,7 @@ def test_a_worker_says_what_it_needs(cluster):
 def test_where_no_worker_runs_it_is_said(cluster):
     with MisbehavingEndpoint(e.ok()) as endpoint:
         cluster.add_config(endpoint.base_url)
-        assert cluster.do(jobs.runner_state) == "none"
+        assert cluster.do(lifecycle.runner_state) == "none"
         job_id = cluster.make_job(questions(3), hold=True)
         followed = cluster.flask_process("run-job", str(job_id))
         wait_until(lambda: cluster.status(job_id) == "queued")
@@ -170,4 +170,4 @@ def test_where_no_worker_runs_it_is_said(cluster):
         said = followed.stderr.read()
     assert "No worker runs" in said
     assert "3 succeeded" in said
-    assert cluster.do(jobs.runner_state) == "elsewhere"
+    assert cluster.do(lifecycle.runner_state) == "elsewhere"

@@ -9,6 +9,7 @@ import pytest
 from gevent.event import Event
 from gevent.queue import Queue
 
+from simple_batch.cluster.shared_governor import SharedGovernor
 from simple_batch.core.domain import Cause, Defaults, RequestStatus
 from simple_batch.engine.encoder import Encoder
 from simple_batch.engine.governor import Governor
@@ -179,7 +180,7 @@ def test_stop_lets_calls_in_flight_finish_and_gives_up_what_waits(bench):
 
 
 def test_a_pool_without_a_share_lets_go_what_waits_and_can_run_again(bench):
-    governor = Governor(concurrency=3)
+    governor = SharedGovernor(concurrency=3)
     shared = governor.share(lambda: None)
     shared.take(3, 1.0, time.monotonic())
     slow_backoff = msgspec.structs.replace(POLICY, backoff_base_s=60, backoff_max_s=60)

@@ -4,9 +4,9 @@ Redis that shares it out, on a clock that jumps."""
 import random
 
 from simple_batch.cluster.limit_coordinator import Budget
+from simple_batch.cluster.shared_governor import SharedGovernor
 from simple_batch.core.domain import Cause, Usage
 from simple_batch.engine.classify import Finding
-from simple_batch.engine.governor import Governor
 
 from .. import redis_server
 from ..engine.simulation import REFUSAL_S, Unlimited, World
@@ -109,7 +109,7 @@ class Worker:
         self.world.later(LOOK_S, self._look)
 
 
-class _Wanting(Governor):
+class _Wanting(SharedGovernor):
     """Somebody waits while fewer are in flight than are wanted; no greenlets."""
 
     def __init__(self, worker):

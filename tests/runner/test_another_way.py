@@ -9,7 +9,7 @@ from simple_batch import export, insight
 from simple_batch.core import clock
 from simple_batch.core.errors import Conflict, InvalidInput
 from simple_batch.runner import request_source, runner
-from simple_batch.services import configs, jobs
+from simple_batch.services import configs, jobs, lifecycle
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Attempt, Job
@@ -83,7 +83,7 @@ def test_a_lane_that_gives_back_what_it_took_takes_nothing_meanwhile(
             return [Way(other, None)] if self.settles else super().ways()
 
         def settle(self):
-            (lane,) = jobs._runner._lanes.open.values()
+            (lane,) = lifecycle._runner._lanes.open.values()
             self.settles = True  # somebody else has given requests of that way back
             with connected():
                 lane.look_for_others()

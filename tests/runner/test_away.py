@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from simple_batch.runner import lease
-from simple_batch.services import jobs
+from simple_batch.services import jobs, lifecycle
 from simple_batch.store.database import connected
 
 from .. import endpoint as e
@@ -42,7 +42,7 @@ def test_a_job_waits_while_its_database_server_is_away(
         wait_until(lambda: endpoint.calls >= 50)
         server.stop()
         try:
-            wait_until(jobs.storage_fault)
+            wait_until(lifecycle.storage_fault)
             calls = endpoint.at_rest()
             assert client.get("/healthz").status_code == 200
             ready = client.get("/readyz")
@@ -60,8 +60,8 @@ def test_a_job_waits_while_its_database_server_is_away(
         job = wait_for(job_id, "completed", "paused")
         assert (job.status, job.succeeded, endpoint.calls) == ("completed", 600, 600)
         agrees(job_id)
-        assert jobs.storage_fault() is None
-        assert jobs.runner_state() == "here"
+        assert lifecycle.storage_fault() is None
+        assert lifecycle.runner_state() == "here"
         ready = wait_until(lambda: (got := client.get("/readyz")).status_code == 200 and got)
         assert (ready.json["status"], ready.json["runner"]) == ("ok", "here")
         assert client.get("/metrics").status_code == 200
@@ -93,12 +93,12 @@ def test_whoever_is_quicker_takes_a_lease_that_was_lost(
         job_id = make_job(300)
         wait_until(lambda: endpoint.calls >= 20)
         cut(database_url)
-        wait_until(lambda: jobs.runner_state() == "elsewhere")
+        wait_until(lambda: lifecycle.runner_state() == "elsewhere")
         assert endpoint.at_rest() < 300
         agrees(job_id)
         other.close()
         assert wait_for(job_id, "completed").succeeded == 300
-        assert (jobs.runner_state(), endpoint.calls) == ("here", 300)
+        assert (lifecycle.runner_state(), endpoint.calls) == ("here", 300)
         agrees(job_id)
 
 

@@ -12,9 +12,10 @@ from bench.processes import endpoint
 from bench.together import started
 from simple_batch.cluster import limit_leases
 from simple_batch.cluster.limit_coordinator import Budget
+from simple_batch.cluster.shared_governor import SharedGovernor
 from simple_batch.core import context
 from simple_batch.engine.classify import Finding
-from simple_batch.engine.governor import Governor, Party
+from simple_batch.engine.governor import Party
 from simple_batch.engine.semaphore import Slots
 from simple_batch.runner.providers import Providers
 from simple_batch.store.database import connected
@@ -94,7 +95,7 @@ def test_budgets_share_a_ceiling_through_a_redis_that_dies_and_comes_back_empty(
 ):
     server, calls = Redis(), Calls()
     for name in ("a", "b", "c"):
-        governor = Governor(concurrency=6)
+        governor = SharedGovernor(concurrency=6)
         budgets(server.url(), name).attach(7, governor)
         for _ in range(8):
             callers(calls.through, name, governor)
@@ -104,7 +105,7 @@ def test_budgets_share_a_ceiling_through_a_redis_that_dies_and_comes_back_empty(
         before = calls.done
         until(lambda: calls.done > before + 50)  # each goes on with its share
         server.start()
-        budgets(server.url(), "d").attach(7, governor := Governor(concurrency=6))
+        budgets(server.url(), "d").attach(7, governor := SharedGovernor(concurrency=6))
         callers(calls.through, "d", governor)
         until(lambda: calls.by.get("d", 0) > 3)
         lost = [record for record in caplog.records if "cannot be reached" in record.message]
@@ -116,7 +117,7 @@ def test_budgets_share_a_ceiling_through_a_redis_that_dies_and_comes_back_empty(
 def test_who_starts_while_redis_is_away_waits_for_it(budgets, callers):
     server, calls = Redis(), Calls()
     server.stop()
-    governor = Governor(concurrency=6)
+    governor = SharedGovernor(concurrency=6)
     budgets(server.url(), "a").attach(7, governor)
     callers(calls.through, "a", governor)
     gevent.sleep(0.5)
@@ -129,7 +130,7 @@ def test_who_starts_while_redis_is_away_waits_for_it(budgets, callers):
 def test_who_has_nothing_to_do_keeps_its_share_while_redis_is_away(budgets, callers, monkeypatch):
     monkeypatch.setattr(limit_leases, "LEAVE_S", 0.5)
     server, calls = Redis(), Calls()
-    governors, slots = [Governor(concurrency=6) for _ in range(2)], Slots(4)
+    governors, slots = [SharedGovernor(concurrency=6) for _ in range(2)], Slots(4)
     for name, governor in zip("ab", governors, strict=True):
         budget = budgets(server.url(), name)
         budget.attach(7, governor)
@@ -188,7 +189,7 @@ def test_the_ceiling_of_a_job_holds_over_its_lanes(budgets, callers):
 def test_a_job_that_ended_gives_its_share_to_the_others(budgets, callers):
     url, calls = redis_server.fresh_url(), Calls()
     first, second = budgets(url, "a"), budgets(url, "b")
-    governors = [Governor(concurrency=4) for _ in range(2)]
+    governors = [SharedGovernor(concurrency=4) for _ in range(2)]
     first.attach(7, governors[0])
     second.attach(7, governors[1])
     workers = [gevent.spawn(calls.through, "a", governors[0]) for _ in range(4)]
@@ -204,7 +205,7 @@ def test_the_password_of_redis_is_in_no_log(budgets, caplog):
     url = redis_server.fresh_url().replace("redis://", "redis://user:open-sesame-99@")
     with caplog.at_level(logging.DEBUG):
         budget = budgets(url, "a")
-        budget.attach(1, Governor())
+        budget.attach(1, SharedGovernor())
         until(lambda: any("cannot be reached" in r.message for r in caplog.records))
     assert "open-sesame" not in caplog.text
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from simple_batch import export, insight
-from simple_batch.core import context, settings
+from simple_batch.core import settings
 from simple_batch.core.errors import InvalidInput, UploadRejected
 from simple_batch.intake import Template
-from simple_batch.services import jobs, uploads
+from simple_batch.services import jobs, lifecycle, uploads
 from simple_batch.store import images
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job, Request, Upload, UploadImage
@@ -231,7 +231,7 @@ def test_a_name_that_is_no_image_is_a_fault_with_its_row_and_column(
     for twice in ("twice.png", "Twice.png"):
         (folder / twice).write_bytes(png())
     small = settings.load(environ={}, INSTANCE_PATH=str(instance), MAX_IMAGE_BYTES=200_000)
-    context.open_runtime(small)
+    lifecycle.open_context(small)
     with pytest.raises(UploadRejected) as caught:
         make(table(folder, ("fine", "a.png", ""), ("bad", name, "")))
     fault = caught.value.faults[0]
@@ -251,7 +251,7 @@ def test_a_name_that_is_no_image_is_a_fault_with_its_row_and_column(
 def test_a_request_is_measured_with_its_images(app, instance, endpoint, folder):
     fits = len(LARGE) * 4 // 3 + 1_000
     for most, good in ((fits, 1), (fits - 2_000, 0)):
-        context.open_runtime(
+        lifecycle.open_context(
             settings.load(environ={}, INSTANCE_PATH=str(instance), MAX_REQUEST_BYTES=most)
         )
         path = table(folder, ("one", "large.png", ""), ("two", "a.png", ""))

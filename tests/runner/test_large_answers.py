@@ -8,7 +8,7 @@ import pytest
 from simple_batch import export
 from simple_batch.engine.answer_memory import SMALL
 from simple_batch.insight import requests
-from simple_batch.services import jobs
+from simple_batch.services import jobs, lifecycle
 from simple_batch.store.database import connected
 from simple_batch.store.models import Result
 
@@ -28,7 +28,7 @@ def overrides(overrides):
 
 
 def answers():
-    return jobs._runner._providers.answers
+    return lifecycle._runner._providers.answers
 
 
 def test_all_succeed_and_the_bound_holds(start, add_config, make_job, wait_for):

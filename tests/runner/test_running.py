@@ -11,7 +11,7 @@ import pytest
 from simple_batch import insight
 from simple_batch.core.domain import JobStatus
 from simple_batch.core.errors import Conflict, InvalidInput, NotFound, UploadRejected
-from simple_batch.services import configs, job_options, jobs
+from simple_batch.services import configs, job_options, jobs, lifecycle
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Attempt, Job, Request, Result, Upload, database
@@ -254,7 +254,7 @@ def test_what_cannot_be_written_now_is_kept_and_written_later(
         wait_until(lambda: endpoint.calls >= 20)
         other = sqlite3.connect(instance / "simple_batch.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        wait_until(jobs.storage_fault)
+        wait_until(lifecycle.storage_fault)
         calls = endpoint.at_rest()
         gevent.sleep(0.3)
         assert endpoint.calls == calls  # none is made whose answer could not be kept
@@ -263,7 +263,7 @@ def test_what_cannot_be_written_now_is_kept_and_written_later(
         job = wait_for(job_id, "completed", "paused")
         assert (job.status, job.succeeded) == ("completed", 200)
         assert endpoint.calls == 200
-        assert jobs.storage_fault() is None
+        assert lifecycle.storage_fault() is None
         agrees(job_id)
 
 
@@ -273,7 +273,7 @@ def test_held_and_scheduled_statuses_are_what_the_contract_says(app, add_config,
     with connected():
         job = jobs.get(job_id)
         assert (job.status, job.status_reason) == ("paused", "held")
-        assert jobs.runner_state() == "none"
+        assert lifecycle.runner_state() == "none"
         jobs.cancel(job_id)
         assert jobs.get(job_id).status == JobStatus.CANCELLED
 

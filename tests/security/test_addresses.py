@@ -178,7 +178,7 @@ def test_a_webhook_is_checked_when_it_is_made_and_when_it_connects(
             created_at=0,
             next_at=0,
         )
-        vault = configs.runtime.vault()
+        vault = configs.context.vault()
         named(monkeypatch, "127.0.0.1")
         Postman(loaded, vault)._round()
         delivery = Delivery.get_by_id(delivery.id)

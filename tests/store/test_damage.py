@@ -7,8 +7,9 @@ import gevent
 import peewee
 import pytest
 
-from simple_batch.core import context, settings
+from simple_batch.core import settings
 from simple_batch.core.errors import DatabaseError, SettingsError
+from simple_batch.services import lifecycle
 from simple_batch.store import busy_retry
 from simple_batch.store.database import check_database, close_database, connected, open_database
 from simple_batch.store.models import ApiConfig, database
@@ -82,4 +83,4 @@ def test_who_waits_for_a_locked_database_holds_up_nobody(db, monkeypatch):
 def test_an_instance_folder_that_cannot_be_used_is_said(tmp_path):
     (tmp_path / "uploads").write_text("in the way")
     with pytest.raises(SettingsError, match="INSTANCE_PATH"):
-        context.open_runtime(settings.load(environ={}, INSTANCE_PATH=str(tmp_path)))
+        lifecycle.open_context(settings.load(environ={}, INSTANCE_PATH=str(tmp_path)))
