@@ -16,10 +16,10 @@ def create_app(**overrides) -> Flask:
     # imported here: importing the package alone (its domain, its engine) needs none of this
     from . import api, cli, web
     from .auth import guard
-    from .core import redaction, settings
+    from .core import redaction, request_input, settings
     from .services.lifecycle import Services, message_queue, prepare
     from .store.secrets import SESSION_FILE, kept_secret
-    from .web import live_feed, request_input
+    from .web import live_feed
     from .web.middleware import Front
 
     loaded = prepare(**overrides)

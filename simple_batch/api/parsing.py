@@ -5,9 +5,9 @@ import re
 
 from flask import request
 
+from ..core import request_input
 from ..core.errors import InvalidInput
 from ..core.settings import MIB
-from ..web import request_input
 from .errors import ApiError
 
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512

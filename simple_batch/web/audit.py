@@ -4,7 +4,7 @@ from flask import Blueprint, render_template, request
 
 from .. import insight
 from ..auth.audit_log import ACTIONS
-from .request_input import page_number, within
+from ..core.request_input import page_number, within
 
 blueprint = Blueprint("audit", __name__)
 

@@ -4,7 +4,7 @@ from flask import request
 from flask_wtf import FlaskForm
 from wtforms import DateTimeLocalField, IntegerField
 
-from . import request_input
+from ..core import request_input
 
 FIRST_YEAR, LAST_YEAR = 1971, 9998  # in every zone these begin and end within what a clock can show
 

@@ -6,12 +6,12 @@ from flask_babel import ngettext
 
 from ..core.errors import Conflict, InvalidInput, UploadRejected
 from ..core.messages import said
+from ..core.request_input import whole
 from ..services import jobs
 from ..store.filters import RequestFilter
 from ..store.requeue import Changes
 from .form_keys import once, undone
 from .labels import translated
-from .request_input import whole
 
 blueprint = Blueprint("job_actions", __name__)
 

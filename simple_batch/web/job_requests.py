@@ -12,12 +12,12 @@ from ..core import content
 from ..core.domain import Cause, Request, RequestStatus
 from ..core.errors import InvalidInput, NotFound
 from ..core.messages import said
+from ..core.request_input import page_number
 from ..services import configs, jobs
 from ..store.filters import RequestFilter
 from ..store.models import ApiConfig, Job
 from .i18n import with_epochs
 from .job import common
-from .request_input import page_number
 
 blueprint = Blueprint("job_requests", __name__)
 

@@ -10,10 +10,10 @@ from ..core import identity
 from ..core.domain import JobStatus
 from ..core.errors import Conflict, InvalidInput, NotFound
 from ..core.messages import said
+from ..core.request_input import page_number
 from ..services import configs, jobs
 from .form_keys import once
 from .labels import translated
-from .request_input import page_number
 
 blueprint = Blueprint("jobs_list", __name__)
 

@@ -25,11 +25,11 @@ from ..core import events
 from ..core.errors import NotFound, SimpleBatchError
 from ..core.identity import Caller, Viewer
 from ..core.messages import said
+from ..core.request_input import LARGEST_ID
 from ..runner import signals
 from ..store import visibility
 from ..store.database import complain, connected
 from . import socket_packets
-from .request_input import LARGEST_ID
 from .socket_packets import EventPacket
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from urllib.parse import urlencode
 
-from simple_batch.web import request_input
+from simple_batch.core import request_input
 
 IDS = ("0", "-1", "9223372036854775807", "9223372036854775808", "1" * 400, "1" * 5000)
 IDS += ("1.0", "1e3", "0x1", "٣", "²", "1%00", "%ff", "%ed%a0%80", "nan", "..%2f1", "1%0d%0aX:y")

@@ -15,8 +15,8 @@ from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import BadRequest
 from werkzeug.routing import IntegerConverter
 
-from ..core.errors import InvalidInput
-from ..core.messages import said
+from .errors import InvalidInput
+from .messages import said
 
 LARGEST_ID = 2**63 - 1  # an integer in SQLite and PostgreSQL
 LARGEST = 2**62  # of other numbers: sums and differences of them fit as well
