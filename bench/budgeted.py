@@ -18,12 +18,12 @@ import time
 import gevent
 from gevent.event import Event
 
-from simple_batch.cluster.limit_coordinator import Budget
+from simple_batch.cluster.limit_coordinator import LimitCoordinator
 from simple_batch.cluster.shared_governor import SharedGovernor
 from simple_batch.core.domain import Cause, Defaults, Endpoint, Usage
 from simple_batch.core.settings import Settings
-from simple_batch.engine.classify import Finding
-from simple_batch.engine.governor import Party
+from simple_batch.engine.classify import Classification
+from simple_batch.engine.governor import Flow
 from simple_batch.engine.transport import Transport
 
 CALLERS = 150
@@ -38,7 +38,7 @@ class Caller:
         endpoint = Endpoint(1, "bench", base_url, "none", Defaults("bench"))
         self._transport = Transport(endpoint, settings, width=CALLERS)
         self._governor = governor
-        self._party = Party()
+        self._party = Flow()
         self.calls = self.refused = 0
 
     def run(self) -> None:
@@ -52,12 +52,12 @@ class Caller:
                 latency_ms = round(1000 * (time.monotonic() - began))
                 self._governor.settle(ticket, finding, latency_ms)
 
-    def _found(self, reply) -> Finding:
+    def _found(self, reply) -> Classification:
         self.calls += 1
         if reply.status == 200:
-            return Finding(None, None, 200, usage=Usage(20, 60))
+            return Classification(None, None, 200, usage=Usage(20, 60))
         self.refused += 1
-        return Finding(Cause.RATE_LIMIT, None, reply.status)
+        return Classification(Cause.RATE_LIMIT, None, reply.status)
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def main() -> None:
         parser.add_argument(ceiling, type=int)
     options = parser.parse_args()
     governor = SharedGovernor(options.concurrency, options.rpm, options.tpm, maximum=CALLERS)
-    budget = Budget(options.redis_url, options.name)
+    budget = LimitCoordinator(options.redis_url, options.name)
     budget.attach(1, governor)
     print("ready", flush=True)
     sys.stdin.readline()

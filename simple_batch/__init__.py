@@ -20,7 +20,7 @@ def create_app(**overrides) -> Flask:
     from .services.lifecycle import Services, message_queue, prepare
     from .store.secrets import SESSION_FILE, kept_secret
     from .web import live_feed
-    from .web.middleware import Front
+    from .web.middleware import Middleware
 
     loaded = prepare(**overrides)
     app = Flask(
@@ -47,7 +47,7 @@ def create_app(**overrides) -> Flask:
     web.register(app)
     api.register(app)
     cli.register(app)
-    app.wsgi_app = Front(app.wsgi_app, loaded)
+    app.wsgi_app = Middleware(app.wsgi_app, loaded)
     guard.behind_proxies(app, loaded)
     return app
 

@@ -154,7 +154,7 @@ def make_job(app, questions):
     def make(count: int, config: str = "test", **choices) -> int:
         with connected():
             path = questions(count)
-            return jobs.create_now(path, path.name, jobs.NewJob(config=config, **choices)).id
+            return jobs.create_now(path, path.name, jobs.JobOptions(config=config, **choices)).id
 
     return make
 

@@ -135,7 +135,7 @@ def stage(name="x.jsonl", count=20, **fields):
 def estimated(upload, config, params=None, tried=()):
     with connected():
         _, preview = jobs.staged(upload.id)
-        new = jobs.NewJob(config=config, params=params or {})
+        new = jobs.JobOptions(config=config, params=params or {})
         return estimate.estimate(upload, preview, configs.get(config), new, tried)
 
 
@@ -207,8 +207,8 @@ def test_over_several_configs_the_cost_goes_from_the_cheapest_to_the_dearest(app
         _, preview = jobs.staged(upload.id)
 
         def over(config, *others):
-            also = tuple(job_options.Also(other.id) for other in others)
-            new = jobs.NewJob(config=config.id, also=also)
+            also = tuple(job_options.ExtraConfig(other.id) for other in others)
+            new = jobs.JobOptions(config=config.id, also=also)
             return estimate.estimate(upload, preview, config, new)
 
         alone = [over(config) for config in made]
@@ -225,7 +225,9 @@ def test_a_schema_that_is_sent_along_is_input_too(app, add_config):
     with connected():
         upload = stage()
         _, preview = jobs.staged(upload.id)
-        plain = estimate.estimate(upload, preview, configs.get("test"), jobs.NewJob(config="test"))
-        new = jobs.NewJob(config="test", schema=schema)
+        plain = estimate.estimate(
+            upload, preview, configs.get("test"), jobs.JobOptions(config="test")
+        )
+        new = jobs.JobOptions(config="test", schema=schema)
         shaped = estimate.estimate(upload, preview, configs.get("test"), new)
         assert shaped.input_tokens.expected > plain.input_tokens.expected + 20 * 15

@@ -6,7 +6,7 @@ from ..auth import tokens
 from ..auth.guard import bearer, the_door
 from ..core import identity, log
 from ..core.domain import Role
-from ..core.identity import Caller, Viewer
+from ..core.identity import Actor, Scope
 from ..core.messages import said
 from ..store.models import Token
 from . import errors
@@ -18,7 +18,7 @@ def caller() -> Token | None:
     return g.token
 
 
-def viewer() -> Viewer | None:
+def viewer() -> Scope | None:
     """Whose files and batches are seen; None: everybody's."""
     return identity.current().sees
 
@@ -33,7 +33,7 @@ def check() -> None:
         found = tokens.caller(g.token, request.remote_addr or "")
     # a page of another site in this machine's browser cannot help sending Origin
     elif why is None and "Origin" not in request.headers:
-        g.token, found = None, Caller("api", address=request.remote_addr or "")
+        g.token, found = None, Actor("api", address=request.remote_addr or "")
     else:
         why = why or said("a page of “%(origin)s” sent it", origin=request.headers["Origin"][:100])
         raise ApiError(

@@ -29,10 +29,10 @@ from ..core.errors import (
     NotFound,
     SettingsError,
 )
-from ..core.identity import Caller, Viewer
+from ..core.identity import Actor, Scope
 from ..core.messages import said
 from ..core.settings import Settings
-from ..core.ttl_cache import Lately
+from ..core.ttl_cache import TtlCache
 from ..store import visibility
 from ..store.database import as_opened, connected
 from . import (
@@ -87,13 +87,13 @@ class Account(UserMixin):
     def get_id(self) -> str:
         return f"{self.user or ADMIN}.{self.stamp}"
 
-    def caller(self, address: str) -> Caller:
-        sees = Viewer(user=self.user) if self.role == Role.OPERATOR else None
-        return Caller(self.name, self.role, self.user, None, sees, address)
+    def caller(self, address: str) -> Actor:
+        sees = Scope(user=self.user) if self.role == Role.OPERATOR else None
+        return Actor(self.name, self.role, self.user, None, sees, address)
 
 
 @dataclass(frozen=True)
-class Claim:
+class Credentials:
     """The credentials that a request brings. A token decides alone: with one, no session counts."""
 
     token: str  # the hash of a secret
@@ -102,7 +102,7 @@ class Claim:
     began: str = field(compare=False)  # the session of it
 
 
-class Door:
+class Guard:
     """The door of one app."""
 
     def __init__(self, settings: Settings, secret_key: str):
@@ -115,8 +115,8 @@ class Door:
             secret_key.encode(), settings.PASSWORD.encode("utf-8", "surrogatepass"), hashlib.sha256
         ).hexdigest()
         self._password_hash: str | None = None
-        self._claims = Lately(CLAIMED_S, MOST_KNOWN)
-        self._callers = Lately(KNOWN_S, MOST_KNOWN)
+        self._claims = TtlCache(CLAIMED_S, MOST_KNOWN)
+        self._callers = TtlCache(KNOWN_S, MOST_KNOWN)
         events.heard.connect(self._on_news)
 
     # --- at the start -----------------------------------------------------------------------
@@ -162,7 +162,7 @@ class Door:
         """Whether there is any password that could be entered."""
         return bool(self._settings.PASSWORD) or users.any_there()
 
-    def caller(self, anew: bool = False) -> Caller | None:
+    def caller(self, anew: bool = False) -> Actor | None:
         """Who sends the present request, None for somebody who is not let in. For who only looks the
         answer holds a moment, unless it is to be found ``anew``."""
         self.check_host()
@@ -174,7 +174,7 @@ class Door:
             caller = self._callers.found(claim, lambda: self._answer(claim))
         return caller and replace(caller, address=request.remote_addr or "")
 
-    def known(self, environ: Mapping, came: bytes) -> Caller | None:
+    def known(self, environ: Mapping, came: bytes) -> Actor | None:
         """Who comes this ``way``, where that is known without looking: they came so lately, by a name
         that is this server's, and they or others by the same claim were let in a moment ago."""
         caller = self._callers.recalled(self._claims.recalled(came))
@@ -194,7 +194,7 @@ class Door:
         """Differs once somebody may have lost what they may; not where a session just ran out."""
         return users.standing(), tokens.standing()
 
-    def _answer(self, claim: Claim) -> Caller | None:
+    def _answer(self, claim: Credentials) -> Actor | None:
         """Who it is that sends the present request, by this claim."""
         if claim.token:
             token = tokens.verified(token_brought(request.headers))
@@ -203,13 +203,13 @@ class Door:
         if account is not None:
             return account.caller("")
         if claim.here and not self.login_needed():
-            return Caller("web")
+            return Actor("web")
         return None
 
-    def _claimed(self) -> Claim:
+    def _claimed(self) -> Credentials:
         """The claim of the present request."""
         secret = token_brought(request.headers)
-        return Claim(
+        return Credentials(
             _digest(secret).hex() if secret else "",
             session.get("_user_id", ""),
             self.why_not_local() is None,
@@ -326,9 +326,9 @@ class TooManyTries(Forbidden):
         self.wait_s = wait_s
 
 
-def register(app: Flask, settings: Settings) -> Door:
+def register(app: Flask, settings: Settings) -> Guard:
     """Put the door before everything that the app serves."""
-    door = Door(settings, app.config["SECRET_KEY"])
+    door = Guard(settings, app.config["SECRET_KEY"])
     app.extensions["simple_batch_door"] = door
     app.session_interface = _Sessions()
     app.config.update(
@@ -352,7 +352,7 @@ def behind_proxies(app: Flask, settings: Settings) -> None:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
 
 
-def the_door() -> Door:
+def the_door() -> Guard:
     return current_app.extensions["simple_batch_door"]
 
 
@@ -396,7 +396,7 @@ def needed(endpoint: str, method: str) -> Role:
 
 def _guard() -> None:
     g.caller, g.acted_before = None, identity.current()
-    identity.act_as(Caller("nobody", Role.VIEWER, address=request.remote_addr or ""))
+    identity.act_as(Actor("nobody", Role.VIEWER, address=request.remote_addr or ""))
     door, endpoint = the_door(), request.endpoint or ""
     if endpoint not in _BY_ANY_NAME:
         door.check_host()
@@ -409,7 +409,7 @@ def _guard() -> None:
         _let_in(door, endpoint)
 
 
-def _let_in(door: Door, endpoint: str) -> None:
+def _let_in(door: Guard, endpoint: str) -> None:
     """Find out who it is. Raises LoginNeeded, Forbidden or NotFound for whoever may not go on."""
     caller = door.caller()
     if caller is not None:
@@ -426,7 +426,7 @@ def _let_in(door: Door, endpoint: str) -> None:
     _check_what_is_named(caller.sees)
 
 
-def _refusal(door: Door) -> Forbidden | LoginNeeded:
+def _refusal(door: Guard) -> Forbidden | LoginNeeded:
     """Why the present request is refused, and what to do."""
     if door.login_needed():
         return LoginNeeded(said("Log in first."))
@@ -442,7 +442,7 @@ def _refusal(door: Door) -> Forbidden | LoginNeeded:
     )
 
 
-def _check_token_reads(caller: Caller, endpoint: str) -> None:
+def _check_token_reads(caller: Actor, endpoint: str) -> None:
     """Raises Forbidden for what a token does not do on pages. A page that reads as a token is of no
     use in a browser: its forms carry no CSRF token."""
     g.csrf_token = ""  # nosec B105: where Flask-WTF looks before it makes one
@@ -462,7 +462,7 @@ def _go(_error) -> None:
         identity.act_as(g.acted_before)
 
 
-def _check_what_is_named(sees: Viewer | None) -> None:
+def _check_what_is_named(sees: Scope | None) -> None:
     """Raises NotFound where the address names what is another user's."""
     named = request.view_args or {}
     if sees is None:

@@ -9,7 +9,7 @@ from ..core import events
 from ..core.clock import now_ms
 from ..core.domain import Role, TokenScope
 from ..core.errors import Conflict, InvalidInput, NotFound
-from ..core.identity import Caller, Viewer
+from ..core.identity import Actor, Scope
 from ..core.messages import listed as joined
 from ..core.messages import said
 from ..core.redaction import remember
@@ -71,7 +71,7 @@ def verified(secret: str) -> Token | None:
     return token
 
 
-def caller(token: Token, address: str) -> Caller:
+def caller(token: Token, address: str) -> Actor:
     """Whoever comes with this token. It never lets in as more than an operator: what admins do is
     done by people."""
     user = token.user
@@ -80,11 +80,11 @@ def caller(token: Token, address: str) -> Caller:
         role = Role(user.role)
     sees = None
     if not token.sees_all:
-        sees = Viewer(user=token.user_id, token=token.id)
+        sees = Scope(user=token.user_id, token=token.id)
     elif user is not None and user.role == Role.OPERATOR:
-        sees = Viewer(user=user.id)
+        sees = Scope(user=user.id)
     name = f"api: {token.name}" if user is None else f"{user.name}: {token.name}"
-    return Caller(name, role, token.user_id, token.id, sees, address)
+    return Actor(name, role, token.user_id, token.id, sees, address)
 
 
 def standing() -> list[tuple]:
@@ -100,13 +100,13 @@ def needed() -> bool:
     return Token.select().exists()
 
 
-def listed(viewer: Viewer | None = None) -> list[Token]:
+def listed(viewer: Scope | None = None) -> list[Token]:
     """Those of the viewer's user; None: all."""
     query = Token.select(Token, User).left_outer_join(User).order_by(Token.name)
     return list(query if viewer is None else query.where(Token.user == viewer.user))
 
 
-def get(id_or_name: int | str, viewer: Viewer | None = None) -> Token:
+def get(id_or_name: int | str, viewer: Scope | None = None) -> Token:
     """Raises NotFound, also for another user's."""
     wanted = Token.id if isinstance(id_or_name, int) else Token.name
     token = Token.get_or_none(wanted == id_or_name)

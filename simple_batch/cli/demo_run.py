@@ -49,7 +49,7 @@ def prepare(base_url: str, requests: int) -> Job:
     return jobs.create_now(
         io.BufferedReader(uploads.Pieces(_questions(requests))),
         "questions.jsonl",
-        jobs.NewJob(config=ALIAS, name="demo"),
+        jobs.JobOptions(config=ALIAS, name="demo"),
     )
 
 

@@ -12,7 +12,7 @@ from ..core.errors import InvalidInput
 from ..core.terminal import shown_line
 from ..services import job_options as choices
 from ..services import jobs, lifecycle
-from ..services.job_options import NewJob
+from ..services.job_options import JobOptions
 from ..store.filters import RequestFilter
 from .base import PRICE, command, confirm, put, put_json, put_table, say
 from .options import job_options, new_job
@@ -20,7 +20,7 @@ from .options import job_options, new_job
 _job_id = click.argument("job_id", type=int)
 
 
-def create(file: str, new: NewJob, images: str | None = None):
+def create(file: str, new: JobOptions, images: str | None = None):
     """A job from a file or from standard input (``-``), imported before this returns; ``images`` is
     the folder of those that it names."""
     folder = Path(images) if images is not None else None

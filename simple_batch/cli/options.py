@@ -14,7 +14,7 @@ from ..core import context, schema
 from ..core.domain import Spread
 from ..core.errors import InvalidInput, NotFound
 from ..services import templates
-from ..services.job_options import SCHEMA_MODES, NewJob, also_of
+from ..services.job_options import SCHEMA_MODES, JobOptions, also_of
 from .base import PRICE
 
 _PRIORITY = {"high": 1, "normal": 0, "low": -1}
@@ -68,12 +68,12 @@ def job_options(function: Callable) -> Callable:
     return function
 
 
-def new_job(config: str | int, hold: bool = False, **given) -> NewJob:
+def new_job(config: str | int, hold: bool = False, **given) -> JobOptions:
     """The choices of these options. Raises InvalidInput."""
     zone = given.pop("zone") or context.settings().TIMEZONE or str(LOCALTZ)
     template, saved = _template(given.pop("template"), given.pop("sheet"))
     template, saved = _sent_to(given.pop("endpoint"), template, saved)
-    return NewJob(
+    return JobOptions(
         config=config,
         hold=hold,
         template=template,

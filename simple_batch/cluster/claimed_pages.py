@@ -19,7 +19,7 @@ from ..store.cluster import pages
 from ..store.cluster.pages import Claimed
 from ..store.database import steadily
 from ..store.models import Job
-from ..store.requests import Way
+from ..store.requests import RouteKey
 from ..store.results import Recorded
 
 log = logging.getLogger(__name__)
@@ -33,13 +33,13 @@ PARTS = 2  # in so many a lane takes as many requests as it may call at a time: 
 class _Page:
     __slots__ = ("id", "left", "way")
 
-    def __init__(self, id_: int, left: int, way: Way):
+    def __init__(self, id_: int, left: int, way: RouteKey):
         self.id = id_
         self.left = left
         self.way = way
 
 
-class Claims:
+class ClaimedPages:
     """Towards a lane it is its source (runner/request_source.py) and its recorder. ``width()`` is how many calls the
     lane may make at a time, ``spare()`` how many more it may make now; ``ready(way)`` says whether
     it has what any call of a way needs of what workers share, and asks for it where not."""
@@ -51,7 +51,7 @@ class Claims:
         recorder: Recorder,
         width: Callable[[], int],
         spare: Callable[[], int],
-        ready: Callable[[Way], bool],
+        ready: Callable[[RouteKey], bool],
     ):
         self._job_id = job.id
         self._total = job.total
@@ -68,13 +68,13 @@ class Claims:
         self.flush = recorder.flush
         self.wait_until_well = recorder.wait_until_well
 
-    def ways(self) -> list[Way]:
+    def ways(self) -> list[RouteKey]:
         return pages.other_ways(self._job_id)
 
     def note(self, job: Job) -> None:
         """What it would have to know is asked with each claim."""
 
-    def pages(self, way: Way) -> Iterator[list[Request]]:
+    def pages(self, way: RouteKey) -> Iterator[list[Request]]:
         mark = 0
         while True:
             while self._is_scarce(mark) and self._spare() <= 0:
@@ -89,7 +89,7 @@ class Claims:
             for page in claimed:
                 yield page.requests
 
-    def _wait_until_ready(self, way: Way) -> bool:
+    def _wait_until_ready(self, way: RouteKey) -> bool:
         """False where nothing is left to be claimed."""
         looked = time.monotonic()
         while not self._ready(way):
@@ -100,7 +100,7 @@ class Claims:
                 looked = time.monotonic()
         return True
 
-    def _claim(self, way: Way, mark: int) -> list[Claimed]:
+    def _claim(self, way: RouteKey, mark: int) -> list[Claimed]:
         count = 1
         if not self._is_scarce(mark):
             count = max(1, self._width() // PARTS // self._size)
@@ -137,11 +137,11 @@ class Claims:
         if page.left == 0:
             self._recorder.after(lambda: self._done.add(page.id))
 
-    def holds(self, way: Way) -> bool:
+    def holds(self, way: RouteKey) -> bool:
         """Whether there are requests of a way here that have no result."""
         return any(page.way == way for page in self._page_of.values())
 
-    def give_back(self, way: Way) -> None:
+    def give_back(self, way: RouteKey) -> None:
         """Let others have what of a way has not ended. All that was recorded of it has to be
         committed."""
         for index in [i for i, page in self._page_of.items() if page.way == way]:

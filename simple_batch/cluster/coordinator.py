@@ -7,14 +7,14 @@ from collections.abc import Callable
 import gevent
 
 from ..core.settings import Settings
-from ..runner.background import Chores
-from ..runner.hooks import Duties
+from ..runner.background import BackgroundTasks
+from ..runner.hooks import Hooks
 from ..runner.providers import Providers
 from ..runner.scheduler import Scheduler
 from ..store.cluster import workers
 from ..store.database import complain, connected
 from ..store.secrets import Vault
-from .placement import Placing
+from .placement import Placement
 
 log = logging.getLogger(__name__)
 
@@ -31,17 +31,17 @@ class Coordinator:
         self,
         settings: Settings,
         vault: Vault,
-        duties: Duties,
+        duties: Hooks,
         providers: Providers,
         wake: Callable[[str, int], None],
         judges: Callable[[], bool],
     ):
         self._judges = judges
-        self._placing = Placing(wake, self._ended)
+        self._placing = Placement(wake, self._ended)
         self.scheduler = Scheduler(
             settings, providers, self._placing, duties, lambda: None, tick_s=TICK_S
         )
-        self._chores = Chores(settings, vault, duties)
+        self._chores = BackgroundTasks(settings, vault, duties)
         self._loops: dict[str, gevent.Greenlet] = {}
 
     @property

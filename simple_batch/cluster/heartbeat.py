@@ -14,7 +14,7 @@ from collections.abc import Callable
 import gevent
 from gevent.event import Event
 
-from ..engine.semaphore import Slots
+from ..engine.semaphore import ResizableSemaphore
 from ..store.cluster import workers
 from ..store.database import complain, connected, steadily
 
@@ -26,7 +26,7 @@ SLOW_S = 1.0  # a sign of life that takes longer met with some trouble
 STALE_S = workers.DEAD_AFTER_S - 2.0
 
 
-class Member:
+class Heartbeat:
     """``name`` is Celery's for this worker, ``room`` how many lanes it is to have at most.
     ``lost()`` is called where it was taken for dead: it must end what runs under the old id; then
     the worker goes on under a new one."""
@@ -111,11 +111,11 @@ def _new_id() -> str:
     return uuid.uuid4().hex[:12]
 
 
-class Room(Slots):
+class WorkerSemaphore(ResizableSemaphore):
     """What all calls of a worker have to fit in; none enters while the worker may be taken for
     dead."""
 
-    def __init__(self, most: int, member: Member):
+    def __init__(self, most: int, member: Heartbeat):
         super().__init__(most)
         self._member = member
 

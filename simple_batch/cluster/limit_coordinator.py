@@ -18,8 +18,8 @@ from gevent.event import Event
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ..engine.semaphore import Slots
-from .limit_leases import ConfigStake, JobStake, Stake
+from ..engine.semaphore import ResizableSemaphore
+from .limit_leases import ConfigLimitLease, JobLimitLease, LimitLease
 from .shared_governor import SharedGovernor
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ TIMEOUT_S = 2.0
 _SCRIPT = (Path(__file__).parent / "limit_coordinator.lua").read_text()
 
 
-class Budget:
+class LimitCoordinator:
     """``commands`` counts what was sent to Redis. ``clock`` counts seconds monotonically;
     ``server_clock`` stands for that of Redis in tests."""
 
@@ -60,7 +60,7 @@ class Budget:
         self._prefix = PREFIX.format(database=database)
         self._news = self._redis.pubsub(ignore_subscribe_messages=True)
         self._script_hash = ""
-        self._stakes: dict[str, Stake] = {}
+        self._stakes: dict[str, LimitLease] = {}
         self._wake = Event()
         self._away = False
         self._offset = 0.0  # of Redis's clock over ours …
@@ -86,11 +86,11 @@ class Budget:
 
     def attach(self, config_id: int, governor: SharedGovernor) -> None:
         """From now on the governor starts calls on a share only."""
-        self._attach(ConfigStake(f"config:{config_id}", governor, self._wake.set))
+        self._attach(ConfigLimitLease(f"config:{config_id}", governor, self._wake.set))
 
-    def attach_job(self, job_id: int, slots: Slots) -> None:
+    def attach_job(self, job_id: int, slots: ResizableSemaphore) -> None:
         """From now on the job's ceiling holds for the calls of all workers."""
-        self._attach(JobStake(f"job:{job_id}", slots, self._wake.set))
+        self._attach(JobLimitLease(f"job:{job_id}", slots, self._wake.set))
 
     def detach(self, config_id: int) -> None:
         """No more calls are made here on the config."""
@@ -99,7 +99,7 @@ class Budget:
     def detach_job(self, job_id: int) -> None:
         self._detach(f"job:{job_id}")
 
-    def _attach(self, stake: Stake) -> None:
+    def _attach(self, stake: LimitLease) -> None:
         self._stakes[stake.name] = stake
 
     def _detach(self, name: str) -> None:

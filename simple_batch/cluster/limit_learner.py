@@ -4,7 +4,7 @@ in all, in the order of time, into the same Limits that a process alone would ha
 import math
 
 from ..engine.learned_limits import IDLE_S, Limits, Ticket
-from ..engine.sliding_window import WINDOW_S, Recent
+from ..engine.sliding_window import WINDOW_S, SlidingWindow
 from .shared_limits import (
     ANSWERED,
     COOLED,
@@ -19,12 +19,12 @@ from .shared_limits import (
 KEPT_LEVELS = 10_000  # calls whose end never came are forgotten beyond so many
 
 
-class Learner:
+class LimitLearner:
     """``limits`` are told in this process's own time."""
 
     def __init__(self, limits: Limits):
         self._limits = limits
-        self._recent = Recent()
+        self._recent = SlidingWindow()
         self._waiting: list[tuple[float, int, str, list]] = []  # (time, order, worker, event)
         self._order = 0
         self._busy: dict[str, int] = {}  # calls in flight at the time that was reached

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import msgspec
 
 from ..engine.learned_limits import Cooldown, Learned
-from ..engine.semaphore import Slots
-from .limit_learner import Learner
+from ..engine.semaphore import ResizableSemaphore
+from .limit_learner import LimitLearner
 from .shared_governor import SharedGovernor
 from .shared_limits import ALL, Report
 
@@ -29,7 +29,7 @@ USED_OVER_S = 2.0  # calls per second are averaged over
 MORE = 1e9  # “as much as I can get”
 
 
-class Stake:
+class LimitLease:
     """``name`` is its key. ``wake`` is called when it cannot wait. The heirs say how busy and how
     hungry they are (``_busy``, ``_hungry``), and what they have (``_share``)."""
 
@@ -119,10 +119,10 @@ class Stake:
             self._wake()
 
 
-class JobStake(Stake):
+class JobLimitLease(LimitLease):
     """Of a job's own ceiling on calls at a time."""
 
-    def __init__(self, name: str, slots: Slots, wake: Callable[[], None]):
+    def __init__(self, name: str, slots: ResizableSemaphore, wake: Callable[[], None]):
         super().__init__(name, wake)
         self._slots = slots
         self._grant = 0
@@ -154,7 +154,7 @@ class JobStake(Stake):
             self._slots.grant(self._grant)
 
 
-class ConfigStake(Stake):
+class ConfigLimitLease(LimitLease):
     """Of what an API config allows. One of the workers learns for all."""
 
     def __init__(self, name: str, governor: SharedGovernor, wake: Callable[[], None]):
@@ -162,7 +162,7 @@ class ConfigStake(Stake):
         self._governor = governor
         self._shared = governor.share(self._woken)
         self._learns = False
-        self._learner: Learner | None = None  # where there are others
+        self._learner: LimitLearner | None = None  # where there are others
         self._version = 0
         self._published: Learned | None = None
         self._tell = False  # Redis does not know what was learned
@@ -292,7 +292,7 @@ class ConfigStake(Stake):
         if self._learner is None:
             if alone and "log" not in reply:
                 return
-            self._learner = Learner(self._shared.limits)
+            self._learner = LimitLearner(self._shared.limits)
         learner, offset = self._learner, self._shared.offset
         for report in reply.get("log", ()):
             learner.hear(msgspec.json.decode(report, type=Report), offset)

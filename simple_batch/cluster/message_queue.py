@@ -23,7 +23,7 @@ TIMES = 4  # the end of a session is said so often, AGAIN_S apart: no look at th
 MOST_KEPT = 1_000
 
 
-class Line(PubSubManager):
+class MessageQueue(PubSubManager):
     """What Socket.IO takes for its message queue. While Redis is away nothing passes, and nobody waits."""
 
     name = "redis"

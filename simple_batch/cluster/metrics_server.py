@@ -13,13 +13,13 @@ from werkzeug.wrappers import Request, Response
 
 from ..core.errors import SettingsError
 from ..core.loop_lag import pulse
-from ..runner.stats import Figures
+from ..runner.stats import RunnerStats
 from ..services import metrics
 
 log = logging.getLogger(__name__)
 
 
-def serve(address: str, figures: Callable[[], Figures]) -> WSGIServer:
+def serve(address: str, figures: Callable[[], RunnerStats]) -> WSGIServer:
     """Answer at ``host:port`` from now on. Raises SettingsError where that cannot be had."""
     host, _, port = address.rpartition(":")
     app = Request.application(lambda request: _answer(request, figures))
@@ -35,7 +35,7 @@ def serve(address: str, figures: Callable[[], Figures]) -> WSGIServer:
     return server
 
 
-def _answer(request: Request, figures: Callable[[], Figures]) -> Response:
+def _answer(request: Request, figures: Callable[[], RunnerStats]) -> Response:
     if request.path == "/healthz":
         return Response('{"status": "ok"}', content_type="application/json")
     if request.path == "/metrics":

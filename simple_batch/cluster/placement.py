@@ -13,11 +13,11 @@ import peewee
 from ..core.clock import give_way
 from ..core.domain import JobStatus
 from ..runner import finalize, live_state
-from ..runner.task_group import Works
+from ..runner.task_group import TaskGroup
 from ..store import requests as request_rows
 from ..store.cluster import assignments as lane_rows
 from ..store.cluster import pages, workers
-from ..store.cluster.workers import Known
+from ..store.cluster.workers import EstimatorState
 from ..store.database import connected, steadily
 from ..store.models import ApiConfig, Job, database
 from ..store.requests import OWN_WAY
@@ -25,16 +25,16 @@ from ..store.requests import OWN_WAY
 log = logging.getLogger(__name__)
 
 
-class Placing:
+class Placement:
     """``wake(worker, job_id)`` tells a worker that a lane was placed with it, if it can be told.
     ``ended()`` is called when there may be more to do."""
 
     def __init__(self, wake: Callable[[str, int], None], ended: Callable[[], None]):
         self._wake = wake
-        self._works = Works(ended)  # the laying out
+        self._works = TaskGroup(ended)  # the laying out
         self._running: list[int] = []  # ids
         self._placed: dict[int, dict[str, str]] = {}
-        self._alive: list[Known] = []
+        self._alive: list[EstimatorState] = []
         self._jobs: dict[int, Job] = {}  # that run, those of a higher priority first
         self._free: dict[int, int] = {}  # pages, counted as far as matters
         self._overrides: dict[int, int] = {}  # of each job, when it was laid out

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ..engine.governor import Governor
 from ..engine.learned_limits import Cooldown, Ticket
-from .shared_limits import Shared
+from .shared_limits import SharedLimits
 
 LEAST_PART = 0.01  # of what may start in a minute, for waits that are computed from it
 
@@ -12,12 +12,12 @@ LEAST_PART = 0.01  # of what may start in a minute, for waits that are computed 
 class SharedGovernor(Governor):
     """A Governor until ``share`` is called; from then on bound by the worker's share."""
 
-    _shared: Shared | None = None
+    _shared: SharedLimits | None = None
 
-    def share(self, wake: Callable[[], None]) -> Shared:
+    def share(self, wake: Callable[[], None]) -> SharedLimits:
         """Start calls only on a share of the limits from now on, at first on none. ``wake`` is
         called when a share is wanted, and when other workers have to hear of a refusal."""
-        self._shared = self._limits = Shared(self._limits, wake)
+        self._shared = self._limits = SharedLimits(self._limits, wake)
         return self._shared
 
     @property

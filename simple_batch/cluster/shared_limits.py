@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ..engine.estimators import Bucket
+from ..engine.estimators import TokenBucket
 from ..engine.learned_limits import REQUESTS, TOKENS, Limits, Ticket
 
 ALL = 1 << 30  # a share that is everything: there is nobody else
@@ -31,7 +31,7 @@ class Report(msgspec.Struct):
     events: list[list]
 
 
-class Shared:
+class SharedLimits:
     """``grant`` bounds the calls in flight here, ``part`` (0 to 1) is this process's part of what
     may start in a minute. ``hungry``: it was held back since somebody last looked. ``wake`` is
     called when a share is wanted, or when all are to hear of a refusal."""
@@ -47,7 +47,7 @@ class Shared:
         self.starts = 0
         self.cut = 0.0  # everybody's time of the last refusal that this process knows of …
         self._cut_at = -math.inf  # … and since when, by its own clock
-        self._buckets: dict[str, Bucket | None] = {REQUESTS: None, TOKENS: None}
+        self._buckets: dict[str, TokenBucket | None] = {REQUESTS: None, TOKENS: None}
         self._full_at = self._paced_at = LONG_AGO
         self._noted_held = LONG_AGO, LONG_AGO
         self._now = self._spread_until = -math.inf
@@ -80,7 +80,7 @@ class Shared:
             value = rate.value * self.part
             bucket = self._buckets[name]
             if bucket is None:
-                self._buckets[name] = Bucket(value, value * rate.burst_s, 0.0, now)
+                self._buckets[name] = TokenBucket(value, value * rate.burst_s, 0.0, now)
             else:
                 bucket.set_rate(value, value * rate.burst_s, now)
 

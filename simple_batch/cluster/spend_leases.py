@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 import gevent
 import peewee
 
-from ..engine.spend_limit import FEW, Bound
-from ..runner.spend_caps import Allowance, JobPurse, Money
+from ..engine.spend_limit import FEW, Cap
+from ..runner.spend_caps import ConfigSpendLimit, JobSpendLimit, SpendLimits
 from ..store import spend_leases
 from ..store.database import complain, connected
 from ..store.models import ApiConfig
@@ -30,16 +30,16 @@ AHEAD_S = 2.0  # for so long it should last
 GROWTH = 2  # times the calls in flight, so that these may grow meanwhile
 
 
-class Blocks(Money):
+class LeasedSpendLimits(SpendLimits):
     """The money of one worker; ``worker_id()`` tells its id, under which nothing is granted any more
     once it is taken for dead."""
 
     def __init__(self, worker_id: Callable[[], str], zone: str):
         super().__init__(zone)
         self._worker_id = worker_id
-        self._jobs: list[Supply] = []
-        self._configs: dict[int, Supply] = {}
-        self._closed: list[Supply] = []
+        self._jobs: list[SpendLease] = []
+        self._configs: dict[int, SpendLease] = {}
+        self._closed: list[SpendLease] = []
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
@@ -51,8 +51,8 @@ class Blocks(Money):
             self._greenlet.kill()
 
     @contextlib.contextmanager
-    def paying(self, purse: JobPurse):
-        supply = Supply(self._worker_id, purse)
+    def paying(self, purse: JobSpendLimit):
+        supply = SpendLease(self._worker_id, purse)
         self._jobs.append(supply)
         try:
             yield
@@ -60,15 +60,15 @@ class Blocks(Money):
             self._jobs.remove(supply)
             self._closed.append(supply)
 
-    def allowance(self, config: ApiConfig) -> Allowance:
+    def allowance(self, config: ApiConfig) -> ConfigSpendLimit:
         supply = self._configs.get(config.id)
         if supply is None:
             made = super().allowance(config)
             # another may have been quicker while this one asked what was spent
-            supply = self._configs.setdefault(config.id, Supply(self._worker_id, made))
+            supply = self._configs.setdefault(config.id, SpendLease(self._worker_id, made))
         return supply.purse
 
-    def room(self, purse: JobPurse | Allowance) -> bool:
+    def room(self, purse: JobSpendLimit | ConfigSpendLimit) -> bool:
         with connected():
             return spend_leases.free(purse.account())
 
@@ -77,7 +77,7 @@ class Blocks(Money):
         keys = {supply.key for supply in self._open() if supply.purse.bounded}
         spend_leases.commit(self._worker_id(), {key: costs[key] for key in keys & costs.keys()})
 
-    def _open(self) -> Iterator["Supply"]:
+    def _open(self) -> Iterator["SpendLease"]:
         return itertools.chain(self._jobs, self._configs.values())
 
     def _run(self) -> None:
@@ -101,13 +101,13 @@ class Blocks(Money):
                 supply.give_back()
 
 
-class Supply:
+class SpendLease:
     """Keeps the block of one purse filled. All its statements are made by one greenlet."""
 
-    def __init__(self, worker_id: Callable[[], str], purse: JobPurse | Allowance):
+    def __init__(self, worker_id: Callable[[], str], purse: JobSpendLimit | ConfigSpendLimit):
         self.purse = purse
         self._worker_id = worker_id
-        self.block = Bound(0, 0)
+        self.block = Cap(0, 0)
         purse.keep_to(self.block)
         self._account: spend_leases.Account | None = None
         self._asked_at = time.monotonic()

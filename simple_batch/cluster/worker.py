@@ -17,22 +17,22 @@ from ..core import address_policy
 from ..core.domain import JobStatus
 from ..core.settings import Settings
 from ..runner import lease, live_state
-from ..runner.hooks import Duties
-from ..runner.job_run import Lane
-from ..runner.job_runs import Lanes
+from ..runner.hooks import Hooks
+from ..runner.job_run import JobRun
+from ..runner.job_runs import JobRuns
 from ..runner.providers import Providers
 from ..runner.recorder import Recorder
-from ..runner.stats import Figures, figures_of
+from ..runner.stats import RunnerStats, figures_of
 from ..store.cluster import assignments as lane_rows
 from ..store.cluster import pages, workers
 from ..store.database import complain, connected, reading, steadily
 from ..store.models import Job
 from ..store.secrets import Vault
-from .claimed_pages import Claims
+from .claimed_pages import ClaimedPages
 from .coordinator import Coordinator
-from .heartbeat import Member, Room
-from .limit_coordinator import Budget
-from .spend_leases import Blocks
+from .heartbeat import Heartbeat, WorkerSemaphore
+from .limit_coordinator import LimitCoordinator
+from .spend_leases import LeasedSpendLimits
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Worker:
         self,
         settings: Settings,
         vault: Vault,
-        duties: Duties,
+        duties: Hooks,
         name: str,
         room: int,
         wake: Callable[[str, int], None],
@@ -63,10 +63,10 @@ class Worker:
         self._vault = vault
         self._duties = duties
         self._wake_other = wake
-        self._member = Member(name, room, self._lost)
-        self._room = Room(settings.WORKER_CONCURRENCY, self._member)
-        self._money = Blocks(lambda: self._member.id, settings.TIMEZONE)
-        self._budget = Budget(settings.REDIS_URL, self._member.id)
+        self._member = Heartbeat(name, room, self._lost)
+        self._room = WorkerSemaphore(settings.WORKER_CONCURRENCY, self._member)
+        self._money = LeasedSpendLimits(lambda: self._member.id, settings.TIMEZONE)
+        self._budget = LimitCoordinator(settings.REDIS_URL, self._member.id)
         self._providers = Providers(settings, vault, self._money, self._budget)
         self._recorder = Recorder(
             settings.REQUEST_CACHE_BATCH_SIZE,
@@ -76,7 +76,7 @@ class Worker:
             paid=self._money.paid,
             worker=name,
         )
-        self._lanes = Lanes(self._make_lane, self._lane_ended, self._lane_closed)
+        self._lanes = JobRuns(self._make_lane, self._lane_ended, self._lane_closed)
         self._lease = lease.lease_of(settings.database_url)
         self._coordinator: Coordinator | None = None
         self._second = 0  # in which it was last said how the lanes stand
@@ -103,7 +103,7 @@ class Worker:
         """Look now: a lane was placed here, or has ended."""
         self._wake.set()
 
-    def figures(self) -> Figures:
+    def figures(self) -> RunnerStats:
         """What it counts of itself."""
         return figures_of(self._providers, len(self._lanes), self._recorder)
 
@@ -151,20 +151,20 @@ class Worker:
 
     # --- lanes ------------------------------------------------------------------------------
 
-    def _make_lane(self, job: Job) -> Lane:
+    def _make_lane(self, job: Job) -> JobRun:
         most = self._settings.WORKER_CONCURRENCY
 
         def width() -> int:
             return min(lane.width, most)
 
-        claims = Claims(
+        claims = ClaimedPages(
             *(job, self._member.id, self._recorder),
             width,
             lambda: width() - lane.calls,
             lambda way: lane.ready(way),
         )
         provider_of, money = self._providers.by_id, self._money
-        lane = Lane(self._settings, job, provider_of, claims, claims, money, self._room)
+        lane = JobRun(self._settings, job, provider_of, claims, claims, money, self._room)
         self._budget.attach_job(job.id, lane.slots)
         return lane
 

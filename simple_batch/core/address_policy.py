@@ -37,14 +37,14 @@ class AddressRefused(ConfigurationError):
     """Nothing is sent there."""
 
 
-class Gate(NamedTuple):
+class AddressPolicy(NamedTuple):
     """What ALLOWED_PRIVATE_HOSTS lets through: host names, and networks."""
 
     names: frozenset[str]
     networks: tuple
 
     @classmethod
-    def of(cls, setting: str) -> "Gate":
+    def of(cls, setting: str) -> "AddressPolicy":
         """Names, addresses and networks (10.0.0.0/8), comma separated. Raises SettingsError."""
         names, networks = set(), []
         for entry in filter(None, (part.strip().lower() for part in setting.split(","))):

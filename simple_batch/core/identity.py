@@ -7,7 +7,7 @@ from .domain import Role
 
 
 @dataclass(frozen=True)
-class Viewer:
+class Scope:
     """Whose jobs and files are seen: a user's, or only those that one token made. Where None stands
     in place of a Viewer, everybody's are."""
 
@@ -16,7 +16,7 @@ class Viewer:
 
 
 @dataclass(frozen=True)
-class Caller:
+class Actor:
     """Somebody who was let in. ``user`` and ``token`` are ids; a caller without a user is this
     machine itself, or whoever has the one password of the settings."""
 
@@ -24,7 +24,7 @@ class Caller:
     role: Role = Role.ADMIN
     user: int | None = None
     token: int | None = None
-    sees: Viewer | None = None
+    sees: Scope | None = None
     address: str = ""
 
     def may(self, role: Role) -> bool:
@@ -32,15 +32,15 @@ class Caller:
         return self.role.rank >= role.rank
 
 
-CLI = Caller("cli")  # whoever can run a command here can read the files anyway
+CLI = Actor("cli")  # whoever can run a command here can read the files anyway
 
-_current: ContextVar[Caller] = ContextVar("who", default=CLI)
+_current: ContextVar[Actor] = ContextVar("who", default=CLI)
 
 
-def current() -> Caller:
+def current() -> Actor:
     return _current.get()
 
 
-def act_as(caller: Caller) -> None:
+def act_as(caller: Actor) -> None:
     """From now on this greenlet acts for ``caller``."""
     _current.set(caller)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from . import settings_file
-from .address_policy import Gate
+from .address_policy import AddressPolicy
 from .errors import SettingsError
 
 ENV_PREFIX = "SIMPLE_BATCH_"
@@ -358,7 +358,7 @@ def load(environ=os.environ, **overrides) -> Settings:
             values[name] = _validated(item, from_file[name], str(path))
     values["INSTANCE_PATH"] = str(instance)
     _check_zone(values.get("TIMEZONE", ""))
-    Gate.of(values.get("ALLOWED_PRIVATE_HOSTS", ""))  # complains
+    AddressPolicy.of(values.get("ALLOWED_PRIVATE_HOSTS", ""))  # complains
     _check_answers(values)
     _check_engine(values)
     if values.get("ENGINE") == "celery":  # several write: fewer and larger commits

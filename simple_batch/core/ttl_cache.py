@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 
-class Lately:
+class TtlCache:
     """Answers by their questions, for ``seconds``, at most ``most`` of them: the first ones go first.
     None is no answer, and not kept."""
 

@@ -23,7 +23,7 @@ from requests.exceptions import (
 from requests.structures import CaseInsensitiveDict
 from requests.utils import select_proxy
 
-from ..core.address_policy import Gate
+from ..core.address_policy import AddressPolicy
 from ..core.redaction import redact
 from .answer_memory import Answers, Held
 from .deadline import Deadline
@@ -56,7 +56,7 @@ class _Answer(HTTPResponse):
 class _Gated:
     """Connects only to addresses that the gate lets through: those found for the name just now."""
 
-    gate: Gate
+    gate: AddressPolicy
 
     def _resolve(self):
         return self.gate.through(self._connection_host, super()._resolve())
@@ -78,7 +78,7 @@ class GeventAdapter(BaseAdapter):
         self,
         width: int,
         max_body: int,
-        gate: Gate,
+        gate: AddressPolicy,
         answers: Answers,
         connect_timeout_s: float = 10.0,
     ):

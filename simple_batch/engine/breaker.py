@@ -15,7 +15,7 @@ from ..core.clock import now_ms
 from ..core.domain import Cause
 from ..core.messages import Text, said
 from .governor import REFUSALS
-from .retry import Stopped
+from .retry import StopAll
 
 TRIP = 3
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
@@ -28,7 +28,7 @@ REMEDIES = {
 }
 
 
-class Stop(msgspec.Struct, frozen=True):
+class PauseReason(msgspec.Struct, frozen=True):
     """Why a pool stopped by itself: ``reason`` is a cause or a code of whoever stopped it,
     ``detail`` says what to do. ``config_id`` is the API config that it is about, where it is about
     one and goes by itself, ``until`` when (epoch ms) there is to be no further call, where that is
@@ -44,21 +44,21 @@ class Breaker:
     """Collects failures of the stopping kind."""
 
     def __init__(self):
-        self.held: list[Stopped] = []
+        self.held: list[StopAll] = []
 
-    def failed(self, stopped: Stopped) -> Stop | None:
+    def failed(self, stopped: StopAll) -> PauseReason | None:
         """Hold the request back; the Stop where it is time for it."""
         self.held.append(stopped)
         if stopped.finding.cause in _AT_ONCE or len(self.held) >= TRIP:
             return self.verdict()
         return None
 
-    def succeeded(self) -> list[Stopped]:
+    def succeeded(self) -> list[StopAll]:
         """The endpoint works: what was held back has failed on its own account."""
         held, self.held = self.held, []
         return held
 
-    def verdict(self) -> Stop:
+    def verdict(self) -> PauseReason:
         """The Stop for the failures held back. There must be one."""
         finding = self.held[-1].finding
         detail = finding.message
@@ -72,7 +72,7 @@ class Breaker:
             remedy = REMEDIES.get(finding.cause)
         if remedy is not None:
             detail = said("%(failure)s %(remedy)s", failure=detail, remedy=remedy)
-        return Stop(str(finding.cause), detail, until=until)
+        return PauseReason(str(finding.cause), detail, until=until)
 
 
 def _asked_to_wait(seconds: float, until: int) -> Text:

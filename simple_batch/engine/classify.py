@@ -48,7 +48,7 @@ _ESCAPE = re.compile(
 )
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Classification(msgspec.Struct, frozen=True):
     """What one attempt came to. ``cause`` is None where it succeeded; ``verdict`` says what to do
     where it did not. ``response`` is the JSON received, also of an error."""
 
@@ -122,22 +122,24 @@ _EXPECTED = {
 }
 
 
-def judge(reply: Reply, url: str = "/v1/chat/completions") -> Finding:
+def judge(reply: Reply, url: str = "/v1/chat/completions") -> Classification:
     """What a whole answer means for a request to ``url``."""
     if 200 <= reply.status < 300:
         return _judge_success(reply, url)
     return _judge_error(reply)
 
 
-def judge_failure(failure: TransportFailure) -> Finding:
+def judge_failure(failure: TransportFailure) -> Classification:
     """What a missing answer means: worth another try, unless nothing may be sent there."""
     message = failure.message
     if not isinstance(message, Text):
         message = redact(message)[:MESSAGE]
-    return Finding(failure.cause, failure.verdict, message=message)
+    return Classification(failure.cause, failure.verdict, message=message)
 
 
-def disqualified(finding: Finding, cause: Cause, message: str, verdict: Verdict) -> Finding:
+def disqualified(
+    finding: Classification, cause: Cause, message: str, verdict: Verdict
+) -> Classification:
     """An answer that came but is not what was asked for."""
     return msgspec.structs.replace(
         finding,
@@ -148,7 +150,7 @@ def disqualified(finding: Finding, cause: Cause, message: str, verdict: Verdict)
     )
 
 
-def _judge_success(reply: Reply, url: str) -> Finding:
+def _judge_success(reply: Reply, url: str) -> Classification:
     limits = rate_limits(reply.headers, time.time())
     usage = model = None
     try:
@@ -167,7 +169,7 @@ def _judge_success(reply: Reply, url: str) -> Finding:
     found = getattr(answer, expected)
     if not found or (found is answer.output and bytes(found) in _EMPTY):
         return _bad(reply, f"the answer has no “{expected}”", limits, usage)
-    return Finding(
+    return Classification(
         *(None, None, reply.status, "", None, usage, model, "", reply.body, limits),
         held=reply.held,
     )
@@ -207,8 +209,8 @@ def _usage_of(usage: _Usage | None) -> Usage | None:
     return Usage(*figures[:2], min(cached, figures[0]), min(figures[3], figures[1]))
 
 
-def _bad(reply: Reply, message: str, limits, usage=None) -> Finding:
-    return Finding(
+def _bad(reply: Reply, message: str, limits, usage=None) -> Classification:
+    return Classification(
         Cause.BAD_RESPONSE,
         Verdict.RETRY,
         reply.status,
@@ -220,7 +222,7 @@ def _bad(reply: Reply, message: str, limits, usage=None) -> Finding:
     )
 
 
-def _judge_error(reply: Reply) -> Finding:
+def _judge_error(reply: Reply) -> Classification:
     now = time.time()
     message = _error_parts(reply.body)
     cause, verdict = _classify(reply.status, message)
@@ -228,7 +230,7 @@ def _judge_error(reply: Reply) -> Finding:
         message = (
             "the endpoint redirects elsewhere; redirects are not followed: correct the base URL"
         )
-    return Finding(
+    return Classification(
         cause,
         verdict,
         reply.status,

@@ -23,7 +23,7 @@ ROUND_CALLS = 50  # throughput is measured over so many at least, and over two r
 GAIN = 0.2  # of that growth must arrive as throughput
 
 
-class Known(msgspec.Struct, frozen=True):
+class EstimatorState(msgspec.Struct, frozen=True):
     """What was found of one value, to be carried to another process: where it stands, what was
     proven, and how often (Confidence)."""
 
@@ -59,14 +59,14 @@ class Confidence:
     def known(self) -> tuple[float | None, int]:
         return self._value, self._times
 
-    def restore(self, known: Known) -> None:
+    def restore(self, known: EstimatorState) -> None:
         self._value, self._times = known.found, known.times
 
     def plateau(self, whole: float, round_: float) -> float:
         return min(whole, max(MIN_PLATEAU_CALLS, round_) * 2.0 ** min(20, self._times))
 
 
-class Bucket:
+class TokenBucket:
     """An allowance that refills steadily, ``rate`` a second, up to ``capacity``. It may be
     overdrawn by a call that cost more than was reserved."""
 
@@ -90,13 +90,13 @@ class Bucket:
         self.level = min(self.level, capacity)
 
 
-class Rate:
+class RateEstimator:
     """Units per second that the provider bears. ``value`` is None until it has refused once."""
 
     def __init__(self):
         self.value: float | None = None
         self._proven = 0.0
-        self._bucket: Bucket | None = None
+        self._bucket: TokenBucket | None = None
         self._confidence = Confidence()
         self.burst_s = 1.0  # of allowance that may be saved up and used at once
 
@@ -107,10 +107,10 @@ class Rate:
         self._set(self._proven * (1.0 - STEP), now)
 
     @property
-    def known(self) -> Known:
-        return Known(self.value, self._proven, *self._confidence.known, self.burst_s)
+    def known(self) -> EstimatorState:
+        return EstimatorState(self.value, self._proven, *self._confidence.known, self.burst_s)
 
-    def restore(self, known: Known, now: float) -> None:
+    def restore(self, known: EstimatorState, now: float) -> None:
         """Go on with what another process knows."""
         self._proven, self.burst_s = known.proven, known.burst_s
         self._confidence.restore(known)
@@ -139,12 +139,12 @@ class Rate:
     def _set(self, value: float, now: float) -> None:
         self.value = value
         if self._bucket is None:
-            self._bucket = Bucket(value, value * self.burst_s, 0.0, now)
+            self._bucket = TokenBucket(value, value * self.burst_s, 0.0, now)
         else:
             self._bucket.set_rate(value, value * self.burst_s, now)
 
 
-class Width:
+class ConcurrencyEstimator:
     """Calls in flight that the provider bears: slow start to the first refusal, then the curve.
     Steps back where more calls in flight only wait longer."""
 
@@ -166,10 +166,10 @@ class Width:
         self.__init__(value, highest)
 
     @property
-    def known(self) -> Known:
-        return Known(self.value, self._proven, *self._confidence.known)
+    def known(self) -> EstimatorState:
+        return EstimatorState(self.value, self._proven, *self._confidence.known)
 
-    def restore(self, known: Known) -> None:
+    def restore(self, known: EstimatorState) -> None:
         """Go on with what another process knows."""
         self.restart(min(known.value, self.highest), self.highest)
         self._proven = known.proven

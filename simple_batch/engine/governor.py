@@ -18,10 +18,10 @@ import gevent
 from gevent.event import Event
 
 from ..core.domain import Cause, GovernorState
-from .classify import Finding
-from .estimators import Bucket
+from .classify import Classification
+from .estimators import TokenBucket
 from .learned_limits import IDLE_S, Cooldown, Limits, Ticket
-from .sliding_window import WINDOW_S, Recent
+from .sliding_window import WINDOW_S, SlidingWindow
 
 COOLDOWN_S = (0.05, 1.0)  # the first one where the provider names none: a few calls' time
 LONG_COOLDOWN_S = 10.0  # doubled up to here while nothing is answered …
@@ -34,7 +34,7 @@ SHARE_OVER = 100  # calls, at least, over which the share is averaged
 REFUSALS = (Cause.RATE_LIMIT, Cause.OVERLOADED)
 
 
-class Party:
+class Flow:
     """Who waits together: the calls of one job. A higher ``priority`` goes first."""
 
     __slots__ = ("priority",)
@@ -81,13 +81,13 @@ class Governor:
         self._requests = self._tokens = None  # … and what is left of them
         self._limits = Limits(float(start), float(maximum))
         self._in_flight = 0
-        self._waiting: OrderedDict[Party, deque[_Waiting]] = OrderedDict()
+        self._waiting: OrderedDict[Flow, deque[_Waiting]] = OrderedDict()
         self._timer = None
         self._timer_at = 0.0
         self._asked_at = 0.0  # when somebody last wanted to call
         self._tokens_per_byte = 0.35  # until answers say better
         self._answers = 0
-        self._recent = Recent()
+        self._recent = SlidingWindow()
         self._cooldown_until = self._next_start = self._pace_until = 0.0
         self._reason = ""
         self._refusal_s = 0.0  # how long a refusal takes to come back
@@ -113,7 +113,7 @@ class Governor:
         """Calls that may be in flight now, here."""
         return max(1, self._limits.most)
 
-    def admit(self, party: Party, size: int) -> Ticket | None:
+    def admit(self, party: Flow, size: int) -> Ticket | None:
         """Block until a call of ``size`` bytes may start; None where the party was dismissed. Those
         of a higher priority go first, equals take turns."""
         if not self._waiting:
@@ -135,12 +135,12 @@ class Governor:
             raise
         return waiting.admitted
 
-    def dismiss(self, party: Party) -> None:
+    def dismiss(self, party: Flow) -> None:
         """Let nobody of this party wait any longer."""
         for waiting in self._waiting.pop(party, ()):
             waiting.event.set()
 
-    def settle(self, ticket: Ticket, finding: Finding | None, latency_ms: int) -> None:
+    def settle(self, ticket: Ticket, finding: Classification | None, latency_ms: int) -> None:
         """The call has ended; ``finding`` None where it was given up."""
         self._in_flight -= 1
         now = self._clock()
@@ -258,7 +258,7 @@ class Governor:
             waiting.admitted = ticket
             waiting.event.set()
 
-    def _forget(self, party: Party, waiting: _Waiting) -> None:
+    def _forget(self, party: Flow, waiting: _Waiting) -> None:
         queue = self._waiting.get(party)
         if queue is not None and waiting in queue:
             queue.remove(waiting)
@@ -285,7 +285,7 @@ class Governor:
             self._refusals = max(0.0, self._refusals - 0.2)
         self._limits.answered(ticket, latency_s, now)
 
-    def _refused(self, ticket: Ticket, finding: Finding, now: float) -> None:
+    def _refused(self, ticket: Ticket, finding: Classification, now: float) -> None:
         """Cool everybody down once: refusals of calls that had started before are the same one."""
         stray = self._stray(finding)
         if stray and finding.retry_after_s is None:
@@ -304,7 +304,7 @@ class Governor:
         if asked or news:
             self._cool(asked or self._own_cooldown_s(now), finding, now)
 
-    def _stray(self, finding: Finding) -> bool:
+    def _stray(self, finding: Classification) -> bool:
         """One “overloaded” among a hundred answers must not slow everything down."""
         if finding.cause is not Cause.OVERLOADED:
             return False
@@ -329,7 +329,7 @@ class Governor:
             longest = COOLDOWN_S[1]
         return min(first * 2.0 ** min(20.0, self._refusals - 1.0), longest)
 
-    def _cool(self, seconds: float, finding: Finding, now: float) -> None:
+    def _cool(self, seconds: float, finding: Classification, now: float) -> None:
         self._limits.cooled(seconds)
         self._cool_until(now + seconds, f"{finding.http_status or ''} {finding.cause}".strip())
 
@@ -345,7 +345,7 @@ class Governor:
         """Between two starts where they are not to come all at once."""
         return min(1.0, self._limits.latency_s / self.limit)
 
-    def _heed(self, finding: Finding, now: float) -> None:
+    def _heed(self, finding: Classification, now: float) -> None:
         """A provider that says “none remaining” would refuse the next call: wait for one's worth
         of its refill. (Where it refills all at once, a refusal will say how long that takes.)"""
         limits = finding.limits
@@ -361,7 +361,7 @@ class Governor:
                     self._cooldown_until = until
                     self._reason = "no requests or tokens remaining"
 
-    def _settle_tokens(self, ticket: Ticket, finding: Finding, now: float) -> None:
+    def _settle_tokens(self, ticket: Ticket, finding: Classification, now: float) -> None:
         used = finding.usage.total if finding.usage is not None else None
         if used is None:
             used = ticket.tokens if finding.cause is None else 0
@@ -373,15 +373,15 @@ class Governor:
         self._recent.note(now, 0, used - ticket.tokens)
 
 
-def _bucket(amount: int | None, now: float) -> Bucket | None:
+def _bucket(amount: int | None, now: float) -> TokenBucket | None:
     """A second's worth may be used at once."""
     if not amount:
         return None
     rate = amount / 60
-    return Bucket(rate, max(1.0, rate), max(1.0, rate), now)
+    return TokenBucket(rate, max(1.0, rate), max(1.0, rate), now)
 
 
-def _about(finding: Finding) -> str | None:
+def _about(finding: Classification) -> str | None:
     """What the provider says its refusal is about, where it says so."""
     limits, words = finding.limits, finding.message.lower()
     if limits is not None and limits.remaining_tokens == 0:

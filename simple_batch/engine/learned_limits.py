@@ -8,7 +8,14 @@ has nothing left, so what it admitted between two refusals is what it allows.
 
 import msgspec
 
-from .estimators import COSTLY, PLATEAU_CALLS, PLATEAU_S, Known, Rate, Width
+from .estimators import (
+    COSTLY,
+    PLATEAU_CALLS,
+    PLATEAU_S,
+    ConcurrencyEstimator,
+    EstimatorState,
+    RateEstimator,
+)
 
 LOWERED = 0.85  # measured at less than this of the learned rate: the limit has sunk
 LEAST_SHARE = 0.25  # of the last minute's rate: no refusal is taken to mean less than that
@@ -41,9 +48,9 @@ class Ticket(msgspec.Struct):
 class Learned(msgspec.Struct, frozen=True):
     """What was found, to be carried to another process. ``highest`` is the ceiling under which."""
 
-    width: Known
+    width: EstimatorState
     highest: float
-    rates: dict[str, Known]
+    rates: dict[str, EstimatorState]
     latency_s: float
     cooldown_s: float
     closed: bool
@@ -53,8 +60,8 @@ class Limits:
     """Width and rates of one provider. All times in seconds of one monotonic clock."""
 
     def __init__(self, start: float, highest: float):
-        self.width = Width(start, highest)
-        self.rates = {REQUESTS: Rate(), TOKENS: Rate()}
+        self.width = ConcurrencyEstimator(start, highest)
+        self.rates = {REQUESTS: RateEstimator(), TOKENS: RateEstimator()}
         self.latency_s = 1.0
         self._admitted = {REQUESTS: 0.0, TOKENS: 0.0}  # calls the provider did not refuse
         self._mark: tuple[float, float, float] | None = None  # (time, requests, tokens)

@@ -27,7 +27,7 @@ DOWN_AFTER = 5  # failures in a row
 DOWN_S = (5.0, 60.0)  # how long an endpoint is left alone then; doubles
 
 
-class Hand:
+class Upstream:
     """One endpoint's part. ``cooling`` tells whether its governor cools down now; ``at_once`` is how
     many requests it gathers for a call."""
 
@@ -71,7 +71,7 @@ class Hand:
         return True
 
 
-class Dealer:
+class LoadBalancer:
     """``requests`` is drawn from as the hands ask, by one of three modes. Spread.FAST: each as fast
     as it can. Spread.WEIGHT: what they have drawn keeps to their weights as far as they are
     available, so that the slowest for its weight sets the pace. Spread.ORDER: a hand draws only
@@ -86,21 +86,21 @@ class Dealer:
         self._requests = requests
         self._mode = mode
         self._clock = clock
-        self._hands: list[Hand] = []
+        self._hands: list[Upstream] = []
         self._lock = BoundedSemaphore(1)  # a generator may not be asked twice at once
         self._exhausted = False
         self._out: dict[int, Request] = {}  # drawn, and not ended yet
-        self._had: dict[int, set[Hand]] = {}  # who has failed a request
+        self._had: dict[int, set[Upstream]] = {}  # who has failed a request
         self._returned: deque[Request] = deque()
         self._changed = Event()
 
-    def add(self, weight: float, cooling: Callable[[], bool], at_once: int = 1) -> Hand:
+    def add(self, weight: float, cooling: Callable[[], bool], at_once: int = 1) -> Upstream:
         """One more hand, behind those that there are."""
-        hand = Hand(weight, cooling, self._clock, at_once)
+        hand = Upstream(weight, cooling, self._clock, at_once)
         self._hands.append(hand)
         return hand
 
-    def draw(self, hand: Hand) -> Iterator[Request | None]:
+    def draw(self, hand: Upstream) -> Iterator[Request | None]:
         """The requests for one hand; ends when none can come any more. One that gathers them is told
         by None when there is none for now."""
         while not hand.stopped:
@@ -115,7 +115,7 @@ class Dealer:
             self._changed.clear()
             self._changed.wait(LOOK_S)
 
-    def ended(self, hand: Hand, index: int, cause: Cause | None) -> bool:
+    def ended(self, hand: Upstream, index: int, cause: Cause | None) -> bool:
         """Note how a request ended; False where it goes to another hand instead: its failure is
         then not to be recorded as its result."""
         request = self._out.pop(index, None)
@@ -140,13 +140,13 @@ class Dealer:
             self._returned.append(request)
         self._changed.set()
 
-    def stop(self, hand: Hand) -> bool:
+    def stop(self, hand: Upstream) -> bool:
         """A hand takes no more; True where no other is left."""
         hand.stopped = True
         self._changed.set()
         return all(other.stopped for other in self._hands)
 
-    def _is_its_turn(self, hand: Hand) -> bool:
+    def _is_its_turn(self, hand: Upstream) -> bool:
         others = [other for other in self._hands if other is not hand and other.available]
         if self._mode is Spread.FAST:
             return True
@@ -160,7 +160,7 @@ class Dealer:
             hand.absent, hand.dealt = False, max(hand.dealt, behind)
         return hand.dealt <= behind + (hand.at_once - 1) / hand.weight
 
-    def _next(self, hand: Hand) -> Request | None:
+    def _next(self, hand: Upstream) -> Request | None:
         request = self._taken_back(hand)
         if request is None and not self._exhausted and self._is_its_turn(hand):
             with self._lock:
@@ -172,7 +172,7 @@ class Dealer:
             self._changed.set()
         return request
 
-    def _taken_back(self, hand: Hand) -> Request | None:
+    def _taken_back(self, hand: Upstream) -> Request | None:
         """One that was returned and that this hand has not failed."""
         for _ in range(len(self._returned)):
             request = self._returned.popleft()

@@ -17,7 +17,7 @@ from ..core.domain import (
     Usage,
     Verdict,
 )
-from .classify import Finding, disqualified
+from .classify import Classification, disqualified
 
 _encode = msgspec.json.Encoder().encode
 _any = msgspec.json.Decoder().decode
@@ -36,7 +36,7 @@ class _Answer(msgspec.Struct):
 _answer = msgspec.json.Decoder(_Answer).decode
 
 
-class Pack(Request, frozen=True, kw_only=True):
+class PackedRequest(Request, frozen=True, kw_only=True):
     """It goes where a request goes: its index is its first member's, its body has all ``inputs``
     and, beside them, what the members' bodies share (``rest``)."""
 
@@ -52,7 +52,7 @@ class Pack(Request, frozen=True, kw_only=True):
             packed(self.members[half:], self.inputs[half:], self.rest),
         )
 
-    def checked(self, finding: Finding) -> Finding:
+    def checked(self, finding: Classification) -> Classification:
         """The same, unless it is an answer that does not have one vector for each input."""
         if finding.cause is not None:
             return finding
@@ -74,7 +74,7 @@ def packed(
     first = members[0]
     if len(members) == 1:
         return first
-    return Pack(
+    return PackedRequest(
         first.index,
         first.custom_id,
         _encode({**rest, "input": inputs}),
@@ -87,12 +87,12 @@ def packed(
 
 def members(request: Request) -> tuple[Request, ...]:
     """The requests that travel in this one."""
-    return request.members if isinstance(request, Pack) else (request,)
+    return request.members if isinstance(request, PackedRequest) else (request,)
 
 
 def outcomes(request: Request, outcome: Outcome) -> Iterator[Outcome]:
     """How each member ended where the call ended so."""
-    if not isinstance(request, Pack):
+    if not isinstance(request, PackedRequest):
         yield outcome
         return
     weights = list(map(_weight, request.inputs))
@@ -115,14 +115,14 @@ def tried(
     request: Request, attempts: Sequence[Attempt]
 ) -> Iterator[tuple[int, tuple[Attempt, ...]]]:
     """(index, attempts) of each member where these were made for all."""
-    if not isinstance(request, Pack):
+    if not isinstance(request, PackedRequest):
         yield request.index, tuple(attempts)
         return
     own = _attempts(attempts, list(map(_weight, request.inputs)))
     yield from zip((member.index for member in request.members), own, strict=True)
 
 
-def parted(pack: Pack, refused: Outcome) -> list[tuple[Request, Outcome]]:
+def parted(pack: PackedRequest, refused: Outcome) -> list[tuple[Request, Outcome]]:
     """The halves of a pack that came to nothing, each with what has befallen it so far. The refusal
     itself is none of their attempts, unless it had to be paid for: who is to blame will be refused
     alone."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from ..core.domain import EMBEDDINGS, Cause, Outcome, Request
-from .packed_request import Pack, packed, parted
+from .packed_request import PackedRequest, packed, parted
 
 MOST = 2_048
 LONGEST = 300_000  # bytes of the inputs of a call
@@ -57,7 +57,7 @@ class _Split:
         self.answered = 0
 
 
-class Packer:
+class RequestPacker:
     """``most`` inputs go in a call, fewer where the endpoint turns out to take fewer: ``learned`` is
     told then how many from how many."""
 
@@ -112,10 +112,10 @@ class Packer:
         if outcome.cause is None:
             if split is not None:
                 self._note_answered(split)
-            if isinstance(request, Pack):
+            if isinstance(request, PackedRequest):
                 self._proven = max(self._proven, len(request.members))
             return []
-        if not isinstance(request, Pack) or outcome.cause not in _APART:
+        if not isinstance(request, PackedRequest) or outcome.cause not in _APART:
             return []
         halves = parted(request, outcome)
         mine = _Split(len(request.members))

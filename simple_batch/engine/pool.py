@@ -11,13 +11,13 @@ from gevent.event import Event
 from ..core.clock import now_ms
 from ..core.domain import Attempt, Cause, Outcome, Request, RequestStatus
 from .answer_memory import Answers
-from .breaker import Breaker, Stop
-from .governor import Governor, Party
+from .breaker import Breaker, PauseReason
+from .governor import Flow, Governor
 from .packed_request import members, outcomes, tried
-from .packing import Packer
-from .retry import GivenUp, Policy, Stopped, Trial
-from .semaphore import Slots
-from .spend_limit import Spent, Till
+from .packing import RequestPacker
+from .retry import Abandoned, Policy, RetryingCall, StopAll
+from .semaphore import ResizableSemaphore
+from .spend_limit import CapReached, SpendGuard
 from .structured_output import Structure
 
 log = logging.getLogger(__name__)
@@ -39,12 +39,12 @@ class Pool:
         transport,
         governor: Governor,
         policy: Policy,
-        slots: Slots,
-        party: Party,
+        slots: ResizableSemaphore,
+        party: Flow,
         record_attempts: Callable[[int, tuple[Attempt, ...]], None],
         structure: Structure | None = None,
-        till: Till | None = None,
-        packer: Packer | None = None,
+        till: SpendGuard | None = None,
+        packer: RequestPacker | None = None,
         answers: Answers | None = None,
     ):
         self._encode = encode
@@ -54,14 +54,14 @@ class Pool:
         self._party = party
         self._structure = structure
         self._packer = packer
-        self._turns = _Turns(governor, slots, till or Till(), answers)
+        self._turns = Admission(governor, slots, till or SpendGuard(), answers)
         self._record_attempts = record_attempts
         self._record: Callable[[Outcome], None] | None = None
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret # nosec B311
         self._breaker = Breaker()
-        self._stop: Stop | None = None
+        self._stop: PauseReason | None = None
         self._stopping = False
-        self._trials: dict[gevent.Greenlet, Trial] = {}
+        self._trials: dict[gevent.Greenlet, RetryingCall] = {}
         self._ended = Event()
         self._dispatcher: gevent.Greenlet | None = None
 
@@ -80,7 +80,9 @@ class Pool:
         """Calls in flight: fewer than requests where these are packed."""
         return sum(t.state is RequestStatus.IN_FLIGHT for t in self._trials.values())
 
-    def run(self, requests: Iterable[Request], record: Callable[[Outcome], None]) -> Stop | None:
+    def run(
+        self, requests: Iterable[Request], record: Callable[[Outcome], None]
+    ) -> PauseReason | None:
         """Run them all; returns when each has ended, or why the pool stopped by itself.
 
         ``record`` may block (backpressure). A request is taken from the iterable only when its
@@ -111,7 +113,7 @@ class Pool:
             self._dispatcher.kill(block=False)
         for greenlet, trial in list(self._trials.items()):
             if trial.waiting:
-                greenlet.kill(GivenUp, block=False)
+                greenlet.kill(Abandoned, block=False)
 
     def ready(self) -> bool:
         """False where this process lacks what a call needs of what several share: a part of the
@@ -128,7 +130,7 @@ class Pool:
         self._governor.dismiss(self._party)
         for greenlet, trial in list(self._trials.items()):
             if trial.waiting and trial.attempts:
-                greenlet.kill(GivenUp, block=False)
+                greenlet.kill(Abandoned, block=False)
 
     def kill(self, grace_s: float) -> None:
         """Stop, and cut what is still in flight after the grace (seconds)."""
@@ -138,7 +140,7 @@ class Pool:
     def _cut(self) -> None:
         for greenlet, trial in list(self._trials.items()):
             if trial.calling or trial.waiting:  # never one that hands over its outcome
-                greenlet.kill(GivenUp, block=False)
+                greenlet.kill(Abandoned, block=False)
 
     def _in_state(self, state: RequestStatus) -> list[int]:
         trials = [trial for trial in self._trials.values() if trial.state is state]
@@ -180,7 +182,7 @@ class Pool:
             return True
         try:
             ticket = self._turns.admit(self._party, trial.size)
-        except Spent as spent:
+        except CapReached as spent:
             self._halt(spent.stop)
             return False
         if ticket is None:
@@ -188,7 +190,7 @@ class Pool:
         self._start(trial, ticket)
         return True
 
-    def _start(self, trial: Trial, ticket) -> None:
+    def _start(self, trial: RetryingCall, ticket) -> None:
         greenlet = gevent.Greenlet(self._work, trial, ticket)
         self._trials[greenlet] = trial
         greenlet.start()
@@ -199,8 +201,8 @@ class Pool:
             self._ended.clear()
             self._ended.wait()
 
-    def _trial(self, request: Request) -> Trial:
-        return Trial(
+    def _trial(self, request: Request) -> RetryingCall:
+        return RetryingCall(
             request,
             encode=self._encode,
             transport=self._transport,
@@ -213,19 +215,19 @@ class Pool:
 
     # --- one request, or a pack -------------------------------------------------------------
 
-    def _work(self, trial: Trial, ticket) -> None:
+    def _work(self, trial: RetryingCall, ticket) -> None:
         try:
             if ticket is None and self._stopping:
-                raise GivenUp
+                raise Abandoned
             outcome = trial.run(ticket)
             if self._packer is None or not self._take_apart(trial, outcome):
                 self._finish(trial.request, outcome)
-        except Stopped as stopped:
+        except StopAll as stopped:
             self._hold(stopped)
-        except Spent as spent:
+        except CapReached as spent:
             self._leave(trial.request, trial.attempts)
             self._halt(spent.stop)
-        except GivenUp:
+        except Abandoned:
             self._leave(trial.request, trial.attempts)
         except Exception as error:
             self._broken(trial.request, error, tuple(trial.attempts))
@@ -233,14 +235,14 @@ class Pool:
             self._trials.pop(gevent.getcurrent(), None)
             self._ended.set()
 
-    def _take_apart(self, trial: Trial, outcome: Outcome) -> bool:
+    def _take_apart(self, trial: RetryingCall, outcome: Outcome) -> bool:
         """Whether the parts of a pack are tried instead."""
         parts = self._packer.apart(trial.request, outcome)
         for request, failed in parts:
             self._start(trial.part(request, failed), None)
         return bool(parts)
 
-    def _halt(self, stop: Stop) -> None:
+    def _halt(self, stop: PauseReason) -> None:
         if self._stop is None:
             self._stop = stop
             self.stop()
@@ -264,7 +266,7 @@ class Pool:
         for index, own in tried(request, attempts):
             self._record_attempts(index, own)
 
-    def _hold(self, stopped: Stopped) -> None:
+    def _hold(self, stopped: StopAll) -> None:
         stop = self._breaker.failed(stopped)
         if stop is not None:
             self._halt(stop)
@@ -297,10 +299,16 @@ class Pool:
         )
 
 
-class _Turns:
+class Admission:
     """The governor for one job: a call takes one of the job's own slots too, and is paid for."""
 
-    def __init__(self, governor: Governor, slots: Slots, till: Till, answers: Answers | None):
+    def __init__(
+        self,
+        governor: Governor,
+        slots: ResizableSemaphore,
+        till: SpendGuard,
+        answers: Answers | None,
+    ):
         self._governor = governor
         self._slots = slots
         self._till = till

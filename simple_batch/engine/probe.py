@@ -10,7 +10,7 @@ from ..core.domain import Cause, Endpoint, Request, Usage
 from ..core.errors import ConfigurationError
 from ..core.messages import Text, said
 from ..core.settings import Settings
-from .classify import Finding, judge, judge_failure
+from .classify import Classification, judge, judge_failure
 from .encoder import Encoder
 from .structured_output import Structure
 from .transport import Transport, TransportFailure
@@ -110,7 +110,7 @@ def send(
             finding.usage,
         )
 
-    def call(request: Request) -> Finding:
+    def call(request: Request) -> Classification:
         asked = structure.fields if structure is not None else lambda url: {}
         body = Encoder(endpoint.defaults, asked).encode(request)
         try:

@@ -11,9 +11,9 @@ import msgspec
 
 from ..core.clock import now_ms
 from ..core.domain import Attempt, Cause, Outcome, Request, RequestStatus, Verdict
-from .classify import KEPT, Finding, judge, judge_failure
-from .governor import REFUSALS, Governor, Party, Ticket
-from .packed_request import Pack
+from .classify import KEPT, Classification, judge, judge_failure
+from .governor import REFUSALS, Flow, Governor, Ticket
+from .packed_request import PackedRequest
 from .structured_output import Structure
 from .transport import TransportFailure
 
@@ -35,21 +35,21 @@ class Policy(msgspec.Struct, frozen=True):
     own: frozenset[Cause] = frozenset()
 
 
-class Stopped(Exception):
+class StopAll(Exception):
     """Every further call would fail alike: it is for the pool to decide what becomes of this one."""
 
-    def __init__(self, request: Request, finding: Finding, outcome: Outcome):
+    def __init__(self, request: Request, finding: Classification, outcome: Outcome):
         super().__init__(finding.message)
         self.request = request
         self.finding = finding
         self.outcome = outcome
 
 
-class GivenUp(gevent.GreenletExit):
+class Abandoned(gevent.GreenletExit):
     """Thrown into a request's greenlet: it is to end now and stays pending."""
 
 
-class Trial:
+class RetryingCall:
     """One request on its way to its outcome, or a pack of them. ``state`` is in flight or
     retrying."""
 
@@ -67,7 +67,7 @@ class Trial:
         encode: Callable[[Request], bytes],
         transport,
         governor: Governor,
-        party: Party,
+        party: Flow,
         policy: Policy,
         rng: random.Random,
         structure: Structure | None = None,
@@ -120,7 +120,7 @@ class Trial:
                 self._ask()
                 continue
             if self._stops(finding):
-                raise Stopped(self.request, finding, failed)
+                raise StopAll(self.request, finding, failed)
             wait = self._wait_s(finding)
             if wait is None or wait >= self._left_s():
                 return failed
@@ -134,7 +134,7 @@ class Trial:
             self.state = RequestStatus.RETRYING
             self._waiting_for(self._sleep, wait)
 
-    def part(self, request: Request, failed: Outcome) -> "Trial":
+    def part(self, request: Request, failed: Outcome) -> "RetryingCall":
         """The same for a part of a pack that has ``failed``: the time and the retries that this took
         count for the part too."""
         part = copy.copy(self)
@@ -147,11 +147,13 @@ class Trial:
     def _left_s(self) -> float:
         return self._policy.deadline_s - (self._clock() - self._begun)
 
-    def _ask(self, wrong: Finding | None = None) -> None:
+    def _ask(self, wrong: Classification | None = None) -> None:
         """Make the body to be sent; ``wrong`` is an answer that it is to complain of."""
         self._rung = self._structure.rung if self._structure else 0
         # what tells whether an answer is what was asked for
-        self._shape = self._structure or (self.request if type(self.request) is Pack else None)
+        self._shape = self._structure or (
+            self.request if type(self.request) is PackedRequest else None
+        )
         self._body = self._encode(self.request)
         if wrong is not None:
             self._body = self._structure.corrected(self.request.url, self._body, wrong)
@@ -169,7 +171,7 @@ class Trial:
                     raise
                 return None
         if ticket is None:
-            raise GivenUp
+            raise Abandoned
         return ticket
 
     def _waiting_for(self, wait: Callable, *args):
@@ -179,7 +181,7 @@ class Trial:
         finally:
             self.waiting = False
 
-    def _call(self, ticket: Ticket, left_s: float) -> Finding:
+    def _call(self, ticket: Ticket, left_s: float) -> Classification:
         """One attempt, noted whatever becomes of it."""
         self.state = RequestStatus.IN_FLIGHT
         started_at, began, reply, finding = now_ms(), self._clock(), None, None
@@ -201,7 +203,7 @@ class Trial:
             self._note(finding, started_at, latency_ms)
         return finding
 
-    def _note(self, finding: Finding | None, started_at: int, latency_ms: int) -> None:
+    def _note(self, finding: Classification | None, started_at: int, latency_ms: int) -> None:
         number = len(self.attempts) + 1
         if finding is None:
             attempt = Attempt(number, started_at, latency_ms, Cause.CANCELLED, None, "cut off")
@@ -221,7 +223,7 @@ class Trial:
             )
         self.attempts.append(attempt)
 
-    def _stops(self, finding: Finding) -> bool:
+    def _stops(self, finding: Classification) -> bool:
         """Whether every further call would fail alike: for its kind, or for as long as the provider
         asks to be left alone."""
         if finding.cause in self._policy.own:
@@ -231,7 +233,7 @@ class Trial:
             finding.cause in REFUSALS and asked > self._policy.patience_s
         )
 
-    def _wait_s(self, finding: Finding) -> float | None:
+    def _wait_s(self, finding: Classification) -> float | None:
         """How long to wait before the next call; None where there is to be none."""
         policy, asked = self._policy, finding.retry_after_s
         if finding.verdict is Verdict.WAIT:
@@ -247,7 +249,7 @@ class Trial:
         self._retries += 1
         return max(self._rng.uniform(0.0, longest), asked or 0.0)
 
-    def _outcome(self, status: RequestStatus, finding: Finding) -> Outcome:
+    def _outcome(self, status: RequestStatus, finding: Classification) -> Outcome:
         return Outcome(
             index=self.request.index,
             status=status,

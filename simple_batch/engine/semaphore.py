@@ -5,12 +5,12 @@ from collections.abc import Callable
 from gevent.event import Event
 
 
-class Slots:
+class ResizableSemaphore:
     """``most`` None is no bound. Where several processes share the bound, each has a part of it
     (``share``). ``hungry``: somebody is held back, or was since this was last set to False.
     ``room`` are slots that others take from too, of which each call needs one besides."""
 
-    def __init__(self, most: int | None, room: "Slots | None" = None):
+    def __init__(self, most: int | None, room: "ResizableSemaphore | None" = None):
         self.room = room
         self.most = most
         self.taken = 0

@@ -5,7 +5,7 @@ from collections import deque
 WINDOW_S = 60.0
 
 
-class Recent:
+class SlidingWindow:
     """All times are seconds of one monotonic clock."""
 
     def __init__(self):

@@ -11,42 +11,42 @@ from collections.abc import Callable
 import msgspec
 from gevent.event import Event
 
-from .breaker import Stop
-from .classify import Finding
+from .breaker import PauseReason
+from .classify import Classification
 
 RECENT = 50  # calls over which the average goes
 FEW = 5  # calls at a time until one has told its cost
 
 
-class Spent(Exception):
+class CapReached(Exception):
     """A bound is reached: no call may start."""
 
-    def __init__(self, stop: Stop):
+    def __init__(self, stop: PauseReason):
         super().__init__(stop.detail)
         self.stop = stop
 
 
-class Bound(msgspec.Struct):
+class Cap(msgspec.Struct):
     """``spent`` of ``most`` (None: any sum), in nano-units."""
 
     most: int | None
     spent: int
 
 
-class Purse:
+class SpendLimit:
     """Bounds on the same calls, by name. ``stop(name, bound)`` says why one that is reached stops a
     job. ``seen`` calls of a time before have cost ``mean`` each. Where others spend under the same
     bounds, only the money of a ``block`` may be spent; ``hungry``: a call waits for more of it."""
 
     def __init__(
-        self, bounds: dict[str, Bound], stop: Callable[[str, Bound], Stop], mean=0.0, seen=0
+        self, bounds: dict[str, Cap], stop: Callable[[str, Cap], PauseReason], mean=0.0, seen=0
     ):
         self.bounds = bounds
         self._stop = stop
         self._mean = mean
         self._seen = seen
         self.flying = 0
-        self.block: Bound | None = None
+        self.block: Cap | None = None
         self.hungry = False
         self._counted = list(bounds.values())
         self._changed = Event()
@@ -59,7 +59,7 @@ class Purse:
         self.bounded = any(bound.most is not None for bound in self.bounds.values())
         self._changed.set()
 
-    def keep_to(self, block: Bound) -> None:
+    def keep_to(self, block: Cap) -> None:
         """Spend no more than what the block holds, whatever the bounds leave."""
         self.block = block
         self._counted.append(block)
@@ -68,7 +68,7 @@ class Purse:
         """What the calls that run and so many more are expected to cost."""
         return (self.flying + more) * self._mean
 
-    def reached(self) -> Stop | None:
+    def reached(self) -> PauseReason | None:
         """Why no call may start; None where one may."""
         for name, bound in self.bounds.items():
             if bound.most is not None and bound.spent >= bound.most:
@@ -80,7 +80,7 @@ class Purse:
         if self.bounded:
             stop = self.reached()
             if stop is not None:
-                raise Spent(stop)
+                raise CapReached(stop)
 
     def take(self) -> None:
         """Block until a call may start, then count it as running. Raises Spent."""
@@ -128,7 +128,7 @@ class Purse:
         self._changed.set()
 
 
-class Till:
+class SpendGuard:
     """What the calls of a pool are paid from; this one lets them all go."""
 
     def take(self) -> None:
@@ -142,5 +142,5 @@ class Till:
         then."""
         return True
 
-    def settle(self, finding: Finding | None) -> None:
+    def settle(self, finding: Classification | None) -> None:
         """The call has ended; ``finding`` None where it was given up."""

@@ -13,7 +13,7 @@ import msgspec
 
 from ..core.domain import Cause, Request, Verdict
 from ..core.schema import Schema, given
-from .classify import Finding, disqualified
+from .classify import Classification, disqualified
 
 MODES = ("send", "object", "check")
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
@@ -61,7 +61,7 @@ class Structure:
             return {"text": {"format": {**form.pop("json_schema", {}), **form}}}
         return {}
 
-    def checked(self, finding: Finding) -> Finding:
+    def checked(self, finding: Classification) -> Classification:
         """The same, unless it is an answer that does not fit."""
         if finding.cause is not None or finding.response is None:
             return finding
@@ -71,7 +71,7 @@ class Structure:
         again = self._again and complaint[0] is Cause.SCHEMA
         return disqualified(finding, *complaint, Verdict.RETRY if again else Verdict.FINAL)
 
-    def eases(self, request: Request, rung: int, finding: Finding) -> bool:
+    def eases(self, request: Request, rung: int, finding: Classification) -> bool:
         """Whether a request that was asked on ``rung`` is to be asked again at once, in an easier
         way: the endpoint does not take what was sent."""
         if finding.http_status not in (400, 404, 422, 501) or not _REFUSED.search(finding.message):
@@ -84,7 +84,7 @@ class Structure:
             self._eased(refused, self.way)
         return True
 
-    def corrected(self, url: str, body: bytes, finding: Finding) -> bytes:
+    def corrected(self, url: str, body: bytes, finding: Classification) -> bytes:
         """A body with the answer that did not fit, and what is wrong with it, behind its messages;
         where it holds no messages, as it was."""
         name = {CHAT: "messages", RESPONSES: "input"}.get(url)

@@ -10,7 +10,7 @@ import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 
-from ..core.address_policy import AddressRefused, Gate
+from ..core.address_policy import AddressPolicy, AddressRefused
 from ..core.domain import Cause, Endpoint, Verdict
 from ..core.redaction import SHORTEST, Secret, redact
 from ..core.settings import Settings
@@ -70,7 +70,7 @@ class Transport:
         if endpoint.key:
             session.headers["Authorization"] = f"Bearer {endpoint.key}"
         self._direct = not (settings.TRUST_ENV and session_has_proxies(endpoint.base_url))
-        self._gate = Gate.of(settings.ALLOWED_PRIVATE_HOSTS)
+        self._gate = AddressPolicy.of(settings.ALLOWED_PRIVATE_HOSTS)
         self._answers = answers or Answers(settings.MAX_ANSWERS_BYTES)
         if self._direct:
             adapter = GeventAdapter(width, settings.MAX_ANSWER_BYTES, self._gate, self._answers)

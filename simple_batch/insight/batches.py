@@ -2,7 +2,7 @@
 
 from ..core.domain import JobStatus
 from ..core.errors import NotFound
-from ..core.identity import Viewer
+from ..core.identity import Scope
 from ..core.messages import said
 from ..store import visibility
 from ..store.models import ApiConfig, Job, JobConfig, database
@@ -14,7 +14,7 @@ _TIMES = (
 )
 
 
-def batch(job_id: int, viewer: Viewer | None = None) -> Job:
+def batch(job_id: int, viewer: Scope | None = None) -> Job:
     """The job, if the viewer (None: sees all) may see it. Raises NotFound."""
     job = _visible(viewer).where(Job.id == job_id).first()
     if job is None:
@@ -23,7 +23,7 @@ def batch(job_id: int, viewer: Viewer | None = None) -> Job:
 
 
 def batches_page(
-    viewer: Viewer | None, after: int | None = None, limit: int = 20
+    viewer: Scope | None, after: int | None = None, limit: int = 20
 ) -> tuple[list[Job], bool]:
     """Jobs, newest first, behind the id ``after``, and whether there are more."""
     query = _visible(viewer)
@@ -50,6 +50,6 @@ def mixed(job_ids: list[int]) -> set[int]:
     return {job_id for (job_id,) in rows.tuples()}
 
 
-def _visible(viewer: Viewer | None):
+def _visible(viewer: Scope | None):
     query = Job.select(Job, ApiConfig).join(ApiConfig).where(Job.deleted_at.is_null())
     return query if viewer is None else query.where(visibility.jobs(viewer))

@@ -4,7 +4,7 @@ from peewee import fn
 
 from ..core.clock import now_ms
 from ..core.errors import InvalidInput
-from ..core.identity import Viewer
+from ..core.identity import Scope
 from ..core.messages import said
 from ..store import visibility
 from ..store.models import TIMELINE_WIDTHS, ApiConfig, Job, Timeline, User
@@ -29,7 +29,7 @@ def jobs_page(
     sort: str = "-created",
     page: int = 1,
     per_page: int = 50,
-    viewer: Viewer | None = None,
+    viewer: Scope | None = None,
 ) -> Page:
     """Jobs that the viewer sees (None: all) by status, part of the name, and config alias; ``sort`` is a name of SORTS, with ``-``
     before it descending. Raises InvalidInput for another sort."""
@@ -54,7 +54,7 @@ def jobs_page(
     return Page([_row(job) for job in rows], max(1, page), per_page, query.count())
 
 
-def job_counts(viewer: Viewer | None = None) -> dict[str, int]:
+def job_counts(viewer: Scope | None = None) -> dict[str, int]:
     """How many jobs that the viewer sees (None: all) there are in each status."""
     query = Job.select(Job.status, fn.COUNT(Job.id)).where(Job.deleted_at.is_null())
     if viewer is not None:

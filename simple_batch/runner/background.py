@@ -10,21 +10,21 @@ from ..core.settings import Settings
 from ..store import search
 from ..store.database import complain, connected
 from ..store.secrets import Vault
-from .hooks import Duties
-from .notifier import Postman
+from .hooks import Hooks
+from .notifier import Notifier
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 30.0
 
 
-class Chores:
-    def __init__(self, settings: Settings, vault: Vault, duties: Duties):
-        self._sweeper = Sweeper(
+class BackgroundTasks:
+    def __init__(self, settings: Settings, vault: Vault, duties: Hooks):
+        self._sweeper = PeriodicTask(
             duties.sweeper, "what was deleted or has expired could not be removed"
         )
-        self._keeper = Sweeper(duties.keeper, "the backup that is due could not be made")
-        self._postman = Postman(settings, vault)
+        self._keeper = PeriodicTask(duties.keeper, "the backup that is due could not be made")
+        self._postman = Notifier(settings, vault)
         self.greenlets: dict[str, gevent.Greenlet] = {}  # by name, while they are done here
 
     def start(self) -> None:
@@ -52,7 +52,7 @@ class Chores:
             self._postman.last_round(timeout_s)
 
 
-class Sweeper:
+class PeriodicTask:
     """``work()`` is done soon after it is asked for, and every half minute; ``complaint`` is what
     the log says where it fails. ``run`` is a greenlet's."""
 

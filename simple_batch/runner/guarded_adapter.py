@@ -8,13 +8,13 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
-from ..core.address_policy import Gate
+from ..core.address_policy import AddressPolicy
 
 
 class GatedAdapter(HTTPAdapter):
     """Raises AddressRefused where a host has no address that may be connected to."""
 
-    def __init__(self, gate: Gate):
+    def __init__(self, gate: AddressPolicy):
         self._gate = gate
         super().__init__(max_retries=0)
 
@@ -26,7 +26,7 @@ class GatedAdapter(HTTPAdapter):
         }
 
 
-def _pool(kind: type, connection: type, gate: Gate) -> type:
+def _pool(kind: type, connection: type, gate: AddressPolicy) -> type:
     class Gated(connection):
         def _new_conn(self) -> socket.socket:
             name = self._dns_host

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 
-class Duties(msgspec.Struct, frozen=True):
+class Hooks(msgspec.Struct, frozen=True):
     """``importer(job_id)`` reads the upload of a validating job; ``finalizer(job_id)`` makes the
     result files of one whose requests all have a result, and may be called again;
     ``sweeper()`` removes what was deleted or has expired; ``keeper()`` makes the next backup if it

@@ -13,25 +13,25 @@ from ..core.clock import give_way, now_ms
 from ..core.domain import Cause, GovernorState, Outcome, Request, Spread
 from ..core.errors import ConfigurationError
 from ..core.settings import Settings
-from ..engine.breaker import Stop
-from ..engine.governor import Party
+from ..engine.breaker import PauseReason
+from ..engine.governor import Flow
 from ..engine.retry import Policy
-from ..engine.semaphore import Slots
+from ..engine.semaphore import ResizableSemaphore
 from ..store import jobs as job_rows
 from ..store import requests as request_rows
 from ..store.database import steadily
 from ..store.models import Job
-from ..store.requests import OWN_WAY, Way
+from ..store.requests import OWN_WAY, RouteKey
 from ..store.results import Recorded
 from . import finalize
-from .live_state import SHOWN_INDICES, ConfigLive, Live
+from .live_state import SHOWN_INDICES, ConfigLive, LiveState
 from .multi_provider import Share, Shares
 from .providers import Provider
 from .recorder import Recorder
 from .request_source import Cursor
-from .response_reuse import Reuse
+from .response_reuse import ResponseReuse
 from .route import Route, inputs_per_call
-from .spend_caps import JobTill, Money
+from .spend_caps import JobSpendGuard, SpendLimits
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ HELD_WITHOUT_SHARE_S = 1.0  # then what a way holds is given back, if no call of
 MEMORY = "memory"  # why no call begins: the answers in hand fill the room for them
 
 
-class Lane:
+class JobRun:
     """One run of a job, from its first pending request to its last or to a stop. Most jobs have
     one route; requests retried with another config or time-out go beside it on their own.
 
@@ -55,8 +55,8 @@ class Lane:
         provider_of: Callable[[int], Provider],
         recorder: Recorder,
         source: Cursor,
-        money: Money,
-        room: Slots | None = None,
+        money: SpendLimits,
+        room: ResizableSemaphore | None = None,
     ):
         self.job_id = job.id
         self._settings = settings
@@ -66,20 +66,20 @@ class Lane:
         self._stopping = self._settling = False
         self._currency = job.currency
         self._ask_once = job.ask_once
-        self._reuse = Reuse(job, self._record_reused) if job.reuse_hours else None
+        self._reuse = ResponseReuse(job, self._record_reused) if job.reuse_hours else None
         # a program waits for a batch: what the provider lacks fails line by line
         self._own_causes = frozenset({Cause.NOT_FOUND} if job.completion_window else ())
         self._chosen = job.concurrency, job.max_retries
         self._overrides = job.overrides
         self._finished: deque[tuple[int, int]] = deque()  # (second, requests finished in it)
-        self._runs: dict[Way, gevent.Greenlet] = {}
-        self._unready_since: dict[Way, float] = {}  # of ways that make no call
-        self._withdrawn: set[Way] = set()  # their requests are being given back
+        self._runs: dict[RouteKey, gevent.Greenlet] = {}
+        self._unready_since: dict[RouteKey, float] = {}  # of ways that make no call
+        self._withdrawn: set[RouteKey] = set()  # their requests are being given back
         self._waited = False
-        self._routes: dict[Way | tuple[Way, int], Route] = {}
-        self._stop: Stop | None = None
-        self.slots = Slots(job.concurrency, room)
-        self._party = Party(job.priority)
+        self._routes: dict[RouteKey | tuple[RouteKey, int], Route] = {}
+        self._stop: PauseReason | None = None
+        self.slots = ResizableSemaphore(job.concurrency, room)
+        self._party = Flow(job.priority)
         self._inputs = inputs_per_call(job, settings.EMBEDDINGS_PER_CALL)
         self._money = money
         self._purse = money.purse(job, self._inputs)
@@ -112,7 +112,7 @@ class Lane:
         """Calls in flight."""
         return sum(route.calls for route in self._routes.values())
 
-    def ready(self, way: Way) -> bool:
+    def ready(self, way: RouteKey) -> bool:
         """Whether a call of a way may be made, as far as several workers share what it needs
         (Pool.ready)."""
         return self._caller_of(way).ready()
@@ -122,11 +122,11 @@ class Lane:
         """For a moment no call could be made, for want of what several workers share."""
         return all(self._lacks_long(way) for way in (OWN_WAY, *self._runs))
 
-    def _lacks_long(self, way: Way) -> bool:
+    def _lacks_long(self, way: RouteKey) -> bool:
         since = self._unready_since.get(way, math.inf)
         return time.monotonic() - since >= HELD_WITHOUT_SHARE_S
 
-    def _caller_of(self, way: Way) -> Route | Shares:
+    def _caller_of(self, way: RouteKey) -> Route | Shares:
         if self._shares is not None and way == OWN_WAY:
             return self._shares
         return self._routes.get(way, self._own)
@@ -198,10 +198,10 @@ class Lane:
             if steadily(self._complete) or not self._source.goes_on():
                 return
 
-    def _route(self, way: Way, job: Job, config_id: int | None = None) -> Route:
+    def _route(self, way: RouteKey, job: Job, config_id: int | None = None) -> Route:
         """A route for a way; ``config_id`` where it is one of several for the job's own."""
         provider = self._provider_of(config_id or way.config_id or job.config_id)
-        till = JobTill(self._purse, provider, self._currency, self._recorder.wait_until_well)
+        till = JobSpendGuard(self._purse, provider, self._currency, self._recorder.wait_until_well)
         policy, turns = self._policy(job), (self.slots, self._party)
         route = Route(way, job, provider, policy, *turns, self._record, till, self._inputs)
         self._routes[way if config_id is None else (way, config_id)] = route
@@ -227,21 +227,21 @@ class Lane:
                 if way not in self._routes:
                     self._route(way, job)
             except ConfigurationError as error:
-                self._end(Stop("auth", error.text))
+                self._end(PauseReason("auth", error.text))
                 return
             if self._settling:
                 return
             if way not in self._runs:
                 self._runs[way] = gevent.spawn(self._run_other, way)
 
-    def _run_other(self, way: Way) -> None:
+    def _run_other(self, way: RouteKey) -> None:
         try:
             self._run_way(way)
         finally:
             self._runs.pop(way, None)
             self._unready_since.pop(way, None)
 
-    def _run_way(self, way: Way) -> None:
+    def _run_way(self, way: RouteKey) -> None:
         """Until nothing of the way is left here, or the lane is to stop."""
         caller = self._caller_of(way)
         goes_on = True
@@ -255,7 +255,7 @@ class Lane:
                 self._recorder.flush()
                 self._source.give_back(way)
 
-    def _end(self, stop: Stop) -> None:
+    def _end(self, stop: PauseReason) -> None:
         """What stops one route stops the job: the user is to decide."""
         if self._stop is None:
             self._stop = stop
@@ -283,11 +283,11 @@ class Lane:
         for route in self._routes.values():
             route.pool.kill(self._settings.CANCEL_GRACE)
 
-    def live(self) -> Live:
+    def live(self) -> LiveState:
         """How it stands now."""
         in_flight = self._indices("in_flight")
         retrying = self._indices("retrying")
-        return Live(
+        return LiveState(
             at=now_ms(),
             in_flight=len(in_flight),
             retrying=len(retrying),
@@ -326,7 +326,7 @@ class Lane:
         span = max(1.0, now - self._finished[0][0])
         return sum(count for _, count in self._finished) / span
 
-    def _pending(self, way: Way) -> Iterator[Request]:
+    def _pending(self, way: RouteKey) -> Iterator[Request]:
         for page in self._source.pages(way):
             if self._reuse is not None:
                 page = self._reuse.unanswered(self._routes.get(way, self._own), page)

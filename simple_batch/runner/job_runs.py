@@ -8,8 +8,8 @@ from ..core.errors import ConfigurationError
 from ..store.database import connected
 from ..store.models import Job, database
 from . import live_state
-from .job_run import Lane
-from .task_group import Works, pause
+from .job_run import JobRun
+from .task_group import TaskGroup, pause
 
 log = logging.getLogger(__name__)
 
@@ -19,20 +19,20 @@ _EDITED = (
 )
 
 
-class Lanes:
+class JobRuns:
     """``make(job)`` makes a lane, or raises ConfigurationError; ``closed(job_id)`` is called when
     one has ended, ``ended()`` when its job may be taken up again."""
 
     def __init__(
         self,
-        make: Callable[[Job], Lane],
+        make: Callable[[Job], JobRun],
         ended: Callable[[], None],
         closed: Callable[[int], None] = lambda job_id: None,
     ):
         self._make = make
         self._closed = closed
-        self._works = Works(ended)
-        self.open: dict[int, Lane] = {}
+        self._works = TaskGroup(ended)
+        self.open: dict[int, JobRun] = {}
 
     def __len__(self) -> int:
         return len(self.open)
@@ -91,7 +91,7 @@ class Lanes:
             lane.stop()
         self._works.stop(timeout_s)
 
-    def _run(self, lane: Lane) -> None:
+    def _run(self, lane: JobRun) -> None:
         try:
             lane.run()
         finally:

@@ -19,7 +19,7 @@ class ConfigLive(msgspec.Struct):
     governor: GovernorState
 
 
-class Live(msgspec.Struct, omit_defaults=True):
+class LiveState(msgspec.Struct, omit_defaults=True):
     """``at`` is when it was so (epoch ms), ``rate`` the requests finished a second, ``calls`` how many
     calls those in flight go in, ``configs`` by alias. ``waits``: no call can be made for now, for want
     of a share of the limits or of money."""
@@ -37,17 +37,17 @@ class Live(msgspec.Struct, omit_defaults=True):
 
 
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(Live).decode
+decode = msgspec.json.Decoder(LiveState).decode
 
 
-def write(job_id: int, live: Live) -> None:
+def write(job_id: int, live: LiveState) -> None:
     """Keep it in the job's row, and the limit and the calls in flight in its timeline."""
     Job.update(live=encode(live).decode()).where(Job.id == job_id).execute()
     governor = live.governor
     timeline.sample(job_id, live.at // 1000, live.calls, governor.limit, governor.cooldown_s > 0)
 
 
-def fresh(lives: list[Live]) -> list[Live]:
+def fresh(lives: list[LiveState]) -> list[LiveState]:
     """Without those that were said long before the newest, by lanes that have died."""
     newest = max(live.at for live in lives)
     return [live for live in lives if newest - live.at < FRESH_MS]
@@ -58,14 +58,14 @@ def waits(said: str) -> bool:
     return bool(said) and decode(said).waits
 
 
-def merged(lives: list[Live]) -> Live:
+def merged(lives: list[LiveState]) -> LiveState:
     """What several lanes of a job say of themselves, as one."""
     aliases = {alias for live in lives for alias in live.configs or ()}
     configs = {
         alias: _one([live.configs[alias] for live in lives if alias in (live.configs or ())])
         for alias in sorted(aliases)
     }
-    return Live(
+    return LiveState(
         at=max(live.at for live in lives),
         in_flight=sum(live.in_flight for live in lives),
         retrying=sum(live.retrying for live in lives),

@@ -9,8 +9,8 @@ import gevent
 import msgspec
 
 from ..core.domain import Cause, Request, Spread
-from ..engine.breaker import Stop
-from ..engine.load_balancer import Dealer, Hand
+from ..engine.breaker import PauseReason
+from ..engine.load_balancer import LoadBalancer, Upstream
 from .route import Route
 
 log = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ class Share(msgspec.Struct):
 
     route: Route
     weight: float
-    hand: Hand | None = None
-    stop: Stop | None = None
+    hand: Upstream | None = None
+    stop: PauseReason | None = None
     lacks_since: float | None = None
 
     @property
@@ -40,7 +40,7 @@ class Share(msgspec.Struct):
 class Deal:
     """What a route asks about its requests where others share them."""
 
-    def __init__(self, dealer: Dealer, share: Share):
+    def __init__(self, dealer: LoadBalancer, share: Share):
         self._dealer = dealer
         self._share = share
 
@@ -63,9 +63,9 @@ class Shares:
         self._mode = mode
         self.all = shares
 
-    def run(self, pending: Callable[[], Iterator[Request]]) -> Stop | None:
+    def run(self, pending: Callable[[], Iterator[Request]]) -> PauseReason | None:
         """Returns why nothing goes on, where every share has stopped by itself."""
-        dealer = Dealer(pending(), self._mode)
+        dealer = LoadBalancer(pending(), self._mode)
         going = self._going
         for share in going:
             share.hand = dealer.add(
@@ -136,7 +136,7 @@ class Shares:
         """Calls in flight."""
         return sum(share.route.pool.calls for share in self.all)
 
-    def _run_one(self, dealer: Dealer, share: Share) -> None:
+    def _run_one(self, dealer: LoadBalancer, share: Share) -> None:
         stop = share.route.run(lambda: dealer.draw(share.hand))
         if stop is not None:
             share.stop = stop

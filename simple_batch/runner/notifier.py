@@ -16,7 +16,7 @@ import msgspec
 import requests
 from gevent.pool import Pool
 
-from ..core.address_policy import Gate
+from ..core.address_policy import AddressPolicy
 from ..core.clock import now_ms
 from ..core.domain import batch_id
 from ..core.errors import ConfigurationError
@@ -69,13 +69,13 @@ def signed(secret: str, event_id: str, body: bytes, now: float) -> dict[str, str
     }
 
 
-class Postman:
+class Notifier:
     """Looks each second for deliveries that are due; ``run`` is a greenlet's."""
 
     def __init__(self, settings: Settings, vault: Vault):
         self._settings = settings
         self._vault = vault
-        self._gate = Gate.of(settings.ALLOWED_PRIVATE_HOSTS)
+        self._gate = AddressPolicy.of(settings.ALLOWED_PRIVATE_HOSTS)
 
     def run(self) -> None:
         while True:

@@ -15,7 +15,7 @@ from ..engine.transport import Reply, Transport
 from ..store.configs import endpoint_of
 from ..store.models import ApiConfig
 from ..store.secrets import Vault
-from .spend_caps import Allowance, Money
+from .spend_caps import ConfigSpendLimit, SpendLimits
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Provider:
         most: int,
         endpoint: Endpoint,
         updated_at: int,
-        allowance: Allowance,
+        allowance: ConfigSpendLimit,
         answers: Answers,
         new_governor: Callable[..., Governor] = Governor,
     ):
@@ -101,12 +101,12 @@ class Providers:
         self,
         settings: Settings,
         vault: Vault,
-        money: Money | None = None,
+        money: SpendLimits | None = None,
         budget: LimitSharing | None = None,
     ):
         self._settings = settings
         self._vault = vault
-        self.money = money or Money(settings.TIMEZONE)
+        self.money = money or SpendLimits(settings.TIMEZONE)
         self._budget = budget
         self._most = allow(settings.MAX_CONCURRENCY)
         self.answers = Answers(settings.MAX_ANSWERS_BYTES)

@@ -9,7 +9,7 @@ from ..core.domain import Request
 from ..store import requests as request_rows
 from ..store.database import steadily
 from ..store.models import Job
-from ..store.requests import Way
+from ..store.requests import RouteKey
 
 PAGE = 200
 
@@ -24,11 +24,11 @@ class Cursor:
         """Take up what has changed while the job runs."""
         self._total, self._overrides = job.total, job.overrides
 
-    def ways(self) -> list[Way]:
+    def ways(self) -> list[RouteKey]:
         """The ways besides the job's own that requests are to go."""
         return request_rows.ways(self._job_id)
 
-    def pages(self, way: Way) -> Iterator[list[Request]]:
+    def pages(self, way: RouteKey) -> Iterator[list[Request]]:
         """Those that go one way and have no result, some of the pages empty."""
         mark = 0
         while mark < self._total:
@@ -39,11 +39,11 @@ class Cursor:
             )
             yield page
 
-    def holds(self, way: Way) -> bool:
+    def holds(self, way: RouteKey) -> bool:
         """Whether what was taken of a way, and has not ended, keeps others from it: there are none."""
         return False
 
-    def give_back(self, way: Way) -> None:
+    def give_back(self, way: RouteKey) -> None:
         """No other worker could take it."""
 
     def settle(self) -> None:

@@ -13,7 +13,7 @@ from .route import Route
 HOUR_MS = 3_600_000
 
 
-class Reuse:
+class ResponseReuse:
     """``record(provider, index, outcome)`` is handed what was answered before."""
 
     def __init__(self, job: Job, record: Callable):

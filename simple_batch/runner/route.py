@@ -6,21 +6,21 @@ from pathlib import Path
 import msgspec
 
 from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Outcome, Request
-from ..engine.breaker import Stop
+from ..engine.breaker import PauseReason
 from ..engine.encoder import Encoder
-from ..engine.governor import Party
-from ..engine.packing import Packer
+from ..engine.governor import Flow
+from ..engine.packing import RequestPacker
 from ..engine.pool import Pool
 from ..engine.retry import Policy
-from ..engine.semaphore import Slots
-from ..engine.spend_limit import Till
+from ..engine.semaphore import ResizableSemaphore
+from ..engine.spend_limit import SpendGuard
 from ..engine.structured_output import structure_of
 from ..engine.transport import Reply, TransportFailure
 from ..store import images
 from ..store import jobs as job_rows
 from ..store.database import steadily
 from ..store.models import Job
-from ..store.requests import Way
+from ..store.requests import RouteKey
 from .providers import Provider
 
 
@@ -37,14 +37,14 @@ class Route:
 
     def __init__(
         self,
-        way: Way,
+        way: RouteKey,
         job: Job,
         provider: Provider,
         policy: Policy,
-        slots: Slots,
-        party: Party,
+        slots: ResizableSemaphore,
+        party: Flow,
         record: Callable,
-        till: Till,
+        till: SpendGuard,
         inputs_per_call: int = 1,
     ):
         self.way = way
@@ -71,7 +71,9 @@ class Route:
             record_attempts=self._record_attempts,
             structure=self._structure,
             till=till,
-            packer=Packer(inputs_per_call, self._note_packs) if inputs_per_call > 1 else None,
+            packer=RequestPacker(inputs_per_call, self._note_packs)
+            if inputs_per_call > 1
+            else None,
             answers=provider.answers,
         )
 
@@ -80,7 +82,7 @@ class Route:
         own = self._params or self._structure
         return self._encode(request) if own else self.provider.encode(request)
 
-    def run(self, pending: Callable[[], Iterator[Request]]) -> Stop | None:
+    def run(self, pending: Callable[[], Iterator[Request]]) -> PauseReason | None:
         """Run all that are pending; see Pool.run."""
         return self.pool.run(pending(), self._record_outcome)
 

@@ -16,16 +16,16 @@ from ..store.cluster import workers
 from ..store.database import complain, connected, fault
 from ..store.models import Job
 from ..store.secrets import Vault
-from .background import Chores
-from .hooks import Duties
-from .job_run import Lane
-from .job_runs import Lanes
+from .background import BackgroundTasks
+from .hooks import Hooks
+from .job_run import JobRun
+from .job_runs import JobRuns
 from .lease import lease_of
 from .providers import Providers
 from .recorder import Recorder
 from .request_source import Cursor
 from .scheduler import Scheduler
-from .stats import Figures, Health, figures_of
+from .stats import Health, RunnerStats, figures_of
 from .watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Runner:
         self,
         settings: Settings,
         vault: Vault,
-        duties: Duties,
+        duties: Hooks,
         only: int | None = None,
     ):
         self._settings = settings
@@ -54,13 +54,13 @@ class Runner:
         self._lease = lease_of(settings.database_url)
         self._providers: Providers | None = None
         self._recorder: Recorder | None = None
-        self._lanes: Lanes | None = None
+        self._lanes: JobRuns | None = None
         self._scheduler: Scheduler | None = None
         self._watcher = Watcher()
         self._wake = Event()
         self._sampled = 0  # the second in which the lanes were last asked how they stand
         self._greenlet: gevent.Greenlet | None = None
-        self._chores = Chores(settings, vault, duties)
+        self._chores = BackgroundTasks(settings, vault, duties)
         self.storage_fault: str | None = None
 
     @property
@@ -114,7 +114,7 @@ class Runner:
             storage_fault=self.storage_fault,
         )
 
-    def figures(self) -> Figures | None:
+    def figures(self) -> RunnerStats | None:
         """What it counts of itself; None where another process runs the jobs."""
         if self._scheduler is None:
             return None
@@ -128,7 +128,7 @@ class Runner:
             settings.REQUEST_CACHE_FLUSH_INTERVAL,
             self._faulted,
         )
-        self._lanes = Lanes(self._make_lane, self._lane_ended)
+        self._lanes = JobRuns(self._make_lane, self._lane_ended)
         self._scheduler = Scheduler(
             settings,
             self._providers,
@@ -141,9 +141,9 @@ class Runner:
         self._scheduler.start()
         self._chores.start()
 
-    def _make_lane(self, job: Job) -> Lane:
+    def _make_lane(self, job: Job) -> JobRun:
         provider_of, money = self._providers.by_id, self._providers.money
-        return Lane(self._settings, job, provider_of, self._recorder, Cursor(job), money)
+        return JobRun(self._settings, job, provider_of, self._recorder, Cursor(job), money)
 
     def _lane_ended(self) -> None:
         if self._scheduler is not None:

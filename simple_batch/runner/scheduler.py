@@ -19,9 +19,9 @@ from ..store import jobs as job_rows
 from ..store.database import complain, connected, reading
 from ..store.models import Job
 from . import finalize, spend_caps
-from .hooks import Duties
+from .hooks import Hooks
 from .providers import Providers
-from .task_group import Works
+from .task_group import TaskGroup
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Scheduler:
         settings: Settings,
         providers: Providers,
         lanes: Hosting,
-        duties: Duties,
+        duties: Hooks,
         changed: Callable[[], None],
         only: int | None = None,
         tick_s: float = TICK_S,
@@ -69,7 +69,7 @@ class Scheduler:
         self._tick_s = tick_s
         self._wake = Event()
         self._stopping = False
-        self._works = Works(self.ended)
+        self._works = TaskGroup(self.ended)
         self._greenlet: gevent.Greenlet | None = None
         self._looked_at = time.monotonic()
 
@@ -175,7 +175,7 @@ class Scheduler:
             if job.capped_by is not None:
                 room = self._providers.may_spend(job.capped_by)
             else:
-                room = self._providers.money.room(spend_caps.JobPurse(job))
+                room = self._providers.money.room(spend_caps.JobSpendLimit(job))
             if room:
                 job_rows.transition(job.id, JobStatus.QUEUED, (JobStatus.PAUSED,), "room")
                 self.wake()

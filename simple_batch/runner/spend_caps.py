@@ -12,15 +12,15 @@ from contextlib import AbstractContextManager, nullcontext
 from ..core import time_windows
 from ..core.domain import in_units
 from ..core.messages import said
-from ..engine.breaker import Stop
-from ..engine.classify import Finding
-from ..engine.spend_limit import RECENT, Bound, Purse, Spent, Till
+from ..engine.breaker import PauseReason
+from ..engine.classify import Classification
+from ..engine.spend_limit import RECENT, Cap, CapReached, SpendGuard, SpendLimit
 from ..store import spend_leases, spending
 from ..store.models import ApiConfig, Job
 
 SPEND_CAP = "spend_cap"  # a job paused for this goes on by itself once there is room
 UNKNOWN = "spend_unknown"  # paused since what an answer cost cannot be told
-_UNKNOWN_COST = Stop(
+_UNKNOWN_COST = PauseReason(
     UNKNOWN,
     said(
         "An answer came without token counts or prices that tell what it cost in the "
@@ -30,7 +30,7 @@ _UNKNOWN_COST = Stop(
 )
 
 
-class JobPurse(Purse):
+class JobSpendLimit(SpendLimit):
     """What one job may still spend, where ``per_call`` requests go in a call."""
 
     def __init__(self, job: Job, per_call: int = 1):
@@ -38,7 +38,7 @@ class JobPurse(Purse):
         self._currency = job.currency
         self.unknown = False  # a call of this run has cost nobody knows what
         calls = job.attempts / per_call  # answers that were shared or reused cost nothing
-        bound = Bound(job.spend_cap, job.cost_nano)
+        bound = Cap(job.spend_cap, job.cost_nano)
         super().__init__(
             {"job": bound}, self._why, job.cost_nano / max(1, calls), min(math.ceil(calls), RECENT)
         )
@@ -47,9 +47,9 @@ class JobPurse(Purse):
         """Where workers ask for this money."""
         return spend_leases.Account(spend_leases.JOB, self._job_id)
 
-    def _why(self, _name: str, bound: Bound) -> Stop:
+    def _why(self, _name: str, bound: Cap) -> PauseReason:
         most, spent = (in_units(sum_, self._currency) for sum_ in (bound.most, bound.spent))
-        return Stop(
+        return PauseReason(
             SPEND_CAP,
             said(
                 "The job's spend cap of %(most)s is reached: %(spent)s spent. It goes on when "
@@ -60,14 +60,14 @@ class JobPurse(Purse):
         )
 
 
-class Allowance(Purse):
+class ConfigSpendLimit(SpendLimit):
     """What all jobs together may still spend on an API config in a day and in a month of ``zone``
     (empty: UTC)."""
 
     def __init__(self, config: ApiConfig, zone: str):
         self._zone = zone
         self._periods = time_windows.at(time.time(), zone)
-        super().__init__({"day": Bound(None, 0), "month": Bound(None, 0)}, self._why)
+        super().__init__({"day": Cap(None, 0), "month": Cap(None, 0)}, self._why)
         self._currency = ""
         self.renew(config)
 
@@ -97,7 +97,7 @@ class Allowance(Purse):
         days = self._periods.day, self._periods.month
         return spend_leases.Account(spend_leases.CONFIG, self._config_id, self._currency, *days)
 
-    def reached(self) -> Stop | None:
+    def reached(self) -> PauseReason | None:
         self._roll()
         return super().reached()
 
@@ -124,12 +124,12 @@ class Allowance(Purse):
     def _read_tried(self) -> dict[str, int]:
         return {name: self._since(name)[1] for name in self.bounds}
 
-    def _why(self, name: str, bound: Bound) -> Stop:
+    def _why(self, name: str, bound: Cap) -> PauseReason:
         most, spent = (in_units(sum_, self._currency) for sum_ in (bound.most, bound.spent))
         which, when = (said("daily"), said("tomorrow"))
         if name != "day":
             which, when = said("monthly"), said("next month")
-        return Stop(
+        return PauseReason(
             SPEND_CAP,
             said(
                 "The %(which)s spend cap of %(most)s of the API config “%(alias)s” is reached: "
@@ -146,12 +146,12 @@ class Allowance(Purse):
         )
 
 
-class JobTill(Till):
+class JobSpendGuard(SpendGuard):
     """Pays for a job's calls on one provider: from the job's purse and from the config's
     allowance. ``ready()`` blocks while no call may start, for another reason than money."""
 
     def __init__(
-        self, purse: JobPurse, provider, currency: str, ready: Callable[[], None] | None = None
+        self, purse: JobSpendLimit, provider, currency: str, ready: Callable[[], None] | None = None
     ):
         self._purse = purse
         self._provider = provider
@@ -178,16 +178,16 @@ class JobTill(Till):
     def ready(self) -> bool:
         try:
             self.look()
-        except Spent:
+        except CapReached:
             return True  # what stops the job is found where a call is to start
         return all([self._purse.ready(), self._provider.allowance.ready()])
 
     def _look_for_unknown(self) -> None:
         in_job = self._purse.unknown and self._purse.bounded
         if in_job or (self._unknown and self._provider.allowance.bounded):
-            raise Spent(_UNKNOWN_COST)
+            raise CapReached(_UNKNOWN_COST)
 
-    def settle(self, finding: Finding | None) -> None:
+    def settle(self, finding: Classification | None) -> None:
         usage = finding.usage if finding is not None else None
         prices = self._provider.prices
         cost = prices.cost(usage)
@@ -199,36 +199,36 @@ class JobTill(Till):
             self._unknown |= cost is None
 
 
-class Money:
+class SpendLimits:
     """What the calls of this process are paid from. No other makes any: what is spent stands in its
     memory."""
 
     def __init__(self, zone: str):
         self._zone = zone
 
-    def purse(self, job: Job, per_call: int = 1) -> JobPurse:
+    def purse(self, job: Job, per_call: int = 1) -> JobSpendLimit:
         """For a lane of the job, whose calls are made while it is ``paying``."""
-        return JobPurse(job, per_call)
+        return JobSpendLimit(job, per_call)
 
-    def paying(self, purse: JobPurse) -> AbstractContextManager:
+    def paying(self, purse: JobSpendLimit) -> AbstractContextManager:
         """Calls are paid from it as long as the context lasts. All are recorded when it ends."""
         return nullcontext()
 
-    def allowance(self, config: ApiConfig) -> Allowance:
+    def allowance(self, config: ApiConfig) -> ConfigSpendLimit:
         """For the provider of the config."""
-        return Allowance(config, self._zone)
+        return ConfigSpendLimit(config, self._zone)
 
-    def room(self, purse: JobPurse | Allowance) -> bool:
+    def room(self, purse: JobSpendLimit | ConfigSpendLimit) -> bool:
         """Whether a job that was paused at this purse's bounds can go on."""
         return purse.reached() is None
 
 
-def held(job: Job, zone: str) -> Stop | None:
+def held(job: Job, zone: str) -> PauseReason | None:
     """Why a job paused at a spend cap cannot go on yet, as the database has it; None where it
     can."""
     if job.status_reason != SPEND_CAP:
         return None
     if job.capped_by is None:
-        return JobPurse(job).reached()
+        return JobSpendLimit(job).reached()
     config = ApiConfig.get_or_none(ApiConfig.id == job.capped_by)
-    return Allowance(config, zone).reached() if config is not None else None
+    return ConfigSpendLimit(config, zone).reached() if config is not None else None

@@ -15,7 +15,7 @@ class Health(msgspec.Struct, frozen=True):
     storage_fault: str | None
 
 
-class Figures(msgspec.Struct, frozen=True):
+class RunnerStats(msgspec.Struct, frozen=True):
     """What a running runner counts of itself. ``lag_s`` is how long the oldest result in hand has
     waited for its commit."""
 
@@ -30,9 +30,9 @@ class Figures(msgspec.Struct, frozen=True):
     answers_waiting: int
 
 
-def figures_of(providers, lanes: int, recorder) -> Figures:
+def figures_of(providers, lanes: int, recorder) -> RunnerStats:
     """Of a process that makes calls."""
-    return Figures(
+    return RunnerStats(
         governors=providers.governors(),
         lanes=lanes,
         queue=recorder.waiting,

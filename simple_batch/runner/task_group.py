@@ -13,7 +13,7 @@ from ..store.database import complain, passing, steadily
 log = logging.getLogger(__name__)
 
 
-class Works:
+class TaskGroup:
     """``ended()`` is called when one has ended."""
 
     def __init__(self, ended: Callable[[], None]):

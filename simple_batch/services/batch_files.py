@@ -16,7 +16,7 @@ from ..core import context
 from ..core.clock import give_way, now_ms
 from ..core.domain import FINAL_STATUSES, JobStatus, batch_id
 from ..core.errors import Conflict, InvalidInput, NotFound
-from ..core.identity import Viewer
+from ..core.identity import Scope
 from ..core.messages import said
 from ..store import api_files, idempotency, response_cache
 from ..store import jobs as job_rows
@@ -132,7 +132,7 @@ def check_keep(keep_s: int | None, field: str) -> None:
         )
 
 
-def get(file_id: int, viewer: Viewer | None = None) -> ApiFile:
+def get(file_id: int, viewer: Scope | None = None) -> ApiFile:
     """The file, if the viewer (None: sees all) may see it. Raises NotFound."""
     file = api_files.find(file_id, viewer, now_ms())
     if file is None:
@@ -141,7 +141,7 @@ def get(file_id: int, viewer: Viewer | None = None) -> ApiFile:
 
 
 def page(
-    viewer: Viewer | None,
+    viewer: Scope | None,
     purpose: str | None = None,
     after: int | None = None,
     limit: int = 10_000,
@@ -200,7 +200,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
             yield block
 
 
-def delete(file_id: int, viewer: Viewer | None = None) -> None:
+def delete(file_id: int, viewer: Scope | None = None) -> None:
     """Hide the file at once; what it holds is removed by ``sweep``. Raises NotFound, and Conflict for
     results of a job that has not ended: its last result files would lack them."""
     file = get(file_id, viewer)

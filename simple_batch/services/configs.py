@@ -10,7 +10,7 @@ import peewee
 
 from ..auth import audit_log
 from ..core import context
-from ..core.address_policy import AddressRefused, Gate
+from ..core.address_policy import AddressPolicy, AddressRefused
 from ..core.clock import now_ms
 from ..core.domain import NANO, Request
 from ..core.errors import Conflict, InvalidInput, NotFound
@@ -290,7 +290,7 @@ def refusal(host: str) -> Text | None:
     """Why nothing may be sent to a host that is an address; of a name, only its address counts, when
     it is connected to."""
     try:
-        Gate.of(context.settings().ALLOWED_PRIVATE_HOSTS).check(host)
+        AddressPolicy.of(context.settings().ALLOWED_PRIVATE_HOSTS).check(host)
     except AddressRefused as refused:
         return refused.text
     return None

@@ -19,7 +19,7 @@ from ..store.configs import defaults_of, endpoint_of, prices_of
 from ..store.models import ApiConfig, Upload
 from ..store.usage_history import Answered
 from . import images, job_options, token_count, uploads
-from .job_options import NewJob
+from .job_options import JobOptions
 
 ROWS = 3  # tried where nobody says how many
 MOST_ROWS = 20  # all are sent at once
@@ -54,7 +54,7 @@ class Estimate(msgspec.Struct, frozen=True):
     answers: int
 
 
-def try_rows(upload_id: int, new: NewJob, count: int = ROWS) -> list[probe.Tried]:
+def try_rows(upload_id: int, new: JobOptions, count: int = ROWS) -> list[probe.Tried]:
     """Send the first ``count`` rows of a staged upload as the job would, once each. It costs what it costs, which counts for the config's spend caps; nothing else of it is kept. Raises NotFound,
     InvalidInput (also where a spend cap is reached), ConfigurationError."""
     upload, _preview = uploads.staged(upload_id)
@@ -85,7 +85,7 @@ def estimate(
     upload: Upload,
     preview: Preview,
     config: ApiConfig,
-    new: NewJob,
+    new: JobOptions,
     tried: list[probe.Tried] = (),
 ) -> Estimate:
     """What all requests of an upload will use and cost on a config, as a new job. Where it goes to

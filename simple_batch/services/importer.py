@@ -130,7 +130,7 @@ class _Reading:
         self._unique = unique
         self._rules = _rules(job)
         self._home = _Home(job) if self._rules is not None else None
-        self._pairing = duplicates.Pairing() if job.ask_once else None
+        self._pairing = duplicates.Deduplicator() if job.ask_once else None
         self._chunk: list[Request] = []
         self._faults: list[Fault] = []
         self._good = self._bad = self._size = 0

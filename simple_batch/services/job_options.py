@@ -31,14 +31,14 @@ _EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,64}@[^\s@<>,;:\"()\[\]\\\
 _RESERVED = frozenset({"messages", "stream", "stream_options"})
 
 
-class Also(msgspec.Struct, frozen=True):
+class ExtraConfig(msgspec.Struct, frozen=True):
     """One more config of a job, by id or alias."""
 
     config: int | str
     weight: float = 1.0
 
 
-class NewJob(msgspec.Struct, kw_only=True):
+class JobOptions(msgspec.Struct, kw_only=True):
     """``config`` is an id or an alias; ``concurrency`` None is learned, ``max_retries`` None is the
     default; ``params`` are sent with every request that does not say them itself, over the
     config's; ``timeout_s`` None is the config's; ``start_at`` (epoch ms) schedules the job, at
@@ -76,7 +76,7 @@ class NewJob(msgspec.Struct, kw_only=True):
     skip_faulty: bool = False
     template: Template | None = None
     saved: int | None = None
-    also: tuple["Also", ...] = ()
+    also: tuple["ExtraConfig", ...] = ()
     spread: Spread = Spread.FAST
     weight: float = 1.0
     schema: dict | None = None
@@ -97,7 +97,7 @@ class NewBatch(msgspec.Struct, kw_only=True):
     output_keep_s: int | None = None
 
 
-def columns(new: NewJob, filename: str) -> dict:
+def columns(new: JobOptions, filename: str) -> dict:
     """A new job's columns. Raises InvalidInput naming the field."""
     config = configs.get(new.config)
     if not config.active:
@@ -138,14 +138,14 @@ def inputs_per_call(job: Job) -> int | None:
     return inputs_of(job, context.settings().EMBEDDINGS_PER_CALL)
 
 
-def structure_of(new: NewJob) -> Structure | None:
+def structure_of(new: JobOptions) -> Structure | None:
     """The shape that a new job's answers are to have. Raises InvalidInput."""
     if new.schema is None:
         return None
     return Structure(Schema(new.schema), new.schema_mode, new.schema_retry)
 
 
-def _shape(new: NewJob) -> dict:
+def _shape(new: JobOptions) -> dict:
     if new.schema is None:
         return {"schema": None}
     if new.schema_mode not in SCHEMA_MODES:
@@ -170,7 +170,7 @@ def _shape(new: NewJob) -> dict:
     }
 
 
-def timing(new: NewJob, deadline_kept: int | None = None) -> dict:
+def timing(new: JobOptions, deadline_kept: int | None = None) -> dict:
     """The columns that say when a job works; they may be changed later, where a deadline that is
     kept as it was is not looked at. Raises InvalidInput."""
     earliest = max(now_ms(), new.start_at or 0)
@@ -234,7 +234,7 @@ def configs_of(job: Job) -> list[ApiConfig]:
     return [configs.get(config_id) for config_id in dict.fromkeys((job.config_id, *further))]
 
 
-def further(new: NewJob) -> list[ApiConfig]:
+def further(new: JobOptions) -> list[ApiConfig]:
     """The configs besides its own that a job goes to. Raises InvalidInput."""
     try:
         return [configs.get(also.config) for also in new.also]
@@ -244,7 +244,7 @@ def further(new: NewJob) -> list[ApiConfig]:
 
 def check_allowance(config: ApiConfig) -> None:
     """Raises InvalidInput where a spend cap of the config is reached."""
-    stop = spend_caps.Allowance(config, context.settings().TIMEZONE).reached()
+    stop = spend_caps.ConfigSpendLimit(config, context.settings().TIMEZONE).reached()
     if stop is not None:
         raise InvalidInput(stop.detail, "config")
 
@@ -260,7 +260,7 @@ def _email(address: str) -> str:
     return address
 
 
-def also_of(text: str) -> tuple[Also, ...]:
+def also_of(text: str) -> tuple[ExtraConfig, ...]:
     """Further configs as a user writes them: aliases with commas between, ``alias=2`` with a weight.
     Raises InvalidInput."""
     found = []
@@ -271,7 +271,7 @@ def also_of(text: str) -> tuple[Also, ...]:
         if not alias:
             continue
         try:
-            found.append(Also(alias.strip(), float(weight)))
+            found.append(ExtraConfig(alias.strip(), float(weight)))
         except ValueError:
             raise InvalidInput(
                 said("%(part)r: what follows = is no weight.", part=part.strip()), "also"
@@ -279,19 +279,19 @@ def also_of(text: str) -> tuple[Also, ...]:
     return tuple(found)
 
 
-def also_text(new: NewJob) -> str:
+def also_text(new: JobOptions) -> str:
     """The same the other way round."""
     names = [(configs.get(also.config).alias, also.weight) for also in new.also]
     return ", ".join(alias if weight == 1 else f"{alias}={weight:g}" for alias, weight in names)
 
 
-def shares(new: NewJob) -> list[Share]:
+def shares(new: JobOptions) -> list[Share]:
     """The configs over which a job is spread, the first its own; empty where it has one alone.
     Raises InvalidInput naming the field."""
     if not new.also:
         return []
     found = []
-    for place, also in enumerate((Also(new.config, new.weight), *new.also)):
+    for place, also in enumerate((ExtraConfig(new.config, new.weight), *new.also)):
         try:
             config = configs.get(also.config)
         except NotFound as error:
@@ -333,7 +333,7 @@ def batch_columns(new: NewBatch, filename: str, model: str | None) -> dict:
         raise InvalidInput(said("There is no active API config here yet: make one first."))
     config = (configs.by_model(model) if model else None) or active[0]
     return {
-        **columns(NewJob(config=config.id, name=Path(filename).stem[:200]), filename),
+        **columns(JobOptions(config=config.id, name=Path(filename).stem[:200]), filename),
         "endpoint": new.endpoint,
         "input_file_id": new.input_file_id,
         "completion_window": new.completion_window,
@@ -343,7 +343,7 @@ def batch_columns(new: NewBatch, filename: str, model: str | None) -> dict:
     }
 
 
-def editable(new: NewJob, default_name: str) -> dict:
+def editable(new: JobOptions, default_name: str) -> dict:
     """The columns that may be changed later too. Raises InvalidInput naming the field."""
     settings = context.settings()
     name = " ".join((new.name or default_name).split())
@@ -367,10 +367,10 @@ def editable(new: NewJob, default_name: str) -> dict:
     return {"name": name or "job", "concurrency": new.concurrency, "max_retries": retries}
 
 
-def of(job: Job) -> NewJob:
+def of(job: Job) -> JobOptions:
     """What was chosen for a job, without its start time."""
     spread = request_rows.shares(job.id) if job.spread else []
-    return NewJob(
+    return JobOptions(
         config=job.config_id,
         name=job.name,
         concurrency=job.concurrency,
@@ -383,7 +383,7 @@ def of(job: Job) -> NewJob:
         priority=job.priority,
         webhook=job.webhook_id,
         email=job.email,
-        also=tuple(Also(share.config_id, share.weight) for share in spread[1:]),
+        also=tuple(ExtraConfig(share.config_id, share.weight) for share in spread[1:]),
         spread=Spread(job.spread or Spread.FAST),
         weight=spread[0].weight if spread else 1.0,
         ask_once=job.ask_once,

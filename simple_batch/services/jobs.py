@@ -43,7 +43,7 @@ from . import (
     retention,
     uploads,
 )
-from .job_options import NewBatch, NewJob
+from .job_options import JobOptions, NewBatch
 
 AT_ONCE_S = 2.0  # a longer change goes on in the background where a page asked for it
 AT_ONCE_ROWS = 50_000  # the most that are changed while a page waits, where no worker lives
@@ -151,7 +151,7 @@ def example(upload_id: int, template: intake.Template, number: int) -> RequestLi
     return uploads.example(upload_id, template, number)
 
 
-def launch(upload_id: int, new: NewJob, actor: str | None = None) -> Job:
+def launch(upload_id: int, new: JobOptions, actor: str | None = None) -> Job:
     """Make a job from a staged upload; the runner imports it. Raises InvalidInput where a choice
     is not valid or faulty lines are neither corrected nor to be skipped."""
     upload, preview = uploads.staged(upload_id)
@@ -202,7 +202,7 @@ def create_batch(
 def create_now(
     source: Path | BinaryIO,
     filename: str,
-    new: NewJob,
+    new: JobOptions,
     actor: str | None = None,
     on_progress: Callable[[int], None] | None = None,
     images_in: Path | None = None,
@@ -232,7 +232,7 @@ def create_now(
     return get(job.id)
 
 
-def _take_images(upload: Upload, new: NewJob, folder: Path | None, source) -> None:
+def _take_images(upload: Upload, new: JobOptions, folder: Path | None, source) -> None:
     """Whoever imports the upload then has everything that it needs."""
     unpacked = images.unpack(upload)
     if new.template is None or not new.template.images:
@@ -255,7 +255,7 @@ def _import_or_wait(job_id: int, on_progress) -> None:
         importer.import_upload(job_id, on_progress)
 
 
-def _insert_job(upload: Upload, new: NewJob, actor: str | None) -> Job:
+def _insert_job(upload: Upload, new: JobOptions, actor: str | None) -> Job:
     shares = job_options.shares(new)
     return _insert(upload, job_options.columns(new, upload.filename), actor, shares)
 
@@ -308,7 +308,7 @@ def allowed_actions(job: Job) -> set[str]:
     return allowed
 
 
-def edit(job_id: int, new: NewJob, actor: str | None = None) -> None:
+def edit(job_id: int, new: JobOptions, actor: str | None = None) -> None:
     """Change a job's name, limits, deadline, hours, priority and spend cap to those of ``new``;
     where it runs they are taken up within a second, and one that its cap has paused goes on if it
     may. Raises InvalidInput naming the field."""
@@ -517,7 +517,7 @@ def delete(job_id: int, actor: str | None = None) -> None:
         _remove_now(job_id)
 
 
-def clone_fields(job_id: int) -> tuple[NewJob, Upload | None]:
+def clone_fields(job_id: int) -> tuple[JobOptions, Upload | None]:
     """What a new job like this one begins with, and its upload where it is still kept."""
     job = get(job_id)
     kept = job.upload is not None and Path(job.upload.path).exists()

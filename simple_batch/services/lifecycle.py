@@ -18,10 +18,10 @@ from ..core.errors import SettingsError
 from ..core.loop_lag import pulse
 from ..core.redis_client import password_of
 from ..core.settings import Settings
-from ..runner.hooks import Duties
+from ..runner.hooks import Hooks
 from ..runner.lease import lease_of
 from ..runner.runner import Runner, workers_state
-from ..runner.stats import Figures, Health
+from ..runner.stats import Health, RunnerStats
 from ..store.cluster import workers
 from ..store.database import (
     check_database,
@@ -85,9 +85,9 @@ def message_queue(loaded: Settings):
     """What joins the live feeds of several web processes, on the Redis they share; None without."""
     if not loaded.REDIS_URL:
         return None
-    from ..cluster.message_queue import Line  # loaded only where several processes serve
+    from ..cluster.message_queue import MessageQueue  # loaded only where several processes serve
 
-    return Line(loaded.REDIS_URL)
+    return MessageQueue(loaded.REDIS_URL)
 
 
 def _file_of(loaded: Settings) -> Path | None:
@@ -135,9 +135,9 @@ def start_runner(only: int | None = None) -> str:
     return _runner.state
 
 
-def duties() -> Duties:
+def duties() -> Hooks:
     """What whoever runs the jobs does for them besides their calls."""
-    return Duties(
+    return Hooks(
         importer.import_quietly, batch_files.make_results, retention.sweep, backups.keep_up
     )
 
@@ -192,7 +192,7 @@ def health() -> Health | None:
     return _runner.health() if _runner is not None else None
 
 
-def figures() -> Figures | None:
+def figures() -> RunnerStats | None:
     """What the runner of this process counts of itself; None where it runs no jobs."""
     return _runner.figures() if _runner is not None else None
 

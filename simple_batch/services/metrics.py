@@ -32,9 +32,9 @@ from prometheus_client.registry import Collector
 from ..core import context, loop_lag
 from ..core.domain import ACTIVE_STATUSES, NANO, JobStatus
 from ..core.errors import DatabaseMoved
-from ..core.identity import Viewer
+from ..core.identity import Scope
 from ..core.version import __version__
-from ..runner.stats import Figures
+from ..runner.stats import RunnerStats
 from ..store import disk_usage, visibility
 from ..store.cluster import workers
 from ..store.counters import REST, tally
@@ -47,13 +47,13 @@ from . import backups, lifecycle, readiness
 LATENCY_BOUNDS_S = (0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300, 600)
 
 
-def of_server(accept: str, live_clients: int, viewer: Viewer | None = None) -> tuple[bytes, str]:
+def of_server(accept: str, live_clients: int, viewer: Scope | None = None) -> tuple[bytes, str]:
     """(the text, its content type) of a process that serves pages, as the header ``Accept`` asks for
     it, with what ``viewer`` sees."""
     return _exposition(accept, lambda: _server(live_clients, viewer))
 
 
-def of_worker(accept: str, figures: Figures) -> tuple[bytes, str]:
+def of_worker(accept: str, figures: RunnerStats) -> tuple[bytes, str]:
     """The same of a worker: how jobs and the database stand is said by those that serve pages."""
     return _exposition(accept, lambda: _process(figures, whole=True))
 
@@ -75,7 +75,7 @@ class _House(Collector):
         return ()  # the registry need not collect to learn the names
 
 
-def _process(figures: Figures | None, whole: bool) -> Iterator[Metric]:
+def _process(figures: RunnerStats | None, whole: bool) -> Iterator[Metric]:
     """``whole``: with what is counted of everybody's calls."""
     build = InfoMetricFamily("simple_batch_build", "Which version this is.")
     build.add_metric((), {"version": __version__, "python": platform.python_version()})
@@ -90,7 +90,7 @@ def _process(figures: Figures | None, whole: bool) -> Iterator[Metric]:
         yield from _runner(figures)
 
 
-def _server(live_clients: int, viewer: Viewer | None) -> Iterator[Metric]:
+def _server(live_clients: int, viewer: Scope | None) -> Iterator[Metric]:
     yield _gauge("live_clients", "Clients of the live feed.", live_clients)
     yield from _process(lifecycle.figures(), whole=viewer is None)
     with contextlib.suppress(sqlite3.Error, peewee.PeeweeException, DatabaseMoved), as_opened():
@@ -196,7 +196,7 @@ def _buckets(sketch: LatencySketch) -> list[tuple[str, float]]:
 # --- how things stand -----------------------------------------------------------------------------
 
 
-def _governors(figures: Figures) -> Iterator[Metric]:
+def _governors(figures: RunnerStats) -> Iterator[Metric]:
     gauge, config = GaugeMetricFamily, ("config",)
     for name, meaning, field in (
         ("limit", "Calls that may be in flight.", "limit"),
@@ -215,7 +215,7 @@ def _governors(figures: Figures) -> Iterator[Metric]:
         yield _family(gauge, f"governor_{name}", meaning, config, values)
 
 
-def _runner(figures: Figures) -> Iterator[Metric]:
+def _runner(figures: RunnerStats) -> Iterator[Metric]:
     yield _gauge("lanes", "Jobs that make calls here.", figures.lanes)
     yield _gauge("recorder_queue", "Results that wait to be taken up.", figures.queue)
     yield _gauge("recorder_lag_seconds", "How long the oldest result in hand waits.", figures.lag_s)
@@ -231,7 +231,7 @@ def _runner(figures: Figures) -> Iterator[Metric]:
     )
 
 
-def _jobs(viewer: Viewer | None) -> Iterator[Metric]:
+def _jobs(viewer: Scope | None) -> Iterator[Metric]:
     """Of the jobs' own counters; requests are not counted."""
     left = fn.SUM(Job.total - Job.succeeded - Job.failed - Job.cancelled)
     shown = Job.select(Job.status, fn.COUNT(Job.id), left).where(visibility.jobs(viewer))

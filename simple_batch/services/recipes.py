@@ -38,7 +38,7 @@ class _Recipe(msgspec.Struct, forbid_unknown_fields=True):
     schema_retry: bool | msgspec.UnsetType = msgspec.UNSET
 
 
-def dump(new: job_options.NewJob) -> bytes:
+def dump(new: job_options.JobOptions) -> bytes:
     """The choices as JSON to be kept: the config by its alias, no key, no data."""
     kept = _Recipe(
         simple_batch_recipe=VERSION,
@@ -66,7 +66,7 @@ def dump(new: job_options.NewJob) -> bytes:
     return msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"
 
 
-def load(data: bytes) -> job_options.NewJob:
+def load(data: bytes) -> job_options.JobOptions:
     """The choices that ``dump`` kept. Raises InvalidInput where it is none, or where its API
     config is not known here."""
     try:
@@ -94,7 +94,7 @@ def load(data: bytes) -> job_options.NewJob:
             ),
             "recipe",
         ) from None
-    new = job_options.NewJob(
+    new = job_options.JobOptions(
         config=config.id,
         name=kept.name,
         concurrency=kept.concurrency,

@@ -1,6 +1,6 @@
 """Queries on the files of the Batch API."""
 
-from ..core.identity import Viewer
+from ..core.identity import Scope
 from . import search, visibility
 from .models import ApiFile, Job, Upload, database
 
@@ -8,13 +8,13 @@ _CHUNK = 1_000
 _IN_PART = {"output": "status = 'succeeded'", "error": "status IN ('failed', 'cancelled')"}
 
 
-def find(file_id: int, viewer: Viewer | None, now: int) -> ApiFile | None:
+def find(file_id: int, viewer: Scope | None, now: int) -> ApiFile | None:
     """The file, if it is there at ``now`` (epoch ms) and the viewer may see it."""
     return _visible(viewer, now).where(ApiFile.id == file_id).first()
 
 
 def page(
-    viewer: Viewer | None,
+    viewer: Scope | None,
     now: int,
     purpose: str | None,
     after: int | None,
@@ -30,7 +30,7 @@ def page(
     return list(query.order_by(ApiFile.id.desc() if newest_first else ApiFile.id).limit(limit))
 
 
-def _visible(viewer: Viewer | None, now: int):
+def _visible(viewer: Scope | None, now: int):
     hidden_job = Job.select(Job.id).where(Job.deleted_at.is_null(False))
     query = (
         ApiFile.select(ApiFile, Upload)

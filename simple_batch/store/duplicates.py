@@ -35,7 +35,7 @@ _GIVE = (
 )
 
 
-class Pairing:
+class Deduplicator:
     """Finds the twins among the requests of a job as they stream by, in a private temporary database
     that SQLite spills to disk: flat memory for millions of them."""
 

@@ -588,7 +588,7 @@ Page.add_index(
 Page.add_index(Page.index(Page.worker, where=Page.worker.is_null(False)))
 
 
-class LaneRow(BaseModel):
+class Assignment(BaseModel):
     """A lane of a job that a worker is to have, or has: one a job and worker."""
 
     job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
@@ -660,7 +660,7 @@ ALL = (
         JobWorker,
         Worker,
         Page,
-        LaneRow,
+        Assignment,
         SpendBlock,
     ),
 )

@@ -45,7 +45,7 @@ _EDITED = (
 STRIDE = 5_000  # indices looked through at a time
 
 
-class Way(msgspec.Struct, frozen=True):
+class RouteKey(msgspec.Struct, frozen=True):
     """How requests are sent that differ from their job: another config's id, another time-out
     (seconds). None is the job's own."""
 
@@ -53,7 +53,7 @@ class Way(msgspec.Struct, frozen=True):
     timeout_s: float | None = None
 
 
-OWN_WAY = Way()
+OWN_WAY = RouteKey()
 
 
 class RepeatedId(Exception):
@@ -123,9 +123,9 @@ def note_configs(job_id: int, own: int, others: set[int]) -> None:
         Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
 
 
-def ways(job_id: int) -> list[Way]:
+def ways(job_id: int) -> list[RouteKey]:
     """The other ways on which pending requests of a job are to go."""
-    return [Way(*row) for row in database.execute_sql(_WAYS, (job_id, job_id))]
+    return [RouteKey(*row) for row in database.execute_sql(_WAYS, (job_id, job_id))]
 
 
 def edited(job_id: int, indices: list[int]) -> set[int]:
@@ -135,7 +135,7 @@ def edited(job_id: int, indices: list[int]) -> set[int]:
 
 
 def pending(
-    columns: str, job_id: int, low: int, high: int, way: Way | None, twins_wait: bool
+    columns: str, job_id: int, low: int, high: int, way: RouteKey | None, twins_wait: bool
 ) -> tuple[str, tuple]:
     """(the question for the requests ``r`` without a result with low <= index < high, its values);
     for ``way`` and ``twins_wait`` see ``pending_page``."""
@@ -152,7 +152,7 @@ def pending_page(
     mark: int,
     total: int,
     size: int,
-    way: Way | None = None,
+    way: RouteKey | None = None,
     twins_wait: bool = False,
 ) -> tuple[list[Request], int]:
     """Up to ``size`` requests without a result from index ``mark`` on, and the next mark. With a

@@ -1,17 +1,17 @@
 """What a viewer sees, as conditions of queries; whoever has no viewer to ask for sees all."""
 
-from ..core.identity import Viewer
+from ..core.identity import Scope
 from .models import ApiFile, Job, Upload
 
 
-def jobs(viewer: Viewer | None):
+def jobs(viewer: Scope | None):
     """The condition on Job."""
     if viewer is None:
         return Job.id.is_null(False)
     return Job.token == viewer.token if viewer.token is not None else Job.user == viewer.user
 
 
-def files(viewer: Viewer | None):
+def files(viewer: Scope | None):
     """The condition on ApiFile, joined with its Upload."""
     if viewer is None:
         return ApiFile.id.is_null(False)
@@ -20,12 +20,12 @@ def files(viewer: Viewer | None):
     return (Upload.user == viewer.user) | ApiFile.job.in_(Job.select(Job.id).where(jobs(viewer)))
 
 
-def sees_job(viewer: Viewer | None, job_id: int) -> bool:
+def sees_job(viewer: Scope | None, job_id: int) -> bool:
     """False also for a job that there is not."""
     return Job.select().where((Job.id == job_id) & jobs(viewer)).exists()
 
 
-def sees_upload(viewer: Viewer | None, upload_id: int) -> bool:
+def sees_upload(viewer: Scope | None, upload_id: int) -> bool:
     """Of uploads that jobs are made from a token sees none: it has its files."""
     found = Upload.id == upload_id
     if viewer is not None and viewer.token is not None:

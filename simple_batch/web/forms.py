@@ -26,7 +26,7 @@ from ..core import context
 from ..core.domain import Role, Spread
 from ..core.errors import InvalidInput
 from ..services import configs, job_options
-from ..services.job_options import NewJob
+from ..services.job_options import JobOptions
 from .form_fields import MomentField, PageForm, WholeField
 from .i18n import epoch_ms
 from .labels import ROLES, translated
@@ -131,7 +131,7 @@ class _Timing:
         }
 
     @staticmethod
-    def of_timing(new: NewJob) -> dict:
+    def of_timing(new: JobOptions) -> dict:
         """The same the other way round."""
         shown = {
             "hours": new.hours,
@@ -175,7 +175,7 @@ class LaunchForm(_Timing, SchemaFields, PageForm):
     spend_cap = DecimalField(_("Spend cap (empty: none)"), [Optional()], places=None)
 
     @classmethod
-    def of(cls, new: NewJob, **data) -> "LaunchForm":
+    def of(cls, new: JobOptions, **data) -> "LaunchForm":
         """Filled in with what was chosen before; ``data`` says what is different."""
         params = dict(new.params)
         own = {name: params.pop(name, None) for name in ("model", "temperature", "max_tokens")}
@@ -208,14 +208,14 @@ class LaunchForm(_Timing, SchemaFields, PageForm):
         except InvalidInput as error:
             raise ValidationError(translated(error)) from None
 
-    def chosen(self) -> NewJob:
+    def chosen(self) -> JobOptions:
         """What the form says. Call it once the form is valid."""
         params = json.loads(self.params.data or "{}")
         for name in ("model", "temperature", "max_tokens"):
             if getattr(self, name).data not in (None, ""):
                 params[name] = getattr(self, name).data
         moment = self.start_at.data
-        return NewJob(
+        return JobOptions(
             config=self.config.data,
             name=self.name.data or "",
             concurrency=self.concurrency.data,
@@ -310,13 +310,13 @@ class SettingsForm(_Timing, PageForm):
     tpm = WholeField(_("Tokens per minute (empty: learned)"), [Optional()])
 
     @classmethod
-    def of(cls, new: NewJob, **data) -> "SettingsForm":
+    def of(cls, new: JobOptions, **data) -> "SettingsForm":
         """Filled in with what holds now; ``data`` are the config's limits."""
         own = {name: getattr(new, name) for name in ("name", "concurrency", "max_retries")}
         own["spend_cap"] = _plain(new.spend_cap)
         return cls(formdata=None, data={**own, **cls.of_timing(new), **data})
 
-    def chosen(self, new: NewJob) -> NewJob:
+    def chosen(self, new: JobOptions) -> JobOptions:
         """``new`` with what the form says of it."""
         retries = self.max_retries.data
         if retries is None:

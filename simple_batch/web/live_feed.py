@@ -23,7 +23,7 @@ from .. import insight
 from ..auth.guard import way
 from ..core import events
 from ..core.errors import NotFound, SimpleBatchError
-from ..core.identity import Caller, Viewer
+from ..core.identity import Actor, Scope
 from ..core.messages import said
 from ..core.request_input import LARGEST_ID
 from ..runner import signals
@@ -128,7 +128,7 @@ class Feed:
         self._callers[sid] = _Visitor(caller, environ, self._door.session_of(came))
         return True
 
-    def _who(self, environ: dict) -> Caller | None:
+    def _who(self, environ: dict) -> Actor | None:
         """Who it is now that came so."""
         try:
             with self._app.request_context(environ):
@@ -309,7 +309,7 @@ class Feed:
             if items:
                 self._emit("jobs.changed", None, {"items": items}, place=_list_room(viewer))
 
-    def _listed(self, viewer: Viewer | None, only: set[int] | None = None) -> list[dict]:
+    def _listed(self, viewer: Scope | None, only: set[int] | None = None) -> list[dict]:
         """The newest jobs as the list shows them; one that is gone is just its id with status null.
         Of what is gone a viewer hears only where it was theirs."""
         rows = insight.jobs_page(per_page=50, viewer=viewer).rows
@@ -361,19 +361,19 @@ def _is_id(given) -> bool:
 class _Visitor(NamedTuple):
     """Who is connected, and how they came; ``session`` is None for who brought a token."""
 
-    caller: Caller
+    caller: Actor
     environ: dict
     session: str | None
 
 
-def _list_room(viewer: Viewer | None) -> str:
+def _list_room(viewer: Scope | None) -> str:
     """Those who see the same jobs hear the same of them."""
     if viewer is None:
         return LIST_ROOM
     return f"{LIST_ROOM}-{viewer.user or 0}-{viewer.token or 0}"
 
 
-def _check_seen(job_id: int, viewer: Viewer | None) -> None:
+def _check_seen(job_id: int, viewer: Scope | None) -> None:
     """Raises NotFound, also for a job that the viewer does not see."""
     if viewer is None:
         return

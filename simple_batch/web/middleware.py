@@ -39,7 +39,7 @@ HEADERS = {
 _CACHING = ("Cache-Control", "private, no-cache")
 
 
-class Front:
+class Middleware:
     """A WSGI app around the app's."""
 
     def __init__(self, app, settings: Settings):

@@ -214,7 +214,7 @@ def _preview_page(form, staged, found, tried=()):
     config = _chosen_config(form)
     estimate = None
     if config is not None:
-        new = job_options.NewJob(config=config.id) if form.errors else form.chosen()
+        new = job_options.JobOptions(config=config.id) if form.errors else form.chosen()
         estimate = tryout.estimate(staged, found, config, new, tried)
     return render_template(
         "jobs/preview.html",

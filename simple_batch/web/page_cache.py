@@ -23,9 +23,9 @@ import msgspec
 from flask import Flask, Response, g, request, session
 from flask_wtf.csrf import generate_csrf
 
-from ..auth.guard import RENEWED, SESSION, Door, way
+from ..auth.guard import RENEWED, SESSION, Guard, way
 from ..core import events
-from ..core.identity import Caller
+from ..core.identity import Actor
 from ..core.settings import MIB
 from ..runner import signals
 from .form_keys import new_key
@@ -62,12 +62,12 @@ class _Copy(msgspec.Struct, frozen=True):
 class _Reader(msgspec.Struct, frozen=True):
     """What the cookies of somebody say."""
 
-    caller: Caller  # who it was then
+    caller: Actor  # who it was then
     who: bytes
     token: str
 
 
-class Flow:
+class LoadMeter:
     """How much of something there was lately, in units a second."""
 
     def __init__(self):
@@ -81,7 +81,7 @@ class Flow:
         return self._sum * math.exp((self._at - now) / MEMORY_S) / MEMORY_S
 
 
-class Crowd:
+class RecentClients:
     """The connections that asked lately."""
 
     def __init__(self):
@@ -98,11 +98,11 @@ class Crowd:
         return len(self._asked)
 
 
-class Copies:
+class PageCache:
     """Stands before an app, and before its views: there behind everything that decides who may see
     them."""
 
-    def __init__(self, app: Flask, door: Door, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, app: Flask, door: Guard, clock: Callable[[], float] = time.monotonic):
         self._app, self._dispatch = app.wsgi_app, app.dispatch_request
         self._session_cookie = app.config["SESSION_COOKIE_NAME"]
         self._door = door
@@ -110,8 +110,8 @@ class Copies:
         self._kept: OrderedDict[bytes, _Copy] = OrderedDict()
         self._bytes = 0
         self._readers: OrderedDict[bytes, _Reader] = OrderedDict()  # by the way they came
-        self._work = Flow()
-        self._crowd = Crowd()
+        self._work = LoadMeter()
+        self._crowd = RecentClients()
 
     def serve(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         """In place of the app."""
@@ -214,7 +214,7 @@ class Copies:
 
 def register(app: Flask) -> None:
     """To be called before whatever adds something to answers (what comes first is done last)."""
-    copies = Copies(app, app.extensions["simple_batch_door"])
+    copies = PageCache(app, app.extensions["simple_batch_door"])
     app.wsgi_app, app.dispatch_request = copies.serve, copies.dispatch
     app.after_request(copies.keep)
     signals.job_status.connect(copies.forget)

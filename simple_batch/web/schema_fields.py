@@ -8,7 +8,7 @@ from wtforms.fields.choices import SelectChoice
 
 from ..core.errors import InvalidInput
 from ..core.schema import MAX_BYTES, Schema, parse
-from ..services.job_options import NewJob
+from ..services.job_options import JobOptions
 from .labels import translated
 
 
@@ -48,7 +48,7 @@ class SchemaFields:
         }
 
     @staticmethod
-    def of_shape(new: NewJob) -> dict:
+    def of_shape(new: JobOptions) -> dict:
         """The same the other way round."""
         schema = new.schema
         return {

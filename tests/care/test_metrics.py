@@ -110,7 +110,7 @@ def test_who_sees_not_all_jobs_is_shown_no_ones_cost(
     """Otto has a job; a token of his has none."""
     add_config("http://127.0.0.1:9/v1", ODD, input_price=Decimal(1), output_price=Decimal(2))
     with connected():
-        identity.act_as(identity.Caller("otto", user=people["otto"]))
+        identity.act_as(identity.Actor("otto", user=people["otto"]))
         make_job(3, ODD, hold=True)
         identity.act_as(identity.CLI)
         make_job(4, ODD, hold=True)

@@ -23,7 +23,7 @@ from simple_batch.core.errors import DatabaseError, InvalidInput
 from simple_batch.intake import Template
 from simple_batch.runner.lease import lease_of
 from simple_batch.services import database_copy, jobs, templates
-from simple_batch.services.job_options import Also
+from simple_batch.services.job_options import ExtraConfig
 from simple_batch.store import search
 from simple_batch.store.database import (
     MIGRATIONS,
@@ -146,7 +146,7 @@ def use(app, endpoint, tmp_path, wait_for, add_config, make_job) -> dict[str, in
     assert services.start() == "here"
     try:
         made["plain"] = make_job(60, params={"temperature": 0.25})
-        made["spread"] = make_job(20, also=(Also("b"),))
+        made["spread"] = make_job(20, also=(ExtraConfig("b"),))
         for name in ("kept", "reused"):
             made[name] = make_job(12, reuse_hours=1.0)
             wait_for(made[name], "completed")
@@ -185,7 +185,7 @@ def _repeated(tmp_path: Path) -> int:
     one = json.dumps({"messages": [{"role": "user", "content": "the same"}]})
     path.write_text(f"{one}\n" * 9)
     with connected():
-        return jobs.create_now(path, path.name, jobs.NewJob(config="test", ask_once=True)).id
+        return jobs.create_now(path, path.name, jobs.JobOptions(config="test", ask_once=True)).id
 
 
 def _with_images(tmp_path: Path) -> int:
@@ -196,7 +196,7 @@ def _with_images(tmp_path: Path) -> int:
         csv.writer(file).writerows([("q", "photo"), ("what?", "ä.png"), ("where?", "ä.png")])
     template = Template(user="{{q}}", images=["{{photo}}"])
     path = folder / "t.csv"
-    return jobs.create_now(path, path.name, jobs.NewJob(config="test", template=template)).id
+    return jobs.create_now(path, path.name, jobs.JobOptions(config="test", template=template)).id
 
 
 def exports(url: str, made: dict[str, int]) -> dict[tuple[str, str], bytes]:

@@ -153,7 +153,7 @@ class Cluster:
     def make_job(self, lines: list[dict], config: str = "test", launched=False, **choices) -> int:
         """A job of these requests; imported here, or by a worker where it is ``launched``."""
         data = "".join(json.dumps(line) + "\n" for line in lines).encode()
-        new = jobs.NewJob(config=config, **choices)
+        new = jobs.JobOptions(config=config, **choices)
         with connected():
             if not launched:
                 return jobs.create_now(io.BytesIO(data), "questions.jsonl", new).id

@@ -61,9 +61,9 @@ def test_pause_edit_and_cancel_reach_both(pair, alias):
         assert pair.done(job_id) == calls
         pair.do(jobs.resume, job_id)
         wait_until(lambda: endpoint.calls > calls + 60)
-        pair.do(jobs.edit, job_id, jobs.NewJob(config=alias, concurrency=2))
+        pair.do(jobs.edit, job_id, jobs.JobOptions(config=alias, concurrency=2))
         wait_until(lambda: 0 < endpoint.in_flight <= 2, 10)
-        pair.do(jobs.edit, job_id, jobs.NewJob(config=alias, concurrency=40))
+        pair.do(jobs.edit, job_id, jobs.JobOptions(config=alias, concurrency=40))
         pair.do(jobs.cancel, job_id)
         pair.wait_for(job_id, "cancelled", 10)
         assert endpoint.in_flight == 0
@@ -109,7 +109,7 @@ def test_identical_requests_are_asked_once_and_several_configs_share(pair, alias
         pair.add_config(one.base_url, alias, concurrency=5)
         pair.add_config(two.base_url, other, concurrency=5)
         job_id = pair.make_job(
-            lines, alias, ask_once=True, also=[jobs.choices.Also(other)], spread=Spread.FAST
+            lines, alias, ask_once=True, also=[jobs.choices.ExtraConfig(other)], spread=Spread.FAST
         )
         pair.wait_for(job_id)
     assert pair.counted(job_id) == (600, 600, 600)

@@ -10,7 +10,7 @@ from simple_batch.auth import audit_log, tokens, users
 from simple_batch.auth.guard import PUBLIC, needed
 from simple_batch.core import identity
 from simple_batch.core.domain import Role
-from simple_batch.core.identity import Caller
+from simple_batch.core.identity import Actor
 from simple_batch.store.database import connected
 from simple_batch.store.models import Audit
 
@@ -218,7 +218,7 @@ def test_refused_tries_use_up_no_allowance(app, people, monkeypatch):
             return [throttle.wait_s(name, "192.0.2.1") == 0 for _ in range(count)]
 
     with connected():
-        identity.act_as(Caller("otto", address="192.0.2.1"))
+        identity.act_as(Actor("otto", address="192.0.2.1"))
         audit_log.note("login")
         identity.act_as(identity.CLI)
     assert tries("guess", 300).count(True) == 10

@@ -9,7 +9,7 @@ from simple_batch import create_app
 from simple_batch.auth import guard as door_module
 from simple_batch.auth import tokens, users
 from simple_batch.auth.guard import way
-from simple_batch.core.ttl_cache import Lately
+from simple_batch.core.ttl_cache import TtlCache
 from simple_batch.store.database import connected
 from simple_batch.store.models import Token, User
 
@@ -182,7 +182,7 @@ def test_one_way_is_told_from_another():
 
 def test_what_is_kept_lately():
     clock = Clock()
-    lately = Lately(1.0, 2, clock)
+    lately = TtlCache(1.0, 2, clock)
     assert lately.recalled("a") is None
     assert lately.found("a", lambda: 1) == lately.recalled("a") == 1
     assert lately.found("b", lambda: None) is None

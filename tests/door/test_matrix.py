@@ -195,7 +195,7 @@ def _disabled() -> int:
 def _things(people, add_config, make_job) -> dict[str, int]:
     add_config("http://127.0.0.1:9/v1")
     with connected():
-        identity.act_as(identity.Caller("otto", user=people["otto"]))
+        identity.act_as(identity.Actor("otto", user=people["otto"]))
         made = {name: make_job(1, name=f"the {name}") for name in ("user's job", "token's job")}
         upload = jobs.stage_upload(io.BytesIO(LINE), "staged.jsonl")
         identity.act_as(identity.CLI)

@@ -9,7 +9,7 @@ from simple_batch import insight
 from simple_batch.auth import audit_log, tokens, users
 from simple_batch.core import identity
 from simple_batch.core.clock import now_ms
-from simple_batch.core.identity import Caller
+from simple_batch.core.identity import Actor
 from simple_batch.services import jobs, webhooks
 from simple_batch.store.database import connected
 from simple_batch.store.models import Audit, Delivery, Job, Upload
@@ -28,7 +28,7 @@ def made(app, people, add_config, endpoint, make_job):
     """A job of Otto's, and one that nobody who logged in has made; their ids."""
     add_config(endpoint.base_url)
     with connected():
-        identity.act_as(Caller("otto", user=people["otto"]))
+        identity.act_as(Actor("otto", user=people["otto"]))
         ottos = make_job(1, name="job of otto")
         identity.act_as(identity.CLI)
         return ottos, make_job(2, name="job of nobody")

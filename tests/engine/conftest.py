@@ -5,10 +5,10 @@ import pytest
 from simple_batch.core import settings
 from simple_batch.core.domain import Defaults, Endpoint, Request
 from simple_batch.engine.encoder import Encoder
-from simple_batch.engine.governor import Governor, Party
+from simple_batch.engine.governor import Flow, Governor
 from simple_batch.engine.pool import Pool
 from simple_batch.engine.retry import Policy
-from simple_batch.engine.semaphore import Slots
+from simple_batch.engine.semaphore import ResizableSemaphore
 from simple_batch.engine.transport import Transport
 
 SETTINGS = settings.load(environ={}, INSTANCE_PATH="/nonexistent", MAX_ANSWER_BYTES=1 << 20)
@@ -46,8 +46,8 @@ class Bench:
             transport=self.transport,
             governor=self.governor,
             policy=policy,
-            slots=Slots(ceiling),
-            party=Party(),
+            slots=ResizableSemaphore(ceiling),
+            party=Flow(),
             record_attempts=self._keep,
             structure=structure,
             packer=packer,

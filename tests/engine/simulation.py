@@ -5,7 +5,7 @@ import heapq
 import random
 
 from simple_batch.core.domain import Cause, Usage
-from simple_batch.engine.classify import Finding
+from simple_batch.engine.classify import Classification
 from simple_batch.engine.governor import Governor
 
 REFUSAL_S = 0.02  # how long a refusal takes to come back
@@ -140,7 +140,7 @@ class Simulation:
         if wait is not None:
             self.refused += 1
             asked = wait if self.retry_after else None
-            finding = Finding(Cause.RATE_LIMIT, None, 429, retry_after_s=asked)
+            finding = Classification(Cause.RATE_LIMIT, None, 429, retry_after_s=asked)
             self._end(REFUSAL_S, ticket, finding)
             return
         self.admitted += 1
@@ -149,7 +149,7 @@ class Simulation:
             seconds *= max(1.0, self.provider.running / self.provider.width)
         self.world.later(seconds, self.provider.ended)
         usage = Usage(tokens // 4, tokens - tokens // 4)
-        self._end(seconds, ticket, Finding(None, None, 200, usage=usage))
+        self._end(seconds, ticket, Classification(None, None, 200, usage=usage))
 
     def _end(self, seconds, ticket, finding):
         self.world.later(

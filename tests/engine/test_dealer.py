@@ -4,7 +4,7 @@ import gevent
 import pytest
 
 from simple_batch.core.domain import Cause, Request, Spread
-from simple_batch.engine.load_balancer import DOWN_AFTER, DOWN_S, Dealer
+from simple_batch.engine.load_balancer import DOWN_AFTER, DOWN_S, LoadBalancer
 
 
 class Table:
@@ -13,7 +13,7 @@ class Table:
     def __init__(self, count, mode, *weights):
         self.now = 0.0
         requests = (Request(n, f"r-{n}", b"{}") for n in range(count))
-        self.dealer = Dealer(requests, mode, lambda: self.now)
+        self.dealer = LoadBalancer(requests, mode, lambda: self.now)
         self.cooling = [False] * len(weights)
         self.hands = [
             self.dealer.add(weight, lambda place=place: self.cooling[place])

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simple_batch.core.domain import Cause, Usage
-from simple_batch.engine.classify import Finding
-from simple_batch.engine.governor import Governor, Party
+from simple_batch.engine.classify import Classification
+from simple_batch.engine.governor import Flow, Governor
 from simple_batch.engine.rate_limit_headers import LONGEST_S, RateLimits, duration_s, retry_after_s
 
 from .simulation import Concurrency, FixedWindow, Simulation, TokenBucket, Unlimited
 
-GOOD = Finding(None, None, 200)
+GOOD = Classification(None, None, 200)
 
 
 class Clock:
@@ -61,7 +61,7 @@ def governor(clock, **limits):
     return Governor(clock=clock, later=clock.later, **limits)
 
 
-ONE = Party()
+ONE = Flow()
 
 
 def admitted(gov, count, party=ONE, size=400):
@@ -115,7 +115,7 @@ def test_a_burst_of_refusals_is_one_cooldown(clock):
     gov = governor(clock, start=20)
     tickets = admitted(gov, 20)
     clock.advance(0.5)
-    settle(gov, tickets, Finding(Cause.RATE_LIMIT, None, 429, retry_after_s=3.0))
+    settle(gov, tickets, Classification(Cause.RATE_LIMIT, None, 429, retry_after_s=3.0))
     assert gov.cooldown_left_s() == pytest.approx(3.0)
     assert gov.state().reason == "429 rate_limit"
     waiting = admitted(gov, 10)
@@ -200,7 +200,7 @@ def test_a_stray_overload_among_many_answers_changes_nothing(clock):
     gov = governor(clock, start=20)
     settle(gov, admitted(gov, 10))
     before = gov.limit
-    settle(gov, admitted(gov, 1), Finding(Cause.OVERLOADED, None, 503))
+    settle(gov, admitted(gov, 1), Classification(Cause.OVERLOADED, None, 503))
     assert gov.limit == before
     assert gov.cooldown_left_s() == 0
 
@@ -216,7 +216,7 @@ def test_requests_per_minute_are_spread(clock):
 def test_tokens_are_reserved_by_estimate_and_settled_by_usage(clock):
     gov = governor(clock, concurrency=1000, tpm=60_000)
     for _ in range(300):  # 400 bytes are really 200 tokens: the estimate learns it
-        settle(gov, admitted(gov, 1), Finding(None, None, 200, usage=Usage(150, 50)))
+        settle(gov, admitted(gov, 1), Classification(None, None, 200, usage=Usage(150, 50)))
         clock.advance(1)
     began = len(admitted(gov, 0))
     done = 0
@@ -225,14 +225,14 @@ def test_tokens_are_reserved_by_estimate_and_settled_by_usage(clock):
         clock.advance(1)
         new, tickets[:] = tickets[:], []
         done += len(new)
-        settle(gov, new, Finding(None, None, 200, usage=Usage(150, 50)))
+        settle(gov, new, Classification(None, None, 200, usage=Usage(150, 50)))
     assert began == 0
     assert done == pytest.approx(300, rel=0.1)
 
 
 def test_jobs_take_turns(clock):
-    gov, small = governor(clock, concurrency=2), Party()
-    first = admitted(gov, 50, Party())
+    gov, small = governor(clock, concurrency=2), Flow()
+    first = admitted(gov, 50, Flow())
     second = admitted(gov, 4, small)
     for _ in range(4):
         settle(gov, [first.pop(0) if first else second.pop(0)])
@@ -240,7 +240,7 @@ def test_jobs_take_turns(clock):
 
 
 def test_a_higher_priority_goes_first_and_may_be_edited(clock):
-    gov, low, high = governor(clock, concurrency=2), Party(), Party(1)
+    gov, low, high = governor(clock, concurrency=2), Flow(), Flow(1)
     first = admitted(gov, 10, low)
     second = admitted(gov, 4, high)
     settle(gov, first[:2])
@@ -262,7 +262,7 @@ def test_editing_while_running(clock):
 def test_nothing_remaining_holds_the_next_call_for_one_calls_worth(clock):
     gov = governor(clock, concurrency=5)
     limits = RateLimits(limit_requests=10, remaining_requests=0, reset_requests_s=20.0)
-    settle(gov, admitted(gov, 1), Finding(None, None, 200, limits=limits))
+    settle(gov, admitted(gov, 1), Classification(None, None, 200, limits=limits))
     waiting = admitted(gov, 1)
     clock.advance(1.9)
     assert waiting == []

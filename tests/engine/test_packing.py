@@ -19,9 +19,9 @@ from simple_batch.core.domain import (
 )
 from simple_batch.engine import packing
 from simple_batch.engine.governor import Governor
-from simple_batch.engine.load_balancer import Dealer
-from simple_batch.engine.packed_request import Pack, members, outcomes
-from simple_batch.engine.packing import Packer
+from simple_batch.engine.load_balancer import LoadBalancer
+from simple_batch.engine.packed_request import PackedRequest, members, outcomes
+from simple_batch.engine.packing import RequestPacker
 
 from .. import endpoint as e
 from ..conftest import wait_until
@@ -36,7 +36,7 @@ def asked(index: int, given="", **fields) -> Request:
 
 def run(bench, endpoint, requests, most=8, **options):
     """A bench that has run them; what each ended as, by index."""
-    one = bench(endpoint, packer=Packer(most), **options)
+    one = bench(endpoint, packer=RequestPacker(most), **options)
     one.stop = one.run(requests=iter(requests))
     one.by_index = {outcome.index: outcome for outcome in one.outcomes}
     assert len(one.by_index) == len(one.outcomes), "two outcomes for one request"
@@ -44,7 +44,7 @@ def run(bench, endpoint, requests, most=8, **options):
 
 
 def gathered(*requests, most=8) -> list[list[int]]:
-    packs = Packer(most).packs(requests, lambda _request: None)
+    packs = RequestPacker(most).packs(requests, lambda _request: None)
     return [[member.index for member in members(pack)] for pack in packs]
 
 
@@ -126,7 +126,7 @@ def test_an_endpoint_that_takes_fewer_is_sent_fewer(bench, bears):
     learned = []
     with EmbeddingEndpoint(answers) as endpoint:
         one = bench(endpoint, governor=Governor(concurrency=1))
-        one.pool._packer = Packer(16, lambda *found: learned.append(found))
+        one.pool._packer = RequestPacker(16, lambda *found: learned.append(found))
         one.run(requests=iter([asked(n) for n in range(160)]))
         assert len(one.outcomes) == 160
         assert {outcome.status for outcome in one.outcomes} == {RequestStatus.SUCCEEDED}
@@ -227,7 +227,7 @@ def test_what_hits_every_call_stops_all_and_leaves_all_pending(bench):
 def test_a_stop_in_the_middle_loses_nothing(bench):
     """What is in flight ends, what waits or was gathered in vain stays pending."""
     with EmbeddingEndpoint(lambda _inputs: e.error(400), delay=0.5) as endpoint:
-        one = bench(endpoint, packer=Packer(4), governor=Governor(concurrency=2))
+        one = bench(endpoint, packer=RequestPacker(4), governor=Governor(concurrency=2))
         dropped = one.dropped
         runner = gevent.spawn(one.run, requests=iter([asked(n) for n in range(18)]))
         wait_until(lambda: one.pool.calls == 2)
@@ -243,13 +243,13 @@ def test_a_stop_in_the_middle_loses_nothing(bench):
 
 def test_parts_of_a_dealt_stream_are_sent_before_it_waits(bench):
     """A packer must not hold back what the dealer waits for; by weight packs are still full."""
-    dealer = Dealer(iter([asked(n) for n in range(90)]), Spread.WEIGHT)
+    dealer = LoadBalancer(iter([asked(n) for n in range(90)]), Spread.WEIGHT)
     hands = [dealer.add(weight, lambda: False, 8) for weight in (1, 2)]
     packs = [[], []]
 
     def serve(place):
         drawn = dealer.draw(hands[place])
-        for pack in Packer(8).packs(drawn, lambda request: dealer.given_up(request.index)):
+        for pack in RequestPacker(8).packs(drawn, lambda request: dealer.given_up(request.index)):
             packs[place].append(len(members(pack)))
             gevent.sleep(0.002)
             for member in members(pack):
@@ -265,9 +265,9 @@ def test_parts_of_a_dealt_stream_are_sent_before_it_waits(bench):
 
 
 def test_token_arrays_are_weighed_by_their_tokens():
-    packer = Packer(4)
+    packer = RequestPacker(4)
     (pack,) = packer.packs([asked(0, [1] * 30), asked(1, [123456] * 10)], lambda _request: None)
-    assert isinstance(pack, Pack)
+    assert isinstance(pack, PackedRequest)
     assert json.loads(pack.body)["input"] == [[1] * 30, [123456] * 10]
     usage = {"prompt_tokens": 41, "total_tokens": 41, "details": {"cached": 8, "cost": 0.5}}
     answer = {**e.embeddings(["", ""]), "usage": usage}

@@ -6,15 +6,15 @@ from gevent.pool import Pool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simple_batch.engine.breaker import Stop
-from simple_batch.engine.spend_limit import Bound, Purse, Spent
+from simple_batch.engine.breaker import PauseReason
+from simple_batch.engine.spend_limit import Cap, CapReached, SpendLimit
 
 
-def purse_of(most: int | None, spent: int = 0) -> Purse:
-    return Purse({"job": Bound(most, spent)}, lambda name, bound: Stop("spent", name))
+def purse_of(most: int | None, spent: int = 0) -> SpendLimit:
+    return SpendLimit({"job": Cap(most, spent)}, lambda name, bound: PauseReason("spent", name))
 
 
-def run(purse: Purse, costs: list, width: int) -> tuple[int, int]:
+def run(purse: SpendLimit, costs: list, width: int) -> tuple[int, int]:
     """Make calls, ``width`` at a time; returns how many were made and the most in flight."""
     left, running, most, made = iter(costs), 0, 0, 0
 
@@ -23,7 +23,7 @@ def run(purse: Purse, costs: list, width: int) -> tuple[int, int]:
         for cost in left:
             try:
                 purse.take()
-            except Spent:
+            except CapReached:
                 return
             running, made = running + 1, made + 1
             most = max(most, running)
@@ -56,7 +56,7 @@ def test_without_a_bound_everything_goes_and_is_counted():
     purse = purse_of(None)
     assert run(purse, [5] * 100, 30) == (100, 30)
     purse.limit(job=500)
-    with pytest.raises(Spent):
+    with pytest.raises(CapReached):
         purse.take()
     purse.limit(job=501)
     purse.take()
@@ -82,12 +82,12 @@ def test_one_that_waits_hears_that_the_bound_is_reached():
     waiting = gevent.spawn(purse.take)
     gevent.sleep(0.01)
     purse.settle(9)
-    with pytest.raises(Spent):
+    with pytest.raises(CapReached):
         waiting.get(timeout=30)
 
 
 def test_only_the_money_of_a_block_is_spent_where_there_is_one():
-    purse, block = purse_of(1_000), Bound(0, 0)
+    purse, block = purse_of(1_000), Cap(0, 0)
     purse.keep_to(block)
     waiting = [gevent.spawn(purse.take) for _ in range(2)]
     gevent.sleep(0.01)
@@ -109,5 +109,5 @@ def test_only_the_money_of_a_block_is_spent_where_there_is_one():
     gevent.sleep(0.01)
     assert not last.dead  # the block is used up, the bound is not
     purse.limit(job=30)
-    with pytest.raises(Spent):
+    with pytest.raises(CapReached):
         last.get(timeout=30)

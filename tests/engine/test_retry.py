@@ -7,7 +7,7 @@ import pytest
 
 from simple_batch.core.domain import Cause, Request, RequestStatus
 from simple_batch.engine.governor import Ticket
-from simple_batch.engine.retry import Policy, Stopped, Trial
+from simple_batch.engine.retry import Policy, RetryingCall, StopAll
 from simple_batch.engine.transport import Reply, TransportFailure
 
 GOOD = Reply(200, {}, json.dumps({"choices": [{}]}).encode())
@@ -27,7 +27,7 @@ class Bench:
         self.timeouts, self.states = [], []
         self.cooldown_s = 0.0
         request = Request(index=0, custom_id="a", url=PATH, body=b"{}")
-        self.trial = Trial(
+        self.trial = RetryingCall(
             request,
             encode=lambda request: request.body,
             transport=self,
@@ -135,7 +135,7 @@ def test_what_cannot_succeed_is_not_tried_again(answer, cause):
 
 
 def test_what_would_hit_every_call_is_handed_to_the_pool():
-    with pytest.raises(Stopped) as stopped:
+    with pytest.raises(StopAll) as stopped:
         Bench(reply(401)).run()
     assert stopped.value.outcome.cause is Cause.AUTH
 

@@ -17,14 +17,14 @@ from types import SimpleNamespace
 
 import gevent
 
-from simple_batch.cluster.spend_leases import Blocks
+from simple_batch.cluster.spend_leases import LeasedSpendLimits
 from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import NANO, Outcome, Prices, RequestStatus, Usage
-from simple_batch.engine.breaker import Stop
-from simple_batch.engine.classify import Finding
-from simple_batch.engine.spend_limit import Spent
+from simple_batch.engine.breaker import PauseReason
+from simple_batch.engine.classify import Classification
+from simple_batch.engine.spend_limit import CapReached
 from simple_batch.runner.recorder import Recorder
-from simple_batch.runner.spend_caps import JobTill
+from simple_batch.runner.spend_caps import JobSpendGuard
 from simple_batch.store.cluster import workers as worker_rows
 from simple_batch.store.database import connected, open_database
 from simple_batch.store.models import ApiConfig, Job
@@ -38,7 +38,7 @@ class Worker:
 
     def __init__(self, worker_id: str, call: Callable[[], int], zone: str = ""):
         self._id = worker_id
-        self.blocks = Blocks(lambda: worker_id, zone)
+        self.blocks = LeasedSpendLimits(lambda: worker_id, zone)
         self.paid = self.calls = self.in_flight = self.most_in_flight = 0
         self._call = call
         self._recorder = Recorder(100, 0.05, lambda _: None, paid=self.blocks.paid)
@@ -56,25 +56,27 @@ class Worker:
         with connected():
             worker_rows.leave(self._id)
 
-    def run(self, job_id: int, width: int, indices: Iterator[int]) -> Stop | None:
+    def run(self, job_id: int, width: int, indices: Iterator[int]) -> PauseReason | None:
         """Make a call for each index, ``width`` at a time; returns what stopped it."""
         with connected():
             job = Job.get_by_id(job_id)
             config = ApiConfig.get_by_id(job.config_id)
             purse, allowance = self.blocks.purse(job), self.blocks.allowance(config)
         prices = Prices(config.currency, input=0, output=A_TOKEN_COSTS_ONE)
-        till = JobTill(purse, SimpleNamespace(allowance=allowance, prices=prices), job.currency)
+        till = JobSpendGuard(
+            purse, SimpleNamespace(allowance=allowance, prices=prices), job.currency
+        )
         stops = []
 
         def work() -> None:
             for index in indices:
                 try:
                     till.take()
-                except Spent as spent:
+                except CapReached as spent:
                     stops.append(spent.stop)
                     return
                 usage = Usage(output=self._made())
-                till.settle(Finding(None, None, usage=usage))
+                till.settle(Classification(None, None, usage=usage))
                 outcome = Outcome(
                     *(index, RequestStatus.SUCCEEDED, (), now_ms(), now_ms(), 5), usage=usage
                 )

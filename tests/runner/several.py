@@ -3,10 +3,10 @@ Redis that shares it out, on a clock that jumps."""
 
 import random
 
-from simple_batch.cluster.limit_coordinator import Budget
+from simple_batch.cluster.limit_coordinator import LimitCoordinator
 from simple_batch.cluster.shared_governor import SharedGovernor
 from simple_batch.core.domain import Cause, Usage
-from simple_batch.engine.classify import Finding
+from simple_batch.engine.classify import Classification
 
 from .. import redis_server
 from ..engine.simulation import REFUSAL_S, Unlimited, World
@@ -56,7 +56,7 @@ class Worker:
         self.dead = False
         self.admitted = 0
         self.skew = 17.0 * number
-        self.budget = Budget(
+        self.budget = LimitCoordinator(
             among.url, f"worker-{number}", clock=self.clock, server_clock=self.world
         )
         self.governor = _Wanting(self)
@@ -75,7 +75,9 @@ class Worker:
         if wait is not None:
             among.refused += 1
             asked = wait if among.retry_after else None
-            self._end(REFUSAL_S, ticket, Finding(Cause.RATE_LIMIT, None, 429, retry_after_s=asked))
+            self._end(
+                REFUSAL_S, ticket, Classification(Cause.RATE_LIMIT, None, 429, retry_after_s=asked)
+            )
             return
         among.admitted += 1
         self.admitted += 1
@@ -84,7 +86,7 @@ class Worker:
             seconds *= max(1.0, among.provider.running / among.provider.width)
         self.world.later(seconds, among.provider.ended)
         usage = Usage(among.tokens // 4, among.tokens - among.tokens // 4)
-        self._end(seconds, ticket, Finding(None, None, 200, usage=usage))
+        self._end(seconds, ticket, Classification(None, None, 200, usage=usage))
 
     def _end(self, seconds, ticket, finding):
         def end():

@@ -13,7 +13,7 @@ from simple_batch.services import configs, jobs, lifecycle
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Attempt, Job
-from simple_batch.store.requests import Way
+from simple_batch.store.requests import RouteKey
 from simple_batch.store.requeue import Changes
 
 from .. import endpoint as e
@@ -35,7 +35,7 @@ def test_a_jobs_parameters_stand_over_the_configs_and_under_the_requests(
         wait_for(make_job(2, params=params), "completed")
         with connected():
             path = questions(3, temperature=0.25)
-            new = jobs.NewJob(config="test", params=params)
+            new = jobs.JobOptions(config="test", params=params)
             job_id = jobs.create_now(path, path.name, new).id
         wait_for(job_id, "completed")
         sent = endpoint.bodies[0]
@@ -80,7 +80,7 @@ def test_a_lane_that_gives_back_what_it_took_takes_nothing_meanwhile(
         settles = False
 
         def ways(self):
-            return [Way(other, None)] if self.settles else super().ways()
+            return [RouteKey(other, None)] if self.settles else super().ways()
 
         def settle(self):
             (lane,) = lifecycle._runner._lanes.open.values()

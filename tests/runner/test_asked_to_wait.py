@@ -7,7 +7,7 @@ import pytest
 
 from simple_batch.core.domain import Spread
 from simple_batch.services import jobs
-from simple_batch.services.job_options import Also
+from simple_batch.services.job_options import ExtraConfig
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job
 
@@ -83,6 +83,6 @@ def test_another_api_takes_over(start, add_config, make_job, wait_for):
     ):
         add_config(a.base_url, alias="a", concurrency=2)
         add_config(b.base_url, alias="b")
-        job_id = make_job(20, "a", also=(Also("b"),), spread=Spread.ORDER)
+        job_id = make_job(20, "a", also=(ExtraConfig("b"),), spread=Spread.ORDER)
         assert wait_for(job_id, "completed").succeeded == 20
         assert (a.calls <= 2, b.calls) == (True, 20)

@@ -10,7 +10,7 @@ from simple_batch.core import clock
 from simple_batch.services import configs, jobs
 from simple_batch.store import response_cache
 from simple_batch.store.database import connected
-from simple_batch.store.duplicates import Pairing
+from simple_batch.store.duplicates import Deduplicator
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import KeptAnswer
 from simple_batch.store.models import Request as RequestRow
@@ -44,7 +44,7 @@ def repeated(app, tmp_path):
         ]
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         with connected():
-            new = jobs.NewJob(config="test", ask_once=True, **choices)
+            new = jobs.JobOptions(config="test", ask_once=True, **choices)
             return jobs.create_now(path, path.name, new).id
 
     return make
@@ -181,7 +181,7 @@ def test_cancelled_in_mid_run_they_are_cancelled_too(start, endpoint, repeated, 
 def test_pairing_tells_apart_what_differs():
     from simple_batch.core.domain import Request
 
-    pairing = Pairing()
+    pairing = Deduplicator()
     first = [
         Request(0, "a", b"{}"),
         Request(1, "b", b"{}"),

@@ -73,7 +73,7 @@ def test_restarts_at_any_moment_lose_nothing(start, add_config, wait_for, questi
         add_config(endpoint.base_url, concurrency=16)
         with connected(), questions(5_000).open("rb") as stream:
             upload = jobs.stage_upload(stream, "questions.jsonl")
-            job_id = jobs.launch(upload.id, jobs.NewJob(config="test")).id
+            job_id = jobs.launch(upload.id, jobs.JobOptions(config="test")).id
         for _ in range(4):
             gevent.sleep(0.4)
             server.stop()

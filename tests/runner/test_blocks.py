@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simple_batch.cluster import spend_leases as runner_blocks
-from simple_batch.cluster.spend_leases import Supply
+from simple_batch.cluster.spend_leases import SpendLease
 from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import NANO
 from simple_batch.runner import spend_caps
@@ -404,8 +404,8 @@ class Player:
     def __init__(self, job_id: int):
         self.id = f"player {next(numbers)}"
         worker_rows.register(self.id, "player", 1)
-        self.purse = spend_caps.JobPurse(Job.get_by_id(job_id))
-        self.supply = Supply(lambda: self.id, self.purse)
+        self.purse = spend_caps.JobSpendLimit(Job.get_by_id(job_id))
+        self.supply = SpendLease(lambda: self.id, self.purse)
         self.flying = self.uncommitted = 0
 
     @property

@@ -11,12 +11,12 @@ import requests
 from bench.processes import endpoint
 from bench.together import started
 from simple_batch.cluster import limit_leases
-from simple_batch.cluster.limit_coordinator import Budget
+from simple_batch.cluster.limit_coordinator import LimitCoordinator
 from simple_batch.cluster.shared_governor import SharedGovernor
 from simple_batch.core import context
-from simple_batch.engine.classify import Finding
-from simple_batch.engine.governor import Party
-from simple_batch.engine.semaphore import Slots
+from simple_batch.engine.classify import Classification
+from simple_batch.engine.governor import Flow
+from simple_batch.engine.semaphore import ResizableSemaphore
 from simple_batch.runner.providers import Providers
 from simple_batch.store.database import connected
 from tools.local_servers import Redis
@@ -26,7 +26,7 @@ from ..conftest import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(redis_server.program() is None, reason="Redis is not installed")
 
-GOOD = Finding(None, None, 200)
+GOOD = Classification(None, None, 200)
 
 
 def until(condition, timeout_s=PATIENCE_S):
@@ -60,7 +60,7 @@ class Calls:
         return self.most
 
     def through(self, name, governor):
-        party = Party()
+        party = Flow()
         while self.wanted:
             ticket = governor.admit(party, 400)
             self.by[name] = self.by.get(name, 0) + 1
@@ -73,7 +73,7 @@ def budgets():
     made = []
 
     def make(url, name):
-        budget = Budget(url, name)
+        budget = LimitCoordinator(url, name)
         budget.start()
         made.append(budget)
         return budget
@@ -130,11 +130,11 @@ def test_who_starts_while_redis_is_away_waits_for_it(budgets, callers):
 def test_who_has_nothing_to_do_keeps_its_share_while_redis_is_away(budgets, callers, monkeypatch):
     monkeypatch.setattr(limit_leases, "LEAVE_S", 0.5)
     server, calls = Redis(), Calls()
-    governors, slots = [SharedGovernor(concurrency=6) for _ in range(2)], Slots(4)
+    governors, slots = [SharedGovernor(concurrency=6) for _ in range(2)], ResizableSemaphore(4)
     for name, governor in zip("ab", governors, strict=True):
         budget = budgets(server.url(), name)
         budget.attach(7, governor)
-        budget.attach_job(3, slots if name == "a" else Slots(4))
+        budget.attach_job(3, slots if name == "a" else ResizableSemaphore(4))
 
     def call():
         calls.wanted = True
@@ -171,7 +171,7 @@ def test_the_ceiling_of_a_job_holds_over_its_lanes(budgets, callers):
 
     lanes = []
     for name in ("a", "b"):
-        lanes.append(Slots(5))
+        lanes.append(ResizableSemaphore(5))
         budgets(url, name).attach_job(3, lanes[-1])
         for _ in range(10):
             callers(lane, lanes[-1])

@@ -57,7 +57,7 @@ def table(folder: Path, *rows: tuple[str, str, str]) -> Path:
 
 def make(path: Path, template: Template = TEMPLATE, **choices) -> int:
     with connected():
-        new = jobs.NewJob(config="test", template=template, **choices)
+        new = jobs.JobOptions(config="test", template=template, **choices)
         return jobs.create_now(path, path.name, new).id
 
 
@@ -176,7 +176,7 @@ def test_retry_edit_reset_clone_and_a_job_of_its_requests_have_the_images(
         jobs.delete(job_id)
     wait_until(lambda: not _exists(job_id))
     with connected():
-        copied = jobs.launch(again.id, jobs.NewJob(config="test")).id
+        copied = jobs.launch(again.id, jobs.JobOptions(config="test")).id
     arrives(copied, [png(10, 10), GIF])
     assert upload.images == 2
     assert fields.template == TEMPLATE

@@ -4,14 +4,14 @@ import msgspec
 
 from simple_batch.core.domain import GovernorState
 from simple_batch.runner import live_state
-from simple_batch.runner.live_state import ConfigLive, Live
+from simple_batch.runner.live_state import ConfigLive, LiveState
 
 
-def said(at=1_000, **fields) -> Live:
+def said(at=1_000, **fields) -> LiveState:
     governor = fields.pop("governor", GovernorState(limit=5, in_flight=2, learning=False))
     values = {"in_flight": 2, "retrying": 1, "rate": 1.5, "calls": 2}
     indices = {"in_flight_idx": [3, 7], "retrying_idx": [5]}
-    return Live(at=at, governor=governor, **{**values, **indices, **fields})
+    return LiveState(at=at, governor=governor, **{**values, **indices, **fields})
 
 
 def test_sums_and_the_longest_cooldown():

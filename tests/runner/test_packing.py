@@ -12,7 +12,7 @@ from simple_batch import export, insight
 from simple_batch.core.domain import NANO, Spread
 from simple_batch.core.errors import InvalidInput
 from simple_batch.services import configs, job_options, jobs, recipes
-from simple_batch.services.job_options import Also
+from simple_batch.services.job_options import ExtraConfig
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import JobEvent, Timeline
@@ -40,7 +40,7 @@ def texts(app, tmp_path):
                 line = {"custom_id": f"c{n}", "method": "POST", "url": URL, "body": asked}
                 file.write(json.dumps(line) + "\n")
         with connected():
-            new = jobs.NewJob(config=config, **choices)
+            new = jobs.JobOptions(config=config, **choices)
             return jobs.create_now(path, path.name, new).id
 
     return make
@@ -155,7 +155,7 @@ def test_several_apis(start, add_config, texts, wait_for):
             "a",
             inputs_per_call=10,
             max_retries=0,
-            also=(Also("b"),),
+            also=(ExtraConfig("b"),),
             spread=Spread.ORDER,
         )
         job = wait_for(job_id, "completed")
@@ -170,7 +170,7 @@ def test_several_apis(start, add_config, texts, wait_for):
             [f"x{n}" for n in range(200)],
             "c",
             inputs_per_call=10,
-            also=(Also("d", 3.0),),
+            also=(ExtraConfig("d", 3.0),),
             spread=Spread.WEIGHT,
         )
         assert wait_for(job_id, "completed").succeeded == 200

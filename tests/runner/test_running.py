@@ -197,7 +197,7 @@ def test_a_staged_upload_is_launched_by_the_runner(start, add_config, wait_for, 
         assert upload.filename == "c.jsonl"
         _, preview = jobs.staged(upload.id)
         assert (preview.good, preview.fault_count) == (30, 1)
-        new = jobs.NewJob(config="test")
+        new = jobs.JobOptions(config="test")
         with pytest.raises(InvalidInput, match="faulty"):
             jobs.launch(upload.id, new)
         new.skip_faulty = True
@@ -214,7 +214,7 @@ def test_a_faulty_file_leaves_nothing_behind(app, add_config, instance, endpoint
     data = b"\n".join([good] * 1200 + [b"{broken"] * 30 + [good] * 5)
     with connected():
         with pytest.raises(UploadRejected) as rejected:
-            jobs.create_now(io.BytesIO(data), "x.jsonl", jobs.NewJob(config="test"))
+            jobs.create_now(io.BytesIO(data), "x.jsonl", jobs.JobOptions(config="test"))
         assert (rejected.value.good_count, rejected.value.fault_count) == (1205, 30)
         assert len(rejected.value.faults) == 20
         assert rejected.value.faults[0].line == 1201
@@ -235,7 +235,7 @@ def test_a_faulty_file_leaves_nothing_behind(app, add_config, instance, endpoint
 def test_choices_out_of_range_are_refused(app, add_config, questions, choices, field, endpoint):
     add_config(endpoint.base_url)
     with connected(), pytest.raises(InvalidInput) as refused:
-        jobs.create_now(questions(1), "x", jobs.NewJob(config="test", **choices))
+        jobs.create_now(questions(1), "x", jobs.JobOptions(config="test", **choices))
     assert refused.value.field == field
 
 
@@ -322,12 +322,12 @@ def test_a_repeated_id_is_a_fault_with_its_lines_and_may_be_skipped(app, add_con
     )
     with connected():
         with pytest.raises(UploadRejected) as refused:
-            jobs.create_now(path, path.name, jobs.NewJob(config="test", hold=True))
+            jobs.create_now(path, path.name, jobs.JobOptions(config="test", hold=True))
         fault = refused.value.faults[0]
         assert (fault.code, fault.line) == ("duplicate_custom_id", 2501)
         assert "line 8" in fault.message
         assert Job.select().count() == Request.select().count() == 0
-        new = jobs.NewJob(config="test", hold=True, skip_faulty=True)
+        new = jobs.JobOptions(config="test", hold=True, skip_faulty=True)
         job = jobs.create_now(path, path.name, new)
         assert job.total == 2501
         indices = [row.idx for row in Request.select(Request.idx).order_by(Request.idx)]

@@ -112,7 +112,7 @@ def test_lines_whose_answers_are_no_text_are_refused(add_config, tmp_path, app):
     path.write_text(json.dumps(line))
     with connected():
         with pytest.raises(UploadRejected) as refused:
-            jobs.create_now(path, path.name, jobs.NewJob(config="test", schema=SCHEMA))
+            jobs.create_now(path, path.name, jobs.JobOptions(config="test", schema=SCHEMA))
         assert "no text that could fit" in refused.value.faults[0].message
         assert not Job.select().exists()
 
@@ -146,7 +146,7 @@ def test_clones_and_recipes_keep_the_schema_with_its_order(app, add_config, make
         for found in (fields, again):
             assert list(found.schema["properties"]) == list(SCHEMA["properties"])
             assert (found.schema, found.schema_mode, found.schema_retry) == (SCHEMA, "object", True)
-        plain = recipes.dump(jobs.NewJob(config=configs.get("test").id))
+        plain = recipes.dump(jobs.JobOptions(config=configs.get("test").id))
         assert b"schema" not in plain.replace(b"simple_batch_recipe", b"")
         bad = recipes.dump(fields).replace(b'"object"', b'"objct"')
         with pytest.raises(InvalidInput):

@@ -8,7 +8,7 @@ from simple_batch import insight
 from simple_batch.core.domain import Spread
 from simple_batch.core.errors import Conflict, InvalidInput
 from simple_batch.services import configs, jobs
-from simple_batch.services.job_options import Also
+from simple_batch.services.job_options import ExtraConfig
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import JobConfig, database
@@ -18,7 +18,7 @@ from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
 from .test_running import agrees
 
-BOTH = (Also("b"),)
+BOTH = (ExtraConfig("b"),)
 
 
 @pytest.fixture
@@ -152,10 +152,10 @@ def test_what_cannot_be_chosen(app, two, add_config, make_job):
         configs.set_active(off.id, False)
     for also in ("yuan", "off", "a"):
         with pytest.raises(InvalidInput) as refused:
-            make_job(1, "a", also=(Also(also),))
+            make_job(1, "a", also=(ExtraConfig(also),))
         assert refused.value.field == "also"
     with pytest.raises(InvalidInput):
-        make_job(1, "a", also=(Also("b", 0),), spread=Spread.WEIGHT)
+        make_job(1, "a", also=(ExtraConfig("b", 0),), spread=Spread.WEIGHT)
     make_job(1, "a", also=BOTH, hold=True)
     with connected(), pytest.raises(Conflict, match="used by"):
         configs.delete(configs.get("b").id)

@@ -292,7 +292,7 @@ def test_several_currencies_are_never_added_up(start, add_config, make_job, wait
             assert jobs.get(second).currency == "CNY"
             rows = Spending.select(Spending.currency, Spending.cost_nano).order_by(Spending.t)
             assert {row.currency: row.cost_nano // NANO for row in rows} == {"USD": 20, "CNY": 20}
-            allowance = spend_caps.Allowance(ApiConfig.get(), "")
+            allowance = spend_caps.ConfigSpendLimit(ApiConfig.get(), "")
             assert allowance.bounds["month"].spent == 20 * NANO
 
 
@@ -330,7 +330,7 @@ def test_a_cap_of_yesterday_does_not_count_today(app, add_config):
         for ago_days, units in itertools.product((0, 1, 40), (3,)):
             t = spending.bucket(now - ago_days * 86_400_000)
             Spending.create(config=config, currency="USD", t=t, cost_nano=units * NANO)
-        allowance = spend_caps.Allowance(config, "")
+        allowance = spend_caps.ConfigSpendLimit(config, "")
         assert allowance.bounds["day"].spent == 3 * NANO
         assert allowance.reached() is None
 
@@ -359,14 +359,16 @@ class TestSeveralConfigs:
 
     def test_one_at_its_cap_leaves_the_rest_to_the_other(self, start, two, make_job, wait_for):
         first, second = two
-        job_id = make_job(200, config="a", also=(job_options.Also("b"),))
+        job_id = make_job(200, config="a", also=(job_options.ExtraConfig("b"),))
         assert wait_for(job_id, "completed").succeeded == 200
         assert 60 <= first.sold < 60 + 4 * 5
         assert first.sold + second.sold == spent(job_id)
 
     def test_the_cap_of_the_job_holds_over_both(self, start, two, make_job, wait_for):
         first, second = two
-        job_id = make_job(2_000, config="b", also=(job_options.Also("a"),), spend_cap=Decimal(90))
+        job_id = make_job(
+            2_000, config="b", also=(job_options.ExtraConfig("a"),), spend_cap=Decimal(90)
+        )
         job = wait_for(job_id, "paused")
         assert (job.status_reason, job.capped_by) == ("spend_cap", None)
         assert 90 <= spent(job_id) < 90 + 8 * 5
@@ -377,4 +379,4 @@ class TestSeveralConfigs:
     def test_all_must_have_prices(self, app, add_config, two, make_job):
         add_config("http://127.0.0.1:9/v1", "c")
         with pytest.raises(InvalidInput, match="“c” has no input and output price"):
-            make_job(1, config="a", also=(job_options.Also("c"),), spend_cap=Decimal(1))
+            make_job(1, config="a", also=(job_options.ExtraConfig("c"),), spend_cap=Decimal(1))

@@ -6,13 +6,13 @@ import gevent.socket
 import pytest
 
 from simple_batch.core import address_policy, settings
-from simple_batch.core.address_policy import AddressRefused, Gate
+from simple_batch.core.address_policy import AddressPolicy, AddressRefused
 from simple_batch.core.domain import Cause, Defaults, Endpoint, Verdict
 from simple_batch.core.errors import InvalidInput, SettingsError
 from simple_batch.core.messages import Text
 from simple_batch.engine.classify import judge_failure
 from simple_batch.engine.transport import Transport, TransportFailure
-from simple_batch.runner.notifier import Postman
+from simple_batch.runner.notifier import Notifier
 from simple_batch.services import configs, webhooks
 from simple_batch.store.database import connected
 from simple_batch.store.models import Delivery, Webhook
@@ -32,7 +32,7 @@ NOBODYS = (
     "168.63.129.16",
 )
 PUBLIC = ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808")
-EVERYTHING = Gate.of("0.0.0.0/0,::/0")
+EVERYTHING = AddressPolicy.of("0.0.0.0/0,::/0")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def exposed():
     address_policy.choose("auto")
 
 
-def passes(gate: Gate, address: str, host: str | None = None) -> bool:
+def passes(gate: AddressPolicy, address: str, host: str | None = None) -> bool:
     try:
         return bool(gate.through(host or address, [(0, 0, 0, "", (address, 443))]))
     except AddressRefused:
@@ -50,11 +50,11 @@ def passes(gate: Gate, address: str, host: str | None = None) -> bool:
 
 
 def test_on_a_network_private_addresses_have_to_be_named(exposed):
-    gate = Gate.of("vllm.lan, 10.2.0.0/16,[::1],127.0.0.1")
+    gate = AddressPolicy.of("vllm.lan, 10.2.0.0/16,[::1],127.0.0.1")
     named = {"127.0.0.1", "10.2.3.4", "::1", "::ffff:10.2.3.4"}
     forms = {"64:ff9b::a02:304", "2002:a02:304::", "::10.2.3.4"}  # of one that is named: either way
     assert {one for one in PRIVATE if passes(gate, one)} - forms == named
-    assert not [one for one in PRIVATE if passes(Gate.of(""), one)]
+    assert not [one for one in PRIVATE if passes(AddressPolicy.of(""), one)]
     assert all(passes(gate, one) for one in PUBLIC)
     assert passes(gate, "192.168.1.1", host="VLLM.lan.")
     assert all(passes(EVERYTHING, one) for one in PRIVATE)
@@ -65,14 +65,14 @@ def test_nobodys_addresses_are_let_through_only_by_number(choice):
     address_policy.choose(choice)
     try:
         assert not [one for one in NOBODYS if passes(EVERYTHING, one, host="vllm.lan")]
-        assert passes(Gate.of("169.254.169.254"), "169.254.169.254")
+        assert passes(AddressPolicy.of("169.254.169.254"), "169.254.169.254")
         assert all(passes(EVERYTHING, one) for one in PUBLIC)
     finally:
         address_policy.choose("auto")
 
 
 def test_this_machines_own_people_may_use_private_addresses():
-    assert all(passes(Gate.of(""), one) for one in (*PRIVATE, *PUBLIC))
+    assert all(passes(AddressPolicy.of(""), one) for one in (*PRIVATE, *PUBLIC))
 
 
 def test_exposed_is_who_listens_beyond_loopback(monkeypatch):
@@ -180,13 +180,13 @@ def test_a_webhook_is_checked_when_it_is_made_and_when_it_connects(
         )
         vault = configs.context.vault()
         named(monkeypatch, "127.0.0.1")
-        Postman(loaded, vault)._round()
+        Notifier(loaded, vault)._round()
         delivery = Delivery.get_by_id(delivery.id)
         assert (delivery.delivered_at, receiver.connections) == (None, 0)
         assert "Nothing is sent to moving.example (127.0.0.1)" in delivery.message
         address_policy.choose("no")
         Delivery.update(next_at=0).execute()
-        Postman(loaded, vault)._round()
+        Notifier(loaded, vault)._round()
         assert Delivery.get_by_id(delivery.id).delivered_at
         assert "webhook-signature" in receiver.heads[0]
         Webhook.delete().execute()

@@ -99,7 +99,7 @@ def test_a_job_keeps_its_own_copy_whatever_becomes_of_the_saved_one(db, tmp_path
     configs.create(configs.ConfigFields(alias="one", **fields))
     (tmp_path / "t.csv").write_text("id,q\n1,a\n")
     version, _ = save("mine", ONE)
-    new = jobs.NewJob(config="one", template=ONE, saved=version.id, hold=True)
+    new = jobs.JobOptions(config="one", template=ONE, saved=version.id, hold=True)
     made = [jobs.create_now(tmp_path / "t.csv", "t.csv", new).id for _ in range(2)]
     assert {jobs.get(job_id).template_from for job_id in made} == {"mine@1"}
     assert jobs.clone_fields(made[0])[0].saved == version.id

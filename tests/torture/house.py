@@ -63,7 +63,7 @@ class House:
         with path.open("w") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
         with connected():
-            return jobs.create_now(path, path.name, jobs.NewJob(config=config, **choices)).id
+            return jobs.create_now(path, path.name, jobs.JobOptions(config=config, **choices)).id
 
     def rows(self, query: str, *values) -> list[tuple]:
         with contextlib.closing(sqlite3.connect(self.database, timeout=10)) as database:

@@ -142,7 +142,7 @@ def _importing(house: House, endpoint, total: int, times: int, chance) -> dict:
     for _ in range(times):
         with connected(), path.open("rb") as stream:
             upload = jobs.stage_upload(stream, path.name)
-            job_id = jobs.launch(upload.id, jobs.NewJob(config="test", hold=True)).id
+            job_id = jobs.launch(upload.id, jobs.JobOptions(config="test", hold=True)).id
         house.start()
         time.sleep(chance.uniform(0, 0.9))
         counted["met_in_it"] += house.status(job_id) == "validating"

@@ -110,7 +110,7 @@ def _launch_some(house: House, taken: list[int]) -> dict:
                     column = preview.columns[0]
                     jobs.apply_template(upload_id, Template(user=f"{{{{ row[{column!r}] }}}}"))
                 new = jobs.launch(
-                    upload_id, jobs.NewJob(config="test", hold=True, skip_faulty=True)
+                    upload_id, jobs.JobOptions(config="test", hold=True, skip_faulty=True)
                 )
             made.append(new.id)
         except SimpleBatchError:

@@ -212,7 +212,7 @@ def test_images_of_a_message_are_shown_only_from_its_own_bytes(client, config, a
     ]
     line = json.dumps({"messages": [{"role": "user", "content": parts}]}).encode()
     with connected():
-        new = jobs.NewJob(config="one", hold=True)
+        new = jobs.JobOptions(config="one", hold=True)
         job_id = jobs.create_now(io.BytesIO(line), "x.jsonl", new).id
     page = client.get(f"/jobs/{job_id}/requests/0").text
     assert page.count("<img") == 1
@@ -243,7 +243,9 @@ def test_a_comparison_misses_no_row_of_either_job(client, config, per_page, only
     def held(ids) -> int:
         line = '{{"custom_id": "{}", "messages": [{{"role": "user", "content": "x"}}]}}\n'
         data = "".join(line.format(name) for name in ids).encode()
-        return jobs.create_now(io.BytesIO(data), "x.jsonl", jobs.NewJob(config="one", hold=True)).id
+        return jobs.create_now(
+            io.BytesIO(data), "x.jsonl", jobs.JobOptions(config="one", hold=True)
+        ).id
 
     with connected():
         first, second = held("abcdefg"), held("xbydzg")

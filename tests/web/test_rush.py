@@ -6,7 +6,7 @@ import pytest
 from flask import g
 
 from simple_batch.core.domain import Role
-from simple_batch.core.identity import Caller
+from simple_batch.core.identity import Actor
 from simple_batch.runner import signals
 from simple_batch.services import configs
 from simple_batch.store.database import connected
@@ -110,7 +110,7 @@ def test_one_reader_always_gets_new_pages_a_crowd_gets_copies(app, client, monke
     add("unseen-too")
     assert "unseen-too" not in client.get("/configs", environ_base={"REMOTE_PORT": 1}).text
     copies = app.extensions["simple_batch_copies"]
-    copies._crowd = page_cache.Crowd()  # they are gone
+    copies._crowd = page_cache.RecentClients()  # they are gone
     assert "unseen-too" in client.get("/configs").text
 
 
@@ -118,11 +118,11 @@ def test_copies_are_for_the_same_caller_in_the_same_role(app):
     copies, keys = app.extensions["simple_batch_copies"], set()
     for role in (Role.ADMIN, Role.OPERATOR, Role.VIEWER):
         with app.test_request_context("/jobs"):
-            g.caller = Caller("somebody", role)
+            g.caller = Actor("somebody", role)
             keys.add(copies._who())
     assert len(keys) == 3
     with app.test_request_context("/jobs"):
-        g.caller = Caller("somebody", Role.ADMIN, address="192.0.2.1")  # where from is no matter
+        g.caller = Actor("somebody", Role.ADMIN, address="192.0.2.1")  # where from is no matter
         assert copies._who() in keys
 
 
@@ -204,7 +204,7 @@ def test_a_message_is_shown_once(client, clock, begun):
 
 
 def test_the_flow_of_something_fades():
-    flow = page_cache.Flow()
+    flow = page_cache.LoadMeter()
     for tenth in range(100):
         flow.add(1, tenth / 10)
     assert 9 < flow.per_second(10.0) < 11

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from ..models import Job, LaneRow, database
+from ..models import Assignment, Job, database
 
 _LIVE = "UPDATE lane SET live = ? WHERE job_id = ? AND worker_id = ?"
 _PLACE = "INSERT INTO lane (job_id, worker_id, live) VALUES (?, ?, '') ON CONFLICT DO NOTHING"
@@ -31,7 +31,10 @@ def placed() -> dict[int, dict[str, str]]:
 def jobs_of(worker_id: str) -> list[Job]:
     """The jobs that this worker is to have a lane of, as far as a lane minds them."""
     return list(
-        Job.select(*_WATCHED).join(LaneRow).where(LaneRow.worker == worker_id).order_by(Job.id)
+        Job.select(*_WATCHED)
+        .join(Assignment)
+        .where(Assignment.worker == worker_id)
+        .order_by(Job.id)
     )
 
 
@@ -43,4 +46,6 @@ def say(worker_id: str, lives: dict[int, str]) -> None:
 
 def ended(job_id: int, worker_id: str) -> None:
     """A lane is no more."""
-    LaneRow.delete().where((LaneRow.job == job_id) & (LaneRow.worker == worker_id)).execute()
+    Assignment.delete().where(
+        (Assignment.job == job_id) & (Assignment.worker == worker_id)
+    ).execute()

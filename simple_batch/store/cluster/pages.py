@@ -9,7 +9,7 @@ import msgspec
 from ...core.domain import JobStatus, Request
 from .. import requests as request_rows
 from ..models import Job, Page, database, hold
-from ..requests import STRIDE, Way
+from ..requests import STRIDE, RouteKey
 
 SIZE = 50  # requests of a page, at most
 _PIECES = 40  # a job is cut into so many pages at least, as far as it has requests
@@ -54,7 +54,7 @@ def size_for(total: int) -> int:
     return max(1, min(SIZE, total // _PIECES))
 
 
-def lay_step(job_id: int, way: Way, mark: int) -> int | None:
+def lay_step(job_id: int, way: RouteKey, mark: int) -> int | None:
     """Lay pages out over the next stretch of a running job's pending requests of one way, from index
     ``mark`` on, where none lie yet. Returns the next mark; None: done, or the job does not run."""
     with database.atomic():
@@ -74,7 +74,7 @@ def lay_step(job_id: int, way: Way, mark: int) -> int | None:
 
 
 def claim(
-    worker_id: str, job_id: int, way: Way, mark: int, count: int, finished: list[int]
+    worker_id: str, job_id: int, way: RouteKey, mark: int, count: int, finished: list[int]
 ) -> list[Claimed]:
     """Take up to ``count`` free pages of a way whose first index is not below ``mark``, in order, and
     remove those ``finished`` (see ``done``), all at once. Raises peewee.IntegrityError where the others take this worker for dead."""
@@ -93,7 +93,9 @@ def claim(
         ]
 
 
-def _requests(job_id: int, first: int, last: int, way: Way | None, ask_once: bool) -> list[Request]:
+def _requests(
+    job_id: int, first: int, last: int, way: RouteKey | None, ask_once: bool
+) -> list[Request]:
     found, _mark = request_rows.pending_page(job_id, first, last + 1, STRIDE, way, ask_once)
     return found
 
@@ -103,7 +105,7 @@ def done(ids: list[int]) -> None:
     database.execute_sql(_DONE, (msgspec.json.encode(ids).decode(),))
 
 
-def give_back(worker_id: str, job_id: int, way: Way | None = None) -> None:
+def give_back(worker_id: str, job_id: int, way: RouteKey | None = None) -> None:
     """Let others have the pages of a job that this worker has; of one way, if it is given."""
     if way is None:
         database.execute_sql(_GIVE_BACK, (worker_id, job_id))
@@ -111,10 +113,10 @@ def give_back(worker_id: str, job_id: int, way: Way | None = None) -> None:
         database.execute_sql(_GIVE_BACK_WAY, (worker_id, job_id, *_columns(way)))
 
 
-def other_ways(job_id: int) -> list[Way]:
+def other_ways(job_id: int) -> list[RouteKey]:
     """The ways besides the job's own that have free pages."""
     rows = database.execute_sql(_OTHER_WAYS, (job_id,))
-    return [Way(config_id or None, timeout_s or None) for config_id, timeout_s in rows]
+    return [RouteKey(config_id or None, timeout_s or None) for config_id, timeout_s in rows]
 
 
 def free(job_id: int, most: int) -> int:
@@ -122,7 +124,7 @@ def free(job_id: int, most: int) -> int:
     return database.execute_sql(_FREE, (job_id, most)).fetchone()[0]
 
 
-def any_free(job_id: int, way: Way) -> bool:
+def any_free(job_id: int, way: RouteKey) -> bool:
     """Whether pages of one way are free."""
     config_id, timeout_s = _columns(way)
     rows = Page.select(Page.id).where(
@@ -134,7 +136,7 @@ def any_free(job_id: int, way: Way) -> bool:
     return rows.exists()
 
 
-def any_left(job_id: int, way: Way | None = None) -> bool:
+def any_left(job_id: int, way: RouteKey | None = None) -> bool:
     """Whether a job has pages, free or taken; of one way, if it is given."""
     rows = Page.select(Page.id).where(Page.job == job_id)
     if way is not None:
@@ -148,5 +150,5 @@ def clear(job_id: int) -> None:
     Page.delete().where((Page.job == job_id) & Page.worker.is_null()).execute()
 
 
-def _columns(way: Way) -> tuple[int, float]:
+def _columns(way: RouteKey) -> tuple[int, float]:
     return way.config_id or 0, way.timeout_s or 0.0
