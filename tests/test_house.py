@@ -34,7 +34,7 @@ def test_nothing_patches_inside_the_package():
 
 
 def test_sql_is_such_that_both_databases_read_it():
-    own = {"twins.py", "reader.py", "search.py"}  # private SQLite files; an index of each kind
+    own = {"duplicates.py", "reader.py", "search.py"}  # private SQLite files; an index of each kind
     for path in (ROOT / "simple_batch").rglob("*.py"):
         found = re.findall(r"\browid\b|\bINSERT OR \w+|\bifnull\(", path.read_text("utf-8"))
         assert not found or path.name in own, path

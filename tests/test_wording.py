@@ -25,8 +25,12 @@ ERRORS = {
 SENTENCES = {**ERRORS, "Bad": 1, "Fault": 2, "fault": 1, "wrong": 0, "SecurityError": 0}
 # commands and the Batch API speak English
 NO_PAGES = (
-    *("cli/", "openai_api/", "demo.py", "backups.py", "store/backup.py"),
-    *("moving.py", "store/transfer/endpoints.py"),
+    "cli/",
+    "api/",
+    "services/backups.py",
+    "services/database_copy.py",
+    "store/backup.py",
+    "store/transfer/endpoints.py",
 )
 
 

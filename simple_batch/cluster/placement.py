@@ -17,7 +17,7 @@ from ..runner.task_group import TaskGroup
 from ..store import requests as request_rows
 from ..store.cluster import assignments as lane_rows
 from ..store.cluster import pages, workers
-from ..store.cluster.workers import EstimatorState
+from ..store.cluster.workers import Known
 from ..store.database import connected, steadily
 from ..store.models import ApiConfig, Job, database
 from ..store.requests import OWN_WAY
@@ -34,7 +34,7 @@ class Placement:
         self._works = TaskGroup(ended)  # the laying out
         self._running: list[int] = []  # ids
         self._placed: dict[int, dict[str, str]] = {}
-        self._alive: list[EstimatorState] = []
+        self._alive: list[Known] = []
         self._jobs: dict[int, Job] = {}  # that run, those of a higher priority first
         self._free: dict[int, int] = {}  # pages, counted as far as matters
         self._overrides: dict[int, int] = {}  # of each job, when it was laid out

@@ -105,10 +105,10 @@ def test_by_size_the_oldest_goes_until_it_is_small_enough(
     with connected():
         for n, job_id in enumerate(made[:3]):
             ended(job_id, 3 - n)
-        size = retention.storage.job_bytes(made[0], 2000)
+        size = retention.disk_usage.job_bytes(made[0], 2000)
         loaded = with_rules(
             overrides,
-            RETENTION_JOBS_MAX_BYTES=retention.storage.used_bytes() - size // 2,
+            RETENTION_JOBS_MAX_BYTES=retention.disk_usage.used_bytes() - size // 2,
             RETENTION_EXPORTS_MAX_BYTES=1500,
             RETENTION_UPLOADS_MAX_BYTES=1,
             RETENTION_AUTO=True,
@@ -125,7 +125,7 @@ def test_by_size_the_oldest_goes_until_it_is_small_enough(
             jobs._remove_now(made[0])
             assert not retention.plan()
             # the estimate was good
-            assert retention.storage.used_bytes() <= loaded.RETENTION_JOBS_MAX_BYTES
+            assert retention.disk_usage.used_bytes() <= loaded.RETENTION_JOBS_MAX_BYTES
     finally:
         retention._next_at = 0.0
     assert [path.name for path in exports.iterdir()] == ["c"]
