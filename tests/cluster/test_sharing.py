@@ -109,7 +109,11 @@ def test_identical_requests_are_asked_once_and_several_configs_share(pair, alias
         pair.add_config(one.base_url, alias, concurrency=5)
         pair.add_config(two.base_url, other, concurrency=5)
         job_id = pair.make_job(
-            lines, alias, ask_once=True, also=[jobs.job_options.ExtraConfig(other)], spread=Spread.FAST
+            lines,
+            alias,
+            ask_once=True,
+            also=[jobs.job_options.ExtraConfig(other)],
+            spread=Spread.FAST,
         )
         pair.wait_for(job_id)
     assert pair.counted(job_id) == (600, 600, 600)
