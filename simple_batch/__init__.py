@@ -48,7 +48,7 @@ def create_app(**overrides) -> Flask:
     api.register(app)
     cli.register(app)
     app.wsgi_app = Middleware(app.wsgi_app, loaded)
-    guard.behind_proxies(app, loaded)
+    guard.trust_proxies(app, loaded)
     return app
 
 

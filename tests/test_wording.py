@@ -10,7 +10,7 @@ import simple_batch
 from simple_batch.core import errors
 from simple_batch.core.domain import Fault
 from simple_batch.core.errors import InvalidInput
-from simple_batch.core.messages import Text, listed, said
+from simple_batch.core.messages import Message, listed, translatable
 
 PACKAGE = Path(simple_batch.__file__).parent
 
@@ -84,20 +84,22 @@ def test_a_bare_text_is_found(source):
 
 
 def test_a_text_is_its_english_and_remembers_how_it_was_made():
-    text = said("%(name)s of %(count)s", name=said("Alias"), count=f"{1000:,}")
+    text = translatable("%(name)s of %(count)s", name=translatable("Alias"), count=f"{1000:,}")
     assert text == "Alias of 1,000"
     assert str(InvalidInput(text)) == "Alias of 1,000"
     assert InvalidInput(text).text is text
     assert (text.template, str(text.values["name"])) == ("%(name)s of %(count)s", "Alias")
-    assert said("100% of {}") == "100% of {}"
-    assert listed(iter([said("a"), "b", "c"])) == "a, b, c"
+    assert translatable("100% of {}") == "100% of {}"
+    assert listed(iter([translatable("a"), "b", "c"])) == "a, b, c"
 
 
 def test_a_stored_fault_still_knows_how_it_was_made():
-    text = said("%(what)s: %(why)s %(n)s", what="é", why=said("the %(k)r", k="[1]"), n=7)
+    text = translatable(
+        "%(what)s: %(why)s %(n)s", what="é", why=translatable("the %(k)r", k="[1]"), n=7
+    )
     stored = msgspec.json.encode(Fault(3, "code", text))
     found = msgspec.json.decode(stored, type=Fault)
     assert (found.message, found.text) == ("é: the '[1]' 7", text)
-    assert isinstance(found.text.values["why"], Text)
+    assert isinstance(found.text.values["why"], Message)
     old = msgspec.json.decode(b'{"line": 3, "code": "c", "message": "as it was"}', type=Fault)
     assert (old.text, old.wording) == ("as it was", None)

@@ -3,11 +3,11 @@
 from flask import Blueprint, Response, g, request
 
 from ..auth import tokens
-from ..auth.guard import bearer, the_door
+from ..auth.guard import bearer, current_guard
 from ..core import identity, log
 from ..core.domain import Role
 from ..core.identity import Actor, Scope
-from ..core.messages import said
+from ..core.messages import translatable
 from ..store.models import Token
 from . import errors
 from .errors import ApiError
@@ -25,8 +25,8 @@ def viewer() -> Scope | None:
 
 def check() -> None:
     """Raises ApiError 401 for whoever is not let in, 403 for what their token does not allow."""
-    given, why = bearer(request.headers), the_door().why_not_local()
-    if tokens.needed() or the_door().login_needed():
+    given, why = bearer(request.headers), current_guard().why_not_local()
+    if tokens.needed() or current_guard().login_needed():
         g.token = tokens.verified(given) if given else None
         if g.token is None:
             raise _refused(given)
@@ -35,7 +35,9 @@ def check() -> None:
     elif why is None and "Origin" not in request.headers:
         g.token, found = None, Actor("api", address=request.remote_addr or "")
     else:
-        why = why or said("a page of “%(origin)s” sent it", origin=request.headers["Origin"][:100])
+        why = why or translatable(
+            "a page of “%(origin)s” sent it", origin=request.headers["Origin"][:100]
+        )
         raise ApiError(
             401,
             "Without a token this server answers programs on this machine alone, and this request "

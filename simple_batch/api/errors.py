@@ -10,7 +10,7 @@ from flask import Response, jsonify
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from ..core import errors as ours
-from ..store.database import passing
+from ..store.database import is_transient
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def _translated(error: Exception) -> ApiError:
         return ApiError(error.http_status, str(error), kind=kind)
     if isinstance(error, HTTPException):
         return ApiError(error.code or 500, error.description or error.name)
-    if passing(error):
+    if is_transient(error):
         log.error("a call of the Batch API failed, the database is away: %s", error)
         away = "The database cannot be reached at the moment: try again soon."
         return ApiError(503, away, kind="server_error")

@@ -3,7 +3,7 @@ AUDIT_KEEP_DAYS."""
 
 from ..core import context, identity
 from ..core.clock import now_ms
-from ..core.messages import Text
+from ..core.messages import Message
 from ..store.models import Audit
 
 DAY_MS = 86_400_000
@@ -23,7 +23,7 @@ _LONGEST = 500  # characters of object and detail
 
 def note(action: str, object: str = "", detail: str = "", name: str | None = None) -> None:
     """Keep that the present caller (or ``name``, where nobody was let in yet) did something. A
-    ``detail`` that was ``said`` is read in the language of whoever looks."""
+    ``detail`` that is ``translatable`` is read in the language of whoever looks."""
     if action not in ACTIONS:
         raise ValueError(action)
     caller = identity.current()
@@ -33,7 +33,7 @@ def note(action: str, object: str = "", detail: str = "", name: str | None = Non
         address=caller.address,
         action=action,
         object=_clean(object),
-        detail=detail if isinstance(detail, Text) else _clean(detail),
+        detail=detail if isinstance(detail, Message) else _clean(detail),
     )
 
 

@@ -30,7 +30,7 @@ from ..core.errors import (
     SettingsError,
 )
 from ..core.identity import Actor, Scope
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import Settings
 from ..core.ttl_cache import TtlCache
 from ..store import visibility
@@ -117,7 +117,7 @@ class Guard:
         self._password_hash: str | None = None
         self._claims = TtlCache(CLAIMED_S, MOST_KNOWN)
         self._callers = TtlCache(KNOWN_S, MOST_KNOWN)
-        events.heard.connect(self._on_news)
+        events.received.connect(self._on_news)
 
     # --- at the start -----------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class Guard:
         """Who sends the present request, None for somebody who is not let in. For who only looks the
         answer holds a moment, unless it is to be found ``anew``."""
         self.check_host()
-        claim = self._claims.found(way(request.environ), self._claimed)
+        claim = self._claims.found(credentials_digest(request.environ), self._claimed)
         caller = None
         if not anew and request.method in _CHANGES_NOTHING:
             caller = self._callers.recalled(claim)
@@ -175,18 +175,18 @@ class Guard:
         return caller and replace(caller, address=request.remote_addr or "")
 
     def known(self, environ: Mapping, came: bytes) -> Actor | None:
-        """Who comes this ``way``, where that is known without looking: they came so lately, by a name
+        """Who comes this ``credentials_digest``, where that is known without looking: they came so lately, by a name
         that is this server's, and they or others by the same claim were let in a moment ago."""
         caller = self._callers.recalled(self._claims.recalled(came))
         return caller and replace(caller, address=environ.get("REMOTE_ADDR") or "")
 
     def session_of(self, came: bytes) -> str:
-        """By what the session is known that was brought this ``way`` lately; empty without one."""
+        """By what the session is known that was brought this ``credentials_digest`` lately; empty without one."""
         claim = self._claims.recalled(came)
         return claim.began if claim is not None else ""
 
     def _on_news(self, _sender, topic: str, **_detail) -> None:
-        if topic == events.DOORS:
+        if topic == events.ACCESS_CHANGED:
             self._callers.forget()
 
     @staticmethod
@@ -219,14 +219,14 @@ class Guard:
     def why_not_local(self) -> str | None:
         """None where the present request comes from this machine, else what speaks against it."""
         if self._settings.TRUSTED_PROXIES:
-            return said("TRUSTED_PROXIES says that a proxy stands before this server")
+            return translatable("TRUSTED_PROXIES says that a proxy stands before this server")
         return local_requests.why_not(request.environ)
 
     def check_host(self) -> None:
         """Raises Forbidden for a name that is not this server's."""
         if not self._hosts.allows(request.host):
             raise Forbidden(
-                said(
+                translatable(
                     "This server does not answer by the name %(host)s. Where that is its name, add "
                     "it to the setting ALLOWED_HOSTS.",
                     host=allowed_hosts.bare(request.host)[:100],
@@ -256,7 +256,9 @@ class Guard:
             # what stands in the field of the name may be a password
             known = name == ADMIN or users.named(name) is not None
             audit_log.note("login.failed", name=name if known else "?")
-            raise InvalidInput(said("Name and password do not belong together."), "password")
+            raise InvalidInput(
+                translatable("Name and password do not belong together."), "password"
+            )
         self._throttle.give_back(name, request.remote_addr or "")
         self._begin(account)
 
@@ -265,10 +267,10 @@ class Guard:
         if self._throttle.wait_s("", request.remote_addr or ""):
             return False
         if self._link_hash is None or not hmac.compare_digest(self._link_hash, _digest(secret)):
-            audit_log.note("login.failed", detail=said("link"), name=ADMIN)
+            audit_log.note("login.failed", detail=translatable("link"), name=ADMIN)
             return False
         self._link_hash = None
-        self._begin(Account(ADMIN, Role.ADMIN, self._link_stamp), said("link"))
+        self._begin(Account(ADMIN, Role.ADMIN, self._link_stamp), translatable("link"))
         return True
 
     def leave(self) -> None:
@@ -278,16 +280,16 @@ class Guard:
         logout_user()
         session.clear()
         if ended:
-            events.tell(events.DOORS, ended)
+            events.publish(events.ACCESS_CHANGED, ended)
 
     def change_password(self, account: Account, old: str, new: str) -> None:
         """Somebody's own; other sessions of theirs end. Raises InvalidInput naming the field, and
         where the old one is not right; Forbidden where the password is one of the settings."""
         if account.user is None:
-            raise Forbidden(said("This password stands in the settings: change it there."))
+            raise Forbidden(translatable("This password stands in the settings: change it there."))
         self._wait_for_turn(account.name)
         if users.verified(account.name, old) is None:
-            raise InvalidInput(said("This is not the present password."), "old")
+            raise InvalidInput(translatable("This is not the present password."), "old")
         self._throttle.give_back(account.name, request.remote_addr or "")
         users.set_password(account.user, new)
         _renew(_account_of(users.get(account.user)))
@@ -298,7 +300,9 @@ class Guard:
         if wait_s:
             if self._throttle.is_news(address):
                 audit_log.note(
-                    "login.throttled", detail=said("%(seconds)s s", seconds=wait_s), name="?"
+                    "login.throttled",
+                    detail=translatable("%(seconds)s s", seconds=wait_s),
+                    name="?",
                 )
             raise TooManyTries(wait_s)
 
@@ -322,7 +326,7 @@ class TooManyTries(Forbidden):
     http_status = 429
 
     def __init__(self, wait_s: int):
-        super().__init__(said("Too many tries: wait %(seconds)s seconds.", seconds=wait_s))
+        super().__init__(translatable("Too many tries: wait %(seconds)s seconds.", seconds=wait_s))
         self.wait_s = wait_s
 
 
@@ -345,14 +349,14 @@ def register(app: Flask, settings: Settings) -> Guard:
     return door
 
 
-def behind_proxies(app: Flask, settings: Settings) -> None:
+def trust_proxies(app: Flask, settings: Settings) -> None:
     """Believe what the proxies say of the client; to be called when all middleware is there."""
     hops = settings.TRUSTED_PROXIES
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
 
 
-def the_door() -> Guard:
+def current_guard() -> Guard:
     return current_app.extensions["simple_batch_door"]
 
 
@@ -360,10 +364,10 @@ def must_see(job_id: int) -> None:
     """Raises NotFound for a job that the present caller does not see, as for one there is not."""
     sees = identity.current().sees
     if sees is not None and not visibility.sees_job(sees, job_id):
-        raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
+        raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
 
 
-def way(environ: Mapping) -> bytes:
+def credentials_digest(environ: Mapping) -> bytes:
     """All that decides who sends a request, as far as it comes with the request. A digest: what it
     stands for may be secret, and as long as strangers like."""
     given = repr(([environ.get(name) for name in _WAY], local_requests.proxy_headers(environ)))
@@ -382,7 +386,7 @@ def token_brought(headers: Mapping) -> str:
     return secret if secret.startswith(tokens.PREFIX) else ""
 
 
-def needed(endpoint: str, method: str) -> Role:
+def required_role(endpoint: str, method: str) -> Role:
     """The role that an endpoint asks for."""
     blueprint = endpoint.partition(".")[0]
     if endpoint in _BY_ANYBODY:
@@ -397,7 +401,7 @@ def needed(endpoint: str, method: str) -> Role:
 def _guard() -> None:
     g.caller, g.acted_before = None, identity.current()
     identity.act_as(Actor("nobody", Role.VIEWER, address=request.remote_addr or ""))
-    door, endpoint = the_door(), request.endpoint or ""
+    door, endpoint = current_guard(), request.endpoint or ""
     if endpoint not in _BY_ANY_NAME:
         door.check_host()
     if endpoint == "static" or endpoint.startswith("openai_"):  # which has its own way of refusing
@@ -421,19 +425,19 @@ def _let_in(door: Guard, endpoint: str) -> None:
         raise _refusal(door)
     if caller.token is not None:
         _check_token_reads(caller, endpoint)
-    if not caller.may(needed(endpoint, request.method)):
-        raise Forbidden(said("Your role does not allow this."))
+    if not caller.may(required_role(endpoint, request.method)):
+        raise Forbidden(translatable("Your role does not allow this."))
     _check_what_is_named(caller.sees)
 
 
 def _refusal(door: Guard) -> Forbidden | LoginNeeded:
     """Why the present request is refused, and what to do."""
     if door.login_needed():
-        return LoginNeeded(said("Log in first."))
+        return LoginNeeded(translatable("Log in first."))
     if token_brought(request.headers):
-        return Forbidden(said("This token is not known here, or it was revoked."))
+        return Forbidden(translatable("This token is not known here, or it was revoked."))
     return Forbidden(
-        said(
+        translatable(
             "This server has no users yet, so it answers this machine alone, and this request does "
             "not count as coming from it: %(why)s. Create a user first: flask create-user NAME "
             "--role admin.",
@@ -449,11 +453,13 @@ def _check_token_reads(caller: Actor, endpoint: str) -> None:
     if not endpoint:  # there is no such page
         return
     if request.method not in _CHANGES_NOTHING:
-        raise Forbidden(said("Tokens only read pages: what changes something is done by users."))
+        raise Forbidden(
+            translatable("Tokens only read pages: what changes something is done by users.")
+        )
     narrow = caller.sees is not None and caller.sees.token is not None
     if endpoint in TOKENS_READ or (endpoint in TOKENS_OF_EVERYTHING_READ and not narrow):
         return
-    raise Forbidden(said("Tokens do not read this page."))
+    raise Forbidden(translatable("Tokens do not read this page."))
 
 
 def _go(_error) -> None:
@@ -470,7 +476,7 @@ def _check_what_is_named(sees: Scope | None) -> None:
     if "job_id" in named:
         must_see(named["job_id"])
     if "upload_id" in named and not visibility.sees_upload(sees, named["upload_id"]):
-        raise NotFound(said("This upload is no longer kept: upload the file again."))
+        raise NotFound(translatable("This upload is no longer kept: upload the file again."))
 
 
 def _for_templates() -> dict:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from ..core.messages import said
+from ..core.messages import translatable
 from . import allowed_hosts
 
 OLDEST_DIRECT = "HTTP/1.1"
@@ -35,20 +35,24 @@ def why_not(environ: Mapping) -> str | None:
     """None for a WSGI request that comes from this machine, else what speaks against it, in words."""
     forwarded = next(iter(proxy_headers(environ)), None)
     if forwarded is not None:
-        return said("it has the header %(name)s, as a proxy adds it", name=_header(forwarded[0]))
+        return translatable(
+            "it has the header %(name)s, as a proxy adds it", name=_header(forwarded[0])
+        )
     address = environ.get("REMOTE_ADDR") or ""
     # "localhost" in place of an address is what some servers say of a Unix socket
     if address == allowed_hosts.LOOPBACK or not allowed_hosts.is_loopback(address):
-        return said("it comes from the address “%(address)s”", address=address)
+        return translatable("it comes from the address “%(address)s”", address=address)
     host = allowed_hosts.bare(environ.get("HTTP_HOST") or "")
     if not allowed_hosts.is_loopback(host):
-        return said("it asks for the name “%(host)s”", host=host[:100])
+        return translatable("it asks for the name “%(host)s”", host=host[:100])
     protocol = environ.get("SERVER_PROTOCOL") or ""
     if protocol < OLDEST_DIRECT:
-        return said("it speaks %(protocol)s, as a proxy does", protocol=protocol or "HTTP/0.9")
+        return translatable(
+            "it speaks %(protocol)s, as a proxy does", protocol=protocol or "HTTP/0.9"
+        )
     origin = environ.get("HTTP_ORIGIN") or ""
     if not _own_page(origin):
-        return said("a page of “%(origin)s” sent it", origin=origin[:100])
+        return translatable("a page of “%(origin)s” sent it", origin=origin[:100])
     return None
 
 

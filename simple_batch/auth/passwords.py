@@ -8,7 +8,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from gevent import monkey
 
 from ..core.errors import InvalidInput
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import SHORTEST_PASSWORD
 
 SHORTEST, LONGEST = SHORTEST_PASSWORD, 1024  # characters
@@ -23,7 +23,7 @@ def hashed(password: str) -> str:
     """The hash to be kept. Raises InvalidInput for a password that is too short or too long."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise InvalidInput(
-            said(
+            translatable(
                 "Password: from %(low)s to %(high)s characters.",
                 low=SHORTEST,
                 high=f"{LONGEST:,}",

@@ -11,7 +11,7 @@ from ..core.domain import Role, TokenScope
 from ..core.errors import Conflict, InvalidInput, NotFound
 from ..core.identity import Actor, Scope
 from ..core.messages import listed as joined
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.redaction import remember
 from ..store.models import Token, User
 from . import audit_log
@@ -28,12 +28,14 @@ def create(
     InvalidInput for a name that is taken or no name, or another scope."""
     name = (name or "").strip()
     if not _NAME.fullmatch(name):
-        raise InvalidInput(said("Name: 1 to 100 printable characters."), "name")
+        raise InvalidInput(translatable("Name: 1 to 100 printable characters."), "name")
     if Token.select().where(Token.name == name).exists():
-        raise InvalidInput(said("Name: there is a token “%(name)s” already.", name=name), "name")
+        raise InvalidInput(
+            translatable("Name: there is a token “%(name)s” already.", name=name), "name"
+        )
     if scope not in set(TokenScope):
         raise InvalidInput(
-            said("Scope: one of %(scopes)s.", scopes=joined(list(TokenScope))), "scope"
+            translatable("Scope: one of %(scopes)s.", scopes=joined(list(TokenScope))), "scope"
         )
     secret = PREFIX + secrets.token_urlsafe(32)
     remember(secret)
@@ -51,8 +53,8 @@ def create(
 
 
 def _powers(scope: str, sees_all: bool) -> str:
-    words = {TokenScope.RUN: said("run jobs"), TokenScope.READ: said("read only")}
-    return joined((words[scope], said("sees all jobs"))) if sees_all else words[scope]
+    words = {TokenScope.RUN: translatable("run jobs"), TokenScope.READ: translatable("read only")}
+    return joined((words[scope], translatable("sees all jobs"))) if sees_all else words[scope]
 
 
 def verified(secret: str) -> Token | None:
@@ -111,7 +113,7 @@ def get(id_or_name: int | str, viewer: Scope | None = None) -> Token:
     wanted = Token.id if isinstance(id_or_name, int) else Token.name
     token = Token.get_or_none(wanted == id_or_name)
     if token is None or (viewer is not None and token.user_id != viewer.user):
-        raise NotFound(said("There is no token %(given)r.", given=id_or_name))
+        raise NotFound(translatable("There is no token %(given)r.", given=id_or_name))
     return token
 
 
@@ -121,7 +123,7 @@ def revoke(id_or_name: int | str) -> Token:
     if token.revoked_at is None:
         Token.update(revoked_at=now_ms()).where(Token.id == token.id).execute()
         audit_log.note("token.revoke", f"token {token.name}")
-        events.tell(events.DOORS)
+        events.publish(events.ACCESS_CHANGED)
     return get(token.id)
 
 
@@ -130,10 +132,12 @@ def remove(id_or_name: int | str) -> None:
     Conflict where it is not revoked."""
     token = get(id_or_name)
     if token.revoked_at is None:
-        raise Conflict(said("The token “%(name)s” is in use: revoke it first.", name=token.name))
+        raise Conflict(
+            translatable("The token “%(name)s” is in use: revoke it first.", name=token.name)
+        )
     token.delete_instance()
     audit_log.note("token.remove", f"token {token.name}")
-    events.tell(events.DOORS)
+    events.publish(events.ACCESS_CHANGED)
 
 
 def _hash(secret: str) -> str:

@@ -10,7 +10,7 @@ from ..core.clock import now_ms
 from ..core.domain import Role
 from ..core.errors import Conflict, InvalidInput, NotFound
 from ..core.messages import listed as joined
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import Settings
 from ..store.models import User, database
 from . import audit_log, passwords
@@ -24,7 +24,7 @@ def create(name: str, password: str, role: str) -> User:
     name = _folded(name)
     if not _NAME.fullmatch(name) or name in RESERVED:
         raise InvalidInput(
-            said(
+            translatable(
                 "Name: 1 to 64 letters, digits and . _ - @ +, and none of %(reserved)s.",
                 reserved=", ".join(RESERVED),
             ),
@@ -37,10 +37,10 @@ def create(name: str, password: str, role: str) -> User:
         )
     except peewee.IntegrityError:
         raise InvalidInput(
-            said("Name: there is a user “%(name)s” already.", name=name), "name"
+            translatable("Name: there is a user “%(name)s” already.", name=name), "name"
         ) from None
-    audit_log.note("user.create", f"user {name}", said(str(role)))
-    events.tell(events.DOORS)
+    audit_log.note("user.create", f"user {name}", translatable(str(role)))
+    events.publish(events.ACCESS_CHANGED)
     return user
 
 
@@ -69,7 +69,7 @@ def get(id_or_name: int | str) -> User:
     by_id = isinstance(id_or_name, int)
     user = User.get_or_none(User.id == id_or_name if by_id else User.name == _folded(id_or_name))
     if user is None:
-        raise NotFound(said("There is no user %(given)r.", given=id_or_name))
+        raise NotFound(translatable("There is no user %(given)r.", given=id_or_name))
     return user
 
 
@@ -104,7 +104,7 @@ def set_password(id_or_name: int | str, password: str) -> User:
     user = get(id_or_name)
     _change(user, password_hash=passwords.hashed(password))
     audit_log.note("user.password", f"user {user.name}")
-    events.tell(events.DOORS)
+    events.publish(events.ACCESS_CHANGED)
     return user
 
 
@@ -117,9 +117,11 @@ def set_role(id_or_name: int | str, role: str) -> User:
         if role != Role.ADMIN:
             _leave_an_admin(user)
         _change(user, role=role)
-    change = said("%(before)s → %(after)s", before=said(str(user.role)), after=said(str(role)))
+    change = translatable(
+        "%(before)s → %(after)s", before=translatable(str(user.role)), after=translatable(str(role))
+    )
     audit_log.note("user.role", f"user {user.name}", change)
-    events.tell(events.DOORS)
+    events.publish(events.ACCESS_CHANGED)
     return get(user.id)
 
 
@@ -131,7 +133,7 @@ def disable(id_or_name: int | str) -> User:
             _leave_an_admin(user)
             _change(user, disabled_at=now_ms())
         audit_log.note("user.disable", f"user {user.name}")
-        events.tell(events.DOORS)
+        events.publish(events.ACCESS_CHANGED)
     return user
 
 
@@ -141,7 +143,7 @@ def enable(id_or_name: int | str) -> User:
     if user.disabled_at is not None:
         _change(user, disabled_at=None)
         audit_log.note("user.enable", f"user {user.name}")
-        events.tell(events.DOORS)
+        events.publish(events.ACCESS_CHANGED)
     return user
 
 
@@ -154,7 +156,7 @@ def remove(id_or_name: int | str) -> User:
             _leave_an_admin(user)
         user.delete_instance()
     audit_log.note("user.remove", f"user {user.name}")
-    events.tell(events.DOORS)
+    events.publish(events.ACCESS_CHANGED)
     return user
 
 
@@ -169,7 +171,7 @@ def _leave_an_admin(user: User) -> None:
     )
     if user.role == Role.ADMIN and user.disabled_at is None and not others.exists():
         raise Conflict(
-            said("“%(name)s” is the only admin: make another one first.", name=user.name)
+            translatable("“%(name)s” is the only admin: make another one first.", name=user.name)
         )
 
 
@@ -178,7 +180,7 @@ def _role(role: str) -> Role:
         return Role(role)
     except ValueError:
         raise InvalidInput(
-            said("Role: one of %(roles)s.", roles=joined(list(Role))), "role"
+            translatable("Role: one of %(roles)s.", roles=joined(list(Role))), "role"
         ) from None
 
 

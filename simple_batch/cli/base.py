@@ -15,7 +15,7 @@ from flask.cli import with_appcontext
 
 from ..core.errors import SimpleBatchError, UploadRejected
 from ..core.terminal import shown, shown_json, shown_line
-from ..store.database import connected, passing
+from ..store.database import connected, is_transient
 
 
 class ExitStatus(IntEnum):
@@ -64,7 +64,7 @@ def command(name: str, on_database: bool = True):
                 say(f"Error: {error}")
                 status = error.exit_code
             except peewee.PeeweeException as error:
-                if not passing(error):
+                if not is_transient(error):
                     raise
                 say(f"Error: the database cannot be reached at the moment ({error})")
                 status = ExitStatus.CONFIGURATION

@@ -12,7 +12,7 @@ import click
 from .. import export
 from ..auth import audit_log
 from ..core.errors import InvalidInput, SimpleBatchError
-from ..core.messages import listed, said
+from ..core.messages import listed, translatable
 from ..core.terminal import shown_pieces
 from ..services import jobs
 from .base import command, say
@@ -34,7 +34,7 @@ def export_job(job_id, output, form, only, raw_cells):
         raise click.UsageError(
             "--raw-cells is for CSV: other formats have their cells as they are."
         )
-    audit_log.note("job.export", f"job {job_id}", listed((form, said(only))))
+    audit_log.note("job.export", f"job {job_id}", listed((form, translatable(only))))
     if output == "-":
         if form in export.BINARY and sys.stdout.isatty():
             raise InvalidInput(f"{form} is not for a terminal: write it to a file (-o FILE).")

@@ -7,11 +7,11 @@ import click
 from ..auth import audit_log
 from ..core import context
 from ..core.errors import SettingsError
-from ..core.messages import said
+from ..core.messages import translatable
 from ..insight.summary import iso
 from ..services import backups, jobs, lifecycle, retention
 from ..store import secrets
-from ..store.database import connected, open_database, shown
+from ..store.database import connected, open_database, redacted_url
 from .base import ExitStatus, command, confirm, put, put_json, put_table, say
 
 _KINDS = ("jobs", "uploads", "results", "exports")
@@ -24,7 +24,7 @@ def backup_db(target, with_key):
     """Copy the database to TARGET, a new file or a folder, also while a server uses it."""
     made = backups.make(target, with_key)
     audit_log.note(
-        "care.backup", str(made.path), said("with its encryption key") if with_key else ""
+        "care.backup", str(made.path), translatable("with its encryption key") if with_key else ""
     )
     put(str(made.path))
     say(f"{made.bytes:,} bytes, checked.")
@@ -45,7 +45,7 @@ def backup_db(target, with_key):
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def restore_db(file, with_key, yes):
     """Put a backup in the place of the database; the present one is kept beside it."""
-    url = shown(context.settings().database_url)
+    url = redacted_url(context.settings().database_url)
     confirm(yes, f"Put {file} in the place of {url}? The present one is kept under another name.")
     done = backups.restore(file, with_key)
     open_database(context.settings().database_url)
@@ -142,7 +142,7 @@ def rotate_key(keep_old, seal_again):
         raise SettingsError(_BY_YOU)
     else:
         count, unopened = secrets.rotate(settings.instance, keep_old)
-    audit_log.note("care.key", detail=said("%(count)s secrets sealed again", count=count))
+    audit_log.note("care.key", detail=translatable("%(count)s secrets sealed again", count=count))
     say(f"{count} {'secret is' if count == 1 else 'secrets are'} sealed with the newest key.")
     if unopened:
         say(f"No key opens these, enter them again: {', '.join(unopened)}.")

@@ -17,7 +17,7 @@ from ..core.domain import Request
 from ..runner.recorder import Recorder
 from ..store.cluster import pages
 from ..store.cluster.pages import Claimed
-from ..store.database import steadily
+from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from ..store.requests import RouteKey
 from ..store.results import Recorded
@@ -81,7 +81,7 @@ class ClaimedPages:
                 gevent.sleep(PAUSE_S)
             if not self._ready(way) and not self._wait_until_ready(way):
                 return
-            claimed = steadily(self._claim, way, mark)
+            claimed = retry_while_unavailable(self._claim, way, mark)
             if not claimed and mark == 0:
                 return
             # what was given back lies before the mark
@@ -95,7 +95,7 @@ class ClaimedPages:
         while not self._ready(way):
             gevent.sleep(PAUSE_S)
             if time.monotonic() - looked >= LOOK_S:
-                if not steadily(pages.any_free, self._job_id, way):
+                if not retry_while_unavailable(pages.any_free, self._job_id, way):
                     return False
                 looked = time.monotonic()
         return True
@@ -146,16 +146,16 @@ class ClaimedPages:
         committed."""
         for index in [i for i, page in self._page_of.items() if page.way == way]:
             del self._page_of[index]
-        steadily(self._remove_done)
-        steadily(pages.give_back, self._worker_id, self._job_id, way)
+        retry_while_unavailable(self._remove_done)
+        retry_while_unavailable(pages.give_back, self._worker_id, self._job_id, way)
 
     def settle(self) -> None:
         """Give back what has not ended, also what was claimed and never heard of."""
         log.info("job %s: %s results came from here", self._job_id, self._recorded)
         self._recorded = 0
         self._page_of = {}
-        steadily(self._remove_done)
-        steadily(pages.give_back, self._worker_id, self._job_id)
+        retry_while_unavailable(self._remove_done)
+        retry_while_unavailable(pages.give_back, self._worker_id, self._job_id)
 
     def _remove_done(self) -> None:
         ids = list(self._done)
@@ -166,4 +166,4 @@ class ClaimedPages:
     def goes_on(self) -> bool:
         """Whether there may be more for this worker: else it is the others who have what is left."""
         begun, self._claimed = self._claimed, False
-        return begun and steadily(pages.free, self._job_id, 1) > 0
+        return begun and retry_while_unavailable(pages.free, self._job_id, 1) > 0

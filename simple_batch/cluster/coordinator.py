@@ -12,7 +12,7 @@ from ..runner.hooks import Hooks
 from ..runner.providers import Providers
 from ..runner.scheduler import Scheduler
 from ..store.cluster import workers
-from ..store.database import complain, connected
+from ..store.database import connected, log_failure
 from ..store.secrets import Vault
 from .placement import Placement
 
@@ -83,5 +83,5 @@ class Coordinator:
             try:
                 work()
             except Exception:
-                complain(log, "the workers cannot be looked after")
+                log_failure(log, "the workers cannot be looked after")
             gevent.sleep(every_s)

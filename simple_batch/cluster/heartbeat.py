@@ -16,7 +16,7 @@ from gevent.event import Event
 
 from ..engine.semaphore import ResizableSemaphore
 from ..store.cluster import workers
-from ..store.database import complain, connected, steadily
+from ..store.database import connected, log_failure, retry_while_unavailable
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Heartbeat:
         if self._greenlet is not None:
             self._greenlet.kill()
         with gevent.Timeout(timeout_s, False):
-            steadily(workers.leave, self.id)
+            retry_while_unavailable(workers.leave, self.id)
 
     @property
     def fresh(self) -> bool:
@@ -71,7 +71,9 @@ class Heartbeat:
             self._well.wait()
 
     def _register(self) -> None:
-        self._tell(lambda: steadily(workers.register, self.id, self.name, self._room))
+        self._tell(
+            lambda: retry_while_unavailable(workers.register, self.id, self.name, self._room)
+        )
         self._steady_since = time.monotonic()
 
     def _tell(self, work: Callable[[], bool | None]) -> bool:
@@ -93,7 +95,7 @@ class Heartbeat:
                 self._beat()
             except Exception:
                 self._steady_since = time.monotonic()
-                complain(log, "no sign of life can be given")
+                log_failure(log, "no sign of life can be given")
 
     def _beat(self) -> None:
         with connected():

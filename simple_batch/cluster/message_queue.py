@@ -35,7 +35,7 @@ class MessageQueue(PubSubManager):
         super().__init__(channel=f"simple-batch.{number}")
         self._away_until = 0.0
         self._kept: dict[str, int] = {}  # what is to be said again, and how often it was to arrive
-        events.said.connect(self._carry)  # held weakly: the server of Socket.IO keeps this
+        events.published.connect(self._carry)  # held weakly: the server of Socket.IO keeps this
 
     def _carry(self, _sender, topic: str, detail: str) -> None:
         said = {
@@ -46,7 +46,7 @@ class MessageQueue(PubSubManager):
             "host_id": self.host_id,
         }
         arrived = self._publish(said)
-        if topic == events.DOORS and detail and len(self._kept) < MOST_KEPT:
+        if topic == events.ACCESS_CHANGED and detail and len(self._kept) < MOST_KEPT:
             begun = bool(self._kept)
             self._kept[json.dumps(said)] = TIMES - arrived
             if not begun:
@@ -64,7 +64,7 @@ class MessageQueue(PubSubManager):
 
     def _handle_emit(self, message: dict) -> None:
         if message.get("namespace") == HOUSE:
-            events.heard.send(None, topic=message["event"], detail=message["data"])
+            events.received.send(None, topic=message["event"], detail=message["data"])
         else:
             super()._handle_emit(message)
 
@@ -88,8 +88,11 @@ class MessageQueue(PubSubManager):
                     ear.subscribe(self.channel)
                     log.log(logging.WARNING if told else logging.DEBUG, "Redis is there")
                     told = False
-                    for topic in (events.JOBS, events.DOORS):  # something may have been missed
-                        events.heard.send(None, topic=topic, detail="")
+                    for topic in (
+                        events.JOBS_CHANGED,
+                        events.ACCESS_CHANGED,
+                    ):  # something may have been missed
+                        events.received.send(None, topic=topic, detail="")
                     while True:
                         message = ear.get_message(timeout=LISTEN_S)
                         if message is not None:

@@ -18,7 +18,7 @@ from ..store import requests as request_rows
 from ..store.cluster import assignments as lane_rows
 from ..store.cluster import pages, workers
 from ..store.cluster.workers import Known
-from ..store.database import connected, steadily
+from ..store.database import connected, retry_while_unavailable
 from ..store.models import ApiConfig, Job, database
 from ..store.requests import OWN_WAY
 
@@ -107,12 +107,12 @@ class Placement:
                     continue
             mark: int | None = 0
             while mark is not None:
-                mark = steadily(pages.lay_step, job_id, way, mark)
+                mark = retry_while_unavailable(pages.lay_step, job_id, way, mark)
                 give_way()
-        if begins and not steadily(pages.any_left, job_id):
+        if begins and not retry_while_unavailable(pages.any_left, job_id):
             if job.ask_once:
                 finalize.fan_out(job_id)
-            steadily(finalize.complete, job_id)
+            retry_while_unavailable(finalize.complete, job_id)
 
     def write_live(self) -> None:
         """Keep in each job what its lanes say together, as it was last seen."""

@@ -19,7 +19,7 @@ import peewee
 from ..engine.spend_limit import FEW, Cap
 from ..runner.spend_caps import ConfigSpendLimit, JobSpendLimit, SpendLimits
 from ..store import spend_leases
-from ..store.database import complain, connected
+from ..store.database import connected, log_failure
 from ..store.models import ApiConfig
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class LeasedSpendLimits(SpendLimits):
                 self._tend()
             except Exception:
                 # what the blocks hold may still be spent
-                complain(log, "money under spend caps cannot be asked for")
+                log_failure(log, "money under spend caps cannot be asked for")
                 gevent.sleep(EVERY_S)
 
     def _tend(self) -> None:

@@ -25,7 +25,7 @@ from ..runner.recorder import Recorder
 from ..runner.stats import RunnerStats, figures_of
 from ..store.cluster import assignments as lane_rows
 from ..store.cluster import pages, workers
-from ..store.database import complain, connected, reading, steadily
+from ..store.database import connected, log_failure, retry_while_unavailable, snapshot
 from ..store.models import Job
 from ..store.secrets import Vault
 from .claimed_pages import ClaimedPages
@@ -89,7 +89,7 @@ class Worker:
     def start(self) -> None:
         """Begin; waits for the database."""
         self._member.join()
-        steadily(address_policy.look)
+        retry_while_unavailable(address_policy.look)
         self._recorder.start()
         self._budget.start()
         self._money.start()
@@ -135,7 +135,7 @@ class Worker:
         for lane in list(self._lanes.open.values()):
             lane.stop()
         self._hand_over()
-        steadily(workers.close, self._member.id)
+        retry_while_unavailable(workers.close, self._member.id)
 
     def stop(self, timeout_s: float) -> None:
         """Drain, and end: everything received is committed, what was not sent is given back."""
@@ -175,8 +175,8 @@ class Worker:
     def _lane_closed(self, job_id: int) -> None:
         self._budget.detach_job(job_id)
         self._recorder.flush()  # a lane that failed has not
-        steadily(pages.give_back, self._member.id, job_id)
-        steadily(lane_rows.ended, job_id, self._member.id)
+        retry_while_unavailable(pages.give_back, self._member.id, job_id)
+        retry_while_unavailable(lane_rows.ended, job_id, self._member.id)
 
     def _run(self) -> None:
         while True:
@@ -185,13 +185,13 @@ class Worker:
                 with connected():
                     busy = self._look()
             except Exception:
-                complain(log, "the lanes of this worker cannot be looked up")
+                log_failure(log, "the lanes of this worker cannot be looked up")
             self._wake.wait(LOOK_S if busy else IDLE_S)
             self._wake.clear()
 
     def _look(self) -> bool:
         """Bring the lanes here in line with those placed here; False where there are none."""
-        with reading():
+        with snapshot():
             address_policy.look()
             jobs = lane_rows.jobs_of(self._member.id)
             if second := self._begins_second():
@@ -237,7 +237,7 @@ class Worker:
             try:
                 self._mind_the_lease()
             except Exception:
-                complain(log, "the lease cannot be looked after")
+                log_failure(log, "the lease cannot be looked after")
             gevent.sleep(LEASE_EVERY_S)
 
     def _mind_the_lease(self) -> None:

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 from .errors import ConfigurationError, SettingsError
-from .messages import Text, said
+from .messages import Message, translatable
 
 _NEVER = tuple(
     map(
@@ -132,9 +132,9 @@ def _looks_numeric(entry: str) -> bool:
     return "/" in entry or ":" in entry or entry.replace(".", "").isdigit()
 
 
-def _refusal(host: str, address: str) -> Text:
+def _refusal(host: str, address: str) -> Message:
     place = host if host == address else f"{host} ({address})"
-    return said(
+    return translatable(
         "Nothing is sent to %(place)s: that is a private address, or one that no endpoint has. If "
         "it is meant, name it in SIMPLE_BATCH_ALLOWED_PRIVATE_HOSTS.",
         place=place,

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from .messages import Text, restored, said
+from .messages import Message, restored, translatable
 
 NANO = 1_000_000_000
 EMBEDDINGS = "/v1/embeddings"
@@ -198,7 +198,7 @@ class Fault(msgspec.Struct, frozen=True):
     wording: list | None = None  # how the message was made, for pages in another language
 
     def __post_init__(self):
-        if isinstance(self.message, Text):
+        if isinstance(self.message, Message):
             msgspec.structs.force_setattr(self, "wording", self.message.kept())
             msgspec.structs.force_setattr(self, "message", str(self.message))
 
@@ -216,8 +216,8 @@ class Fault(msgspec.Struct, frozen=True):
         if not self.line:
             return self.text
         if self.unit == "row":
-            return said("row %(line)s: %(message)s", line=self.line, message=self.text)
-        return said("line %(line)s: %(message)s", line=self.line, message=self.text)
+            return translatable("row %(line)s: %(message)s", line=self.line, message=self.text)
+        return translatable("line %(line)s: %(message)s", line=self.line, message=self.text)
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):

@@ -6,20 +6,20 @@ in none. Where processes share a Redis the line (cluster/message_queue.py) carri
 
 from blinker import Namespace
 
-JOBS = "jobs"  # something about jobs was changed
-DOORS = (
+JOBS_CHANGED = "jobs"  # something about jobs was changed
+ACCESS_CHANGED = (
     "doors"  # a user, a token or a session is not what it was; ``detail``: the session that ended
 )
 
 _signals = Namespace()
 
 # topic, detail: from this process or another one
-heard = _signals.signal("heard")
+received = _signals.signal("heard")
 # topic, detail: from this process
-said = _signals.signal("said")
+published = _signals.signal("said")
 
 
-def tell(topic: str, detail: str = "") -> None:
+def publish(topic: str, detail: str = "") -> None:
     """Say it here and to the other processes; to be called when it is committed."""
-    heard.send(None, topic=topic, detail=detail)
-    said.send(None, topic=topic, detail=detail)
+    received.send(None, topic=topic, detail=detail)
+    published.send(None, topic=topic, detail=detail)

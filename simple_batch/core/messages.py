@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from functools import reduce
 
 
-class Text(str):
-    """Made by ``said``; values that are Texts are translated too."""
+class Message(str):
+    """Made by ``translatable``; values that are Texts are translated too."""
 
     template: str
     values: dict
@@ -20,32 +20,34 @@ class Text(str):
         return [self.template, {name: _kept(value) for name, value in self.values.items()}]
 
 
-def said(template: str, **values) -> Text:
+def translatable(template: str, **values) -> Message:
     """The template with the values filled in. ``tools/i18n.sh`` finds templates that stand here."""
-    text = Text(template % values if values else template)
+    text = Message(template % values if values else template)
     text.template, text.values = template, values
     return text
 
 
 def listed(words: Iterable[str]) -> str:
     """Words with commas between, each translated if it is a Text."""
-    return reduce(lambda some, word: said("%(some)s, %(word)s", some=some, word=word), words)
+    return reduce(
+        lambda some, word: translatable("%(some)s, %(word)s", some=some, word=word), words
+    )
 
 
 def lines(texts: Iterable[str]) -> str:
     """Texts one below the other."""
     template = "%(some)s\n%(text)s"  # the same in every language
-    return reduce(lambda some, text: said(template, some=some, text=text), texts)
+    return reduce(lambda some, text: translatable(template, some=some, text=text), texts)
 
 
 def _kept(value):
-    if isinstance(value, Text):
+    if isinstance(value, Message):
         return value.kept()
     return value if isinstance(value, int | float) else str(value)
 
 
-def restored(kept: list) -> Text:
-    """What ``Text.kept`` has kept."""
+def restored(kept: list) -> Message:
+    """What ``Message.kept`` has kept."""
     template, values = kept
     made = {name: restored(it) if isinstance(it, list) else it for name, it in values.items()}
-    return said(template, **made)
+    return translatable(template, **made)

@@ -16,7 +16,7 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.routing import IntegerConverter
 
 from .errors import InvalidInput
-from .messages import said
+from .messages import translatable
 
 LARGEST_ID = 2**63 - 1  # an integer in SQLite and PostgreSQL
 LARGEST = 2**62  # of other numbers: sums and differences of them fit as well
@@ -132,5 +132,5 @@ def _converted(key: str, value: str, type: Callable) -> Any:
         return whole(value) if type is int else type(value)
     except (ValueError, OverflowError):
         raise InvalidInput(
-            said("%(name)s=%(value)r: not a number.", name=key, value=value[:_SHOWN]), key
+            translatable("%(name)s=%(value)r: not a number.", name=key, value=value[:_SHOWN]), key
         ) from None

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from .errors import InvalidInput
-from .messages import said
+from .messages import translatable
 
 _SPAN = re.compile(r"(\d{1,2}):(\d{2})\s*[-–—~]\s*(\d{1,2}):(\d{2})")
 _DAY = 24 * 60
@@ -53,10 +53,10 @@ def parse(text: str, zone: str) -> Hours | None:
         ZoneInfo(zone)
     except (ValueError, OSError, ZoneInfoNotFoundError):
         raise InvalidInput(
-            said("Zone: %(zone)r is unknown; one is Asia/Shanghai.", zone=zone[:60]), "zone"
+            translatable("Zone: %(zone)r is unknown; one is Asia/Shanghai.", zone=zone[:60]), "zone"
         ) from None
     if len(parts) > _MOST_SPANS:
-        raise InvalidInput(said("Hours: up to %(most)s spans.", most=_MOST_SPANS), "hours")
+        raise InvalidInput(translatable("Hours: up to %(most)s spans.", most=_MOST_SPANS), "hours")
     return Hours(tuple(_span(part) for part in parts), zone)
 
 
@@ -68,7 +68,8 @@ def _span(part: str) -> tuple[int, int]:
         if max(minute, to_minute) < 60 and begin < _DAY and end <= _DAY and begin != end % _DAY:
             return begin, end % _DAY
     raise InvalidInput(
-        said("Hours: %(part)r is no span of a day like 22:00-06:00.", part=part[:40]), "hours"
+        translatable("Hours: %(part)r is no span of a day like 22:00-06:00.", part=part[:40]),
+        "hours",
     )
 
 

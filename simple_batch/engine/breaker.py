@@ -13,7 +13,7 @@ import msgspec
 
 from ..core.clock import now_ms
 from ..core.domain import Cause
-from ..core.messages import Text, said
+from ..core.messages import Message, translatable
 from .governor import REFUSALS
 from .retry import StopAll
 
@@ -22,9 +22,11 @@ _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 _AT_ONCE = (Cause.QUOTA, *REFUSALS)
 
 REMEDIES = {
-    Cause.QUOTA: said("Top up or wait for the quota to renew, then resume."),
-    Cause.AUTH: said("Correct the key (or what it may do) in the API config, then resume."),
-    Cause.NOT_FOUND: said("Correct the model or the base URL in the API config, then resume."),
+    Cause.QUOTA: translatable("Top up or wait for the quota to renew, then resume."),
+    Cause.AUTH: translatable("Correct the key (or what it may do) in the API config, then resume."),
+    Cause.NOT_FOUND: translatable(
+        "Correct the model or the base URL in the API config, then resume."
+    ),
 }
 
 
@@ -71,12 +73,12 @@ class Breaker:
         else:
             remedy = REMEDIES.get(finding.cause)
         if remedy is not None:
-            detail = said("%(failure)s %(remedy)s", failure=detail, remedy=remedy)
+            detail = translatable("%(failure)s %(remedy)s", failure=detail, remedy=remedy)
         return PauseReason(str(finding.cause), detail, until=until)
 
 
-def _asked_to_wait(seconds: float, until: int) -> Text:
-    return said(
+def _asked_to_wait(seconds: float, until: int) -> Message:
+    return translatable(
         "The provider asks to wait for %(wait)s, until %(until)s UTC: the job goes on then by "
         "itself. Resume it to try sooner.",
         wait=_span(seconds),
@@ -84,11 +86,11 @@ def _asked_to_wait(seconds: float, until: int) -> Text:
     )
 
 
-def _span(seconds: float) -> Text:
+def _span(seconds: float) -> Message:
     if seconds >= 2 * _DAY_S:
-        return said("%(n)s days", n=round(seconds / _DAY_S))
+        return translatable("%(n)s days", n=round(seconds / _DAY_S))
     if seconds >= 2 * _HOUR_S:
-        return said("%(n)s hours", n=round(seconds / _HOUR_S))
+        return translatable("%(n)s hours", n=round(seconds / _HOUR_S))
     if seconds >= 2 * _MINUTE_S:
-        return said("%(n)s minutes", n=round(seconds / _MINUTE_S))
-    return said("%(n)s seconds", n=round(seconds))
+        return translatable("%(n)s minutes", n=round(seconds / _MINUTE_S))
+    return translatable("%(n)s seconds", n=round(seconds))

@@ -11,7 +11,7 @@ import time
 import msgspec
 
 from ..core.domain import EMBEDDINGS, Cause, Usage, Verdict
-from ..core.messages import Text
+from ..core.messages import Message
 from ..core.redaction import redact
 from .answer_memory import Held
 from .rate_limit_headers import RateLimits, rate_limits, retry_after_s
@@ -122,17 +122,17 @@ _EXPECTED = {
 }
 
 
-def judge(reply: Reply, url: str = "/v1/chat/completions") -> Classification:
+def classify(reply: Reply, url: str = "/v1/chat/completions") -> Classification:
     """What a whole answer means for a request to ``url``."""
     if 200 <= reply.status < 300:
         return _judge_success(reply, url)
     return _judge_error(reply)
 
 
-def judge_failure(failure: TransportFailure) -> Classification:
+def classify_failure(failure: TransportFailure) -> Classification:
     """What a missing answer means: worth another try, unless nothing may be sent there."""
     message = failure.message
-    if not isinstance(message, Text):
+    if not isinstance(message, Message):
         message = redact(message)[:MESSAGE]
     return Classification(failure.cause, failure.verdict, message=message)
 

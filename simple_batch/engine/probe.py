@@ -8,9 +8,9 @@ import msgspec
 
 from ..core.domain import Cause, Endpoint, Request, Usage
 from ..core.errors import ConfigurationError
-from ..core.messages import Text, said
+from ..core.messages import Message, translatable
 from ..core.settings import Settings
-from .classify import Classification, judge, judge_failure
+from .classify import Classification, classify, classify_failure
 from .encoder import Encoder
 from .structured_output import Structure
 from .transport import Transport, TransportFailure
@@ -58,9 +58,9 @@ def test_connection(endpoint: Endpoint, settings: Settings) -> ProbeResult:
         reply = transport.post(
             request.url, Encoder(few).encode(request), min(endpoint.timeout_s, _TIMEOUT_S)
         )
-        finding = judge(reply)
+        finding = classify(reply)
     except TransportFailure as failure:
-        finding = judge_failure(failure)
+        finding = classify_failure(failure)
     finally:
         transport.close()
     latency_ms = round((time.monotonic() - began) * 1000)
@@ -68,13 +68,13 @@ def test_connection(endpoint: Endpoint, settings: Settings) -> ProbeResult:
         model = finding.model or endpoint.defaults.model
         return ProbeResult(
             True,
-            said("%(model)s answered.", model=model[:300]),
+            translatable("%(model)s answered.", model=model[:300]),
             latency_ms,
             model,
             finding.http_status,
         )
     message = finding.message
-    if not isinstance(message, Text):
+    if not isinstance(message, Message):
         status = f"HTTP {finding.http_status}, " if finding.http_status else ""
         message = f"{status}{finding.cause}: {message}"[:500]
     return ProbeResult(False, message, latency_ms, None, finding.http_status)
@@ -114,9 +114,11 @@ def send(
         asked = structure.fields if structure is not None else lambda url: {}
         body = Encoder(endpoint.defaults, asked).encode(request)
         try:
-            return judge(transport.post(request.url, finish(body), endpoint.timeout_s), request.url)
+            return classify(
+                transport.post(request.url, finish(body), endpoint.timeout_s), request.url
+            )
         except TransportFailure as failure:
-            return judge_failure(failure)
+            return classify_failure(failure)
 
     try:
         sent = [gevent.spawn(one, request) for request in requests]
@@ -133,14 +135,14 @@ def list_models(endpoint: Endpoint, settings: Settings) -> list[str]:
         reply = transport.get("/v1/models", min(endpoint.timeout_s, _TIMEOUT_S))
     except TransportFailure as failure:
         raise ConfigurationError(
-            said("The list of models was not answered: %(failure)s", failure=failure)
+            translatable("The list of models was not answered: %(failure)s", failure=failure)
         ) from None
     finally:
         transport.close()
     if reply.status != 200:
-        finding = judge(reply)
+        finding = classify(reply)
         raise ConfigurationError(
-            said(
+            translatable(
                 "The list of models: HTTP %(status)s: %(message)s",
                 status=reply.status,
                 message=finding.message,
@@ -149,5 +151,7 @@ def list_models(endpoint: Endpoint, settings: Settings) -> list[str]:
     try:
         models = msgspec.json.decode(reply.body, type=_Models)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise ConfigurationError(said("The list of models is not in OpenAI's form.")) from None
+        raise ConfigurationError(
+            translatable("The list of models is not in OpenAI's form.")
+        ) from None
     return sorted({model.id for model in models.data})

@@ -11,7 +11,7 @@ import msgspec
 
 from ..core.clock import now_ms
 from ..core.domain import Attempt, Cause, Outcome, Request, RequestStatus, Verdict
-from .classify import KEPT, Classification, judge, judge_failure
+from .classify import KEPT, Classification, classify, classify_failure
 from .governor import REFUSALS, Flow, Governor, Ticket
 from .packed_request import PackedRequest
 from .structured_output import Structure
@@ -190,9 +190,9 @@ class RetryingCall:
             reply = self._transport.post(
                 self.request.url, self._body, min(self._policy.attempt_timeout_s, left_s)
             )
-            finding = judge(reply, self.request.url)
+            finding = classify(reply, self.request.url)
         except TransportFailure as failure:
-            finding = judge_failure(failure)
+            finding = classify_failure(failure)
         finally:
             self.calling = False
             paused_s = 0.0 if reply is None else reply.paused_s

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from ..core.errors import InvalidInput, NotFound
-from ..core.messages import said
+from ..core.messages import translatable
 from ..store.filters import RequestFilter
 from ..store.models import Job
 from . import (
@@ -52,7 +52,7 @@ def export(
     as a whole first."""
     if format not in _TYPES:
         raise InvalidInput(
-            said(
+            translatable(
                 "format=%(format)r: use one of %(allowed)s.",
                 format=format,
                 allowed=", ".join(FORMATS),
@@ -61,12 +61,14 @@ def export(
         )
     if only not in (*ONLY, UNANSWERED):
         raise InvalidInput(
-            said("only=%(only)r: use one of %(allowed)s.", only=only, allowed=", ".join(ONLY)),
+            translatable(
+                "only=%(only)r: use one of %(allowed)s.", only=only, allowed=", ".join(ONLY)
+            ),
             "only",
         )
     job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
     if job is None:
-        raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
+        raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
     found = rows(job, only, wanted or RequestFilter())
     if format in _LINES:
         return _LINES[format](found)

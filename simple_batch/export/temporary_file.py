@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..core import context
 from ..core.errors import SimpleBatchError
-from ..core.messages import said
+from ..core.messages import translatable
 
 _PIECE = 1 << 18
 _PREFIX = "export-"
@@ -44,7 +44,7 @@ def needed(module: str):
         return importlib.import_module(module)
     except ImportError as error:
         raise SimpleBatchError(
-            said(
+            translatable(
                 "This format needs %(module)s, which cannot be loaded here (%(error)s): "
                 "install it by “pip install -r requirements.txt”, or take CSV.",
                 module=module.split(".")[0],
@@ -84,5 +84,5 @@ def _tidy(home: Path) -> None:
 
 def _unwritten(error: OSError) -> SimpleBatchError:
     return SimpleBatchError(
-        said("The export cannot be written: %(why)s.", why=error.strerror or error)
+        translatable("The export cannot be written: %(why)s.", why=error.strerror or error)
     )

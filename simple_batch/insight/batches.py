@@ -3,7 +3,7 @@
 from ..core.domain import JobStatus
 from ..core.errors import NotFound
 from ..core.identity import Scope
-from ..core.messages import said
+from ..core.messages import translatable
 from ..store import visibility
 from ..store.models import ApiConfig, Job, JobConfig, database
 
@@ -18,7 +18,7 @@ def batch(job_id: int, viewer: Scope | None = None) -> Job:
     """The job, if the viewer (None: sees all) may see it. Raises NotFound."""
     job = _visible(viewer).where(Job.id == job_id).first()
     if job is None:
-        raise NotFound(said("No batch found with id 'batch_%(job_id)s'.", job_id=job_id))
+        raise NotFound(translatable("No batch found with id 'batch_%(job_id)s'.", job_id=job_id))
     return job
 
 

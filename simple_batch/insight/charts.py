@@ -8,7 +8,7 @@ import msgspec
 from ..core.clock import now_ms
 from ..core.domain import NANO, JobStatus
 from ..core.errors import InvalidInput
-from ..core.messages import said
+from ..core.messages import translatable
 from ..store.filters import RequestFilter
 from ..store.latency_sketch import LatencySketch
 from ..store.models import TIMELINE_WIDTHS, Job, Timeline, database
@@ -184,7 +184,9 @@ def _frame(job: Job, from_s, to_s, width, points) -> tuple[int, int, int] | None
     """(start, end, bucket width) in seconds; None where nothing was sent."""
     if width is not None and not 1 <= width <= WIDTHS[-1]:
         raise InvalidInput(
-            said("bucket=%(width)s: from 1 to %(most)s seconds.", width=width, most=WIDTHS[-1]),
+            translatable(
+                "bucket=%(width)s: from 1 to %(most)s seconds.", width=width, most=WIDTHS[-1]
+            ),
             "bucket",
         )
     start, end = _window(job, from_s, to_s)

@@ -5,7 +5,7 @@ from peewee import fn
 from ..core.clock import now_ms
 from ..core.errors import InvalidInput
 from ..core.identity import Scope
-from ..core.messages import said
+from ..core.messages import translatable
 from ..store import visibility
 from ..store.models import TIMELINE_WIDTHS, ApiConfig, Job, Timeline, User
 from .page import Page
@@ -36,7 +36,9 @@ def jobs_page(
     column = SORTS.get(sort.removeprefix("-"))
     if column is None:
         raise InvalidInput(
-            said("sort=%(sort)r: use one of %(allowed)s.", sort=sort, allowed=", ".join(SORTS)),
+            translatable(
+                "sort=%(sort)r: use one of %(allowed)s.", sort=sort, allowed=", ".join(SORTS)
+            ),
             "sort",
         )
     query = Job.select(Job, ApiConfig, User).join(ApiConfig).switch(Job).left_outer_join(User)

@@ -12,7 +12,7 @@ from ..core import content
 from ..core.clock import give_way
 from ..core.domain import RequestStatus
 from ..core.errors import InvalidInput, NotFound
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.schema import parsed
 from ..store import images, search
 from ..store.filters import RequestFilter
@@ -57,7 +57,7 @@ def requests_page(
     job, page = job_row(job_id), max(1, page)
     if sort.removeprefix("-") not in SORTS:
         raise InvalidInput(
-            said(
+            translatable(
                 "sort=%(sort)r: use one of %(allowed)s, - before it.",
                 sort=sort,
                 allowed=", ".join(SORTS),
@@ -98,7 +98,9 @@ def request_detail(job_id: int, index: int) -> dict:
         (LONGEST, SHOWN, job_id, index),
     ).fetchone()
     if row is None:
-        raise NotFound(said("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index))
+        raise NotFound(
+            translatable("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index)
+        )
     cut = row[21] if row[21] and row[21] > LONGEST else None
     response = None if cut else content.loaded(row[8])
     usage = None

@@ -7,7 +7,7 @@ from decimal import Decimal
 from ..core.clock import now_ms
 from ..core.domain import NANO, JobStatus
 from ..core.errors import NotFound
-from ..core.messages import said
+from ..core.messages import translatable
 from ..store.latency_sketch import LatencySketch
 from ..store.models import Job, database
 
@@ -19,7 +19,7 @@ def job_row(job_id: int) -> Job:
     """The job, its config fetched with it. Raises NotFound."""
     job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
     if job is None:
-        raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
+        raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
     return job
 
 

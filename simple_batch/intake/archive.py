@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..core.errors import UploadRejected, UploadTooLarge
-from ..core.messages import listed, said
+from ..core.messages import listed, translatable
 from ..core.settings import Settings
 from .source import refuse_bomb
 from .xlsx_package import ZIP
@@ -46,7 +46,7 @@ class Archive:
         parts = self._archive.infolist()
         if len(parts) > settings.MAX_IMAGES:
             raise UploadTooLarge(
-                said(
+                translatable(
                     "The ZIP archive holds %(count)s files, MAX_IMAGES allows %(most)s: split it.",
                     count=f"{len(parts):,}",
                     most=f"{settings.MAX_IMAGES:,}",
@@ -70,13 +70,13 @@ class Archive:
             return found[0]
         if not found:
             raise UploadRejected(
-                said(
+                translatable(
                     "The ZIP archive holds no table: put it in (CSV, TSV, XLSX, Parquet or JSONL), "
                     "or upload it by itself and the archive as its images."
                 )
             )
         raise UploadRejected(
-            said(
+            translatable(
                 "The ZIP archive holds several tables (%(names)s): leave one in it.",
                 names=listed(found[:5]),
             )
@@ -116,7 +116,9 @@ class _Part:
 
 
 def _damaged(error: Exception) -> UploadRejected:
-    return UploadRejected(said("The ZIP archive cannot be unpacked: %(error)s.", error=error))
+    return UploadRejected(
+        translatable("The ZIP archive cannot be unpacked: %(error)s.", error=error)
+    )
 
 
 def _guard_directory(file: BinaryIO) -> None:
@@ -132,7 +134,7 @@ def _guard_directory(file: BinaryIO) -> None:
         size = int.from_bytes(file.read(8), "little")
     file.seek(0)
     if size > _LONGEST_DIRECTORY:
-        raise UploadTooLarge(said("The ZIP archive holds too many files: split it."))
+        raise UploadTooLarge(translatable("The ZIP archive holds too many files: split it."))
 
 
 def _names(parts: list[zipfile.ZipInfo]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import imagesize
 import msgspec
 
-from ..core.messages import said
+from ..core.messages import translatable
 from .request_lines import Bad
 
 MAX_NAME = 1_000
@@ -54,14 +54,14 @@ def name_of(text: str) -> str:
     could lead out of the folder."""
     name = text.replace("\\", "/")
     if "://" in name:
-        _refuse(text, said("an address begins with http:// or https://"))
+        _refuse(text, translatable("an address begins with http:// or https://"))
     if name.startswith("/") or _DRIVE.match(name):
-        _refuse(text, said("write the path from the table's folder, not from the root"))
+        _refuse(text, translatable("write the path from the table's folder, not from the root"))
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        _refuse(text, said("“..” leads out of the folder"))
+        _refuse(text, translatable("“..” leads out of the folder"))
     if not parts or _CONTROL.search(name) or len(name) > MAX_NAME:
-        _refuse(text, said("that is no name of a file"))
+        _refuse(text, translatable("that is no name of a file"))
     return "/".join(parts)
 
 
@@ -80,7 +80,7 @@ def keep(stream: BinaryIO, folder: Path, most: int) -> Image:
     head = stream.read(_BLOCK)
     kind = kind_of(head)
     if kind is None:
-        raise Bad("invalid_image", said("is no PNG, JPEG, GIF or WebP image"))
+        raise Bad("invalid_image", translatable("is no PNG, JPEG, GIF or WebP image"))
     folder.mkdir(exist_ok=True)
     begun = folder / f"{uuid.uuid4().hex}.part"
     digest, size, block = hashlib.sha256(), 0, head
@@ -104,7 +104,7 @@ def keep(stream: BinaryIO, folder: Path, most: int) -> Image:
 def too_large(most: int) -> Bad:
     return Bad(
         "invalid_image",
-        said("is larger than the %(most)s bytes of MAX_IMAGE_BYTES", most=f"{most:,}"),
+        translatable("is larger than the %(most)s bytes of MAX_IMAGE_BYTES", most=f"{most:,}"),
     )
 
 
@@ -118,4 +118,7 @@ def _size(head: bytes) -> tuple[int, int]:
 
 
 def _refuse(name: str, why: str) -> None:
-    raise Bad("invalid_image", said("“%(name)s” names no image: %(why)s", name=name[:200], why=why))
+    raise Bad(
+        "invalid_image",
+        translatable("“%(name)s” names no image: %(why)s", name=name[:200], why=why),
+    )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from ..core.clock import give_way
 from ..core.errors import UploadRejected
-from ..core.messages import said
+from ..core.messages import translatable
 
 _OUTSIDE = re.compile(rb'["\[\]{},]')
 _INSIDE = re.compile(rb'["\\]')
@@ -39,7 +39,7 @@ class ArraySplitter:
             give_way()  # a block of nothing but brackets takes a tenth of a second
         if not self._closed:
             raise UploadRejected(
-                said(
+                translatable(
                     "The JSON array is cut off: the file ends in line %(line)s, after %(count)s "
                     "whole items. Upload it again, whole.",
                     line=self._line,
@@ -69,7 +69,9 @@ class ArraySplitter:
                 if self._depth == 1:
                     if self._closed:
                         raise UploadRejected(
-                            said("Line %(line)s: text follows the JSON array.", line=self._line)
+                            translatable(
+                                "Line %(line)s: text follows the JSON array.", line=self._line
+                            )
                         )
                     self._keep(block, start, position)
                     self._item.clear()
@@ -93,7 +95,7 @@ class ArraySplitter:
             yield self._item_line, None if self._too_long else item
         elif not last or self._after_comma:
             raise UploadRejected(
-                said("Line %(line)s: an item is missing beside a comma.", line=self._line)
+                translatable("Line %(line)s: an item is missing beside a comma.", line=self._line)
             )
         self._after_comma = not last
         self._item.clear()
@@ -110,7 +112,7 @@ class ArraySplitter:
                 return
             if self._closed:
                 raise UploadRejected(
-                    said("Line %(line)s: text follows the JSON array.", line=self._line)
+                    translatable("Line %(line)s: text follows the JSON array.", line=self._line)
                 )
             piece, self._item_line = rest, self._line
         self._line += piece.count(b"\n")

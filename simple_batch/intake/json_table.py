@@ -11,7 +11,7 @@ import msgspec
 
 from ..core.domain import Fault
 from ..core.errors import UploadRejected
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import Settings
 from .json_array import ArraySplitter
 from .request_lines import Bad, check_text
@@ -39,7 +39,7 @@ class Objects:
         complaint = no_header(self.columns)
         if complaint is not None:
             raise UploadRejected(
-                said("The keys of the objects: %(complaint)s", complaint=complaint)
+                translatable("The keys of the objects: %(complaint)s", complaint=complaint)
             )
         self._places = {name: place for place, name in enumerate(self.columns)}
 
@@ -53,7 +53,7 @@ class Objects:
                 if raw is None:
                     raise Bad(
                         "invalid_request",
-                        said("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."),
+                        translatable("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."),
                     )
                 check_text(raw)
                 yield self._row(line, raw)
@@ -65,21 +65,22 @@ class Objects:
             fields = _fields(raw)
         except msgspec.ValidationError:
             raise Bad(
-                "invalid_request", said("must be an object like the others, {column: value}.")
+                "invalid_request",
+                translatable("must be an object like the others, {column: value}."),
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Bad(
-                "invalid_json_line", said("not valid JSON: %(error)s.", error=error)
+                "invalid_json_line", translatable("not valid JSON: %(error)s.", error=error)
             ) from None
         if _REQUEST & fields.keys() and not _REQUEST & self._places.keys():
-            raise Bad("invalid_request", said("a request among plain objects: do not mix."))
+            raise Bad("invalid_request", translatable("a request among plain objects: do not mix."))
         cells, kept = [""] * len(self.columns), [None] * len(self.columns)
         for name, value in fields.items():
             place = self._places.get(name.strip())
             if place is None:
                 raise Bad(
                     "invalid_row",
-                    said(
+                    translatable(
                         "“%(name)s” is no column: none of the first %(first)s objects has it.",
                         name=name[:80],
                         first=FIRST,
@@ -140,18 +141,20 @@ def _cell(name: str, raw: bytes) -> tuple[str, object]:
             text = _string(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Bad(
-                "invalid_json_line", said("“%(name)s”: %(error)s.", name=name[:80], error=error)
+                "invalid_json_line",
+                translatable("“%(name)s”: %(error)s.", name=name[:80], error=error),
             ) from None
         if re.search(r"[\0\ud800-\udfff]", text):
             raise Bad(
-                "invalid_row", said("“%(name)s” holds a NUL character: remove it.", name=name[:80])
+                "invalid_row",
+                translatable("“%(name)s” holds a NUL character: remove it.", name=name[:80]),
             )
         return text, text
     if first in b"[{":
-        kind = said("a list") if first == b"[" else said("an object")
+        kind = translatable("a list") if first == b"[" else translatable("an object")
         raise Bad(
             "invalid_row",
-            said(
+            translatable(
                 "“%(name)s” holds %(kind)s: a cell holds one value. Leave it out, or write it "
                 "as text.",
                 name=name[:80],

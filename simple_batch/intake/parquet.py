@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from ..core.domain import Fault
 from ..core.errors import UploadRejected
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import Settings
 from .source import refuse_bomb
 from .table import Row, no_header
@@ -58,7 +58,7 @@ class Parquet:
 
     def __iter__(self) -> Iterator[Row | Fault]:
         if not self._file.metadata.num_rows:
-            raise UploadRejected(said("The Parquet file has no rows."))
+            raise UploadRejected(translatable("The Parquet file has no rows."))
         line = 0
         for columns in self._batches():
             for values in zip(*columns, strict=True):
@@ -102,7 +102,7 @@ class Parquet:
         for field in self._schema:
             if self._arrow.types.is_nested(_plain(self._arrow, field.type)):
                 raise UploadRejected(
-                    said(
+                    translatable(
                         "Column “%(name)s” is nested (%(type)s): a cell holds one value. Leave the "
                         "column out, or write it as text (for example as JSON).",
                         name=field.name,
@@ -113,7 +113,7 @@ class Parquet:
         complaint = no_header(names) if names else "it names no columns."
         if complaint is not None:
             raise UploadRejected(
-                said("The Parquet file's schema: %(complaint)s", complaint=complaint)
+                translatable("The Parquet file's schema: %(complaint)s", complaint=complaint)
             )
         return names
 
@@ -149,14 +149,14 @@ class Parquet:
                 return Fault(
                     line,
                     "invalid_row",
-                    said("column “%(name)s” %(what)s", name=name, what=error.args[0]),
+                    translatable("column “%(name)s” %(what)s", name=name, what=error.args[0]),
                     unit="row",
                 )
             size += len(text)
             cells.append(text)
             kept.append(value)
         if size > self._longest:
-            longer = said("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
+            longer = translatable("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
             return Fault(line, "invalid_row", longer, unit="row")
         return Row(line, cells, kept, "row")
 
@@ -169,10 +169,10 @@ def _cell(value) -> tuple[str, object]:
         try:
             value = value.decode()
         except UnicodeDecodeError:
-            raise ValueError(said("holds bytes that are no text: leave it out.")) from None
+            raise ValueError(translatable("holds bytes that are no text: leave it out.")) from None
     if isinstance(value, str):
         if _UNFIT.search(value):
-            raise ValueError(said("holds a NUL character: remove it."))
+            raise ValueError(translatable("holds a NUL character: remove it."))
         return value, value
     if isinstance(value, bool):
         return ("true", True) if value else ("false", False)
@@ -220,7 +220,7 @@ def _in_words():
         raise
     except ImportError as error:
         raise UploadRejected(
-            said(
+            translatable(
                 "Parquet files need pyarrow, which cannot be loaded here (%(error)s): install "
                 "it by “pip install -r requirements.txt”, or save the table as CSV.",
                 error=error,
@@ -229,5 +229,5 @@ def _in_words():
     except Exception as error:  # pyarrow raises ArrowException, OSError, ValueError, KeyError, …
         why = str(error).split("\n", 1)[0][:200].rstrip(".")
         raise UploadRejected(
-            said("The Parquet file is damaged or cannot be read: %(why)s.", why=why)
+            translatable("The Parquet file is damaged or cannot be read: %(why)s.", why=why)
         ) from None

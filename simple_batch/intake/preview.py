@@ -9,7 +9,7 @@ import msgspec
 from ..core.clock import give_way
 from ..core.domain import Fault, Request
 from ..core.errors import UploadRejected
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import Settings
 from .reader import Reader, read
 from .template import Finder, Renderer, Template
@@ -81,7 +81,7 @@ def scan(
         reader.close()
     if not preview.good:
         raise UploadRejected(
-            said(
+            translatable(
                 "None of the %(count)s items is a valid request.",
                 count=f"{preview.fault_count:,}",
             ),
@@ -112,7 +112,7 @@ def example(
                 give_way()
     finally:
         reader.close()
-    return Fault(None, "no_row", said("There is no row %(number)s.", number=f"{number:,}"))
+    return Fault(None, "no_row", translatable("There is no row %(number)s.", number=f"{number:,}"))
 
 
 def _items(reader: Reader, template: Template | None) -> Iterable:

@@ -14,7 +14,7 @@ import msgspec
 from ..core.clock import give_way
 from ..core.domain import Fault, Request
 from ..core.errors import InvalidInput, UploadRejected
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import Settings
 from .decoding import WIDE, decoded, encoding_of
 from .json_array import ArraySplitter
@@ -27,7 +27,7 @@ from .template import Finder, Renderer, Template
 from .xlsx import Sheet
 from .xlsx_package import OLE, ZIP, refusal_of_ole
 
-FORMATS = said(
+FORMATS = translatable(
     'a JSON array of {"messages": [...]} objects, a JSON array of message arrays, JSONL of either, '
     "OpenAI batch JSONL, tables (CSV, TSV, XLSX, Parquet, JSON or JSONL of plain objects), or gzip "
     "of these"
@@ -103,8 +103,8 @@ class Reader:
         yield from parsed if self._seen is None else self._without_repeated(parsed)
         if self._empty:
             raise UploadRejected(
-                said("The file is empty: there is no request in it."),
-                [Fault(None, "empty_file", said("The file is empty."))],
+                translatable("The file is empty: there is no request in it."),
+                [Fault(None, "empty_file", translatable("The file is empty."))],
                 1,
             )
 
@@ -123,7 +123,7 @@ class Reader:
         self.format, self.columns = self._table.format, self._table.columns
         if self._sheet and not self._table.sheets:
             raise UploadRejected(
-                said(
+                translatable(
                     "“%(sheet)s” is to be the sheet, and only XLSX has sheets: leave it out.",
                     sheet=self._sheet[:80],
                 )
@@ -152,7 +152,7 @@ class Reader:
             renderer = Renderer(self._template, table.columns, self._settings, self._find_image)
         except InvalidInput as error:
             raise UploadRejected(
-                said("The template does not fit the table: %(error)s", error=error.text)
+                translatable("The template does not fit the table: %(error)s", error=error.text)
             ) from None
         index, breath = 0, time.monotonic()
         for ordinal, row in enumerate(table, 1):
@@ -215,10 +215,12 @@ class Reader:
         if self._rules is not None:
             return "jsonl", self._lines()
         if encoding_of(head) in WIDE:
-            raise UploadRejected(said("The file is UTF-16: save it as UTF-8 and upload it again."))
+            raise UploadRejected(
+                translatable("The file is UTF-16: save it as UTF-8 and upload it again.")
+            )
         if self._template is not None and self._looks_like_json(head):
             raise UploadRejected(
-                said(
+                translatable(
                     "A template belongs to a table, and this file is none: leave the template out."
                 )
             )
@@ -226,13 +228,13 @@ class Reader:
             return self._json_items(head)
         shown = head[:40].decode("utf-8", "replace").splitlines()[0]
         raise UploadRejected(
-            said(
+            translatable(
                 "Line 1: the file begins with %(shown)r, which is not JSON and no table. Read are "
                 "%(formats)s.",
                 shown=shown,
                 formats=FORMATS,
             ),
-            [Fault(1, "invalid_json_line", said("not JSON"))],
+            [Fault(1, "invalid_json_line", translatable("not JSON"))],
             1,
         )
 
@@ -276,12 +278,14 @@ def _is_item(line: bytes) -> bool:
 
 
 def _too_many(most: int) -> UploadRejected:
-    message = said("A batch may have up to %(most)s requests: split the file.", most=f"{most:,}")
+    message = translatable(
+        "A batch may have up to %(most)s requests: split the file.", most=f"{most:,}"
+    )
     return UploadRejected(message, [Fault(most + 1, "too_many_tasks", message)], 1)
 
 
 def _duplicate(request: Request, line: int) -> Fault:
-    message = said(
+    message = translatable(
         'custom_id "%(custom_id)s" is already used in line %(line)s: make it unique.',
         custom_id=request.custom_id[:80],
         line=line,

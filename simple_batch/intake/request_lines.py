@@ -12,7 +12,7 @@ import msgspec
 from ..core.clock import give_way
 from ..core.domain import EMBEDDINGS, Fault, Request
 from ..core.errors import InvalidInput
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import Settings
 
 URLS = frozenset(
@@ -105,7 +105,8 @@ class Items:
         try:
             if raw is None:
                 raise Bad(
-                    "invalid_request", said("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
+                    "invalid_request",
+                    translatable("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."),
                 )
             if not clean:
                 check_text(raw)
@@ -137,9 +138,11 @@ class Items:
             if {"body", "url"} <= fields.keys():
                 raise Bad(
                     "invalid_request",
-                    said("an OpenAI batch line among plain requests: do not mix."),
+                    translatable("an OpenAI batch line among plain requests: do not mix."),
                 )
-            raise Bad("invalid_request", said('"messages" is missing: give {"messages": [...]}.'))
+            raise Bad(
+                "invalid_request", translatable('"messages" is missing: give {"messages": [...]}.')
+            )
         _check_messages(fields["messages"])
         custom_id = _custom_id(fields.pop("custom_id", None))
         return custom_id, "/v1/chat/completions", _encode(fields) if custom_id else raw.strip()
@@ -153,7 +156,9 @@ class Items:
         if url == "/v1/chat/completions":
             if "messages" not in fields:
                 raise Bad(
-                    "invalid_request", said('"messages" is missing in "body".'), "body.messages"
+                    "invalid_request",
+                    translatable('"messages" is missing in "body".'),
+                    "body.messages",
                 )
             _check_messages(fields["messages"])
         return custom_id, url, body
@@ -162,10 +167,16 @@ class Items:
         """A batch line that keeps to the rules, with the config that its model picks."""
         custom_id, url, body, fields = self._batch_line(raw)
         if bytes(fields.get("stream", b"")) == b"true":
-            raise Bad("invalid_request", said('"stream" cannot be true in a batch.'), "body.stream")
+            raise Bad(
+                "invalid_request",
+                translatable('"stream" cannot be true in a batch.'),
+                "body.stream",
+            )
         if "model" not in fields:
             raise Bad(
-                "missing_required_parameter", said('"model" is missing in "body".'), "body.model"
+                "missing_required_parameter",
+                translatable('"model" is missing in "body".'),
+                "body.model",
             )
         model = _text(fields["model"], "model", "body.model")
         if model not in self._configs:
@@ -174,7 +185,7 @@ class Items:
         if config_id is None:
             raise Bad(
                 "model_not_found",
-                said(
+                translatable(
                     "no active API config has the alias or the model %(model)r: make one first.",
                     model=model[:100],
                 ),
@@ -189,29 +200,29 @@ class Items:
         if missing:
             raise Bad(
                 "missing_required_parameter",
-                said('"%(name)s" is missing in this batch line.', name=missing[0]),
+                translatable('"%(name)s" is missing in this batch line.', name=missing[0]),
                 missing[0],
             )
         if _text(fields["method"], "method") != "POST":
-            raise Bad("invalid_method", said('"method" must be "POST".'), "method")
+            raise Bad("invalid_method", translatable('"method" must be "POST".'), "method")
         url = _text(fields["url"], "url")
         if url not in URLS:
             raise Bad(
                 "invalid_url",
-                said('"url" must be one of %(allowed)s.', allowed=", ".join(sorted(URLS))),
+                translatable('"url" must be one of %(allowed)s.', allowed=", ".join(sorted(URLS))),
                 "url",
             )
         if self._url is not None and url != self._url:
             raise Bad(
                 "url_mismatch",
-                said('"url" differs from %(url)s: one batch, one url.', url=self._url),
+                translatable('"url" differs from %(url)s: one batch, one url.', url=self._url),
                 "url",
             )
         self._url = url
         body = _decoded(bytes(fields["body"]), '"body"')
         custom_id = _custom_id(fields["custom_id"])
         if not custom_id:
-            raise Bad("invalid_request", said('"custom_id" is empty.'), "custom_id")
+            raise Bad("invalid_request", translatable('"custom_id" is empty.'), "custom_id")
         return custom_id, url, bytes(fields["body"]), body
 
 
@@ -219,7 +230,9 @@ def check_body(text: str, settings: Settings) -> bytes:
     """A request body that a user edited, as bytes. Raises InvalidInput saying what is wrong."""
     raw = text.strip().encode("utf-8", "surrogatepass")
     if len(raw) > settings.MAX_REQUEST_BYTES:
-        raise InvalidInput(said("The request is longer than MAX_REQUEST_BYTES allows."), "body")
+        raise InvalidInput(
+            translatable("The request is longer than MAX_REQUEST_BYTES allows."), "body"
+        )
     try:
         check_text(raw)
         _check_nesting(raw, settings.MAX_NESTING)
@@ -227,9 +240,11 @@ def check_body(text: str, settings: Settings) -> bytes:
         if "messages" in fields:
             _check_messages(fields["messages"])
         elif not fields.keys() & {"input", "prompt"}:
-            raise Bad("invalid_request", said('"messages" is missing.'))
+            raise Bad("invalid_request", translatable('"messages" is missing.'))
     except Bad as bad:
-        raise InvalidInput(said("The request: %(message)s", message=bad.message), "body") from None
+        raise InvalidInput(
+            translatable("The request: %(message)s", message=bad.message), "body"
+        ) from None
     return _encode(fields)
 
 
@@ -243,7 +258,9 @@ def _check_nesting(raw: bytes, most: int) -> None:
         if number % _BREATH == 0:
             give_way()
         if depth > most:
-            raise Bad("invalid_json_line", said("nested deeper than %(most)s levels.", most=most))
+            raise Bad(
+                "invalid_json_line", translatable("nested deeper than %(most)s levels.", most=most)
+            )
 
 
 def check_text(raw: bytes) -> None:
@@ -253,19 +270,19 @@ def check_text(raw: bytes) -> None:
     except UnicodeDecodeError as error:
         raise Bad(
             "invalid_encoding",
-            said(
+            translatable(
                 "not UTF-8 (byte %(number)s of the line): save the file as UTF-8.",
                 number=error.start + 1,
             ),
         ) from None
     if b"\0" in raw:
-        raise Bad("invalid_json_line", said("holds a NUL byte: remove it."))
+        raise Bad("invalid_json_line", translatable("holds a NUL byte: remove it."))
     if not _LONG_IN_SAMPLE.search(raw[::_SAMPLE]):
         return
     if _LONG_NUMBER.search(raw) and _LONG_NUMBER.search(_STRINGS.sub(b'""', raw)):
         raise Bad(
             "invalid_json_line",
-            said("holds a number of more than %(most)s digits.", most=MAX_DIGITS),
+            translatable("holds a number of more than %(most)s digits.", most=MAX_DIGITS),
         )
 
 
@@ -304,7 +321,7 @@ def is_conversation(raw: bytes) -> bool:
     return bool(items) and "role" in items[0] and "messages" not in items[0]
 
 
-_ITEM = said("the item")
+_ITEM = translatable("the item")
 
 
 def _decoded(raw: bytes, what: str = _ITEM) -> dict:
@@ -313,11 +330,11 @@ def _decoded(raw: bytes, what: str = _ITEM) -> dict:
     except msgspec.ValidationError:
         raise Bad(
             "invalid_request",
-            said('%(what)s must be an object like {"messages": [...]}.', what=what),
+            translatable('%(what)s must be an object like {"messages": [...]}.', what=what),
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Bad(
-            "invalid_json_line", said("not valid JSON: %(error)s.", error=_plain(error))
+            "invalid_json_line", translatable("not valid JSON: %(error)s.", error=_plain(error))
         ) from None
 
 
@@ -325,10 +342,12 @@ def _check_messages(raw) -> None:
     try:
         messages = _messages(raw)
     except msgspec.ValidationError as error:
-        raise Bad("invalid_request", said('"messages": %(error)s.', error=_plain(error))) from None
+        raise Bad(
+            "invalid_request", translatable('"messages": %(error)s.', error=_plain(error))
+        ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Bad(
-            "invalid_json_line", said("not valid JSON: %(error)s.", error=_plain(error))
+            "invalid_json_line", translatable("not valid JSON: %(error)s.", error=_plain(error))
         ) from None
     _check_roles(messages)
 
@@ -338,7 +357,7 @@ def _check_roles(messages: list[_Message]) -> None:
         if message.role not in ROLES:
             raise Bad(
                 "invalid_request",
-                said(
+                translatable(
                     "message %(number)s: role %(role)r is unknown.",
                     number=number,
                     role=message.role[:40],
@@ -349,13 +368,14 @@ def _check_roles(messages: list[_Message]) -> None:
 
 def _check_contents(messages: list[_Message]) -> None:
     if not messages:
-        raise Bad("invalid_request", said('"messages" is empty.'))
+        raise Bad("invalid_request", translatable('"messages" is empty.'))
     for number, message in enumerate(messages, 1):
         if message.content is None and not (
             _given(message.tool_calls) or _given(message.function_call)
         ):
             raise Bad(
-                "invalid_request", said('message %(number)s: "content" is missing.', number=number)
+                "invalid_request",
+                translatable('message %(number)s: "content" is missing.', number=number),
             )
 
 
@@ -375,13 +395,13 @@ def _check_id(text: str) -> None:
     if len(text) > MAX_CUSTOM_ID:
         raise Bad(
             "invalid_request",
-            said(
+            translatable(
                 '"custom_id" is longer than %(most)s characters.',
                 most=MAX_CUSTOM_ID,
             ),
         )
     if "\0" in text:
-        raise Bad("invalid_request", said('"custom_id" holds a NUL character.'))
+        raise Bad("invalid_request", translatable('"custom_id" holds a NUL character.'))
 
 
 def _text(raw, name: str, param: str | None = None) -> str:
@@ -389,7 +409,7 @@ def _text(raw, name: str, param: str | None = None) -> str:
         return _string(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Bad(
-            "invalid_request", said('"%(name)s" must be a text.', name=name), param or name
+            "invalid_request", translatable('"%(name)s" must be a text.', name=name), param or name
         ) from None
 
 

@@ -21,7 +21,7 @@ from jinja2.sandbox import safe_range as bounded_range
 from jinja2.tests import TESTS
 from jinja2.visitor import NodeTransformer
 
-from ..core.messages import said
+from ..core.messages import translatable
 
 BUDGET = 64_000_000  # of one rendering: a character copied costs one
 STEP = 256  # one node of a loop's body, each time round; a call of a filter; a part of a list
@@ -116,7 +116,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         self._tokens_left -= tokens
         if self._tokens_left < 0:
             raise TemplateSyntaxError(
-                said(
+                translatable(
                     "the code of the template has more than %(most)s parts: use fewer fields and "
                     "expressions (plain text may be long)",
                     most=f"{self._most_tokens:,}",
@@ -143,7 +143,9 @@ class Bounded(ImmutableSandboxedEnvironment):
     def charge(self, amount: int) -> None:
         self._left -= amount
         if self._left < 0:
-            raise SecurityError(said("it does too much for one row: shorten its loops and texts"))
+            raise SecurityError(
+                translatable("it does too much for one row: shorten its loops and texts")
+            )
 
     # --- what the sandbox asks --------------------------------------------------------------------
 
@@ -157,7 +159,7 @@ class Bounded(ImmutableSandboxedEnvironment):
 
     def call(self, context, obj, /, *args, **kwargs):
         if not self.is_safe_callable(obj):  # before a message would write out what it is
-            raise SecurityError(said("only methods of texts and “range” can be called"))
+            raise SecurityError(translatable("only methods of texts and “range” can be called"))
         self.charge(STEP)
         if isinstance(owner := getattr(obj, "__self__", None), str):
             given = [*args, *kwargs.values()]
@@ -174,9 +176,11 @@ class Bounded(ImmutableSandboxedEnvironment):
             self._copied(left)
             self._copied(right)
         elif len(numbers) < 2:
-            raise SecurityError(said("“%(operator)s” is for numbers only", operator=operator))
+            raise SecurityError(
+                translatable("“%(operator)s” is for numbers only", operator=operator)
+            )
         elif any(abs(side) > GREATEST for side in numbers if operator == "*" or _is_whole(side)):
-            raise SecurityError(said("the numbers grow too large"))
+            raise SecurityError(translatable("the numbers grow too large"))
         return super().call_binop(context, operator, left, right)
 
     # --- filters, and what stands for operators ---------------------------------------------------
@@ -210,7 +214,7 @@ class Bounded(ImmutableSandboxedEnvironment):
 
     def _text(self, value) -> str:
         if not isinstance(value, str | int | float | None | Undefined):
-            raise SecurityError(said("a list is no text: say how with “join” or “tojson”"))
+            raise SecurityError(translatable("a list is no text: say how with “join” or “tojson”"))
         return str(value)
 
     def _int(self, value, default: int = 0, base: int = 10) -> int:
@@ -218,7 +222,7 @@ class Bounded(ImmutableSandboxedEnvironment):
             self.charge(STEP + 8 * len(value))
         found = FILTERS["int"](value, default, base)
         if _is_whole(found) and found.bit_length() > MOST_BITS:
-            raise SecurityError(said("the numbers grow too large"))
+            raise SecurityError(translatable("the numbers grow too large"))
         return found
 
     def _join(self, items: Iterable, between: str = "") -> str:
@@ -266,7 +270,7 @@ class Bounded(ImmutableSandboxedEnvironment):
     def _key(self, value):
         """What is looked up by, or stands in a dict as a key."""
         if not isinstance(value, str | int | float | None | Undefined):
-            raise SecurityError(said("a list is no key: look up by a text or a number"))
+            raise SecurityError(translatable("a list is no key: look up by a text or a number"))
         return self._looked_at(value)
 
     def _weigh(self, value, character: int) -> None:
@@ -344,7 +348,7 @@ def _flat(tree: nodes.Node) -> Iterator[nodes.Node]:
         depth += 1
         if level and depth > MOST_DEPTH:
             raise TemplateSyntaxError(
-                said("it is nested over more than %(most)s levels", most=MOST_DEPTH),
+                translatable("it is nested over more than %(most)s levels", most=MOST_DEPTH),
                 level[0].lineno or 1,
             )
 
@@ -354,7 +358,7 @@ def _refuse(node: nodes.Node) -> None:
     bad_statement = isinstance(node, nodes.Stmt) and not isinstance(node, _STATEMENTS)
     if bad_statement or isinstance(node, _FORBIDDEN):
         raise TemplateSyntaxError(
-            said(
+            translatable(
                 "“%(name)s” is not for templates of requests: use fields, filters, “for”, "
                 "“if” and “set”",
                 name=type(node).__name__.lower(),
@@ -363,7 +367,7 @@ def _refuse(node: nodes.Node) -> None:
         )
     number = node.value if isinstance(node, nodes.Const) else None
     if _is_whole(number) and number.bit_length() > MOST_BITS:
-        raise TemplateSyntaxError(said("the numbers grow too large"), node.lineno)
+        raise TemplateSyntaxError(translatable("the numbers grow too large"), node.lineno)
 
 
 def _filtered(node: nodes.Expr, name: str, *args: nodes.Expr) -> nodes.Filter:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..core.errors import UploadRejected, UploadTooLarge
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import Settings
 
 BLOCK = 1 << 18
@@ -25,7 +25,7 @@ def refuse_bomb(unpacked: int, packed: int, limit: int) -> None:
     the ``packed`` bytes that it is (0: it is not packed)."""
     if unpacked > limit:
         raise UploadTooLarge(
-            said(
+            translatable(
                 "The file unpacks to %(size)s bytes or more, SIMPLE_BATCH_MAX_UNPACKED_BYTES allows "
                 "%(limit)s: split it, or raise that.",
                 size=f"{unpacked:,}",
@@ -34,7 +34,7 @@ def refuse_bomb(unpacked: int, packed: int, limit: int) -> None:
         )
     if packed and unpacked > max(_BOMB_FLOOR, _BOMB_RATIO * packed):
         raise UploadTooLarge(
-            said(
+            translatable(
                 "The file unpacks to %(size)s bytes or more, over %(ratio)s times its own size: "
                 "it is taken for a bomb. If it is none, split it into parts of up to %(floor)s MB "
                 "unpacked.",
@@ -117,7 +117,7 @@ class Source:
             data = read(size)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UploadRejected(
-                said("The gzip file is damaged or cut off: %(error)s.", error=error)
+                translatable("The gzip file is damaged or cut off: %(error)s.", error=error)
             ) from error
         if read != self._stream.peek:
             self._read += len(data)
@@ -141,7 +141,7 @@ def spool(stream: BinaryIO, destination: Path, limit: int) -> int:
                 size += len(block)
                 if size > limit:
                     raise UploadTooLarge(
-                        said(
+                        translatable(
                             "The upload is larger than %(limit)s bytes: split it, or have the setting "
                             "raised (MAX_UPLOAD_BYTES, BATCH_MAX_FILE_BYTES).",
                             limit=f"{limit:,}",
@@ -152,7 +152,13 @@ def spool(stream: BinaryIO, destination: Path, limit: int) -> int:
         destination.unlink(missing_ok=True)
         if isinstance(error, OSError):
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            why = said("no space is left on the disk") if full else (error.strerror or str(error))
-            raise UploadRejected(said("The upload cannot be kept: %(why)s.", why=why)) from error
+            why = (
+                translatable("no space is left on the disk")
+                if full
+                else (error.strerror or str(error))
+            )
+            raise UploadRejected(
+                translatable("The upload cannot be kept: %(why)s.", why=why)
+            ) from error
         raise
     return size

@@ -15,12 +15,17 @@ import msgspec
 
 from ..core.domain import Fault
 from ..core.errors import UploadRejected
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import Settings
 from . import decoding
 from .source import Source
 
-DELIMITERS = {",": said("comma"), "\t": said("tab"), ";": said("semicolon"), "|": said("pipe")}
+DELIMITERS = {
+    ",": translatable("comma"),
+    "\t": translatable("tab"),
+    ";": translatable("semicolon"),
+    "|": translatable("pipe"),
+}
 MOST_COLUMNS = 1_000
 MAX_NAME = 200
 _SAMPLE_ROWS = 100
@@ -98,7 +103,7 @@ class Table:
             yield item
         if empty:
             raise UploadRejected(
-                said(
+                translatable(
                     "There is no row under the header: the first line names the columns, each "
                     "further one is a row."
                 )
@@ -121,7 +126,7 @@ class Table:
                 yield Row(line, cells)
 
     def _header(self) -> list[str]:
-        item = next(self._rows, Fault(1, "invalid_header", said("the file is empty")))
+        item = next(self._rows, Fault(1, "invalid_header", translatable("the file is empty")))
         if isinstance(item, Row):
             names = [name.strip() for name in item.cells]
             complaint = no_header(names)
@@ -129,24 +134,30 @@ class Table:
                 return names
             item = Fault(item.line, "invalid_header", complaint)
         raise UploadRejected(
-            said("Line %(line)s, the header: %(message)s", line=item.line, message=item.text),
+            translatable(
+                "Line %(line)s, the header: %(message)s", line=item.line, message=item.text
+            ),
             [item],
             1,
         )
 
     def _ragged(self, row: Row) -> Fault:
         count, width = len(row.cells), len(self.columns)
-        what = said("%(count)s cells", count=count) if count != 1 else said("1 cell")
-        remedy = said(
+        what = (
+            translatable("%(count)s cells", count=count) if count != 1 else translatable("1 cell")
+        )
+        remedy = translatable(
             "put a cell that holds a %(delimiter)s or a line end in quotes.",
             delimiter=DELIMITERS[self._delimiter],
         )
         if count < width:
-            remedy = said("“%(name)s” and what follows it are missing.", name=self.columns[count])
+            remedy = translatable(
+                "“%(name)s” and what follows it are missing.", name=self.columns[count]
+            )
         return Fault(
             row.line,
             "ragged_row",
-            said(
+            translatable(
                 "%(what)s where the header has %(width)s: %(remedy)s",
                 what=what,
                 width=width,
@@ -160,13 +171,13 @@ class Table:
                 return Fault(
                     row.line,
                     "invalid_row",
-                    said("column “%(name)s” holds a NUL character: remove it.", name=name),
+                    translatable("column “%(name)s” holds a NUL character: remove it.", name=name),
                 )
             if decoding.MARK in cell:
                 return Fault(
                     row.line,
                     "invalid_encoding",
-                    said(
+                    translatable(
                         "column “%(name)s” is not %(encoding)s text: save the file as UTF-8.",
                         name=name,
                         encoding=self.encoding.upper(),
@@ -176,19 +187,19 @@ class Table:
 
     def _why(self, error: str) -> str:
         if "unexpected end" in error:
-            return said(
+            return translatable(
                 "a quote that is opened in this row is never closed: close it, or double it."
             )
         if "expected after" in error:
-            return said(
+            return translatable(
                 'text follows a closing quote: write a quote within a quoted cell twice ("").'
             )
         if "limit" in error or "iterator should return" in error:
-            return said(
+            return translatable(
                 "longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows: is a quote opened and never "
                 "closed?"
             )
-        return said("not readable: %(error)s.", error=error)
+        return translatable("not readable: %(error)s.", error=error)
 
 
 def begins_table(head: bytes) -> bool:
@@ -204,12 +215,12 @@ def begins_table(head: bytes) -> bool:
 def needs_template(table: Table) -> UploadRejected:
     """What is said where a table comes without one."""
     shown = ", ".join(table.columns[:10]) + (", …" if len(table.columns) > 10 else "")
-    what = said("This is a table")
+    what = translatable("This is a table")
     if table.format.endswith("-rows"):
-        what = said("These are plain objects")
+        what = translatable("These are plain objects")
     form = table.format.removesuffix("-rows").upper()
     return UploadRejected(
-        said(
+        translatable(
             "%(what)s (%(format)s; columns: %(shown)s): a template is needed that makes a request of "
             "each row. Give one with --template FILE, or upload the table on the page “New job”, "
             "which leads to it.",
@@ -266,21 +277,21 @@ def no_header(names: list[str], label: Callable[[int], str | int] = lambda n: n)
     """Why these cannot be the names of columns; None where they can. ``label`` is how column n (from
     1) is called."""
     if all(_NUMBER.fullmatch(name) for name in names):
-        return said("it holds numbers only. The first row must name the columns.")
+        return translatable("it holds numbers only. The first row must name the columns.")
     if len(names) > MOST_COLUMNS:
-        return said(
+        return translatable(
             "%(count)s columns, more than %(most)s.",
             count=f"{len(names):,}",
             most=f"{MOST_COLUMNS:,}",
         )
     for number, name in enumerate(names, 1):
         if not name:
-            return said(
+            return translatable(
                 "column %(number)s has no name. Name every column, or remove it.",
                 number=label(number),
             )
         if len(name) > MAX_NAME or "\n" in name or _CONTROL.search(name):
-            return said(
+            return translatable(
                 "column %(number)s has no name but a text (%(name)r…). The first row must name the "
                 "columns.",
                 number=label(number),
@@ -288,7 +299,7 @@ def no_header(names: list[str], label: Callable[[int], str | int] = lambda n: n)
             )
         if name in names[: number - 1]:
             first = label(names.index(name) + 1)
-            return said(
+            return translatable(
                 "columns %(first)s and %(number)s are both named “%(name)s”. Rename one.",
                 first=first,
                 number=label(number),

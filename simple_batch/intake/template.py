@@ -15,7 +15,7 @@ from jinja2 import TemplateSyntaxError, nodes
 from ..core.clock import give_way
 from ..core.domain import EMBEDDINGS, IMAGE, Fault, Request
 from ..core.errors import InvalidInput
-from ..core.messages import Text, said
+from ..core.messages import Message, translatable
 from ..core.settings import Settings
 from .images import Image, name_of
 from .nearest_name import nearest
@@ -75,7 +75,7 @@ def template_of(data: bytes | str) -> Template:
         return msgspec.json.decode(data, type=Template)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(
-            said(
+            translatable(
                 'The template: %(error)s. It looks like {"system": "…", "user": "… {{column}} '
                 '…", "parameters": {}, "custom_id": "column"}; only "user" must be there.',
                 error=error,
@@ -88,7 +88,7 @@ def template_of_file(data: bytes) -> Template:
     """A file of either kind: JSON, or a text that is the user message. Raises InvalidInput."""
     if len(data) > MAX_TEMPLATE_BYTES:
         raise InvalidInput(
-            said(
+            translatable(
                 "The template is longer than %(most)s bytes.",
                 most=f"{MAX_TEMPLATE_BYTES:,}",
             ),
@@ -101,7 +101,7 @@ def template_of_file(data: bytes) -> Template:
         return Template(user=data.decode().removesuffix("\n"))
     except UnicodeDecodeError:
         raise InvalidInput(
-            said("The template is not UTF-8: save it as UTF-8."), "template"
+            translatable("The template is not UTF-8: save it as UTF-8."), "template"
         ) from None
 
 
@@ -133,11 +133,11 @@ class Renderer:
         _check_endpoint(template)
         if not template.user.strip():
             raise InvalidInput(
-                said("The user message is empty: write what is to be asked."), "user"
+                translatable("The user message is empty: write what is to be asked."), "user"
             )
         if len(msgspec.json.encode(template)) > MAX_TEMPLATE_BYTES:
             raise InvalidInput(
-                said(
+                translatable(
                     "Longer than %(most)s bytes in all.",
                     most=f"{MAX_TEMPLATE_BYTES:,}",
                 ),
@@ -145,7 +145,7 @@ class Renderer:
             )
         if tags(template) > MOST_TAGS:
             raise InvalidInput(
-                said(
+                translatable(
                     "Over %(most)s fields, statements and comments in all: use fewer.",
                     most=f"{MOST_TAGS:,}",
                 ),
@@ -172,7 +172,7 @@ class Renderer:
                 name = self._columns[self._id_column]
                 raise Bad(
                     "invalid_request",
-                    said(
+                    translatable(
                         "column “%(name)s”: over %(most)s characters.",
                         name=name,
                         most=MAX_CUSTOM_ID,
@@ -199,16 +199,21 @@ class Renderer:
             raise
         except Exception as error:  # whatever an expression of the user's may raise
             raise Bad(
-                "template_error", said("the template fails: %(error)s", error=_complaint(error))
+                "template_error",
+                translatable("the template fails: %(error)s", error=_complaint(error)),
             ) from None
         if not user.strip():
             raise Bad(
-                "invalid_request", said("the user message comes out empty: fill in its columns.")
+                "invalid_request",
+                translatable("the user message comes out empty: fill in its columns."),
             )
         pictures, more = self._pictures(named) if named else ((), 0)
         body = _json({**_content(self._url, user, system, pictures), **parameters})
         if len(body) + more > self._longest:
-            raise Bad("invalid_request", said("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."))
+            raise Bad(
+                "invalid_request",
+                translatable("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."),
+            )
         return body
 
     def _pictures(self, named: list[tuple[str, str]]) -> tuple[list[str], int]:
@@ -226,7 +231,7 @@ class Renderer:
                 if len(found) > MOST_IMAGES:
                     raise Bad(
                         "invalid_request",
-                        said(
+                        translatable(
                             "%(label)s: over %(most)s images in one request.",
                             label=label,
                             most=MOST_IMAGES,
@@ -240,11 +245,13 @@ class Renderer:
             if self._find_image is None:
                 raise Bad(
                     "invalid_image",
-                    said("“%(name)s”: no images were given beside the table", name=name[:200]),
+                    translatable(
+                        "“%(name)s”: no images were given beside the table", name=name[:200]
+                    ),
                 )
             return self._find_image(clean)
         except Bad as bad:
-            message = said("%(label)s: %(wrong)s.", label=label, wrong=bad.message)
+            message = translatable("%(label)s: %(wrong)s.", label=label, wrong=bad.message)
             raise Bad(bad.code, message) from None
 
     # --- making it ready --------------------------------------------------------------------------
@@ -263,7 +270,7 @@ class Renderer:
             template = JinjaTemplate.from_code(self._env, code, self._env.globals)
         except TemplateSyntaxError as error:
             raise InvalidInput(
-                said(
+                translatable(
                     "line %(line)s of the template: %(error)s",
                     line=error.lineno,
                     error=_complaint(error),
@@ -272,7 +279,8 @@ class Renderer:
             ) from None
         except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
             raise InvalidInput(
-                said("The template cannot be read: %(error)s", error=_complaint(error)), field
+                translatable("The template cannot be read: %(error)s", error=_complaint(error)),
+                field,
             ) from None
         render, context, charge = template.root_render_func, template.new_context, self._env.charge
 
@@ -285,13 +293,13 @@ class Renderer:
 
         return rendered
 
-    def _label(self, text: str) -> Text:
+    def _label(self, text: str) -> Message:
         """How a text of the images is called in a fault."""
         field = FIELD.fullmatch(text.strip())
         column = named(field)[0] if field is not None else ""
         if column in self._variable:
-            return said("column “%(name)s”", name=column)
-        return said("image “%(text)s”", text=text.strip()[:80])
+            return translatable("column “%(name)s”", name=column)
+        return translatable("image “%(text)s”", text=text.strip()[:80])
 
     def _named(self, field: re.Match) -> str:
         """A field that holds just a column's name, with a name that Jinja takes."""
@@ -307,7 +315,7 @@ class Renderer:
         for name in sorted(used - known):
             line = next(node.lineno for node in tree.find_all(nodes.Name) if node.name == name)
             raise InvalidInput(
-                said(
+                translatable(
                     "line %(line)s of the template: there is no column “%(name)s”; the nearest is "
                     "“%(nearest)s”.",
                     line=line,
@@ -351,7 +359,7 @@ class Renderer:
             return None
         if column not in self._columns:
             raise InvalidInput(
-                said(
+                translatable(
                     "There is no column “%(column)s”; the nearest is “%(nearest)s”.",
                     column=column,
                     nearest=nearest(column, self._columns),
@@ -382,7 +390,7 @@ def _variables(columns: list[str]) -> list[str]:
 def _check_endpoint(template: Template) -> None:
     if template.url not in ENDPOINTS:
         raise InvalidInput(
-            said(
+            translatable(
                 "Endpoint: %(url)r is none of %(allowed)s.",
                 url=template.url[:100],
                 allowed=", ".join(ENDPOINTS),
@@ -391,12 +399,15 @@ def _check_endpoint(template: Template) -> None:
         )
     if template.system.strip() and template.url != CHAT and _PLACES[template.url][1] is None:
         raise InvalidInput(
-            said("Requests to %(url)s have no system message: leave it empty.", url=template.url),
+            translatable(
+                "Requests to %(url)s have no system message: leave it empty.", url=template.url
+            ),
             "system",
         )
     if any(map(str.strip, template.images)) and template.url not in _SEEING:
         raise InvalidInput(
-            said("Requests to %(url)s take no images: leave them out.", url=template.url), "images"
+            translatable("Requests to %(url)s take no images: leave them out.", url=template.url),
+            "images",
         )
 
 
@@ -421,11 +432,11 @@ def _possible(template: Template, most_nested: int) -> dict:
     for name in parameters:
         if name in RESERVED or name in _PLACES.get(template.url, ()):
             raise InvalidInput(
-                said("Parameters: %(name)r is set elsewhere.", name=name), "parameters"
+                translatable("Parameters: %(name)r is set elsewhere.", name=name), "parameters"
             )
     if _deeper(parameters, most_nested):
         raise InvalidInput(
-            said("Parameters: nested deeper than %(most)s levels.", most=most_nested),
+            translatable("Parameters: nested deeper than %(most)s levels.", most=most_nested),
             "parameters",
         )
     return parameters
@@ -472,9 +483,9 @@ def _plain(cell: str):
     return msgspec.Raw(text) if _NUMBER.fullmatch(text) else cell
 
 
-def _complaint(error: Exception) -> Text:
+def _complaint(error: Exception) -> Message:
     """What Jinja or an expression complains about, as a sentence."""
     complaint = getattr(error, "message", None) or str(error) or type(error).__name__
-    if not isinstance(complaint, Text):
+    if not isinstance(complaint, Message):
         complaint = str(complaint)[:200].rstrip(". ")
-    return said("%(complaint)s.", complaint=complaint)
+    return translatable("%(complaint)s.", complaint=complaint)

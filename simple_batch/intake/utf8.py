@@ -7,7 +7,7 @@ from pathlib import Path
 from ..core.clock import give_way
 from ..core.domain import Fault
 from ..core.errors import UploadRejected
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import Settings
 from .source import Source
 
@@ -25,7 +25,7 @@ def check_utf8(path: Path, settings: Settings) -> None:
     try:
         head = source.peek()
         if head.startswith(_WIDE_BOMS) or b"\0" in head[:_WIDE_HEAD]:
-            raise _rejected(1, 1, said("it looks like UTF-16 or UTF-32"))
+            raise _rejected(1, 1, translatable("it looks like UTF-16 or UTF-32"))
         _check(source.blocks())
     finally:
         source.close()
@@ -42,7 +42,7 @@ def _check(blocks: Iterable[bytes]) -> None:
         line += ended
         give_way()
     if held:
-        raise _rejected(line, before + 1, said("it ends within a character"))
+        raise _rejected(line, before + 1, translatable("it ends within a character"))
 
 
 def _decoded(data: bytes, line: int, before: int) -> int:
@@ -53,12 +53,12 @@ def _decoded(data: bytes, line: int, before: int) -> int:
         at = error.start
         ended = data.count(b"\n", 0, at)
         byte = at - data.rfind(b"\n", 0, at) if ended else before + at + 1
-        why = said("byte 0x%(byte)s", byte=f"{data[at]:02X}")
+        why = translatable("byte 0x%(byte)s", byte=f"{data[at]:02X}")
         raise _rejected(line + ended, byte, why) from None
 
 
 def _rejected(line: int, byte: int, why: str) -> UploadRejected:
-    message = said(
+    message = translatable(
         "The file is not UTF-8 at line %(line)s, byte %(byte)s of the line (%(why)s): save it as "
         "UTF-8 and upload it again.",
         line=f"{line:,}",

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from ..core.domain import Fault
 from ..core.errors import UploadRejected
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import Settings
 from .excel_dates import kinds_of, moment
 from .source import Source
@@ -64,7 +64,7 @@ class Sheet:
                 yield self._row(line, cells, wrong)
         if empty:
             raise UploadRejected(
-                said(
+                translatable(
                     "There is no row under the header of the sheet “%(sheet)s”.%(others)s",
                     sheet=self.sheet,
                     others=self._other_sheets(),
@@ -77,7 +77,7 @@ class Sheet:
                 continue
             complaint = next(
                 (
-                    said("cell %(cell)s %(what)s", cell=f"{_letters(at)}{line}", what=what)
+                    translatable("cell %(cell)s %(what)s", cell=f"{_letters(at)}{line}", what=what)
                     for at, what in wrong.items()
                 ),
                 None,
@@ -92,7 +92,7 @@ class Sheet:
                 if complaint is None:
                     return names
             raise UploadRejected(
-                said(
+                translatable(
                     "Sheet “%(sheet)s”, row %(line)s, the header: %(complaint)s%(others)s",
                     sheet=self.sheet,
                     line=line,
@@ -103,7 +103,7 @@ class Sheet:
                 1,
             )
         raise UploadRejected(
-            said(
+            translatable(
                 "The sheet “%(sheet)s” is empty.%(others)s",
                 sheet=self.sheet,
                 others=self._other_sheets(),
@@ -115,18 +115,24 @@ class Sheet:
         if not others:
             return ""
         more = ", …" if len(others) > 10 else ""
-        return said(" Other sheets: %(names)s (--sheet).", names=", ".join(others[:10]) + more)
+        return translatable(
+            " Other sheets: %(names)s (--sheet).", names=", ".join(others[:10]) + more
+        )
 
     def _row(self, line: int, cells: dict, wrong: dict[int, str]) -> Row | Fault:
         for at in cells.keys() - self._places:
-            wrong[at] = said("stands beside the table: its column has no name in the header.")
+            wrong[at] = translatable(
+                "stands beside the table: its column has no name in the header."
+            )
         if wrong:
             at, what = min(wrong.items())
             named = f" (“{self.columns[at - self._left]}”)" if at in self._places else ""
             return Fault(
                 line,
                 "invalid_row",
-                said("cell %(cell)s %(what)s", cell=f"{_letters(at)}{line}{named}", what=what),
+                translatable(
+                    "cell %(cell)s %(what)s", cell=f"{_letters(at)}{line}{named}", what=what
+                ),
                 unit="row",
             )
         found = [cells.get(at, _EMPTY) for at in self._places]
@@ -149,7 +155,9 @@ class _Texts:
         self._pieces: list[str] = []
         self._muted = False
         self._too_long: set[int] = set()
-        self._markup = package.markup(package.strings, said("its texts"), self._start, self._end)
+        self._markup = package.markup(
+            package.strings, translatable("its texts"), self._start, self._end
+        )
         self.text = functools.lru_cache(_REMEMBERED)(self._text)
 
     def _text(self, number: int) -> str:
@@ -204,10 +212,12 @@ class _Cells:
     def __init__(self, package: Package, part: str, longest: int):
         self._longest = longest
         self._texts = _Texts(package, longest) if package.strings else None
-        styles = package.elements(package.styles, said("its styles")) if package.styles else []
+        styles = (
+            package.elements(package.styles, translatable("its styles")) if package.styles else []
+        )
         self._kinds = kinds_of(styles)
         self._epoch_1904, self._stale = package.epoch_1904, package.stale
-        self._markup = package.markup(part, said("the sheet"), self._start, self._end)
+        self._markup = package.markup(part, translatable("the sheet"), self._start, self._end)
         self._done: list[tuple[int, dict, dict]] = []
         self._row = self._column = self._size = 0
         self._cells: dict[int, tuple] = {}
@@ -265,11 +275,11 @@ class _Cells:
             return
         self._size += len(cell[0])
         if at > _MOST_COLUMNS:
-            self._wrong = {_MOST_COLUMNS: said("and more: a sheet has no more columns.")}
+            self._wrong = {_MOST_COLUMNS: translatable("and more: a sheet has no more columns.")}
         elif self._size > self._longest:
             self._cells.clear()
             self._wrong = {
-                at: said("makes the row longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
+                at: translatable("makes the row longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
             }
         else:
             self._cells[at] = cell
@@ -290,7 +300,7 @@ class _Cells:
         kind, text = self._attributes.get("t", "n"), "".join(self._pieces)
         if self._formula and (self._stale or not (self._valued and (text or kind == "str"))):
             raise ValueError(
-                said(
+                translatable(
                     "holds a formula that was never calculated: open the file in a spreadsheet "
                     "program and save it, or paste values in place of formulas."
                 )
@@ -298,7 +308,7 @@ class _Cells:
         if not text:
             return None
         if kind == "e":
-            raise ValueError(said("holds the error %(text)s: correct it.", text=text[:20]))
+            raise ValueError(translatable("holds the error %(text)s: correct it.", text=text[:20]))
         if kind == "n":
             return self._number(text)
         if kind == "b":
@@ -308,7 +318,7 @@ class _Cells:
         text = self._shared(text) if kind == "s" else _unescaped(text)
         if _UNFIT.search(text):
             raise ValueError(
-                said("holds a character that is none (a NUL or half of one): remove it.")
+                translatable("holds a character that is none (a NUL or half of one): remove it.")
             )
         return (text, text) if text else None
 
@@ -317,11 +327,11 @@ class _Cells:
             return self._texts.text(int(number))
         except OverflowError:
             raise ValueError(
-                said("is longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
+                translatable("is longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
             ) from None
         except (AttributeError, ValueError, IndexError):
             raise ValueError(
-                said("names a text that the file does not hold: save it again.")
+                translatable("names a text that the file does not hold: save it again.")
             ) from None
 
     def _number(self, text: str) -> tuple:
@@ -329,7 +339,9 @@ class _Cells:
         kind = self._kind(style) if style is not None else None
         if not _NUMBER.fullmatch(text):
             raise ValueError(
-                said("holds %(text)r, which is no number: save the file again.", text=text[:20])
+                translatable(
+                    "holds %(text)r, which is no number: save the file again.", text=text[:20]
+                )
             )
         value = float(text)
         if kind is not None:
@@ -337,7 +349,7 @@ class _Cells:
                 iso, dated = moment(value, kind, self._epoch_1904)
             except (ValueError, OverflowError):
                 raise ValueError(
-                    said(
+                    translatable(
                         "is formatted as a date, and %(text)s is none: change its format.",
                         text=text[:20],
                     )
@@ -346,7 +358,9 @@ class _Cells:
         if value.is_integer() and abs(value) <= _WHOLE:
             value = int(value)
         elif value in (float("inf"), float("-inf")):
-            raise ValueError(said("holds %(text)s, which is too large a number.", text=text[:20]))
+            raise ValueError(
+                translatable("holds %(text)s, which is too large a number.", text=text[:20])
+            )
         return repr(value), value
 
     def _kind(self, style: str) -> str | None:
@@ -363,7 +377,7 @@ def _chosen(package: Package, name: str):
             return found
     there = ", ".join(f"“{found.name}”" for found in package.sheets[:20])
     raise UploadRejected(
-        said(
+        translatable(
             "There is no sheet “%(name)s” in the workbook: it has %(there)s.",
             name=name[:80],
             there=there,

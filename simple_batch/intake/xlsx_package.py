@@ -8,7 +8,7 @@ from typing import BinaryIO
 import msgspec
 
 from ..core.errors import UploadRejected, UploadTooLarge
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import Settings
 from .source import refuse_bomb
 from .xml_reader import Markup
@@ -19,10 +19,10 @@ _MOST_PARTS = 10_000
 _LONGEST_PART = 64 << 20  # of those that are read whole: sheets and texts are not
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _OTHERS = {
-    "opendocument.spreadsheet": said("an OpenDocument spreadsheet"),
-    "opendocument": said("an OpenDocument file"),
-    "wordprocessingml": said("a Word document"),
-    "presentationml": said("a presentation"),
+    "opendocument.spreadsheet": translatable("an OpenDocument spreadsheet"),
+    "opendocument": translatable("an OpenDocument file"),
+    "wordprocessingml": translatable("a Word document"),
+    "presentationml": translatable("a presentation"),
 }
 
 
@@ -47,7 +47,7 @@ class Package:
             self._archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise UploadRejected(
-                said("The XLSX file is damaged or cut off: %(error)s.", error=error)
+                translatable("The XLSX file is damaged or cut off: %(error)s.", error=error)
             ) from None
         self._parts = {part.filename: part for part in self._archive.infolist()}
         self._guard(file, settings.MAX_UNPACKED_BYTES)
@@ -60,13 +60,15 @@ class Package:
         """The unpacked bytes of a part."""
         if part not in self._parts:
             raise UploadRejected(
-                said("The XLSX file is damaged: %(what)s is missing. Save it again.", what=what)
+                translatable(
+                    "The XLSX file is damaged: %(what)s is missing. Save it again.", what=what
+                )
             )
         try:
             return _Guarded(self._archive.open(part), what)
         except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
             raise UploadRejected(
-                said("The XLSX file cannot be unpacked: %(error)s.", error=error)
+                translatable("The XLSX file cannot be unpacked: %(error)s.", error=error)
             ) from None
 
     def markup(self, part: str, what: str, start, end) -> Markup:
@@ -76,7 +78,7 @@ class Package:
         """The tags of a small part with their attributes, in their order."""
         if part in self._parts and self._parts[part].file_size > _LONGEST_PART:
             raise UploadTooLarge(
-                said("The XLSX file cannot be read: %(what)s is too large.", what=what)
+                translatable("The XLSX file cannot be read: %(what)s is too large.", what=what)
             )
         found: list[tuple[str, dict]] = []
 
@@ -91,7 +93,7 @@ class Package:
     def _guard(self, file: BinaryIO, limit: int) -> None:
         if len(self._parts) > _MOST_PARTS:
             raise UploadTooLarge(
-                said(
+                translatable(
                     "The file holds %(count)s parts: that is no workbook.",
                     count=f"{len(self._parts):,}",
                 )
@@ -105,19 +107,19 @@ class Package:
             if "mimetype" in self._parts and self._parts["mimetype"].file_size < 200:
                 kind = self.open("mimetype", "mimetype").read(200).decode("utf-8", "replace")
             raise _no_workbook(kind)
-        types = self.elements("[Content_Types].xml", said("its list of parts"))
+        types = self.elements("[Content_Types].xml", translatable("its list of parts"))
         content = " ".join(attributes.get("ContentType", "") for _, attributes in types)
         if "macroEnabled" in content or any(
             name.endswith("vbaProject.bin") for name in self._parts
         ):
             raise UploadRejected(
-                said(
+                translatable(
                     "The workbook holds macros (XLSM): save it as XLSX (“Excel Workbook”), without "
                     "them."
                 )
             )
         if "sheet.binary" in content:
-            raise UploadRejected(said("This is a binary workbook (XLSB): save it as XLSX."))
+            raise UploadRejected(translatable("This is a binary workbook (XLSB): save it as XLSX."))
         if "spreadsheetml" not in content:
             raise _no_workbook(content)
 
@@ -126,12 +128,12 @@ class Package:
         workbook = next(iter(root.values()), None)
         if workbook is None:
             raise UploadRejected(
-                said("The XLSX file is damaged: it names no workbook. Save it again.")
+                translatable("The XLSX file is damaged: it names no workbook. Save it again.")
             )
         sheets = self._related(workbook, "worksheet")
         self.strings = next(iter(self._related(workbook, "sharedStrings").values()), None)
         self.styles = next(iter(self._related(workbook, "styles").values()), None)
-        for name, attributes in self.elements(workbook, said("the workbook")):
+        for name, attributes in self.elements(workbook, translatable("the workbook")):
             if name == "sheet":
                 key = next((key for key in attributes if key.endswith(":id")), "")
                 part = sheets.get(attributes.get(key, ""))
@@ -143,7 +145,7 @@ class Package:
             elif name == "calcPr":
                 self.stale = _on(attributes.get("fullCalcOnLoad"))
         if not self.sheets:
-            raise UploadRejected(said("The workbook has no sheet with cells."))
+            raise UploadRejected(translatable("The workbook has no sheet with cells."))
 
     def _related(self, part: str, kind: str) -> dict[str, str]:
         """{id: part} of the relations of a part that are of a kind. Targets are looked up in the
@@ -153,7 +155,7 @@ class Package:
         if relations not in self._parts:
             return {}
         found = {}
-        for tag, attributes in self.elements(relations, said("its relations")):
+        for tag, attributes in self.elements(relations, translatable("its relations")):
             if tag == "Relationship" and attributes.get("Type", "").endswith(f"/{kind}"):
                 target = posixpath.join("/", folder, attributes.get("Target", ""))
                 found[attributes.get("Id", "")] = posixpath.normpath(target).lstrip("/")
@@ -172,7 +174,7 @@ class _Guarded:
             return self._stream.read(size)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise UploadRejected(
-                said(
+                translatable(
                     "The XLSX file is damaged: %(what)s cannot be unpacked: %(error)s.",
                     what=self._what,
                     error=error,
@@ -184,17 +186,21 @@ def refusal_of_ole(head: bytes) -> UploadRejected:
     """What is said of a file in the container of old and of encrypted Office files."""
     if _ENCRYPTED in head:
         return UploadRejected(
-            said("The workbook is encrypted: open it with its password and save it without one.")
+            translatable(
+                "The workbook is encrypted: open it with its password and save it without one."
+            )
         )
     return UploadRejected(
-        said("This is a workbook of the old kind (XLS), or encrypted: save it as XLSX.")
+        translatable("This is a workbook of the old kind (XLS), or encrypted: save it as XLSX.")
     )
 
 
 def _no_workbook(content: str) -> UploadRejected:
-    kind = next((name for word, name in _OTHERS.items() if word in content), said("a ZIP archive"))
+    kind = next(
+        (name for word, name in _OTHERS.items() if word in content), translatable("a ZIP archive")
+    )
     return UploadRejected(
-        said(
+        translatable(
             "This is %(kind)s and no XLSX workbook: save the table as XLSX or CSV (UTF-8).",
             kind=kind,
         )

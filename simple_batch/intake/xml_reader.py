@@ -6,7 +6,7 @@ from typing import BinaryIO
 from xml.parsers import expat
 
 from ..core.errors import UploadRejected
-from ..core.messages import said
+from ..core.messages import translatable
 
 BLOCK = 1 << 16
 _DEEPEST = 100
@@ -34,7 +34,9 @@ class Markup:
             depth += 1
             if depth > _DEEPEST:
                 raise UploadRejected(
-                    said("The XLSX file cannot be read: %(what)s is nested too deep.", what=what)
+                    translatable(
+                        "The XLSX file cannot be read: %(what)s is nested too deep.", what=what
+                    )
                 )
             start(local[name], attributes)
 
@@ -53,7 +55,7 @@ class Markup:
             self._parser.Parse(block, not block)
         except expat.ExpatError as error:
             raise UploadRejected(
-                said(
+                translatable(
                     "The XLSX file is damaged: %(what)s is broken in line %(line)s: "
                     "%(why)s. Save it again.",
                     what=self._what,
@@ -63,7 +65,9 @@ class Markup:
             ) from None
         if self._fed - self._parser.CurrentByteIndex > self._longest:
             raise UploadRejected(
-                said("The XLSX file cannot be read: a tag in %(what)s has no end.", what=self._what)
+                translatable(
+                    "The XLSX file cannot be read: a tag in %(what)s has no end.", what=self._what
+                )
             )
         return bool(block)
 
@@ -72,7 +76,7 @@ class Markup:
 
     def _on_doctype(self, *_declared) -> None:
         raise UploadRejected(
-            said(
+            translatable(
                 "The XLSX file cannot be read: %(what)s declares a document type, which no "
                 "spreadsheet program writes.",
                 what=self._what,

@@ -8,7 +8,7 @@ from gevent.event import Event
 
 from ..core.settings import Settings
 from ..store import search
-from ..store.database import complain, connected
+from ..store.database import connected, log_failure
 from ..store.secrets import Vault
 from .hooks import Hooks
 from .notifier import Notifier
@@ -70,7 +70,7 @@ class PeriodicTask:
             try:
                 self._work()
             except Exception:
-                complain(log, self._complaint)
+                log_failure(log, self._complaint)
                 gevent.sleep(1)
             self._wake.wait(EVERY_S)
             self._wake.clear()
@@ -87,7 +87,7 @@ def index_searches() -> None:
         try:
             busy = _index_step()
         except Exception:
-            complain(log, "the text of a job cannot be indexed")
+            log_failure(log, "the text of a job cannot be indexed")
             busy = False
         gevent.sleep(REST_S if busy else IDLE_S)
 

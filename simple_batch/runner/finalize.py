@@ -10,7 +10,7 @@ from ..store import requeue as retry_rows
 from ..store.cluster import pages
 from ..store.database import connected
 from ..store.filters import RequestFilter
-from ..store.models import Job, database, hold
+from ..store.models import Job, database, lock_job
 from ..store.requeue import Changes
 from ..store.write_pace import Pace
 from . import signals
@@ -49,7 +49,7 @@ def finish(job_id: int, finalizer: Callable[[int], None]) -> None:
 def complete(job_id: int) -> Job | None:
     """Let a job be finished if every request has a result. Returns it where some have none."""
     with database.atomic():
-        hold(job_id)
+        lock_job(job_id)
         job = Job.get_by_id(job_id)
         if job.succeeded + job.failed + job.cancelled < job.total:
             return job

@@ -19,7 +19,7 @@ from ..engine.retry import Policy
 from ..engine.semaphore import ResizableSemaphore
 from ..store import jobs as job_rows
 from ..store import requests as request_rows
-from ..store.database import steadily
+from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from ..store.requests import OWN_WAY, RouteKey
 from ..store.results import Recorded
@@ -181,7 +181,7 @@ class JobRun:
     def _run_all(self) -> None:
         while True:
             self._settling = False
-            steadily(self._start_others)
+            retry_while_unavailable(self._start_others)
             self._run_way(OWN_WAY)
             while self._runs:
                 gevent.joinall(list(self._runs.values()), raise_error=True)
@@ -189,13 +189,15 @@ class JobRun:
             self._recorder.flush()
             self._source.settle()
             if self._stop is not None:
-                steadily(job_rows.stopped, self.job_id, *msgspec.structs.astuple(self._stop))
+                retry_while_unavailable(
+                    job_rows.stopped, self.job_id, *msgspec.structs.astuple(self._stop)
+                )
                 return
             if self._stopping:
                 return
             if self._ask_once:
                 finalize.fan_out(self.job_id)
-            if steadily(self._complete) or not self._source.goes_on():
+            if retry_while_unavailable(self._complete) or not self._source.goes_on():
                 return
 
     def _route(self, way: RouteKey, job: Job, config_id: int | None = None) -> Route:

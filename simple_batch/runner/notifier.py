@@ -23,7 +23,7 @@ from ..core.errors import ConfigurationError
 from ..core.settings import Settings
 from ..core.version import __version__
 from ..store import webhooks
-from ..store.database import complain, connected
+from ..store.database import connected, log_failure
 from ..store.models import Delivery
 from ..store.secrets import Vault
 from . import mailer
@@ -82,7 +82,7 @@ class Notifier:
             try:
                 self._round()
             except Exception:
-                complain(log, "webhooks could not be delivered")
+                log_failure(log, "webhooks could not be delivered")
             gevent.sleep(LOOK_S)
 
     def last_round(self, timeout_s: float) -> None:
@@ -91,7 +91,7 @@ class Notifier:
             with gevent.Timeout(timeout_s, False):
                 self._round()
         except Exception:  # the end must not depend on it
-            complain(log, "webhooks could not be delivered at the end")
+            log_failure(log, "webhooks could not be delivered at the end")
 
     def _round(self) -> None:
         with connected():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..core.domain import Request
 from ..store import requests as request_rows
-from ..store.database import steadily
+from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from ..store.requests import RouteKey
 
@@ -33,7 +33,7 @@ class Cursor:
         mark = 0
         while mark < self._total:
             asked = way if self._overrides else None
-            page, mark = steadily(
+            page, mark = retry_while_unavailable(
                 request_rows.pending_page,
                 *(self._job_id, mark, self._total, PAGE, asked, self._ask_once),
             )

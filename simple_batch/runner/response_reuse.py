@@ -6,7 +6,7 @@ from ..core.clock import now_ms
 from ..core.domain import Outcome, Request, RequestStatus
 from ..store import requests as request_rows
 from ..store import response_cache
-from ..store.database import steadily
+from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from .route import Route
 
@@ -30,9 +30,11 @@ class ResponseReuse:
             return page
         base_url = route.provider.base_url
         keys = [response_cache.key_of(base_url, r.url, route.encode(r), self._schema) for r in page]
-        found = steadily(response_cache.find, keys, now_ms() - self._oldest_ms)
+        found = retry_while_unavailable(response_cache.find, keys, now_ms() - self._oldest_ms)
         edited = (
-            steadily(request_rows.edited, self._job_id, [r.index for r in page]) if found else ()
+            retry_while_unavailable(request_rows.edited, self._job_id, [r.index for r in page])
+            if found
+            else ()
         )
         left = []
         for request, key in zip(page, keys, strict=True):

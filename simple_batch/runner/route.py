@@ -18,7 +18,7 @@ from ..engine.structured_output import structure_of
 from ..engine.transport import Reply, TransportFailure
 from ..store import images
 from ..store import jobs as job_rows
-from ..store.database import steadily
+from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from ..store.requests import RouteKey
 from .providers import Provider
@@ -121,7 +121,7 @@ class Route:
         )
 
     def _note(self, detail: str) -> None:
-        steadily(job_rows.note, self._job_id, "eased", detail)
+        retry_while_unavailable(job_rows.note, self._job_id, "eased", detail)
 
     def _record_outcome(self, outcome: Outcome) -> None:
         final = self.deal is None or self.deal.ended(outcome.index, outcome.cause)

@@ -13,7 +13,7 @@ from gevent.event import Event
 
 from ..core.settings import Settings
 from ..store.cluster import workers
-from ..store.database import complain, connected, fault
+from ..store.database import connected, fault, log_failure
 from ..store.models import Job
 from ..store.secrets import Vault
 from .background import BackgroundTasks
@@ -160,14 +160,14 @@ class Runner:
                         self._lanes.write_live()
                     self._watcher.look()
             except Exception:
-                complain(log, "the jobs cannot be watched")
+                log_failure(log, "the jobs cannot be watched")
                 gevent.sleep(1)
             turn += 1
             if turn % LEASE_EVERY == 0 and not self._watches_only and fault() is None:
                 try:
                     self._mind_the_lease()
                 except Exception:
-                    complain(log, "the lease cannot be looked after")
+                    log_failure(log, "the lease cannot be looked after")
             self._wake.wait(LOOK_S)
             self._wake.clear()
 

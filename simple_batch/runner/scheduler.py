@@ -16,7 +16,7 @@ from ..core.clock import now_ms
 from ..core.domain import JobStatus
 from ..core.settings import Settings
 from ..store import jobs as job_rows
-from ..store.database import complain, connected, reading
+from ..store.database import connected, log_failure, snapshot
 from ..store.models import Job
 from . import finalize, spend_caps
 from .hooks import Hooks
@@ -115,14 +115,14 @@ class Scheduler:
                     self._look()
             except Exception:
                 # a database that cannot be read now may be readable in a second
-                complain(log, "the scheduler could not look at the jobs")
+                log_failure(log, "the scheduler could not look at the jobs")
                 gevent.sleep(1)
             self._wake.wait(self._tick_s)
             self._wake.clear()
 
     def _look(self) -> None:
         now = now_ms()
-        with reading():
+        with snapshot():
             self._providers.refresh()
             overdue, limited, due = job_rows.overdue(now), job_rows.with_hours(), job_rows.due(now)
             waited = job_rows.waited_out(now)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from ..core import time_windows
 from ..core.domain import in_units
-from ..core.messages import said
+from ..core.messages import translatable
 from ..engine.breaker import PauseReason
 from ..engine.classify import Classification
 from ..engine.spend_limit import RECENT, Cap, CapReached, SpendGuard, SpendLimit
@@ -22,7 +22,7 @@ SPEND_CAP = "spend_cap"  # a job paused for this goes on by itself once there is
 UNKNOWN = "spend_unknown"  # paused since what an answer cost cannot be told
 _UNKNOWN_COST = PauseReason(
     UNKNOWN,
-    said(
+    translatable(
         "An answer came without token counts or prices that tell what it cost in the "
         "currency of the spend cap: the cap cannot be kept. Resume to go on without "
         "counting such answers, or remove the cap first."
@@ -51,7 +51,7 @@ class JobSpendLimit(SpendLimit):
         most, spent = (in_units(sum_, self._currency) for sum_ in (bound.most, bound.spent))
         return PauseReason(
             SPEND_CAP,
-            said(
+            translatable(
                 "The job's spend cap of %(most)s is reached: %(spent)s spent. It goes on when "
                 "you raise or remove the cap on its Settings tab.",
                 most=most,
@@ -126,12 +126,12 @@ class ConfigSpendLimit(SpendLimit):
 
     def _why(self, name: str, bound: Cap) -> PauseReason:
         most, spent = (in_units(sum_, self._currency) for sum_ in (bound.most, bound.spent))
-        which, when = (said("daily"), said("tomorrow"))
+        which, when = (translatable("daily"), translatable("tomorrow"))
         if name != "day":
-            which, when = said("monthly"), said("next month")
+            which, when = translatable("monthly"), translatable("next month")
         return PauseReason(
             SPEND_CAP,
-            said(
+            translatable(
                 "The %(which)s spend cap of %(most)s of the API config “%(alias)s” is reached: "
                 "%(spent)s spent. The job goes on %(when)s (%(zone)s), or when you raise or "
                 "remove that cap in the API config.",

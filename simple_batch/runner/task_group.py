@@ -8,7 +8,7 @@ import gevent
 from ..core.domain import JobStatus
 from ..core.log import context as logging_context
 from ..store import jobs as job_rows
-from ..store.database import complain, passing, steadily
+from ..store.database import is_transient, log_failure, retry_while_unavailable
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +36,10 @@ class TaskGroup:
         try:
             work(*args)
         except Exception as error:
-            complain(log, f"job {job_id}: the program failed")
-            if not passing(error):  # else it keeps its status and is taken up again
+            log_failure(log, f"job {job_id}: the program failed")
+            if not is_transient(error):  # else it keeps its status and is taken up again
                 detail = f"{type(error).__name__}: {error}"[:500]
-                steadily(pause, job_id, "internal", detail)
+                retry_while_unavailable(pause, job_id, "internal", detail)
             gevent.sleep(1)  # a fault that comes back at once must not fill the log
         finally:
             self._greenlets.pop(job_id, None)

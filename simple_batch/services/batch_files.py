@@ -17,7 +17,7 @@ from ..core.clock import give_way, now_ms
 from ..core.domain import FINAL_STATUSES, JobStatus, batch_id
 from ..core.errors import Conflict, InvalidInput, NotFound
 from ..core.identity import Scope
-from ..core.messages import said
+from ..core.messages import translatable
 from ..store import api_files, idempotency, response_cache
 from ..store import jobs as job_rows
 from ..store.database import connected
@@ -91,14 +91,14 @@ def check(filename: str, purpose: str, keep_s: int | None) -> None:
     """Raises InvalidInput naming the field for what ``add`` would not take."""
     if purpose not in PURPOSES:
         raise InvalidInput(
-            said(
+            translatable(
                 "%(purpose)r is not one of %(purposes)r.", purpose=purpose, purposes=list(PURPOSES)
             ),
             "purpose",
         )
     if purpose == "batch" and not _may_be_jsonl(filename):
         raise InvalidInput(
-            said(
+            translatable(
                 "Invalid file format for purpose batch: %(filename)r must end in .jsonl or "
                 ".jsonl.gz, or have no extension.",
                 filename=filename[:100],
@@ -121,7 +121,7 @@ def check_keep(keep_s: int | None, field: str) -> None:
     """Raises InvalidInput for a time to keep a file that the API does not know."""
     if keep_s is not None and not MIN_KEEP_S <= keep_s <= MAX_KEEP_S:
         raise InvalidInput(
-            said(
+            translatable(
                 "%(field)s.seconds must be from %(low)s to %(high)s, not %(given)s.",
                 field=field,
                 low=MIN_KEEP_S,
@@ -136,7 +136,7 @@ def get(file_id: int, viewer: Scope | None = None) -> ApiFile:
     """The file, if the viewer (None: sees all) may see it. Raises NotFound."""
     file = api_files.find(file_id, viewer, now_ms())
     if file is None:
-        raise NotFound(said("No such File object: file-%(file_id)s", file_id=file_id))
+        raise NotFound(translatable("No such File object: file-%(file_id)s", file_id=file_id))
     return file
 
 
@@ -185,7 +185,9 @@ def content(file: ApiFile) -> Iterator[bytes]:
         return _lines(file)
     path = Path(file.upload.path) if file.upload is not None else None
     if path is None or not path.exists():
-        raise NotFound(said("The content of file-%(file_id)s is no longer kept.", file_id=file.id))
+        raise NotFound(
+            translatable("The content of file-%(file_id)s is no longer kept.", file_id=file.id)
+        )
     return _blocks(path)
 
 
@@ -206,7 +208,7 @@ def delete(file_id: int, viewer: Scope | None = None) -> None:
     file = get(file_id, viewer)
     if _grows(file):
         raise Conflict(
-            said(
+            translatable(
                 "file-%(file_id)s holds what %(batch)s has finished so far: delete it when the batch "
                 "has ended (cancelling ends it).",
                 file_id=file.id,

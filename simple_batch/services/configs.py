@@ -14,13 +14,13 @@ from ..core.address_policy import AddressPolicy, AddressRefused
 from ..core.clock import now_ms
 from ..core.domain import NANO, Request
 from ..core.errors import Conflict, InvalidInput, NotFound
-from ..core.messages import Text, said
+from ..core.messages import Message, translatable
 from ..engine import probe
 from ..engine.encoder import Encoder
 from ..engine.structured_output import structure_of
 from ..store import configs as config_rows
 from ..store.configs import defaults_of, endpoint_of
-from ..store.models import ApiConfig, Job, JobConfig, Override, database, hold_seals
+from ..store.models import ApiConfig, Job, JobConfig, Override, database, lock_secrets
 
 MAX_LIMIT = 1_000_000_000
 MAX_CAP = 1_000_000_000
@@ -58,7 +58,7 @@ def create(fields: ConfigFields) -> ApiConfig:
     """Store a new config. Raises InvalidInput naming the field."""
     now = now_ms()
     with database.atomic(), _unique_alias(fields.alias):  # see store/secrets.py
-        hold_seals()
+        lock_secrets()
         values = _validated(fields)
         config = ApiConfig.create(created_at=now, updated_at=now, **values)
     audit_log.note("config.create", f"config {config.alias}", config.base_url)
@@ -69,7 +69,7 @@ def update(config_id: int, fields: ConfigFields) -> ApiConfig:
     """Change a config; running jobs take the change up within a second."""
     config = get(config_id)
     with database.atomic(), _unique_alias(fields.alias):
-        hold_seals()
+        lock_secrets()
         values = _validated(fields)
         if not fields.key:
             values.pop("key_encrypted")
@@ -104,10 +104,12 @@ def delete(config_id: int) -> None:
         count = jobs.count()
         if count:
             names = ", ".join(f"{job.name} ({job.id})" for job in jobs.order_by(Job.id).limit(3))
-            used = said("%(count)s jobs", count=count) if count > 1 else said("1 job")
-            more = said(" and %(count)s more", count=count - 3) if count > 3 else ""
+            used = (
+                translatable("%(count)s jobs", count=count) if count > 1 else translatable("1 job")
+            )
+            more = translatable(" and %(count)s more", count=count - 3) if count > 3 else ""
             raise Conflict(
-                said(
+                translatable(
                     "“%(alias)s” is used by %(jobs)s: %(names)s%(more)s. Delete them "
                     "first, or deactivate the config.",
                     alias=config.alias,
@@ -127,7 +129,7 @@ def get(id_or_alias: int | str) -> ApiConfig:
         wanted = ApiConfig.id == id_or_alias
     config = ApiConfig.get_or_none(wanted)
     if config is None:
-        raise NotFound(said("There is no API config %(given)r.", given=id_or_alias))
+        raise NotFound(translatable("There is no API config %(given)r.", given=id_or_alias))
     return config
 
 
@@ -184,7 +186,9 @@ def test(config_id: int) -> probe.ProbeResult:
         last_test_at=now_ms(), last_test_ok=found.ok, last_test_message=found.message
     ).where(ApiConfig.id == config.id).execute()
     audit_log.note(
-        "config.test", f"config {config.alias}", said("answered") if found.ok else said("failed")
+        "config.test",
+        f"config {config.alias}",
+        translatable("answered") if found.ok else translatable("failed"),
     )
     return found
 
@@ -211,7 +215,8 @@ def _unsaved_endpoint(fields: ConfigFields, config_id: int | None):
         stored = get(config_id)
         if stored.base_url != values["base_url"]:
             raise InvalidInput(
-                said("The base URL was changed: enter the key again to use it there."), "key"
+                translatable("The base URL was changed: enter the key again to use it there."),
+                "key",
             )
         values["key_encrypted"] = stored.key_encrypted
     return endpoint_of(ApiConfig(**values), context.vault())
@@ -222,7 +227,9 @@ def _validated(fields: ConfigFields) -> dict:
     settings = context.settings()
     key = (fields.key or "").strip()
     if any(ord(char) < 33 or ord(char) > 126 for char in key):
-        raise InvalidInput(said("Key: it may hold printable ASCII only, without spaces."), "key")
+        raise InvalidInput(
+            translatable("Key: it may hold printable ASCII only, without spaces."), "key"
+        )
     return {
         "alias": required_text(fields.alias, "alias", 100),
         "base_url": valid_base_url(fields.base_url),
@@ -256,37 +263,38 @@ def valid_base_url(url: str) -> str:
     """The URL without a trailing slash. Raises InvalidInput saying what is wrong with it."""
     url = (url or "").strip().rstrip("/")
 
-    def wrong(why: Text) -> InvalidInput:
+    def wrong(why: Message) -> InvalidInput:
         return InvalidInput(
-            said("Base URL: %(why)s, for example https://api.openai.com/v1.", why=why), "base_url"
+            translatable("Base URL: %(why)s, for example https://api.openai.com/v1.", why=why),
+            "base_url",
         )
 
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise wrong(said("it cannot be read; give scheme, host and path")) from None
+        raise wrong(translatable("it cannot be read; give scheme, host and path")) from None
     if parts.scheme not in ("http", "https"):
-        raise wrong(said("it begins with http:// or https://"))
+        raise wrong(translatable("it begins with http:// or https://"))
     if not parts.hostname or re.search(r"[\s\x00-\x1f\x7f\\]", url) or port == 0:
-        raise wrong(said("give a host, and no spaces"))
+        raise wrong(translatable("give a host, and no spaces"))
     if refused := refusal(parts.hostname):
         raise InvalidInput(refused, "base_url")
     if parts.username or parts.password:
-        raise wrong(said("leave user name and password out, the key has its own field"))
+        raise wrong(translatable("leave user name and password out, the key has its own field"))
     if parts.query or parts.fragment:
-        raise wrong(said("leave out what follows ? or #"))
+        raise wrong(translatable("leave out what follows ? or #"))
     for ending in ("/chat/completions", "/completions", "/embeddings", "/responses"):
         if parts.path.endswith(ending):
             raise wrong(
-                said("leave out %(ending)s, each request names its own path", ending=ending)
+                translatable("leave out %(ending)s, each request names its own path", ending=ending)
             )
     if len(url) > 2000:
-        raise wrong(said("it is longer than 2,000 characters"))
+        raise wrong(translatable("it is longer than 2,000 characters"))
     return url
 
 
-def refusal(host: str) -> Text | None:
+def refusal(host: str) -> Message | None:
     """Why nothing may be sent to a host that is an address; of a name, only its address counts, when
     it is connected to."""
     try:
@@ -297,21 +305,21 @@ def refusal(host: str) -> Text | None:
 
 
 _LABELS = {
-    "alias": said("Alias"),
-    "model": said("Model"),
-    "max_tokens": said("Max tokens"),
-    "temperature": said("Temperature"),
-    "timeout_s": said("Timeout"),
-    "concurrency": said("Concurrency"),
-    "rpm": said("Rpm"),
-    "tpm": said("Tpm"),
-    "input_price": said("Input price"),
-    "cached_input_price": said("Cached input price"),
-    "output_price": said("Output price"),
-    "reasoning_price": said("Reasoning price"),
-    "spend_cap": said("Spend cap"),
-    "day_cap": said("Daily spend cap"),
-    "month_cap": said("Monthly spend cap"),
+    "alias": translatable("Alias"),
+    "model": translatable("Model"),
+    "max_tokens": translatable("Max tokens"),
+    "temperature": translatable("Temperature"),
+    "timeout_s": translatable("Timeout"),
+    "concurrency": translatable("Concurrency"),
+    "rpm": translatable("Rpm"),
+    "tpm": translatable("Tpm"),
+    "input_price": translatable("Input price"),
+    "cached_input_price": translatable("Cached input price"),
+    "output_price": translatable("Output price"),
+    "reasoning_price": translatable("Reasoning price"),
+    "spend_cap": translatable("Spend cap"),
+    "day_cap": translatable("Daily spend cap"),
+    "month_cap": translatable("Monthly spend cap"),
 }
 
 
@@ -325,10 +333,12 @@ def required_text(value: str, field: str, length: int) -> str:
     value = (value or "").strip()
     label = _label(field)
     if not value:
-        raise InvalidInput(said("%(label)s: it is required.", label=label), field)
+        raise InvalidInput(translatable("%(label)s: it is required.", label=label), field)
     if len(value) > length or not value.isprintable():
         raise InvalidInput(
-            said("%(label)s: up to %(length)s printable characters.", label=label, length=length),
+            translatable(
+                "%(label)s: up to %(length)s printable characters.", label=label, length=length
+            ),
             field,
         )
     return value
@@ -338,12 +348,12 @@ def within(value, field: str, low, high):
     """The number, if it lies within the bounds, or None. Raises InvalidInput naming the field."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise InvalidInput(
-            said("%(field)s: %(value)r is not a number.", field=field, value=value), field
+            translatable("%(field)s: %(value)r is not a number.", field=field, value=value), field
         )
     if value is not None and not low <= value <= high:
         label = _label(field)
         raise InvalidInput(
-            said(
+            translatable(
                 "%(label)s: %(value)s is not from %(low)s to %(high)s.",
                 label=label,
                 value=value,
@@ -357,11 +367,15 @@ def within(value, field: str, low, high):
 
 def _params(params: dict) -> str:
     if not isinstance(params, dict):
-        raise InvalidInput(said('Parameters: a JSON object, for example {"top_p": 0.9}.'), "params")
+        raise InvalidInput(
+            translatable('Parameters: a JSON object, for example {"top_p": 0.9}.'), "params"
+        )
     taken = sorted(RESERVED_PARAMS & params.keys())
     if taken:
         raise InvalidInput(
-            said("Parameters: %(name)s is set elsewhere, leave it out here.", name=taken[0]),
+            translatable(
+                "Parameters: %(name)s is set elsewhere, leave it out here.", name=taken[0]
+            ),
             "params",
         )
     return params_json(params)
@@ -374,17 +388,19 @@ def params_json(params: dict) -> str:
         text.encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError):
         raise InvalidInput(
-            said("Parameters: a number or nesting in them is no valid JSON."), "params"
+            translatable("Parameters: a number or nesting in them is no valid JSON."), "params"
         ) from None
     if len(text) > 100_000:
-        raise InvalidInput(said("Parameters: longer than 100,000 characters."), "params")
+        raise InvalidInput(translatable("Parameters: longer than 100,000 characters."), "params")
     return text
 
 
 def _currency(currency: str) -> str:
     currency = (currency or "").strip().upper()
     if not re.fullmatch("[A-Z]{3}", currency):
-        raise InvalidInput(said("Currency: three letters, for example USD or CNY."), "currency")
+        raise InvalidInput(
+            translatable("Currency: three letters, for example USD or CNY."), "currency"
+        )
     return currency
 
 
@@ -394,7 +410,9 @@ def _price_in(price: Decimal | None, field: str) -> int | None:
     if not price.is_finite() or not 0 <= price <= 1_000_000:
         label = _label(field)
         raise InvalidInput(
-            said("%(label)s: %(price)s is not from 0 to 1,000,000.", label=label, price=price),
+            translatable(
+                "%(label)s: %(price)s is not from 0 to 1,000,000.", label=label, price=price
+            ),
             field,
         )
     return int((price * NANO).to_integral_value())
@@ -405,7 +423,7 @@ def _caps(fields: ConfigFields) -> dict:
     for name, cap in caps.items():
         if cap is not None and None in (fields.input_price, fields.output_price):
             raise InvalidInput(
-                said(
+                translatable(
                     "%(label)s: it needs an input and an output price, or nothing can be counted.",
                     label=_label(name),
                 ),
@@ -420,7 +438,7 @@ def cap_nano(cap: Decimal | None, field: str) -> int | None:
         return None
     if not cap.is_finite() or not 0 < cap <= MAX_CAP:
         raise InvalidInput(
-            said(
+            translatable(
                 "%(label)s: %(cap)s is not over 0 and up to %(most)s.",
                 label=_label(field),
                 cap=cap,
@@ -448,6 +466,8 @@ class _unique_alias:
     def __exit__(self, kind, error, trace):
         if isinstance(error, peewee.IntegrityError):
             raise InvalidInput(
-                said("Alias: “%(alias)s” is already used by another config.", alias=self.alias),
+                translatable(
+                    "Alias: “%(alias)s” is already used by another config.", alias=self.alias
+                ),
                 "alias",
             ) from None

@@ -20,7 +20,7 @@ from ..store.database import (
     connected,
     is_server,
     open_database,
-    shown,
+    redacted_url,
     sqlite_path,
 )
 from ..store.transfer import copy, endpoints
@@ -54,7 +54,7 @@ def move(target_url: str, begun: Begun) -> Moved:
         _must_be_empty(target)
         open_database(source_url)
         with connected():
-            audit_log.note("care.copy", shown(target_url))
+            audit_log.note("care.copy", redacted_url(target_url))
         close_database()
         with _opened(source_url) as source:
             _hold(source)
@@ -64,7 +64,7 @@ def move(target_url: str, begun: Begun) -> Moved:
             tables, different = copy.check(source, target, told)
             if not different.count:
                 _finish(source, target)
-    return Moved(shown(source_url), shown(target_url), tables, changed, different)
+    return Moved(redacted_url(source_url), redacted_url(target_url), tables, changed, different)
 
 
 def _look_at(target_url: str, source_url: str) -> None:
@@ -78,7 +78,7 @@ def _look_at(target_url: str, source_url: str) -> None:
             "understood."
         )
     elif not is_server(source_url) and sqlite_path(target_url) == sqlite_path(source_url):
-        raise InvalidInput(f"{shown(target_url)} is the database itself.")
+        raise InvalidInput(f"{redacted_url(target_url)} is the database itself.")
 
 
 @contextlib.contextmanager
@@ -92,7 +92,7 @@ def _only_one(url: str) -> Iterator[None]:
     """Hold the lease, so that no server runs the database's jobs meanwhile."""
     lease = lease_of(url)
     if not lease.acquire():
-        raise Conflict(f"A server runs the jobs of {shown(url)}: stop it first.")
+        raise Conflict(f"A server runs the jobs of {redacted_url(url)}: stop it first.")
     try:
         yield
     finally:
@@ -103,7 +103,7 @@ def _must_be_empty(target: endpoints.Side) -> None:
     with endpoints.telling(target.url):
         if not target.unfinished and (table := target.filled()):
             raise Conflict(
-                f"{shown(target.url)} holds rows already (in {table}): nothing was written. Give an "
+                f"{redacted_url(target.url)} holds rows already (in {table}): nothing was written. Give an "
                 "empty database."
             )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .. import intake
 from ..core import context
-from ..core.messages import said
+from ..core.messages import translatable
 from ..intake import Bad, Image
 from ..store import images as rows
 from ..store.images import Given
@@ -53,7 +53,7 @@ class Beside:
         if len({one.file for one in alike}) > 1:
             raise Bad(
                 "invalid_image",
-                said(
+                translatable(
                     "“%(name)s” may be “%(one)s” or “%(other)s”: write which",
                     name=name,
                     one=alike[0].name,
@@ -105,7 +105,9 @@ class Folder:
         except Bad as bad:
             given = Given(name, None, 0, bad.message)
         except OSError as error:
-            given = Given(name, None, 0, said("cannot be read: %(why)s", why=error.strerror))
+            given = Given(
+                name, None, 0, translatable("cannot be read: %(why)s", why=error.strerror)
+            )
         rows.note(self._upload.id, [keyed(given)])
         return given
 
@@ -123,7 +125,9 @@ class Folder:
                 part = alike[0]
             path /= part
         if not path.resolve().is_relative_to(self._root):
-            raise Bad("invalid_image", said("“%(name)s” leads out of the folder", name=name))
+            raise Bad(
+                "invalid_image", translatable("“%(name)s” leads out of the folder", name=name)
+            )
         if not path.is_file():
             raise _missing(name, self._nearest(path.parent, name))
         return path
@@ -150,7 +154,7 @@ class Folder:
 
 def _image(given: Given) -> Image:
     if given.file is None:
-        wrong = said("“%(name)s” %(wrong)s", name=given.name, wrong=given.refused)
+        wrong = translatable("“%(name)s” %(wrong)s", name=given.name, wrong=given.refused)
         raise Bad("invalid_image", wrong)
     return Image(given.file, given.bytes)
 
@@ -162,11 +166,12 @@ def _is_end(one: str, other: str) -> bool:
 def _missing(name: str, nearest: str | None) -> Bad:
     if nearest is None:
         return Bad(
-            "invalid_image", said("there is no image “%(name)s” beside the table", name=name)
+            "invalid_image",
+            translatable("there is no image “%(name)s” beside the table", name=name),
         )
     return Bad(
         "invalid_image",
-        said(
+        translatable(
             "there is no image “%(name)s” beside the table; the nearest is “%(nearest)s”",
             name=name,
             nearest=nearest,

@@ -13,7 +13,7 @@ from ..core import context
 from ..core.clock import give_way
 from ..core.domain import Fault
 from ..core.errors import InvalidInput, UploadRejected, UploadTooLarge
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import Settings
 from ..intake import Bad, Image
 from ..store import images as rows
@@ -89,7 +89,7 @@ def take_named(upload: Upload, template: intake.Template, folder: Path | None, s
     _count(upload)
     if bad and not skip:
         raise UploadRejected(
-            said(
+            translatable(
                 "%(bad)s of %(count)s lines are faulty: correct them, or skip them.",
                 bad=bad,
                 count=good + bad,
@@ -126,10 +126,13 @@ def check(job: Job, body: bytes) -> None:
             size += Image(file, (where / file).stat().st_size).sent - len(file)
         except OSError:
             raise InvalidInput(
-                said("The request: there is no image “%(file)s” in this job.", file=file), "body"
+                translatable("The request: there is no image “%(file)s” in this job.", file=file),
+                "body",
             ) from None
     if size > context.settings().MAX_REQUEST_BYTES:
-        raise InvalidInput(said("The request is longer than MAX_REQUEST_BYTES allows."), "body")
+        raise InvalidInput(
+            translatable("The request is longer than MAX_REQUEST_BYTES allows."), "body"
+        )
 
 
 def copy(from_upload: Upload | None, to: Upload) -> None:
@@ -170,7 +173,7 @@ def _count(upload: Upload) -> None:
     most = context.settings().MAX_IMAGES
     if upload.images > most:
         raise UploadTooLarge(
-            said(
+            translatable(
                 "Beside the table are more images than MAX_IMAGES allows (%(most)s): split it.",
                 most=f"{most:,}",
             )
@@ -199,7 +202,7 @@ def _kept(files, where: Path, settings: Settings) -> Iterator[Given]:
             yield Given(name, None, 0, bad.message)
         except OSError as error:
             raise UploadRejected(
-                said("The upload cannot be kept: %(why)s.", why=error.strerror or error)
+                translatable("The upload cannot be kept: %(why)s.", why=error.strerror or error)
             ) from error
         give_way()
 

@@ -18,13 +18,13 @@ from ..core import context
 from ..core.clock import give_way, now_ms
 from ..core.domain import Fault, JobStatus, Request
 from ..core.errors import SimpleBatchError, UploadRejected
-from ..core.messages import lines, said
+from ..core.messages import lines, translatable
 from ..engine.structured_output import URLS
 from ..store import duplicates, locks
 from ..store import jobs as job_rows
 from ..store import requests as request_rows
 from ..store.database import connected, is_server
-from ..store.models import Job, Upload, database, hold
+from ..store.models import Job, Upload, database, lock_job
 from . import configs, images
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def _import(job: Job, upload: Upload | None, on_progress) -> None:
     try:
         _clear(job.id)
         if upload is None or not Path(upload.path).exists():
-            raise UploadRejected(said("The uploaded file is gone: create the job again."))
+            raise UploadRejected(translatable("The uploaded file is gone: create the job again."))
         found = _fill(job, Path(upload.path), on_progress)
     except UploadRejected as error:
         _clear(job.id)
@@ -204,7 +204,7 @@ class _Reading:
     def _conclude(self) -> None:
         if self._bad and not self._job.skip_faulty:
             raise UploadRejected(
-                said(
+                translatable(
                     "%(bad)s of %(count)s lines are faulty: correct them, or skip them.",
                     bad=self._bad,
                     count=self._good + self._bad,
@@ -215,7 +215,7 @@ class _Reading:
             )
         if not self._good:
             raise UploadRejected(
-                said("No request in the file is valid."), self._faults, self._bad, 0
+                translatable("No request in the file is valid."), self._faults, self._bad, 0
             )
         self._write()
         if self._home is not None:
@@ -229,7 +229,7 @@ def _shaped(request: Request) -> Request | Fault:
     return Fault(
         request.line,
         "url_mismatch",
-        said(
+        translatable(
             "the job has a schema, and an answer of %(url)s is no text that could fit it",
             url=request.url,
         ),
@@ -278,7 +278,7 @@ class _Home:
 def _insert(job_id: int, chunk: list[Request]) -> bool:
     """Write a chunk; False where the job was cancelled or deleted meanwhile."""
     with connected(), database.atomic():
-        hold(job_id)
+        lock_job(job_id)
         status = Job.select(Job.status).where(Job.id == job_id, Job.deleted_at.is_null()).scalar()
         if status != JobStatus.VALIDATING:
             return False

@@ -12,7 +12,7 @@ from ..core import context, time_windows
 from ..core.clock import now_ms
 from ..core.domain import EMBEDDINGS, Spread
 from ..core.errors import InvalidInput, NotFound
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.schema import Schema
 from ..engine import packing
 from ..engine.structured_output import MODES as SCHEMA_MODES
@@ -102,10 +102,10 @@ def columns(new: JobOptions, filename: str) -> dict:
     config = configs.get(new.config)
     if not config.active:
         raise InvalidInput(
-            said("The API config “%(alias)s” is deactivated.", alias=config.alias), "config"
+            translatable("The API config “%(alias)s” is deactivated.", alias=config.alias), "config"
         )
     if new.start_at is not None and new.start_at < now_ms() - 60_000:
-        raise InvalidInput(said("Start: that moment has passed."), "start_at")
+        raise InvalidInput(translatable("Start: that moment has passed."), "start_at")
     saved = templates.version_by_id(new.saved)
     return {
         **editable(new, Path(filename).stem),
@@ -150,7 +150,7 @@ def _shape(new: JobOptions) -> dict:
         return {"schema": None}
     if new.schema_mode not in SCHEMA_MODES:
         raise InvalidInput(
-            said(
+            translatable(
                 "Schema mode: %(mode)r is none of %(allowed)s.",
                 mode=new.schema_mode[:40],
                 allowed=", ".join(SCHEMA_MODES),
@@ -159,7 +159,9 @@ def _shape(new: JobOptions) -> dict:
         )
     if "response_format" in new.params:
         raise InvalidInput(
-            said("Parameters: the schema sets “response_format”; leave one of the two out."),
+            translatable(
+                "Parameters: the schema sets “response_format”; leave one of the two out."
+            ),
             "params",
         )
     structure_of(new)
@@ -176,11 +178,12 @@ def timing(new: JobOptions, deadline_kept: int | None = None) -> dict:
     earliest = max(now_ms(), new.start_at or 0)
     if new.deadline_at not in (None, deadline_kept) and new.deadline_at <= earliest:
         raise InvalidInput(
-            said("Deadline: it has passed, or comes before the start."), "deadline_at"
+            translatable("Deadline: it has passed, or comes before the start."), "deadline_at"
         )
     if new.priority not in PRIORITIES:
         raise InvalidInput(
-            said("Priority: %(priority)s is not from -1 to 1.", priority=new.priority), "priority"
+            translatable("Priority: %(priority)s is not from -1 to 1.", priority=new.priority),
+            "priority",
         )
     span = time_windows.parse(new.hours, new.zone)
     return {
@@ -200,7 +203,7 @@ def spend_cap(cap: Decimal | None, on: list[ApiConfig], job: Job | None = None) 
     for config in on:
         if None in (config.input_price, config.output_price):
             raise InvalidInput(
-                said(
+                translatable(
                     "Spend cap: the API config “%(alias)s” has no input and output price: enter "
                     "them first.",
                     alias=config.alias,
@@ -209,7 +212,7 @@ def spend_cap(cap: Decimal | None, on: list[ApiConfig], job: Job | None = None) 
             )
         if job is not None and job.currency != config.currency:
             raise InvalidInput(
-                said(
+                translatable(
                     "Spend cap: “%(alias)s” is priced in %(currency)s by now, this job in %(own)s.",
                     alias=config.alias,
                     currency=config.currency,
@@ -219,7 +222,7 @@ def spend_cap(cap: Decimal | None, on: list[ApiConfig], job: Job | None = None) 
             )
     if job is not None and job.unpriced:
         raise InvalidInput(
-            said(
+            translatable(
                 "Spend cap: what %(count)s calls of this job have cost is not known.",
                 count=f"{job.unpriced:,}",
             ),
@@ -253,10 +256,10 @@ def _email(address: str) -> str:
     address = (address or "").strip()
     if address and not _EMAIL.fullmatch(address):
         raise InvalidInput(
-            said("E-mail: %(address)r is no address.", address=address[:80]), "email"
+            translatable("E-mail: %(address)r is no address.", address=address[:80]), "email"
         )
     if address and not context.settings().SMTP_HOST:
-        raise InvalidInput(said("E-mail: no mail server is set here (SMTP_HOST)."), "email")
+        raise InvalidInput(translatable("E-mail: no mail server is set here (SMTP_HOST)."), "email")
     return address
 
 
@@ -274,7 +277,7 @@ def also_of(text: str) -> tuple[ExtraConfig, ...]:
             found.append(ExtraConfig(alias.strip(), float(weight)))
         except ValueError:
             raise InvalidInput(
-                said("%(part)r: what follows = is no weight.", part=part.strip()), "also"
+                translatable("%(part)r: what follows = is no weight.", part=part.strip()), "also"
             ) from None
     return tuple(found)
 
@@ -298,13 +301,16 @@ def shares(new: JobOptions) -> list[Share]:
             raise InvalidInput(error.text, "also") from None
         if not config.active:
             raise InvalidInput(
-                said("The API config “%(alias)s” is deactivated.", alias=config.alias), "also"
+                translatable("The API config “%(alias)s” is deactivated.", alias=config.alias),
+                "also",
             )
         if config.id in {share.config_id for share in found}:
-            raise InvalidInput(said("“%(alias)s” is given twice.", alias=config.alias), "also")
+            raise InvalidInput(
+                translatable("“%(alias)s” is given twice.", alias=config.alias), "also"
+            )
         if not 0 < also.weight <= MAX_WEIGHT:
             raise InvalidInput(
-                said(
+                translatable(
                     "Weight of “%(alias)s”: %(weight)g is not over 0 and up to %(most)s.",
                     alias=config.alias,
                     weight=also.weight,
@@ -316,7 +322,7 @@ def shares(new: JobOptions) -> list[Share]:
     currencies = {configs.get(share.config_id).currency for share in found}
     if len(currencies) > 1:
         raise InvalidInput(
-            said(
+            translatable(
                 "These API configs are priced in %(currencies)s: one job adds up one currency.",
                 currencies=" and ".join(sorted(currencies)),
             ),
@@ -330,7 +336,7 @@ def batch_columns(new: NewBatch, filename: str, model: str | None) -> dict:
     config right. Raises InvalidInput where there is no API config at all."""
     active = configs.list_all(active=True)
     if not active:
-        raise InvalidInput(said("There is no active API config here yet: make one first."))
+        raise InvalidInput(translatable("There is no active API config here yet: make one first."))
     config = (configs.by_model(model) if model else None) or active[0]
     return {
         **columns(JobOptions(config=config.id, name=Path(filename).stem[:200]), filename),
@@ -348,16 +354,17 @@ def editable(new: JobOptions, default_name: str) -> dict:
     settings = context.settings()
     name = " ".join((new.name or default_name).split())
     if len(name) > 200 or not name.isprintable():
-        raise InvalidInput(said("Name: up to 200 printable characters."), "name")
+        raise InvalidInput(translatable("Name: up to 200 printable characters."), "name")
     retries = settings.DEFAULT_MAX_RETRIES if new.max_retries is None else new.max_retries
     if not 0 <= retries <= 100:
         raise InvalidInput(
-            said("Max retries: %(retries)s is not from 0 to 100.", retries=retries), "max_retries"
+            translatable("Max retries: %(retries)s is not from 0 to 100.", retries=retries),
+            "max_retries",
         )
     most = settings.MAX_CONCURRENCY
     if new.concurrency is not None and not 1 <= new.concurrency <= most:
         raise InvalidInput(
-            said(
+            translatable(
                 "Concurrency: %(concurrency)s is not from 1 to %(most)s.",
                 concurrency=new.concurrency,
                 most=f"{most:,}",
@@ -403,7 +410,9 @@ def _params(given: dict) -> str:
     params = {name: value for name, value in given.items() if value is not None}
     for name in params:
         if name in _RESERVED:
-            raise InvalidInput(said("Parameters: %(name)r is set elsewhere.", name=name), "params")
+            raise InvalidInput(
+                translatable("Parameters: %(name)r is set elsewhere.", name=name), "params"
+            )
     if "model" in params:
         params["model"] = configs.required_text(str(params["model"]), "model", 300)
     for name, low, high in (("max_tokens", 1, 10_000_000), ("temperature", 0, 2)):

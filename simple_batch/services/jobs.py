@@ -22,13 +22,13 @@ from ..core.clock import now_ms
 from ..core.domain import ACTIVE_STATUSES, FINAL_STATUSES, Fault, JobStatus
 from ..core.domain import Request as RequestLine
 from ..core.errors import Conflict, InvalidInput, NotFound, SimpleBatchError
-from ..core.messages import listed, said
+from ..core.messages import listed, translatable
 from ..runner import finalize, spend_caps
 from ..store import idempotency, search
 from ..store import jobs as job_rows
 from ..store import requests as request_rows
 from ..store import requeue as retry_rows
-from ..store.database import complain, connected
+from ..store.database import connected, log_failure
 from ..store.filters import RequestFilter
 from ..store.models import ApiFile, Job, Request, Token, Upload, database
 from ..store.requests import Share
@@ -63,8 +63,8 @@ _RETRIABLE = (
 )
 _RESETTABLE = (JobStatus.COMPLETED, JobStatus.CANCELLED, JobStatus.EXPIRED, JobStatus.PAUSED)
 _WORDS = (
-    *(said("pause"), said("resume"), said("cancel"), said("reset")),
-    *(said("retry"), said("delete"), said("clone")),
+    *(translatable("pause"), translatable("resume"), translatable("cancel"), translatable("reset")),
+    *(translatable("retry"), translatable("delete"), translatable("clone")),
 )
 _ACTIONS = {str(word): word for word in _WORDS}
 
@@ -78,7 +78,7 @@ def clean(going: retention.Plan) -> None:
     hidden = retention.apply(going)
     if going:
         found = {"jobs": len(going.jobs), "bytes": f"{going.bytes:,}"}
-        audit_log.note("care.clean", detail=said("%(jobs)s jobs, %(bytes)s bytes", **found))
+        audit_log.note("care.clean", detail=translatable("%(jobs)s jobs, %(bytes)s bytes", **found))
     _wake()
     lifecycle.sweep()
     if going and lifecycle.runner_state() == "none":
@@ -88,7 +88,7 @@ def clean(going: retention.Plan) -> None:
 
 
 def _wake() -> None:
-    events.tell(events.JOBS)
+    events.publish(events.JOBS_CHANGED)
 
 
 # --- creating ---------------------------------------------------------------------------------
@@ -157,16 +157,16 @@ def launch(upload_id: int, new: JobOptions, actor: str | None = None) -> Job:
     upload, preview = uploads.staged(upload_id)
     new.template, new.saved = uploads.template_of(upload), upload.template_version_id
     if preview.columns and new.template is None:
-        raise InvalidInput(said("This upload is a table: it needs a template first."))
+        raise InvalidInput(translatable("This upload is a table: it needs a template first."))
     if preview.fault_count and not new.skip_faulty:
         raise InvalidInput(
-            said(
+            translatable(
                 "%(count)s lines are faulty: go back and correct them, or skip them.",
                 count=preview.fault_count,
             )
         )
     if not preview.good:
-        raise InvalidInput(said("There is no valid request in this upload."))
+        raise InvalidInput(translatable("There is no valid request in this upload."))
     with database.atomic():
         job = _insert_job(upload, new, actor)
         _note_made(job, actor)
@@ -287,7 +287,7 @@ def get(job_id: int) -> Job:
     """The job. Raises NotFound, also for one that is being deleted."""
     job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
     if job is None:
-        raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
+        raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
     return job
 
 
@@ -393,12 +393,12 @@ def retry(
         count, after = finalize.give_back(job_id, wanted, other, after, _at_once())
         given_back += count
     if not given_back:
-        raise Conflict(said("No failed request matches: nothing was retried."))
+        raise Conflict(translatable("No failed request matches: nothing was retried."))
     if after is None:
         given_back += _give_back_twins(job, wanted)
     actor = _acting(actor)
     _queue_again(job_id, actor)
-    _note("retry", job_id, said("%(count)s requests", count=f"{given_back:,}"), actor)
+    _note("retry", job_id, translatable("%(count)s requests", count=f"{given_back:,}"), actor)
     if after is not None:
         gevent.spawn(_retry_rest, job, wanted, other, after, actor)
     return given_back
@@ -423,9 +423,11 @@ def _retry_rest(job: Job, wanted, other, after, actor) -> None:
         with connected():
             if count:
                 _queue_again(job_id, actor)
-                _note("retry", job_id, said("%(count)s requests", count=f"{count:,}"), actor)
+                _note(
+                    "retry", job_id, translatable("%(count)s requests", count=f"{count:,}"), actor
+                )
     except Exception:
-        complain(log, f"job {job_id}: not all of its requests were given back")
+        log_failure(log, f"job {job_id}: not all of its requests were given back")
 
 
 def retry_requests(
@@ -437,9 +439,9 @@ def retry_requests(
     wanted = sorted(set(indices))
     given_back = sum(retry_rows.give_back_one(job_id, index, other) for index in wanted)
     if not given_back:
-        raise Conflict(said("None of these requests has failed: nothing was retried."))
+        raise Conflict(translatable("None of these requests has failed: nothing was retried."))
     _queue_again(job_id, actor)
-    _note("retry", job_id, said("%(count)s requests", count=f"{given_back:,}"), actor)
+    _note("retry", job_id, translatable("%(count)s requests", count=f"{given_back:,}"), actor)
     return given_back
 
 
@@ -448,13 +450,17 @@ def send_again(job_id: int, index: int, body: str, actor: str | None = None) -> 
     Raises InvalidInput for a body that is no request, Conflict while the request is under way."""
     _retriable(job_id)
     if not Request.select().where((Request.job == job_id) & (Request.idx == index)).exists():
-        raise NotFound(said("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index))
+        raise NotFound(
+            translatable("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index)
+        )
     edited = intake.check_body(body, context.settings())
     images.check(get(job_id), edited)
     if not retry_rows.replace_one(job_id, index, edited):
-        raise Conflict(said("This request has not ended yet: wait for its answer, then edit it."))
+        raise Conflict(
+            translatable("This request has not ended yet: wait for its answer, then edit it.")
+        )
     _queue_again(job_id, actor)
-    _note("send", job_id, said("request %(index)s", index=index), actor)
+    _note("send", job_id, translatable("request %(index)s", index=index), actor)
 
 
 def _possible(job: Job, other: Changes | None) -> Changes | None:
@@ -467,11 +473,12 @@ def _possible(job: Job, other: Changes | None) -> Changes | None:
         config = configs.get(other.config_id)
         if not config.active:
             raise InvalidInput(
-                said("The API config “%(alias)s” is deactivated.", alias=config.alias), "config"
+                translatable("The API config “%(alias)s” is deactivated.", alias=config.alias),
+                "config",
             )
         if config.currency != job.currency:
             raise InvalidInput(
-                said(
+                translatable(
                     "“%(alias)s” is priced in %(currency)s, this job in %(own)s: one job "
                     "adds up one currency. Download the failed ones and make a new job of them.",
                     alias=config.alias,
@@ -530,10 +537,10 @@ def _change(job_id, action, to, allowed_from, reason, actor) -> None:
         job = get(job_id)
         possible = listed(_ACTIONS.get(name, name) for name in sorted(allowed_actions(job)))
         raise Conflict(
-            said(
+            translatable(
                 "Job %(job_id)s is %(status)s: it cannot %(action)s now. Possible: %(possible)s.",
                 job_id=job_id,
-                status=said(str(job.status)),
+                status=translatable(str(job.status)),
                 action=_ACTIONS.get(action, action),
                 possible=possible,
             )
@@ -551,7 +558,9 @@ def _note(action: str, job_id: int, detail: str = "", actor: str | None = None) 
 
 
 def _being_reset(job_id: int) -> str:
-    return said("Job %(job_id)s is being reset: wait until its results are removed.", job_id=job_id)
+    return translatable(
+        "Job %(job_id)s is being reset: wait until its results are removed.", job_id=job_id
+    )
 
 
 def _retriable(job_id: int) -> Job:
@@ -560,10 +569,10 @@ def _retriable(job_id: int) -> Job:
         raise Conflict(_being_reset(job_id))
     if job.status not in _RETRIABLE:
         raise Conflict(
-            said(
+            translatable(
                 "Job %(job_id)s is %(status)s: its requests cannot be retried now.",
                 job_id=job_id,
-                status=said(str(job.status)),
+                status=translatable(str(job.status)),
             )
         )
     return job

@@ -197,7 +197,7 @@ def figures() -> RunnerStats | None:
     return _runner.figures() if _runner is not None else None
 
 
-@events.heard.connect
+@events.received.connect
 def _on_news(_sender, topic: str, **_detail) -> None:
-    if topic == events.JOBS and _runner is not None:
+    if topic == events.JOBS_CHANGED and _runner is not None:
         _runner.wake()

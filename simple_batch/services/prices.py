@@ -15,7 +15,7 @@ import msgspec
 
 from ..core import context
 from ..core.errors import ConfigurationError
-from ..core.messages import said
+from ..core.messages import translatable
 
 SHIPPED = Path(__file__).with_name("prices.toml")
 OWN = "prices.toml"
@@ -80,10 +80,14 @@ def _read(path: Path) -> list[KnownPrice]:
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(said("%(path)s: %(error)s.", path=path, error=error)) from None
+        raise ConfigurationError(
+            translatable("%(path)s: %(error)s.", path=path, error=error)
+        ) from None
     try:
         return msgspec.convert(tomllib.loads(text), _Table, strict=False).price
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigurationError(
-            said("%(path)s: %(error)s. Correct the file or remove it.", path=path, error=error)
+            translatable(
+                "%(path)s: %(error)s. Correct the file or remove it.", path=path, error=error
+            )
         ) from None

@@ -6,7 +6,7 @@ import msgspec
 
 from ..core.domain import Spread
 from ..core.errors import InvalidInput, NotFound
-from ..core.messages import said
+from ..core.messages import translatable
 from ..intake import Template
 from . import configs, job_options
 
@@ -73,11 +73,11 @@ def load(data: bytes) -> job_options.JobOptions:
         kept = msgspec.json.decode(data, type=_Recipe)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(
-            said("This is no recipe of Simple Batch: %(error)s.", error=error), "recipe"
+            translatable("This is no recipe of Simple Batch: %(error)s.", error=error), "recipe"
         ) from None
     if kept.simple_batch_recipe != VERSION:
         raise InvalidInput(
-            said(
+            translatable(
                 "The recipe has version %(version)s; this program reads %(known)s.",
                 version=kept.simple_batch_recipe,
                 known=VERSION,
@@ -88,7 +88,7 @@ def load(data: bytes) -> job_options.JobOptions:
         config = configs.get(kept.config)
     except NotFound:
         raise InvalidInput(
-            said(
+            translatable(
                 "The recipe names the API config %(config)r: make one with that alias first.",
                 config=kept.config,
             ),

@@ -14,7 +14,7 @@ from ..auth import audit_log
 from ..core import context, identity
 from ..core.clock import now_ms
 from ..core.errors import InvalidInput, NotFound
-from ..core.messages import said
+from ..core.messages import translatable
 from ..store.models import Job, SavedTemplate, TemplateVersion, database
 
 MAX_NAME = 100
@@ -52,7 +52,7 @@ def save(
     name, note = _name(name), _line(note)
     if len(note) > MAX_NOTE or not note.isprintable():
         raise InvalidInput(
-            said("Note: up to %(most)s printable characters.", most=MAX_NOTE), "note"
+            translatable("Note: up to %(most)s printable characters.", most=MAX_NOTE), "note"
         )
     intake.check_template(template, context.settings(), columns)
     with database.atomic():
@@ -83,7 +83,9 @@ def _add(saved: SavedTemplate, text: str, **said_of_it) -> tuple[TemplateVersion
         created_at=now_ms(),
         **said_of_it,
     )
-    audit_log.note("template.save", f"template {saved.name}", said("version %(n)s", n=number))
+    audit_log.note(
+        "template.save", f"template {saved.name}", translatable("version %(n)s", n=number)
+    )
     return made, True
 
 
@@ -95,7 +97,7 @@ def rename(template_id: int, name: str) -> SavedTemplate:
         other = SavedTemplate.get_or_none(SavedTemplate.name == name)
         if other is not None and other.id != saved.id:
             raise InvalidInput(
-                said("There is another saved template “%(name)s”.", name=name), "name"
+                translatable("There is another saved template “%(name)s”.", name=name), "name"
             )
         audit_log.note("template.rename", f"template {saved.name}", name)
         saved.name = name
@@ -129,10 +131,12 @@ def named(name: str) -> SavedTemplate:
     names = [found for (found,) in SavedTemplate.select(SavedTemplate.name).tuples()]
     if not names:
         raise NotFound(
-            said("There is no saved template “%(name)s”: none is saved yet.", name=name[:MAX_NAME])
+            translatable(
+                "There is no saved template “%(name)s”: none is saved yet.", name=name[:MAX_NAME]
+            )
         )
     raise NotFound(
-        said(
+        translatable(
             "There is no saved template “%(name)s”; the nearest is “%(nearest)s”.",
             name=name[:MAX_NAME],
             nearest=intake.nearest(name, names),
@@ -160,7 +164,7 @@ def version(saved: SavedTemplate, number: int | None = None) -> TemplateVersion:
         )
     if found is None:
         raise NotFound(
-            said(
+            translatable(
                 "“%(name)s” has no version %(number)s: its newest is %(newest)s.",
                 name=saved.name,
                 number=number,
@@ -250,19 +254,21 @@ def _newest(saved: SavedTemplate) -> TemplateVersion | None:
 
 
 def _unknown(template_id: int) -> NotFound:
-    return NotFound(said("There is no saved template %(number)s.", number=template_id))
+    return NotFound(translatable("There is no saved template %(number)s.", number=template_id))
 
 
 def _name(name: str) -> str:
     name = _line(name)
     if not name or len(name) > MAX_NAME or not name.isprintable():
         raise InvalidInput(
-            said("Name of the template: 1 to %(most)s printable characters.", most=MAX_NAME),
+            translatable(
+                "Name of the template: 1 to %(most)s printable characters.", most=MAX_NAME
+            ),
             "name",
         )
     if _NUMBERED.fullmatch(name):
         raise InvalidInput(
-            said(
+            translatable(
                 "Name of the template: what follows @ would be taken for the number of a version."
             ),
             "name",

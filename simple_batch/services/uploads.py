@@ -14,7 +14,7 @@ from ..core import context, identity
 from ..core.clock import now_ms
 from ..core.domain import Fault, Request
 from ..core.errors import InvalidInput, NotFound, UploadRejected, UploadTooLarge
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import Settings
 from ..store.models import ApiFile, Job, Upload
 from . import images, templates
@@ -62,7 +62,9 @@ def stage(
             images.add(upload, beside)
             preview = _scanned(path, settings)
             if upload.images and not preview.columns:
-                raise UploadRejected(said("Images belong to a table, and this upload is none."))
+                raise UploadRejected(
+                    translatable("Images belong to a table, and this upload is none.")
+                )
             upload.preview = msgspec.json.encode(preview).decode()
             upload.save()
     except BaseException:
@@ -109,7 +111,7 @@ def staged(upload_id: int) -> tuple[Upload, "intake.Preview"]:
     """An upload with its preview. Raises NotFound where it was discarded or launched long ago."""
     upload = Upload.get_or_none(Upload.id == upload_id)
     if upload is None or not upload.preview or not Path(upload.path).exists():
-        raise NotFound(said("This upload is no longer kept: upload the file again."))
+        raise NotFound(translatable("This upload is no longer kept: upload the file again."))
     return upload, msgspec.json.decode(upload.preview, type=intake.Preview)
 
 
@@ -124,7 +126,7 @@ def apply_template(upload_id: int, template: intake.Template, saved: int | None 
     the template's field, UploadRejected where no row is a request then."""
     upload, preview = staged(upload_id)
     if not preview.columns:
-        raise InvalidInput(said("A template belongs to a table, and this upload is none."))
+        raise InvalidInput(translatable("A template belongs to a table, and this upload is none."))
     settings = context.settings()
     if template.sheet not in preview.sheets:  # it says none, or one of another workbook
         template = msgspec.structs.replace(template, sheet=preview.sheet)
@@ -145,7 +147,7 @@ def add_images(upload_id: int, files: images.Files) -> list[images.Given]:
     Returns what was refused. Raises NotFound, InvalidInput, UploadRejected, UploadTooLarge."""
     upload, preview = staged(upload_id)
     if not preview.columns:
-        raise InvalidInput(said("Images belong to a table, and this upload is none."))
+        raise InvalidInput(translatable("Images belong to a table, and this upload is none."))
     refused = images.add(upload, files)
     if upload.template:
         apply_template(upload_id, template_of(upload), upload.template_version_id)

@@ -8,9 +8,9 @@ from ..auth import audit_log
 from ..core import context
 from ..core.clock import now_ms
 from ..core.errors import InvalidInput, NotFound
-from ..core.messages import said
+from ..core.messages import translatable
 from ..runner.notifier import HOOK_PREFIX
-from ..store.models import Delivery, Token, Webhook, database, hold_seals
+from ..store.models import Delivery, Token, Webhook, database, lock_secrets
 from .configs import refusal
 
 
@@ -19,7 +19,7 @@ def create(url: str, token: Token | None = None, chosen_only: bool = False) -> t
     secret that its deliveries are signed with. Raises InvalidInput."""
     secret = HOOK_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
     with database.atomic():  # see store/secrets.py
-        hold_seals()
+        lock_secrets()
         webhook = Webhook.create(
             url=_valid(url),
             secret_encrypted=context.vault().seal(secret),
@@ -39,14 +39,14 @@ def get(webhook_id: int) -> Webhook:
     """Raises NotFound."""
     webhook = Webhook.get_or_none(Webhook.id == webhook_id)
     if webhook is None:
-        raise NotFound(said("There is no webhook %(webhook_id)s.", webhook_id=webhook_id))
+        raise NotFound(translatable("There is no webhook %(webhook_id)s.", webhook_id=webhook_id))
     return webhook
 
 
 def remove(webhook_id: int) -> None:
     """Tell it nothing more. Raises NotFound."""
     if not Webhook.delete().where(Webhook.id == webhook_id).execute():
-        raise NotFound(said("There is no webhook %(webhook_id)s.", webhook_id=webhook_id))
+        raise NotFound(translatable("There is no webhook %(webhook_id)s.", webhook_id=webhook_id))
     audit_log.note("webhook.remove", f"webhook {webhook_id}")
 
 
@@ -65,9 +65,11 @@ def _valid(url: str) -> str:
     except ValueError:
         good = False
     if not good or len(url) > 2000 or not url.isprintable() or " " in url:
-        raise InvalidInput(said("URL: it begins with http:// or https:// and names a host."), "url")
+        raise InvalidInput(
+            translatable("URL: it begins with http:// or https:// and names a host."), "url"
+        )
     if refused := refusal(parts.hostname):
         raise InvalidInput(refused, "url")
     if parts.username or parts.password:
-        raise InvalidInput(said("URL: leave user name and password out of it."), "url")
+        raise InvalidInput(translatable("URL: leave user name and password out of it."), "url")
     return url

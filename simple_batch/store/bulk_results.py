@@ -4,7 +4,7 @@ statement."""
 from ..core.clock import now_ms
 from ..core.domain import Cause
 from .counters import tally
-from .models import database, hold
+from .models import database, lock_job
 
 _CLOSE = """
 INSERT INTO result (job_id, idx, status, cause, message, config, attempts, finished_at)
@@ -21,7 +21,7 @@ def close_step(job_id: int, low: int, high: int, alias: str, cause: Cause, messa
     this cause; returns how many. The job's counter changes in the same transaction. What finished
     stays as it is, so that a stretch may be done twice."""
     with database.atomic():
-        hold(job_id)  # an answer that comes late is written before or after
+        lock_job(job_id)  # an answer that comes late is written before or after
         values = (cause.value, message, alias, now_ms(), job_id, low, high)
         count = database.execute_sql(_CLOSE, values).rowcount
         if count:

@@ -205,7 +205,7 @@ def _open_server(url: str, connections: int, unfinished: bool) -> list[str]:
     except (peewee.PeeweeException, ValueError) as error:
         complaint = " ".join(str(error).split())
         raise DatabaseError(
-            f"The database {shown(url)} cannot be opened: {complaint}. Check that the server runs, "
+            f"The database {redacted_url(url)} cannot be opened: {complaint}. Check that the server runs, "
             "that the database and its user exist and may be reached from here, or set "
             "SIMPLE_BATCH_DATABASE_URL to another one."
         ) from None
@@ -243,7 +243,7 @@ def is_server(url: str) -> bool:
     return url.startswith(("postgresql:", "postgres:"))
 
 
-def shown(url: str) -> str:
+def redacted_url(url: str) -> str:
     """The URL as it may be told: without the password and what follows the name."""
     head, mark, place = url.partition("://")
     if not mark:
@@ -263,7 +263,7 @@ def sqlite_path(url: str) -> Path:
     parts = urlsplit(url)
     if parts.scheme != "sqlite" or parts.netloc or not parts.path.strip("/"):
         raise DatabaseError(
-            f"DATABASE_URL {shown(url)!r}: only sqlite:///path and "
+            f"DATABASE_URL {redacted_url(url)!r}: only sqlite:///path and "
             "postgresql://user:password@host:port/name are understood."
         )
     if "?" in url or "#" in url:
@@ -298,7 +298,7 @@ def as_opened():
         yield
 
 
-def reading():
+def snapshot():
     """A context that makes one transaction of several questions to a server. On SQLite one
     transaction would only keep the others waiting."""
     return database.atomic() if database.server else contextlib.nullcontext()
@@ -311,26 +311,26 @@ def fault(lately: bool = False) -> str | None:
     return None if database.obj is None else database.obj.fault(lately)
 
 
-def passing(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether the database was only away for the moment (its server restarts, the network is cut, its
     file was moved and may come back):
     what met this error is to be done again."""
     return database.obj is not None and database.passing(error)
 
 
-def complain(log: logging.Logger, what: str) -> None:
+def log_failure(log: logging.Logger, what: str) -> None:
     """Log the exception that is being handled: in one line where the database was only away, not
     at all where its file is: that is logged once (identity.py)."""
     error = sys.exception()
     if isinstance(error, DatabaseMoved):
         log.debug("%s: %s", what, error)
-    elif passing(error):
+    elif is_transient(error):
         log.warning("%s: the database is away: %s", what, error)
     else:
         log.exception(what)
 
 
-def steadily(work: Callable, *args):
+def retry_while_unavailable(work: Callable, *args):
     """Call ``work(*args)`` inside a connection; while the database is away, again each second. The
     work must be such that doing it twice does no harm."""
     told = False
@@ -339,7 +339,7 @@ def steadily(work: Callable, *args):
             with connected():
                 return work(*args)
         except Exception as error:
-            if not passing(error):
+            if not is_transient(error):
                 raise
             if not told and not isinstance(error, DatabaseMoved):
                 log.warning("the database cannot be reached, trying again each second: %s", error)
@@ -353,7 +353,7 @@ def _migrate(url: str, unfinished: bool) -> list[str]:
     if UNFINISHED in unknown:
         if not unfinished:
             raise DatabaseError(
-                f"The database {shown(url)} holds a copy that was not finished: set "
+                f"The database {redacted_url(url)} holds a copy that was not finished: set "
                 "SIMPLE_BATCH_DATABASE_URL to the one it is of, and run flask copy-db again."
             )
         unknown.remove(UNFINISHED)

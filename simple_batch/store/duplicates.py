@@ -7,7 +7,7 @@ import msgspec
 
 from ..core.clock import now_ms
 from ..core.domain import Request
-from .models import Job, database, hold
+from .models import Job, database, lock_job
 
 # Where the first or the twin was edited or sent another way since, the twin goes by itself.
 WAITING = (
@@ -74,7 +74,7 @@ def fan_out_step(job_id: int, after: int, count: int = 500) -> int | None:
     came of these; returns the index to go on behind (None: done). The counters change in the same
     transaction; what was not called costs nothing."""
     with database.atomic():
-        hold(job_id)
+        lock_job(job_id)
         end = database.execute_sql(_END, (job_id, after, count)).fetchone()[0]
         if end is None:
             return None

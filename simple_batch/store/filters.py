@@ -5,7 +5,7 @@ import msgspec
 
 from ..core.domain import Cause, RequestStatus
 from ..core.errors import InvalidInput
-from ..core.messages import said
+from ..core.messages import translatable
 
 # Codes other than 200 are those of failures, and the failures have an index.
 _BY_CODE = "x.cause IS NOT NULL AND x.http_status = ?"
@@ -137,7 +137,7 @@ def _text(args) -> str:
     text = (args.get("q") or "").strip()
     if len(text) > MOST_TEXT:
         raise InvalidInput(
-            said("q: search for up to %(most)s characters.", most=MOST_TEXT),
+            translatable("q: search for up to %(most)s characters.", most=MOST_TEXT),
             "q",
         )
     return text
@@ -152,7 +152,7 @@ def _choice(args, name, kind):
     except ValueError:
         allowed = ", ".join(item.value for item in kind)
         raise InvalidInput(
-            said(
+            translatable(
                 "%(name)s=%(value)r: use one of %(allowed)s.",
                 name=name,
                 value=value,
@@ -173,7 +173,7 @@ def _number(args, name, factor):
         return round(number)
     except (TypeError, ValueError):
         raise InvalidInput(
-            said("%(name)s=%(value)r: not a number.", name=name, value=value), name
+            translatable("%(name)s=%(value)r: not a number.", name=name, value=value), name
         ) from None
 
 

@@ -8,7 +8,7 @@ import peewee
 
 from ..core.clock import now_ms
 from ..core.errors import Conflict
-from ..core.messages import said
+from ..core.messages import translatable
 from .models import IdempotencyKey, database
 
 _NO_TOKEN, _FORM = 0, "form"
@@ -29,7 +29,7 @@ def made_before(token_id: int, key: str, fingerprint: str) -> int | None:
         return None
     if row.fingerprint != fingerprint:
         raise Conflict(
-            said(
+            translatable(
                 "This idempotency key was used for another request: use a new key for a new "
                 "request."
             )

@@ -13,7 +13,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from ..core.messages import said
+from ..core.messages import translatable
 from . import stale_wal, wal_index
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Identity:
             if self._overwritten is not None:
                 self._keep_open()
         if self._overwritten is not None:
-            return said(
+            return translatable(
                 "Another program wrote to the database file %(path)s while it was open. No calls are "
                 "made and nothing is written. Stop all processes that use it, then restore a backup "
                 "with “flask restore-db FILE”, or start again to go on with the file as it is now.",
@@ -116,20 +116,20 @@ class Identity:
 
     def _said(self, path: str, found: tuple | None) -> str:
         if path != str(self._path):
-            return said(
+            return translatable(
                 "The write-ahead log of the database, %(path)s, was moved, removed or replaced. No "
                 "calls are made and nothing is written until the same file is back. Otherwise stop "
                 "all processes that use the database, then start again.",
                 path=path,
             )
         if found is None:
-            return said(
+            return translatable(
                 "The database file %(path)s was moved or removed. No calls are made and nothing is "
                 "written until the same file is back. To go on with another one, stop all processes "
                 "that use it, then put a backup in its place with “flask restore-db FILE”.",
                 path=path,
             )
-        return said(
+        return translatable(
             "The database file %(path)s was replaced by another file. No calls are made and nothing "
             "is written until the former file is back. To go on with the new one, stop all processes "
             "that use it, then start again; “flask restore-db FILE” restores a backup safely.",

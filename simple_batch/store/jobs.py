@@ -20,7 +20,7 @@ from .models import (
     Request,
     Result,
     database,
-    hold,
+    lock_job,
 )
 
 CHUNK = 5_000
@@ -44,7 +44,7 @@ def transition(
     timestamps and the event. Returns the former status, or None where nothing was changed
     (another status, no such job, or one being deleted)."""
     with database.atomic():
-        hold(job_id)
+        lock_job(job_id)
         row = (
             Job.select(Job.status, Job.started_at, Job.resumed_at, Job.active_ms)
             .where((Job.id == job_id) & Job.deleted_at.is_null())
@@ -148,7 +148,7 @@ def put_off(job: Job, until: int) -> None:
     former = (JobStatus.QUEUED, JobStatus.RUNNING)
     unchanged = (Job.id == job.id) & (Job.hours == job.hours) & (Job.zone == job.zone)
     with database.atomic():
-        hold(job.id)
+        lock_job(job.id)
         if (
             Job.select().where(unchanged).exists()
             and transition(job.id, JobStatus.SCHEDULED, former, OFF_HOURS) is not None
@@ -231,7 +231,7 @@ def reset_step(job_id: int, chunk: int) -> bool:
     """One step of a job's reset; True when it is done, or is given up since the job was told
     something else meanwhile."""
     with database.atomic():
-        hold(job_id)
+        lock_job(job_id)
         under_way = (Job.id == job_id) & (Job.status_reason == RESETTING) & Job.deleted_at.is_null()
         if not Job.select().where(under_way).exists():
             return True
@@ -245,7 +245,7 @@ def clear_results_step(job_id: int, chunk: int | None = None) -> bool:
     """Remove up to ``chunk`` results or attempts of a job; True when none are left and the
     counters stand at zero, as if nothing had been sent. Until then they say what there is."""
     with database.atomic():
-        hold(job_id)  # a result that comes late is written before or after, not in between
+        lock_job(job_id)  # a result that comes late is written before or after, not in between
         if _clear_results(job_id, chunk or CHUNK) or _delete_chunk(
             AttemptRow, job_id, chunk or CHUNK
         ):

@@ -22,27 +22,27 @@ from peewee import (
     TextField,
 )
 
-from ..core.messages import Text, restored
+from ..core.messages import Message, restored
 from .dialect import LOCKING
 
 database = DatabaseProxy()
 _SEALING = 0x51B2  # advisory lock
 
 
-def hold(job_id: int) -> None:
+def lock_job(job_id: int) -> None:
     """Keep other transactions that hold the job waiting until this one ends. On SQLite every
     transaction keeps all others waiting anyway."""
     if database.server:
         database.execute_sql(f"SELECT 1 FROM job WHERE id = ? {LOCKING}", (job_id,))
 
 
-def hold_config(config_id: int) -> None:
+def lock_config(config_id: int) -> None:
     """The same for an API config."""
     if database.server:
         database.execute_sql(f"SELECT 1 FROM api_config WHERE id = ? {LOCKING}", (config_id,))
 
 
-def hold_seals() -> None:
+def lock_secrets() -> None:
     """Keep whoever seals a secret, and whoever changes the key, apart until the transaction ends."""
     if database.server:
         database.execute_sql("SELECT pg_advisory_xact_lock(?)", (_SEALING,))
@@ -55,7 +55,7 @@ class SentenceField(TextField):
     _MARK = "\x1e"
 
     def db_value(self, value):
-        if isinstance(value, Text):
+        if isinstance(value, Message):
             return self._MARK + json.dumps(value.kept(), ensure_ascii=False)
         return value.lstrip(self._MARK) if value else value
 

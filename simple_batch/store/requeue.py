@@ -5,7 +5,7 @@ import msgspec
 from ..core.domain import RequestStatus
 from .duplicates import WAITING
 from .filters import RequestFilter
-from .models import Job, database, hold
+from .models import Job, database, lock_job
 
 CHUNK = 1_000
 _BODIES_AT_ONCE = 20
@@ -72,7 +72,7 @@ def give_back_step(
     status = wanted.status if wanted.status in _RETRIABLE else RequestStatus.FAILED
     conditions, values = _conditions(msgspec.structs.replace(wanted, status=None))
     with database.atomic():
-        hold(job_id)
+        lock_job(job_id)
         last = _end_of_window(job_id, status, after, chunk or CHUNK)
         if last is None:
             return 0, None
@@ -92,7 +92,7 @@ def give_back_step(
 def give_back_one(job_id: int, index: int, other: Changes | None = None) -> bool:
     """Give back one failed or cancelled request; False where it is neither."""
     with database.atomic():
-        hold(job_id)
+        lock_job(job_id)
         if not _remove_result(job_id, index, _RETRIABLE):
             return False
         _change(job_id, [index], other)
@@ -105,7 +105,7 @@ def give_back_twins_step(job_id: int, after: int, chunk: int) -> tuple[int, int 
     was that of an identical one, which is asked again by now, or was answered since. Returns as
     ``give_back_step`` does."""
     with database.atomic():
-        hold(job_id)
+        lock_job(job_id)
         last = _end_of_window(job_id, RequestStatus.FAILED, after, chunk)
         if last is None:
             return 0, None
@@ -118,7 +118,7 @@ def replace_one(job_id: int, index: int, body: bytes) -> bool:
     """Give back one request, whatever came of it, to be sent with another body; False where it has
     not ended. An answer it had is kept as an attempt, and what it cost stays counted."""
     with database.atomic():
-        hold(job_id)
+        lock_job(job_id)
         database.execute_sql(_KEEP_ANSWER, (job_id, index))
         if not _remove_result(job_id, index, (*_RETRIABLE, RequestStatus.SUCCEEDED)):
             return False

@@ -10,7 +10,7 @@ whoever searches looks at the rows found once more.
 
 from ..core.clock import now_ms
 from .filters import like
-from .models import Job, TextIndex, database, hold
+from .models import Job, TextIndex, database, lock_job
 
 WINDOW = 20_000  # requests that a search without an index looks through at a time
 SHORTEST = 3  # characters: what has fewer has no trigram
@@ -44,7 +44,7 @@ def want(job_id: int) -> None:
     if not database.text_index or TextIndex.get_or_none(TextIndex.job == job_id) is not None:
         return
     with database.atomic():
-        hold(job_id)
+        lock_job(job_id)
         for sql in _CREATE_ON_SERVER if database.server else _CREATE:
             database.execute_sql(sql.format(table=_table(job_id)))
         TextIndex.insert(job=job_id, next_idx=0, finished_at=0).on_conflict_ignore().execute()

@@ -16,10 +16,10 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from peewee import BlobField
 
 from ..core.errors import ConfigurationError, SettingsError
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.redaction import remember
 from . import locks
-from .models import ALL, database, hold_seals
+from .models import ALL, database, lock_secrets
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Vault:
             secret = self._keys().decrypt(bytes(sealed)).decode()
         except InvalidToken:
             raise ConfigurationError(
-                said(
+                translatable(
                     "The stored API key cannot be opened: the encryption key has changed. Restore "
                     "it (SIMPLE_BATCH_ENCRYPTION_KEYS or instance/encryption.key), or enter the "
                     "API key again."
@@ -139,7 +139,7 @@ def seal_again(vault: Vault) -> tuple[int, list[str]]:
         database.execute_sql("PRAGMA synchronous = full")
         database.execute_sql("PRAGMA secure_delete = on")
     with database.atomic():
-        hold_seals()
+        lock_secrets()
         for name, place, row_id, sealed in _sealed():
             try:
                 renewed = vault.seal_again(sealed)

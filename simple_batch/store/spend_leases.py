@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from .models import database, hold, hold_config
+from .models import database, lock_config, lock_job
 
 JOB = "job"
 CONFIG = "config"
@@ -56,7 +56,7 @@ class Account(msgspec.Struct, frozen=True):
 
     def hold(self) -> None:
         """Keep others that ask for the same money waiting until the transaction ends."""
-        (hold if self.purse == JOB else hold_config)(self.id)
+        (lock_job if self.purse == JOB else lock_config)(self.id)
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ jobs go on beside it."""
 import time
 from collections.abc import Callable
 
-from .database import steadily
+from .database import retry_while_unavailable
 from .models import database
 
 STEP_S = 0.02  # a transaction is to take; on SQLite the loop stands still that long
@@ -31,7 +31,7 @@ class Pace:
         """Do ``work(*args)``, a transaction that takes ``rows`` at most and may be done twice, and let
         the others work; returns what it returns."""
         began = time.monotonic()
-        found = steadily(_without_checkpoint, work, *args)
+        found = retry_while_unavailable(_without_checkpoint, work, *args)
         took = time.monotonic() - began
         # one that was slow (a busy machine) says little: it halves the next one at most
         self.rows = min(MOST, max(1, round(self.rows * min(2.0, max(0.5, STEP_S / (took + 1e-6))))))

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from ..core import identity
 from ..core.clock import now_ms
 from ..core.errors import Conflict
-from ..core.messages import said
+from ..core.messages import translatable
 from ..store import idempotency
 
 FIELD = "form_key"
@@ -109,7 +109,7 @@ def _outcome(key: str) -> Response | None:
             break
         time.sleep(0.05)
     raise Conflict(
-        said(
+        translatable(
             "This form was sent before: nothing was done a second time. Look at what came of it, "
             "and load the form again to send it once more."
         )

@@ -9,7 +9,7 @@ from flask import Flask, Response, g, request, url_for
 from flask_babel import Babel, get_locale, get_timezone
 
 from ..core.errors import InvalidInput
-from ..core.messages import said
+from ..core.messages import translatable
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 _COOKIE = "lang"
@@ -91,6 +91,6 @@ def with_epochs(args) -> dict | None:
             found[name] = epoch_ms(datetime.fromisoformat(value)) // 1000
         except (ValueError, OverflowError):
             raise InvalidInput(
-                said("%(name)s=%(value)r: not a time.", name=name, value=value), name
+                translatable("%(name)s=%(value)r: not a time.", name=name, value=value), name
             ) from None
     return {name: value for name, value in found.items() if value not in ("", [""])}

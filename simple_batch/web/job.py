@@ -11,7 +11,7 @@ from ..auth import audit_log
 from ..core import content, identity
 from ..core.domain import Cause, Role
 from ..core.errors import InvalidInput
-from ..core.messages import listed, said
+from ..core.messages import listed, translatable
 from ..export.csv_file import safe
 from ..insight.summary import iso
 from ..services import configs, job_options, jobs, lifecycle, recipes, webhooks
@@ -81,7 +81,9 @@ def errors(job_id: int):
     cause = request.args.get("cause") or None
     if cause is not None and cause not in set(Cause):
         raise InvalidInput(
-            said("cause=%(cause)r: use one of %(allowed)s.", cause=cause, allowed=", ".join(Cause)),
+            translatable(
+                "cause=%(cause)r: use one of %(allowed)s.", cause=cause, allowed=", ".join(Cause)
+            ),
             "cause",
         )
     group = request.args.get("group") or None
@@ -131,7 +133,7 @@ def download(job_id: int):
     raw = request.args.get("cells") == "raw"
     pieces = export.export(job_id, form, only, RequestFilter.parse(request.args), raw)
     name = export.filename(job, form, only)
-    audit_log.note("job.export", f"job {job_id}", listed((form, said(only))))
+    audit_log.note("job.export", f"job {job_id}", listed((form, translatable(only))))
     return attached(pieces, name, export.content_type(form))
 
 

@@ -5,7 +5,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from ..core.errors import Conflict, InvalidInput, UploadRejected
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.request_input import whole
 from ..services import jobs
 from ..store.filters import RequestFilter
@@ -93,7 +93,7 @@ def _other() -> Changes:
             found[name] = kind(text) if text else None
         except ValueError:
             raise InvalidInput(
-                said("%(name)s: %(text)r is not a number.", name=name, text=text[:60]), name
+                translatable("%(name)s: %(text)r is not a number.", name=name, text=text[:60]), name
             ) from None
     return Changes(found["config"], found["timeout_s"], found["max_tokens"])
 

@@ -8,7 +8,7 @@ from flask_babel import lazy_gettext as _
 
 from .. import export, insight
 from ..core.errors import InvalidInput, NotFound
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.settings import PROJECT_ROOT
 from ..insight.summary import iso
 from ..services import job_options
@@ -96,7 +96,7 @@ def table(job_id: int, name: str):
     """One chart as CSV; times are ISO 8601 in UTC."""
     if name not in CHARTS:
         raise NotFound(
-            said(
+            translatable(
                 "There is no chart %(name)s: use one of %(allowed)s.",
                 name=name,
                 allowed=", ".join(CHARTS),
@@ -147,5 +147,5 @@ def _bucket() -> int | None:
         return max(1, int(float(text))) if text else None
     except (ValueError, OverflowError):
         raise InvalidInput(
-            said("bucket=%(text)r: not a number of seconds.", text=text), "bucket"
+            translatable("bucket=%(text)r: not a number of seconds.", text=text), "bucket"
         ) from None

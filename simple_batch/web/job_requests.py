@@ -11,7 +11,7 @@ from .. import insight
 from ..core import content
 from ..core.domain import Cause, Request, RequestStatus
 from ..core.errors import InvalidInput, NotFound
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.request_input import page_number
 from ..services import configs, jobs
 from ..store.filters import RequestFilter
@@ -52,7 +52,7 @@ class View(msgspec.Struct, frozen=True):
         per = args.get("per") or "50"
         if per not in map(str, SIZES):
             raise InvalidInput(
-                said(
+                translatable(
                     "per=%(per)r: use one of %(allowed)s.",
                     per=per,
                     allowed=", ".join(map(str, SIZES)),
@@ -64,7 +64,7 @@ class View(msgspec.Struct, frozen=True):
         for name in named:
             if name not in COLUMNS:
                 raise InvalidInput(
-                    said(
+                    translatable(
                         "cols=%(name)r: use some of %(allowed)s.",
                         name=name,
                         allowed=", ".join(COLUMNS),

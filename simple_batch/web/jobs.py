@@ -9,7 +9,7 @@ from ..auth.guard import must_see
 from ..core import identity
 from ..core.domain import JobStatus
 from ..core.errors import Conflict, InvalidInput, NotFound
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.request_input import page_number
 from ..services import configs, jobs
 from .form_keys import once
@@ -44,7 +44,7 @@ def index():
     }
     if wanted["status"] and wanted["status"] not in set(JobStatus):
         raise InvalidInput(
-            said(
+            translatable(
                 "status=%(status)r: use one of %(allowed)s.",
                 status=wanted["status"],
                 allowed=", ".join(JobStatus),
@@ -82,7 +82,7 @@ def bulk():
     action = request.form.get("action", "")
     if action not in _BULK:
         raise InvalidInput(
-            said(
+            translatable(
                 "action=%(action)r: use one of %(allowed)s.",
                 action=action,
                 allowed=", ".join(_BULK),

@@ -9,7 +9,7 @@ from jinja2 import pass_context
 from ..core import identity
 from ..core.domain import Role
 from ..core.errors import SimpleBatchError
-from ..core.messages import Text
+from ..core.messages import Message
 
 ROLES = {"viewer": _("viewer"), "operator": _("operator"), "admin": _("admin")}
 OBJECTS = {
@@ -209,13 +209,13 @@ def audited(_context, code: str) -> str:
 def translated(given: SimpleBatchError | str) -> str:
     """An error or text of the doors in the page's language, where it has that."""
     text = given.text if isinstance(given, SimpleBatchError) else given
-    if not isinstance(text, Text):
+    if not isinstance(text, Message):
         return str(text)
     template = gettext(text.template)
     if not text.values:
         return template
     values = text.values.items()
-    return template % {n: translated(it) if isinstance(it, Text) else it for n, it in values}
+    return template % {n: translated(it) if isinstance(it, Message) else it for n, it in values}
 
 
 def webhook_place(hook) -> str:

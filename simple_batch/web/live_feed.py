@@ -20,15 +20,15 @@ from gevent import monkey
 from socketio.pubsub_manager import PubSubManager
 
 from .. import insight
-from ..auth.guard import way
+from ..auth.guard import credentials_digest
 from ..core import events
 from ..core.errors import NotFound, SimpleBatchError
 from ..core.identity import Actor, Scope
-from ..core.messages import said
+from ..core.messages import translatable
 from ..core.request_input import LARGEST_ID
 from ..runner import signals
 from ..store import visibility
-from ..store.database import complain, connected
+from ..store.database import connected, log_failure
 from . import socket_packets
 from .socket_packets import EventPacket
 
@@ -106,7 +106,7 @@ class Feed:
         signals.job_status.connect(self._on_status)
         signals.jobs_changed.connect(self._on_listed)
         signals.requests_finished.connect(self._on_finished)
-        events.heard.connect(self._on_news)
+        events.received.connect(self._on_news)
         app.extensions["simple_batch_feed"] = self  # signals hold their receivers weakly
 
     @property
@@ -118,7 +118,7 @@ class Feed:
 
     def _connect(self, sid: str, environ: dict, _auth=None) -> bool:
         """Let in whom the door lets in; False refuses."""
-        came = way(environ)
+        came = credentials_digest(environ)
         caller = self._door.known(environ, came)
         if caller is None:
             with connected():
@@ -215,7 +215,7 @@ class Feed:
             del tail[:-TAIL_ITEMS]
 
     def _on_news(self, _sender, topic: str, detail: str) -> None:
-        if topic == events.DOORS:
+        if topic == events.ACCESS_CHANGED:
             self._doors_moved = True
             callers = list(self._callers.items())
             self._ended.update(sid for sid, who in callers if detail and who.session == detail)
@@ -239,7 +239,7 @@ class Feed:
                     self._show_out()
                     self._tell(watched, slow=tick % SLOW_TICKS == 0)
             except Exception:
-                complain(log, "the live feed could not be sent")
+                log_failure(log, "the live feed could not be sent")
 
     def _show_out(self) -> None:
         """Whoever is not let in any more, or as somebody else, hears nothing more."""
@@ -255,7 +255,7 @@ class Feed:
         self._looked_closely = now
         came: dict[bytes, list[str]] = defaultdict(list)
         for sid, visitor in list(self._callers.items()):
-            came[way(visitor.environ)].append(sid)
+            came[credentials_digest(visitor.environ)].append(sid)
         for sids in came.values():
             self._socketio.sleep(0)  # they may be many
             self._look_at(sids)
@@ -379,4 +379,4 @@ def _check_seen(job_id: int, viewer: Scope | None) -> None:
         return
     with connected():
         if not visibility.sees_job(viewer, job_id):
-            raise NotFound(said("There is no job %(job_id)s.", job_id=job_id))
+            raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))

@@ -6,7 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from ..auth.guard import ADMIN, TooManyTries, the_door
+from ..auth.guard import ADMIN, TooManyTries, current_guard
 from ..core.errors import Forbidden, InvalidInput
 from ..store.models import User
 from .error_pages import answer
@@ -21,13 +21,13 @@ def page():
     """The form; ``?token=`` is the link that was printed at the start."""
     secret = request.args.get("token")
     if secret is not None:
-        if the_door().enter_by_link(secret):
+        if current_guard().enter_by_link(secret):
             return redirect(url_for("jobs_list.index"), 303)
         return answer(
             403,
             _("This link was used already, or belongs to an earlier start: it lets in once."),
         )
-    if current_user.is_authenticated or not the_door().login_needed():
+    if current_user.is_authenticated or not current_guard().login_needed():
         return redirect(_next(), 303)
     return _page(LoginForm(formdata=None))
 
@@ -39,7 +39,7 @@ def enter():
     if not form.validate_on_submit():
         return _page(form), 400
     try:
-        the_door().enter(form.name.data or "", form.password.data or "")
+        current_guard().enter(form.name.data or "", form.password.data or "")
     except InvalidInput as error:
         blame(form, error)
         return _page(form), 401
@@ -52,7 +52,7 @@ def enter():
 @blueprint.post("/logout")
 def leave():
     """End the session."""
-    the_door().leave()
+    current_guard().leave()
     flash(_("You are logged out."), "success")
     return redirect(url_for("login.page"), 303)
 
@@ -65,7 +65,7 @@ def password():
     form = PasswordForm()
     if form.validate_on_submit():
         try:
-            the_door().change_password(
+            current_guard().change_password(
                 current_user._get_current_object(), form.old.data or "", form.password.data or ""
             )
         except InvalidInput as error:
@@ -80,7 +80,7 @@ def password():
 
 
 def _page(form: LoginForm):
-    door = the_door()
+    door = current_guard()
     if door.passwords_known() and not User.select().exists() and not form.name.data:
         form.name.data = ADMIN
     return render_template(

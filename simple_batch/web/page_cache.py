@@ -23,7 +23,7 @@ import msgspec
 from flask import Flask, Response, g, request, session
 from flask_wtf.csrf import generate_csrf
 
-from ..auth.guard import RENEWED, SESSION, Guard, way
+from ..auth.guard import RENEWED, SESSION, Guard, credentials_digest
 from ..core import events
 from ..core.identity import Actor
 from ..core.settings import MIB
@@ -198,14 +198,14 @@ class PageCache:
 
     def _reader(self, environ: Mapping) -> _Reader | None:
         """Who it is, if they were let in a moment ago."""
-        came = way(environ)
+        came = credentials_digest(environ)
         reader = self._readers.get(came)
         if reader is None or self._door.known(environ, came) != reader.caller:
             return None
         return reader
 
     def _remember(self, who: bytes) -> None:
-        came = way(request.environ)
+        came = credentials_digest(request.environ)
         self._readers[came] = _Reader(g.caller, who, g.get(_FIELD))
         self._readers.move_to_end(came)
         while len(self._readers) > MOST_READERS:
@@ -218,7 +218,7 @@ def register(app: Flask) -> None:
     app.wsgi_app, app.dispatch_request = copies.serve, copies.dispatch
     app.after_request(copies.keep)
     signals.job_status.connect(copies.forget)
-    events.heard.connect(copies.forget)
+    events.received.connect(copies.forget)
     app.extensions["simple_batch_copies"] = copies  # signals hold their receivers weakly
 
 

@@ -7,7 +7,7 @@ from flask_login import current_user
 from ..auth import users
 from ..core.domain import Role
 from ..core.errors import Conflict, InvalidInput
-from ..core.messages import said
+from ..core.messages import translatable
 from ..store.models import User
 from .form_keys import once
 from .forms import UserForm, blame
@@ -34,7 +34,7 @@ def create():
         try:
             first = not users.any_there()
             if first and form.role.data != Role.ADMIN:
-                raise InvalidInput(said("The first user has to be an admin."), "role")
+                raise InvalidInput(translatable("The first user has to be an admin."), "role")
             user = users.create(form.name.data or "", form.password.data or "", form.role.data)
         except InvalidInput as error:
             blame(form, error)
@@ -66,7 +66,7 @@ def _change(user: User, action: str) -> None:
         users.set_password(user.id, request.form.get("password", ""))
         return
     if user.id == getattr(current_user, "user", None):
-        raise Conflict(said("Somebody else has to do this for you."))
+        raise Conflict(translatable("Somebody else has to do this for you."))
     if action == "role":
         users.set_role(user.id, request.form.get("role", ""))
     else:

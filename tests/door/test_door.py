@@ -7,7 +7,7 @@ import pytest
 
 from simple_batch import create_app
 from simple_batch.auth import audit_log, tokens, users
-from simple_batch.auth.guard import PUBLIC, needed
+from simple_batch.auth.guard import PUBLIC, required_role
 from simple_batch.core import identity
 from simple_batch.core.domain import Role
 from simple_batch.core.identity import Actor
@@ -76,7 +76,7 @@ def test_a_viewer_changes_nothing_and_an_operator_nothing_that_is_the_admins(app
             assert answer.status_code == 403, (rule.rule, method, answer.status_code)
             assert "Your role does not allow this." in answer.text
             refused["viewer"] += 1
-        if needed(rule.endpoint, method) == Role.ADMIN:
+        if required_role(rule.endpoint, method) == Role.ADMIN:
             for client in (vera, otto):
                 assert client.open(path, method=method).status_code == 403, (rule.rule, method)
             refused["operator"] += 1

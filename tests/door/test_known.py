@@ -8,7 +8,7 @@ import pytest
 from simple_batch import create_app
 from simple_batch.auth import guard as door_module
 from simple_batch.auth import tokens, users
-from simple_batch.auth.guard import way
+from simple_batch.auth.guard import credentials_digest
 from simple_batch.core.ttl_cache import TtlCache
 from simple_batch.store.database import connected
 from simple_batch.store.models import Token, User
@@ -169,15 +169,17 @@ def test_a_session_in_use_goes_on_but_its_cookie_stays_for_a_minute(
 
 def test_one_way_is_told_from_another():
     came = {"HTTP_COOKIE": "session=a", "HTTP_HOST": "localhost", "REMOTE_ADDR": "127.0.0.1"}
-    ways = {way(came)}
+    ways = {credentials_digest(came)}
     for name in (
         *("HTTP_COOKIE", "HTTP_HOST", "REMOTE_ADDR", "SERVER_NAME", "HTTP_AUTHORIZATION"),
         *("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_HOST"),
     ):
-        ways.add(way({**came, name: "x"}))
-        ways.add(way({**came, name: ""}))
+        ways.add(credentials_digest({**came, name: "x"}))
+        ways.add(credentials_digest({**came, name: ""}))
     assert len(ways) == 19
-    assert way({**came, "REMOTE_PORT": "1", "PATH_INFO": "/"}) == way(came)
+    assert credentials_digest({**came, "REMOTE_PORT": "1", "PATH_INFO": "/"}) == credentials_digest(
+        came
+    )
 
 
 def test_what_is_kept_lately():

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from simple_batch.core.domain import Cause, Usage
-from simple_batch.engine.classify import judge
+from simple_batch.engine.classify import classify
 from simple_batch.engine.transport import Reply
 
 from ..endpoint import GOOD
 
 
 def judged(body: bytes):
-    return judge(Reply(200, {}, body))
+    return classify(Reply(200, {}, body))
 
 
 @pytest.mark.parametrize(

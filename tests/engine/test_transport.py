@@ -7,7 +7,7 @@ import pytest
 from simple_batch.core.domain import Cause, Defaults, Endpoint, Verdict
 from simple_batch.core.errors import ConfigurationError
 from simple_batch.engine import probe
-from simple_batch.engine.classify import judge, judge_failure
+from simple_batch.engine.classify import classify, classify_failure
 from simple_batch.engine.transport import Transport, TransportFailure
 
 from .. import endpoint as e
@@ -23,9 +23,9 @@ def finding(behaviour, timeout_s=30.0, url="/v1/chat/completions"):
             Endpoint(1, "a", endpoint.base_url, KEY, Defaults("m")), SETTINGS, width=4
         )
         try:
-            return judge(transport.post(url, b'{"x":1}', timeout_s), url)
+            return classify(transport.post(url, b'{"x":1}', timeout_s), url)
         except TransportFailure as failure:
-            return judge_failure(failure)
+            return classify_failure(failure)
         finally:
             transport.close()
 

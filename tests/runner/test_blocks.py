@@ -265,7 +265,7 @@ def test_what_a_call_cost_beyond_its_block_is_not_granted_to_others(url):
 def test_without_a_cap_nothing_is_asked(url, quick, monkeypatch):
     job_id = new_job()
     monkeypatch.setattr(spend_leases, "ask", None)
-    monkeypatch.setattr(runner_blocks, "complain", None)
+    monkeypatch.setattr(runner_blocks, "log_failure", None)
     with crew(2) as workers:
         going = run_all(workers, [job_id], 3)
         wait_until(lambda: spent(job_id) > 200)

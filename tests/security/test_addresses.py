@@ -9,8 +9,8 @@ from simple_batch.core import address_policy, settings
 from simple_batch.core.address_policy import AddressPolicy, AddressRefused
 from simple_batch.core.domain import Cause, Defaults, Endpoint, Verdict
 from simple_batch.core.errors import InvalidInput, SettingsError
-from simple_batch.core.messages import Text
-from simple_batch.engine.classify import judge_failure
+from simple_batch.core.messages import Message
+from simple_batch.engine.classify import classify_failure
 from simple_batch.engine.transport import Transport, TransportFailure
 from simple_batch.runner.notifier import Notifier
 from simple_batch.services import configs, webhooks
@@ -99,7 +99,7 @@ def sent(base_url: str, **changes):
     try:
         return transport.post("/v1/chat/completions", b"{}", 5.0)
     except TransportFailure as failure:
-        return judge_failure(failure)
+        return classify_failure(failure)
     finally:
         transport.close()
 
@@ -124,7 +124,7 @@ def test_a_call_is_checked_when_it_connects(exposed, monkeypatch):
         for url in (endpoint.base_url, decimal, f"http://localhost:{port}"):
             found = sent(url)
             assert (found.cause, found.verdict) == (Cause.CONNECTION, Verdict.STOP), url
-            assert isinstance(found.message, Text)
+            assert isinstance(found.message, Message)
             assert "127.0.0.1" in found.message
             assert "ALLOWED_PRIVATE_HOSTS" in found.message
         # a name that was public when somebody looked

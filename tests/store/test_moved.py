@@ -20,8 +20,8 @@ from simple_batch.store.database import (
     close_database,
     connected,
     fault,
+    is_transient,
     open_database,
-    passing,
     sqlite_path,
     sqlite_url,
 )
@@ -66,7 +66,7 @@ def copied(path, name="copy.db"):
 def refused(text: str) -> None:
     with pytest.raises(DatabaseMoved, match=text) as raised:
         add(1)
-    assert passing(raised.value)
+    assert is_transient(raised.value)
     with pytest.raises(DatabaseMoved), connected():
         Upload.update(bytes=2).execute()
 

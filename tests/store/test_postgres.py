@@ -18,11 +18,11 @@ from simple_batch.store import requests as request_rows
 from simple_batch.store.database import (
     close_database,
     connected,
+    is_transient,
     open_database,
-    passing,
-    shown,
+    redacted_url,
+    retry_while_unavailable,
     sqlite_path,
-    steadily,
 )
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import ApiConfig, Job, Result, Upload, database
@@ -191,14 +191,16 @@ def test_a_greenlet_that_is_killed_ends_and_its_transaction_with_it(opened):
                 database.execute_sql("SELECT pg_advisory_xact_lock(7)")
 
     database.execute_sql("SELECT pg_advisory_lock(7)")
-    greenlet = gevent.spawn(steadily, work)
+    greenlet = gevent.spawn(retry_while_unavailable, work)
     wait_until(lambda: database.execute_sql(WAITING).fetchone()[0] == 1)
     greenlet.kill(timeout=20)
     assert greenlet.ready()
     assert isinstance(greenlet.value, gevent.GreenletExit)
     assert Job.get_by_id(job_id).name == "j"
     with gevent.Timeout(20):
-        gevent.spawn(steadily, Job.update(name="next").where(Job.id == job_id).execute).get()
+        gevent.spawn(
+            retry_while_unavailable, Job.update(name="next").where(Job.id == job_id).execute
+        ).get()
     assert Job.get_by_id(job_id).name == "next"
 
 
@@ -311,12 +313,14 @@ def test_work_waits_while_the_server_is_away_and_other_errors_are_raised(opened,
     def terminate_own() -> None:
         database.execute_sql("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    assert steadily(work) == 7
-    assert steadily(work) == 7
+    assert retry_while_unavailable(work) == 7
+    assert retry_while_unavailable(work) == 7
     assert len(calls) == 3
     with pytest.raises(peewee.ProgrammingError) as raised:
-        steadily(database.execute_sql, "SELECT nothing FROM nowhere WHERE 1 = ?", (1,))
-    assert not passing(raised.value)
+        retry_while_unavailable(
+            database.execute_sql, "SELECT nothing FROM nowhere WHERE 1 = ?", (1,)
+        )
+    assert not is_transient(raised.value)
     database.connect()
 
 
@@ -355,10 +359,10 @@ def test_a_server_that_cannot_be_used_is_said_without_the_password(bad, tmp_path
 
 
 def test_a_url_is_shown_without_its_password():
-    assert shown("postgresql://u:p%40w@h:5432/db?x=1") == "postgresql://u@h:5432/db"
-    assert shown("postgresql://u:p@w@h/db") == "postgresql://u@h/db"
-    assert shown("postgresql:///db") == "postgresql:///db"
-    assert SECRET not in shown(f"postgres//u:{SECRET}@h/db")
+    assert redacted_url("postgresql://u:p%40w@h:5432/db?x=1") == "postgresql://u@h:5432/db"
+    assert redacted_url("postgresql://u:p@w@h/db") == "postgresql://u@h/db"
+    assert redacted_url("postgresql:///db") == "postgresql:///db"
+    assert SECRET not in redacted_url(f"postgres//u:{SECRET}@h/db")
     with pytest.raises(DatabaseError) as raised:
         sqlite_path(f"mysql://u:{SECRET}@h/db")
     assert SECRET not in str(raised.value)

@@ -9,7 +9,7 @@ import pytest
 
 from simple_batch.core.domain import JobStatus
 from simple_batch.core.errors import SimpleBatchError
-from simple_batch.core.messages import lines, said
+from simple_batch.core.messages import lines, translatable
 from simple_batch.services import configs, jobs
 from simple_batch.store.database import connected
 from simple_batch.store.jobs import transition
@@ -190,10 +190,10 @@ def test_why_a_job_stopped_follows_the_language(app, client, add_config, make_jo
 
 def test_what_is_stored_for_people_follows_the_language(client, config, make_job):
     """A failed upload: its complaint, and its faults below."""
-    fault = said("line %(line)s: %(message)s", line=3, message=said("not JSON"))
+    fault = translatable("line %(line)s: %(message)s", line=3, message=translatable("not JSON"))
     job_id = make_job(1, config="one", hold=True)
     with connected():
-        detail = lines([said("The file is empty."), fault, "\x1eas it came"])
+        detail = lines([translatable("The file is empty."), fault, "\x1eas it came"])
         transition(job_id, JobStatus.CANCELLED, (JobStatus.PAUSED,), "invalid_upload", detail)
         assert (
             jobs.get(job_id).status_detail == "The file is empty.\nline 3: not JSON\n\x1eas it came"

@@ -5,7 +5,7 @@ from collections import Counter
 
 from ..domain import Cause
 from ..errors import InvalidInput
-from ..messages import Text, said
+from ..messages import Message, translatable
 from .answer import NoJson, given, json_of
 from .faults import Faults, Parts
 from .graph import Graph, fault
@@ -95,7 +95,7 @@ def parse(text: str | bytes) -> dict:
     """A schema from JSON text. Raises InvalidInput with the line of a fault."""
     if len(text) > MAX_BYTES:
         raise InvalidInput(
-            said("Schema: it is longer than %(most)s bytes.", most=f"{MAX_BYTES:,}"),
+            translatable("Schema: it is longer than %(most)s bytes.", most=f"{MAX_BYTES:,}"),
             "schema",
         )
     try:
@@ -104,7 +104,7 @@ def parse(text: str | bytes) -> dict:
         document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise InvalidInput(
-            said(
+            translatable(
                 "Schema, line %(line)s, column %(column)s: not JSON: %(why)s.",
                 line=error.lineno,
                 column=error.colno,
@@ -113,13 +113,13 @@ def parse(text: str | bytes) -> dict:
             "schema",
         ) from None
     except UnicodeDecodeError:
-        raise InvalidInput(said("Schema: the file is not UTF-8."), "schema") from None
+        raise InvalidInput(translatable("Schema: the file is not UTF-8."), "schema") from None
     except (ValueError, RecursionError) as error:
-        why = next((text for text in error.args if isinstance(text, Text)), str(error)[:200])
-        raise InvalidInput(said("Schema: %(error)s.", error=why), "schema") from None
+        why = next((text for text in error.args if isinstance(text, Message)), str(error)[:200])
+        raise InvalidInput(translatable("Schema: %(error)s.", error=why), "schema") from None
     if not isinstance(document, dict):
         raise InvalidInput(
-            said(
+            translatable(
                 'Schema: it must be a JSON object, for example {"type": "object", '
                 '"properties": {"a": {"type": "string"}}}.'
             ),
@@ -133,34 +133,36 @@ def _once(pairs: list[tuple]) -> dict:
     if len(found) < len(pairs):
         counts = Counter(name for name, _value in pairs)
         twice = next(name for name, count in counts.items() if count > 1)
-        raise ValueError(said("the name “%(name)s” stands twice in one object", name=twice[:80]))
+        raise ValueError(
+            translatable("the name “%(name)s” stands twice in one object", name=twice[:80])
+        )
     return found
 
 
 def _no_number(name: str):
-    raise ValueError(said("%(name)s is no number of JSON", name=name))
+    raise ValueError(translatable("%(name)s is no number of JSON", name=name))
 
 
 def _look(document: dict) -> None:
     """What a validator would take although it is surely not meant."""
     if not isinstance(document, dict):
-        raise InvalidInput(said("Schema: it must be a JSON object."), "schema")
+        raise InvalidInput(translatable("Schema: it must be a JSON object."), "schema")
     try:
         size = len(json.dumps(document, ensure_ascii=False).encode())
     except UnicodeEncodeError:
         raise InvalidInput(
-            said("Schema: half of a surrogate pair is no character."), "schema"
+            translatable("Schema: half of a surrogate pair is no character."), "schema"
         ) from None
     if size > MAX_BYTES:
         raise InvalidInput(
-            said("Schema: it is longer than %(most)s bytes.", most=f"{MAX_BYTES:,}"),
+            translatable("Schema: it is longer than %(most)s bytes.", most=f"{MAX_BYTES:,}"),
             "schema",
         )
     draft = document.get("$schema", _NEWEST)
     if not isinstance(draft, str) or draft.rstrip("#") not in _DRAFTS:
         raise fault(
             "#/$schema",
-            said(
+            translatable(
                 "%(draft)r is no known draft; one is %(newest)s (4 to 2020-12)",
                 draft=str(draft)[:100],
                 newest=_NEWEST,
@@ -171,9 +173,13 @@ def _look(document: dict) -> None:
             if isinstance(document.get(name), dict):
                 raise fault(
                     "#",
-                    said("this goes around a schema: give what stands under “%(name)s”", name=name),
+                    translatable(
+                        "this goes around a schema: give what stands under “%(name)s”", name=name
+                    ),
                 )
-        raise fault("#", said("it has no keyword of JSON Schema, so every answer would fit"))
+        raise fault(
+            "#", translatable("it has no keyword of JSON Schema, so every answer would fit")
+        )
     check_form(document)
 
 

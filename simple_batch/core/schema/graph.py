@@ -6,7 +6,7 @@ from urllib.parse import unquote
 import msgspec
 
 from ..errors import InvalidInput
-from ..messages import said
+from ..messages import translatable
 
 MOST_STEPS = 20_000  # of a schema with everything it refers to written out
 MOST_STEPS_RECURSIVE = 5_000
@@ -82,7 +82,7 @@ class Graph:
         most = MOST_STEPS_RECURSIVE if recursive else MOST_STEPS
         if steps > most:
             raise InvalidInput(
-                said(
+                translatable(
                     "Schema: with all that it refers to written out it has %(steps)s parts; up to "
                     "%(most)s are taken.",
                     steps=f"{steps:,}",
@@ -109,7 +109,9 @@ class Graph:
 
         def look(pointer: str, depth: int) -> None:
             if pointer in open_:
-                raise fault(pointer, said("it refers to itself without looking at anything deeper"))
+                raise fault(
+                    pointer, translatable("it refers to itself without looking at anything deeper")
+                )
             if pointer not in done:
                 _bounded(pointer, depth)
                 open_.add(pointer)
@@ -132,11 +134,11 @@ class Graph:
             self._new.append(pointer)
             self._written += len(pointer)
             if self._written > MOST_WRITTEN:
-                raise fault(pointer, said("too many parts are within such long names"))
+                raise fault(pointer, translatable("too many parts are within such long names"))
             if isinstance(schema, bool):
                 continue
             if pointer != "#" and isinstance(schema.get("$id", schema.get("id")), str):
-                raise fault(pointer, said("only the outermost schema may have an $id"))
+                raise fault(pointer, translatable("only the outermost schema may have an $id"))
             for name in ("$anchor", "$dynamicAnchor"):
                 if isinstance(schema.get(name), str):
                     self._anchors[schema[name]] = pointer
@@ -157,7 +159,7 @@ class Graph:
         if not reference.startswith("#"):
             raise fault(
                 f"{pointer}/{keyword}",
-                said(
+                translatable(
                     "“%(reference)s” is another document, and none is fetched: bring what it says "
                     "into $defs and refer to it by “#/$defs/…”",
                     reference=reference[:100],
@@ -170,7 +172,9 @@ class Graph:
             if not isinstance(found, dict | bool):
                 raise fault(
                     f"{pointer}/{keyword}",
-                    said("there is no “%(reference)s” in the schema", reference=reference[:100]),
+                    translatable(
+                        "there is no “%(reference)s” in the schema", reference=reference[:100]
+                    ),
                 )
             self._collect(place, found)
         return place
@@ -191,7 +195,7 @@ class Graph:
 def fault(pointer: str, why: str) -> InvalidInput:
     """What is wrong at a place of a schema."""
     return InvalidInput(
-        said("Schema, at %(pointer)s: %(why)s.", pointer=shown(pointer), why=why), "schema"
+        translatable("Schema, at %(pointer)s: %(why)s.", pointer=shown(pointer), why=why), "schema"
     )
 
 
@@ -202,7 +206,7 @@ def repeats(node: dict | bool) -> bool:
 
 def shown(pointer: str) -> str:
     """A JSON pointer for people."""
-    return pointer[:200] if pointer != "#" else said("its outermost level")
+    return pointer[:200] if pointer != "#" else translatable("its outermost level")
 
 
 def step(name) -> str:
@@ -233,7 +237,7 @@ def _bounded(pointer: str, depth: int) -> None:
     if depth > MOST_DEPTH:
         raise fault(
             pointer,
-            said(
+            translatable(
                 "it is nested, or referred to, over more than %(most)s levels",
                 most=MOST_DEPTH,
             ),

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import jsonschema_rs
 
 from ..errors import InvalidInput
-from ..messages import said
+from ..messages import translatable
 from .graph import fault, step
 
 MASK = "the value"
@@ -44,15 +44,17 @@ def _blaming():
         path = list(error.instance_path)
         raise fault("/".join(["#", *map(step, path)]), _why(error, path)) from None
     except (jsonschema_rs.ReferencingError, ValueError, RecursionError) as error:
-        raise InvalidInput(said("Schema: %(error)s.", error=str(error)[:300]), "schema") from None
+        raise InvalidInput(
+            translatable("Schema: %(error)s.", error=str(error)[:300]), "schema"
+        ) from None
 
 
 def _why(error: jsonschema_rs.ValidationError, path: list) -> str:
     if path and path[-1] == "type":
-        return said("a type is one of %(types)s, or a list of them", types=", ".join(TYPES))
+        return translatable("a type is one of %(types)s, or a list of them", types=", ".join(TYPES))
     why = error.verbose_message.split("\n", 1)[0][:200]
     if path and (path[-1] == "pattern" or "patternProperties" in path[-2:]):
-        return said(
+        return translatable(
             "%(why)s (lookaround and backreferences are not taken: patterns must not hang)", why=why
         )
     return why

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ..messages import said
+from ..messages import translatable
 from .graph import AGAIN, UNEVALUATED, Graph, fault, repeats
 from .patterns import Size, size_of
 
@@ -129,7 +129,7 @@ def _check_patterns(graph: Graph) -> None:
         keyword = "pattern" if "pattern" in graph.nodes[pointer] else "patternProperties"
         raise fault(
             f"{pointer}/{keyword}",
-            said(
+            translatable(
                 "with its repeats written out, and all other patterns, it has about %(built)s "
                 "parts; up to %(most)s are taken (make repeats such as {1,200} smaller, or check "
                 "lengths by minLength and maxLength)",

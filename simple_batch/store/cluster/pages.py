@@ -8,7 +8,7 @@ import msgspec
 
 from ...core.domain import JobStatus, Request
 from .. import requests as request_rows
-from ..models import Job, Page, database, hold
+from ..models import Job, Page, database, lock_job
 from ..requests import STRIDE, RouteKey
 
 SIZE = 50  # requests of a page, at most
@@ -58,7 +58,7 @@ def lay_step(job_id: int, way: RouteKey, mark: int) -> int | None:
     """Lay pages out over the next stretch of a running job's pending requests of one way, from index
     ``mark`` on, where none lie yet. Returns the next mark; None: done, or the job does not run."""
     with database.atomic():
-        hold(job_id)  # two that lay out the same job take turns
+        lock_job(job_id)  # two that lay out the same job take turns
         job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
         if job is None or job.status != JobStatus.RUNNING:
             return None

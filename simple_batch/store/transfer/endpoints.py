@@ -17,7 +17,7 @@ import psycopg
 
 from ...core.errors import Conflict, DatabaseError
 from .. import backends
-from ..database import UNFINISHED, is_server, shown, sqlite_path
+from ..database import UNFINISHED, is_server, redacted_url, sqlite_path
 from ..models import ALL
 
 # The state of the text indexes, which are made anew, and what only workers that live have.
@@ -107,7 +107,7 @@ def telling(url: str):
         said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
         said = said or (str(error).strip().splitlines() or ["?"])[0]
         raise DatabaseError(
-            f"The database {shown(url)} cannot be read or written: {said}. Run the command again when "
+            f"The database {redacted_url(url)} cannot be read or written: {said}. Run the command again when "
             "that is mended: it begins anew by itself."
         ) from None
 
@@ -255,7 +255,7 @@ class ServerSide(Side):
             self._run(f"LOCK TABLE {names} IN SHARE MODE")
         except psycopg.errors.LockNotAvailable:
             raise Conflict(
-                f"Somebody writes to the database {shown(self.url)}: stop that first."
+                f"Somebody writes to the database {redacted_url(self.url)}: stop that first."
             ) from None
 
     def rows(self, table: Table) -> Iterator[tuple]:
