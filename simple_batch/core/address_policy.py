@@ -1,10 +1,10 @@
-"""Which addresses calls may go to, so that a base URL or a webhook does not reach into a network that
-whoever entered it cannot reach.
+"""SSRF guard: which addresses calls may go to, and whether other machines reach this program.
 
-Public addresses: always. Private ones (loopback among them): where only this machine's own people
-reach the program (address_policy.py), else those that ALLOWED_PRIVATE_HOSTS names. Addresses that are no
-endpoint's (unspecified, link-local, multicast) and those of clouds' metadata services: never, unless
-they are listed by number. What counts is the address that is about to be connected to, not the name.
+A base URL or a webhook must not open a network that the user who entered it cannot reach. Public
+addresses are always allowed. Private ones, loopback included, are allowed where only this machine
+reaches the program (``exposed``), else where ALLOWED_PRIVATE_HOSTS names them. Unspecified, link-local
+and multicast addresses and the metadata services of clouds are refused unless they are listed by
+number. The check looks at the address of the connection, not at the name.
 Sources: the IANA special-purpose registries, by way of ``ipaddress``; the clouds' documentation.
 """
 
