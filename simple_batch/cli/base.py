@@ -15,7 +15,7 @@ from flask.cli import with_appcontext
 
 from ..core.errors import SimpleBatchError, UploadRejected
 from ..core.terminal import shown, shown_json, shown_line
-from ..store.database import connected, is_transient
+from ..store.database import connected, is_locked, is_transient
 
 
 class ExitStatus(IntEnum):
@@ -64,9 +64,14 @@ def command(name: str, on_database: bool = True):
                 say(f"Error: {error}")
                 status = error.exit_code
             except peewee.PeeweeException as error:
-                if not is_transient(error):
+                if is_locked(error):
+                    say(
+                        "Error: another process holds the database: try again when it has finished."
+                    )
+                elif is_transient(error):
+                    say(f"Error: the database cannot be reached at the moment ({error})")
+                else:
                     raise
-                say(f"Error: the database cannot be reached at the moment ({error})")
                 status = ExitStatus.CONFIGURATION
             except BrokenPipeError:
                 # the reader of our output has seen enough; do not complain again at exit

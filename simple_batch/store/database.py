@@ -318,6 +318,11 @@ def is_transient(error: Exception) -> bool:
     return database.obj is not None and database.passing(error)
 
 
+def is_locked(error: Exception) -> bool:
+    """Whether another process held the SQLite file for longer than this one waits."""
+    return isinstance(error, peewee.OperationalError) and "locked" in str(error)
+
+
 def log_failure(log: logging.Logger, what: str) -> None:
     """Log the exception that is being handled: in one line where the database was only away, not
     at all where its file is: that is logged once (identity.py)."""

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ..core.domain import RequestStatus
+from ..core.domain import Cause, RequestStatus
 from .duplicates import WAITING
 from .filters import RequestFilter
 from .models import Job, database, lock_job
@@ -11,6 +11,7 @@ CHUNK = 1_000
 _BODIES_AT_ONCE = 20
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _RETRIABLE = (RequestStatus.FAILED, RequestStatus.CANCELLED)
+_CAUSES_OF_CANCELLED = (Cause.CANCELLED, Cause.EXPIRED)
 
 _BODIES = """
 SELECT r.idx, coalesce(o.body, r.body)
@@ -64,12 +65,13 @@ def give_back_step(
     other: Changes | None = None,
     chunk: int | None = None,
 ) -> tuple[int, int | None]:
-    """Give back the matching failed (or, where the filter says so, cancelled) requests among the
-    next ``chunk`` behind index ``after``. Returns how many, and the index to go on behind (None: done).
+    """Give back the matching failed requests among the next ``chunk`` behind index ``after``; the
+    cancelled ones where the filter names their status or one of their causes. Returns how many, and
+    the index to go on behind (None: done).
 
     The counters change in the same transaction; attempts and what they cost are kept.
     """
-    status = wanted.status if wanted.status in _RETRIABLE else RequestStatus.FAILED
+    status = _status_of(wanted)
     conditions, values = _conditions(msgspec.structs.replace(wanted, status=None))
     with database.atomic():
         lock_job(job_id)
@@ -87,6 +89,13 @@ def give_back_step(
         counter = Job.failed if status == RequestStatus.FAILED else Job.cancelled
         Job.update({counter: counter - len(gone)}).where(Job.id == job_id).execute()
     return len(gone), last
+
+
+def _status_of(wanted: RequestFilter) -> RequestStatus:
+    if wanted.status in _RETRIABLE:
+        return wanted.status
+    cancelled = wanted.cause in _CAUSES_OF_CANCELLED
+    return RequestStatus.CANCELLED if cancelled else RequestStatus.FAILED
 
 
 def give_back_one(job_id: int, index: int, other: Changes | None = None) -> bool:

@@ -1,9 +1,11 @@
 """The commands as a user types them: streams and exit codes."""
 
+import contextlib
 import csv
 import io
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ import time
 import pytest
 
 from .. import endpoint as e
+from .. import postgres
 from ..endpoint import MisbehavingEndpoint
 from ..process import ROOT, environment, flask
 
@@ -94,6 +97,27 @@ def test_what_the_exit_codes_say(instance, good, questions):
     assert flask(instance, "delete-job", "2").returncode == 2  # nobody to ask
     assert flask(instance, "delete-job", "2", "--yes").returncode == 0
     assert flask(instance, "show-job", "2").returncode == 1
+
+
+def test_cancelled_requests_are_retried_by_their_cause(instance, good, questions):
+    flask(instance, "create-job", str(questions(3)), "--config", "good", "--no-start")
+    assert flask(instance, "cancel-job", "1").returncode == 0
+    assert flask(instance, "retry-job", "1", "--cause", "timeout").returncode == 1
+    assert flask(instance, "retry-job", "1").returncode == 1  # no request has failed
+    done = flask(instance, "retry-job", "1", "--cause", "cancelled")
+    assert done.returncode == 0, done.stderr
+    assert "3 requests of job 1" in done.stderr
+    assert flask(instance, "run-job", "1").returncode == 0
+
+
+@pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
+def test_a_database_that_stays_locked_is_said(instance, good):
+    with contextlib.closing(sqlite3.connect(instance / "simple_batch.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        done = flask(instance, "create-token", "x")
+    assert done.returncode == 4, done.stderr
+    assert "another process holds the database" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_show_job_is_the_object_of_the_contract(instance, good, questions):
