@@ -124,7 +124,7 @@ def note_configs(job_id: int, own: int, others: set[int]) -> None:
 
 
 def ways(job_id: int) -> list[RouteKey]:
-    """The other ways on which pending requests of a job are to go."""
+    """The routes of a job's pending requests other than its own."""
     return [RouteKey(*row) for row in database.execute_sql(_WAYS, (job_id, job_id))]
 
 

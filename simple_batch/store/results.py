@@ -110,7 +110,7 @@ class _JobChange:
 
     def __init__(self, job_id: int):
         self._job_id = job_id
-        row = database.execute_sql(_LATENCY, (job_id,)).fetchone()  # and nobody else's change now
+        row = database.execute_sql(_LATENCY, (job_id,)).fetchone()  # locks it against other changes
         self.stored = LatencySketch(row[0] if row else None)
         self.succeeded = self.failed = self.cancelled = self.attempts = self.retries = 0
         self.usage = Usage()
