@@ -1,4 +1,4 @@
-"""Requests of a job: written once at intake, read by key in pages when they are run."""
+"""Requests of a job: written once at intake, read by key in pages when the job runs."""
 
 import msgspec
 import peewee
