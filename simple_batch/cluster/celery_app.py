@@ -132,7 +132,7 @@ def _begin(sender, **_) -> None:
         wake=_wake,
     )
     _worker.start()
-    gc.freeze()  # what is loaded stays: to look it through again would hold up everybody
+    gc.freeze()  # exclude loaded modules from garbage collection, whose pauses block all greenlets
     if loaded.WORKER_METRICS:
         try:
             metrics_server.serve(loaded.WORKER_METRICS, _worker.figures)

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 SCARCE = 8  # times the concurrency of a job run
 PAUSE_S = 0.02
 LOOK_S = 0.5  # between two looks whether anything is left, while there is no share
-PARTS = 2  # claims per full concurrency of a job run, so that other workers get a share
+PARTS = 2  # a claim takes this fraction of the run's concurrency, so that other workers get a share
 
 
 class _Page:

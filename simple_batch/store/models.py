@@ -142,7 +142,7 @@ class User(BaseModel):
 class Upload(BaseModel):
     """A file on disk that requests are, or were, read from."""
 
-    user = ForeignKeyField(User, null=True, on_delete="SET NULL")  # null: nobody who logged in
+    user = ForeignKeyField(User, null=True, on_delete="SET NULL")  # null: made without a login
     path = TextField()
     filename = TextField()
     bytes = BigIntegerField()
@@ -204,7 +204,7 @@ class Job(BaseModel):
     """One batch. The counters change in the transaction of the results that move them."""
 
     name = TextField()
-    user = ForeignKeyField(User, null=True, on_delete="SET NULL")  # null: nobody who logged in
+    user = ForeignKeyField(User, null=True, on_delete="SET NULL")  # null: made without a login
     config = ForeignKeyField(ApiConfig, backref="jobs", on_delete="RESTRICT")
     upload = ForeignKeyField(Upload, null=True, on_delete="SET NULL")
     status = CharField(index=True)
