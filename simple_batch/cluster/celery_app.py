@@ -1,9 +1,8 @@
 """The Celery app: ``celery -A simple_batch.worker worker -P gevent -c 16`` (docs/scale-out.md).
 
-A task is a lane of a job: it attends to one that the database has placed with this worker, until that
-ends, or for a minute, and is then sent again. Celery starts and stops the process, spreads the word
-and shows who does what; the database owns all that a job is made of. A task that is lost, or comes
-twice, changes nothing.
+A task follows one job run that the database has assigned to this worker: until the run ends, or for a
+minute, and is then sent again. Celery starts and stops the process, delivers notifications and shows
+which worker does what. All state of a job is in the database. A lost or repeated task changes nothing.
 """
 
 import gc
@@ -69,7 +68,7 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     worker_send_task_events=True,  # for Flower
-    task_publish_retry=False,  # a word that does not arrive is not needed
+    task_publish_retry=False,  # workers also poll the database: a lost task does no harm
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_transport_options={
@@ -84,7 +83,7 @@ app.conf.update(
 
 @app.task(name="simple_batch.lane")
 def lane(job_id: int) -> None:
-    """Attend to this worker's lane of a job."""
+    """Follow this worker's run of a job."""
     if _worker is not None and _worker.attend(job_id, ATTENDED_S):
         _tell(_worker.name, job_id)
 
@@ -94,7 +93,7 @@ def _wake(name: str, job_id: int) -> None:
 
 
 def _tell(name: str, job_id: int) -> None:
-    """Send a task to one worker; nothing depends on its coming."""
+    """Send a task to one worker. Best effort: nothing depends on its arrival."""
     try:
         lane.apply_async((job_id,), queue=worker_direct(name), expires=ATTENDED_S)
     except (OperationalError, OSError) as error:
@@ -115,8 +114,8 @@ def _begin(sender, **_) -> None:
         _end_with(
             f"a worker makes its calls in gevent's greenlets. Start it with: {lifecycle.WORKER_COMMAND}"
         )
-    # gevent, while it patches, makes Celery load kombu, which so keeps the sleep that holds up
-    # everybody: for as long as the broker is away
+    # gevent's patching makes Celery load kombu before `sleep` is patched: kombu would block the whole
+    # process while the broker is unreachable
     functional.sleep = time.sleep
     try:
         lifecycle.set_up(loaded)
@@ -133,7 +132,7 @@ def _begin(sender, **_) -> None:
         wake=_wake,
     )
     _worker.start()
-    gc.freeze()  # what is loaded stays: to look it through again would hold up everybody
+    gc.freeze()  # exclude loaded modules from garbage collection, whose pauses block all greenlets
     if loaded.WORKER_METRICS:
         try:
             metrics_server.serve(loaded.WORKER_METRICS, _worker.figures)

@@ -1,9 +1,9 @@
-"""The requests of a job where several workers share them out: pages that this one claims.
+"""Claims pages of a job's requests for one worker, where several workers share the job.
 
-It stands between a lane and the recorder, so that it sees which requests of a page have got
-their result. A page whose requests all have one is removed once that is committed; the others are
-given back when the lane has come to its end, and earlier where this worker can make no call.
-Nothing is claimed while it has no share of the limits or holds no money: others would not get it.
+Sits between a job run and the recorder, to see which requests of a page have a result. A page whose
+requests all have one is removed after the commit. The other pages are released when the job run ends,
+or earlier where this worker can make no call. Nothing is claimed while the worker has no share of the
+rate limits and no spend lease: the requests would be blocked for the other workers.
 """
 
 import logging
@@ -24,10 +24,10 @@ from ..store.results import Recorded
 
 log = logging.getLogger(__name__)
 
-SCARCE = 8  # widths of a lane
+SCARCE = 8  # times the concurrency of a job run
 PAUSE_S = 0.02
 LOOK_S = 0.5  # between two looks whether anything is left, while there is no share
-PARTS = 2  # in so many a lane takes as many requests as it may call at a time: others get theirs
+PARTS = 2  # a claim takes this fraction of the run's concurrency, so that other workers get a share
 
 
 class _Page:
@@ -40,9 +40,10 @@ class _Page:
 
 
 class ClaimedPages:
-    """Towards a lane it is its source (runner/request_source.py) and its recorder. ``width()`` is how many calls the
-    lane may make at a time, ``spare()`` how many more it may make now; ``ready(way)`` says whether
-    it has what any call of a way needs of what workers share, and asks for it where not."""
+    """The request source (runner/request_source.py) and the recorder of a job run. ``width()`` is the
+    run's concurrency, ``spare()`` how many more calls it may start now. ``ready(way)`` says whether the
+    worker has the shared limits and spend leases that a call of this route needs, and asks for them if
+    not."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class ClaimedPages:
         return pages.other_ways(self._job_id)
 
     def note(self, job: Job) -> None:
-        """What it would have to know is asked with each claim."""
+        """Do nothing: each claim queries the current state."""
 
     def pages(self, way: RouteKey) -> Iterator[list[Request]]:
         mark = 0
@@ -121,8 +122,8 @@ class ClaimedPages:
         return claimed
 
     def _is_scarce(self, mark: int) -> bool:
-        """Whether what is left may be less than all lanes could take: then nothing is claimed before a
-        call can be made, so that no lane holds requests while another has none."""
+        """Whether fewer requests may be left than all job runs could take. Nothing is then claimed before
+        a call can start, so that no run holds requests while another has none."""
         return self._total - mark < SCARCE * self._width()
 
     def record(self, item: Recorded) -> None:
@@ -138,19 +139,18 @@ class ClaimedPages:
             self._recorder.after(lambda: self._done.add(page.id))
 
     def holds(self, way: RouteKey) -> bool:
-        """Whether there are requests of a way here that have no result."""
+        """Whether this worker holds requests of a route without a result."""
         return any(page.way == way for page in self._page_of.values())
 
     def give_back(self, way: RouteKey) -> None:
-        """Let others have what of a way has not ended. All that was recorded of it has to be
-        committed."""
+        """Release the unfinished requests of a route. Its recorded results must be committed before."""
         for index in [i for i, page in self._page_of.items() if page.way == way]:
             del self._page_of[index]
         retry_while_unavailable(self._remove_done)
         retry_while_unavailable(pages.give_back, self._worker_id, self._job_id, way)
 
     def settle(self) -> None:
-        """Give back what has not ended, also what was claimed and never heard of."""
+        """Release the unfinished pages, also those from a claim whose answer was lost."""
         log.info("job %s: %s results came from here", self._job_id, self._recorded)
         self._recorded = 0
         self._page_of = {}
@@ -164,6 +164,6 @@ class ClaimedPages:
             self._done.difference_update(ids)
 
     def goes_on(self) -> bool:
-        """Whether there may be more for this worker: else it is the others who have what is left."""
+        """Whether there may be more requests for this worker. If not, other workers hold the rest."""
         begun, self._claimed = self._claimed, False
         return begun and retry_while_unavailable(pages.free, self._job_id, 1) > 0

@@ -1,5 +1,5 @@
-"""What the one among the workers that holds the lease does for all of them: it decides about jobs,
-places lanes, takes note of who has died, and does the chores."""
+"""The coordinator: the worker that holds the lease. It decides about jobs, assigns job runs to workers,
+removes dead workers and runs the maintenance."""
 
 import logging
 from collections.abc import Callable
@@ -24,8 +24,8 @@ LIVE_EVERY_S = 1.0
 
 
 class Coordinator:
-    """``wake(worker, job_id)`` tells a worker that a lane was placed with it; ``judges()`` says
-    whether this worker may take others for dead."""
+    """``wake(worker, job_id)`` notifies a worker of a new assignment. ``judges()`` says whether this
+    worker may declare others dead."""
 
     def __init__(
         self,
@@ -57,8 +57,8 @@ class Coordinator:
         }
 
     def stop(self) -> None:
-        """Decide nothing more. Jobs keep their status: whoever has the lease next goes on with what
-        is broken off."""
+        """Stop coordinating. Jobs keep their status: the next holder of the lease continues the
+        interrupted work."""
         gevent.killall(list(self._loops.values()))
         self.scheduler.stop(0)
         self._placing.stop()

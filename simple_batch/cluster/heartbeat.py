@@ -1,9 +1,8 @@
-"""This process among the workers: its row, its signs of life, and whether the others still count
-on it.
+"""Registers this worker and sends its heartbeats.
 
-Who was silent for DEAD_AFTER_S is taken for dead, and others make its calls. So no call
-starts here that could be one of those: not while the last sign of life is STALE_S old, as when
-the process stood still or the database is away.
+A worker that misses heartbeats for DEAD_AFTER_S is declared dead; its pages are reassigned. To avoid
+duplicate calls, no call starts here while the last heartbeat is STALE_S old, as when the process
+stalled or the database is unreachable.
 """
 
 import logging
@@ -22,33 +21,32 @@ log = logging.getLogger(__name__)
 
 BEAT_EVERY_S = 3.0
 AGAIN_AFTER_S = 0.5
-SLOW_S = 1.0  # a sign of life that takes longer met with some trouble
+SLOW_S = 1.0  # a heartbeat that takes longer counts as delayed
 STALE_S = workers.DEAD_AFTER_S - 2.0
 
 
 class Heartbeat:
-    """``name`` is Celery's for this worker, ``room`` how many lanes it is to have at most.
-    ``lost()`` is called where it was taken for dead: it must end what runs under the old id; then
-    the worker goes on under a new one."""
+    """``name`` is Celery's name of this worker, ``room`` its maximum number of job runs. ``lost()`` is
+    called when the worker was declared dead: it must stop all runs under the old id. The worker then
+    continues under a new id."""
 
     def __init__(self, name: str, room: int, lost: Callable[[], None]):
         self.name = name
         self._room = room
         self._lost = lost
         self.id = _new_id()
-        self._told_at = 0.0  # when the last sign of life was given that arrived
-        self._steady_since = 0.0  # signs of life have arrived without a delay
+        self._told_at = 0.0  # start of the last heartbeat that succeeded
+        self._steady_since = 0.0  # since when heartbeats have succeeded without a delay
         self._well = Event()
         self._greenlet: gevent.Greenlet | None = None
 
     def join(self) -> None:
-        """Begin; waits for the database."""
+        """Register the worker and start the heartbeats. Waits for the database."""
         self._register()
         self._greenlet = gevent.spawn(self._run)
 
     def leave(self, timeout_s: float) -> None:
-        """Work no more: what this worker held is free at once, if the database can be told within
-        the timeout."""
+        """Unregister the worker. Its pages are free at once if the database answers within the timeout."""
         if self._greenlet is not None:
             self._greenlet.kill()
         with gevent.Timeout(timeout_s, False):
@@ -56,13 +54,13 @@ class Heartbeat:
 
     @property
     def fresh(self) -> bool:
-        """Whether nobody can have taken this worker for dead."""
+        """Whether the last heartbeat is recent enough that no worker has declared this one dead."""
         return time.monotonic() - self._told_at < STALE_S
 
     @property
     def judges(self) -> bool:
-        """Whether it may take others for dead that are silent: not where the database itself may have
-        been away as long."""
+        """Whether this worker may declare silent workers dead: not where the database itself may have
+        been unreachable for that time."""
         return self.fresh and time.monotonic() - self._steady_since > workers.DEAD_AFTER_S
 
     def wait_until_fresh(self) -> None:
@@ -77,7 +75,7 @@ class Heartbeat:
         self._steady_since = time.monotonic()
 
     def _tell(self, work: Callable[[], bool | None]) -> bool:
-        """Give a sign of life; False where it was in vain."""
+        """Send a heartbeat. Returns False if it failed or the worker's row is gone."""
         at = time.monotonic()
         if work() is False:
             return False
@@ -114,8 +112,7 @@ def _new_id() -> str:
 
 
 class WorkerSemaphore(ResizableSemaphore):
-    """What all calls of a worker have to fit in; none enters while the worker may be taken for
-    dead."""
+    """Limits the concurrent calls of a worker. Admits none while the worker may be declared dead."""
 
     def __init__(self, most: int, member: Heartbeat):
         super().__init__(most)

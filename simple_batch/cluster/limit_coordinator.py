@@ -1,8 +1,8 @@
-"""One budget for all workers: what an API config or a job allows is shared out by Redis.
+"""Divides the limits of API configs and jobs among all workers, through Redis.
 
-Every call is still admitted by the worker's own governor, on its share; the shares are exchanged a
-few times a second, all those of a worker in one command (limit_coordinator.lua, docs/engine.md). While Redis
-is away everybody goes on with the last share; who has none yet waits.
+The worker's own governor still admits every call, within its share. Shares are exchanged a few times a
+second, all those of a worker in one command (limit_coordinator.lua, docs/engine.md). While Redis is
+unreachable, workers continue with their last share; a worker without one waits.
 """
 
 import logging
@@ -25,9 +25,9 @@ from .shared_governor import SharedGovernor
 log = logging.getLogger(__name__)
 
 PREFIX = "simple-batch:budget:{database}:"  # channels are one for all databases of a Redis
-LOST_S = 5.0  # a worker that is silent for so long has lost its share
-GATHER_S = 3.0  # how long no share grows after Redis was emptied: all tell what they have
-TURN_S = 10.0  # what cannot be shared evenly goes round
+LOST_S = 5.0  # a worker that is silent for this long has lost its share
+GATHER_S = 3.0  # how long no share grows after Redis was emptied: workers first report their shares
+TURN_S = 10.0  # a remainder that cannot be divided evenly rotates among the workers
 LOOK_S = 0.03  # between two looks whether an exchange is due
 RETRY_S = 0.3
 LISTEN_S = 10.0
@@ -64,11 +64,11 @@ class LimitCoordinator:
         self._wake = Event()
         self._away = False
         self._offset = 0.0  # of Redis's clock over ours …
-        self._doubt_s = math.inf  # … as measured by an exchange that took so long
+        self._doubt_s = math.inf  # … and the duration of the exchange that measured it
         self._greenlets: list[gevent.Greenlet] = []
 
     def start(self) -> None:
-        """Begin to exchange. Redis need not be there."""
+        """Start the exchanges. Redis may be unreachable."""
         self._greenlets = [gevent.spawn(self._run), gevent.spawn(self._listen)]
 
     def stop(self) -> None:
@@ -109,7 +109,7 @@ class LimitCoordinator:
             self._wake.set()
 
     def _run(self) -> None:
-        self.exchange()  # Redis is to know early that somebody is there
+        self.exchange()  # registers this worker in Redis early
         while True:
             try:
                 self._look()
@@ -131,11 +131,11 @@ class LimitCoordinator:
                 self.listen(LISTEN_S)
             except redis.RedisError:  # the exchange says so
                 self._news.reset()
-                self._nudge_all()  # where Redis was emptied, all are to tell soon what they have
+                self._nudge_all()  # if Redis was emptied, all workers must report their shares soon
                 gevent.sleep(RETRY_S)
 
     def listen(self, seconds: float) -> None:
-        """Take what the others have to tell, waiting so long for it; exchange where they have."""
+        """Wait up to ``seconds`` for messages of other workers, and exchange if there are any."""
         if not self._news.subscribed:
             self.commands += 1
             self._news.subscribe(f"{self._prefix}news")
@@ -155,19 +155,19 @@ class LimitCoordinator:
 
     @property
     def _watched(self) -> bool:
-        """Whether some stake is in use, or wants to be."""
+        """Whether a limit lease is in use, or wants to be."""
         stakes = self._stakes.values()
         return self._away or any(s.joined or s.leaving or s.due_at() < math.inf for s in stakes)
 
     @property
     def due(self) -> bool:
-        """Whether some stake wants to exchange now."""
+        """Whether a limit lease is due for an exchange."""
         now = self._clock()
         return any(stake.leaving or stake.due_at() <= now for stake in self._stakes.values())
 
     def exchange(self) -> None:
-        """Tell of all stakes that are in use, and take what each gets. Never raises for what is
-        wrong with Redis."""
+        """Report all limit leases in use and apply the shares that Redis returns. Never raises for
+        errors of Redis."""
         began = self._clock()
         stakes = [s for s in self._stakes.values() if s.joined or s.leaving or s.due_at() < began]
         asked = [stake.ask(self.worker_id, began, self._away) for stake in stakes]
@@ -200,8 +200,8 @@ class LimitCoordinator:
             return self._redis.evalsha(self._script_hash, 1, *args)
 
     def _set_clock(self, offset: float, took_s: float) -> None:
-        """The quicker the exchange, the surer the offset; an old one is doubted a little more with
-        each exchange, for clocks drift."""
+        """Update the clock offset. A faster exchange gives a more precise offset; an old offset becomes
+        less certain with each exchange, because clocks drift."""
         self._doubt_s *= 1.02
         if took_s <= self._doubt_s:
             self._offset, self._doubt_s = offset, max(took_s, 1e-4)

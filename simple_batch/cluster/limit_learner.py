@@ -1,5 +1,5 @@
-"""Learns the limits of a provider that several processes call: one of them replays what happened
-in all, in the order of time, into the same Limits that a process alone would have."""
+"""Estimates the rate limits of a provider that several processes call. One process replays the events of
+all, in the order of time, into the same Limits that a single process has."""
 
 import math
 
@@ -16,11 +16,11 @@ from .shared_limits import (
     Report,
 )
 
-KEPT_LEVELS = 10_000  # calls whose end never came are forgotten beyond so many
+KEPT_LEVELS = 10_000  # calls in flight that are tracked; the oldest are dropped beyond this
 
 
 class LimitLearner:
-    """``limits`` are told in this process's own time."""
+    """``limits`` uses this process's clock."""
 
     def __init__(self, limits: Limits):
         self._limits = limits
@@ -34,7 +34,7 @@ class LimitLearner:
         self._reached = -math.inf
 
     def hear(self, report: Report, offset: float) -> None:
-        """Take what happened elsewhere; ``offset`` is that of this process's clock."""
+        """Take the report of another process. ``offset`` is that of this process's clock."""
         shift = report.offset - offset
         for event in report.events:
             self._order += 1
@@ -45,7 +45,7 @@ class LimitLearner:
         self._busy[report.worker] = max(0, report.busy - since)
 
     def forget(self, gone: set[str]) -> None:
-        """These processes have left, or died."""
+        """Drop processes that have left or died."""
         for worker in gone:
             self._busy.pop(worker, None)
 
@@ -110,8 +110,8 @@ class LimitLearner:
         return Ticket(started + shift, tokens, 0, level, number)
 
     def _refused(self, ticket: Ticket, now: float, about, known: float, cut: float) -> bool:
-        """``known`` is the last refusal that the caller knew of when it called: where there has been
-        another one, this tells the same."""
+        """``known`` is the last refusal that the caller knew of at the start of its call. If there has been
+        another one since, this refusal adds no information."""
         if known < self._cut:
             self._limits.discount(ticket)
             return False

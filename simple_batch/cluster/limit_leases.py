@@ -1,7 +1,7 @@
-"""What one worker has of a budget that several share: of an API config's, or of a job's ceiling.
+"""Limit leases: one worker's share of the limits of an API config, or of a job's concurrency ceiling.
 
-A stake is asked what to tell the others (``ask``), and told what it gets (``take``); the words are
-those of limit_coordinator.lua. Times are seconds of the governor's clock.
+``ask`` builds the report to Redis, ``take`` applies the reply. The field names are those of
+limit_coordinator.lua. Times are seconds of the governor's clock.
 """
 
 import math
@@ -16,13 +16,13 @@ from .shared_governor import SharedGovernor
 from .shared_limits import ALL, Report
 
 EVERY_S = 0.15  # between two exchanges where there is something to tell …
-CALLS = 3  # … at least so many calls: a third of a command for each
+CALLS = 3  # … at least this many calls: a third of a command for each
 SLOW_S = 2.0  # otherwise
-SLOWER = 1.25  # each time that nothing came of asking soon again
+SLOWER = 1.25  # backoff factor for each early exchange that changed nothing
 URGENT_S = 0.03
-LEARNER_S = 0.02  # it looks a little later than those of whom it learns
-LEAVE_S = 2.0  # a worker that has nothing to do for so long gives up its share
-LATE_S = 0.5  # what a worker tells later than this is learned from when it comes
+LEARNER_S = 0.02  # the learner exchanges a little later than the workers that it learns from
+LEAVE_S = 2.0  # a worker that is idle for this long gives up its share
+LATE_S = 0.5  # later reports of a worker are learned from when they arrive
 ASK_FIRST_S = 0.06  # after a cooldown one worker asks; the others wait until it would be refused
 HEADROOM = 1.25  # over what one uses, where it has enough
 USED_OVER_S = 2.0  # calls per second are averaged over
@@ -30,11 +30,11 @@ MORE = 1e9  # “as much as I can get”
 
 
 class LimitLease:
-    """``name`` is its key. ``wake`` is called when it cannot wait. The heirs say how busy and how
-    hungry they are (``_busy``, ``_hungry``), and what they have (``_share``)."""
+    """``name`` is the key. ``wake`` is called when an exchange cannot wait. Subclasses define the calls in
+    flight (``_busy``), whether calls wait (``_hungry``) and the share (``_share``)."""
 
     _urgent = False
-    _calls = 0  # started since the last exchange, where that is to be told
+    _calls = 0  # started since the last exchange, where it is reported
 
     def __init__(self, name: str, wake: Callable[[], None]):
         self.name = name
@@ -54,7 +54,7 @@ class LimitLease:
         return self._joined
 
     def due_at(self) -> float:
-        """When to exchange next; infinity where nothing is wanted."""
+        """Time of the next exchange; infinity if none is needed."""
         if not self._joined:
             wanted = self._wanted or self._hungry or self._busy
             return self._at + URGENT_S if wanted else math.inf
@@ -73,7 +73,7 @@ class LimitLease:
             self._nudged_at = now
 
     def ask(self, worker: str, now: float, away: bool) -> dict:
-        """What to tell and to ask. While Redis is ``away`` nobody gives up a share for good."""
+        """Build the report to Redis. While Redis is ``away``, no share is given up for good."""
         busy, hungry = self._busy, self._hungry
         if busy or hungry or self._wanted:
             self._active_at = now
@@ -95,7 +95,7 @@ class LimitLease:
         return asked
 
     def take(self, asked: dict, reply: dict, server_now: float, now: float, offset: float) -> None:
-        """What was answered. ``offset`` is that of Redis's clock over the governor's."""
+        """Apply the reply. ``offset`` is that of Redis's clock over the governor's."""
         self._at = now
         self._given_back = None
         self._joined = "leave" not in asked
@@ -105,13 +105,13 @@ class LimitLease:
         self._take(reply, now)
 
     def lost(self, now: float) -> None:
-        """What was asked has not arrived: calls go on with the share that there was."""
+        """The exchange failed: calls continue with the last share."""
         if self._given_back is not None and not self.leaving:
             self._take(self._given_back, now)
         self._given_back = None
 
     def _set_clock(self, offset: float) -> None:
-        """For those who tell times."""
+        """Hook for subclasses that report times."""
 
     def _woken(self) -> None:
         if not self._joined:
@@ -120,7 +120,7 @@ class LimitLease:
 
 
 class JobLimitLease(LimitLease):
-    """Of a job's own ceiling on calls at a time."""
+    """A lease on a job's concurrency ceiling."""
 
     def __init__(self, name: str, slots: ResizableSemaphore, wake: Callable[[], None]):
         super().__init__(name, wake)
@@ -155,7 +155,7 @@ class JobLimitLease(LimitLease):
 
 
 class ConfigLimitLease(LimitLease):
-    """Of what an API config allows. One of the workers learns for all."""
+    """A lease on the limits of an API config. One of the workers learns for all."""
 
     def __init__(self, name: str, governor: SharedGovernor, wake: Callable[[], None]):
         super().__init__(name, wake)

@@ -1,8 +1,8 @@
-"""The line between web processes: Socket.IO's message queue, on the Redis they share.
+"""Socket.IO's message queue between web processes, on a shared Redis.
 
-Each process watches the database itself and tells its own clients, so that the events of a room are
-counted without a gap; these never pass here (``ignore_queue``). What passes is what another process
-could not know before its next look: the news of core/events.py, in a namespace that no client is in.
+Each process watches the database and notifies its own clients, so that the events of a room are counted
+without a gap; these events do not use the queue (``ignore_queue``). The queue carries the events of
+core/events.py, which another process could not know before its next poll, in a namespace without clients.
 """
 
 import json
@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 HOUSE = "/house"
 AGAIN_S = 1.0  # between two tries to reach a Redis that is away
 LISTEN_S = 5.0
-TIMES = 4  # the end of a session is said so often, AGAIN_S apart: no look at the database finds it
+TIMES = 4  # sends of a session's end, AGAIN_S apart: the database does not store it
 MOST_KEPT = 1_000
 
 
 class MessageQueue(PubSubManager):
-    """What Socket.IO takes for its message queue. While Redis is away nothing passes, and nobody waits."""
+    """The client manager of Socket.IO. While Redis is unreachable, messages are dropped without waiting."""
 
     name = "redis"
 
@@ -34,7 +34,7 @@ class MessageQueue(PubSubManager):
         # what is published reaches every database of a Redis: the number keeps installations apart
         super().__init__(channel=f"simple-batch.{number}")
         self._away_until = 0.0
-        self._kept: dict[str, int] = {}  # what is to be said again, and how often it was to arrive
+        self._kept: dict[str, int] = {}  # messages to repeat, and how many deliveries are left
         events.published.connect(self._carry)  # held weakly: the server of Socket.IO keeps this
 
     def _carry(self, _sender, topic: str, detail: str) -> None:
@@ -53,8 +53,8 @@ class MessageQueue(PubSubManager):
                 self.server.start_background_task(self._say_again)
 
     def _say_again(self) -> None:
-        """Until each has arrived so often: while Redis is away nothing does, and who listens may need
-        a moment to come back to it."""
+        """Repeat each message until Redis took it often enough. While Redis is unreachable nothing is
+        delivered, and subscribers may need a moment to reconnect."""
         while self._kept:
             self.server.sleep(AGAIN_S)
             for said, left in list(self._kept.items()):

@@ -1,8 +1,8 @@
-"""What a worker counts of itself, for Prometheus, at an address of its own (WORKER_METRICS):
-``/metrics``, and ``/healthz`` for whoever restarts it.
+"""Serves a worker's Prometheus metrics at a separate address (WORKER_METRICS): ``/metrics``, and
+``/healthz`` for the process supervisor.
 
-There is no door before it: it tells names of API configs and figures, and is to be reached by those
-who watch alone.
+There is no authentication. The metrics contain figures and the names of API configs: restrict access to
+the monitoring system.
 """
 
 import logging
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def serve(address: str, figures: Callable[[], RunnerStats]) -> WSGIServer:
-    """Answer at ``host:port`` from now on. Raises SettingsError where that cannot be had."""
+    """Start the server at ``host:port``. Raises SettingsError if the address cannot be bound."""
     host, _, port = address.rpartition(":")
     app = Request.application(lambda request: _answer(request, figures))
     server = WSGIServer((host.strip("[]"), int(port)), app, log=None, error_log=log)

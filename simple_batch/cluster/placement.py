@@ -1,7 +1,7 @@
-"""Lanes in workers, as the one among them that coordinates sees them: pages are laid out, and every
-running job has lanes where it has work for them.
+"""Assigns job runs to workers; runs in the coordinator. It creates pages, and assigns every running job to
+the workers that it has work for.
 
-All of it is read from the database anew at each look: whoever coordinates next goes on with it.
+All state is read from the database again at each look, so that the next coordinator can continue.
 """
 
 import logging
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 
 class Placement:
-    """``wake(worker, job_id)`` tells a worker that a lane was placed with it, if it can be told.
-    ``ended()`` is called when there may be more to do."""
+    """``wake(worker, job_id)`` notifies a worker of a new assignment (best effort). ``ended()`` is called
+    when there may be more to do."""
 
     def __init__(self, wake: Callable[[str, int], None], ended: Callable[[], None]):
         self._wake = wake
@@ -43,17 +43,17 @@ class Placement:
         return len(self._running)
 
     def busy(self, job_id: int) -> bool:
-        """Whether a worker has a lane of the job: it is not to be ended or removed yet."""
+        """Whether a worker has an assignment of the job: the job cannot be ended or removed yet."""
         return bool(self._placed.get(job_id)) or job_id in self._works
 
     def begin(self, job_id: int) -> None:
-        """Lay out a job that has begun to run."""
+        """Create the pages of a job that has started."""
         if job_id not in self._running:
             self._running.append(job_id)
         self._lay_out(job_id)
 
     def steer(self, statuses: Mapping[int, JobStatus]) -> None:
-        """See how everything stands."""
+        """Read the current state."""
         self._running = [id_ for id_, status in statuses.items() if status == JobStatus.RUNNING]
         self._placed = lane_rows.placed()
         self._alive = [worker for worker in workers.alive() if worker.room]
@@ -61,7 +61,7 @@ class Placement:
         self._free = {id_: pages.free(id_, len(self._alive)) for id_ in self._jobs}
 
     def adjust(self) -> None:
-        """Place lanes where there is work for more."""
+        """Assign jobs to more workers where there is work for them."""
         load = Counter(worker for lanes in self._placed.values() for worker in lanes)
         for job_id, job in self._jobs.items():
             if self._free[job_id] or self._placed.get(job_id):
@@ -71,7 +71,7 @@ class Placement:
 
     def _place(self, job: Job, load: Counter) -> None:
         here = self._placed.setdefault(job.id, {})
-        # lanes that can make no call keep no other from the job
+        # assignments that can make no call do not count against the job's maximum
         at_work = sum(not live_state.waits(said) for said in here.values())
         wanted = min(at_work + self._free[job.id], _bound(job, len(self._alive)))
         others = [worker for worker in self._alive if worker.id not in here]
@@ -79,7 +79,7 @@ class Placement:
             if at_work >= wanted:
                 return
             if at_work and load[worker.id] >= worker.room:
-                continue  # the first lane of a job finds its place anyhow
+                continue  # the first assignment of a job ignores the workers' maximum
             try:
                 lane_rows.place(job.id, worker.id)
             except peewee.IntegrityError:
@@ -94,8 +94,8 @@ class Placement:
             self._works.start(job_id, self._lay, job_id)
 
     def _lay(self, job_id: int) -> None:
-        """Lay pages out where a way of a running job has none. A job that has none at all, and no
-        lane, begins, or has come to its end, or some of its requests were given back."""
+        """Create pages where a route of a running job has none. A job without pages and assignments has
+        just started, has ended, or has requests that were released."""
         with connected():
             job = Job.get_by_id(job_id)
             self._overrides[job_id] = job.overrides
@@ -115,7 +115,7 @@ class Placement:
             retry_while_unavailable(finalize.complete, job_id)
 
     def write_live(self) -> None:
-        """Keep in each job what its lanes say together, as it was last seen."""
+        """Store in each job the combined live state of its runs, as last read."""
         said = {
             job_id: [live_state.decode(one) for one in lanes.values() if one]
             for job_id, lanes in sorted(self._placed.items())
@@ -138,7 +138,7 @@ def _asked(ids: list[int]) -> list[Job]:
 
 
 def _bound(job: Job, most: int) -> int:
-    """How many lanes, ``most`` at most, can have a call at a time."""
+    """How many workers, at most ``most``, can have a call of the job in flight."""
     bounds = [most, job.concurrency]
     if not job.spread and not job.overrides:
         bounds.append(job.config.concurrency)

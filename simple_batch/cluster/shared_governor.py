@@ -10,7 +10,7 @@ LEAST_PART = 0.01  # of what may start in a minute, for waits that are computed 
 
 
 class SharedGovernor(Governor):
-    """A Governor until ``share`` is called; from then on bound by the worker's share."""
+    """A Governor until ``share`` is called; then limited to the worker's share."""
 
     _shared: SharedLimits | None = None
 

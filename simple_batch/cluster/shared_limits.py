@@ -1,8 +1,8 @@
-"""What one process may start of the calls that several processes make to one provider.
+"""Rate limits of one provider that several processes share: one process's part of them.
 
-It stands in the place of the governor's Limits. Alone on a provider it passes everything on to
-them. With others it admits calls on its share only, and notes what happens, for the one process
-that learns for all (limit_learner.py). Who gets which share is decided elsewhere (cluster/limit_coordinator.lua).
+Replaces the governor's Limits. While no other process calls the provider, everything is passed on to
+them. Otherwise it admits calls within its share only, and records events for the one process that learns
+for all (limit_learner.py). cluster/limit_coordinator.lua computes the shares.
 """
 
 import math
@@ -13,17 +13,17 @@ import msgspec
 from ..engine.estimators import TokenBucket
 from ..engine.learned_limits import REQUESTS, TOKENS, Limits, Ticket
 
-ALL = 1 << 30  # a share that is everything: there is nobody else
+ALL = 1 << 30  # the whole limit: no other process uses it
 STARTED, ENDED, ANSWERED, DISCOUNTED, REFUSED, COOLED, HELD = "sendrch"
 SPREAD_S = 0.15  # what a share has grown by is not used all at once
 HELD_S = 0.5  # after a refusal a process stays below what it had, until all have learned from it
 LONG_AGO = -1e9  # seconds, as JSON has it
-NOTED_MOST = 20_000  # events that are kept while nobody takes them
+NOTED_MOST = 20_000  # events that are kept until the next report
 
 
 class Report(msgspec.Struct):
-    """What happened in one process since its last report. Times are of its own clock; ``offset``
-    added to them makes them everybody's. ``busy`` is its calls in flight now."""
+    """Events of one process since its last report. Times use the process's clock; add ``offset`` for
+    the shared clock. ``busy`` is its number of calls in flight."""
 
     worker: str
     offset: float
@@ -32,21 +32,21 @@ class Report(msgspec.Struct):
 
 
 class SharedLimits:
-    """``grant`` bounds the calls in flight here, ``part`` (0 to 1) is this process's part of what
-    may start in a minute. ``hungry``: it was held back since somebody last looked. ``wake`` is
-    called when a share is wanted, or when all are to hear of a refusal."""
+    """``grant`` limits the calls in flight in this process, ``part`` (0 to 1) is its part of the calls per
+    minute. ``hungry``: a call was held back since the last exchange. ``wake`` is called when a share is
+    needed, or when other processes must learn of a refusal."""
 
     def __init__(self, limits: Limits, wake: Callable[[], None]):
         self.limits = limits
         self._wake = wake
         self.grant = 0
         self.part = 0.0
-        self.offset = 0.0  # of everybody's clock over this one
+        self.offset = 0.0  # of the shared clock over this one
         self.hungry = False
-        self.refusal = False  # a cooldown began here that the others have not been told of
+        self.refusal = False  # a cooldown began here and is not reported yet
         self.starts = 0
-        self.cut = 0.0  # everybody's time of the last refusal that this process knows of …
-        self._cut_at = -math.inf  # … and since when, by its own clock
+        self.cut = 0.0  # shared time of the last refusal that this process knows of …
+        self._cut_at = -math.inf  # … and since when, by this process's clock
         self._buckets: dict[str, TokenBucket | None] = {REQUESTS: None, TOKENS: None}
         self._full_at = self._paced_at = LONG_AGO
         self._noted_held = LONG_AGO, LONG_AGO
@@ -55,7 +55,7 @@ class SharedLimits:
         self._held = ALL  # calls in flight here …
         self._held_until = -math.inf  # … for now
         self._number = 0
-        self._tokens = 0.0  # of a call, lately
+        self._tokens = 0.0  # recent average per call
         self._events: list[list] = []
 
     @property
@@ -63,7 +63,7 @@ class SharedLimits:
         return self.grant >= ALL
 
     def take(self, grant: int, part: float, now: float) -> None:
-        """From now on this is the share."""
+        """Apply a new share."""
         if self.grant < grant < ALL:
             self._spread_gap_s = SPREAD_S / (grant - self.grant)
             self._spread_until = now + SPREAD_S
@@ -73,7 +73,7 @@ class SharedLimits:
             self.follow(now)
 
     def follow(self, now: float) -> None:
-        """Take up the rates that are known now."""
+        """Apply the rates that are known now."""
         for name, rate in self.limits.rates.items():
             if rate.value is None or self.part <= 0.0:
                 continue
@@ -85,7 +85,7 @@ class SharedLimits:
                 bucket.set_rate(value, value * rate.burst_s, now)
 
     def heard(self, cut: float, now: float) -> None:
-        """Another process was refused: refusals of calls that started before tell the same."""
+        """Another process was refused: refusals of calls that started before add no information."""
         if cut > self.cut:
             self.cut, self._cut_at = cut, now
 

@@ -1,9 +1,9 @@
-"""Spend caps where several workers make calls: each holds blocks of what the caps leave.
+"""Spend caps shared by several workers: each worker leases blocks of the remaining amount.
 
-A purse of a worker spends what its block holds. In the background the block is kept filled for the
-next seconds, and what is not needed is given back: a transaction a second at most, but for the
-start of a job, when it grows with the calls in flight. A cap is reached when all that workers have
-spent reaches it; where others only hold what is left, calls wait.
+A spend limit of a worker spends from its leased block. In the background the block is refilled for the
+next seconds, and the unused part is returned: at most one transaction a second, except at the start of a
+job, when the block grows with the calls in flight. A cap is reached when the total spend of all workers
+reaches it. If other workers only hold the remaining amount, calls wait.
 """
 
 import contextlib
@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.1
 EVERY_S = 1.0  # between two asks, unless a call waits and the last one was granted in full
-AHEAD_S = 2.0  # for so long it should last
+AHEAD_S = 2.0  # how long a block should last
 GROWTH = 2  # times the calls in flight, so that these may grow meanwhile
 
 
 class LeasedSpendLimits(SpendLimits):
-    """The money of one worker; ``worker_id()`` tells its id, under which nothing is granted any more
-    once it is taken for dead."""
+    """The spend limits of one worker. ``worker_id()`` returns its id; nothing is granted to the id of a
+    worker that was declared dead."""
 
     def __init__(self, worker_id: Callable[[], str], zone: str):
         super().__init__(zone)
@@ -46,7 +46,7 @@ class LeasedSpendLimits(SpendLimits):
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
-        """Ask for nothing more. What is held is given back with the worker's row."""
+        """Stop refilling. The leased blocks are released with the worker's row."""
         if self._greenlet is not None:
             self._greenlet.kill()
 
@@ -102,7 +102,7 @@ class LeasedSpendLimits(SpendLimits):
 
 
 class SpendLease:
-    """Keeps the block of one purse filled. All its statements are made by one greenlet."""
+    """Keeps the block of one spend limit filled. One greenlet runs all its statements."""
 
     def __init__(self, worker_id: Callable[[], str], purse: JobSpendLimit | ConfigSpendLimit):
         self.purse = purse
@@ -128,8 +128,7 @@ class SpendLease:
             self._ask(account)
 
     def give_back(self) -> None:
-        """Hold nothing any more. What is spent is not known until it is asked for again; before that
-        no call starts."""
+        """Release the block. The amount spent is unknown until the next query; no call starts before."""
         if self._account is None:
             return
         self.block.most = self.block.spent
@@ -171,7 +170,7 @@ class SpendLease:
             purse.limit(**caps)
 
     def _wanted(self, since_s: float) -> int:
-        """What the next seconds should cost; as long as nothing has, anything will do."""
+        """Estimated cost of the next seconds. Any amount will do while no call has had a cost."""
         if not self._used():
             return 0
         pace = max(0, self.block.spent - self._settled) / max(since_s, TICK_S)

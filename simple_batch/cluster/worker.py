@@ -1,8 +1,8 @@
-"""A worker: one process among several that make the calls of a database's jobs. Its lanes are placed
-by the one that coordinates, which any of them may be.
+"""A worker: one of several processes that make the calls of a database's jobs. The coordinator, which can
+be any of the workers, assigns job runs to it.
 
-Everything goes by the database. What the broker says only makes it look sooner, so that jobs go
-on by themselves where the broker is away.
+The database holds all state. Messages of the broker only make the worker poll sooner, so that jobs
+continue while the broker is unreachable.
 """
 
 import dataclasses
@@ -40,13 +40,13 @@ LOOK_S = 0.5
 IDLE_S = 1.0  # between two looks where there is nothing to do
 LEASE_EVERY_S = 2.0  # between two tries to take the lease, or looks whether it is still held
 OPENS_WITHIN_S = 5.0
-LEAVES_WITHIN_S = 5.0  # else it is found dead
-LOST_S = 3600.0  # for calls in flight of a worker that was taken for dead
+LEAVES_WITHIN_S = 5.0  # after that it is declared dead by missed heartbeats
+LOST_S = 3600.0  # for calls in flight of a worker that was declared dead
 
 
 class Worker:
-    """``name`` is Celery's, ``room`` how many lanes it is to have at most; ``wake(name, job_id)``
-    tells another that a lane was placed with it, if it can be told."""
+    """``name`` is Celery's name of the worker, ``room`` its maximum number of job runs. ``wake(name,
+    job_id)`` notifies another worker of a new assignment (best effort)."""
 
     def __init__(
         self,
@@ -79,15 +79,15 @@ class Worker:
         self._lanes = JobRuns(self._make_lane, self._lane_ended, self._lane_closed)
         self._lease = lease.lease_of(settings.database_url)
         self._coordinator: Coordinator | None = None
-        self._second = 0  # in which it was last said how the lanes stand
+        self._second = 0  # in which the live state of the runs was last stored
         self._wake = Event()
-        self._changed = Event()  # a lane was opened or has ended
-        self._closing = False  # no lane is opened any more
+        self._changed = Event()  # a job run was opened or has ended
+        self._closing = False  # no more job runs are opened
         self._loops: dict[str, gevent.Greenlet] = {}
         self.storage_fault: str | None = None
 
     def start(self) -> None:
-        """Begin; waits for the database."""
+        """Start the worker. Waits for the database."""
         self._member.join()
         retry_while_unavailable(address_policy.look)
         self._recorder.start()
@@ -100,11 +100,11 @@ class Worker:
         log.info("worker %s (%s) works", self._member.name, self._member.id)
 
     def wake(self) -> None:
-        """Look now: a lane was placed here, or has ended."""
+        """Poll now: an assignment was added, or a job run has ended."""
         self._wake.set()
 
     def figures(self) -> RunnerStats:
-        """What it counts of itself."""
+        """The metrics of this worker."""
         return figures_of(self._providers, len(self._lanes), self._recorder)
 
     @property
@@ -112,8 +112,8 @@ class Worker:
         return self._member.name
 
     def attend(self, job_id: int, timeout_s: float) -> bool:
-        """Return when the lane of a job that was placed here has ended, at the latest after the
-        timeout; True where it goes on."""
+        """Return when this worker's run of the job has ended, at the latest after the timeout. Returns
+        True if it continues."""
         self.wake()
         with gevent.Timeout(timeout_s, False):
             self._wait_for(lambda: self._lanes.busy(job_id), OPENS_WITHIN_S)
@@ -127,7 +127,7 @@ class Worker:
                 self._changed.wait()
 
     def drain(self) -> None:
-        """Open and claim nothing more; calls in flight finish. Waits for the database."""
+        """Open no more runs and claim no more pages; calls in flight finish. Waits for the database."""
         if self._closing:
             return
         self._closing = True
@@ -138,7 +138,7 @@ class Worker:
         retry_while_unavailable(workers.close, self._member.id)
 
     def stop(self, timeout_s: float) -> None:
-        """Drain, and end: everything received is committed, what was not sent is given back."""
+        """Drain, and stop: all received answers are committed, unsent requests are released."""
         with gevent.Timeout(timeout_s, False):
             self.drain()
         self._lanes.stop(timeout_s)
@@ -149,7 +149,7 @@ class Worker:
         self._budget.stop()
         self._member.leave(LEAVES_WITHIN_S)
 
-    # --- lanes ------------------------------------------------------------------------------
+    # --- job runs ---------------------------------------------------------------------------
 
     def _make_lane(self, job: Job) -> JobRun:
         most = self._settings.WORKER_CONCURRENCY
@@ -174,7 +174,7 @@ class Worker:
 
     def _lane_closed(self, job_id: int) -> None:
         self._budget.detach_job(job_id)
-        self._recorder.flush()  # a lane that failed has not
+        self._recorder.flush()  # a job run that failed has not
         retry_while_unavailable(pages.give_back, self._member.id, job_id)
         retry_while_unavailable(lane_rows.ended, job_id, self._member.id)
 
@@ -190,7 +190,7 @@ class Worker:
             self._wake.clear()
 
     def _look(self) -> bool:
-        """Bring the lanes here in line with those placed here; False where there are none."""
+        """Open and stop job runs as assigned. Returns False if there are none."""
         with snapshot():
             address_policy.look()
             jobs = lane_rows.jobs_of(self._member.id)
@@ -227,7 +227,7 @@ class Worker:
             lane_rows.say(self._member.id, lives)
 
     def _lost(self) -> None:
-        """End what runs under an id that is no more: its pages are others'."""
+        """Stop all runs of a revoked worker id; its pages were reassigned."""
         self._lanes.stop(LOST_S)
 
     # --- coordinating -----------------------------------------------------------------------
@@ -259,7 +259,7 @@ class Worker:
             self._hand_over()
 
     def _look_at_coordinator(self) -> None:
-        """One that stands still keeps the lease: nobody would coordinate."""
+        """Watch the coordinator. A stalled one would keep the lease, and no worker would coordinate."""
         with connected():
             silent = workers.silent() if self._member.judges else []
             if silent and lease.unseat(silent):

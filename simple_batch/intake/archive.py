@@ -16,7 +16,7 @@ _TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".json", ".jsonl", ".ndj
 _JUNK = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 _LONGEST_DIRECTORY = 32 << 20  # bytes of the list of parts, which is read whole
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError)
-_DAMAGED += (RuntimeError, NotImplementedError)  # encrypted; packed in a way of its own
+_DAMAGED += (RuntimeError, NotImplementedError)  # encrypted; unknown compression method
 
 
 def is_archive(path: Path) -> bool:
@@ -155,7 +155,7 @@ def _names(parts: list[zipfile.ZipInfo]) -> list[str]:
 
 
 def _is_junk(part: zipfile.ZipInfo) -> bool:
-    """Folders, and what systems leave in archives that nobody put there."""
+    """Folders, and files that operating systems add to archives automatically."""
     names = part.filename.casefold().split("/")
     return part.is_dir() or any(name.startswith(".") or name in _JUNK for name in names)
 

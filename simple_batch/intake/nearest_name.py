@@ -1,4 +1,4 @@
-"""Of some names the one that was perhaps meant."""
+"""Suggests the nearest of some names for a misspelled one."""
 
 import difflib
 from collections.abc import Iterable

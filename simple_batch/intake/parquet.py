@@ -80,8 +80,8 @@ class Parquet:
                 yield columns
 
     def _rows_at_once(self, group: int) -> int:
-        """So few that their texts fit into memory: a group may name a long one of its dictionary in
-        every row, or begin each with all of the one before."""
+        """Number of rows whose texts fit into memory. A group may repeat a long dictionary text in every
+        row, or begin each text with all of the one before."""
         row_group = self._file.metadata.row_group(group)
         chunks = [row_group.column(place) for place in range(row_group.num_columns)]
         if sum(chunk.total_uncompressed_size for chunk in chunks) * _BATCH <= _BATCH_BYTES:
@@ -130,7 +130,7 @@ class Parquet:
         return column.to_pylist()
 
     def _moments(self, column) -> list:
-        """Python knows microseconds only: finer ones are cut off."""
+        """Timestamps, truncated to microseconds, Python's precision."""
         arrow, kind = self._arrow, column.type
         if arrow.types.is_timestamp(kind) and kind.unit == "ns":
             column = column.cast(arrow.timestamp("us", kind.tz), safe=False)

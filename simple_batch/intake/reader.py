@@ -1,4 +1,4 @@
-"""Telling formats apart by content, and reading them.
+"""Detects formats by content and reads them.
 
 A new format is one more branch of ``_opened``, something that yields (line, item), or another table.
 """

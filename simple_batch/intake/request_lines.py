@@ -32,10 +32,10 @@ MAX_DIGITS = 300
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _string = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
-# possessive, and an end that is missing is no reason to begin anew at the next quote
+# possessive, so that a missing end does not restart the search at the next quote
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _LONG_NUMBER = re.compile(rb"[\d.eE+-]{%d,}" % MAX_DIGITS)
-_SAMPLE = 30  # of so many bytes one is looked at first: a long number shows in ten in a row
+_SAMPLE = 30  # first pass checks one byte in this many: a long number shows as ten in a row
 _LONG_IN_SAMPLE = re.compile(rb"[\d.eE+-]{%d,}" % (MAX_DIGITS // _SAMPLE - 1))
 _LEADING_ID = re.compile(rb'\s*\{\s*"custom_id"\s*:\s*"[^"\\]*"\s*,\s*')
 _BRACKETS = re.compile(rb"[\[\]{}]")

@@ -1,6 +1,6 @@
-"""Tables with a header: their dialect told apart, their rows with the lines they begin on.
+"""Tables with a header: detects the dialect, yields rows with the lines they begin on.
 
-The readers of other kinds of tables (xlsx.py, parquet.py, json_table.py) have the same face: ``format``,
+The readers of other kinds of tables (xlsx.py, parquet.py, json_table.py) have the same interface: ``format``,
 ``encoding``, ``columns``, ``header`` (the columns as a job keeps them), ``sheet`` and ``sheets`` of a
 workbook, and rows or faults to iterate over.
 """

@@ -93,8 +93,8 @@ def going(now: int) -> list[ApiFile]:
 
 
 def erase_step(job_id: int, part: str, after: int) -> int | None:
-    """Remove what came back, in every attempt, for the next requests behind index ``after``; returns the index to go
-    on behind (None: done)."""
+    """Remove the answers, of every attempt, of the next requests behind index ``after``. Returns the index
+    to continue behind (None: done)."""
     with database.atomic():
         rows = database.execute_sql(
             f"SELECT idx FROM result WHERE job_id = ? AND idx > ? AND {_IN_PART[part]} "
@@ -102,7 +102,7 @@ def erase_step(job_id: int, part: str, after: int) -> int | None:
             (job_id, after),
         ).fetchall()
         if not rows:
-            search.drop(job_id)  # it holds the text too; made again when somebody searches
+            search.drop(job_id)  # it holds the text too; rebuilt at the next search
             return None
         database.execute_sql(
             "UPDATE result SET response = NULL "

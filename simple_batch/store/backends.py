@@ -1,4 +1,4 @@
-"""The two databases that can be underneath, with what the store asks of either beyond Peewee."""
+"""Backends of the store: SQLite and PostgreSQL, with what the store needs beyond Peewee."""
 
 import contextlib
 import re
@@ -24,8 +24,8 @@ from .identity import Identity
 
 _REFUSED = re.compile("[\x00\ud800-\udfff]")
 _STAND_IN = "\N{REPLACEMENT CHARACTER}"
-# Classes and codes of SQLSTATE that say: the connection or the server is gone, or another
-# transaction was in the way. What they struck can be done again.
+# Retryable classes and codes of SQLSTATE: the connection or the server is gone, or the transaction
+# conflicted with another one.
 _PASSING = ("08", "40", "53", "57P01", "57P02", "57P03")
 
 _PORTS = re.compile(r"[\d,]*")
@@ -89,7 +89,7 @@ class Sqlite(PatientDatabase, _File):
         self._identity = Identity(Path(self.database), connection)
 
     def fault(self, lately: bool = False) -> str | None:
-        """What has become of the file, in words; None where it is at its place."""
+        """The fault of the file (moved, removed, replaced) as a text; None if there is none."""
         return None if self._identity is None else self._identity.fault(lately)
 
     def close_all(self) -> None:
@@ -146,7 +146,7 @@ class Sqlite(PatientDatabase, _File):
             self.connection().executemany(sql, rows)
 
     def passing(self, error: Exception) -> bool:
-        """Whether the work that met this error is to be done again a little later."""
+        """Whether the error is transient: the work can be retried a little later."""
         return isinstance(error, DatabaseMoved) or _moved(error)
 
     @contextlib.contextmanager
@@ -193,7 +193,7 @@ class Postgres(PooledPostgresqlDatabase):
     text_index = False  # whether the server has trigrams; looked at when it is opened
 
     def fault(self, lately: bool = False) -> str | None:
-        """It looks after its own files."""
+        """None: the server manages its files."""
 
     as_opened = staticmethod(contextlib.nullcontext)
 
@@ -202,8 +202,8 @@ class Postgres(PooledPostgresqlDatabase):
             super().rollback()
 
     def _is_closed(self, conn):
-        # a connection that is idle hears nothing from its server until the server ends it: only
-        # then is it worth a question
+        # an idle connection receives nothing from its server until the server closes it: only then
+        # test it with a query
         idle = conn.pgconn.transaction_status == TransactionStatus.IDLE
         if idle and not conn.closed and _silent(conn.pgconn.socket):
             return False
@@ -230,15 +230,15 @@ class Postgres(PooledPostgresqlDatabase):
                     into.write_row(row)
 
     def without_checkpoint(self):
-        """The server does that beside its work."""
+        """Do nothing: the server runs its checkpoints in the background."""
         return contextlib.nullcontext()
 
     def checkpoint(self) -> None:
-        """As above."""
+        """Do nothing: the server runs its checkpoints in the background."""
 
     def _cut_short(self) -> bool:
-        """Whether the connection broke, or its greenlet was killed while it waited for the server: it
-        is of no more use, and the server rolls back. Asked, it would only hide what happened."""
+        """Whether the connection broke, or its greenlet was killed while it waited for the server. The
+        connection is then unusable, and the server rolls back. A query on it would hide the cause."""
         connection = self.connection()
         status = connection.pgconn.transaction_status
         if status == TransactionStatus.ACTIVE:
@@ -248,8 +248,8 @@ class Postgres(PooledPostgresqlDatabase):
         return connection.closed or status == TransactionStatus.UNKNOWN
 
     def passing(self, error: Exception) -> bool:
-        """Whether the work that met this error is to be done again a little later: the server is
-        gone, or it ended the transaction for another's sake."""
+        """Whether the error is transient and the work can be retried a little later: the server is gone,
+        or it aborted the transaction in favor of another one."""
         if isinstance(error, MaxConnectionsExceeded):
             return True
         cause = getattr(error, "orig", error)  # what Peewee has wrapped
@@ -259,7 +259,7 @@ class Postgres(PooledPostgresqlDatabase):
 
 
 def _silent(descriptor: int) -> bool:
-    """Whether nothing is to be read there now; False where the system cannot tell."""
+    """Whether the socket has nothing to read now; False where the system cannot tell."""
     if _poll is None:
         return False
     poll = _poll()
@@ -268,20 +268,20 @@ def _silent(descriptor: int) -> bool:
 
 
 def connection_parameters(url: str) -> dict:
-    """What psycopg is to connect with. Raises ValueError, without the URL in it, where it cannot be
-    understood."""
+    """Connection parameters for psycopg. Raises ValueError, without the URL in it, if the URL is
+    invalid."""
     try:
         given = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         raise ValueError("it is no URL of PostgreSQL") from None  # the complaint may quote it
-    # a password that is not escaped falls apart into these, and whoever connects quotes them
+    # an unescaped password is split into these, and error messages of the connection quote them
     if "@" in given.get("host", "") or not _PORTS.fullmatch(str(given.get("port", ""))):
         raise ValueError("it is no URL of PostgreSQL: in a password @ is written %40, / %2F")
     return {**_CONNECTION, **given, "context": _ADAPTERS}
 
 
 def postgres(url: str, connections: int) -> Postgres:
-    """The database at the URL, not connected yet, with at most so many connections."""
+    """The database at the URL, not connected yet, with at most ``connections`` connections."""
     parameters = connection_parameters(url)
     name = parameters.pop("dbname", "") or parameters.get("user", "postgres")
     return Postgres(

@@ -1,8 +1,8 @@
-"""Copies of a database, also while it is in use, and putting one in its place.
+"""Backup and restore of a SQLite database, also while it is in use.
 
-A copy is SQLite's own (its backup API) of one moment: the read transaction that is held over all
-its steps keeps writers from nothing and keeps what they write out of the copy. It is made beside
-its target under another name, checked, and only then given its own: a copy is whole or not there.
+A backup is a consistent snapshot (SQLite's backup API). One read transaction over all steps blocks no
+writers and keeps their changes out of the copy. The copy is written beside its target under a temporary
+name, checked and then renamed: it is complete or does not exist.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ from .database import MIGRATIONS, close_database, open_database, sqlite_url
 from .locks import locked
 
 STEP_PAGES = 256  # 2 MB with our pages
-REST_S = 0.005  # between two steps: whoever serves from the same disk and lock gets a turn
+REST_S = 0.005  # between two steps, so that other work on the same disk and lock gets a turn
 ROOM = 16 * 1024 * 1024  # bytes that must be left on a disk after a copy
 _PARTIAL = ".partial"
 _sleep = get_original("time", "sleep")  # copies are made in threads, outside gevent's loop
 
 
 class Stopped(Exception):
-    """The copy was given up because whoever asked for it wished so."""
+    """The caller cancelled the copy."""
 
 
 def copy(source: Path, target: Path, wanted: Callable[[], bool] = lambda: True) -> int:
@@ -117,7 +117,7 @@ def _check(connection: sqlite3.Connection, source: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, reach the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     if os.name == "nt":
         return  # neither a folder nor a file opened for reading can be synced there
     descriptor = os.open(path, os.O_RDONLY)
@@ -133,7 +133,7 @@ def stamp() -> str:
 
 
 def forget_partial(folder: Path, older_than_s: float = 86_400) -> None:
-    """Remove what copies that were killed have left behind."""
+    """Remove the partial files of killed copies."""
     before = datetime.now(UTC).timestamp() - older_than_s
     for path in folder.glob(f".*{_PARTIAL}*"):
         if path.stat().st_mtime < before:
@@ -188,7 +188,7 @@ def _ours(path: Path, source: Path) -> None:
 
 
 def alone(path: Path) -> None:
-    """Fold the write-ahead log into the file. Raises Conflict while somebody else has it open."""
+    """Fold the write-ahead log into the file. Raises Conflict while another process has it open."""
     with contextlib.closing(sqlite3.connect(path, timeout=1)) as connection:
         try:
             connection.execute("PRAGMA journal_mode=delete")
@@ -255,8 +255,8 @@ def _forget(staged: Path) -> None:
 
 
 def compact(database: Path) -> int:
-    """Give the room of what was removed back to the disk; returns the bytes given back. Nobody
-    else may have the database open. Raises Conflict, DatabaseError where there is no room."""
+    """Return the space of removed rows to the disk; returns the bytes freed. No other process may have
+    the database open. Raises Conflict, DatabaseError where there is no room."""
     with contextlib.closing(sqlite3.connect(database, timeout=1)) as connection:
         connection.isolation_level = None
         before = _bytes(connection)

@@ -1,5 +1,5 @@
-"""Giving the requests that a job leaves behind the result that says why: a stretch at a time, in one
-statement."""
+"""Close the remaining requests of an ended job with a result that states the cause: one range of
+requests per statement."""
 
 from ..core.clock import now_ms
 from ..core.domain import Cause

@@ -1,7 +1,7 @@
-"""Waiting for a database that another process holds, without holding up this one.
+"""Retries while another process locks the database, without blocking this process.
 
-SQLite's own busy timeout sleeps in C: all greenlets of the process stand still with the one that
-waits. So it is kept short, and the waiting is done here.
+SQLite's own busy timeout sleeps in C and blocks all greenlets of the process. It is therefore kept short,
+and the retries are made here.
 """
 
 import time
@@ -16,8 +16,8 @@ PAUSE_S = 0.02
 
 
 class PatientDatabase(PooledSqliteDatabase):
-    """Waits where a transaction begins, and for single statements; inside a transaction that has
-    begun nobody can be in the way (write-ahead log, immediate transactions)."""
+    """Retries at the begin of a transaction and for single statements. Inside a transaction no other
+    process can hold the lock (write-ahead log, immediate transactions)."""
 
     def begin(self, lock_type=None):
         return _patiently(super().begin, lock_type)

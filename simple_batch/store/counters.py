@@ -1,5 +1,6 @@
-"""What this process has recorded since it began, for /metrics: added up once a commit, never read
-from the database. Labels are bounded: the configs of a house are few, and the rest is one more."""
+"""Counters of this process since its start, for /metrics: updated once a commit, never read from the
+database. The number of labels is bounded: an installation has few configs, and further ones share one
+label."""
 
 from collections import defaultdict
 
@@ -10,7 +11,7 @@ REST = "(others)"
 
 
 class Tally:
-    """Sums by the alias of an API config, as it was then."""
+    """Sums by the alias of an API config at the time."""
 
     def __init__(self):
         self.requests: dict[tuple[str, str], int] = defaultdict(int)  # (alias, result)

@@ -1,8 +1,8 @@
-"""Opening the database: connections, migrations, what is done while it is away.
+"""Opens the database: connections, migrations, retries while it is unreachable.
 
-One database is open per process. Connections are explicit: whoever works on
-the database does so inside ``connected()``; a page's, a command's or a
-greenlet's outermost one takes a connection from the pool and gives it back.
+One database is open per process. Connections are explicit: all database work runs inside
+``connected()``. The outermost block of a page, a command or a greenlet takes a connection from the pool
+and returns it.
 """
 
 import contextlib
@@ -46,8 +46,8 @@ _MIGRATING = 0x51B0  # advisory lock while the tables are brought up to date
 
 
 def open_database(url: str, connections: int = 20, unfinished: bool = False) -> list[str]:
-    """Open the database at ``url`` and bring its tables up to date; a server is given at most so
-    many ``connections``. One that another is being copied to (services/database_copy.py) only as ``unfinished``.
+    """Open the database at ``url`` and migrate it. A server gets at most ``connections`` connections. The
+    target of a running copy (services/database_copy.py) opens only with ``unfinished``.
 
     Returns the names of the migrations applied now. Raises DatabaseError with
     the place and the remedy where it cannot be opened, is no database, or was
@@ -133,8 +133,8 @@ def _look_at_place(path: Path) -> None:
 
 
 def _taken_away(path: Path) -> bool:
-    """Whether a process runs on files that are not at their place. Where one is about to end or
-    restores a backup, they are for a moment: it is looked again."""
+    """Whether a process still uses files that were moved or removed. This is normal for a moment while a
+    process ends or restores a backup, so the check is repeated."""
     for look in range(_LOOKS):
         time.sleep(_LOOK_AGAIN_S if look else 0)
         if not stale_wal.taken_away(path) or not _run_elsewhere(path):
@@ -172,7 +172,7 @@ _DAMAGED = re.compile("malformed|not a database|corrupt|invalid page|disk image"
 
 
 def _damaged(path: Path, reason: str) -> DatabaseError:
-    """Nothing is written to a damaged file: it is copied, and the user is to decide."""
+    """The error for a damaged file. The file is never written to: it is copied, and the user decides."""
     copy = path.with_name(f"{path.name}.damaged")
     kept = f"a copy is at {copy}"
     if not copy.exists():
@@ -244,7 +244,7 @@ def is_server(url: str) -> bool:
 
 
 def redacted_url(url: str) -> str:
-    """The URL as it may be told: without the password and what follows the name."""
+    """The URL as it may be shown: without the password and without the part after the name."""
     head, mark, place = url.partition("://")
     if not mark:
         return "(no URL)"  # it may hold a password anywhere
@@ -292,29 +292,28 @@ def connected():
 
 @contextlib.contextmanager
 def as_opened():
-    """Hold a connection for reading, also while the file that it is of is not at its place: for what
-    has to be answered then. Raises DatabaseMoved where none is open."""
+    """Hold a connection for reading, even while the database file is moved: for what must be answered
+    then. Raises DatabaseMoved where none is open."""
     with database.obj.as_opened(), connected():
         yield
 
 
 def snapshot():
-    """A context that makes one transaction of several questions to a server. On SQLite one
-    transaction would only keep the others waiting."""
+    """A context that runs several queries in one transaction on a server. On SQLite a transaction would
+    only block others."""
     return database.atomic() if database.server else contextlib.nullcontext()
 
 
 def fault(lately: bool = False) -> str | None:
-    """What has become of the open database's file, in words with the remedy: moved, removed, replaced,
-    written to by another program. None where it is as it should be, and of a server. ``lately``: as it
-    was a tenth of a second ago."""
+    """The fault of the open database's file as a text with the remedy: moved, removed, replaced, written
+    to by another program. None if there is no fault, and for a server. ``lately`` accepts a cached check
+    up to 0.1 s old."""
     return None if database.obj is None else database.obj.fault(lately)
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the database was only away for the moment (its server restarts, the network is cut, its
-    file was moved and may come back):
-    what met this error is to be done again."""
+    """Whether the database is only temporarily unavailable (its server restarts, the network is cut, its
+    file was moved and may come back): the work can be retried."""
     return database.obj is not None and database.passing(error)
 
 
@@ -324,8 +323,8 @@ def is_locked(error: Exception) -> bool:
 
 
 def log_failure(log: logging.Logger, what: str) -> None:
-    """Log the exception that is being handled: in one line where the database was only away, not
-    at all where its file is: that is logged once (identity.py)."""
+    """Log the current exception: in one line if the database was only unreachable, not at all if its file
+    was moved, which is logged once (identity.py)."""
     error = sys.exception()
     if isinstance(error, DatabaseMoved):
         log.debug("%s: %s", what, error)
@@ -336,8 +335,8 @@ def log_failure(log: logging.Logger, what: str) -> None:
 
 
 def retry_while_unavailable(work: Callable, *args):
-    """Call ``work(*args)`` inside a connection; while the database is away, again each second. The
-    work must be such that doing it twice does no harm."""
+    """Call ``work(*args)`` inside a connection, and retry each second while the database is unreachable.
+    The work must be idempotent."""
     told = False
     while True:
         try:

@@ -1,8 +1,8 @@
-"""The house's SQL is written as SQLite reads it and kept to what PostgreSQL reads too. What is left
-is said otherwise here, once per text of a statement.
+"""Translates SQL from SQLite's dialect to PostgreSQL's, once per text of a statement. Statements are
+written for SQLite and mostly use what PostgreSQL also accepts.
 
-Statements of Peewee's own are told by their having no ``?``: they pass unchanged, but for the words
-of DDL. On PostgreSQL every whole number has 64 bits and no text a bound, as on SQLite.
+Statements that Peewee generates contain no ``?`` and pass unchanged, except for keywords of DDL. On
+PostgreSQL every integer has 64 bits and no text has a length limit, as on SQLite.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""How much room things take, and letting go of what retention names."""
+"""Disk usage of the database and uploads, and removal of what retention selects."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Identical requests of a job, asked once: the answer of the first is given to its twins."""
+"""Deduplication: identical requests of a job are sent once, and the duplicates get the first one's answer."""
 
 import hashlib
 import sqlite3
@@ -9,7 +9,7 @@ from ..core.clock import now_ms
 from ..core.domain import Request
 from .models import Job, database, lock_job
 
-# Where the first or the twin was edited or sent another way since, the twin goes by itself.
+# If the original or the duplicate was edited or sent another way since, the duplicate is sent separately.
 WAITING = (
     "r.twin IS NOT NULL AND NOT EXISTS (SELECT 1 FROM override p WHERE p.job_id = r.job_id "
     "AND p.idx IN (r.idx, r.twin))"
@@ -36,8 +36,8 @@ _GIVE = (
 
 
 class Deduplicator:
-    """Finds the twins among the requests of a job as they stream by, in a private temporary database
-    that SQLite spills to disk: flat memory for millions of them."""
+    """Finds duplicates in a stream of a job's requests. Uses a private temporary database that SQLite
+    spills to disk: constant memory for millions of requests."""
 
     def __init__(self):
         self._database = sqlite3.connect("", isolation_level=None)
@@ -47,7 +47,7 @@ class Deduplicator:
         )
 
     def paired(self, requests: list[Request]) -> list[Request]:
-        """The same requests; each that is identical to an earlier one says to which."""
+        """The same requests; each duplicate refers to its original."""
         rows = [(_key(request), request.index) for request in requests]
         before = self._database.total_changes
         self._database.executemany("INSERT OR IGNORE INTO first VALUES (?, ?)", rows)
@@ -70,9 +70,9 @@ def _key(request: Request) -> bytes:
 
 
 def fan_out_step(job_id: int, after: int, count: int = 500) -> int | None:
-    """Give those of the next ``count`` twins behind index ``after`` whose firsts are answered what
-    came of these; returns the index to go on behind (None: done). The counters change in the same
-    transaction; what was not called costs nothing."""
+    """Copy the results of answered originals to their duplicates, for the next ``count`` duplicates behind
+    index ``after``. Returns the index to continue behind (None: done). The counters change in the same
+    transaction; duplicates cost nothing."""
     with database.atomic():
         lock_job(job_id)
         end = database.execute_sql(_END, (job_id, after, count)).fetchone()[0]

@@ -1,5 +1,4 @@
-"""Which requests of a job are meant: the filters of the requests page, shared by
-its table, by retry and by the pages' links."""
+"""Filters of a job's requests, shared by the table of the requests page, by retry and by links."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Whether a database can be read and written at this moment: tried, on a connection of its own."""
+"""Health probe of the database: reads and writes on a separate connection."""
 
 import contextlib
 import sqlite3
@@ -10,11 +10,11 @@ import psycopg
 from . import backends
 from .database import MIGRATIONS
 
-PATIENCE_S = 1.0  # a lock that lasts longer is one that somebody holds
+PATIENCE_S = 1.0  # a lock that lasts longer counts as held by another process
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What was wrong, in words; None where nothing was."""
+    """The faults found, as texts; None if there is none."""
 
     read: str | None = None
     write: str | None = None
@@ -22,10 +22,10 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def probe(path: Path) -> Found:
-    """Read the jobs, then write a mark that says nothing. Blocks up to PATIENCE_S: call it in a
+    """Read the jobs, then write a marker without meaning. Blocks up to PATIENCE_S: call it in a
     thread."""
     try:
-        # rw, not rwc: a file that is gone is not to be made anew
+        # rw, not rwc: do not create a missing file
         uri = f"{path.absolute().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=PATIENCE_S)) as connection:
             connection.isolation_level = None

@@ -1,5 +1,5 @@
-"""Creates that are sent again with the same key make nothing more: those of the Batch API, whose
-keys their clients choose, and the forms of the pages, each of which has a key of its page.
+"""Idempotency keys: a create that is repeated with the same key makes nothing more. Clients of the Batch
+API choose their keys; each form of the pages carries a generated key.
 """
 
 import hashlib
@@ -50,17 +50,17 @@ def note(token_id: int, key: str, fingerprint: str, made: int) -> bool:
 
 
 def claim(key: str) -> bool:
-    """Begin with a form that has this key; False where that was done before, by whichever process."""
+    """Claim the key of a form. Returns False if any process has claimed it before."""
     return note(_NO_TOKEN, key, _FORM, 0)
 
 
 def settle(key: str, outcome: str) -> None:
-    """Keep what came of it: where the answer leads, empty where that is a page."""
+    """Store the outcome of the form: the target of the redirect, empty if the answer is a page."""
     IdempotencyKey.update(outcome=outcome).where(_is_form(key)).execute()
 
 
 def release(key: str) -> None:
-    """Nothing came of it: it may be posted again."""
+    """Release the key after a failure: the form may be posted again."""
     IdempotencyKey.delete().where(_is_form(key)).execute()
 
 

@@ -18,12 +18,12 @@ from . import stale_wal, wal_index
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.1  # for those who only read
+LOOK_EVERY_S = 0.1  # interval of the check for readers
 _BINARY = getattr(os, "O_BINARY", 0)
 
 
 class Identity:
-    """The files of an open database. ``connection`` is of this object alone: while it is open, SQLite
+    """The files of an open database. Only this object uses ``connection``: while it is open, SQLite
     removes neither the log nor its index."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection):
@@ -47,8 +47,8 @@ class Identity:
         self._note(lost=False)
 
     def fault(self, lately: bool = False) -> str | None:
-        """What is wrong, with the remedy; None where nothing is. ``lately``: what was found up to
-        LOOK_EVERY_S ago will do. Logged when it begins and when it ends."""
+        """The fault with its remedy; None if there is none. ``lately`` accepts a cached check up to
+        LOOK_EVERY_S old. A fault is logged when it begins and when it ends."""
         now = time.monotonic()
         if not lately or now - self._looked >= LOOK_EVERY_S:
             before, found = self._seen, self._found()

@@ -184,7 +184,7 @@ def waited_out(now: int) -> list[int]:
 
 
 def paused_for(reason: str) -> list[Job]:
-    """Jobs that are paused for this reason, as far as their money goes."""
+    """Jobs that are paused for this reason, with the columns that spend caps need."""
     money = (Job.id, Job.spend_cap, Job.capped_by, Job.cost_nano, Job.currency, Job.attempts)
     return list(
         Job.select(*money).where(
@@ -196,7 +196,7 @@ def paused_for(reason: str) -> list[Job]:
 
 
 def being_reset() -> list[int]:
-    """Ids of jobs whose results are to be removed."""
+    """Ids of jobs that wait for the removal of their results."""
     rows = Job.select(Job.id).where(
         (Job.status == JobStatus.PAUSED)
         & (Job.status_reason == RESETTING)
@@ -228,8 +228,8 @@ def delete_rows_step(job_id: int, chunk: int | None = None) -> bool:
 
 
 def reset_step(job_id: int, chunk: int) -> bool:
-    """One step of a job's reset; True when it is done, or is given up since the job was told
-    something else meanwhile."""
+    """One step of a job's reset. Returns True when it is done, or was abandoned because the job got another
+    command meanwhile."""
     with database.atomic():
         lock_job(job_id)
         under_way = (Job.id == job_id) & (Job.status_reason == RESETTING) & Job.deleted_at.is_null()

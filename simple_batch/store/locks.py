@@ -94,7 +94,7 @@ def acquire_on_server(url: str, number: int) -> psycopg.Connection | None:
 
 
 def set_holder(connection: psycopg.Connection, name: str) -> None:
-    """Have others know who holds the lock."""
+    """Store the name of the lock's holder with its connection."""
     connection.execute("SELECT set_config('application_name', %s, false)", (name,))
 
 

@@ -43,7 +43,7 @@ def lock_config(config_id: int) -> None:
 
 
 def lock_secrets() -> None:
-    """Keep whoever seals a secret, and whoever changes the key, apart until the transaction ends."""
+    """Lock against concurrent encryption of secrets and key changes until the transaction ends."""
     if database.server:
         database.execute_sql("SELECT pg_advisory_xact_lock(?)", (_SEALING,))
 
@@ -127,8 +127,8 @@ class TemplateVersion(BaseModel):
 
 
 class User(BaseModel):
-    """Somebody who logs in. ``stamp`` changes with the password, the role and the state: sessions
-    that were begun under another one have ended."""
+    """A user account. ``stamp`` changes with the password, the role and the state; sessions with another
+    stamp are invalid."""
 
     name = CharField(unique=True)  # in small letters
     role = CharField()
@@ -142,7 +142,7 @@ class User(BaseModel):
 class Upload(BaseModel):
     """A file on disk that requests are, or were, read from."""
 
-    user = ForeignKeyField(User, null=True, on_delete="SET NULL")  # null: nobody who logged in
+    user = ForeignKeyField(User, null=True, on_delete="SET NULL")  # null: made without a login
     path = TextField()
     filename = TextField()
     bytes = BigIntegerField()
@@ -174,8 +174,8 @@ class UploadImage(BaseModel):
 
 
 class Token(BaseModel):
-    """Lets a program in. ``sees_all``: also what others and the pages made, as far as its user may
-    see that."""
+    """Authenticates a program. ``sees_all``: it also sees what others and the pages made, as far as its
+    user may see that."""
 
     user = ForeignKeyField(User, null=True, on_delete="CASCADE")  # null: the machine's own
     scope = CharField(default="run")  # TokenScope
@@ -189,7 +189,7 @@ class Token(BaseModel):
 
 
 class Webhook(BaseModel):
-    """Where the ends of jobs are told: of all jobs, of those that one token made, or only of those
+    """A receiver of notifications about ended jobs: all jobs, those that one token made, or only those
     that name it."""
 
     url = TextField()
@@ -204,7 +204,7 @@ class Job(BaseModel):
     """One batch. The counters change in the transaction of the results that move them."""
 
     name = TextField()
-    user = ForeignKeyField(User, null=True, on_delete="SET NULL")  # null: nobody who logged in
+    user = ForeignKeyField(User, null=True, on_delete="SET NULL")  # null: made without a login
     config = ForeignKeyField(ApiConfig, backref="jobs", on_delete="RESTRICT")
     upload = ForeignKeyField(Upload, null=True, on_delete="SET NULL")
     status = CharField(index=True)
@@ -223,11 +223,11 @@ class Job(BaseModel):
     template_version = ForeignKeyField(TemplateVersion, null=True, on_delete="SET NULL")
     template_from = TextField(default="")  # the same as it was called then: name@number
     header = TextField(null=True)  # names of a table's columns, as a JSON array
-    schema = TextField(null=True)  # JSON Schema that answers are to fit
+    schema = TextField(null=True)  # JSON Schema that answers must match
     schema_mode = CharField(default="send")  # how it is asked for: send, object, check
     inputs_per_call = IntegerField(null=True)  # of embeddings; null: the setting
     schema_retry = BooleanField(default=False)  # what does not fit is sent back with the complaint
-    overrides = IntegerField(default=0)  # grows whenever requests are to go another way
+    overrides = IntegerField(default=0)  # incremented whenever requests get another route
     reuse_hours = FloatField(null=True)  # answers of other jobs up to this age are taken
     ask_once = BooleanField(default=False)  # identical requests; see duplicates.py
     saved_calls = IntegerField(default=0)
@@ -240,8 +240,8 @@ class Job(BaseModel):
     zone = CharField(default="")  # of the hours
     spend_cap = BigIntegerField(null=True)  # nano-units at which it pauses
     capped_by = IntegerField(null=True)  # the config whose cap has paused it; null: its own
-    webhook = ForeignKeyField(Webhook, null=True, on_delete="SET NULL")  # told of the end
-    email = CharField(default="")  # told of the end
+    webhook = ForeignKeyField(Webhook, null=True, on_delete="SET NULL")  # notified of the end
+    email = CharField(default="")  # notified of the end
 
     # Of the Batch API; "endpoint" is every job's.
     token = ForeignKeyField(Token, null=True, on_delete="SET NULL")  # who made it
@@ -250,7 +250,7 @@ class Job(BaseModel):
     completion_window = CharField(default="")  # as it was given; empty: made elsewhere
     deadline_at = BigIntegerField(null=True)  # what is left then expires
     metadata = TextField(null=True)  # JSON object of texts
-    output_keep_s = IntegerField(null=True)  # the result files expire so long after they are made
+    output_keep_s = IntegerField(null=True)  # lifetime of the result files
     faults = TextField(default="[]")  # of a failed upload, the first ones, as JSON
 
     created_at = BigIntegerField(index=True)
@@ -303,7 +303,7 @@ class Request(BaseModel):
     body = BlobField()
     config_id = IntegerField(null=True)  # where it goes, if not to the job's own config
     cells = BlobField(null=True)  # of a table's row, as a JSON array
-    twin = IntegerField(null=True)  # index of an identical request, which is asked for both
+    twin = IntegerField(null=True)  # index of the original of a duplicate, which is sent for both
 
     class Meta:
         primary_key = CompositeKey("job", "idx")
@@ -334,8 +334,7 @@ class JobConfig(BaseModel):
 
 
 class Override(BaseModel):
-    """A request that is to be sent another way than its job says: to another config, with another
-    time-out, or with a body that a user edited."""
+    """An override for one request: another config, another timeout, or a body that a user edited."""
 
     job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
     idx = IntegerField()
@@ -477,8 +476,7 @@ class KeptAnswer(BaseModel):
 
 
 class TextIndex(BaseModel):
-    """How far the text of a large job is in its full-text index (search.py); exists once somebody
-    has searched it."""
+    """Progress of a large job's full-text index (search.py). The row is created at the first search."""
 
     job = ForeignKeyField(Job, primary_key=True, on_delete="CASCADE")
     next_idx = IntegerField()  # requests below are in it
@@ -539,13 +537,13 @@ Delivery.add_index(Delivery.index(Delivery.next_at, where=Delivery.next_at.is_nu
 
 
 class Worker(BaseModel):
-    """A process that makes calls beside others, while it lives (store/cluster/workers.py)."""
+    """A live worker process (store/cluster/workers.py)."""
 
     id = CharField(primary_key=True)
     name = CharField()  # Celery's, of which its queue is made
-    room = IntegerField()  # lanes that it is to have at most
+    room = IntegerField()  # maximum number of job runs
     started_at = BigIntegerField()
-    beat_at = BigIntegerField()  # its last sign of life, by the server's clock
+    beat_at = BigIntegerField()  # its last heartbeat, by the server's clock
 
 
 class JobWorker(BaseModel):
@@ -563,9 +561,9 @@ class JobWorker(BaseModel):
 
 
 class Page(BaseModel):
-    """Requests of a job that one worker takes at a time: those between two indices, both included,
-    that go one way and had no result when it was laid out. Free where it has no worker; gone when
-    all of them have a result."""
+    """A unit of a job's requests that one worker claims: those between two indices, both included, that
+    have the same route and had no result when the page was created. A page without a worker is free. It
+    is removed when all its requests have a result."""
 
     job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
     config_id = IntegerField()  # 0: the job's own
@@ -589,11 +587,11 @@ Page.add_index(Page.index(Page.worker, where=Page.worker.is_null(False)))
 
 
 class Assignment(BaseModel):
-    """A lane of a job that a worker is to have, or has: one a job and worker."""
+    """The assignment of a job to a worker: one per job and worker."""
 
     job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
     worker = ForeignKeyField(Worker, on_delete="CASCADE")
-    live = TextField(default="")  # what it last said of itself, as JSON
+    live = TextField(default="")  # its last live state, as JSON
 
     class Meta:
         table_name = "lane"
@@ -601,7 +599,7 @@ class Assignment(BaseModel):
 
 
 class SpendBlock(BaseModel):
-    """What a worker holds of the money under a spend cap (spend_leases.py), in sums since it began to."""
+    """A worker's lease on a spend cap (spend_leases.py), in sums since the lease began."""
 
     purse = CharField()  # whose cap it is: job, config
     purse_id = IntegerField()

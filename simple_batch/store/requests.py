@@ -1,4 +1,4 @@
-"""Requests of a job: written once at intake, read by key in pages when they are run."""
+"""Requests of a job: written once at intake, read by key in pages when the job runs."""
 
 import msgspec
 import peewee
@@ -46,8 +46,8 @@ STRIDE = 5_000  # indices looked through at a time
 
 
 class RouteKey(msgspec.Struct, frozen=True):
-    """How requests are sent that differ from their job: another config's id, another time-out
-    (seconds). None is the job's own."""
+    """The route of requests that differ from their job: another config's id, another timeout (seconds).
+    None stands for the job's value."""
 
     config_id: int | None = None
     timeout_s: float | None = None
@@ -124,7 +124,7 @@ def note_configs(job_id: int, own: int, others: set[int]) -> None:
 
 
 def ways(job_id: int) -> list[RouteKey]:
-    """The other ways on which pending requests of a job are to go."""
+    """The routes of a job's pending requests other than its own."""
     return [RouteKey(*row) for row in database.execute_sql(_WAYS, (job_id, job_id))]
 
 
@@ -155,9 +155,9 @@ def pending_page(
     way: RouteKey | None = None,
     twins_wait: bool = False,
 ) -> tuple[list[Request], int]:
-    """Up to ``size`` requests without a result from index ``mark`` on, and the next mark. With a
-    ``way``, those that go on it, as they were edited; without one, no request has another. Where
-    ``twins_wait``, without those that wait for the answer of an identical one.
+    """Up to ``size`` requests without a result from index ``mark`` on, and the next mark. With a ``way``,
+    only requests of that route, with their edits; without one, no request has another route. With
+    ``twins_wait``, without duplicates that wait for the answer of their original.
 
     An empty page with a mark below ``total`` only means that this stretch is done: ask again.
     """

@@ -1,4 +1,4 @@
-"""Giving finished requests back: their results are removed, so that they are pending again."""
+"""Requeue finished requests: their results are removed, so that they are pending again."""
 
 import msgspec
 
@@ -34,7 +34,7 @@ SELECT job_id, idx, attempts, finished_at - coalesce(latency_ms, 0), coalesce(la
   substr(CAST(response AS TEXT), 1, 2000), 0, input_tokens, output_tokens, cost_nano, ''
 FROM result WHERE job_id = ? AND idx = ? AND status = 'succeeded'
 """
-# A twin whose first has failed and is not asked again would get that failure once more: it goes alone.
+# A duplicate whose original failed and is not retried would get that failure again: it is sent separately.
 _ALONE = f"""
 INSERT INTO override (job_id, idx)
 SELECT r.job_id, r.idx FROM request r JOIN result f ON f.job_id = r.job_id AND f.idx = r.twin
@@ -51,7 +51,7 @@ RETURNING idx
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What is to be different in another try; None leaves it as it is. ``timeout_s`` in seconds."""
+    """Changes for a retry; None keeps a value. ``timeout_s`` in seconds."""
 
     config_id: int | None = None
     timeout_s: float | None = None
@@ -150,7 +150,7 @@ def _end_of_window(job_id: int, status: RequestStatus, after: int, chunk: int) -
 
 
 def _send_alone(job_id: int, indices: list[int]) -> None:
-    """Have those of the given requests make calls of their own that would wait for what has failed."""
+    """Send those of the given requests separately that would wait for a failed original."""
     listed = msgspec.json.encode(indices).decode()
     if database.execute_sql(_ALONE, (job_id, listed)).rowcount > 0:
         Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()

@@ -1,4 +1,5 @@
-"""Answers kept for other jobs that ask the same of the same endpoint, where their owners chose so."""
+"""Response cache: answers kept for other jobs that send the same request to the same endpoint, if their
+owners enabled it."""
 
 import hashlib
 

@@ -75,10 +75,9 @@ _VARYING = re.compile(
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """What the recorder is handed for one request of a job. ``outcome`` is None where the request
-    stays pending and only its failed attempts are to be kept. ``config_id`` is what the calls were
-    paid on; ``foreign`` says that it is priced in another currency than the job: what they cost is
-    then unknown to the job."""
+    """The recorder's input for one request of a job. ``outcome`` is None if the request stays pending and
+    only its failed attempts are stored. ``config_id`` is the config that the calls are charged to.
+    ``foreign``: its currency differs from the job's, so the job does not know the cost."""
 
     job_id: int
     alias: str
@@ -110,7 +109,7 @@ class _JobChange:
 
     def __init__(self, job_id: int):
         self._job_id = job_id
-        row = database.execute_sql(_LATENCY, (job_id,)).fetchone()  # and nobody else's change now
+        row = database.execute_sql(_LATENCY, (job_id,)).fetchone()  # locks it against other changes
         self.stored = LatencySketch(row[0] if row else None)
         self.succeeded = self.failed = self.cancelled = self.attempts = self.retries = 0
         self.usage = Usage()
@@ -137,8 +136,8 @@ def write(
 ) -> list[Recorded]:
     """Commit ``records``; returns those whose outcome was new. The primary key of ``result`` makes
     a second result for a request impossible: it is ignored, and so is what it would have counted.
-    ``paid`` is told in the transaction what they cost, by keys of accounts (spend_leases.py); ``worker`` is
-    whose work they are, where several share a job."""
+    ``paid`` is called in the transaction with their cost, by keys of accounts (spend_leases.py). ``worker``
+    is the worker that made the calls, if several share a job."""
     with database.atomic():
         changes = {job_id: _JobChange(job_id) for job_id in sorted({r.job_id for r in records})}
         fresh = _new_ones(records)

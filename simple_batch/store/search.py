@@ -2,10 +2,9 @@
 PostgreSQL, with an index by pg_trgm. Where that is missing, searches look through the rows.
 
 A job that fits into one window of the plain search needs none. For a larger one the index is made
-in the background once somebody searches it, so that nobody pays for it who does not. It is
-of trigrams: any three characters or more are found in any language. An entry's id
-holds the request's index in its upper bits; entries of answers that were since replaced stay, so
-whoever searches looks at the rows found once more.
+in the background after its first search, so that jobs without searches cost nothing. It is a trigram
+index: it finds any three or more characters in any language. An entry's id holds the request's index in
+its upper bits. Entries of replaced answers stay, so a search must check the found rows again.
 """
 
 from ..core.clock import now_ms
@@ -40,7 +39,7 @@ _CREATE_ON_SERVER = (
 
 
 def want(job_id: int) -> None:
-    """Have the job's text indexed; the runner does it step by step."""
+    """Request the index of a job's text; the runner builds it step by step."""
     if not database.text_index or TextIndex.get_or_none(TextIndex.job == job_id) is not None:
         return
     with database.atomic():
@@ -51,8 +50,8 @@ def want(job_id: int) -> None:
 
 
 def progress(job: Job) -> float | None:
-    """How much of the job is in its index, 0 to 1 (1: all but what ended in the last seconds); None
-    where it has none."""
+    """The indexed part of the job, 0 to 1 (1: all but the answers of the last seconds); None if it has no
+    index."""
     state = TextIndex.get_or_none(TextIndex.job == job.id)
     if state is None:
         return None
@@ -74,7 +73,7 @@ def behind() -> list[int]:
 
 
 def index_step(job_id: int, size: int) -> bool:
-    """Take up to ``size`` requests or answers into the index; False where nothing was left."""
+    """Index up to ``size`` requests or answers. Returns False if none were left."""
     with database.atomic():
         state = TextIndex.get_or_none(TextIndex.job == job_id)
         if state is None:
@@ -113,7 +112,7 @@ def find(job_id: int, text: str, after: int, limit: int) -> tuple[list[int], boo
 
 
 def drop(job_id: int) -> None:
-    """Forget the index of a job."""
+    """Delete the index of a job."""
     with database.atomic():
         database.execute_sql(f"DROP TABLE IF EXISTS {_table(job_id)}")
         TextIndex.delete().where(TextIndex.job == job_id).execute()

@@ -1,9 +1,9 @@
 """API keys and the secrets of webhooks at rest: encrypted with Fernet, newest key first.
 
-The keys are in a file of one a line, made once with mode 0600, or in a setting. ``rotate`` puts a new
-key before the old ones in the file, and seals everything again with it. A process that runs meanwhile
-notices that the file has changed: whoever seals does so in the transaction that stores what is
-sealed, and so comes either before the sealing again or after it, with the new key.
+The keys are in a file with one key per line, created once with mode 0600, or in a setting. ``rotate``
+puts a new key before the old ones in the file and encrypts everything again with it. Running processes
+notice the changed file: a secret is encrypted in the transaction that stores it, so either before the
+re-encryption or after it, with the new key.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ SEALED = "_encrypted"  # how the columns of what is sealed end
 
 
 class Vault:
-    """Seals and opens secrets. Raises SettingsError for what is no Fernet key."""
+    """Encrypts and decrypts secrets. Raises SettingsError for an invalid Fernet key."""
 
     def __init__(self, keys: list[str]):
         self._take(keys)
@@ -41,11 +41,11 @@ class Vault:
         return self._keys().encrypt(secret.encode()) if secret else b""
 
     def seal_again(self, sealed: bytes) -> bytes:
-        """The same, sealed with the newest key. Raises InvalidToken where no key opens it."""
+        """The secret encrypted with the newest key. Raises InvalidToken if no key decrypts it."""
         return self._keys().rotate(bytes(sealed))
 
     def open(self, sealed: bytes) -> str:
-        """The secret in clear. Raises ConfigurationError where no known key opens it."""
+        """The secret in plain text. Raises ConfigurationError if no known key decrypts it."""
         if not sealed:
             return ""
         try:
@@ -76,8 +76,8 @@ class Vault:
 
 
 class _VaultOfFile(Vault):
-    """Whose keys are in a file that may change. Keys that have gone from it still open, here, what
-    was read before they went."""
+    """A vault with the keys of a file that may change. Keys removed from the file still decrypt secrets
+    that this process read before."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -115,11 +115,11 @@ def open_vault(instance: Path, keys: str = "") -> Vault:
 
 
 def rotate(instance: Path, keep_old: bool = False) -> tuple[int, list[str]]:
-    """Make a new key and seal everything again with it; returns how many secrets were, and the places
-    of those that no key opens, which stay as they are. Old keys go, unless they are to be kept for
-    backups. Broken off anywhere, everything can be opened, and doing it again finishes it.
+    """Make a new key and encrypt all secrets again with it. Returns how many were, and the places of those
+    that no key decrypts, which stay as they are. Old keys are removed, unless ``keep_old`` keeps them for
+    backups. After an interruption all secrets can still be decrypted, and a second run finishes the work.
 
-    Raises SettingsError where the file cannot be written, or another rotation is at work.
+    Raises SettingsError if the file cannot be written, or another rotation is running.
     """
     path = instance / KEY_FILE
     with _alone(instance):
@@ -132,8 +132,8 @@ def rotate(instance: Path, keep_old: bool = False) -> tuple[int, list[str]]:
 
 
 def seal_again(vault: Vault) -> tuple[int, list[str]]:
-    """Seal everything with the vault's newest key, in one transaction that is on the disk when this
-    returns; what it replaces is overwritten. Returns as ``rotate`` does."""
+    """Encrypt all secrets with the vault's newest key, in one transaction that is on the disk when this
+    returns. The old values are overwritten. Returns the same as ``rotate``."""
     count, unopened = 0, []
     if not database.server:
         database.execute_sql("PRAGMA synchronous = full")
@@ -154,7 +154,7 @@ def seal_again(vault: Vault) -> tuple[int, list[str]]:
 
 
 def _sealed() -> Iterator[tuple[str, BlobField, int, bytes]]:
-    """Every sealed value: what its row is called, its column, the row's id and itself."""
+    """Every encrypted value: the name of its row, its column, the row's id and the value."""
     for model in ALL:
         for field in model._meta.sorted_fields:
             if field.name.endswith(SEALED):
@@ -176,7 +176,7 @@ def _alone(instance: Path):
 
 
 def _write(path: Path, keys: list[str]) -> None:
-    """Replace the file: it is the old one or the new one, whenever the machine stops."""
+    """Replace the file atomically: after a crash it is the old one or the new one."""
     beside = path.with_suffix(".new")
     try:
         beside.unlink(missing_ok=True)

@@ -1,10 +1,9 @@
-"""Blocks of money: what each worker holds of what a spend cap leaves.
+"""Spend leases: the blocks that workers hold of the remaining amount of a spend cap.
 
-A worker's claim is what it was granted, or what its calls have cost where that is more, less what of
-it is in the sums of the job and of the config already. What is spent and all claims together never
-exceed a cap by more than the calls that were in flight at it. Each sum of a block has one
-writer: ``granted`` and ``settled`` are the worker's word, ``committed`` grows with its results.
-Blocks go with the row of their worker.
+A worker's claim is the larger of its granted amount and the cost of its calls, less the part that the sums
+of the job and the config already include. Total spend plus all claims never exceed a cap by more than the
+calls in flight at that moment. Each sum of a block has one writer: the worker reports ``granted`` and
+``settled``; ``committed`` grows with its results. Blocks are deleted with the row of their worker.
 """
 
 from collections.abc import Mapping
@@ -41,8 +40,8 @@ _OF_CONFIG = (
 
 
 class Account(msgspec.Struct, frozen=True):
-    """Whose money it is: a job's, or a config's in a currency since the moments (epoch seconds) at
-    which its day and its month began."""
+    """A spend account: a job's, or a config's in a currency, since the start of its day and its month
+    (epoch seconds)."""
 
     purse: str
     id: int
@@ -55,13 +54,13 @@ class Account(msgspec.Struct, frozen=True):
         return self.purse, self.id, self.currency
 
     def hold(self) -> None:
-        """Keep others that ask for the same money waiting until the transaction ends."""
+        """Lock the account until the transaction ends."""
         (lock_job if self.purse == JOB else lock_config)(self.id)
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """``granted``: what the worker may spend now, in all since it began. ``bounds``: cap and what is
-    known to be spent, by everybody, of each bound in their order."""
+    """``granted``: the total that the worker may spend since its block began. ``bounds``: the cap and the
+    known spend of all workers, for each bound in order."""
 
     granted: int
     bounds: list[tuple[int | None, int]]
@@ -82,9 +81,9 @@ class _Block(msgspec.Struct, frozen=True):
 
 
 def ask(worker_id: str, account: Account, settled: int, kept: int, wanted: int) -> Answer:
-    """Have the worker's block grow to ``wanted``, as far as the caps leave it; or shrink to it, and
-    to ``kept`` where they leave less. All of them are sums since the block was begun, of which
-    ``settled`` is what its calls have cost."""
+    """Grow the worker's block to ``wanted``, as far as the caps allow; or shrink it to ``wanted``, and to
+    ``kept`` if the caps allow less. All values are sums since the block began; ``settled`` is the cost of
+    its calls."""
     with database.atomic():
         account.hold()
         bounds, others = _read(account)
@@ -100,20 +99,20 @@ def ask(worker_id: str, account: Account, settled: int, kept: int, wanted: int) 
 
 
 def free(account: Account) -> bool:
-    """Whether the caps leave anything that no worker holds."""
+    """Whether the caps leave an amount that no worker holds."""
     bounds, blocks = _read(account)
     claimed = sum(block.claim for block in blocks.values())
     return all(cap is None or spent + claimed < cap for cap, spent in bounds)
 
 
 def commit(worker_id: str, costs: Mapping[tuple[str, int, str], int]) -> None:
-    """Note what of a worker's blocks is in the sums now, by keys of accounts; part of the
-    transaction that puts it there."""
+    """Record the committed part of a worker's blocks, by keys of accounts, in the transaction that adds it
+    to the sums."""
     database.executemany(_COMMIT, [(cost, *key, worker_id) for key, cost in sorted(costs.items())])
 
 
 def give_back(worker_id: str, account: Account) -> None:
-    """Remove a worker's block: what was not spent of it is free."""
+    """Delete a worker's block: its unspent part is free."""
     where = "purse = ? AND purse_id = ? AND worker_id = ?"
     database.execute_sql(
         f"DELETE FROM spend_block WHERE {where}", (account.purse, account.id, worker_id)

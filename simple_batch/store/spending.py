@@ -1,5 +1,5 @@
-"""What was spent on each API config, by quarters of an hour, so that the days and months of any
-zone can be added up. Several currencies never are."""
+"""Spend per API config in buckets of 15 minutes, so that days and months of any time zone can be summed.
+Different currencies are never summed."""
 
 from collections.abc import Mapping
 
@@ -35,5 +35,5 @@ def add_tried(config_id: int, currency: str, cost: int, now_ms: int) -> None:
 
 
 def since(config_id: int, currency: str, begin_s: int) -> tuple[int, int]:
-    """What was spent on a config since a moment (epoch seconds): by jobs, and by rows tried."""
+    """Spend on a config since a moment (epoch seconds): by jobs, and by rows tried."""
     return database.execute_sql(_SUM, (config_id, currency, begin_s)).fetchone()

@@ -1,8 +1,8 @@
-"""A write-ahead log that was left behind, by a process that was killed or that lost its database file.
+"""Detects a stale write-ahead log, left by a process that was killed or that lost its database file.
 
-SQLite takes any ``-wal`` beside a database for its own. Beside a file that has taken the place of
-another it is not: read into that, it makes a malformed database out of a good one. So the inodes of
-both, and what the file held, are noted while the database is open, and compared at the next start.
+SQLite applies any ``-wal`` file beside a database. If the database file was replaced, the log belongs to
+the former file and would corrupt the new one. So the inodes of both and the state of the file are noted
+while the database is open, and compared at the next start.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ def boot() -> str:
 
 
 def note(path: Path, seen: Note) -> None:
-    """Keep a note beside the database, unless it is there. A folder that takes none is suffered."""
+    """Keep a note beside the database, unless it is there. A folder that cannot be written is ignored."""
     if _noted(path) == seen:
         return
     target = _place(path)

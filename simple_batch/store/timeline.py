@@ -1,4 +1,4 @@
-"""What a running job's limit was over time, beside what its results say (results.py)."""
+"""Samples of a running job's limit over time, beside the data of its results (results.py)."""
 
 from .models import TIMELINE_WIDTHS, database
 

@@ -1,4 +1,4 @@
-"""What a config's answers have been like: a sample of its last completed jobs."""
+"""Usage history of a config: a sample of its last completed jobs."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""What a viewer sees, as conditions of queries; whoever has no viewer to ask for sees all."""
+"""Visibility rules as query conditions. Without a viewer, everything is visible."""
 
 from ..core.identity import Scope
 from .models import ApiFile, Job, Upload

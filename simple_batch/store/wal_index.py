@@ -1,4 +1,4 @@
-"""What the index of SQLite's write-ahead log says about the log and the database, read without SQLite.
+"""Reads the index of SQLite's write-ahead log, without SQLite, for the state of the log and the database.
 
 In this mode only checkpoints write to the database file, and they say so in the index
 (https://www.sqlite.org/walformat.html, 2.1: nBackfill, nBackfillAttempted, the salts). A file that

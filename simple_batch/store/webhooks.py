@@ -8,9 +8,8 @@ from .models import Delivery, Job, Webhook
 
 
 def enqueue(job_id: int, status: JobStatus) -> None:
-    """Note what is to be told of a job that has ended: to the webhooks of all jobs, to those of the
-    token that made it, and to whom the job itself names. Call it in the transaction that ends the
-    job."""
+    """Enqueue the notifications about an ended job: to the webhooks for all jobs, to those of the token
+    that made it, and to the recipients that the job names. Call it in the transaction that ends the job."""
     if status not in FINAL_STATUSES:
         return
     token_id, webhook_id, email = (

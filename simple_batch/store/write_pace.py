@@ -1,5 +1,5 @@
-"""How a change of millions of rows is cut into transactions, so that the loop, the pages and other
-jobs go on beside it."""
+"""Splits a change of millions of rows into short transactions, so that the event loop, the pages and other
+jobs continue meanwhile."""
 
 import time
 from collections.abc import Callable

@@ -12,7 +12,7 @@ from ..models import Job, Page, database, lock_job
 from ..requests import STRIDE, RouteKey
 
 SIZE = 50  # requests of a page, at most
-_PIECES = 40  # a job is cut into so many pages at least, as far as it has requests
+_PIECES = 40  # minimum number of pages of a job, if it has enough requests
 
 _REACHED = (
     "SELECT coalesce(max(last), -1) FROM page WHERE job_id = ? AND config_id = ? AND timeout_s = ?"
@@ -42,7 +42,7 @@ _FREE = (
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """A page that a worker has, and what in it is to be asked."""
+    """A page that a worker claimed, and its requests to send."""
 
     id: int
     first: int
@@ -50,7 +50,7 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 def size_for(total: int) -> int:
-    """How many requests a page of a job with ``total`` is to have."""
+    """Number of requests per page for a job with ``total`` requests."""
     return max(1, min(SIZE, total // _PIECES))
 
 
@@ -106,7 +106,7 @@ def done(ids: list[int]) -> None:
 
 
 def give_back(worker_id: str, job_id: int, way: RouteKey | None = None) -> None:
-    """Let others have the pages of a job that this worker has; of one way, if it is given."""
+    """Release this worker's pages of a job; of one route, if it is given."""
     if way is None:
         database.execute_sql(_GIVE_BACK, (worker_id, job_id))
     else:
@@ -146,7 +146,7 @@ def any_left(job_id: int, way: RouteKey | None = None) -> bool:
 
 
 def clear(job_id: int) -> None:
-    """Forget the pages that nobody has."""
+    """Delete the pages that no worker holds."""
     Page.delete().where((Page.job == job_id) & Page.worker.is_null()).execute()
 
 

@@ -1,14 +1,14 @@
-"""Who works: a row for each worker process, with its last sign of life by the server's clock.
+"""Worker registry: a row for each worker process, with its last heartbeat by the server's clock.
 
-When a row goes, the pages that the worker held come free and its lanes go with it (foreign keys): no
-request waits for one that is dead, and one that was only thought dead can claim nothing any more.
+Deleting a row frees the worker's pages and deletes its assignments (foreign keys): no request waits for a
+dead worker, and a worker that was wrongly declared dead can claim nothing any more.
 """
 
 import msgspec
 
 from ..models import Worker, database
 
-DEAD_AFTER_S = 10.0  # without a sign of life
+DEAD_AFTER_S = 10.0  # without a heartbeat
 
 _NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
 _DEAD_AFTER_MS = int(DEAD_AFTER_S * 1000)
@@ -29,8 +29,8 @@ _SWEEP = (
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A worker as the others see it; ``room`` is how many lanes it is to have at most, 0
-    where it is about to leave."""
+    """A worker as the others see it. ``room`` is its maximum number of job runs, 0 while it is shutting
+    down."""
 
     id: str
     name: str
@@ -39,22 +39,22 @@ class Known(msgspec.Struct, frozen=True):
 
 
 def register(worker_id: str, name: str, room: int) -> None:
-    """Begin to work under this id."""
+    """Register a worker under this id."""
     database.execute_sql(_REGISTER, (worker_id, name, room))
 
 
 def beat(worker_id: str) -> bool:
-    """Give a sign of life; False where the others take this worker for dead."""
+    """Send a heartbeat. Returns False if the others declared this worker dead."""
     return database.execute_sql(_BEAT, (worker_id,)).rowcount > 0
 
 
 def close(worker_id: str) -> None:
-    """Have no more lanes placed with this worker."""
+    """Stop new assignments to this worker."""
     Worker.update(room=0).where(Worker.id == worker_id).execute()
 
 
 def leave(worker_id: str) -> None:
-    """Work no more: what the worker held is free for the others."""
+    """Unregister the worker: its pages are free for the others."""
     Worker.delete().where(Worker.id == worker_id).execute()
 
 
@@ -66,13 +66,13 @@ def alive() -> list[Known]:
 
 
 def standing() -> tuple[dict[str, float], int]:
-    """How long ago (s) each worker that lives was heard, by its name; how many lanes there are."""
+    """Age (s) of each live worker's last heartbeat, by name, and the number of assignments."""
     quiet = dict(database.execute_sql(_QUIET).fetchall())
     return quiet, database.execute_sql("SELECT count(*) FROM lane").fetchone()[0]
 
 
 def silent() -> list[str]:
-    """The ids of those that seem dead and are not removed yet."""
+    """The ids of workers that missed heartbeats and are not removed yet."""
     return [worker_id for (worker_id,) in database.execute_sql(_SILENT)]
 
 

@@ -46,7 +46,7 @@ class Checked(msgspec.Struct, frozen=True):
     different: int  # rows that are not the same, are missing or are too many
 
 
-Told = Callable[[int], None]  # so many rows more are done
+Told = Callable[[int], None]  # called with the number of further rows done
 
 
 def fill(source: Side, target: Side, told: Told) -> Noted:

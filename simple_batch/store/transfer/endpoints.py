@@ -1,9 +1,8 @@
 """The two databases of a copy (copy.py): how rows are read from either in the order of their keys,
 and how they are written. One row at a time is in memory.
 
-Each side has one connection of its own, beside the program's. What is read is as PostgreSQL would
-give it: booleans, bytes, floats. Between ``reading`` and ``close`` a side shows one moment, and nobody
-writes to it.
+Each side has a separate connection, beside the program's. Values are read as PostgreSQL returns them:
+booleans, bytes, floats. Between ``reading`` and ``close`` a side is a consistent snapshot without writers.
 """
 
 import contextlib
@@ -20,7 +19,7 @@ from .. import backends
 from ..database import UNFINISHED, is_server, redacted_url, sqlite_path
 from ..models import ALL
 
-# The state of the text indexes, which are made anew, and what only workers that live have.
+# State of the text indexes, which are rebuilt, and rows that only live workers have.
 _MOMENTARY = frozenset({"text_index", "worker", "page", "lane", "spend_block"})
 _REFUSED = re.compile("[\0\ud800-\udfff]")
 _STAND_IN = "\N{REPLACEMENT CHARACTER}"
@@ -52,7 +51,7 @@ class Table(NamedTuple):
 
 
 def tables() -> list[Table]:
-    """All of ours but those of _MOMENTARY: whoever is referred to comes first."""
+    """All tables except those of _MOMENTARY; referenced tables come first."""
     return [
         _table(model)
         for model in peewee.sort_models(ALL)
@@ -100,7 +99,7 @@ def password_of(url: str) -> str:
 
 @contextlib.contextmanager
 def telling(url: str):
-    """Whatever the database at the URL complains of, as a DatabaseError without rows or passwords."""
+    """Raise errors of the database at the URL as a DatabaseError without rows or passwords."""
     try:
         yield
     except (psycopg.Error, sqlite3.Error, OSError, ValueError) as error:
@@ -133,7 +132,7 @@ class Side:
         return "schema_migration" in self._names() and self._first(query) is not None
 
     def mark(self) -> None:
-        """Have nobody open this one until the copy is checked."""
+        """Prevent this database from being opened until the copy is checked."""
         if not self.unfinished:
             self._run(
                 "INSERT INTO schema_migration (name, applied) "
