@@ -22,8 +22,8 @@ _LONGEST = 500  # characters of object and detail
 
 
 def note(action: str, object: str = "", detail: str = "", name: str | None = None) -> None:
-    """Keep that the present caller (or ``name``, where nobody was let in yet) did something. A
-    ``detail`` that is ``translatable`` is read in the language of whoever looks."""
+    """Record an action of the current caller (or of ``name``, where no caller is authenticated yet). A
+    ``detail`` that is ``translatable`` is shown in the language of the reader."""
     if action not in ACTIONS:
         raise ValueError(action)
     caller = identity.current()

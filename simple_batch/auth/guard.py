@@ -1,9 +1,9 @@
-"""Who gets in, and as what: the one place that decides it, for pages, downloads, the live feed and
-whatever else is served (the Batch API asks here too, api/auth.py).
+"""The guard authenticates every request and decides its role: for pages, downloads, the live feed and
+everything else the app serves (the Batch API uses it too, api/auth.py).
 
-Nothing is open but what stands in PUBLIC. A program brings a token, a browser the session that its
-login has begun. Where nobody has to log in (no user, no password, no link, and the server is on a
-loopback address) whoever is on this machine is let in, and may do everything.
+Only the endpoints in PUBLIC are open. A program sends a token, a browser the session that its login
+began. Where no login is needed (no user, no password, no link, and the server is on a loopback address),
+every request from this machine has full access.
 
 Sources: the roles are described in docs/access.md.
 """
@@ -45,7 +45,7 @@ from . import (
 )
 from .login_throttle import Throttle
 
-ADMIN = "admin"  # the name of whoever comes with the password of the settings, or with the link
+ADMIN = "admin"  # the name of a caller who logs in with the password of the settings or the link
 PUBLIC = {"static", "health.healthz", "health.readyz", "login.page", "login.enter"}
 _SAYS_HOW = "health.prometheus"
 _BY_ANY_NAME = {"health.healthz", "health.readyz"}  # probes know a machine by names of their own
@@ -71,10 +71,10 @@ TOKENS_OF_EVERYTHING_READ = {
 _CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
 SESSION = "began"  # what a session is known by, in its cookie
 _WAY = ("HTTP_COOKIE", "HTTP_AUTHORIZATION", *local_requests.DECIDES)
-KNOWN_S = 1.0  # what the database says of somebody who was let in holds for so long
-CLAIMED_S = 60.0  # and for so long, what the cookies of a request were found to say
+KNOWN_S = 1.0  # time to live of an authenticated caller in the cache
+CLAIMED_S = 60.0  # time to live of the credentials decoded from a request
 MOST_KNOWN = 4096
-RENEWED_S = 60.0  # so often the cookie of a session in use gets a new date
+RENEWED_S = 60.0  # least time between two renewals of the cookie of an active session
 RENEWED = "renewed"  # in a session: when that was
 
 
@@ -103,7 +103,7 @@ class Credentials:
 
 
 class Guard:
-    """The door of one app."""
+    """Authenticates the requests of one app."""
 
     def __init__(self, settings: Settings, secret_key: str):
         self._settings = settings
@@ -163,8 +163,8 @@ class Guard:
         return bool(self._settings.PASSWORD) or users.any_there()
 
     def caller(self, anew: bool = False) -> Actor | None:
-        """Who sends the present request, None for somebody who is not let in. For who only looks the
-        answer holds a moment, unless it is to be found ``anew``."""
+        """The caller of the current request, None if it is not authenticated. For requests that change
+        nothing, the result is cached for KNOWN_S; the argument skips that cache."""
         self.check_host()
         claim = self._claims.found(credentials_digest(request.environ), self._claimed)
         caller = None
@@ -175,13 +175,14 @@ class Guard:
         return caller and replace(caller, address=request.remote_addr or "")
 
     def known(self, environ: Mapping, came: bytes) -> Actor | None:
-        """Who comes this ``credentials_digest``, where that is known without looking: they came so lately, by a name
-        that is this server's, and they or others by the same claim were let in a moment ago."""
+        """The cached caller for this ``credentials_digest``, else None. It is known only if a request
+        with this digest passed the host check and a request with the same credentials was
+        authenticated, both within the times to live of the caches."""
         caller = self._callers.recalled(self._claims.recalled(came))
         return caller and replace(caller, address=environ.get("REMOTE_ADDR") or "")
 
     def session_of(self, came: bytes) -> str:
-        """By what the session is known that was brought this ``credentials_digest`` lately; empty without one."""
+        """The session id of a recent request with this ``credentials_digest``; empty without one."""
         claim = self._claims.recalled(came)
         return claim.began if claim is not None else ""
 
@@ -191,11 +192,11 @@ class Guard:
 
     @staticmethod
     def standing() -> tuple:
-        """Differs once somebody may have lost what they may; not where a session just ran out."""
+        """A value that differs after any change that may take access away, but not after a session expired."""
         return users.standing(), tokens.standing()
 
     def _answer(self, claim: Credentials) -> Actor | None:
-        """Who it is that sends the present request, by this claim."""
+        """Authenticate the current request by these credentials."""
         if claim.token:
             token = tokens.verified(token_brought(request.headers))
             return tokens.caller(token, "") if token is not None else None
@@ -207,7 +208,7 @@ class Guard:
         return None
 
     def _claimed(self) -> Credentials:
-        """The claim of the present request."""
+        """The credentials of the current request."""
         secret = token_brought(request.headers)
         return Credentials(
             _digest(secret).hex() if secret else "",
@@ -283,7 +284,7 @@ class Guard:
             events.publish(events.ACCESS_CHANGED, ended)
 
     def change_password(self, account: Account, old: str, new: str) -> None:
-        """Somebody's own; other sessions of theirs end. Raises InvalidInput naming the field, and
+        """Change the caller's own password; their other sessions end. Raises InvalidInput naming the field, and
         where the old one is not right; Forbidden where the password is one of the settings."""
         if account.user is None:
             raise Forbidden(translatable("This password stands in the settings: change it there."))
@@ -331,7 +332,7 @@ class TooManyTries(Forbidden):
 
 
 def register(app: Flask, settings: Settings) -> Guard:
-    """Put the door before everything that the app serves."""
+    """Install the guard before everything that the app serves."""
     door = Guard(settings, app.config["SECRET_KEY"])
     app.extensions["simple_batch_door"] = door
     app.session_interface = _Sessions()
@@ -414,7 +415,7 @@ def _guard() -> None:
 
 
 def _let_in(door: Guard, endpoint: str) -> None:
-    """Find out who it is. Raises LoginNeeded, Forbidden or NotFound for whoever may not go on."""
+    """Authenticate and authorize the request. Raises LoginNeeded, Forbidden or NotFound."""
     caller = door.caller()
     if caller is not None:
         g.caller = caller
@@ -490,7 +491,7 @@ def _for_templates() -> dict:
 
 
 def _renew(account: Account) -> None:
-    """A new session: nothing of one that somebody else may have planted is kept."""
+    """Start a new session and drop the old one, which another party may have planted."""
     session.clear()
     session.permanent = True
     session[SESSION] = secrets.token_hex(8)
@@ -507,7 +508,7 @@ def _digest(secret: str) -> bytes:
 
 
 class _Sessions(SecureCookieSessionInterface):
-    """Who brings a token neither has a session nor gets one."""
+    """A request with a token neither uses a session nor gets one."""
 
     def open_session(self, app: Flask, request):
         if token_brought(request.headers):

@@ -27,7 +27,7 @@ BY_ADDRESS_AN_HOUR = RateLimitItemPerHour(60)  # of those that are not known the
 BY_PAIR_AN_HOUR = RateLimitItemPerHour(60)  # of a name known at an address
 BY_NAME = RateLimitItemPerMinute(20)
 NEWS = RateLimitItemPerMinute(1)
-AGAIN_S = 5.0  # a Redis that is away is not asked for so long
+AGAIN_S = 5.0  # pause before an unreachable Redis is tried again
 
 Key = tuple[RateLimitItem, str, str]  # a limit, of what, of which one
 
@@ -52,7 +52,7 @@ class Throttle:
         return self._ask("wait_s", self._keys(name, address))
 
     def give_back(self, name: str, address: str) -> None:
-        """The try was a good one: those who know their passwords keep nobody waiting."""
+        """Uncount a successful try: correct logins do not use up the limits."""
         self._ask("give_back", self._keys(name, address))
 
     def is_news(self, address: str) -> bool:

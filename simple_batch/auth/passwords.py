@@ -14,7 +14,7 @@ from ..core.settings import SHORTEST_PASSWORD
 SHORTEST, LONGEST = SHORTEST_PASSWORD, 1024  # characters
 
 _hasher = PasswordHasher()
-# each costs 64 MiB and a core for some time: whoever floods the login waits in line
+# each hash costs 64 MiB and a core for some time: a flood of logins waits in a queue
 _turns = threading.BoundedSemaphore(2)
 _unlike: str = ""
 
@@ -40,7 +40,7 @@ def fits(kept: str | None, password: str) -> bool:
 
 
 def outdated(kept: str) -> bool:
-    """Whether the hash should be made anew, since the cost has been raised."""
+    """Whether the password should be hashed again, because the cost was raised."""
     return _hasher.check_needs_rehash(kept)
 
 

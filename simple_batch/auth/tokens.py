@@ -1,5 +1,5 @@
-"""The door for tokens, which let programs in. A token belongs to a user and lets its program do what
-that user may, within its scope; one that was made where nobody logs in is the machine's own."""
+"""API tokens for programs. A token belongs to a user and has the permissions of that user, within its
+scope. A token made where no login is needed belongs to the machine itself."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ from . import audit_log
 
 PREFIX = "sb-"
 _NAME = re.compile(r"[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,99}")
-_USED_EVERY_MS = 60_000  # last use is written at most so often
+_USED_EVERY_MS = 60_000  # least time between two writes of the last use
 
 
 def create(
@@ -74,8 +74,8 @@ def verified(secret: str) -> Token | None:
 
 
 def caller(token: Token, address: str) -> Actor:
-    """Whoever comes with this token. It never lets in as more than an operator: what admins do is
-    done by people."""
+    """The caller that this token authenticates. Its role is at most operator: the actions of admins
+    are reserved for people."""
     user = token.user
     role = Role.VIEWER if token.scope == TokenScope.READ else Role.OPERATOR
     if user is not None and Role(user.role).rank < role.rank:
@@ -90,7 +90,7 @@ def caller(token: Token, address: str) -> Actor:
 
 
 def standing() -> list[tuple]:
-    """Everything of the tokens that decides who may come in; differs once any of it was changed."""
+    """All values of the tokens that decide about access; the result differs after any change to them."""
     shown = Token.select(
         Token.id, Token.name, Token.user, Token.scope, Token.sees_all, Token.revoked_at
     )
@@ -98,7 +98,7 @@ def standing() -> list[tuple]:
 
 
 def needed() -> bool:
-    """Whether a token was ever made here, so that nobody gets in without one."""
+    """Whether a token was ever made here. If one was, programs need a token."""
     return Token.select().exists()
 
 
@@ -118,7 +118,7 @@ def get(id_or_name: int | str, viewer: Scope | None = None) -> Token:
 
 
 def revoke(id_or_name: int | str) -> Token:
-    """From now on nobody gets in with it; what it made stays. Raises NotFound."""
+    """Revoke the token: it gives no access any more, what it made stays. Raises NotFound."""
     token = get(id_or_name)
     if token.revoked_at is None:
         Token.update(revoked_at=now_ms()).where(Token.id == token.id).execute()

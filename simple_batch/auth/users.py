@@ -1,4 +1,4 @@
-"""The door for users: who may log in, and as what."""
+"""Users and their roles: create, change, disable and remove them, and verify their passwords."""
 
 import re
 import secrets
@@ -45,7 +45,7 @@ def create(name: str, password: str, role: str) -> User:
 
 
 def any_there() -> bool:
-    """Whether there is any user, so that nobody gets in without logging in."""
+    """Whether any user exists. If one does, every request needs a login."""
     return User.select().exists()
 
 
@@ -55,7 +55,7 @@ def login_possible(settings: Settings) -> bool:
 
 
 def standing() -> list[tuple]:
-    """Everything of the users that decides who may come in; differs once any of it was changed."""
+    """All values of the users that decide about access; the result differs after any change to them."""
     shown = User.select(User.id, User.name, User.role, User.stamp, User.disabled_at)
     return list(shown.order_by(User.id).tuples())
 
@@ -126,7 +126,7 @@ def set_role(id_or_name: int | str, role: str) -> User:
 
 
 def disable(id_or_name: int | str) -> User:
-    """Let the user in no more; sessions and tokens end, jobs stay. Raises NotFound, Conflict."""
+    """Disable the user: sessions and tokens end, jobs stay. Raises NotFound, Conflict."""
     user = get(id_or_name)
     if user.disabled_at is None:
         with database.atomic():
@@ -138,7 +138,7 @@ def disable(id_or_name: int | str) -> User:
 
 
 def enable(id_or_name: int | str) -> User:
-    """Let the user in again. Raises NotFound."""
+    """Enable the user again. Raises NotFound."""
     user = get(id_or_name)
     if user.disabled_at is not None:
         _change(user, disabled_at=None)
@@ -161,7 +161,7 @@ def remove(id_or_name: int | str) -> User:
 
 
 def _change(user: User, **values) -> None:
-    """What of a user changes ends the sessions that were begun before."""
+    """Change a user and end the sessions that began before the change."""
     User.update(stamp=_stamp(), **values).where(User.id == user.id).execute()
 
 

@@ -91,8 +91,8 @@ class AddressPolicy(NamedTuple):
         return any(address in network for network in self.networks)
 
     def _barred(self, address) -> bool:
-        """One of those that nobody means, and not listed by itself: a large network that happens to
-        hold it is not enough."""
+        """Whether the address is always refused and not listed by itself: a large listed network that
+        contains it does not allow it."""
         return any(
             address in never
             and not any(
@@ -173,7 +173,7 @@ def listening_on(hosts: Iterable[str]) -> None:
 
 
 def exposed() -> bool:
-    """True where somebody on another machine may be asking."""
+    """True where requests may come from another machine."""
     if _choice != "auto":
         return _choice == "yes"
     if _login_possible is not None:

@@ -1,4 +1,4 @@
-"""Now, in the unit the house keeps times in."""
+"""The current time in milliseconds since the epoch, and a way to yield to other greenlets."""
 
 import time
 
@@ -9,6 +9,6 @@ def now_ms() -> int:
 
 
 def give_way() -> None:
-    """Let other greenlets work, those that wait for sockets and times too: gevent looks at these only
-    once in 50 turns of ``sleep(0)``."""
+    """Yield to other greenlets, including those that wait for sockets and timers: gevent checks these
+    only once in 50 calls of ``sleep(0)``."""
     time.sleep(0.0001)

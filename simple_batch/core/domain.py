@@ -1,4 +1,4 @@
-"""The words of the house as frozen types.
+"""The domain types, as frozen structs and enums.
 
 Everything here is plain data: no Flask, no Peewee, no network. Times are
 milliseconds since the epoch (UTC), money is an integer of a billionth
@@ -26,7 +26,7 @@ def in_units(nano: int, currency: str) -> str:
 
 
 class JobStatus(StrEnum):
-    """Where a job stands; the values are a contract (docs/commands.md)."""
+    """The state of a job; the values are a contract (docs/commands.md)."""
 
     VALIDATING = "validating"
     SCHEDULED = "scheduled"
@@ -53,7 +53,7 @@ def batch_id(job_id: int) -> str:
 
 
 class RequestStatus(StrEnum):
-    """Where one request of a job stands."""
+    """The state of one request of a job."""
 
     PENDING = "pending"
     IN_FLIGHT = "in_flight"
@@ -64,7 +64,7 @@ class RequestStatus(StrEnum):
 
 
 class Role(StrEnum):
-    """What somebody who logs in may do; each role may also do what those before it may."""
+    """The permissions of a user. Each role includes those of the roles before it."""
 
     VIEWER = "viewer"  # looks at every job, changes nothing
     OPERATOR = "operator"  # makes and runs jobs, and sees their own

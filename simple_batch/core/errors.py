@@ -32,19 +32,19 @@ class NotFound(SimpleBatchError):
 
 
 class LoginNeeded(SimpleBatchError):
-    """Nobody is let in here without logging in."""
+    """The request needs a login."""
 
     http_status = 401
 
 
 class Forbidden(SimpleBatchError):
-    """The caller's role, or the way by which they come, does not allow it."""
+    """The caller's role, or the way the request arrived, does not allow the action."""
 
     http_status = 403
 
 
 class Conflict(SimpleBatchError):
-    """The thing's present state does not allow what was asked."""
+    """The current state of the object does not allow the action."""
 
     http_status = 409
 

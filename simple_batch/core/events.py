@@ -1,14 +1,15 @@
-"""What happens in one process and others are to know at once.
+"""Events that one process publishes and other processes receive at once.
 
-Whoever misses it finds out at the next look at the database, but for the end of a session, which stands
-in none. Where processes share a Redis the line (cluster/message_queue.py) carries it.
+A process that misses an event finds the change at its next query of the database. The end of a session is
+the exception: the database does not store it. Where processes share a Redis, the message queue
+(cluster/message_queue.py) carries the events.
 """
 
 from blinker import Namespace
 
 JOBS_CHANGED = "jobs"  # something about jobs was changed
 ACCESS_CHANGED = (
-    "doors"  # a user, a token or a session is not what it was; ``detail``: the session that ended
+    "doors"  # a user, a token or a session changed; ``detail``: the session that ended
 )
 
 _signals = Namespace()
@@ -20,6 +21,6 @@ published = _signals.signal("said")
 
 
 def publish(topic: str, detail: str = "") -> None:
-    """Say it here and to the other processes; to be called when it is committed."""
+    """Send an event to this process and the others. Call it after the commit."""
     received.send(None, topic=topic, detail=detail)
     published.send(None, topic=topic, detail=detail)

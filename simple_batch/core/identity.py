@@ -1,4 +1,4 @@
-"""Who acts: set for each web request, read by whatever is owned, shown or noted in the audit log."""
+"""The current caller: set for each web request, read for ownership, visibility and the audit log."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from .domain import Role
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose jobs and files are seen: a user's, or only those that one token made. Where None stands
-    in place of a Viewer, everybody's are."""
+    """Which jobs and files a caller sees: those of a user, or only those that one token made. None in
+    place of a Scope means all of them."""
 
     user: int | None = None
     token: int | None = None
@@ -17,8 +17,8 @@ class Scope:
 
 @dataclass(frozen=True)
 class Actor:
-    """Somebody who was let in. ``user`` and ``token`` are ids; a caller without a user is this
-    machine itself, or whoever has the one password of the settings."""
+    """An authenticated caller. ``user`` and ``token`` are ids. A caller without a user is this machine
+    itself, or a login with the password of the settings."""
 
     name: str  # as the audit log and the events of jobs have it
     role: Role = Role.ADMIN
@@ -32,7 +32,7 @@ class Actor:
         return self.role.rank >= role.rank
 
 
-CLI = Actor("cli")  # whoever can run a command here can read the files anyway
+CLI = Actor("cli")  # a user who can run commands here can read the files anyway
 
 _current: ContextVar[Actor] = ContextVar("who", default=CLI)
 

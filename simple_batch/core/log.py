@@ -37,7 +37,7 @@ class _Formatter(logging.Formatter):
         return redact(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        # a name or an answer must not write lines of its own
+        # a name or an answer must not inject log lines
         record.message = shown_line(record.message)
         return super().formatMessage(record)
 

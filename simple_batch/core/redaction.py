@@ -34,7 +34,7 @@ class Secret:
         self._word, pattern = max(words, key=len, default=""), ""
         if len(words) > 1 and len(self._word) >= _LEAST_WORD:
             most = _ESCAPED_MOST * (len(secret) - sum(map(len, words)))
-            # atomic groups: whoever quotes a secret back cannot make this search for long
+            # atomic groups: a text that quotes a secret cannot make this search slow
             more = "".join(f"(?>.{{1,{most}}}?{re.escape(word)})" for word in words[1:])
             pattern = re.escape(words[0]) + more
         self._texts = tuple(forms), pattern and re.compile(pattern, re.DOTALL)

@@ -7,12 +7,12 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-ANSWER_S = 0.5  # a Redis that takes longer is as good as away: nobody is to wait for it
-SILENCE_S = 10  # so long a connection may be dead before that is noticed
+ANSWER_S = 0.5  # timeout: a slower Redis counts as unreachable
+SILENCE_S = 10  # seconds until a dead connection is noticed
 
 
 def client(url: str) -> Redis:
-    """A client that fails soon instead of trying again: who uses it can do without for a while."""
+    """A client that fails fast instead of retrying: its callers can work without Redis for a while."""
     options = {}
     if not url.startswith("unix:"):
         options["socket_keepalive"] = True

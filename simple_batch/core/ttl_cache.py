@@ -1,4 +1,4 @@
-"""Answers that may be a moment old: what a crowd asks over and over is found out once a moment."""
+"""A small cache with a time to live, for values that many requests need and that may be slightly old."""
 
 import time
 from collections import OrderedDict
@@ -6,26 +6,26 @@ from collections.abc import Callable, Hashable
 
 
 class TtlCache:
-    """Answers by their questions, for ``seconds``, at most ``most`` of them: the first ones go first.
-    None is no answer, and not kept."""
+    """Caches values by key for ``seconds``. At most ``most`` entries are kept; the oldest is evicted
+    first. None is not cached."""
 
     def __init__(self, seconds: float, most: int, clock: Callable[[], float] = time.monotonic):
         self._seconds, self._most, self._clock = seconds, most, clock
         self._kept: OrderedDict[Hashable, tuple[float, object]] = OrderedDict()
 
     def recalled(self, question: Hashable):
-        """The answer, None where it is not known any more."""
+        """The cached value, or None if it is missing or expired."""
         until, answer = self._kept.get(question, (0.0, None))
         return answer if self._clock() < until else None
 
     def found(self, question: Hashable, find: Callable):
-        """What ``find()`` says now, kept from the moment when it was asked."""
+        """Call ``find()`` and cache its value. The time to live starts before the call."""
         kept, now = self._kept, self._clock()
         answer = find()
         if answer is None:
             kept.pop(question, None)
             return None
-        # where all was forgotten meanwhile, this is kept where nobody looks
+        # if ``forget`` ran during ``find()``, the value goes into the discarded dict
         kept[question] = now + self._seconds, answer
         kept.move_to_end(question)
         while len(kept) > self._most:

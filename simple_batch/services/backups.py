@@ -1,4 +1,4 @@
-"""The door for backups of the database: by command, by the server's own hand, and back again."""
+"""Backups of the database: made by command or automatically by the server, and restored."""
 
 import contextlib
 import logging
@@ -93,7 +93,7 @@ def _copy_key(key: Path, to: Path) -> None:
     backup.sync(to)
 
 
-# --- by the server's own hand -----------------------------------------------------------------
+# --- automatic backups ------------------------------------------------------------------------
 
 
 def newest(settings: Settings) -> Path | None:

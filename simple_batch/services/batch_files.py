@@ -1,4 +1,4 @@
-"""The door for the Batch API's files: uploads that batches are made from, and results of jobs.
+"""Files of the Batch API: uploads that batches are made from, and results of jobs.
 
 Results are not written anywhere a second time: their file is a row that names the
 job, and its lines are made when they are asked for. Deleting such a file erases the answers
@@ -231,7 +231,7 @@ def make_results(job_id: int) -> None:
         api_files.drop_others(job, parts)  # begun before a retry left nothing in it
         for part in parts:
             file = api_files.result(job, part, _name(job, part), RESULTS, now, job.output_keep_s)
-            if job.completion_window:  # whoever made it here will ask for the size
+            if job.completion_window:  # the client that made the batch will ask for the size
                 _count(file)
 
 
@@ -256,7 +256,7 @@ def _name(job: Job, part: str) -> str:
 
 
 def forget_results(job_id: int) -> None:
-    """A finished job goes on: its files are no more, new ones will be made. What was deleted is
+    """Drop the result files of a finished job that goes on; new ones will be made. Deleted answers are
     erased first."""
     for file in ApiFile.select().where((ApiFile.job == job_id) & ApiFile.deleted_at.is_null(False)):
         _erase_answers(file)
@@ -278,8 +278,8 @@ def results_of(job_ids: list[int]) -> dict[int, dict[str, int]]:
 
 
 def sweep() -> None:
-    """Remove what was deleted or has expired, answers kept for other jobs among it, and uploads that
-    nobody needs. May be broken off."""
+    """Remove what was deleted or has expired, including answers kept for other jobs, and uploads
+    that are not needed any more. May be interrupted."""
     with connected():
         uploads.discard_unlaunched()
         idempotency.forget(now_ms() - _IDEMPOTENT_MS)

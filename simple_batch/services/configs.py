@@ -1,4 +1,4 @@
-"""The door for API configs: each is created, changed, tested and removed here."""
+"""Creates, changes, tests and removes API configs."""
 
 import json
 import re
@@ -209,7 +209,7 @@ def models_of_fields(fields: ConfigFields, config_id: int | None = None) -> list
 
 def _unsaved_endpoint(fields: ConfigFields, config_id: int | None):
     """An endpoint of what stands in the form. A stored key is only ever sent to the base URL it
-    was stored for: else whoever can edit a form could have it sent anywhere."""
+    was stored for: else a user who can edit the form could send it anywhere."""
     values = _validated(fields)
     if not fields.key and config_id is not None:
         stored = get(config_id)

@@ -1,7 +1,7 @@
-"""The door for moving an installation to another database: all rows copied, then compared one by one.
+"""Moves an installation to another database: copies all rows, then compares them one by one.
 
-Nobody can work on a copy that is not finished: until every row was compared, a mark among the target's
-migrations has every process refuse it. Broken off anywhere, the same command begins anew.
+An unfinished copy cannot be used: until every row was compared, a marker among the target's migrations
+makes every process refuse it. After an interruption at any point, the same command starts over.
 """
 
 import contextlib
@@ -37,13 +37,13 @@ class Moved(msgspec.Struct, frozen=True):
     different: copy.Noted
 
 
-Begun = Callable[[int], copy.Told]  # so many rows are to be copied, and as many compared
+Begun = Callable[[int], copy.Told]  # called with the number of rows to copy, and to compare
 
 
 def move(target_url: str, begun: Begun) -> Moved:
     """Copy this installation's database to the empty one at ``target_url`` and compare the two.
 
-    Raises InvalidInput for a URL that cannot be meant, Conflict where somebody works on either or the
+    Raises InvalidInput for an unusable URL, Conflict where a process uses either database or the
     target has rows, DatabaseError where one cannot be read or written: the target cannot be opened
     then, but copied to again. Leaves this process without an open database.
     """
@@ -116,7 +116,7 @@ def _hold(source: endpoints.Side) -> None:
 
 
 def _prepare(target: endpoints.Side) -> None:
-    """Bring the tables up to date and have nobody else open them."""
+    """Migrate the tables and block the target for other processes."""
     open_database(target.url, unfinished=True)
     close_database()
     with endpoints.telling(target.url):
@@ -129,8 +129,8 @@ def _rows(source: endpoints.Side) -> int:
 
 
 def _finish(source: endpoints.Side, target: endpoints.Side) -> None:
-    """Have the texts indexed that are in the source, by whoever runs the jobs, and open the target to
-    everybody."""
+    """Queue the index of the texts that are indexed in the source, for the process that runs the jobs,
+    and unblock the target."""
     with endpoints.telling(source.url):
         indexed = source.indexed()
     open_database(target.url, unfinished=True)

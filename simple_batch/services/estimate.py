@@ -21,7 +21,7 @@ from ..store.usage_history import Answered
 from . import images, job_options, token_count, uploads
 from .job_options import JobOptions
 
-ROWS = 3  # tried where nobody says how many
+ROWS = 3  # default number of rows to try
 MOST_ROWS = 20  # all are sent at once
 SAMPLE = 200, 1_000_000  # requests, bytes: in which tokens are counted
 PAST = 40  # answers of each of the last jobs

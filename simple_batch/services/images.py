@@ -154,7 +154,7 @@ def copy(from_upload: Upload | None, to: Upload) -> None:
 
 
 def discard(upload: Upload) -> None:
-    """Remove the images of an upload. May be broken off and begun again."""
+    """Remove the images of an upload. May be interrupted and run again."""
     Path(upload.path).with_suffix(_PACKED).unlink(missing_ok=True)
     where = rows.folder(upload.path)
     if not where.exists():

@@ -112,7 +112,7 @@ def _fill(job: Job, path: Path, on_progress) -> dict:
     UploadRejected.
 
     At first without looking for repeated ids: the table refuses them. Only where it does, or where
-    every fault is to be told, the file is read again with that look.
+    all faults have to be reported, the file is read again with that check.
     """
     try:
         return _Reading(job, on_progress, unique=False).run(path)

@@ -43,11 +43,11 @@ class JobOptions(msgspec.Struct, kw_only=True):
     default; ``params`` are sent with every request that does not say them itself, over the
     config's; ``timeout_s`` None is the config's; ``start_at`` (epoch ms) schedules the job, at
     ``deadline_at`` what is left expires, ``hours`` (core/time_windows.py) are those of the day in ``zone`` in
-    which calls may be made; ``priority`` is from -1 to 1; ``webhook`` (an id) and ``email`` are told
-    of the end; at ``spend_cap`` (units of the config's currency) the job pauses; of identical
+    which calls may be made; ``priority`` is from -1 to 1; ``webhook`` (an id) and ``email`` are
+    notified of the end; at ``spend_cap`` (units of the config's currency) the job pauses; of identical
     requests one is sent where they are to ``ask_once``, and answers of other jobs that are not older
-    than ``reuse_hours`` are taken; so many ``inputs_per_call`` of embeddings go together (None: as the
-    settings say); ``hold`` keeps the job paused after
+    than ``reuse_hours`` are taken; ``inputs_per_call`` is how many inputs of embeddings go in one call (None: as
+    the settings say); ``hold`` keeps the job paused after
     validation; ``template`` makes requests of a table's rows, ``saved`` is the id of the version of a
     saved one that it is; ``also`` are further configs, after
     ``config`` in order of preference, over which the job is ``spread``; ``weight`` is that of

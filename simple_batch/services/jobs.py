@@ -1,8 +1,8 @@
-"""The one door through which a job is created or changes state.
+"""The jobs service: the only module that creates jobs and changes their state.
 
-Everything here writes to the database and wakes the runner: it works the same
-from a page, a command, or a process that does not run the jobs itself. What it does is noted in
-the audit log: as done by ``actor``, else by whoever acts (core/identity.py), who also owns what is made.
+Its functions write to the database and wake the runner. They work the same from a page, a command, or a
+process that does not run the jobs itself. Each action is recorded in the audit log under ``actor``, else
+under the current caller (core/identity.py), who also owns what is made.
 """
 
 import io
@@ -233,7 +233,7 @@ def create_now(
 
 
 def _take_images(upload: Upload, new: JobOptions, folder: Path | None, source) -> None:
-    """Whoever imports the upload then has everything that it needs."""
+    """Store the images with the upload, so that any process can import it."""
     unpacked = images.unpack(upload)
     if new.template is None or not new.template.images:
         return

@@ -1,4 +1,4 @@
-"""What belongs to one app: found at ``app.extensions["simple_batch"]``."""
+"""The services of one app: found at ``app.extensions["simple_batch"]``."""
 
 import logging
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def _file_of(loaded: Settings) -> Path | None:
 
 @dataclass
 class Services:
-    """Settings and runner of an app. ``create_app`` starts nothing: whoever serves the
+    """Settings and runner of an app. ``create_app`` starts nothing: the process that serves the
     app (run.py, gunicorn.conf.py, a command that runs a job) calls ``start``."""
 
     settings: Settings
@@ -136,7 +136,7 @@ def start_runner(only: int | None = None) -> str:
 
 
 def duties() -> Hooks:
-    """What whoever runs the jobs does for them besides their calls."""
+    """Hooks for the process that runs the jobs: its work besides the calls."""
     return Hooks(
         importer.import_quietly, batch_files.make_results, retention.sweep, backups.keep_up
     )

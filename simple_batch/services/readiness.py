@@ -16,8 +16,8 @@ from ..store.health import Found, probe, probe_server
 from ..store.secrets import missing_keys
 from . import lifecycle
 
-PROBE_EVERY_S = 1.0  # the database is written at most so often
-SILENCE_S = 30.0  # a scheduler that has not looked at the jobs for so long stands still
+PROBE_EVERY_S = 1.0  # least time between two test writes to the database
+SILENCE_S = 30.0  # a scheduler that has not checked the jobs for this long counts as stalled
 
 _lock = BoundedSemaphore()
 _probed: tuple[float, str, Found] | None = None  # when, which database, what was found
@@ -69,7 +69,7 @@ def _holds(wrong: str | None) -> Check:
 
 
 def _database() -> Found:
-    """A file is tried in a thread, so that a locked one holds up nobody."""
+    """Test the database. A file is tested in a thread, so that a locked one blocks no greenlet."""
     global _probed
     moved = fault()
     if moved is not None:  # the probe would write to the wrong file

@@ -34,7 +34,7 @@ _next_at = 0.0
 class Item(msgspec.Struct, frozen=True):
     """Something that would go: a job, an upload, a result file (each by its id) or an export (by
     its path). ``at`` is when it came to its end, epoch ms; the bytes of a job are estimated from a
-    few of its rows, those of a result file are None until somebody has asked for it."""
+    few of its rows, those of a result file are None until the file was requested once."""
 
     name: str
     at: int
@@ -146,7 +146,7 @@ def _jobs(settings: Settings) -> list[Item]:
 
 
 def _uploads(settings: Settings, gone: set[int]) -> list[Item]:
-    """Those of finished jobs; what the Batch API keeps as a file has a time of its own."""
+    """Those of finished jobs; files of the Batch API have their own retention time."""
     days, most = settings.RETENTION_UPLOADS_DAYS, settings.RETENTION_UPLOADS_MAX_BYTES
     if not days and not most:
         return []

@@ -1,4 +1,4 @@
-"""The door for saved templates: each has a name, and versions that never change.
+"""Saved templates: each has a name, and versions that never change.
 
 A job keeps a copy of the template it was made with: nothing that happens here changes a job.
 """
@@ -234,8 +234,8 @@ def origin(version_id: int | None, template: intake.Template, columns: Sequence[
 
 
 def _asks(template: intake.Template, columns: Sequence[str]) -> intake.Template:
-    """The template as any way of writing it down: a form has line ends and default of its own, and
-    the sheet is the workbook's."""
+    """The template in a normal form for comparison: a form has its own line ends and default, and the
+    sheet is that of the workbook."""
     named = template.custom_id
     if named is None:
         named = "custom_id" if "custom_id" in columns else ""

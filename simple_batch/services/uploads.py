@@ -155,7 +155,7 @@ def add_images(upload_id: int, files: images.Files) -> list[images.Given]:
 
 
 def choose_sheet(upload_id: int, sheet: str) -> None:
-    """Look at another sheet of a staged workbook; its template is to be written anew. Raises NotFound,
+    """Select another sheet of a staged workbook; it needs a new template. Raises NotFound,
     and UploadRejected where that sheet is no table."""
     upload, preview = staged(upload_id)
     if sheet == preview.sheet:
@@ -175,7 +175,7 @@ def example(upload_id: int, template: intake.Template, number: int) -> Request |
 
 
 def sample(upload: Upload, count: int, most_bytes: int) -> list[Request]:
-    """The first requests of a staged upload: up to ``count``, and to about so many bytes."""
+    """The first requests of a staged upload: up to ``count``, and to about ``most_bytes``."""
     found: list[Request] = []
     size = 0
     reader = intake.read(
@@ -202,8 +202,8 @@ def discard(upload: Upload) -> None:
 
 
 def discard_unlaunched() -> None:
-    """Remove uploads that nobody launched within UPLOAD_KEEP_HOURS; the files of the Batch API have
-    a time of their own."""
+    """Remove uploads that were not launched within UPLOAD_KEEP_HOURS. Files of the Batch API have
+    their own retention time."""
     before = now_ms() - int(context.settings().UPLOAD_KEEP_HOURS * 3_600_000)
     used = Job.select(Job.upload).where(Job.upload.is_null(False))
     kept = ApiFile.select(ApiFile.upload).where(ApiFile.upload.is_null(False))

@@ -1,4 +1,4 @@
-"""The door for webhooks: who is told of the ends of jobs."""
+"""Webhooks: URLs that are notified when jobs end."""
 
 import base64
 import secrets
@@ -44,14 +44,14 @@ def get(webhook_id: int) -> Webhook:
 
 
 def remove(webhook_id: int) -> None:
-    """Tell it nothing more. Raises NotFound."""
+    """Remove a webhook; it is not notified any more. Raises NotFound."""
     if not Webhook.delete().where(Webhook.id == webhook_id).execute():
         raise NotFound(translatable("There is no webhook %(webhook_id)s.", webhook_id=webhook_id))
     audit_log.note("webhook.remove", f"webhook {webhook_id}")
 
 
 def deliveries(job_id: int) -> list[Delivery]:
-    """What was told, or is still to be told, of a job; newest first."""
+    """The deliveries of a job, sent or pending; newest first."""
     query = Delivery.select(Delivery, Webhook).left_outer_join(Webhook)
     query = query.where(Delivery.job == job_id)
     return list(query.order_by(Delivery.id.desc()).limit(100))
