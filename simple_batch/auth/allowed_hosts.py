@@ -1,5 +1,5 @@
-"""By which names this server answers: a page of a stranger whose own name is made to point here (DNS
-rebinding) must not be taken for one of ours."""
+"""The host names that this server accepts. The check prevents DNS rebinding, where the page of an
+attacker uses a name that points to this server."""
 
 import socket
 from ipaddress import ip_address

@@ -48,8 +48,8 @@ from .login_throttle import Throttle
 ADMIN = "admin"  # the name of a caller who logs in with the password of the settings or the link
 PUBLIC = {"static", "health.healthz", "health.readyz", "login.page", "login.enter"}
 _SAYS_HOW = "health.prometheus"
-_BY_ANY_NAME = {"health.healthz", "health.readyz"}  # probes know a machine by names of their own
-_BY_ANYBODY = {"login.leave", "login.password"}  # who is logged in, whatever the role
+_BY_ANY_NAME = {"health.healthz", "health.readyz"}  # probes use other names for a machine
+_BY_ANYBODY = {"login.leave", "login.password"}  # open to every role after login
 _ADMINS = {"users", "audit", "storage", "configs", "access.create_webhook", "access.remove_webhook"}
 _LOOKED_AT = {"configs.index"}  # of what is the admins' otherwise
 _OPERATORS = {
@@ -69,17 +69,17 @@ TOKENS_OF_EVERYTHING_READ = {
     "saved_templates.download",
 }
 _CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
-SESSION = "began"  # what a session is known by, in its cookie
+SESSION = "began"  # the session id in the cookie
 _WAY = ("HTTP_COOKIE", "HTTP_AUTHORIZATION", *local_requests.DECIDES)
 KNOWN_S = 1.0  # time to live of an authenticated caller in the cache
 CLAIMED_S = 60.0  # time to live of the credentials decoded from a request
 MOST_KNOWN = 4096
-RENEWED_S = 60.0  # least time between two renewals of the cookie of an active session
-RENEWED = "renewed"  # in a session: when that was
+RENEWED_S = 60.0  # the cookie of an active session is renewed after at most this time
+RENEWED = "renewed"  # in a session: when its cookie was last renewed
 
 
 class Account(UserMixin):
-    """Who a session belongs to; ``get_id`` is what the session's cookie says."""
+    """The owner of a session; ``get_id`` is the value that the session cookie holds."""
 
     def __init__(self, name: str, role: str, stamp: str, user: int | None = None):
         self.name, self.role, self.stamp, self.user = name, Role(role), stamp, user
@@ -122,8 +122,8 @@ class Guard:
     # --- at the start -----------------------------------------------------------------------
 
     def open_at(self, addresses: Iterable[str]) -> str | None:
-        """To be called with the addresses before they are served. Returns the secret of a link that
-        lets in once, where one is asked for. Raises SettingsError where others could come in
+        """Call this with the addresses before they are served. Returns the secret of the one-time login
+        link if the settings ask for one. Raises SettingsError where other machines could get access
         without a password."""
         elsewhere = [address for address in addresses if not allowed_hosts.is_loopback(address)]
         self._hosts.everywhere = bool(elsewhere)
@@ -144,7 +144,7 @@ class Guard:
             )
         return None
 
-    # --- who it is --------------------------------------------------------------------------
+    # --- authentication ---------------------------------------------------------------------
 
     def login_needed(self) -> bool:
         """False where requests of this machine need no login, as on your own computer. Never False
@@ -164,7 +164,7 @@ class Guard:
 
     def caller(self, anew: bool = False) -> Actor | None:
         """The caller of the current request, None if it is not authenticated. For requests that change
-        nothing, the result is cached for KNOWN_S; the argument skips that cache."""
+        nothing, the result is cached for KNOWN_S; ``anew`` skips that cache."""
         self.check_host()
         claim = self._claims.found(credentials_digest(request.environ), self._claimed)
         caller = None
@@ -192,7 +192,8 @@ class Guard:
 
     @staticmethod
     def standing() -> tuple:
-        """A value that differs after any change that may take access away, but not after a session expired."""
+        """A value that changes whenever access may have been taken away, but not when a session
+        expires."""
         return users.standing(), tokens.standing()
 
     def _answer(self, claim: Credentials) -> Actor | None:
@@ -218,7 +219,7 @@ class Guard:
         )
 
     def why_not_local(self) -> str | None:
-        """None where the present request comes from this machine, else what speaks against it."""
+        """None where the current request comes from this machine, else the reason against it."""
         if self._settings.TRUSTED_PROXIES:
             return translatable("TRUSTED_PROXIES says that a proxy stands before this server")
         return local_requests.why_not(request.environ)
@@ -235,7 +236,7 @@ class Guard:
             )
 
     def account(self, session_id: str) -> Account | None:
-        """Whose session it is; None for one that has ended."""
+        """The owner of a session; None for a session that has ended."""
         owner, _, stamp = session_id.partition(".")
         if owner == ADMIN:
             kept = [self._link_stamp]
@@ -246,7 +247,7 @@ class Guard:
         user = users.in_session(int(owner), stamp) if owner.isdecimal() else None
         return _account_of(user) if user is not None else None
 
-    # --- coming and going -------------------------------------------------------------------
+    # --- login and logout -------------------------------------------------------------------
 
     def enter(self, name: str, password: str) -> None:
         """Log in. Raises InvalidInput where name and password do not belong together, TooManyTries."""
@@ -254,7 +255,7 @@ class Guard:
         self._wait_for_turn(name)
         account = self._checked(name, password)
         if account is None:
-            # what stands in the field of the name may be a password
+            # the name field may hold a password by mistake
             known = name == ADMIN or users.named(name) is not None
             audit_log.note("login.failed", name=name if known else "?")
             raise InvalidInput(
@@ -264,7 +265,7 @@ class Guard:
         self._begin(account)
 
     def enter_by_link(self, secret: str) -> bool:
-        """Log in by the link of the start, which then is used up."""
+        """Log in by the one-time link printed at the start."""
         if self._throttle.wait_s("", request.remote_addr or ""):
             return False
         if self._link_hash is None or not hmac.compare_digest(self._link_hash, _digest(secret)):
@@ -284,8 +285,9 @@ class Guard:
             events.publish(events.ACCESS_CHANGED, ended)
 
     def change_password(self, account: Account, old: str, new: str) -> None:
-        """Change the caller's own password; their other sessions end. Raises InvalidInput naming the field, and
-        where the old one is not right; Forbidden where the password is one of the settings."""
+        """Change the caller's own password and end their other sessions. Raises InvalidInput naming the
+        field, also where the old password is wrong, and Forbidden where the password is set in the
+        settings."""
         if account.user is None:
             raise Forbidden(translatable("This password stands in the settings: change it there."))
         self._wait_for_turn(account.name)
@@ -342,7 +344,7 @@ def register(app: Flask, settings: Settings) -> Guard:
         SESSION_COOKIE_SAMESITE="Lax",
     )
     logins = LoginManager(app, add_context_processor=False)
-    logins.session_protection = None  # an address may change; what ends a session is its stamp
+    logins.session_protection = None  # an address may change; the stamp ends a session
     logins.user_loader(door.account)
     app.before_request(_guard)
     app.teardown_request(_go)
@@ -351,7 +353,8 @@ def register(app: Flask, settings: Settings) -> Guard:
 
 
 def trust_proxies(app: Flask, settings: Settings) -> None:
-    """Believe what the proxies say of the client; to be called when all middleware is there."""
+    """Trust the client address, scheme and host that the proxies send. Call this after all
+    middleware is installed."""
     hops = settings.TRUSTED_PROXIES
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
@@ -362,21 +365,21 @@ def current_guard() -> Guard:
 
 
 def must_see(job_id: int) -> None:
-    """Raises NotFound for a job that the present caller does not see, as for one there is not."""
+    """Raises NotFound for a job that the current caller may not see, as for a missing one."""
     sees = identity.current().sees
     if sees is not None and not visibility.sees_job(sees, job_id):
         raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
 
 
 def credentials_digest(environ: Mapping) -> bytes:
-    """All that decides who sends a request, as far as it comes with the request. A digest: what it
-    stands for may be secret, and as long as strangers like."""
+    """A digest of all values in a request that authenticate its caller. A digest, because the values
+    may be secret and of any length."""
     given = repr(([environ.get(name) for name in _WAY], local_requests.proxy_headers(environ)))
     return hashlib.blake2b(given.encode(), digest_size=32).digest()
 
 
 def bearer(headers: Mapping) -> str:
-    """The secret that a request brings as a bearer; empty where it brings none."""
+    """The secret in the request's bearer header; empty without one."""
     scheme, _, secret = headers.get("Authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else ""
 
@@ -464,13 +467,13 @@ def _check_token_reads(caller: Actor, endpoint: str) -> None:
 
 
 def _go(_error) -> None:
-    """The request is over: whatever else this greenlet does is not done for its caller."""
+    """End the request: later work of this greenlet is not done for its caller."""
     if "acted_before" in g:
         identity.act_as(g.acted_before)
 
 
 def _check_what_is_named(sees: Scope | None) -> None:
-    """Raises NotFound where the address names what is another user's."""
+    """Raises NotFound where the URL names an object of another user."""
     named = request.view_args or {}
     if sees is None:
         return
@@ -520,13 +523,13 @@ class _Sessions(SecureCookieSessionInterface):
             super().save_session(app, session, response)
 
     def should_set_cookie(self, app: Flask, session) -> bool:
-        """A session in use goes on. Its cookie is not another one each time: who comes with the same
-        one is known."""
+        """Renew the cookie of an active session, but not on each request: the cache of callers is keyed
+        by the cookie."""
         now, lasts_s = int(time.time()), app.permanent_session_lifetime.total_seconds()
         if now - session.get(RENEWED, 0) >= min(RENEWED_S, lasts_s / 10) and session.permanent:
             session[RENEWED] = now
         return session.modified
 
     def get_cookie_secure(self, app: Flask) -> bool:
-        """Over TLS the cookie is never sent without it."""
+        """A cookie set over TLS is marked Secure."""
         return request.is_secure

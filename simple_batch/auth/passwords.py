@@ -63,7 +63,7 @@ def _encoded(password: str) -> bytes:
 
 
 def _apart(function, *args):
-    """Called in a thread where greenlets run: they go on meanwhile."""
+    """Run the function in a thread where greenlets run, so that they continue meanwhile."""
     with _turns:
         if monkey.is_module_patched("socket"):
             return gevent.get_hub().threadpool.apply(function, args)

@@ -98,7 +98,7 @@ def standing() -> list[tuple]:
 
 
 def needed() -> bool:
-    """Whether a token was ever made here. If one was, programs need a token."""
+    """Whether a token was ever made here. If one was, the Batch API requires a token."""
     return Token.select().exists()
 
 

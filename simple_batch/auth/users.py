@@ -45,7 +45,7 @@ def create(name: str, password: str, role: str) -> User:
 
 
 def any_there() -> bool:
-    """Whether any user exists. If one does, every request needs a login."""
+    """Whether any user exists. If one does, a login is needed."""
     return User.select().exists()
 
 

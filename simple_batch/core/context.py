@@ -1,4 +1,4 @@
-"""What this process has open besides its database: settings and vault.
+"""The settings and the vault of this process.
 
 ``services.lifecycle.open_context`` sets them once; everything that reads them here means the same
 installation.

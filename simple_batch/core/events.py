@@ -1,16 +1,15 @@
 """Events that one process publishes and other processes receive at once.
 
-A process that misses an event finds the change at its next query of the database. The end of a session is
-the exception: the database does not store it. Where processes share a Redis, the message queue
+A process that misses an event finds the change at its next query of the database. The exception is
+the end of a session, which the database does not store. Where processes share a Redis, the message queue
 (cluster/message_queue.py) carries the events.
 """
 
 from blinker import Namespace
 
 JOBS_CHANGED = "jobs"  # something about jobs was changed
-ACCESS_CHANGED = (
-    "doors"  # a user, a token or a session changed; ``detail``: the session that ended
-)
+# a user, a token or a session changed; ``detail``: the session that ended
+ACCESS_CHANGED = "doors"
 
 _signals = Namespace()
 

@@ -109,8 +109,8 @@ def configure(settings: Settings) -> None:
 
 
 def speak_up() -> None:
-    """Let the console of a server say as much as the files do; what gevent writes there by itself,
-    tracebacks of greenlets, is without keys too."""
+    """Log as much to the console of a server as to the files. Tracebacks that gevent writes there by
+    itself are redacted too."""
     gevent = sys.modules.get("gevent")
     if gevent is not None:
         gevent.get_hub().exception_stream = RedactedStream(sys.stderr)

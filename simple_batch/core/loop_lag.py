@@ -1,5 +1,5 @@
-"""How late gevent's loop is: a greenlet that wants to wake four times a second looks how much later
-it did. What computes or blocks without giving way shows here."""
+"""Measures the lag of gevent's event loop. A greenlet wakes four times a second and records how late it
+is. Code that computes or blocks without yielding shows up here."""
 
 import time
 

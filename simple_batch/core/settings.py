@@ -409,7 +409,7 @@ def _check_folder(instance: Path) -> None:
 
 
 def _check_engine(values: dict) -> None:
-    """Several machines need what they can share."""
+    """Check the settings of the engine: several machines need shared services."""
     redis_url = values.get("REDIS_URL", "")
     if redis_url and not redis_url.startswith(("redis://", "rediss://", "unix://")):
         raise SettingsError(

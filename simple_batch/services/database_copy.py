@@ -27,7 +27,7 @@ from ..store.transfer import copy, endpoints
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """What a copy came to. ``changed``: texts that PostgreSQL refuses, as they stand in the target
+    """The result of a copy. ``changed``: texts that PostgreSQL refuses, as they stand in the target
     now; ``different``: what was not the same when the two were compared."""
 
     source: str  # URLs without passwords

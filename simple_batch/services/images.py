@@ -29,7 +29,7 @@ _SHOWN_FAULTS = 20
 
 def add(upload: Upload, files: Files) -> list[Given]:
     """Keep files beside an upload, images or ZIP archives of them; returns those that were refused,
-    which a row may name all the same, and is told why. Raises UploadRejected or UploadTooLarge for
+    which a row may still name; its fault then gives the reason. Raises UploadRejected or UploadTooLarge for
     an archive that cannot be read."""
     refused: list[Given] = []
     for stream, name in files:
@@ -69,7 +69,7 @@ def unpack(upload: Upload) -> bool:
 
 def take_named(upload: Upload, template: intake.Template, folder: Path | None, skip: bool) -> None:
     """Keep the images that the rows of a staged table name, out of a folder. Raises UploadRejected
-    with the first faults, unless they are to be skipped."""
+    with the first faults, unless faulty rows are skipped."""
     found = Folder(upload, folder)
     faults: list[Fault] = []
     good = bad = 0

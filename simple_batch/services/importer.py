@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 IMPORT_CHUNK = 2_000
 SHOWN_FAULTS = 20
-_IMPORTS, _LOCKS = 0x51C00000, 0x10000  # advisory locks, of so many jobs apart from each other
+_IMPORTS, _LOCKS = 0x51C00000, 0x10000  # advisory locks: the base key, and the number of keys
 KEPT_FAULTS = 100  # of a file of the Batch API: a program reads them
 
 
@@ -40,7 +40,7 @@ def import_upload(job_id: int, on_progress: Callable[[int], None] | None = None)
 
     Where the upload is faulty and faulty lines are not to be skipped, the job becomes ``failed``,
     its requests are removed and UploadRejected is raised with the first faults. Does nothing where
-    another process is importing the same job. ``on_progress`` is told the bytes of requests read.
+    another process is importing the same job. ``on_progress`` is called with the bytes of requests read.
     """
     if not _is_validating(job_id):
         return
@@ -179,10 +179,10 @@ class _Reading:
             self._faults.append(fault)
 
     def _take(self, request: Request) -> bool:
-        """False where there is no use in reading on."""
+        """Add a request. False where reading on is useless."""
         self._good += 1
         if self._bad and not self._job.skip_faulty:
-            return self._unique  # else all faults are told in the next reading
+            return self._unique  # else the next reading reports all faults
         self._url = request.url
         self._size += len(request.body)
         self._chunk.append(request if self._home is None else self._home.placed(request))

@@ -208,7 +208,7 @@ def create_now(
     images_in: Path | None = None,
 ) -> Job:
     """Make a job and import its requests before returning. A faulty upload leaves nothing behind
-    and raises UploadRejected with the first faults. ``on_progress`` is told the bytes read. Images
+    and raises UploadRejected with the first faults. ``on_progress`` is called with the bytes read. Images
     that the rows of a table name are in the folder ``images_in``, else beside the file."""
     job_options.columns(new, filename)  # before the file is copied
     if isinstance(source, Path):

@@ -188,7 +188,7 @@ def sweep() -> None:
 
 
 def health() -> Health | None:
-    """How the parts of this process's runner stand; None where it has none."""
+    """The state of the parts of this process's runner; None where it has none."""
     return _runner.health() if _runner is not None else None
 
 

@@ -4,8 +4,8 @@ of the scrape. Counters are this process's since it began; gauges of jobs are th
 Unknown is absent, not 0. Labels are bounded in number and hold nothing but names: an API config's
 alias, a status, a cause, a currency.
 
-A reader who does not see everybody's jobs (an operator, a token without *everything*) gets the gauges
-of the jobs that they see, and no series of API configs: those add up what everybody's calls cost.
+A caller who does not see all jobs (an operator, a token without *everything*) gets the gauges of the
+jobs that they see, and no series of API configs: those sum up the calls of all users.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ def of_server(accept: str, live_clients: int, viewer: Scope | None = None) -> tu
 
 
 def of_worker(accept: str, figures: RunnerStats) -> tuple[bytes, str]:
-    """The same of a worker: how jobs and the database stand is said by those that serve pages."""
+    """The metrics of a worker. The web processes export the state of the jobs and the database."""
     return _exposition(accept, lambda: _process(figures, whole=True))
 
 
@@ -76,7 +76,7 @@ class _House(Collector):
 
 
 def _process(figures: RunnerStats | None, whole: bool) -> Iterator[Metric]:
-    """``whole``: with what is counted of everybody's calls."""
+    """``whole``: include the counters over the calls of all users."""
     build = InfoMetricFamily("simple_batch_build", "Which version this is.")
     build.add_metric((), {"version": __version__, "python": platform.python_version()})
     yield build
@@ -193,7 +193,7 @@ def _buckets(sketch: LatencySketch) -> list[tuple[str, float]]:
     return list(zip(names, accumulate(counts), strict=True))
 
 
-# --- how things stand -----------------------------------------------------------------------------
+# --- current state --------------------------------------------------------------------------------
 
 
 def _governors(figures: RunnerStats) -> Iterator[Metric]:

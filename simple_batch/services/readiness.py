@@ -47,7 +47,7 @@ def checks() -> dict[str, Check]:
 
 
 def _workers(reachable: bool) -> dict[str, Check]:
-    """Who runs the jobs, as far as the database can be asked."""
+    """The checks of the workers, as far as the database can be queried."""
     if not lifecycle.by_workers():
         wrong = "no process runs the jobs" if lifecycle.runner_state() == "none" else None
         return {"runner": _holds(wrong)}

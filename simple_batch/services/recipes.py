@@ -1,4 +1,4 @@
-"""What was chosen for a job, kept as a file for the next one."""
+"""Recipes: the options of a job as a file, to reuse them for another job."""
 
 from decimal import Decimal
 

@@ -1,5 +1,4 @@
-"""What need not be kept for ever: what there is, what would go under the settings' rules, and its
-removal in steps.
+"""Retention: the disk usage, what the rules of the settings would remove, and the removal in steps.
 
 A rule goes by age or by size; of what a rule by size finds too much, the oldest goes first. What
 is not finished never goes, and neither does what anything unfinished needs. Input files of the
