@@ -467,7 +467,8 @@ def _check_token_reads(caller: Actor, endpoint: str) -> None:
 
 
 def _go(_error) -> None:
-    """End the request: later work of this greenlet is not done for its caller."""
+    """Restore the previous caller at the end of a request: later work of this greenlet is not done
+    for the caller of the request."""
     if "acted_before" in g:
         identity.act_as(g.acted_before)
 

@@ -91,8 +91,8 @@ class AddressPolicy(NamedTuple):
         return any(address in network for network in self.networks)
 
     def _barred(self, address) -> bool:
-        """Whether the address is always refused and not listed by itself: a large listed network that
-        contains it does not allow it."""
+        """Whether the address is in a network of _NEVER and not listed by itself: a larger listed
+        network that contains it does not allow it."""
         return any(
             address in never
             and not any(
