@@ -1,10 +1,10 @@
-"""When a failure that would hit every call stops the job, and when it is one request's own.
+"""Circuit breaker: decides whether a failure stops the job or only fails one request.
 
-A spent quota stops at once, and so does a provider that asks to wait for longer than
-anybody is patient: the job may go on by itself then. A refused key (401, 403) or an unknown model or path
-(404) stops after TRIP such answers with no success between them, or when nothing
-else is left to try: until then the requests concerned are held back. A success
-first shows that the endpoint works: the held ones then have simply failed.
+A spent quota stops the job at once. So does a provider that asks to wait for longer than the job's
+patience; the job may then go on by itself. A refused key (401, 403) or an unknown model or path
+(404) stops the job after TRIP such answers with no success between them, or when nothing else is
+left to try. Until then the failed requests are held back. If a success comes first, the endpoint
+works, and the requests held back have failed.
 """
 
 from datetime import UTC, datetime
@@ -31,9 +31,9 @@ REMEDIES = {
 
 
 class PauseReason(msgspec.Struct, frozen=True):
-    """Why a pool stopped by itself: ``reason`` is a cause or a code of whoever stopped it,
-    ``detail`` says what to do. ``config_id`` is the API config that it is about, where it is about
-    one and goes by itself, ``until`` when (epoch ms) there is to be no further call, where that is
+    """Why a pool stopped by itself: ``reason`` is a cause or a code of the component that stopped
+    it, ``detail`` says what to do. ``config_id`` is the API config concerned, if the reason concerns
+    one and goes away by itself. ``until`` (epoch ms) is the time before which no call is made, if
     known."""
 
     reason: str
@@ -49,19 +49,19 @@ class Breaker:
         self.held: list[StopAll] = []
 
     def failed(self, stopped: StopAll) -> PauseReason | None:
-        """Hold the request back; the Stop where it is time for it."""
+        """Hold the request back. Returns the PauseReason if the job must stop."""
         self.held.append(stopped)
         if stopped.finding.cause in _AT_ONCE or len(self.held) >= TRIP:
             return self.verdict()
         return None
 
     def succeeded(self) -> list[StopAll]:
-        """The endpoint works: what was held back has failed on its own account."""
+        """The endpoint works: the requests held back have failed for their own reasons."""
         held, self.held = self.held, []
         return held
 
     def verdict(self) -> PauseReason:
-        """The Stop for the failures held back. There must be one."""
+        """The PauseReason for the failures held back. There must be at least one."""
         finding = self.held[-1].finding
         detail = finding.message
         if finding.http_status:

@@ -49,8 +49,8 @@ _ESCAPE = re.compile(
 
 
 class Classification(msgspec.Struct, frozen=True):
-    """What one attempt came to. ``cause`` is None where it succeeded; ``verdict`` says what to do
-    where it did not. ``response`` is the JSON received, also of an error."""
+    """Result of one attempt. ``cause`` is None if it succeeded; ``verdict`` says what to do if it did
+    not. ``response`` is the JSON received, also of an error."""
 
     cause: Cause | None
     verdict: Verdict | None
@@ -205,7 +205,7 @@ def _usage_of(usage: _Usage | None) -> Usage | None:
     figures = spent_in or 0, spent_out or 0, cached, (out.reasoning_tokens if out else None) or 0
     if min(figures) < 0 or max(figures[:2]) > MOST_TOKENS:
         return None
-    # a part is no more than the whole, whatever an endpoint says
+    # a part cannot exceed the whole, even if an endpoint says so
     return Usage(*figures[:2], min(cached, figures[0]), min(figures[3], figures[1]))
 
 

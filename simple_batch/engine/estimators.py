@@ -1,31 +1,31 @@
-"""How a limit that nobody told is found by calls alone (docs/engine.md).
+"""Finds a limit that is not configured or announced, from calls alone (docs/engine.md).
 
 Two things are learned at once, because a provider may enforce either: how many
-calls may be in flight (Width), and how many may start in a second (Rate, one
-for requests and one for tokens). Both grow along the same curve: fast at the
+calls may be in flight (ConcurrencyEstimator), and how many may start in a second
+(RateEstimator, one for requests and one for tokens). Both grow along the same curve: fast at the
 beginning, flat around a value that held, faster again the longer it holds.
 
-Pure arithmetic: no clock of its own, no waiting. All times are seconds.
+Pure arithmetic: it reads no clock and never waits. All times are seconds.
 """
 
 import msgspec
 
-PLATEAU_CALLS = 50  # at least so many calls between two looks for more
+PLATEAU_CALLS = 50  # at least this many calls between two probes for more
 PLATEAU_S = 5.0
 MIN_PLATEAU_CALLS = 20
-NEAR = 0.25  # two findings closer than this are the same
+NEAR = 0.25  # two measured limits closer than this are the same
 STEP = 0.02  # how far from the proven value the curve begins and first goes
-COSTLY = 15  # a look for more may cost a fifteenth of the time in cooldowns
+COSTLY = 15  # probes for more may cost a fifteenth of the time in cooldowns
 DOUBLING_S = 1.0  # slow start doubles no faster than this
 FAR_DOUBLING_S = 8.0  # a rate already twice what was proven
-SATURATED_AT = 1.5  # compare throughput when the width has grown by so much
-ROUND_CALLS = 50  # throughput is measured over so many at least, and over two rounds
+SATURATED_AT = 1.5  # compare throughput when the width has grown by this factor
+ROUND_CALLS = 50  # throughput is measured over at least this many calls and two rounds
 GAIN = 0.2  # of that growth must arrive as throughput
 
 
 class EstimatorState(msgspec.Struct, frozen=True):
-    """What was found of one value, to be carried to another process: where it stands, what was
-    proven, and how often (Confidence)."""
+    """State of one estimator, to pass to another process: its current value, the proven value, and
+    how often that was confirmed (Confidence)."""
 
     value: float | None
     proven: float | None
@@ -43,8 +43,8 @@ def growth(calls: int, plateau: float) -> float:
 
 
 class Confidence:
-    """How often a value was confirmed. One that was just found is held for a few calls only, one
-    found again and again for a whole plateau."""
+    """Counts how often a value was confirmed. A new value is held for a few calls only, a value that
+    was confirmed repeatedly for a whole plateau."""
 
     def __init__(self):
         self._value: float | None = None
@@ -91,17 +91,17 @@ class TokenBucket:
 
 
 class RateEstimator:
-    """Units per second that the provider bears. ``value`` is None until it has refused once."""
+    """Estimates the units per second that the provider accepts. ``value`` is None until it has refused once."""
 
     def __init__(self):
         self.value: float | None = None
         self._proven = 0.0
         self._bucket: TokenBucket | None = None
         self._confidence = Confidence()
-        self.burst_s = 1.0  # of allowance that may be saved up and used at once
+        self.burst_s = 1.0  # of unused rate may be saved up and used at once
 
     def learn(self, measured: float, now: float) -> None:
-        """Take up what was measured between two refusals."""
+        """Learn the rate that was measured between two refusals."""
         self._proven = max(measured, 1e-3)
         self._confidence.found(self._proven)
         self._set(self._proven * (1.0 - STEP), now)
@@ -118,7 +118,7 @@ class RateEstimator:
             self._set(known.value, now)
 
     def plateau(self, whole: float) -> float:
-        """Calls for which the value is held, of at most ``whole``."""
+        """The number of calls for which the value is held, at most ``whole``."""
         return self._confidence.plateau(whole, 0.0)
 
     def grow(self, calls: int, whole: float, now: float) -> None:
@@ -145,8 +145,8 @@ class RateEstimator:
 
 
 class ConcurrencyEstimator:
-    """Calls in flight that the provider bears: slow start to the first refusal, then the curve.
-    Steps back where more calls in flight only wait longer."""
+    """Estimates the calls in flight that the provider accepts: slow start up to the first refusal,
+    then the curve. Steps back if more calls in flight only wait longer."""
 
     def __init__(self, start: float, highest: float):
         self.value = start
@@ -162,7 +162,7 @@ class ConcurrencyEstimator:
         self._best: tuple[float, float] | None = None  # (width, throughput) to compare with
 
     def restart(self, value: float, highest: float) -> None:
-        """Begin anew from a value that is used in full."""
+        """Restart from a value that is used in full."""
         self.__init__(value, highest)
 
     @property

@@ -1,10 +1,10 @@
-"""What decides when the next call to a provider may start.
+"""Rate limiter: decides when the next call to a provider may start.
 
 One governor per API config, shared by all jobs on it. A call is admitted when
 three things allow it at once: the number of calls in flight, requests per
 minute, tokens per minute. Limits the user sets are ceilings; below them the
-provider's own are found by calling (learned_limits.py, docs/engine.md). A refusal cools
-everybody down once.
+provider's own are learned from calls (learned_limits.py, docs/engine.md). A refusal starts one
+cooldown for all jobs on the config.
 
 Everything runs in one thread and never yields between a check and its act.
 """
@@ -25,9 +25,9 @@ from .sliding_window import WINDOW_S, SlidingWindow
 
 COOLDOWN_S = (0.05, 1.0)  # the first one where the provider names none: a few calls' time
 LONG_COOLDOWN_S = 10.0  # doubled up to here while nothing is answered …
-BAD_TIMES_S = 120.0  # … and for longer when that has lasted so long
+BAD_TIMES_S = 120.0  # … and further after this long without an answer
 LONGEST_COOLDOWN_S = 60.0
-PACED_CALLS = 5  # so many start one by one after a cooldown
+PACED_CALLS = 5  # calls that start one by one after a cooldown
 # A provider that answers “overloaded” to less than this share of its calls is not at its limit.
 TOLERATED_SHARE = 0.02
 SHARE_OVER = 100  # calls, at least, over which the share is averaged
@@ -35,7 +35,7 @@ REFUSALS = (Cause.RATE_LIMIT, Cause.OVERLOADED)
 
 
 class Flow:
-    """Who waits together: the calls of one job. A higher ``priority`` goes first."""
+    """A flow of fair queueing: the calls of one job. A higher ``priority`` goes first."""
 
     __slots__ = ("priority",)
 
@@ -84,8 +84,8 @@ class Governor:
         self._waiting: OrderedDict[Flow, deque[_Waiting]] = OrderedDict()
         self._timer = None
         self._timer_at = 0.0
-        self._asked_at = 0.0  # when somebody last wanted to call
-        self._tokens_per_byte = 0.35  # until answers say better
+        self._asked_at = 0.0  # when a call was last requested
+        self._tokens_per_byte = 0.35  # an estimate, until answers give the real ratio
         self._answers = 0
         self._recent = SlidingWindow()
         self._cooldown_until = self._next_start = self._pace_until = 0.0
@@ -97,7 +97,7 @@ class Governor:
         self.update(concurrency, rpm, tpm)
 
     def update(self, concurrency: int | None, rpm: int | None, tpm: int | None) -> None:
-        """Take up edited ceilings; calls in flight are not touched."""
+        """Apply edited ceilings. Calls in flight are not affected."""
         now = self._clock()
         if concurrency != self._ceiling:
             self._ceiling = concurrency
@@ -114,8 +114,8 @@ class Governor:
         return max(1, self._limits.most)
 
     def admit(self, party: Flow, size: int) -> Ticket | None:
-        """Block until a call of ``size`` bytes may start; None where the party was dismissed. Those
-        of a higher priority go first, equals take turns."""
+        """Block until a call of ``size`` bytes may start; None if the flow was dismissed. Flows
+        of a higher priority go first, equal ones take turns."""
         if not self._waiting:
             if self._clock() - self._asked_at > IDLE_S:
                 self._limits.idle()
@@ -136,7 +136,7 @@ class Governor:
         return waiting.admitted
 
     def dismiss(self, party: Flow) -> None:
-        """Let nobody of this party wait any longer."""
+        """Dismiss all waiting calls of this flow."""
         for waiting in self._waiting.pop(party, ()):
             waiting.event.set()
 
@@ -243,7 +243,7 @@ class Governor:
                 bucket.take(amount)
 
     def _pump(self) -> None:
-        """Admit whoever waits, one party after the other, while calls may start."""
+        """Admit waiting calls, one flow after the other, while calls may start."""
         while self._waiting:
             party = max(self._waiting, key=_priority)  # the first of the highest
             queue = self._waiting[party]
@@ -286,7 +286,7 @@ class Governor:
         self._limits.answered(ticket, latency_s, now)
 
     def _refused(self, ticket: Ticket, finding: Classification, now: float) -> None:
-        """Cool everybody down once: refusals of calls that had started before are the same one."""
+        """Start one cooldown for all: refusals of calls that started before it belong to the same one."""
         stray = self._stray(finding)
         if stray and finding.retry_after_s is None:
             self._limits.discount(ticket)
@@ -305,7 +305,7 @@ class Governor:
             self._cool(asked or self._own_cooldown_s(now), finding, now)
 
     def _stray(self, finding: Classification) -> bool:
-        """One “overloaded” among a hundred answers must not slow everything down."""
+        """Whether an “overloaded” answer is rare enough to ignore (one in a hundred must not slow all)."""
         if finding.cause is not Cause.OVERLOADED:
             return False
         self._overloaded_share += (1.0 - self._overloaded_share) / self._share_over

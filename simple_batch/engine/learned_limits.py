@@ -1,9 +1,9 @@
-"""What a provider was found to bear, from its answers and refusals.
+"""Learns the limits of a provider from its answers and refusals.
 
-A refusal is taken for one of two things. With more calls in flight than any the
-provider answered lately, it is about their number: the width is held below it.
-Otherwise it is about the rate, and that can be measured: a provider that refuses
-has nothing left, so what it admitted between two refusals is what it allows.
+A refusal has one of two meanings. If more calls were in flight than at any recently answered call,
+the concurrency was too high: the width is held below it. Otherwise the rate was too high. The rate
+can be measured: a provider that refuses has nothing left, so the calls that it admitted between two
+refusals are its rate limit.
 """
 
 import msgspec
@@ -19,9 +19,9 @@ from .estimators import (
 
 LOWERED = 0.85  # measured at less than this of the learned rate: the limit has sunk
 LEAST_SHARE = 0.25  # of the last minute's rate: no refusal is taken to mean less than that
-MEASURE_CALLS = 8  # a rate is measured over so many admitted calls at least
-MANY_CALLS = 30  # after so many the first refusal does not say that all before was too much
-IDLE_S = 1.0  # nobody wanted to call for so long: what was admitted says nothing of the limits
+MEASURE_CALLS = 8  # a rate is measured over at least this many admitted calls
+MANY_CALLS = 30  # after this many, the first refusal does not mean that all before was too much
+IDLE_S = 1.0  # idle for this long: recent admissions say nothing about the limits
 REQUESTS, TOKENS = "requests", "tokens"
 
 
@@ -46,7 +46,7 @@ class Ticket(msgspec.Struct):
 
 
 class Learned(msgspec.Struct, frozen=True):
-    """What was found, to be carried to another process. ``highest`` is the ceiling under which."""
+    """The learned limits, to pass to another process. ``highest`` is the ceiling they were learned under."""
 
     width: EstimatorState
     highest: float
@@ -118,7 +118,7 @@ class Limits:
         self._paced_at = max(self._paced_at, paced_at)
 
     def idle(self) -> None:
-        """Nobody asks: what is admitted now does not show what could be."""
+        """No call is waiting: the calls admitted now do not show the limit."""
         self._mark = None
 
     def answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
@@ -137,7 +137,7 @@ class Limits:
             self.width.answered(self._plateau(), self.latency_s, now)
 
     def discount(self, ticket: Ticket) -> None:
-        """A call was not admitted, for no reason that concerns the limits."""
+        """The provider did not admit a call, for a reason that has nothing to do with the limits."""
         self._count(-1.0, -ticket.tokens)
 
     def refused(
@@ -173,20 +173,20 @@ class Limits:
         )
 
     def restore(self, learned: Learned, now: float) -> None:
-        """Go on with what another process has learned. A width that was found under another
-        ceiling says nothing here."""
+        """Continue from the limits that another process has learned. A width that was learned under
+        another ceiling is ignored."""
         if learned.highest == self.width.highest:
             self.width.restore(learned.width)
         for name, known in learned.rates.items():
             self.rates[name].restore(known, now)
         self.latency_s, self._cooldown_s = learned.latency_s, learned.cooldown_s
         self.closed = learned.closed
-        # of the calls before now this process knows too little to learn from them
+        # this process knows too little about earlier calls to learn from them
         self._cut_at, self._mark = now, None
         self._calls = self._stray = self._level = self._answers = 0
 
     def cooled(self, seconds: float) -> None:
-        """What a refusal cost: looks for more become rarer the more one costs."""
+        """Note the cost of a refusal: the more a probe costs, the rarer probes become."""
         self._cooldown_s += 0.3 * (seconds - self._cooldown_s)
 
     def _count(self, requests: float, tokens: float) -> None:

@@ -1,9 +1,9 @@
-"""Deals the requests of one job out to several endpoints: each as many as it can take, by weight, or
-in order of preference.
+"""Load balancer: spreads the requests of one job over several upstreams, as fast as each can take
+them, by weight, or in order of preference.
 
-Each endpoint (a hand) has its own pool and governor and draws from the one stream of requests. A
-request that an endpoint has failed, for a fault that is the endpoint's own, goes to another one
-that has not had it yet.
+Each upstream is an endpoint with its own pool and governor, and draws from one shared stream of
+requests. When an upstream fails a request for a reason that lies with the endpoint, the request goes
+to another upstream that has not tried it yet.
 """
 
 import time
@@ -22,14 +22,14 @@ ELSEWHERE = frozenset(
         *(Cause.RATE_LIMIT, Cause.QUOTA, Cause.AUTH, Cause.NOT_FOUND, Cause.BAD_RESPONSE),
     }
 )
-LOOK_S = 0.05  # between two looks of a hand that must wait
+LOOK_S = 0.05  # polling interval of an upstream that has to wait
 DOWN_AFTER = 5  # failures in a row
-DOWN_S = (5.0, 60.0)  # how long an endpoint is left alone then; doubles
+DOWN_S = (5.0, 60.0)  # how long an endpoint is ejected then; doubles
 
 
 class Upstream:
-    """One endpoint's part. ``cooling`` tells whether its governor cools down now; ``at_once`` is how
-    many requests it gathers for a call."""
+    """One endpoint of the load balancer. ``cooling`` tells whether its governor is in a cooldown;
+    ``at_once`` is the number of requests that it packs into a call."""
 
     def __init__(
         self,
@@ -55,14 +55,14 @@ class Upstream:
 
     @property
     def down(self) -> bool:
-        """Left alone for a while: it failed several times in a row."""
+        """Ejected by the passive health check: it failed several times in a row."""
         return self._clock() < self._down_until
 
     def answered(self) -> None:
         self._failures, self._down_s = 0, DOWN_S[0]
 
     def failed(self) -> bool:
-        """Note a fault of the endpoint; True where it is down from now on."""
+        """Record a failure of the endpoint. Returns True if it is down from now on."""
         self._failures += 1
         if self._failures < DOWN_AFTER or self.down:
             return False
@@ -72,10 +72,10 @@ class Upstream:
 
 
 class LoadBalancer:
-    """``requests`` is drawn from as the hands ask, by one of three modes. Spread.FAST: each as fast
-    as it can. Spread.WEIGHT: what they have drawn keeps to their weights as far as they are
-    available, so that the slowest for its weight sets the pace. Spread.ORDER: a hand draws only
-    while none before it is available."""
+    """The upstreams draw from ``requests`` in one of three modes. Spread.FAST: each as fast as it
+    can. Spread.WEIGHT: the available upstreams draw in proportion to their weights, so the slowest
+    for its weight sets the pace. Spread.ORDER: an upstream draws only while no earlier one is
+    available."""
 
     def __init__(
         self,
@@ -87,22 +87,22 @@ class LoadBalancer:
         self._mode = mode
         self._clock = clock
         self._hands: list[Upstream] = []
-        self._lock = BoundedSemaphore(1)  # a generator may not be asked twice at once
+        self._lock = BoundedSemaphore(1)  # a generator cannot be entered twice at once
         self._exhausted = False
-        self._out: dict[int, Request] = {}  # drawn, and not ended yet
-        self._had: dict[int, set[Upstream]] = {}  # who has failed a request
+        self._out: dict[int, Request] = {}  # drawn and still running
+        self._had: dict[int, set[Upstream]] = {}  # the upstreams that failed each request
         self._returned: deque[Request] = deque()
         self._changed = Event()
 
     def add(self, weight: float, cooling: Callable[[], bool], at_once: int = 1) -> Upstream:
-        """One more hand, behind those that there are."""
+        """Add an upstream behind the existing ones."""
         hand = Upstream(weight, cooling, self._clock, at_once)
         self._hands.append(hand)
         return hand
 
     def draw(self, hand: Upstream) -> Iterator[Request | None]:
-        """The requests for one hand; ends when none can come any more. One that gathers them is told
-        by None when there is none for now."""
+        """Yield the requests for one upstream; ends when no more can come. An upstream that packs
+        requests gets None when there is no request right now."""
         while not hand.stopped:
             request = self._next(hand) if hand.available else None
             if request is not None:
@@ -116,8 +116,8 @@ class LoadBalancer:
             self._changed.wait(LOOK_S)
 
     def ended(self, hand: Upstream, index: int, cause: Cause | None) -> bool:
-        """Note how a request ended; False where it goes to another hand instead: its failure is
-        then not to be recorded as its result."""
+        """Note how a request ended. Returns False if it goes to another upstream instead: its failure
+        must then not be recorded as its result."""
         request = self._out.pop(index, None)
         self._changed.set()
         if cause is None:
@@ -134,14 +134,14 @@ class LoadBalancer:
         return False
 
     def given_up(self, index: int) -> None:
-        """A request was not sent to its end: whoever can takes it."""
+        """A request was given up before it ended: any upstream may take it."""
         request = self._out.pop(index, None)
         if request is not None:
             self._returned.append(request)
         self._changed.set()
 
     def stop(self, hand: Upstream) -> bool:
-        """A hand takes no more; True where no other is left."""
+        """Stop an upstream. Returns True if no other is left."""
         hand.stopped = True
         self._changed.set()
         return all(other.stopped for other in self._hands)
@@ -156,7 +156,7 @@ class LoadBalancer:
         for other in self._hands:
             other.absent |= other is not hand and other not in others
         behind = min((other.dealt for other in others), default=hand.dealt)
-        if hand.absent:  # one that comes back does not make up for its absence
+        if hand.absent:  # an upstream that returns does not catch up
             hand.absent, hand.dealt = False, max(hand.dealt, behind)
         return hand.dealt <= behind + (hand.at_once - 1) / hand.weight
 
@@ -173,7 +173,7 @@ class LoadBalancer:
         return request
 
     def _taken_back(self, hand: Upstream) -> Request | None:
-        """One that was returned and that this hand has not failed."""
+        """A returned request that this upstream has not failed."""
         for _ in range(len(self._returned)):
             request = self._returned.popleft()
             if hand not in self._had.get(request.index, ()):

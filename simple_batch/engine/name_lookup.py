@@ -1,6 +1,6 @@
-"""Looking up the addresses of hosts. Lookups happen in the few threads that gevent keeps, where
-exports work too: a name server that does not answer must not take them all, so whoever asks for a name
-that is being looked up waits for that lookup."""
+"""Looks up the addresses of hosts. Lookups run in gevent's small thread pool, which exports use too.
+A name server that does not answer must not block all of its threads, so concurrent lookups of the
+same name share one lookup."""
 
 import gevent
 from gevent import socket

@@ -1,7 +1,7 @@
 """Several requests of /v1/embeddings in one call, and its answer given back to each of them.
 
-What the call used is known of the whole only: it is apportioned by the length of the inputs, so
-that the parts add up to it exactly.
+The usage is known for the whole call only. It is divided in proportion to the length of the inputs,
+and the parts add up to the total exactly.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,8 +37,8 @@ _answer = msgspec.json.Decoder(_Answer).decode
 
 
 class PackedRequest(Request, frozen=True, kw_only=True):
-    """It goes where a request goes: its index is its first member's, its body has all ``inputs``
-    and, beside them, what the members' bodies share (``rest``)."""
+    """Used in place of a request: its index is that of its first member, its body has all ``inputs``
+    and the fields that the members' bodies share (``rest``)."""
 
     members: tuple[Request, ...]
     inputs: tuple[msgspec.Raw, ...]
@@ -86,12 +86,12 @@ def packed(
 
 
 def members(request: Request) -> tuple[Request, ...]:
-    """The requests that travel in this one."""
+    """The requests packed into this one."""
     return request.members if isinstance(request, PackedRequest) else (request,)
 
 
 def outcomes(request: Request, outcome: Outcome) -> Iterator[Outcome]:
-    """How each member ended where the call ended so."""
+    """The outcome of each member, from the outcome of the call."""
     if not isinstance(request, PackedRequest):
         yield outcome
         return
@@ -123,9 +123,8 @@ def tried(
 
 
 def parted(pack: PackedRequest, refused: Outcome) -> list[tuple[Request, Outcome]]:
-    """The halves of a pack that came to nothing, each with what has befallen it so far. The refusal
-    itself is none of their attempts, unless it had to be paid for: who is to blame will be refused
-    alone."""
+    """Split a failed pack in two; both halves keep the attempts so far. The refusal itself does not
+    count as an attempt unless it was billed: the request at fault will be refused on its own."""
     attempts = refused.attempts
     if attempts and attempts[-1].usage is None:
         attempts = attempts[:-1]

@@ -1,9 +1,9 @@
-"""Puts requests of /v1/embeddings that differ in nothing but their input into packs, and takes apart
-those that are refused.
+"""Request packer: packs /v1/embeddings requests that differ only in their input into one call, and
+splits packs that are refused.
 
 Limits of OpenAI's (API reference, “Create embeddings”): 2,048 inputs a call, 8,192 tokens an input,
-300,000 tokens a call. A token is a byte at least. Others bear fewer inputs (DashScope 10): a packer
-learns how many.
+300,000 tokens a call. A token is a byte at least. Other endpoints accept fewer inputs (DashScope
+10): the packer learns how many.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,10 +15,10 @@ from .packed_request import PackedRequest, packed, parted
 
 MOST = 2_048
 LONGEST = 300_000  # bytes of the inputs of a call
-OPEN = 16  # packs begun at a time, of requests that do not go together
-TRIES = 2  # so many packs refused whose halves are answered show that they were too large
+OPEN = 16  # packs open at a time, of requests that cannot share a call
+TRIES = 2  # refused packs with both halves answered, until packs are made smaller
 
-# One input may be to blame, or their number. The retries that a cause has are used up before.
+# One input may be at fault, or the number of inputs. The cause's retries are used up first.
 _APART = frozenset(
     {
         *(Cause.BAD_REQUEST, Cause.CONTEXT_LENGTH, Cause.CONTENT_FILTER),
@@ -50,7 +50,7 @@ class _Open:
 
 
 class _Split:
-    """A pack of ``count`` that was taken apart: how many of its halves were answered."""
+    """A pack of ``count`` requests that was split: counts how many halves were answered."""
 
     def __init__(self, count: int):
         self.count = count
@@ -58,22 +58,22 @@ class _Split:
 
 
 class RequestPacker:
-    """``most`` inputs go in a call, fewer where the endpoint turns out to take fewer: ``learned`` is
-    told then how many from how many."""
+    """Packs at most ``most`` inputs into a call, and fewer once the endpoint shows that it accepts
+    fewer: ``learned`` is then called with the old and the new number."""
 
     def __init__(self, most: int, learned: Callable[[int, int], None] = lambda before, now: None):
         self.most = most
         self._learned = learned
-        self._proven = 1  # so many in a call were answered
+        self._proven = 1  # the most requests in a call that was answered
         self._too_many = 0  # packs of more than that which only their halves' answers speak against
         self._splits: dict[int, _Split] = {}  # by the index of a half that is on its way
 
     def packs(
         self, requests: Iterable[Request | None], drop: Callable[[Request], None]
     ) -> Iterator[Request]:
-        """The requests in packs, in their order where they go together; those that do not go with
-        others as they are. None among them is a pause: what was gathered goes then. ``drop`` is
-        told of what was gathered in vain, where this is closed before its end."""
+        """Yield the requests in packs, in their order within a pack; a request that cannot be packed
+        is yielded as it is. None in the input is a pause: the open packs are then sent. If the
+        generator is closed early, ``drop`` is called for each request that was not yielded."""
         begun: dict[bytes, _Open] = {}
         try:
             for request in requests:
@@ -98,7 +98,7 @@ class RequestPacker:
 
     @staticmethod
     def _full(begun: dict[bytes, _Open], kind: bytes, size: int) -> Iterator[Request]:
-        """What must go before an input of this size can be taken in."""
+        """Yield the pack that must be sent before an input of this size can be added."""
         if kind in begun:
             if begun[kind].size + size > LONGEST:
                 yield begun.pop(kind).closed()
@@ -106,8 +106,8 @@ class RequestPacker:
             yield begun.pop(next(iter(begun))).closed()
 
     def apart(self, request: Request, outcome: Outcome) -> list[tuple[Request, Outcome]]:
-        """Take note of how a call ended; the halves of a pack that are to be tried instead, each
-        with its outcome so far. Empty where the outcome stands."""
+        """Note how a call ended. Returns the halves of a pack to try instead, each with its outcome so
+        far; empty if the outcome is final."""
         split = self._splits.pop(request.index, None)
         if outcome.cause is None:
             if split is not None:
@@ -133,8 +133,9 @@ class RequestPacker:
 
 
 def _apart(request: Request) -> tuple[bytes, msgspec.Raw | None, dict[str, msgspec.Raw]]:
-    """(what it shares with those that it may travel with, its input, the rest of its body); without
-    an input where it is to travel alone: it has several, or none that could be answered."""
+    """Returns (key of the requests that it can be packed with, its input, the rest of its body). The
+    input is None if the request must be sent alone: it has several inputs, or none that could be
+    answered."""
     if request.url != EMBEDDINGS:
         return b"", None, {}
     rest = _fields(request.body)

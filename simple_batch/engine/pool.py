@@ -26,11 +26,12 @@ SLACK = 100  # requests waiting for a retry beyond twice the limit
 
 
 class Pool:
-    """Runs requests of one job. ``transport`` has ``post(path, body, timeout_s)``; ``slots`` bound
-    the job's calls in flight, in all its pools, beside the governor; it waits there as ``party`` and
-    pays at the ``till``. ``structure`` is the shape that answers are to have, ``encode`` asks for it.
-    ``packer`` puts several requests in a call. No call begins while ``answers`` have no room.
-    ``record_attempts(index, attempts)`` is told what was tried, if anything, for a request that stays
+    """Runs requests of one job. ``transport`` has ``post(path, body, timeout_s)``. ``slots`` limits
+    the job's calls in flight over all its pools, in addition to the governor, where the job waits as
+    the flow ``party``. ``till`` is the spend guard that calls are charged to. ``structure`` is the
+    structured output that answers must match; ``encode`` asks for it. ``packer`` packs several
+    requests into a call. No call starts while ``answers`` has no free memory.
+    ``record_attempts(index, attempts)`` receives the attempts, if any, of a request that stays
     pending."""
 
     def __init__(
@@ -100,7 +101,7 @@ class Pool:
         return self._stop
 
     def adjust(self, policy: Policy) -> None:
-        """Take up edited settings: the policy holds for requests that begin from now on."""
+        """Apply edited settings: the policy holds for requests that start from now on."""
         self._policy = policy
 
     def stop(self) -> None:
@@ -116,17 +117,17 @@ class Pool:
                 greenlet.kill(Abandoned, block=False)
 
     def ready(self) -> bool:
-        """False where this process lacks what a call needs of what several share: a part of the
-        limits, or money. Asks for it then."""
+        """Returns False if this process lacks a shared resource that a call needs: a share of the
+        limits, or spend. It then asks for it."""
         return self._turns.ready()
 
     def withdraw(self) -> None:
-        """Begin no more calls in this run: what waits is given up and stays pending, and ``run``
+        """Start no more calls in this run: waiting requests are given up and stay pending, and ``run``
         returns when the calls in flight have ended. It may be called again."""
         self._give_up_waiting()
 
     def let_go(self) -> None:
-        """Give up what waits, for its first call or for another; what is new goes on."""
+        """Give up the requests that wait for a first call or a retry; new requests go on."""
         self._governor.dismiss(self._party)
         for greenlet, trial in list(self._trials.items()):
             if trial.waiting and trial.attempts:
@@ -139,7 +140,7 @@ class Pool:
 
     def _cut(self) -> None:
         for greenlet, trial in list(self._trials.items()):
-            if trial.calling or trial.waiting:  # never one that hands over its outcome
+            if trial.calling or trial.waiting:  # never a call that is delivering its outcome
                 greenlet.kill(Abandoned, block=False)
 
     def _in_state(self, state: RequestStatus) -> list[int]:
@@ -173,7 +174,7 @@ class Pool:
                 return
 
     def _begin(self, request: Request) -> bool:
-        """Start with one request when its call may start; False where it was dismissed."""
+        """Start one request when its call may start. Returns False if it was dismissed."""
         self._wait_for_room()
         try:
             trial = self._trial(request)
@@ -262,7 +263,7 @@ class Pool:
             self._record(each)
 
     def _leave(self, request: Request, attempts: Sequence[Attempt] = ()) -> None:
-        """It stays pending."""
+        """Leave the request pending."""
         for index, own in tried(request, attempts):
             self._record_attempts(index, own)
 
@@ -272,8 +273,8 @@ class Pool:
             self._halt(stop)
 
     def _settle_held(self) -> None:
-        """At the end: what is held back stays pending, with its attempts noted. Where nothing else
-        was left to try, the failures held back are the job's."""
+        """At the end: requests that are held back stay pending, with their attempts noted. If nothing
+        else was left to try, their failures stop the job."""
         if not self._breaker.held:
             return
         if self._stop is None and not self._stopping:
@@ -282,7 +283,7 @@ class Pool:
             self._leave(stopped.request, stopped.outcome.attempts)
 
     def _broken(self, request: Request, error: Exception, attempts=()) -> None:
-        """A fault of this program ends the one request it hit."""
+        """An error in this program fails only the request that it hit."""
         log.error("request %s failed inside the program", request.index, exc_info=error)
         self._end(
             request,
@@ -300,7 +301,7 @@ class Pool:
 
 
 class Admission:
-    """The governor for one job: a call takes one of the job's own slots too, and is paid for."""
+    """Admission of one job's calls: a slot of the job, the spend guard, and the governor."""
 
     def __init__(
         self,
@@ -338,7 +339,7 @@ class Admission:
         return all([self._slots.ready(), self._till.ready(), self._governor.ready()])
 
     def _enter(self, ticket) -> None:
-        """Last, so that what waits for its own endpoint keeps nobody else out of the room."""
+        """Taken last, so that a call that waits for its own endpoint does not use up a shared slot."""
         room = self._slots.room
         if room is None:
             return

@@ -1,4 +1,4 @@
-"""The retry wrapper: one request → one outcome, by as many attempts as its policy allows."""
+"""Retries one request until it has an outcome, with as many attempts as its policy allows."""
 
 import copy
 import math
@@ -36,7 +36,7 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class StopAll(Exception):
-    """Every further call would fail alike: it is for the pool to decide what becomes of this one."""
+    """Every further call would fail in the same way. The pool decides what happens to this request."""
 
     def __init__(self, request: Request, finding: Classification, outcome: Outcome):
         super().__init__(finding.message)
@@ -46,11 +46,11 @@ class StopAll(Exception):
 
 
 class Abandoned(gevent.GreenletExit):
-    """Thrown into a request's greenlet: it is to end now and stays pending."""
+    """Thrown into a request's greenlet: the request ends now and stays pending."""
 
 
 class RetryingCall:
-    """One request on its way to its outcome, or a pack of them. ``state`` is in flight or
+    """Calls one request, or a pack of requests, until it has an outcome. ``state`` is in flight or
     retrying."""
 
     __slots__ = (
@@ -103,7 +103,7 @@ class RetryingCall:
     def run(self, ticket: Ticket | None) -> Outcome:
         """Call until it succeeds or may not be tried again. ``ticket`` admits the first call: there
         must be one, the deadline counts from here.
-        Raises Stopped where the verdict is to stop, GivenUp where told to from outside."""
+        Raises StopAll if the verdict is to stop, Abandoned if it is given up from outside."""
         if self._begun is None:
             self._begun, self._started_at = self._clock(), now_ms()
         while True:
@@ -148,7 +148,7 @@ class RetryingCall:
         return self._policy.deadline_s - (self._clock() - self._begun)
 
     def _ask(self, wrong: Classification | None = None) -> None:
-        """Make the body to be sent; ``wrong`` is an answer that it is to complain of."""
+        """Make the body to be sent; ``wrong`` is an answer that the body reports as not fitting."""
         self._rung = self._structure.rung if self._structure else 0
         # what tells whether an answer is what was asked for
         self._shape = self._structure or (
@@ -182,7 +182,7 @@ class RetryingCall:
             self.waiting = False
 
     def _call(self, ticket: Ticket, left_s: float) -> Classification:
-        """One attempt, noted whatever becomes of it."""
+        """Make one attempt; it is noted however it ends."""
         self.state = RequestStatus.IN_FLIGHT
         started_at, began, reply, finding = now_ms(), self._clock(), None, None
         self.calling = True
@@ -234,7 +234,7 @@ class RetryingCall:
         )
 
     def _wait_s(self, finding: Classification) -> float | None:
-        """How long to wait before the next call; None where there is to be none."""
+        """The backoff before the next call; None if there is no next call."""
         policy, asked = self._policy, finding.retry_after_s
         if finding.verdict is Verdict.WAIT:
             # the governor keeps the cooldown; here only its share of patience is counted
@@ -268,7 +268,7 @@ class RetryingCall:
 
 
 def _lightened(failed: Outcome) -> Outcome:
-    """The same without an answer that is too large to be kept beside the next one."""
+    """A copy without the answer, if that is too large to keep during the next call."""
     if failed.response is None or len(failed.response) <= KEPT:
         return msgspec.structs.replace(failed, held=None)
     return msgspec.structs.replace(failed, response=None, held=None)

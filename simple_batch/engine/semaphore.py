@@ -1,4 +1,4 @@
-"""A bound on calls at a time that may be moved while calls are running."""
+"""A semaphore whose size can change while calls are running."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,9 @@ from gevent.event import Event
 
 
 class ResizableSemaphore:
-    """``most`` None is no bound. Where several processes share the bound, each has a part of it
-    (``share``). ``hungry``: somebody is held back, or was since this was last set to False.
-    ``room`` are slots that others take from too, of which each call needs one besides."""
+    """``most`` None means no limit. If several processes share the limit, each has a part of it
+    (``share``). ``hungry``: a call is held back, or was since this was last set to False. ``room`` is
+    a second semaphore, shared with other jobs; each call needs a slot of it too."""
 
     def __init__(self, most: int | None, room: "ResizableSemaphore | None" = None):
         self.room = room
@@ -16,12 +16,12 @@ class ResizableSemaphore:
         self.taken = 0
         self._held = False
         self._waiting = 0
-        self._grant: int | None = None  # None where nobody shares
+        self._grant: int | None = None  # None if it is not shared
         self._wake: Callable[[], None] | None = None
         self._changed = Event()
 
     def take(self) -> None:
-        """Block until one is free."""
+        """Acquire a slot; blocks until one is free."""
         if self._full:
             self._wait()
         self.taken += 1
@@ -43,22 +43,22 @@ class ResizableSemaphore:
         self._changed.set()
 
     def resize(self, most: int | None) -> None:
-        """Calls that run already are not touched."""
+        """Change the size. Running calls are not affected."""
         self.most = most
         self._changed.set()
 
     def share(self, wake: Callable[[], None]) -> None:
-        """From now on there are only as many as are granted, at first none. ``wake`` is called when
-        some are wanted."""
+        """From now on only granted slots are available, none at first. ``wake`` is called when slots
+        are needed."""
         self._grant, self._wake = 0, wake
 
     def grant(self, part: int) -> None:
-        """So many of them are for this process."""
+        """Set the number of slots granted to this process."""
         self._grant = part
         self._changed.set()
 
     def ready(self) -> bool:
-        """False where this process has no part of a shared bound; asks for one then."""
+        """Returns False if this process has no part of a shared limit; it then asks for one."""
         if self.most is None or self._grant is None or self._grant > 0:
             return True
         self._held = True

@@ -1,9 +1,8 @@
-"""Money that may still be spent: asked before each call, told of what the call has cost.
+"""Spend limits: checked before each call, charged after it.
 
-A call that runs is expected to cost what calls have cost on the average so far: near a
-bound fewer run at a time, so that together they hardly overshoot it; and few, until a
-first one has told its cost. What is certain: no call starts once a bound is reached, so
-the overshoot is at most what was in flight then.
+A running call is expected to cost the average of the calls so far. Near a cap fewer calls run at a
+time, so that together they hardly exceed it; few run until the cost of a first call is known. No
+call starts once a cap is reached, so the overshoot is at most the cost of the calls in flight.
 """
 
 from collections.abc import Callable
@@ -14,12 +13,12 @@ from gevent.event import Event
 from .breaker import PauseReason
 from .classify import Classification
 
-RECENT = 50  # calls over which the average goes
-FEW = 5  # calls at a time until one has told its cost
+RECENT = 50  # number of calls in the average
+FEW = 5  # calls at a time until the cost of one is known
 
 
 class CapReached(Exception):
-    """A bound is reached: no call may start."""
+    """A cap is reached: no call may start."""
 
     def __init__(self, stop: PauseReason):
         super().__init__(stop.detail)
@@ -34,9 +33,9 @@ class Cap(msgspec.Struct):
 
 
 class SpendLimit:
-    """Bounds on the same calls, by name. ``stop(name, bound)`` says why one that is reached stops a
-    job. ``seen`` calls of a time before have cost ``mean`` each. Where others spend under the same
-    bounds, only the money of a ``block`` may be spent; ``hungry``: a call waits for more of it."""
+    """Caps on the same calls, by name. ``stop(name, bound)`` gives the reason for which a reached cap
+    stops a job. ``seen`` earlier calls have cost ``mean`` each. If other processes spend under the
+    same caps, only the amount of a ``block`` may be spent; ``hungry``: a call waits for more."""
 
     def __init__(
         self, bounds: dict[str, Cap], stop: Callable[[str, Cap], PauseReason], mean=0.0, seen=0
@@ -53,19 +52,19 @@ class SpendLimit:
         self.limit()
 
     def limit(self, **most: int | None) -> None:
-        """Set bounds anew, by their names."""
+        """Change caps, by name."""
         for name, amount in most.items():
             self.bounds[name].most = amount
         self.bounded = any(bound.most is not None for bound in self.bounds.values())
         self._changed.set()
 
     def keep_to(self, block: Cap) -> None:
-        """Spend no more than what the block holds, whatever the bounds leave."""
+        """Spend at most the amount of the block, whatever the caps leave."""
         self.block = block
         self._counted.append(block)
 
     def expected(self, more: int = 0) -> float:
-        """What the calls that run and so many more are expected to cost."""
+        """Expected cost of the running calls and ``more`` others."""
         return (self.flying + more) * self._mean
 
     def reached(self) -> PauseReason | None:
@@ -76,14 +75,14 @@ class SpendLimit:
         return None
 
     def look(self) -> None:
-        """Raises Spent where a bound is reached."""
+        """Raises CapReached if a cap is reached."""
         if self.bounded:
             stop = self.reached()
             if stop is not None:
                 raise CapReached(stop)
 
     def take(self) -> None:
-        """Block until a call may start, then count it as running. Raises Spent."""
+        """Block until a call may start, then count it as running. Raises CapReached."""
         self.look()
         while self.bounded and not self._may_start():
             self._changed.clear()
@@ -92,7 +91,7 @@ class SpendLimit:
         self.flying += 1
 
     def ready(self) -> bool:
-        """False where this process holds no money; asks for some then."""
+        """Returns False if this process has no spend left; it then asks for more."""
         if not self.bounded or self.block is None or self.block.most > self.block.spent:
             return True
         self.hungry = True
@@ -118,7 +117,7 @@ class SpendLimit:
         )
 
     def settle(self, cost: int | None) -> None:
-        """A call has ended; ``cost`` None where nothing is known of it."""
+        """A call has ended. ``cost`` is None if it is unknown."""
         self.flying -= 1
         if cost is not None:
             self._seen += 1
@@ -129,18 +128,18 @@ class SpendLimit:
 
 
 class SpendGuard:
-    """What the calls of a pool are paid from; this one lets them all go."""
+    """No-op spend guard of a pool: allows every call."""
 
     def take(self) -> None:
-        """Block until a call may start. Raises Spent."""
+        """Block until a call may start. Raises CapReached."""
 
     def look(self) -> None:
-        """Raises Spent where none may start now."""
+        """Raises CapReached if no call may start now."""
 
     def ready(self) -> bool:
-        """False where there is no money for a call now, though no bound is reached; asks for some
-        then."""
+        """Returns False if there is no spend left for a call now, though no cap is reached; it then
+        asks for more."""
         return True
 
     def settle(self, finding: Classification | None) -> None:
-        """The call has ended; ``finding`` None where it was given up."""
+        """The call has ended. ``finding`` is None if it was given up."""

@@ -1,8 +1,7 @@
-"""Answers in a shape: how it is asked for, whether an answer has it, and the second asking.
+"""Structured output: asks for a schema, checks the answer, and asks again if it does not fit.
 
-Endpoints differ in what they take as ``response_format``. One that refuses is asked
-in the next easier way, down to not being asked at all: the answer is checked in any
-case.
+Endpoints differ in what they accept as ``response_format``. If an endpoint refuses one, the next
+fallback level is used, down to sending none at all. The answer is checked in any case.
 """
 
 import json
@@ -19,7 +18,7 @@ MODES = ("send", "object", "check")
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 URLS = (CHAT, RESPONSES, "/v1/completions")
 _NAME = "answer"
-_LONGEST = 20_000  # characters of an answer, and of a schema, sent in a second asking
+_LONGEST = 20_000  # characters of an answer, and of a schema, sent when asking again
 _REFUSED = re.compile(
     r"response.?format|json.?schema|json.?object|text\.format|structured.?output|guided", re.I
 )
@@ -29,8 +28,8 @@ _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 class Structure:
     """``mode``: "send" asks with the schema, "object" for any JSON object, "check" not at all.
-    ``again``: an answer that does not fit is sent back with the complaint. ``eased`` is told when
-    the endpoint has refused a way of asking, and in which it is asked from now on."""
+    ``again``: an answer that does not fit is sent back with the complaint. ``eased`` is
+    called with the refused level and the new one when the endpoint has refused a level."""
 
     def __init__(
         self,
@@ -47,11 +46,11 @@ class Structure:
 
     @property
     def way(self) -> str:
-        """How it is asked now: json_schema (strict), json_schema, json_object, or nothing."""
+        """The current fallback level: json_schema (strict), json_schema, json_object, or nothing."""
         return self._ways[self.rung]
 
     def fields(self, url: str) -> dict:
-        """What is to stand in a body for ``url`` that does not say it itself."""
+        """Fields to add to a body for ``url`` that does not set them itself."""
         form = _format(self.way, self._schema)
         if form is None:
             return {}
@@ -72,8 +71,8 @@ class Structure:
         return disqualified(finding, *complaint, Verdict.RETRY if again else Verdict.FINAL)
 
     def eases(self, request: Request, rung: int, finding: Classification) -> bool:
-        """Whether a request that was asked on ``rung`` is to be asked again at once, in an easier
-        way: the endpoint does not take what was sent."""
+        """Whether to send a request that was sent at level ``rung`` again at once, at the next fallback
+        level, because the endpoint does not accept ``response_format`` as it was sent."""
         if finding.http_status not in (400, 404, 422, 501) or not _REFUSED.search(finding.message):
             return False
         if rung + 1 == len(self._ways) or _asks_itself(request):
@@ -141,7 +140,7 @@ def _format(way: str, schema: Schema) -> dict | None:
 
 
 def _asks_itself(request: Request) -> bool:
-    """Whether the user's own body says how the answer is to look."""
+    """Whether the user's own body sets the format of the answer."""
     body = _decode(request.body)
     if request.url == RESPONSES:
         return b'"format"' in bytes(body.get("text", b""))

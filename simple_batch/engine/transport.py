@@ -23,8 +23,8 @@ _SURELY_A_KEY = 20  # characters
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What came back. Header names compare without case. ``held`` is what the body holds of the room
-    for all answers; ``paused_s`` how long it waited for it."""
+    """What came back. Header names compare without case. ``held`` is the body's part of the memory
+    for all answers; ``paused_s`` is how long it waited for it."""
 
     status: int
     headers: Mapping[str, str]
@@ -45,8 +45,8 @@ class TransportFailure(Exception):
 
 
 class Transport:
-    """Makes calls to one endpoint, over at most ``width`` connections at a time. What comes back
-    has its room in ``answers``; without, in room that nothing else has."""
+    """Makes calls to one endpoint, over at most ``width`` connections at a time. Answers
+    are counted in ``answers``; without it, in a memory bound that nothing else shares."""
 
     def __init__(
         self, endpoint: Endpoint, settings: Settings, width: int, answers: Answers | None = None
@@ -135,7 +135,7 @@ class Transport:
             tail = path[3:] if path.startswith("/v1/") else path
             request = requests.Request(method, self._base_url + tail)
             prepared = self._session.prepare_request(request)
-            prepared.headers.pop("Content-Length", None)  # each copy has a body of its own
+            prepared.headers.pop("Content-Length", None)  # each copy has its own body
             if method == "GET":
                 prepared.headers.pop("Content-Type", None)
             self._prepared[key] = prepared
