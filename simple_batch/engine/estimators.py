@@ -98,7 +98,7 @@ class RateEstimator:
         self._proven = 0.0
         self._bucket: TokenBucket | None = None
         self._confidence = Confidence()
-        self.burst_s = 1.0  # of unused rate may be saved up and used at once
+        self.burst_s = 1.0  # seconds of unused rate that may be saved up and used at once
 
     def learn(self, measured: float, now: float) -> None:
         """Learn the rate that was measured between two refusals."""

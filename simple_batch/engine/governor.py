@@ -286,7 +286,7 @@ class Governor:
         self._limits.answered(ticket, latency_s, now)
 
     def _refused(self, ticket: Ticket, finding: Classification, now: float) -> None:
-        """Start one cooldown for all: refusals of calls that started before it belong to the same one."""
+        """Start one cooldown for all: refusals of calls that had started before are the same one."""
         stray = self._stray(finding)
         if stray and finding.retry_after_s is None:
             self._limits.discount(ticket)
@@ -305,7 +305,7 @@ class Governor:
             self._cool(asked or self._own_cooldown_s(now), finding, now)
 
     def _stray(self, finding: Classification) -> bool:
-        """Whether an “overloaded” answer is rare enough to ignore (one in a hundred must not slow all)."""
+        """Whether this is a rare “overloaded” answer: one in a hundred must not slow everything."""
         if finding.cause is not Cause.OVERLOADED:
             return False
         self._overloaded_share += (1.0 - self._overloaded_share) / self._share_over

@@ -46,7 +46,7 @@ class Ticket(msgspec.Struct):
 
 
 class Learned(msgspec.Struct, frozen=True):
-    """The learned limits, to pass to another process. ``highest`` is the ceiling they were learned under."""
+    """The learned limits, to pass to another process. ``highest`` is the ceiling in force then."""
 
     width: EstimatorState
     highest: float
@@ -137,7 +137,7 @@ class Limits:
             self.width.answered(self._plateau(), self.latency_s, now)
 
     def discount(self, ticket: Ticket) -> None:
-        """The provider did not admit a call, for a reason that has nothing to do with the limits."""
+        """Remove a call that the provider did not admit from the counts."""
         self._count(-1.0, -ticket.tokens)
 
     def refused(

@@ -73,7 +73,7 @@ class RequestPacker:
     ) -> Iterator[Request]:
         """Yield the requests in packs, in their order within a pack; a request that cannot be packed
         is yielded as it is. None in the input is a pause: the open packs are then sent. If the
-        generator is closed early, ``drop`` is called for each request that was not yielded."""
+        generator is closed early, ``drop`` is called for each gathered request not yielded."""
         begun: dict[bytes, _Open] = {}
         try:
             for request in requests:

@@ -22,9 +22,9 @@ _MIN_JITTER_S = 0.01
 
 class Policy(msgspec.Struct, frozen=True):
     """``max_retries`` counts calls after the first. Waiting on rate limits costs no retry, but
-    time: ``patience_s`` in all; a provider that asks for more at once stops the others too. ``deadline_s`` bounds a request's whole life, waiting for its turn
-    to be tried again included. ``own`` are causes that never stop the others: the request alone has
-    failed."""
+    time: ``patience_s`` in all; a provider that asks for more at once stops the others too.
+    ``deadline_s`` bounds a request's whole life, including the wait for a retry. ``own`` are causes
+    that never stop the others: only the request itself has failed."""
 
     max_retries: int = 3
     backoff_base_s: float = 1.0
@@ -36,7 +36,7 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class StopAll(Exception):
-    """Every further call would fail in the same way. The pool decides what happens to this request."""
+    """Every further call would fail in the same way. The pool decides about this request."""
 
     def __init__(self, request: Request, finding: Classification, outcome: Outcome):
         super().__init__(finding.message)

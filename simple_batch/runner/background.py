@@ -1,4 +1,4 @@
-"""What the one that runs a database's jobs does beside them, each in a greenlet of its own."""
+"""Background tasks of the process that runs a database's jobs, each in a separate greenlet."""
 
 import logging
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class BackgroundTasks:
         )
         self._keeper = PeriodicTask(duties.keeper, "the backup that is due could not be made")
         self._postman = Notifier(settings, vault)
-        self.greenlets: dict[str, gevent.Greenlet] = {}  # by name, while they are done here
+        self.greenlets: dict[str, gevent.Greenlet] = {}  # by name, while this process runs them
 
     def start(self) -> None:
         works = {
@@ -41,20 +41,20 @@ class BackgroundTasks:
         self._sweeper.wake()
 
     def drop(self) -> None:
-        """Leave them to whoever does them now."""
+        """Stop the tasks: another process runs them from now on."""
         gevent.killall(list(self.greenlets.values()))
         self.greenlets = {}
 
     def stop(self, timeout_s: float) -> None:
-        """The same where nobody may follow: what is to be told is told."""
+        """Stop the tasks at the end of the process; due notifications are sent first."""
         if self.greenlets:
             self.drop()
             self._postman.last_round(timeout_s)
 
 
 class PeriodicTask:
-    """``work()`` is done soon after it is asked for, and every half minute; ``complaint`` is what
-    the log says where it fails. ``run`` is a greenlet's."""
+    """Runs ``work()`` every half minute, and soon after it is requested; ``complaint`` is logged if
+    it fails. ``run`` is the body of a greenlet."""
 
     def __init__(self, work: Callable[[], None], complaint: str):
         self._work = work
@@ -62,7 +62,7 @@ class PeriodicTask:
         self._wake = Event()
 
     def wake(self) -> None:
-        """Look now."""
+        """Run the work now."""
         self._wake.set()
 
     def run(self) -> None:
@@ -82,7 +82,7 @@ IDLE_S = 1.0
 
 
 def index_searches() -> None:
-    """Works for ever, in a greenlet of its own."""
+    """Build the search indexes. Runs forever in a separate greenlet."""
     while True:
         try:
             busy = _index_step()
@@ -93,7 +93,7 @@ def index_searches() -> None:
 
 
 def _index_step() -> bool:
-    """One step for each job that has an index; True where there is more to do."""
+    """One step for each job that has an index. Returns True if there is more to do."""
     busy = False
     with connected():
         for job_id in search.behind():

@@ -1,4 +1,4 @@
-"""What the runner does for jobs besides making their calls, handed in by whoever starts it."""
+"""Hooks of the runner: its work for jobs other than their calls. The caller that starts it sets them."""
 
 from collections.abc import Callable
 

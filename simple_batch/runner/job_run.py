@@ -1,4 +1,4 @@
-"""A lane runs one job: pages of pending requests through its routes, outcomes to the recorder."""
+"""Runs one job: sends pages of pending requests through its routes, and outcomes to the recorder."""
 
 import logging
 import math
@@ -37,16 +37,15 @@ log = logging.getLogger(__name__)
 
 RATE_WINDOW_S = 10
 HELD_WITHOUT_SHARE_S = 1.0  # then what a way holds is given back, if no call of it can be made
-MEMORY = "memory"  # why no call begins: the answers in hand fill the room for them
+MEMORY = "memory"  # why no call starts: the answers in memory use up the space for them
 
 
 class JobRun:
     """One run of a job, from its first pending request to its last or to a stop. Most jobs have
     one route; requests retried with another config or time-out go beside it on their own.
 
-    ``provider_of(config_id)`` may raise ConfigurationError. ``source`` is where the requests come
-    from, ``money`` what calls are paid from; ``room`` is what all calls of the process have to fit
-    in."""
+    ``provider_of(config_id)`` may raise ConfigurationError. ``source`` supplies the requests,
+    ``money`` caps the cost; ``room`` limits the concurrent calls of this process."""
 
     def __init__(
         self,
@@ -67,13 +66,13 @@ class JobRun:
         self._currency = job.currency
         self._ask_once = job.ask_once
         self._reuse = ResponseReuse(job, self._record_reused) if job.reuse_hours else None
-        # a program waits for a batch: what the provider lacks fails line by line
+        # a client program waits for a batch: a model that is not found fails each line, not the job
         self._own_causes = frozenset({Cause.NOT_FOUND} if job.completion_window else ())
         self._chosen = job.concurrency, job.max_retries
         self._overrides = job.overrides
         self._finished: deque[tuple[int, int]] = deque()  # (second, requests finished in it)
         self._runs: dict[RouteKey, gevent.Greenlet] = {}
-        self._unready_since: dict[RouteKey, float] = {}  # of ways that make no call
+        self._unready_since: dict[RouteKey, float] = {}  # by route key, while it can make no call
         self._withdrawn: set[RouteKey] = set()  # their requests are being given back
         self._waited = False
         self._routes: dict[RouteKey | tuple[RouteKey, int], Route] = {}
@@ -87,7 +86,7 @@ class JobRun:
         self._own = self._shares.all[0].route if self._shares else self._route(OWN_WAY, job)
 
     def adjust(self, job: Job) -> None:
-        """Take up what was edited while the job runs."""
+        """Apply what was edited while the job runs."""
         self._party.priority = job.priority
         self._purse.limit(job=job.spend_cap)
         chosen = job.concurrency, job.max_retries
@@ -103,7 +102,7 @@ class JobRun:
 
     @property
     def width(self) -> int:
-        """Calls that it may make at a time."""
+        """The number of calls that this run may make at a time."""
         most = sum(route.provider.governor.limit for route in self._routes.values())
         return min(most, self._chosen[0] or most)
 
@@ -119,7 +118,7 @@ class JobRun:
 
     @property
     def waits(self) -> bool:
-        """For a moment no call could be made, for want of what several workers share."""
+        """Whether no call could be made for a moment, because a resource shared by workers is lacking."""
         return all(self._lacks_long(way) for way in (OWN_WAY, *self._runs))
 
     def _lacks_long(self, way: RouteKey) -> bool:
@@ -244,7 +243,7 @@ class JobRun:
             self._unready_since.pop(way, None)
 
     def _run_way(self, way: RouteKey) -> None:
-        """Until nothing of the way is left here, or the lane is to stop."""
+        """Run one route until none of its requests is left here, or until the job run must stop."""
         caller = self._caller_of(way)
         goes_on = True
         while goes_on:
@@ -258,7 +257,7 @@ class JobRun:
                 self._source.give_back(way)
 
     def _end(self, stop: PauseReason) -> None:
-        """What stops one route stops the job: the user is to decide."""
+        """A reason that stops one route stops the job: the user must decide."""
         if self._stop is None:
             self._stop = stop
         self.stop()

@@ -1,4 +1,4 @@
-"""The lanes of this process: opened, kept in line with the statuses of their jobs, ended."""
+"""The job runs of this process: starts them, keeps them in line with job statuses, and stops them."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -20,8 +20,8 @@ _EDITED = (
 
 
 class JobRuns:
-    """``make(job)`` makes a lane, or raises ConfigurationError; ``closed(job_id)`` is called when
-    one has ended, ``ended()`` when its job may be taken up again."""
+    """``make(job)`` makes a job run, or raises ConfigurationError; ``closed(job_id)`` is called when
+    a run has ended, ``ended()`` when its job may be started again."""
 
     def __init__(
         self,
@@ -38,11 +38,11 @@ class JobRuns:
         return len(self.open)
 
     def busy(self, job_id: int) -> bool:
-        """Whether a lane works on the job, or ends."""
+        """Whether a run of the job is active or ending."""
         return job_id in self._works
 
     def begin(self, job_id: int) -> None:
-        """Open a lane of a job that is to run, if it still is; a job whose config cannot be used is
+        """Start a run of a job if its status is still running. A job whose config cannot be used is
         paused."""
         job = Job.get_by_id(job_id)
         if job.status != JobStatus.RUNNING:  # changed while we looked
@@ -57,7 +57,7 @@ class JobRuns:
         self._works.start(job_id, self._run, lane)
 
     def steer(self, statuses: Mapping[int, JobStatus]) -> None:
-        """Stop the lanes of jobs that are not to run, and those whose job is not among them."""
+        """Stop the runs of jobs that should not run, and of jobs that are not listed."""
         for job_id, lane in list(self.open.items()):
             status = statuses.get(job_id)
             if status in (JobStatus.CANCELLING, JobStatus.FINALIZING):
@@ -66,18 +66,18 @@ class JobRuns:
                 lane.stop()
 
     def adjust(self) -> None:
-        """Take up what was edited."""
+        """Apply edits to the running jobs."""
         if self.open:
             self.take_up(Job.select(*_EDITED).where(Job.id.in_(list(self.open))))
 
     def take_up(self, edited) -> None:
-        """The same where the jobs have been read."""
+        """The same for jobs that were already read."""
         for job in edited:
             if lane := self.open.get(job.id):  # it may have ended while we asked
                 lane.adjust(job)
 
     def write_live(self) -> None:
-        """Keep how they stand, where one process makes all calls of their jobs."""
+        """Store the live state of the runs, if one process makes all calls of their jobs."""
         # in the order in which the recorder takes the jobs: neither waits for the other
         lanes = [lane for _job_id, lane in sorted(self.open.items())]
         if lanes:

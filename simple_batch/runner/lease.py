@@ -1,4 +1,4 @@
-"""The one runner of a database: a lock on a file beside it, or on its server."""
+"""Lease of the only runner of a database: a lock on a file beside it, or on its server."""
 
 import contextlib
 import logging
@@ -16,7 +16,7 @@ _NUMBER = 0x51B1  # of the advisory lock
 
 
 class Lease:
-    """Who runs the jobs of a database. The system frees it when the process dies."""
+    """The right to run the jobs of a database. The system frees it when the process dies."""
 
     def __init__(self, database: Path):
         self._path = database.with_suffix(RUNNER_LOCK)
@@ -40,8 +40,8 @@ class Lease:
         return self.held
 
     def keep(self) -> bool:
-        """False where another process has the lease that this one held: nobody takes it from a
-        process that lives, unless the lock's file was removed or replaced."""
+        """Returns False if another process has the lease that this one held. A live process loses it
+        only if the lock's file was removed or replaced."""
         if self._descriptor is None or locks.leads_to(self._path, self._descriptor):
             return True
         try:
@@ -56,7 +56,7 @@ class Lease:
         return True
 
     def sign(self, name: str) -> None:
-        """Have others know who holds it, where there are others that may take it away."""
+        """Publish the holder of the lease, if other processes may revoke it."""
 
     def release(self) -> None:
         if self._descriptor is not None:
@@ -75,7 +75,7 @@ class Lease:
 
 class ServerLease(Lease):
     """The same on a server, which frees it when the connection ends: also when the server is
-    restarted or the network is cut. Then whoever is first takes it."""
+    restarted or the network is cut. Then the first process to ask gets it."""
 
     def __init__(self, url: str):
         self._url = url
@@ -95,8 +95,8 @@ class ServerLease(Lease):
         return self._connection is not None
 
     def keep(self) -> bool:
-        """False where another process has taken the lease that this one held. While the server is
-        away nobody can, and what runs here goes on: its results wait to be recorded."""
+        """Returns False if another process has taken the lease that this one held. While the server is
+        away no process can take it. The jobs here go on, and their results wait to be recorded."""
         if self._connection is not None and not locks.still_held(self._connection):
             log.warning("the connection that held the lease is gone")
             self._connection, self._lost = None, True
@@ -125,15 +125,15 @@ class ServerLease(Lease):
         try:
             connection = locks.acquire_on_server(self._url, _NUMBER)
         except psycopg.Error:
-            return False  # nobody runs jobs on a server that is away
+            return False  # no process runs jobs on a server that is away
         if connection is not None:
             connection.close()
         return connection is None
 
 
 def unseat(names: list[str]) -> bool:
-    """Take the lease from a process that is signed with one of these names and stands still: its
-    connection lives, so that the server does not free it. True where it was so."""
+    """Revoke the lease of a process that signed it with one of these names and hangs: its connection
+    is alive, so the server does not free the lease. Returns True if it was revoked."""
     return locks.revoke(_NUMBER, names)
 
 

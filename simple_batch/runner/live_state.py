@@ -1,4 +1,4 @@
-"""What only the process that makes a job's calls knows of it, as the pages are shown it."""
+"""Live state of a job, known only to the process that makes its calls, for display on the pages."""
 
 from collections.abc import Iterable
 
@@ -48,18 +48,18 @@ def write(job_id: int, live: LiveState) -> None:
 
 
 def fresh(lives: list[LiveState]) -> list[LiveState]:
-    """Without those that were said long before the newest, by lanes that have died."""
+    """Drop states much older than the newest: they come from job runs that have died."""
     newest = max(live.at for live in lives)
     return [live for live in lives if newest - live.at < FRESH_MS]
 
 
 def waits(said: str) -> bool:
-    """Whether a lane that last said this can make no call."""
+    """Whether a job run that last reported this state can make no call."""
     return bool(said) and decode(said).waits
 
 
 def merged(lives: list[LiveState]) -> LiveState:
-    """What several lanes of a job say of themselves, as one."""
+    """Merge the live states of several runs of a job."""
     aliases = {alias for live in lives for alias in live.configs or ()}
     configs = {
         alias: _one([live.configs[alias] for live in lives if alias in (live.configs or ())])
@@ -84,13 +84,13 @@ def _joined(lists: Iterable[list[int]]) -> list[int]:
 
 
 def _one(parts: list[ConfigLive]) -> ConfigLive:
-    """A config is stopped or down where all lanes found it so."""
+    """A config counts as stopped or down if all runs of the job found it so."""
     state = parts[0].state if all(part.state for part in parts) else ""
     return ConfigLive(state, _governor([part.governor for part in parts]))
 
 
 def _governor(states: list[GovernorState]) -> GovernorState:
-    """Each governs its share."""
+    """Merge the governors: each governs its share of the limits."""
     longest = max(states, key=lambda state: state.cooldown_s)
     return GovernorState(
         limit=sum(state.limit for state in states),

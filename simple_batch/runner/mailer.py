@@ -1,4 +1,4 @@
-"""The end of a job by e-mail."""
+"""Notifies by e-mail that a job has ended."""
 
 import smtplib
 import ssl
@@ -19,8 +19,8 @@ _TRANSLATIONS = Path(__file__).parents[1] / "core" / "translations"
 
 
 def send(settings: Settings, delivery: Delivery) -> tuple[bool, int | None, str]:
-    """(delivered, the server's code if it gave one, what is to be said). Never raises for what the
-    mail server does."""
+    """Returns (delivered, the server's code if it gave one, message). Never raises for an error of
+    the mail server."""
     if not settings.SMTP_HOST:
         return False, None, "no mail server is set: SMTP_HOST"
     delivered, code, text = _send(settings, delivery)
@@ -62,7 +62,7 @@ def _connected(settings: Settings) -> smtplib.SMTP:
 
 
 def message(settings: Settings, job: Job, to: str, event_id: str) -> EmailMessage:
-    """What is sent: how the job ended, in figures, in the language of the setting."""
+    """The e-mail: how the job ended, with figures, in the language of the setting."""
     _ = Translations.load(str(_TRANSLATIONS), [settings.LANGUAGE]).gettext
     word = _(str(job.status))
     mail = EmailMessage()

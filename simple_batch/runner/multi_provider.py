@@ -1,4 +1,4 @@
-"""A job that goes to several API configs: who takes which request, and what becomes of it."""
+"""Runs a job on several API configs: spreads its requests over them with the load balancer."""
 
 import logging
 import time
@@ -38,14 +38,14 @@ class Share(msgspec.Struct):
 
 
 class Deal:
-    """What a route asks about its requests where others share them."""
+    """Connects a route to the load balancer that shares a job's requests out."""
 
     def __init__(self, dealer: LoadBalancer, share: Share):
         self._dealer = dealer
         self._share = share
 
     def ended(self, index: int, cause: Cause | None) -> bool:
-        """False where the request goes to another config instead of ending with this failure."""
+        """Returns False if the request goes to another config instead of failing here."""
         hand = self._share.hand
         final = self._dealer.ended(hand, index, cause)
         if not final and hand.failed():
@@ -64,7 +64,7 @@ class Shares:
         self.all = shares
 
     def run(self, pending: Callable[[], Iterator[Request]]) -> PauseReason | None:
-        """Returns why nothing goes on, where every share has stopped by itself."""
+        """Returns the reason to stop if every share has stopped by itself."""
         dealer = LoadBalancer(pending(), self._mode)
         going = self._going
         for share in going:
@@ -106,7 +106,7 @@ class Shares:
         return any(other.route.ready() for other in self._going if other is not share)
 
     def _watch(self) -> None:
-        """What waits for a config that is not available for long is free for the others."""
+        """Requests that wait for a config that stays unavailable are released to the others."""
         while True:
             gevent.sleep(WATCH_S)
             for share in self.all:

@@ -115,7 +115,7 @@ class Notifier:
                 webhooks.disable(delivery.webhook_id)
 
     def _post(self, delivery: Delivery) -> tuple[bool, int | None, str]:
-        """(delivered, HTTP status or None, what is to be said). Redirects are not followed."""
+        """Returns (delivered, HTTP status or None, message). Redirects are not followed."""
         hook, body = delivery.webhook, payload(delivery)
         try:
             self._gate.check(urlsplit(hook.url).hostname)

@@ -34,8 +34,8 @@ class LimitSharing(Protocol):
 
 
 class Provider:
-    """What a lane calls through. The engine takes it for an encoder and a transport. ``answers`` is
-    the room that what comes back has, with that of all others."""
+    """The provider that a job run calls. It serves the engine as encoder and transport. ``answers``
+    limits the memory of its answers together with those of all other providers."""
 
     def __init__(
         self,

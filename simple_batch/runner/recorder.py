@@ -3,7 +3,7 @@
 A result is committed at once, as long as commits take up to a tenth of the time; what comes faster
 is grouped, and waits at most REQUEST_CACHE_FLUSH_INTERVAL. So a kill sends little again, and commits
 are few for each result where many come. While the
-database refuses to be written (disk full, locked, read-only) what is in hand is
+database cannot be written (disk full, locked, read-only) the results received so far are
 kept and tried again, and no new call starts, so that nothing is lost and nothing
 grows. A single result that cannot be stored ends as failed; the others do not suffer.
 """
@@ -48,7 +48,7 @@ _TRY = _After(lambda: None, at_once=True)
 class Recorder:
     """``gap_s`` lies between two commits at least, up to the flush interval: for several that write to
     one database. ``faulted`` is called with the database's complaint when it cannot be written, and with
-    None when the fault is gone; ``paid`` with what results cost, as they are written (results.py).
+    None when the fault is gone; ``paid`` with the cost of results, as they are written (results.py).
     ``worker`` is the name of one among several, whose work is counted."""
 
     def __init__(
@@ -71,9 +71,9 @@ class Recorder:
         self._well = Event()  # results can be written, as far as is known
         self._look_at = 0.0  # when to look at its file again (monotonic clock)
         self._well.set()
-        self._since: float | None = None  # when the oldest result in hand was taken
+        self._since: float | None = None  # when the oldest uncommitted result was taken
         self._rested = 0.0  # when the next commit may be
-        self._taken = 0  # results handed over and not committed
+        self._taken = 0  # results queued and not committed
         self.commits = 0
         self.commit_s = self.longest_commit_s = 0.0
 
@@ -91,17 +91,16 @@ class Recorder:
 
     @property
     def lag_s(self) -> float:
-        """How long the oldest result in hand has waited for its commit."""
+        """How long the oldest uncommitted result has waited for its commit."""
         return 0.0 if self._since is None else time.monotonic() - self._since
 
     def record(self, item: Recorded) -> None:
-        """Hand over an outcome; blocks while the queue is full (backpressure)."""
+        """Queue an outcome; blocks while the queue is full (backpressure)."""
         self._taken += item.outcome is not None
         self._queue.put(item)
 
     def wait_until_well(self) -> None:
-        """Block while results cannot be written: a call made now would be paid for and its answer
-        lost."""
+        """Block while results cannot be stored, so that no call is paid for and its answer lost."""
         now = time.monotonic()
         if now >= self._look_at:  # asked before each call, several times
             self._look_at = now + LOOK_EVERY_S
@@ -122,7 +121,7 @@ class Recorder:
         done.wait()
 
     def stop(self, timeout_s: float) -> None:
-        """Commit what is in hand, then end; gives up after the timeout, and says what is lost."""
+        """Commit the results received so far, then end. After the timeout it gives up and logs the loss."""
         with gevent.Timeout(timeout_s, False):
             self.flush()
         if self._greenlet is not None:
@@ -140,7 +139,7 @@ class Recorder:
                 self._commit(batch)
             elif not self._well.is_set():
                 self._write([])
-            del batch  # what it holds of the room for all answers is free now
+            del batch  # frees its part of the memory for all answers
             self._since = None
             for after in waiting:
                 after.call()

@@ -1,6 +1,6 @@
-"""The requests of a job where one process makes all its calls: by key, from the first to the last.
+"""Request source of a job whose calls are all made by one process: by key, from first to last.
 
-It is what a lane asks for its requests; cluster/claimed_pages.py is the other kind of it.
+A job run reads its requests from a source; cluster/claimed_pages.py is the source for workers.
 """
 
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ class Cursor:
         self.note(job)
 
     def note(self, job: Job) -> None:
-        """Take up what has changed while the job runs."""
+        """Apply what has changed while the job runs."""
         self._total, self._overrides = job.total, job.overrides
 
     def ways(self) -> list[RouteKey]:
-        """The ways besides the job's own that requests are to go."""
+        """The route keys of requests that do not take the job's own route."""
         return request_rows.ways(self._job_id)
 
     def pages(self, way: RouteKey) -> Iterator[list[Request]]:
@@ -50,5 +50,5 @@ class Cursor:
         """What was taken has ended or was given up; what ended is committed."""
 
     def goes_on(self) -> bool:
-        """Whether a lane that has come to the end begins again while requests are left."""
+        """Whether a job run that has reached the end starts over while requests are left."""
         return True

@@ -1,4 +1,4 @@
-"""The runner of this process: takes the lease, runs the jobs, says what happens.
+"""The runner of this process: takes the lease, runs the jobs, and sends signals.
 
 Where another process holds the lease it only watches, and takes over when that
 process ends. Where workers run the jobs (ENGINE=celery) it only watches.
@@ -58,7 +58,7 @@ class Runner:
         self._scheduler: Scheduler | None = None
         self._watcher = Watcher()
         self._wake = Event()
-        self._sampled = 0  # the second in which the lanes were last asked how they stand
+        self._sampled = 0  # the second in which the live state of the job runs was last read
         self._greenlet: gevent.Greenlet | None = None
         self._chores = BackgroundTasks(settings, vault, duties)
         self.storage_fault: str | None = None

@@ -1,6 +1,6 @@
-"""Which job runs next. One loop compares the jobs' statuses in the database with the lanes
-that there are and sets right what differs: it starts, stops, finishes and removes. A crash
-needs no recovery of its own: after it there are simply running jobs without a lane.
+"""Scheduler: decides which job runs next. One loop compares the jobs' statuses in the database with
+the active job runs and corrects the differences: it starts, stops, finishes and removes jobs. A crash
+needs no separate recovery: after it there are simply running jobs without a job run.
 """
 
 import logging
@@ -36,7 +36,7 @@ _HANDLED = (
 
 
 class Hosting(Protocol):
-    """Where the lanes are: in this process (job_runs.py) or in workers (cluster/placement.py)."""
+    """Hosts the job runs: in this process (job_runs.py) or in workers (cluster/placement.py)."""
 
     def __len__(self) -> int: ...
     def busy(self, job_id: int) -> bool: ...
@@ -79,7 +79,7 @@ class Scheduler:
 
     @property
     def silent_s(self) -> float:
-        """How long ago it last looked at the jobs, in vain or not."""
+        """Seconds since the last look at the jobs, successful or not."""
         return time.monotonic() - self._looked_at
 
     def start(self) -> None:
@@ -101,7 +101,7 @@ class Scheduler:
 
     def stop(self, timeout_s: float) -> None:
         """Start nothing more and finish what is begun, for at most the timeout. Jobs keep their
-        status: whoever runs the database next goes on with them."""
+        status: the next process that runs the database's jobs goes on with them."""
         self.rest()
         self._works.stop(timeout_s)
         if self._greenlet is not None:
@@ -170,7 +170,7 @@ class Scheduler:
             self.wake()
 
     def _mind_the_money(self, capped: list[Job]) -> None:
-        """Have jobs go on whose spend cap has been raised or has begun anew."""
+        """Resume jobs whose spend cap has been raised or whose cap period has restarted."""
         for job in capped:
             if job.capped_by is not None:
                 room = self._providers.may_spend(job.capped_by)

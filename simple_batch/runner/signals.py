@@ -1,7 +1,7 @@
-"""What the runner says to whoever listens: blinker signals, nothing else.
+"""Signals of the runner to its listeners: blinker signals, nothing else.
 
 They are sent in the process that serves the pages, whether it runs the jobs
-itself (recorder, lanes) or follows another process that does (follower).
+itself (recorder, job runs) or follows another process that does (watcher).
 Receivers must be quick: they run in the sender's greenlet.
 """
 
@@ -20,7 +20,7 @@ requests_finished = _signals.signal("requests-finished")
 # job_id: the list of jobs shows something else now
 jobs_changed = _signals.signal("jobs-changed")
 
-# Jobs whose finished requests somebody watches; previews are made for these only.
+# Jobs whose finished requests are being watched; previews are made for these only.
 tail_wanted: Counter[int] = Counter()
 
 PREVIEW_LENGTH = 120

@@ -1,7 +1,7 @@
 """Spend caps while jobs run: of a job, and of an API config by the day and by the month.
 
 The process that makes the calls counts each cost as its answer comes, before it is
-committed. It begins with what the database holds of the time before.
+committed. It starts from the spend that the database holds.
 """
 
 import math
@@ -31,12 +31,12 @@ _UNKNOWN_COST = PauseReason(
 
 
 class JobSpendLimit(SpendLimit):
-    """What one job may still spend, where ``per_call`` requests go in a call."""
+    """Spend limit of one job with ``per_call`` requests in a call."""
 
     def __init__(self, job: Job, per_call: int = 1):
         self._job_id = job.id
         self._currency = job.currency
-        self.unknown = False  # a call of this run has cost nobody knows what
+        self.unknown = False  # the cost of a call of this run is unknown
         calls = job.attempts / per_call  # answers that were shared or reused cost nothing
         bound = Cap(job.spend_cap, job.cost_nano)
         super().__init__(
@@ -44,7 +44,7 @@ class JobSpendLimit(SpendLimit):
         )
 
     def account(self) -> spend_leases.Account:
-        """Where workers ask for this money."""
+        """The account from which workers lease this spend."""
         return spend_leases.Account(spend_leases.JOB, self._job_id)
 
     def _why(self, _name: str, bound: Cap) -> PauseReason:
@@ -61,7 +61,7 @@ class JobSpendLimit(SpendLimit):
 
 
 class ConfigSpendLimit(SpendLimit):
-    """What all jobs together may still spend on an API config in a day and in a month of ``zone``
+    """Spend limit of an API config for all jobs together, by day and month in time zone ``zone``
     (empty: UTC)."""
 
     def __init__(self, config: ApiConfig, zone: str):
@@ -92,7 +92,7 @@ class ConfigSpendLimit(SpendLimit):
         self._tried = tried
 
     def account(self) -> spend_leases.Account:
-        """Where workers ask for this money, today."""
+        """The account from which workers lease this spend today."""
         self._roll()
         days = self._periods.day, self._periods.month
         return spend_leases.Account(spend_leases.CONFIG, self._config_id, self._currency, *days)
@@ -147,8 +147,8 @@ class ConfigSpendLimit(SpendLimit):
 
 
 class JobSpendGuard(SpendGuard):
-    """Pays for a job's calls on one provider: from the job's purse and from the config's
-    allowance. ``ready()`` blocks while no call may start, for another reason than money."""
+    """Spend guard of a job's calls on one provider: charges the job's and the config's spend limits.
+    ``ready()`` blocks while no call may start for a reason other than spend."""
 
     def __init__(
         self, purse: JobSpendLimit, provider, currency: str, ready: Callable[[], None] | None = None
@@ -200,26 +200,25 @@ class JobSpendGuard(SpendGuard):
 
 
 class SpendLimits:
-    """What the calls of this process are paid from. No other makes any: what is spent stands in its
-    memory."""
+    """Tracks the spend caps of a single process. Running totals live in memory."""
 
     def __init__(self, zone: str):
         self._zone = zone
 
     def purse(self, job: Job, per_call: int = 1) -> JobSpendLimit:
-        """For a lane of the job, whose calls are made while it is ``paying``."""
+        """Spend limit for one run of the job, which makes its calls inside ``paying``."""
         return JobSpendLimit(job, per_call)
 
     def paying(self, purse: JobSpendLimit) -> AbstractContextManager:
-        """Calls are paid from it as long as the context lasts. All are recorded when it ends."""
+        """Context in which calls are charged to it. All calls are recorded when it ends."""
         return nullcontext()
 
     def allowance(self, config: ApiConfig) -> ConfigSpendLimit:
-        """For the provider of the config."""
+        """Spend limit for the provider of the config."""
         return ConfigSpendLimit(config, self._zone)
 
     def room(self, purse: JobSpendLimit | ConfigSpendLimit) -> bool:
-        """Whether a job that was paused at this purse's bounds can go on."""
+        """Whether a job that was paused at these caps can go on."""
         return purse.reached() is None
 
 

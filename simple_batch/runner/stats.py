@@ -1,4 +1,4 @@
-"""How the runner of a process stands, for /readyz and /metrics."""
+"""Health and figures of the runner of a process, for /readyz and /metrics."""
 
 import msgspec
 
@@ -16,8 +16,8 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class RunnerStats(msgspec.Struct, frozen=True):
-    """What a running runner counts of itself. ``lag_s`` is how long the oldest result in hand has
-    waited for its commit."""
+    """Figures of an active runner. ``lag_s`` is how long the oldest uncommitted result has waited
+    for its commit."""
 
     governors: dict[str, GovernorState]  # by the alias of their API config
     lanes: int
@@ -26,12 +26,12 @@ class RunnerStats(msgspec.Struct, frozen=True):
     commits: int
     commit_s: float  # all of them together
     longest_commit_s: float
-    answers_bytes: int  # in memory, of all answers; and how many are not read on, for want of room
+    answers_bytes: int  # in memory, of all answers; and how many are paused for lack of memory
     answers_waiting: int
 
 
 def figures_of(providers, lanes: int, recorder) -> RunnerStats:
-    """Of a process that makes calls."""
+    """The figures of a process that makes calls."""
     return RunnerStats(
         governors=providers.governors(),
         lanes=lanes,

@@ -1,4 +1,4 @@
-"""Greenlets that work on jobs, at most one a job, and what becomes of a job whose work fails."""
+"""Runs at most one greenlet per job and pauses the job if it crashes."""
 
 import logging
 from collections.abc import Callable
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class TaskGroup:
-    """``ended()`` is called when one has ended."""
+    """``ended()`` is called when a greenlet has ended."""
 
     def __init__(self, ended: Callable[[], None]):
         self._ended = ended

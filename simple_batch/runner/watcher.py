@@ -1,4 +1,4 @@
-"""Turns what changes in the database into signals, whoever changed it.
+"""Turns changes in the database into signals, whichever process made them.
 
 The same watcher serves the process that runs the jobs, and one that only shows
 what another process runs.
@@ -88,7 +88,7 @@ class Watcher:
         for job_id in list(self._tails_known.keys() - signals.tail_wanted.keys()):
             del self._tails_known[job_id]
         for job_id, listeners in list(signals.tail_wanted.items()):
-            # what was there when somebody began to watch is to be known at once
+            # a new listener must learn the existing requests at once
             if listeners > 0 and (due or job_id not in self._tails_known):
                 self._tail(job_id)
 
