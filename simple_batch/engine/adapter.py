@@ -54,7 +54,7 @@ class _Answer(HTTPResponse):
 
 
 class _Gated:
-    """Connects only to addresses that the gate lets through: those found for the name just now."""
+    """SSRF guard: connects only to addresses that the gate allows, as just resolved for the name."""
 
     gate: AddressPolicy
 
@@ -258,5 +258,5 @@ def _text(value) -> str:
 
 
 def _told(error: OSError) -> str:
-    """An operating system's error in words, without addresses of objects."""
+    """Message of an operating system's error, without addresses of objects."""
     return error.strerror or str(error) or type(error).__name__

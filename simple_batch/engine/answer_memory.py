@@ -1,10 +1,10 @@
-"""What the answers of all calls may hold of the memory together, from the first byte read until the
+"""Limits the memory that the answers of all calls use together, from the first byte read until the
 result is committed.
 
-An answer that finds no room is not read on: TCP holds its sender up. Whichever began first goes
-first. Where the answers begun fill the room, none of them could end: so one at a time, the oldest, is
-read on beyond the bound. The next one is when that answer has been committed. So what is held is
-never more than the bound, one answer, and a small one for each call.
+An answer that finds no free memory is paused: TCP backpressure holds its sender up. The oldest answer
+goes first. If the unfinished answers use up the bound, none of them could end, so one at a time, the
+oldest, is read on beyond the bound. The next one follows when that answer has been committed. Memory
+in use never exceeds the sum of the bound, one answer, and a small answer for each call.
 """
 
 import heapq
@@ -38,7 +38,7 @@ class Answers:
 
     @property
     def waiting(self) -> int:
-        """Answers that are not read on, for want of room."""
+        """The number of answers that are paused for lack of memory."""
         return len(self._queue)
 
     def begin(self) -> "Held":
@@ -90,7 +90,7 @@ class Answers:
             self._look()
 
     def end(self, held: "Held") -> None:
-        """An answer holds nothing any more."""
+        """Free all memory of an answer."""
         if held.exempt:
             held.exempt = self._exempt = False
         self.count(held, -held.size)

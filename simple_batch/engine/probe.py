@@ -19,7 +19,7 @@ _TIMEOUT_S = 30.0
 
 
 class ProbeResult(msgspec.Struct, frozen=True):
-    """What came of a test call. ``message`` is for people."""
+    """Result of a test call. ``message`` is shown to the user."""
 
     ok: bool
     message: str
@@ -29,7 +29,7 @@ class ProbeResult(msgspec.Struct, frozen=True):
 
 
 class Tried(msgspec.Struct, frozen=True):
-    """What came of one request that was sent to see: ``cause`` is None where it was answered."""
+    """Result of one request that was sent as a test. ``cause`` is None if it was answered."""
 
     request: Request
     latency_ms: int

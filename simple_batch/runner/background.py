@@ -46,7 +46,7 @@ class BackgroundTasks:
         self.greenlets = {}
 
     def stop(self, timeout_s: float) -> None:
-        """Stop the tasks at the end of the process; due notifications are sent first."""
+        """Stop the tasks at the end of the process, then send the notifications that are due."""
         if self.greenlets:
             self.drop()
             self._postman.last_round(timeout_s)

@@ -1,4 +1,4 @@
-"""What ends a job other than its last answer: cancelling what is left, removing what is deleted."""
+"""Finishes, cancels, resets and removes jobs."""
 
 import time
 from collections.abc import Callable
@@ -23,9 +23,9 @@ _WORDS = {
 
 
 def finish(job_id: int, finalizer: Callable[[int], None]) -> None:
-    """End a job that is finalizing or cancelling: what is left gets the result that says why, then
-    ``finalizer(job_id)`` makes what is made of the results, then the job its last status. May be
-    broken off at any point and begun again."""
+    """End a job that is finalizing or cancelling: requests without a result get one that says why,
+    ``finalizer(job_id)`` makes the result files, and the job gets its last status. May be
+    interrupted at any point and started again."""
     with connected():
         job = Job.get_by_id(job_id)
     if job.ask_once:

@@ -1,5 +1,5 @@
-"""Requests' own adapter, connecting only to addresses that the gate lets through. Behind a proxy it is
-the proxy that connects."""
+"""SSRF guard: the adapter of requests, connecting only to addresses that the gate allows. Behind a
+proxy, the proxy makes the connection."""
 
 import socket
 

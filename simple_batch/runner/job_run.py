@@ -73,7 +73,7 @@ class JobRun:
         self._finished: deque[tuple[int, int]] = deque()  # (second, requests finished in it)
         self._runs: dict[RouteKey, gevent.Greenlet] = {}
         self._unready_since: dict[RouteKey, float] = {}  # by route key, while it can make no call
-        self._withdrawn: set[RouteKey] = set()  # their requests are being given back
+        self._withdrawn: set[RouteKey] = set()  # route keys whose requests are being given back
         self._waited = False
         self._routes: dict[RouteKey | tuple[RouteKey, int], Route] = {}
         self._stop: PauseReason | None = None
@@ -131,7 +131,7 @@ class JobRun:
         return self._routes.get(way, self._own)
 
     def give_back_unused(self) -> None:
-        """Let others have what a way holds that makes no call and can make none. Called about once a
+        """Give back the requests of a route that makes no call and can make none. Called about once a
         second where workers share requests out."""
         now = time.monotonic()
         for way in (OWN_WAY, *self._runs):
@@ -216,8 +216,8 @@ class JobRun:
         return Shares(Spread(job.spread), found)
 
     def _start_others(self) -> None:
-        """Open what is not open yet of the ways that other requests are to go. Two may do it at
-        once."""
+        """Open the routes that other requests need and that are not open yet. Two greenlets may do
+        this at once."""
         if not self._overrides:
             return
         job = Job.get_by_id(self.job_id)

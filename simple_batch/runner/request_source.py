@@ -29,7 +29,7 @@ class Cursor:
         return request_rows.ways(self._job_id)
 
     def pages(self, way: RouteKey) -> Iterator[list[Request]]:
-        """Those that go one way and have no result, some of the pages empty."""
+        """Pages of the requests of one route that have no result. Some pages are empty."""
         mark = 0
         while mark < self._total:
             asked = way if self._overrides else None
@@ -40,14 +40,14 @@ class Cursor:
             yield page
 
     def holds(self, way: RouteKey) -> bool:
-        """Whether what was taken of a way, and has not ended, keeps others from it: there are none."""
+        """Whether unfinished requests of a route keep other workers from it: there are no others."""
         return False
 
     def give_back(self, way: RouteKey) -> None:
-        """No other worker could take it."""
+        """Nothing to do: no other worker could take the requests."""
 
     def settle(self) -> None:
-        """What was taken has ended or was given up; what ended is committed."""
+        """All requests taken have ended or were given up; those that ended are committed."""
 
     def goes_on(self) -> bool:
         """Whether a job run that has reached the end starts over while requests are left."""

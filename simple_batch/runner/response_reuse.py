@@ -1,4 +1,4 @@
-"""Answers of other jobs taken for the same requests, and this job's kept for others."""
+"""Reuses answers of other jobs for the same requests, and keeps this job's answers for others."""
 
 from collections.abc import Callable
 

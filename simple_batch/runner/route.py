@@ -1,4 +1,4 @@
-"""One way on which requests of a job go: a provider, called with the job's own parameters."""
+"""A route of a job's requests: a provider, called with the job's own parameters."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,8 +32,8 @@ def inputs_per_call(job: Job, usual: int) -> int:
 
 
 class Route:
-    """``record(provider, index, attempts, outcome)`` is handed what came of each request; the
-    outcome is None where it stays pending."""
+    """``record(provider, index, attempts, outcome)`` is called with the result of each request; the
+    outcome is None if it stays pending."""
 
     def __init__(
         self,
