@@ -1,5 +1,5 @@
-"""SSRF guard: the adapter of requests, connecting only to addresses that the gate allows. Behind a
-proxy, the proxy makes the connection."""
+"""An adapter of requests that connects only to addresses that the address policy allows
+(core/address_policy.py). Behind a proxy, the proxy makes the connection."""
 
 import socket
 
