@@ -19,6 +19,18 @@ def build_rows(folder: str, count: int) -> None:
     )
 
 
+_REQUEST = "INSERT INTO request (job_id, idx, custom_id, url, line, body) VALUES (?,?,?,?,?,?)"
+_RESULT = (
+    "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, model, "
+    "config, attempts, started_at, finished_at, latency_ms, input_tokens, output_tokens, "
+    "cached_tokens, reasoning_tokens, cost_nano) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+)
+_TIMELINE = (
+    "INSERT INTO timeline (job_id, width, t, sent, succeeded, failed, retried, input_tokens, "
+    "output_tokens, cost_nano, latency) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+)
+
+
 def page_times(folder: str) -> dict[str, float]:
     """Median ms of each page, by the app's own test client in a fresh process."""
     command = [sys.executable, "-m", "bench.million", folder]
@@ -57,40 +69,31 @@ def _build(folder: str, count: int) -> None:
             attempts=done,
             latency=sketch.to_bytes(),
         )
-        request = (
-            "INSERT INTO request (job_id, idx, custom_id, url, line, body) VALUES (?,?,?,?,?,?)"
-        )
-        result = (
-            "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, model, "
-            "config, attempts, started_at, finished_at, latency_ms, input_tokens, output_tokens, "
-            "cached_tokens, reasoning_tokens, cost_nano) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-        )
-        timeline = (
-            "INSERT INTO timeline (job_id, width, t, sent, succeeded, failed, retried, input_tokens, "
-            "output_tokens, cost_nano, latency) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
-        )
         for first in range(0, count, 10_000):
-            span = range(first, min(count, first + 10_000))
             with database.atomic():
-                connection = database.connection()
-                connection.executemany(
-                    request,
-                    [
-                        (job.id, n, f"request-{n + 1}", "/v1/chat/completions", n + 1, _body(n))
-                        for n in span
-                    ],
-                )
-                connection.executemany(
-                    result, [_result(job.id, n, start, response) for n in span if n < done]
-                )
+                span = range(first, min(count, first + 10_000))
+                _write_rows(database.connection(), job.id, span, done, response)
         with database.atomic():
-            blob = sketch.to_bytes()
-            for width in (1, 10, 60, 3600):
-                rows = [
-                    (job.id, width, start // 1000 + t, 100, 98, 2, 0, 2000, 6000, 0, blob)
-                    for t in range(0, count // 100, width)
-                ]
-                database.connection().executemany(timeline, rows)
+            _write_timeline(database.connection(), job.id, count, sketch.to_bytes())
+
+
+def _write_rows(connection, job_id: int, span: range, done: int, response: bytes) -> None:
+    """Requests, and results of those before ``done``."""
+    requests = [
+        (job_id, n, f"request-{n + 1}", "/v1/chat/completions", n + 1, _body(n)) for n in span
+    ]
+    connection.executemany(_REQUEST, requests)
+    results = [_result(job_id, n, START_MS, response) for n in span if n < done]
+    connection.executemany(_RESULT, results)
+
+
+def _write_timeline(connection, job_id: int, count: int, latency: bytes) -> None:
+    for width in (1, 10, 60, 3600):
+        rows = [
+            (job_id, width, START_MS // 1000 + t, 100, 98, 2, 0, 2000, 6000, 0, latency)
+            for t in range(0, count // 100, width)
+        ]
+        connection.executemany(_TIMELINE, rows)
 
 
 def _body(n: int) -> bytes:

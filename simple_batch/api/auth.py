@@ -1,4 +1,6 @@
-"""Who is let in, and what they see: the door knows (auth/guard.py); here it is told in OpenAI's form."""
+"""Authenticates calls of the Batch API by the guard (auth/guard.py); refusals have OpenAI's form.
+
+``api_blueprint`` makes the blueprints: authentication, errors and the request id of each."""
 
 from flask import Blueprint, Response, g, request
 
@@ -19,12 +21,12 @@ def caller() -> Token | None:
 
 
 def viewer() -> Scope | None:
-    """Whose files and batches are seen; None: everybody's."""
+    """The scope of the call; None: all files and batches are visible."""
     return identity.current().sees
 
 
 def check() -> None:
-    """Raises ApiError 401 for whoever is not let in, 403 for what their token does not allow."""
+    """Raises ApiError 401 for a call that is not authenticated, 403 for what its token does not allow."""
     given, why = bearer(request.headers), current_guard().why_not_local()
     if tokens.needed() or current_guard().login_needed():
         g.token = tokens.verified(given) if given else None
@@ -67,7 +69,7 @@ def _refused(given: str) -> ApiError:
 
 
 def api_blueprint(name: str, url_prefix: str) -> Blueprint:
-    """A blueprint for those with a token, answering errors in OpenAI's form."""
+    """A blueprint that authenticates its calls and answers errors in OpenAI's form."""
     blueprint = Blueprint(f"openai_{name}", __name__, url_prefix=url_prefix)
     blueprint.before_request(check)
     blueprint.register_error_handler(Exception, errors.answer)

@@ -5,19 +5,7 @@ import socket
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-LOOPBACK = "localhost"
-
-
-def is_loopback(name: str | None) -> bool:
-    """Whether an address or a host name is this machine's alone."""
-    if name == LOOPBACK:
-        return True
-    try:
-        address = ip_address((name or "").strip("[]").split("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+from ..core.address_policy import is_loopback
 
 
 def is_any(address: str) -> bool:

@@ -125,7 +125,7 @@ class Guard:
         """Call this with the addresses before they are served. Returns the secret of the one-time login
         link if the settings ask for one. Raises SettingsError where other machines could get access
         without a password."""
-        elsewhere = [address for address in addresses if not allowed_hosts.is_loopback(address)]
+        elsewhere = [address for address in addresses if not address_policy.is_loopback(address)]
         self._hosts.everywhere = bool(elsewhere)
         if self._settings.LOGIN_LINK:
             secret = secrets.token_urlsafe(32)
@@ -162,13 +162,13 @@ class Guard:
         """Whether there is any password that could be entered."""
         return bool(self._settings.PASSWORD) or users.any_there()
 
-    def caller(self, anew: bool = False) -> Actor | None:
+    def caller(self, refresh: bool = False) -> Actor | None:
         """The caller of the current request, None if it is not authenticated. For requests that change
-        nothing, the result is cached for KNOWN_S; ``anew`` skips that cache."""
+        nothing, the result is cached for KNOWN_S; ``refresh`` skips that cache."""
         self.check_host()
         claim = self._claims.found(credentials_digest(request.environ), self._claimed)
         caller = None
-        if not anew and request.method in _CHANGES_NOTHING:
+        if not refresh and request.method in _CHANGES_NOTHING:
             caller = self._callers.recalled(claim)
         if caller is None:
             caller = self._callers.found(claim, lambda: self._answer(claim))

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from ..core import address_policy
 from ..core.messages import translatable
 from . import allowed_hosts
 
@@ -40,10 +41,10 @@ def why_not(environ: Mapping) -> str | None:
         )
     address = environ.get("REMOTE_ADDR") or ""
     # "localhost" in place of an address is what some servers say of a Unix socket
-    if address == allowed_hosts.LOOPBACK or not allowed_hosts.is_loopback(address):
+    if address == address_policy.LOOPBACK or not address_policy.is_loopback(address):
         return translatable("it comes from the address “%(address)s”", address=address)
     host = allowed_hosts.bare(environ.get("HTTP_HOST") or "")
-    if not allowed_hosts.is_loopback(host):
+    if not address_policy.is_loopback(host):
         return translatable("it asks for the name “%(host)s”", host=host[:100])
     protocol = environ.get("SERVER_PROTOCOL") or ""
     if protocol < OLDEST_DIRECT:
@@ -75,6 +76,6 @@ def _own_page(origin: str) -> bool:
     if origin in ("", "null"):
         return True
     try:
-        return allowed_hosts.is_loopback(urlsplit(origin).hostname)
+        return address_policy.is_loopback(urlsplit(origin).hostname)
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""backup-db, restore-db, clean: looking after what is kept."""
+"""Maintenance: backup-db, restore-db, clean, rotate-key."""
 
 from pathlib import Path
 

@@ -217,4 +217,4 @@ class LimitCoordinator:
     def _back(self) -> None:
         if self._away:
             self._away = False
-            log.warning("Redis is there again: the limits are shared out anew")
+            log.warning("Redis can be reached again: the workers share the limits out again")

@@ -141,6 +141,7 @@ def _refusal(host: str, address: str) -> Message:
     )
 
 
+LOOPBACK = "localhost"
 LISTENS_ON = "SIMPLE_BATCH_LISTENS_ON"  # hosts, comma separated
 
 _choice = "auto"
@@ -179,16 +180,17 @@ def exposed() -> bool:
     if _login_possible is not None:
         return _served_elsewhere
     hosts = os.environ.get(LISTENS_ON)
-    return hosts is not None and not all(map(_is_loopback, hosts.split(",")))
+    return hosts is not None and not all(map(is_loopback, hosts.split(",")))
 
 
-def _is_loopback(host: str) -> bool:
-    """A name other than localhost, a Unix socket (which something else forwards to) and no name at
-    all are not."""
-    host = host.strip().strip("[]")
-    if host.lower() == "localhost":
+def is_loopback(host: str | None) -> bool:
+    """Whether an address or host name is this machine's alone. Other names, Unix sockets (another
+    program forwards to them) and an empty name are not."""
+    name = (host or "").strip().strip("[]").lower()
+    if name == LOOPBACK:
         return True
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(name.partition("%")[0])
     except ValueError:
         return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

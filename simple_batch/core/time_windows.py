@@ -1,4 +1,5 @@
-"""The hours of a day in which a job may make calls, in a zone: “22:00-06:00, 12:00-13:30”."""
+"""Windows of time in a zone: the hours in which a job may make calls (“22:00-06:00, 12:00-13:30”), and the
+days and months of spend caps."""
 
 import re
 from datetime import datetime, timedelta

@@ -1,4 +1,5 @@
-"""JSON and JSONL: the result object of docs/formats.md."""
+"""JSON and JSONL: the result object of docs/formats.md, and OpenAI's Batch API lines, for results (API
+reference, “The request output object”) and for requests that can be uploaded again."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""What each of several API configs did for a job."""
+"""What each of several API configs or workers did for a job, and what a config has spent."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The unpacked bytes of an upload, guarded against gzip bombs and endless lines."""
+"""The bytes of an upload: kept on disk, and read unpacked, guarded against gzip bombs and endless lines."""
 
 import errno
 import gzip

@@ -132,9 +132,7 @@ class Renderer:
         self._url = template.url
         _check_endpoint(template)
         if not template.user.strip():
-            raise InvalidInput(
-                translatable("The user message is empty: write what is to be asked."), "user"
-            )
+            raise InvalidInput(translatable("The user message is empty: write the prompt."), "user")
         if len(msgspec.json.encode(template)) > MAX_TEMPLATE_BYTES:
             raise InvalidInput(
                 translatable(

@@ -1,4 +1,5 @@
-"""A lock on a file: held by one process, freed by the system when it dies.
+"""Locks held by one process: on a file beside a SQLite database, or on the PostgreSQL server. Both are
+freed when the process dies.
 
 No heartbeat and no time-out: a process that stalls keeps its lock, one that
 is killed loses it at once.

@@ -1,4 +1,4 @@
-"""How figures are written: numbers, durations, money, times, sizes."""
+"""Template filters: numbers, durations, money, times, sizes, and answers in Markdown, sanitised."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

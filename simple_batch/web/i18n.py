@@ -1,4 +1,5 @@
-"""Languages: ``?lang=`` (kept in a cookie), the cookie, the browser, the setting."""
+"""Languages: ``?lang=`` (kept in a cookie), the cookie, the browser, the setting; and times in the time
+zone of the page."""
 
 from datetime import datetime
 from urllib.parse import urlencode

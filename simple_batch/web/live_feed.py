@@ -132,7 +132,7 @@ class Feed:
         """Who it is now that came so."""
         try:
             with self._app.request_context(environ):
-                return self._door.caller(anew=True)
+                return self._door.caller(refresh=True)
         except SimpleBatchError:
             return None
 

@@ -1,15 +1,14 @@
-"""When many ask for pages at once, a page just made is given to all who ask for the same one.
+"""Page cache: under load, one rendered page answers all equal requests for a few seconds.
 
-Pages are made in the process that makes the calls: 200 a second would leave none of it to the jobs.
-So while pages take more than their share of the time, whoever asks gets a copy of the one made last,
-at most a few seconds old; the live feed brings what is newer. A single reader, however fast, gets
-none. Nobody gets what was made for somebody else: a copy is known by everything a page may depend on.
-Whoever changes something sees it: every request that is no GET, and every change of a job's status,
-throws all copies away; where several processes serve, also what is changed about jobs and users in the
-others.
+Pages are rendered in the process that makes the calls: 200 a second would leave it no time for jobs. While
+pages take more than their share of the time, a request gets the copy that was rendered last, at most a few
+seconds old; the live feed brings newer figures. A single client always gets a new page. The key of a copy
+holds everything that a page can depend on, so that no user gets the page of another. Every request
+other than GET and every change of a job's status empties the cache; where several processes serve, changes
+of jobs and users in the other processes do so too.
 
-Who was let in a moment ago, and brings the same cookies, gets a copy before Flask has begun with the
-request; whoever comes first, in front of the view.
+A request with credentials that were authenticated a moment ago gets its copy before Flask handles it;
+the first request of a caller gets it before the view runs.
 """
 
 import hashlib

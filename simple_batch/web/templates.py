@@ -1,4 +1,4 @@
-"""Pages for saved templates and their versions."""
+"""Pages for saved templates, their versions, and what two versions have different."""
 
 import difflib
 import json

@@ -66,7 +66,7 @@ def _change(user: User, action: str) -> None:
         users.set_password(user.id, request.form.get("password", ""))
         return
     if user.id == getattr(current_user, "user", None):
-        raise Conflict(translatable("Somebody else has to do this for you."))
+        raise Conflict(translatable("Another admin has to do this for you."))
     if action == "role":
         users.set_role(user.id, request.form.get("role", ""))
     else:

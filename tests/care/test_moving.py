@@ -373,7 +373,7 @@ def test_a_target_with_rows_is_left_alone(instance, filled, target):
         ("DELETE ON schema_migration", "DELETE FROM schema_migration%", 11),  # all is compared
     ],
 )
-def test_killed_anywhere_it_begins_anew_and_nobody_works_on_the_half(
+def test_killed_anywhere_it_starts_again_and_no_process_works_on_the_half(
     moment, waiting, jobs_there, instance, filled, target
 ):
     open_database(target)
@@ -542,7 +542,7 @@ def test_the_server_goes_away_in_the_middle(instance, filled):
     _, said = process.communicate(timeout=120)
     assert process.returncode == 4
     assert "Traceback" not in said
-    assert "begins anew" in said
+    assert "starts again" in said
     assert SECRET not in said
     server.start()
     done(target, "DROP FUNCTION wait CASCADE")

@@ -190,3 +190,25 @@ def test_a_webhook_is_checked_when_it_is_made_and_when_it_connects(
         assert Delivery.get_by_id(delivery.id).delivered_at
         assert "webhook-signature" in receiver.heads[0]
         Webhook.delete().execute()
+
+
+@pytest.mark.parametrize(
+    ("host", "alone"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("::1%lo", True),
+        ("::ffff:127.0.0.1", True),
+        ("LocalHost", True),
+        ("", False),
+        (None, False),
+        ("0.0.0.0", False),
+        ("localhost.example.com", False),
+        ("unix:/run/app.sock", False),
+        ("10.0.0.1", False),
+    ],
+)
+def test_which_hosts_are_this_machine_alone(host, alone):
+    assert address_policy.is_loopback(host) is alone

@@ -107,7 +107,7 @@ def telling(url: str):
         said = said or (str(error).strip().splitlines() or ["?"])[0]
         raise DatabaseError(
             f"The database {redacted_url(url)} cannot be read or written: {said}. Run the command again when "
-            "that is mended: it begins anew by itself."
+            "that is mended: it starts again by itself."
         ) from None
 
 
@@ -254,7 +254,7 @@ class ServerSide(Side):
             self._run(f"LOCK TABLE {names} IN SHARE MODE")
         except psycopg.errors.LockNotAvailable:
             raise Conflict(
-                f"Somebody writes to the database {redacted_url(self.url)}: stop that first."
+                f"Another program writes to the database {redacted_url(self.url)}: stop that first."
             ) from None
 
     def rows(self, table: Table) -> Iterator[tuple]:
