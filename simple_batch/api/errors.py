@@ -10,7 +10,7 @@ from flask import Response, jsonify
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from ..core import errors as ours
-from ..store.database import is_transient
+from ..store.database import is_unavailable
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def _translated(error: Exception) -> ApiError:
         return ApiError(error.http_status, str(error), kind=kind)
     if isinstance(error, HTTPException):
         return ApiError(error.code or 500, error.description or error.name)
-    if is_transient(error):
+    if is_unavailable(error):
         log.error("a call of the Batch API failed, the database is away: %s", error)
         away = "The database cannot be reached at the moment: try again soon."
         return ApiError(503, away, kind="server_error")

@@ -322,6 +322,11 @@ def is_locked(error: Exception) -> bool:
     return isinstance(error, peewee.OperationalError) and "locked" in str(error)
 
 
+def is_unavailable(error: Exception) -> bool:
+    """Whether a user only has to try again soon: the database was away, or another process held it."""
+    return is_transient(error) or is_locked(error)
+
+
 def log_failure(log: logging.Logger, what: str) -> None:
     """Log the current exception: in one line if the database was only unreachable, not at all if its file
     was moved, which is logged once (identity.py)."""

@@ -8,7 +8,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from ..core.errors import LoginNeeded, SimpleBatchError
-from ..store.database import connected, is_transient
+from ..store.database import connected, is_unavailable
 from .labels import translated
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def answer(status: int, message: str):
         with connected():  # a file that is not there is asked for without a connection
             return render_template("errors/error.html", status=status, message=message), status
     except Exception as error:
-        if not is_transient(error):
+        if not is_unavailable(error):
             raise
         return render_template("errors/away.html", status=status, message=message), status
 
@@ -88,7 +88,7 @@ def _more_headers(error: HTTPException) -> dict[str, str]:
 
 
 def _unforeseen(error: Exception):
-    if is_transient(error):
+    if is_unavailable(error):
         log.error("a page failed, the database is away: %s", error)
         return answer(503, _("The database cannot be reached at the moment: try again soon."))
     log.exception("a page failed")

@@ -1,5 +1,7 @@
 """/healthz and /readyz: each check made to fail for real, and to hold again."""
 
+import io
+import re
 import sqlite3
 import subprocess
 import time
@@ -10,6 +12,7 @@ import pytest
 import requests
 
 from simple_batch.services import lifecycle, readiness
+from simple_batch.store import busy_retry
 from simple_batch.store.database import connected
 
 from .. import postgres
@@ -152,3 +155,21 @@ def test_a_process_without_a_runner_or_with_a_dead_one_says_so(app, client, monk
     with closing(sqlite3.connect(path)) as other, other:
         other.execute("DELETE FROM schema_migration WHERE id > 1")
     assert "is not applied" in wrong()[1]["migrations"]
+
+
+@pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
+def test_pages_and_the_api_say_that_a_locked_database_is_busy(app, client, instance, monkeypatch):
+    monkeypatch.setattr(busy_retry, "PATIENCE_S", 0.1)
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    page = client.get("/configs/new").text
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)[1]
+    config = {"alias": "a", "base_url": "http://127.0.0.1:9/v1", "model": "m"}
+    with closing(sqlite3.connect(instance / "simple_batch.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        told = client.post("/configs/new", data={**config, "csrf_token": token})
+        assert told.status_code == 503
+        assert "try again soon" in told.text
+        given = {"file": (io.BytesIO(b"{}\n"), "b.jsonl"), "purpose": "batch"}
+        called = client.post("/v1/files", data=given)
+        assert called.status_code == 503
+        assert called.json["error"]["type"] == "server_error"
