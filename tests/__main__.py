@@ -28,7 +28,7 @@ ON_ONE = ("openai_api/test_description.py",)  # the shapes of answers, whatever 
 FAILED = 1
 # A database for each of hundreds of tests is mostly file system work, of which tmpfs makes the least.
 IN_MEMORY = Path("/dev/shm")
-ROOM_BYTES = 6 << 30  # a run writes less than half of it
+ROOM_BYTES = 6 << 30  # a run had up to 1.3 GB there at a time
 
 
 class Round:
