@@ -118,10 +118,10 @@ class WorkerSemaphore(ResizableSemaphore):
         super().__init__(most)
         self._member = member
 
-    def take(self) -> None:
-        super().take()
+    def acquire(self) -> None:
+        super().acquire()
         try:
             self._member.wait_until_fresh()
         except BaseException:
-            self.free()
+            self.release()
             raise

@@ -10,14 +10,12 @@ from gevent.event import Event
 
 from ..core.clock import now_ms
 from ..core.domain import Attempt, Cause, Outcome, Request, RequestStatus
-from .answer_memory import Answers
 from .breaker import Breaker, PauseReason
-from .governor import Flow, Governor
+from .limiters import Dismissed, Limiters, Permit
 from .packed_request import members, outcomes, tried
 from .packing import RequestPacker
 from .retry import Abandoned, Policy, RetryingCall, StopAll
-from .semaphore import ResizableSemaphore
-from .spend_limit import CapReached, SpendGuard
+from .spend_limit import CapReached
 from .structured_output import Structure
 
 log = logging.getLogger(__name__)
@@ -26,36 +24,27 @@ SLACK = 100  # requests waiting for a retry beyond twice the limit
 
 
 class Pool:
-    """Runs requests of one job. ``transport`` has ``post(path, body, timeout_s)``. ``slots`` limits
-    the job's calls in flight over all its pools, in addition to the governor, where the job waits as
-    the flow ``party``. ``till`` is the spend guard that calls are charged to. ``structure`` is the
-    structured output that answers must match; ``encode`` asks for it. ``packer`` packs several
-    requests into a call. No call starts while ``answers`` has no free memory.
-    ``record_attempts(index, attempts)`` receives the attempts, if any, of a request that stays
-    pending."""
+    """Runs requests of one job. ``transport`` has ``post(path, body, timeout_s)``. ``limiters`` say when
+    a call may start. ``structure`` is the structured output that answers must match; ``encode`` asks
+    for it. ``packer`` packs several requests into a call. ``record_attempts(index, attempts)``
+    receives the attempts, if any, of a request that stays pending."""
 
     def __init__(
         self,
         encode: Callable[[Request], bytes],
         transport,
-        governor: Governor,
+        limiters: Limiters,
         policy: Policy,
-        slots: ResizableSemaphore,
-        party: Flow,
         record_attempts: Callable[[int, tuple[Attempt, ...]], None],
         structure: Structure | None = None,
-        till: SpendGuard | None = None,
         packer: RequestPacker | None = None,
-        answers: Answers | None = None,
     ):
         self._encode = encode
         self._transport = transport
-        self._governor = governor
+        self._limiters = limiters
         self._policy = policy
-        self._party = party
         self._structure = structure
         self._packer = packer
-        self._turns = Admission(governor, slots, till or SpendGuard(), answers)
         self._record_attempts = record_attempts
         self._record: Callable[[Outcome], None] | None = None
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret # nosec B311
@@ -119,7 +108,7 @@ class Pool:
     def ready(self) -> bool:
         """Returns False if this process lacks a shared resource that a call needs: a share of the
         limits, or spend. It then asks for it."""
-        return self._turns.ready()
+        return self._limiters.ready()
 
     def withdraw(self) -> None:
         """Start no more calls in this run: waiting requests are given up and stay pending, and ``run``
@@ -128,7 +117,7 @@ class Pool:
 
     def let_go(self) -> None:
         """Give up the requests that wait for a first call or a retry; new requests go on."""
-        self._governor.dismiss(self._party)
+        self._limiters.dismiss()
         for greenlet, trial in list(self._trials.items()):
             if trial.waiting and trial.attempts:
                 greenlet.kill(Abandoned, block=False)
@@ -182,23 +171,23 @@ class Pool:
             self._broken(request, error)
             return True
         try:
-            ticket = self._turns.admit(self._party, trial.size)
+            permit = self._limiters.acquire(trial.size)
         except CapReached as spent:
             self._halt(spent.stop)
             return False
-        if ticket is None:
+        except Dismissed:
             return False
-        self._start(trial, ticket)
+        self._start(trial, permit)
         return True
 
-    def _start(self, trial: RetryingCall, ticket) -> None:
-        greenlet = gevent.Greenlet(self._work, trial, ticket)
+    def _start(self, trial: RetryingCall, permit: Permit | None) -> None:
+        greenlet = gevent.Greenlet(self._work, trial, permit)
         self._trials[greenlet] = trial
         greenlet.start()
 
     def _wait_for_room(self) -> None:
         slack = SLACK if self._packer is None else SLACK // self._packer.most
-        while len(self._trials) >= 2 * self._governor.limit + slack:
+        while len(self._trials) >= 2 * self._limiters.limit + slack:
             self._ended.clear()
             self._ended.wait()
 
@@ -207,8 +196,7 @@ class Pool:
             request,
             encode=self._encode,
             transport=self._transport,
-            governor=self._turns,
-            party=self._party,
+            limiters=self._limiters,
             policy=self._policy,
             rng=self._rng,
             structure=self._structure,
@@ -216,11 +204,11 @@ class Pool:
 
     # --- one request, or a pack -------------------------------------------------------------
 
-    def _work(self, trial: RetryingCall, ticket) -> None:
+    def _work(self, trial: RetryingCall, permit: Permit | None) -> None:
         try:
-            if ticket is None and self._stopping:
+            if permit is None and self._stopping:
                 raise Abandoned
-            outcome = trial.run(ticket)
+            outcome = trial.run(permit)
             if self._packer is None or not self._take_apart(trial, outcome):
                 self._finish(trial.request, outcome)
         except StopAll as stopped:
@@ -298,74 +286,3 @@ class Pool:
                 message=f"{type(error).__name__} in Simple Batch; see the log",
             ),
         )
-
-
-class Admission:
-    """Admission of one job's calls: a slot of the job, the spend guard, and the governor."""
-
-    def __init__(
-        self,
-        governor: Governor,
-        slots: ResizableSemaphore,
-        till: SpendGuard,
-        answers: Answers | None,
-    ):
-        self._governor = governor
-        self._slots = slots
-        self._till = till
-        self._answers = answers
-
-    def admit(self, party, size):
-        if self._answers is not None:
-            self._answers.wait_for_room()
-        self._slots.take()
-        ticket = None
-        try:
-            self._till.take()
-            try:
-                ticket = self._governor.admit(party, size)
-            finally:
-                if ticket is None:
-                    self._till.settle(None)
-        finally:
-            if ticket is None:
-                self._slots.free()
-        if ticket is not None:
-            self._enter(ticket)
-            self._look_again(ticket)
-        return ticket
-
-    def ready(self) -> bool:
-        return all([self._slots.ready(), self._till.ready(), self._governor.ready()])
-
-    def _enter(self, ticket) -> None:
-        """Taken last, so that a call that waits for its own endpoint does not use up a shared slot."""
-        room = self._slots.room
-        if room is None:
-            return
-        try:
-            room.take()
-        except BaseException:
-            self._settle(ticket, None, 0)
-            raise
-
-    def _look_again(self, ticket) -> None:
-        """Others have come back while this one waited at the governor."""
-        try:
-            self._till.look()
-        except BaseException:
-            self.settle(ticket, None, 0)
-            raise
-
-    def settle(self, ticket, finding, latency_ms) -> None:
-        if self._slots.room is not None:
-            self._slots.room.free()
-        self._settle(ticket, finding, latency_ms)
-
-    def _settle(self, ticket, finding, latency_ms) -> None:
-        self._slots.free()
-        self._till.settle(finding)
-        self._governor.settle(ticket, finding, latency_ms)
-
-    def cooldown_left_s(self) -> float:
-        return self._governor.cooldown_left_s()

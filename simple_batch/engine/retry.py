@@ -12,7 +12,8 @@ import msgspec
 from ..core.clock import now_ms
 from ..core.domain import Attempt, Cause, Outcome, Request, RequestStatus, Verdict
 from .classify import KEPT, Classification, classify, classify_failure
-from .governor import REFUSALS, Flow, Governor, Ticket
+from .governor import REFUSALS
+from .limiters import Dismissed, Limiters, Permit
 from .packed_request import PackedRequest
 from .structured_output import Structure
 from .transport import TransportFailure
@@ -55,7 +56,7 @@ class RetryingCall:
 
     __slots__ = (
         *("request", "state", "attempts", "calling", "waiting"),
-        *("_encode", "_structure", "_transport", "_governor", "_party", "_policy", "_rng"),
+        *("_encode", "_structure", "_transport", "_limiters", "_policy", "_rng"),
         *("_clock", "_sleep", "_body", "_rung", "_shape"),
         *("_retries", "_patience", "_begun", "_started_at", "_failed"),
     )
@@ -66,8 +67,7 @@ class RetryingCall:
         *,
         encode: Callable[[Request], bytes],
         transport,
-        governor: Governor,
-        party: Flow,
+        limiters: Limiters,
         policy: Policy,
         rng: random.Random,
         structure: Structure | None = None,
@@ -79,8 +79,7 @@ class RetryingCall:
         self._structure = structure
         self._ask()
         self._transport = transport
-        self._governor = governor
-        self._party = party
+        self._limiters = limiters
         self._policy = policy
         self._rng = rng
         self._clock = clock
@@ -100,19 +99,19 @@ class RetryingCall:
         """Bytes of the body as sent."""
         return len(self._body)
 
-    def run(self, ticket: Ticket | None) -> Outcome:
-        """Call until it succeeds or may not be tried again. ``ticket`` admits the first call: there
+    def run(self, permit: Permit | None) -> Outcome:
+        """Call until it succeeds or may not be tried again. ``permit`` is that of the first call: there
         must be one, the deadline counts from here.
         Raises StopAll if the verdict is to stop, Abandoned if it is given up from outside."""
         if self._begun is None:
             self._begun, self._started_at = self._clock(), now_ms()
         while True:
-            if ticket is None:
-                ticket = self._turn(self._left_s())
-                if ticket is None:
+            if permit is None:
+                permit = self._acquire(self._left_s())
+                if permit is None:
                     return self._failed
-            finding = self._call(ticket, max(0.1, self._left_s()))
-            ticket = None
+            finding = self._call(permit, max(0.1, self._left_s()))
+            permit = None
             if finding.cause is None:
                 return self._outcome(RequestStatus.SUCCEEDED, finding)
             failed = self._failed = self._outcome(RequestStatus.FAILED, finding)
@@ -158,21 +157,20 @@ class RetryingCall:
         if wrong is not None:
             self._body = self._structure.corrected(self.request.url, self._body, wrong)
 
-    def _turn(self, left_s: float) -> Ticket | None:
-        """Wait for the governor; None where the deadline comes first."""
+    def _acquire(self, left_s: float) -> Permit | None:
+        """Wait until the next call may start; None where the deadline comes first."""
         if left_s <= 0.0:
             return None
         expired = gevent.Timeout(left_s)
         with expired:
             try:
-                ticket = self._waiting_for(self._governor.admit, self._party, self.size)
+                return self._waiting_for(self._limiters.acquire, self.size)
+            except Dismissed:
+                raise Abandoned from None
             except gevent.Timeout as caught:
                 if caught is not expired:
                     raise
                 return None
-        if ticket is None:
-            raise Abandoned
-        return ticket
 
     def _waiting_for(self, wait: Callable, *args):
         self.waiting = True
@@ -181,7 +179,7 @@ class RetryingCall:
         finally:
             self.waiting = False
 
-    def _call(self, ticket: Ticket, left_s: float) -> Classification:
+    def _call(self, permit: Permit, left_s: float) -> Classification:
         """Make one attempt; it is noted however it ends."""
         self.state = RequestStatus.IN_FLIGHT
         started_at, began, reply, finding = now_ms(), self._clock(), None, None
@@ -197,7 +195,7 @@ class RetryingCall:
             self.calling = False
             paused_s = 0.0 if reply is None else reply.paused_s
             latency_ms = max(0, round((self._clock() - began - paused_s) * 1000))
-            self._governor.settle(ticket, finding, latency_ms)
+            self._limiters.settle(permit, finding, latency_ms)
             if finding is not None and self._shape is not None:
                 finding = self._shape.checked(finding)
             self._note(finding, started_at, latency_ms)
@@ -238,7 +236,7 @@ class RetryingCall:
         policy, asked = self._policy, finding.retry_after_s
         if finding.verdict is Verdict.WAIT:
             # the governor keeps the cooldown; here only its share of patience is counted
-            wait = max(asked or 0.0, self._governor.cooldown_left_s(), _MIN_JITTER_S)
+            wait = max(asked or 0.0, self._limiters.cooldown_left_s(), _MIN_JITTER_S)
             self._patience += wait
             if self._patience > policy.patience_s:
                 return None

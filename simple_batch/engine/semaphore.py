@@ -7,11 +7,9 @@ from gevent.event import Event
 
 class ResizableSemaphore:
     """``most`` None means no limit. If several processes share the limit, each has a part of it
-    (``share``). ``hungry``: a call is held back, or was since this was last set to False. ``room`` is
-    a second semaphore, shared with other jobs; each call needs a slot of it too."""
+    (``share``). ``hungry``: a call is held back, or was since this was last set to False."""
 
-    def __init__(self, most: int | None, room: "ResizableSemaphore | None" = None):
-        self.room = room
+    def __init__(self, most: int | None):
         self.most = most
         self.taken = 0
         self._held = False
@@ -20,7 +18,7 @@ class ResizableSemaphore:
         self._wake: Callable[[], None] | None = None
         self._changed = Event()
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Acquire a slot; blocks until one is free."""
         if self._full:
             self._wait()
@@ -38,7 +36,7 @@ class ResizableSemaphore:
         finally:
             self._waiting -= 1
 
-    def free(self) -> None:
+    def release(self) -> None:
         self.taken -= 1
         self._changed.set()
 

@@ -11,7 +11,6 @@ import msgspec
 from gevent.event import Event
 
 from .breaker import PauseReason
-from .classify import Classification
 
 RECENT = 50  # number of calls in the average
 FEW = 5  # calls at a time until the cost of one is known
@@ -74,20 +73,20 @@ class SpendLimit:
                 return self._stop(name, bound)
         return None
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Raises CapReached if a cap is reached."""
         if self.bounded:
             stop = self.reached()
             if stop is not None:
                 raise CapReached(stop)
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Block until a call may start, then count it as running. Raises CapReached."""
-        self.look()
+        self.check()
         while self.bounded and not self._may_start():
             self._changed.clear()
             self._changed.wait()
-            self.look()
+            self.check()
         self.flying += 1
 
     def ready(self) -> bool:
@@ -125,21 +124,3 @@ class SpendLimit:
             for bound in self._counted:
                 bound.spent += cost
         self._changed.set()
-
-
-class SpendGuard:
-    """No-op spend guard of a pool: allows every call."""
-
-    def take(self) -> None:
-        """Block until a call may start. Raises CapReached."""
-
-    def look(self) -> None:
-        """Raises CapReached if no call may start now."""
-
-    def ready(self) -> bool:
-        """Returns False if there is no spend left for a call now, though no cap is reached; it then
-        asks for more."""
-        return True
-
-    def settle(self, finding: Classification | None) -> None:
-        """The call has ended. ``finding`` is None if it was given up."""

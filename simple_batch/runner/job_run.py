@@ -15,6 +15,7 @@ from ..core.errors import ConfigurationError
 from ..core.settings import Settings
 from ..engine.breaker import PauseReason
 from ..engine.governor import Flow
+from ..engine.limiters import Limiters
 from ..engine.retry import Policy
 from ..engine.semaphore import ResizableSemaphore
 from ..store import jobs as job_rows
@@ -45,7 +46,7 @@ class JobRun:
     one route; requests retried with another config or time-out go beside it on their own.
 
     ``provider_of(config_id)`` may raise ConfigurationError. ``source`` supplies the requests,
-    ``money`` caps the cost; ``room`` limits the concurrent calls of this process."""
+    ``money`` caps the cost; ``worker_slots`` limits the concurrent calls of this process."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class JobRun:
         recorder: Recorder,
         source: Cursor,
         money: SpendLimits,
-        room: ResizableSemaphore | None = None,
+        worker_slots: ResizableSemaphore | None = None,
     ):
         self.job_id = job.id
         self._settings = settings
@@ -77,7 +78,8 @@ class JobRun:
         self._waited = False
         self._routes: dict[RouteKey | tuple[RouteKey, int], Route] = {}
         self._stop: PauseReason | None = None
-        self.slots = ResizableSemaphore(job.concurrency, room)
+        self.slots = ResizableSemaphore(job.concurrency)
+        self._worker_slots = worker_slots
         self._party = Flow(job.priority)
         self._inputs = inputs_per_call(job, settings.EMBEDDINGS_PER_CALL)
         self._money = money
@@ -202,9 +204,16 @@ class JobRun:
     def _route(self, way: RouteKey, job: Job, config_id: int | None = None) -> Route:
         """A route for a way; ``config_id`` where it is one of several for the job's own."""
         provider = self._provider_of(config_id or way.config_id or job.config_id)
-        till = JobSpendGuard(self._purse, provider, self._currency, self._recorder.wait_until_well)
-        policy, turns = self._policy(job), (self.slots, self._party)
-        route = Route(way, job, provider, policy, *turns, self._record, till, self._inputs)
+        limiters = Limiters(
+            provider.governor,
+            self._party,
+            self.slots,
+            self._worker_slots,
+            JobSpendGuard(self._purse, provider, self._currency, self._recorder.wait_until_well),
+            provider.answers,
+        )
+        policy = self._policy(job)
+        route = Route(way, job, provider, policy, limiters, self._record, self._inputs)
         self._routes[way if config_id is None else (way, config_id)] = route
         return route
 

@@ -8,12 +8,10 @@ import msgspec
 from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Outcome, Request
 from ..engine.breaker import PauseReason
 from ..engine.encoder import Encoder
-from ..engine.governor import Flow
+from ..engine.limiters import Limiters
 from ..engine.packing import RequestPacker
 from ..engine.pool import Pool
 from ..engine.retry import Policy
-from ..engine.semaphore import ResizableSemaphore
-from ..engine.spend_limit import SpendGuard
 from ..engine.structured_output import structure_of
 from ..engine.transport import Reply, TransportFailure
 from ..store import images
@@ -41,10 +39,8 @@ class Route:
         job: Job,
         provider: Provider,
         policy: Policy,
-        slots: ResizableSemaphore,
-        party: Flow,
+        limiters: Limiters,
         record: Callable,
-        till: SpendGuard,
         inputs_per_call: int = 1,
     ):
         self.way = way
@@ -64,17 +60,13 @@ class Route:
         self.pool = Pool(
             encode=self._encode if self._params or self._structure else provider.encode,
             transport=self if where is None else _WithImages(self, where),
-            governor=provider.governor,
+            limiters=limiters,
             policy=policy,
-            slots=slots,
-            party=party,
             record_attempts=self._record_attempts,
             structure=self._structure,
-            till=till,
             packer=RequestPacker(inputs_per_call, self._note_packs)
             if inputs_per_call > 1
             else None,
-            answers=provider.answers,
         )
 
     def encode(self, request: Request) -> bytes:

@@ -14,7 +14,8 @@ from ..core.domain import in_units
 from ..core.messages import translatable
 from ..engine.breaker import PauseReason
 from ..engine.classify import Classification
-from ..engine.spend_limit import RECENT, Cap, CapReached, SpendGuard, SpendLimit
+from ..engine.limiters import SpendGuard
+from ..engine.spend_limit import RECENT, Cap, CapReached, SpendLimit
 from ..store import spend_leases, spending
 from ..store.models import ApiConfig, Job
 
@@ -159,30 +160,30 @@ class JobSpendGuard(SpendGuard):
         self._unknown = False
         self._ready = ready or (lambda: None)
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         self._ready()
-        self._look_for_unknown()
-        self._purse.take()
+        self._check_unknown()
+        self._purse.acquire()
         try:
-            self._provider.allowance.take()
+            self._provider.allowance.acquire()
         except BaseException:
             self._purse.settle(None)
             raise
 
-    def look(self) -> None:
+    def check(self) -> None:
         self._ready()
-        self._purse.look()
-        self._provider.allowance.look()
-        self._look_for_unknown()
+        self._purse.check()
+        self._provider.allowance.check()
+        self._check_unknown()
 
     def ready(self) -> bool:
         try:
-            self.look()
+            self.check()
         except CapReached:
             return True  # what stops the job is found where a call is to start
         return all([self._purse.ready(), self._provider.allowance.ready()])
 
-    def _look_for_unknown(self) -> None:
+    def _check_unknown(self) -> None:
         in_job = self._purse.unknown and self._purse.bounded
         if in_job or (self._unknown and self._provider.allowance.bounded):
             raise CapReached(_UNKNOWN_COST)

@@ -6,6 +6,7 @@ from simple_batch.core import settings
 from simple_batch.core.domain import Defaults, Endpoint, Request
 from simple_batch.engine.encoder import Encoder
 from simple_batch.engine.governor import Flow, Governor
+from simple_batch.engine.limiters import Limiters
 from simple_batch.engine.pool import Pool
 from simple_batch.engine.retry import Policy
 from simple_batch.engine.semaphore import ResizableSemaphore
@@ -34,6 +35,7 @@ class Bench:
         key="sk-test-12345678",
         structure=None,
         packer=None,
+        answers=None,
     ):
         self.outcomes, self.loose, self.dropped = [], {}, []
         self.structure = structure
@@ -44,10 +46,8 @@ class Bench:
         self.pool = Pool(
             encode=self._encode,
             transport=self.transport,
-            governor=self.governor,
+            limiters=Limiters(self.governor, Flow(), ResizableSemaphore(ceiling), answers=answers),
             policy=policy,
-            slots=ResizableSemaphore(ceiling),
-            party=Flow(),
             record_attempts=self._keep,
             structure=structure,
             packer=packer,

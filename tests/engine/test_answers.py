@@ -83,9 +83,9 @@ def within_the_bound(answers: Answers, calls: int, one: int = LARGE) -> bool:
 )
 def test_many_large_answers_come_one_after_the_other(caller, bench, large):
     with MisbehavingEndpoint(large) as endpoint:
-        one, answers = bench(endpoint, ceiling=12), Answers(MOST)
+        answers = Answers(MOST)
+        one = bench(endpoint, ceiling=12, answers=answers)
         one.transport = one.pool._transport = caller(endpoint, answers)
-        one.pool._turns._answers = answers
         seen = []
 
         def keep(outcome):  # as the recorder does, and as late

@@ -22,7 +22,7 @@ def run(purse: SpendLimit, costs: list, width: int) -> tuple[int, int]:
         nonlocal running, most, made
         for cost in left:
             try:
-                purse.take()
+                purse.acquire()
             except CapReached:
                 return
             running, made = running + 1, made + 1
@@ -57,17 +57,17 @@ def test_without_a_bound_everything_goes_and_is_counted():
     assert run(purse, [5] * 100, 30) == (100, 30)
     purse.limit(job=500)
     with pytest.raises(CapReached):
-        purse.take()
+        purse.acquire()
     purse.limit(job=501)
-    purse.take()
+    purse.acquire()
 
 
 def test_a_raised_bound_lets_those_go_that_wait():
     purse = purse_of(100, spent=90)
-    purse.take()
+    purse.acquire()
     purse.settle(9)  # one more is expected to fit in, two are not
-    purse.take()
-    waiting = gevent.spawn(purse.take)
+    purse.acquire()
+    waiting = gevent.spawn(purse.acquire)
     gevent.sleep(0.01)
     assert not waiting.dead
     purse.limit(job=200)
@@ -76,10 +76,10 @@ def test_a_raised_bound_lets_those_go_that_wait():
 
 def test_one_that_waits_hears_that_the_bound_is_reached():
     purse = purse_of(100, spent=90)
-    purse.take()
+    purse.acquire()
     purse.settle(9)
-    purse.take()
-    waiting = gevent.spawn(purse.take)
+    purse.acquire()
+    waiting = gevent.spawn(purse.acquire)
     gevent.sleep(0.01)
     purse.settle(9)
     with pytest.raises(CapReached):
@@ -89,7 +89,7 @@ def test_one_that_waits_hears_that_the_bound_is_reached():
 def test_only_the_money_of_a_block_is_spent_where_there_is_one():
     purse, block = purse_of(1_000), Cap(0, 0)
     purse.keep_to(block)
-    waiting = [gevent.spawn(purse.take) for _ in range(2)]
+    waiting = [gevent.spawn(purse.acquire) for _ in range(2)]
     gevent.sleep(0.01)
     assert purse.hungry
     assert not any(one.dead for one in waiting)
@@ -98,14 +98,14 @@ def test_only_the_money_of_a_block_is_spent_where_there_is_one():
     gevent.joinall(waiting, timeout=30, raise_error=True)
     purse.hungry = False
     purse.settle(20)
-    another = gevent.spawn(purse.take)  # two are expected to cost more than the block holds
+    another = gevent.spawn(purse.acquire)  # two are expected to cost more than the block holds
     gevent.sleep(0.01)
     assert purse.hungry
     assert not another.dead
     purse.settle(5)
     another.get(timeout=30)
     purse.settle(5)
-    last = gevent.spawn(purse.take)
+    last = gevent.spawn(purse.acquire)
     gevent.sleep(0.01)
     assert not last.dead  # the block is used up, the bound is not
     purse.limit(job=30)

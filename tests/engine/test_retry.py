@@ -6,7 +6,7 @@ import random
 import pytest
 
 from simple_batch.core.domain import Cause, Request, RequestStatus
-from simple_batch.engine.governor import Ticket
+from simple_batch.engine.limiters import Permit
 from simple_batch.engine.retry import Policy, RetryingCall, StopAll
 from simple_batch.engine.transport import Reply, TransportFailure
 
@@ -31,8 +31,7 @@ class Bench:
             request,
             encode=lambda request: request.body,
             transport=self,
-            governor=self,
-            party=None,
+            limiters=self,
             policy=Policy(**policy),
             rng=random.Random(1),
             clock=lambda: self.now,
@@ -40,7 +39,7 @@ class Bench:
         )
 
     def run(self):
-        return self.trial.run(self.admit(1, 2))
+        return self.trial.run(self.acquire(2))
 
     def post(self, _path, _body, timeout_s):
         self.states.append(self.trial.state)
@@ -51,8 +50,8 @@ class Bench:
             raise answer
         return answer
 
-    def admit(self, _party, size):
-        return Ticket(self.now, 1, size, 1)
+    def acquire(self, size):
+        return Permit(size)
 
     def settle(self, *_):
         pass

@@ -71,7 +71,7 @@ class Worker:
         def work() -> None:
             for index in indices:
                 try:
-                    till.take()
+                    till.acquire()
                 except CapReached as spent:
                     stops.append(spent.stop)
                     return

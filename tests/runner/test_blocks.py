@@ -347,7 +347,7 @@ class Game:
 
     def take(self, worker: "Player", _: int) -> None:
         if worker.may_take():
-            worker.purse.take()
+            worker.purse.acquire()
             worker.flying += 1
         else:
             worker.purse.hungry = True  # it would wait

@@ -144,8 +144,8 @@ def test_who_has_nothing_to_do_keeps_its_share_while_redis_is_away(budgets, call
 
     call()
     until(lambda: len(calls.by) == 2 and calls.running == 6)
-    slots.take()
-    slots.free()
+    slots.acquire()
+    slots.release()
     server.stop()
     calls.wanted = False
     until(lambda: calls.running == 0)
@@ -154,7 +154,7 @@ def test_who_has_nothing_to_do_keeps_its_share_while_redis_is_away(budgets, call
     call()
     until(lambda: all(calls.by[name] > before[name] + 10 for name in "ab"))
     with gevent.Timeout(PATIENCE_S):
-        slots.take()
+        slots.acquire()
     server.start()
     until(lambda: calls.done > 200)
     server.stop()
@@ -166,8 +166,8 @@ def test_the_ceiling_of_a_job_holds_over_its_lanes(budgets, callers):
 
     def lane(slots):
         while True:
-            slots.take()
-            calls.begin(slots.free)
+            slots.acquire()
+            calls.begin(slots.release)
 
     lanes = []
     for name in ("a", "b"):
