@@ -14,7 +14,8 @@ import gevent
 import peewee
 
 from ..core.domain import Request
-from ..runner.recorder import Recorder
+from ..runner.recorder import Recorder, ResultSink
+from ..runner.request_source import RequestSource
 from ..store.cluster import pages
 from ..store.cluster.pages import Claimed
 from ..store.database import retry_while_unavailable
@@ -39,8 +40,8 @@ class _Page:
         self.way = way
 
 
-class ClaimedPages:
-    """The request source (runner/request_source.py) and the recorder of a job run. ``width()`` is the
+class ClaimedPages(RequestSource, ResultSink):
+    """The request source and the result sink of a job run. ``width()`` is the
     run's concurrency, ``spare()`` how many more calls it may start now. ``ready(way)`` says whether the
     worker has the shared limits and spend leases that a call of this route needs, and asks for them if
     not."""
@@ -66,8 +67,6 @@ class ClaimedPages:
         self._done: set[int] = set()  # ids of pages that may go
         self._recorded = 0  # results since it was last settled
         self._claimed = False  # something was, since it last began at the first page
-        self.flush = recorder.flush
-        self.wait_until_well = recorder.wait_until_well
 
     def ways(self) -> list[RouteKey]:
         return pages.other_ways(self._job_id)
@@ -126,6 +125,12 @@ class ClaimedPages:
         a call can start, so that no run holds requests while another has none."""
         return self._total - mark < SCARCE * self._width()
 
+    def wait_until_well(self) -> None:
+        self._recorder.wait_until_well()
+
+    def flush(self) -> None:
+        self._recorder.flush()
+
     def record(self, item: Recorded) -> None:
         self._recorder.record(item)
         if item.outcome is None:
@@ -139,11 +144,9 @@ class ClaimedPages:
             self._recorder.after(lambda: self._done.add(page.id))
 
     def holds(self, way: RouteKey) -> bool:
-        """Whether this worker holds requests of a route without a result."""
         return any(page.way == way for page in self._page_of.values())
 
     def give_back(self, way: RouteKey) -> None:
-        """Release the unfinished requests of a route. Its recorded results must be committed before."""
         for index in [i for i, page in self._page_of.items() if page.way == way]:
             del self._page_of[index]
         retry_while_unavailable(self._remove_done)
@@ -164,6 +167,5 @@ class ClaimedPages:
             self._done.difference_update(ids)
 
     def goes_on(self) -> bool:
-        """Whether there may be more requests for this worker. If not, other workers hold the rest."""
         begun, self._claimed = self._claimed, False
         return begun and retry_while_unavailable(pages.free, self._job_id, 1) > 0

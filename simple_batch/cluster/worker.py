@@ -158,7 +158,9 @@ class Worker:
             return min(lane.width, most)
 
         claims = ClaimedPages(
-            *(job, self._member.id, self._recorder),
+            job,
+            self._member.id,
+            self._recorder,
             width,
             lambda: width() - lane.calls,
             lambda way: lane.ready(way),

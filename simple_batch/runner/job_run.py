@@ -28,8 +28,8 @@ from . import finalize
 from .live_state import SHOWN_INDICES, ConfigLive, LiveState
 from .multi_provider import Share, Shares
 from .providers import Provider
-from .recorder import Recorder
-from .request_source import Cursor
+from .recorder import ResultSink
+from .request_source import RequestSource
 from .response_reuse import ResponseReuse
 from .route import Route, inputs_per_call
 from .spend_caps import JobSpendGuard, SpendLimits
@@ -46,22 +46,22 @@ class JobRun:
     one route; requests retried with another config or time-out go beside it on their own.
 
     ``provider_of(config_id)`` may raise ConfigurationError. ``source`` supplies the requests,
-    ``money`` caps the cost; ``worker_slots`` limits the concurrent calls of this process."""
+    ``sink`` takes the outcomes, ``money`` caps the cost; ``worker_slots`` limits the concurrent calls of this process."""
 
     def __init__(
         self,
         settings: Settings,
         job: Job,
         provider_of: Callable[[int], Provider],
-        recorder: Recorder,
-        source: Cursor,
+        sink: ResultSink,
+        source: RequestSource,
         money: SpendLimits,
         worker_slots: ResizableSemaphore | None = None,
     ):
         self.job_id = job.id
         self._settings = settings
         self._provider_of = provider_of
-        self._recorder = recorder
+        self._sink = sink
         self._source = source
         self._stopping = self._settling = False
         self._currency = job.currency
@@ -187,7 +187,7 @@ class JobRun:
             while self._runs:
                 gevent.joinall(list(self._runs.values()), raise_error=True)
             self._settling = True  # else what is taken now is given back while it is asked
-            self._recorder.flush()
+            self._sink.flush()
             self._source.settle()
             if self._stop is not None:
                 retry_while_unavailable(
@@ -209,7 +209,7 @@ class JobRun:
             self._party,
             self.slots,
             self._worker_slots,
-            JobSpendGuard(self._purse, provider, self._currency, self._recorder.wait_until_well),
+            JobSpendGuard(self._purse, provider, self._currency, self._sink.wait_until_well),
             provider.answers,
         )
         policy = self._policy(job)
@@ -262,7 +262,7 @@ class JobRun:
             goes_on = way in self._withdrawn and not self._stopping
             self._withdrawn.discard(way)
             if goes_on:
-                self._recorder.flush()
+                self._sink.flush()
                 self._source.give_back(way)
 
     def _end(self, stop: PauseReason) -> None:
@@ -341,7 +341,7 @@ class JobRun:
             if self._reuse is not None:
                 page = self._reuse.unanswered(self._routes.get(way, self._own), page)
             for request in page:
-                self._recorder.wait_until_well()
+                self._sink.wait_until_well()
                 yield request
             if self._stopping:
                 return
@@ -358,7 +358,7 @@ class JobRun:
                 self._finished[-1] = second, self._finished[-1][1] + 1
             else:
                 self._finished.append((second, 1))
-        self._recorder.record(
+        self._sink.record(
             Recorded(
                 job_id=self.job_id,
                 alias=provider.alias,

@@ -12,6 +12,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import gevent
 import msgspec
@@ -45,7 +46,20 @@ class _After(msgspec.Struct):
 _TRY = _After(lambda: None, at_once=True)
 
 
-class Recorder:
+class ResultSink(Protocol):
+    """Where a job run hands its outcomes."""
+
+    def record(self, item: Recorded) -> None:
+        """Queue an outcome; blocks while the queue is full (backpressure)."""
+
+    def wait_until_well(self) -> None:
+        """Block while results cannot be stored, so that no call is paid for and its answer lost."""
+
+    def flush(self) -> None:
+        """Return when everything handed over before is committed."""
+
+
+class Recorder(ResultSink):
     """``gap_s`` lies between two commits at least, up to the flush interval: for several that write to
     one database. ``faulted`` is called with the database's complaint when it cannot be written, and with
     None when the fault is gone; ``paid`` with the cost of results, as they are written (results.py).
@@ -95,12 +109,10 @@ class Recorder:
         return 0.0 if self._since is None else time.monotonic() - self._since
 
     def record(self, item: Recorded) -> None:
-        """Queue an outcome; blocks while the queue is full (backpressure)."""
         self._taken += item.outcome is not None
         self._queue.put(item)
 
     def wait_until_well(self) -> None:
-        """Block while results cannot be stored, so that no call is paid for and its answer lost."""
         now = time.monotonic()
         if now >= self._look_at:  # asked before each call, several times
             self._look_at = now + LOOK_EVERY_S
@@ -115,7 +127,6 @@ class Recorder:
         self._queue.put(_After(call, at_once=False))
 
     def flush(self) -> None:
-        """Return when everything handed over before is committed."""
         done = Event()
         self._queue.put(_After(done.set, at_once=True))
         done.wait()
