@@ -68,7 +68,7 @@ class ClaimedPages(RequestSource, ResultSink):
         self._recorded = 0  # results since it was last settled
         self._claimed = False  # something was, since it last began at the first page
 
-    def ways(self) -> list[RouteKey]:
+    def route_keys(self) -> list[RouteKey]:
         return pages.other_ways(self._job_id)
 
     def note(self, job: Job) -> None:
@@ -125,8 +125,8 @@ class ClaimedPages(RequestSource, ResultSink):
         a call can start, so that no run holds requests while another has none."""
         return self._total - mark < SCARCE * self._width()
 
-    def wait_until_well(self) -> None:
-        self._recorder.wait_until_well()
+    def wait_until_writable(self) -> None:
+        self._recorder.wait_until_writable()
 
     def flush(self) -> None:
         self._recorder.flush()
@@ -166,6 +166,6 @@ class ClaimedPages(RequestSource, ResultSink):
             pages.done(ids)
             self._done.difference_update(ids)
 
-    def goes_on(self) -> bool:
+    def starts_over(self) -> bool:
         begun, self._claimed = self._claimed, False
         return begun and retry_while_unavailable(pages.free, self._job_id, 1) > 0

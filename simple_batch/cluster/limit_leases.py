@@ -130,20 +130,20 @@ class JobLimitLease(LimitLease):
 
     @property
     def _busy(self) -> int:
-        return self._slots.taken if self._slots.most is not None else 0
+        return self._slots.taken if self._slots.limit is not None else 0
 
     @property
     def _hungry(self) -> bool:
-        return self._slots.hungry
+        return self._slots.starved
 
     @property
     def _share(self) -> dict:
         return {"grant": self._grant, "part": 0.0}
 
     def _asked(self, worker: str, hungry: bool, now: float) -> dict:
-        self._slots.hungry = False
+        self._slots.starved = False
         part = {"had": self._grant, "part": 0.0, "want_part": 0.0}
-        return {**part, "total": self._slots.most or ALL}
+        return {**part, "total": self._slots.limit or ALL}
 
     def _farewell(self, worker: str, now: float) -> dict:
         return {}
@@ -206,7 +206,7 @@ class ConfigLimitLease(LimitLease):
             "had": shared.grant,
             "part": shared.part,
             "want_part": self._wanted_part(hungry, now),
-            "total": shared.limits.most,
+            "total": shared.limits.concurrency,
             "ceiling": int(shared.width.highest),
             "learns": self._learns,
             **self._reported(worker, now),

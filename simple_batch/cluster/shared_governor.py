@@ -63,5 +63,5 @@ class SharedGovernor(Governor):
             self._shared.hungry = True
 
     @property
-    def _part(self) -> float:
+    def _rate_share(self) -> float:
         return 1.0 if self._shared is None else max(LEAST_PART, self._shared.part)

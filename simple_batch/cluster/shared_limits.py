@@ -124,8 +124,8 @@ class SharedLimits:
         return self.limits.closed
 
     @property
-    def most(self) -> int:
-        return min(self.grant, self.limits.most)
+    def concurrency(self) -> int:
+        return min(self.grant, self.limits.concurrency)
 
     def ready(self) -> bool:
         """False where there is no share; asks for one then."""

@@ -6,7 +6,6 @@ job, when the block grows with the calls in flight. A cap is reached when the to
 reaches it. If other workers only hold the remaining amount, calls wait.
 """
 
-import contextlib
 import itertools
 import logging
 import math
@@ -37,7 +36,7 @@ class LeasedSpendLimits(SpendLimits):
     def __init__(self, worker_id: Callable[[], str], zone: str):
         super().__init__(zone)
         self._worker_id = worker_id
-        self._jobs: list[SpendLease] = []
+        self._jobs: dict[int, SpendLease] = {}
         self._configs: dict[int, SpendLease] = {}
         self._closed: list[SpendLease] = []
         self._greenlet: gevent.Greenlet | None = None
@@ -50,27 +49,27 @@ class LeasedSpendLimits(SpendLimits):
         if self._greenlet is not None:
             self._greenlet.kill()
 
-    @contextlib.contextmanager
-    def paying(self, purse: JobSpendLimit):
-        supply = SpendLease(self._worker_id, purse)
-        self._jobs.append(supply)
-        try:
-            yield
-        finally:
-            self._jobs.remove(supply)
+    def attach_job(self, job_id: int, purse: JobSpendLimit) -> None:
+        """Lease what a run of the job may spend, until it is detached."""
+        self._jobs[job_id] = SpendLease(self._worker_id, purse)
+
+    def detach_job(self, job_id: int) -> None:
+        """The run has ended, and all its results are recorded."""
+        supply = self._jobs.pop(job_id, None)
+        if supply is not None:
             self._closed.append(supply)
 
-    def allowance(self, config: ApiConfig) -> ConfigSpendLimit:
+    def config_limit(self, config: ApiConfig) -> ConfigSpendLimit:
         supply = self._configs.get(config.id)
         if supply is None:
-            made = super().allowance(config)
+            made = super().config_limit(config)
             # another may have been quicker while this one asked what was spent
             supply = self._configs.setdefault(config.id, SpendLease(self._worker_id, made))
         return supply.purse
 
-    def room(self, purse: JobSpendLimit | ConfigSpendLimit) -> bool:
+    def has_room(self, spend_limit: JobSpendLimit | ConfigSpendLimit) -> bool:
         with connected():
-            return spend_leases.free(purse.account())
+            return spend_leases.free(spend_limit.account())
 
     def paid(self, costs: dict[tuple, int]) -> None:
         """Note what results cost, in the transaction that writes them."""
@@ -78,7 +77,7 @@ class LeasedSpendLimits(SpendLimits):
         spend_leases.commit(self._worker_id(), {key: costs[key] for key in keys & costs.keys()})
 
     def _open(self) -> Iterator["SpendLease"]:
-        return itertools.chain(self._jobs, self._configs.values())
+        return itertools.chain(self._jobs.values(), self._configs.values())
 
     def _run(self) -> None:
         while True:
@@ -131,28 +130,28 @@ class SpendLease:
         """Release the block. The amount spent is unknown until the next query; no call starts before."""
         if self._account is None:
             return
-        self.block.most = self.block.spent
+        self.block.limit = self.block.spent
         with connected():
             spend_leases.give_back(self._worker_id(), self._account)
         self._account = None
-        for bound in self.purse.bounds.values():
-            bound.spent = 0
+        for cap in self.purse.caps.values():
+            cap.spent = 0
 
     def _due(self, since_s: float) -> bool:
         if since_s < EVERY_S:
-            return self.purse.hungry and not self._short
-        return self._used() or self.block.most > self.block.spent
+            return self.purse.starved and not self._short
+        return self._used() or self.block.limit > self.block.spent
 
     def _used(self) -> bool:
         purse = self.purse
-        return purse.hungry or purse.flying > 0 or self.block.spent != self._settled
+        return purse.starved or purse.in_flight > 0 or self.block.spent != self._settled
 
     def _ask(self, account: spend_leases.Account) -> None:
         purse, block = self.purse, self.block
         settled, now = block.spent, time.monotonic()
-        kept = min(block.most, settled + math.ceil(purse.expected()))
+        kept = min(block.limit, settled + math.ceil(purse.expected()))
         wanted = max(kept, settled + self._wanted(now - self._asked_at))
-        purse.hungry = False
+        purse.starved = False
         try:
             with connected():
                 answer = spend_leases.ask(self._worker_id(), account, settled, kept, wanted)
@@ -160,14 +159,14 @@ class SpendLease:
             return
         self._account, self._asked_at, self._settled = account, now, settled
         self._short = answer.granted < wanted
-        block.most = answer.granted
+        block.limit = answer.granted
         if purse.account() == account:  # else a day has ended meanwhile
             meanwhile = block.spent - settled
             caps = {}
-            for name, (cap, spent) in zip(purse.bounds, answer.bounds, strict=False):
-                purse.bounds[name].spent = spent + meanwhile
+            for name, (cap, spent) in zip(purse.caps, answer.bounds, strict=False):
+                purse.caps[name].spent = spent + meanwhile
                 caps[name] = cap
-            purse.limit(**caps)
+            purse.set_limits(**caps)
 
     def _wanted(self, since_s: float) -> int:
         """Estimated cost of the next seconds. Any amount will do while no call has had a cost."""

@@ -73,7 +73,7 @@ class Worker:
             settings.REQUEST_CACHE_FLUSH_INTERVAL,
             self._faulted,
             gap_s=settings.REQUEST_CACHE_FLUSH_INTERVAL,  # a commit for each result is too many
-            paid=self._money.paid,
+            on_cost=self._money.paid,
             worker=name,
         )
         self._lanes = JobRuns(self._make_lane, self._lane_ended, self._lane_closed)
@@ -168,6 +168,7 @@ class Worker:
         provider_of, money = self._providers.by_id, self._money
         lane = JobRun(self._settings, job, provider_of, claims, claims, money, self._room)
         self._budget.attach_job(job.id, lane.slots)
+        self._money.attach_job(job.id, lane.spend_limit)
         return lane
 
     def _lane_ended(self) -> None:
@@ -177,6 +178,7 @@ class Worker:
     def _lane_closed(self, job_id: int) -> None:
         self._budget.detach_job(job_id)
         self._recorder.flush()  # a job run that failed has not
+        self._money.detach_job(job_id)
         retry_while_unavailable(pages.give_back, self._member.id, job_id)
         retry_while_unavailable(lane_rows.ended, job_id, self._member.id)
 
@@ -201,7 +203,7 @@ class Worker:
                 self._say()
         statuses = {job.id: JobStatus(job.status) for job in jobs if job.deleted_at is None}
         self._lanes.steer(statuses)
-        self._lanes.take_up(jobs)
+        self._lanes.apply(jobs)
         for job in jobs:
             if self._lanes.busy(job.id):
                 continue
@@ -212,7 +214,7 @@ class Worker:
                 lane_rows.ended(job.id, self._member.id)
         if second:
             for lane in list(self._lanes.open.values()):
-                lane.look_for_others()
+                lane.start_new_routes()
                 lane.give_back_unused()
         return bool(jobs)
 
@@ -246,7 +248,7 @@ class Worker:
         if self._coordinator is None:
             if not self._closing and self._lease.acquire():
                 log.info("worker %s coordinates", self._member.name)
-                self._lease.sign(self._member.id)
+                self._lease.set_holder(self._member.id)
                 self._coordinator = Coordinator(
                     *(self._settings, self._vault, self._duties),
                     *(self._providers, self._wake_other, lambda: self._member.judges),
@@ -255,7 +257,7 @@ class Worker:
             elif not self._closing:
                 self._look_at_coordinator()
         elif self._lease.keep():
-            self._lease.sign(self._member.id)  # the connection or the id may be another now
+            self._lease.set_holder(self._member.id)  # the connection or the id may be another now
         else:
             log.warning("another worker coordinates now")
             self._hand_over()
@@ -264,7 +266,7 @@ class Worker:
         """Watch the coordinator. A stalled one would keep the lease, and no worker would coordinate."""
         with connected():
             silent = workers.silent() if self._member.judges else []
-            if silent and lease.unseat(silent):
+            if silent and lease.revoke(silent):
                 log.warning("the worker that coordinated is silent: the lease was taken from it")
 
     def _hand_over(self) -> None:

@@ -53,32 +53,32 @@ class _Answer(HTTPResponse):
         return max(self.content_length or 0, len(self.body) + BLOCK)
 
 
-class _Gated:
+class _GuardedPool:
     """SSRF guard: connects only to addresses that the gate allows, as just resolved for the name."""
 
-    gate: AddressPolicy
+    policy: AddressPolicy
 
     def _resolve(self):
-        return self.gate.through(self._connection_host, super()._resolve())
+        return self.policy.through(self._connection_host, super()._resolve())
 
 
-class _PlainPool(_Gated, SharedLookup, ConnectionPool):
+class _PlainPool(_GuardedPool, SharedLookup, ConnectionPool):
     pass
 
 
-class _TlsPool(_Gated, SharedLookup, SSLConnectionPool):
+class _TlsPool(_GuardedPool, SharedLookup, SSLConnectionPool):
     pass
 
 
 class GeventAdapter(BaseAdapter):
     """``width`` connections per host at most; ``max_body`` bytes per answer, and what all
-    ``answers`` together may hold; ``gate`` says which addresses may be connected to."""
+    ``answers`` together may hold; ``policy`` says which addresses may be connected to."""
 
     def __init__(
         self,
         width: int,
         max_body: int,
-        gate: AddressPolicy,
+        policy: AddressPolicy,
         answers: Answers,
         connect_timeout_s: float = 10.0,
     ):
@@ -86,7 +86,7 @@ class GeventAdapter(BaseAdapter):
         self._width = width
         self._max_body = max_body
         self._answers = answers
-        self._gate = gate
+        self._policy = policy
         self._connect_timeout_s = connect_timeout_s
         self._pools: dict[tuple, ConnectionPool] = {}
 
@@ -134,7 +134,7 @@ class GeventAdapter(BaseAdapter):
         except OSError as error:
             if isinstance(error, ConnectionError | ReadTimeout | ContentDecodingError):
                 raise
-            raise ConnectionError(_told(error), request=request) from error
+            raise ConnectionError(_reason(error), request=request) from error
         finally:
             limit.close()
             if held is not None:
@@ -168,7 +168,7 @@ class GeventAdapter(BaseAdapter):
                 network_timeout=None,  # the time limit is on the whole exchange
                 **options,
             )
-            pool.gate = self._gate
+            pool.policy = self._policy
         return pool
 
     def _read(self, sock, method: str, held: Held, limit: Deadline) -> "_Answer":
@@ -257,6 +257,6 @@ def _text(value) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-def _told(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     """Message of an operating system's error, without addresses of objects."""
     return error.strerror or str(error) or type(error).__name__

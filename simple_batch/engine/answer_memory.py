@@ -19,22 +19,22 @@ log = logging.getLogger(__name__)
 
 SMALL = 131_072  # bytes: an answer up to this size waits for no larger one
 SMALL_PART = 8  # this part of the bound (one in 8) is left to these
-TELL_EVERY_S = 60.0
+WARN_EVERY_S = 60.0
 
 
 class Answers:
-    """``most`` bytes, of one process. ``used`` are held now, ``most_used`` were at the same time."""
+    """``limit`` bytes, of one process. ``used`` are held now, ``peak_used`` were at the same time."""
 
-    def __init__(self, most: int):
-        self.most = most
-        self.used = self.most_used = 0
-        self._large = most - most // SMALL_PART
+    def __init__(self, limit: int):
+        self.limit = limit
+        self.used = self.peak_used = 0
+        self._large = limit - limit // SMALL_PART
         self._opened = 0
         self._exempt = False  # one answer is read beyond the bound
         self._queue: list[_Waiting] = []
-        self._held_up = 0  # calls that are not begun
-        self._roomy = Event()
-        self._told_at = 0.0
+        self._blocked_calls = 0  # calls that are not begun
+        self._has_memory = Event()
+        self._warned_at = 0.0
 
     @property
     def waiting(self) -> int:
@@ -49,18 +49,18 @@ class Answers:
     def wait_for_room(self) -> None:
         """Block while no further call may start."""
         while self._queue or self.used >= self._large:
-            self._held_up += 1
+            self._blocked_calls += 1
             try:
-                self._roomy.clear()
-                self._roomy.wait()
+                self._has_memory.clear()
+                self._has_memory.wait()
             finally:
-                self._held_up -= 1
+                self._blocked_calls -= 1
 
     def take(self, held: "Held", size: int) -> bool:
         """Have an answer hold ``size`` bytes, if it may now."""
         more = size - held.size
         used = self.used + more
-        fits = (used <= self._large and not self._queue) or (size <= SMALL and used <= self.most)
+        fits = (used <= self._large and not self._queue) or (size <= SMALL and used <= self.limit)
         if fits or held.exempt:
             self.count(held, more)
         return fits or held.exempt
@@ -72,7 +72,7 @@ class Answers:
         self._look()
         if waiting.granted.is_set():
             return
-        self._tell()
+        self._warn()
         try:
             with deadline.paused():
                 waiting.granted.wait()
@@ -86,7 +86,7 @@ class Answers:
     def count(self, held: "Held", more: int) -> None:
         """An answer holds ``more`` bytes more; fewer where it is negative."""
         self._add(held, more)
-        if more < 0 and (self._queue or self._held_up):
+        if more < 0 and (self._queue or self._blocked_calls):
             self._look()
 
     def end(self, held: "Held") -> None:
@@ -98,8 +98,8 @@ class Answers:
     def _add(self, held: "Held", more: int) -> None:
         held.size += more
         self.used += more
-        if self.used > self.most_used:
-            self.most_used = self.used
+        if self.used > self.peak_used:
+            self.peak_used = self.used
 
     def _look(self) -> None:
         """Grant what may be granted, in order."""
@@ -113,17 +113,17 @@ class Answers:
             heapq.heappop(self._queue)
             self._add(first.held, more)
             first.granted.set()
-        if self._held_up and self.used < self._large:
-            self._roomy.set()
+        if self._blocked_calls and self.used < self._large:
+            self._has_memory.set()
 
-    def _tell(self) -> None:
+    def _warn(self) -> None:
         now = time.monotonic()
-        if now - self._told_at > TELL_EVERY_S or not self._told_at:
-            self._told_at = now
+        if now - self._warned_at > WARN_EVERY_S or not self._warned_at:
+            self._warned_at = now
             log.warning(
                 "answers fill the %s bytes of MAX_ANSWERS_BYTES: they are read one after the other, "
                 "and no further call begins meanwhile",
-                f"{self.most:,}",
+                f"{self.limit:,}",
             )
 
 

@@ -126,8 +126,8 @@ class RateEstimator:
             grown = self._proven * growth(calls, self.plateau(whole))
             far = self.value > 2.0 * self._proven
             doubling_s = FAR_DOUBLING_S if far else DOUBLING_S
-            most = self.value * 2.0 ** ((now - self._bucket.at) / doubling_s + 0.02)
-            self._set(min(grown, most), now)
+            highest = self.value * 2.0 ** ((now - self._bucket.at) / doubling_s + 0.02)
+            self._set(min(grown, highest), now)
 
     def wait_s(self, amount: float, now: float) -> float:
         return 0.0 if self._bucket is None else self._bucket.wait_s(amount, now)

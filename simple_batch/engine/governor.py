@@ -111,9 +111,9 @@ class Governor:
     @property
     def limit(self) -> int:
         """Calls that may be in flight now, here."""
-        return max(1, self._limits.most)
+        return max(1, self._limits.concurrency)
 
-    def admit(self, party: Flow, size: int) -> Ticket | None:
+    def admit(self, flow: Flow, size: int) -> Ticket | None:
         """Block until a call of ``size`` bytes may start; None if the flow was dismissed. Flows
         of a higher priority go first, equal ones take turns."""
         if not self._waiting:
@@ -123,7 +123,7 @@ class Governor:
             if ticket is not None:
                 return ticket
         waiting = _Waiting(size)
-        self._waiting.setdefault(party, deque()).append(waiting)
+        self._waiting.setdefault(flow, deque()).append(waiting)
         self._pump()
         try:
             waiting.event.wait()
@@ -131,13 +131,13 @@ class Governor:
             if waiting.admitted is not None:
                 self.settle(waiting.admitted, None, 0)
             else:
-                self._forget(party, waiting)
+                self._forget(flow, waiting)
             raise
         return waiting.admitted
 
-    def dismiss(self, party: Flow) -> None:
+    def dismiss(self, flow: Flow) -> None:
         """Dismiss all waiting calls of this flow."""
-        for waiting in self._waiting.pop(party, ()):
+        for waiting in self._waiting.pop(flow, ()):
             waiting.event.set()
 
     def settle(self, ticket: Ticket, finding: Classification | None, latency_ms: int) -> None:
@@ -152,7 +152,7 @@ class Governor:
                 self._refused(ticket, finding, now)
             elif finding.cause is None:
                 self._answered(ticket, latency_ms / 1000, now)
-            self._heed(finding, now)
+            self._heed_remaining(finding, now)
         self._pump()
 
     # --- what a governor of one share of the limits does differently -------------------------
@@ -171,7 +171,7 @@ class Governor:
         """A call was not admitted."""
 
     @property
-    def _part(self) -> float:
+    def _rate_share(self) -> float:
         """This process's part (0 to 1) of what may start in a minute."""
         return 1.0
 
@@ -245,25 +245,25 @@ class Governor:
     def _pump(self) -> None:
         """Admit waiting calls, one flow after the other, while calls may start."""
         while self._waiting:
-            party = max(self._waiting, key=_priority)  # the first of the highest
-            queue = self._waiting[party]
+            flow = max(self._waiting, key=_priority)  # the first of the highest
+            queue = self._waiting[flow]
             ticket = self._try(queue[0].size)
             if ticket is None:
                 return
             waiting = queue.popleft()
             if queue:
-                self._waiting.move_to_end(party)
+                self._waiting.move_to_end(flow)
             else:
-                del self._waiting[party]
+                del self._waiting[flow]
             waiting.admitted = ticket
             waiting.event.set()
 
-    def _forget(self, party: Flow, waiting: _Waiting) -> None:
-        queue = self._waiting.get(party)
+    def _forget(self, flow: Flow, waiting: _Waiting) -> None:
+        queue = self._waiting.get(flow)
         if queue is not None and waiting in queue:
             queue.remove(waiting)
             if not queue:
-                del self._waiting[party]
+                del self._waiting[flow]
 
     def _look_again(self, at: float) -> None:
         if self._timer is not None:
@@ -291,7 +291,7 @@ class Governor:
         if stray and finding.retry_after_s is None:
             self._limits.discount(ticket)
             return
-        news = self._limits.refused(
+        is_new = self._limits.refused(
             ticket,
             _about(finding),
             self._recent.starts / WINDOW_S,
@@ -301,7 +301,7 @@ class Governor:
         asked = finding.retry_after_s or 0.0
         if asked > self._patience_s:
             asked = 0.0
-        if asked or news:
+        if asked or is_new:
             self._cool(asked or self._own_cooldown_s(now), finding, now)
 
     def _stray(self, finding: Classification) -> bool:
@@ -345,7 +345,7 @@ class Governor:
         """Between two starts where they are not to come all at once."""
         return min(1.0, self._limits.latency_s / self.limit)
 
-    def _heed(self, finding: Classification, now: float) -> None:
+    def _heed_remaining(self, finding: Classification, now: float) -> None:
         """A provider that says “none remaining” would refuse the next call: wait for one's worth
         of its refill. (Where it refills all at once, a refusal will say how long that takes.)"""
         limits = finding.limits
@@ -356,7 +356,7 @@ class Governor:
             (limits.remaining_tokens, limits.reset_tokens_s, limits.limit_tokens),
         ):
             if remaining == 0 and reset:
-                until = now + min(reset, WINDOW_S) / max(1, limit or 1) / self._part
+                until = now + min(reset, WINDOW_S) / max(1, limit or 1) / self._rate_share
                 if until > self._cooldown_until:
                     self._cooldown_until = until
                     self._reason = "no requests or tokens remaining"

@@ -81,13 +81,13 @@ class Limits:
         return self.rates[REQUESTS].value is not None
 
     @property
-    def most(self) -> int:
+    def concurrency(self) -> int:
         """Calls that may be in flight."""
         return max(1, int(self.width.value + 1e-9))
 
     def room(self, in_flight: int, now: float) -> bool:
         """Whether the width allows another call."""
-        if in_flight < self.most:
+        if in_flight < self.concurrency:
             return True
         self._full_at = now
         return False
@@ -141,7 +141,7 @@ class Limits:
         self._count(-1.0, -ticket.tokens)
 
     def refused(
-        self, ticket: Ticket, about: str | None, lately: float, just_now: float, now: float
+        self, ticket: Ticket, about: str | None, mean_rate: float, recent_rate: float, now: float
     ) -> bool:
         """A refused call, with the provider's word for what it is about (REQUESTS, TOKENS or
         None). Returns whether it is news: refusals of calls that had started before the last cut
@@ -156,7 +156,7 @@ class Limits:
         if about is None and ticket.level > self._level and self._answers >= ticket.level:
             self.width.hold(ticket.level - 1)
         else:
-            self._slow(ticket, lately, just_now, now)
+            self._slow(ticket, mean_rate, recent_rate, now)
         self._cut_at, self._level, self._answers = now, 0, 0
         self._admitted_at_cut = self._admitted[REQUESTS]
         return True
@@ -199,7 +199,7 @@ class Limits:
         rate = min(rate, self.rates[REQUESTS].value or rate)
         return max(PLATEAU_CALLS, rate * min(60.0, max(PLATEAU_S, COSTLY * self._cooldown_s)))
 
-    def _slow(self, ticket: Ticket, lately: float, just_now: float, now: float) -> None:
+    def _slow(self, ticket: Ticket, mean_rate: float, recent_rate: float, now: float) -> None:
         if self._mark is None:
             return
         at, requests, tokens = self._mark
@@ -209,9 +209,9 @@ class Limits:
             self._stray += 1
             return
         took = max(took, 0.1)
-        measured = max(admitted / took, LEAST_SHARE * lately)
+        measured = max(admitted / took, LEAST_SHARE * mean_rate)
         if not self.paced and admitted >= MANY_CALLS:
-            measured = max(measured, just_now)  # one refusal may be chance: do not crawl for it
+            measured = max(measured, recent_rate)  # one refusal may be chance: do not crawl for it
         if self.paced and not self._plausible(measured):
             self._stray += 1
             for rate in self.rates.values():

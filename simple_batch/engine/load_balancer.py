@@ -40,7 +40,7 @@ class Upstream:
     ):
         self.weight = weight
         self.at_once = at_once
-        self.dealt = 0.0  # requests over weight
+        self.drawn = 0.0  # requests over weight
         self.absent = False  # it was not available since it last drew
         self.stopped = False  # it takes no more in this run
         self._cooling = cooling
@@ -86,97 +86,97 @@ class LoadBalancer:
         self._requests = requests
         self._mode = mode
         self._clock = clock
-        self._hands: list[Upstream] = []
+        self._upstreams: list[Upstream] = []
         self._lock = BoundedSemaphore(1)  # a generator cannot be entered twice at once
         self._exhausted = False
         self._out: dict[int, Request] = {}  # drawn and still running
-        self._had: dict[int, set[Upstream]] = {}  # the upstreams that failed each request
+        self._failed_by: dict[int, set[Upstream]] = {}  # the upstreams that failed each request
         self._returned: deque[Request] = deque()
         self._changed = Event()
 
     def add(self, weight: float, cooling: Callable[[], bool], at_once: int = 1) -> Upstream:
         """Add an upstream behind the existing ones."""
-        hand = Upstream(weight, cooling, self._clock, at_once)
-        self._hands.append(hand)
-        return hand
+        upstream = Upstream(weight, cooling, self._clock, at_once)
+        self._upstreams.append(upstream)
+        return upstream
 
-    def draw(self, hand: Upstream) -> Iterator[Request | None]:
+    def draw(self, upstream: Upstream) -> Iterator[Request | None]:
         """Yield the requests for one upstream; ends when no more can come. An upstream that packs
         requests gets None when there is no request right now."""
-        while not hand.stopped:
-            request = self._next(hand) if hand.available else None
+        while not upstream.stopped:
+            request = self._next(upstream) if upstream.available else None
             if request is not None:
                 yield request
                 continue
             if self._exhausted and not self._out and not self._returned:
                 return
-            if hand.at_once > 1:
+            if upstream.at_once > 1:
                 yield None
             self._changed.clear()
             self._changed.wait(LOOK_S)
 
-    def ended(self, hand: Upstream, index: int, cause: Cause | None) -> bool:
+    def ended(self, upstream: Upstream, index: int, cause: Cause | None) -> bool:
         """Note how a request ended. Returns False if it goes to another upstream instead: its failure
         must then not be recorded as its result."""
         request = self._out.pop(index, None)
         self._changed.set()
         if cause is None:
-            hand.answered()
+            upstream.answered()
         if cause not in ELSEWHERE or request is None:
-            self._had.pop(index, None)
+            self._failed_by.pop(index, None)
             return True
-        had = self._had.setdefault(index, set())
-        had.add(hand)
-        if all(other in had or other.stopped for other in self._hands):
-            del self._had[index]
+        failed_by = self._failed_by.setdefault(index, set())
+        failed_by.add(upstream)
+        if all(other in failed_by or other.stopped for other in self._upstreams):
+            del self._failed_by[index]
             return True
         self._returned.append(request)
         return False
 
-    def given_up(self, index: int) -> None:
+    def abandoned(self, index: int) -> None:
         """A request was given up before it ended: any upstream may take it."""
         request = self._out.pop(index, None)
         if request is not None:
             self._returned.append(request)
         self._changed.set()
 
-    def stop(self, hand: Upstream) -> bool:
+    def stop(self, upstream: Upstream) -> bool:
         """Stop an upstream. Returns True if no other is left."""
-        hand.stopped = True
+        upstream.stopped = True
         self._changed.set()
-        return all(other.stopped for other in self._hands)
+        return all(other.stopped for other in self._upstreams)
 
-    def _is_its_turn(self, hand: Upstream) -> bool:
-        others = [other for other in self._hands if other is not hand and other.available]
+    def _is_its_turn(self, upstream: Upstream) -> bool:
+        others = [other for other in self._upstreams if other is not upstream and other.available]
         if self._mode is Spread.FAST:
             return True
         if self._mode is Spread.ORDER:
-            place = self._hands.index(hand)
-            return not any(self._hands.index(other) < place for other in others)
-        for other in self._hands:
-            other.absent |= other is not hand and other not in others
-        behind = min((other.dealt for other in others), default=hand.dealt)
-        if hand.absent:  # an upstream that returns does not catch up
-            hand.absent, hand.dealt = False, max(hand.dealt, behind)
-        return hand.dealt <= behind + (hand.at_once - 1) / hand.weight
+            place = self._upstreams.index(upstream)
+            return not any(self._upstreams.index(other) < place for other in others)
+        for other in self._upstreams:
+            other.absent |= other is not upstream and other not in others
+        behind = min((other.drawn for other in others), default=upstream.drawn)
+        if upstream.absent:  # an upstream that returns does not catch up
+            upstream.absent, upstream.drawn = False, max(upstream.drawn, behind)
+        return upstream.drawn <= behind + (upstream.at_once - 1) / upstream.weight
 
-    def _next(self, hand: Upstream) -> Request | None:
-        request = self._taken_back(hand)
-        if request is None and not self._exhausted and self._is_its_turn(hand):
+    def _next(self, upstream: Upstream) -> Request | None:
+        request = self._taken_back(upstream)
+        if request is None and not self._exhausted and self._is_its_turn(upstream):
             with self._lock:
                 request = None if self._exhausted else next(self._requests, None)
                 self._exhausted = request is None
         if request is not None:
             self._out[request.index] = request
-            hand.dealt += 1 / hand.weight
+            upstream.drawn += 1 / upstream.weight
             self._changed.set()
         return request
 
-    def _taken_back(self, hand: Upstream) -> Request | None:
+    def _taken_back(self, upstream: Upstream) -> Request | None:
         """A returned request that this upstream has not failed."""
         for _ in range(len(self._returned)):
             request = self._returned.popleft()
-            if hand not in self._had.get(request.index, ()):
+            if upstream not in self._failed_by.get(request.index, ()):
                 return request
             self._returned.append(request)
         return None

@@ -13,9 +13,9 @@ import msgspec
 from ..core.domain import EMBEDDINGS, Cause, Outcome, Request
 from .packed_request import PackedRequest, packed, parted
 
-MOST = 2_048
-LONGEST = 300_000  # bytes of the inputs of a call
-OPEN = 16  # packs open at a time, of requests that cannot share a call
+MAX_INPUTS = 2_048
+MAX_INPUT_BYTES = 300_000  # bytes of the inputs of a call
+MAX_OPEN = 16  # packs open at a time, of requests that cannot share a call
 TRIES = 2  # refused packs with both halves answered, until packs are made smaller
 
 # One input may be at fault, or the number of inputs. The cause's retries are used up first.
@@ -58,11 +58,13 @@ class _Split:
 
 
 class RequestPacker:
-    """Packs at most ``most`` inputs into a call, and fewer once the endpoint shows that it accepts
-    fewer: ``learned`` is then called with the old and the new number."""
+    """Packs at most ``max_inputs`` inputs into a call, and fewer once the endpoint shows that it
+    accepts fewer: ``learned`` is then called with the old and the new number."""
 
-    def __init__(self, most: int, learned: Callable[[int, int], None] = lambda before, now: None):
-        self.most = most
+    def __init__(
+        self, max_inputs: int, learned: Callable[[int, int], None] = lambda before, now: None
+    ):
+        self.max_inputs = max_inputs
         self._learned = learned
         self._proven = 1  # the most requests in a call that was answered
         self._too_many = 0  # packs of more than that which only their halves' answers speak against
@@ -87,7 +89,7 @@ class RequestPacker:
                     continue
                 yield from self._full(begun, kind, len(bytes(given)))
                 begun.setdefault(kind, _Open(rest)).add(request, given)
-                if len(begun[kind].members) >= self.most:
+                if len(begun[kind].members) >= self.max_inputs:
                     yield begun.pop(kind).closed()
             while begun:
                 yield begun.pop(next(iter(begun))).closed()
@@ -100,9 +102,9 @@ class RequestPacker:
     def _full(begun: dict[bytes, _Open], kind: bytes, size: int) -> Iterator[Request]:
         """Yield the pack that must be sent before an input of this size can be added."""
         if kind in begun:
-            if begun[kind].size + size > LONGEST:
+            if begun[kind].size + size > MAX_INPUT_BYTES:
                 yield begun.pop(kind).closed()
-        elif len(begun) >= OPEN:
+        elif len(begun) >= MAX_OPEN:
             yield begun.pop(next(iter(begun))).closed()
 
     def apart(self, request: Request, outcome: Outcome) -> list[tuple[Request, Outcome]]:
@@ -124,12 +126,12 @@ class RequestPacker:
 
     def _note_answered(self, split: _Split) -> None:
         split.answered += 1
-        if split.answered < 2 or split.count <= self._proven or split.count > self.most:
+        if split.answered < 2 or split.count <= self._proven or split.count > self.max_inputs:
             return
         self._too_many += 1
         if self._too_many >= TRIES:
-            before, self.most, self._too_many = self.most, (split.count + 1) // 2, 0
-            self._learned(before, self.most)
+            before, self.max_inputs, self._too_many = self.max_inputs, (split.count + 1) // 2, 0
+            self._learned(before, self.max_inputs)
 
 
 def _apart(request: Request) -> tuple[bytes, msgspec.Raw | None, dict[str, msgspec.Raw]]:

@@ -51,7 +51,7 @@ class Pool:
         self._breaker = Breaker()
         self._stop: PauseReason | None = None
         self._stopping = False
-        self._trials: dict[gevent.Greenlet, RetryingCall] = {}
+        self._calls: dict[gevent.Greenlet, RetryingCall] = {}
         self._ended = Event()
         self._dispatcher: gevent.Greenlet | None = None
 
@@ -68,7 +68,7 @@ class Pool:
     @property
     def calls(self) -> int:
         """Calls in flight: fewer than requests where these are packed."""
-        return sum(t.state is RequestStatus.IN_FLIGHT for t in self._trials.values())
+        return sum(call.state is RequestStatus.IN_FLIGHT for call in self._calls.values())
 
     def run(
         self, requests: Iterable[Request], record: Callable[[Outcome], None]
@@ -101,8 +101,8 @@ class Pool:
     def _give_up_waiting(self) -> None:
         if self._dispatcher is not None:
             self._dispatcher.kill(block=False)
-        for greenlet, trial in list(self._trials.items()):
-            if trial.waiting:
+        for greenlet, call in list(self._calls.items()):
+            if call.waiting:
                 greenlet.kill(Abandoned, block=False)
 
     def ready(self) -> bool:
@@ -118,8 +118,8 @@ class Pool:
     def let_go(self) -> None:
         """Give up the requests that wait for a first call or a retry; new requests go on."""
         self._limiters.dismiss()
-        for greenlet, trial in list(self._trials.items()):
-            if trial.waiting and trial.attempts:
+        for greenlet, call in list(self._calls.items()):
+            if call.waiting and call.attempts:
                 greenlet.kill(Abandoned, block=False)
 
     def kill(self, grace_s: float) -> None:
@@ -128,16 +128,16 @@ class Pool:
         gevent.spawn_later(grace_s, self._cut)
 
     def _cut(self) -> None:
-        for greenlet, trial in list(self._trials.items()):
-            if trial.calling or trial.waiting:  # never a call that is delivering its outcome
+        for greenlet, call in list(self._calls.items()):
+            if call.calling or call.waiting:  # never a call that is delivering its outcome
                 greenlet.kill(Abandoned, block=False)
 
     def _in_state(self, state: RequestStatus) -> list[int]:
-        trials = [trial for trial in self._trials.values() if trial.state is state]
-        return [request.index for trial in trials for request in members(trial.request)]
+        calls = [call for call in self._calls.values() if call.state is state]
+        return [request.index for call in calls for request in members(call.request)]
 
     def _join(self) -> None:
-        while self._trials:
+        while self._calls:
             self._ended.clear()
             self._ended.wait()
 
@@ -166,32 +166,32 @@ class Pool:
         """Start one request when its call may start. Returns False if it was dismissed."""
         self._wait_for_room()
         try:
-            trial = self._trial(request)
+            call = self._new_call(request)
         except Exception as error:
             self._broken(request, error)
             return True
         try:
-            permit = self._limiters.acquire(trial.size)
+            permit = self._limiters.acquire(call.size)
         except CapReached as spent:
             self._halt(spent.stop)
             return False
         except Dismissed:
             return False
-        self._start(trial, permit)
+        self._start(call, permit)
         return True
 
-    def _start(self, trial: RetryingCall, permit: Permit | None) -> None:
-        greenlet = gevent.Greenlet(self._work, trial, permit)
-        self._trials[greenlet] = trial
+    def _start(self, call: RetryingCall, permit: Permit | None) -> None:
+        greenlet = gevent.Greenlet(self._work, call, permit)
+        self._calls[greenlet] = call
         greenlet.start()
 
     def _wait_for_room(self) -> None:
-        slack = SLACK if self._packer is None else SLACK // self._packer.most
-        while len(self._trials) >= 2 * self._limiters.limit + slack:
+        slack = SLACK if self._packer is None else SLACK // self._packer.max_inputs
+        while len(self._calls) >= 2 * self._limiters.limit + slack:
             self._ended.clear()
             self._ended.wait()
 
-    def _trial(self, request: Request) -> RetryingCall:
+    def _new_call(self, request: Request) -> RetryingCall:
         return RetryingCall(
             request,
             encode=self._encode,
@@ -204,32 +204,32 @@ class Pool:
 
     # --- one request, or a pack -------------------------------------------------------------
 
-    def _work(self, trial: RetryingCall, permit: Permit | None) -> None:
+    def _work(self, call: RetryingCall, permit: Permit | None) -> None:
         try:
             if permit is None and self._stopping:
                 raise Abandoned
-            outcome = trial.run(permit)
-            if self._packer is None or not self._take_apart(trial, outcome):
-                self._finish(trial.request, outcome)
+            outcome = call.run(permit)
+            if self._packer is None or not self._take_apart(call, outcome):
+                self._finish(call.request, outcome)
         except StopAll as stopped:
             self._hold(stopped)
         except CapReached as spent:
-            self._leave(trial.request, trial.attempts)
+            self._leave(call.request, call.attempts)
             self._halt(spent.stop)
         except Abandoned:
-            self._leave(trial.request, trial.attempts)
+            self._leave(call.request, call.attempts)
         except Exception as error:
-            self._broken(trial.request, error, tuple(trial.attempts))
+            self._broken(call.request, error, tuple(call.attempts))
         finally:
-            self._trials.pop(gevent.getcurrent(), None)
+            self._calls.pop(gevent.getcurrent(), None)
             self._ended.set()
 
-    def _take_apart(self, trial: RetryingCall, outcome: Outcome) -> bool:
+    def _take_apart(self, call: RetryingCall, outcome: Outcome) -> bool:
         """Whether the parts of a pack are tried instead."""
-        parts = self._packer.apart(trial.request, outcome)
-        for request, failed in parts:
-            self._start(trial.part(request, failed), None)
-        return bool(parts)
+        halves = self._packer.apart(call.request, outcome)
+        for request, failed in halves:
+            self._start(call.split(request, failed), None)
+        return bool(halves)
 
     def _halt(self, stop: PauseReason) -> None:
         if self._stop is None:

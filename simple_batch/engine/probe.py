@@ -93,11 +93,11 @@ def send(
 
     def one(request: Request) -> Tried:
         began = time.monotonic()
-        rung = structure.rung if structure is not None else 0
+        level = structure.level if structure is not None else 0
         finding = call(request)
         if structure is not None:
-            while structure.eases(request, rung, finding):
-                rung = structure.rung
+            while structure.falls_back(request, level, finding):
+                level = structure.level
                 finding = call(request)
             finding = structure.checked(finding)
         return Tried(
@@ -111,8 +111,8 @@ def send(
         )
 
     def call(request: Request) -> Classification:
-        asked = structure.fields if structure is not None else lambda url: {}
-        body = Encoder(endpoint.defaults, asked).encode(request)
+        fields = structure.fields if structure is not None else lambda url: {}
+        body = Encoder(endpoint.defaults, fields).encode(request)
         try:
             return classify(
                 transport.post(request.url, finish(body), endpoint.timeout_s), request.url

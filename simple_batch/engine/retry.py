@@ -55,10 +55,27 @@ class RetryingCall:
     retrying."""
 
     __slots__ = (
-        *("request", "state", "attempts", "calling", "waiting"),
-        *("_encode", "_structure", "_transport", "_limiters", "_policy", "_rng"),
-        *("_clock", "_sleep", "_body", "_rung", "_shape"),
-        *("_retries", "_patience", "_begun", "_started_at", "_failed"),
+        "_begun",
+        "_body",
+        "_clock",
+        "_encode",
+        "_failed",
+        "_level",
+        "_limiters",
+        "_patience",
+        "_policy",
+        "_retries",
+        "_rng",
+        "_shape",
+        "_sleep",
+        "_started_at",
+        "_structure",
+        "_transport",
+        "attempts",
+        "calling",
+        "request",
+        "state",
+        "waiting",
     )
 
     def __init__(
@@ -115,7 +132,7 @@ class RetryingCall:
             if finding.cause is None:
                 return self._outcome(RequestStatus.SUCCEEDED, finding)
             failed = self._failed = self._outcome(RequestStatus.FAILED, finding)
-            if self._structure and self._structure.eases(self.request, self._rung, finding):
+            if self._structure and self._structure.falls_back(self.request, self._level, finding):
                 self._ask()
                 continue
             if self._stops(finding):
@@ -133,22 +150,22 @@ class RetryingCall:
             self.state = RequestStatus.RETRYING
             self._waiting_for(self._sleep, wait)
 
-    def part(self, request: Request, failed: Outcome) -> "RetryingCall":
+    def split(self, request: Request, failed: Outcome) -> "RetryingCall":
         """The same for a part of a pack that has ``failed``: the time and the retries that this took
         count for the part too."""
-        part = copy.copy(self)
-        part.request, part._failed = request, failed
-        part.attempts = list(failed.attempts)
-        part.state = RequestStatus.RETRYING
-        part._ask()
-        return part
+        split = copy.copy(self)
+        split.request, split._failed = request, failed
+        split.attempts = list(failed.attempts)
+        split.state = RequestStatus.RETRYING
+        split._ask()
+        return split
 
     def _left_s(self) -> float:
         return self._policy.deadline_s - (self._clock() - self._begun)
 
     def _ask(self, wrong: Classification | None = None) -> None:
         """Make the body to be sent; ``wrong`` is an answer that the body reports as not fitting."""
-        self._rung = self._structure.rung if self._structure else 0
+        self._level = self._structure.level if self._structure else 0
         # what tells whether an answer is what was asked for
         self._shape = self._structure or (
             self.request if type(self.request) is PackedRequest else None

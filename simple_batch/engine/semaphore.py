@@ -6,11 +6,11 @@ from gevent.event import Event
 
 
 class ResizableSemaphore:
-    """``most`` None means no limit. If several processes share the limit, each has a part of it
-    (``share``). ``hungry``: a call is held back, or was since this was last set to False."""
+    """``limit`` None means no limit. If several processes share the limit, each has a part of it
+    (``share``). ``starved``: a call is held back, or was since this was last set to False."""
 
-    def __init__(self, most: int | None):
-        self.most = most
+    def __init__(self, limit: int | None):
+        self.limit = limit
         self.taken = 0
         self._held = False
         self._waiting = 0
@@ -40,9 +40,9 @@ class ResizableSemaphore:
         self.taken -= 1
         self._changed.set()
 
-    def resize(self, most: int | None) -> None:
+    def resize(self, limit: int | None) -> None:
         """Change the size. Running calls are not affected."""
-        self.most = most
+        self.limit = limit
         self._changed.set()
 
     def share(self, wake: Callable[[], None]) -> None:
@@ -50,30 +50,30 @@ class ResizableSemaphore:
         are needed."""
         self._grant, self._wake = 0, wake
 
-    def grant(self, part: int) -> None:
+    def grant(self, slots: int) -> None:
         """Set the number of slots granted to this process."""
-        self._grant = part
+        self._grant = slots
         self._changed.set()
 
     def ready(self) -> bool:
         """Returns False if this process has no part of a shared limit; it then asks for one."""
-        if self.most is None or self._grant is None or self._grant > 0:
+        if self.limit is None or self._grant is None or self._grant > 0:
             return True
         self._held = True
         self._wake()
         return False
 
     @property
-    def hungry(self) -> bool:
+    def starved(self) -> bool:
         return self._held or self._waiting > 0
 
-    @hungry.setter
-    def hungry(self, held: bool) -> None:
+    @starved.setter
+    def starved(self, held: bool) -> None:
         self._held = held
 
     @property
     def _full(self) -> bool:
-        if self.most is None:
+        if self.limit is None:
             return False
-        most = self.most if self._grant is None else min(self.most, self._grant)
-        return self.taken >= most
+        limit = self.limit if self._grant is None else min(self.limit, self._grant)
+        return self.taken >= limit

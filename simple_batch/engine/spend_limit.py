@@ -25,36 +25,36 @@ class CapReached(Exception):
 
 
 class Cap(msgspec.Struct):
-    """``spent`` of ``most`` (None: any sum), in nano-units."""
+    """``spent`` of ``limit`` (None: any sum), in nano-units."""
 
-    most: int | None
+    limit: int | None
     spent: int
 
 
 class SpendLimit:
     """Caps on the same calls, by name. ``stop(name, bound)`` gives the reason for which a reached cap
     stops a job. ``seen`` earlier calls have cost ``mean`` each. If other processes spend under the
-    same caps, only the amount of a ``block`` may be spent; ``hungry``: a call waits for more."""
+    same caps, only the amount of a ``block`` may be spent; ``starved``: a call waits for more."""
 
     def __init__(
-        self, bounds: dict[str, Cap], stop: Callable[[str, Cap], PauseReason], mean=0.0, seen=0
+        self, caps: dict[str, Cap], stop: Callable[[str, Cap], PauseReason], mean=0.0, seen=0
     ):
-        self.bounds = bounds
+        self.caps = caps
         self._stop = stop
         self._mean = mean
         self._seen = seen
-        self.flying = 0
+        self.in_flight = 0
         self.block: Cap | None = None
-        self.hungry = False
-        self._counted = list(bounds.values())
+        self.starved = False
+        self._counted = list(caps.values())
         self._changed = Event()
-        self.limit()
+        self.set_limits()
 
-    def limit(self, **most: int | None) -> None:
+    def set_limits(self, **limits: int | None) -> None:
         """Change caps, by name."""
-        for name, amount in most.items():
-            self.bounds[name].most = amount
-        self.bounded = any(bound.most is not None for bound in self.bounds.values())
+        for name, amount in limits.items():
+            self.caps[name].limit = amount
+        self.bounded = any(cap.limit is not None for cap in self.caps.values())
         self._changed.set()
 
     def keep_to(self, block: Cap) -> None:
@@ -64,13 +64,13 @@ class SpendLimit:
 
     def expected(self, more: int = 0) -> float:
         """Expected cost of the running calls and ``more`` others."""
-        return (self.flying + more) * self._mean
+        return (self.in_flight + more) * self._mean
 
     def reached(self) -> PauseReason | None:
         """Why no call may start; None where one may."""
-        for name, bound in self.bounds.items():
-            if bound.most is not None and bound.spent >= bound.most:
-                return self._stop(name, bound)
+        for name, cap in self.caps.items():
+            if cap.limit is not None and cap.spent >= cap.limit:
+                return self._stop(name, cap)
         return None
 
     def check(self) -> None:
@@ -87,40 +87,39 @@ class SpendLimit:
             self._changed.clear()
             self._changed.wait()
             self.check()
-        self.flying += 1
+        self.in_flight += 1
 
     def ready(self) -> bool:
         """Returns False if this process has no spend left; it then asks for more."""
-        if not self.bounded or self.block is None or self.block.most > self.block.spent:
+        if not self.bounded or self.block is None or self.block.limit > self.block.spent:
             return True
-        self.hungry = True
+        self.starved = True
         return False
 
     def _may_start(self) -> bool:
         if self.block is not None and not self._in_block():
-            self.hungry = True
+            self.starved = True
             return False
-        return not self.flying or self._fits()
+        return not self.in_flight or self._fits()
 
     def _in_block(self) -> bool:
-        left = self.block.most - self.block.spent
-        return left > 0 and (not self.flying or self.expected(1) <= left)
+        left = self.block.limit - self.block.spent
+        return left > 0 and (not self.in_flight or self.expected(1) <= left)
 
     def _fits(self) -> bool:
         if not self._seen:
-            return self.flying < FEW
+            return self.in_flight < FEW
         expected = self.expected(1)
         return all(
-            bound.most is None or bound.spent + expected <= bound.most
-            for bound in self.bounds.values()
+            cap.limit is None or cap.spent + expected <= cap.limit for cap in self.caps.values()
         )
 
     def settle(self, cost: int | None) -> None:
         """A call has ended. ``cost`` is None if it is unknown."""
-        self.flying -= 1
+        self.in_flight -= 1
         if cost is not None:
             self._seen += 1
             self._mean += (cost - self._mean) * max(1.0 / self._seen, 1.0 / RECENT)
-            for bound in self._counted:
-                bound.spent += cost
+            for cap in self._counted:
+                cap.spent += cost
         self._changed.set()

@@ -28,7 +28,7 @@ _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 class Structure:
     """``mode``: "send" asks with the schema, "object" for any JSON object, "check" not at all.
-    ``again``: an answer that does not fit is sent back with the complaint. ``eased`` is
+    ``again``: an answer that does not fit is sent back with the complaint. ``fell_back`` is
     called with the refused level and the new one when the endpoint has refused a level."""
 
     def __init__(
@@ -36,22 +36,22 @@ class Structure:
         schema: Schema,
         mode: str = "send",
         again: bool = False,
-        eased: Callable[[str, str], None] = lambda refused, now: None,
+        fell_back: Callable[[str, str], None] = lambda refused, now: None,
     ):
         self._schema = schema
         self._again = again
-        self._eased = eased
-        self._ways = [way for way in _ways(schema) if _rank(way) >= MODES.index(mode)]
-        self.rung = 0
+        self._fell_back = fell_back
+        self._formats = [one for one in _formats(schema) if _rank(one) >= MODES.index(mode)]
+        self.level = 0
 
     @property
-    def way(self) -> str:
+    def format_name(self) -> str:
         """The current fallback level: json_schema (strict), json_schema, json_object, or nothing."""
-        return self._ways[self.rung]
+        return self._formats[self.level]
 
     def fields(self, url: str) -> dict:
         """Fields to add to a body for ``url`` that does not set them itself."""
-        form = _format(self.way, self._schema)
+        form = _response_format(self.format_name, self._schema)
         if form is None:
             return {}
         if url == CHAT:
@@ -70,17 +70,17 @@ class Structure:
         again = self._again and complaint[0] is Cause.SCHEMA
         return disqualified(finding, *complaint, Verdict.RETRY if again else Verdict.FINAL)
 
-    def eases(self, request: Request, rung: int, finding: Classification) -> bool:
-        """Whether to send a request that was sent at level ``rung`` again at once, at the next fallback
+    def falls_back(self, request: Request, level: int, finding: Classification) -> bool:
+        """Whether to send a request that was sent at ``level`` again at once, at the next fallback
         level, because the endpoint does not accept ``response_format`` as it was sent."""
         if finding.http_status not in (400, 404, 422, 501) or not _REFUSED.search(finding.message):
             return False
-        if rung + 1 == len(self._ways) or _asks_itself(request):
+        if level + 1 == len(self._formats) or _asks_itself(request):
             return False
-        if rung == self.rung:
-            refused = self.way
-            self.rung += 1
-            self._eased(refused, self.way)
+        if level == self.level:
+            refused = self.format_name
+            self.level += 1
+            self._fell_back(refused, self.format_name)
         return True
 
     def corrected(self, url: str, body: bytes, finding: Classification) -> bytes:
@@ -90,14 +90,14 @@ class Structure:
         fields = _decode(body)
         if name not in fields or finding.response is None:
             return body
-        said = msgspec.json.decode(fields[name])
-        if isinstance(said, str):
-            said = [{"role": "user", "content": said}]
+        messages = msgspec.json.decode(fields[name])
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
         answer = given(finding.response).text[:_LONGEST]
         if answer:
-            said.append({"role": "assistant", "content": answer})
-        said.append({"role": "user", "content": self._correction(finding.message)})
-        fields[name] = msgspec.Raw(_encode(said))
+            messages.append({"role": "assistant", "content": answer})
+        messages.append({"role": "user", "content": self._correction(finding.message)})
+        fields[name] = msgspec.Raw(_encode(messages))
         return _encode(fields)
 
     def _correction(self, complaint: str) -> str:
@@ -105,7 +105,7 @@ class Structure:
             f"Your answer cannot be used: {complaint}.\nAnswer again, with nothing but JSON that "
         )
         schema = _encode(self._schema.document).decode()
-        if self.way.startswith("json_schema") or len(schema) > _LONGEST:
+        if self.format_name.startswith("json_schema") or len(schema) > _LONGEST:
             return text + "fits the schema."
         return f"{text}fits this JSON Schema:\n{schema}"
 
@@ -114,27 +114,27 @@ def structure_of(
     schema: str | None,
     mode: str,
     again: bool,
-    eased: Callable[[str, str], None] = lambda refused, now: None,
+    fell_back: Callable[[str, str], None] = lambda refused, now: None,
 ) -> Structure | None:
     """The shape that a job's row says, its schema as JSON; None where it says none."""
-    return Structure(Schema(json.loads(schema)), mode, again, eased) if schema else None
+    return Structure(Schema(json.loads(schema)), mode, again, fell_back) if schema else None
 
 
-def _ways(schema: Schema) -> list[str]:
+def _formats(schema: Schema) -> list[str]:
     strict = ["json_schema (strict)"] if schema.strict else []
     return [*strict, "json_schema", "json_object", "nothing"]
 
 
-def _rank(way: str) -> int:
-    return {"json_object": 1, "nothing": 2}.get(way, 0)
+def _rank(name: str) -> int:
+    return {"json_object": 1, "nothing": 2}.get(name, 0)
 
 
-def _format(way: str, schema: Schema) -> dict | None:
-    if way == "nothing":
+def _response_format(name: str, schema: Schema) -> dict | None:
+    if name == "nothing":
         return None
-    if way == "json_object":
+    if name == "json_object":
         return {"type": "json_object"}
-    strict = way.endswith("(strict)")
+    strict = name.endswith("(strict)")
     shape = {"name": _NAME, "schema": schema.document, "strict": strict}
     return {"type": "json_schema", "json_schema": shape}
 

@@ -70,10 +70,10 @@ class Transport:
         if endpoint.key:
             session.headers["Authorization"] = f"Bearer {endpoint.key}"
         self._direct = not (settings.TRUST_ENV and session_has_proxies(endpoint.base_url))
-        self._gate = AddressPolicy.of(settings.ALLOWED_PRIVATE_HOSTS)
+        self._policy = AddressPolicy.of(settings.ALLOWED_PRIVATE_HOSTS)
         self._answers = answers or Answers(settings.MAX_ANSWERS_BYTES)
         if self._direct:
-            adapter = GeventAdapter(width, settings.MAX_ANSWER_BYTES, self._gate, self._answers)
+            adapter = GeventAdapter(width, settings.MAX_ANSWER_BYTES, self._policy, self._answers)
             session.mount("http://", adapter)
             session.mount("https://", adapter)
         else:
@@ -145,7 +145,7 @@ class Transport:
         """Through requests' own adapter (proxies): read piece by piece, since its time-out is
         per read and a trickling body would outlive it. Which address a name has is then the proxy's
         knowledge; an address in the URL is looked at here."""
-        self._gate.check(urlsplit(request.url).hostname)
+        self._policy.check(urlsplit(request.url).hostname)
         if request.body is not None:
             request.headers = request.headers.copy()
             request.headers["Content-Length"] = str(len(request.body))

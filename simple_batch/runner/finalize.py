@@ -107,7 +107,7 @@ def give_back(
     return count, behind
 
 
-def give_back_twins(job_id: int) -> int:
+def give_back_duplicates(job_id: int) -> int:
     """Give back the requests that failed as an identical one did, which is asked again by now.
     Returns how many."""
     count, behind = 0, -1

@@ -11,23 +11,23 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError
 from ..core.address_policy import AddressPolicy
 
 
-class GatedAdapter(HTTPAdapter):
+class GuardedAdapter(HTTPAdapter):
     """Raises AddressRefused where a host has no address that may be connected to."""
 
-    def __init__(self, gate: AddressPolicy):
-        self._gate = gate
+    def __init__(self, policy: AddressPolicy):
+        self._policy = policy
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args, **kwargs) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {
-            "http": _pool(HTTPConnectionPool, HTTPConnection, self._gate),
-            "https": _pool(HTTPSConnectionPool, HTTPSConnection, self._gate),
+            "http": _pool(HTTPConnectionPool, HTTPConnection, self._policy),
+            "https": _pool(HTTPSConnectionPool, HTTPSConnection, self._policy),
         }
 
 
-def _pool(kind: type, connection: type, gate: AddressPolicy) -> type:
-    class Gated(connection):
+def _pool(kind: type, connection: type, policy: AddressPolicy) -> type:
+    class Guarded(connection):
         def _new_conn(self) -> socket.socket:
             name = self._dns_host
             try:
@@ -36,7 +36,7 @@ def _pool(kind: type, connection: type, gate: AddressPolicy) -> type:
                 raise NameResolutionError(name, self, error) from error
             failure: Exception = NewConnectionError(self, "the name has no address")
             try:
-                for info in gate.through(name, found):
+                for info in policy.through(name, found):
                     self._dns_host = info[4][0]
                     try:
                         return super()._new_conn()
@@ -46,4 +46,4 @@ def _pool(kind: type, connection: type, gate: AddressPolicy) -> type:
                 self._dns_host = name  # what the certificate is for
             raise failure
 
-    return type("GatedPool", (kind,), {"ConnectionCls": Gated})
+    return type("GuardedPool", (kind,), {"ConnectionCls": Guarded})

@@ -45,8 +45,9 @@ class JobRun:
     """One run of a job, from its first pending request to its last or to a stop. Most jobs have
     one route; requests retried with another config or time-out go beside it on their own.
 
-    ``provider_of(config_id)`` may raise ConfigurationError. ``source`` supplies the requests,
-    ``sink`` takes the outcomes, ``money`` caps the cost; ``worker_slots`` limits the concurrent calls of this process."""
+    ``provider_of(config_id)`` may raise ConfigurationError. ``source`` supplies the requests, ``sink``
+    takes the outcomes, ``spend_limits`` caps the cost; ``worker_slots`` limits the concurrent calls
+    of this process."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class JobRun:
         provider_of: Callable[[int], Provider],
         sink: ResultSink,
         source: RequestSource,
-        money: SpendLimits,
+        spend_limits: SpendLimits,
         worker_slots: ResizableSemaphore | None = None,
     ):
         self.job_id = job.id
@@ -80,17 +81,16 @@ class JobRun:
         self._stop: PauseReason | None = None
         self.slots = ResizableSemaphore(job.concurrency)
         self._worker_slots = worker_slots
-        self._party = Flow(job.priority)
+        self._flow = Flow(job.priority)
         self._inputs = inputs_per_call(job, settings.EMBEDDINGS_PER_CALL)
-        self._money = money
-        self._purse = money.purse(job, self._inputs)
+        self.spend_limit = spend_limits.job_limit(job, self._inputs)
         self._shares = self._shared(job) if job.spread else None
-        self._own = self._shares.all[0].route if self._shares else self._route(OWN_WAY, job)
+        self._own_route = self._shares.all[0].route if self._shares else self._route(OWN_WAY, job)
 
     def adjust(self, job: Job) -> None:
         """Apply what was edited while the job runs."""
-        self._party.priority = job.priority
-        self._purse.limit(job=job.spend_cap)
+        self._flow.priority = job.priority
+        self.spend_limit.set_limits(job=job.spend_cap)
         chosen = job.concurrency, job.max_retries
         if chosen != self._chosen:
             self._chosen = chosen
@@ -100,54 +100,54 @@ class JobRun:
         if job.overrides != self._overrides and not self._stopping:
             self._overrides = job.overrides
             self._source.note(job)
-            self._start_others()
+            self._start_other_routes()
 
     @property
     def width(self) -> int:
         """The number of calls that this run may make at a time."""
-        most = sum(route.provider.governor.limit for route in self._routes.values())
-        return min(most, self._chosen[0] or most)
+        limit = sum(route.provider.governor.limit for route in self._routes.values())
+        return min(limit, self._chosen[0] or limit)
 
     @property
     def calls(self) -> int:
         """Calls in flight."""
         return sum(route.calls for route in self._routes.values())
 
-    def ready(self, way: RouteKey) -> bool:
+    def ready(self, key: RouteKey) -> bool:
         """Whether a call of a way may be made, as far as several workers share what it needs
         (Pool.ready)."""
-        return self._caller_of(way).ready()
+        return self._sender_of(key).ready()
 
     @property
     def waits(self) -> bool:
         """Whether no call could be made for a moment, because a resource shared by workers is lacking."""
-        return all(self._lacks_long(way) for way in (OWN_WAY, *self._runs))
+        return all(self._lacks_long(key) for key in (OWN_WAY, *self._runs))
 
-    def _lacks_long(self, way: RouteKey) -> bool:
-        since = self._unready_since.get(way, math.inf)
+    def _lacks_long(self, key: RouteKey) -> bool:
+        since = self._unready_since.get(key, math.inf)
         return time.monotonic() - since >= HELD_WITHOUT_SHARE_S
 
-    def _caller_of(self, way: RouteKey) -> Route | Shares:
-        if self._shares is not None and way == OWN_WAY:
+    def _sender_of(self, key: RouteKey) -> Route | Shares:
+        if self._shares is not None and key == OWN_WAY:
             return self._shares
-        return self._routes.get(way, self._own)
+        return self._routes.get(key, self._own_route)
 
     def give_back_unused(self) -> None:
         """Give back the requests of a route that makes no call and can make none. Called about once a
         second where workers share requests out."""
         now = time.monotonic()
-        for way in (OWN_WAY, *self._runs):
-            caller = self._caller_of(way)
-            if caller.calls or caller.ready():
-                self._unready_since.pop(way, None)
+        for key in (OWN_WAY, *self._runs):
+            sender = self._sender_of(key)
+            if sender.calls or sender.ready():
+                self._unready_since.pop(key, None)
                 continue
-            self._unready_since.setdefault(way, now)
-            if self._lacks_long(way) and self._source.holds(way):
-                self._withdrawn.add(way)
-                caller.withdraw()
-        self._say_whether_it_waits()
+            self._unready_since.setdefault(key, now)
+            if self._lacks_long(key) and self._source.holds(key):
+                self._withdrawn.add(key)
+                sender.withdraw()
+        self._log_waiting()
 
-    def _say_whether_it_waits(self) -> None:
+    def _log_waiting(self) -> None:
         waited, self._waited = self._waited, self.waits
         if self._waited and not waited:
             log.warning(
@@ -158,10 +158,10 @@ class JobRun:
         elif waited and not self._waited:
             log.info("job %s goes on here", self.job_id)
 
-    def look_for_others(self) -> None:
+    def start_new_routes(self) -> None:
         """The same for what the source has learned of since."""
         if not self._stopping:
-            self._start_others()
+            self._start_other_routes()
 
     def _policy(self, job: Job) -> Policy:
         settings = self._settings
@@ -176,14 +176,10 @@ class JobRun:
 
     def run(self) -> None:
         """Run the job to its end, or until ``stop``; changes its status accordingly."""
-        with self._money.paying(self._purse):
-            self._run_all()
-
-    def _run_all(self) -> None:
         while True:
             self._settling = False
-            retry_while_unavailable(self._start_others)
-            self._run_way(OWN_WAY)
+            retry_while_unavailable(self._start_other_routes)
+            self._run_route(OWN_WAY)
             while self._runs:
                 gevent.joinall(list(self._runs.values()), raise_error=True)
             self._settling = True  # else what is taken now is given back while it is asked
@@ -198,72 +194,74 @@ class JobRun:
                 return
             if self._ask_once:
                 finalize.fan_out(self.job_id)
-            if retry_while_unavailable(self._complete) or not self._source.goes_on():
+            if retry_while_unavailable(self._complete) or not self._source.starts_over():
                 return
 
-    def _route(self, way: RouteKey, job: Job, config_id: int | None = None) -> Route:
+    def _route(self, key: RouteKey, job: Job, config_id: int | None = None) -> Route:
         """A route for a way; ``config_id`` where it is one of several for the job's own."""
-        provider = self._provider_of(config_id or way.config_id or job.config_id)
+        provider = self._provider_of(config_id or key.config_id or job.config_id)
         limiters = Limiters(
             provider.governor,
-            self._party,
+            self._flow,
             self.slots,
             self._worker_slots,
-            JobSpendGuard(self._purse, provider, self._currency, self._sink.wait_until_well),
+            JobSpendGuard(
+                self.spend_limit, provider, self._currency, self._sink.wait_until_writable
+            ),
             provider.answers,
         )
         policy = self._policy(job)
-        route = Route(way, job, provider, policy, limiters, self._record, self._inputs)
-        self._routes[way if config_id is None else (way, config_id)] = route
+        route = Route(key, job, provider, policy, limiters, self._record, self._inputs)
+        self._routes[key if config_id is None else (key, config_id)] = route
         return route
 
     def _shared(self, job: Job) -> Shares:
-        found = [
+        shares = [
             Share(self._route(OWN_WAY, job, share.config_id), share.weight)
             for share in request_rows.shares(job.id)
         ]
-        return Shares(Spread(job.spread), found)
+        return Shares(Spread(job.spread), shares)
 
-    def _start_others(self) -> None:
+    def _start_other_routes(self) -> None:
         """Open the routes that other requests need and that are not open yet. Two greenlets may do
         this at once."""
         if not self._overrides:
             return
         job = Job.get_by_id(self.job_id)
-        for way in self._source.ways():
-            if way in self._runs:
+        for key in self._source.route_keys():
+            if key in self._runs:
                 continue
             try:
-                if way not in self._routes:
-                    self._route(way, job)
+                if key not in self._routes:
+                    self._route(key, job)
             except ConfigurationError as error:
                 self._end(PauseReason("auth", error.text))
                 return
             if self._settling:
                 return
-            if way not in self._runs:
-                self._runs[way] = gevent.spawn(self._run_other, way)
+            if key not in self._runs:
+                self._runs[key] = gevent.spawn(self._run_other_route, key)
 
-    def _run_other(self, way: RouteKey) -> None:
+    def _run_other_route(self, key: RouteKey) -> None:
         try:
-            self._run_way(way)
+            self._run_route(key)
         finally:
-            self._runs.pop(way, None)
-            self._unready_since.pop(way, None)
+            self._runs.pop(key, None)
+            self._unready_since.pop(key, None)
 
-    def _run_way(self, way: RouteKey) -> None:
+    def _run_route(self, key: RouteKey) -> None:
         """Run one route until none of its requests is left here, or until the job run must stop."""
-        caller = self._caller_of(way)
-        goes_on = True
-        while goes_on:
-            stop = caller.run(lambda: self._pending(way))
+        sender = self._sender_of(key)
+        withdrawn = True
+        while withdrawn:
+            stop = sender.run(lambda: self._pending(key))
             if stop is not None:
                 self._end(stop)
-            goes_on = way in self._withdrawn and not self._stopping
-            self._withdrawn.discard(way)
-            if goes_on:
+            withdrawn = key in self._withdrawn and not self._stopping
+            self._withdrawn.discard(key)
+            if withdrawn:
                 self._sink.flush()
-                self._source.give_back(way)
+                self._source.give_back(key)
 
     def _end(self, stop: PauseReason) -> None:
         """A reason that stops one route stops the job: the user must decide."""
@@ -318,8 +316,8 @@ class JobRun:
 
     def _governor(self) -> GovernorState:
         """With the reason why it stands, where that is not the provider's."""
-        state = self._own.provider.governor.state()
-        if self._own.provider.answers.waiting and not state.reason:
+        state = self._own_route.provider.governor.state()
+        if self._own_route.provider.answers.waiting and not state.reason:
             return msgspec.structs.replace(state, reason=MEMORY)
         return state
 
@@ -336,12 +334,12 @@ class JobRun:
         span = max(1.0, now - self._finished[0][0])
         return sum(count for _, count in self._finished) / span
 
-    def _pending(self, way: RouteKey) -> Iterator[Request]:
-        for page in self._source.pages(way):
+    def _pending(self, key: RouteKey) -> Iterator[Request]:
+        for page in self._source.pages(key):
             if self._reuse is not None:
-                page = self._reuse.unanswered(self._routes.get(way, self._own), page)
+                page = self._reuse.unanswered(self._routes.get(key, self._own_route), page)
             for request in page:
-                self._sink.wait_until_well()
+                self._sink.wait_until_writable()
                 yield request
             if self._stopping:
                 return

@@ -31,7 +31,7 @@ class JobRuns:
     ):
         self._make = make
         self._closed = closed
-        self._works = TaskGroup(ended)
+        self._tasks = TaskGroup(ended)
         self.open: dict[int, JobRun] = {}
 
     def __len__(self) -> int:
@@ -39,7 +39,7 @@ class JobRuns:
 
     def busy(self, job_id: int) -> bool:
         """Whether a run of the job is active or ending."""
-        return job_id in self._works
+        return job_id in self._tasks
 
     def begin(self, job_id: int) -> None:
         """Start a run of a job if its status is still running. A job whose config cannot be used is
@@ -48,52 +48,52 @@ class JobRuns:
         if job.status != JobStatus.RUNNING:  # changed while we looked
             return
         try:
-            lane = self._make(job)
+            run = self._make(job)
         except ConfigurationError as error:
             pause(job_id, "auth", error.text)
             return
-        self.open[job_id] = lane
+        self.open[job_id] = run
         log.info("job %s runs: %s requests", job_id, job.total)
-        self._works.start(job_id, self._run, lane)
+        self._tasks.start(job_id, self._run, run)
 
     def steer(self, statuses: Mapping[int, JobStatus]) -> None:
         """Stop the runs of jobs that should not run, and of jobs that are not listed."""
-        for job_id, lane in list(self.open.items()):
+        for job_id, run in list(self.open.items()):
             status = statuses.get(job_id)
             if status in (JobStatus.CANCELLING, JobStatus.FINALIZING):
-                lane.kill()
+                run.kill()
             elif status != JobStatus.RUNNING:
-                lane.stop()
+                run.stop()
 
     def adjust(self) -> None:
         """Apply edits to the running jobs."""
         if self.open:
-            self.take_up(Job.select(*_EDITED).where(Job.id.in_(list(self.open))))
+            self.apply(Job.select(*_EDITED).where(Job.id.in_(list(self.open))))
 
-    def take_up(self, edited) -> None:
+    def apply(self, edited) -> None:
         """The same for jobs that were already read."""
         for job in edited:
-            if lane := self.open.get(job.id):  # it may have ended while we asked
-                lane.adjust(job)
+            if run := self.open.get(job.id):  # it may have ended while we asked
+                run.adjust(job)
 
     def write_live(self) -> None:
         """Store the live state of the runs, if one process makes all calls of their jobs."""
         # in the order in which the recorder takes the jobs: neither waits for the other
-        lanes = [lane for _job_id, lane in sorted(self.open.items())]
-        if lanes:
+        runs = [run for _job_id, run in sorted(self.open.items())]
+        if runs:
             with connected(), database.atomic():
-                for lane in lanes:
-                    live_state.write(lane.job_id, lane.live())
+                for run in runs:
+                    live_state.write(run.job_id, run.live())
 
     def stop(self, timeout_s: float) -> None:
         """Let calls in flight finish, for at most the timeout. Jobs keep their status."""
-        for lane in list(self.open.values()):
-            lane.stop()
-        self._works.stop(timeout_s)
+        for run in list(self.open.values()):
+            run.stop()
+        self._tasks.stop(timeout_s)
 
-    def _run(self, lane: JobRun) -> None:
+    def _run(self, run: JobRun) -> None:
         try:
-            lane.run()
+            run.run()
         finally:
-            self.open.pop(lane.job_id, None)
-            self._closed(lane.job_id)
+            self.open.pop(run.job_id, None)
+            self._closed(run.job_id)

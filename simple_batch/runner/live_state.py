@@ -53,9 +53,9 @@ def fresh(lives: list[LiveState]) -> list[LiveState]:
     return [live for live in lives if newest - live.at < FRESH_MS]
 
 
-def waits(said: str) -> bool:
+def waits(encoded: str) -> bool:
     """Whether a job run that last reported this state can make no call."""
-    return bool(said) and decode(said).waits
+    return bool(encoded) and decode(encoded).waits
 
 
 def merged(lives: list[LiveState]) -> LiveState:
@@ -83,10 +83,10 @@ def _joined(lists: Iterable[list[int]]) -> list[int]:
     return sorted(index for indices in lists for index in indices)[:SHOWN_INDICES]
 
 
-def _one(parts: list[ConfigLive]) -> ConfigLive:
+def _one(states: list[ConfigLive]) -> ConfigLive:
     """A config counts as stopped or down if all runs of the job found it so."""
-    state = parts[0].state if all(part.state for part in parts) else ""
-    return ConfigLive(state, _governor([part.governor for part in parts]))
+    state = states[0].state if all(state.state for state in states) else ""
+    return ConfigLive(state, _governor([state.governor for state in states]))
 
 
 def _governor(states: list[GovernorState]) -> GovernorState:

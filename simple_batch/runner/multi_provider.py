@@ -25,7 +25,7 @@ class Share(msgspec.Struct):
 
     route: Route
     weight: float
-    hand: Upstream | None = None
+    upstream: Upstream | None = None
     stop: PauseReason | None = None
     lacks_since: float | None = None
 
@@ -34,26 +34,26 @@ class Share(msgspec.Struct):
         """For the pages: a stopping reason, ``down``, or nothing."""
         if self.stop is not None:
             return self.stop.reason
-        return "down" if self.hand is not None and self.hand.down else ""
+        return "down" if self.upstream is not None and self.upstream.down else ""
 
 
-class Deal:
+class Failover:
     """Connects a route to the load balancer that shares a job's requests out."""
 
-    def __init__(self, dealer: LoadBalancer, share: Share):
-        self._dealer = dealer
+    def __init__(self, balancer: LoadBalancer, share: Share):
+        self._balancer = balancer
         self._share = share
 
     def ended(self, index: int, cause: Cause | None) -> bool:
         """Returns False if the request goes to another config instead of failing here."""
-        hand = self._share.hand
-        final = self._dealer.ended(hand, index, cause)
-        if not final and hand.failed():
+        upstream = self._share.upstream
+        final = self._balancer.ended(upstream, index, cause)
+        if not final and upstream.failed():
             log.warning("%s fails again and again: left alone", self._share.route.provider.alias)
         return final
 
-    def given_up(self, index: int) -> None:
-        self._dealer.given_up(index)
+    def abandoned(self, index: int) -> None:
+        self._balancer.abandoned(index)
 
 
 class Shares:
@@ -65,14 +65,14 @@ class Shares:
 
     def run(self, pending: Callable[[], Iterator[Request]]) -> PauseReason | None:
         """Returns the reason to stop if every share has stopped by itself."""
-        dealer = LoadBalancer(pending(), self._mode)
+        balancer = LoadBalancer(pending(), self._mode)
         going = self._going
         for share in going:
-            share.hand = dealer.add(
+            share.upstream = balancer.add(
                 share.weight, partial(self._cooling, share), share.route.inputs_per_call
             )
-            share.route.deal = Deal(dealer, share)
-        runs = [gevent.spawn(self._run_one, dealer, share) for share in going]
+            share.route.failover = Failover(balancer, share)
+        runs = [gevent.spawn(self._run_one, balancer, share) for share in going]
         watch = gevent.spawn(self._watch)
         try:
             gevent.joinall(runs, raise_error=True)
@@ -89,7 +89,7 @@ class Shares:
     def ready(self) -> bool:
         """Whether a call may be made, as far as several workers share what it needs (Pool.ready): by
         one of the configs that take requests now, in order of preference by the first of them."""
-        open_ = [each for each in self._going if each.hand is None or each.hand.available]
+        open_ = [each for each in self._going if each.upstream is None or each.upstream.available]
         if self._mode is Spread.ORDER:
             open_ = open_[:1]
         ready = [share.route.ready() for share in open_]  # each asks for its share
@@ -111,11 +111,11 @@ class Shares:
             gevent.sleep(WATCH_S)
             for share in self.all:
                 waits = (
-                    share.hand.down
+                    share.upstream.down
                     or share.route.provider.governor.cooldown_left_s() > PATIENCE_S
                     or self._lacks_long(share)
                 )
-                if waits and any(other.hand.available for other in self.all):
+                if waits and any(other.upstream.available for other in self.all):
                     share.route.pool.let_go()
 
     def _lacks_long(self, share: Share) -> bool:
@@ -136,9 +136,9 @@ class Shares:
         """Calls in flight."""
         return sum(share.route.pool.calls for share in self.all)
 
-    def _run_one(self, dealer: LoadBalancer, share: Share) -> None:
-        stop = share.route.run(lambda: dealer.draw(share.hand))
+    def _run_one(self, balancer: LoadBalancer, share: Share) -> None:
+        stop = share.route.run(lambda: balancer.draw(share.upstream))
         if stop is not None:
             share.stop = stop
-            dealer.stop(share.hand)
+            balancer.stop(share.upstream)
             log.warning("%s takes no more: %s", share.route.provider.alias, stop.detail)

@@ -27,7 +27,7 @@ from ..store.database import connected, log_failure
 from ..store.models import Delivery
 from ..store.secrets import Vault
 from . import mailer
-from .guarded_adapter import GatedAdapter
+from .guarded_adapter import GuardedAdapter
 
 log = logging.getLogger(__name__)
 
@@ -123,8 +123,8 @@ class Notifier:
             headers = signed(secret, delivery.event_id, body, time.time())
             with gevent.Timeout(TIMEOUT_S, requests.Timeout()), requests.Session() as session:
                 session.trust_env = self._settings.TRUST_ENV
-                session.mount("http://", GatedAdapter(self._gate))
-                session.mount("https://", GatedAdapter(self._gate))
+                session.mount("http://", GuardedAdapter(self._gate))
+                session.mount("https://", GuardedAdapter(self._gate))
                 answer = session.post(
                     hook.url,
                     data=body,

@@ -40,24 +40,24 @@ class Provider:
     def __init__(
         self,
         settings: Settings,
-        most: int,
+        max_calls: int,
         endpoint: Endpoint,
         updated_at: int,
-        allowance: ConfigSpendLimit,
+        spend_limit: ConfigSpendLimit,
         answers: Answers,
         new_governor: Callable[..., Governor] = Governor,
     ):
         self._settings = settings
-        self._most = most
+        self._max_calls = max_calls
         self.config_id = endpoint.config_id
-        self.allowance = allowance
+        self.spend_limit = spend_limit
         self.answers = answers
         self.governor = new_governor(
             concurrency=endpoint.concurrency,
             rpm=endpoint.rpm,
             tpm=endpoint.tpm,
             start=settings.DEFAULT_CONCURRENCY,
-            maximum=most,
+            maximum=max_calls,
             patience_s=settings.RATE_LIMIT_PATIENCE,
         )
         self._open(endpoint, updated_at)
@@ -70,7 +70,7 @@ class Provider:
         self.timeout_s = endpoint.timeout_s
         self.defaults: Defaults = endpoint.defaults
         self._encoder = Encoder(endpoint.defaults)
-        width = min(endpoint.concurrency or self._most, self._most)
+        width = min(endpoint.concurrency or self._max_calls, self._max_calls)
         self._transport = Transport(endpoint, self._settings, width, self.answers)
 
     def renew(self, endpoint: Endpoint, updated_at: int) -> None:
@@ -94,21 +94,21 @@ class Provider:
 
 
 class Providers:
-    """The providers in use, by config id; calls on them are paid from ``money``. Where other
-    processes call them too, ``budget`` shares out what their configs allow."""
+    """The providers in use, by config id; ``spend_limits`` caps the cost of their calls. Where other
+    processes call them too, ``sharing`` shares out what their configs allow."""
 
     def __init__(
         self,
         settings: Settings,
         vault: Vault,
-        money: SpendLimits | None = None,
-        budget: LimitSharing | None = None,
+        spend_limits: SpendLimits | None = None,
+        sharing: LimitSharing | None = None,
     ):
         self._settings = settings
         self._vault = vault
-        self.money = money or SpendLimits(settings.TIMEZONE)
-        self._budget = budget
-        self._most = allow(settings.MAX_CONCURRENCY)
+        self.spend_limits = spend_limits or SpendLimits(settings.TIMEZONE)
+        self._sharing = sharing
+        self._max_calls = raise_open_files_limit(settings.MAX_CONCURRENCY)
         self.answers = Answers(settings.MAX_ANSWERS_BYTES)
         self._by_config: dict[int, Provider] = {}
 
@@ -117,21 +117,21 @@ class Providers:
         provider = self._by_config.get(config.id)
         if provider is None:
             endpoint = endpoint_of(config, self._vault)
-            allowance = self.money.allowance(config)
+            spend_limit = self.spend_limits.config_limit(config)
             provider = Provider(
                 self._settings,
-                self._most,
+                self._max_calls,
                 endpoint,
                 config.updated_at,
-                allowance,
+                spend_limit,
                 self.answers,
-                Governor if self._budget is None else self._budget.new_governor,
+                Governor if self._sharing is None else self._sharing.new_governor,
             )
             # another may have been quicker while this one asked what was spent
             if config.id not in self._by_config:
                 self._by_config[config.id] = provider
-                if self._budget is not None:
-                    self._budget.attach(config.id, provider.governor)
+                if self._sharing is not None:
+                    self._sharing.attach(config.id, provider.governor)
             provider = self._by_config[config.id]
         return provider
 
@@ -145,9 +145,9 @@ class Providers:
             return
         for config in ApiConfig.select().where(ApiConfig.id.in_(list(self._by_config))):
             provider = self._by_config[config.id]
-            provider.allowance.refresh()
+            provider.spend_limit.refresh()
             if provider.updated_at != config.updated_at:
-                provider.allowance.renew(config)
+                provider.spend_limit.renew(config)
                 try:
                     provider.renew(endpoint_of(config, self._vault), config.updated_at)
                 except ConfigurationError as error:
@@ -156,21 +156,21 @@ class Providers:
 
     def governors(self) -> dict[str, GovernorState]:
         """How they stand, by the aliases of their configs."""
-        return {one.alias: one.governor.state() for one in self._by_config.values()}
+        return {provider.alias: provider.governor.state() for provider in self._by_config.values()}
 
     def may_spend(self, config_id: int) -> bool:
         """Whether the spend caps of a config leave room for a call. A config whose key cannot be
         opened has no room."""
         try:
-            return self.money.room(self.by_id(config_id).allowance)
+            return self.spend_limits.has_room(self.by_id(config_id).spend_limit)
         except ConfigurationError:
             return False
 
     def close(self) -> None:
         for config_id, provider in self._by_config.items():
             provider.close()
-            if self._budget is not None:
-                self._budget.detach(config_id)
+            if self._sharing is not None:
+                self._sharing.detach(config_id)
         self._by_config.clear()
 
 
@@ -182,7 +182,7 @@ except ImportError:  # Windows knows no such limit
     resource = None
 
 
-def allow(wanted: int) -> int:
+def raise_open_files_limit(wanted: int) -> int:
     """Raise the limit on open files for ``wanted`` connections as far as the system lets us;
     returns how many there may be, and says so where they are fewer."""
     if resource is None:
@@ -203,6 +203,9 @@ def allow(wanted: int) -> int:
     log.warning(
         "the system allows %s open files: at most %s calls in flight (MAX_CONCURRENCY is %s). "
         "Raise it with: ulimit -n %s",
-        *(soft, allowed, wanted, wanted + RESERVED),
+        soft,
+        allowed,
+        wanted,
+        wanted + RESERVED,
     )
     return allowed

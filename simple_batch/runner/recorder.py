@@ -52,7 +52,7 @@ class ResultSink(Protocol):
     def record(self, item: Recorded) -> None:
         """Queue an outcome; blocks while the queue is full (backpressure)."""
 
-    def wait_until_well(self) -> None:
+    def wait_until_writable(self) -> None:
         """Block while results cannot be stored, so that no call is paid for and its answer lost."""
 
     def flush(self) -> None:
@@ -60,31 +60,32 @@ class ResultSink(Protocol):
 
 
 class Recorder(ResultSink):
-    """``gap_s`` lies between two commits at least, up to the flush interval: for several that write to
-    one database. ``faulted`` is called with the database's complaint when it cannot be written, and with
-    None when the fault is gone; ``paid`` with the cost of results, as they are written (results.py).
-    ``worker`` is the name of one among several, whose work is counted."""
+    """``gap_s`` (seconds) lies between two commits at least, up to the flush interval: for several that
+    write to one database. ``on_storage_fault`` is called with the database's complaint when it cannot
+    be written, and with None when the fault is gone; ``on_cost`` with the cost of results, in the
+    transaction that writes them (store/results.py). ``worker`` is the name of one among several, whose
+    work is counted."""
 
     def __init__(
         self,
         batch_size: int,
         flush_interval_s: float,
-        faulted: Callable[[str | None], None],
+        on_storage_fault: Callable[[str | None], None],
         gap_s: float = 0.0,
-        paid: Callable[[dict[tuple, int]], None] | None = None,
+        on_cost: Callable[[dict[tuple, int]], None] | None = None,
         worker: str = "",
     ):
         self._batch_size = batch_size
         self._interval = flush_interval_s
-        self._faulted = faulted
+        self._on_storage_fault = on_storage_fault
         self._gap = gap_s
-        self._paid = paid
+        self._on_cost = on_cost
         self._worker = worker
         self._queue: Queue = Queue(maxsize=batch_size * 4)
         self._greenlet = None
-        self._well = Event()  # results can be written, as far as is known
-        self._look_at = 0.0  # when to look at its file again (monotonic clock)
-        self._well.set()
+        self._writable = Event()  # results can be written, as far as is known
+        self._check_at = 0.0  # when to look at its file again (monotonic clock)
+        self._writable.set()
         self._since: float | None = None  # when the oldest uncommitted result was taken
         self._rested = 0.0  # when the next commit may be
         self._taken = 0  # results queued and not committed
@@ -112,15 +113,15 @@ class Recorder(ResultSink):
         self._taken += item.outcome is not None
         self._queue.put(item)
 
-    def wait_until_well(self) -> None:
+    def wait_until_writable(self) -> None:
         now = time.monotonic()
-        if now >= self._look_at:  # asked before each call, several times
-            self._look_at = now + LOOK_EVERY_S
-            if self._well.is_set() and fault() is not None:
-                self._well.clear()
+        if now >= self._check_at:  # asked before each call, several times
+            self._check_at = now + LOOK_EVERY_S
+            if self._writable.is_set() and fault() is not None:
+                self._writable.clear()
                 self._queue.put(_TRY)  # the recorder then waits until the database is back
-        if not self._well.is_set():
-            self._well.wait()
+        if not self._writable.is_set():
+            self._writable.wait()
 
     def after(self, call: Callable[[], None]) -> None:
         """Have ``call()`` made when everything handed over before is committed; it must be quick."""
@@ -148,7 +149,7 @@ class Recorder(ResultSink):
             batch, waiting = self._collect()
             if batch:
                 self._commit(batch)
-            elif not self._well.is_set():
+            elif not self._writable.is_set():
                 self._write([])
             del batch  # frees its part of the memory for all answers
             self._since = None
@@ -197,16 +198,16 @@ class Recorder(ResultSink):
             began = time.monotonic()
             try:
                 with connected():
-                    write(batch, self._paid, self._worker)
+                    write(batch, self._on_cost, self._worker)
             except _COMPLAINTS as error:
-                if not _passing(error):
-                    self._note_well(faulty)
+                if not _is_transient(error):
+                    self._note_writable(faulty)
                     raise
                 if not faulty:
                     if not isinstance(error, DatabaseMoved):  # logged already (identity.py)
                         log.error("results cannot be written, trying again each second: %s", error)
-                    self._well.clear()
-                    self._faulted(str(error))
+                    self._writable.clear()
+                    self._on_storage_fault(str(error))
                 faulty = True
                 gevent.sleep(RETRY_AFTER_S)
                 continue
@@ -217,14 +218,14 @@ class Recorder(ResultSink):
             self.commits += 1
             self.commit_s += took
             self.longest_commit_s = max(self.longest_commit_s, took)
-            self._note_well(faulty)
+            self._note_writable(faulty)
             return
 
-    def _note_well(self, was_faulty: bool) -> None:
+    def _note_writable(self, was_faulty: bool) -> None:
         if was_faulty:
             log.warning("results can be written again")
-            self._faulted(None)
-        self._well.set()
+            self._on_storage_fault(None)
+        self._writable.set()
 
 
 def _size(record: Recorded) -> int:
@@ -250,7 +251,7 @@ _UNFIT = (
 )
 
 
-def _passing(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     """Whether waiting may mend it, whatever it is called."""
     if isinstance(error, MaxConnectionsExceeded) or database.passing(error):
         return True

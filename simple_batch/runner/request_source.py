@@ -22,25 +22,25 @@ class RequestSource(Protocol):
     def note(self, job: Job) -> None:
         """Apply what has changed while the job runs."""
 
-    def ways(self) -> list[RouteKey]:
+    def route_keys(self) -> list[RouteKey]:
         """The route keys of requests that do not take the job's own route."""
         ...
 
-    def pages(self, way: RouteKey) -> Iterator[list[Request]]:
+    def pages(self, key: RouteKey) -> Iterator[list[Request]]:
         """Pages of the requests of one route that have no result. Some pages are empty."""
         ...
 
-    def holds(self, way: RouteKey) -> bool:
+    def holds(self, key: RouteKey) -> bool:
         """Whether unfinished requests of a route keep other workers from it."""
         ...
 
-    def give_back(self, way: RouteKey) -> None:
+    def give_back(self, key: RouteKey) -> None:
         """Release the unfinished requests of a route. Its recorded results must be committed before."""
 
     def settle(self) -> None:
         """All requests taken have ended or were given up; those that ended are committed."""
 
-    def goes_on(self) -> bool:
+    def starts_over(self) -> bool:
         """Whether a job run that has reached the end starts over while requests are left. If not,
         other workers hold the rest."""
         ...
@@ -55,10 +55,10 @@ class Cursor(RequestSource):
     def note(self, job: Job) -> None:
         self._total, self._overrides = job.total, job.overrides
 
-    def ways(self) -> list[RouteKey]:
+    def route_keys(self) -> list[RouteKey]:
         return request_rows.ways(self._job_id)
 
-    def pages(self, way: RouteKey) -> Iterator[list[Request]]:
+    def pages(self, key: RouteKey) -> Iterator[list[Request]]:
         mark = 0
         while mark < self._total:
             page, mark = retry_while_unavailable(
@@ -67,19 +67,19 @@ class Cursor(RequestSource):
                 mark,
                 self._total,
                 PAGE,
-                way if self._overrides else None,
+                key if self._overrides else None,
                 self._ask_once,
             )
             yield page
 
-    def holds(self, way: RouteKey) -> bool:
+    def holds(self, key: RouteKey) -> bool:
         return False  # there are no other workers
 
-    def give_back(self, way: RouteKey) -> None:
+    def give_back(self, key: RouteKey) -> None:
         """Nothing to do: no other worker could take the requests."""
 
     def settle(self) -> None:
         """Nothing to do: no other worker could take the requests."""
 
-    def goes_on(self) -> bool:
+    def starts_over(self) -> bool:
         return True

@@ -35,7 +35,7 @@ class Route:
 
     def __init__(
         self,
-        way: RouteKey,
+        key: RouteKey,
         job: Job,
         provider: Provider,
         policy: Policy,
@@ -43,18 +43,18 @@ class Route:
         record: Callable,
         inputs_per_call: int = 1,
     ):
-        self.way = way
+        self.key = key
         self.provider = provider
         self._params = msgspec.json.decode(job.params)
-        self._timeout_s = way.timeout_s or job.timeout_s
+        self._timeout_s = key.timeout_s or job.timeout_s
         self._encoder: Encoder | None = None
         self._encoder_of: tuple[Defaults | None, int] = None, 0
         self._job_id = job.id
         self._structure = structure_of(
-            job.schema, job.schema_mode, job.schema_retry, self._note_eased
+            job.schema, job.schema_mode, job.schema_retry, self._note_fallback
         )
         self._record = record
-        self.deal = None  # of a job that is spread over several configs (multi_provider.py)
+        self.failover = None  # of a job that is spread over several configs (multi_provider.py)
         self.inputs_per_call = inputs_per_call
         where = images.folder_of(job)
         self.pool = Pool(
@@ -96,15 +96,15 @@ class Route:
 
     def _encode(self, request: Request) -> bytes:
         defaults = self.provider.defaults
-        rung = self._structure.rung if self._structure else 0
+        level = self._structure.level if self._structure else 0
         # another at first, when the config was edited, and when the endpoint takes no schema
-        if self._encoder_of[0] is not defaults or self._encoder_of[1] != rung:
-            asked = (self._structure.fields,) if self._structure else ()
-            self._encoder = Encoder(defaults.under(self._params), *asked)
-            self._encoder_of = defaults, rung
+        if self._encoder_of[0] is not defaults or self._encoder_of[1] != level:
+            fields = (self._structure.fields,) if self._structure else ()
+            self._encoder = Encoder(defaults.under(self._params), *fields)
+            self._encoder_of = defaults, level
         return self._encoder.encode(request)
 
-    def _note_eased(self, refused: str, now: str) -> None:
+    def _note_fallback(self, refused: str, now: str) -> None:
         self._note(f"{self.provider.alias}: refuses {refused}, asked with {now} from now on")
 
     def _note_packs(self, refused: int, now: int) -> None:
@@ -116,14 +116,14 @@ class Route:
         retry_while_unavailable(job_rows.note, self._job_id, "eased", detail)
 
     def _record_outcome(self, outcome: Outcome) -> None:
-        final = self.deal is None or self.deal.ended(outcome.index, outcome.cause)
+        final = self.failover is None or self.failover.ended(outcome.index, outcome.cause)
         self._record(self.provider, outcome.index, outcome.attempts, outcome if final else None)
 
     def _record_attempts(self, index: int, attempts: tuple[Attempt, ...]) -> None:
         if attempts:
             self._record(self.provider, index, attempts, None)
-        if self.deal is not None:
-            self.deal.given_up(index)
+        if self.failover is not None:
+            self.failover.abandoned(index)
 
 
 class _WithImages:

@@ -142,8 +142,8 @@ class Runner:
         self._chores.start()
 
     def _make_lane(self, job: Job) -> JobRun:
-        provider_of, money = self._providers.by_id, self._providers.money
-        return JobRun(self._settings, job, provider_of, self._recorder, Cursor(job), money)
+        provider_of, limits = self._providers.by_id, self._providers.spend_limits
+        return JobRun(self._settings, job, provider_of, self._recorder, Cursor(job), limits)
 
     def _lane_ended(self) -> None:
         if self._scheduler is not None:

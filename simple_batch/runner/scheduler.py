@@ -175,7 +175,7 @@ class Scheduler:
             if job.capped_by is not None:
                 room = self._providers.may_spend(job.capped_by)
             else:
-                room = self._providers.money.room(spend_caps.JobSpendLimit(job))
+                room = self._providers.spend_limits.has_room(spend_caps.JobSpendLimit(job))
             if room:
                 job_rows.transition(job.id, JobStatus.QUEUED, (JobStatus.PAUSED,), "room")
                 self.wake()

@@ -7,10 +7,10 @@ committed. It starts from the spend that the database holds.
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 from ..core import time_windows
-from ..core.domain import in_units
+from ..core.domain import Prices, in_units
 from ..core.messages import translatable
 from ..engine.breaker import PauseReason
 from ..engine.classify import Classification
@@ -39,23 +39,23 @@ class JobSpendLimit(SpendLimit):
         self._currency = job.currency
         self.unknown = False  # the cost of a call of this run is unknown
         calls = job.attempts / per_call  # answers that were shared or reused cost nothing
-        bound = Cap(job.spend_cap, job.cost_nano)
+        cap = Cap(job.spend_cap, job.cost_nano)
         super().__init__(
-            {"job": bound}, self._why, job.cost_nano / max(1, calls), min(math.ceil(calls), RECENT)
+            {"job": cap}, self._why, job.cost_nano / max(1, calls), min(math.ceil(calls), RECENT)
         )
 
     def account(self) -> spend_leases.Account:
         """The account from which workers lease this spend."""
         return spend_leases.Account(spend_leases.JOB, self._job_id)
 
-    def _why(self, _name: str, bound: Cap) -> PauseReason:
-        most, spent = (in_units(sum_, self._currency) for sum_ in (bound.most, bound.spent))
+    def _why(self, _name: str, cap: Cap) -> PauseReason:
+        limit, spent = (in_units(sum_, self._currency) for sum_ in (cap.limit, cap.spent))
         return PauseReason(
             SPEND_CAP,
             translatable(
                 "The job's spend cap of %(most)s is reached: %(spent)s spent. It goes on when "
                 "you raise or remove the cap on its Settings tab.",
-                most=most,
+                most=limit,
                 spent=spent,
             ),
         )
@@ -78,9 +78,9 @@ class ConfigSpendLimit(SpendLimit):
         if config.currency != self._currency:
             self._currency = config.currency
             self._tried = self._read_tried()
-            for name, bound in self.bounds.items():
-                bound.spent = sum(self._since(name))
-        self.limit(day=config.day_cap, month=config.month_cap)
+            for name, cap in self.caps.items():
+                cap.spent = sum(self._since(name))
+        self.set_limits(day=config.day_cap, month=config.month_cap)
 
     def refresh(self) -> None:
         """Take up what rows tried before a launch, perhaps in another process, have cost."""
@@ -88,8 +88,8 @@ class ConfigSpendLimit(SpendLimit):
             return
         self._roll()
         tried = self._read_tried()
-        for name, bound in self.bounds.items():
-            bound.spent += tried[name] - self._tried[name]
+        for name, cap in self.caps.items():
+            cap.spent += tried[name] - self._tried[name]
         self._tried = tried
 
     def account(self) -> spend_leases.Account:
@@ -117,16 +117,16 @@ class ConfigSpendLimit(SpendLimit):
             self._begin("month")
 
     def _begin(self, name: str) -> None:
-        self.bounds[name].spent = self._tried[name] = 0
+        self.caps[name].spent = self._tried[name] = 0
 
     def _since(self, name: str) -> tuple[int, int]:
         return spending.since(self._config_id, self._currency, getattr(self._periods, name))
 
     def _read_tried(self) -> dict[str, int]:
-        return {name: self._since(name)[1] for name in self.bounds}
+        return {name: self._since(name)[1] for name in self.caps}
 
-    def _why(self, name: str, bound: Cap) -> PauseReason:
-        most, spent = (in_units(sum_, self._currency) for sum_ in (bound.most, bound.spent))
+    def _why(self, name: str, cap: Cap) -> PauseReason:
+        limit, spent = (in_units(sum_, self._currency) for sum_ in (cap.limit, cap.spent))
         which, when = (translatable("daily"), translatable("tomorrow"))
         if name != "day":
             which, when = translatable("monthly"), translatable("next month")
@@ -137,7 +137,7 @@ class ConfigSpendLimit(SpendLimit):
                 "%(spent)s spent. The job goes on %(when)s (%(zone)s), or when you raise or "
                 "remove that cap in the API config.",
                 which=which,
-                most=most,
+                most=limit,
                 alias=self._alias,
                 spent=spent,
                 when=when,
@@ -147,14 +147,25 @@ class ConfigSpendLimit(SpendLimit):
         )
 
 
+class ChargedProvider(Protocol):
+    """What the spend guard needs of a provider."""
+
+    spend_limit: ConfigSpendLimit
+    prices: Prices
+
+
 class JobSpendGuard(SpendGuard):
     """Spend guard of a job's calls on one provider: charges the job's and the config's spend limits.
     ``ready()`` blocks while no call may start for a reason other than spend."""
 
     def __init__(
-        self, purse: JobSpendLimit, provider, currency: str, ready: Callable[[], None] | None = None
+        self,
+        job_limit: JobSpendLimit,
+        provider: ChargedProvider,
+        currency: str,
+        ready: Callable[[], None] | None = None,
     ):
-        self._purse = purse
+        self._job_limit = job_limit
         self._provider = provider
         self._job_currency = currency
         self._unknown = False
@@ -163,17 +174,17 @@ class JobSpendGuard(SpendGuard):
     def acquire(self) -> None:
         self._ready()
         self._check_unknown()
-        self._purse.acquire()
+        self._job_limit.acquire()
         try:
-            self._provider.allowance.acquire()
+            self._provider.spend_limit.acquire()
         except BaseException:
-            self._purse.settle(None)
+            self._job_limit.settle(None)
             raise
 
     def check(self) -> None:
         self._ready()
-        self._purse.check()
-        self._provider.allowance.check()
+        self._job_limit.check()
+        self._provider.spend_limit.check()
         self._check_unknown()
 
     def ready(self) -> bool:
@@ -181,11 +192,11 @@ class JobSpendGuard(SpendGuard):
             self.check()
         except CapReached:
             return True  # what stops the job is found where a call is to start
-        return all([self._purse.ready(), self._provider.allowance.ready()])
+        return all([self._job_limit.ready(), self._provider.spend_limit.ready()])
 
     def _check_unknown(self) -> None:
-        in_job = self._purse.unknown and self._purse.bounded
-        if in_job or (self._unknown and self._provider.allowance.bounded):
+        in_job = self._job_limit.unknown and self._job_limit.bounded
+        if in_job or (self._unknown and self._provider.spend_limit.bounded):
             raise CapReached(_UNKNOWN_COST)
 
     def settle(self, finding: Classification | None) -> None:
@@ -193,10 +204,10 @@ class JobSpendGuard(SpendGuard):
         prices = self._provider.prices
         cost = prices.cost(usage)
         in_job = cost if prices.currency == self._job_currency else None
-        self._purse.settle(in_job)
-        self._provider.allowance.settle(cost)
+        self._job_limit.settle(in_job)
+        self._provider.spend_limit.settle(cost)
         if finding is not None and (finding.cause is None or usage is not None):
-            self._purse.unknown |= in_job is None
+            self._job_limit.unknown |= in_job is None
             self._unknown |= cost is None
 
 
@@ -206,21 +217,17 @@ class SpendLimits:
     def __init__(self, zone: str):
         self._zone = zone
 
-    def purse(self, job: Job, per_call: int = 1) -> JobSpendLimit:
-        """Spend limit for one run of the job, which makes its calls inside ``paying``."""
+    def job_limit(self, job: Job, per_call: int = 1) -> JobSpendLimit:
+        """Spend limit for one run of the job."""
         return JobSpendLimit(job, per_call)
 
-    def paying(self, purse: JobSpendLimit) -> AbstractContextManager:
-        """Context in which calls are charged to it. All calls are recorded when it ends."""
-        return nullcontext()
-
-    def allowance(self, config: ApiConfig) -> ConfigSpendLimit:
+    def config_limit(self, config: ApiConfig) -> ConfigSpendLimit:
         """Spend limit for the provider of the config."""
         return ConfigSpendLimit(config, self._zone)
 
-    def room(self, purse: JobSpendLimit | ConfigSpendLimit) -> bool:
+    def has_room(self, spend_limit: JobSpendLimit | ConfigSpendLimit) -> bool:
         """Whether a job that was paused at these caps can go on."""
-        return purse.reached() is None
+        return spend_limit.reached() is None
 
 
 def held(job: Job, zone: str) -> PauseReason | None:

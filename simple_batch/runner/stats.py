@@ -20,7 +20,7 @@ class RunnerStats(msgspec.Struct, frozen=True):
     for its commit."""
 
     governors: dict[str, GovernorState]  # by the alias of their API config
-    lanes: int
+    job_runs: int
     queue: int  # results that wait for their commit
     lag_s: float
     commits: int
@@ -30,11 +30,11 @@ class RunnerStats(msgspec.Struct, frozen=True):
     answers_waiting: int
 
 
-def figures_of(providers, lanes: int, recorder) -> RunnerStats:
+def figures_of(providers, job_runs: int, recorder) -> RunnerStats:
     """The figures of a process that makes calls."""
     return RunnerStats(
         governors=providers.governors(),
-        lanes=lanes,
+        job_runs=job_runs,
         queue=recorder.waiting,
         lag_s=recorder.lag_s,
         commits=recorder.commits,

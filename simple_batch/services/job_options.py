@@ -119,7 +119,9 @@ def columns(new: JobOptions, filename: str) -> dict:
         "email": _email(new.email),
         "ask_once": new.ask_once,
         "reuse_hours": configs.within(new.reuse_hours, "reuse_hours", 0.01, 87_600),
-        "inputs_per_call": configs.within(new.inputs_per_call, "inputs_per_call", 1, packing.MOST),
+        "inputs_per_call": configs.within(
+            new.inputs_per_call, "inputs_per_call", 1, packing.MAX_INPUTS
+        ),
         "hold": new.hold,
         "spread": new.spread if new.also else "",
         "skip_faulty": new.skip_faulty,

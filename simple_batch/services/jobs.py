@@ -411,7 +411,7 @@ def _at_once() -> float | None:
 
 def _give_back_twins(job: Job, wanted: RequestFilter) -> int:
     """A group is found by its attempts, and requests that got the failure of another have none."""
-    return finalize.give_back_twins(job.id) if wanted.group and job.ask_once else 0
+    return finalize.give_back_duplicates(job.id) if wanted.group and job.ask_once else 0
 
 
 def _retry_rest(job: Job, wanted, other, after, actor) -> None:

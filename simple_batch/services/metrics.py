@@ -216,7 +216,7 @@ def _governors(figures: RunnerStats) -> Iterator[Metric]:
 
 
 def _runner(figures: RunnerStats) -> Iterator[Metric]:
-    yield _gauge("lanes", "Jobs that make calls here.", figures.lanes)
+    yield _gauge("lanes", "Jobs that make calls here.", figures.job_runs)
     yield _gauge("recorder_queue", "Results that wait to be taken up.", figures.queue)
     yield _gauge("recorder_lag_seconds", "How long the oldest result in hand waits.", figures.lag_s)
     yield _gauge("answers_bytes", "In memory, of all answers.", figures.answers_bytes)

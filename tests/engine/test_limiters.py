@@ -33,7 +33,7 @@ class Setting:
     @property
     def held(self):
         slots = self.slots.taken, self.worker_slots.taken
-        return *slots, self.guard.flying, self.governor.in_flight
+        return *slots, self.guard.in_flight, self.governor.in_flight
 
 
 def waiting(setting) -> gevent.Greenlet:
@@ -57,7 +57,7 @@ def test_a_cap_that_is_reached_while_a_call_waits_stops_it_and_nothing_is_kept()
     setting = Setting()
     permit = setting.limiters.acquire(100)
     second = waiting(setting)
-    setting.guard.bounds["job"].spent = 100
+    setting.guard.caps["job"].spent = 100
     setting.limiters.settle(permit, None, 0)
     with pytest.raises(CapReached):
         second.get(timeout=20)

@@ -62,7 +62,7 @@ def test_what_goes_together_and_what_goes_alone(monkeypatch):
     alone = [asked(0, ["a", "b"]), asked(1, [""]), asked(2, {"a": 1}), asked(3, [1, "a"])]
     chat = Request(4, "r4", b'{"messages": []}')
     assert gathered(*alone, chat) == [[0], [1], [2], [3], [4]]
-    monkeypatch.setattr(packing, "LONGEST", 30)
+    monkeypatch.setattr(packing, "MAX_INPUT_BYTES", 30)
     assert gathered(asked(0, "x" * 20), asked(1, "y"), asked(2, "z" * 20), asked(3, "x" * 99)) == [
         *([0, 1], [2], [3])
     ]
@@ -115,7 +115,7 @@ def test_one_bad_input_fails_alone(bench, bad):
         "a pack's refusal is nobody's"
     )
     assert endpoint.calls <= min(31, 1 + 8 * len(bad))
-    assert one.pool._packer.most == 16
+    assert one.pool._packer.max_inputs == 16
 
 
 @pytest.mark.parametrize("bears", [1, 5])
@@ -131,7 +131,7 @@ def test_an_endpoint_that_takes_fewer_is_sent_fewer(bench, bears):
         assert len(one.outcomes) == 160
         assert {outcome.status for outcome in one.outcomes} == {RequestStatus.SUCCEEDED}
         now = 4 if bears == 5 else 1
-        assert learned[-1][1] == one.pool._packer.most == now
+        assert learned[-1][1] == one.pool._packer.max_inputs == now
         assert Counter(map(len, endpoint.inputs[-10:])) == {now: 10}
 
 
@@ -144,7 +144,7 @@ def test_chance_refusals_do_not_make_packs_smaller(bench):
     with EmbeddingEndpoint(answers) as endpoint:
         one = run(bench, endpoint, [asked(n) for n in range(200)], governor=Governor(concurrency=1))
     assert {outcome.status for outcome in one.outcomes} == {RequestStatus.SUCCEEDED}
-    assert one.pool._packer.most == 8
+    assert one.pool._packer.max_inputs == 8
 
 
 @pytest.mark.parametrize(
@@ -242,18 +242,20 @@ def test_a_stop_in_the_middle_loses_nothing(bench):
 
 
 def test_parts_of_a_dealt_stream_are_sent_before_it_waits(bench):
-    """A packer must not hold back what the dealer waits for; by weight packs are still full."""
-    dealer = LoadBalancer(iter([asked(n) for n in range(90)]), Spread.WEIGHT)
-    hands = [dealer.add(weight, lambda: False, 8) for weight in (1, 2)]
+    """A packer must not hold back what the load balancer waits for; by weight packs are still full."""
+    balancer = LoadBalancer(iter([asked(n) for n in range(90)]), Spread.WEIGHT)
+    upstreams = [balancer.add(weight, lambda: False, 8) for weight in (1, 2)]
     packs = [[], []]
 
     def serve(place):
-        drawn = dealer.draw(hands[place])
-        for pack in RequestPacker(8).packs(drawn, lambda request: dealer.given_up(request.index)):
+        drawn = balancer.draw(upstreams[place])
+        for pack in RequestPacker(8).packs(
+            drawn, lambda request: balancer.abandoned(request.index)
+        ):
             packs[place].append(len(members(pack)))
             gevent.sleep(0.002)
             for member in members(pack):
-                dealer.ended(hands[place], member.index, None)
+                balancer.ended(upstreams[place], member.index, None)
 
     served = [gevent.spawn(serve, place) for place in (0, 1)]
     gevent.joinall(served, timeout=60, raise_error=True)

@@ -27,7 +27,7 @@ class Bench:
         self.timeouts, self.states = [], []
         self.cooldown_s = 0.0
         request = Request(index=0, custom_id="a", url=PATH, body=b"{}")
-        self.trial = RetryingCall(
+        self.call = RetryingCall(
             request,
             encode=lambda request: request.body,
             transport=self,
@@ -39,10 +39,10 @@ class Bench:
         )
 
     def run(self):
-        return self.trial.run(self.acquire(2))
+        return self.call.run(self.acquire(2))
 
     def post(self, _path, _body, timeout_s):
-        self.states.append(self.trial.state)
+        self.states.append(self.call.state)
         self.timeouts.append(timeout_s)
         self.now += 1.0
         answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
@@ -60,7 +60,7 @@ class Bench:
         return self.cooldown_s
 
     def _sleep(self, seconds):
-        self.states.append(self.trial.state)
+        self.states.append(self.call.state)
         self.sleeps.append(seconds)
         self.now += seconds
 
@@ -79,7 +79,7 @@ def test_the_backoff_has_full_jitter_up_to_a_doubling_bound():
     seen = []
     for seed in range(200):
         bench = Bench(reply(500), max_retries=4, backoff_base_s=2.0, backoff_max_s=5.0)
-        bench.trial._rng = random.Random(seed)
+        bench.call._rng = random.Random(seed)
         bench.run()
         seen.append(bench.sleeps)
     for retry, bound in enumerate((2.0, 4.0, 5.0, 5.0)):

@@ -180,7 +180,7 @@ def test_a_request_that_says_its_own_format_keeps_it(bench):
             {**json.loads(own), "model": "m", "max_tokens": 50, "temperature": 0.5}
         ]
         assert run.outcomes[0].cause is Cause.BAD_REQUEST
-        assert run.structure.rung == 0
+        assert run.structure.level == 0
 
 
 @pytest.mark.parametrize("given", ["hi", [{"role": "user", "content": "hi"}]])

@@ -41,7 +41,7 @@ class Worker:
         self.blocks = LeasedSpendLimits(lambda: worker_id, zone)
         self.paid = self.calls = self.in_flight = self.most_in_flight = 0
         self._call = call
-        self._recorder = Recorder(100, 0.05, lambda _: None, paid=self.blocks.paid)
+        self._recorder = Recorder(100, 0.05, lambda _: None, on_cost=self.blocks.paid)
 
     def __enter__(self) -> "Worker":
         with connected():
@@ -61,31 +61,34 @@ class Worker:
         with connected():
             job = Job.get_by_id(job_id)
             config = ApiConfig.get_by_id(job.config_id)
-            purse, allowance = self.blocks.purse(job), self.blocks.allowance(config)
+            job_limit, config_limit = self.blocks.job_limit(job), self.blocks.config_limit(config)
         prices = Prices(config.currency, input=0, output=A_TOKEN_COSTS_ONE)
-        till = JobSpendGuard(
-            purse, SimpleNamespace(allowance=allowance, prices=prices), job.currency
+        guard = JobSpendGuard(
+            job_limit, SimpleNamespace(spend_limit=config_limit, prices=prices), job.currency
         )
         stops = []
 
         def work() -> None:
             for index in indices:
                 try:
-                    till.acquire()
+                    guard.acquire()
                 except CapReached as spent:
                     stops.append(spent.stop)
                     return
                 usage = Usage(output=self._made())
-                till.settle(Classification(None, None, usage=usage))
+                guard.settle(Classification(None, None, usage=usage))
                 outcome = Outcome(
                     *(index, RequestStatus.SUCCEEDED, (), now_ms(), now_ms(), 5), usage=usage
                 )
                 record = Recorded(job_id, config.alias, prices, index, (), outcome, config.id)
                 self._recorder.record(record)
 
-        with self.blocks.paying(purse):
+        self.blocks.attach_job(job_id, job_limit)
+        try:
             gevent.joinall([gevent.spawn(work) for _ in range(width)], raise_error=True)
             self._recorder.flush()
+        finally:
+            self.blocks.detach_job(job_id)
         return stops[0] if stops else None
 
     def _made(self) -> int:

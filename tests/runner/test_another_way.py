@@ -79,14 +79,14 @@ def test_a_lane_that_gives_back_what_it_took_takes_nothing_meanwhile(
     class Settling(request_source.Cursor):
         settles = False
 
-        def ways(self):
-            return [RouteKey(other, None)] if self.settles else super().ways()
+        def route_keys(self):
+            return [RouteKey(other, None)] if self.settles else super().route_keys()
 
         def settle(self):
             (lane,) = lifecycle._runner._lanes.open.values()
             self.settles = True  # somebody else has given requests of that way back
             with connected():
-                lane.look_for_others()
+                lane.start_new_routes()
             self.settles = False
             opened.append(len(lane._runs))
 

@@ -225,7 +225,7 @@ def test_several_currencies_stay_apart(url, quick):
             ApiConfig.update(currency="CNY").where(ApiConfig.id == config_id).execute()
             config = ApiConfig.get_by_id(config_id)
             for worker in workers:
-                worker.blocks.allowance(config).renew(config)
+                worker.blocks.config_limit(config).renew(config)
         stops = [one.get(timeout=PATIENCE_S) for one in run_all(workers, [job_id], 2)]
     assert "CNY" in stops[0].detail
     with connected():
@@ -348,13 +348,13 @@ class Game:
     def take(self, worker: "Player", _: int) -> None:
         if worker.may_take():
             worker.purse.acquire()
-            worker.flying += 1
+            worker.in_flight += 1
         else:
-            worker.purse.hungry = True  # it would wait
+            worker.purse.starved = True  # it would wait
 
     def settle(self, worker: "Player", cost: int) -> None:
-        if worker.flying:
-            worker.flying -= 1
+        if worker.in_flight:
+            worker.in_flight -= 1
             worker.purse.settle(cost * NANO)
             worker.uncommitted += cost * NANO
 
@@ -370,7 +370,7 @@ class Game:
 
     def give_back(self, worker: "Player", _: int) -> None:
         """Its lane ends, another one begins."""
-        while worker.flying:
+        while worker.in_flight:
             self.settle(worker, 1)
         self.commit(worker, 0)
         self._excess += worker.excess
@@ -406,13 +406,13 @@ class Player:
         worker_rows.register(self.id, "player", 1)
         self.purse = spend_caps.JobSpendLimit(Job.get_by_id(job_id))
         self.supply = SpendLease(lambda: self.id, self.purse)
-        self.flying = self.uncommitted = 0
+        self.in_flight = self.uncommitted = 0
 
     @property
     def excess(self) -> int:
         """What calls have cost beyond the block: none of them begins when it is used up."""
         block = self.supply.block
-        return max(0, block.spent - block.most)
+        return max(0, block.spent - block.limit)
 
     def may_take(self) -> bool:
         return self.purse.reached() is None and self.purse._may_start()

@@ -60,9 +60,9 @@ class Calls:
         return self.most
 
     def through(self, name, governor):
-        party = Flow()
+        flow = Flow()
         while self.wanted:
-            ticket = governor.admit(party, 400)
+            ticket = governor.admit(flow, 400)
             self.by[name] = self.by.get(name, 0) + 1
             self.begin(lambda ticket=ticket: governor.settle(ticket, GOOD, 50))
 

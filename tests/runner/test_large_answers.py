@@ -36,7 +36,7 @@ def test_all_succeed_and_the_bound_holds(start, add_config, make_job, wait_for):
         add_config(endpoint.base_url, concurrency=12)
         job = wait_for(make_job(12), "completed")
         assert (job.succeeded, job.attempts, endpoint.calls) == (12, 12, 12)
-        assert answers().most_used <= 8 * MIB + 5 * MIB + 12 * SMALL
+        assert answers().peak_used <= 8 * MIB + 5 * MIB + 12 * SMALL
         wait_until(lambda: answers().used == 0)
         with connected():
             sizes = {len(result.response) for result in Result.select(Result.response)}

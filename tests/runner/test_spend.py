@@ -292,8 +292,8 @@ def test_several_currencies_are_never_added_up(start, add_config, make_job, wait
             assert jobs.get(second).currency == "CNY"
             rows = Spending.select(Spending.currency, Spending.cost_nano).order_by(Spending.t)
             assert {row.currency: row.cost_nano // NANO for row in rows} == {"USD": 20, "CNY": 20}
-            allowance = spend_caps.ConfigSpendLimit(ApiConfig.get(), "")
-            assert allowance.bounds["month"].spent == 20 * NANO
+            spend_limit = spend_caps.ConfigSpendLimit(ApiConfig.get(), "")
+            assert spend_limit.caps["month"].spent == 20 * NANO
 
 
 def test_what_a_job_costs_in_another_currency_is_known_to_the_config_alone(
@@ -330,9 +330,9 @@ def test_a_cap_of_yesterday_does_not_count_today(app, add_config):
         for ago_days, units in itertools.product((0, 1, 40), (3,)):
             t = spending.bucket(now - ago_days * 86_400_000)
             Spending.create(config=config, currency="USD", t=t, cost_nano=units * NANO)
-        allowance = spend_caps.ConfigSpendLimit(config, "")
-        assert allowance.bounds["day"].spent == 3 * NANO
-        assert allowance.reached() is None
+        spend_limit = spend_caps.ConfigSpendLimit(config, "")
+        assert spend_limit.caps["day"].spent == 3 * NANO
+        assert spend_limit.reached() is None
 
 
 def test_rows_tried_meanwhile_count_for_the_config(start, add_config, make_job, wait_for):
