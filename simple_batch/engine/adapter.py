@@ -7,10 +7,12 @@ redirect, and stops reading a body that outgrows its limit.
 """
 
 import zlib
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import gevent
-from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
+from geventhttpclient.connectionpool import SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
@@ -27,7 +29,7 @@ from ..core.address_policy import AddressPolicy
 from ..core.redaction import redact
 from .answer_memory import Answers, Held
 from .deadline import Deadline
-from .name_lookup import SharedLookup
+from .name_lookup import AddressInfo, SharedLookup
 
 BLOCK = 65_536
 MAX_HEADER_BYTES = 262_144
@@ -38,7 +40,7 @@ class BodyTooLarge(ConnectionError):
     """The answer's body is longer than allowed."""
 
 
-class _Answer(HTTPResponse):
+class _Message(HTTPResponse):
     """The parser's callbacks, with the body kept as it comes."""
 
     def __init__(self, method: str):
@@ -53,21 +55,26 @@ class _Answer(HTTPResponse):
         return max(self.content_length or 0, len(self.body) + BLOCK)
 
 
-class _GuardedPool:
-    """SSRF guard: connects only to addresses that the gate allows, as just resolved for the name."""
+class _Pool(SharedLookup):
+    """SSRF guard: connects only to addresses that the policy allows, as just resolved for the name."""
 
     policy: AddressPolicy
 
-    def _resolve(self):
+    def _resolve(self) -> list[AddressInfo]:
         return self.policy.through(self._connection_host, super()._resolve())
 
 
-class _PlainPool(_GuardedPool, SharedLookup, ConnectionPool):
+class _TlsPool(_Pool, SSLConnectionPool):
     pass
 
 
-class _TlsPool(_GuardedPool, SharedLookup, SSLConnectionPool):
-    pass
+class Answer(Response):
+    """An answer, with what it holds of the memory for all answers and how long it waited for that."""
+
+    def __init__(self, held: Held):
+        super().__init__()
+        self.held = held
+        self.paused_s = 0.0
 
 
 class GeventAdapter(BaseAdapter):
@@ -88,47 +95,48 @@ class GeventAdapter(BaseAdapter):
         self._answers = answers
         self._policy = policy
         self._connect_timeout_s = connect_timeout_s
-        self._pools: dict[tuple, ConnectionPool] = {}
+        self._pools: dict[tuple[str, str, int | None, bool | str], _Pool] = {}
 
     def send(
         self,
         request: PreparedRequest,
         stream: bool = False,
-        timeout=None,
-        verify=True,
-        cert=None,
-        proxies=None,
-    ) -> Response:
+        timeout: float | tuple[float, float] | tuple[float, None] | None = None,
+        verify: bool | str = True,
+        cert: bytes | str | tuple[bytes | str, bytes | str] | None = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Answer:
         """Send and read the whole answer within ``timeout`` seconds in all, not counting how long
-        it waited for room (``paused_s`` of the response). What it holds of it is the response's
-        ``held``.
+        it waited for room.
 
         Raises requests' own exceptions (ReadTimeout, ConnectionError, BodyTooLarge,
         ContentDecodingError), and AddressRefused.
         """
-        if cert or (proxies and select_proxy(request.url, proxies)):
+        url = request.url or ""
+        if cert or (proxies and select_proxy(url, proxies)):
             raise NotImplementedError("client certificates and proxies need the stock adapter")
-        parts = urlsplit(request.url)
-        head = _head(request, parts)
+        if isinstance(timeout, tuple):
+            raise NotImplementedError("one time limit for the whole exchange")
+        parts = urlsplit(url)
+        pool, head = self._pool(parts, verify), _head(request, parts)
         limit, held = Deadline(timeout), self._answers.begin()
         limit.start()
-        pool = sock = None
+        sock = response = None
         try:
-            pool = self._pool(parts, verify)
             sock = pool.get_socket()
-            sock.sendall(head + (request.body or b""))
-            answer = self._read(sock, request.method, held, limit)
+            sock.sendall(head + _bytes(request.body))
+            answer = self._read(sock, request.method or "", held, limit)
             reusable = not answer.should_close()
             if reusable:
                 pool.return_socket(sock)
                 sock = None
             response = self._response(request, answer, held, limit)
-            response.held, response.paused_s, held = held, limit.paused_s, None
+            response.paused_s = limit.paused_s
             return response
         except gevent.Timeout as expired:
             if not limit.is_mine(expired):
                 raise
-            raise ReadTimeout(f"no whole answer within {timeout:g} s", request=request) from None
+            raise ReadTimeout("no whole answer in time", request=request) from None
         except HTTPParseError as error:
             raise ConnectionError(f"the answer is not HTTP: {error}", request=request) from error
         except OSError as error:
@@ -137,7 +145,7 @@ class GeventAdapter(BaseAdapter):
             raise ConnectionError(_reason(error), request=request) from error
         finally:
             limit.close()
-            if held is not None:
+            if response is None:
                 held.close()
             if sock is not None:
                 pool.release_socket(sock)
@@ -147,32 +155,36 @@ class GeventAdapter(BaseAdapter):
             pool.close()
         self._pools.clear()
 
-    def _pool(self, parts, verify) -> ConnectionPool:
-        key = parts.scheme, parts.hostname, parts.port, verify
+    def _pool(self, parts: SplitResult, verify: bool | str) -> _Pool:
+        host = parts.hostname or ""
+        key = parts.scheme, host, parts.port, verify
         pool = self._pools.get(key)
         if pool is None:
-            kind, options = _PlainPool, {}
+            kind: type[_Pool] = _Pool
+            options: dict[str, Any] = {}
             if parts.scheme == "https":
                 kind = _TlsPool
                 options["insecure"] = verify is False
                 if isinstance(verify, str):
                     options["ssl_options"] = {"ca_certs": verify}
             port = parts.port or (443 if parts.scheme == "https" else 80)
+            options["network_timeout"] = None  # the time limit is on the whole exchange
             pool = self._pools[key] = kind(
-                parts.hostname,
+                host,
                 port,
-                parts.hostname,
+                host,
                 port,
                 size=self._width,
                 connection_timeout=self._connect_timeout_s,
-                network_timeout=None,  # the time limit is on the whole exchange
                 **options,
             )
             pool.policy = self._policy
         return pool
 
-    def _read(self, sock, method: str, held: Held, limit: Deadline) -> "_Answer":
-        answer = _Answer(method)
+    def _read(
+        self, sock: gevent.socket.socket, method: str, held: Held, limit: Deadline
+    ) -> "_Message":
+        answer = _Message(method)
         interim = received = 0
         while not answer.message_complete or answer.get_code() < 200:
             if answer.message_complete:
@@ -201,14 +213,14 @@ class GeventAdapter(BaseAdapter):
         return answer
 
     def _response(
-        self, request: PreparedRequest, answer: "_Answer", held: Held, limit: Deadline
-    ) -> Response:
-        response = Response()
+        self, request: PreparedRequest, answer: "_Message", held: Held, limit: Deadline
+    ) -> Answer:
+        response = Answer(held)
         response.status_code = answer.get_code()
-        response.reason = answer.status_message
+        response.reason = answer.status_message or ""
         response.headers = CaseInsensitiveDict(answer.headers)
         response.request = request
-        response.url = request.url
+        response.url = request.url or ""
         encoding = response.headers.get("content-encoding")
         if not encoding or encoding == "identity" or not answer.body:
             response._content = bytes(answer.body)
@@ -222,7 +234,7 @@ class GeventAdapter(BaseAdapter):
             named = redact(encoding)[:50]
             raise ContentDecodingError(f"the answer's encoding {named!r} was not asked for")
         inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by its header
-        data, packed = bytearray(), body
+        data, packed = bytearray(), bytes(body)
         while packed and not inflater.eof:
             held.reserve(len(body) + len(data) + BLOCK, limit)
             try:
@@ -238,7 +250,11 @@ class GeventAdapter(BaseAdapter):
         return bytes(data)
 
 
-def _head(request: PreparedRequest, parts) -> bytes:
+def _bytes(body: bytes | str | None) -> bytes:
+    return body.encode() if isinstance(body, str) else body or b""
+
+
+def _head(request: PreparedRequest, parts: SplitResult) -> bytes:
     """Request line and headers. Raises InvalidHeader for what would smuggle a line."""
     path = parts.path or "/"
     if parts.query:
@@ -253,7 +269,7 @@ def _head(request: PreparedRequest, parts) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def _text(value) -> str:
+def _text(value: bytes | str) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 

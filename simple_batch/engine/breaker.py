@@ -45,7 +45,7 @@ class PauseReason(msgspec.Struct, frozen=True):
 class Breaker:
     """Collects failures of the stopping kind."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.held: list[StopAll] = []
 
     def failed(self, stopped: StopAll) -> PauseReason | None:
@@ -63,15 +63,14 @@ class Breaker:
     def verdict(self) -> PauseReason:
         """The PauseReason for the failures held back. There must be at least one."""
         finding = self.held[-1].finding
-        detail = finding.message
+        detail: str = finding.message
         if finding.http_status:
             detail = f"HTTP {finding.http_status}: {detail}"
         until = None
-        if finding.cause in REFUSALS:
+        remedy = REMEDIES.get(finding.cause) if finding.cause is not None else None
+        if finding.cause in REFUSALS and finding.retry_after_s is not None:
             until = now_ms() + round(1000 * finding.retry_after_s)
             remedy = _asked_to_wait(finding.retry_after_s, until)
-        else:
-            remedy = REMEDIES.get(finding.cause)
         if remedy is not None:
             detail = translatable("%(failure)s %(remedy)s", failure=detail, remedy=remedy)
         return PauseReason(str(finding.cause), detail, until=until)

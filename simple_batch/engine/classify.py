@@ -153,11 +153,12 @@ def disqualified(
 def _judge_success(reply: Reply, url: str) -> Classification:
     limits = rate_limits(reply.headers, time.time())
     usage = model = None
+    answer: _Answer | _Lenient
     try:
         reply = _readable(reply)
         try:
-            answer = _decode(reply.body)
-            usage, model = _usage_of(answer.usage), answer.model
+            answer = whole = _decode(reply.body)
+            usage, model = _usage_of(whole.usage), whole.model
         except msgspec.ValidationError:
             answer = _decode_lenient(reply.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -170,7 +171,13 @@ def _judge_success(reply: Reply, url: str) -> Classification:
     if not found or (found is answer.output and bytes(found) in _EMPTY):
         return _bad(reply, f"the answer has no “{expected}”", limits, usage)
     return Classification(
-        *(None, None, reply.status, "", None, usage, model, "", reply.body, limits),
+        None,
+        None,
+        reply.status,
+        usage=usage,
+        model=model,
+        response=reply.body,
+        limits=limits,
         held=reply.held,
     )
 
@@ -184,7 +191,7 @@ def _readable(reply: Reply) -> Reply:
     return reply
 
 
-def _whole(escape: re.Match) -> bytes:
+def _whole(escape: re.Match[bytes]) -> bytes:
     """A pair of surrogates, or an escape of another kind, as it is."""
     return b"\\ufffd" if escape["half"] else escape[0]
 
@@ -209,7 +216,9 @@ def _usage_of(usage: _Usage | None) -> Usage | None:
     return Usage(*figures[:2], min(cached, figures[0]), min(figures[3], figures[1]))
 
 
-def _bad(reply: Reply, message: str, limits, usage=None) -> Classification:
+def _bad(
+    reply: Reply, message: str, limits: RateLimits | None, usage: Usage | None = None
+) -> Classification:
     return Classification(
         Cause.BAD_RESPONSE,
         Verdict.RETRY,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -18,7 +19,7 @@ class Encoder:
     """Merges without decoding what it does not need: values stay the bytes the user gave.
     ``asked(url)`` are fields that stand over the config's defaults, but under the user's."""
 
-    def __init__(self, defaults: Defaults, asked: Callable[[str], dict] = lambda url: {}):
+    def __init__(self, defaults: Defaults, asked: Callable[[str], dict[str, Any]] = lambda url: {}):
         self._model = msgspec.Raw(_encode(defaults.model))
         self._alias = {_encode(defaults.alias), json.dumps(defaults.alias).encode()}
         generating = dict(defaults.params)

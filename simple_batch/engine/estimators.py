@@ -8,6 +8,8 @@ beginning, flat around a value that held, faster again the longer it holds.
 Pure arithmetic: it reads no clock and never waits. All times are seconds.
 """
 
+import math
+
 import msgspec
 
 PLATEAU_CALLS = 50  # at least this many calls between two probes for more
@@ -39,14 +41,15 @@ def growth(calls: int, plateau: float) -> float:
     first, one at the end of the plateau, then exponentially more."""
     if calls <= plateau:
         return 1.0 - STEP * (1.0 - calls / plateau)
-    return 1.0 + STEP * (2.0 ** min(30.0, 6.0 * (calls - plateau) / plateau) - 1.0)
+    doublings: float = min(30.0, 6.0 * (calls - plateau) / plateau)
+    return 1.0 + STEP * (math.pow(2.0, doublings) - 1.0)
 
 
 class Confidence:
     """Counts how often a value was confirmed. A new value is held for a few calls only, a value that
     was confirmed repeatedly for a whole plateau."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._value: float | None = None
         self._times = 0
 
@@ -93,7 +96,7 @@ class TokenBucket:
 class RateEstimator:
     """Estimates the units per second that the provider accepts. ``value`` is None until it has refused once."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.value: float | None = None
         self._proven = 0.0
         self._bucket: TokenBucket | None = None
@@ -112,7 +115,7 @@ class RateEstimator:
 
     def restore(self, known: EstimatorState, now: float) -> None:
         """Go on with what another process knows."""
-        self._proven, self.burst_s = known.proven, known.burst_s
+        self._proven, self.burst_s = known.proven or 0.0, known.burst_s
         self._confidence.restore(known)
         if known.value is not None:
             self._set(known.value, now)
@@ -122,7 +125,7 @@ class RateEstimator:
         return self._confidence.plateau(whole, 0.0)
 
     def grow(self, calls: int, whole: float, now: float) -> None:
-        if self.value is not None:
+        if self.value is not None and self._bucket is not None:
             grown = self._proven * growth(calls, self.plateau(whole))
             far = self.value > 2.0 * self._proven
             doubling_s = FAR_DOUBLING_S if far else DOUBLING_S
@@ -149,21 +152,21 @@ class ConcurrencyEstimator:
     then the curve. Steps back if more calls in flight only wait longer."""
 
     def __init__(self, start: float, highest: float):
-        self.value = start
+        self.restart(start, highest)
+
+    def restart(self, value: float, highest: float) -> None:
+        """Restart from a value that is used in full."""
+        self.value = value
         self.highest = highest
         self.calls = 0  # good answers since the last change, while the width was used in full
         self._proven: float | None = None  # None in slow start
         self._confidence = Confidence()
         self._doubled_at = float("-inf")
-        self._cap = 2.0 * start
+        self._cap = 2.0 * value
         self._round_at: float | None = None
         self._round_calls = 0
-        self._round_width = start
+        self._round_width = value
         self._best: tuple[float, float] | None = None  # (width, throughput) to compare with
-
-    def restart(self, value: float, highest: float) -> None:
-        """Restart from a value that is used in full."""
-        self.__init__(value, highest)
 
     @property
     def known(self) -> EstimatorState:
@@ -171,7 +174,7 @@ class ConcurrencyEstimator:
 
     def restore(self, known: EstimatorState) -> None:
         """Go on with what another process knows."""
-        self.restart(min(known.value, self.highest), self.highest)
+        self.restart(min(known.value or self.value, self.highest), self.highest)
         self._proven = known.proven
         self._confidence.restore(known)
 

@@ -9,10 +9,12 @@ cooldown for all jobs on the config.
 Everything runs in one thread and never yields between a check and its act.
 """
 
+import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from operator import attrgetter
+from typing import Protocol
 
 import gevent
 from gevent.event import Event
@@ -46,6 +48,15 @@ class Flow:
 _priority = attrgetter("priority")
 
 
+class Timer(Protocol):
+    """A call that is due."""
+
+    def kill(self, *, block: bool) -> None: ...
+
+
+Later = Callable[[float, Callable[[], None]], Timer]
+
+
 class _Waiting:
     __slots__ = ("admitted", "event", "size")
 
@@ -69,7 +80,7 @@ class Governor:
         maximum: int = 5000,
         patience_s: float = 900.0,
         clock: Callable[[], float] = time.monotonic,
-        later: Callable = gevent.spawn_later,
+        later: Later = gevent.spawn_later,
     ):
         self._clock = clock
         self._later = later
@@ -78,11 +89,12 @@ class Governor:
         self._start = start
         self._ceiling: int | None = None
         self._per_minute: tuple[int | None, int | None] = None, None  # the user's ceilings …
-        self._requests = self._tokens = None  # … and what is left of them
+        self._requests: TokenBucket | None = None  # … and what is left of them
+        self._tokens: TokenBucket | None = None
         self._limits = Limits(float(start), float(maximum))
         self._in_flight = 0
         self._waiting: OrderedDict[Flow, deque[_Waiting]] = OrderedDict()
-        self._timer = None
+        self._timer: Timer | None = None
         self._timer_at = 0.0
         self._asked_at = 0.0  # when a call was last requested
         self._tokens_per_byte = 0.35  # an estimate, until answers give the real ratio
@@ -327,7 +339,7 @@ class Governor:
         longest = LONG_COOLDOWN_S if now - self._bad_since < BAD_TIMES_S else LONGEST_COOLDOWN_S
         if not self._limits.closed:
             longest = COOLDOWN_S[1]
-        return min(first * 2.0 ** min(20.0, self._refusals - 1.0), longest)
+        return min(first * math.pow(2.0, min(20.0, self._refusals - 1.0)), longest)
 
     def _cool(self, seconds: float, finding: Classification, now: float) -> None:
         self._limits.cooled(seconds)

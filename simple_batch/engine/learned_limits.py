@@ -103,7 +103,8 @@ class Limits:
 
     def gap_s(self) -> float:
         """Between two starts at least, so that what was saved up does not go out all at once."""
-        return 0.5 / self.rates[REQUESTS].value if self.paced else 0.0
+        rate = self.rates[REQUESTS].value
+        return 0.0 if rate is None else 0.5 / rate
 
     def started(self, ticket: Ticket) -> None:
         if self._mark is None:
@@ -227,5 +228,5 @@ class Limits:
         """Whether a refusal shows a limit on the rate, or is a stray one: it shows it where we
         were looking for more and the plateau had been quiet, or where much less was admitted."""
         looking = self._calls >= self.rates[REQUESTS].plateau(self._plateau())
-        lowered = measured < LOWERED * self.rates[REQUESTS].value
+        lowered = measured < LOWERED * (self.rates[REQUESTS].value or 0.0)
         return lowered or (looking and self._stray <= 1)

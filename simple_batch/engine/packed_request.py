@@ -5,6 +5,7 @@ and the parts add up to the total exactly.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -54,7 +55,7 @@ class PackedRequest(Request, frozen=True, kw_only=True):
 
     def checked(self, finding: Classification) -> Classification:
         """The same, unless it is an answer that does not have one vector for each input."""
-        if finding.cause is not None:
+        if finding.cause is not None or finding.response is None:
             return finding
         try:
             indices = [item.index for item in _answer(finding.response).data]
@@ -97,7 +98,7 @@ def outcomes(request: Request, outcome: Outcome) -> Iterator[Outcome]:
         return
     weights = list(map(_weight, request.inputs))
     responses: Iterable[bytes | None] = [outcome.response] * len(weights)
-    if outcome.status is RequestStatus.SUCCEEDED:
+    if outcome.status is RequestStatus.SUCCEEDED and outcome.response is not None:
         responses = _answers(outcome.response, weights)
     for member, own, usage, response in zip(
         request.members,
@@ -185,7 +186,7 @@ def _answers(response: bytes, weights: Sequence[int]) -> Iterator[bytes]:
         yield _encode(own)
 
 
-def _shared(value, weights: Sequence[int]) -> list:
+def _shared(value: Any, weights: Sequence[int]) -> list[Any]:
     """A usage object, or a part of one, for each input: numbers are apportioned."""
     if isinstance(value, dict):
         parts = {name: _shared(part, weights) for name, part in value.items()}

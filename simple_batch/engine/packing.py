@@ -6,7 +6,7 @@ Limits of OpenAI's (API reference, “Create embeddings”): 2,048 inputs a call
 10): the packer learns how many.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 import msgspec
 
@@ -72,7 +72,7 @@ class RequestPacker:
 
     def packs(
         self, requests: Iterable[Request | None], drop: Callable[[Request], None]
-    ) -> Iterator[Request]:
+    ) -> Generator[Request, None, None]:
         """Yield the requests in packs, in their order within a pack; a request that cannot be packed
         is yielded as it is. None in the input is a pause: the open packs are then sent. If the
         generator is closed early, ``drop`` is called for each gathered request not yielded."""

@@ -14,7 +14,7 @@ from .breaker import Breaker, PauseReason
 from .limiters import Dismissed, Limiters, Permit
 from .packed_request import members, outcomes, tried
 from .packing import RequestPacker
-from .retry import Abandoned, Policy, RetryingCall, StopAll
+from .retry import Abandoned, Policy, Poster, RetryingCall, StopAll
 from .spend_limit import CapReached
 from .structured_output import Structure
 
@@ -24,15 +24,14 @@ SLACK = 100  # requests waiting for a retry beyond twice the limit
 
 
 class Pool:
-    """Runs requests of one job. ``transport`` has ``post(path, body, timeout_s)``. ``limiters`` say when
-    a call may start. ``structure`` is the structured output that answers must match; ``encode`` asks
+    """Runs requests of one job. ``limiters`` say when a call may start. ``structure`` is the structured output that answers must match; ``encode`` asks
     for it. ``packer`` packs several requests into a call. ``record_attempts(index, attempts)``
     receives the attempts, if any, of a request that stays pending."""
 
     def __init__(
         self,
         encode: Callable[[Request], bytes],
-        transport,
+        transport: Poster,
         limiters: Limiters,
         policy: Policy,
         record_attempts: Callable[[int, tuple[Attempt, ...]], None],
@@ -46,14 +45,14 @@ class Pool:
         self._structure = structure
         self._packer = packer
         self._record_attempts = record_attempts
-        self._record: Callable[[Outcome], None] | None = None
+        self._record: Callable[[Outcome], None] = lambda outcome: None  # until run
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret # nosec B311
         self._breaker = Breaker()
         self._stop: PauseReason | None = None
         self._stopping = False
-        self._calls: dict[gevent.Greenlet, RetryingCall] = {}
+        self._calls: dict[RetryingCall, gevent.Greenlet[..., None]] = {}
         self._ended = Event()
-        self._dispatcher: gevent.Greenlet | None = None
+        self._dispatcher: gevent.Greenlet[..., None] | None = None
 
     @property
     def in_flight(self) -> Collection[int]:
@@ -68,7 +67,7 @@ class Pool:
     @property
     def calls(self) -> int:
         """Calls in flight: fewer than requests where these are packed."""
-        return sum(call.state is RequestStatus.IN_FLIGHT for call in self._calls.values())
+        return sum(call.state is RequestStatus.IN_FLIGHT for call in self._calls)
 
     def run(
         self, requests: Iterable[Request], record: Callable[[Outcome], None]
@@ -101,7 +100,7 @@ class Pool:
     def _give_up_waiting(self) -> None:
         if self._dispatcher is not None:
             self._dispatcher.kill(block=False)
-        for greenlet, call in list(self._calls.items()):
+        for call, greenlet in list(self._calls.items()):
             if call.waiting:
                 greenlet.kill(Abandoned, block=False)
 
@@ -118,7 +117,7 @@ class Pool:
     def let_go(self) -> None:
         """Give up the requests that wait for a first call or a retry; new requests go on."""
         self._limiters.dismiss()
-        for greenlet, call in list(self._calls.items()):
+        for call, greenlet in list(self._calls.items()):
             if call.waiting and call.attempts:
                 greenlet.kill(Abandoned, block=False)
 
@@ -128,12 +127,12 @@ class Pool:
         gevent.spawn_later(grace_s, self._cut)
 
     def _cut(self) -> None:
-        for greenlet, call in list(self._calls.items()):
+        for call, greenlet in list(self._calls.items()):
             if call.calling or call.waiting:  # never a call that is delivering its outcome
                 greenlet.kill(Abandoned, block=False)
 
     def _in_state(self, state: RequestStatus) -> list[int]:
-        calls = [call for call in self._calls.values() if call.state is state]
+        calls = [call for call in self._calls if call.state is state]
         return [request.index for call in calls for request in members(call.request)]
 
     def _join(self) -> None:
@@ -182,7 +181,7 @@ class Pool:
 
     def _start(self, call: RetryingCall, permit: Permit | None) -> None:
         greenlet = gevent.Greenlet(self._work, call, permit)
-        self._calls[greenlet] = call
+        self._calls[call] = greenlet
         greenlet.start()
 
     def _wait_for_room(self) -> None:
@@ -209,7 +208,7 @@ class Pool:
             if permit is None and self._stopping:
                 raise Abandoned
             outcome = call.run(permit)
-            if self._packer is None or not self._take_apart(call, outcome):
+            if not self._take_apart(call, outcome):
                 self._finish(call.request, outcome)
         except StopAll as stopped:
             self._hold(stopped)
@@ -221,11 +220,13 @@ class Pool:
         except Exception as error:
             self._broken(call.request, error, tuple(call.attempts))
         finally:
-            self._calls.pop(gevent.getcurrent(), None)
+            self._calls.pop(call, None)
             self._ended.set()
 
     def _take_apart(self, call: RetryingCall, outcome: Outcome) -> bool:
         """Whether the parts of a pack are tried instead."""
+        if self._packer is None:
+            return False
         halves = self._packer.apart(call.request, outcome)
         for request, failed in halves:
             self._start(call.split(request, failed), None)
@@ -270,7 +271,9 @@ class Pool:
         for stopped in self._breaker.succeeded():
             self._leave(stopped.request, stopped.outcome.attempts)
 
-    def _broken(self, request: Request, error: Exception, attempts=()) -> None:
+    def _broken(
+        self, request: Request, error: Exception, attempts: tuple[Attempt, ...] = ()
+    ) -> None:
         """An error in this program fails only the request that it hit."""
         log.error("request %s failed inside the program", request.index, exc_info=error)
         self._end(

@@ -123,7 +123,7 @@ def send(
     try:
         sent = [gevent.spawn(one, request) for request in requests]
         gevent.joinall(sent, raise_error=True)
-        return [greenlet.value for greenlet in sent]
+        return [greenlet.get() for greenlet in sent]
     finally:
         transport.close()
 

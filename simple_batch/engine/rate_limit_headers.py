@@ -40,19 +40,20 @@ def duration_s(text: str | None, now_s: float) -> float | None:
     if not text or len(text) > 100:
         return None
     if _DURATION.fullmatch(text):
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+        seconds = sum((float(number) * _UNITS[unit] for number, unit in _PART.findall(text)), 0.0)
     elif re.fullmatch(r"-?\d+(?:\.\d+)?", text):
         seconds = float(text)
         if seconds > 1e9:  # a point in time, not a duration
             seconds = (seconds / 1000 if seconds > 1e12 else seconds) - now_s
     else:
-        seconds = _until(text, now_s)
-        if seconds is None:
+        moment_s = _epoch_s(text)
+        if moment_s is None:
             return None
+        seconds = moment_s - now_s
     return min(max(0.0, seconds), LONGEST_S)
 
 
-def _until(text: str, now_s: float) -> float | None:
+def _epoch_s(text: str) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
     except (TypeError, ValueError, IndexError, OverflowError):
@@ -62,7 +63,7 @@ def _until(text: str, now_s: float) -> float | None:
             return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return moment.timestamp() - now_s
+    return moment.timestamp()
 
 
 def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:

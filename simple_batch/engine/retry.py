@@ -5,6 +5,7 @@ import math
 import random
 import time
 from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 import gevent
 import msgspec
@@ -16,9 +17,11 @@ from .governor import REFUSALS
 from .limiters import Dismissed, Limiters, Permit
 from .packed_request import PackedRequest
 from .structured_output import Structure
-from .transport import TransportFailure
+from .transport import Reply, TransportFailure
 
 _MIN_JITTER_S = 0.01
+_A = TypeVar("_A")
+_T = TypeVar("_T")
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -48,6 +51,14 @@ class StopAll(Exception):
 
 class Abandoned(gevent.GreenletExit):
     """Thrown into a request's greenlet: the request ends now and stays pending."""
+
+
+class Poster(Protocol):
+    """Makes one attempt."""
+
+    def post(self, path: str, body: bytes, timeout_s: float) -> Reply:
+        """Raises TransportFailure where no whole answer came in ``timeout_s`` seconds."""
+        ...
 
 
 class RetryingCall:
@@ -83,7 +94,7 @@ class RetryingCall:
         request: Request,
         *,
         encode: Callable[[Request], bytes],
-        transport,
+        transport: Poster,
         limiters: Limiters,
         policy: Policy,
         rng: random.Random,
@@ -103,8 +114,8 @@ class RetryingCall:
         self._sleep = sleep
         self._retries = 0
         self._patience = 0.0
-        self._begun: float | None = None
-        self._started_at = 0
+        self._begun = 0.0  # set by run
+        self._started_at = 0  # epoch ms; 0: not yet
         self._failed: Outcome | None = None  # where the last attempt would be the last
         self.state = RequestStatus.IN_FLIGHT
         self.attempts: list[Attempt] = []
@@ -120,35 +131,43 @@ class RetryingCall:
         """Call until it succeeds or may not be tried again. ``permit`` is that of the first call: there
         must be one, the deadline counts from here.
         Raises StopAll if the verdict is to stop, Abandoned if it is given up from outside."""
-        if self._begun is None:
+        if not self._started_at:
             self._begun, self._started_at = self._clock(), now_ms()
         while True:
             if permit is None:
+                if self._failed is None:
+                    raise ValueError("the first call needs a permit")
                 permit = self._acquire(self._left_s())
                 if permit is None:
                     return self._failed
-            finding = self._call(permit, max(0.1, self._left_s()))
+            ended = self._attempt(permit)
             permit = None
-            if finding.cause is None:
-                return self._outcome(RequestStatus.SUCCEEDED, finding)
-            failed = self._failed = self._outcome(RequestStatus.FAILED, finding)
-            if self._structure and self._structure.falls_back(self.request, self._level, finding):
-                self._ask()
-                continue
-            if self._stops(finding):
-                raise StopAll(self.request, finding, failed)
-            wait = self._wait_s(finding)
-            if wait is None or wait >= self._left_s():
-                return failed
-            self.attempts[-1] = msgspec.structs.replace(
-                self.attempts[-1], wait_ms=round(wait * 1000)
-            )
-            if finding.cause is Cause.SCHEMA and self._structure:
-                self._ask(finding)
-            self._failed = _lightened(failed)
-            finding = failed = None  # a large answer is not to be held while another is waited for
-            self.state = RequestStatus.RETRYING
-            self._waiting_for(self._sleep, wait)
+            if isinstance(ended, Outcome):
+                return ended
+            if ended is not None:
+                self.state = RequestStatus.RETRYING
+                self._waiting_for(self._sleep, ended)
+
+    def _attempt(self, permit: Permit) -> Outcome | float | None:
+        """Call once. Returns the outcome if it is final, else the seconds to wait before the next call
+        (None: at once). A large answer is held no longer than this lasts. Raises StopAll."""
+        finding = self._call(permit, max(0.1, self._left_s()))
+        if finding.cause is None:
+            return self._outcome(RequestStatus.SUCCEEDED, finding)
+        failed = self._failed = self._outcome(RequestStatus.FAILED, finding)
+        if self._structure and self._structure.falls_back(self.request, self._level, finding):
+            self._ask()
+            return None
+        if self._stops(finding):
+            raise StopAll(self.request, finding, failed)
+        wait = self._wait_s(finding)
+        if wait is None or wait >= self._left_s():
+            return failed
+        self.attempts[-1] = msgspec.structs.replace(self.attempts[-1], wait_ms=round(wait * 1000))
+        if finding.cause is Cause.SCHEMA and self._structure:
+            self._ask(finding)
+        self._failed = _lightened(failed)
+        return wait
 
     def split(self, request: Request, failed: Outcome) -> "RetryingCall":
         """The same for a part of a pack that has ``failed``: the time and the retries that this took
@@ -171,7 +190,7 @@ class RetryingCall:
             self.request if type(self.request) is PackedRequest else None
         )
         self._body = self._encode(self.request)
-        if wrong is not None:
+        if wrong is not None and self._structure is not None:
             self._body = self._structure.corrected(self.request.url, self._body, wrong)
 
     def _acquire(self, left_s: float) -> Permit | None:
@@ -189,10 +208,10 @@ class RetryingCall:
                     raise
                 return None
 
-    def _waiting_for(self, wait: Callable, *args):
+    def _waiting_for(self, wait: Callable[[_A], _T], argument: _A) -> _T:
         self.waiting = True
         try:
-            return wait(*args)
+            return wait(argument)
         finally:
             self.waiting = False
 

@@ -15,7 +15,7 @@ class ResizableSemaphore:
         self._held = False
         self._waiting = 0
         self._grant: int | None = None  # None if it is not shared
-        self._wake: Callable[[], None] | None = None
+        self._wake: Callable[[], None] = lambda: None
         self._changed = Event()
 
     def acquire(self) -> None:

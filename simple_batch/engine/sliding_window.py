@@ -8,7 +8,7 @@ WINDOW_S = 60.0
 class SlidingWindow:
     """All times are seconds of one monotonic clock."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._seconds: deque[list[int]] = deque()  # [second, starts, tokens]
 
     def note(self, now: float, starts: int, tokens: int) -> None:

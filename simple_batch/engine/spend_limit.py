@@ -5,6 +5,7 @@ time, so that together they hardly exceed it; few run until the cost of a first 
 call starts once a cap is reached, so the overshoot is at most the cost of the calls in flight.
 """
 
+import math
 from collections.abc import Callable
 
 import msgspec
@@ -37,7 +38,11 @@ class SpendLimit:
     same caps, only the amount of a ``block`` may be spent; ``starved``: a call waits for more."""
 
     def __init__(
-        self, caps: dict[str, Cap], stop: Callable[[str, Cap], PauseReason], mean=0.0, seen=0
+        self,
+        caps: dict[str, Cap],
+        stop: Callable[[str, Cap], PauseReason],
+        mean: float = 0.0,
+        seen: int = 0,
     ):
         self.caps = caps
         self._stop = stop
@@ -91,20 +96,21 @@ class SpendLimit:
 
     def ready(self) -> bool:
         """Returns False if this process has no spend left; it then asks for more."""
-        if not self.bounded or self.block is None or self.block.limit > self.block.spent:
+        if not self.bounded or self._left_in_block() > 0:
             return True
         self.starved = True
         return False
 
     def _may_start(self) -> bool:
-        if self.block is not None and not self._in_block():
+        left = self._left_in_block()
+        if left <= 0 or (self.in_flight and self.expected(1) > left):
             self.starved = True
             return False
         return not self.in_flight or self._fits()
 
-    def _in_block(self) -> bool:
-        left = self.block.limit - self.block.spent
-        return left > 0 and (not self.in_flight or self.expected(1) <= left)
+    def _left_in_block(self) -> float:
+        block = self.block
+        return math.inf if block is None or block.limit is None else block.limit - block.spent
 
     def _fits(self) -> bool:
         if not self._seen:

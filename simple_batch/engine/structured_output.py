@@ -7,6 +7,7 @@ fallback level is used, down to sending none at all. The answer is checked in an
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -49,7 +50,7 @@ class Structure:
         """The current fallback level: json_schema (strict), json_schema, json_object, or nothing."""
         return self._formats[self.level]
 
-    def fields(self, url: str) -> dict:
+    def fields(self, url: str) -> dict[str, Any]:
         """Fields to add to a body for ``url`` that does not set them itself."""
         form = _response_format(self.format_name, self._schema)
         if form is None:
@@ -129,7 +130,7 @@ def _rank(name: str) -> int:
     return {"json_object": 1, "nothing": 2}.get(name, 0)
 
 
-def _response_format(name: str, schema: Schema) -> dict | None:
+def _response_format(name: str, schema: Schema) -> dict[str, Any] | None:
     if name == "nothing":
         return None
     if name == "json_object":

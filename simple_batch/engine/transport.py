@@ -57,7 +57,7 @@ class Transport:
         self._surely = len(endpoint.key) >= _SURELY_A_KEY
         self._session = session = requests.Session()
         session.trust_env = settings.TRUST_ENV
-        session.verify = settings.CA_BUNDLE or True
+        session.verify = self._verify = settings.CA_BUNDLE or True
         session.headers.clear()
         session.headers.update(
             {
@@ -69,13 +69,15 @@ class Transport:
         )
         if endpoint.key:
             session.headers["Authorization"] = f"Bearer {endpoint.key}"
-        self._direct = not (settings.TRUST_ENV and session_has_proxies(endpoint.base_url))
+        self._direct: GeventAdapter | None = None  # None where a proxy is in between
         self._policy = AddressPolicy.of(settings.ALLOWED_PRIVATE_HOSTS)
         self._answers = answers or Answers(settings.MAX_ANSWERS_BYTES)
-        if self._direct:
-            adapter = GeventAdapter(width, settings.MAX_ANSWER_BYTES, self._policy, self._answers)
-            session.mount("http://", adapter)
-            session.mount("https://", adapter)
+        if not (settings.TRUST_ENV and session_has_proxies(endpoint.base_url)):
+            self._direct = GeventAdapter(
+                width, settings.MAX_ANSWER_BYTES, self._policy, self._answers
+            )
+            session.mount("http://", self._direct)
+            session.mount("https://", self._direct)
         else:
             stock = HTTPAdapter(pool_connections=4, pool_maxsize=width, max_retries=0)
             session.mount("http://", stock)
@@ -83,7 +85,7 @@ class Transport:
         self._max_body = settings.MAX_ANSWER_BYTES
         self._prepared: dict[tuple[str, str], requests.PreparedRequest] = {}
 
-    def post(self, path: str, body: bytes, timeout_s: float, request_id: str = "") -> Reply:
+    def post(self, path: str, body: bytes, timeout_s: float) -> Reply:
         """POST a JSON body. Raises TransportFailure where no whole answer came in time."""
         return self._send("POST", path, body, timeout_s)
 
@@ -98,13 +100,12 @@ class Transport:
         request = copy.copy(self._template(method, path))
         request.body = body
         try:
-            if self._direct:
-                adapter = self._session.get_adapter(request.url)
-                response = adapter.send(request, timeout=timeout_s, verify=self._session.verify)
-                status, headers, body = response.status_code, response.headers, response.content
-                reply = Reply(status, headers, body, response.held, response.paused_s)
-            else:
+            if self._direct is None:
                 reply = self._send_stock(request, timeout_s)
+            else:
+                answer = self._direct.send(request, timeout=timeout_s, verify=self._verify)
+                status, headers, body = answer.status_code, answer.headers, answer.content
+                reply = Reply(status, headers, body, answer.held, answer.paused_s)
             return self._without_key(reply)
         except AddressRefused as error:
             raise TransportFailure(Cause.CONNECTION, error.text, Verdict.STOP) from error
@@ -145,21 +146,21 @@ class Transport:
         """Through requests' own adapter (proxies): read piece by piece, since its time-out is
         per read and a trickling body would outlive it. Which address a name has is then the proxy's
         knowledge; an address in the URL is looked at here."""
-        self._policy.check(urlsplit(request.url).hostname)
+        url = request.url or ""
+        self._policy.check(urlsplit(url).hostname or "")
         if request.body is not None:
             request.headers = request.headers.copy()
             request.headers["Content-Length"] = str(len(request.body))
-        options = self._session.merge_environment_settings(request.url, {}, True, None, None)
+        options = self._session.merge_environment_settings(url, {}, True, None, None)
         limit, held = Deadline(timeout_s), self._answers.begin()
         limit.start()
-        response = None
+        response = reply = None
         try:
             response = self._session.send(
                 request, allow_redirects=False, timeout=timeout_s, **options
             )
             body = self._read_stock(response, held, limit)
             reply = Reply(response.status_code, response.headers, body, held, limit.paused_s)
-            held = None
             return reply
         except gevent.Timeout as expired:
             if not limit.is_mine(expired):
@@ -167,7 +168,7 @@ class Transport:
             raise requests.ReadTimeout() from None
         finally:
             limit.close()
-            if held is not None:
+            if reply is None:
                 held.close()
             if response is not None:
                 response.close()

@@ -27,4 +27,4 @@ def test_who_asks_for_the_same_name_waits_for_one_lookup(monkeypatch):
         with pytest.raises(socket.gaierror, match="no such name"):
             name_lookup.addresses("nobody", 443)
     assert asked == ["a.test", "nobody", "nobody"]
-    assert not name_lookup._asked
+    assert not name_lookup._running

@@ -66,7 +66,7 @@ def test_what_goes_together_and_what_goes_alone(monkeypatch):
     assert gathered(asked(0, "x" * 20), asked(1, "y"), asked(2, "z" * 20), asked(3, "x" * 99)) == [
         *([0, 1], [2], [3])
     ]
-    monkeypatch.setattr(packing, "OPEN", 2)
+    monkeypatch.setattr(packing, "MAX_OPEN", 2)
     kinds = [asked(n, user=str(n % 3)) for n in range(6)]
     assert sorted(index for pack in gathered(*kinds) for index in pack) == list(range(6))
 
