@@ -3,9 +3,9 @@ removes dead workers and runs the maintenance."""
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
-import gevent
-
+from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..runner.background import BackgroundTasks
 from ..runner.hooks import Hooks
@@ -19,7 +19,7 @@ from .placement import Placement
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
-SWEEP_EVERY_S = 2.0
+REAP_EVERY_S = 2.0
 LIVE_EVERY_S = 1.0
 
 
@@ -42,24 +42,23 @@ class Coordinator:
             settings, providers, self._placing, duties, lambda: None, tick_s=TICK_S
         )
         self._chores = BackgroundTasks(settings, vault, duties)
-        self._loops: dict[str, gevent.Greenlet] = {}
-
-    @property
-    def greenlets(self) -> dict[str, gevent.Greenlet]:
-        return {**self._loops, **self._chores.greenlets}
+        on_error = partial(log_failure, log, "the workers cannot be looked after")
+        self._tasks = (
+            PeriodicTask(self._reap_dead_workers, REAP_EVERY_S, on_error),
+            PeriodicTask(self._placing.write_live, LIVE_EVERY_S, on_error),
+        )
 
     def start(self) -> None:
         self.scheduler.start()
         self._chores.start()
-        self._loops = {
-            "burial": gevent.spawn(self._repeat, self._bury, SWEEP_EVERY_S),
-            "figures": gevent.spawn(self._repeat, self._placing.write_live, LIVE_EVERY_S),
-        }
+        for task in self._tasks:
+            task.start()
 
     def stop(self) -> None:
         """Stop coordinating. Jobs keep their status: the next holder of the lease continues the
         interrupted work."""
-        gevent.killall(list(self._loops.values()))
+        for task in self._tasks:
+            task.stop()
         self.scheduler.stop(0)
         self._placing.stop()
         self._chores.drop()
@@ -67,21 +66,12 @@ class Coordinator:
     def _ended(self) -> None:
         self.scheduler.ended()
 
-    def _bury(self) -> None:
-        """Remove workers that are dead."""
+    def _reap_dead_workers(self) -> None:
         if not self._judges():
             return
         with connected():
-            dead = workers.sweep()
+            dead = workers.reap()
         for worker in dead:
             log.warning("worker %s (%s) is dead: others take its pages", worker.name, worker.id)
         if dead:
             self.scheduler.wake()
-
-    def _repeat(self, work: Callable[[], None], every_s: float) -> None:
-        while True:
-            try:
-                work()
-            except Exception:
-                log_failure(log, "the workers cannot be looked after")
-            gevent.sleep(every_s)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import gevent
 from gevent.event import Event
 
+from ..core.periodic_task import PeriodicTask
 from ..engine.semaphore import ResizableSemaphore
 from ..store.cluster import workers
 from ..store.database import connected, log_failure, retry_while_unavailable
@@ -38,17 +39,21 @@ class Heartbeat:
         self._told_at = 0.0  # start of the last heartbeat that succeeded
         self._steady_since = 0.0  # since when heartbeats have succeeded without a delay
         self._well = Event()
-        self._greenlet: gevent.Greenlet | None = None
+        self._task = PeriodicTask(
+            self._beat,
+            lambda: BEAT_EVERY_S if self.fresh else AGAIN_AFTER_S,
+            self._failed,
+            wait_first=True,
+        )
 
     def join(self) -> None:
         """Register the worker and start the heartbeats. Waits for the database."""
         self._register()
-        self._greenlet = gevent.spawn(self._run)
+        self._task.start()
 
     def leave(self, timeout_s: float) -> None:
         """Unregister the worker. Its pages are free at once if the database answers within the timeout."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
+        self._task.stop()
         with gevent.Timeout(timeout_s, False):
             retry_while_unavailable(workers.leave, self.id)
 
@@ -86,14 +91,9 @@ class Heartbeat:
         self._well.set()
         return True
 
-    def _run(self) -> None:
-        while True:
-            gevent.sleep(BEAT_EVERY_S if self.fresh else AGAIN_AFTER_S)
-            try:
-                self._beat()
-            except Exception:
-                self._steady_since = time.monotonic()
-                log_failure(log, "no sign of life can be given")
+    def _failed(self) -> None:
+        self._steady_since = time.monotonic()
+        log_failure(log, "no sign of life can be given")
 
     def _beat(self) -> None:
         with connected():

@@ -7,6 +7,7 @@ unreachable, workers continue with their last share; a worker without one waits.
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,10 @@ from pathlib import Path
 import gevent
 import msgspec
 import redis
-from gevent.event import Event
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ..core.periodic_task import PeriodicTask
 from ..engine.semaphore import ResizableSemaphore
 from .limit_leases import ConfigLimitLease, JobLimitLease, LimitLease
 from .shared_governor import SharedGovernor
@@ -61,19 +62,28 @@ class LimitCoordinator:
         self._news = self._redis.pubsub(ignore_subscribe_messages=True)
         self._script_hash = ""
         self._stakes: dict[str, LimitLease] = {}
-        self._wake = Event()
         self._away = False
         self._offset = 0.0  # of Redis's clock over ours …
         self._doubt_s = math.inf  # … and the duration of the exchange that measured it
-        self._greenlets: list[gevent.Greenlet] = []
+        self._exchange_task = PeriodicTask(
+            self._exchange_if_due,
+            lambda: LOOK_S if self._watched else None,
+            self._exchange_failed,
+            rest_s=RETRY_S,
+        )
+        self._listen_task = PeriodicTask(
+            lambda: self.listen(LISTEN_S), 0.0, self._listen_failed, rest_s=RETRY_S
+        )
 
     def start(self) -> None:
         """Start the exchanges. Redis may be unreachable."""
-        self._greenlets = [gevent.spawn(self._run), gevent.spawn(self._listen)]
+        self._exchange_task.start()
+        self._listen_task.start()
 
     def stop(self) -> None:
         """Give all shares back."""
-        gevent.killall(self._greenlets)
+        self._exchange_task.stop()
+        self._listen_task.stop()
         for stake in self._stakes.values():
             stake.leaving = True
         if not self._away:
@@ -86,11 +96,11 @@ class LimitCoordinator:
 
     def attach(self, config_id: int, governor: SharedGovernor) -> None:
         """From now on the governor starts calls on a share only."""
-        self._attach(ConfigLimitLease(f"config:{config_id}", governor, self._wake.set))
+        self._attach(ConfigLimitLease(f"config:{config_id}", governor, self._exchange_task.wake))
 
     def attach_job(self, job_id: int, slots: ResizableSemaphore) -> None:
         """From now on the job's ceiling holds for the calls of all workers."""
-        self._attach(JobLimitLease(f"job:{job_id}", slots, self._wake.set))
+        self._attach(JobLimitLease(f"job:{job_id}", slots, self._exchange_task.wake))
 
     def detach(self, config_id: int) -> None:
         """No more calls are made here on the config."""
@@ -106,33 +116,23 @@ class LimitCoordinator:
         stake = self._stakes.get(name)
         if stake is not None:
             stake.leaving = True
-            self._wake.set()
+            self._exchange_task.wake()
 
-    def _run(self) -> None:
-        self.exchange()  # registers this worker in Redis early
-        while True:
-            try:
-                self._look()
-            except Exception:
-                log.error("the shares of the limits could not be exchanged", exc_info=True)
-                gevent.sleep(RETRY_S)
-
-    def _look(self) -> None:
-        self._wake.wait(LOOK_S if self._watched else None)
-        self._wake.clear()
+    def _exchange_if_due(self) -> None:
         if self._away:
             gevent.sleep(RETRY_S)
-        if self._away or self.due:
+        # the first one, with no limits yet, loads the script early
+        if self._away or self.due or self._doubt_s == math.inf:
             self.exchange()
 
-    def _listen(self) -> None:
-        while True:
-            try:
-                self.listen(LISTEN_S)
-            except redis.RedisError:  # the exchange says so
-                self._news.reset()
-                self._nudge_all()  # if Redis was emptied, all workers must report their shares soon
-                gevent.sleep(RETRY_S)
+    def _exchange_failed(self) -> None:
+        log.error("the shares of the limits could not be exchanged", exc_info=True)
+
+    def _listen_failed(self) -> None:
+        if not isinstance(sys.exception(), redis.RedisError):  # of these, the exchange tells
+            log.error("messages of other workers could not be read", exc_info=True)
+        self._news.reset()
+        self._nudge_all()  # if Redis was emptied, all workers must report their shares soon
 
     def listen(self, seconds: float) -> None:
         """Wait up to ``seconds`` for messages of other workers, and exchange if there are any."""
@@ -146,12 +146,12 @@ class LimitCoordinator:
         stake = self._stakes.get(name)
         if stake is not None and worker != self.worker_id:
             stake.nudge(self._clock())
-            self._wake.set()
+            self._exchange_task.wake()
 
     def _nudge_all(self) -> None:
         for stake in self._stakes.values():
             stake.nudge(self._clock())
-        self._wake.set()
+        self._exchange_task.wake()
 
     @property
     def _watched(self) -> bool:

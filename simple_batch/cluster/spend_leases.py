@@ -12,10 +12,11 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
-import gevent
 import peewee
 
+from ..core.periodic_task import PeriodicTask
 from ..engine.spend_limit import FEW, Cap
 from ..runner.spend_caps import ConfigSpendLimit, JobSpendLimit, SpendLimits
 from ..store import spend_leases
@@ -40,15 +41,16 @@ class LeasedSpendLimits(SpendLimits):
         self._jobs: list[SpendLease] = []
         self._configs: dict[int, SpendLease] = {}
         self._closed: list[SpendLease] = []
-        self._greenlet: gevent.Greenlet | None = None
+        # after a failure, the amounts already leased may still be spent
+        on_error = partial(log_failure, log, "money under spend caps cannot be asked for")
+        self._task = PeriodicTask(self._tend, TICK_S, on_error, rest_s=EVERY_S, wait_first=True)
 
     def start(self) -> None:
-        self._greenlet = gevent.spawn(self._run)
+        self._task.start()
 
     def stop(self) -> None:
         """Stop refilling. The leased blocks are released with the worker's row."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
+        self._task.stop()
 
     @contextlib.contextmanager
     def paying(self, purse: JobSpendLimit):
@@ -79,16 +81,6 @@ class LeasedSpendLimits(SpendLimits):
 
     def _open(self) -> Iterator["SpendLease"]:
         return itertools.chain(self._jobs, self._configs.values())
-
-    def _run(self) -> None:
-        while True:
-            gevent.sleep(TICK_S)
-            try:
-                self._tend()
-            except Exception:
-                # what the blocks hold may still be spent
-                log_failure(log, "money under spend caps cannot be asked for")
-                gevent.sleep(EVERY_S)
 
     def _tend(self) -> None:
         while self._closed:

@@ -9,12 +9,14 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
 import gevent
 from gevent.event import Event
 
 from ..core import address_policy
 from ..core.domain import JobStatus
+from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..runner import lease, live_state
 from ..runner.hooks import Hooks
@@ -80,10 +82,19 @@ class Worker:
         self._lease = lease.lease_of(settings.database_url)
         self._coordinator: Coordinator | None = None
         self._second = 0  # in which the live state of the runs was last stored
-        self._wake = Event()
         self._changed = Event()  # a job run was opened or has ended
         self._closing = False  # no more job runs are opened
-        self._loops: dict[str, gevent.Greenlet] = {}
+        self._busy = False  # this worker has assignments
+        self._runs_task = PeriodicTask(
+            self._look,
+            lambda: LOOK_S if self._busy else IDLE_S,
+            partial(log_failure, log, "the lanes of this worker cannot be looked up"),
+        )
+        self._lease_task = PeriodicTask(
+            self._check_lease,
+            LEASE_EVERY_S,
+            partial(log_failure, log, "the lease cannot be looked after"),
+        )
         self.storage_fault: str | None = None
 
     def start(self) -> None:
@@ -93,15 +104,13 @@ class Worker:
         self._recorder.start()
         self._budget.start()
         self._money.start()
-        self._loops = {
-            "lanes": gevent.spawn(self._run),
-            "lease": gevent.spawn(self._compete),
-        }
+        self._runs_task.start()
+        self._lease_task.start()
         log.info("worker %s (%s) works", self._member.name, self._member.id)
 
     def wake(self) -> None:
         """Poll now: an assignment was added, or a job run has ended."""
-        self._wake.set()
+        self._runs_task.wake()
 
     def figures(self) -> RunnerStats:
         """The metrics of this worker."""
@@ -142,7 +151,8 @@ class Worker:
         with gevent.Timeout(timeout_s, False):
             self.drain()
         self._lanes.stop(timeout_s)
-        gevent.killall(list(self._loops.values()))
+        self._runs_task.stop()
+        self._lease_task.stop()
         self._recorder.stop(timeout_s)
         self._money.stop()
         self._providers.close()
@@ -178,18 +188,12 @@ class Worker:
         retry_while_unavailable(pages.give_back, self._member.id, job_id)
         retry_while_unavailable(lane_rows.ended, job_id, self._member.id)
 
-    def _run(self) -> None:
-        while True:
-            busy = False
-            try:
-                with connected():
-                    busy = self._look()
-            except Exception:
-                log_failure(log, "the lanes of this worker cannot be looked up")
-            self._wake.wait(LOOK_S if busy else IDLE_S)
-            self._wake.clear()
+    def _look(self) -> None:
+        self._busy = False
+        with connected():
+            self._busy = self._steer_runs()
 
-    def _look(self) -> bool:
+    def _steer_runs(self) -> bool:
         """Open and stop job runs as assigned. Returns False if there are none."""
         with snapshot():
             address_policy.look()
@@ -232,15 +236,7 @@ class Worker:
 
     # --- coordinating -----------------------------------------------------------------------
 
-    def _compete(self) -> None:
-        while True:
-            try:
-                self._mind_the_lease()
-            except Exception:
-                log_failure(log, "the lease cannot be looked after")
-            gevent.sleep(LEASE_EVERY_S)
-
-    def _mind_the_lease(self) -> None:
+    def _check_lease(self) -> None:
         if self._coordinator is None:
             if not self._closing and self._lease.acquire():
                 log.info("worker %s coordinates", self._member.name)
