@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gevent
-import msgspec
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -21,6 +20,7 @@ from redis.retry import Retry
 from ..core.periodic_task import PeriodicTask
 from ..engine.semaphore import ResizableSemaphore
 from .limit_leases import ConfigLimitLease, JobLimitLease, LimitLease
+from .limit_protocol import decode_reply, encode_requests
 from .shared_governor import SharedGovernor
 
 log = logging.getLogger(__name__)
@@ -61,10 +61,10 @@ class LimitCoordinator:
         self._prefix = PREFIX.format(database=database)
         self._news = self._redis.pubsub(ignore_subscribe_messages=True)
         self._script_hash = ""
-        self._stakes: dict[str, LimitLease] = {}
+        self._leases: dict[str, LimitLease] = {}
         self._away = False
         self._offset = 0.0  # of Redis's clock over ours …
-        self._doubt_s = math.inf  # … and the duration of the exchange that measured it
+        self._offset_error_s = math.inf  # … and the duration of the exchange that measured it
         self._exchange_task = PeriodicTask(
             self._exchange_if_due,
             lambda: LOOK_S if self._watched else None,
@@ -84,8 +84,8 @@ class LimitCoordinator:
         """Give all shares back."""
         self._exchange_task.stop()
         self._listen_task.stop()
-        for stake in self._stakes.values():
-            stake.leaving = True
+        for lease in self._leases.values():
+            lease.leaving = True
         if not self._away:
             self.exchange()
         self._news.close()
@@ -109,20 +109,20 @@ class LimitCoordinator:
     def detach_job(self, job_id: int) -> None:
         self._detach(f"job:{job_id}")
 
-    def _attach(self, stake: LimitLease) -> None:
-        self._stakes[stake.name] = stake
+    def _attach(self, lease: LimitLease) -> None:
+        self._leases[lease.name] = lease
 
     def _detach(self, name: str) -> None:
-        stake = self._stakes.get(name)
-        if stake is not None:
-            stake.leaving = True
+        lease = self._leases.get(name)
+        if lease is not None:
+            lease.leaving = True
             self._exchange_task.wake()
 
     def _exchange_if_due(self) -> None:
         if self._away:
             gevent.sleep(RETRY_S)
         # the first one, with no limits yet, loads the script early
-        if self._away or self.due or self._doubt_s == math.inf:
+        if self._away or self.due or self._offset_error_s == math.inf:
             self.exchange()
 
     def _exchange_failed(self) -> None:
@@ -143,52 +143,60 @@ class LimitCoordinator:
         if message is None:
             return
         name, worker = message["data"].decode().split()
-        stake = self._stakes.get(name)
-        if stake is not None and worker != self.worker_id:
-            stake.nudge(self._clock())
+        lease = self._leases.get(name)
+        if lease is not None and worker != self.worker_id:
+            lease.nudge(self._clock())
             self._exchange_task.wake()
 
     def _nudge_all(self) -> None:
-        for stake in self._stakes.values():
-            stake.nudge(self._clock())
+        for lease in self._leases.values():
+            lease.nudge(self._clock())
         self._exchange_task.wake()
 
     @property
     def _watched(self) -> bool:
         """Whether a limit lease is in use, or wants to be."""
-        stakes = self._stakes.values()
-        return self._away or any(s.joined or s.leaving or s.due_at() < math.inf for s in stakes)
+        return self._away or any(
+            lease.joined or lease.leaving or lease.due_at() < math.inf
+            for lease in self._leases.values()
+        )
 
     @property
     def due(self) -> bool:
         """Whether a limit lease is due for an exchange."""
         now = self._clock()
-        return any(stake.leaving or stake.due_at() <= now for stake in self._stakes.values())
+        return any(lease.leaving or lease.due_at() <= now for lease in self._leases.values())
 
     def exchange(self) -> None:
         """Report all limit leases in use and apply the shares that Redis returns. Never raises for
         errors of Redis."""
         began = self._clock()
-        stakes = [s for s in self._stakes.values() if s.joined or s.leaving or s.due_at() < began]
-        asked = [stake.ask(self.worker_id, began, self._away) for stake in stakes]
+        leases = [
+            lease
+            for lease in self._leases.values()
+            if lease.joined or lease.leaving or lease.due_at() < began
+        ]
+        requests = [lease.request(self.worker_id, began, self._away) for lease in leases]
         try:
-            found = msgspec.json.decode(self._call(msgspec.json.encode(asked)))
+            found = decode_reply(self._call(encode_requests(requests)))
         except redis.RedisError as error:
-            self._lost(error)
-            for stake in stakes:
-                stake.lost(self._clock())
+            self._note_away(error)
+            for lease in leases:
+                lease.lost(self._clock())
             return
-        self._back()
+        self._note_back()
         now = self._clock()
-        server_now = float(found["now"])
+        server_now = float(found.now)
         self._set_clock(server_now - (began + now) / 2, now - began)
-        for stake, ask, reply in zip(stakes, asked, found["replies"], strict=True):
-            stake.take(ask, reply, server_now, now, self._offset)
-            if stake.leaving and self._stakes.get(stake.name) is stake:
-                del self._stakes[stake.name]
+        replies = found.replies if isinstance(found.replies, list) else []
+        for lease, request, reply in zip(leases, requests, replies, strict=True):
+            lease.apply(request, reply, server_now, now, self._offset)
+            if lease.leaving and self._leases.get(lease.name) is lease:
+                del self._leases[lease.name]
 
-    def _call(self, asked: bytes) -> bytes:
-        args = [self._prefix, self.worker_id, asked, LOST_S, GATHER_S, TURN_S]
+    def _call(self, requests: bytes) -> bytes:
+        """Run the script; its arguments are documented at its head."""
+        args = [self._prefix, self.worker_id, requests, LOST_S, GATHER_S, TURN_S]
         if self._server_clock is not None:
             args.append(self._server_clock())
         try:
@@ -199,14 +207,14 @@ class LimitCoordinator:
             self._script_hash = self._redis.script_load(_SCRIPT)
             return self._redis.evalsha(self._script_hash, 1, *args)
 
-    def _set_clock(self, offset: float, took_s: float) -> None:
+    def _set_clock(self, offset: float, round_trip_s: float) -> None:
         """Update the clock offset. A faster exchange gives a more precise offset; an old offset becomes
         less certain with each exchange, because clocks drift."""
-        self._doubt_s *= 1.02
-        if took_s <= self._doubt_s:
-            self._offset, self._doubt_s = offset, max(took_s, 1e-4)
+        self._offset_error_s *= 1.02
+        if round_trip_s <= self._offset_error_s:
+            self._offset, self._offset_error_s = offset, max(round_trip_s, 1e-4)
 
-    def _lost(self, error: redis.RedisError) -> None:
+    def _note_away(self, error: redis.RedisError) -> None:
         if not self._away:
             self._away = True
             log.warning(
@@ -214,7 +222,7 @@ class LimitCoordinator:
                 type(error).__name__,
             )
 
-    def _back(self) -> None:
+    def _note_back(self) -> None:
         if self._away:
             self._away = False
             log.warning("Redis can be reached again: the workers share the limits out again")
