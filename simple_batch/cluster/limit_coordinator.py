@@ -14,10 +14,10 @@ from pathlib import Path
 
 import gevent
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from ..core import redis_client
 from ..core.periodic_task import PeriodicTask
+from ..engine.governor import Governor
 from ..engine.semaphore import ResizableSemaphore
 from .limit_leases import ConfigLimitLease, JobLimitLease, LimitLease
 from .limit_protocol import decode_reply, encode_requests
@@ -51,12 +51,7 @@ class LimitCoordinator:
         self.commands = 0
         self._clock = clock
         self._server_clock = server_clock
-        self._redis = redis.Redis.from_url(
-            redis_url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = redis_client.client(redis_url, TIMEOUT_S)
         database = self._redis.get_connection_kwargs().get("db", 0)
         self._prefix = PREFIX.format(database=database)
         self._news = self._redis.pubsub(ignore_subscribe_messages=True)
@@ -94,8 +89,10 @@ class LimitCoordinator:
     def new_governor(self, **limits) -> SharedGovernor:
         return SharedGovernor(**limits)
 
-    def attach(self, config_id: int, governor: SharedGovernor) -> None:
-        """From now on the governor starts calls on a share only."""
+    def attach(self, config_id: int, governor: Governor) -> None:
+        """From now on the governor (one of ``new_governor``) starts calls on a share only."""
+        if not isinstance(governor, SharedGovernor):
+            raise TypeError("this governor cannot be shared")
         self._attach(ConfigLimitLease(f"config:{config_id}", governor, self._exchange_task.wake))
 
     def attach_job(self, job_id: int, slots: ResizableSemaphore) -> None:
@@ -196,7 +193,14 @@ class LimitCoordinator:
 
     def _call(self, requests: bytes) -> bytes:
         """Run the script; its arguments are documented at its head."""
-        args = [self._prefix, self.worker_id, requests, LOST_S, GATHER_S, TURN_S]
+        args: list[str | bytes | float] = [
+            self._prefix,
+            self.worker_id,
+            requests,
+            LOST_S,
+            GATHER_S,
+            TURN_S,
+        ]
         if self._server_clock is not None:
             args.append(self._server_clock())
         try:
