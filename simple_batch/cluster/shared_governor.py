@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ..engine.governor import Governor
-from ..engine.learned_limits import Cooldown, Ticket
+from ..engine.learned_limits import Cooldown, Limits, Ticket
 from .shared_limits import SharedLimits
 
 MIN_RATE_SHARE = 0.01  # of what may start in a minute, for waits that are computed from it
@@ -17,23 +17,31 @@ class SharedGovernor(Governor):
     def share(self, wake: Callable[[], None]) -> SharedLimits:
         """Start calls only on a share of the limits from now on, at first on none. ``wake`` is
         called when a share is wanted, and when other workers have to hear of a refusal."""
+        if not isinstance(self._limits, Limits):
+            raise RuntimeError("the governor is shared already")
         self._shared = self._limits = SharedLimits(self._limits, wake)
+        return self._shared
+
+    @property
+    def _share(self) -> SharedLimits:
+        if self._shared is None:
+            raise RuntimeError("call share() first")
         return self._shared
 
     @property
     def starved(self) -> bool:
         """Whether a call waits, or was held back since the last exchange."""
-        return self._shared.starved or bool(self._waiting)
+        return self._share.starved or bool(self._waiting)
 
     @property
     def max_per_s(self) -> float | None:
         """Calls per second that all workers together may start; None where no limit is known."""
         rpm, tpm = self._per_minute
-        return self._shared.max_per_s(rpm, tpm)
+        return self._share.max_per_s(rpm, tpm)
 
     def apply_share(self, rate_share_before: float) -> None:
         """Apply the changed share. ``rate_share_before`` is what it was of the calls per minute."""
-        now, share = self._clock(), self._shared.rate_share
+        now, share = self._clock(), self._share.rate_share
         for bucket, amount in zip((self._requests, self._tokens), self._per_minute, strict=True):
             if bucket is not None and share > 0.0:
                 bucket.set_rate(amount * share / 60, max(1.0, amount * share / 60), now)

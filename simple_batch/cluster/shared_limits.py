@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ..engine.estimators import TokenBucket
+from ..engine.estimators import ConcurrencyEstimator, RateEstimator, TokenBucket
 from ..engine.learned_limits import REQUESTS, TOKENS, Limits, Ticket
 
 ALL = 1 << 30  # the whole limit: no other process uses it
@@ -119,19 +119,23 @@ class SharedLimits:
         """Calls per second that all together may start, by the user's ceilings and by what was
         learned; None where neither says."""
         tokens = max(1.0, self._tokens)
-        known = [rpm and rpm / 60, tpm and tpm / 60 / tokens]
-        rates = self.limits.rates
-        known += [rates[REQUESTS].value, rates[TOKENS].value and rates[TOKENS].value / tokens]
+        learned = {name: rate.value for name, rate in self.limits.rates.items()}
+        known = [
+            rpm and rpm / 60,
+            tpm and tpm / 60 / tokens,
+            learned[REQUESTS],
+            (learned[TOKENS] or 0.0) / tokens,
+        ]
         return min((each for each in known if each), default=None)
 
     # --- what the governor asks of its limits --------------------------------------------------
 
     @property
-    def width(self):
+    def width(self) -> ConcurrencyEstimator:
         return self.limits.width
 
     @property
-    def rates(self):
+    def rates(self) -> dict[str, RateEstimator]:
         return self.limits.rates
 
     @property
