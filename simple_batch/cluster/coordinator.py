@@ -24,33 +24,33 @@ LIVE_EVERY_S = 1.0
 
 
 class Coordinator:
-    """``wake(worker, job_id)`` notifies a worker of a new assignment. ``judges()`` says whether this
+    """``wake(worker, job_id)`` notifies a worker of a new assignment. ``may_declare_dead()`` says whether this
     worker may declare others dead."""
 
     def __init__(
         self,
         settings: Settings,
         vault: Vault,
-        duties: Hooks,
+        hooks: Hooks,
         providers: Providers,
         wake: Callable[[str, int], None],
-        judges: Callable[[], bool],
+        may_declare_dead: Callable[[], bool],
     ):
-        self._judges = judges
-        self._placing = Placement(wake, self._ended)
+        self._may_declare_dead = may_declare_dead
+        self._placement = Placement(wake, self._ended)
         self.scheduler = Scheduler(
-            settings, providers, self._placing, duties, lambda: None, tick_s=TICK_S
+            settings, providers, self._placement, hooks, lambda: None, tick_s=TICK_S
         )
-        self._chores = BackgroundTasks(settings, vault, duties)
+        self._background = BackgroundTasks(settings, vault, hooks)
         on_error = partial(log_failure, log, "the workers cannot be looked after")
         self._tasks = (
             PeriodicTask(self._reap_dead_workers, REAP_EVERY_S, on_error),
-            PeriodicTask(self._placing.write_live, LIVE_EVERY_S, on_error),
+            PeriodicTask(self._placement.write_live, LIVE_EVERY_S, on_error),
         )
 
     def start(self) -> None:
         self.scheduler.start()
-        self._chores.start()
+        self._background.start()
         for task in self._tasks:
             task.start()
 
@@ -60,14 +60,14 @@ class Coordinator:
         for task in self._tasks:
             task.stop()
         self.scheduler.stop(0)
-        self._placing.stop()
-        self._chores.drop()
+        self._placement.stop()
+        self._background.drop()
 
     def _ended(self) -> None:
         self.scheduler.ended()
 
     def _reap_dead_workers(self) -> None:
-        if not self._judges():
+        if not self._may_declare_dead():
             return
         with connected():
             dead = workers.reap()

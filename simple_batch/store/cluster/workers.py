@@ -59,7 +59,7 @@ def leave(worker_id: str) -> None:
 
 
 def alive() -> list[Known]:
-    """The workers that live, oldest first. Empty on SQLite, which has none."""
+    """The live workers, oldest first. Empty on SQLite, which has none."""
     if not database.server:
         return []
     return [Known(*row) for row in database.execute_sql(_ALIVE)]
