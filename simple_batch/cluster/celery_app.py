@@ -98,7 +98,7 @@ def _send(name: str, job_id: int) -> None:
         follow_run.apply_async((job_id,), queue=worker_direct(name), expires=FOLLOW_S)
     except (OperationalError, OSError) as error:
         logger.warning(
-            "the broker cannot be reached: workers find their lanes without it: %s", error
+            "the broker cannot be reached: workers find their assignments without it: %s", error
         )
 
 

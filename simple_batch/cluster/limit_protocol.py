@@ -31,7 +31,7 @@ _REPLY_NAMES = {
 
 
 class LeaseRequest(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_REQUEST_NAMES):
-    """What a worker reports of a limit lease that it uses: of a job's, or the common part of a config's."""
+    """What a worker reports of a limit lease that it uses. For an API config: see ConfigLeaseRequest."""
 
     name: str  # “config:ID” or “job:ID”
     in_flight: int  # calls

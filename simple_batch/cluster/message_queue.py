@@ -97,6 +97,6 @@ class MessageQueue(PubSubManager):
                             yield message["data"]
             except redis.RedisError as error:
                 if not warned:
-                    log.warning("Redis is away, other processes are heard later: %s", error)
+                    log.warning("Redis is away, events of other processes come later: %s", error)
                 warned = True
                 time.sleep(AGAIN_S)

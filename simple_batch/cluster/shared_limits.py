@@ -81,7 +81,7 @@ class SharedLimits:
         return self.grant >= ALL
 
     def set_share(self, grant: int, rate_share: float, now: float) -> None:
-        """Apply a new share: calls in flight, and part (0 to 1) of the calls per minute."""
+        """Apply a new share: calls in flight, and share (0 to 1) of the calls per minute."""
         if self.grant < grant < ALL:
             self._spread_gap_s = SPREAD_S / (grant - self.grant)
             self._spread_until = now + SPREAD_S
@@ -163,8 +163,8 @@ class SharedLimits:
         if self.alone:
             free = self.limits.room(in_flight, now)
         else:
-            most = self.grant if now >= self._held_until else min(self.grant, self._held)
-            free = in_flight < most and self.rate_share > 0.0
+            limit = self.grant if now >= self._held_until else min(self.grant, self._held)
+            free = in_flight < limit and self.rate_share > 0.0
         if not free:
             self.starved = True
             self._full_at = now

@@ -87,12 +87,12 @@ class Worker:
         self._runs_task = PeriodicTask(
             self._look,
             lambda: LOOK_S if self._busy else IDLE_S,
-            partial(log_failure, log, "the lanes of this worker cannot be looked up"),
+            partial(log_failure, log, "the assignments of this worker cannot be read"),
         )
         self._lease_task = PeriodicTask(
             self._check_lease,
             LEASE_EVERY_S,
-            partial(log_failure, log, "the lease cannot be looked after"),
+            partial(log_failure, log, "the lease cannot be checked"),
         )
         self.storage_fault: str | None = None
 

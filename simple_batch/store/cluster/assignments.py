@@ -5,7 +5,7 @@ from collections import defaultdict
 from ..models import Assignment, Job, database
 
 _LIVE = "UPDATE lane SET live = ? WHERE job_id = ? AND worker_id = ?"
-_PLACE = "INSERT INTO lane (job_id, worker_id, live) VALUES (?, ?, '') ON CONFLICT DO NOTHING"
+_ADD = "INSERT INTO lane (job_id, worker_id, live) VALUES (?, ?, '') ON CONFLICT DO NOTHING"
 # What a worker must know of its assigned jobs, and of no others.
 _WATCHED = (
     Job.id,
@@ -22,7 +22,7 @@ _WATCHED = (
 
 def add(job_id: int, worker_id: str) -> None:
     """Assign a job to a worker. Raises peewee.IntegrityError if either is gone."""
-    database.execute_sql(_PLACE, (job_id, worker_id))
+    database.execute_sql(_ADD, (job_id, worker_id))
 
 
 def live_states() -> dict[int, dict[str, str]]:

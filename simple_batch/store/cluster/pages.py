@@ -11,7 +11,7 @@ from .. import requests as request_rows
 from ..models import Job, Page, database, lock_job
 from ..requests import STRIDE, RouteKey
 
-SIZE = 50  # requests of a page, at most
+SIZE = 50  # maximum number of requests in a page
 _PIECES = 40  # minimum number of pages of a job, if it has enough requests
 
 _LAST_INDEX = (
