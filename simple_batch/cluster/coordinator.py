@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from ..core.context import Vault
 from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..runner.background import BackgroundTasks
@@ -13,7 +14,6 @@ from ..runner.providers import Providers
 from ..runner.scheduler import Scheduler
 from ..store.cluster import workers
 from ..store.database import connected, log_failure
-from ..store.secrets import Vault
 from .placement import Placement
 
 log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ import gevent
 from gevent.event import Event
 
 from ..core import address_policy
+from ..core.context import Vault
 from ..core.domain import JobStatus
 from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
@@ -28,7 +29,6 @@ from ..runner.stats import RunnerStats, figures_of
 from ..store.cluster import assignments, pages, workers
 from ..store.database import connected, log_failure, retry_while_unavailable, snapshot
 from ..store.models import Job
-from ..store.secrets import Vault
 from .claimed_pages import ClaimedPages
 from .coordinator import Coordinator
 from .heartbeat import Heartbeat, WorkerSemaphore

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from ..core.context import Vault
 from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..store import search
 from ..store.database import connected, log_failure
-from ..store.secrets import Vault
 from .hooks import Hooks
 from .notifier import Notifier
 
