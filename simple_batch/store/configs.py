@@ -2,9 +2,9 @@
 
 import json
 
-from ..core.context import Vault
 from ..core.domain import Defaults, Endpoint, Prices
 from .models import ApiConfig
+from .secrets import Vault
 
 
 def prices_of(config: ApiConfig) -> Prices:
