@@ -3,6 +3,10 @@
 Each process watches the database and notifies its own clients, so that the events of a room are counted
 without a gap; these events do not use the queue (``ignore_queue``). The queue carries the events of
 core/events.py, which another process could not know before its next poll, in a namespace without clients.
+
+Socket.IO's RedisManager does not fit: while Redis hangs, each of its publications blocks the caller (10 s;
+with short timeouts 1 s); after an outage it listens again up to a minute later, and does not tell that
+events were missed meanwhile.
 """
 
 import json

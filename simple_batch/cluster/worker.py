@@ -260,9 +260,8 @@ class Worker:
             elif not self._closing:
                 self._revoke_silent_coordinator()
         elif self._lease.keep():
-            self._lease.set_holder(
-                self._heartbeat.id
-            )  # the connection or the id may be another now
+            # the connection or the id may be another now
+            self._lease.set_holder(self._heartbeat.id)
         else:
             log.warning("another worker coordinates now")
             self._hand_over()
