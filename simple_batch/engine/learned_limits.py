@@ -6,6 +6,8 @@ can be measured: a provider that refuses has nothing left, so the calls that it 
 refusals are its rate limit.
 """
 
+from typing import Protocol
+
 import msgspec
 
 from .estimators import (
@@ -54,6 +56,33 @@ class Learned(msgspec.Struct, frozen=True):
     latency_s: float
     cooldown_s: float
     closed: bool
+
+
+class AdmissionLimits(Protocol):
+    """What a Governor needs of its limits: Limits, or a process's share of limits that several processes
+    use (cluster/shared_limits.py)."""
+
+    @property
+    def width(self) -> ConcurrencyEstimator: ...
+    @property
+    def rates(self) -> dict[str, RateEstimator]: ...
+    @property
+    def latency_s(self) -> float: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def concurrency(self) -> int: ...
+    def room(self, in_flight: int, now: float) -> bool: ...
+    def wait_s(self, tokens: float, now: float) -> float: ...
+    def gap_s(self) -> float: ...
+    def idle(self) -> None: ...
+    def started(self, ticket: Ticket) -> None: ...
+    def answered(self, ticket: Ticket, latency_s: float, now: float) -> None: ...
+    def discount(self, ticket: Ticket) -> None: ...
+    def refused(
+        self, ticket: Ticket, about: str | None, per_s: float, just_now: float, now: float, /
+    ) -> bool: ...
+    def cooled(self, seconds: float) -> None: ...
 
 
 class Limits:
@@ -142,7 +171,7 @@ class Limits:
         self._count(-1.0, -ticket.tokens)
 
     def refused(
-        self, ticket: Ticket, about: str | None, mean_rate: float, recent_rate: float, now: float
+        self, ticket: Ticket, about: str | None, per_s: float, just_now: float, now: float
     ) -> bool:
         """A refused call, with the provider's word for what it is about (REQUESTS, TOKENS or
         None). Returns whether it is news: refusals of calls that had started before the last cut
@@ -157,7 +186,7 @@ class Limits:
         if about is None and ticket.level > self._level and self._answers >= ticket.level:
             self.width.hold(ticket.level - 1)
         else:
-            self._slow(ticket, mean_rate, recent_rate, now)
+            self._slow(ticket, per_s, just_now, now)
         self._cut_at, self._level, self._answers = now, 0, 0
         self._admitted_at_cut = self._admitted[REQUESTS]
         return True
@@ -200,7 +229,7 @@ class Limits:
         rate = min(rate, self.rates[REQUESTS].value or rate)
         return max(PLATEAU_CALLS, rate * min(60.0, max(PLATEAU_S, COSTLY * self._cooldown_s)))
 
-    def _slow(self, ticket: Ticket, mean_rate: float, recent_rate: float, now: float) -> None:
+    def _slow(self, ticket: Ticket, per_s: float, just_now: float, now: float) -> None:
         if self._mark is None:
             return
         at, requests, tokens = self._mark
@@ -210,9 +239,9 @@ class Limits:
             self._stray += 1
             return
         took = max(took, 0.1)
-        measured = max(admitted / took, LEAST_SHARE * mean_rate)
+        measured = max(admitted / took, LEAST_SHARE * per_s)
         if not self.paced and admitted >= MANY_CALLS:
-            measured = max(measured, recent_rate)  # one refusal may be chance: do not crawl for it
+            measured = max(measured, just_now)  # one refusal may be chance: do not crawl for it
         if self.paced and not self._plausible(measured):
             self._stray += 1
             for rate in self.rates.values():

@@ -132,7 +132,7 @@ class ServerLease(Lease):
 
 
 def revoke(names: list[str]) -> bool:
-    """Revoke the lease of a process that signed it with one of these names and hangs: its connection
+    """Revoke the lease of a process that holds it under one of these names and hangs: its connection
     is alive, so the server does not free the lease. Returns True if it was revoked."""
     return locks.revoke(_NUMBER, names)
 
