@@ -18,8 +18,15 @@ from ..core.domain import Cause, Request, Spread
 # The endpoint's fault rather than the request's: another one may answer.
 ELSEWHERE = frozenset(
     {
-        *(Cause.CONNECTION, Cause.TIMEOUT, Cause.SERVER_ERROR, Cause.OVERLOADED),
-        *(Cause.RATE_LIMIT, Cause.QUOTA, Cause.AUTH, Cause.NOT_FOUND, Cause.BAD_RESPONSE),
+        Cause.CONNECTION,
+        Cause.TIMEOUT,
+        Cause.SERVER_ERROR,
+        Cause.OVERLOADED,
+        Cause.RATE_LIMIT,
+        Cause.QUOTA,
+        Cause.AUTH,
+        Cause.NOT_FOUND,
+        Cause.BAD_RESPONSE,
     }
 )
 LOOK_S = 0.05  # polling interval of an upstream that has to wait

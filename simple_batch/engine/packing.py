@@ -21,8 +21,12 @@ TRIES = 2  # refused packs with both halves answered, until packs are made small
 # One input may be at fault, or the number of inputs. The cause's retries are used up first.
 _APART = frozenset(
     {
-        *(Cause.BAD_REQUEST, Cause.CONTEXT_LENGTH, Cause.CONTENT_FILTER),
-        *(Cause.BAD_RESPONSE, Cause.SERVER_ERROR, Cause.TIMEOUT),
+        Cause.BAD_REQUEST,
+        Cause.CONTEXT_LENGTH,
+        Cause.CONTENT_FILTER,
+        Cause.BAD_RESPONSE,
+        Cause.SERVER_ERROR,
+        Cause.TIMEOUT,
     }
 )
 

@@ -70,10 +70,11 @@ class Pool:
         return sum(call.state is RequestStatus.IN_FLIGHT for call in self._calls)
 
     def run(
-        self, requests: Iterable[Request], record: Callable[[Outcome], None]
+        self, requests: Iterable[Request | None], record: Callable[[Outcome], None]
     ) -> PauseReason | None:
         """Run them all; returns when each has ended, or why the pool stopped by itself.
 
+        None among the requests is a pause: the packs that are open then are sent.
         ``record`` may block (backpressure). A request is taken from the iterable only when its
         call may start: memory is bounded by the concurrency.
         """
@@ -142,9 +143,9 @@ class Pool:
 
     # --- dispatching ------------------------------------------------------------------------
 
-    def _dispatch(self, requests: Iterable[Request]) -> None:
+    def _dispatch(self, requests: Iterable[Request | None]) -> None:
         if self._packer is None:
-            self._begin_all(requests)
+            self._begin_all(request for request in requests if request is not None)
             return
         with contextlib.closing(self._packer.packs(requests, self._leave)) as packs:
             self._begin_all(packs)

@@ -22,12 +22,12 @@ IDLE_S = 1.0  # where nothing is left to index
 
 
 class BackgroundTasks:
-    def __init__(self, settings: Settings, vault: Vault, duties: Hooks):
+    def __init__(self, settings: Settings, vault: Vault, hooks: Hooks):
         self._notifier = Notifier(settings, vault)
         self._sweeper = _periodic(
-            duties.sweeper, "what was deleted or has expired could not be removed"
+            hooks.sweeper, "what was deleted or has expired could not be removed"
         )
-        keeper = _periodic(duties.keeper, "the backup that is due could not be made")
+        keeper = _periodic(hooks.keeper, "the backup that is due could not be made")
         self._all = {
             "indexer": _Indexer().task,
             "sweeper": self._sweeper,

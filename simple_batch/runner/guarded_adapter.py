@@ -28,12 +28,14 @@ class GuardedAdapter(HTTPAdapter):
 
 def _pool(kind: type, connection: type, policy: AddressPolicy) -> type:
     class Guarded(connection):
+        _dns_host: str
+
         def _new_conn(self) -> socket.socket:
             name = self._dns_host
             try:
                 found = socket.getaddrinfo(name.strip("[]"), self.port, 0, socket.SOCK_STREAM)
             except OSError as error:
-                raise NameResolutionError(name, self, error) from error
+                raise NameResolutionError(name, self, socket.gaierror(*error.args)) from error
             failure: Exception = NewConnectionError(self, "the name has no address")
             try:
                 for info in policy.through(name, found):

@@ -305,14 +305,17 @@ class JobRun:
             governor=self._governor(),
             calls=self.calls,
             waits=self.waits,
-            configs=self._shares
-            and {
-                share.route.provider.alias: ConfigLive(
-                    share.state, share.route.provider.governor.state()
-                )
-                for share in self._shares.all
-            },
+            configs=self._live_configs(),
         )
+
+    def _live_configs(self) -> dict[str, ConfigLive] | None:
+        if self._shares is None:
+            return None
+        providers = [(share, share.route.provider) for share in self._shares.all]
+        return {
+            provider.alias: ConfigLive(share.state, provider.governor.state())
+            for share, provider in providers
+        }
 
     def _governor(self) -> GovernorState:
         """With the reason why it stands, where that is not the provider's."""

@@ -14,8 +14,13 @@ from .task_group import TaskGroup, pause
 log = logging.getLogger(__name__)
 
 _EDITED = (
-    *(Job.id, Job.total, Job.concurrency, Job.max_retries),
-    *(Job.overrides, Job.priority, Job.spend_cap),
+    Job.id,
+    Job.total,
+    Job.concurrency,
+    Job.max_retries,
+    Job.overrides,
+    Job.priority,
+    Job.spend_cap,
 )
 
 

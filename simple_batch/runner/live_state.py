@@ -62,7 +62,9 @@ def merged(lives: list[LiveState]) -> LiveState:
     """Merge the live states of several runs of a job."""
     aliases = {alias for live in lives for alias in live.configs or ()}
     configs = {
-        alias: _one([live.configs[alias] for live in lives if alias in (live.configs or ())])
+        alias: _one(
+            [live.configs[alias] for live in lives if live.configs and alias in live.configs]
+        )
         for alias in sorted(aliases)
     }
     return LiveState(

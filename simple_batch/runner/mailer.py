@@ -8,7 +8,7 @@ from email.utils import format_datetime, make_msgid
 from pathlib import Path
 
 from babel.support import Translations
-from requests import certs
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from ..core.redaction import redact
 from ..core.settings import Settings
@@ -33,23 +33,24 @@ def _send(settings: Settings, delivery: Delivery) -> tuple[bool, int | None, str
             server.send_message(message(settings, delivery.job, delivery.email, delivery.event_id))
         return True, 250, ""
     except smtplib.SMTPRecipientsRefused as error:
-        code, text = next(iter(error.recipients.values()))
-        return False, code, text.decode("utf-8", "replace")
+        code, refusal = next(iter(error.recipients.values()))
+        return False, code, refusal.decode("utf-8", "replace")
     except smtplib.SMTPResponseException as error:
-        text = error.smtp_error
-        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+        reason = error.smtp_error
+        text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
         return False, error.smtp_code, text
     except (smtplib.SMTPException, OSError) as error:
         return False, None, f"{type(error).__name__}: {error}"
 
 
 def _connected(settings: Settings) -> smtplib.SMTP:
-    context = ssl.create_default_context(cafile=settings.CA_BUNDLE or certs.where())
-    place = {"host": settings.SMTP_HOST, "port": settings.SMTP_PORT, "timeout": TIMEOUT_S}
+    context = ssl.create_default_context(cafile=settings.CA_BUNDLE or DEFAULT_CA_BUNDLE_PATH)
+    host, port = settings.SMTP_HOST, settings.SMTP_PORT
+    server: smtplib.SMTP
     if settings.SMTP_SECURITY == "tls":
-        server = smtplib.SMTP_SSL(**place, context=context)
+        server = smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=context)
     else:
-        server = smtplib.SMTP(**place)
+        server = smtplib.SMTP(host, port, timeout=TIMEOUT_S)
     try:
         if settings.SMTP_SECURITY == "starttls":
             server.starttls(context=context)

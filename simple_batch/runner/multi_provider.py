@@ -8,10 +8,10 @@ from functools import partial
 import gevent
 import msgspec
 
-from ..core.domain import Cause, Request, Spread
+from ..core.domain import Request, Spread
 from ..engine.breaker import PauseReason
 from ..engine.load_balancer import LoadBalancer, Upstream
-from .route import Route
+from .route import Failover, Route
 
 log = logging.getLogger(__name__)
 
@@ -30,30 +30,15 @@ class Share(msgspec.Struct):
     lacks_since: float | None = None
 
     @property
+    def available(self) -> bool:
+        return self.upstream is not None and self.upstream.available
+
+    @property
     def state(self) -> str:
         """For the pages: a stopping reason, ``down``, or nothing."""
         if self.stop is not None:
             return self.stop.reason
         return "down" if self.upstream is not None and self.upstream.down else ""
-
-
-class Failover:
-    """Connects a route to the load balancer that shares a job's requests out."""
-
-    def __init__(self, balancer: LoadBalancer, share: Share):
-        self._balancer = balancer
-        self._share = share
-
-    def ended(self, index: int, cause: Cause | None) -> bool:
-        """Returns False if the request goes to another config instead of failing here."""
-        upstream = self._share.upstream
-        final = self._balancer.ended(upstream, index, cause)
-        if not final and upstream.failed():
-            log.warning("%s fails again and again: left alone", self._share.route.provider.alias)
-        return final
-
-    def abandoned(self, index: int) -> None:
-        self._balancer.abandoned(index)
 
 
 class Shares:
@@ -66,13 +51,15 @@ class Shares:
     def run(self, pending: Callable[[], Iterator[Request]]) -> PauseReason | None:
         """Returns the reason to stop if every share has stopped by itself."""
         balancer = LoadBalancer(pending(), self._mode)
-        going = self._going
-        for share in going:
-            share.upstream = balancer.add(
+        runs: list[gevent.Greenlet] = []
+        for share in self._going:
+            upstream = share.upstream = balancer.add(
                 share.weight, partial(self._cooling, share), share.route.inputs_per_call
             )
-            share.route.failover = Failover(balancer, share)
-        runs = [gevent.spawn(self._run_one, balancer, share) for share in going]
+            share.route.failover = Failover(balancer, upstream, share.route.provider.alias)
+            runs.append(gevent.Greenlet(self._run_one, balancer, share, upstream))
+        for run in runs:
+            run.start()
         watch = gevent.spawn(self._watch)
         try:
             gevent.joinall(runs, raise_error=True)
@@ -111,11 +98,11 @@ class Shares:
             gevent.sleep(WATCH_S)
             for share in self.all:
                 waits = (
-                    share.upstream.down
+                    (share.upstream is not None and share.upstream.down)
                     or share.route.provider.governor.cooldown_left_s() > PATIENCE_S
                     or self._lacks_long(share)
                 )
-                if waits and any(other.upstream.available for other in self.all):
+                if waits and any(other.available for other in self.all):
                     share.route.pool.let_go()
 
     def _lacks_long(self, share: Share) -> bool:
@@ -136,9 +123,9 @@ class Shares:
         """Calls in flight."""
         return sum(share.route.pool.calls for share in self.all)
 
-    def _run_one(self, balancer: LoadBalancer, share: Share) -> None:
-        stop = share.route.run(lambda: balancer.draw(share.upstream))
+    def _run_one(self, balancer: LoadBalancer, share: Share, upstream: Upstream) -> None:
+        stop = share.route.run(lambda: balancer.draw(upstream))
         if stop is not None:
             share.stop = stop
-            balancer.stop(share.upstream)
+            balancer.stop(upstream)
             log.warning("%s takes no more: %s", share.route.provider.alias, stop.detail)

@@ -84,8 +84,7 @@ class Notifier:
     def last_round(self, timeout_s: float) -> None:
         """One more look before the process ends: a command that runs one job tells its end too."""
         try:
-            with gevent.Timeout(timeout_s, False):
-                self._round()
+            gevent.with_timeout(timeout_s, self._round, timeout_value=None)
         except Exception:  # the end must not depend on it
             log_failure(log, "webhooks could not be delivered at the end")
 

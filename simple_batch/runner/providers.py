@@ -179,7 +179,7 @@ RESERVED = 256  # for the database, the pages' clients, logs and uploads
 try:
     import resource
 except ImportError:  # Windows knows no such limit
-    resource = None
+    resource = None  # type: ignore[assignment]  # a module, where there is one
 
 
 def raise_open_files_limit(wanted: int) -> int:

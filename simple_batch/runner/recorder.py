@@ -82,7 +82,7 @@ class Recorder(ResultSink):
         self._on_cost = on_cost
         self._worker = worker
         self._queue: Queue = Queue(maxsize=batch_size * 4)
-        self._greenlet = None
+        self._greenlet: gevent.Greenlet | None = None
         self._writable = Event()  # results can be written, as far as is known
         self._check_at = 0.0  # when to look at its file again (monotonic clock)
         self._writable.set()
@@ -134,8 +134,7 @@ class Recorder(ResultSink):
 
     def stop(self, timeout_s: float) -> None:
         """Commit the results received so far, then end. After the timeout it gives up and logs the loss."""
-        with gevent.Timeout(timeout_s, False):
-            self.flush()
+        gevent.with_timeout(timeout_s, self.flush, timeout_value=None)
         if self._greenlet is not None:
             self._greenlet.kill()
         if self._taken:
@@ -245,9 +244,19 @@ _COMPLAINTS = (
 # What no waiting mends: a record that the database does not take. (OSError and the database's other
 # complaints are of the place it is kept in.)
 _UNFIT = (
-    *(ValueError, TypeError, OverflowError, AttributeError, LookupError, ArithmeticError),
-    *(sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
-    *(peewee.DataError, peewee.IntegrityError, peewee.InterfaceError, peewee.ProgrammingError),
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    peewee.DataError,
+    peewee.IntegrityError,
+    peewee.InterfaceError,
+    peewee.ProgrammingError,
 )
 
 

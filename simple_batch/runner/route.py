@@ -1,6 +1,7 @@
 """A route of a job's requests: a provider, called with the job's own parameters."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Outcome, Request
 from ..engine.breaker import PauseReason
 from ..engine.encoder import Encoder
 from ..engine.limiters import Limiters
+from ..engine.load_balancer import LoadBalancer, Upstream
 from ..engine.packing import RequestPacker
 from ..engine.pool import Pool
 from ..engine.retry import Policy
@@ -21,12 +23,33 @@ from ..store.models import Job
 from ..store.requests import RouteKey
 from .providers import Provider
 
+log = logging.getLogger(__name__)
+
 
 def inputs_per_call(job: Job, usual: int) -> int:
     """How many inputs of a job go in a call; ``usual`` where it does not say."""
     if job.endpoint != EMBEDDINGS or job.schema:
         return 1
     return job.inputs_per_call or usual
+
+
+class Failover:
+    """Connects a route to the load balancer that spreads a job's requests over several configs."""
+
+    def __init__(self, balancer: LoadBalancer, upstream: Upstream, alias: str):
+        self._balancer = balancer
+        self._upstream = upstream
+        self._alias = alias
+
+    def ended(self, index: int, cause: Cause | None) -> bool:
+        """Returns False if the request goes to another config instead of failing here."""
+        final = self._balancer.ended(self._upstream, index, cause)
+        if not final and self._upstream.failed():
+            log.warning("%s fails again and again: left alone", self._alias)
+        return final
+
+    def abandoned(self, index: int) -> None:
+        self._balancer.abandoned(index)
 
 
 class Route:
@@ -54,7 +77,7 @@ class Route:
             job.schema, job.schema_mode, job.schema_retry, self._note_fallback
         )
         self._record = record
-        self.failover = None  # of a job that is spread over several configs (multi_provider.py)
+        self.failover: Failover | None = None  # of a job that is spread over several configs
         self.inputs_per_call = inputs_per_call
         where = images.folder_of(job)
         self.pool = Pool(
@@ -74,7 +97,7 @@ class Route:
         own = self._params or self._structure
         return self._encode(request) if own else self.provider.encode(request)
 
-    def run(self, pending: Callable[[], Iterator[Request]]) -> PauseReason | None:
+    def run(self, pending: Callable[[], Iterable[Request | None]]) -> PauseReason | None:
         """Run all that are pending; see Pool.run."""
         return self.pool.run(pending(), self._record_outcome)
 
@@ -98,11 +121,12 @@ class Route:
         defaults = self.provider.defaults
         level = self._structure.level if self._structure else 0
         # another at first, when the config was edited, and when the endpoint takes no schema
-        if self._encoder_of[0] is not defaults or self._encoder_of[1] != level:
+        encoder = self._encoder
+        if encoder is None or self._encoder_of[0] is not defaults or self._encoder_of[1] != level:
             fields = (self._structure.fields,) if self._structure else ()
-            self._encoder = Encoder(defaults.under(self._params), *fields)
+            encoder = self._encoder = Encoder(defaults.under(self._params), *fields)
             self._encoder_of = defaults, level
-        return self._encoder.encode(request)
+        return encoder.encode(request)
 
     def _note_fallback(self, refused: str, now: str) -> None:
         self._note(f"{self.provider.alias}: refuses {refused}, asked with {now} from now on")

@@ -6,6 +6,7 @@ process ends. Where workers run the jobs (ENGINE=celery) it only watches.
 
 import logging
 import time
+from collections.abc import Callable
 from functools import partial
 
 from gevent import monkey
@@ -38,25 +39,22 @@ AWAY_S = 2.0  # for an end while the database file is not at its place
 
 
 class Runner:
-    """``duties`` are handed in, so that nothing here reaches upward; ``only`` limits it to one job."""
+    """``hooks`` are handed in, so that nothing here reaches upward; ``only`` limits it to one job."""
 
     def __init__(
         self,
         settings: Settings,
         vault: Vault,
-        duties: Hooks,
+        hooks: Hooks,
         only: int | None = None,
     ):
         self._settings = settings
         self._vault = vault
-        self._duties = duties
+        self._hooks = hooks
         self._only = only
         self._watches_only = settings.ENGINE == "celery"
         self._lease = lease_of(settings.database_url)
-        self._providers: Providers | None = None
-        self._recorder: Recorder | None = None
-        self._lanes: JobRuns | None = None
-        self._scheduler: Scheduler | None = None
+        self._active: _Active | None = None  # while the jobs run here
         self._watcher = Watcher()
         self._sampled = 0  # the second in which the live state of the job runs was last read
         self._watch_task = PeriodicTask(
@@ -71,7 +69,7 @@ class Runner:
             partial(log_failure, log, "the lease cannot be looked after"),
             wait_first=True,
         )
-        self._chores = BackgroundTasks(settings, vault, duties)
+        self._background = BackgroundTasks(settings, vault, hooks)
         self.storage_fault: str | None = None
 
     @property
@@ -100,81 +98,65 @@ class Runner:
         """Drain: no new calls, those in flight finish, everything received is committed."""
         self._lease_task.stop()
         self._watch_task.stop()
-        if self._scheduler is not None:
-            self._end(timeout_s)
-        self._chores.stop(timeout_s)
+        self._end(timeout_s)
+        self._background.stop(timeout_s)
         self._lease.release()
 
     def wake(self) -> None:
         """Look now: a job was created or changed in this process."""
         self._watch_task.wake()
-        if self._scheduler is not None:
-            self._scheduler.wake()
+        if self._active is not None:
+            self._active.scheduler.wake()
 
     def sweep(self) -> None:
         """Remove now what was deleted or has expired."""
-        self._chores.sweep()
+        self._background.sweep()
 
     def health(self) -> Health:
         """Whether everything that should work here does."""
-        tasks = {"watcher": self._watch_task, **self._chores.tasks}
+        tasks = {"watcher": self._watch_task, **self._background.tasks}
         parts = {name: task.alive for name, task in tasks.items()}
-        if self._scheduler is not None:
-            parts |= {"scheduler": self._scheduler.alive, "recorder": self._recorder.alive}
+        active = self._active
+        if active is not None:
+            parts |= {"scheduler": active.scheduler.alive, "recorder": active.recorder.alive}
         return Health(
             state=self.state,
             dead=[name for name, alive in parts.items() if not alive],
-            silent_s=self._scheduler.silent_s if self._scheduler is not None else None,
+            silent_s=active.scheduler.silent_s if active is not None else None,
             storage_fault=self.storage_fault,
         )
 
     def figures(self) -> RunnerStats | None:
         """What it counts of itself; None where another process runs the jobs."""
-        if self._scheduler is None:
+        active = self._active
+        if active is None:
             return None
-        return figures_of(self._providers, len(self._lanes), self._recorder)
+        return figures_of(active.providers, len(active.job_runs), active.recorder)
 
     def _take_over(self) -> None:
-        settings = self._settings
-        self._providers = Providers(settings, self._vault)
-        self._recorder = Recorder(
-            settings.REQUEST_CACHE_BATCH_SIZE,
-            settings.REQUEST_CACHE_FLUSH_INTERVAL,
-            self._faulted,
-        )
-        self._lanes = JobRuns(self._make_lane, self._lane_ended)
-        self._scheduler = Scheduler(
-            settings,
-            self._providers,
-            self._lanes,
-            self._duties,
+        self._active = _Active(
+            self._settings,
+            self._vault,
+            self._hooks,
             self._watch_task.wake,
+            self._note_storage_fault,
             self._only,
         )
-        self._recorder.start()
-        self._scheduler.start()
-        self._chores.start()
-
-    def _make_lane(self, job: Job) -> JobRun:
-        provider_of, limits = self._providers.by_id, self._providers.spend_limits
-        return JobRun(self._settings, job, provider_of, self._recorder, Cursor(job), limits)
-
-    def _lane_ended(self) -> None:
-        if self._scheduler is not None:
-            self._scheduler.ended()
+        self._active.start()
+        self._background.start()
 
     def _watch(self) -> None:
         with connected():
             second = int(time.time())
-            if self._scheduler is not None and second != self._sampled:
+            if self._active is not None and second != self._sampled:
                 self._sampled = second
-                self._lanes.write_live()
+                self._active.job_runs.write_live()
             self._watcher.look()
 
     def _check_lease(self) -> None:
         if fault() is not None:
             return
-        if self._scheduler is None:
+        if self._active is None:
             if self._lease.acquire():
                 log.warning("the process that ran the jobs is gone: they run here now")
                 self._take_over()
@@ -185,21 +167,66 @@ class Runner:
     def _hand_over(self) -> None:
         """Stop running jobs, and record what comes back of the calls in flight."""
         self._end(HAND_OVER_S)
-        self._chores.drop()
+        self._background.drop()
 
     def _end(self, timeout_s: float) -> None:
-        scheduler, self._scheduler = self._scheduler, None
-        if fault() is not None:  # what comes back now cannot be recorded
-            timeout_s = min(timeout_s, AWAY_S)
-        end = time.monotonic() + timeout_s
-        scheduler.rest()
-        self._lanes.stop(timeout_s)
-        scheduler.stop(max(0.0, end - time.monotonic()))
-        self._recorder.stop(timeout_s)
-        self._providers.close()
+        active, self._active = self._active, None
+        if active is not None:
+            # what comes back while the database is away cannot be recorded
+            active.stop(timeout_s if fault() is None else min(timeout_s, AWAY_S))
 
-    def _faulted(self, error: str | None) -> None:
+    def _note_storage_fault(self, error: str | None) -> None:
         self.storage_fault = error
+
+
+class _Active:
+    """What runs the jobs, in the process that holds the lease. ``changed`` is called when a job's
+    status may have changed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        vault: Vault,
+        hooks: Hooks,
+        changed: Callable[[], None],
+        on_storage_fault: Callable[[str | None], None],
+        only: int | None,
+    ):
+        self._settings = settings
+        self.providers = Providers(settings, vault)
+        self.recorder = Recorder(
+            settings.REQUEST_CACHE_BATCH_SIZE,
+            settings.REQUEST_CACHE_FLUSH_INTERVAL,
+            on_storage_fault,
+        )
+        self.job_runs = JobRuns(self._new_run, self._run_ended)
+        self.scheduler = Scheduler(settings, self.providers, self.job_runs, hooks, changed, only)
+
+    def start(self) -> None:
+        self.recorder.start()
+        self.scheduler.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Let the calls in flight finish and commit all that was received, for at most the timeout."""
+        end = time.monotonic() + timeout_s
+        self.scheduler.rest()
+        self.job_runs.stop(timeout_s)
+        self.scheduler.stop(max(0.0, end - time.monotonic()))
+        self.recorder.stop(timeout_s)
+        self.providers.close()
+
+    def _new_run(self, job: Job) -> JobRun:
+        return JobRun(
+            self._settings,
+            job,
+            self.providers.by_id,
+            self.recorder,
+            Cursor(job),
+            self.providers.spend_limits,
+        )
+
+    def _run_ended(self) -> None:
+        self.scheduler.ended()
 
 
 def workers_state() -> str:

@@ -45,7 +45,7 @@ class Hosting(Protocol):
 
 
 class Scheduler:
-    """``duties`` are what is done for a job besides its calls; ``changed`` is called when a job's
+    """``hooks`` are what is done for a job besides its calls; ``changed`` is called when a job's
     status may have changed; ``only`` restricts the scheduler to one job (a command that runs just
     that one). It looks every ``tick_s``."""
 
@@ -53,19 +53,19 @@ class Scheduler:
         self,
         settings: Settings,
         providers: Providers,
-        lanes: Hosting,
-        duties: Hooks,
+        job_runs: Hosting,
+        hooks: Hooks,
         changed: Callable[[], None],
         only: int | None = None,
         tick_s: float = TICK_S,
     ):
         self._settings = settings
         self._providers = providers
-        self._lanes = lanes
-        self._duties = duties
+        self._job_runs = job_runs
+        self._hooks = hooks
         self._changed = changed
         self._only = only
-        self._works = TaskGroup(self.ended)
+        self._tasks = TaskGroup(self.ended)
         # a database that cannot be read now may be readable in a second
         on_error = partial(log_failure, log, "the scheduler could not look at the jobs")
         self._task = PeriodicTask(self._look, tick_s, on_error, rest_s=1.0)
@@ -100,7 +100,7 @@ class Scheduler:
         """Start nothing more and finish what is begun, for at most the timeout. Jobs keep their
         status: the next process that runs the database's jobs goes on with them."""
         self.rest()
-        self._works.stop(timeout_s)
+        self._tasks.stop(timeout_s)
         self._task.stop()
 
     def _look(self) -> None:
@@ -120,22 +120,22 @@ class Scheduler:
             resetting = job_rows.being_reset() if self._only is None else []
             if self._only is not None:
                 statuses = {id_: status for id_, status in statuses.items() if id_ == self._only}
-            self._lanes.steer(statuses)
-        self._mind_the_time(now, overdue, limited, due, waited)
-        self._mind_the_money(capped)
-        self._lanes.adjust()
+            self._job_runs.steer(statuses)
+        self._apply_times(now, overdue, limited, due, waited)
+        self._resume_capped(capped)
+        self._job_runs.adjust()
         for job_id, status in statuses.items():
             if not self._busy(job_id):
-                self._take_up(job_id, status)
+                self._advance(job_id, status)
         for work, ids in ((finalize.purge, deleted), (finalize.reset, resetting)):
             for job_id in ids:
                 if not self._busy(job_id):
-                    self._works.start(job_id, work, job_id)
+                    self._tasks.start(job_id, work, job_id)
 
     def _busy(self, job_id: int) -> bool:
-        return job_id in self._works or self._lanes.busy(job_id)
+        return job_id in self._tasks or self._job_runs.busy(job_id)
 
-    def _mind_the_time(
+    def _apply_times(
         self,
         now: int,
         overdue: list[int],
@@ -147,7 +147,7 @@ class Scheduler:
             job_rows.expire(job_id)
         for job in limited:
             span = time_windows.parse(job.hours, job.zone)
-            if not span.open_at(now):
+            if span is not None and not span.open_at(now):
                 job_rows.put_off(job, span.opens_after(now))
                 self.wake()
         for job_id in due:
@@ -157,25 +157,25 @@ class Scheduler:
         if overdue or due or waited:
             self.wake()
 
-    def _mind_the_money(self, capped: list[Job]) -> None:
+    def _resume_capped(self, capped: list[Job]) -> None:
         """Resume jobs whose spend cap has been raised or whose cap period has restarted."""
         for job in capped:
             if job.capped_by is not None:
-                room = self._providers.may_spend(job.capped_by)
+                has_room = self._providers.may_spend(job.capped_by)
             else:
-                room = self._providers.spend_limits.has_room(spend_caps.JobSpendLimit(job))
-            if room:
+                has_room = self._providers.spend_limits.has_room(spend_caps.JobSpendLimit(job))
+            if has_room:
                 job_rows.transition(job.id, JobStatus.QUEUED, (JobStatus.PAUSED,), "room")
                 self.wake()
 
-    def _take_up(self, job_id: int, status: JobStatus) -> None:
+    def _advance(self, job_id: int, status: JobStatus) -> None:
         if status == JobStatus.VALIDATING:
-            self._works.start(job_id, self._duties.importer, job_id)
+            self._tasks.start(job_id, self._hooks.importer, job_id)
         elif status in (JobStatus.CANCELLING, JobStatus.FINALIZING):
-            self._works.start(job_id, finalize.finish, job_id, self._duties.finalizer)
-        elif status == JobStatus.QUEUED and len(self._lanes) < self._settings.MAX_RUNNING_JOBS:
+            self._tasks.start(job_id, finalize.finish, job_id, self._hooks.finalizer)
+        elif status == JobStatus.QUEUED and len(self._job_runs) < self._settings.MAX_RUNNING_JOBS:
             if job_rows.transition(job_id, JobStatus.RUNNING, (JobStatus.QUEUED,)):
-                self._lanes.begin(job_id)
+                self._job_runs.begin(job_id)
                 self._changed()
         elif status == JobStatus.RUNNING:
-            self._lanes.begin(job_id)
+            self._job_runs.begin(job_id)

@@ -49,7 +49,7 @@ class JobSpendLimit(SpendLimit):
         return spend_leases.Account(spend_leases.JOB, self._job_id)
 
     def _why(self, _name: str, cap: Cap) -> PauseReason:
-        limit, spent = (in_units(sum_, self._currency) for sum_ in (cap.limit, cap.spent))
+        limit, spent = (in_units(sum_ or 0, self._currency) for sum_ in (cap.limit, cap.spent))
         return PauseReason(
             SPEND_CAP,
             translatable(
@@ -126,7 +126,7 @@ class ConfigSpendLimit(SpendLimit):
         return {name: self._since(name)[1] for name in self.caps}
 
     def _why(self, name: str, cap: Cap) -> PauseReason:
-        limit, spent = (in_units(sum_, self._currency) for sum_ in (cap.limit, cap.spent))
+        limit, spent = (in_units(sum_ or 0, self._currency) for sum_ in (cap.limit, cap.spent))
         which, when = (translatable("daily"), translatable("tomorrow"))
         if name != "day":
             which, when = translatable("monthly"), translatable("next month")

@@ -133,21 +133,21 @@ def test_a_process_without_a_runner_or_with_a_dead_one_says_so(app, client, monk
         assert lifecycle.start_runner() == "here"
     assert wrong() == (200, {})
     runner = lifecycle._runner
-    runner._scheduler._task.stop()
+    runner._active.scheduler._task.stop()
     assert wrong() == (503, {"scheduler": "it has ended"})
-    runner._scheduler.start()
+    runner._active.scheduler.start()
     gevent.sleep(0.05)  # it has looked
 
     def silent() -> bool:
-        runner._scheduler._looked_at -= 100
+        runner._active.scheduler._looked_at -= 100
         return wrong()[1].get("scheduler", "").startswith("silent for 10")
 
     wait_until(silent)  # unless it looks just now
     wait_until(lambda: wrong() == (200, {}))
-    runner._recorder._greenlet.kill()
-    runner._chores.tasks["keeper"].stop()
+    runner._active.recorder._greenlet.kill()
+    runner._background.tasks["keeper"].stop()
     assert wrong() == (503, {"recorder": "it has ended", "keeper": "it has ended"})
-    runner._recorder.start()
+    runner._active.recorder.start()
     path = app.extensions["simple_batch"].settings.instance / "simple_batch.db"
     with closing(sqlite3.connect(path)) as other, other:
         other.execute("INSERT INTO schema_migration VALUES (99, '9999_future', '2030-01-01')")

@@ -83,7 +83,7 @@ def test_a_lane_that_gives_back_what_it_took_takes_nothing_meanwhile(
             return [RouteKey(other, None)] if self.settles else super().route_keys()
 
         def settle(self):
-            (lane,) = lifecycle._runner._lanes.open.values()
+            (lane,) = lifecycle._runner._active.job_runs.open.values()
             self.settles = True  # somebody else has given requests of that way back
             with connected():
                 lane.start_new_routes()

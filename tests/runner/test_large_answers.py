@@ -28,7 +28,7 @@ def overrides(overrides):
 
 
 def answers():
-    return lifecycle._runner._providers.answers
+    return lifecycle._runner._active.providers.answers
 
 
 def test_all_succeed_and_the_bound_holds(start, add_config, make_job, wait_for):
