@@ -24,14 +24,14 @@ IDLE_S = 1.0  # where nothing is left to index
 class BackgroundTasks:
     def __init__(self, settings: Settings, vault: Vault, hooks: Hooks):
         self._notifier = Notifier(settings, vault)
-        self._sweeper = _periodic(
-            hooks.sweeper, "what was deleted or has expired could not be removed"
+        self._cleanup = _periodic(
+            hooks.clean_up, "what was deleted or has expired could not be removed"
         )
-        keeper = _periodic(hooks.keeper, "the backup that is due could not be made")
+        backup = _periodic(hooks.back_up, "the backup that is due could not be made")
         self._all = {
             "indexer": _Indexer().task,
-            "sweeper": self._sweeper,
-            "keeper": keeper,
+            "sweeper": self._cleanup,
+            "keeper": backup,
             "postman": self._notifier.task,
         }
         self.tasks: dict[str, PeriodicTask] = {}  # by name, while this process runs them
@@ -43,7 +43,7 @@ class BackgroundTasks:
 
     def sweep(self) -> None:
         """Remove now what was deleted or has expired."""
-        self._sweeper.wake()
+        self._cleanup.wake()
 
     def drop(self) -> None:
         """Stop the tasks: another process runs them from now on."""

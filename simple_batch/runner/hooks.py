@@ -6,12 +6,12 @@ import msgspec
 
 
 class Hooks(msgspec.Struct, frozen=True):
-    """``importer(job_id)`` reads the upload of a validating job; ``finalizer(job_id)`` makes the
+    """``import_upload(job_id)`` reads the upload of a validating job; ``finalize(job_id)`` makes the
     result files of one whose requests all have a result, and may be called again;
-    ``sweeper()`` removes what was deleted or has expired; ``keeper()`` makes the next backup if it
+    ``clean_up()`` removes what was deleted or has expired; ``back_up()`` makes the next backup if it
     is due. Each yields to other greenlets as it works."""
 
-    importer: Callable[[int], None]
-    finalizer: Callable[[int], None]
-    sweeper: Callable[[], None]
-    keeper: Callable[[], None]
+    import_upload: Callable[[int], None]
+    finalize: Callable[[int], None]
+    clean_up: Callable[[], None]
+    back_up: Callable[[], None]

@@ -170,9 +170,9 @@ class Scheduler:
 
     def _advance(self, job_id: int, status: JobStatus) -> None:
         if status == JobStatus.VALIDATING:
-            self._tasks.start(job_id, self._hooks.importer, job_id)
+            self._tasks.start(job_id, self._hooks.import_upload, job_id)
         elif status in (JobStatus.CANCELLING, JobStatus.FINALIZING):
-            self._tasks.start(job_id, finalize.finish, job_id, self._hooks.finalizer)
+            self._tasks.start(job_id, finalize.finish, job_id, self._hooks.finalize)
         elif status == JobStatus.QUEUED and len(self._job_runs) < self._settings.MAX_RUNNING_JOBS:
             if job_rows.transition(job_id, JobStatus.RUNNING, (JobStatus.QUEUED,)):
                 self._job_runs.begin(job_id)

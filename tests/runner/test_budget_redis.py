@@ -215,7 +215,7 @@ def test_the_governors_of_providers_are_shared_out(add_config, budgets, callers)
     calls, url = Calls(), redis_server.fresh_url()
     for name in ("a", "b"):
         budget = budgets(url, name)
-        providers = Providers(context.settings(), context.vault(), budget=budget)
+        providers = Providers(context.settings(), context.vault(), sharing=budget)
         with connected():
             governor = providers.get(config).governor
         for _ in range(5):
