@@ -37,8 +37,8 @@ class EstimatorState(msgspec.Struct, frozen=True):
 
 
 def growth(calls: int, plateau: float) -> float:
-    """What a proven value is multiplied by after ``calls`` good answers: a little below one at
-    first, one at the end of the plateau, then exponentially more."""
+    """CUBIC-like growth: the factor of a proven value after ``calls`` good answers. A little below one
+    at first, one at the end of the plateau, then exponentially more."""
     if calls <= plateau:
         return 1.0 - STEP * (1.0 - calls / plateau)
     doublings: float = min(30.0, 6.0 * (calls - plateau) / plateau)

@@ -1,8 +1,7 @@
 """Signals of the runner to its listeners: blinker signals, nothing else.
 
-They are sent in the process that serves the pages, whether it runs the jobs
-itself (recorder, job runs) or follows another process that does (watcher).
-Receivers must be quick: they run in the sender's greenlet.
+The watcher sends them in each process that serves pages, for changes by any process; a removed job
+is announced by finalize.py. Receivers must be quick: they run in the sender's greenlet.
 """
 
 from collections import Counter
