@@ -51,7 +51,7 @@ def ours(
 def program(folder: str, base_url: str, count: int, concurrency: int | None, ca="", embed: int = 0):
     """The program with a job of ``count`` requests that begins now."""
     job_id = prepare(folder, base_url, count, concurrency, embed)
-    command = [sys.executable, "-m", "bench.ours", folder, str(job_id), ca]
+    command = [sys.executable, "-m", "bench.run_job", folder, str(job_id), ca]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process, int(process.stdout.readline()), job_id
@@ -113,7 +113,7 @@ def rival_command(name: str, base_url: str, count: int, concurrency: int, *optio
     if name in ("litellm", "async-batch-llm", "cookbook") and has_rivals():
         python = str(RIVALS_PYTHON)
     values = (name, base_url, str(count), str(concurrency), *options)
-    return [python, "-m", "bench.rivals", *values]
+    return [python, "-m", "bench.competitors", *values]
 
 
 def rival(name: str, base_url: str, count: int, concurrency: int, ca="") -> dict:

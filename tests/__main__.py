@@ -1,5 +1,5 @@
 """``make test``: all tests, and those of what a database keeps once more on PostgreSQL, in several
-processes side by side (shares.py). What the first one says is seen as it goes, the others' at its end;
+processes side by side (sharding.py). What the first one says is seen as it goes, the others' at its end;
 then come the tests that failed and, last, one line with the totals."""
 
 import contextlib
@@ -22,7 +22,7 @@ from .totals import Totals, closing
 PROCESSES = (os.cpu_count() or 1) + 2
 ON_BOTH = (
     *("store", "runner", "intake", "export", "insight", "openai_api"),
-    *("care/test_retention.py", "care/test_metrics.py"),
+    *("maintenance/test_retention.py", "maintenance/test_metrics.py"),
 )
 ON_ONE = ("openai_api/test_description.py",)  # the shapes of answers, whatever they are read from
 FAILED = 1
@@ -38,7 +38,7 @@ class Round:
         self.name = name
         self.totals = Totals()
         self._taken = tempfile.TemporaryDirectory(prefix="taken-")
-        self._command = [sys.executable, "-m", "pytest", "-rs", "-p", "tests.shares", *arguments]
+        self._command = [sys.executable, "-m", "pytest", "-rs", "-p", "tests.sharding", *arguments]
         self._command.append(f"--taken={self._taken.name}")
         self._environment = {**os.environ, **environment}
         # the processes would compile each test file, and the program, over and over

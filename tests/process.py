@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tools.local_servers import free_port
 
-from . import nursery, postgres
+from . import fork_server, postgres
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,13 +34,13 @@ def environment(instance: Path, **more: str) -> dict:
 
 def flask(instance: Path, *args: str, stdin: str | None = None, **more: str):
     """Run a flask command to its end, as subprocess.run would; forked where all is loaded already."""
-    command = [nursery.FLASK, *args]
+    command = [fork_server.FLASK, *args]
     with contextlib.ExitStack() as kept:
         given, out, err = (kept.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3))
         given.write(stdin or "")
         given.seek(0)
         streams = {"stdin": given, "stdout": out, "stderr": err}
-        running = nursery.start(command, cwd=ROOT, env=environment(instance, **more), **streams)
+        running = fork_server.start(command, cwd=ROOT, env=environment(instance, **more), **streams)
         try:
             running.wait(90)
         finally:
@@ -60,7 +60,7 @@ class Server:
         self.lines: list[str] = []
         self._said, saying = socket.socketpair()
         streams = {"stdin": subprocess.DEVNULL, "stdout": saying, "stderr": saying}
-        start = nursery.start if command[0] in nursery.PROGRAMS else subprocess.Popen
+        start = fork_server.start if command[0] in fork_server.PROGRAMS else subprocess.Popen
         with saying:
             self.process = start(command, cwd=ROOT, env=environment(instance, **more), **streams)
         threading.Thread(target=self._collect, daemon=True).start()
@@ -99,7 +99,7 @@ def run_py(instance: Path, *args: str, port: int | None = None, **more: str) -> 
 
 def served(instance: Path, *args: str, **more: str) -> Server:
     """As ``run_py``, forked where all is loaded already."""
-    return _run_py([nursery.SERVER], instance, args, free_port(), more)
+    return _run_py([fork_server.SERVER], instance, args, free_port(), more)
 
 
 def _run_py(program: list[str], instance: Path, args, port: int, more: dict) -> Server:

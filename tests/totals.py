@@ -1,4 +1,4 @@
-"""What the processes of a round noted of their tests (shares.py), added up."""
+"""What the processes of a round noted of their tests (sharding.py), added up."""
 
 import json
 from collections import Counter

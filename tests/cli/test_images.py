@@ -9,8 +9,8 @@ import sys
 
 from .. import endpoint as e
 from ..conftest import wait_until
-from ..pictures import GIF, png, sent, zipped
 from ..process import ROOT, environment, flask
+from ..sample_images import GIF, png, sent, zipped
 from .test_commands import good  # noqa: F401 (fixtures)
 
 TEMPLATE = json.dumps({"user": "{{q}}", "images": ["{{photo}}"]})

@@ -14,7 +14,7 @@ from simple_batch.core import terminal
 from simple_batch.core.log import _Formatter, _JsonFormatter
 
 from .. import endpoint as e
-from .. import nursery
+from .. import fork_server
 from ..endpoint import MisbehavingEndpoint
 from ..process import ROOT, environment, flask
 
@@ -37,9 +37,9 @@ def on_terminal(instance, *args: str) -> str:
 
     reading = threading.Thread(target=collect)
     with os.fdopen(theirs, "r+b", buffering=0) as stream:
-        command = [nursery.FLASK, *args]
+        command = [fork_server.FLASK, *args]
         streams = {"stdin": stream, "stdout": stream, "stderr": stream}
-        running = nursery.start(command, cwd=ROOT, env=environment(instance), **streams)
+        running = fork_server.start(command, cwd=ROOT, env=environment(instance), **streams)
     reading.start()
     running.wait(90)
     reading.join(90)

@@ -8,7 +8,7 @@ import pytest
 
 from simple_batch.services import configs, job_options, jobs
 
-from ..runner.test_spend import PRICED, Seller
+from ..runner.test_spend_caps import PRICED, Seller
 from .processes import questions, wait_until
 
 WIDTH = 10

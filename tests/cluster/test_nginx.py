@@ -11,8 +11,8 @@ import socketio
 
 from ..conftest import wait_until
 from ..process import ROOT, free_port, run_py
-from .browsing import log_in
 from .processes import MISSING, Cluster
+from .web_client import log_in
 
 pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} not installed"),

@@ -12,7 +12,7 @@ from simple_batch.core.settings import load
 from simple_batch.intake.images import kind_of, name_of
 from simple_batch.intake.request_lines import Bad
 
-from ..pictures import GIF, SVG, png, zipped
+from ..sample_images import GIF, SVG, png, zipped
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from simple_batch.store.models import Job, Request, Upload, UploadImage
 from .. import endpoint as e
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
-from ..pictures import GIF, SVG, png, sent
+from ..sample_images import GIF, SVG, png, sent
 
 TEMPLATE = Template(user="{{q}}", images=["{{photo}}", "{{second}}"], custom_id="q")
 LARGE = png(2, 2) + os.urandom(300_000)  # what follows the end is passed on too

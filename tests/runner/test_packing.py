@@ -22,7 +22,7 @@ from .. import endpoint as e
 from ..conftest import wait_until
 from ..endpoint import EmbeddingEndpoint
 from ..process import served
-from .test_running import agrees
+from .test_job_run import agrees
 
 DEAR = {"input_price": Decimal(1_000_000), "output_price": Decimal(0)}  # one unit a token
 URL = "/v1/embeddings"

@@ -15,7 +15,7 @@ from simple_batch.store.models import Job
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from .test_running import ENDED, agrees
+from .test_job_run import ENDED, agrees
 
 SCHEMA = {
     "type": "object",

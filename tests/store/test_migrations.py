@@ -17,7 +17,7 @@ from simple_batch.store.latency_sketch import LatencySketch
 from simple_batch.store.secrets import open_vault
 
 from .. import postgres
-from ..door.conftest import send
+from ..auth.conftest import send
 
 STEPS = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
 T = 1_780_000_000_000

@@ -16,7 +16,7 @@ from simple_batch.store.database import connected
 from tests import endpoint as e
 from tests.endpoint import MisbehavingEndpoint
 
-from .house import House, lines, until
+from .program import House, lines, until
 
 IN_FLIGHT = 20
 ANSWER_S = 0.05

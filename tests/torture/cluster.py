@@ -10,8 +10,8 @@ import redis
 
 from simple_batch.engine.pool import SLACK
 from tests import endpoint as e
+from tests.cluster.network_proxy import Wire
 from tests.cluster.processes import MISSING, Cluster, questions, wait_until
-from tests.cluster.wire import Wire
 from tests.endpoint import MisbehavingEndpoint
 
 TOTAL = 1_000

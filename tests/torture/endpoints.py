@@ -13,7 +13,7 @@ from tests import endpoint as e
 from tests.endpoint import MisbehavingEndpoint
 
 from .faults import Fault, answers, connections, storms
-from .house import KEY, House, lines
+from .program import KEY, House, lines
 
 VICTIMS, OTHERS, RETRIES = 3, 7, 1
 SETTINGS = {

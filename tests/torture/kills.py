@@ -22,7 +22,7 @@ from tests import endpoint as e
 from tests.endpoint import MisbehavingEndpoint
 from tests.process import ROOT, environment
 
-from .house import House, lines, until
+from .program import House, lines, until
 
 IN_FLIGHT = 10
 ANSWER_S = 0.02

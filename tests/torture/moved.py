@@ -17,7 +17,7 @@ from tests.endpoint import MisbehavingEndpoint
 from tests.process import gunicorn, run_py
 
 from .endpoints import Result
-from .house import House, lines, until
+from .program import House, lines, until
 
 COUNT = 400
 NOTICED_S = 30.0  # a hang guard

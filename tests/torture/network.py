@@ -23,7 +23,7 @@ from tests.endpoint import MisbehavingEndpoint
 from tests.process import ROOT, Server, free_port
 
 from .endpoints import SETTINGS, Result
-from .house import House, lines, until
+from .program import House, lines, until
 
 REQUESTS = 6
 HANGING = 30  # more than there are threads for lookups

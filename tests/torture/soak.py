@@ -15,7 +15,7 @@ from tests.endpoint import MisbehavingEndpoint
 from tests.process import ROOT
 
 from .faults import connections, storms
-from .house import House, lines
+from .program import House, lines
 
 HOOK = ROOT / "tests" / "torture" / "counting"  # counts the greenlets of the program, from inside
 SAMPLE_S = 2.0

@@ -19,8 +19,8 @@ from tests.process import ROOT, environment, free_port
 
 from . import moved
 from .endpoints import Result
-from .house import House, lines, until
 from .network import may_mount
+from .program import House, lines, until
 
 TOTAL = 1500
 LONG = "x" * 4000

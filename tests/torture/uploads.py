@@ -15,8 +15,8 @@ from simple_batch.services import jobs
 from simple_batch.store.database import connected
 from tests.process import ROOT
 
-from .house import House, until
 from .mutated import FILES, mutated
+from .program import House, until
 
 TEMPLATE = {"user": "{{question}}"}
 LAUNCH_EVERY = 10  # of the files that were taken, so many become a job

@@ -11,7 +11,7 @@ from simple_batch.store.database import connected
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from .test_finding_out import asked, launch_fields, staged
+from .test_job_analysis import asked, launch_fields, staged
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Workers that make calls of one job on one config, each with its blocks of money and its recorder.
 
-As a program, one of them: ``python -m tests.runner.crew URL WORKER JOB FROM LEDGER`` makes calls of
+As a program, one of them: ``python -m tests.runner.spending_workers URL WORKER JOB FROM LEDGER`` makes calls of
 the requests from an index on, and notes what each has cost in the ledger.
 """
 

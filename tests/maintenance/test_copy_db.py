@@ -41,8 +41,8 @@ from .. import endpoint as e
 from .. import postgres
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
-from ..pictures import png
 from ..process import ROOT, environment, flask, run_py
+from ..sample_images import png
 from ..store.test_migrations import fill
 
 pytestmark = [

@@ -80,7 +80,7 @@ def started(stack, url: str, redis_url: str, count: int, ceilings: tuple) -> lis
     """So many workers, which begin together; the stack ends them."""
     running = []
     for number in range(count):
-        command = [sys.executable, "-m", "bench.budgeted", url, redis_url, f"worker-{number}"]
+        command = [sys.executable, "-m", "bench.limited_worker", url, redis_url, f"worker-{number}"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         process = subprocess.Popen([*command, *ceilings], cwd=ROOT, text=True, **pipes)
         running.append(stack.enter_context(process))

@@ -1,6 +1,6 @@
 """A worker with nothing but a governor and its share of a budget, calling without end.
 
-    python -m bench.budgeted BASE_URL REDIS_URL NAME [--concurrency N] [--rpm N] [--tpm N]
+    python -m bench.limited_worker BASE_URL REDIS_URL NAME [--concurrency N] [--rpm N] [--tpm N]
 
 It begins when it reads a line. On SIGTERM it gives its share back and prints what it did.
 """

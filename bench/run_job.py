@@ -1,4 +1,4 @@
-"""The real program running one job: python -m bench.ours INSTANCE JOB_ID [CA]
+"""The real program running one job: python -m bench.run_job INSTANCE JOB_ID [CA]
 → JSON {seconds, cpu_s, peak_mb}. It serves its pages meanwhile, on the port it prints first."""
 
 from gevent import monkey

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FLASK, SERVER = PROGRAMS = ("flask", "run.py")  # loaded.py
+FLASK, SERVER = PROGRAMS = ("flask", "run.py")  # fork_server_main.py
 
 
 class Process:
@@ -69,7 +69,7 @@ class _Nursery:
     def __init__(self, program: str, cwd: Path):
         self._asking, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "tests.loaded", program]
+            command = [sys.executable, "-m", "tests.fork_server_main", program]
             self._loaded = subprocess.Popen(command, cwd=cwd, stdin=theirs)
         atexit.register(self._end)
 

@@ -16,10 +16,10 @@ from simple_batch.store.database import connected
 from simple_batch.web import live_feed
 
 from ..conftest import PASSWORDS, wait_until
+from ..page_cache_helpers import every_moment
 from ..process import free_port, served
-from ..rushing import every_moment
 from .conftest import send
-from .test_serving import session_of
+from .test_server_login import session_of
 
 LOCAL = {
     "HTTP_HOST": "127.0.0.1:7861",

@@ -16,7 +16,7 @@ from simple_batch.store.models import JobConfig, database
 from .. import endpoint as e
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
-from .test_running import agrees
+from .test_job_run import agrees
 
 BOTH = (ExtraConfig("b"),)
 

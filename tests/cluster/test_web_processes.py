@@ -20,8 +20,8 @@ from .. import postgres, redis_server
 from ..conftest import PASSWORDS, wait_until
 from ..endpoint import MisbehavingEndpoint
 from ..process import ROOT, free_port, gunicorn, run_py
-from .browsing import log_in, post, token_of
 from .processes import MISSING, Worker
+from .web_client import log_in, post, token_of
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} not installed")
 AT_ONCE_S = 4.5  # what is told, not found at the next look (which comes after 5)

@@ -5,7 +5,7 @@ import redis
 
 from .. import redis_server
 from ..engine.simulation import Concurrency, FixedWindow, TokenBucket, Unlimited
-from .several import Workers
+from .simulated_workers import Workers
 
 pytestmark = pytest.mark.skipif(redis_server.program() is None, reason="Redis is not installed")
 

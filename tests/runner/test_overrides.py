@@ -19,7 +19,7 @@ from simple_batch.store.requeue import Changes
 from .. import endpoint as e
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
-from .test_running import ENDED, agrees
+from .test_job_run import ENDED, agrees
 
 
 def settled(job_id, wait_for, succeeded):

@@ -17,7 +17,7 @@ from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
 from ..process import flask, run_py
 from ..store.test_postgres import cut
-from .test_running import agrees
+from .test_job_run import agrees
 
 pytestmark = pytest.mark.skipif(postgres.programs() is None, reason="PostgreSQL is not installed")
 TAKE = "SELECT pg_advisory_lock(%s, hashtext(current_schema()))"  # as store/locks.py tries to

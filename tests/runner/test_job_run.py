@@ -239,7 +239,9 @@ def test_choices_out_of_range_are_refused(app, add_config, questions, choices, f
     assert refused.value.field == field
 
 
-@pytest.mark.skipif(postgres.CHOSEN, reason="a file is locked; servers go away in test_away.py")
+@pytest.mark.skipif(
+    postgres.CHOSEN, reason="a file is locked; servers go away in test_database_restart.py"
+)
 def test_what_cannot_be_written_now_is_kept_and_written_later(
     start, add_config, make_job, wait_for, instance
 ):

@@ -4,8 +4,8 @@ from urllib.parse import urlsplit
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
+from .network_proxy import Wire
 from .processes import asked, questions, wait_until
-from .wire import Wire
 
 
 def test_a_worker_cut_off_from_the_database_is_done_without_and_comes_back(cluster):

@@ -12,7 +12,7 @@ from simple_batch.services import configs
 from simple_batch.store.database import connected
 from simple_batch.web import page_cache
 
-from ..rushing import every_moment
+from ..page_cache_helpers import every_moment
 from .test_pages import post, token
 
 TOKEN = re.compile(r'name="csrf-token" content="([^"]+)"')

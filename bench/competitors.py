@@ -1,6 +1,6 @@
 """What people use instead, each in a process of its own:
 
-    python -m bench.rivals NAME BASE_URL COUNT CONCURRENCY [--limit KIND] [--ca FILE]
+    python -m bench.competitors NAME BASE_URL COUNT CONCURRENCY [--limit KIND] [--ca FILE]
 
 → JSON {seconds, cpu_s, peak_mb}. NAME is aiohttp, openai, litellm, async-batch-llm or cookbook. With a limit
 the tool is given the right numbers, where it has a setting for them.

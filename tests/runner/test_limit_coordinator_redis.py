@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from bench.processes import endpoint
-from bench.together import started
+from bench.shared_limits import started
 from simple_batch.cluster import limit_leases
 from simple_batch.cluster.limit_coordinator import LimitCoordinator
 from simple_batch.cluster.shared_governor import SharedGovernor

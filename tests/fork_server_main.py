@@ -1,5 +1,5 @@
-"""``python -m tests.loaded PROGRAM``: loads a program, then forks a process of it for each wish that
-comes through standard input (nursery.py), and tells how that ends. Nothing of the program runs here.
+"""``python -m tests.fork_server_main PROGRAM``: loads a program, then forks a process of it for each wish that
+comes through standard input (fork_server.py), and tells how that ends. Nothing of the program runs here.
 
 Below, what gevent has patched is gone around: its loop must not exist yet when a process is forked.
 """
@@ -14,7 +14,7 @@ import sys
 
 from gevent.monkey import get_original
 
-from . import nursery
+from . import fork_server
 
 
 def load_flask():
@@ -33,7 +33,7 @@ def load_server():
     return lambda: serve.main(sys.argv[1:])
 
 
-LOADERS = {nursery.FLASK: load_flask, nursery.SERVER: load_server}
+LOADERS = {fork_server.FLASK: load_flask, fork_server.SERVER: load_server}
 fork, waitpid = get_original("os", ["fork", "waitpid"])
 
 

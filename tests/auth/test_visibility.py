@@ -17,7 +17,7 @@ from simple_batch.store.models import Audit, Delivery, Job, Upload
 from ..conftest import PASSWORDS
 from ..process import flask
 from .conftest import post, send
-from .test_door import served
+from .test_guard import served
 
 LINE = json.dumps({"messages": [{"role": "user", "content": "hi"}]})
 TABLE = b"question\nwhy?\n"

@@ -13,7 +13,7 @@ from simple_batch.core.ttl_cache import TtlCache
 from simple_batch.store.database import connected
 from simple_batch.store.models import Token, User
 
-from ..rushing import Clock, every_moment
+from ..page_cache_helpers import Clock, every_moment
 from .conftest import post, send
 
 

@@ -27,8 +27,8 @@ from simple_batch.store.models import ApiConfig, Job, SpendBlock, database
 from .. import postgres
 from ..conftest import PATIENCE_S, wait_until
 from ..process import ROOT
-from . import crew as crew_module
-from .crew import Worker, seller
+from . import spending_workers
+from .spending_workers import Worker, seller
 
 pytestmark = pytest.mark.skipif(postgres.programs() is None, reason="PostgreSQL is not installed")
 
@@ -194,7 +194,7 @@ def test_with_the_next_day_money_is_there_again(url, quick, monkeypatch):
     first = 1_777_593_600  # of a month, in seconds
     today = {"s": first}
     monkeypatch.setattr(spend_caps, "time", SimpleNamespace(time=lambda: today["s"]))
-    monkeypatch.setattr(crew_module, "now_ms", lambda: today["s"] * 1000)
+    monkeypatch.setattr(spending_workers, "now_ms", lambda: today["s"] * 1000)
     caps = ("daily", "daily", "monthly")
     with crew(2) as workers:
         for day, (cap, sum_) in enumerate(zip(caps, (60, 120, 150), strict=True)):
@@ -296,7 +296,7 @@ class Kills:
     """Real processes on one job, killed at random, each followed by another."""
 
     def __init__(self, url: str, job_id: int, ledger):
-        self._command = (sys.executable, "-m", "tests.runner.crew", url)
+        self._command = (sys.executable, "-m", "tests.runner.spending_workers", url)
         self._job_id, self._ledger = str(job_id), str(ledger)
         self.started = 0
 
