@@ -11,7 +11,7 @@ from simple_batch.cluster.limit_coordinator import GATHER_S
 from simple_batch.services import jobs
 from tests.cluster.processes import MISSING, Cluster, wait_until
 
-from .processes import endpoint, ours
+from .processes import endpoint, run_simple_batch
 
 WIDE = 200  # calls in flight of a worker at most
 _LOG = "SELECT (pg_current_wal_lsn() - '0/0')::bigint"
@@ -26,7 +26,7 @@ def cluster(count: int, workers: list[int], delay_s: float) -> dict:
     if MISSING:
         return found
     with endpoint("--delay", str(delay_s)) as base_url:
-        alone = ours(base_url, count, WIDE)
+        alone = run_simple_batch(base_url, count, WIDE)
         found["alone"] = {"seconds": alone["seconds"], "cpu_ms": 1000 * alone["cpu_s"] / count}
         for number in workers:
             found["rows"][str(number)] = _run(base_url, count, number)

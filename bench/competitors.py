@@ -130,7 +130,7 @@ async def with_cookbook(options) -> None:
                 await asyncio.sleep(15 - (time.monotonic() - refused_at))
 
 
-RIVALS = {
+COMPETITORS = {
     "aiohttp": with_aiohttp,
     "openai": with_openai,
     "litellm": with_litellm,
@@ -141,7 +141,7 @@ RIVALS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=RIVALS)
+    parser.add_argument("name", choices=COMPETITORS)
     parser.add_argument("base_url")
     parser.add_argument("count", type=int)
     parser.add_argument("concurrency", type=int)
@@ -150,7 +150,7 @@ def main() -> None:
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     began, cpu = time.perf_counter(), time.process_time()
-    asyncio.run(RIVALS[options.name](options))
+    asyncio.run(COMPETITORS[options.name](options))
     found = {
         "seconds": time.perf_counter() - began,
         "cpu_s": time.process_time() - cpu,

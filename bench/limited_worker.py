@@ -38,12 +38,12 @@ class Caller:
         endpoint = Endpoint(1, "bench", base_url, "none", Defaults("bench"))
         self._transport = Transport(endpoint, settings, width=CALLERS)
         self._governor = governor
-        self._party = Flow()
+        self._flow = Flow()
         self.calls = self.refused = 0
 
     def run(self) -> None:
         while True:
-            ticket = self._governor.admit(self._party, len(BODY))
+            ticket = self._governor.admit(self._flow, len(BODY))
             began, finding = time.monotonic(), None
             try:
                 reply = self._transport.post("/v1/chat/completions", BODY, 30.0)

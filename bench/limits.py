@@ -43,7 +43,7 @@ class Rate:
         return calls
 
 
-class AtOnce:
+class Concurrency:
     """So many calls at a time."""
 
     def __init__(self, most):
@@ -65,7 +65,7 @@ class AtOnce:
 LIMITS = {
     "rpm": lambda seconds: Rate([(0, 10)]),
     "tpm": lambda seconds: Rate([(0, 1000)], TOKENS_PER_CALL),
-    "concurrency": lambda seconds: AtOnce(20),
+    "concurrency": lambda seconds: Concurrency(20),
     "changing": lambda seconds: Rate([(0, 10), (seconds / 3, 5), (2 * seconds / 3, 10)]),
 }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import requests
 
 ROOT = Path(__file__).parent.parent
-RIVALS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"  # made by `make bench`
+COMPETITORS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"  # made by `make bench`
 
 
 @contextlib.contextmanager
@@ -29,7 +29,7 @@ def endpoint(*options: str):
             process.kill()
 
 
-def ours(
+def run_simple_batch(
     base_url: str, count: int, concurrency: int | None, look=False, ca="", embed: int = 0
 ) -> dict:
     """Run a job through the real program; with ``look`` ask for its page meanwhile, as a user
@@ -103,21 +103,23 @@ def flask(folder: str, *args: str) -> subprocess.CompletedProcess:
     return done
 
 
-def has_rivals() -> bool:
+def has_competitors() -> bool:
     """Whether the tools that the program does not need itself are installed."""
-    return RIVALS_PYTHON.exists()
+    return COMPETITORS_PYTHON.exists()
 
 
-def rival_command(name: str, base_url: str, count: int, concurrency: int, *options) -> list[str]:
+def competitor_command(
+    name: str, base_url: str, count: int, concurrency: int, *options
+) -> list[str]:
     python = sys.executable
-    if name in ("litellm", "async-batch-llm", "cookbook") and has_rivals():
-        python = str(RIVALS_PYTHON)
+    if name in ("litellm", "async-batch-llm", "cookbook") and has_competitors():
+        python = str(COMPETITORS_PYTHON)
     values = (name, base_url, str(count), str(concurrency), *options)
     return [python, "-m", "bench.competitors", *values]
 
 
-def rival(name: str, base_url: str, count: int, concurrency: int, ca="") -> dict:
-    command = rival_command(name, base_url, count, concurrency, *(("--ca", ca) if ca else ()))
+def run_competitor(name: str, base_url: str, count: int, concurrency: int, ca="") -> dict:
+    command = competitor_command(name, base_url, count, concurrency, *(("--ca", ca) if ca else ()))
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return {**json.loads(done.stdout.splitlines()[-1]), "count": count}

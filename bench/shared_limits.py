@@ -13,17 +13,17 @@ from tools.local_servers import Redis, redis_program
 
 from .processes import ROOT, endpoint
 
-TOLD = {
+CONFIGURED = {
     "told: 600 requests a minute": ("rpm", ("--rpm", "600", "--concurrency", "100")),
     "told: 20 at once": ("concurrency", ("--concurrency", "20")),
 }
-UNTOLD = {
+UNKNOWN = {
     "600 requests a minute": ("rpm", ()),
     "60,000 tokens a minute": ("tpm", ()),
     "20 at once": ("concurrency", ()),
     "600, 300, 600 requests a minute": ("changing", ()),
 }
-STEADY = (*TOLD, "600 requests a minute", "20 at once")
+STEADY = (*CONFIGURED, "600 requests a minute", "20 at once")
 TROUBLE_AT = 0.4, 0.6  # of the time: when a worker is killed, when Redis is
 AWAY_S = 3.0
 WORKERS = 4
@@ -36,7 +36,7 @@ def cluster_limits(seconds: float) -> dict:
         print("left out: Redis is not installed")
         return {"seconds": seconds, "rows": {}}
     rows = {}
-    for name, (limit, ceilings) in {**TOLD, **UNTOLD}.items():
+    for name, (limit, ceilings) in {**CONFIGURED, **UNKNOWN}.items():
         for workers in (1, WORKERS):
             rows[f"{name}, {workers} worker{'s'[: workers - 1]}"] = run(
                 limit, ceilings, workers, seconds

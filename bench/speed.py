@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from tests import postgres
 
 from .million import build_rows, page_times
-from .processes import endpoint, has_rivals, ours, rival
+from .processes import endpoint, has_competitors, run_competitor, run_simple_batch
 
 
 def overhead(count: int) -> dict:
@@ -23,13 +23,13 @@ def overhead(count: int) -> dict:
     tools."""
     with endpoint() as base_url:
         rows = {
-            "simple_batch": {**ours(base_url, count, 100, look=True), "count": count},
-            "aiohttp": rival("aiohttp", base_url, count, 100),
-            "openai": rival("openai", base_url, max(200, count // 10), 100),
+            "simple_batch": {**run_simple_batch(base_url, count, 100, look=True), "count": count},
+            "aiohttp": run_competitor("aiohttp", base_url, count, 100),
+            "openai": run_competitor("openai", base_url, max(200, count // 10), 100),
         }
-        if has_rivals():
+        if has_competitors():
             for name in ("async-batch-llm", "litellm"):
-                rows[name] = rival(name, base_url, max(200, count // 10), 100)
+                rows[name] = run_competitor(name, base_url, max(200, count // 10), 100)
     return {"count": count, "rows": _per_call(rows)}
 
 
@@ -39,8 +39,8 @@ def overhead_tls(count: int) -> dict:
         ca, certificate, key = make_ca(Path(folder))
         with endpoint("--tls", certificate, key) as base_url:
             rows = {
-                "simple_batch": {**ours(base_url, count, 100, ca=ca), "count": count},
-                "aiohttp": rival("aiohttp", base_url, count, 100, ca),
+                "simple_batch": {**run_simple_batch(base_url, count, 100, ca=ca), "count": count},
+                "aiohttp": run_competitor("aiohttp", base_url, count, 100, ca),
             }
     return {"count": count, "rows": _per_call(rows)}
 
@@ -50,8 +50,8 @@ def embeddings(count: int) -> dict:
     packs of 64, and one by one."""
     with endpoint("--delay", "0.02") as base_url:
         rows = {
-            "packed": {**ours(base_url, count, 20, embed=64), "count": count},
-            "one by one": {**ours(base_url, count, 20, embed=1), "count": count},
+            "packed": {**run_simple_batch(base_url, count, 20, embed=64), "count": count},
+            "one by one": {**run_simple_batch(base_url, count, 20, embed=1), "count": count},
         }
     return {"count": count, "rows": _per_call(rows)}
 
@@ -68,7 +68,7 @@ def databases(count: int, turns: int) -> dict:
             for name in ("sqlite", "postgresql"):
                 on = {"SIMPLE_BATCH_DATABASE_URL": server.create(server.template)}
                 with mock.patch.dict(os.environ, on if name == "postgresql" else {}):
-                    run = {**ours(base_url, count, 100), "count": count}
+                    run = {**run_simple_batch(base_url, count, 100), "count": count}
                 rows[name] = min(rows.get(name, run), run, key=lambda row: row["cpu_s"])
     _per_call(rows)
     return found
@@ -79,11 +79,11 @@ def width(count: int, wide: int, widest: int, delay_s: float) -> dict:
     found = {"count": count, "wide": wide, "widest": widest}
     with endpoint("--delay", str(delay_s)) as base_url:
         rows = {
-            "simple_batch": {**ours(base_url, count, wide), "count": count},
-            "aiohttp": rival("aiohttp", base_url, count, wide),
+            "simple_batch": {**run_simple_batch(base_url, count, wide), "count": count},
+            "aiohttp": run_competitor("aiohttp", base_url, count, wide),
         }
-        narrow = ours(base_url, max(100, widest // 10), max(10, widest // 100))
-        all_at_once = ours(base_url, 2 * widest, widest)
+        narrow = run_simple_batch(base_url, max(100, widest // 10), max(10, widest // 100))
+        all_at_once = run_simple_batch(base_url, 2 * widest, widest)
     found["rows"] = _per_call(rows)
     found["of_ideal"] = rows["simple_batch"]["per_second"] * delay_s / wide
     more = widest - max(10, widest // 100)
@@ -98,7 +98,7 @@ def growth(sizes: list[int], rows: int) -> dict:
         build_rows(folder, rows)
         pages = page_times(folder)
     with endpoint() as base_url:
-        runs = {size: ours(base_url, size, 100) for size in sizes}
+        runs = {size: run_simple_batch(base_url, size, 100) for size in sizes}
     return {
         "rows": rows,
         "pages_ms": pages,

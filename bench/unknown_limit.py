@@ -8,7 +8,7 @@ import time
 import requests
 
 from .limits import FIRST_S
-from .processes import ROOT, endpoint, has_rivals, program, rival_command
+from .processes import ROOT, competitor_command, endpoint, has_competitors, program
 
 NAMES = {
     "rpm": "600 requests a minute",
@@ -20,7 +20,7 @@ NAMES = {
 
 def finding(seconds: float) -> dict:
     """All tools against all limits, side by side, each with an endpoint of its own."""
-    tools = ["simple_batch", "cookbook", *(["async-batch-llm"] if has_rivals() else [])]
+    tools = ["simple_batch", "cookbook", *(["async-batch-llm"] if has_competitors() else [])]
     with contextlib.ExitStack() as stack:
         urls = {
             (limit, tool): stack.enter_context(_started(limit, tool, seconds))
@@ -62,7 +62,7 @@ def _started(limit: str, tool: str, seconds: float):
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             stack.enter_context(program(folder, url, count, None))
         else:
-            command = rival_command(tool, url, count, 100, "--limit", limit)
+            command = competitor_command(tool, url, count, 100, "--limit", limit)
             process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
             stack.callback(process.kill)
         yield url

@@ -1,6 +1,8 @@
-"""Processes of the program, forked from one that has loaded it already: a test run starts hundreds, and
-most of what a start costs are its imports. Each is a process of its own all the same, with its streams,
-environment, signals and end.
+"""Client of the fork server, which starts processes of the program faster than Python does.
+
+A test run starts hundreds of processes, and most of the startup time goes into imports. The fork server
+(fork_server_main.py) imports the program once and forks. Each process still has its own streams,
+environment, signals and exit code.
 """
 
 import atexit
@@ -14,23 +16,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-FLASK, SERVER = PROGRAMS = ("flask", "run.py")  # fork_server_main.py
+FLASK, SERVER = PROGRAMS = ("flask", "run.py")  # fork_server_main.py loads them
 
 
 class Process:
-    """One that was started, to be used as subprocess.Popen is."""
+    """A forked process, with the interface of subprocess.Popen."""
 
-    def __init__(self, told: socket.socket, args: list[str]):
+    def __init__(self, reports: socket.socket, args: list[str]):
         self.args = args
         self.returncode: int | None = None
-        self._told = told
+        self._reports = reports
         self.pid = int(self._line(None))
 
     def _line(self, timeout_s: float | None) -> bytes:
-        """What its keeper tells next; nothing where that was killed."""
-        self._told.settimeout(timeout_s)
+        """The next line from the parent of the process; empty if the parent was killed."""
+        self._reports.settimeout(timeout_s)
         line = b""
-        while not line.endswith(b"\n") and (byte := self._told.recv(1)):
+        while not line.endswith(b"\n") and (byte := self._reports.recv(1)):
             line += byte
         return line
 
@@ -49,7 +51,7 @@ class Process:
     def _await(self, timeout_s: float | None) -> None:
         if self.returncode is None:
             self.returncode = int(self._line(timeout_s) or -signal.SIGKILL)
-            self._told.close()
+            self._reports.close()
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
@@ -63,37 +65,36 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
 
-class _Nursery:
+class _ForkServer:
     """The process that has loaded a program; it ends with this one."""
 
     def __init__(self, program: str, cwd: Path):
-        self._asking, theirs = socket.socketpair()
+        self._requests, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "tests.fork_server_main", program]
-            self._loaded = subprocess.Popen(command, cwd=cwd, stdin=theirs)
+            self._process = subprocess.Popen(command, cwd=cwd, stdin=theirs)
         atexit.register(self._end)
 
     def start(self, args: list[str], env: dict[str, str], streams: list[int]) -> Process:
-        told, theirs = socket.socketpair()
-        wish = json.dumps({"args": args, "env": env}).encode()
+        reports, theirs = socket.socketpair()
+        request = json.dumps({"args": args, "env": env}).encode()
+        size = len(request).to_bytes(4, "big")
         with theirs:
-            socket.send_fds(
-                self._asking, [len(wish).to_bytes(4, "big")], [*streams, theirs.fileno()]
-            )
-        self._asking.sendall(wish)
-        return Process(told, args)
+            socket.send_fds(self._requests, [size], [*streams, theirs.fileno()])
+        self._requests.sendall(request)
+        return Process(reports, args)
 
     def _end(self) -> None:
-        self._asking.close()
-        self._loaded.wait()
+        self._requests.close()
+        self._process.wait()
 
 
-_nursery = functools.cache(_Nursery)
+_fork_server = functools.cache(_ForkServer)
 
 
 def start(args: list[str], cwd: Path, env: dict[str, str], stdin, stdout, stderr) -> Process:
-    """As subprocess.Popen starts what ``args`` say; they begin with one of PROGRAMS."""
+    """Start a process as subprocess.Popen does; ``args`` begin with one of PROGRAMS."""
     with Path(os.devnull).open() as nothing:
         given = nothing if stdin == subprocess.DEVNULL else stdin
         streams = [stream.fileno() for stream in (given, stdout, stderr)]
-        return _nursery(args[0], cwd).start(args, env, streams)
+        return _fork_server(args[0], cwd).start(args, env, streams)

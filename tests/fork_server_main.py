@@ -1,7 +1,9 @@
-"""``python -m tests.fork_server_main PROGRAM``: loads a program, then forks a process of it for each wish that
-comes through standard input (fork_server.py), and tells how that ends. Nothing of the program runs here.
+"""The fork server: ``python -m tests.fork_server_main PROGRAM``.
 
-Below, what gevent has patched is gone around: its loop must not exist yet when a process is forked.
+It loads a program, forks a process for each request that arrives on standard input (fork_server.py), and
+reports the exit code. The program itself never runs in the server.
+
+The code below bypasses what gevent has patched: gevent's loop must not exist before the fork.
 """
 
 import _socket
@@ -37,56 +39,56 @@ LOADERS = {fork_server.FLASK: load_flask, fork_server.SERVER: load_server}
 fork, waitpid = get_original("os", ["fork", "waitpid"])
 
 
-def wished(wishes: _socket.socket) -> dict:
-    """Returns in a new process, with its streams, for each wish; ends this one where no more come."""
+def serve(requests: _socket.socket) -> dict:
+    """Fork for each request. Returns the request in each new process, with its streams in place; the
+    server itself exits when the client closes the socket."""
     while True:
-        size, streams, _flags, _address = socket.recv_fds(wishes, 4, 4)
-        _bury()
+        size, streams, _flags, _address = socket.recv_fds(requests, 4, 4)
+        _reap_children()
         if not size:
             os._exit(0)
-        wish = b""
-        while len(wish) < int.from_bytes(size, "big"):
-            wish += wishes.recv(65_536)
+        request = b""
+        while len(request) < int.from_bytes(size, "big"):
+            request += requests.recv(65_536)
         if fork() == 0:
-            wishes.close()
-            _keep(*streams)
-            return json.loads(wish)
+            requests.close()
+            _fork_program(*streams)
+            return json.loads(request)
         for stream in streams:
             os.close(stream)
 
 
-def _bury() -> None:
-    """Keepers that have ended."""
+def _reap_children() -> None:
     with contextlib.suppress(ChildProcessError):
         while waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
-def _keep(stdin: int, stdout: int, stderr: int, told: int) -> None:
-    """Returns in the process that was wished for, a child of this one, which tells its end."""
+def _fork_program(stdin: int, stdout: int, stderr: int, reports: int) -> None:
+    """Returns in the child, which runs the program. The parent reports the pid and exit code, and exits."""
     program = fork()
     if program == 0:
-        os.close(told)
+        os.close(reports)
         for place, stream in enumerate((stdin, stdout, stderr)):
             os.dup2(stream, place)
             os.close(stream)
         return
     for stream in (stdin, stdout, stderr, 0, 1, 2):
         os.close(stream)
-    os.write(told, b"%d\n" % program)
+    os.write(reports, b"%d\n" % program)
     _pid, status = waitpid(program, 0)
-    os.write(told, b"%d\n" % os.waitstatus_to_exitcode(status))
+    os.write(reports, b"%d\n" % os.waitstatus_to_exitcode(status))
     os._exit(0)
 
 
 def main():
     run = LOADERS[sys.argv[1]]()
     gc.collect()
-    gc.freeze()  # else each process looks all of it through when it ends
-    wish = wished(_socket.socket(fileno=os.dup(0)))
-    sys.argv = wish["args"]
+    gc.freeze()  # otherwise each process traverses all loaded objects when it ends
+    request = serve(_socket.socket(fileno=os.dup(0)))
+    sys.argv = request["args"]
     os.environ.clear()
-    os.environ.update(wish["env"])
+    os.environ.update(request["env"])
     return run()
 
 

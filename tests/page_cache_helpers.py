@@ -12,7 +12,7 @@ class Clock:
         return self.now
 
 
-def every_moment(monkeypatch) -> Clock:
+def always_use_cache(monkeypatch) -> Clock:
     """Have every moment be a rush; returns a clock for what is remembered."""
     monkeypatch.setattr(page_cache, "SHARE", -1.0)
     monkeypatch.setattr(page_cache, "CROWD", 0)

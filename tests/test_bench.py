@@ -18,10 +18,10 @@ def test_the_benchmark_runs_and_says_its_figures():
         timeout=590,
     )
     assert done.returncode == 0, done.stderr
-    for said in (
+    for expected in (
         "requests per second over AsyncOpenAI",
         "CPU per request",
         "peak memory",
         "import:",
     ):
-        assert said in done.stdout
+        assert expected in done.stdout

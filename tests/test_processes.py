@@ -152,7 +152,7 @@ def test_sigterm_drains_calls_in_flight(server, instance, questions):
         assert shown(instance, job_id)["status"] == "running"
 
 
-def test_gunicorn_stops_when_requests_are_answered_whoever_is_idle(instance):
+def test_gunicorn_stops_without_waiting_for_idle_connections(instance):
     running = gunicorn(instance)
     watching = socketio.Client(reconnection=False)
     sending = socket.create_connection(("127.0.0.1", running.port))
@@ -185,8 +185,8 @@ def test_the_live_feed_is_a_websocket_and_tells_all(server, instance, questions)
         client.connect(running.url, namespaces=["/jobs"], transports=["websocket"])
         try:
             assert client.transport() == "websocket"
-            wish = {"job_id": job_id, "tail": True}
-            answer = client.call("subscribe", wish, namespace="/jobs")
+            payload = {"job_id": job_id, "tail": True}
+            answer = client.call("subscribe", payload, namespace="/jobs")
             assert answer["ok"] is True
             assert answer["snapshot"]["counts"]["pending"] == 120
             assert client.call("subscribe", {}, namespace="/jobs")["ok"] is True
@@ -238,7 +238,7 @@ def _check_events(job_id, seq, events):
     assert all(len(d["items"]) <= 20 for name, d in events if name == "request.finished")
 
 
-def test_a_taken_port_is_said(instance):
+def test_a_taken_port_is_reported(instance):
     first = run_py(instance)
     try:
         import subprocess

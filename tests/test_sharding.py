@@ -58,23 +58,23 @@ def test_a_good_run_ends_with_one_line_of_totals(run):
 
 
 def test_each_failed_test_is_named_at_the_end(run):
-    code, said = run("one", "two", mixed=MIXED, good=PASSES)
+    code, output = run("one", "two", mixed=MIXED, good=PASSES)
     names = ("test_ends_badly", "test_fails", "test_has_no_fixture")
     assert code == 1
-    assert said == [
+    assert output == [
         *(f"FAILED test_mixed.py::{name} ({one})" for one in ("one", "two") for name in names),
         "4 passed, 6 failed, 2 skipped",
     ]
 
 
 def test_a_process_that_is_killed_or_leaves_counts_as_failed(run):
-    code, said = run("one", killed=KILLED, leaves=LEAVES)
+    code, output = run("one", killed=KILLED, leaves=LEAVES)
     assert code == 1
-    assert said[-1] == "1 passed, 2 failed, 0 skipped"
-    assert "exit code -9 in test_killed.py::test_is_killed (one)" in "\n".join(said)
-    assert "exit code 0 in test_leaves.py::test_leaves (one)" in "\n".join(said)
+    assert output[-1] == "1 passed, 2 failed, 0 skipped"
+    assert "exit code -9 in test_killed.py::test_is_killed (one)" in "\n".join(output)
+    assert "exit code 0 in test_leaves.py::test_leaves (one)" in "\n".join(output)
 
 
 def test_a_file_that_cannot_be_read_counts_as_failed_once(run):
-    said = ["FAILED test_unreadable.py (one)", "0 passed, 1 failed, 0 skipped"]
-    assert run("one", unreadable=UNREADABLE, good=PASSES) == (1, said)
+    output = ["FAILED test_unreadable.py (one)", "0 passed, 1 failed, 0 skipped"]
+    assert run("one", unreadable=UNREADABLE, good=PASSES) == (1, output)

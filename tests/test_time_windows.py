@@ -54,7 +54,7 @@ def test_when_the_clock_is_put_forward_and_back():
         (",".join(["01:00-02:00"] * 13), "UTC", "hours"),
     ],
 )
-def test_what_is_no_hours_is_said(text, zone, field):
+def test_what_is_no_hours_is_reported(text, zone, field):
     with pytest.raises(InvalidInput) as wrong:
         time_windows.parse(text, zone)
     assert wrong.value.field == field

@@ -50,7 +50,7 @@ def free_port() -> int:
 
 class PostgreSQL:
     """A server on a Unix socket in its folder. ``settings`` are written NAME=VALUE; those of the
-    start make it fast and forgetful. Raises AssertionError with what a program said."""
+    start make it fast and forgetful. Raises AssertionError with what a program output."""
 
     def __init__(self, *settings: str):
         self._programs = postgresql_programs()
@@ -95,12 +95,12 @@ class PostgreSQL:
     def _run(self, program: str, *arguments: str) -> None:
         command = [*self._as, str(self._programs / program), *arguments]
         # not into pipes: the server keeps them open
-        with (self.folder / "said").open("w+b") as said:
+        with (self.folder / "output").open("w+b") as output:
             done = subprocess.run(  # noqa: S603 # nosec B603
-                command, cwd=self.folder, stdout=said, stderr=said, check=False
+                command, cwd=self.folder, stdout=output, stderr=output, check=False
             )
-            said.seek(0)
-            assert done.returncode == 0, f"{program}: {said.read().decode()}"
+            output.seek(0)
+            assert done.returncode == 0, f"{program}: {output.read().decode()}"
 
     def _remove(self) -> None:
         self._ctl("stop", "--mode=immediate")

@@ -281,8 +281,8 @@ def test_every_event_of_the_live_feed_tells_each_caller_their_own(world):
         if not sees:
             continue
         for job in ("user's job", "token's job"):
-            told = feed._subscribe(caller, {"job_id": world.ids[job], "tail": True})
-            assert told["ok"] == (sees in ("both", job.removesuffix(" job"))), (caller, job)
+            reply = feed._subscribe(caller, {"job_id": world.ids[job], "tail": True})
+            assert reply["ok"] == (sees in ("both", job.removesuffix(" job"))), (caller, job)
         listed = feed._subscribe(caller, {})["snapshot"]["jobs"]
         assert len(listed) == {"both": 2, "token's": 1, "none": 0}[sees], caller
         feed._disconnect(caller)

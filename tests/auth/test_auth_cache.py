@@ -1,4 +1,4 @@
-"""What the door remembers for a moment, and what ends it: nobody gets in a second longer than before."""
+"""What the guard remembers for a moment, and what ends it: nobody gets in a second longer than before."""
 
 import time
 from types import SimpleNamespace
@@ -6,41 +6,41 @@ from types import SimpleNamespace
 import pytest
 
 from simple_batch import create_app
-from simple_batch.auth import guard as door_module
+from simple_batch.auth import guard as guard_module
 from simple_batch.auth import tokens, users
 from simple_batch.auth.guard import credentials_digest
 from simple_batch.core.ttl_cache import TtlCache
 from simple_batch.store.database import connected
 from simple_batch.store.models import Token, User
 
-from ..page_cache_helpers import Clock, every_moment
+from ..page_cache_helpers import Clock, always_use_cache
 from .conftest import post, send
 
 
 @pytest.fixture
 def clock(app, monkeypatch):
-    """Of what the door remembers."""
-    clock, door = every_moment(monkeypatch), app.extensions["simple_batch_door"]
-    door._claims._clock = door._callers._clock = clock
+    """Of what the guard remembers."""
+    clock, guard = always_use_cache(monkeypatch), app.extensions["simple_batch_door"]
+    guard._claims._clock = guard._callers._clock = clock
     return clock
 
 
 @pytest.fixture
 def asked(app):
-    """An item for each time that the door has asked the database who somebody is."""
-    counted, door = [], app.extensions["simple_batch_door"]
-    answer = door._answer
-    door._answer = lambda claim: counted.append(claim) or answer(claim)
+    """An item for each time that the guard has asked the database who somebody is."""
+    counted, guard = [], app.extensions["simple_batch_door"]
+    answer = guard._answer
+    guard._answer = lambda claim: counted.append(claim) or answer(claim)
     return counted
 
 
-def test_a_crowd_is_asked_about_once_a_moment(app, clock, asked):
+def test_callers_are_looked_up_once_per_second(app, clock, asked):
     for _ in range(5):
         client = app.test_client()  # each with cookies of its own, or none
         for path in ("/jobs", "/jobs", "/configs"):
             assert client.get(path).status_code == 200
     assert len(asked) == 1
-    clock.now += door_module.KNOWN_S
+    clock.now += guard_module.KNOWN_S
     client.get("/jobs")
     assert len(asked) == 2
     # whoever changes something is asked about then
@@ -76,15 +76,15 @@ def test_a_change_in_another_process_ends_it_within_a_second(app, people, log_in
         assert otto.get("/jobs").status_code == 200
     with connected():
         User.update(stamp="another").where(User.name == "otto").execute()
-    clock.now += door_module.KNOWN_S * 0.99
+    clock.now += guard_module.KNOWN_S * 0.99
     assert otto.get("/jobs").status_code == 200
     assert post(otto, "/configs/new").status_code == 401  # who changes something is asked about
     assert otto.get("/jobs").status_code == 303  # found out by the way
-    clock.now += door_module.KNOWN_S
+    clock.now += guard_module.KNOWN_S
     assert otto.get("/jobs").status_code == 303
 
 
-def test_it_was_not_longer_known_for_having_been_asked_often(app, people, log_in, clock):
+def test_frequent_requests_do_not_prolong_the_cache(app, people, log_in, clock):
     otto = log_in("otto")
     otto.get("/jobs")
     with connected():
@@ -92,12 +92,12 @@ def test_it_was_not_longer_known_for_having_been_asked_often(app, people, log_in
     seen = []
     for _ in range(20):
         seen.append(otto.get("/jobs").status_code)
-        clock.now += door_module.KNOWN_S / 10
+        clock.now += guard_module.KNOWN_S / 10
     assert seen == sorted(seen)
     assert 9 <= seen.count(200) <= 10
 
 
-def test_everybody_sees_their_own_while_copies_are_given(app, people, log_in, clock):
+def test_each_user_sees_their_own_pages_from_the_cache(app, people, log_in, clock):
     anna, vera = log_in("anna"), log_in("vera")
     for _ in range(4):
         pages = anna.get("/configs").text, vera.get("/configs").text
@@ -107,7 +107,7 @@ def test_everybody_sees_their_own_while_copies_are_given(app, people, log_in, cl
         assert anna.get("/users").status_code == 200
 
 
-def test_a_token_ends_as_promptly_and_is_not_kept_as_it_is(app, people, clock, asked):
+def test_a_revoked_token_expires_as_fast_and_is_cached_as_a_digest(app, people, clock, asked):
     with connected():
         token, secret = tokens.create("reads", scope="read", user_id=people["otto"])
     bearer = {"Authorization": f"Bearer {secret}"}
@@ -117,8 +117,8 @@ def test_a_token_ends_as_promptly_and_is_not_kept_as_it_is(app, people, clock, a
 
     assert [ask() for _ in range(3)] == [200] * 3
     assert len(asked) == 1
-    door = app.extensions["simple_batch_door"]
-    assert secret not in repr((door._claims._kept, door._callers._kept))
+    guard = app.extensions["simple_batch_door"]
+    assert secret not in repr((guard._claims._kept, guard._callers._kept))
     with connected():
         tokens.revoke(token.id)
     assert ask() == 303
@@ -128,17 +128,18 @@ def test_a_token_ends_as_promptly_and_is_not_kept_as_it_is(app, people, clock, a
     with connected():
         Token.update(revoked_at=1).where(Token.id == token.id).execute()
     assert ask() == 200
-    clock.now += door_module.KNOWN_S
+    clock.now += guard_module.KNOWN_S
     assert ask() == 303
 
 
-def test_a_session_that_runs_out_ends_while_copies_are_given(overrides, monkeypatch):
-    clock = every_moment(monkeypatch)
+def test_an_expired_session_gets_no_cached_pages(overrides, monkeypatch):
+    clock = always_use_cache(monkeypatch)
     app = create_app(**overrides, PASSWORD="open sesame", SESSION_HOURS=1)
     try:
         client = app.test_client()
-        door = app.extensions["simple_batch_door"]
-        door._claims._clock, door._callers._clock = clock, Clock()  # others keep the account known
+        guard = app.extensions["simple_batch_door"]
+        guard._claims._clock = clock
+        guard._callers._clock = Clock()  # other requests keep the account cached
         send(client, "admin", "open sesame")
         for _ in range(3):
             assert client.get("/jobs").status_code == 200
@@ -146,7 +147,7 @@ def test_a_session_that_runs_out_ends_while_copies_are_given(overrides, monkeypa
         app.config["PERMANENT_SESSION_LIFETIME"] = -1  # now
         bare, headers = app.test_client(use_cookies=False), {"Cookie": f"session={cookie}"}
         assert bare.get("/jobs", headers=headers).status_code == 200
-        clock.now += door_module.CLAIMED_S
+        clock.now += guard_module.CLAIMED_S
         assert bare.get("/jobs", headers=headers).status_code == 303
     finally:
         app.extensions["simple_batch"].close()
@@ -158,8 +159,8 @@ def test_a_session_in_use_goes_on_but_its_cookie_stays_for_a_minute(
     client = log_in("otto")
     client.get("/jobs")  # which gives it a token for forms
     assert all("Set-Cookie" not in client.get("/jobs").headers for _ in range(3))
-    later = time.time() + door_module.RENEWED_S
-    monkeypatch.setattr(door_module, "time", SimpleNamespace(time=lambda: later))
+    later = time.time() + guard_module.RENEWED_S
+    monkeypatch.setattr(guard_module, "time", SimpleNamespace(time=lambda: later))
     renewed = client.get("/jobs").headers["Set-Cookie"]
     assert "session=" in renewed
     assert "Expires=" in renewed
@@ -167,48 +168,48 @@ def test_a_session_in_use_goes_on_but_its_cookie_stays_for_a_minute(
     assert client.get("/jobs").status_code == 200
 
 
-def test_one_way_is_told_from_another():
+def test_credentials_digest_depends_on_every_header_that_authenticates():
     came = {"HTTP_COOKIE": "session=a", "HTTP_HOST": "localhost", "REMOTE_ADDR": "127.0.0.1"}
-    ways = {credentials_digest(came)}
+    digests = {credentials_digest(came)}
     for name in (
         *("HTTP_COOKIE", "HTTP_HOST", "REMOTE_ADDR", "SERVER_NAME", "HTTP_AUTHORIZATION"),
         *("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_HOST"),
     ):
-        ways.add(credentials_digest({**came, name: "x"}))
-        ways.add(credentials_digest({**came, name: ""}))
-    assert len(ways) == 19
+        digests.add(credentials_digest({**came, name: "x"}))
+        digests.add(credentials_digest({**came, name: ""}))
+    assert len(digests) == 19
     assert credentials_digest({**came, "REMOTE_PORT": "1", "PATH_INFO": "/"}) == credentials_digest(
         came
     )
 
 
-def test_what_is_kept_lately():
+def test_ttl_cache():
     clock = Clock()
-    lately = TtlCache(1.0, 2, clock)
-    assert lately.recalled("a") is None
-    assert lately.found("a", lambda: 1) == lately.recalled("a") == 1
-    assert lately.found("b", lambda: None) is None
+    cache = TtlCache(1.0, 2, clock)
+    assert cache.recalled("a") is None
+    assert cache.found("a", lambda: 1) == cache.recalled("a") == 1
+    assert cache.found("b", lambda: None) is None
     clock.now += 0.5
-    assert lately.found("a", lambda: 2) == 2
+    assert cache.found("a", lambda: 2) == 2
     clock.now += 0.75
-    assert lately.recalled("a") == 2  # since it was found again
-    assert lately.found("a", lambda: None) is None
-    assert lately.recalled("a") is None  # it is so no more
+    assert cache.recalled("a") == 2  # since it was found again
+    assert cache.found("a", lambda: None) is None
+    assert cache.recalled("a") is None  # it is so no more
     for question in "cde":
-        lately.found(question, lambda: 3)
-    assert [lately.recalled(question) for question in "cde"] == [None, 3, 3]
+        cache.found(question, lambda: 3)
+    assert [cache.recalled(question) for question in "cde"] == [None, 3, 3]
 
     def forgotten_meanwhile():
-        lately.forget()
+        cache.forget()
         return 4
 
-    assert lately.found("f", forgotten_meanwhile) == 4
-    assert lately.recalled("f") is None  # what was found may be old already
-    assert lately.recalled("e") is None
+    assert cache.found("f", forgotten_meanwhile) == 4
+    assert cache.recalled("f") is None  # what was found may be old already
+    assert cache.recalled("e") is None
 
     def slow():
         clock.now += 1.0
         return 5
 
-    assert lately.found("g", slow) == 5
-    assert lately.recalled("g") is None  # its time runs from when it was asked
+    assert cache.found("g", slow) == 5
+    assert cache.recalled("g") is None  # its time runs from when it was asked

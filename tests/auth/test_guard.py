@@ -41,7 +41,7 @@ def served(app):
 
 
 @pytest.mark.parametrize("mode", ["password", "users"])
-def test_whoever_did_not_log_in_gets_nothing(mode, request, monkeypatch):
+def test_anonymous_callers_get_nothing(mode, request, monkeypatch):
     app = request.getfixturevalue("password_app" if mode == "password" else "app")
     if mode == "users":
         request.getfixturevalue("people")
@@ -65,7 +65,7 @@ def test_whoever_did_not_log_in_gets_nothing(mode, request, monkeypatch):
     assert {"static", "health.healthz", "health.readyz", "login.page", "login.enter"} == PUBLIC
 
 
-def test_a_viewer_changes_nothing_and_an_operator_nothing_that_is_the_admins(app, people, log_in):
+def test_a_viewer_changes_nothing_and_an_operator_no_admin_pages(app, people, log_in):
     vera, otto = log_in("vera"), log_in("otto")
     refused = {"viewer": 0, "operator": 0}
     for rule, method, path in served(app):
@@ -156,7 +156,7 @@ def test_login_begins_a_new_session_and_logout_ends_it(app, people):
         "",
     ],
 )
-def test_after_the_login_nobody_is_led_elsewhere(app, people, given):
+def test_the_login_never_redirects_to_another_site(app, people, given):
     answer = send(app.test_client(), "vera", PASSWORDS["vera"], next=given)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/jobs")
 
@@ -192,8 +192,8 @@ def test_tries_are_counted_by_address_and_by_name(app, people, log_in):
         return send(client, name, password)
 
     assert guess("192.0.2.1", password=PASSWORDS["otto"]).status_code == 303  # at home here
-    told = [guess("192.0.2.2").status_code for _ in range(12)]
-    assert told == [401] * 10 + [429] * 2
+    statuses = [guess("192.0.2.2").status_code for _ in range(12)]
+    assert statuses == [401] * 10 + [429] * 2
     late = guess("192.0.2.2", "anna", PASSWORDS["anna"])
     assert late.status_code == 429  # the right password, too, waits from there
     assert 1 <= int(late.headers["Retry-After"]) <= 60
@@ -322,7 +322,7 @@ def test_proxies_are_believed_as_far_as_the_settings_say(overrides):
         "X-Forwarded-Host": "batch.example.com",
         "Referer": "https://batch.example.com/login",  # which forms over TLS have to come with
     }
-    told = []
+    received = []
     for hops in (0, 1):
         more = {"TRUSTED_PROXIES": hops, "ALLOWED_HOSTS": "batch.example.com"}
         app = create_app(**overrides, **more, PASSWORD="open sesame")
@@ -333,8 +333,10 @@ def test_proxies_are_believed_as_far_as_the_settings_say(overrides):
             entered = client.post("/login", data=fields, headers=forwarded)
             with connected():
                 failed = Audit.select().where(Audit.action == "login.failed")
-                told.append((failed.order_by(Audit.id.desc()).get().address, entered.status_code))
+                received.append(
+                    (failed.order_by(Audit.id.desc()).get().address, entered.status_code)
+                )
             assert ("Secure" in page.headers["Set-Cookie"]) == bool(hops)
         finally:
             app.extensions["simple_batch"].close()
-    assert told == [("127.0.0.1", 401), ("198.51.100.7", 401)]
+    assert received == [("127.0.0.1", 401), ("198.51.100.7", 401)]

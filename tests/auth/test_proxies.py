@@ -16,7 +16,7 @@ from simple_batch.store.database import connected
 from simple_batch.web import live_feed
 
 from ..conftest import PASSWORDS, wait_until
-from ..page_cache_helpers import every_moment
+from ..page_cache_helpers import always_use_cache
 from ..process import free_port, served
 from .conftest import send
 from .test_server_login import session_of
@@ -64,7 +64,7 @@ def connects(app, **environ) -> bool:
 
 
 def test_a_forwarded_request_is_never_one_of_this_machine(app_of_any_name, monkeypatch):
-    every_moment(monkeypatch)  # copies of pages, and what the door remembers, are known apart
+    always_use_cache(monkeypatch)  # copies of pages, and what the door remembers, are known apart
     client = app_of_any_name.test_client()
 
     def statuses(**environ) -> list[int]:
@@ -80,11 +80,11 @@ def test_a_forwarded_request_is_never_one_of_this_machine(app_of_any_name, monke
         assert not connects(app_of_any_name, **environ), sign
 
 
-def test_a_forwarded_request_is_told_why_and_what_to_do(client):
+def test_a_forwarded_request_gets_a_reason_and_a_remedy(client):
     environ = {"HTTP_X_REAL_IP": "127.0.0.1"}
     page = client.get("/jobs", environ_overrides=environ).text
-    told = client.get("/jobs.json", environ_overrides=environ).json["error"]
-    for text in (page, told):
+    reply = client.get("/jobs.json", environ_overrides=environ).json["error"]
+    for text in (page, reply):
         assert "X-Real-Ip" in text
         assert "flask create-user NAME --role admin" in text
     refused = client.get("/v1/models", environ_overrides=environ).json["error"]["message"]

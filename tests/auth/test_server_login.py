@@ -44,12 +44,12 @@ def test_other_addresses_are_not_served_without_a_password(instance, way, host, 
     done = subprocess.run(
         command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=60
     )
-    said = done.stdout + done.stderr
-    assert ("EXPOSED=yes" in said) == bool(given)
-    assert done.returncode == 4, said
+    output = done.stdout + done.stderr
+    assert ("EXPOSED=yes" in output) == bool(given)
+    assert done.returncode == 4, output
     for remedy in ("create-user", "SIMPLE_BATCH_PASSWORD", "SIMPLE_BATCH_LOGIN_LINK"):
-        assert remedy in said
-    assert "Traceback" not in said
+        assert remedy in output
+    assert "Traceback" not in output
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 
@@ -104,7 +104,7 @@ def test_the_link_of_the_start_lets_in_once(instance, serve):
         other.stop()
 
 
-def test_the_live_feed_is_behind_the_door(instance, people, add_config, endpoint, make_job):
+def test_the_live_feed_requires_a_login(instance, people, add_config, endpoint, make_job):
     from simple_batch.core import identity
     from simple_batch.core.identity import Actor
     from simple_batch.services import jobs
@@ -131,24 +131,24 @@ def test_the_live_feed_is_behind_the_door(instance, people, add_config, endpoint
                 connect(**headers)
         client = connect(session_of(server, "otto", PASSWORDS["otto"]))
 
-        def ask(**wish):
-            return client.call("subscribe", wish, namespace="/jobs", timeout=30)
+        def ask(**payload):
+            return client.call("subscribe", payload, namespace="/jobs", timeout=30)
 
         assert ask(job_id=ottos)["ok"]
         refused = ask(job_id=olgas)
         assert refused == {"ok": False, "error": f"There is no job {olgas}."}
         assert refused["error"].replace(str(olgas), "99") == ask(job_id=99)["error"]
         assert [job["id"] for job in ask()["snapshot"]["jobs"]] == [ottos]
-        heard = []
-        client.on("jobs.changed", lambda event: heard.extend(event["items"]), namespace="/jobs")
+        received = []
+        client.on("jobs.changed", lambda event: received.extend(event["items"]), namespace="/jobs")
         viewer = connect(session_of(server, "vera", PASSWORDS["vera"]))
         seen = viewer.call("subscribe", {}, namespace="/jobs", timeout=30)["snapshot"]["jobs"]
         assert {job["id"] for job in seen} == {ottos, olgas}
         with connected():
             for job_id in (olgas, ottos):
                 jobs.delete(job_id)
-        wait_until(lambda: any(item["status"] is None for item in heard))
-        assert {item["id"] for item in heard} == {ottos}
+        wait_until(lambda: any(item["status"] is None for item in received))
+        assert {item["id"] for item in received} == {ottos}
         with connected():
             users.disable("otto")
         wait_until(lambda: "/jobs" not in client.namespaces, 15)

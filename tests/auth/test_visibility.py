@@ -73,7 +73,7 @@ def test_another_operators_job_is_not_there(app, made, log_in):
         assert Job.select().where(Job.deleted_at.is_null()).count() == 2
 
 
-def test_what_is_made_belongs_to_whoever_makes_it(app, people, made, log_in):
+def test_the_creator_owns_a_job(app, people, made, log_in):
     otto, olga = log_in("otto"), log_in("olga")
     given = {"file": (io.BytesIO(TABLE), "t.csv")}
     step = post(otto, "/jobs/new", **given).headers["Location"]
@@ -221,10 +221,10 @@ def test_the_audit_log_says_who_did_what_and_no_secret(app, instance, people, ma
         assert insight.audit_page(page=2).pages == 2
     assert 'rel="next"' in anna.get("/audit").text
     done = flask(instance, "audit-log", "--action", "job.delete", "--json")
-    told = json.loads(done.stdout)
+    reply = json.loads(done.stdout)
     roles = json.loads(flask(instance, "audit-log", "--action", "user.role", "--json").stdout)
     assert roles[0]["detail"] == "viewer → operator"
-    assert [(e["actor"], e["object"], e["address"]) for e in told] == [("otto", job, "127.0.0.1")]
+    assert [(e["actor"], e["object"], e["address"]) for e in reply] == [("otto", job, "127.0.0.1")]
     assert flask(instance, "audit-log", "--action", "nothing").returncode == 2
     assert len(flask(instance, "audit-log", "--limit", "3").stdout.splitlines()) == 4
     with connected():

@@ -121,8 +121,8 @@ def opened(browser, base_url: str, language: str = "en", **options):
     page.set_default_timeout(PATIENCE_MS)
     troubles = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("console", lambda said: said.type == "error" and troubles.append(said.text))
+    page.on("console", lambda message: message.type == "error" and troubles.append(message.text))
     page.on("dialog", lambda dialog: dialog.accept())
     yield page
     context.close()
-    assert [said for said in troubles if not any(part in said for part in EXPECTED)] == []
+    assert [message for message in troubles if not any(part in message for part in EXPECTED)] == []

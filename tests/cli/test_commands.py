@@ -50,7 +50,7 @@ def test_configs(instance, good):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         (("--base-url", "ftp://x/v1"), "http"),
         (("--base-url", "http://x/v1", "--concurrency", "0"), "Concurrency"),
@@ -60,10 +60,10 @@ def test_configs(instance, good):
         (("--base-url", "http://x/v1", "--input-price", "-1"), "price"),
     ],
 )
-def test_a_wrong_option_is_exit_code_2(instance, options, said):
+def test_a_wrong_option_is_exit_code_2(instance, options, expected):
     done = flask(instance, "add-config", "a", "--model", "m", *options)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -111,7 +111,7 @@ def test_cancelled_requests_are_retried_by_their_cause(instance, good, questions
 
 
 @pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
-def test_a_database_that_stays_locked_is_said(instance, good):
+def test_a_database_that_stays_locked_is_reported(instance, good):
     with contextlib.closing(sqlite3.connect(instance / "simple_batch.db")) as other:
         other.execute("BEGIN IMMEDIATE")
         done = flask(instance, "create-token", "x")
@@ -201,7 +201,7 @@ def test_export_to_files_and_standard_output(instance, good, questions, tmp_path
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_format_that_is_not_there_is_said(instance, good, questions):
+def test_a_format_that_is_not_there_is_reported(instance, good, questions):
     flask(instance, "create-job", str(questions(1)), "--config", "good", "--no-start")
     done = flask(instance, "export-job", "1", "-o", "-", "--format", "xml")
     assert (done.returncode, done.stdout) == (2, "")

@@ -16,9 +16,7 @@ from .test_commands import good  # noqa: F401 (fixtures)
 TEMPLATE = json.dumps({"user": "{{q}}", "images": ["{{photo}}"]})
 
 
-def test_a_killed_job_goes_on_with_its_images_whatever_became_of_the_folder(
-    instance, good, tmp_path
-):
+def test_a_killed_job_continues_with_its_images_without_the_folder(instance, good, tmp_path):
     (tmp_path / "t.json").write_text(TEMPLATE)
     folder = tmp_path / "mine"
     folder.mkdir()

@@ -33,9 +33,9 @@ def test_all_of_it_reaches_the_job(app, instance, add_config, questions):
         assert recipes.load(json.dumps(recipe).encode()).spread == Spread.WEIGHT
 
 
-def test_wrong_ones_are_said(app, instance, add_config, questions):
+def test_wrong_ones_are_reported(app, instance, add_config, questions):
     add_config("http://127.0.0.1:9/v1", alias="main")
-    for option, value, said in (
+    for option, value, expected in (
         ("--deadline", "tomorrow", "no time like"),
         ("--deadline", "2001-01-01", "Deadline"),
         ("--zone", "Mars", "Zone"),
@@ -49,6 +49,6 @@ def test_wrong_ones_are_said(app, instance, add_config, questions):
             *("create-job", str(questions(1)), "--config", "main", option, value, *extra),
         )
         assert refused.returncode == 2, (option, refused.stderr)
-        assert said in refused.stderr, refused.stderr
+        assert expected in refused.stderr, refused.stderr
     with connected():
         assert jobs.Job.select().count() == 0

@@ -1,4 +1,4 @@
-"""A line to a server that can be cut without a word to either end, and mended."""
+"""A TCP proxy in front of a server, whose traffic a test can stop without closing any connection."""
 
 import socket
 
@@ -7,15 +7,15 @@ from gevent.event import Event
 from gevent.server import StreamServer
 
 
-class Wire:
-    """Listens on a port of loopback and carries to ``address``: a path (Unix socket) or (host, port).
-    While it is cut, what is sent waits, as when packets are lost; new connections are taken and hear
-    nothing."""
+class NetworkProxy:
+    """Listens on a loopback port and forwards to ``address``: a path (Unix socket) or (host, port).
+    While it is cut, data waits as if its packets were lost; new connections are accepted but get no
+    answer."""
 
     def __init__(self, address: str | tuple[str, int]):
         self._address = address
-        self._whole = Event()
-        self._whole.set()
+        self._forwarding = Event()
+        self._forwarding.set()
         self._server = StreamServer(("127.0.0.1", 0), self._connect)
 
     def __enter__(self):
@@ -23,7 +23,7 @@ class Wire:
         return self
 
     def __exit__(self, *_):
-        self._whole.set()
+        self._forwarding.set()
         self._server.stop(timeout=0)
 
     @property
@@ -31,24 +31,27 @@ class Wire:
         return self._server.server_port
 
     def cut(self) -> None:
-        self._whole.clear()
+        self._forwarding.clear()
 
-    def mend(self) -> None:
-        self._whole.set()
+    def restore(self) -> None:
+        self._forwarding.set()
 
-    def _connect(self, near: socket.socket, _address) -> None:
-        self._whole.wait()
+    def _connect(self, client: socket.socket, _address) -> None:
+        self._forwarding.wait()
         family = socket.AF_UNIX if isinstance(self._address, str) else socket.AF_INET
-        with near, socket.socket(family) as far:
-            far.connect(self._address)
-            ways = [gevent.spawn(self._carry, *way) for way in ((near, far), (far, near))]
-            gevent.joinall(ways, count=1)  # an end that has gone is gone for the other
-            gevent.killall(ways)
+        with client, socket.socket(family) as server:
+            server.connect(self._address)
+            directions = ((client, server), (server, client))
+            copying = [gevent.spawn(self._copy, *direction) for direction in directions]
+            gevent.joinall(
+                copying, count=1
+            )  # a connection closed by one end is closed for the other
+            gevent.killall(copying)
 
-    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
         try:
             while data := source.recv(65_536):
-                self._whole.wait()
+                self._forwarding.wait()
                 sink.sendall(data)
         except OSError:
             return

@@ -19,7 +19,7 @@ from simple_batch.store.database import connected
 
 from .. import postgres, redis_server
 from ..conftest import PATIENCE_S
-from ..process import ROOT, environment
+from ..process import ROOT, StoppableProcess, environment
 
 MISSING = [
     name
@@ -51,8 +51,8 @@ def asked(endpoint) -> Counter:
     return Counter(body["messages"][-1]["content"] for body in endpoint.bodies)
 
 
-class Worker:
-    """A Celery worker; ``said`` is what it has printed."""
+class Worker(StoppableProcess):
+    """A Celery worker; ``output`` is what it has printed."""
 
     def __init__(self, name: str, instance: Path, settings: dict, lanes: int = 8):
         self.name = f"{name}@test"
@@ -70,14 +70,14 @@ class Worker:
             )
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self._out.read_text()
 
     def wait_for(self, part: str, timeout_s: float = PATIENCE_S) -> None:
         end = time.monotonic() + timeout_s
-        while part not in self.said:
-            assert time.monotonic() < end, f"no {part!r} in: {self.said}"
-            assert self.process.poll() is None, f"it ended: {self.said}"
+        while part not in self.output:
+            assert time.monotonic() < end, f"no {part!r} in: {self.output}"
+            assert self.process.poll() is None, f"it ended: {self.output}"
             time.sleep(0.05)
 
     def signal(self, number: int) -> None:
@@ -87,16 +87,6 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):
             self.signal(signal.SIGKILL)
         self.process.wait()
-
-    def stop(self, timeout_s: float = PATIENCE_S) -> int:
-        """A warm shutdown; returns the exit code."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout_s)
-        if self.process.poll() is None:
-            self.kill()
-        return self.process.returncode
 
     def cpu_s(self) -> float:
         """CPU that it has used so far."""
@@ -179,8 +169,8 @@ class Cluster:
 
         def found():
             for worker in self.workers:
-                said = [line for line in worker.said.splitlines() if "coordinates" in line]
-                if worker.process.poll() is None and said and worker.name in said[-1]:
+                output = [line for line in worker.output.splitlines() if "coordinates" in line]
+                if worker.process.poll() is None and output and worker.name in output[-1]:
                     return worker
             return None
 

@@ -4,26 +4,26 @@ from urllib.parse import urlsplit
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from .network_proxy import Wire
+from .network_proxy import NetworkProxy
 from .processes import asked, questions, wait_until
 
 
 def test_a_worker_cut_off_from_the_database_is_done_without_and_comes_back(cluster):
     total = 1_600
     socket_path = str(cluster.postgres.folder / ".s.PGSQL.5432")
-    with MisbehavingEndpoint(e.slow(0.3)) as endpoint, Wire(socket_path) as wire:
+    with MisbehavingEndpoint(e.slow(0.3)) as endpoint, NetworkProxy(socket_path) as proxy:
         whole = urlsplit(cluster.database_url)
-        by_wire = (
-            f"postgresql://{whole.username}:{whole.password}@127.0.0.1:{wire.port}{whole.path}"
+        proxied_url = (
+            f"postgresql://{whole.username}:{whole.password}@127.0.0.1:{proxy.port}{whole.path}"
         )
         (near,) = cluster.start("near")
-        wait_until(lambda: "coordinates" in near.said)
-        (far,) = cluster.start("far", DATABASE_URL=by_wire)
+        wait_until(lambda: "coordinates" in near.output)
+        (far,) = cluster.start("far", DATABASE_URL=proxied_url)
         job_id = cluster.under_way(endpoint, total, 20)
-        wire.cut()
-        wait_until(lambda: "is dead: others take its pages" in near.said)
-        wire.mend()
-        wait_until(lambda: "goes on as a new one" in far.said)
+        proxy.cut()
+        wait_until(lambda: "is dead: others take its pages" in near.output)
+        proxy.restore()
+        wait_until(lambda: "goes on as a new one" in far.output)
         cluster.wait_for(job_id, timeout_s=120.0)
     assert cluster.counted(job_id) == (total, total, total)
     assert max(asked(endpoint).values()) <= 2
@@ -35,17 +35,17 @@ def test_a_worker_cut_off_from_redis_goes_on(cluster):
     redis = urlsplit(cluster.settings["SIMPLE_BATCH_REDIS_URL"])
     with (
         MisbehavingEndpoint(e.slow(0.2)) as endpoint,
-        Wire((redis.hostname, redis.port)) as wire,
+        NetworkProxy((redis.hostname, redis.port)) as proxy,
     ):
-        by_wire = f"redis://127.0.0.1:{wire.port}{redis.path}"
+        proxied_url = f"redis://127.0.0.1:{proxy.port}{redis.path}"
         cluster.start("near")
-        cluster.start("far", REDIS_URL=by_wire)
+        cluster.start("far", REDIS_URL=proxied_url)
         job_id = cluster.under_way(endpoint, total, 20, 60)
-        wire.cut()
+        proxy.cut()
         cluster.wait_for(job_id)
         other = cluster.make_job(questions(total))
         wait_until(lambda: cluster.placed(other) == 2)  # placed without a word from Redis
-        wire.mend()
+        proxy.restore()
         cluster.wait_for(other)
     for each in (job_id, other):
         assert cluster.counted(each) == (total, total, total)
@@ -56,10 +56,13 @@ def test_a_worker_without_a_share_claims_no_page(cluster):
     """Cut off from Redis before its first exchange: it holds nothing that the other could ask."""
     total = 200
     redis = urlsplit(cluster.settings["SIMPLE_BATCH_REDIS_URL"])
-    with MisbehavingEndpoint(e.slow(0.1)) as endpoint, Wire((redis.hostname, redis.port)) as wire:
-        wire.cut()
-        by_wire = f"redis://127.0.0.1:{wire.port}{redis.path}"
-        cluster.start("far", REDIS_URL=by_wire)
+    with (
+        MisbehavingEndpoint(e.slow(0.1)) as endpoint,
+        NetworkProxy((redis.hostname, redis.port)) as proxy,
+    ):
+        proxy.cut()
+        proxied_url = f"redis://127.0.0.1:{proxy.port}{redis.path}"
+        cluster.start("far", REDIS_URL=proxied_url)
         cluster.add_config(endpoint.base_url, concurrency=20)
         narrow = cluster.make_job(questions(20), concurrency=1)
         wait_until(lambda: cluster.placed(narrow) == 1)  # the one lane that it may have
@@ -69,4 +72,4 @@ def test_a_worker_without_a_share_claims_no_page(cluster):
             cluster.wait_for(job_id)
             assert cluster.counted(job_id) == (count, count, count)
         assert endpoint.calls == total + 20
-        wire.mend()
+        proxy.restore()

@@ -21,7 +21,7 @@ pytestmark = [
 PASSWORD = {"SIMPLE_BATCH_PASSWORD": "open sesame, please"}  # who comes by a proxy has to log in
 
 
-def test_a_browser_stays_with_one_process_and_goes_to_the_other_when_that_ends(instance, tmp_path):
+def test_a_browser_sticks_to_one_process_and_fails_over_when_it_ends(instance, tmp_path):
     with Cluster(instance) as cluster:
         given = {**cluster.settings, "SIMPLE_BATCH_TRUSTED_PROXIES": "1", **PASSWORD}
         webs = [run_py(instance, **given) for _ in range(2)]

@@ -23,8 +23,8 @@ def alias(request) -> str:
 
 def shares(cluster, job_id: int) -> list[int]:
     """How many results each worker says came from it, of those that had a lane."""
-    said = (re.findall(rf"job {job_id}: (\d+) results", w.said) for w in cluster.workers)
-    return [sum(map(int, counts)) for counts in said]
+    output = (re.findall(rf"job {job_id}: (\d+) results", w.output) for w in cluster.workers)
+    return [sum(map(int, counts)) for counts in output]
 
 
 def test_a_job_is_shared_out_and_each_request_asked_once(pair, alias):
@@ -162,7 +162,7 @@ def test_a_worker_says_what_it_needs(cluster):
     assert "SIMPLE_BATCH_ENGINE=celery" in worker(SIMPLE_BATCH_ENGINE="gevent")
 
 
-def test_where_no_worker_runs_it_is_said(cluster):
+def test_where_no_worker_runs_it_is_reported(cluster):
     with MisbehavingEndpoint(e.ok()) as endpoint:
         cluster.add_config(endpoint.base_url)
         assert cluster.do(lifecycle.runner_state) == "none"
@@ -171,7 +171,7 @@ def test_where_no_worker_runs_it_is_said(cluster):
         wait_until(lambda: cluster.status(job_id) == "queued")
         cluster.start("late")
         assert followed.wait(120) == 0
-        said = followed.stderr.read()
-    assert "No worker runs" in said
-    assert "3 succeeded" in said
+        output = followed.stderr.read()
+    assert "No worker runs" in output
+    assert "3 succeeded" in output
     assert cluster.do(lifecycle.runner_state) == "elsewhere"

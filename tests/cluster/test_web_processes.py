@@ -85,8 +85,8 @@ class Listener:
     def _hear(self, event, payload):
         self.events.append((event, payload))
 
-    def subscribe(self, **wish) -> int:
-        answer = self.client.call("subscribe", wish, namespace="/jobs", timeout=60)
+    def subscribe(self, **payload) -> int:
+        answer = self.client.call("subscribe", payload, namespace="/jobs", timeout=60)
         assert answer["ok"], answer
         return answer["seq"]
 
@@ -115,7 +115,7 @@ def listen():
         listener.client.disconnect()
 
 
-def test_every_client_hears_every_event_once_whichever_process_it_is_connected_to(
+def test_every_client_gets_every_event_once_from_any_process(
     webs, worker, add_config, make_job, listen
 ):
     one, other = webs
@@ -127,14 +127,14 @@ def test_every_client_hears_every_event_once_whichever_process_it_is_connected_t
         assert post(browser, one.url, f"/jobs/{job_id}/resume").status_code == 303
         for listener in listeners:
             wait_until(
-                lambda heard=listener: any(
+                lambda client=listener: any(
                     event["status"] == "completed" and event["counts"]["succeeded"] == 100
-                    for event in heard.of("job.progress")
+                    for event in client.of("job.progress")
                 ),
                 40,
             )
     time.sleep(0.6)  # a tick more: what would come twice has come
-    moves = [[event["to"] for event in heard.of("job.status")] for heard in listeners]
+    moves = [[event["to"] for event in listener.of("job.status")] for listener in listeners]
     assert moves[0][-2:] == ["finalizing", "completed"]
     assert len(set(moves[0])) == len(moves[0])
     assert all(move == moves[0] for move in moves)
@@ -179,9 +179,9 @@ def test_wrong_passwords_are_counted_over_all_processes(webs, people, shared_red
     # each process has counted half of them itself
     wait_until(lambda: try_password(webs[1], "otto", PASSWORDS["otto"]) == 303, AT_ONCE_S)
     assert [try_password(webs[0], "otto", "not this one") for _ in range(6)][-1] == 429
-    said = "\n".join(webs[0].lines + webs[1].lines)
-    assert "Redis is away" in said
-    assert "Traceback" not in said
+    output = "\n".join(webs[0].lines + webs[1].lines)
+    assert "Redis is away" in output
+    assert "Traceback" not in output
 
 
 def try_password(web, name: str, password: str) -> int:
@@ -274,9 +274,9 @@ def test_without_workers_pages_are_served_and_say_so(
         assert shares[:4] == ["one@test", "7", "0", "7"]
         assert figures(f"{one.url}/metrics")["simple_batch_workers"] == 1
         assert requests.get(f"http://127.0.0.1:{port}/healthz").json() == {"status": "ok"}
-        told = figures(f"http://127.0.0.1:{port}/metrics")
-        assert told["simple_batch_requests_total", "test", "succeeded"] == 7
-        assert told["simple_batch_recorder_commit_seconds_count"] >= 1
+        reply = figures(f"http://127.0.0.1:{port}/metrics")
+        assert reply["simple_batch_requests_total", "test", "succeeded"] == 7
+        assert reply["simple_batch_recorder_commit_seconds_count"] >= 1
         assert requests.get(f"http://127.0.0.1:{port}/jobs").status_code == 404
     finally:
         worker.stop()

@@ -69,7 +69,7 @@ def test_redis_and_postgresql_come_back(cluster):
         cluster.wait_for(job_id)
         assert cluster.counted(job_id) == (total, total, total)
         assert endpoint.calls == total + 40
-        assert not any("dead" in worker.said for worker in workers)
+        assert not any("dead" in worker.output for worker in workers)
         wait_until(
             lambda: "2 nodes online" in cluster.celery("inspect", "ping", "--timeout", "3").stdout
         )

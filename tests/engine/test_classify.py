@@ -16,7 +16,7 @@ def judged(body: bytes):
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"),
+    ("text", "kept"),
     [
         (r"a\ud83db", r"a\ufffdb"),
         (r"\udE00x", r"\ufffdx"),
@@ -25,8 +25,8 @@ def judged(body: bytes):
         (r"\\\ud83d", r"\\\ufffd"),
     ],
 )
-def test_half_of_an_emoji_becomes_a_replacement_character(said, kept):
-    body = json.dumps(GOOD).replace("fine", said).encode()
+def test_half_of_an_emoji_becomes_a_replacement_character(text, kept):
+    body = json.dumps(GOOD).replace("fine", text).encode()
     finding = judged(body)
     assert finding.cause is None
     assert finding.response == json.dumps(GOOD).replace("fine", kept).encode()
@@ -53,8 +53,8 @@ def test_figures_that_are_no_counts_of_tokens_are_unknown(count):
 
 @pytest.mark.parametrize("count", [10**10, 10**30])
 def test_tokens_beyond_belief_are_not_counted(count):
-    def usage(**said):
-        return judged(json.dumps({**GOOD, "usage": said}).encode()).usage
+    def usage(**counts):
+        return judged(json.dumps({**GOOD, "usage": counts}).encode()).usage
 
     assert usage(prompt_tokens=count, completion_tokens=1) is None
     assert usage(prompt_tokens=1, completion_tokens=count) is None

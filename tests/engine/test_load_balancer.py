@@ -7,16 +7,16 @@ from simple_batch.core.domain import Cause, Request, Spread
 from simple_batch.engine.load_balancer import DOWN_AFTER, DOWN_S, LoadBalancer
 
 
-class Table:
+class SimulatedUpstreams:
     """A dealer with hands that draw when they are told to."""
 
     def __init__(self, count, mode, *weights):
         self.now = 0.0
         requests = (Request(n, f"r-{n}", b"{}") for n in range(count))
-        self.dealer = LoadBalancer(requests, mode, lambda: self.now)
+        self.balancer = LoadBalancer(requests, mode, lambda: self.now)
         self.cooling = [False] * len(weights)
-        self.hands = [
-            self.dealer.add(weight, lambda place=place: self.cooling[place])
+        self.upstreams = [
+            self.balancer.add(weight, lambda place=place: self.cooling[place])
             for place, weight in enumerate(weights)
         ]
         self.drawn = [[] for _ in weights]
@@ -24,108 +24,110 @@ class Table:
     def round(self, *places, end=True):
         """Each of these hands draws what it may, one at a time; returns how many each got."""
         before = [len(drawn) for drawn in self.drawn]
-        for place in places or range(len(self.hands)):
-            hand = self.hands[place]
-            request = self.dealer._next(hand) if hand.available else None
+        for place in places or range(len(self.upstreams)):
+            upstream = self.upstreams[place]
+            request = self.balancer._next(upstream) if upstream.available else None
             if request is not None:
                 self.drawn[place].append(request.index)
                 if end:
-                    self.dealer.ended(hand, request.index, None)
+                    self.balancer.ended(upstream, request.index, None)
         return [len(drawn) - old for drawn, old in zip(self.drawn, before, strict=True)]
 
 
 def test_each_as_fast_as_it_can():
-    table = Table(100, Spread.FAST, 1, 1)
+    simulated = SimulatedUpstreams(100, Spread.FAST, 1, 1)
     for _ in range(30):
-        table.round(0)
-    assert table.round(1) == [0, 1]
-    assert len(table.drawn[0]) == 30
+        simulated.round(0)
+    assert simulated.round(1) == [0, 1]
+    assert len(simulated.drawn[0]) == 30
 
 
 def test_by_weight():
-    table = Table(400, Spread.WEIGHT, 3, 1)
+    simulated = SimulatedUpstreams(400, Spread.WEIGHT, 3, 1)
     for _ in range(400):
-        table.round()
-    assert [len(drawn) for drawn in table.drawn] == pytest.approx([300, 100], abs=2)
+        simulated.round()
+    assert [len(drawn) for drawn in simulated.drawn] == pytest.approx([300, 100], abs=2)
 
 
 def test_by_weight_the_slow_one_sets_the_pace_unless_it_is_not_available():
-    table = Table(400, Spread.WEIGHT, 1, 1)
+    simulated = SimulatedUpstreams(400, Spread.WEIGHT, 1, 1)
     for _ in range(20):
-        table.round(0)  # the other does not ask
-    assert len(table.drawn[0]) <= 2
-    table.cooling[1] = True
+        simulated.round(0)  # the other does not ask
+    assert len(simulated.drawn[0]) <= 2
+    simulated.cooling[1] = True
     for _ in range(20):
-        table.round(0)
-    assert len(table.drawn[0]) >= 20
-    table.cooling[1] = False
-    before = len(table.drawn[1])
+        simulated.round(0)
+    assert len(simulated.drawn[0]) >= 20
+    simulated.cooling[1] = False
+    before = len(simulated.drawn[1])
     for _ in range(20):
-        table.round()
-    assert len(table.drawn[1]) - before == pytest.approx(20, abs=2)  # nothing is made up for
+        simulated.round()
+    assert len(simulated.drawn[1]) - before == pytest.approx(20, abs=2)  # nothing is made up for
 
 
 def test_in_order_the_next_takes_over_while_the_first_cools():
-    table = Table(100, Spread.ORDER, 1, 1, 1)
-    assert table.round() == [1, 0, 0]
-    table.cooling[0] = True
-    assert table.round() == [0, 1, 0]
-    table.cooling[1] = True
-    assert table.round() == [0, 0, 1]
-    table.cooling[:] = [False] * 3
-    assert table.round() == [1, 0, 0]
+    simulated = SimulatedUpstreams(100, Spread.ORDER, 1, 1, 1)
+    assert simulated.round() == [1, 0, 0]
+    simulated.cooling[0] = True
+    assert simulated.round() == [0, 1, 0]
+    simulated.cooling[1] = True
+    assert simulated.round() == [0, 0, 1]
+    simulated.cooling[:] = [False] * 3
+    assert simulated.round() == [1, 0, 0]
 
 
 def test_an_endpoint_that_fails_is_left_alone_for_longer_and_longer():
-    table = Table(1_000, Spread.ORDER, 1, 1)
-    first = table.hands[0]
+    simulated = SimulatedUpstreams(1_000, Spread.ORDER, 1, 1)
+    first = simulated.upstreams[0]
     downs = [first.failed() for _ in range(DOWN_AFTER)]
     assert downs == [False] * (DOWN_AFTER - 1) + [True]
-    assert table.round() == [0, 1]
-    table.now += DOWN_S[0]
-    assert table.round(end=False) == [1, 0]  # it is tried again
+    assert simulated.round() == [0, 1]
+    simulated.now += DOWN_S[0]
+    assert simulated.round(end=False) == [1, 0]  # it is tried again
     assert first.failed()
-    table.now += DOWN_S[0]
-    assert table.round() == [0, 1]
-    table.now += DOWN_S[0]
+    simulated.now += DOWN_S[0]
+    assert simulated.round() == [0, 1]
+    simulated.now += DOWN_S[0]
     first.answered()
-    assert table.round() == [1, 0]
+    assert simulated.round() == [1, 0]
     assert not first.failed()
 
 
 def test_what_one_has_failed_goes_to_another_and_ends_with_the_last():
-    table = Table(1, Spread.ORDER, 1, 1)
-    first, second = table.hands
-    table.round(0, end=False)
-    assert not table.dealer.ended(first, 0, Cause.SERVER_ERROR)
-    assert table.round(0, end=False) == [0, 0]  # not to the same again
-    assert table.round(1, end=False) == [0, 1]
-    assert table.dealer.ended(second, 0, Cause.TIMEOUT)
-    assert list(table.dealer.draw(first)) == []
+    simulated = SimulatedUpstreams(1, Spread.ORDER, 1, 1)
+    first, second = simulated.upstreams
+    simulated.round(0, end=False)
+    assert not simulated.balancer.ended(first, 0, Cause.SERVER_ERROR)
+    assert simulated.round(0, end=False) == [0, 0]  # not to the same again
+    assert simulated.round(1, end=False) == [0, 1]
+    assert simulated.balancer.ended(second, 0, Cause.TIMEOUT)
+    assert list(simulated.balancer.draw(first)) == []
 
 
 def test_a_fault_of_the_request_goes_nowhere_else():
-    table = Table(1, Spread.FAST, 1, 1)
-    table.round(0, end=False)
-    assert table.dealer.ended(table.hands[0], 0, Cause.BAD_REQUEST)
+    simulated = SimulatedUpstreams(1, Spread.FAST, 1, 1)
+    simulated.round(0, end=False)
+    assert simulated.balancer.ended(simulated.upstreams[0], 0, Cause.BAD_REQUEST)
 
 
-def test_what_was_given_up_is_taken_by_whoever_can():
-    table = Table(1, Spread.FAST, 1, 1)
-    table.round(0, end=False)
-    table.dealer.given_up(0)
-    assert not table.dealer.stop(table.hands[0])
-    assert table.round() == [0, 1]
-    assert table.dealer.stop(table.hands[1])
+def test_an_abandoned_request_goes_to_another_upstream():
+    simulated = SimulatedUpstreams(1, Spread.FAST, 1, 1)
+    simulated.round(0, end=False)
+    simulated.balancer.given_up(0)
+    assert not simulated.balancer.stop(simulated.upstreams[0])
+    assert simulated.round() == [0, 1]
+    assert simulated.balancer.stop(simulated.upstreams[1])
 
 
-def test_a_hand_waits_for_what_others_may_still_return():
-    table = Table(1, Spread.FAST, 1, 1)
-    table.round(0, end=False)
-    waiting = gevent.spawn(lambda: [r.index for r in table.dealer.draw(table.hands[1])])
+def test_an_upstream_waits_for_requests_that_others_may_return():
+    simulated = SimulatedUpstreams(1, Spread.FAST, 1, 1)
+    simulated.round(0, end=False)
+    waiting = gevent.spawn(
+        lambda: [r.index for r in simulated.balancer.draw(simulated.upstreams[1])]
+    )
     gevent.sleep(0.02)
     assert not waiting.ready()
-    table.dealer.ended(table.hands[0], 0, Cause.CONNECTION)
+    simulated.balancer.ended(simulated.upstreams[0], 0, Cause.CONNECTION)
     gevent.sleep(0.1)
-    assert table.dealer.ended(table.hands[1], 0, None)
+    assert simulated.balancer.ended(simulated.upstreams[1], 0, None)
     assert waiting.get(timeout=20) == [0]

@@ -191,10 +191,10 @@ def test_what_is_worth_it_is_retried_as_one_and_then_halved(bench):
         for outcome in one.outcomes:
             assert [a.cause for a in outcome.attempts] == [Cause.OVERLOADED, None]
 
-    def poison(inputs):
+    def fail_one_text(inputs):
         return e.error(500) if "text 2" in inputs else None
 
-    with EmbeddingEndpoint(poison) as endpoint:
+    with EmbeddingEndpoint(fail_one_text) as endpoint:
         one = run(bench, endpoint, [asked(n) for n in range(4)])
         sizes = Counter(map(len, endpoint.inputs))
         assert sizes == {4: 1 + POLICY.max_retries, 2: 2, 1: 2}
@@ -243,17 +243,17 @@ def test_a_stop_in_the_middle_loses_nothing(bench):
 
 def test_parts_of_a_dealt_stream_are_sent_before_it_waits(bench):
     """A packer must not hold back what the dealer waits for; by weight packs are still full."""
-    dealer = LoadBalancer(iter([asked(n) for n in range(90)]), Spread.WEIGHT)
-    hands = [dealer.add(weight, lambda: False, 8) for weight in (1, 2)]
+    balancer = LoadBalancer(iter([asked(n) for n in range(90)]), Spread.WEIGHT)
+    upstreams = [balancer.add(weight, lambda: False, 8) for weight in (1, 2)]
     packs = [[], []]
 
     def serve(place):
-        drawn = dealer.draw(hands[place])
-        for pack in RequestPacker(8).packs(drawn, lambda request: dealer.given_up(request.index)):
+        drawn = balancer.draw(upstreams[place])
+        for pack in RequestPacker(8).packs(drawn, lambda request: balancer.given_up(request.index)):
             packs[place].append(len(members(pack)))
             gevent.sleep(0.002)
             for member in members(pack):
-                dealer.ended(hands[place], member.index, None)
+                balancer.ended(upstreams[place], member.index, None)
 
     served = [gevent.spawn(serve, place) for place in (0, 1)]
     gevent.joinall(served, timeout=60, raise_error=True)

@@ -27,8 +27,12 @@ RESPONSE = {
 }
 
 
-def shape(schema=SCHEMA, mode="send", again=False, told=None):
-    note = (lambda *said: told.append(said)) if told is not None else (lambda *said: None)
+def shape(schema=SCHEMA, mode="send", again=False, received=None):
+    note = (
+        (lambda *change: received.append(change))
+        if received is not None
+        else (lambda *change: None)
+    )
     return Structure(Schema(schema), mode, again, note)
 
 
@@ -128,12 +132,15 @@ REFUSALS = (
 
 @pytest.mark.parametrize("message", REFUSALS)
 def test_an_endpoint_that_refuses_is_asked_in_an_easier_way(bench, message):
-    told = []
+    received = []
     script = [e.error(400, message)] * 3 + [e.says({"n": 1})]
     with MisbehavingEndpoint(*script) as endpoint:
         policy = msgspec.structs.replace(POLICY, max_retries=0)
         run = bench(
-            endpoint, structure=shape(told=told), governor=Governor(concurrency=1), policy=policy
+            endpoint,
+            structure=shape(received=received),
+            governor=Governor(concurrency=1),
+            policy=policy,
         )
         assert run.run(1) is None
         assert run.run(2) is None  # what was found is remembered
@@ -143,7 +150,7 @@ def test_an_endpoint_that_refuses_is_asked_in_an_easier_way(bench, message):
             *("json_schema", "json_schema", "json_object", None, None, None)
         ]
         assert [form["json_schema"]["strict"] for form in asked[:2]] == [True, False]
-        assert told == [
+        assert received == [
             ("json_schema (strict)", "json_schema"),
             ("json_schema", "json_object"),
             ("json_object", "nothing"),
@@ -156,11 +163,13 @@ def test_refusals_that_come_at_once_ease_one_step_only(bench):
         connection.sendall(e.error(400, "response_format is not supported"))
 
     with MisbehavingEndpoint(*[refuses] * 5, e.says({"n": 1})) as endpoint:
-        told = []
-        run = bench(endpoint, structure=shape(LOOSE, told=told), governor=Governor(concurrency=5))
+        received = []
+        run = bench(
+            endpoint, structure=shape(LOOSE, received=received), governor=Governor(concurrency=5)
+        )
         run.run(5)
         assert {outcome.status for outcome in run.outcomes} == {RequestStatus.SUCCEEDED}
-        assert told == [("json_schema", "json_object")]
+        assert received == [("json_schema", "json_object")]
         assert endpoint.calls == 10
 
 

@@ -186,7 +186,7 @@ def test_file_names_are_clean(job):
     assert export.filename(job, "openai", "failed").endswith("-failed-openai.jsonl")
 
 
-def test_what_cannot_be_exported_is_said(job):
+def test_what_cannot_be_exported_is_reported(job):
     with pytest.raises(InvalidInput, match="jsonl"):
         export.export(job.id, "xml")
     with pytest.raises(InvalidInput, match="succeeded"):

@@ -340,7 +340,7 @@ def test_nothing_is_left_behind_whether_it_is_taken_or_not(job, db, form):  # no
     assert left() == []
 
 
-def test_a_disk_that_takes_nothing_is_said(job, db, monkeypatch):  # noqa: F811
+def test_a_disk_that_takes_nothing_is_reported(job, db, monkeypatch):  # noqa: F811
     db.uploads.mkdir(parents=True, exist_ok=True)
 
     def full(path):

@@ -37,7 +37,7 @@ def test_an_image_is_kept_once_under_what_it_holds(tmp_path):
 @pytest.mark.parametrize(
     "data", [SVG, b"", b"<html>", b"%PDF-1.7", b"BM" + b"\0" * 60, b"RIFF1234WAVE"]
 )
-def test_what_is_no_image_is_told_by_its_content(tmp_path, data):
+def test_what_is_no_image_is_found_by_its_content(tmp_path, data):
     with pytest.raises(Bad, match="no PNG, JPEG, GIF or WebP"):
         intake.keep(io.BytesIO(data), tmp_path / "kept", 10_000)
     assert not (tmp_path / "kept").exists()
@@ -139,11 +139,11 @@ def test_archives_that_are_bombs_or_broken_are_refused(settings, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "expected"),
     [({"a.png": png()}, "holds no table"), ({"a.csv": b"q", "b/b.xlsx": b""}, "a.csv, b/b.xlsx")],
 )
-def test_an_archive_that_is_to_be_the_data_holds_one_table(settings, files, said):
-    with opened(zipped(files), settings) as archive, pytest.raises(UploadRejected, match=said):
+def test_an_archive_that_is_to_be_the_data_holds_one_table(settings, files, expected):
+    with opened(zipped(files), settings) as archive, pytest.raises(UploadRejected, match=expected):
         archive.table()
 
 

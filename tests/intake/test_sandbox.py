@@ -168,7 +168,7 @@ def test_comparison_is_charged_with_all_that_is_compared():
 
 
 @pytest.mark.parametrize(
-    ("user", "said"),
+    ("user", "expected"),
     [
         ("{{a}}" * 1_400, "Over 1,300 fields"),
         ("{##}" * 1_400, "Over 1,300 fields"),
@@ -181,8 +181,8 @@ def test_comparison_is_charged_with_all_that_is_compared():
         ("{{ 0b" + "1" * 90_000 + " }}", "too large"),
     ],
 )
-def test_code_that_would_take_long_to_compile_is_refused(user, said):
-    with pytest.raises(InvalidInput, match=said) as wrong:
+def test_code_that_would_take_long_to_compile_is_refused(user, expected):
+    with pytest.raises(InvalidInput, match=expected) as wrong:
         Renderer(Template(user=user), ["a"], SETTINGS)
     assert wrong.value.field == "user"
 

@@ -31,7 +31,7 @@ def test_the_columns_that_a_template_asks_for(template, columns):
 
 
 @pytest.mark.parametrize(
-    ("template", "field", "said"),
+    ("template", "field", "expected"),
     [
         (Template(user=" "), "user", "The user message is empty"),
         (Template(user="a\n{{q"), "user", "line 2 of the template: unexpected end"),
@@ -45,13 +45,13 @@ def test_the_columns_that_a_template_asks_for(template, columns):
         (Template(user="x" * 200_001), "user", "Longer than"),
     ],
 )
-def test_what_no_table_could_be_read_through_is_said_at_its_field(template, field, said):
+def test_what_no_table_could_be_read_through_is_reported_at_its_field(template, field, expected):
     with pytest.raises(InvalidInput) as wrong:
         check_template(template, LOADED)
-    assert (wrong.value.field, said in str(wrong.value)) == (field, True), str(wrong.value)
+    assert (wrong.value.field, expected in str(wrong.value)) == (field, True), str(wrong.value)
 
 
-def test_a_table_at_hand_may_have_columns_that_nothing_else_would_take_for_one():
+def test_a_known_table_may_have_columns_that_no_name_suggests():
     odd = Template(user='{{a|b}} {{"c"}} {{x__y z}}')
     with pytest.raises(InvalidInput):
         check_template(odd, LOADED)

@@ -212,7 +212,7 @@ def test_an_older_backup_is_brought_up_to_date(db, tmp_path):
     assert open_database(context.settings().database_url) == []
 
 
-def test_a_restore_waits_for_nobody_and_replaces_what_is_damaged(db, tmp_path):
+def test_a_restore_replaces_a_damaged_database(db, tmp_path):
     backup_path = copied(db, tmp_path / "copy.db")
     database = db.instance / "simple_batch.db"
     close_database()

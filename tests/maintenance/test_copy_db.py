@@ -232,9 +232,9 @@ def objects(instance: Path, url: str) -> dict:
 def _secret(instance: Path, url: str) -> str:
     kept = instance / "token-of-the-test"
     if not kept.exists():
-        told = flask(instance, "create-token", "api", SIMPLE_BATCH_DATABASE_URL=url)
-        assert told.returncode == 0, told.stderr
-        kept.write_text(told.stdout.strip())
+        result = flask(instance, "create-token", "api", SIMPLE_BATCH_DATABASE_URL=url)
+        assert result.returncode == 0, result.stderr
+        kept.write_text(result.stdout.strip())
     return kept.read_text()
 
 
@@ -266,9 +266,9 @@ def test_a_used_installation_moves_there_and_back(
         assert [len(before[name]) for name in ("batches", "files")] == [1, 2]
         files = exports(database_url, made)
 
-        told = copy(instance, database_url, target, "--json")
-        assert told.returncode == 0, told.stderr
-        found = json.loads(told.stdout)
+        result = copy(instance, database_url, target, "--json")
+        assert result.returncode == 0, result.stderr
+        found = json.loads(result.stdout)
         rows = {table["table"]: table["rows"] for table in found["tables"]}
         assert rows["request"] == rows["result"] + 200 - _finished(database_url, made["paused"])
         assert found["different"] == found["changed"] == {"rows": 0, "first": []}
@@ -279,8 +279,8 @@ def test_a_used_installation_moves_there_and_back(
 
         back = f"sqlite:///{tmp_path / 'back.db'}"
         again = exports(target, made)
-        told = copy(instance, target, back)
-        assert told.returncode == 0, told.stderr
+        result = copy(instance, target, back)
+        assert result.returncode == 0, result.stderr
         assert exports(back, made) == again
         assert objects(instance, back)["texts"] == before["texts"]
 
@@ -332,14 +332,14 @@ def _fields(job_id: int) -> dict:
 
 
 def test_every_table_is_copied_and_compared(instance, filled, target):
-    told = copy(instance, filled, target, "--json")
-    assert told.returncode == 0, told.stderr
-    found = json.loads(told.stdout)
+    result = copy(instance, filled, target, "--json")
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
     assert all(table["rows"] for table in found["tables"])
     assert len(found["tables"]) == len(endpoints.tables()) >= 23
-    assert SECRET not in told.stdout + told.stderr
-    assert str(instance) in told.stderr  # what else belongs to it
-    assert "encryption.key" in told.stderr
+    assert SECRET not in result.stdout + result.stderr
+    assert str(instance) in result.stderr  # what else belongs to it
+    assert "encryption.key" in result.stderr
     assert asked(target, "SELECT action, object FROM audit ORDER BY id DESC LIMIT 1") == [
         ("care.copy", found["target"])
     ]
@@ -360,10 +360,10 @@ def test_a_target_with_rows_is_left_alone(instance, filled, target):
     open_database(target)
     close_database()
     assert copy(instance, filled, target).returncode == 0  # empty tables are as good as none
-    told = copy(instance, filled, target)
-    assert told.returncode == 1
-    assert "holds rows already" in told.stderr
-    assert SECRET not in told.stderr
+    result = copy(instance, filled, target)
+    assert result.returncode == 1
+    assert "holds rows already" in result.stderr
+    assert SECRET not in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -391,8 +391,8 @@ def test_killed_anywhere_it_starts_again_and_no_process_works_on_the_half(
     assert "copy-db again" in refused.stderr
     assert SECRET not in refused.stderr
     done(target, "DROP FUNCTION wait CASCADE")
-    told = copy(instance, filled, target)
-    assert told.returncode == 0, told.stderr
+    result = copy(instance, filled, target)
+    assert result.returncode == 0, result.stderr
     listed = flask(instance, "list-jobs", "--json", SIMPLE_BATCH_DATABASE_URL=target)
     assert len(json.loads(listed.stdout)) == 11
 
@@ -404,10 +404,10 @@ def test_interrupted_it_says_so_and_can_be_repeated(instance, filled, target):
     process = started(instance, filled, target)
     wait_until(lambda: waits(target))
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, output = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "Interrupted." in said
-    assert "Traceback" not in said
+    assert "Interrupted." in output
+    assert "Traceback" not in output
     done(target, "DROP FUNCTION wait CASCADE")
     assert copy(instance, filled, target).returncode == 0
 
@@ -416,10 +416,10 @@ def test_a_difference_is_found_and_named(instance, filled, target):
     open_database(target)
     close_database()
     done(target, ODD_TRIGGER)
-    told = copy(instance, filled, target, "--json")
-    assert told.returncode == 1
-    assert "result (job_id 1, idx 3) message: it differs" in told.stderr
-    found = json.loads(told.stdout)
+    result = copy(instance, filled, target, "--json")
+    assert result.returncode == 1
+    assert "result (job_id 1, idx 3) message: it differs" in result.stderr
+    found = json.loads(result.stdout)
     assert found["different"]["rows"] == 11  # one of each job
     assert flask(instance, "list-jobs", SIMPLE_BATCH_DATABASE_URL=target).returncode == 4
     done(target, "DROP FUNCTION odd CASCADE")
@@ -431,16 +431,16 @@ def test_rows_that_are_missing_or_too_many_are_named(filled, target):
     close_database()
     source, there = endpoints.side(filled), endpoints.side(target)
     source.reading(endpoints.tables())
-    told = []
-    copying.fill(source, there, told.append)
+    received = []
+    copying.fill(source, there, received.append)
     done(target, "DELETE FROM request WHERE job_id = 2 AND idx = 4")
     done(target, "INSERT INTO error_group SELECT 3, 'a', 'c', 1, '', 1, 1, 1")
-    tables, different = copying.check(source, there, told.append)
+    tables, different = copying.check(source, there, received.append)
     assert {str(place) for place in different.first} == {
         "request (job_id 2, idx 4): the row is missing",
         "error_group (job_id 3, group_key a): the row is one too many",
     }
-    assert sum(told) == 2 * sum(table.rows for table in tables)
+    assert sum(received) == 2 * sum(table.rows for table in tables)
     assert {t.table: t.different for t in tables if t.different} == {"request": 1, "error_group": 1}
     source.close()
     there.close()
@@ -456,41 +456,41 @@ def test_texts_that_postgresql_refuses_are_changed_and_named(instance, filled, t
             "UPDATE upload_image SET name = CASE name WHEN '' THEN 'n' || char(0) ELSE name END"
         )
         connection.commit()
-    told = copy(instance, filled, target)
-    assert told.returncode == 0, told.stderr
-    assert "3 rows had texts" in told.stderr
-    assert "result (job_id 2, idx 4) message: it has U+FFFD now" in told.stderr
-    assert "job (id 5) name" in told.stderr
+    result = copy(instance, filled, target)
+    assert result.returncode == 0, result.stderr
+    assert "3 rows had texts" in result.stderr
+    assert "result (job_id 2, idx 4) message: it has U+FFFD now" in result.stderr
+    assert "job (id 5) name" in result.stderr
     query = "SELECT message FROM result WHERE job_id = 2 AND idx = 4"
     assert asked(target, query) == [("a\ufffd",)]
 
 
-def test_refused_while_somebody_works_on_either(instance, filled, target, tmp_path):
+def test_refused_while_a_process_uses_either(instance, filled, target, tmp_path):
     running = run_py(instance, SIMPLE_BATCH_DATABASE_URL=filled)
     try:
-        told = copy(instance, filled, target)
-        assert told.returncode == 1
-        assert "stop it first" in told.stderr
+        result = copy(instance, filled, target)
+        assert result.returncode == 1
+        assert "stop it first" in result.stderr
     finally:
         running.stop()
     open_database(target)
     close_database()
     lease = lease_of(target)
     assert lease.acquire()
-    told = copy(instance, filled, target)
-    assert told.returncode == 1
-    assert "stop it first" in told.stderr
+    result = copy(instance, filled, target)
+    assert result.returncode == 1
+    assert "stop it first" in result.stderr
     lease.release()
     with contextlib.closing(sqlite3.connect(instance / "simple_batch.db")) as reader:
         reader.execute("SELECT count(*) FROM job").fetchone()
-        told = copy(
+        result = copy(
             instance, filled, target
         )  # a process without the lease, as one with pages alone
-        assert told.returncode == 1
-        assert "has" in told.stderr and "open: stop it first" in told.stderr
+        assert result.returncode == 1
+        assert "has" in result.stderr and "open: stop it first" in result.stderr
 
 
-def test_nobody_begins_on_the_source_meanwhile(instance, filled, target):
+def test_no_process_starts_on_the_source_meanwhile(instance, filled, target):
     open_database(target)
     close_database()
     done(target, SLOW_TRIGGER.format(moment="INSERT ON result"))
@@ -521,10 +521,10 @@ def test_urls_that_cannot_be_meant(db, target):
         (f"postgres//u:{SECRET}@h/db", 2),
         (f"postgresql://u:{SECRET}@127.0.0.1:1/db", 4),
     ):
-        told = copy(db.instance, db.database_url, wrong)
-        assert told.returncode == code, told.stderr
-        assert "Traceback" not in told.stderr
-        assert SECRET not in told.stdout + told.stderr
+        result = copy(db.instance, db.database_url, wrong)
+        assert result.returncode == code, result.stderr
+        assert "Traceback" not in result.stderr
+        assert SECRET not in result.stdout + result.stderr
     logs = "".join(path.read_text() for path in (db.instance / "logs").glob("*"))
     assert SECRET not in logs
 
@@ -539,11 +539,11 @@ def test_the_server_goes_away_in_the_middle(instance, filled):
     process = started(instance, filled, target)
     wait_until(lambda: waits(target))
     server.stop()
-    _, said = process.communicate(timeout=120)
+    _, output = process.communicate(timeout=120)
     assert process.returncode == 4
-    assert "Traceback" not in said
-    assert "starts again" in said
-    assert SECRET not in said
+    assert "Traceback" not in output
+    assert "starts again" in output
+    assert SECRET not in output
     server.start()
     done(target, "DROP FUNCTION wait CASCADE")
     assert copy(instance, filled, target).returncode == 0

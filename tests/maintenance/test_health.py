@@ -166,9 +166,9 @@ def test_pages_and_the_api_say_that_a_locked_database_is_busy(app, client, insta
     config = {"alias": "a", "base_url": "http://127.0.0.1:9/v1", "model": "m"}
     with closing(sqlite3.connect(instance / "simple_batch.db")) as other:
         other.execute("BEGIN IMMEDIATE")
-        told = client.post("/configs/new", data={**config, "csrf_token": token})
-        assert told.status_code == 503
-        assert "try again soon" in told.text
+        reply = client.post("/configs/new", data={**config, "csrf_token": token})
+        assert reply.status_code == 503
+        assert "try again soon" in reply.text
         given = {"file": (io.BytesIO(b"{}\n"), "b.jsonl"), "purpose": "batch"}
         called = client.post("/v1/files", data=given)
         assert called.status_code == 503

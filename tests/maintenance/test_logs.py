@@ -68,8 +68,8 @@ def test_objects_have_context_exception_and_no_key(tmp_path):
 def test_a_server_in_one_process_logs_objects_to_stderr(instance):
     running = served(instance, SIMPLE_BATCH_LOG_FORMAT="json", SIMPLE_BATCH_LOG_DIR="")
     assert running.stop() == 0
-    said = [line for line in running.lines if not line.startswith("{")]
-    assert [line.split(":")[0] for line in said] == [
+    output = [line for line in running.lines if not line.startswith("{")]
+    assert [line.split(":")[0] for line in output] == [
         *("database ready", "scheduler started", "Running on local URL"),
         "stopping",
     ]

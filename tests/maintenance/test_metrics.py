@@ -119,7 +119,7 @@ def test_who_sees_not_all_jobs_is_shown_no_ones_cost(
     fresh.finished(ODD, 1, 0, 7, 8)
     fresh.answered(ODD, LatencySketch())
     fresh.paid(1, "USD", 5)
-    told = []
+    received = []
     for secret in made:
         headers = {"Authorization": f"Bearer {secret}", "Accept": accept}
         text = app.test_client().get("/metrics", headers=headers).text
@@ -127,8 +127,8 @@ def test_who_sees_not_all_jobs_is_shown_no_ones_cost(
         paused = re.search(r'^simple_batch_jobs{status="paused"} ([\d.]+)', text, re.MULTILINE)
         names = {line.split("{")[0] for line in text.splitlines() if line.startswith("simple")}
         shown = {part for part in COSTS if any(part in name for name in names)}
-        told.append((float(left[1]), float(paused[1]), "config=" in text, bool(shown)))
-    assert told == [(0, 0, False, False), (3, 1, False, False), (7, 2, True, True)]
+        received.append((float(left[1]), float(paused[1]), "config=" in text, bool(shown)))
+    assert received == [(0, 0, False, False), (3, 1, False, False), (7, 2, True, True)]
 
 
 def openmetrics_names(client) -> set[str]:

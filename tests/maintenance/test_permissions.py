@@ -103,7 +103,7 @@ def test_a_folder_with_other_things_in_it_stays_as_it_is(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs root")
-def test_what_belongs_to_another_user_is_left_and_said(tmp_path, caplog):
+def test_what_belongs_to_another_user_is_left_and_reported(tmp_path, caplog):
     loaded = settings.load({}, INSTANCE_PATH=str(tmp_path / "instance"), LOG_DIR="")
     loaded.instance.mkdir()
     loaded.instance.chmod(0o755)  # mkdir's mode is under the umask of this process

@@ -38,7 +38,7 @@ def test_every_answer_has_the_id_of_its_log_lines(api):
         ("DELETE", "/v1/models/org/some", "GET"),
     ],
 )
-def test_a_method_that_is_not_served_is_told_which_are(api, method, url, allowed):
+def test_a_method_that_is_not_served_names_those_that_are(api, method, url, allowed):
     answer = api.open(url, method=method)
     assert error(answer) == (405, None, "method_not_supported")
     assert answer.headers["Allow"] == allowed

@@ -119,8 +119,8 @@ def test_by(script, server, client, add_config, tmp_path):
         done = finished(command, env=environment(server, tmp_path), cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
         resuming.get(timeout=5)
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert (told["answers"], told["failed"]) == (GOOD, failed)
+    reply = json.loads(done.stdout.splitlines()[-1])
+    assert (reply["answers"], reply["failed"]) == (GOOD, failed)
     if filename is not None:
         assert {file.filename for file in client.files.list(purpose="batch")} == {filename}
     with connected():

@@ -474,7 +474,7 @@ def test_what_an_upload_does_not_take(client, endpoint):
         client.batches.create(input_file_id=other.id, endpoint=CHAT, completion_window="24h")
 
 
-def test_jobs_of_the_other_doors_are_batches_too(client, server, endpoint, make_job):
+def test_jobs_from_pages_and_commands_are_batches_too(client, server, endpoint, make_job):
     make_job(3, config="good")
     batch = wait_until(lambda: client.batches.list().data)[0]
     done = ended(client, batch)

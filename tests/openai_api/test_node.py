@@ -102,8 +102,8 @@ def _judge_cancelling(flow):
 
 def _judge_refusals(refused):
     """Told as by OpenAI, and none of them sent again by the client."""
-    told = {name: (each["kind"], each["status"], each["code"]) for name, each in refused.items()}
-    assert told == {
+    reply = {name: (each["kind"], each["status"], each["code"]) for name, each in refused.items()}
+    assert reply == {
         "unknownBatch": ("NotFoundError", 404, None),
         "unknownFile": ("NotFoundError", 404, None),
         "unknownModel": ("NotFoundError", 404, "model_not_found"),

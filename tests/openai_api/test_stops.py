@@ -56,14 +56,19 @@ def ids(client, file_id) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", STOPS)
-def test_a_stop_is_said_and_what_finished_can_be_read(client, endpoint, kind):
+def test_a_stop_is_reported_and_what_finished_can_be_read(client, endpoint, kind):
     answer, code, remedy = STOPS[kind]
     batch = stopped(client, endpoint, answer)
     assert batch.status == "in_progress"
-    [said] = batch.errors.data
-    assert (batch.errors.object, said.code, said.param, said.line) == ("list", code, None, None)
-    assert remedy in said.message
-    assert ("flask resume-job" in said.message) == (kind != "wait")
+    [error] = batch.errors.data
+    assert (batch.errors.object, error.code, error.param, error.line) == (
+        "list",
+        code,
+        None,
+        None,
+    )
+    assert remedy in error.message
+    assert ("flask resume-job" in error.message) == (kind != "wait")
     assert ids(client, batch.output_file_id) == ["q-0", "q-2", "q-3"]
     assert ids(client, batch.error_file_id) == ["q-1"]
     file = client.files.retrieve(batch.output_file_id)
@@ -147,7 +152,7 @@ def test_failures_retried_after_a_stop_leave_no_empty_file(client, endpoint):
     assert [file.id for file in client.files.list(purpose="batch_output")] == [done.output_file_id]
 
 
-def test_a_spend_cap_is_said(client, endpoint):
+def test_a_spend_cap_is_reported(client, endpoint):
     with connected():
         config = configs.get("good")
         fields = configs.fields_of(config)
@@ -168,11 +173,11 @@ def test_a_job_whose_model_is_unknown_says_so(client, server, endpoint, make_job
     assert (now.status, now.errors.data[0].code) == ("in_progress", "model_not_found")
 
 
-@pytest.mark.parametrize("door", ["pause", "reset"])
-def test_what_was_paused_on_purpose_is_no_error(client, endpoint, door):
+@pytest.mark.parametrize("action", ["pause", "reset"])
+def test_what_was_paused_on_purpose_is_no_error(client, endpoint, action):
     batch = stopped(client, endpoint)
     with connected():
-        if door == "reset":
+        if action == "reset":
             jobs.reset(1)
         else:
             endpoint.script = [e.slow(0.3)]

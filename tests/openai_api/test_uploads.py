@@ -89,14 +89,14 @@ def test_a_name_in_latin_1_is_no_failure_of_the_server(api):
 
 
 def test_a_file_that_is_a_field_or_missing_is_named(api):
-    for part, said in (
+    for part, expected in (
         ((b'name="file"', DATA), "field of text"),
         ((b'name="file"; filename=""', b""), "Missing"),
         ((b'name="other"; filename="a.jsonl"', DATA), "Missing"),
     ):
         answer = api.post("/v1/files", **form(part))
         assert (answer.status_code, answer.json["error"]["param"]) == (400, "file")
-        assert said in answer.json["error"]["message"]
+        assert expected in answer.json["error"]["message"]
 
 
 def upload(api, data: bytes, name: str = "in.jsonl", purpose: str = "batch"):

@@ -50,14 +50,14 @@ class Workers:
 class Worker:
     """``wants`` is how many calls it would have in flight; None is no end."""
 
-    def __init__(self, among, number):
-        self.among, self.world = among, among.world
+    def __init__(self, cluster, number):
+        self.cluster, self.world = cluster, cluster.world
         self.wants = None
         self.dead = False
         self.admitted = 0
         self.skew = 17.0 * number
         self.budget = LimitCoordinator(
-            among.url, f"worker-{number}", clock=self.clock, server_clock=self.world
+            cluster.url, f"worker-{number}", clock=self.clock, server_clock=self.world
         )
         self.governor = _Wanting(self)
         self.budget.attach(1, self.governor)
@@ -68,29 +68,29 @@ class Worker:
         return self.world.now + self.skew
 
     def call(self, ticket):
-        among = self.among
-        among.in_flight += 1
-        among.most_in_flight = max(among.most_in_flight, among.in_flight)
-        wait = among.provider.admit(self.world.now, among.tokens)
+        cluster = self.cluster
+        cluster.in_flight += 1
+        cluster.most_in_flight = max(cluster.most_in_flight, cluster.in_flight)
+        wait = cluster.provider.admit(self.world.now, cluster.tokens)
         if wait is not None:
-            among.refused += 1
-            asked = wait if among.retry_after else None
+            cluster.refused += 1
+            asked = wait if cluster.retry_after else None
             self._end(
                 REFUSAL_S, ticket, Classification(Cause.RATE_LIMIT, None, 429, retry_after_s=asked)
             )
             return
-        among.admitted += 1
+        cluster.admitted += 1
         self.admitted += 1
-        seconds = among.rng.uniform(*among.latency)
-        if isinstance(among.provider, Unlimited):
-            seconds *= max(1.0, among.provider.running / among.provider.width)
-        self.world.later(seconds, among.provider.ended)
-        usage = Usage(among.tokens // 4, among.tokens - among.tokens // 4)
+        seconds = cluster.rng.uniform(*cluster.latency)
+        if isinstance(cluster.provider, Unlimited):
+            seconds *= max(1.0, cluster.provider.running / cluster.provider.width)
+        self.world.later(seconds, cluster.provider.ended)
+        usage = Usage(cluster.tokens // 4, cluster.tokens - cluster.tokens // 4)
         self._end(seconds, ticket, Classification(None, None, 200, usage=usage))
 
     def _end(self, seconds, ticket, finding):
         def end():
-            self.among.in_flight -= 1
+            self.cluster.in_flight -= 1
             if not self.dead:
                 self.governor.settle(ticket, finding, round(seconds * 1000))
 
@@ -116,7 +116,7 @@ class _Wanting(SharedGovernor):
 
     def __init__(self, worker):
         self._worker = None
-        super().__init__(clock=worker.clock, later=worker.world.later, **worker.among.ceilings)
+        super().__init__(clock=worker.clock, later=worker.world.later, **worker.cluster.ceilings)
         self._worker = worker
 
     def _pump(self):

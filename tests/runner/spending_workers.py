@@ -45,7 +45,7 @@ class Worker:
 
     def __enter__(self) -> "Worker":
         with connected():
-            worker_rows.register(self._id, "crew", 1)
+            worker_rows.register(self._id, "spending", 1)
         self.blocks.start()
         self._recorder.start()
         return self
@@ -61,29 +61,29 @@ class Worker:
         with connected():
             job = Job.get_by_id(job_id)
             config = ApiConfig.get_by_id(job.config_id)
-            purse, allowance = self.blocks.purse(job), self.blocks.allowance(config)
+            spend_limit, allowance = self.blocks.purse(job), self.blocks.allowance(config)
         prices = Prices(config.currency, input=0, output=A_TOKEN_COSTS_ONE)
-        till = JobSpendGuard(
-            purse, SimpleNamespace(allowance=allowance, prices=prices), job.currency
+        guard = JobSpendGuard(
+            spend_limit, SimpleNamespace(allowance=allowance, prices=prices), job.currency
         )
         stops = []
 
         def work() -> None:
             for index in indices:
                 try:
-                    till.take()
+                    guard.take()
                 except CapReached as spent:
                     stops.append(spent.stop)
                     return
                 usage = Usage(output=self._made())
-                till.settle(Classification(None, None, usage=usage))
+                guard.settle(Classification(None, None, usage=usage))
                 outcome = Outcome(
                     *(index, RequestStatus.SUCCEEDED, (), now_ms(), now_ms(), 5), usage=usage
                 )
                 record = Recorded(job_id, config.alias, prices, index, (), outcome, config.id)
                 self._recorder.record(record)
 
-        with self.blocks.paying(purse):
+        with self.blocks.paying(spend_limit):
             gevent.joinall([gevent.spawn(work) for _ in range(width)], raise_error=True)
             self._recorder.flush()
         return stops[0] if stops else None
@@ -98,7 +98,7 @@ class Worker:
         return cost
 
 
-def seller(dearest: int, seed: int = 1) -> Callable[[], int]:
+def random_calls(dearest: int, seed: int = 1) -> Callable[[], int]:
     """Calls that cost from 1 to ``dearest`` and take up to 20 ms."""
     rng = random.Random(seed)
 
@@ -112,10 +112,10 @@ def seller(dearest: int, seed: int = 1) -> Callable[[], int]:
 def main(url: str, worker_id: str, job_id: str, begin: str, ledger: str) -> None:
     open_database(url)
     file = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    sell = seller(9, int(begin))
+    make_call = random_calls(9, int(begin))
 
     def call() -> int:
-        cost = sell()
+        cost = make_call()
         os.write(file, f"{cost}\n".encode())
         return cost
 

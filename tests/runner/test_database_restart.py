@@ -84,9 +84,7 @@ def test_restarts_at_any_moment_lose_nothing(start, add_config, wait_for, questi
         agrees(job_id)
 
 
-def test_whoever_is_quicker_takes_a_lease_that_was_lost(
-    start, database_url, add_config, make_job, wait_for
-):
+def test_the_faster_process_takes_a_lost_lease(start, database_url, add_config, make_job, wait_for):
     """What runs here when another process has it finishes what is in flight, and no more."""
     with MisbehavingEndpoint(e.slow(0.05)) as endpoint, next_in_line(database_url) as other:
         add_config(endpoint.base_url, concurrency=4)

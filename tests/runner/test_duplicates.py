@@ -61,9 +61,13 @@ def test_one_call_for_all_of_a_kind(start, endpoint, repeated, wait_for):
         rows = [json.loads(line) for line in b"".join(export.export(job_id, "jsonl")).splitlines()]
         assert {row["response"]["choices"][0]["message"]["content"] for row in rows} == {"fine"}
         assert [row["custom_id"] for row in rows] == [f"r-{n}" for n in range(3_000)]
-        twin = rows[2_999]
-        assert (twin["attempts"], twin["latency_ms"], twin["usage"]) == (0, None, None)
-        assert twin["cost"]["amount"] == 0
+        duplicate = rows[2_999]
+        assert (duplicate["attempts"], duplicate["latency_ms"], duplicate["usage"]) == (
+            0,
+            None,
+            None,
+        )
+        assert duplicate["cost"]["amount"] == 0
         assert insight.request_detail(job_id, 2_999)["twin"] == 2_999 % 7
 
 
@@ -108,7 +112,7 @@ def test_what_is_to_go_another_way_goes_by_itself(start, endpoint, add_config, r
     agrees(job_id)
 
 
-def test_a_twin_that_is_sent_again_makes_its_own_call(start, endpoint, repeated, wait_for):
+def test_a_duplicate_that_is_sent_again_makes_its_own_call(start, endpoint, repeated, wait_for):
     job_id = repeated(4, 1)
     wait_for(job_id, "completed")
     assert endpoint.calls == 1
@@ -137,7 +141,7 @@ def test_a_twin_that_is_sent_again_makes_its_own_call(start, endpoint, repeated,
     assert endpoint.calls == 5  # as at first: what was edited is forgotten
 
 
-def test_a_twin_retried_by_itself_makes_its_own_call(start, endpoint, repeated, wait_for):
+def test_a_duplicate_retried_alone_makes_its_own_call(start, endpoint, repeated, wait_for):
     endpoint.script = [e.error(400, "no")]
     job_id = repeated(6, 1)
     wait_for(job_id, "completed")
@@ -153,7 +157,7 @@ def test_a_twin_retried_by_itself_makes_its_own_call(start, endpoint, repeated, 
     agrees(job_id)
 
 
-def test_an_error_group_is_retried_with_its_twins(start, endpoint, repeated, wait_for):
+def test_an_error_group_is_retried_with_its_duplicates(start, endpoint, repeated, wait_for):
     endpoint.script = [e.error(400, "no")]
     job_id = repeated(9, 1)
     wait_for(job_id, "completed")

@@ -127,7 +127,7 @@ def test_the_bytes_of_every_image_arrive_and_are_kept_once(
     assert kinds == [("text", None), ("picture", "b.gif"), ("picture", "large.png")]
 
 
-def test_twins_and_kept_answers_look_at_what_an_image_holds(start, endpoint, folder, wait_for):
+def test_duplicates_and_cached_answers_compare_image_contents(start, endpoint, folder, wait_for):
     same = Template(user="What is it?", images=["{{photo}}"], custom_id="q")
     path = table(folder, ("1", "a.png", ""), ("2", "copy of a.png", ""), ("3", "large.png", ""))
     job = wait_for(make(path, same, ask_once=True, reuse_hours=1), "completed")
@@ -202,7 +202,7 @@ def test_images_go_with_the_last_that_needs_them(app, instance, endpoint, folder
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "expected"),
     [
         (
             "b.giff",
@@ -222,7 +222,7 @@ def test_images_go_with_the_last_that_needs_them(app, instance, endpoint, folder
     ],
 )
 def test_a_name_that_is_no_image_is_a_fault_with_its_row_and_column(
-    app, instance, endpoint, folder, tmp_path, monkeypatch, name, said
+    app, instance, endpoint, folder, tmp_path, monkeypatch, name, expected
 ):
     (tmp_path / "outside.png").write_bytes(png())
     (folder / "link.png").symlink_to(tmp_path / "outside.png")
@@ -236,7 +236,7 @@ def test_a_name_that_is_no_image_is_a_fault_with_its_row_and_column(
         make(table(folder, ("fine", "a.png", ""), ("bad", name, "")))
     fault = caught.value.faults[0]
     assert fault.line == 3
-    assert said in fault.message
+    assert expected in fault.message
     assert "column “photo”" in fault.message
     assert caught.value.fault_count == 1
     with connected():
@@ -259,7 +259,7 @@ def test_a_request_is_measured_with_its_images(app, instance, endpoint, folder):
             assert jobs.get(make(path, skip_faulty=True)).total == good + 1
 
 
-def test_an_image_that_somebody_removed_is_said_and_the_rest_goes_on(
+def test_a_removed_image_is_reported_and_the_rest_goes_on(
     start, instance, endpoint, folder, wait_for
 ):
     path = table(folder, ("one", "a.png", ""), ("two", "b.gif", ""))

@@ -25,7 +25,7 @@ LIMITS = {
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("retry_after", [False, True], ids=["unsaid", "retry-after"])
 @pytest.mark.parametrize("name", LIMITS)
-def test_a_limit_that_nobody_told_is_found_and_held_by_all_together(name, retry_after, count):
+def test_an_unknown_limit_is_found_and_kept_by_all_workers(name, retry_after, count):
     make, rate, span_s = LIMITS[name]
     workers = Workers(make(), count, retry_after=retry_after)
     early, early_refused = workers.run(FIRST_S)
@@ -175,7 +175,7 @@ def test_a_refusal_cools_all_workers():
     assert all(worker.governor.state().reason for worker in workers.workers)
 
 
-def test_nothing_is_exceeded_when_redis_is_emptied_and_somebody_new_comes():
+def test_no_limit_is_exceeded_when_redis_is_emptied_and_a_worker_joins():
     workers = Workers(Concurrency(MANY), 4, concurrency=20)
     workers.run(6)
     with redis.Redis.from_url(workers.url) as client:

@@ -53,16 +53,16 @@ class Calls:
         self.done += 1
         give()
 
-    def most_during(self, calls):
+    def max_running_during(self, calls):
         """How many run at once while that many end."""
         self.most, before = 0, self.done
         until(lambda: self.done > before + calls)
         return self.most
 
-    def through(self, name, governor):
-        party = Flow()
+    def call_through(self, name, governor):
+        flow = Flow()
         while self.wanted:
-            ticket = governor.admit(party, 400)
+            ticket = governor.admit(flow, 400)
             self.by[name] = self.by.get(name, 0) + 1
             self.begin(lambda ticket=ticket: governor.settle(ticket, GOOD, 50))
 
@@ -90,15 +90,13 @@ def callers():
     gevent.killall(greenlets)
 
 
-def test_budgets_share_a_ceiling_through_a_redis_that_dies_and_comes_back_empty(
-    budgets, callers, caplog
-):
+def test_workers_share_a_limit_while_redis_restarts_empty(budgets, callers, caplog):
     server, calls = Redis(), Calls()
     for name in ("a", "b", "c"):
         governor = SharedGovernor(concurrency=6)
         budgets(server.url(), name).attach(7, governor)
         for _ in range(8):
-            callers(calls.through, name, governor)
+            callers(calls.call_through, name, governor)
     until(lambda: len(calls.by) == 3 and calls.running == 6)
     with caplog.at_level(logging.WARNING):
         server.stop()
@@ -106,7 +104,7 @@ def test_budgets_share_a_ceiling_through_a_redis_that_dies_and_comes_back_empty(
         until(lambda: calls.done > before + 50)  # each goes on with its share
         server.start()
         budgets(server.url(), "d").attach(7, governor := SharedGovernor(concurrency=6))
-        callers(calls.through, "d", governor)
+        callers(calls.call_through, "d", governor)
         until(lambda: calls.by.get("d", 0) > 3)
         lost = [record for record in caplog.records if "cannot be reached" in record.message]
     server.stop()
@@ -114,12 +112,12 @@ def test_budgets_share_a_ceiling_through_a_redis_that_dies_and_comes_back_empty(
     assert 3 <= len(lost) <= 4  # once for each worker, not for each try
 
 
-def test_who_starts_while_redis_is_away_waits_for_it(budgets, callers):
+def test_a_worker_started_without_redis_waits_for_it(budgets, callers):
     server, calls = Redis(), Calls()
     server.stop()
     governor = SharedGovernor(concurrency=6)
     budgets(server.url(), "a").attach(7, governor)
-    callers(calls.through, "a", governor)
+    callers(calls.call_through, "a", governor)
     gevent.sleep(0.5)
     assert calls.done == 0
     server.start()
@@ -127,25 +125,25 @@ def test_who_starts_while_redis_is_away_waits_for_it(budgets, callers):
     server.stop()
 
 
-def test_who_has_nothing_to_do_keeps_its_share_while_redis_is_away(budgets, callers, monkeypatch):
+def test_an_idle_worker_keeps_its_share_while_redis_is_away(budgets, callers, monkeypatch):
     monkeypatch.setattr(limit_leases, "LEAVE_S", 0.5)
     server, calls = Redis(), Calls()
-    governors, slots = [SharedGovernor(concurrency=6) for _ in range(2)], ResizableSemaphore(4)
+    governors, semaphore = [SharedGovernor(concurrency=6) for _ in range(2)], ResizableSemaphore(4)
     for name, governor in zip("ab", governors, strict=True):
         budget = budgets(server.url(), name)
         budget.attach(7, governor)
-        budget.attach_job(3, slots if name == "a" else ResizableSemaphore(4))
+        budget.attach_job(3, semaphore if name == "a" else ResizableSemaphore(4))
 
     def call():
         calls.wanted = True
         for name, governor in zip("ab", governors, strict=True):
             for _ in range(6):
-                callers(calls.through, name, governor)
+                callers(calls.call_through, name, governor)
 
     call()
     until(lambda: len(calls.by) == 2 and calls.running == 6)
-    slots.take()
-    slots.free()
+    semaphore.take()
+    semaphore.free()
     server.stop()
     calls.wanted = False
     until(lambda: calls.running == 0)
@@ -154,35 +152,35 @@ def test_who_has_nothing_to_do_keeps_its_share_while_redis_is_away(budgets, call
     call()
     until(lambda: all(calls.by[name] > before[name] + 10 for name in "ab"))
     with gevent.Timeout(PATIENCE_S):
-        slots.take()
+        semaphore.take()
     server.start()
     until(lambda: calls.done > 200)
     server.stop()
     assert calls.most == 6
 
 
-def test_the_ceiling_of_a_job_holds_over_its_lanes(budgets, callers):
+def test_the_concurrency_of_a_job_holds_over_workers(budgets, callers):
     url, calls = redis_server.fresh_url(), Calls()
 
-    def lane(slots):
+    def make_calls(semaphore):
         while True:
-            slots.take()
-            calls.begin(slots.free)
+            semaphore.take()
+            calls.begin(semaphore.free)
 
-    lanes = []
+    semaphores = []
     for name in ("a", "b"):
-        lanes.append(ResizableSemaphore(5))
-        budgets(url, name).attach_job(3, lanes[-1])
+        semaphores.append(ResizableSemaphore(5))
+        budgets(url, name).attach_job(3, semaphores[-1])
         for _ in range(10):
-            callers(lane, lanes[-1])
-    until(lambda: all(slots.taken > 0 for slots in lanes) and calls.running == 5)
+            callers(make_calls, semaphores[-1])
+    until(lambda: all(semaphore.taken > 0 for semaphore in semaphores) and calls.running == 5)
     assert calls.most == 5
-    for slots in lanes:
-        slots.resize(3)
-    until(lambda: calls.most_during(60) == 3)  # the workers learn of it one after the other
-    assert calls.most_during(60) <= 3
-    for slots in lanes:
-        slots.resize(None)
+    for semaphore in semaphores:
+        semaphore.resize(3)
+    until(lambda: calls.max_running_during(60) == 3)  # the workers learn of it one after the other
+    assert calls.max_running_during(60) <= 3
+    for semaphore in semaphores:
+        semaphore.resize(None)
     until(lambda: calls.running == 20)
 
 
@@ -192,9 +190,9 @@ def test_a_job_that_ended_gives_its_share_to_the_others(budgets, callers):
     governors = [SharedGovernor(concurrency=4) for _ in range(2)]
     first.attach(7, governors[0])
     second.attach(7, governors[1])
-    workers = [gevent.spawn(calls.through, "a", governors[0]) for _ in range(4)]
+    workers = [gevent.spawn(calls.call_through, "a", governors[0]) for _ in range(4)]
     for _ in range(4):
-        callers(calls.through, "b", governors[1])
+        callers(calls.call_through, "b", governors[1])
     until(lambda: governors[0].in_flight == governors[1].in_flight == 2)
     gevent.killall(workers)
     first.detach(7)
@@ -210,7 +208,7 @@ def test_the_password_of_redis_is_in_no_log(budgets, caplog):
     assert "open-sesame" not in caplog.text
 
 
-def test_the_governors_of_providers_are_shared_out(add_config, budgets, callers):
+def test_the_governors_of_providers_share_one_limit(add_config, budgets, callers):
     config = add_config("http://127.0.0.1:9/v1", concurrency=3)
     calls, url = Calls(), redis_server.fresh_url()
     for name in ("a", "b"):
@@ -219,7 +217,7 @@ def test_the_governors_of_providers_are_shared_out(add_config, budgets, callers)
         with connected():
             governor = providers.get(config).governor
         for _ in range(5):
-            callers(calls.through, name, governor)
+            callers(calls.call_through, name, governor)
     until(lambda: len(calls.by) == 2 and calls.done > 40 and calls.most >= 3)
     assert calls.most == 3
 
@@ -231,18 +229,18 @@ def test_processes_keep_a_limit_while_one_of_them_and_redis_are_killed():
         def stats():
             return requests.get(f"{url.removesuffix('/v1')}/stats", timeout=30).json()
 
-        def until_more(calls):
+        def until_more_calls(calls):
             before = stats().get("calls", 0)
             until(lambda: stats().get("calls", 0) >= before + calls, 60)
 
         running = started(stack, url, server.url(), 3, ("--concurrency", "20"))
-        until_more(100)
+        until_more_calls(100)
         server.stop()
-        until_more(60)
+        until_more_calls(60)
         server.start()
-        until_more(200)
+        until_more_calls(200)
         running[0].kill()
-        until_more(200)
+        until_more_calls(200)
         found = stats()
     server.stop()
     assert found["most"] <= 20

@@ -69,7 +69,7 @@ def test_a_scheduled_job_waits_for_its_time(start, add_config, make_job, wait_fo
     assert wait_for(later, "completed").succeeded == 3
 
 
-def test_a_lane_that_gives_back_what_it_took_takes_nothing_meanwhile(
+def test_a_job_run_that_gives_requests_back_takes_none_meanwhile(
     start, add_config, make_job, wait_for, monkeypatch
 ):
     """What is opened then, by whoever looks for requests of other ways, would be given back while it
@@ -138,8 +138,8 @@ def test_another_currency_is_refused(start, add_config, make_job, wait_for):
         off = add_config(endpoint.base_url, alias="off")
         with connected():
             configs.set_active(off.id, False)
-            for config, said in ((yuan, "CNY"), (off, "deactivated")):
-                with pytest.raises(InvalidInput, match=said):
+            for config, expected in ((yuan, "CNY"), (off, "deactivated")):
+                with pytest.raises(InvalidInput, match=expected):
                     jobs.retry(job_id, other=Changes(config_id=config.id))
 
 

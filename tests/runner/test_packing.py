@@ -89,7 +89,7 @@ def test_each_request_keeps_what_it_would_have_had_alone(start, add_config, text
                     texts(given[:1], inputs_per_call=wrong)
 
 
-def test_twins_kept_answers_and_other_ways(start, add_config, texts, wait_for):
+def test_duplicates_cached_answers_and_other_routes(start, add_config, texts, wait_for):
     """Asked once, answered for all; retried with another time-out or body they go with their like."""
     bad = {"x5", "x9"}
 
@@ -210,7 +210,7 @@ def _live(job_id):
         return json.loads(jobs.get(job_id).live or "{}")
 
 
-def test_an_endpoint_that_takes_fewer_is_told_in_the_events(start, add_config, texts, wait_for):
+def test_an_endpoint_that_takes_fewer_is_reported_in_the_events(start, add_config, texts, wait_for):
     def answers(inputs):
         return e.error(400, "batch size must not be larger than 8") if len(inputs) > 8 else None
 

@@ -68,7 +68,7 @@ def test_many_are_grouped_so_that_commits_take_a_tenth_of_the_time(recording):
     assert recorder.commits < COUNT / 2
 
 
-def test_none_waits_longer_than_the_interval_and_several_writers_keep_a_gap(recording):
+def test_no_result_waits_longer_than_the_interval(recording):
     recorder, record = recording(0.2, gap_s=60.0)
     record(0)
     wait_until(lambda: recorder.commits == 1)

@@ -165,7 +165,7 @@ class TestMail:
             "LANGUAGE": "zh",
         }
 
-    def test_the_end_is_told_in_the_language_of_the_setting(
+    def test_the_mail_is_in_the_language_of_the_setting(
         self,
         start,
         mail,
@@ -207,7 +207,7 @@ def test_a_webhook_named_by_the_job_hears_of_that_job_alone(
     make_job,
     wait_for,
 ):
-    def told() -> list[int]:
+    def notified_jobs() -> list[int]:
         with connected():
             return [delivery.job_id for delivery in Delivery.select()]
 
@@ -216,6 +216,6 @@ def test_a_webhook_named_by_the_job_hears_of_that_job_alone(
     wait_for(make_job(1), "completed")
     named = make_job(1, webhook=hook.id)
     wait_for(named, "completed")
-    wait_until(told)
+    wait_until(notified_jobs)
     gevent.sleep(2 * notifier.LOOK_S)
-    assert told() == [named]
+    assert notified_jobs() == [named]

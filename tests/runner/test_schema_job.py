@@ -101,8 +101,8 @@ def test_an_endpoint_that_takes_no_schema_is_noted_among_the_jobs_events(
         job_id = make_job(3, schema=SCHEMA)
         assert wait_for(job_id, *ENDED).succeeded == 3
     with connected():
-        (told,) = [event for event in insight.events(job_id) if event["reason"] == "eased"]
-    assert told["detail"] == "test: refuses json_schema, asked with json_object from now on"
+        (reply,) = [event for event in insight.events(job_id) if event["reason"] == "eased"]
+    assert reply["detail"] == "test: refuses json_schema, asked with json_object from now on"
 
 
 def test_lines_whose_answers_are_no_text_are_refused(add_config, tmp_path, app):

@@ -43,19 +43,19 @@ def later(seconds: float, data: bytes):
     return behave
 
 
-class Seller(MisbehavingEndpoint):
+class PricedEndpoint(MisbehavingEndpoint):
     """Its answers cost from 1 to ``dearest`` units and take from no time to 30 ms. ``sold`` is what
     all of them cost; every ``failing``-th is paid for but unusable."""
 
     def __init__(self, dearest: int, failing: int = 0):
-        self.dearest, self.sold, self.failing = dearest, 0, failing
+        self.dearest, self.charged, self.failing = dearest, 0, failing
         self._random = random.Random(dearest)
         super().__init__(b"")
 
     def _next(self, head, body):
         super()._next(head, body)
         cost = self._random.randint(1, self.dearest)
-        self.sold += cost
+        self.charged += cost
         data = answer(0, cost)
         if self.failing and self.calls % self.failing == 0:
             usage = {"prompt_tokens": 0, "completion_tokens": cost}
@@ -89,7 +89,7 @@ def spent(job_id: int) -> int:
 def test_a_cap_is_overshot_by_what_was_in_flight_at_most(
     start, add_config, make_job, wait_for, concurrency, cap, failing
 ):
-    with Seller(dearest=9, failing=failing) as endpoint:
+    with PricedEndpoint(dearest=9, failing=failing) as endpoint:
         add_config(endpoint.base_url, concurrency=concurrency, **PRICED)
         job_id = make_job(2_000, spend_cap=Decimal(cap))
         job = wait_for(job_id, "paused")
@@ -98,14 +98,14 @@ def test_a_cap_is_overshot_by_what_was_in_flight_at_most(
         assert "Settings" in job.status_detail
         in_flight = endpoint.most_in_flight
         assert cap <= spent(job_id) < cap + in_flight * endpoint.dearest
-        assert spent(job_id) == endpoint.sold  # failed attempts that were paid for count too
+        assert spent(job_id) == endpoint.charged  # failed attempts that were paid for count too
         gevent.sleep(0.5)
-        assert (endpoint.sold, endpoint.in_flight) == (spent(job_id), 0)
+        assert (endpoint.charged, endpoint.in_flight) == (spent(job_id), 0)
         with connected():
             with pytest.raises(Conflict, match="spend cap"):
                 jobs.resume(job_id)
             config = ApiConfig.get()
-            assert spending.since(config.id, "USD", 0) == (endpoint.sold * NANO, 0)
+            assert spending.since(config.id, "USD", 0) == (endpoint.charged * NANO, 0)
 
 
 def test_once_a_cost_is_known_fewer_calls_run_near_the_cap(start, add_config, make_job, wait_for):
@@ -129,8 +129,8 @@ def test_raising_the_cap_lets_the_job_go_on_by_itself(start, add_config, make_jo
         assert endpoint.calls == 60
         with connected():
             edited = JobEvent.select().where(JobEvent.reason == "edited").order_by(JobEvent.id)
-            said = [event.detail for event in edited]
-            assert said == ["spend_cap: 100 → 200", "spend_cap: 200 → None"]
+            output = [event.detail for event in edited]
+            assert output == ["spend_cap: 100 → 200", "spend_cap: 200 → None"]
 
 
 def test_a_cap_may_be_set_and_lowered_while_the_job_runs(start, add_config, make_job, wait_for):
@@ -159,7 +159,7 @@ def test_a_job_paused_for_another_reason_stays_paused(start, add_config, make_jo
 
 @pytest.mark.parametrize("which", ["day_cap", "month_cap"])
 def test_the_cap_of_a_config_holds_over_two_jobs(start, add_config, make_job, wait_for, which):
-    with Seller(dearest=5) as endpoint:
+    with PricedEndpoint(dearest=5) as endpoint:
         add_config(endpoint.base_url, concurrency=10, **PRICED, **{which: Decimal(150)})
         made = [make_job(300), make_job(300)]
         for job_id in made:
@@ -168,8 +168,8 @@ def test_the_cap_of_a_config_holds_over_two_jobs(start, add_config, make_job, wa
             assert job.capped_by == 1
             assert "150.00 USD" in job.status_detail
             assert "“test”" in job.status_detail
-        assert 150 <= endpoint.sold < 150 + 10 * 5
-        assert sum(map(spent, made)) == endpoint.sold
+        assert 150 <= endpoint.charged < 150 + 10 * 5
+        assert sum(map(spent, made)) == endpoint.charged
         edit_config(**{which: Decimal(10_000)})
         for job_id in made:
             assert wait_for(job_id, "completed").succeeded == 300
@@ -200,7 +200,7 @@ def test_with_the_next_day_jobs_go_on(start, add_config, make_job, wait_for, mon
 
 def test_the_sum_outlives_a_kill(instance, questions):
     """A server killed in the middle and another one together keep the cap of the day."""
-    with Seller(dearest=5, failing=7) as endpoint:
+    with PricedEndpoint(dearest=5, failing=7) as endpoint:
         usual = ("--base-url", endpoint.base_url, "--model", "m", "--concurrency", "6")
         money = ("--input-price", "1000000", "--output-price", "1000000", "--day-cap", "400")
         assert flask(instance, "add-config", "test", *usual, *money).returncode == 0
@@ -210,19 +210,19 @@ def test_the_sum_outlives_a_kill(instance, questions):
         )
         assert made.returncode == 0, made.stderr
         server = served(instance)
-        wait_until(lambda: endpoint.sold > 150)
+        wait_until(lambda: endpoint.charged > 150)
         server.kill()
-        before, lost = endpoint.sold, endpoint.in_flight
+        before, lost = endpoint.charged, endpoint.in_flight
         again = served(instance)
         wait_until(lambda: "spend_cap" in flask(instance, "show-job", "1").stdout)
         unknown = (6 + 50) * 5  # in flight, or received and not yet committed, when it was killed
         assert lost <= 6
-        assert before < 300 <= endpoint.sold < 300 + 6 * 5 + unknown
+        assert before < 300 <= endpoint.charged < 300 + 6 * 5 + unknown
         second = flask(instance, "create-job", str(questions(500)), "--config", "test")
         assert second.returncode == 0
         wait_until(lambda: "daily spend cap" in flask(instance, "resume-job", "2").stderr)
         again.stop()
-        assert 400 <= endpoint.sold < 400 + 6 * 5 + unknown
+        assert 400 <= endpoint.charged < 400 + 6 * 5 + unknown
 
 
 def test_an_answer_that_does_not_tell_its_cost_pauses_a_capped_job(
@@ -352,7 +352,7 @@ class TestSeveralConfigs:
     @pytest.fixture
     def two(self, add_config):
         """Two endpoints; the first one's config may spend 60 a day."""
-        with Seller(dearest=5) as first, Seller(dearest=5) as second:
+        with PricedEndpoint(dearest=5) as first, PricedEndpoint(dearest=5) as second:
             add_config(first.base_url, "a", concurrency=4, **PRICED, day_cap=Decimal(60))
             add_config(second.base_url, "b", concurrency=4, **PRICED)
             yield first, second
@@ -361,8 +361,8 @@ class TestSeveralConfigs:
         first, second = two
         job_id = make_job(200, config="a", also=(job_options.ExtraConfig("b"),))
         assert wait_for(job_id, "completed").succeeded == 200
-        assert 60 <= first.sold < 60 + 4 * 5
-        assert first.sold + second.sold == spent(job_id)
+        assert 60 <= first.charged < 60 + 4 * 5
+        assert first.charged + second.charged == spent(job_id)
 
     def test_the_cap_of_the_job_holds_over_both(self, start, two, make_job, wait_for):
         first, second = two
@@ -372,7 +372,7 @@ class TestSeveralConfigs:
         job = wait_for(job_id, "paused")
         assert (job.status_reason, job.capped_by) == ("spend_cap", None)
         assert 90 <= spent(job_id) < 90 + 8 * 5
-        assert first.sold + second.sold == spent(job_id)
+        assert first.charged + second.charged == spent(job_id)
         raise_cap(job_id, 120)
         wait_until(lambda: wait_for(job_id, "paused").cost_nano >= 120 * NANO)
 

@@ -28,7 +28,7 @@ from .. import postgres
 from ..conftest import PATIENCE_S, wait_until
 from ..process import ROOT
 from . import spending_workers
-from .spending_workers import Worker, seller
+from .spending_workers import Worker, random_calls
 
 pytestmark = pytest.mark.skipif(postgres.programs() is None, reason="PostgreSQL is not installed")
 
@@ -84,11 +84,11 @@ def spent(job_id: int) -> int:
 
 
 @contextlib.contextmanager
-def crew(count: int, call=None):
+def started_workers(count: int, call=None):
     """So many workers."""
     with contextlib.ExitStack() as stack:
         yield [
-            stack.enter_context(Worker(f"w{n}-{next(numbers)}", call or seller(9, n)))
+            stack.enter_context(Worker(f"w{n}-{next(numbers)}", call or random_calls(9, n)))
             for n in range(count)
         ]
 
@@ -101,7 +101,7 @@ def run_all(workers: list[Worker], jobs: list[int], width: int) -> list[gevent.G
 @pytest.mark.parametrize(("count", "cap", "width"), [(2, 7, 20), (2, 500, 5), (4, 1500, 20)])
 def test_a_cap_holds_over_workers_and_is_used_up(url, quick, count, cap, width):
     job_id = new_job(cap)
-    with crew(count) as workers:
+    with started_workers(count) as workers:
         stops = [one.get(timeout=PATIENCE_S) for one in run_all(workers, [job_id], width)]
         in_flight = sum(worker.most_in_flight for worker in workers)
         paid = sum(worker.paid for worker in workers)
@@ -116,13 +116,13 @@ def test_a_cap_holds_over_workers_and_is_used_up(url, quick, count, cap, width):
 
 def test_raising_the_cap_lets_workers_go_on(url, quick):
     job_id = new_job(100)
-    with crew(2) as workers:
+    with started_workers(2) as workers:
         gevent.joinall(run_all(workers, [job_id], 4), raise_error=True)
         first = spent(job_id)
         wait_until(lambda: not held(job_id))
-        assert not room(job_id)
+        assert not money_left(job_id)
         set_cap(job_id, 300)
-        assert room(job_id)
+        assert money_left(job_id)
         gevent.joinall(run_all(workers, [job_id], 4), raise_error=True)
         in_flight = sum(worker.most_in_flight for worker in workers)
     assert first < 100 + in_flight * 9
@@ -134,14 +134,14 @@ def held(job_id: int) -> int:
         return SpendBlock.select().where(SpendBlock.purse_id == job_id).count()
 
 
-def room(job_id: int) -> bool:
+def money_left(job_id: int) -> bool:
     with connected():
         return spend_leases.free(spend_leases.Account(spend_leases.JOB, job_id))
 
 
 def test_a_cap_may_be_moved_while_workers_run(url, quick):
     job_id = new_job(100_000)
-    with crew(3) as workers:
+    with started_workers(3) as workers:
         going = run_all(workers, [job_id], 5)
         wait_until(lambda: spent(job_id) > 500)
         set_cap(job_id, 100)
@@ -161,7 +161,7 @@ def test_what_one_holds_the_others_wait_for_and_get(url, quick):
         gevent.sleep(0.1)
         return next(costs)
 
-    with Worker("slow", slow) as first, Worker("second", seller(1)) as second:
+    with Worker("slow", slow) as first, Worker("second", random_calls(1)) as second:
         one = gevent.spawn(first.run, job_id, 3, iter(range(6)))
         wait_until(lambda: first.calls == 6)  # they are expected to cost more than is left
         other = gevent.spawn(second.run, job_id, 3, itertools.count(10))
@@ -176,7 +176,7 @@ def test_what_one_holds_the_others_wait_for_and_get(url, quick):
 def test_the_cap_of_a_config_holds_over_jobs_and_workers(url, quick):
     config_id = new_config(day_cap=2_000, month_cap=100_000)
     first, second = new_job(config_id=config_id), new_job(150, config_id)
-    with crew(2) as workers:
+    with started_workers(2) as workers:
         going = [run_all(workers[:1], [first], 5), run_all(workers[1:], [second], 5)]
         own = going[1][0].get(timeout=PATIENCE_S)
         stop = going[0][0].get(timeout=PATIENCE_S)
@@ -196,7 +196,7 @@ def test_with_the_next_day_money_is_there_again(url, quick, monkeypatch):
     monkeypatch.setattr(spend_caps, "time", SimpleNamespace(time=lambda: today["s"]))
     monkeypatch.setattr(spending_workers, "now_ms", lambda: today["s"] * 1000)
     caps = ("daily", "daily", "monthly")
-    with crew(2) as workers:
+    with started_workers(2) as workers:
         for day, (cap, sum_) in enumerate(zip(caps, (60, 120, 150), strict=True)):
             today["s"] = first + day * 86_400
             stops = [one.get(timeout=PATIENCE_S) for one in run_all(workers, [job_id], 2)]
@@ -207,7 +207,7 @@ def test_with_the_next_day_money_is_there_again(url, quick, monkeypatch):
 def test_rows_tried_meanwhile_count(url, quick):
     config_id = new_config(day_cap=100_000)
     job_id = new_job(config_id=config_id)
-    with crew(2) as workers:
+    with started_workers(2) as workers:
         going = run_all(workers, [job_id], 3)
         wait_until(lambda: spent(job_id) > 100)
         with connected():
@@ -219,7 +219,7 @@ def test_rows_tried_meanwhile_count(url, quick):
 def test_several_currencies_stay_apart(url, quick):
     config_id = new_config(day_cap=50)
     job_id = new_job(config_id=config_id)
-    with crew(2) as workers:
+    with started_workers(2) as workers:
         gevent.joinall(run_all(workers, [job_id], 2), raise_error=True)
         with connected():
             ApiConfig.update(currency="CNY").where(ApiConfig.id == config_id).execute()
@@ -266,7 +266,7 @@ def test_without_a_cap_nothing_is_asked(url, quick, monkeypatch):
     job_id = new_job()
     monkeypatch.setattr(spend_leases, "ask", None)
     monkeypatch.setattr(runner_blocks, "log_failure", None)
-    with crew(2) as workers:
+    with started_workers(2) as workers:
         going = run_all(workers, [job_id], 3)
         wait_until(lambda: spent(job_id) > 200)
         assert all(worker.blocks._greenlet for worker in workers)
@@ -283,7 +283,7 @@ def test_asks_are_few(url, monkeypatch):
         return ask(*args)
 
     monkeypatch.setattr(spend_leases, "ask", counted)
-    with crew(2) as workers:
+    with started_workers(2) as workers:
         going = run_all(workers, [job_id], 10)
         began = time.monotonic()
         wait_until(lambda: sum(worker.calls for worker in workers) > 1_000)
@@ -322,43 +322,43 @@ def test_killed_processes_keep_the_cap_and_their_money_comes_back(url, tmp_path)
         with connected():
             worker_rows.leave(worker_id)
         living[victim] = kills.start()
-    said = [process.communicate(timeout=2 * PATIENCE_S)[0] for _, process in living]
+    output = [process.communicate(timeout=2 * PATIENCE_S)[0] for _, process in living]
     paid = sum(int(line) for line in ledger.read_text().split())
     lost = 2 * (5 + 100) * 9  # in flight, or not recorded yet, of the two that were killed
-    assert all("spend cap of 3000.00" in line for line in said)
+    assert all("spend cap of 3000.00" in line for line in output)
     assert 3_000 <= spent(job_id) < 3_000 + 2 * 5 * 9
     assert 0 <= paid - spent(job_id) < lost
     assert not held(job_id)
 
 
-class Game:
+class Steps:
     """Workers on one job, moved step by step: their purses and blocks are the real ones, what they
     record is committed by hand."""
 
     def __init__(self, cap: int):
         self.job_id, self.cap = new_job(cap), cap
-        self.workers = [Player(self.job_id) for _ in range(3)]
+        self.workers = [SimulatedWorker(self.job_id) for _ in range(3)]
         self._excess = 0  # of lanes that have ended
 
-    def ask(self, worker: "Player", _: int) -> None:
+    def ask(self, worker: "SimulatedWorker", _: int) -> None:
         excess = worker.excess
         worker.supply.tend()
         assert worker.excess <= excess  # nothing is taken away that is spent already
 
-    def take(self, worker: "Player", _: int) -> None:
+    def take(self, worker: "SimulatedWorker", _: int) -> None:
         if worker.may_take():
             worker.purse.take()
-            worker.flying += 1
+            worker.in_flight += 1
         else:
             worker.purse.hungry = True  # it would wait
 
-    def settle(self, worker: "Player", cost: int) -> None:
-        if worker.flying:
-            worker.flying -= 1
+    def settle(self, worker: "SimulatedWorker", cost: int) -> None:
+        if worker.in_flight:
+            worker.in_flight -= 1
             worker.purse.settle(cost * NANO)
             worker.uncommitted += cost * NANO
 
-    def commit(self, worker: "Player", _: int) -> None:
+    def commit(self, worker: "SimulatedWorker", _: int) -> None:
         with database.atomic():
             Job.update(cost_nano=Job.cost_nano + worker.uncommitted).where(
                 Job.id == self.job_id
@@ -368,9 +368,9 @@ class Game:
             )
         worker.uncommitted = 0
 
-    def give_back(self, worker: "Player", _: int) -> None:
+    def give_back(self, worker: "SimulatedWorker", _: int) -> None:
         """Its lane ends, another one begins."""
-        while worker.flying:
+        while worker.in_flight:
             self.settle(worker, 1)
         self.commit(worker, 0)
         self._excess += worker.excess
@@ -378,16 +378,16 @@ class Game:
         worker_rows.leave(worker.id)
         self.replace(worker)
 
-    def die(self, worker: "Player", _: int) -> None:
+    def die(self, worker: "SimulatedWorker", _: int) -> None:
         worker_rows.leave(worker.id)
         self.replace(worker)
 
-    def raise_cap(self, _: "Player", more: int) -> None:
+    def raise_cap(self, _: "SimulatedWorker", more: int) -> None:
         self.cap += more
         set_cap(self.job_id, self.cap)
 
-    def replace(self, worker: "Player") -> None:
-        self.workers[self.workers.index(worker)] = Player(self.job_id)
+    def replace(self, worker: "SimulatedWorker") -> None:
+        self.workers[self.workers.index(worker)] = SimulatedWorker(self.job_id)
 
     @property
     def paid(self) -> int:
@@ -400,13 +400,13 @@ class Game:
         return math.ceil((self._excess + sum(one.excess for one in self.workers)) / NANO)
 
 
-class Player:
+class SimulatedWorker:
     def __init__(self, job_id: int):
-        self.id = f"player {next(numbers)}"
-        worker_rows.register(self.id, "player", 1)
+        self.id = f"worker {next(numbers)}"
+        worker_rows.register(self.id, "simulated", 1)
         self.purse = spend_caps.JobSpendLimit(Job.get_by_id(job_id))
         self.supply = SpendLease(lambda: self.id, self.purse)
-        self.flying = self.uncommitted = 0
+        self.in_flight = self.uncommitted = 0
 
     @property
     def excess(self) -> int:
@@ -437,22 +437,22 @@ steps = st.lists(
 
 @given(cap=st.integers(1, 200), steps=steps)
 @settings(max_examples=40, deadline=None)
-def test_whatever_workers_do_in_whatever_order(url, cap, steps):
+def test_workers_keep_the_cap_in_any_order_of_steps(url, cap, steps):
     """The cap holds, and all of it can be spent."""
     with connected(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner_blocks, "EVERY_S", 0.0)
-        game = Game(cap)
+        simulated = Steps(cap)
         for step, worker, number in steps:
-            getattr(game, step)(game.workers[worker], number)
-            assert game.paid <= game.cap + game.excess
+            getattr(simulated, step)(simulated.workers[worker], number)
+            assert simulated.paid <= simulated.cap + simulated.excess
         for _ in range(1_000):
-            if game.paid >= game.cap:
+            if simulated.paid >= simulated.cap:
                 break
-            for worker in game.workers:
-                for step in (game.ask, game.take, game.settle, game.commit):
+            for worker in simulated.workers:
+                for step in (simulated.ask, simulated.take, simulated.settle, simulated.commit):
                     step(worker, 20)
-        assert game.paid >= game.cap
-        for worker in game.workers:
-            game.ask(worker, 0)
+        assert simulated.paid >= simulated.cap
+        for worker in simulated.workers:
+            simulated.ask(worker, 0)
             assert worker.purse.reached().reason == "spend_cap"
             worker_rows.leave(worker.id)

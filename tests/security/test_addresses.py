@@ -61,7 +61,7 @@ def test_on_a_network_private_addresses_have_to_be_named(exposed):
 
 
 @pytest.mark.parametrize("choice", ["yes", "no"])
-def test_nobodys_addresses_are_let_through_only_by_number(choice):
+def test_link_local_and_reserved_addresses_need_a_number(choice):
     address_policy.choose(choice)
     try:
         assert not [one for one in NOBODYS if passes(EVERYTHING, one, host="vllm.lan")]
@@ -87,7 +87,7 @@ def test_exposed_is_who_listens_beyond_loopback(monkeypatch):
 
 
 @pytest.mark.parametrize("wrong", ["10.0.0.0/33", "10.0.0.1/8", "1.2.3", "::1::"])
-def test_a_wrong_list_is_said(tmp_path, wrong):
+def test_a_wrong_list_is_reported(tmp_path, wrong):
     with pytest.raises(SettingsError, match="ALLOWED_PRIVATE_HOSTS"):
         settings.load({}, INSTANCE_PATH=str(tmp_path), ALLOWED_PRIVATE_HOSTS=wrong)
 

@@ -95,8 +95,8 @@ def test_a_worker_calls_private_addresses_where_they_are_named(tmp_path, by_addr
         cluster.add_config(by_address.base_url, "by-address")
         cluster.add_config(named(by_name), "by-name")
         refused = cluster.make_job(questions(COUNT), "by-address")
-        told = {name.removeprefix("SIMPLE_BATCH_"): value for name, value in ON_A_NETWORK.items()}
-        for settings in (told, {**told, "EXPOSED": "auto"}):
+        given = {name.removeprefix("SIMPLE_BATCH_"): value for name, value in ON_A_NETWORK.items()}
+        for settings in (given, {**given, "EXPOSED": "auto"}):
             (worker,) = cluster.start(settings["EXPOSED"], **settings)
             cluster.wait_for(cluster.make_job(questions(COUNT), "by-name"))
             cluster.wait_for(refused, "paused")

@@ -104,8 +104,8 @@ def test_every_answer_has_its_headers(app, client, add_config, endpoint, make_jo
         assert client.get(path).headers["Cache-Control"] == "no-store", path
     app.extensions["simple_batch"].close()
     secure = create_app(**overrides, HSTS_MAX_AGE=31_536_000)
-    told = secure.test_client().get("/jobs").headers["Strict-Transport-Security"]
-    assert told == "max-age=31536000"
+    reply = secure.test_client().get("/jobs").headers["Strict-Transport-Security"]
+    assert reply == "max-age=31536000"
     cookie = secure.test_client().get("/configs/new").headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie

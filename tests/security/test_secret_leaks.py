@@ -67,22 +67,22 @@ class EchoingEndpoint(MisbehavingEndpoint):
     def _said(self, key: str, call: int) -> bytes:
         echo = f"Incorrect API key provided: {quoted(key)}"
         details = {"headers": {"Authorization": f"Bearer {key}"}, "debug": [quoted(key)]}
-        told = {"error": {"message": echo, "type": quoted(key), "code": key, **details}}
+        reply = {"error": {"message": echo, "type": quoted(key), "code": key, **details}}
         heads = (f"X-Echo: {key}", f"Set-Cookie: key={key}", f"Retry-After: {key}")
         words = {"role": "assistant", "content": f"I was sent {key} and {json.dumps(key)}"}
         good = {**e.GOOD, "model": f"m {key}", "choices": [{"index": 0, "message": words}]}
         bad = [
-            e.http(400, told, *heads),
-            e.http(422, json.dumps(told).replace("/", "\\/").encode(), *heads),
+            e.http(400, reply, *heads),
+            e.http(422, json.dumps(reply).replace("/", "\\/").encode(), *heads),
             e.http(500, f"<html><p>{echo}</p></html>".encode(), *heads, kind="text/html"),
             e.http(503, ("x" * 1_990 + echo).encode(), *heads, kind="text/plain"),
-            e.http(200, told, *heads),
+            e.http(200, reply, *heads),
             e.http(200, f"no JSON: {key}".encode(), *heads, kind=key),
             e.http(200, e.GOOD, f"Content-Encoding: {'x' * 30}{key}"),
             f"HTTP/1.1 {key}\r\n{key}\r\n\r\n".encode(),
             b"HTTP/1.1 200 OK\r\nContent-Length: " + key.encode() + b"\r\n\r\n",
             e.http(302, echo.encode(), f"Location: http://127.0.0.1:1/?key={quote(key)}"),
-            e.http(429, told, *heads, f"x-ratelimit-reset-requests: {key}"),
+            e.http(429, reply, *heads, f"x-ratelimit-reset-requests: {key}"),
         ]
         return e.http(200, good, *heads) if call % 2 else bad[call // 2 % len(bad)]
 
@@ -272,8 +272,8 @@ def _drive(running, seen: Collected, command, base: str, table: Path, token: str
     feed.on("*", lambda name, data: events.append((name, data)), namespace="/jobs")
     feed.connect(running.url, namespaces=["/jobs"], transports=["websocket"])
     try:
-        for wish in ({"job_id": int(job), "tail": True}, {}):
-            events.append(feed.call("subscribe", wish, namespace="/jobs"))
+        for payload in ({"job_id": int(job), "tail": True}, {}):
+            events.append(feed.call("subscribe", payload, namespace="/jobs"))
         visitor.finish(job)
         names = {"job.errors", "request.finished", "jobs.changed"}
         wait_until(lambda: names <= {event[0] for event in events if len(event) == 2})
@@ -310,8 +310,12 @@ def _drive(running, seen: Collected, command, base: str, table: Path, token: str
     session.headers["Authorization"] = f"Bearer {token}"
     upload = {"file": ("in.jsonl", lines), "purpose": (None, "batch")}
     file = seen.answer(session.post(f"{running.url}/v1/files", files=upload)).json()["id"]
-    wish = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
-    batch = seen.answer(session.post(f"{running.url}/v1/batches", json=wish)).json()["id"]
+    payload = {
+        "input_file_id": file,
+        "endpoint": "/v1/chat/completions",
+        "completion_window": "24h",
+    }
+    batch = seen.answer(session.post(f"{running.url}/v1/batches", json=payload)).json()["id"]
     visitor.finish(batch.removeprefix("batch_"))
     listed = seen.answer(session.get(f"{running.url}/v1/files")).json()["data"]
     for path in (

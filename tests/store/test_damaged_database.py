@@ -25,7 +25,7 @@ def filled(path) -> None:
     connection.close()
 
 
-def test_a_damaged_database_is_said_copied_and_left_as_it_is(tmp_path):
+def test_a_damaged_database_is_reported_copied_and_left_as_it_is(tmp_path):
     path = tmp_path / "a.db"
     filled(path)
     open_database(f"sqlite:///{path}")
@@ -47,7 +47,7 @@ def test_a_damaged_database_is_said_copied_and_left_as_it_is(tmp_path):
 
 
 @pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
-def test_who_waits_for_a_locked_database_holds_up_nobody(db, monkeypatch):
+def test_waiting_for_a_locked_database_blocks_no_other_greenlet(db, monkeypatch):
     held = sqlite3.connect(database.obj.database, isolation_level=None, check_same_thread=False)
     held.execute("BEGIN IMMEDIATE")
     gevent.sleep(0.01)  # so that timers count from now
@@ -80,7 +80,7 @@ def test_who_waits_for_a_locked_database_holds_up_nobody(db, monkeypatch):
     held.close()
 
 
-def test_an_instance_folder_that_cannot_be_used_is_said(tmp_path):
+def test_an_instance_folder_that_cannot_be_used_is_reported(tmp_path):
     (tmp_path / "uploads").write_text("in the way")
     with pytest.raises(SettingsError, match="INSTANCE_PATH"):
         lifecycle.open_context(settings.load(environ={}, INSTANCE_PATH=str(tmp_path)))

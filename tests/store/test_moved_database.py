@@ -80,8 +80,10 @@ def test_a_file_moved_away_and_back(path, caplog):
         assert not path.exists()  # no empty one is made
         away.rename(path)
         add(1)
-    told = [record.levelname for record in caplog.records if "simple_batch.db" in record.message]
-    assert told == ["ERROR", "WARNING"] * 2
+    reported = [
+        record.levelname for record in caplog.records if "simple_batch.db" in record.message
+    ]
+    assert reported == ["ERROR", "WARNING"] * 2
     close_database()
     assert rows(path) == 52
 

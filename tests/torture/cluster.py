@@ -10,7 +10,7 @@ import redis
 
 from simple_batch.engine.pool import SLACK
 from tests import endpoint as e
-from tests.cluster.network_proxy import Wire
+from tests.cluster.network_proxy import NetworkProxy
 from tests.cluster.processes import MISSING, Cluster, questions, wait_until
 from tests.endpoint import MisbehavingEndpoint
 
@@ -55,25 +55,25 @@ def _job(cluster: Cluster) -> int:
     return cluster.make_job(questions(TOTAL))
 
 
-def _wired(cluster: Cluster, wire: Wire) -> str:
+def _proxied_url(cluster: Cluster, proxy: NetworkProxy) -> str:
     """The URL of Redis by way of the wire."""
     path = urlsplit(cluster.settings["SIMPLE_BATCH_REDIS_URL"]).path
-    return f"redis://127.0.0.1:{wire.port}{path}"
+    return f"redis://127.0.0.1:{proxy.port}{path}"
 
 
-def _wire(cluster: Cluster) -> Wire:
-    return Wire(("127.0.0.1", cluster.redis.port))
+def _redis_proxy(cluster: Cluster) -> NetworkProxy:
+    return NetworkProxy(("127.0.0.1", cluster.redis.port))
 
 
 def _cut_before_the_first_exchange(cluster, endpoint) -> tuple[int, int]:
-    with _wire(cluster) as wire:
-        wire.cut()
-        cluster.start("far", REDIS_URL=_wired(cluster, wire))
+    with _redis_proxy(cluster) as proxy:
+        proxy.cut()
+        cluster.start("far", REDIS_URL=_proxied_url(cluster, proxy))
         job_id = _job(cluster)
         wait_until(lambda: cluster.placed(job_id) == 1)
         cluster.start("near")
         cluster.wait_for(job_id)
-        wire.mend()
+        proxy.restore()
     return job_id, TOTAL
 
 
@@ -83,15 +83,15 @@ def _cut_off_while_requests_wait(cluster, endpoint) -> tuple[int, int]:
     later = e.http(500, b"{}", f"Retry-After: {RETRY_AFTER_S}")
     endpoint.script = [later] * refusals + [e.slow(ANSWER_S)]
     shares = redis.Redis.from_url(cluster.settings["SIMPLE_BATCH_REDIS_URL"])
-    with _wire(cluster) as wire:
-        cluster.start("far", REDIS_URL=_wired(cluster, wire))
+    with _redis_proxy(cluster) as proxy:
+        cluster.start("far", REDIS_URL=_proxied_url(cluster, proxy))
         job_id = _job(cluster)
         wait_until(lambda: endpoint.calls >= refusals)
         wait_until(lambda: not shares.keys("simple-batch:budget:*:config:*:workers"))
-        wire.cut()
+        proxy.cut()
         cluster.start("near")
         cluster.wait_for(job_id)
-        wire.mend()
+        proxy.restore()
     return job_id, TOTAL + refusals
 
 

@@ -1,4 +1,4 @@
-"""The program on an instance of its own: a real process runs it, jobs come through its doors."""
+"""The program as a real process on a fresh instance. Jobs are created through its services."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ KEY = "sk-planted-0123456789"
 ENDED = ("completed", "paused", "failed", "cancelled", "expired")
 
 
-class House:
+class Program:
     """``with House(folder, NAME=value…) as house``: settings by name, for the process that runs the
     jobs and for this one, which only makes them."""
 
@@ -27,7 +27,7 @@ class House:
         self._settings = {"LOG_DIR": "", "LOG_LEVEL": "ERROR", **settings}
         self.server: Server | None = None
 
-    def __enter__(self) -> "House":
+    def __enter__(self) -> "Program":
         create_app(INSTANCE_PATH=str(self.folder), **self._settings)
         return self
 

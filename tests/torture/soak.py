@@ -15,7 +15,7 @@ from tests.endpoint import MisbehavingEndpoint
 from tests.process import ROOT
 
 from .faults import connections, storms
-from .program import House, lines
+from .program import Program, lines
 
 HOOK = ROOT / "tests" / "torture" / "counting"  # counts the greenlets of the program, from inside
 SAMPLE_S = 2.0
@@ -38,14 +38,14 @@ def soak(minutes: float, seed: int) -> dict:
     behaviours = _behaviours()
     with tempfile.TemporaryDirectory() as folder, MisbehavingEndpoint(e.ok()) as endpoint:
         endpoint._next = lambda head, body: _counted(endpoint, chance, behaviours)
-        with House(folder, **SETTINGS) as house:
+        with Program(folder, **SETTINGS) as program:
             counts = Path(folder) / "counts"
-            house.start(PYTHONPATH=f"{HOOK}:{ROOT}", TORTURE_COUNTS=str(counts))
-            house.config("test", endpoint.base_url, concurrency=8, timeout_s=0.5)
-            run = _Run(house, chance, counts)
+            program.start(PYTHONPATH=f"{HOOK}:{ROOT}", TORTURE_COUNTS=str(counts))
+            program.config("test", endpoint.base_url, concurrency=8, timeout_s=0.5)
+            run = _Run(program, chance, counts)
             run.until(time.monotonic() + 60 * minutes)
             errors, samples = run.errors, run.samples
-            jobs_made, alive = run.made, house.alive()
+            jobs_made, alive = run.made, program.alive()
             whole = run.unfinished_after(60) == 0
     slopes = {name: _slope(samples, name) for name in LEVEL}
     return {
@@ -80,8 +80,8 @@ def _counted(endpoint, chance, behaviours):
 
 
 class _Run:
-    def __init__(self, house: House, chance: random.Random, counts: Path):
-        self._house, self._chance, self._counts = house, chance, counts
+    def __init__(self, program: Program, chance: random.Random, counts: Path):
+        self._program, self._chance, self._counts = program, chance, counts
         self._known: list[int] = []
         self.samples: list[dict] = []
         self.made = self.errors = 0
@@ -91,7 +91,7 @@ class _Run:
         while (now := time.monotonic()) < end:
             if len(self._active()) < 3:
                 count = self._chance.randint(*REQUESTS)
-                self._known.append(self._house.job(lines(count), "test", max_retries=5))
+                self._known.append(self._program.job(lines(count), "test", max_retries=5))
                 self.made += 1
             self._disturb()
             self._look()
@@ -99,7 +99,7 @@ class _Run:
             time.sleep(SAMPLE_S)
 
     def _active(self) -> list[int]:
-        rows = self._house.rows(
+        rows = self._program.rows(
             "SELECT id FROM job WHERE status IN ('queued', 'running', 'validating')"
         )
         return [job_id for (job_id,) in rows]
@@ -133,13 +133,13 @@ class _Run:
         for path in ("/jobs", f"/jobs/{job_id}", f"/jobs/{job_id}/requests", f"/jobs/{job_id}/charts",
                      f"/jobs/{job_id}/export?format=csv"):  # fmt: skip
             try:
-                answer = requests.get(self._house.server.url + path, timeout=20)
+                answer = requests.get(self._program.server.url + path, timeout=20)
                 self.errors += answer.status_code != 200
             except requests.RequestException:
                 self.errors += 1
 
     def _sample(self) -> dict:
-        process = self._house.process
+        process = self._program.process
         return {
             "rss_mb": round(process.memory_info().rss / 1e6, 1),
             "descriptors": process.num_fds(),

@@ -56,7 +56,7 @@ OF_URL_FOR = (
 )
 
 
-class Read:
+class ReadParameters:
     """Notes which parameters of the query and the form are read while ``with`` lasts."""
 
     def __init__(self, monkeypatch):

@@ -71,7 +71,7 @@ def test_a_job_is_launched_with_its_own_parameters_and_start(client, config):
         expected = {"seed": 3, "model": "special", "temperature": 0.1, "max_tokens": 7}
         assert json.loads(job.params) == expected
         assert (job.timeout_s, job.start_at) == (9.0, 4_070_995_200_000)  # 00:00 UTC
-    for wrong, said in (
+    for wrong, message in (
         ({"temperature": "9"}, "is not from 0 to 2"),
         ({"params": '{"messages": []}'}, "set elsewhere"),
         ({"params": "{"}, "Not valid JSON"),
@@ -81,7 +81,7 @@ def test_a_job_is_launched_with_its_own_parameters_and_start(client, config):
     ):
         answer = client.post(place, data=launch_fields(client, place, **wrong))
         assert answer.status_code == 400, wrong
-        assert said in answer.text, wrong
+        assert message in answer.text, wrong
 
 
 def test_a_recipe_is_saved_and_fills_the_form_again(client, config):
@@ -102,7 +102,7 @@ def test_a_recipe_is_saved_and_fills_the_form_again(client, config):
     assert 'value="0.1"' in page
     assert 'value="8"' in page
     assert "&#34;seed&#34;: 3" in page
-    for data, said in (
+    for data, expected in (
         (b"{", "no recipe"),
         (json.dumps({**recipe, "surprise": 1}).encode(), "surprise"),
         (json.dumps({**recipe, "config": "gone"}).encode(), "make one with that alias"),
@@ -110,8 +110,8 @@ def test_a_recipe_is_saved_and_fills_the_form_again(client, config):
         (json.dumps({**recipe, "parameters": {"max_tokens": "x"}}).encode(), "not a number"),
     ):
         answer = load(data)
-        assert answer.status_code == 303, said
-        assert said in client.get(answer.headers["Location"]).text, said
+        assert answer.status_code == 303, expected
+        assert expected in client.get(answer.headers["Location"]).text, expected
 
 
 def test_one_filter_drives_table_export_charts_retry_and_a_new_job(client, ran):
@@ -289,9 +289,9 @@ def test_many_jobs_at_once(client, config, make_job):
     with connected():
         assert [jobs.get(job_id).status for job_id in made] == ["queued", "queued", "paused"]
     assert bulk("pause", *made, back="//evil.example/jobs").headers["Location"] == "/jobs"
-    said = client.get("/jobs").text
-    assert "Done for 2 jobs." in said
-    assert "cannot pause now" in said
+    output = client.get("/jobs").text
+    assert "Done for 2 jobs." in output
+    assert "cannot pause now" in output
     bulk("delete", *made)
     with connected():
         assert Job.select().where(Job.deleted_at.is_null()).count() == 0

@@ -68,7 +68,7 @@ HEADERS = (
 )
 
 
-class Kept(logging.Handler):
+class TracebackHandler(logging.Handler):
     """Tracebacks in the log."""
 
     def __init__(self):
@@ -82,7 +82,7 @@ class Kept(logging.Handler):
 
 @pytest.fixture
 def tracebacks():
-    kept = Kept()
+    kept = TracebackHandler()
     logging.getLogger().addHandler(kept)
     yield kept.found
     logging.getLogger().removeHandler(kept)
@@ -164,7 +164,7 @@ def test_malformed_addresses(app, client, known, tracebacks):
 
 def test_malformed_queries(app, client, known, tracebacks, monkeypatch):
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    read, wrong = hostile.Read(monkeypatch), []
+    read, wrong = hostile.ReadParameters(monkeypatch), []
     for rule, method in rules(app, "GET"):
         path = hostile.path(rule, known)
         read.taken()
@@ -180,7 +180,7 @@ def test_malformed_queries(app, client, known, tracebacks, monkeypatch):
 
 def test_malformed_forms(app, client, known, tracebacks, monkeypatch):
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    read, wrong, shown = hostile.Read(monkeypatch), [], {}
+    read, wrong, shown = hostile.ReadParameters(monkeypatch), [], {}
     for rule, _method in rules(app, "GET"):
         for values in uploads_of(rule, known):
             path = hostile.path(rule, values)
@@ -300,10 +300,10 @@ def test_malformed_bytes_to_a_real_server(instance, serve):
 
 
 def head_of_answer(port: int, line: bytes) -> str:
-    heard = b""
+    received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as sent:
         sent.sendall(line + b"Host: 127.0.0.1\r\nConnection: close\r\n\r\n")
         with contextlib.suppress(ConnectionResetError):
-            while b"\r\n\r\n" not in heard and (block := sent.recv(65_536)):
-                heard += block
-    return heard.partition(b"\r\n\r\n")[0].decode("latin-1")
+            while b"\r\n\r\n" not in received and (block := sent.recv(65_536)):
+                received += block
+    return received.partition(b"\r\n\r\n")[0].decode("latin-1")

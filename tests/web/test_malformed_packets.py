@@ -101,19 +101,19 @@ class Watcher:
         opened = self._client.get(PLACE)
         self.place = f"{PLACE}&sid={json.loads(opened.text[1:])['sid']}"
         self.send("40/jobs,")
-        assert self.heard().startswith("40/jobs,")
+        assert self.next_packet().startswith("40/jobs,")
 
     def send(self, packet: str):
         return self._client.post(self.place, data=packet.encode("utf-8", "surrogatepass"))
 
-    def heard(self) -> str:
+    def next_packet(self) -> str:
         """The next packet."""
         return self._client.get(self.place).text
 
     def subscribed(self, payload) -> dict:
         """What a subscription is answered with."""
         self.send(f"42/jobs,7{json.dumps(['subscribe', payload])}")
-        for packet in iter(self.heard, ""):
+        for packet in iter(self.next_packet, ""):
             for one in packet.split("\x1e"):
                 if one.startswith("43/jobs,7"):
                     return json.loads(one.removeprefix("43/jobs,7"))[0]
@@ -140,11 +140,11 @@ def watch(app, add_config, endpoint, make_job):
 def test_malformed_payloads(watch, tracebacks):  # noqa: F811
     watcher = watch()
     for payload in PAYLOADS:
-        told = watcher.subscribed(payload)
+        reply = watcher.subscribed(payload)
         good = payload is None or (isinstance(payload, dict) and payload.get("job_id") in (None, 1))
         good = good and not (isinstance(payload, dict) and payload.get("job_id") is True)
-        assert told["ok"] is bool(good), payload
-        assert told["ok"] or isinstance(told["error"], str)
+        assert reply["ok"] is bool(good), payload
+        assert reply["ok"] or isinstance(reply["error"], str)
     assert tracebacks == []
 
 

@@ -47,7 +47,7 @@ def test_from_the_form_to_the_figures_and_back(client, two, wait_for):
 
 
 @pytest.mark.parametrize("also", ["nobody", "main", "spare=x", "spare=0", "spare=-1"])
-def test_what_cannot_be_shared_is_said_at_its_field(client, two, also):
+def test_what_cannot_be_shared_is_reported_at_its_field(client, two, also):
     place = staged(client, asked(1))
     refused = client.post(place, data=launch_fields(client, place, also=also, spread="weight"))
     assert refused.status_code == 400

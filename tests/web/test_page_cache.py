@@ -12,7 +12,7 @@ from simple_batch.services import configs
 from simple_batch.store.database import connected
 from simple_batch.web import page_cache
 
-from ..page_cache_helpers import every_moment
+from ..page_cache_helpers import always_use_cache
 from .test_pages import post, token
 
 TOKEN = re.compile(r'name="csrf-token" content="([^"]+)"')
@@ -21,7 +21,7 @@ TOKEN = re.compile(r'name="csrf-token" content="([^"]+)"')
 @pytest.fixture
 def clock(app, monkeypatch):
     """Of the copies."""
-    clock = app.extensions["simple_batch_copies"]._clock = every_moment(monkeypatch)
+    clock = app.extensions["simple_batch_copies"]._clock = always_use_cache(monkeypatch)
     return clock
 
 
@@ -53,9 +53,9 @@ def test_a_copy_is_short_lived_and_for_those_who_would_see_the_same(app, client,
     sent = other.post("/configs/new", data={"csrf_token": theirs, "alias": ""})
     assert b"too old" not in sent.data  # the token was taken, the form was not
     # what the page depends on is told apart
-    for wish in ({"headers": {"Accept-Language": "zh"}}, {"query_string": {"lang": "zh"}}):
-        client.get("/configs", **wish)
-        assert 'lang="zh' in client.get("/configs", **wish).text
+    for request in ({"headers": {"Accept-Language": "zh"}}, {"query_string": {"lang": "zh"}}):
+        client.get("/configs", **request)
+        assert 'lang="zh' in client.get("/configs", **request).text
     with client.session_transaction() as session:
         session["user"] = "somebody"
     assert "nobody-knows" in client.get("/configs").text
@@ -96,7 +96,7 @@ def test_only_whole_pages_are_kept_and_not_too_much_of_them(
     assert 0 < copies._bytes <= 50_000
 
 
-def test_one_reader_always_gets_new_pages_a_crowd_gets_copies(app, client, monkeypatch):
+def test_one_reader_gets_new_pages_and_many_get_cached_ones(app, client, monkeypatch):
     monkeypatch.setattr(page_cache, "SHARE", 0.0)
     for number in range(2 * page_cache.CROWD):
         add(f"config-{number}")
@@ -126,7 +126,7 @@ def test_copies_are_for_the_same_caller_in_the_same_role(app):
         assert copies._who() in keys
 
 
-def test_who_is_known_gets_a_copy_before_flask_begins(app, client, clock, begun):
+def test_a_cached_caller_gets_a_cached_page_without_flask(app, client, clock, begun):
     client.get("/configs")
     second = client.get("/configs")
     assert len(begun) == 2  # the first one brought no cookies
@@ -162,7 +162,7 @@ def test_who_is_known_gets_a_copy_before_flask_begins(app, client, clock, begun)
         {"base_url": "http://evil.example"},
     ],
 )
-def test_strangers_get_no_copies_whatever_cookies_they_bring(client, clock, begun, strange):
+def test_remote_requests_get_no_cached_pages_whatever_their_cookies(client, clock, begun, strange):
     for _ in range(3):
         assert client.get("/configs").status_code == 200
     known = client.get_cookie("session").value
@@ -172,7 +172,7 @@ def test_strangers_get_no_copies_whatever_cookies_they_bring(client, clock, begu
     assert len(begun) == seen + 1
 
 
-def test_what_is_known_of_readers_does_not_grow_without_end(app, client, clock, monkeypatch):
+def test_the_cache_of_readers_is_bounded(app, client, clock, monkeypatch):
     copies = app.extensions["simple_batch_copies"]
     monkeypatch.setattr(page_cache, "MOST_READERS", 3)
     client.get("/configs")
@@ -182,14 +182,14 @@ def test_what_is_known_of_readers_does_not_grow_without_end(app, client, clock, 
     assert len(copies._readers) == 3
 
 
-def test_only_who_asks_for_pages_makes_a_crowd(app, client):
-    crowd = app.extensions["simple_batch_copies"]._crowd
+def test_only_page_requests_count_as_recent_clients(app, client):
+    recent_clients = app.extensions["simple_batch_copies"]._crowd
     for port in range(page_cache.CROWD):
         for path in ("/static/css/app.css", "/socket.io/?EIO=4&transport=polling"):
             assert client.get(path, environ_base={"REMOTE_PORT": port}).status_code == 200
-    assert len(crowd) == 0
+    assert len(recent_clients) == 0
     client.get("/jobs")
-    assert len(crowd) == 1
+    assert len(recent_clients) == 1
 
 
 def test_a_message_is_shown_once(client, clock, begun):
@@ -203,7 +203,7 @@ def test_a_message_is_shown_once(client, clock, begun):
     assert len(begun) > seen
 
 
-def test_the_flow_of_something_fades():
+def test_the_load_meter_decays():
     flow = page_cache.LoadMeter()
     for tenth in range(100):
         flow.add(1, tenth / 10)
@@ -211,7 +211,7 @@ def test_the_flow_of_something_fades():
     assert flow.per_second(20.0) < 0.1
 
 
-def test_a_static_file_that_there_is_not_is_said_so(client):
+def test_a_missing_static_file_is_reported(client):
     answer = client.get("/static/nothing.css")
     assert answer.status_code == 404
     assert "There is no such page" in answer.text

@@ -13,7 +13,7 @@ from simple_batch.services import jobs, templates
 from simple_batch.store.database import connected
 from simple_batch.web.templates import COMPARED, differences
 
-from .test_languages import ENGLISH, alerts, speaking
+from .test_languages import ENGLISH, alerts, with_language
 from .test_pages import config, post  # noqa: F401 (fixtures)
 from .test_tables import SHEETS, TEMPLATE, staged
 
@@ -97,16 +97,16 @@ def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
     ],
 )
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_a_wrong_field_is_said_and_nothing_is_saved(
+def test_a_wrong_field_is_reported_and_nothing_is_saved(
     client, config, language, change, english, chinese
 ):
-    place = staged(speaking(client, language))
+    place = staged(with_language(client, language))
     given = {**FIRST, "name": "a", **change}
     for path in (f"{place}/save-as", "/templates/new"):
         answer = post(client, path, **given)
         assert answer.status_code == 400
-        told = alerts(answer.text)
-        assert (english in told, chinese in told) == (language == "en", language == "zh"), told
+        alert = alerts(answer.text)
+        assert (english in alert, chinese in alert) == (language == "en", language == "zh"), alert
     with connected():
         assert templates.listed() == []
 
@@ -153,7 +153,7 @@ def test_the_pages_of_a_saved_template(client, config):
 
 
 def test_the_pages_in_chinese(client, config):
-    speaking(client, "zh")
+    with_language(client, "zh")
     assert "还没有已保存的模板" in client.get("/templates").text
     for system in ("一", "二"):
         post(client, "/templates/new", name="模板", system=system, user="{{问题}}")
