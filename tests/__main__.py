@@ -21,8 +21,14 @@ from .totals import Totals, closing
 # Many tests wait, for browsers, servers and time-outs: two processes more than there are cores.
 PROCESSES = (os.cpu_count() or 1) + 2
 ON_BOTH = (
-    *("store", "runner", "intake", "export", "insight", "openai_api"),
-    *("maintenance/test_retention.py", "maintenance/test_metrics.py"),
+    "store",
+    "runner",
+    "intake",
+    "export",
+    "insight",
+    "openai_api",
+    "maintenance/test_retention.py",
+    "maintenance/test_metrics.py",
 )
 ON_ONE = ("openai_api/test_description.py",)  # the shapes of answers, whatever they are read from
 FAILED = 1

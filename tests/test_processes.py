@@ -23,7 +23,13 @@ SERVERS = {"run.py": run_py, "gunicorn": gunicorn}
 def add_config(instance, endpoint, *more):
     done = flask(
         instance,
-        *("add-config", "test", "--base-url", endpoint.base_url, "--model", "m", "--key-stdin"),
+        "add-config",
+        "test",
+        "--base-url",
+        endpoint.base_url,
+        "--model",
+        "m",
+        "--key-stdin",
         *more,
         stdin="sk-planted-0123456789\n",
     )
@@ -211,8 +217,12 @@ def _last(events, name) -> dict:
 def _check_events(job_id, seq, events):
     names = {name for name, _ in events}
     assert names == {
-        *("job.progress", "job.status", "job.buckets", "job.errors"),
-        *("request.finished", "jobs.changed"),
+        "job.progress",
+        "job.status",
+        "job.buckets",
+        "job.errors",
+        "request.finished",
+        "jobs.changed",
     }
     assert "planted" not in json.dumps(events)
     for name, data in events:

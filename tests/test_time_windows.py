@@ -29,7 +29,7 @@ def test_several_spans_and_the_end_of_the_day():
     found = time_windows.parse("12:00-13:30; 20:00-24:00", "UTC")
     assert [
         found.open_at(ms(2026, 1, 1, *at)) for at in ((12, 0), (13, 30), (20, 0), (23, 59))
-    ] == [*(True, False, True, True)]
+    ] == [True, False, True, True]
     assert not found.open_at(ms(2026, 1, 2, 0, 0))
     assert time_windows.parse(str(found), "UTC") == found
 

@@ -66,8 +66,14 @@ class PostgreSQL:
             self._as = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}"]
             self._as.append("--clear-groups")
         self._run(
-            *("initdb", "--pgdata", str(self.folder / "data"), f"--username={_USER}"),
-            *("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"),
+            "initdb",
+            "--pgdata",
+            str(self.folder / "data"),
+            f"--username={_USER}",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
         )
         self.start()
         atexit.register(self._remove)

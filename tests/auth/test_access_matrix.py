@@ -18,8 +18,17 @@ from simple_batch.store.models import Job
 from simple_batch.web import live_feed
 
 CALLERS = (
-    *("anonymous", "proxied", "local", "viewer", "owner", "operator", "admin"),
-    *("run", "read", "run all", "read all"),
+    "anonymous",
+    "proxied",
+    "local",
+    "viewer",
+    "owner",
+    "operator",
+    "admin",
+    "run",
+    "read",
+    "run all",
+    "read all",
 )
 # of each kind of route, in the order of CALLERS: . reached, L log in first, F forbidden, M missing, K
 # an API key is needed

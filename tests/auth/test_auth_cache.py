@@ -172,8 +172,15 @@ def test_credentials_digest_depends_on_every_header_that_authenticates():
     came = {"HTTP_COOKIE": "session=a", "HTTP_HOST": "localhost", "REMOTE_ADDR": "127.0.0.1"}
     digests = {credentials_digest(came)}
     for name in (
-        *("HTTP_COOKIE", "HTTP_HOST", "REMOTE_ADDR", "SERVER_NAME", "HTTP_AUTHORIZATION"),
-        *("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_HOST"),
+        "HTTP_COOKIE",
+        "HTTP_HOST",
+        "REMOTE_ADDR",
+        "SERVER_NAME",
+        "HTTP_AUTHORIZATION",
+        "HTTP_FORWARDED",
+        "HTTP_X_FORWARDED_FOR",
+        "HTTP_X_REAL_IP",
+        "HTTP_X_FORWARDED_HOST",
     ):
         digests.add(credentials_digest({**came, name: "x"}))
         digests.add(credentials_digest({**came, name: ""}))

@@ -18,7 +18,12 @@ from ..process import ROOT, environment, flask, free_port, gunicorn, run_py
 WAYS = {
     "run.py": lambda host, port: ["run.py", "--host", host, "--port", str(port)],
     "gunicorn": lambda host, port: [
-        *("-m", "gunicorn", "-c", "gunicorn.conf.py", "-b", f"{host}:{port}"),
+        "-m",
+        "gunicorn",
+        "-c",
+        "gunicorn.conf.py",
+        "-b",
+        f"{host}:{port}",
         "simple_batch:create_app()",
     ],
 }

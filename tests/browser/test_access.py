@@ -12,23 +12,28 @@ from .helpers import add_config, both_languages, expect_status, launch
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PAGES = (
-    *("/jobs", "/jobs?q=nothing", "/jobs/new", "/configs", "/configs/new", "/configs/1", "/jobs/1"),
-    *(
-        "/jobs/2",
-        "/jobs/1/requests",
-        "/jobs/1/requests?status=failed&min_ms=1",
-        "/jobs/1/requests/0",
-    ),
-    *("/jobs/1/requests?q=nothing", "/jobs/1/errors", "/jobs/1/charts", "/jobs/2/charts"),
-    *(
-        "/jobs/1/events",
-        "/jobs/1/settings",
-        "/access",
-        "/storage",
-        "/compare",
-        "/compare?a=1&b=2",
-        "/nowhere",
-    ),
+    "/jobs",
+    "/jobs?q=nothing",
+    "/jobs/new",
+    "/configs",
+    "/configs/new",
+    "/configs/1",
+    "/jobs/1",
+    "/jobs/2",
+    "/jobs/1/requests",
+    "/jobs/1/requests?status=failed&min_ms=1",
+    "/jobs/1/requests/0",
+    "/jobs/1/requests?q=nothing",
+    "/jobs/1/errors",
+    "/jobs/1/charts",
+    "/jobs/2/charts",
+    "/jobs/1/events",
+    "/jobs/1/settings",
+    "/access",
+    "/storage",
+    "/compare",
+    "/compare?a=1&b=2",
+    "/nowhere",
 )
 
 

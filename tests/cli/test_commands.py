@@ -25,8 +25,18 @@ def good(instance):
     with MisbehavingEndpoint(e.ok()) as endpoint:
         done = flask(
             instance,
-            *("add-config", "good", "--base-url", endpoint.base_url, "--model", "m"),
-            *("--key-env", "MY_KEY", "--input-price", "0.5", "--output-price", "1.5"),
+            "add-config",
+            "good",
+            "--base-url",
+            endpoint.base_url,
+            "--model",
+            "m",
+            "--key-env",
+            "MY_KEY",
+            "--input-price",
+            "0.5",
+            "--output-price",
+            "1.5",
             MY_KEY=KEY,
         )
         assert (done.returncode, done.stdout) == (0, ""), done.stderr
@@ -124,9 +134,26 @@ def test_show_job_is_the_object_of_the_contract(instance, good, questions):
     flask(instance, "run-job", str(questions(5)), "--config", "good", "--name", "五")
     found = json.loads(flask(instance, "show-job", "1", "--json").stdout)
     assert list(found) == [
-        *("id", "name", "status", "status_reason", "total", "succeeded", "failed", "cancelled"),
-        *("pending", "attempts", "retries", "created_at", "started_at", "finished_at"),
-        *("elapsed_s", "requests_per_second", "latency_ms", "tokens", "cost", "errors"),
+        "id",
+        "name",
+        "status",
+        "status_reason",
+        "total",
+        "succeeded",
+        "failed",
+        "cancelled",
+        "pending",
+        "attempts",
+        "retries",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "elapsed_s",
+        "requests_per_second",
+        "latency_ms",
+        "tokens",
+        "cost",
+        "errors",
     ]
     assert list(found["latency_ms"]) == ["p50", "p90", "p95", "p99", "mean"]
     assert list(found["tokens"]) == ["input", "output", "total", "cached", "reasoning"]

@@ -27,8 +27,15 @@ def test_a_killed_job_continues_with_its_images_without_the_folder(instance, goo
     (folder / "b.gif").write_bytes(GIF)
     made = flask(
         instance,
-        *("create-job", str(folder / "t.csv"), "--config", "good", "--no-start"),
-        *("--template", str(tmp_path / "t.json"), "--concurrency", "2"),
+        "create-job",
+        str(folder / "t.csv"),
+        "--config",
+        "good",
+        "--no-start",
+        "--template",
+        str(tmp_path / "t.json"),
+        "--concurrency",
+        "2",
     )
     assert (made.returncode, made.stdout.strip()) == (0, "1"), made.stderr
     for name in ("t.csv", "a.png", "b.gif"):

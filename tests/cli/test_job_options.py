@@ -14,17 +14,39 @@ def test_all_of_it_reaches_the_job(app, instance, add_config, questions):
     add_config("http://127.0.0.1:9/v1", alias="spare")
     made = flask(
         instance,
-        *("create-job", str(questions(3)), "--config", "main", "--no-start"),
-        *("--also", "spare=2", "--spread", "weight", "--weight", "3", "--priority", "high"),
-        *("--hours", "22:00-06:00", "--zone", "Asia/Shanghai", "--ask-once"),
-        *("--reuse-hours", "2.5", "--start-at", "2099-01-01T22:00", "--deadline", "2099-01-02"),
+        "create-job",
+        str(questions(3)),
+        "--config",
+        "main",
+        "--no-start",
+        "--also",
+        "spare=2",
+        "--spread",
+        "weight",
+        "--weight",
+        "3",
+        "--priority",
+        "high",
+        "--hours",
+        "22:00-06:00",
+        "--zone",
+        "Asia/Shanghai",
+        "--ask-once",
+        "--reuse-hours",
+        "2.5",
+        "--start-at",
+        "2099-01-01T22:00",
+        "--deadline",
+        "2099-01-02",
     )
     assert made.returncode == 0, made.stderr
     with connected():
         job = jobs.get(int(made.stdout))
         chosen = job_options.of(job)
         assert (chosen.spread, chosen.weight, job_options.also_text(chosen)) == (
-            *(Spread.WEIGHT, 3.0, "spare=2"),
+            Spread.WEIGHT,
+            3.0,
+            "spare=2",
         )
         assert (chosen.priority, chosen.hours, chosen.zone) == (1, "22:00-06:00", "Asia/Shanghai")
         assert (chosen.ask_once, chosen.reuse_hours) == (True, 2.5)
@@ -46,7 +68,13 @@ def test_wrong_ones_are_reported(app, instance, add_config, questions):
         extra = ("--hours", "22:00-06:00") if option == "--zone" else ()
         refused = flask(
             instance,
-            *("create-job", str(questions(1)), "--config", "main", option, value, *extra),
+            "create-job",
+            str(questions(1)),
+            "--config",
+            "main",
+            option,
+            value,
+            *extra,
         )
         assert refused.returncode == 2, (option, refused.stderr)
         assert expected in refused.stderr, refused.stderr

@@ -46,7 +46,14 @@ def test_run_job_from_a_table_to_the_same_table(instance, good, table, template,
     out = tmp_path / "answers.csv"
     done = flask(
         instance,
-        *("run-job", str(table), "--template", str(template), "--config", "good", "-o", str(out)),
+        "run-job",
+        str(table),
+        "--template",
+        str(template),
+        "--config",
+        "good",
+        "-o",
+        str(out),
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     rows = list(csv.DictReader(io.StringIO(out.read_text("utf-8-sig"), newline="")))
@@ -65,7 +72,8 @@ def test_a_text_is_a_template_too_and_a_table_may_come_from_a_pipe(instance, goo
     assert made.stdout.strip() == "1", made.stderr
     lines = flask(instance, "export-job", "1", "-o", "-", "--format", "jsonl").stdout.splitlines()
     assert [json.loads(line)["request"]["messages"][0]["content"] for line in lines] == [
-        *("Explain yeast.", "Explain tides.")
+        "Explain yeast.",
+        "Explain tides.",
     ]
 
 

@@ -64,7 +64,9 @@ def test_what_goes_together_and_what_goes_alone(monkeypatch):
     assert gathered(*alone, chat) == [[0], [1], [2], [3], [4]]
     monkeypatch.setattr(packing, "LONGEST", 30)
     assert gathered(asked(0, "x" * 20), asked(1, "y"), asked(2, "z" * 20), asked(3, "x" * 99)) == [
-        *([0, 1], [2], [3])
+        [0, 1],
+        [2],
+        [3],
     ]
     monkeypatch.setattr(packing, "OPEN", 2)
     kinds = [asked(n, user=str(n % 3)) for n in range(6)]

@@ -40,11 +40,11 @@ def shape(schema=SCHEMA, mode="send", again=False, received=None):
     ("mode", "schema", "sent"),
     [
         (
-            *("send", SCHEMA),
+            "send", SCHEMA,
             {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True}},
         ),
         (
-            *("send", LOOSE),
+            "send", LOOSE,
             {"type": "json_schema", "json_schema": {"name": "answer", "schema": LOOSE, "strict": False}},
         ),
         ("object", SCHEMA, {"type": "json_object"}),
@@ -65,7 +65,9 @@ def test_an_answer_that_does_not_fit_is_final_unless_it_is_to_be_sent_back(bench
         run.run(1)
         (outcome,) = run.outcomes
         assert (outcome.status, outcome.cause, endpoint.calls) == (
-            *(RequestStatus.FAILED, Cause.SCHEMA, 1),
+            RequestStatus.FAILED,
+            Cause.SCHEMA,
+            1,
         )
         assert 'is not of type "integer" (at $.n)' in outcome.message
         assert outcome.http_status == 200
@@ -82,7 +84,10 @@ def test_the_second_asking_holds_the_answer_and_the_complaint(bench):
         (outcome,) = run.outcomes
         assert outcome.status is RequestStatus.SUCCEEDED
         assert [attempt.cause for attempt in outcome.attempts] == [
-            *(Cause.SCHEMA, Cause.SERVER_ERROR, Cause.SCHEMA, None)
+            Cause.SCHEMA,
+            Cause.SERVER_ERROR,
+            Cause.SCHEMA,
+            None,
         ]
         assert sum(a.usage.total for a in outcome.attempts if a.usage) == 20  # of both that failed
         first, second, third, fourth = (body["messages"] for body in endpoint.bodies)
@@ -147,7 +152,12 @@ def test_an_endpoint_that_refuses_is_asked_in_an_easier_way(bench, message):
         assert {outcome.status for outcome in run.outcomes} == {RequestStatus.SUCCEEDED}
         asked = [body.get("response_format") for body in endpoint.bodies]
         assert [form and form["type"] for form in asked] == [
-            *("json_schema", "json_schema", "json_object", None, None, None)
+            "json_schema",
+            "json_schema",
+            "json_object",
+            None,
+            None,
+            None,
         ]
         assert [form["json_schema"]["strict"] for form in asked[:2]] == [True, False]
         assert received == [

@@ -57,7 +57,8 @@ def test_xlsx_has_the_columns_of_the_csv_with_their_types(job):  # noqa: F811
     assert (found[2]["started_at"], found[2]["latency_ms"]) == (AT, 250)
     assert [row["status"] for row in found][3:] == ["failed", "pending"]
     assert [row["index"] for row in rows_of(opened(exported(job, "xlsx", "failed")).active)] == [
-        *(1, 3)
+        1,
+        3,
     ]
 
 
@@ -256,7 +257,12 @@ def test_the_columns_of_a_parquet_file_keep_their_types(db, tmp_path):
     assert found.select(given_.column_names).equals(given_), found.select(given_.column_names)
     sheet = rows_of(opened(exported(job, "xlsx")).active)
     assert [sheet[0][name] for name in ("id", "small", "score", "ok", "q", "day")] == [
-        *(str(2**62), 1, 0.1, True, "为什么", "2026-01-02")
+        str(2**62),
+        1,
+        0.1,
+        True,
+        "为什么",
+        "2026-01-02",
     ]
 
 

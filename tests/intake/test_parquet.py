@@ -182,7 +182,10 @@ def test_plain_objects_are_rows(tmp_path, form):
     assert [body["messages"][0]["content"] for body in bodies] == ["为什么？", *"bcd"]
     assert [body.get("seed") for body in bodies] == [7, 0.5, None, None]
     assert [json.loads(item.cells) for item in items] == [
-        *(["为什么？", 7, None], ["b", 0.5, True], ["c", None, None], ["d", None, None])
+        ["为什么？", 7, None],
+        ["b", 0.5, True],
+        ["c", None, None],
+        ["d", None, None],
     ]
     with pytest.raises(
         UploadRejected, match=r"plain objects \(JSONL?; columns: question, id, ok\)"

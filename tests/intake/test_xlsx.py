@@ -64,9 +64,24 @@ def test_cells_are_read_as_people_see_them(tmp_path):
         ["nothing", None],
     ]
     wanted = [
-        *("1", "3", "0.1", "123456789012", "1e-07", "-2.5", "TRUE", "FALSE", "2024-02-29"),
-        *("2024-02-29T13:05:06", "2024-02-29T13:05:06.250", "07:30:00", "36:05:00", "1900-01-31"),
-        *('  two\nlines, 引号 " & < ', "007", "'=1+1", ""),
+        "1",
+        "3",
+        "0.1",
+        "123456789012",
+        "1e-07",
+        "-2.5",
+        "TRUE",
+        "FALSE",
+        "2024-02-29",
+        "2024-02-29T13:05:06",
+        "2024-02-29T13:05:06.250",
+        "07:30:00",
+        "36:05:00",
+        "1900-01-31",
+        '  two\nlines, 引号 " & < ',
+        "007",
+        "'=1+1",
+        "",
     ]
     found, items = table(tmp_path, by_openpyxl(rows))
     assert (found.format, found.columns, found.sheets) == ("xlsx", rows[0], ["Sheet"])

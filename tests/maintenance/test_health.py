@@ -65,8 +65,16 @@ def test_a_server_on_a_disk_that_fills_and_turns_read_only(small_disk, tmp_path)
         assert body["status"] == "ok"
         assert body["runner"] == "here"
         assert {name for name, check in body["checks"].items() if check["ok"]} >= {
-            *("database", "writing", "migrations", "disk", "runner"),
-            *("scheduler", "recorder", "watcher", "sweeper", "keeper"),
+            "database",
+            "writing",
+            "migrations",
+            "disk",
+            "runner",
+            "scheduler",
+            "recorder",
+            "watcher",
+            "sweeper",
+            "keeper",
         }
         database = instance / "simple_batch.db"
 

@@ -70,7 +70,9 @@ def test_a_server_in_one_process_logs_objects_to_stderr(instance):
     assert running.stop() == 0
     output = [line for line in running.lines if not line.startswith("{")]
     assert [line.split(":")[0] for line in output] == [
-        *("database ready", "scheduler started", "Running on local URL"),
+        "database ready",
+        "scheduler started",
+        "Running on local URL",
         "stopping",
     ]
     logged = [json.loads(line) for line in running.lines if line.startswith("{")]

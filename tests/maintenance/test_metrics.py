@@ -172,7 +172,14 @@ def test_the_histogram_is_the_sketch_and_labels_are_bounded():
         sketch.add(latency)
     buckets = dict(_buckets(sketch))
     assert [buckets[name] for name in ("0.1", "0.25", "1", "5", "60", "120", "600", "+Inf")] == [
-        *(2, 3, 4, 5, 5, 6, 6, 7)
+        2,
+        3,
+        4,
+        5,
+        5,
+        6,
+        6,
+        7,
     ]
     counted = counters.Tally()
     for n in range(counters.MAX_CONFIGS + 50):

@@ -80,7 +80,9 @@ def test_a_faulty_expires_after_is_named(api, form, param):
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "ten", "", "1" * 5000, "1".zfill(12) + "99"])
 def test_a_faulty_limit_is_named(api, limit):
     assert error(api.get("/v1/batches", query_string={"limit": limit})) == (
-        *(400, "limit", "invalid_value"),
+        400,
+        "limit",
+        "invalid_value",
     )
 
 

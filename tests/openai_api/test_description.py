@@ -130,9 +130,16 @@ def test_openais_description_holds(server, described, tmp_path):
     path.write_text(json.dumps(extended(ids)))
     done = subprocess.run(
         [
-            *(Path(sys.executable).with_name("st"), "--config-file", HERE / "schemathesis.toml"),
-            *("run", path, "--url", f"{server.url}/v1", "--no-color"),
-            *("-H", f"Authorization: Bearer {secret}"),
+            Path(sys.executable).with_name("st"),
+            "--config-file",
+            HERE / "schemathesis.toml",
+            "run",
+            path,
+            "--url",
+            f"{server.url}/v1",
+            "--no-color",
+            "-H",
+            f"Authorization: Bearer {secret}",
         ],
         capture_output=True,
         text=True,

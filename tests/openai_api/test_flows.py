@@ -22,10 +22,28 @@ from ..process import ROOT, environment, served
 from .conftest import CHAT, client_of, jsonl, line, read, submit
 
 FIELDS = {
-    *("id", "object", "endpoint", "model", "errors", "input_file_id", "completion_window"),
-    *("status", "output_file_id", "error_file_id", "created_at", "in_progress_at", "expires_at"),
-    *("finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at"),
-    *("request_counts", "usage", "metadata"),
+    "id",
+    "object",
+    "endpoint",
+    "model",
+    "errors",
+    "input_file_id",
+    "completion_window",
+    "status",
+    "output_file_id",
+    "error_file_id",
+    "created_at",
+    "in_progress_at",
+    "expires_at",
+    "finalizing_at",
+    "completed_at",
+    "failed_at",
+    "expired_at",
+    "cancelling_at",
+    "cancelled_at",
+    "request_counts",
+    "usage",
+    "metadata",
 }
 ENDED = ("completed", "failed", "expired", "cancelled")
 

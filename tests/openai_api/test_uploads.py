@@ -40,14 +40,47 @@ def form(*parts: tuple[bytes, bytes]) -> dict:
 
 
 TAKEN = (
-    *("upload", "unknown_file", "anonymous_file", "blob", "a.jsonl", "A.JSONL", "a.jsonl.gz"),
-    *("A.Jsonl.GZ", "in.jsonl ", "v1.2", "run.2024-05-01", "batch.", "my batch. of today", "..."),
-    *("dir.txt/upload", "C:\\dir.txt\\upload", "数据", "数据.jsonl", 'a"b.jsonl', "\0", " "),
-    *("a.jsonl\0", "x" * 400, "x" * 400 + ".jsonl"),
+    "upload",
+    "unknown_file",
+    "anonymous_file",
+    "blob",
+    "a.jsonl",
+    "A.JSONL",
+    "a.jsonl.gz",
+    "A.Jsonl.GZ",
+    "in.jsonl ",
+    "v1.2",
+    "run.2024-05-01",
+    "batch.",
+    "my batch. of today",
+    "...",
+    "dir.txt/upload",
+    "C:\\dir.txt\\upload",
+    "数据",
+    "数据.jsonl",
+    'a"b.jsonl',
+    "\0",
+    " ",
+    "a.jsonl\0",
+    "x" * 400,
+    "x" * 400 + ".jsonl",
 )
 REFUSED = (
-    *("a.txt", "a.json", "a.ndjson", "a.csv", "a.gz", "a.jsonl.zip", "a.jsonl.txt", "a.TXT"),
-    *("a.txt ", "a.txt/../b.txt", "a.jsonl\0.txt", ".txt", "a.7z", "数据.文本", "x" * 400 + ".txt"),
+    "a.txt",
+    "a.json",
+    "a.ndjson",
+    "a.csv",
+    "a.gz",
+    "a.jsonl.zip",
+    "a.jsonl.txt",
+    "a.TXT",
+    "a.txt ",
+    "a.txt/../b.txt",
+    "a.jsonl\0.txt",
+    ".txt",
+    "a.7z",
+    "数据.文本",
+    "x" * 400 + ".txt",
 )
 
 
@@ -119,7 +152,9 @@ def test_what_is_not_utf8_is_refused_at_upload(api, instance):
         answer = upload(api, data, "upload")
         error = answer.json["error"]
         assert (answer.status_code, error["param"], error["code"]) == (
-            *(400, "file", "invalid_encoding"),
+            400,
+            "file",
+            "invalid_encoding",
         )
         assert place in error["message"]
         assert upload(api, data, "notes.txt", "user_data").status_code == 200  # no batch file

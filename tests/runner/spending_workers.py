@@ -78,7 +78,7 @@ class Worker:
                 usage = Usage(output=self._made())
                 guard.settle(Classification(None, None, usage=usage))
                 outcome = Outcome(
-                    *(index, RequestStatus.SUCCEEDED, (), now_ms(), now_ms(), 5), usage=usage
+                    index, RequestStatus.SUCCEEDED, (), now_ms(), now_ms(), 5, usage=usage
                 )
                 record = Recorded(job_id, config.alias, prices, index, (), outcome, config.id)
                 self._recorder.record(record)

@@ -117,8 +117,15 @@ def test_another_process_takes_over_from_one_that_is_killed(instance, database_u
     with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
         done = flask(
             instance,
-            *("add-config", "test", "--base-url", endpoint.base_url, "--model", "m"),
-            *("--key-stdin", "--concurrency", "10"),
+            "add-config",
+            "test",
+            "--base-url",
+            endpoint.base_url,
+            "--model",
+            "m",
+            "--key-stdin",
+            "--concurrency",
+            "10",
             stdin="sk-planted-0123456789\n",
             **where,
         )

@@ -70,7 +70,10 @@ def test_answers_are_checked_paid_for_and_exported_by_field(start, add_config, m
     at = names.index("content") + 1
     assert names[at : at + 4] == ["topic", "result_status", "tags", "sure"]
     assert [cells[0][name] for name in names[at : at + 4]] == [
-        *("'=1+1", "good", '["a","二"]', "true")
+        "'=1+1",
+        "good",
+        '["a","二"]',
+        "true",
     ]
     assert cells[0]["status"] == "succeeded"
     assert [cells[1][name] for name in names[at : at + 4]] == [""] * 4

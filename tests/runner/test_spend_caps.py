@@ -205,8 +205,13 @@ def test_the_sum_outlives_a_kill(instance, questions):
         money = ("--input-price", "1000000", "--output-price", "1000000", "--day-cap", "400")
         assert flask(instance, "add-config", "test", *usual, *money).returncode == 0
         made = flask(
-            *(instance, "create-job", str(questions(3_000)), "--config", "test"),
-            *("--spend-cap", "300"),
+            instance,
+            "create-job",
+            str(questions(3_000)),
+            "--config",
+            "test",
+            "--spend-cap",
+            "300",
         )
         assert made.returncode == 0, made.stderr
         server = served(instance)

@@ -255,7 +255,7 @@ def answer(**fields) -> bytes:
         (
             answer(output=[{"type": "reasoning", "summary": []}, {"type": "message", "content": [
                 {"type": "output_text", "text": '{"age": 1}'}]}]),
-            *(None, ""),
+            None, "",
         ),
         (answer(choices=[{"message": {"content": None, "refusal": "I won't"}}]), Cause.CONTENT_FILTER, "I won't"),
         (answer(output=[{"content": [{"type": "refusal", "refusal": "no"}]}]), Cause.CONTENT_FILTER, "no"),

@@ -264,8 +264,19 @@ def _drive(running, seen: Collected, command, base: str, table: Path, token: str
     """Everything, by pages, commands, the Batch API and the live feed."""
     template = str(table.with_name("template.json"))
     job = command(
-        *("create-job", str(table), "--template", template, "--config", "echo", "--name", "n"),
-        *("--max-retries", "1", "--email", "a@example.org", "--no-start"),
+        "create-job",
+        str(table),
+        "--template",
+        template,
+        "--config",
+        "echo",
+        "--name",
+        "n",
+        "--max-retries",
+        "1",
+        "--email",
+        "a@example.org",
+        "--no-start",
     )
     visitor = Visitor(running.url, seen)
     events, feed = [], socketio.Client()

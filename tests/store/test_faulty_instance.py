@@ -193,7 +193,12 @@ def test_servers_say_it_too(good, tmp_path, way, name):
     command = {
         "run.py": ["run.py", "--port", str(port)],
         "gunicorn": [
-            *("-m", "gunicorn", "-c", "gunicorn.conf.py", "-b", f"127.0.0.1:{port}"),
+            "-m",
+            "gunicorn",
+            "-c",
+            "gunicorn.conf.py",
+            "-b",
+            f"127.0.0.1:{port}",
             "simple_batch:create_app()",
         ],
     }[way]

@@ -124,7 +124,9 @@ def test_from_a_table_to_the_same_table_with_answers(app, client, config, wait_f
     rows = list(csv.DictReader(io.StringIO(text)))
     assert list(rows[0])[:5] == ["id", "Customer Name", "question", "n", "content"]
     assert [(row["id"], row["question"], row["n"]) for row in rows] == [
-        *(("1", "What is\nyeast?", "0.5"), ("2", "Why?", ""), ("4", "How?", "x"))
+        ("1", "What is\nyeast?", "0.5"),
+        ("2", "Why?", ""),
+        ("4", "How?", "x"),
     ]
     assert {row["content"] for row in rows} == {"'=1+1"}
     # a clone begins with the job's template, over the same file
