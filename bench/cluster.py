@@ -1,4 +1,4 @@
-"""Workers: the same job over one, two and four of them, and what each request costs around it."""
+"""Runs the same job on one, two and four workers, and measures the cost per request."""
 
 import tempfile
 import time
@@ -20,8 +20,8 @@ _STATISTICS_S = 1.5  # a backend hands in its counters once a second
 
 
 def cluster(count: int, workers: list[int], delay_s: float) -> dict:
-    """``count`` requests to an endpoint that takes ``delay_s``: by the single process on SQLite, then
-    by workers."""
+    """Send ``count`` requests to an endpoint that takes ``delay_s``: first by the single process on
+    SQLite, then by workers."""
     found = {"count": count, "delay_s": delay_s, "wide": WIDE, "rows": {}}
     if MISSING:
         return found
@@ -74,7 +74,7 @@ def _counters(machines: Cluster) -> dict:
 
 
 def _database_cpu_s(machines: Cluster) -> float:
-    """Of the server's processes that live; those that ended are counted with their parent."""
+    """CPU of the running server processes and of the children that have ended."""
     pid = int((machines.postgres.folder / "data" / "postmaster.pid").read_text().split()[0])
     server = psutil.Process(pid)
     times = [process.cpu_times() for process in (server, *server.children(recursive=True))]

@@ -1,4 +1,4 @@
-"""What people use instead, each in a process of its own:
+"""The tools that people use instead, each in a separate process:
 
     python -m bench.competitors NAME BASE_URL COUNT CONCURRENCY [--limit KIND] [--ca FILE]
 

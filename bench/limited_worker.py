@@ -1,8 +1,8 @@
-"""A worker with nothing but a governor and its share of a budget, calling without end.
+"""A worker reduced to a governor and its share of the limits, which makes calls without end.
 
     python -m bench.limited_worker BASE_URL REDIS_URL NAME [--concurrency N] [--rpm N] [--tpm N]
 
-It begins when it reads a line. On SIGTERM it gives its share back and prints what it did.
+It starts at the first line on standard input. On SIGTERM it gives its share back and prints its counts.
 """
 
 from gevent import monkey

@@ -1,7 +1,7 @@
 """The limits that the benchmark's endpoint enforces, and what it counts.
 
-A rate is a bucket that refills steadily and holds two seconds' worth. Nothing is said of the limits
-in the answers, not even Retry-After: that is the hard case.
+A rate is a token bucket that refills steadily and holds two seconds' worth. The answers do not mention
+the limits, not even in Retry-After: that is the hard case.
 """
 
 import time
@@ -34,7 +34,7 @@ class Rate:
         pass
 
     def allowed(self, start, end, _busy):
-        """Calls that it would have admitted between two seconds."""
+        """The number of calls that the limit allows between two seconds."""
         edges = [*(at for at, _ in self.schedule if start < at < end), end]
         calls = 0.0
         for edge in edges:
@@ -44,7 +44,7 @@ class Rate:
 
 
 class Concurrency:
-    """So many calls at a time."""
+    """Limits the calls at a time."""
 
     def __init__(self, most):
         self.most, self.running = most, 0
@@ -96,7 +96,7 @@ class Meter:
         self.limit.ended()
 
     def stats(self):
-        """Since the first call; ``used`` and ``allowed`` without its first seconds."""
+        """Counts since the first call; ``used`` and ``allowed`` leave out its first seconds."""
         if self.began is None:
             return {"at": 0.0}
         at = time.monotonic() - self.began

@@ -1,4 +1,4 @@
-"""The processes of the benchmark: the endpoint, the program, and what people use instead."""
+"""Starts the processes of the benchmark: the endpoint, the program, and the competitors."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ COMPETITORS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"  # made by `make be
 
 @contextlib.contextmanager
 def endpoint(*options: str):
-    """A fast endpoint in a process of its own; → its base URL."""
+    """Start a fast endpoint in a separate process; returns its base URL."""
     command = [sys.executable, "-m", "bench.endpoint", *options]
     scheme = "https" if "--tls" in options else "http"
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -32,8 +32,8 @@ def endpoint(*options: str):
 def run_simple_batch(
     base_url: str, count: int, concurrency: int | None, look=False, ca="", embed: int = 0
 ) -> dict:
-    """Run a job through the real program; with ``look`` ask for its page meanwhile, as a user
-    would; with ``embed`` one of embeddings, so many inputs a call."""
+    """Run a job through the real program. With ``look`` its page is requested meanwhile; with
+    ``embed`` it sends embeddings, that many inputs per call."""
     with (
         tempfile.TemporaryDirectory() as folder,
         program(folder, base_url, count, concurrency, ca, embed) as (process, port, job_id),
@@ -49,7 +49,7 @@ def run_simple_batch(
 
 @contextlib.contextmanager
 def program(folder: str, base_url: str, count: int, concurrency: int | None, ca="", embed: int = 0):
-    """The program with a job of ``count`` requests that begins now."""
+    """The program with a job of ``count`` requests that starts now."""
     job_id = prepare(folder, base_url, count, concurrency, embed)
     command = [sys.executable, "-m", "bench.run_job", folder, str(job_id), ca]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -71,7 +71,7 @@ def page_latencies(process, port: int, job_id: int) -> list[float]:
 
 
 def prepare(folder: str, base_url: str, count: int, concurrency: int | None, embed: int = 0) -> int:
-    """A held job of ``count`` requests, made by the command that users type."""
+    """Create a held job of ``count`` requests with the commands that users type; returns its id."""
     path = Path(folder) / "requests.jsonl"
     with path.open("w") as file:
         for n in range(count):
@@ -90,7 +90,7 @@ def prepare(folder: str, base_url: str, count: int, concurrency: int | None, emb
 
 
 def flask(folder: str, *args: str) -> subprocess.CompletedProcess:
-    """A command on the instance in ``folder``."""
+    """Run a flask command on the instance in ``folder``."""
     done = subprocess.run(
         [sys.executable, "-m", "flask", *args],
         cwd=ROOT,
@@ -104,7 +104,7 @@ def flask(folder: str, *args: str) -> subprocess.CompletedProcess:
 
 
 def has_competitors() -> bool:
-    """Whether the tools that the program does not need itself are installed."""
+    """Whether the tools that only the benchmark needs are installed."""
     return COMPETITORS_PYTHON.exists()
 
 

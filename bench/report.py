@@ -1,4 +1,4 @@
-"""The figures for people."""
+"""Prints the figures."""
 
 
 def overhead(part: dict) -> None:

@@ -1,4 +1,5 @@
-"""Part cluster-limits: a provider's limit, held by one worker and by four that share a budget over Redis."""
+"""Part cluster_limits: a provider's limit, used by one worker and by four that share it over
+Redis."""
 
 import contextlib
 import json
@@ -30,8 +31,8 @@ WORKERS = 4
 
 
 def cluster_limits(seconds: float) -> dict:
-    """Each limit by one worker and by four; and by four of which one is killed, while Redis is
-    killed and comes back empty."""
+    """Measure each limit with one worker and with four, and with four while one of them is killed
+    and Redis restarts empty."""
     if redis_program() is None:
         print("left out: Redis is not installed")
         return {"seconds": seconds, "rows": {}}
@@ -49,7 +50,7 @@ def cluster_limits(seconds: float) -> dict:
 
 
 def run(limit: str, ceilings: tuple, workers: int, seconds: float, kills: bool = False) -> dict:
-    """Workers against an endpoint with a limit; → what it counted, and what they did."""
+    """Run workers against an endpoint with a limit; returns what both counted."""
     with contextlib.ExitStack() as stack:
         redis = Redis()
         stack.callback(redis.stop)
@@ -77,7 +78,7 @@ def run(limit: str, ceilings: tuple, workers: int, seconds: float, kills: bool =
 
 
 def started(stack, url: str, redis_url: str, count: int, ceilings: tuple) -> list:
-    """So many workers, which begin together; the stack ends them."""
+    """Start ``count`` workers that begin together; the stack stops them."""
     running = []
     for number in range(count):
         command = [sys.executable, "-m", "bench.limited_worker", url, redis_url, f"worker-{number}"]

@@ -19,8 +19,8 @@ from .processes import endpoint, has_competitors, run_competitor, run_simple_bat
 
 
 def overhead(count: int) -> dict:
-    """The same requests to the same endpoint, 100 in flight: by the program, a bare loop, the
-    tools."""
+    """Send the same requests to the same endpoint, 100 in flight, with the program, a bare loop,
+    and the tools."""
     with endpoint() as base_url:
         rows = {
             "simple_batch": {**run_simple_batch(base_url, count, 100, look=True), "count": count},
@@ -34,7 +34,7 @@ def overhead(count: int) -> dict:
 
 
 def overhead_tls(count: int) -> dict:
-    """The same over TLS, with a CA of the benchmark's own."""
+    """The same over TLS, with a certificate authority of the benchmark."""
     with tempfile.TemporaryDirectory() as folder:
         ca, certificate, key = make_ca(Path(folder))
         with endpoint("--tls", certificate, key) as base_url:
@@ -46,8 +46,8 @@ def overhead_tls(count: int) -> dict:
 
 
 def embeddings(count: int) -> dict:
-    """Embeddings of 256 dimensions by an endpoint that takes 20 ms a call, 20 calls in flight: in
-    packs of 64, and one by one."""
+    """Send embeddings of 256 dimensions to an endpoint that takes 20 ms per call, 20 calls in
+    flight: 64 inputs per call, and one."""
     with endpoint("--delay", "0.02") as base_url:
         rows = {
             "packed": {**run_simple_batch(base_url, count, 20, embed=64), "count": count},
@@ -75,7 +75,7 @@ def databases(count: int, turns: int) -> dict:
 
 
 def width(count: int, wide: int, widest: int, delay_s: float) -> dict:
-    """Many calls in flight against an endpoint that takes its time."""
+    """Send many calls at once to a slow endpoint."""
     found = {"count": count, "wide": wide, "widest": widest}
     with endpoint("--delay", str(delay_s)) as base_url:
         rows = {

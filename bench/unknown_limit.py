@@ -1,4 +1,5 @@
-"""Part 3: a limit that nobody told, found and held; beside tools that are told it."""
+"""Part 3: finds and keeps a limit that is not configured, compared with tools that are configured
+with it."""
 
 import contextlib
 import subprocess
@@ -19,7 +20,7 @@ NAMES = {
 
 
 def finding(seconds: float) -> dict:
-    """All tools against all limits, side by side, each with an endpoint of its own."""
+    """All tools against all limits at once, each with a separate endpoint."""
     tools = ["simple_batch", "cookbook", *(["async-batch-llm"] if has_competitors() else [])]
     with contextlib.ExitStack() as stack:
         urls = {

@@ -1,6 +1,6 @@
-"""``make test``: all tests, and those of what a database keeps once more on PostgreSQL, in several
-processes side by side (sharding.py). What the first one says is seen as it goes, the others' at its end;
-then come the tests that failed and, last, one line with the totals."""
+"""``make test``: runs all tests, and those that use the database again on PostgreSQL, in several processes
+(sharding.py). The output of the first process appears at once, that of the others at their end. Then
+follow the failed tests and, on the last line, the totals."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ ROOM_BYTES = 6 << 30  # a run had up to 1.3 GB there at a time
 
 
 class Round:
-    """Tests that the processes share, each file run by one of them."""
+    """Tests that the processes share; each file is run by one of them."""
 
     def __init__(self, name: str, arguments: list[str], **environment: str):
         self.name = name
@@ -51,7 +51,8 @@ class Round:
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def run(self, number: int) -> int:
-        """One process, to its end; returns its exit code. What number 0 says is seen as it goes."""
+        """One process, to its end; returns its exit code. The output of number 0 appears at
+        once."""
         seen = number == 0
         noted = Path(self._taken.name, f"outcomes-{number}.jsonl")
         with tempfile.TemporaryFile("w+") as report:
@@ -83,14 +84,14 @@ def rounds() -> list[Round]:
 
 
 def share(planned: list[Round], number: int) -> None:
-    """A part of each round, one after the other; no further round after an interruption."""
+    """Runs a part of each round, one after the other; stops after an interruption."""
     for one in planned:
         if one.run(number) == pytest.ExitCode.INTERRUPTED:
             break
 
 
 def run(planned: list[Round], processes: int) -> int:
-    """All rounds; returns the exit code."""
+    """Run all rounds; returns the exit code."""
     with ThreadPoolExecutor(processes) as pool:
         for ended in [pool.submit(share, planned, number) for number in range(processes)]:
             ended.result()
@@ -104,7 +105,7 @@ def run(planned: list[Round], processes: int) -> int:
 
 @contextlib.contextmanager
 def temporary_files():
-    """For the time of the run, temporary files are in one folder: in memory where there is room."""
+    """Keeps the temporary files of the run in one folder, in memory if there is space."""
     roomy = IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free >= ROOM_BYTES
     with tempfile.TemporaryDirectory(prefix="sb-", dir=IN_MEMORY if roomy else None) as folder:
         Path(folder).chmod(0o711)  # PostgreSQL runs as another user

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def environment(instance: Path, **more: str) -> dict:
-    """As a newcomer's, but for the instance folder and short waits."""
+    """The environment of a new user, except for the instance folder and short waits."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SIMPLE_BATCH_", "OPENAI_"))}
     if postgres.CHOSEN:
         kept["SIMPLE_BATCH_DATABASE_URL"] = postgres.url_of(instance)

@@ -1,4 +1,4 @@
-"""Small images and archives of them."""
+"""Small images and archives for tests."""
 
 import base64
 import io
@@ -8,7 +8,7 @@ import zlib
 
 
 def png(width: int = 3, height: int = 2, shade: int = 0) -> bytes:
-    """A real PNG of one grey."""
+    """A valid PNG in one shade of grey."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
@@ -33,7 +33,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 def sent(body: dict) -> list[bytes]:
-    """The bytes of the images in a request that arrived, other than addresses as they stand."""
+    """The bytes of the images in a received request; images by address as they are written."""
     found = []
     for part in body["messages"][-1]["content"]:
         if isinstance(part, dict) and part["type"] == "image_url":

@@ -1,7 +1,7 @@
-"""A pytest plugin for several processes that do one run between them (``python -m tests``): whoever
-is free takes the next file, and notes the outcome of each test (totals.py).
+"""A pytest plugin that shares the files of a run among processes (``python -m tests``): a free process
+takes the next file, and writes down the outcome of each test (totals.py).
 
-pytest-xdist does not get along with gevent: its workers wait for the threads that patching takes away.
+pytest-xdist does not work under gevent: its workers wait for threads that patching has replaced.
 """
 
 import gc
@@ -13,7 +13,7 @@ import pytest
 
 from .totals import BEGUN, ENDED
 
-# Begun first, so that no process is left alone with one of them at the end.
+# They start first, so that none of them runs alone at the end.
 LONGEST = (
     "tests/browser",
     "torture/test_torture.py",
@@ -42,9 +42,11 @@ WHOLE = ("browser",)
 
 
 def pytest_addoption(parser):
-    parser.addoption("--taken", type=Path, help="folder where the processes note what they take")
-    parser.addoption("--outcomes", type=Path, help="file where the process notes how its tests end")
-    parser.addoption("--on-database", action="store_true", help="only what stands on the database")
+    parser.addoption("--taken", type=Path, help="folder where the processes mark what they take")
+    parser.addoption("--outcomes", type=Path, help="file for the outcomes of this process")
+    parser.addoption(
+        "--on-database", action="store_true", help="only the tests that use a database"
+    )
 
 
 def pytest_configure(config):
@@ -52,7 +54,7 @@ def pytest_configure(config):
 
 
 class Outcomes:
-    """Notes them as they come: a process that is killed has said what it did until then."""
+    """Writes each outcome at once, so that the outcomes of a killed process are known."""
 
     def __init__(self, notes: Path):
         self._notes = notes
@@ -71,7 +73,7 @@ class Outcomes:
         self._known[nodeid] = "passed"
 
     def pytest_runtest_logreport(self, report):
-        """Of its setup, its call and its teardown: a failure outweighs what the others say."""
+        """Combines setup, call and teardown: a failure outweighs the others."""
         if report.outcome != "passed" and self._known[report.nodeid] != "failed":
             self._known[report.nodeid] = report.outcome
 
@@ -84,7 +86,7 @@ class Outcomes:
 
 def pytest_collection_finish():
     gc.collect()
-    gc.freeze()  # else thousands of tests are looked through over and over
+    gc.freeze()  # otherwise each collection traverses thousands of tests
 
 
 @pytest.hookimpl(trylast=True)
@@ -97,7 +99,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _part(item) -> Path:
-    """What a process takes at a time: a file or a folder."""
+    """The unit that a process takes: a file or a folder."""
     return item.path.parent if item.path.parent.name in WHOLE else item.path
 
 
@@ -108,7 +110,7 @@ def _place(part: Path) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session):
-    """As pytest's own, over what this process takes."""
+    """pytest's own loop, over the parts that this process takes."""
     if session.testsfailed:
         raise session.Interrupted(f"{session.testsfailed} errors while collecting")
     for part, tests in itertools.groupby(session.items, key=_part):
@@ -118,7 +120,8 @@ def pytest_runtestloop(session):
 
 
 def _run(session, tests: list) -> None:
-    """A part to its end, before the next is taken: what is left of it must not wait for this process."""
+    """Run a part to its end before the next is taken: its last tests must not wait for another
+    part."""
     for item, following in itertools.pairwise([*tests, session]):  # whose fixtures stay
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.shouldfail:
@@ -128,7 +131,7 @@ def _run(session, tests: list) -> None:
 
 
 def _take(note: Path) -> bool:
-    """False where another process was quicker."""
+    """Returns False if another process was faster."""
     try:
         note.touch(exist_ok=False)
     except FileExistsError:

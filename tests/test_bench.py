@@ -1,4 +1,4 @@
-"""The benchmark itself works: two of its parts, in small numbers, no time asserted."""
+"""The benchmark itself works: two of its parts with small numbers; no time is asserted."""
 
 import subprocess
 import sys

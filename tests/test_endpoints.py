@@ -1,4 +1,4 @@
-"""Every endpoint from every door: a table through a template on the pages and by a command, and the
+"""Every endpoint by every interface: a table through a template on the pages and by a command, and
 lines of the Batch API."""
 
 import csv
@@ -62,7 +62,7 @@ def by_batch(app, url) -> int:
 
 
 def test_a_system_message_and_parameters_by_endpoint(app, add_config, tmp_path):
-    """It goes where the endpoint has a place for it; what would overwrite a text is refused."""
+    """It goes where the endpoint expects it; a parameter that would overwrite a text is refused."""
     add_config("http://127.0.0.1:9/v1")
     client = app.test_client()
     place = staged(client, "text\nhello\n")

@@ -1,4 +1,4 @@
-"""Counting tokens, and what an upload will use and cost: against real counts and past answers."""
+"""Token counts, and estimates of tokens and cost: compared with real counts and past answers."""
 
 import io
 import json
@@ -84,7 +84,7 @@ def test_everything_that_is_sent_counts_and_a_picture_is_no_text():
 
 
 class Tiktoken:
-    """Stands where the library would: it fails where it would have gone to the network."""
+    """Replaces the library, and fails where the library would use the network."""
 
     def __init__(self, folder: Path):
         self.folder, self.fetched = folder, False

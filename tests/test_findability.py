@@ -1,4 +1,4 @@
-"""The terms of the field lead to the right file: by file names, class names and first lines."""
+"""Terms of the field lead to the right file: by file names, class names and first lines."""
 
 import ast
 import re
@@ -27,7 +27,7 @@ def snake(name: str) -> str:
 
 
 def named(path: Path) -> set[str]:
-    """What a module is found by: its file name, its classes and the first words of its docstring."""
+    """The names of a module: its file name, its classes and the first words of its docstring."""
     tree = ast.parse(path.read_text("utf-8"))
     classes = {snake(node.name) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     first = (ast.get_docstring(tree) or "").partition(":")[0].partition("\n")[0]

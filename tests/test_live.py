@@ -1,4 +1,4 @@
-"""What the live feed costs when very many listen."""
+"""The cost of the live feed with very many clients."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_events_are_not_compressed(app):
 
 @pytest.fixture
 def feed(app):
-    """The feed; ``asked`` counts how often it asks the door who a client is."""
+    """The feed; ``asked`` counts how often it asks the guard for the caller of a client."""
     feed = app.extensions["simple_batch_feed"]
     feed._running, feed.asked = True, 0  # nobody is told anything
     ask = feed._who
@@ -58,7 +58,7 @@ def feed(app):
 
 @pytest.fixture
 def connect(app):
-    """Connects a client of the feed, as the browser of ``client``."""
+    """Connects a client of the feed with the cookies of ``client``."""
     socketio = app.extensions["socketio"]
     return lambda client=None, **how: socketio.test_client(
         app, namespace=live_feed.NAMESPACE, flask_test_client=client, **how
@@ -66,7 +66,7 @@ def connect(app):
 
 
 def look(feed) -> int:
-    """Look whether those who watch are still let in; returns how often the door was asked."""
+    """Run the access check of connected clients; returns how often the guard was asked."""
     feed._looked, before = -live_feed.STILL_S, feed.asked
     with connected():
         feed._show_out()
@@ -75,7 +75,7 @@ def look(feed) -> int:
 
 @pytest.fixture
 def browser(app, people):
-    """A browser in which somebody has logged in."""
+    """Clients of logged-in users, by name."""
 
     def logged_in(name: str):
         with connected():

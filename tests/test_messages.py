@@ -1,4 +1,4 @@
-"""What the doors say can be said in another language."""
+"""Every error that a page may show can be translated."""
 
 import ast
 from pathlib import Path
@@ -35,7 +35,7 @@ NO_PAGES = (
 
 
 def plain_sentences(source: str) -> list[int]:
-    """The lines in which an error is made of a bare text."""
+    """The lines in which an error is created from an untranslatable text."""
     found = []
     for call in ast.walk(ast.parse(source)):
         if not isinstance(call, ast.Call):
@@ -48,7 +48,7 @@ def plain_sentences(source: str) -> list[int]:
 
 
 def _is_plain(node: ast.expr) -> bool:
-    """A literal, an f-string, or something made of them."""
+    """Whether an expression is a literal, an f-string, or made of them."""
     if isinstance(node, ast.Call):
         made = getattr(node.func, "attr", getattr(node.func, "id", ""))
         return made in ("str", "format", "join", "strip")

@@ -1,4 +1,5 @@
-"""The price table: what ships is whole, looked up by base URL and model, and the user's own first."""
+"""The price table: the included one is complete, found by base URL and model, and overridden by the
+user's own."""
 
 from decimal import Decimal
 from urllib.parse import urlsplit

@@ -1,4 +1,4 @@
-"""Real processes: kill -9 in mid-job, two on one database, draining, a true websocket."""
+"""Real processes: kill -9 during a job, two on one database, draining, a real websocket."""
 
 import itertools
 import json
@@ -96,7 +96,7 @@ def test_killed_in_mid_job_it_goes_on_by_itself(server, total, kills, instance, 
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="needs Linux")
 @pytest.mark.skipif(postgres.CHOSEN, reason="the disk is the server's")
 def test_a_full_disk_holds_the_job_until_there_is_room(instance, questions):
-    """The process may write no more than its files hold already; then it may again."""
+    """The process may not extend its files, and later may again."""
     with MisbehavingEndpoint(e.slow(0.02)) as endpoint:
         add_config(instance, endpoint, "--concurrency", "4")
         running = run_py(instance)

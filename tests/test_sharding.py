@@ -1,4 +1,4 @@
-"""``make test`` itself: its processes, what it says at its end."""
+"""``make test`` itself: its processes, and the output at its end."""
 
 import pytest
 
@@ -41,7 +41,7 @@ UNREADABLE = "import no_such_module\n"
 
 @pytest.fixture
 def run(tmp_path, capfd):
-    """Runs files as ``make test`` does; returns the exit code and what is said at the end."""
+    """Runs files as ``make test`` does; returns the exit code and the lines at the end."""
 
     def runs(*names: str, **files: str) -> tuple[int, list[str]]:
         for name, text in files.items():

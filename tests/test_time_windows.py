@@ -1,4 +1,5 @@
-"""Hours of a day in a zone, over midnight and over the changes of the clock."""
+"""Hours of the day in a time zone, over midnight and over changes to and from daylight saving
+time."""
 
 from datetime import UTC, datetime
 

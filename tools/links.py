@@ -46,7 +46,7 @@ def read(path: Path) -> Document:
 
 
 def _anchor(title: Token, seen: Counter) -> str:
-    """As GitHub makes it of a heading; the second of the same name gets -1, the third -2."""
+    """GitHub's anchor of a heading; the second one of the same name gets -1, the third -2."""
     text = "".join(part.content for part in title.children or ())
     anchor = _NOT_IN_ANCHORS.sub("", text.lower()).replace(" ", "-")
     seen[anchor] += 1

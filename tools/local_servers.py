@@ -1,6 +1,5 @@
-"""A PostgreSQL and a Redis of one's own, from the system's packages, in temporary folders: for the
-tests, the benchmark and the demo of several machines. Nothing of them is left when the process ends.
-"""
+"""A private PostgreSQL and Redis from the system's packages, in temporary folders, for tests,
+benchmarks and the cluster demo. Nothing is left when the process ends."""
 
 import atexit
 import contextlib
@@ -40,7 +39,7 @@ def redis_program() -> str | None:
 
 
 def free_port() -> int:
-    """A port of loopback where nothing listens, and that no connection is given before it is used."""
+    """A loopback port where nothing listens, and that no connection gets before it is used."""
     while True:
         port = random.choice(_PORTS)  # noqa: S311 # nosec B311
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -50,7 +49,7 @@ def free_port() -> int:
 
 class PostgreSQL:
     """A server on a Unix socket in its folder. ``settings`` are written NAME=VALUE; those of the
-    start make it fast and forgetful. Raises AssertionError with what a program output."""
+    start make it fast and forgetful. Raises AssertionError with what a program said."""
 
     def __init__(self, *settings: str):
         self._programs = postgresql_programs()
@@ -114,7 +113,7 @@ class PostgreSQL:
 
 
 class Redis:
-    """A server on a port of loopback that keeps nothing on disk: after ``stop`` and ``start`` it is
+    """A Redis on a loopback port that keeps nothing on disk: after ``stop`` and ``start`` it is
     empty, at the same address."""
 
     def __init__(self):

@@ -1,7 +1,8 @@
-"""Makes the screenshots of README and docs anew: python -m tools.screenshots
+"""Takes the screenshots of README and docs: python -m tools.screenshots
 
-Runs the demo on a fresh instance and takes each page in both languages, one while the job runs, the
-others at its end."""
+Runs the demo on a fresh instance, and opens each page in both languages, one while the job runs,
+the others after its end.
+"""
 
 import tempfile
 from pathlib import Path

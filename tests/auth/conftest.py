@@ -1,4 +1,4 @@
-"""Apps that somebody has to log in to, and who does."""
+"""Apps that require a login, and logged-in clients."""
 
 import re
 
@@ -11,7 +11,7 @@ from ..conftest import PASSWORDS
 
 @pytest.fixture
 def log_in(app):
-    """Logs somebody in; returns a client with their session."""
+    """Logs a user in; returns a client with the session."""
 
     def enter(name: str, password: str | None = None):
         client = app.test_client()
@@ -31,7 +31,7 @@ def password_app(overrides):
 
 
 def send(client, name: str, password: str, **fields):
-    """The form of the login, sent."""
+    """Submit the login form."""
     page = client.get("/login")
     fields = {"csrf_token": form_token(page), "name": name, "password": password, **fields}
     return client.post("/login", data=fields)
@@ -42,6 +42,6 @@ def form_token(page) -> str:
 
 
 def post(client, path: str, **fields):
-    """A form that any page of this client could have sent."""
+    """Submit a form as any page of this client could."""
     token = re.search(r'name="csrf-token" content="([^"]+)"', client.get("/jobs").text)[1]
     return client.post(path, data={"csrf_token": token, **fields})

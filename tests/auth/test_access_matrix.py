@@ -1,5 +1,5 @@
-"""Every route, method and event, asked by every kind of caller. The routes are those of the URL map, the
-events those of the live feed: one that stands in no rule here fails the test."""
+"""Every route, method and event, requested by every kind of caller. Routes come from the URL map,
+events from the live feed; one without a rule here fails the test."""
 
 import io
 import re
@@ -118,7 +118,7 @@ JSON = {"Accept": "application/json"}
 
 
 class World:
-    """An app with something of everything in it, and the headers that each caller sends."""
+    """An app with one object of each kind, and the headers of each caller."""
 
     def __init__(self, app, ids: dict[str, int], senders: dict[str, dict]):
         self.app, self.ids, self.senders = app, ids, senders
@@ -128,7 +128,7 @@ class World:
         return self.client.open(path, method=method, headers={**JSON, **self.senders[caller]})
 
     def routes(self, job: str):
-        """(endpoint, method, path) of everything that is served, for one of the two jobs."""
+        """(endpoint, method, path) of every route, for one of the two jobs."""
         adapter = self.app.url_map.bind("localhost")
         for rule in self.app.url_map.iter_rules():
             ids = {**self.ids, "job_id": self.ids[job], "index": 0}
@@ -141,7 +141,7 @@ class World:
 
 
 def outcome(caller: str, endpoint: str, method: str, job: str) -> int:
-    """The status that the rules ask for."""
+    """The status that the rules require."""
     kind = KINDS[endpoint]
     if kind == "job" and job == "token's job":
         kind = "job of the token"
@@ -152,7 +152,7 @@ def outcome(caller: str, endpoint: str, method: str, job: str) -> int:
 
 @pytest.fixture
 def world(app, people, add_config, make_job, log_in):
-    """Of a server with users."""
+    """A server with users."""
     ids = _things(people, add_config, make_job)
     with connected():
         users.set_role("otto", "admin")
@@ -215,7 +215,7 @@ def _things(people, add_config, make_job) -> dict[str, int]:
 
 @pytest.fixture
 def open_world(overrides):
-    """Of a server without users."""
+    """A server without users."""
     app = create_app(**overrides)
     proxied = {"X-Forwarded-For": "127.0.0.1"}
     ids = dict.fromkeys(
@@ -226,8 +226,8 @@ def open_world(overrides):
 
 
 def decide_only(app) -> None:
-    """Have the views answer at once, and forms come without their token: what is judged here is who
-    reaches them."""
+    """Replace the views by empty answers and accept forms without a token: the test checks only who
+    reaches a view."""
     app.config["WTF_CSRF_CHECK_DEFAULT"] = False
     for endpoint in app.view_functions:
         app.view_functions[endpoint] = lambda **_values: "reached"
@@ -304,7 +304,7 @@ def test_without_users_the_live_feed_takes_this_machine_alone(open_world):
 
 
 def still(app) -> live_feed.Feed:
-    """The live feed, which sends nothing."""
+    """The live feed with its sending stopped."""
     feed = app.extensions["simple_batch_feed"]
     feed._running = True
     feed._server.enter_room = lambda *_args, **_more: None

@@ -1,4 +1,5 @@
-"""What the guard remembers for a moment, and what ends it: nobody gets in a second longer than before."""
+"""The cache of authentication results, and what ends an entry: no access lasts more than a second
+longer."""
 
 import time
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from .conftest import post, send
 
 @pytest.fixture
 def clock(app, monkeypatch):
-    """Of what the guard remembers."""
+    """The clock of the cache."""
     clock, guard = always_use_cache(monkeypatch), app.extensions["simple_batch_door"]
     guard._claims._clock = guard._callers._clock = clock
     return clock
@@ -27,7 +28,7 @@ def clock(app, monkeypatch):
 
 @pytest.fixture
 def asked(app):
-    """An item for each time that the guard has asked the database who somebody is."""
+    """Has an item for each time that the guard looked a caller up in the database."""
     counted, guard = [], app.extensions["simple_batch_door"]
     answer = guard._answer
     guard._answer = lambda claim: counted.append(claim) or answer(claim)

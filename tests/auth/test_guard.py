@@ -1,4 +1,5 @@
-"""Who gets in: every route of the app, asked by nobody and by those who may not."""
+"""Access control: every route of the app, requested without a login and by users without the
+right."""
 
 import io
 import time
@@ -208,7 +209,7 @@ def test_tries_are_counted_by_address_and_by_name(app, people, log_in):
 
 
 def test_refused_tries_use_up_no_allowance(app, people, monkeypatch):
-    """However long a client behind an address keeps trying, others there log in once it may try."""
+    """Refused tries of one client do not delay the login of others at the same address."""
     now = [time.time()]
     monkeypatch.setattr(time, "time", lambda: now[0])
     throttle = app.extensions["simple_batch_door"]._throttle

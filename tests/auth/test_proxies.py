@@ -1,4 +1,4 @@
-"""A server without users behind a proxy: what shows that a request was forwarded, and what follows."""
+"""A server without users behind a proxy: the signs of a forwarded request, and their effect."""
 
 import shutil
 import subprocess
@@ -83,7 +83,7 @@ def app_of_any_name(overrides):
 
 
 def connects(app, **environ) -> bool:
-    """Whether the live feed takes a client that comes so."""
+    """Whether the live feed accepts a client with these headers."""
     feed = app.extensions["simple_batch_feed"]
     came = EnvironBuilder("/socket.io/").get_environ()
     return feed._connect("a client", {**came, "REMOTE_ADDR": "127.0.0.1", **environ})
@@ -144,7 +144,7 @@ def test_behind_a_trusted_proxy_no_request_is_local(overrides, headers):
 
 
 def test_an_exposed_app_asks_for_a_login_whatever_serves_it(overrides):
-    """As another WSGI server has it, which never asks the door before it serves."""
+    """Simulates a WSGI server that does not call the guard before it serves."""
     app = create_app(**overrides, EXPOSED="yes")
     try:
         client = app.test_client()
@@ -204,7 +204,7 @@ needs_nginx = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is
 
 @pytest.fixture
 def nginx(tmp_path):
-    """Starts one before a port; returns the addresses of its two servers."""
+    """Starts nginx in front of a port; returns the addresses of its two servers."""
     started = []
 
     def start(port: int) -> dict[str, str]:
@@ -232,8 +232,8 @@ def _answers(url: str) -> bool:
 
 
 def feed_takes(url: str, transport: str, cookie: str = "") -> bool:
-    """Whether a client of the live feed is connected: Socket.IO's own protocol, in which 40 asks for
-    and confirms a namespace, and 44 refuses it."""
+    """Whether the live feed accepts a client, checked with Socket.IO's protocol: 40 requests and
+    confirms a namespace, 44 refuses it."""
     headers = {"Cookie": cookie}
     place = f"{url}/socket.io/?EIO=4&transport={transport}"
     if transport == "polling":

@@ -1,4 +1,5 @@
-"""The door of real processes: what they refuse to serve, the link of the start, the live feed."""
+"""Login of real processes: what they refuse to serve, the login link printed at startup, the live
+feed."""
 
 import re
 import socket

@@ -1,4 +1,4 @@
-"""Whose jobs, uploads, files and tokens are seen by whom; the audit log."""
+"""Which jobs, uploads, files and tokens each user sees; the audit log."""
 
 import io
 import json
@@ -25,7 +25,7 @@ TABLE = b"question\nwhy?\n"
 
 @pytest.fixture
 def made(app, people, add_config, endpoint, make_job):
-    """A job of Otto's, and one that nobody who logged in has made; their ids."""
+    """A job of Otto's, and one without an owner; their ids."""
     add_config(endpoint.base_url)
     with connected():
         identity.act_as(Actor("otto", user=people["otto"]))
@@ -147,7 +147,7 @@ def test_tokens_are_ones_own_and_their_batches_too(app, people, made, log_in):
 
 
 def test_a_webhooks_address_is_shown_to_admins_alone(made, log_in):
-    """What follows its host may be a secret."""
+    """The path may contain a secret."""
     ottos, _nobodys = made
     with connected():
         hook = webhooks.create("https://hooks.example/planted-path")[0]
@@ -293,7 +293,7 @@ def test_users_by_command(instance, app):
 
 
 def test_a_job_that_was_refused_is_not_noted_as_made(instance, add_config):
-    """On SQLite its id is the next one's."""
+    """SQLite gives its id to the next job."""
     add_config("http://127.0.0.1:9/v1")
     (instance / "wrong.jsonl").write_text('{"messages": 7}\n')
     (instance / "right.jsonl").write_text('{"messages": [{"role": "user", "content": "q"}]}\n')

@@ -70,7 +70,7 @@ def test_the_report_draws_its_charts_from_itself(demo, t, browser, tmp_path):
 
 
 def notice_notifications(page) -> None:
-    """Keep what the page tells the desktop where a test finds it."""
+    """Record desktop notifications in a variable of the page."""
     page.context.grant_permissions(["notifications"])
     page.add_init_script(
         """window.told = []; window.Notification = class extends Notification {

@@ -1,5 +1,5 @@
-"""A template saved on the template step, changed, compared, and taken by the next job: in a browser
-with scripts and in one without."""
+"""A template is saved on the template step, changed, compared, and used by the next job, in a
+browser with JavaScript and in one without."""
 
 import pytest
 from playwright.sync_api import expect

@@ -1,4 +1,4 @@
-"""Images beside a table on the command line; a job killed between goes on with them."""
+"""Images beside a table on the command line; a killed job continues with them."""
 
 # ruff: noqa: F811 - fixtures that are imported
 

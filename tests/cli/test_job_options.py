@@ -1,4 +1,4 @@
-"""What the commands that make a job let a user choose."""
+"""The job options of the commands that create a job."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Spend caps over two Celery workers: the same as over one process."""
+"""Spend caps over two Celery workers hold as over one process."""
 
 import time
 from decimal import Decimal
@@ -28,7 +28,7 @@ def two(cluster):
 
 
 def paused(cluster, *made: int) -> None:
-    """Wait until jobs are paused, and all their calls have ended and are recorded."""
+    """Wait until the jobs are paused and all their calls have ended and are recorded."""
     for job_id in made:
         cluster.wait_for(job_id, "paused")
         wait_until(lambda job_id=job_id: not cluster.placed(job_id))
@@ -39,12 +39,12 @@ def spent(cluster, job_id: int) -> int:
 
 
 def held(cluster) -> int:
-    """What workers may still spend, in nano-units."""
+    """The money that workers may still spend, in nano-units."""
     return cluster.ask("SELECT coalesce(sum(granted_nano - settled_nano), 0) FROM spend_block")[0]
 
 
 def events(cluster, job_id: int) -> list[str]:
-    """Of the money of a job, in order."""
+    """Events about the money of a job, in order."""
     return cluster.ask(
         "SELECT array_agg(reason ORDER BY id) FROM job_event "
         "WHERE job_id = %s AND reason IN ('spend_cap', 'room')",

@@ -1,4 +1,4 @@
-"""The network between a worker and what all share is cut without a word, and mended."""
+"""The network between a worker and the shared servers stops silently, and recovers."""
 
 from urllib.parse import urlsplit
 
@@ -53,7 +53,8 @@ def test_a_worker_cut_off_from_redis_goes_on(cluster):
 
 
 def test_a_worker_without_a_share_claims_no_page(cluster):
-    """Cut off from Redis before its first exchange: it holds nothing that the other could ask."""
+    """The worker is cut off from Redis before its first exchange, and holds nothing that the other
+    could send."""
     total = 200
     redis = urlsplit(cluster.settings["SIMPLE_BATCH_REDIS_URL"])
     with (

@@ -1,4 +1,4 @@
-"""The nginx of docs/deploy, before two real web processes."""
+"""The nginx configuration of docs/deploy in front of two real web processes."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Two workers on one database: every kind of job, done once, with commands that reach both."""
+"""Two workers on one database: every kind of job is done once, and commands reach both workers."""
 
 import re
 
@@ -17,12 +17,12 @@ from .processes import asked, questions, wait_until
 
 @pytest.fixture
 def alias(request) -> str:
-    """Of the config of a test: one database serves them all."""
+    """The alias of a test's config: all tests share one database."""
     return re.sub(r"\W", "-", request.node.name)[:40]
 
 
 def shares(cluster, job_id: int) -> list[int]:
-    """How many results each worker says came from it, of those that had a lane."""
+    """How many results each worker reports in its log, of those that ran the job."""
     output = (re.findall(rf"job {job_id}: (\d+) results", w.output) for w in cluster.workers)
     return [sum(map(int, counts)) for counts in output]
 

@@ -1,4 +1,4 @@
-"""Several web processes of one installation: real ones, on one PostgreSQL and one Redis."""
+"""Several web processes of one installation, with a real PostgreSQL and a real Redis."""
 
 import re
 import subprocess
@@ -36,7 +36,7 @@ def database_url():
 
 @pytest.fixture
 def shared_redis():
-    """A Redis of this test alone, which it may stop."""
+    """A Redis that only this test uses, and may stop."""
     server = redis_server.Redis()
     yield server
     server.stop()
@@ -71,7 +71,7 @@ def worker(app, instance, environment):
 
 
 class Listener:
-    """A client of the live feed, and what it hears."""
+    """A client of the live feed that records its events."""
 
     def __init__(self, web, session: requests.Session | None = None, transport="websocket"):
         self.events: list[tuple[str, dict]] = []

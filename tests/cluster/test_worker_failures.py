@@ -1,5 +1,5 @@
-"""What dies, stands still or is away in the middle of a job: it goes on by itself, nothing is lost,
-nothing recorded twice, and hardly anything sent again."""
+"""Workers and servers are killed, suspended or stopped during a job: it continues by itself,
+nothing is lost or recorded twice, and hardly anything is sent again."""
 
 import signal
 import time
@@ -12,7 +12,7 @@ CONCURRENCY = 10  # of each worker
 
 
 def test_killed_workers_leave_their_pages_to_others(cluster):
-    """One that coordinates and one that does not: another coordinates then."""
+    """Kills the coordinator and another worker: a third one coordinates then."""
     total = 1_500
     with MisbehavingEndpoint(e.slow(0.1)) as endpoint:
         workers = cluster.start("a", "b", "c")
@@ -76,7 +76,8 @@ def test_redis_and_postgresql_come_back(cluster):
 
 
 def test_one_that_stood_still_finds_out_before_it_calls(cluster):
-    """It coordinated, and its connection lives: the lease is taken from it."""
+    """The suspended worker was the coordinator and still has its connection: the lease is taken
+    from it."""
     total = 1_500
     with MisbehavingEndpoint(e.slow(0.2)) as endpoint:
         workers = cluster.start("a", "b")

@@ -1,4 +1,4 @@
-"""What a browser does, without one."""
+"""What a browser does for login and forms, with requests."""
 
 import re
 
@@ -16,7 +16,7 @@ def token_of(session: requests.Session, url: str) -> str:
 
 
 def post(session: requests.Session, url: str, path: str, **fields) -> requests.Response:
-    """A form that a page of the web process at this URL could have sent."""
+    """Submit a form as a page of this web process could."""
     fields["csrf_token"] = token_of(session, f"{url}/login" if path == "/login" else url)
     return session.post(f"{url}{path}", data=fields, allow_redirects=False)
 

@@ -1,4 +1,4 @@
-"""What the answers of all calls may hold of the memory together, over a real socket."""
+"""The memory limit for the answers of all calls together, over a real socket."""
 
 import gc
 import gzip

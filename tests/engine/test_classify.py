@@ -1,4 +1,4 @@
-"""Answers that are whole but not sound."""
+"""Complete answers with invalid content."""
 
 import json
 
@@ -40,7 +40,7 @@ def test_what_is_no_utf_8_is_no_answer():
 
 @pytest.mark.parametrize("count", [-1, 1.5, 5.0, "5", True, [], {}, 1e300])
 def test_figures_that_are_no_counts_of_tokens_are_unknown(count):
-    """Neither a cost below 0 nor one of 0; the answer itself is one."""
+    """The cost is then unknown, neither negative nor 0; the answer itself is good."""
     good = {"prompt_tokens": 7, "completion_tokens": 3}
     details = {"prompt_tokens_details": {"cached_tokens": count}}
     details_out = {"completion_tokens_details": {"reasoning_tokens": count}}

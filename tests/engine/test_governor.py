@@ -1,4 +1,4 @@
-"""The governor by an injected clock: no waiting, no sockets."""
+"""The governor with an injected clock: no waiting, no sockets."""
 
 import gevent
 import pytest
@@ -16,7 +16,7 @@ GOOD = Classification(None, None, 200)
 
 
 class Clock:
-    """Time that moves when told; ``later`` calls are made when it passes them."""
+    """A clock that the test moves; functions given to ``later`` run when it passes them."""
 
     def __init__(self):
         self.now = 1000.0
@@ -65,7 +65,7 @@ ONE = Flow()
 
 
 def admitted(gov, count, flow=ONE, size=400):
-    """Tickets of ``count`` callers that arrive now; grows as they are admitted."""
+    """Tickets of ``count`` callers that arrive now; the list grows as they are admitted."""
     tickets = []
 
     def call():

@@ -1,4 +1,4 @@
-"""Requests dealt out to several endpoints, by a clock of the test's own."""
+"""Requests distributed to several upstreams, with a clock of the test."""
 
 import gevent
 import pytest
@@ -8,7 +8,7 @@ from simple_batch.engine.load_balancer import DOWN_AFTER, DOWN_S, LoadBalancer
 
 
 class SimulatedUpstreams:
-    """A dealer with hands that draw when they are told to."""
+    """A load balancer whose upstreams take requests when the test says so."""
 
     def __init__(self, count, mode, *weights):
         self.now = 0.0
@@ -22,7 +22,7 @@ class SimulatedUpstreams:
         self.drawn = [[] for _ in weights]
 
     def round(self, *places, end=True):
-        """Each of these hands draws what it may, one at a time; returns how many each got."""
+        """Each of these upstreams takes at most one request; returns how many each got."""
         before = [len(drawn) for drawn in self.drawn]
         for place in places or range(len(self.upstreams)):
             upstream = self.upstreams[place]

@@ -1,4 +1,4 @@
-"""Lookups of a name that hangs do not take the threads from all others."""
+"""Hanging name lookups do not take the threads from all others."""
 
 import gevent
 import pytest

@@ -1,4 +1,4 @@
-"""Embeddings in packs: each request gets what it would have got alone."""
+"""Several embedding inputs per call: each request gets the answer that it would have got alone."""
 
 import json
 from collections import Counter
@@ -35,7 +35,7 @@ def asked(index: int, given="", **fields) -> Request:
 
 
 def run(bench, endpoint, requests, most=8, **options):
-    """A bench that has run them; what each ended as, by index."""
+    """Send the requests; returns the outcome of each by index."""
     one = bench(endpoint, packer=RequestPacker(most), **options)
     one.stop = one.run(requests=iter(requests))
     one.by_index = {outcome.index: outcome for outcome in one.outcomes}
@@ -74,7 +74,8 @@ def test_what_goes_together_and_what_goes_alone(monkeypatch):
 
 
 def test_each_request_has_its_own_answer(bench):
-    """Its own vector whatever the order of the answer, a whole response, and its part of the usage."""
+    """It gets its own vector in any order of the answer, a whole response, and its part of the
+    usage."""
     texts = ["a" * (1 + 7 * n % 50) for n in range(20)]
     with EmbeddingEndpoint() as endpoint:
         one = run(bench, endpoint, [asked(n, text, user="u") for n, text in enumerate(texts)])
@@ -161,7 +162,7 @@ def test_chance_refusals_do_not_make_packs_smaller(bench):
     ],
 )
 def test_an_answer_that_has_not_each_vector_once_is_taken_apart(bench, wrong):
-    """What it cost is not lost: it is an attempt of those that it was made for."""
+    """Its cost is not lost: it counts as an attempt of the packed requests."""
 
     def answers(inputs):
         answer = e.embeddings(inputs, tokens=100)
@@ -181,7 +182,7 @@ def test_an_answer_that_has_not_each_vector_once_is_taken_apart(bench, wrong):
 
 
 def test_what_is_worth_it_is_retried_as_one_and_then_halved(bench):
-    """The poison costs its neighbours no more than its own retries; a passing fault costs one."""
+    """A bad input costs the others no more than its own retries; a temporary fault costs one."""
     fails = iter([True])
 
     def passing(_inputs):
@@ -227,7 +228,7 @@ def test_what_hits_every_call_stops_all_and_leaves_all_pending(bench):
 
 
 def test_a_stop_in_the_middle_loses_nothing(bench):
-    """What is in flight ends, what waits or was gathered in vain stays pending."""
+    """Calls in flight end; requests that wait or were already packed stay pending."""
     with EmbeddingEndpoint(lambda _inputs: e.error(400), delay=0.5) as endpoint:
         one = bench(endpoint, packer=RequestPacker(4), governor=Governor(concurrency=2))
         dropped = one.dropped
@@ -244,7 +245,8 @@ def test_a_stop_in_the_middle_loses_nothing(bench):
 
 
 def test_parts_of_a_dealt_stream_are_sent_before_it_waits(bench):
-    """A packer must not hold back what the dealer waits for; by weight packs are still full."""
+    """A packer must not hold requests back that the load balancer waits for; by weight the packs
+    are still full."""
     balancer = LoadBalancer(iter([asked(n) for n in range(90)]), Spread.WEIGHT)
     upstreams = [balancer.add(weight, lambda: False, 8) for weight in (1, 2)]
     packs = [[], []]

@@ -15,7 +15,7 @@ def make_limit(cap: int | None, spent: int = 0) -> SpendLimit:
 
 
 def run(spend_limit: SpendLimit, costs: list, width: int) -> tuple[int, int]:
-    """Make calls, ``width`` at a time; returns how many were made and the most in flight."""
+    """Make calls, ``width`` at a time; returns the number of calls and the most in flight."""
     left, running, widest, made = iter(costs), 0, 0, 0
 
     def work():

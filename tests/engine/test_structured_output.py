@@ -1,4 +1,4 @@
-"""Answers that are to have a shape, over a real socket: asked for, checked, sent back."""
+"""Answers with a schema, over a real socket: requested, checked, sent back."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""One attempt against an endpoint that does everything wrong there is."""
+"""One attempt against an endpoint with every fault."""
 
 import time
 

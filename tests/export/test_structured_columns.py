@@ -1,4 +1,4 @@
-"""What fits a schema comes out as columns, to the cell, whatever it is."""
+"""Every value that fits a schema is exported as columns, cell by cell."""
 
 import csv
 import io
@@ -55,7 +55,7 @@ def row(text: str, cells=None) -> Row:
 
 
 def cell(value) -> str:
-    """As a spreadsheet is to show it."""
+    """The text that a spreadsheet shows."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -100,7 +100,7 @@ def test_what_validates_is_exported_to_the_cell(db, pair, fenced, of_table):
 
 
 def _as_json(found):
-    """What a text holds, where it is the JSON of a list or an object."""
+    """The list or object in a text, if it is the JSON of one."""
     try:
         read = json.loads(found) if isinstance(found, str) else found
     except ValueError:

@@ -1,4 +1,5 @@
-"""XLSX and Parquet: typed, without formulas, within the limits of a spreadsheet, round to the cell."""
+"""XLSX and Parquet exports: typed, without formulas, within the limits of a spreadsheet, and read
+back cell by cell."""
 
 import base64
 import csv
@@ -138,7 +139,7 @@ value = st.one_of(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_round_to_the_cell_through_xlsx(db, tmp_path, rows):
-    """What our own export wrote is read again as it was, and as openpyxl reads it."""
+    """Our reader and openpyxl read the export back unchanged."""
     cells = [["first", 1], *([_kept(cell) for cell in row] for row in rows)]
     first = Job(endpoint="/v1/chat/completions", source_format="xlsx", header='["a", "=b"]')
     data = b"".join(xlsx_file.as_workbook(map(_row, cells), Table.of(first)))
@@ -167,8 +168,8 @@ cell = st.one_of(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_round_to_the_cell_through_csv(db, tmp_path, rows, delimiter):
-    """The user's cells come back as they were, but for an apostrophe before what a spreadsheet
-    would take for a formula; and an export read again is exported the same."""
+    """The user's cells return unchanged, except for an apostrophe before texts that a spreadsheet
+    would take for a formula; an export that is read again is exported the same."""
     rows = [["first", "1"], *(row for row in rows if "".join(row).strip())]
     file = io.StringIO()
     csv.writer(file, delimiter=delimiter).writerows([["q", "状态"], *rows])

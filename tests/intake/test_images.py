@@ -1,4 +1,4 @@
-"""Images that rows name: what is one, which names are taken, archives that are meant badly."""
+"""Images named by rows: which files are images, which names are accepted, malicious archives."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""What a template may not do for one row: each attack ends with a fault, in a bounded number of steps."""
+"""Attacks by templates: each ends with a fault, in a bounded number of steps."""
 
 import json
 import time
@@ -188,7 +188,7 @@ def test_every_row_may_compare_a_long_cell_with_hundreds_of_words():
 
 
 def charged(levels: int) -> int:
-    """Steps that a comparison of lists that hold themselves twice is charged."""
+    """Steps charged for a comparison of lists that contain themselves twice."""
     source = "{% set a = 1 %}{% set b = 1 %}" + "{% set a = [a, a] %}{% set b = [b, b] %}" * levels
     env = Bounded()
     render = env.compile(env.checked(source + "{% if a == b %}{% endif %}"))

@@ -1,4 +1,4 @@
-"""Tables: every dialect and encoding is told apart, every bad row is named, templates cannot run away."""
+"""Tables: dialects and encodings are detected, bad rows are named, templates are bounded."""
 
 import csv
 import gzip
@@ -79,7 +79,7 @@ anything = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 
 def is_utf8(raw: bytes) -> bool:
-    """Whether a text in another encoding could be UTF-8 as well: then it is taken for that."""
+    """Whether a text in another encoding is also valid UTF-8, and so is read as that."""
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError:

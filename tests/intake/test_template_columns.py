@@ -1,4 +1,4 @@
-"""Templates without a table: which columns they ask for, and which could be read over none."""
+"""Templates without a table: the columns they need, and templates that no table can satisfy."""
 
 import pytest
 

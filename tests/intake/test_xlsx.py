@@ -1,4 +1,4 @@
-"""XLSX as tables: the cells that people see, faults by cell, and what is no workbook."""
+"""XLSX as tables: the cells as people see them, faults by cell, and files that are no workbooks."""
 
 import gzip
 import io

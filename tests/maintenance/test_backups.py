@@ -1,4 +1,4 @@
-"""Backups of a database in use, and what a restore makes of them; as real processes too."""
+"""Backups of a database in use, and restores; with real processes too."""
 
 import itertools
 import os
@@ -80,7 +80,7 @@ def test_backed_up_while_a_job_runs_and_restored(instance, questions, tmp_path):
 
 
 def test_a_large_copy_holds_up_neither_the_loop_nor_the_writer(db, monkeypatch):
-    """As the server makes it: in a thread, while results are committed."""
+    """The server copies in a thread while results are committed."""
     filler = os.urandom(1 << 20).hex()
     for _ in range(24):
         Upload.create(path="", filename=filler, bytes=0, created_at=0)

@@ -1,4 +1,5 @@
-"""A used installation moves to PostgreSQL and back: real rows of every kind, real processes, real kills."""
+"""A used installation moves to PostgreSQL and back, with real rows of every kind, real processes
+and real kills."""
 
 import contextlib
 import csv
@@ -70,7 +71,7 @@ CREATE TRIGGER odd BEFORE INSERT ON result FOR EACH ROW EXECUTE FUNCTION odd()
 
 @pytest.fixture
 def database_url(instance):
-    """A file, whatever the other tests run on: it is what is moved."""
+    """A SQLite file in every run: it is the source of the copy."""
     return f"sqlite:///{instance / 'simple_batch.db'}"
 
 
@@ -111,7 +112,7 @@ def done(url: str, statements: str) -> None:
 
 
 def started(instance: Path, source: str, target: str) -> subprocess.Popen:
-    """The command as a process that is under way."""
+    """The command as a running process."""
     return subprocess.Popen(
         [sys.executable, "-m", "flask", "copy-db", target],
         cwd=ROOT,
@@ -136,7 +137,7 @@ def waits(url: str, statement: str = 'COPY "result"%') -> bool:
 
 
 def use(app, endpoint, tmp_path, wait_for, add_config, make_job) -> dict[str, int]:
-    """What users do in a few weeks; returns some of the jobs by what they are."""
+    """Use the program as users do over weeks; returns some of the jobs by kind."""
     add_config(
         endpoint.base_url, concurrency=4, input_price=Decimal(1), output_price=Decimal("0.3")
     )
@@ -200,7 +201,7 @@ def _with_images(tmp_path: Path) -> int:
 
 
 def exports(url: str, made: dict[str, int]) -> dict[tuple[str, str], bytes]:
-    """What all forms of export make of the jobs."""
+    """Exports of the jobs in every format."""
     close_database()
     open_database(url)
     with connected():
@@ -214,7 +215,7 @@ def exports(url: str, made: dict[str, int]) -> dict[tuple[str, str], bytes]:
 
 
 def objects(instance: Path, url: str) -> dict:
-    """What OpenAI's client sees of the installation; puts a batch in where there is none."""
+    """The objects that OpenAI's client sees; creates a batch if there is none."""
     secret = _secret(instance, url)
     running = run_py(instance, SIMPLE_BATCH_DATABASE_URL=url)
     try:
@@ -292,7 +293,8 @@ def _finished(url: str, job_id: int) -> int:
 
 
 def _works(instance: Path, url: str, made: dict[str, int], endpoint) -> None:
-    """The paused job goes on to its end, new rows get new numbers, texts are found."""
+    """Checks that the paused job continues to its end, new rows get new numbers, and texts are
+    found."""
     calls, left = endpoint.calls, 200 - _on_server(url, made["paused"])
     app = create_app(
         DATABASE_URL=url, INSTANCE_PATH=str(instance), LOG_DIR="", REQUEST_CACHE_FLUSH_INTERVAL=0.02
@@ -322,7 +324,7 @@ def _indexed(job_id: int) -> bool:
 
 
 def _fields(job_id: int) -> dict:
-    """Of a job like another, that is finished."""
+    """The fields of a job like another one, finished."""
     job = Job.get_by_id(job_id)
     names = ("name", "config", "status", "max_retries", "created_at")
     return {name: getattr(job, name) for name in names}
@@ -530,7 +532,7 @@ def test_urls_that_cannot_be_meant(db, target):
 
 
 def test_the_server_goes_away_in_the_middle(instance, filled):
-    """A server of its own: others are used by the tests beside this one."""
+    """It has a separate server, because other tests run beside it."""
     server = postgres.Server()
     target = server.create()
     open_database(target)

@@ -1,4 +1,4 @@
-"""/healthz and /readyz: each check made to fail for real, and to hold again."""
+"""/healthz and /readyz: each check fails for a real reason, and recovers."""
 
 import io
 import re
@@ -22,7 +22,7 @@ from ..process import served
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of its own, 48 MB."""
+    """A separate file system of 48 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)]
@@ -42,7 +42,7 @@ def asked(running) -> tuple[int, dict]:
 
 
 def reason(running, wanted: str | None) -> dict:
-    """What /readyz says once its reason is this one."""
+    """The answer of /readyz once it gives this reason."""
 
     def found():
         status, body = asked(running)
@@ -119,7 +119,7 @@ def test_a_server_on_a_disk_that_fills_and_turns_read_only(small_disk, tmp_path)
 
 @contextmanager
 def read_only(folder):
-    """Whoever opens something there now finds it read-only."""
+    """Make a folder read-only for files opened from now on."""
     for how in (["--bind", str(folder)], ["-o", "remount,bind,ro"]):
         subprocess.run(["mount", *how, str(folder)], check=True)
     yield

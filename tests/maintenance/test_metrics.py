@@ -1,4 +1,4 @@
-"""/metrics: what Prometheus reads, and that the dashboard asks for nothing else."""
+"""/metrics as Prometheus reads it; the dashboard uses only existing metrics."""
 
 import json
 import re
@@ -28,7 +28,7 @@ ODD = 'odd "alias"\\ 中文'
 
 @pytest.fixture
 def fresh(monkeypatch):
-    """The process's counters, at zero."""
+    """Sets the counters of the process to zero."""
     monkeypatch.setattr(results, "tally", counters.Tally())
     monkeypatch.setattr("simple_batch.services.metrics.tally", results.tally)
     return results.tally
@@ -107,7 +107,7 @@ COSTS = ("cost", "tokens", "requests_total", "attempts", "latency", "priced", "s
 def test_who_sees_not_all_jobs_is_shown_no_ones_cost(
     app, people, fresh, add_config, make_job, accept
 ):
-    """Otto has a job; a token of his has none."""
+    """Otto has a job; one of his tokens has none."""
     add_config("http://127.0.0.1:9/v1", ODD, input_price=Decimal(1), output_price=Decimal(2))
     with connected():
         identity.act_as(identity.Actor("otto", user=people["otto"]))
@@ -139,7 +139,7 @@ def openmetrics_names(client) -> set[str]:
 
 
 def _names_in_dashboard() -> set[str]:
-    """Every metric that a query of the dashboard or a rule names."""
+    """Every metric in a query of the dashboard or a rule."""
     board = json.loads((DEPLOY / "grafana-dashboard.json").read_text("utf-8"))
     queries = [t["expr"] for panel in board["panels"] for t in panel.get("targets", ())]
     queries += [v["query"] for v in board["templating"]["list"] if v["type"] == "query"]
@@ -152,7 +152,8 @@ def _names_in_dashboard() -> set[str]:
 
 
 def _known(text: str) -> set[str]:
-    """The names of samples; of families without one at this moment, those they would have."""
+    """The names of all samples; of families without samples at the moment, the names they would
+    have."""
     return {sample.name for family in families(text) for sample in family.samples}
 
 

@@ -1,4 +1,4 @@
-"""What is kept is for its owner alone, whatever the umask it was made under."""
+"""Stored files belong to their owner only, whatever the umask at their creation."""
 
 import os
 import stat

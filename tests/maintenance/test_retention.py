@@ -1,4 +1,5 @@
-"""What would go, what goes, and that the room is given back; by command and on the page."""
+"""The preview of retention, what it removes, and that disk space is returned; by command and on the
+page."""
 
 import json
 import os

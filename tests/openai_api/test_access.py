@@ -1,4 +1,4 @@
-"""Who is let in at the Batch API, and what they see."""
+"""Access to the Batch API, and what each caller sees."""
 
 import openai
 import pytest

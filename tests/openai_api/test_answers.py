@@ -1,4 +1,4 @@
-"""What clients other than OpenAI's send, and what they are told."""
+"""Requests of clients other than OpenAI's, and the answers."""
 
 import json
 

@@ -64,8 +64,8 @@ def _ids(client) -> dict[str, list[str]]:
 
 
 def extended(ids: dict[str, list[str]]) -> dict:
-    """OpenAI's description with what Simple Batch does beyond it, knowingly, and with the ids of
-    objects that exist."""
+    """OpenAI's description with the intentional additions of Simple Batch and the ids of existing
+    objects."""
     described = copy.deepcopy(DESCRIPTION)
     schemas, paths = described["components"]["schemas"], described["paths"]
     # Unset fields are null and never left out: the types of OpenAI's clients have these as

@@ -57,7 +57,7 @@ def ended(client, batch, timeout_s=PATIENCE_S):
 
 @pytest.fixture
 def endpoint(add_config):
-    """Answers everything; tests put what they want into its script."""
+    """Answers everything; tests change its script."""
     with MisbehavingEndpoint(e.ok()) as served:
         add_config(served.base_url, alias="good", model="m", concurrency=4, max_tokens=50)
         yield served
@@ -513,7 +513,7 @@ def test_without_any_config_a_create_says_so(client):
 
 
 def test_create_answers_at_once_whatever_the_size(client, endpoint):
-    """No part of the file but its first line is read before the answer."""
+    """Only the first line of the file is read before the answer."""
     lines = [line(f"q-{n}") for n in range(49_000)]
     file = client.files.create(file=jsonl([*lines, "{broken"]), purpose="batch")
     batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")

@@ -1,4 +1,5 @@
-"""Batches that are stopped until something is done about it: said in ``errors``, and readable."""
+"""Batches that are stopped until a user acts: the reason is in ``errors``, and results are
+readable."""
 
 from decimal import Decimal
 
@@ -34,7 +35,7 @@ STOPS = {  # by what the endpoint answers: the code, and what the message says
 
 @pytest.fixture
 def endpoint(add_config):
-    """Answers everything; tests put what they want into its script."""
+    """Answers everything; tests change its script."""
     with MisbehavingEndpoint(e.ok()) as served:
         add_config(served.base_url, alias="good", model="m", concurrency=1)
         yield served
@@ -166,7 +167,7 @@ def test_a_spend_cap_is_reported(client, endpoint):
 
 
 def test_a_job_whose_model_is_unknown_says_so(client, server, endpoint, make_job):
-    """Made on the pages: of a batch each line fails by itself there."""
+    """The job was created on the pages; in a batch each line fails by itself."""
     endpoint.script = [e.error(404, "The model m does not exist", "model_not_found")]
     make_job(5, config="good")
     now = wait_until(lambda: [b for b in client.batches.list() if b.errors])[0]

@@ -31,7 +31,7 @@ def api(app):
 
 
 def form(*parts: tuple[bytes, bytes]) -> dict:
-    """The arguments of a post with these (Content-Disposition behind its name, content) parts."""
+    """The arguments of a post with these parts: (rest of Content-Disposition, content)."""
     given = [(b'name="purpose"', b"batch"), *parts]
     body = b"".join(
         b"--xx\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % part for part in given

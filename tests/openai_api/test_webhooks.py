@@ -1,4 +1,4 @@
-"""The ends of batches told by webhook: received on a real socket, checked by OpenAI's client."""
+"""Webhooks at the end of batches: received on a real socket, verified by OpenAI's client."""
 
 import json
 
@@ -20,7 +20,7 @@ from .conftest import client_of, line, submit
 
 
 class Receiver:
-    """Answers with the given codes, the last one for ever; keeps what came."""
+    """Answers with the given codes, the last one for all further requests; records the requests."""
 
     def __init__(self, *codes: int):
         self.codes = list(codes)
@@ -58,7 +58,7 @@ def receive():
 
 
 def make_retries_due() -> None:
-    """What waits for its next try is due now."""
+    """Make all waiting deliveries due now."""
     with connected():
         Delivery.update(next_at=clock.now_ms()).where(Delivery.next_at.is_null(False)).execute()
 

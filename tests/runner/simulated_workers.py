@@ -1,5 +1,5 @@
-"""Several workers on one simulated provider: each its governor and its stake in the budget, with a real
-Redis that shares it out, on a clock that jumps."""
+"""Simulated workers on one simulated provider, each with a governor and a lease of the rate limits, which a
+real Redis shares out, on a clock that jumps."""
 
 import random
 
@@ -32,7 +32,7 @@ class Workers:
         self.workers = [Worker(self, number) for number in range(count)]
 
     def run(self, seconds):
-        """Run on; → (admitted, refused) in that time."""
+        """Continue for some seconds; returns the calls admitted and refused in that time."""
         admitted, refused = self.admitted, self.refused
         self.world.run(seconds)
         return self.admitted - admitted, self.refused - refused
@@ -48,7 +48,7 @@ class Workers:
 
 
 class Worker:
-    """``wants`` is how many calls it would have in flight; None is no end."""
+    """``wants`` is the number of calls it would have in flight; None means no bound."""
 
     def __init__(self, cluster, number):
         self.cluster, self.world = cluster, cluster.world
@@ -97,7 +97,7 @@ class Worker:
         self.world.later(seconds, end)
 
     def die(self):
-        """As by SIGKILL."""
+        """Stop as after SIGKILL."""
         self.dead = True
 
     def _look(self):
@@ -107,12 +107,12 @@ class Worker:
         self.budget.listen(0)
         if self.budget.due:
             self.budget.exchange()
-            self.budget._redis.ping()  # what it told the others has left Redis then
+            self.budget._redis.ping()  # then Redis has sent its messages to the others
         self.world.later(LOOK_S, self._look)
 
 
 class _Wanting(SharedGovernor):
-    """Somebody waits while fewer are in flight than are wanted; no greenlets."""
+    """A governor with demand for ``worker.wants`` calls in flight, and without greenlets."""
 
     def __init__(self, worker):
         self._worker = None

@@ -1,7 +1,7 @@
-"""Workers that make calls of one job on one config, each with its blocks of money and its recorder.
+"""Workers that make calls of one job on one config, each with spend leases and a recorder.
 
-As a program, one of them: ``python -m tests.runner.spending_workers URL WORKER JOB FROM LEDGER`` makes calls of
-the requests from an index on, and notes what each has cost in the ledger.
+``python -m tests.runner.spending_workers URL WORKER JOB FROM LEDGER`` runs one as a process: it makes calls
+from an index on, and appends the cost of each to the ledger file.
 """
 
 from gevent import monkey

@@ -1,4 +1,4 @@
-"""The database server is restarted while jobs run; two processes share one."""
+"""The database server restarts while jobs run; two processes share a database."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ TAKE = "SELECT pg_advisory_lock(%s, hashtext(current_schema()))"  # as store/loc
 
 @pytest.fixture
 def database_url(instance):
-    """On a server, whatever the other tests run on."""
+    """A PostgreSQL database in every run."""
     url = postgres.url_of(instance)
     yield url
     postgres.server().drop(url)
@@ -34,7 +34,7 @@ def database_url(instance):
 def test_a_job_waits_while_its_database_server_is_away(
     start, app, add_config, make_job, wait_for, questions
 ):
-    """Nothing is lost, nothing is asked twice, and it goes on by itself."""
+    """Nothing is lost or sent twice, and the job continues by itself."""
     client, server = app.test_client(), postgres.server()
     with MisbehavingEndpoint(e.slow(0.02)) as endpoint:
         add_config(endpoint.base_url, concurrency=8)
@@ -85,7 +85,7 @@ def test_restarts_at_any_moment_lose_nothing(start, add_config, wait_for, questi
 
 
 def test_the_faster_process_takes_a_lost_lease(start, database_url, add_config, make_job, wait_for):
-    """What runs here when another process has it finishes what is in flight, and no more."""
+    """The process that lost the lease finishes its calls in flight, and starts no more."""
     with MisbehavingEndpoint(e.slow(0.05)) as endpoint, next_in_line(database_url) as other:
         add_config(endpoint.base_url, concurrency=4)
         job_id = make_job(300)
@@ -102,7 +102,7 @@ def test_the_faster_process_takes_a_lost_lease(start, database_url, add_config, 
 
 @contextlib.contextmanager
 def next_in_line(url: str):
-    """A connection that waits in the server for the lease, and so has it as soon as it is free."""
+    """A connection that queues for the lease in the server, and gets it once it is free."""
     waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     with psycopg.connect(url, autocommit=True) as connection:
         taking = gevent.spawn(connection.execute, TAKE, (lease._NUMBER,))

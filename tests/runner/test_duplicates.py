@@ -1,4 +1,5 @@
-"""Identical requests of a job: one call, every answer; what was edited or retried goes by itself."""
+"""Identical requests of a job need one call for all answers; edited or retried ones make their own
+call."""
 
 import json
 from decimal import Decimal
@@ -200,7 +201,7 @@ def test_pairing_tells_apart_what_differs():
 
 
 class TestAcrossJobs:
-    """Answers of one job taken by another, where both chose so."""
+    """Answers of one job reused by another, if both allow it."""
 
     def test_what_was_answered_before_is_not_asked_again(self, start, endpoint, make_job, wait_for):
         first = wait_for(make_job(50, reuse_hours=1.0), "completed")

@@ -1,4 +1,4 @@
-"""Images beside a table: the very bytes arrive, whatever becomes of the job in between."""
+"""Images beside a table arrive byte for byte, whatever happens to the job meanwhile."""
 
 import csv
 import json
@@ -66,7 +66,7 @@ def kept(instance: Path) -> list[str]:
 
 
 def arrived(endpoint) -> dict[str, list[bytes]]:
-    """What the last body of each question had."""
+    """The images in the last body of each question."""
     found = {}
     for body in endpoint.bodies:
         content = body["messages"][-1]["content"]

@@ -1,4 +1,4 @@
-"""Jobs over time, in this process: a real database, a real endpoint."""
+"""Jobs over time in one process: a real database, a real endpoint."""
 
 import io
 import json
@@ -245,7 +245,8 @@ def test_choices_out_of_range_are_refused(app, add_config, questions, choices, f
 def test_what_cannot_be_written_now_is_kept_and_written_later(
     start, add_config, make_job, wait_for, instance
 ):
-    """Another process locks the database in mid-job: nothing is lost, the job goes on by itself."""
+    """Another process locks the database during a job: nothing is lost, and the job continues by
+    itself."""
     import sqlite3
 
     with MisbehavingEndpoint(e.slow(0.01)) as endpoint:

@@ -1,4 +1,4 @@
-"""What several workers may do together, shared out by a real Redis, on a clock that jumps."""
+"""Rate limits shared by several workers through a real Redis, on a clock that jumps."""
 
 import pytest
 import redis

@@ -1,4 +1,5 @@
-"""The budget over a real Redis in real time: greenlets in one process, and workers that are processes."""
+"""Rate limits shared through a real Redis in real time: greenlets in one process, and workers that
+are processes."""
 
 import contextlib
 import logging
@@ -37,8 +38,8 @@ def until(condition, timeout_s=PATIENCE_S):
 
 
 class Calls:
-    """Callers through several governors until none are ``wanted``; ``most`` is how many were
-    running at once."""
+    """Callers through several governors, while ``wanted``; ``most`` is the most that ran at
+    once."""
 
     def __init__(self):
         self.wanted = True
@@ -54,7 +55,7 @@ class Calls:
         give()
 
     def max_running_during(self, calls):
-        """How many run at once while that many end."""
+        """The most that ran at once while this many calls ended."""
         self.most, before = 0, self.done
         until(lambda: self.done > before + calls)
         return self.most
@@ -69,7 +70,7 @@ class Calls:
 
 @pytest.fixture
 def budgets():
-    """Makes budgets that are stopped at the end."""
+    """Creates coordinators, and stops them at the end."""
     made = []
 
     def make(url, name):

@@ -1,4 +1,4 @@
-"""What several lanes of a job say of themselves, as one."""
+"""The live states of several runs of a job, merged into one."""
 
 import msgspec
 

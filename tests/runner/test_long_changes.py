@@ -1,4 +1,4 @@
-"""Changes of many rows: in small transactions, taken up again after an end in their midst."""
+"""Changes of many rows: small transactions that resume after an interruption."""
 
 import pytest
 
@@ -20,7 +20,7 @@ CANCELLED = RequestFilter(status="cancelled")
 
 @pytest.fixture
 def cancelled(make_job, add_config):
-    """Makes a job of ``count`` requests, all of them cancelled; no process runs jobs."""
+    """Creates a job of ``count`` requests, all cancelled; no process runs jobs."""
 
     def make(count: int) -> int:
         add_config("http://127.0.0.1:9/v1")

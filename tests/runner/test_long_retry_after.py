@@ -1,4 +1,4 @@
-"""A provider that asks to be left alone for longer than RATE_LIMIT_PATIENCE."""
+"""A provider whose Retry-After is longer than RATE_LIMIT_PATIENCE."""
 
 import time
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Jobs that go to several API configs, against real endpoints that fail in their ways."""
+"""Jobs with several API configs, against real endpoints with different faults."""
 
 from decimal import Decimal
 
@@ -140,7 +140,7 @@ def test_pausing_cancelling_resetting(start, two, make_job, wait_for):
 
 
 def made(job_id) -> int:
-    """Calls that are recorded."""
+    """The calls that are recorded."""
     with connected():
         return jobs.get(job_id).attempts
 

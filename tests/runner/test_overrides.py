@@ -1,4 +1,4 @@
-"""Jobs with parameters and a start time of their own; requests sent again another way."""
+"""Jobs with their own parameters and start time; requests retried with other settings."""
 
 import json
 
@@ -72,8 +72,8 @@ def test_a_scheduled_job_waits_for_its_time(start, add_config, make_job, wait_fo
 def test_a_job_run_that_gives_requests_back_takes_none_meanwhile(
     start, add_config, make_job, wait_for, monkeypatch
 ):
-    """What is opened then, by whoever looks for requests of other ways, would be given back while it
-    is asked: workers would ask it twice."""
+    """A run opened meanwhile for requests with overrides would be given back while it sends them:
+    workers would send them twice."""
     opened = []
 
     class Settling(request_source.Cursor):

@@ -1,5 +1,5 @@
-"""Jobs of embeddings in packs, by the whole program: what is kept of each request, caps, failover, a
-kill, and whatever sends some of them another way."""
+"""Jobs of embeddings with several inputs per call, by the whole program: results per request, caps,
+failover, a kill, and requests that change their route."""
 
 import json
 from collections import Counter
@@ -90,7 +90,8 @@ def test_each_request_keeps_what_it_would_have_had_alone(start, add_config, text
 
 
 def test_duplicates_cached_answers_and_other_routes(start, add_config, texts, wait_for):
-    """Asked once, answered for all; retried with another time-out or body they go with their like."""
+    """Sent once, answered for all; retries with another timeout or body are packed with their
+    like."""
     bad = {"x5", "x9"}
 
     def answers(inputs):
@@ -146,7 +147,8 @@ def test_a_cap_is_overshot_by_no_more_than_was_in_flight(start, add_config, text
 
 
 def test_several_apis(start, add_config, texts, wait_for):
-    """In order: what the first cannot answer goes to the next in packs. By weight: full packs."""
+    """In order: what the first cannot answer goes to the next in packs. By weight: packs are
+    full."""
     with EmbeddingEndpoint(lambda _inputs: e.reset) as down, EmbeddingEndpoint(delay=0.01) as up:
         add_config(down.base_url, alias="a", concurrency=2)
         add_config(up.base_url, alias="b", concurrency=2)
@@ -180,7 +182,7 @@ def test_several_apis(start, add_config, texts, wait_for):
 
 
 def test_cancelled_in_mid_run_and_what_pages_see(start, add_config, texts, wait_for):
-    """Calls are counted beside the limit, requests beside the job."""
+    """The limit shows calls, the job shows requests."""
     with EmbeddingEndpoint(delay=0.4) as endpoint:
         add_config(endpoint.base_url, concurrency=2)
         job_id = texts([f"x{n}" for n in range(100)], inputs_per_call=10)

@@ -1,4 +1,4 @@
-"""When results are committed: at once where few come, in groups where many do."""
+"""When results are committed: at once if few arrive, in groups if many do."""
 
 import time
 
@@ -16,7 +16,8 @@ COUNT = 400
 
 @pytest.fixture
 def recording(add_config, make_job):
-    """Starts a recorder; (it, a function that hands it the result of a request by its index)."""
+    """Starts a recorder; returns it, and a function that gives it the result of a request by
+    index."""
     add_config("http://127.0.0.1:9/v1")
     job_id = make_job(COUNT)
     started = []

@@ -1,4 +1,4 @@
-"""When a job works and who is told of its end: deadlines, hours, priority, a webhook, an e-mail."""
+"""Schedules and notifications of jobs: deadlines, hours, priority, webhook, e-mail."""
 
 import email
 import email.policy
@@ -113,7 +113,7 @@ def test_what_cannot_be_chosen(app, endpoint, make_job, choices, field):
 
 
 class MailServer:
-    """Speaks SMTP as far as it must; ``recipients`` maps an address to the answer it gets."""
+    """A minimal SMTP server; ``recipients`` maps an address to the answer it gets."""
 
     def __init__(self, refused: str = ""):
         self.refused = refused

@@ -39,7 +39,7 @@ def priced(add_config, endpoint):
 
 def test_answers_are_checked_paid_for_and_exported_by_field(start, add_config, make_job, wait_for):
     def answers(connection):
-        """The first request fits at the second asking, the other one never."""
+        """The first request fits at the second try, the other one never."""
         messages = endpoint.bodies[-1]["messages"]
         if messages[0]["content"] != "question 1":
             return connection.sendall(e.says("no"))

@@ -1,4 +1,5 @@
-"""Spend caps: never overshot by more than what was in flight, kept over restarts, raised and gone on."""
+"""Spend caps: exceeded at most by the calls in flight, kept over restarts, raised, and
+continued."""
 
 import itertools
 import random
@@ -44,8 +45,8 @@ def later(seconds: float, data: bytes):
 
 
 class PricedEndpoint(MisbehavingEndpoint):
-    """Its answers cost from 1 to ``dearest`` units and take from no time to 30 ms. ``sold`` is what
-    all of them cost; every ``failing``-th is paid for but unusable."""
+    """Answers cost from 1 to ``dearest`` units and take up to 30 ms. ``charged`` is their total
+    cost; every ``failing``-th is charged but unusable."""
 
     def __init__(self, dearest: int, failing: int = 0):
         self.dearest, self.charged, self.failing = dearest, 0, failing
@@ -176,7 +177,7 @@ def test_the_cap_of_a_config_holds_over_two_jobs(start, add_config, make_job, wa
 
 
 def test_with_the_next_day_jobs_go_on(start, add_config, make_job, wait_for, monkeypatch):
-    """The clock of the allowance is moved on by a day."""
+    """The clock of the cap moves on by a day."""
     ahead = {"s": 0.0}
     time = spend_caps.time
 
@@ -199,7 +200,7 @@ def test_with_the_next_day_jobs_go_on(start, add_config, make_job, wait_for, mon
 
 
 def test_the_sum_outlives_a_kill(instance, questions):
-    """A server killed in the middle and another one together keep the cap of the day."""
+    """A killed server and its successor together keep the cap of the day."""
     with PricedEndpoint(dearest=5, failing=7) as endpoint:
         usual = ("--base-url", endpoint.base_url, "--model", "m", "--concurrency", "6")
         money = ("--input-price", "1000000", "--output-price", "1000000", "--day-cap", "400")
@@ -341,7 +342,7 @@ def test_a_cap_of_yesterday_does_not_count_today(app, add_config):
 
 
 def test_rows_tried_meanwhile_count_for_the_config(start, add_config, make_job, wait_for):
-    """Another process may try rows: they are read from the database while the job runs."""
+    """Another process may try rows: their cost is read from the database while the job runs."""
     with MisbehavingEndpoint(later(0.02, answer(1, 4))) as endpoint:
         config = add_config(endpoint.base_url, concurrency=1, **PRICED, day_cap=Decimal(10_000))
         job_id = make_job(2_000)

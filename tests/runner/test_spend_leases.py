@@ -1,4 +1,4 @@
-"""Spend caps over several workers: the same as over one, on a real PostgreSQL."""
+"""Spend caps over several workers hold as over one, on a real PostgreSQL."""
 
 import contextlib
 import itertools
@@ -46,7 +46,7 @@ def url():
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Blocks that are asked for ten times as often."""
+    """Leases are requested ten times as often."""
     monkeypatch.setattr(runner_blocks, "TICK_S", 0.025)
     monkeypatch.setattr(runner_blocks, "EVERY_S", 0.1)
     monkeypatch.setattr(runner_blocks, "AHEAD_S", 0.2)
@@ -85,7 +85,7 @@ def spent(job_id: int) -> int:
 
 @contextlib.contextmanager
 def started_workers(count: int, call=None):
-    """So many workers."""
+    """Starts ``count`` workers."""
     with contextlib.ExitStack() as stack:
         yield [
             stack.enter_context(Worker(f"w{n}-{next(numbers)}", call or random_calls(9, n)))
@@ -94,7 +94,7 @@ def started_workers(count: int, call=None):
 
 
 def run_all(workers: list[Worker], jobs: list[int], width: int) -> list[gevent.Greenlet]:
-    """Each worker makes calls of each job, without an end."""
+    """Each worker makes calls of each job, without end."""
     return [gevent.spawn(worker.run, job, width, numbers) for worker in workers for job in jobs]
 
 
@@ -151,7 +151,8 @@ def test_a_cap_may_be_moved_while_workers_run(url, quick):
 
 
 def test_what_one_holds_the_others_wait_for_and_get(url, quick):
-    """One worker takes all that is left for its slow calls; what these did not need is given back."""
+    """One worker leases all that is left for slow calls; the money that they do not use is
+    returned."""
     job_id = new_job(100)
     costs, answers = iter([50, *[1] * 1000]), Event()
 
@@ -235,7 +236,8 @@ def test_several_currencies_stay_apart(url, quick):
 
 
 def test_what_an_unusable_answer_cost_counts_for_all_before_it_is_recorded(url):
-    """Two workers whose calls wait for another try have spent all: both hear that, none waits."""
+    """Two workers whose calls wait for a retry have spent everything: both learn it, and none
+    waits."""
     account = spend_leases.Account(spend_leases.JOB, new_job(100))
     with connected():
         for worker_id, cost in (("a", 40 * NANO), ("b", 60 * NANO)):
@@ -332,8 +334,8 @@ def test_killed_processes_keep_the_cap_and_their_money_comes_back(url, tmp_path)
 
 
 class Steps:
-    """Workers on one job, moved step by step: their purses and blocks are the real ones, what they
-    record is committed by hand."""
+    """Workers on one job, moved step by step: their limits and leases are real, their results are
+    committed by the test."""
 
     def __init__(self, cap: int):
         self.job_id, self.cap = new_job(cap), cap
@@ -369,7 +371,7 @@ class Steps:
         worker.uncommitted = 0
 
     def give_back(self, worker: "SimulatedWorker", _: int) -> None:
-        """Its lane ends, another one begins."""
+        """The run of a job ends, and another one starts."""
         while worker.in_flight:
             self.settle(worker, 1)
         self.commit(worker, 0)
@@ -391,12 +393,12 @@ class Steps:
 
     @property
     def paid(self) -> int:
-        """Units, also what is not committed yet."""
+        """Units, including what is not committed yet."""
         return spent(self.job_id) + sum(worker.uncommitted for worker in self.workers) // NANO
 
     @property
     def excess(self) -> int:
-        """What calls have cost that were in flight when a block was used up, in units."""
+        """The cost of calls that were in flight when a lease was used up, in units."""
         return math.ceil((self._excess + sum(one.excess for one in self.workers)) / NANO)
 
 
@@ -410,7 +412,7 @@ class SimulatedWorker:
 
     @property
     def excess(self) -> int:
-        """What calls have cost beyond the block: none of them begins when it is used up."""
+        """The cost of calls beyond the lease; no call starts when it is used up."""
         block = self.supply.block
         return max(0, block.spent - block.most)
 

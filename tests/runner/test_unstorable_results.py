@@ -1,4 +1,4 @@
-"""What the database does not take costs the one request it came with, never the others."""
+"""A result that the database refuses fails its own request, never the others."""
 
 import msgspec
 

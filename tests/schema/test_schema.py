@@ -1,4 +1,4 @@
-"""Schemas that are none, values that do not fit, and what would take for ever."""
+"""Invalid schemas, values that do not fit, and schemas that would take forever."""
 
 import json
 import time

@@ -1,4 +1,5 @@
-"""Schemas and answers made to keep the server busy: each is refused, or checked in a bounded number of steps."""
+"""Schemas and answers made to keep the server busy: refused, or checked in a bounded number of
+steps."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Where calls may go: by the address that is connected to, on this machine alone or on a network."""
+"""Where calls may go, by the address of the connection, on this machine only or on a network."""
 
 import socket
 
@@ -118,7 +118,7 @@ def test_a_wrong_list_is_reported(tmp_path, wrong):
 
 
 def sent(base_url: str, **changes):
-    """What comes of a call, and the endpoint's count of connections."""
+    """The outcome of a call, and the connections that the endpoint counted."""
     found = settings.load({}, **changes)
     transport = Transport(Endpoint(1, "a", base_url, "", Defaults("m")), found, width=2)
     try:

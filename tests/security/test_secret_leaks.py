@@ -1,6 +1,6 @@
-"""Secrets are planted wherever the program is given one; then it is driven through everything it can
-do, by an endpoint and a mail server that quote them back in every form. No byte that it writes or sends
-to anybody else may hold one."""
+"""Secrets are planted in every input of the program, and every function is used with an endpoint
+and a mail server that quote them back in every notation. No byte that the program writes or sends
+elsewhere may contain one."""
 
 import base64
 import io
@@ -38,7 +38,7 @@ KEY, PASSWORD, SESSION = PLANTED.values()
 
 
 def stems(secret: str) -> set[bytes]:
-    """Parts that any copy of the secret has: as it is, wide, hexadecimal and in base64."""
+    """Parts that every copy of the secret contains: as text, wide, hexadecimal and in base64."""
     stem = max(re.findall(r"[A-Za-z0-9-]+", secret), key=len).encode()
     assert len(stem) >= 6, secret
     found = {stem, stem.decode().encode("utf-16-le"), stem.hex().encode(), stem[::-1]}
@@ -49,7 +49,7 @@ def stems(secret: str) -> set[bytes]:
 
 
 def quoted(secret: str) -> str:
-    """A secret as somebody might quote it back."""
+    """A secret in a sentence, as an error message quotes it."""
     ways = (str, quote, quote_plus, escape, lambda s: quote(s, safe=""), lambda s: s.encode().hex())
     coded = [base64.b64encode((" " * n + secret).encode()).decode() for n in range(3)]
     web = [base64.urlsafe_b64encode((":" * n + secret).encode()).decode() for n in range(3)]
@@ -57,7 +57,7 @@ def quoted(secret: str) -> str:
 
 
 class EchoingEndpoint(MisbehavingEndpoint):
-    """Answers every second call well, and in between with the key in all places there are."""
+    """Answers every second call well, and the others with the key in every place."""
 
     def _next(self, head: str, body: dict):
         super()._next(head, body)
@@ -88,7 +88,7 @@ class EchoingEndpoint(MisbehavingEndpoint):
 
 
 class EchoingMail:
-    """A mail server that refuses whoever logs in and says why."""
+    """A mail server that refuses every login and quotes it."""
 
     def __init__(self):
         self.seen = b""
@@ -168,7 +168,7 @@ class Visitor:
         return self.collected.answer(answer)
 
     def finish(self, job: str) -> None:
-        """Have a job run to its end: it pauses where the endpoint seems to refuse everything."""
+        """Run a job to its end; it pauses when the endpoint seems to refuse everything."""
 
         def done() -> bool:
             status = self.get(f"/jobs/{job}/progress.json").json()["status"]
@@ -261,7 +261,7 @@ def test_no_planted_secret_comes_out(instance, echoing, tmp_path):
 
 
 def _drive(running, seen: Collected, command, base: str, table: Path, token: str) -> None:
-    """Everything, by pages, commands, the Batch API and the live feed."""
+    """Use everything: pages, commands, the Batch API and the live feed."""
     template = str(table.with_name("template.json"))
     job = command(
         "create-job",

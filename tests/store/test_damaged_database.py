@@ -1,4 +1,4 @@
-"""A database that is damaged, or held by somebody else."""
+"""A database that is damaged, or locked by another process."""
 
 import random
 import sqlite3

@@ -1,4 +1,5 @@
-"""Opening databases: new, again, broken, newer than the program; sealed keys; the latency sketch."""
+"""Opening databases: new, existing, broken, newer than the program; encrypted keys; the latency
+sketch."""
 
 import sqlite3
 import stat

@@ -1,4 +1,4 @@
-"""Instance folders with something wrong in them: said in one line, with the place and the remedy."""
+"""Faulty instance folders are reported in one line, with the place and the remedy."""
 
 import math
 import os
@@ -150,7 +150,7 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    """An instance folder with nothing wrong in it."""
+    """An instance folder without faults."""
     instance = tmp_path_factory.mktemp("good") / "instance"
     running = served(instance)
     assert running.stop() == 0

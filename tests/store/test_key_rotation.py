@@ -1,4 +1,5 @@
-"""The encryption key is changed: broken off anywhere, beside a server, and by those who hold it."""
+"""Changing the encryption key: interrupted anywhere, beside a server, and in every process that
+holds it."""
 
 import os
 import re
@@ -26,7 +27,8 @@ KEY, OTHER = "sk-planted-0123456789", "sk-another-0123456789"
 
 @pytest.fixture
 def stored(db):
-    """A config with a key, one without, and a webhook; returns what is sealed, opened."""
+    """A config with a key, one without, and a webhook; returns a function that decrypts what is
+    stored."""
     configs.create(configs.ConfigFields(alias="a", base_url="http://x/v1", model="m", key=KEY))
     configs.create(configs.ConfigFields(alias="b", base_url="http://x/v1", model="m"))
     _webhook, secret = webhooks.create("http://x/")
@@ -85,8 +87,8 @@ def test_every_sealed_column_is_found(db, stored):
 
 @pytest.mark.parametrize("step", range(1, 6))
 def test_broken_off_anywhere_nothing_is_lost(db, stored, monkeypatch, step):
-    """At the first and second writing of the file, before and after the renaming, and between two
-    secrets."""
+    """Interrupted at the first and second write of the file, before and after the rename, and
+    between two secrets."""
     expected = stored()
     seen, real_sync, real_again = [], os.fsync, secrets.Vault.seal_again
 
@@ -145,8 +147,8 @@ def test_keys_of_the_environment_are_their_owners(instance):
 
 
 class EditedWhileAsked(MisbehavingEndpoint):
-    """No call beyond two ends before ``edited``; then those with the old key are slow, so that the job
-    is not at its end before the new key is used."""
+    """At most two calls end before ``edited``; later calls with the old key are slow, so that the
+    job does not end before the new key is used."""
 
     def __init__(self):
         super().__init__(e.ok())
@@ -164,7 +166,7 @@ class EditedWhileAsked(MisbehavingEndpoint):
 
 
 def test_beside_a_running_server(instance, questions):
-    """Its job goes on, the config is edited, and both keys are the right ones."""
+    """Its job continues, the config is edited, and both keys are right."""
     with EditedWhileAsked() as endpoint:
         made = ("add-config", "a", "--base-url", endpoint.base_url, "--model", "m")
         assert flask(instance, *made, "--key-env", "K", K=KEY).returncode == 0

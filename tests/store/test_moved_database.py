@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
 
 @pytest.fixture
 def path(tmp_path):
-    """An open database with 50 rows, some of them in the log alone."""
+    """An open database with 50 rows, some of them only in the write-ahead log."""
     found = tmp_path / "instance" / "simple_batch.db"
     open_database(f"sqlite:///{found}")
     add(50)
@@ -56,7 +56,7 @@ def rows(path) -> int:
 
 
 def copied(path, name="copy.db"):
-    """A backup by SQLite's own means, which stays in the mode of the write-ahead log."""
+    """A backup by SQLite's backup API, in the mode of the write-ahead log."""
     copy = path.parent.parent / name
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
@@ -142,7 +142,7 @@ def test_a_backup_moved_over_it_stays_whole(path, ended):
 
 
 def _killed(path, then) -> None:
-    """A process that has the database open dies; then ``then`` is done."""
+    """Kill a process that has the database open, then call ``then``."""
     close_database()
     code = (
         "import os, sys\n"
@@ -160,7 +160,7 @@ def _killed(path, then) -> None:
 
 @pytest.mark.parametrize("way", ["copied over it", "removed, then copied"])
 def test_a_backup_put_there_after_a_kill_stays_whole(path, way):
-    """The file may be the same one, or have the inode of the former one: its content is another."""
+    """The path, or even the inode, may be the same as before, with another content."""
     copy = copied(path)
     add(30)
 
@@ -220,7 +220,7 @@ def test_a_folder_moved_after_a_kill_takes_its_log_with_it(path):
 
 
 def test_a_backup_written_over_it_stays_whole(path):
-    """``cp``: the file stays the same one, its content does not."""
+    """After ``cp`` the file is the same one with another content."""
     copy = copied(path)
     add(30)
     code = (
@@ -357,7 +357,7 @@ def test_a_start_beside_a_process_whose_database_went_is_refused(path):
 
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
 def test_a_start_beside_a_process_whose_log_went_is_refused(path, end):
-    """It would make another log, and each of the two write over what the other has written."""
+    """It would create a second log, and each process would overwrite the other's pages."""
     held = locks.acquire(path.with_suffix(".runner-lock"))
     try:
         path.with_name(path.name + end).unlink()
@@ -383,7 +383,7 @@ def test_a_start_beside_a_process_whose_file_was_written_over_is_refused(path):
 
 
 def test_a_start_while_another_process_has_only_the_lock_is_no_fault(path):
-    """As while room is given back, or a database is copied to another."""
+    """This happens while space is released, or a database is copied."""
     held = locks.acquire(path.with_suffix(".runner-lock"))
     try:
         close_database()

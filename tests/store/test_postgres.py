@@ -1,4 +1,4 @@
-"""What PostgreSQL does otherwise than SQLite: types, connections, locks, texts."""
+"""Differences between PostgreSQL and SQLite: types, connections, locks, texts."""
 
 import logging
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(postgres.programs() is None, reason="PostgreSQL 
 
 @pytest.fixture
 def url():
-    """Of a fresh database with all tables, not open."""
+    """The URL of a fresh database with all tables, not open."""
     server = postgres.server()
     made = server.create(server.template)
     yield made
@@ -83,7 +83,7 @@ def answered(job_id: int, index: int, response: bytes = b"{}", message: str = ""
 
 
 def described(name: str) -> dict:
-    """A table's columns, indexes and foreign keys, whatever their order."""
+    """The columns, indexes and foreign keys of a table, in any order."""
     return {
         "columns": sorted(
             (column.name, column.data_type, column.null, column.primary_key)
@@ -290,7 +290,7 @@ def test_a_lease_is_held_by_one_and_its_loss_is_noticed(url):
 
 
 def cut(url: str) -> None:
-    """End every connection that holds an advisory lock of the database; they are gone then."""
+    """End every connection that holds an advisory lock of the database, and wait for it."""
     with psycopg.connect(url, autocommit=True) as connection:
         ended = connection.execute(
             "SELECT pg_terminate_backend(pid, 60000) FROM pg_locks WHERE locktype = 'advisory' AND "

@@ -1,5 +1,5 @@
-"""A job of millions of requests is cancelled: how soon that holds, how fast the rest is written, and
-what a kill in the midst of the writing leaves."""
+"""A job of millions of requests is cancelled: how soon it stops, how fast the rest is written, and
+what a kill during the writing leaves."""
 
 import contextlib
 import re
@@ -32,7 +32,7 @@ _LATE = re.compile(r'_loop_lag_seconds_bucket\{le="([^"]+)"\} (\d+)')
 
 
 class TimedEndpoint(MisbehavingEndpoint):
-    """Knows when the last call came."""
+    """Records when the last call arrived."""
 
     def __init__(self):
         super().__init__(e.slow(ANSWER_S))
@@ -45,7 +45,7 @@ class TimedEndpoint(MisbehavingEndpoint):
 
 
 def cancelling(total: int, seed: int) -> dict:
-    """``total`` requests are cancelled in peace, a fifth of that with a kill in between."""
+    """Cancel ``total`` requests undisturbed, and a fifth of that with a kill in between."""
     found = {"seed": seed, "requests": total}
     with (
         TimedEndpoint() as endpoint,
@@ -65,7 +65,7 @@ def cancelling(total: int, seed: int) -> dict:
 
 
 def filled(program: Program, total: int) -> int:
-    """A job of ``total`` requests, held; all but the first are written past the program."""
+    """A held job of ``total`` requests; all but the first are written by SQL."""
     job_id = program.job(lines(1), "test", hold=True)
     with contextlib.closing(sqlite3.connect(program.database, isolation_level=None)) as database:
         for first in range(1, total, 500_000):
@@ -148,9 +148,9 @@ def _counted(program: Program, job_id: int, total: int) -> dict:
 
 
 class _Pages:
-    """Asks for a page again and again. ``longest_s`` is what one took at most, with all else that
-    the machine did; ``late_s`` the bound that the lateness of the loop kept, in the program's own
-    steps."""
+    """Requests a page again and again. ``longest_s`` is the slowest answer, including the load of
+    the machine; ``late_s`` the highest lateness of the event loop, in the steps of the program's
+    histogram."""
 
     def __init__(self, url: str):
         self._url = url

@@ -1,4 +1,4 @@
-"""Faults at the endpoint, all side by side in one program: what is expected of each job."""
+"""Faults of the endpoint, side by side in one program, each with the expected result of the job."""
 
 import tempfile
 import threading
@@ -29,7 +29,7 @@ TIMEOUT_S = 6.0  # of a call: with all faults at once, good answers come late on
 
 
 class Result(msgspec.Struct):
-    """How the jobs of one fault stood it."""
+    """The result of the jobs of one fault."""
 
     name: str
     thrown: int
@@ -38,7 +38,7 @@ class Result(msgspec.Struct):
 
 
 class FaultyEndpoint(MisbehavingEndpoint):
-    """Hits the requests that say they are victims."""
+    """Applies the fault to requests marked as victims."""
 
     def __init__(self, fault: Fault):
         super().__init__()
@@ -135,7 +135,7 @@ def _judged(program: Program, fault: Fault, job_id: int, endpoint: FaultyEndpoin
 
 
 def _cancelled(program: Program, job_id: int, reason: str) -> str:
-    """The status of a job that is paused for that reason, once it is cancelled."""
+    """Cancel a job paused for that reason; returns its status."""
     program.wait(job_id, "paused", timeout_s=60)
     with connected():
         found = jobs.get(job_id).status_reason
@@ -146,7 +146,7 @@ def _cancelled(program: Program, job_id: int, reason: str) -> str:
 
 
 class Peak:
-    """The most memory that a process took meanwhile."""
+    """The peak memory of a process meanwhile."""
 
     def __init__(self, process):
         self._process, self.most, self._done = process, 0, False

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: of a job that runs, is read, is paused, is exported, of a migration."""
+"""SIGKILL at random moments: of running, importing, paused and exported jobs, and of migrations."""
 
 import contextlib
 import random
@@ -33,7 +33,7 @@ OLD = 2  # migrations that an old database has
 
 
 class CountingEndpoint(MisbehavingEndpoint):
-    """Counts the calls of each request, and knows which answers are new."""
+    """Counts the calls of each request, and records when each answer was sent."""
 
     def __init__(self):
         super().__init__(e.slow(ANSWER_S))
@@ -69,8 +69,8 @@ def kills(total: int, times: int, seed: int) -> dict:
 
 
 def _running(program: Program, endpoint, total: int, times: int, chance) -> dict:
-    """A third of the kills hit a job that just runs, a third one that has just been told to pause or
-    to go on, a third one that is being exported."""
+    """A third of the kills hit a running job, a third one that was just paused or resumed, a third
+    one during an export."""
     job_id = program.job(lines(total), "test")
     program.start()
     in_flight = just_answered = exports = 0
@@ -132,7 +132,7 @@ def _half_an_export(program: Program, job_id: int, chance) -> int:
 
 
 def _importing(program: Program, endpoint, total: int, times: int, chance) -> dict:
-    """Jobs whose upload is being read; each must then hold every request once."""
+    """Jobs whose upload is being read; afterwards each must contain every request once."""
     total *= 5  # long enough to be met in it
     path = program.folder / "upload.jsonl"
     with path.open("wb") as file:
@@ -177,7 +177,7 @@ def _counted(program: Program, job_id: int, total: int) -> dict:
 
 
 def _migrating(times: int, chance) -> dict:
-    """A database of an old version, killed while it is brought up to date, then opened in peace."""
+    """A database of an old version, killed during its migration, then opened undisturbed."""
     jobs_kept, rows = 40, 20_000
     with tempfile.TemporaryDirectory() as folder:
         old = Path(folder) / "old.db"
@@ -220,7 +220,7 @@ def _old_database(path: Path, jobs_kept: int, rows: int) -> None:
 
 
 def _insert(connection, table: str, **values) -> None:
-    """A row whose other columns hold whatever their kind allows."""
+    """Insert a row; columns that are not given get a value of their type."""
     for _, name, kind, required, default, _key in connection.execute(f"PRAGMA table_info({table})"):
         if required and default is None and name not in values and name != "id":
             values[name] = "" if "CHAR" in kind or "TEXT" in kind else 0
@@ -231,7 +231,7 @@ def _insert(connection, table: str, **values) -> None:
 
 
 def _killed_in_it(instance: Path, chance) -> bool:
-    """Kills a process that opens the database; True where it was still at work."""
+    """Kill a process that opens the database; returns True if it was still working."""
     process = subprocess.Popen(
         [sys.executable, "-m", "flask", "list-jobs"],
         cwd=ROOT,

@@ -24,8 +24,8 @@ NOTICED_S = 30.0  # a hang guard
 
 
 class Scene(msgspec.Struct):
-    """``harm(house, copy)`` is done while the job runs; ``mend(house)`` undoes it; None where another
-    database is there to stay: then the server is started again on that."""
+    """``harm(program, copy)`` runs during the job, and ``mend(program)`` undoes it. It is None
+    where another database stays in place: then the server is started again on that one."""
 
     name: str
     harm: Callable[[Program, Path], object]
@@ -78,7 +78,7 @@ SCENES = [
 
 
 def throw(_chance) -> list[Result]:
-    """Every scene, by turns under run.py and gunicorn."""
+    """Every scene, alternately with run.py and gunicorn."""
     results = []
     for number, scene in enumerate(SCENES):
         results += play(scene, gunicorn if number % 2 else run_py)
@@ -127,7 +127,7 @@ def _says(url: str, text: str) -> bool:
 
 
 def _mended(scene: Scene, program: Program, _copy, job_id: int, endpoint, _runner) -> Result:
-    """The same file is back: the job goes on by itself, and nothing was lost in between."""
+    """The same file is back: the job continues by itself, and nothing is lost."""
     scene.mend(program)
     status = program.wait(job_id)
     counts = program.rows("SELECT count(*), count(DISTINCT idx) FROM result")[0]
@@ -139,7 +139,7 @@ def _mended(scene: Scene, program: Program, _copy, job_id: int, endpoint, _runne
 def _started_again(
     scene: Scene, program: Program, copy: Path, job_id: int, _endpoint, runner
 ) -> Result:
-    """The backup is the database now, whole, and the job of the backup ends."""
+    """The backup is the database now, intact, and its job ends."""
     server, code = program.server, program.server.stop()
     here = program.database.read_bytes() if program.database.exists() else None
     untouched = here is None or here == copy.read_bytes()
@@ -155,7 +155,7 @@ def _started_again(
 
 
 def _copied(path: Path, copy: Path) -> Path:
-    """A backup by SQLite's own means, which keeps the mode of the write-ahead log."""
+    """A backup by SQLite's backup API, which keeps the mode of the write-ahead log."""
     with (
         contextlib.closing(sqlite3.connect(path)) as source,
         contextlib.closing(sqlite3.connect(copy)) as target,

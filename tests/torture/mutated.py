@@ -1,4 +1,4 @@
-"""Files that are nearly right: one good file for every reader, and what chance makes of them."""
+"""Files that are almost right: a good file for every reader, changed at random."""
 
 import gzip
 import io
@@ -87,7 +87,8 @@ FILES = good_files()
 
 @st.composite
 def mutated(draw) -> tuple[str, bytes]:
-    """A name and what is sent under it: a good file with some changes, in what it packs or in itself."""
+    """A name and the bytes sent under it: a good file with some changes, in the file or in what it
+    packs."""
     name = draw(st.sampled_from(sorted(FILES)))
     data = FILES[name]
     inside = draw(st.booleans())

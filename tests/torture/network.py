@@ -1,4 +1,5 @@
-"""Faults of the network and of the machine: nobody listens, certificates, names, redirects, the clock."""
+"""Faults of the network and the machine: refused connections, certificates, names, redirects, the
+clock."""
 
 import contextlib
 import datetime
@@ -33,7 +34,7 @@ CLOCK = {"MAX_RUNNING_JOBS": 20, "BACKOFF_BASE": 0.02, "BACKOFF_MAX": 0.1}
 
 
 def throw(clock: bool = True) -> dict:
-    """→ faults thrown, and what went otherwise than expected."""
+    """Returns the faults and the unexpected results."""
     gevent.get_hub().NOT_ERROR += (ssl.SSLError,)  # a refused handshake is what is wanted
     results = [*_beside_each_other(), *_hanging_names(), *(_jumping_clock() if clock else [])]
     return {
@@ -133,7 +134,7 @@ def _answer(environ, start_response):
 
 
 class _Authority:
-    """Signs certificates; its own is in ca.pem of the folder."""
+    """Signs certificates; its own one is ca.pem in the folder."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -162,7 +163,8 @@ class _Authority:
 
     @contextlib.contextmanager
     def serve(self, host: str, days: float):
-        """An endpoint at localhost with a certificate for ``host``, good for so many days from now."""
+        """An endpoint at localhost with a certificate for ``host``, valid for some days from
+        now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
         certificate = self._signed(subject, key, days, host)
@@ -191,7 +193,7 @@ class _Authority:
 
 
 def _hanging_names() -> list[Result]:
-    """A name server that takes questions and never answers: jobs by address go on meanwhile."""
+    """A name server that never answers: jobs by address continue meanwhile."""
     name = "names that are never answered"
     if not may_mount():
         return [Result(f"{name} (left out: needs root and unshare)", 0, True)]
@@ -226,14 +228,14 @@ def _hanging_names() -> list[Result]:
 
 
 def may_mount() -> bool:
-    """Whether mounts of one's own can be made here."""
+    """Whether this process may create mounts."""
     if sys.platform != "linux" or os.getuid() != 0 or shutil.which("unshare") is None:
         return False
     return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
 
 
 def _under(setup: str):
-    """Starts the program in a mount namespace of its own, after ``setup``."""
+    """Start the program in a separate mount namespace, after ``setup``."""
 
     def start(instance: Path, **more: str) -> Server:
         port = free_port()
@@ -248,8 +250,9 @@ def _under(setup: str):
 
 
 def _jumping_clock() -> list[Result]:
-    """The program's clock (time.time, datetime.now) is set by a file (shifted/sitecustomize.py), as a
-    machine's is when it is corrected: an hour ahead, a day back, ten years ahead, while jobs run."""
+    """The clock of the program (time.time, datetime.now) is set by a file
+    (shifted/sitecustomize.py), as on a machine whose clock is corrected: an hour ahead, a day back,
+    ten years ahead, while jobs run."""
     with (
         tempfile.TemporaryDirectory() as folder,
         MisbehavingEndpoint(e.slow(0.02)) as endpoint,

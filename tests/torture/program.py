@@ -19,8 +19,8 @@ ENDED = ("completed", "paused", "failed", "cancelled", "expired")
 
 
 class Program:
-    """``with House(folder, NAME=value…) as house``: settings by name, for the process that runs the
-    jobs and for this one, which only makes them."""
+    """``with Program(folder, NAME=value…) as program``. The settings apply to the process that runs
+    the jobs, and to this one, which only creates them."""
 
     def __init__(self, folder: str | Path, **settings):
         self.folder = Path(folder)
@@ -73,7 +73,7 @@ class Program:
         return self.rows("SELECT status FROM job WHERE id = ?", job_id)[0][0]
 
     def wait(self, job_id: int, *statuses: str, timeout_s: float = 60.0) -> str:
-        """The status in which the job ended, or the one it still has after the timeout."""
+        """The status in which the job ended, or its current one after the timeout."""
         end = time.monotonic() + timeout_s
         while (status := self.status(job_id)) not in (statuses or ENDED):
             if time.monotonic() > end:
@@ -94,7 +94,7 @@ def lines(count: int, text: str = "question", first: int = 1) -> Iterable[dict]:
 
 
 def until(found: Callable, timeout_s: float = 60.0):
-    """What ``found`` returns once it is true, or its last value after the timeout."""
+    """Wait until ``found()`` is true; returns its result, or the last one after the timeout."""
     end = time.monotonic() + timeout_s
     while not (result := found()) and time.monotonic() < end:
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The table: what was thrown, what was lost, whether that is as expected."""
+"""The table: faults injected, what was lost, and whether that is expected."""
 
 from collections.abc import Iterator
 

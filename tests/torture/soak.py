@@ -1,4 +1,4 @@
-"""Jobs with random faults for a long time: what grows? Memory, file descriptors, greenlets."""
+"""Jobs with random faults for a long time: do memory, file descriptors or greenlets grow?"""
 
 import random
 import tempfile
@@ -105,7 +105,7 @@ class _Run:
         return [job_id for (job_id,) in rows]
 
     def _disturb(self) -> None:
-        """Pause, resume, cancel, retry or delete, as people do."""
+        """Pause, resume, cancel, retry or delete, as users do."""
         job_id = self._chance.choice(self._known)
         act = self._chance.choice((jobs.pause, jobs.resume, jobs.retry, jobs.cancel, None, None))
         with connected():
@@ -147,7 +147,7 @@ class _Run:
         }
 
     def unfinished_after(self, seconds: float) -> int:
-        """Jobs that do not even end when they are cancelled."""
+        """Jobs that do not end even when they are cancelled."""
         with connected():
             for job_id in self._known:
                 try:
@@ -161,7 +161,7 @@ class _Run:
 
 
 def _slope(samples: list[dict], name: str) -> float:
-    """Growth a minute, by least squares over what comes after the warming up."""
+    """Growth per minute by least squares, without the warm-up."""
     part = samples[int(len(samples) * WARM) :]
     if len(part) < 3:
         return 0.0
@@ -174,6 +174,6 @@ def _slope(samples: list[dict], name: str) -> float:
 
 
 def _level(slopes: dict, minutes: float) -> bool:
-    """Over a short time nothing can be told but a flood."""
+    """Over a short time only a large growth is significant."""
     slack = 1.0 if minutes >= 10 else 40.0
     return all(slopes[name] <= most * slack for name, most in LEVEL.items())

@@ -1,4 +1,4 @@
-"""What happens to the place where everything is kept: full, locked, torn, read-only, damaged."""
+"""Faults of the storage: full, locked, torn, read-only, damaged."""
 
 import contextlib
 import random
@@ -42,7 +42,7 @@ def throw(seed: int) -> dict:
 
 @contextlib.contextmanager
 def _disk(megabytes: int):
-    """A small disk of one's own; → its folder and a function that sets its mount options."""
+    """A small separate disk; returns its folder and a function that sets its mount options."""
     with tempfile.TemporaryDirectory() as folder:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "torture", folder]
         subprocess.run(mount, check=True)
@@ -57,8 +57,8 @@ def _disk(megabytes: int):
 
 
 def _full(_chance) -> list[Result]:
-    """A disk without room (tmpfs), then with room again. Where nothing may be mounted, the files of
-    the process may not grow (RLIMIT_FSIZE), which the program meets in the same place."""
+    """A full disk (tmpfs), then with space again. Where nothing may be mounted, the files of the
+    process may not grow (RLIMIT_FSIZE), which fails in the same place."""
     if may_mount():
         with _disk(9) as (folder, remount):
             return _held("a full disk", folder, None, lambda _p: remount("size=100m"))
@@ -75,7 +75,7 @@ def _grow(process) -> None:
 
 
 def _read_only(chance) -> list[Result]:
-    """A start on a folder that nobody may write to."""
+    """A start on a folder without write permission."""
     name = "a start on a read-only folder"
     if not may_mount():
         return [Result(f"{name} (left out: needs root)", 0, True)]
@@ -117,7 +117,7 @@ def _made_read_only(_chance) -> list[Result]:
 
 
 def _attribute(change: str, folder: Path) -> bool:
-    """Whether the attribute of the folder and of the files in it could be changed."""
+    """Returns whether the attribute of the folder and its files could be changed."""
     files = [path for path in folder.iterdir() if path.is_file() and path.suffix != ".db-shm"]
     try:
         done = subprocess.run(
@@ -176,7 +176,7 @@ def _page(url: str) -> str:
 
 
 def _locked(_chance) -> list[Result]:
-    """Another process holds the database for longer than anybody waits."""
+    """Another process locks the database for longer than any timeout."""
     with (
         tempfile.TemporaryDirectory() as folder,
         MisbehavingEndpoint(e.slow(0.01)) as endpoint,
@@ -210,7 +210,8 @@ def _locked(_chance) -> list[Result]:
 
 
 def _torn_off(chance) -> list[Result]:
-    """Killed, and the write-ahead log removed: what was only in it is asked again."""
+    """Killed, and the write-ahead log removed: requests whose results were only there are sent
+    again."""
     with (
         tempfile.TemporaryDirectory() as folder,
         MisbehavingEndpoint(e.slow(0.005)) as endpoint,
@@ -237,7 +238,7 @@ def _torn_off(chance) -> list[Result]:
 
 
 def _damaged(chance) -> list[Result]:
-    """A database with damage: the start is refused, the file stays as it is."""
+    """A damaged database: the start is refused, and the file stays as it is."""
     results = []
     with tempfile.TemporaryDirectory() as folder:
         good = Path(folder) / "good"
@@ -285,7 +286,7 @@ def _damages(whole: bytes, chance) -> list[tuple[str, bytes]]:
 
 
 def _refused(instance: Path) -> subprocess.CompletedProcess:
-    """A start that is expected to end by itself."""
+    """A start that should end by itself."""
     command = [sys.executable, "run.py", "--port", str(free_port())]
     env = environment(instance, SIMPLE_BATCH_LOG_DIR="")
     try:

@@ -1,5 +1,5 @@
-"""Mutated files through every reader, over HTTP, at the running program: no crash, no 500, no half job;
-and, guided by coverage, through the readers themselves (fuzzing.py)."""
+"""Mutated files through every reader, over HTTP, in the running program: no crash, no 500, no half
+job. Then, guided by coverage, through the readers themselves (fuzzing.py)."""
 
 import re
 import subprocess
@@ -98,7 +98,7 @@ class _Sender:
 
 
 def _launch_some(program: Program, taken: list[int]) -> dict:
-    """Jobs of files that were taken: each whole, or failed and empty."""
+    """Launch jobs of accepted files: each must be complete, or failed and empty."""
     from simple_batch.intake import Template
 
     made, refused = [], 0
@@ -129,7 +129,7 @@ def _launch_some(program: Program, taken: list[int]) -> dict:
 
 
 def _guided(count: int, seed: int) -> dict:
-    """Files made by atheris, which learns which bytes lead where."""
+    """Files made by atheris, guided by coverage."""
     command = [sys.executable, "-m", "tests.torture.fuzzing", str(count), str(seed)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3600)
     ran = re.search(r"Done (\d+) runs", done.stderr)

@@ -1,9 +1,9 @@
-"""People who look at pages, in a process of their own that costs little.
+"""Readers of pages, in a separate process that costs little.
 
     python -m tests.torture.visitors ORIGIN RATE SECONDS PATH...   → one line of JSON
 
-Asks ``RATE`` times a second whether or not the answers keep up, over kept-alive connections, each a
-browser with cookies of its own.
+Sends ``RATE`` requests per second, whether or not the answers keep up, over kept-alive connections,
+each a browser with separate cookies.
 """
 
 import asyncio

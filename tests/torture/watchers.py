@@ -1,9 +1,9 @@
-"""Browsers that watch one job by websocket, in a process of their own.
+"""Browsers that watch one job by websocket, in a separate process.
 
     python -m tests.torture.watchers ORIGIN JOB_ID WATCHING COMING_AND_GOING SECONDS   → one line of JSON
 
-``WATCHING`` stay, ``COMING_AND_GOING`` connect, subscribe, hear something, and go, again and again,
-and one never reads.
+``WATCHING`` stay, ``COMING_AND_GOING`` connect, subscribe, receive something and disconnect again
+and again, and one never reads.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ class Watchers:
         return text.startswith("42")
 
     def _open_unread(self) -> socket.socket:
-        """One that subscribes and never reads."""
+        """A connection that subscribes and never reads."""
         host, _, port = urlsplit(self._origin).netloc.rpartition(":")
         sock = socket.create_connection((host, int(port)))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -1,4 +1,5 @@
-"""One form, one outcome: however often it is posted, at the same time, to another process, after a restart."""
+"""One form has one outcome, however often it is sent: at the same time, to another process, after a
+restart."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +74,7 @@ def made() -> list[int]:
 
 
 def test_every_form_is_known(app):
-    """A new one either has a key or says why it needs none."""
+    """A new form either has a key or a reason why it needs none."""
     posted = {
         rule.endpoint
         for rule in app.url_map.iter_rules()

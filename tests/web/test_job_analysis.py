@@ -1,4 +1,5 @@
-"""Recipes, filters, charts, reports, comparing and acting on many: by a client without JavaScript."""
+"""Recipes, filters, charts, reports, comparison and bulk actions, by a client without
+JavaScript."""
 
 import ast
 import csv
@@ -31,7 +32,7 @@ def answered(text) -> bytes:
 
 @pytest.fixture
 def ran(app, client, config, make_job, wait_for):
-    """A job that ran against a script of answers; returns its id."""
+    """Runs a job against a script of answers; returns its id."""
     services = app.extensions["simple_batch"]
     services.start()
 

@@ -1,4 +1,4 @@
-"""Errors in the language of the page: Chinese on Chinese pages, word for word as before elsewhere."""
+"""Errors in the language of the page: Chinese on Chinese pages, unchanged English elsewhere."""
 
 # ruff: noqa: F811 - fixtures that are imported
 
@@ -29,7 +29,7 @@ def with_language(client, language):
 
 
 def alerts(page: str) -> str:
-    """What stands in the alerts and at the fields."""
+    """The texts of alerts and field errors."""
     found = re.findall(r'class="(?:alert|invalid-feedback)[^"]*"[^>]*>(.*?)</div>', page, re.DOTALL)
     return " ".join(re.sub(r"<[^>]+>", " ", " ".join(found)).split())
 
@@ -189,7 +189,7 @@ def test_why_a_job_stopped_follows_the_language(app, client, add_config, make_jo
 
 
 def test_what_is_stored_for_people_follows_the_language(client, config, make_job):
-    """A failed upload: its complaint, and its faults below."""
+    """A failed upload shows its complaint and its faults."""
     fault = translatable("line %(line)s: %(message)s", line=3, message=translatable("not JSON"))
     job_id = make_job(1, config="one", hold=True)
     with connected():

@@ -1,4 +1,4 @@
-"""Whatever is malformed is refused: at every rule of the URL map, whatever place it stands in."""
+"""Malformed values are refused at every rule of the URL map, in every place."""
 
 import contextlib
 import io
@@ -71,7 +71,7 @@ HEADERS = (
 
 
 class TracebackHandler(logging.Handler):
-    """Tracebacks in the log."""
+    """Records tracebacks in the log."""
 
     def __init__(self):
         super().__init__()
@@ -92,7 +92,7 @@ def tracebacks():
 
 @pytest.fixture
 def known(app, add_config, endpoint, make_job) -> dict:
-    """Something of each kind, by the names that rules have for its id."""
+    """One object of each kind, by the name that URL rules use for its id."""
     config = add_config(endpoint.base_url)
     job_id = make_job(3)
     with connected():
@@ -131,14 +131,15 @@ def rules(app, *methods: str):
 
 
 def ending(one) -> tuple:
-    """The Batch API first, while no token is needed; then what leaves everything where it is."""
+    """The order of routes: the Batch API first, while no token is needed, then those that change
+    nothing."""
     rule, _method = one
     ends = {"delete", "discard", "remove_webhook", "bulk", "clean", "leave", "reset"}
     return rule.endpoint.rpartition(".")[2] in ends, not rule.rule.startswith("/v1"), rule.rule
 
 
 def uploads_of(rule, known: dict) -> list[dict]:
-    """The table, and the upload that is none, where an address names an upload."""
+    """The table, and an upload that is none, for addresses of an upload."""
     other = [{**known, "upload_id": known["plain"]}] if "upload_id" in rule.arguments else []
     return [known, *other]
 
@@ -229,7 +230,7 @@ def test_malformed_headers(app, client, known, tracebacks):
 
 
 def test_malformed_json_of_the_batch_api(client, known, tracebacks):
-    """Its errors have OpenAI's shape, whatever is wrong."""
+    """Errors have OpenAI's format in every case."""
     usual = {"input_file_id": known["file_id"], "endpoint": "/v1/chat/completions"}
     usual |= {"completion_window": "24h", "metadata": {"a": "b"}}
     wrong = [

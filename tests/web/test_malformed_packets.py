@@ -1,5 +1,5 @@
-"""Malformed packets of the live feed: answered with an error, or the connection ends; no traceback, and
-other clients notice nothing."""
+"""Malformed packets of the live feed get an error, or end the connection; there is no traceback,
+and other clients are not affected."""
 
 import json
 
@@ -118,7 +118,7 @@ class Watcher:
         return self._client.get(self.place).text
 
     def subscribed(self, payload) -> dict:
-        """What a subscription is answered with."""
+        """The answer to a subscription."""
         self.send(f"42/jobs,7{json.dumps(['subscribe', payload])}")
         for packet in iter(self.next_packet, ""):
             for one in packet.split("\x1e"):

@@ -1,4 +1,4 @@
-"""Copies of pages while many ask for them: whose, how old, and what ends them."""
+"""Cached pages under load: for whom, how old, and what invalidates them."""
 
 import re
 
@@ -20,14 +20,14 @@ TOKEN = re.compile(r'name="csrf-token" content="([^"]+)"')
 
 @pytest.fixture
 def clock(app, monkeypatch):
-    """Of the copies."""
+    """The clock of the cache."""
     clock = app.extensions["simple_batch_copies"]._clock = always_use_cache(monkeypatch)
     return clock
 
 
 @pytest.fixture
 def begun(app):
-    """An item for each request that Flask has begun with."""
+    """Has an item for each request that reached Flask."""
     counted, dispatch = [], app.full_dispatch_request
     app.full_dispatch_request = lambda *context: counted.append(1) or dispatch(*context)
     return counted

@@ -347,7 +347,7 @@ def test_languages_by_address_cookie_and_browser(client):
 
 
 def test_every_text_has_a_chinese_translation(tmp_path):
-    """Every text that stands in the code now, in all its forms."""
+    """Every text in the code, in all plural forms."""
     from babel.messages.pofile import read_po
 
     from ..process import ROOT
@@ -414,7 +414,7 @@ def asked(n) -> dict:
 
 
 def offered(page) -> tuple[str, str]:
-    """How many rows can be tried at most, and how many are unless one says so."""
+    """The maximum number of rows to try, and the default."""
     return re.search('name="rows_to_try" min="1" max="(\\d+)" value="(\\d+)"', page).groups()
 
 
