@@ -1,4 +1,4 @@
-"""The house itself: who may import whom, settings and their documents, no large files."""
+"""Rules of the repository: imports, settings and their documentation, vendored files, changelog."""
 
 import ast
 import hashlib
@@ -65,6 +65,18 @@ def test_the_changelog_keeps_its_form():
     for change in re.findall(r"^- (.+(?:\n  .+)*)", text, flags=re.M):
         assert change.endswith("."), change
         assert not re.search(r"[a-z]\. [A-Z]", change), f"one sentence each: {change}"
+
+
+def test_documents_name_only_files_that_exist():
+    """Paths in backticks; those of the table in SECURITY.md may be below simple_batch/."""
+    for document in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
+        text = document.read_text("utf-8")
+        for path in re.findall(
+            r"`((?:bench|docs|examples|simple_batch|tests|tools)/[\w./-]+)`", text
+        ):
+            assert (ROOT / path).exists(), f"{document.name}: {path}"
+    for path in re.findall(r"`(\w+/[\w./]+\.py)`", (ROOT / "SECURITY.md").read_text("utf-8")):
+        assert (ROOT / path).exists() or (ROOT / "simple_batch" / path).exists(), path
 
 
 @pytest.mark.parametrize("item", fields(settings.Settings), ids=lambda item: item.name)

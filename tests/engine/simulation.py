@@ -125,7 +125,7 @@ class Simulation:
         self.latency, self.tokens, self.retry_after = latency, tokens, retry_after
         self.rng = random.Random(1)
         self.admitted = self.refused = 0
-        self.governor = _Endless(self)
+        self.governor = _EndlessDemandGovernor(self)
 
     def run(self, seconds):
         """Continue for some seconds; returns the calls admitted and refused in that time."""
@@ -157,7 +157,7 @@ class Simulation:
         )
 
 
-class _Endless(Governor):
+class _EndlessDemandGovernor(Governor):
     """A governor with endless demand and without greenlets."""
 
     def __init__(self, simulation):

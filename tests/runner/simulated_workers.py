@@ -59,7 +59,7 @@ class Worker:
         self.budget = LimitCoordinator(
             cluster.url, f"worker-{number}", clock=self.clock, server_clock=self.world
         )
-        self.governor = _Wanting(self)
+        self.governor = _DemandGovernor(self)
         self.budget.attach(1, self.governor)
         self.budget.exchange()
         self._look()
@@ -111,7 +111,7 @@ class Worker:
         self.world.later(LOOK_S, self._look)
 
 
-class _Wanting(SharedGovernor):
+class _DemandGovernor(SharedGovernor):
     """A governor with demand for ``worker.wants`` calls in flight, and without greenlets."""
 
     def __init__(self, worker):
