@@ -13,10 +13,10 @@ from tests.cluster.processes import MISSING, Cluster, wait_until
 
 from .processes import endpoint, run_simple_batch
 
-WIDE = 200  # calls in flight of a worker at most
+WIDE = 200  # the most calls in flight per worker
 _LOG = "SELECT (pg_current_wal_lsn() - '0/0')::bigint"
 _TOOK = "SELECT finished_at - started_at, succeeded FROM job WHERE id = %s"
-_STATISTICS_S = 1.5  # a backend hands in its counters once a second
+_STATISTICS_S = 1.5  # PostgreSQL backends report their counters once a second
 
 
 def cluster(count: int, workers: list[int], delay_s: float) -> dict:
@@ -41,7 +41,7 @@ def _run(base_url: str, count: int, number: int) -> dict:
         machines.start(*(f"worker{n}" for n in range(number)))
         machines.add_config(base_url, concurrency=WIDE * number)
         job_id = machines.make_job(_questions(count), hold=True)
-        time.sleep(GATHER_S)  # workers that come to an empty Redis wait for others so long, once
+        time.sleep(GATHER_S)  # workers that find an empty Redis wait this long for others, once
         before = _counters(machines)
         machines.do(jobs.resume, job_id)
         wait_until(lambda: machines.status(job_id) == "completed", 600.0, every_s=2.0)
@@ -62,7 +62,7 @@ def _run(base_url: str, count: int, number: int) -> dict:
 
 def _counters(machines: Cluster) -> dict:
     with redis.Redis.from_url(machines.settings["SIMPLE_BATCH_REDIS_URL"]) as client:
-        # what a script calls is counted with it
+        # includes the commands that scripts call
         commands = client.info("stats")["total_commands_processed"]
     return {
         "cpu_s": sum(worker.cpu_s() for worker in machines.workers),

@@ -97,10 +97,10 @@ async def with_cookbook(options) -> None:
     rpm = 600 if options.limit in ("rpm", "changing") else 60_000
     tpm = 60_000 if options.limit == "tpm" else 6_000_000
     if options.limit == "concurrency":
-        rpm = 20 / 0.5 * 60  # it knows no concurrency: the rate that comes to 20 in flight
+        rpm = 20 / 0.5 * 60  # it has no concurrency setting: this rate has 20 calls in flight
     queue = [(n, 5) for n in reversed(range(options.count))]
     requests, tokens, updated, refused_at = float(rpm), float(tpm), time.monotonic(), -60.0
-    requests /= 60  # or it would begin with a minute's worth at once
+    requests /= 60  # otherwise it would start with the calls of a minute at once
     tokens /= 60
     running = set()
     async with aiohttp.ClientSession() as session:

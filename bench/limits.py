@@ -8,7 +8,7 @@ import time
 
 TOKENS_PER_CALL = 80
 HELD_S = 2.0
-FIRST_S = 10.0  # what is not measured: time to find the limit
+FIRST_S = 10.0  # not measured: the time to find the limit
 
 
 class Rate:

@@ -25,7 +25,7 @@ UNKNOWN = {
     "600, 300, 600 requests a minute": ("changing", ()),
 }
 STEADY = (*CONFIGURED, "600 requests a minute", "20 at once")
-TROUBLE_AT = 0.4, 0.6  # of the time: when a worker is killed, when Redis is
+TROUBLE_AT = 0.4, 0.6  # parts of the run: a worker is killed, Redis is killed
 AWAY_S = 3.0
 WORKERS = 4
 

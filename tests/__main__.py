@@ -30,11 +30,11 @@ ON_BOTH = (
     "maintenance/test_retention.py",
     "maintenance/test_metrics.py",
 )
-ON_ONE = ("openai_api/test_description.py",)  # the shapes of answers, whatever they are read from
+ON_ONE = ("openai_api/test_description.py",)  # answers look the same on both databases
 FAILED = 1
-# A database for each of hundreds of tests is mostly file system work, of which tmpfs makes the least.
+# Hundreds of databases are mostly file system work, which tmpfs makes cheap.
 IN_MEMORY = Path("/dev/shm")
-ROOM_BYTES = 6 << 30  # a run had up to 1.3 GB there at a time
+ROOM_BYTES = 6 << 30  # a run used up to 1.3 GB at a time
 
 
 class Round:
@@ -47,7 +47,7 @@ class Round:
         self._command = [sys.executable, "-m", "pytest", "-rs", "-p", "tests.sharding", *arguments]
         self._command.append(f"--taken={self._taken.name}")
         self._environment = {**os.environ, **environment}
-        # the processes would compile each test file, and the program, over and over
+        # otherwise each process compiles the test files and the program again
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def run(self, number: int) -> int:
@@ -115,7 +115,7 @@ def temporary_files():
 
 
 def main() -> int:
-    # tests interrupt commands, which what a shell starts in the background ignores
+    # tests interrupt commands with SIGINT, which background jobs of a shell ignore
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with temporary_files():
         return run(rounds(), PROCESSES)

@@ -23,10 +23,10 @@ from simple_batch.store.database import close_database, connected, open_database
 from . import postgres
 
 PASSWORDS = {name: f"the password of {name}" for name in ("anna", "otto", "olga", "vera")}
-# it takes long on purpose: processes that are started do it as they should, the tests' own does not
+# hashing is slow on purpose: started processes hash as usual, the test process hashes fast
 passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 _hashed_once = functools.cache(passwords.hashed)
-PATIENCE_S = 90.0  # with a machine that is slow and busy; nothing takes that long on a good one
+PATIENCE_S = 90.0  # for slow and busy machines
 ROLES = {"anna": "admin", "otto": "operator", "olga": "operator", "vera": "viewer"}
 
 

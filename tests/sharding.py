@@ -37,7 +37,7 @@ LONGEST = (
     "runner/test_spend_caps.py",
     "openai_api/test_node.py",
 )
-# Folders: one browser serves all of it, in a process that has done nothing before.
+# Folders run as a whole: one browser serves all tests, in a fresh process.
 WHOLE = ("browser",)
 
 
@@ -122,7 +122,7 @@ def pytest_runtestloop(session):
 def _run(session, tests: list) -> None:
     """Run a part to its end before the next is taken: its last tests must not wait for another
     part."""
-    for item, following in itertools.pairwise([*tests, session]):  # whose fixtures stay
+    for item, following in itertools.pairwise([*tests, session]):  # whose fixtures stay open
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.shouldfail:
             raise session.Failed(session.shouldfail)

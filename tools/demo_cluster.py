@@ -24,7 +24,7 @@ from .local_servers import PostgreSQL, Redis, postgresql_programs, redis_program
 ROOT = Path(__file__).parent.parent
 PORTS = (7861, 7871)
 WORKERS = ("one", "two")
-CALLS_EACH = 40  # in flight of a worker at most, so that neither does it all
+CALLS_EACH = 40  # the most calls in flight per worker, so that both take part
 READY_S = 60.0
 _INSTALL = {
     "PostgreSQL": "apt install postgresql    (macOS: brew install postgresql)",

@@ -20,7 +20,7 @@ _UNPRIVILEGED = "nobody"  # PostgreSQL does not run as root
 _USER, _PASSWORD = "tester", "planted-pw-1"
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
 _READY_S = 60.0
-_PORTS = range(10_000, 30_000)  # below those that systems give to connections by themselves
+_PORTS = range(10_000, 30_000)  # below the ports that systems give to outgoing connections
 
 
 def postgresql_programs() -> Path | None:
@@ -99,7 +99,7 @@ class PostgreSQL:
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [*self._as, str(self._programs / program), *arguments]
-        # not into pipes: the server keeps them open
+        # no pipes: the server would keep them open
         with (self.folder / "output").open("w+b") as output:
             done = subprocess.run(  # noqa: S603 # nosec B603
                 command, cwd=self.folder, stdout=output, stderr=output, check=False

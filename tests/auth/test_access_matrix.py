@@ -239,7 +239,7 @@ def wrong_answers(world: World) -> list[tuple]:
     for job in ("user's job", "token's job"):
         for endpoint, method, path in world.routes(job):
             if job == "token's job" and f"/jobs/{world.ids[job]}" not in path:
-                continue  # asked for already
+                continue  # created already
             for caller in world.senders:
                 status = world.ask(caller, path, method).status_code
                 wanted = outcome(caller, endpoint, method, job)

@@ -37,19 +37,19 @@ def asked(app):
 
 def test_callers_are_looked_up_once_per_second(app, clock, asked):
     for _ in range(5):
-        client = app.test_client()  # each with cookies of its own, or none
+        client = app.test_client()  # each with separate cookies, or none
         for path in ("/jobs", "/jobs", "/configs"):
             assert client.get(path).status_code == 200
     assert len(asked) == 1
     clock.now += guard_module.KNOWN_S
     client.get("/jobs")
     assert len(asked) == 2
-    # whoever changes something is asked about then
+    # a change is always authorized by the database
     post(client, "/configs/new", alias="")
     assert len(asked) == 3
     with connected():
         users.create("anna", "a long password", "admin")
-    assert client.get("/jobs").status_code == 303  # at once: it was made in this process
+    assert client.get("/jobs").status_code == 303  # at once: the change was made here
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_a_change_in_another_process_ends_it_within_a_second(app, people, log_in
         User.update(stamp="another").where(User.name == "otto").execute()
     clock.now += guard_module.KNOWN_S * 0.99
     assert otto.get("/jobs").status_code == 200
-    assert post(otto, "/configs/new").status_code == 401  # who changes something is asked about
-    assert otto.get("/jobs").status_code == 303  # found out by the way
+    assert post(otto, "/configs/new").status_code == 401  # changes are not authorized by the cache
+    assert otto.get("/jobs").status_code == 303  # the post refreshed the cache
     clock.now += guard_module.KNOWN_S
     assert otto.get("/jobs").status_code == 303
 
@@ -125,7 +125,7 @@ def test_a_revoked_token_expires_as_fast_and_is_cached_as_a_digest(app, people, 
     assert ask() == 303
     with connected():
         Token.update(revoked_at=None).where(Token.id == token.id).execute()
-    assert ask() == 200  # who was refused is not remembered
+    assert ask() == 200  # refusals are not cached
     with connected():
         Token.update(revoked_at=1).where(Token.id == token.id).execute()
     assert ask() == 200
@@ -158,7 +158,7 @@ def test_a_session_in_use_goes_on_but_its_cookie_stays_for_a_minute(
     app, people, log_in, monkeypatch
 ):
     client = log_in("otto")
-    client.get("/jobs")  # which gives it a token for forms
+    client.get("/jobs")  # which creates its form token
     assert all("Set-Cookie" not in client.get("/jobs").headers for _ in range(3))
     later = time.time() + guard_module.RENEWED_S
     monkeypatch.setattr(guard_module, "time", SimpleNamespace(time=lambda: later))
@@ -200,9 +200,9 @@ def test_ttl_cache():
     clock.now += 0.5
     assert cache.found("a", lambda: 2) == 2
     clock.now += 0.75
-    assert cache.recalled("a") == 2  # since it was found again
+    assert cache.recalled("a") == 2  # it was stored again later
     assert cache.found("a", lambda: None) is None
-    assert cache.recalled("a") is None  # it is so no more
+    assert cache.recalled("a") is None  # the new answer replaced it
     for question in "cde":
         cache.found(question, lambda: 3)
     assert [cache.recalled(question) for question in "cde"] == [None, 3, 3]
@@ -212,7 +212,7 @@ def test_ttl_cache():
         return 4
 
     assert cache.found("f", forgotten_meanwhile) == 4
-    assert cache.recalled("f") is None  # what was found may be old already
+    assert cache.recalled("f") is None  # the answer may be stale
     assert cache.recalled("e") is None
 
     def slow():
@@ -220,4 +220,4 @@ def test_ttl_cache():
         return 5
 
     assert cache.found("g", slow) == 5
-    assert cache.recalled("g") is None  # its time runs from when it was asked
+    assert cache.recalled("g") is None  # its lifetime starts with the question

@@ -19,9 +19,9 @@ from ..conftest import PASSWORDS
 from .conftest import form_token, post, send
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-# what an anonymous caller is told: go and log in, or no
+# answers to anonymous callers: a redirect to the login, or a refusal
 REFUSED = (303, 401)
-# one's own: everybody who is logged in may do these
+# allowed to every logged-in user
 OWN = {"login.leave", "login.password"}
 
 
@@ -56,7 +56,7 @@ def test_anonymous_callers_get_nothing(mode, request, monkeypatch):
         if answer.status_code == 303:
             assert answer.headers["Location"].startswith("/login?next="), rule.rule
     assert asked > 70
-    # nor does he learn by the way he is refused what there is
+    # the refusal does not reveal what exists
     for path in ("/jobs/1", "/jobs/999", "/nowhere", "/users", "/metrics"):
         assert app.test_client().get(path).status_code == 303
     for path in ("/healthz", "/login", "/static/css/app.css"):
@@ -128,7 +128,7 @@ def test_login_begins_a_new_session_and_logout_ends_it(app, people):
     assert "Secure" not in cookie
     fixed = app.test_client()
     fixed.set_cookie("session", planted)
-    assert fixed.get("/jobs").status_code == 303  # a session known before opens nothing
+    assert fixed.get("/jobs").status_code == 303  # a session from before the login is void
     shown = client.get("/jobs").text
     assert "anna" in shown
     assert "/users" in shown
@@ -174,7 +174,7 @@ def test_what_changes_of_a_user_ends_the_sessions(app, people, log_in):
     assert post(otto, "/password", **{**fields, "old": "wrong"}).status_code == 400
     assert post(otto, "/password", **{**fields, "password": "short"}).status_code == 400
     assert post(otto, "/password", **fields).status_code == 303
-    assert otto.get("/jobs").status_code == 200  # where it was changed
+    assert otto.get("/jobs").status_code == 200  # in the session that changed it
     assert other.get("/jobs").status_code == 303
     with connected():
         users.disable("otto")
@@ -192,19 +192,19 @@ def test_tries_are_counted_by_address_and_by_name(app, people, log_in):
         client.environ_base = {**client.environ_base, "REMOTE_ADDR": address}
         return send(client, name, password)
 
-    assert guess("192.0.2.1", password=PASSWORDS["otto"]).status_code == 303  # at home here
+    assert guess("192.0.2.1", password=PASSWORDS["otto"]).status_code == 303  # a known address
     statuses = [guess("192.0.2.2").status_code for _ in range(12)]
     assert statuses == [401] * 10 + [429] * 2
     late = guess("192.0.2.2", "anna", PASSWORDS["anna"])
-    assert late.status_code == 429  # the right password, too, waits from there
+    assert late.status_code == 429  # the right password has to wait there too
     assert 1 <= int(late.headers["Retry-After"]) <= 60
-    for n in range(3, 6):  # the name, from everywhere
+    for n in range(3, 6):  # the limit per name, from any address
         guess(f"192.0.2.{n}")
         for _ in range(4):
             guess(f"192.0.2.{n}")
     assert guess("192.0.2.9", password=PASSWORDS["otto"]).status_code == 429
     assert guess("192.0.2.9", "anna", PASSWORDS["anna"]).status_code == 303
-    # who was here before gets in all the same
+    # a known address still gets in
     assert guess("192.0.2.1", password=PASSWORDS["otto"]).status_code == 303
 
 
@@ -230,10 +230,10 @@ def test_refused_tries_use_up_no_allowance(app, people, monkeypatch):
         tries("guess", 30)
     now[0] += 61
     assert tries("olga") == [False]  # the hour's 60 are used up by tries that were checked
-    assert tries("otto") == [True]  # not for a user who has logged in from there
+    assert tries("otto") == [True]  # not for a user who logged in from there before
     now[0] += 3600
     assert tries("olga") == [True]
-    for _ in range(10):  # whose own tries are bounded, too
+    for _ in range(10):  # whose tries are limited, too
         now[0] += 61
         tries("otto", 30)
     now[0] += 61
@@ -308,7 +308,7 @@ def test_hosts_are_checked(overrides):
         assert own.allows(name), name
     for name in ("evil.example", "xcorp.example", "192.0.2.1", "server", ""):
         assert not own.allows(name), name
-    own.everywhere = True  # by its addresses, and by names that nobody else can have
+    own.everywhere = True  # by its addresses, and by names that only this machine can have
     for name in ("192.0.2.1:7861", "[2001:db8::1]", "server:7861"):
         assert own.allows(name), name
     for name in ("evil.example", "192.0.2.1.evil.example", ""):
@@ -321,7 +321,7 @@ def test_proxies_are_believed_as_far_as_the_settings_say(overrides):
         "X-Forwarded-For": "203.0.113.9, 198.51.100.7",
         "X-Forwarded-Proto": "https",
         "X-Forwarded-Host": "batch.example.com",
-        "Referer": "https://batch.example.com/login",  # which forms over TLS have to come with
+        "Referer": "https://batch.example.com/login",  # the Referer that forms need over TLS
     }
     received = []
     for hops in (0, 1):

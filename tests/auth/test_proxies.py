@@ -90,7 +90,7 @@ def connects(app, **environ) -> bool:
 
 
 def test_a_forwarded_request_is_never_one_of_this_machine(app_of_any_name, monkeypatch):
-    always_use_cache(monkeypatch)  # copies of pages, and what the door remembers, are known apart
+    always_use_cache(monkeypatch)  # also with cached pages and cached authentication
     client = app_of_any_name.test_client()
 
     def statuses(**environ) -> list[int]:

@@ -66,7 +66,7 @@ def test_another_operators_job_is_not_there(app, made, log_in):
     for address in pages:
         assert olga.get(address).status_code == 404, address
     assert otto.get(pages[0]).status_code == 200
-    # many at once: those of others are said not to be there
+    # bulk actions report the jobs of others as missing
     post(olga, "/jobs/bulk", action="delete", job=[ottos, nobodys])
     assert f"There is no job {ottos}." in olga.get("/jobs").text
     with connected():
@@ -249,13 +249,13 @@ def test_users_by_command(instance, app):
     assert made.stdout == ""
     for wrong in (
         ("anna", "--password-stdin"),  # there is one
-        ("cli", "--password-stdin"),  # what the audit log calls others
+        ("cli", "--password-stdin"),  # names that the audit log uses
         ("a b", "--password-stdin"),
     ):
         assert flask(instance, "create-user", *wrong, stdin="a secret one\n").returncode == 2, wrong
     short = flask(instance, "create-user", "bob", "--password-stdin", stdin="short\n")
     assert (short.returncode, "8" in short.stderr) == (2, True)
-    assert flask(instance, "create-user", "bob").returncode == 2  # nobody to ask
+    assert flask(instance, "create-user", "bob").returncode == 2  # no terminal to ask
     assert flask(instance, "create-user", "bob", "--password", "x").returncode == 2
     assert (
         flask(instance, "create-user", "bob", "--password-stdin", stdin="of bob ...\n").returncode

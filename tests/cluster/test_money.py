@@ -70,7 +70,7 @@ def test_a_cap_holds_over_two_workers_and_a_kill(two, endpoint):
     time.sleep(1.5)  # it stays so
     assert events(two, job_id) == ["spend_cap"]
 
-    # raised, it goes on by itself; one of the workers is killed
+    # the raised cap resumes the job; one worker is killed
     two.do(raise_cap, job_id, 2_000)
     wait_until(lambda: spent(two, job_id) > 900)
     two.workers[0].kill()
@@ -80,14 +80,14 @@ def test_a_cap_holds_over_two_workers_and_a_kill(two, endpoint):
     assert 2_000 <= spent(two, job_id) < 2_000 + in_flight
     assert endpoint.charged - spent(two, job_id) <= lost + 100 * endpoint.dearest
     wait_until(lambda: not held(two))
-    # what the dead one had spent and not recorded may have seemed to be the last of it
+    # unrecorded spending of the dead worker may exceed the cap
     again = ["room", "spend_cap"]
     assert events(two, job_id)[1:] in (again, again * 2)
 
 
 def test_the_cap_of_a_config_holds_over_two_jobs_and_may_be_raised(two, endpoint):
     config = two.add_config(endpoint.base_url, concurrency=WIDTH, **PRICED, day_cap=Decimal(400))
-    # every ninth call fails: four tries of the same may all be such
+    # every ninth call fails: all four tries of a request may
     made = [two.make_job(questions(300), max_retries=20) for _ in range(2)]
     paused(two, *made)
     assert 400 <= endpoint.charged < 400 + 2 * WIDTH * endpoint.dearest

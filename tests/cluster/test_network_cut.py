@@ -44,7 +44,7 @@ def test_a_worker_cut_off_from_redis_goes_on(cluster):
         proxy.cut()
         cluster.wait_for(job_id)
         other = cluster.make_job(questions(total))
-        wait_until(lambda: cluster.placed(other) == 2)  # placed without a word from Redis
+        wait_until(lambda: cluster.placed(other) == 2)  # assigned without Redis
         proxy.restore()
         cluster.wait_for(other)
     for each in (job_id, other):
@@ -66,7 +66,7 @@ def test_a_worker_without_a_share_claims_no_page(cluster):
         cluster.start("far", REDIS_URL=proxied_url)
         cluster.add_config(endpoint.base_url, concurrency=20)
         narrow = cluster.make_job(questions(20), concurrency=1)
-        wait_until(lambda: cluster.placed(narrow) == 1)  # the one lane that it may have
+        wait_until(lambda: cluster.placed(narrow) == 1)  # its only allowed worker
         cluster.start("near")
         wide = cluster.make_job(questions(total))
         for job_id, count in ((narrow, 20), (wide, total)):

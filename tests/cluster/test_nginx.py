@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} not installed"),
     pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed"),
 ]
-PASSWORD = {"SIMPLE_BATCH_PASSWORD": "open sesame, please"}  # who comes by a proxy has to log in
+PASSWORD = {"SIMPLE_BATCH_PASSWORD": "open sesame, please"}  # requests through a proxy need a login
 
 
 def test_a_browser_sticks_to_one_process_and_fails_over_when_it_ends(instance, tmp_path):

@@ -24,7 +24,7 @@ from .processes import MISSING, Worker
 from .web_client import log_in, post, token_of
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} not installed")
-AT_ONCE_S = 4.5  # what is told, not found at the next look (which comes after 5)
+AT_ONCE_S = 4.5  # for messages; the next look at the database comes after 5 s
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_every_client_gets_every_event_once_from_any_process(
                 ),
                 40,
             )
-    time.sleep(0.6)  # a tick more: what would come twice has come
+    time.sleep(0.6)  # one more tick, in which duplicates would arrive
     moves = [[event["to"] for event in listener.of("job.status")] for listener in listeners]
     assert moves[0][-2:] == ["finalizing", "completed"]
     assert len(set(moves[0])) == len(moves[0])
@@ -168,7 +168,7 @@ def test_a_session_is_one_for_all_processes(webs, people, listen):
     stays.subscribe()
     assert post(again, one.url, "/password", old=PASSWORDS["otto"], password="another one!")
     wait_until(lambda: not stays.connected, AT_ONCE_S)
-    # the session that changed it goes on, everywhere
+    # the session that changed the password stays valid in all processes
     assert again.get(f"{other.url}/jobs", allow_redirects=False).status_code == 200
 
 
@@ -176,7 +176,7 @@ def test_wrong_passwords_are_counted_over_all_processes(webs, people, shared_red
     tries = [try_password(webs[number % 2], "otto", "not this one") for number in range(11)]
     assert tries == [401] * 10 + [429]
     shared_redis.stop()
-    # each process has counted half of them itself
+    # each process counted half of them
     wait_until(lambda: try_password(webs[1], "otto", PASSWORDS["otto"]) == 303, AT_ONCE_S)
     assert [try_password(webs[0], "otto", "not this one") for _ in range(6)][-1] == 429
     output = "\n".join(webs[0].lines + webs[1].lines)
@@ -302,7 +302,7 @@ def test_the_password_of_redis_is_in_no_log(app, instance, environment, shared_r
     password = "planted-redis-password"
     url = shared_redis.url().replace("redis://", f"redis://:{password}@")
     with redis.Redis.from_url(shared_redis.url()) as administrator:
-        administrator.config_set("requirepass", "another one")  # so that ours is refused
+        administrator.config_set("requirepass", "another one")  # so that our try is refused
     web = run_py(instance, **{**environment, "SIMPLE_BATCH_REDIS_URL": url})
     try:
         assert try_password(web, "nobody", "not this one") in (303, 401)

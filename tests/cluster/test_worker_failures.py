@@ -26,7 +26,7 @@ def test_killed_workers_leave_their_pages_to_others(cluster):
         print(f"found dead after {time.monotonic() - killed:.1f} s")
         cluster.wait_for(job_id)
     assert cluster.counted(job_id) == (total, total, total)
-    # in flight, and answered but not committed yet, a batch at most
+    # calls in flight, and at most one batch of uncommitted answers
     resent = endpoint.calls - total
     print(f"{resent} sent again")
     assert resent <= 2 * (CONCURRENCY + 100)
@@ -39,7 +39,7 @@ def test_a_warm_shutdown_sends_nothing_again(cluster):
         job_id = cluster.under_way(endpoint, total, 2 * CONCURRENCY)
         leaving = cluster.coordinator()
         assert leaving.stop() == 0
-        # it has left by itself, not been found dead, and holds nothing any more
+        # it left by itself, was not declared dead, and holds nothing
         assert cluster.ask("SELECT count(*) FROM worker")[0] == 1
         staying = next(worker for worker in workers if worker is not leaving)
         cluster.wait_for(job_id)
@@ -56,14 +56,14 @@ def test_redis_and_postgresql_come_back(cluster):
         cluster.redis.stop()
         try:
             wait_until(lambda: endpoint.calls > 350)
-            # nobody can be told of this one: lanes are found without the broker
+            # no message announces this job: assignments are found without the broker
             second = cluster.make_job(questions(40))
             cluster.wait_for(second)
         finally:
             cluster.redis.start()
         cluster.postgres.stop()
         try:
-            time.sleep(3)  # as long as it is away: there is nothing to wait for
+            time.sleep(3)  # while Redis is down: there is nothing to wait for
         finally:
             cluster.postgres.start()
         cluster.wait_for(job_id)

@@ -88,7 +88,7 @@ def test_many_large_answers_come_one_after_the_other(caller, bench, large):
         one.pool._turns._answers = answers
         seen = []
 
-        def keep(outcome):  # as the recorder does, and as late
+        def keep(outcome):  # released as late as by the recorder
             gevent.sleep(0.01)
             seen.append((outcome.cause, len(outcome.response), outcome.attempts))
 
@@ -96,7 +96,7 @@ def test_many_large_answers_come_one_after_the_other(caller, bench, large):
         assert [cause for cause, _size, _attempts in seen] == [None] * 12
         assert all(size > LARGE for _cause, size, _attempts in seen)
         assert within_the_bound(answers, 12, LARGE + 1000)
-        assert answers.most_used > MOST // 2  # it was tried
+        assert answers.most_used > MOST // 2  # the call was made
         gc.collect()
         assert (answers.used, answers.waiting) == (0, 0)
 
@@ -125,7 +125,7 @@ def test_waiting_for_room_is_no_time_of_the_provider(caller):
     with MisbehavingEndpoint(answer(LARGE)) as endpoint:
         answers = Answers(LARGE + MIB)
         transport = caller(endpoint, answers)
-        kept = [call(transport), call(transport)]  # the second is beyond the bound
+        kept = [call(transport), call(transport)]  # the second is too large
         late = gevent.spawn(call, transport, 1.0)
         with gevent.Timeout(30):
             while not answers.waiting:
@@ -170,7 +170,7 @@ def test_what_fails_holds_nothing(caller):
                 call(caller(endpoint, answers), 0.5 if behaviour is e.trickle else 30)
             assert failed.value.cause is cause
             assert answers.used == 0
-            assert answers.most_used <= LARGE + 2 * MIB  # what unpacks to more is not unpacked
+            assert answers.most_used <= LARGE + 2 * MIB  # the rest is not unpacked
 
 
 def test_no_call_begins_while_there_is_no_room():

@@ -215,7 +215,7 @@ def test_requests_per_minute_are_spread(clock):
 
 def test_tokens_are_reserved_by_estimate_and_settled_by_usage(clock):
     gov = governor(clock, concurrency=1000, tpm=60_000)
-    for _ in range(300):  # 400 bytes are really 200 tokens: the estimate learns it
+    for _ in range(300):  # 400 bytes use 200 tokens: the estimate adapts
         settle(gov, admitted(gov, 1), Classification(None, None, 200, usage=Usage(150, 50)))
         clock.advance(1)
     began = len(admitted(gov, 0))

@@ -52,7 +52,7 @@ def test_by_weight():
 def test_by_weight_the_slow_one_sets_the_pace_unless_it_is_not_available():
     simulated = SimulatedUpstreams(400, Spread.WEIGHT, 1, 1)
     for _ in range(20):
-        simulated.round(0)  # the other does not ask
+        simulated.round(0)  # the other upstream takes nothing
     assert len(simulated.drawn[0]) <= 2
     simulated.cooling[1] = True
     for _ in range(20):
@@ -62,7 +62,7 @@ def test_by_weight_the_slow_one_sets_the_pace_unless_it_is_not_available():
     before = len(simulated.drawn[1])
     for _ in range(20):
         simulated.round()
-    assert len(simulated.drawn[1]) - before == pytest.approx(20, abs=2)  # nothing is made up for
+    assert len(simulated.drawn[1]) - before == pytest.approx(20, abs=2)  # no catching up
 
 
 def test_in_order_the_next_takes_over_while_the_first_cools():
@@ -98,7 +98,7 @@ def test_what_one_has_failed_goes_to_another_and_ends_with_the_last():
     first, second = simulated.upstreams
     simulated.round(0, end=False)
     assert not simulated.balancer.ended(first, 0, Cause.SERVER_ERROR)
-    assert simulated.round(0, end=False) == [0, 0]  # not to the same again
+    assert simulated.round(0, end=False) == [0, 0]  # not to the same upstream again
     assert simulated.round(1, end=False) == [0, 1]
     assert simulated.balancer.ended(second, 0, Cause.TIMEOUT)
     assert list(simulated.balancer.draw(first)) == []

@@ -19,11 +19,11 @@ def test_who_asks_for_the_same_name_waits_for_one_lookup(monkeypatch):
 
     monkeypatch.setattr(name_lookup.socket, "getaddrinfo", getaddrinfo)
     waiting = [gevent.spawn(name_lookup.addresses, "a.test", 443) for _ in range(50)]
-    with gevent.Timeout(0.02, False):  # one who gives up leaves the others their answer
+    with gevent.Timeout(0.02, False):  # a caller that times out leaves the answer to the others
         name_lookup.addresses("a.test", 443)
     assert [waiter.get() for waiter in waiting] == [["a.test"]] * 50
     assert asked == ["a.test"]
-    for _ in range(2):  # a failure is not kept
+    for _ in range(2):  # failures are not cached
         with pytest.raises(socket.gaierror, match="no such name"):
             name_lookup.addresses("nobody", 443)
     assert asked == ["a.test", "nobody", "nobody"]

@@ -118,7 +118,7 @@ def test_the_deadline_bounds_attempts_and_waits():
     outcome = bench.run()
     assert outcome.cause is Cause.SERVER_ERROR
     assert bench.now <= 50.0
-    assert bench.timeouts == [50.0, 29.0, 8.0]  # what is left, each time
+    assert bench.timeouts == [50.0, 29.0, 8.0]  # the time left for each attempt
 
 
 @pytest.mark.parametrize(

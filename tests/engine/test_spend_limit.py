@@ -65,7 +65,7 @@ def test_without_a_bound_everything_goes_and_is_counted():
 def test_a_raised_bound_lets_those_go_that_wait():
     spend_limit = make_limit(100, spent=90)
     spend_limit.take()
-    spend_limit.settle(9)  # one more is expected to fit in, two are not
+    spend_limit.settle(9)  # one more call is expected to fit, two are not
     spend_limit.take()
     waiting = gevent.spawn(spend_limit.take)
     gevent.sleep(0.01)
@@ -98,7 +98,7 @@ def test_only_the_money_of_a_block_is_spent_where_there_is_one():
     gevent.joinall(waiting, timeout=30, raise_error=True)
     spend_limit.hungry = False
     spend_limit.settle(20)
-    another = gevent.spawn(spend_limit.take)  # two are expected to cost more than the block holds
+    another = gevent.spawn(spend_limit.take)  # two calls may cost more than the lease
     gevent.sleep(0.01)
     assert spend_limit.hungry
     assert not another.dead
@@ -107,7 +107,7 @@ def test_only_the_money_of_a_block_is_spent_where_there_is_one():
     spend_limit.settle(5)
     last = gevent.spawn(spend_limit.take)
     gevent.sleep(0.01)
-    assert not last.dead  # the block is used up, the bound is not
+    assert not last.dead  # the lease is used up, the cap is not
     spend_limit.limit(job=30)
     with pytest.raises(CapReached):
         last.get(timeout=30)

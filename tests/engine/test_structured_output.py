@@ -89,13 +89,13 @@ def test_the_second_asking_holds_the_answer_and_the_complaint(bench):
             Cause.SCHEMA,
             None,
         ]
-        assert sum(a.usage.total for a in outcome.attempts if a.usage) == 20  # of both that failed
+        assert sum(a.usage.total for a in outcome.attempts if a.usage) == 20  # of both failures
         first, second, third, fourth = (body["messages"] for body in endpoint.bodies)
         assert [message["role"] for message in first] == ["user"]
         assert second[:1] == first
         assert second[1] == {"role": "assistant", "content": '{"n": "x"}'}
         assert 'is not of type "integer" (at $.n)' in second[2]["content"]
-        assert third == second  # nobody has answered it yet
+        assert third == second  # no call was answered yet
         assert [message["content"] for message in fourth[:2]] == ["question 0", "so\n`no`"]
         assert len(fourth) == 3
         assert endpoint.bodies[3]["response_format"]["type"] == "json_schema"
@@ -148,7 +148,7 @@ def test_an_endpoint_that_refuses_is_asked_in_an_easier_way(bench, message):
             policy=policy,
         )
         assert run.run(1) is None
-        assert run.run(2) is None  # what was found is remembered
+        assert run.run(2) is None  # the result is remembered
         assert {outcome.status for outcome in run.outcomes} == {RequestStatus.SUCCEEDED}
         asked = [body.get("response_format") for body in endpoint.bodies]
         assert [form and form["type"] for form in asked] == [

@@ -20,7 +20,7 @@ from ..store.test_postgres import cut
 from .test_job_run import agrees
 
 pytestmark = pytest.mark.skipif(postgres.programs() is None, reason="PostgreSQL is not installed")
-TAKE = "SELECT pg_advisory_lock(%s, hashtext(current_schema()))"  # as store/locks.py tries to
+TAKE = "SELECT pg_advisory_lock(%s, hashtext(current_schema()))"  # the interval of store/locks.py
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_job_waits_while_its_database_server_is_away(
             assert api.status_code == 503
             assert "cannot be reached" in api.json["error"]["message"]
             gevent.sleep(0.3)
-            assert endpoint.calls == calls < 600  # none is made whose answer could not be kept
+            assert endpoint.calls == calls < 600  # no call starts while results cannot be stored
         finally:
             server.start()
         job = wait_for(job_id, "completed", "paused")
@@ -147,7 +147,7 @@ def test_another_process_takes_over_from_one_that_is_killed(instance, database_u
             wait_until(finished)
             shown = json.loads(flask(instance, "show-job", "1", "--json", **where).stdout)
             assert (shown["succeeded"], shown["attempts"]) == (400, 400)
-            # sent again: what was in flight or not committed yet
+            # sent again: calls in flight or not committed yet
             assert 400 <= endpoint.calls <= 400 + 10 + 100
         finally:
             first.kill()

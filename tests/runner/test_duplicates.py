@@ -102,14 +102,14 @@ def test_what_is_to_go_another_way_goes_by_itself(start, endpoint, add_config, r
     edited = json.dumps({"messages": [{"role": "user", "content": "changed"}]})
     endpoint.script = [e.ok()]
     with connected():
-        jobs.send_again(job_id, 0, edited)  # the one that the others are twins of
+        jobs.send_again(job_id, 0, edited)  # the others are its duplicates
     wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=3))
     with connected():
         jobs.retry(job_id, RequestFilter(status="failed"))
     wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=10))
     asked = [body["messages"][0]["content"] for body in endpoint.bodies[1:]]
     assert asked.count("changed") == 1
-    assert asked.count("question 0") == 7  # theirs was never answered
+    assert asked.count("question 0") == 7  # their original was never answered
     agrees(job_id)
 
 
@@ -139,7 +139,7 @@ def test_a_duplicate_that_is_sent_again_makes_its_own_call(start, endpoint, repe
         jobs.reset(job_id)
         jobs.resume(job_id)
     assert wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=4)).failed == 0
-    assert endpoint.calls == 5  # as at first: what was edited is forgotten
+    assert endpoint.calls == 5  # the original request: the edit is dropped
 
 
 def test_a_duplicate_retried_alone_makes_its_own_call(start, endpoint, repeated, wait_for):
@@ -152,7 +152,7 @@ def test_a_duplicate_retried_alone_makes_its_own_call(start, endpoint, repeated,
     wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=1, failed=5))
     assert endpoint.calls == 2
     with connected():
-        assert jobs.retry_requests(job_id, [4, 0, 4]) == 2  # with the one that it waits for
+        assert jobs.retry_requests(job_id, [4, 0, 4]) == 2  # with the request that it waits for
     wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=3, failed=3))
     assert endpoint.calls == 3
     agrees(job_id)

@@ -22,7 +22,7 @@ from ..endpoint import MisbehavingEndpoint
 from ..sample_images import GIF, SVG, png, sent
 
 TEMPLATE = Template(user="{{q}}", images=["{{photo}}", "{{second}}"], custom_id="q")
-LARGE = png(2, 2) + os.urandom(300_000)  # what follows the end is passed on too
+LARGE = png(2, 2) + os.urandom(300_000)  # bytes after the end of the image are sent too
 
 
 @pytest.fixture
@@ -88,11 +88,11 @@ def test_the_bytes_of_every_image_arrive_and_are_kept_once(
             "named otherwise",
             "SUB\\cafe\u0301.png",
             "",
-        ),  # Windows' slash, another case, accents apart
+        ),  # backslash, another case, combining accents
         *((f"again {n}", "large.png", "") for n in range(200)),
     )
     job_id = make(path)
-    for name in folder.iterdir():  # they are the job's own by now
+    for name in folder.iterdir():  # the job has its own copies by now
         if name.is_file():
             name.write_bytes(b"changed")
     assert len(kept(instance)) == 4
@@ -134,7 +134,7 @@ def test_duplicates_and_cached_answers_compare_image_contents(start, endpoint, f
     assert (job.succeeded, job.saved_calls, endpoint.calls) == (3, 1, 2)
     (folder / "large.png").write_bytes(LARGE + b"!")
     job = wait_for(make(path, same, reuse_hours=1), "completed")
-    assert (job.succeeded, endpoint.calls) == (3, 3)  # only the other image is asked about again
+    assert (job.succeeded, endpoint.calls) == (3, 3)  # only the request with another image is sent
     assert sent(endpoint.bodies[-1]) == [LARGE + b"!"]
 
 
@@ -155,7 +155,7 @@ def test_retry_edit_reset_clone_and_a_job_of_its_requests_have_the_images(
 
     with connected():
         shown = insight.request_detail(job_id, 0)["body"]
-        jobs.send_again(job_id, 0, shown.replace("one", "two"))  # as the page gives it: indented
+        jobs.send_again(job_id, 0, shown.replace("one", "two"))  # indented, as on the page
     arrives(job_id, [png(10, 10), GIF])
     assert endpoint.bodies[-1]["messages"][0]["content"][0]["text"] == "two"
     with connected():

@@ -260,7 +260,7 @@ def test_what_cannot_be_written_now_is_kept_and_written_later(
         wait_until(lifecycle.storage_fault)
         calls = endpoint.at_rest()
         gevent.sleep(0.3)
-        assert endpoint.calls == calls  # none is made whose answer could not be kept
+        assert endpoint.calls == calls  # no call starts while results cannot be stored
         other.execute("ROLLBACK")
         other.close()
         job = wait_for(job_id, "completed", "paused")

@@ -102,7 +102,7 @@ def test_workers_share_a_limit_while_redis_restarts_empty(budgets, callers, capl
     with caplog.at_level(logging.WARNING):
         server.stop()
         before = calls.done
-        until(lambda: calls.done > before + 50)  # each goes on with its share
+        until(lambda: calls.done > before + 50)  # each worker continues with its share
         server.start()
         budgets(server.url(), "d").attach(7, governor := SharedGovernor(concurrency=6))
         callers(calls.call_through, "d", governor)
@@ -110,7 +110,7 @@ def test_workers_share_a_limit_while_redis_restarts_empty(budgets, callers, capl
         lost = [record for record in caplog.records if "cannot be reached" in record.message]
     server.stop()
     assert calls.most == 6
-    assert 3 <= len(lost) <= 4  # once for each worker, not for each try
+    assert 3 <= len(lost) <= 4  # once per worker, not per attempt
 
 
 def test_a_worker_started_without_redis_waits_for_it(budgets, callers):
@@ -148,7 +148,7 @@ def test_an_idle_worker_keeps_its_share_while_redis_is_away(budgets, callers, mo
     server.stop()
     calls.wanted = False
     until(lambda: calls.running == 0)
-    gevent.sleep(4 * limit_leases.LEAVE_S)  # an exchange at least, of which nothing comes
+    gevent.sleep(4 * limit_leases.LEAVE_S)  # at least one exchange, which fails
     before = dict(calls.by)
     call()
     until(lambda: all(calls.by[name] > before[name] + 10 for name in "ab"))
@@ -178,7 +178,7 @@ def test_the_concurrency_of_a_job_holds_over_workers(budgets, callers):
     assert calls.most == 5
     for semaphore in semaphores:
         semaphore.resize(3)
-    until(lambda: calls.max_running_during(60) == 3)  # the workers learn of it one after the other
+    until(lambda: calls.max_running_during(60) == 3)  # workers get the change in turn
     assert calls.max_running_during(60) <= 3
     for semaphore in semaphores:
         semaphore.resize(None)

@@ -42,10 +42,10 @@ def test_the_job_is_paused_and_says_until_when(
         )
         assert job.start_at / 1000 == pytest.approx(time.time() + YEAR_S, abs=120)
         assert (job.succeeded, job.failed) == (3, 0)
-        assert endpoint.calls <= 5  # nobody tries again
+        assert endpoint.calls <= 5  # no call is retried
         endpoint.script[:] = [e.ok()]
         with connected():
-            jobs.resume(job.id)  # at once, whatever was asked
+            jobs.resume(job.id)  # at once, without waiting for the Retry-After
         job = wait_for(job.id, "completed")
         assert (job.succeeded, job.failed) == (20, 0)
 

@@ -65,7 +65,7 @@ def test_a_scheduled_job_waits_for_its_time(start, add_config, make_job, wait_fo
             make_job(1, start_at=clock.now_ms() - 3_600_000)
     later = make_job(3, start_at=clock.now_ms() + 3_600_000)
     with connected():
-        jobs.resume(later)  # now after all
+        jobs.resume(later)  # the start time is removed
     assert wait_for(later, "completed").succeeded == 3
 
 
@@ -84,7 +84,7 @@ def test_a_job_run_that_gives_requests_back_takes_none_meanwhile(
 
         def settle(self):
             (lane,) = lifecycle._runner._lanes.open.values()
-            self.settles = True  # somebody else has given requests of that way back
+            self.settles = True  # requests of that route were given back meanwhile
             with connected():
                 lane.look_for_others()
             self.settles = False
@@ -198,9 +198,9 @@ def test_one_request_is_edited_and_sent_again(start, add_config, make_job, wait_
             assert [attempt["cause"] for attempt in found["attempts"]] == [None, None]
             assert "fine" in found["attempts"][0]["excerpt"]
             assert "edited" in found["body"]
-            assert insight.attempts_page(job_id).rows == []  # it was no failure
+            assert insight.attempts_page(job_id).rows == []  # it did not fail
             job = jobs.get(job_id)
-            assert (job.attempts, job.input_tokens) == (3, 21)  # what it cost stays counted
+            assert (job.attempts, job.input_tokens) == (3, 21)  # its cost stays counted
             jobs.reset(job_id)
             assert Attempt.select().count() == 0
             assert "edited" not in insight.request_detail(job_id, 1)["body"]

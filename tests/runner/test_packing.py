@@ -76,7 +76,7 @@ def test_each_request_keeps_what_it_would_have_had_alone(start, add_config, text
         out = lines(job_id, "openai")
         assert [line["custom_id"] for line in out] == [f"c{n}" for n in range(300)]
         assert all(len(line["response"]["body"]["data"]) == 1 for line in out)
-        # a number of the job's own, in its recipe and its clone too; 1 sends each alone
+        # the job's own number, also in its recipe and its clone; 1 sends each input alone
         alone = texts(given[:10], inputs_per_call=1)
         wait_for(alone, "completed")
         assert [len(inputs) for inputs in endpoint.inputs[5:]] == [1] * 10
@@ -106,7 +106,7 @@ def test_duplicates_cached_answers_and_other_routes(start, add_config, texts, wa
         agrees(job_id)
         with connected():
             (group,) = insight.error_groups(job_id)
-            assert group["count"] == 2  # of one request each: no other is blamed
+            assert group["count"] == 2  # one request per call: no other request fails with it
         bad.clear()
         endpoint.inputs.clear()
         with connected():
@@ -226,7 +226,7 @@ def test_an_endpoint_that_takes_fewer_is_reported_in_the_events(start, add_confi
             assert event.detail.endswith("inputs a call, gets 8 from now on")
             assert insight.requests_page(job_id, RequestFilter(status="failed")).total == 0
             assert configs.get("test").active
-        assert endpoint.calls <= 400 / 8 + 7 * 7  # each of seven packs refused seven times
+        assert endpoint.calls <= 400 / 8 + 7 * 7  # each of seven packs was refused seven times
 
 
 def test_a_kill_sends_again_no_more_than_was_in_flight(app, instance, texts, add_config, wait_for):
@@ -238,7 +238,7 @@ def test_a_kill_sends_again_no_more_than_was_in_flight(app, instance, texts, add
             running = served(instance)
             wait_until(lambda calls=calls: endpoint.calls >= calls)
             gevent.sleep(0.02)
-            resent += 10 * 3 + 100  # in flight, and not committed yet: a batch at most
+            resent += 10 * 3 + 100  # calls in flight, and at most one uncommitted batch
             running.kill()
             wait_until(lambda: endpoint.in_flight == 0)
         running = served(instance)

@@ -63,7 +63,7 @@ def test_many_are_grouped_so_that_commits_take_a_tenth_of_the_time(recording):
         record(index)
         gevent.sleep(0.001)
     recorder.flush()
-    # the first and the last do not rest
+    # no gap after the first and the last commit
     rested = recorder.commit_s - 2 * recorder.longest_commit_s
     assert rested <= 0.11 * (time.monotonic() - began)
     assert recorder.commits < COUNT / 2

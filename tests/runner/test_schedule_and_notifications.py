@@ -63,13 +63,13 @@ def test_outside_its_hours_a_job_waits_and_goes_on_in_them(
     with connected():
         Job.update(start_at=clock.now_ms()).where(Job.id == job_id).execute()
     wait_until(lambda: endpoint.calls > 8)
-    endpoint.script[:] = [e.slow(0.3)]  # it is not at its end before it is stopped
+    endpoint.script[:] = [e.slow(0.3)]  # slow enough to be stopped before its end
     allowed["open"] = False
     job = wait_for(job_id, "scheduled")
     endpoint.script[:] = [e.ok()]
     assert 0 < job.succeeded < 100
     with connected():
-        jobs.resume(job_id)  # now, whatever the clock says
+        jobs.resume(job_id)  # start now, at any time of day
     assert wait_for(job_id, "completed").succeeded == 100
     with connected():
         assert jobs.get(job_id).hours == ""

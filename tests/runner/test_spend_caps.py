@@ -99,7 +99,7 @@ def test_a_cap_is_overshot_by_what_was_in_flight_at_most(
         assert "Settings" in job.status_detail
         in_flight = endpoint.most_in_flight
         assert cap <= spent(job_id) < cap + in_flight * endpoint.dearest
-        assert spent(job_id) == endpoint.charged  # failed attempts that were paid for count too
+        assert spent(job_id) == endpoint.charged  # failed attempts that were charged count too
         gevent.sleep(0.5)
         assert (endpoint.charged, endpoint.in_flight) == (spent(job_id), 0)
         with connected():
@@ -241,7 +241,7 @@ def test_an_answer_that_does_not_tell_its_cost_pauses_a_capped_job(
         job = wait_for(job_id, "paused")
         assert (job.status_reason, job.succeeded) == ("spend_unknown", 3)
         gevent.sleep(0.5)
-        assert endpoint.calls == 3  # not by itself
+        assert endpoint.calls == 3  # it does not continue by itself
         with connected():
             jobs.resume(job_id)
         assert wait_for(job_id, "completed").succeeded == 20

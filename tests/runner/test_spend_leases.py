@@ -147,7 +147,7 @@ def test_a_cap_may_be_moved_while_workers_run(url, quick):
         set_cap(job_id, 100)
         gevent.joinall(going, raise_error=True)
         assert all(one.value.reason == "spend_cap" for one in going)
-    assert spent(job_id) < 20_000  # long before the cap that there was
+    assert spent(job_id) < 20_000  # long before the former cap
 
 
 def test_what_one_holds_the_others_wait_for_and_get(url, quick):
@@ -164,7 +164,7 @@ def test_what_one_holds_the_others_wait_for_and_get(url, quick):
 
     with Worker("slow", slow) as first, Worker("second", random_calls(1)) as second:
         one = gevent.spawn(first.run, job_id, 3, iter(range(6)))
-        wait_until(lambda: first.calls == 6)  # they are expected to cost more than is left
+        wait_until(lambda: first.calls == 6)  # their expected cost is more than what is left
         other = gevent.spawn(second.run, job_id, 3, itertools.count(10))
         gevent.sleep(0.2)
         assert not other.dead
@@ -291,7 +291,7 @@ def test_asks_are_few(url, monkeypatch):
         wait_until(lambda: sum(worker.calls for worker in workers) > 1_000)
         took_s = time.monotonic() - began
         gevent.killall(going)
-    assert len(asks) <= 2 * 2 * (took_s + 4)  # workers, bounds; a second each, and the start
+    assert len(asks) <= 2 * 2 * (took_s + 4)  # workers, caps; once per second, and the start
 
 
 class Kills:
@@ -340,19 +340,19 @@ class Steps:
     def __init__(self, cap: int):
         self.job_id, self.cap = new_job(cap), cap
         self.workers = [SimulatedWorker(self.job_id) for _ in range(3)]
-        self._excess = 0  # of lanes that have ended
+        self._excess = 0  # of runs that have ended
 
     def ask(self, worker: "SimulatedWorker", _: int) -> None:
         excess = worker.excess
         worker.supply.tend()
-        assert worker.excess <= excess  # nothing is taken away that is spent already
+        assert worker.excess <= excess  # no money is taken away that is already spent
 
     def take(self, worker: "SimulatedWorker", _: int) -> None:
         if worker.may_take():
             worker.purse.take()
             worker.in_flight += 1
         else:
-            worker.purse.hungry = True  # it would wait
+            worker.purse.hungry = True  # a call would wait here
 
     def settle(self, worker: "SimulatedWorker", cost: int) -> None:
         if worker.in_flight:

@@ -14,7 +14,7 @@ UNFIT = {
     "a number that SQLite has no room for": {"latency_ms": 10**30},
     "a value of another kind": {"model": {"a": 1}},
 }
-if not postgres.CHOSEN:  # which is given U+FFFD in its place
+if not postgres.CHOSEN:  # stored as U+FFFD
     UNFIT["text that is no text"] = {"message": "half \ud83d"}
 
 
@@ -52,4 +52,4 @@ def test_results_that_cannot_be_stored_fail_alone(add_config, make_job):
         assert rows[number].cause == Cause.INTERNAL, name
         assert "cannot be stored" in rows[number].message
     assert all(rows[one.index].cause == Cause.SERVER_ERROR for one in outcomes[len(UNFIT) :])
-    assert not complaints  # the place where results are kept is well
+    assert not complaints  # storing results works

@@ -30,7 +30,7 @@ NESTED = (
     '{"a": NaN}',
     '{"a":' * 2_000 + "1" + "}" * 2_000,
 )
-# each of these was a separate error once, or is the edge of a bound
+# each one caused a separate error once, or is the edge of a limit
 VALUES = (
     str(2**63 - 1),
     str(2**63),

@@ -18,7 +18,7 @@ from ..process import flask, run_py
 from . import hostile
 
 LINE = '{"messages": [{"role": "user", "content": "a question"}]}\n'
-# what may be posted again as it is: it makes nothing, ends as it was, or the thing itself is gone then
+# forms that need no key: they create nothing, end in the same state, or remove their object
 REPEATABLE = {
     "access.remove_token",
     "access.remove_webhook",

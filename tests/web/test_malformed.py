@@ -105,7 +105,7 @@ def known(app, add_config, endpoint, make_job) -> dict:
         token, _secret = tokens.create("t", False, "run", None)
         hook, _secret = webhooks.create("http://127.0.0.1:9/x", None, False)
         tokens.revoke(token.id)
-        tokens.remove(token.id)  # else the Batch API wants one
+        tokens.remove(token.id)  # otherwise the Batch API requires one
         found = {"config_id": config.id, "job_id": job_id, "upload_id": table.id, "index": 0}
         found |= {
             "template_id": version.saved_id,

@@ -140,7 +140,7 @@ def watch(app, add_config, endpoint, make_job):
 
     yield connect
     for watcher in watchers:
-        watcher.send("1")  # else the feed goes on sending
+        watcher.send("1")  # otherwise the feed continues to send
     wait_until(lambda: not app.extensions["simple_batch_feed"].clients)
 
 
@@ -167,7 +167,7 @@ def test_malformed_packets(watch, tracebacks, capfd):  # noqa: F811
         assert watcher.send("3").status_code in (200, 400)  # the connection may have ended
     assert other.subscribed({"job_id": 1})["ok"]
     assert (unheard, tracebacks) == ([], [])
-    assert "Traceback" not in capfd.readouterr().err  # of greenlets, which log nothing
+    assert "Traceback" not in capfd.readouterr().err  # tracebacks of greenlets are not in the log
 
 
 def test_malformed_queries_of_the_feed(app, client, tracebacks):  # noqa: F811

@@ -52,7 +52,7 @@ def test_a_copy_is_short_lived_and_for_those_who_would_see_the_same(app, client,
     assert theirs != mine
     sent = other.post("/configs/new", data={"csrf_token": theirs, "alias": ""})
     assert b"too old" not in sent.data  # the token was taken, the form was not
-    # what the page depends on is told apart
+    # copies differ by everything that the page depends on
     for request in ({"headers": {"Accept-Language": "zh"}}, {"query_string": {"lang": "zh"}}):
         client.get("/configs", **request)
         assert 'lang="zh' in client.get("/configs", **request).text
@@ -122,7 +122,7 @@ def test_copies_are_for_the_same_caller_in_the_same_role(app):
             keys.add(copies._who())
     assert len(keys) == 3
     with app.test_request_context("/jobs"):
-        g.caller = Actor("somebody", Role.ADMIN, address="192.0.2.1")  # where from is no matter
+        g.caller = Actor("somebody", Role.ADMIN, address="192.0.2.1")  # the address does not matter
         assert copies._who() in keys
 
 
@@ -133,12 +133,12 @@ def test_a_cached_caller_gets_a_cached_page_without_flask(app, client, clock, be
     third = client.get("/configs")
     assert len(begun) == 2
     assert third.data == second.data
-    # the same headers, those of the front and of the views among them
+    # the same headers, including those of the middleware and the views
     assert dict(third.headers) == dict(second.headers)
     assert third.headers["Cache-Control"] == "no-store"
     assert third.headers["Vary"] == "Cookie"
     assert third.headers["X-Frame-Options"] == "DENY"
-    # the token on it is the reader's own, and good
+    # the token on the page belongs to the reader, and works
     other = app.test_client()
     theirs = {TOKEN.search(other.get("/configs").text)[1] for _ in range(3)}
     assert len(begun) == 4
@@ -147,7 +147,7 @@ def test_a_cached_caller_gets_a_cached_page_without_flask(app, client, clock, be
     sent = client.post("/configs/new", data={"csrf_token": given, "alias": ""})
     assert b"too old" not in sent.data
     assert len(begun) == 5
-    client.get("/configs")  # which a post has made anew
+    client.get("/configs")  # the post invalidated the cache
     assert len(begun) == 6
 
 

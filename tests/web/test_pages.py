@@ -116,7 +116,7 @@ def test_testing_a_config_before_and_after_saving(client, config):
         assert found["models"] == ["m9"]
         page = client.post("/configs/test", data=data)
         assert "m-1 answered." in page.text
-        # a stored key is only ever sent where it was stored for
+        # a stored key goes only to the base URL it was stored for
         stolen = {**data, "key": "", "config_id": "1"}
         found = client.post("/configs/test", data=stolen, headers=json_please).json
         assert not found["ok"]
@@ -395,7 +395,7 @@ def test_the_settings_of_a_job_and_the_limits_of_its_config(client, config, make
         answer = client.post(path, data={"csrf_token": token(client, path), **wrong})
         assert answer.status_code == 400, (field, value)
         assert expected in answer.text, (field, answer.text)
-    with connected():  # what stood beside a wrong field was not saved either
+    with connected():  # the other fields were not saved either
         client.post(
             path, data={"csrf_token": token(client, path), **good, "name": "half", "rpm": "-5"}
         )
@@ -461,7 +461,7 @@ def test_three_rows_are_tried_for_real_and_narrow_the_estimate(client, config, i
         # 7 tokens in, 3 out each, at 0.5 and 10 per million: ten rows cost 0.000335
         assert "0.000335" in answer.text
         with connected():
-            assert jobs.Job.select().count() == 0  # nothing of it is kept
+            assert jobs.Job.select().count() == 0  # nothing is stored
 
 
 def test_an_unknown_price_is_unknown_in_the_estimate_too(client):

@@ -157,7 +157,7 @@ def test_a_recipe_fills_in_a_table(client, config):
     assert page.status_code == 200
     assert "from a recipe" in page.text
     assert "You help Ann." in page.text
-    # in data that is no table the template has nothing to do
+    # data that is no table needs no template
     line = b'{"messages": [{"role": "user", "content": "hi"}]}'
     fields = {"csrf_token": token(client), "file": (io.BytesIO(line), "x")}
     client.post("/jobs/new", data=fields)
@@ -189,7 +189,7 @@ def test_a_workbook_opens_at_its_first_table_and_offers_other_sheets(client, con
     page = client.get(place).text
     assert "sheet “Data”" in page
     assert "3 rows" in page
-    assert "row 3" in page  # the fault, and the word for it
+    assert "row 3" in page  # the fault and its label
     assert "cell B3 (“question”) holds a formula that was never calculated" in page
     taken = post(client, f"{place}/sheet", sheet="More")
     assert (taken.status_code, taken.headers["Location"]) == (303, place)
@@ -204,7 +204,7 @@ def test_a_workbook_opens_at_its_first_table_and_offers_other_sheets(client, con
     assert refused.status_code == 400
     assert "The sheet “Empty” is empty" in refused.text
     assert post(client, f"{place}/sheet", sheet="none").status_code == 303
-    assert "sheet “More”" in client.get(place).text  # what was before stays
+    assert "sheet “More”" in client.get(place).text  # the former template stays
     recipe = post(client, "/jobs/new/1/recipe", config="1", name="n", max_retries="3").json
     assert recipe["template"]["sheet"] == "More"
 
