@@ -1,4 +1,4 @@
-"""The governor by an injected clock: no waiting, no sockets."""
+"""The governor with an injected clock: no waiting, no sockets."""
 
 import gevent
 import pytest
@@ -16,7 +16,7 @@ GOOD = Classification(None, None, 200)
 
 
 class Clock:
-    """Time that moves when told; ``later`` calls are made when it passes them."""
+    """A clock that the test moves; functions given to ``later`` run when it passes them."""
 
     def __init__(self):
         self.now = 1000.0
@@ -65,7 +65,7 @@ ONE = Flow()
 
 
 def admitted(gov, count, flow=ONE, size=400):
-    """Tickets of ``count`` callers that arrive now; grows as they are admitted."""
+    """Tickets of ``count`` callers that arrive now; the list grows as they are admitted."""
     tickets = []
 
     def call():
@@ -140,7 +140,7 @@ LIMITS = {
 
 @pytest.mark.parametrize("retry_after", [False, True], ids=["unsaid", "retry-after"])
 @pytest.mark.parametrize("name", LIMITS)
-def test_a_limit_that_nobody_told_is_found_and_held(name, retry_after):
+def test_an_unknown_limit_is_found_and_kept(name, retry_after):
     make, rate = LIMITS[name]
     simulation = Simulation(make(), retry_after=retry_after)
     early, early_refused = simulation.run(10)
@@ -215,7 +215,7 @@ def test_requests_per_minute_are_spread(clock):
 
 def test_tokens_are_reserved_by_estimate_and_settled_by_usage(clock):
     gov = governor(clock, concurrency=1000, tpm=60_000)
-    for _ in range(300):  # 400 bytes are really 200 tokens: the estimate learns it
+    for _ in range(300):  # 400 bytes use 200 tokens: the estimate adapts
         settle(gov, admitted(gov, 1), Classification(None, None, 200, usage=Usage(150, 50)))
         clock.advance(1)
     began = len(admitted(gov, 0))

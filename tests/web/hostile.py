@@ -30,7 +30,7 @@ NESTED = (
     '{"a": NaN}',
     '{"a":' * 2_000 + "1" + "}" * 2_000,
 )
-# each of these was a separate error once, or is the edge of a bound
+# each one caused a separate error once, or is the edge of a limit
 VALUES = (
     str(2**63 - 1),
     str(2**63),
@@ -56,8 +56,8 @@ OF_URL_FOR = (
 )
 
 
-class Read:
-    """Notes which parameters of the query and the form are read while ``with`` lasts."""
+class ReadParameters:
+    """Records which parameters of the query and the form are read during ``with``."""
 
     def __init__(self, monkeypatch):
         self.names: set[str] = set()
@@ -75,7 +75,7 @@ class Read:
         return noting
 
     def taken(self) -> set[str]:
-        """Those read since it was asked last."""
+        """The parameters read since the last call."""
         names, self.names = self.names - {"csrf_token"}, set()
         return names
 
@@ -130,7 +130,7 @@ def paths(rule, known: dict[str, object]) -> Iterator[str]:
 
 
 def path(rule, known: dict[str, object]) -> str:
-    """The address of what is there."""
+    """The address of something that exists."""
     return _filled(rule, known)
 
 
