@@ -20,6 +20,9 @@ from . import nursery
 def load_flask():
     from flask.cli import main
 
+    from simple_batch import runner  # noqa: F401
+    from simple_batch.cli import command_app, demo_endpoint  # noqa: F401
+
     return main
 
 
@@ -27,13 +30,28 @@ def load_server():
     from gevent import monkey
 
     monkey.patch_all()
-    from simple_batch import serve
+    from simple_batch import api, serve  # noqa: F401
     from simple_batch.web import live_feed  # noqa: F401
 
     return lambda: serve.main(sys.argv[1:])
 
 
-LOADERS = {nursery.FLASK: load_flask, nursery.SERVER: load_server}
+def load_celery():
+    """All but the Celery app, which reads the settings as it is imported."""
+    from gevent import monkey
+
+    monkey.patch_all()  # as Celery does for -P gevent
+    import celery.concurrency.gevent  # noqa: F401
+    import kombu.transport.redis  # noqa: F401
+    from celery.apps import worker  # noqa: F401
+    from celery.bin.celery import main
+
+    from simple_batch.cluster import metrics_server, worker  # noqa: F401, F811
+
+    return main
+
+
+LOADERS = {nursery.FLASK: load_flask, nursery.SERVER: load_server, nursery.CELERY: load_celery}
 fork, waitpid = get_original("os", ["fork", "waitpid"])
 
 
@@ -49,8 +67,9 @@ def wished(wishes: _socket.socket) -> dict:
             wish += wishes.recv(65_536)
         if fork() == 0:
             wishes.close()
-            _keep(*streams)
-            return json.loads(wish)
+            read = json.loads(wish)
+            _keep(*streams, new_session=read["new_session"])
+            return read
         for stream in streams:
             os.close(stream)
 
@@ -62,10 +81,13 @@ def _bury() -> None:
             pass
 
 
-def _keep(stdin: int, stdout: int, stderr: int, told: int) -> None:
+def _keep(stdin: int, stdout: int, stderr: int, told: int, new_session: bool) -> None:
     """Returns in the process that was wished for, a child of this one, which tells its end."""
     program = fork()
     if program == 0:
+        if new_session:
+            os.setsid()
+        os.write(told, b"%d\n" % os.getpid())
         os.close(told)
         for place, stream in enumerate((stdin, stdout, stderr)):
             os.dup2(stream, place)
@@ -73,7 +95,6 @@ def _keep(stdin: int, stdout: int, stderr: int, told: int) -> None:
         return
     for stream in (stdin, stdout, stderr, 0, 1, 2):
         os.close(stream)
-    os.write(told, b"%d\n" % program)
     _pid, status = waitpid(program, 0)
     os.write(told, b"%d\n" % os.waitstatus_to_exitcode(status))
     os._exit(0)

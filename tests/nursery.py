@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FLASK, SERVER = PROGRAMS = ("flask", "run.py")  # loaded.py
+FLASK, SERVER, CELERY = PROGRAMS = ("flask", "run.py", "celery")  # loaded.py
 
 
 class Process:
@@ -73,9 +73,9 @@ class _Nursery:
             self._loaded = subprocess.Popen(command, cwd=cwd, stdin=theirs)
         atexit.register(self._end)
 
-    def start(self, args: list[str], env: dict[str, str], streams: list[int]) -> Process:
+    def start(self, args: list[str], streams: list[int], **how) -> Process:
         told, theirs = socket.socketpair()
-        wish = json.dumps({"args": args, "env": env}).encode()
+        wish = json.dumps({"args": args, **how}).encode()
         with theirs:
             socket.send_fds(
                 self._asking, [len(wish).to_bytes(4, "big")], [*streams, theirs.fileno()]
@@ -91,9 +91,11 @@ class _Nursery:
 _nursery = functools.cache(_Nursery)
 
 
-def start(args: list[str], cwd: Path, env: dict[str, str], stdin, stdout, stderr) -> Process:
+def start(
+    args: list[str], cwd: Path, env: dict[str, str], stdin, stdout, stderr, new_session=False
+) -> Process:
     """As subprocess.Popen starts what ``args`` say; they begin with one of PROGRAMS."""
     with Path(os.devnull).open() as nothing:
         given = nothing if stdin == subprocess.DEVNULL else stdin
         streams = [stream.fileno() for stream in (given, stdout, stderr)]
-        return _nursery(args[0], cwd).start(args, env, streams)
+        return _nursery(args[0], cwd).start(args, streams, env=env, new_session=new_session)
