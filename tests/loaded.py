@@ -43,7 +43,7 @@ def load_celery():
     monkey.patch_all()  # as Celery does for -P gevent
     import celery.concurrency.gevent  # noqa: F401
     import kombu.transport.redis  # noqa: F401
-    from celery.apps import worker  # noqa: F401
+    from celery.apps import worker
     from celery.bin.celery import main
 
     from simple_batch.cluster import metrics_server, worker  # noqa: F401, F811
