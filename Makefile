@@ -41,6 +41,8 @@ lint: .venv/.develops
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/python -m tools.links
 	$(BIN)/bandit -q -c pyproject.toml -r simple_batch tools run.py gunicorn.conf.py
 	$(BIN)/python -m tools.audit
 

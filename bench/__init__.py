@@ -1,1 +1,1 @@
-"""make bench: the program beside what people write themselves, in one run on one machine."""
+"""make bench: compares the program with what people write themselves, in one run on one machine."""

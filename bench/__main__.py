@@ -16,11 +16,11 @@ from . import report
 from .batch_api import batch_api
 from .cluster import cluster
 from .files import files
-from .finding import finding
 from .pages import pages
 from .processes import ROOT
+from .shared_limits import cluster_limits
 from .speed import databases, embeddings, growth, overhead, overhead_tls, width
-from .together import cluster_limits
+from .unknown_limit import finding
 
 VERSIONS = ("gevent", "geventhttpclient", "requests", "peewee", "Flask", "aiohttp", "openai")
 FULL = {

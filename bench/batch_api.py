@@ -1,4 +1,5 @@
-"""The Batch API under size: a large upload, creating from it, long lists, a large output file."""
+"""Measures the Batch API at size: a large upload, a batch from it, long lists, a large output
+file."""
 
 import contextlib
 import json
@@ -21,8 +22,8 @@ PAUSE_S = 0.01
 
 
 def batch_api(file_bytes: int, batches: int, rows: int) -> dict:
-    """Upload ``file_bytes``, list ``batches`` page by page, write out the results of ``rows``
-    requests; memory is that of the server's process."""
+    """Upload ``file_bytes``, list ``batches`` page by page, and download the results of ``rows``
+    requests. Memory is measured in the server process."""
     with tempfile.TemporaryDirectory() as folder, endpoint() as base_url:
         flask(folder, "add-config", "bench", "--base-url", base_url, "--model", "bench")
         with _server(folder) as (process, url):
@@ -75,7 +76,7 @@ def _send(url: str, path: Path) -> str:
 
 
 def _create(url: str, file_id: str) -> tuple[str, float]:
-    """The batch's id, and ms until the answer."""
+    """Returns the batch id, and the ms until the answer."""
     asked = {"input_file_id": file_id, "endpoint": CHAT, "completion_window": "24h"}
     began = time.perf_counter()
     answer = requests.post(f"{url}/v1/batches", json=asked, timeout=60)
@@ -103,7 +104,7 @@ def _upload(process, url: str, folder: Path, size: int) -> dict:
 
 
 def _watched(process, work):
-    """What ``work`` returns, and the most memory that the process had meanwhile."""
+    """Returns the result of ``work``, and the peak memory of the process meanwhile."""
     peak, done = process.memory_info().rss, threading.Event()
 
     def watch():

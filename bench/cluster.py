@@ -1,4 +1,4 @@
-"""Workers: the same job over one, two and four of them, and what each request costs around it."""
+"""Runs the same job on one, two and four workers, and measures the cost per request."""
 
 import tempfile
 import time
@@ -11,22 +11,22 @@ from simple_batch.cluster.limit_coordinator import GATHER_S
 from simple_batch.services import jobs
 from tests.cluster.processes import MISSING, Cluster, wait_until
 
-from .processes import endpoint, ours
+from .processes import endpoint, run_simple_batch
 
-WIDE = 200  # calls in flight of a worker at most
+WIDE = 200  # the most calls in flight per worker
 _LOG = "SELECT (pg_current_wal_lsn() - '0/0')::bigint"
 _TOOK = "SELECT finished_at - started_at, succeeded FROM job WHERE id = %s"
-_STATISTICS_S = 1.5  # a backend hands in its counters once a second
+_STATISTICS_S = 1.5  # PostgreSQL backends report their counters once a second
 
 
 def cluster(count: int, workers: list[int], delay_s: float) -> dict:
-    """``count`` requests to an endpoint that takes ``delay_s``: by the single process on SQLite, then
-    by workers."""
+    """Send ``count`` requests to an endpoint that takes ``delay_s``: first by the single process on
+    SQLite, then by workers."""
     found = {"count": count, "delay_s": delay_s, "wide": WIDE, "rows": {}}
     if MISSING:
         return found
     with endpoint("--delay", str(delay_s)) as base_url:
-        alone = ours(base_url, count, WIDE)
+        alone = run_simple_batch(base_url, count, WIDE)
         found["alone"] = {"seconds": alone["seconds"], "cpu_ms": 1000 * alone["cpu_s"] / count}
         for number in workers:
             found["rows"][str(number)] = _run(base_url, count, number)
@@ -41,7 +41,7 @@ def _run(base_url: str, count: int, number: int) -> dict:
         machines.start(*(f"worker{n}" for n in range(number)))
         machines.add_config(base_url, concurrency=WIDE * number)
         job_id = machines.make_job(_questions(count), hold=True)
-        time.sleep(GATHER_S)  # workers that come to an empty Redis wait for others so long, once
+        time.sleep(GATHER_S)  # workers that find an empty Redis wait this long for others, once
         before = _counters(machines)
         machines.do(jobs.resume, job_id)
         wait_until(lambda: machines.status(job_id) == "completed", 600.0, every_s=2.0)
@@ -62,7 +62,7 @@ def _run(base_url: str, count: int, number: int) -> dict:
 
 def _counters(machines: Cluster) -> dict:
     with redis.Redis.from_url(machines.settings["SIMPLE_BATCH_REDIS_URL"]) as client:
-        # what a script calls is counted with it
+        # includes the commands that scripts call
         commands = client.info("stats")["total_commands_processed"]
     return {
         "cpu_s": sum(worker.cpu_s() for worker in machines.workers),
@@ -74,7 +74,7 @@ def _counters(machines: Cluster) -> dict:
 
 
 def _database_cpu_s(machines: Cluster) -> float:
-    """Of the server's processes that live; those that ended are counted with their parent."""
+    """CPU of the running server processes and of the children that have ended."""
     pid = int((machines.postgres.folder / "data" / "postmaster.pid").read_text().split()[0])
     server = psutil.Process(pid)
     times = [process.cpu_times() for process in (server, *server.children(recursive=True))]

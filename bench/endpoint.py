@@ -1,10 +1,10 @@
-"""A model endpoint in a process of its own; prints its port.
+"""A model endpoint as a separate process; prints its port.
 
     python -m bench.endpoint [--delay S] [--tls CERT KEY] [--limit KIND]
 
-Answers a completion of about 600 bytes to anything, at /v1/embeddings a vector of 256 numbers to
-each input. With a limit (rpm, tpm, concurrency, changing:
-bench/limits.py) it refuses what is over it, and GET /stats says what it allowed and what came.
+It answers every request with a completion of about 600 bytes, and /v1/embeddings with a vector of 256
+numbers for each input. With a limit (rpm, tpm, concurrency, changing: bench/limits.py) it refuses
+calls beyond it, and GET /stats returns the calls allowed and received.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""Part 5: import and export beside a bare loop that decodes and re-encodes the same lines: with
-the json module, as people write it, and with msgspec, the fastest there is; a CSV through a template
-beside csv, Jinja and json."""
+"""Part 5: import and export compared with a bare loop that decodes and encodes the same lines, with
+the json module (the usual choice) and with msgspec (the fastest), and a CSV file through a template
+compared with csv, Jinja and json."""
 
 import csv
 import functools
@@ -27,7 +27,7 @@ TEMPLATE = {
 
 
 def files(sizes: list[int]) -> dict:
-    """Seconds of each way in and out at the last size; the peak of its memory at every one."""
+    """Seconds of each import and export at the last size, and peak memory at every size."""
     runs = {rows: _files(rows) for rows in sizes}
     found = runs[sizes[-1]]
     found["peak_mb"] = {
@@ -96,7 +96,7 @@ def bare_loop(source: Path, target: Path, decode, encode) -> float:
 
 
 def bare_template(source: Path, target: Path) -> float:
-    """Seconds to make a request of every row, as people write it."""
+    """Seconds to render a request for each row, in the usual way."""
     environment = jinja2.Environment(autoescape=False)
     system, user = (environment.from_string(TEMPLATE[name]) for name in ("system", "user"))
     began = time.perf_counter()
@@ -127,7 +127,8 @@ def _write(path: Path, rows: int) -> None:
 
 
 def _timed(folder: str, *args: str) -> tuple[float, float]:
-    """Seconds of a command, less those of starting Python and the program; its peak of memory."""
+    """Seconds of a command without the startup of Python and the program, and its peak memory in
+    MB."""
     start = time.perf_counter()
     peak_mb = _run(folder, *args)
     return time.perf_counter() - start - _starting_s(), peak_mb
@@ -135,7 +136,7 @@ def _timed(folder: str, *args: str) -> tuple[float, float]:
 
 @functools.cache
 def _starting_s() -> float:
-    """Seconds of a command that does next to nothing."""
+    """Seconds of a command that does almost nothing."""
     with tempfile.TemporaryDirectory() as folder:
         _run(folder, "list-configs")
         start = time.perf_counter()

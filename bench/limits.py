@@ -1,14 +1,14 @@
 """The limits that the benchmark's endpoint enforces, and what it counts.
 
-A rate is a bucket that refills steadily and holds two seconds' worth. Nothing is said of the limits
-in the answers, not even Retry-After: that is the hard case.
+A rate is a token bucket that refills steadily and holds two seconds' worth. The answers do not mention
+the limits, not even in Retry-After: that is the hard case.
 """
 
 import time
 
 TOKENS_PER_CALL = 80
 HELD_S = 2.0
-FIRST_S = 10.0  # what is not measured: time to find the limit
+FIRST_S = 10.0  # not measured: the time to find the limit
 
 
 class Rate:
@@ -34,7 +34,7 @@ class Rate:
         pass
 
     def allowed(self, start, end, _busy):
-        """Calls that it would have admitted between two seconds."""
+        """The number of calls that the limit allows between two seconds."""
         edges = [*(at for at, _ in self.schedule if start < at < end), end]
         calls = 0.0
         for edge in edges:
@@ -43,8 +43,8 @@ class Rate:
         return calls
 
 
-class AtOnce:
-    """So many calls at a time."""
+class Concurrency:
+    """Limits the calls at a time."""
 
     def __init__(self, most):
         self.most, self.running = most, 0
@@ -65,7 +65,7 @@ class AtOnce:
 LIMITS = {
     "rpm": lambda seconds: Rate([(0, 10)]),
     "tpm": lambda seconds: Rate([(0, 1000)], TOKENS_PER_CALL),
-    "concurrency": lambda seconds: AtOnce(20),
+    "concurrency": lambda seconds: Concurrency(20),
     "changing": lambda seconds: Rate([(0, 10), (seconds / 3, 5), (2 * seconds / 3, 10)]),
 }
 
@@ -96,7 +96,7 @@ class Meter:
         self.limit.ended()
 
     def stats(self):
-        """Since the first call; ``used`` and ``allowed`` without its first seconds."""
+        """Counts since the first call; ``used`` and ``allowed`` leave out its first seconds."""
         if self.began is None:
             return {"at": 0.0}
         at = time.monotonic() - self.began

@@ -105,13 +105,45 @@ def _result(job_id: int, n: int, start: int, response: bytes) -> tuple:
     if n % 50 == 7:
         cause = ("timeout", "server_error")[n % 3 == 0]
         return (
-            *(job_id, n, "failed", cause, 500, "it failed", None, None, "a", 4, at, at + 900, 900),
-            *(None, None, None, None, None),
+            job_id,
+            n,
+            "failed",
+            cause,
+            500,
+            "it failed",
+            None,
+            None,
+            "a",
+            4,
+            at,
+            at + 900,
+            900,
+            None,
+            None,
+            None,
+            None,
+            None,
         )
     latency = 300 + n * 7919 % 4000
     return (
-        *(job_id, n, "succeeded", None, 200, "", response, "m", "a", 1, at, at + latency, latency),
-        *(20, 60, 0, 0, None),
+        job_id,
+        n,
+        "succeeded",
+        None,
+        200,
+        "",
+        response,
+        "m",
+        "a",
+        1,
+        at,
+        at + latency,
+        latency,
+        20,
+        60,
+        0,
+        0,
+        None,
     )
 
 

@@ -1,5 +1,5 @@
-"""The pages of a large job while another one runs at full speed, over HTTP, one after the other as a
-user would ask for them."""
+"""Measures the pages of a large job while another job runs at full speed, over HTTP, one after the
+other as a user opens them."""
 
 import json
 import select
@@ -17,7 +17,7 @@ FULL_SPEED = 100  # calls in flight
 
 
 def pages(rows: int, running: int) -> dict:
-    """Page times in ms, of a job of ``rows`` requests, while ``running`` others are sent."""
+    """Page times in ms of a job of ``rows`` requests, while ``running`` other requests are sent."""
     with tempfile.TemporaryDirectory() as folder, endpoint() as base_url:
         build_rows(folder, rows)
         with program(folder, base_url, running, FULL_SPEED) as (process, port, _job_id):

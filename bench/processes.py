@@ -1,4 +1,4 @@
-"""The processes of the benchmark: the endpoint, the program, and what people use instead."""
+"""Starts the processes of the benchmark: the endpoint, the program, and the competitors."""
 
 import contextlib
 import json
@@ -14,12 +14,12 @@ from pathlib import Path
 import requests
 
 ROOT = Path(__file__).parent.parent
-RIVALS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"  # made by `make bench`
+COMPETITORS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"  # made by `make bench`
 
 
 @contextlib.contextmanager
 def endpoint(*options: str):
-    """A fast endpoint in a process of its own; → its base URL."""
+    """Start a fast endpoint in a separate process; returns its base URL."""
     command = [sys.executable, "-m", "bench.endpoint", *options]
     scheme = "https" if "--tls" in options else "http"
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -29,11 +29,11 @@ def endpoint(*options: str):
             process.kill()
 
 
-def ours(
+def run_simple_batch(
     base_url: str, count: int, concurrency: int | None, look=False, ca="", embed: int = 0
 ) -> dict:
-    """Run a job through the real program; with ``look`` ask for its page meanwhile, as a user
-    would; with ``embed`` one of embeddings, so many inputs a call."""
+    """Run a job through the real program. With ``look`` its page is requested meanwhile; with
+    ``embed`` it sends embeddings, that many inputs per call."""
     with (
         tempfile.TemporaryDirectory() as folder,
         program(folder, base_url, count, concurrency, ca, embed) as (process, port, job_id),
@@ -49,9 +49,9 @@ def ours(
 
 @contextlib.contextmanager
 def program(folder: str, base_url: str, count: int, concurrency: int | None, ca="", embed: int = 0):
-    """The program with a job of ``count`` requests that begins now."""
+    """The program with a job of ``count`` requests that starts now."""
     job_id = prepare(folder, base_url, count, concurrency, embed)
-    command = [sys.executable, "-m", "bench.ours", folder, str(job_id), ca]
+    command = [sys.executable, "-m", "bench.run_job", folder, str(job_id), ca]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process, int(process.stdout.readline()), job_id
@@ -71,7 +71,7 @@ def page_latencies(process, port: int, job_id: int) -> list[float]:
 
 
 def prepare(folder: str, base_url: str, count: int, concurrency: int | None, embed: int = 0) -> int:
-    """A held job of ``count`` requests, made by the command that users type."""
+    """Create a held job of ``count`` requests with the commands that users type; returns its id."""
     path = Path(folder) / "requests.jsonl"
     with path.open("w") as file:
         for n in range(count):
@@ -90,7 +90,7 @@ def prepare(folder: str, base_url: str, count: int, concurrency: int | None, emb
 
 
 def flask(folder: str, *args: str) -> subprocess.CompletedProcess:
-    """A command on the instance in ``folder``."""
+    """Run a flask command on the instance in ``folder``."""
     done = subprocess.run(
         [sys.executable, "-m", "flask", *args],
         cwd=ROOT,
@@ -103,21 +103,23 @@ def flask(folder: str, *args: str) -> subprocess.CompletedProcess:
     return done
 
 
-def has_rivals() -> bool:
-    """Whether the tools that the program does not need itself are installed."""
-    return RIVALS_PYTHON.exists()
+def has_competitors() -> bool:
+    """Whether the tools that only the benchmark needs are installed."""
+    return COMPETITORS_PYTHON.exists()
 
 
-def rival_command(name: str, base_url: str, count: int, concurrency: int, *options) -> list[str]:
+def competitor_command(
+    name: str, base_url: str, count: int, concurrency: int, *options
+) -> list[str]:
     python = sys.executable
-    if name in ("litellm", "async-batch-llm", "cookbook") and has_rivals():
-        python = str(RIVALS_PYTHON)
+    if name in ("litellm", "async-batch-llm", "cookbook") and has_competitors():
+        python = str(COMPETITORS_PYTHON)
     values = (name, base_url, str(count), str(concurrency), *options)
-    return [python, "-m", "bench.rivals", *values]
+    return [python, "-m", "bench.competitors", *values]
 
 
-def rival(name: str, base_url: str, count: int, concurrency: int, ca="") -> dict:
-    command = rival_command(name, base_url, count, concurrency, *(("--ca", ca) if ca else ()))
+def run_competitor(name: str, base_url: str, count: int, concurrency: int, ca="") -> dict:
+    command = competitor_command(name, base_url, count, concurrency, *(("--ca", ca) if ca else ()))
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return {**json.loads(done.stdout.splitlines()[-1]), "count": count}

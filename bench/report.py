@@ -1,4 +1,4 @@
-"""The figures for people."""
+"""Prints the figures."""
 
 
 def overhead(part: dict) -> None:
@@ -99,7 +99,7 @@ def files(part: dict) -> None:
     print(f"\nIn and out: {part['rows']:,} requests, beside a loop that re-encodes the lines")
     for name in ("import", "table", "export"):
         if f"{name}_s" not in part:
-            continue  # a result of before
+            continue  # an older result
         mine = part[f"{name}_s"]
         loops = ", ".join(
             f"the {library} loop {took:.1f} s ({took / mine:.2f} of its speed)"

@@ -15,43 +15,43 @@ from cryptography.x509.oid import NameOID
 from tests import postgres
 
 from .million import build_rows, page_times
-from .processes import endpoint, has_rivals, ours, rival
+from .processes import endpoint, has_competitors, run_competitor, run_simple_batch
 
 
 def overhead(count: int) -> dict:
-    """The same requests to the same endpoint, 100 in flight: by the program, a bare loop, the
-    tools."""
+    """Send the same requests to the same endpoint, 100 in flight, with the program, a bare loop,
+    and the tools."""
     with endpoint() as base_url:
         rows = {
-            "simple_batch": {**ours(base_url, count, 100, look=True), "count": count},
-            "aiohttp": rival("aiohttp", base_url, count, 100),
-            "openai": rival("openai", base_url, max(200, count // 10), 100),
+            "simple_batch": {**run_simple_batch(base_url, count, 100, look=True), "count": count},
+            "aiohttp": run_competitor("aiohttp", base_url, count, 100),
+            "openai": run_competitor("openai", base_url, max(200, count // 10), 100),
         }
-        if has_rivals():
+        if has_competitors():
             for name in ("async-batch-llm", "litellm"):
-                rows[name] = rival(name, base_url, max(200, count // 10), 100)
+                rows[name] = run_competitor(name, base_url, max(200, count // 10), 100)
     return {"count": count, "rows": _per_call(rows)}
 
 
 def overhead_tls(count: int) -> dict:
-    """The same over TLS, with a CA of the benchmark's own."""
+    """The same over TLS, with a certificate authority of the benchmark."""
     with tempfile.TemporaryDirectory() as folder:
         ca, certificate, key = make_ca(Path(folder))
         with endpoint("--tls", certificate, key) as base_url:
             rows = {
-                "simple_batch": {**ours(base_url, count, 100, ca=ca), "count": count},
-                "aiohttp": rival("aiohttp", base_url, count, 100, ca),
+                "simple_batch": {**run_simple_batch(base_url, count, 100, ca=ca), "count": count},
+                "aiohttp": run_competitor("aiohttp", base_url, count, 100, ca),
             }
     return {"count": count, "rows": _per_call(rows)}
 
 
 def embeddings(count: int) -> dict:
-    """Embeddings of 256 dimensions by an endpoint that takes 20 ms a call, 20 calls in flight: in
-    packs of 64, and one by one."""
+    """Send embeddings of 256 dimensions to an endpoint that takes 20 ms per call, 20 calls in
+    flight: 64 inputs per call, and one."""
     with endpoint("--delay", "0.02") as base_url:
         rows = {
-            "packed": {**ours(base_url, count, 20, embed=64), "count": count},
-            "one by one": {**ours(base_url, count, 20, embed=1), "count": count},
+            "packed": {**run_simple_batch(base_url, count, 20, embed=64), "count": count},
+            "one by one": {**run_simple_batch(base_url, count, 20, embed=1), "count": count},
         }
     return {"count": count, "rows": _per_call(rows)}
 
@@ -68,22 +68,22 @@ def databases(count: int, turns: int) -> dict:
             for name in ("sqlite", "postgresql"):
                 on = {"SIMPLE_BATCH_DATABASE_URL": server.create(server.template)}
                 with mock.patch.dict(os.environ, on if name == "postgresql" else {}):
-                    run = {**ours(base_url, count, 100), "count": count}
+                    run = {**run_simple_batch(base_url, count, 100), "count": count}
                 rows[name] = min(rows.get(name, run), run, key=lambda row: row["cpu_s"])
     _per_call(rows)
     return found
 
 
 def width(count: int, wide: int, widest: int, delay_s: float) -> dict:
-    """Many calls in flight against an endpoint that takes its time."""
+    """Send many calls at once to a slow endpoint."""
     found = {"count": count, "wide": wide, "widest": widest}
     with endpoint("--delay", str(delay_s)) as base_url:
         rows = {
-            "simple_batch": {**ours(base_url, count, wide), "count": count},
-            "aiohttp": rival("aiohttp", base_url, count, wide),
+            "simple_batch": {**run_simple_batch(base_url, count, wide), "count": count},
+            "aiohttp": run_competitor("aiohttp", base_url, count, wide),
         }
-        narrow = ours(base_url, max(100, widest // 10), max(10, widest // 100))
-        all_at_once = ours(base_url, 2 * widest, widest)
+        narrow = run_simple_batch(base_url, max(100, widest // 10), max(10, widest // 100))
+        all_at_once = run_simple_batch(base_url, 2 * widest, widest)
     found["rows"] = _per_call(rows)
     found["of_ideal"] = rows["simple_batch"]["per_second"] * delay_s / wide
     more = widest - max(10, widest // 100)
@@ -98,7 +98,7 @@ def growth(sizes: list[int], rows: int) -> dict:
         build_rows(folder, rows)
         pages = page_times(folder)
     with endpoint() as base_url:
-        runs = {size: ours(base_url, size, 100) for size in sizes}
+        runs = {size: run_simple_batch(base_url, size, 100) for size in sizes}
     return {
         "rows": rows,
         "pages_ms": pages,

@@ -1,6 +1,6 @@
-"""``make test``: all tests, and those of what a database keeps once more on PostgreSQL, in several
-processes side by side (shares.py). What the first one says is seen as it goes, the others' at its end;
-then come the tests that failed and, last, one line with the totals."""
+"""``make test``: runs all tests, and those that use the database again on PostgreSQL, in several processes
+(sharding.py). The output of the first process appears at once, that of the others at their end. Then
+follow the failed tests and, on the last line, the totals."""
 
 import contextlib
 import os
@@ -21,31 +21,38 @@ from .totals import Totals, closing
 # Many tests wait, for browsers, servers and time-outs: two processes more than there are cores.
 PROCESSES = (os.cpu_count() or 1) + 2
 ON_BOTH = (
-    *("store", "runner", "intake", "export", "insight", "openai_api"),
-    *("care/test_retention.py", "care/test_metrics.py"),
+    "store",
+    "runner",
+    "intake",
+    "export",
+    "insight",
+    "openai_api",
+    "maintenance/test_retention.py",
+    "maintenance/test_metrics.py",
 )
-ON_ONE = ("openai_api/test_description.py",)  # the shapes of answers, whatever they are read from
+ON_ONE = ("openai_api/test_description.py",)  # answers look the same on both databases
 FAILED = 1
-# A database for each of hundreds of tests is mostly file system work, of which tmpfs makes the least.
+# Hundreds of databases are mostly file system work, which tmpfs makes cheap.
 IN_MEMORY = Path("/dev/shm")
-ROOM_BYTES = 6 << 30  # a run had up to 1.3 GB there at a time
+ROOM_BYTES = 6 << 30  # a run used up to 1.3 GB at a time
 
 
 class Round:
-    """Tests that the processes share, each file run by one of them."""
+    """Tests that the processes share; each file is run by one of them."""
 
     def __init__(self, name: str, arguments: list[str], **environment: str):
         self.name = name
         self.totals = Totals()
         self._taken = tempfile.TemporaryDirectory(prefix="taken-")
-        self._command = [sys.executable, "-m", "pytest", "-rs", "-p", "tests.shares", *arguments]
+        self._command = [sys.executable, "-m", "pytest", "-rs", "-p", "tests.sharding", *arguments]
         self._command.append(f"--taken={self._taken.name}")
         self._environment = {**os.environ, **environment}
-        # the processes would compile each test file, and the program, over and over
+        # otherwise each process compiles the test files and the program again
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def run(self, number: int) -> int:
-        """One process, to its end; returns its exit code. What number 0 says is seen as it goes."""
+        """One process, to its end; returns its exit code. The output of number 0 appears at
+        once."""
         seen = number == 0
         noted = Path(self._taken.name, f"outcomes-{number}.jsonl")
         with tempfile.TemporaryFile("w+") as report:
@@ -77,14 +84,14 @@ def rounds() -> list[Round]:
 
 
 def share(planned: list[Round], number: int) -> None:
-    """A part of each round, one after the other; no further round after an interruption."""
+    """Runs a part of each round, one after the other; stops after an interruption."""
     for one in planned:
         if one.run(number) == pytest.ExitCode.INTERRUPTED:
             break
 
 
 def run(planned: list[Round], processes: int) -> int:
-    """All rounds; returns the exit code."""
+    """Run all rounds; returns the exit code."""
     with ThreadPoolExecutor(processes) as pool:
         for ended in [pool.submit(share, planned, number) for number in range(processes)]:
             ended.result()
@@ -98,7 +105,7 @@ def run(planned: list[Round], processes: int) -> int:
 
 @contextlib.contextmanager
 def temporary_files():
-    """For the time of the run, temporary files are in one folder: in memory where there is room."""
+    """Keeps the temporary files of the run in one folder, in memory if there is space."""
     roomy = IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free >= ROOM_BYTES
     with tempfile.TemporaryDirectory(prefix="sb-", dir=IN_MEMORY if roomy else None) as folder:
         Path(folder).chmod(0o711)  # PostgreSQL runs as another user
@@ -108,7 +115,7 @@ def temporary_files():
 
 
 def main() -> int:
-    # tests interrupt commands, which what a shell starts in the background ignores
+    # tests interrupt commands with SIGINT, which background jobs of a shell ignore
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with temporary_files():
         return run(rounds(), PROCESSES)

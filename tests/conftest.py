@@ -1,4 +1,4 @@
-"""What tests stand on: a real database on disk, a real app, a real endpoint on a socket."""
+"""Shared fixtures: a real database on disk, a real app, a real endpoint on a socket."""
 
 from gevent import monkey
 
@@ -23,10 +23,10 @@ from simple_batch.store.database import close_database, connected, open_database
 from . import postgres
 
 PASSWORDS = {name: f"the password of {name}" for name in ("anna", "otto", "olga", "vera")}
-# it takes long on purpose: processes that are started do it as they should, the tests' own does not
+# hashing is slow on purpose: started processes hash as usual, the test process hashes fast
 passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 _hashed_once = functools.cache(passwords.hashed)
-PATIENCE_S = 90.0  # with a machine that is slow and busy; nothing takes that long on a good one
+PATIENCE_S = 90.0  # for slow and busy machines
 ROLES = {"anna": "admin", "otto": "operator", "olga": "operator", "vera": "viewer"}
 
 
@@ -38,7 +38,7 @@ def instance(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def database_url(instance: Path):
-    """Of a fresh database: a file or, where the run chose so, one on a PostgreSQL server."""
+    """The URL of a fresh database: a file, or one on a PostgreSQL server where the run chose so."""
     if not postgres.CHOSEN:
         yield f"sqlite:///{instance / 'simple_batch.db'}"
         return
@@ -49,7 +49,7 @@ def database_url(instance: Path):
 
 @functools.cache
 def _migrated() -> bytes:
-    """A SQLite file with all tables, to be copied: to make them takes longer than most tests."""
+    """A SQLite file with all tables, to be copied: creating them takes longer than most tests."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "simple_batch.db")
         open_database(f"sqlite:///{path}")
@@ -114,7 +114,7 @@ def people(app, monkeypatch):
 
 @pytest.fixture
 def endpoint():
-    """The demo's model endpoint on a real socket, answering at once and without faults."""
+    """The demo's model endpoint on a real socket, without delay or faults."""
     served = demo_endpoint.start(latency=0.0, jitter=0.0, fail=0.0)
     yield served
     served.stop()
@@ -176,7 +176,7 @@ def _in_status(job_id: int, statuses):
 
 
 def wait_until(found, timeout_s: float = PATIENCE_S):
-    """What ``found`` returns once it is true; fails after the timeout."""
+    """Wait until ``found()`` is true; returns its result, fails after the timeout."""
     end = time.monotonic() + timeout_s
     while True:
         result = found()

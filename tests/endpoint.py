@@ -1,5 +1,5 @@
-"""A model endpoint on a raw socket that misbehaves as it is told: one behaviour per call, from a
-script, the last one for ever."""
+"""A model endpoint on a raw socket that misbehaves by a script: one behaviour per call, the last
+one for all further calls."""
 
 import gzip
 import json
@@ -43,7 +43,7 @@ def ok() -> bytes:
 
 
 def says(text, **choice) -> bytes:
-    """An answer with this text; other than a text it is its JSON. ``choice`` are further fields."""
+    """An answer with this text, or with the JSON of another value. ``choice`` adds fields."""
     content = (
         text if text is None or isinstance(text, str) else json.dumps(text, ensure_ascii=False)
     )
@@ -67,7 +67,7 @@ def slow(seconds: float):
 
 
 def trickle(connection):
-    """One byte at a time, for ever: outlives any time-out per read."""
+    """One byte at a time without end: outlives any timeout per read."""
     for byte in http(200, GOOD, length=100_000):
         connection.sendall(bytes([byte]))
         gevent.sleep(0.02)
@@ -119,7 +119,7 @@ def gzip_bomb() -> bytes:
 
 
 class MisbehavingEndpoint:
-    """``calls`` counts the requests received, ``bodies`` and ``heads`` keep them."""
+    """``calls`` counts the requests received, ``bodies`` and ``heads`` record them."""
 
     def __init__(self, *script):
         self.script = list(script)
@@ -136,7 +136,8 @@ class MisbehavingEndpoint:
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
     def at_rest(self, for_s: float = 0.5) -> int:
-        """Waits until no call has come for a while and none is in flight; returns how many came."""
+        """Wait until no call has arrived for a while and none is in flight; returns the number of
+        calls."""
         seen, since = self.calls, time.monotonic()
         while self.in_flight or time.monotonic() < since + for_s:
             gevent.sleep(0.02)

@@ -1,6 +1,6 @@
-"""A real PostgreSQL for tests: a server of its own in a temporary folder, a database for each test.
+"""A real PostgreSQL for tests: a server in a temporary folder, and a database for each test.
 
-``SIMPLE_BATCH_TEST_DATABASE=postgresql`` has the tests use it instead of SQLite files.
+With ``SIMPLE_BATCH_TEST_DATABASE=postgresql`` the tests use it instead of SQLite files.
 """
 
 import contextlib
@@ -59,7 +59,7 @@ def url_of(instance: Path) -> str:
 
 
 def asked(instance: Path, sql: str) -> tuple:
-    """The first row that the database of an instance answers, from outside of the program."""
+    """The first row of a query on the database of an instance, on a separate connection."""
     if not CHOSEN:
         with contextlib.closing(sqlite3.connect(instance / "simple_batch.db")) as connection:
             return connection.execute(sql).fetchone()
@@ -68,7 +68,7 @@ def asked(instance: Path, sql: str) -> tuple:
 
 
 def kept(instance: Path) -> bytes:
-    """All that the database of an instance holds, to look for what must not be there."""
+    """The whole content of an instance's database, to search for what must not be there."""
     if not CHOSEN:
         return b"".join(path.read_bytes() for path in instance.glob("simple_batch.db*"))
     with psycopg.connect(url_of(instance)) as connection:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from tools.local_servers import free_port
 
-from . import nursery, postgres
+from . import fork_server, postgres
 
 ROOT = Path(__file__).parent.parent
 
 
 def environment(instance: Path, **more: str) -> dict:
-    """As a newcomer's, but for the instance folder and short waits."""
+    """The environment of a new user, except for the instance folder and short waits."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SIMPLE_BATCH_", "OPENAI_"))}
     if postgres.CHOSEN:
         kept["SIMPLE_BATCH_DATABASE_URL"] = postgres.url_of(instance)
@@ -33,14 +33,14 @@ def environment(instance: Path, **more: str) -> dict:
 
 
 def flask(instance: Path, *args: str, stdin: str | None = None, **more: str):
-    """Run a flask command to its end, as subprocess.run would; forked where all is loaded already."""
-    command = [nursery.FLASK, *args]
+    """Run a flask command to its end, as subprocess.run would, by the fork server."""
+    command = [fork_server.FLASK, *args]
     with contextlib.ExitStack() as kept:
         given, out, err = (kept.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3))
         given.write(stdin or "")
         given.seek(0)
         streams = {"stdin": given, "stdout": out, "stderr": err}
-        running = nursery.start(command, cwd=ROOT, env=environment(instance, **more), **streams)
+        running = fork_server.start(command, cwd=ROOT, env=environment(instance, **more), **streams)
         try:
             running.wait(90)
         finally:
@@ -50,40 +50,17 @@ def flask(instance: Path, *args: str, stdin: str | None = None, **more: str):
         return subprocess.CompletedProcess(command, running.returncode, out.read(), err.read())
 
 
-class Server:
-    """A server process; ``lines`` are what it has printed. A command that begins with a program of
-    the nursery is forked there."""
+class StoppableProcess:
+    """Base of the processes that tests start; ``process`` is a Popen or a fork_server.Process."""
 
-    def __init__(self, command: list[str], instance: Path, port: int, ready: str, **more: str):
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
-        self.lines: list[str] = []
-        self._said, saying = socket.socketpair()
-        streams = {"stdin": subprocess.DEVNULL, "stdout": saying, "stderr": saying}
-        start = nursery.start if command[0] in nursery.PROGRAMS else subprocess.Popen
-        with saying:
-            self.process = start(command, cwd=ROOT, env=environment(instance, **more), **streams)
-        threading.Thread(target=self._collect, daemon=True).start()
-        self.wait_for_line(ready)
-
-    def _collect(self):
-        with self._said, self._said.makefile() as said:
-            for line in said:
-                self.lines.append(line.rstrip())
-
-    def wait_for_line(self, part: str, timeout_s: float = 90.0) -> None:
-        end = time.monotonic() + timeout_s
-        while not any(part in line for line in self.lines):
-            assert time.monotonic() < end, f"no {part!r} in: {self.lines}"
-            assert self.process.poll() is None, f"it ended: {self.lines}"
-            time.sleep(0.02)
+    process: subprocess.Popen | fork_server.Process
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
 
     def stop(self, timeout_s: float = 90.0) -> int:
-        """SIGTERM; returns the exit code."""
+        """Send SIGTERM, and kill after the timeout; returns the exit code."""
         if self.process.poll() is None:
             self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -93,13 +70,42 @@ class Server:
         return self.process.returncode
 
 
+class Server(StoppableProcess):
+    """A server process; ``lines`` are its output. A command that begins with one of
+    fork_server.PROGRAMS is started by the fork server."""
+
+    def __init__(self, command: list[str], instance: Path, port: int, ready: str, **more: str):
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.lines: list[str] = []
+        self._output, theirs = socket.socketpair()
+        streams = {"stdin": subprocess.DEVNULL, "stdout": theirs, "stderr": theirs}
+        start = fork_server.start if command[0] in fork_server.PROGRAMS else subprocess.Popen
+        with theirs:
+            self.process = start(command, cwd=ROOT, env=environment(instance, **more), **streams)
+        threading.Thread(target=self._collect, daemon=True).start()
+        self.wait_for_line(ready)
+
+    def _collect(self):
+        with self._output, self._output.makefile() as lines:
+            for line in lines:
+                self.lines.append(line.rstrip())
+
+    def wait_for_line(self, part: str, timeout_s: float = 90.0) -> None:
+        end = time.monotonic() + timeout_s
+        while not any(part in line for line in self.lines):
+            assert time.monotonic() < end, f"no {part!r} in: {self.lines}"
+            assert self.process.poll() is None, f"it ended: {self.lines}"
+            time.sleep(0.02)
+
+
 def run_py(instance: Path, *args: str, port: int | None = None, **more: str) -> Server:
     return _run_py([sys.executable, "run.py"], instance, args, port or free_port(), more)
 
 
 def served(instance: Path, *args: str, **more: str) -> Server:
-    """As ``run_py``, forked where all is loaded already."""
-    return _run_py([nursery.SERVER], instance, args, free_port(), more)
+    """As ``run_py``, by the fork server."""
+    return _run_py([fork_server.SERVER], instance, args, free_port(), more)
 
 
 def _run_py(program: list[str], instance: Path, args, port: int, more: dict) -> Server:

@@ -1,4 +1,4 @@
-"""The benchmark itself works: two of its parts, in small numbers, no time asserted."""
+"""The benchmark itself works: two of its parts with small numbers; no time is asserted."""
 
 import subprocess
 import sys
@@ -18,10 +18,10 @@ def test_the_benchmark_runs_and_says_its_figures():
         timeout=590,
     )
     assert done.returncode == 0, done.stderr
-    for said in (
+    for expected in (
         "requests per second over AsyncOpenAI",
         "CPU per request",
         "peak memory",
         "import:",
     ):
-        assert said in done.stdout
+        assert expected in done.stdout

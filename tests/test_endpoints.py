@@ -1,4 +1,4 @@
-"""Every endpoint from every door: a table through a template on the pages and by a command, and the
+"""Every endpoint by every interface: a table through a template on the pages and by a command, and
 lines of the Batch API."""
 
 import csv
@@ -62,7 +62,7 @@ def by_batch(app, url) -> int:
 
 
 def test_a_system_message_and_parameters_by_endpoint(app, add_config, tmp_path):
-    """It goes where the endpoint has a place for it; what would overwrite a text is refused."""
+    """It goes where the endpoint expects it; a parameter that would overwrite a text is refused."""
     add_config("http://127.0.0.1:9/v1")
     client = app.test_client()
     place = staged(client, "text\nhello\n")
@@ -71,27 +71,29 @@ def test_a_system_message_and_parameters_by_endpoint(app, add_config, tmp_path):
     with connected():
         request = jobs.staged(1)[1].first[0]
     assert json.loads(request.body) == {"input": "hello", "instructions": "Be brief."}
-    for url, more, said in (
+    for url, more, expected in (
         ("/v1/embeddings", {}, "have no system message"),
         ("/v1/embeddings", {"system": "", "parameters": '{"input": "x"}'}, "set elsewhere"),
         ("/v1/responses", {"parameters": '{"instructions": "x"}'}, "set elsewhere"),
         ("/v1/audio", {}, "Not a valid choice"),
     ):
         refused = post(client, place, **{**fields, **more}, url=url)
-        assert (refused.status_code, said in refused.text) == (400, True), said
+        assert (refused.status_code, expected in refused.text) == (400, True), expected
     (tmp_path / "t.csv").write_text("text\nhello\n")
     (tmp_path / "t.json").write_text('{"user": "{{text}}", "url": "/v1/audio"}')
     arguments = ["create-job", str(tmp_path / "t.csv"), "--config", "test", "--no-start"]
-    for code, more, said in (
+    for code, more, expected in (
         (1, ["--template", str(tmp_path / "t.json")], "none of /v1/chat/completions"),
         (2, ["--endpoint", "/v1/embeddings"], "give --template FILE"),
     ):
         done = app.test_cli_runner().invoke(args=[*arguments, *more])
-        assert (done.exit_code, said in done.output) == (code, True), done.output
+        assert (done.exit_code, expected in done.output) == (code, True), done.output
 
 
 @pytest.mark.parametrize("url", PLACES)
-def test_the_same_from_all_three_doors(app, add_config, endpoint, wait_for, tmp_path, url):
+def test_pages_commands_and_the_api_give_the_same_answers(
+    app, add_config, endpoint, wait_for, tmp_path, url
+):
     prices = {name: Decimal(1) for name in ("input_price", "output_price")}
     add_config(endpoint.base_url, max_tokens=50, **prices)
     app.extensions["simple_batch"].start()

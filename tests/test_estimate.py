@@ -1,4 +1,4 @@
-"""Counting tokens, and what an upload will use and cost: against real counts and past answers."""
+"""Token counts, and estimates of tokens and cost: compared with real counts and past answers."""
 
 import io
 import json
@@ -84,7 +84,7 @@ def test_everything_that_is_sent_counts_and_a_picture_is_no_text():
 
 
 class Tiktoken:
-    """Stands where the library would: it fails where it would have gone to the network."""
+    """Replaces the library, and fails where the library would use the network."""
 
     def __init__(self, folder: Path):
         self.folder, self.fetched = folder, False
@@ -168,7 +168,7 @@ def test_past_answers_set_tokens_answers_and_the_cache_right(app, add_config, ma
     assert found.cost.high == (into.high + 5 * found.output_tokens.high) * NANO // 1_000_000
 
 
-def test_answers_are_assumed_until_some_were_seen_and_bounded_by_each_request(app, add_config):
+def test_answer_tokens_are_assumed_until_seen_and_bounded_by_each_request(app, add_config):
     add_config("http://127.0.0.1:9/v1", max_tokens=1_000)
     with connected():
         plain, bounded = stage(), stage(max_tokens=10)
@@ -195,7 +195,7 @@ def test_embeddings_have_no_answer_tokens(app, add_config):
     assert found.cost.expected == found.input_tokens.expected * NANO // 1_000_000
 
 
-def test_over_several_configs_the_cost_goes_from_the_cheapest_to_the_dearest(app, add_config):
+def test_over_several_configs_the_cost_spans_cheapest_to_dearest(app, add_config):
     prices = [{"input_price": Decimal(n), "output_price": Decimal(n)} for n in (2, 1, 5)]
     made = [
         add_config("http://127.0.0.1:9/v1", alias, **price)

@@ -1,4 +1,4 @@
-"""The house itself: who may import whom, settings and their documents, no large files."""
+"""Rules of the repository: imports, settings and their documentation, vendored files, changelog."""
 
 import ast
 import hashlib
@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,6 +19,14 @@ from simple_batch.core import log, settings
 from simple_batch.core.errors import SettingsError
 
 ROOT = Path(__file__).parent.parent
+CHANGE_SECTIONS = [
+    "Added",
+    "Changed",
+    "Deprecated",
+    "Removed",
+    "Fixed",
+    "Security",
+]  # in this order
 
 
 def test_the_import_contract_is_kept():
@@ -38,6 +47,36 @@ def test_sql_is_such_that_both_databases_read_it():
     for path in (ROOT / "simple_batch").rglob("*.py"):
         found = re.findall(r"\browid\b|\bINSERT OR \w+|\bifnull\(", path.read_text("utf-8"))
         assert not found or path.name in own, path
+
+
+def test_the_changelog_keeps_its_form():
+    """That of keepachangelog.com: versions, in each the sections, in these the changes."""
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    versions = re.split(r"^## ", text, flags=re.M)[1:]
+    names = [version.partition("\n")[0] for version in versions]
+    assert names[0] == "[Unreleased]"
+    assert re.fullmatch(rf"\[{re.escape(project['version'])}\]( - \d{{4}}-\d\d-\d\d)?", names[1])
+    for version in versions:
+        head, *sections = re.split(r"^### ", version, flags=re.M)
+        found = [section.partition("\n")[0] for section in sections]
+        assert found == [name for name in CHANGE_SECTIONS if name in found], found
+        assert "\n- " not in head, head
+    for change in re.findall(r"^- (.+(?:\n  .+)*)", text, flags=re.M):
+        assert change.endswith("."), change
+        assert not re.search(r"[a-z]\. [A-Z]", change), f"one sentence each: {change}"
+
+
+def test_documents_name_only_files_that_exist():
+    """Paths in backticks; those of the table in SECURITY.md may be below simple_batch/."""
+    for document in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
+        text = document.read_text("utf-8")
+        for path in re.findall(
+            r"`((?:bench|docs|examples|simple_batch|tests|tools)/[\w./-]+)`", text
+        ):
+            assert (ROOT / path).exists(), f"{document.name}: {path}"
+    for path in re.findall(r"`(\w+/[\w./]+\.py)`", (ROOT / "SECURITY.md").read_text("utf-8")):
+        assert (ROOT / path).exists() or (ROOT / "simple_batch" / path).exists(), path
 
 
 @pytest.mark.parametrize("item", fields(settings.Settings), ids=lambda item: item.name)
@@ -150,9 +189,9 @@ def test_the_others_have_their_turn_while_a_large_upload_is_read(tmp_path, form)
 
 def loaded(code: str, *names: str) -> list[str]:
     """Which of these modules a Python process has loaded that ran the code."""
-    told = f"{code}; import sys; print([name for name in {names} if name in sys.modules])"
+    reply = f"{code}; import sys; print([name for name in {names} if name in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", reply], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return ast.literal_eval(done.stdout)
 

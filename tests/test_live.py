@@ -1,4 +1,4 @@
-"""What the live feed costs when very many listen."""
+"""The cost of the live feed with very many clients."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from simple_batch.store.models import Job, User
 from simple_batch.web import live_feed
 
 
-def test_the_feed_slows_down_for_very_many_and_tells_comers_the_same(app, make_job, add_config):
+def test_the_feed_slows_down_for_very_many_clients(app, make_job, add_config):
     add_config("http://127.0.0.1:9/v1")
     job_id = make_job(3)
     feed = app.extensions["simple_batch_feed"]
@@ -43,7 +43,7 @@ def test_events_are_not_compressed(app):
 
 @pytest.fixture
 def feed(app):
-    """The feed; ``asked`` counts how often it asks the door who a client is."""
+    """The feed; ``asked`` counts how often it asks the guard for the caller of a client."""
     feed = app.extensions["simple_batch_feed"]
     feed._running, feed.asked = True, 0  # nobody is told anything
     ask = feed._who
@@ -58,7 +58,7 @@ def feed(app):
 
 @pytest.fixture
 def connect(app):
-    """Connects a client of the feed, as the browser of ``client``."""
+    """Connects a client of the feed with the cookies of ``client``."""
     socketio = app.extensions["socketio"]
     return lambda client=None, **how: socketio.test_client(
         app, namespace=live_feed.NAMESPACE, flask_test_client=client, **how
@@ -66,7 +66,7 @@ def connect(app):
 
 
 def look(feed) -> int:
-    """Look whether those who watch are still let in; returns how often the door was asked."""
+    """Run the access check of connected clients; returns how often the guard was asked."""
     feed._looked, before = -live_feed.STILL_S, feed.asked
     with connected():
         feed._show_out()
@@ -75,7 +75,7 @@ def look(feed) -> int:
 
 @pytest.fixture
 def browser(app, people):
-    """A browser in which somebody has logged in."""
+    """Clients of logged-in users, by name."""
 
     def logged_in(name: str):
         with connected():
@@ -88,7 +88,9 @@ def browser(app, people):
     return logged_in
 
 
-def test_who_comes_in_a_crowd_is_asked_about_once(feed, connect, browser, make_job, add_config):
+def test_connections_with_the_same_credentials_are_checked_once(
+    feed, connect, browser, make_job, add_config
+):
     add_config("http://127.0.0.1:9/v1")
     job_id = make_job(3)
     anna = browser("anna")
@@ -96,9 +98,9 @@ def test_who_comes_in_a_crowd_is_asked_about_once(feed, connect, browser, make_j
     assert feed.asked == 1
     assert all(client.is_connected(live_feed.NAMESPACE) for client in clients)
     for client in clients:
-        wish = {"job_id": job_id, "tail": True}
-        told = client.emit("subscribe", wish, namespace=live_feed.NAMESPACE, callback=True)
-        assert told["snapshot"]["counts"]["total"] == 3
+        payload = {"job_id": job_id, "tail": True}
+        reply = client.emit("subscribe", payload, namespace=live_feed.NAMESPACE, callback=True)
+        assert reply["snapshot"]["counts"]["total"] == 3
     assert (
         clients[0].emit("subscribe", 7, namespace=live_feed.NAMESPACE, callback=True)["ok"] is False
     )
@@ -113,7 +115,7 @@ def test_who_comes_in_a_crowd_is_asked_about_once(feed, connect, browser, make_j
     assert not connect().is_connected(live_feed.NAMESPACE)
 
 
-def test_who_watches_is_looked_at_when_a_user_changed(app, feed, connect, browser):
+def test_clients_are_checked_again_after_a_user_changed(app, feed, connect, browser):
     browsers = {name: browser(name) for name in ("anna", "otto", "olga")}
     clients = {name: [connect(browsers[name]) for _ in range(3)] for name in browsers}
     assert look(feed) == 3  # once for those who came the same way

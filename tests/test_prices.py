@@ -1,4 +1,5 @@
-"""The price table: what ships is whole, looked up by base URL and model, and the user's own first."""
+"""The price table: the included one is complete, found by base URL and model, and overridden by the
+user's own."""
 
 from decimal import Decimal
 from urllib.parse import urlsplit
@@ -80,7 +81,7 @@ def test_the_users_own_table_comes_first(db):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         ({"price": '"cheap"'}, "price"),
         ({"price": "-1"}, "-1"),
@@ -88,8 +89,8 @@ def test_the_users_own_table_comes_first(db):
         ({"more": "[["}, "at end of document"),
     ],
 )
-def test_a_broken_table_of_ones_own_is_said_with_its_file(db, change, said):
+def test_a_broken_own_price_table_is_reported_with_its_file(db, change, expected):
     write_own(db, **change)
     with pytest.raises(ConfigurationError, match=r"prices\.toml") as broken:
         prices.known("https://api.openai.com/v1", "gpt-5")
-    assert said in str(broken.value)
+    assert expected in str(broken.value)

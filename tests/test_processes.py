@@ -1,4 +1,4 @@
-"""Real processes: kill -9 in mid-job, two on one database, draining, a true websocket."""
+"""Real processes: kill -9 during a job, two on one database, draining, a real websocket."""
 
 import itertools
 import json
@@ -23,7 +23,13 @@ SERVERS = {"run.py": run_py, "gunicorn": gunicorn}
 def add_config(instance, endpoint, *more):
     done = flask(
         instance,
-        *("add-config", "test", "--base-url", endpoint.base_url, "--model", "m", "--key-stdin"),
+        "add-config",
+        "test",
+        "--base-url",
+        endpoint.base_url,
+        "--model",
+        "m",
+        "--key-stdin",
         *more,
         stdin="sk-planted-0123456789\n",
     )
@@ -90,7 +96,7 @@ def test_killed_in_mid_job_it_goes_on_by_itself(server, total, kills, instance, 
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="needs Linux")
 @pytest.mark.skipif(postgres.CHOSEN, reason="the disk is the server's")
 def test_a_full_disk_holds_the_job_until_there_is_room(instance, questions):
-    """The process may write no more than its files hold already; then it may again."""
+    """The process may not extend its files, and later may again."""
     with MisbehavingEndpoint(e.slow(0.02)) as endpoint:
         add_config(instance, endpoint, "--concurrency", "4")
         running = run_py(instance)
@@ -152,7 +158,7 @@ def test_sigterm_drains_calls_in_flight(server, instance, questions):
         assert shown(instance, job_id)["status"] == "running"
 
 
-def test_gunicorn_stops_when_requests_are_answered_whoever_is_idle(instance):
+def test_gunicorn_stops_without_waiting_for_idle_connections(instance):
     running = gunicorn(instance)
     watching = socketio.Client(reconnection=False)
     sending = socket.create_connection(("127.0.0.1", running.port))
@@ -185,8 +191,8 @@ def test_the_live_feed_is_a_websocket_and_tells_all(server, instance, questions)
         client.connect(running.url, namespaces=["/jobs"], transports=["websocket"])
         try:
             assert client.transport() == "websocket"
-            wish = {"job_id": job_id, "tail": True}
-            answer = client.call("subscribe", wish, namespace="/jobs")
+            payload = {"job_id": job_id, "tail": True}
+            answer = client.call("subscribe", payload, namespace="/jobs")
             assert answer["ok"] is True
             assert answer["snapshot"]["counts"]["pending"] == 120
             assert client.call("subscribe", {}, namespace="/jobs")["ok"] is True
@@ -211,8 +217,12 @@ def _last(events, name) -> dict:
 def _check_events(job_id, seq, events):
     names = {name for name, _ in events}
     assert names == {
-        *("job.progress", "job.status", "job.buckets", "job.errors"),
-        *("request.finished", "jobs.changed"),
+        "job.progress",
+        "job.status",
+        "job.buckets",
+        "job.errors",
+        "request.finished",
+        "jobs.changed",
     }
     assert "planted" not in json.dumps(events)
     for name, data in events:
@@ -238,7 +248,7 @@ def _check_events(job_id, seq, events):
     assert all(len(d["items"]) <= 20 for name, d in events if name == "request.finished")
 
 
-def test_a_taken_port_is_said(instance):
+def test_a_taken_port_is_reported(instance):
     first = run_py(instance)
     try:
         import subprocess

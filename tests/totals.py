@@ -1,4 +1,4 @@
-"""What the processes of a round noted of their tests (shares.py), added up."""
+"""Adds up the outcomes that the processes of a run wrote (sharding.py)."""
 
 import json
 from collections import Counter
@@ -13,14 +13,14 @@ TOLD = {pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED}
 
 
 class Totals:
-    """The outcome of each test of a round, and the processes that did not end as they should."""
+    """The outcome of each test of a round, and the processes that did not end normally."""
 
     def __init__(self):
         self._outcomes: dict[str, str] = {}
         self._broken: list[str] = []
 
     def add(self, noted: Path, exit_code: int, process: str) -> None:
-        """What one process noted, a line for each change of a test's outcome, and how it ended."""
+        """Add the outcomes that a process wrote, one line per change, and its exit code."""
         lines = noted.read_text().splitlines() if noted.exists() else []
         found = dict(json.loads(line) for line in lines)
         ended = found.pop(ENDED, None)
@@ -32,12 +32,12 @@ class Totals:
         self._outcomes |= {test: how for test, how in found.items() if how != BEGUN}
 
     def failures(self) -> list[str]:
-        """Tests by their ids, then processes."""
+        """Test ids, then processes."""
         failed = sorted(test for test, outcome in self._outcomes.items() if outcome == "failed")
         return [*failed, *self._broken]
 
     def counts(self) -> Counter:
-        """By WORDS. A process that broke off counts as a test that failed."""
+        """By WORDS. A process that broke off counts as one failed test."""
         return Counter(self._outcomes.values()) + Counter(failed=len(self._broken))
 
 

@@ -27,10 +27,10 @@ def main() -> int:
         print(f"{package['name']} {package['version']}: {flaw['id']}, mended in {fixed}")
     checked = len(packages) - len(unknown)
     if unknown:
-        said = (
+        summary = (
             f"NOT CHECKED {len(unknown)} of {len(packages)}, the index does not know them from here"
         )
-        print(f"pip-audit: {said}; {len(found)} vulnerabilities in the other {checked}")
+        print(f"pip-audit: {summary}; {len(found)} vulnerabilities in the other {checked}")
     else:
         print(f"pip-audit: {len(found)} vulnerabilities known in {checked} packages")
     return 1 if found else 0

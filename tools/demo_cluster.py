@@ -24,7 +24,7 @@ from .local_servers import PostgreSQL, Redis, postgresql_programs, redis_program
 ROOT = Path(__file__).parent.parent
 PORTS = (7861, 7871)
 WORKERS = ("one", "two")
-CALLS_EACH = 40  # in flight of a worker at most, so that neither does it all
+CALLS_EACH = 40  # the most calls in flight per worker, so that both take part
 READY_S = 60.0
 _INSTALL = {
     "PostgreSQL": "apt install postgresql    (macOS: brew install postgresql)",
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 class Cluster:
-    """Everything is stopped, and the folder removed, when ``stack`` is closed."""
+    """Everything is stopped, and the folder removed, when ``stack`` closes."""
 
     def __init__(self, stack: contextlib.ExitStack):
         self._stack = stack
@@ -81,7 +81,7 @@ class Cluster:
         }
 
     def start(self) -> None:
-        """The second web process and the workers first, then the one that brings the demo."""
+        """Start the second web process and the workers, then the process that runs the demo."""
         print("Starting two web processes and two workers …", flush=True)
         self._process("web-2", sys.executable, "run.py", "--port", str(self._ports[1]))
         self._wait_until_served()
@@ -92,7 +92,7 @@ class Cluster:
         self._process("web-1", sys.executable, *demo, shown=True)
 
     def follow(self) -> None:
-        """Show what the demo says; return when its job has ended."""
+        """Show the output of the demo; returns when its job has ended."""
         for line in self._processes["web-1"].stdout:
             if line.startswith("Stop with"):
                 return
@@ -100,7 +100,7 @@ class Cluster:
         sys.exit("web-1 has ended")
 
     def tell(self) -> None:
-        """Who did what."""
+        """Print what each process did."""
         with psycopg.connect(self._database_url) as connection:
             rows = connection.execute(_WHO).fetchall()
         print(f"\n{'who':12}{'requests':>10}{'calls':>8}")
@@ -112,7 +112,7 @@ class Cluster:
                 print(f"{url}: {page.status}, {len(page.read()):,} bytes")
 
     def _process(self, name: str, *command: str, shown: bool = False) -> None:
-        """What it prints goes to a file of its name, or to us and this terminal."""
+        """Start a process whose output goes to a file of its name, or to us and this terminal."""
         with (self._folder / f"{name}.log").open("ab") as log:
             out, err = (subprocess.PIPE, None) if shown else (log, log)
             process = subprocess.Popen(  # noqa: S603 # nosec B603
@@ -123,7 +123,7 @@ class Cluster:
         self._stack.callback(process.terminate)
 
     def _wait_until_served(self) -> None:
-        """The database is ready then. Raises SystemExit where the second web process ends."""
+        """Wait until the database is ready. Raises SystemExit if the second web process ends."""
         process, end = self._processes["web-2"], time.monotonic() + READY_S
         while process.poll() is None and time.monotonic() < end:
             with contextlib.suppress(OSError):
@@ -137,7 +137,7 @@ class Cluster:
 
 
 def _port(preferred: int) -> int:
-    """The preferred one where it is free, else any."""
+    """The preferred port if it is free, otherwise any."""
     with socket.socket() as probe:
         try:
             probe.bind(("127.0.0.1", preferred))

@@ -1,6 +1,5 @@
-"""A PostgreSQL and a Redis of one's own, from the system's packages, in temporary folders: for the
-tests, the benchmark and the demo of several machines. Nothing of them is left when the process ends.
-"""
+"""A private PostgreSQL and Redis from the system's packages, in temporary folders, for tests,
+benchmarks and the cluster demo. Nothing is left when the process ends."""
 
 import atexit
 import contextlib
@@ -21,7 +20,7 @@ _UNPRIVILEGED = "nobody"  # PostgreSQL does not run as root
 _USER, _PASSWORD = "tester", "planted-pw-1"
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
 _READY_S = 60.0
-_PORTS = range(10_000, 30_000)  # below those that systems give to connections by themselves
+_PORTS = range(10_000, 30_000)  # below the ports that systems give to outgoing connections
 
 
 def postgresql_programs() -> Path | None:
@@ -40,7 +39,7 @@ def redis_program() -> str | None:
 
 
 def free_port() -> int:
-    """A port of loopback where nothing listens, and that no connection is given before it is used."""
+    """A loopback port where nothing listens, and that no connection gets before it is used."""
     while True:
         port = random.choice(_PORTS)  # noqa: S311 # nosec B311
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -66,8 +65,14 @@ class PostgreSQL:
             self._as = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}"]
             self._as.append("--clear-groups")
         self._run(
-            *("initdb", "--pgdata", str(self.folder / "data"), f"--username={_USER}"),
-            *("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"),
+            "initdb",
+            "--pgdata",
+            str(self.folder / "data"),
+            f"--username={_USER}",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
         )
         self.start()
         atexit.register(self._remove)
@@ -94,13 +99,13 @@ class PostgreSQL:
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [*self._as, str(self._programs / program), *arguments]
-        # not into pipes: the server keeps them open
-        with (self.folder / "said").open("w+b") as said:
+        # no pipes: the server would keep them open
+        with (self.folder / "output").open("w+b") as output:
             done = subprocess.run(  # noqa: S603 # nosec B603
-                command, cwd=self.folder, stdout=said, stderr=said, check=False
+                command, cwd=self.folder, stdout=output, stderr=output, check=False
             )
-            said.seek(0)
-            assert done.returncode == 0, f"{program}: {said.read().decode()}"
+            output.seek(0)
+            assert done.returncode == 0, f"{program}: {output.read().decode()}"
 
     def _remove(self) -> None:
         self._ctl("stop", "--mode=immediate")
@@ -108,7 +113,7 @@ class PostgreSQL:
 
 
 class Redis:
-    """A server on a port of loopback that keeps nothing on disk: after ``stop`` and ``start`` it is
+    """A Redis on a loopback port that keeps nothing on disk: after ``stop`` and ``start`` it is
     empty, at the same address."""
 
     def __init__(self):

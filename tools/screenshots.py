@@ -1,7 +1,8 @@
-"""Makes the screenshots of README and docs anew: python -m tools.screenshots
+"""Takes the screenshots of README and docs: python -m tools.screenshots
 
-Runs the demo on a fresh instance and takes each page in both languages, one while the job runs, the
-others at its end."""
+Runs the demo on a fresh instance, and opens each page in both languages, one while the job runs,
+the others after its end.
+"""
 
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests.process import ROOT, run_py
 
 IMAGES = ROOT / "docs" / "images"
 SIZE = {"width": 1280, "height": 700}
-RUNNING_S = 7  # the demo's 640 questions take twice as long
+RUNNING_S = 7  # 640 questions, as in the demo, take twice as long
 # name: address, and how many pixels of the page
 AT_THE_END = {
     "charts": ("/jobs/1/charts", 965),

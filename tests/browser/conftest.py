@@ -52,7 +52,7 @@ def server(instance):
 
 @pytest.fixture(scope="session")
 def demo_server(tmp_path_factory):
-    """A server with a job of 60 that has run, with failures, and one of 60 that is held; the tests
+    """A server with a finished job of 60 requests, some failed, and a held one of 60. The tests
     that share it change nothing."""
     instance = tmp_path_factory.mktemp("demo") / "instance"
     done = flask(instance, "demo", "--requests", "60", "--fail", "0.3")
@@ -77,7 +77,7 @@ def t(language):
 
 @pytest.fixture
 def page(browser, server, language):
-    """A page on a server of the test's own; errors in its console fail the test."""
+    """A page on a separate server; errors in its console fail the test."""
     with opened(browser, server.url, language) as page:
         yield page
 
@@ -90,7 +90,7 @@ def demo(browser, demo_server, language):
 
 
 class Words:
-    """Texts of the pages by their English ones, from the catalogue that the pages use."""
+    """Translates English texts of the pages with the catalogue that the pages use."""
 
     def __init__(self, language: str):
         folder = ROOT / "simple_batch" / "core" / "translations"
@@ -108,8 +108,8 @@ class Words:
 
 @contextmanager
 def opened(browser, base_url: str, language: str = "en", **options):
-    """A page in a browser of that language. What it says of errors or of the security policy fails
-    the test at its end."""
+    """A page in a browser in that language. Errors and violations of the security policy in its
+    console fail the test."""
     context = browser.new_context(
         base_url=base_url,
         locale=LOCALES[language],
@@ -121,8 +121,8 @@ def opened(browser, base_url: str, language: str = "en", **options):
     page.set_default_timeout(PATIENCE_MS)
     troubles = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("console", lambda said: said.type == "error" and troubles.append(said.text))
+    page.on("console", lambda message: message.type == "error" and troubles.append(message.text))
     page.on("dialog", lambda dialog: dialog.accept())
     yield page
     context.close()
-    assert [said for said in troubles if not any(part in said for part in EXPECTED)] == []
+    assert [message for message in troubles if not any(part in message for part in EXPECTED)] == []

@@ -1,4 +1,4 @@
-"""For everybody: WCAG by axe, keyboard and focus, narrow and wide windows, both themes."""
+"""Accessibility: WCAG by axe, keyboard and focus, narrow and wide windows, both themes."""
 
 import re
 
@@ -12,28 +12,33 @@ from .helpers import add_config, both_languages, expect_status, launch
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PAGES = (
-    *("/jobs", "/jobs?q=nothing", "/jobs/new", "/configs", "/configs/new", "/configs/1", "/jobs/1"),
-    *(
-        "/jobs/2",
-        "/jobs/1/requests",
-        "/jobs/1/requests?status=failed&min_ms=1",
-        "/jobs/1/requests/0",
-    ),
-    *("/jobs/1/requests?q=nothing", "/jobs/1/errors", "/jobs/1/charts", "/jobs/2/charts"),
-    *(
-        "/jobs/1/events",
-        "/jobs/1/settings",
-        "/access",
-        "/storage",
-        "/compare",
-        "/compare?a=1&b=2",
-        "/nowhere",
-    ),
+    "/jobs",
+    "/jobs?q=nothing",
+    "/jobs/new",
+    "/configs",
+    "/configs/new",
+    "/configs/1",
+    "/jobs/1",
+    "/jobs/2",
+    "/jobs/1/requests",
+    "/jobs/1/requests?status=failed&min_ms=1",
+    "/jobs/1/requests/0",
+    "/jobs/1/requests?q=nothing",
+    "/jobs/1/errors",
+    "/jobs/1/charts",
+    "/jobs/2/charts",
+    "/jobs/1/events",
+    "/jobs/1/settings",
+    "/access",
+    "/storage",
+    "/compare",
+    "/compare?a=1&b=2",
+    "/nowhere",
 )
 
 
 def settle(page) -> None:
-    """Wait until htmx has taken charge of what it has put in."""
+    """Wait until htmx has processed what it inserted."""
     expect(page.locator(".htmx-request, .htmx-swapping, .htmx-settling")).to_have_count(0)
 
 
@@ -178,7 +183,7 @@ def test_the_focus_outlives_what_the_feed_replaces(page, t, questions):
 
 
 def test_what_is_being_clicked_is_not_replaced(page, t, questions):
-    """The mouse is pressed before, and released after, the page is told how the job goes on."""
+    """The mouse button is pressed before an update of the page and released after it."""
     with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
         add_config(page, t, endpoint.base_url)
         launch(page, t, questions(60), "long")

@@ -1,6 +1,6 @@
-"""Whatever strangers say (answers, errors, models) and people enter (names, prompts, columns, files) is
-text on every page: no script of theirs runs, and none has to be stopped by the security policy. The
-fixture of the page fails the test for either."""
+"""Texts from outside (answers, errors, models) and from users (names, prompts, columns, files) stay
+text on every page: no script runs, and the security policy has nothing to block. The page fixture
+fails the test for either."""
 
 import json
 import re
@@ -35,7 +35,7 @@ MARKDOWN = f"""
 
 
 def answers() -> list[bytes]:
-    """Good and bad ones, with everything hostile that an answer may have."""
+    """Good and bad answers with hostile content in every place."""
     call = {"name": HOSTILE, "arguments": json.dumps({HOSTILE: HOSTILE})}
     message = {
         "reasoning_content": HOSTILE,
@@ -60,7 +60,7 @@ def answers() -> list[bytes]:
 
 @pytest.fixture
 def hostile(instance, server, tmp_path):
-    """A job, held, whose every name and text is hostile; returns its id."""
+    """A held job whose every name and text is hostile; returns its id."""
 
     def command(*args: str, **more: str) -> str:
         done = flask(instance, *args, **more)

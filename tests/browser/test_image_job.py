@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from ..pictures import GIF, png, sent, zipped
+from ..sample_images import GIF, png, sent, zipped
 from .helpers import add_config, expect_status
 from .test_access import violations, wider_than_the_window
 

@@ -1,4 +1,4 @@
-"""Coming in and going out in a browser, with and without JavaScript, in both languages."""
+"""Login and logout in a browser, with and without JavaScript, in both languages."""
 
 import re
 

@@ -1,4 +1,5 @@
-"""Money in a browser: the price table, a cap that pauses a job while one looks on, raising it."""
+"""Money in a browser: the price table, a cap that pauses a job on the open page, raising the
+cap."""
 
 from playwright.sync_api import expect
 

@@ -70,7 +70,7 @@ def test_the_report_draws_its_charts_from_itself(demo, t, browser, tmp_path):
 
 
 def notice_notifications(page) -> None:
-    """Keep what the page tells the desktop where a test finds it."""
+    """Record desktop notifications in a variable of the page."""
     page.context.grant_permissions(["notifications"])
     page.add_init_script(
         """window.told = []; window.Notification = class extends Notification {
@@ -79,16 +79,16 @@ def notice_notifications(page) -> None:
 
 
 @both_languages
-def test_the_end_of_a_job_is_told(page, t, questions):
+def test_the_end_of_a_job_is_announced(page, t, questions):
     notice_notifications(page)
     with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
         add_config(page, t, endpoint.base_url)
         launch(page, t, questions(100), "told")
         page.get_by_role("button", name=t("Tell me when it is done")).click()
-        said = t("%(name)s is %(status)s", name="told", status=t("completed"))
-        expect(page.locator("#toast")).to_contain_text(said)
-        assert page.title().startswith(f"✓ {said}")
-        assert page.evaluate("told") == [said]
+        output = t("%(name)s is %(status)s", name="told", status=t("completed"))
+        expect(page.locator("#toast")).to_contain_text(output)
+        assert page.title().startswith(f"✓ {output}")
+        assert page.evaluate("told") == [output]
         expect(page.locator("#announce")).to_have_text(t("%(n)s percent done", n=100))
 
 

@@ -1,5 +1,5 @@
-"""A template saved on the template step, changed, compared, and taken by the next job: in a browser
-with scripts and in one without."""
+"""A template is saved on the template step, changed, compared, and used by the next job, in a
+browser with JavaScript and in one without."""
 
 import pytest
 from playwright.sync_api import expect
@@ -11,7 +11,7 @@ from .helpers import add_config
 from .test_access import violations
 
 
-def to_the_template(page, t) -> None:
+def open_template_step(page, t) -> None:
     page.goto("/jobs/new")
     page.locator("button[value='questions.csv']").click()
     page.wait_for_url("**/template")
@@ -25,7 +25,7 @@ def test_saved_changed_compared_restored_and_taken(browser, server, t, language,
         opened(browser, server.url, language, java_script_enabled=scripts) as page,
     ):
         add_config(page, t, endpoint.base_url)
-        to_the_template(page, t)
+        open_template_step(page, t)
         page.locator("#system").fill("You know {{topic}}.\nBe brief.")
         page.locator("summary", has_text=t("Save as…")).click()
         page.get_by_label(t("Name"), exact=True).fill("short")
@@ -52,7 +52,7 @@ def test_saved_changed_compared_restored_and_taken(browser, server, t, language,
         newest = f"{t('version %(n)s', n=3)} ({t('newest')})"
         expect(page.locator("#versions").get_by_role("link").first).to_have_text(newest)
 
-        to_the_template(page, t)
+        open_template_step(page, t)
         page.get_by_role("button", name=t("Take this template")).click()
         expect(page.locator("#begun-with a")).to_have_text("short@3")
         expect(page.locator("#system")).to_have_value("You know {{topic}}.\nBe brief.")

@@ -1,4 +1,4 @@
-"""The whole way of a table in a real browser: CSV → template → try → launch → CSV with answers, and
+"""A table from end to end in a real browser: CSV → template → try → launch → CSV with answers, and
 the same from XLSX to XLSX."""
 
 import csv

@@ -1,4 +1,4 @@
-"""Everything but the live parts, in a browser that runs no script."""
+"""Everything except the live parts, in a browser without JavaScript."""
 
 import json
 
@@ -18,7 +18,7 @@ def plain(browser, server, language):
 
 
 def reload_until(page, locator, times: int = 60) -> None:
-    """What somebody without the live feed does."""
+    """Reload as a user without the live feed does."""
     for _ in range(times):
         if locator.count():
             return

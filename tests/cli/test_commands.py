@@ -25,8 +25,18 @@ def good(instance):
     with MisbehavingEndpoint(e.ok()) as endpoint:
         done = flask(
             instance,
-            *("add-config", "good", "--base-url", endpoint.base_url, "--model", "m"),
-            *("--key-env", "MY_KEY", "--input-price", "0.5", "--output-price", "1.5"),
+            "add-config",
+            "good",
+            "--base-url",
+            endpoint.base_url,
+            "--model",
+            "m",
+            "--key-env",
+            "MY_KEY",
+            "--input-price",
+            "0.5",
+            "--output-price",
+            "1.5",
             MY_KEY=KEY,
         )
         assert (done.returncode, done.stdout) == (0, ""), done.stderr
@@ -50,7 +60,7 @@ def test_configs(instance, good):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         (("--base-url", "ftp://x/v1"), "http"),
         (("--base-url", "http://x/v1", "--concurrency", "0"), "Concurrency"),
@@ -60,10 +70,10 @@ def test_configs(instance, good):
         (("--base-url", "http://x/v1", "--input-price", "-1"), "price"),
     ],
 )
-def test_a_wrong_option_is_exit_code_2(instance, options, said):
+def test_a_wrong_option_is_exit_code_2(instance, options, expected):
     done = flask(instance, "add-config", "a", "--model", "m", *options)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -111,7 +121,7 @@ def test_cancelled_requests_are_retried_by_their_cause(instance, good, questions
 
 
 @pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
-def test_a_database_that_stays_locked_is_said(instance, good):
+def test_a_database_that_stays_locked_is_reported(instance, good):
     with contextlib.closing(sqlite3.connect(instance / "simple_batch.db")) as other:
         other.execute("BEGIN IMMEDIATE")
         done = flask(instance, "create-token", "x")
@@ -124,9 +134,26 @@ def test_show_job_is_the_object_of_the_contract(instance, good, questions):
     flask(instance, "run-job", str(questions(5)), "--config", "good", "--name", "五")
     found = json.loads(flask(instance, "show-job", "1", "--json").stdout)
     assert list(found) == [
-        *("id", "name", "status", "status_reason", "total", "succeeded", "failed", "cancelled"),
-        *("pending", "attempts", "retries", "created_at", "started_at", "finished_at"),
-        *("elapsed_s", "requests_per_second", "latency_ms", "tokens", "cost", "errors"),
+        "id",
+        "name",
+        "status",
+        "status_reason",
+        "total",
+        "succeeded",
+        "failed",
+        "cancelled",
+        "pending",
+        "attempts",
+        "retries",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "elapsed_s",
+        "requests_per_second",
+        "latency_ms",
+        "tokens",
+        "cost",
+        "errors",
     ]
     assert list(found["latency_ms"]) == ["p50", "p90", "p95", "p99", "mean"]
     assert list(found["tokens"]) == ["input", "output", "total", "cached", "reasoning"]
@@ -201,7 +228,7 @@ def test_export_to_files_and_standard_output(instance, good, questions, tmp_path
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_format_that_is_not_there_is_said(instance, good, questions):
+def test_a_format_that_is_not_there_is_reported(instance, good, questions):
     flask(instance, "create-job", str(questions(1)), "--config", "good", "--no-start")
     done = flask(instance, "export-job", "1", "-o", "-", "--format", "xml")
     assert (done.returncode, done.stdout) == (2, "")

@@ -1,4 +1,4 @@
-"""Images beside a table on the command line; a job killed between goes on with them."""
+"""Images beside a table on the command line; a killed job continues with them."""
 
 # ruff: noqa: F811 - fixtures that are imported
 
@@ -9,16 +9,14 @@ import sys
 
 from .. import endpoint as e
 from ..conftest import wait_until
-from ..pictures import GIF, png, sent, zipped
 from ..process import ROOT, environment, flask
+from ..sample_images import GIF, png, sent, zipped
 from .test_commands import good  # noqa: F401 (fixtures)
 
 TEMPLATE = json.dumps({"user": "{{q}}", "images": ["{{photo}}"]})
 
 
-def test_a_killed_job_goes_on_with_its_images_whatever_became_of_the_folder(
-    instance, good, tmp_path
-):
+def test_a_killed_job_continues_with_its_images_without_the_folder(instance, good, tmp_path):
     (tmp_path / "t.json").write_text(TEMPLATE)
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -29,8 +27,15 @@ def test_a_killed_job_goes_on_with_its_images_whatever_became_of_the_folder(
     (folder / "b.gif").write_bytes(GIF)
     made = flask(
         instance,
-        *("create-job", str(folder / "t.csv"), "--config", "good", "--no-start"),
-        *("--template", str(tmp_path / "t.json"), "--concurrency", "2"),
+        "create-job",
+        str(folder / "t.csv"),
+        "--config",
+        "good",
+        "--no-start",
+        "--template",
+        str(tmp_path / "t.json"),
+        "--concurrency",
+        "2",
     )
     assert (made.returncode, made.stdout.strip()) == (0, "1"), made.stderr
     for name in ("t.csv", "a.png", "b.gif"):

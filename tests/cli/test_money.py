@@ -27,7 +27,7 @@ def test_known_prices_are_taken_from_the_table_when_asked_for(instance):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         ((*DEEPSEEK, "--known-prices", "--input-price", "1"), "--input-price"),
         ((*DEEPSEEK, "--known-prices", "--currency", "EUR"), "EUR"),
@@ -36,10 +36,10 @@ def test_known_prices_are_taken_from_the_table_when_asked_for(instance):
         ((*DEEPSEEK, "--known-prices", "--month-cap", "0"), "Monthly spend cap"),
     ],
 )
-def test_what_is_refused(instance, options, said):
+def test_what_is_refused(instance, options, expected):
     done = flask(instance, "add-config", "a", *options)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert expected in done.stderr
 
 
 def test_a_job_pauses_at_its_cap_and_goes_on_when_it_is_raised(instance, questions):

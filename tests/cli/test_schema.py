@@ -38,7 +38,7 @@ def test_run_job_with_a_schema_to_its_columns(instance, good, schema, tmp_path):
 def test_a_wrong_schema_ends_as_usage_and_leaves_nothing(instance, good, schema, tmp_path):
     asked = tmp_path / "in.jsonl"
     asked.write_text('{"messages": [{"role": "user", "content": "x"}]}')
-    for text, said in (
+    for text, expected in (
         ('{"type": "objct"}', "at #/type"),
         ("{", "line 1, column 2"),
         (None, "read"),
@@ -48,6 +48,6 @@ def test_a_wrong_schema_ends_as_usage_and_leaves_nothing(instance, good, schema,
             instance, "create-job", str(asked), "--config", "good", "--schema", str(schema)
         )
         assert (done.returncode, done.stdout) == (2, "")
-        assert said in done.stderr
+        assert expected in done.stderr
         assert "Traceback" not in done.stderr
     assert json.loads(flask(instance, "list-jobs", "--json").stdout) == []

@@ -46,7 +46,14 @@ def test_run_job_from_a_table_to_the_same_table(instance, good, table, template,
     out = tmp_path / "answers.csv"
     done = flask(
         instance,
-        *("run-job", str(table), "--template", str(template), "--config", "good", "-o", str(out)),
+        "run-job",
+        str(table),
+        "--template",
+        str(template),
+        "--config",
+        "good",
+        "-o",
+        str(out),
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     rows = list(csv.DictReader(io.StringIO(out.read_text("utf-8-sig"), newline="")))
@@ -65,12 +72,13 @@ def test_a_text_is_a_template_too_and_a_table_may_come_from_a_pipe(instance, goo
     assert made.stdout.strip() == "1", made.stderr
     lines = flask(instance, "export-job", "1", "-o", "-", "--format", "jsonl").stdout.splitlines()
     assert [json.loads(line)["request"]["messages"][0]["content"] for line in lines] == [
-        *("Explain yeast.", "Explain tides.")
+        "Explain yeast.",
+        "Explain tides.",
     ]
 
 
 @pytest.mark.parametrize(
-    ("text", "made", "code", "said"),
+    ("text", "made", "code", "expected"),
     [
         ("id,q\n1,a\n", None, 1, "a template is needed"),
         ("id,q\n1,a\n", "{{question}}", 1, "the nearest is “q”"),
@@ -88,8 +96,8 @@ def test_a_text_is_a_template_too_and_a_table_may_come_from_a_pipe(instance, goo
         ('{"q": "a"}\n{"q": []}', "{{q}}", 1, "line 2: “q” holds a list"),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_is_left(
-    instance, good, tmp_path, text, made, code, said
+def test_what_is_wrong_is_reported_and_nothing_is_left(
+    instance, good, tmp_path, text, made, code, expected
 ):
     (tmp_path / "in").write_text(text)
     arguments = ["create-job", str(tmp_path / "in"), "--config", "good"]
@@ -98,14 +106,14 @@ def test_what_is_wrong_is_said_and_nothing_is_left(
         arguments += ["--template", str(tmp_path / "t")]
     done = flask(instance, *arguments)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
-    assert said in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr
     assert json.loads(flask(instance, "list-jobs", "--json").stdout) == []
     uploads = instance / "uploads"
     assert not uploads.exists() or list(uploads.iterdir()) == []
 
 
-def test_faulty_rows_may_be_skipped_and_a_missing_template_is_said(instance, good, tmp_path):
+def test_faulty_rows_may_be_skipped_and_a_missing_template_is_reported(instance, good, tmp_path):
     (tmp_path / "in").write_text("q\na\nb\n\nc,d\n")
     (tmp_path / "t").write_text("{{q}}")
     arguments = ("create-job", str(tmp_path / "in"), "--config", "good", "--no-start", "--template")
@@ -126,13 +134,13 @@ def test_workbooks_by_sheet_and_back(instance, good, tmp_path):
         [*rows[0], "content"],
         *([*row, "fine"] for row in rows[1:]),
     ]
-    for name, said in (
+    for name, expected in (
         ("data", "There is no sheet “data” in the workbook: it has “Cover”, “Data”"),
         ("Wrong", "no column “问题”"),
         ("Cover", "there is no column “问题”; the nearest is “x”"),
     ):
         refused = flask(instance, *run, "--sheet", name)
-        assert (refused.returncode, said in refused.stderr) == (1, True), refused.stderr
+        assert (refused.returncode, expected in refused.stderr) == (1, True), refused.stderr
     (tmp_path / "w").write_text("{{x}}")
     usual = ("create-job", str(book), "--config", "good", "--template", str(tmp_path / "w"))
     assert (

@@ -38,8 +38,8 @@ def test_from_a_file_to_a_name_to_jobs_and_back_to_a_file(instance, good, tmp_pa
     (tmp_path / "short").write_text("{{id}} from a file")
     there = flask(instance, *create, str(tmp_path / "short"))  # a file wins
     assert there.returncode == 0
-    told = [flask(instance, "show-job", n).stdout for n in ("1", "2", "3")]
-    lines = [[line.split() for line in text.splitlines() if "template" in line] for text in told]
+    outputs = [flask(instance, "show-job", n).stdout for n in ("1", "2", "3")]
+    lines = [[line.split() for line in text.splitlines() if "template" in line] for text in outputs]
     assert lines == [[["template", "short@1"]], [["template", "short@2"]], []]
     assert "template" not in json.loads(flask(instance, "show-job", "1", "--json").stdout)
 
@@ -57,7 +57,7 @@ def test_from_a_file_to_a_name_to_jobs_and_back_to_a_file(instance, good, tmp_pa
     assert flask(instance, "remove-template", "short").returncode == 1
 
 
-def test_what_is_wrong_is_said_and_nothing_is_left(instance, good, tmp_path):
+def test_what_is_wrong_is_reported_and_nothing_is_left(instance, good, tmp_path):
     (tmp_path / "in.csv").write_text("id,q\na,Why?\n")
     create = ("create-job", str(tmp_path / "in.csv"), "--config", "good", "--template")
     refused = flask(instance, *create, "shrt")
@@ -66,16 +66,16 @@ def test_what_is_wrong_is_said_and_nothing_is_left(instance, good, tmp_path):
         "There is no file shrt. There is no saved template “shrt”: none is saved" in refused.stderr
     )
     flask(instance, "save-template", "short", "-", stdin="{{question}}")
-    for given, code, said in (
+    for given, code, expected in (
         ("shrt", 2, "no file shrt. There is no saved template “shrt”; the nearest is “short”."),
         ("short@2", 2, "“short” has no version 2: its newest is 1."),
         ("标" * 100, 2, "the nearest is “short”"),  # too long for a file's name
         ("short", 1, "there is no column “question”; the nearest is “q”"),
     ):
         refused = flask(instance, *create, given)
-        assert (refused.returncode, said in refused.stderr) == (code, True), refused.stderr
+        assert (refused.returncode, expected in refused.stderr) == (code, True), refused.stderr
         assert "Traceback" not in refused.stderr
-    for arguments, stdin, code, said in (
+    for arguments, stdin, code, expected in (
         (("save-template", "bad", "-"), "{{q", 2, "line 1 of the template"),
         (("save-template", "bad", "-"), '{"user": 1}', 2, "The template"),
         (("save-template", "bad@1", "-"), "{{q}}", 2, "the number of a version"),
@@ -85,7 +85,7 @@ def test_what_is_wrong_is_said_and_nothing_is_left(instance, good, tmp_path):
     ):
         refused = flask(instance, *arguments, stdin=stdin)
         assert (refused.returncode, refused.stdout) == (code, ""), refused.stderr
-        assert said in refused.stderr
+        assert expected in refused.stderr
     names = [
         each["name"] for each in json.loads(flask(instance, "list-templates", "--json").stdout)
     ]

@@ -1,4 +1,4 @@
-"""What a provider, a file or another user has written never drives a terminal."""
+"""Texts of a provider, a file or another user never control a terminal."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from simple_batch.core import terminal
 from simple_batch.core.log import _Formatter, _JsonFormatter
 
 from .. import endpoint as e
-from .. import nursery
+from .. import fork_server
 from ..endpoint import MisbehavingEndpoint
 from ..process import ROOT, environment, flask
 
@@ -24,7 +24,7 @@ OF_THE_BAR = re.compile("\r\x1b\\[K|\x1b\\[\\?25[lh]|\r")  # click's own, of a p
 
 
 def on_terminal(instance, *args: str) -> str:
-    """All that a flask command writes to a pseudo-terminal, its errors too."""
+    """Everything that a flask command writes to a pseudo-terminal, including errors."""
     mine, theirs = pty.openpty()
     written: list[bytes] = []
 
@@ -37,9 +37,9 @@ def on_terminal(instance, *args: str) -> str:
 
     reading = threading.Thread(target=collect)
     with os.fdopen(theirs, "r+b", buffering=0) as stream:
-        command = [nursery.FLASK, *args]
+        command = [fork_server.FLASK, *args]
         streams = {"stdin": stream, "stdout": stream, "stderr": stream}
-        running = nursery.start(command, cwd=ROOT, env=environment(instance), **streams)
+        running = fork_server.start(command, cwd=ROOT, env=environment(instance), **streams)
     reading.start()
     running.wait(90)
     reading.join(90)
@@ -49,7 +49,7 @@ def on_terminal(instance, *args: str) -> str:
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory):
-    """With a config and a job whose names, answers and errors are hostile, run to its end."""
+    """An instance with a finished job whose names, answers and errors are hostile."""
     place = tmp_path_factory.mktemp("terminal") / "instance"
     answer = {**e.GOOD, "model": EVIL, "choices": [{"index": 0, "message": {"content": EVIL}}]}
     with MisbehavingEndpoint(e.http(200, answer), e.error(400, EVIL)) as endpoint:

@@ -1,4 +1,4 @@
-"""Where the programs of a cluster are missing its tests are left out, in one line each."""
+"""Fixtures for clusters. If PostgreSQL or Redis is missing, the tests are skipped."""
 
 import pytest
 
@@ -14,14 +14,14 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def cluster(tmp_path):
-    """One without workers yet."""
+    """A cluster without workers."""
     with Cluster(tmp_path / "instance") as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """One with two workers, for tests that leave them as they are."""
+    """A cluster with two workers, shared by tests that do not change them."""
     with Cluster(tmp_path_factory.mktemp("pair") / "instance") as made:
         made.start("a", "b")
         yield made

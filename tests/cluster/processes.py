@@ -17,9 +17,9 @@ from simple_batch import create_app
 from simple_batch.services import configs, jobs
 from simple_batch.store.database import connected
 
-from .. import nursery, postgres, redis_server
+from .. import fork_server, postgres, redis_server
 from ..conftest import PATIENCE_S
-from ..process import ROOT, environment
+from ..process import ROOT, StoppableProcess, environment
 
 MISSING = [
     name
@@ -47,20 +47,20 @@ def questions(count: int, **fields) -> list[dict]:
 
 
 def asked(endpoint) -> Counter:
-    """How often the endpoint was asked each question."""
+    """How often the endpoint received each question."""
     return Counter(body["messages"][-1]["content"] for body in endpoint.bodies)
 
 
-class Worker:
-    """A Celery worker, forked where all is loaded already; ``said`` is what it has printed."""
+class Worker(StoppableProcess):
+    """A Celery worker, started by the fork server; ``output`` is what it has printed."""
 
     def __init__(self, name: str, instance: Path, settings: dict, lanes: int = 8):
         self.name = f"{name}@test"
         self._out = instance / f"{name}.out"
-        command = [nursery.CELERY, "-A", "simple_batch.worker", "worker"]
+        command = [fork_server.CELERY, "-A", "simple_batch.worker", "worker"]
         command += ["-P", "gevent", "-c", str(lanes), "-n", self.name]
         with self._out.open("ab") as out:
-            self.process = nursery.start(
+            self.process = fork_server.start(
                 command,
                 cwd=ROOT,
                 env=environment(instance, **settings),
@@ -71,14 +71,14 @@ class Worker:
             )
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self._out.read_text()
 
     def wait_for(self, part: str, timeout_s: float = PATIENCE_S) -> None:
         end = time.monotonic() + timeout_s
-        while part not in self.said:
-            assert time.monotonic() < end, f"no {part!r} in: {self.said}"
-            assert self.process.poll() is None, f"it ended: {self.said}"
+        while part not in self.output:
+            assert time.monotonic() < end, f"no {part!r} in: {self.output}"
+            assert self.process.poll() is None, f"it ended: {self.output}"
             time.sleep(0.05)
 
     def signal(self, number: int) -> None:
@@ -89,16 +89,6 @@ class Worker:
             self.signal(signal.SIGKILL)
         self.process.wait()
 
-    def stop(self, timeout_s: float = PATIENCE_S) -> int:
-        """A warm shutdown; returns the exit code."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout_s)
-        if self.process.poll() is None:
-            self.kill()
-        return self.process.returncode
-
     def cpu_s(self) -> float:
         """CPU that it has used so far."""
         ticks = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -106,8 +96,8 @@ class Worker:
 
 
 class Cluster:
-    """A database, a Redis and an instance folder, used by workers and by this process, which runs no
-    jobs; ``more`` are settings."""
+    """A database, a Redis and an instance folder for workers and for this process, which runs no
+    jobs. ``more`` are settings."""
 
     def __init__(self, instance: Path, **more: str):
         self.instance = instance
@@ -137,7 +127,7 @@ class Cluster:
         self.postgres.drop(self.database_url)
 
     def start(self, *names: str, **more: str) -> list[Worker]:
-        """Workers under these names; they work when this returns."""
+        """Start workers under these names; returns when they are ready."""
         more = {f"SIMPLE_BATCH_{name}": value for name, value in more.items()}
         begun = [Worker(name, self.instance, {**self.settings, **more}) for name in names]
         self.workers += begun
@@ -152,7 +142,8 @@ class Cluster:
             return configs.create(configs.ConfigFields(alias=alias, base_url=base_url, **fields))
 
     def make_job(self, lines: list[dict], config: str = "test", launched=False, **choices) -> int:
-        """A job of these requests; imported here, or by a worker where it is ``launched``."""
+        """Create a job of these requests, imported here, or by a worker if ``launched``; returns
+        its id."""
         data = "".join(json.dumps(line) + "\n" for line in lines).encode()
         new = jobs.JobOptions(config=config, **choices)
         with connected():
@@ -162,8 +153,8 @@ class Cluster:
             return jobs.launch(upload.id, new).id
 
     def under_way(self, endpoint, total: int, concurrency: int, calls: int = 100) -> int:
-        """A job of so many questions that all workers share, and of which more than so many calls were
-        made; returns its id."""
+        """Create a job that all workers share, and wait until the endpoint received more than
+        ``calls`` calls; returns its id."""
         self.add_config(endpoint.base_url, concurrency=concurrency)
         job_id = self.make_job(questions(total))
         wait_until(lambda: self.placed(job_id) == len(self.workers))
@@ -171,7 +162,7 @@ class Cluster:
         return job_id
 
     def do(self, work, *args, **more):
-        """Call a function of the doors."""
+        """Call a function with a database connection."""
         with connected():
             return work(*args, **more)
 
@@ -180,16 +171,15 @@ class Cluster:
 
         def found():
             for worker in self.workers:
-                said = [line for line in worker.said.splitlines() if "coordinates" in line]
-                if worker.process.poll() is None and said and worker.name in said[-1]:
+                output = [line for line in worker.output.splitlines() if "coordinates" in line]
+                if worker.process.poll() is None and output and worker.name in output[-1]:
                     return worker
             return None
 
         return wait_until(found)
 
     def ask(self, sql: str, *values) -> tuple:
-        """The first row that the database answers, asked from outside of the program, as soon as it
-        does."""
+        """The first row of a query on a separate connection, retried until the database answers."""
         while True:
             with contextlib.suppress(psycopg.OperationalError):
                 return self._asked(sql, values)
@@ -219,21 +209,21 @@ class Cluster:
         return self.ask("SELECT succeeded FROM job WHERE id = %s", job_id)[0]
 
     def live(self, job_id: int) -> dict:
-        """What the pages are shown of a job that runs."""
+        """The live state that the pages show."""
         return json.loads(self.ask("SELECT live FROM job WHERE id = %s", job_id)[0])
 
     def placed(self, job_id: int) -> int:
-        """How many lanes a job has."""
+        """The number of workers that a job is assigned to."""
         return self.ask("SELECT count(*) FROM lane WHERE job_id = %s", job_id)[0]
 
     def transactions(self) -> int:
-        """How many the database has committed; it says so with a little delay."""
+        """Committed transactions of the database; PostgreSQL updates the count with a delay."""
         return self.ask(
             "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
         )[0]
 
     def flask_process(self, *args: str) -> subprocess.Popen:
-        """A flask command that goes on."""
+        """Start a flask command that keeps running."""
         return subprocess.Popen(
             [sys.executable, "-m", "flask", *args],
             cwd=ROOT,
@@ -244,7 +234,7 @@ class Cluster:
         )
 
     def celery(self, *args: str, **more: str):
-        """Run one of Celery's commands to its end."""
+        """Run a Celery command to its end."""
         return subprocess.run(
             [sys.executable, "-m", "celery", "-A", "simple_batch.worker", *args],
             cwd=ROOT,

@@ -1,4 +1,4 @@
-"""``make demo-cluster``, as whoever has PostgreSQL and Redis runs it."""
+"""``make demo-cluster``, run as a user with PostgreSQL and Redis does."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The nginx of docs/deploy, before two real web processes."""
+"""The nginx configuration of docs/deploy in front of two real web processes."""
 
 import shutil
 import subprocess
@@ -11,17 +11,17 @@ import socketio
 
 from ..conftest import wait_until
 from ..process import ROOT, free_port, run_py
-from .browsing import log_in
 from .processes import MISSING, Cluster
+from .web_client import log_in
 
 pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} not installed"),
     pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed"),
 ]
-PASSWORD = {"SIMPLE_BATCH_PASSWORD": "open sesame, please"}  # who comes by a proxy has to log in
+PASSWORD = {"SIMPLE_BATCH_PASSWORD": "open sesame, please"}  # requests through a proxy need a login
 
 
-def test_a_browser_stays_with_one_process_and_goes_to_the_other_when_that_ends(instance, tmp_path):
+def test_a_browser_sticks_to_one_process_and_fails_over_when_it_ends(instance, tmp_path):
     with Cluster(instance) as cluster:
         given = {**cluster.settings, "SIMPLE_BATCH_TRUSTED_PROXIES": "1", **PASSWORD}
         webs = [run_py(instance, **given) for _ in range(2)]

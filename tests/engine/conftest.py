@@ -23,7 +23,7 @@ def request(index: int = 0, **fields) -> Request:
 
 
 class Bench:
-    """A pool over a real transport to an endpoint, with everything it did at hand."""
+    """A pool over a real transport to an endpoint, which records everything it does."""
 
     def __init__(
         self,

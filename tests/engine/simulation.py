@@ -1,5 +1,5 @@
 """A provider with a limit, a governor and endless demand, on a clock that jumps from one event to
-the next: minutes of calls in a blink."""
+the next: minutes of calls take milliseconds."""
 
 import heapq
 import random
@@ -67,7 +67,7 @@ class TokenBucket:
 
 
 class FixedWindow:
-    """So many per window; the rest of it is closed."""
+    """Allows ``count`` calls per window, then none until the next one."""
 
     def __init__(self, count, seconds):
         self.count, self.seconds = count, seconds
@@ -87,7 +87,7 @@ class FixedWindow:
 
 
 class Concurrency:
-    """So many at once."""
+    """Allows ``most`` calls at a time."""
 
     def __init__(self, most):
         self.most, self.running = most, 0
@@ -103,7 +103,7 @@ class Concurrency:
 
 
 class Unlimited:
-    """Refuses nothing, but works on ``width`` calls at a time: the others wait their turn."""
+    """Refuses nothing, but works on ``width`` calls at a time: the others queue."""
 
     def __init__(self, width):
         self.width, self.running = width, 0
@@ -116,8 +116,8 @@ class Unlimited:
 
 
 class Simulation:
-    """``latency`` bounds an answer's seconds; ``tokens(rng)`` is what a call uses;
-    ``retry_after`` makes refusals say how long to wait."""
+    """``latency`` bounds the seconds of an answer; ``tokens(rng)`` is what a call uses; with
+    ``retry_after`` refusals say how long to wait."""
 
     def __init__(self, provider, latency=(0.2, 0.8), tokens=lambda rng: 80, retry_after=False):
         self.world = World()
@@ -125,10 +125,10 @@ class Simulation:
         self.latency, self.tokens, self.retry_after = latency, tokens, retry_after
         self.rng = random.Random(1)
         self.admitted = self.refused = 0
-        self.governor = _Endless(self)
+        self.governor = _EndlessDemandGovernor(self)
 
     def run(self, seconds):
-        """Run on; → (admitted, refused) in that time."""
+        """Continue for some seconds; returns the calls admitted and refused in that time."""
         admitted, refused = self.admitted, self.refused
         self.governor._pump()
         self.world.run(seconds)
@@ -157,8 +157,8 @@ class Simulation:
         )
 
 
-class _Endless(Governor):
-    """Somebody always waits; no greenlets."""
+class _EndlessDemandGovernor(Governor):
+    """A governor with endless demand and without greenlets."""
 
     def __init__(self, simulation):
         self._simulation = None

@@ -1,4 +1,4 @@
-"""The governor by an injected clock: no waiting, no sockets."""
+"""The governor with an injected clock: no waiting, no sockets."""
 
 import gevent
 import pytest
@@ -16,7 +16,7 @@ GOOD = Classification(None, None, 200)
 
 
 class Clock:
-    """Time that moves when told; ``later`` calls are made when it passes them."""
+    """A clock that the test moves; functions given to ``later`` run when it passes them."""
 
     def __init__(self):
         self.now = 1000.0
@@ -64,12 +64,12 @@ def governor(clock, **limits):
 ONE = Flow()
 
 
-def admitted(gov, count, party=ONE, size=400):
-    """Tickets of ``count`` callers that arrive now; grows as they are admitted."""
+def admitted(gov, count, flow=ONE, size=400):
+    """Tickets of ``count`` callers that arrive now; the list grows as they are admitted."""
     tickets = []
 
     def call():
-        tickets.append((party, gov.admit(party, size)))
+        tickets.append((flow, gov.admit(flow, size)))
 
     for _ in range(count):
         gevent.spawn(call)
@@ -98,8 +98,8 @@ def test_slow_start_doubles_each_round_while_the_provider_answers(clock):
     for expected in (5, 10, 20, 40):
         tickets = admitted(gov, 100)[:]
         assert gov.limit == expected == len(tickets)
-        for party in list(gov._waiting):
-            del gov._waiting[party]
+        for flow in list(gov._waiting):
+            del gov._waiting[flow]
         clock.advance(1)
         settle(gov, tickets)
 
@@ -140,7 +140,7 @@ LIMITS = {
 
 @pytest.mark.parametrize("retry_after", [False, True], ids=["unsaid", "retry-after"])
 @pytest.mark.parametrize("name", LIMITS)
-def test_a_limit_that_nobody_told_is_found_and_held(name, retry_after):
+def test_an_unknown_limit_is_found_and_kept(name, retry_after):
     make, rate = LIMITS[name]
     simulation = Simulation(make(), retry_after=retry_after)
     early, early_refused = simulation.run(10)
@@ -215,7 +215,7 @@ def test_requests_per_minute_are_spread(clock):
 
 def test_tokens_are_reserved_by_estimate_and_settled_by_usage(clock):
     gov = governor(clock, concurrency=1000, tpm=60_000)
-    for _ in range(300):  # 400 bytes are really 200 tokens: the estimate learns it
+    for _ in range(300):  # 400 bytes use 200 tokens: the estimate adapts
         settle(gov, admitted(gov, 1), Classification(None, None, 200, usage=Usage(150, 50)))
         clock.advance(1)
     began = len(admitted(gov, 0))
@@ -236,7 +236,7 @@ def test_jobs_take_turns(clock):
     second = admitted(gov, 4, small)
     for _ in range(4):
         settle(gov, [first.pop(0) if first else second.pop(0)])
-    assert any(party is small for party, _ in second)
+    assert any(flow is small for flow, _ in second)
 
 
 def test_a_higher_priority_goes_first_and_may_be_edited(clock):

@@ -1,4 +1,4 @@
-"""Embeddings in packs: each request gets what it would have got alone."""
+"""Several embedding inputs per call: each request gets the answer that it would have got alone."""
 
 import json
 from collections import Counter
@@ -35,7 +35,7 @@ def asked(index: int, given="", **fields) -> Request:
 
 
 def run(bench, endpoint, requests, most=8, **options):
-    """A bench that has run them; what each ended as, by index."""
+    """Send the requests; returns the outcome of each by index."""
     one = bench(endpoint, packer=RequestPacker(most), **options)
     one.stop = one.run(requests=iter(requests))
     one.by_index = {outcome.index: outcome for outcome in one.outcomes}
@@ -64,7 +64,9 @@ def test_what_goes_together_and_what_goes_alone(monkeypatch):
     assert gathered(*alone, chat) == [[0], [1], [2], [3], [4]]
     monkeypatch.setattr(packing, "LONGEST", 30)
     assert gathered(asked(0, "x" * 20), asked(1, "y"), asked(2, "z" * 20), asked(3, "x" * 99)) == [
-        *([0, 1], [2], [3])
+        [0, 1],
+        [2],
+        [3],
     ]
     monkeypatch.setattr(packing, "OPEN", 2)
     kinds = [asked(n, user=str(n % 3)) for n in range(6)]
@@ -72,7 +74,8 @@ def test_what_goes_together_and_what_goes_alone(monkeypatch):
 
 
 def test_each_request_has_its_own_answer(bench):
-    """Its own vector whatever the order of the answer, a whole response, and its part of the usage."""
+    """It gets its own vector in any order of the answer, a whole response, and its part of the
+    usage."""
     texts = ["a" * (1 + 7 * n % 50) for n in range(20)]
     with EmbeddingEndpoint() as endpoint:
         one = run(bench, endpoint, [asked(n, text, user="u") for n, text in enumerate(texts)])
@@ -159,7 +162,7 @@ def test_chance_refusals_do_not_make_packs_smaller(bench):
     ],
 )
 def test_an_answer_that_has_not_each_vector_once_is_taken_apart(bench, wrong):
-    """What it cost is not lost: it is an attempt of those that it was made for."""
+    """Its cost is not lost: it counts as an attempt of the packed requests."""
 
     def answers(inputs):
         answer = e.embeddings(inputs, tokens=100)
@@ -179,7 +182,7 @@ def test_an_answer_that_has_not_each_vector_once_is_taken_apart(bench, wrong):
 
 
 def test_what_is_worth_it_is_retried_as_one_and_then_halved(bench):
-    """The poison costs its neighbours no more than its own retries; a passing fault costs one."""
+    """A bad input costs the others no more than its own retries; a temporary fault costs one."""
     fails = iter([True])
 
     def passing(_inputs):
@@ -191,10 +194,10 @@ def test_what_is_worth_it_is_retried_as_one_and_then_halved(bench):
         for outcome in one.outcomes:
             assert [a.cause for a in outcome.attempts] == [Cause.OVERLOADED, None]
 
-    def poison(inputs):
+    def fail_one_text(inputs):
         return e.error(500) if "text 2" in inputs else None
 
-    with EmbeddingEndpoint(poison) as endpoint:
+    with EmbeddingEndpoint(fail_one_text) as endpoint:
         one = run(bench, endpoint, [asked(n) for n in range(4)])
         sizes = Counter(map(len, endpoint.inputs))
         assert sizes == {4: 1 + POLICY.max_retries, 2: 2, 1: 2}
@@ -225,7 +228,7 @@ def test_what_hits_every_call_stops_all_and_leaves_all_pending(bench):
 
 
 def test_a_stop_in_the_middle_loses_nothing(bench):
-    """What is in flight ends, what waits or was gathered in vain stays pending."""
+    """Calls in flight end; requests that wait or were already packed stay pending."""
     with EmbeddingEndpoint(lambda _inputs: e.error(400), delay=0.5) as endpoint:
         one = bench(endpoint, packer=RequestPacker(4), governor=Governor(concurrency=2))
         dropped = one.dropped
@@ -242,18 +245,19 @@ def test_a_stop_in_the_middle_loses_nothing(bench):
 
 
 def test_parts_of_a_dealt_stream_are_sent_before_it_waits(bench):
-    """A packer must not hold back what the dealer waits for; by weight packs are still full."""
-    dealer = LoadBalancer(iter([asked(n) for n in range(90)]), Spread.WEIGHT)
-    hands = [dealer.add(weight, lambda: False, 8) for weight in (1, 2)]
+    """A packer must not hold requests back that the load balancer waits for; by weight the packs
+    are still full."""
+    balancer = LoadBalancer(iter([asked(n) for n in range(90)]), Spread.WEIGHT)
+    upstreams = [balancer.add(weight, lambda: False, 8) for weight in (1, 2)]
     packs = [[], []]
 
     def serve(place):
-        drawn = dealer.draw(hands[place])
-        for pack in RequestPacker(8).packs(drawn, lambda request: dealer.given_up(request.index)):
+        drawn = balancer.draw(upstreams[place])
+        for pack in RequestPacker(8).packs(drawn, lambda request: balancer.given_up(request.index)):
             packs[place].append(len(members(pack)))
             gevent.sleep(0.002)
             for member in members(pack):
-                dealer.ended(hands[place], member.index, None)
+                balancer.ended(upstreams[place], member.index, None)
 
     served = [gevent.spawn(serve, place) for place in (0, 1)]
     gevent.joinall(served, timeout=60, raise_error=True)

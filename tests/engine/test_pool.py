@@ -105,7 +105,8 @@ def test_patience_with_rate_limits_ends(bench):
 
 
 def test_the_deadline_holds_while_a_request_waits_for_its_turn(bench):
-    """A refusal whose cooldown outlives the deadline of those that wait to be tried again."""
+    """The cooldown after a refusal lasts longer than the deadline of the requests that wait for a
+    retry."""
     script = [e.error(500), e.error(429, "no", None, "Retry-After: 30"), e.ok()]
     with MisbehavingEndpoint(*script) as endpoint:
         policy = msgspec.structs.replace(POLICY, deadline_s=0.5, patience_s=100)

@@ -1,4 +1,4 @@
-"""The retry wrapper by an injected clock: no waiting, no sockets."""
+"""The retry loop with an injected clock: no waiting, no sockets."""
 
 import json
 import random
@@ -20,7 +20,7 @@ def reply(status, **headers):
 
 
 class Bench:
-    """One request against a script of answers, each of which takes a second."""
+    """One request against a script of answers that take a second each."""
 
     def __init__(self, *script, **policy):
         self.now, self.script, self.sleeps = 0.0, list(script), []
@@ -118,7 +118,7 @@ def test_the_deadline_bounds_attempts_and_waits():
     outcome = bench.run()
     assert outcome.cause is Cause.SERVER_ERROR
     assert bench.now <= 50.0
-    assert bench.timeouts == [50.0, 29.0, 8.0]  # what is left, each time
+    assert bench.timeouts == [50.0, 29.0, 8.0]  # the time left for each attempt
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""One attempt against an endpoint that does everything wrong there is."""
+"""One attempt against an endpoint with every fault."""
 
 import time
 
@@ -100,7 +100,7 @@ def test_a_good_answer_of_every_endpoint(url, answer):
     assert finding(e.http(200, {"id": "x"}), url=url).cause == Cause.BAD_RESPONSE
 
 
-def test_an_error_inside_a_200_is_told():
+def test_an_error_inside_a_200_is_reported():
     found = finding(e.http(200, {"error": {"message": "overloaded now"}}))
     assert "overloaded now" in found.message
 
@@ -118,7 +118,7 @@ def test_the_time_limit_is_on_the_whole_exchange(behaviour):
     assert time.monotonic() - began < 60
 
 
-def test_nobody_listening():
+def test_connection_refused():
     transport = Transport(
         Endpoint(1, "a", "http://127.0.0.1:1/v1", "", Defaults("m")), SETTINGS, width=1
     )
@@ -180,6 +180,6 @@ def test_the_list_of_models():
     with MisbehavingEndpoint(models, e.http(200, {"no": 1}), e.error(404)) as endpoint:
         target = Endpoint(1, "a", endpoint.base_url, KEY, Defaults("m"))
         assert probe.list_models(target, SETTINGS) == ["a", "b"]
-        for said in ("OpenAI's form", "404"):
-            with pytest.raises(ConfigurationError, match=said):
+        for expected in ("OpenAI's form", "404"):
+            with pytest.raises(ConfigurationError, match=expected):
                 probe.list_models(target, SETTINGS)

@@ -85,11 +85,27 @@ def test_json_and_jsonl_say_the_same_in_input_order(job):
     assert lines == json.loads(exported(job, "json"))
     assert [line["index"] for line in lines] == [0, 1, 2, 3, 4]
     assert [line["status"] for line in lines] == [
-        *("succeeded", "failed", "succeeded", "failed", "pending")
+        "succeeded",
+        "failed",
+        "succeeded",
+        "failed",
+        "pending",
     ]
     assert list(lines[2]) == [
-        *("index", "custom_id", "request", "status", "response", "error", "model", "config"),
-        *("attempts", "started_at", "finished_at", "latency_ms", "usage", "cost"),
+        "index",
+        "custom_id",
+        "request",
+        "status",
+        "response",
+        "error",
+        "model",
+        "config",
+        "attempts",
+        "started_at",
+        "finished_at",
+        "latency_ms",
+        "usage",
+        "cost",
     ]
     assert lines[2]["usage"]["total"] == 30
     assert lines[2]["cost"] == {"amount": 0.00005, "currency": "CNY"}
@@ -128,7 +144,12 @@ def test_csv_cannot_be_taken_for_formulas(job):
     rows = list(csv.DictReader(io.StringIO(raw)))
     assert (rows[1]["prompt"], rows[1]["custom_id"]) == ("=cmd|' /C calc'!A0", "+id1")
     assert [csv_file.safe(text) for text in ("-5", "+1,000.5", "-1e-9", "5%", "", None)] == [
-        *("-5", "+1,000.5", "-1e-9", "5%", "", "")
+        "-5",
+        "+1,000.5",
+        "-1e-9",
+        "5%",
+        "",
+        "",
     ]
     for text in ("=1", "+a", "-a", "@a", "\t=1", "\r=1", "＝1", "－1-1", "-1+1", "+49 170"):
         assert csv_file.safe(text) == f"'{text}"
@@ -137,8 +158,11 @@ def test_csv_cannot_be_taken_for_formulas(job):
 def test_a_table_comes_back_with_the_answers_beside_it(job):
     header = ["id", "content", "status", "=x", "n"]
     cells = [
-        *(["1", "a,b", 'say "hi"', "", "-5"], ["2", "x\ny", "=1+1", "@b", "+1.5e3"]),
-        *(["3", "问题", "", " ", "-5%"], ["4", "-", "+86 138", "'", "1,000"], ["5", *"abcd"]),
+        ["1", "a,b", 'say "hi"', "", "-5"],
+        ["2", "x\ny", "=1+1", "@b", "+1.5e3"],
+        ["3", "问题", "", " ", "-5%"],
+        ["4", "-", "+86 138", "'", "1,000"],
+        ["5", *"abcd"],
     ]
     for index, row in enumerate(cells):
         where = (RequestRow.job == job.id) & (RequestRow.idx == index)
@@ -148,7 +172,11 @@ def test_a_table_comes_back_with_the_answers_beside_it(job):
     text = exported(job, "csv").decode("utf-8-sig")
     names, *rows = csv.reader(io.StringIO(text))
     assert names[:8] == [
-        *("id", "content", "status", "'=x", "n"),
+        "id",
+        "content",
+        "status",
+        "'=x",
+        "n",
         "result_content",
         "index",
         "custom_id",
@@ -186,7 +214,7 @@ def test_file_names_are_clean(job):
     assert export.filename(job, "openai", "failed").endswith("-failed-openai.jsonl")
 
 
-def test_what_cannot_be_exported_is_said(job):
+def test_what_cannot_be_exported_is_reported(job):
     with pytest.raises(InvalidInput, match="jsonl"):
         export.export(job.id, "xml")
     with pytest.raises(InvalidInput, match="succeeded"):

@@ -1,4 +1,5 @@
-"""XLSX and Parquet: typed, without formulas, within the limits of a spreadsheet, round to the cell."""
+"""XLSX and Parquet exports: typed, without formulas, within the limits of a spreadsheet, and read
+back cell by cell."""
 
 import base64
 import csv
@@ -57,7 +58,8 @@ def test_xlsx_has_the_columns_of_the_csv_with_their_types(job):  # noqa: F811
     assert (found[2]["started_at"], found[2]["latency_ms"]) == (AT, 250)
     assert [row["status"] for row in found][3:] == ["failed", "pending"]
     assert [row["index"] for row in rows_of(opened(exported(job, "xlsx", "failed")).active)] == [
-        *(1, 3)
+        1,
+        3,
     ]
 
 
@@ -137,7 +139,7 @@ value = st.one_of(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_round_to_the_cell_through_xlsx(db, tmp_path, rows):
-    """What our own export wrote is read again as it was, and as openpyxl reads it."""
+    """Our reader and openpyxl read the export back unchanged."""
     cells = [["first", 1], *([_kept(cell) for cell in row] for row in rows)]
     first = Job(endpoint="/v1/chat/completions", source_format="xlsx", header='["a", "=b"]')
     data = b"".join(xlsx_file.as_workbook(map(_row, cells), Table.of(first)))
@@ -166,8 +168,8 @@ cell = st.one_of(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_round_to_the_cell_through_csv(db, tmp_path, rows, delimiter):
-    """The user's cells come back as they were, but for an apostrophe before what a spreadsheet
-    would take for a formula; and an export read again is exported the same."""
+    """The user's cells return unchanged, except for an apostrophe before texts that a spreadsheet
+    would take for a formula; an export that is read again is exported the same."""
     rows = [["first", "1"], *(row for row in rows if "".join(row).strip())]
     file = io.StringIO()
     csv.writer(file, delimiter=delimiter).writerows([["q", "状态"], *rows])
@@ -256,7 +258,12 @@ def test_the_columns_of_a_parquet_file_keep_their_types(db, tmp_path):
     assert found.select(given_.column_names).equals(given_), found.select(given_.column_names)
     sheet = rows_of(opened(exported(job, "xlsx")).active)
     assert [sheet[0][name] for name in ("id", "small", "score", "ok", "q", "day")] == [
-        *(str(2**62), 1, 0.1, True, "为什么", "2026-01-02")
+        str(2**62),
+        1,
+        0.1,
+        True,
+        "为什么",
+        "2026-01-02",
     ]
 
 
@@ -340,7 +347,7 @@ def test_nothing_is_left_behind_whether_it_is_taken_or_not(job, db, form):  # no
     assert left() == []
 
 
-def test_a_disk_that_takes_nothing_is_said(job, db, monkeypatch):  # noqa: F811
+def test_a_disk_that_takes_nothing_is_reported(job, db, monkeypatch):  # noqa: F811
     db.uploads.mkdir(parents=True, exist_ok=True)
 
     def full(path):

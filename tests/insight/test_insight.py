@@ -1,4 +1,4 @@
-"""Pages of requests, error groups, charts: the same answers as counting by hand."""
+"""Pages of requests, error groups and charts agree with counts made by the test."""
 
 import itertools
 import sys

@@ -1,4 +1,4 @@
-"""Images that rows name: what is one, which names are taken, archives that are meant badly."""
+"""Images named by rows: which files are images, which names are accepted, malicious archives."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ from simple_batch.core.settings import load
 from simple_batch.intake.images import kind_of, name_of
 from simple_batch.intake.request_lines import Bad
 
-from ..pictures import GIF, SVG, png, zipped
+from ..sample_images import GIF, SVG, png, zipped
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_an_image_is_kept_once_under_what_it_holds(tmp_path):
 @pytest.mark.parametrize(
     "data", [SVG, b"", b"<html>", b"%PDF-1.7", b"BM" + b"\0" * 60, b"RIFF1234WAVE"]
 )
-def test_what_is_no_image_is_told_by_its_content(tmp_path, data):
+def test_what_is_no_image_is_found_by_its_content(tmp_path, data):
     with pytest.raises(Bad, match="no PNG, JPEG, GIF or WebP"):
         intake.keep(io.BytesIO(data), tmp_path / "kept", 10_000)
     assert not (tmp_path / "kept").exists()
@@ -53,24 +53,20 @@ def test_one_that_is_too_large_leaves_nothing(tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        *(
-            "../a.png",
-            "b/../../a.png",
-            "..\\a.png",
-            "b\\..\\a.png",
-            "/etc/a.png",
-            "\\\\host\\a.png",
-        ),
-        *(
-            "C:\\a.png",
-            "c:a.png",
-            "file:///a.png",
-            "ftp://x/a.png",
-            "a\0.png",
-            ".",
-            "./",
-            "a" * 2_000,
-        ),
+        "../a.png",
+        "b/../../a.png",
+        "..\\a.png",
+        "b\\..\\a.png",
+        "/etc/a.png",
+        "\\\\host\\a.png",
+        "C:\\a.png",
+        "c:a.png",
+        "file:///a.png",
+        "ftp://x/a.png",
+        "a\0.png",
+        ".",
+        "./",
+        "a" * 2_000,
     ],
 )
 def test_no_name_leads_out_of_the_folder(name):
@@ -139,11 +135,11 @@ def test_archives_that_are_bombs_or_broken_are_refused(settings, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "expected"),
     [({"a.png": png()}, "holds no table"), ({"a.csv": b"q", "b/b.xlsx": b""}, "a.csv, b/b.xlsx")],
 )
-def test_an_archive_that_is_to_be_the_data_holds_one_table(settings, files, said):
-    with opened(zipped(files), settings) as archive, pytest.raises(UploadRejected, match=said):
+def test_an_archive_that_is_to_be_the_data_holds_one_table(settings, files, expected):
+    with opened(zipped(files), settings) as archive, pytest.raises(UploadRejected, match=expected):
         archive.table()
 
 

@@ -1,4 +1,4 @@
-"""Files that LibreOffice 7.4 wrote: one workbook, saved again as UTF-16 and GB18030 text."""
+"""Files written by LibreOffice 7.4: a workbook, also saved as UTF-16 and GB18030 text."""
 
 from pathlib import Path
 

@@ -74,7 +74,7 @@ def test_what_pandas_writes(tmp_path, compression):
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "expected"),
     [
         ({"q": ["a"], "tags": [["a"]]}, "Column “tags” is nested .list<.*Leave the column out"),
         ({"q": ["a"], "who": [{"name": "x"}]}, "Column “who” is nested .struct"),
@@ -87,8 +87,8 @@ def test_what_pandas_writes(tmp_path, compression):
         ({"q": ["a"], "q ": ["b"]}, "both named “q”"),
     ],
 )
-def test_what_is_no_table(tmp_path, columns, said):
-    with pytest.raises(UploadRejected, match=said):
+def test_what_is_no_table(tmp_path, columns, expected):
+    with pytest.raises(UploadRejected, match=expected):
         table(tmp_path, written(columns))
 
 
@@ -182,7 +182,10 @@ def test_plain_objects_are_rows(tmp_path, form):
     assert [body["messages"][0]["content"] for body in bodies] == ["为什么？", *"bcd"]
     assert [body.get("seed") for body in bodies] == [7, 0.5, None, None]
     assert [json.loads(item.cells) for item in items] == [
-        *(["为什么？", 7, None], ["b", 0.5, True], ["c", None, None], ["d", None, None])
+        ["为什么？", 7, None],
+        ["b", 0.5, True],
+        ["c", None, None],
+        ["d", None, None],
     ]
     with pytest.raises(
         UploadRejected, match=r"plain objects \(JSONL?; columns: question, id, ok\)"
@@ -202,7 +205,7 @@ def test_digits_stay_as_they_stand(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         (b'{"question": "x", "new": 1}', "“new” is no column"),
         (b'{"question": ["x"]}', "“question” holds a list"),
@@ -216,14 +219,14 @@ def test_digits_stay_as_they_stand(tmp_path):
         (b'{"question": "caf\xe9"}', "not UTF-8"),
     ],
 )
-def test_objects_that_are_no_rows(tmp_path, line, said):
+def test_objects_that_are_no_rows(tmp_path, line, expected):
     good = b'{"question": "a", "id": 1}\n'
     # beyond the objects that say which columns there are
     data = good * 150 + line + b"\n" + good
     _, items = objects(tmp_path, data, ASK)
     assert [isinstance(item, Fault) for item in items] == [False] * 150 + [True, False]
     assert items[150].line == 151
-    assert said in items[150].message
+    assert expected in items[150].message
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_a_conversation_with_tool_calls_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "said"),
+    ("line", "code", "expected"),
     [
         (b'{"messages": [{"role": "assistant", "tool_calls": []}]}', "invalid_request", "missing"),
         (b"{broken", "invalid_json_line", "not valid JSON"),
@@ -147,14 +147,14 @@ def test_a_conversation_with_tool_calls_is_read(tmp_path):
         (json.dumps(one(custom_id="same")).encode(), "duplicate_custom_id", "line 1"),
     ],
 )
-def test_a_faulty_line_is_named_and_the_others_are_good(tmp_path, line, code, said):
+def test_a_faulty_line_is_named_and_the_others_are_good(tmp_path, line, code, expected):
     good = json.dumps(one(custom_id="same")).encode()
     _, items = read(tmp_path, good + b"\n\n" + line + b"\n" + json.dumps(one()).encode())
     assert isinstance(items[0], Request)
     assert isinstance(items[2], Request)
     assert items[1].line == 3
     assert items[1].code == code
-    assert said in items[1].message
+    assert expected in items[1].message
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_faults_of_batch_lines(tmp_path, change, code):
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "expected"),
     [
         (b"", "empty"),
         (b"  \n \n", "empty"),
@@ -189,8 +189,8 @@ def test_faults_of_batch_lines(tmp_path, change, code):
         (gzip.compress(json.dumps([one()]).encode())[:-12], "gzip"),
     ],
 )
-def test_files_that_cannot_be_read_as_a_whole(tmp_path, data, said):
-    with pytest.raises(UploadRejected, match=said):
+def test_files_that_cannot_be_read_as_a_whole(tmp_path, data, expected):
+    with pytest.raises(UploadRejected, match=expected):
         read(tmp_path, data)
 
 

@@ -1,4 +1,4 @@
-"""What a template may not do for one row: each attack ends with a fault, in a bounded number of steps."""
+"""Attacks by templates: each ends with a fault, in a bounded number of steps."""
 
 import json
 import time
@@ -45,17 +45,52 @@ def content(user: str, cell: str = "what?") -> str:
 
 
 SHARED = [
-    *("{{ l == m }}", "{{ l != m }}", "{{ l < m }}", "{{ l <= m }}", "{{ l in [m] }}"),
-    *("{{ l not in [m, 1] }}", "{{ 1 < 2 == (l == m) }}", "{{ l is eq m }}", "{{ l is in [m] }}"),
-    *("{{ l is ne m }}", "{{ l is lt m }}", "{{ l is upper }}", "{{ l is lower }}"),
-    *("{{ {l: 1} }}", "{{ {1: 1}[l] }}", "{{ row[l] }}", "{{ l in row }}", "{{ row[[l]] }}"),
-    *("{{ l|upper }}", "{{ l|lower }}", "{{ l|title }}", "{{ l|trim }}", "{{ l|capitalize }}"),
-    *("{{ l|wordcount }}", "{{ l|truncate }}", "{{ l|string }}", "{{ l|tojson }}"),
-    *("{{ l|join }}", "{{ l|replace(1, 2) }}", "{{ 'a'|replace(l, '') }}", "{{ l }}"),
-    *("{{ l() }}", "{{ question.strip(l) }}", "{{ question.startswith(l) }}", "{{ l ~ '' }}"),
-    *("{{ l.nothing }}", "{{ range(l) }}", "{{ l * 2 }}", "{{ l % l }}", "{{ l|round }}"),
-    *("{{ l|abs }}", "{{ question|split(l) }}", "{{ l|split }}", "{{ l is divisibleby(m) }}"),
-    *("{% if l == m %}{% endif %}", "{% for a in [1] if l == m %}{% endfor %}"),
+    "{{ l == m }}",
+    "{{ l != m }}",
+    "{{ l < m }}",
+    "{{ l <= m }}",
+    "{{ l in [m] }}",
+    "{{ l not in [m, 1] }}",
+    "{{ 1 < 2 == (l == m) }}",
+    "{{ l is eq m }}",
+    "{{ l is in [m] }}",
+    "{{ l is ne m }}",
+    "{{ l is lt m }}",
+    "{{ l is upper }}",
+    "{{ l is lower }}",
+    "{{ {l: 1} }}",
+    "{{ {1: 1}[l] }}",
+    "{{ row[l] }}",
+    "{{ l in row }}",
+    "{{ row[[l]] }}",
+    "{{ l|upper }}",
+    "{{ l|lower }}",
+    "{{ l|title }}",
+    "{{ l|trim }}",
+    "{{ l|capitalize }}",
+    "{{ l|wordcount }}",
+    "{{ l|truncate }}",
+    "{{ l|string }}",
+    "{{ l|tojson }}",
+    "{{ l|join }}",
+    "{{ l|replace(1, 2) }}",
+    "{{ 'a'|replace(l, '') }}",
+    "{{ l }}",
+    "{{ l() }}",
+    "{{ question.strip(l) }}",
+    "{{ question.startswith(l) }}",
+    "{{ l ~ '' }}",
+    "{{ l.nothing }}",
+    "{{ range(l) }}",
+    "{{ l * 2 }}",
+    "{{ l % l }}",
+    "{{ l|round }}",
+    "{{ l|abs }}",
+    "{{ question|split(l) }}",
+    "{{ l|split }}",
+    "{{ l is divisibleby(m) }}",
+    "{% if l == m %}{% endif %}",
+    "{% for a in [1] if l == m %}{% endfor %}",
 ]
 
 
@@ -153,7 +188,7 @@ def test_every_row_may_compare_a_long_cell_with_hundreds_of_words():
 
 
 def charged(levels: int) -> int:
-    """Steps that a comparison of lists that hold themselves twice is charged."""
+    """Steps charged for a comparison of lists that contain themselves twice."""
     source = "{% set a = 1 %}{% set b = 1 %}" + "{% set a = [a, a] %}{% set b = [b, b] %}" * levels
     env = Bounded()
     render = env.compile(env.checked(source + "{% if a == b %}{% endif %}"))
@@ -168,7 +203,7 @@ def test_comparison_is_charged_with_all_that_is_compared():
 
 
 @pytest.mark.parametrize(
-    ("user", "said"),
+    ("user", "expected"),
     [
         ("{{a}}" * 1_400, "Over 1,300 fields"),
         ("{##}" * 1_400, "Over 1,300 fields"),
@@ -181,8 +216,8 @@ def test_comparison_is_charged_with_all_that_is_compared():
         ("{{ 0b" + "1" * 90_000 + " }}", "too large"),
     ],
 )
-def test_code_that_would_take_long_to_compile_is_refused(user, said):
-    with pytest.raises(InvalidInput, match=said) as wrong:
+def test_code_that_would_take_long_to_compile_is_refused(user, expected):
+    with pytest.raises(InvalidInput, match=expected) as wrong:
         Renderer(Template(user=user), ["a"], SETTINGS)
     assert wrong.value.field == "user"
 

@@ -1,4 +1,4 @@
-"""Tables: every dialect and encoding is told apart, every bad row is named, templates cannot run away."""
+"""Tables: dialects and encodings are detected, bad rows are named, templates are bounded."""
 
 import csv
 import gzip
@@ -56,7 +56,7 @@ ENCODED = [
 @pytest.mark.parametrize(
     ("delimiter", "form"), [(",", "csv"), ("\t", "tsv"), (";", "csv"), ("|", "csv")]
 )
-def test_dialects_and_encodings_are_told_apart(tmp_path, encoding, delimiter, form, end):
+def test_dialects_and_encodings_are_detected(tmp_path, encoding, delimiter, form, end):
     rows = [
         ["编号", "question", "备注"],
         ["1", "你好，世界", "a, b; c | d\te"],
@@ -79,7 +79,7 @@ anything = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 
 def is_utf8(raw: bytes) -> bool:
-    """Whether a text in another encoding could be UTF-8 as well: then it is taken for that."""
+    """Whether a text in another encoding is also valid UTF-8, and so is read as that."""
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -134,7 +134,7 @@ def test_many_blocks_are_read_as_one_whatever_they_cut(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "expected"),
     [
         (b"id,question\n", "no row under the header"),
         (b"id,,question\n1,2,3\n", "column 2 has no name"),
@@ -149,13 +149,13 @@ def test_many_blocks_are_read_as_one_whatever_they_cut(tmp_path, monkeypatch):
         (b'{"messages": []}', "belongs to a table"),
     ],
 )  # fmt: skip
-def test_tables_that_cannot_be_read_as_a_whole(tmp_path, data, said):
-    with pytest.raises(UploadRejected, match=said):
+def test_tables_that_cannot_be_read_as_a_whole(tmp_path, data, expected):
+    with pytest.raises(UploadRejected, match=expected):
         read(tmp_path, data)
 
 
 @pytest.mark.parametrize(
-    ("row", "code", "said"),
+    ("row", "code", "expected"),
     [
         (b"2", "ragged_row", "“question” and what follows it are missing"),
         (b"2,hi, there", "ragged_row", "3 cells where the header has 2: put a cell"),
@@ -168,14 +168,14 @@ def test_tables_that_cannot_be_read_as_a_whole(tmp_path, data, said):
         (b"x" * 600 + b",y", "invalid_request", "column “id”"),
     ],
 )
-def test_a_faulty_row_is_named_and_the_others_are_good(tmp_path, row, code, said):
+def test_a_faulty_row_is_named_and_the_others_are_good(tmp_path, row, code, expected):
     data = b"id,question\n1,good\n" + row + b"\n3,good \xe4\xb8\x80\n"
     template = Template(user="{{question}}", custom_id="id")
     _, items = read(tmp_path, data, template, MAX_REQUEST_BYTES=2000)
     assert isinstance(items[0], Request)
     assert isinstance(items[2], Request)
     assert (items[1].line, items[1].code) == (3, code)
-    assert said in items[1].message
+    assert expected in items[1].message
 
 
 def test_a_quote_that_is_never_closed_is_named_where_it_is_opened(tmp_path):
@@ -206,7 +206,7 @@ def test_a_tsv_may_take_quotes_for_letters(tmp_path):
     assert [json.loads(item.cells)[1] for item in items] == ['"so" he said', '"why']
 
 
-def test_one_column_of_plain_questions_and_what_excel_puts_before_the_header(tmp_path):
+def test_one_column_of_questions_and_the_excel_separator_line(tmp_path):
     _, items = read(tmp_path, b"question\nWhy, and how?\nWhat, when, where?\n")
     assert body(items[1])["messages"][0]["content"] == "What, when, where?"
     _, items = read(tmp_path, b"sep=;\r\nid;question\r\n1;a,b\r\n")
@@ -306,7 +306,7 @@ def test_columns_may_have_any_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("template", "field", "said"),
+    ("template", "field", "expected"),
     [
         (Template(user="{{qestion}}"), "user", "the nearest is “question”"),
         (Template(user="x", system="a\n{{ ID2 }}"), "system", "line 2.*“id”"),
@@ -326,8 +326,8 @@ def test_columns_may_have_any_name(tmp_path):
         (Template(user="{{ " + "9" * 5000 + " }}"), "user", "cannot be read"),
     ],
 )
-def test_a_template_that_does_not_fit_names_its_field_and_the_remedy(template, field, said):
-    with pytest.raises(InvalidInput, match=said) as wrong:
+def test_a_template_that_does_not_fit_names_its_field_and_the_remedy(template, field, expected):
+    with pytest.raises(InvalidInput, match=expected) as wrong:
         intake.Renderer(template, ["id", "question"], SETTINGS)
     assert wrong.value.field == field
 

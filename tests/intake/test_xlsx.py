@@ -1,4 +1,4 @@
-"""XLSX as tables: the cells that people see, faults by cell, and what is no workbook."""
+"""XLSX as tables: the cells as people see them, faults by cell, and files that are no workbooks."""
 
 import gzip
 import io
@@ -64,9 +64,24 @@ def test_cells_are_read_as_people_see_them(tmp_path):
         ["nothing", None],
     ]
     wanted = [
-        *("1", "3", "0.1", "123456789012", "1e-07", "-2.5", "TRUE", "FALSE", "2024-02-29"),
-        *("2024-02-29T13:05:06", "2024-02-29T13:05:06.250", "07:30:00", "36:05:00", "1900-01-31"),
-        *('  two\nlines, 引号 " & < ', "007", "'=1+1", ""),
+        "1",
+        "3",
+        "0.1",
+        "123456789012",
+        "1e-07",
+        "-2.5",
+        "TRUE",
+        "FALSE",
+        "2024-02-29",
+        "2024-02-29T13:05:06",
+        "2024-02-29T13:05:06.250",
+        "07:30:00",
+        "36:05:00",
+        "1900-01-31",
+        '  two\nlines, 引号 " & < ',
+        "007",
+        "'=1+1",
+        "",
     ]
     found, items = table(tmp_path, by_openpyxl(rows))
     assert (found.format, found.columns, found.sheets) == ("xlsx", rows[0], ["Sheet"])
@@ -219,7 +234,7 @@ def cells_of(*cells: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("cell", "said"),
+    ("cell", "expected"),
     [
         ('<c r="B3" t="e"><v>#N/A</v></c>', "cell B3 (“b”) holds the error #N/A"),
         ('<c r="B3"><f>A1+1</f></c>', "cell B3 (“b”) holds a formula that was never calculated"),
@@ -235,7 +250,7 @@ def cells_of(*cells: str) -> str:
         (f'<c r="B3" t="str"><v>{"x" * 3000}</v></c>', "MAX_REQUEST_BYTES"),
     ],
 )
-def test_a_fault_names_its_cell_and_the_other_rows_are_good(tmp_path, cell, said):
+def test_a_fault_names_its_cell_and_the_other_rows_are_good(tmp_path, cell, expected):
     good = '<c r="A2"><v>1</v></c>'
     data = changed(
         with_rows(cells_of(good, cell, '<c r="A4"><v>2</v></c>')), {"xl/workbook.xml": not_stale}
@@ -243,7 +258,7 @@ def test_a_fault_names_its_cell_and_the_other_rows_are_good(tmp_path, cell, said
     _, items = table(tmp_path, data, MAX_REQUEST_BYTES=2000)
     assert [item.line for item in items] == [2, 3, 4]
     assert isinstance(items[1], Fault)
-    assert said in items[1].message
+    assert expected in items[1].message
     assert str(items[1]).startswith("row 3: cell ")
     assert items[2].cells == ["2", ""]
 
@@ -279,7 +294,7 @@ def test_formulas_of_programs_that_do_not_calculate_are_faults(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "expected"),
     [
         ([HEAD], "no row under the header of the sheet"),
         ([], "is empty"),
@@ -289,8 +304,8 @@ def test_formulas_of_programs_that_do_not_calculate_are_faults(tmp_path):
         ([["a", "=1+1"], [3, 4]], "cell B1 holds a formula"),
     ],
 )
-def test_headers_that_name_no_columns(tmp_path, rows, said):
-    with pytest.raises(UploadRejected, match=said) as wrong:
+def test_headers_that_name_no_columns(tmp_path, rows, expected):
+    with pytest.raises(UploadRejected, match=expected) as wrong:
         table(tmp_path, by_openpyxl(rows, "One", Two=[["q"], ["a"]]))
     assert "Other sheets: “Two”" in str(wrong.value)
 
@@ -300,7 +315,7 @@ BOOK = "xl/workbook.xml"
 
 
 @pytest.mark.parametrize(
-    ("parts", "said"),
+    ("parts", "expected"),
     [
         ({"xl/vbaProject.bin": b"x"}, "holds macros"),
         ({TYPES: lambda x: x.replace("sheet.main", "sheet.macroEnabled.main")}, "holds macros"),
@@ -328,9 +343,9 @@ BOOK = "xl/workbook.xml"
         ),
     ],
 )
-def test_what_is_no_workbook_is_refused_in_words(tmp_path, parts, said):
+def test_what_is_no_workbook_is_refused_in_words(tmp_path, parts, expected):
     data = changed(by_openpyxl([HEAD, ["1", "a", 2]]), parts)
-    with pytest.raises(UploadRejected, match=said):
+    with pytest.raises(UploadRejected, match=expected):
         table(tmp_path, data)
 
 
@@ -372,7 +387,7 @@ def test_bombs(tmp_path):
         table(tmp_path, many)
 
 
-def test_a_large_workbook_is_read_in_little_memory_and_its_first_row_at_once(tmp_path):
+def test_a_large_workbook_is_streamed_in_little_memory(tmp_path):
     file = io.BytesIO()
     book = xlsxwriter.Workbook(file)
     sheet = book.add_worksheet()

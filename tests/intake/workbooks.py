@@ -1,4 +1,4 @@
-"""Workbooks for tests: by the programs that people use, and taken apart to be changed."""
+"""Workbooks for tests, made by common programs, and taken apart to be changed."""
 
 import io
 import zipfile
@@ -29,7 +29,8 @@ def by_openpyxl(rows, title="Sheet", **sheets) -> bytes:
 
 
 def changed(data: bytes, parts: dict[str, object]) -> bytes:
-    """With some parts replaced, added or (None) left out; a function changes the text of one."""
+    """The workbook with some parts replaced, added or (None) removed; a function changes the text
+    of a part."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", 8) as new:
         for name in old.namelist():
@@ -44,7 +45,7 @@ def changed(data: bytes, parts: dict[str, object]) -> bytes:
 
 
 def table(tmp_path: Path, data: bytes, sheet: str = "", **overrides):
-    """(table, its rows and faults) of an upload."""
+    """Returns the table of an upload, its rows, and the faults."""
     path = tmp_path / "upload"
     path.write_bytes(data)
     loaded = settings.load(environ={}, INSTANCE_PATH=str(tmp_path), **overrides)

@@ -1,4 +1,4 @@
-"""Who is let in at the Batch API, and what they see."""
+"""Access to the Batch API, and what each caller sees."""
 
 import openai
 import pytest
@@ -61,7 +61,7 @@ def client_app(app):
     return app.test_client()
 
 
-def test_once_there_is_a_token_nobody_gets_in_without(server, make_token):
+def test_once_there_is_a_token_requests_need_one(server, make_token):
     secret = make_token("one")
     url = f"{server.url}/v1/models"
     assert refused_body(requests.get(url))["code"] is None
@@ -135,7 +135,7 @@ def test_tokens_and_webhooks_by_command(instance, app):
     assert flask(instance, "list-tokens", "--json").stdout.strip() == "[]"
 
 
-def test_other_addresses_are_told_in_openais_form(server):
+def test_unknown_addresses_are_reported_in_openais_form(server):
     for method, path in (("get", "/v1/"), ("post", "/v1/chat/completions")):
         answer = requests.request(method, server.url + path)
         assert answer.status_code == 404

@@ -1,4 +1,4 @@
-"""What clients other than OpenAI's send, and what they are told."""
+"""Requests of clients other than OpenAI's, and the answers."""
 
 import json
 
@@ -38,7 +38,7 @@ def test_every_answer_has_the_id_of_its_log_lines(api):
         ("DELETE", "/v1/models/org/some", "GET"),
     ],
 )
-def test_a_method_that_is_not_served_is_told_which_are(api, method, url, allowed):
+def test_a_method_that_is_not_served_names_those_that_are(api, method, url, allowed):
     answer = api.open(url, method=method)
     assert error(answer) == (405, None, "method_not_supported")
     assert answer.headers["Allow"] == allowed
@@ -80,7 +80,9 @@ def test_a_faulty_expires_after_is_named(api, form, param):
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "ten", "", "1" * 5000, "1".zfill(12) + "99"])
 def test_a_faulty_limit_is_named(api, limit):
     assert error(api.get("/v1/batches", query_string={"limit": limit})) == (
-        *(400, "limit", "invalid_value"),
+        400,
+        "limit",
+        "invalid_value",
     )
 
 

@@ -1,5 +1,5 @@
-"""Clients of the Batch API by others, unchanged, against a real server (clients/*.py, one each): also
-where the batch is stopped for a while in between."""
+"""Third-party clients of the Batch API, unchanged, against a real server (clients/*.py, one each),
+also while the batch is stopped for a while."""
 
 import contextlib
 import json
@@ -46,8 +46,8 @@ SHOWN = {
 
 
 class Answering(MisbehavingEndpoint):
-    """Refuses what is spicy, and all while the key is taken for ``wrong``; says what the others are
-    about, as completely as OpenAI does."""
+    """Refuses spicy questions, and everything while the key counts as ``wrong``; answers the others
+    as completely as OpenAI does."""
 
     def __init__(self):
         super().__init__(b"")
@@ -70,7 +70,7 @@ class Answering(MisbehavingEndpoint):
 
 
 def environment(server, folder: Path) -> dict:
-    """As on a machine without anything but this server: no hub, no telemetry."""
+    """The environment of a machine that reaches only this server: no hub, no telemetry."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     return {
         **kept,
@@ -85,7 +85,7 @@ def environment(server, folder: Path) -> dict:
 
 
 def finished(command: list, **more) -> subprocess.CompletedProcess:
-    """Runs it to its end, or for LONGEST_S; nothing that it has started is left then."""
+    """Run a client for at most LONGEST_S; kills what it leaves running."""
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, process_group=0, **streams, **more) as running:
         try:
@@ -97,7 +97,7 @@ def finished(command: list, **more) -> subprocess.CompletedProcess:
 
 
 def resume_once_stopped(client, endpoint):
-    """The client looks at the stopped batch at least as often as its interval allows meanwhile."""
+    """Resume only after the client had time to poll the stopped batch."""
     batch = wait_until(lambda: [found for found in client.batches.list() if found.errors], 90)[0]
     assert batch.errors.data[0].code == "invalid_api_key"
     gevent.sleep(1.2)
@@ -119,8 +119,8 @@ def test_by(script, server, client, add_config, tmp_path):
         done = finished(command, env=environment(server, tmp_path), cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
         resuming.get(timeout=5)
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert (told["answers"], told["failed"]) == (GOOD, failed)
+    reply = json.loads(done.stdout.splitlines()[-1])
+    assert (reply["answers"], reply["failed"]) == (GOOD, failed)
     if filename is not None:
         assert {file.filename for file in client.files.list(purpose="batch")} == {filename}
     with connected():

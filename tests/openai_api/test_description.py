@@ -64,8 +64,8 @@ def _ids(client) -> dict[str, list[str]]:
 
 
 def extended(ids: dict[str, list[str]]) -> dict:
-    """OpenAI's description with what Simple Batch does beyond it, knowingly, and with the ids of
-    objects that exist."""
+    """OpenAI's description with the intentional additions of Simple Batch and the ids of existing
+    objects."""
     described = copy.deepcopy(DESCRIPTION)
     schemas, paths = described["components"]["schemas"], described["paths"]
     # Unset fields are null and never left out: the types of OpenAI's clients have these as
@@ -130,9 +130,16 @@ def test_openais_description_holds(server, described, tmp_path):
     path.write_text(json.dumps(extended(ids)))
     done = subprocess.run(
         [
-            *(Path(sys.executable).with_name("st"), "--config-file", HERE / "schemathesis.toml"),
-            *("run", path, "--url", f"{server.url}/v1", "--no-color"),
-            *("-H", f"Authorization: Bearer {secret}"),
+            Path(sys.executable).with_name("st"),
+            "--config-file",
+            HERE / "schemathesis.toml",
+            "run",
+            path,
+            "--url",
+            f"{server.url}/v1",
+            "--no-color",
+            "-H",
+            f"Authorization: Bearer {secret}",
         ],
         capture_output=True,
         text=True,

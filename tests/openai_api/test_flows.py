@@ -22,10 +22,28 @@ from ..process import ROOT, environment, served
 from .conftest import CHAT, client_of, jsonl, line, read, submit
 
 FIELDS = {
-    *("id", "object", "endpoint", "model", "errors", "input_file_id", "completion_window"),
-    *("status", "output_file_id", "error_file_id", "created_at", "in_progress_at", "expires_at"),
-    *("finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at"),
-    *("request_counts", "usage", "metadata"),
+    "id",
+    "object",
+    "endpoint",
+    "model",
+    "errors",
+    "input_file_id",
+    "completion_window",
+    "status",
+    "output_file_id",
+    "error_file_id",
+    "created_at",
+    "in_progress_at",
+    "expires_at",
+    "finalizing_at",
+    "completed_at",
+    "failed_at",
+    "expired_at",
+    "cancelling_at",
+    "cancelled_at",
+    "request_counts",
+    "usage",
+    "metadata",
 }
 ENDED = ("completed", "failed", "expired", "cancelled")
 
@@ -39,7 +57,7 @@ def ended(client, batch, timeout_s=PATIENCE_S):
 
 @pytest.fixture
 def endpoint(add_config):
-    """Answers everything; tests put what they want into its script."""
+    """Answers everything; tests change its script."""
     with MisbehavingEndpoint(e.ok()) as served:
         add_config(served.base_url, alias="good", model="m", concurrency=4, max_tokens=50)
         yield served
@@ -474,7 +492,7 @@ def test_what_an_upload_does_not_take(client, endpoint):
         client.batches.create(input_file_id=other.id, endpoint=CHAT, completion_window="24h")
 
 
-def test_jobs_of_the_other_doors_are_batches_too(client, server, endpoint, make_job):
+def test_jobs_from_pages_and_commands_are_batches_too(client, server, endpoint, make_job):
     make_job(3, config="good")
     batch = wait_until(lambda: client.batches.list().data)[0]
     done = ended(client, batch)
@@ -495,7 +513,7 @@ def test_without_any_config_a_create_says_so(client):
 
 
 def test_create_answers_at_once_whatever_the_size(client, endpoint):
-    """No part of the file but its first line is read before the answer."""
+    """Only the first line of the file is read before the answer."""
     lines = [line(f"q-{n}") for n in range(49_000)]
     file = client.files.create(file=jsonl([*lines, "{broken"]), purpose="batch")
     batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")

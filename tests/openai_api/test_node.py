@@ -19,7 +19,7 @@ NODE = Path(__file__).parent / "node"
 
 @pytest.fixture
 def flow(server, add_config, tmp_path):
-    """What flow.mjs saw: of six lines the second and third fail."""
+    """The output of flow.mjs: of six lines the second and third fail."""
     if shutil.which("node") is None:
         pytest.skip("node is not here")
     if not (NODE / "node_modules" / "openai").exists():
@@ -101,9 +101,9 @@ def _judge_cancelling(flow):
 
 
 def _judge_refusals(refused):
-    """Told as by OpenAI, and none of them sent again by the client."""
-    told = {name: (each["kind"], each["status"], each["code"]) for name, each in refused.items()}
-    assert told == {
+    """Errors look like OpenAI's, and the client does not retry any of them."""
+    reply = {name: (each["kind"], each["status"], each["code"]) for name, each in refused.items()}
+    assert reply == {
         "unknownBatch": ("NotFoundError", 404, None),
         "unknownFile": ("NotFoundError", 404, None),
         "unknownModel": ("NotFoundError", 404, "model_not_found"),

@@ -1,4 +1,5 @@
-"""Batches that are stopped until something is done about it: said in ``errors``, and readable."""
+"""Batches that are stopped until a user acts: the reason is in ``errors``, and results are
+readable."""
 
 from decimal import Decimal
 
@@ -34,7 +35,7 @@ STOPS = {  # by what the endpoint answers: the code, and what the message says
 
 @pytest.fixture
 def endpoint(add_config):
-    """Answers everything; tests put what they want into its script."""
+    """Answers everything; tests change its script."""
     with MisbehavingEndpoint(e.ok()) as served:
         add_config(served.base_url, alias="good", model="m", concurrency=1)
         yield served
@@ -56,14 +57,19 @@ def ids(client, file_id) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", STOPS)
-def test_a_stop_is_said_and_what_finished_can_be_read(client, endpoint, kind):
+def test_a_stop_is_reported_and_what_finished_can_be_read(client, endpoint, kind):
     answer, code, remedy = STOPS[kind]
     batch = stopped(client, endpoint, answer)
     assert batch.status == "in_progress"
-    [said] = batch.errors.data
-    assert (batch.errors.object, said.code, said.param, said.line) == ("list", code, None, None)
-    assert remedy in said.message
-    assert ("flask resume-job" in said.message) == (kind != "wait")
+    [error] = batch.errors.data
+    assert (batch.errors.object, error.code, error.param, error.line) == (
+        "list",
+        code,
+        None,
+        None,
+    )
+    assert remedy in error.message
+    assert ("flask resume-job" in error.message) == (kind != "wait")
     assert ids(client, batch.output_file_id) == ["q-0", "q-2", "q-3"]
     assert ids(client, batch.error_file_id) == ["q-1"]
     file = client.files.retrieve(batch.output_file_id)
@@ -147,7 +153,7 @@ def test_failures_retried_after_a_stop_leave_no_empty_file(client, endpoint):
     assert [file.id for file in client.files.list(purpose="batch_output")] == [done.output_file_id]
 
 
-def test_a_spend_cap_is_said(client, endpoint):
+def test_a_spend_cap_is_reported(client, endpoint):
     with connected():
         config = configs.get("good")
         fields = configs.fields_of(config)
@@ -161,18 +167,18 @@ def test_a_spend_cap_is_said(client, endpoint):
 
 
 def test_a_job_whose_model_is_unknown_says_so(client, server, endpoint, make_job):
-    """Made on the pages: of a batch each line fails by itself there."""
+    """The job was created on the pages; in a batch each line fails by itself."""
     endpoint.script = [e.error(404, "The model m does not exist", "model_not_found")]
     make_job(5, config="good")
     now = wait_until(lambda: [b for b in client.batches.list() if b.errors])[0]
     assert (now.status, now.errors.data[0].code) == ("in_progress", "model_not_found")
 
 
-@pytest.mark.parametrize("door", ["pause", "reset"])
-def test_what_was_paused_on_purpose_is_no_error(client, endpoint, door):
+@pytest.mark.parametrize("action", ["pause", "reset"])
+def test_what_was_paused_on_purpose_is_no_error(client, endpoint, action):
     batch = stopped(client, endpoint)
     with connected():
-        if door == "reset":
+        if action == "reset":
             jobs.reset(1)
         else:
             endpoint.script = [e.slow(0.3)]

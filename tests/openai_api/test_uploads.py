@@ -31,7 +31,7 @@ def api(app):
 
 
 def form(*parts: tuple[bytes, bytes]) -> dict:
-    """The arguments of a post with these (Content-Disposition behind its name, content) parts."""
+    """The arguments of a post with these parts: (rest of Content-Disposition, content)."""
     given = [(b'name="purpose"', b"batch"), *parts]
     body = b"".join(
         b"--xx\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % part for part in given
@@ -40,14 +40,47 @@ def form(*parts: tuple[bytes, bytes]) -> dict:
 
 
 TAKEN = (
-    *("upload", "unknown_file", "anonymous_file", "blob", "a.jsonl", "A.JSONL", "a.jsonl.gz"),
-    *("A.Jsonl.GZ", "in.jsonl ", "v1.2", "run.2024-05-01", "batch.", "my batch. of today", "..."),
-    *("dir.txt/upload", "C:\\dir.txt\\upload", "数据", "数据.jsonl", 'a"b.jsonl', "\0", " "),
-    *("a.jsonl\0", "x" * 400, "x" * 400 + ".jsonl"),
+    "upload",
+    "unknown_file",
+    "anonymous_file",
+    "blob",
+    "a.jsonl",
+    "A.JSONL",
+    "a.jsonl.gz",
+    "A.Jsonl.GZ",
+    "in.jsonl ",
+    "v1.2",
+    "run.2024-05-01",
+    "batch.",
+    "my batch. of today",
+    "...",
+    "dir.txt/upload",
+    "C:\\dir.txt\\upload",
+    "数据",
+    "数据.jsonl",
+    'a"b.jsonl',
+    "\0",
+    " ",
+    "a.jsonl\0",
+    "x" * 400,
+    "x" * 400 + ".jsonl",
 )
 REFUSED = (
-    *("a.txt", "a.json", "a.ndjson", "a.csv", "a.gz", "a.jsonl.zip", "a.jsonl.txt", "a.TXT"),
-    *("a.txt ", "a.txt/../b.txt", "a.jsonl\0.txt", ".txt", "a.7z", "数据.文本", "x" * 400 + ".txt"),
+    "a.txt",
+    "a.json",
+    "a.ndjson",
+    "a.csv",
+    "a.gz",
+    "a.jsonl.zip",
+    "a.jsonl.txt",
+    "a.TXT",
+    "a.txt ",
+    "a.txt/../b.txt",
+    "a.jsonl\0.txt",
+    ".txt",
+    "a.7z",
+    "数据.文本",
+    "x" * 400 + ".txt",
 )
 
 
@@ -89,14 +122,14 @@ def test_a_name_in_latin_1_is_no_failure_of_the_server(api):
 
 
 def test_a_file_that_is_a_field_or_missing_is_named(api):
-    for part, said in (
+    for part, expected in (
         ((b'name="file"', DATA), "field of text"),
         ((b'name="file"; filename=""', b""), "Missing"),
         ((b'name="other"; filename="a.jsonl"', DATA), "Missing"),
     ):
         answer = api.post("/v1/files", **form(part))
         assert (answer.status_code, answer.json["error"]["param"]) == (400, "file")
-        assert said in answer.json["error"]["message"]
+        assert expected in answer.json["error"]["message"]
 
 
 def upload(api, data: bytes, name: str = "in.jsonl", purpose: str = "batch"):
@@ -119,7 +152,9 @@ def test_what_is_not_utf8_is_refused_at_upload(api, instance):
         answer = upload(api, data, "upload")
         error = answer.json["error"]
         assert (answer.status_code, error["param"], error["code"]) == (
-            *(400, "file", "invalid_encoding"),
+            400,
+            "file",
+            "invalid_encoding",
         )
         assert place in error["message"]
         assert upload(api, data, "notes.txt", "user_data").status_code == 200  # no batch file

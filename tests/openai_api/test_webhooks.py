@@ -1,4 +1,4 @@
-"""The ends of batches told by webhook: received on a real socket, checked by OpenAI's client."""
+"""Webhooks at the end of batches: received on a real socket, verified by OpenAI's client."""
 
 import json
 
@@ -20,7 +20,7 @@ from .conftest import client_of, line, submit
 
 
 class Receiver:
-    """Answers with the given codes, the last one for ever; keeps what came."""
+    """Answers with the given codes, the last one for all further requests; records the requests."""
 
     def __init__(self, *codes: int):
         self.codes = list(codes)
@@ -57,13 +57,13 @@ def receive():
         receiver.close()
 
 
-def soon() -> None:
-    """What waits for its next try is due now."""
+def make_retries_due() -> None:
+    """Make all waiting deliveries due now."""
     with connected():
         Delivery.update(next_at=clock.now_ms()).where(Delivery.next_at.is_null(False)).execute()
 
 
-def test_every_end_is_told_and_signed(client, add_config, receive):
+def test_every_end_is_sent_and_signed(client, add_config, receive):
     receiver = receive(200)
     with connected():
         _hook, secret = webhooks.create(receiver.url)
@@ -107,7 +107,7 @@ def test_a_receiver_that_fails_is_tried_again(client, add_config, receive, app):
             page = app.test_client().get("/jobs/1/events").text
             assert "batch.completed" in page
             assert "again at" in page
-            soon()
+            make_retries_due()
         wait_until(lambda: _delivery().delivered_at)
     assert (_delivery().attempts, _delivery().http_status, _delivery().next_at) == (3, 204, None)
     assert len({headers["webhook-id"] for headers, _body in receiver.got}) == 1
@@ -119,7 +119,7 @@ def _delivery() -> Delivery:
         return Delivery.select().first() or Delivery(attempts=0)
 
 
-def test_a_receiver_that_is_gone_is_told_nothing_more(client, add_config, receive):
+def test_a_removed_receiver_gets_nothing_more(client, add_config, receive):
     receiver = receive(410)
     with connected():
         webhooks.create(receiver.url)
@@ -131,11 +131,11 @@ def test_a_receiver_that_is_gone_is_told_nothing_more(client, add_config, receiv
         submit(client, [line("a")])
         wait_until(lambda: client.batches.retrieve("batch_2").status == "completed")
 
-    def unheard() -> list[str]:
+    def undelivered() -> list[str]:
         with connected():
             return [one.message for one in Delivery.select().where(Delivery.webhook == 2)]
 
-    wait_until(lambda: unheard() == ["ConnectionError"] * 2)
+    wait_until(lambda: undelivered() == ["ConnectionError"] * 2)
     gevent.sleep(1.2)  # one more round
     assert len(receiver.got) == 1
     with connected():

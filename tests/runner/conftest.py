@@ -1,4 +1,4 @@
-"""A runner in this process."""
+"""A runner in the test process."""
 
 import pytest
 

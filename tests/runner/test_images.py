@@ -1,4 +1,4 @@
-"""Images beside a table: the very bytes arrive, whatever becomes of the job in between."""
+"""Images beside a table arrive byte for byte, whatever happens to the job meanwhile."""
 
 import csv
 import json
@@ -19,10 +19,10 @@ from simple_batch.store.models import Job, Request, Upload, UploadImage
 from .. import endpoint as e
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
-from ..pictures import GIF, SVG, png, sent
+from ..sample_images import GIF, SVG, png, sent
 
 TEMPLATE = Template(user="{{q}}", images=["{{photo}}", "{{second}}"], custom_id="q")
-LARGE = png(2, 2) + os.urandom(300_000)  # what follows the end is passed on too
+LARGE = png(2, 2) + os.urandom(300_000)  # bytes after the end of the image are sent too
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def kept(instance: Path) -> list[str]:
 
 
 def arrived(endpoint) -> dict[str, list[bytes]]:
-    """What the last body of each question had."""
+    """The images in the last body of each question."""
     found = {}
     for body in endpoint.bodies:
         content = body["messages"][-1]["content"]
@@ -88,11 +88,11 @@ def test_the_bytes_of_every_image_arrive_and_are_kept_once(
             "named otherwise",
             "SUB\\cafe\u0301.png",
             "",
-        ),  # Windows' slash, another case, accents apart
+        ),  # backslash, another case, combining accents
         *((f"again {n}", "large.png", "") for n in range(200)),
     )
     job_id = make(path)
-    for name in folder.iterdir():  # they are the job's own by now
+    for name in folder.iterdir():  # the job has its own copies by now
         if name.is_file():
             name.write_bytes(b"changed")
     assert len(kept(instance)) == 4
@@ -127,14 +127,14 @@ def test_the_bytes_of_every_image_arrive_and_are_kept_once(
     assert kinds == [("text", None), ("picture", "b.gif"), ("picture", "large.png")]
 
 
-def test_twins_and_kept_answers_look_at_what_an_image_holds(start, endpoint, folder, wait_for):
+def test_duplicates_and_cached_answers_compare_image_contents(start, endpoint, folder, wait_for):
     same = Template(user="What is it?", images=["{{photo}}"], custom_id="q")
     path = table(folder, ("1", "a.png", ""), ("2", "copy of a.png", ""), ("3", "large.png", ""))
     job = wait_for(make(path, same, ask_once=True, reuse_hours=1), "completed")
     assert (job.succeeded, job.saved_calls, endpoint.calls) == (3, 1, 2)
     (folder / "large.png").write_bytes(LARGE + b"!")
     job = wait_for(make(path, same, reuse_hours=1), "completed")
-    assert (job.succeeded, endpoint.calls) == (3, 3)  # only the other image is asked about again
+    assert (job.succeeded, endpoint.calls) == (3, 3)  # only the request with another image is sent
     assert sent(endpoint.bodies[-1]) == [LARGE + b"!"]
 
 
@@ -155,7 +155,7 @@ def test_retry_edit_reset_clone_and_a_job_of_its_requests_have_the_images(
 
     with connected():
         shown = insight.request_detail(job_id, 0)["body"]
-        jobs.send_again(job_id, 0, shown.replace("one", "two"))  # as the page gives it: indented
+        jobs.send_again(job_id, 0, shown.replace("one", "two"))  # indented, as on the page
     arrives(job_id, [png(10, 10), GIF])
     assert endpoint.bodies[-1]["messages"][0]["content"][0]["text"] == "two"
     with connected():
@@ -202,7 +202,7 @@ def test_images_go_with_the_last_that_needs_them(app, instance, endpoint, folder
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "expected"),
     [
         (
             "b.giff",
@@ -222,7 +222,7 @@ def test_images_go_with_the_last_that_needs_them(app, instance, endpoint, folder
     ],
 )
 def test_a_name_that_is_no_image_is_a_fault_with_its_row_and_column(
-    app, instance, endpoint, folder, tmp_path, monkeypatch, name, said
+    app, instance, endpoint, folder, tmp_path, monkeypatch, name, expected
 ):
     (tmp_path / "outside.png").write_bytes(png())
     (folder / "link.png").symlink_to(tmp_path / "outside.png")
@@ -236,7 +236,7 @@ def test_a_name_that_is_no_image_is_a_fault_with_its_row_and_column(
         make(table(folder, ("fine", "a.png", ""), ("bad", name, "")))
     fault = caught.value.faults[0]
     assert fault.line == 3
-    assert said in fault.message
+    assert expected in fault.message
     assert "column “photo”" in fault.message
     assert caught.value.fault_count == 1
     with connected():
@@ -259,7 +259,7 @@ def test_a_request_is_measured_with_its_images(app, instance, endpoint, folder):
             assert jobs.get(make(path, skip_faulty=True)).total == good + 1
 
 
-def test_an_image_that_somebody_removed_is_said_and_the_rest_goes_on(
+def test_a_removed_image_is_reported_and_the_rest_goes_on(
     start, instance, endpoint, folder, wait_for
 ):
     path = table(folder, ("one", "a.png", ""), ("two", "b.gif", ""))

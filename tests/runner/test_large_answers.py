@@ -1,4 +1,4 @@
-"""Large answers from the socket to the database, with little room for all of them."""
+"""Large answers from the socket to the database, with little memory for all of them."""
 
 import json
 
@@ -23,7 +23,7 @@ LARGE = e.http(200, json.dumps({**e.GOOD, "choices": CHOICES}).encode())
 
 @pytest.fixture
 def overrides(overrides):
-    """Room for two of them."""
+    """Memory for two answers."""
     return {**overrides, "MAX_ANSWER_BYTES": 5 * MIB, "MAX_ANSWERS_BYTES": 8 * MIB}
 
 

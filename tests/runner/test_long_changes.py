@@ -1,4 +1,4 @@
-"""Changes of many rows: in small transactions, taken up again after an end in their midst."""
+"""Changes of many rows: small transactions that resume after an interruption."""
 
 import pytest
 
@@ -20,7 +20,7 @@ CANCELLED = RequestFilter(status="cancelled")
 
 @pytest.fixture
 def cancelled(make_job, add_config):
-    """Makes a job of ``count`` requests, all of them cancelled; no process runs jobs."""
+    """Creates a job of ``count`` requests, all cancelled; no process runs jobs."""
 
     def make(count: int) -> int:
         add_config("http://127.0.0.1:9/v1")
@@ -46,7 +46,7 @@ def test_a_stretch_done_twice_counts_once(make_job, add_config):
     values = ("test", Cause.CANCELLED, "why")
     with connected():
         assert bulk_results.close_step(job_id, 0, 20, *values) == 20
-        assert counts(job_id) == (30, 0, 0, 20, 20)  # a kill here leaves what agrees
+        assert counts(job_id) == (30, 0, 0, 20, 20)  # a kill here leaves a consistent state
         assert bulk_results.close_step(job_id, 10, 30, *values) == 10
         assert bulk_results.close_step(job_id, 0, 30, *values) == 0
         assert counts(job_id) == (30, 0, 0, 30, 30)
@@ -61,7 +61,7 @@ def test_a_stretch_done_twice_counts_once(make_job, add_config):
 
 def test_a_cancelling_job_that_was_left_is_finished_at_the_next_start(cancelled, app, wait_for):
     job_id = cancelled(40)
-    with connected():  # as a kill in the midst leaves it
+    with connected():  # the state after a kill in the middle
         Result.delete().where((Result.job == job_id) & (Result.idx >= 15)).execute()
         Job.update(status=JobStatus.CANCELLING, cancelled=15).where(Job.id == job_id).execute()
     services = app.extensions["simple_batch"]

@@ -1,5 +1,5 @@
-"""Jobs of embeddings in packs, by the whole program: what is kept of each request, caps, failover, a
-kill, and whatever sends some of them another way."""
+"""Jobs of embeddings with several inputs per call, by the whole program: results per request, caps,
+failover, a kill, and requests that change their route."""
 
 import json
 from collections import Counter
@@ -22,7 +22,7 @@ from .. import endpoint as e
 from ..conftest import wait_until
 from ..endpoint import EmbeddingEndpoint
 from ..process import served
-from .test_running import agrees
+from .test_job_run import agrees
 
 DEAR = {"input_price": Decimal(1_000_000), "output_price": Decimal(0)}  # one unit a token
 URL = "/v1/embeddings"
@@ -76,7 +76,7 @@ def test_each_request_keeps_what_it_would_have_had_alone(start, add_config, text
         out = lines(job_id, "openai")
         assert [line["custom_id"] for line in out] == [f"c{n}" for n in range(300)]
         assert all(len(line["response"]["body"]["data"]) == 1 for line in out)
-        # a number of the job's own, in its recipe and its clone too; 1 sends each alone
+        # the job's own number, also in its recipe and its clone; 1 sends each input alone
         alone = texts(given[:10], inputs_per_call=1)
         wait_for(alone, "completed")
         assert [len(inputs) for inputs in endpoint.inputs[5:]] == [1] * 10
@@ -89,8 +89,9 @@ def test_each_request_keeps_what_it_would_have_had_alone(start, add_config, text
                     texts(given[:1], inputs_per_call=wrong)
 
 
-def test_twins_kept_answers_and_other_ways(start, add_config, texts, wait_for):
-    """Asked once, answered for all; retried with another time-out or body they go with their like."""
+def test_duplicates_cached_answers_and_other_routes(start, add_config, texts, wait_for):
+    """Sent once, answered for all; retries with another timeout or body are packed with their
+    like."""
     bad = {"x5", "x9"}
 
     def answers(inputs):
@@ -105,7 +106,7 @@ def test_twins_kept_answers_and_other_ways(start, add_config, texts, wait_for):
         agrees(job_id)
         with connected():
             (group,) = insight.error_groups(job_id)
-            assert group["count"] == 2  # of one request each: no other is blamed
+            assert group["count"] == 2  # one request per call: no other request fails with it
         bad.clear()
         endpoint.inputs.clear()
         with connected():
@@ -146,7 +147,8 @@ def test_a_cap_is_overshot_by_no_more_than_was_in_flight(start, add_config, text
 
 
 def test_several_apis(start, add_config, texts, wait_for):
-    """In order: what the first cannot answer goes to the next in packs. By weight: full packs."""
+    """In order: what the first cannot answer goes to the next in packs. By weight: packs are
+    full."""
     with EmbeddingEndpoint(lambda _inputs: e.reset) as down, EmbeddingEndpoint(delay=0.01) as up:
         add_config(down.base_url, alias="a", concurrency=2)
         add_config(up.base_url, alias="b", concurrency=2)
@@ -180,7 +182,7 @@ def test_several_apis(start, add_config, texts, wait_for):
 
 
 def test_cancelled_in_mid_run_and_what_pages_see(start, add_config, texts, wait_for):
-    """Calls are counted beside the limit, requests beside the job."""
+    """The limit shows calls, the job shows requests."""
     with EmbeddingEndpoint(delay=0.4) as endpoint:
         add_config(endpoint.base_url, concurrency=2)
         job_id = texts([f"x{n}" for n in range(100)], inputs_per_call=10)
@@ -210,7 +212,7 @@ def _live(job_id):
         return json.loads(jobs.get(job_id).live or "{}")
 
 
-def test_an_endpoint_that_takes_fewer_is_told_in_the_events(start, add_config, texts, wait_for):
+def test_an_endpoint_that_takes_fewer_is_reported_in_the_events(start, add_config, texts, wait_for):
     def answers(inputs):
         return e.error(400, "batch size must not be larger than 8") if len(inputs) > 8 else None
 
@@ -224,7 +226,7 @@ def test_an_endpoint_that_takes_fewer_is_told_in_the_events(start, add_config, t
             assert event.detail.endswith("inputs a call, gets 8 from now on")
             assert insight.requests_page(job_id, RequestFilter(status="failed")).total == 0
             assert configs.get("test").active
-        assert endpoint.calls <= 400 / 8 + 7 * 7  # each of seven packs refused seven times
+        assert endpoint.calls <= 400 / 8 + 7 * 7  # each of seven packs was refused seven times
 
 
 def test_a_kill_sends_again_no_more_than_was_in_flight(app, instance, texts, add_config, wait_for):
@@ -236,7 +238,7 @@ def test_a_kill_sends_again_no_more_than_was_in_flight(app, instance, texts, add
             running = served(instance)
             wait_until(lambda calls=calls: endpoint.calls >= calls)
             gevent.sleep(0.02)
-            resent += 10 * 3 + 100  # in flight, and not committed yet: a batch at most
+            resent += 10 * 3 + 100  # calls in flight, and at most one uncommitted batch
             running.kill()
             wait_until(lambda: endpoint.in_flight == 0)
         running = served(instance)

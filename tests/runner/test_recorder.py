@@ -1,4 +1,4 @@
-"""When results are committed: at once where few come, in groups where many do."""
+"""When results are committed: at once if few arrive, in groups if many do."""
 
 import time
 
@@ -16,7 +16,8 @@ COUNT = 400
 
 @pytest.fixture
 def recording(add_config, make_job):
-    """Starts a recorder; (it, a function that hands it the result of a request by its index)."""
+    """Starts a recorder; returns it, and a function that gives it the result of a request by
+    index."""
     add_config("http://127.0.0.1:9/v1")
     job_id = make_job(COUNT)
     started = []
@@ -62,13 +63,13 @@ def test_many_are_grouped_so_that_commits_take_a_tenth_of_the_time(recording):
         record(index)
         gevent.sleep(0.001)
     recorder.flush()
-    # the first and the last do not rest
+    # no gap after the first and the last commit
     rested = recorder.commit_s - 2 * recorder.longest_commit_s
     assert rested <= 0.11 * (time.monotonic() - began)
     assert recorder.commits < COUNT / 2
 
 
-def test_none_waits_longer_than_the_interval_and_several_writers_keep_a_gap(recording):
+def test_no_result_waits_longer_than_the_interval(recording):
     recorder, record = recording(0.2, gap_s=60.0)
     record(0)
     wait_until(lambda: recorder.commits == 1)

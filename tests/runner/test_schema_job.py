@@ -15,7 +15,7 @@ from simple_batch.store.models import Job
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from .test_running import ENDED, agrees
+from .test_job_run import ENDED, agrees
 
 SCHEMA = {
     "type": "object",
@@ -39,7 +39,7 @@ def priced(add_config, endpoint):
 
 def test_answers_are_checked_paid_for_and_exported_by_field(start, add_config, make_job, wait_for):
     def answers(connection):
-        """The first request fits at the second asking, the other one never."""
+        """The first request fits at the second try, the other one never."""
         messages = endpoint.bodies[-1]["messages"]
         if messages[0]["content"] != "question 1":
             return connection.sendall(e.says("no"))
@@ -70,7 +70,10 @@ def test_answers_are_checked_paid_for_and_exported_by_field(start, add_config, m
     at = names.index("content") + 1
     assert names[at : at + 4] == ["topic", "result_status", "tags", "sure"]
     assert [cells[0][name] for name in names[at : at + 4]] == [
-        *("'=1+1", "good", '["a","二"]', "true")
+        "'=1+1",
+        "good",
+        '["a","二"]',
+        "true",
     ]
     assert cells[0]["status"] == "succeeded"
     assert [cells[1][name] for name in names[at : at + 4]] == [""] * 4
@@ -101,8 +104,8 @@ def test_an_endpoint_that_takes_no_schema_is_noted_among_the_jobs_events(
         job_id = make_job(3, schema=SCHEMA)
         assert wait_for(job_id, *ENDED).succeeded == 3
     with connected():
-        (told,) = [event for event in insight.events(job_id) if event["reason"] == "eased"]
-    assert told["detail"] == "test: refuses json_schema, asked with json_object from now on"
+        (reply,) = [event for event in insight.events(job_id) if event["reason"] == "eased"]
+    assert reply["detail"] == "test: refuses json_schema, asked with json_object from now on"
 
 
 def test_lines_whose_answers_are_no_text_are_refused(add_config, tmp_path, app):

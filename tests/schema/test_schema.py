@@ -1,4 +1,4 @@
-"""Schemas that are none, values that do not fit, and what would take for ever."""
+"""Invalid schemas, values that do not fit, and schemas that would take forever."""
 
 import json
 import time
@@ -78,7 +78,7 @@ def test_a_schema_that_is_none_is_refused_with_its_place(schema, place):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ('{"type": "string",}', "line 1, column 1[89]"),
         ('{\n "type": }', "line 2, column 10"),
@@ -92,8 +92,8 @@ def test_a_schema_that_is_none_is_refused_with_its_place(schema, place):
         (" " * (MAX_BYTES + 1), "longer than"),
     ],
 )
-def test_text_that_is_no_schema_is_refused_with_its_line(text, said):
-    with pytest.raises(InvalidInput, match=said):
+def test_text_that_is_no_schema_is_refused_with_its_line(text, expected):
+    with pytest.raises(InvalidInput, match=expected):
         parse(text)
 
 
@@ -114,11 +114,11 @@ def test_text_that_is_no_schema_is_refused_with_its_line(text, said):
         ([], ['not of type "object" (at $)']),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_place(value, faults):
-    told = Schema(BOOK).fault(value)
-    assert bool(told) == bool(faults)
+def test_what_does_not_fit_is_reported_with_its_place(value, faults):
+    complaint = Schema(BOOK).fault(value)
+    assert bool(complaint) == bool(faults)
     for fault in faults:
-        assert fault in told
+        assert fault in complaint
 
 
 def test_every_keyword_gives_some_complaint():
@@ -237,7 +237,7 @@ def test_json_is_found_alone_or_in_the_only_fence(text, value):
         "[" * 9999,
     ],
 )
-def test_what_is_no_json_is_said_to_be_none(text):
+def test_what_is_no_json_is_reported(text):
     with pytest.raises(NoJson):
         json_of(text)
 
@@ -247,7 +247,7 @@ def answer(**fields) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("body", "cause", "said"),
+    ("body", "cause", "expected"),
     [
         (answer(choices=[{"message": {"content": '{"age": 1}'}}]), None, ""),
         (answer(choices=[{"message": {"content": [{"type": "text", "text": '{"age": 1}'}]}}]), None, ""),
@@ -255,7 +255,7 @@ def answer(**fields) -> bytes:
         (
             answer(output=[{"type": "reasoning", "summary": []}, {"type": "message", "content": [
                 {"type": "output_text", "text": '{"age": 1}'}]}]),
-            *(None, ""),
+            None, "",
         ),
         (answer(choices=[{"message": {"content": None, "refusal": "I won't"}}]), Cause.CONTENT_FILTER, "I won't"),
         (answer(output=[{"content": [{"type": "refusal", "refusal": "no"}]}]), Cause.CONTENT_FILTER, "no"),
@@ -267,7 +267,7 @@ def answer(**fields) -> bytes:
         (answer(choices=[5]), Cause.SCHEMA, "it is empty"),
     ],
 )  # fmt: skip
-def test_an_answer_is_judged(body, cause, said):
+def test_an_answer_is_judged(body, cause, expected):
     complaint = Schema(PERSON).complaint(body)
     assert (complaint[0] if complaint else None) == cause
-    assert said in (complaint[1] if complaint else "")
+    assert expected in (complaint[1] if complaint else "")

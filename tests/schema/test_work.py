@@ -1,4 +1,5 @@
-"""Schemas and answers made to keep the server busy: each is refused, or checked in a bounded number of steps."""
+"""Schemas and answers made to keep the server busy: refused, or checked in a bounded number of
+steps."""
 
 import json
 import time
@@ -87,7 +88,7 @@ def deep(depth: int, keyword: str, inside: dict) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("schema", "expected"),
     [
         *((deep(20, keyword, {"type": "array"}), "parts; up to 20,000") for keyword in UNEVALUATED),
         ({"properties": {n: {"pattern": r"(\w{1,9}\pL){3}" + n} for n in NAMES[:2_000]}}, "its repeats written out"),
@@ -99,9 +100,9 @@ def deep(depth: int, keyword: str, inside: dict) -> dict:
         ),
     ],
 )  # fmt: skip
-def test_a_schema_that_would_take_long_is_refused(schema, said):
+def test_a_schema_that_would_take_long_is_refused(schema, expected):
     began = time.thread_time()
-    with pytest.raises(InvalidInput, match=said):
+    with pytest.raises(InvalidInput, match=expected):
         Schema(schema)
     assert time.thread_time() - began < HANG_S
 

@@ -1,4 +1,4 @@
-"""Where calls may go: by the address that is connected to, on this machine alone or on a network."""
+"""Where calls may go, by the address of the connection, on this machine only or on a network."""
 
 import socket
 
@@ -21,14 +21,39 @@ from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
 
 PRIVATE = (
-    *("127.0.0.1", "127.9.9.9", "10.2.3.4", "172.16.0.1", "192.168.1.1", "100.64.0.1"),
-    *("240.0.0.1", "::1", "fd00::1", "fec0::1", "::ffff:10.2.3.4", "64:ff9b::a02:304"),
-    *("64:ff9b:1::a02:304", "2002:a02:304::", "::10.2.3.4"),
+    "127.0.0.1",
+    "127.9.9.9",
+    "10.2.3.4",
+    "172.16.0.1",
+    "192.168.1.1",
+    "100.64.0.1",
+    "240.0.0.1",
+    "::1",
+    "fd00::1",
+    "fec0::1",
+    "::ffff:10.2.3.4",
+    "64:ff9b::a02:304",
+    "64:ff9b:1::a02:304",
+    "2002:a02:304::",
+    "::10.2.3.4",
 )
 NOBODYS = (
-    *("169.254.169.254", "169.254.170.2", "0.0.0.0", "0.1.2.3", "::", "fe80::1", "fe80::1%eth0"),
-    *("224.0.0.1", "255.255.255.255", "ff02::1", "::ffff:169.254.169.254", "::ffff:0.0.0.0"),
-    *("64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::", "fd00:ec2::254", "100.100.100.200"),
+    "169.254.169.254",
+    "169.254.170.2",
+    "0.0.0.0",
+    "0.1.2.3",
+    "::",
+    "fe80::1",
+    "fe80::1%eth0",
+    "224.0.0.1",
+    "255.255.255.255",
+    "ff02::1",
+    "::ffff:169.254.169.254",
+    "::ffff:0.0.0.0",
+    "64:ff9b::a9fe:a9fe",
+    "2002:a9fe:a9fe::",
+    "fd00:ec2::254",
+    "100.100.100.200",
     "168.63.129.16",
 )
 PUBLIC = ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808")
@@ -61,7 +86,7 @@ def test_on_a_network_private_addresses_have_to_be_named(exposed):
 
 
 @pytest.mark.parametrize("choice", ["yes", "no"])
-def test_nobodys_addresses_are_let_through_only_by_number(choice):
+def test_link_local_and_reserved_addresses_need_a_number(choice):
     address_policy.choose(choice)
     try:
         assert not [one for one in NOBODYS if passes(EVERYTHING, one, host="vllm.lan")]
@@ -87,13 +112,13 @@ def test_exposed_is_who_listens_beyond_loopback(monkeypatch):
 
 
 @pytest.mark.parametrize("wrong", ["10.0.0.0/33", "10.0.0.1/8", "1.2.3", "::1::"])
-def test_a_wrong_list_is_said(tmp_path, wrong):
+def test_a_wrong_list_is_reported(tmp_path, wrong):
     with pytest.raises(SettingsError, match="ALLOWED_PRIVATE_HOSTS"):
         settings.load({}, INSTANCE_PATH=str(tmp_path), ALLOWED_PRIVATE_HOSTS=wrong)
 
 
 def sent(base_url: str, **changes):
-    """What comes of a call, and the endpoint's count of connections."""
+    """The outcome of a call, and the connections that the endpoint counted."""
     found = settings.load({}, **changes)
     transport = Transport(Endpoint(1, "a", base_url, "", Defaults("m")), found, width=2)
     try:

@@ -1,5 +1,4 @@
-"""Each kind of process that makes calls, started for real: private addresses are called only where
-they are named."""
+"""Each kind of process that makes calls calls private addresses only if they are named."""
 
 import json
 
@@ -29,14 +28,14 @@ COUNT = 3
 
 @pytest.fixture
 def by_address():
-    """An endpoint on a private address that is named nowhere."""
+    """An endpoint on a private address that is not named."""
     with MisbehavingEndpoint(e.ok()) as endpoint:
         yield endpoint
 
 
 @pytest.fixture
 def by_name():
-    """One that is called by a name in ALLOWED_PRIVATE_HOSTS."""
+    """An endpoint called by a name in ALLOWED_PRIVATE_HOSTS."""
     with MisbehavingEndpoint(e.ok()) as endpoint:
         yield endpoint
 
@@ -46,7 +45,7 @@ def named(endpoint: MisbehavingEndpoint) -> str:
 
 
 def add_job(instance, questions, alias: str, base_url: str) -> str:
-    """A job and its config, made on this machine where nothing is exposed; returns the job's id."""
+    """Creates a job and its config on this machine, where nothing is exposed; returns the id."""
     added = ("add-config", alias, "--base-url", base_url, "--model", "m", "--key-stdin")
     done = flask(instance, *added, stdin="sk-planted-0123456789\n")
     assert done.returncode == 0, done.stderr
@@ -90,13 +89,13 @@ def test_a_process_calls_private_addresses_where_they_are_named(
 @pytest.mark.skipif(bool(MISSING), reason=f"needs {' and '.join(MISSING)}")
 @pytest.mark.skipif(postgres.CHOSEN, reason="has a PostgreSQL anyhow")
 def test_a_worker_calls_private_addresses_where_they_are_named(tmp_path, by_address, by_name):
-    """Told so by EXPOSED; and by itself where users have to log in, who may be anywhere."""
+    """With EXPOSED, and without it where users have to log in."""
     with Cluster(tmp_path / "instance") as cluster:
         cluster.add_config(by_address.base_url, "by-address")
         cluster.add_config(named(by_name), "by-name")
         refused = cluster.make_job(questions(COUNT), "by-address")
-        told = {name.removeprefix("SIMPLE_BATCH_"): value for name, value in ON_A_NETWORK.items()}
-        for settings in (told, {**told, "EXPOSED": "auto"}):
+        given = {name.removeprefix("SIMPLE_BATCH_"): value for name, value in ON_A_NETWORK.items()}
+        for settings in (given, {**given, "EXPOSED": "auto"}):
             (worker,) = cluster.start(settings["EXPOSED"], **settings)
             cluster.wait_for(cluster.make_job(questions(COUNT), "by-name"))
             cluster.wait_for(refused, "paused")

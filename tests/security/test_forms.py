@@ -1,5 +1,5 @@
-"""Every form asks for its token, every answer has its headers, and names that come from outside neither
-leave their folder, nor write headers, nor lead to other sites."""
+"""Every form requires its token, every answer has its headers, and names from outside neither leave
+their folder, nor write headers, nor lead to other sites."""
 
 import io
 import re
@@ -28,7 +28,7 @@ BREAKS = ("a\r\nSet-Cookie: x=1", "a\nX: y", "a\0b", "a\u2028b", 'a";x="b', "é\
 
 
 def addresses(app) -> list[tuple[str, str]]:
-    """(method, address) of everything that is served and writes, but the Batch API."""
+    """(method, address) of every route that writes, except the Batch API."""
     filled = []
     for rule in app.url_map.iter_rules():
         path = re.sub(r"<any\((\w+)[^>]*>", r"\1", rule.rule)
@@ -104,8 +104,8 @@ def test_every_answer_has_its_headers(app, client, add_config, endpoint, make_jo
         assert client.get(path).headers["Cache-Control"] == "no-store", path
     app.extensions["simple_batch"].close()
     secure = create_app(**overrides, HSTS_MAX_AGE=31_536_000)
-    told = secure.test_client().get("/jobs").headers["Strict-Transport-Security"]
-    assert told == "max-age=31536000"
+    reply = secure.test_client().get("/jobs").headers["Strict-Transport-Security"]
+    assert reply == "max-age=31536000"
     cookie = secure.test_client().get("/configs/new").headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
@@ -113,7 +113,7 @@ def test_every_answer_has_its_headers(app, client, add_config, endpoint, make_jo
 
 @pytest.mark.parametrize("name", [*TRAVERSAL, *BREAKS])
 def test_a_name_stays_a_name(app, client, add_config, endpoint, make_job, tmp_path, name):
-    """Of a file, of a job and in a download."""
+    """The name of a file, of a job, and of a download."""
     add_config(endpoint.base_url)
     job_id = make_job(1)
     settings = app.extensions["simple_batch"].settings
@@ -141,7 +141,7 @@ def test_a_name_stays_a_name(app, client, add_config, endpoint, make_job, tmp_pa
 
 
 def test_parts_of_an_archive_stay_inside(db, tmp_path):
-    """A workbook whose parts claim to lie elsewhere; nothing of it is written anywhere."""
+    """The parts of a workbook claim paths elsewhere; nothing is written there."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("[Content_Types].xml", '<Types><a ContentType="spreadsheetml"/></Types>')

@@ -1,4 +1,5 @@
-"""Texts made to keep a search busy: four times the text takes about four times as long, not sixteen."""
+"""Texts made to keep a search busy: four times the text takes about four times as long, not
+sixteen."""
 
 import time
 
@@ -46,7 +47,7 @@ SEARCHES = {
 
 
 def seconds(search, text: str) -> float:
-    """CPU time of the quickest of three."""
+    """CPU time of the fastest of three runs."""
     found = []
     for _ in range(3):
         began = time.thread_time()
@@ -68,7 +69,8 @@ def test_a_search_takes_linear_time(name):
     "piece", ["_a", "[", "![", "*a **a ", "[a](", "a\n", "~~a ~~b ", "*_", "|-\n"]
 )
 def test_markdown_is_given_up_before_it_takes_long(piece):
-    """Some nestings take quadratic time: beyond so many marks a text is shown as it is."""
+    """Some nesting takes quadratic time: beyond a number of markers a text is shown as plain
+    text."""
     most = max(seconds(filters.rendered, piece * count) for count in (600, 1_200, 2_400))
     assert seconds(filters.rendered, piece * 60_000) < most
     assert "prewrap" in filters.rendered(piece * 60_000)

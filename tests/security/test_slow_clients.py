@@ -1,5 +1,5 @@
-"""Clients that send slowly, or headers without end, on the real servers: they are cut off, the others
-are served meanwhile, and who is slow but comes along is waited for."""
+"""Slow clients and endless headers on the real servers: they are disconnected, other clients are
+served meanwhile, and a slow client that keeps the minimum rate may finish."""
 
 import socket
 import time
@@ -28,7 +28,8 @@ def server(request, tmp_path_factory):
 
 
 def trickle(server, head: bytes, drip: bytes = b"a") -> str:
-    """What a client gets that sends a byte at a time and does not end, until it is cut off."""
+    """What a client receives that sends one byte at a time without end, until it is
+    disconnected."""
     began, answer = time.monotonic(), b""
     with socket.create_connection(("127.0.0.1", server.port), timeout=90) as client:
         client.sendall(head)
@@ -76,7 +77,7 @@ def test_who_trickles_is_cut_off_and_the_others_are_served(server):
 
 
 def test_who_is_slow_but_comes_along_is_waited_for(server):
-    """Four times the least rate, twice as long as a silence may last."""
+    """Four times the minimum rate, twice as long as a pause may last."""
     lines = b"".join(b'{"custom_id": "%d", "body": {}}\n' % n for n in range(2_500))
     boundary = b"--x\r\n"
     body = b"".join(

@@ -1,4 +1,5 @@
-"""Opening databases: new, again, broken, newer than the program; sealed keys; the latency sketch."""
+"""Opening databases: new, existing, broken, newer than the program; encrypted keys; the latency
+sketch."""
 
 import sqlite3
 import stat
@@ -66,7 +67,7 @@ def test_opening_again_applies_nothing(tmp_path):
     close_database()
 
 
-def test_a_file_that_is_no_database_is_said_and_left_alone(tmp_path):
+def test_a_file_that_is_no_database_is_reported_and_left_alone(tmp_path):
     path = tmp_path / "a.db"
     path.write_bytes(b"this is no database" * 100)
     with pytest.raises(DatabaseError, match=r"a\.db"):

@@ -1,4 +1,4 @@
-"""Instance folders with something wrong in them: said in one line, with the place and the remedy."""
+"""Faulty instance folders are reported in one line, with the place and the remedy."""
 
 import math
 import os
@@ -55,7 +55,7 @@ def test_no_value_of_a_secret_setting_stands_in_a_complaint(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("# 试\nLANGUAGE = '中文'".encode("gbk"), "line 1 is not UTF-8"),
         (b"LANGUAGE = 'en'\n# \xff\n", "line 2 is not UTF-8"),
@@ -67,10 +67,10 @@ def test_no_value_of_a_secret_setting_stands_in_a_complaint(tmp_path):
         ("[server]\nport = 1", "unknown setting 'server'. See"),
     ],
 )
-def test_a_file_of_settings_that_cannot_be_read_names_the_place(tmp_path, text, said):
+def test_a_file_of_settings_that_cannot_be_read_names_the_place(tmp_path, text, expected):
     with pytest.raises(SettingsError, match=r"settings\.toml") as wrong:
         loaded(tmp_path, text)
-    assert said in str(wrong.value)
+    assert expected in str(wrong.value)
 
 
 def test_what_editors_do_to_a_file_of_settings_is_no_fault(tmp_path):
@@ -150,7 +150,7 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    """An instance folder with nothing wrong in it."""
+    """An instance folder without faults."""
     instance = tmp_path_factory.mktemp("good") / "instance"
     running = served(instance)
     assert running.stop() == 0
@@ -159,13 +159,13 @@ def good(tmp_path_factory):
 
 @pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_said_in_a_line_and_ends_the_start_with_4(good, tmp_path, name):
-    where, harm, said = FAULTS[name]
+def test_a_fault_is_reported_in_a_line_and_ends_the_start_with_4(good, tmp_path, name):
+    where, harm, expected = FAULTS[name]
     instance = tmp_path / "instance"
     shutil.copytree(good, instance)
     harm(instance / where)
     session = where == "session.key"  # commands need none
-    _check(flask(instance, "run" if session else "list-jobs"), instance / where, said)
+    _check(flask(instance, "run" if session else "list-jobs"), instance / where, expected)
 
 
 @pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
@@ -185,7 +185,7 @@ def test_servers_say_it_too(good, tmp_path, way, name):
         **FAULTS,
         "runner lock a folder": ("simple_batch.runner-lock", _folder, "Is a directory"),
     }
-    where, harm, said = faults[name]
+    where, harm, expected = faults[name]
     instance = tmp_path / "instance"
     shutil.copytree(good, instance)
     harm(instance / where)
@@ -193,7 +193,12 @@ def test_servers_say_it_too(good, tmp_path, way, name):
     command = {
         "run.py": ["run.py", "--port", str(port)],
         "gunicorn": [
-            *("-m", "gunicorn", "-c", "gunicorn.conf.py", "-b", f"127.0.0.1:{port}"),
+            "-m",
+            "gunicorn",
+            "-c",
+            "gunicorn.conf.py",
+            "-b",
+            f"127.0.0.1:{port}",
             "simple_batch:create_app()",
         ],
     }[way]
@@ -205,7 +210,7 @@ def test_servers_say_it_too(good, tmp_path, way, name):
         text=True,
         timeout=90,
     )
-    _check(done, instance / where, said)
+    _check(done, instance / where, expected)
 
 
 def test_a_worker_says_it_too(tmp_path):
@@ -226,17 +231,17 @@ def test_a_worker_says_it_too(tmp_path):
     _check(done, tmp_path / "settings.toml", "is not UTF-8")
 
 
-def _check(done, path, said: str) -> None:
+def _check(done, path, expected: str) -> None:
     assert done.returncode == 4, done.stdout + done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert len(lines) == 1, done.stderr
-    assert said in lines[0]
+    assert expected in lines[0]
     assert str(path) in lines[0]
     assert "Traceback" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_an_instance_folder_that_is_none_is_said(tmp_path, link):
+def test_an_instance_folder_that_is_none_is_reported(tmp_path, link):
     instance = tmp_path / "instance"
     (_link if link else _file)(instance)
     _check(flask(instance, "list-jobs", SIMPLE_BATCH_LOG_DIR=""), instance, "instance folder")

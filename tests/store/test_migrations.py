@@ -1,5 +1,5 @@
-"""From every step of the schema to the newest, with rows in every table: nothing is lost, and all
-pages, exports and figures work on what was written by then."""
+"""From every version of the tables to the newest, with rows in every table: nothing is lost, and
+all pages, exports and figures work with the old rows."""
 
 import json
 import sqlite3
@@ -17,7 +17,7 @@ from simple_batch.store.latency_sketch import LatencySketch
 from simple_batch.store.secrets import open_vault
 
 from .. import postgres
-from ..door.conftest import send
+from ..auth.conftest import send
 
 STEPS = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
 T = 1_780_000_000_000
@@ -33,7 +33,7 @@ ANSWER = json.dumps(
 
 
 def rows(vault) -> dict[str, list[dict]]:
-    """What is in the tables; columns that a step does not know yet are left out."""
+    """The content of the tables, without columns that the version does not have."""
     sketch = LatencySketch()
     for latency in (100, 200, 300):
         sketch.add(latency)
@@ -132,7 +132,8 @@ def rows(vault) -> dict[str, list[dict]]:
 
 
 def fill(connection, vault) -> None:
-    """Rows in every table there is; in one that is not known here, one row of plain values."""
+    """Insert rows into every table; one row of plain values into a table that is not listed
+    here."""
     known = rows(vault)
     tables = connection.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name != 'schema_migration' "

@@ -1,4 +1,4 @@
-"""What PostgreSQL does otherwise than SQLite: types, connections, locks, texts."""
+"""Differences between PostgreSQL and SQLite: types, connections, locks, texts."""
 
 import logging
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(postgres.programs() is None, reason="PostgreSQL 
 
 @pytest.fixture
 def url():
-    """Of a fresh database with all tables, not open."""
+    """The URL of a fresh database with all tables, not open."""
     server = postgres.server()
     made = server.create(server.template)
     yield made
@@ -83,7 +83,7 @@ def answered(job_id: int, index: int, response: bytes = b"{}", message: str = ""
 
 
 def described(name: str) -> dict:
-    """A table's columns, indexes and foreign keys, whatever their order."""
+    """The columns, indexes and foreign keys of a table, in any order."""
     return {
         "columns": sorted(
             (column.name, column.data_type, column.null, column.primary_key)
@@ -126,18 +126,18 @@ def test_the_migrations_make_exactly_the_tables_of_the_models():
         server.drop(used)
 
 
-def test_a_statement_is_said_as_psycopg_takes_it():
-    said = dialect.for_postgres
-    assert said("SELECT a % 7 FROM t WHERE b = ?") == ("SELECT a %% 7 FROM t WHERE b = %s", None)
-    assert said("x = ?1 AND y = ?2 AND z = ?1 AND w = ?") == (
+def test_a_statement_is_translated_for_psycopg():
+    output = dialect.for_postgres
+    assert output("SELECT a % 7 FROM t WHERE b = ?") == ("SELECT a %% 7 FROM t WHERE b = %s", None)
+    assert output("x = ?1 AND y = ?2 AND z = ?1 AND w = ?") == (
         "x = %s AND y = %s AND z = %s AND w = %s",
         (0, 1, 0, 2),
     )
-    assert said("SELECT 1 FROM job WHERE id = %s") == ("SELECT 1 FROM job WHERE id = %s", None)
-    assert said(f"SELECT 1 FROM job WHERE id = ? {dialect.LOCKING}")[0].endswith("UPDATE")
+    assert output("SELECT 1 FROM job WHERE id = %s") == ("SELECT 1 FROM job WHERE id = %s", None)
+    assert output(f"SELECT 1 FROM job WHERE id = ? {dialect.LOCKING}")[0].endswith("UPDATE")
 
 
-def test_answers_are_kept_to_the_byte_and_texts_without_what_postgresql_refuses(opened):
+def test_answers_are_stored_byte_for_byte_and_texts_without_nul(opened):
     job_id = new_job()
     request_rows.insert(job_id, [asked(0, b'{"a":"\0"}', "id\0x")])
     raw = b'{"a":"\0\xff","b":"\xe4\xbd\xa0"}'
@@ -290,7 +290,7 @@ def test_a_lease_is_held_by_one_and_its_loss_is_noticed(url):
 
 
 def cut(url: str) -> None:
-    """End every connection that holds an advisory lock of the database; they are gone then."""
+    """End every connection that holds an advisory lock of the database, and wait for it."""
     with psycopg.connect(url, autocommit=True) as connection:
         ended = connection.execute(
             "SELECT pg_terminate_backend(pid, 60000) FROM pg_locks WHERE locktype = 'advisory' AND "
@@ -338,7 +338,9 @@ SECRET = "planted-pw-1"
         "latin",
     ],
 )
-def test_a_server_that_cannot_be_used_is_said_without_the_password(bad, tmp_path, caplog, capfd):
+def test_a_server_that_cannot_be_used_is_reported_without_the_password(
+    bad, tmp_path, caplog, capfd
+):
     caplog.set_level(logging.DEBUG)
     server = postgres.server()
     if bad == "missing":
@@ -354,8 +356,8 @@ def test_a_server_that_cannot_be_used_is_said_without_the_password(bad, tmp_path
     assert raised.value.exit_code == 4
     close_database()
     logged = "".join(path.read_text() for path in (tmp_path / "logs").glob("*"))
-    told = f"{raised.value}{raised.value.__cause__}{caplog.text}{logged}{capfd.readouterr()}"
-    assert SECRET not in told
+    reply = f"{raised.value}{raised.value.__cause__}{caplog.text}{logged}{capfd.readouterr()}"
+    assert SECRET not in reply
 
 
 def test_a_url_is_shown_without_its_password():

@@ -1,4 +1,4 @@
-"""One commit: results, attempts, counters, timeline and groups agree, whatever comes in."""
+"""One commit: results, attempts, counters, timeline and groups agree for any input."""
 
 import peewee
 import pytest

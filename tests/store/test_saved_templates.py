@@ -40,7 +40,7 @@ def test_saving_makes_versions_and_changes_none(db):
     assert templates.kept(first.saved_id).versions == kept.versions
 
 
-def test_what_is_not_there_is_said_with_what_is_nearest(db):
+def test_what_is_not_there_is_reported_with_what_is_nearest(db):
     def refused(wanted):
         with pytest.raises(NotFound) as wrong:
             templates.find(wanted)

@@ -1,4 +1,4 @@
-"""The full-text index of a large job: built in steps, found in any language, kept up with answers."""
+"""The full-text index of a large job: built in steps, in any language, updated with answers."""
 
 import time
 
@@ -20,7 +20,7 @@ START = 1_700_000_000_000
 
 @pytest.fixture
 def job(db, monkeypatch):
-    """Twelve requests, six with an answer; a plain search would see but three at a time."""
+    """Twelve requests, six with an answer; a plain search reads only three at a time."""
     monkeypatch.setattr(search, "WINDOW", 3)
     monkeypatch.setattr(pages, "CANDIDATES", 2)
     job_id = new_job()
@@ -41,7 +41,7 @@ def build(job_id):
 
 
 def found(job_id, q, **wanted):
-    """All that is found, by going on from page to page as a user would."""
+    """All results, page by page as a user opens them."""
     indices, after = [], None
     for _ in range(20):
         page = insight.requests_page(job_id, RequestFilter(q=q, **wanted), per_page=2, after=after)

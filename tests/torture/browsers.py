@@ -1,4 +1,4 @@
-"""Browser side: many pages and many websockets while a job runs at full speed."""
+"""Many pages and many websockets while a job runs at full speed."""
 
 import json
 import sqlite3
@@ -108,7 +108,7 @@ class _Stage:
 
 
 def _compared(phases: list[dict]) -> list[dict]:
-    """Each loaded phase beside the quiet ones around it."""
+    """Compare each loaded phase with the quiet ones before and after it."""
     for before, phase, after in zip(phases, phases[1:], phases[2:], strict=False):
         if phase["name"] != "quiet":
             around = (before, after)

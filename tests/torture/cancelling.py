@@ -1,5 +1,5 @@
-"""A job of millions of requests is cancelled: how soon that holds, how fast the rest is written, and
-what a kill in the midst of the writing leaves."""
+"""A job of millions of requests is cancelled: how soon it stops, how fast the rest is written, and
+what a kill during the writing leaves."""
 
 import contextlib
 import re
@@ -16,7 +16,7 @@ from simple_batch.store.database import connected
 from tests import endpoint as e
 from tests.endpoint import MisbehavingEndpoint
 
-from .house import House, lines, until
+from .program import Program, lines, until
 
 IN_FLIGHT = 20
 ANSWER_S = 0.05
@@ -32,7 +32,7 @@ _LATE = re.compile(r'_loop_lag_seconds_bucket\{le="([^"]+)"\} (\d+)')
 
 
 class TimedEndpoint(MisbehavingEndpoint):
-    """Knows when the last call came."""
+    """Records when the last call arrived."""
 
     def __init__(self):
         super().__init__(e.slow(ANSWER_S))
@@ -45,29 +45,29 @@ class TimedEndpoint(MisbehavingEndpoint):
 
 
 def cancelling(total: int, seed: int) -> dict:
-    """``total`` requests are cancelled in peace, a fifth of that with a kill in between."""
+    """Cancel ``total`` requests undisturbed, and a fifth of that with a kill in between."""
     found = {"seed": seed, "requests": total}
     with (
         TimedEndpoint() as endpoint,
         tempfile.TemporaryDirectory() as folder,
-        House(folder) as house,
+        Program(folder) as program,
     ):
-        house.config("test", endpoint.base_url, concurrency=IN_FLIGHT)
+        program.config("test", endpoint.base_url, concurrency=IN_FLIGHT)
         for name, count, kill in (("whole", total, False), ("killed", total // 5, True)):
-            job_id = filled(house, count)
-            house.start()
+            job_id = filled(program, count)
+            program.start()
             with connected():
                 jobs.resume(job_id)
-            until(lambda job_id=job_id: _finished(house, job_id) >= BEFORE)
-            found[name] = _cancelled(house, endpoint, job_id, count, kill)
-            house.stop()
+            until(lambda job_id=job_id: _finished(program, job_id) >= BEFORE)
+            found[name] = _cancelled(program, endpoint, job_id, count, kill)
+            program.stop()
     return found
 
 
-def filled(house: House, total: int) -> int:
-    """A job of ``total`` requests, held; all but the first are written past the program."""
-    job_id = house.job(lines(1), "test", hold=True)
-    with contextlib.closing(sqlite3.connect(house.database, isolation_level=None)) as database:
+def filled(program: Program, total: int) -> int:
+    """A held job of ``total`` requests; all but the first are written by SQL."""
+    job_id = program.job(lines(1), "test", hold=True)
+    with contextlib.closing(sqlite3.connect(program.database, isolation_level=None)) as database:
         for first in range(1, total, 500_000):
             database.execute(_FILL, (first, min(total, first + 500_000), job_id))
         database.execute("UPDATE job SET total = ? WHERE id = ?", (total, job_id))
@@ -75,26 +75,26 @@ def filled(house: House, total: int) -> int:
     return job_id
 
 
-def _cancelled(house: House, endpoint, job_id: int, total: int, kill: bool) -> dict:
-    pages = _Pages(house.server.url)
+def _cancelled(program: Program, endpoint, job_id: int, total: int, kill: bool) -> dict:
+    pages = _Pages(program.server.url)
     began = time.monotonic()
     with connected():
         jobs.cancel(job_id)
-    status = house.status(job_id)
+    status = program.status(job_id)
     told_s = time.monotonic() - began
-    until(lambda: _cancelled_so_far(house, job_id) or house.status(job_id) == "cancelled")
+    until(lambda: _cancelled_so_far(program, job_id) or program.status(job_id) == "cancelled")
     writing, killed_at = time.monotonic(), None
     if kill:
-        until(lambda: _cancelled_so_far(house, job_id) > total // 3)
-        killed_at = _cancelled_so_far(house, job_id)
+        until(lambda: _cancelled_so_far(program, job_id) > total // 3)
+        killed_at = _cancelled_so_far(program, job_id)
         pages.stop()
-        house.server.kill()
-        house.start()
-        pages = _Pages(house.server.url)
-    last = house.wait(job_id, "cancelled", timeout_s=1800)
+        program.server.kill()
+        program.start()
+        pages = _Pages(program.server.url)
+    last = program.wait(job_id, "cancelled", timeout_s=1800)
     ended = time.monotonic()
     pages.stop()
-    counted = _counted(house, job_id, total)
+    counted = _counted(program, job_id, total)
     found = {
         "requests": total,
         "status_at_once": status,
@@ -120,21 +120,23 @@ def _cancelled(house: House, endpoint, job_id: int, total: int, kill: bool) -> d
     return found
 
 
-def _finished(house: House, job_id: int) -> int:
-    return house.rows("SELECT succeeded FROM job WHERE id = ?", job_id)[0][0]
+def _finished(program: Program, job_id: int) -> int:
+    return program.rows("SELECT succeeded FROM job WHERE id = ?", job_id)[0][0]
 
 
-def _cancelled_so_far(house: House, job_id: int) -> int:
-    return house.rows("SELECT cancelled FROM job WHERE id = ?", job_id)[0][0]
+def _cancelled_so_far(program: Program, job_id: int) -> int:
+    return program.rows("SELECT cancelled FROM job WHERE id = ?", job_id)[0][0]
 
 
-def _counted(house: House, job_id: int, total: int) -> dict:
+def _counted(program: Program, job_id: int, total: int) -> dict:
     stored = Counter(
-        dict(house.rows("SELECT status, count(*) FROM result WHERE job_id = ? GROUP BY 1", job_id))
+        dict(
+            program.rows("SELECT status, count(*) FROM result WHERE job_id = ? GROUP BY 1", job_id)
+        )
     )
-    distinct = house.rows("SELECT count(DISTINCT idx) FROM result WHERE job_id = ?", job_id)[0][0]
+    distinct = program.rows("SELECT count(DISTINCT idx) FROM result WHERE job_id = ?", job_id)[0][0]
     names = ("succeeded", "failed", "cancelled")
-    counters = house.rows(f"SELECT {', '.join(names)} FROM job WHERE id = ?", job_id)[0]
+    counters = program.rows(f"SELECT {', '.join(names)} FROM job WHERE id = ?", job_id)[0]
     return {
         **dict(zip(names, counters, strict=True)),
         "lost": total - distinct,
@@ -146,9 +148,9 @@ def _counted(house: House, job_id: int, total: int) -> dict:
 
 
 class _Pages:
-    """Asks for a page again and again. ``longest_s`` is what one took at most, with all else that
-    the machine did; ``late_s`` the bound that the lateness of the loop kept, in the program's own
-    steps."""
+    """Requests a page again and again. ``longest_s`` is the slowest answer, including the load of
+    the machine; ``late_s`` the highest lateness of the event loop, in the steps of the program's
+    histogram."""
 
     def __init__(self, url: str):
         self._url = url

@@ -1,5 +1,5 @@
-"""Workers that have no share of the limits: cut off from Redis, or started while it is away. Real
-processes on a real PostgreSQL and Redis."""
+"""Workers without a share of the limits: cut off from Redis, or started while it is unreachable.
+Real processes on a real PostgreSQL and Redis."""
 
 import tempfile
 from collections.abc import Callable
@@ -10,8 +10,8 @@ import redis
 
 from simple_batch.engine.pool import SLACK
 from tests import endpoint as e
+from tests.cluster.network_proxy import NetworkProxy
 from tests.cluster.processes import MISSING, Cluster, questions, wait_until
-from tests.cluster.wire import Wire
 from tests.endpoint import MisbehavingEndpoint
 
 TOTAL = 1_000
@@ -21,7 +21,7 @@ RETRY_AFTER_S = 15
 
 
 def throw() -> dict:
-    """Each scene by its name, and what was found in it."""
+    """Run each scene; returns the findings by name."""
     if MISSING:
         return {"left_out": f"needs {' and '.join(MISSING)}", "scenes": {}}
     scenes = {
@@ -55,43 +55,43 @@ def _job(cluster: Cluster) -> int:
     return cluster.make_job(questions(TOTAL))
 
 
-def _wired(cluster: Cluster, wire: Wire) -> str:
-    """The URL of Redis by way of the wire."""
+def _proxied_url(cluster: Cluster, proxy: NetworkProxy) -> str:
+    """The URL of Redis through the proxy."""
     path = urlsplit(cluster.settings["SIMPLE_BATCH_REDIS_URL"]).path
-    return f"redis://127.0.0.1:{wire.port}{path}"
+    return f"redis://127.0.0.1:{proxy.port}{path}"
 
 
-def _wire(cluster: Cluster) -> Wire:
-    return Wire(("127.0.0.1", cluster.redis.port))
+def _redis_proxy(cluster: Cluster) -> NetworkProxy:
+    return NetworkProxy(("127.0.0.1", cluster.redis.port))
 
 
 def _cut_before_the_first_exchange(cluster, endpoint) -> tuple[int, int]:
-    with _wire(cluster) as wire:
-        wire.cut()
-        cluster.start("far", REDIS_URL=_wired(cluster, wire))
+    with _redis_proxy(cluster) as proxy:
+        proxy.cut()
+        cluster.start("far", REDIS_URL=_proxied_url(cluster, proxy))
         job_id = _job(cluster)
         wait_until(lambda: cluster.placed(job_id) == 1)
         cluster.start("near")
         cluster.wait_for(job_id)
-        wire.mend()
+        proxy.restore()
     return job_id, TOTAL
 
 
 def _cut_off_while_requests_wait(cluster, endpoint) -> tuple[int, int]:
-    """It has given its share back when it is cut off, for it made no call for so long."""
+    """The worker gave its share back before it is cut off, because it made no call for a while."""
     refusals = 2 * CONCURRENCY + SLACK  # as many as may wait in a pool
     later = e.http(500, b"{}", f"Retry-After: {RETRY_AFTER_S}")
     endpoint.script = [later] * refusals + [e.slow(ANSWER_S)]
     shares = redis.Redis.from_url(cluster.settings["SIMPLE_BATCH_REDIS_URL"])
-    with _wire(cluster) as wire:
-        cluster.start("far", REDIS_URL=_wired(cluster, wire))
+    with _redis_proxy(cluster) as proxy:
+        cluster.start("far", REDIS_URL=_proxied_url(cluster, proxy))
         job_id = _job(cluster)
         wait_until(lambda: endpoint.calls >= refusals)
         wait_until(lambda: not shares.keys("simple-batch:budget:*:config:*:workers"))
-        wire.cut()
+        proxy.cut()
         cluster.start("near")
         cluster.wait_for(job_id)
-        wire.mend()
+        proxy.restore()
     return job_id, TOTAL + refusals
 
 
@@ -109,7 +109,7 @@ def _started_without_redis(cluster, endpoint) -> tuple[int, int]:
 
 
 def _replaced_without_redis(cluster, endpoint) -> tuple[int, int]:
-    """Nothing says what the limits are used for: the job waits, says so, and goes on with Redis."""
+    """No worker knows the use of the limits: the job waits, says so, and continues with Redis."""
     (former,) = cluster.start("former")
     job_id = _job(cluster)
     wait_until(lambda: endpoint.calls > TOTAL // 20)

@@ -1,4 +1,4 @@
-"""Faults at the endpoint, all side by side in one program: what is expected of each job."""
+"""Faults of the endpoint, side by side in one program, each with the expected result of the job."""
 
 import tempfile
 import threading
@@ -13,7 +13,7 @@ from tests import endpoint as e
 from tests.endpoint import MisbehavingEndpoint
 
 from .faults import Fault, answers, connections, storms
-from .house import KEY, House, lines
+from .program import KEY, Program, lines
 
 VICTIMS, OTHERS, RETRIES = 3, 7, 1
 SETTINGS = {
@@ -29,16 +29,16 @@ TIMEOUT_S = 6.0  # of a call: with all faults at once, good answers come late on
 
 
 class Result(msgspec.Struct):
-    """How the jobs of one fault stood it."""
+    """The result of the jobs of one fault."""
 
     name: str
     thrown: int
     expected: bool
-    said: str = ""
+    detail: str = ""
 
 
 class FaultyEndpoint(MisbehavingEndpoint):
-    """Hits the requests that say they are victims."""
+    """Applies the fault to requests marked as victims."""
 
     def __init__(self, fault: Fault):
         super().__init__()
@@ -54,51 +54,51 @@ class FaultyEndpoint(MisbehavingEndpoint):
 def throw(heavy: bool = True) -> dict:
     """All faults; the heavy ones one after the other, with the memory they took."""
     faults = [fault for fault in FAULTS if heavy or not fault.heavy]
-    with tempfile.TemporaryDirectory() as folder, House(folder, **SETTINGS) as house:
-        house.start()
+    with tempfile.TemporaryDirectory() as folder, Program(folder, **SETTINGS) as program:
+        program.start()
         light = [fault for fault in faults if not fault.heavy]
-        results = _side_by_side(house, light)
-        base = peak = house.process.memory_info().rss
+        results = _side_by_side(program, light)
+        base = peak = program.process.memory_info().rss
         for fault in faults:
             if fault.heavy:
                 fault.answer(1)  # made beforehand: what takes long must not be this process
-                with Peak(house.process) as memory:
-                    results += _side_by_side(house, [fault])
+                with Peak(program.process) as memory:
+                    results += _side_by_side(program, [fault])
                 peak = max(peak, memory.most)
         grown = (peak - base) / 1e6
         results.append(
             Result("memory bounded", 0, grown < MOST_GROWN_MB, f"grew by {grown:.0f} MB at most")
         )
-        results.append(Result("alive, pages answer", 0, house.alive() and _answers(house)))
-        leaked = KEY in "".join(house.server.lines)
+        results.append(Result("alive, pages answer", 0, program.alive() and _answers(program)))
+        leaked = KEY in "".join(program.server.lines)
         results.append(Result("the key is in no line of the log", 0, not leaked))
     return {
         "thrown": sum(result.thrown for result in results),
         "unexpected": [
-            f"{result.name}: {result.said}" for result in results if not result.expected
+            f"{result.name}: {result.detail}" for result in results if not result.expected
         ],
         "faults": len(faults),
         "grew_mb": round(grown),
     }
 
 
-def _answers(house: House) -> bool:
+def _answers(program: Program) -> bool:
     import requests
 
-    return requests.get(f"{house.server.url}/readyz", timeout=10).status_code == 200
+    return requests.get(f"{program.server.url}/readyz", timeout=10).status_code == 200
 
 
-def _side_by_side(house: House, faults: list[Fault]) -> list[Result]:
+def _side_by_side(program: Program, faults: list[Fault]) -> list[Result]:
     endpoints, made = [], []
     try:
         for fault in faults:
             endpoint = FaultyEndpoint(fault)
             endpoints.append(endpoint)
-            house.config(fault.name, endpoint.base_url, timeout_s=TIMEOUT_S)
+            program.config(fault.name, endpoint.base_url, timeout_s=TIMEOUT_S)
             wanted = [*lines(OTHERS - 3), *lines(VICTIMS, "victim"), *lines(3, "late")]
-            made.append(house.job(wanted, fault.name, max_retries=RETRIES))
+            made.append(program.job(wanted, fault.name, max_retries=RETRIES))
         return [
-            _judged(house, fault, job_id, endpoint)
+            _judged(program, fault, job_id, endpoint)
             for fault, job_id, endpoint in zip(faults, made, endpoints, strict=True)
         ]
     finally:
@@ -106,13 +106,13 @@ def _side_by_side(house: House, faults: list[Fault]) -> list[Result]:
             endpoint.__exit__()
 
 
-def _judged(house: House, fault: Fault, job_id: int, endpoint: FaultyEndpoint) -> Result:
+def _judged(program: Program, fault: Fault, job_id: int, endpoint: FaultyEndpoint) -> Result:
     status = (
-        _cancelled(house, job_id, fault.pauses)
+        _cancelled(program, job_id, fault.pauses)
         if fault.pauses
-        else house.wait(job_id, timeout_s=60)
+        else program.wait(job_id, timeout_s=60)
     )
-    rows = house.rows(
+    rows = program.rows(
         "SELECT r.custom_id, s.status, s.cause, s.message, s.attempts FROM request r LEFT JOIN result s "
         "ON s.job_id = r.job_id AND s.idx = r.idx WHERE r.job_id = ?",
         job_id,
@@ -134,19 +134,19 @@ def _judged(house: House, fault: Fault, job_id: int, endpoint: FaultyEndpoint) -
     return Result(fault.name, came, not complaints, "; ".join(complaints))
 
 
-def _cancelled(house: House, job_id: int, reason: str) -> str:
-    """The status of a job that is paused for that reason, once it is cancelled."""
-    house.wait(job_id, "paused", timeout_s=60)
+def _cancelled(program: Program, job_id: int, reason: str) -> str:
+    """Cancel a job paused for that reason; returns its status."""
+    program.wait(job_id, "paused", timeout_s=60)
     with connected():
         found = jobs.get(job_id).status_reason
         if found != reason:
             return f"paused for {found!r}"
         jobs.cancel(job_id)
-    return house.wait(job_id, timeout_s=20)
+    return program.wait(job_id, timeout_s=20)
 
 
 class Peak:
-    """The most memory that a process took meanwhile."""
+    """The peak memory of a process meanwhile."""
 
     def __init__(self, process):
         self._process, self.most, self._done = process, 0, False

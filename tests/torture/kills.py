@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: of a job that runs, is read, is paused, is exported, of a migration."""
+"""SIGKILL at random moments: of running, importing, paused and exported jobs, and of migrations."""
 
 import contextlib
 import random
@@ -22,7 +22,7 @@ from tests import endpoint as e
 from tests.endpoint import MisbehavingEndpoint
 from tests.process import ROOT, environment
 
-from .house import House, lines, until
+from .program import Program, lines, until
 
 IN_FLIGHT = 10
 ANSWER_S = 0.02
@@ -33,7 +33,7 @@ OLD = 2  # migrations that an old database has
 
 
 class CountingEndpoint(MisbehavingEndpoint):
-    """Counts the calls of each request, and knows which answers are new."""
+    """Counts the calls of each request, and records when each answer was sent."""
 
     def __init__(self):
         super().__init__(e.slow(ANSWER_S))
@@ -61,42 +61,42 @@ def kills(total: int, times: int, seed: int) -> dict:
     with CountingEndpoint() as endpoint:
         for name, scene in (("running", _running), ("importing", _importing)):
             endpoint.called.clear()
-            with tempfile.TemporaryDirectory() as folder, House(folder) as house:
-                house.config("test", endpoint.base_url, concurrency=IN_FLIGHT)
-                found[name] = scene(house, endpoint, total, times, chance)
+            with tempfile.TemporaryDirectory() as folder, Program(folder) as program:
+                program.config("test", endpoint.base_url, concurrency=IN_FLIGHT)
+                found[name] = scene(program, endpoint, total, times, chance)
     found["migrating"] = _migrating(max(1, times // 5), chance)
     return found
 
 
-def _running(house: House, endpoint, total: int, times: int, chance) -> dict:
-    """A third of the kills hit a job that just runs, a third one that has just been told to pause or
-    to go on, a third one that is being exported."""
-    job_id = house.job(lines(total), "test")
-    house.start()
+def _running(program: Program, endpoint, total: int, times: int, chance) -> dict:
+    """A third of the kills hit a running job, a third one that was just paused or resumed, a third
+    one during an export."""
+    job_id = program.job(lines(total), "test")
+    program.start()
     in_flight = just_answered = exports = 0
     targets = sorted(chance.sample(range(total // (times + 1), total), times))
     for number, target in enumerate(targets):
-        until(lambda target=target: len(endpoint.called) >= target or _ended(house, job_id))
+        until(lambda target=target: len(endpoint.called) >= target or _ended(program, job_id))
         if number % 3 == 1:
             _told(job_id, chance)
         elif number % 3 == 2:
-            exports += _half_an_export(house, job_id, chance)
+            exports += _half_an_export(program, job_id, chance)
         time.sleep(chance.uniform(0, 0.15))
         in_flight += endpoint.in_flight
         just_answered += endpoint.just_answered()
-        house.server.kill()
+        program.server.kill()
         until(lambda: endpoint.in_flight == 0)
         with connected():
             if jobs.get(job_id).status in ("paused", "queued"):
                 with contextlib.suppress(Exception):
                     jobs.resume(job_id)
-        house.start()
-    if house.status(job_id) == "paused":
+        program.start()
+    if program.status(job_id) == "paused":
         with connected():
             jobs.resume(job_id)
-    house.wait(job_id, "completed", timeout_s=300)
-    exported = requests.get(f"{house.server.url}/jobs/{job_id}/export?format=jsonl", timeout=60)
-    found = _counted(house, job_id, total)
+    program.wait(job_id, "completed", timeout_s=300)
+    exported = requests.get(f"{program.server.url}/jobs/{job_id}/export?format=jsonl", timeout=60)
+    found = _counted(program, job_id, total)
     resent = sum(endpoint.called.values()) - len(endpoint.called)
     return {
         **found,
@@ -113,8 +113,8 @@ def _running(house: House, endpoint, total: int, times: int, chance) -> dict:
     }
 
 
-def _ended(house: House, job_id: int) -> bool:
-    return house.status(job_id) != "running"
+def _ended(program: Program, job_id: int) -> bool:
+    return program.status(job_id) != "running"
 
 
 def _told(job_id: int, chance) -> None:
@@ -122,19 +122,19 @@ def _told(job_id: int, chance) -> None:
         (jobs.pause if chance.random() < 0.7 else jobs.resume)(job_id)
 
 
-def _half_an_export(house: House, job_id: int, chance) -> int:
+def _half_an_export(program: Program, job_id: int, chance) -> int:
     form = chance.choice(("jsonl", "csv", "xlsx", "parquet"))
-    url = f"{house.server.url}/jobs/{job_id}/export?format={form}"
+    url = f"{program.server.url}/jobs/{job_id}/export?format={form}"
     with contextlib.suppress(requests.RequestException):
         requests.get(url, stream=True, timeout=10)
         return 1
     return 0
 
 
-def _importing(house: House, endpoint, total: int, times: int, chance) -> dict:
-    """Jobs whose upload is being read; each must then hold every request once."""
+def _importing(program: Program, endpoint, total: int, times: int, chance) -> dict:
+    """Jobs whose upload is being read; afterwards each must contain every request once."""
     total *= 5  # long enough to be met in it
-    path = house.folder / "upload.jsonl"
+    path = program.folder / "upload.jsonl"
     with path.open("wb") as file:
         file.writelines(msgspec.json.encode(line) + b"\n" for line in lines(total))
     times = max(1, times // 5)
@@ -143,16 +143,16 @@ def _importing(house: House, endpoint, total: int, times: int, chance) -> dict:
         with connected(), path.open("rb") as stream:
             upload = jobs.stage_upload(stream, path.name)
             job_id = jobs.launch(upload.id, jobs.JobOptions(config="test", hold=True)).id
-        house.start()
+        program.start()
         time.sleep(chance.uniform(0, 0.9))
-        counted["met_in_it"] += house.status(job_id) == "validating"
-        house.server.kill()
-        house.start()
-        house.wait(job_id)
-        held = house.rows(
+        counted["met_in_it"] += program.status(job_id) == "validating"
+        program.server.kill()
+        program.start()
+        program.wait(job_id)
+        held = program.rows(
             "SELECT count(*), count(DISTINCT idx) FROM request WHERE job_id = ?", job_id
         )
-        house.stop()
+        program.stop()
         counted["lost"] += total - held[0][1]
         counted["twice"] += held[0][0] - held[0][1]
     return {
@@ -162,12 +162,12 @@ def _importing(house: House, endpoint, total: int, times: int, chance) -> dict:
     }
 
 
-def _counted(house: House, job_id: int, total: int) -> dict:
-    rows, distinct = house.rows(
+def _counted(program: Program, job_id: int, total: int) -> dict:
+    rows, distinct = program.rows(
         "SELECT count(*), count(DISTINCT idx) FROM result WHERE job_id = ?", job_id
     )[0]
     counters = "SELECT succeeded + failed, status FROM job WHERE id = ?"
-    counter, status = house.rows(counters, job_id)[0]
+    counter, status = program.rows(counters, job_id)[0]
     return {
         "status": status,
         "lost": total - distinct,
@@ -177,7 +177,7 @@ def _counted(house: House, job_id: int, total: int) -> dict:
 
 
 def _migrating(times: int, chance) -> dict:
-    """A database of an old version, killed while it is brought up to date, then opened in peace."""
+    """A database of an old version, killed during its migration, then opened undisturbed."""
     jobs_kept, rows = 40, 20_000
     with tempfile.TemporaryDirectory() as folder:
         old = Path(folder) / "old.db"
@@ -188,12 +188,12 @@ def _migrating(times: int, chance) -> dict:
             instance.mkdir()
             shutil.copy(old, instance / "simple_batch.db")
             counted["met_in_it"] += _killed_in_it(instance, chance)
-            with House(instance) as house:
-                counted["lost"] += rows - house.rows("SELECT count(*) FROM request")[0][0]
-                counted["lost"] += jobs_kept - house.rows("SELECT count(*) FROM job")[0][0]
-                applied = house.rows("SELECT count(*) FROM schema_migration")[0][0]
+            with Program(instance) as program:
+                counted["lost"] += rows - program.rows("SELECT count(*) FROM request")[0][0]
+                counted["lost"] += jobs_kept - program.rows("SELECT count(*) FROM job")[0][0]
+                applied = program.rows("SELECT count(*) FROM schema_migration")[0][0]
                 counted["unfinished"] += applied != len(list(MIGRATIONS.glob("0*.py")))
-                counted["damaged"] += house.rows("PRAGMA integrity_check") != [("ok",)]
+                counted["damaged"] += program.rows("PRAGMA integrity_check") != [("ok",)]
     names = ("lost", "unfinished", "damaged", "met_in_it")
     found = {name: counted[name] for name in names}
     wrong = found["lost"] or found["unfinished"] or found["damaged"]
@@ -220,7 +220,7 @@ def _old_database(path: Path, jobs_kept: int, rows: int) -> None:
 
 
 def _insert(connection, table: str, **values) -> None:
-    """A row whose other columns hold whatever their kind allows."""
+    """Insert a row; columns that are not given get a value of their type."""
     for _, name, kind, required, default, _key in connection.execute(f"PRAGMA table_info({table})"):
         if required and default is None and name not in values and name != "id":
             values[name] = "" if "CHAR" in kind or "TEXT" in kind else 0
@@ -231,7 +231,7 @@ def _insert(connection, table: str, **values) -> None:
 
 
 def _killed_in_it(instance: Path, chance) -> bool:
-    """Kills a process that opens the database; True where it was still at work."""
+    """Kill a process that opens the database; returns True if it was still working."""
     process = subprocess.Popen(
         [sys.executable, "-m", "flask", "list-jobs"],
         cwd=ROOT,

@@ -17,68 +17,68 @@ from tests.endpoint import MisbehavingEndpoint
 from tests.process import gunicorn, run_py
 
 from .endpoints import Result
-from .house import House, lines, until
+from .program import Program, lines, until
 
 COUNT = 400
 NOTICED_S = 30.0  # a hang guard
 
 
 class Scene(msgspec.Struct):
-    """``harm(house, copy)`` is done while the job runs; ``mend(house)`` undoes it; None where another
-    database is there to stay: then the server is started again on that."""
+    """``harm(program, copy)`` runs during the job, and ``mend(program)`` undoes it. It is None
+    where another database stays in place: then the server is started again on that one."""
 
     name: str
-    harm: Callable[[House, Path], object]
-    mend: Callable[[House], object] | None = None
+    harm: Callable[[Program, Path], object]
+    mend: Callable[[Program], object] | None = None
     says: str = "moved or removed"
 
 
-def _away(house: House) -> Path:
-    return house.database.with_name("away.db")
+def _away(program: Program) -> Path:
+    return program.database.with_name("away.db")
 
 
-def _folder_away(house: House) -> Path:
-    return house.folder.with_name("elsewhere")
+def _folder_away(program: Program) -> Path:
+    return program.folder.with_name("elsewhere")
 
 
-def _over_and_back(house: House, copy: Path) -> None:
-    house.database.rename(_away(house))
-    shutil.copy(copy, house.database)
+def _over_and_back(program: Program, copy: Path) -> None:
+    program.database.rename(_away(program))
+    shutil.copy(copy, program.database)
 
 
 SCENES = [
     Scene(
         "moved away and back",
-        lambda house, _copy: house.database.rename(_away(house)),
-        lambda house: _away(house).rename(house.database),
+        lambda program, _copy: program.database.rename(_away(program)),
+        lambda program: _away(program).rename(program.database),
     ),
     Scene(
         "the folder moved away and back",
-        lambda house, _copy: house.folder.rename(_folder_away(house)),
-        lambda house: _folder_away(house).rename(house.folder),
+        lambda program, _copy: program.folder.rename(_folder_away(program)),
+        lambda program: _folder_away(program).rename(program.folder),
     ),
     Scene(
         "another file in its place, and back",
         _over_and_back,
-        lambda house: _away(house).replace(house.database),
+        lambda program: _away(program).replace(program.database),
         "replaced by another file",
     ),
-    Scene("removed, a backup put there later", lambda house, _copy: house.database.unlink()),
+    Scene("removed, a backup put there later", lambda program, _copy: program.database.unlink()),
     Scene(
         "a backup moved over it",
-        lambda house, copy: Path(shutil.copy(copy, _away(house))).replace(house.database),
+        lambda program, copy: Path(shutil.copy(copy, _away(program))).replace(program.database),
         says="replaced by another file",
     ),
     Scene(
         "a backup copied over it (cp)",
-        lambda house, copy: shutil.copyfile(copy, house.database),
+        lambda program, copy: shutil.copyfile(copy, program.database),
         says="Another program wrote to",
     ),
 ]
 
 
 def throw(_chance) -> list[Result]:
-    """Every scene, by turns under run.py and gunicorn."""
+    """Every scene, alternately with run.py and gunicorn."""
     results = []
     for number, scene in enumerate(SCENES):
         results += play(scene, gunicorn if number % 2 else run_py)
@@ -89,22 +89,22 @@ def play(scene: Scene, runner=run_py) -> list[Result]:
     with (
         tempfile.TemporaryDirectory() as folder,
         MisbehavingEndpoint(e.slow(0.02)) as endpoint,
-        House(Path(folder) / "instance", LOG_DIR=f"{folder}/logs", LOG_LEVEL="INFO") as house,
+        Program(Path(folder) / "instance", LOG_DIR=f"{folder}/logs", LOG_LEVEL="INFO") as program,
     ):
-        house.config("test", endpoint.base_url, concurrency=5)
-        job_id = house.job(lines(COUNT), "test")
+        program.config("test", endpoint.base_url, concurrency=5)
+        job_id = program.job(lines(COUNT), "test")
         close_database()
-        copy = _copied(house.database, Path(folder) / "copy.db")
-        server = house.start(runner)
+        copy = _copied(program.database, Path(folder) / "copy.db")
+        server = program.start(runner)
         until(lambda: endpoint.calls > 60)
-        scene.harm(house, copy)
+        scene.harm(program, copy)
         noticed = until(lambda: _says(server.url, scene.says), NOTICED_S)
         calls = endpoint.at_rest()
         log = (Path(folder) / "logs" / "simple_batch.log").read_text()
         page = requests.get(f"{server.url}/jobs/{job_id}", timeout=30)
         gevent.sleep(1.5)
         stopped = endpoint.calls == calls < COUNT
-        said = noticed and page.status_code == 503 and scene.says in page.text
+        output = noticed and page.status_code == 503 and scene.says in page.text
         once = sum(scene.says in line for line in log.splitlines())
         end = _mended if scene.mend is not None else _started_again
         return [
@@ -112,10 +112,10 @@ def play(scene: Scene, runner=run_py) -> list[Result]:
             Result(
                 f"{scene.name}: page, /readyz and log say so",
                 1,
-                bool(said and once == 1),
+                bool(output and once == 1),
                 f"page {page.status_code}, /readyz {noticed}, {once} lines",
             ),
-            end(scene, house, copy, job_id, endpoint, runner),
+            end(scene, program, copy, job_id, endpoint, runner),
         ]
 
 
@@ -126,36 +126,36 @@ def _says(url: str, text: str) -> bool:
     return answer.status_code == 503 and found.get("reason") == "database" and text in detail
 
 
-def _mended(scene: Scene, house: House, _copy, job_id: int, endpoint, _runner) -> Result:
-    """The same file is back: the job goes on by itself, and nothing was lost in between."""
-    scene.mend(house)
-    status = house.wait(job_id)
-    counts = house.rows("SELECT count(*), count(DISTINCT idx) FROM result")[0]
+def _mended(scene: Scene, program: Program, _copy, job_id: int, endpoint, _runner) -> Result:
+    """The same file is back: the job continues by itself, and nothing is lost."""
+    scene.mend(program)
+    status = program.wait(job_id)
+    counts = program.rows("SELECT count(*), count(DISTINCT idx) FROM result")[0]
     whole = status == "completed" and counts == (COUNT, COUNT) and endpoint.calls == COUNT
-    said = f"{status} {counts} after {endpoint.calls} calls"
-    return Result(f"{scene.name}: it goes on, nothing lost or asked twice", 1, whole, said)
+    output = f"{status} {counts} after {endpoint.calls} calls"
+    return Result(f"{scene.name}: it goes on, nothing lost or asked twice", 1, whole, output)
 
 
 def _started_again(
-    scene: Scene, house: House, copy: Path, job_id: int, _endpoint, runner
+    scene: Scene, program: Program, copy: Path, job_id: int, _endpoint, runner
 ) -> Result:
-    """The backup is the database now, whole, and the job of the backup ends."""
-    server, code = house.server, house.server.stop()
-    here = house.database.read_bytes() if house.database.exists() else None
+    """The backup is the database now, intact, and its job ends."""
+    server, code = program.server, program.server.stop()
+    here = program.database.read_bytes() if program.database.exists() else None
     untouched = here is None or here == copy.read_bytes()
     if here is None:
-        shutil.copy(copy, house.database)
-    house.start(runner)
-    status = house.wait(job_id)
-    sound = house.rows("PRAGMA integrity_check") == [("ok",)]
-    count = house.rows("SELECT count(*) FROM result")[0][0]
+        shutil.copy(copy, program.database)
+    program.start(runner)
+    status = program.wait(job_id)
+    sound = program.rows("PRAGMA integrity_check") == [("ok",)]
+    count = program.rows("SELECT count(*) FROM result")[0][0]
     whole = code == 0 and untouched and sound and status == "completed" and count == COUNT
-    said = f"exit {code}, untouched {untouched}, sound {sound}, {status}, {count} results; {server.lines[-5:] if code else ''}"
-    return Result(f"{scene.name}: the backup stays whole, and is run on", 1, whole, said)
+    output = f"exit {code}, untouched {untouched}, sound {sound}, {status}, {count} results; {server.lines[-5:] if code else ''}"
+    return Result(f"{scene.name}: the backup stays whole, and is run on", 1, whole, output)
 
 
 def _copied(path: Path, copy: Path) -> Path:
-    """A backup by SQLite's own means, which keeps the mode of the write-ahead log."""
+    """A backup by SQLite's backup API, which keeps the mode of the write-ahead log."""
     with (
         contextlib.closing(sqlite3.connect(path)) as source,
         contextlib.closing(sqlite3.connect(copy)) as target,

@@ -1,4 +1,4 @@
-"""Files that are nearly right: one good file for every reader, and what chance makes of them."""
+"""Files that are almost right: a good file for every reader, changed at random."""
 
 import gzip
 import io
@@ -13,26 +13,34 @@ from tests.intake.workbooks import by_openpyxl
 
 ROWS = 6
 SCRAPS = (
-    *(
-        b"\0",
-        b"\xff\xfe",
-        b"\xef\xbb\xbf",
-        b"\xed\xa0\x80",
-        b"NaN",
-        b"-1e999",
-        b"9" * 400,
-        b"\\ud800",
-    ),
-    *(b'"', b"'", b",", b"\t", b"\r", b"\n", b"{", b"[" * 200, b"]", b"{{", b"}}", b"\\", b"null"),
-    *(
-        b'"custom_id":"x"',
-        b'"messages":[]',
-        b'"body":7',
-        b"=1+1",
-        b"PK\x03\x04",
-        b"PAR1",
-        b"\x1f\x8b",
-    ),
+    b"\0",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\xed\xa0\x80",
+    b"NaN",
+    b"-1e999",
+    b"9" * 400,
+    b"\\ud800",
+    b'"',
+    b"'",
+    b",",
+    b"\t",
+    b"\r",
+    b"\n",
+    b"{",
+    b"[" * 200,
+    b"]",
+    b"{{",
+    b"}}",
+    b"\\",
+    b"null",
+    b'"custom_id":"x"',
+    b'"messages":[]',
+    b'"body":7',
+    b"=1+1",
+    b"PK\x03\x04",
+    b"PAR1",
+    b"\x1f\x8b",
 )
 
 
@@ -79,7 +87,8 @@ FILES = good_files()
 
 @st.composite
 def mutated(draw) -> tuple[str, bytes]:
-    """A name and what is sent under it: a good file with some changes, in what it packs or in itself."""
+    """A name and the bytes sent under it: a good file with some changes, in the file or in what it
+    packs."""
     name = draw(st.sampled_from(sorted(FILES)))
     data = FILES[name]
     inside = draw(st.booleans())

@@ -1,4 +1,5 @@
-"""Faults of the network and of the machine: nobody listens, certificates, names, redirects, the clock."""
+"""Faults of the network and the machine: refused connections, certificates, names, redirects, the
+clock."""
 
 import contextlib
 import datetime
@@ -23,7 +24,7 @@ from tests.endpoint import MisbehavingEndpoint
 from tests.process import ROOT, Server, free_port
 
 from .endpoints import SETTINGS, Result
-from .house import House, lines, until
+from .program import Program, lines, until
 
 REQUESTS = 6
 HANGING = 30  # more than there are threads for lookups
@@ -33,12 +34,12 @@ CLOCK = {"MAX_RUNNING_JOBS": 20, "BACKOFF_BASE": 0.02, "BACKOFF_MAX": 0.1}
 
 
 def throw(clock: bool = True) -> dict:
-    """→ faults thrown, and what went otherwise than expected."""
+    """Returns the faults and the unexpected results."""
     gevent.get_hub().NOT_ERROR += (ssl.SSLError,)  # a refused handshake is what is wanted
     results = [*_beside_each_other(), *_hanging_names(), *(_jumping_clock() if clock else [])]
     return {
         "thrown": sum(result.thrown for result in results),
-        "unexpected": [f"{r.name}: {r.said}" for r in results if not r.expected],
+        "unexpected": [f"{r.name}: {r.detail}" for r in results if not r.expected],
         "faults": len(results),
     }
 
@@ -47,10 +48,10 @@ def _beside_each_other() -> list[Result]:
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.ExitStack() as stack,
-        House(folder, CA_BUNDLE=str(Path(folder) / "ca.pem"), **SETTINGS) as house,
+        Program(folder, CA_BUNDLE=str(Path(folder) / "ca.pem"), **SETTINGS) as program,
     ):
         authority = _Authority(Path(folder))
-        house.start()
+        program.start()
         good = stack.enter_context(MisbehavingEndpoint(e.ok()))
         stranger = stack.enter_context(MisbehavingEndpoint(e.ok()))
         where = f"Location: {stranger.base_url}/chat/completions"
@@ -66,59 +67,59 @@ def _beside_each_other() -> list[Result]:
             ),
             "plain HTTP where TLS is expected": good.base_url.replace("http:", "https:"),
         }
-        jobs = {name: _job(house, name, address) for name, address in addresses.items()}
+        jobs = {name: _job(program, name, address) for name, address in addresses.items()}
         well = _job(
-            house, "a good certificate", stack.enter_context(authority.serve("localhost", 9))
+            program, "a good certificate", stack.enter_context(authority.serve("localhost", 9))
         )
-        gone = _job(house, "gone and back", f"http://127.0.0.1:{back_soon}/v1", max_retries=60)
-        away = _job(house, "redirected to a stranger", redirecting.base_url)
-        beside = _job(house, "beside them", good.base_url)
+        gone = _job(program, "gone and back", f"http://127.0.0.1:{back_soon}/v1", max_retries=60)
+        away = _job(program, "redirected to a stranger", redirecting.base_url)
+        beside = _job(program, "beside them", good.base_url)
         gevent.sleep(1)
         back = WSGIServer(("127.0.0.1", back_soon), _answer, log=None)
         back.start()
         causes = ("connection", "timeout")  # who speaks no TLS says nothing at all
-        results = [_all_failed(house, name, job_id, causes) for name, job_id in jobs.items()]
+        results = [_all_failed(program, name, job_id, causes) for name, job_id in jobs.items()]
         for name, job_id in {
             "a good certificate": well,
             "gone and back": gone,
             "beside": beside,
         }.items():
-            results.append(_all_succeeded(house, name, job_id))
+            results.append(_all_succeeded(program, name, job_id))
         back.stop(timeout=0.1)
         # "not found": the base URL is wrong for every call, so the job pauses and says so
-        paused = house.wait(away) == "paused"
-        reason = house.rows("SELECT status_reason FROM job WHERE id = ?", away)[0][0]
+        paused = program.wait(away) == "paused"
+        reason = program.rows("SELECT status_reason FROM job WHERE id = ?", away)[0][0]
         expected = paused and reason == "not_found" and stranger.connections == 0
-        said = f"paused: {paused}, {reason}, the stranger was called {stranger.connections} times"
-        results.append(Result("redirect to a stranger", redirecting.calls, expected, said))
-        results.append(Result("alive after the network's faults", 0, house.alive()))
+        output = f"paused: {paused}, {reason}, the stranger was called {stranger.connections} times"
+        results.append(Result("redirect to a stranger", redirecting.calls, expected, output))
+        results.append(Result("alive after the network's faults", 0, program.alive()))
         return results
 
 
-def _job(house: House, name: str, base_url: str, **choices) -> int:
-    house.config(name, base_url)
-    return house.job(lines(REQUESTS), name, **{"max_retries": CALLS - 1, **choices})
+def _job(program: Program, name: str, base_url: str, **choices) -> int:
+    program.config(name, base_url)
+    return program.job(lines(REQUESTS), name, **{"max_retries": CALLS - 1, **choices})
 
 
-def _outcome(house: House, job_id: int):
+def _outcome(program: Program, job_id: int):
     query = "SELECT succeeded, failed, attempts, status FROM job WHERE id = ?"
-    causes = house.rows("SELECT DISTINCT cause, message FROM result WHERE job_id = ?", job_id)
-    return house.rows(query, job_id)[0], causes
+    causes = program.rows("SELECT DISTINCT cause, message FROM result WHERE job_id = ?", job_id)
+    return program.rows(query, job_id)[0], causes
 
 
 def _all_failed(
-    house: House, name: str, job_id: int, causes=("connection",), count=REQUESTS
+    program: Program, name: str, job_id: int, causes=("connection",), count=REQUESTS
 ) -> Result:
-    house.wait(job_id)
-    figures, found = _outcome(house, job_id)
+    program.wait(job_id)
+    figures, found = _outcome(program, job_id)
     expected = figures == (0, count, count * CALLS, "completed")
     expected = expected and {cause for cause, _ in found} <= set(causes)
     return Result(name, figures[2], expected, f"{figures} {found}")
 
 
-def _all_succeeded(house: House, name: str, job_id: int) -> Result:
-    house.wait(job_id)
-    figures, causes = _outcome(house, job_id)
+def _all_succeeded(program: Program, name: str, job_id: int) -> Result:
+    program.wait(job_id)
+    figures, causes = _outcome(program, job_id)
     return Result(name, figures[2], figures[:2] == (REQUESTS, 0), f"{figures} {causes}")
 
 
@@ -133,7 +134,7 @@ def _answer(environ, start_response):
 
 
 class _Authority:
-    """Signs certificates; its own is in ca.pem of the folder."""
+    """Signs certificates; its own one is ca.pem in the folder."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -162,7 +163,8 @@ class _Authority:
 
     @contextlib.contextmanager
     def serve(self, host: str, days: float):
-        """An endpoint at localhost with a certificate for ``host``, good for so many days from now."""
+        """An endpoint at localhost with a certificate for ``host``, valid for some days from
+        now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
         certificate = self._signed(subject, key, days, host)
@@ -191,7 +193,7 @@ class _Authority:
 
 
 def _hanging_names() -> list[Result]:
-    """A name server that takes questions and never answers: jobs by address go on meanwhile."""
+    """A name server that never answers: jobs by address continue meanwhile."""
     name = "names that are never answered"
     if not may_mount():
         return [Result(f"{name} (left out: needs root and unshare)", 0, True)]
@@ -199,24 +201,26 @@ def _hanging_names() -> list[Result]:
         tempfile.TemporaryDirectory() as folder,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf,
         MisbehavingEndpoint(e.ok()) as good,
-        House(folder, **SETTINGS) as house,
+        Program(folder, **SETTINGS) as program,
     ):
         deaf.bind(("127.0.0.73", 53))
         resolver = Path(folder) / "resolv.conf"
         resolver.write_text("nameserver 127.0.0.73\noptions timeout:20 attempts:2\n")
-        house.start(_under(f"mount --bind {resolver} /etc/resolv.conf"))
-        house.config("hangs", "http://api.example.org/v1", concurrency=HANGING)
-        hanging = house.job(lines(HANGING), "hangs", max_retries=CALLS - 1)
-        until(lambda: house.status(hanging) == "running", 10)
+        program.start(_under(f"mount --bind {resolver} /etc/resolv.conf"))
+        program.config("hangs", "http://api.example.org/v1", concurrency=HANGING)
+        hanging = program.job(lines(HANGING), "hangs", max_retries=CALLS - 1)
+        until(lambda: program.status(hanging) == "running", 10)
         gevent.sleep(1)
         began = time.monotonic()
-        beside = _all_succeeded(house, "beside names that hang", _job(house, "b", good.base_url))
+        beside = _all_succeeded(
+            program, "beside names that hang", _job(program, "b", good.base_url)
+        )
         took = time.monotonic() - began
         named = f"http://localhost:{good.base_url.split(':')[2]}"
-        local = _all_succeeded(house, "localhost beside them", _job(house, "l", named))
-        house.wait(hanging, timeout_s=30)
+        local = _all_succeeded(program, "localhost beside them", _job(program, "l", named))
+        program.wait(hanging, timeout_s=30)
         return [
-            _all_failed(house, name, hanging, ("timeout",), HANGING),
+            _all_failed(program, name, hanging, ("timeout",), HANGING),
             beside,
             local,
             Result("not held up by them", 0, took < 5, f"took {took:.1f} s"),
@@ -224,19 +228,19 @@ def _hanging_names() -> list[Result]:
 
 
 def may_mount() -> bool:
-    """Whether mounts of one's own can be made here."""
+    """Whether this process may create mounts."""
     if sys.platform != "linux" or os.getuid() != 0 or shutil.which("unshare") is None:
         return False
     return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
 
 
 def _under(setup: str):
-    """Starts the program in a mount namespace of its own, after ``setup``."""
+    """Start the program in a separate mount namespace, after ``setup``."""
 
     def start(instance: Path, **more: str) -> Server:
         port = free_port()
-        program = f"{setup} && exec {sys.executable} run.py --port {port}"
-        command = ["unshare", "-m", "--propagation", "private", "sh", "-c", program]
+        script = f"{setup} && exec {sys.executable} run.py --port {port}"
+        command = ["unshare", "-m", "--propagation", "private", "sh", "-c", script]
         return Server(command, instance, port, "Running on local URL", **more)
 
     return start
@@ -246,27 +250,28 @@ def _under(setup: str):
 
 
 def _jumping_clock() -> list[Result]:
-    """The program's clock (time.time, datetime.now) is set by a file (shifted/sitecustomize.py), as a
-    machine's is when it is corrected: an hour ahead, a day back, ten years ahead, while jobs run."""
+    """The clock of the program (time.time, datetime.now) is set by a file
+    (shifted/sitecustomize.py), as on a machine whose clock is corrected: an hour ahead, a day back,
+    ten years ahead, while jobs run."""
     with (
         tempfile.TemporaryDirectory() as folder,
         MisbehavingEndpoint(e.slow(0.02)) as endpoint,
-        House(folder, **CLOCK) as house,
+        Program(folder, **CLOCK) as program,
     ):
         offset = Path(folder) / "offset"
         offset.write_text("0")
         path = f"{SHIFTED}{os.pathsep}{ROOT}"
-        house.start(PYTHONPATH=path, TORTURE_CLOCK=str(offset))
-        house.config("test", endpoint.base_url, concurrency=4)
+        program.start(PYTHONPATH=path, TORTURE_CLOCK=str(offset))
+        program.config("test", endpoint.base_url, concurrency=4)
         count, jumps = 600, (3600, -86_400, 10 * 365 * 86_400, -7200, 0)
-        job_id = house.job(lines(count), "test")
+        job_id = program.job(lines(count), "test")
         for number, jump in enumerate(jumps, 1):
             until(lambda number=number: endpoint.calls > number * count // (len(jumps) + 1), 30)
             offset.write_text(str(jump))
-        house.wait(job_id)
-        figures, causes = _outcome(house, job_id)
+        program.wait(job_id)
+        figures, causes = _outcome(program, job_id)
         expected = figures[:3] == (count, 0, count) and endpoint.calls == count
         return [
             Result("a clock that jumps", len(jumps), expected, f"{figures} {causes}"),
-            Result("alive after it", 0, house.alive()),
+            Result("alive after it", 0, program.alive()),
         ]

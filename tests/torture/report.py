@@ -1,4 +1,4 @@
-"""The table: what was thrown, what was lost, whether that is as expected."""
+"""The table: faults injected, what was lost, and whether that is expected."""
 
 from collections.abc import Iterator
 
@@ -13,27 +13,32 @@ def show(name: str, found: dict, quick: bool = False) -> int:
     """Print the rows of a part; returns how many are not as expected."""
     rows = list(_ROWS[name](found, quick))
     print(f"\n{name} ({found['took_s']:.0f} s)")
-    for what, thrown, said, good in rows:
-        print(f"  {'ok' if good else 'NO':3}{what:46}{thrown:>16}  {said}")
+    for what, thrown, expected, good in rows:
+        print(f"  {'ok' if good else 'NO':3}{what:46}{thrown:>16}  {expected}")
     return sum(not good for *_, good in rows)
 
 
 def _kills(found: dict, _quick: bool) -> Iterator[Row]:
     part = found["running"]
-    said = (
+    output = (
         f"lost {part['lost']}, twice {part['twice']}, sent again {part['resent']} "
         f"(in flight {part['in_flight']}, just answered {part['just_answered']})"
     )
-    yield f"running job of {found['requests']:,}", f"{part['kills']} kills", said, part["expected"]
+    yield (
+        f"running job of {found['requests']:,}",
+        f"{part['kills']} kills",
+        output,
+        part["expected"],
+    )
     for name in ("importing", "migrating"):
         part = found[name]
-        said = f"lost {part['lost']}, " + (
+        output = f"lost {part['lost']}, " + (
             f"twice {part['twice']}" if "twice" in part else f"damaged {part['damaged']}"
         )
         yield (
             name,
             f"{part['kills']} kills",
-            f"{said}; {part['met_in_it']} in its midst",
+            f"{output}; {part['met_in_it']} in its midst",
             part["expected"],
         )
 
@@ -41,7 +46,7 @@ def _kills(found: dict, _quick: bool) -> Iterator[Row]:
 def _cancelling(found: dict, quick: bool) -> Iterator[Row]:
     for name, what in (("whole", "cancelled"), ("killed", "cancelled, killed in its midst")):
         part = found[name]
-        said = (
+        output = (
             f"{part['status_at_once']} after {part['told_s']} s, last call {part['last_call_s']} s "
             f"after; {part['rows_per_s']:,} rows/s; longest page {part['longest_page_s']} s, loop "
             f"late by {part['late_s']} s at most; {part['succeeded']:,} + {part['cancelled']:,}, "
@@ -50,15 +55,15 @@ def _cancelling(found: dict, quick: bool) -> Iterator[Row]:
         good = part["expected"]
         if name == "whole" and not quick:
             good &= part["rows_per_s"] >= ROWS_PER_S and part["late_s"] <= LATE_S
-        yield what, f"{part['requests']:,} requests", said, good
+        yield what, f"{part['requests']:,} requests", output, good
 
 
 def _listed(found: dict, _quick: bool) -> Iterator[Row]:
-    said = "; ".join(found["unexpected"]) or "all as expected"
+    output = "; ".join(found["unexpected"]) or "all as expected"
     if "grew_mb" in found:
-        said += f"; memory grew by {found['grew_mb']} MB"
+        output += f"; memory grew by {found['grew_mb']} MB"
     kinds = found.get("faults") or len(found["scenes"])
-    yield f"{kinds} faults", f"{found['thrown']} times", said, not found["unexpected"]
+    yield f"{kinds} faults", f"{found['thrown']} times", output, not found["unexpected"]
 
 
 def _uploads(found: dict, _quick: bool) -> Iterator[Row]:
@@ -66,14 +71,14 @@ def _uploads(found: dict, _quick: bool) -> Iterator[Row]:
     good = not found["unexpected"] and found["alive"]
     yield "mutated files over HTTP", f"{found['thrown']:,} files", statuses, good
     made = found["jobs"]
-    said = f"{made['half']} half, {made['whole']} whole, {made['failed']} failed and empty"
-    yield "jobs of those taken", f"{made['made']} jobs", said, not made["half"]
+    output = f"{made['half']} half, {made['whole']} whole, {made['failed']} failed and empty"
+    yield "jobs of those taken", f"{made['made']} jobs", output, not made["half"]
     if guided := found.get("guided"):
-        said = guided.get("left_out") or ("a crash" if guided["crashed"] else "no crash")
+        output = guided.get("left_out") or ("a crash" if guided["crashed"] else "no crash")
         yield (
             "guided by coverage",
             f"{guided.get('runs', 0):,} files",
-            said,
+            output,
             not guided.get("crashed"),
         )
 
@@ -83,39 +88,39 @@ def _browsers(found: dict, quick: bool) -> Iterator[Row]:
         if "kept" not in phase:
             continue
         pages, sockets = phase.get("visitors"), phase.get("watchers")
-        thrown, said, good = [], [f"{phase['kept']:.0%} of its speed kept"], True
+        thrown, output, good = [], [f"{phase['kept']:.0%} of its speed kept"], True
         if not phase["alone"]:
-            said = ["its speed says nothing: others used the machine"]
+            output = ["its speed says nothing: others used the machine"]
         if pages:
             thrown.append(f"{found['rate']} pages/s")
-            said.append(
+            output.append(
                 f"{pages['errors']} errors of {pages['asked']:,}, median {pages['p50_ms']} ms"
             )
             good &= pages["errors"] == 0
         if sockets:
             faults = sum(sockets["faults"].values())
             thrown.append(f"{sockets['watching']} sockets")
-            said.append(f"{faults} errors, {sockets['reconnects']:,} reconnects")
+            output.append(f"{faults} errors, {sockets['reconnects']:,} reconnects")
             good &= faults == 0
         judged = not quick and phase["alone"] and phase["name"] in ("pages", "watchers")
         good &= not judged or phase["kept"] >= KEPT
-        yield phase["name"], ", ".join(thrown), "; ".join(said), good
+        yield phase["name"], ", ".join(thrown), "; ".join(output), good
 
 
 def _cluster(found: dict, _quick: bool) -> Iterator[Row]:
     if why := found.get("left_out"):
         yield "workers without a share", "", f"left out: {why}", True
     for name, scene in found["scenes"].items():
-        said = f"lost {scene['lost']}, twice {scene['twice']}, sent again {scene['sent_again']}"
-        yield name, "", said, scene["expected"]
+        output = f"lost {scene['lost']}, twice {scene['twice']}, sent again {scene['sent_again']}"
+        yield name, "", output, scene["expected"]
 
 
 def _soak(found: dict, _quick: bool) -> Iterator[Row]:
     for name, slope in found["per_minute"].items():
-        said = f"{found['first'][name]} → {found['last'][name]}, {slope:+} a minute"
-        yield name, f"{found['minutes']:g} min", said, found["expected"]
-    said = f"{found['jobs']} jobs, {found['calls']:,} calls, {found['page_errors']} page errors"
-    yield "meanwhile", "", said, found["expected"]
+        output = f"{found['first'][name]} → {found['last'][name]}, {slope:+} a minute"
+        yield name, f"{found['minutes']:g} min", output, found["expected"]
+    output = f"{found['jobs']} jobs, {found['calls']:,} calls, {found['page_errors']} page errors"
+    yield "meanwhile", "", output, found["expected"]
 
 
 _ROWS = {

@@ -1,4 +1,4 @@
-"""Jobs with random faults for a long time: what grows? Memory, file descriptors, greenlets."""
+"""Jobs with random faults for a long time: do memory, file descriptors or greenlets grow?"""
 
 import random
 import tempfile
@@ -15,7 +15,7 @@ from tests.endpoint import MisbehavingEndpoint
 from tests.process import ROOT
 
 from .faults import connections, storms
-from .house import House, lines
+from .program import Program, lines
 
 HOOK = ROOT / "tests" / "torture" / "counting"  # counts the greenlets of the program, from inside
 SAMPLE_S = 2.0
@@ -38,14 +38,14 @@ def soak(minutes: float, seed: int) -> dict:
     behaviours = _behaviours()
     with tempfile.TemporaryDirectory() as folder, MisbehavingEndpoint(e.ok()) as endpoint:
         endpoint._next = lambda head, body: _counted(endpoint, chance, behaviours)
-        with House(folder, **SETTINGS) as house:
+        with Program(folder, **SETTINGS) as program:
             counts = Path(folder) / "counts"
-            house.start(PYTHONPATH=f"{HOOK}:{ROOT}", TORTURE_COUNTS=str(counts))
-            house.config("test", endpoint.base_url, concurrency=8, timeout_s=0.5)
-            run = _Run(house, chance, counts)
+            program.start(PYTHONPATH=f"{HOOK}:{ROOT}", TORTURE_COUNTS=str(counts))
+            program.config("test", endpoint.base_url, concurrency=8, timeout_s=0.5)
+            run = _Run(program, chance, counts)
             run.until(time.monotonic() + 60 * minutes)
             errors, samples = run.errors, run.samples
-            jobs_made, alive = run.made, house.alive()
+            jobs_made, alive = run.made, program.alive()
             whole = run.unfinished_after(60) == 0
     slopes = {name: _slope(samples, name) for name in LEVEL}
     return {
@@ -80,8 +80,8 @@ def _counted(endpoint, chance, behaviours):
 
 
 class _Run:
-    def __init__(self, house: House, chance: random.Random, counts: Path):
-        self._house, self._chance, self._counts = house, chance, counts
+    def __init__(self, program: Program, chance: random.Random, counts: Path):
+        self._program, self._chance, self._counts = program, chance, counts
         self._known: list[int] = []
         self.samples: list[dict] = []
         self.made = self.errors = 0
@@ -91,7 +91,7 @@ class _Run:
         while (now := time.monotonic()) < end:
             if len(self._active()) < 3:
                 count = self._chance.randint(*REQUESTS)
-                self._known.append(self._house.job(lines(count), "test", max_retries=5))
+                self._known.append(self._program.job(lines(count), "test", max_retries=5))
                 self.made += 1
             self._disturb()
             self._look()
@@ -99,13 +99,13 @@ class _Run:
             time.sleep(SAMPLE_S)
 
     def _active(self) -> list[int]:
-        rows = self._house.rows(
+        rows = self._program.rows(
             "SELECT id FROM job WHERE status IN ('queued', 'running', 'validating')"
         )
         return [job_id for (job_id,) in rows]
 
     def _disturb(self) -> None:
-        """Pause, resume, cancel, retry or delete, as people do."""
+        """Pause, resume, cancel, retry or delete, as users do."""
         job_id = self._chance.choice(self._known)
         act = self._chance.choice((jobs.pause, jobs.resume, jobs.retry, jobs.cancel, None, None))
         with connected():
@@ -133,13 +133,13 @@ class _Run:
         for path in ("/jobs", f"/jobs/{job_id}", f"/jobs/{job_id}/requests", f"/jobs/{job_id}/charts",
                      f"/jobs/{job_id}/export?format=csv"):  # fmt: skip
             try:
-                answer = requests.get(self._house.server.url + path, timeout=20)
+                answer = requests.get(self._program.server.url + path, timeout=20)
                 self.errors += answer.status_code != 200
             except requests.RequestException:
                 self.errors += 1
 
     def _sample(self) -> dict:
-        process = self._house.process
+        process = self._program.process
         return {
             "rss_mb": round(process.memory_info().rss / 1e6, 1),
             "descriptors": process.num_fds(),
@@ -147,7 +147,7 @@ class _Run:
         }
 
     def unfinished_after(self, seconds: float) -> int:
-        """Jobs that do not even end when they are cancelled."""
+        """Jobs that do not end even when they are cancelled."""
         with connected():
             for job_id in self._known:
                 try:
@@ -161,7 +161,7 @@ class _Run:
 
 
 def _slope(samples: list[dict], name: str) -> float:
-    """Growth a minute, by least squares over what comes after the warming up."""
+    """Growth per minute by least squares, without the warm-up."""
     part = samples[int(len(samples) * WARM) :]
     if len(part) < 3:
         return 0.0
@@ -174,6 +174,6 @@ def _slope(samples: list[dict], name: str) -> float:
 
 
 def _level(slopes: dict, minutes: float) -> bool:
-    """Over a short time nothing can be told but a flood."""
+    """Over a short time only a large growth is significant."""
     slack = 1.0 if minutes >= 10 else 40.0
     return all(slopes[name] <= most * slack for name, most in LEVEL.items())

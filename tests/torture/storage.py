@@ -1,4 +1,4 @@
-"""What happens to the place where everything is kept: full, locked, torn, read-only, damaged."""
+"""Faults of the storage: full, locked, torn, read-only, damaged."""
 
 import contextlib
 import random
@@ -19,8 +19,8 @@ from tests.process import ROOT, environment, free_port
 
 from . import moved
 from .endpoints import Result
-from .house import House, lines, until
 from .network import may_mount
+from .program import Program, lines, until
 
 TOTAL = 1500
 LONG = "x" * 4000
@@ -35,14 +35,14 @@ def throw(seed: int) -> dict:
         results += scene(random.Random(seed))
     return {
         "thrown": len(results),
-        "unexpected": [f"{r.name}: {r.said}" for r in results if not r.expected],
+        "unexpected": [f"{r.name}: {r.detail}" for r in results if not r.expected],
         "scenes": [r.name for r in results],
     }
 
 
 @contextlib.contextmanager
 def _disk(megabytes: int):
-    """A small disk of one's own; → its folder and a function that sets its mount options."""
+    """A small separate disk; returns its folder and a function that sets its mount options."""
     with tempfile.TemporaryDirectory() as folder:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "torture", folder]
         subprocess.run(mount, check=True)
@@ -57,8 +57,8 @@ def _disk(megabytes: int):
 
 
 def _full(_chance) -> list[Result]:
-    """A disk without room (tmpfs), then with room again. Where nothing may be mounted, the files of
-    the process may not grow (RLIMIT_FSIZE), which the program meets in the same place."""
+    """A full disk (tmpfs), then with space again. Where nothing may be mounted, the files of the
+    process may not grow (RLIMIT_FSIZE), which fails in the same place."""
     if may_mount():
         with _disk(9) as (folder, remount):
             return _held("a full disk", folder, None, lambda _p: remount("size=100m"))
@@ -75,7 +75,7 @@ def _grow(process) -> None:
 
 
 def _read_only(chance) -> list[Result]:
-    """A start on a folder that nobody may write to."""
+    """A start on a folder without write permission."""
     name = "a start on a read-only folder"
     if not may_mount():
         return [Result(f"{name} (left out: needs root)", 0, True)]
@@ -83,14 +83,16 @@ def _read_only(chance) -> list[Result]:
     for filled in (False, True):
         with _disk(50) as (folder, remount):
             if filled:
-                with House(folder):
+                with Program(folder):
                     pass
             remount("ro")
             started = _refused(folder)
             remount("rw")
-            said = started.returncode in (1, 4) and "Traceback" not in started.stderr
-            said = said and str(folder) in started.stderr
-            results.append(Result(name, 1, said, f"{started.returncode} {started.stderr[-900:]}"))
+            refused = started.returncode in (1, 4) and "Traceback" not in started.stderr
+            refused = refused and str(folder) in started.stderr
+            results.append(
+                Result(name, 1, refused, f"{started.returncode} {started.stderr[-900:]}")
+            )
     return results
 
 
@@ -115,7 +117,7 @@ def _made_read_only(_chance) -> list[Result]:
 
 
 def _attribute(change: str, folder: Path) -> bool:
-    """Whether the attribute of the folder and of the files in it could be changed."""
+    """Returns whether the attribute of the folder and its files could be changed."""
     files = [path for path in folder.iterdir() if path.is_file() and path.suffix != ".db-shm"]
     try:
         done = subprocess.run(
@@ -130,13 +132,13 @@ def _held(name: str, folder: Path, close, open_again) -> list[Result]:
     """A job whose results cannot be written for a while: it waits, says so, and loses nothing."""
     with MisbehavingEndpoint(e.says(LONG)) as endpoint:
         endpoint.script = [lambda c: (gevent.sleep(0.01), c.sendall(e.says(LONG)))]
-        with House(folder, LOG_DIR="") as house:
-            house.config("test", endpoint.base_url, concurrency=5)
-            job_id = house.job(lines(TOTAL), "test")
-            server = house.start()
+        with Program(folder, LOG_DIR="") as program:
+            program.config("test", endpoint.base_url, concurrency=5)
+            job_id = program.job(lines(TOTAL), "test")
+            server = program.start()
             until(lambda: endpoint.calls > 100, 20)
             if close is not None:
-                close(house.process)
+                close(program.process)
             url = f"{server.url}/jobs/{job_id}"
             held = until(lambda: "results cannot be written" in _page(url), 40)
             gevent.sleep(0.5)
@@ -145,9 +147,9 @@ def _held(name: str, folder: Path, close, open_again) -> list[Result]:
             gevent.sleep(1.5)
             still, unfinished = endpoint.calls == calls, calls < TOTAL
             if held:
-                open_again(house.process)
-            status = house.wait(job_id, timeout_s=60)
-            counts = house.rows("SELECT count(*), count(DISTINCT idx) FROM result")[0]
+                open_again(program.process)
+            status = program.wait(job_id, timeout_s=60)
+            counts = program.rows("SELECT count(*), count(DISTINCT idx) FROM result")[0]
             good = bool(held) and ready == 503
             whole = status == "completed" and counts == (TOTAL, TOTAL) and endpoint.calls == TOTAL
             return [
@@ -174,15 +176,15 @@ def _page(url: str) -> str:
 
 
 def _locked(_chance) -> list[Result]:
-    """Another process holds the database for longer than anybody waits."""
+    """Another process locks the database for longer than any timeout."""
     with (
         tempfile.TemporaryDirectory() as folder,
         MisbehavingEndpoint(e.slow(0.01)) as endpoint,
-        House(folder) as house,
+        Program(folder) as program,
     ):
-        house.config("test", endpoint.base_url, concurrency=5)
-        job_id = house.job(lines(TOTAL), "test")
-        server = house.start()
+        program.config("test", endpoint.base_url, concurrency=5)
+        job_id = program.job(lines(TOTAL), "test")
+        server = program.start()
         until(lambda: endpoint.calls > 100, 20)
         hold = (
             "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
@@ -190,63 +192,64 @@ def _locked(_chance) -> list[Result]:
             f"time.sleep({LOCKED_S}); c.execute('ROLLBACK')"
         )
         slowest, ended = 0.0, time.monotonic() + LOCKED_S
-        holder = subprocess.Popen([sys.executable, "-c", hold, str(house.database)])
+        holder = subprocess.Popen([sys.executable, "-c", hold, str(program.database)])
         while time.monotonic() < ended:
             began = time.monotonic()
             _status(f"{server.url}/jobs/{job_id}")
             slowest = max(slowest, time.monotonic() - began)
             gevent.sleep(0.1)
         holder.wait()
-        status = house.wait(job_id, timeout_s=60)
-        counts = house.rows("SELECT count(*), count(DISTINCT idx) FROM result")[0]
+        status = program.wait(job_id, timeout_s=60)
+        counts = program.rows("SELECT count(*), count(DISTINCT idx) FROM result")[0]
         whole = status == "completed" and counts == (TOTAL, TOTAL) and endpoint.calls == TOTAL
-        said = f"{status} {counts} after {endpoint.calls} calls"
+        detail = f"{status} {counts} after {endpoint.calls} calls"
         return [
-            Result("locked by another process: nothing lost", 1, whole, said),
+            Result("locked by another process: nothing lost", 1, whole, detail),
             Result("locked: pages answer", 1, slowest < SLOWEST_S, f"slowest {slowest:.1f} s"),
         ]
 
 
 def _torn_off(chance) -> list[Result]:
-    """Killed, and the write-ahead log removed: what was only in it is asked again."""
+    """Killed, and the write-ahead log removed: requests whose results were only there are sent
+    again."""
     with (
         tempfile.TemporaryDirectory() as folder,
         MisbehavingEndpoint(e.slow(0.005)) as endpoint,
-        House(folder) as house,
+        Program(folder) as program,
     ):
-        house.config("test", endpoint.base_url, concurrency=5)
-        job_id = house.job(lines(TOTAL), "test")
-        house.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-        house.start()
+        program.config("test", endpoint.base_url, concurrency=5)
+        job_id = program.job(lines(TOTAL), "test")
+        program.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        program.start()
         until(lambda: endpoint.calls > TOTAL * chance.uniform(0.2, 0.8), 30)
-        house.server.kill()
+        program.server.kill()
         from simple_batch.store.database import close_database
 
         close_database()
         for suffix in ("-wal", "-shm"):
-            Path(f"{house.database}{suffix}").unlink(missing_ok=True)
-        house.start()
-        status = house.wait(job_id, timeout_s=60)
-        counts = house.rows("SELECT count(*), count(DISTINCT idx) FROM result")[0]
-        sound = house.rows("PRAGMA integrity_check") == [("ok",)]
+            Path(f"{program.database}{suffix}").unlink(missing_ok=True)
+        program.start()
+        status = program.wait(job_id, timeout_s=60)
+        counts = program.rows("SELECT count(*), count(DISTINCT idx) FROM result")[0]
+        sound = program.rows("PRAGMA integrity_check") == [("ok",)]
         whole = status == "completed" and counts == (TOTAL, TOTAL) and sound
-        said = f"{status} {counts}, sound {sound}, after {endpoint.calls} calls"
-        return [Result("WAL removed after a kill: all answered once", 1, whole, said)]
+        detail = f"{status} {counts}, sound {sound}, after {endpoint.calls} calls"
+        return [Result("WAL removed after a kill: all answered once", 1, whole, detail)]
 
 
 def _damaged(chance) -> list[Result]:
-    """A database with damage: the start is refused, the file stays as it is."""
+    """A damaged database: the start is refused, and the file stays as it is."""
     results = []
     with tempfile.TemporaryDirectory() as folder:
         good = Path(folder) / "good"
-        with MisbehavingEndpoint(e.says(LONG)) as endpoint, House(good) as house:
-            house.config("test", endpoint.base_url)
-            job_id = house.job(lines(300), "test")
-            house.start()
-            house.wait(job_id)
-            house.stop()
-            house.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-            whole = house.database.read_bytes()
+        with MisbehavingEndpoint(e.says(LONG)) as endpoint, Program(good) as program:
+            program.config("test", endpoint.base_url)
+            job_id = program.job(lines(300), "test")
+            program.start()
+            program.wait(job_id)
+            program.stop()
+            program.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+            whole = program.database.read_bytes()
         for name, data in _damages(whole, chance):
             instance = Path(folder) / name.replace(" ", "-")
             shutil.copytree(good, instance)
@@ -255,13 +258,15 @@ def _damaged(chance) -> list[Result]:
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
             path.write_bytes(data)
             started = _refused(instance)
-            said = started.returncode in (1, 4) and "Traceback" not in started.stderr
-            said = said and str(path) in started.stderr and "docs/deployment.md" in started.stderr
+            refused = started.returncode in (1, 4) and "Traceback" not in started.stderr
+            refused = (
+                refused and str(path) in started.stderr and "docs/deployment.md" in started.stderr
+            )
             kept = path.read_bytes() == data
             copy = instance / "simple_batch.db.damaged"
             copied = copy.exists() and copy.read_bytes() == data
-            told = f"kept {kept}, copied {copied}: {started.returncode} {started.stderr[-500:]}"
-            results.append(Result(f"damage: {name}", 1, said and kept and copied, told))
+            detail = f"kept {kept}, copied {copied}: {started.returncode} {started.stderr[-500:]}"
+            results.append(Result(f"damage: {name}", 1, refused and kept and copied, detail))
     return results
 
 
@@ -281,7 +286,7 @@ def _damages(whole: bytes, chance) -> list[tuple[str, bytes]]:
 
 
 def _refused(instance: Path) -> subprocess.CompletedProcess:
-    """A start that is expected to end by itself."""
+    """A start that should end by itself."""
     command = [sys.executable, "run.py", "--port", str(free_port())]
     env = environment(instance, SIMPLE_BATCH_LOG_DIR="")
     try:
@@ -289,5 +294,5 @@ def _refused(instance: Path) -> subprocess.CompletedProcess:
             command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=15
         )
     except subprocess.TimeoutExpired as ran_on:
-        said = (ran_on.stderr or b"").decode()
-        return subprocess.CompletedProcess(command, -1, "", f"it ran on: {said}")
+        output = (ran_on.stderr or b"").decode()
+        return subprocess.CompletedProcess(command, -1, "", f"it ran on: {output}")

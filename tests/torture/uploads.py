@@ -1,5 +1,5 @@
-"""Mutated files through every reader, over HTTP, at the running program: no crash, no 500, no half job;
-and, guided by coverage, through the readers themselves (fuzzing.py)."""
+"""Mutated files through every reader, over HTTP, in the running program: no crash, no 500, no half
+job. Then, guided by coverage, through the readers themselves (fuzzing.py)."""
 
 import re
 import subprocess
@@ -15,8 +15,8 @@ from simple_batch.services import jobs
 from simple_batch.store.database import connected
 from tests.process import ROOT
 
-from .house import House, until
 from .mutated import FILES, mutated
+from .program import Program, until
 
 TEMPLATE = {"user": "{{question}}"}
 LAUNCH_EVERY = 10  # of the files that were taken, so many become a job
@@ -24,17 +24,17 @@ ACCEPTED = (303, 400, 413)
 
 
 def throw(count: int, guided: int, seed: int) -> dict:
-    with tempfile.TemporaryDirectory() as folder, House(folder) as house:
-        house.config("test", "http://127.0.0.1:9/v1")
-        house.start()
-        sender = _Sender(house.server.url)
+    with tempfile.TemporaryDirectory() as folder, Program(folder) as program:
+        program.config("test", "http://127.0.0.1:9/v1")
+        program.start()
+        sender = _Sender(program.server.url)
         for name, data in FILES.items():
             sender.send(name, data)
         good = dict(sender.statuses)
         _for_each_mutated(sender.send, count, seed)
-        halves = _launch_some(house, sender.taken)
+        halves = _launch_some(program, sender.taken)
         unanswered = sender.unexpected[:10]
-        alive = house.alive() and requests.get(f"{house.server.url}/healthz", timeout=10).ok
+        alive = program.alive() and requests.get(f"{program.server.url}/healthz", timeout=10).ok
     found = {
         "seed": seed,
         "good": good,
@@ -97,8 +97,8 @@ class _Sender:
             self.unexpected.append(f"{name}: {status} for {data[:80]!r}…")
 
 
-def _launch_some(house: House, taken: list[int]) -> dict:
-    """Jobs of files that were taken: each whole, or failed and empty."""
+def _launch_some(program: Program, taken: list[int]) -> dict:
+    """Launch jobs of accepted files: each must be complete, or failed and empty."""
     from simple_batch.intake import Template
 
     made, refused = [], 0
@@ -115,11 +115,11 @@ def _launch_some(house: House, taken: list[int]) -> dict:
             made.append(new.id)
         except SimpleBatchError:
             refused += 1
-    until(lambda: not house.rows("SELECT 1 FROM job WHERE status = 'validating' LIMIT 1"), 120)
+    until(lambda: not program.rows("SELECT 1 FROM job WHERE status = 'validating' LIMIT 1"), 120)
     whole = half = failed = 0
     for job_id in made:
-        status, total = house.rows("SELECT status, total FROM job WHERE id = ?", job_id)[0]
-        rows = house.rows("SELECT count(*) FROM request WHERE job_id = ?", job_id)[0][0]
+        status, total = program.rows("SELECT status, total FROM job WHERE id = ?", job_id)[0]
+        rows = program.rows("SELECT count(*) FROM request WHERE job_id = ?", job_id)[0][0]
         whole += status == "paused" and rows == total > 0
         failed += status == "failed" and rows == 0
         half += not (status == "paused" and rows == total > 0) and not (
@@ -129,7 +129,7 @@ def _launch_some(house: House, taken: list[int]) -> dict:
 
 
 def _guided(count: int, seed: int) -> dict:
-    """Files made by atheris, which learns which bytes lead where."""
+    """Files made by atheris, guided by coverage."""
     command = [sys.executable, "-m", "tests.torture.fuzzing", str(count), str(seed)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3600)
     ran = re.search(r"Done (\d+) runs", done.stderr)

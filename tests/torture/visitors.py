@@ -1,9 +1,9 @@
-"""People who look at pages, in a process of their own that costs little.
+"""Readers of pages, in a separate process that costs little.
 
     python -m tests.torture.visitors ORIGIN RATE SECONDS PATH...   → one line of JSON
 
-Asks ``RATE`` times a second whether or not the answers keep up, over kept-alive connections, each a
-browser with cookies of its own.
+Sends ``RATE`` requests per second, whether or not the answers keep up, over kept-alive connections,
+each a browser with separate cookies.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ LAST_S = 20.0  # answers may be late by this much
 class Browser(asyncio.Protocol):
     """One connection: one request at a time."""
 
-    def __init__(self, crowd: "Crowd"):
-        self._crowd = crowd
+    def __init__(self, visitors: "Visitors"):
+        self._visitors = visitors
         self._cookies: dict[str, str] = {}
         self._data = bytearray()
         self._transport = None
@@ -33,7 +33,7 @@ class Browser(asyncio.Protocol):
 
     def ask(self, path: str) -> None:
         cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
-        head = f"GET {path} HTTP/1.1\r\nHost: {self._crowd.host}\r\nAccept: text/html\r\n"
+        head = f"GET {path} HTTP/1.1\r\nHost: {self._visitors.host}\r\nAccept: text/html\r\n"
         head += f"Cookie: {cookies}\r\n\r\n" if cookies else "\r\n"
         self._asked = time.perf_counter()
         self._transport.write(head.encode())
@@ -57,16 +57,16 @@ class Browser(asyncio.Protocol):
             return
         self._data.clear()
         took, self._asked = time.perf_counter() - self._asked, 0.0
-        self._crowd.answered(self, lines[0].split(" ")[1], took)
+        self._visitors.answered(self, lines[0].split(" ")[1], took)
 
     def connection_lost(self, error):
         if self._asked:
-            self._crowd.statuses["connection lost"] += 1
-            self._crowd.waiting -= 1
-        self._crowd.gone(self)
+            self._visitors.statuses["connection lost"] += 1
+            self._visitors.waiting -= 1
+        self._visitors.gone(self)
 
 
-class Crowd:
+class Visitors:
     def __init__(self, origin: str):
         self.host = urlsplit(origin).netloc
         self.statuses: Counter[str] = Counter()
@@ -121,7 +121,7 @@ class Crowd:
 
 
 def main(origin: str, rate: str, seconds: str, *paths: str) -> None:
-    print(json.dumps(asyncio.run(Crowd(origin).look(float(rate), float(seconds), list(paths)))))
+    print(json.dumps(asyncio.run(Visitors(origin).look(float(rate), float(seconds), list(paths)))))
 
 
 if __name__ == "__main__":

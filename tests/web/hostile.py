@@ -32,7 +32,7 @@ NESTED = (
     '{"a": NaN}',
     '{"a":' * 2_000 + "1" + "}" * 2_000,
 )
-# each of these was a separate error once, or is the edge of a bound
+# each one caused a separate error once, or is the edge of a limit
 VALUES = (
     str(2**63 - 1),
     str(2**63),
@@ -64,12 +64,12 @@ PART = 3
 
 
 def some(values: Sequence, place: str) -> Sequence:
-    """One value of each three for a place, other ones for other places; all with EVERY_VALUE."""
+    """One in three values, other ones for other places; all values with EVERY_VALUE."""
     return values if EVERY_VALUE else values[zlib.crc32(place.encode()) % PART :: PART]
 
 
-class Read:
-    """Notes which parameters of the query and the form are read while ``with`` lasts."""
+class ReadParameters:
+    """Records which parameters of the query and the form are read during ``with``."""
 
     def __init__(self, monkeypatch):
         self.names: set[str] = set()
@@ -87,7 +87,7 @@ class Read:
         return noting
 
     def taken(self) -> set[str]:
-        """Those read since it was asked last."""
+        """The parameters read since the last call."""
         names, self.names = self.names - {"csrf_token"}, set()
         return names
 
@@ -142,7 +142,7 @@ def paths(rule, known: dict[str, object]) -> Iterator[str]:
 
 
 def path(rule, known: dict[str, object]) -> str:
-    """The address of what is there."""
+    """The address of something that exists."""
     return _filled(rule, known)
 
 

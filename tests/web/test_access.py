@@ -78,5 +78,5 @@ def test_a_job_of_the_batch_api_says_so(client, add_config, endpoint, make_job):
         ).where(Job.id == job_id).execute()
         jobs.pause(job_id)
     shown = client.get(f"/jobs/{job_id}/events").text
-    for said in (f"batch_{job_id}", "file-7", "nightly", "2030-03-17", "&lt;b&gt;moon"):
-        assert said in shown
+    for expected in (f"batch_{job_id}", "file-7", "nightly", "2030-03-17", "&lt;b&gt;moon"):
+        assert expected in shown

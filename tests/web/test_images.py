@@ -10,7 +10,7 @@ from simple_batch.store.database import connected
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from ..pictures import GIF, SVG, png, sent, zipped
+from ..sample_images import GIF, SVG, png, sent, zipped
 from .test_pages import CONFIG, LINE, config, post, token  # noqa: F401 (fixtures)
 
 TABLE = b"id,question,photo\n1,What?,a.png\n2,Who?,sub/b.gif\n3,Why?,c.png\n"

@@ -1,4 +1,4 @@
-"""Errors in the language of the page: Chinese on Chinese pages, word for word as before elsewhere."""
+"""Errors in the language of the page: Chinese on Chinese pages, unchanged English elsewhere."""
 
 # ruff: noqa: F811 - fixtures that are imported
 
@@ -23,13 +23,13 @@ LANGUAGES = ("en", "zh")
 ENGLISH = re.compile(r"(?:[A-Za-z]+ ){3}")  # a sentence of it
 
 
-def speaking(client, language):
+def with_language(client, language):
     client.set_cookie("lang", language)
     return client
 
 
 def alerts(page: str) -> str:
-    """What stands in the alerts and at the fields."""
+    """The texts of alerts and field errors."""
     found = re.findall(r'class="(?:alert|invalid-feedback)[^"]*"[^>]*>(.*?)</div>', page, re.DOTALL)
     return " ".join(re.sub(r"<[^>]+>", " ", " ".join(found)).split())
 
@@ -56,10 +56,10 @@ def uploaded(client, data: bytes, name="x.jsonl"):
 )
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_uploads_that_cannot_be_read(client, language, data, english, chinese):
-    answer = uploaded(speaking(client, language), data)
+    answer = uploaded(with_language(client, language), data)
     assert answer.status_code == 400
-    told = alerts(answer.text)
-    assert (english in told, chinese in told) == (language == "en", language == "zh")
+    alert = alerts(answer.text)
+    assert (english in alert, chinese in alert) == (language == "en", language == "zh")
 
 
 @pytest.mark.parametrize(
@@ -74,50 +74,50 @@ def test_uploads_that_cannot_be_read(client, language, data, english, chinese):
 )
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_wrong_field_of_a_config(client, language, change, english, chinese):
-    answer = post(speaking(client, language), "/configs/new", **{**CONFIG, **change})
+    answer = post(with_language(client, language), "/configs/new", **{**CONFIG, **change})
     assert answer.status_code == 400
-    told = alerts(answer.text)
-    assert (english in told, chinese in told) == (language == "en", language == "zh")
+    alert = alerts(answer.text)
+    assert (english in alert, chinese in alert) == (language == "en", language == "zh")
     if language == "zh":
-        assert not ENGLISH.search(told)
+        assert not ENGLISH.search(alert)
 
 
 @pytest.mark.parametrize(
-    ("language", "said"),
+    ("language", "expected"),
     [("en", "There is no job 404."), ("zh", "没有任务 404。")],
 )
-def test_no_such_job_on_a_page_and_as_json(client, language, said):
-    speaking(client, language)
+def test_no_such_job_on_a_page_and_as_json(client, language, expected):
+    with_language(client, language)
     answer = client.get("/jobs/404")
     assert answer.status_code == 404
-    assert said in answer.text
-    assert client.get("/jobs/404/progress.json").json == {"error": said}
+    assert expected in answer.text
+    assert client.get("/jobs/404/progress.json").json == {"error": expected}
 
 
 @pytest.mark.parametrize(
-    ("language", "said"),
+    ("language", "expected"),
     [
         ("en", "Job 1 is paused: it cannot pause now. Possible: cancel, clone, delete, reset"),
         ("zh", "任务 1 已暂停：现在不能暂停。可以：取消、复制、删除、重置"),
     ],
 )
-def test_a_conflict(client, config, make_job, language, said):
+def test_a_conflict(client, config, make_job, language, expected):
     make_job(1, config="one", hold=True)
-    assert post(speaking(client, language), "/jobs/1/pause").status_code == 303
-    assert said in client.get("/jobs/1").text
+    assert post(with_language(client, language), "/jobs/1/pause").status_code == 303
+    assert expected in client.get("/jobs/1").text
 
 
 @pytest.mark.parametrize(
-    ("language", "said"),
+    ("language", "expected"),
     [
         ("en", "“one” is used by 1 job: j (1). Delete them first, or deactivate the config."),
         ("zh", "“one”正被 1 个任务使用：j (1)。请先删除这些任务，或停用该配置。"),
     ],
 )
-def test_a_config_that_is_used(client, config, make_job, language, said):
+def test_a_config_that_is_used(client, config, make_job, language, expected):
     make_job(1, config="one", hold=True, name="j")
-    post(speaking(client, language), "/configs/1/delete")
-    assert said in client.get("/configs").text
+    post(with_language(client, language), "/configs/1/delete")
+    assert expected in client.get("/configs").text
 
 
 class TestSmallLimit:
@@ -126,13 +126,13 @@ class TestSmallLimit:
         return {**overrides, "MAX_UPLOAD_BYTES": 3000}
 
     @pytest.mark.parametrize(
-        ("language", "said"),
+        ("language", "expected"),
         [("en", "The upload is larger than 3,000 bytes"), ("zh", "上传内容超过 3,000 字节")],
     )
-    def test_too_large(self, client, language, said):
-        answer = uploaded(speaking(client, language), b"{" * 4000)
+    def test_too_large(self, client, language, expected):
+        answer = uploaded(with_language(client, language), b"{" * 4000)
         assert answer.status_code == 413
-        assert said in answer.text
+        assert expected in answer.text
 
 
 def test_the_faults_of_a_stored_preview_follow_the_language(client, config):
@@ -148,7 +148,7 @@ def test_the_faults_of_a_stored_preview_follow_the_language(client, config):
 
 def test_an_example_of_a_template(client, config):
     place = uploaded(client, b"id,question\n1,hi\n2,\n", "t.csv").headers["Location"]
-    speaking(client, "zh")
+    with_language(client, "zh")
     row = {"system": "", "parameters": "", "custom_id": "id"}
     page = post(client, place, **{**row, "user": "{{questoin}}"}, show="1").text
     assert "没有列“questoin”；最接近的是“question”。" in page
@@ -159,15 +159,15 @@ def test_an_example_of_a_template(client, config):
 
 
 def test_commands_and_errors_themselves_stay_english(client, config, instance):
-    speaking(client, "zh")
+    with_language(client, "zh")
     with connected():
-        for ask, told in (
+        for ask, expected in (
             (lambda: jobs.get(7), "There is no job 7."),
             (lambda: configs.get("x"), "There is no API config 'x'."),
         ):
             with pytest.raises(SimpleBatchError) as wrong:
                 ask()
-            assert str(wrong.value) == told
+            assert str(wrong.value) == expected
     done = flask(instance, "show-job", "7", SIMPLE_BATCH_LANGUAGE="zh", LANG="zh_CN.UTF-8")
     assert "There is no job 7." in done.stderr
 
@@ -189,7 +189,7 @@ def test_why_a_job_stopped_follows_the_language(app, client, add_config, make_jo
 
 
 def test_what_is_stored_for_people_follows_the_language(client, config, make_job):
-    """A failed upload: its complaint, and its faults below."""
+    """A failed upload shows its complaint and its faults."""
     fault = translatable("line %(line)s: %(message)s", line=3, message=translatable("not JSON"))
     job_id = make_job(1, config="one", hold=True)
     with connected():

@@ -1,4 +1,4 @@
-"""Whatever is malformed is refused: at every rule of the URL map, whatever place it stands in."""
+"""Malformed values are refused at every rule of the URL map, in every place."""
 
 import contextlib
 import io
@@ -32,19 +32,21 @@ TYPES += (
     "multipart/form-data; boundary=" + "b" * 300,
 )
 BODIES = (
-    *(
-        b"",
-        b"\0",
-        b"\xff\xfe",
-        b"{",
-        b"[1]",
-        b'"a"',
-        b"1e999999",
-        b"null",
-        b"%ff=%00&a",
-        b"a" * 100_000,
-    ),
-    *(b'{"endpoint": "\\ud800"}', b"[" * 100_000, b'{"a":' * 50_000, b"--b\r\n", b"--b--\r\n"),
+    b"",
+    b"\0",
+    b"\xff\xfe",
+    b"{",
+    b"[1]",
+    b'"a"',
+    b"1e999999",
+    b"null",
+    b"%ff=%00&a",
+    b"a" * 100_000,
+    b'{"endpoint": "\\ud800"}',
+    b"[" * 100_000,
+    b'{"a":' * 50_000,
+    b"--b\r\n",
+    b"--b--\r\n",
     b'--b\r\nContent-Disposition: form-data; name="file"; filename="a\0b\xff.jsonl"\r\n\r\nx\r\n--b--\r\n',
     b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b\r\nContent-Type: \xff\r\n\r\n",
     b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n\0\r\n--b--\r\n',
@@ -68,8 +70,8 @@ HEADERS = (
 )
 
 
-class Kept(logging.Handler):
-    """Tracebacks in the log."""
+class TracebackHandler(logging.Handler):
+    """Records tracebacks in the log."""
 
     def __init__(self):
         super().__init__()
@@ -82,7 +84,7 @@ class Kept(logging.Handler):
 
 @pytest.fixture
 def tracebacks():
-    kept = Kept()
+    kept = TracebackHandler()
     logging.getLogger().addHandler(kept)
     yield kept.found
     logging.getLogger().removeHandler(kept)
@@ -90,7 +92,7 @@ def tracebacks():
 
 @pytest.fixture
 def known(app, add_config, endpoint, make_job) -> dict:
-    """Something of each kind, by the names that rules have for its id."""
+    """One object of each kind, by the name that URL rules use for its id."""
     config = add_config(endpoint.base_url)
     job_id = make_job(3)
     with connected():
@@ -103,7 +105,7 @@ def known(app, add_config, endpoint, make_job) -> dict:
         token, _secret = tokens.create("t", False, "run", None)
         hook, _secret = webhooks.create("http://127.0.0.1:9/x", None, False)
         tokens.revoke(token.id)
-        tokens.remove(token.id)  # else the Batch API wants one
+        tokens.remove(token.id)  # otherwise the Batch API requires one
         found = {"config_id": config.id, "job_id": job_id, "upload_id": table.id, "index": 0}
         found |= {
             "template_id": version.saved_id,
@@ -129,14 +131,15 @@ def rules(app, *methods: str):
 
 
 def ending(one) -> tuple:
-    """The Batch API first, while no token is needed; then what leaves everything where it is."""
+    """The order of routes: the Batch API first, while no token is needed, then those that change
+    nothing."""
     rule, _method = one
     ends = {"delete", "discard", "remove_webhook", "bulk", "clean", "leave", "reset"}
     return rule.endpoint.rpartition(".")[2] in ends, not rule.rule.startswith("/v1"), rule.rule
 
 
 def uploads_of(rule, known: dict) -> list[dict]:
-    """The table, and the upload that is none, where an address names an upload."""
+    """The table, and an upload that is none, for addresses of an upload."""
     other = [{**known, "upload_id": known["plain"]}] if "upload_id" in rule.arguments else []
     return [known, *other]
 
@@ -164,7 +167,7 @@ def test_malformed_addresses(app, client, known, tracebacks):
 
 def test_malformed_queries(app, client, known, tracebacks, monkeypatch):
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    read, wrong = hostile.Read(monkeypatch), []
+    read, wrong = hostile.ReadParameters(monkeypatch), []
     for rule, method in rules(app, "GET"):
         path = hostile.path(rule, known)
         read.taken()
@@ -180,7 +183,7 @@ def test_malformed_queries(app, client, known, tracebacks, monkeypatch):
 
 def test_malformed_forms(app, client, known, tracebacks, monkeypatch):
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    read, wrong, shown = hostile.Read(monkeypatch), [], {}
+    read, wrong, shown = hostile.ReadParameters(monkeypatch), [], {}
     for rule, _method in rules(app, "GET"):
         for values in uploads_of(rule, known):
             path = hostile.path(rule, values)
@@ -229,7 +232,7 @@ def test_malformed_headers(app, client, known, tracebacks):
 
 
 def test_malformed_json_of_the_batch_api(client, known, tracebacks):
-    """Its errors have OpenAI's shape, whatever is wrong."""
+    """Errors have OpenAI's format in every case."""
     usual = {"input_file_id": known["file_id"], "endpoint": "/v1/chat/completions"}
     usual |= {"completion_window": "24h", "metadata": {"a": "b"}}
     wrong = [
@@ -302,10 +305,10 @@ def test_malformed_bytes_to_a_real_server(instance, serve):
 
 
 def head_of_answer(port: int, line: bytes) -> str:
-    heard = b""
+    received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as sent:
         sent.sendall(line + b"Host: 127.0.0.1\r\nConnection: close\r\n\r\n")
         with contextlib.suppress(ConnectionResetError):
-            while b"\r\n\r\n" not in heard and (block := sent.recv(65_536)):
-                heard += block
-    return heard.partition(b"\r\n\r\n")[0].decode("latin-1")
+            while b"\r\n\r\n" not in received and (block := sent.recv(65_536)):
+                received += block
+    return received.partition(b"\r\n\r\n")[0].decode("latin-1")

@@ -16,7 +16,7 @@ from simple_batch.store.spending import bucket
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from .test_finding_out import launch_fields
+from .test_job_analysis import launch_fields
 from .test_pages import CONFIG, asked, config, post, staged, token
 
 __all__ = ["config"]

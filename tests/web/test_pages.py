@@ -72,7 +72,7 @@ def test_an_edit_without_a_key_keeps_the_stored_one(client, config):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         ({"alias": ""}, "required"),
         ({"base_url": "nonsense"}, "http"),
@@ -90,10 +90,10 @@ def test_an_edit_without_a_key_keeps_the_stored_one(client, config):
         ({"key": "with space"}, "printable ASCII"),
     ],
 )
-def test_a_wrong_field_is_said_at_the_field_and_nothing_is_stored(client, change, said):
+def test_a_wrong_field_is_reported_at_the_field_and_nothing_is_stored(client, change, expected):
     answer = post(client, "/configs/new", **{**CONFIG, **change})
     assert answer.status_code == 400
-    assert said in answer.text
+    assert expected in answer.text
     assert KEY not in answer.text
     with connected():
         assert configs.list_all() == []
@@ -116,7 +116,7 @@ def test_testing_a_config_before_and_after_saving(client, config):
         assert found["models"] == ["m9"]
         page = client.post("/configs/test", data=data)
         assert "m-1 answered." in page.text
-        # a stored key is only ever sent where it was stored for
+        # a stored key goes only to the base URL it was stored for
         stolen = {**data, "key": "", "config_id": "1"}
         found = client.post("/configs/test", data=stolen, headers=json_please).json
         assert not found["ok"]
@@ -167,7 +167,7 @@ def test_from_upload_to_preview_to_job(client, config):
 
 
 @pytest.mark.parametrize(
-    ("data", "status", "said"),
+    ("data", "status", "expected"),
     [
         (b"", 400, "Choose a file"),
         (b"id,question\n1,hi,x", 400, "None of the 1 items"),
@@ -177,11 +177,11 @@ def test_from_upload_to_preview_to_job(client, config):
         (b'{"a": [1]}', 400, "messages"),
     ],
 )
-def test_uploads_that_cannot_be_read(client, instance, data, status, said):
+def test_uploads_that_cannot_be_read(client, instance, data, status, expected):
     fields = {"csrf_token": token(client), "file": (io.BytesIO(data), "x" if data else "")}
     answer = client.post("/jobs/new", data=fields, content_type="multipart/form-data")
     assert answer.status_code == status
-    assert said in answer.text
+    assert expected in answer.text
     assert list((instance / "uploads").iterdir()) == []
 
 
@@ -203,7 +203,7 @@ class TestSmallLimit:
 def test_errors_have_pages_in_the_house_style(app, language):
     app.add_url_rule("/broken", view_func=lambda: 1 / 0)
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    said = {
+    wording = {
         ("en", 404): "There is no such page.",
         ("zh", 404): "没有这个页面。",
         ("en", 500): "Something went wrong in Simple Batch.",
@@ -212,7 +212,7 @@ def test_errors_have_pages_in_the_house_style(app, language):
     for path, status in (("/nothing", 404), ("/broken", 500)):
         answer = app.test_client().get(f"{path}?lang={language}")
         assert answer.status_code == status
-        assert said[language, status] in answer.text
+        assert wording[language, status] in answer.text
         assert 'class="navbar' in answer.text
         assert "ZeroDivisionError" not in answer.text
 
@@ -239,8 +239,8 @@ def test_a_share_is_never_rounded_up(app, language, part, whole, shown):
 
 def test_a_job_whose_workers_have_no_share_says_why_it_waits(client, config, make_job):
     job_id = make_job(3, "one")
-    said = {"at": clock.now_ms(), "waits": True}
-    for live, shown in ((said, True), ({**said, "waits": False}, False)):
+    state = {"at": clock.now_ms(), "waits": True}
+    for live, shown in ((state, True), ({**state, "waits": False}, False)):
         with connected():
             Job.update(status="running", live=json.dumps(live)).where(Job.id == job_id).execute()
         page = client.get(f"/jobs/{job_id}").text
@@ -278,7 +278,7 @@ def test_an_upload_can_be_given_up(client, config, instance):
         ("/jobs/1/export?only=odd", 400),
     ],
 )
-def test_wrong_addresses_are_said(client, config, make_job, path, status):
+def test_wrong_addresses_are_reported(client, config, make_job, path, status):
     make_job(3, config="one", hold=True)
     answer = client.get(path)
     assert answer.status_code == status
@@ -295,9 +295,18 @@ def test_pages_of_a_job_that_ran(app, client, add_config, make_job, wait_for):
         job_id = make_job(30, name='<img src=x onerror="alert(1)">')
         wait_for(job_id, "completed")
     for path in (
-        *("", "/requests", "/requests?status=failed", "/requests?q=question+7", "/requests/1"),
-        *("/errors", "/charts", "/charts.json", "/events", "/requests?sort=-latency"),
-        *("/requests?status=succeeded&min_ms=0&page=2", "/requests/0?status=succeeded"),
+        "",
+        "/requests",
+        "/requests?status=failed",
+        "/requests?q=question+7",
+        "/requests/1",
+        "/errors",
+        "/charts",
+        "/charts.json",
+        "/events",
+        "/requests?sort=-latency",
+        "/requests?status=succeeded&min_ms=0&page=2",
+        "/requests/0?status=succeeded",
     ):
         answer = client.get(f"/jobs/{job_id}{path}")
         assert answer.status_code == 200, path
@@ -338,7 +347,7 @@ def test_languages_by_address_cookie_and_browser(client):
 
 
 def test_every_text_has_a_chinese_translation(tmp_path):
-    """Every text that stands in the code now, in all its forms."""
+    """Every text in the code, in all plural forms."""
     from babel.messages.pofile import read_po
 
     from ..process import ROOT
@@ -375,7 +384,7 @@ def test_the_settings_of_a_job_and_the_limits_of_its_config(client, config, make
     with connected():
         assert configs.get("one").rpm == 600
         assert (jobs.get(job_id).concurrency, jobs.get(job_id).max_retries) == (3, 7)
-    for field, value, said in (
+    for field, value, expected in (
         ("concurrency", "0", "is not from 1"),
         ("api_concurrency", "-1", "Concurrency"),
         ("rpm", "-5", "-5"),
@@ -385,8 +394,8 @@ def test_the_settings_of_a_job_and_the_limits_of_its_config(client, config, make
         wrong = {**good, field: value}
         answer = client.post(path, data={"csrf_token": token(client, path), **wrong})
         assert answer.status_code == 400, (field, value)
-        assert said in answer.text, (field, answer.text)
-    with connected():  # what stood beside a wrong field was not saved either
+        assert expected in answer.text, (field, answer.text)
+    with connected():  # the other fields were not saved either
         client.post(
             path, data={"csrf_token": token(client, path), **good, "name": "half", "rpm": "-5"}
         )
@@ -405,7 +414,7 @@ def asked(n) -> dict:
 
 
 def offered(page) -> tuple[str, str]:
-    """How many rows can be tried at most, and how many are unless one says so."""
+    """The maximum number of rows to try, and the default."""
     return re.search('name="rows_to_try" min="1" max="(\\d+)" value="(\\d+)"', page).groups()
 
 
@@ -452,7 +461,7 @@ def test_three_rows_are_tried_for_real_and_narrow_the_estimate(client, config, i
         # 7 tokens in, 3 out each, at 0.5 and 10 per million: ten rows cost 0.000335
         assert "0.000335" in answer.text
         with connected():
-            assert jobs.Job.select().count() == 0  # nothing of it is kept
+            assert jobs.Job.select().count() == 0  # nothing is stored
 
 
 def test_an_unknown_price_is_unknown_in_the_estimate_too(client):

@@ -13,11 +13,11 @@ from simple_batch.services import jobs, templates
 from simple_batch.store.database import connected
 from simple_batch.web.templates import COMPARED, differences
 
-from .test_languages import ENGLISH, alerts, speaking
+from .test_languages import ENGLISH, alerts, with_language
 from .test_pages import config, post  # noqa: F401 (fixtures)
 from .test_tables import SHEETS, TEMPLATE, staged
 
-NESTED = f'{{"stop": {"[" * 900}"x"{"]" * 900}}}'  # more than a recursion could go down
+NESTED = f'{{"stop": {"[" * 900}"x"{"]" * 900}}}'  # deeper than recursion allows
 FIRST = {**TEMPLATE, "parameters": '{"seed": 7}'}
 
 
@@ -48,7 +48,7 @@ def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
     assert saved(client, place, **{**FIRST, "system": "New."}, name="tutor").endswith("version=2")
     assert "Version 2 of “tutor” is the same" in client.get(place).text
     with connected():
-        assert jobs.staged(1)[0].template is None  # saving is not going on
+        assert jobs.staged(1)[0].template is None  # saving does not continue to the next step
 
     place = staged(client)
     taken = post(client, f"{place}/saved", saved="1", version="1").headers["Location"]
@@ -58,13 +58,13 @@ def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
     assert ">tutor@1</a>" in page
     origin = field(page, "origin")
     assert post(client, place, **FIRST, origin=origin).headers["Location"] == "/jobs/new/2"
-    assert ">tutor@1</a>" in client.get(place).text  # when somebody comes back
+    assert ">tutor@1</a>" in client.get(place).text  # when the user returns to the page
     launch = {"config": "1", "name": "n", "skip_faulty": "1", "hold": "1", "max_retries": "3"}
     assert post(client, "/jobs/new/2", **launch).headers["Location"] == "/jobs/1"
     assert 'href="/templates/1?version=1">tutor@1</a>' in client.get("/jobs/1").text
     assert ">tutor@1</a>" in client.get("/jobs/new/2/template?clone=1").text
 
-    # without a version the newest; what is changed is not that version any more
+    # without a version the newest one; a changed template has no version
     place = staged(client)
     newest = post(client, f"{place}/saved", saved="1", version="").headers["Location"]
     page = client.get(newest).text
@@ -97,16 +97,16 @@ def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
     ],
 )
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_a_wrong_field_is_said_and_nothing_is_saved(
+def test_a_wrong_field_is_reported_and_nothing_is_saved(
     client, config, language, change, english, chinese
 ):
-    place = staged(speaking(client, language))
+    place = staged(with_language(client, language))
     given = {**FIRST, "name": "a", **change}
     for path in (f"{place}/save-as", "/templates/new"):
         answer = post(client, path, **given)
         assert answer.status_code == 400
-        told = alerts(answer.text)
-        assert (english in told, chinese in told) == (language == "en", language == "zh"), told
+        alert = alerts(answer.text)
+        assert (english in alert, chinese in alert) == (language == "en", language == "zh"), alert
     with connected():
         assert templates.listed() == []
 
@@ -153,7 +153,7 @@ def test_the_pages_of_a_saved_template(client, config):
 
 
 def test_the_pages_in_chinese(client, config):
-    speaking(client, "zh")
+    with_language(client, "zh")
     assert "还没有已保存的模板" in client.get("/templates").text
     for system in ("一", "二"):
         post(client, "/templates/new", name="模板", system=system, user="{{问题}}")

@@ -29,7 +29,7 @@ def staged(client, config):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ('{\n"type": }', "Schema, line 2, column 9"),
         ('{"type": "objct"}', "Schema, at #/type"),
@@ -37,11 +37,11 @@ def staged(client, config):
         ("[]", "must be a JSON object"),
     ],
 )
-def test_a_schema_that_is_none_is_said_at_its_field(client, staged, text, said):
+def test_a_schema_that_is_none_is_reported_at_its_field(client, staged, text, expected):
     for step in ("", "/try", "/recipe"):
         answer = post(client, staged + step, **CHOSEN, schema=text)
         assert answer.status_code == 400
-        assert said in answer.text
+        assert expected in answer.text
         assert '<details class="mb-2" open' in answer.text
     with connected():
         assert not jobs.Job.select().exists()

@@ -78,7 +78,7 @@ def test_the_example_walks_through_the_rows_without_keeping_anything(client, con
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         ({"user": "{{qestion}}"}, "the nearest is “question”"),
         ({"user": ""}, "The user message is empty"),
@@ -91,11 +91,11 @@ def test_the_example_walks_through_the_rows_without_keeping_anything(client, con
         ({"user": "{{ 1/0 }}"}, "None of the 4 items"),
     ],
 )
-def test_a_wrong_template_is_said_at_its_field_and_not_kept(client, config, change, said):
+def test_a_wrong_template_is_reported_at_its_field_and_not_kept(client, config, change, expected):
     place = staged(client)
     answer = post(client, place, **{**TEMPLATE, **change})
     assert answer.status_code == 400
-    assert said in answer.text
+    assert expected in answer.text
     assert client.get("/jobs/new/1").headers["Location"] == place
 
 
@@ -124,7 +124,9 @@ def test_from_a_table_to_the_same_table_with_answers(app, client, config, wait_f
     rows = list(csv.DictReader(io.StringIO(text)))
     assert list(rows[0])[:5] == ["id", "Customer Name", "question", "n", "content"]
     assert [(row["id"], row["question"], row["n"]) for row in rows] == [
-        *(("1", "What is\nyeast?", "0.5"), ("2", "Why?", ""), ("4", "How?", "x"))
+        ("1", "What is\nyeast?", "0.5"),
+        ("2", "Why?", ""),
+        ("4", "How?", "x"),
     ]
     assert {row["content"] for row in rows} == {"'=1+1"}
     # a clone begins with the job's template, over the same file
@@ -155,7 +157,7 @@ def test_a_recipe_fills_in_a_table(client, config):
     assert page.status_code == 200
     assert "from a recipe" in page.text
     assert "You help Ann." in page.text
-    # in data that is no table the template has nothing to do
+    # data that is no table needs no template
     line = b'{"messages": [{"role": "user", "content": "hi"}]}'
     fields = {"csrf_token": token(client), "file": (io.BytesIO(line), "x")}
     client.post("/jobs/new", data=fields)
@@ -182,14 +184,12 @@ SHEETS = by_openpyxl(
 )
 
 
-def test_a_workbook_is_looked_at_where_its_first_table_is_and_another_sheet_may_be_taken(
-    client, config
-):
+def test_a_workbook_opens_at_its_first_table_and_offers_other_sheets(client, config):
     place = staged(client, SHEETS, "book.xlsx")
     page = client.get(place).text
     assert "sheet “Data”" in page
     assert "3 rows" in page
-    assert "row 3" in page  # the fault, and the word for it
+    assert "row 3" in page  # the fault and its label
     assert "cell B3 (“question”) holds a formula that was never calculated" in page
     taken = post(client, f"{place}/sheet", sheet="More")
     assert (taken.status_code, taken.headers["Location"]) == (303, place)
@@ -204,7 +204,7 @@ def test_a_workbook_is_looked_at_where_its_first_table_is_and_another_sheet_may_
     assert refused.status_code == 400
     assert "The sheet “Empty” is empty" in refused.text
     assert post(client, f"{place}/sheet", sheet="none").status_code == 303
-    assert "sheet “More”" in client.get(place).text  # what was before stays
+    assert "sheet “More”" in client.get(place).text  # the former template stays
     recipe = post(client, "/jobs/new/1/recipe", config="1", name="n", max_retries="3").json
     assert recipe["template"]["sheet"] == "More"
 
@@ -224,7 +224,7 @@ def test_a_recipe_finds_its_sheet_or_takes_the_one_at_hand(client, config):
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "expected"),
     [
         (by_openpyxl([]), "The sheet “Sheet” is empty"),
         (SHEETS[:-50], "damaged or cut off"),
@@ -232,15 +232,15 @@ def test_a_recipe_finds_its_sheet_or_takes_the_one_at_hand(client, config):
         (b"\xd0\xcf\x11\xe0" + b"\0" * 600, "old kind (XLS)"),
     ],
 )
-def test_a_file_that_is_no_table_is_said_and_not_kept(client, config, instance, data, said):
+def test_a_file_that_is_no_table_is_reported_and_not_kept(client, config, instance, data, expected):
     fields = {"csrf_token": token(client), "file": (io.BytesIO(data), "t.xlsx")}
     answer = client.post("/jobs/new", data=fields)
     assert answer.status_code == 400
-    assert said in answer.text
+    assert expected in answer.text
     assert list((instance / "uploads").iterdir()) == []
 
 
-def test_plain_objects_and_parquet_are_led_to_the_template_and_come_back_typed(
+def test_plain_objects_and_parquet_use_a_template_and_keep_their_types(
     app, client, config, wait_for, instance
 ):
     lines = "".join(json.dumps({"question": f"why {n}?", "id": n}) + "\n" for n in range(3))

@@ -1,0 +1,52 @@
+"""The real program running one job: python -m bench.run_job INSTANCE JOB_ID [CA]
+→ JSON {seconds, cpu_s, peak_mb}. It serves its pages meanwhile, on the port it prints first."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import json
+import resource
+import sys
+import time
+
+import gevent
+from gevent.pywsgi import WSGIServer
+
+from simple_batch import create_app
+from simple_batch.services import jobs
+from simple_batch.store.database import connected
+
+ENDED = ("completed", "paused", "failed", "cancelled")
+
+
+def main(instance: str, job_id: int, ca: str = "") -> None:
+    app = create_app(INSTANCE_PATH=instance, LOG_DIR="", LOG_LEVEL="WARNING", CA_BUNDLE=ca)
+    services = app.extensions["simple_batch"]
+    server = WSGIServer(("127.0.0.1", 0), app, log=None)
+    server.start()
+    print(server.server_port, flush=True)
+    with connected():
+        jobs.resume(job_id)
+    began, cpu = time.perf_counter(), time.process_time()
+    services.start()
+    while True:
+        gevent.sleep(0.02)
+        with connected():
+            job = jobs.get(job_id)
+        if job.status in ENDED:
+            break
+    found = {
+        "seconds": time.perf_counter() - began,
+        "cpu_s": time.process_time() - cpu,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "status": job.status,
+        "succeeded": job.succeeded,
+    }
+    print(json.dumps(found), flush=True)
+    server.stop(timeout=0.1)
+    services.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

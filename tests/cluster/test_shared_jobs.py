@@ -1,0 +1,177 @@
+"""Two workers on one database: every kind of job is done once, and commands reach both workers."""
+
+import re
+
+import pytest
+
+from simple_batch import insight
+from simple_batch.core.domain import Spread
+from simple_batch.services import configs, jobs, lifecycle
+from simple_batch.store.filters import RequestFilter
+from simple_batch.store.requeue import Changes
+
+from .. import endpoint as e
+from ..endpoint import EmbeddingEndpoint, MisbehavingEndpoint
+from .processes import asked, questions, wait_until
+
+
+@pytest.fixture
+def alias(request) -> str:
+    """The alias of a test's config: all tests share one database."""
+    return re.sub(r"\W", "-", request.node.name)[:40]
+
+
+def shares(cluster, job_id: int) -> list[int]:
+    """How many results each worker reports in its log, of those that ran the job."""
+    output = (re.findall(rf"job {job_id}: (\d+) results", w.output) for w in cluster.workers)
+    return [sum(map(int, counts)) for counts in output]
+
+
+def test_a_job_is_shared_out_and_each_request_asked_once(pair, alias):
+    total = 2_000
+    with MisbehavingEndpoint(e.slow(0.5)) as endpoint:
+        pair.add_config(endpoint.base_url, alias, concurrency=200)
+        job_id = pair.make_job(questions(total), alias)
+        before = pair.transactions()
+        wait_until(lambda: pair.status(job_id) == "completed", every_s=0.5)
+        made = pair.transactions() - before
+    assert pair.counted(job_id) == (total, total, total)
+    assert set(asked(endpoint).values()) == {1}
+    assert len(asked(endpoint)) == total
+    wait_until(lambda: sum(shares(pair, job_id)) == total)
+    assert min(shares(pair, job_id)) > total / 4, shares(pair, job_id)
+    assert pair.ask("SELECT count(*) FROM page")[0] == 0
+    worked = pair.do(lambda: insight.by_worker(jobs.get(job_id)))
+    assert [worker["name"] for worker in worked] == [worker.name for worker in pair.workers]
+    assert [worker["succeeded"] for worker in worked] == shares(pair, job_id)
+    # the benchmark measures less than 0.1; here the overhead of two idle workers counts too
+    assert made / total <= 0.2
+
+
+def test_pause_edit_and_cancel_reach_both(pair, alias):
+    with MisbehavingEndpoint(e.slow(0.3)) as endpoint:
+        pair.add_config(endpoint.base_url, alias, concurrency=20)
+        job_id = pair.make_job(questions(2_000), alias)
+        wait_until(lambda: endpoint.calls > 60)
+        wait_until(lambda: pair.live(job_id).get("in_flight", 0) > 10)
+        pair.do(jobs.pause, job_id)
+        wait_until(lambda: not pair.placed(job_id), 10)
+        assert endpoint.in_flight == 0
+        calls = endpoint.calls
+        assert pair.done(job_id) == calls
+        pair.do(jobs.resume, job_id)
+        wait_until(lambda: endpoint.calls > calls + 60)
+        pair.do(jobs.edit, job_id, jobs.JobOptions(config=alias, concurrency=2))
+        wait_until(lambda: 0 < endpoint.in_flight <= 2, 10)
+        pair.do(jobs.edit, job_id, jobs.JobOptions(config=alias, concurrency=40))
+        pair.do(jobs.cancel, job_id)
+        pair.wait_for(job_id, "cancelled", 10)
+        assert endpoint.in_flight == 0
+        done, results, distinct = pair.counted(job_id)
+        assert done == endpoint.calls
+        assert results == distinct == 2_000
+        assert pair.ask("SELECT count(*) FROM page WHERE job_id = %s", job_id)[0] == 0
+
+
+def test_import_failures_retry_another_way_reset_and_delete(pair, alias):
+    good, bad = f"{alias}-good"[-40:], alias
+    total = 300
+    with MisbehavingEndpoint(e.error(400)) as refusing, MisbehavingEndpoint(e.ok()) as answering:
+        pair.add_config(refusing.base_url, bad, concurrency=10)
+        pair.add_config(answering.base_url, good, concurrency=10)
+        job_id = pair.make_job(questions(total), bad, launched=True)
+        pair.wait_for(job_id)
+        assert pair.ask("SELECT failed FROM job WHERE id = %s", job_id)[0] == total
+
+        assert pair.do(jobs.retry, job_id, RequestFilter()) == total
+        wait_until(lambda: refusing.calls == 2 * total)
+        pair.wait_for(job_id)
+
+        other = pair.do(configs.get, good).id
+        assert pair.do(jobs.retry, job_id, None, Changes(config_id=other)) == total
+        pair.wait_for(job_id)
+        assert pair.counted(job_id) == (total, total, total)
+        assert set(asked(answering).values()) == {1}
+
+        pair.do(jobs.reset, job_id)
+        pair.do(jobs.resume, job_id)
+        wait_until(lambda: refusing.calls == 3 * total)
+        pair.wait_for(job_id)
+
+        pair.do(jobs.delete, job_id)
+        wait_until(lambda: pair.ask("SELECT count(*) FROM job WHERE id = %s", job_id)[0] == 0)
+
+
+def test_identical_requests_are_asked_once_and_several_configs_share(pair, alias):
+    other = f"{alias}-2"[-40:]
+    lines = [line for line in questions(200) for _ in range(3)]
+    with MisbehavingEndpoint(e.slow(0.02)) as one, MisbehavingEndpoint(e.slow(0.02)) as two:
+        pair.add_config(one.base_url, alias, concurrency=5)
+        pair.add_config(two.base_url, other, concurrency=5)
+        job_id = pair.make_job(
+            lines,
+            alias,
+            ask_once=True,
+            also=[jobs.job_options.ExtraConfig(other)],
+            spread=Spread.FAST,
+        )
+        pair.wait_for(job_id)
+    assert pair.counted(job_id) == (600, 600, 600)
+    both = asked(one) + asked(two)
+    assert len(both) == 200
+    assert set(both.values()) == {1}
+    assert min(one.calls, two.calls) > 20
+
+
+def test_packs_of_embeddings(pair, alias):
+    lines = [
+        {"custom_id": f"e{n}", "method": "POST", "url": "/v1/embeddings",
+         "body": {"model": "m", "input": f"text {n}"}}
+        for n in range(400)
+    ]  # fmt: skip
+    with EmbeddingEndpoint(delay=0.05) as endpoint:
+        pair.add_config(endpoint.base_url, alias, concurrency=4)
+        job_id = pair.make_job(lines, alias, inputs_per_call=10)
+        pair.wait_for(job_id)
+    assert pair.counted(job_id) == (400, 400, 400)
+    assert sorted(text for pack in endpoint.inputs for text in pack) == sorted(
+        line["body"]["input"] for line in lines
+    )
+    assert endpoint.calls < 120
+
+
+def test_celery_shows_and_reaches_the_workers(pair):
+    done = pair.celery("inspect", "ping", "--timeout", "5")
+    assert "2 nodes online" in done.stdout, done.stdout + done.stderr
+    with MisbehavingEndpoint(e.slow(0.3)) as endpoint:
+        pair.add_config(endpoint.base_url, "shown", concurrency=2)
+        job_id = pair.make_job(questions(60), "shown")
+        wait_until(lambda: endpoint.calls > 4)
+        done = pair.celery("inspect", "active", "--timeout", "5")
+        assert "simple_batch.lane" in done.stdout, done.stdout + done.stderr
+        pair.wait_for(job_id)
+
+
+def test_a_worker_says_what_it_needs(cluster):
+    def worker(**more) -> str:
+        done = cluster.celery("worker", "-P", "solo", "-n", "wrong@test", **more)
+        assert done.returncode != 0
+        return done.stdout + done.stderr
+
+    assert "-P gevent" in worker()
+    assert "SIMPLE_BATCH_ENGINE=celery" in worker(SIMPLE_BATCH_ENGINE="gevent")
+
+
+def test_where_no_worker_runs_it_is_reported(cluster):
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        cluster.add_config(endpoint.base_url)
+        assert cluster.do(lifecycle.runner_state) == "none"
+        job_id = cluster.make_job(questions(3), hold=True)
+        followed = cluster.flask_process("run-job", str(job_id))
+        wait_until(lambda: cluster.status(job_id) == "queued")
+        cluster.start("late")
+        assert followed.wait(120) == 0
+        output = followed.stderr.read()
+    assert "No worker runs" in output
+    assert "3 succeeded" in output
+    assert cluster.do(lifecycle.runner_state) == "elsewhere"

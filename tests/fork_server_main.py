@@ -1,0 +1,122 @@
+"""The fork server: ``python -m tests.fork_server_main PROGRAM``.
+
+It loads a program, forks a process for each request that arrives on standard input (fork_server.py), and
+reports the exit code. The program itself never runs in the server.
+
+The code below bypasses what gevent has patched: gevent's loop must not exist before the fork.
+"""
+
+import _socket
+import contextlib
+import gc
+import json
+import os
+import socket
+import sys
+
+from gevent.monkey import get_original
+
+from . import fork_server
+
+
+def load_flask():
+    from flask.cli import main
+
+    from simple_batch import runner  # noqa: F401
+    from simple_batch.cli import command_app, demo_endpoint  # noqa: F401
+
+    return main
+
+
+def load_server():
+    from gevent import monkey
+
+    monkey.patch_all()
+    from simple_batch import api, serve  # noqa: F401
+    from simple_batch.web import live_feed  # noqa: F401
+
+    return lambda: serve.main(sys.argv[1:])
+
+
+def load_celery():
+    """Loads all but the Celery app, which reads the settings when it is imported."""
+    from gevent import monkey
+
+    monkey.patch_all()  # as Celery does for -P gevent
+    import celery.concurrency.gevent  # noqa: F401
+    import kombu.transport.redis  # noqa: F401
+    from celery.apps import worker
+    from celery.bin.celery import main
+
+    from simple_batch.cluster import metrics_server, worker  # noqa: F401, F811
+
+    return main
+
+
+LOADERS = {
+    fork_server.FLASK: load_flask,
+    fork_server.SERVER: load_server,
+    fork_server.CELERY: load_celery,
+}
+fork, waitpid = get_original("os", ["fork", "waitpid"])
+
+
+def serve(requests: _socket.socket) -> dict:
+    """Fork for each request. Returns the request in each new process, with its streams in place; the
+    server itself exits when the client closes the socket."""
+    while True:
+        size, streams, _flags, _address = socket.recv_fds(requests, 4, 4)
+        _reap_children()
+        if not size:
+            os._exit(0)
+        request = b""
+        while len(request) < int.from_bytes(size, "big"):
+            request += requests.recv(65_536)
+        if fork() == 0:
+            requests.close()
+            decoded = json.loads(request)
+            _fork_program(*streams, new_session=decoded["new_session"])
+            return decoded
+        for stream in streams:
+            os.close(stream)
+
+
+def _reap_children() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _fork_program(stdin: int, stdout: int, stderr: int, reports: int, new_session: bool) -> None:
+    """Returns in the child, which reports its pid and runs the program. The parent reports the exit code,
+    and exits."""
+    program = fork()
+    if program == 0:
+        if new_session:
+            os.setsid()
+        os.write(reports, b"%d\n" % os.getpid())
+        os.close(reports)
+        for place, stream in enumerate((stdin, stdout, stderr)):
+            os.dup2(stream, place)
+            os.close(stream)
+        return
+    for stream in (stdin, stdout, stderr, 0, 1, 2):
+        os.close(stream)
+    _pid, status = waitpid(program, 0)
+    os.write(reports, b"%d\n" % os.waitstatus_to_exitcode(status))
+    os._exit(0)
+
+
+def main():
+    run = LOADERS[sys.argv[1]]()
+    gc.collect()
+    gc.freeze()  # otherwise each process traverses all loaded objects when it ends
+    request = serve(_socket.socket(fileno=os.dup(0)))
+    sys.argv = request["args"]
+    os.environ.clear()
+    os.environ.update(request["env"])
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

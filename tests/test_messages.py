@@ -1,0 +1,105 @@
+"""Every error that a page may show can be translated."""
+
+import ast
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import simple_batch
+from simple_batch.core import errors
+from simple_batch.core.domain import Fault
+from simple_batch.core.errors import InvalidInput
+from simple_batch.core.messages import Message, listed, translatable
+
+PACKAGE = Path(simple_batch.__file__).parent
+
+# which argument of a call is a sentence
+ERRORS = {
+    name: 0
+    for name, found in vars(errors).items()
+    if isinstance(found, type)
+    and issubclass(found, errors.SimpleBatchError)
+    and found not in (errors.SettingsError, errors.DatabaseError)  # at the start, before any page
+}
+SENTENCES = {**ERRORS, "Bad": 1, "Fault": 2, "fault": 1, "wrong": 0, "SecurityError": 0}
+# commands and the Batch API speak English
+NO_PAGES = (
+    "cli/",
+    "api/",
+    "services/backups.py",
+    "services/database_copy.py",
+    "store/backup.py",
+    "store/transfer/endpoints.py",
+)
+
+
+def plain_sentences(source: str) -> list[int]:
+    """The lines in which an error is created from an untranslatable text."""
+    found = []
+    for call in ast.walk(ast.parse(source)):
+        if not isinstance(call, ast.Call):
+            continue
+        name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+        place = SENTENCES.get(name, len(call.args))
+        if place < len(call.args) and _is_plain(call.args[place]):
+            found.append(call.lineno)
+    return found
+
+
+def _is_plain(node: ast.expr) -> bool:
+    """Whether an expression is a literal, an f-string, or made of them."""
+    if isinstance(node, ast.Call):
+        made = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        return made in ("str", "format", "join", "strip")
+    if isinstance(node, ast.IfExp):
+        return _is_plain(node.body) or _is_plain(node.orelse)
+    return isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp)
+
+
+def test_no_error_that_a_page_shows_is_made_of_a_bare_text():
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        if not name.startswith(NO_PAGES):
+            found[name] = plain_sentences(path.read_text("utf-8"))
+    assert len(found) > 80
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "raise InvalidInput('x', 'field')",
+        "raise errors.Conflict(f'x {y}')",
+        "raise NotFound('x' + y)",
+        "raise InvalidInput(str(error))",
+        "raise UploadRejected(', '.join(names))",
+        "yield Fault(1, 'code', f'x {y}')",
+        "raise Bad('code', 'x' if y else said('z'))",
+    ],
+)
+def test_a_bare_text_is_found(source):
+    assert plain_sentences(source) == [1]
+
+
+def test_a_text_is_its_english_and_remembers_how_it_was_made():
+    text = translatable("%(name)s of %(count)s", name=translatable("Alias"), count=f"{1000:,}")
+    assert text == "Alias of 1,000"
+    assert str(InvalidInput(text)) == "Alias of 1,000"
+    assert InvalidInput(text).text is text
+    assert (text.template, str(text.values["name"])) == ("%(name)s of %(count)s", "Alias")
+    assert translatable("100% of {}") == "100% of {}"
+    assert listed(iter([translatable("a"), "b", "c"])) == "a, b, c"
+
+
+def test_a_stored_fault_still_knows_how_it_was_made():
+    text = translatable(
+        "%(what)s: %(why)s %(n)s", what="é", why=translatable("the %(k)r", k="[1]"), n=7
+    )
+    stored = msgspec.json.encode(Fault(3, "code", text))
+    found = msgspec.json.decode(stored, type=Fault)
+    assert (found.message, found.text) == ("é: the '[1]' 7", text)
+    assert isinstance(found.text.values["why"], Message)
+    old = msgspec.json.decode(b'{"line": 3, "code": "c", "message": "as it was"}', type=Fault)
+    assert (old.text, old.wording) == ("as it was", None)
