@@ -30,7 +30,7 @@ from .worker import Worker
 logger = logging.getLogger(__name__)
 
 CONFIGURATION = SettingsError.exit_code
-ATTENDED_S = 60.0  # then a task is sent again
+FOLLOW_S = 60.0  # then a task is sent again
 
 _worker: Worker | None = None
 
@@ -56,7 +56,7 @@ def _loaded() -> settings.Settings:
 
 
 loaded = _loaded()
-_patience_s = loaded.REQUEST_DEADLINE  # with calls in flight
+_drain_s = loaded.REQUEST_DEADLINE  # with calls in flight
 app = Celery("simple_batch", broker=loaded.REDIS_URL)
 app.conf.update(
     task_ignore_result=True,
@@ -81,24 +81,24 @@ app.conf.update(
 )
 
 
-@app.task(name="simple_batch.lane")
-def lane(job_id: int) -> None:
+@app.task(name="simple_batch.lane")  # the name is known to workers of other versions
+def follow_run(job_id: int) -> None:
     """Follow this worker's run of a job."""
-    if _worker is not None and _worker.attend(job_id, ATTENDED_S):
-        _tell(_worker.name, job_id)
+    if _worker is not None and _worker.follow_run(job_id, FOLLOW_S):
+        _send(_worker.name, job_id)
 
 
 def _wake(name: str, job_id: int) -> None:
-    gevent.spawn(_tell, name, job_id)
+    gevent.spawn(_send, name, job_id)
 
 
-def _tell(name: str, job_id: int) -> None:
+def _send(name: str, job_id: int) -> None:
     """Send a task to one worker. Best effort: nothing depends on its arrival."""
     try:
-        lane.apply_async((job_id,), queue=worker_direct(name), expires=ATTENDED_S)
+        follow_run.apply_async((job_id,), queue=worker_direct(name), expires=FOLLOW_S)
     except (OperationalError, OSError) as error:
         logger.warning(
-            "the broker cannot be reached: workers find their lanes without it: %s", error
+            "the broker cannot be reached: workers find their assignments without it: %s", error
         )
 
 
@@ -128,7 +128,7 @@ def _begin(sender, **_) -> None:
         context.vault(),
         lifecycle.duties(),
         name=sender.hostname,
-        room=sender.concurrency,
+        max_runs=sender.concurrency,
         wake=_wake,
     )
     _worker.start()
@@ -142,9 +142,9 @@ def _begin(sender, **_) -> None:
 
 @signals.worker_shutting_down.connect
 def _drain(how: str, **_) -> None:
-    global _patience_s
+    global _drain_s
     if how == "Cold":
-        _patience_s = 0.0
+        _drain_s = 0.0
     if _worker is not None:
         gevent.spawn(_worker.drain)  # a signal's handler may not wait
 
@@ -152,5 +152,5 @@ def _drain(how: str, **_) -> None:
 @signals.worker_shutdown.connect
 def _end(**_) -> None:
     if _worker is not None:
-        _worker.stop(_patience_s)
+        _worker.stop(_drain_s)
         close_database()

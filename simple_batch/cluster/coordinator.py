@@ -3,9 +3,10 @@ removes dead workers and runs the maintenance."""
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
-import gevent
-
+from ..core.context import Vault
+from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..runner.background import BackgroundTasks
 from ..runner.hooks import Hooks
@@ -13,75 +14,64 @@ from ..runner.providers import Providers
 from ..runner.scheduler import Scheduler
 from ..store.cluster import workers
 from ..store.database import connected, log_failure
-from ..store.secrets import Vault
 from .placement import Placement
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
-SWEEP_EVERY_S = 2.0
+REAP_EVERY_S = 2.0
 LIVE_EVERY_S = 1.0
 
 
 class Coordinator:
-    """``wake(worker, job_id)`` notifies a worker of a new assignment. ``judges()`` says whether this
+    """``wake(worker, job_id)`` notifies a worker of a new assignment. ``may_declare_dead()`` says whether this
     worker may declare others dead."""
 
     def __init__(
         self,
         settings: Settings,
         vault: Vault,
-        duties: Hooks,
+        hooks: Hooks,
         providers: Providers,
         wake: Callable[[str, int], None],
-        judges: Callable[[], bool],
+        may_declare_dead: Callable[[], bool],
     ):
-        self._judges = judges
-        self._placing = Placement(wake, self._ended)
+        self._may_declare_dead = may_declare_dead
+        self._placement = Placement(wake, self._ended)
         self.scheduler = Scheduler(
-            settings, providers, self._placing, duties, lambda: None, tick_s=TICK_S
+            settings, providers, self._placement, hooks, lambda: None, tick_s=TICK_S
         )
-        self._chores = BackgroundTasks(settings, vault, duties)
-        self._loops: dict[str, gevent.Greenlet] = {}
-
-    @property
-    def greenlets(self) -> dict[str, gevent.Greenlet]:
-        return {**self._loops, **self._chores.greenlets}
+        self._background = BackgroundTasks(settings, vault, hooks)
+        on_error = partial(log_failure, log, "the workers cannot be looked after")
+        self._tasks = (
+            PeriodicTask(self._reap_dead_workers, REAP_EVERY_S, on_error),
+            PeriodicTask(self._placement.write_live, LIVE_EVERY_S, on_error),
+        )
 
     def start(self) -> None:
         self.scheduler.start()
-        self._chores.start()
-        self._loops = {
-            "burial": gevent.spawn(self._repeat, self._bury, SWEEP_EVERY_S),
-            "figures": gevent.spawn(self._repeat, self._placing.write_live, LIVE_EVERY_S),
-        }
+        self._background.start()
+        for task in self._tasks:
+            task.start()
 
     def stop(self) -> None:
         """Stop coordinating. Jobs keep their status: the next holder of the lease continues the
         interrupted work."""
-        gevent.killall(list(self._loops.values()))
+        for task in self._tasks:
+            task.stop()
         self.scheduler.stop(0)
-        self._placing.stop()
-        self._chores.drop()
+        self._placement.stop()
+        self._background.drop()
 
     def _ended(self) -> None:
         self.scheduler.ended()
 
-    def _bury(self) -> None:
-        """Remove workers that are dead."""
-        if not self._judges():
+    def _reap_dead_workers(self) -> None:
+        if not self._may_declare_dead():
             return
         with connected():
-            dead = workers.sweep()
+            dead = workers.reap()
         for worker in dead:
             log.warning("worker %s (%s) is dead: others take its pages", worker.name, worker.id)
         if dead:
             self.scheduler.wake()
-
-    def _repeat(self, work: Callable[[], None], every_s: float) -> None:
-        while True:
-            try:
-                work()
-            except Exception:
-                log_failure(log, "the workers cannot be looked after")
-            gevent.sleep(every_s)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import gevent
 from gevent.event import Event
 
+from ..core.periodic_task import PeriodicTask
 from ..engine.semaphore import ResizableSemaphore
 from ..store.cluster import workers
 from ..store.database import connected, log_failure, retry_while_unavailable
@@ -26,81 +27,81 @@ STALE_S = workers.DEAD_AFTER_S - 2.0
 
 
 class Heartbeat:
-    """``name`` is Celery's name of this worker, ``room`` its maximum number of job runs. ``lost()`` is
+    """``name`` is Celery's name of this worker, ``max_runs`` how many job runs it takes. ``lost()`` is
     called when the worker was declared dead: it must stop all runs under the old id. The worker then
     continues under a new id."""
 
-    def __init__(self, name: str, room: int, lost: Callable[[], None]):
+    def __init__(self, name: str, max_runs: int, lost: Callable[[], None]):
         self.name = name
-        self._room = room
+        self._max_runs = max_runs
         self._lost = lost
         self.id = _new_id()
-        self._told_at = 0.0  # start of the last heartbeat that succeeded
+        self._sent_at = 0.0  # start of the last heartbeat that succeeded
         self._steady_since = 0.0  # since when heartbeats have succeeded without a delay
-        self._well = Event()
-        self._greenlet: gevent.Greenlet | None = None
+        self._fresh_again = Event()
+        self._task = PeriodicTask(
+            self._beat,
+            lambda: BEAT_EVERY_S if self.fresh else AGAIN_AFTER_S,
+            self._failed,
+            wait_first=True,
+        )
 
     def join(self) -> None:
         """Register the worker and start the heartbeats. Waits for the database."""
         self._register()
-        self._greenlet = gevent.spawn(self._run)
+        self._task.start()
 
     def leave(self, timeout_s: float) -> None:
         """Unregister the worker. Its pages are free at once if the database answers within the timeout."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
-        with gevent.Timeout(timeout_s, False):
-            retry_while_unavailable(workers.leave, self.id)
+        self._task.stop()
+        gevent.with_timeout(
+            timeout_s, retry_while_unavailable, workers.leave, self.id, timeout_value=None
+        )
 
     @property
     def fresh(self) -> bool:
         """Whether the last heartbeat is recent enough that no worker has declared this one dead."""
-        return time.monotonic() - self._told_at < STALE_S
+        return time.monotonic() - self._sent_at < STALE_S
 
     @property
-    def judges(self) -> bool:
+    def may_declare_dead(self) -> bool:
         """Whether this worker may declare silent workers dead: not where the database itself may have
         been unreachable for that time."""
         return self.fresh and time.monotonic() - self._steady_since > workers.DEAD_AFTER_S
 
     def wait_until_fresh(self) -> None:
         while not self.fresh:
-            self._well.clear()
-            self._well.wait()
+            self._fresh_again.clear()
+            self._fresh_again.wait()
 
     def _register(self) -> None:
-        self._tell(
-            lambda: retry_while_unavailable(workers.register, self.id, self.name, self._room)
+        self._send(
+            lambda: retry_while_unavailable(workers.register, self.id, self.name, self._max_runs)
         )
         self._steady_since = time.monotonic()
 
-    def _tell(self, work: Callable[[], bool | None]) -> bool:
+    def _send(self, work: Callable[[], bool | None]) -> bool:
         """Send a heartbeat. Returns False if it failed or the worker's row is gone."""
         at = time.monotonic()
         if work() is False:
             return False
         now = time.monotonic()
-        if now - at > SLOW_S or at - self._told_at > STALE_S:
+        if now - at > SLOW_S or at - self._sent_at > STALE_S:
             self._steady_since = now
-        self._told_at = at
-        self._well.set()
+        self._sent_at = at
+        self._fresh_again.set()
         return True
 
-    def _run(self) -> None:
-        while True:
-            gevent.sleep(BEAT_EVERY_S if self.fresh else AGAIN_AFTER_S)
-            try:
-                self._beat()
-            except Exception:
-                self._steady_since = time.monotonic()
-                log_failure(log, "no sign of life can be given")
+    def _failed(self) -> None:
+        self._steady_since = time.monotonic()
+        log_failure(log, "no sign of life can be given")
 
     def _beat(self) -> None:
         with connected():
-            if self._tell(lambda: workers.beat(self.id)):
+            if self._send(lambda: workers.beat(self.id)):
                 return
         log.warning("this worker was silent for too long and was taken for dead")
-        self._told_at = 0.0
+        self._sent_at = 0.0
         self._lost()
         self.id = _new_id()
         self._register()
@@ -114,14 +115,14 @@ def _new_id() -> str:
 class WorkerSemaphore(ResizableSemaphore):
     """Limits the concurrent calls of a worker. Admits none while the worker may be declared dead."""
 
-    def __init__(self, most: int, member: Heartbeat):
-        super().__init__(most)
-        self._member = member
+    def __init__(self, limit: int, heartbeat: Heartbeat):
+        super().__init__(limit)
+        self._heartbeat = heartbeat
 
     def take(self) -> None:
         super().take()
         try:
-            self._member.wait_until_fresh()
+            self._heartbeat.wait_until_fresh()
         except BaseException:
             self.free()
             raise

@@ -7,19 +7,20 @@ unreachable, workers continue with their last share; a worker without one waits.
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import gevent
-import msgspec
 import redis
-from gevent.event import Event
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from ..core import redis_client
+from ..core.periodic_task import PeriodicTask
+from ..engine.governor import Governor
 from ..engine.semaphore import ResizableSemaphore
 from .limit_leases import ConfigLimitLease, JobLimitLease, LimitLease
+from .limit_protocol import decode_reply, encode_requests
 from .shared_governor import SharedGovernor
 
 log = logging.getLogger(__name__)
@@ -50,32 +51,36 @@ class LimitCoordinator:
         self.commands = 0
         self._clock = clock
         self._server_clock = server_clock
-        self._redis = redis.Redis.from_url(
-            redis_url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = redis_client.client(redis_url, TIMEOUT_S)
         database = self._redis.get_connection_kwargs().get("db", 0)
         self._prefix = PREFIX.format(database=database)
         self._news = self._redis.pubsub(ignore_subscribe_messages=True)
         self._script_hash = ""
-        self._stakes: dict[str, LimitLease] = {}
-        self._wake = Event()
+        self._leases: dict[str, LimitLease] = {}
         self._away = False
         self._offset = 0.0  # of Redis's clock over ours …
-        self._doubt_s = math.inf  # … and the duration of the exchange that measured it
-        self._greenlets: list[gevent.Greenlet] = []
+        self._offset_error_s = math.inf  # … and the duration of the exchange that measured it
+        self._exchange_task = PeriodicTask(
+            self._exchange_if_due,
+            lambda: LOOK_S if self._watched else None,
+            self._exchange_failed,
+            rest_s=RETRY_S,
+        )
+        self._listen_task = PeriodicTask(
+            lambda: self.listen(LISTEN_S), 0.0, self._listen_failed, rest_s=RETRY_S
+        )
 
     def start(self) -> None:
         """Start the exchanges. Redis may be unreachable."""
-        self._greenlets = [gevent.spawn(self._run), gevent.spawn(self._listen)]
+        self._exchange_task.start()
+        self._listen_task.start()
 
     def stop(self) -> None:
         """Give all shares back."""
-        gevent.killall(self._greenlets)
-        for stake in self._stakes.values():
-            stake.leaving = True
+        self._exchange_task.stop()
+        self._listen_task.stop()
+        for lease in self._leases.values():
+            lease.leaving = True
         if not self._away:
             self.exchange()
         self._news.close()
@@ -84,13 +89,15 @@ class LimitCoordinator:
     def new_governor(self, **limits) -> SharedGovernor:
         return SharedGovernor(**limits)
 
-    def attach(self, config_id: int, governor: SharedGovernor) -> None:
-        """From now on the governor starts calls on a share only."""
-        self._attach(ConfigLimitLease(f"config:{config_id}", governor, self._wake.set))
+    def attach(self, config_id: int, governor: Governor) -> None:
+        """From now on the governor (one of ``new_governor``) starts calls on a share only."""
+        if not isinstance(governor, SharedGovernor):
+            raise TypeError("this governor cannot be shared")
+        self._attach(ConfigLimitLease(f"config:{config_id}", governor, self._exchange_task.wake))
 
     def attach_job(self, job_id: int, slots: ResizableSemaphore) -> None:
         """From now on the job's ceiling holds for the calls of all workers."""
-        self._attach(JobLimitLease(f"job:{job_id}", slots, self._wake.set))
+        self._attach(JobLimitLease(f"job:{job_id}", slots, self._exchange_task.wake))
 
     def detach(self, config_id: int) -> None:
         """No more calls are made here on the config."""
@@ -99,40 +106,30 @@ class LimitCoordinator:
     def detach_job(self, job_id: int) -> None:
         self._detach(f"job:{job_id}")
 
-    def _attach(self, stake: LimitLease) -> None:
-        self._stakes[stake.name] = stake
+    def _attach(self, lease: LimitLease) -> None:
+        self._leases[lease.name] = lease
 
     def _detach(self, name: str) -> None:
-        stake = self._stakes.get(name)
-        if stake is not None:
-            stake.leaving = True
-            self._wake.set()
+        lease = self._leases.get(name)
+        if lease is not None:
+            lease.leaving = True
+            self._exchange_task.wake()
 
-    def _run(self) -> None:
-        self.exchange()  # registers this worker in Redis early
-        while True:
-            try:
-                self._look()
-            except Exception:
-                log.error("the shares of the limits could not be exchanged", exc_info=True)
-                gevent.sleep(RETRY_S)
-
-    def _look(self) -> None:
-        self._wake.wait(LOOK_S if self._watched else None)
-        self._wake.clear()
+    def _exchange_if_due(self) -> None:
         if self._away:
             gevent.sleep(RETRY_S)
-        if self._away or self.due:
+        # the first one, with no limits yet, loads the script early
+        if self._away or self.due or self._offset_error_s == math.inf:
             self.exchange()
 
-    def _listen(self) -> None:
-        while True:
-            try:
-                self.listen(LISTEN_S)
-            except redis.RedisError:  # the exchange says so
-                self._news.reset()
-                self._nudge_all()  # if Redis was emptied, all workers must report their shares soon
-                gevent.sleep(RETRY_S)
+    def _exchange_failed(self) -> None:
+        log.error("the shares of the limits could not be exchanged", exc_info=True)
+
+    def _listen_failed(self) -> None:
+        if not isinstance(sys.exception(), redis.RedisError):  # of these, the exchange tells
+            log.error("messages of other workers could not be read", exc_info=True)
+        self._news.reset()
+        self._nudge_all()  # if Redis was emptied, all workers must report their shares soon
 
     def listen(self, seconds: float) -> None:
         """Wait up to ``seconds`` for messages of other workers, and exchange if there are any."""
@@ -143,52 +140,67 @@ class LimitCoordinator:
         if message is None:
             return
         name, worker = message["data"].decode().split()
-        stake = self._stakes.get(name)
-        if stake is not None and worker != self.worker_id:
-            stake.nudge(self._clock())
-            self._wake.set()
+        lease = self._leases.get(name)
+        if lease is not None and worker != self.worker_id:
+            lease.nudge(self._clock())
+            self._exchange_task.wake()
 
     def _nudge_all(self) -> None:
-        for stake in self._stakes.values():
-            stake.nudge(self._clock())
-        self._wake.set()
+        for lease in self._leases.values():
+            lease.nudge(self._clock())
+        self._exchange_task.wake()
 
     @property
     def _watched(self) -> bool:
         """Whether a limit lease is in use, or wants to be."""
-        stakes = self._stakes.values()
-        return self._away or any(s.joined or s.leaving or s.due_at() < math.inf for s in stakes)
+        return self._away or any(
+            lease.joined or lease.leaving or lease.due_at() < math.inf
+            for lease in self._leases.values()
+        )
 
     @property
     def due(self) -> bool:
         """Whether a limit lease is due for an exchange."""
         now = self._clock()
-        return any(stake.leaving or stake.due_at() <= now for stake in self._stakes.values())
+        return any(lease.leaving or lease.due_at() <= now for lease in self._leases.values())
 
     def exchange(self) -> None:
         """Report all limit leases in use and apply the shares that Redis returns. Never raises for
         errors of Redis."""
         began = self._clock()
-        stakes = [s for s in self._stakes.values() if s.joined or s.leaving or s.due_at() < began]
-        asked = [stake.ask(self.worker_id, began, self._away) for stake in stakes]
+        leases = [
+            lease
+            for lease in self._leases.values()
+            if lease.joined or lease.leaving or lease.due_at() < began
+        ]
+        requests = [lease.request(self.worker_id, began, self._away) for lease in leases]
         try:
-            found = msgspec.json.decode(self._call(msgspec.json.encode(asked)))
+            found = decode_reply(self._call(encode_requests(requests)))
         except redis.RedisError as error:
-            self._lost(error)
-            for stake in stakes:
-                stake.lost(self._clock())
+            self._note_away(error)
+            for lease in leases:
+                lease.lost(self._clock())
             return
-        self._back()
+        self._note_back()
         now = self._clock()
-        server_now = float(found["now"])
+        server_now = float(found.now)
         self._set_clock(server_now - (began + now) / 2, now - began)
-        for stake, ask, reply in zip(stakes, asked, found["replies"], strict=True):
-            stake.take(ask, reply, server_now, now, self._offset)
-            if stake.leaving and self._stakes.get(stake.name) is stake:
-                del self._stakes[stake.name]
+        replies = found.replies if isinstance(found.replies, list) else []
+        for lease, request, reply in zip(leases, requests, replies, strict=True):
+            lease.apply(request, reply, server_now, now, self._offset)
+            if lease.leaving and self._leases.get(lease.name) is lease:
+                del self._leases[lease.name]
 
-    def _call(self, asked: bytes) -> bytes:
-        args = [self._prefix, self.worker_id, asked, LOST_S, GATHER_S, TURN_S]
+    def _call(self, requests: bytes) -> bytes:
+        """Run the script; its arguments are documented at its head."""
+        args: list[str | bytes | float] = [
+            self._prefix,
+            self.worker_id,
+            requests,
+            LOST_S,
+            GATHER_S,
+            TURN_S,
+        ]
         if self._server_clock is not None:
             args.append(self._server_clock())
         try:
@@ -199,14 +211,14 @@ class LimitCoordinator:
             self._script_hash = self._redis.script_load(_SCRIPT)
             return self._redis.evalsha(self._script_hash, 1, *args)
 
-    def _set_clock(self, offset: float, took_s: float) -> None:
+    def _set_clock(self, offset: float, round_trip_s: float) -> None:
         """Update the clock offset. A faster exchange gives a more precise offset; an old offset becomes
         less certain with each exchange, because clocks drift."""
-        self._doubt_s *= 1.02
-        if took_s <= self._doubt_s:
-            self._offset, self._doubt_s = offset, max(took_s, 1e-4)
+        self._offset_error_s *= 1.02
+        if round_trip_s <= self._offset_error_s:
+            self._offset, self._offset_error_s = offset, max(round_trip_s, 1e-4)
 
-    def _lost(self, error: redis.RedisError) -> None:
+    def _note_away(self, error: redis.RedisError) -> None:
         if not self._away:
             self._away = True
             log.warning(
@@ -214,7 +226,7 @@ class LimitCoordinator:
                 type(error).__name__,
             )
 
-    def _back(self) -> None:
+    def _note_back(self) -> None:
         if self._away:
             self._away = False
             log.warning("Redis can be reached again: the workers share the limits out again")

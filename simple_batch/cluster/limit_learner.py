@@ -2,19 +2,11 @@
 all, in the order of time, into the same Limits that a single process has."""
 
 import math
+from typing import Any
 
 from ..engine.learned_limits import IDLE_S, Limits, Ticket
 from ..engine.sliding_window import WINDOW_S, SlidingWindow
-from .shared_limits import (
-    ANSWERED,
-    COOLED,
-    DISCOUNTED,
-    ENDED,
-    HELD,
-    REFUSED,
-    STARTED,
-    Report,
-)
+from .shared_limits import EventKind, Report
 
 KEPT_LEVELS = 10_000  # calls in flight that are tracked; the oldest are dropped beyond this
 
@@ -25,7 +17,7 @@ class LimitLearner:
     def __init__(self, limits: Limits):
         self._limits = limits
         self._recent = SlidingWindow()
-        self._waiting: list[tuple[float, int, str, list]] = []  # (time, order, worker, event)
+        self._waiting: list[tuple[float, int, str, list[Any]]] = []  # (time, order, worker, event)
         self._order = 0
         self._busy: dict[str, int] = {}  # calls in flight at the time that was reached
         self._levels: dict[tuple[str, int], int] = {}  # of all calls in flight when one started
@@ -33,15 +25,15 @@ class LimitLearner:
         self._cut = 0.0
         self._reached = -math.inf
 
-    def hear(self, report: Report, offset: float) -> None:
-        """Take the report of another process. ``offset`` is that of this process's clock."""
+    def add(self, report: Report, offset: float) -> None:
+        """Add the report of a process. ``offset`` is that of this process's clock (s)."""
         shift = report.offset - offset
         for event in report.events:
             self._order += 1
             self._waiting.append((event[1] + shift, self._order, report.worker, event))
-        # so that it is right when everything heard so far was replayed
+        # so that it is right once all events received so far are replayed
         kinds = [event[0] for _, _, worker, event in self._waiting if worker == report.worker]
-        since = kinds.count(STARTED) - kinds.count(ENDED)
+        since = kinds.count(EventKind.STARTED) - kinds.count(EventKind.ENDED)
         self._busy[report.worker] = max(0, report.busy - since)
 
     def forget(self, gone: set[str]) -> None:
@@ -54,9 +46,9 @@ class LimitLearner:
         return set(self._busy)
 
     @property
-    def waits(self) -> bool:
-        """Whether there is a refusal that was not learned from yet."""
-        return any(event[0] == REFUSED for _, _, _, event in self._waiting)
+    def refusal_pending(self) -> bool:
+        """Whether a refusal was not replayed yet."""
+        return any(event[0] == EventKind.REFUSED for _, _, _, event in self._waiting)
 
     def learn(self, until: float) -> bool:
         """Replay what happened until then (seconds of this process's clock); → whether a refusal
@@ -75,21 +67,21 @@ class LimitLearner:
             del self._levels[next(iter(self._levels))]
         return news
 
-    def _replay(self, worker: str, event: list, shift: float) -> bool:
+    def _replay(self, worker: str, event: list[Any], shift: float) -> bool:
         kind, now, facts = event[0], self._reached, event[2:]
-        if kind == STARTED:
+        if kind == EventKind.STARTED:
             self._started(worker, now, *facts)
-        elif kind == ENDED:
+        elif kind == EventKind.ENDED:
             self._busy[worker] = max(0, self._busy.get(worker, 0) - 1)
-        elif kind == ANSWERED:
+        elif kind == EventKind.ANSWERED:
             self._limits.answered(self._ticket(worker, shift, *facts[:4]), facts[4], now)
-        elif kind == DISCOUNTED:
+        elif kind == EventKind.DISCOUNTED:
             self._limits.discount(self._ticket(worker, shift, *facts))
-        elif kind == REFUSED:
+        elif kind == EventKind.REFUSED:
             return self._refused(self._ticket(worker, shift, *facts[:4]), now, *facts[4:])
-        elif kind == COOLED:
+        elif kind == EventKind.COOLED:
             self._limits.cooled(*facts)
-        elif kind == HELD:
+        elif kind == EventKind.HELD:
             self._wanted_at = max(self._wanted_at, now)
             self._limits.held(*(at + shift for at in facts))
         return False
@@ -109,12 +101,14 @@ class LimitLearner:
         level = self._levels.pop((worker, number), level if not number else 0)
         return Ticket(started + shift, tokens, 0, level, number)
 
-    def _refused(self, ticket: Ticket, now: float, about, known: float, cut: float) -> bool:
+    def _refused(
+        self, ticket: Ticket, now: float, about: str | None, known: float, cut: float
+    ) -> bool:
         """``known`` is the last refusal that the caller knew of at the start of its call. If there has been
         another one since, this refusal adds no information."""
         if known < self._cut:
             self._limits.discount(ticket)
             return False
         self._cut = cut
-        lately = self._recent.starts / WINDOW_S
-        return self._limits.refused(ticket, about, lately, self._recent.just_now(now), now)
+        per_s = self._recent.starts / WINDOW_S
+        return self._limits.refused(ticket, about, per_s, self._recent.just_now(now), now)

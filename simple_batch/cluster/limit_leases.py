@@ -1,10 +1,11 @@
 """Limit leases: one worker's share of the limits of an API config, or of a job's concurrency ceiling.
 
-``ask`` builds the report to Redis, ``take`` applies the reply. The field names are those of
-limit_coordinator.lua. Times are seconds of the governor's clock.
+``request`` builds the report to Redis, ``apply`` applies the reply (limit_protocol.py). Times are seconds
+of the governor's clock.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import msgspec
@@ -12,10 +13,18 @@ import msgspec
 from ..engine.learned_limits import Cooldown, Learned
 from ..engine.semaphore import ResizableSemaphore
 from .limit_learner import LimitLearner
+from .limit_protocol import (
+    ConfigLeaseRequest,
+    LeaseReply,
+    LeaseRequest,
+    ReleaseRequest,
+    Request,
+    SharedCooldown,
+)
 from .shared_governor import SharedGovernor
 from .shared_limits import ALL, Report
 
-EVERY_S = 0.15  # between two exchanges where there is something to tell …
+EVERY_S = 0.15  # between two exchanges where there is something to report …
 CALLS = 3  # … at least this many calls: a third of a command for each
 SLOW_S = 2.0  # otherwise
 SLOWER = 1.25  # backoff factor for each early exchange that changed nothing
@@ -29,12 +38,8 @@ USED_OVER_S = 2.0  # calls per second are averaged over
 MORE = 1e9  # “as much as I can get”
 
 
-class LimitLease:
-    """``name`` is the key. ``wake`` is called when an exchange cannot wait. Subclasses define the calls in
-    flight (``_busy``), whether calls wait (``_hungry``) and the share (``_share``)."""
-
-    _urgent = False
-    _calls = 0  # started since the last exchange, where it is reported
+class LimitLease(ABC):
+    """``name`` is the key. ``wake`` is called when an exchange cannot wait."""
 
     def __init__(self, name: str, wake: Callable[[], None]):
         self.name = name
@@ -42,12 +47,12 @@ class LimitLease:
         self._wake = wake
         self._wanted = False
         self._joined = False
-        self._last = 0.0  # by Redis's clock
-        self._at = -math.inf  # of the last exchange
-        self._soon = 0  # how often it was told to come again soon, in a row
+        self._exchanged_at = 0.0  # of the last exchange, by Redis's clock …
+        self._at = -math.inf  # … and by the governor's
+        self._soon = 0  # how many replies in a row asked for an early exchange
         self._nudged_at: float | None = None
         self._active_at = math.inf
-        self._given_back: dict | None = None  # not heard yet whether it has arrived
+        self._given_back: LeaseReply | None = None  # the share, until Redis confirms its return
 
     @property
     def joined(self) -> bool:
@@ -56,7 +61,7 @@ class LimitLease:
     def due_at(self) -> float:
         """Time of the next exchange; infinity if none is needed."""
         if not self._joined:
-            wanted = self._wanted or self._hungry or self._busy
+            wanted = self._wanted or self._starved or self._in_flight
             return self._at + URGENT_S if wanted else math.inf
         due = self._at + (EVERY_S if self._calls >= CALLS else SLOW_S)
         if self._soon:
@@ -72,51 +77,84 @@ class LimitLease:
         if self._nudged_at is None:
             self._nudged_at = now
 
-    def ask(self, worker: str, now: float, away: bool) -> dict:
+    def request(self, worker: str, now: float, away: bool) -> Request:
         """Build the report to Redis. While Redis is ``away``, no share is given up for good."""
-        busy, hungry = self._busy, self._hungry
-        if busy or hungry or self._wanted:
+        in_flight, starved = self._in_flight, self._starved
+        if in_flight or starved or self._wanted:
             self._active_at = now
         self._wanted, self._nudged_at = False, None
         if self.leaving or (now - self._active_at > LEAVE_S and not away):
-            # not a call may start on it while it is given back
+            # no call may start on the share while it is given back
             self._given_back = self._share
-            self._take({"grant": 0, "part": 0.0}, now)
-            return {"name": self.name, "leave": True, **self._farewell(worker, now)}
-        asked = {
-            "name": self.name,
-            "busy": busy,
-            "hungry": hungry,
-            "last": self._last,
-            "want": MORE if hungry else busy * HEADROOM + 1,
-            **self._asked(worker, hungry, now),
-        }
+            self._set_share(LeaseReply(0, 0.0), now)
+            return ReleaseRequest(name=self.name, leave=True, report=self._last_report(worker, now))
+        wanted = MORE if starved else in_flight * HEADROOM + 1
+        request = self._report(worker, in_flight, starved, wanted, now)
         self._at = now
-        return asked
+        return request
 
-    def take(self, asked: dict, reply: dict, server_now: float, now: float, offset: float) -> None:
+    def apply(
+        self, request: Request, reply: LeaseReply, server_now: float, now: float, offset: float
+    ) -> None:
         """Apply the reply. ``offset`` is that of Redis's clock over the governor's."""
         self._at = now
         self._given_back = None
-        self._joined = "leave" not in asked
-        self._last = server_now if self._joined else 0.0
-        self._soon = self._soon + 1 if "soon" in reply else 0
+        self._joined = not isinstance(request, ReleaseRequest)
+        self._exchanged_at = server_now if self._joined else 0.0
+        self._soon = self._soon + 1 if reply.soon else 0
         self._set_clock(offset)
-        self._take(reply, now)
+        self._set_share(reply, now)
 
     def lost(self, now: float) -> None:
         """The exchange failed: calls continue with the last share."""
         if self._given_back is not None and not self.leaving:
-            self._take(self._given_back, now)
+            self._set_share(self._given_back, now)
         self._given_back = None
-
-    def _set_clock(self, offset: float) -> None:
-        """Hook for subclasses that report times."""
 
     def _woken(self) -> None:
         if not self._joined:
             self._wanted = True
             self._wake()
+
+    @property
+    @abstractmethod
+    def _in_flight(self) -> int:
+        """Calls that run under the lease."""
+
+    @property
+    @abstractmethod
+    def _starved(self) -> bool:
+        """Whether a call waits for a share."""
+
+    @property
+    @abstractmethod
+    def _share(self) -> LeaseReply:
+        """The share in force."""
+
+    @property
+    def _calls(self) -> int:
+        """Calls started since the last exchange, where they are reported."""
+        return 0
+
+    @property
+    def _urgent(self) -> bool:
+        """Whether something must be reported at once."""
+        return False
+
+    @abstractmethod
+    def _report(
+        self, worker: str, in_flight: int, starved: bool, wanted: float, now: float
+    ) -> LeaseRequest: ...
+
+    def _last_report(self, worker: str, now: float) -> str | None:
+        """Events not reported yet, when the share is given back."""
+        return None
+
+    def _set_clock(self, offset: float) -> None:  # noqa: B027
+        """Hook for subclasses that report times."""
+
+    @abstractmethod
+    def _set_share(self, reply: LeaseReply, now: float) -> None: ...
 
 
 class JobLimitLease(LimitLease):
@@ -129,28 +167,36 @@ class JobLimitLease(LimitLease):
         slots.share(self._woken)
 
     @property
-    def _busy(self) -> int:
+    def _in_flight(self) -> int:
         return self._slots.taken if self._slots.most is not None else 0
 
     @property
-    def _hungry(self) -> bool:
+    def _starved(self) -> bool:
         return self._slots.hungry
 
     @property
-    def _share(self) -> dict:
-        return {"grant": self._grant, "part": 0.0}
+    def _share(self) -> LeaseReply:
+        return LeaseReply(self._grant, 0.0)
 
-    def _asked(self, worker: str, hungry: bool, now: float) -> dict:
+    def _report(
+        self, worker: str, in_flight: int, starved: bool, wanted: float, now: float
+    ) -> LeaseRequest:
         self._slots.hungry = False
-        part = {"had": self._grant, "part": 0.0, "want_part": 0.0}
-        return {**part, "total": self._slots.most or ALL}
+        return LeaseRequest(
+            name=self.name,
+            in_flight=in_flight,
+            starved=starved,
+            exchanged_at=self._exchanged_at,
+            wanted=wanted,
+            grant=self._grant,
+            rate_share=0.0,
+            wanted_rate_share=0.0,
+            limit=self._slots.most or ALL,
+        )
 
-    def _farewell(self, worker: str, now: float) -> dict:
-        return {}
-
-    def _take(self, reply: dict, now: float) -> None:
-        if reply["grant"] != self._grant:
-            self._grant = reply["grant"]
+    def _set_share(self, reply: LeaseReply, now: float) -> None:
+        if reply.grant != self._grant:
+            self._grant = reply.grant
             self._slots.grant(self._grant)
 
 
@@ -165,32 +211,29 @@ class ConfigLimitLease(LimitLease):
         self._learner: LimitLearner | None = None  # where there are others
         self._version = 0
         self._published: Learned | None = None
-        self._tell = False  # Redis does not know what was learned
+        self._unpublished = False  # Redis does not know what was learned
         self._news = False
-        self._used = 0.0  # calls per second
-
-    def _set_clock(self, offset: float) -> None:
-        self._shared.offset = offset
+        self._calls_per_s = 0.0
 
     @property
-    def _busy(self) -> int:
+    def _in_flight(self) -> int:
         return self._governor.in_flight
 
     @property
-    def _hungry(self) -> bool:
-        return self._governor.hungry
+    def _starved(self) -> bool:
+        return self._governor.starved
 
     @property
-    def _urgent(self) -> bool:
-        return self._news or (self._shared.refusal and not self._shared.alone)
+    def _share(self) -> LeaseReply:
+        return LeaseReply(self._shared.grant, self._shared.rate_share)
 
     @property
     def _calls(self) -> int:
         return self._shared.starts
 
     @property
-    def _share(self) -> dict:
-        return {"grant": self._shared.grant, "part": self._shared.part}
+    def _urgent(self) -> bool:
+        return self._news or (self._shared.refusal and not self._shared.alone)
 
     def nudge(self, now: float) -> None:
         super().nudge(now + (LEARNER_S if self._learns else 0.0))
@@ -200,107 +243,126 @@ class ConfigLimitLease(LimitLease):
             self._wake()
         super()._woken()
 
-    def _asked(self, worker: str, hungry: bool, now: float) -> dict:
+    def _report(
+        self, worker: str, in_flight: int, starved: bool, wanted: float, now: float
+    ) -> ConfigLeaseRequest:
         shared = self._shared
-        asked = {
-            "had": shared.grant,
-            "part": shared.part,
-            "want_part": self._wanted_part(hungry, now),
-            "total": shared.limits.most,
-            "ceiling": int(shared.width.highest),
-            "learns": self._learns,
-            **self._reported(worker, now),
-            **self._cooldown(),
-        }
-        asked["version"] = self._version
-        if self._learns and shared.limits.learned != self._published:
-            self._published = shared.limits.learned
-            self._version = asked["version"] = self._version + 1
-            self._tell = True
-        asked["news"] = self._news
-        if self._tell:
-            asked["learned"] = msgspec.json.encode(shared.limits.learned).decode()
-        self._tell = self._news = False
-        return asked
+        request = ConfigLeaseRequest(
+            name=self.name,
+            in_flight=in_flight,
+            starved=starved,
+            exchanged_at=self._exchanged_at,
+            wanted=wanted,
+            grant=shared.grant,
+            rate_share=shared.rate_share,
+            wanted_rate_share=self._wanted_rate_share(starved, now),
+            limit=shared.limits.most,
+            ceiling=int(shared.width.highest),
+            learns=self._learns,
+            report=self._events(worker, now),
+            cooldown=self._new_cooldown(),
+            version=self._version,
+            news=self._news,
+        )
+        self._publish_learned(request)
+        return request
 
-    def _wanted_part(self, hungry: bool, now: float) -> float:
+    def _publish_learned(self, request: ConfigLeaseRequest) -> None:
+        learned = self._shared.limits.learned
+        if self._learns and learned != self._published:
+            self._published = learned
+            self._version = request.version = self._version + 1
+            self._unpublished = True
+        if self._unpublished:
+            request.learned = msgspec.json.encode(learned).decode()
+        self._unpublished = self._news = False
+
+    def _wanted_rate_share(self, starved: bool, now: float) -> float:
         shared = self._shared
         took = max(1e-3, min(USED_OVER_S, now - self._at))
-        self._used += took / USED_OVER_S * (shared.starts / took - self._used)
+        self._calls_per_s += took / USED_OVER_S * (shared.starts / took - self._calls_per_s)
         shared.starts = 0
-        most = self._governor.most_per_s
-        if hungry or most is None:
+        limit_per_s = self._governor.max_per_s
+        if starved or limit_per_s is None:
             return MORE
-        return HEADROOM * self._used / most + 0.02
+        return HEADROOM * self._calls_per_s / limit_per_s + 0.02
 
-    def _reported(self, worker: str, now: float) -> dict:
+    def _events(self, worker: str, now: float) -> str | None:
+        """The events since the last report: learned from here, or to be sent to the learner."""
         shared = self._shared
-        report = shared.report(worker, self._busy, now)
-        shared.hungry = False
+        report = shared.report(worker, self._in_flight, now)
+        shared.starved = False
         if self._learner is not None:
-            self._learner.hear(report, shared.offset)
+            self._learner.add(report, shared.offset)
         elif not shared.alone:
-            return {"report": msgspec.json.encode(report).decode()}
-        return {}
+            return msgspec.json.encode(report).decode()
+        return None
 
-    def _farewell(self, worker: str, now: float) -> dict:
+    def _last_report(self, worker: str, now: float) -> str | None:
         self._learner, self._learns = None, False
-        return self._reported(worker, now)
+        return self._events(worker, now)
 
-    def _cooldown(self) -> dict:
+    def _new_cooldown(self) -> SharedCooldown | None:
+        """A cooldown that began here since the last exchange."""
         shared = self._shared
         cooldown = self._governor.cooldown() if shared.refusal else None
         shared.refusal = False
         if cooldown is None:
-            return {}
-        until = cooldown.until + shared.offset
-        told = {"until": until, "reason": cooldown.reason, "ask_s": cooldown.ask_s}
-        return {"cool": {**told, "cut": shared.cut}}
+            return None
+        return SharedCooldown(
+            until=cooldown.until + shared.offset,
+            reason=cooldown.reason,
+            ask_s=cooldown.ask_s,
+            cut=shared.cut,
+        )
 
-    def _take(self, reply: dict, now: float) -> None:
+    def _set_clock(self, offset: float) -> None:
+        self._shared.offset = offset
+
+    def _set_share(self, reply: LeaseReply, now: float) -> None:
         shared = self._shared
-        if "learned" in reply:
-            self._version = reply["version"]
-            shared.limits.restore(msgspec.json.decode(reply["learned"], type=Learned), now)
-            shared.follow(now)
-        self._tell = reply.get("tell", False)
-        if self._tell:
+        if reply.learned is not None:
+            self._version = reply.version
+            shared.limits.restore(msgspec.json.decode(reply.learned, type=Learned), now)
+            shared.update_buckets(now)
+        self._unpublished = reply.publish
+        if self._unpublished:
             self._soon += 1
-        if "cool" in reply:
-            self._cool(reply["cool"], now)
+        if reply.cooldown is not None:
+            self._cool(reply.cooldown, now)
         self._learn(reply, now)
-        if (reply["grant"], reply["part"]) != (shared.grant, shared.part):
-            before = shared.part
-            shared.take(reply["grant"], reply["part"], now)
-            self._governor.take_up(before)
+        if (reply.grant, reply.rate_share) != (shared.grant, shared.rate_share):
+            before = shared.rate_share
+            shared.set_share(reply.grant, reply.rate_share, now)
+            self._governor.apply_share(before)
 
-    def _cool(self, cool: dict, now: float) -> None:
+    def _cool(self, cooldown: SharedCooldown, now: float) -> None:
         shared = self._shared
-        if cool["own"]:
+        if cooldown.own:
             return
-        if cool["cut"] > shared.cut:
-            shared.heard(cool["cut"], now)
-        until = cool["until"] - shared.offset + cool["ask_s"] + ASK_FIRST_S
-        self._governor.cool(Cooldown(until, cool["reason"], cool["ask_s"]))
+        if cooldown.cut > shared.cut:
+            shared.refused_elsewhere(cooldown.cut, now)
+        until = cooldown.until - shared.offset + cooldown.ask_s + ASK_FIRST_S
+        self._governor.cool(Cooldown(until, cooldown.reason, cooldown.ask_s))
 
-    def _learn(self, reply: dict, now: float) -> None:
-        self._learns = reply.get("learns", False)
+    def _learn(self, reply: LeaseReply, now: float) -> None:
+        self._learns = reply.learns
         if not self._learns:
             self._learner = None
             return
-        alone = reply["grant"] >= ALL
+        alone = reply.grant >= ALL
         if self._learner is None:
-            if alone and "log" not in reply:
+            if alone and not reply.reports:
                 return
             self._learner = LimitLearner(self._shared.limits)
         learner, offset = self._learner, self._shared.offset
-        for report in reply.get("log", ()):
-            learner.hear(msgspec.json.decode(report, type=Report), offset)
-        learner.forget(learner.workers - set(reply["workers"]))
-        until = math.inf if alone else max(reply["heard"] - offset, now - LATE_S)
+        for report in reply.reports:
+            learner.add(msgspec.json.decode(report, type=Report), offset)
+        learner.forget(learner.workers - set(reply.workers))
+        until = math.inf if alone else max(reply.reported_until - offset, now - LATE_S)
         self._news = learner.learn(until)
-        if learner.waits:
+        if learner.refusal_pending:
             self._soon += 1
-        self._shared.follow(now)
+        self._shared.update_buckets(now)
         if alone:
             self._learner = None

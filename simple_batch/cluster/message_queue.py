@@ -3,6 +3,10 @@
 Each process watches the database and notifies its own clients, so that the events of a room are counted
 without a gap; these events do not use the queue (``ignore_queue``). The queue carries the events of
 core/events.py, which another process could not know before its next poll, in a namespace without clients.
+
+Socket.IO's RedisManager does not fit: while Redis hangs, each of its publications blocks the caller (10 s;
+with short timeouts 1 s); after an outage it listens again up to a minute later, and does not tell that
+events were missed meanwhile.
 """
 
 import json
@@ -16,11 +20,11 @@ from ..core import events, redis_client
 
 log = logging.getLogger(__name__)
 
-HOUSE = "/house"
+NAMESPACE = "/house"
 AGAIN_S = 1.0  # between two tries to reach a Redis that is away
 LISTEN_S = 5.0
-TIMES = 4  # sends of a session's end, AGAIN_S apart: the database does not store it
-MOST_KEPT = 1_000
+DELIVERIES = 4  # sends of a session's end, AGAIN_S apart: the database does not store it
+MAX_REPEATS = 1_000
 
 
 class MessageQueue(PubSubManager):
@@ -34,42 +38,42 @@ class MessageQueue(PubSubManager):
         # what is published reaches every database of a Redis: the number keeps installations apart
         super().__init__(channel=f"simple-batch.{number}")
         self._away_until = 0.0
-        self._kept: dict[str, int] = {}  # messages to repeat, and how many deliveries are left
-        events.published.connect(self._carry)  # held weakly: the server of Socket.IO keeps this
+        self._repeats: dict[str, int] = {}  # messages to repeat, and how many deliveries are left
+        events.published.connect(self._forward)  # held weakly: the server of Socket.IO keeps this
 
-    def _carry(self, _sender, topic: str, detail: str) -> None:
-        said = {
+    def _forward(self, _sender, topic: str, detail: str) -> None:
+        message = {
             "method": "emit",
-            "namespace": HOUSE,
+            "namespace": NAMESPACE,
             "event": topic,
             "data": detail,
             "host_id": self.host_id,
         }
-        arrived = self._publish(said)
-        if topic == events.ACCESS_CHANGED and detail and len(self._kept) < MOST_KEPT:
-            begun = bool(self._kept)
-            self._kept[json.dumps(said)] = TIMES - arrived
-            if not begun:
-                self.server.start_background_task(self._say_again)
+        delivered = self._publish(message)
+        if topic == events.ACCESS_CHANGED and detail and len(self._repeats) < MAX_REPEATS:
+            running = bool(self._repeats)
+            self._repeats[json.dumps(message)] = DELIVERIES - delivered
+            if not running:
+                self.server.start_background_task(self._repeat)
 
-    def _say_again(self) -> None:
+    def _repeat(self) -> None:
         """Repeat each message until Redis took it often enough. While Redis is unreachable nothing is
         delivered, and subscribers may need a moment to reconnect."""
-        while self._kept:
+        while self._repeats:
             self.server.sleep(AGAIN_S)
-            for said, left in list(self._kept.items()):
-                self._kept[said] = left - self._publish(json.loads(said))
-                if self._kept[said] <= 0:
-                    del self._kept[said]
+            for message, left in list(self._repeats.items()):
+                self._repeats[message] = left - self._publish(json.loads(message))
+                if self._repeats[message] <= 0:
+                    del self._repeats[message]
 
     def _handle_emit(self, message: dict) -> None:
-        if message.get("namespace") == HOUSE:
+        if message.get("namespace") == NAMESPACE:
             events.received.send(None, topic=message["event"], detail=message["data"])
         else:
             super()._handle_emit(message)
 
     def _publish(self, data: dict) -> bool:
-        """Whether Redis took it."""
+        """Returns False if Redis did not take it."""
         if time.monotonic() < self._away_until:
             return False
         try:
@@ -77,28 +81,26 @@ class MessageQueue(PubSubManager):
             return True
         except redis.RedisError as error:
             self._away_until = time.monotonic() + AGAIN_S
-            log.debug("not told to other processes: %s", error)
+            log.debug("other processes are not notified: %s", error)
             return False
 
     def _listen(self):
-        told = False
+        warned = False
         while True:
             try:
-                with self._redis.pubsub(ignore_subscribe_messages=True) as ear:
-                    ear.subscribe(self.channel)
-                    log.log(logging.WARNING if told else logging.DEBUG, "Redis is there")
-                    told = False
-                    for topic in (
-                        events.JOBS_CHANGED,
-                        events.ACCESS_CHANGED,
-                    ):  # something may have been missed
+                with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
+                    subscription.subscribe(self.channel)
+                    log.log(logging.WARNING if warned else logging.DEBUG, "Redis is there")
+                    warned = False
+                    # something may have been missed
+                    for topic in (events.JOBS_CHANGED, events.ACCESS_CHANGED):
                         events.received.send(None, topic=topic, detail="")
                     while True:
-                        message = ear.get_message(timeout=LISTEN_S)
+                        message = subscription.get_message(timeout=LISTEN_S)
                         if message is not None:
                             yield message["data"]
             except redis.RedisError as error:
-                if not told:
-                    log.warning("Redis is away, other processes are heard later: %s", error)
-                told = True
+                if not warned:
+                    log.warning("Redis is away, events of other processes come later: %s", error)
+                warned = True
                 time.sleep(AGAIN_S)

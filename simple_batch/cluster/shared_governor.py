@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from ..engine.governor import Governor
-from ..engine.learned_limits import Cooldown, Ticket
+from ..engine.learned_limits import Cooldown, Limits, Ticket
 from .shared_limits import SharedLimits
 
-LEAST_PART = 0.01  # of what may start in a minute, for waits that are computed from it
+MIN_RATE_SHARE = 0.01  # of what may start in a minute, for waits that are computed from it
 
 
 class SharedGovernor(Governor):
@@ -17,27 +17,35 @@ class SharedGovernor(Governor):
     def share(self, wake: Callable[[], None]) -> SharedLimits:
         """Start calls only on a share of the limits from now on, at first on none. ``wake`` is
         called when a share is wanted, and when other workers have to hear of a refusal."""
+        if not isinstance(self._limits, Limits):
+            raise RuntimeError("the governor is shared already")
         self._shared = self._limits = SharedLimits(self._limits, wake)
         return self._shared
 
     @property
-    def hungry(self) -> bool:
-        """Whether a call waits, or was held back since the last exchange."""
-        return self._shared.hungry or bool(self._waiting)
+    def _share(self) -> SharedLimits:
+        if self._shared is None:
+            raise RuntimeError("call share() first")
+        return self._shared
 
     @property
-    def most_per_s(self) -> float | None:
+    def starved(self) -> bool:
+        """Whether a call waits, or was held back since the last exchange."""
+        return self._share.starved or bool(self._waiting)
+
+    @property
+    def max_per_s(self) -> float | None:
         """Calls per second that all workers together may start; None where no limit is known."""
         rpm, tpm = self._per_minute
-        return self._shared.most_per_s(rpm, tpm)
+        return self._share.max_per_s(rpm, tpm)
 
-    def take_up(self, part_before: float) -> None:
-        """The share has changed, from this part of what may start in a minute."""
-        now, part = self._clock(), self._shared.part
+    def apply_share(self, rate_share_before: float) -> None:
+        """Apply the changed share. ``rate_share_before`` is what it was of the calls per minute."""
+        now, share = self._clock(), self._share.rate_share
         for bucket, amount in zip((self._requests, self._tokens), self._per_minute, strict=True):
-            if bucket is not None and part > 0.0:
-                bucket.set_rate(amount * part / 60, max(1.0, amount * part / 60), now)
-                if not part_before:
+            if bucket is not None and share > 0.0:
+                bucket.set_rate(amount * share / 60, max(1.0, amount * share / 60), now)
+                if not rate_share_before:
                     bucket.level = min(bucket.level, 0.0)  # other workers had it until now
         self._pump()
 
@@ -52,7 +60,7 @@ class SharedGovernor(Governor):
         if self._shared is None:
             self._pump()
         else:
-            self.take_up(0.0)
+            self.apply_share(0.0)
 
     def _call_ended(self, ticket: Ticket, now: float) -> None:
         if self._shared is not None:
@@ -60,8 +68,8 @@ class SharedGovernor(Governor):
 
     def _held_back(self) -> None:
         if self._shared is not None:
-            self._shared.hungry = True
+            self._shared.starved = True
 
     @property
     def _part(self) -> float:
-        return 1.0 if self._shared is None else max(LEAST_PART, self._shared.part)
+        return 1.0 if self._shared is None else max(MIN_RATE_SHARE, self._shared.rate_share)

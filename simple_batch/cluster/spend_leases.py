@@ -12,10 +12,12 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Generic, TypeVar
 
-import gevent
 import peewee
 
+from ..core.periodic_task import PeriodicTask
 from ..engine.spend_limit import FEW, Cap
 from ..runner.spend_caps import ConfigSpendLimit, JobSpendLimit, SpendLimits
 from ..store import spend_leases
@@ -37,78 +39,73 @@ class LeasedSpendLimits(SpendLimits):
     def __init__(self, worker_id: Callable[[], str], zone: str):
         super().__init__(zone)
         self._worker_id = worker_id
-        self._jobs: list[SpendLease] = []
-        self._configs: dict[int, SpendLease] = {}
-        self._closed: list[SpendLease] = []
-        self._greenlet: gevent.Greenlet | None = None
+        self._jobs: list[SpendLease[JobSpendLimit]] = []
+        self._configs: dict[int, SpendLease[ConfigSpendLimit]] = {}
+        self._closed: list[SpendLease[JobSpendLimit]] = []  # to be given back
+        # after a failure, the amounts already leased may still be spent
+        on_error = partial(log_failure, log, "money under spend caps cannot be asked for")
+        self._task = PeriodicTask(self._refill, TICK_S, on_error, rest_s=EVERY_S, wait_first=True)
 
     def start(self) -> None:
-        self._greenlet = gevent.spawn(self._run)
+        self._task.start()
 
     def stop(self) -> None:
         """Stop refilling. The leased blocks are released with the worker's row."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
+        self._task.stop()
 
     @contextlib.contextmanager
-    def paying(self, purse: JobSpendLimit):
-        supply = SpendLease(self._worker_id, purse)
-        self._jobs.append(supply)
+    def paying(self, spend_limit: JobSpendLimit) -> Iterator[None]:
+        lease = SpendLease(self._worker_id, spend_limit)
+        self._jobs.append(lease)
         try:
             yield
         finally:
-            self._jobs.remove(supply)
-            self._closed.append(supply)
+            self._jobs.remove(lease)
+            self._closed.append(lease)
 
     def allowance(self, config: ApiConfig) -> ConfigSpendLimit:
-        supply = self._configs.get(config.id)
-        if supply is None:
+        lease = self._configs.get(config.id)
+        if lease is None:
             made = super().allowance(config)
             # another may have been quicker while this one asked what was spent
-            supply = self._configs.setdefault(config.id, SpendLease(self._worker_id, made))
-        return supply.purse
+            lease = self._configs.setdefault(config.id, SpendLease(self._worker_id, made))
+        return lease.spend_limit
 
-    def room(self, purse: JobSpendLimit | ConfigSpendLimit) -> bool:
+    def room(self, spend_limit: JobSpendLimit | ConfigSpendLimit) -> bool:
         with connected():
-            return spend_leases.free(purse.account())
+            return spend_leases.free(spend_limit.account())
 
     def paid(self, costs: dict[tuple, int]) -> None:
         """Note what results cost, in the transaction that writes them."""
-        keys = {supply.key for supply in self._open() if supply.purse.bounded}
+        keys = {lease.key for lease in self._open() if lease.spend_limit.bounded}
         spend_leases.commit(self._worker_id(), {key: costs[key] for key in keys & costs.keys()})
 
-    def _open(self) -> Iterator["SpendLease"]:
+    def _open(self) -> Iterator["SpendLease[JobSpendLimit] | SpendLease[ConfigSpendLimit]"]:
         return itertools.chain(self._jobs, self._configs.values())
 
-    def _run(self) -> None:
-        while True:
-            gevent.sleep(TICK_S)
-            try:
-                self._tend()
-            except Exception:
-                # what the blocks hold may still be spent
-                log_failure(log, "money under spend caps cannot be asked for")
-                gevent.sleep(EVERY_S)
-
-    def _tend(self) -> None:
+    def _refill(self) -> None:
         while self._closed:
             self._closed[0].give_back()
             self._closed.pop(0)
-        for supply in list(self._open()):
+        for lease in list(self._open()):
             if self._jobs:
-                supply.tend()
+                lease.refill()
             else:
-                supply.give_back()
+                lease.give_back()
 
 
-class SpendLease:
+Limit = TypeVar("Limit", bound=JobSpendLimit | ConfigSpendLimit)
+
+
+class SpendLease(Generic[Limit]):
     """Keeps the block of one spend limit filled. One greenlet runs all its statements."""
 
-    def __init__(self, worker_id: Callable[[], str], purse: JobSpendLimit | ConfigSpendLimit):
-        self.purse = purse
+    def __init__(self, worker_id: Callable[[], str], spend_limit: Limit):
+        self.spend_limit = spend_limit
         self._worker_id = worker_id
         self.block = Cap(0, 0)
-        purse.keep_to(self.block)
+        self._granted = 0  # of the block, since it began
+        spend_limit.keep_to(self.block)
         self._account: spend_leases.Account | None = None
         self._asked_at = time.monotonic()
         self._settled = 0  # when it was asked for
@@ -116,43 +113,46 @@ class SpendLease:
 
     @property
     def key(self) -> tuple[str, int, str]:
-        return self.purse.account().key
+        return self.spend_limit.account().key
 
-    def tend(self) -> None:
+    def refill(self) -> None:
         """Ask for what is needed now, if it is time to."""
-        account = self.purse.account()
+        account = self.spend_limit.account()
         former = self._account
-        if former is not None and (former.key != account.key or not self.purse.bounded):
+        if former is not None and (former.key != account.key or not self.spend_limit.bounded):
             self.give_back()
-        if self.purse.bounded and self._due(time.monotonic() - self._asked_at):
+        if self.spend_limit.bounded and self._due(time.monotonic() - self._asked_at):
             self._ask(account)
 
     def give_back(self) -> None:
         """Release the block. The amount spent is unknown until the next query; no call starts before."""
         if self._account is None:
             return
-        self.block.most = self.block.spent
+        self._grant(self.block.spent)
         with connected():
             spend_leases.give_back(self._worker_id(), self._account)
         self._account = None
-        for bound in self.purse.bounds.values():
+        for bound in self.spend_limit.bounds.values():
             bound.spent = 0
+
+    def _grant(self, amount: int) -> None:
+        self._granted = self.block.most = amount
 
     def _due(self, since_s: float) -> bool:
         if since_s < EVERY_S:
-            return self.purse.hungry and not self._short
-        return self._used() or self.block.most > self.block.spent
+            return self.spend_limit.hungry and not self._short
+        return self._used() or self._granted > self.block.spent
 
     def _used(self) -> bool:
-        purse = self.purse
-        return purse.hungry or purse.flying > 0 or self.block.spent != self._settled
+        spend_limit = self.spend_limit
+        return spend_limit.hungry or spend_limit.flying > 0 or self.block.spent != self._settled
 
     def _ask(self, account: spend_leases.Account) -> None:
-        purse, block = self.purse, self.block
+        spend_limit, block = self.spend_limit, self.block
         settled, now = block.spent, time.monotonic()
-        kept = min(block.most, settled + math.ceil(purse.expected()))
+        kept = min(self._granted, settled + math.ceil(spend_limit.expected()))
         wanted = max(kept, settled + self._wanted(now - self._asked_at))
-        purse.hungry = False
+        spend_limit.hungry = False
         try:
             with connected():
                 answer = spend_leases.ask(self._worker_id(), account, settled, kept, wanted)
@@ -160,18 +160,18 @@ class SpendLease:
             return
         self._account, self._asked_at, self._settled = account, now, settled
         self._short = answer.granted < wanted
-        block.most = answer.granted
-        if purse.account() == account:  # else a day has ended meanwhile
+        self._grant(answer.granted)
+        if spend_limit.account() == account:  # else a day has ended meanwhile
             meanwhile = block.spent - settled
             caps = {}
-            for name, (cap, spent) in zip(purse.bounds, answer.bounds, strict=False):
-                purse.bounds[name].spent = spent + meanwhile
+            for name, (cap, spent) in zip(spend_limit.bounds, answer.bounds, strict=False):
+                spend_limit.bounds[name].spent = spent + meanwhile
                 caps[name] = cap
-            purse.limit(**caps)
+            spend_limit.limit(**caps)
 
     def _wanted(self, since_s: float) -> int:
         """Estimated cost of the next seconds. Any amount will do while no call has had a cost."""
         if not self._used():
             return 0
         pace = max(0, self.block.spent - self._settled) / max(since_s, TICK_S)
-        return max(1, math.ceil(GROWTH * self.purse.expected(FEW) + AHEAD_S * pace))
+        return max(1, math.ceil(GROWTH * self.spend_limit.expected(FEW) + AHEAD_S * pace))

@@ -9,12 +9,15 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
 import gevent
 from gevent.event import Event
 
 from ..core import address_policy
+from ..core.context import Vault
 from ..core.domain import JobStatus
+from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..runner import lease, live_state
 from ..runner.hooks import Hooks
@@ -23,11 +26,9 @@ from ..runner.job_runs import JobRuns
 from ..runner.providers import Providers
 from ..runner.recorder import Recorder
 from ..runner.stats import RunnerStats, figures_of
-from ..store.cluster import assignments as lane_rows
-from ..store.cluster import pages, workers
+from ..store.cluster import assignments, pages, workers
 from ..store.database import connected, log_failure, retry_while_unavailable, snapshot
 from ..store.models import Job
-from ..store.secrets import Vault
 from .claimed_pages import ClaimedPages
 from .coordinator import Coordinator
 from .heartbeat import Heartbeat, WorkerSemaphore
@@ -45,86 +46,93 @@ LOST_S = 3600.0  # for calls in flight of a worker that was declared dead
 
 
 class Worker:
-    """``name`` is Celery's name of the worker, ``room`` its maximum number of job runs. ``wake(name,
+    """``name`` is Celery's name of the worker, ``max_runs`` its maximum number of job runs. ``wake(name,
     job_id)`` notifies another worker of a new assignment (best effort)."""
 
     def __init__(
         self,
         settings: Settings,
         vault: Vault,
-        duties: Hooks,
+        hooks: Hooks,
         name: str,
-        room: int,
+        max_runs: int,
         wake: Callable[[str, int], None],
     ):
         # a governor learns no limit that this worker cannot use
-        most = min(settings.MAX_CONCURRENCY, settings.WORKER_CONCURRENCY)
-        self._settings = settings = dataclasses.replace(settings, MAX_CONCURRENCY=most)
+        max_calls = min(settings.MAX_CONCURRENCY, settings.WORKER_CONCURRENCY)
+        self._settings = settings = dataclasses.replace(settings, MAX_CONCURRENCY=max_calls)
         self._vault = vault
-        self._duties = duties
-        self._wake_other = wake
-        self._member = Heartbeat(name, room, self._lost)
-        self._room = WorkerSemaphore(settings.WORKER_CONCURRENCY, self._member)
-        self._money = LeasedSpendLimits(lambda: self._member.id, settings.TIMEZONE)
-        self._budget = LimitCoordinator(settings.REDIS_URL, self._member.id)
-        self._providers = Providers(settings, vault, self._money, self._budget)
+        self._hooks = hooks
+        self._wake_worker = wake
+        self._heartbeat = Heartbeat(name, max_runs, self._lost)
+        self._slots = WorkerSemaphore(settings.WORKER_CONCURRENCY, self._heartbeat)
+        self._spend_limits = LeasedSpendLimits(lambda: self._heartbeat.id, settings.TIMEZONE)
+        self._limits = LimitCoordinator(settings.REDIS_URL, self._heartbeat.id)
+        self._providers = Providers(settings, vault, self._spend_limits, self._limits)
         self._recorder = Recorder(
             settings.REQUEST_CACHE_BATCH_SIZE,
             settings.REQUEST_CACHE_FLUSH_INTERVAL,
             self._faulted,
             gap_s=settings.REQUEST_CACHE_FLUSH_INTERVAL,  # a commit for each result is too many
-            paid=self._money.paid,
+            paid=self._spend_limits.paid,
             worker=name,
         )
-        self._lanes = JobRuns(self._make_lane, self._lane_ended, self._lane_closed)
+        self._runs = JobRuns(self._make_run, self._run_ended, self._run_closed)
         self._lease = lease.lease_of(settings.database_url)
         self._coordinator: Coordinator | None = None
         self._second = 0  # in which the live state of the runs was last stored
-        self._wake = Event()
         self._changed = Event()  # a job run was opened or has ended
         self._closing = False  # no more job runs are opened
-        self._loops: dict[str, gevent.Greenlet] = {}
+        self._busy = False  # this worker has assignments
+        self._runs_task = PeriodicTask(
+            self._look,
+            lambda: LOOK_S if self._busy else IDLE_S,
+            partial(log_failure, log, "the assignments of this worker cannot be read"),
+        )
+        self._lease_task = PeriodicTask(
+            self._check_lease,
+            LEASE_EVERY_S,
+            partial(log_failure, log, "the lease cannot be checked"),
+        )
         self.storage_fault: str | None = None
 
     def start(self) -> None:
         """Start the worker. Waits for the database."""
-        self._member.join()
+        self._heartbeat.join()
         retry_while_unavailable(address_policy.look)
         self._recorder.start()
-        self._budget.start()
-        self._money.start()
-        self._loops = {
-            "lanes": gevent.spawn(self._run),
-            "lease": gevent.spawn(self._compete),
-        }
-        log.info("worker %s (%s) works", self._member.name, self._member.id)
+        self._limits.start()
+        self._spend_limits.start()
+        self._runs_task.start()
+        self._lease_task.start()
+        log.info("worker %s (%s) works", self._heartbeat.name, self._heartbeat.id)
 
     def wake(self) -> None:
         """Poll now: an assignment was added, or a job run has ended."""
-        self._wake.set()
+        self._runs_task.wake()
 
     def figures(self) -> RunnerStats:
         """The metrics of this worker."""
-        return figures_of(self._providers, len(self._lanes), self._recorder)
+        return figures_of(self._providers, len(self._runs), self._recorder)
 
     @property
     def name(self) -> str:
-        return self._member.name
+        return self._heartbeat.name
 
-    def attend(self, job_id: int, timeout_s: float) -> bool:
+    def follow_run(self, job_id: int, timeout_s: float) -> bool:
         """Return when this worker's run of the job has ended, at the latest after the timeout. Returns
         True if it continues."""
         self.wake()
-        with gevent.Timeout(timeout_s, False):
-            self._wait_for(lambda: self._lanes.busy(job_id), OPENS_WITHIN_S)
-            self._wait_for(lambda: not self._lanes.busy(job_id), timeout_s)
-        return self._lanes.busy(job_id) and not self._closing
+        end = time.monotonic() + timeout_s
+        self._wait_for(lambda: self._runs.busy(job_id), min(OPENS_WITHIN_S, timeout_s))
+        self._wait_for(lambda: not self._runs.busy(job_id), end - time.monotonic())
+        return self._runs.busy(job_id) and not self._closing
 
-    def _wait_for(self, it: Callable[[], bool], timeout_s: float) -> None:
-        with gevent.Timeout(timeout_s, False):
-            while not (it() or self._closing):
-                self._changed.clear()
-                self._changed.wait()
+    def _wait_for(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        end = time.monotonic() + timeout_s
+        while not (condition() or self._closing) and (left := end - time.monotonic()) > 0:
+            self._changed.clear()
+            self._changed.wait(left)
 
     def drain(self) -> None:
         """Open no more runs and claim no more pages; calls in flight finish. Waits for the database."""
@@ -132,137 +140,137 @@ class Worker:
             return
         self._closing = True
         self._changed.set()
-        for lane in list(self._lanes.open.values()):
-            lane.stop()
+        for run in list(self._runs.open.values()):
+            run.stop()
         self._hand_over()
-        retry_while_unavailable(workers.close, self._member.id)
+        retry_while_unavailable(workers.close, self._heartbeat.id)
 
     def stop(self, timeout_s: float) -> None:
         """Drain, and stop: all received answers are committed, unsent requests are released."""
-        with gevent.Timeout(timeout_s, False):
-            self.drain()
-        self._lanes.stop(timeout_s)
-        gevent.killall(list(self._loops.values()))
+        gevent.with_timeout(timeout_s, self.drain, timeout_value=None)
+        self._runs.stop(timeout_s)
+        self._runs_task.stop()
+        self._lease_task.stop()
         self._recorder.stop(timeout_s)
-        self._money.stop()
+        self._spend_limits.stop()
         self._providers.close()
-        self._budget.stop()
-        self._member.leave(LEAVES_WITHIN_S)
+        self._limits.stop()
+        self._heartbeat.leave(LEAVES_WITHIN_S)
 
     # --- job runs ---------------------------------------------------------------------------
 
-    def _make_lane(self, job: Job) -> JobRun:
-        most = self._settings.WORKER_CONCURRENCY
+    def _make_run(self, job: Job) -> JobRun:
+        max_calls = self._settings.WORKER_CONCURRENCY
 
         def width() -> int:
-            return min(lane.width, most)
+            return min(run.width, max_calls)
 
-        claims = ClaimedPages(
-            *(job, self._member.id, self._recorder),
+        claimed = ClaimedPages(
+            job,
+            self._heartbeat.id,
+            self._recorder,
             width,
-            lambda: width() - lane.calls,
-            lambda way: lane.ready(way),
+            lambda: width() - run.calls,
+            lambda way: run.ready(way),
         )
-        provider_of, money = self._providers.by_id, self._money
-        lane = JobRun(self._settings, job, provider_of, claims, claims, money, self._room)
-        self._budget.attach_job(job.id, lane.slots)
-        return lane
+        run = JobRun(
+            self._settings,
+            job,
+            self._providers.by_id,
+            claimed,
+            claimed,
+            self._spend_limits,
+            self._slots,
+        )
+        self._limits.attach_job(job.id, run.slots)
+        return run
 
-    def _lane_ended(self) -> None:
+    def _run_ended(self) -> None:
         self._changed.set()
         self.wake()
 
-    def _lane_closed(self, job_id: int) -> None:
-        self._budget.detach_job(job_id)
+    def _run_closed(self, job_id: int) -> None:
+        self._limits.detach_job(job_id)
         self._recorder.flush()  # a job run that failed has not
-        retry_while_unavailable(pages.give_back, self._member.id, job_id)
-        retry_while_unavailable(lane_rows.ended, job_id, self._member.id)
+        retry_while_unavailable(pages.give_back, self._heartbeat.id, job_id)
+        retry_while_unavailable(assignments.remove, job_id, self._heartbeat.id)
 
-    def _run(self) -> None:
-        while True:
-            busy = False
-            try:
-                with connected():
-                    busy = self._look()
-            except Exception:
-                log_failure(log, "the lanes of this worker cannot be looked up")
-            self._wake.wait(LOOK_S if busy else IDLE_S)
-            self._wake.clear()
+    def _look(self) -> None:
+        self._busy = False
+        with connected():
+            self._busy = self._steer_runs()
 
-    def _look(self) -> bool:
+    def _steer_runs(self) -> bool:
         """Open and stop job runs as assigned. Returns False if there are none."""
         with snapshot():
             address_policy.look()
-            jobs = lane_rows.jobs_of(self._member.id)
+            jobs = assignments.jobs_of(self._heartbeat.id)
             if second := self._begins_second():
                 self._providers.refresh()
-                self._say()
+                self._store_live()
         statuses = {job.id: JobStatus(job.status) for job in jobs if job.deleted_at is None}
-        self._lanes.steer(statuses)
-        self._lanes.take_up(jobs)
+        self._runs.steer(statuses)
+        self._runs.take_up(jobs)
         for job in jobs:
-            if self._lanes.busy(job.id):
+            if self._runs.busy(job.id):
                 continue
             if not self._closing and statuses.get(job.id) == JobStatus.RUNNING:
-                self._lanes.begin(job.id)
+                self._runs.begin(job.id)
                 self._changed.set()
-            if not self._lanes.busy(job.id):  # it is not to run, or cannot
-                lane_rows.ended(job.id, self._member.id)
+            if not self._runs.busy(job.id):  # it is not to run, or cannot
+                assignments.remove(job.id, self._heartbeat.id)
         if second:
-            for lane in list(self._lanes.open.values()):
-                lane.look_for_others()
-                lane.give_back_unused()
+            for run in list(self._runs.open.values()):
+                run.look_for_others()
+                run.give_back_unused()
         return bool(jobs)
 
     def _begins_second(self) -> bool:
         former, self._second = self._second, int(time.time())
         return self._second != former
 
-    def _say(self) -> None:
+    def _store_live(self) -> None:
         lives = {
-            job_id: live_state.encode(lane.live()).decode()
-            for job_id, lane in self._lanes.open.items()
+            job_id: live_state.encode(run.live()).decode()
+            for job_id, run in self._runs.open.items()
         }
         if lives:
-            lane_rows.say(self._member.id, lives)
+            assignments.store_live(self._heartbeat.id, lives)
 
     def _lost(self) -> None:
         """Stop all runs of a revoked worker id; its pages were reassigned."""
-        self._lanes.stop(LOST_S)
+        self._runs.stop(LOST_S)
 
     # --- coordinating -----------------------------------------------------------------------
 
-    def _compete(self) -> None:
-        while True:
-            try:
-                self._mind_the_lease()
-            except Exception:
-                log_failure(log, "the lease cannot be looked after")
-            gevent.sleep(LEASE_EVERY_S)
-
-    def _mind_the_lease(self) -> None:
+    def _check_lease(self) -> None:
         if self._coordinator is None:
             if not self._closing and self._lease.acquire():
-                log.info("worker %s coordinates", self._member.name)
-                self._lease.sign(self._member.id)
+                log.info("worker %s coordinates", self._heartbeat.name)
+                self._lease.set_holder(self._heartbeat.id)
                 self._coordinator = Coordinator(
-                    *(self._settings, self._vault, self._duties),
-                    *(self._providers, self._wake_other, lambda: self._member.judges),
+                    self._settings,
+                    self._vault,
+                    self._hooks,
+                    self._providers,
+                    self._wake_worker,
+                    lambda: self._heartbeat.may_declare_dead,
                 )
                 self._coordinator.start()
             elif not self._closing:
-                self._look_at_coordinator()
+                self._revoke_silent_coordinator()
         elif self._lease.keep():
-            self._lease.sign(self._member.id)  # the connection or the id may be another now
+            # the connection or the id may be another now
+            self._lease.set_holder(self._heartbeat.id)
         else:
             log.warning("another worker coordinates now")
             self._hand_over()
 
-    def _look_at_coordinator(self) -> None:
+    def _revoke_silent_coordinator(self) -> None:
         """Watch the coordinator. A stalled one would keep the lease, and no worker would coordinate."""
         with connected():
-            silent = workers.silent() if self._member.judges else []
-            if silent and lease.unseat(silent):
+            silent = workers.silent() if self._heartbeat.may_declare_dead else []
+            if silent and lease.revoke(silent):
                 log.warning("the worker that coordinated is silent: the lease was taken from it")
 
     def _hand_over(self) -> None:

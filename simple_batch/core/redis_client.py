@@ -7,21 +7,22 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-ANSWER_S = 0.5  # timeout: a slower Redis counts as unreachable
+ANSWER_S = 0.5  # a slower Redis counts as unreachable
 SILENCE_S = 10  # seconds until a dead connection is noticed
 
 
-def client(url: str) -> Redis:
-    """A client that fails fast instead of retrying: its callers can work without Redis for a while."""
-    options = {}
+def client(url: str, timeout_s: float = ANSWER_S) -> Redis:
+    """A client that fails fast instead of retrying: its callers can work without Redis for a while.
+    ``timeout_s`` is for connecting, and for each answer."""
+    options: dict[str, object] = {}
     if not url.startswith("unix:"):
         options["socket_keepalive"] = True
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             options["socket_keepalive_options"] = {socket.TCP_USER_TIMEOUT: SILENCE_S * 1000}
     return Redis.from_url(
         url,
-        socket_timeout=ANSWER_S,
-        socket_connect_timeout=ANSWER_S,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=SILENCE_S,
         **options,

@@ -20,7 +20,7 @@ from gevent.event import Event
 from ..core.domain import Cause, GovernorState
 from .classify import Classification
 from .estimators import TokenBucket
-from .learned_limits import IDLE_S, Cooldown, Limits, Ticket
+from .learned_limits import IDLE_S, AdmissionLimits, Cooldown, Limits, Ticket
 from .sliding_window import WINDOW_S, SlidingWindow
 
 COOLDOWN_S = (0.05, 1.0)  # the first one where the provider names none: a few calls' time
@@ -79,7 +79,7 @@ class Governor:
         self._ceiling: int | None = None
         self._per_minute: tuple[int | None, int | None] = None, None  # the user's ceilings …
         self._requests = self._tokens = None  # … and what is left of them
-        self._limits = Limits(float(start), float(maximum))
+        self._limits: AdmissionLimits = Limits(float(start), float(maximum))
         self._in_flight = 0
         self._waiting: OrderedDict[Flow, deque[_Waiting]] = OrderedDict()
         self._timer = None

@@ -55,7 +55,7 @@ class Lease:
         self._descriptor = again
         return True
 
-    def sign(self, name: str) -> None:
+    def set_holder(self, name: str) -> None:
         """Publish the holder of the lease, if other processes may revoke it."""
 
     def release(self) -> None:
@@ -114,7 +114,7 @@ class ServerLease(Lease):
             self._connection.close()
             self._connection = None
 
-    def sign(self, name: str) -> None:
+    def set_holder(self, name: str) -> None:
         with contextlib.suppress(psycopg.Error):
             if self._connection is not None:
                 locks.set_holder(self._connection, name)
@@ -131,8 +131,8 @@ class ServerLease(Lease):
         return connection is None
 
 
-def unseat(names: list[str]) -> bool:
-    """Revoke the lease of a process that signed it with one of these names and hangs: its connection
+def revoke(names: list[str]) -> bool:
+    """Revoke the lease of a process that holds it under one of these names and hangs: its connection
     is alive, so the server does not free the lease. Returns True if it was revoked."""
     return locks.revoke(_NUMBER, names)
 

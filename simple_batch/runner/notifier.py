@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import logging
 import time
+from functools import partial
 from urllib.parse import urlsplit
 
 import gevent
@@ -18,14 +19,15 @@ from gevent.pool import Pool
 
 from ..core.address_policy import AddressPolicy
 from ..core.clock import now_ms
+from ..core.context import Vault
 from ..core.domain import batch_id
 from ..core.errors import ConfigurationError
+from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..core.version import __version__
 from ..store import webhooks
 from ..store.database import connected, log_failure
 from ..store.models import Delivery
-from ..store.secrets import Vault
 from . import mailer
 from .guarded_adapter import GatedAdapter
 
@@ -70,20 +72,14 @@ def signed(secret: str, event_id: str, body: bytes, now: float) -> dict[str, str
 
 
 class Notifier:
-    """Looks each second for deliveries that are due; ``run`` is a greenlet's."""
+    """Looks each second for deliveries that are due; ``task`` runs it."""
 
     def __init__(self, settings: Settings, vault: Vault):
         self._settings = settings
         self._vault = vault
         self._gate = AddressPolicy.of(settings.ALLOWED_PRIVATE_HOSTS)
-
-    def run(self) -> None:
-        while True:
-            try:
-                self._round()
-            except Exception:
-                log_failure(log, "webhooks could not be delivered")
-            gevent.sleep(LOOK_S)
+        on_error = partial(log_failure, log, "webhooks could not be delivered")
+        self.task = PeriodicTask(self._round, LOOK_S, on_error)
 
     def last_round(self, timeout_s: float) -> None:
         """One more look before the process ends: a command that runs one job tells its end too."""

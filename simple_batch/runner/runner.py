@@ -6,16 +6,16 @@ process ends. Where workers run the jobs (ENGINE=celery) it only watches.
 
 import logging
 import time
+from functools import partial
 
-import gevent
 from gevent import monkey
-from gevent.event import Event
 
+from ..core.context import Vault
+from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..store.cluster import workers
 from ..store.database import connected, fault, log_failure
 from ..store.models import Job
-from ..store.secrets import Vault
 from .background import BackgroundTasks
 from .hooks import Hooks
 from .job_run import JobRun
@@ -31,7 +31,8 @@ from .watcher import Watcher
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
-LEASE_EVERY = 4  # looks between two tries to take the lease, or looks whether it is still held
+LEASE_EVERY_S = 1.0  # between two tries to take the lease, or looks whether it is still held
+AFTER_FAILURE_S = 1.0
 HAND_OVER_S = 10.0
 AWAY_S = 2.0  # for an end while the database file is not at its place
 
@@ -57,9 +58,19 @@ class Runner:
         self._lanes: JobRuns | None = None
         self._scheduler: Scheduler | None = None
         self._watcher = Watcher()
-        self._wake = Event()
         self._sampled = 0  # the second in which the live state of the job runs was last read
-        self._greenlet: gevent.Greenlet | None = None
+        self._watch_task = PeriodicTask(
+            self._watch,
+            LOOK_S,
+            partial(log_failure, log, "the jobs cannot be watched"),
+            rest_s=AFTER_FAILURE_S,
+        )
+        self._lease_task = PeriodicTask(
+            self._check_lease,
+            LEASE_EVERY_S,
+            partial(log_failure, log, "the lease cannot be looked after"),
+            wait_first=True,
+        )
         self._chores = BackgroundTasks(settings, vault, duties)
         self.storage_fault: str | None = None
 
@@ -78,15 +89,17 @@ class Runner:
             raise RuntimeError(
                 "jobs run only in a process patched by gevent: use run.py or gunicorn"
             )
-        if not self._watches_only and self._lease.acquire():
-            self._take_over()
-        self._greenlet = gevent.spawn(self._run)
+        if not self._watches_only:
+            if self._lease.acquire():
+                self._take_over()
+            self._lease_task.start()
+        self._watch_task.start()
         return self.state
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """Drain: no new calls, those in flight finish, everything received is committed."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
+        self._lease_task.stop()
+        self._watch_task.stop()
         if self._scheduler is not None:
             self._end(timeout_s)
         self._chores.stop(timeout_s)
@@ -94,7 +107,7 @@ class Runner:
 
     def wake(self) -> None:
         """Look now: a job was created or changed in this process."""
-        self._wake.set()
+        self._watch_task.wake()
         if self._scheduler is not None:
             self._scheduler.wake()
 
@@ -104,12 +117,13 @@ class Runner:
 
     def health(self) -> Health:
         """Whether everything that should work here does."""
-        parts = {"watcher": self._greenlet, **self._chores.greenlets}
+        tasks = {"watcher": self._watch_task, **self._chores.tasks}
+        parts = {name: task.alive for name, task in tasks.items()}
         if self._scheduler is not None:
             parts |= {"scheduler": self._scheduler.alive, "recorder": self._recorder.alive}
         return Health(
             state=self.state,
-            dead=[name for name, part in parts.items() if not part],
+            dead=[name for name, alive in parts.items() if not alive],
             silent_s=self._scheduler.silent_s if self._scheduler is not None else None,
             storage_fault=self.storage_fault,
         )
@@ -134,7 +148,7 @@ class Runner:
             self._providers,
             self._lanes,
             self._duties,
-            self._wake.set,
+            self._watch_task.wake,
             self._only,
         )
         self._recorder.start()
@@ -149,29 +163,17 @@ class Runner:
         if self._scheduler is not None:
             self._scheduler.ended()
 
-    def _run(self) -> None:
-        turn = 0
-        while True:
-            try:
-                with connected():
-                    second = int(time.time())
-                    if self._scheduler is not None and second != self._sampled:
-                        self._sampled = second
-                        self._lanes.write_live()
-                    self._watcher.look()
-            except Exception:
-                log_failure(log, "the jobs cannot be watched")
-                gevent.sleep(1)
-            turn += 1
-            if turn % LEASE_EVERY == 0 and not self._watches_only and fault() is None:
-                try:
-                    self._mind_the_lease()
-                except Exception:
-                    log_failure(log, "the lease cannot be looked after")
-            self._wake.wait(LOOK_S)
-            self._wake.clear()
+    def _watch(self) -> None:
+        with connected():
+            second = int(time.time())
+            if self._scheduler is not None and second != self._sampled:
+                self._sampled = second
+                self._lanes.write_live()
+            self._watcher.look()
 
-    def _mind_the_lease(self) -> None:
+    def _check_lease(self) -> None:
+        if fault() is not None:
+            return
         if self._scheduler is None:
             if self._lease.acquire():
                 log.warning("the process that ran the jobs is gone: they run here now")

@@ -6,14 +6,13 @@ needs no separate recovery: after it there are simply running jobs without a job
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
-
-import gevent
-from gevent.event import Event
 
 from ..core import time_windows
 from ..core.clock import now_ms
 from ..core.domain import JobStatus
+from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..store import jobs as job_rows
 from ..store.database import connected, log_failure, snapshot
@@ -66,16 +65,15 @@ class Scheduler:
         self._duties = duties
         self._changed = changed
         self._only = only
-        self._tick_s = tick_s
-        self._wake = Event()
-        self._stopping = False
         self._works = TaskGroup(self.ended)
-        self._greenlet: gevent.Greenlet | None = None
+        # a database that cannot be read now may be readable in a second
+        on_error = partial(log_failure, log, "the scheduler could not look at the jobs")
+        self._task = PeriodicTask(self._look, tick_s, on_error, rest_s=1.0)
         self._looked_at = time.monotonic()
 
     @property
     def alive(self) -> bool:
-        return bool(self._greenlet)
+        return self._task.alive
 
     @property
     def silent_s(self) -> float:
@@ -83,11 +81,11 @@ class Scheduler:
         return time.monotonic() - self._looked_at
 
     def start(self) -> None:
-        self._greenlet = gevent.spawn(self._run)
+        self._task.start()
 
     def wake(self) -> None:
         """Look now: something changed."""
-        self._wake.set()
+        self._task.wake()
 
     def ended(self) -> None:
         """Look now: what worked on a job has come to its end."""
@@ -96,31 +94,21 @@ class Scheduler:
 
     def rest(self) -> None:
         """Start nothing more."""
-        self._stopping = True
-        self.wake()
+        self._task.finish()
 
     def stop(self, timeout_s: float) -> None:
         """Start nothing more and finish what is begun, for at most the timeout. Jobs keep their
         status: the next process that runs the database's jobs goes on with them."""
         self.rest()
         self._works.stop(timeout_s)
-        if self._greenlet is not None:
-            self._greenlet.kill()
-
-    def _run(self) -> None:
-        while not self._stopping:
-            self._looked_at = time.monotonic()
-            try:
-                with connected():
-                    self._look()
-            except Exception:
-                # a database that cannot be read now may be readable in a second
-                log_failure(log, "the scheduler could not look at the jobs")
-                gevent.sleep(1)
-            self._wake.wait(self._tick_s)
-            self._wake.clear()
+        self._task.stop()
 
     def _look(self) -> None:
+        self._looked_at = time.monotonic()
+        with connected():
+            self._look_at_jobs()
+
+    def _look_at_jobs(self) -> None:
         now = now_ms()
         with snapshot():
             self._providers.refresh()

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 
 import pytest

@@ -183,7 +183,7 @@ def test_stop_lets_calls_in_flight_finish_and_gives_up_what_waits(bench):
 def test_a_pool_without_a_share_lets_go_what_waits_and_can_run_again(bench):
     governor = SharedGovernor(concurrency=3)
     shared = governor.share(lambda: None)
-    shared.take(3, 1.0, time.monotonic())
+    shared.set_share(3, 1.0, time.monotonic())
     slow_backoff = msgspec.structs.replace(POLICY, backoff_base_s=60, backoff_max_s=60)
     with MisbehavingEndpoint(e.error(500), e.slow(0.2)) as endpoint:
         run = bench(endpoint, policy=slow_backoff, governor=governor)
@@ -191,14 +191,14 @@ def test_a_pool_without_a_share_lets_go_what_waits_and_can_run_again(bench):
         wait_until(lambda: run.pool.retrying and endpoint.calls >= 3)
         (retrying,) = run.pool.retrying
         assert run.pool.ready()
-        shared.take(0, 0.0, time.monotonic())
+        shared.set_share(0, 0.0, time.monotonic())
         assert not run.pool.ready()
         run.pool.withdraw()
         runner.join(20)
         assert runner.successful()
         assert list(run.loose) == [retrying]
         assert len(run.outcomes) == endpoint.calls - 1 < 49  # what was in flight has ended
-        shared.take(3, 1.0, time.monotonic())
+        shared.set_share(3, 1.0, time.monotonic())
         done = {outcome.index for outcome in run.outcomes}
         left = [request(n) for n in range(50) if n not in done]
         run.run(requests=left)

@@ -141,7 +141,7 @@ def test_a_process_without_a_runner_or_with_a_dead_one_says_so(app, client, monk
         assert lifecycle.start_runner() == "here"
     assert wrong() == (200, {})
     runner = lifecycle._runner
-    runner._scheduler._greenlet.kill()
+    runner._scheduler._task.stop()
     assert wrong() == (503, {"scheduler": "it has ended"})
     runner._scheduler.start()
     gevent.sleep(0.05)  # it has looked
@@ -153,7 +153,7 @@ def test_a_process_without_a_runner_or_with_a_dead_one_says_so(app, client, monk
     wait_until(silent)  # unless it looks just now
     wait_until(lambda: wrong() == (200, {}))
     runner._recorder._greenlet.kill()
-    runner._chores.greenlets["keeper"].kill()
+    runner._chores.tasks["keeper"].stop()
     assert wrong() == (503, {"recorder": "it has ended", "keeper": "it has ended"})
     runner._recorder.start()
     path = app.extensions["simple_batch"].settings.instance / "simple_batch.db"

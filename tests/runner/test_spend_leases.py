@@ -267,12 +267,14 @@ def test_what_a_call_cost_beyond_its_block_is_not_granted_to_others(url):
 def test_without_a_cap_nothing_is_asked(url, quick, monkeypatch):
     job_id = new_job()
     monkeypatch.setattr(spend_leases, "ask", None)
-    monkeypatch.setattr(runner_blocks, "log_failure", None)
+    failures = []
+    monkeypatch.setattr(runner_blocks, "log_failure", lambda *_: failures.append(sys.exception()))
     with started_workers(2) as workers:
         going = run_all(workers, [job_id], 3)
         wait_until(lambda: spent(job_id) > 200)
-        assert all(worker.blocks._greenlet for worker in workers)
+        assert all(worker.blocks._task.alive for worker in workers)
         gevent.killall(going)
+    assert not failures
 
 
 def test_asks_are_few(url, monkeypatch):
@@ -344,8 +346,8 @@ class Steps:
 
     def ask(self, worker: "SimulatedWorker", _: int) -> None:
         excess = worker.excess
-        worker.supply.tend()
-        assert worker.excess <= excess  # no money is taken away that is already spent
+        worker.supply.refill()
+        assert worker.excess <= excess  # nothing is taken away that is spent already
 
     def take(self, worker: "SimulatedWorker", _: int) -> None:
         if worker.may_take():

@@ -5,21 +5,28 @@ from collections import defaultdict
 from ..models import Assignment, Job, database
 
 _LIVE = "UPDATE lane SET live = ? WHERE job_id = ? AND worker_id = ?"
-_PLACE = "INSERT INTO lane (job_id, worker_id, live) VALUES (?, ?, '') ON CONFLICT DO NOTHING"
+_ADD = "INSERT INTO lane (job_id, worker_id, live) VALUES (?, ?, '') ON CONFLICT DO NOTHING"
 # What a worker must know of its assigned jobs, and of no others.
 _WATCHED = (
-    *(Job.id, Job.status, Job.deleted_at, Job.total),
-    *(Job.concurrency, Job.max_retries, Job.overrides, Job.priority, Job.spend_cap),
+    Job.id,
+    Job.status,
+    Job.deleted_at,
+    Job.total,
+    Job.concurrency,
+    Job.max_retries,
+    Job.overrides,
+    Job.priority,
+    Job.spend_cap,
 )
 
 
-def place(job_id: int, worker_id: str) -> None:
+def add(job_id: int, worker_id: str) -> None:
     """Assign a job to a worker. Raises peewee.IntegrityError if either is gone."""
-    database.execute_sql(_PLACE, (job_id, worker_id))
+    database.execute_sql(_ADD, (job_id, worker_id))
 
 
-def placed() -> dict[int, dict[str, str]]:
-    """The last live state of each assignment, by job and worker (JSON; empty: none yet)."""
+def live_states() -> dict[int, dict[str, str]]:
+    """The last live state of each assignment, by job and then worker (JSON; empty: none yet)."""
     found: dict[int, dict[str, str]] = defaultdict(dict)
     for job_id, worker_id, live in database.execute_sql(
         "SELECT job_id, worker_id, live FROM lane ORDER BY job_id, worker_id"
@@ -38,13 +45,13 @@ def jobs_of(worker_id: str) -> list[Job]:
     )
 
 
-def say(worker_id: str, lives: dict[int, str]) -> None:
+def store_live(worker_id: str, lives: dict[int, str]) -> None:
     """Store the live state of a worker's runs, by job."""
     rows = [(live, job_id, worker_id) for job_id, live in sorted(lives.items())]
     database.executemany(_LIVE, rows)
 
 
-def ended(job_id: int, worker_id: str) -> None:
+def remove(job_id: int, worker_id: str) -> None:
     """Delete the assignment."""
     Assignment.delete().where(
         (Assignment.job == job_id) & (Assignment.worker == worker_id)

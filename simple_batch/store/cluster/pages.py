@@ -1,7 +1,7 @@
-"""Pages of requests that workers share out among themselves.
+"""Pages of requests: the unit in which workers divide a job among themselves. PostgreSQL only.
 
-A page is laid out over requests that have no result, and is gone when all of them have one. Which
-worker has it is all that ever changes; rows of requests are not touched. PostgreSQL only.
+A page is created over requests that have no result, and is deleted when all of them have one. Only the
+worker that holds it changes; rows of requests are not touched.
 """
 
 import msgspec
@@ -11,13 +11,13 @@ from .. import requests as request_rows
 from ..models import Job, Page, database, lock_job
 from ..requests import STRIDE, RouteKey
 
-SIZE = 50  # requests of a page, at most
+SIZE = 50  # maximum number of requests in a page
 _PIECES = 40  # minimum number of pages of a job, if it has enough requests
 
-_REACHED = (
+_LAST_INDEX = (
     "SELECT coalesce(max(last), -1) FROM page WHERE job_id = ? AND config_id = ? AND timeout_s = ?"
 )
-_LAY = """
+_CREATE = """
 INSERT INTO page (job_id, config_id, timeout_s, first, last)
 SELECT ?, ?, ?, min(idx), max(idx) FROM (
   SELECT idx, (row_number() OVER (ORDER BY idx) - 1) / ? AS number FROM ({pending}) AS pending
@@ -54,30 +54,31 @@ def size_for(total: int) -> int:
     return max(1, min(SIZE, total // _PIECES))
 
 
-def lay_step(job_id: int, way: RouteKey, mark: int) -> int | None:
-    """Lay pages out over the next stretch of a running job's pending requests of one way, from index
-    ``mark`` on, where none lie yet. Returns the next mark; None: done, or the job does not run."""
+def create_step(job_id: int, way: RouteKey, mark: int) -> int | None:
+    """Create pages for the next stretch of a running job's pending requests of one route, from index ``mark``
+    on, where there are none yet. Returns the next mark; None: done, or the job does not run."""
     with database.atomic():
-        lock_job(job_id)  # two that lay out the same job take turns
+        lock_job(job_id)  # two processes that create pages of the same job take turns
         job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
         if job is None or job.status != JobStatus.RUNNING:
             return None
         place = job_id, *_columns(way)
-        mark = max(mark, 1 + database.execute_sql(_REACHED, place).fetchone()[0])
+        mark = max(mark, 1 + database.execute_sql(_LAST_INDEX, place).fetchone()[0])
         if mark >= job.total:
             return None
         high = min(job.total, mark + STRIDE)
         asked = way if job.overrides else None
         pending, bound = request_rows.pending("r.idx", job_id, mark, high, asked, job.ask_once)
-        database.execute_sql(_LAY.format(pending=pending), (*place, size_for(job.total), *bound))
+        database.execute_sql(_CREATE.format(pending=pending), (*place, size_for(job.total), *bound))
     return high
 
 
 def claim(
     worker_id: str, job_id: int, way: RouteKey, mark: int, count: int, finished: list[int]
 ) -> list[Claimed]:
-    """Take up to ``count`` free pages of a way whose first index is not below ``mark``, in order, and
-    remove those ``finished`` (see ``done``), all at once. Raises peewee.IntegrityError where the others take this worker for dead."""
+    """Claim up to ``count`` free pages of a route whose first index is not below ``mark``, in order, and
+    delete those ``finished`` (ids, see ``done``), in one transaction. Raises peewee.IntegrityError if this
+    worker was declared dead."""
     place = job_id, *_columns(way)
     with database.atomic():
         if finished:
@@ -101,7 +102,7 @@ def _requests(
 
 
 def done(ids: list[int]) -> None:
-    """Remove pages whose requests all have a result."""
+    """Delete pages whose requests all have a result."""
     database.execute_sql(_DONE, (msgspec.json.encode(ids).decode(),))
 
 
@@ -114,18 +115,18 @@ def give_back(worker_id: str, job_id: int, way: RouteKey | None = None) -> None:
 
 
 def other_ways(job_id: int) -> list[RouteKey]:
-    """The ways besides the job's own that have free pages."""
+    """The routes besides the job's own that have free pages."""
     rows = database.execute_sql(_OTHER_WAYS, (job_id,))
     return [RouteKey(config_id or None, timeout_s or None) for config_id, timeout_s in rows]
 
 
-def free(job_id: int, most: int) -> int:
-    """How many pages of a job are free, counted up to ``most``."""
-    return database.execute_sql(_FREE, (job_id, most)).fetchone()[0]
+def free(job_id: int, limit: int) -> int:
+    """The number of free pages of a job, counted up to ``limit``."""
+    return database.execute_sql(_FREE, (job_id, limit)).fetchone()[0]
 
 
 def any_free(job_id: int, way: RouteKey) -> bool:
-    """Whether pages of one way are free."""
+    """Whether pages of a route are free."""
     config_id, timeout_s = _columns(way)
     rows = Page.select(Page.id).where(
         (Page.job == job_id)
@@ -137,7 +138,7 @@ def any_free(job_id: int, way: RouteKey) -> bool:
 
 
 def any_left(job_id: int, way: RouteKey | None = None) -> bool:
-    """Whether a job has pages, free or taken; of one way, if it is given."""
+    """Whether a job has pages, free or claimed; of one route, if it is given."""
     rows = Page.select(Page.id).where(Page.job == job_id)
     if way is not None:
         config_id, timeout_s = _columns(way)

@@ -22,7 +22,7 @@ _ALIVE = (
 )
 _QUIET = f"SELECT name, ({_NOW} - beat_at) / 1000.0 FROM worker WHERE beat_at >= {_NOW} - {_DEAD_AFTER_MS} ORDER BY name"
 _SILENT = f"SELECT id FROM worker WHERE beat_at < {_NOW} - {_DEAD_AFTER_MS}"
-_SWEEP = (
+_REAP = (
     f"DELETE FROM worker WHERE beat_at < {_NOW} - {_DEAD_AFTER_MS} "
     "RETURNING id, name, room, started_at"
 )
@@ -59,7 +59,7 @@ def leave(worker_id: str) -> None:
 
 
 def alive() -> list[Known]:
-    """The workers that live, oldest first. Empty on SQLite, which has none."""
+    """The live workers, oldest first. Empty on SQLite, which has none."""
     if not database.server:
         return []
     return [Known(*row) for row in database.execute_sql(_ALIVE)]
@@ -76,6 +76,6 @@ def silent() -> list[str]:
     return [worker_id for (worker_id,) in database.execute_sql(_SILENT)]
 
 
-def sweep() -> list[Known]:
-    """Remove the dead; returns them."""
-    return [Known(*row) for row in database.execute_sql(_SWEEP).fetchall()]
+def reap() -> list[Known]:
+    """Delete the rows of dead workers; returns them."""
+    return [Known(*row) for row in database.execute_sql(_REAP).fetchall()]
