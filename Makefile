@@ -35,6 +35,7 @@ test-postgres: .venv/.develops
 
 torture: .venv/.develops
 	$(BIN)/python -m tests.torture
+	SIMPLE_BATCH_TEST_EVERY_VALUE=1 $(BIN)/python -m pytest tests/web/test_malformed.py
 
 lint: .venv/.develops
 	$(BIN)/ruff check .

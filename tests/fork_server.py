@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FLASK, SERVER = PROGRAMS = ("flask", "run.py")  # fork_server_main.py loads them
+FLASK, SERVER, CELERY = PROGRAMS = ("flask", "run.py", "celery")  # fork_server_main.py loads them
 
 
 class Process:
@@ -75,9 +75,9 @@ class _ForkServer:
             self._process = subprocess.Popen(command, cwd=cwd, stdin=theirs)
         atexit.register(self._end)
 
-    def start(self, args: list[str], env: dict[str, str], streams: list[int]) -> Process:
+    def start(self, args: list[str], streams: list[int], **how) -> Process:
         reports, theirs = socket.socketpair()
-        request = json.dumps({"args": args, "env": env}).encode()
+        request = json.dumps({"args": args, **how}).encode()
         size = len(request).to_bytes(4, "big")
         with theirs:
             socket.send_fds(self._requests, [size], [*streams, theirs.fileno()])
@@ -92,9 +92,11 @@ class _ForkServer:
 _fork_server = functools.cache(_ForkServer)
 
 
-def start(args: list[str], cwd: Path, env: dict[str, str], stdin, stdout, stderr) -> Process:
+def start(
+    args: list[str], cwd: Path, env: dict[str, str], stdin, stdout, stderr, new_session=False
+) -> Process:
     """Start a process as subprocess.Popen does; ``args`` begin with one of PROGRAMS."""
     with Path(os.devnull).open() as nothing:
         given = nothing if stdin == subprocess.DEVNULL else stdin
         streams = [stream.fileno() for stream in (given, stdout, stderr)]
-        return _fork_server(args[0], cwd).start(args, env, streams)
+        return _fork_server(args[0], cwd).start(args, streams, env=env, new_session=new_session)

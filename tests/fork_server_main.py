@@ -22,6 +22,9 @@ from . import fork_server
 def load_flask():
     from flask.cli import main
 
+    from simple_batch import runner  # noqa: F401
+    from simple_batch.cli import command_app, demo_endpoint  # noqa: F401
+
     return main
 
 
@@ -29,13 +32,32 @@ def load_server():
     from gevent import monkey
 
     monkey.patch_all()
-    from simple_batch import serve
+    from simple_batch import api, serve  # noqa: F401
     from simple_batch.web import live_feed  # noqa: F401
 
     return lambda: serve.main(sys.argv[1:])
 
 
-LOADERS = {fork_server.FLASK: load_flask, fork_server.SERVER: load_server}
+def load_celery():
+    """Loads all but the Celery app, which reads the settings when it is imported."""
+    from gevent import monkey
+
+    monkey.patch_all()  # as Celery does for -P gevent
+    import celery.concurrency.gevent  # noqa: F401
+    import kombu.transport.redis  # noqa: F401
+    from celery.apps import worker
+    from celery.bin.celery import main
+
+    from simple_batch.cluster import metrics_server, worker  # noqa: F401, F811
+
+    return main
+
+
+LOADERS = {
+    fork_server.FLASK: load_flask,
+    fork_server.SERVER: load_server,
+    fork_server.CELERY: load_celery,
+}
 fork, waitpid = get_original("os", ["fork", "waitpid"])
 
 
@@ -52,8 +74,9 @@ def serve(requests: _socket.socket) -> dict:
             request += requests.recv(65_536)
         if fork() == 0:
             requests.close()
-            _fork_program(*streams)
-            return json.loads(request)
+            decoded = json.loads(request)
+            _fork_program(*streams, new_session=decoded["new_session"])
+            return decoded
         for stream in streams:
             os.close(stream)
 
@@ -64,10 +87,14 @@ def _reap_children() -> None:
             pass
 
 
-def _fork_program(stdin: int, stdout: int, stderr: int, reports: int) -> None:
-    """Returns in the child, which runs the program. The parent reports the pid and exit code, and exits."""
+def _fork_program(stdin: int, stdout: int, stderr: int, reports: int, new_session: bool) -> None:
+    """Returns in the child, which reports its pid and runs the program. The parent reports the exit code,
+    and exits."""
     program = fork()
     if program == 0:
+        if new_session:
+            os.setsid()
+        os.write(reports, b"%d\n" % os.getpid())
         os.close(reports)
         for place, stream in enumerate((stdin, stdout, stderr)):
             os.dup2(stream, place)
@@ -75,7 +102,6 @@ def _fork_program(stdin: int, stdout: int, stderr: int, reports: int) -> None:
         return
     for stream in (stdin, stdout, stderr, 0, 1, 2):
         os.close(stream)
-    os.write(reports, b"%d\n" % program)
     _pid, status = waitpid(program, 0)
     os.write(reports, b"%d\n" % os.waitstatus_to_exitcode(status))
     os._exit(0)

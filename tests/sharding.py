@@ -13,6 +13,7 @@ import pytest
 
 from .totals import BEGUN, ENDED
 
+gc.disable()  # until all is collected: imports and tests only add objects
 # They start first, so that none of them runs alone at the end.
 LONGEST = (
     "tests/browser",
@@ -85,6 +86,7 @@ class Outcomes:
 
 
 def pytest_collection_finish():
+    gc.enable()
     gc.collect()
     gc.freeze()  # otherwise each collection traverses thousands of tests
 

@@ -17,7 +17,7 @@ from simple_batch import create_app
 from simple_batch.services import configs, jobs
 from simple_batch.store.database import connected
 
-from .. import postgres, redis_server
+from .. import fork_server, postgres, redis_server
 from ..conftest import PATIENCE_S
 from ..process import ROOT, StoppableProcess, environment
 
@@ -52,21 +52,22 @@ def asked(endpoint) -> Counter:
 
 
 class Worker(StoppableProcess):
-    """A Celery worker; ``output`` is what it has printed."""
+    """A Celery worker, started by the fork server; ``output`` is what it has printed."""
 
     def __init__(self, name: str, instance: Path, settings: dict, lanes: int = 8):
         self.name = f"{name}@test"
         self._out = instance / f"{name}.out"
-        command = [sys.executable, "-m", "celery", "-A", "simple_batch.worker", "worker"]
+        command = [fork_server.CELERY, "-A", "simple_batch.worker", "worker"]
         command += ["-P", "gevent", "-c", str(lanes), "-n", self.name]
         with self._out.open("ab") as out:
-            self.process = subprocess.Popen(
+            self.process = fork_server.start(
                 command,
                 cwd=ROOT,
                 env=environment(instance, **settings),
+                stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                start_new_session=True,
+                new_session=True,
             )
 
     @property

@@ -115,6 +115,11 @@ def listen():
         listener.client.disconnect()
 
 
+def statuses(listener) -> list[str]:
+    """The statuses of the job that a client received, in their order."""
+    return [event["to"] for event in listener.of("job.status")]
+
+
 def test_every_client_gets_every_event_once_from_any_process(
     webs, worker, add_config, make_job, listen
 ):
@@ -133,8 +138,9 @@ def test_every_client_gets_every_event_once_from_any_process(
                 ),
                 40,
             )
+            wait_until(lambda client=listener: statuses(client)[-1:] == ["completed"], 40)
     time.sleep(0.6)  # one more tick, in which duplicates would arrive
-    moves = [[event["to"] for event in listener.of("job.status")] for listener in listeners]
+    moves = [statuses(listener) for listener in listeners]
     assert moves[0][-2:] == ["finalizing", "completed"]
     assert len(set(moves[0])) == len(moves[0])
     assert all(move == moves[0] for move in moves)

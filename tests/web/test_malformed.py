@@ -174,7 +174,7 @@ def test_malformed_queries(app, client, known, tracebacks, monkeypatch):
         calm = client.open(path).status_code  # /readyz is 503 where nothing runs jobs
         names = read.taken() if rule.endpoint == "jobs_list.index" else read.taken() - {"lang"}
         variables = [(name, "1") for name in rule.arguments]
-        asked = [*hostile.queries(names), *(f"{n}={v}" for n, v in variables)]
+        asked = [*hostile.queries(names, path), *(f"{n}={v}" for n, v in variables)]
         for query in asked:
             answer = client.open(f"{path}?{query}", method=method)
             wrong += faults_of(answer, (method, path, query[:200]), calm)
@@ -198,7 +198,8 @@ def test_malformed_forms(app, client, known, tracebacks, monkeypatch):
             read.taken()
             client.open(path, method=method, data=usual)
             for name in sorted(read.taken() | usual.keys() - {"csrf_token"}):
-                for value in (*FEW, *(hostile.NESTED if name in JSONS else ())):
+                values = (*FEW, *(hostile.NESTED if name in JSONS else ()))
+                for value in hostile.some(values, path + name):
                     answer = client.open(path, method=method, data={**usual, name: value})
                     wrong += faults_of(answer, (method, path, name, value[:40]))
     assert (wrong, tracebacks) == ([], [])
@@ -210,7 +211,8 @@ def test_malformed_bodies(app, client, known, tracebacks):
     for rule, method in sorted(rules(app, "POST", "PUT", "PATCH", "DELETE"), key=ending):
         path = hostile.path(rule, known)
         for kind in TYPES:
-            for body in BODIES if rule.rule in WITH_BODIES else BODIES[:3]:
+            bodies = BODIES if rule.rule in WITH_BODIES else BODIES[:3]
+            for body in hostile.some(bodies, path + kind):
                 sent = {"method": method, "data": body, "content_type": kind}
                 answer = client.open(path, headers={"X-CSRFToken": token}, **sent)
                 wrong += faults_of(answer, (method, path, kind, body[:60]))
