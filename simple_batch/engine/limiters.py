@@ -72,15 +72,17 @@ class Limiters:
         self._governor = governor
         self._flow = flow
         order = (
-            # first of all: a call whose answer has no memory must hold nothing that others need
+            # memory for the answer, first: a call that waits for it must hold nothing that others need
             _Check(answers.wait_for_room) if answers is not None else None,
+            # the job's own concurrency: it delays no other job
             _Slots(slots),
-            # before the governor: what that admits has to start at once
+            # spend caps, before the governor: what that admits has to start at once
             _Spend(spend) if spend is not None else None,
+            # concurrency and rates of the API config, which the jobs on it share fairly
             _RateLimits(governor, flow),
-            # after the governor: a call that waits for its own endpoint must not use up a shared slot
+            # concurrency of the worker, last: a call that waits for its endpoint must not use a shared slot
             _Slots(worker_slots) if worker_slots is not None else None,
-            # once more: calls were charged while this one waited
+            # spend caps once more: calls were charged while this one waited
             _Check(spend.check) if spend is not None else None,
         )
         self._order: tuple[Limiter, ...] = tuple(one for one in order if one is not None)
