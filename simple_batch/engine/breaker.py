@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from ..core import remedies
 from ..core.clock import now_ms
 from ..core.domain import Cause
 from ..core.messages import Message, translatable
@@ -20,14 +21,6 @@ from .retry import StopAll
 TRIP = 3
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 _AT_ONCE = (Cause.QUOTA, *REFUSALS)
-
-REMEDIES = {
-    Cause.QUOTA: translatable("Top up or wait for the quota to renew, then resume."),
-    Cause.AUTH: translatable("Correct the key (or what it may do) in the API config, then resume."),
-    Cause.NOT_FOUND: translatable(
-        "Correct the model or the base URL in the API config, then resume."
-    ),
-}
 
 
 class PauseReason(msgspec.Struct, frozen=True):
@@ -67,7 +60,7 @@ class Breaker:
         if finding.http_status:
             detail = f"HTTP {finding.http_status}: {detail}"
         until = None
-        remedy = REMEDIES.get(finding.cause) if finding.cause is not None else None
+        remedy = remedies.PAUSED.get(finding.cause) if finding.cause is not None else None
         if finding.cause in REFUSALS and finding.retry_after_s is not None:
             until = now_ms() + round(1000 * finding.retry_after_s)
             remedy = _asked_to_wait(finding.retry_after_s, until)

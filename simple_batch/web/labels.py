@@ -6,7 +6,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from jinja2 import pass_context
 
-from ..core import identity
+from ..core import identity, remedies
 from ..core.domain import Role
 from ..core.errors import SimpleBatchError
 from ..core.messages import Message
@@ -107,31 +107,7 @@ CAUSES = {
     "expired": _("expired"),
     "internal": _("internal"),
 }
-REMEDIES = {
-    "rate_limit": _(
-        "The speed was lowered by itself. Set RPM or TPM in the API config if you know them."
-    ),
-    "quota": _("Top up at the provider, then resume."),
-    "auth": _("Check the key in the API config and what it may do, then retry."),
-    "bad_request": _(
-        "The provider rejects the request itself: look at its message and your parameters."
-    ),
-    "not_found": _("Check model name and base URL in the API config."),
-    "context_length": _("Shorten these prompts or use a model with a longer context."),
-    "content_filter": _("Reword these prompts: the provider refuses their content."),
-    "server_error": _("The provider failed; retry these later."),
-    "overloaded": _("The provider is overloaded; retry these later."),
-    "timeout": _("Raise the timeout in the API config, or ask for shorter answers."),
-    "connection": _("Check network and base URL, then retry."),
-    "bad_response": _("The answer was no completion; often a proxy or a wrong base URL."),
-    "schema": _(
-        "The answer does not fit the schema: say more in the prompt, or loosen the schema; a second "
-        "asking with the complaint often helps."
-    ),
-    "cancelled": _("Stopped by a user; retry what you want answered."),
-    "expired": _("The deadline passed; retry what you want answered."),
-    "internal": _("A fault in Simple Batch: see the log, and please report it."),
-}
+REMEDIES = {str(cause): _(text.template) for cause, text in remedies.FAILED.items()}
 REASONS = {
     "held": _("held: resume it to start"),
     "resetting": _("being reset: its results are removed"),
