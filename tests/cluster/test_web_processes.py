@@ -133,6 +133,11 @@ def test_every_client_gets_every_event_once_from_any_process(
                 ),
                 40,
             )
+            wait_until(
+                lambda client=listener: any(
+                    event["to"] == "completed" for event in client.of("job.status")
+                )
+            )
     time.sleep(0.6)  # one more tick, in which duplicates would arrive
     moves = [[event["to"] for event in listener.of("job.status")] for listener in listeners]
     assert moves[0][-2:] == ["finalizing", "completed"]
