@@ -10,8 +10,15 @@ Sources: the IANA special-purpose registries, by way of ``ipaddress``; the cloud
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import NamedTuple
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Any, NamedTuple, TypeVar
 
 from .errors import ConfigurationError, SettingsError
 from .messages import Message, translatable
@@ -32,6 +39,9 @@ _LOCAL_NAT64 = ip_network("64:ff9b:1::/48")  # private: Python before 3.11.10 do
 _NAT64 = ip_network("64:ff9b::/96"), _LOCAL_NAT64
 _COMPATIBLE = ip_network("::/96")  # ::a.b.c.d
 
+# an answer of ``getaddrinfo``: its last part is (address, port, …)
+_Info = TypeVar("_Info", bound=tuple[int, int, int, str, tuple[Any, ...]])
+
 
 class AddressRefused(ConfigurationError):
     """Nothing is sent there."""
@@ -41,7 +51,7 @@ class AddressPolicy(NamedTuple):
     """What ALLOWED_PRIVATE_HOSTS lets through: host names, and networks."""
 
     names: frozenset[str]
-    networks: tuple
+    networks: tuple[IPv4Network | IPv6Network, ...]
 
     @classmethod
     def of(cls, setting: str) -> "AddressPolicy":
@@ -60,7 +70,7 @@ class AddressPolicy(NamedTuple):
                 ) from None
         return cls(frozenset(names), tuple(networks))
 
-    def through(self, host: str, found: list[tuple]) -> list[tuple]:
+    def through(self, host: str, found: list[_Info]) -> list[_Info]:
         """Those of ``getaddrinfo``'s answers for a host that may be connected to. Raises
         AddressRefused where there is none."""
         good = [info for info in found if self._passes(host, info[4][0])]
@@ -87,20 +97,25 @@ class AddressPolicy(NamedTuple):
             or all(_is_public(one) or self._listed(one) for one in meant)
         )
 
-    def _listed(self, address) -> bool:
+    def _listed(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self.networks)
 
-    def _barred(self, address) -> bool:
+    def _barred(self, address: IPv4Address | IPv6Address) -> bool:
         """Whether the address is in a network of _NEVER and not listed by itself: a larger listed
         network that contains it does not allow it."""
         return any(
             address in never
             and not any(
-                address in network and network.version == never.version and network.subnet_of(never)
-                for network in self.networks
+                address in network and _lies_in(network, never) for network in self.networks
             )
             for never in _NEVER
         )
+
+
+def _lies_in(network: IPv4Network | IPv6Network, outer: IPv4Network | IPv6Network) -> bool:
+    if isinstance(network, IPv4Network):
+        return isinstance(outer, IPv4Network) and network.subnet_of(outer)
+    return isinstance(outer, IPv6Network) and network.subnet_of(outer)
 
 
 def _meant(address: str) -> Iterator[IPv4Address | IPv6Address]:

@@ -8,6 +8,7 @@ text that is kept, logged or told and may hold such a thing passes here.
 import base64
 import re
 from collections.abc import Iterator
+from typing import TextIO
 
 from .terminal import shown
 
@@ -93,7 +94,7 @@ class RedactedStream:
     """A stream for texts that libraries write by themselves, tracebacks above all; without control
     characters."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: TextIO):
         self._stream = stream
 
     def write(self, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import SettingsError
@@ -10,14 +11,14 @@ MOST_BYTES = 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-def read(path: Path, known: set[str]) -> dict:
+def read(path: Path, known: set[str]) -> dict[str, object]:
     """The settings in the file, by their names in capitals; none where there is no file. Raises
     SettingsError for what is no TOML in UTF-8, with the line, and for names that are not ``known``."""
     try:
         raw = tomllib.loads(_text(path))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}. Correct the file or remove it.") from error
-    found: dict = {}
+    found: dict[str, object] = {}
     for name, value in raw.items():
         if name.upper() not in known:
             close = meant(name.upper(), known)
@@ -31,7 +32,7 @@ def read(path: Path, known: set[str]) -> dict:
     return found
 
 
-def meant(name: str, known) -> str | None:
+def meant(name: str, known: Iterable[str]) -> str | None:
     """The setting whose name is most like this one, if any is."""
     return next(iter(difflib.get_close_matches(name, sorted(known), 1, 0.75)), None)
 
@@ -50,7 +51,7 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise _unreadable(path, error.strerror) from error
+        raise _unreadable(path, error.strerror or str(error)) from error
     if len(raw) > MOST_BYTES:
         raise _unreadable(path, f"it has more than {MOST_BYTES:,} bytes")
     try:

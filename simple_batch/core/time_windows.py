@@ -2,7 +2,7 @@
 days and months of spend caps."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -97,7 +97,7 @@ def at(now_s: float, zone: str) -> Periods:
     where = ZoneInfo(zone or "UTC")
     today = datetime.fromtimestamp(now_s, where).date()
 
-    def begins(date) -> int:
-        return int(datetime(date.year, date.month, date.day, tzinfo=where).timestamp())
+    def begins(day: date) -> int:
+        return int(datetime(day.year, day.month, day.day, tzinfo=where).timestamp())
 
     return Periods(begins(today), begins(today.replace(day=1)), begins(today + timedelta(days=1)))

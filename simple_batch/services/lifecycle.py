@@ -10,12 +10,12 @@ from ..core import (
     events,
     file_permissions,
     log,
+    loop_lag,
     memory,
     redaction,
     settings,
 )
 from ..core.errors import SettingsError
-from ..core.loop_lag import pulse
 from ..core.redis_client import password_of
 from ..core.settings import Settings
 from ..runner.hooks import Hooks
@@ -109,13 +109,13 @@ class Services:
             log.speak_up()
             file_permissions.tighten(self.settings, _file_of(self.settings), deep=True)
             check_database()
-            pulse.start()
+            loop_lag.meter.start()
         with connected():
             return start_runner(only)
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """Let calls in flight finish and commit everything received."""
-        pulse.stop()
+        loop_lag.meter.stop()
         stop_runner(timeout_s)
 
     def close(self) -> None:
