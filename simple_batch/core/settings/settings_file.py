@@ -5,9 +5,9 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from .errors import SettingsError
+from ..errors import SettingsError
 
-MOST_BYTES = 1024 * 1024
+MAX_BYTES = 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -47,13 +47,13 @@ def _text(path: Path) -> str:
         raise _unreadable(path, "it is no file")
     try:
         with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1).removeprefix(_BOM)
+            raw = file.read(MAX_BYTES + 1).removeprefix(_BOM)
     except FileNotFoundError:
         return ""
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
-    if len(raw) > MOST_BYTES:
-        raise _unreadable(path, f"it has more than {MOST_BYTES:,} bytes")
+    if len(raw) > MAX_BYTES:
+        raise _unreadable(path, f"it has more than {MAX_BYTES:,} bytes")
     try:
         return raw.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
