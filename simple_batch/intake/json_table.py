@@ -32,7 +32,13 @@ class Objects:
     sheet = ""
     sheets: list[str] = []
 
-    def __init__(self, container: str, head: bytes, items: Iterable, settings: Settings):
+    def __init__(
+        self,
+        container: str,
+        head: bytes,
+        items: Iterable[tuple[int, bytes | None]],
+        settings: Settings,
+    ):
         self.format = container
         self._items = items
         self.columns = _columns(first_items(head, settings))
@@ -74,7 +80,8 @@ class Objects:
             ) from None
         if _REQUEST & fields.keys() and not _REQUEST & self._places.keys():
             raise Bad("invalid_request", translatable("a request among plain objects: do not mix."))
-        cells, kept = [""] * len(self.columns), [None] * len(self.columns)
+        cells = [""] * len(self.columns)
+        kept: list[object] = [None] * len(self.columns)
         for name, value in fields.items():
             place = self._places.get(name.strip())
             if place is None:

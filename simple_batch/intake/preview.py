@@ -11,10 +11,11 @@ from ..core.domain import Fault, Request
 from ..core.errors import UploadRejected
 from ..core.messages import translatable
 from ..core.settings import Settings
-from .reader import Reader, read
+from .reader import Reader
+from .table import Row
 from .template import Finder, Renderer, Template
 
-MOST_DISTINCT = 200_000  # bodies remembered while looking for duplicates: about 15 MB
+MAX_DISTINCT = 200_000  # bodies remembered while looking for duplicates: about 15 MB
 _BREATH = 200  # items between two chances for other greenlets to work
 
 
@@ -57,7 +58,7 @@ def scan(
     """Read the whole upload once. Raises UploadRejected (with the faults) where it holds no valid
     request or cannot be read as a whole, UploadTooLarge where it unpacks to too much."""
     preview = Preview("", path.stat().st_size, 0, 0, [], [])
-    reader = read(path, settings, template=template, sheet=sheet, find_image=find_image)
+    reader = Reader(path, settings, template=template, sheet=sheet, find_image=find_image)
     seen: set[int] = set()
     try:
         for number, item in enumerate(_items(reader, template)):
@@ -101,7 +102,7 @@ def example(
 ) -> Request | Fault:
     """The request that a template makes of one row of a table (from 1). Raises InvalidInput where
     the template does not fit the table."""
-    reader = read(path, settings, unique=False, sheet=template.sheet)
+    reader = Reader(path, settings, unique=False, sheet=template.sheet)
     try:
         table = reader.table()
         renderer = Renderer(template, table.columns, settings, find_image)
@@ -115,7 +116,7 @@ def example(
     return Fault(None, "no_row", translatable("There is no row %(number)s.", number=f"{number:,}"))
 
 
-def _items(reader: Reader, template: Template | None) -> Iterable:
+def _items(reader: Reader, template: Template | None) -> Iterable[Request | Row | Fault]:
     """Requests and faults; where a template is still to be written, rows and faults."""
     return reader.table() if template is None and reader.is_table() else reader
 
@@ -124,7 +125,7 @@ def _look_for_duplicate(preview: Preview, seen: set[int], body: bytes) -> None:
     key = hash(body)
     if key in seen:
         preview.duplicates += 1
-    elif len(seen) < MOST_DISTINCT:
+    elif len(seen) < MAX_DISTINCT:
         seen.add(key)
     else:
         preview.duplicates_exact = False

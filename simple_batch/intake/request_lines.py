@@ -4,7 +4,8 @@ Source of the Batch API's line format and fault codes: OpenAI's API reference.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -64,6 +65,10 @@ _messages = msgspec.json.Decoder(list[_Message]).decode
 _plain_item = msgspec.json.Decoder(_Plain).decode
 
 
+# custom_id, url, body, id of the config that the line picks
+_Line = tuple[str, str, bytes, int | None]
+
+
 class Bad(Exception):
     """The item is no request; ``param`` names the field that is to blame."""
 
@@ -77,12 +82,12 @@ class Bad(Exception):
 class Rules(msgspec.Struct, frozen=True):
     """What a file of the Batch API must keep to. Every line is for the endpoint ``url``;
     ``config_of(model)`` is the id of the API config that a line's model picks, None where there is
-    none; ``most`` bounds the number of lines (0: it does not). What is in a body is the provider's
+    none; ``max_lines`` bounds their number (0: it does not). What is in a body is the provider's
     business: it refuses line by line."""
 
     url: str
     config_of: Callable[[str], int | None]
-    most: int
+    max_lines: int
 
 
 class Items:
@@ -91,9 +96,10 @@ class Items:
 
     def __init__(self, kind: str, max_nesting: int, rules: Rules | None = None):
         turns = {"object": self._object, "messages": self._array, "batch": self._batch}
-        self._turn = turns[kind] if rules is None else self._ruled
+        self._turn: Callable[[bytes], _Line] = turns[kind]
+        if rules is not None:
+            self._turn = partial(self._ruled, rules)
         self._max_nesting = max_nesting
-        self._rules = rules
         self._url = rules.url if rules is not None else None
         self._configs: dict[str, int | None] = {}  # of the models met so far
 
@@ -112,13 +118,13 @@ class Items:
                 check_text(raw)
             if raw.count(b"[") + raw.count(b"{") > self._max_nesting:
                 _check_nesting(raw, self._max_nesting)
-            custom_id, url, body, *config = self._turn(raw)
-            return Request(index, custom_id or f"request-{ordinal}", body, url, line, *config)
+            custom_id, url, body, config_id = self._turn(raw)
+            return Request(index, custom_id or f"request-{ordinal}", body, url, line, config_id)
         except Bad as bad:
             return Fault(line, bad.code, bad.message, bad.param)
 
-    def _object(self, raw: bytes) -> tuple[str, str, bytes]:
-        """In one pass where nothing is wrong; what is wrong is found out in a second one."""
+    def _object(self, raw: bytes) -> _Line:
+        """In one pass where nothing is wrong; what is wrong is found in a second one."""
         try:
             item = _plain_item(raw)
             _check_contents(item.messages)
@@ -130,9 +136,9 @@ class Items:
         if leading is None or raw.count(b'"custom_id"') > 1:
             return self._object_by_fields(raw)
         _check_id(item.custom_id)
-        return item.custom_id, "/v1/chat/completions", b"{" + raw[leading.end() :].strip()
+        return item.custom_id, "/v1/chat/completions", b"{" + raw[leading.end() :].strip(), None
 
-    def _object_by_fields(self, raw: bytes) -> tuple[str, str, bytes]:
+    def _object_by_fields(self, raw: bytes) -> _Line:
         fields = _decoded(raw)
         if "messages" not in fields:
             if {"body", "url"} <= fields.keys():
@@ -145,13 +151,18 @@ class Items:
             )
         _check_messages(fields["messages"])
         custom_id = _custom_id(fields.pop("custom_id", None))
-        return custom_id, "/v1/chat/completions", _encode(fields) if custom_id else raw.strip()
+        return (
+            custom_id,
+            "/v1/chat/completions",
+            _encode(fields) if custom_id else raw.strip(),
+            None,
+        )
 
-    def _array(self, raw: bytes) -> tuple[str, str, bytes]:
+    def _array(self, raw: bytes) -> _Line:
         _check_messages(raw)
-        return "", "/v1/chat/completions", b'{"messages":' + raw.strip() + b"}"
+        return "", "/v1/chat/completions", b'{"messages":' + raw.strip() + b"}", None
 
-    def _batch(self, raw: bytes) -> tuple[str, str, bytes]:
+    def _batch(self, raw: bytes) -> _Line:
         custom_id, url, body, fields = self._batch_line(raw)
         if url == "/v1/chat/completions":
             if "messages" not in fields:
@@ -161,9 +172,9 @@ class Items:
                     "body.messages",
                 )
             _check_messages(fields["messages"])
-        return custom_id, url, body
+        return custom_id, url, body, None
 
-    def _ruled(self, raw: bytes) -> tuple[str, str, bytes, int]:
+    def _ruled(self, rules: Rules, raw: bytes) -> _Line:
         """A batch line that keeps to the rules, with the config that its model picks."""
         custom_id, url, body, fields = self._batch_line(raw)
         if bytes(fields.get("stream", b"")) == b"true":
@@ -180,7 +191,7 @@ class Items:
             )
         model = _text(fields["model"], "model", "body.model")
         if model not in self._configs:
-            self._configs[model] = self._rules.config_of(model)
+            self._configs[model] = rules.config_of(model)
         config_id = self._configs[model]
         if config_id is None:
             raise Bad(
@@ -193,7 +204,7 @@ class Items:
             )
         return custom_id, url, body, config_id
 
-    def _batch_line(self, raw: bytes) -> tuple[str, str, bytes, dict]:
+    def _batch_line(self, raw: bytes) -> tuple[str, str, bytes, dict[str, msgspec.Raw]]:
         """(custom_id, url, body, the body's fields)."""
         fields = _decoded(raw)
         missing = [name for name in ("custom_id", "method", "url", "body") if name not in fields]
@@ -251,15 +262,15 @@ def check_body(text: str, settings: Settings) -> bytes:
 _BREATH = 100_000  # brackets
 
 
-def _check_nesting(raw: bytes, most: int) -> None:
+def _check_nesting(raw: bytes, limit: int) -> None:
     depth = 0
     for number, mark in enumerate(_BRACKETS.finditer(_STRINGS.sub(b"", raw)), 1):
         depth += 1 if mark[0] in b"[{" else -1
         if number % _BREATH == 0:
             give_way()
-        if depth > most:
+        if depth > limit:
             raise Bad(
-                "invalid_json_line", translatable("nested deeper than %(most)s levels.", most=most)
+                "invalid_json_line", translatable("nested deeper than %(most)s levels.", most=limit)
             )
 
 
@@ -295,8 +306,8 @@ def is_clean(raw: bytes) -> bool:
     return True
 
 
-def _chat(body: bytes) -> tuple[str, str, bytes]:
-    return "", "/v1/chat/completions", body
+def _chat(body: bytes) -> _Line:
+    return "", "/v1/chat/completions", body, None
 
 
 def kind_of(raw: bytes) -> str | None:
@@ -324,7 +335,7 @@ def is_conversation(raw: bytes) -> bool:
 _ITEM = translatable("the item")
 
 
-def _decoded(raw: bytes, what: str = _ITEM) -> dict:
+def _decoded(raw: bytes, what: str = _ITEM) -> dict[str, msgspec.Raw]:
     try:
         return _fields(raw)
     except msgspec.ValidationError:
@@ -338,7 +349,7 @@ def _decoded(raw: bytes, what: str = _ITEM) -> dict:
         ) from None
 
 
-def _check_messages(raw) -> None:
+def _check_messages(raw: msgspec.Raw | bytes) -> None:
     try:
         messages = _messages(raw)
     except msgspec.ValidationError as error:
@@ -366,7 +377,7 @@ def _check_roles(messages: list[_Message]) -> None:
     _check_contents(messages)
 
 
-def _check_contents(messages: list[_Message]) -> None:
+def _check_contents(messages: Sequence[_Message]) -> None:
     if not messages:
         raise Bad("invalid_request", translatable('"messages" is empty.'))
     for number, message in enumerate(messages, 1):
@@ -383,7 +394,7 @@ def _given(raw: msgspec.Raw) -> bool:
     return bytes(raw) not in (b"", b"null", b"[]")
 
 
-def _custom_id(raw) -> str:
+def _custom_id(raw: msgspec.Raw | None) -> str:
     if raw is None or bytes(raw) == b"null":
         return ""
     text = _text(raw, "custom_id")
@@ -404,7 +415,7 @@ def _check_id(text: str) -> None:
         raise Bad("invalid_request", translatable('"custom_id" holds a NUL character.'))
 
 
-def _text(raw, name: str, param: str | None = None) -> str:
+def _text(raw: msgspec.Raw, name: str, param: str | None = None) -> str:
     try:
         return _string(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -7,6 +7,7 @@ name that a column may have. What goes wrong with one row is that row's fault.
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import count
+from typing import Any
 
 import msgspec
 from jinja2 import Template as JinjaTemplate
@@ -24,7 +25,7 @@ from .sandbox import Bounded
 from .table import Row
 
 MAX_TEMPLATE_BYTES = 200_000
-MOST_TAGS = 1_300  # of one template: each is three tokens or more, but comments are none
+MAX_TAGS = 1_300  # of one template: each is three tokens or more, but comments are none
 RESERVED = frozenset({"messages", "stream", "stream_options"})
 CHAT = "/v1/chat/completions"
 # Where the user's and the system's text stand in the requests of the other endpoints.
@@ -47,10 +48,11 @@ FIELD = re.compile(
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,29})(\.\d{1,30})?([eE][-+]?\d{1,3})?")
 _LEFT_OUT = object()
 _ADDRESS = re.compile(r"https?://|data:image/", re.IGNORECASE)
-MOST_IMAGES = 500  # of one request
+MAX_IMAGES = 500  # of one request
 
 # What finds the image of a name (images.name_of); raises Bad where there is none.
 Finder = Callable[[str], Image]
+_Values = dict[str, Any]  # of a row, by the names that Jinja takes
 
 
 class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -63,7 +65,7 @@ class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     user: str
     system: str = ""
     images: list[str] = []
-    parameters: dict = {}
+    parameters: dict[str, Any] = {}
     custom_id: str | None = None
     sheet: str = ""
     url: str = CHAT
@@ -141,11 +143,11 @@ class Renderer:
                 ),
                 "user",
             )
-        if tags(template) > MOST_TAGS:
+        if tags(template) > MAX_TAGS:
             raise InvalidInput(
                 translatable(
                     "Over %(most)s fields, statements and comments in all: use fewer.",
-                    most=f"{MOST_TAGS:,}",
+                    most=f"{MAX_TAGS:,}",
                 ),
                 "user",
             )
@@ -158,24 +160,14 @@ class Renderer:
             for text in template.images
             if text.strip()
         ]
-        self._parameters = self._value_of(_possible(template, settings.MAX_NESTING))
+        self._parameters = self._object_of(_possible(template, settings.MAX_NESTING))
         self._id_column = self._id(template.custom_id)
 
     def request(self, row: Row, ordinal: int, index: int) -> Request | Fault:
         """``ordinal`` counts the table's rows from 1, ``index`` the good ones from 0."""
         try:
             body = self._body(row.cells)
-            custom_id = row.cells[self._id_column].strip() if self._id_column is not None else ""
-            if len(custom_id) > MAX_CUSTOM_ID:
-                name = self._columns[self._id_column]
-                raise Bad(
-                    "invalid_request",
-                    translatable(
-                        "column “%(name)s”: over %(most)s characters.",
-                        name=name,
-                        most=MAX_CUSTOM_ID,
-                    ),
-                )
+            custom_id = self._custom_id(row.cells)
         except Bad as bad:
             return Fault(row.line, bad.code, bad.message, unit=row.unit)
         cells = _json(row.cells if row.kept is None else row.kept)
@@ -183,8 +175,23 @@ class Renderer:
             index, custom_id or f"request-{ordinal}", body, self._url, row.line, cells=cells
         )
 
+    def _custom_id(self, cells: list[str]) -> str:
+        if self._id_column is None:
+            return ""
+        custom_id = cells[self._id_column].strip()
+        if len(custom_id) > MAX_CUSTOM_ID:
+            raise Bad(
+                "invalid_request",
+                translatable(
+                    "column “%(name)s”: over %(most)s characters.",
+                    name=self._columns[self._id_column],
+                    most=MAX_CUSTOM_ID,
+                ),
+            )
+        return custom_id
+
     def _body(self, cells: list[str]) -> bytes:
-        values = dict(zip(self._names, cells, strict=True))
+        values: dict[str, Any] = dict(zip(self._names, cells, strict=True))
         if self._by_name:
             values["row"] = dict(zip(self._columns, cells, strict=True))
         self._env.begin()
@@ -214,7 +221,7 @@ class Renderer:
             )
         return body
 
-    def _pictures(self, named: list[tuple[str, str]]) -> tuple[list[str], int]:
+    def _pictures(self, named: Sequence[tuple[str, str]]) -> tuple[list[str], int]:
         """The addresses of a request's images, and by how many bytes they grow when they are
         sent."""
         found, more = [], 0
@@ -226,13 +233,13 @@ class Renderer:
                     url = IMAGE + image.file
                     more += image.sent - len(url)
                 found.append(url)
-                if len(found) > MOST_IMAGES:
+                if len(found) > MAX_IMAGES:
                     raise Bad(
                         "invalid_request",
                         translatable(
                             "%(label)s: over %(most)s images in one request.",
                             label=label,
-                            most=MOST_IMAGES,
+                            most=MAX_IMAGES,
                         ),
                     )
         return found, more
@@ -254,7 +261,7 @@ class Renderer:
 
     # --- making it ready --------------------------------------------------------------------------
 
-    def _compiled(self, source: str, field: str) -> Callable[[dict], str]:
+    def _compiled(self, source: str, field: str) -> Callable[[_Values], str]:
         """A function that renders the text."""
         rewritten = FIELD.sub(self._named, source)
         try:
@@ -282,7 +289,7 @@ class Renderer:
             ) from None
         render, context, charge = template.root_render_func, template.new_context, self._env.charge
 
-        def rendered(values: dict) -> str:
+        def rendered(values: _Values) -> str:
             pieces = []
             for piece in render(context(values)):
                 charge(len(piece))
@@ -299,7 +306,7 @@ class Renderer:
             return translatable("column “%(name)s”", name=column)
         return translatable("image “%(text)s”", text=text.strip()[:80])
 
-    def _named(self, field: re.Match) -> str:
+    def _named(self, field: re.Match[str]) -> str:
         """A field that holds just a column's name, with a name that Jinja takes."""
         before, (name, after) = field[1], named(field)
         if name not in self._variable:
@@ -323,20 +330,24 @@ class Renderer:
                 field,
             )
 
-    def _value_of(self, value) -> Callable[[dict], object]:
-        """A function that fills in the parameters, whatever they are made of."""
+    def _object_of(self, value: dict[str, Any]) -> Callable[[_Values], dict[str, object]]:
+        """A function that fills in the parameters."""
+        parts = {name: self._value_of(part) for name, part in value.items()}
+
+        def filled(values: _Values) -> dict[str, object]:
+            made = ((name, part(values)) for name, part in parts.items())
+            return {name: part for name, part in made if part is not _LEFT_OUT}
+
+        return filled
+
+    def _value_of(self, value: object) -> Callable[[_Values], object]:
+        """The same for one of them, whatever it is made of."""
         if isinstance(value, dict):
-            parts = {name: self._value_of(part) for name, part in value.items()}
-
-            def filled(values: dict) -> dict:
-                made = ((name, part(values)) for name, part in parts.items())
-                return {name: part for name, part in made if part is not _LEFT_OUT}
-
-            return filled
+            return self._object_of(value)
         if isinstance(value, list):
             items = [self._value_of(part) for part in value]
 
-            def listed(values: dict) -> list:
+            def listed(values: _Values) -> list[object]:
                 made = (part(values) for part in items)
                 return [part for part in made if part is not _LEFT_OUT]
 
@@ -367,7 +378,7 @@ class Renderer:
         return self._columns.index(column)
 
 
-def named(field: re.Match) -> tuple[str, str]:
+def named(field: re.Match[str]) -> tuple[str, str]:
     """What stands in a field that FIELD found, and the sign before its end; of a raw part nothing."""
     inside = field[2] or ""
     sign = inside[-1:] if inside[-1:] in ("-", "+") else ""
@@ -409,32 +420,43 @@ def _check_endpoint(template: Template) -> None:
         )
 
 
-def _content(url: str, user: str, system: str, pictures: Sequence[str]) -> dict:
+def _content(url: str, user: str, system: str, pictures: Sequence[str]) -> dict[str, object]:
     """A request's body with nothing but its texts and the addresses of its images."""
     if url == CHAT:
-        parts = [{"type": "image_url", "image_url": {"url": picture}} for picture in pictures]
-        content = [{"type": "text", "text": user}, *parts] if parts else user
-        messages = [{"role": "user", "content": content}]
-        if system.strip():
-            messages.insert(0, {"role": "system", "content": system})
-        return {"messages": messages}
-    place, before = _PLACES[url]
-    if pictures:
-        parts = [{"type": "input_image", "image_url": picture} for picture in pictures]
-        user = [{"role": "user", "content": [{"type": "input_text", "text": user}, *parts]}]
-    return {place: user, before: system} if system.strip() else {place: user}
+        message = {"role": "user", "content": _chat_content(user, pictures)}
+        before = [{"role": "system", "content": system}] if system.strip() else []
+        return {"messages": [*before, message]}
+    place, system_place = _PLACES[url]
+    content: dict[str, object] = {place: _input(user, pictures)}
+    if system_place is not None and system.strip():
+        content[system_place] = system
+    return content
 
 
-def _possible(template: Template, most_nested: int) -> dict:
+def _chat_content(user: str, pictures: Sequence[str]) -> object:
+    if not pictures:
+        return user
+    parts = [{"type": "image_url", "image_url": {"url": picture}} for picture in pictures]
+    return [{"type": "text", "text": user}, *parts]
+
+
+def _input(user: str, pictures: Sequence[str]) -> object:
+    if not pictures:
+        return user
+    parts = [{"type": "input_image", "image_url": picture} for picture in pictures]
+    return [{"role": "user", "content": [{"type": "input_text", "text": user}, *parts]}]
+
+
+def _possible(template: Template, max_nesting: int) -> dict[str, Any]:
     parameters = template.parameters
     for name in parameters:
         if name in RESERVED or name in _PLACES.get(template.url, ()):
             raise InvalidInput(
                 translatable("Parameters: %(name)r is set elsewhere.", name=name), "parameters"
             )
-    if _deeper(parameters, most_nested):
+    if _deeper(parameters, max_nesting):
         raise InvalidInput(
-            translatable("Parameters: nested deeper than %(most)s levels.", most=most_nested),
+            translatable("Parameters: nested deeper than %(most)s levels.", most=max_nesting),
             "parameters",
         )
     return parameters
@@ -446,34 +468,34 @@ def tags(template: Template) -> int:
     return sum(text.count(mark) for text in every for mark in ("{{", "{%", "{#"))
 
 
-def texts_of(value) -> Iterator[str]:
+def texts_of(value: object) -> Iterator[str]:
     """All texts in an object or an array of JSON, however deep, in order."""
     left = [value]
     while left:
         value = left.pop()
         if isinstance(value, str):
             yield value
-        left += reversed(parts_of(value))
+        left += reversed([*parts_of(value)])
 
 
-def _deeper(value, most: int) -> bool:
-    """Whether it is nested deeper than ``most`` levels, of which it is the first."""
+def _deeper(value: object, limit: int) -> bool:
+    """Whether it is nested deeper than ``limit`` levels, of which it is the first."""
     level = [value]
-    for _ in range(most):
+    for _ in range(limit):
         level = [part for parent in level for part in parts_of(parent)]
         if not level:
             return False
     return True
 
 
-def parts_of(value) -> Collection:
+def parts_of(value: object) -> Collection[object]:
     """What an object or an array of JSON holds."""
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
 
 
-def _plain(cell: str):
+def _plain(cell: str) -> object:
     """A cell as a parameter: a number as one, exactly as it stands; an empty one is left out."""
     text = cell.strip()
     if not text:

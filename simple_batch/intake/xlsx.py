@@ -20,14 +20,15 @@ from ..core.settings import Settings
 from .excel_dates import kinds_of, moment
 from .source import Source
 from .table import Row, no_header
-from .xlsx_package import ZIP, Package
+from .xlsx_package import ZIP, Found, Package
 
-_MOST_COLUMNS = 16_384
+_MAX_COLUMNS = 16_384
 _FRESH = 4 << 20  # bytes of texts in memory
 _REMEMBERED = 1_000  # texts that may come again
 _WHOLE = 10**15  # digits beyond are not kept by spreadsheets
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _UNFIT = re.compile(r"[\0\ud800-\udfff]")
+_Cell = tuple[str, object]  # its text, and what comes back in an export
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -75,20 +76,16 @@ class Sheet:
         for line, cells, wrong in self._rows:
             if not cells and not wrong:
                 continue
-            complaint = next(
-                (
-                    translatable("cell %(cell)s %(what)s", cell=f"{_letters(at)}{line}", what=what)
-                    for at, what in wrong.items()
-                ),
-                None,
-            )
-            if complaint is None:
-                first, last = min(cells), max(cells)
-                self._places = range(first, last + 1)
-                names = [cells.get(at, ("", None))[0].strip() for at in self._places]
-                complaint = no_header(
-                    names, lambda number, first=first: _letters(first + number - 1)
+            complaint: str | None
+            if wrong:
+                at, what = next(iter(wrong.items()))
+                complaint = translatable(
+                    "cell %(cell)s %(what)s", cell=f"{_letters(at)}{line}", what=what
                 )
+            else:
+                self._places = range(min(cells), max(cells) + 1)
+                names = [cells.get(at, _EMPTY)[0].strip() for at in self._places]
+                complaint = no_header(names, self._letters_of)
                 if complaint is None:
                     return names
             raise UploadRejected(
@@ -110,6 +107,10 @@ class Sheet:
             )
         )
 
+    def _letters_of(self, number: int) -> str:
+        """How a spreadsheet calls the column of this number, from 1."""
+        return _letters(self._places[0] + number - 1)
+
     def _other_sheets(self) -> str:
         others = [f"“{name}”" for name in self.sheets if name != self.sheet]
         if not others:
@@ -119,7 +120,7 @@ class Sheet:
             " Other sheets: %(names)s (--sheet).", names=", ".join(others[:10]) + more
         )
 
-    def _row(self, line: int, cells: dict, wrong: dict[int, str]) -> Row | Fault:
+    def _row(self, line: int, cells: dict[int, _Cell], wrong: dict[int, str]) -> Row | Fault:
         for at in cells.keys() - self._places:
             wrong[at] = translatable(
                 "stands beside the table: its column has no name in the header."
@@ -139,14 +140,14 @@ class Sheet:
         return Row(line, [text for text, _ in found], [kept for _, kept in found], "row")
 
 
-_EMPTY = ("", None)
+_EMPTY: _Cell = ("", None)
 
 
 class _Texts:
-    """The workbook's shared texts, read as far as they are asked for and kept in a file: a workbook
+    """The workbook's shared texts, read as far as they are needed and kept in a file: a workbook
     may hold a million."""
 
-    def __init__(self, package: Package, longest: int):
+    def __init__(self, package: Package, part: str, longest: int):
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this object)
         self._written = 0
         self._fresh = bytearray()  # what is not written yet
@@ -155,9 +156,7 @@ class _Texts:
         self._pieces: list[str] = []
         self._muted = False
         self._too_long: set[int] = set()
-        self._markup = package.markup(
-            package.strings, translatable("its texts"), self._start, self._end
-        )
+        self._markup = package.markup(part, translatable("its texts"), self._start, self._end)
         self.text = functools.lru_cache(_REMEMBERED)(self._text)
 
     def _text(self, number: int) -> str:
@@ -173,13 +172,13 @@ class _Texts:
             raise OverflowError
         start, end = self._ends[number], self._ends[number + 1]
         if start >= self._written:
-            raw = self._fresh[start - self._written : end - self._written]
+            raw = bytes(self._fresh[start - self._written : end - self._written])
         else:
             self._file.seek(start)
             raw = self._file.read(end - start)
         return raw.decode("utf-8", "surrogatepass")
 
-    def _start(self, name: str, attributes: dict) -> None:
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
         if name == "t":
             if not self._muted:
                 self._markup.collect(self._pieces.append)
@@ -211,23 +210,23 @@ class _Cells:
 
     def __init__(self, package: Package, part: str, longest: int):
         self._longest = longest
-        self._texts = _Texts(package, longest) if package.strings else None
+        self._texts = _Texts(package, package.strings, longest) if package.strings else None
         styles = (
             package.elements(package.styles, translatable("its styles")) if package.styles else []
         )
         self._kinds = kinds_of(styles)
         self._epoch_1904, self._stale = package.epoch_1904, package.stale
         self._markup = package.markup(part, translatable("the sheet"), self._start, self._end)
-        self._done: list[tuple[int, dict, dict]] = []
+        self._done: list[tuple[int, dict[int, _Cell], dict[int, str]]] = []
         self._row = self._column = self._size = 0
-        self._cells: dict[int, tuple] = {}
+        self._cells: dict[int, _Cell] = {}
         self._wrong: dict[int, str] = {}
-        self._attributes: dict = {}
+        self._attributes: dict[str, str] = {}
         self._pieces: list[str] = []
         self._formula = self._valued = self._muted = False
         self._columns: dict[str, int] = {}
 
-    def rows(self) -> Iterator[tuple[int, dict, dict]]:
+    def rows(self) -> Iterator[tuple[int, dict[int, _Cell], dict[int, str]]]:
         while self._markup.step():
             if sum(map(len, self._pieces)) > self._longest:
                 self._size += self._longest + 1
@@ -235,7 +234,7 @@ class _Cells:
             done, self._done = self._done, []
             yield from done
 
-    def _start(self, name: str, attributes: dict) -> None:
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
         if name == "c":
             self._attributes = attributes
             self._pieces.clear()
@@ -274,8 +273,8 @@ class _Cells:
         if cell is None:
             return
         self._size += len(cell[0])
-        if at > _MOST_COLUMNS:
-            self._wrong = {_MOST_COLUMNS: translatable("and more: a sheet has no more columns.")}
+        if at > _MAX_COLUMNS:
+            self._wrong = {_MAX_COLUMNS: translatable("and more: a sheet has no more columns.")}
         elif self._size > self._longest:
             self._cells.clear()
             self._wrong = {
@@ -295,7 +294,7 @@ class _Cells:
         self._column = column
         return column
 
-    def _cell(self) -> tuple | None:
+    def _cell(self) -> _Cell | None:
         """(text, kept); None for an empty cell. Raises ValueError saying what is wrong with it."""
         kind, text = self._attributes.get("t", "n"), "".join(self._pieces)
         if self._formula and (self._stale or not (self._valued and (text or kind == "str"))):
@@ -324,17 +323,19 @@ class _Cells:
 
     def _shared(self, number: str) -> str:
         try:
+            if self._texts is None:
+                raise IndexError
             return self._texts.text(int(number))
         except OverflowError:
             raise ValueError(
                 translatable("is longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
             ) from None
-        except (AttributeError, ValueError, IndexError):
+        except (ValueError, IndexError):
             raise ValueError(
                 translatable("names a text that the file does not hold: save it again.")
             ) from None
 
-    def _number(self, text: str) -> tuple:
+    def _number(self, text: str) -> _Cell:
         style = self._attributes.get("s")
         kind = self._kind(style) if style is not None else None
         if not _NUMBER.fullmatch(text):
@@ -368,7 +369,7 @@ class _Cells:
         return self._kinds[number] if number < len(self._kinds) else None
 
 
-def _chosen(package: Package, name: str):
+def _chosen(package: Package, name: str) -> Found:
     """The sheet of that name; without one the first that is not hidden."""
     if not name:
         return next((found for found in package.sheets if not found.hidden), package.sheets[0])
@@ -395,8 +396,8 @@ def _unescaped(text: str) -> str:
 def _column(letters: str) -> int:
     number = 0
     for letter in letters[:4].upper():
-        number = number * 26 + ord(letter) - 64 if "A" <= letter <= "Z" else _MOST_COLUMNS + 1
-    return number or _MOST_COLUMNS + 1
+        number = number * 26 + ord(letter) - 64 if "A" <= letter <= "Z" else _MAX_COLUMNS + 1
+    return number or _MAX_COLUMNS + 1
 
 
 def _letters(column: int) -> str:

@@ -382,7 +382,7 @@ def test_a_large_workbook_is_read_in_little_memory_and_its_first_row_at_once(tmp
     book.close()
     path = tmp_path / "upload"
     path.write_bytes(file.getvalue())
-    reader = intake.read(path, SETTINGS, unique=False)
+    reader = intake.Reader(path, SETTINGS, unique=False)
     tracemalloc.start()
     rows = iter(reader.table())
     first = next(rows)
