@@ -15,7 +15,7 @@ import pytest
 from simple_batch import intake
 from simple_batch.core import log, settings
 from simple_batch.core.errors import SettingsError
-from tools import generated_docs
+from tools import architecture_figures, generated_docs
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,6 +44,19 @@ def test_sql_is_such_that_both_databases_read_it():
 def test_the_docs_say_what_the_code_says(name):
     """``python -m tools.generated_docs --write`` brings them up to date."""
     assert generated_docs.written(name) == generated_docs.made(name)
+
+
+def test_the_parts_of_the_package_stay_small():
+    assert len(architecture_figures.entries()) <= architecture_figures.MAX_ENTRIES
+    assert len(architecture_figures.layers()) <= architecture_figures.MAX_LAYERS
+    functions = architecture_figures.function_lines()
+    limit = architecture_figures.MAX_FUNCTION_LINES
+    assert [place for place, lines in functions.items() if lines > limit] == []
+
+
+def test_no_further_name_of_a_file_stands_twice():
+    """A name that stands once again leaves the list, so that the list can only shrink."""
+    assert set(architecture_figures.shared_names()) == architecture_figures.SHARED_NAMES
 
 
 def test_the_environment_wins_over_the_file(tmp_path):

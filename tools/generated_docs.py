@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import settings_table
+from tools import architecture_figures, settings_table
 
 ROOT = Path(__file__).parent.parent
 # name of the part: page, maker
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "figures": ("docs/architecture.md", architecture_figures.table),
     "settings": ("docs/configuration.md", settings_table.table),
 }
 
