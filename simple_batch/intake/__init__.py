@@ -10,13 +10,13 @@ from .images import Image, folded, keep, kind_of, last_part, too_large
 from .nearest_name import near, nearest
 from .preview import Preview, example, first_model, scan
 from .reader import Reader
-from .request_lines import URLS, Bad, Rules, check_body
+from .renderer import Finder, Renderer
+from .request_checks import Bad
+from .request_lines import URLS, Rules, check_body
 from .source import ByteStream, spool
 from .template import (
     CHAT,
     ENDPOINTS,
-    Finder,
-    Renderer,
     Template,
     template_of,
     template_of_file,

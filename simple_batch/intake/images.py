@@ -15,7 +15,7 @@ import imagesize
 import msgspec
 
 from ..core.messages import translatable
-from .request_lines import Bad
+from .request_checks import Bad
 from .source import ByteStream
 
 MAX_NAME = 1_000

@@ -14,7 +14,7 @@ from ..core.errors import UploadRejected
 from ..core.messages import translatable
 from ..core.settings import Settings
 from .json_array import ArraySplitter
-from .request_lines import Bad, check_text
+from .request_checks import Bad, check_text
 from .table import Row, no_header
 
 FIRST = 100  # objects that say which columns there are

@@ -12,11 +12,12 @@ from ..core.errors import UploadRejected
 from ..core.messages import translatable
 from ..core.settings import Settings
 from .reader import Reader
+from .renderer import Finder, Renderer
 from .table import Row
-from .template import Finder, Renderer, Template
+from .template import Template
 
 MAX_DISTINCT = 200_000  # bodies remembered while looking for duplicates: about 15 MB
-_BREATH = 200  # items between two chances for other greenlets to work
+_YIELD_EVERY = 200  # items between two chances for other greenlets to work
 
 
 class _Body(msgspec.Struct):
@@ -73,7 +74,7 @@ def scan(
                     _look_for_duplicate(preview, seen, item.body)
                     if len(preview.first) < first:
                         preview.first.append(item)
-            if number % _BREATH == 0:
+            if number % _YIELD_EVERY == 0:
                 give_way()
         preview.format, preview.columns = reader.format, reader.columns
         preview.encoding = reader.encoding
@@ -109,7 +110,7 @@ def example(
         for ordinal, row in enumerate(table, 1):
             if ordinal == number:
                 return row if isinstance(row, Fault) else renderer.request(row, ordinal, 0)
-            if ordinal % _BREATH == 0:
+            if ordinal % _YIELD_EVERY == 0:
                 give_way()
     finally:
         reader.close()

@@ -20,10 +20,12 @@ from .decoding import WIDE, decoded, encoding_of
 from .json_array import ArraySplitter
 from .json_table import Objects, are_plain
 from .parquet import MAGIC, Parquet
-from .request_lines import Items, Rules, is_clean, is_conversation, kind_of
+from .renderer import Finder, Renderer
+from .request_checks import is_clean
+from .request_lines import Items, Rules, is_conversation, kind_of
 from .source import Source
 from .table import Table, TableReader, begins_table, needs_template
-from .template import Finder, Renderer, Template
+from .template import Template
 from .xlsx import Sheet
 from .xlsx_package import OLE, ZIP, refusal_of_ole
 
@@ -162,11 +164,11 @@ class Reader:
             raise UploadRejected(
                 translatable("The template does not fit the table: %(error)s", error=error.text)
             ) from None
-        index, breath = 0, time.monotonic()
+        index, yielded_at = 0, time.monotonic()
         for ordinal, row in enumerate(table, 1):
-            if time.monotonic() - breath > LONGEST_STRETCH_S:  # a template may be slow
+            if time.monotonic() - yielded_at > LONGEST_STRETCH_S:  # a template may be slow
                 give_way()
-                breath = time.monotonic()
+                yielded_at = time.monotonic()
             item = row if isinstance(row, Fault) else renderer.request(row, ordinal, index)
             index += isinstance(item, Request)
             self._empty = False

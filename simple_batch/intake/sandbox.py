@@ -38,8 +38,20 @@ _STATEMENTS = (nodes.Output, nodes.For, nodes.If, nodes.Assign)
 _FORBIDDEN = (nodes.Pow, nodes.MarkSafe, nodes.NSRef, nodes.FilterBlock)
 _METHODS = frozenset(
     {
-        *("strip", "lstrip", "rstrip", "split", "splitlines", "upper", "lower", "title"),
-        *("capitalize", "startswith", "endswith", "removeprefix", "removesuffix", "isdigit"),
+        "strip",
+        "lstrip",
+        "rstrip",
+        "split",
+        "splitlines",
+        "upper",
+        "lower",
+        "title",
+        "capitalize",
+        "startswith",
+        "endswith",
+        "removeprefix",
+        "removesuffix",
+        "isdigit",
     }
 )
 _STRIPS = frozenset({"strip", "lstrip", "rstrip"})
@@ -47,8 +59,15 @@ _LOOP = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", 
 _FILTERS = ("abs", "count", "d", "default", "first", "last", "length")
 # what a character costs in filters that look at every one
 _TEXT_FILTERS = {
-    **{"capitalize": 8, "lower": 8, "upper": 8, "float": 8, "int": 8},
-    **{"title": 150, "trim": 1, "truncate": 1, "wordcount": 40},
+    "capitalize": 8,
+    "lower": 8,
+    "upper": 8,
+    "float": 8,
+    "int": 8,
+    "title": 150,
+    "trim": 1,
+    "truncate": 1,
+    "wordcount": 40,
 }
 _METHOD = 16  # a character in methods of texts: "split" makes as many texts
 _SEARCHED = 4  # a character in “in” and “not in”

@@ -9,8 +9,9 @@ from jinja2 import TemplateSyntaxError, nodes
 
 from ..core.clock import give_way
 from ..core.settings import Settings
+from .renderer import Renderer
 from .sandbox import Bounded
-from .template import FIELD, MAX_TAGS, Renderer, Template, named, tags, texts_of
+from .template import FIELD, MAX_TAGS, Template, name_and_sign, tags, texts_of
 
 _EXPRESSION = re.compile(r'[|"\[\]{}]|__')  # what no column's name is taken to hold
 _LONGEST = 300  # a field that is longer is no name
@@ -45,7 +46,7 @@ def _needed(env: Bounded, is_name: Callable[[str], bool], text: str) -> list[str
     names = []
 
     def taken(field: re.Match[str]) -> str:
-        name, _sign = named(field)
+        name, _sign = name_and_sign(field)
         if not is_name(name):
             return field[0]
         names.append(name)
