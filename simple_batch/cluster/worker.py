@@ -89,7 +89,7 @@ class Worker:
     def start(self) -> None:
         """Start the worker. Waits for the database."""
         self._member.join()
-        retry_while_unavailable(address_policy.look)
+        retry_while_unavailable(address_policy.refresh)
         self._recorder.start()
         self._budget.start()
         self._money.start()
@@ -192,7 +192,7 @@ class Worker:
     def _look(self) -> bool:
         """Open and stop job runs as assigned. Returns False if there are none."""
         with snapshot():
-            address_policy.look()
+            address_policy.refresh()
             jobs = lane_rows.jobs_of(self._member.id)
             if second := self._begins_second():
                 self._providers.refresh()

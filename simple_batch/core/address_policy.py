@@ -27,11 +27,19 @@ _NEVER = tuple(
     map(
         ip_network,
         (
-            *("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32"),
-            *("::/128", "fe80::/10", "ff00::/8"),
+            "0.0.0.0/8",
+            "169.254.0.0/16",
+            "224.0.0.0/4",
+            "255.255.255.255/32",
+            "::/128",
+            "fe80::/10",
+            "ff00::/8",
             # metadata services outside 169.254.0.0/16: Alibaba, Azure, Oracle, AWS, Google
-            *("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"),
-            *("fd00:ec2::/32", "fd20:ce::254/128"),
+            "100.100.100.200/32",
+            "168.63.129.16/32",
+            "192.0.0.192/32",
+            "fd00:ec2::/32",
+            "fd20:ce::254/128",
         ),
     )
 )
@@ -161,23 +169,23 @@ LISTENS_ON = "SIMPLE_BATCH_LISTENS_ON"  # hosts, comma separated
 
 _choice = "auto"
 _login_possible: Callable[[], bool] | None = None
-_served_elsewhere = True  # as far as is known; asked by ``look``
+_served_elsewhere = True  # the last answer of _login_possible (``refresh``)
 
 
-def choose(choice: str) -> None:
-    """What the setting says: auto, yes or no."""
+def set_exposed(choice: str) -> None:
+    """Apply the setting EXPOSED: auto, yes or no."""
     global _choice
     _choice = choice
 
 
-def follow(login_possible: Callable[[], bool]) -> None:
+def follow_logins(login_possible: Callable[[], bool]) -> None:
     """Where the setting is auto, go by whether users have to log in (a worker)."""
     global _login_possible
     _login_possible = login_possible
 
 
-def look() -> None:
-    """Ask that again, of the database: a user may have been made meanwhile."""
+def refresh() -> None:
+    """Query the database again whether users have to log in: a user may have been created."""
     global _served_elsewhere
     if _login_possible is not None and _choice == "auto":
         _served_elsewhere = _login_possible()

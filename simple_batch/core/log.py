@@ -99,7 +99,7 @@ def configure(settings: Settings) -> None:
     Raises SettingsError where the folder of the log files cannot be written.
     """
     console = logging.StreamHandler()
-    # a command's own words are enough for people; a server says everything (speak_up)
+    # a command prints its own messages; a server logs everything (log_all_to_console)
     console.setLevel(max(logging.WARNING, logging.getLevelName(settings.LOG_LEVEL)))
     handlers: list[logging.Handler] = [console]
     if settings.LOG_DIR:
@@ -119,7 +119,7 @@ def configure(settings: Settings) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def speak_up() -> None:
+def log_all_to_console() -> None:
     """Log as much to the console of a server as to the files. Tracebacks that gevent writes there by
     itself are redacted too."""
     gevent = sys.modules.get("gevent")

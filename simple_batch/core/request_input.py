@@ -22,7 +22,7 @@ LARGEST_ID = 2**63 - 1  # an integer in SQLite and PostgreSQL
 LARGEST = 2**62  # of other numbers: sums and differences of them fit as well
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _LAST_PAGE = 1_000_000_000
-_MOST_DIGITS = 40  # spaces and zeros included
+_MAX_DIGITS = 40  # spaces and zeros included
 _SHOWN = 60  # characters of what is refused
 
 
@@ -71,7 +71,7 @@ class Request(FlaskRequest):
 
 def whole(text: str) -> int:
     """An integer of at most 2^62, in decimal digits. Raises ValueError."""
-    if len(text) > _MOST_DIGITS or not text.isascii():
+    if len(text) > _MAX_DIGITS or not text.isascii():
         raise ValueError(text[:_SHOWN])
     number = int(text)
     if not -LARGEST <= number <= LARGEST:

@@ -12,7 +12,7 @@ from .messages import translatable
 
 _SPAN = re.compile(r"(\d{1,2}):(\d{2})\s*[-–—~]\s*(\d{1,2}):(\d{2})")
 _DAY = 24 * 60
-_MOST_SPANS = 12
+_MAX_SPANS = 12
 
 
 class Hours(msgspec.Struct, frozen=True):
@@ -56,8 +56,8 @@ def parse(text: str, zone: str) -> Hours | None:
         raise InvalidInput(
             translatable("Zone: %(zone)r is unknown; one is Asia/Shanghai.", zone=zone[:60]), "zone"
         ) from None
-    if len(parts) > _MOST_SPANS:
-        raise InvalidInput(translatable("Hours: up to %(most)s spans.", most=_MOST_SPANS), "hours")
+    if len(parts) > _MAX_SPANS:
+        raise InvalidInput(translatable("Hours: up to %(most)s spans.", most=_MAX_SPANS), "hours")
     return Hours(tuple(_span(part) for part in parts), zone)
 
 

@@ -53,10 +53,10 @@ def set_up(loaded: Settings, with_database: bool = True) -> None:
     """Open what the settings name: the log, where calls may go, the vault, and the database,
     migrated. Every kind of process begins with this: server, command, worker. Raises SettingsError
     or DatabaseError with the remedy."""
-    file_permissions.for_owner_alone()
+    file_permissions.restrict_umask()
     log.configure(loaded)
-    memory.settle()
-    address_policy.choose(loaded.EXPOSED)
+    memory.return_large_blocks()
+    address_policy.set_exposed(loaded.EXPOSED)
     open_context(loaded)
     file_permissions.tighten(loaded, _file_of(loaded))
     for variable, close in settings.misspelt():
@@ -106,7 +106,7 @@ class Services:
         another process already runs this database's jobs. Needs a process patched by gevent.
         Raises DatabaseError where the database is damaged."""
         if only is None:
-            log.speak_up()
+            log.log_all_to_console()
             file_permissions.tighten(self.settings, _file_of(self.settings), deep=True)
             check_database()
             loop_lag.meter.start()

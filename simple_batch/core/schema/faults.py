@@ -20,9 +20,24 @@ MAX_DEPTH = 60
 LENGTH = 400  # characters
 _PLAIN = frozenset(
     {
-        *("type", "enum", "const", "multipleOf", "maximum", "exclusiveMaximum", "minimum"),
-        *("exclusiveMinimum", "maxLength", "minLength", "pattern", "format", "maxItems"),
-        *("minItems", "uniqueItems", "maxProperties", "minProperties", "required"),
+        "type",
+        "enum",
+        "const",
+        "multipleOf",
+        "maximum",
+        "exclusiveMaximum",
+        "minimum",
+        "exclusiveMinimum",
+        "maxLength",
+        "minLength",
+        "pattern",
+        "format",
+        "maxItems",
+        "minItems",
+        "uniqueItems",
+        "maxProperties",
+        "minProperties",
+        "required",
         "dependentRequired",
     }
 )

@@ -22,8 +22,17 @@ _SAME = frozenset(
 )
 _ONE = frozenset(
     {
-        *("not", "if", "then", "else", "items", "contains", "propertyNames"),
-        *("additionalProperties", "additionalItems", "unevaluatedProperties", "unevaluatedItems"),
+        "not",
+        "if",
+        "then",
+        "else",
+        "items",
+        "contains",
+        "propertyNames",
+        "additionalProperties",
+        "additionalItems",
+        "unevaluatedProperties",
+        "unevaluatedItems",
     }
 )
 _LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems", "items"})

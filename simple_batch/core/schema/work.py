@@ -44,19 +44,19 @@ class Work:
             whole = self._weights.whole["#"]
             if _steps(whole, len(text) // 2 + 1, len(text)) <= MAX_STEPS:
                 return
-        bound = self._at_most("#", value)
+        bound = self._upper_bound("#", value)
         if (bound is None or bound > MAX_STEPS) and self.cost("#", value) > MAX_STEPS:
             raise TooMuch
 
     def spend(self, pointer: str, value: object) -> None:
         """Before a part of the value is checked against a part of the schema, to find a fault's
         place. Raises TooMuch."""
-        self.breathe()
-        self._left -= self._at_most(pointer, value) or self.cost(pointer, value)
+        self.yield_if_due()
+        self._left -= self._upper_bound(pointer, value) or self.cost(pointer, value)
         if self._left < 0:
             raise TooMuch
 
-    def breathe(self) -> None:
+    def yield_if_due(self) -> None:
         """Let others work, where this has taken long."""
         if time.monotonic() - self._since > _STRETCH_S:
             give_way()
@@ -64,12 +64,12 @@ class Work:
 
     def cost(self, pointer: str, value: object) -> int:
         """Steps that the validator takes at most, for a value and all in it. Raises TooMuch."""
-        bound = self._at_most(pointer, value)
+        bound = self._upper_bound(pointer, value)
         if bound is not None and bound <= _LITTLE:
             return bound
         key = pointer, id(value)
         if key not in self._costs:
-            self.breathe()
+            self.yield_if_due()
             if len(self._costs) > _MAX_PAIRS:
                 raise TooMuch
             self._costs[key] = self._counted(pointer, value, bound)
@@ -129,7 +129,7 @@ class Work:
         pairs = sum(count * count for count in alike.values() if count > 1)
         return 3 * (self._size(items)[0] + len(items)) + 10 * pairs * largest
 
-    def _at_most(self, pointer: str, value: object) -> int | None:
+    def _upper_bound(self, pointer: str, value: object) -> int | None:
         """A bound that holds since no part of a schema that is written out looks at a value twice;
         None where there is none."""
         if self._weights.revisits or (self._weights.unique and isinstance(value, list | dict)):
@@ -146,7 +146,7 @@ class Work:
             return 1, 0
         key = id(value)
         if key not in self._sizes:
-            self.breathe()
+            self.yield_if_due()
             parts = value.values() if isinstance(value, dict) else value
             sizes = [self._size(part) for part in parts]
             values, chars = 1 + sum(size[0] for size in sizes), sum(size[1] for size in sizes)
@@ -162,7 +162,7 @@ class Work:
             return _hash(value), 1
         key = id(value)
         if key not in self._marks:
-            self.breathe()
+            self.yield_if_due()
             if isinstance(value, dict):
                 named = ((name, self._mark(part)[0]) for name, part in value.items())
                 self._marks[key] = sum(map(_mixed, named)) % _PRIME, 1
