@@ -66,13 +66,9 @@ def messages_of(body: object) -> list[MessageText]:
     """The messages of a decoded request body, whatever endpoint it is for."""
     if not isinstance(body, dict):
         return []
-    messages = body.get("messages")
-    if isinstance(messages, list):
-        return [
-            {"role": str(message.get("role", "")), "text": _message_text(message)}
-            for message in messages
-            if isinstance(message, dict)
-        ]
+    messages = _chat_messages(body)
+    if messages is not None:
+        return [{"role": role, "text": _message_text(message)} for role, message in messages]
     given = body.get("input", body.get("prompt"))
     if given is None:
         return []
@@ -82,6 +78,22 @@ def messages_of(body: object) -> list[MessageText]:
     return (
         [{"role": "system", "text": before}, user] if before and isinstance(before, str) else [user]
     )
+
+
+def _chat_messages(body: object) -> list[tuple[str, dict[str, Any]]] | None:
+    """(role, message) of a body for chat completions; None of another."""
+    messages = body.get("messages") if isinstance(body, dict) else None
+    if not isinstance(messages, list):
+        return None
+    return [
+        (str(message.get("role", "")), message) for message in messages if isinstance(message, dict)
+    ]
+
+
+def _first_choice(response: dict[str, Any]) -> dict[str, Any] | None:
+    choices = response.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else None
 
 
 def _message_text(message: dict[str, Any]) -> str:
@@ -134,13 +146,9 @@ def _call(call: object) -> str:
 
 def conversation_of(body: object) -> list[MessageParts]:
     """The messages of a decoded request body with their parts."""
-    messages = body.get("messages") if isinstance(body, dict) else None
-    if isinstance(messages, list):
-        return [
-            {"role": str(message.get("role", "")), "parts": parts_of(message)}
-            for message in messages
-            if isinstance(message, dict)
-        ]
+    messages = _chat_messages(body)
+    if messages is not None:
+        return [{"role": role, "parts": parts_of(message)} for role, message in messages]
     return [
         {"role": message["role"], "parts": [{"kind": "text", "text": message["text"]}]}
         for message in messages_of(body)
@@ -151,11 +159,9 @@ def answer_parts(response: object) -> list[ContentPart]:
     """The parts of a decoded answer, of its first choice."""
     if not isinstance(response, dict):
         return []
-    choices = response.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        message = choices[0].get("message")
-        if isinstance(message, dict):
-            return parts_of(message)
+    choice = _first_choice(response)
+    if choice is not None and isinstance(choice.get("message"), dict):
+        return parts_of(choice["message"])
     output = response.get("output")
     if isinstance(output, list):
         parts: list[ContentPart] = []
@@ -183,12 +189,12 @@ def answer_of(response: object) -> str:
     """The text of a decoded answer of any of the endpoints; empty where it has none."""
     if not isinstance(response, dict):
         return ""
-    choices = response.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        message = choices[0].get("message")
-        if isinstance(message, dict):
-            return _message_text(message)
-        return str(choices[0].get("text") or "")
+    choice = _first_choice(response)
+    if choice is not None:
+        message = choice.get("message")
+        return (
+            _message_text(message) if isinstance(message, dict) else str(choice.get("text") or "")
+        )
     output = response.get("output")
     if isinstance(output, list):
         texts = [content_text(item.get("content")) for item in output if isinstance(item, dict)]

@@ -9,6 +9,7 @@ from ..core.domain import Fault
 from ..core.errors import UploadRejected
 from ..core.messages import translatable
 from ..core.settings import Settings
+from .request_checks import TOO_LONG
 from .source import refuse_bomb
 from .table import Row, no_header
 
@@ -156,8 +157,7 @@ class Parquet:
             cells.append(text)
             kept.append(value)
         if size > self._longest:
-            longer = translatable("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
-            return Fault(line, "invalid_row", longer, unit="row")
+            return Fault(line, "invalid_row", TOO_LONG, unit="row")
         return Row(line, cells, kept, "row")
 
 

@@ -19,7 +19,7 @@ from ..core.messages import Message, translatable
 from ..core.settings import Settings
 from .images import Image, name_of
 from .nearest_name import nearest
-from .request_checks import MAX_CUSTOM_ID, Bad
+from .request_checks import MAX_CUSTOM_ID, TOO_LONG, Bad
 from .sandbox import Bounded
 from .table import Row
 from .template import CHAT, FIELD, PLACES, Template, check_parameters, check_texts, name_and_sign
@@ -119,10 +119,7 @@ class Renderer:
         pictures, more = self._pictures(named) if named else ((), 0)
         body = _json({**_content(self._url, user, system, pictures), **parameters})
         if len(body) + more > self._longest:
-            raise Bad(
-                "invalid_request",
-                translatable("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."),
-            )
+            raise Bad("invalid_request", TOO_LONG)
         return body
 
     def _pictures(self, named: Sequence[tuple[str, str]]) -> tuple[list[str], int]:

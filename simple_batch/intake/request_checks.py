@@ -11,6 +11,8 @@ import msgspec
 from ..core.clock import give_way
 from ..core.messages import translatable
 
+TOO_LONG = translatable("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # no JSON
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 MAX_CUSTOM_ID = 512
 MAX_DIGITS = 300
@@ -103,10 +105,8 @@ def fields_of(raw: bytes, what: str = _ITEM) -> dict[str, msgspec.Raw]:
             "invalid_request",
             translatable('%(what)s must be an object like {"messages": [...]}.', what=what),
         ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Bad(
-            "invalid_json_line", translatable("not valid JSON: %(error)s.", error=_plain(error))
-        ) from None
+    except UNREADABLE as error:
+        raise not_json(error) from None
 
 
 def check_messages(raw: msgspec.Raw | bytes) -> None:
@@ -116,10 +116,8 @@ def check_messages(raw: msgspec.Raw | bytes) -> None:
         raise Bad(
             "invalid_request", translatable('"messages": %(error)s.', error=_plain(error))
         ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Bad(
-            "invalid_json_line", translatable("not valid JSON: %(error)s.", error=_plain(error))
-        ) from None
+    except UNREADABLE as error:
+        raise not_json(error) from None
     _check_roles(messages)
 
 
@@ -182,6 +180,11 @@ def text_in(raw: msgspec.Raw, name: str, param: str | None = None) -> str:
         raise Bad(
             "invalid_request", translatable('"%(name)s" must be a text.', name=name), param or name
         ) from None
+
+
+def not_json(error: Exception) -> Bad:
+    """The refusal of an item by one of UNREADABLE."""
+    return Bad("invalid_json_line", translatable("not valid JSON: %(error)s.", error=_plain(error)))
 
 
 def _plain(error: Exception) -> str:

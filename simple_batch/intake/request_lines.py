@@ -15,6 +15,8 @@ from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..core.settings import Settings
 from .request_checks import (
+    TOO_LONG,
+    UNREADABLE,
     Bad,
     ChatMessage,
     check_contents,
@@ -87,10 +89,7 @@ class Items:
         where ``check_text`` was passed already."""
         try:
             if raw is None:
-                raise Bad(
-                    "invalid_request",
-                    translatable("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."),
-                )
+                raise Bad("invalid_request", TOO_LONG)
             if not clean:
                 check_text(raw)
             if raw.count(b"[") + raw.count(b"{") > self._max_nesting:
@@ -105,7 +104,7 @@ class Items:
         try:
             item = _plain_item(raw)
             check_contents(item.messages)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return self._object_by_fields(raw)
         if not item.custom_id:
             return self._object_by_fields(raw) if b'"custom_id"' in raw else _chat(raw.strip())
@@ -246,7 +245,7 @@ def kind_of(raw: bytes) -> str | None:
         if raw.lstrip()[:1] == b"[":
             return "messages"
         fields = read_fields(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return (
         "batch" if "url" in fields and "body" in fields and "messages" not in fields else "object"
@@ -257,6 +256,6 @@ def is_conversation(raw: bytes) -> bool:
     """True for a whole JSON array of messages (and not of requests)."""
     try:
         items = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False
     return bool(items) and "role" in items[0] and "messages" not in items[0]

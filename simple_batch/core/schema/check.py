@@ -144,10 +144,7 @@ class Schema:
 def parse(text: str | bytes) -> dict[str, Any]:
     """A schema from JSON text. Raises InvalidInput with the line of a fault."""
     if len(text) > MAX_BYTES:
-        raise InvalidInput(
-            translatable("Schema: it is longer than %(most)s bytes.", most=f"{MAX_BYTES:,}"),
-            "schema",
-        )
+        raise _too_long()
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
@@ -178,6 +175,12 @@ def parse(text: str | bytes) -> dict[str, Any]:
     return document
 
 
+def _too_long() -> InvalidInput:
+    return InvalidInput(
+        translatable("Schema: it is longer than %(most)s bytes.", most=f"{MAX_BYTES:,}"), "schema"
+    )
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -204,10 +207,7 @@ def _check_document(document: dict[str, Any]) -> None:
             translatable("Schema: half of a surrogate pair is no character."), "schema"
         ) from None
     if size > MAX_BYTES:
-        raise InvalidInput(
-            translatable("Schema: it is longer than %(most)s bytes.", most=f"{MAX_BYTES:,}"),
-            "schema",
-        )
+        raise _too_long()
     draft = document.get("$schema", _NEWEST)
     if not isinstance(draft, str) or draft.rstrip("#") not in _DRAFTS:
         raise fault(
