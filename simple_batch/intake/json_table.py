@@ -25,7 +25,7 @@ _string = msgspec.json.Decoder(str).decode
 _number = msgspec.json.Decoder(int | float).decode
 
 
-class Objects:
+class JsonTable:
     """Iterate over it for ``Row | Fault``. ``items`` are (line, bytes or None where it is too long)."""
 
     encoding = "utf-8"

@@ -18,7 +18,7 @@ from ..core.messages import translatable
 from ..core.settings import Settings
 from .decoding import WIDE, decoded, encoding_of
 from .json_array import ArraySplitter
-from .json_table import Objects, are_plain
+from .json_table import JsonTable, are_plain
 from .parquet import MAGIC, Parquet
 from .renderer import Finder, Renderer
 from .request_checks import is_clean
@@ -150,7 +150,7 @@ class Reader:
         if self._looks_like_json(head):
             container, items = self._json_items(head)
             pairs = ((line, raw) for line, raw, _clean in items)
-            return Objects(f"{container}-rows", head, pairs, self._settings)
+            return JsonTable(f"{container}-rows", head, pairs, self._settings)
         return Table(self._source, self._settings)
 
     def _rendered(self) -> Iterator[Request | Fault]:

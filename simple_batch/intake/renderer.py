@@ -20,7 +20,7 @@ from ..core.settings import Settings
 from .images import Image, name_of
 from .nearest_name import nearest
 from .request_checks import MAX_CUSTOM_ID, TOO_LONG, Bad
-from .sandbox import Bounded
+from .sandbox import BoundedEnvironment
 from .table import Row
 from .template import CHAT, FIELD, PLACES, Template, check_parameters, check_texts, name_and_sign
 
@@ -46,7 +46,7 @@ class Renderer:
         find_image: Finder | None = None,
     ):
         self._find_image = find_image
-        self._env = Bounded()
+        self._env = BoundedEnvironment()
         self._columns = list(columns)
         self._names = _variables(self._columns)
         self._variable = dict(zip(self._columns, self._names, strict=True))

@@ -1,6 +1,6 @@
-"""Jinja for strangers: no attributes but a few, no statements but `for`, `if` and `set`, and a bound
-on what one rendering may do, and on how much code there may be. A template that would run away fails
-instead.
+"""Sandboxed Jinja for templates that users write: no attributes but a few, no statements but `for`, `if`
+and `set`, and bounds on the work of one rendering and on the size of the code. A template over its
+bounds fails.
 
 A rendering is charged before it works: by the characters it makes or looks at, the parts of a list
 that it compares, hashes or writes, each with everything inside it. A unit is about 1.6 ns on a
@@ -80,17 +80,17 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 class _Measured(Extension):
     """Counts what the parser reads, while it reads."""
 
-    environment: "Bounded"
+    environment: "BoundedEnvironment"
 
     def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
         """The same tokens. Raises TemplateSyntaxError where a template has too many."""
-        self.environment.took(TEXT_TOKENS, 1)
+        self.environment.count_tokens(TEXT_TOKENS, 1)
         for token in stream:
-            self.environment.took(1, token.lineno)
+            self.environment.count_tokens(1, token.lineno)
             yield token
 
 
-class Bounded(ImmutableSandboxedEnvironment):
+class BoundedEnvironment(ImmutableSandboxedEnvironment):
     """The environment of one set of templates, which have up to ``max_tokens`` in all. Call
     ``begin`` before each rendering."""
 
@@ -134,7 +134,7 @@ class Bounded(ImmutableSandboxedEnvironment):
     def begin(self) -> None:
         self._left = BUDGET
 
-    def took(self, tokens: int, line: int) -> None:
+    def count_tokens(self, tokens: int, line: int) -> None:
         """Count tokens of the templates read here. Raises TemplateSyntaxError."""
         self._tokens_left -= tokens
         if self._tokens_left < 0:

@@ -10,7 +10,7 @@ from jinja2 import TemplateSyntaxError, nodes
 from ..core.clock import give_way
 from ..core.settings import Settings
 from .renderer import Renderer
-from .sandbox import Bounded
+from .sandbox import BoundedEnvironment
 from .template import FIELD, MAX_TAGS, Template, name_and_sign, tags, texts_of
 
 _EXPRESSION = re.compile(r'[|"\[\]{}]|__')  # what no column's name is taken to hold
@@ -32,9 +32,9 @@ def columns_needed(template: Template) -> list[str]:
     so does a template with too many fields."""
     if tags(template) > MAX_TAGS:
         return []
-    env = Bounded()
+    env = BoundedEnvironment()
     found: dict[str, None] = {}
-    is_name = cache(partial(_is_name, Bounded(_ANY_NUMBER)))
+    is_name = cache(partial(_is_name, BoundedEnvironment(_ANY_NUMBER)))
     for text in (template.system, template.user, *template.images, *texts_of(template.parameters)):
         found |= dict.fromkeys(_needed(env, is_name, text))
     if template.custom_id:
@@ -42,7 +42,7 @@ def columns_needed(template: Template) -> list[str]:
     return list(found)
 
 
-def _needed(env: Bounded, is_name: Callable[[str], bool], text: str) -> list[str]:
+def _needed(env: BoundedEnvironment, is_name: Callable[[str], bool], text: str) -> list[str]:
     names = []
 
     def taken(field: re.Match[str]) -> str:
@@ -68,7 +68,7 @@ def _needed(env: Bounded, is_name: Callable[[str], bool], text: str) -> list[str
     return names
 
 
-def _is_name(env: Bounded, field: str) -> bool:
+def _is_name(env: BoundedEnvironment, field: str) -> bool:
     """Whether a field can only be a column's name, such as ``Customer name`` or ``Price (USD)``."""
     if not field or len(field) > _LONGEST or _EXPRESSION.search(field):
         return False

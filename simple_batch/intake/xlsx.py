@@ -16,7 +16,7 @@ from ..core.settings import Settings
 from .source import Source
 from .table import Row, no_header
 from .xlsx_cells import EMPTY, Cell, Cells, column_letters
-from .xlsx_package import ZIP, Found, Package
+from .xlsx_package import ZIP, Package, SheetEntry
 
 
 class Sheet:
@@ -127,7 +127,7 @@ class Sheet:
         return Row(line, [text for text, _ in found], [kept for _, kept in found], "row")
 
 
-def _chosen(package: Package, name: str) -> Found:
+def _chosen(package: Package, name: str) -> SheetEntry:
     """The sheet of that name; without one the first that is not hidden."""
     if not name:
         return next((found for found in package.sheets if not found.hidden), package.sheets[0])

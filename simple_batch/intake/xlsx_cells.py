@@ -34,14 +34,14 @@ class _SharedTexts:
         self._pieces: list[str] = []
         self._muted = False
         self._too_long: set[int] = set()
-        self._markup = package.markup(part, translatable("its texts"), self._start, self._end)
+        self._xml = package.xml_reader(part, translatable("its texts"), self._start, self._end)
         self.text = functools.lru_cache(_REMEMBERED)(self._text)
 
     def _text(self, number: int) -> str:
         """Text ``number``. Raises IndexError where there is none, OverflowError for one over
         ``longest``."""
         while number >= len(self._ends) - 1:
-            if not self._markup.step():
+            if not self._xml.step():
                 raise IndexError
             if sum(map(len, self._pieces)) > self._longest:
                 self._too_long.add(len(self._ends) - 1)
@@ -59,7 +59,7 @@ class _SharedTexts:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if name == "t":
             if not self._muted:
-                self._markup.collect(self._pieces.append)
+                self._xml.collect(self._pieces.append)
         elif name == "si":
             self._pieces.clear()
         elif name == "rPh":  # how a text is pronounced
@@ -67,7 +67,7 @@ class _SharedTexts:
 
     def _end(self, name: str) -> None:
         if name == "t":
-            self._markup.collect(None)
+            self._xml.collect(None)
         elif name == "si":
             self._keep(_unescaped("".join(self._pieces)).encode("utf-8", "surrogatepass"))
         elif name == "rPh":
@@ -94,7 +94,7 @@ class Cells:
         )
         self._kinds = kinds_of(styles)
         self._epoch_1904, self._stale = package.epoch_1904, package.stale
-        self._markup = package.markup(part, translatable("the sheet"), self._start, self._end)
+        self._xml = package.xml_reader(part, translatable("the sheet"), self._start, self._end)
         self._done: list[tuple[int, dict[int, Cell], dict[int, str]]] = []
         self._row = self._column = self._size = 0
         self._cells: dict[int, Cell] = {}
@@ -105,7 +105,7 @@ class Cells:
         self._columns: dict[str, int] = {}
 
     def rows(self) -> Iterator[tuple[int, dict[int, Cell], dict[int, str]]]:
-        while self._markup.step():
+        while self._xml.step():
             if sum(map(len, self._pieces)) > self._longest:
                 self._size += self._longest + 1
                 del self._pieces[1:]
@@ -119,7 +119,7 @@ class Cells:
             self._formula = self._valued = False
         elif name == "v" or (name == "t" and not self._muted):
             self._valued = True
-            self._markup.collect(self._pieces.append)
+            self._xml.collect(self._pieces.append)
         elif name == "f":
             self._formula = True
         elif name == "row":
@@ -132,7 +132,7 @@ class Cells:
 
     def _end(self, name: str) -> None:
         if name in ("v", "t"):
-            self._markup.collect(None)
+            self._xml.collect(None)
         elif name == "c":
             self._take()
         elif name == "row":

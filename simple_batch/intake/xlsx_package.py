@@ -11,7 +11,7 @@ from ..core.errors import UploadRejected, UploadTooLarge
 from ..core.messages import translatable
 from ..core.settings import Settings
 from .source import ByteStream, refuse_bomb
-from .xml_reader import EndHandler, Markup, StartHandler
+from .xml_reader import EndHandler, StartHandler, XmlReader
 
 OLE = b"\xd0\xcf\x11\xe0"
 ZIP = b"PK\x03\x04"
@@ -26,7 +26,7 @@ _OTHERS = {
 }
 
 
-class Found(msgspec.Struct):
+class SheetEntry(msgspec.Struct):
     """A sheet of a workbook."""
 
     name: str
@@ -53,7 +53,7 @@ class Package:
         self._guard(file, settings.MAX_UNPACKED_BYTES)
         self._refuse_others()
         self.epoch_1904 = self.stale = False
-        self.sheets: list[Found] = []
+        self.sheets: list[SheetEntry] = []
         self._read_workbook()
 
     def open(self, part: str, what: str) -> ByteStream:
@@ -71,8 +71,8 @@ class Package:
                 translatable("The XLSX file cannot be unpacked: %(error)s.", error=error)
             ) from None
 
-    def markup(self, part: str, what: str, start: StartHandler, end: EndHandler) -> Markup:
-        return Markup(self.open(part, what), what, self._longest + (1 << 20), start, end)
+    def xml_reader(self, part: str, what: str, start: StartHandler, end: EndHandler) -> XmlReader:
+        return XmlReader(self.open(part, what), what, self._longest + (1 << 20), start, end)
 
     def elements(self, part: str, what: str) -> list[tuple[str, dict[str, str]]]:
         """The tags of a small part with their attributes, in their order."""
@@ -85,8 +85,8 @@ class Package:
         def note(name: str, attributes: dict[str, str]) -> None:
             found.append((name, attributes))
 
-        markup = self.markup(part, what, note, lambda name: None)
-        while markup.step():
+        reader = self.xml_reader(part, what, note, lambda name: None)
+        while reader.step():
             pass
         return found
 
@@ -139,7 +139,7 @@ class Package:
                 part = sheets.get(attributes.get(key, ""))
                 if part is not None:
                     hidden = attributes.get("state", "visible") != "visible"
-                    self.sheets.append(Found(attributes.get("name", ""), part, hidden))
+                    self.sheets.append(SheetEntry(attributes.get("name", ""), part, hidden))
             elif name == "workbookPr":
                 self.epoch_1904 = _on(attributes.get("date1904"))
             elif name == "calcPr":

@@ -15,7 +15,7 @@ StartHandler = Callable[[str, dict[str, str]], None]  # name, attributes
 EndHandler = Callable[[str], None]
 
 
-class Markup:
+class XmlReader:
     """Calls ``start(name, attributes)`` and ``end(name)``, names without their namespace, as
     ``step`` reads on. What ``collect`` is given gets the texts that follow, until it is given None.
 

@@ -9,7 +9,7 @@ from simple_batch.core import settings
 from simple_batch.core.domain import Fault, Request
 from simple_batch.core.errors import InvalidInput
 from simple_batch.intake import Renderer, Template, columns_needed, near, nearest
-from simple_batch.intake.sandbox import BUDGET, MAX_DEPTH, Bounded
+from simple_batch.intake.sandbox import BUDGET, MAX_DEPTH, BoundedEnvironment
 from simple_batch.intake.table import Row
 
 SETTINGS = settings.load(environ={}, INSTANCE_PATH="/nonexistent")
@@ -155,7 +155,7 @@ def test_every_row_may_compare_a_long_cell_with_hundreds_of_words():
 def charged(levels: int) -> int:
     """Steps that a comparison of lists that hold themselves twice is charged."""
     source = "{% set a = 1 %}{% set b = 1 %}" + "{% set a = [a, a] %}{% set b = [b, b] %}" * levels
-    env = Bounded()
+    env = BoundedEnvironment()
     render = env.compile(env.checked(source + "{% if a == b %}{% endif %}"))
     template = env.template_class.from_code(env, render, env.globals)
     env.begin()
