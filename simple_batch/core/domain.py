@@ -72,6 +72,7 @@ class Role(StrEnum):
 
     @property
     def rank(self) -> int:
+        """From 0; a higher one includes the lower ones."""
         return list(Role).index(self)
 
 
@@ -131,6 +132,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def total(self) -> int:
+        """Tokens of input and output."""
         return self.input + self.output
 
     def __add__(self, other: "Usage") -> "Usage":

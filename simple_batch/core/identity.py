@@ -38,6 +38,7 @@ _current: ContextVar[Actor] = ContextVar("actor", default=CLI)
 
 
 def current() -> Actor:
+    """Who the present request or command acts for."""
     return _current.get()
 
 

@@ -19,10 +19,12 @@ class LoopLagMeter:
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
+        """Measure from now on; a second call changes nothing."""
         if self._greenlet is None:
             self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
+        """Stop measuring; the counts stay."""
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None

@@ -43,6 +43,7 @@ class Parameters(ImmutableMultiDict[str, str]):
     def get(  # type: ignore[override]  # werkzeug's overloads, which other errors come from, as one
         self, key: str, default: Any = None, type: Callable[[str], Any] | None = None
     ) -> Any:
+        """The first value, or the default where there is none. Raises InvalidInput."""
         value = super().get(key)
         if value is None:
             return default
@@ -51,6 +52,7 @@ class Parameters(ImmutableMultiDict[str, str]):
         return default if value == "" else _converted(key, value, type)
 
     def getlist(self, key: str, type: Callable[[str], Any] | None = None) -> list[Any]:
+        """All values. Raises InvalidInput."""
         values = super().getlist(key)
         if type is None:
             return values

@@ -97,6 +97,7 @@ class Archive:
                     yield name, part.file_size, stream
 
     def open(self, name: str) -> "_Part":
+        """The unpacked bytes of a part, for a ``with``. Raises UploadRejected; so does reading."""
         return _Part(self._archive, self._parts[name])
 
 

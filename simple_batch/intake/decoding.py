@@ -59,6 +59,7 @@ class Lines:
         self.unclean = False
 
     def begin_row(self) -> None:
+        """Count the characters of a row from here."""
         self._row = 0
 
     def __iter__(self) -> Iterator[str | None]:

@@ -71,6 +71,7 @@ def folded(name: str) -> str:
 
 
 def last_part(name: str) -> str:
+    """The name without its folders."""
     return PurePosixPath(name).name
 
 
@@ -102,6 +103,7 @@ def keep(stream: ByteStream, folder: Path, limit: int) -> Image:
 
 
 def too_large(limit: int) -> Bad:
+    """The refusal of an image of more than ``limit`` bytes."""
     return Bad(
         "invalid_image",
         translatable("is larger than the %(most)s bytes of MAX_IMAGE_BYTES", most=f"{limit:,}"),

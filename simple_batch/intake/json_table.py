@@ -51,6 +51,7 @@ class JsonTable:
 
     @property
     def header(self) -> list[str]:
+        """See ``TableReader``."""
         return self.columns
 
     def __iter__(self) -> Iterator[Row | Fault]:

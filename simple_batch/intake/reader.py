@@ -104,6 +104,7 @@ class Reader:
         return self._table.sheets if self._table is not None else []
 
     def close(self) -> None:
+        """Close the file and forget the ids."""
         self._source.close()
         if self._seen is not None:
             self._seen.close()

@@ -28,6 +28,8 @@ _NONE = msgspec.Raw()  # a union of Raw and None takes null alone
 
 
 class ChatMessage(msgspec.Struct):
+    """A message of chat completions, as far as it is checked."""
+
     role: str
     content: str | list[msgspec.Raw] | None = None
     tool_calls: msgspec.Raw = _NONE
@@ -51,6 +53,7 @@ _YIELD_EVERY = 100_000  # brackets
 
 
 def check_nesting(raw: bytes, limit: int) -> None:
+    """Raises Bad where JSON is nested deeper than ``limit`` levels."""
     depth = 0
     for number, mark in enumerate(_BRACKETS.finditer(_STRINGS.sub(b"", raw)), 1):
         depth += 1 if mark[0] in b"[{" else -1
@@ -98,6 +101,7 @@ _ITEM = translatable("the item")
 
 
 def fields_of(raw: bytes, what: str = _ITEM) -> dict[str, msgspec.Raw]:
+    """The fields of an object, undecoded. Raises Bad, calling it ``what``."""
     try:
         return read_fields(raw)
     except msgspec.ValidationError:
@@ -110,6 +114,7 @@ def fields_of(raw: bytes, what: str = _ITEM) -> dict[str, msgspec.Raw]:
 
 
 def check_messages(raw: msgspec.Raw | bytes) -> None:
+    """Raises Bad for what are no messages of chat completions."""
     try:
         messages = _messages(raw)
     except msgspec.ValidationError as error:
@@ -136,6 +141,7 @@ def _check_roles(messages: list[ChatMessage]) -> None:
 
 
 def check_contents(messages: Sequence[ChatMessage]) -> None:
+    """Raises Bad where there is no message, or one without content or calls."""
     if not messages:
         raise Bad("invalid_request", translatable('"messages" is empty.'))
     for number, message in enumerate(messages, 1):
@@ -153,6 +159,7 @@ def _given(raw: msgspec.Raw) -> bool:
 
 
 def custom_id_in(raw: msgspec.Raw | None) -> str:
+    """Empty where there is none. Raises Bad."""
     if raw is None or bytes(raw) == b"null":
         return ""
     text = text_in(raw, "custom_id")
@@ -161,6 +168,7 @@ def custom_id_in(raw: msgspec.Raw | None) -> str:
 
 
 def check_id(text: str) -> None:
+    """Raises Bad for a custom_id that is too long or holds a NUL character."""
     if len(text) > MAX_CUSTOM_ID:
         raise Bad(
             "invalid_request",
@@ -174,6 +182,7 @@ def check_id(text: str) -> None:
 
 
 def text_in(raw: msgspec.Raw, name: str, param: str | None = None) -> str:
+    """A field's text. Raises Bad, naming the field, where it is no text."""
     try:
         return _string(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -132,6 +132,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self._tokens_left = self._max_tokens = max_tokens
 
     def begin(self) -> None:
+        """Give a rendering its whole budget."""
         self._left = BUDGET
 
     def count_tokens(self, tokens: int, line: int) -> None:
@@ -164,6 +165,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return finder.undeclared_identifiers
 
     def charge(self, amount: int) -> None:
+        """Take units from the budget. Raises SecurityError where they are used up."""
         self._left -= amount
         if self._left < 0:
             raise SecurityError(

@@ -73,6 +73,7 @@ class Source:
             self._guarded(self._stream.read, 3)
 
     def close(self) -> None:
+        """Close the upload and the unpacked copy."""
         self._file.close()
         if self._whole is not None:
             self._whole.close()
@@ -95,6 +96,7 @@ class Source:
         return self._guarded(self._stream.peek, BLOCK)
 
     def blocks(self) -> Iterator[bytes]:
+        """The rest of the unpacked bytes, up to BLOCK at a time."""
         while block := self._guarded(self._stream.read1, BLOCK):
             yield block
 

@@ -110,6 +110,7 @@ class Table:
 
     @property
     def header(self) -> list[str]:
+        """See ``TableReader``."""
         return self.columns
 
     @property

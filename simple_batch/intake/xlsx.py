@@ -42,6 +42,7 @@ class Sheet:
 
     @property
     def header(self) -> list[str]:
+        """See ``TableReader``."""
         return self.columns
 
     def __iter__(self) -> Iterator[Row | Fault]:

@@ -105,6 +105,7 @@ class Cells:
         self._columns: dict[str, int] = {}
 
     def rows(self) -> Iterator[tuple[int, dict[int, Cell], dict[int, str]]]:
+        """(number from 1, {column from 1: cell}, {column: what is wrong with it})."""
         while self._xml.step():
             if sum(map(len, self._pieces)) > self._longest:
                 self._size += self._longest + 1
@@ -262,6 +263,7 @@ def _column(letters: str) -> int:
 
 
 def column_letters(column: int) -> str:
+    """A, B, … Z, AA, … for a column from 1."""
     text = ""
     while column:
         column, rest = divmod(column - 1, 26)

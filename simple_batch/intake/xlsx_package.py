@@ -72,6 +72,7 @@ class Package:
             ) from None
 
     def xml_reader(self, part: str, what: str, start: StartHandler, end: EndHandler) -> XmlReader:
+        """A reader of a part; ``what`` names it in messages. Raises UploadRejected."""
         return XmlReader(self.open(part, what), what, self._longest + (1 << 20), start, end)
 
     def elements(self, part: str, what: str) -> list[tuple[str, dict[str, str]]]:

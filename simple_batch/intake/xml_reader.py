@@ -79,6 +79,7 @@ class XmlReader:
         return bool(block)
 
     def collect(self, into: Callable[[str], None] | None) -> None:
+        """Pass the texts that follow to ``into``; None: to nothing."""
         self._parser.CharacterDataHandler = into
 
     def _on_doctype(self, *_declared: object) -> None:

@@ -347,21 +347,26 @@ class Settings:
 
     @property
     def instance(self) -> Path:
+        """The instance folder."""
         return Path(self.INSTANCE_PATH)
 
     @property
     def uploads(self) -> Path:
+        """The folder of uploads."""
         return self.instance / "uploads"
 
     @property
     def exports(self) -> Path:
+        """The folder of the demo's exports."""
         return Path(self.EXPORT_DIR)
 
     @property
     def backups(self) -> Path:
+        """The folder of the automatic backups."""
         return Path(self.BACKUP_DIR) if self.BACKUP_DIR else self.instance / "backups"
 
     @property
     def database_url(self) -> str:
+        """DATABASE_URL, or that of the SQLite file in the instance folder."""
         path = (self.instance / "simple_batch.db").as_posix()
         return self.DATABASE_URL or f"sqlite:///{quote(path)}"
