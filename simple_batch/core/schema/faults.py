@@ -1,8 +1,8 @@
 """Where a value does not fit a schema, in words.
 
-The validator's own list of errors takes exponential time where alternatives are
-nested in a schema that refers to itself. Here it is only asked whether a part fits,
-and for errors only of what a schema says of one value by itself.
+The validator's own list of errors takes exponential time where alternatives are nested in a schema that
+refers to itself. So the validator only decides here whether a part fits, and lists errors only of what
+a schema says of one value by itself.
 """
 
 from collections.abc import Iterator
