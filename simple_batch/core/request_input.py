@@ -40,7 +40,7 @@ class Parameters(ImmutableMultiDict[str, str]):
     """A query or a form. ``type`` of ``get`` and ``getlist`` says what a value has to be: one that
     is something else raises InvalidInput naming the parameter; an empty one counts as missing."""
 
-    def get(  # type: ignore[override]  # werkzeug's overloads, which other errors come from, as one
+    def get(  # type: ignore[override]  # one signature for werkzeug's overloads
         self, key: str, default: Any = None, type: Callable[[str], Any] | None = None
     ) -> Any:
         """The first value, or the default where there is none. Raises InvalidInput."""

@@ -70,10 +70,7 @@ def scan(
             else:
                 preview.good += 1
                 if isinstance(item, Request):
-                    preview.body_bytes += len(item.body)
-                    _look_for_duplicate(preview, seen, item.body)
-                    if len(preview.first) < first:
-                        preview.first.append(item)
+                    _note_request(preview, seen, item, first)
             if number % _YIELD_EVERY == 0:
                 give_way()
         preview.format, preview.columns = reader.format, reader.columns
@@ -122,8 +119,11 @@ def _items(reader: Reader, template: Template | None) -> Iterable[Request | Row 
     return reader.table() if template is None and reader.is_table() else reader
 
 
-def _look_for_duplicate(preview: Preview, seen: set[int], body: bytes) -> None:
-    key = hash(body)
+def _note_request(preview: Preview, seen: set[int], request: Request, first: int) -> None:
+    preview.body_bytes += len(request.body)
+    if len(preview.first) < first:
+        preview.first.append(request)
+    key = hash(request.body)
     if key in seen:
         preview.duplicates += 1
     elif len(seen) < MAX_DISTINCT:
