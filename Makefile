@@ -2,7 +2,7 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && command -v $$p && break; done)
 BIN = .venv/bin
 
-.PHONY: demo demo-cluster run test test-postgres torture lint bench vendor i18n clean
+.PHONY: demo demo-cluster run test test-postgres torture lint bench vendor i18n docs clean
 
 demo: .venv/.runs
 	$(BIN)/python run.py --demo
@@ -54,6 +54,10 @@ vendor:
 
 i18n: .venv/.develops
 	sh tools/i18n.sh
+
+# the parts of docs/ that are made from the code
+docs: .venv/.develops
+	$(BIN)/python -m tools.generated_docs --write
 
 clean:
 	rm -rf .venv .venv-bench .venv-clients

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import fields
 from pathlib import Path
 
 import gevent
@@ -17,6 +16,7 @@ import pytest
 from simple_batch import intake
 from simple_batch.core import log, settings
 from simple_batch.core.errors import SettingsError
+from tools import architecture_figures, generated_docs
 
 ROOT = Path(__file__).parent.parent
 CHANGE_SECTIONS = [
@@ -79,12 +79,23 @@ def test_documents_name_only_files_that_exist():
         assert (ROOT / path).exists() or (ROOT / "simple_batch" / path).exists(), path
 
 
-@pytest.mark.parametrize("item", fields(settings.Settings), ids=lambda item: item.name)
-def test_every_setting_is_documented_with_its_default(item):
-    text = (ROOT / "docs/configuration.md").read_text("utf-8")
-    assert f"`{item.name}`" in text
-    if not isinstance(item.default, str):
-        assert f"| `{item.default}` |" in text.split(f"`{item.name}`")[1].split("\n")[0]
+@pytest.mark.parametrize("name", generated_docs.PARTS)
+def test_the_docs_say_what_the_code_says(name):
+    """``python -m tools.generated_docs --write`` brings them up to date."""
+    assert generated_docs.written(name) == generated_docs.made(name)
+
+
+def test_the_parts_of_the_package_stay_small():
+    assert len(architecture_figures.entries()) <= architecture_figures.MAX_ENTRIES
+    assert len(architecture_figures.layers()) <= architecture_figures.MAX_LAYERS
+    functions = architecture_figures.function_lines()
+    limit = architecture_figures.MAX_FUNCTION_LINES
+    assert [place for place, lines in functions.items() if lines > limit] == []
+
+
+def test_no_further_name_of_a_file_stands_twice():
+    """A name that stands once again leaves the list, so that the list can only shrink."""
+    assert set(architecture_figures.shared_names()) == architecture_figures.SHARED_NAMES
 
 
 def test_the_environment_wins_over_the_file(tmp_path):

@@ -119,10 +119,10 @@ def _begin(sender, **_) -> None:
     functional.sleep = time.sleep
     try:
         lifecycle.set_up(loaded)
-        log.speak_up()
+        log.log_all_to_console()
     except SimpleBatchError as error:
         _end_with(error)
-    address_policy.follow(lambda: users.login_possible(loaded))
+    address_policy.follow_logins(lambda: users.login_possible(loaded))
     _worker = Worker(
         loaded,
         context.vault(),

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from gevent.pywsgi import WSGIServer
 from werkzeug.wrappers import Request, Response
 
+from ..core import loop_lag
 from ..core.errors import SettingsError
-from ..core.loop_lag import pulse
 from ..runner.stats import RunnerStats
 from ..services import metrics
 
@@ -31,7 +31,7 @@ def serve(address: str, figures: Callable[[], RunnerStats]) -> WSGIServer:
             f"WORKER_METRICS={address}: it cannot be served: {error.strerror}. Each worker of a "
             "machine needs a port of its own."
         ) from None
-    pulse.start()
+    loop_lag.meter.start()
     return server
 
 

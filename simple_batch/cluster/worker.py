@@ -99,7 +99,7 @@ class Worker:
     def start(self) -> None:
         """Start the worker. Waits for the database."""
         self._heartbeat.join()
-        retry_while_unavailable(address_policy.look)
+        retry_while_unavailable(address_policy.refresh)
         self._recorder.start()
         self._limits.start()
         self._spend_limits.start()
@@ -205,7 +205,7 @@ class Worker:
     def _steer_runs(self) -> bool:
         """Open and stop job runs as assigned. Returns False if there are none."""
         with snapshot():
-            address_policy.look()
+            address_policy.refresh()
             jobs = assignments.jobs_of(self._heartbeat.id)
             if second := self._begins_second():
                 self._providers.refresh()

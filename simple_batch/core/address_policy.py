@@ -10,8 +10,15 @@ Sources: the IANA special-purpose registries, by way of ``ipaddress``; the cloud
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import NamedTuple
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Any, NamedTuple, TypeVar
 
 from .errors import ConfigurationError, SettingsError
 from .messages import Message, translatable
@@ -20,17 +27,28 @@ _NEVER = tuple(
     map(
         ip_network,
         (
-            *("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32"),
-            *("::/128", "fe80::/10", "ff00::/8"),
+            "0.0.0.0/8",
+            "169.254.0.0/16",
+            "224.0.0.0/4",
+            "255.255.255.255/32",
+            "::/128",
+            "fe80::/10",
+            "ff00::/8",
             # metadata services outside 169.254.0.0/16: Alibaba, Azure, Oracle, AWS, Google
-            *("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"),
-            *("fd00:ec2::/32", "fd20:ce::254/128"),
+            "100.100.100.200/32",
+            "168.63.129.16/32",
+            "192.0.0.192/32",
+            "fd00:ec2::/32",
+            "fd20:ce::254/128",
         ),
     )
 )
 _LOCAL_NAT64 = ip_network("64:ff9b:1::/48")  # private: Python before 3.11.10 does not know
 _NAT64 = ip_network("64:ff9b::/96"), _LOCAL_NAT64
 _COMPATIBLE = ip_network("::/96")  # ::a.b.c.d
+
+# an answer of ``getaddrinfo``: its last part is (address, port, …)
+_Info = TypeVar("_Info", bound=tuple[int, int, int, str, tuple[Any, ...]])
 
 
 class AddressRefused(ConfigurationError):
@@ -41,7 +59,7 @@ class AddressPolicy(NamedTuple):
     """What ALLOWED_PRIVATE_HOSTS lets through: host names, and networks."""
 
     names: frozenset[str]
-    networks: tuple
+    networks: tuple[IPv4Network | IPv6Network, ...]
 
     @classmethod
     def of(cls, setting: str) -> "AddressPolicy":
@@ -60,7 +78,7 @@ class AddressPolicy(NamedTuple):
                 ) from None
         return cls(frozenset(names), tuple(networks))
 
-    def through(self, host: str, found: list[tuple]) -> list[tuple]:
+    def through(self, host: str, found: list[_Info]) -> list[_Info]:
         """Those of ``getaddrinfo``'s answers for a host that may be connected to. Raises
         AddressRefused where there is none."""
         good = [info for info in found if self._passes(host, info[4][0])]
@@ -87,20 +105,25 @@ class AddressPolicy(NamedTuple):
             or all(_is_public(one) or self._listed(one) for one in meant)
         )
 
-    def _listed(self, address) -> bool:
+    def _listed(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self.networks)
 
-    def _barred(self, address) -> bool:
+    def _barred(self, address: IPv4Address | IPv6Address) -> bool:
         """Whether the address is in a network of _NEVER and not listed by itself: a larger listed
         network that contains it does not allow it."""
         return any(
             address in never
             and not any(
-                address in network and network.version == never.version and network.subnet_of(never)
-                for network in self.networks
+                address in network and _lies_in(network, never) for network in self.networks
             )
             for never in _NEVER
         )
+
+
+def _lies_in(network: IPv4Network | IPv6Network, outer: IPv4Network | IPv6Network) -> bool:
+    if isinstance(network, IPv4Network):
+        return isinstance(outer, IPv4Network) and network.subnet_of(outer)
+    return isinstance(outer, IPv6Network) and network.subnet_of(outer)
 
 
 def _meant(address: str) -> Iterator[IPv4Address | IPv6Address]:
@@ -146,23 +169,23 @@ LISTENS_ON = "SIMPLE_BATCH_LISTENS_ON"  # hosts, comma separated
 
 _choice = "auto"
 _login_possible: Callable[[], bool] | None = None
-_served_elsewhere = True  # as far as is known; asked by ``look``
+_served_elsewhere = True  # the last answer of _login_possible (``refresh``)
 
 
-def choose(choice: str) -> None:
-    """What the setting says: auto, yes or no."""
+def set_exposed(choice: str) -> None:
+    """Apply the setting EXPOSED: auto, yes or no."""
     global _choice
     _choice = choice
 
 
-def follow(login_possible: Callable[[], bool]) -> None:
+def follow_logins(login_possible: Callable[[], bool]) -> None:
     """Where the setting is auto, go by whether users have to log in (a worker)."""
     global _login_possible
     _login_possible = login_possible
 
 
-def look() -> None:
-    """Ask that again, of the database: a user may have been made meanwhile."""
+def refresh() -> None:
+    """Query the database again whether users have to log in: a user may have been created."""
     global _served_elsewhere
     if _login_possible is not None and _choice == "auto":
         _served_elsewhere = _login_possible()

@@ -1,13 +1,36 @@
 """The readable text in requests and answers, as bytes of JSON."""
 
 import json
+from typing import Any, TypedDict
 
 from .domain import IMAGE
 
 PREVIEW = 200
 
 
-def loaded(raw):
+class MessageText(TypedDict):
+    """A message of a request as one text."""
+
+    role: str
+    text: str
+
+
+class ContentPart(TypedDict):
+    """A part of a message. ``kind`` is text, image (its text is the URL), picture (the file of an image
+    that was beside the table), call (the function's name with its arguments) or other (JSON)."""
+
+    kind: str
+    text: str
+
+
+class MessageParts(TypedDict):
+    """A message of a request with its parts in order."""
+
+    role: str
+    parts: list[ContentPart]
+
+
+def loaded(raw: bytes | None) -> Any:
     """JSON as Python values; None where there is none or it cannot be read."""
     if not raw:
         return None
@@ -17,7 +40,7 @@ def loaded(raw):
         return None
 
 
-def pretty(raw) -> str:
+def pretty(raw: bytes | None) -> str:
     """JSON indented for reading; the bytes as they are where they cannot be read."""
     data = loaded(raw)
     if data is None:
@@ -25,7 +48,7 @@ def pretty(raw) -> str:
     return json.dumps(data, ensure_ascii=False, indent=2)
 
 
-def content_text(content) -> str:
+def content_text(content: object) -> str:
     """The text of a message's content: a string, or parts of which others than text are named."""
     if isinstance(content, str):
         return content
@@ -39,41 +62,54 @@ def content_text(content) -> str:
     return "\n".join(parts)
 
 
-def messages_of(body) -> list[dict]:
-    """[{role, text}] of a decoded request body, whatever endpoint it is for."""
+def messages_of(body: object) -> list[MessageText]:
+    """The messages of a decoded request body, whatever endpoint it is for."""
     if not isinstance(body, dict):
         return []
-    messages = body.get("messages")
-    if isinstance(messages, list):
-        return [
-            {"role": str(message.get("role", "")), "text": _message_text(message)}
-            for message in messages
-            if isinstance(message, dict)
-        ]
+    messages = _chat_messages(body)
+    if messages is not None:
+        return [{"role": role, "text": _message_text(message)} for role, message in messages]
     given = body.get("input", body.get("prompt"))
     if given is None:
         return []
     before = body.get("instructions")
-    found = [{"role": "system", "text": before}] if isinstance(before, str) and before else []
     text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-    return [*found, {"role": "user", "text": text}]
+    user: MessageText = {"role": "user", "text": text}
+    return (
+        [{"role": "system", "text": before}, user] if before and isinstance(before, str) else [user]
+    )
 
 
-def _message_text(message: dict) -> str:
+def _chat_messages(body: object) -> list[tuple[str, dict[str, Any]]] | None:
+    """(role, message) of a body for chat completions; None of another."""
+    messages = body.get("messages") if isinstance(body, dict) else None
+    if not isinstance(messages, list):
+        return None
+    return [
+        (str(message.get("role", "")), message) for message in messages if isinstance(message, dict)
+    ]
+
+
+def _first_choice(response: dict[str, Any]) -> dict[str, Any] | None:
+    choices = response.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else None
+
+
+def _message_text(message: dict[str, Any]) -> str:
     text = content_text(message.get("content"))
     calls = message.get("tool_calls")
     return text or (json.dumps(calls, ensure_ascii=False, indent=2) if calls else "")
 
 
-def parts_of(message) -> list[dict]:
-    """The parts of one message, or of one item of a responses answer, in order: ``{"kind": "text" |
-    "image" | "picture" | "call" | "other", "text": …}``. An image's text is its URL, a picture's the
-    file of an image that was beside the table, a call's is its name with its arguments,
-    another's its JSON."""
+def parts_of(message: object) -> list[ContentPart]:
+    """The parts of one message, or of one item of a responses answer, in order."""
     if not isinstance(message, dict):
         return []
     content = message.get("content")
-    parts = [_part(part) for part in content] if isinstance(content, list) else []
+    parts: list[ContentPart] = (
+        [_part(part) for part in content] if isinstance(content, list) else []
+    )
     if isinstance(content, str) and content:
         parts.append({"kind": "text", "text": content})
     if message.get("refusal"):
@@ -85,7 +121,7 @@ def parts_of(message) -> list[dict]:
     return parts
 
 
-def _part(part) -> dict:
+def _part(part: object) -> ContentPart:
     if isinstance(part, dict):
         if isinstance(part.get("text"), str):
             return {"kind": "text", "text": part["text"]}
@@ -98,7 +134,7 @@ def _part(part) -> dict:
     return {"kind": "other", "text": json.dumps(part, ensure_ascii=False)}
 
 
-def _call(call) -> str:
+def _call(call: object) -> str:
     found = call.get("function", call) if isinstance(call, dict) else None
     if not isinstance(found, dict):
         return json.dumps(call, ensure_ascii=False)
@@ -108,33 +144,27 @@ def _call(call) -> str:
     return f"{found.get('name', '')}({arguments})"
 
 
-def conversation_of(body) -> list[dict]:
-    """[{role, parts}] of a decoded request body."""
-    messages = body.get("messages") if isinstance(body, dict) else None
-    if isinstance(messages, list):
-        return [
-            {"role": str(message.get("role", "")), "parts": parts_of(message)}
-            for message in messages
-            if isinstance(message, dict)
-        ]
+def conversation_of(body: object) -> list[MessageParts]:
+    """The messages of a decoded request body with their parts."""
+    messages = _chat_messages(body)
+    if messages is not None:
+        return [{"role": role, "parts": parts_of(message)} for role, message in messages]
     return [
         {"role": message["role"], "parts": [{"kind": "text", "text": message["text"]}]}
         for message in messages_of(body)
     ]
 
 
-def answer_parts(response) -> list[dict]:
+def answer_parts(response: object) -> list[ContentPart]:
     """The parts of a decoded answer, of its first choice."""
     if not isinstance(response, dict):
         return []
-    choices = response.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        message = choices[0].get("message")
-        if isinstance(message, dict):
-            return parts_of(message)
+    choice = _first_choice(response)
+    if choice is not None and isinstance(choice.get("message"), dict):
+        return parts_of(choice["message"])
     output = response.get("output")
     if isinstance(output, list):
-        parts = []
+        parts: list[ContentPart] = []
         for item in output:
             if isinstance(item, dict) and item.get("type") == "function_call":
                 parts.append({"kind": "call", "text": _call(item)})
@@ -148,23 +178,23 @@ def answer_parts(response) -> list[dict]:
     return [{"kind": "text", "text": text}] if text else []
 
 
-def prompt_of(body) -> str:
-    """The last thing the user said."""
+def prompt_of(body: object) -> str:
+    """The text of the last message of the user."""
     messages = messages_of(body)
-    said = [message["text"] for message in messages if message["role"] == "user"]
-    return (said or [message["text"] for message in messages] or [""])[-1]
+    prompts = [message["text"] for message in messages if message["role"] == "user"]
+    return (prompts or [message["text"] for message in messages] or [""])[-1]
 
 
-def answer_of(response) -> str:
+def answer_of(response: object) -> str:
     """The text of a decoded answer of any of the endpoints; empty where it has none."""
     if not isinstance(response, dict):
         return ""
-    choices = response.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        message = choices[0].get("message")
-        if isinstance(message, dict):
-            return _message_text(message)
-        return str(choices[0].get("text") or "")
+    choice = _first_choice(response)
+    if choice is not None:
+        message = choice.get("message")
+        return (
+            _message_text(message) if isinstance(message, dict) else str(choice.get("text") or "")
+        )
     output = response.get("output")
     if isinstance(output, list):
         texts = [content_text(item.get("content")) for item in output if isinstance(item, dict)]
@@ -175,7 +205,7 @@ def answer_of(response) -> str:
     return "\n".join(url for url in _pictures(response) if not url.startswith("data:"))
 
 
-def _flagged(result: dict) -> str:
+def _flagged(result: dict[str, Any]) -> str:
     """What a moderation says of one input: the categories that it falls into."""
     if not result.get("flagged"):
         return "not flagged"
@@ -186,7 +216,7 @@ def _flagged(result: dict) -> str:
     return f"flagged: {', '.join(names)}" if names else "flagged"
 
 
-def _pictures(response: dict) -> list[str]:
+def _pictures(response: dict[str, Any]) -> list[str]:
     """URLs of the images of an answer, data: URLs of those that are in it."""
     data = response.get("data")
     urls = []
@@ -200,7 +230,7 @@ def _pictures(response: dict) -> list[str]:
     return urls
 
 
-def reasoning_of(response) -> str:
+def reasoning_of(response: Any) -> str:
     """What a reasoning model thought before it answered, where the provider says so."""
     try:
         message = response["choices"][0]["message"]
@@ -209,7 +239,7 @@ def reasoning_of(response) -> str:
         return ""
 
 
-def shown(value) -> str:
+def shown(value: object) -> str:
     """A decoded JSON value for people: a text without quotes, the rest as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
 

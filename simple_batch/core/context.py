@@ -12,9 +12,13 @@ from .settings import Settings
 class Vault(Protocol):
     """Seals and opens secrets (store/secrets.py)."""
 
-    def seal(self, secret: str) -> bytes: ...
+    def seal(self, secret: str) -> bytes:
+        """The secret, encrypted. What ``open`` takes."""
+        ...
 
-    def open(self, sealed: bytes) -> str: ...
+    def open(self, sealed: bytes) -> str:
+        """The secret. Raises ConfigurationError where no key opens it."""
+        ...
 
 
 _current: tuple[Settings, Vault] | None = None
@@ -27,10 +31,12 @@ def set_context(settings: Settings, vault: Vault) -> None:
 
 
 def settings() -> Settings:
+    """Raises RuntimeError before ``set_context``."""
     return _opened()[0]
 
 
 def vault() -> Vault:
+    """Raises RuntimeError before ``set_context``."""
     return _opened()[1]
 
 

@@ -7,7 +7,7 @@ milliseconds since the epoch (UTC), money is an integer of a billionth
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -72,6 +72,7 @@ class Role(StrEnum):
 
     @property
     def rank(self) -> int:
+        """From 0; a higher one includes the lower ones."""
         return list(Role).index(self)
 
 
@@ -131,6 +132,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def total(self) -> int:
+        """Tokens of input and output."""
         return self.input + self.output
 
     def __add__(self, other: "Usage") -> "Usage":
@@ -195,9 +197,9 @@ class Fault(msgspec.Struct, frozen=True):
     message: str
     param: str | None = None
     unit: Literal["line", "row"] = "line"
-    wording: list | None = None  # how the message was made, for pages in another language
+    wording: list[Any] | None = None  # how the message was made, for pages in another language
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.message, Message):
             msgspec.structs.force_setattr(self, "wording", self.message.kept())
             msgspec.structs.force_setattr(self, "message", str(self.message))
@@ -207,7 +209,7 @@ class Fault(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The message; a Text where it was made from one."""
+        """The message; a Message where it was made from one."""
         return self.message if self.wording is None else restored(self.wording)
 
     @property
@@ -265,11 +267,11 @@ class Defaults(msgspec.Struct, frozen=True):
     model: str
     max_tokens: int | None = None
     temperature: float | None = None
-    params: dict = {}
+    params: dict[str, Any] = {}
     alias: str = ""
-    own: dict = {}
+    own: dict[str, Any] = {}
 
-    def under(self, params: dict) -> "Defaults":
+    def under(self, params: dict[str, Any]) -> "Defaults":
         """With a job's own parameters over the config's."""
         rest = {**self.params, **params}
         return Defaults(

@@ -1,12 +1,16 @@
 """The exception tree. Every message says what is wrong, where, and what to do;
 none of them carries a key."""
 
+from collections.abc import Iterable
+
+from .domain import Fault
+
 
 class SimpleBatchError(Exception):
     """Root of all errors a caller may show to the user as they are.
 
     ``http_status`` is what a page answers, ``exit_code`` what a command returns. Where a page may
-    show it, the message is a Text (``wording.said``).
+    show it, the message is a Message (``messages.translatable``).
     """
 
     http_status = 400
@@ -15,7 +19,8 @@ class SimpleBatchError(Exception):
     @property
     def text(self) -> str:
         """The message as it was given: ``str(error)`` has only its English."""
-        return self.args[0]
+        message: str = self.args[0]
+        return message
 
 
 class SettingsError(SimpleBatchError):
@@ -62,7 +67,13 @@ class InvalidInput(SimpleBatchError):
 class UploadRejected(SimpleBatchError):
     """An upload as a whole cannot be read; ``faults`` holds the first of them."""
 
-    def __init__(self, message: str, faults=(), fault_count: int = 0, good_count: int = 0):
+    def __init__(
+        self,
+        message: str,
+        faults: Iterable[Fault] = (),
+        fault_count: int = 0,
+        good_count: int = 0,
+    ):
         super().__init__(message)
         self.faults = list(faults)
         self.fault_count = fault_count

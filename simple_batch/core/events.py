@@ -14,9 +14,9 @@ ACCESS_CHANGED = "doors"
 _signals = Namespace()
 
 # topic, detail: from this process or another one
-received = _signals.signal("heard")
+received = _signals.signal("received")
 # topic, detail: from this process
-published = _signals.signal("said")
+published = _signals.signal("published")
 
 
 def publish(topic: str, detail: str = "") -> None:

@@ -21,8 +21,8 @@ _LOGS = "simple_batch.log*"
 _BACKUPS = "simple_batch-*"
 
 
-def for_owner_alone() -> None:
-    """Have everything that this process makes from now on be so."""
+def restrict_umask() -> None:
+    """Make new files and folders of this process accessible to their owner only."""
     os.umask(_OTHERS)
 
 

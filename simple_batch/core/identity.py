@@ -34,10 +34,11 @@ class Actor:
 
 CLI = Actor("cli")  # a user who can run commands here can read the files anyway
 
-_current: ContextVar[Actor] = ContextVar("who", default=CLI)
+_current: ContextVar[Actor] = ContextVar("actor", default=CLI)
 
 
 def current() -> Actor:
+    """Who the present request or command acts for."""
     return _current.get()
 
 

@@ -9,20 +9,22 @@ EVERY_S = 0.25
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
-class Pulse:
+class LoopLagMeter:
     """``counts[n]`` are the times it was late by up to ``BOUNDS_S[n]`` and by more than the bound
     before; the last one has no bound."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.counts = [0] * (len(BOUNDS_S) + 1)
         self.sum_s = 0.0
-        self._greenlet: gevent.Greenlet | None = None
+        self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
+        """Measure from now on; a second call changes nothing."""
         if self._greenlet is None:
             self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
+        """Stop measuring; the counts stay."""
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
@@ -37,4 +39,4 @@ class Pulse:
             self.counts[place] += 1
 
 
-pulse = Pulse()
+meter = LoopLagMeter()

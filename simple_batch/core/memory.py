@@ -15,7 +15,7 @@ _MMAP_THRESHOLD = -3  # <malloc.h>
 
 
 @cache
-def settle() -> bool:
+def return_large_blocks() -> bool:
     """Have large blocks go back when they are freed; False where the system has no such setting."""
     if not sys.platform.startswith("linux"):
         return False

@@ -1,26 +1,27 @@
 """Sentences that the pages can say in another language.
 
-A Text is its English sentence: what commands, logs and the Batch API say. It remembers how it was
+A Message is its English sentence: what commands, logs and the Batch API say. It remembers how it was
 made, so that a page can look the template up in its catalogue and fill the values in again
 (``web.words.translated``).
 """
 
 from collections.abc import Iterable
 from functools import reduce
+from typing import Any
 
 
 class Message(str):
-    """Made by ``translatable``; values that are Texts are translated too."""
+    """Made by ``translatable``; values that are Messages are translated too."""
 
     template: str
-    values: dict
+    values: dict[str, Any]
 
-    def kept(self) -> list:
-        """Template and values as JSON can keep them."""
+    def kept(self) -> list[Any]:
+        """[template, {name: value}] as JSON can keep them."""
         return [self.template, {name: _kept(value) for name, value in self.values.items()}]
 
 
-def translatable(template: str, **values) -> Message:
+def translatable(template: str, **values: Any) -> Message:
     """The template with the values filled in. ``tools/i18n.sh`` finds templates that stand here."""
     text = Message(template % values if values else template)
     text.template, text.values = template, values
@@ -28,25 +29,25 @@ def translatable(template: str, **values) -> Message:
 
 
 def listed(words: Iterable[str]) -> str:
-    """Words with commas between, each translated if it is a Text."""
+    """Words with commas between, each translated if it is a Message."""
     return reduce(
         lambda some, word: translatable("%(some)s, %(word)s", some=some, word=word), words
     )
 
 
 def lines(texts: Iterable[str]) -> str:
-    """Texts one below the other."""
+    """Sentences one below the other."""
     template = "%(some)s\n%(text)s"  # the same in every language
     return reduce(lambda some, text: translatable(template, some=some, text=text), texts)
 
 
-def _kept(value):
+def _kept(value: object) -> list[Any] | float | str:
     if isinstance(value, Message):
         return value.kept()
     return value if isinstance(value, int | float) else str(value)
 
 
-def restored(kept: list) -> Message:
+def restored(kept: list[Any]) -> Message:
     """What ``Message.kept`` has kept."""
     template, values = kept
     made = {name: restored(it) if isinstance(it, list) else it for name, it in values.items()}

@@ -2,12 +2,13 @@
 anything that looks like one.
 
 Providers quote a key back in their complaints, libraries name the value they could not send. Every
-text that is kept, logged or told and may hold such a thing passes here.
+text that is stored, logged or shown and may hold a key passes here.
 """
 
 import base64
 import re
 from collections.abc import Iterator
+from typing import TextIO
 
 from .terminal import shown
 
@@ -21,7 +22,7 @@ _KEYLIKE = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[\w.~-]+", re.ASCII)  # of a secret: what no way of writing it down changes
-_ESCAPED_MOST = 12  # characters that one character may become: &amp;quot;, \\\\\\"
+_MAX_ESCAPED = 12  # characters that one character may become: &amp;quot;, \\\\\\"
 
 
 class Secret:
@@ -33,9 +34,9 @@ class Secret:
         words = _WORD.findall(secret)
         self._word, pattern = max(words, key=len, default=""), ""
         if len(words) > 1 and len(self._word) >= _LEAST_WORD:
-            most = _ESCAPED_MOST * (len(secret) - sum(map(len, words)))
+            limit = _MAX_ESCAPED * (len(secret) - sum(map(len, words)))
             # atomic groups: a text that quotes a secret cannot make this search slow
-            more = "".join(f"(?>.{{1,{most}}}?{re.escape(word)})" for word in words[1:])
+            more = "".join(f"(?>.{{1,{limit}}}?{re.escape(word)})" for word in words[1:])
             pattern = re.escape(words[0]) + more
         self._texts = tuple(forms), pattern and re.compile(pattern, re.DOTALL)
         self._bodies = (
@@ -93,7 +94,7 @@ class RedactedStream:
     """A stream for texts that libraries write by themselves, tracebacks above all; without control
     characters."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: TextIO):
         self._stream = stream
 
     def write(self, text: str) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from flask import Flask, request
 from flask import Request as FlaskRequest
-from werkzeug.datastructures import ImmutableMultiDict
+from werkzeug.datastructures import ImmutableMultiDict, MultiDict
 from werkzeug.exceptions import BadRequest
-from werkzeug.routing import IntegerConverter
+from werkzeug.routing import IntegerConverter, Map
 
 from .errors import InvalidInput
 from .messages import translatable
@@ -22,7 +22,7 @@ LARGEST_ID = 2**63 - 1  # an integer in SQLite and PostgreSQL
 LARGEST = 2**62  # of other numbers: sums and differences of them fit as well
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _LAST_PAGE = 1_000_000_000
-_MOST_DIGITS = 40  # spaces and zeros included
+_MAX_DIGITS = 40  # spaces and zeros included
 _SHOWN = 60  # characters of what is refused
 
 
@@ -31,15 +31,19 @@ class Id(IntegerConverter):
 
     regex = "[0-9]{1,19}"
 
-    def __init__(self, map, *args, **kwargs):
-        super().__init__(map, *args, **{"max": LARGEST_ID, **kwargs})
+    def __init__(self, map: Map, *args: Any, **kwargs: Any):
+        kwargs.setdefault("max", LARGEST_ID)
+        super().__init__(map, *args, **kwargs)
 
 
-class Parameters(ImmutableMultiDict):
+class Parameters(ImmutableMultiDict[str, str]):
     """A query or a form. ``type`` of ``get`` and ``getlist`` says what a value has to be: one that
     is something else raises InvalidInput naming the parameter; an empty one counts as missing."""
 
-    def get(self, key, default=None, type: Callable | None = None):
+    def get(  # type: ignore[override]  # one signature for werkzeug's overloads
+        self, key: str, default: Any = None, type: Callable[[str], Any] | None = None
+    ) -> Any:
+        """The first value, or the default where there is none. Raises InvalidInput."""
         value = super().get(key)
         if value is None:
             return default
@@ -47,19 +51,12 @@ class Parameters(ImmutableMultiDict):
             return value
         return default if value == "" else _converted(key, value, type)
 
-    def getlist(self, key, type: Callable | None = None) -> list:
+    def getlist(self, key: str, type: Callable[[str], Any] | None = None) -> list[Any]:
+        """All values. Raises InvalidInput."""
         values = super().getlist(key)
         if type is None:
             return values
         return [_converted(key, value, type) for value in values if value != ""]
-
-    @property
-    def unstorable(self) -> str | None:
-        """The name of a parameter with text that cannot be stored, None where there is none."""
-        for key, value in self.items(multi=True):
-            if _UNSTORABLE.search(key) or (isinstance(value, str) and _UNSTORABLE.search(value)):
-                return key
-        return None
 
 
 class Request(FlaskRequest):
@@ -70,13 +67,13 @@ class Request(FlaskRequest):
     def _load_form_data(self) -> None:
         read_before = "form" in self.__dict__
         super()._load_form_data()
-        if not read_before and self.form.unstorable is not None:
-            raise _refused(self.form.unstorable)
+        if not read_before:
+            _check_parameters(self.form)
 
 
 def whole(text: str) -> int:
     """An integer of at most 2^62, in decimal digits. Raises ValueError."""
-    if len(text) > _MOST_DIGITS or not text.isascii():
+    if len(text) > _MAX_DIGITS or not text.isascii():
         raise ValueError(text[:_SHOWN])
     number = int(text)
     if not -LARGEST <= number <= LARGEST:
@@ -118,8 +115,14 @@ def _check_address() -> None:
     """Raises BadRequest for an address with text that cannot be stored."""
     if not storable(request.path):
         raise _refused("")
-    if request.args.unstorable is not None:
-        raise _refused(request.args.unstorable)
+    _check_parameters(request.args)
+
+
+def _check_parameters(parameters: MultiDict[str, str]) -> None:
+    """Raises BadRequest naming a parameter with text that cannot be stored."""
+    for key, value in parameters.items(multi=True):
+        if not storable(key) or (isinstance(value, str) and not storable(value)):
+            raise _refused(key)
 
 
 def _refused(name: str) -> BadRequest:
@@ -127,7 +130,7 @@ def _refused(name: str) -> BadRequest:
     return BadRequest(f"There is a NUL byte, or half a character, in {where}: leave it out.")
 
 
-def _converted(key: str, value: str, type: Callable) -> Any:
+def _converted(key: str, value: str, type: Callable[[str], Any]) -> Any:
     try:
         return whole(value) if type is int else type(value)
     except (ValueError, OverflowError):

@@ -39,5 +39,5 @@ def shown_pieces(pieces: Iterable[bytes], is_json: bool) -> Iterator[str]:
     yield escaped(lines.decode(b"", final=True))
 
 
-def _escaped(found: re.Match) -> str:
+def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode()

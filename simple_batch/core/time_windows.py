@@ -2,7 +2,7 @@
 days and months of spend caps."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -12,7 +12,7 @@ from .messages import translatable
 
 _SPAN = re.compile(r"(\d{1,2}):(\d{2})\s*[-–—~]\s*(\d{1,2}):(\d{2})")
 _DAY = 24 * 60
-_MOST_SPANS = 12
+_MAX_SPANS = 12
 
 
 class Hours(msgspec.Struct, frozen=True):
@@ -56,8 +56,8 @@ def parse(text: str, zone: str) -> Hours | None:
         raise InvalidInput(
             translatable("Zone: %(zone)r is unknown; one is Asia/Shanghai.", zone=zone[:60]), "zone"
         ) from None
-    if len(parts) > _MOST_SPANS:
-        raise InvalidInput(translatable("Hours: up to %(most)s spans.", most=_MOST_SPANS), "hours")
+    if len(parts) > _MAX_SPANS:
+        raise InvalidInput(translatable("Hours: up to %(most)s spans.", most=_MAX_SPANS), "hours")
     return Hours(tuple(_span(part) for part in parts), zone)
 
 
@@ -97,7 +97,7 @@ def at(now_s: float, zone: str) -> Periods:
     where = ZoneInfo(zone or "UTC")
     today = datetime.fromtimestamp(now_s, where).date()
 
-    def begins(date) -> int:
-        return int(datetime(date.year, date.month, date.day, tzinfo=where).timestamp())
+    def begins(day: date) -> int:
+        return int(datetime(day.year, day.month, day.day, tzinfo=where).timestamp())
 
     return Periods(begins(today), begins(today.replace(day=1)), begins(today + timedelta(days=1)))

@@ -1,7 +1,7 @@
 """Bytes of an upload → validated requests, streaming.
 
 ``spool`` keeps an upload on disk, ``scan`` looks through it for the preview,
-``read`` yields its requests and faults one by one; a ``Template`` makes requests
+a ``Reader`` yields its requests and faults one by one; a ``Template`` makes requests
 of the rows of a table. Nothing here grows with the size of the upload.
 """
 
@@ -9,20 +9,20 @@ from .archive import Archive, is_archive
 from .images import Image, folded, keep, kind_of, last_part, too_large
 from .nearest_name import near, nearest
 from .preview import Preview, example, first_model, scan
-from .reader import Reader, read
-from .request_lines import URLS, Bad, Rules, check_body
-from .source import spool
+from .reader import Reader
+from .renderer import Finder, Renderer
+from .request_checks import Bad
+from .request_lines import URLS, Rules, check_body
+from .source import ByteStream, spool
 from .template import (
     CHAT,
     ENDPOINTS,
-    Finder,
-    Renderer,
     Template,
     template_of,
     template_of_file,
     template_text,
 )
-from .template_columns import check_template, columns_asked
+from .template_columns import check_template, columns_needed
 from .utf8 import check_utf8
 from .xlsx import sheets
 from .xlsx_package import ZIP
@@ -34,6 +34,7 @@ __all__ = [
     "ZIP",
     "Archive",
     "Bad",
+    "ByteStream",
     "Finder",
     "Image",
     "Preview",
@@ -44,7 +45,7 @@ __all__ = [
     "check_body",
     "check_template",
     "check_utf8",
-    "columns_asked",
+    "columns_needed",
     "example",
     "first_model",
     "folded",
@@ -54,7 +55,6 @@ __all__ = [
     "last_part",
     "near",
     "nearest",
-    "read",
     "scan",
     "sheets",
     "spool",

@@ -9,14 +9,21 @@ from typing import BinaryIO
 from ..core.errors import UploadRejected, UploadTooLarge
 from ..core.messages import listed, translatable
 from ..core.settings import Settings
-from .source import refuse_bomb
+from .source import ByteStream, refuse_bomb
 from .xlsx_package import ZIP
 
 _TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".json", ".jsonl", ".ndjson")
 _JUNK = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 _LONGEST_DIRECTORY = 32 << 20  # bytes of the list of parts, which is read whole
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError)
-_DAMAGED += (RuntimeError, NotImplementedError)  # encrypted; unknown compression method
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,  # encrypted
+    NotImplementedError,  # unknown compression method
+)
 
 
 def is_archive(path: Path) -> bool:
@@ -60,7 +67,7 @@ class Archive:
     def __enter__(self) -> "Archive":
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._archive.close()
 
     def table(self) -> str:
@@ -82,7 +89,7 @@ class Archive:
             )
         )
 
-    def others(self, table: str = "") -> Iterator[tuple[str, int, BinaryIO]]:
+    def others(self, table: str = "") -> Iterator[tuple[str, int, ByteStream]]:
         """(name, bytes, unpacked stream) of everything but the table."""
         for name, part in self._parts.items():
             if name != table:
@@ -90,6 +97,7 @@ class Archive:
                     yield name, part.file_size, stream
 
     def open(self, name: str) -> "_Part":
+        """The unpacked bytes of a part, for a ``with``. Raises UploadRejected; so does reading."""
         return _Part(self._archive, self._parts[name])
 
 
@@ -105,7 +113,7 @@ class _Part:
     def __enter__(self) -> "_Part":
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._stream.close()
 
     def read(self, size: int) -> bytes:

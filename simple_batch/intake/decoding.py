@@ -21,6 +21,8 @@ _LONGEST = 3  # bytes that one character may still lack at the end of a block
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
     return MARK, error.end
 
 
@@ -57,6 +59,7 @@ class Lines:
         self.unclean = False
 
     def begin_row(self) -> None:
+        """Count the characters of a row from here."""
         self._row = 0
 
     def __iter__(self) -> Iterator[str | None]:
@@ -87,12 +90,12 @@ class Lines:
                 yield decoder.decode(block)
                 continue
             block = held + block
-            self.encoding = encoding_of(block)
-            if self.encoding not in WIDE and block[:-_LONGEST].isascii():
+            self.encoding = encoding = encoding_of(block)
+            if encoding is None or (encoding not in WIDE and block[:-_LONGEST].isascii()):
                 held = block[-_LONGEST:]
                 yield block[:-_LONGEST].decode("ascii")
                 continue
-            decoder = codecs.getincrementaldecoder(self.encoding)("simple_batch.mark")
+            decoder = codecs.getincrementaldecoder(encoding)("simple_batch.mark")
             yield decoder.decode(block).removeprefix("\ufeff")
         if decoder is None:
             self.encoding = encoding_of(held) or "utf-8"

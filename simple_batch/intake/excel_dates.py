@@ -16,7 +16,7 @@ _EPOCH_1904 = datetime(1904, 1, 1)
 _LAST = 2_958_466  # the day after 9999-12-31
 
 
-def kinds_of(styles: list[tuple[str, dict]]) -> list[str | None]:
+def kinds_of(styles: list[tuple[str, dict[str, str]]]) -> list[str | None]:
     """By the number of a style: ``date``, ``time`` (of a day), ``elapsed``, or None for no date."""
     codes: dict[str, str] = {}
     kinds: list[str | None] = []

@@ -10,13 +10,13 @@ import re
 import unicodedata
 import uuid
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 import imagesize
 import msgspec
 
 from ..core.messages import translatable
-from .request_lines import Bad
+from .request_checks import Bad
+from .source import ByteStream
 
 MAX_NAME = 1_000
 _BLOCK = 1 << 20
@@ -71,12 +71,13 @@ def folded(name: str) -> str:
 
 
 def last_part(name: str) -> str:
+    """The name without its folders."""
     return PurePosixPath(name).name
 
 
-def keep(stream: BinaryIO, folder: Path, most: int) -> Image:
+def keep(stream: ByteStream, folder: Path, limit: int) -> Image:
     """Copy an image into the folder, unless it is there already. Raises Bad for what is none, and
-    for one of more than ``most`` bytes."""
+    for one of more than ``limit`` bytes."""
     head = stream.read(_BLOCK)
     kind = kind_of(head)
     if kind is None:
@@ -88,8 +89,8 @@ def keep(stream: BinaryIO, folder: Path, most: int) -> Image:
         with begun.open("wb") as file:
             while block:
                 size += len(block)
-                if size > most:
-                    raise too_large(most)
+                if size > limit:
+                    raise too_large(limit)
                 digest.update(block)
                 file.write(block)
                 block = stream.read(_BLOCK)
@@ -101,15 +102,16 @@ def keep(stream: BinaryIO, folder: Path, most: int) -> Image:
     return image
 
 
-def too_large(most: int) -> Bad:
+def too_large(limit: int) -> Bad:
+    """The refusal of an image of more than ``limit`` bytes."""
     return Bad(
         "invalid_image",
-        translatable("is larger than the %(most)s bytes of MAX_IMAGE_BYTES", most=f"{most:,}"),
+        translatable("is larger than the %(most)s bytes of MAX_IMAGE_BYTES", most=f"{limit:,}"),
     )
 
 
 def _size(head: bytes) -> tuple[int, int]:
-    """Width and height in pixels; 0, 0 where they cannot be told."""
+    """Width and height in pixels; 0, 0 where they are not known."""
     try:
         width, height = imagesize.get(io.BytesIO(head[:_HEAD]))
     except Exception:  # a damaged header raises whatever it hits; the provider has the last word

@@ -14,7 +14,7 @@ from ..core.errors import UploadRejected
 from ..core.messages import translatable
 from ..core.settings import Settings
 from .json_array import ArraySplitter
-from .request_lines import Bad, check_text
+from .request_checks import TOO_LONG, UNREADABLE, Bad, check_text, not_json
 from .table import Row, no_header
 
 FIRST = 100  # objects that say which columns there are
@@ -25,14 +25,20 @@ _string = msgspec.json.Decoder(str).decode
 _number = msgspec.json.Decoder(int | float).decode
 
 
-class Objects:
+class JsonTable:
     """Iterate over it for ``Row | Fault``. ``items`` are (line, bytes or None where it is too long)."""
 
     encoding = "utf-8"
     sheet = ""
     sheets: list[str] = []
 
-    def __init__(self, container: str, head: bytes, items: Iterable, settings: Settings):
+    def __init__(
+        self,
+        container: str,
+        head: bytes,
+        items: Iterable[tuple[int, bytes | None]],
+        settings: Settings,
+    ):
         self.format = container
         self._items = items
         self.columns = _columns(first_items(head, settings))
@@ -45,16 +51,14 @@ class Objects:
 
     @property
     def header(self) -> list[str]:
+        """See ``TableReader``."""
         return self.columns
 
     def __iter__(self) -> Iterator[Row | Fault]:
         for line, raw in self._items:
             try:
                 if raw is None:
-                    raise Bad(
-                        "invalid_request",
-                        translatable("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."),
-                    )
+                    raise Bad("invalid_request", TOO_LONG)
                 check_text(raw)
                 yield self._row(line, raw)
             except Bad as bad:
@@ -68,13 +72,12 @@ class Objects:
                 "invalid_request",
                 translatable("must be an object like the others, {column: value}."),
             ) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Bad(
-                "invalid_json_line", translatable("not valid JSON: %(error)s.", error=error)
-            ) from None
+        except UNREADABLE as error:
+            raise not_json(error) from None
         if _REQUEST & fields.keys() and not _REQUEST & self._places.keys():
             raise Bad("invalid_request", translatable("a request among plain objects: do not mix."))
-        cells, kept = [""] * len(self.columns), [None] * len(self.columns)
+        cells = [""] * len(self.columns)
+        kept: list[object] = [None] * len(self.columns)
         for name, value in fields.items():
             place = self._places.get(name.strip())
             if place is None:
@@ -97,7 +100,7 @@ def are_plain(head: bytes, settings: Settings) -> bool:
     for raw in first_items(head, settings):
         try:
             fields = _fields(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             continue
         keys = fields.keys()
         if _REQUEST & keys or any(shape <= keys for shape in _SHAPES):
@@ -128,7 +131,7 @@ def _columns(items: list[bytes]) -> list[str]:
     for raw in items:
         try:
             names.update(dict.fromkeys(name.strip() for name in _fields(raw)))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             continue
     return list(names)
 

@@ -7,7 +7,7 @@ from itertools import islice
 from .images import folded
 
 _LONGEST = 100  # characters of a name that are compared
-_MOST = 2_000  # names that are looked at
+_LIMIT = 2_000  # names that are looked at
 _TRIED = 20  # names that are compared letter by letter, which takes quadratic time
 
 
@@ -22,14 +22,14 @@ def near(name: str, names: Iterable[str]) -> str | None:
     return found if likeness >= 0.6 else None
 
 
-def _best(name: str, names: Iterable[str]) -> tuple[float, str | None]:
-    """How much alike (0 to 1), and which; of equals the first."""
+def _best(name: str, names: Iterable[str]) -> tuple[float, str]:
+    """How much alike (0 to 1), and which; of equals the first. Of none at all: -1, empty."""
     matcher = difflib.SequenceMatcher(None, "", folded(name[:_LONGEST])[:_LONGEST])
     bounds = []
-    for number, one in enumerate(islice(names, _MOST)):
+    for number, one in enumerate(islice(names, _LIMIT)):
         matcher.set_seq1(folded(one[:_LONGEST])[:_LONGEST])
         bounds.append((-matcher.quick_ratio(), number, one))
-    best, found = -1.0, None
+    best, found = -1.0, ""
     for bound, _number, one in sorted(bounds)[:_TRIED]:
         if -bound <= best:
             break

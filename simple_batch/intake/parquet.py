@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..core.domain import Fault
 from ..core.errors import UploadRejected
 from ..core.messages import translatable
 from ..core.settings import Settings
+from .request_checks import TOO_LONG
 from .source import refuse_bomb
 from .table import Row, no_header
 
@@ -65,7 +66,7 @@ class Parquet:
                 line += 1
                 yield self._row(line, values)
 
-    def _batches(self) -> Iterator[list[list]]:
+    def _batches(self) -> Iterator[list[list[Any]]]:
         for group in range(self._file.metadata.num_row_groups):
             with _in_words():
                 batches = self._file.iter_batches(
@@ -117,7 +118,7 @@ class Parquet:
             )
         return names
 
-    def _values(self, column) -> list:
+    def _values(self, column: Any) -> list[Any]:
         """The column's values."""
         if self._arrow.types.is_dictionary(column.type):
             used = column.indices.unique().drop_null()
@@ -129,7 +130,7 @@ class Parquet:
             return [_iso(value) for value in self._moments(column)]
         return column.to_pylist()
 
-    def _moments(self, column) -> list:
+    def _moments(self, column: Any) -> list[Any]:
         """Timestamps, truncated to microseconds, Python's precision."""
         arrow, kind = self._arrow, column.type
         if arrow.types.is_timestamp(kind) and kind.unit == "ns":
@@ -140,7 +141,7 @@ class Parquet:
             column = column.cast(arrow.duration("us"), safe=False)
         return column.to_pylist()
 
-    def _row(self, line: int, values: tuple) -> Row | Fault:
+    def _row(self, line: int, values: tuple[Any, ...]) -> Row | Fault:
         cells, kept, size = [], [], 0
         for name, value in zip(self.columns, values, strict=True):
             try:
@@ -156,12 +157,11 @@ class Parquet:
             cells.append(text)
             kept.append(value)
         if size > self._longest:
-            longer = translatable("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
-            return Fault(line, "invalid_row", longer, unit="row")
+            return Fault(line, "invalid_row", TOO_LONG, unit="row")
         return Row(line, cells, kept, "row")
 
 
-def _cell(value) -> tuple[str, object]:
+def _cell(value: object) -> tuple[str, object]:
     """(text, what comes back in an export). Raises ValueError saying what is wrong."""
     if value is None:
         return "", None
@@ -187,13 +187,13 @@ def _cell(value) -> tuple[str, object]:
     return str(value), str(value)  # a decimal
 
 
-def _iso(value) -> str | None:
+def _iso(value: Any) -> str | None:
     return (
         None if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value)
     )
 
 
-def _is_text(arrow, kind) -> bool:
+def _is_text(arrow: Any, kind: Any) -> bool:
     kind = _plain(arrow, kind)
     return any(
         is_(kind)
@@ -206,13 +206,13 @@ def _is_text(arrow, kind) -> bool:
     )
 
 
-def _plain(arrow, kind):
+def _plain(arrow: Any, kind: Any) -> Any:
     """The type of the values themselves."""
     return kind.value_type if arrow.types.is_dictionary(kind) else kind
 
 
 @contextmanager
-def _in_words():
+def _in_words() -> Iterator[None]:
     """What pyarrow complains about, as a rejection of the file."""
     try:
         yield

@@ -11,11 +11,13 @@ from ..core.domain import Fault, Request
 from ..core.errors import UploadRejected
 from ..core.messages import translatable
 from ..core.settings import Settings
-from .reader import Reader, read
-from .template import Finder, Renderer, Template
+from .reader import Reader
+from .renderer import Finder, Renderer
+from .table import Row
+from .template import Template
 
-MOST_DISTINCT = 200_000  # bodies remembered while looking for duplicates: about 15 MB
-_BREATH = 200  # items between two chances for other greenlets to work
+MAX_DISTINCT = 200_000  # bodies remembered while looking for duplicates: about 15 MB
+_YIELD_EVERY = 200  # items between two chances for other greenlets to work
 
 
 class _Body(msgspec.Struct):
@@ -57,7 +59,7 @@ def scan(
     """Read the whole upload once. Raises UploadRejected (with the faults) where it holds no valid
     request or cannot be read as a whole, UploadTooLarge where it unpacks to too much."""
     preview = Preview("", path.stat().st_size, 0, 0, [], [])
-    reader = read(path, settings, template=template, sheet=sheet, find_image=find_image)
+    reader = Reader(path, settings, template=template, sheet=sheet, find_image=find_image)
     seen: set[int] = set()
     try:
         for number, item in enumerate(_items(reader, template)):
@@ -68,11 +70,8 @@ def scan(
             else:
                 preview.good += 1
                 if isinstance(item, Request):
-                    preview.body_bytes += len(item.body)
-                    _look_for_duplicate(preview, seen, item.body)
-                    if len(preview.first) < first:
-                        preview.first.append(item)
-            if number % _BREATH == 0:
+                    _note_request(preview, seen, item, first)
+            if number % _YIELD_EVERY == 0:
                 give_way()
         preview.format, preview.columns = reader.format, reader.columns
         preview.encoding = reader.encoding
@@ -101,30 +100,33 @@ def example(
 ) -> Request | Fault:
     """The request that a template makes of one row of a table (from 1). Raises InvalidInput where
     the template does not fit the table."""
-    reader = read(path, settings, unique=False, sheet=template.sheet)
+    reader = Reader(path, settings, unique=False, sheet=template.sheet)
     try:
         table = reader.table()
         renderer = Renderer(template, table.columns, settings, find_image)
         for ordinal, row in enumerate(table, 1):
             if ordinal == number:
                 return row if isinstance(row, Fault) else renderer.request(row, ordinal, 0)
-            if ordinal % _BREATH == 0:
+            if ordinal % _YIELD_EVERY == 0:
                 give_way()
     finally:
         reader.close()
     return Fault(None, "no_row", translatable("There is no row %(number)s.", number=f"{number:,}"))
 
 
-def _items(reader: Reader, template: Template | None) -> Iterable:
+def _items(reader: Reader, template: Template | None) -> Iterable[Request | Row | Fault]:
     """Requests and faults; where a template is still to be written, rows and faults."""
     return reader.table() if template is None and reader.is_table() else reader
 
 
-def _look_for_duplicate(preview: Preview, seen: set[int], body: bytes) -> None:
-    key = hash(body)
+def _note_request(preview: Preview, seen: set[int], request: Request, first: int) -> None:
+    preview.body_bytes += len(request.body)
+    if len(preview.first) < first:
+        preview.first.append(request)
+    key = hash(request.body)
     if key in seen:
         preview.duplicates += 1
-    elif len(seen) < MOST_DISTINCT:
+    elif len(seen) < MAX_DISTINCT:
         seen.add(key)
     else:
         preview.duplicates_exact = False

@@ -18,12 +18,14 @@ from ..core.messages import translatable
 from ..core.settings import Settings
 from .decoding import WIDE, decoded, encoding_of
 from .json_array import ArraySplitter
-from .json_table import Objects, are_plain
+from .json_table import JsonTable, are_plain
 from .parquet import MAGIC, Parquet
-from .request_lines import Items, Rules, is_clean, is_conversation, kind_of
+from .renderer import Finder, Renderer
+from .request_checks import is_clean
+from .request_lines import Items, Rules, is_conversation, kind_of
 from .source import Source
-from .table import Table, begins_table, needs_template
-from .template import Finder, Renderer, Template
+from .table import Table, TableReader, begins_table, needs_template
+from .template import Template
 from .xlsx import Sheet
 from .xlsx_package import OLE, ZIP, refusal_of_ole
 
@@ -33,6 +35,9 @@ FORMATS = translatable(
     "of these"
 )
 LONGEST_STRETCH_S = 0.02  # of rendering before other greenlets have their turn
+_RawItem = tuple[
+    int, bytes | None, bool
+]  # line; bytes, None if too long; whether its text is checked
 GROUP = 200  # items whose custom_ids are looked up together
 _NAMES = {
     ("json", "object"): "json",
@@ -47,6 +52,11 @@ _NAMES = {
 class Reader:
     """Iterate over it for ``Request | Fault``; ``format``, and the ``columns`` of a table, are known
     once iteration has begun.
+
+    Close it when done. ``unique`` False where the caller sees to it that no custom_id comes twice;
+    ``rules`` where it is a file of the Batch API; ``template`` makes requests of the rows of a table;
+    ``sheet`` is that of a workbook, where it is not the template's; ``find_image`` finds the images
+    that its rows name.
 
     Raises UploadRejected or UploadTooLarge where the file cannot be read as a whole.
     """
@@ -67,11 +77,11 @@ class Reader:
         self._template = template
         self._sheet = sheet or (template.sheet if template is not None else "")
         self._source = Source(path, settings)
-        self._seen = _Seen() if unique else None
+        self._seen = _SeenIds() if unique else None
         self._empty = True
         self.format = ""
         self.columns: list[str] = []
-        self._table: Table | Sheet | Parquet | Objects | None = None
+        self._table: TableReader | None = None
 
     @property
     def encoding(self) -> str:
@@ -79,7 +89,7 @@ class Reader:
         return self._table.encoding if self._table is not None else "utf-8"
 
     @property
-    def header(self) -> list:
+    def header(self) -> list[str] | list[tuple[str, str]]:
         """What a job keeps of a table's columns: their names, with their types where they have any."""
         return self._table.header if self._table is not None else []
 
@@ -94,13 +104,14 @@ class Reader:
         return self._table.sheets if self._table is not None else []
 
     def close(self) -> None:
+        """Close the file and forget the ids."""
         self._source.close()
         if self._seen is not None:
             self._seen.close()
 
     def __iter__(self) -> Iterator[Request | Fault]:
         parsed = self._rendered() if self.is_table() else self._parsed(*self._opened())
-        yield from parsed if self._seen is None else self._without_repeated(parsed)
+        yield from parsed if self._seen is None else _without_repeated(parsed, self._seen)
         if self._empty:
             raise UploadRejected(
                 translatable("The file is empty: there is no request in it."),
@@ -117,20 +128,20 @@ class Reader:
             return are_plain(head, self._settings)
         return head.startswith((ZIP, MAGIC, OLE)) or begins_table(head)
 
-    def table(self) -> Table | Sheet | Parquet | Objects:
+    def table(self) -> TableReader:
         """The bare rows of a table. Raises UploadRejected where it, or its header, cannot be read."""
-        self._table = self._as_table(self._source.peek())
-        self.format, self.columns = self._table.format, self._table.columns
-        if self._sheet and not self._table.sheets:
+        table = self._table = self._as_table(self._source.peek())
+        self.format, self.columns = table.format, table.columns
+        if self._sheet and not table.sheets:
             raise UploadRejected(
                 translatable(
                     "“%(sheet)s” is to be the sheet, and only XLSX has sheets: leave it out.",
                     sheet=self._sheet[:80],
                 )
             )
-        return self._table
+        return table
 
-    def _as_table(self, head: bytes) -> Table | Sheet | Parquet | Objects:
+    def _as_table(self, head: bytes) -> TableReader:
         if head.startswith(ZIP):
             return Sheet(self._source.whole(), self._settings, self._sheet)
         if head.startswith(MAGIC):
@@ -140,7 +151,7 @@ class Reader:
         if self._looks_like_json(head):
             container, items = self._json_items(head)
             pairs = ((line, raw) for line, raw, _clean in items)
-            return Objects(f"{container}-rows", head, pairs, self._settings)
+            return JsonTable(f"{container}-rows", head, pairs, self._settings)
         return Table(self._source, self._settings)
 
     def _rendered(self) -> Iterator[Request | Fault]:
@@ -154,42 +165,26 @@ class Reader:
             raise UploadRejected(
                 translatable("The template does not fit the table: %(error)s", error=error.text)
             ) from None
-        index, breath = 0, time.monotonic()
+        index, yielded_at = 0, time.monotonic()
         for ordinal, row in enumerate(table, 1):
-            if time.monotonic() - breath > LONGEST_STRETCH_S:  # a template may be slow
+            if time.monotonic() - yielded_at > LONGEST_STRETCH_S:  # a template may be slow
                 give_way()
-                breath = time.monotonic()
+                yielded_at = time.monotonic()
             item = row if isinstance(row, Fault) else renderer.request(row, ordinal, index)
             index += isinstance(item, Request)
             self._empty = False
             yield item
 
-    def _without_repeated(self, parsed) -> Iterator[Request | Fault]:
-        """With a fault in place of each request whose id was used before."""
-        index = 0
-        while group := list(islice(parsed, GROUP)):
-            repeated = self._seen.note([item for item in group if isinstance(item, Request)])
-            for item in group:
-                if isinstance(item, Fault):
-                    yield item
-                elif item.index in repeated:
-                    yield _duplicate(item, repeated[item.index])
-                else:
-                    yield (
-                        item if item.index == index else msgspec.structs.replace(item, index=index)
-                    )
-                    index += 1
-
-    def _parsed(self, container: str, raw_items) -> Iterator[Request | Fault]:
+    def _parsed(self, container: str, raw_items: Iterator[_RawItem]) -> Iterator[Request | Fault]:
         """Items as they stand, indexed as if none were a duplicate."""
         items, index = None, 0
         if self._rules is not None:
             self.format = _NAMES["jsonl", "batch"]
             items = Items("batch", self._settings.MAX_NESTING, self._rules)
-        most = self._rules.most if self._rules is not None else 0
+        limit = self._rules.max_lines if self._rules is not None else 0
         for ordinal, (line, raw, clean) in enumerate(raw_items, 1):
-            if most and ordinal > most:
-                raise _too_many(most)
+            if limit and ordinal > limit:
+                raise _too_many(limit)
             if items is None and (kind := kind_of(raw) if raw is not None else None):
                 self.format = _NAMES[container, kind]
                 items = Items(kind, self._settings.MAX_NESTING)
@@ -199,16 +194,17 @@ class Reader:
             self._empty = False
             yield item
 
-    def _lines(self) -> Iterator[tuple[int, bytes | None, bool]]:
-        """The lines that are not empty; whether their text is clean is asked once for a block."""
+    def _lines(self) -> Iterator[_RawItem]:
+        """The lines that are not empty; their text is checked once for a block."""
         for number, lines in self._source.lines():
-            clean = None not in lines and is_clean(b"\n".join(lines))
+            whole = [line for line in lines if line is not None]
+            clean = len(whole) == len(lines) and is_clean(b"\n".join(whole))
             for line, raw in enumerate(lines, number):
                 if raw is None or raw.strip():
                     yield line, raw, clean
 
-    def _opened(self) -> tuple[str, Iterator[tuple[int, bytes | None, bool]]]:
-        """The container's name and its items: (line, bytes or None if too long, text checked)."""
+    def _opened(self) -> tuple[str, Iterator[_RawItem]]:
+        """The container's name and its items."""
         head = self._source.peek().lstrip()
         if not head:
             return "jsonl", iter(())
@@ -238,7 +234,7 @@ class Reader:
             1,
         )
 
-    def _json_items(self, head: bytes) -> tuple[str, Iterator[tuple[int, bytes | None, bool]]]:
+    def _json_items(self, head: bytes) -> tuple[str, Iterator[_RawItem]]:
         head = head.lstrip()
         if head[:1] == b"[" and not is_conversation(head.split(b"\n", 1)[0]):
             splitter = ArraySplitter(self._settings.MAX_REQUEST_BYTES)
@@ -256,20 +252,21 @@ class Reader:
         return first[:1] in (b"[", b"{") or any(map(_is_item, following))
 
 
-def read(
-    path: Path,
-    settings: Settings,
-    unique: bool = True,
-    rules: Rules | None = None,
-    template: Template | None = None,
-    sheet: str = "",
-    find_image: Finder | None = None,
-) -> Reader:
-    """A reader of the upload at ``path``; close it when done. ``unique`` False where the caller
-    sees to it that no custom_id comes twice; ``rules`` where it is a file of the Batch API;
-    ``template`` makes requests of the rows of a table; ``sheet`` is that of a workbook, where it is
-    not the template's; ``find_image`` finds the images that its rows name."""
-    return Reader(path, settings, unique, rules, template, sheet, find_image)
+def _without_repeated(
+    parsed: Iterator[Request | Fault], seen: "_SeenIds"
+) -> Iterator[Request | Fault]:
+    """With a fault in place of each request whose id was used before."""
+    index = 0
+    while group := list(islice(parsed, GROUP)):
+        repeated = seen.note([item for item in group if isinstance(item, Request)])
+        for item in group:
+            if isinstance(item, Fault):
+                yield item
+            elif item.index in repeated:
+                yield _duplicate(item, repeated[item.index])
+            else:
+                yield item if item.index == index else msgspec.structs.replace(item, index=index)
+                index += 1
 
 
 def _is_item(line: bytes) -> bool:
@@ -277,11 +274,11 @@ def _is_item(line: bytes) -> bool:
     return is_conversation(line) if line[:1] == b"[" else kind_of(line) is not None
 
 
-def _too_many(most: int) -> UploadRejected:
+def _too_many(limit: int) -> UploadRejected:
     message = translatable(
-        "A batch may have up to %(most)s requests: split the file.", most=f"{most:,}"
+        "A batch may have up to %(most)s requests: split the file.", most=f"{limit:,}"
     )
-    return UploadRejected(message, [Fault(most + 1, "too_many_tasks", message)], 1)
+    return UploadRejected(message, [Fault(limit + 1, "too_many_tasks", message)], 1)
 
 
 def _duplicate(request: Request, line: int) -> Fault:
@@ -293,11 +290,11 @@ def _duplicate(request: Request, line: int) -> Fault:
     return Fault(request.line, "duplicate_custom_id", message, "custom_id")
 
 
-class _Seen:
+class _SeenIds:
     """Which custom_id was used in which line, kept in a private temporary database that SQLite
     spills to disk: flat memory for millions of them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._database = sqlite3.connect("", isolation_level=None)
         self._database.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;"

@@ -5,15 +5,30 @@ Source of the Batch API's line format and fault codes: OpenAI's API reference.
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import msgspec
 
-from ..core.clock import give_way
 from ..core.domain import EMBEDDINGS, Fault, Request
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..core.settings import Settings
+from .request_checks import (
+    TOO_LONG,
+    UNREADABLE,
+    Bad,
+    ChatMessage,
+    check_contents,
+    check_id,
+    check_messages,
+    check_nesting,
+    check_text,
+    custom_id_in,
+    fields_of,
+    read_fields,
+    text_in,
+)
 
 URLS = frozenset(
     {
@@ -25,33 +40,11 @@ URLS = frozenset(
         "/v1/images/generations",
     }
 )
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-MAX_CUSTOM_ID = 512
-MAX_DIGITS = 300
-
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_string = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
-# possessive, so that a missing end does not restart the search at the next quote
-_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_LONG_NUMBER = re.compile(rb"[\d.eE+-]{%d,}" % MAX_DIGITS)
-_SAMPLE = 30  # first pass checks one byte in this many: a long number shows as ten in a row
-_LONG_IN_SAMPLE = re.compile(rb"[\d.eE+-]{%d,}" % (MAX_DIGITS // _SAMPLE - 1))
 _LEADING_ID = re.compile(rb'\s*\{\s*"custom_id"\s*:\s*"[^"\\]*"\s*,\s*')
-_BRACKETS = re.compile(rb"[\[\]{}]")
 
 
-_NONE = msgspec.Raw()  # a union of Raw and None takes null alone
-
-
-class _Message(msgspec.Struct):
-    role: str
-    content: str | list[msgspec.Raw] | None = None
-    tool_calls: msgspec.Raw = _NONE
-    function_call: msgspec.Raw = _NONE
-
-
-class _KnownMessage(_Message):
+class _KnownMessage(ChatMessage):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 
@@ -60,29 +53,20 @@ class _Plain(msgspec.Struct):
     custom_id: str | None = None
 
 
-_messages = msgspec.json.Decoder(list[_Message]).decode
 _plain_item = msgspec.json.Decoder(_Plain).decode
-
-
-class Bad(Exception):
-    """The item is no request; ``param`` names the field that is to blame."""
-
-    def __init__(self, code: str, message: str, param: str | None = None):
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.param = param
+# custom_id, url, body, id of the config that the line picks
+_Line = tuple[str, str, bytes, int | None]
 
 
 class Rules(msgspec.Struct, frozen=True):
     """What a file of the Batch API must keep to. Every line is for the endpoint ``url``;
     ``config_of(model)`` is the id of the API config that a line's model picks, None where there is
-    none; ``most`` bounds the number of lines (0: it does not). What is in a body is the provider's
+    none; ``max_lines`` bounds their number (0: it does not). What is in a body is the provider's
     business: it refuses line by line."""
 
     url: str
     config_of: Callable[[str], int | None]
-    most: int
+    max_lines: int
 
 
 class Items:
@@ -91,9 +75,10 @@ class Items:
 
     def __init__(self, kind: str, max_nesting: int, rules: Rules | None = None):
         turns = {"object": self._object, "messages": self._array, "batch": self._batch}
-        self._turn = turns[kind] if rules is None else self._ruled
+        self._turn: Callable[[bytes], _Line] = turns[kind]
+        if rules is not None:
+            self._turn = partial(self._ruled, rules)
         self._max_nesting = max_nesting
-        self._rules = rules
         self._url = rules.url if rules is not None else None
         self._configs: dict[str, int | None] = {}  # of the models met so far
 
@@ -104,36 +89,33 @@ class Items:
         where ``check_text`` was passed already."""
         try:
             if raw is None:
-                raise Bad(
-                    "invalid_request",
-                    translatable("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."),
-                )
+                raise Bad("invalid_request", TOO_LONG)
             if not clean:
                 check_text(raw)
             if raw.count(b"[") + raw.count(b"{") > self._max_nesting:
-                _check_nesting(raw, self._max_nesting)
-            custom_id, url, body, *config = self._turn(raw)
-            return Request(index, custom_id or f"request-{ordinal}", body, url, line, *config)
+                check_nesting(raw, self._max_nesting)
+            custom_id, url, body, config_id = self._turn(raw)
+            return Request(index, custom_id or f"request-{ordinal}", body, url, line, config_id)
         except Bad as bad:
             return Fault(line, bad.code, bad.message, bad.param)
 
-    def _object(self, raw: bytes) -> tuple[str, str, bytes]:
-        """In one pass where nothing is wrong; what is wrong is found out in a second one."""
+    def _object(self, raw: bytes) -> _Line:
+        """In one pass where nothing is wrong; what is wrong is found in a second one."""
         try:
             item = _plain_item(raw)
-            _check_contents(item.messages)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            check_contents(item.messages)
+        except UNREADABLE:
             return self._object_by_fields(raw)
         if not item.custom_id:
             return self._object_by_fields(raw) if b'"custom_id"' in raw else _chat(raw.strip())
         leading = _LEADING_ID.match(raw)
         if leading is None or raw.count(b'"custom_id"') > 1:
             return self._object_by_fields(raw)
-        _check_id(item.custom_id)
-        return item.custom_id, "/v1/chat/completions", b"{" + raw[leading.end() :].strip()
+        check_id(item.custom_id)
+        return item.custom_id, "/v1/chat/completions", b"{" + raw[leading.end() :].strip(), None
 
-    def _object_by_fields(self, raw: bytes) -> tuple[str, str, bytes]:
-        fields = _decoded(raw)
+    def _object_by_fields(self, raw: bytes) -> _Line:
+        fields = fields_of(raw)
         if "messages" not in fields:
             if {"body", "url"} <= fields.keys():
                 raise Bad(
@@ -143,15 +125,20 @@ class Items:
             raise Bad(
                 "invalid_request", translatable('"messages" is missing: give {"messages": [...]}.')
             )
-        _check_messages(fields["messages"])
-        custom_id = _custom_id(fields.pop("custom_id", None))
-        return custom_id, "/v1/chat/completions", _encode(fields) if custom_id else raw.strip()
+        check_messages(fields["messages"])
+        custom_id = custom_id_in(fields.pop("custom_id", None))
+        return (
+            custom_id,
+            "/v1/chat/completions",
+            _encode(fields) if custom_id else raw.strip(),
+            None,
+        )
 
-    def _array(self, raw: bytes) -> tuple[str, str, bytes]:
-        _check_messages(raw)
-        return "", "/v1/chat/completions", b'{"messages":' + raw.strip() + b"}"
+    def _array(self, raw: bytes) -> _Line:
+        check_messages(raw)
+        return "", "/v1/chat/completions", b'{"messages":' + raw.strip() + b"}", None
 
-    def _batch(self, raw: bytes) -> tuple[str, str, bytes]:
+    def _batch(self, raw: bytes) -> _Line:
         custom_id, url, body, fields = self._batch_line(raw)
         if url == "/v1/chat/completions":
             if "messages" not in fields:
@@ -160,10 +147,10 @@ class Items:
                     translatable('"messages" is missing in "body".'),
                     "body.messages",
                 )
-            _check_messages(fields["messages"])
-        return custom_id, url, body
+            check_messages(fields["messages"])
+        return custom_id, url, body, None
 
-    def _ruled(self, raw: bytes) -> tuple[str, str, bytes, int]:
+    def _ruled(self, rules: Rules, raw: bytes) -> _Line:
         """A batch line that keeps to the rules, with the config that its model picks."""
         custom_id, url, body, fields = self._batch_line(raw)
         if bytes(fields.get("stream", b"")) == b"true":
@@ -178,9 +165,9 @@ class Items:
                 translatable('"model" is missing in "body".'),
                 "body.model",
             )
-        model = _text(fields["model"], "model", "body.model")
+        model = text_in(fields["model"], "model", "body.model")
         if model not in self._configs:
-            self._configs[model] = self._rules.config_of(model)
+            self._configs[model] = rules.config_of(model)
         config_id = self._configs[model]
         if config_id is None:
             raise Bad(
@@ -193,9 +180,9 @@ class Items:
             )
         return custom_id, url, body, config_id
 
-    def _batch_line(self, raw: bytes) -> tuple[str, str, bytes, dict]:
+    def _batch_line(self, raw: bytes) -> tuple[str, str, bytes, dict[str, msgspec.Raw]]:
         """(custom_id, url, body, the body's fields)."""
-        fields = _decoded(raw)
+        fields = fields_of(raw)
         missing = [name for name in ("custom_id", "method", "url", "body") if name not in fields]
         if missing:
             raise Bad(
@@ -203,9 +190,9 @@ class Items:
                 translatable('"%(name)s" is missing in this batch line.', name=missing[0]),
                 missing[0],
             )
-        if _text(fields["method"], "method") != "POST":
+        if text_in(fields["method"], "method") != "POST":
             raise Bad("invalid_method", translatable('"method" must be "POST".'), "method")
-        url = _text(fields["url"], "url")
+        url = text_in(fields["url"], "url")
         if url not in URLS:
             raise Bad(
                 "invalid_url",
@@ -219,8 +206,8 @@ class Items:
                 "url",
             )
         self._url = url
-        body = _decoded(bytes(fields["body"]), '"body"')
-        custom_id = _custom_id(fields["custom_id"])
+        body = fields_of(bytes(fields["body"]), '"body"')
+        custom_id = custom_id_in(fields["custom_id"])
         if not custom_id:
             raise Bad("invalid_request", translatable('"custom_id" is empty.'), "custom_id")
         return custom_id, url, bytes(fields["body"]), body
@@ -235,10 +222,10 @@ def check_body(text: str, settings: Settings) -> bytes:
         )
     try:
         check_text(raw)
-        _check_nesting(raw, settings.MAX_NESTING)
-        fields = _decoded(raw)
+        check_nesting(raw, settings.MAX_NESTING)
+        fields = fields_of(raw)
         if "messages" in fields:
-            _check_messages(fields["messages"])
+            check_messages(fields["messages"])
         elif not fields.keys() & {"input", "prompt"}:
             raise Bad("invalid_request", translatable('"messages" is missing.'))
     except Bad as bad:
@@ -248,55 +235,8 @@ def check_body(text: str, settings: Settings) -> bytes:
     return _encode(fields)
 
 
-_BREATH = 100_000  # brackets
-
-
-def _check_nesting(raw: bytes, most: int) -> None:
-    depth = 0
-    for number, mark in enumerate(_BRACKETS.finditer(_STRINGS.sub(b"", raw)), 1):
-        depth += 1 if mark[0] in b"[{" else -1
-        if number % _BREATH == 0:
-            give_way()
-        if depth > most:
-            raise Bad(
-                "invalid_json_line", translatable("nested deeper than %(most)s levels.", most=most)
-            )
-
-
-def check_text(raw: bytes) -> None:
-    """Raises Bad for bytes that are no clean UTF-8, and for numbers no reader should be given."""
-    try:
-        raw.decode()
-    except UnicodeDecodeError as error:
-        raise Bad(
-            "invalid_encoding",
-            translatable(
-                "not UTF-8 (byte %(number)s of the line): save the file as UTF-8.",
-                number=error.start + 1,
-            ),
-        ) from None
-    if b"\0" in raw:
-        raise Bad("invalid_json_line", translatable("holds a NUL byte: remove it."))
-    if not _LONG_IN_SAMPLE.search(raw[::_SAMPLE]):
-        return
-    if _LONG_NUMBER.search(raw) and _LONG_NUMBER.search(_STRINGS.sub(b'""', raw)):
-        raise Bad(
-            "invalid_json_line",
-            translatable("holds a number of more than %(most)s digits.", most=MAX_DIGITS),
-        )
-
-
-def is_clean(raw: bytes) -> bool:
-    """Whether ``check_text`` finds nothing."""
-    try:
-        check_text(raw)
-    except Bad:
-        return False
-    return True
-
-
-def _chat(body: bytes) -> tuple[str, str, bytes]:
-    return "", "/v1/chat/completions", body
+def _chat(body: bytes) -> _Line:
+    return "", "/v1/chat/completions", body, None
 
 
 def kind_of(raw: bytes) -> str | None:
@@ -304,8 +244,8 @@ def kind_of(raw: bytes) -> str | None:
     try:
         if raw.lstrip()[:1] == b"[":
             return "messages"
-        fields = _fields(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        fields = read_fields(raw)
+    except UNREADABLE:
         return None
     return (
         "batch" if "url" in fields and "body" in fields and "messages" not in fields else "object"
@@ -316,102 +256,6 @@ def is_conversation(raw: bytes) -> bool:
     """True for a whole JSON array of messages (and not of requests)."""
     try:
         items = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False
     return bool(items) and "role" in items[0] and "messages" not in items[0]
-
-
-_ITEM = translatable("the item")
-
-
-def _decoded(raw: bytes, what: str = _ITEM) -> dict:
-    try:
-        return _fields(raw)
-    except msgspec.ValidationError:
-        raise Bad(
-            "invalid_request",
-            translatable('%(what)s must be an object like {"messages": [...]}.', what=what),
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Bad(
-            "invalid_json_line", translatable("not valid JSON: %(error)s.", error=_plain(error))
-        ) from None
-
-
-def _check_messages(raw) -> None:
-    try:
-        messages = _messages(raw)
-    except msgspec.ValidationError as error:
-        raise Bad(
-            "invalid_request", translatable('"messages": %(error)s.', error=_plain(error))
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Bad(
-            "invalid_json_line", translatable("not valid JSON: %(error)s.", error=_plain(error))
-        ) from None
-    _check_roles(messages)
-
-
-def _check_roles(messages: list[_Message]) -> None:
-    for number, message in enumerate(messages, 1):
-        if message.role not in ROLES:
-            raise Bad(
-                "invalid_request",
-                translatable(
-                    "message %(number)s: role %(role)r is unknown.",
-                    number=number,
-                    role=message.role[:40],
-                ),
-            )
-    _check_contents(messages)
-
-
-def _check_contents(messages: list[_Message]) -> None:
-    if not messages:
-        raise Bad("invalid_request", translatable('"messages" is empty.'))
-    for number, message in enumerate(messages, 1):
-        if message.content is None and not (
-            _given(message.tool_calls) or _given(message.function_call)
-        ):
-            raise Bad(
-                "invalid_request",
-                translatable('message %(number)s: "content" is missing.', number=number),
-            )
-
-
-def _given(raw: msgspec.Raw) -> bool:
-    return bytes(raw) not in (b"", b"null", b"[]")
-
-
-def _custom_id(raw) -> str:
-    if raw is None or bytes(raw) == b"null":
-        return ""
-    text = _text(raw, "custom_id")
-    _check_id(text)
-    return text
-
-
-def _check_id(text: str) -> None:
-    if len(text) > MAX_CUSTOM_ID:
-        raise Bad(
-            "invalid_request",
-            translatable(
-                '"custom_id" is longer than %(most)s characters.',
-                most=MAX_CUSTOM_ID,
-            ),
-        )
-    if "\0" in text:
-        raise Bad("invalid_request", translatable('"custom_id" holds a NUL character.'))
-
-
-def _text(raw, name: str, param: str | None = None) -> str:
-    try:
-        return _string(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Bad(
-            "invalid_request", translatable('"%(name)s" must be a text.', name=name), param or name
-        ) from None
-
-
-def _plain(error: Exception) -> str:
-    return str(error).replace("`", "").replace("JSON is malformed: ", "").rstrip(".")[:200]

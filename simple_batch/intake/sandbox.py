@@ -1,6 +1,6 @@
-"""Jinja for strangers: no attributes but a few, no statements but `for`, `if` and `set`, and a bound
-on what one rendering may do, and on how much code there may be. A template that would run away fails
-instead.
+"""Sandboxed Jinja for templates that users write: no attributes but a few, no statements but `for`, `if`
+and `set`, and bounds on the work of one rendering and on the size of the code. A template over its
+bounds fails.
 
 A rendering is charged before it works: by the characters it makes or looks at, the parts of a list
 that it compares, hashes or writes, each with everything inside it. A unit is about 1.6 ns on a
@@ -9,6 +9,7 @@ machine of 2024, so the whole budget is a tenth of a second.
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeGuard, cast
 
 import msgspec
 from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, meta, nodes
@@ -26,10 +27,10 @@ from ..core.messages import translatable
 BUDGET = 64_000_000  # of one rendering: a character copied costs one
 STEP = 256  # one node of a loop's body, each time round; a call of a filter; a part of a list
 GREATEST = 10**30  # a number that is calculated with
-MOST_BITS = 14_000  # of a whole number: 4,200 digits
-MOST_TOKENS = 4_000  # of the code of a template, all its texts together
+MAX_BITS = 14_000  # of a whole number: 4,200 digits
+MAX_TOKENS = 4_000  # of the code of a template, all its texts together
 TEXT_TOKENS = 40  # what a text costs beside its tokens
-MOST_DEPTH = 40  # of code inside code
+MAX_DEPTH = 40  # of code inside code
 _LIST = 6 * STEP  # a list or dict in what is weighed: weighing takes longer than what is done then
 _PART = 24  # a part of a list that holds texts and numbers only
 
@@ -37,8 +38,20 @@ _STATEMENTS = (nodes.Output, nodes.For, nodes.If, nodes.Assign)
 _FORBIDDEN = (nodes.Pow, nodes.MarkSafe, nodes.NSRef, nodes.FilterBlock)
 _METHODS = frozenset(
     {
-        *("strip", "lstrip", "rstrip", "split", "splitlines", "upper", "lower", "title"),
-        *("capitalize", "startswith", "endswith", "removeprefix", "removesuffix", "isdigit"),
+        "strip",
+        "lstrip",
+        "rstrip",
+        "split",
+        "splitlines",
+        "upper",
+        "lower",
+        "title",
+        "capitalize",
+        "startswith",
+        "endswith",
+        "removeprefix",
+        "removesuffix",
+        "isdigit",
     }
 )
 _STRIPS = frozenset({"strip", "lstrip", "rstrip"})
@@ -46,12 +59,20 @@ _LOOP = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", 
 _FILTERS = ("abs", "count", "d", "default", "first", "last", "length")
 # what a character costs in filters that look at every one
 _TEXT_FILTERS = {
-    **{"capitalize": 8, "lower": 8, "upper": 8, "float": 8, "int": 8},
-    **{"title": 150, "trim": 1, "truncate": 1, "wordcount": 40},
+    "capitalize": 8,
+    "lower": 8,
+    "upper": 8,
+    "float": 8,
+    "int": 8,
+    "title": 150,
+    "trim": 1,
+    "truncate": 1,
+    "wordcount": 40,
 }
 _METHOD = 16  # a character in methods of texts: "split" makes as many texts
 _SEARCHED = 4  # a character in “in” and “not in”
 _TEXT_TESTS = ("lower", "upper")
+_JINJA_TESTS = cast(dict[str, Callable[..., bool]], TESTS)  # some of which jinja2 does not annotate
 _TESTS = tuple(name for name in TESTS if name not in (*_TEXT_TESTS, "escaped", "filter", "test"))
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
@@ -59,21 +80,23 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 class _Measured(Extension):
     """Counts what the parser reads, while it reads."""
 
+    environment: "BoundedEnvironment"
+
     def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
         """The same tokens. Raises TemplateSyntaxError where a template has too many."""
-        self.environment.took(TEXT_TOKENS, 1)
+        self.environment.count_tokens(TEXT_TOKENS, 1)
         for token in stream:
-            self.environment.took(1, token.lineno)
+            self.environment.count_tokens(1, token.lineno)
             yield token
 
 
-class Bounded(ImmutableSandboxedEnvironment):
-    """The environment of one set of templates, which have up to ``most_tokens`` in all. Call
+class BoundedEnvironment(ImmutableSandboxedEnvironment):
+    """The environment of one set of templates, which have up to ``max_tokens`` in all. Call
     ``begin`` before each rendering."""
 
     intercepted_binops = frozenset(["+", "-", "*", "/", "//", "%"])
 
-    def __init__(self, most_tokens: int = MOST_TOKENS):
+    def __init__(self, max_tokens: int = MAX_TOKENS):
         super().__init__(
             extensions=[_Measured],
             undefined=StrictUndefined,
@@ -103,15 +126,16 @@ class Bounded(ImmutableSandboxedEnvironment):
             "_searched": self._searched,
             "_steps": self._steps,
         }
-        self.tests = {name: self._charged(TESTS[name]) for name in _TESTS}
-        self.tests |= {name: self._of_text(TESTS[name], 8) for name in _TEXT_TESTS}
+        self.tests = {name: self._charged(_JINJA_TESTS[name]) for name in _TESTS}
+        self.tests |= {name: self._of_text(_JINJA_TESTS[name], 8) for name in _TEXT_TESTS}
         self._left = 0
-        self._tokens_left = self._most_tokens = most_tokens
+        self._tokens_left = self._max_tokens = max_tokens
 
     def begin(self) -> None:
+        """Give a rendering its whole budget."""
         self._left = BUDGET
 
-    def took(self, tokens: int, line: int) -> None:
+    def count_tokens(self, tokens: int, line: int) -> None:
         """Count tokens of the templates read here. Raises TemplateSyntaxError."""
         self._tokens_left -= tokens
         if self._tokens_left < 0:
@@ -119,7 +143,7 @@ class Bounded(ImmutableSandboxedEnvironment):
                 translatable(
                     "the code of the template has more than %(most)s parts: use fewer fields and "
                     "expressions (plain text may be long)",
-                    most=f"{self._most_tokens:,}",
+                    most=f"{self._max_tokens:,}",
                 ),
                 line,
             )
@@ -141,6 +165,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         return finder.undeclared_identifiers
 
     def charge(self, amount: int) -> None:
+        """Take units from the budget. Raises SecurityError where they are used up."""
         self._left -= amount
         if self._left < 0:
             raise SecurityError(
@@ -221,7 +246,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         if isinstance(value, str):
             self.charge(STEP + 8 * len(value))
         found = FILTERS["int"](value, default, base)
-        if _is_whole(found) and found.bit_length() > MOST_BITS:
+        if _is_whole(found) and found.bit_length() > MAX_BITS:
             raise SecurityError(translatable("the numbers grow too large"))
         return found
 
@@ -242,10 +267,10 @@ class Bounded(ImmutableSandboxedEnvironment):
         self._looked_at(value)
         return round(float(value), max(-20, min(20, places)))
 
-    def _split(self, text, between: str | None = None, most: int = -1) -> list[str]:
+    def _split(self, text, between: str | None = None, limit: int = -1) -> list[str]:
         text = self._text(text)
         self.charge(STEP + _METHOD * len(text))
-        return text.split(between, most)
+        return text.split(between, limit)
 
     def _tojson(self, value) -> str:
         self._weigh(value, 8)
@@ -346,9 +371,9 @@ def _flat(tree: nodes.Node) -> Iterator[nodes.Node]:
         yield from level
         level = [part for node in level for part in node.iter_child_nodes()]
         depth += 1
-        if level and depth > MOST_DEPTH:
+        if level and depth > MAX_DEPTH:
             raise TemplateSyntaxError(
-                translatable("it is nested over more than %(most)s levels", most=MOST_DEPTH),
+                translatable("it is nested over more than %(most)s levels", most=MAX_DEPTH),
                 level[0].lineno or 1,
             )
 
@@ -366,13 +391,13 @@ def _refuse(node: nodes.Node) -> None:
             node.lineno,
         )
     number = node.value if isinstance(node, nodes.Const) else None
-    if _is_whole(number) and number.bit_length() > MOST_BITS:
+    if _is_whole(number) and number.bit_length() > MAX_BITS:
         raise TemplateSyntaxError(translatable("the numbers grow too large"), node.lineno)
 
 
-def _filtered(node: nodes.Expr, name: str, *args: nodes.Expr) -> nodes.Filter:
+def _filtered(node: nodes.Node, name: str, *args: nodes.Expr) -> nodes.Filter:
     return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno or 1)
 
 
-def _is_whole(value) -> bool:
+def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int)

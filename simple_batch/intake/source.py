@@ -5,9 +5,9 @@ import gzip
 import io
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from ..core.errors import UploadRejected, UploadTooLarge
 from ..core.messages import translatable
@@ -18,6 +18,12 @@ _BOM = b"\xef\xbb\xbf"
 # Real text packs by five to twenty, the longest run of one letter by a thousand.
 _BOMB_RATIO = 300
 _BOMB_FLOOR = 64 << 20
+
+
+class ByteStream(Protocol):
+    """What can be read up to ``size`` bytes at a time; none at its end."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 def refuse_bomb(unpacked: int, packed: int, limit: int) -> None:
@@ -56,7 +62,7 @@ class Source:
         self._file = path.open("rb")
         self._whole: BinaryIO | None = None
         self._packed_size = 0
-        stream = self._file
+        stream: io.BufferedReader | gzip.GzipFile = self._file
         if self._file.peek(2)[:2] == b"\x1f\x8b":
             self._packed_size = path.stat().st_size
             stream = gzip.GzipFile(fileobj=self._file)
@@ -67,41 +73,47 @@ class Source:
             self._guarded(self._stream.read, 3)
 
     def close(self) -> None:
+        """Close the upload and the unpacked copy."""
         self._file.close()
         if self._whole is not None:
             self._whole.close()
 
     def whole(self) -> BinaryIO:
         """A file of the unpacked bytes, for a format that is not read from its beginning to its end."""
-        if self._whole is None and self._packed_size:
-            self._whole = tempfile.TemporaryFile(dir=self._path.parent)  # noqa: SIM115
+        whole = self._whole
+        if whole is None and self._packed_size:
+            whole = tempfile.TemporaryFile(dir=self._path.parent)  # noqa: SIM115
             for block in self.blocks():
-                self._whole.write(block)
-        elif self._whole is None:
-            self._whole = self._path.open("rb")
-        self._whole.seek(0)
-        return self._whole
+                whole.write(block)
+        elif whole is None:
+            whole = self._path.open("rb")
+        whole.seek(0)
+        self._whole = whole
+        return whole
 
     def peek(self) -> bytes:
         """The bytes that come next, without moving on."""
         return self._guarded(self._stream.peek, BLOCK)
 
     def blocks(self) -> Iterator[bytes]:
+        """The rest of the unpacked bytes, up to BLOCK at a time."""
         while block := self._guarded(self._stream.read1, BLOCK):
             yield block
 
     def lines(self) -> Iterator[tuple[int, list[bytes | None]]]:
         """(number of the first, from 1; whole lines without their ends), a block's worth at a
         time; None for a line over MAX_REQUEST_BYTES."""
-        number, begun, too_long = 1, [], False
+        number, too_long = 1, False
+        begun: list[bytes] = []
         for block in self.blocks():
-            lines = block.split(b"\n")
-            rest = lines.pop()
-            if lines:
-                lines[0] = b"".join((*begun, lines[0]))
+            whole = block.split(b"\n")
+            rest = whole.pop()
+            if whole:
+                whole[0] = b"".join((*begun, whole[0]))
                 begun = []
-                if max(map(len, lines)) > self._line_limit:
-                    lines = [line if len(line) <= self._line_limit else None for line in lines]
+                lines: list[bytes | None] = [*whole]
+                if max(map(len, whole)) > self._line_limit:
+                    lines = [line if len(line) <= self._line_limit else None for line in whole]
                 if too_long:
                     lines[0], too_long = None, False
                 yield number, lines
@@ -112,7 +124,7 @@ class Source:
         if too_long or any(begun):
             yield number, [None if too_long else b"".join(begun)]
 
-    def _guarded(self, read, size: int) -> bytes:
+    def _guarded(self, read: Callable[[int], bytes], size: int) -> bytes:
         try:
             data = read(size)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -128,7 +140,7 @@ class Source:
 SPOOL_BLOCK = 1 << 20
 
 
-def spool(stream: BinaryIO, destination: Path, limit: int) -> int:
+def spool(stream: ByteStream, destination: Path, limit: int) -> int:
     """Copy a stream to ``destination`` in blocks; returns the bytes written.
 
     Raises UploadTooLarge over ``limit`` bytes and UploadRejected where the disk cannot take it;

@@ -1,15 +1,15 @@
 """Tables with a header: detects the dialect, yields rows with the lines they begin on.
 
-The readers of other kinds of tables (xlsx.py, parquet.py, json_table.py) have the same interface: ``format``,
-``encoding``, ``columns``, ``header`` (the columns as a job keeps them), ``sheet`` and ``sheets`` of a
-workbook, and rows or faults to iterate over.
+The readers of other kinds of tables (xlsx.py, parquet.py, json_table.py) have the same interface,
+``TableReader``.
 """
 
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import Any, Literal, Protocol, cast
 
 import msgspec
 
@@ -26,7 +26,7 @@ DELIMITERS = {
     ";": translatable("semicolon"),
     "|": translatable("pipe"),
 }
-MOST_COLUMNS = 1_000
+MAX_COLUMNS = 1_000
 MAX_NAME = 200
 _SAMPLE_ROWS = 100
 _SAMPLE_CHARS = 64_000
@@ -42,15 +42,38 @@ class Row(msgspec.Struct, gc=False):
 
     line: int
     cells: list[str]
-    kept: list | None = None
-    unit: str = "line"
+    kept: list[Any] | None = None
+    unit: Literal["line", "row"] = "line"
+
+
+class TableReader(Protocol):
+    """A table of any kind: iterate over it for its rows, and faults in place of bad ones. ``header`` is
+    the columns as a job keeps them: names, or (name, type). ``sheet`` and ``sheets`` are empty but for
+    workbooks."""
+
+    format: str
+    columns: list[str]
+
+    @property
+    def encoding(self) -> str: ...
+
+    @property
+    def header(self) -> list[str] | list[tuple[str, str]]: ...
+
+    @property
+    def sheet(self) -> str: ...
+
+    @property
+    def sheets(self) -> list[str]: ...
+
+    def __iter__(self) -> Iterator[Row | Fault]: ...
 
 
 class Dialect(msgspec.Struct, frozen=True):
     """How the cells of a line are parted. ``named`` where a line before the header says so."""
 
     delimiter: str = ","
-    quoting: int = csv.QUOTE_MINIMAL
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
     named: bool = False
 
 
@@ -74,7 +97,10 @@ class Table:
         self._lines = decoding.Lines(source, self._longest)
         csv.field_size_limit(self._longest)
         self._reader = csv.reader(
-            self._lines, delimiter=dialect.delimiter, quoting=dialect.quoting, strict=True
+            cast(Iterable[str], self._lines),  # csv raises for None: the row is too long
+            delimiter=dialect.delimiter,
+            quoting=dialect.quoting,
+            strict=True,
         )
         self.format = "tsv" if dialect.delimiter == "\t" else "csv"
         self._rows = self._records()
@@ -84,6 +110,7 @@ class Table:
 
     @property
     def header(self) -> list[str]:
+        """See ``TableReader``."""
         return self.columns
 
     @property
@@ -212,8 +239,8 @@ def begins_table(head: bytes) -> bool:
     return bool(rest.strip()) or _widths(sample, _sniffed(sample))[0] > 1
 
 
-def needs_template(table: Table) -> UploadRejected:
-    """What is said where a table comes without one."""
+def needs_template(table: TableReader) -> UploadRejected:
+    """The refusal of a table that comes without one."""
     shown = ", ".join(table.columns[:10]) + (", …" if len(table.columns) > 10 else "")
     what = translatable("This is a table")
     if table.format.endswith("-rows"):
@@ -244,7 +271,7 @@ def _sniffed(sample: str) -> Dialect:
     if separator:
         return Dialect(separator[1], named=True)
 
-    def fitness(dialect: Dialect):
+    def fitness(dialect: Dialect) -> tuple[bool, float, int]:
         header, *rows = _widths(sample, dialect)
         fit = sum(row == header for row in rows) / len(rows) if rows else 1.0
         return header > 1, fit, header
@@ -261,7 +288,7 @@ def _widths(sample: str, dialect: Dialect) -> list[int]:
         strict=True,
     )
 
-    def widths():
+    def widths() -> Iterator[int]:
         while True:
             try:
                 yield len(next(reader))
@@ -278,11 +305,11 @@ def no_header(names: list[str], label: Callable[[int], str | int] = lambda n: n)
     1) is called."""
     if all(_NUMBER.fullmatch(name) for name in names):
         return translatable("it holds numbers only. The first row must name the columns.")
-    if len(names) > MOST_COLUMNS:
+    if len(names) > MAX_COLUMNS:
         return translatable(
             "%(count)s columns, more than %(most)s.",
             count=f"{len(names):,}",
-            most=f"{MOST_COLUMNS:,}",
+            most=f"{MAX_COLUMNS:,}",
         )
     for number, name in enumerate(names, 1):
         if not name:

@@ -1,42 +1,33 @@
-"""A template turns a row of a table into a request.
+"""A template: the texts that make a request of a row of a table, as it is kept and checked.
 
 Its texts are Jinja; a field that holds just the name of a column, `{{Customer name}}`, takes any
-name that a column may have. What goes wrong with one row is that row's fault.
+name that a column may have. renderer.py makes the requests.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import count
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import msgspec
-from jinja2 import Template as JinjaTemplate
-from jinja2 import TemplateSyntaxError, nodes
 
-from ..core.clock import give_way
-from ..core.domain import EMBEDDINGS, IMAGE, Fault, Request
+from ..core.domain import EMBEDDINGS
 from ..core.errors import InvalidInput
-from ..core.messages import Message, translatable
-from ..core.settings import Settings
-from .images import Image, name_of
-from .nearest_name import nearest
-from .request_lines import MAX_CUSTOM_ID, Bad
-from .sandbox import Bounded
-from .table import Row
+from ..core.messages import translatable
 
 MAX_TEMPLATE_BYTES = 200_000
-MOST_TAGS = 1_300  # of one template: each is three tokens or more, but comments are none
+MAX_TAGS = 1_300  # of one template: each is three tokens or more, but comments are none
 RESERVED = frozenset({"messages", "stream", "stream_options"})
 CHAT = "/v1/chat/completions"
 # Where the user's and the system's text stand in the requests of the other endpoints.
-_PLACES = {
+PLACES = {
     "/v1/responses": ("input", "instructions"),
     "/v1/completions": ("prompt", None),
     EMBEDDINGS: ("input", None),
     "/v1/moderations": ("input", None),
     "/v1/images/generations": ("prompt", None),
 }
-ENDPOINTS = (CHAT, *_PLACES)
-_SEEING = (CHAT, "/v1/responses")  # endpoints that take images
+ENDPOINTS = (CHAT, *PLACES)
+_WITH_IMAGES = (CHAT, "/v1/responses")  # endpoints that take images
 # possessive throughout, and a raw part that does not end is taken whole: a text of braces takes no
 # longer than another
 FIELD = re.compile(
@@ -44,13 +35,6 @@ FIELD = re.compile(
     r"\{\{([-+]?)((?:(?!\{\{|\}\}).)*+)\}\}",
     re.DOTALL,
 )
-_NUMBER = re.compile(r"-?(0|[1-9]\d{0,29})(\.\d{1,30})?([eE][-+]?\d{1,3})?")
-_LEFT_OUT = object()
-_ADDRESS = re.compile(r"https?://|data:image/", re.IGNORECASE)
-MOST_IMAGES = 500  # of one request
-
-# What finds the image of a name (images.name_of); raises Bad where there is none.
-Finder = Callable[[str], Image]
 
 
 class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -63,7 +47,7 @@ class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     user: str
     system: str = ""
     images: list[str] = []
-    parameters: dict = {}
+    parameters: dict[str, Any] = {}
     custom_id: str | None = None
     sheet: str = ""
     url: str = CHAT
@@ -110,279 +94,35 @@ def template_text(template: Template) -> str:
     return msgspec.json.encode(template).decode()
 
 
-class Renderer:
-    """A template over the columns of a table, with the images beside it, if there are any. Raises
-    InvalidInput naming the field (``user``, ``system``, ``images``, ``parameters``, ``custom_id``)
-    that does not fit the columns."""
-
-    def __init__(
-        self,
-        template: Template,
-        columns: Sequence[str],
-        settings: Settings,
-        find_image: Finder | None = None,
-    ):
-        self._find_image = find_image
-        self._env = Bounded()
-        self._columns = list(columns)
-        self._names = _variables(self._columns)
-        self._variable = dict(zip(self._columns, self._names, strict=True))
-        self._by_name = False  # whether row["…"] is used
-        self._longest = settings.MAX_REQUEST_BYTES
-        self._url = template.url
-        _check_endpoint(template)
-        if not template.user.strip():
-            raise InvalidInput(translatable("The user message is empty: write the prompt."), "user")
-        if len(msgspec.json.encode(template)) > MAX_TEMPLATE_BYTES:
-            raise InvalidInput(
-                translatable(
-                    "Longer than %(most)s bytes in all.",
-                    most=f"{MAX_TEMPLATE_BYTES:,}",
-                ),
-                "user",
-            )
-        if tags(template) > MOST_TAGS:
-            raise InvalidInput(
-                translatable(
-                    "Over %(most)s fields, statements and comments in all: use fewer.",
-                    most=f"{MOST_TAGS:,}",
-                ),
-                "user",
-            )
-        self._user = self._compiled(template.user, "user")
-        self._system = (
-            self._compiled(template.system, "system") if template.system.strip() else None
-        )
-        self._images = [
-            (self._label(text), self._compiled(text, "images"))
-            for text in template.images
-            if text.strip()
-        ]
-        self._parameters = self._value_of(_possible(template, settings.MAX_NESTING))
-        self._id_column = self._id(template.custom_id)
-
-    def request(self, row: Row, ordinal: int, index: int) -> Request | Fault:
-        """``ordinal`` counts the table's rows from 1, ``index`` the good ones from 0."""
-        try:
-            body = self._body(row.cells)
-            custom_id = row.cells[self._id_column].strip() if self._id_column is not None else ""
-            if len(custom_id) > MAX_CUSTOM_ID:
-                name = self._columns[self._id_column]
-                raise Bad(
-                    "invalid_request",
-                    translatable(
-                        "column “%(name)s”: over %(most)s characters.",
-                        name=name,
-                        most=MAX_CUSTOM_ID,
-                    ),
-                )
-        except Bad as bad:
-            return Fault(row.line, bad.code, bad.message, unit=row.unit)
-        cells = _json(row.cells if row.kept is None else row.kept)
-        return Request(
-            index, custom_id or f"request-{ordinal}", body, self._url, row.line, cells=cells
-        )
-
-    def _body(self, cells: list[str]) -> bytes:
-        values = dict(zip(self._names, cells, strict=True))
-        if self._by_name:
-            values["row"] = dict(zip(self._columns, cells, strict=True))
-        self._env.begin()
-        try:
-            user = self._user(values)
-            system = self._system(values) if self._system is not None else ""
-            named = [(label, text(values)) for label, text in self._images]
-            parameters = self._parameters(values)
-        except Bad:
-            raise
-        except Exception as error:  # whatever an expression of the user's may raise
-            raise Bad(
-                "template_error",
-                translatable("the template fails: %(error)s", error=_complaint(error)),
-            ) from None
-        if not user.strip():
-            raise Bad(
-                "invalid_request",
-                translatable("the user message comes out empty: fill in its columns."),
-            )
-        pictures, more = self._pictures(named) if named else ((), 0)
-        body = _json({**_content(self._url, user, system, pictures), **parameters})
-        if len(body) + more > self._longest:
-            raise Bad(
-                "invalid_request",
-                translatable("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows."),
-            )
-        return body
-
-    def _pictures(self, named: list[tuple[str, str]]) -> tuple[list[str], int]:
-        """The addresses of a request's images, and by how many bytes they grow when they are
-        sent."""
-        found, more = [], 0
-        for label, text in named:
-            for name in filter(None, map(str.strip, text.splitlines())):
-                url = name
-                if not _ADDRESS.match(name):
-                    image = self._image(label, name)
-                    url = IMAGE + image.file
-                    more += image.sent - len(url)
-                found.append(url)
-                if len(found) > MOST_IMAGES:
-                    raise Bad(
-                        "invalid_request",
-                        translatable(
-                            "%(label)s: over %(most)s images in one request.",
-                            label=label,
-                            most=MOST_IMAGES,
-                        ),
-                    )
-        return found, more
-
-    def _image(self, label: str, name: str) -> Image:
-        try:
-            clean = name_of(name)
-            if self._find_image is None:
-                raise Bad(
-                    "invalid_image",
-                    translatable(
-                        "“%(name)s”: no images were given beside the table", name=name[:200]
-                    ),
-                )
-            return self._find_image(clean)
-        except Bad as bad:
-            message = translatable("%(label)s: %(wrong)s.", label=label, wrong=bad.message)
-            raise Bad(bad.code, message) from None
-
-    # --- making it ready --------------------------------------------------------------------------
-
-    def _compiled(self, source: str, field: str) -> Callable[[dict], str]:
-        """A function that renders the text."""
-        rewritten = FIELD.sub(self._named, source)
-        try:
-            tree = self._env.checked(rewritten)
-            give_way()
-            self._refuse_unknown(tree, field)
-            give_way()
-            python = self._env.compile(tree, raw=True)
-            give_way()
-            code = compile(python, "<template>", "exec")
-            template = JinjaTemplate.from_code(self._env, code, self._env.globals)
-        except TemplateSyntaxError as error:
-            raise InvalidInput(
-                translatable(
-                    "line %(line)s of the template: %(error)s",
-                    line=error.lineno,
-                    error=_complaint(error),
-                ),
-                field,
-            ) from None
-        except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
-            raise InvalidInput(
-                translatable("The template cannot be read: %(error)s", error=_complaint(error)),
-                field,
-            ) from None
-        render, context, charge = template.root_render_func, template.new_context, self._env.charge
-
-        def rendered(values: dict) -> str:
-            pieces = []
-            for piece in render(context(values)):
-                charge(len(piece))
-                pieces.append(piece)
-            return "".join(pieces)
-
-        return rendered
-
-    def _label(self, text: str) -> Message:
-        """How a text of the images is called in a fault."""
-        field = FIELD.fullmatch(text.strip())
-        column = named(field)[0] if field is not None else ""
-        if column in self._variable:
-            return translatable("column “%(name)s”", name=column)
-        return translatable("image “%(text)s”", text=text.strip()[:80])
-
-    def _named(self, field: re.Match) -> str:
-        """A field that holds just a column's name, with a name that Jinja takes."""
-        before, (name, after) = field[1], named(field)
-        if name not in self._variable:
-            return field[0]
-        return f"{{{{{before} {self._variable[name]} {after}}}}}"
-
-    def _refuse_unknown(self, tree: nodes.Template, field: str) -> None:
-        known = {*self._names, *self._env.globals, "row"}
-        used = self._env.undeclared(tree)
-        self._by_name = self._by_name or "row" in used
-        for name in sorted(used - known):
-            line = next(node.lineno for node in tree.find_all(nodes.Name) if node.name == name)
-            raise InvalidInput(
-                translatable(
-                    "line %(line)s of the template: there is no column “%(name)s”; the nearest is "
-                    "“%(nearest)s”.",
-                    line=line,
-                    name=name,
-                    nearest=nearest(name, self._columns),
-                ),
-                field,
-            )
-
-    def _value_of(self, value) -> Callable[[dict], object]:
-        """A function that fills in the parameters, whatever they are made of."""
-        if isinstance(value, dict):
-            parts = {name: self._value_of(part) for name, part in value.items()}
-
-            def filled(values: dict) -> dict:
-                made = ((name, part(values)) for name, part in parts.items())
-                return {name: part for name, part in made if part is not _LEFT_OUT}
-
-            return filled
-        if isinstance(value, list):
-            items = [self._value_of(part) for part in value]
-
-            def listed(values: dict) -> list:
-                made = (part(values) for part in items)
-                return [part for part in made if part is not _LEFT_OUT]
-
-            return listed
-        if not isinstance(value, str) or "{" not in value:
-            return lambda values: value
-        field = FIELD.fullmatch(value.strip())
-        column = named(field)[0] if field is not None else ""
-        if column in self._variable:
-            name = self._variable[column]
-            return lambda values: _plain(values[name])
-        return self._compiled(value, "parameters")
-
-    def _id(self, column: str | None) -> int | None:
-        if column is None:
-            return self._columns.index("custom_id") if "custom_id" in self._columns else None
-        if not column:
-            return None
-        if column not in self._columns:
-            raise InvalidInput(
-                translatable(
-                    "There is no column “%(column)s”; the nearest is “%(nearest)s”.",
-                    column=column,
-                    nearest=nearest(column, self._columns),
-                ),
-                "custom_id",
-            )
-        return self._columns.index(column)
-
-
-def named(field: re.Match) -> tuple[str, str]:
+def name_and_sign(field: re.Match[str]) -> tuple[str, str]:
     """What stands in a field that FIELD found, and the sign before its end; of a raw part nothing."""
     inside = field[2] or ""
     sign = inside[-1:] if inside[-1:] in ("-", "+") else ""
     return inside.removesuffix(sign).strip(), sign
 
 
-_json = msgspec.json.Encoder().encode
-
-
-def _variables(columns: list[str]) -> list[str]:
-    """Names of columns as Jinja takes them: those that it does not are numbered."""
-    words = {"row", "loop", "true", "false", "none", "True", "False", "None", "not", "and", "or"}
-    words |= {"in", "is", "if", "else", "self", "range", "context", "environment"}
-    free = (name for n in count(1) if (name := f"column_{n}") not in columns)
-    return [name if name.isidentifier() and name not in words else next(free) for name in columns]
+def check_texts(template: Template) -> None:
+    """Raises InvalidInput for an endpoint that does not take the texts, and for empty, too long or
+    too many of them."""
+    _check_endpoint(template)
+    if not template.user.strip():
+        raise InvalidInput(translatable("The user message is empty: write the prompt."), "user")
+    if len(msgspec.json.encode(template)) > MAX_TEMPLATE_BYTES:
+        raise InvalidInput(
+            translatable(
+                "Longer than %(most)s bytes in all.",
+                most=f"{MAX_TEMPLATE_BYTES:,}",
+            ),
+            "user",
+        )
+    if tags(template) > MAX_TAGS:
+        raise InvalidInput(
+            translatable(
+                "Over %(most)s fields, statements and comments in all: use fewer.",
+                most=f"{MAX_TAGS:,}",
+            ),
+            "user",
+        )
 
 
 def _check_endpoint(template: Template) -> None:
@@ -395,49 +135,33 @@ def _check_endpoint(template: Template) -> None:
             ),
             "url",
         )
-    if template.system.strip() and template.url != CHAT and _PLACES[template.url][1] is None:
+    if template.system.strip() and template.url != CHAT and PLACES[template.url][1] is None:
         raise InvalidInput(
             translatable(
                 "Requests to %(url)s have no system message: leave it empty.", url=template.url
             ),
             "system",
         )
-    if any(map(str.strip, template.images)) and template.url not in _SEEING:
+    if any(map(str.strip, template.images)) and template.url not in _WITH_IMAGES:
         raise InvalidInput(
             translatable("Requests to %(url)s take no images: leave them out.", url=template.url),
             "images",
         )
 
 
-def _content(url: str, user: str, system: str, pictures: Sequence[str]) -> dict:
-    """A request's body with nothing but its texts and the addresses of its images."""
-    if url == CHAT:
-        parts = [{"type": "image_url", "image_url": {"url": picture}} for picture in pictures]
-        content = [{"type": "text", "text": user}, *parts] if parts else user
-        messages = [{"role": "user", "content": content}]
-        if system.strip():
-            messages.insert(0, {"role": "system", "content": system})
-        return {"messages": messages}
-    place, before = _PLACES[url]
-    if pictures:
-        parts = [{"type": "input_image", "image_url": picture} for picture in pictures]
-        user = [{"role": "user", "content": [{"type": "input_text", "text": user}, *parts]}]
-    return {place: user, before: system} if system.strip() else {place: user}
-
-
-def _possible(template: Template, most_nested: int) -> dict:
+def check_parameters(template: Template, max_nesting: int) -> None:
+    """Raises InvalidInput for a parameter that is set elsewhere, and for too many levels."""
     parameters = template.parameters
     for name in parameters:
-        if name in RESERVED or name in _PLACES.get(template.url, ()):
+        if name in RESERVED or name in PLACES.get(template.url, ()):
             raise InvalidInput(
                 translatable("Parameters: %(name)r is set elsewhere.", name=name), "parameters"
             )
-    if _deeper(parameters, most_nested):
+    if _deeper(parameters, max_nesting):
         raise InvalidInput(
-            translatable("Parameters: nested deeper than %(most)s levels.", most=most_nested),
+            translatable("Parameters: nested deeper than %(most)s levels.", most=max_nesting),
             "parameters",
         )
-    return parameters
 
 
 def tags(template: Template) -> int:
@@ -446,44 +170,28 @@ def tags(template: Template) -> int:
     return sum(text.count(mark) for text in every for mark in ("{{", "{%", "{#"))
 
 
-def texts_of(value) -> Iterator[str]:
+def texts_of(value: object) -> Iterator[str]:
     """All texts in an object or an array of JSON, however deep, in order."""
     left = [value]
     while left:
         value = left.pop()
         if isinstance(value, str):
             yield value
-        left += reversed(parts_of(value))
+        left += reversed([*parts_of(value)])
 
 
-def _deeper(value, most: int) -> bool:
-    """Whether it is nested deeper than ``most`` levels, of which it is the first."""
+def _deeper(value: object, limit: int) -> bool:
+    """Whether it is nested deeper than ``limit`` levels, of which it is the first."""
     level = [value]
-    for _ in range(most):
+    for _ in range(limit):
         level = [part for parent in level for part in parts_of(parent)]
         if not level:
             return False
     return True
 
 
-def parts_of(value) -> Collection:
+def parts_of(value: object) -> Collection[object]:
     """What an object or an array of JSON holds."""
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
-
-
-def _plain(cell: str):
-    """A cell as a parameter: a number as one, exactly as it stands; an empty one is left out."""
-    text = cell.strip()
-    if not text:
-        return _LEFT_OUT
-    return msgspec.Raw(text) if _NUMBER.fullmatch(text) else cell
-
-
-def _complaint(error: Exception) -> Message:
-    """What Jinja or an expression complains about, as a sentence."""
-    complaint = getattr(error, "message", None) or str(error) or type(error).__name__
-    if not isinstance(complaint, Message):
-        complaint = str(complaint)[:200].rstrip(". ")
-    return translatable("%(complaint)s.", complaint=complaint)

@@ -1,4 +1,4 @@
-"""What can be said of a template while there is no table: its syntax, and which columns it asks for."""
+"""What a template shows without a table: its syntax, and the columns that it needs."""
 
 import contextlib
 import re
@@ -9,8 +9,9 @@ from jinja2 import TemplateSyntaxError, nodes
 
 from ..core.clock import give_way
 from ..core.settings import Settings
-from .sandbox import Bounded
-from .template import FIELD, MOST_TAGS, Renderer, Template, named, tags, texts_of
+from .renderer import Renderer
+from .sandbox import BoundedEnvironment
+from .template import FIELD, MAX_TAGS, Template, name_and_sign, tags, texts_of
 
 _EXPRESSION = re.compile(r'[|"\[\]{}]|__')  # what no column's name is taken to hold
 _LONGEST = 300  # a field that is longer is no name
@@ -20,31 +21,32 @@ _UNREADABLE = (TemplateSyntaxError, ValueError, RecursionError, MemoryError, Ove
 
 def check_template(template: Template, settings: Settings, columns: Sequence[str] = ()) -> None:
     """Raises InvalidInput naming the field that could be read over no table at all; ``columns`` are
-    those of a table at hand, which may be called what else would be no field."""
-    asked = dict.fromkeys((*columns, *columns_asked(template)))
-    Renderer(template, list(asked), settings)
+    those of a table that is there, which may be called what else would be no field."""
+    names = dict.fromkeys((*columns, *columns_needed(template)))
+    Renderer(template, list(names), settings)
 
 
-def columns_asked(template: Template) -> list[str]:
-    """The columns that a template asks for, as far as its text tells: only a table can say whether
-    ``{{a-b}}`` is one column or two. A text that cannot be read asks for none, and
+def columns_needed(template: Template) -> list[str]:
+    """The columns that a template needs, as far as its text tells: only a table can say whether
+    ``{{a-b}}`` is one column or two. A text that cannot be read needs none, and
     so does a template with too many fields."""
-    if tags(template) > MOST_TAGS:
+    if tags(template) > MAX_TAGS:
         return []
-    env, found = Bounded(), {}
-    is_name = cache(partial(_is_name, Bounded(_ANY_NUMBER)))
+    env = BoundedEnvironment()
+    found: dict[str, None] = {}
+    is_name = cache(partial(_is_name, BoundedEnvironment(_ANY_NUMBER)))
     for text in (template.system, template.user, *template.images, *texts_of(template.parameters)):
-        found |= dict.fromkeys(_asked(env, is_name, text))
+        found |= dict.fromkeys(_needed(env, is_name, text))
     if template.custom_id:
         found[template.custom_id] = None
     return list(found)
 
 
-def _asked(env: Bounded, is_name: Callable[[str], bool], text: str) -> list[str]:
+def _needed(env: BoundedEnvironment, is_name: Callable[[str], bool], text: str) -> list[str]:
     names = []
 
-    def taken(field: re.Match) -> str:
-        name, _sign = named(field)
+    def taken(field: re.Match[str]) -> str:
+        name, _sign = name_and_sign(field)
         if not is_name(name):
             return field[0]
         names.append(name)
@@ -66,7 +68,7 @@ def _asked(env: Bounded, is_name: Callable[[str], bool], text: str) -> list[str]
     return names
 
 
-def _is_name(env: Bounded, field: str) -> bool:
+def _is_name(env: BoundedEnvironment, field: str) -> bool:
     """Whether a field can only be a column's name, such as ``Customer name`` or ``Price (USD)``."""
     if not field or len(field) > _LONGEST or _EXPRESSION.search(field):
         return False

@@ -10,12 +10,12 @@ import msgspec
 from ..core.errors import UploadRejected, UploadTooLarge
 from ..core.messages import translatable
 from ..core.settings import Settings
-from .source import refuse_bomb
-from .xml_reader import Markup
+from .source import ByteStream, refuse_bomb
+from .xml_reader import EndHandler, StartHandler, XmlReader
 
 OLE = b"\xd0\xcf\x11\xe0"
 ZIP = b"PK\x03\x04"
-_MOST_PARTS = 10_000
+_MAX_PARTS = 10_000
 _LONGEST_PART = 64 << 20  # of those that are read whole: sheets and texts are not
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _OTHERS = {
@@ -26,7 +26,7 @@ _OTHERS = {
 }
 
 
-class Found(msgspec.Struct):
+class SheetEntry(msgspec.Struct):
     """A sheet of a workbook."""
 
     name: str
@@ -53,10 +53,10 @@ class Package:
         self._guard(file, settings.MAX_UNPACKED_BYTES)
         self._refuse_others()
         self.epoch_1904 = self.stale = False
-        self.sheets: list[Found] = []
+        self.sheets: list[SheetEntry] = []
         self._read_workbook()
 
-    def open(self, part: str, what: str) -> BinaryIO:
+    def open(self, part: str, what: str) -> ByteStream:
         """The unpacked bytes of a part."""
         if part not in self._parts:
             raise UploadRejected(
@@ -71,27 +71,28 @@ class Package:
                 translatable("The XLSX file cannot be unpacked: %(error)s.", error=error)
             ) from None
 
-    def markup(self, part: str, what: str, start, end) -> Markup:
-        return Markup(self.open(part, what), what, self._longest + (1 << 20), start, end)
+    def xml_reader(self, part: str, what: str, start: StartHandler, end: EndHandler) -> XmlReader:
+        """A reader of a part; ``what`` names it in messages. Raises UploadRejected."""
+        return XmlReader(self.open(part, what), what, self._longest + (1 << 20), start, end)
 
-    def elements(self, part: str, what: str) -> list[tuple[str, dict]]:
+    def elements(self, part: str, what: str) -> list[tuple[str, dict[str, str]]]:
         """The tags of a small part with their attributes, in their order."""
         if part in self._parts and self._parts[part].file_size > _LONGEST_PART:
             raise UploadTooLarge(
                 translatable("The XLSX file cannot be read: %(what)s is too large.", what=what)
             )
-        found: list[tuple[str, dict]] = []
+        found: list[tuple[str, dict[str, str]]] = []
 
-        def note(name: str, attributes: dict) -> None:
+        def note(name: str, attributes: dict[str, str]) -> None:
             found.append((name, attributes))
 
-        markup = self.markup(part, what, note, lambda name: None)
-        while markup.step():
+        reader = self.xml_reader(part, what, note, lambda name: None)
+        while reader.step():
             pass
         return found
 
     def _guard(self, file: BinaryIO, limit: int) -> None:
-        if len(self._parts) > _MOST_PARTS:
+        if len(self._parts) > _MAX_PARTS:
             raise UploadTooLarge(
                 translatable(
                     "The file holds %(count)s parts: that is no workbook.",
@@ -139,7 +140,7 @@ class Package:
                 part = sheets.get(attributes.get(key, ""))
                 if part is not None:
                     hidden = attributes.get("state", "visible") != "visible"
-                    self.sheets.append(Found(attributes.get("name", ""), part, hidden))
+                    self.sheets.append(SheetEntry(attributes.get("name", ""), part, hidden))
             elif name == "workbookPr":
                 self.epoch_1904 = _on(attributes.get("date1904"))
             elif name == "calcPr":
@@ -165,7 +166,7 @@ class Package:
 class _Guarded:
     """A part whose reading complains in words."""
 
-    def __init__(self, stream, what: str):
+    def __init__(self, stream: ByteStream, what: str):
         self._stream = stream
         self._what = what
 
@@ -183,7 +184,7 @@ class _Guarded:
 
 
 def refusal_of_ole(head: bytes) -> UploadRejected:
-    """What is said of a file in the container of old and of encrypted Office files."""
+    """The refusal of a file in the container of old and of encrypted Office files."""
     if _ENCRYPTED in head:
         return UploadRejected(
             translatable(

@@ -2,24 +2,29 @@
 and in the length of what stands between two tags."""
 
 from collections.abc import Callable
-from typing import BinaryIO
 from xml.parsers import expat
 
 from ..core.errors import UploadRejected
 from ..core.messages import translatable
+from .source import ByteStream
 
 BLOCK = 1 << 16
 _DEEPEST = 100
 
+StartHandler = Callable[[str, dict[str, str]], None]  # name, attributes
+EndHandler = Callable[[str], None]
 
-class Markup:
+
+class XmlReader:
     """Calls ``start(name, attributes)`` and ``end(name)``, names without their namespace, as
     ``step`` reads on. What ``collect`` is given gets the texts that follow, until it is given None.
 
     Raises UploadRejected where the XML is broken or not such as a spreadsheet program writes.
     """
 
-    def __init__(self, stream: BinaryIO, what: str, longest: int, start: Callable, end: Callable):
+    def __init__(
+        self, stream: ByteStream, what: str, longest: int, start: StartHandler, end: EndHandler
+    ):
         self._stream = stream
         self._what = what
         self._longest = longest
@@ -29,7 +34,9 @@ class Markup:
         parser.StartDoctypeDeclHandler = self._on_doctype
         local, depth = _LocalNames(), 0
 
-        def on_start(name: str, attributes: dict) -> None:  # closures: they are called most of all
+        def on_start(
+            name: str, attributes: dict[str, str]
+        ) -> None:  # closures: they are called most of all
             nonlocal depth
             depth += 1
             if depth > _DEEPEST:
@@ -72,9 +79,10 @@ class Markup:
         return bool(block)
 
     def collect(self, into: Callable[[str], None] | None) -> None:
+        """Pass the texts that follow to ``into``; None: to nothing."""
         self._parser.CharacterDataHandler = into
 
-    def _on_doctype(self, *_declared) -> None:
+    def _on_doctype(self, *_declared: object) -> None:
         raise UploadRejected(
             translatable(
                 "The XLSX file cannot be read: %(what)s declares a document type, which no "
@@ -84,7 +92,7 @@ class Markup:
         )
 
 
-class _LocalNames(dict):
+class _LocalNames(dict[str, str]):
     """Names without the prefix that some programs write before each."""
 
     def __missing__(self, name: str) -> str:

@@ -73,7 +73,7 @@ def take_named(upload: Upload, template: intake.Template, folder: Path | None, s
     found = Folder(upload, folder)
     faults: list[Fault] = []
     good = bad = 0
-    reader = intake.read(
+    reader = intake.Reader(
         Path(upload.path), context.settings(), False, template=template, find_image=found
     )
     try:
@@ -180,7 +180,7 @@ def _count(upload: Upload) -> None:
         )
 
 
-def _take(upload: Upload, files: Iterable[tuple[str, int, BinaryIO]]) -> list[Given]:
+def _take(upload: Upload, files: Iterable[tuple[str, int, intake.ByteStream]]) -> list[Given]:
     """Keep each that is an image, and note all; returns what was refused. ``files`` are names, bytes
     (0: not known) and streams."""
     settings, where = context.settings(), rows.folder(upload.path)

@@ -146,7 +146,7 @@ class _Reading:
             return self._read(path, template, find_image)
 
     def _read(self, path: Path, template, find_image) -> dict:
-        reader = intake.read(
+        reader = intake.Reader(
             path,
             context.settings(),
             self._unique,

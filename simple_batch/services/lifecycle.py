@@ -10,12 +10,12 @@ from ..core import (
     events,
     file_permissions,
     log,
+    loop_lag,
     memory,
     redaction,
     settings,
 )
 from ..core.errors import SettingsError
-from ..core.loop_lag import pulse
 from ..core.redis_client import password_of
 from ..core.settings import Settings
 from ..runner.hooks import Hooks
@@ -53,10 +53,10 @@ def set_up(loaded: Settings, with_database: bool = True) -> None:
     """Open what the settings name: the log, where calls may go, the vault, and the database,
     migrated. Every kind of process begins with this: server, command, worker. Raises SettingsError
     or DatabaseError with the remedy."""
-    file_permissions.for_owner_alone()
+    file_permissions.restrict_umask()
     log.configure(loaded)
-    memory.settle()
-    address_policy.choose(loaded.EXPOSED)
+    memory.return_large_blocks()
+    address_policy.set_exposed(loaded.EXPOSED)
     open_context(loaded)
     file_permissions.tighten(loaded, _file_of(loaded))
     for variable, close in settings.misspelt():
@@ -106,16 +106,16 @@ class Services:
         another process already runs this database's jobs. Needs a process patched by gevent.
         Raises DatabaseError where the database is damaged."""
         if only is None:
-            log.speak_up()
+            log.log_all_to_console()
             file_permissions.tighten(self.settings, _file_of(self.settings), deep=True)
             check_database()
-            pulse.start()
+            loop_lag.meter.start()
         with connected():
             return start_runner(only)
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """Let calls in flight finish and commit everything received."""
-        pulse.stop()
+        loop_lag.meter.stop()
         stop_runner(timeout_s)
 
     def close(self) -> None:

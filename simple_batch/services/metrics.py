@@ -114,7 +114,7 @@ def _family(kind: Callable, name: str, meaning: str, labels: tuple, values: dict
 
 
 def _loop_lag() -> Metric:
-    heart = loop_lag.pulse
+    heart = loop_lag.meter
     bounds = [*map(str, loop_lag.BOUNDS_S), "+Inf"]
     family = HistogramMetricFamily(
         "simple_batch_loop_lag_seconds", "How late the event loop was, four times a second."

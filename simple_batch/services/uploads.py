@@ -178,7 +178,7 @@ def sample(upload: Upload, count: int, most_bytes: int) -> list[Request]:
     """The first requests of a staged upload: up to ``count``, and to about ``most_bytes``."""
     found: list[Request] = []
     size = 0
-    reader = intake.read(
+    reader = intake.Reader(
         Path(upload.path),
         context.settings(),
         template=template_of(upload),

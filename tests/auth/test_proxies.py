@@ -169,7 +169,7 @@ def test_an_exposed_app_asks_for_a_login_whatever_serves_it(overrides):
         assert client.get("/v1/models", headers=bearer).status_code == 200
     finally:
         app.extensions["simple_batch"].close()
-        address_policy.choose("auto")
+        address_policy.set_exposed("auto")
 
 
 def send_without_form(client):

@@ -92,7 +92,7 @@ def from_table(db, tmp_path, data: bytes, template=ASK) -> Job:
     """A job of a table's rows, as an import makes it, without results."""
     path = tmp_path / "upload"
     path.write_bytes(data)
-    reader = intake.read(path, db, template=template)
+    reader = intake.Reader(path, db, template=template)
     items = list(reader)
     Job.delete().where(Job.name == "t").execute()
     config, _ = ApiConfig.get_or_create(

@@ -10,7 +10,7 @@ from simple_batch import intake
 from simple_batch.core.errors import UploadRejected, UploadTooLarge
 from simple_batch.core.settings import load
 from simple_batch.intake.images import kind_of, name_of
-from simple_batch.intake.request_lines import Bad
+from simple_batch.intake.request_checks import Bad
 
 from ..sample_images import GIF, SVG, png, zipped
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from simple_batch.intake import read
+from simple_batch.intake import Reader
 
 from .workbooks import SETTINGS, texts
 
@@ -43,7 +43,7 @@ NOTES = ['a, "quoted"; word', "=not a formula", "'kept"]
     ],
 )
 def test_files_of_libreoffice_are_read_to_the_cell(name, cells):
-    reader = read(FILES / name, SETTINGS, unique=False)
+    reader = Reader(FILES / name, SETTINGS, unique=False)
     try:
         table = reader.table()
         assert table.header == HEADER

@@ -118,7 +118,7 @@ def test_one_long_text_many_times_does_not_fill_the_memory(tmp_path):
     coded = pa.DictionaryArray.from_arrays(zeros, ["x" * 20_000_000])
     path.write_bytes(written({"q": coded, "n": list(range(5_000))}))
     assert path.stat().st_size < 2_000_000
-    reader = intake.read(path, SETTINGS, unique=False)
+    reader = intake.Reader(path, SETTINGS, unique=False)
     tracemalloc.start()
     before = pa.total_allocated_bytes()
     rows = iter(reader.table())
@@ -153,7 +153,7 @@ def test_faults_name_row_and_column(tmp_path):
 def objects(tmp_path, data: bytes, template=None):
     path = tmp_path / "upload"
     path.write_bytes(data)
-    reader = intake.read(path, SETTINGS, template=template)
+    reader = intake.Reader(path, SETTINGS, template=template)
     try:
         return reader, list(reader)
     finally:
@@ -197,7 +197,7 @@ def test_digits_stay_as_they_stand(tmp_path):
     line = b'{"question": "x", "a": 0.20, "b": 12345678901234567890123, "c": 1e400, "d": -5}\n'
     path = tmp_path / "upload"
     path.write_bytes(line)
-    reader = intake.read(path, SETTINGS)
+    reader = intake.Reader(path, SETTINGS)
     (row,) = reader.table()
     reader.close()
     assert row.cells == ["x", "0.20", "12345678901234567890123", "1e400", "-5"]

@@ -20,7 +20,9 @@ SETTINGS = settings.load(environ={}, INSTANCE_PATH="/nonexistent")
 def read(tmp_path, data: bytes, **overrides):
     path = tmp_path / "upload"
     path.write_bytes(data)
-    reader = intake.read(path, settings.load(environ={}, INSTANCE_PATH=str(tmp_path), **overrides))
+    reader = intake.Reader(
+        path, settings.load(environ={}, INSTANCE_PATH=str(tmp_path), **overrides)
+    )
     try:
         items = list(reader)
     finally:

@@ -8,8 +8,8 @@ import pytest
 from simple_batch.core import settings
 from simple_batch.core.domain import Fault, Request
 from simple_batch.core.errors import InvalidInput
-from simple_batch.intake import Renderer, Template, columns_asked, near, nearest
-from simple_batch.intake.sandbox import BUDGET, MOST_DEPTH, Bounded
+from simple_batch.intake import Renderer, Template, columns_needed, near, nearest
+from simple_batch.intake.sandbox import BUDGET, MAX_DEPTH, BoundedEnvironment
 from simple_batch.intake.table import Row
 
 SETTINGS = settings.load(environ={}, INSTANCE_PATH="/nonexistent")
@@ -190,7 +190,7 @@ def test_every_row_may_compare_a_long_cell_with_hundreds_of_words():
 def charged(levels: int) -> int:
     """Steps charged for a comparison of lists that contain themselves twice."""
     source = "{% set a = 1 %}{% set b = 1 %}" + "{% set a = [a, a] %}{% set b = [b, b] %}" * levels
-    env = Bounded()
+    env = BoundedEnvironment()
     render = env.compile(env.checked(source + "{% if a == b %}{% endif %}"))
     template = env.template_class.from_code(env, render, env.globals)
     env.begin()
@@ -209,9 +209,9 @@ def test_comparison_is_charged_with_all_that_is_compared():
         ("{##}" * 1_400, "Over 1,300 fields"),
         ("{{ " + "a ~ " * 3_000 + "a }}", "more than 4,000 parts"),
         ("{{ " + "a < " * 3_000 + "a }}", "more than 4,000 parts"),
-        ("{{ a" + "|d" * MOST_DEPTH + " }}", "over more than 40 levels"),
-        ("{{ " + "not " * MOST_DEPTH + "a }}", "over more than 40 levels"),
-        ("{% if a %}" * (MOST_DEPTH + 1) + "{% endif %}" * (MOST_DEPTH + 1), "over more than 40"),
+        ("{{ a" + "|d" * MAX_DEPTH + " }}", "over more than 40 levels"),
+        ("{{ " + "not " * MAX_DEPTH + "a }}", "over more than 40 levels"),
+        ("{% if a %}" * (MAX_DEPTH + 1) + "{% endif %}" * (MAX_DEPTH + 1), "over more than 40"),
         ("{{ 0x" + "f" * 9_000 + " // 3 }}", "too large"),
         ("{{ 0b" + "1" * 90_000 + " }}", "too large"),
     ],
@@ -229,7 +229,7 @@ def test_many_small_texts_of_code_are_refused_as_well():
     ):
         with pytest.raises(InvalidInput, match="more than 4,000 parts"):
             Renderer(many, ["a"], SETTINGS)
-        assert columns_asked(many) == ["a"]
+        assert columns_needed(many) == ["a"]
     plain = Template("x", parameters={"p": ["{{a}}"] * 900}, system="x y {z}\n" * 15_000)
     assert Renderer(plain, ["a"], SETTINGS).request(Row(2, ["5"]), 1, 0).body.count(b"5") == 900
 
@@ -239,7 +239,7 @@ def test_a_template_may_name_each_of_a_thousand_columns():
     user = "".join(f"{{{{{name}}}}}" for name in columns)
     item = Renderer(Template(user=user), columns, SETTINGS).request(Row(2, ["x"] * 1_000), 1, 0)
     assert json.loads(item.body)["messages"][0]["content"] == "x" * 1_000
-    assert columns_asked(Template(user=user)) == columns
+    assert columns_needed(Template(user=user)) == columns
 
 
 def test_the_nearest_of_many_long_names_is_found_in_a_moment():

@@ -25,7 +25,7 @@ def read(tmp_path, data: bytes, template: Template | None = ASK, **overrides):
     path = tmp_path / "upload"
     path.write_bytes(data)
     loaded = settings.load(environ={}, INSTANCE_PATH=str(tmp_path), **overrides)
-    reader = intake.read(path, loaded, template=template)
+    reader = intake.Reader(path, loaded, template=template)
     try:
         items = list(reader)
     finally:
@@ -188,7 +188,7 @@ def test_a_quote_that_is_never_closed_does_not_fill_the_memory(tmp_path):
     path = tmp_path / "upload"
     path.write_bytes(b'id,question\n1,"open\n' + b"2,some text of a row\n" * 100_000)
     small = settings.load(environ={}, INSTANCE_PATH=str(tmp_path), MAX_REQUEST_BYTES=50_000)
-    reader = intake.read(path, small, unique=False, template=ASK)
+    reader = intake.Reader(path, small, unique=False, template=ASK)
     tracemalloc.start()
     first = next(items := iter(reader))
     good = sum(isinstance(item, Request) for item in items)

@@ -4,7 +4,7 @@ import pytest
 
 from simple_batch.core import settings
 from simple_batch.core.errors import InvalidInput
-from simple_batch.intake import Template, check_template, columns_asked
+from simple_batch.intake import Template, check_template, columns_needed
 
 LOADED = settings.load(environ={})
 
@@ -26,7 +26,7 @@ LOADED = settings.load(environ={})
     ],
 )
 def test_the_columns_that_a_template_asks_for(template, columns):
-    assert columns_asked(template) == columns
+    assert columns_needed(template) == columns
     check_template(template, LOADED)
 
 

@@ -397,7 +397,7 @@ def test_a_large_workbook_is_streamed_in_little_memory(tmp_path):
     book.close()
     path = tmp_path / "upload"
     path.write_bytes(file.getvalue())
-    reader = intake.read(path, SETTINGS, unique=False)
+    reader = intake.Reader(path, SETTINGS, unique=False)
     tracemalloc.start()
     rows = iter(reader.table())
     first = next(rows)

@@ -49,7 +49,7 @@ def table(tmp_path: Path, data: bytes, sheet: str = "", **overrides):
     path = tmp_path / "upload"
     path.write_bytes(data)
     loaded = settings.load(environ={}, INSTANCE_PATH=str(tmp_path), **overrides)
-    reader = intake.read(path, loaded, unique=False, sheet=sheet)
+    reader = intake.Reader(path, loaded, unique=False, sheet=sheet)
     try:
         found = reader.table()
         return found, list(found)

@@ -168,7 +168,7 @@ def test_places_are_looked_for_within_bounds_and_others_work_meanwhile(monkeypat
     }
     assert Schema(many).fault("x", '"x"') == "it fits none of the 2000 alternatives (at $)"
     assert turns
-    monkeypatch.setattr(work, "MOST_TOLD", 10)
+    monkeypatch.setattr(work, "MAX_SEARCH_STEPS", 10)
     assert "too long for the place" in Schema(many).fault("x", '"x"')
 
 

@@ -62,9 +62,9 @@ EVERYTHING = AddressPolicy.of("0.0.0.0/0,::/0")
 
 @pytest.fixture
 def exposed():
-    address_policy.choose("yes")
+    address_policy.set_exposed("yes")
     yield
-    address_policy.choose("auto")
+    address_policy.set_exposed("auto")
 
 
 def passes(gate: AddressPolicy, address: str, host: str | None = None) -> bool:
@@ -87,13 +87,13 @@ def test_on_a_network_private_addresses_have_to_be_named(exposed):
 
 @pytest.mark.parametrize("choice", ["yes", "no"])
 def test_link_local_and_reserved_addresses_need_a_number(choice):
-    address_policy.choose(choice)
+    address_policy.set_exposed(choice)
     try:
         assert not [one for one in NOBODYS if passes(EVERYTHING, one, host="vllm.lan")]
         assert passes(AddressPolicy.of("169.254.169.254"), "169.254.169.254")
         assert all(passes(EVERYTHING, one) for one in PUBLIC)
     finally:
-        address_policy.choose("auto")
+        address_policy.set_exposed("auto")
 
 
 def test_this_machines_own_people_may_use_private_addresses():
@@ -209,7 +209,7 @@ def test_a_webhook_is_checked_when_it_is_made_and_when_it_connects(
         delivery = Delivery.get_by_id(delivery.id)
         assert (delivery.delivered_at, receiver.connections) == (None, 0)
         assert "Nothing is sent to moving.example (127.0.0.1)" in delivery.message
-        address_policy.choose("no")
+        address_policy.set_exposed("no")
         Delivery.update(next_at=0).execute()
         Notifier(loaded, vault)._round()
         assert Delivery.get_by_id(delivery.id).delivered_at

@@ -11,7 +11,7 @@ from simple_batch.core.schema.validator import single
 from simple_batch.engine import classify, structured_output
 from simple_batch.engine.rate_limit_headers import duration_s
 from simple_batch.export.csv_file import safe
-from simple_batch.intake import excel_dates, request_lines, template
+from simple_batch.intake import excel_dates, request_checks, template
 from simple_batch.store.results import normalised
 from simple_batch.web import filters
 
@@ -25,7 +25,7 @@ SEARCHES = {
     "fields with signs": (lambda text: template.FIELD.sub("", text), "{{- "),
     "raw parts": (lambda text: template.FIELD.sub("", text), "{% raw"),
     "ends of raw parts": (lambda text: template.FIELD.sub("", "{% raw" + text), "endraw "),
-    "strings": (lambda text: request_lines._STRINGS.sub(b"", b'"' + text.encode()), '\\"'),
+    "strings": (lambda text: request_checks._STRINGS.sub(b"", b'"' + text.encode()), '\\"'),
     "number formats": (excel_dates.kind_of, "["),
     "numbers": (safe, "-1,"),
     "numbers of digits": (safe, "+1"),

@@ -355,7 +355,7 @@ def test_tracebacks_and_what_libraries_print_are_without_keys(tmp_path, capsys):
     )
     hook = sys.excepthook
     log.configure(loaded)
-    log.speak_up()
+    log.log_all_to_console()
     try:
         for way in (str, repr, quoted, lambda s: json.dumps({"a": s}), lambda s: s.encode()):
             try:

@@ -75,7 +75,7 @@ def given(body: bytes) -> Given:
     return Given(
         "".join(part.text or "" for part in parts),
         " ".join(part.refusal for part in parts if part.refusal),
-        {"max_output_tokens": "length"}.get(ended, ended or ""),
+        "length" if ended == "max_output_tokens" else ended or "",
     )
 
 

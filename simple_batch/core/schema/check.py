@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from typing import Any, NoReturn
 
 from ..domain import Cause
 from ..errors import InvalidInput
@@ -25,21 +26,70 @@ _DRAFTS = {
 # one of these says something about values
 _SAYING = frozenset(
     {
-        *("type", "properties", "required", "enum", "const", "items", "prefixItems", "allOf"),
-        *("anyOf", "oneOf", "not", "if", "$ref", "$dynamicRef", "patternProperties", "pattern"),
-        *("additionalProperties", "minProperties", "maxProperties", "propertyNames", "minItems"),
-        *("maxItems", "contains", "uniqueItems", "minLength", "maxLength", "format", "minimum"),
-        *("maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "dependentRequired"),
-        *("dependentSchemas", "unevaluatedProperties"),
+        "type",
+        "properties",
+        "required",
+        "enum",
+        "const",
+        "items",
+        "prefixItems",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
+        "if",
+        "$ref",
+        "$dynamicRef",
+        "patternProperties",
+        "pattern",
+        "additionalProperties",
+        "minProperties",
+        "maxProperties",
+        "propertyNames",
+        "minItems",
+        "maxItems",
+        "contains",
+        "uniqueItems",
+        "minLength",
+        "maxLength",
+        "format",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "dependentRequired",
+        "dependentSchemas",
+        "unevaluatedProperties",
     }
 )
 # what OpenAI's strict mode takes (Structured Outputs, “Supported schemas”)
 _STRICT = frozenset(
     {
-        *("type", "properties", "required", "additionalProperties", "items", "anyOf", "enum"),
-        *("const", "$ref", "$defs", "definitions", "title", "description", "pattern", "format"),
-        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems"),
-        *("maxItems", "$schema", "$id"),
+        "type",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "anyOf",
+        "enum",
+        "const",
+        "$ref",
+        "$defs",
+        "definitions",
+        "title",
+        "description",
+        "pattern",
+        "format",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "minItems",
+        "maxItems",
+        "$schema",
+        "$id",
     }
 )
 
@@ -49,8 +99,8 @@ class Schema:
     ``columns`` are the top-level properties of an answer that fits. Raises InvalidInput, field
     ``schema``, with the place of the fault."""
 
-    def __init__(self, document: dict):
-        _look(document)
+    def __init__(self, document: dict[str, Any]):
+        _check_document(document)
         self.document = document
         graph = Graph(document)
         graph.check()
@@ -76,13 +126,13 @@ class Schema:
         why = self.fault(value, answer.text)
         return None if not why else (Cause.SCHEMA, f"the answer does not fit the schema: {why}")
 
-    def fault(self, value, text: str | None = None) -> str:
+    def fault(self, value: object, text: str | None = None) -> str:
         """What does not fit in a value (``text``: the JSON that it was read from), with its place;
         empty where it does. Gives way to other greenlets where that takes long."""
         work = Work(self._graph, self._weights)
         try:
             work.check(value, text)
-            return "" if self._valid(value) else Faults(self._parts, work).told(value)
+            return "" if self._valid(value) else Faults(self._parts, work).described(value)
         except TooMuch:
             return "it is too long to be checked against this schema"
         except RecursionError:
@@ -91,13 +141,10 @@ class Schema:
             return str(error)[:200]
 
 
-def parse(text: str | bytes) -> dict:
+def parse(text: str | bytes) -> dict[str, Any]:
     """A schema from JSON text. Raises InvalidInput with the line of a fault."""
     if len(text) > MAX_BYTES:
-        raise InvalidInput(
-            translatable("Schema: it is longer than %(most)s bytes.", most=f"{MAX_BYTES:,}"),
-            "schema",
-        )
+        raise _too_long()
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
@@ -128,7 +175,13 @@ def parse(text: str | bytes) -> dict:
     return document
 
 
-def _once(pairs: list[tuple]) -> dict:
+def _too_long() -> InvalidInput:
+    return InvalidInput(
+        translatable("Schema: it is longer than %(most)s bytes.", most=f"{MAX_BYTES:,}"), "schema"
+    )
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(name for name, _value in pairs)
@@ -139,11 +192,11 @@ def _once(pairs: list[tuple]) -> dict:
     return found
 
 
-def _no_number(name: str):
+def _no_number(name: str) -> NoReturn:
     raise ValueError(translatable("%(name)s is no number of JSON", name=name))
 
 
-def _look(document: dict) -> None:
+def _check_document(document: dict[str, Any]) -> None:
     """What a validator would take although it is surely not meant."""
     if not isinstance(document, dict):
         raise InvalidInput(translatable("Schema: it must be a JSON object."), "schema")
@@ -154,10 +207,7 @@ def _look(document: dict) -> None:
             translatable("Schema: half of a surrogate pair is no character."), "schema"
         ) from None
     if size > MAX_BYTES:
-        raise InvalidInput(
-            translatable("Schema: it is longer than %(most)s bytes.", most=f"{MAX_BYTES:,}"),
-            "schema",
-        )
+        raise _too_long()
     draft = document.get("$schema", _NEWEST)
     if not isinstance(draft, str) or draft.rstrip("#") not in _DRAFTS:
         raise fault(
@@ -185,7 +235,7 @@ def _look(document: dict) -> None:
 
 def _is_strict(graph: Graph) -> bool:
     root = graph.nodes["#"]
-    if root.get("type") != "object" or "anyOf" in root:
+    if isinstance(root, bool) or root.get("type") != "object" or "anyOf" in root:
         return False
     for pointer, node in graph.nodes.items():
         if node is False and pointer.endswith("/additionalProperties"):

@@ -1,25 +1,43 @@
 """Where a value does not fit a schema, in words.
 
-The validator's own list of errors takes exponential time where alternatives are
-nested in a schema that refers to itself. Here it is only asked whether a part fits,
-and for errors only of what a schema says of one value by itself.
+The validator's own list of errors takes exponential time where alternatives are nested in a schema that
+refers to itself. So the validator only decides here whether a part fits, and lists errors only of what
+a schema says of one value by itself.
 """
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
+
+import jsonschema_rs
 
 from .graph import Edge, Graph, name_of, step
 from .validator import single
 from .work import TooMuch, Work
 
-MOST = 3
-MOST_DEPTH = 60
-LENGTH = 400
+LIMIT = 3  # faults that are named
+MAX_DEPTH = 60
+LENGTH = 400  # characters
 _PLAIN = frozenset(
     {
-        *("type", "enum", "const", "multipleOf", "maximum", "exclusiveMaximum", "minimum"),
-        *("exclusiveMinimum", "maxLength", "minLength", "pattern", "format", "maxItems"),
-        *("minItems", "uniqueItems", "maxProperties", "minProperties", "required"),
+        "type",
+        "enum",
+        "const",
+        "multipleOf",
+        "maximum",
+        "exclusiveMaximum",
+        "minimum",
+        "exclusiveMinimum",
+        "maxLength",
+        "minLength",
+        "pattern",
+        "format",
+        "maxItems",
+        "minItems",
+        "uniqueItems",
+        "maxProperties",
+        "minProperties",
+        "required",
         "dependentRequired",
     }
 )
@@ -28,17 +46,18 @@ _PLAIN = frozenset(
 class Parts:
     """The parts of a schema as validators. ``whole`` has one for each, by its pointer."""
 
-    def __init__(self, graph: Graph, whole):
+    def __init__(self, graph: Graph, whole: jsonschema_rs.ValidatorMap):
         self.graph = graph
         self._whole = whole
-        self._draft = graph.nodes["#"].get("$schema")
-        self._single: dict[str, object] = {}
+        root = graph.nodes["#"]
+        self._draft = root.get("$schema") if isinstance(root, dict) else None
+        self._single: dict[str, jsonschema_rs.Validator] = {}
 
-    def whole(self, pointer: str):
+    def whole(self, pointer: str) -> jsonschema_rs.Validator | None:
         """What checks everything that a part says; None where there is nothing to check."""
         return self._whole.get(pointer)
 
-    def single(self, pointer: str, schema: dict, kind: str):
+    def single(self, pointer: str, schema: dict[str, Any], kind: str) -> jsonschema_rs.Validator:
         """What checks ``schema``, which is of some ``kind`` of what the part says."""
         key = f"{kind}:{pointer}"
         if key not in self._single:
@@ -56,7 +75,7 @@ class Faults:
         self._parts = parts
         self._work = work
 
-    def told(self, value) -> str:
+    def described(self, value: object) -> str:
         """The first few faults of a value that does not fit, each with its place."""
         found: list[str] = []
         try:
@@ -64,31 +83,35 @@ class Faults:
                 line = f"{why} (at {place})"
                 if line not in found:
                     found.append(line)
-                if len(found) == MOST:
+                if len(found) == LIMIT:
                     break
         except TooMuch:
             if not found:
                 return "it is too long for the place of the fault to be found"
         return "; ".join(found)[:LENGTH]
 
-    def _look(self, pointer: str, value, place: str, depth: int) -> Iterator[tuple[str, str]]:
+    def _look(
+        self, pointer: str, value: object, place: str, depth: int
+    ) -> Iterator[tuple[str, str]]:
         """Where and why a value does not fit the schema at ``pointer``; it does not."""
-        node, said = self._graph.nodes[pointer], False
+        node, explained = self._graph.nodes[pointer], False
         if isinstance(node, bool):
             yield place, "nothing may be here"
             return
         for why in self._by_itself(pointer, node, value):
-            said = True
+            explained = True
             yield place, why
-        if depth < MOST_DEPTH:
+        if depth < MAX_DEPTH:
             for edge, part, inner in self._inside(pointer, value, place):
                 if not self._fits(edge.pointer, part):
-                    said = True
+                    explained = True
                     yield from self._look(edge.pointer, part, inner, depth + 1)
-        if not said:
+        if not explained:
             yield place, self._other(pointer, value)
 
-    def _inside(self, pointer: str, value, place: str) -> Iterator[tuple[Edge, object, str]]:
+    def _inside(
+        self, pointer: str, value: object, place: str
+    ) -> Iterator[tuple[Edge, object, str]]:
         """The parts of a schema that must all fit, with what each of them is about."""
         edges = self._graph.edges[pointer]
         meant = {keyword: self._meant(edges, keyword, value) for keyword in ("anyOf", "oneOf")}
@@ -100,13 +123,15 @@ class Faults:
                 if edge == meant[edge.keyword]:
                     yield edge, value, place
             elif self._graph.nodes[edge.pointer] is False:
-                continue  # told by its name
+                continue  # _by_itself reports its name
             elif isinstance(value, dict):
                 yield from self._properties(edge, pointer, named, value, place)
             elif isinstance(value, list):
                 yield from self._items(edge, edges, value, place)
 
-    def _properties(self, edge: Edge, pointer: str, named: set, value: dict, place: str):
+    def _properties(
+        self, edge: Edge, pointer: str, named: set[str], value: dict[str, Any], place: str
+    ) -> Iterator[tuple[Edge, object, str]]:
         if edge.keyword == "properties":
             name = name_of(edge.pointer)
             if name in value:
@@ -117,7 +142,9 @@ class Faults:
                     yield edge, part, f"{place}.{name[:60]}"
 
     @staticmethod
-    def _items(edge: Edge, edges: list[Edge], value: list, place: str):
+    def _items(
+        edge: Edge, edges: list[Edge], value: list[Any], place: str
+    ) -> Iterator[tuple[Edge, object, str]]:
         number = edge.pointer.rpartition("/")[2]
         if edge.keyword in ("prefixItems", "items") and number.isdecimal():
             if int(number) < len(value):
@@ -129,7 +156,7 @@ class Faults:
             for position in range(before, len(value)):
                 yield edge, value[position], f"{place}[{position}]"
 
-    def _meant(self, edges: list[Edge], keyword: str, value) -> Edge | None:
+    def _meant(self, edges: list[Edge], keyword: str, value: object) -> Edge | None:
         """The one alternative that a value seems to be: by its type and its constants."""
         alternatives = [edge for edge in edges if edge.keyword == keyword]
         if any(self._fits(edge.pointer, value) for edge in alternatives):
@@ -137,7 +164,7 @@ class Faults:
         likely = [edge for edge in alternatives if self._alike(edge.pointer, value)]
         return likely[0] if len(likely) == 1 else None
 
-    def _alike(self, pointer: str, value) -> bool:
+    def _alike(self, pointer: str, value: object) -> bool:
         pointer = self._graph.target(pointer)
         node = self._graph.nodes[pointer]
         if isinstance(node, bool):
@@ -155,20 +182,20 @@ class Faults:
                 return False
         return True
 
-    def _by_itself(self, pointer: str, node: dict, value) -> list[str]:
-        plain = {name: said for name, said in node.items() if name in _PLAIN}
+    def _by_itself(self, pointer: str, node: dict[str, Any], value: object) -> list[str]:
+        plain = {keyword: rule for keyword, rule in node.items() if keyword in _PLAIN}
         self._work.spend(pointer, value)
         errors = self._parts.single(pointer, plain, "plain").iter_errors(value)
-        faults = [error.message[:200] for error in islice(errors, MOST)]
+        faults = [error.message[:200] for error in islice(errors, LIMIT)]
         closed = node.get("additionalProperties") is False and not self._has_patterns(pointer)
         if closed and isinstance(value, dict):
             unknown = (name for name in value if name not in node.get("properties", ()))
             faults += [
-                f"“{name[:60]}” is no property of the schema" for name in islice(unknown, MOST)
+                f"“{name[:60]}” is no property of the schema" for name in islice(unknown, LIMIT)
             ]
         return faults
 
-    def _other(self, pointer: str, value) -> str:
+    def _other(self, pointer: str, value: object) -> str:
         """What is left: alternatives, and keywords that no single part is to blame for."""
         edges = self._graph.edges[pointer]
         for keyword in ("anyOf", "oneOf"):
@@ -181,10 +208,11 @@ class Faults:
         return "it does not fit " + (", ".join(dict.fromkeys(others)) or "here")
 
     def _has_patterns(self, pointer: str) -> bool:
-        """Whether names fit otherwise than by being listed: then a part cannot be told simply."""
-        return "patternProperties" in self._graph.nodes[pointer]
+        """Whether names fit otherwise than by being listed: then a fault cannot be described simply."""
+        node = self._graph.nodes[pointer]
+        return isinstance(node, dict) and "patternProperties" in node
 
-    def _fits(self, pointer: str, value) -> bool:
+    def _fits(self, pointer: str, value: object) -> bool:
         validator = self._parts.whole(pointer)
         if validator is None:
             return True

@@ -1,6 +1,7 @@
 """The parts of a schema: where they stand, what they refer to, and how much work they can make."""
 
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -8,11 +9,11 @@ import msgspec
 from ..errors import InvalidInput
 from ..messages import translatable
 
-MOST_STEPS = 20_000  # of a schema with everything it refers to written out
-MOST_STEPS_RECURSIVE = 5_000
-MOST_DEPTH = 150
+MAX_STEPS = 20_000  # of a schema with everything it refers to written out
+MAX_STEPS_RECURSIVE = 5_000
+MAX_DEPTH = 150
 AGAIN = 3  # “unevaluated…” looks at the schemas beside it again, and at theirs: 2.4 times as long
-MOST_WRITTEN = 20_000_000  # characters of the pointers of all parts: names that many are in
+MAX_WRITTEN = 20_000_000  # characters of the pointers of all parts: names that many are in
 
 # keywords that hold a schema, a list of them, or schemas by name; and whether these look at the
 # very value that the keyword's own schema looks at, or at what is in it
@@ -21,8 +22,17 @@ _SAME = frozenset(
 )
 _ONE = frozenset(
     {
-        *("not", "if", "then", "else", "items", "contains", "propertyNames"),
-        *("additionalProperties", "additionalItems", "unevaluatedProperties", "unevaluatedItems"),
+        "not",
+        "if",
+        "then",
+        "else",
+        "items",
+        "contains",
+        "propertyNames",
+        "additionalProperties",
+        "additionalItems",
+        "unevaluatedProperties",
+        "unevaluatedItems",
     }
 )
 _LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems", "items"})
@@ -30,6 +40,9 @@ _NAMED = frozenset({"properties", "patternProperties", "dependentSchemas", "depe
 _KEPT = frozenset({"$defs", "definitions"})  # looked at only where something refers to them
 UNEVALUATED = ("unevaluatedItems", "unevaluatedProperties")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+
+
+Node = dict[str, Any] | bool  # a JSON Schema, or a part of one
 
 
 class Edge(msgspec.Struct, frozen=True):
@@ -43,12 +56,12 @@ class Edge(msgspec.Struct, frozen=True):
 class Graph:
     """``nodes`` are the schemas by their JSON pointer (“#/properties/a”)."""
 
-    def __init__(self, schema: dict):
+    def __init__(self, schema: dict[str, Any]):
         self._root = schema
         self._anchors: dict[str, str] = {}
         self._new: list[str] = []
         self._written = 0
-        self.nodes: dict[str, dict | bool] = {}
+        self.nodes: dict[str, Node] = {}
         self.edges: dict[str, list[Edge]] = {}
         self._collect("#", schema)
         while self._new:
@@ -79,14 +92,14 @@ class Graph:
             return costs[pointer]
 
         steps = cost("#", 0)
-        most = MOST_STEPS_RECURSIVE if recursive else MOST_STEPS
-        if steps > most:
+        limit = MAX_STEPS_RECURSIVE if recursive else MAX_STEPS
+        if steps > limit:
             raise InvalidInput(
                 translatable(
                     "Schema: with all that it refers to written out it has %(steps)s parts; up to "
                     "%(most)s are taken.",
                     steps=f"{steps:,}",
-                    most=f"{most:,}",
+                    most=f"{limit:,}",
                 ),
                 "schema",
             )
@@ -124,7 +137,7 @@ class Graph:
         for pointer in self.nodes:
             look(pointer, 0)
 
-    def _collect(self, pointer: str, schema) -> None:
+    def _collect(self, pointer: str, schema: object) -> None:
         waiting = [(pointer, schema)]
         while waiting:
             pointer, schema = waiting.pop()
@@ -133,7 +146,7 @@ class Graph:
             self.nodes[pointer] = schema
             self._new.append(pointer)
             self._written += len(pointer)
-            if self._written > MOST_WRITTEN:
+            if self._written > MAX_WRITTEN:
                 raise fault(pointer, translatable("too many parts are within such long names"))
             if isinstance(schema, bool):
                 continue
@@ -179,8 +192,8 @@ class Graph:
             self._collect(place, found)
         return place
 
-    def _at(self, pointer: str):
-        found = self._root
+    def _at(self, pointer: str) -> object:
+        found: object = self._root
         for step in pointer.split("/")[1:]:
             step = step.replace("~1", "/").replace("~0", "~")
             if isinstance(found, dict):
@@ -199,7 +212,7 @@ def fault(pointer: str, why: str) -> InvalidInput:
     )
 
 
-def repeats(node: dict | bool) -> bool:
+def repeats(node: Node) -> bool:
     """Whether a schema looks at what the schemas beside it have looked at."""
     return isinstance(node, dict) and any(name in node for name in UNEVALUATED)
 
@@ -209,7 +222,7 @@ def shown(pointer: str) -> str:
     return pointer[:200] if pointer != "#" else translatable("its outermost level")
 
 
-def step(name) -> str:
+def step(name: object) -> str:
     """A name as it stands in a JSON pointer."""
     return str(name).replace("~", "~0").replace("/", "~1")
 
@@ -219,7 +232,7 @@ def name_of(pointer: str) -> str:
     return pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~")
 
 
-def _parts(pointer: str, schema: dict) -> Iterator[tuple[str, str, object]]:
+def _parts(pointer: str, schema: dict[str, Any]) -> Iterator[tuple[str, str, object]]:
     """(keyword, pointer, part) of the schemas that stand in one."""
     for keyword, value in schema.items():
         place = f"{pointer}/{step(keyword)}"
@@ -234,11 +247,11 @@ def _parts(pointer: str, schema: dict) -> Iterator[tuple[str, str, object]]:
 
 
 def _bounded(pointer: str, depth: int) -> None:
-    if depth > MOST_DEPTH:
+    if depth > MAX_DEPTH:
         raise fault(
             pointer,
             translatable(
                 "it is nested, or referred to, over more than %(most)s levels",
-                most=MOST_DEPTH,
+                most=MAX_DEPTH,
             ),
         )

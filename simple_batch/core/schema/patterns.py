@@ -5,7 +5,7 @@ import msgspec
 _CLASS = 40  # states of a class of Unicode, \\w or \\p{L}, as it is compiled
 _PASSED = 3  # of those how many a match looks at
 _BASE = 60  # what a pattern costs however short it is
-_MOST = 1_000_000_000  # beyond which it makes no difference
+_MAX = 1_000_000_000  # beyond which it makes no difference
 
 
 class Size(msgspec.Struct):
@@ -16,10 +16,10 @@ class Size(msgspec.Struct):
     passed: int = 0
 
     def __add__(self, other: "Size") -> "Size":
-        return Size(min(self.built + other.built, _MOST), min(self.passed + other.passed, _MOST))
+        return Size(min(self.built + other.built, _MAX), min(self.passed + other.passed, _MAX))
 
     def __mul__(self, times: int) -> "Size":
-        return Size(min(self.built * times, _MOST), min(self.passed * times, _MOST))
+        return Size(min(self.built * times, _MAX), min(self.passed * times, _MAX))
 
 
 def size_of(pattern: str) -> Size:
@@ -65,8 +65,8 @@ def _atom(pattern: str, position: int) -> tuple[Size, int]:
 def _repeats(pattern: str, position: int) -> tuple[int, int] | None:
     """How often at most ``{2,5}`` repeats what is before it, and its length; None where it is text."""
     end = pattern.find("}", position, position + 24)
-    least, comma, most = pattern[position + 1 : end].partition(",") if end > 0 else ("", "", "")
-    if not (least.isdecimal() and (not most or most.isdecimal())):
+    least, comma, greatest = pattern[position + 1 : end].partition(",") if end > 0 else ("", "", "")
+    if not (least.isdecimal() and (not greatest or greatest.isdecimal())):
         return None
-    times = max(int(least), int(most or 0)) + (1 if comma and not most else 0)
-    return min(max(times, 1), _MOST), end + 1 - position
+    times = max(int(least), int(greatest or 0)) + (1 if comma and not greatest else 0)
+    return min(max(times, 1), _MAX), end + 1 - position

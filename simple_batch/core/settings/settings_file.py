@@ -2,22 +2,23 @@
 
 import difflib
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
-from .errors import SettingsError
+from ..errors import SettingsError
 
-MOST_BYTES = 1024 * 1024
+MAX_BYTES = 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-def read(path: Path, known: set[str]) -> dict:
+def read(path: Path, known: set[str]) -> dict[str, object]:
     """The settings in the file, by their names in capitals; none where there is no file. Raises
     SettingsError for what is no TOML in UTF-8, with the line, and for names that are not ``known``."""
     try:
         raw = tomllib.loads(_text(path))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}. Correct the file or remove it.") from error
-    found: dict = {}
+    found: dict[str, object] = {}
     for name, value in raw.items():
         if name.upper() not in known:
             close = meant(name.upper(), known)
@@ -31,7 +32,7 @@ def read(path: Path, known: set[str]) -> dict:
     return found
 
 
-def meant(name: str, known) -> str | None:
+def meant(name: str, known: Iterable[str]) -> str | None:
     """The setting whose name is most like this one, if any is."""
     return next(iter(difflib.get_close_matches(name, sorted(known), 1, 0.75)), None)
 
@@ -46,13 +47,13 @@ def _text(path: Path) -> str:
         raise _unreadable(path, "it is no file")
     try:
         with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1).removeprefix(_BOM)
+            raw = file.read(MAX_BYTES + 1).removeprefix(_BOM)
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise _unreadable(path, error.strerror) from error
-    if len(raw) > MOST_BYTES:
-        raise _unreadable(path, f"it has more than {MOST_BYTES:,} bytes")
+        raise _unreadable(path, error.strerror or str(error)) from error
+    if len(raw) > MAX_BYTES:
+        raise _unreadable(path, f"it has more than {MAX_BYTES:,} bytes")
     try:
         return raw.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
