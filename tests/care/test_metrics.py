@@ -13,7 +13,7 @@ from simple_batch.auth import tokens
 from simple_batch.core import identity
 from simple_batch.services import jobs
 from simple_batch.services.metrics import _buckets
-from simple_batch.store import counters, results
+from simple_batch.store import counters
 from simple_batch.store.database import connected
 from simple_batch.store.latency_sketch import LatencySketch
 
@@ -29,9 +29,10 @@ ODD = 'odd "alias"\\ 中文'
 @pytest.fixture
 def fresh(monkeypatch):
     """The process's counters, at zero."""
-    monkeypatch.setattr(results, "tally", counters.Tally())
-    monkeypatch.setattr("simple_batch.services.metrics.tally", results.tally)
-    return results.tally
+    tally = counters.Tally()
+    for module in ("store.job_change", "services.metrics"):
+        monkeypatch.setattr(f"simple_batch.{module}.tally", tally)
+    return tally
 
 
 def samples(client) -> dict[tuple, float]:
