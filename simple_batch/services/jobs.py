@@ -30,6 +30,7 @@ from ..store import requests as request_rows
 from ..store import requeue as retry_rows
 from ..store.database import connected, log_failure
 from ..store.filters import RequestFilter
+from ..store.jobs import get
 from ..store.models import ApiFile, Job, Request, Token, Upload, database
 from ..store.requests import Share
 from ..store.requeue import Changes
@@ -281,14 +282,6 @@ def _note_made(job: Job, actor: str | None) -> None:
 
 
 # --- changing ---------------------------------------------------------------------------------
-
-
-def get(job_id: int) -> Job:
-    """The job. Raises NotFound, also for one that is being deleted."""
-    job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
-    if job is None:
-        raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
-    return job
 
 
 def allowed_actions(job: Job) -> set[str]:

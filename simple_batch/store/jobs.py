@@ -1,4 +1,4 @@
-"""Rows of jobs: status changes, counters, removal. Only ``jobs`` and the runner call this."""
+"""Rows of jobs: looking one up, status changes, counters, removal."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,6 +7,8 @@ from peewee import SQL, fn
 
 from ..core.clock import now_ms
 from ..core.domain import FINAL_STATUSES, Cause, JobStatus
+from ..core.errors import NotFound
+from ..core.messages import translatable
 from . import search, webhooks
 from .models import Attempt as AttemptRow
 from .models import (
@@ -24,12 +26,21 @@ from .models import (
 )
 
 CHUNK = 5_000
+LIVE_FRESH_MS = 5_000  # a live state (column ``live``) that is older says nothing about now
 OFF_HOURS = "off_hours"  # why a job is scheduled although it has begun
 HELD = "held"  # why a job is paused until a user resumes it
 RESETTING = "resetting"  # why it is paused while its results are removed
 EXPIRED = "expired"  # why a job is finalizing although requests are left
 _ASKED_TO_WAIT = (Cause.RATE_LIMIT, Cause.OVERLOADED)  # why a job is paused for a time
 _EXPIRING = (JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED)
+
+
+def get(job_id: int) -> Job:
+    """The job. Raises NotFound, also for one that is being deleted."""
+    job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
+    if job is None:
+        raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
+    return job
 
 
 def transition(

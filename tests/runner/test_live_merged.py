@@ -39,7 +39,7 @@ def test_a_config_is_down_where_all_found_it_so():
 
 def test_what_dead_lanes_said_is_left_out_and_the_pages_read_it_as_ever():
     assert (
-        live_state.fresh([said(1_000), said(1_000 + live_state.FRESH_MS)])[0].at
-        == 1_000 + live_state.FRESH_MS
+        live_state.fresh([said(1_000), said(1_000 + live_state.LIVE_FRESH_MS)])[0].at
+        == 1_000 + live_state.LIVE_FRESH_MS
     )
     assert "configs" not in msgspec.json.decode(live_state.encode(said()))
