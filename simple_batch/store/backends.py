@@ -22,8 +22,7 @@ from . import dialect
 from .busy_retry import PatientDatabase
 from .identity import Identity
 
-_REFUSED = re.compile("[\x00\ud800-\udfff]")
-_STAND_IN = "\N{REPLACEMENT CHARACTER}"
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's texts hold none of these
 # Retryable classes and codes of SQLSTATE: the connection or the server is gone, or the transaction
 # conflicted with another one.
 _PASSING = ("08", "40", "53", "57P01", "57P02", "57P03")
@@ -295,14 +294,23 @@ def postgres(url: str, connections: int) -> Postgres:
     )
 
 
+def storable(text: str) -> str:
+    """The text as PostgreSQL stores it: U+FFFD stands for NUL and for halves of surrogate pairs."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def is_storable(text: str) -> bool:
+    return _UNSTORABLE.search(text) is None
+
+
 class _Text(StrDumperUnknown):
-    """PostgreSQL's text holds neither NUL nor halves of surrogate pairs: U+FFFD stands for them."""
+    """Texts as ``storable`` makes them."""
 
     def dump(self, obj):
         try:
             return super().dump(obj)
         except (psycopg.DataError, UnicodeEncodeError):
-            return super().dump(_REFUSED.sub(_STAND_IN, obj))
+            return super().dump(storable(obj))
 
 
 class _Number(Loader):
