@@ -96,9 +96,10 @@ class Table:
         taken = [column.name for column in self._theirs]
         named = [Column(_free(one.name, taken), one.kind) for one in ours]
         parsed: list[Column] = []
-        for name in fields.names if fields is not None else ():
+        names, types = (fields.names, fields.types) if fields is not None else ((), {})
+        for name in names:
             free = _free(name, [column.name for column in (*self._theirs, *named, *parsed)])
-            parsed.append(Column(free, FIELD, fields.types.get(name, "")))
+            parsed.append(Column(free, FIELD, types.get(name, "")))
         self.columns = [*self._theirs, *named[:split], *parsed, *named[split:]]
 
     @classmethod
@@ -133,8 +134,8 @@ class Table:
         if cell is None:
             return ""
         if isinstance(cell, bool):
-            said = "true" if cell else "false"
-            return said.upper() if self.capitals else said
+            text = "true" if cell else "false"
+            return text.upper() if self.capitals else text
         if isinstance(cell, dict):
             return cell["at"]
         if isinstance(cell, float) and cell.is_integer() and abs(cell) <= 10**15:

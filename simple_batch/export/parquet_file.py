@@ -4,7 +4,7 @@ else texts; ours are int64, double (cost), string, and timestamp[ms, UTC]; vecto
 import re
 import sys
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import time
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def _write_group(arrow, writer, schema, table: Table, group: list[list]) -> None
     writer.write_table(arrow.Table.from_arrays(made, schema=schema))
 
 
-def _array(arrow, kind, column: Column, values: tuple, table: Table):
+def _array(arrow, kind, column: Column, values: Sequence, table: Table):
     if column.kind == VECTOR:
         return _lists(arrow, values)
     if column.kind == VECTORS:
@@ -86,7 +86,7 @@ def _array(arrow, kind, column: Column, values: tuple, table: Table):
     return arrow.array([None if value is None else _clean(value) for value in values], kind)
 
 
-def _typed(arrow, kind, values: tuple):
+def _typed(arrow, kind, values: Sequence):
     """Numbers as they are; dates, times and decimals from their texts."""
     if all(value is None or not isinstance(value, str) for value in values):
         return arrow.array(values, kind)

@@ -42,6 +42,8 @@ class Row(msgspec.Struct):
     epoch ms, ``cost_nano`` nano-units of ``currency``; ``cells`` a JSON array where the request was
     made from a table's row."""
 
+    job_id: int
+    currency: str
     index: int
     custom_id: str
     url: str
@@ -63,8 +65,6 @@ class Row(msgspec.Struct):
     reasoning_tokens: int | None
     cost_nano: int | None
     cells: bytes | None
-    job_id: int
-    currency: str
 
     @property
     def cost(self) -> float | None:
@@ -74,7 +74,8 @@ class Row(msgspec.Struct):
 def rows(job: Job, only: str, wanted: RequestFilter) -> Iterator[Row]:
     """Rows in input order that match; ``all`` without a filter has those without a result too.
     Memory does not grow with the job, and no connection is held between two pages."""
-    select, bound, mark = _SELECT, [], -1
+    select, mark = _SELECT, -1
+    bound: list = []
     if job.overrides:  # as the request was sent, where a user edited it
         select = select.replace("r.body", _EDITED_BODY)
     if statuses := _only_statuses(only, wanted):
@@ -84,17 +85,17 @@ def rows(job: Job, only: str, wanted: RequestFilter) -> Iterator[Row]:
             wanted = msgspec.structs.replace(wanted, status=only)
         condition, bound = wanted.on_rows()
     query = f"{select} WHERE r.job_id = ?1 AND r.idx > ?2{condition} ORDER BY r.idx LIMIT "
-    most = FIRST_PAGE
+    limit = FIRST_PAGE
     while True:
         with connected():
-            page, size = _page(database.execute_sql(f"{query}{most}", (job.id, mark, *bound)))
+            page, size = _page(database.execute_sql(f"{query}{limit}", (job.id, mark, *bound)))
         if not page:
             return
         mark, count = page[-1][0], len(page)
         page.reverse()
         while page:  # each is dropped once it is written
-            yield Row(*page.pop(), job.id, job.currency)
-        most = max(1, min(PAGE, 4 * most, BYTES * count // max(1, size)))
+            yield Row(job.id, job.currency, *page.pop())
+        limit = max(1, min(PAGE, 4 * limit, BYTES * count // max(1, size)))
         give_way()  # lets other greenlets work between two pages
 
 
@@ -114,7 +115,7 @@ def _only_statuses(only: str, wanted: RequestFilter) -> tuple[str, ...]:
     """The statuses asked for, where nothing but the status is."""
     if only in _STATUSES and wanted == RequestFilter():
         return _STATUSES[only]
-    return _STATUSES.get(wanted.status, ()) if only == "all" and wanted.only_status else ()
+    return _STATUSES.get(wanted.status or "", ()) if only == "all" and wanted.only_status else ()
 
 
 def _next_in(statuses: tuple[str, ...]) -> str:

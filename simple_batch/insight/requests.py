@@ -220,7 +220,7 @@ def _by_result(job: Job, wanted, sort: str, offset: int, per_page: int) -> list[
 def _count(job: Job, wanted: RequestFilter) -> tuple[int, bool]:
     """How many match: by the job's counters where they know, else counted up to COUNT_CAP."""
     if wanted.only_status:
-        known = {
+        known: dict[str | None, int] = {
             None: job.succeeded + job.failed + job.cancelled,
             RequestStatus.SUCCEEDED: job.succeeded,
             RequestStatus.FAILED: job.failed,

@@ -24,7 +24,7 @@ from ..core.clock import now_ms
 from ..core.domain import Cause, Outcome, RequestStatus
 from ..core.errors import DatabaseMoved
 from ..store.database import connected, fault
-from ..store.identity import LOOK_EVERY_S
+from ..store.identity import CHECK_EVERY_S
 from ..store.models import database
 from ..store.results import Recorded, write
 
@@ -103,7 +103,7 @@ class Recorder:
         """Block while results cannot be stored, so that no call is paid for and its answer lost."""
         now = time.monotonic()
         if now >= self._look_at:  # asked before each call, several times
-            self._look_at = now + LOOK_EVERY_S
+            self._look_at = now + CHECK_EVERY_S
             if self._well.is_set() and fault() is not None:
                 self._well.clear()
                 self._queue.put(_TRY)  # the recorder then waits until the database is back

@@ -87,9 +87,9 @@ class Sqlite(PatientDatabase, _File):
         connection.isolation_level = None
         self._identity = Identity(Path(self.database), connection)
 
-    def fault(self, lately: bool = False) -> str | None:
+    def fault(self, cached: bool = False) -> str | None:
         """The fault of the file (moved, removed, replaced) as a text; None if there is none."""
-        return None if self._identity is None else self._identity.fault(lately)
+        return None if self._identity is None else self._identity.fault(cached)
 
     def close_all(self) -> None:
         super().close_all()
@@ -120,7 +120,7 @@ class Sqlite(PatientDatabase, _File):
             return super().execute_sql(sql, params)
         reads = sql.startswith("SELECT")
         if not (reads and _as_opened.get()):
-            self._look(lately=reads)
+            self._look(cached=reads)
         found = super().execute_sql(sql, params)
         if not reads:
             self.fault()
@@ -135,10 +135,10 @@ class Sqlite(PatientDatabase, _File):
         # an open connection is worth more than a fresh one while the file is away
         return not _as_opened.get() and super()._is_stale(timestamp)
 
-    def _look(self, lately: bool = False) -> None:
-        wrong = self.fault(lately)
-        if wrong is not None:
-            raise DatabaseMoved(wrong)
+    def _look(self, cached: bool = False) -> None:
+        fault = self.fault(cached)
+        if fault is not None:
+            raise DatabaseMoved(fault)
 
     def executemany(self, sql: str, rows: list[tuple]) -> None:
         with __exception_wrapper__:
@@ -191,7 +191,7 @@ class Postgres(PooledPostgresqlDatabase):
     server = True
     text_index = False  # whether the server has trigrams; looked at when it is opened
 
-    def fault(self, lately: bool = False) -> str | None:
+    def fault(self, cached: bool = False) -> str | None:
         """None: the server manages its files."""
 
     as_opened = staticmethod(contextlib.nullcontext)
@@ -274,7 +274,7 @@ def connection_parameters(url: str) -> dict:
     except psycopg.ProgrammingError:
         raise ValueError("it is no URL of PostgreSQL") from None  # the complaint may quote it
     # an unescaped password is split into these, and error messages of the connection quote them
-    if "@" in given.get("host", "") or not _PORTS.fullmatch(str(given.get("port", ""))):
+    if "@" in str(given.get("host") or "") or not _PORTS.fullmatch(str(given.get("port", ""))):
         raise ValueError("it is no URL of PostgreSQL: in a password @ is written %40, / %2F")
     return {**_CONNECTION, **given, "context": _ADAPTERS}
 

@@ -93,7 +93,8 @@ def note(job_id: int, reason: str, detail: str) -> None:
 
 
 def _stamps(former, to, started_at, resumed_at, active_ms) -> dict:
-    now, values = now_ms(), {}
+    now = now_ms()
+    values: dict[str, int | str | None] = {}
     if to == JobStatus.RUNNING and former != JobStatus.RUNNING:
         values["resumed_at"] = now
         values["started_at"] = started_at or now

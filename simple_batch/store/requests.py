@@ -139,7 +139,8 @@ def pending(
 ) -> tuple[str, tuple]:
     """(the question for the requests ``r`` without a result with low <= index < high, its values);
     for ``way`` and ``twins_wait`` see ``pending_page``."""
-    query, bound = _PENDING, (job_id, low, high)
+    query = _PENDING
+    bound: tuple = job_id, low, high
     if way is not None:
         query, bound = _PENDING_ON_WAY, (*bound, way.config_id, way.timeout_s)
     if twins_wait:

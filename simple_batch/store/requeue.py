@@ -93,7 +93,7 @@ def give_back_step(
 
 def _status_of(wanted: RequestFilter) -> RequestStatus:
     if wanted.status in _RETRIABLE:
-        return wanted.status
+        return RequestStatus(wanted.status)
     cancelled = wanted.cause in _CAUSES_OF_CANCELLED
     return RequestStatus.CANCELLED if cancelled else RequestStatus.FAILED
 
@@ -192,7 +192,7 @@ def _limited(body: bytes, max_tokens: int) -> bytes:
     """A body with another bound of the answer's tokens; what else it says stays to the letter."""
     fields = _decode(body)
     name = "max_completion_tokens" if "max_completion_tokens" in fields else "max_tokens"
-    fields[name] = max_tokens
+    fields[name] = msgspec.Raw(str(max_tokens).encode())
     return msgspec.json.encode(fields)
 
 

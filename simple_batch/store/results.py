@@ -50,7 +50,7 @@ def write(
                 results.append(_result_row(record, record.outcome))
         database.executemany(_RESULT, results)
         database.executemany(_ATTEMPT, attempts)
-        response_cache.keep([record for record in new if record.key is not None])
+        response_cache.keep(new)
         for job_id in {record.job_id for record in new}:
             changes[job_id].write(worker)
         spending.add(_spent(changes.values()))

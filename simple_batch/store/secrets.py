@@ -81,7 +81,7 @@ class _VaultOfFile(Vault):
 
     def __init__(self, path: Path):
         self._path = path
-        self._seen = None
+        self._seen: tuple[int, int, int] | None = None  # inode, time of change, size
         keys = kept_secret(path, _new_key).split()
         try:
             super().__init__(keys)
