@@ -133,7 +133,7 @@ class SpendLease:
             return
         self.block.most = self.block.spent
         with connected():
-            spend_leases.give_back(self._worker_id(), self._account)
+            spend_leases.release(self._worker_id(), self._account)
         self._account = None
         for bound in self.purse.bounds.values():
             bound.spent = 0

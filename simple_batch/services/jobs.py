@@ -272,7 +272,7 @@ def _insert(upload: Upload, values: dict, actor: str | None, shares: Sequence[Sh
             **values,
         )
         if shares:
-            request_rows.share_out(job.id, shares)
+            request_rows.set_shares(job.id, shares)
         job_rows.add_event(job.id, "", JobStatus.VALIDATING, actor=_acting(actor))
     return job
 
@@ -430,7 +430,7 @@ def retry_requests(
     other = _possible(_retriable(job_id), other)
     # in order: a request that waits for an identical one comes behind it
     wanted = sorted(set(indices))
-    given_back = sum(retry_rows.give_back_one(job_id, index, other) for index in wanted)
+    given_back = sum(retry_rows.requeue_one(job_id, index, other) for index in wanted)
     if not given_back:
         raise Conflict(translatable("None of these requests has failed: nothing was retried."))
     _queue_again(job_id, actor)

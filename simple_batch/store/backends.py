@@ -19,7 +19,7 @@ from psycopg.types.string import StrDumperUnknown
 
 from ..core.errors import DatabaseMoved
 from . import dialect
-from .busy_retry import PatientDatabase
+from .busy_retry import RetryingDatabase
 from .identity import Identity
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's texts hold none of these
@@ -72,7 +72,7 @@ class _File(SqliteDatabase):
         return connection
 
 
-class Sqlite(PatientDatabase, _File):
+class Sqlite(RetryingDatabase, _File):
     """A file. One transaction writes at a time. None is begun or committed, and no connection taken,
     while the file is not the one that was opened: DatabaseMoved is raised."""
 

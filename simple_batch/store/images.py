@@ -82,10 +82,10 @@ def alike(upload_id: int, column: str, value: str) -> list[Given]:
     return [_given(row) for row in database.execute_sql(query, (upload_id, value))]
 
 
-def names(upload_id: int, most: int) -> list[str]:
+def names(upload_id: int, limit: int) -> list[str]:
     """The first names."""
     query = "SELECT name FROM upload_image WHERE upload_id = ? ORDER BY name LIMIT ?"
-    return [name for (name,) in database.execute_sql(query, (upload_id, most))]
+    return [name for (name,) in database.execute_sql(query, (upload_id, limit))]
 
 
 def called(upload_id: int | None, files: set[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import msgspec
 
 from ..core.domain import Attempt, Cause, Outcome, Prices, RequestStatus, Usage
 from . import spending, timeline
-from .counters import tally
+from .counters import process_counters
 from .dialect import LOCKING
 from .error_groups import ErrorGroups
 from .latency_sketch import LatencySketch
@@ -194,7 +194,7 @@ class JobChange:
     def count(self) -> None:
         """Count what was committed in the counters of this process."""
         for alias, config in self._by_config.items():
-            tally.finished(
+            process_counters.finished(
                 alias,
                 config.succeeded,
                 config.failed,
@@ -202,9 +202,9 @@ class JobChange:
                 config.output_tokens,
             )
         for alias, latency in self._latency.items():
-            tally.answered(alias, latency)
+            process_counters.answered(alias, latency)
         for (alias, cause), count in self._causes.items():
-            tally.called_in_vain(alias, cause.value, count)
+            process_counters.calls_failed(alias, cause.value, count)
         for (config_id, currency, _t), cost in self.spending.items():
-            tally.paid(config_id, currency, cost)
-        tally.counted(self._cancelled, self._retries, self._saved_calls, self._unpriced)
+            process_counters.paid(config_id, currency, cost)
+        process_counters.counted(self._cancelled, self._retries, self._saved_calls, self._unpriced)

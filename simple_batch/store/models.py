@@ -26,7 +26,7 @@ from ..core.messages import Message, restored
 from .dialect import LOCKING
 
 database = DatabaseProxy()
-_SEALING = 0x51B2  # advisory lock
+_SECRETS_LOCK = 0x51B2  # advisory lock
 
 
 def lock_job(job_id: int) -> None:
@@ -45,7 +45,7 @@ def lock_config(config_id: int) -> None:
 def lock_secrets() -> None:
     """Lock against concurrent encryption of secrets and key changes until the transaction ends."""
     if database.server:
-        database.execute_sql("SELECT pg_advisory_xact_lock(?)", (_SEALING,))
+        database.execute_sql("SELECT pg_advisory_xact_lock(?)", (_SECRETS_LOCK,))
 
 
 class SentenceField(TextField):
@@ -578,7 +578,10 @@ class Page(BaseModel):
 
 Page.add_index(
     Page.index(
-        *(Page.job, Page.config_id, Page.timeout_s, Page.first),
+        Page.job,
+        Page.config_id,
+        Page.timeout_s,
+        Page.first,
         where=Page.worker.is_null(),
         name="page_free",
     )
@@ -628,38 +631,34 @@ class Audit(BaseModel):
 
 
 ALL = (
-    *(
-        ApiConfig,
-        SavedTemplate,
-        TemplateVersion,
-        User,
-        Upload,
-        UploadImage,
-        Token,
-        Webhook,
-        Job,
-        JobEvent,
-        Request,
-        JobConfig,
-        Override,
-        Result,
-        Attempt,
-    ),
-    *(
-        ErrorGroup,
-        Timeline,
-        Spending,
-        TextIndex,
-        ApiFile,
-        IdempotencyKey,
-        Delivery,
-        KeptAnswer,
-        Audit,
-        JobWorker,
-        Worker,
-        Page,
-        Assignment,
-        SpendBlock,
-    ),
+    ApiConfig,
+    SavedTemplate,
+    TemplateVersion,
+    User,
+    Upload,
+    UploadImage,
+    Token,
+    Webhook,
+    Job,
+    JobEvent,
+    Request,
+    JobConfig,
+    Override,
+    Result,
+    Attempt,
+    ErrorGroup,
+    Timeline,
+    Spending,
+    TextIndex,
+    ApiFile,
+    IdempotencyKey,
+    Delivery,
+    KeptAnswer,
+    Audit,
+    JobWorker,
+    Worker,
+    Page,
+    Assignment,
+    SpendBlock,
 )
 TIMELINE_WIDTHS = (1, 10, 60, 3600)

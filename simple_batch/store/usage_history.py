@@ -23,8 +23,8 @@ class Answered(msgspec.Struct, frozen=True):
     usage: Usage
 
 
-def answered(config_id: int, alias: str, most: int) -> list[Answered]:
-    """Requests that a config has answered, the latest jobs' first ones; ``most`` of each job."""
+def answered(config_id: int, alias: str, limit: int) -> list[Answered]:
+    """Requests that a config has answered, the latest jobs' first ones; ``limit`` of each job."""
     jobs = (
         Job.select(Job.id)
         .where(
@@ -38,6 +38,6 @@ def answered(config_id: int, alias: str, most: int) -> list[Answered]:
     )
     found = []
     for job in jobs:
-        for body, *tokens in database.execute_sql(_ANSWERS, (job.id, alias, most)):
+        for body, *tokens in database.execute_sql(_ANSWERS, (job.id, alias, limit)):
             found.append(Answered(bytes(body), Usage(*(number or 0 for number in tokens))))
     return found

@@ -8,7 +8,7 @@ from .database import retry_while_unavailable
 from .models import database
 
 STEP_S = 0.02  # a transaction is to take; on SQLite the loop stands still that long
-MOST = 20_000  # rows
+MAX_ROWS = 20_000  # rows
 REST = 0.25  # times as long as a transaction took, the others have the loop and the database
 CHECKPOINT_S = 0.5  # of transactions between two checkpoints
 
@@ -34,7 +34,9 @@ class Pace:
         found = retry_while_unavailable(_without_checkpoint, work, *args)
         took = time.monotonic() - began
         # one that was slow (a busy machine) says little: it halves the next one at most
-        self.rows = min(MOST, max(1, round(self.rows * min(2.0, max(0.5, STEP_S / (took + 1e-6))))))
+        self.rows = min(
+            MAX_ROWS, max(1, round(self.rows * min(2.0, max(0.5, STEP_S / (took + 1e-6)))))
+        )
         self._unchecked_s += took
         if self._unchecked_s > CHECKPOINT_S:
             self._unchecked_s = 0.0

@@ -29,10 +29,10 @@ ODD = 'odd "alias"\\ 中文'
 @pytest.fixture
 def fresh(monkeypatch):
     """The process's counters, at zero."""
-    tally = counters.Tally()
+    process_counters = counters.ProcessCounters()
     for module in ("store.job_change", "services.metrics"):
-        monkeypatch.setattr(f"simple_batch.{module}.tally", tally)
-    return tally
+        monkeypatch.setattr(f"simple_batch.{module}.process_counters", process_counters)
+    return process_counters
 
 
 def samples(client) -> dict[tuple, float]:
@@ -175,7 +175,7 @@ def test_the_histogram_is_the_sketch_and_labels_are_bounded():
     assert [buckets[name] for name in ("0.1", "0.25", "1", "5", "60", "120", "600", "+Inf")] == [
         *(2, 3, 4, 5, 5, 6, 6, 7)
     ]
-    counted = counters.Tally()
+    counted = counters.ProcessCounters()
     for n in range(counters.MAX_CONFIGS + 50):
         counted.finished(f"config {n}", 1, 0, 0, 0)
         counted.answered(f"config {n}", sketch)

@@ -166,22 +166,22 @@ def test_giving_back_by_filter_moves_the_counters_with_the_rows(db):
         ]
         + [recorded(job_id, 9, [], True)]
     )
-    count, after = requeue.give_back_step(job_id, RequestFilter(cause="timeout"), -1)
+    count, after = requeue.requeue_step(job_id, RequestFilter(cause="timeout"), -1)
     assert count == 4
-    assert requeue.give_back_step(job_id, RequestFilter(cause="timeout"), after) == (0, None)
+    assert requeue.requeue_step(job_id, RequestFilter(cause="timeout"), after) == (0, None)
     job = Job.get_by_id(job_id)
     assert (job.failed, job.succeeded) == (4, 1)
     assert {row.idx for row in Result.select()} == {0, 2, 4, 6, 9}
-    assert not requeue.give_back_one(job_id, 9)
-    assert requeue.give_back_one(job_id, 0)
+    assert not requeue.requeue_one(job_id, 9)
+    assert requeue.requeue_one(job_id, 0)
     assert Job.get_by_id(job_id).failed == 3
 
 
 def test_retry_by_text_searches_message_custom_id_and_body(db):
     job_id = new_job()
     results.write([recorded(job_id, n, [Cause.TIMEOUT], False) for n in range(3)])
-    assert requeue.give_back_step(job_id, RequestFilter(q="100%"), -1)[0] == 0
-    assert requeue.give_back_step(job_id, RequestFilter(q="r2"), -1)[0] == 1
+    assert requeue.requeue_step(job_id, RequestFilter(q="100%"), -1)[0] == 0
+    assert requeue.requeue_step(job_id, RequestFilter(q="r2"), -1)[0] == 1
 
 
 def test_pending_pages_skip_what_has_a_result_and_end(db):
