@@ -1,7 +1,7 @@
 """Which columns the table of a job has, for CSV, XLSX and Parquet alike.
 
-A job made from a table has the table's own columns first, in their order, then the answer, then the
-rest of ours; another job has just ours. The fields of a schema stand behind the answer.
+For a job made from a table: the table's own columns first, in their order, then the answer, then the
+other columns of the export. For any other job: the columns of the export. The fields of a schema follow the answer.
 """
 
 import json
@@ -20,9 +20,7 @@ from .structured_columns import Fields
 
 CELL = "cell"  # of the user's table: whatever it was
 TEXT, INTEGER, NUMBER, MONEY, TIME = "text", "integer", "number", "money", "time"
-FIELD = (
-    "field"  # of an answer that fits a schema: text, number or truth value; "type" is the schema's
-)
+FIELD = "field"  # of an answer that fits a schema: text, number or boolean; "type" is the schema's
 VECTOR, VECTORS = "vector", "vectors"  # float32, packed
 _header = msgspec.json.Decoder(list[str | tuple[str, str]]).decode
 _cells = msgspec.json.Decoder(list).decode
@@ -110,7 +108,8 @@ class Table:
         return cls(header, Fields.of(job), more, job.source_format == "xlsx")
 
     def values(self, row: Row) -> list:
-        """What stands in a row, None where nothing does. Times are epoch ms, money is in units."""
+        """The values of a row, in the order of the columns; None where one is missing. Times are epoch ms,
+        money is in units of the currency."""
         fields = self.fields.values(row) if self.fields is not None else ()
         before = [of(row) for of in self._before]
         return [*self.cells(row), *before, *fields, *(of(row) for of in self._behind)]

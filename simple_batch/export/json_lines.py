@@ -26,8 +26,8 @@ def as_array(rows: Iterable[Row], table: Table) -> Iterator[bytes]:
 
 
 def result(row: Row, table: Table) -> dict:
-    """One result. ``request`` is what the user gave, ``response`` what the provider answered,
-    ``parsed``, of jobs with a schema only, the JSON in it, ``row``, of tables only, the row."""
+    """The result object of docs/formats.md. ``parsed`` is there for jobs with a schema only, ``row`` for
+    jobs made from a table only."""
     error = usage = cost = None
     if row.cause is not None:
         error = {"cause": row.cause, "http_status": row.http_status, "message": row.message}

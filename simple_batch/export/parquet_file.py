@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .columns import CELL, FIELD, INTEGER, MONEY, NUMBER, TIME, VECTOR, VECTORS, Column, Table
 from .rows import Row
-from .temporary_file import aside, needed, spooled
+from .temporary_file import import_lazily, run_in_thread, spooled
 
 GROUP_ROWS = 10_000
 GROUP_BYTES = 64 << 20  # of texts and vectors: long ones make smaller groups
@@ -27,13 +27,13 @@ def as_parquet(rows: Iterable[Row], table: Table) -> Iterator[bytes]:
 
 
 def _write(path: Path, rows: Iterable[Row], table: Table) -> None:
-    pyarrow, parquet = needed("pyarrow"), needed("pyarrow.parquet")
+    pyarrow, parquet = import_lazily("pyarrow"), import_lazily("pyarrow.parquet")
     types = [_type(pyarrow, column) for column in table.columns]
     names = [_clean(column.name) for column in table.columns]
     schema = pyarrow.schema(list(zip(names, types, strict=True)))
     with parquet.ParquetWriter(path, schema) as writer:
         for group in _groups(rows, table):
-            aside(_write_group, pyarrow, writer, schema, table, group)
+            run_in_thread(_write_group, pyarrow, writer, schema, table, group)
 
 
 def _groups(rows: Iterable[Row], table: Table) -> Iterator[list[list]]:

@@ -100,7 +100,7 @@ def rows(job: Job, only: str, wanted: RequestFilter) -> Iterator[Row]:
 
 
 def _page(cursor) -> tuple[list[tuple], int]:
-    """Rows until they are BYTES long, and how long they are."""
+    """The next rows, up to BYTES of them, and their size in bytes."""
     page, size = [], 0
     for row in cursor:
         page.append(row)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .columns import CELL, MONEY, TIME, Table
 from .rows import Row
-from .temporary_file import aside, needed, spooled
+from .temporary_file import import_lazily, run_in_thread, spooled
 
 MAX_ROWS = 1_048_576  # of a sheet, the header among them
 LONGEST_CELL = 32_767  # UTF-16 units
@@ -27,26 +27,26 @@ _LAST_YEAR_OF_BUG = 1900  # its first two months are a day off in spreadsheets
 
 
 def as_workbook(rows: Iterable[Row], table: Table, max_rows: int = MAX_ROWS) -> Iterator[bytes]:
-    """Where the rows do not fit on a sheet, they go on on the next."""
+    """A workbook with as many sheets of ``max_rows`` as the rows need."""
     return spooled(lambda path: _write(path, rows, table, max_rows))
 
 
 def _write(path: Path, rows: Iterable[Row], table: Table, max_rows: int) -> None:
     options = {"constant_memory": True, "tmpdir": str(path.parent), "use_zip64": True}
-    xlsxwriter = needed("xlsxwriter")
+    xlsxwriter = import_lazily("xlsxwriter")
     with path.open("wb") as file:
         workbook = xlsxwriter.Workbook(file, options)
         sheets = _Sheets(workbook, table, max_rows)
         for row in rows:
             sheets.append(table.values(row))
         try:
-            aside(workbook.close)  # packs what was written: seconds for a large one
+            run_in_thread(workbook.close)  # packs what was written: seconds for a large one
         except xlsxwriter.exceptions.XlsxFileError as error:
             raise OSError(str(error)) from error
 
 
 class _Sheets:
-    """Rows go to the sheet that has room."""
+    """The sheets of a workbook: rows go to the last one, or to a new one when it is full."""
 
     def __init__(self, workbook, table: Table, max_rows: int):
         self._workbook = workbook
@@ -104,7 +104,7 @@ class _Sheets:
 
 
 def fitting(text: str) -> str:
-    """What a cell can hold of a text; what was cut off is marked."""
+    """The text cut to what a cell can hold; a cut is marked."""
     text = _UNFIT.sub("", text) if _UNFIT.search(text) else text
     if len(text) <= _LONGEST_WIDE:
         return text
@@ -121,7 +121,7 @@ def _most(value) -> float:
 
 @functools.cache
 def _plain_sheet() -> type:
-    base = needed("xlsxwriter.worksheet").Worksheet
+    base = import_lazily("xlsxwriter.worksheet").Worksheet
 
     class PlainSheet(base):  # type: ignore[misc, valid-type]  # the library is loaded here
         """XlsxWriter takes a text from <r> to </r> for its own markup and writes it as it is, and

@@ -139,12 +139,12 @@ def overdue(now: int) -> list[int]:
 
 
 def expire(job_id: int) -> None:
-    """Begin to end a job whose deadline has passed."""
+    """Start to finalize a job whose deadline has passed."""
     transition(job_id, JobStatus.FINALIZING, _EXPIRING, EXPIRED)
 
 
 def with_hours() -> list[Job]:
-    """Jobs that would make calls now but have hours of the day for that."""
+    """Queued and running jobs that may make calls only in certain hours."""
     return list(
         Job.select(Job.id, Job.hours, Job.zone).where(
             Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING))
@@ -155,8 +155,8 @@ def with_hours() -> list[Job]:
 
 
 def put_off(job: Job, until: int) -> None:
-    """Have a job wait for that moment (epoch ms), outside its hours; nothing where these are no
-    longer those that were read."""
+    """Schedule a job for that moment (epoch ms), outside its hours. Does nothing if the hours have changed
+    since ``job`` was read."""
     former = (JobStatus.QUEUED, JobStatus.RUNNING)
     unchanged = (Job.id == job.id) & (Job.hours == job.hours) & (Job.zone == job.zone)
     with database.atomic():
@@ -169,15 +169,15 @@ def put_off(job: Job, until: int) -> None:
 
 
 def without_hours(job_id: int) -> None:
-    """Have a job go on at any time of the day."""
+    """Remove the hours of a job."""
     Job.update(hours="", zone="").where(Job.id == job_id).execute()
 
 
 def stopped(
     job_id: int, reason: str, detail: str, config_id: int | None = None, until: int | None = None
 ) -> None:
-    """Pause a running job, and note whose spend cap it was if it was a config's, and when (epoch ms)
-    it may go on if the provider has said so."""
+    """Pause a running job. ``config_id``: the config whose spend cap was reached. ``until`` (epoch ms): when
+    the provider allows calls again."""
     with database.atomic():
         if transition(job_id, JobStatus.PAUSED, (JobStatus.RUNNING,), reason, detail) is not None:
             moment = {} if until is None else {"start_at": until}
@@ -185,7 +185,7 @@ def stopped(
 
 
 def waited_out(now: int) -> list[int]:
-    """Ids of jobs paused for as long as their provider asked to wait, which is over (epoch ms)."""
+    """Ids of jobs paused because their provider asked to wait, whose wait is over at ``now`` (epoch ms)."""
     rows = Job.select(Job.id).where(
         (Job.status == JobStatus.PAUSED)
         & Job.status_reason.in_(_ASKED_TO_WAIT)
@@ -254,8 +254,8 @@ def reset_step(job_id: int, chunk: int) -> bool:
 
 
 def clear_results_step(job_id: int, chunk: int | None = None) -> bool:
-    """Remove up to ``chunk`` results or attempts of a job; True when none are left and the
-    counters stand at zero, as if nothing had been sent. Until then they say what there is."""
+    """Remove up to ``chunk`` results or attempts of a job; True when none are left and the counters are
+    zero, as if nothing had been sent. Until then the counters match the rows."""
     with database.atomic():
         lock_job(job_id)  # a result that comes late is written before or after, not in between
         if _clear_results(job_id, chunk or CHUNK) or _delete_chunk(
@@ -312,7 +312,7 @@ def _clear_results(job_id: int, chunk: int) -> int:
 
 
 def _delete_timeline(job_id: int) -> int:
-    """A job of a week has a row for each second of it."""
+    """Remove up to CHUNK rows: a job of a week has one for each second."""
     with database.atomic():
         return database.execute_sql(
             "DELETE FROM timeline WHERE job_id = ? AND (width, t) IN "

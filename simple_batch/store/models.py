@@ -274,7 +274,9 @@ class Job(BaseModel):
     unpriced = IntegerField(default=0)  # calls that may have cost something unknown
     currency = CharField(default="USD")
     latency = BlobField(default=b"")  # LatencySketch of successful calls
-    live = TextField(default="{}")  # in flight, retrying, rate, governor; see runner/signals.py
+    live = TextField(
+        default="{}"
+    )  # in flight, retrying, rate, governor: LiveState of runner/live_state.py
 
     class Meta:
         indexes = ((("deleted_at", "status"), False),)

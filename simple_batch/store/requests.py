@@ -116,7 +116,7 @@ def shares(job_id: int) -> list[Share]:
 
 
 def note_configs(job_id: int, own: int, others: set[int]) -> None:
-    """Note to which configs the lines of a job go besides its own."""
+    """Store the configs that lines of a job name besides its own."""
     if not others:
         return
     rows = [{"job": job_id, "config": config_id} for config_id in (own, *sorted(others))]

@@ -27,7 +27,7 @@ _OLDEST = 50  # removed at a time
 
 
 class KeptAnswer(msgspec.Struct, frozen=True):
-    """What came back before; ``usage`` is what the call used then."""
+    """A cached answer; ``usage`` is what the call used then."""
 
     response: bytes
     http_status: int | None
@@ -36,8 +36,8 @@ class KeptAnswer(msgspec.Struct, frozen=True):
 
 
 def key_of(base_url: str, url: str, body: bytes, schema: bytes) -> bytes:
-    """Names what is asked: the endpoint, its path, the body as it is sent, and the schema that the
-    answer is checked by."""
+    """The cache key of a request: a digest of the endpoint, its path, the body as it is sent, and the
+    schema that the answer is checked by."""
     text = b"\0".join((base_url.encode(), url.encode(), body, schema))
     return hashlib.blake2b(text, digest_size=16).digest()
 

@@ -72,7 +72,8 @@ def write(job_id: int, buckets: dict[int, Bucket]) -> None:
 
 
 def sample(job_id: int, second: int, in_flight: int, limit: int, cooling: bool) -> None:
-    """Note the calls in flight, the limit and whether the provider cools down, once a second."""
+    """Store the calls in flight, the limit and whether the provider cools down at a second (epoch); once a
+    second."""
     rows = [
         (job_id, width, second - second % width, b"", in_flight, limit, int(cooling))
         for width in TIMELINE_WIDTHS
