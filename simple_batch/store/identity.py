@@ -12,6 +12,7 @@ import os
 import sqlite3
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from ..core.messages import translatable
 from . import stale_wal, wal_index
@@ -20,6 +21,13 @@ log = logging.getLogger(__name__)
 
 CHECK_EVERY_S = 0.1  # interval of the check for readers
 _BINARY = getattr(os, "O_BINARY", 0)
+
+
+class _File(NamedTuple):
+    """A file as it was when the database was opened."""
+
+    path: str
+    inode: tuple[int, int] | None  # (device, number); None where it was not there
 
 
 class Identity:
@@ -33,11 +41,12 @@ class Identity:
         self._real = wal_index.beside(path, "")  # links may lead elsewhere later
         beside = [wal_index.beside(path, end) for end in wal_index.ENDS]
         # as texts: they are looked at before every commit
-        self._files = [(str(file), _inode(file)) for file in (path, *beside)]
+        self._files = [_File(str(file), _inode(file)) for file in (path, *beside)]
+        self._main, self._log, self._log_index = self._files
         # Both stay open as long as the database: closing any descriptor of a file drops all locks
         # that this process has on it (POSIX), SQLite's among them.
         # Where a disk bears no log in shared memory there is no index: content is not looked at.
-        indexed = os.name != "nt" and self._files[2][1] is not None
+        indexed = os.name != "nt" and self._log_index.inode is not None
         self._descriptors = self._opened() if indexed else []
         self._seen: wal_index.State | None = None
         self._overwritten: str | None = None
@@ -67,8 +76,9 @@ class Identity:
         for descriptor in self._descriptors:
             os.close(descriptor)
         self._descriptors = []
-        if self._fault is None and (main := self._files[0][1]) is not None:
-            stale_wal.closed(self._real, main[1])
+        if self._fault is None and self._main.inode is not None:
+            _device, number = self._main.inode
+            stale_wal.closed(self._real, number)
 
     def _opened(self) -> list[int]:
         found = []
@@ -147,8 +157,8 @@ class Identity:
 
     def _note(self, lost: bool) -> None:
         """For the next start, which has to know whether a log that lies there belongs to the file."""
-        main, log_file, index = (inode for _path, inode in self._files)
-        if main is None or log_file is None or _inode(self._files[1][0]) != log_file:
+        main, log_file, index = (file.inode for file in self._files)
+        if main is None or log_file is None or _inode(self._log.path) != log_file:
             return  # it lies elsewhere
         kept = None
         if lost:
@@ -174,8 +184,8 @@ class Identity:
         if not self._descriptors or main is None or log_file is None:
             return None
         if self._changed(index, main):
-            return self._files[0][0]
-        return self._files[1][0] if self._log_changed(index, log_file) else None
+            return self._main.path
+        return self._log.path if self._log_changed(index, log_file) else None
 
     def _changed(self, index: bytes, state: os.stat_result) -> bool:
         """The database file, by something else than a checkpoint."""

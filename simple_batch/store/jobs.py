@@ -62,11 +62,14 @@ def transition(
             .tuples()
             .first()
         )
-        if row is None or row[0] not in set(allowed_from):
+        if row is None:
             return None
-        former = JobStatus(row[0])
+        status, started_at, resumed_at, active_ms = row
+        if status not in set(allowed_from):
+            return None
+        former = JobStatus(status)
         values = {"status": to, "status_reason": reason, "status_detail": detail}
-        values.update(_stamps(former, to, *row[1:]))
+        values.update(_stamps(former, to, started_at, resumed_at, active_ms))
         Job.update(values).where(Job.id == job_id).execute()
         add_event(job_id, former, to, reason, detail, actor)
         webhooks.enqueue(job_id, to)
