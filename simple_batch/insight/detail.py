@@ -88,9 +88,7 @@ class RequestDetail(TypedDict):
     answer: str
     answer_parts: list[dict]  # {kind, text}
     reasoning: str
-    parsed: (
-        list[tuple[str, str]] | None
-    )  # (name, value) of the fields that the job's schema asks for
+    parsed: list[tuple[str, str]] | None  # (name, value) of the fields of the job's schema
     cause: str | None
     http_status: int | None
     message: str | None

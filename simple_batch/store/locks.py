@@ -30,7 +30,7 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
-# Not the library filelock: it makes folders that are gone, and takes 30 ms of every start.
+# Not by the library filelock, which creates missing folders and takes 30 ms of every start.
 def _opened(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 

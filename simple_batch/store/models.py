@@ -91,9 +91,8 @@ class ApiConfig(BaseModel):
     cached_input_price = BigIntegerField(null=True)
     output_price = BigIntegerField(null=True)
     reasoning_price = BigIntegerField(null=True)
-    day_cap = BigIntegerField(
-        null=True
-    )  # nano-units that may be spent in a day (core/time_windows.py)
+    # nano-units that may be spent in a day and a month (core/time_windows.py)
+    day_cap = BigIntegerField(null=True)
     month_cap = BigIntegerField(null=True)
     notes = TextField(default="")
     active = BooleanField(default=True)
@@ -234,9 +233,8 @@ class Job(BaseModel):
     saved_nano = BigIntegerField(default=0)
     spread = CharField(default="")  # over the configs of JobConfig, how (Spread); empty: one config
     priority = IntegerField(default=0)  # of those that wait the highest goes first
-    hours = CharField(
-        default=""
-    )  # in which calls may be made (core/time_windows.py); empty: always
+    # the hours in which calls may be made (core/time_windows.py); empty: always
+    hours = CharField(default="")
     zone = CharField(default="")  # of the hours
     spend_cap = BigIntegerField(null=True)  # nano-units at which it pauses
     capped_by = IntegerField(null=True)  # the config whose cap has paused it; null: its own
@@ -274,9 +272,7 @@ class Job(BaseModel):
     unpriced = IntegerField(default=0)  # calls that may have cost something unknown
     currency = CharField(default="USD")
     latency = BlobField(default=b"")  # LatencySketch of successful calls
-    live = TextField(
-        default="{}"
-    )  # in flight, retrying, rate, governor: LiveState of runner/live_state.py
+    live = TextField(default="{}")  # JSON of LiveState (runner/live_state.py)
 
     class Meta:
         indexes = ((("deleted_at", "status"), False),)

@@ -62,7 +62,7 @@ def requeue_step(
     job_id: int,
     wanted: RequestFilter,
     after: int,
-    other: Changes | None = None,
+    changes: Changes | None = None,
     chunk: int | None = None,
 ) -> tuple[int, int | None]:
     """Requeue the matching failed requests among the next ``chunk`` behind index ``after``; the
@@ -84,7 +84,7 @@ def requeue_step(
             (job_id, status, after, last, *values),
         ).fetchall()
         indices = [index for (index,) in gone]
-        _change(job_id, indices, other)
+        _add_overrides(job_id, indices, changes)
         _send_alone(job_id, indices)
         counter = Job.failed if status == RequestStatus.FAILED else Job.cancelled
         Job.update({counter: counter - len(gone)}).where(Job.id == job_id).execute()
@@ -98,13 +98,13 @@ def _status_of(wanted: RequestFilter) -> RequestStatus:
     return RequestStatus.CANCELLED if cancelled else RequestStatus.FAILED
 
 
-def requeue_one(job_id: int, index: int, other: Changes | None = None) -> bool:
+def requeue_one(job_id: int, index: int, changes: Changes | None = None) -> bool:
     """Requeue one failed or cancelled request; False where it is neither."""
     with database.atomic():
         lock_job(job_id)
         if not _remove_result(job_id, index, _RETRIABLE):
             return False
-        _change(job_id, [index], other)
+        _add_overrides(job_id, [index], changes)
         _send_alone(job_id, [index])
     return True
 
@@ -168,20 +168,20 @@ def _remove_result(job_id: int, index: int, allowed: tuple[RequestStatus, ...]) 
     return True
 
 
-def _change(job_id: int, indices: list[int], other: Changes | None) -> None:
-    if other is None or not indices:
+def _add_overrides(job_id: int, indices: list[int], changes: Changes | None) -> None:
+    if changes is None or not indices:
         return
     for begin in range(0, len(indices), _BODIES_AT_ONCE):
         part = indices[begin : begin + _BODIES_AT_ONCE]
         bodies = dict.fromkeys(part)
-        if other.max_tokens is not None:
+        if changes.max_tokens is not None:
             listed = msgspec.json.encode(part).decode()
             rows = database.execute_sql(_BODIES, (job_id, listed)).fetchall()
-            bodies = {index: _limited(bytes(body), other.max_tokens) for index, body in rows}
+            bodies = {index: _limited(bytes(body), changes.max_tokens) for index, body in rows}
         database.executemany(
             _OVERRIDE,
             [
-                (job_id, index, other.config_id, other.timeout_s, body)
+                (job_id, index, changes.config_id, changes.timeout_s, body)
                 for index, body in bodies.items()
             ],
         )
