@@ -5,8 +5,9 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from ..core.clock import iso
 from .columns import CELL, FIELD, MONEY, TEXT, TIME, Column, Table
-from .rows import Row, iso
+from .rows import Row
 
 _NUMBER = re.compile(r"[-+]?\d+([.,]\d+)*([eE][-+]?\d+)?%?")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")

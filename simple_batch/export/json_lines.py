@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from ..core.clock import iso
 from .columns import Table
-from .rows import Row, iso, raw_json
+from .rows import Row, raw_json
 from .structured_columns import as_json
 
 _encode = msgspec.json.Encoder().encode

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import msgspec
 
@@ -23,14 +22,12 @@ _STATUSES = {
     UNANSWERED: ("failed", "cancelled"),
 }
 
-_SELECT = (
+_SELECT = (  # the fields of Row from ``index`` on
     "SELECT r.idx, r.custom_id, r.url, r.body, x.status, x.cause, x.http_status, x.message, "
     "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
     "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano, r.cells "
     "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx "
 )
-
-_BLOBS = (3, 8, 20)  # body, response, cells
 
 _EDITED_BODY = (
     "coalesce((SELECT o.body FROM override o WHERE o.job_id = r.job_id AND o.idx = r.idx), r.body)"
@@ -88,23 +85,26 @@ def rows(job: Job, only: str, wanted: RequestFilter) -> Iterator[Row]:
     limit = FIRST_PAGE
     while True:
         with connected():
-            page, size = _page(database.execute_sql(f"{query}{limit}", (job.id, mark, *bound)))
+            page, size = _page(job, f"{query}{limit}", (job.id, mark, *bound))
         if not page:
             return
-        mark, count = page[-1][0], len(page)
+        mark, count = page[-1].index, len(page)
         page.reverse()
         while page:  # each is dropped once it is written
-            yield Row(job.id, job.currency, *page.pop())
+            yield page.pop()
         limit = max(1, min(PAGE, 4 * limit, BYTES * count // max(1, size)))
         give_way()  # lets other greenlets work between two pages
 
 
-def _page(cursor) -> tuple[list[tuple], int]:
+def _page(job: Job, query: str, bound: tuple) -> tuple[list[Row], int]:
     """The next rows, up to BYTES of them, and their size in bytes."""
-    page, size = [], 0
-    for row in cursor:
+    page: list[Row] = []
+    size = 0
+    cursor = database.execute_sql(query, bound)
+    for columns in cursor:
+        row = Row(job.id, job.currency, *columns)
         page.append(row)
-        size += sum(len(row[place] or b"") for place in _BLOBS)
+        size += len(row.body) + len(row.response or b"") + len(row.cells or b"")
         if size >= BYTES:
             break
     cursor.close()
@@ -125,13 +125,6 @@ def _next_in(statuses: tuple[str, ...]) -> str:
         f"'{status}' AND idx > ?2 ORDER BY idx LIMIT {PAGE}) AS {status}"
         for status in statuses
     )
-
-
-def iso(ms: int | None) -> str | None:
-    if ms is None:
-        return None
-    text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def raw_json(data: bytes | None) -> msgspec.Raw | None:

@@ -2,10 +2,9 @@
 
 from typing import TypedDict
 
-from ..core.clock import now_ms
+from ..core.clock import iso, now_ms
 from ..store.models import Audit
 from .page import Page
-from .summary import iso
 
 
 class AuditRow(TypedDict):

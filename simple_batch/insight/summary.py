@@ -1,11 +1,10 @@
 """One job in figures: for ``show-job --json`` and for the live feed (docs/commands.md)."""
 
 import json
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypedDict
 
-from ..core.clock import now_ms
+from ..core.clock import iso, now_ms
 from ..core.domain import NANO, JobStatus
 from ..store import jobs
 from ..store.latency_sketch import LatencySketch
@@ -235,14 +234,6 @@ def cost(job: Job) -> Cost:
     nano = cost_nano(job)
     amount = None if nano is None else float(Decimal(nano) / NANO)
     return {"amount": amount, "currency": job.currency}
-
-
-def iso(ms: int | None) -> str | None:
-    """ISO 8601 in UTC with milliseconds."""
-    if ms is None:
-        return None
-    text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def _failures_by_cause(job_id: int) -> list[CauseCount]:
