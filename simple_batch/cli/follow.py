@@ -56,12 +56,12 @@ def _lines(job_id: int, interval_s: float) -> None:
         time.sleep(min(interval_s, 0.5))
 
 
-def _done(shown: dict) -> int:
+def _done(shown: insight.Progress) -> int:
     counts = shown["counts"]
     return counts["succeeded"] + counts["failed"] + counts["cancelled"]
 
 
-def _words(shown: dict) -> str:
+def _words(shown: insight.Progress) -> str:
     counts = shown["counts"]
     words = f"{shown['status']}, {counts['succeeded']:,} ok, {counts['failed']:,} failed"
     if shown["requests_per_second"]:
@@ -71,7 +71,7 @@ def _words(shown: dict) -> str:
     return words
 
 
-def _over(shown: dict) -> bool:
+def _over(shown: insight.Progress) -> bool:
     return shown["status"] in FINAL_STATUSES or shown["status"] == JobStatus.PAUSED
 
 

@@ -137,7 +137,7 @@ def rotate_key(keep_old, seal_again):
     if keep_old and seal_again:
         raise click.UsageError("Give --keep-old or --seal-again, not both.")
     if seal_again:
-        count, unopened = secrets.seal_again(context.vault())
+        count, unopened = secrets.reencrypt(context.vault())
     elif settings.ENCRYPTION_KEYS:
         raise SettingsError(_BY_YOU)
     else:

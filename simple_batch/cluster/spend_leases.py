@@ -129,7 +129,7 @@ class SpendLease(Generic[Limit]):
             return
         self._grant(self.block.spent)
         with connected():
-            spend_leases.give_back(self._worker_id(), self._account)
+            spend_leases.release(self._worker_id(), self._account)
         self._account = None
         for cap in self.spend_limit.caps.values():
             cap.spent = 0

@@ -10,13 +10,13 @@ from .settings import Settings
 
 
 class Vault(Protocol):
-    """Seals and opens secrets (store/secrets.py)."""
+    """Encrypts and decrypts secrets (store/secrets.py)."""
 
-    def seal(self, secret: str) -> bytes:
-        """The secret, encrypted. What ``open`` takes."""
+    def encrypt(self, secret: str) -> bytes:
+        """The secret, encrypted. What ``decrypt`` takes."""
         ...
 
-    def open(self, sealed: bytes) -> str:
+    def decrypt(self, encrypted: bytes) -> str:
         """The secret. Raises ConfigurationError where no key opens it."""
         ...
 

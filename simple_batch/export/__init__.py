@@ -4,16 +4,12 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from ..core.errors import InvalidInput, NotFound
+from ..core.errors import InvalidInput
 from ..core.messages import translatable
+from ..store import jobs
 from ..store.filters import RequestFilter
 from ..store.models import Job
-from . import (
-    csv_file,
-    json_lines,
-    parquet_file,
-    xlsx_file,
-)
+from . import csv_file, json_lines, parquet_file, xlsx_file
 from .columns import Table
 from .rows import ONLY, UNANSWERED, rows
 
@@ -47,9 +43,9 @@ def export(
     wanted: RequestFilter | None = None,
     raw_cells: bool = False,
 ) -> Iterator[bytes]:
-    """The file in pieces: of all requests, or of those that match; ``raw_cells`` is of CSV. Raises InvalidInput for another
-    format or choice, NotFound for the job, SimpleBatchError where the disk does not take what is made
-    as a whole first."""
+    """The file in pieces: of all requests, or of those that match. With ``raw_cells`` CSV does not guard
+    against formulas. Raises InvalidInput for another format or choice, NotFound for the job,
+    SimpleBatchError where the disk does not take what is made as a whole first."""
     if format not in _TYPES:
         raise InvalidInput(
             translatable(
@@ -66,9 +62,7 @@ def export(
             ),
             "only",
         )
-    job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
-    if job is None:
-        raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
+    job = jobs.get(job_id)
     found = rows(job, only, wanted or RequestFilter())
     if format in _LINES:
         return _LINES[format](found)

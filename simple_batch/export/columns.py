@@ -1,7 +1,7 @@
 """Which columns the table of a job has, for CSV, XLSX and Parquet alike.
 
-A job made from a table has the table's own columns first, in their order, then the answer, then the
-rest of ours; another job has just ours. The fields of a schema stand behind the answer.
+For a job made from a table: the table's own columns first, in their order, then the answer, then the
+other columns of the export. For any other job: the columns of the export. The fields of a schema follow the answer.
 """
 
 import json
@@ -20,9 +20,7 @@ from .structured_columns import Fields
 
 CELL = "cell"  # of the user's table: whatever it was
 TEXT, INTEGER, NUMBER, MONEY, TIME = "text", "integer", "number", "money", "time"
-FIELD = (
-    "field"  # of an answer that fits a schema: text, number or truth value; "type" is the schema's
-)
+FIELD = "field"  # of an answer that fits a schema: text, number or boolean; "type" is the schema's
 VECTOR, VECTORS = "vector", "vectors"  # float32, packed
 _header = msgspec.json.Decoder(list[str | tuple[str, str]]).decode
 _cells = msgspec.json.Decoder(list).decode
@@ -96,9 +94,10 @@ class Table:
         taken = [column.name for column in self._theirs]
         named = [Column(_free(one.name, taken), one.kind) for one in ours]
         parsed: list[Column] = []
-        for name in fields.names if fields is not None else ():
+        names, types = (fields.names, fields.types) if fields is not None else ((), {})
+        for name in names:
             free = _free(name, [column.name for column in (*self._theirs, *named, *parsed)])
-            parsed.append(Column(free, FIELD, fields.types.get(name, "")))
+            parsed.append(Column(free, FIELD, types.get(name, "")))
         self.columns = [*self._theirs, *named[:split], *parsed, *named[split:]]
 
     @classmethod
@@ -109,7 +108,8 @@ class Table:
         return cls(header, Fields.of(job), more, job.source_format == "xlsx")
 
     def values(self, row: Row) -> list:
-        """What stands in a row, None where nothing does. Times are epoch ms, money is in units."""
+        """The values of a row, in the order of the columns; None where one is missing. Times are epoch ms,
+        money is in units of the currency."""
         fields = self.fields.values(row) if self.fields is not None else ()
         before = [of(row) for of in self._before]
         return [*self.cells(row), *before, *fields, *(of(row) for of in self._behind)]
@@ -133,8 +133,8 @@ class Table:
         if cell is None:
             return ""
         if isinstance(cell, bool):
-            said = "true" if cell else "false"
-            return said.upper() if self.capitals else said
+            text = "true" if cell else "false"
+            return text.upper() if self.capitals else text
         if isinstance(cell, dict):
             return cell["at"]
         if isinstance(cell, float) and cell.is_integer() and abs(cell) <= 10**15:

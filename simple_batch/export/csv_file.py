@@ -5,8 +5,9 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from ..core.clock import iso
 from .columns import CELL, FIELD, MONEY, TEXT, TIME, Column, Table
-from .rows import Row, iso
+from .rows import Row
 
 _NUMBER = re.compile(r"[-+]?\d+([.,]\d+)*([eE][-+]?\d+)?%?")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
@@ -14,12 +15,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 def as_table(rows: Iterable[Row], table: Table, raw: bool = False) -> Iterator[bytes]:
     """``raw``: texts as they are, for programs; a spreadsheet may take some for formulas."""
-    said = _as_it_is if raw else safe
-    forms = [_form(column, table, said) for column in table.columns]
+    as_text = _raw if raw else safe
+    forms = [_form(column, table, as_text) for column in table.columns]
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     buffer.write("\ufeff")
-    writer.writerow([said(column.name) for column in table.columns])
+    writer.writerow([as_text(column.name) for column in table.columns])
     for row in rows:
         writer.writerow([form(value) for form, value in zip(forms, table.values(row), strict=True)])
         yield buffer.getvalue().encode("utf-8", "replace")
@@ -36,24 +37,24 @@ def safe(value: str | None) -> str:
     return value
 
 
-def _as_it_is(value: str | None) -> str:
+def _raw(value: str | None) -> str:
     return (value or "").replace("\0", "")
 
 
-def _form(column: Column, table: Table, said: Callable) -> Callable:
-    """How a value of the column is written; ``said`` writes a text."""
+def _form(column: Column, table: Table, as_text: Callable) -> Callable:
+    """How a value of the column is written; ``as_text`` writes a text."""
     forms = {
-        CELL: lambda cell: said(table.text_of(cell)),
-        FIELD: lambda value: _field(value, said),
-        TEXT: said,
+        CELL: lambda cell: as_text(table.text_of(cell)),
+        FIELD: lambda value: _field(value, as_text),
+        TEXT: as_text,
         MONEY: lambda cost: "" if cost is None else f"{cost:.9f}",
         TIME: iso,
     }
     return forms.get(column.kind, lambda value: value)
 
 
-def _field(value, said: Callable):
+def _field(value, as_text: Callable):
     """A field of an answer: as JSON has it, a text without its quotes."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return said(value) if isinstance(value, str) else value
+    return as_text(value) if isinstance(value, str) else value

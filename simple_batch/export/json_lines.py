@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from ..core.clock import iso
 from .columns import Table
-from .rows import Row, iso, raw_json
+from .rows import Row, raw_json
 from .structured_columns import as_json
 
 _encode = msgspec.json.Encoder().encode
@@ -26,12 +27,12 @@ def as_array(rows: Iterable[Row], table: Table) -> Iterator[bytes]:
 
 
 def result(row: Row, table: Table) -> dict:
-    """One result. ``request`` is what the user gave, ``response`` what the provider answered,
-    ``parsed``, of jobs with a schema only, the JSON in it, ``row``, of tables only, the row."""
+    """The result object of docs/formats.md. ``parsed`` is there for jobs with a schema only, ``row`` for
+    jobs made from a table only."""
     error = usage = cost = None
     if row.cause is not None:
         error = {"cause": row.cause, "http_status": row.http_status, "message": row.message}
-    if row.input_tokens is not None:
+    if row.input_tokens is not None and row.output_tokens is not None:
         usage = {
             "input": row.input_tokens,
             "output": row.output_tokens,
@@ -74,13 +75,13 @@ def batch_result(row: Row) -> dict:
     request_id = f"batch_req_{row.job_id}_{row.index}"
     response = error = None
     if row.http_status is not None and row.cause != "bad_response":
-        body = raw_json(row.response)
+        body: msgspec.Raw | dict | None = raw_json(row.response)
         if body is None:
             fault = {"message": row.message, "type": row.cause, "param": None, "code": None}
             body = {"error": fault}
         response = {"status_code": row.http_status, "request_id": request_id, "body": body}
     else:
-        error = {"code": _CODES.get(row.cause, row.cause), "message": row.message}
+        error = {"code": _CODES.get(row.cause or "", row.cause), "message": row.message}
     return {"id": request_id, "custom_id": row.custom_id, "response": response, "error": error}
 
 

@@ -4,13 +4,13 @@ else texts; ours are int64, double (cost), string, and timestamp[ms, UTC]; vecto
 import re
 import sys
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import time
 from pathlib import Path
 
 from .columns import CELL, FIELD, INTEGER, MONEY, NUMBER, TIME, VECTOR, VECTORS, Column, Table
 from .rows import Row
-from .temporary_file import aside, needed, spooled
+from .temporary_file import import_lazily, run_in_thread, spooled
 
 GROUP_ROWS = 10_000
 GROUP_BYTES = 64 << 20  # of texts and vectors: long ones make smaller groups
@@ -27,13 +27,13 @@ def as_parquet(rows: Iterable[Row], table: Table) -> Iterator[bytes]:
 
 
 def _write(path: Path, rows: Iterable[Row], table: Table) -> None:
-    pyarrow, parquet = needed("pyarrow"), needed("pyarrow.parquet")
+    pyarrow, parquet = import_lazily("pyarrow"), import_lazily("pyarrow.parquet")
     types = [_type(pyarrow, column) for column in table.columns]
     names = [_clean(column.name) for column in table.columns]
     schema = pyarrow.schema(list(zip(names, types, strict=True)))
     with parquet.ParquetWriter(path, schema) as writer:
         for group in _groups(rows, table):
-            aside(_write_group, pyarrow, writer, schema, table, group)
+            run_in_thread(_write_group, pyarrow, writer, schema, table, group)
 
 
 def _groups(rows: Iterable[Row], table: Table) -> Iterator[list[list]]:
@@ -68,7 +68,7 @@ def _write_group(arrow, writer, schema, table: Table, group: list[list]) -> None
     writer.write_table(arrow.Table.from_arrays(made, schema=schema))
 
 
-def _array(arrow, kind, column: Column, values: tuple, table: Table):
+def _array(arrow, kind, column: Column, values: Sequence, table: Table):
     if column.kind == VECTOR:
         return _lists(arrow, values)
     if column.kind == VECTORS:
@@ -86,7 +86,7 @@ def _array(arrow, kind, column: Column, values: tuple, table: Table):
     return arrow.array([None if value is None else _clean(value) for value in values], kind)
 
 
-def _typed(arrow, kind, values: tuple):
+def _typed(arrow, kind, values: Sequence):
     """Numbers as they are; dates, times and decimals from their texts."""
     if all(value is None or not isinstance(value, str) for value in values):
         return arrow.array(values, kind)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import msgspec
 
@@ -23,14 +22,12 @@ _STATUSES = {
     UNANSWERED: ("failed", "cancelled"),
 }
 
-_SELECT = (
+_SELECT = (  # the fields of Row from ``index`` on
     "SELECT r.idx, r.custom_id, r.url, r.body, x.status, x.cause, x.http_status, x.message, "
     "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
     "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano, r.cells "
     "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx "
 )
-
-_BLOBS = (3, 8, 20)  # body, response, cells
 
 _EDITED_BODY = (
     "coalesce((SELECT o.body FROM override o WHERE o.job_id = r.job_id AND o.idx = r.idx), r.body)"
@@ -42,6 +39,8 @@ class Row(msgspec.Struct):
     epoch ms, ``cost_nano`` nano-units of ``currency``; ``cells`` a JSON array where the request was
     made from a table's row."""
 
+    job_id: int
+    currency: str
     index: int
     custom_id: str
     url: str
@@ -63,8 +62,6 @@ class Row(msgspec.Struct):
     reasoning_tokens: int | None
     cost_nano: int | None
     cells: bytes | None
-    job_id: int
-    currency: str
 
     @property
     def cost(self) -> float | None:
@@ -74,7 +71,8 @@ class Row(msgspec.Struct):
 def rows(job: Job, only: str, wanted: RequestFilter) -> Iterator[Row]:
     """Rows in input order that match; ``all`` without a filter has those without a result too.
     Memory does not grow with the job, and no connection is held between two pages."""
-    select, bound, mark = _SELECT, [], -1
+    select, mark = _SELECT, -1
+    bound: list = []
     if job.overrides:  # as the request was sent, where a user edited it
         select = select.replace("r.body", _EDITED_BODY)
     if statuses := _only_statuses(only, wanted):
@@ -84,26 +82,29 @@ def rows(job: Job, only: str, wanted: RequestFilter) -> Iterator[Row]:
             wanted = msgspec.structs.replace(wanted, status=only)
         condition, bound = wanted.on_rows()
     query = f"{select} WHERE r.job_id = ?1 AND r.idx > ?2{condition} ORDER BY r.idx LIMIT "
-    most = FIRST_PAGE
+    limit = FIRST_PAGE
     while True:
         with connected():
-            page, size = _page(database.execute_sql(f"{query}{most}", (job.id, mark, *bound)))
+            page, size = _page(job, f"{query}{limit}", (job.id, mark, *bound))
         if not page:
             return
-        mark, count = page[-1][0], len(page)
+        mark, count = page[-1].index, len(page)
         page.reverse()
         while page:  # each is dropped once it is written
-            yield Row(*page.pop(), job.id, job.currency)
-        most = max(1, min(PAGE, 4 * most, BYTES * count // max(1, size)))
+            yield page.pop()
+        limit = max(1, min(PAGE, 4 * limit, BYTES * count // max(1, size)))
         give_way()  # lets other greenlets work between two pages
 
 
-def _page(cursor) -> tuple[list[tuple], int]:
-    """Rows until they are BYTES long, and how long they are."""
-    page, size = [], 0
-    for row in cursor:
+def _page(job: Job, query: str, bound: tuple) -> tuple[list[Row], int]:
+    """The next rows, up to BYTES of them, and their size in bytes."""
+    page: list[Row] = []
+    size = 0
+    cursor = database.execute_sql(query, bound)
+    for columns in cursor:
+        row = Row(job.id, job.currency, *columns)
         page.append(row)
-        size += sum(len(row[place] or b"") for place in _BLOBS)
+        size += len(row.body) + len(row.response or b"") + len(row.cells or b"")
         if size >= BYTES:
             break
     cursor.close()
@@ -114,7 +115,7 @@ def _only_statuses(only: str, wanted: RequestFilter) -> tuple[str, ...]:
     """The statuses asked for, where nothing but the status is."""
     if only in _STATUSES and wanted == RequestFilter():
         return _STATUSES[only]
-    return _STATUSES.get(wanted.status, ()) if only == "all" and wanted.only_status else ()
+    return _STATUSES.get(wanted.status or "", ()) if only == "all" and wanted.only_status else ()
 
 
 def _next_in(statuses: tuple[str, ...]) -> str:
@@ -124,13 +125,6 @@ def _next_in(statuses: tuple[str, ...]) -> str:
         f"'{status}' AND idx > ?2 ORDER BY idx LIMIT {PAGE}) AS {status}"
         for status in statuses
     )
-
-
-def iso(ms: int | None) -> str | None:
-    if ms is None:
-        return None
-    text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def raw_json(data: bytes | None) -> msgspec.Raw | None:

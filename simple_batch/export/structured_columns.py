@@ -51,8 +51,8 @@ def _plain(value):
 def _types(properties: dict) -> dict[str, str]:
     found = {}
     for name, of in properties.items():
-        said = of.get("type") if isinstance(of, dict) else None
-        kinds = {said} if isinstance(said, str) else {*(said or ())} - {"null"}
+        type = of.get("type") if isinstance(of, dict) else None
+        kinds = {type} if isinstance(type, str) else {*(type or ())} - {"null"}
         if len(kinds) == 1:
             found[name] = kinds.pop()
     return found

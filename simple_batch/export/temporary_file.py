@@ -1,5 +1,5 @@
-"""Files of formats that are complete only at their end: written beside the uploads, then handed out in
-pieces and removed, also where nobody takes them to the end."""
+"""Files of formats that are complete only at their end: written beside the uploads, then sent in pieces and
+removed, also after a download that breaks off."""
 
 import contextlib
 import importlib
@@ -20,16 +20,15 @@ _LEFT_BEHIND_S = 86_400  # what is older is of a process that was killed
 
 
 def spooled(write: Callable[[Path], None]) -> Iterator[bytes]:
-    """The pieces of the file that ``write`` makes at the path it is given, in a folder of its own; it
-    is made before this returns. Raises SimpleBatchError where the disk does not take it."""
+    """The pieces of the file that ``write`` writes to the path it is called with, in a temporary folder.
+    It is complete before this returns. Raises SimpleBatchError where the disk does not take it."""
     pieces = _pieces(write)
     next(pieces)
     return pieces
 
 
-def aside(function: Callable, *args):
-    """Call what works long without letting go: where the process runs greenlets, on a thread beside
-    them."""
+def run_in_thread(function: Callable, *args):
+    """Call a function that computes long: in a thread, where the process runs greenlets."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None or not monkey.is_module_patched("socket"):
         return function(*args)
@@ -38,8 +37,8 @@ def aside(function: Callable, *args):
     return get_hub().threadpool.apply(function, args)
 
 
-def needed(module: str):
-    """A library that is loaded where it is used. Raises SimpleBatchError where it is missing."""
+def import_lazily(module: str):
+    """A library that only some formats need. Raises SimpleBatchError where it is missing."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

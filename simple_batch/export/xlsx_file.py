@@ -9,9 +9,9 @@ from pathlib import Path
 
 from .columns import CELL, MONEY, TIME, Table
 from .rows import Row
-from .temporary_file import aside, needed, spooled
+from .temporary_file import import_lazily, run_in_thread, spooled
 
-MOST_ROWS = 1_048_576  # of a sheet, the header among them
+MAX_ROWS = 1_048_576  # of a sheet, the header among them
 LONGEST_CELL = 32_767  # UTF-16 units
 CUT = "… (cut)"
 _EXACT = 10**15
@@ -26,32 +26,32 @@ _FORMATS = {
 _LAST_YEAR_OF_BUG = 1900  # its first two months are a day off in spreadsheets
 
 
-def as_workbook(rows: Iterable[Row], table: Table, most_rows: int = MOST_ROWS) -> Iterator[bytes]:
-    """Where the rows do not fit on a sheet, they go on on the next."""
-    return spooled(lambda path: _write(path, rows, table, most_rows))
+def as_workbook(rows: Iterable[Row], table: Table, max_rows: int = MAX_ROWS) -> Iterator[bytes]:
+    """A workbook with as many sheets of ``max_rows`` as the rows need."""
+    return spooled(lambda path: _write(path, rows, table, max_rows))
 
 
-def _write(path: Path, rows: Iterable[Row], table: Table, most_rows: int) -> None:
+def _write(path: Path, rows: Iterable[Row], table: Table, max_rows: int) -> None:
     options = {"constant_memory": True, "tmpdir": str(path.parent), "use_zip64": True}
-    xlsxwriter = needed("xlsxwriter")
+    xlsxwriter = import_lazily("xlsxwriter")
     with path.open("wb") as file:
         workbook = xlsxwriter.Workbook(file, options)
-        sheets = _Sheets(workbook, table, most_rows)
+        sheets = _Sheets(workbook, table, max_rows)
         for row in rows:
             sheets.append(table.values(row))
         try:
-            aside(workbook.close)  # packs what was written: seconds for a large one
+            run_in_thread(workbook.close)  # packs what was written: seconds for a large one
         except xlsxwriter.exceptions.XlsxFileError as error:
             raise OSError(str(error)) from error
 
 
 class _Sheets:
-    """Rows go to the sheet that has room."""
+    """The sheets of a workbook: rows go to the last one, or to a new one when it is full."""
 
-    def __init__(self, workbook, table: Table, most_rows: int):
+    def __init__(self, workbook, table: Table, max_rows: int):
         self._workbook = workbook
         self._table = table
-        self._most_rows = most_rows
+        self._max_rows = max_rows
         self._formats = {
             kind: workbook.add_format({"num_format": code}) for kind, code in _FORMATS.items()
         }
@@ -61,7 +61,7 @@ class _Sheets:
         self._next_sheet()
 
     def append(self, values: list) -> None:
-        if self._row == self._most_rows:
+        if self._row == self._max_rows:
             self._next_sheet()
         for place, (kind, value) in enumerate(zip(self._kinds, values, strict=True)):
             if value is not None and value != "":
@@ -104,7 +104,7 @@ class _Sheets:
 
 
 def fitting(text: str) -> str:
-    """What a cell can hold of a text; what was cut off is marked."""
+    """The text cut to what a cell can hold; a cut is marked."""
     text = _UNFIT.sub("", text) if _UNFIT.search(text) else text
     if len(text) <= _LONGEST_WIDE:
         return text
@@ -121,7 +121,9 @@ def _most(value) -> float:
 
 @functools.cache
 def _plain_sheet() -> type:
-    class PlainSheet(needed("xlsxwriter.worksheet").Worksheet):
+    base = import_lazily("xlsxwriter.worksheet").Worksheet
+
+    class PlainSheet(base):  # type: ignore[misc, valid-type]  # the library is loaded here
         """XlsxWriter takes a text from <r> to </r> for its own markup and writes it as it is, and
         rounds numbers to 16 digits, of which some need 17."""
 
@@ -129,7 +131,7 @@ def _plain_sheet() -> type:
             self._xml_inline_string(string, True, attributes)
 
         def _xml_number_element(self, number, attributes=()):
-            said = "".join(f' {name}="{value}"' for name, value in attributes)
-            self.fh.write(f"<c{said}><v>{number!r}</v></c>")
+            written = "".join(f' {name}="{value}"' for name, value in attributes)
+            self.fh.write(f"<c{written}><v>{number!r}</v></c>")
 
     return PlainSheet

@@ -5,14 +5,17 @@ from .batches import batch, batches_page, mixed, status_times
 from .breakdown import by_config, by_worker, spent_now
 from .charts import buckets, charts
 from .compare import compare
+from .detail import RequestDetail, request_detail
 from .errors import attempts_page, error_groups, events
 from .jobs import job_counts, jobs_page
 from .page import Page
-from .requests import neighbours, request_detail, requests_page
-from .summary import progress, summary, waits_for_share
+from .requests import neighbours, requests_page
+from .summary import Progress, progress, summary, waits_for_share
 
 __all__ = [
     "Page",
+    "Progress",
+    "RequestDetail",
     "attempts_page",
     "audit_page",
     "audit_row",

@@ -1,9 +1,22 @@
-"""The audit log, to be read."""
+"""Pages of the audit log."""
 
-from ..core.clock import now_ms
+from typing import TypedDict
+
+from ..core.clock import iso, now_ms
 from ..store.models import Audit
 from .page import Page
-from .summary import iso
+
+
+class AuditRow(TypedDict):
+    """An entry of the audit log."""
+
+    id: int
+    at: int  # epoch ms
+    actor: str
+    address: str
+    action: str
+    object: str
+    detail: str
 
 
 def audit_page(
@@ -13,7 +26,7 @@ def audit_page(
     days: float | None = None,
     page: int = 1,
     per_page: int = 100,
-) -> Page:
+) -> Page[AuditRow]:
     """Entries, newest first: of one actor, of one action (``job`` is all that begin with ``job.``),
     with a text in object, detail or address, of the last ``days``."""
     query = Audit.select()
@@ -32,9 +45,13 @@ def audit_page(
     return Page(list(rows.dicts()), page, per_page, query.count())
 
 
-def audit_row(row: dict) -> dict:
+def audit_row(row: AuditRow) -> dict:
     """An entry as ``flask audit-log --json`` prints it."""
-    return {"at": iso(row["at"]), **{name: row[name] for name in _NAMES}}
-
-
-_NAMES = ("actor", "address", "action", "object", "detail")
+    return {
+        "at": iso(row["at"]),
+        "actor": row["actor"],
+        "address": row["address"],
+        "action": row["action"],
+        "object": row["object"],
+        "detail": row["detail"],
+    }

@@ -2,6 +2,8 @@
 show. Of a whole job they come from its timeline; of what a filter names, from the results."""
 
 import math
+from dataclasses import dataclass
+from typing import NamedTuple, TypedDict
 
 import msgspec
 
@@ -9,19 +11,85 @@ from ..core.clock import now_ms
 from ..core.domain import NANO, JobStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
+from ..store import jobs
 from ..store.filters import RequestFilter
 from ..store.latency_sketch import LatencySketch
 from ..store.models import TIMELINE_WIDTHS, Job, Timeline, database
-from .summary import job_row
+from ..store.timeline import Bucket
 
 WIDTHS = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400)
 BINS = 40
 POINTS = 600
-MOST_ROWS = 100_000  # results read for the charts of a filter
-_SUMS = (
-    *("sent", "succeeded", "failed", "retried", "input_tokens", "output_tokens", "cost_nano"),
-    "cooling",
-)
+MAX_ROWS = 100_000  # results read for the charts of a filter
+
+
+class ChartBucket(TypedDict):
+    """What happened in one bucket of time."""
+
+    t: int  # its begin, epoch seconds
+    bucket_s: int  # its width
+    sent: int  # calls
+    succeeded: int  # requests
+    failed: int  # requests
+    retried: int  # calls after the first of a request
+    input_tokens: int
+    output_tokens: int
+    cost: float  # in units of the job's currency
+    in_flight: int | None  # the most calls at a time
+    limit: int | None  # of calls at a time
+    cooling_s: int  # seconds in which the provider cooled down
+    p50_ms: int | None  # latency of the calls that succeeded
+    p95_ms: int | None
+    p99_ms: int | None
+
+
+class SummedBucket(ChartBucket):
+    cost_sum: float  # cost of this bucket and those before it
+
+
+class Bin(TypedDict):
+    """A bar of the latency histogram."""
+
+    from_ms: int
+    to_ms: int
+    count: int  # calls
+
+
+class Point(TypedDict):
+    """A successful call, its latency against the tokens of its answer."""
+
+    index: int  # of the request
+    tokens: int
+    latency_ms: int
+
+
+class Charts(TypedDict):
+    """All that the charts page shows. ``exact`` is false where more than MAX_ROWS results match the filter:
+    the charts then show the first of these."""
+
+    buckets: list[SummedBucket]
+    histogram: list[Bin]
+    points: list[Point]
+    exact: bool
+
+
+class _Frame(NamedTuple):
+    """The buckets of a chart: ``start`` and ``end`` in epoch seconds, ``width`` in seconds."""
+
+    start: int
+    end: int
+    width: int
+
+
+@dataclass(slots=True)
+class _Joined(Bucket):
+    """A bucket of a chart, ``width`` seconds from ``t`` on."""
+
+    t: int = 0
+    width: int = 1
+    in_flight: int | None = None
+    limit: int | None = None
+    cooling_s: int = 0
 
 
 def buckets(
@@ -30,20 +98,27 @@ def buckets(
     to_s: float | None = None,
     width: int | None = None,
     points: int = POINTS,
-) -> list[dict]:
+) -> list[ChartBucket]:
     """What happened in each bucket of a window (epoch seconds; the whole job by default), gaps as
-    zeros. A width that would give more than ``points`` buckets is widened."""
-    found = _timeline(job_row(job_id), from_s, to_s, width, points)
-    return [{name: value for name, value in bucket.items() if name != "sketch"} for bucket in found]
+    zeros. A width (seconds) that would give more than ``points`` buckets is widened. Raises NotFound for the
+    job, InvalidInput for the width."""
+    found = _timeline(jobs.get(job_id), from_s, to_s, width, points)
+    return [_shown(bucket) for bucket in found]
 
 
-def _timeline(job: Job, from_s, to_s, width, points=POINTS) -> list[dict]:
+def _timeline(
+    job: Job,
+    from_s: float | None,
+    to_s: float | None,
+    width: int | None,
+    points: int = POINTS,
+) -> list[_Joined]:
     frame = _frame(job, from_s, to_s, width, points)
     if frame is None:
         return []
     start, end, width = frame
     stored = max(known for known in TIMELINE_WIDTHS if width % known == 0)
-    joined: dict[int, dict] = {}
+    joined = _empty(frame)
     for row in (
         Timeline.select()
         .where(
@@ -55,15 +130,13 @@ def _timeline(job: Job, from_s, to_s, width, points=POINTS) -> list[dict]:
         .order_by(Timeline.t)
         .iterator()
     ):
-        _join(joined.setdefault(row.t - row.t % width, _empty()), row)
-    return [_shown(t, width, joined.get(t)) for t in range(start, end, width)]
+        _join(joined[row.t - row.t % width], row)
+    return list(joined.values())
 
 
-def charts(job_id: int, wanted: RequestFilter, width: int | None = None) -> dict:
-    """All that the charts page shows: ``buckets``, ``histogram`` and ``points`` (latency against
-    the answer's tokens). ``exact`` is false where more than MOST_ROWS results match the filter: the
-    charts then show the first of these."""
-    job = job_row(job_id)
+def charts(job_id: int, wanted: RequestFilter, width: int | None = None) -> Charts:
+    """All charts of the requests that match. Raises NotFound for the job, InvalidInput for the width."""
+    job = jobs.get(job_id)
     from_s = None if wanted.from_ms is None else wanted.from_ms / 1000
     to_s = None if wanted.to_ms is None else wanted.to_ms / 1000
     window_only = wanted == RequestFilter(from_ms=wanted.from_ms, to_ms=wanted.to_ms)
@@ -73,26 +146,31 @@ def charts(job_id: int, wanted: RequestFilter, width: int | None = None) -> dict
         exact = True
     else:
         rows = _matching(job, wanted)
-        exact = len(rows) < MOST_ROWS
+        exact = len(rows) < MAX_ROWS
         found = _buckets_of(rows, _frame(job, from_s, to_s, width, POINTS))
         whole = LatencySketch()
-        for _status, _at, latency_ms, *_rest in rows:
+        for _status, _finished_at, latency_ms, _input, _output, _cost in rows:
             if latency_ms is not None:
                 whole.add(latency_ms)
-    spent = 0.0
-    for bucket in found:
-        bucket.pop("sketch", None)
-        spent = round(spent + bucket["cost"], 9)
-        bucket["cost_sum"] = spent
     return {
-        "buckets": found,
+        "buckets": _summed(found),
         "histogram": _histogram(whole),
         "points": _points(job, wanted),
         "exact": exact,
     }
 
 
-def _histogram(sketch: LatencySketch) -> list[dict]:
+def _summed(found: list[_Joined]) -> list[SummedBucket]:
+    summed: list[SummedBucket] = []
+    spent = 0.0
+    for bucket in found:
+        shown = _shown(bucket)
+        spent = round(spent + shown["cost"], 9)
+        summed.append({**shown, "cost_sum": spent})
+    return summed
+
+
+def _histogram(sketch: LatencySketch) -> list[Bin]:
     bins = sketch.bins()
     if not bins:
         return []
@@ -112,15 +190,15 @@ def _histogram(sketch: LatencySketch) -> list[dict]:
     ]
 
 
-def _merged(found: list[dict]) -> LatencySketch:
+def _merged(found: list[_Joined]) -> LatencySketch:
     whole = LatencySketch()
     for bucket in found:
-        if bucket["sketch"] is not None:
-            whole.merge(bucket["sketch"])
+        if bucket.latency is not None:
+            whole.merge(bucket.latency)
     return whole
 
 
-def _points(job: Job, wanted: RequestFilter) -> list[dict]:
+def _points(job: Job, wanted: RequestFilter) -> list[Point]:
     """At most POINTS successful calls, evenly spread over the file where there is no filter."""
     if wanted == RequestFilter():
         step = max(1, job.total // POINTS)
@@ -148,7 +226,7 @@ def _matching(job: Job, wanted: RequestFilter) -> list[tuple]:
     return database.execute_sql(
         "SELECT x.status, x.finished_at, x.latency_ms, x.input_tokens, x.output_tokens, "
         f"x.cost_nano {sql} ORDER BY x.idx LIMIT ?",
-        (job.id, *values, MOST_ROWS),
+        (job.id, *values, MAX_ROWS),
     ).fetchall()
 
 
@@ -161,27 +239,38 @@ def _on_results(wanted: RequestFilter) -> tuple[str, list]:
     return f"{join} WHERE x.job_id = ?{sql}", values
 
 
-def _buckets_of(rows: list[tuple], frame: tuple[int, int, int] | None) -> list[dict]:
+def _buckets_of(rows: list[tuple], frame: _Frame | None) -> list[_Joined]:
     if frame is None:
         return []
-    start, end, width = frame
-    joined: dict[int, dict] = {}
-    for status, finished_at, latency_ms, input_tokens, output_tokens, cost in rows:
+    joined = _empty(frame)
+    for status, finished_at, latency_ms, input_tokens, output_tokens, cost_nano in rows:
         second = finished_at // 1000
-        into = joined.setdefault(second - second % width, _empty())
-        into["sent"] += 1
-        into["succeeded" if status == "succeeded" else "failed"] += 1
-        into["input_tokens"] += input_tokens or 0
-        into["output_tokens"] += output_tokens or 0
-        into["cost_nano"] += cost or 0
+        into = joined.get(second - second % frame.width)
+        if into is None:  # outside the window
+            continue
+        into.sent += 1
+        into.input_tokens += input_tokens or 0
+        into.output_tokens += output_tokens or 0
+        into.cost_nano += cost_nano or 0
         if status == "succeeded":
-            into["latency"] = into["latency"] or LatencySketch()
-            into["latency"].add(latency_ms)
-    return [_shown(t, width, joined.get(t)) for t in range(start, end, width)]
+            into.succeeded += 1
+            if into.latency is None:
+                into.latency = LatencySketch()
+            into.latency.add(latency_ms)
+        else:
+            into.failed += 1
+    return list(joined.values())
 
 
-def _frame(job: Job, from_s, to_s, width, points) -> tuple[int, int, int] | None:
-    """(start, end, bucket width) in seconds; None where nothing was sent."""
+def _empty(frame: _Frame) -> dict[int, _Joined]:
+    """The buckets of a frame, without anything in them, by their begin."""
+    return {t: _Joined(t=t, width=frame.width) for t in range(*frame)}
+
+
+def _frame(
+    job: Job, from_s: float | None, to_s: float | None, width: int | None, points: int
+) -> _Frame | None:
+    """None where nothing was sent."""
     if width is not None and not 1 <= width <= WIDTHS[-1]:
         raise InvalidInput(
             translatable(
@@ -194,10 +283,11 @@ def _frame(job: Job, from_s, to_s, width, points) -> tuple[int, int, int] | None
         return None
     least = max(width or 1, (end - start) / points)
     width = next((known for known in WIDTHS if known >= least), math.ceil(least / 86_400) * 86_400)
-    return start - start % width, end, width
+    return _Frame(start - start % width, end, width)
 
 
-def _window(job: Job, from_s, to_s) -> tuple[int, int]:
+def _window(job: Job, from_s: float | None, to_s: float | None) -> tuple[int, int]:
+    """(begin, end) in epoch seconds; both 0 where nothing was sent."""
     if job.started_at is None:
         return 0, 0
     running = job.status in (JobStatus.RUNNING, JobStatus.FINALIZING, JobStatus.CANCELLING)
@@ -217,43 +307,44 @@ def _last_ms(job: Job) -> int:
     return row.t * 1000 if row is not None else job.started_at
 
 
-def _empty() -> dict:
-    return {**dict.fromkeys(_SUMS, 0), "latency": None, "in_flight": None, "ceiling": None}
-
-
-def _join(into: dict, row: Timeline) -> None:
-    for name in _SUMS:
-        into[name] += getattr(row, name)
+def _join(into: _Joined, row: Timeline) -> None:
+    into.sent += row.sent
+    into.succeeded += row.succeeded
+    into.failed += row.failed
+    into.retried += row.retried
+    into.input_tokens += row.input_tokens
+    into.output_tokens += row.output_tokens
+    into.cost_nano += row.cost_nano
+    into.cooling_s += row.cooling
     if row.in_flight is not None:
-        into["in_flight"] = max(into["in_flight"] or 0, row.in_flight)
-        into["ceiling"] = row.ceiling
+        into.in_flight = max(into.in_flight or 0, row.in_flight)
+        into.limit = row.ceiling
     if row.latency:
-        sketch = LatencySketch(row.latency)
-        if into["latency"] is not None:
-            sketch.merge(into["latency"])
-        into["latency"] = sketch
+        if into.latency is None:
+            into.latency = LatencySketch()
+        into.latency.merge(LatencySketch(row.latency))
 
 
-def _shown(t: int, width: int, joined: dict | None) -> dict:
-    found = joined or _empty()
-    sketch = found["latency"]
-    quantiles = {
-        f"p{round(q * 100)}_ms": round(sketch.quantile(q)) if sketch is not None else None
-        for q in (0.5, 0.95, 0.99)
-    }
+def _shown(bucket: _Joined) -> ChartBucket:
     return {
-        "t": t,
-        "bucket_s": width,
-        "sent": found["sent"],
-        "succeeded": found["succeeded"],
-        "failed": found["failed"],
-        "retried": found["retried"],
-        "input_tokens": found["input_tokens"],
-        "output_tokens": found["output_tokens"],
-        "cost": found["cost_nano"] / NANO,
-        "in_flight": found["in_flight"],
-        "limit": found["ceiling"],
-        "cooling_s": found["cooling"],
-        **quantiles,
-        "sketch": sketch,
+        "t": bucket.t,
+        "bucket_s": bucket.width,
+        "sent": bucket.sent,
+        "succeeded": bucket.succeeded,
+        "failed": bucket.failed,
+        "retried": bucket.retried,
+        "input_tokens": bucket.input_tokens,
+        "output_tokens": bucket.output_tokens,
+        "cost": bucket.cost_nano / NANO,
+        "in_flight": bucket.in_flight,
+        "limit": bucket.limit,
+        "cooling_s": bucket.cooling_s,
+        "p50_ms": _quantile_ms(bucket, 0.5),
+        "p95_ms": _quantile_ms(bucket, 0.95),
+        "p99_ms": _quantile_ms(bucket, 0.99),
     }
+
+
+def _quantile_ms(bucket: _Joined, q: float) -> int | None:
+    quantile = None if bucket.latency is None else bucket.latency.quantile(q)
+    return None if quantile is None else round(quantile)

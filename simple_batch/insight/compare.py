@@ -1,16 +1,22 @@
 """Two jobs beside each other, request by request, matched by ``custom_id``."""
 
+from collections.abc import Iterator
+from typing import NamedTuple, TypedDict
+
 import msgspec
 
 from ..core import content
+from ..store import jobs
 from ..store.models import Job, database
-from .summary import job_row
 
-SCANNED = 5_000  # rows looked through for one page of different ones
+MAX_SCANNED = 5_000  # rows looked through for one page of different ones
 _CHUNK = 200
 _LONGEST = 2_000  # characters of an answer on the page
 
-_SIDE = "{0}.status, {0}.message, {0}.response, {0}.latency_ms, {0}.input_tokens, {0}.output_tokens, {0}.cost_nano"
+_SIDE = (  # of _Side
+    "{0}.status, {0}.message, {0}.response, {0}.latency_ms, {0}.input_tokens, {0}.output_tokens, "
+    "{0}.cost_nano"
+)
 # Rows of one job (r, x) in its order, each with its counterpart in another (s, y).
 _PAIRS = f"""
 SELECT r.custom_id, r.idx, s.idx, substr(r.body, 1, 20000), {_SIDE.format("x")}, {_SIDE.format("y")}
@@ -22,13 +28,66 @@ WHERE r.job_id = ? AND r.idx > ? ORDER BY r.idx LIMIT ?
 """
 
 
+class _Side(NamedTuple):
+    """The result of one job; None throughout where it has none."""
+
+    status: str | None
+    message: str | None
+    response: bytes | None
+    latency_ms: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_nano: int | None
+
+
+class _Pair(NamedTuple):
+    """What _PAIRS select."""
+
+    custom_id: str
+    idx: int
+    counterpart_idx: int | None
+    body: bytes
+    result: _Side
+    counterpart: _Side
+
+    @classmethod
+    def of(cls, row: tuple) -> "_Pair":
+        custom_id, idx, counterpart_idx, body, *results = row
+        half = len(_Side._fields)
+        sides = _Side._make(results[:half]), _Side._make(results[half:])
+        return cls(custom_id, idx, counterpart_idx, body, *sides)
+
+
+class Side(TypedDict):
+    """The result of one job on the page. Figures are None where there is none yet."""
+
+    status: str  # of RequestStatus
+    text: str  # the answer or the error message, cut to _LONGEST characters
+    latency_ms: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_nano: int | None  # nano-units of the job's currency
+
+
+class ComparedRow(TypedDict):
+    """A request of one job beside that of the other with the same ``custom_id``."""
+
+    custom_id: str
+    prompt: str  # one line
+    first_index: int | None  # None where that job has no such request
+    second_index: int | None
+    first: Side | None
+    second: Side | None
+    same: bool  # status and answer
+
+
 class Comparison(msgspec.Struct):
     """``continue_from`` is the place to go on behind, None at the end; ``places`` is how many there
     are. The first job's rows come first, then those of the second that the first has not."""
 
     first: Job
     second: Job
-    rows: list[dict]
+    rows: list[ComparedRow]
     continue_from: int | None
     places: int
 
@@ -37,11 +96,11 @@ def compare(
     first: int, second: int, after: int = -1, only_different: bool = False, per_page: int = 50
 ) -> Comparison:
     """Rows of two jobs beside each other, behind the place ``after``. Raises NotFound."""
-    one, other = job_row(first), job_row(second)
+    one, other = jobs.get(first), jobs.get(second)
     places = one.total + other.total
-    rows: list[dict] = []
+    rows: list[ComparedRow] = []
     scanned = 0
-    while len(rows) < per_page and scanned < SCANNED and after < places - 1:
+    while len(rows) < per_page and scanned < MAX_SCANNED and after < places - 1:
         found = _chunk(one, other, after, _CHUNK if only_different else per_page)
         if not found:  # the rows are just being removed
             after = places
@@ -55,57 +114,69 @@ def compare(
     return Comparison(one, other, rows, after if after < places - 1 else None, places)
 
 
-def _chunk(one: Job, other: Job, after: int, limit: int) -> list[tuple[int, dict | None]]:
+def _chunk(one: Job, other: Job, after: int, limit: int) -> list[tuple[int, ComparedRow | None]]:
     """(place, row) of the next rows; the row is None where the first job has shown it already."""
     if after < one.total - 1:
-        values = (other.id, one.id, after, limit)
-        return [(pair[1], _row(pair)) for pair in database.execute_sql(_PAIRS, values)]
-    values = (one.id, other.id, after - one.total, _CHUNK)
+        pairs = _pairs(one, other, after, limit)
+        return [(pair.idx, _row(pair)) for pair in pairs]
+    pairs = _pairs(other, one, after - one.total, _CHUNK)
     return [
-        (one.total + pair[1], _row_of_second(pair) if pair[2] is None else None)
-        for pair in database.execute_sql(_PAIRS, values)
+        (one.total + pair.idx, _row_of_second(pair) if pair.counterpart_idx is None else None)
+        for pair in pairs
     ]
 
 
-def _row(pair: tuple) -> dict:
-    one, other = _side(pair[4:11]), _side(pair[11:18])
-    texts = one.pop("whole"), other.pop("whole")  # they may be large: no row keeps them
+def _pairs(job: Job, counterpart: Job, after: int, limit: int) -> Iterator[_Pair]:
+    """The next rows of a job; one at a time, since answers may be large."""
+    values = (counterpart.id, job.id, after, limit)
+    return map(_Pair.of, database.execute_sql(_PAIRS, values))
+
+
+def _row(pair: _Pair) -> ComparedRow:
+    in_both = pair.counterpart_idx is not None
+    texts = _text(pair.result), _text(pair.counterpart)
+    same_status = pair.result.status == pair.counterpart.status
     return {
-        **_asked(pair),
-        "first_index": pair[1],
-        "second_index": pair[2],
-        "first": one,
-        "second": other if pair[2] is not None else None,
-        "same": pair[2] is not None and one["status"] == other["status"] and texts[0] == texts[1],
+        "custom_id": pair.custom_id,
+        "prompt": _prompt(pair),
+        "first_index": pair.idx,
+        "second_index": pair.counterpart_idx,
+        "first": _shown(pair.result, texts[0]),
+        "second": _shown(pair.counterpart, texts[1]) if in_both else None,
+        "same": in_both and same_status and texts[0] == texts[1],
     }
 
 
-def _row_of_second(pair: tuple) -> dict:
+def _row_of_second(pair: _Pair) -> ComparedRow:
     return {
-        **_asked(pair),
+        "custom_id": pair.custom_id,
+        "prompt": _prompt(pair),
         "first_index": None,
-        "second_index": pair[1],
+        "second_index": pair.idx,
         "first": None,
-        "second": {**_side(pair[4:11]), "whole": None},
+        "second": _shown(pair.result, _text(pair.result)),
         "same": False,
     }
 
 
-def _asked(pair: tuple) -> dict:
-    body = content.loaded(pair[3])
-    prompt = content.short(content.prompt_of(body)) if body is not None else ""
-    return {"custom_id": pair[0], "prompt": prompt}
+def _prompt(pair: _Pair) -> str:
+    body = content.loaded(pair.body)
+    return content.short(content.prompt_of(body)) if body is not None else ""
 
 
-def _side(columns: tuple) -> dict:
-    status, message, response, latency_ms, input_tokens, output_tokens, cost_nano = columns
-    whole = content.answer_of(content.loaded(response)) if status == "succeeded" else message or ""
+def _text(side: _Side) -> str:
+    """The whole answer, which may be large, or the error message."""
+    if side.status == "succeeded":
+        return content.answer_of(content.loaded(side.response))
+    return side.message or ""
+
+
+def _shown(side: _Side, text: str) -> Side:
     return {
-        "status": status or "pending",
-        "whole": whole,
-        "text": whole if len(whole) <= _LONGEST else whole[:_LONGEST] + "…",
-        "latency_ms": latency_ms,
-        "input_tokens": input_tokens,
-        "output_tokens": output_tokens,
-        "cost_nano": cost_nano,
+        "status": side.status or "pending",
+        "text": text if len(text) <= _LONGEST else text[:_LONGEST] + "…",
+        "latency_ms": side.latency_ms,
+        "input_tokens": side.input_tokens,
+        "output_tokens": side.output_tokens,
+        "cost_nano": side.cost_nano,
     }

@@ -1,17 +1,61 @@
 """The error log: groups of failures alike, single attempts, and the job's history."""
 
-from ..store.models import Attempt, ErrorGroup, JobEvent
+from typing import TypedDict
+
+from ..store import jobs
+from ..store.models import Attempt, JobEvent
+from ..store.models import ErrorGroup as ErrorGroupRow
 from .page import Page
-from .summary import job_row
 
 
-def error_groups(job_id: int) -> list[dict]:
-    """Groups, the largest first; ``share`` is of all failed attempts of the job."""
-    job_row(job_id)
+class ErrorGroup(TypedDict):
+    """Failed attempts of one kind."""
+
+    key: str
+    cause: str
+    http_status: int | None
+    message: str
+    count: int  # attempts
+    share: float  # of all failed attempts of the job, 0 to 1
+    first_at: int  # epoch ms
+    last_at: int  # epoch ms
+
+
+class FailedAttempt(TypedDict):
+    """One call that failed."""
+
+    id: int
+    index: int  # of the request, from 0
+    number: int  # of the attempt, from 1
+    started_at: int  # epoch ms
+    latency_ms: int
+    cause: str
+    http_status: int | None
+    message: str
+    excerpt: str  # beginning of what came back
+    wait_ms: int  # pause after it
+
+
+Event = TypedDict(
+    "Event",
+    {
+        "at": int,  # epoch ms
+        "from": str,  # of JobStatus; empty for a new job
+        "to": str,  # of JobStatus
+        "reason": str,
+        "detail": str,
+        "actor": str,  # user, ``runner`` or ``cli``
+    },
+)
+
+
+def error_groups(job_id: int) -> list[ErrorGroup]:
+    """Groups, the largest first. Raises NotFound for the job."""
+    jobs.get(job_id)
     groups = list(
-        ErrorGroup.select()
-        .where(ErrorGroup.job == job_id)
-        .order_by(ErrorGroup.attempts.desc(), ErrorGroup.group_key)
+        ErrorGroupRow.select()
+        .where(ErrorGroupRow.job == job_id)
+        .order_by(ErrorGroupRow.attempts.desc(), ErrorGroupRow.group_key)
     )
     total = sum(group.attempts for group in groups)
     return [
@@ -35,9 +79,9 @@ def attempts_page(
     group: str | None = None,
     before: int | None = None,
     per_page: int = 50,
-) -> Page:
-    """Failed attempts, newest first; ``before`` is the id to go on below."""
-    job_row(job_id)
+) -> Page[FailedAttempt]:
+    """Failed attempts, newest first; ``before`` is the id to go on below. Raises NotFound for the job."""
+    jobs.get(job_id)
     query = Attempt.select().where((Attempt.job == job_id) & (Attempt.cause != ""))
     if cause:
         query = query.where(Attempt.cause == cause)
@@ -45,7 +89,7 @@ def attempts_page(
         query = query.where(Attempt.group_key == group)
     if before:
         query = query.where(Attempt.id < before)
-    rows = [
+    rows: list[FailedAttempt] = [
         {
             "id": row.id,
             "index": row.idx,
@@ -64,9 +108,9 @@ def attempts_page(
     return Page(rows[:per_page], 1, per_page, len(rows), more is None, more)
 
 
-def events(job_id: int) -> list[dict]:
-    """Every change of the job's status, oldest first."""
-    job_row(job_id)
+def events(job_id: int) -> list[Event]:
+    """Every change of the job's status, oldest first. Raises NotFound for the job."""
+    jobs.get(job_id)
     rows = JobEvent.select().where(JobEvent.job == job_id).order_by(JobEvent.id).limit(1000)
     return [
         {

@@ -9,7 +9,7 @@ from ..core.messages import translatable
 from ..store import visibility
 from ..store.models import TIMELINE_WIDTHS, ApiConfig, Job, Timeline, User
 from .page import Page
-from .summary import cost_nano, counts, live_of, pending, rate
+from .summary import Counts, cost_nano, counts, live_of, pending, rate
 
 SORTS = {
     "created": Job.created_at,
@@ -22,6 +22,25 @@ SORTS = {
 SPARK_POINTS = 60
 
 
+class JobRow(Counts):
+    """A row of the list of jobs; moments are epoch ms."""
+
+    id: int
+    name: str
+    status: str  # of JobStatus
+    status_reason: str
+    config: str  # alias
+    owner: str | None  # user name
+    rate: float  # requests finished per second
+    throughput: list[int]  # requests finished in each of at most SPARK_POINTS stretches of its life
+    eta_s: int | None
+    cost_nano: int | None  # nano-units of the currency; None where it is not known
+    currency: str
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+
+
 def jobs_page(
     status: str | None = None,
     q: str = "",
@@ -30,9 +49,9 @@ def jobs_page(
     page: int = 1,
     per_page: int = 50,
     viewer: Scope | None = None,
-) -> Page:
-    """Jobs that the viewer sees (None: all) by status, part of the name, and config alias; ``sort`` is a name of SORTS, with ``-``
-    before it descending. Raises InvalidInput for another sort."""
+) -> Page[JobRow]:
+    """Jobs that the viewer sees (None: all) by status, part of the name, and config alias; ``sort`` is a
+    name of SORTS, with ``-`` before it descending. Raises InvalidInput for another sort."""
     column = SORTS.get(sort.removeprefix("-"))
     if column is None:
         raise InvalidInput(
@@ -64,7 +83,7 @@ def job_counts(viewer: Scope | None = None) -> dict[str, int]:
     return dict(query.group_by(Job.status).tuples())
 
 
-def _row(job: Job) -> dict:
+def _row(job: Job) -> JobRow:
     per_second, left = rate(job), pending(job)
     return {
         "id": job.id,

@@ -1,4 +1,4 @@
-"""The requests of a job: pages of them, one of them, and its neighbours.
+"""The requests of a job: pages of them, and the neighbours of one.
 
 No page reads more than a bounded number of rows. Without conditions on results
 the place of a page is arithmetic (indices have no gaps); by status an index
@@ -7,28 +7,24 @@ serves; a text search looks through a window of rows and says where to go on.
 
 import time
 from collections.abc import Iterator
+from typing import NamedTuple, TypedDict
 
 from ..core import content
 from ..core.clock import give_way
 from ..core.domain import RequestStatus
-from ..core.errors import InvalidInput, NotFound
+from ..core.errors import InvalidInput
 from ..core.messages import translatable
-from ..core.schema import parsed
-from ..store import images, search
+from ..store import jobs, search
 from ..store.filters import RequestFilter
-from ..store.models import Attempt, Job, database
+from ..store.models import Job, database
 from .page import Page
-from .summary import job_row, live_of, pending
+from .summary import live_of, pending
 
 COUNT_CAP = 10_000
-LONGEST = (
-    8_000_000  # bytes of an answer that a page takes apart; of a longer one it has the beginning
-)
-SHOWN = 100_000  # of that
 CANDIDATES = 200  # rows that an index names, looked at at a time
-MOST_CANDIDATES = 4_000
+MAX_CANDIDATES = 4_000
 _STRETCH = 200  # rows that a search looks through at once, to begin with
-_MOMENT_S = 0.05
+_STRETCH_S = 0.05  # about as long a stretch may take
 SORTS = {
     "index": "idx",
     "latency": "latency_ms",
@@ -36,12 +32,66 @@ SORTS = {
     "tokens": "output_tokens",
 }
 
-_COLUMNS = (
+_COLUMNS = (  # of _Row
     "r.idx, r.custom_id, substr(r.body, 1, 20000), x.status, x.cause, x.http_status, x.message, "
     "CASE WHEN length(x.response) < 200000 THEN x.response END, x.attempts, x.latency_ms, "
     "x.input_tokens, x.output_tokens, x.cost_nano, x.started_at, x.finished_at, x.config, x.model"
 )
-_JOIN = "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx"
+JOIN = "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx"
+
+
+class _Row(NamedTuple):
+    """What _COLUMNS select; the columns of the result are None where there is none."""
+
+    idx: int
+    custom_id: str
+    body: bytes
+    status: str | None
+    cause: str | None
+    http_status: int | None
+    message: str | None
+    response: bytes | None
+    attempts: int | None
+    latency_ms: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_nano: int | None
+    started_at: int | None
+    finished_at: int | None
+    config: str | None
+    model: str | None
+
+
+class RequestRow(TypedDict):
+    """A row of the requests table. Figures of the result are None where there is none yet."""
+
+    index: int  # from 0
+    custom_id: str
+    prompt: str  # one line
+    status: str  # of RequestStatus
+    cause: str | None  # of a failure
+    http_status: int | None
+    message: str
+    answer: str  # one line
+    attempts: int | None  # calls
+    latency_ms: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_nano: int | None  # nano-units of the job's currency
+    started_at: int | None  # epoch ms
+    finished_at: int | None  # epoch ms
+    config: str | None  # alias
+    model: str | None
+
+
+class Neighbours(NamedTuple):
+    """What stands around a request; None for what is not there, or not known without looking at too many
+    rows."""
+
+    previous: int | None  # index
+    following: int | None  # index
+    position: int | None  # from 1
+    total: int | None
 
 
 def requests_page(
@@ -51,10 +101,10 @@ def requests_page(
     page: int = 1,
     per_page: int = 50,
     after: int | None = None,
-) -> Page:
+) -> Page[RequestRow]:
     """Rows of the requests table. ``after`` continues a text search behind that index. Raises
     NotFound for the job, InvalidInput for the sort."""
-    job, page = job_row(job_id), max(1, page)
+    job, page = jobs.get(job_id), max(1, page)
     if sort.removeprefix("-") not in SORTS:
         raise InvalidInput(
             translatable(
@@ -83,107 +133,36 @@ def requests_page(
     return Page(rows, page, per_page, total, exact, continue_from)
 
 
-def request_detail(job_id: int, index: int) -> dict:
-    """Everything about one request. Raises NotFound."""
-    job = job_row(job_id)
-    row = database.execute_sql(
-        "SELECT r.custom_id, r.url, r.line, coalesce(o.body, r.body), x.status, x.cause, x.http_status, x.message, "
-        "CASE WHEN length(x.response) > ? THEN substr(x.response, 1, ?) "
-        "ELSE x.response END, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
-        "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano, "
-        "o.body IS NOT NULL, "
-        "length(x.response), r.twin, (SELECT c.alias FROM api_config c WHERE c.id = coalesce(o.config_id, r.config_id)) "
-        f"{_JOIN} LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
-        "WHERE r.job_id = ? AND r.idx = ?",
-        (LONGEST, SHOWN, job_id, index),
-    ).fetchone()
-    if row is None:
-        raise NotFound(
-            translatable("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index)
-        )
-    cut = row[21] if row[21] and row[21] > LONGEST else None
-    response = None if cut else content.loaded(row[8])
-    usage = None
-    if row[15] is not None:
-        usage = {
-            "input": row[15],
-            "output": row[16],
-            "total": row[15] + row[16],
-            "cached": row[17],
-            "reasoning": row[18],
-        }
-    return {
-        "index": index,
-        "custom_id": row[0],
-        "url": row[1],
-        "line": row[2],
-        "status": row[4] or _status_of(index, live_of(job)),
-        "body": content.pretty(row[3]),
-        "edited": bool(row[20]),
-        "messages": content.conversation_of(content.loaded(row[3])),
-        "pictures": images.called(job.upload_id, set(images.files_in(bytes(row[3])))),
-        "response": _beginning(row[8]) if cut else content.pretty(row[8]) if row[8] else None,
-        "response_bytes": cut,
-        "answer": content.answer_of(response),
-        "answer_parts": content.answer_parts(response),
-        "reasoning": content.reasoning_of(response),
-        "parsed": None if cut else _parsed(job, row[4], row[8]),
-        "cause": row[5],
-        "http_status": row[6],
-        "message": row[7],
-        "model": row[9],
-        "config": row[10] or row[23],
-        "twin": row[22],
-        "attempts": _attempts(job_id, index, row),
-        "started_at": row[12],
-        "finished_at": row[13],
-        "latency_ms": row[14],
-        "usage": usage,
-        "cost_nano": row[19],
-        "currency": job.currency,
-    }
-
-
-def _beginning(raw) -> str:
-    return bytes(raw).decode("utf-8", "ignore")
-
-
-def _parsed(job: Job, status: str | None, response: bytes | None) -> list[tuple[str, str]] | None:
-    """(name, value) of the fields of an answer that fits its job's schema; None for any other."""
-    if not job.schema or status != RequestStatus.SUCCEEDED:
-        return None
-    found = parsed(response)
-    if found is None or not isinstance(found.value, dict):
-        return None
-    return [(name, content.shown(value)) for name, value in found.value.items()]
-
-
-def neighbours(job_id: int, index: int, wanted: RequestFilter) -> tuple:
-    """(previous index, next index, position from 1, total) of a request among those that match;
-    None for what is not there or not known without looking at too many rows."""
-    job = job_row(job_id)
+def neighbours(job_id: int, index: int, wanted: RequestFilter) -> Neighbours:
+    """The neighbours of a request among those that match. Raises NotFound for the job."""
+    job = jobs.get(job_id)
     if wanted.q:
-        return _found_before(job, wanted, index), _found_behind(job, wanted, index), None, None
+        before, behind = _found_before(job, wanted, index), _found_behind(job, wanted, index)
+        return Neighbours(before, behind, None, None)
     if wanted.status in ("pending", "in_flight", "retrying") or wanted == RequestFilter():
         previous = index - 1 if index > 0 else None
         following = index + 1 if index + 1 < job.total else None
-        return previous, following, index + 1, job.total
+        return Neighbours(previous, following, index + 1, job.total)
     conditions, values = wanted.on_results()
     where = f"FROM result x WHERE x.job_id = ?{conditions}"
-    before, behind = (
-        database.execute_sql(
+    previous, following = (
+        _scalar(
             f"SELECT x.idx {where} AND x.idx {sign} ? ORDER BY x.idx {order} LIMIT 1",
             (job_id, *values, index),
-        ).fetchone()
+        )
         for sign, order in (("<", "DESC"), (">", "ASC"))
     )
     total, exact = _count(job, wanted)
     position = None
     if exact and total <= COUNT_CAP:
-        position = database.execute_sql(
-            f"SELECT count(*) {where} AND x.idx <= ?", (job_id, *values, index)
-        ).fetchone()[0]
-    return (before or (None,))[0], (behind or (None,))[0], position, total
+        query = f"SELECT count(*) {where} AND x.idx <= ?"
+        position = _scalar(query, (job_id, *values, index))
+    return Neighbours(previous, following, position, total)
+
+
+def _scalar(query: str, values: tuple) -> int | None:
+    row = database.execute_sql(query, values).fetchone()
+    return row[0] if row else None
 
 
 def _found_behind(job: Job, wanted: RequestFilter, index: int) -> int | None:
@@ -195,7 +174,7 @@ def _found_before(job: Job, wanted: RequestFilter, index: int) -> int | None:
     conditions, values = wanted.on_rows()
     for near, far in _stretches():
         row = database.execute_sql(
-            f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx < ? AND r.idx >= ?{conditions} "
+            f"SELECT r.idx {JOIN} WHERE r.job_id = ? AND r.idx < ? AND r.idx >= ?{conditions} "
             "ORDER BY r.idx DESC LIMIT 1",
             (job.id, index - near, index - far, *values),
         ).fetchone()
@@ -213,7 +192,9 @@ def _stretches() -> Iterator[tuple[int, int]]:
         since = time.monotonic()
         yield begin, end
         took, begin = time.monotonic() - since, end
-        rows = rows * 4 if took < _MOMENT_S / 4 else max(1, rows // 4) if took > _MOMENT_S else rows
+        rows = (
+            rows * 4 if took < _STRETCH_S / 4 else max(1, rows // 4) if took > _STRETCH_S else rows
+        )
         give_way()
 
 
@@ -239,7 +220,7 @@ def _by_result(job: Job, wanted, sort: str, offset: int, per_page: int) -> list[
 def _count(job: Job, wanted: RequestFilter) -> tuple[int, bool]:
     """How many match: by the job's counters where they know, else counted up to COUNT_CAP."""
     if wanted.only_status:
-        known = {
+        known: dict[str | None, int] = {
             None: job.succeeded + job.failed + job.cancelled,
             RequestStatus.SUCCEEDED: job.succeeded,
             RequestStatus.FAILED: job.failed,
@@ -279,7 +260,7 @@ def _search(
     indices: list[int] = []
     for begin, end in _stretches():
         rows = database.execute_sql(
-            f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx > ? AND r.idx <= ?{conditions} "
+            f"SELECT r.idx {JOIN} WHERE r.job_id = ? AND r.idx > ? AND r.idx <= ?{conditions} "
             "ORDER BY r.idx LIMIT ?",
             (job.id, after + begin, after + end, *values, limit - len(indices)),
         )
@@ -297,10 +278,10 @@ def _search_index(
     """What the index names is looked at: other conditions, and whether it still holds the text."""
     conditions, values = wanted.on_rows()
     indices: list[int] = []
-    for _ in range(MOST_CANDIDATES // CANDIDATES):
+    for _ in range(MAX_CANDIDATES // CANDIDATES):
         candidates, more = search.find(job.id, wanted.q, after, CANDIDATES)
         rows = database.execute_sql(
-            f"SELECT r.idx {_JOIN} WHERE r.job_id = ? AND r.idx IN "
+            f"SELECT r.idx {JOIN} WHERE r.job_id = ? AND r.idx IN "
             f"(SELECT value FROM json_each(?)){conditions} ORDER BY r.idx LIMIT ?",
             (job.id, str(candidates), *values, limit - len(indices)),
         )
@@ -313,40 +294,36 @@ def _search_index(
     return indices, after
 
 
-def _rows(job: Job, indices: list[int]) -> list[dict]:
+def _rows(job: Job, indices: list[int]) -> list[RequestRow]:
     if not indices:
         return []
     marks = ",".join("?" * len(indices))
-    found = {
-        row[0]: row
-        for row in database.execute_sql(
-            f"SELECT {_COLUMNS} {_JOIN} WHERE r.job_id = ? AND r.idx IN ({marks})",
-            (job.id, *indices),
-        )
-    }
+    query = f"SELECT {_COLUMNS} {JOIN} WHERE r.job_id = ? AND r.idx IN ({marks})"
+    rows = map(_Row._make, database.execute_sql(query, (job.id, *indices)))
+    found = {row.idx: row for row in rows}
     live = live_of(job)
-    return [_row(found[index], live) for index in indices if index in found]
+    return [_shown(found[index], live) for index in indices if index in found]
 
 
-def _row(row: tuple, live: dict) -> dict:
+def _shown(row: _Row, live: dict) -> RequestRow:
     return {
-        "index": row[0],
-        "custom_id": row[1],
-        "prompt": content.short(_prompt(bytes(row[2]))),
-        "status": row[3] or _status_of(row[0], live),
-        "cause": row[4],
-        "http_status": row[5],
-        "message": row[6] or "",
-        "answer": content.short(content.answer_of(content.loaded(row[7]))),
-        "attempts": row[8],
-        "latency_ms": row[9],
-        "input_tokens": row[10],
-        "output_tokens": row[11],
-        "cost_nano": row[12],
-        "started_at": row[13],
-        "finished_at": row[14],
-        "config": row[15],
-        "model": row[16],
+        "index": row.idx,
+        "custom_id": row.custom_id,
+        "prompt": content.short(_prompt(bytes(row.body))),
+        "status": row.status or status_of(row.idx, live),
+        "cause": row.cause,
+        "http_status": row.http_status,
+        "message": row.message or "",
+        "answer": content.short(content.answer_of(content.loaded(row.response))),
+        "attempts": row.attempts,
+        "latency_ms": row.latency_ms,
+        "input_tokens": row.input_tokens,
+        "output_tokens": row.output_tokens,
+        "cost_nano": row.cost_nano,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+        "config": row.config,
+        "model": row.model,
     }
 
 
@@ -355,45 +332,9 @@ def _prompt(body: bytes) -> str:
     return content.prompt_of(data) if data is not None else body[:400].decode("utf-8", "replace")
 
 
-def _status_of(index: int, live: dict) -> str:
+def status_of(index: int, live: dict) -> str:
+    """The status of a request without a result, by the live state of its job."""
     for status in (RequestStatus.IN_FLIGHT, RequestStatus.RETRYING):
         if index in live.get(f"{status}_idx", ()):
             return status.value
     return RequestStatus.PENDING.value
-
-
-def _attempts(job_id: int, index: int, row: tuple) -> list[dict]:
-    """Failed attempts in order of time, then the call that succeeded."""
-    rows = (
-        Attempt.select()
-        .where((Attempt.job == job_id) & (Attempt.idx == index))
-        .order_by(Attempt.started_at, Attempt.id)
-        .limit(500)
-    )
-    attempts = [
-        {
-            "number": position,
-            "started_at": attempt.started_at,
-            "latency_ms": attempt.latency_ms,
-            "cause": attempt.cause or None,
-            "http_status": attempt.http_status,
-            "message": attempt.message,
-            "excerpt": attempt.excerpt,
-            "wait_ms": attempt.wait_ms,
-        }
-        for position, attempt in enumerate(rows, 1)
-    ]
-    if row[4] == RequestStatus.SUCCEEDED and row[14] is not None:  # a twin's was not called
-        attempts.append(
-            {
-                "number": len(attempts) + 1,
-                "started_at": row[13] - row[14],
-                "latency_ms": row[14],
-                "cause": None,
-                "http_status": row[6],
-                "message": "",
-                "excerpt": "",
-                "wait_ms": 0,
-            }
-        )
-    return attempts

@@ -1,31 +1,108 @@
 """One job in figures: for ``show-job --json`` and for the live feed (docs/commands.md)."""
 
 import json
-from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TypedDict
 
-from ..core.clock import now_ms
+from ..core.clock import iso, now_ms
 from ..core.domain import NANO, JobStatus
-from ..core.errors import NotFound
-from ..core.messages import translatable
+from ..store import jobs
 from ..store.latency_sketch import LatencySketch
 from ..store.models import Job, database
 
-FRESH_MS = 5_000
 _RUNNING = (JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.FINALIZING)
 
 
-def job_row(job_id: int) -> Job:
-    """The job, its config fetched with it. Raises NotFound."""
-    job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
-    if job is None:
-        raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
-    return job
+class Counts(TypedDict):
+    """Requests of a job by status; all but ``total`` add up to it."""
+
+    total: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    pending: int
+    in_flight: int
+    retrying: int  # waiting for their next attempt
 
 
-def summary(job_id: int) -> dict:
-    """The object that ``show-job --json`` prints."""
-    job = job_row(job_id)
+class Latency(TypedDict):
+    """Percentiles and mean in ms of the calls that succeeded; None where there are none."""
+
+    p50: int | None
+    p90: int | None
+    p95: int | None
+    p99: int | None
+    mean: int | None
+
+
+class Tokens(TypedDict):
+    """Tokens as the provider counted them."""
+
+    input: int  # ``cached`` among them
+    output: int  # ``reasoning`` among them
+    total: int
+    cached: int
+    reasoning: int
+
+
+class Cost(TypedDict):
+    amount: float | None  # in units of the currency; None where it is not known
+    currency: str
+
+
+class CauseCount(TypedDict):
+    cause: str
+    count: int  # failed requests
+
+
+class Summary(TypedDict):
+    """One job in figures; moments are ISO 8601 in UTC."""
+
+    id: int
+    name: str
+    status: str  # of JobStatus
+    status_reason: str | None
+    total: int  # requests, as the four that follow
+    succeeded: int
+    failed: int
+    cancelled: int
+    pending: int  # without a result
+    attempts: int  # calls
+    retries: int  # calls after the first of a request
+    created_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    elapsed_s: float  # without pauses
+    requests_per_second: float
+    latency_ms: Latency
+    tokens: Tokens
+    cost: Cost
+    errors: list[CauseCount]  # the most frequent first
+
+
+class Progress(TypedDict):
+    """The payload of ``job.progress``."""
+
+    status: str  # of JobStatus
+    status_reason: str
+    counts: Counts
+    requests_per_second: float
+    eta_s: int | None
+    elapsed_s: int  # without pauses
+    p50_ms: int | None  # latency of the calls that succeeded
+    p95_ms: int | None
+    p99_ms: int | None
+    attempts: int  # calls
+    retries: int  # calls after the first of a request
+    tokens: Tokens
+    cost: Cost
+    spend_cap: float | None  # in units of the job's currency
+    governor: dict | None  # the fields of core.domain.GovernorState
+
+
+def summary(job_id: int) -> Summary:
+    """The object that ``show-job --json`` prints. Raises NotFound."""
+    job = jobs.get(job_id)
     sketch = LatencySketch(job.latency)
     return {
         "id": job.id,
@@ -57,9 +134,9 @@ def summary(job_id: int) -> dict:
     }
 
 
-def progress(job_id: int) -> dict:
-    """The payload of ``job.progress`` (docs/live-feed.md)."""
-    job = job_row(job_id)
+def progress(job_id: int) -> Progress:
+    """The payload of ``job.progress`` (docs/live-feed.md). Raises NotFound."""
+    job = jobs.get(job_id)
     live = live_of(job)
     sketch = LatencySketch(job.latency)
     per_second, left = rate(job), pending(job)
@@ -82,8 +159,8 @@ def progress(job_id: int) -> dict:
     }
 
 
-def counts(job: Job, live: dict) -> dict:
-    """How many requests stand where; together they are the total."""
+def counts(job: Job, live: dict) -> Counts:
+    """How many requests stand where."""
     left = pending(job)
     in_flight = min(left, live.get("in_flight", 0))
     retrying = min(left - in_flight, live.get("retrying", 0))
@@ -99,17 +176,18 @@ def counts(job: Job, live: dict) -> dict:
 
 
 def live_of(job: Job) -> dict:
-    """What the process that runs the job last said of it; empty where that is stale."""
+    """The live state that the process running the job last wrote (the fields of runner.live_state's
+    LiveState); empty where it is stale."""
     if job.status not in _RUNNING:
         return {}
     live = json.loads(job.live or "{}")
-    return live if now_ms() - live.get("at", 0) < FRESH_MS else {}
+    return live if now_ms() - live.get("at", 0) < jobs.LIVE_FRESH_MS else {}
 
 
 def waits_for_share(job_id: int) -> bool:
-    """Whether no worker that has a lane of the job can make a call, for want of a share of the limits
-    or of money (docs/scale-out.md)."""
-    return live_of(job_row(job_id)).get("waits", False)
+    """Whether no worker that runs the job can make a call, because it has no share of the rate limits or
+    the spend cap (docs/scale-out.md)."""
+    return live_of(jobs.get(job_id)).get("waits", False)
 
 
 def pending(job: Job) -> int:
@@ -132,7 +210,7 @@ def rate(job: Job) -> float:
     return (job.succeeded + job.failed) / elapsed if elapsed else 0.0
 
 
-def tokens(job: Job) -> dict:
+def tokens(job: Job) -> Tokens:
     return {
         "input": job.input_tokens,
         "output": job.output_tokens,
@@ -152,21 +230,13 @@ def cost_nano(job: Job) -> int | None:
     return job.cost_nano
 
 
-def cost(job: Job) -> dict:
+def cost(job: Job) -> Cost:
     nano = cost_nano(job)
     amount = None if nano is None else float(Decimal(nano) / NANO)
     return {"amount": amount, "currency": job.currency}
 
 
-def iso(ms: int | None) -> str | None:
-    """ISO 8601 in UTC with milliseconds."""
-    if ms is None:
-        return None
-    text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
-def _failures_by_cause(job_id: int) -> list[dict]:
+def _failures_by_cause(job_id: int) -> list[CauseCount]:
     rows = database.execute_sql(
         "SELECT cause, count(*) FROM result WHERE job_id = ? AND status = 'failed' "
         "GROUP BY cause ORDER BY 2 DESC, 1",

@@ -99,7 +99,7 @@ def give_back(
     with Pace(FEW) as pace:
         while behind is not None:
             some, behind = pace.step(
-                retry_rows.give_back_step, job_id, wanted, behind, other, pace.rows
+                retry_rows.requeue_step, job_id, wanted, behind, other, pace.rows
             )
             count += some
             if until is not None and time.monotonic() > until:
@@ -113,7 +113,7 @@ def give_back_duplicates(job_id: int) -> int:
     count, behind = 0, -1
     with Pace(FEW) as pace:
         while behind is not None:
-            some, behind = pace.step(retry_rows.give_back_twins_step, job_id, behind, pace.rows)
+            some, behind = pace.step(retry_rows.requeue_duplicates_step, job_id, behind, pace.rows)
             count += some
     return count
 

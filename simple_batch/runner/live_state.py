@@ -6,10 +6,10 @@ import msgspec
 
 from ..core.domain import GovernorState
 from ..store import timeline
+from ..store.jobs import LIVE_FRESH_MS
 from ..store.models import Job
 
 SHOWN_INDICES = 1000
-FRESH_MS = 5_000
 
 
 class ConfigLive(msgspec.Struct):
@@ -50,7 +50,7 @@ def write(job_id: int, live: LiveState) -> None:
 def fresh(lives: list[LiveState]) -> list[LiveState]:
     """Drop states much older than the newest: they come from job runs that have died."""
     newest = max(live.at for live in lives)
-    return [live for live in lives if newest - live.at < FRESH_MS]
+    return [live for live in lives if newest - live.at < LIVE_FRESH_MS]
 
 
 def waits(encoded: str) -> bool:

@@ -114,7 +114,7 @@ class Notifier:
         hook, body = delivery.webhook, payload(delivery)
         try:
             self._gate.check(urlsplit(hook.url).hostname)
-            secret = self._vault.open(hook.secret_encrypted)
+            secret = self._vault.decrypt(hook.secret_encrypted)
             headers = signed(secret, delivery.event_id, body, time.time())
             with gevent.Timeout(TIMEOUT_S, requests.Timeout()), requests.Session() as session:
                 session.trust_env = self._settings.TRUST_ENV

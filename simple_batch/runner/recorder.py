@@ -25,7 +25,7 @@ from ..core.clock import now_ms
 from ..core.domain import Cause, Outcome, RequestStatus
 from ..core.errors import DatabaseMoved
 from ..store.database import connected, fault
-from ..store.identity import LOOK_EVERY_S
+from ..store.identity import CHECK_EVERY_S
 from ..store.models import database
 from ..store.results import Recorded, write
 
@@ -116,7 +116,7 @@ class Recorder(ResultSink):
     def wait_until_writable(self) -> None:
         now = time.monotonic()
         if now >= self._check_at:  # asked before each call, several times
-            self._check_at = now + LOOK_EVERY_S
+            self._check_at = now + CHECK_EVERY_S
             if self._writable.is_set() and fault() is not None:
                 self._writable.clear()
                 self._queue.put(_TRY)  # the recorder then waits until the database is back

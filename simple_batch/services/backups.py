@@ -192,7 +192,7 @@ def _looked_through(path: Path, settings: Settings) -> tuple[int, list[str]]:
 
 def _opens(vault, sealed: bytes) -> bool:
     try:
-        vault.open(sealed)
+        vault.decrypt(sealed)
     except ConfigurationError:
         return False
     return True

@@ -233,7 +233,7 @@ def _validated(fields: ConfigFields) -> dict:
     return {
         "alias": required_text(fields.alias, "alias", 100),
         "base_url": valid_base_url(fields.base_url),
-        "key_encrypted": context.vault().seal(key),
+        "key_encrypted": context.vault().encrypt(key),
         "key_last4": key[-4:] if len(key) >= 12 else "",
         "model": required_text(fields.model, "model", 300),
         "max_tokens": within(fields.max_tokens, "max_tokens", 1, 10_000_000),

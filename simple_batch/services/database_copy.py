@@ -37,7 +37,7 @@ class Moved(msgspec.Struct, frozen=True):
     different: copy.Noted
 
 
-Begun = Callable[[int], copy.Told]  # called with the number of rows to copy, and to compare
+Begun = Callable[[int], copy.OnProgress]  # called with the number of rows to copy, and to compare
 
 
 def move(target_url: str, begun: Begun) -> Moved:
@@ -69,7 +69,7 @@ def move(target_url: str, begun: Begun) -> Moved:
 
 def _look_at(target_url: str, source_url: str) -> None:
     if is_server(target_url):
-        with endpoints.telling(target_url):
+        with endpoints.database_errors(target_url):
             remember(endpoints.password_of(target_url))
     elif not target_url.startswith("sqlite:"):
         # not repeated: it may hold a password
@@ -82,8 +82,8 @@ def _look_at(target_url: str, source_url: str) -> None:
 
 
 @contextlib.contextmanager
-def _opened(url: str) -> Iterator[endpoints.Side]:
-    with contextlib.closing(endpoints.side(url)) as side:
+def _opened(url: str) -> Iterator[endpoints.Endpoint]:
+    with contextlib.closing(endpoints.connect(url)) as side:
         yield side
 
 
@@ -99,8 +99,8 @@ def _only_one(url: str) -> Iterator[None]:
         lease.release()
 
 
-def _must_be_empty(target: endpoints.Side) -> None:
-    with endpoints.telling(target.url):
+def _must_be_empty(target: endpoints.Endpoint) -> None:
+    with endpoints.database_errors(target.url):
         if not target.unfinished and (table := target.filled()):
             raise Conflict(
                 f"{redacted_url(target.url)} holds rows already (in {table}): nothing was written. Give an "
@@ -108,35 +108,35 @@ def _must_be_empty(target: endpoints.Side) -> None:
             )
 
 
-def _hold(source: endpoints.Side) -> None:
-    with endpoints.telling(source.url):
+def _hold(source: endpoints.Endpoint) -> None:
+    with endpoints.database_errors(source.url):
         if not is_server(source.url):
             backup.alone(sqlite_path(source.url))
         source.reading(endpoints.tables())
 
 
-def _prepare(target: endpoints.Side) -> None:
+def _prepare(target: endpoints.Endpoint) -> None:
     """Migrate the tables and block the target for other processes."""
     open_database(target.url, unfinished=True)
     close_database()
-    with endpoints.telling(target.url):
+    with endpoints.database_errors(target.url):
         target.mark()
 
 
-def _rows(source: endpoints.Side) -> int:
-    with endpoints.telling(source.url):
+def _rows(source: endpoints.Endpoint) -> int:
+    with endpoints.database_errors(source.url):
         return sum(source.count(table) for table in endpoints.tables())
 
 
-def _finish(source: endpoints.Side, target: endpoints.Side) -> None:
+def _finish(source: endpoints.Endpoint, target: endpoints.Endpoint) -> None:
     """Queue the index of the texts that are indexed in the source, for the process that runs the jobs,
     and unblock the target."""
-    with endpoints.telling(source.url):
+    with endpoints.database_errors(source.url):
         indexed = source.indexed()
     open_database(target.url, unfinished=True)
     with connected():
         for job_id in indexed:
             search.want(job_id)
     close_database()
-    with endpoints.telling(target.url):
+    with endpoints.database_errors(target.url):
         target.unmark()

@@ -30,6 +30,7 @@ from ..store import requests as request_rows
 from ..store import requeue as retry_rows
 from ..store.database import connected, log_failure
 from ..store.filters import RequestFilter
+from ..store.jobs import get
 from ..store.models import ApiFile, Job, Request, Token, Upload, database
 from ..store.requests import Share
 from ..store.requeue import Changes
@@ -271,7 +272,7 @@ def _insert(upload: Upload, values: dict, actor: str | None, shares: Sequence[Sh
             **values,
         )
         if shares:
-            request_rows.share_out(job.id, shares)
+            request_rows.set_shares(job.id, shares)
         job_rows.add_event(job.id, "", JobStatus.VALIDATING, actor=_acting(actor))
     return job
 
@@ -281,14 +282,6 @@ def _note_made(job: Job, actor: str | None) -> None:
 
 
 # --- changing ---------------------------------------------------------------------------------
-
-
-def get(job_id: int) -> Job:
-    """The job. Raises NotFound, also for one that is being deleted."""
-    job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
-    if job is None:
-        raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
-    return job
 
 
 def allowed_actions(job: Job) -> set[str]:
@@ -437,7 +430,7 @@ def retry_requests(
     other = _possible(_retriable(job_id), other)
     # in order: a request that waits for an identical one comes behind it
     wanted = sorted(set(indices))
-    given_back = sum(retry_rows.give_back_one(job_id, index, other) for index in wanted)
+    given_back = sum(retry_rows.requeue_one(job_id, index, other) for index in wanted)
     if not given_back:
         raise Conflict(translatable("None of these requests has failed: nothing was retried."))
     _queue_again(job_id, actor)

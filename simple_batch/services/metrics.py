@@ -37,7 +37,7 @@ from ..core.version import __version__
 from ..runner.stats import RunnerStats
 from ..store import disk_usage, visibility
 from ..store.cluster import workers
-from ..store.counters import REST, tally
+from ..store.counters import REST, process_counters
 from ..store.database import as_opened, folder_of, is_server, sqlite_path
 from ..store.latency_sketch import LatencySketch
 from ..store.models import ApiConfig, Job
@@ -142,24 +142,40 @@ def _recorded() -> Iterator[Metric]:
         "requests",
         "Requests that got their result.",
         (*config, "result"),
-        tally.requests,
+        process_counters.requests,
     )
     yield _family(
-        counter, "attempts_failed", "Calls that failed.", (*config, "cause"), tally.failures
+        counter,
+        "attempts_failed",
+        "Calls that failed.",
+        (*config, "cause"),
+        process_counters.failures,
     )
-    yield _family(counter, "tokens", "Tokens of calls.", (*config, "kind"), tally.tokens)
+    yield _family(counter, "tokens", "Tokens of calls.", (*config, "kind"), process_counters.tokens)
     yield _cost()
     for name, meaning, value in (
-        ("requests_cancelled", "Requests that were cancelled or expired.", tally.cancelled),
-        ("retries", "Calls after the first of a request.", tally.retries),
-        ("saved_calls", "Calls that answers kept from others have saved.", tally.saved_calls),
-        ("unpriced_calls", "Calls that may have cost something unknown.", tally.unpriced),
+        (
+            "requests_cancelled",
+            "Requests that were cancelled or expired.",
+            process_counters.cancelled,
+        ),
+        ("retries", "Calls after the first of a request.", process_counters.retries),
+        (
+            "saved_calls",
+            "Calls that answers kept from others have saved.",
+            process_counters.saved_calls,
+        ),
+        (
+            "unpriced_calls",
+            "Calls that may have cost something unknown.",
+            process_counters.unpriced,
+        ),
     ):
         yield counter(f"simple_batch_{name}", meaning, value=value)
     latency = HistogramMetricFamily(
         "simple_batch_request_latency_seconds", "Of calls that succeeded.", labels=config
     )
-    for alias, sketch in tally.latency.items():
+    for alias, sketch in process_counters.latency.items():
         latency.add_metric((alias,), _buckets(sketch), (sketch.mean() or 0) * sketch.count / 1000)
     yield latency
 
@@ -174,7 +190,7 @@ def _cost() -> Metric:
     with contextlib.suppress(sqlite3.Error, peewee.PeeweeException, DatabaseMoved), as_opened():
         aliases = dict(ApiConfig.select(ApiConfig.id, ApiConfig.alias).tuples())
     sums: dict[tuple[str, str], int] = {}
-    for (config_id, currency), cost in tally.cost_nano.items():
+    for (config_id, currency), cost in process_counters.cost_nano.items():
         key = aliases.get(config_id, REST), currency
         sums[key] = sums.get(key, 0) + cost
     for key, cost in sums.items():

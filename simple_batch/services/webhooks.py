@@ -22,7 +22,7 @@ def create(url: str, token: Token | None = None, chosen_only: bool = False) -> t
         lock_secrets()
         webhook = Webhook.create(
             url=_valid(url),
-            secret_encrypted=context.vault().seal(secret),
+            secret_encrypted=context.vault().encrypt(secret),
             token=token,
             chosen_only=chosen_only,
             created_at=now_ms(),

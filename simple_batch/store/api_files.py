@@ -47,8 +47,8 @@ def _visible(viewer: Scope | None, now: int):
 def result(
     job: Job, part: str, filename: str, purpose: str, now: int, keep_s: int | None
 ) -> ApiFile:
-    """The file of one part of a job's results, made if it is not there. One that was begun before
-    the end is as old as the end."""
+    """The file of one part of an ended job's results, created if it is not there. Its age counts from now
+    (epoch ms)."""
     expires_at = None if keep_s is None else now + keep_s * 1000
     begun(job, part, filename, purpose, now)
     this = (ApiFile.job == job) & (ApiFile.part == part)
@@ -57,7 +57,8 @@ def result(
 
 
 def begun(job: Job, part: str, filename: str, purpose: str, now: int) -> None:
-    """Have a file of one part of a job's results, which does not expire before the job has ended."""
+    """Create the file of one part of a job's results, if it is not there. It does not expire before the job
+    has ended."""
     ApiFile.insert(
         token=job.token_id,
         purpose=purpose,
@@ -69,7 +70,7 @@ def begun(job: Job, part: str, filename: str, purpose: str, now: int) -> None:
 
 
 def drop_others(job: Job, parts: list[str]) -> None:
-    """Forget the result files of a job of other parts than these."""
+    """Delete the result files of a job except those of these parts."""
     ApiFile.delete().where((ApiFile.job == job) & ApiFile.part.not_in(parts)).execute()
 
 

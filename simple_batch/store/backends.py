@@ -19,11 +19,10 @@ from psycopg.types.string import StrDumperUnknown
 
 from ..core.errors import DatabaseMoved
 from . import dialect
-from .busy_retry import PatientDatabase
+from .busy_retry import RetryingDatabase
 from .identity import Identity
 
-_REFUSED = re.compile("[\x00\ud800-\udfff]")
-_STAND_IN = "\N{REPLACEMENT CHARACTER}"
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's texts hold none of these
 # Retryable classes and codes of SQLSTATE: the connection or the server is gone, or the transaction
 # conflicted with another one.
 _PASSING = ("08", "40", "53", "57P01", "57P02", "57P03")
@@ -73,7 +72,7 @@ class _File(SqliteDatabase):
         return connection
 
 
-class Sqlite(PatientDatabase, _File):
+class Sqlite(RetryingDatabase, _File):
     """A file. One transaction writes at a time. None is begun or committed, and no connection taken,
     while the file is not the one that was opened: DatabaseMoved is raised."""
 
@@ -88,9 +87,9 @@ class Sqlite(PatientDatabase, _File):
         connection.isolation_level = None
         self._identity = Identity(Path(self.database), connection)
 
-    def fault(self, lately: bool = False) -> str | None:
+    def fault(self, cached: bool = False) -> str | None:
         """The fault of the file (moved, removed, replaced) as a text; None if there is none."""
-        return None if self._identity is None else self._identity.fault(lately)
+        return None if self._identity is None else self._identity.fault(cached)
 
     def close_all(self) -> None:
         super().close_all()
@@ -121,7 +120,7 @@ class Sqlite(PatientDatabase, _File):
             return super().execute_sql(sql, params)
         reads = sql.startswith("SELECT")
         if not (reads and _as_opened.get()):
-            self._look(lately=reads)
+            self._look(cached=reads)
         found = super().execute_sql(sql, params)
         if not reads:
             self.fault()
@@ -136,10 +135,10 @@ class Sqlite(PatientDatabase, _File):
         # an open connection is worth more than a fresh one while the file is away
         return not _as_opened.get() and super()._is_stale(timestamp)
 
-    def _look(self, lately: bool = False) -> None:
-        wrong = self.fault(lately)
-        if wrong is not None:
-            raise DatabaseMoved(wrong)
+    def _look(self, cached: bool = False) -> None:
+        fault = self.fault(cached)
+        if fault is not None:
+            raise DatabaseMoved(fault)
 
     def executemany(self, sql: str, rows: list[tuple]) -> None:
         with __exception_wrapper__:
@@ -192,7 +191,7 @@ class Postgres(PooledPostgresqlDatabase):
     server = True
     text_index = False  # whether the server has trigrams; looked at when it is opened
 
-    def fault(self, lately: bool = False) -> str | None:
+    def fault(self, cached: bool = False) -> str | None:
         """None: the server manages its files."""
 
     as_opened = staticmethod(contextlib.nullcontext)
@@ -275,7 +274,7 @@ def connection_parameters(url: str) -> dict:
     except psycopg.ProgrammingError:
         raise ValueError("it is no URL of PostgreSQL") from None  # the complaint may quote it
     # an unescaped password is split into these, and error messages of the connection quote them
-    if "@" in given.get("host", "") or not _PORTS.fullmatch(str(given.get("port", ""))):
+    if "@" in str(given.get("host") or "") or not _PORTS.fullmatch(str(given.get("port", ""))):
         raise ValueError("it is no URL of PostgreSQL: in a password @ is written %40, / %2F")
     return {**_CONNECTION, **given, "context": _ADAPTERS}
 
@@ -295,14 +294,23 @@ def postgres(url: str, connections: int) -> Postgres:
     )
 
 
+def storable(text: str) -> str:
+    """The text as PostgreSQL stores it: U+FFFD stands for NUL and for halves of surrogate pairs."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def is_storable(text: str) -> bool:
+    return _UNSTORABLE.search(text) is None
+
+
 class _Text(StrDumperUnknown):
-    """PostgreSQL's text holds neither NUL nor halves of surrogate pairs: U+FFFD stands for them."""
+    """Texts as ``storable`` makes them."""
 
     def dump(self, obj):
         try:
             return super().dump(obj)
         except (psycopg.DataError, UnicodeEncodeError):
-            return super().dump(_REFUSED.sub(_STAND_IN, obj))
+            return super().dump(storable(obj))
 
 
 class _Number(Loader):

@@ -3,7 +3,7 @@ requests per statement."""
 
 from ..core.clock import now_ms
 from ..core.domain import Cause
-from .counters import tally
+from .counters import process_counters
 from .models import database, lock_job
 
 _CLOSE = """
@@ -26,5 +26,5 @@ def close_step(job_id: int, low: int, high: int, alias: str, cause: Cause, messa
         count = database.execute_sql(_CLOSE, values).rowcount
         if count:
             database.execute_sql(_COUNT, (count, job_id))
-    tally.counted(count, 0, 0, 0)
+    process_counters.counted(count, 0, 0, 0)
     return count

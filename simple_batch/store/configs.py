@@ -45,7 +45,7 @@ def endpoint_of(config: ApiConfig, vault: Vault) -> Endpoint:
         config_id=config.id or 0,
         alias=config.alias,
         base_url=config.base_url,
-        key=vault.open(config.key_encrypted),
+        key=vault.decrypt(config.key_encrypted),
         defaults=defaults_of(config),
         timeout_s=config.timeout_s,
         concurrency=config.concurrency,

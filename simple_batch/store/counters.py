@@ -10,7 +10,7 @@ MAX_CONFIGS = 200
 REST = "(others)"
 
 
-class Tally:
+class ProcessCounters:
     """Sums by the alias of an API config at the time."""
 
     def __init__(self):
@@ -40,7 +40,7 @@ class Tally:
     def answered(self, alias: str, latency: LatencySketch) -> None:
         self.latency.setdefault(self._name(alias), LatencySketch()).merge(latency)
 
-    def called_in_vain(self, alias: str, cause: str, count: int) -> None:
+    def calls_failed(self, alias: str, cause: str, count: int) -> None:
         self.failures[self._name(alias), cause] += count
 
     def paid(self, config_id: int, currency: str, cost_nano: int) -> None:
@@ -54,4 +54,4 @@ class Tally:
         self.unpriced += unpriced
 
 
-tally = Tally()
+process_counters = ProcessCounters()

@@ -102,9 +102,9 @@ def check_database() -> None:
     except (peewee.DatabaseError, sqlite3.Error) as error:
         found = str(error)
     if found != "ok":
-        error = _damaged(path, " ".join(found.split()))  # before closing writes the log back
+        damage = _damaged(path, " ".join(found.split()))  # before closing writes the log back
         close_database()
-        raise error
+        raise damage
 
 
 RUNNER_LOCK = ".runner-lock"  # ends the name of the lock that the runner of a database holds
@@ -304,11 +304,11 @@ def snapshot():
     return database.atomic() if database.server else contextlib.nullcontext()
 
 
-def fault(lately: bool = False) -> str | None:
+def fault(cached: bool = False) -> str | None:
     """The fault of the open database's file as a text with the remedy: moved, removed, replaced, written
-    to by another program. None if there is no fault, and for a server. ``lately`` accepts a cached check
-    up to 0.1 s old."""
-    return None if database.obj is None else database.obj.fault(lately)
+    to by another program. None if there is no fault, and for a server. ``cached`` accepts a check up to
+    0.1 s old."""
+    return None if database.obj is None else database.obj.fault(cached)
 
 
 def is_transient(error: Exception) -> bool:
@@ -333,7 +333,7 @@ def log_failure(log: logging.Logger, what: str) -> None:
     error = sys.exception()
     if isinstance(error, DatabaseMoved):
         log.debug("%s: %s", what, error)
-    elif is_transient(error):
+    elif isinstance(error, Exception) and is_transient(error):
         log.warning("%s: the database is away: %s", what, error)
     else:
         log.exception(what)
@@ -342,7 +342,7 @@ def log_failure(log: logging.Logger, what: str) -> None:
 def retry_while_unavailable(work: Callable, *args):
     """Call ``work(*args)`` inside a connection, and retry each second while the database is unreachable.
     The work must be idempotent."""
-    told = False
+    logged = False
     while True:
         try:
             with connected():
@@ -350,9 +350,9 @@ def retry_while_unavailable(work: Callable, *args):
         except Exception as error:
             if not is_transient(error):
                 raise
-            if not told and not isinstance(error, DatabaseMoved):
+            if not logged and not isinstance(error, DatabaseMoved):
                 log.warning("the database cannot be reached, trying again each second: %s", error)
-                told = True
+                logged = True
         time.sleep(AGAIN_AFTER_S)
 
 

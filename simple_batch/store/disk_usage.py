@@ -20,8 +20,8 @@ _RESULT = (
 
 
 def database_bytes() -> tuple[int, int | None]:
-    """(all of the database, what of its file is free for new rows); of a server's the latter is not
-    known."""
+    """(bytes of the database, bytes of its file that are free for new rows); the latter is None for a
+    server."""
     if database.server:
         query = "SELECT pg_database_size(current_database())"
         return database.execute_sql(query).fetchone()[0], None
@@ -33,7 +33,7 @@ def database_bytes() -> tuple[int, int | None]:
 
 
 def job_bytes(job_id: int, total: int) -> int:
-    """About what a job of ``total`` requests takes of the database, from a few of its rows."""
+    """The approximate size of a job of ``total`` requests in the database, from a sample of its rows."""
     if not total:
         return 0
     wanted = sorted({n * total // _SAMPLE for n in range(_SAMPLE)})
@@ -46,8 +46,8 @@ def job_bytes(job_id: int, total: int) -> int:
 
 
 def used_bytes() -> int:
-    """What of the database is in use. A server's does not grow smaller when rows are removed: there it
-    is about what all jobs take."""
+    """Bytes of the database in use. A server's database does not shrink when rows are removed: there it is
+    the approximate size of all jobs."""
     whole, reusable = database_bytes()
     if reusable is not None:
         return whole - reusable
@@ -61,7 +61,7 @@ def kept_answer_bytes() -> int:
 
 
 def upload_bytes() -> int:
-    """Of all uploads together, with the images beside them, as their rows say."""
+    """Bytes of all uploads and their images, as their rows say."""
     return sum(
         database.execute_sql(f"SELECT coalesce(sum(bytes), 0) FROM {table}").fetchone()[0]
         for table in ("upload", "upload_image")
@@ -69,7 +69,7 @@ def upload_bytes() -> int:
 
 
 def image_bytes() -> dict[int, int]:
-    """Of the images beside each upload that has any, by its id."""
+    """Bytes of the images of each upload that has any, by its id."""
     rows = database.execute_sql("SELECT upload_id, sum(bytes) FROM upload_image GROUP BY upload_id")
     return dict(rows.fetchall())
 
@@ -83,7 +83,7 @@ def file_bytes(path: Path) -> int:
 
 
 def free_bytes(folder: Path) -> int:
-    """What is left on a folder's disk."""
+    """Free bytes on a folder's disk."""
     return shutil.disk_usage(folder).free
 
 
@@ -92,14 +92,14 @@ def jobs_are_being_removed() -> bool:
 
 
 def hide_finished_job(job_id: int) -> bool:
-    """Hide a job whose rows are then to be removed; False where it is not finished (any more)."""
+    """Hide a job; the runner then removes its rows. Returns False where it is not finished (any more)."""
     finished = (Job.id == job_id) & Job.status.in_(FINAL_STATUSES) & Job.deleted_at.is_null()
     return bool(Job.update(deleted_at=now_ms()).where(finished).execute())
 
 
 def let_go_of_upload(upload_id: int) -> Upload | None:
-    """Take an upload from the jobs that were made from it, so that it can be removed; None where it
-    is gone or an unfinished job needs it (by now)."""
+    """Detach an upload from the jobs made from it, so that it can be removed. Returns None where it is gone
+    or an unfinished job needs it."""
     with database.atomic():
         used = (Job.upload == upload_id) & Job.deleted_at.is_null()
         if Job.select().where(used & Job.status.not_in(FINAL_STATUSES)).exists():

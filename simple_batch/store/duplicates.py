@@ -14,7 +14,7 @@ WAITING = (
     "r.twin IS NOT NULL AND NOT EXISTS (SELECT 1 FROM override p WHERE p.job_id = r.job_id "
     "AND p.idx IN (r.idx, r.twin))"
 )
-# Of a stretch: it has the same end however many of its firsts are answered.
+# The end of a stretch does not depend on how many of its originals are answered.
 _END = (
     "SELECT max(idx) FROM (SELECT idx FROM request WHERE job_id = ? AND idx > ? "
     "AND twin IS NOT NULL ORDER BY idx LIMIT ?) AS stretch"
@@ -28,7 +28,7 @@ _COUNT = (
     "SELECT count(*), coalesce(sum(CASE WHEN x.status = 'succeeded' THEN 1 ELSE 0 END), 0), "
     f"coalesce(sum(x.cost_nano), 0) {_ANSWERED}"
 )
-_GIVE = (
+_COPY = (
     "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, model, config, "
     "attempts, finished_at, cost_nano) SELECT r.job_id, r.idx, x.status, x.cause, x.http_status, "
     f"x.message, x.response, x.model, x.config, 0, CAST(? AS BIGINT), 0 {_ANSWERED} ORDER BY r.idx"
@@ -54,10 +54,12 @@ class Deduplicator:
         if self._database.total_changes - before == len(rows):
             return requests
         find = "SELECT idx FROM first WHERE key = ?"
-        firsts = [self._database.execute(find, (key,)).fetchone()[0] for key, _index in rows]
+        originals = [self._database.execute(find, (key,)).fetchone()[0] for key, _index in rows]
         return [
-            request if first == request.index else msgspec.structs.replace(request, twin=first)
-            for request, first in zip(requests, firsts, strict=True)
+            request
+            if original == request.index
+            else msgspec.structs.replace(request, twin=original)
+            for request, original in zip(requests, originals, strict=True)
         ]
 
     def close(self) -> None:
@@ -79,13 +81,13 @@ def fan_out_step(job_id: int, after: int, count: int = 500) -> int | None:
         if end is None:
             return None
         stretch = job_id, after, end
-        given, succeeded, saved = database.execute_sql(_COUNT, stretch).fetchone()
-        if given:
-            database.execute_sql(_GIVE, (now_ms(), *stretch))
+        copied, succeeded, saved_nano = database.execute_sql(_COUNT, stretch).fetchone()
+        if copied:
+            database.execute_sql(_COPY, (now_ms(), *stretch))
             Job.update(
                 succeeded=Job.succeeded + succeeded,
-                failed=Job.failed + given - succeeded,
-                saved_calls=Job.saved_calls + given,
-                saved_nano=Job.saved_nano + saved,
+                failed=Job.failed + copied - succeeded,
+                saved_calls=Job.saved_calls + copied,
+                saved_nano=Job.saved_nano + saved_nano,
             ).where(Job.id == job_id).execute()
     return end

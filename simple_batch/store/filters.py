@@ -21,7 +21,7 @@ _LONG_IN_TEXT = (
     "instr(lower(x.message), lower(?)) > 0)"
 )
 _LONG = 8  # characters
-MOST_TEXT = 500  # characters of a search
+MAX_TEXT = 500  # characters of a search
 
 
 class RequestFilter(msgspec.Struct, frozen=True):
@@ -134,9 +134,9 @@ def like(text: str) -> str:
 
 def _text(args) -> str:
     text = (args.get("q") or "").strip()
-    if len(text) > MOST_TEXT:
+    if len(text) > MAX_TEXT:
         raise InvalidInput(
-            translatable("q: search for up to %(most)s characters.", most=MOST_TEXT),
+            translatable("q: search for up to %(most)s characters.", most=MAX_TEXT),
             "q",
         )
     return text

@@ -10,7 +10,7 @@ import psycopg
 from . import backends
 from .database import MIGRATIONS
 
-PATIENCE_S = 1.0  # a lock that lasts longer counts as held by another process
+LOCK_TIMEOUT_S = 1.0  # a lock that lasts longer counts as held by another process
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -22,12 +22,14 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def probe(path: Path) -> Found:
-    """Read the jobs, then write a marker without meaning. Blocks up to PATIENCE_S: call it in a
+    """Read the jobs, then write a marker without meaning. Blocks up to LOCK_TIMEOUT_S: call it in a
     thread."""
     try:
         # rw, not rwc: do not create a missing file
         uri = f"{path.absolute().as_uri()}?mode=rw"
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=PATIENCE_S)) as connection:
+        with contextlib.closing(
+            sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT_S)
+        ) as connection:
             connection.isolation_level = None
             connection.execute("SELECT id FROM job LIMIT 1").fetchone()
             return Found(write=_written(connection), migrations=_behind(connection))

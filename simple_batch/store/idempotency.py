@@ -15,13 +15,13 @@ _NO_TOKEN, _FORM = 0, "form"
 
 
 def fingerprint(*parts) -> str:
-    """Tells two requests to create something apart."""
+    """A digest that tells two create requests apart."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def made_before(token_id: int, key: str, fingerprint: str) -> int | None:
-    """The id of what a create with this key has made, None where it is new. Raises Conflict where
-    something else was asked for then."""
+    """The id of what a create with this key has made; None for a new key. Raises Conflict where the key
+    came with another request."""
     row = IdempotencyKey.get_or_none(
         (IdempotencyKey.token == token_id) & (IdempotencyKey.key == key)
     )
@@ -38,7 +38,7 @@ def made_before(token_id: int, key: str, fingerprint: str) -> int | None:
 
 
 def note(token_id: int, key: str, fingerprint: str, made: int) -> bool:
-    """Keep what was made; False where another request with the same key was quicker."""
+    """Store the id of what was made; False where another request with the same key was first."""
     try:
         with database.atomic():
             IdempotencyKey.insert(
@@ -65,7 +65,7 @@ def release(key: str) -> None:
 
 
 def claimed(key: str) -> IdempotencyKey | None:
-    """What is known of a form with this key; None where nothing is."""
+    """The stored row of a form with this key, or None."""
     return IdempotencyKey.get_or_none(_is_form(key))
 
 

@@ -12,14 +12,22 @@ import os
 import sqlite3
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from ..core.messages import translatable
 from . import stale_wal, wal_index
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.1  # interval of the check for readers
+CHECK_EVERY_S = 0.1  # interval of the check for readers
 _BINARY = getattr(os, "O_BINARY", 0)
+
+
+class _File(NamedTuple):
+    """A file as it was when the database was opened."""
+
+    path: str
+    inode: tuple[int, int] | None  # (device, number); None where it was not there
 
 
 class Identity:
@@ -33,28 +41,29 @@ class Identity:
         self._real = wal_index.beside(path, "")  # links may lead elsewhere later
         beside = [wal_index.beside(path, end) for end in wal_index.ENDS]
         # as texts: they are looked at before every commit
-        self._files = [(str(file), _inode(file)) for file in (path, *beside)]
+        self._files = [_File(str(file), _inode(file)) for file in (path, *beside)]
+        self._main, self._log, self._log_index = self._files
         # Both stay open as long as the database: closing any descriptor of a file drops all locks
         # that this process has on it (POSIX), SQLite's among them.
         # Where a disk bears no log in shared memory there is no index: content is not looked at.
-        indexed = os.name != "nt" and self._files[2][1] is not None
+        indexed = os.name != "nt" and self._log_index.inode is not None
         self._descriptors = self._opened() if indexed else []
         self._seen: wal_index.State | None = None
         self._overwritten: str | None = None
         self._fault: str | None = None
-        self._looked = 0.0
+        self._checked_at = 0.0
         self._settle()
         self._note(lost=False)
 
-    def fault(self, lately: bool = False) -> str | None:
-        """The fault with its remedy; None if there is none. ``lately`` accepts a cached check up to
-        LOOK_EVERY_S old. A fault is logged when it begins and when it ends."""
+    def fault(self, cached: bool = False) -> str | None:
+        """The fault with its remedy; None if there is none. ``cached`` accepts a check up to
+        CHECK_EVERY_S old. A fault is logged when it begins and when it ends."""
         now = time.monotonic()
-        if not lately or now - self._looked >= LOOK_EVERY_S:
+        if not cached or now - self._checked_at >= CHECK_EVERY_S:
             before, found = self._seen, self._found()
-            self._looked = now
+            self._checked_at = now
             if found != self._fault:
-                self._tell(found)
+                self._log_fault(found)
             elif self._seen is not before:
                 self._note(lost=False)
         return self._fault
@@ -67,8 +76,9 @@ class Identity:
         for descriptor in self._descriptors:
             os.close(descriptor)
         self._descriptors = []
-        if self._fault is None and (main := self._files[0][1]) is not None:
-            stale_wal.closed(self._real, main[1])
+        if self._fault is None and self._main.inode is not None:
+            _device, number = self._main.inode
+            stale_wal.closed(self._real, number)
 
     def _opened(self) -> list[int]:
         found = []
@@ -95,7 +105,7 @@ class Identity:
             states.append(_state(path))
             found = _inode_of(states[-1])
             if found != known:
-                return self._said(path, found)
+                return self._described(path, found)
         if self._overwritten is None:
             self._overwritten = self._written_to(index, states)
             if self._overwritten is not None:
@@ -114,7 +124,7 @@ class Identity:
         file that it does not belong to. (Python closes what nothing refers to.)"""
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
 
-    def _said(self, path: str, found: tuple | None) -> str:
+    def _described(self, path: str, found: tuple | None) -> str:
         if path != str(self._path):
             return translatable(
                 "The write-ahead log of the database, %(path)s, was moved, removed or replaced. No "
@@ -136,7 +146,7 @@ class Identity:
             path=path,
         )
 
-    def _tell(self, found: str | None) -> None:
+    def _log_fault(self, found: str | None) -> None:
         before, self._fault = self._fault, found
         if found is None:
             log.warning("the database file %s is back: work goes on", self._path)
@@ -147,8 +157,8 @@ class Identity:
 
     def _note(self, lost: bool) -> None:
         """For the next start, which has to know whether a log that lies there belongs to the file."""
-        main, log_file, index = (inode for _path, inode in self._files)
-        if main is None or log_file is None or _inode(self._files[1][0]) != log_file:
+        main, log_file, index = (file.inode for file in self._files)
+        if main is None or log_file is None or _inode(self._log.path) != log_file:
             return  # it lies elsewhere
         kept = None
         if lost:
@@ -168,13 +178,14 @@ class Identity:
 
     # --- the content ----------------------------------------------------------------------------
 
-    def _written_to(self, index: bytes, states: list[os.stat_result]) -> str | None:
+    def _written_to(self, index: bytes, states: list[os.stat_result | None]) -> str | None:
         """Which of the files something else than SQLite has changed since the last look."""
-        if not self._descriptors:
+        main, log_file, _index = states
+        if not self._descriptors or main is None or log_file is None:
             return None
-        if self._changed(index, states[0]):
-            return self._files[0][0]
-        return self._files[1][0] if self._log_changed(index, states[1]) else None
+        if self._changed(index, main):
+            return self._main.path
+        return self._log.path if self._log_changed(index, log_file) else None
 
     def _changed(self, index: bytes, state: os.stat_result) -> bool:
         """The database file, by something else than a checkpoint."""
@@ -191,8 +202,7 @@ class Identity:
             return False  # a checkpoint has come between: the next look tells
         if header[:16] != wal_index.MAGIC or wal_index.mode(header) != wal_index.WAL_MODE:
             return True
-        same = last is not None and before == last.progress
-        if same and last.differs(state.st_size, header):
+        if last is not None and before == last.progress and last.differs(state.st_size, header):
             return True
         self._seen = wal_index.State(before, state.st_mtime_ns, state.st_size, header)
         return False

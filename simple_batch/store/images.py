@@ -1,4 +1,4 @@
-"""Images beside a table: under which names they were given, and where their bytes are."""
+"""Images uploaded with a table: their names, and the files that hold them."""
 
 import base64
 import re
@@ -12,7 +12,7 @@ from .models import Job, Upload, UploadImage, database
 
 _FILE = r"[0-9a-f]{64}-\d{1,6}x\d{1,6}\.(?:png|jpeg|gif|webp)"
 FILE = re.compile(_FILE)
-# Only as the whole value of these fields: a text that says the same is a text.
+# Only as the whole value of these fields: the same characters elsewhere are text.
 _REFERENCE = re.compile(
     rb'("(?:url|image_url)"\s*:\s*")%s(%s)(?=")' % (IMAGE.encode(), _FILE.encode())
 )
@@ -34,18 +34,19 @@ class Given(msgspec.Struct, frozen=True):
 
 
 def folder(upload_path: str) -> Path:
-    """Where the images of an upload are."""
+    """The folder of an upload's images."""
     return Path(f"{upload_path}.images")
 
 
 def folder_of(job: Job) -> Path | None:
-    """Where the images of a job's requests are; None where they have none."""
+    """The folder of the images of a job's requests; None where they have none."""
     upload = job.upload
     return folder(upload.path) if upload is not None and upload.images else None
 
 
 def note(upload_id: int, given: Iterable[tuple[str, str, Given]]) -> None:
-    """Note images with the names, whole and last part, by which they are looked for."""
+    """Store images, each with its ``key`` and ``base``: the normalised name and its last part, by which
+    they are found."""
     rows = [
         (
             upload_id,
@@ -63,7 +64,7 @@ def note(upload_id: int, given: Iterable[tuple[str, str, Given]]) -> None:
 
 
 def count(upload_id: int) -> int:
-    """Count the images of an upload, and say so in its row."""
+    """Count the images of an upload and store the number in its row."""
     mine = (UploadImage.upload == upload_id) & UploadImage.file.is_null(False)
     found = UploadImage.select().where(mine).count()
     Upload.update(images=found).where(Upload.id == upload_id).execute()
@@ -82,10 +83,10 @@ def alike(upload_id: int, column: str, value: str) -> list[Given]:
     return [_given(row) for row in database.execute_sql(query, (upload_id, value))]
 
 
-def names(upload_id: int, most: int) -> list[str]:
-    """The first names."""
+def names(upload_id: int, limit: int) -> list[str]:
+    """The first names in alphabetical order."""
     query = "SELECT name FROM upload_image WHERE upload_id = ? ORDER BY name LIMIT ?"
-    return [name for (name,) in database.execute_sql(query, (upload_id, most))]
+    return [name for (name,) in database.execute_sql(query, (upload_id, limit))]
 
 
 def called(upload_id: int | None, files: set[str]) -> dict[str, str]:

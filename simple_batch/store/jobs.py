@@ -1,4 +1,4 @@
-"""Rows of jobs: status changes, counters, removal. Only ``jobs`` and the runner call this."""
+"""Rows of jobs: looking one up, status changes, counters, removal."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,6 +7,8 @@ from peewee import SQL, fn
 
 from ..core.clock import now_ms
 from ..core.domain import FINAL_STATUSES, Cause, JobStatus
+from ..core.errors import NotFound
+from ..core.messages import translatable
 from . import search, webhooks
 from .models import Attempt as AttemptRow
 from .models import (
@@ -24,12 +26,21 @@ from .models import (
 )
 
 CHUNK = 5_000
+LIVE_FRESH_MS = 5_000  # a live state (column ``live``) that is older says nothing about now
 OFF_HOURS = "off_hours"  # why a job is scheduled although it has begun
 HELD = "held"  # why a job is paused until a user resumes it
 RESETTING = "resetting"  # why it is paused while its results are removed
 EXPIRED = "expired"  # why a job is finalizing although requests are left
 _ASKED_TO_WAIT = (Cause.RATE_LIMIT, Cause.OVERLOADED)  # why a job is paused for a time
 _EXPIRING = (JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED)
+
+
+def get(job_id: int) -> Job:
+    """The job. Raises NotFound, also for one that is being deleted."""
+    job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
+    if job is None:
+        raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
+    return job
 
 
 def transition(
@@ -51,11 +62,14 @@ def transition(
             .tuples()
             .first()
         )
-        if row is None or row[0] not in set(allowed_from):
+        if row is None:
             return None
-        former = JobStatus(row[0])
+        status, started_at, resumed_at, active_ms = row
+        if status not in set(allowed_from):
+            return None
+        former = JobStatus(status)
         values = {"status": to, "status_reason": reason, "status_detail": detail}
-        values.update(_stamps(former, to, *row[1:]))
+        values.update(_stamps(former, to, started_at, resumed_at, active_ms))
         Job.update(values).where(Job.id == job_id).execute()
         add_event(job_id, former, to, reason, detail, actor)
         webhooks.enqueue(job_id, to)
@@ -82,7 +96,8 @@ def note(job_id: int, reason: str, detail: str) -> None:
 
 
 def _stamps(former, to, started_at, resumed_at, active_ms) -> dict:
-    now, values = now_ms(), {}
+    now = now_ms()
+    values: dict[str, int | str | None] = {}
     if to == JobStatus.RUNNING and former != JobStatus.RUNNING:
         values["resumed_at"] = now
         values["started_at"] = started_at or now
@@ -127,12 +142,12 @@ def overdue(now: int) -> list[int]:
 
 
 def expire(job_id: int) -> None:
-    """Begin to end a job whose deadline has passed."""
+    """Start to finalize a job whose deadline has passed."""
     transition(job_id, JobStatus.FINALIZING, _EXPIRING, EXPIRED)
 
 
 def with_hours() -> list[Job]:
-    """Jobs that would make calls now but have hours of the day for that."""
+    """Queued and running jobs that may make calls only in certain hours."""
     return list(
         Job.select(Job.id, Job.hours, Job.zone).where(
             Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING))
@@ -143,8 +158,8 @@ def with_hours() -> list[Job]:
 
 
 def put_off(job: Job, until: int) -> None:
-    """Have a job wait for that moment (epoch ms), outside its hours; nothing where these are no
-    longer those that were read."""
+    """Schedule a job for that moment (epoch ms), outside its hours. Does nothing if the hours have changed
+    since ``job`` was read."""
     former = (JobStatus.QUEUED, JobStatus.RUNNING)
     unchanged = (Job.id == job.id) & (Job.hours == job.hours) & (Job.zone == job.zone)
     with database.atomic():
@@ -157,15 +172,15 @@ def put_off(job: Job, until: int) -> None:
 
 
 def without_hours(job_id: int) -> None:
-    """Have a job go on at any time of the day."""
+    """Remove the hours of a job."""
     Job.update(hours="", zone="").where(Job.id == job_id).execute()
 
 
 def stopped(
     job_id: int, reason: str, detail: str, config_id: int | None = None, until: int | None = None
 ) -> None:
-    """Pause a running job, and note whose spend cap it was if it was a config's, and when (epoch ms)
-    it may go on if the provider has said so."""
+    """Pause a running job. ``config_id``: the config whose spend cap was reached. ``until`` (epoch ms): when
+    the provider allows calls again."""
     with database.atomic():
         if transition(job_id, JobStatus.PAUSED, (JobStatus.RUNNING,), reason, detail) is not None:
             moment = {} if until is None else {"start_at": until}
@@ -173,7 +188,7 @@ def stopped(
 
 
 def waited_out(now: int) -> list[int]:
-    """Ids of jobs paused for as long as their provider asked to wait, which is over (epoch ms)."""
+    """Ids of jobs paused because their provider asked to wait, whose wait is over at ``now`` (epoch ms)."""
     rows = Job.select(Job.id).where(
         (Job.status == JobStatus.PAUSED)
         & Job.status_reason.in_(_ASKED_TO_WAIT)
@@ -242,8 +257,8 @@ def reset_step(job_id: int, chunk: int) -> bool:
 
 
 def clear_results_step(job_id: int, chunk: int | None = None) -> bool:
-    """Remove up to ``chunk`` results or attempts of a job; True when none are left and the
-    counters stand at zero, as if nothing had been sent. Until then they say what there is."""
+    """Remove up to ``chunk`` results or attempts of a job; True when none are left and the counters are
+    zero, as if nothing had been sent. Until then the counters match the rows."""
     with database.atomic():
         lock_job(job_id)  # a result that comes late is written before or after, not in between
         if _clear_results(job_id, chunk or CHUNK) or _delete_chunk(
@@ -300,7 +315,7 @@ def _clear_results(job_id: int, chunk: int) -> int:
 
 
 def _delete_timeline(job_id: int) -> int:
-    """A job of a week has a row for each second of it."""
+    """Remove up to CHUNK rows: a job of a week has one for each second."""
     with database.atomic():
         return database.execute_sql(
             "DELETE FROM timeline WHERE job_id = ? AND (width, t) IN "

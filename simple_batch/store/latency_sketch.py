@@ -37,7 +37,7 @@ class LatencySketch:
         return sum(self.counts.values())
 
     def quantile(self, q: float) -> float | None:
-        """The latency in ms that a share ``q`` (0 to 1) of calls stayed under; None if empty."""
+        """The quantile ``q`` (0 to 1) in ms; None if empty."""
         total = self.count
         if not total:
             return None

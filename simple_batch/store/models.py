@@ -26,7 +26,7 @@ from ..core.messages import Message, restored
 from .dialect import LOCKING
 
 database = DatabaseProxy()
-_SEALING = 0x51B2  # advisory lock
+_SECRETS_LOCK = 0x51B2  # advisory lock
 
 
 def lock_job(job_id: int) -> None:
@@ -45,7 +45,7 @@ def lock_config(config_id: int) -> None:
 def lock_secrets() -> None:
     """Lock against concurrent encryption of secrets and key changes until the transaction ends."""
     if database.server:
-        database.execute_sql("SELECT pg_advisory_xact_lock(?)", (_SEALING,))
+        database.execute_sql("SELECT pg_advisory_xact_lock(?)", (_SECRETS_LOCK,))
 
 
 class SentenceField(TextField):
@@ -91,9 +91,8 @@ class ApiConfig(BaseModel):
     cached_input_price = BigIntegerField(null=True)
     output_price = BigIntegerField(null=True)
     reasoning_price = BigIntegerField(null=True)
-    day_cap = BigIntegerField(
-        null=True
-    )  # nano-units that may be spent in a day (core/time_windows.py)
+    # nano-units that may be spent in a day and a month (core/time_windows.py)
+    day_cap = BigIntegerField(null=True)
     month_cap = BigIntegerField(null=True)
     notes = TextField(default="")
     active = BooleanField(default=True)
@@ -234,9 +233,8 @@ class Job(BaseModel):
     saved_nano = BigIntegerField(default=0)
     spread = CharField(default="")  # over the configs of JobConfig, how (Spread); empty: one config
     priority = IntegerField(default=0)  # of those that wait the highest goes first
-    hours = CharField(
-        default=""
-    )  # in which calls may be made (core/time_windows.py); empty: always
+    # the hours in which calls may be made (core/time_windows.py); empty: always
+    hours = CharField(default="")
     zone = CharField(default="")  # of the hours
     spend_cap = BigIntegerField(null=True)  # nano-units at which it pauses
     capped_by = IntegerField(null=True)  # the config whose cap has paused it; null: its own
@@ -274,7 +272,7 @@ class Job(BaseModel):
     unpriced = IntegerField(default=0)  # calls that may have cost something unknown
     currency = CharField(default="USD")
     latency = BlobField(default=b"")  # LatencySketch of successful calls
-    live = TextField(default="{}")  # in flight, retrying, rate, governor; see runner/signals.py
+    live = TextField(default="{}")  # JSON of LiveState (runner/live_state.py)
 
     class Meta:
         indexes = ((("deleted_at", "status"), False),)
@@ -578,7 +576,10 @@ class Page(BaseModel):
 
 Page.add_index(
     Page.index(
-        *(Page.job, Page.config_id, Page.timeout_s, Page.first),
+        Page.job,
+        Page.config_id,
+        Page.timeout_s,
+        Page.first,
         where=Page.worker.is_null(),
         name="page_free",
     )
@@ -628,38 +629,34 @@ class Audit(BaseModel):
 
 
 ALL = (
-    *(
-        ApiConfig,
-        SavedTemplate,
-        TemplateVersion,
-        User,
-        Upload,
-        UploadImage,
-        Token,
-        Webhook,
-        Job,
-        JobEvent,
-        Request,
-        JobConfig,
-        Override,
-        Result,
-        Attempt,
-    ),
-    *(
-        ErrorGroup,
-        Timeline,
-        Spending,
-        TextIndex,
-        ApiFile,
-        IdempotencyKey,
-        Delivery,
-        KeptAnswer,
-        Audit,
-        JobWorker,
-        Worker,
-        Page,
-        Assignment,
-        SpendBlock,
-    ),
+    ApiConfig,
+    SavedTemplate,
+    TemplateVersion,
+    User,
+    Upload,
+    UploadImage,
+    Token,
+    Webhook,
+    Job,
+    JobEvent,
+    Request,
+    JobConfig,
+    Override,
+    Result,
+    Attempt,
+    ErrorGroup,
+    Timeline,
+    Spending,
+    TextIndex,
+    ApiFile,
+    IdempotencyKey,
+    Delivery,
+    KeptAnswer,
+    Audit,
+    JobWorker,
+    Worker,
+    Page,
+    Assignment,
+    SpendBlock,
 )
 TIMELINE_WIDTHS = (1, 10, 60, 3600)

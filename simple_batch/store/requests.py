@@ -1,5 +1,7 @@
 """Requests of a job: written once at intake, read by key in pages when the job runs."""
 
+from collections.abc import Sequence
+
 import msgspec
 import peewee
 
@@ -18,19 +20,19 @@ SELECT {columns} FROM request r
 WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ?
   AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = r.job_id AND x.idx = r.idx)
 """
-# The same where some requests of the job go another way.
-_PENDING_ON_WAY = """
+# The same where some requests of the job have another route.
+_PENDING_ON_ROUTE = """
 SELECT {columns} FROM request r
 LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx
 WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ?
   AND coalesce(o.config_id, r.config_id) IS ? AND o.timeout_s IS ?
   AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = r.job_id AND x.idx = r.idx)
 """
-_TO_BE_ASKED = f"  AND NOT ({WAITING})\n"
+_NOT_WAITING = f"  AND NOT ({WAITING})\n"
 _IN_ORDER = "ORDER BY r.idx LIMIT ?"
 _COLUMNS = "r.idx, r.custom_id, r.body, r.url, r.line"
-_COLUMNS_ON_WAY = "r.idx, r.custom_id, coalesce(o.body, r.body), r.url, r.line"
-_WAYS = """
+_COLUMNS_ON_ROUTE = "r.idx, r.custom_id, coalesce(o.body, r.body), r.url, r.line"
+_ROUTES = """
 SELECT coalesce(o.config_id, r.config_id), o.timeout_s FROM override o
 JOIN request r ON r.job_id = o.job_id AND r.idx = o.idx
 WHERE o.job_id = ? AND (o.config_id IS NOT NULL OR o.timeout_s IS NOT NULL)
@@ -96,8 +98,8 @@ class Share(msgspec.Struct, frozen=True):
     weight: float
 
 
-def share_out(job_id: int, shares: list[Share]) -> None:
-    """Note over which configs a new job is spread."""
+def set_shares(job_id: int, shares: Sequence[Share]) -> None:
+    """Store the configs over which a new job is spread."""
     rows = [
         {"job": job_id, "config": share.config_id, "place": share.place, "weight": share.weight}
         for share in shares
@@ -114,7 +116,7 @@ def shares(job_id: int) -> list[Share]:
 
 
 def note_configs(job_id: int, own: int, others: set[int]) -> None:
-    """Note to which configs the lines of a job go besides its own."""
+    """Store the configs that lines of a job name besides its own."""
     if not others:
         return
     rows = [{"job": job_id, "config": config_id} for config_id in (own, *sorted(others))]
@@ -125,7 +127,7 @@ def note_configs(job_id: int, own: int, others: set[int]) -> None:
 
 def ways(job_id: int) -> list[RouteKey]:
     """The routes of a job's pending requests other than its own."""
-    return [RouteKey(*row) for row in database.execute_sql(_WAYS, (job_id, job_id))]
+    return [RouteKey(*row) for row in database.execute_sql(_ROUTES, (job_id, job_id))]
 
 
 def edited(job_id: int, indices: list[int]) -> set[int]:
@@ -135,15 +137,16 @@ def edited(job_id: int, indices: list[int]) -> set[int]:
 
 
 def pending(
-    columns: str, job_id: int, low: int, high: int, way: RouteKey | None, twins_wait: bool
+    columns: str, job_id: int, low: int, high: int, route: RouteKey | None, skip_duplicates: bool
 ) -> tuple[str, tuple]:
-    """(the question for the requests ``r`` without a result with low <= index < high, its values);
-    for ``way`` and ``twins_wait`` see ``pending_page``."""
-    query, bound = _PENDING, (job_id, low, high)
-    if way is not None:
-        query, bound = _PENDING_ON_WAY, (*bound, way.config_id, way.timeout_s)
-    if twins_wait:
-        query += _TO_BE_ASKED
+    """(the query of the requests ``r`` without a result with low <= index < high, its values);
+    for ``route`` and ``skip_duplicates`` see ``pending_page``."""
+    query = _PENDING
+    bound: tuple = job_id, low, high
+    if route is not None:
+        query, bound = _PENDING_ON_ROUTE, (*bound, route.config_id, route.timeout_s)
+    if skip_duplicates:
+        query += _NOT_WAITING
     return query.format(columns=columns), bound
 
 
@@ -152,18 +155,18 @@ def pending_page(
     mark: int,
     total: int,
     size: int,
-    way: RouteKey | None = None,
-    twins_wait: bool = False,
+    route: RouteKey | None = None,
+    skip_duplicates: bool = False,
 ) -> tuple[list[Request], int]:
-    """Up to ``size`` requests without a result from index ``mark`` on, and the next mark. With a ``way``,
+    """Up to ``size`` requests without a result from index ``mark`` on, and the next mark. With a ``route``,
     only requests of that route, with their edits; without one, no request has another route. With
-    ``twins_wait``, without duplicates that wait for the answer of their original.
+    ``skip_duplicates``, without duplicates that wait for the answer of their original.
 
     An empty page with a mark below ``total`` only means that this stretch is done: ask again.
     """
     high = min(total, mark + max(size, STRIDE))
-    columns = _COLUMNS if way is None else _COLUMNS_ON_WAY
-    query, bound = pending(columns, job_id, mark, high, way, twins_wait)
+    columns = _COLUMNS if route is None else _COLUMNS_ON_ROUTE
+    query, bound = pending(columns, job_id, mark, high, route, skip_duplicates)
     rows = database.execute_sql(query + _IN_ORDER, (*bound, size + 1)).fetchall()
     page = [
         Request(idx, custom_id, bytes(body), url, line)

@@ -24,8 +24,8 @@ ON CONFLICT (job_id, idx) DO UPDATE SET body = coalesce(excluded.body, override.
   config_id = coalesce(excluded.config_id, override.config_id),
   timeout_s = coalesce(excluded.timeout_s, override.timeout_s)
 """
-# What a user had answered once more stays known as an attempt without a cause, also where nothing was
-# called for it.
+# The answer of a request that a user sends again is kept as an attempt without a cause, also where no
+# call was made for it.
 _KEEP_ANSWER = """
 INSERT INTO attempt (job_id, idx, number, started_at, latency_ms, cause, http_status, message,
   excerpt, wait_ms, input_tokens, output_tokens, cost_nano, group_key)
@@ -34,7 +34,7 @@ SELECT job_id, idx, attempts, finished_at - coalesce(latency_ms, 0), coalesce(la
   substr(CAST(response AS TEXT), 1, 2000), 0, input_tokens, output_tokens, cost_nano, ''
 FROM result WHERE job_id = ? AND idx = ? AND status = 'succeeded'
 """
-# A duplicate whose original failed and is not retried would get that failure again: it is sent separately.
+# A duplicate whose original failed and is not retried would get that failure again: send it separately.
 _ALONE = f"""
 INSERT INTO override (job_id, idx)
 SELECT r.job_id, r.idx FROM request r JOIN result f ON f.job_id = r.job_id AND f.idx = r.twin
@@ -58,14 +58,14 @@ class Changes(msgspec.Struct, frozen=True):
     max_tokens: int | None = None
 
 
-def give_back_step(
+def requeue_step(
     job_id: int,
     wanted: RequestFilter,
     after: int,
-    other: Changes | None = None,
+    changes: Changes | None = None,
     chunk: int | None = None,
 ) -> tuple[int, int | None]:
-    """Give back the matching failed requests among the next ``chunk`` behind index ``after``; the
+    """Requeue the matching failed requests among the next ``chunk`` behind index ``after``; the
     cancelled ones where the filter names their status or one of their causes. Returns how many, and
     the index to go on behind (None: done).
 
@@ -84,7 +84,7 @@ def give_back_step(
             (job_id, status, after, last, *values),
         ).fetchall()
         indices = [index for (index,) in gone]
-        _change(job_id, indices, other)
+        _add_overrides(job_id, indices, changes)
         _send_alone(job_id, indices)
         counter = Job.failed if status == RequestStatus.FAILED else Job.cancelled
         Job.update({counter: counter - len(gone)}).where(Job.id == job_id).execute()
@@ -93,26 +93,26 @@ def give_back_step(
 
 def _status_of(wanted: RequestFilter) -> RequestStatus:
     if wanted.status in _RETRIABLE:
-        return wanted.status
+        return RequestStatus(wanted.status)
     cancelled = wanted.cause in _CAUSES_OF_CANCELLED
     return RequestStatus.CANCELLED if cancelled else RequestStatus.FAILED
 
 
-def give_back_one(job_id: int, index: int, other: Changes | None = None) -> bool:
-    """Give back one failed or cancelled request; False where it is neither."""
+def requeue_one(job_id: int, index: int, changes: Changes | None = None) -> bool:
+    """Requeue one failed or cancelled request; False where it is neither."""
     with database.atomic():
         lock_job(job_id)
         if not _remove_result(job_id, index, _RETRIABLE):
             return False
-        _change(job_id, [index], other)
+        _add_overrides(job_id, [index], changes)
         _send_alone(job_id, [index])
     return True
 
 
-def give_back_twins_step(job_id: int, after: int, chunk: int) -> tuple[int, int | None]:
-    """Give back those among the next ``chunk`` failed requests behind index ``after`` whose failure
-    was that of an identical one, which is asked again by now, or was answered since. Returns as
-    ``give_back_step`` does."""
+def requeue_duplicates_step(job_id: int, after: int, chunk: int) -> tuple[int, int | None]:
+    """Requeue those among the next ``chunk`` failed requests behind index ``after`` whose failure was
+    copied from an identical request that has been requeued or answered since. Returns what
+    ``requeue_step`` does."""
     with database.atomic():
         lock_job(job_id)
         last = _end_of_window(job_id, RequestStatus.FAILED, after, chunk)
@@ -124,8 +124,8 @@ def give_back_twins_step(job_id: int, after: int, chunk: int) -> tuple[int, int 
 
 
 def replace_one(job_id: int, index: int, body: bytes) -> bool:
-    """Give back one request, whatever came of it, to be sent with another body; False where it has
-    not ended. An answer it had is kept as an attempt, and what it cost stays counted."""
+    """Requeue one request, whatever its result, with another body; False where it has no result. An
+    answer it had is kept as an attempt, and its cost stays counted."""
     with database.atomic():
         lock_job(job_id)
         database.execute_sql(_KEEP_ANSWER, (job_id, index))
@@ -168,20 +168,20 @@ def _remove_result(job_id: int, index: int, allowed: tuple[RequestStatus, ...]) 
     return True
 
 
-def _change(job_id: int, indices: list[int], other: Changes | None) -> None:
-    if other is None or not indices:
+def _add_overrides(job_id: int, indices: list[int], changes: Changes | None) -> None:
+    if changes is None or not indices:
         return
     for begin in range(0, len(indices), _BODIES_AT_ONCE):
         part = indices[begin : begin + _BODIES_AT_ONCE]
         bodies = dict.fromkeys(part)
-        if other.max_tokens is not None:
+        if changes.max_tokens is not None:
             listed = msgspec.json.encode(part).decode()
             rows = database.execute_sql(_BODIES, (job_id, listed)).fetchall()
-            bodies = {index: _limited(bytes(body), other.max_tokens) for index, body in rows}
+            bodies = {index: _limited(bytes(body), changes.max_tokens) for index, body in rows}
         database.executemany(
             _OVERRIDE,
             [
-                (job_id, index, other.config_id, other.timeout_s, body)
+                (job_id, index, changes.config_id, changes.timeout_s, body)
                 for index, body in bodies.items()
             ],
         )
@@ -192,7 +192,7 @@ def _limited(body: bytes, max_tokens: int) -> bytes:
     """A body with another bound of the answer's tokens; what else it says stays to the letter."""
     fields = _decode(body)
     name = "max_completion_tokens" if "max_completion_tokens" in fields else "max_tokens"
-    fields[name] = max_tokens
+    fields[name] = msgspec.Raw(str(max_tokens).encode())
     return msgspec.json.encode(fields)
 
 

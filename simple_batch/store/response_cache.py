@@ -7,6 +7,7 @@ import msgspec
 
 from ..core.clock import now_ms
 from ..core.domain import Outcome, RequestStatus, Usage
+from .job_change import Recorded
 from .models import database
 
 _FIND = (
@@ -26,7 +27,7 @@ _OLDEST = 50  # removed at a time
 
 
 class KeptAnswer(msgspec.Struct, frozen=True):
-    """What came back before; ``usage`` is what the call used then."""
+    """A cached answer; ``usage`` is what the call used then."""
 
     response: bytes
     http_status: int | None
@@ -35,8 +36,8 @@ class KeptAnswer(msgspec.Struct, frozen=True):
 
 
 def key_of(base_url: str, url: str, body: bytes, schema: bytes) -> bytes:
-    """Names what is asked: the endpoint, its path, the body as it is sent, and the schema that the
-    answer is checked by."""
+    """The cache key of a request: a digest of the endpoint, its path, the body as it is sent, and the
+    schema that the answer is checked by."""
     text = b"\0".join((base_url.encode(), url.encode(), body, schema))
     return hashlib.blake2b(text, digest_size=16).digest()
 
@@ -51,31 +52,31 @@ def find(keys: list[bytes], since: int) -> dict[bytes, KeptAnswer]:
     return found
 
 
-def keep(records: list) -> None:
-    """Keep the answers of what succeeded under the records' keys, in the transaction of their
-    results."""
+def keep(records: list[Recorded]) -> None:
+    """Keep the answers of what succeeded and has a key, in the transaction of the results."""
     now = now_ms()
-    rows = [
-        _row(record.key, record.outcome, now)
-        for record in records
-        if record.outcome is not None and record.outcome.status == RequestStatus.SUCCEEDED
-    ]
+    rows = []
+    for record in records:
+        outcome = record.outcome
+        if record.key is None or outcome is None or outcome.response is None:
+            continue
+        if outcome.status == RequestStatus.SUCCEEDED:
+            rows.append(_row(record.key, outcome, outcome.response, now))
     database.executemany(_KEEP, rows)
 
 
-def _row(key: bytes, outcome: Outcome, now: int) -> tuple:
+def _row(key: bytes, outcome: Outcome, response: bytes, now: int) -> tuple:
     usage = outcome.usage
     tokens = (usage.input, usage.output, usage.cached, usage.reasoning) if usage else (None,) * 4
-    size = len(outcome.response)
-    return key, outcome.response, outcome.http_status, outcome.model, *tokens, size, now
+    return key, response, outcome.http_status, outcome.model, *tokens, len(response), now
 
 
-def sweep_step(most_bytes: int, before: int) -> bool:
+def sweep_step(max_bytes: int, before: int) -> bool:
     """Remove some of what is older than ``before`` (epoch ms), or, where all of it is larger than
-    ``most_bytes``, of the oldest; False where nothing was left to remove."""
+    ``max_bytes``, of the oldest; False where nothing was left to remove."""
     with database.atomic():
         row = database.execute_sql("SELECT coalesce(sum(bytes), 0) FROM kept_answer").fetchone()
-        old = "" if row[0] > most_bytes else f"WHERE created_at < {int(before)} "
+        old = "" if row[0] > max_bytes else f"WHERE created_at < {int(before)} "
         return bool(
             database.execute_sql(
                 "DELETE FROM kept_answer WHERE id IN (SELECT id FROM kept_answer "

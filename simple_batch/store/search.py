@@ -22,10 +22,10 @@ _REQUESTS = (
     "WHERE job_id = ? AND idx >= ? ORDER BY idx LIMIT ?"
 )
 _ANSWERS = (
-    "SELECT (x.idx << {shift}) | (x.finished_at % {most} + 1), "
+    "SELECT (x.idx << {shift}) | (x.finished_at % {mask} + 1), "
     "x.message || ' ' || coalesce(CAST(x.response AS TEXT), ''), x.finished_at FROM result x "
     "WHERE x.job_id = ? AND x.finished_at >= ? AND NOT EXISTS (SELECT 1 FROM {entries} d "
-    "WHERE d.id = (x.idx << {shift}) | (x.finished_at % {most} + 1)) "
+    "WHERE d.id = (x.idx << {shift}) | (x.finished_at % {mask} + 1)) "
     "ORDER BY x.finished_at, x.idx LIMIT ?"
 )
 
@@ -64,7 +64,7 @@ def progress(job: Job) -> float | None:
 
 
 def behind() -> list[int]:
-    """Ids of the jobs whose index lacks something, as far as can be told without looking."""
+    """Ids of the jobs whose index may lack something, judged by counts and times only."""
     rows = database.execute_sql(
         "SELECT t.job_id FROM text_index t JOIN job j ON j.id = t.job_id WHERE j.deleted_at IS NULL "
         "AND (t.next_idx < j.total OR j.finished_at IS NULL OR t.finished_at < j.finished_at)"
@@ -86,12 +86,13 @@ def index_step(job_id: int, size: int) -> bool:
             database.executemany(insert, rows)
             change = {"next_idx": (rows[-1][0] >> _SHIFT) + 1}
         else:
-            query = _ANSWERS.format(entries=_entries(job_id), shift=_SHIFT, most=(1 << _SHIFT) - 1)
+            query = _ANSWERS.format(entries=_entries(job_id), shift=_SHIFT, mask=(1 << _SHIFT) - 1)
             since = max(0, state.finished_at - _LATE_MS)
             now = now_ms()
             rows = database.execute_sql(query, (job_id, since, size)).fetchall()
-            database.executemany(insert, [row[:2] for row in rows])
-            change = {"finished_at": rows[-1][2] if len(rows) == size else now}
+            database.executemany(insert, [(entry, body) for entry, body, _finished_at in rows])
+            _entry, _body, newest = rows[-1] if len(rows) == size else (None, None, now)
+            change = {"finished_at": newest}
         TextIndex.update(**change).where(TextIndex.job == job_id).execute()
     return "next_idx" in change or len(rows) == size
 
@@ -128,5 +129,5 @@ def _id() -> str:
 
 
 def _entries(job_id: int) -> str:
-    """Where the ids of the entries stand, as ``id``."""
+    """The table that has the ids of the entries, as ``id``."""
     return _table(job_id) if database.server else f"{_table(job_id)}_docsize"

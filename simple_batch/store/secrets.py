@@ -27,7 +27,7 @@ KEY_FILE = "encryption.key"
 SESSION_FILE = "session.key"
 MAKING = "secrets.lock"
 SHORTEST = 16  # characters of a key; ours have more
-SEALED = "_encrypted"  # how the columns of what is sealed end
+ENCRYPTED = "_encrypted"  # ends the names of encrypted columns
 
 
 class Vault:
@@ -36,20 +36,20 @@ class Vault:
     def __init__(self, keys: list[str]):
         self._take(keys)
 
-    def seal(self, secret: str) -> bytes:
+    def encrypt(self, secret: str) -> bytes:
         remember(secret)
         return self._keys().encrypt(secret.encode()) if secret else b""
 
-    def seal_again(self, sealed: bytes) -> bytes:
+    def reencrypt(self, encrypted: bytes) -> bytes:
         """The secret encrypted with the newest key. Raises InvalidToken if no key decrypts it."""
-        return self._keys().rotate(bytes(sealed))
+        return self._keys().rotate(bytes(encrypted))
 
-    def open(self, sealed: bytes) -> str:
+    def decrypt(self, encrypted: bytes) -> str:
         """The secret in plain text. Raises ConfigurationError if no known key decrypts it."""
-        if not sealed:
+        if not encrypted:
             return ""
         try:
-            secret = self._keys().decrypt(bytes(sealed)).decode()
+            secret = self._keys().decrypt(bytes(encrypted)).decode()
         except InvalidToken:
             raise ConfigurationError(
                 translatable(
@@ -81,7 +81,7 @@ class _VaultOfFile(Vault):
 
     def __init__(self, path: Path):
         self._path = path
-        self._seen = None
+        self._seen: tuple[int, int, int] | None = None  # inode, time of change, size
         keys = kept_secret(path, _new_key).split()
         try:
             super().__init__(keys)
@@ -125,13 +125,13 @@ def rotate(instance: Path, keep_old: bool = False) -> tuple[int, list[str]]:
     with _alone(instance):
         keys = kept_secret(path, _new_key).split()
         _write(path, [_new_key(), *keys])
-        count, unopened = seal_again(open_vault(instance))
+        count, unopened = reencrypt(open_vault(instance))
         if not keep_old:
             _write(path, path.read_text().split()[:1])
     return count, unopened
 
 
-def seal_again(vault: Vault) -> tuple[int, list[str]]:
+def reencrypt(vault: Vault) -> tuple[int, list[str]]:
     """Encrypt all secrets with the vault's newest key, in one transaction that is on the disk when this
     returns. The old values are overwritten. Returns the same as ``rotate``."""
     count, unopened = 0, []
@@ -140,9 +140,9 @@ def seal_again(vault: Vault) -> tuple[int, list[str]]:
         database.execute_sql("PRAGMA secure_delete = on")
     with database.atomic():
         lock_secrets()
-        for name, place, row_id, sealed in _sealed():
+        for name, place, row_id, encrypted in _encrypted_values():
             try:
-                renewed = vault.seal_again(sealed)
+                renewed = vault.reencrypt(encrypted)
             except InvalidToken:
                 unopened.append(f"{place.model._meta.table_name} {name}")
                 continue
@@ -153,15 +153,15 @@ def seal_again(vault: Vault) -> tuple[int, list[str]]:
     return count, unopened
 
 
-def _sealed() -> Iterator[tuple[str, BlobField, int, bytes]]:
+def _encrypted_values() -> Iterator[tuple[str, BlobField, int, bytes]]:
     """Every encrypted value: the name of its row, its column, the row's id and the value."""
     for model in ALL:
         for field in model._meta.sorted_fields:
-            if field.name.endswith(SEALED):
+            if field.name.endswith(ENCRYPTED):
                 label = model._meta.fields.get("alias") or model.id
                 rows = model.select(label, model.id, field).where(field != b"")
-                for name, row_id, sealed in list(rows.order_by(model.id).tuples()):
-                    yield str(name), field, row_id, sealed
+                for name, row_id, encrypted in list(rows.order_by(model.id).tuples()):
+                    yield str(name), field, row_id, encrypted
 
 
 @contextlib.contextmanager

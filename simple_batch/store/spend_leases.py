@@ -24,7 +24,7 @@ _COMMIT = (
     "WHERE purse = ? AND purse_id = ? AND currency = ? AND worker_id = ?"
 )
 _BLOCK = "b.worker_id, b.granted_nano, b.settled_nano, b.committed_nano"
-_OF_JOB = (
+_JOB_LEASES = (
     f"SELECT j.spend_cap, j.cost_nano, {_BLOCK} FROM job j LEFT JOIN spend_block b "
     "ON b.purse = 'job' AND b.purse_id = j.id WHERE j.id = ?"
 )
@@ -32,7 +32,7 @@ _SPENT = (
     "(SELECT coalesce(sum(cost_nano + tried_nano), 0) FROM spending "
     "WHERE config_id = ?1 AND currency = ?2 AND t >= {})"
 )
-_OF_CONFIG = (
+_CONFIG_LEASES = (
     f"SELECT c.day_cap, {_SPENT.format('?3')}, c.month_cap, {_SPENT.format('?4')}, {_BLOCK} "
     "FROM api_config c LEFT JOIN spend_block b "
     "ON b.purse = 'config' AND b.purse_id = c.id AND b.currency = ?2 WHERE c.id = ?1"
@@ -43,7 +43,7 @@ class Account(msgspec.Struct, frozen=True):
     """A spend account: a job's, or a config's in a currency, since the start of its day and its month
     (epoch seconds)."""
 
-    purse: str
+    kind: str  # JOB or CONFIG
     id: int
     currency: str = ""
     day: int = 0
@@ -51,14 +51,14 @@ class Account(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> tuple[str, int, str]:
-        return self.purse, self.id, self.currency
+        return self.kind, self.id, self.currency
 
-    def hold(self) -> None:
+    def lock(self) -> None:
         """Lock the account until the transaction ends."""
-        (lock_job if self.purse == JOB else lock_config)(self.id)
+        (lock_job if self.kind == JOB else lock_config)(self.id)
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Grant(msgspec.Struct, frozen=True):
     """``granted``: the total that the worker may spend since its block began. ``bounds``: the cap and the
     known spend of all workers, for each bound in order."""
 
@@ -66,7 +66,7 @@ class Answer(msgspec.Struct, frozen=True):
     bounds: list[tuple[int | None, int]]
 
 
-class _Block(msgspec.Struct, frozen=True):
+class _Lease(msgspec.Struct, frozen=True):
     granted: int
     settled: int
     committed: int
@@ -80,22 +80,22 @@ class _Block(msgspec.Struct, frozen=True):
         return max(0, self.settled - self.committed)
 
 
-def ask(worker_id: str, account: Account, settled: int, kept: int, wanted: int) -> Answer:
+def ask(worker_id: str, account: Account, settled: int, kept: int, wanted: int) -> Grant:
     """Grow the worker's block to ``wanted``, as far as the caps allow; or shrink it to ``wanted``, and to
     ``kept`` if the caps allow less. All values are sums since the block began; ``settled`` is the cost of
     its calls."""
     with database.atomic():
-        account.hold()
+        account.lock()
         bounds, others = _read(account)
-        own = others.pop(worker_id, None) or _Block(0, settled, committed=settled)
+        own = others.pop(worker_id, None) or _Lease(0, settled, committed=settled)
         claimed = sum(block.claim for block in others.values())
         known = sum(block.uncommitted for block in others.values())
         known += max(0, settled - own.committed)
         left = [cap - spent - claimed for cap, spent in bounds if cap is not None]
         granted = min([wanted, max(kept, own.committed + min(left))]) if left else wanted
         sums = granted, settled, own.committed
-        database.execute_sql(_ASK, (account.purse, account.id, worker_id, account.currency, *sums))
-    return Answer(granted, [(cap, spent + known) for cap, spent in bounds])
+        database.execute_sql(_ASK, (account.kind, account.id, worker_id, account.currency, *sums))
+    return Grant(granted, [(cap, spent + known) for cap, spent in bounds])
 
 
 def free(account: Account) -> bool:
@@ -111,25 +111,28 @@ def commit(worker_id: str, costs: Mapping[tuple[str, int, str], int]) -> None:
     database.executemany(_COMMIT, [(cost, *key, worker_id) for key, cost in sorted(costs.items())])
 
 
-def give_back(worker_id: str, account: Account) -> None:
+def release(worker_id: str, account: Account) -> None:
     """Delete a worker's block: its unspent part is free."""
     where = "purse = ? AND purse_id = ? AND worker_id = ?"
     database.execute_sql(
-        f"DELETE FROM spend_block WHERE {where}", (account.purse, account.id, worker_id)
+        f"DELETE FROM spend_block WHERE {where}", (account.kind, account.id, worker_id)
     )
 
 
-def _read(account: Account) -> tuple[list[tuple[int | None, int]], dict[str, _Block]]:
+def _read(account: Account) -> tuple[list[tuple[int | None, int]], dict[str, _Lease]]:
     """The caps of an account with what is spent of each, and its blocks by worker: in one
     statement, in which no result is committed half."""
-    if account.purse == JOB:
-        rows = database.execute_sql(_OF_JOB, (account.id,)).fetchall()
+    if account.kind == JOB:
+        rows = database.execute_sql(_JOB_LEASES, (account.id,)).fetchall()
     else:
         values = account.id, account.currency, account.day, account.month
-        rows = database.execute_sql(_OF_CONFIG, values).fetchall()
+        rows = database.execute_sql(_CONFIG_LEASES, values).fetchall()
     if not rows:
         return [], {}  # it was deleted
-    figures = rows[0][:-4]
-    bounds = list(zip(figures[::2], figures[1::2], strict=True))
-    held = (row[-4:] for row in rows)
-    return bounds, {worker_id: _Block(*sums) for worker_id, *sums in held if worker_id is not None}
+    bounds: list[tuple[int | None, int]] = []
+    leases = {}
+    for *figures, worker_id, granted, settled, committed in rows:
+        bounds = list(zip(figures[::2], figures[1::2], strict=True))  # the same in every row
+        if worker_id is not None:
+            leases[worker_id] = _Lease(granted, settled, committed)
+    return bounds, leases

@@ -1,7 +1,24 @@
-"""Samples of a running job's limit over time, beside the data of its results (results.py)."""
+"""The timeline of jobs: what happened in each bucket of 1, 10, 60 and 3,600 seconds, for the charts."""
 
+from collections import defaultdict
+from dataclasses import dataclass
+
+from .latency_sketch import LatencySketch
 from .models import TIMELINE_WIDTHS, database
 
+_ADD = (
+    "INSERT INTO timeline (job_id, width, t, sent, succeeded, failed, retried, input_tokens, "
+    "output_tokens, cost_nano, latency) VALUES (?,?,?,?,?,?,?,?,?,?,?) "
+    "ON CONFLICT (job_id, width, t) DO UPDATE SET sent = timeline.sent + excluded.sent, "
+    "succeeded = timeline.succeeded + excluded.succeeded, failed = timeline.failed + excluded.failed, "
+    "retried = timeline.retried + excluded.retried, "
+    "input_tokens = timeline.input_tokens + excluded.input_tokens, "
+    "output_tokens = timeline.output_tokens + excluded.output_tokens, "
+    "cost_nano = timeline.cost_nano + excluded.cost_nano, latency = excluded.latency"
+)
+_STORED = (
+    "SELECT width, t, latency FROM timeline WHERE job_id = ? AND (width, t) IN (VALUES {pairs})"
+)
 _SAMPLE = (
     "INSERT INTO timeline (job_id, width, t, sent, succeeded, failed, retried, input_tokens, "
     "output_tokens, cost_nano, latency, in_flight, ceiling, cooling) "
@@ -13,10 +30,73 @@ _SAMPLE = (
 )
 
 
+@dataclass(slots=True)
+class Bucket:
+    """What happened to a job in one second: calls ``sent``, how many of them were retries, requests that
+    ``succeeded`` or ``failed``; ``latency`` is of the calls that succeeded."""
+
+    sent: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    retried: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nano: int = 0
+    latency: LatencySketch | None = None
+
+
+def write(job_id: int, buckets: dict[int, Bucket]) -> None:
+    """Add buckets of a second, by their second, to those of all widths; in the caller's transaction."""
+    joined = {
+        (width, t): bucket
+        for width in TIMELINE_WIDTHS
+        for t, bucket in _joined(buckets, width).items()
+    }
+    if not joined:
+        return
+    query = _STORED.format(pairs=",".join(["(?,?)"] * len(joined)))
+    bound = [number for pair in joined for number in pair]
+    stored = {
+        (width, t): latency for width, t, latency in database.execute_sql(query, (job_id, *bound))
+    }
+    rows = []
+    for (width, t), bucket in joined.items():
+        sketch = LatencySketch(stored.get((width, t)))
+        if bucket.latency is not None:
+            sketch.merge(bucket.latency)
+        rows.append(
+            (job_id, width, t, bucket.sent, bucket.succeeded, bucket.failed, bucket.retried,
+             bucket.input_tokens, bucket.output_tokens, bucket.cost_nano, sketch.to_bytes())
+        )  # fmt: skip
+    database.executemany(_ADD, rows)
+
+
 def sample(job_id: int, second: int, in_flight: int, limit: int, cooling: bool) -> None:
-    """Note the calls in flight, the limit and whether the provider cools down, once a second."""
+    """Store the calls in flight, the limit and whether the provider cools down at a second (epoch); once a
+    second."""
     rows = [
         (job_id, width, second - second % width, b"", in_flight, limit, int(cooling))
         for width in TIMELINE_WIDTHS
     ]
     database.executemany(_SAMPLE, rows)
+
+
+def _joined(buckets: dict[int, Bucket], width: int) -> dict[int, Bucket]:
+    """Buckets of a second joined into buckets of ``width`` seconds."""
+    if width == 1:
+        return buckets
+    joined: dict[int, Bucket] = defaultdict(Bucket)
+    for t, bucket in buckets.items():
+        into = joined[t - t % width]
+        into.sent += bucket.sent
+        into.succeeded += bucket.succeeded
+        into.failed += bucket.failed
+        into.retried += bucket.retried
+        into.input_tokens += bucket.input_tokens
+        into.output_tokens += bucket.output_tokens
+        into.cost_nano += bucket.cost_nano
+        if bucket.latency is not None:
+            if into.latency is None:
+                into.latency = LatencySketch()
+            into.latency.merge(bucket.latency)
+    return joined

@@ -6,25 +6,25 @@ from ..core.domain import JobStatus, Usage
 from .models import Job, database
 
 JOBS = 3
-LONGEST = 200_000  # bytes of a request that is looked at
+MAX_BYTES = 200_000  # of a request; longer ones are left out
 _ANSWERS = f"""
 SELECT r.body, x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens
 FROM result x JOIN request r ON r.job_id = x.job_id AND r.idx = x.idx
 WHERE x.job_id = ? AND x.status = 'succeeded' AND x.config = ? AND x.input_tokens IS NOT NULL
-  AND length(r.body) < {LONGEST}
+  AND length(r.body) < {MAX_BYTES}
 ORDER BY x.idx LIMIT ?
 """
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """A request's body and what it used."""
+    """A request's body and the tokens that it used."""
 
     body: bytes
     usage: Usage
 
 
-def answered(config_id: int, alias: str, most: int) -> list[Answered]:
-    """Requests that a config has answered, the latest jobs' first ones; ``most`` of each job."""
+def answered(config_id: int, alias: str, limit: int) -> list[Answered]:
+    """The first ``limit`` requests that a config has answered, of each of its last JOBS completed jobs."""
     jobs = (
         Job.select(Job.id)
         .where(
@@ -38,6 +38,8 @@ def answered(config_id: int, alias: str, most: int) -> list[Answered]:
     )
     found = []
     for job in jobs:
-        for body, *tokens in database.execute_sql(_ANSWERS, (job.id, alias, most)):
-            found.append(Answered(bytes(body), Usage(*(number or 0 for number in tokens))))
+        rows = database.execute_sql(_ANSWERS, (job.id, alias, limit))
+        for body, input_tokens, output_tokens, cached, reasoning in rows:
+            usage = Usage(input_tokens, output_tokens or 0, cached or 0, reasoning or 0)
+            found.append(Answered(bytes(body), usage))
     return found

@@ -21,12 +21,12 @@ def files(viewer: Scope | None):
 
 
 def sees_job(viewer: Scope | None, job_id: int) -> bool:
-    """False also for a job that there is not."""
+    """False also for a job that does not exist."""
     return Job.select().where((Job.id == job_id) & jobs(viewer)).exists()
 
 
 def sees_upload(viewer: Scope | None, upload_id: int) -> bool:
-    """Of uploads that jobs are made from a token sees none: it has its files."""
+    """A token sees no upload: it has the files of the Batch API."""
     found = Upload.id == upload_id
     if viewer is not None and viewer.token is not None:
         return False

@@ -1,4 +1,4 @@
-"""Events about the ends of jobs, on their way to the webhooks and people that want them."""
+"""Notifications about ended jobs, queued for webhooks and e-mail recipients."""
 
 import secrets
 
@@ -15,17 +15,17 @@ def enqueue(job_id: int, status: JobStatus) -> None:
     token_id, webhook_id, email = (
         Job.select(Job.token, Job.webhook, Job.email).where(Job.id == job_id).tuples().get()
     )
-    everybodys = ~Webhook.chosen_only & (Webhook.token.is_null() | (Webhook.token == token_id))
-    wanting = Webhook.select(Webhook.id).where(
-        Webhook.disabled_at.is_null() & (everybodys | (Webhook.id == webhook_id))
+    for_all_jobs = ~Webhook.chosen_only & (Webhook.token.is_null() | (Webhook.token == token_id))
+    subscribed = Webhook.select(Webhook.id).where(
+        Webhook.disabled_at.is_null() & (for_all_jobs | (Webhook.id == webhook_id))
     )
-    places = [{"webhook": found} for (found,) in wanting.order_by(Webhook.id).tuples()]
+    recipients = [{"webhook": found} for (found,) in subscribed.order_by(Webhook.id).tuples()]
     if email:
-        places.append({"email": email})
+        recipients.append({"email": email})
     now = now_ms()
-    for place in places:
+    for recipient in recipients:
         Delivery.create(
-            **place,
+            **recipient,
             job=job_id,
             event_id=f"evt_{secrets.token_hex(12)}",
             type=f"batch.{status}",
@@ -50,8 +50,8 @@ def due(now: int, limit: int) -> list[Delivery]:
 def note(
     delivery: Delivery, delivered: bool, code: int | None, message: str, next_at: int | None
 ) -> None:
-    """Keep what came of one attempt: what was not delivered is tried again at ``next_at``, or never
-    (None). ``code`` is what the receiver answered, by HTTP or SMTP."""
+    """Store the result of one attempt: what was not delivered is retried at ``next_at`` (epoch ms), or never
+    (None). ``code`` is the receiver's answer, by HTTP or SMTP."""
     now = now_ms()
     Delivery.update(
         attempts=Delivery.attempts + 1,
@@ -64,7 +64,7 @@ def note(
 
 
 def disable(webhook_id: int) -> None:
-    """The receiver is gone: nothing more is sent there."""
+    """Stop all deliveries to a webhook whose receiver is gone."""
     Webhook.update(disabled_at=now_ms()).where(Webhook.id == webhook_id).execute()
     Delivery.update(next_at=None).where(
         (Delivery.webhook == webhook_id) & Delivery.next_at.is_null(False)

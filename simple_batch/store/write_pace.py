@@ -7,15 +7,17 @@ from collections.abc import Callable
 from .database import retry_while_unavailable
 from .models import database
 
-STEP_S = 0.02  # a transaction is to take; on SQLite the loop stands still that long
-MOST = 20_000  # rows
-REST = 0.25  # times as long as a transaction took, the others have the loop and the database
+STEP_S = 0.02  # target duration of a transaction; on SQLite it blocks the loop that long
+MAX_ROWS = 20_000  # of a transaction
+REST = (
+    0.25  # pause after a transaction, as a part of its duration, for other greenlets and processes
+)
 CHECKPOINT_S = 0.5  # of transactions between two checkpoints
 
 
 class Pace:
-    """``with Pace() as pace:``; ``pace.rows`` are what the next transaction is to take, so that it
-    lasts about STEP_S; at first as many as were given."""
+    """``with Pace() as pace:``; ``pace.rows`` is the size of the next transaction, adjusted so that it
+    takes about STEP_S; at first the ``rows`` of the constructor."""
 
     def __init__(self, rows: int = 500):
         self.rows = rows
@@ -28,13 +30,15 @@ class Pace:
         database.checkpoint()
 
     def step(self, work: Callable, *args):
-        """Do ``work(*args)``, a transaction that takes ``rows`` at most and may be done twice, and let
-        the others work; returns what it returns."""
+        """Call ``work(*args)``, a transaction of at most ``rows`` that may be repeated, and pause;
+        returns its result."""
         began = time.monotonic()
         found = retry_while_unavailable(_without_checkpoint, work, *args)
         took = time.monotonic() - began
-        # one that was slow (a busy machine) says little: it halves the next one at most
-        self.rows = min(MOST, max(1, round(self.rows * min(2.0, max(0.5, STEP_S / (took + 1e-6))))))
+        # a slow one (a busy machine) says little: it halves the next one at most
+        self.rows = min(
+            MAX_ROWS, max(1, round(self.rows * min(2.0, max(0.5, STEP_S / (took + 1e-6)))))
+        )
         self._unchecked_s += took
         if self._unchecked_s > CHECKPOINT_S:
             self._unchecked_s = 0.0

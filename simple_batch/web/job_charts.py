@@ -2,6 +2,8 @@
 
 import csv
 import io
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Blueprint, jsonify, render_template, request
 from flask_babel import lazy_gettext as _
@@ -103,13 +105,13 @@ def table(job_id: int, name: str):
             )
         )
     _title, part, columns = CHARTS[name]
-    found = insight.charts(job_id, RequestFilter.parse(request.args), _bucket())[part]
+    parts: Mapping[str, Any] = insight.charts(job_id, RequestFilter.parse(request.args), _bucket())
     text = io.StringIO()
     writer = csv.writer(text)
     names = [column for column, _title in columns]
     timed = part == "buckets"
     writer.writerow((["time", "bucket_s"] if timed else []) + names)
-    for row in found:
+    for row in parts[part]:
         moment = [iso(row["t"] * 1000), row["bucket_s"]] if timed else []
         writer.writerow(moment + [row[column] for column in names])
     return attached(text.getvalue().encode(), f"job-{job_id}-{name}.csv", "text/csv; charset=utf-8")

@@ -152,7 +152,7 @@ def detail(job_id: int, index: int):
     )
 
 
-def _config_of(job: Job, found: dict) -> ApiConfig:
+def _config_of(job: Job, found: insight.RequestDetail) -> ApiConfig:
     """The one that the answer came from, else the job's; the job's too where it is gone."""
     try:
         return configs.get(found["config"] or job.config_id)
@@ -160,7 +160,7 @@ def _config_of(job: Job, found: dict) -> ApiConfig:
         return configs.get(job.config_id)
 
 
-def _sent(config: ApiConfig, job: Job, found: dict) -> str:
+def _sent(config: ApiConfig, job: Job, found: insight.RequestDetail) -> str:
     body = found["body"].encode()
     asked = Request(found["index"], found["custom_id"], body, found["url"], found["line"])
     return content.pretty(configs.body_sent(config, job, asked))

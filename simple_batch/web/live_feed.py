@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from flask import Flask
@@ -88,7 +89,7 @@ class Feed:
         self._callers: dict[str, _Visitor] = {}  # by sid
         self._ended: set[str] = set()  # those of them whose session was logged out
         self._doors_moved = False
-        self._snapshots: dict[str, tuple[float, int, dict]] = {}  # room → when, after which seq
+        self._snapshots: dict[str, tuple[float, int, Mapping]] = {}  # room → when, after which seq
         self._changed: set[int] = set()
         self._moved: set[int] = set()
         self._newest: dict[str, set[int]] = {}  # list's room → the jobs that it last showed
@@ -151,7 +152,7 @@ class Feed:
         try:
             if job_id is None:
                 with connected():
-                    snapshot = {"jobs": self._listed(caller.sees)}
+                    snapshot: Mapping = {"jobs": self._listed(caller.sees)}
             else:
                 _check_seen(job_id, caller.sees)
                 snapshot = self._snapshot(room, job_id)
@@ -163,7 +164,7 @@ class Feed:
             self._server.enter_room(sid, f"{room}-tail", namespace=NAMESPACE)
         return {"ok": True, "seq": self._seq[room], "snapshot": snapshot}
 
-    def _snapshot(self, room: str, job_id: int) -> dict:
+    def _snapshot(self, room: str, job_id: int) -> Mapping:
         """How a job stands; many who come within one tick are told the same."""
         now, seq = time.monotonic(), self._seq[room]
         made, after, snapshot = self._snapshots.get(room, (0.0, -1, {}))
@@ -309,10 +310,10 @@ class Feed:
             if items:
                 self._emit("jobs.changed", None, {"items": items}, place=_list_room(viewer))
 
-    def _listed(self, viewer: Scope | None, only: set[int] | None = None) -> list[dict]:
+    def _listed(self, viewer: Scope | None, only: set[int] | None = None) -> Sequence[Mapping]:
         """The newest jobs as the list shows them; one that is gone is just its id with status null.
         Of what is gone a viewer hears only where it was theirs."""
-        rows = insight.jobs_page(per_page=50, viewer=viewer).rows
+        rows: Sequence[Mapping] = insight.jobs_page(per_page=50, viewer=viewer).rows
         ids = {row["id"] for row in rows}
         room = _list_room(viewer)
         before, self._newest[room] = self._newest.get(room, set()), ids
@@ -320,15 +321,15 @@ class Feed:
             return rows
         gone = only - ids if viewer is None else only & before - ids
         found = [row for row in rows if row["id"] in only]
-        return found + [{"id": job_id, "status": None} for job_id in gone]
+        return [*found, *({"id": job_id, "status": None} for job_id in gone)]
 
     def _tell_slow(self, job_id: int) -> None:
         since = time.time() - RECENT_BUCKETS_S
-        buckets = insight.buckets(job_id, from_s=since, width=1)
+        buckets: Sequence[Mapping] = insight.buckets(job_id, from_s=since, width=1)
         shown = ("t", "sent", "succeeded", "failed", "p95_ms", "cost")
         recent = [{name: bucket[name] for name in shown} for bucket in buckets]
         self._emit("job.buckets", job_id, {"bucket_s": 1, "buckets": recent})
-        groups = insight.error_groups(job_id)[:10]
+        groups: Sequence[Mapping] = insight.error_groups(job_id)[:10]
         shown = ("cause", "http_status", "message", "count")
         found = [{name: group[name] for name in shown} for group in groups]
         self._emit("job.errors", job_id, {"groups": found})
@@ -337,7 +338,7 @@ class Feed:
         self,
         event: str,
         job_id: int | None,
-        payload: dict,
+        payload: Mapping,
         room: str | None = None,
         place: str = "",
     ) -> None:

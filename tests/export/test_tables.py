@@ -270,7 +270,7 @@ def test_the_columns_of_a_parquet_file_keep_their_types(db, tmp_path):
 def test_rows_that_do_not_fit_on_a_sheet_go_on_on_the_next(db):
     job = Job(endpoint="/v1/chat/completions", source_format="csv", header='["a"]')  # noqa: F811
     rows = [_row([str(n)]) for n in range(10)]
-    book = opened(b"".join(xlsx_file.as_workbook(rows, Table.of(job), most_rows=5)))
+    book = opened(b"".join(xlsx_file.as_workbook(rows, Table.of(job), max_rows=5)))
     assert book.sheetnames == ["Results", "Results 2", "Results 3"]
     assert [[row["a"] for row in rows_of(sheet)] for sheet in book] == [
         [*"0123"],

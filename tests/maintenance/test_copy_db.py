@@ -431,7 +431,7 @@ def test_a_difference_is_found_and_named(instance, filled, target):
 def test_rows_that_are_missing_or_too_many_are_named(filled, target):
     open_database(target)
     close_database()
-    source, there = endpoints.side(filled), endpoints.side(target)
+    source, there = endpoints.connect(filled), endpoints.connect(target)
     source.reading(endpoints.tables())
     received = []
     copying.fill(source, there, received.append)

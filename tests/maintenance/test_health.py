@@ -167,7 +167,7 @@ def test_a_process_without_a_runner_or_with_a_dead_one_says_so(app, client, monk
 
 @pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
 def test_pages_and_the_api_say_that_a_locked_database_is_busy(app, client, instance, monkeypatch):
-    monkeypatch.setattr(busy_retry, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(busy_retry, "RETRY_S", 0.1)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     page = client.get("/configs/new").text
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)[1]

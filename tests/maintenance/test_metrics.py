@@ -13,7 +13,7 @@ from simple_batch.auth import tokens
 from simple_batch.core import identity
 from simple_batch.services import jobs
 from simple_batch.services.metrics import _buckets
-from simple_batch.store import counters, results
+from simple_batch.store import counters
 from simple_batch.store.database import connected
 from simple_batch.store.latency_sketch import LatencySketch
 
@@ -29,9 +29,10 @@ ODD = 'odd "alias"\\ 中文'
 @pytest.fixture
 def fresh(monkeypatch):
     """Sets the counters of the process to zero."""
-    monkeypatch.setattr(results, "tally", counters.Tally())
-    monkeypatch.setattr("simple_batch.services.metrics.tally", results.tally)
-    return results.tally
+    process_counters = counters.ProcessCounters()
+    for module in ("store.job_change", "services.metrics"):
+        monkeypatch.setattr(f"simple_batch.{module}.process_counters", process_counters)
+    return process_counters
 
 
 def samples(client) -> dict[tuple, float]:
@@ -182,7 +183,7 @@ def test_the_histogram_is_the_sketch_and_labels_are_bounded():
         6,
         7,
     ]
-    counted = counters.Tally()
+    counted = counters.ProcessCounters()
     for n in range(counters.MAX_CONFIGS + 50):
         counted.finished(f"config {n}", 1, 0, 0, 0)
         counted.answered(f"config {n}", sketch)

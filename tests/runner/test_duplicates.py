@@ -69,7 +69,7 @@ def test_one_call_for_all_of_a_kind(start, endpoint, repeated, wait_for):
             None,
         )
         assert duplicate["cost"]["amount"] == 0
-        assert insight.request_detail(job_id, 2_999)["twin"] == 2_999 % 7
+        assert insight.request_detail(job_id, 2_999)["duplicate_of"] == 2_999 % 7
 
 
 def test_a_failure_is_shared_and_retried_once(start, endpoint, repeated, wait_for):

@@ -121,7 +121,7 @@ def test_the_bytes_of_every_image_arrive_and_are_kept_once(
             assert len(out) < 300_000
         detail = insight.request_detail(job_id, 1)
     kinds = [
-        (part["kind"], detail["pictures"].get(part["text"]))
+        (part["kind"], detail["image_names"].get(part["text"]))
         for part in detail["messages"][0]["parts"]
     ]
     assert kinds == [("text", None), ("picture", "b.gif"), ("picture", "large.png")]

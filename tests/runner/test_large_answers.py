@@ -7,7 +7,7 @@ import pytest
 
 from simple_batch import export
 from simple_batch.engine.answer_memory import SMALL
-from simple_batch.insight import requests
+from simple_batch.insight import detail
 from simple_batch.services import jobs, lifecycle
 from simple_batch.store.database import connected
 from simple_batch.store.models import Result
@@ -63,7 +63,7 @@ def test_cancelled_while_answers_wait_for_room(start, add_config, make_job, wait
 def test_a_page_shows_the_beginning_of_a_very_long_answer(
     start, add_config, make_job, wait_for, client, monkeypatch
 ):
-    monkeypatch.setattr(requests, "LONGEST", MIB)
+    monkeypatch.setattr(detail, "LONGEST", MIB)
     with MisbehavingEndpoint(LARGE) as endpoint:
         add_config(endpoint.base_url)
         job_id = make_job(1)

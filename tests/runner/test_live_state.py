@@ -42,7 +42,7 @@ def test_a_config_is_down_where_all_found_it_so():
 
 def test_stale_states_are_left_out():
     assert (
-        live_state.fresh([state(1_000), state(1_000 + live_state.FRESH_MS)])[0].at
-        == 1_000 + live_state.FRESH_MS
+        live_state.fresh([state(1_000), state(1_000 + live_state.LIVE_FRESH_MS)])[0].at
+        == 1_000 + live_state.LIVE_FRESH_MS
     )
     assert "configs" not in msgspec.json.decode(live_state.encode(state()))

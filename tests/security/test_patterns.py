@@ -12,7 +12,7 @@ from simple_batch.engine import classify, structured_output
 from simple_batch.engine.rate_limit_headers import duration_s
 from simple_batch.export.csv_file import safe
 from simple_batch.intake import excel_dates, request_checks, template
-from simple_batch.store.results import normalised
+from simple_batch.store.error_groups import normalised
 from simple_batch.web import filters
 
 KEY = Secret("PLANTED/key+with=odd&chars/at/many/places")

@@ -74,7 +74,7 @@ def test_waiting_for_a_locked_database_blocks_no_other_greenlet(db, monkeypatch)
     assert len(ticks) >= 8  # with SQLite's own waiting it would be one or two
     ticking.kill()
     held.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr(busy_retry, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(busy_retry, "RETRY_S", 0.1)
     with pytest.raises(peewee.OperationalError, match="locked"):
         write()
     held.close()

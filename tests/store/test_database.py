@@ -101,15 +101,15 @@ def test_nested_blocks_share_a_connection_and_give_it_back(db):
 
 def test_keys_are_sealed_and_opened_by_old_keys_too(tmp_path):
     vault = open_vault(tmp_path)
-    sealed = vault.seal("sk-secret-1234")
+    sealed = vault.encrypt("sk-secret-1234")
     assert b"secret" not in sealed
     key_file = tmp_path / "encryption.key"
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
     new = Fernet.generate_key().decode()
     rotated = open_vault(tmp_path, f"{new},{key_file.read_text().strip()}")
-    assert rotated.open(sealed) == "sk-secret-1234"
+    assert rotated.decrypt(sealed) == "sk-secret-1234"
     with pytest.raises(ConfigurationError, match="encryption key has changed"):
-        Vault([new]).open(sealed)
+        Vault([new]).decrypt(sealed)
     with pytest.raises(SettingsError, match="Fernet"):
         Vault(["nonsense"])
 

@@ -36,7 +36,7 @@ def stored(db):
     def opened(vault=None) -> list[str]:
         vault = vault or secrets.open_vault(db.instance)
         sealed = [row.key_encrypted for row in ApiConfig.select().order_by(ApiConfig.id)]
-        return [vault.open(one) for one in (*sealed, Webhook.get().secret_encrypted)]
+        return [vault.decrypt(one) for one in (*sealed, Webhook.get().secret_encrypted)]
 
     assert opened() == [KEY, "", secret]
     return opened
@@ -64,9 +64,9 @@ def test_everything_is_sealed_again_and_the_old_key_goes(db, stored):
     assert former not in kept
     assert bytes(ApiConfig.get_by_id(1).key_encrypted) in kept
     # a process that ran meanwhile: what it had read before, and what is sealed from now on
-    assert running.open(former) == KEY
+    assert running.decrypt(former) == KEY
     assert stored(running) == expected
-    assert secrets.Vault([new]).open(running.seal("later")) == "later"
+    assert secrets.Vault([new]).decrypt(running.encrypt("later")) == "later"
     assert secrets.rotate(db.instance, keep_old=True) == (2, [])
     assert keys(db)[1:] == [new]
     assert stored() == expected
@@ -81,7 +81,7 @@ def test_every_sealed_column_is_found(db, stored):
     }
     assert columns == {"ApiConfig.key_encrypted", "Webhook.secret_encrypted"}
     assert {
-        f"{field.model.__name__}.{field.name}" for _, field, _, _ in secrets._sealed()
+        f"{field.model.__name__}.{field.name}" for _, field, _, _ in secrets._encrypted_values()
     } == columns
 
 
@@ -90,7 +90,7 @@ def test_broken_off_anywhere_nothing_is_lost(db, stored, monkeypatch, step):
     """Interrupted at the first and second write of the file, before and after the rename, and
     between two secrets."""
     expected = stored()
-    seen, real_sync, real_again = [], os.fsync, secrets.Vault.seal_again
+    seen, real_sync, real_again = [], os.fsync, secrets.Vault.reencrypt
 
     def count(real, *args):
         seen.append(real)
@@ -99,7 +99,7 @@ def test_broken_off_anywhere_nothing_is_lost(db, stored, monkeypatch, step):
         return real(*args)
 
     monkeypatch.setattr(secrets.os, "fsync", lambda *args: count(real_sync, *args))
-    monkeypatch.setattr(secrets.Vault, "seal_again", lambda *args: count(real_again, *args))
+    monkeypatch.setattr(secrets.Vault, "reencrypt", lambda *args: count(real_again, *args))
     with pytest.raises(KeyboardInterrupt):
         secrets.rotate(db.instance)
     assert stored() == expected

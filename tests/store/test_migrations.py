@@ -65,7 +65,7 @@ def rows(vault) -> dict[str, list[dict]]:
     main = {"base_url": "http://127.0.0.1:9/v1", "model": "m", "timeout_s": 5.0, "params": "{}"}
     return {
         "api_config": [
-            {"alias": "main", "key_encrypted": vault.seal(KEY), "active": 1, **main, **times},
+            {"alias": "main", "key_encrypted": vault.encrypt(KEY), "active": 1, **main, **times},
             {"alias": "other", "active": 1, "currency": "USD", **main, **times},
         ],
         "upload": [
@@ -120,7 +120,7 @@ def rows(vault) -> dict[str, list[dict]]:
         "job_config": [{"job_id": 1, "config_id": 2}],
         "token": [{"name": "t", "secret_hash": "h", "last4": "abcd", "created_at": T}],
         "api_file": [{"purpose": "batch", "filename": "f.jsonl", "created_at": T, "bytes": 1}],
-        "webhook": [{"url": "http://127.0.0.1:9/", "secret_encrypted": vault.seal("whsec_x")}],
+        "webhook": [{"url": "http://127.0.0.1:9/", "secret_encrypted": vault.encrypt("whsec_x")}],
         "worker": [{"id": "w1", "name": "one@here", "room": 8, "started_at": T, "beat_at": T}],
         "page": [{"job_id": 1, "first": 6, "last": 9, "worker_id": "w1"}],
         "lane": [{"job_id": 1, "worker_id": "w1", "live": ""}],

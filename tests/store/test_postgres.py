@@ -25,6 +25,7 @@ from simple_batch.store.database import (
     sqlite_path,
 )
 from simple_batch.store.filters import RequestFilter
+from simple_batch.store.latency_sketch import LatencySketch
 from simple_batch.store.models import ApiConfig, Job, Result, Upload, database
 
 from .. import postgres
@@ -206,18 +207,16 @@ def test_a_greenlet_that_is_killed_ends_and_its_transaction_with_it(opened):
 
 def test_outcomes_written_by_several_at_once_count_once(opened):
     job_id = new_job(40)
-    closed = []
 
     def write() -> None:
         with connected():
             for begin in range(0, 40, 10):
-                batch = [answered(job_id, index) for index in range(begin, begin + 10)]
-                closed.extend(results.write(batch))
+                results.write([answered(job_id, index) for index in range(begin, begin + 10)])
 
     gevent.joinall([gevent.spawn(write) for _ in range(3)], raise_error=True)
     job = Job.get_by_id(job_id)
-    assert (job.succeeded, job.attempts, len(closed)) == (40, 40, 40)
-    assert results.LatencySketch(job.latency).count == 40
+    assert (job.succeeded, job.attempts, Result.select().count()) == (40, 40, 40)
+    assert LatencySketch(job.latency).count == 40
     sent = database.execute_sql("SELECT sum(sent) FROM timeline WHERE width = 60").fetchone()[0]
     assert sent == 40
 

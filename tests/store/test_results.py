@@ -16,8 +16,8 @@ from simple_batch.core.domain import (
     RequestStatus,
     Usage,
 )
+from simple_batch.store import error_groups, requeue, results
 from simple_batch.store import requests as request_rows
-from simple_batch.store import requeue, results
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import ApiConfig, ErrorGroup, Job, Result, Timeline, database
 from simple_batch.store.models import Attempt as AttemptRow
@@ -108,8 +108,9 @@ def test_counters_always_equal_the_rows(db, groups):
 
 def test_a_second_result_for_a_request_is_ignored_and_not_counted(db):
     job_id = new_job()
-    assert len(results.write([recorded(job_id, 1, [], True)])) == 1
-    assert results.write([recorded(job_id, 1, [Cause.TIMEOUT], False)]) == []
+    results.write([recorded(job_id, 1, [], True)])
+    results.write([recorded(job_id, 1, [Cause.TIMEOUT], False)])
+    assert [row.status for row in Result.select()] == ["succeeded"]
     job = Job.get_by_id(job_id)
     assert (job.succeeded, job.failed, job.attempts) == (1, 0, 1)
 
@@ -131,14 +132,14 @@ def test_unknown_usage_makes_the_cost_unknown(db):
 
 
 def test_the_number_of_error_groups_is_bounded(db, monkeypatch):
-    monkeypatch.setattr(results, "MAX_GROUPS", 3)
+    monkeypatch.setattr(error_groups, "MAX_GROUPS", 3)
     job_id = new_job()
     for n in range(8):
         attempt = Attempt(1, 1_000, 5, Cause.SERVER_ERROR, 500, "a" * n + " odd message")
         results.write([results.Recorded(job_id, "a", PRICES, n, (attempt,))])
     groups = {group.group_key: group.attempts for group in ErrorGroup.select()}
     assert len(groups) == 4
-    assert groups[results.OTHER_GROUP] == 5
+    assert groups[error_groups.OTHER_GROUP] == 5
     keys = {row.group_key for row in AttemptRow.select()}
     assert keys == set(groups)
 
@@ -153,7 +154,7 @@ def test_the_number_of_error_groups_is_bounded(db, monkeypatch):
     ],
 )
 def test_messages_that_differ_in_varying_parts_fall_into_one_group(one, other):
-    assert results.normalised(one) == results.normalised(other)
+    assert error_groups.normalised(one) == error_groups.normalised(other)
 
 
 def test_giving_back_by_filter_moves_the_counters_with_the_rows(db):
@@ -165,22 +166,22 @@ def test_giving_back_by_filter_moves_the_counters_with_the_rows(db):
         ]
         + [recorded(job_id, 9, [], True)]
     )
-    count, after = requeue.give_back_step(job_id, RequestFilter(cause="timeout"), -1)
+    count, after = requeue.requeue_step(job_id, RequestFilter(cause="timeout"), -1)
     assert count == 4
-    assert requeue.give_back_step(job_id, RequestFilter(cause="timeout"), after) == (0, None)
+    assert requeue.requeue_step(job_id, RequestFilter(cause="timeout"), after) == (0, None)
     job = Job.get_by_id(job_id)
     assert (job.failed, job.succeeded) == (4, 1)
     assert {row.idx for row in Result.select()} == {0, 2, 4, 6, 9}
-    assert not requeue.give_back_one(job_id, 9)
-    assert requeue.give_back_one(job_id, 0)
+    assert not requeue.requeue_one(job_id, 9)
+    assert requeue.requeue_one(job_id, 0)
     assert Job.get_by_id(job_id).failed == 3
 
 
 def test_retry_by_text_searches_message_custom_id_and_body(db):
     job_id = new_job()
     results.write([recorded(job_id, n, [Cause.TIMEOUT], False) for n in range(3)])
-    assert requeue.give_back_step(job_id, RequestFilter(q="100%"), -1)[0] == 0
-    assert requeue.give_back_step(job_id, RequestFilter(q="r2"), -1)[0] == 1
+    assert requeue.requeue_step(job_id, RequestFilter(q="100%"), -1)[0] == 0
+    assert requeue.requeue_step(job_id, RequestFilter(q="r2"), -1)[0] == 1
 
 
 def test_pending_pages_skip_what_has_a_result_and_end(db):

@@ -1,15 +1,16 @@
 """The two databases of a copy (copy.py): how rows are read from either in the order of their keys,
 and how they are written. One row at a time is in memory.
 
-Each side has a separate connection, beside the program's. Values are read as PostgreSQL returns them:
-booleans, bytes, floats. Between ``reading`` and ``close`` a side is a consistent snapshot without writers.
+Each endpoint has a separate connection, beside the program's. Values are read as PostgreSQL returns them:
+booleans, bytes, floats. Between ``reading`` and ``close`` an endpoint is a consistent snapshot without writers.
 """
 
 import contextlib
-import re
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
 import peewee
 import psycopg
@@ -20,11 +21,9 @@ from ..database import UNFINISHED, is_server, redacted_url, sqlite_path
 from ..models import ALL
 
 # State of the text indexes, which are rebuilt, and rows that only live workers have.
-_MOMENTARY = frozenset({"text_index", "worker", "page", "lane", "spend_block"})
-_REFUSED = re.compile("[\0\ud800-\udfff]")
-_STAND_IN = "\N{REPLACEMENT CHARACTER}"
-_PATIENCE_S = 5
-_SORTING = "256MB"  # of the server's memory, while indexes are made
+_NOT_COPIED = frozenset({"text_index", "worker", "page", "lane", "spend_block"})
+_LOCK_TIMEOUT_S = 5
+_INDEX_MEMORY = "256MB"  # of the server's memory, while indexes are made
 _REFERENCES = """
 SELECT conrelid::regclass, quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint
 WHERE contype = 'f' AND connamespace = current_schema()::regnamespace ORDER BY conname
@@ -51,11 +50,11 @@ class Table(NamedTuple):
 
 
 def tables() -> list[Table]:
-    """All tables except those of _MOMENTARY; referenced tables come first."""
+    """All tables except those of _NOT_COPIED; referenced tables come first."""
     return [
         _table(model)
         for model in peewee.sort_models(ALL)
-        if model._meta.table_name not in _MOMENTARY
+        if model._meta.table_name not in _NOT_COPIED
     ]
 
 
@@ -77,19 +76,10 @@ def _table(model) -> Table:
     )
 
 
-def suited(text: str) -> str:
-    """The text as PostgreSQL takes it."""
-    return _REFUSED.sub(_STAND_IN, text)
-
-
-def refuses(text: str) -> bool:
-    return _REFUSED.search(text) is not None
-
-
-def side(url: str) -> "Side":
+def connect(url: str) -> "Endpoint":
     """The database at a URL, connected. Raises DatabaseError where it cannot be reached."""
-    with telling(url):
-        return ServerSide(url) if is_server(url) else FileSide(url)
+    with database_errors(url):
+        return ServerEndpoint(url) if is_server(url) else FileEndpoint(url)
 
 
 def password_of(url: str) -> str:
@@ -98,24 +88,58 @@ def password_of(url: str) -> str:
 
 
 @contextlib.contextmanager
-def telling(url: str):
+def database_errors(url: str):
     """Raise errors of the database at the URL as a DatabaseError without rows or passwords."""
     try:
         yield
     except (psycopg.Error, sqlite3.Error, OSError, ValueError) as error:
-        said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-        said = said or (str(error).strip().splitlines() or ["?"])[0]
+        reason = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+        reason = reason or (str(error).strip().splitlines() or ["?"])[0]
         raise DatabaseError(
-            f"The database {redacted_url(url)} cannot be read or written: {said}. Run the command again when "
+            f"The database {redacted_url(url)} cannot be read or written: {reason}. Run the command again when "
             "that is mended: it starts again by itself."
         ) from None
 
 
-class Side:
-    """What both kinds have in common; ``_names`` are those of the tables that there are."""
+class Endpoint(ABC):
+    """A database that rows are copied from or to."""
+
+    _connection: sqlite3.Connection | psycopg.Connection
 
     def __init__(self, url: str):
         self.url = url
+
+    @abstractmethod
+    def reading(self, tables: list[Table]) -> None:
+        """Begin to read: no other program writes until ``close``. Raises Conflict where one does now."""
+
+    @abstractmethod
+    def rows(self, table: Table) -> Iterator[tuple]:
+        """All rows in the order of their keys; texts are compared by code point."""
+
+    @abstractmethod
+    def filling(self, tables: list[Table]) -> AbstractContextManager:
+        """One transaction in which everything is written to empty tables."""
+
+    @abstractmethod
+    def write(self, table: Table, rows: Iterable[tuple]) -> None:
+        """Insert the rows."""
+
+    @abstractmethod
+    def last_number(self, table: Table) -> int:
+        """The highest id that was ever given, as far as it is known."""
+
+    @abstractmethod
+    def number_after(self, table: Table, last: int) -> None:
+        """Give no id up to ``last`` again, where this kind of table knows of that."""
+
+    @abstractmethod
+    def _names(self) -> set[str]:
+        """Names of the tables that there are."""
+
+    def settle(self) -> None:
+        """After the rows: what makes the database quick."""
+        self._run("ANALYZE")
 
     def filled(self) -> str | None:
         """The name of one of our tables that has rows."""
@@ -147,29 +171,36 @@ class Side:
         return [job_id for (job_id,) in self._run("SELECT job_id FROM text_index").fetchall()]
 
     def count(self, table: Table) -> int:
-        return self._first(f'SELECT count(*) FROM "{table.name}"')[0]
+        return self._value(f'SELECT count(*) FROM "{table.name}"')
 
     def _first(self, query: str) -> tuple | None:
         return self._run(query).fetchone()
 
-    def _run(self, query: str):
+    def _value(self, query: str) -> Any:
+        """The first column of the first row; None where there is no row."""
+        row = self._first(query)
+        return None if row is None else row[0]
+
+    def _run(self, query: str) -> sqlite3.Cursor | psycopg.Cursor:
         return self._connection.execute(query)
 
     def close(self) -> None:
         self._connection.close()
 
 
-class FileSide(Side):
+class FileEndpoint(Endpoint):
     """A SQLite file."""
+
+    _connection: sqlite3.Connection
 
     def __init__(self, url: str):
         super().__init__(url)
         path = sqlite_path(url)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None)
-        # bytes that are no UTF-8 become halves of surrogate pairs, and are told as those are
+        self._connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S, isolation_level=None)
+        # bytes that are no UTF-8 become halves of surrogate pairs, and are reported as those are
         self._connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-        self._connection.create_function("suited", 1, _suited, deterministic=True)
+        self._connection.create_function("storable", 1, _storable, deterministic=True)
 
     def reading(self, _tables: list[Table]) -> None:
         self._run("BEGIN IMMEDIATE")
@@ -180,14 +211,13 @@ class FileSide(Side):
             for name in table.columns
         )
         order = ", ".join(
-            f'suited("{name}")' if name in table.texts else f'"{name}"' for name in table.key
+            f'storable("{name}")' if name in table.texts else f'"{name}"' for name in table.key
         )
         found = self._run(f'SELECT {columns} FROM "{table.name}" ORDER BY {order}')
         return _with_booleans(found, table) if table.booleans else found
 
     @contextlib.contextmanager
     def filling(self, tables: list[Table]):
-        """One transaction in which everything is written to empty tables."""
         self._run("BEGIN IMMEDIATE")
         try:
             for table in reversed(tables):
@@ -206,28 +236,22 @@ class FileSide(Side):
         self._connection.executemany(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', rows)
 
     def last_number(self, table: Table) -> int:
-        """The highest that was ever given, as far as it is known."""
-        kept = self._first(f"SELECT max(seq) FROM sqlite_sequence WHERE name = '{table.name}'")[0]
-        highest = self._first(f'SELECT max("id") FROM "{table.name}"')[0]
+        kept = self._value(f"SELECT max(seq) FROM sqlite_sequence WHERE name = '{table.name}'")
+        highest = self._value(f'SELECT max("id") FROM "{table.name}"')
         return max(kept or 0, highest or 0)
 
     def number_after(self, table: Table, last: int) -> None:
-        """Give no number up to ``last`` again, where this kind of table knows of that."""
-        sql = self._first(f"SELECT sql FROM sqlite_master WHERE name = '{table.name}'")[0]
+        sql = self._value(f"SELECT sql FROM sqlite_master WHERE name = '{table.name}'")
         if "AUTOINCREMENT" in sql:
             self._run(f"DELETE FROM sqlite_sequence WHERE name = '{table.name}'")
             self._run(f"INSERT INTO sqlite_sequence (name, seq) VALUES ('{table.name}', {last})")
-
-    def settle(self) -> None:
-        """After the rows: what makes the database quick."""
-        self._run("ANALYZE")
 
     def _names(self) -> set[str]:
         return {name for (name,) in self._run("SELECT name FROM sqlite_master")}
 
 
-def _suited(value):
-    return suited(value) if isinstance(value, str) else value
+def _storable(value):
+    return backends.storable(value) if isinstance(value, str) else value
 
 
 def _with_booleans(rows: Iterable[tuple], table: Table) -> Iterator[tuple]:
@@ -239,8 +263,10 @@ def _with_booleans(rows: Iterable[tuple], table: Table) -> Iterator[tuple]:
         )
 
 
-class ServerSide(Side):
+class ServerEndpoint(Endpoint):
     """A PostgreSQL database."""
+
+    _connection: psycopg.Connection
 
     def __init__(self, url: str):
         super().__init__(url)
@@ -248,7 +274,7 @@ class ServerSide(Side):
 
     def reading(self, tables: list[Table]) -> None:
         names = ", ".join(f'"{table.name}"' for table in tables)
-        self._run(f"SET lock_timeout = '{_PATIENCE_S}s'")
+        self._run(f"SET lock_timeout = '{_LOCK_TIMEOUT_S}s'")
         self._run("BEGIN ISOLATION LEVEL REPEATABLE READ")
         try:
             self._run(f"LOCK TABLE {names} IN SHARE MODE")
@@ -273,13 +299,12 @@ class ServerSide(Side):
 
     @contextlib.contextmanager
     def filling(self, tables: list[Table]):
-        """One transaction in which everything is written to empty tables."""
         names = ", ".join(f'"{table.name}"' for table in tables)
         with self._connection.transaction():
             self._run(f"TRUNCATE {names} CASCADE")
             again = self._set_aside()
             yield
-            self._run(f"SET LOCAL maintenance_work_mem = '{_SORTING}'")
+            self._run(f"SET LOCAL maintenance_work_mem = '{_INDEX_MEMORY}'")
             for statement in again:
                 self._run(statement)
 
@@ -311,24 +336,18 @@ class ServerSide(Side):
                 copy.write_row(row)
 
     def last_number(self, table: Table) -> int:
-        """The highest that was ever given."""
-        given = self._first(
+        given = self._value(
             f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {self._sequence(table)}"
-        )[0]
-        highest = self._first(f'SELECT max("id") FROM "{table.name}"')[0]
+        )
+        highest = self._value(f'SELECT max("id") FROM "{table.name}"')
         return max(given, highest or 0)
 
     def number_after(self, table: Table, last: int) -> None:
-        """Give no number up to ``last`` again."""
         sequence = self._sequence(table)
         self._run(f"SELECT setval('{sequence}', {max(1, last)}, {bool(last)})")
 
-    def settle(self) -> None:
-        """After the rows: what makes the database quick."""
-        self._run("ANALYZE")
-
     def _sequence(self, table: Table) -> str:
-        return self._first(f"SELECT pg_get_serial_sequence('\"{table.name}\"', 'id')")[0]
+        return self._value(f"SELECT pg_get_serial_sequence('\"{table.name}\"', 'id')")
 
     def _types(self, table: Table) -> list[str]:
         found = self._run(

@@ -1,0 +1,220 @@
+"""One request of a job with everything about it."""
+
+from typing import NamedTuple, TypedDict
+
+from ..core import content
+from ..core.domain import RequestStatus
+from ..core.errors import NotFound
+from ..core.messages import translatable
+from ..core.schema import parsed
+from ..store import images, jobs
+from ..store.models import Attempt, Job, database
+from .requests import JOIN, status_of
+from .summary import Tokens, live_of
+
+LONGEST = 8_000_000  # bytes of an answer that a page decodes; of a longer one it has the beginning
+SHOWN = 100_000  # bytes of that beginning
+_MAX_ATTEMPTS = 500
+
+_COLUMNS = (  # of _Row
+    "r.custom_id, r.url, r.line, coalesce(o.body, r.body), o.body IS NOT NULL, r.twin, "
+    "(SELECT c.alias FROM api_config c WHERE c.id = coalesce(o.config_id, r.config_id)), "
+    "x.status, x.cause, x.http_status, x.message, "
+    "CASE WHEN length(x.response) > ? THEN substr(x.response, 1, ?) ELSE x.response END, "
+    "length(x.response), x.model, x.config, x.started_at, x.finished_at, x.latency_ms, "
+    "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano"
+)
+_FIND = (
+    f"SELECT {_COLUMNS} {JOIN} LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
+    "WHERE r.job_id = ? AND r.idx = ?"
+)
+
+
+class _Row(NamedTuple):
+    """What _COLUMNS select; the columns of the result are None where there is none."""
+
+    custom_id: str
+    url: str
+    line: int
+    body: bytes
+    edited: bool
+    original: int | None
+    next_config: str | None  # alias of the config that the request goes to, if not the job's
+    status: str | None
+    cause: str | None
+    http_status: int | None
+    message: str | None
+    response: bytes | None
+    response_bytes: int | None
+    model: str | None
+    config: str | None
+    started_at: int | None
+    finished_at: int | None
+    latency_ms: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    cost_nano: int | None
+
+
+class RequestAttempt(TypedDict):
+    """One call made for a request."""
+
+    number: int  # from 1, in order of time
+    started_at: int  # epoch ms
+    latency_ms: int
+    cause: str | None  # None where it succeeded
+    http_status: int | None
+    message: str
+    excerpt: str  # beginning of what came back
+    wait_ms: int  # pause after it
+
+
+class RequestDetail(TypedDict):
+    """A request as its page shows it. Figures of the result are None where there is none yet."""
+
+    index: int  # from 0
+    custom_id: str
+    url: str  # path of the endpoint
+    line: int  # of the upload
+    status: str  # of RequestStatus
+    body: str  # JSON, indented
+    edited: bool  # by a user, since the upload
+    messages: list[dict]  # {role, parts}
+    image_names: dict[str, str]  # by the file of the image: its name in the upload
+    response: str | None  # JSON, indented; the beginning of a very long one
+    response_bytes: int | None  # length where the response was cut
+    answer: str
+    answer_parts: list[dict]  # {kind, text}
+    reasoning: str
+    parsed: list[tuple[str, str]] | None  # (name, value) of the fields of the job's schema
+    cause: str | None
+    http_status: int | None
+    message: str | None
+    model: str | None
+    config: str | None  # alias
+    duplicate_of: int | None  # index of the identical request that is sent for both
+    attempts: list[RequestAttempt]
+    started_at: int | None  # epoch ms
+    finished_at: int | None  # epoch ms
+    latency_ms: int | None
+    usage: Tokens | None
+    cost_nano: int | None  # nano-units of the currency
+    currency: str
+
+
+def request_detail(job_id: int, index: int) -> RequestDetail:
+    """Everything about one request. Raises NotFound."""
+    job = jobs.get(job_id)
+    row = _find(job_id, index)
+    cut = row.response_bytes is not None and row.response_bytes > LONGEST
+    response = None if cut else content.loaded(row.response)
+    return {
+        "index": index,
+        "custom_id": row.custom_id,
+        "url": row.url,
+        "line": row.line,
+        "status": row.status or status_of(index, live_of(job)),
+        "body": content.pretty(row.body),
+        "edited": bool(row.edited),
+        "messages": content.conversation_of(content.loaded(row.body)),
+        "image_names": images.called(job.upload_id, set(images.files_in(bytes(row.body)))),
+        "response": _response(row.response, cut),
+        "response_bytes": row.response_bytes if cut else None,
+        "answer": content.answer_of(response),
+        "answer_parts": content.answer_parts(response),
+        "reasoning": content.reasoning_of(response),
+        "parsed": None if cut else _parsed(job, row),
+        "cause": row.cause,
+        "http_status": row.http_status,
+        "message": row.message,
+        "model": row.model,
+        "config": row.config or row.next_config,
+        "duplicate_of": row.original,
+        "attempts": _attempts(job_id, index, row),
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+        "latency_ms": row.latency_ms,
+        "usage": _usage(row),
+        "cost_nano": row.cost_nano,
+        "currency": job.currency,
+    }
+
+
+def _find(job_id: int, index: int) -> _Row:
+    row = database.execute_sql(_FIND, (LONGEST, SHOWN, job_id, index)).fetchone()
+    if row is None:
+        raise NotFound(
+            translatable("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index)
+        )
+    return _Row._make(row)
+
+
+def _response(raw: bytes | None, cut: bool) -> str | None:
+    if not raw:
+        return None
+    return bytes(raw).decode("utf-8", "ignore") if cut else content.pretty(raw)
+
+
+def _parsed(job: Job, row: _Row) -> list[tuple[str, str]] | None:
+    """(name, value) of the fields of an answer that fits its job's schema; None for any other."""
+    if not job.schema or row.status != RequestStatus.SUCCEEDED:
+        return None
+    found = parsed(row.response)
+    if found is None or not isinstance(found.value, dict):
+        return None
+    return [(name, content.shown(value)) for name, value in found.value.items()]
+
+
+def _usage(row: _Row) -> Tokens | None:
+    if row.input_tokens is None or row.output_tokens is None:
+        return None
+    return {
+        "input": row.input_tokens,
+        "output": row.output_tokens,
+        "total": row.input_tokens + row.output_tokens,
+        "cached": row.cached_tokens or 0,
+        "reasoning": row.reasoning_tokens or 0,
+    }
+
+
+def _attempts(job_id: int, index: int, row: _Row) -> list[RequestAttempt]:
+    """Failed attempts in order of time, then the call that succeeded."""
+    rows = (
+        Attempt.select()
+        .where((Attempt.job == job_id) & (Attempt.idx == index))
+        .order_by(Attempt.started_at, Attempt.id)
+        .limit(_MAX_ATTEMPTS)
+    )
+    attempts: list[RequestAttempt] = [
+        {
+            "number": position,
+            "started_at": attempt.started_at,
+            "latency_ms": attempt.latency_ms,
+            "cause": attempt.cause or None,
+            "http_status": attempt.http_status,
+            "message": attempt.message,
+            "excerpt": attempt.excerpt,
+            "wait_ms": attempt.wait_ms,
+        }
+        for position, attempt in enumerate(rows, 1)
+    ]
+    success = _success(len(attempts) + 1, row)
+    return attempts if success is None else [*attempts, success]
+
+
+def _success(number: int, row: _Row) -> RequestAttempt | None:
+    """The call that succeeded; None where there is none, as for a duplicate, which was not sent."""
+    if row.status != RequestStatus.SUCCEEDED or row.latency_ms is None or row.finished_at is None:
+        return None
+    return {
+        "number": number,
+        "started_at": row.finished_at - row.latency_ms,
+        "latency_ms": row.latency_ms,
+        "cause": None,
+        "http_status": row.http_status,
+        "message": "",
+        "excerpt": "",
+        "wait_ms": 0,
+    }

@@ -1,0 +1,210 @@
+"""What one commit of outcomes changes for one job: counters, timeline, error groups and spending."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import msgspec
+
+from ..core.domain import Attempt, Cause, Outcome, Prices, RequestStatus, Usage
+from . import spending, timeline
+from .counters import process_counters
+from .dialect import LOCKING
+from .error_groups import ErrorGroups
+from .latency_sketch import LatencySketch
+from .models import Job, database
+from .timeline import Bucket
+
+# What each config of several did; a job with one has no such rows.
+_BY_CONFIG = (
+    "UPDATE job_config SET succeeded = succeeded + ?, failed = failed + ?, "
+    "input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, cost_nano = cost_nano + ? "
+    "WHERE job_id = ? AND config_id = (SELECT id FROM api_config WHERE alias = ?)"
+)
+# Which worker did how much of a job; where one process makes the calls there are no such rows.
+_BY_WORKER = (
+    "INSERT INTO job_worker (job_id, name, succeeded, failed, attempts) VALUES (?,?,?,?,?) "
+    "ON CONFLICT (job_id, name) DO UPDATE SET "
+    "succeeded = job_worker.succeeded + excluded.succeeded, "
+    "failed = job_worker.failed + excluded.failed, "
+    "attempts = job_worker.attempts + excluded.attempts"
+)
+_LATENCY = f"SELECT latency FROM job WHERE id = ? {LOCKING}"
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """The recorder's input for one request of a job. ``outcome`` is None if the request stays pending and
+    only its failed attempts are stored. ``config_id`` is the config that the calls are charged to.
+    ``foreign``: its currency differs from the job's, so the job does not know the cost."""
+
+    job_id: int
+    alias: str
+    prices: Prices
+    index: int
+    attempts: tuple[Attempt, ...]
+    outcome: Outcome | None = None
+    config_id: int | None = None
+    foreign: bool = False
+    key: bytes | None = None  # under which the answer is kept for other jobs
+    reused: bool = False  # it succeeded with another job's answer, without a call
+
+    def cost(self, usage: Usage | None) -> int | None:
+        """In the job's currency."""
+        return None if self.foreign else self.prices.cost(usage)
+
+
+@dataclass(slots=True)
+class _ConfigChange:
+    """What one API config did for the job; the cost in the job's currency."""
+
+    succeeded: int = 0
+    failed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nano: int = 0
+
+
+class JobChange:
+    """All that one commit changes for one job. Created in the transaction: it locks the job."""
+
+    def __init__(self, job_id: int):
+        self._job_id = job_id
+        row = database.execute_sql(_LATENCY, (job_id,)).fetchone()  # locks it against other changes
+        self._stored = LatencySketch(row[0] if row else None)
+        self._succeeded = self._failed = self._cancelled = self._attempts = self._retries = 0
+        self._usage = Usage()
+        self.cost_nano = self._unpriced = 0
+        self._saved_calls = self._saved_nano = 0
+        self._latency: dict[str, LatencySketch] = defaultdict(LatencySketch)  # by alias
+        self._causes: dict[tuple[str, Cause], int] = defaultdict(int)  # of failed calls, by alias
+        self._by_config: dict[str, _ConfigChange] = defaultdict(_ConfigChange)  # by alias
+        self._buckets: dict[int, Bucket] = defaultdict(Bucket)  # by second
+        self._groups = ErrorGroups(job_id)
+        # nano-units by config id, currency and quarter of an hour
+        self.spending: dict[tuple[int, str, int], int] = defaultdict(int)
+
+    def add_result(self, record: Recorded, outcome: Outcome) -> None:
+        """Count how a request ended."""
+        config = self._by_config[record.alias]
+        bucket = self._buckets[outcome.finished_at // 1000]
+        if outcome.status == RequestStatus.SUCCEEDED:
+            self._succeeded += 1
+            config.succeeded += 1
+            bucket.succeeded += 1
+            if record.reused:
+                self._saved_calls += 1
+                self._saved_nano += record.cost(outcome.usage) or 0
+            else:
+                self._add_success(record, outcome, bucket)
+        elif outcome.status == RequestStatus.FAILED:
+            self._failed += 1
+            config.failed += 1
+            bucket.failed += 1
+        else:
+            self._cancelled += 1
+
+    def _add_success(self, record: Recorded, outcome: Outcome, bucket: Bucket) -> None:
+        """Count the call that succeeded."""
+        bucket.sent += 1
+        self._attempts += 1
+        retried = len(outcome.attempts) > 1
+        self._retries += retried
+        bucket.retried += retried
+        if outcome.latency_ms is not None:
+            self._latency[record.alias].add(outcome.latency_ms)
+            if bucket.latency is None:
+                bucket.latency = LatencySketch()
+            bucket.latency.add(outcome.latency_ms)
+        self._spend(record, bucket, outcome.usage, outcome.finished_at)
+
+    def add_failure(self, record: Recorded, attempt: Attempt, cause: Cause) -> str:
+        """Count an attempt that failed for this cause; returns the key of its error group."""
+        self._attempts += 1
+        self._causes[record.alias, cause] += 1
+        self._retries += attempt.number > 1
+        ended_at = attempt.started_at + attempt.latency_ms
+        bucket = self._buckets[ended_at // 1000]
+        bucket.sent += 1
+        bucket.retried += attempt.number > 1
+        if attempt.usage is not None:
+            self._spend(record, bucket, attempt.usage, ended_at)
+        return self._groups.add(attempt, cause)
+
+    def _spend(self, record: Recorded, bucket: Bucket, usage: Usage | None, at: int) -> None:
+        """Count the tokens and the cost of a call that ended at ``at`` (epoch ms)."""
+        config, cost = self._by_config[record.alias], record.cost(usage)
+        if usage is not None:
+            config.input_tokens += usage.input
+            config.output_tokens += usage.output
+            self._usage = self._usage + usage
+            bucket.input_tokens += usage.input
+            bucket.output_tokens += usage.output
+        if cost is None:
+            self._unpriced += 1
+        else:
+            self.cost_nano += cost
+            bucket.cost_nano += cost
+            config.cost_nano += cost
+        charged = record.prices.cost(usage) if record.foreign else cost
+        if charged and record.config_id is not None:
+            key = record.config_id, record.prices.currency, spending.bucket(at)
+            self.spending[key] += charged
+
+    def write(self, worker: str) -> None:
+        """Write the change in the transaction; ``worker`` made the calls, if several share a job."""
+        for latency in self._latency.values():
+            self._stored.merge(latency)
+        Job.update(
+            succeeded=Job.succeeded + self._succeeded,
+            failed=Job.failed + self._failed,
+            cancelled=Job.cancelled + self._cancelled,
+            attempts=Job.attempts + self._attempts,
+            retries=Job.retries + self._retries,
+            input_tokens=Job.input_tokens + self._usage.input,
+            output_tokens=Job.output_tokens + self._usage.output,
+            cached_tokens=Job.cached_tokens + self._usage.cached,
+            reasoning_tokens=Job.reasoning_tokens + self._usage.reasoning,
+            cost_nano=Job.cost_nano + self.cost_nano,
+            unpriced=Job.unpriced + self._unpriced,
+            saved_calls=Job.saved_calls + self._saved_calls,
+            saved_nano=Job.saved_nano + self._saved_nano,
+            latency=self._stored.to_bytes(),
+        ).where(Job.id == self._job_id).execute()
+        self._write_configs()
+        self._groups.write()
+        timeline.write(self._job_id, self._buckets)
+        figures = self._succeeded, self._failed, self._attempts
+        if worker and any(figures):
+            database.execute_sql(_BY_WORKER, (self._job_id, worker, *figures))
+
+    def _write_configs(self) -> None:
+        rows = [
+            (
+                config.succeeded,
+                config.failed,
+                config.input_tokens,
+                config.output_tokens,
+                config.cost_nano,
+                self._job_id,
+                alias,
+            )
+            for alias, config in self._by_config.items()
+        ]
+        database.executemany(_BY_CONFIG, rows)
+
+    def count(self) -> None:
+        """Count what was committed in the counters of this process."""
+        for alias, config in self._by_config.items():
+            process_counters.finished(
+                alias,
+                config.succeeded,
+                config.failed,
+                config.input_tokens,
+                config.output_tokens,
+            )
+        for alias, latency in self._latency.items():
+            process_counters.answered(alias, latency)
+        for (alias, cause), count in self._causes.items():
+            process_counters.calls_failed(alias, cause.value, count)
+        for (config_id, currency, _t), cost in self.spending.items():
+            process_counters.paid(config_id, currency, cost)
+        process_counters.counted(self._cancelled, self._retries, self._saved_calls, self._unpriced)
