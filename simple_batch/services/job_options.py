@@ -20,10 +20,11 @@ from ..engine.structured_output import Structure
 from ..intake import Template
 from ..runner import spend_caps
 from ..runner.route import inputs_per_call as inputs_of
+from ..store import configs
 from ..store import requests as request_rows
 from ..store.models import ApiConfig, Job
 from ..store.requests import Share
-from . import configs, templates, webhooks
+from . import templates, validation, webhooks
 
 MAX_WEIGHT = 1_000
 PRIORITIES = (-1, 0, 1)
@@ -111,15 +112,17 @@ def columns(new: JobOptions, filename: str) -> dict:
         **editable(new, Path(filename).stem),
         "config": config,
         "params": _params(new.params),
-        "timeout_s": configs.within(new.timeout_s, "timeout_s", 0.1, 86_400),
+        "timeout_s": validation.within(new.timeout_s, "timeout_s", 0.1, 86_400),
         "start_at": new.start_at,
         **timing(new),
         "spend_cap": spend_cap(new.spend_cap, [config, *further(new)]),
         "webhook": webhooks.get(new.webhook) if new.webhook is not None else None,
         "email": _email(new.email),
         "ask_once": new.ask_once,
-        "reuse_hours": configs.within(new.reuse_hours, "reuse_hours", 0.01, 87_600),
-        "inputs_per_call": configs.within(new.inputs_per_call, "inputs_per_call", 1, packing.MOST),
+        "reuse_hours": validation.within(new.reuse_hours, "reuse_hours", 0.01, 87_600),
+        "inputs_per_call": validation.within(
+            new.inputs_per_call, "inputs_per_call", 1, packing.MOST
+        ),
         "hold": new.hold,
         "spread": new.spread if new.also else "",
         "skip_faulty": new.skip_faulty,
@@ -197,7 +200,7 @@ def timing(new: JobOptions, deadline_kept: int | None = None) -> dict:
 def spend_cap(cap: Decimal | None, on: list[ApiConfig], job: Job | None = None) -> int | None:
     """A spend cap as it is stored, of a job ``on`` these configs; ``job`` is the one whose cap is
     changed to it. Raises InvalidInput where what is spent cannot be counted."""
-    nano = configs.cap_nano(cap, "spend_cap")
+    nano = validation.cap_nano(cap, "spend_cap")
     if nano is None or (job is not None and nano == job.spend_cap):
         return nano
     for config in on:
@@ -396,7 +399,7 @@ def of(job: Job) -> JobOptions:
         ask_once=job.ask_once,
         reuse_hours=job.reuse_hours,
         inputs_per_call=job.inputs_per_call,
-        spend_cap=configs.units(job.spend_cap),
+        spend_cap=validation.units(job.spend_cap),
         skip_faulty=job.skip_faulty,
         template=intake.template_of(job.template) if job.template else None,
         saved=job.template_version_id,
@@ -414,8 +417,8 @@ def _params(given: dict) -> str:
                 translatable("Parameters: %(name)r is set elsewhere.", name=name), "params"
             )
     if "model" in params:
-        params["model"] = configs.required_text(str(params["model"]), "model", 300)
+        params["model"] = validation.required_text(str(params["model"]), "model", 300)
     for name, low, high in (("max_tokens", 1, 10_000_000), ("temperature", 0, 2)):
         if name in params:
-            configs.within(params[name], name, low, high)
-    return configs.params_json(params)
+            validation.within(params[name], name, low, high)
+    return validation.params_json(params)

@@ -42,6 +42,7 @@ from . import (
     lifecycle,
     retention,
     uploads,
+    validation,
 )
 from .job_options import JobOptions, NewBatch
 
@@ -331,7 +332,7 @@ def edit(job_id: int, new: JobOptions, actor: str | None = None) -> None:
 
 
 def _shown(field: str, value):
-    return f"{configs.units(value):f}" if field == "spend_cap" and value is not None else value
+    return f"{validation.units(value):f}" if field == "spend_cap" and value is not None else value
 
 
 def pause(job_id: int, actor: str | None = None) -> None:
@@ -467,8 +468,8 @@ def _possible(job: Job, other: Changes | None) -> Changes | None:
     """The changes, checked; None where they change nothing."""
     if other is None or other == Changes():
         return None
-    configs.within(other.timeout_s, "timeout_s", 0.1, 86_400)
-    configs.within(other.max_tokens, "max_tokens", 1, 10_000_000)
+    validation.within(other.timeout_s, "timeout_s", 0.1, 86_400)
+    validation.within(other.max_tokens, "max_tokens", 1, 10_000_000)
     if other.config_id is not None:
         config = configs.get(other.config_id)
         if not config.active:

@@ -2,9 +2,11 @@
 
 import json
 
+from ..core.context import Vault
 from ..core.domain import Defaults, Endpoint, Prices
+from ..core.errors import NotFound
+from ..core.messages import translatable
 from .models import ApiConfig
-from .secrets import Vault
 
 
 def prices_of(config: ApiConfig) -> Prices:
@@ -25,6 +27,25 @@ def defaults_of(config: ApiConfig) -> Defaults:
         params=json.loads(config.params),
         alias=config.alias,
     )
+
+
+def get(id_or_alias: int | str) -> ApiConfig:
+    """The config with this id or alias. Raises NotFound."""
+    wanted = ApiConfig.alias == id_or_alias
+    if isinstance(id_or_alias, int):
+        wanted = ApiConfig.id == id_or_alias
+    config = ApiConfig.get_or_none(wanted)
+    if config is None:
+        raise NotFound(translatable("There is no API config %(given)r.", given=id_or_alias))
+    return config
+
+
+def list_all(active: bool | None = None) -> list[ApiConfig]:
+    """Configs by alias; with ``active`` only those that are, or are not."""
+    query = ApiConfig.select().order_by(ApiConfig.alias)
+    if active is not None:
+        query = query.where(ApiConfig.active == active)
+    return list(query)
 
 
 def by_model(model: str) -> ApiConfig | None:
