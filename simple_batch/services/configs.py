@@ -3,9 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator
-from decimal import Decimal
 
-import msgspec
 import peewee
 
 from ..auth import audit_log
@@ -22,47 +20,11 @@ from ..store.configs import defaults_of, endpoint_of
 from ..store.configs import get as get
 from ..store.configs import list_all as list_all
 from ..store.models import ApiConfig, Job, JobConfig, Override, database, lock_secrets
-from .validation import (
-    cap_nano,
-    currency_code,
-    label_of,
-    params_json,
-    price_nano,
-    required_text,
-    units,
-    valid_base_url,
-    within,
-)
+from .config_fields import FIELDS, ConfigFields
+from .fields import restored, stored
+from .validation import currency_code, params_json, valid_base_url
 
-MAX_LIMIT = 1_000_000_000
 RESERVED_PARAMS = {"messages", "model", "stream", "max_tokens", "temperature"}
-
-
-class ConfigFields(msgspec.Struct, kw_only=True):
-    """What a user enters. ``key`` None or empty on an edit keeps the stored one; prices are per
-    million tokens in units of ``currency``, None where unknown; the caps are what may be spent in a
-    day and in a month."""
-
-    alias: str
-    base_url: str
-    model: str
-    key: str | None = None
-    max_tokens: int | None = None
-    temperature: float | None = None
-    timeout_s: float | None = None
-    concurrency: int | None = None
-    rpm: int | None = None
-    tpm: int | None = None
-    params: dict = msgspec.field(default_factory=dict)
-    currency: str = "USD"
-    input_price: Decimal | None = None
-    cached_input_price: Decimal | None = None
-    output_price: Decimal | None = None
-    reasoning_price: Decimal | None = None
-    day_cap: Decimal | None = None
-    month_cap: Decimal | None = None
-    notes: str = ""
-    active: bool = True
 
 
 def create(fields: ConfigFields) -> ApiConfig:
@@ -143,25 +105,7 @@ def body_sent(config: ApiConfig, job: Job, request: Request) -> bytes:
 def fields_of(config: ApiConfig) -> ConfigFields:
     """A config as its form shows it: without the key."""
     return ConfigFields(
-        alias=config.alias,
-        base_url=config.base_url,
-        model=config.model,
-        max_tokens=config.max_tokens,
-        temperature=config.temperature,
-        timeout_s=config.timeout_s,
-        concurrency=config.concurrency,
-        rpm=config.rpm,
-        tpm=config.tpm,
-        params=json.loads(config.params),
-        currency=config.currency,
-        input_price=units(config.input_price),
-        cached_input_price=units(config.cached_input_price),
-        output_price=units(config.output_price),
-        reasoning_price=units(config.reasoning_price),
-        day_cap=units(config.day_cap),
-        month_cap=units(config.month_cap),
-        notes=config.notes,
-        active=config.active,
+        **{name: restored(field, getattr(config, name)) for name, field in FIELDS.items()}
     )
 
 
@@ -211,38 +155,20 @@ def _unsaved_endpoint(fields: ConfigFields, config_id: int | None) -> Endpoint:
 
 def _validated(fields: ConfigFields) -> dict:
     """The columns for these fields. Raises InvalidInput for the first field that is not valid."""
-    settings = context.settings()
     key = (fields.key or "").strip()
     if any(ord(char) < 33 or ord(char) > 126 for char in key):
         raise InvalidInput(
             translatable("Key: it may hold printable ASCII only, without spaces."), "key"
         )
+    values = {name: stored(field, getattr(fields, name)) for name, field in FIELDS.items()}
+    _check_caps(fields)
     return {
-        "alias": required_text(fields.alias, "alias", 100),
+        **values,
         "base_url": valid_base_url(fields.base_url),
         "key_encrypted": context.vault().seal(key),
         "key_last4": key[-4:] if len(key) >= 12 else "",
-        "model": required_text(fields.model, "model", 300),
-        "max_tokens": within(fields.max_tokens, "max_tokens", 1, 10_000_000),
-        "temperature": within(fields.temperature, "temperature", 0, 2),
-        "timeout_s": within(
-            settings.DEFAULT_TIMEOUT if fields.timeout_s is None else fields.timeout_s,
-            "timeout_s",
-            0.1,
-            86_400,
-        ),
-        "concurrency": within(fields.concurrency, "concurrency", 1, settings.MAX_CONCURRENCY),
-        "rpm": within(fields.rpm, "rpm", 1, MAX_LIMIT),
-        "tpm": within(fields.tpm, "tpm", 1, MAX_LIMIT),
         "params": _params(fields.params),
         "currency": currency_code(fields.currency),
-        "input_price": price_nano(fields.input_price, "input_price"),
-        "cached_input_price": price_nano(fields.cached_input_price, "cached_input_price"),
-        "output_price": price_nano(fields.output_price, "output_price"),
-        "reasoning_price": price_nano(fields.reasoning_price, "reasoning_price"),
-        **_caps(fields),
-        "notes": fields.notes[:10_000],
-        "active": fields.active,
     }
 
 
@@ -262,18 +188,17 @@ def _params(params: dict) -> str:
     return params_json(params)
 
 
-def _caps(fields: ConfigFields) -> dict:
-    caps = {name: cap_nano(getattr(fields, name), name) for name in ("day_cap", "month_cap")}
-    for name, cap in caps.items():
-        if cap is not None and None in (fields.input_price, fields.output_price):
+def _check_caps(fields: ConfigFields) -> None:
+    for name in ("day_cap", "month_cap"):
+        priced = None not in (fields.input_price, fields.output_price)
+        if getattr(fields, name) is not None and not priced:
             raise InvalidInput(
                 translatable(
                     "%(label)s: it needs an input and an output price, or nothing can be counted.",
-                    label=label_of(name),
+                    label=FIELDS[name].label,
                 ),
                 name,
             )
-    return caps
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ from ..store.requeue import Changes
 from . import (
     batch_files,
     configs,
+    fields,
     images,
     importer,
     job_options,
@@ -314,7 +315,7 @@ def edit(job_id: int, new: JobOptions, actor: str | None = None) -> None:
     where it runs they are taken up within a second, and one that its cap has paused goes on if it
     may. Raises InvalidInput naming the field."""
     job = get(job_id)
-    values = job_options.editable(new, job.name) | job_options.timing(new, job.deadline_at)
+    values = job_options.editable(new, job.name, job.deadline_at)
     values["spend_cap"] = job_options.spend_cap(new.spend_cap, job_options.configs_of(job), job)
     before = {field: getattr(job, field) for field in values}
     changed = {field: value for field, value in values.items() if before[field] != value}
@@ -468,8 +469,8 @@ def _possible(job: Job, other: Changes | None) -> Changes | None:
     """The changes, checked; None where they change nothing."""
     if other is None or other == Changes():
         return None
-    validation.within(other.timeout_s, "timeout_s", 0.1, 86_400)
-    validation.within(other.max_tokens, "max_tokens", 1, 10_000_000)
+    fields.stored(job_options.OPTIONS["timeout_s"], other.timeout_s)
+    fields.stored(job_options.PARAMETERS["max_tokens"], other.max_tokens)
     if other.config_id is not None:
         config = configs.get(other.config_id)
         if not config.active:

@@ -60,34 +60,9 @@ def refusal(host: str) -> str | None:
     return None
 
 
-_LABELS = {
-    "alias": translatable("Alias"),
-    "model": translatable("Model"),
-    "max_tokens": translatable("Max tokens"),
-    "temperature": translatable("Temperature"),
-    "timeout_s": translatable("Timeout"),
-    "concurrency": translatable("Concurrency"),
-    "rpm": translatable("Rpm"),
-    "tpm": translatable("Tpm"),
-    "input_price": translatable("Input price"),
-    "cached_input_price": translatable("Cached input price"),
-    "output_price": translatable("Output price"),
-    "reasoning_price": translatable("Reasoning price"),
-    "spend_cap": translatable("Spend cap"),
-    "day_cap": translatable("Daily spend cap"),
-    "month_cap": translatable("Monthly spend cap"),
-}
-
-
-def label_of(field: str) -> str:
-    """What a field is called."""
-    return _LABELS.get(field) or field.removesuffix("_s").replace("_", " ").capitalize()
-
-
-def required_text(value: str, field: str, length: int) -> str:
+def required_text(value: str | None, field: str, length: int, label: str) -> str:
     """The text without spaces around it. Raises InvalidInput naming the field."""
     value = (value or "").strip()
-    label = label_of(field)
     if not value:
         raise InvalidInput(translatable("%(label)s: it is required.", label=label), field)
     if len(value) > length or not value.isprintable():
@@ -100,14 +75,13 @@ def required_text(value: str, field: str, length: int) -> str:
     return value
 
 
-def within(value, field: str, low, high):
+def within(value: float | None, field: str, low: float, high: float, label: str) -> float | None:
     """The number, if it lies within the bounds, or None. Raises InvalidInput naming the field."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise InvalidInput(
-            translatable("%(field)s: %(value)r is not a number.", field=field, value=value), field
+            translatable("%(label)s: %(value)r is not a number.", label=label, value=value), field
         )
     if value is not None and not low <= value <= high:
-        label = label_of(field)
         raise InvalidInput(
             translatable(
                 "%(label)s: %(value)s is not from %(low)s to %(high)s.",
@@ -135,7 +109,8 @@ def params_json(params: dict) -> str:
     return text
 
 
-def currency_code(currency: str) -> str:
+def currency_code(currency: str | None) -> str:
+    """Three capital letters. Raises InvalidInput."""
     currency = (currency or "").strip().upper()
     if not re.fullmatch("[A-Z]{3}", currency):
         raise InvalidInput(
@@ -144,11 +119,11 @@ def currency_code(currency: str) -> str:
     return currency
 
 
-def price_nano(price: Decimal | None, field: str) -> int | None:
+def price_nano(price: Decimal | None, field: str, label: str) -> int | None:
+    """A price in nano-units. Raises InvalidInput naming the field."""
     if price is None:
         return None
     if not price.is_finite() or not 0 <= price <= MAX_PRICE:
-        label = label_of(field)
         raise InvalidInput(
             translatable(
                 "%(label)s: %(price)s is not from 0 to 1,000,000.", label=label, price=price
@@ -158,17 +133,17 @@ def price_nano(price: Decimal | None, field: str) -> int | None:
     return int((price * NANO).to_integral_value())
 
 
-def cap_nano(cap: Decimal | None, field: str) -> int | None:
+def cap_nano(cap: Decimal | None, field: str, label: str) -> int | None:
     """A spend cap in nano-units. Raises InvalidInput naming the field."""
     if cap is None:
         return None
     if not cap.is_finite() or not 0 < cap <= MAX_CAP:
         raise InvalidInput(
             translatable(
-                "%(label)s: %(cap)s is not over 0 and up to %(most)s.",
-                label=label_of(field),
+                "%(label)s: %(cap)s is not over 0 and up to %(limit)s.",
+                label=label,
                 cap=cap,
-                most=f"{MAX_CAP:,}",
+                limit=f"{MAX_CAP:,}",
             ),
             field,
         )
