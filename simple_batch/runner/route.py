@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
-
 from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Outcome, Request
 from ..engine.breaker import PauseReason
 from ..engine.encoder import Encoder
@@ -18,6 +16,7 @@ from ..engine.structured_output import structure_of
 from ..engine.transport import Reply, TransportFailure
 from ..store import images
 from ..store import jobs as job_rows
+from ..store.configs import job_defaults
 from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from ..store.requests import RouteKey
@@ -49,7 +48,8 @@ class Route:
     ):
         self.way = way
         self.provider = provider
-        self._params = msgspec.json.decode(job.params)
+        self._job = job
+        self._own_defaults = job_defaults(job, provider.defaults) is not provider.defaults
         self._timeout_s = way.timeout_s or job.timeout_s
         self._encoder: Encoder | None = None
         self._encoder_of: tuple[Defaults | None, int] = None, 0
@@ -62,7 +62,7 @@ class Route:
         self.inputs_per_call = inputs_per_call
         where = images.folder_of(job)
         self.pool = Pool(
-            encode=self._encode if self._params or self._structure else provider.encode,
+            encode=self._encode if self._own_defaults or self._structure else provider.encode,
             transport=self if where is None else _WithImages(self, where),
             governor=provider.governor,
             policy=policy,
@@ -79,7 +79,7 @@ class Route:
 
     def encode(self, request: Request) -> bytes:
         """The body as it would be sent now."""
-        own = self._params or self._structure
+        own = self._own_defaults or self._structure
         return self._encode(request) if own else self.provider.encode(request)
 
     def run(self, pending: Callable[[], Iterator[Request]]) -> PauseReason | None:
@@ -108,7 +108,7 @@ class Route:
         # another at first, when the config was edited, and when the endpoint takes no schema
         if self._encoder_of[0] is not defaults or self._encoder_of[1] != rung:
             asked = (self._structure.fields,) if self._structure else ()
-            self._encoder = Encoder(defaults.under(self._params), *asked)
+            self._encoder = Encoder(job_defaults(self._job, defaults), *asked)
             self._encoder_of = defaults, rung
         return self._encoder.encode(request)
 

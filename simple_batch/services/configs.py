@@ -1,7 +1,6 @@
 """Creates, changes, tests and removes API configs; the look-ups of the store are here too."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 
 import peewee
@@ -16,7 +15,7 @@ from ..engine import probe
 from ..engine.encoder import Encoder
 from ..engine.structured_output import structure_of
 from ..store.configs import by_model as by_model
-from ..store.configs import defaults_of, endpoint_of
+from ..store.configs import defaults_of, endpoint_of, job_defaults
 from ..store.configs import get as get
 from ..store.configs import list_all as list_all
 from ..store.models import ApiConfig, Job, JobConfig, Override, database, lock_secrets
@@ -99,7 +98,7 @@ def body_sent(config: ApiConfig, job: Job, request: Request) -> bytes:
     """A request's body as a job sends it first on a config."""
     structure = structure_of(job.schema, job.schema_mode, job.schema_retry)
     asked = (structure.fields,) if structure is not None else ()
-    return Encoder(defaults_of(config).under(json.loads(job.params)), *asked).encode(request)
+    return Encoder(job_defaults(job, defaults_of(config)), *asked).encode(request)
 
 
 def fields_of(config: ApiConfig) -> ConfigFields:

@@ -15,8 +15,8 @@ from ..engine import probe
 from ..engine.structured_output import Structure
 from ..intake import Preview
 from ..store import spending, usage_history
-from ..store.configs import defaults_of, endpoint_of, prices_of
-from ..store.models import ApiConfig, Upload
+from ..store.configs import defaults_of, endpoint_of, job_defaults, prices_of
+from ..store.models import ApiConfig, Job, Upload
 from ..store.usage_history import Answered
 from . import images, job_options, token_count, uploads
 from .job_options import JobOptions
@@ -64,7 +64,7 @@ def try_rows(upload_id: int, new: JobOptions, count: int = ROWS) -> list[probe.T
     endpoint = endpoint_of(config, context.vault())
     endpoint = msgspec.structs.replace(
         endpoint,
-        defaults=endpoint.defaults.under(new.params),
+        defaults=job_defaults(Job(**chosen), endpoint.defaults),
         timeout_s=new.timeout_s or endpoint.timeout_s,
     )
     shape = job_options.structure_of(new)

@@ -58,6 +58,7 @@ class Field:
     choices: tuple[Choice, ...] = ()
     read: Callable[[str], Any] = str
     write: Callable[[Any], str] = str
+    parameter: str = ""  # of the requests: what this sets is refused among a job's ``params``
     column: bool = True  # stored in the column of its name, as ``stored`` returns it
     # the page: where the field stands in the form, and what is written below it
     form_label: Message | None = None

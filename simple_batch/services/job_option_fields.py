@@ -140,6 +140,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
         Field(
             kind=Kind.JSON,
             label=translatable("Schema"),
+            parameter="response_format",
             flag="--schema",
             metavar="FILE",
             help="JSON Schema that the answers are to fit.",
@@ -370,6 +371,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
 
 
 OPTIONS = declared(JobOptions)
+DETAILS = {name: field for name, field in OPTIONS.items() if field.in_details}
 EDITABLE = {name: field for name, field in OPTIONS.items() if field.editable}
 
 # Members of ``params`` that have a form field of their own, as in a config.

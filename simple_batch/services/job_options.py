@@ -66,7 +66,7 @@ def columns(new: JobOptions, filename: str) -> dict:
         **{name: stored(field, getattr(new, name)) for name, field in _PLAIN.items()},
         **editable(new, Path(filename).stem),
         "config": config,
-        "params": _params(new.params),
+        "params": _params(new),
         "spend_cap": spend_cap(new.spend_cap, [config, *further(new)]),
         "webhook": webhooks.get(new.webhook) if new.webhook is not None else None,
         "email": _email(new.email),
@@ -97,13 +97,6 @@ def structure_of(new: JobOptions) -> Structure | None:
 def _schema(new: JobOptions) -> str | None:
     if new.schema is None:
         return None
-    if "response_format" in new.params:
-        raise InvalidInput(
-            translatable(
-                "Parameters: the schema sets “response_format”; leave one of the two out."
-            ),
-            "params",
-        )
     structure_of(new)
     return json.dumps(new.schema, ensure_ascii=False)
 
@@ -277,12 +270,22 @@ def of(job: Job) -> JobOptions:
     return options
 
 
-def _params(given: dict) -> str:
-    params = {name: value for name, value in given.items() if value is not None}
+def _params(new: JobOptions) -> str:
+    params = {name: value for name, value in new.params.items() if value is not None}
     for name in params:
         if name in _RESERVED:
             raise InvalidInput(
                 translatable("Parameters: %(name)r is set elsewhere.", name=name), "params"
+            )
+    for field in OPTIONS.values():
+        if field.parameter and field.parameter in params and getattr(new, field.name) is not None:
+            raise InvalidInput(
+                translatable(
+                    "Parameters: “%(option)s” sets “%(name)s”; leave one of the two out.",
+                    option=field.label,
+                    name=field.parameter,
+                ),
+                "params",
             )
     if "model" in params:
         params["model"] = str(params["model"])

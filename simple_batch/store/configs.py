@@ -6,7 +6,7 @@ from ..core.context import Vault
 from ..core.domain import Defaults, Endpoint, Prices
 from ..core.errors import NotFound
 from ..core.messages import translatable
-from .models import ApiConfig
+from .models import ApiConfig, Job
 
 
 def prices_of(config: ApiConfig) -> Prices:
@@ -55,6 +55,12 @@ def by_model(model: str) -> ApiConfig | None:
         active.where(ApiConfig.alias == model).first()
         or active.where(ApiConfig.model == model).order_by(ApiConfig.id).first()
     )
+
+
+def job_defaults(job: Job, defaults: Defaults) -> Defaults:
+    """A config's defaults under what a job sets itself; the same object where it sets nothing."""
+    params = json.loads(job.params)
+    return defaults.under(params) if params else defaults
 
 
 def endpoint_of(config: ApiConfig, vault: Vault) -> Endpoint:
