@@ -18,6 +18,8 @@ from ..store import configs
 from .config_fields import ConfigFields
 from .fields import Choice, Field, Kind, declared
 
+MAX_SEED = 2**62  # the largest number that a form reads (core/request_input.py)
+
 
 class ExtraConfig(msgspec.Struct, frozen=True):
     """One more config of a job, by id or alias."""
@@ -119,6 +121,24 @@ class JobOptions(msgspec.Struct, kw_only=True):
             form_label=translatable("Timeout (seconds)"),
             group="how",
             recipe="timeout_s",
+        ),
+    ] = None
+    seed: Annotated[
+        int | None,  # sent with every chat request that does not set one
+        Field(
+            kind=Kind.INTEGER,
+            label=translatable("Seed"),
+            low=-MAX_SEED,
+            high=MAX_SEED,
+            parameter="seed",
+            in_details=True,
+            form_label=translatable("Seed (empty: none)"),
+            hint=translatable("For answers that can be repeated, where the endpoint supports it."),
+            group="how",
+            flag="--seed",
+            help="Sent with each request that sets none.",
+            recipe="seed",
+            recipe_if="seed",
         ),
     ] = None
     params: Annotated[

@@ -2,6 +2,8 @@
 
 import json
 
+from msgspec.structs import replace
+
 from ..core.context import Vault
 from ..core.domain import Defaults, Endpoint, Prices
 from ..core.errors import NotFound
@@ -58,8 +60,11 @@ def by_model(model: str) -> ApiConfig | None:
 
 
 def job_defaults(job: Job, defaults: Defaults) -> Defaults:
-    """A config's defaults under what a job sets itself; the same object where it sets nothing."""
+    """A config's defaults under what a job sets itself; the same object where it sets nothing. A
+    seed is for requests that generate text, the parameters are for every endpoint."""
     params = json.loads(job.params)
+    if job.seed is not None:
+        defaults = replace(defaults, params={**defaults.params, "seed": job.seed})
     return defaults.under(params) if params else defaults
 
 
