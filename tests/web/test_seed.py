@@ -5,7 +5,7 @@ import json
 import pytest
 
 from simple_batch.core.errors import InvalidInput
-from simple_batch.services import job_options, jobs, recipes
+from simple_batch.services import job_creation, job_options, jobs, recipes
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job
 
@@ -77,7 +77,7 @@ def test_it_is_not_for_embeddings(app, add_config, tmp_path, wait_for):
         try:
             with connected():
                 new = jobs.JobOptions(config="test", seed=1)
-                job_id = jobs.create_now(path, path.name, new).id
+                job_id = job_creation.create_now(path, path.name, new).id
             wait_for(job_id, "completed")
         finally:
             services.stop(2)
