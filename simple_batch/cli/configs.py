@@ -28,9 +28,9 @@ def _config_options(function: Callable) -> Callable:
 @click.option("--key-env", metavar="VAR", help="Environment variable that holds the key.")
 @click.option("--key-stdin", is_flag=True, help="Read the key from standard input.")
 @_config_options
-@click.option("--known-prices", is_flag=True, help="Take the prices from the price table.")
+@click.option("--known-prices", is_flag=True, help="Use the prices of the built-in price table.")
 def add_config(alias, base_url, model, key_env, key_stdin, known_prices, **fields):
-    """Store an API config."""
+    """Create an API config."""
     if known_prices:
         fields |= _known_prices(base_url, model, fields)
     fields["currency"] = fields["currency"] or "USD"

@@ -1,4 +1,4 @@
-"""What create-job and run-job let a user choose for a job."""
+"""The options of create-job and run-job."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -22,28 +22,32 @@ _OPTIONS = [
     click.option(
         "--template",
         metavar="FILE|NAME[@N]",
-        help="Makes a request of each row of a table: a file, or a saved template.",
+        help="Makes a request of each row of a table: a file or a saved template.",
     ),
     click.option(
-        "--endpoint", type=click.Choice(intake.ENDPOINTS), help="Of the template's requests."
+        "--endpoint",
+        type=click.Choice(intake.ENDPOINTS),
+        help="Endpoint of the template's requests.",
     ),
-    click.option("--sheet", metavar="NAME", help="Of an XLSX workbook; else the first."),
+    click.option("--sheet", metavar="NAME", help="Sheet of an XLSX workbook; default: the first."),
     click.option(
-        "--images", metavar="DIR", help="Of the images that its rows name; else beside FILE."
+        "--images",
+        metavar="DIR",
+        help="Folder of the images that the rows name; default: that of FILE.",
     ),
     *options_of(OPTIONS.values()),
 ]
 
 
 def job_options(function: Callable) -> Callable:
-    """The options of a command that makes a job."""
+    """Add the options of a command that creates a job."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
 def new_job(config: str | int, hold: bool = False, **options) -> JobOptions:
-    """The choices of these options. Raises InvalidInput."""
+    """The JobOptions from these options. Raises InvalidInput."""
     zone = options.pop("zone") or context.settings().TIMEZONE or str(LOCALTZ)
     template, saved = _template(options.pop("template"), options.pop("sheet"))
     template, saved = _sent_to(options.pop("endpoint"), template, saved)
@@ -85,7 +89,7 @@ def _moment(text: str, zone: str, field: str) -> int:
 def _sent_to(
     endpoint: str | None, template: intake.Template | None, saved: int | None
 ) -> tuple[intake.Template | None, int | None]:
-    """The template with this endpoint; with another than its own it is no longer the saved one."""
+    """The template with this endpoint. If that is not its own, it is no longer the saved template."""
     if endpoint is None:
         return template, saved
     if template is None:
@@ -99,7 +103,7 @@ def _sent_to(
 
 
 def _template(wanted: str | None, sheet: str | None) -> tuple[intake.Template | None, int | None]:
-    """Of a file or else a saved one, and the id of its version."""
+    """The template from a file or a saved one, and the id of its version."""
     if wanted is None:
         if sheet:
             raise InvalidInput("A sheet is a table: give --template FILE with --sheet.", "template")

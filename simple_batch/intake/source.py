@@ -7,7 +7,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from ..core.errors import UploadRejected, UploadTooLarge
 from ..core.messages import translatable
@@ -128,7 +128,13 @@ class Source:
 SPOOL_BLOCK = 1 << 20
 
 
-def spool(stream: BinaryIO, destination: Path, limit: int) -> int:
+class Readable(Protocol):
+    """What can be read in blocks."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def spool(stream: Readable, destination: Path, limit: int) -> int:
     """Copy a stream to ``destination`` in blocks; returns the bytes written.
 
     Raises UploadTooLarge over ``limit`` bytes and UploadRejected where the disk cannot take it;

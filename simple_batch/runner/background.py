@@ -6,10 +6,10 @@ from collections.abc import Callable
 import gevent
 from gevent.event import Event
 
+from ..core.context import Vault
 from ..core.settings import Settings
 from ..store import search
 from ..store.database import connected, log_failure
-from ..store.secrets import Vault
 from .hooks import Hooks
 from .notifier import Notifier
 

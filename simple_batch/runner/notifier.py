@@ -18,6 +18,7 @@ from gevent.pool import Pool
 
 from ..core.address_policy import AddressPolicy
 from ..core.clock import now_ms
+from ..core.context import Vault
 from ..core.domain import batch_id
 from ..core.errors import ConfigurationError
 from ..core.settings import Settings
@@ -25,7 +26,6 @@ from ..core.version import __version__
 from ..store import webhooks
 from ..store.database import connected, log_failure
 from ..store.models import Delivery
-from ..store.secrets import Vault
 from . import mailer
 from .guarded_adapter import GatedAdapter
 

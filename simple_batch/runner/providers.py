@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from ..core.context import Vault
 from ..core.domain import Defaults, Endpoint, GovernorState, Prices, Request
 from ..core.errors import ConfigurationError
 from ..core.settings import Settings
@@ -14,7 +15,6 @@ from ..engine.governor import Governor
 from ..engine.transport import Reply, Transport
 from ..store.configs import endpoint_of
 from ..store.models import ApiConfig
-from ..store.secrets import Vault
 from .spend_caps import ConfigSpendLimit, SpendLimits
 
 log = logging.getLogger(__name__)

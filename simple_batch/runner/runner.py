@@ -11,11 +11,11 @@ import gevent
 from gevent import monkey
 from gevent.event import Event
 
+from ..core.context import Vault
 from ..core.settings import Settings
 from ..store.cluster import workers
 from ..store.database import connected, fault, log_failure
 from ..store.models import Job
-from ..store.secrets import Vault
 from .background import BackgroundTasks
 from .hooks import Hooks
 from .job_run import JobRun

@@ -343,7 +343,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             label=translatable("Reuse hours"),
             low=0.01,
             high=87_600,
-            form_label=translatable("Take answers of other jobs, up to so many hours old"),
+            form_label=translatable("Reuse cached answers younger than (hours)"),
             hint=translatable(
                 "Identical requests to the same API are then not sent again; its own answers are "
                 "kept for others. Empty: neither."

@@ -14,7 +14,7 @@ from wtforms import (
     StringField,
     TextAreaField,
 )
-from wtforms.fields.choices import SelectChoice
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # stubs of 3.2
 from wtforms.validators import InputRequired, Optional
 
 from ..core import context
@@ -201,9 +201,7 @@ class SettingsForm(_OptionsForm):
     """What may be changed while a job runs; the limits of the API belong to its config."""
 
     options = EDITABLE
-    concurrency = WholeField(
-        _("Concurrency of this job (empty: no bound of its own)"), [Optional()]
-    )
+    concurrency = WholeField(_("Max concurrency for this job (optional)"), [Optional()])
     api_concurrency = WholeField(_("Concurrency (empty: learned)"), [Optional()])
     rpm = WholeField(_("Requests per minute (empty: learned)"), [Optional()])
     tpm = WholeField(_("Tokens per minute (empty: learned)"), [Optional()])

@@ -223,7 +223,7 @@ def _preview_page(form, staged, found, tried=()):
         chosen=config,
         tried=[_shown(row, config) for row in tried],
         rows_to_try=min(_rows_to_try(), found.good),
-        most_rows_to_try=min(tryout.MOST_ROWS, found.good),
+        most_rows_to_try=min(tryout.MAX_ROWS, found.good),
     )
 
 
@@ -232,7 +232,7 @@ def _rows_to_try() -> int:
         asked = request.form.get("rows_to_try", tryout.ROWS, type=int)
     except InvalidInput:
         asked = tryout.ROWS
-    return max(1, min(asked, tryout.MOST_ROWS))
+    return max(1, min(asked, tryout.MAX_ROWS))
 
 
 def _chosen_config(form):
