@@ -17,7 +17,7 @@ from simple_batch import create_app
 from simple_batch.auth import passwords, users
 from simple_batch.cli import demo_endpoint
 from simple_batch.core import settings
-from simple_batch.services import configs, jobs, lifecycle
+from simple_batch.services import configs, job_creation, jobs, lifecycle
 from simple_batch.store.database import close_database, connected, open_database
 
 from . import postgres
@@ -154,7 +154,9 @@ def make_job(app, questions):
     def make(count: int, config: str = "test", **choices) -> int:
         with connected():
             path = questions(count)
-            return jobs.create_now(path, path.name, jobs.JobOptions(config=config, **choices)).id
+            return job_creation.create_now(
+                path, path.name, jobs.JobOptions(config=config, **choices)
+            ).id
 
     return make
 

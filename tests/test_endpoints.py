@@ -9,7 +9,7 @@ from decimal import Decimal
 import pyarrow.parquet as pq
 import pytest
 
-from simple_batch.services import jobs
+from simple_batch.services import jobs, uploads
 from simple_batch.store.database import connected
 
 from .openai_api.conftest import jsonl, line
@@ -69,7 +69,7 @@ def test_a_system_message_and_parameters_by_endpoint(app, add_config, tmp_path):
     fields = {"user": "{{text}}", "custom_id": "", "system": "Be brief."}
     assert post(client, place, **fields, url="/v1/responses").status_code == 303
     with connected():
-        request = jobs.staged(1)[1].first[0]
+        request = uploads.staged(1)[1].first[0]
     assert json.loads(request.body) == {"input": "hello", "instructions": "Be brief."}
     for url, more, expected in (
         ("/v1/embeddings", {}, "have no system message"),

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from simple_batch.core.domain import NANO
-from simple_batch.services import configs, estimate, job_options, jobs, token_count
+from simple_batch.services import configs, estimate, job_options, jobs, token_count, uploads
 from simple_batch.store.database import connected
 
 from . import endpoint as e
@@ -129,12 +129,12 @@ def stage(name="x.jsonl", count=20, **fields):
         json.dumps({"messages": [{"role": "user", "content": f"question {n:03}"}], **fields})
         for n in range(count)
     ]
-    return jobs.stage_upload(io.BytesIO("\n".join(lines).encode()), name)
+    return uploads.stage(io.BytesIO("\n".join(lines).encode()), name)
 
 
 def estimated(upload, config, params=None, tried=()):
     with connected():
-        _, preview = jobs.staged(upload.id)
+        _, preview = uploads.staged(upload.id)
         new = jobs.JobOptions(config=config, params=params or {})
         return estimate.estimate(upload, preview, configs.get(config), new, tried)
 
@@ -189,7 +189,7 @@ def test_embeddings_have_no_answer_tokens(app, add_config):
         "body": {"model": "m", "input": "some text to embed"},
     }
     with connected():
-        upload = jobs.stage_upload(io.BytesIO(json.dumps(line).encode()), "x.jsonl")
+        upload = uploads.stage(io.BytesIO(json.dumps(line).encode()), "x.jsonl")
         found = estimated(upload, "test")
     assert found.output_tokens.high == 0
     assert found.cost.expected == found.input_tokens.expected * NANO // 1_000_000
@@ -204,7 +204,7 @@ def test_over_several_configs_the_cost_spans_cheapest_to_dearest(app, add_config
     bare = add_config("http://127.0.0.1:9/v1", "d")
     with connected():
         upload = stage()
-        _, preview = jobs.staged(upload.id)
+        _, preview = uploads.staged(upload.id)
 
         def over(config, *others):
             also = tuple(job_options.ExtraConfig(other.id) for other in others)
@@ -224,7 +224,7 @@ def test_a_schema_that_is_sent_along_is_input_too(app, add_config):
     schema = {"type": "object", "properties": {"answer": {"type": "string"}}}
     with connected():
         upload = stage()
-        _, preview = jobs.staged(upload.id)
+        _, preview = uploads.staged(upload.id)
         plain = estimate.estimate(
             upload, preview, configs.get("test"), jobs.JobOptions(config="test")
         )

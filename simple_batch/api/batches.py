@@ -5,7 +5,7 @@ from flask import jsonify, request
 from .. import insight, intake
 from ..core.domain import JobStatus
 from ..core.errors import Conflict, InvalidInput, NotFound
-from ..services import batch_files, jobs
+from ..services import batch_files, job_creation, jobs
 from ..services.job_options import NewBatch
 from . import parsing, serializers
 from .auth import api_blueprint, caller, viewer
@@ -21,7 +21,7 @@ def create():
     """Make a batch of a file; it is read and checked afterwards."""
     body = parsing.json_body()
     new = _asked(body)
-    job = jobs.create_batch(
+    job = job_creation.create_batch(
         _input_file(new.input_file_id), new, caller(), parsing.idempotency_key()
     )
     return jsonify(_batch(job.id))

@@ -27,9 +27,9 @@ def create_app() -> Flask:
             return whole()
         return _commands(with_database=_WITHOUT_DATABASE not in asked)
     except SimpleBatchError as error:
-        told = click.ClickException(str(error))
-        told.exit_code = error.exit_code
-        raise told from error
+        refused = click.ClickException(str(error))
+        refused.exit_code = error.exit_code  # type: ignore[misc]  # click reads the instance's
+        raise refused from error
 
 
 def _commands(with_database: bool) -> Flask:

@@ -2,14 +2,23 @@
 
 import os
 import sys
+from collections.abc import Callable
 
 import click
 
 from ..core.errors import InvalidInput
 from ..services import configs, prices
-from .base import PRICE, ExitStatus, command, put, put_json, put_table, say
+from ..services.config_fields import FIELDS
+from .base import ExitStatus, command, put, put_json, put_table, say
+from .option_fields import options_of
 
 _PRICES = ("input_price", "cached_input_price", "output_price", "reasoning_price")
+
+
+def _config_options(function: Callable) -> Callable:
+    for option in reversed(options_of(FIELDS.values())):
+        function = option(function)
+    return function
 
 
 @command("add-config")
@@ -18,22 +27,10 @@ _PRICES = ("input_price", "cached_input_price", "output_price", "reasoning_price
 @click.option("--model", required=True)
 @click.option("--key-env", metavar="VAR", help="Environment variable that holds the key.")
 @click.option("--key-stdin", is_flag=True, help="Read the key from standard input.")
-@click.option("--max-tokens", type=int)
-@click.option("--temperature", type=float)
-@click.option("--timeout", type=float, help="Seconds for one call.")
-@click.option("--concurrency", type=int, help="A ceiling; learned where it is not given.")
-@click.option("--rpm", type=int, help="Requests per minute at most.")
-@click.option("--tpm", type=int, help="Tokens per minute at most.")
-@click.option("--currency", help="USD where it is not given.")
-@click.option("--input-price", type=PRICE, help="Per million tokens.")
-@click.option("--cached-input-price", type=PRICE, help="Per million tokens; else as input.")
-@click.option("--output-price", type=PRICE, help="Per million tokens.")
-@click.option("--reasoning-price", type=PRICE, help="Per million tokens; else as output.")
-@click.option("--day-cap", type=PRICE, help="What may be spent in a day.")
-@click.option("--month-cap", type=PRICE, help="What may be spent in a month.")
-@click.option("--known-prices", is_flag=True, help="Take the prices from the price table.")
-def add_config(alias, base_url, model, key_env, key_stdin, timeout, known_prices, **fields):
-    """Store an API config."""
+@_config_options
+@click.option("--known-prices", is_flag=True, help="Use the prices of the built-in price table.")
+def add_config(alias, base_url, model, key_env, key_stdin, known_prices, **fields):
+    """Create an API config."""
     if known_prices:
         fields |= _known_prices(base_url, model, fields)
     fields["currency"] = fields["currency"] or "USD"
@@ -43,7 +40,6 @@ def add_config(alias, base_url, model, key_env, key_stdin, timeout, known_prices
             base_url=base_url,
             model=model,
             key=_key(key_env, key_stdin),
-            timeout_s=timeout,
             **fields,
         )
     )

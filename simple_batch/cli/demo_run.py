@@ -9,7 +9,7 @@ from pathlib import Path
 from ..core import context
 from ..core.errors import SimpleBatchError
 from ..core.settings import PROJECT_ROOT
-from ..services import configs, jobs, uploads
+from ..services import configs, job_creation, jobs, uploads
 from ..store.models import ApiConfig, Job
 from . import demo_endpoint
 from .base import ExitStatus, say
@@ -46,7 +46,7 @@ def prepare(base_url: str, requests: int) -> Job:
         configs.create(fields)
     else:
         configs.update(known.id, fields)
-    return jobs.create_now(
+    return job_creation.create_now(
         io.BufferedReader(uploads.Pieces(_questions(requests))),
         "questions.jsonl",
         jobs.JobOptions(config=ALIAS, name="demo"),

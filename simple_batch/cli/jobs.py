@@ -10,8 +10,8 @@ from .. import insight
 from ..core.domain import Cause, JobStatus
 from ..core.errors import InvalidInput
 from ..core.terminal import shown_line
+from ..services import job_creation, job_retry, jobs, lifecycle
 from ..services import job_options as choices
-from ..services import jobs, lifecycle
 from ..services.job_options import JobOptions
 from ..store.filters import RequestFilter
 from .base import PRICE, command, confirm, put, put_json, put_table, say
@@ -27,11 +27,11 @@ def create(file: str, new: JobOptions, images: str | None = None):
     if folder is not None and not folder.is_dir():
         raise InvalidInput(f"There is no folder {images}.")
     if file == "-":
-        return jobs.create_now(sys.stdin.buffer, "stdin", new, images_in=folder)
+        return job_creation.create_now(sys.stdin.buffer, "stdin", new, images_in=folder)
     path = Path(file)
     if not path.is_file():
         raise InvalidInput(f"There is no file {file}.")
-    return jobs.create_now(path, path.name, new, images_in=folder)
+    return job_creation.create_now(path, path.name, new, images_in=folder)
 
 
 @command("create-job")
@@ -141,7 +141,7 @@ def cancel_job(job_id):
 @click.option("--cause", type=click.Choice([cause.value for cause in Cause]))
 def retry_job(job_id, cause):
     """Run failed requests again: all, or those of one cause."""
-    count = jobs.retry(job_id, RequestFilter(cause=cause), actor="cli")
+    count = job_retry.retry(job_id, RequestFilter(cause=cause), actor="cli")
     say(f"{count:,} requests of job {job_id} will be run again.")
 
 

@@ -106,8 +106,10 @@ def _show(on: dict, going: retention.Plan, as_json: bool) -> None:
         ]
         put_json({"rules": on, "bytes": going.bytes, "items": rows})
     elif found:
-        rows = [[kind, item.id, item.name, iso(item.at), item.bytes] for kind, item in found]
-        put_table(["KIND", "ID", "NAME", "SINCE", "BYTES"], rows)
+        put_table(
+            ["KIND", "ID", "NAME", "SINCE", "BYTES"],
+            [[kind, item.id, item.name, iso(item.at), item.bytes] for kind, item in found],
+        )
 
 
 def _done(going: retention.Plan) -> str:

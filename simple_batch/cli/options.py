@@ -1,8 +1,9 @@
-"""What create-job and run-job let a user choose for a job."""
+"""The options of create-job and run-job."""
 
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
@@ -11,90 +12,66 @@ from babel.dates import LOCALTZ
 
 from .. import intake
 from ..core import context, schema
-from ..core.domain import Spread
 from ..core.errors import InvalidInput, NotFound
 from ..services import templates
-from ..services.job_options import SCHEMA_MODES, JobOptions, also_of
-from .base import PRICE
+from ..services.fields import Field, Kind
+from ..services.job_option_fields import OPTIONS, JobOptions
+from .option_fields import given, options_of, word_of
 
-_PRIORITY = {"high": 1, "normal": 0, "low": -1}
-_OPTIONS = (
-    click.option("--name", default=""),
+_OPTIONS = [
     click.option(
         "--template",
         metavar="FILE|NAME[@N]",
-        help="Makes a request of each row of a table: a file, or a saved template.",
+        help="Makes a request of each row of a table: a file or a saved template.",
     ),
     click.option(
-        "--endpoint", type=click.Choice(intake.ENDPOINTS), help="Of the template's requests."
+        "--endpoint",
+        type=click.Choice(intake.ENDPOINTS),
+        help="Endpoint of the template's requests.",
     ),
-    click.option("--sheet", metavar="NAME", help="Of an XLSX workbook; else the first."),
+    click.option("--sheet", metavar="NAME", help="Sheet of an XLSX workbook; default: the first."),
     click.option(
-        "--images", metavar="DIR", help="Of the images that its rows name; else beside FILE."
+        "--images",
+        metavar="DIR",
+        help="Folder of the images that the rows name; default: that of FILE.",
     ),
-    click.option("--concurrency", type=int, help="A ceiling; learned where it is not given."),
-    click.option("--max-retries", type=int, help="Calls after the first."),
-    click.option("--spend-cap", type=PRICE, help="Where it pauses, in the config's currency."),
-    click.option("--skip-faulty", is_flag=True, help="Leave faulty lines out, do not refuse."),
-    click.option(
-        "--start-at", metavar="TIME", help="Not before: 2026-12-24T22:00 (with zone or not)."
-    ),
-    click.option("--ask-once", is_flag=True, help="Of identical requests send one."),
-    click.option("--reuse-hours", type=float, help="Take answers of other jobs up to this age."),
-    click.option("--inputs-per-call", type=int, help="Of embeddings; 1 sends each alone."),
-    click.option("--deadline", metavar="TIME", help="What is left then expires."),
-    click.option("--hours", default="", help="Of the day, in which calls are made: 22:00-06:00."),
-    click.option("--zone", help="Of hours and times, for example Asia/Shanghai."),
-    click.option("--priority", type=click.Choice(list(_PRIORITY))),
-    click.option("--also", default="", help="Further configs: b, c; with weights: b=2, c=1."),
-    click.option(
-        "--spread",
-        type=click.Choice([mode.value for mode in Spread]),
-        help="Over these; fast is usual.",
-    ),
-    click.option("--weight", type=float, help="Of --config beside the others."),
-    click.option("--schema", metavar="FILE", help="JSON Schema that the answers are to fit."),
-    click.option("--schema-mode", type=click.Choice(SCHEMA_MODES), help="How it is asked for."),
-    click.option("--schema-retry", is_flag=True, help="Send back what does not fit."),
-    click.option("--webhook", type=int, metavar="ID", help="Told of the end (list-webhooks)."),
-    click.option("--email", default="", help="Told of the end."),
-)
+    *options_of(OPTIONS.values()),
+]
 
 
 def job_options(function: Callable) -> Callable:
-    """The options of a command that makes a job."""
+    """Add the options of a command that creates a job."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
-def new_job(config: str | int, hold: bool = False, **given) -> JobOptions:
-    """The choices of these options. Raises InvalidInput."""
-    zone = given.pop("zone") or context.settings().TIMEZONE or str(LOCALTZ)
-    template, saved = _template(given.pop("template"), given.pop("sheet"))
-    template, saved = _sent_to(given.pop("endpoint"), template, saved)
-    return JobOptions(
-        config=config,
-        hold=hold,
-        template=template,
-        saved=saved,
-        priority=_PRIORITY[given.pop("priority") or "normal"],
-        start_at=_moment(given.pop("start_at"), zone, "start_at"),
-        deadline_at=_moment(given.pop("deadline"), zone, "deadline_at"),
-        zone=zone,
-        also=also_of(given.pop("also")),
-        spread=Spread(given.pop("spread") or Spread.FAST),
-        weight=given.pop("weight") or 1.0,
-        schema=_schema(given.pop("schema")),
-        schema_mode=given.pop("schema_mode") or "send",
-        **given,
-    )
+def new_job(config: str | int, hold: bool = False, **options) -> JobOptions:
+    """The JobOptions from these options. Raises InvalidInput."""
+    zone = options.pop("zone") or context.settings().TIMEZONE or str(LOCALTZ)
+    template, saved = _template(options.pop("template"), options.pop("sheet"))
+    template, saved = _sent_to(options.pop("endpoint"), template, saved)
+    values = {
+        name: _value(OPTIONS[name], value, zone) for name, value in options.items() if given(value)
+    }
+    return JobOptions(config=config, hold=hold, template=template, saved=saved, zone=zone, **values)
 
 
-def _moment(text: str | None, zone: str, field: str) -> int | None:
+def _value(field: Field, value: Any, zone: str) -> Any:
+    """What an option says, as JobOptions takes it. Raises InvalidInput."""
+    if field.kind is Kind.MOMENT:
+        return _moment(value, zone, field.name)
+    if field.kind is Kind.CHOICE:
+        return {word_of(choice): choice.value for choice in field.choices}[value]
+    if field.kind is Kind.LIST:
+        return field.read(value)
+    if field.kind is Kind.JSON:
+        return schema.parse(read(value, field.name))
+    return value
+
+
+def _moment(text: str, zone: str, field: str) -> int:
     """Epoch ms of an ISO 8601 time, in ``zone`` where it names none."""
-    if not text:
-        return None
     try:
         moment = datetime.fromisoformat(text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
@@ -109,14 +86,10 @@ def _moment(text: str | None, zone: str, field: str) -> int | None:
         ) from None
 
 
-def _schema(file: str | None) -> dict | None:
-    return None if file is None else schema.parse(read(file, "schema"))
-
-
 def _sent_to(
     endpoint: str | None, template: intake.Template | None, saved: int | None
 ) -> tuple[intake.Template | None, int | None]:
-    """The template with this endpoint; with another than its own it is no longer the saved one."""
+    """The template with this endpoint. If that is not its own, it is no longer the saved template."""
     if endpoint is None:
         return template, saved
     if template is None:
@@ -130,7 +103,7 @@ def _sent_to(
 
 
 def _template(wanted: str | None, sheet: str | None) -> tuple[intake.Template | None, int | None]:
-    """Of a file or else a saved one, and the id of its version."""
+    """The template from a file or a saved one, and the id of its version."""
     if wanted is None:
         if sheet:
             raise InvalidInput("A sheet is a table: give --template FILE with --sheet.", "template")

@@ -14,6 +14,7 @@ from .base import ExitStatus, command, patched, run_patched, say
 from .export import format_for, write_file
 from .follow import follow
 from .jobs import create
+from .option_fields import given
 from .options import job_options, new_job
 
 NO_WORKER = f"No worker runs: the job waits for one. Start it with: {lifecycle.WORKER_COMMAND}"
@@ -80,7 +81,7 @@ def _wanted(job: str, config: str | None, fields: dict) -> int:
         created = create(job, new_job(config, **fields), images)
         say(f"Job {created.id} “{created.name}”: {created.total:,} requests.")
         return created.id
-    if config or images or any(fields.values()):
+    if config or images or any(map(given, fields.values())):
         raise InvalidInput("An existing job keeps its config and settings: leave the options out.")
     found = jobs.get(int(job))
     if found.status in FINAL_STATUSES:

@@ -126,7 +126,7 @@ def _begin(sender, **_) -> None:
     _worker = Worker(
         loaded,
         context.vault(),
-        lifecycle.duties(),
+        lifecycle.hooks(),
         name=sender.hostname,
         max_runs=sender.concurrency,
         wake=_wake,

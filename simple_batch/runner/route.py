@@ -4,8 +4,6 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import msgspec
-
 from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Outcome, Request
 from ..engine.breaker import PauseReason
 from ..engine.encoder import Encoder
@@ -18,6 +16,7 @@ from ..engine.structured_output import structure_of
 from ..engine.transport import Reply, TransportFailure
 from ..store import images
 from ..store import jobs as job_rows
+from ..store.configs import job_defaults
 from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from ..store.requests import RouteKey
@@ -68,7 +67,8 @@ class Route:
     ):
         self.key = key
         self.provider = provider
-        self._params = msgspec.json.decode(job.params)
+        self._job = job
+        self._own_defaults = job_defaults(job, provider.defaults) is not provider.defaults
         self._timeout_s = key.timeout_s or job.timeout_s
         self._encoder: Encoder | None = None
         self._encoder_of: tuple[Defaults | None, int] = None, 0
@@ -81,7 +81,7 @@ class Route:
         self.inputs_per_call = inputs_per_call
         where = images.folder_of(job)
         self.pool = Pool(
-            encode=self._encode if self._params or self._structure else provider.encode,
+            encode=self._encode if self._own_defaults or self._structure else provider.encode,
             transport=self if where is None else _WithImages(self, where),
             limiters=limiters,
             policy=policy,
@@ -94,7 +94,7 @@ class Route:
 
     def encode(self, request: Request) -> bytes:
         """The body as it would be sent now."""
-        own = self._params or self._structure
+        own = self._own_defaults or self._structure
         return self._encode(request) if own else self.provider.encode(request)
 
     def run(self, pending: Callable[[], Iterable[Request | None]]) -> PauseReason | None:
@@ -124,7 +124,7 @@ class Route:
         encoder = self._encoder
         if encoder is None or self._encoder_of[0] is not defaults or self._encoder_of[1] != level:
             fields = (self._structure.fields,) if self._structure else ()
-            encoder = self._encoder = Encoder(defaults.under(self._params), *fields)
+            encoder = self._encoder = Encoder(job_defaults(self._job, defaults), *fields)
             self._encoder_of = defaults, level
         return encoder.encode(request)
 

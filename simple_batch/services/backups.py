@@ -127,7 +127,7 @@ def keep_up() -> None:
 def _in_thread(source: Path, path: Path) -> int:
     wanted = True
 
-    def work() -> int | SimpleBatchError:
+    def work() -> int | SimpleBatchError | backup.Stopped:
         try:
             return backup.copy(source, path, lambda: wanted)
         except (SimpleBatchError, backup.Stopped) as error:

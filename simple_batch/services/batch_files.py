@@ -48,13 +48,16 @@ def add_once(
         return add(stream, filename, purpose, token, keep_s)
     token_id = token.id if token is not None else 0
     asked = idempotency.fingerprint("file", filename, purpose, keep_s)
-    made = idempotency.made_before(token_id, key, asked)
-    if made is None:
-        made = add(stream, filename, purpose, token, keep_s).id
-        if not idempotency.note(token_id, key, asked, made):
-            delete(made)  # the same was sent twice at once
-            made = idempotency.made_before(token_id, key, asked)
-    return get(made)
+    earlier = idempotency.made_before(token_id, key, asked)
+    if earlier is not None:
+        return get(earlier)
+    made = add(stream, filename, purpose, token, keep_s)
+    if idempotency.note(token_id, key, asked, made.id):
+        return get(made.id)
+    delete(made.id)  # the same was sent twice at once
+    first = idempotency.made_before(token_id, key, asked)
+    assert first is not None  # a note is not removed so soon
+    return get(first)
 
 
 def add(
@@ -69,8 +72,8 @@ def add(
     UTF-8."""
     check(filename, purpose, keep_s)
     settings = context.settings()
-    most = settings.BATCH_MAX_FILE_BYTES or None
-    upload = uploads.stage(stream, filename, scan=False, most=most, utf8=purpose == "batch")
+    limit = settings.BATCH_MAX_FILE_BYTES or None
+    upload = uploads.stage(stream, filename, scan=False, max_bytes=limit, utf8=purpose == "batch")
     if keep_s is None and purpose == "batch" and settings.BATCH_FILE_KEEP_DAYS:
         keep_s = round(settings.BATCH_FILE_KEEP_DAYS * 86_400)
     now = now_ms()

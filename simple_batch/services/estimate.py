@@ -6,6 +6,8 @@ and the answers to come are taken to be like those. Else answers are assumed. An
 leaves the cost unknown.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from ..core import context
@@ -15,18 +17,18 @@ from ..engine import probe
 from ..engine.structured_output import Structure
 from ..intake import Preview
 from ..store import spending, usage_history
-from ..store.configs import defaults_of, endpoint_of, prices_of
-from ..store.models import ApiConfig, Upload
+from ..store.configs import defaults_of, endpoint_of, job_defaults, prices_of
+from ..store.models import ApiConfig, Job, Upload
 from ..store.usage_history import Answered
 from . import images, job_options, token_count, uploads
 from .job_options import JobOptions
 
 ROWS = 3  # default number of rows to try
-MOST_ROWS = 20  # all are sent at once
+MAX_ROWS = 20  # all are sent at once
 SAMPLE = 200, 1_000_000  # requests, bytes: in which tokens are counted
 PAST = 40  # answers of each of the last jobs
 ASSUMED_OUTPUT = (50, 300)  # tokens an answer, low and expected, where nothing was seen
-DEFAULT_MOST = 4096  # where the config sets no max_tokens
+DEFAULT_MAX_TOKENS = 4096  # where the config sets no max_tokens
 SPREAD = {"tried": 0.1, "past": 0.1, "counted": 0.05, "assumed": 0.25}
 _SILENT = (EMBEDDINGS, "/v1/moderations")  # their answers have no tokens
 
@@ -64,7 +66,7 @@ def try_rows(upload_id: int, new: JobOptions, count: int = ROWS) -> list[probe.T
     endpoint = endpoint_of(config, context.vault())
     endpoint = msgspec.structs.replace(
         endpoint,
-        defaults=endpoint.defaults.under(new.params),
+        defaults=job_defaults(Job(**chosen), endpoint.defaults),
         timeout_s=new.timeout_s or endpoint.timeout_s,
     )
     shape = job_options.structure_of(new)
@@ -86,7 +88,7 @@ def estimate(
     preview: Preview,
     config: ApiConfig,
     new: JobOptions,
-    tried: list[probe.Tried] = (),
+    tried: Sequence[probe.Tried] = (),
 ) -> Estimate:
     """What all requests of an upload will use and cost on a config, as a new job. Where it goes to
     others too, the low cost is the cheapest one's, the high the dearest's."""
@@ -98,8 +100,8 @@ def estimate(
     sample = uploads.sample(upload, *SAMPLE) or preview.first
     defaults = defaults_of(config).under(new.params)
     into, input_from = _input(preview, sample, seen, defaults.model, shape)
-    most = defaults.max_tokens or DEFAULT_MOST
-    output = _output(preview.good, sample, seen, most)
+    bound = defaults.max_tokens or DEFAULT_MAX_TOKENS
+    output = _output(preview.good, sample, seen, bound)
     return Estimate(
         into,
         output,
@@ -139,10 +141,10 @@ def _tokens(bodies: list[bytes], count) -> float:
     return sum(token_count.of_request(msgspec.json.decode(body), count) for body in bodies)
 
 
-def _output(count: int, sample: list[Request], seen: list[Answered], most: int) -> Range:
+def _output(count: int, sample: list[Request], seen: list[Answered], usual: int) -> Range:
     if all(request.url in _SILENT for request in sample):
         return Range(0, 0, 0)
-    bounds = [_most(request.body, most) for request in sample]
+    bounds = [_max_tokens(request.body, usual) for request in sample]
     bound = sum(bounds) / len(bounds)
     if not seen:
         low, expected = (min(assumed, bound) for assumed in ASSUMED_OUTPUT)
@@ -154,7 +156,7 @@ def _output(count: int, sample: list[Request], seen: list[Answered], most: int) 
     return Range(*(round(min(each, max(bound, mean)) * count) for each in (low, mean, high)))
 
 
-def _most(body: bytes, default: int) -> int:
+def _max_tokens(body: bytes, default: int) -> int:
     """The longest answer that a request allows."""
     given = msgspec.json.decode(body)
     for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
@@ -181,10 +183,11 @@ class _Shares(msgspec.Struct, frozen=True):
 
 def _cost(on: list[ApiConfig], into: Range, output: Range, shares: _Shares) -> Range | None:
     """The high figure counts on no cache, and on the dearer of output and reasoning."""
-    ranges = [_cost_on(config, into, output, shares) for config in on]
-    if None in ranges or len({config.currency for config in on}) > 1:
+    found = [_cost_on(config, into, output, shares) for config in on]
+    ranges = [each for each in found if each is not None]
+    if len(ranges) < len(found) or len({config.currency for config in on}) > 1:
         return None
-    low, high = min(found.low for found in ranges), max(found.high for found in ranges)
+    low, high = min(each.low for each in ranges), max(each.high for each in ranges)
     return Range(low, ranges[0].expected, high)
 
 
@@ -197,4 +200,5 @@ def _cost_on(config: ApiConfig, into: Range, output: Range, shares: _Shares) -> 
     ]
     dearer = (config.reasoning_price or 0) > (config.output_price or 0)
     costs.append(cost_of(config, Usage(into.high, output.high, 0, output.high if dearer else 0)))
-    return None if None in costs else Range(*costs)
+    known = [cost for cost in costs if cost is not None]
+    return Range(*known) if len(known) == len(costs) else None

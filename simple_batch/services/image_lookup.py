@@ -14,8 +14,8 @@ from ..store.images import Given
 from ..store.models import Upload
 
 _REMEMBERED = 10_000  # images found, which many rows may name
-_MOST_HINTS = 20  # names that are not there for which the nearest is looked up
-_MOST_NEAR = 2_000  # names among which it is
+_MAX_HINTS = 20  # names that are not there for which the nearest is looked up
+_MAX_NEAR = 2_000  # names among which it is
 
 
 class Beside:
@@ -64,9 +64,9 @@ class Beside:
 
     def _nearest(self, name: str) -> str | None:
         self._hints += 1
-        if self._hints > _MOST_HINTS:
+        if self._hints > _MAX_HINTS:
             return None
-        return intake.near(name, rows.names(self._upload_id, _MOST_NEAR))
+        return intake.near(name, rows.names(self._upload_id, _MAX_NEAR))
 
 
 class Folder:
@@ -124,7 +124,7 @@ class Folder:
                     raise _missing(name, self._nearest(path, name))
                 part = alike[0]
             path /= part
-        if not path.resolve().is_relative_to(self._root):
+        if not self._is_inside(path):
             raise Bad(
                 "invalid_image", translatable("“%(name)s” leads out of the folder", name=name)
             )
@@ -132,11 +132,14 @@ class Folder:
             raise _missing(name, self._nearest(path.parent, name))
         return path
 
+    def _is_inside(self, path: Path) -> bool:
+        return self._root is not None and path.resolve().is_relative_to(self._root)
+
     def _entries(self, folder: Path) -> dict[str, list[str]]:
         """{name as it is looked for: names} of a folder; the last one asked for is remembered."""
         if self._listed[0] != folder:
             found: dict[str, list[str]] = {}
-            if folder.is_dir() and folder.resolve().is_relative_to(self._root):
+            if folder.is_dir() and self._is_inside(folder):
                 for name in sorted(entry.name for entry in os.scandir(folder)):
                     found.setdefault(intake.folded(name), []).append(name)
             self._listed = folder, found
@@ -144,11 +147,12 @@ class Folder:
 
     def _nearest(self, folder: Path, name: str) -> str | None:
         self._hints += 1
-        if self._hints > _MOST_HINTS:
+        if self._hints > _MAX_HINTS:
             return None
         names = (one for alike in self._entries(folder).values() for one in alike)
+        assert self._root is not None  # without a folder no file is looked for
         prefix = folder.relative_to(self._root).as_posix() + "/"
-        among = [prefix.removeprefix("./") + one for one in islice(names, _MOST_NEAR)]
+        among = [prefix.removeprefix("./") + one for one in islice(names, _MAX_NEAR)]
         return intake.near(name, among)
 
 

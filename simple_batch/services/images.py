@@ -170,12 +170,12 @@ def discard(upload: Upload) -> None:
 
 def _count(upload: Upload) -> None:
     upload.images = rows.count(upload.id)
-    most = context.settings().MAX_IMAGES
-    if upload.images > most:
+    limit = context.settings().MAX_IMAGES
+    if upload.images > limit:
         raise UploadTooLarge(
             translatable(
                 "Beside the table are more images than MAX_IMAGES allows (%(most)s): split it.",
-                most=f"{most:,}",
+                most=f"{limit:,}",
             )
         )
 

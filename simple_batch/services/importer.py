@@ -264,11 +264,13 @@ class _Home:
             self._home = request.config_id
         if request.config_id == self._home:
             return msgspec.structs.replace(request, config_id=None)
-        self._others.add(request.config_id)
+        if request.config_id is not None:
+            self._others.add(request.config_id)
         return request
 
     def note(self) -> None:
         """Write down what was found."""
+        assert self._home is not None  # a batch without a request is refused before
         with connected():
             currency = configs.get(self._home).currency
             Job.update(config=self._home, currency=currency).where(Job.id == self._job.id).execute()

@@ -130,12 +130,12 @@ def start_runner(only: int | None = None) -> str:
     only watches: ``elsewhere``, or ``none`` where no worker lives."""
     global _runner
     if _runner is None:
-        _runner = Runner(context.settings(), context.vault(), duties(), only)
+        _runner = Runner(context.settings(), context.vault(), hooks(), only)
         _runner.start()
     return _runner.state
 
 
-def duties() -> Hooks:
+def hooks() -> Hooks:
     """Hooks for the process that runs the jobs: its work besides the calls."""
     return Hooks(
         importer.import_quietly, batch_files.make_results, retention.sweep, backups.keep_up

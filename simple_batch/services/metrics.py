@@ -62,14 +62,17 @@ def _exposition(accept: str, collect: Callable[[], Iterator[Metric]]) -> tuple[b
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
-    registry.register(_House(collect))
+    registry.register(_Collector(collect))
     encode, kind = choose_encoder(accept)
     return encode(registry), kind
 
 
-class _House(Collector):
+class _Collector(Collector):
     def __init__(self, collect: Callable[[], Iterator[Metric]]):
-        self.collect = collect
+        self._collect = collect
+
+    def collect(self) -> Iterable[Metric]:
+        return self._collect()
 
     def describe(self) -> Iterable[Metric]:
         return ()  # the registry need not collect to learn the names

@@ -103,12 +103,16 @@ def plan() -> Plan:
     """What would go now."""
     settings = context.settings()
     jobs = _jobs(settings)
-    gone = {item.id for item in jobs}
+    gone = set(_ids(jobs))
     return Plan(jobs, _uploads(settings, gone), _results(settings, gone), _exports(settings))
 
 
+def _ids(items: list[Item]) -> list[int]:
+    return [item.id for item in items if item.id is not None]
+
+
 def sweep() -> None:
-    """``files.sweep``, and with RETENTION_AUTO what goes under the rules, every ten minutes."""
+    """``batch_files.sweep``, and with RETENTION_AUTO what goes under the rules, every ten minutes."""
     global _next_at
     batch_files.sweep()
     settings = context.settings()
@@ -123,13 +127,13 @@ def sweep() -> None:
 
 
 def _jobs(settings: Settings) -> list[Item]:
-    days, most = settings.RETENTION_JOBS_DAYS, settings.RETENTION_JOBS_MAX_BYTES
-    if not days and not most:
+    days, limit = settings.RETENTION_JOBS_DAYS, settings.RETENTION_JOBS_MAX_BYTES
+    if not days and not limit:
         return []
     before = now_ms() - int(days * DAY_MS) if days else 0
     excess = 0
-    if most and not disk_usage.jobs_are_being_removed():
-        excess = disk_usage.used_bytes() - most
+    if limit and not disk_usage.jobs_are_being_removed():
+        excess = disk_usage.used_bytes() - limit
     found = []
     query = Job.select(Job.id, Job.name, Job.finished_at, Job.created_at, Job.total).where(
         Job.status.in_(FINAL_STATUSES) & Job.deleted_at.is_null()
@@ -146,8 +150,8 @@ def _jobs(settings: Settings) -> list[Item]:
 
 def _uploads(settings: Settings, gone: set[int]) -> list[Item]:
     """Those of finished jobs; files of the Batch API have their own retention time."""
-    days, most = settings.RETENTION_UPLOADS_DAYS, settings.RETENTION_UPLOADS_MAX_BYTES
-    if not days and not most:
+    days, limit = settings.RETENTION_UPLOADS_DAYS, settings.RETENTION_UPLOADS_MAX_BYTES
+    if not days and not limit:
         return []
     needed = Job.select(Job.upload).where(
         Job.upload.is_null(False) & Job.status.not_in(FINAL_STATUSES) & Job.deleted_at.is_null()
@@ -167,7 +171,7 @@ def _uploads(settings: Settings, gone: set[int]) -> list[Item]:
         )
         for upload in query.order_by(Upload.created_at, Upload.id)
     ]
-    return _too_much(entries, days, most, disk_usage.upload_bytes())
+    return _too_much(entries, days, limit, disk_usage.upload_bytes())
 
 
 def _results(settings: Settings, gone: set[int]) -> list[Item]:
@@ -193,26 +197,26 @@ def _results(settings: Settings, gone: set[int]) -> list[Item]:
 
 
 def _exports(settings: Settings) -> list[Item]:
-    days, most = settings.RETENTION_EXPORTS_DAYS, settings.RETENTION_EXPORTS_MAX_BYTES
-    if not days and not most:
+    days, limit = settings.RETENTION_EXPORTS_DAYS, settings.RETENTION_EXPORTS_MAX_BYTES
+    if not days and not limit:
         return []
     entries = [
         Item(entry.name, stat.st_mtime_ns // 1_000_000, stat.st_size, path=entry.path)
         for entry, stat in _files_in(settings.exports)
     ]
     entries.sort(key=lambda item: (item.at, item.name))
-    return _too_much(entries, days, most, sum(item.bytes for item in entries))
+    return _too_much(entries, days, limit, sum(item.bytes or 0 for item in entries))
 
 
-def _too_much(entries: list[Item], days: float, most: int, whole: int) -> list[Item]:
+def _too_much(entries: list[Item], days: float, limit: int, whole: int) -> list[Item]:
     """Of entries, oldest first: what is older, and what must go until the whole is small enough."""
     before = now_ms() - int(days * DAY_MS) if days else 0
-    excess = whole - most if most else 0
+    excess = whole - limit if limit else 0
     found = []
     for item in entries:
         if item.at >= before and excess <= 0:
             break
-        excess -= item.bytes
+        excess -= item.bytes or 0
         found.append(item)
     return found
 
@@ -240,24 +244,24 @@ def _folder_bytes(folder: Path) -> int:
 def apply(going: Plan) -> list[int]:
     """Remove what the plan names; returns the ids of jobs that are hidden now and whose rows are
     still to be removed (``jobs.clean`` sees to it). What has changed since is looked at once more."""
-    for item in going.exports:
-        Path(item.path).unlink(missing_ok=True)
+    for path in (item.path for item in going.exports if item.path is not None):
+        Path(path).unlink(missing_ok=True)
         give_way()
-    for item in going.results:
+    for file_id in _ids(going.results):
         with connected():
-            batch_files.expire_result(item.id)
+            batch_files.expire_result(file_id)
         give_way()
-    for item in going.uploads:
+    for upload_id in _ids(going.uploads):
         with connected():
-            upload = disk_usage.let_go_of_upload(item.id)
+            upload = disk_usage.let_go_of_upload(upload_id)
             if upload is not None:
                 uploads.discard(upload)
         give_way()
     hidden = []
-    for item in going.jobs:
+    for job_id in _ids(going.jobs):
         with connected():
-            if disk_usage.hide_finished_job(item.id):
-                hidden.append(item.id)
+            if disk_usage.hide_finished_job(job_id):
+                hidden.append(job_id)
         give_way()
     if going:
         counts = ", ".join(f"{len(getattr(going, f))} {f}" for f in going.__struct_fields__)

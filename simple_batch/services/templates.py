@@ -155,6 +155,7 @@ def find(wanted: str) -> TemplateVersion:
 def version(saved: SavedTemplate, number: int | None = None) -> TemplateVersion:
     """One version, the newest where no number says which. Raises NotFound."""
     newest = _newest(saved)
+    assert newest is not None  # it was saved with its first version
     if number is None or number == newest.number:
         return newest
     found = None

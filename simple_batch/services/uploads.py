@@ -26,12 +26,12 @@ def stage(
     stream: BinaryIO,
     filename: str,
     scan: bool = True,
-    most: int | None = None,
+    max_bytes: int | None = None,
     beside: images.Files = (),
     utf8: bool = False,
 ) -> Upload:
     """Copy an upload to disk and, if asked, scan it for the preview, unpacked where it is a ZIP
-    archive of a table and its images; ``beside`` are its images. ``most`` bounds its bytes besides
+    archive of a table and its images; ``beside`` are its images. ``max_bytes`` bounds it besides
     MAX_UPLOAD_BYTES; ``utf8`` refuses what is not UTF-8, also where it is not scanned.
 
     Raises UploadTooLarge or UploadRejected where it cannot be read as a whole; nothing is left
@@ -40,7 +40,7 @@ def stage(
     settings = context.settings()
     path = settings.uploads / uuid.uuid4().hex
     size = intake.spool(
-        stream, path, min(most or settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_BYTES)
+        stream, path, min(max_bytes or settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_BYTES)
     )
     try:
         upload = Upload.create(
@@ -149,8 +149,9 @@ def add_images(upload_id: int, files: images.Files) -> list[images.Given]:
     if not preview.columns:
         raise InvalidInput(translatable("Images belong to a table, and this upload is none."))
     refused = images.add(upload, files)
-    if upload.template:
-        apply_template(upload_id, template_of(upload), upload.template_version_id)
+    template = template_of(upload)
+    if template is not None:
+        apply_template(upload_id, template, upload.template_version_id)
     return refused
 
 
@@ -174,8 +175,8 @@ def example(upload_id: int, template: intake.Template, number: int) -> Request |
     )
 
 
-def sample(upload: Upload, count: int, most_bytes: int) -> list[Request]:
-    """The first requests of a staged upload: up to ``count``, and to about ``most_bytes``."""
+def sample(upload: Upload, count: int, max_bytes: int) -> list[Request]:
+    """The first requests of a staged upload: up to ``count``, and to about ``max_bytes``."""
     found: list[Request] = []
     size = 0
     reader = intake.Reader(
@@ -189,7 +190,7 @@ def sample(upload: Upload, count: int, most_bytes: int) -> list[Request]:
             if isinstance(item, Request):
                 found.append(item)
                 size += len(item.body)
-                if len(found) >= count or size >= most_bytes:
+                if len(found) >= count or size >= max_bytes:
                     break
     return found
 

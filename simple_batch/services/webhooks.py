@@ -11,7 +11,7 @@ from ..core.errors import InvalidInput, NotFound
 from ..core.messages import translatable
 from ..runner.notifier import HOOK_PREFIX
 from ..store.models import Delivery, Token, Webhook, database, lock_secrets
-from .configs import refusal
+from .validation import refusal
 
 
 def create(url: str, token: Token | None = None, chosen_only: bool = False) -> tuple[Webhook, str]:
@@ -61,14 +61,14 @@ def _valid(url: str) -> str:
     url = (url or "").strip()
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        host = parts.hostname if parts.scheme in ("http", "https") and parts.port != 0 else None
     except ValueError:
-        good = False
-    if not good or len(url) > 2000 or not url.isprintable() or " " in url:
+        host = None
+    if not host or len(url) > 2000 or not url.isprintable() or " " in url:
         raise InvalidInput(
             translatable("URL: it begins with http:// or https:// and names a host."), "url"
         )
-    if refused := refusal(parts.hostname):
+    if refused := refusal(host):
         raise InvalidInput(refused, "url")
     if parts.username or parts.password:
         raise InvalidInput(translatable("URL: leave user name and password out of it."), "url")

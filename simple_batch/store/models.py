@@ -216,6 +216,7 @@ class Job(BaseModel):
     concurrency = IntegerField(null=True)
     max_retries = IntegerField()
     params = TextField(default="{}")  # JSON: this job's parameters over the config's
+    seed = BigIntegerField(null=True)  # sent with requests that set none; null: none is
     timeout_s = FloatField(null=True)  # null: the config's
     start_at = BigIntegerField(null=True)  # not before this moment
     template = TextField(null=True)  # of a table, as JSON

@@ -1,8 +1,11 @@
 """Forms and fields with bounds that those of WTForms do not have."""
 
+import json
+
 from flask import request
+from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
-from wtforms import DateTimeLocalField, IntegerField
+from wtforms import DateTimeLocalField, IntegerField, ValidationError
 
 from ..core import request_input
 
@@ -39,3 +42,13 @@ class MomentField(DateTimeLocalField):
         if self.data is not None and not FIRST_YEAR <= self.data.year <= LAST_YEAR:
             self.data = None
             raise ValueError(self.gettext("Not a valid datetime value."))
+
+
+def json_object(field) -> None:
+    """Raises ValidationError where a text is not empty and no JSON object."""
+    try:
+        parsed = json.loads(field.data or "{}")
+    except (ValueError, RecursionError) as error:
+        raise ValidationError(_("Not valid JSON: %(why)s", why=str(error)[:100])) from None
+    if not isinstance(parsed, dict):
+        raise ValidationError(_('A JSON object, for example {"top_p": 0.9}.'))

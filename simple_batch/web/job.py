@@ -15,6 +15,7 @@ from ..core.messages import listed, translatable
 from ..export.csv_file import safe
 from ..insight.summary import iso
 from ..services import configs, job_options, jobs, lifecycle, recipes, webhooks
+from ..services.job_option_fields import DETAILS, JobOptions
 from ..store.filters import RequestFilter
 from . import labels
 from .downloads import attached
@@ -55,18 +56,26 @@ def common(job_id: int) -> dict:
 def overview(job_id: int):
     """Where the job stands: throughput, largest error groups, what finished last."""
     job = jobs.get(job_id)
+    chosen = job_options.of(job)
     return render_template(
         "job/overview.html",
         tab="overview",
         groups=insight.error_groups(job_id)[:3],
         buckets=insight.buckets(job_id, points=120),
-        chosen=job_options.of(job),
+        chosen=chosen,
+        details=_details(chosen),
         inputs_per_call=job_options.inputs_per_call(job),
         schema=content.pretty(job.schema.encode()) if job.schema else None,
         template=content.pretty(job.template.encode()) if job.template else None,
         cause_words={code: str(word) for code, word in labels.CAUSES.items()},
         **common(job_id),
     )
+
+
+def _details(chosen: JobOptions) -> list[tuple[str, object]]:
+    """Names and values of further options that a job sets."""
+    found = [(field.label, getattr(chosen, name)) for name, field in DETAILS.items()]
+    return [(labels.translated(label), value) for label, value in found if value is not None]
 
 
 @blueprint.get("/jobs/<int:job_id>/progress.json")

@@ -7,7 +7,7 @@ from flask_babel import ngettext
 from ..core.errors import Conflict, InvalidInput, UploadRejected
 from ..core.messages import translatable
 from ..core.request_input import whole
-from ..services import jobs
+from ..services import job_creation, job_retry, jobs
 from ..store.filters import RequestFilter
 from ..store.requeue import Changes
 from .form_keys import once, undone
@@ -37,9 +37,9 @@ def retry(job_id: int):
     try:
         other = _other()
         if indices:
-            count = jobs.retry_requests(job_id, indices, other)
+            count = job_retry.retry_requests(job_id, indices, other)
         else:
-            count = jobs.retry(job_id, RequestFilter.parse(_filters()), other)
+            count = job_retry.retry(job_id, RequestFilter.parse(_filters()), other)
     except (Conflict, InvalidInput) as error:
         undone()
         flash(translated(error), "warning")
@@ -56,7 +56,7 @@ def retry(job_id: int):
 def new_job_of(job_id: int):
     """Requests of this job, as the filters name them, as the data of a new one."""
     try:
-        upload = jobs.stage_requests(job_id, RequestFilter.parse(_filters()))
+        upload = job_creation.stage_requests(job_id, RequestFilter.parse(_filters()))
     except UploadRejected as error:
         undone()
         flash(translated(error), "warning")
@@ -69,7 +69,7 @@ def new_job_of(job_id: int):
 def send_again(job_id: int, index: int):
     """One request, edited, once more."""
     try:
-        jobs.send_again(job_id, index, request.form.get("body", ""))
+        job_retry.send_again(job_id, index, request.form.get("body", ""))
     except (Conflict, InvalidInput) as error:
         undone()
         flash(translated(error), "danger")

@@ -11,7 +11,7 @@ from ..core.domain import JobStatus
 from ..core.errors import Conflict, InvalidInput, NotFound
 from ..core.messages import translatable
 from ..core.request_input import page_number
-from ..services import configs, jobs
+from ..services import configs, job_retry, jobs
 from .form_keys import once
 from .labels import translated
 
@@ -22,7 +22,7 @@ _BULK = {
     "pause": jobs.pause,
     "resume": jobs.resume,
     "cancel": jobs.cancel,
-    "retry": jobs.retry,
+    "retry": job_retry.retry,
     "delete": jobs.delete,
 }
 

@@ -12,13 +12,7 @@ from ..core import content, context
 from ..core.domain import EMBEDDINGS
 from ..core.errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
 from ..core.settings import PROJECT_ROOT
-from ..services import (
-    configs,
-    job_options,
-    jobs,
-    recipes,
-    webhooks,
-)
+from ..services import configs, job_creation, job_options, jobs, recipes, uploads, webhooks
 from ..services import (
     estimate as tryout,
 )
@@ -43,7 +37,7 @@ def start():
         must_see(clone)
         _fields, upload = jobs.clone_fields(clone)
         if upload is not None and upload.preview:
-            return _next_step(*jobs.staged(upload.id))
+            return _next_step(*uploads.staged(upload.id))
         flash(_("The file of that job is no longer kept: upload it again."), "warning")
     return _start_page(UploadForm(formdata=None))
 
@@ -54,10 +48,10 @@ def upload():
     form = UploadForm()
     try:
         stream, name = _given(form)
-        staged = jobs.stage_upload(stream, name, images.given())
+        staged = uploads.stage(stream, name, beside=images.given())
     except UploadRejected as error:
         return _start_page(form, error), error.http_status
-    return _next_step(*jobs.staged(staged.id))
+    return _next_step(*uploads.staged(staged.id))
 
 
 @blueprint.get("/<int:upload_id>")
@@ -90,7 +84,7 @@ def launch(upload_id: int):
         new.hold = "hold" in request.form
         new.skip_faulty = "skip_faulty" in request.form
         try:
-            job = jobs.launch(upload_id, new)
+            job = job_creation.launch(upload_id, new)
         except InvalidInput as error:
             blame(form, error)
         else:
@@ -106,7 +100,7 @@ def save_recipe(upload_id: int):
     if form.validate_on_submit():
         try:
             new = form.chosen()
-            new.template = jobs.template_of(staged)
+            new.template = uploads.template_of(staged)
             return attached(recipes.dump(new), f"{form.name.data or 'job'}.recipe.json")
         except InvalidInput as error:
             blame(form, error)
@@ -116,7 +110,7 @@ def save_recipe(upload_id: int):
 @blueprint.post("/<int:upload_id>/load")
 def load_recipe(upload_id: int):
     """The form, filled in from a recipe; a table is read through the recipe's template."""
-    staged, found = jobs.staged(upload_id)
+    staged, found = uploads.staged(upload_id)
     file = request.files.get("recipe")
     data = file.stream.read(recipes.MAX_BYTES + 1) if file is not None else b""
     try:
@@ -126,7 +120,7 @@ def load_recipe(upload_id: int):
         return redirect(url_for("new_job.preview", upload_id=upload_id), 303)
     if found.columns and new.template is not None:
         try:
-            jobs.apply_template(upload_id, new.template)
+            uploads.apply_template(upload_id, new.template)
         except (InvalidInput, UploadRejected) as error:
             flash(translated(error), "danger")
             form = TemplateForm.of(new.template, found.columns)
@@ -154,7 +148,7 @@ def try_rows(upload_id: int):
 def discard(upload_id: int):
     """Go back: forget the upload."""
     with contextlib.suppress(NotFound):  # gone already, which is what was asked for
-        jobs.discard_upload(upload_id)
+        job_creation.discard_upload(upload_id)
     return redirect(url_for("new_job.start"), 303)
 
 
@@ -181,7 +175,7 @@ def _next_step(staged, found):
 
 def _ready(upload_id: int):
     """A staged upload and its preview; a table without a template is led to that step."""
-    staged, found = jobs.staged(upload_id)
+    staged, found = uploads.staged(upload_id)
     if found.columns and not staged.template:
         abort(_next_step(staged, found))
     return staged, found
@@ -229,7 +223,7 @@ def _preview_page(form, staged, found, tried=()):
         chosen=config,
         tried=[_shown(row, config) for row in tried],
         rows_to_try=min(_rows_to_try(), found.good),
-        most_rows_to_try=min(tryout.MOST_ROWS, found.good),
+        most_rows_to_try=min(tryout.MAX_ROWS, found.good),
     )
 
 
@@ -238,7 +232,7 @@ def _rows_to_try() -> int:
         asked = request.form.get("rows_to_try", tryout.ROWS, type=int)
     except InvalidInput:
         asked = tryout.ROWS
-    return max(1, min(asked, tryout.MOST_ROWS))
+    return max(1, min(asked, tryout.MAX_ROWS))
 
 
 def _chosen_config(form):

@@ -10,7 +10,7 @@ from ..core import content
 from ..core.domain import Fault
 from ..core.errors import InvalidInput, NotFound, UploadRejected
 from ..intake import Template
-from ..services import jobs, templates
+from ..services import jobs, templates, uploads
 from . import images as pictures
 from .form_keys import once
 from .forms import blame
@@ -58,7 +58,7 @@ def _beginning(staged, columns: list[str]) -> tuple[Template, int | None]:
     old = jobs.clone_fields(clone)[0] if clone is not None else None
     if old is not None and old.template is not None:
         return old.template, old.saved
-    return jobs.template_of(staged) or _guess(columns, staged.images), staged.template_version_id
+    return uploads.template_of(staged) or _guess(columns, staged.images), staged.template_version_id
 
 
 @blueprint.post("")
@@ -74,7 +74,7 @@ def save(upload_id: int):
     error = None
     if form.validate_on_submit():
         try:
-            jobs.apply_template(upload_id, form.chosen(found.sheet), form.origin.data)
+            uploads.apply_template(upload_id, form.chosen(found.sheet), form.origin.data)
         except InvalidInput as wrong:
             blame(form, wrong)
         except UploadRejected as rejected:
@@ -116,7 +116,7 @@ def take(upload_id: int):
         version = templates.version(kept, number)
         sheet = templates.template_of(version).sheet
         if sheet in found.sheets:
-            jobs.choose_sheet(upload_id, sheet)
+            uploads.choose_sheet(upload_id, sheet)
     except (NotFound, UploadRejected) as error:
         flash(translated(error), "danger")
         return redirect(_edited(upload_id), 303)
@@ -146,14 +146,14 @@ def choose_sheet(upload_id: int):
     sheet = request.form.get("sheet", "")
     if sheet in found.sheets:
         try:
-            jobs.choose_sheet(upload_id, sheet)
+            uploads.choose_sheet(upload_id, sheet)
         except UploadRejected as rejected:
             error = rejected
     clone = request.args.get("clone", type=int)
     if error is None:
         return redirect(url_for("new_template.edit", upload_id=upload_id, clone=clone), 303)
     form = TemplateForm.of(
-        jobs.template_of(staged) or _guess(found.columns, staged.images), found.columns
+        uploads.template_of(staged) or _guess(found.columns, staged.images), found.columns
     )
     return page(form, staged, found, error=error), 400
 
@@ -166,14 +166,14 @@ def add_images(upload_id: int):
     if not files:
         flash(_("Choose images, or a ZIP archive of them."), "warning")
     try:
-        if refusals := pictures.refusals(jobs.add_images(upload_id, files)):
+        if refusals := pictures.refusals(uploads.add_images(upload_id, files)):
             flash(refusals, "warning")
     except UploadRejected as rejected:
         error = rejected
     form = TemplateForm().offering(found.columns)
     form.validate()
     number = request.form.get("row", 1, type=int)
-    return page(form, *jobs.staged(upload_id), number, error), 200 if error is None else 400
+    return page(form, *uploads.staged(upload_id), number, error), 200 if error is None else 400
 
 
 def page(form: TemplateForm, staged, found, number: int = 1, error: UploadRejected | None = None):
@@ -199,7 +199,7 @@ def page(form: TemplateForm, staged, found, number: int = 1, error: UploadReject
 
 def _table(upload_id: int):
     """A staged table and its preview. Raises InvalidInput for another upload."""
-    staged, found = jobs.staged(upload_id)
+    staged, found = uploads.staged(upload_id)
     if not found.columns:
         raise InvalidInput(_("This upload is no table: it needs no template."))
     return staged, found
@@ -227,7 +227,7 @@ def _example(form: TemplateForm, upload_id: int, sheet: str, number: int) -> dic
     if wrong:
         return {"error": wrong[0]}
     try:
-        made = jobs.example(upload_id, form.chosen(sheet), number)
+        made = uploads.example(upload_id, form.chosen(sheet), number)
     except InvalidInput as error:
         field = form._fields.get(error.field or "")
         return {

@@ -9,8 +9,8 @@ from wtforms.widgets import HiddenInput
 
 from .. import intake
 from ..intake import Template
-from .form_fields import PageForm, WholeField
-from .forms import json_object, unix
+from .form_fields import PageForm, WholeField, json_object
+from .forms import unix
 
 
 class _Texts:

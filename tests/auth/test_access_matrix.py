@@ -12,7 +12,7 @@ from simple_batch import create_app
 from simple_batch.auth import tokens, users
 from simple_batch.core import identity
 from simple_batch.intake import Template
-from simple_batch.services import jobs, templates
+from simple_batch.services import templates, uploads
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job
 from simple_batch.web import live_feed
@@ -206,7 +206,7 @@ def _things(people, add_config, make_job) -> dict[str, int]:
     with connected():
         identity.act_as(identity.Actor("otto", user=people["otto"]))
         made = {name: make_job(1, name=f"the {name}") for name in ("user's job", "token's job")}
-        upload = jobs.stage_upload(io.BytesIO(LINE), "staged.jsonl")
+        upload = uploads.stage(io.BytesIO(LINE), "staged.jsonl")
         identity.act_as(identity.CLI)
         saved = templates.save("kept", Template(user="{{x}}"))[0].saved_id
     rest = dict.fromkeys(("config_id", "token_id", "webhook_id", "user_id"), 1)

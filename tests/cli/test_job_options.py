@@ -4,6 +4,7 @@ import json
 
 from simple_batch.core.domain import Spread
 from simple_batch.services import job_options, jobs, recipes
+from simple_batch.services.job_option_fields import also_text
 from simple_batch.store.database import connected
 
 from ..process import flask
@@ -43,7 +44,7 @@ def test_all_of_it_reaches_the_job(app, instance, add_config, questions):
     with connected():
         job = jobs.get(int(made.stdout))
         chosen = job_options.of(job)
-        assert (chosen.spread, chosen.weight, job_options.also_text(chosen)) == (
+        assert (chosen.spread, chosen.weight, also_text(chosen.also)) == (
             Spread.WEIGHT,
             3.0,
             "spare=2",

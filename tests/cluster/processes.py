@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 from simple_batch import create_app
-from simple_batch.services import configs, jobs
+from simple_batch.services import configs, job_creation, jobs, uploads
 from simple_batch.store.database import connected
 
 from .. import fork_server, postgres, redis_server
@@ -148,9 +148,9 @@ class Cluster:
         new = jobs.JobOptions(config=config, **choices)
         with connected():
             if not launched:
-                return jobs.create_now(io.BytesIO(data), "questions.jsonl", new).id
-            upload = jobs.stage_upload(io.BytesIO(data), "questions.jsonl")
-            return jobs.launch(upload.id, new).id
+                return job_creation.create_now(io.BytesIO(data), "questions.jsonl", new).id
+            upload = uploads.stage(io.BytesIO(data), "questions.jsonl")
+            return job_creation.launch(upload.id, new).id
 
     def under_way(self, endpoint, total: int, concurrency: int, calls: int = 100) -> int:
         """Create a job that all workers share, and wait until the endpoint received more than

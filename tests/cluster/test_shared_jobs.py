@@ -6,7 +6,7 @@ import pytest
 
 from simple_batch import insight
 from simple_batch.core.domain import Spread
-from simple_batch.services import configs, jobs, lifecycle
+from simple_batch.services import configs, job_retry, jobs, lifecycle
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.requeue import Changes
 
@@ -83,12 +83,12 @@ def test_import_failures_retry_another_way_reset_and_delete(pair, alias):
         pair.wait_for(job_id)
         assert pair.ask("SELECT failed FROM job WHERE id = %s", job_id)[0] == total
 
-        assert pair.do(jobs.retry, job_id, RequestFilter()) == total
+        assert pair.do(job_retry.retry, job_id, RequestFilter()) == total
         wait_until(lambda: refusing.calls == 2 * total)
         pair.wait_for(job_id)
 
         other = pair.do(configs.get, good).id
-        assert pair.do(jobs.retry, job_id, None, Changes(config_id=other)) == total
+        assert pair.do(job_retry.retry, job_id, None, Changes(config_id=other)) == total
         pair.wait_for(job_id)
         assert pair.counted(job_id) == (total, total, total)
         assert set(asked(answering).values()) == {1}

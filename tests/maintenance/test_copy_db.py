@@ -23,7 +23,7 @@ from simple_batch.auth import tokens, users
 from simple_batch.core.errors import DatabaseError, InvalidInput
 from simple_batch.intake import Template
 from simple_batch.runner.lease import lease_of
-from simple_batch.services import database_copy, jobs, templates
+from simple_batch.services import database_copy, job_creation, jobs, templates
 from simple_batch.services.job_options import ExtraConfig
 from simple_batch.store import search
 from simple_batch.store.database import (
@@ -186,7 +186,9 @@ def _repeated(tmp_path: Path) -> int:
     one = json.dumps({"messages": [{"role": "user", "content": "the same"}]})
     path.write_text(f"{one}\n" * 9)
     with connected():
-        return jobs.create_now(path, path.name, jobs.JobOptions(config="test", ask_once=True)).id
+        return job_creation.create_now(
+            path, path.name, jobs.JobOptions(config="test", ask_once=True)
+        ).id
 
 
 def _with_images(tmp_path: Path) -> int:
@@ -197,7 +199,9 @@ def _with_images(tmp_path: Path) -> int:
         csv.writer(file).writerows([("q", "photo"), ("what?", "ä.png"), ("where?", "ä.png")])
     template = Template(user="{{q}}", images=["{{photo}}"])
     path = folder / "t.csv"
-    return jobs.create_now(path, path.name, jobs.JobOptions(config="test", template=template)).id
+    return job_creation.create_now(
+        path, path.name, jobs.JobOptions(config="test", template=template)
+    ).id
 
 
 def exports(url: str, made: dict[str, int]) -> dict[tuple[str, str], bytes]:

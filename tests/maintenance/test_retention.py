@@ -123,7 +123,7 @@ def test_by_size_the_oldest_goes_until_it_is_small_enough(
         with connected():
             assert [job.id for job in Job.select().where(Job.deleted_at.is_null())] == made[1:]
             assert not retention.plan().jobs  # rows are still there: not one more goes for them
-            jobs._remove_now(made[0])
+            jobs.remove_now(made[0])
             assert not retention.plan()
             # the estimate was good
             assert retention.disk_usage.used_bytes() <= loaded.RETENTION_JOBS_MAX_BYTES

@@ -10,7 +10,7 @@ import pytest
 
 from simple_batch.core import clock
 from simple_batch.core.errors import Conflict
-from simple_batch.services import batch_files, configs, jobs
+from simple_batch.services import batch_files, configs, job_retry, jobs
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import ApiFile, Job, Upload, database
@@ -263,7 +263,7 @@ def test_what_is_left_at_the_deadline_expires(client, endpoint, state):
     # what expired may still be sent from the pages, and its files are made anew
     endpoint.script = [e.ok()]
     with connected():
-        jobs.retry(1, RequestFilter(status="cancelled"))
+        job_retry.retry(1, RequestFilter(status="cancelled"))
     again = ended(client, batch)
     assert (again.status, again.request_counts.completed, again.expired_at) == (
         "completed",

@@ -7,7 +7,7 @@ import openai
 import pytest
 
 from simple_batch.core import clock
-from simple_batch.services import batch_files, configs, jobs
+from simple_batch.services import batch_files, configs, job_retry, jobs
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import ApiFile, Job
@@ -144,7 +144,7 @@ def test_failures_retried_after_a_stop_leave_no_empty_file(client, endpoint):
     batch = stopped(client, endpoint)
     endpoint.script = [e.ok()]
     with connected():
-        jobs.retry(1, RequestFilter())
+        job_retry.retry(1, RequestFilter())
         batch_files.offer_so_far([Job.get_by_id(1)])
         jobs.resume(1)
     done = ended(client, batch)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from simple_batch.runner import lease
-from simple_batch.services import jobs, lifecycle
+from simple_batch.services import job_creation, jobs, lifecycle, uploads
 from simple_batch.store.database import connected
 
 from .. import endpoint as e
@@ -72,8 +72,8 @@ def test_restarts_at_any_moment_lose_nothing(start, add_config, wait_for, questi
     with MisbehavingEndpoint(e.slow(0.01)) as endpoint:
         add_config(endpoint.base_url, concurrency=16)
         with connected(), questions(5_000).open("rb") as stream:
-            upload = jobs.stage_upload(stream, "questions.jsonl")
-            job_id = jobs.launch(upload.id, jobs.JobOptions(config="test")).id
+            upload = uploads.stage(stream, "questions.jsonl")
+            job_id = job_creation.launch(upload.id, jobs.JobOptions(config="test")).id
         for _ in range(4):
             gevent.sleep(0.4)
             server.stop()

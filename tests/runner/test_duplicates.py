@@ -8,7 +8,7 @@ import pytest
 
 from simple_batch import export, insight
 from simple_batch.core import clock
-from simple_batch.services import configs, jobs
+from simple_batch.services import configs, job_creation, job_retry, jobs
 from simple_batch.store import response_cache
 from simple_batch.store.database import connected
 from simple_batch.store.duplicates import Deduplicator
@@ -46,7 +46,7 @@ def repeated(app, tmp_path):
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         with connected():
             new = jobs.JobOptions(config="test", ask_once=True, **choices)
-            return jobs.create_now(path, path.name, new).id
+            return job_creation.create_now(path, path.name, new).id
 
     return make
 
@@ -79,7 +79,7 @@ def test_a_failure_is_shared_and_retried_once(start, endpoint, repeated, wait_fo
     assert (job.failed, endpoint.calls) == (40, 2)
     endpoint.script = [e.ok()]
     with connected():
-        assert jobs.retry(job_id) == 40
+        assert job_retry.retry(job_id) == 40
     job = wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=40))
     assert endpoint.calls == 4
     agrees(job_id)
@@ -96,16 +96,16 @@ def test_what_is_to_go_another_way_goes_by_itself(start, endpoint, add_config, r
     with MisbehavingEndpoint(e.ok()) as other:
         add_config(other.base_url, alias="other")
         with connected():
-            jobs.retry_requests(job_id, [3, 4], Changes(config_id=configs.get("other").id))
+            job_retry.retry_requests(job_id, [3, 4], Changes(config_id=configs.get("other").id))
         wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=2))
         assert other.calls == 2
     edited = json.dumps({"messages": [{"role": "user", "content": "changed"}]})
     endpoint.script = [e.ok()]
     with connected():
-        jobs.send_again(job_id, 0, edited)  # the others are its duplicates
+        job_retry.send_again(job_id, 0, edited)  # the others are its duplicates
     wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=3))
     with connected():
-        jobs.retry(job_id, RequestFilter(status="failed"))
+        job_retry.retry(job_id, RequestFilter(status="failed"))
     wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=10))
     asked = [body["messages"][0]["content"] for body in endpoint.bodies[1:]]
     assert asked.count("changed") == 1
@@ -120,7 +120,7 @@ def test_a_duplicate_that_is_sent_again_makes_its_own_call(start, endpoint, repe
     for calls, edited in ((2, "question 0"), (3, "changed"), (4, "changed")):
         body = json.dumps({"messages": [{"role": "user", "content": edited}]})
         with connected():
-            jobs.send_again(job_id, 2, body)
+            job_retry.send_again(job_id, 2, body)
         wait_until(lambda calls=calls: endpoint.calls == calls)
         job = wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=4))
         assert endpoint.bodies[-1]["messages"][0]["content"] == edited
@@ -148,11 +148,13 @@ def test_a_duplicate_retried_alone_makes_its_own_call(start, endpoint, repeated,
     wait_for(job_id, "completed")
     endpoint.script = [e.ok()]
     with connected():
-        assert jobs.retry_requests(job_id, [3]) == 1
+        assert job_retry.retry_requests(job_id, [3]) == 1
     wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=1, failed=5))
     assert endpoint.calls == 2
     with connected():
-        assert jobs.retry_requests(job_id, [4, 0, 4]) == 2  # with the request that it waits for
+        assert (
+            job_retry.retry_requests(job_id, [4, 0, 4]) == 2
+        )  # with the request that it waits for
     wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=3, failed=3))
     assert endpoint.calls == 3
     agrees(job_id)
@@ -165,7 +167,7 @@ def test_an_error_group_is_retried_with_its_duplicates(start, endpoint, repeated
     endpoint.script = [e.ok()]
     with connected():
         (group,) = insight.error_groups(job_id)
-        assert jobs.retry(job_id, RequestFilter(group=group["key"])) == 9
+        assert job_retry.retry(job_id, RequestFilter(group=group["key"])) == 9
     wait_until(lambda: _when(wait_for(job_id, "completed"), succeeded=9))
     assert endpoint.calls == 2
     agrees(job_id)
@@ -228,7 +230,7 @@ class TestAcrossJobs:
         endpoint.script = [e.http(200, better)]
         with connected():
             row = RequestRow.get((RequestRow.job == second) & (RequestRow.idx == 1))
-            jobs.send_again(second, 1, bytes(row.body).decode())
+            job_retry.send_again(second, 1, bytes(row.body).decode())
         job = wait_until(
             lambda: endpoint.calls == 4 and _when(wait_for(second, "completed"), succeeded=3)
         )

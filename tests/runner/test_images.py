@@ -11,9 +11,10 @@ from simple_batch import export, insight
 from simple_batch.core import settings
 from simple_batch.core.errors import InvalidInput, UploadRejected
 from simple_batch.intake import Template
-from simple_batch.services import jobs, lifecycle, uploads
+from simple_batch.services import job_creation, job_retry, jobs, lifecycle, uploads
 from simple_batch.store import images
 from simple_batch.store.database import connected
+from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Job, Request, Upload, UploadImage
 
 from .. import endpoint as e
@@ -58,7 +59,7 @@ def table(folder: Path, *rows: tuple[str, str, str]) -> Path:
 def make(path: Path, template: Template = TEMPLATE, **choices) -> int:
     with connected():
         new = jobs.JobOptions(config="test", template=template, **choices)
-        return jobs.create_now(path, path.name, new).id
+        return job_creation.create_now(path, path.name, new).id
 
 
 def kept(instance: Path) -> list[str]:
@@ -155,28 +156,28 @@ def test_retry_edit_reset_clone_and_a_job_of_its_requests_have_the_images(
 
     with connected():
         shown = insight.request_detail(job_id, 0)["body"]
-        jobs.send_again(job_id, 0, shown.replace("one", "two"))  # indented, as on the page
+        job_retry.send_again(job_id, 0, shown.replace("one", "two"))  # indented, as on the page
     arrives(job_id, [png(10, 10), GIF])
     assert endpoint.bodies[-1]["messages"][0]["content"][0]["text"] == "two"
     with connected():
         other = shown.replace(
             "image-file:" + next(f for f in kept(instance) if "gif" in f), "https://x/"
         )
-        jobs.send_again(job_id, 0, other)
+        job_retry.send_again(job_id, 0, other)
     arrives(job_id, [png(10, 10), b"https://x/"])
     with connected():
         with pytest.raises(InvalidInput, match="there is no image"):
-            jobs.send_again(job_id, 0, shown.replace("-10x10", "-11x10"))
+            job_retry.send_again(job_id, 0, shown.replace("-10x10", "-11x10"))
         jobs.reset(job_id)
         jobs.resume(job_id)
     arrives(job_id, [png(10, 10), GIF])
     with connected():
-        again = jobs.stage_requests(job_id, jobs.RequestFilter())
+        again = job_creation.stage_requests(job_id, RequestFilter())
         fields, upload = jobs.clone_fields(job_id)
         jobs.delete(job_id)
     wait_until(lambda: not _exists(job_id))
     with connected():
-        copied = jobs.launch(again.id, jobs.JobOptions(config="test")).id
+        copied = job_creation.launch(again.id, jobs.JobOptions(config="test")).id
     arrives(copied, [png(10, 10), GIF])
     assert upload.images == 2
     assert fields.template == TEMPLATE
@@ -191,7 +192,7 @@ def test_images_go_with_the_last_that_needs_them(app, instance, endpoint, folder
     job_id = make(table(folder, ("one", "a.png", "")))
     assert len(kept(instance)) == 1
     with connected():
-        again = jobs.stage_requests(job_id, jobs.RequestFilter())
+        again = job_creation.stage_requests(job_id, RequestFilter())
         jobs.delete(job_id)
         assert len(kept(instance)) == 1  # the copy's
         assert Upload.select().count() == 1

@@ -11,7 +11,15 @@ import pytest
 from simple_batch import insight
 from simple_batch.core.domain import JobStatus
 from simple_batch.core.errors import Conflict, InvalidInput, NotFound, UploadRejected
-from simple_batch.services import configs, job_options, jobs, lifecycle
+from simple_batch.services import (
+    configs,
+    job_creation,
+    job_options,
+    job_retry,
+    jobs,
+    lifecycle,
+    uploads,
+)
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Attempt, Job, Request, Result, Upload, database
@@ -75,12 +83,12 @@ def test_failures_are_kept_and_can_be_retried(start, add_config, make_job, wait_
         assert (job.status, job.succeeded, job.failed) == ("completed", 3, 5)
         with connected():
             assert insight.summary(job_id)["errors"] == [{"cause": "bad_request", "count": 5}]
-            assert jobs.retry_requests(job_id, [1]) == 1
+            assert job_retry.retry_requests(job_id, [1]) == 1
         job = wait_until(lambda: (j := wait_for(job_id, *ENDED)).succeeded == 4 and j)
         with connected():
             with pytest.raises(Conflict):
-                jobs.retry(job_id, RequestFilter(cause="timeout"))
-            assert jobs.retry(job_id) == 4
+                job_retry.retry(job_id, RequestFilter(cause="timeout"))
+            assert job_retry.retry(job_id) == 4
         job = wait_until(lambda: (j := wait_for(job_id, *ENDED)).succeeded == 8 and j)
         assert job.failed == 0
         agrees(job_id)
@@ -120,7 +128,7 @@ def test_cancel_keeps_what_finished_and_marks_the_rest(start, add_config, make_j
         agrees(job_id)
         with connected():
             assert jobs.allowed_actions(job) == {"delete", "clone", "retry", "reset"}
-            assert jobs.retry(job_id, RequestFilter(status="cancelled")) == job.cancelled
+            assert job_retry.retry(job_id, RequestFilter(status="cancelled")) == job.cancelled
 
 
 def test_a_running_job_is_stopped_before_it_is_deleted(start, add_config, make_job, wait_for):
@@ -193,15 +201,15 @@ def test_a_staged_upload_is_launched_by_the_runner(start, add_config, wait_for, 
         json.dumps({"messages": [{"role": "user", "content": str(n)}]}) + "\n" for n in range(30)
     )
     with connected():
-        upload = jobs.stage_upload(io.BytesIO((lines + "{broken\n").encode()), "a/b/c.jsonl")
+        upload = uploads.stage(io.BytesIO((lines + "{broken\n").encode()), "a/b/c.jsonl")
         assert upload.filename == "c.jsonl"
-        _, preview = jobs.staged(upload.id)
+        _, preview = uploads.staged(upload.id)
         assert (preview.good, preview.fault_count) == (30, 1)
         new = jobs.JobOptions(config="test")
         with pytest.raises(InvalidInput, match="faulty"):
-            jobs.launch(upload.id, new)
+            job_creation.launch(upload.id, new)
         new.skip_faulty = True
-        job = jobs.launch(upload.id, new)
+        job = job_creation.launch(upload.id, new)
     assert wait_for(job.id, "completed").succeeded == 30
     with connected():
         fields, kept = jobs.clone_fields(job.id)
@@ -214,7 +222,7 @@ def test_a_faulty_file_leaves_nothing_behind(app, add_config, instance, endpoint
     data = b"\n".join([good] * 1200 + [b"{broken"] * 30 + [good] * 5)
     with connected():
         with pytest.raises(UploadRejected) as rejected:
-            jobs.create_now(io.BytesIO(data), "x.jsonl", jobs.JobOptions(config="test"))
+            job_creation.create_now(io.BytesIO(data), "x.jsonl", jobs.JobOptions(config="test"))
         assert (rejected.value.good_count, rejected.value.fault_count) == (1205, 30)
         assert len(rejected.value.faults) == 20
         assert rejected.value.faults[0].line == 1201
@@ -235,7 +243,7 @@ def test_a_faulty_file_leaves_nothing_behind(app, add_config, instance, endpoint
 def test_choices_out_of_range_are_refused(app, add_config, questions, choices, field, endpoint):
     add_config(endpoint.base_url)
     with connected(), pytest.raises(InvalidInput) as refused:
-        jobs.create_now(questions(1), "x", jobs.JobOptions(config="test", **choices))
+        job_creation.create_now(questions(1), "x", jobs.JobOptions(config="test", **choices))
     assert refused.value.field == field
 
 
@@ -325,13 +333,13 @@ def test_a_repeated_id_is_a_fault_with_its_lines_and_may_be_skipped(app, add_con
     )
     with connected():
         with pytest.raises(UploadRejected) as refused:
-            jobs.create_now(path, path.name, jobs.JobOptions(config="test", hold=True))
+            job_creation.create_now(path, path.name, jobs.JobOptions(config="test", hold=True))
         fault = refused.value.faults[0]
         assert (fault.code, fault.line) == ("duplicate_custom_id", 2501)
         assert "line 8" in fault.message
         assert Job.select().count() == Request.select().count() == 0
         new = jobs.JobOptions(config="test", hold=True, skip_faulty=True)
-        job = jobs.create_now(path, path.name, new)
+        job = job_creation.create_now(path, path.name, new)
         assert job.total == 2501
         indices = [row.idx for row in Request.select(Request.idx).order_by(Request.idx)]
         assert indices == list(range(2501))

@@ -5,7 +5,7 @@ import pytest
 from simple_batch.core.domain import Cause, JobStatus
 from simple_batch.core.errors import Conflict
 from simple_batch.runner import finalize
-from simple_batch.services import jobs
+from simple_batch.services import job_retry, jobs
 from simple_batch.store import bulk_results, write_pace
 from simple_batch.store import jobs as job_rows
 from simple_batch.store.database import connected
@@ -77,7 +77,7 @@ def test_a_reset_that_was_left_is_finished_at_the_next_start(cancelled, app):
         jobs._change(job_id, "reset", JobStatus.PAUSED, ENDED, job_rows.RESETTING, None)
         assert not job_rows.reset_step(job_id, 15)
         assert counts(job_id) == (40, 0, 0, 25, 25)
-        for action in (jobs.resume, jobs.retry):
+        for action in (jobs.resume, job_retry.retry):
             with pytest.raises(Conflict, match="is being reset"):
                 action(job_id)
     services = app.extensions["simple_batch"]
@@ -119,7 +119,7 @@ def test_a_page_is_answered_while_a_long_retry_goes_on(
     services.start()
     with connected():
         ApiConfig.update(base_url=endpoint.base_url, updated_at=1).execute()
-        assert jobs.retry(job_id, CANCELLED) == 5
+        assert job_retry.retry(job_id, CANCELLED) == 5
     wait_until(lambda: counts(job_id) == (60, 60, 0, 0, 60))
     wait_for(job_id, "completed")
     services.stop(2)

@@ -9,7 +9,7 @@ from simple_batch import export, insight
 from simple_batch.core import clock
 from simple_batch.core.errors import Conflict, InvalidInput
 from simple_batch.runner import request_source, runner
-from simple_batch.services import configs, jobs, lifecycle
+from simple_batch.services import configs, job_creation, job_retry, jobs, lifecycle
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Attempt, Job
@@ -36,7 +36,7 @@ def test_a_jobs_parameters_stand_over_the_configs_and_under_the_requests(
         with connected():
             path = questions(3, temperature=0.25)
             new = jobs.JobOptions(config="test", params=params)
-            job_id = jobs.create_now(path, path.name, new).id
+            job_id = job_creation.create_now(path, path.name, new).id
         wait_for(job_id, "completed")
         sent = endpoint.bodies[0]
         assert (sent["model"], sent["temperature"], sent["max_tokens"]) == ("other", 1.5, 10)
@@ -97,7 +97,7 @@ def test_a_job_run_that_gives_requests_back_takes_none_meanwhile(
         job_id = make_job(5)
         wait_for(job_id, "completed")
         with connected():
-            jobs.retry(job_id, None, Changes(config_id=other))
+            job_retry.retry(job_id, None, Changes(config_id=other))
         settled(job_id, wait_for, 5)
     assert set(opened) == {0}
     assert len(opened) >= 2
@@ -114,7 +114,7 @@ def test_an_error_group_is_retried_on_another_config(start, add_config, make_job
             groups = insight.error_groups(job_id)
             key = next(group["key"] for group in groups if group["message"] == "too long")
             other = Changes(config_id=configs.get("second").id, max_tokens=99)
-            assert jobs.retry(job_id, RequestFilter(group=key), other) == 3
+            assert job_retry.retry(job_id, RequestFilter(group=key), other) == 3
             with pytest.raises(Conflict, match="used by"):
                 configs.delete(other.config_id)
         assert settled(job_id, wait_for, 4).failed == 2
@@ -140,7 +140,7 @@ def test_another_currency_is_refused(start, add_config, make_job, wait_for):
             configs.set_active(off.id, False)
             for config, expected in ((yuan, "CNY"), (off, "deactivated")):
                 with pytest.raises(InvalidInput, match=expected):
-                    jobs.retry(job_id, other=Changes(config_id=config.id))
+                    job_retry.retry(job_id, other=Changes(config_id=config.id))
 
 
 def test_a_retry_another_way_while_the_job_runs_does_not_wait_for_its_end(
@@ -154,7 +154,7 @@ def test_a_retry_another_way_while_the_job_runs_does_not_wait_for_its_end(
         wait_until(lambda: first.calls > 10)
         with connected():
             other = Changes(config_id=configs.get("second").id)
-            assert jobs.retry(job_id, other=other) == 2
+            assert job_retry.retry(job_id, other=other) == 2
         wait_until(lambda: second.calls == 2)
         assert first.calls < 190
         assert wait_for(job_id, "completed").succeeded == 200
@@ -170,7 +170,7 @@ def test_the_ceiling_of_a_job_holds_over_all_its_ways(start, add_config, make_jo
         job_id = make_job(120, concurrency=3, max_retries=0)
         wait_until(lambda: endpoint.calls > 60)
         with connected():
-            jobs.retry(job_id, other=Changes(config_id=configs.get("second").id))
+            job_retry.retry(job_id, other=Changes(config_id=configs.get("second").id))
         settled(job_id, wait_for, 120)
         assert endpoint.most_in_flight == 3
 
@@ -185,8 +185,8 @@ def test_one_request_is_edited_and_sent_again(start, add_config, make_job, wait_
         with connected():
             for wrong in ("", "{", "[]", '{"messages": 1}', "{}", '{"messages": [{"role": "x"}]}'):
                 with pytest.raises(InvalidInput):
-                    jobs.send_again(job_id, 1, wrong)
-            jobs.send_again(job_id, 1, json.dumps(body))
+                    job_retry.send_again(job_id, 1, wrong)
+            job_retry.send_again(job_id, 1, json.dumps(body))
         settled(job_id, wait_for, 2)
         wait_until(lambda: endpoint.calls == 3)
         wait_for(job_id, "completed")
@@ -213,7 +213,7 @@ def test_a_request_under_way_cannot_be_edited(start, add_config, make_job):
         wait_until(lambda: endpoint.calls == 1)
         body = '{"messages": [{"role": "user", "content": "x"}]}'
         with connected(), pytest.raises(Conflict):
-            jobs.send_again(job_id, 0, body)
+            job_retry.send_again(job_id, 0, body)
 
 
 def test_the_timeline_knows_the_limit_and_the_calls_in_flight(

@@ -11,7 +11,7 @@ import pytest
 from simple_batch import export, insight
 from simple_batch.core.domain import NANO, Spread
 from simple_batch.core.errors import InvalidInput
-from simple_batch.services import configs, job_options, jobs, recipes
+from simple_batch.services import configs, job_creation, job_options, job_retry, jobs, recipes
 from simple_batch.services.job_options import ExtraConfig
 from simple_batch.store.database import connected
 from simple_batch.store.filters import RequestFilter
@@ -41,7 +41,7 @@ def texts(app, tmp_path):
                 file.write(json.dumps(line) + "\n")
         with connected():
             new = jobs.JobOptions(config=config, **choices)
-            return jobs.create_now(path, path.name, new).id
+            return job_creation.create_now(path, path.name, new).id
 
     return make
 
@@ -110,8 +110,8 @@ def test_duplicates_cached_answers_and_other_routes(start, add_config, texts, wa
         bad.clear()
         endpoint.inputs.clear()
         with connected():
-            jobs.send_again(job_id, 0, json.dumps({"input": "edited", "dimensions": 2}))
-            jobs.retry(job_id, other=Changes(timeout_s=30.0))
+            job_retry.send_again(job_id, 0, json.dumps({"input": "edited", "dimensions": 2}))
+            job_retry.retry(job_id, other=Changes(timeout_s=30.0))
         wait_until(lambda: wait_for(job_id, "completed").succeeded == 60)
         assert sorted(map(len, endpoint.inputs)) == [1, 6]
         agrees(job_id)

@@ -9,7 +9,7 @@ import pytest
 
 from simple_batch import export, insight
 from simple_batch.core.errors import InvalidInput, UploadRejected
-from simple_batch.services import configs, jobs, recipes
+from simple_batch.services import configs, job_creation, jobs, recipes
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job
 
@@ -115,7 +115,7 @@ def test_lines_whose_answers_are_no_text_are_refused(add_config, tmp_path, app):
     path.write_text(json.dumps(line))
     with connected():
         with pytest.raises(UploadRejected) as refused:
-            jobs.create_now(path, path.name, jobs.JobOptions(config="test", schema=SCHEMA))
+            job_creation.create_now(path, path.name, jobs.JobOptions(config="test", schema=SCHEMA))
         assert "no text that could fit" in refused.value.faults[0].message
         assert not Job.select().exists()
 

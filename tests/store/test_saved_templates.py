@@ -4,7 +4,7 @@ import pytest
 
 from simple_batch.core.errors import InvalidInput, NotFound
 from simple_batch.intake import Template
-from simple_batch.services import configs, jobs, templates
+from simple_batch.services import configs, job_creation, jobs, templates
 from simple_batch.services.templates import label, save, template_of
 from simple_batch.store.models import SavedTemplate, TemplateVersion
 
@@ -100,7 +100,7 @@ def test_a_job_keeps_its_own_copy_whatever_becomes_of_the_saved_one(db, tmp_path
     (tmp_path / "t.csv").write_text("id,q\n1,a\n")
     version, _ = save("mine", ONE)
     new = jobs.JobOptions(config="one", template=ONE, saved=version.id, hold=True)
-    made = [jobs.create_now(tmp_path / "t.csv", "t.csv", new).id for _ in range(2)]
+    made = [job_creation.create_now(tmp_path / "t.csv", "t.csv", new).id for _ in range(2)]
     assert {jobs.get(job_id).template_from for job_id in made} == {"mine@1"}
     assert jobs.clone_fields(made[0])[0].saved == version.id
     assert templates.listed()[0].used == 2
@@ -119,7 +119,7 @@ def test_a_job_keeps_its_own_copy_whatever_becomes_of_the_saved_one(db, tmp_path
     with pytest.raises(NotFound):
         templates.remove(version.saved_id)
     # a version that is gone is no reason not to make a job
-    assert jobs.create_now(tmp_path / "t.csv", "t.csv", new).template_from == ""
+    assert job_creation.create_now(tmp_path / "t.csv", "t.csv", new).template_from == ""
 
 
 def test_a_template_is_the_saved_one_however_a_form_writes_it_down(db):

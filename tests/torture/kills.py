@@ -16,7 +16,7 @@ import requests
 from peewee import SqliteDatabase
 from playhouse.migrations import Runner
 
-from simple_batch.services import jobs
+from simple_batch.services import job_creation, jobs, uploads
 from simple_batch.store.database import MIGRATIONS, connected
 from tests import endpoint as e
 from tests.endpoint import MisbehavingEndpoint
@@ -141,8 +141,8 @@ def _importing(program: Program, endpoint, total: int, times: int, chance) -> di
     counted = Counter()
     for _ in range(times):
         with connected(), path.open("rb") as stream:
-            upload = jobs.stage_upload(stream, path.name)
-            job_id = jobs.launch(upload.id, jobs.JobOptions(config="test", hold=True)).id
+            upload = uploads.stage(stream, path.name)
+            job_id = job_creation.launch(upload.id, jobs.JobOptions(config="test", hold=True)).id
         program.start()
         time.sleep(chance.uniform(0, 0.9))
         counted["met_in_it"] += program.status(job_id) == "validating"

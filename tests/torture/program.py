@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from simple_batch import create_app
-from simple_batch.services import configs, jobs
+from simple_batch.services import configs, job_creation, jobs
 from simple_batch.store.database import close_database, connected
 from tests.process import Server, run_py
 
@@ -63,7 +63,9 @@ class Program:
         with path.open("w") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
         with connected():
-            return jobs.create_now(path, path.name, jobs.JobOptions(config=config, **choices)).id
+            return job_creation.create_now(
+                path, path.name, jobs.JobOptions(config=config, **choices)
+            ).id
 
     def rows(self, query: str, *values) -> list[tuple]:
         with contextlib.closing(sqlite3.connect(self.database, timeout=10)) as database:

@@ -8,7 +8,7 @@ from pathlib import Path
 import requests
 
 from simple_batch.core.errors import SimpleBatchError
-from simple_batch.services import jobs
+from simple_batch.services import job_retry, jobs
 from simple_batch.store.database import connected
 from tests import endpoint as e
 from tests.endpoint import MisbehavingEndpoint
@@ -107,7 +107,9 @@ class _Run:
     def _disturb(self) -> None:
         """Pause, resume, cancel, retry or delete, as users do."""
         job_id = self._chance.choice(self._known)
-        act = self._chance.choice((jobs.pause, jobs.resume, jobs.retry, jobs.cancel, None, None))
+        act = self._chance.choice(
+            (jobs.pause, jobs.resume, job_retry.retry, jobs.cancel, None, None)
+        )
         with connected():
             for work, target in ((act, job_id), *((jobs.delete, old) for old in self._old())):
                 if work is not None:

@@ -11,7 +11,7 @@ import hypothesis
 import requests
 
 from simple_batch.core.errors import SimpleBatchError
-from simple_batch.services import jobs
+from simple_batch.services import job_creation, jobs, uploads
 from simple_batch.store.database import connected
 from tests.process import ROOT
 
@@ -105,11 +105,11 @@ def _launch_some(program: Program, taken: list[int]) -> dict:
     for upload_id in taken[::LAUNCH_EVERY]:
         try:
             with connected():
-                upload, preview = jobs.staged(upload_id)
+                upload, preview = uploads.staged(upload_id)
                 if preview.columns and not upload.template:
                     column = preview.columns[0]
-                    jobs.apply_template(upload_id, Template(user=f"{{{{ row[{column!r}] }}}}"))
-                new = jobs.launch(
+                    uploads.apply_template(upload_id, Template(user=f"{{{{ row[{column!r}] }}}}"))
+                new = job_creation.launch(
                     upload_id, jobs.JobOptions(config="test", hold=True, skip_faulty=True)
                 )
             made.append(new.id)

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from simple_batch.auth import tokens
-from simple_batch.services import jobs, templates, webhooks
+from simple_batch.services import importer, templates, webhooks
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, IdempotencyKey, Job, Token, Upload
 
@@ -156,7 +156,7 @@ def test_what_else_a_form_makes_is_made_once(client, place):
 def test_what_goes_on_with_a_job_is_done_once(client, place):
     job_id = int(client.post(place, data=form_of(client, place)).location.rpartition("/")[2])
     with connected():
-        jobs.importer.import_upload(job_id)
+        importer.import_upload(job_id)
         before = Upload.select().count()
     fields = form_of(client, f"/jobs/{job_id}/requests", f"/jobs/{job_id}/again")
     fields["status"] = "pending"

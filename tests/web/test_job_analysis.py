@@ -12,7 +12,7 @@ import pytest
 
 from simple_batch import insight
 from simple_batch.core import clock
-from simple_batch.services import configs, jobs
+from simple_batch.services import configs, job_creation, job_retry, jobs
 from simple_batch.store import search
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job, Upload, database
@@ -214,7 +214,7 @@ def test_images_of_a_message_are_shown_only_from_its_own_bytes(client, config, a
     line = json.dumps({"messages": [{"role": "user", "content": parts}]}).encode()
     with connected():
         new = jobs.JobOptions(config="one", hold=True)
-        job_id = jobs.create_now(io.BytesIO(line), "x.jsonl", new).id
+        job_id = job_creation.create_now(io.BytesIO(line), "x.jsonl", new).id
     page = client.get(f"/jobs/{job_id}/requests/0").text
     assert page.count("<img") == 1
     assert 'href="https://example.org/a.png"' in page
@@ -244,7 +244,7 @@ def test_a_comparison_misses_no_row_of_either_job(client, config, per_page, only
     def held(ids) -> int:
         line = '{{"custom_id": "{}", "messages": [{{"role": "user", "content": "x"}}]}}\n'
         data = "".join(line.format(name) for name in ids).encode()
-        return jobs.create_now(
+        return job_creation.create_now(
             io.BytesIO(data), "x.jsonl", jobs.JobOptions(config="one", hold=True)
         ).id
 
@@ -347,7 +347,7 @@ def test_the_copies_are_what_was_sent(client, ran, wait_for):
         assert "m-two" not in page
         assert "timeout=33," in page
         with connected():
-            jobs.retry(job_id, other=Changes(config_id=configs.get("two").id, max_tokens=9))
+            job_retry.retry(job_id, other=Changes(config_id=configs.get("two").id, max_tokens=9))
         wait_for(job_id, "completed")
         page = html.unescape(client.get(f"/jobs/{job_id}/requests/0").text)
         sent = endpoint.bodies[0]

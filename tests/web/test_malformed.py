@@ -11,7 +11,7 @@ import requests
 
 from simple_batch.auth import tokens
 from simple_batch.intake import Template
-from simple_batch.services import batch_files, jobs, templates, webhooks
+from simple_batch.services import batch_files, templates, uploads, webhooks
 from simple_batch.store.database import connected
 from simple_batch.web import middleware
 
@@ -96,8 +96,8 @@ def known(app, add_config, endpoint, make_job) -> dict:
     config = add_config(endpoint.base_url)
     job_id = make_job(3)
     with connected():
-        table = jobs.stage_upload(io.BytesIO(b"id,question\n1,a\n2,b\n"), "t.csv")
-        plain = jobs.stage_upload(
+        table = uploads.stage(io.BytesIO(b"id,question\n1,a\n2,b\n"), "t.csv")
+        plain = uploads.stage(
             io.BytesIO(b'{"messages":[{"role":"user","content":"a"}]}\n'), "q.jsonl"
         )
         version, _new = templates.save("t", Template(user="{{question}}"), "")

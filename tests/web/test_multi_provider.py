@@ -7,6 +7,7 @@ import pytest
 
 from simple_batch.core.domain import Spread
 from simple_batch.services import job_options, jobs, recipes
+from simple_batch.services.job_option_fields import also_text
 from simple_batch.store.database import connected
 
 from .. import endpoint as e
@@ -38,7 +39,7 @@ def test_from_the_form_to_the_figures_and_back(client, two, wait_for):
     assert "by weight" in page
     with connected():
         again = job_options.of(jobs.get(job_id))
-        assert (again.spread, job_options.also_text(again)) == (Spread.WEIGHT, "spare=2")
+        assert (again.spread, also_text(again.also)) == (Spread.WEIGHT, "spare=2")
     recipe = client.get(f"/jobs/{job_id}/recipe").data
     assert json.loads(recipe)["also"] == "spare=2"
     with connected():

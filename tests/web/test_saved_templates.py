@@ -9,7 +9,7 @@ import re
 import pytest
 
 from simple_batch.intake import Template
-from simple_batch.services import jobs, templates
+from simple_batch.services import jobs, templates, uploads
 from simple_batch.store.database import connected
 from simple_batch.web.templates import COMPARED, differences
 
@@ -48,7 +48,7 @@ def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
     assert saved(client, place, **{**FIRST, "system": "New."}, name="tutor").endswith("version=2")
     assert "Version 2 of “tutor” is the same" in client.get(place).text
     with connected():
-        assert jobs.staged(1)[0].template is None  # saving does not continue to the next step
+        assert uploads.staged(1)[0].template is None  # saving does not continue to the next step
 
     place = staged(client)
     taken = post(client, f"{place}/saved", saved="1", version="1").headers["Location"]

@@ -1,0 +1,168 @@
+"""What a user enters for an API config: each field is declared here once (see fields.py)."""
+
+from decimal import Decimal
+from typing import Annotated
+
+import msgspec
+
+from ..core.messages import translatable
+from .fields import Field, Kind, declared
+
+MAX_LIMIT = 1_000_000_000
+
+
+class ConfigFields(msgspec.Struct, kw_only=True):
+    """The fields of a config. Prices are per million tokens in units of ``currency``, None where
+    unknown."""
+
+    alias: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Alias"), max_length=100)]
+    base_url: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Base URL"))]
+    model: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Model"), max_length=300)]
+    key: str | None = None  # None or empty on an edit keeps the stored one
+    max_tokens: Annotated[
+        int | None,
+        Field(
+            kind=Kind.INTEGER,
+            label=translatable("Max tokens"),
+            low=1,
+            high=10_000_000,
+            flag="--max-tokens",
+        ),
+    ] = None
+    temperature: Annotated[
+        float | None,
+        Field(kind=Kind.NUMBER, label=translatable("Temperature"), high=2, flag="--temperature"),
+    ] = None
+    timeout_s: Annotated[
+        float | None,
+        Field(
+            kind=Kind.NUMBER,
+            label=translatable("Timeout"),
+            low=0.1,
+            high=86_400,
+            usual="DEFAULT_TIMEOUT",
+            form_label=translatable("Timeout (seconds)"),
+            flag="--timeout",
+            help="Seconds for one call.",
+        ),
+    ] = None
+    concurrency: Annotated[
+        int | None,
+        Field(
+            kind=Kind.INTEGER,
+            label=translatable("Concurrency"),
+            low=1,
+            high="MAX_CONCURRENCY",
+            form_label=translatable("Concurrency (empty: learned)"),
+            flag="--concurrency",
+            help="A ceiling; learned where it is not given.",
+        ),
+    ] = None
+    rpm: Annotated[
+        int | None,
+        Field(
+            kind=Kind.INTEGER,
+            label=translatable("Rpm"),
+            low=1,
+            high=MAX_LIMIT,
+            form_label=translatable("Requests per minute"),
+            flag="--rpm",
+            help="Requests per minute at most.",
+        ),
+    ] = None
+    tpm: Annotated[
+        int | None,
+        Field(
+            kind=Kind.INTEGER,
+            label=translatable("Tpm"),
+            low=1,
+            high=MAX_LIMIT,
+            form_label=translatable("Tokens per minute"),
+            flag="--tpm",
+            help="Tokens per minute at most.",
+        ),
+    ] = None
+    params: Annotated[
+        dict,
+        Field(
+            kind=Kind.JSON,
+            label=translatable("Parameters"),
+            form_label=translatable("Further parameters (JSON)"),
+        ),
+    ] = msgspec.field(default_factory=dict)
+    currency: Annotated[
+        str,
+        Field(
+            kind=Kind.TEXT,
+            label=translatable("Currency"),
+            flag="--currency",
+            help="USD where it is not given.",
+        ),
+    ] = "USD"
+    input_price: Annotated[
+        Decimal | None,
+        Field(
+            kind=Kind.PRICE,
+            label=translatable("Input price"),
+            form_label=translatable("Input price per million"),
+            flag="--input-price",
+            help="Per million tokens.",
+        ),
+    ] = None
+    cached_input_price: Annotated[
+        Decimal | None,
+        Field(
+            kind=Kind.PRICE,
+            label=translatable("Cached input price"),
+            form_label=translatable("Cached input per million"),
+            flag="--cached-input-price",
+            help="Per million tokens; else as input.",
+        ),
+    ] = None
+    output_price: Annotated[
+        Decimal | None,
+        Field(
+            kind=Kind.PRICE,
+            label=translatable("Output price"),
+            form_label=translatable("Output price per million"),
+            flag="--output-price",
+            help="Per million tokens.",
+        ),
+    ] = None
+    reasoning_price: Annotated[
+        Decimal | None,
+        Field(
+            kind=Kind.PRICE,
+            label=translatable("Reasoning price"),
+            form_label=translatable("Reasoning per million"),
+            flag="--reasoning-price",
+            help="Per million tokens; else as output.",
+        ),
+    ] = None
+    day_cap: Annotated[
+        Decimal | None,
+        Field(
+            kind=Kind.CAP,
+            label=translatable("Daily spend cap"),
+            form_label=translatable("Spend cap a day"),
+            flag="--day-cap",
+            help="What may be spent in a day.",
+        ),
+    ] = None
+    month_cap: Annotated[
+        Decimal | None,
+        Field(
+            kind=Kind.CAP,
+            label=translatable("Monthly spend cap"),
+            form_label=translatable("Spend cap a month"),
+            flag="--month-cap",
+            help="What may be spent in a month.",
+        ),
+    ] = None
+    notes: Annotated[
+        str, Field(kind=Kind.LONG_TEXT, label=translatable("Notes"), max_length=10_000)
+    ] = ""
+    active: Annotated[bool, Field(kind=Kind.FLAG, label=translatable("Active"))] = True
+
+
+FIELDS = declared(ConfigFields)

@@ -1,0 +1,398 @@
+"""What a user chooses for a job: each option is declared here once (see fields.py).
+
+A new option is an attribute of JobOptions, a column of ``Job`` and what the program does with it.
+"""
+
+import re
+from decimal import Decimal
+from typing import Annotated
+
+import msgspec
+
+from ..core.domain import Spread
+from ..core.errors import InvalidInput
+from ..core.messages import translatable
+from ..engine import packing
+from ..intake import Template
+from ..store import configs
+from .config_fields import ConfigFields
+from .fields import Choice, Field, Kind, declared
+
+MAX_SEED = 2**62  # the largest number that a form reads (core/request_input.py)
+
+
+class ExtraConfig(msgspec.Struct, frozen=True):
+    """One more config of a job, by id or alias."""
+
+    config: int | str
+    weight: float = 1.0
+
+
+def also_of(text: str) -> tuple[ExtraConfig, ...]:
+    """Further configs as a user writes them: aliases with commas between, ``alias=2`` with a weight.
+    Raises InvalidInput."""
+    found = []
+    for part in re.split("[,，]", text or ""):
+        alias, _, weight = part.strip().rpartition("=")
+        if not alias:
+            alias, weight = weight, "1"
+        if not alias:
+            continue
+        try:
+            found.append(ExtraConfig(alias.strip(), float(weight)))
+        except ValueError:
+            raise InvalidInput(
+                translatable("%(part)r: what follows = is no weight.", part=part.strip()), "also"
+            ) from None
+    return tuple(found)
+
+
+def also_text(also: tuple[ExtraConfig, ...]) -> str:
+    """The same the other way round."""
+    names = [(configs.get(extra.config).alias, extra.weight) for extra in also]
+    return ", ".join(alias if weight == 1 else f"{alias}={weight:g}" for alias, weight in names)
+
+
+class JobOptions(msgspec.Struct, kw_only=True):
+    """The options of a job. Attributes without a Field come from elsewhere than a form: the upload,
+    a button, or a choice among rows of the database."""
+
+    config: int | str  # id or alias
+    name: Annotated[
+        str,
+        Field(
+            kind=Kind.TEXT,
+            label=translatable("Name"),
+            group="main",
+            flag="--name",
+            recipe="name",
+            editable=True,
+        ),
+    ] = ""
+    concurrency: Annotated[
+        int | None,  # None: learned
+        Field(
+            kind=Kind.INTEGER,
+            label=translatable("Concurrency"),
+            low=1,
+            high="MAX_CONCURRENCY",
+            form_label=translatable("Concurrency (empty: learned)"),
+            group="main",
+            flag="--concurrency",
+            help="A ceiling; learned where it is not given.",
+            recipe="concurrency",
+            editable=True,
+        ),
+    ] = None
+    max_retries: Annotated[
+        int | None,
+        Field(
+            kind=Kind.INTEGER,
+            label=translatable("Max retries"),
+            high=100,
+            usual="DEFAULT_MAX_RETRIES",
+            group="main",
+            flag="--max-retries",
+            help="Calls after the first.",
+            recipe="max_retries",
+            editable=True,
+        ),
+    ] = None
+    spend_cap: Annotated[
+        Decimal | None,  # units of the config's currency; there the job pauses
+        Field(
+            kind=Kind.CAP,
+            label=translatable("Spend cap"),
+            form_label=translatable("Spend cap (empty: none)"),
+            group="main",
+            flag="--spend-cap",
+            help="Where it pauses, in the config's currency.",
+            recipe="spend_cap",
+            editable=True,
+        ),
+    ] = None
+    timeout_s: Annotated[
+        float | None,  # None: the config's
+        Field(
+            kind=Kind.NUMBER,
+            label=translatable("Timeout"),
+            low=0.1,
+            high=86_400,
+            form_label=translatable("Timeout (seconds)"),
+            group="how",
+            recipe="timeout_s",
+        ),
+    ] = None
+    seed: Annotated[
+        int | None,  # sent with every chat request that does not set one
+        Field(
+            kind=Kind.INTEGER,
+            label=translatable("Seed"),
+            low=-MAX_SEED,
+            high=MAX_SEED,
+            parameter="seed",
+            in_details=True,
+            form_label=translatable("Seed (empty: none)"),
+            hint=translatable("For answers that can be repeated, where the endpoint supports it."),
+            group="how",
+            flag="--seed",
+            help="Sent with each request that sets none.",
+            recipe="seed",
+            recipe_if="seed",
+        ),
+    ] = None
+    params: Annotated[
+        dict,  # sent with every request that does not set them itself, over the config's
+        Field(
+            kind=Kind.JSON,
+            label=translatable("Parameters"),
+            form_label=translatable("Further parameters (JSON)"),
+            hint=translatable(
+                "Empty fields are as in the API config; what a request says itself always wins."
+            ),
+            placeholder='{"top_p": 0.9}',
+            group="how",
+            recipe="parameters",
+        ),
+    ] = msgspec.field(default_factory=dict)
+    schema: Annotated[
+        dict | None,  # JSON Schema that answers have to fit
+        Field(
+            kind=Kind.JSON,
+            label=translatable("Schema"),
+            parameter="response_format",
+            flag="--schema",
+            metavar="FILE",
+            help="JSON Schema that the answers are to fit.",
+            recipe="schema",
+            recipe_if="schema",
+        ),
+    ] = None
+    schema_mode: Annotated[
+        str,  # how it is asked for (engine/structured_output.py)
+        Field(
+            kind=Kind.CHOICE,
+            label=translatable("Schema mode"),
+            choices=(
+                Choice("send", translatable("the schema is sent along")),
+                Choice("object", translatable("any JSON object is asked for")),
+                Choice("check", translatable("not at all: answers are only checked")),
+            ),
+            form_label=translatable("How it is asked for"),
+            group="schema",
+            hint=translatable("An endpoint that does not take it is asked in an easier way."),
+            flag="--schema-mode",
+            help="How it is asked for.",
+            recipe="schema_mode",
+            recipe_if="schema",
+        ),
+    ] = "send"
+    schema_retry: Annotated[
+        bool,
+        Field(
+            kind=Kind.FLAG,
+            label=translatable("Send an answer that does not fit back with the complaint"),
+            hint=translatable("It counts as one of the retries, and is paid for like any call."),
+            group="schema",
+            flag="--schema-retry",
+            help="Send back what does not fit.",
+            recipe="schema_retry",
+            recipe_if="schema",
+        ),
+    ] = False
+    start_at: Annotated[
+        int | None,  # epoch ms
+        Field(
+            kind=Kind.MOMENT,
+            label=translatable("Start"),
+            form_label=translatable("Start at (empty: now)"),
+            group="when",
+            flag="--start-at",
+            metavar="TIME",
+            help="Not before: 2026-12-24T22:00 (with zone or not).",
+        ),
+    ] = None
+    deadline_at: Annotated[
+        int | None,  # epoch ms; what is left then expires
+        Field(
+            kind=Kind.MOMENT,
+            label=translatable("Deadline"),
+            form_label=translatable("Deadline (empty: none)"),
+            hint=translatable("What is left then expires."),
+            group="when",
+            flag="--deadline",
+            metavar="TIME",
+            help="What is left then expires.",
+            editable=True,
+        ),
+    ] = None
+    hours: Annotated[
+        str,  # of the day, in which calls may be made (core/time_windows.py); empty: always
+        Field(
+            kind=Kind.TEXT,
+            label=translatable("Hours"),
+            form_label=translatable("Hours of the day in which calls are made (empty: any)"),
+            hint=translatable("For example off-peak hours: 22:00-06:00."),
+            group="when",
+            flag="--hours",
+            help="Of the day, in which calls are made: 22:00-06:00.",
+            recipe="hours",
+            editable=True,
+        ),
+    ] = ""
+    zone: Annotated[
+        str,
+        Field(
+            kind=Kind.TEXT,
+            label=translatable("Zone of these hours"),
+            group="when",
+            flag="--zone",
+            help="Of hours and times, for example Asia/Shanghai.",
+            recipe="zone",
+            editable=True,
+        ),
+    ] = "UTC"
+    priority: Annotated[
+        int,
+        Field(
+            kind=Kind.CHOICE,
+            label=translatable("Priority"),
+            choices=(
+                Choice(1, translatable("high"), "high"),
+                Choice(0, translatable("normal"), "normal"),
+                Choice(-1, translatable("low"), "low"),
+            ),
+            group="when",
+            flag="--priority",
+            recipe="priority",
+            editable=True,
+        ),
+    ] = 0
+    ask_once: Annotated[
+        bool,
+        Field(
+            kind=Kind.FLAG,
+            label=translatable("Send identical requests once"),
+            group="main",
+            flag="--ask-once",
+            help="Of identical requests send one.",
+            recipe="ask_once",
+        ),
+    ] = False
+    inputs_per_call: Annotated[
+        int | None,  # of embeddings; None: the setting
+        Field(
+            kind=Kind.INTEGER,
+            label=translatable("Inputs per call"),
+            low=1,
+            high=packing.MAX_INPUTS,
+            group="main",
+            flag="--inputs-per-call",
+            help="Of embeddings; 1 sends each alone.",
+            recipe="inputs_per_call",
+            recipe_if="inputs_per_call",
+        ),
+    ] = None
+    also: Annotated[
+        tuple[ExtraConfig, ...],  # after ``config`` in order of preference
+        Field(
+            kind=Kind.LIST,
+            label=translatable("Further APIs, in order"),
+            read=also_of,
+            write=also_text,
+            column=False,
+            hint=translatable("Aliases with commas; alias=2 gives a weight."),
+            group="who",
+            flag="--also",
+            help="Further configs: b, c; with weights: b=2, c=1.",
+            recipe="also",
+        ),
+    ] = ()
+    spread: Annotated[
+        Spread,
+        Field(
+            kind=Kind.CHOICE,
+            label=translatable("How they share"),
+            choices=(
+                Choice(Spread.FAST, translatable("each as fast as it can")),
+                Choice(Spread.WEIGHT, translatable("by weight")),
+                Choice(Spread.ORDER, translatable("in order, the next where one fails")),
+            ),
+            group="who",
+            flag="--spread",
+            help="Over these; fast is usual.",
+            recipe="spread",
+        ),
+    ] = Spread.FAST
+    weight: Annotated[
+        float,
+        Field(
+            kind=Kind.NUMBER,
+            label=translatable("Weight of the first API"),
+            column=False,
+            group="who",
+            flag="--weight",
+            help="Of --config beside the others.",
+            recipe="weight",
+        ),
+    ] = 1.0
+    reuse_hours: Annotated[
+        float | None,  # the age up to which answers of other jobs are taken; None: none are
+        Field(
+            kind=Kind.NUMBER,
+            label=translatable("Reuse hours"),
+            low=0.01,
+            high=87_600,
+            form_label=translatable("Reuse cached answers younger than (hours)"),
+            hint=translatable(
+                "Identical requests to the same API are then not sent again; its own answers are "
+                "kept for others. Empty: neither."
+            ),
+            group="who",
+            flag="--reuse-hours",
+            help="Take answers of other jobs up to this age.",
+            recipe="reuse_hours",
+        ),
+    ] = None
+    webhook: Annotated[
+        int | None,  # id of one that is notified of the end
+        Field(
+            kind=Kind.INTEGER,
+            label=translatable("Webhook"),
+            column=False,
+            flag="--webhook",
+            metavar="ID",
+            help="Told of the end (list-webhooks).",
+        ),
+    ] = None
+    email: Annotated[
+        str,
+        Field(
+            kind=Kind.TEXT,
+            label=translatable("E-mail"),
+            form_label=translatable("Tell the end by e-mail to"),
+            group="who",
+            flag="--email",
+            help="Told of the end.",
+        ),
+    ] = ""
+    skip_faulty: Annotated[
+        bool,
+        Field(
+            kind=Kind.FLAG,
+            label=translatable("Skip faulty lines"),
+            flag="--skip-faulty",
+            help="Leave faulty lines out, do not refuse.",
+        ),
+    ] = False
+    hold: bool = False  # paused after validation
+    template: Template | None = None  # makes a request of each row of a table
+    saved: int | None = None  # id of the version of a saved template that it is
+
+
+OPTIONS = declared(JobOptions)
+DETAILS = {name: field for name, field in OPTIONS.items() if field.in_details}
+EDITABLE = {name: field for name, field in OPTIONS.items() if field.editable}
+
+# Members of ``params`` that have a form field of their own, as in a config.
+PARAMETERS = {name: declared(ConfigFields)[name] for name in ("model", "temperature", "max_tokens")}

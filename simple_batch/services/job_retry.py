@@ -1,0 +1,162 @@
+"""Sends requests of a job again: those that failed, single ones, or one with an edited body."""
+
+import logging
+import time
+
+import gevent
+
+from .. import intake
+from ..core import context
+from ..core.domain import FINAL_STATUSES, JobStatus
+from ..core.errors import Conflict, InvalidInput, NotFound
+from ..core.messages import translatable
+from ..runner import finalize
+from ..store import jobs as job_rows
+from ..store import requeue
+from ..store.database import connected, log_failure
+from ..store.filters import RequestFilter
+from ..store.models import Job, Request
+from ..store.requeue import Changes
+from . import configs, fields, images, job_options, jobs, lifecycle
+
+log = logging.getLogger(__name__)
+
+
+def retry(
+    job_id: int,
+    wanted: RequestFilter | None = None,
+    other: Changes | None = None,
+    actor: str | None = None,
+) -> int:
+    """Give the failed requests that match (all, without a filter) back to be run again, ``other``
+    than before if it is given; a finished job is queued. Returns how many were within AT_ONCE_S: in
+    a process that serves the rest follows in the background, and is left as it was if the process
+    ends before. Raises Conflict, also where none matches, and InvalidInput for a change that is not
+    possible."""
+    job = _retriable(job_id)
+    wanted, other = wanted or RequestFilter(), _possible(job, other)
+    given_back = 0
+    after: int | None = -1
+    while not given_back and after is not None:
+        count, after = finalize.give_back(job_id, wanted, other, after, _at_once())
+        given_back += count
+    if not given_back:
+        raise Conflict(translatable("No failed request matches: nothing was retried."))
+    if after is None:
+        given_back += _give_back_duplicates(job, wanted)
+    actor = jobs.acting(actor)
+    _queue_again(job_id, actor)
+    jobs.note("retry", job_id, translatable("%(count)s requests", count=f"{given_back:,}"), actor)
+    if after is not None:
+        gevent.spawn(_retry_rest, job, wanted, other, after, actor)
+    return given_back
+
+
+def _at_once() -> float | None:
+    """Until when a page is kept waiting (monotonic clock); None where no page is served."""
+    return time.monotonic() + jobs.AT_ONCE_S if lifecycle.serving() else None
+
+
+def _give_back_duplicates(job: Job, wanted: RequestFilter) -> int:
+    """A group is found by its attempts, and requests that got the failure of another have none."""
+    return finalize.give_back_duplicates(job.id) if wanted.group and job.ask_once else 0
+
+
+def _retry_rest(
+    job: Job, wanted: RequestFilter, other: Changes | None, after: int, actor: str
+) -> None:
+    """The job may have come to its end meanwhile: then it is queued once more."""
+    job_id = job.id
+    try:
+        count, _end = finalize.give_back(job_id, wanted, other, after)
+        count += _give_back_duplicates(job, wanted)
+        with connected():
+            if count:
+                _queue_again(job_id, actor)
+                jobs.note(
+                    "retry", job_id, translatable("%(count)s requests", count=f"{count:,}"), actor
+                )
+    except Exception:
+        log_failure(log, f"job {job_id}: not all of its requests were given back")
+
+
+def retry_requests(
+    job_id: int, indices: list[int], other: Changes | None = None, actor: str | None = None
+) -> int:
+    """The same for single requests, failed or cancelled. Returns how many were given back."""
+    other = _possible(_retriable(job_id), other)
+    # in order: a request that waits for an identical one comes behind it
+    wanted = sorted(set(indices))
+    given_back = sum(requeue.requeue_one(job_id, index, other) for index in wanted)
+    if not given_back:
+        raise Conflict(translatable("None of these requests has failed: nothing was retried."))
+    _queue_again(job_id, actor)
+    jobs.note("retry", job_id, translatable("%(count)s requests", count=f"{given_back:,}"), actor)
+    return given_back
+
+
+def send_again(job_id: int, index: int, body: str, actor: str | None = None) -> None:
+    """Send one request again with a body that a user edited; the answer it had becomes an attempt.
+    Raises InvalidInput for a body that is no request, Conflict while the request is under way."""
+    _retriable(job_id)
+    if not Request.select().where((Request.job == job_id) & (Request.idx == index)).exists():
+        raise NotFound(
+            translatable("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index)
+        )
+    edited = intake.check_body(body, context.settings())
+    images.check(jobs.get(job_id), edited)
+    if not requeue.replace_one(job_id, index, edited):
+        raise Conflict(
+            translatable("This request has not ended yet: wait for its answer, then edit it.")
+        )
+    _queue_again(job_id, actor)
+    jobs.note("send", job_id, translatable("request %(index)s", index=index), actor)
+
+
+def _possible(job: Job, other: Changes | None) -> Changes | None:
+    """The changes, checked; None where they change nothing."""
+    if other is None or other == Changes():
+        return None
+    fields.stored(job_options.OPTIONS["timeout_s"], other.timeout_s)
+    fields.stored(job_options.PARAMETERS["max_tokens"], other.max_tokens)
+    if other.config_id is not None:
+        config = configs.get(other.config_id)
+        if not config.active:
+            raise InvalidInput(
+                translatable("The API config “%(alias)s” is deactivated.", alias=config.alias),
+                "config",
+            )
+        if config.currency != job.currency:
+            raise InvalidInput(
+                translatable(
+                    "“%(alias)s” is priced in %(currency)s, this job in %(own)s: one job "
+                    "adds up one currency. Download the failed ones and make a new job of them.",
+                    alias=config.alias,
+                    currency=config.currency,
+                    own=job.currency,
+                ),
+                "config",
+            )
+    return other
+
+
+def _retriable(job_id: int) -> Job:
+    """The job. Raises Conflict where none of its requests can be retried now."""
+    job = jobs.get(job_id)
+    if job.status_reason == job_rows.RESETTING:
+        raise Conflict(jobs.being_reset(job_id))
+    if job.status not in jobs.RETRIABLE:
+        raise Conflict(
+            translatable(
+                "Job %(job_id)s is %(status)s: its requests cannot be retried now.",
+                job_id=job_id,
+                status=translatable(str(job.status)),
+            )
+        )
+    return job
+
+
+def _queue_again(job_id: int, actor: str | None) -> None:
+    jobs.begin_again(job_id)
+    job_rows.transition(job_id, JobStatus.QUEUED, FINAL_STATUSES, "retry", actor=jobs.acting(actor))
+    jobs.wake()

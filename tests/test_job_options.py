@@ -1,0 +1,29 @@
+"""The declarations of job options and config fields: each surface that they name is there."""
+
+from pathlib import Path
+
+import pytest
+
+from simple_batch.services.config_fields import FIELDS
+from simple_batch.services.job_option_fields import OPTIONS
+from simple_batch.store.models import ApiConfig, Job
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("field", OPTIONS.values(), ids=lambda field: field.name)
+def test_a_job_option_is_a_column_and_documented(field):
+    assert not field.column or field.name in Job._meta.fields
+    assert not field.flag or field.flag in (ROOT / "docs/commands.md").read_text("utf-8")
+    page = (ROOT / "templates/jobs/preview.html").read_text("utf-8")
+    assert not field.group or (
+        f'option_fields(form, "{field.group}"' in page or f"form.{field.name}" in page
+    )
+    assert not field.recipe_if or field.recipe_if in OPTIONS
+
+
+@pytest.mark.parametrize("field", FIELDS.values(), ids=lambda field: field.name)
+def test_a_config_field_is_a_column_on_the_page_and_documented(field):
+    assert field.name in ApiConfig._meta.fields
+    assert f"form.{field.name}" in (ROOT / "templates/configs/form.html").read_text("utf-8")
+    assert not field.flag or field.flag in (ROOT / "docs/commands.md").read_text("utf-8")
