@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
     try:
         app = create_app()
         with connected():
-            secret = app.extensions["simple_batch_door"].open_at([options.host])
+            secret = app.extensions["simple_batch_auth"].open_at([options.host])
     except SimpleBatchError as error:
         print(shown(f"Error: {error}"), file=sys.stderr)
         return error.exit_code

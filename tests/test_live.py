@@ -2,7 +2,7 @@
 
 import pytest
 
-from simple_batch.auth import guard, users
+from simple_batch.auth import sessions, users
 from simple_batch.runner import signals
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job, User
@@ -79,7 +79,7 @@ def browser(app, people):
 
     def logged_in(name: str):
         with connected():
-            account = guard._account_of(users.get(name))
+            account = sessions.account_of(users.get(name))
         client = app.test_client()
         with client.session_transaction() as session:
             session["_user_id"] = account.get_id()

@@ -26,7 +26,7 @@ BY_ADDRESS = RateLimitItemPerMinute(10)
 BY_ADDRESS_AN_HOUR = RateLimitItemPerHour(60)  # of those that are not known there
 BY_PAIR_AN_HOUR = RateLimitItemPerHour(60)  # of a name known at an address
 BY_NAME = RateLimitItemPerMinute(20)
-NEWS = RateLimitItemPerMinute(1)
+AUDITED = RateLimitItemPerMinute(1)
 AGAIN_S = 5.0  # pause before an unreachable Redis is tried again
 
 Key = tuple[RateLimitItem, str, str]  # a limit, of what, of which one
@@ -46,18 +46,18 @@ class Throttle:
             pool = redis_client.client(redis_url).connection_pool
             self._common = _Counts(RedisStorage("redis://", connection_pool=pool))
 
-    def wait_s(self, name: str, address: str) -> int:
+    def count_attempt(self, name: str, address: str) -> int:
         """Count a try, before it is made; 0 where it may be, else how many seconds to wait: then it
         does not count."""
-        return self._ask("wait_s", self._keys(name, address))
+        return self._ask("count", self._keys(name, address))
 
-    def give_back(self, name: str, address: str) -> None:
+    def uncount(self, name: str, address: str) -> None:
         """Uncount a successful try: correct logins do not use up the limits."""
-        self._ask("give_back", self._keys(name, address))
+        self._ask("uncount", self._keys(name, address))
 
-    def is_news(self, address: str) -> bool:
+    def is_first_refusal(self, address: str) -> bool:
         """Whether a refusal of this address is worth a line in the audit log: one a minute is."""
-        return self._ask("wait_s", [(NEWS, "news", address)]) == 0
+        return self._ask("count", [(AUDITED, "news", address)]) == 0
 
     def _ask(self, what: str, keys: list[Key]) -> int:
         """The longer of what the counts of this process and those of all of them say."""
@@ -71,7 +71,7 @@ class Throttle:
             log.warning("Redis is away, tries of passwords are counted here alone: %s", error)
             return own
         if waits:
-            self._own.give_back(keys)
+            self._own.uncount(keys)
         return waits
 
     def _keys(self, name: str, address: str) -> list[Key]:
@@ -96,17 +96,17 @@ class _Counts:
         self._storage = storage
         self._limiter = FixedWindowRateLimiter(storage)
 
-    def wait_s(self, keys: list[Key]) -> int:
+    def count(self, keys: list[Key]) -> int:
         """Count a try; 0, or how many seconds until all of the limits allow one: then none of them
         has counted it. All count first, so that tries at the same moment cannot pass together."""
         refused = [key for key in keys if not self._limiter.hit(*key)]
         if not refused:
             return 0
-        self.give_back(keys)
+        self.uncount(keys)
         ends = max(self._limiter.get_window_stats(*key).reset_time for key in refused)
         return max(1, round(ends - time.time()))
 
-    def give_back(self, keys: list[Key]) -> int:
+    def uncount(self, keys: list[Key]) -> int:
         for limit, *key in keys:
             if self._limiter.get_window_stats(limit, *key).remaining < limit.amount:
                 self._storage.incr(limit.key_for(*key), limit.get_expiry(), amount=-1)

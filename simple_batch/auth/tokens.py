@@ -89,7 +89,7 @@ def caller(token: Token, address: str) -> Actor:
     return Actor(name, role, token.user_id, token.id, sees, address)
 
 
-def standing() -> list[tuple]:
+def access_state() -> list[tuple]:
     """All values of the tokens that decide about access; the result differs after any change to them."""
     shown = Token.select(
         Token.id, Token.name, Token.user, Token.scope, Token.sees_all, Token.revoked_at

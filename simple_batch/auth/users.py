@@ -54,7 +54,7 @@ def login_possible(settings: Settings) -> bool:
     return bool(settings.PASSWORD or settings.LOGIN_LINK) or any_there()
 
 
-def standing() -> list[tuple]:
+def access_state() -> list[tuple]:
     """All values of the users that decide about access; the result differs after any change to them."""
     shown = User.select(User.id, User.name, User.role, User.stamp, User.disabled_at)
     return list(shown.order_by(User.id).tuples())

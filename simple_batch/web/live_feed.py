@@ -20,7 +20,7 @@ from gevent import monkey
 from socketio.pubsub_manager import PubSubManager
 
 from .. import insight
-from ..auth.guard import credentials_digest
+from ..auth.credentials import credentials_digest
 from ..core import events
 from ..core.errors import NotFound, SimpleBatchError
 from ..core.identity import Actor, Scope
@@ -80,7 +80,7 @@ class Feed:
 
     def __init__(self, app: Flask, socketio: SocketIO):
         self._app = app
-        self._door = app.extensions["simple_batch_door"]
+        self._authenticator = app.extensions["simple_batch_auth"]
         self._socketio = socketio
         self._server = socketio.server
         self._seq: dict[str, int] = defaultdict(int)
@@ -119,20 +119,20 @@ class Feed:
     def _connect(self, sid: str, environ: dict, _auth=None) -> bool:
         """Let in whom the door lets in; False refuses."""
         came = credentials_digest(environ)
-        caller = self._door.known(environ, came)
+        caller = self._authenticator.cached_caller(environ, came)
         if caller is None:
             with connected():
                 caller = self._who(environ)
         if caller is None:
             return False
-        self._callers[sid] = _Visitor(caller, environ, self._door.session_of(came))
+        self._callers[sid] = _Visitor(caller, environ, self._authenticator.cached_session(came))
         return True
 
     def _who(self, environ: dict) -> Actor | None:
         """Who it is now that came so."""
         try:
             with self._app.request_context(environ):
-                return self._door.caller(refresh=True)
+                return self._authenticator.caller(refresh=True)
         except SimpleBatchError:
             return None
 
@@ -249,7 +249,7 @@ class Feed:
         self._looked, self._doors_moved, before = now, False, self._standing
         for sid in list(self._ended):
             self._server.disconnect(sid, namespace=NAMESPACE, ignore_queue=True)
-        self._standing = self._door.standing()
+        self._standing = self._authenticator.access_state()
         if self._standing == before and now - self._looked_closely < RUN_OUT_S:
             return
         self._looked_closely = now

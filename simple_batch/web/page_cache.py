@@ -22,7 +22,8 @@ import msgspec
 from flask import Flask, Response, g, request, session
 from flask_wtf.csrf import generate_csrf
 
-from ..auth.guard import RENEWED, SESSION, Guard, credentials_digest
+from ..auth.credentials import credentials_digest
+from ..auth.sessions import RENEWED, SESSION, Authenticator
 from ..core import events
 from ..core.identity import Actor
 from ..core.settings import MIB
@@ -101,10 +102,12 @@ class PageCache:
     """Stands before an app, and before its views: there behind everything that decides who may see
     them."""
 
-    def __init__(self, app: Flask, door: Guard, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, app: Flask, authenticator: Authenticator, clock: Callable[[], float] = time.monotonic
+    ):
         self._app, self._dispatch = app.wsgi_app, app.dispatch_request
         self._session_cookie = app.config["SESSION_COOKIE_NAME"]
-        self._door = door
+        self._authenticator = authenticator
         self._clock = clock
         self._kept: OrderedDict[bytes, _Copy] = OrderedDict()
         self._bytes = 0
@@ -199,7 +202,7 @@ class PageCache:
         """Who it is, if they were let in a moment ago."""
         came = credentials_digest(environ)
         reader = self._readers.get(came)
-        if reader is None or self._door.known(environ, came) != reader.caller:
+        if reader is None or self._authenticator.cached_caller(environ, came) != reader.caller:
             return None
         return reader
 
@@ -213,7 +216,7 @@ class PageCache:
 
 def register(app: Flask) -> None:
     """To be called before whatever adds something to answers (what comes first is done last)."""
-    copies = PageCache(app, app.extensions["simple_batch_door"])
+    copies = PageCache(app, app.extensions["simple_batch_auth"])
     app.wsgi_app, app.dispatch_request = copies.serve, copies.dispatch
     app.after_request(copies.keep)
     signals.job_status.connect(copies.forget)

@@ -6,9 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from simple_batch import create_app
-from simple_batch.auth import guard as door_module
-from simple_batch.auth import tokens, users
-from simple_batch.auth.guard import credentials_digest
+from simple_batch.auth import sessions, tokens, users
+from simple_batch.auth.credentials import credentials_digest
 from simple_batch.core.ttl_cache import TtlCache
 from simple_batch.store.database import connected
 from simple_batch.store.models import Token, User
@@ -20,17 +19,17 @@ from .conftest import post, send
 @pytest.fixture
 def clock(app, monkeypatch):
     """Of what the door remembers."""
-    clock, door = every_moment(monkeypatch), app.extensions["simple_batch_door"]
-    door._claims._clock = door._callers._clock = clock
+    clock, door = every_moment(monkeypatch), app.extensions["simple_batch_auth"]
+    door._credentials._clock = door._callers._clock = clock
     return clock
 
 
 @pytest.fixture
 def asked(app):
     """An item for each time that the door has asked the database who somebody is."""
-    counted, door = [], app.extensions["simple_batch_door"]
-    answer = door._answer
-    door._answer = lambda claim: counted.append(claim) or answer(claim)
+    counted, door = [], app.extensions["simple_batch_auth"]
+    answer = door._authenticated
+    door._authenticated = lambda claim: counted.append(claim) or answer(claim)
     return counted
 
 
@@ -40,7 +39,7 @@ def test_a_crowd_is_asked_about_once_a_moment(app, clock, asked):
         for path in ("/jobs", "/jobs", "/configs"):
             assert client.get(path).status_code == 200
     assert len(asked) == 1
-    clock.now += door_module.KNOWN_S
+    clock.now += sessions.CALLER_TTL_S
     client.get("/jobs")
     assert len(asked) == 2
     # whoever changes something is asked about then
@@ -76,11 +75,11 @@ def test_a_change_in_another_process_ends_it_within_a_second(app, people, log_in
         assert otto.get("/jobs").status_code == 200
     with connected():
         User.update(stamp="another").where(User.name == "otto").execute()
-    clock.now += door_module.KNOWN_S * 0.99
+    clock.now += sessions.CALLER_TTL_S * 0.99
     assert otto.get("/jobs").status_code == 200
     assert post(otto, "/configs/new").status_code == 401  # who changes something is asked about
     assert otto.get("/jobs").status_code == 303  # found out by the way
-    clock.now += door_module.KNOWN_S
+    clock.now += sessions.CALLER_TTL_S
     assert otto.get("/jobs").status_code == 303
 
 
@@ -92,7 +91,7 @@ def test_it_was_not_longer_known_for_having_been_asked_often(app, people, log_in
     seen = []
     for _ in range(20):
         seen.append(otto.get("/jobs").status_code)
-        clock.now += door_module.KNOWN_S / 10
+        clock.now += sessions.CALLER_TTL_S / 10
     assert seen == sorted(seen)
     assert 9 <= seen.count(200) <= 10
 
@@ -117,8 +116,8 @@ def test_a_token_ends_as_promptly_and_is_not_kept_as_it_is(app, people, clock, a
 
     assert [ask() for _ in range(3)] == [200] * 3
     assert len(asked) == 1
-    door = app.extensions["simple_batch_door"]
-    assert secret not in repr((door._claims._kept, door._callers._kept))
+    door = app.extensions["simple_batch_auth"]
+    assert secret not in repr((door._credentials._kept, door._callers._kept))
     with connected():
         tokens.revoke(token.id)
     assert ask() == 303
@@ -128,7 +127,7 @@ def test_a_token_ends_as_promptly_and_is_not_kept_as_it_is(app, people, clock, a
     with connected():
         Token.update(revoked_at=1).where(Token.id == token.id).execute()
     assert ask() == 200
-    clock.now += door_module.KNOWN_S
+    clock.now += sessions.CALLER_TTL_S
     assert ask() == 303
 
 
@@ -137,8 +136,11 @@ def test_a_session_that_runs_out_ends_while_copies_are_given(overrides, monkeypa
     app = create_app(**overrides, PASSWORD="open sesame", SESSION_HOURS=1)
     try:
         client = app.test_client()
-        door = app.extensions["simple_batch_door"]
-        door._claims._clock, door._callers._clock = clock, Clock()  # others keep the account known
+        door = app.extensions["simple_batch_auth"]
+        door._credentials._clock, door._callers._clock = (
+            clock,
+            Clock(),
+        )  # others keep the account known
         send(client, "admin", "open sesame")
         for _ in range(3):
             assert client.get("/jobs").status_code == 200
@@ -146,7 +148,7 @@ def test_a_session_that_runs_out_ends_while_copies_are_given(overrides, monkeypa
         app.config["PERMANENT_SESSION_LIFETIME"] = -1  # now
         bare, headers = app.test_client(use_cookies=False), {"Cookie": f"session={cookie}"}
         assert bare.get("/jobs", headers=headers).status_code == 200
-        clock.now += door_module.CLAIMED_S
+        clock.now += sessions.CREDENTIALS_TTL_S
         assert bare.get("/jobs", headers=headers).status_code == 303
     finally:
         app.extensions["simple_batch"].close()
@@ -158,8 +160,8 @@ def test_a_session_in_use_goes_on_but_its_cookie_stays_for_a_minute(
     client = log_in("otto")
     client.get("/jobs")  # which gives it a token for forms
     assert all("Set-Cookie" not in client.get("/jobs").headers for _ in range(3))
-    later = time.time() + door_module.RENEWED_S
-    monkeypatch.setattr(door_module, "time", SimpleNamespace(time=lambda: later))
+    later = time.time() + sessions.RENEWED_S
+    monkeypatch.setattr(sessions, "time", SimpleNamespace(time=lambda: later))
     renewed = client.get("/jobs").headers["Set-Cookie"]
     assert "session=" in renewed
     assert "Expires=" in renewed
