@@ -1,4 +1,4 @@
-"""What is kept for a moment while many ask, tested without a crowd and without waiting."""
+"""Tests of caches that answer under load, without load and without waiting."""
 
 from simple_batch.web import page_cache
 
@@ -13,7 +13,7 @@ class Clock:
 
 
 def every_moment(monkeypatch) -> Clock:
-    """Have every moment be a rush; returns a clock for what is remembered."""
-    monkeypatch.setattr(page_cache, "SHARE", -1.0)
-    monkeypatch.setattr(page_cache, "CROWD", 0)
+    """Have the page cache always answer; returns a clock for the caches."""
+    monkeypatch.setattr(page_cache, "RENDER_SHARE", -1.0)
+    monkeypatch.setattr(page_cache, "MIN_CLIENTS", 0)
     return Clock()

@@ -64,8 +64,8 @@ class Authenticator:
             secret_key.encode(), settings.PASSWORD.encode("utf-8", "surrogatepass"), hashlib.sha256
         ).hexdigest()
         self._password_hash: str | None = None
-        self._credentials = TtlCache(CREDENTIALS_TTL_S, MAX_CACHED)
-        self._callers = TtlCache(CALLER_TTL_S, MAX_CACHED)
+        self._credentials: TtlCache[bytes, Credentials] = TtlCache(CREDENTIALS_TTL_S, MAX_CACHED)
+        self._callers: TtlCache[Credentials, Actor] = TtlCache(CALLER_TTL_S, MAX_CACHED)
         events.received.connect(self._on_event)
 
     # --- at the start -----------------------------------------------------------------------
@@ -115,31 +115,32 @@ class Authenticator:
         """The caller of the current request, None if it is not authenticated. For requests that change
         nothing, the result is cached for CALLER_TTL_S; ``refresh`` skips that cache."""
         self.check_host()
-        credentials = self._credentials.found(
+        credentials = self._credentials.load(
             credentials_digest(request.environ), self._read_credentials
         )
         caller = None
         if not refresh and request.method in SAFE_METHODS:
-            caller = self._callers.recalled(credentials)
+            caller = self._callers.get(credentials)
         if caller is None:
-            caller = self._callers.found(credentials, lambda: self._authenticated(credentials))
+            caller = self._callers.load(credentials, lambda: self._authenticated(credentials))
         return caller and replace(caller, address=request.remote_addr or "")
 
     def cached_caller(self, environ: Mapping, digest: bytes) -> Actor | None:
         """The cached caller for this ``credentials_digest``, else None. It is known only if a request
         with this digest passed the host check and a request with the same credentials was
         authenticated, both within the times to live of the caches."""
-        caller = self._callers.recalled(self._credentials.recalled(digest))
+        credentials = self._credentials.get(digest)
+        caller = None if credentials is None else self._callers.get(credentials)
         return caller and replace(caller, address=environ.get("REMOTE_ADDR") or "")
 
     def cached_session(self, digest: bytes) -> str:
         """The session id of a recent request with this ``credentials_digest``; empty without one."""
-        credentials = self._credentials.recalled(digest)
+        credentials = self._credentials.get(digest)
         return credentials.session_id if credentials is not None else ""
 
     def _on_event(self, _sender, topic: str, **_detail) -> None:
         if topic == events.ACCESS_CHANGED:
-            self._callers.forget()
+            self._callers.clear()
 
     @staticmethod
     def access_state() -> tuple:

@@ -1,4 +1,4 @@
-"""What the door remembers for a moment, and what ends it: nobody gets in a second longer than before."""
+"""The caches of callers: access that ends is cached for a second at most."""
 
 import time
 from types import SimpleNamespace
@@ -18,22 +18,22 @@ from .conftest import post, send
 
 @pytest.fixture
 def clock(app, monkeypatch):
-    """Of what the door remembers."""
-    clock, door = every_moment(monkeypatch), app.extensions["simple_batch_auth"]
-    door._credentials._clock = door._callers._clock = clock
+    """Of the caches."""
+    clock, authenticator = every_moment(monkeypatch), app.extensions["simple_batch_auth"]
+    authenticator._credentials._clock = authenticator._callers._clock = clock
     return clock
 
 
 @pytest.fixture
 def asked(app):
-    """An item for each time that the door has asked the database who somebody is."""
-    counted, door = [], app.extensions["simple_batch_auth"]
-    answer = door._authenticated
-    door._authenticated = lambda claim: counted.append(claim) or answer(claim)
+    """An item for each time that a caller was read from the database."""
+    counted, authenticator = [], app.extensions["simple_batch_auth"]
+    answer = authenticator._authenticated
+    authenticator._authenticated = lambda claim: counted.append(claim) or answer(claim)
     return counted
 
 
-def test_a_crowd_is_asked_about_once_a_moment(app, clock, asked):
+def test_many_requests_of_one_caller_read_the_database_once_a_second(app, clock, asked):
     for _ in range(5):
         client = app.test_client()  # each with cookies of its own, or none
         for path in ("/jobs", "/jobs", "/configs"):
@@ -116,8 +116,10 @@ def test_a_token_ends_as_promptly_and_is_not_kept_as_it_is(app, people, clock, a
 
     assert [ask() for _ in range(3)] == [200] * 3
     assert len(asked) == 1
-    door = app.extensions["simple_batch_auth"]
-    assert secret not in repr((door._credentials._kept, door._callers._kept))
+    authenticator = app.extensions["simple_batch_auth"]
+    assert secret not in repr(
+        (authenticator._credentials._entries, authenticator._callers._entries)
+    )
     with connected():
         tokens.revoke(token.id)
     assert ask() == 303
@@ -136,8 +138,8 @@ def test_a_session_that_runs_out_ends_while_copies_are_given(overrides, monkeypa
     app = create_app(**overrides, PASSWORD="open sesame", SESSION_HOURS=1)
     try:
         client = app.test_client()
-        door = app.extensions["simple_batch_auth"]
-        door._credentials._clock, door._callers._clock = (
+        authenticator = app.extensions["simple_batch_auth"]
+        authenticator._credentials._clock, authenticator._callers._clock = (
             clock,
             Clock(),
         )  # others keep the account known
@@ -184,33 +186,33 @@ def test_one_way_is_told_from_another():
     )
 
 
-def test_what_is_kept_lately():
+def test_a_ttl_cache_dates_from_the_load_and_drops_what_clear_overtook():
     clock = Clock()
-    lately = TtlCache(1.0, 2, clock)
-    assert lately.recalled("a") is None
-    assert lately.found("a", lambda: 1) == lately.recalled("a") == 1
-    assert lately.found("b", lambda: None) is None
+    cache = TtlCache(1.0, 2, clock)
+    assert cache.get("a") is None
+    assert cache.load("a", lambda: 1) == cache.get("a") == 1
+    assert cache.load("b", lambda: None) is None
     clock.now += 0.5
-    assert lately.found("a", lambda: 2) == 2
+    assert cache.load("a", lambda: 2) == 2
     clock.now += 0.75
-    assert lately.recalled("a") == 2  # since it was found again
-    assert lately.found("a", lambda: None) is None
-    assert lately.recalled("a") is None  # it is so no more
-    for question in "cde":
-        lately.found(question, lambda: 3)
-    assert [lately.recalled(question) for question in "cde"] == [None, 3, 3]
+    assert cache.get("a") == 2  # since it was loaded again
+    assert cache.load("a", lambda: None) is None
+    assert cache.get("a") is None
+    for key in "cde":
+        cache.load(key, lambda: 3)
+    assert [cache.get(key) for key in "cde"] == [None, 3, 3]
 
-    def forgotten_meanwhile():
-        lately.forget()
+    def cleared_meanwhile():
+        cache.clear()
         return 4
 
-    assert lately.found("f", forgotten_meanwhile) == 4
-    assert lately.recalled("f") is None  # what was found may be old already
-    assert lately.recalled("e") is None
+    assert cache.load("f", cleared_meanwhile) == 4
+    assert cache.get("f") is None  # it may be old already
+    assert cache.get("e") is None
 
     def slow():
         clock.now += 1.0
         return 5
 
-    assert lately.found("g", slow) == 5
-    assert lately.recalled("g") is None  # its time runs from when it was asked
+    assert cache.load("g", slow) == 5
+    assert cache.get("g") is None  # it dates from the start of the load
