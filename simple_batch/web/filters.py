@@ -25,8 +25,18 @@ _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£", "JPY": "JP¥"}
 
 def register(app: Flask) -> None:
     for name in (
-        *("number", "duration_ms", "seconds", "money", "cost_money", "when", "clock"),
-        *("filesize", "per_second", "percent", "local_input", "sparkline"),
+        "number",
+        "duration_ms",
+        "seconds",
+        "money",
+        "cost_money",
+        "when",
+        "clock",
+        "filesize",
+        "per_second",
+        "percent",
+        "local_input",
+        "sparkline",
     ):
         app.add_template_filter(globals()[name], name)
     app.add_template_filter(rendered, "markdown")
@@ -155,8 +165,31 @@ MOST_MARKS = 5_000
 _MARKS = "*_[]()!`~|<>&\\#-+=:\n"
 
 _TAGS = {
-    *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "blockquote"),
-    *("ul", "ol", "li", "pre", "code", "a", "table", "thead", "tbody", "tr", "th", "td"),
+    "p",
+    "br",
+    "hr",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "strong",
+    "em",
+    "s",
+    "blockquote",
+    "ul",
+    "ol",
+    "li",
+    "pre",
+    "code",
+    "a",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
 }
 # images would be fetched from anywhere: their text is enough
 _parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])

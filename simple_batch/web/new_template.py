@@ -21,8 +21,21 @@ blueprint = Blueprint("new_template", __name__, url_prefix="/jobs/new/<int:uploa
 
 # what columns of questions, and of what stands before them, are often called
 _ASKED = (
-    *("question", "prompt", "user", "query", "input", "instruction", "text", "content"),
-    *("问题", "提问", "提示词", "提示", "输入", "文本", "内容"),
+    "question",
+    "prompt",
+    "user",
+    "query",
+    "input",
+    "instruction",
+    "text",
+    "content",
+    "问题",
+    "提问",
+    "提示词",
+    "提示",
+    "输入",
+    "文本",
+    "内容",
 )
 _SHOWN = ("image", "photo", "picture", "img", "file", "filename", "图片", "照片", "图像", "文件名")
 _TEXTS = ("messages", "input", "prompt", "instructions")  # of a request, by its endpoint
