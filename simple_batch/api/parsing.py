@@ -112,13 +112,13 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= 12
 
 
-def limit(most: int, usual: int) -> int:
+def limit(maximum: int, default: int) -> int:
     """The page's length. Raises InvalidInput."""
     given = request.args.get("limit")
     if given is None:
-        return usual
-    if not _is_number(given) or not 1 <= int(given) <= most:
-        raise InvalidInput(f"limit must be an integer from 1 to {most}.", "limit")
+        return default
+    if not _is_number(given) or not 1 <= int(given) <= maximum:
+        raise InvalidInput(f"limit must be an integer from 1 to {maximum}.", "limit")
     return int(given)
 
 

@@ -16,7 +16,7 @@ class Credentials:
     """The credentials of a request. A token decides alone: with one, no session counts."""
 
     token_digest: str  # empty without a token
-    account_id: str  # what Account.get_id said; empty without a session
+    account_id: str  # from Account.get_id; empty without a session
     local: bool  # from this machine
     session_id: str = field(compare=False)
 

@@ -95,7 +95,7 @@ def trust_proxies(app: Flask, settings: Settings) -> None:
     hops = settings.TRUSTED_PROXIES
     if hops:
         proxied = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
-        app.wsgi_app = proxied  # type: ignore[method-assign]  # how Flask installs middleware
+        app.wsgi_app = proxied  # type: ignore[method-assign]  # as Flask's docs do
 
 
 def current_authenticator() -> Authenticator:

@@ -288,7 +288,7 @@ class TooManyTries(Forbidden):
 
 
 def _renew(account: Account) -> None:
-    """Start a new session and drop the old one, which another party may have planted."""
+    """Start a new session and drop the old one, which an attacker may have planted."""
     session.clear()
     session.permanent = True
     session[SESSION] = secrets.token_hex(8)

@@ -24,21 +24,21 @@ _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£", "JPY": "JP¥"}
 
 
 def register(app: Flask) -> None:
-    for name in (
-        "number",
-        "duration_ms",
-        "seconds",
-        "money",
-        "cost_money",
-        "when",
-        "clock",
-        "filesize",
-        "per_second",
-        "percent",
-        "local_input",
-        "sparkline",
+    for plain in (
+        number,
+        duration_ms,
+        seconds,
+        money,
+        cost_money,
+        when,
+        clock,
+        filesize,
+        per_second,
+        percent,
+        local_input,
+        sparkline,
     ):
-        app.add_template_filter(globals()[name], name)
+        app.add_template_filter(plain)
     app.add_template_filter(rendered, "markdown")
     app.add_template_filter(labels.status, "status_word")
     app.add_template_filter(labels.cause, "cause_word")
@@ -52,7 +52,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(labels.webhook_place, "webhook_place")
     app.add_template_global(lifecycle.runner_state, "runner_state")
     app.add_template_global(lifecycle.by_workers, "by_workers")
-    app.add_template_global(lifecycle.WORKER_COMMAND, "worker_command")
+    app.jinja_env.globals["worker_command"] = lifecycle.WORKER_COMMAND
 
 
 def number(value) -> str:

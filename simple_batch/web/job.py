@@ -35,7 +35,7 @@ FORMAT_NAMES = {
 
 
 def common(job_id: int) -> dict:
-    """What the head of every page of a job shows."""
+    """Template variables for the head of every page of a job."""
     job = jobs.get(job_id)
     return {
         "job": job,
@@ -53,7 +53,7 @@ def common(job_id: int) -> dict:
 
 @blueprint.get("/jobs/<int:job_id>")
 def overview(job_id: int):
-    """Where the job stands: throughput, largest error groups, what finished last."""
+    """The state of the job: throughput, largest error groups, latest results."""
     job = jobs.get(job_id)
     return render_template(
         "job/overview.html",
@@ -71,13 +71,13 @@ def overview(job_id: int):
 
 @blueprint.get("/jobs/<int:job_id>/progress.json")
 def progress(job_id: int):
-    """For clients whose socket is gone."""
+    """The figures as JSON, for clients that poll."""
     return jsonify(insight.progress(job_id))
 
 
 @blueprint.get("/jobs/<int:job_id>/errors")
 def errors(job_id: int):
-    """Groups of failures alike, and the newest failed attempts."""
+    """Groups of similar failures, and the newest failed attempts."""
     cause = request.args.get("cause") or None
     if cause is not None and cause not in set(Cause):
         raise InvalidInput(
@@ -139,6 +139,6 @@ def download(job_id: int):
 
 @blueprint.get("/jobs/<int:job_id>/recipe")
 def recipe(job_id: int):
-    """What was chosen for the job, to be used again."""
+    """Download the options of the job as a recipe."""
     job = jobs.get(job_id)
     return attached(recipes.dump(job_options.of(job)), f"{job.name}.recipe.json")

@@ -60,7 +60,7 @@ def leave():
 
 @blueprint.route("/password", methods=["GET", "POST"])
 def password():
-    """One's own password."""
+    """Change the own password."""
     if not current_user.is_authenticated:
         raise Forbidden(_("Who did not log in has no password."))
     form = PasswordForm()
@@ -94,7 +94,7 @@ def _page(form: LoginForm):
 
 
 def _next() -> str:
-    """Where to go on: a page of this server, or the jobs."""
+    """The page after the login: one of this server, or the jobs."""
     given = request.values.get("next", "")
     return given if _is_own(given) else url_for("jobs_list.index")
 

@@ -82,7 +82,7 @@ def preview(upload_id: int):
 @blueprint.post("/<int:upload_id>")
 @once
 def launch(upload_id: int):
-    """Make the job."""
+    """Create the job."""
     staged, found = _ready(upload_id)
     form = _offered(LaunchForm())
     if form.validate_on_submit():
@@ -137,7 +137,7 @@ def load_recipe(upload_id: int):
 @blueprint.post("/<int:upload_id>/try")
 @once
 def try_rows(upload_id: int):
-    """Send the first rows for real and show what came, with an estimate that stands on it."""
+    """Send the first rows for real and show the answers, with an estimate based on them."""
     staged, found = _ready(upload_id)
     form = _offered(LaunchForm())
     if not form.validate_on_submit():
@@ -159,7 +159,7 @@ def discard(upload_id: int):
 
 
 def _given(form: UploadForm):
-    """(stream, name) of what was given. Raises UploadRejected where nothing was."""
+    """(stream, name) of the upload. Raises UploadRejected without one."""
     sample = request.form.get("sample")
     if sample in SAMPLES:
         return (EXAMPLES / sample).open("rb"), sample
@@ -242,7 +242,7 @@ def _rows_to_try() -> int:
 
 
 def _chosen_config(form):
-    """The one that the form names, else the first; None where there is none."""
+    """The config that the form names, else the first; None without configs."""
     if not form.config.choices:
         return None
     known = {value for value, _label in form.config.choices}

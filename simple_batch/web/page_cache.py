@@ -223,7 +223,7 @@ class PageCache:
 def register(app: Flask) -> None:
     """Call this before anything else that adds to answers (handlers run in reverse order)."""
     cache = PageCache(app, app.extensions["simple_batch_auth"])
-    app.wsgi_app = cache.serve  # type: ignore[method-assign]  # how Flask installs middleware
+    app.wsgi_app = cache.serve  # type: ignore[method-assign]  # as Flask's docs do
     app.dispatch_request = cache.dispatch  # type: ignore[method-assign]  # likewise
     app.after_request(cache.store)
     signals.job_status.connect(cache.clear)
