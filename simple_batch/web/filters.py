@@ -158,10 +158,9 @@ def sparkline(values: list[int], label: str) -> Markup | str:
     ).format(label, points)
 
 
-# Characters, and of those the ones that mean something, which some nestings take quadratic time for;
-# what is longer is shown as it is.
-LONGEST = 50_000
-MOST_MARKS = 5_000
+# longer texts are shown unformatted: some nestings of marks take quadratic time
+MAX_MARKDOWN = 50_000  # characters
+MAX_MARKS = 5_000
 _MARKS = "*_[]()!`~|<>&\\#-+=:\n"
 
 _TAGS = {
@@ -198,7 +197,7 @@ _parser.disable("image")
 
 def rendered(text: str) -> Markup:
     """Markdown as HTML that is safe in a page."""
-    if len(text) > LONGEST or sum(map(text.count, _MARKS)) > MOST_MARKS:
+    if len(text) > MAX_MARKDOWN or sum(map(text.count, _MARKS)) > MAX_MARKS:
         return Markup('<div class="prewrap">{}</div>').format(text)
     html = nh3.clean(
         _parser.render(text),

@@ -12,16 +12,8 @@ from ..core import content, context
 from ..core.domain import EMBEDDINGS
 from ..core.errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
 from ..core.settings import PROJECT_ROOT
-from ..services import (
-    configs,
-    job_options,
-    jobs,
-    recipes,
-    webhooks,
-)
-from ..services import (
-    estimate as tryout,
-)
+from ..services import configs, job_options, jobs, recipes, webhooks
+from ..services import estimate as estimates
 from . import images, new_template
 from .downloads import attached
 from .form_keys import once
@@ -143,7 +135,7 @@ def try_rows(upload_id: int):
     if not form.validate_on_submit():
         return _preview_page(form, staged, found), 400
     try:
-        tried = tryout.try_rows(upload_id, form.chosen(), _rows_to_try())
+        tried = estimates.try_rows(upload_id, form.chosen(), _rows_to_try())
     except (ConfigurationError, InvalidInput) as error:
         blame(form, InvalidInput(error.text, getattr(error, "field", None) or "config"))
         return _preview_page(form, staged, found), 400
@@ -215,7 +207,7 @@ def _preview_page(form, staged, found, tried=()):
     estimate = None
     if config is not None:
         new = job_options.JobOptions(config=config.id) if form.errors else form.chosen()
-        estimate = tryout.estimate(staged, found, config, new, tried)
+        estimate = estimates.estimate(staged, found, config, new, tried)
     return render_template(
         "jobs/preview.html",
         **images.of_upload(staged, [message for item in first for message in item["messages"]]),
@@ -229,16 +221,16 @@ def _preview_page(form, staged, found, tried=()):
         chosen=config,
         tried=[_shown(row, config) for row in tried],
         rows_to_try=min(_rows_to_try(), found.good),
-        most_rows_to_try=min(tryout.MOST_ROWS, found.good),
+        max_rows_to_try=min(estimates.MOST_ROWS, found.good),
     )
 
 
 def _rows_to_try() -> int:
     try:
-        asked = request.form.get("rows_to_try", tryout.ROWS, type=int)
+        asked = request.form.get("rows_to_try", estimates.ROWS, type=int)
     except InvalidInput:
-        asked = tryout.ROWS
-    return max(1, min(asked, tryout.MOST_ROWS))
+        asked = estimates.ROWS
+    return max(1, min(asked, estimates.MOST_ROWS))
 
 
 def _chosen_config(form):
@@ -260,5 +252,5 @@ def _shown(row, config) -> dict:
         "message": row.message,
         "answer": content.answer_of(content.loaded(row.response)) if row.cause is None else "",
         "usage": row.usage,
-        "cost": tryout.cost_of(config, row.usage),
+        "cost": estimates.cost_of(config, row.usage),
     }
