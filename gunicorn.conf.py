@@ -109,7 +109,7 @@ def post_worker_init(worker):
     services = app.extensions["simple_batch"]
     with _in_words():
         with connected():
-            secret = app.extensions["simple_batch_door"].open_at(addresses)
+            secret = app.extensions["simple_batch_auth"].open_at(addresses)
         if secret is not None:
             worker.log.info("log in, once: http://%s/login?token=%s", _reached(names[0]), secret)
         worker.log.info("jobs run %s", services.start())

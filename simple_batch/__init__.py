@@ -47,14 +47,14 @@ def create_app(**overrides) -> Flask:
     web.register(app)
     api.register(app)
     cli.register(app)
-    app.wsgi_app = Middleware(app.wsgi_app, loaded)
+    app.wsgi_app = Middleware(app.wsgi_app, loaded)  # type: ignore[method-assign]  # as Flask's docs do
     guard.trust_proxies(app, loaded)
     return app
 
 
 def _connect_each_request(app: Flask) -> None:
-    """A page works inside one connection, static files without any; what says how the database
-    stands must answer where there is none to be had."""
+    """Open a connection for each page. Static files need none, and the health checks must answer
+    without one."""
     from .store.database import connected
 
     @app.before_request

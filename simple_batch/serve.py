@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
     try:
         app = create_app()
         with connected():
-            secret = app.extensions["simple_batch_door"].open_at([options.host])
+            secret = app.extensions["simple_batch_auth"].open_at([options.host])
     except SimpleBatchError as error:
         print(shown(f"Error: {error}"), file=sys.stderr)
         return error.exit_code
@@ -71,11 +71,12 @@ def main(argv: list[str]) -> int:
         print("workers make the calls: here are the pages", flush=True)
     else:
         print("another process runs this database's jobs: here are the pages", flush=True)
-    url = f"http://{_shown_host(options.host)}:{server.server_port}"
+    port = server.server_port or options.port
+    url = f"http://{_shown_host(options.host)}:{port}"
     if secret is not None:
-        print(f"Log in, once: {_reached(options.host, server.server_port)}/login?token={secret}")
+        print(f"Log in, once: {_reached(options.host, port)}/login?token={secret}")
     print(f"Running on local URL: {url}", flush=True)
-    gc.freeze()  # what is loaded stays: to look it through again would hold up everybody
+    gc.freeze()  # what is loaded stays: collections need not scan it
     done = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, done.set)

@@ -13,7 +13,7 @@ class Clock:
 
 
 def always_use_cache(monkeypatch) -> Clock:
-    """Cache pages as under load; returns a clock for the caches."""
-    monkeypatch.setattr(page_cache, "SHARE", -1.0)
-    monkeypatch.setattr(page_cache, "CROWD", 0)
+    """Have the page cache always answer; returns a clock for the caches."""
+    monkeypatch.setattr(page_cache, "RENDER_SHARE", -1.0)
+    monkeypatch.setattr(page_cache, "MIN_CLIENTS", 0)
     return Clock()

@@ -27,6 +27,7 @@ CHANGE_SECTIONS = [
     "Fixed",
     "Security",
 ]  # in this order
+MAX_TEMPLATE_LINE = 160  # characters
 
 
 def test_the_import_contract_is_kept():
@@ -40,6 +41,12 @@ def test_nothing_patches_inside_the_package():
         text = path.read_text("utf-8")
         if path.name != "base.py":  # the string it hands to a new process
             assert "patch_all" not in text, path
+
+
+def test_lines_of_templates_are_short():
+    for path in (ROOT / "templates").rglob("*.html"):
+        for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):
+            assert len(line) <= MAX_TEMPLATE_LINE, f"{path.relative_to(ROOT)}:{number}"
 
 
 def test_sql_is_such_that_both_databases_read_it():

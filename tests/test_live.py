@@ -2,11 +2,11 @@
 
 import pytest
 
-from simple_batch.auth import guard, users
+from simple_batch.auth import sessions, users
 from simple_batch.runner import signals
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job, User
-from simple_batch.web import live_feed
+from simple_batch.web import live_clients, live_feed
 
 
 def test_the_feed_slows_down_for_very_many_clients(app, make_job, add_config):
@@ -43,16 +43,16 @@ def test_events_are_not_compressed(app):
 
 @pytest.fixture
 def feed(app):
-    """The feed; ``asked`` counts how often it asks the guard for the caller of a client."""
+    """The feed; ``asked`` counts how often it authenticates a client."""
     feed = app.extensions["simple_batch_feed"]
     feed._running, feed.asked = True, 0  # nobody is told anything
-    ask = feed._who
+    authenticate = feed.clients._authenticate
 
-    def who(environ):
+    def counted(environ):
         feed.asked += 1
-        return ask(environ)
+        return authenticate(environ)
 
-    feed._who = who
+    feed.clients._authenticate = counted
     return feed
 
 
@@ -66,10 +66,10 @@ def connect(app):
 
 
 def look(feed) -> int:
-    """Run the access check of connected clients; returns how often the guard was asked."""
-    feed._looked, before = -live_feed.STILL_S, feed.asked
+    """Check the access of all clients; returns how many were authenticated."""
+    feed.clients._checked_at, before = -live_clients.RECHECK_S, feed.asked
     with connected():
-        feed._show_out()
+        feed.clients.disconnect_revoked()
     return feed.asked - before
 
 
@@ -79,7 +79,7 @@ def browser(app, people):
 
     def logged_in(name: str):
         with connected():
-            account = guard._account_of(users.get(name))
+            account = sessions.account_of(users.get(name))
         client = app.test_client()
         with client.session_transaction() as session:
             session["_user_id"] = account.get_id()
@@ -104,11 +104,11 @@ def test_connections_with_the_same_credentials_are_checked_once(
     assert (
         clients[0].emit("subscribe", 7, namespace=live_feed.NAMESPACE, callback=True)["ok"] is False
     )
-    assert feed.clients == 6
+    assert len(feed.clients) == 6
     for client in clients:
         client.disconnect(namespace=live_feed.NAMESPACE)
-    assert feed.clients == 0
-    assert not feed._callers
+    assert len(feed.clients) == 0
+    assert not feed.clients._connected
     assert not signals.tail_wanted
     # by another name, or without the cookie, nobody comes in along with them
     assert not connect(anna, headers={"Host": "evil.example"}).is_connected(live_feed.NAMESPACE)
@@ -132,7 +132,7 @@ def test_clients_are_checked_again_after_a_user_changed(app, feed, connect, brow
     }
     assert here == {"anna": {True}, "otto": {False}, "olga": {False}}
     # where nothing changed sessions may have run out
-    feed._looked_closely -= live_feed.RUN_OUT_S
+    feed.clients._checked_all_at -= live_clients.EXPIRY_CHECK_S
     app.config["PERMANENT_SESSION_LIFETIME"] = -1
     assert look(feed) == 1
     assert not any(client.is_connected(live_feed.NAMESPACE) for client in clients["anna"])

@@ -6,7 +6,7 @@ from . import batches, files, models, not_found
 
 
 def register(app: Flask) -> None:
-    """Hang the routes on the app. Programs come with a token instead of a form's."""
+    """Register the routes with the app. Programs send an API token instead of a CSRF token."""
     for module in (files, batches, models, not_found):
         app.extensions["csrf"].exempt(module.blueprint)
     for module in (files, batches, models):

@@ -5,7 +5,8 @@
 from flask import Blueprint, Response, g, request
 
 from ..auth import tokens
-from ..auth.guard import bearer, current_guard
+from ..auth.credentials import bearer
+from ..auth.guard import current_authenticator
 from ..core import identity, log
 from ..core.domain import Role
 from ..core.identity import Actor, Scope
@@ -27,8 +28,8 @@ def viewer() -> Scope | None:
 
 def check() -> None:
     """Raises ApiError 401 for a call that is not authenticated, 403 for what its token does not allow."""
-    given, why = bearer(request.headers), current_guard().why_not_local()
-    if tokens.needed() or current_guard().login_needed():
+    given, why = bearer(request.headers), current_authenticator().why_not_local()
+    if tokens.needed() or current_authenticator().login_needed():
         g.token = tokens.verified(given) if given else None
         if g.token is None:
             raise _refused(given)

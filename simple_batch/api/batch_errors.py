@@ -23,7 +23,7 @@ _SO_FAR = "What has finished so far can be read already; cancelling ends the bat
 
 
 def is_stopped(job: Job) -> bool:
-    """Whether it was paused by what a call or a spend cap met, and not on purpose."""
+    """Whether a failed call or a spend cap paused it, and not a user."""
     return job.status == JobStatus.PAUSED and job.status_reason not in _ASKED_FOR
 
 

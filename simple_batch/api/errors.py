@@ -32,7 +32,7 @@ class ApiError(Exception):
 
 
 def answer(error: Exception) -> Response:
-    """Whatever was raised in a view, as an answer."""
+    """The answer to an exception of a view."""
     found = _translated(error)
     response = jsonify(error=found.body)
     response.status_code = found.status

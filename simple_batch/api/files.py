@@ -18,9 +18,9 @@ blueprint = api_blueprint("files", "/v1/files")
 @blueprint.post("")
 def create():
     """Keep an upload."""
-    most = context.settings().BATCH_MAX_FILE_BYTES
-    if most:
-        request.max_content_length = most + MIB  # the form around the file is small
+    max_bytes = context.settings().BATCH_MAX_FILE_BYTES
+    if max_bytes:
+        request.max_content_length = max_bytes + MIB  # the form around the file is small
         if (request.content_length or 0) > request.max_content_length:
             raise RequestEntityTooLarge
     given = _given()

@@ -1,4 +1,4 @@
-"""Whatever else is asked for under /v1."""
+"""Answers all other URLs under /v1."""
 
 from flask import Flask, Response, current_app, request
 from werkzeug.routing import Map
@@ -13,7 +13,7 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def register(app: Flask) -> None:
-    """To be called when everything else is registered: this takes what is left."""
+    """Call this after all other routes are registered: it takes the rest."""
     served = Map([rule.empty() for rule in app.url_map.iter_rules() if rule.rule.startswith("/v1")])
     app.extensions["openai_api_served"] = served
     app.register_blueprint(blueprint)
@@ -22,7 +22,7 @@ def register(app: Flask) -> None:
 @blueprint.route("/", defaults={"rest": ""}, methods=_METHODS)
 @blueprint.route("/<path:rest>", methods=_METHODS)
 def nowhere(rest: str) -> Response:
-    """Not served; 405 says what is, at an address that there is."""
+    """404, or 405 with the allowed methods where the URL exists."""
     served = current_app.extensions["openai_api_served"].bind("")
     allowed = ", ".join(sorted({*served.allowed_methods(request.path)} - {"HEAD", "OPTIONS"}))
     asked = f"{request.method} /v1/{rest}"

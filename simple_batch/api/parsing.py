@@ -11,7 +11,7 @@ from ..core.settings import MIB
 from .errors import ApiError
 
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
-MOST_MINUTES = 60 * 24 * 365
+MAX_MINUTES = 60 * 24 * 365
 _WINDOW = re.compile(r"([1-9]\d{0,5})([hm])")
 
 
@@ -45,7 +45,7 @@ def window_s(value: str) -> int:
     """Seconds of a completion window: OpenAI's 24h, and any other number of h or m."""
     found = _WINDOW.fullmatch(value)
     minutes = int(found[1]) * (60 if found[2] == "h" else 1) if found else 0
-    if not 1 <= minutes <= MOST_MINUTES:
+    if not 1 <= minutes <= MAX_MINUTES:
         raise InvalidInput(
             f"Invalid value: {value[:40]!r}. Give '24h', or another number of hours or minutes up "
             "to a year, like '90m'.",
@@ -112,13 +112,13 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= 12
 
 
-def limit(most: int, usual: int) -> int:
+def limit(maximum: int, default: int) -> int:
     """The page's length. Raises InvalidInput."""
     given = request.args.get("limit")
     if given is None:
-        return usual
-    if not _is_number(given) or not 1 <= int(given) <= most:
-        raise InvalidInput(f"limit must be an integer from 1 to {most}.", "limit")
+        return default
+    if not _is_number(given) or not 1 <= int(given) <= maximum:
+        raise InvalidInput(f"limit must be an integer from 1 to {maximum}.", "limit")
     return int(given)
 
 

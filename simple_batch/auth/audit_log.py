@@ -8,17 +8,50 @@ from ..store.models import Audit
 
 DAY_MS = 86_400_000
 ACTIONS = (
-    *("login", "login.failed", "login.throttled", "logout"),
-    *("user.create", "user.role", "user.password", "user.disable", "user.enable", "user.remove"),
-    *("token.create", "token.revoke", "token.remove", "webhook.create", "webhook.remove"),
-    *("template.save", "template.rename", "template.remove"),
-    *("config.create", "config.update", "config.test", "config.remove"),
-    *("config.activate", "config.deactivate"),
-    *("job.create", "job.edit", "job.pause", "job.resume", "job.cancel", "job.retry", "job.send"),
-    *("job.reset", "job.delete", "job.export", "file.create", "file.download", "file.delete"),
-    *("care.backup", "care.restore", "care.clean", "care.key", "care.copy"),
+    "login",
+    "login.failed",
+    "login.throttled",
+    "logout",
+    "user.create",
+    "user.role",
+    "user.password",
+    "user.disable",
+    "user.enable",
+    "user.remove",
+    "token.create",
+    "token.revoke",
+    "token.remove",
+    "webhook.create",
+    "webhook.remove",
+    "template.save",
+    "template.rename",
+    "template.remove",
+    "config.create",
+    "config.update",
+    "config.test",
+    "config.remove",
+    "config.activate",
+    "config.deactivate",
+    "job.create",
+    "job.edit",
+    "job.pause",
+    "job.resume",
+    "job.cancel",
+    "job.retry",
+    "job.send",
+    "job.reset",
+    "job.delete",
+    "job.export",
+    "file.create",
+    "file.download",
+    "file.delete",
+    "care.backup",
+    "care.restore",
+    "care.clean",
+    "care.key",
+    "care.copy",
 )
-_LONGEST = 500  # characters of object and detail
+_MAX_LENGTH = 500  # characters of object and detail
 
 
 def note(action: str, object: str = "", detail: str = "", name: str | None = None) -> None:
@@ -53,4 +86,4 @@ def forget_old() -> None:
 def _clean(text: str) -> str:
     """One printable line."""
     text = "".join(char if char.isprintable() else " " for char in str(text))
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 1] + "…"

@@ -1,16 +1,20 @@
-"""How often a password may be tried.
+"""Login throttle: limits how often passwords may be tried, by address and by name.
 
-By address, and by name. The second would let a stranger lock out a user by guessing at the name; so
-it does not hold for an address from which that user has logged in before, and it is over after a
-minute. Such a user has an hourly allowance apart from that of the address, which all behind one NAT
-share: a bad client there uses up its own. A try that is refused before its password is checked
-counts nowhere.
+The limit by name would let a stranger lock out a user by guessing; so it does not hold for an address
+from which that user has logged in before, and it is over after a minute. Such a user has an hourly
+allowance apart from that of the address, which all behind one NAT share: a bad client there uses up its
+own. An attempt that is refused before its password is checked counts nowhere, nor does a successful one.
+
+Flask-Limiter cannot do both: it counts refused attempts against the limits it checked first, or, with
+``deduct_when``, counts only after the response, so that any number of attempts at once pass.
 """
 
 import hashlib
 import hmac
 import logging
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 import redis
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
@@ -23,91 +27,104 @@ from . import audit_log
 log = logging.getLogger(__name__)
 
 BY_ADDRESS = RateLimitItemPerMinute(10)
-BY_ADDRESS_AN_HOUR = RateLimitItemPerHour(60)  # of those that are not known there
-BY_PAIR_AN_HOUR = RateLimitItemPerHour(60)  # of a name known at an address
+BY_ADDRESS_AN_HOUR = RateLimitItemPerHour(60)  # for names that have not logged in from there
+BY_PAIR_AN_HOUR = RateLimitItemPerHour(60)  # for a name that has
 BY_NAME = RateLimitItemPerMinute(20)
-NEWS = RateLimitItemPerMinute(1)
-AGAIN_S = 5.0  # pause before an unreachable Redis is tried again
+AUDITED = RateLimitItemPerMinute(1)  # refusals of an address that go into the audit log
+REDIS_RETRY_S = 5.0
 
-Key = tuple[RateLimitItem, str, str]  # a limit, of what, of which one
+
+class Counter(NamedTuple):
+    """A limit and what it applies to; ``kind`` and ``value`` name the counter in the storage."""
+
+    limit: RateLimitItem
+    kind: str
+    value: str
 
 
 class Throttle:
-    """Counts in the memory of this process and, where processes share a Redis, for all of them there.
-    While that is away each holds to what it has counted itself. ``secret`` hides in Redis which names
-    were tried: a password may have been typed into the field of the name."""
+    """Counts attempts in the memory of this process and, where processes share a Redis, there for all
+    of them. While Redis is unreachable each process holds to its own counts. ``secret`` hides in Redis
+    which names were tried: a password may have been typed into the field of the name."""
 
     def __init__(self, secret: str, redis_url: str = ""):
         self._secret = secret.encode()
-        self._own = _Counts(MemoryStorage())
-        self._common: _Counts | None = None
-        self._away_until = 0.0
+        self._own = _Counters(MemoryStorage())
+        self._shared: _Counters | None = None
+        self._retry_at = 0.0
         if redis_url:
             pool = redis_client.client(redis_url).connection_pool
-            self._common = _Counts(RedisStorage("redis://", connection_pool=pool))
+            self._shared = _Counters(RedisStorage("redis://", connection_pool=pool))
 
-    def wait_s(self, name: str, address: str) -> int:
-        """Count a try, before it is made; 0 where it may be, else how many seconds to wait: then it
-        does not count."""
-        return self._ask("wait_s", self._keys(name, address))
+    def count_attempt(self, name: str, address: str) -> int:
+        """Count an attempt before it is made. Returns 0 if it is allowed, else the seconds to wait: a
+        refused attempt is not counted."""
+        return self._count(self._counters(name, address))
 
-    def give_back(self, name: str, address: str) -> None:
-        """Uncount a successful try: correct logins do not use up the limits."""
-        self._ask("give_back", self._keys(name, address))
+    def uncount(self, name: str, address: str) -> None:
+        """Uncount a successful attempt: correct logins do not use up the limits."""
+        counters = self._counters(name, address)
+        self._own.uncount(counters)
+        self._with_redis(lambda shared: shared.uncount(counters))
 
-    def is_news(self, address: str) -> bool:
-        """Whether a refusal of this address is worth a line in the audit log: one a minute is."""
-        return self._ask("wait_s", [(NEWS, "news", address)]) == 0
+    def is_first_refusal(self, address: str) -> bool:
+        """Whether this is the first refusal of the address within a minute."""
+        return self._count([Counter(AUDITED, "news", address)]) == 0
 
-    def _ask(self, what: str, keys: list[Key]) -> int:
-        """The longer of what the counts of this process and those of all of them say."""
-        own = getattr(self._own, what)(keys)
-        if own or self._common is None or time.monotonic() < self._away_until:
-            return own
+    def _count(self, counters: list[Counter]) -> int:
+        wait_s = self._own.count(counters)
+        if wait_s:
+            return wait_s
+        wait_s = self._with_redis(lambda shared: shared.count(counters))
+        if wait_s:
+            self._own.uncount(counters)
+        return wait_s
+
+    def _with_redis(self, work: Callable[["_Counters"], int]) -> int:
+        """``work`` on the shared counters; 0 where there are none or Redis is unreachable."""
+        if self._shared is None or time.monotonic() < self._retry_at:
+            return 0
         try:
-            waits = getattr(self._common, what)(keys)
+            return work(self._shared)
         except redis.RedisError as error:
-            self._away_until = time.monotonic() + AGAIN_S
+            self._retry_at = time.monotonic() + REDIS_RETRY_S
             log.warning("Redis is away, tries of passwords are counted here alone: %s", error)
-            return own
-        if waits:
-            self._own.give_back(keys)
-        return waits
+            return 0
 
-    def _keys(self, name: str, address: str) -> list[Key]:
-        by_minute = (BY_ADDRESS, "address", address)
+    def _counters(self, name: str, address: str) -> list[Counter]:
+        by_minute = Counter(BY_ADDRESS, "address", address)
         if audit_log.known_address(name, address):
-            return [by_minute, (BY_PAIR_AN_HOUR, "pair", self._hidden(f"{name}\n{address}"))]
-        keys = [by_minute, (BY_ADDRESS_AN_HOUR, "address", address)]
-        if name:  # the link of the start has none
-            keys.append((BY_NAME, "name", self._hidden(name)))
-        return keys
+            pair = self._hidden(f"{name}\n{address}")
+            return [by_minute, Counter(BY_PAIR_AN_HOUR, "pair", pair)]
+        counters = [by_minute, Counter(BY_ADDRESS_AN_HOUR, "address", address)]
+        if name:  # the login link has none
+            counters.append(Counter(BY_NAME, "name", self._hidden(name)))
+        return counters
 
     def _hidden(self, text: str) -> str:
-        return hmac.new(
-            self._secret, text.encode("utf-8", "surrogatepass"), hashlib.sha256
-        ).hexdigest()
+        encoded = text.encode("utf-8", "surrogatepass")
+        return hmac.new(self._secret, encoded, hashlib.sha256).hexdigest()
 
 
-class _Counts:
-    """Tries in one place."""
+class _Counters:
+    """The counters of one storage."""
 
     def __init__(self, storage: Storage):
         self._storage = storage
         self._limiter = FixedWindowRateLimiter(storage)
 
-    def wait_s(self, keys: list[Key]) -> int:
-        """Count a try; 0, or how many seconds until all of the limits allow one: then none of them
-        has counted it. All count first, so that tries at the same moment cannot pass together."""
-        refused = [key for key in keys if not self._limiter.hit(*key)]
+    def count(self, counters: list[Counter]) -> int:
+        """Count an attempt. Returns 0, or the seconds until all limits allow one: then none has counted
+        it. All count first, so that attempts at the same moment cannot pass together."""
+        refused = [one for one in counters if not self._limiter.hit(*one)]
         if not refused:
             return 0
-        self.give_back(keys)
-        ends = max(self._limiter.get_window_stats(*key).reset_time for key in refused)
+        self.uncount(counters)
+        ends = max(self._limiter.get_window_stats(*one).reset_time for one in refused)
         return max(1, round(ends - time.time()))
 
-    def give_back(self, keys: list[Key]) -> int:
-        for limit, *key in keys:
-            if self._limiter.get_window_stats(limit, *key).remaining < limit.amount:
-                self._storage.incr(limit.key_for(*key), limit.get_expiry(), amount=-1)
+    def uncount(self, counters: list[Counter]) -> int:
+        for limit, *names in counters:
+            if self._limiter.get_window_stats(limit, *names).remaining < limit.amount:
+                self._storage.incr(limit.key_for(*names), limit.get_expiry(), amount=-1)
         return 0

@@ -14,9 +14,9 @@ from ..core.settings import SHORTEST_PASSWORD
 SHORTEST, LONGEST = SHORTEST_PASSWORD, 1024  # characters
 
 _hasher = PasswordHasher()
-# each hash costs 64 MiB and a core for some time: a flood of logins waits in a queue
-_turns = threading.BoundedSemaphore(2)
-_unlike: str = ""
+# each hash takes 64 MiB and a core: a flood of logins waits in a queue
+_slots = threading.BoundedSemaphore(2)
+_dummy_hash: str = ""
 
 
 def hashed(password: str) -> str:
@@ -30,13 +30,13 @@ def hashed(password: str) -> str:
             ),
             "password",
         )
-    return _apart(_hasher.hash, _encoded(password))
+    return _in_thread(_hasher.hash, _encoded(password))
 
 
 def fits(kept: str | None, password: str) -> bool:
-    """Whether the password is that of the hash; it takes as long where there is none."""
-    given = _encoded(password[: LONGEST + 1])  # one that is too long fits none
-    return _apart(_verified, kept or _unlike_any(), given) and kept is not None
+    """Whether the password matches the hash ``kept``; takes as long if there is none."""
+    given = _encoded(password[: LONGEST + 1])  # one that is too long matches none
+    return _in_thread(_verified, kept or _hash_of_nothing(), given) and kept is not None
 
 
 def outdated(kept: str) -> bool:
@@ -45,26 +45,26 @@ def outdated(kept: str) -> bool:
 
 
 def _verified(kept: str, given: bytes) -> bool:
-    # answered in the thread: gevent prints what is raised there
+    # caught in the thread: gevent prints what is raised there
     try:
         return _hasher.verify(kept, given)
     except (VerificationError, InvalidHashError):
         return False
 
 
-def _unlike_any() -> str:
-    global _unlike
-    _unlike = _unlike or _hasher.hash(b"nobody's")
-    return _unlike
+def _hash_of_nothing() -> str:
+    global _dummy_hash
+    _dummy_hash = _dummy_hash or _hasher.hash(b"no password")
+    return _dummy_hash
 
 
 def _encoded(password: str) -> bytes:
     return password.encode("utf-8", "surrogatepass")
 
 
-def _apart(function, *args):
-    """Run the function in a thread where greenlets run, so that they continue meanwhile."""
-    with _turns:
+def _in_thread(function, *args):
+    """Run the function in a thread under gevent, so that other greenlets continue."""
+    with _slots:
         if monkey.is_module_patched("socket"):
             return gevent.get_hub().threadpool.apply(function, args)
         return function(*args)

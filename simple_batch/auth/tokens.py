@@ -18,7 +18,7 @@ from . import audit_log
 
 PREFIX = "sb-"
 _NAME = re.compile(r"[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,99}")
-_USED_EVERY_MS = 60_000  # least time between two writes of the last use
+_LAST_USED_EVERY_MS = 60_000  # least time between two writes of last_used_at
 
 
 def create(
@@ -48,18 +48,17 @@ def create(
         sees_all=sees_all,
         created_at=now_ms(),
     )
-    audit_log.note("token.create", f"token {name}", _powers(scope, sees_all))
+    audit_log.note("token.create", f"token {name}", _permissions(TokenScope(scope), sees_all))
     return token, secret
 
 
-def _powers(scope: str, sees_all: bool) -> str:
+def _permissions(scope: TokenScope, sees_all: bool) -> str:
     words = {TokenScope.RUN: translatable("run jobs"), TokenScope.READ: translatable("read only")}
     return joined((words[scope], translatable("sees all jobs"))) if sees_all else words[scope]
 
 
 def verified(secret: str) -> Token | None:
-    """The token with this secret, if neither it is revoked nor its user disabled; notes that it was
-    used."""
+    """The token with this secret, unless it is revoked or its user disabled; stores that it was used."""
     query = Token.select(Token, User).left_outer_join(User)
     token = query.where(
         (Token.secret_hash == _hash(secret))
@@ -68,7 +67,7 @@ def verified(secret: str) -> Token | None:
     ).first()
     if token is not None:
         remember(secret)
-    if token is not None and (token.last_used_at or 0) < now_ms() - _USED_EVERY_MS:
+    if token is not None and (token.last_used_at or 0) < now_ms() - _LAST_USED_EVERY_MS:
         Token.update(last_used_at=now_ms()).where(Token.id == token.id).execute()
     return token
 
@@ -89,7 +88,7 @@ def caller(token: Token, address: str) -> Actor:
     return Actor(name, role, token.user_id, token.id, sees, address)
 
 
-def standing() -> list[tuple]:
+def access_state() -> list[tuple]:
     """All values of the tokens that decide about access; the result differs after any change to them."""
     shown = Token.select(
         Token.id, Token.name, Token.user, Token.scope, Token.sees_all, Token.revoked_at

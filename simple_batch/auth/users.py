@@ -54,7 +54,7 @@ def login_possible(settings: Settings) -> bool:
     return bool(settings.PASSWORD or settings.LOGIN_LINK) or any_there()
 
 
-def standing() -> list[tuple]:
+def access_state() -> list[tuple]:
     """All values of the users that decide about access; the result differs after any change to them."""
     shown = User.select(User.id, User.name, User.role, User.stamp, User.disabled_at)
     return list(shown.order_by(User.id).tuples())
@@ -67,7 +67,8 @@ def listed() -> list[User]:
 def get(id_or_name: int | str) -> User:
     """Raises NotFound."""
     by_id = isinstance(id_or_name, int)
-    user = User.get_or_none(User.id == id_or_name if by_id else User.name == _folded(id_or_name))
+    wanted = User.id == id_or_name if by_id else User.name == _folded(str(id_or_name))
+    user = User.get_or_none(wanted)
     if user is None:
         raise NotFound(translatable("There is no user %(given)r.", given=id_or_name))
     return user
@@ -78,14 +79,13 @@ def named(name: str) -> User | None:
 
 
 def verified(name: str, password: str) -> User | None:
-    """The user with this name and password who is not disabled. It takes as long for a name that
-    there is not."""
+    """The user with this name and password, unless disabled. It takes as long for a name that does not
+    exist."""
     user = named(name)
-    if not passwords.fits(user.password_hash if user is not None else None, password):
+    fits = passwords.fits(None if user is None else user.password_hash, password)
+    if user is None or not fits or user.disabled_at is not None:
         return None
-    if user.disabled_at is not None:
-        return None
-    values = {"last_login_at": now_ms()}
+    values: dict[str, int | str] = {"last_login_at": now_ms()}
     if passwords.outdated(user.password_hash):
         values["password_hash"] = passwords.hashed(password)
     User.update(values).where(User.id == user.id).execute()
@@ -93,7 +93,7 @@ def verified(name: str, password: str) -> User | None:
 
 
 def in_session(user_id: int, stamp: str) -> User | None:
-    """The user of a session, if it has not ended."""
+    """The user of a session that has not ended."""
     return User.get_or_none(
         (User.id == user_id) & (User.stamp == stamp) & User.disabled_at.is_null()
     )

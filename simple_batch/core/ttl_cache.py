@@ -1,36 +1,51 @@
 """A small cache with a time to live, for values that many requests need and that may be slightly old."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar, overload
+
+from cachetools import TLRUCache
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 
-class TtlCache:
-    """Caches values by key for ``seconds``. At most ``most`` entries are kept; the oldest is evicted
-    first. None is not cached."""
+class TtlCache(Generic[Key, Value]):
+    """Caches up to ``max_entries`` values for ``ttl_s`` each; the least recently used is evicted first.
+    None is not cached. Adds two guarantees to cachetools: the time to live starts before a value is
+    loaded, and what was being loaded while ``clear`` ran is not cached."""
 
-    def __init__(self, seconds: float, most: int, clock: Callable[[], float] = time.monotonic):
-        self._seconds, self._most, self._clock = seconds, most, clock
-        self._kept: OrderedDict[Hashable, tuple[float, object]] = OrderedDict()
+    def __init__(self, ttl_s: float, max_entries: int, clock: Callable[[], float] = time.monotonic):
+        self._ttl_s, self._max_entries, self._clock = ttl_s, max_entries, clock
+        self._entries = self._empty()
 
-    def recalled(self, question: Hashable):
+    def get(self, key: Key) -> Value | None:
         """The cached value, or None if it is missing or expired."""
-        until, answer = self._kept.get(question, (0.0, None))
-        return answer if self._clock() < until else None
+        entry = self._entries.get(key)
+        return None if entry is None else entry[1]
 
-    def found(self, question: Hashable, find: Callable):
-        """Call ``find()`` and cache its value. The time to live starts before the call."""
-        kept, now = self._kept, self._clock()
-        answer = find()
-        if answer is None:
-            kept.pop(question, None)
-            return None
-        # if ``forget`` ran during ``find()``, the value goes into the discarded dict
-        kept[question] = now + self._seconds, answer
-        kept.move_to_end(question)
-        while len(kept) > self._most:
-            kept.popitem(last=False)
-        return answer
+    @overload
+    def load(self, key: Key, load: Callable[[], Value]) -> Value: ...
 
-    def forget(self, *_sender, **_what) -> None:
-        self._kept = OrderedDict()
+    @overload
+    def load(self, key: Key, load: Callable[[], Value | None]) -> Value | None: ...
+
+    def load(self, key: Key, load: Callable[[], Value | None]) -> Value | None:
+        """Call ``load()`` and cache its value."""
+        entries, started = self._entries, self._clock()
+        value = load()
+        if value is None:
+            entries.pop(key, None)
+        else:
+            entries[key] = started, value  # into the discarded cache if ``clear`` ran meanwhile
+        return value
+
+    def clear(self) -> None:
+        self._entries = self._empty()
+
+    def _empty(self) -> TLRUCache[Key, tuple[float, Value]]:
+        return TLRUCache(
+            self._max_entries,
+            lambda _key, entry, _now: entry[0] + self._ttl_s,
+            lambda: self._clock(),
+        )

@@ -1,4 +1,4 @@
-"""The pages: blueprints, forms, languages. Every page works without JavaScript, less the live parts."""
+"""The pages: blueprints, forms, languages. Every page works without JavaScript, except for the live parts."""
 
 from flask import Flask
 
@@ -31,7 +31,7 @@ from . import (
 
 
 def register(app: Flask) -> None:
-    """Hang everything on the app."""
+    """Register all pages with the app."""
     page_cache.register(app)
     for module in (security, form_keys, i18n, filters, error_pages):
         module.register(app)

@@ -91,7 +91,7 @@ def activate(config_id: int):
 
 @blueprint.post("/<int:config_id>/deactivate")
 def deactivate(config_id: int):
-    """Offer the config for new jobs no more."""
+    """Stop offering the config for new jobs."""
     configs.set_active(config_id, False)
     return redirect(url_for("configs.index"), 303)
 
@@ -215,7 +215,7 @@ def _offered(form) -> prices.KnownPrice | None:
     try:
         return prices.known(form.base_url.data, form.model.data, form.currency.data or "")
     except SimpleBatchError:
-        return None  # told when it is looked up
+        return None  # the look-up reports it
 
 
 def _first_error(form) -> str:

@@ -13,7 +13,7 @@ def attached(content: bytes | Iterable[bytes], name: str, content_type: str = "a
     plain = name.encode("ascii", "replace").decode().replace("?", "_")
     disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
     return Response(
-        content if isinstance(content, bytes) else stream_with_context(content),
+        content if isinstance(content, bytes) else stream_with_context(iter(content)),
         content_type=content_type,
         headers={"Content-Disposition": disposition, "Cache-Control": "no-store"},
     )

@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 
 def register(app: Flask) -> None:
-    app.register_error_handler(SimpleBatchError, _ours)
+    app.register_error_handler(SimpleBatchError, _own_error)
     app.register_error_handler(LoginNeeded, _login_needed)
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(Exception, _unforeseen)
+    app.register_error_handler(Exception, _unexpected)
 
 
 def wants_json() -> bool:
@@ -40,12 +40,12 @@ def answer(status: int, message: str):
         return render_template("errors/away.html", status=status, message=message), status
 
 
-def _ours(error: SimpleBatchError):
+def _own_error(error: SimpleBatchError):
     return answer(error.http_status, translated(error))
 
 
 def _login_needed(error: LoginNeeded):
-    """To the login, and from there back to the page; who sent a form is told instead."""
+    """Redirect to the login, and from there back to the page; answer a form with the error."""
     login = url_for("login.page", next=request.full_path.rstrip("?"))
     if request.headers.get("HX-Request"):
         return "", 401, {"HX-Redirect": url_for("login.page")}
@@ -77,17 +77,18 @@ def _http(error: HTTPException):
     }
     if error.code and error.code < 400:
         return error
-    told = messages.get(error.code, error.description or error.name)
-    return *answer(error.code or 500, told), _more_headers(error)
+    status = error.code or 500
+    message = messages.get(status, error.description or error.name)
+    return *answer(status, message), _more_headers(error)
 
 
 def _more_headers(error: HTTPException) -> dict[str, str]:
-    """What the standard has beside the status: Allow, Retry-After, WWW-Authenticate, Content-Range."""
-    ours = ("Content-Type", "Location")
-    return {name: value for name, value in error.get_headers() if name not in ours}
+    """Headers of the error: Allow, Retry-After, WWW-Authenticate, Content-Range."""
+    replaced = ("Content-Type", "Location")
+    return {name: value for name, value in error.get_headers() if name not in replaced}
 
 
-def _unforeseen(error: Exception):
+def _unexpected(error: Exception):
     if is_unavailable(error):
         log.error("a page failed, the database is away: %s", error)
         return answer(503, _("The database cannot be reached at the moment: try again soon."))

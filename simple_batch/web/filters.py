@@ -24,11 +24,21 @@ _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£", "JPY": "JP¥"}
 
 
 def register(app: Flask) -> None:
-    for name in (
-        *("number", "duration_ms", "seconds", "money", "cost_money", "when", "clock"),
-        *("filesize", "per_second", "percent", "local_input", "sparkline"),
+    for plain in (
+        number,
+        duration_ms,
+        seconds,
+        money,
+        cost_money,
+        when,
+        clock,
+        filesize,
+        per_second,
+        percent,
+        local_input,
+        sparkline,
     ):
-        app.add_template_filter(globals()[name], name)
+        app.add_template_filter(plain)
     app.add_template_filter(rendered, "markdown")
     app.add_template_filter(labels.status, "status_word")
     app.add_template_filter(labels.cause, "cause_word")
@@ -42,7 +52,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(labels.webhook_place, "webhook_place")
     app.add_template_global(lifecycle.runner_state, "runner_state")
     app.add_template_global(lifecycle.by_workers, "by_workers")
-    app.add_template_global(lifecycle.WORKER_COMMAND, "worker_command")
+    app.jinja_env.globals["worker_command"] = lifecycle.WORKER_COMMAND
 
 
 def number(value) -> str:
@@ -148,15 +158,37 @@ def sparkline(values: list[int], label: str) -> Markup | str:
     ).format(label, points)
 
 
-# Characters, and of those the ones that mean something, which some nestings take quadratic time for;
-# what is longer is shown as it is.
-LONGEST = 50_000
-MOST_MARKS = 5_000
+# longer texts are shown unformatted: some nestings of marks take quadratic time
+MAX_MARKDOWN = 50_000  # characters
+MAX_MARKS = 5_000
 _MARKS = "*_[]()!`~|<>&\\#-+=:\n"
 
 _TAGS = {
-    *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "blockquote"),
-    *("ul", "ol", "li", "pre", "code", "a", "table", "thead", "tbody", "tr", "th", "td"),
+    "p",
+    "br",
+    "hr",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "strong",
+    "em",
+    "s",
+    "blockquote",
+    "ul",
+    "ol",
+    "li",
+    "pre",
+    "code",
+    "a",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
 }
 # images would be fetched from anywhere: their text is enough
 _parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
@@ -165,7 +197,7 @@ _parser.disable("image")
 
 def rendered(text: str) -> Markup:
     """Markdown as HTML that is safe in a page."""
-    if len(text) > LONGEST or sum(map(text.count, _MARKS)) > MOST_MARKS:
+    if len(text) > MAX_MARKDOWN or sum(map(text.count, _MARKS)) > MAX_MARKS:
         return Markup('<div class="prewrap">{}</div>').format(text)
     html = nh3.clean(
         _parser.render(text),

@@ -1,21 +1,22 @@
-"""One form, one outcome: a form that creates or starts something has a key, which is another one each
-time its page is loaded. Posting the same again leads where the first post led.
+"""Idempotent forms: a form that creates or starts something has a key, a new one each time its page is
+loaded. Posting the same again redirects to the outcome of the first post.
 
-The key stands in the database, so this holds for posts at the same time, for several web processes,
-and after a restart. It counts together with who posts, where to, and what the form says: a form that was
-changed (with Back, or after a complaint) is another one. A page that came in answer, instead of
-another address, is kept for a while in this process alone: it may hold a secret.
+The key is stored in the database, so this holds for posts at the same time, for several web processes,
+and after a restart. It counts together with the caller, the URL and the values: a form that was changed
+(with Back, or after an error) is another one. If the answer is a page instead of a redirect, only this
+process keeps it, for a few minutes: it may show a secret.
 """
 
 import functools
 import hashlib
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
+from cachetools import TTLCache
 from flask import Flask, Response, current_app, g, make_response, redirect, request
 from markupsafe import Markup
+from werkzeug.wrappers import Response as BaseResponse
 
 from ..core import identity
 from ..core.clock import now_ms
@@ -24,17 +25,17 @@ from ..core.messages import translatable
 from ..store import idempotency
 
 FIELD = "form_key"
-_NOT_SAID = {FIELD, "csrf_token"}  # by a form
-_PATIENCE_S = 30.0  # with another post of the same form that is still worked on
-_LOST_MS = 600_000  # so old it will not end any more: its process did
-_MOST_PAGES, _PAGES_S = 32, 300.0
+_NOT_IN_KEY = {FIELD, "csrf_token"}
+_WAIT_S = 30.0  # for the outcome of another post of the same form
+_LOST_MS = 600_000  # after this a post without an outcome is lost: its process ended
+_MAX_PAGES, _PAGE_TTL_S = 32, 300.0
 _BLOCK = 1 << 16
 
 
 def register(app: Flask) -> None:
-    """To be called before pages are rendered."""
+    """Call this before pages are rendered."""
     app.jinja_env.globals["form_key"] = _field
-    app.extensions["simple_batch_form_pages"] = _Pages()
+    app.extensions["simple_batch_form_pages"] = TTLCache(_MAX_PAGES, _PAGE_TTL_S)
 
 
 def new_key() -> str:
@@ -43,7 +44,7 @@ def new_key() -> str:
 
 
 def once(view: Callable) -> Callable:
-    """A view whose form makes something; a post without a key is taken as it comes."""
+    """Decorator of a view whose form creates something; a post without a key always runs the view."""
 
     @functools.wraps(view)
     def guarded(*args, **kwargs):
@@ -52,17 +53,17 @@ def once(view: Callable) -> Callable:
             return view(*args, **kwargs)
         key = _key(given)
         if not idempotency.claim(key):
-            before = _outcome(key)
-            if before is not None:
-                return before
+            former = _outcome(key)
+            if former is not None:
+                return former
         return _first(key, lambda: view(*args, **kwargs))
 
-    guarded.once = True
+    guarded.once = True  # type: ignore[attr-defined]  # tests ask each form for it
     return guarded
 
 
 def undone() -> None:
-    """To be called by a view that made nothing and yet leads to another page."""
+    """Call this in a view that created nothing but redirects, so that the form can be sent again."""
     g.form_undone = True
 
 
@@ -83,15 +84,15 @@ def _first(key: str, view: Callable) -> Response:
         idempotency.release(key)
         return answer
     if answer.location is None:
-        _pages().keep(key, answer)
+        _keep_page(key, answer)
     idempotency.settle(key, answer.location or "")
     return answer
 
 
-def _outcome(key: str) -> Response | None:
-    """What came of the same form before, once it is known; None where nothing came of it, and this
-    post has the key now. Raises Conflict."""
-    end = time.monotonic() + _PATIENCE_S
+def _outcome(key: str) -> BaseResponse | None:
+    """Wait for the outcome of an earlier post of the same form. Returns None if that had none: this post
+    then has the key. Raises Conflict."""
+    end = time.monotonic() + _WAIT_S
     while True:
         found = idempotency.claimed(key)
         if found is None:
@@ -100,7 +101,7 @@ def _outcome(key: str) -> Response | None:
             continue
         if found.outcome:
             return redirect(found.outcome, 303)
-        page = _pages().kept(key)
+        page = _kept_page(key)
         if page is not None:
             return page
         if found.outcome is not None or found.created_at < now_ms() - _LOST_MS:
@@ -117,12 +118,12 @@ def _outcome(key: str) -> Response | None:
 
 
 def _key(given: str) -> str:
-    """Names a form: who posts it, where to, what it says."""
+    """Identifies a form by its caller, URL and values."""
     caller = identity.current()
-    said_by_it = sorted((k, v) for k, v in request.form.items(multi=True) if k not in _NOT_SAID)
+    values = sorted((k, v) for k, v in request.form.items(multi=True) if k not in _NOT_IN_KEY)
     files = [(name, file.filename, _digest(file)) for name, file in request.files.items(multi=True)]
-    asked = request.full_path, said_by_it, files
-    return "form-" + idempotency.fingerprint(given, caller.user, caller.name, asked)
+    sent = request.full_path, values, files
+    return "form-" + idempotency.fingerprint(given, caller.user, caller.name, sent)
 
 
 def _digest(file) -> str:
@@ -133,24 +134,16 @@ def _digest(file) -> str:
     return digest.hexdigest()
 
 
-def _pages() -> "_Pages":
+def _keep_page(key: str, answer: Response) -> None:
+    headers = [(name, value) for name, value in answer.headers if name != "Set-Cookie"]
+    _pages()[key] = answer.get_data(), headers
+
+
+def _kept_page(key: str) -> Response | None:
+    page = _pages().get(key)
+    return None if page is None else Response(page[0], headers=page[1])
+
+
+def _pages() -> "TTLCache[str, tuple[bytes, list[tuple[str, str]]]]":
+    """The last few pages that answered forms of this process: body and headers."""
     return current_app.extensions["simple_batch_form_pages"]
-
-
-class _Pages:
-    """Answers of this process that are pages, the last few, for some minutes."""
-
-    def __init__(self):
-        self._kept: OrderedDict[str, tuple[float, bytes, list]] = OrderedDict()
-
-    def keep(self, key: str, answer: Response) -> None:
-        headers = [pair for pair in answer.headers if pair[0] != "Set-Cookie"]
-        self._kept[key] = time.monotonic(), answer.get_data(), headers
-        while len(self._kept) > _MOST_PAGES:
-            self._kept.popitem(last=False)
-
-    def kept(self, key: str) -> Response | None:
-        made, body, headers = self._kept.get(key, (0.0, b"", []))
-        if not headers or time.monotonic() - made > _PAGES_S:
-            return None
-        return Response(body, headers=headers)

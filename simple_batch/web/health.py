@@ -1,4 +1,4 @@
-"""/healthz: the process lives. /readyz: it can work. /metrics: how it does."""
+"""/healthz: the process lives. /readyz: it can work. /metrics: its figures."""
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
@@ -20,18 +20,18 @@ def readyz():
     pages are served, and it says so."""
     found = readiness.checks()
     failed = [name for name, check in found.items() if not check.ok]
-    wrong = next((name for name in failed if found[name].vital), None)
+    vital = next((name for name in failed if found[name].vital), None)
     shown = {
         name: {"ok": True} if check.ok else {"ok": False, "detail": check.detail}
         for name, check in found.items()
     }
-    body = {"status": "unavailable" if wrong else "degraded" if failed else "ok", **_who_works()}
+    body = {"status": "unavailable" if vital else "degraded" if failed else "ok", **_runner()}
     if failed:
-        body["reason"] = wrong or f"no-{failed[0]}"
-    return jsonify(**body, checks=shown), 503 if wrong else 200
+        body["reason"] = vital or f"no-{failed[0]}"
+    return jsonify(**body, checks=shown), 503 if vital else 200
 
 
-def _who_works() -> dict:
+def _runner() -> dict:
     if not lifecycle.by_workers():
         return {"runner": lifecycle.runner_state()}
     workers = readiness.workers_alive()
@@ -41,7 +41,7 @@ def _who_works() -> dict:
 @blueprint.get("/metrics")
 def prometheus():
     """For Prometheus, in its text format or OpenMetrics; with what the caller sees."""
-    clients = current_app.extensions["simple_batch_feed"].clients
+    clients = len(current_app.extensions["simple_batch_feed"].clients)
     sees = identity.current().sees
     body, kind = metrics.of_server(request.headers.get("Accept", ""), clients, sees)
     return Response(body, content_type=kind)

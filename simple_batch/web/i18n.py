@@ -56,7 +56,7 @@ def register(app: Flask) -> None:
 
 
 def _browser_zone() -> ZoneInfo | None:
-    """The zone that the browser told in a cookie (static/js/theme.js)."""
+    """The zone of the browser, from the cookie that static/js/theme.js sets."""
     name = request.cookies.get("zone", "")
     try:
         return ZoneInfo(name) if name else None
@@ -65,24 +65,23 @@ def _browser_zone() -> ZoneInfo | None:
 
 
 def _switch(code: str) -> str:
-    """This page's address in another language."""
+    """The URL of this page in another language."""
     if request.method != "GET" or request.endpoint is None:
         return "?lang=" + code
     given = [(name, value) for name, value in request.args.items(multi=True) if name != "lang"]
     # not by url_for: a parameter of the address may have the name of one of url_for's
-    path = url_for(request.endpoint, **request.view_args)
+    path = url_for(request.endpoint, **(request.view_args or {}))
     return f"{path}?{urlencode([*given, ('lang', code)])}"
 
 
 def epoch_ms(local: datetime) -> int:
-    """The moment of a clock in the page's zone."""
+    """A local time in the page's time zone as epoch milliseconds."""
     return round(local.replace(tzinfo=get_timezone()).timestamp() * 1000)
 
 
 def with_epochs(args) -> dict | None:
-    """URL parameters whose ``from`` and ``to`` came from datetime fields, with epoch seconds in
-    their place, as addresses that are passed on have them; None where there is nothing to change.
-    Raises InvalidInput."""
+    """URL parameters with ``from`` and ``to`` of datetime fields converted to epoch seconds, which links
+    can pass on; None if there is nothing to convert. Raises InvalidInput."""
     local = {name: args[name] for name in ("from", "to") if "T" in args.get(name, "")}
     if not local:
         return None

@@ -29,7 +29,7 @@ def of_staged(upload_id: int, file: str):
 
 
 def refusals(refused: list[images.Given]) -> str:
-    """What is said of files that are no images; empty where there are none."""
+    """The error about files that are no images; empty without any."""
     if not refused:
         return ""
     text = ngettext("%(num)s file was not taken:", "%(num)s files were not taken:", len(refused))
@@ -55,7 +55,7 @@ def of_upload(upload: Upload, messages) -> dict:
 
 
 def _sent(where: Path | None, file: str) -> Response:
-    """Under the type that its content has, and as nothing else."""
+    """Serve it with the type of its content, and forbid browsers to guess another."""
     if where is None or not images.FILE.fullmatch(file) or not (where / file).is_file():
         abort(404)
     answer = send_file(where / file, mimetype=f"image/{file.rpartition('.')[2]}", max_age=86_400)

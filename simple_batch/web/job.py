@@ -36,7 +36,7 @@ FORMAT_NAMES = {
 
 
 def common(job_id: int) -> dict:
-    """What the head of every page of a job shows."""
+    """Template variables for the head of every page of a job."""
     job = jobs.get(job_id)
     return {
         "job": job,
@@ -54,7 +54,7 @@ def common(job_id: int) -> dict:
 
 @blueprint.get("/jobs/<int:job_id>")
 def overview(job_id: int):
-    """Where the job stands: throughput, largest error groups, what finished last."""
+    """The state of the job: throughput, largest error groups, latest results."""
     job = jobs.get(job_id)
     chosen = job_options.of(job)
     return render_template(
@@ -80,13 +80,13 @@ def _details(chosen: JobOptions) -> list[tuple[str, object]]:
 
 @blueprint.get("/jobs/<int:job_id>/progress.json")
 def progress(job_id: int):
-    """For clients whose socket is gone."""
+    """The figures as JSON, for clients that poll."""
     return jsonify(insight.progress(job_id))
 
 
 @blueprint.get("/jobs/<int:job_id>/errors")
 def errors(job_id: int):
-    """Groups of failures alike, and the newest failed attempts."""
+    """Groups of similar failures, and the newest failed attempts."""
     cause = request.args.get("cause") or None
     if cause is not None and cause not in set(Cause):
         raise InvalidInput(
@@ -148,6 +148,6 @@ def download(job_id: int):
 
 @blueprint.get("/jobs/<int:job_id>/recipe")
 def recipe(job_id: int):
-    """What was chosen for the job, to be used again."""
+    """Download the options of the job as a recipe."""
     job = jobs.get(job_id)
     return attached(recipes.dump(job_options.of(job)), f"{job.name}.recipe.json")

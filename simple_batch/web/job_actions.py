@@ -1,5 +1,8 @@
 """What a page may do to a job: POST, CSRF token, 303."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from flask import Blueprint, flash, redirect, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
@@ -14,6 +17,8 @@ from .form_keys import once, undone
 from .labels import translated
 
 blueprint = Blueprint("job_actions", __name__)
+
+Number = TypeVar("Number", int, float)
 
 _SIMPLE = {"pause": jobs.pause, "resume": jobs.resume, "cancel": jobs.cancel, "reset": jobs.reset}
 
@@ -86,16 +91,20 @@ def _filters() -> dict:
 
 def _other() -> Changes:
     """The changes in the form. Raises InvalidInput."""
-    found = {}
-    for name, kind in (("config", whole), ("timeout_s", float), ("max_tokens", whole)):
-        text = request.form.get(f"new_{name}", "").strip()
-        try:
-            found[name] = kind(text) if text else None
-        except ValueError:
-            raise InvalidInput(
-                translatable("%(name)s: %(text)r is not a number.", name=name, text=text[:60]), name
-            ) from None
-    return Changes(found["config"], found["timeout_s"], found["max_tokens"])
+    return Changes(
+        _number("config", whole), _number("timeout_s", float), _number("max_tokens", whole)
+    )
+
+
+def _number(name: str, parse: Callable[[str], Number]) -> Number | None:
+    """The number in the field ``new_`` + name; None where it is empty. Raises InvalidInput."""
+    text = request.form.get(f"new_{name}", "").strip()
+    try:
+        return parse(text) if text else None
+    except ValueError:
+        raise InvalidInput(
+            translatable("%(name)s: %(text)r is not a number.", name=name, text=text[:60]), name
+        ) from None
 
 
 @blueprint.post("/jobs/<int:job_id>/delete")

@@ -1,4 +1,4 @@
-"""The charts of a job, as a page, as data, as tables; and as a report that stands by itself."""
+"""The charts of a job, as a page, as data, as tables; and as a self-contained report."""
 
 import csv
 import io
@@ -89,7 +89,7 @@ def index(job_id: int):
 
 @blueprint.get("/jobs/<int:job_id>/charts.json")
 def data(job_id: int):
-    """The same as data: at most 600 buckets."""
+    """The charts as JSON: at most 600 buckets."""
     return jsonify(insight.charts(job_id, RequestFilter.parse(request.args), _bucket()))
 
 
@@ -138,7 +138,7 @@ def report(job_id: int):
 
 
 def _static(name: str) -> str:
-    """A file of ours to be put into a page; nothing in it may end the element that it is in."""
+    """A static file to be inlined into a page, where nothing in it may end the element."""
     text = (PROJECT_ROOT / "static" / name).read_text("utf-8")
     return text.replace("</script", "<\\/script")
 

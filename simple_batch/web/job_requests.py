@@ -75,25 +75,25 @@ class View(msgspec.Struct, frozen=True):
         return cls(args.get("sort") or "index", int(per), cols)
 
     def to_args(self) -> dict:
-        """The URL parameters that ``parse`` reads back, without what is as usual."""
-        usual = View()
-        args = {}
-        if self.sort != usual.sort:
+        """The URL parameters that ``parse`` reads back, without defaults."""
+        default = View()
+        args: dict[str, str | int] = {}
+        if self.sort != default.sort:
             args["sort"] = self.sort
-        if self.per != usual.per:
+        if self.per != default.per:
             args["per"] = self.per
-        if self.cols != usual.cols:
+        if self.cols != default.cols:
             args["cols"] = ",".join(self.cols)
         return args
 
 
 @blueprint.get("/jobs/<int:job_id>/requests")
 def index(job_id: int):
-    """The table, filtered as the URL says; a fragment without the page where one is asked for."""
-    told = with_epochs(request.args)
-    if told is not None:
+    """The table with the filters of the URL; with ``fragment`` only the table."""
+    converted = with_epochs(request.args)
+    if converted is not None:
         here = url_for("job_requests.index", job_id=job_id)
-        return redirect(f"{here}?{urlencode(told, doseq=True)}", 303)
+        return redirect(f"{here}?{urlencode(converted, doseq=True)}", 303)
     wanted, view = RequestFilter.parse(request.args), View.parse(request.args)
     page = insight.requests_page(
         job_id,
@@ -129,7 +129,7 @@ def index(job_id: int):
 
 @blueprint.get("/jobs/<int:job_id>/requests/<int:index>")
 def detail(job_id: int, index: int):
-    """One request: what was asked, what came back, every attempt."""
+    """One request: its body, its answer, all attempts."""
     wanted = RequestFilter.parse(request.args)
     found = insight.request_detail(job_id, index)
     previous, following, position, total = insight.neighbours(job_id, index, wanted)
@@ -153,7 +153,7 @@ def detail(job_id: int, index: int):
 
 
 def _config_of(job: Job, found: insight.RequestDetail) -> ApiConfig:
-    """The one that the answer came from, else the job's; the job's too where it is gone."""
+    """The config that the answer came from, if it still exists; else the job's."""
     try:
         return configs.get(found["config"] or job.config_id)
     except NotFound:

@@ -27,7 +27,7 @@ def index(job_id: int):
 
 @blueprint.post("/jobs/<int:job_id>/settings")
 def save(job_id: int):
-    """Change what differs; the config only where one of its limits does."""
+    """Change the job, and the config only if one of its limits differs."""
     form = SettingsForm()
     job = jobs.get(job_id)
     if not form.validate_on_submit():

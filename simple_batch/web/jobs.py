@@ -29,13 +29,13 @@ _BULK = {
 
 @blueprint.get("/")
 def home():
-    """The list is the start."""
+    """Redirect to the list."""
     return redirect(url_for("jobs_list.index"), 303)
 
 
 @blueprint.get("/jobs")
 def index():
-    """Jobs by status, name, config; the table alone where a fragment is asked for."""
+    """Jobs by status, name, config; htmx gets only the table."""
     wanted = {
         "status": request.args.get("status", ""),
         "q": request.args.get("q", "").strip(),

@@ -137,27 +137,27 @@ ACTORS = {"web": _("the pages"), "cli": _("a command"), "runner": _("the runner"
 
 
 # The filters take the context only so that Jinja does not fold `"failed"|status_word` into a
-# constant: in the language of whoever opens the page first.
+# constant, in the language of the first page.
 
 
 @pass_context
 def status(_context, code: str | None) -> str:
-    return str(STATUSES.get(code, code or "–"))
+    return str(STATUSES.get(code or "", code or "–"))
 
 
 @pass_context
 def cause(_context, code: str | None) -> str:
-    return str(CAUSES.get(code, code or ""))
+    return str(CAUSES.get(code or "", code or ""))
 
 
 @pass_context
 def remedy(_context, code: str | None) -> str:
-    return str(REMEDIES.get(code, ""))
+    return str(REMEDIES.get(code or "", ""))
 
 
 @pass_context
 def reason(_context, code: str | None) -> str:
-    return str(REASONS.get(code, code or ""))
+    return str(REASONS.get(code or "", code or ""))
 
 
 @pass_context
@@ -183,7 +183,7 @@ def audited(_context, code: str) -> str:
 
 
 def translated(given: SimpleBatchError | str) -> str:
-    """An error or text of the doors in the page's language, where it has that."""
+    """An error or a translatable text in the page's language; other texts as they are."""
     text = given.text if isinstance(given, SimpleBatchError) else given
     if not isinstance(text, Message):
         return str(text)

@@ -1,4 +1,4 @@
-"""Coming in and going out."""
+"""The pages to log in, to log out and to change the own password."""
 
 from urllib.parse import urlsplit
 
@@ -6,7 +6,8 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from ..auth.guard import ADMIN, TooManyTries, current_guard
+from ..auth.guard import current_authenticator
+from ..auth.sessions import ADMIN, TooManyTries
 from ..core.errors import Forbidden, InvalidInput
 from ..store.models import User
 from .error_pages import answer
@@ -21,13 +22,13 @@ def page():
     """The form; ``?token=`` is the link that was printed at the start."""
     secret = request.args.get("token")
     if secret is not None:
-        if current_guard().enter_by_link(secret):
+        if current_authenticator().log_in_by_link(secret):
             return redirect(url_for("jobs_list.index"), 303)
         return answer(
             403,
             _("This link was used already, or belongs to an earlier start: it lets in once."),
         )
-    if current_user.is_authenticated or not current_guard().login_needed():
+    if current_user.is_authenticated or not current_authenticator().login_needed():
         return redirect(_next(), 303)
     return _page(LoginForm(formdata=None))
 
@@ -39,7 +40,7 @@ def enter():
     if not form.validate_on_submit():
         return _page(form), 400
     try:
-        current_guard().enter(form.name.data or "", form.password.data or "")
+        current_authenticator().log_in(form.name.data or "", form.password.data or "")
     except InvalidInput as error:
         blame(form, error)
         return _page(form), 401
@@ -52,20 +53,20 @@ def enter():
 @blueprint.post("/logout")
 def leave():
     """End the session."""
-    current_guard().leave()
+    current_authenticator().log_out()
     flash(_("You are logged out."), "success")
     return redirect(url_for("login.page"), 303)
 
 
 @blueprint.route("/password", methods=["GET", "POST"])
 def password():
-    """One's own password."""
+    """Change the own password."""
     if not current_user.is_authenticated:
         raise Forbidden(_("Who did not log in has no password."))
     form = PasswordForm()
     if form.validate_on_submit():
         try:
-            current_guard().change_password(
+            current_authenticator().change_password(
                 current_user._get_current_object(), form.old.data or "", form.password.data or ""
             )
         except InvalidInput as error:
@@ -80,20 +81,20 @@ def password():
 
 
 def _page(form: LoginForm):
-    door = current_guard()
-    if door.passwords_known() and not User.select().exists() and not form.name.data:
+    authenticator = current_authenticator()
+    if authenticator.passwords_known() and not User.select().exists() and not form.name.data:
         form.name.data = ADMIN
     return render_template(
         "login/login.html",
         form=form,
         next=_next(),
-        passwords_known=door.passwords_known(),
-        login_possible=door.login_possible(),
+        passwords_known=authenticator.passwords_known(),
+        login_possible=authenticator.login_possible(),
     )
 
 
 def _next() -> str:
-    """Where to go on: a page of this server, or the jobs."""
+    """The page after the login: one of this server, or the jobs."""
     given = request.values.get("next", "")
     return given if _is_own(given) else url_for("jobs_list.index")
 

@@ -1,8 +1,7 @@
-"""What stands between the servers and the app: every answer gets its security headers here, those of
-the live feed and of errors among them, and no client keeps a request waiting by sending it slowly.
+"""WSGI middleware: security headers on every answer (also of the live feed and of errors), and limits
+for slow clients.
 
-The headers of a request are the servers' to read: see ``Handler`` for run.py, gunicorn.conf.py for
-gunicorn.
+The servers read the headers of a request: see ``Handler`` for run.py, gunicorn.conf.py for gunicorn.
 """
 
 import re
@@ -17,8 +16,8 @@ from werkzeug.exceptions import RequestTimeout
 
 from ..core.settings import Settings
 
-_PIECE = 16_384
-_MOST_HEADER_BYTES = 65_536
+_CHUNK_BYTES = 16_384
+_MAX_HEADER_BYTES = 65_536
 _STATIC = "/static/"
 _RAW = re.compile("[^\x00-\x7f]")  # of bytes as WSGI has them, one character each
 
@@ -40,11 +39,11 @@ _CACHING = ("Cache-Control", "private, no-cache")
 
 
 class Middleware:
-    """A WSGI app around the app's."""
+    """Wraps the WSGI app."""
 
     def __init__(self, app, settings: Settings):
         self._app = app
-        self._patience_s, self._rate = settings.CLIENT_TIMEOUT, settings.MIN_UPLOAD_RATE
+        self._idle_s, self._rate = settings.CLIENT_TIMEOUT, settings.MIN_UPLOAD_RATE
         self._headers = dict(HEADERS)
         if settings.HSTS_MAX_AGE:
             self._headers["Strict-Transport-Security"] = f"max-age={settings.HSTS_MAX_AGE}"
@@ -53,15 +52,15 @@ class Middleware:
 
     def __call__(self, environ, start_response):
         query = environ.get("QUERY_STRING", "")
-        if not query.isascii():  # RFC 3986 has no other bytes in an address
+        if not query.isascii():  # RFC 3986 allows no other bytes in a URL
             environ["QUERY_STRING"] = _RAW.sub(lambda byte: f"%{ord(byte[0]):02X}", query)
-        body = None
+        body: _PacedBody | None = None
         if self._paced and _has_body(environ):
-            pace = Pace(self._patience_s, self._rate)
+            pace = Pace(self._idle_s, self._rate)
             body = environ["wsgi.input"] = _PacedBody(environ["wsgi.input"], pace)
-        wanted = self._headers.items()
+        wanted = list(self._headers.items())
         if not environ.get("PATH_INFO", "").startswith(_STATIC):
-            wanted = (*wanted, _CACHING)
+            wanted.append(_CACHING)
 
         def start(status, headers, *exc_info):
             given = {name.lower() for name, _ in headers}
@@ -77,20 +76,20 @@ class Middleware:
 
 
 class Pace:
-    """How long may be waited for bytes: ``patience_s`` of silence, and what bytes take that come at
-    ``rate`` a second."""
+    """How long a read may take: ``idle_s`` without data, plus the time that the data takes at ``rate``
+    bytes per second."""
 
-    def __init__(self, patience_s: float, rate: int):
-        self._most = self._left = patience_s
+    def __init__(self, idle_s: float, rate: int):
+        self._limit_s = self._left_s = idle_s
         self._rate = rate
 
     def read(self, read, size: int) -> bytes:
         """Up to ``size`` bytes. Raises RequestTimeout."""
         began = time.monotonic()
-        with gevent.Timeout(self._left + size / self._rate, _TooSlow):
+        with gevent.Timeout(self._left_s + size / self._rate, _TooSlow):
             data = read(size)
-        earned = len(data) / self._rate - (time.monotonic() - began)
-        self._left = min(self._most, self._left + earned)
+        earned_s = len(data) / self._rate - (time.monotonic() - began)
+        self._left_s = min(self._limit_s, self._left_s + earned_s)
         return data
 
 
@@ -107,9 +106,12 @@ class _PacedBody:
         self.late = False
 
     def read(self, size: int = -1) -> bytes:
-        pieces, left = [], size
+        pieces: list[bytes] = []
+        left = size
         while left:
-            piece = self._paced(self._body.read, _PIECE if left < 0 else min(_PIECE, left))
+            piece = self._paced(
+                self._body.read, _CHUNK_BYTES if left < 0 else min(_CHUNK_BYTES, left)
+            )
             if not piece:
                 break
             pieces.append(piece)
@@ -117,7 +119,7 @@ class _PacedBody:
         return b"".join(pieces)
 
     def readline(self, size: int = -1) -> bytes:
-        return self._paced(self._body.readline, _PIECE if size is None or size < 0 else size)
+        return self._paced(self._body.readline, _CHUNK_BYTES if size is None or size < 0 else size)
 
     def readlines(self, _hint: int = -1) -> list[bytes]:
         return list(self)
@@ -138,8 +140,8 @@ def _has_body(environ) -> bool:
 
 
 class Handler(WSGIHandler):
-    """gevent's, which by itself waits for ever for the end of headers and of bodies that nobody
-    wants, and takes headers of megabytes. ``settings`` are set by ``handler``."""
+    """gevent's handler with limits: it would wait for ever for the end of headers and of unread bodies,
+    and accept headers of megabytes. ``settings`` are set by ``handler``."""
 
     settings: Settings
     _limit: gevent.Timeout | None = None
@@ -159,7 +161,7 @@ class Handler(WSGIHandler):
         return (done[0], refusal(int(done[0]))) if isinstance(done, tuple) else done
 
     def get_environ(self):
-        self._end_limit()  # the headers are here
+        self._end_limit()  # the headers are complete
         return super().get_environ()
 
     def run_application(self) -> None:
@@ -168,7 +170,7 @@ class Handler(WSGIHandler):
         finally:
             if not self._read_to_its_end():
                 self.close_connection = True
-                self.wsgi_input = _Nothing()
+                self.wsgi_input = _Nothing()  # type: ignore[assignment]  # all that gevent calls of it
 
     def _end_limit(self) -> None:
         if self._limit is not None:
@@ -176,9 +178,11 @@ class Handler(WSGIHandler):
             self._limit = None
 
     def _read_to_its_end(self) -> bool:
-        """What the app left of the body, so that the client comes to read the answer; one that is slow
-        with it is not waited for."""
+        """Read what the app left of the body, so that the client gets to read the answer. Returns False
+        for a client that sends it too slowly."""
         body = self.wsgi_input
+        if body is None:
+            return True
         if not body.chunked_input and body.position >= (body.content_length or 0):
             return True
         if self.code == RequestTimeout.code:
@@ -186,7 +190,7 @@ class Handler(WSGIHandler):
         body.send_100_continue_enabled = False
         pace = Pace(self.settings.CLIENT_TIMEOUT, self.settings.MIN_UPLOAD_RATE or 1024)
         try:
-            while pace.read(body.read, _PIECE):
+            while pace.read(body.read, _CHUNK_BYTES):
                 pass
         except (OSError, RequestTimeout):
             return False
@@ -209,7 +213,7 @@ class _TooLong(ValueError):
 
 
 class _Nothing:
-    """In place of a body that is not read any more."""
+    """Replaces a body that is not read any more."""
 
     def _discard(self) -> None:
         pass
@@ -220,7 +224,7 @@ class _Bounded:
 
     def __init__(self, file):
         self._file = file
-        self._left = _MOST_HEADER_BYTES
+        self._left = _MAX_HEADER_BYTES
 
     def readline(self, size: int = -1) -> bytes:
         line = self._file.readline(self._left + 1 if size < 0 else min(size, self._left + 1))
@@ -236,7 +240,7 @@ def handler(settings: Settings) -> type[Handler]:
 
 
 def refusal(status: int) -> bytes:
-    """The whole answer to what is no HTTP request that an app could be asked with."""
+    """The whole answer to an invalid HTTP request, which never reaches the app."""
     lines = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
         "Connection: close",

@@ -13,9 +13,7 @@ from ..core.domain import EMBEDDINGS
 from ..core.errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
 from ..core.settings import PROJECT_ROOT
 from ..services import configs, job_creation, job_options, jobs, recipes, uploads, webhooks
-from ..services import (
-    estimate as tryout,
-)
+from ..services import estimate as estimates
 from . import images, new_template
 from .downloads import attached
 from .form_keys import once
@@ -76,7 +74,7 @@ def preview(upload_id: int):
 @blueprint.post("/<int:upload_id>")
 @once
 def launch(upload_id: int):
-    """Make the job."""
+    """Create the job."""
     staged, found = _ready(upload_id)
     form = _offered(LaunchForm())
     if form.validate_on_submit():
@@ -131,13 +129,13 @@ def load_recipe(upload_id: int):
 @blueprint.post("/<int:upload_id>/try")
 @once
 def try_rows(upload_id: int):
-    """Send the first rows for real and show what came, with an estimate that stands on it."""
+    """Send the first rows for real and show the answers, with an estimate based on them."""
     staged, found = _ready(upload_id)
     form = _offered(LaunchForm())
     if not form.validate_on_submit():
         return _preview_page(form, staged, found), 400
     try:
-        tried = tryout.try_rows(upload_id, form.chosen(), _rows_to_try())
+        tried = estimates.try_rows(upload_id, form.chosen(), _rows_to_try())
     except (ConfigurationError, InvalidInput) as error:
         blame(form, InvalidInput(error.text, getattr(error, "field", None) or "config"))
         return _preview_page(form, staged, found), 400
@@ -153,7 +151,7 @@ def discard(upload_id: int):
 
 
 def _given(form: UploadForm):
-    """(stream, name) of what was given. Raises UploadRejected where nothing was."""
+    """(stream, name) of the upload. Raises UploadRejected without one."""
     sample = request.form.get("sample")
     if sample in SAMPLES:
         return (EXAMPLES / sample).open("rb"), sample
@@ -209,7 +207,7 @@ def _preview_page(form, staged, found, tried=()):
     estimate = None
     if config is not None:
         new = job_options.JobOptions(config=config.id) if form.errors else form.chosen()
-        estimate = tryout.estimate(staged, found, config, new, tried)
+        estimate = estimates.estimate(staged, found, config, new, tried)
     return render_template(
         "jobs/preview.html",
         **images.of_upload(staged, [message for item in first for message in item["messages"]]),
@@ -223,20 +221,20 @@ def _preview_page(form, staged, found, tried=()):
         chosen=config,
         tried=[_shown(row, config) for row in tried],
         rows_to_try=min(_rows_to_try(), found.good),
-        most_rows_to_try=min(tryout.MAX_ROWS, found.good),
+        max_rows_to_try=min(estimates.MAX_ROWS, found.good),
     )
 
 
 def _rows_to_try() -> int:
     try:
-        asked = request.form.get("rows_to_try", tryout.ROWS, type=int)
+        asked = request.form.get("rows_to_try", estimates.ROWS, type=int)
     except InvalidInput:
-        asked = tryout.ROWS
-    return max(1, min(asked, tryout.MAX_ROWS))
+        asked = estimates.ROWS
+    return max(1, min(asked, estimates.MAX_ROWS))
 
 
 def _chosen_config(form):
-    """The one that the form names, else the first; None where there is none."""
+    """The config that the form names, else the first; None without configs."""
     if not form.config.choices:
         return None
     known = {value for value, _label in form.config.choices}
@@ -254,5 +252,5 @@ def _shown(row, config) -> dict:
         "message": row.message,
         "answer": content.answer_of(content.loaded(row.response)) if row.cause is None else "",
         "usage": row.usage,
-        "cost": tryout.cost_of(config, row.usage),
+        "cost": estimates.cost_of(config, row.usage),
     }

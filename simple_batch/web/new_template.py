@@ -21,8 +21,21 @@ blueprint = Blueprint("new_template", __name__, url_prefix="/jobs/new/<int:uploa
 
 # what columns of questions, and of what stands before them, are often called
 _ASKED = (
-    *("question", "prompt", "user", "query", "input", "instruction", "text", "content"),
-    *("问题", "提问", "提示词", "提示", "输入", "文本", "内容"),
+    "question",
+    "prompt",
+    "user",
+    "query",
+    "input",
+    "instruction",
+    "text",
+    "content",
+    "问题",
+    "提问",
+    "提示词",
+    "提示",
+    "输入",
+    "文本",
+    "内容",
 )
 _SHOWN = ("image", "photo", "picture", "img", "file", "filename", "图片", "照片", "图像", "文件名")
 _TEXTS = ("messages", "input", "prompt", "instructions")  # of a request, by its endpoint
@@ -101,7 +114,7 @@ def save_as(upload_id: int):
         except InvalidInput as wrong:
             blame(form, wrong)
         else:
-            flash(told(version, is_new), "success" if is_new else "info")
+            flash(saved_message(version, is_new), "success" if is_new else "info")
             return redirect(_edited(upload_id, version), 303)
     return page(form, staged, found, request.form.get("row", 1, type=int)), 400
 
@@ -124,18 +137,18 @@ def take(upload_id: int):
 
 
 def _edited(upload_id: int, version=None) -> str:
-    """This step once more, with a version of a saved template."""
+    """Redirect to this step with a version of a saved template."""
     clone = request.args.get("clone", type=int)
     asked = {} if version is None else {"saved": version.saved_id, "version": version.number}
     return url_for("new_template.edit", upload_id=upload_id, clone=clone, **asked)
 
 
-def told(version, is_new: bool) -> str:
-    """What came of saving."""
-    said = {"name": version.saved.name, "n": version.number}
+def saved_message(version, is_new: bool) -> str:
+    """The message after saving."""
+    values = {"name": version.saved.name, "n": version.number}
     if is_new:
-        return _("Saved “%(name)s” as version %(n)s.", **said)
-    return _("Version %(n)s of “%(name)s” is the same: nothing is saved.", **said)
+        return _("Saved “%(name)s” as version %(n)s.", **values)
+    return _("Version %(n)s of “%(name)s” is the same: nothing is saved.", **values)
 
 
 @blueprint.post("/sheet")
@@ -206,7 +219,7 @@ def _table(upload_id: int):
 
 
 def _guess(columns: list[str], images: int) -> Template:
-    """A beginning: the columns that have the usual names; those of images where there are any."""
+    """A first draft: the columns with the usual names, and those of images."""
     folded = {column.casefold(): column for column in reversed(columns)}
     named = next((folded[name] for name in _ASKED if name in folded), None)
     first = next(
@@ -222,7 +235,7 @@ def _guess(columns: list[str], images: int) -> Template:
 
 
 def _example(form: TemplateForm, upload_id: int, sheet: str, number: int) -> dict:
-    """The request of one row for people, or what is wrong with it."""
+    """The request of one row as text, or the error in it."""
     wrong = [error for field in form for error in field.errors]
     if wrong:
         return {"error": wrong[0]}

@@ -1,14 +1,16 @@
-"""Page cache: under load, one rendered page answers all equal requests for a few seconds.
+"""Page cache: under load, one rendered page answers all equal requests for up to PAGE_TTL_S.
 
-Pages are rendered in the process that makes the calls: 200 a second would leave it no time for jobs. While
-pages take more than their share of the time, a request gets the copy that was rendered last, at most a few
-seconds old; the live feed brings newer figures. A single client always gets a new page. The key of a copy
-holds everything that a page can depend on, so that no user gets the page of another. Every request
-other than GET and every change of a job's status empties the cache; where several processes serve, changes
-of jobs and users in the other processes do so too.
+Pages are rendered in the process that makes the calls: 200 a second would leave it no time for jobs. So the
+cache sheds load: it answers only while rendering takes more than RENDER_SHARE of the time and at least
+MIN_CLIENTS ask. Otherwise every request is a miss, and a single client always gets a new page. A hit may be
+stale; the live feed brings newer figures.
 
-A request with credentials that were authenticated a moment ago gets its copy before Flask handles it;
-the first request of a caller gets it before the view runs.
+The key of an entry holds everything that a page can depend on, so that no user gets the page of another.
+Every request other than GET and every change of a job's status clears the cache; where several processes
+serve, changes of jobs and users in the other processes do so too.
+
+There are two places for a hit. A request with credentials that were authenticated a moment ago is answered
+before Flask handles it; the first request of a client is answered before the view runs.
 """
 
 import hashlib
@@ -19,217 +21,221 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import msgspec
+from cachetools import LRUCache, TTLCache
 from flask import Flask, Response, g, request, session
 from flask_wtf.csrf import generate_csrf
 
-from ..auth.guard import RENEWED, SESSION, Guard, credentials_digest
+from ..auth.credentials import credentials_digest
+from ..auth.sessions import RENEWED, SESSION, Authenticator
 from ..core import events
 from ..core.identity import Actor
 from ..core.settings import MIB
 from ..runner import signals
 from .form_keys import new_key
 
-SHARE = 0.02  # of the time may go into making pages before copies are given
-CROWD = 8  # connections that asked lately: fewer wait for one another, and always get new pages
-LONGEST_S = 5.0  # no copy is older
-MEMORY_S = 2.0  # what is lately
-MOST_BYTES = 16 * MIB
-MOST_READERS = 4096
-_WISH = (
-    *("wsgi.url_scheme", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT"),
-    *("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING"),
-    *("HTTP_ACCEPT", "HTTP_ACCEPT_LANGUAGE", "HTTP_AUTHORIZATION", "HTTP_RANGE"),
+RENDER_SHARE = 0.02  # of the time may go into rendering before the cache answers
+MIN_CLIENTS = 8  # connections within WINDOW_S: fewer wait for one another, and always get new pages
+PAGE_TTL_S = 5.0
+WINDOW_S = 2.0  # over which load and clients are measured
+MAX_BYTES = 16 * MIB
+MAX_KNOWN = 4096
+_KEY_VALUES = (  # of a WSGI environ
+    "HTTP_ACCEPT",
+    "HTTP_ACCEPT_LANGUAGE",
+    "HTTP_AUTHORIZATION",
+    "HTTP_HOST",
+    "HTTP_RANGE",
     "HTTP_X_REQUESTED_WITH",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "SCRIPT_NAME",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "wsgi.url_scheme",
 )
-_NO_PAGES = ("/static/", "/socket.io/")
-_FIELD = "csrf_token"  # the session's, and g's
-_UNSEEN = {_FIELD, RENEWED, SESSION, "_id", "_fresh"}  # of a session: no page shows them
+_NEVER_CACHED = ("/static/", "/socket.io/")
+_CSRF = "csrf_token"  # the session's, and g's
+_NOT_IN_KEY = {_CSRF, RENEWED, SESSION, "_id", "_fresh"}  # of a session: no page shows them
 
 
-class _Copy(msgspec.Struct, frozen=True):
-    made: float
-    parts: list[bytes]  # between these stands the reader's CSRF token
+class _Entry(msgspec.Struct, frozen=True):
+    """A rendered page."""
+
+    parts: list[bytes]  # between these stands the client's CSRF token
     headers: list[tuple[str, str]]
-    size: int
-    key: bytes | None  # of the page's forms: each copy has another
+    size: int  # bytes
+    form_key: bytes | None  # each answer gets another
 
-    def body(self, token: Callable[[], str]) -> bytes:
-        whole = self.parts[0] if len(self.parts) == 1 else token().encode().join(self.parts)
-        return whole if self.key is None else whole.replace(self.key, new_key().encode())
+    def body(self, csrf_token: Callable[[], str]) -> bytes:
+        whole = self.parts[0] if len(self.parts) == 1 else csrf_token().encode().join(self.parts)
+        return whole if self.form_key is None else whole.replace(self.form_key, new_key().encode())
 
 
-class _Reader(msgspec.Struct, frozen=True):
-    """What the cookies of somebody say."""
+class _KnownClient(msgspec.Struct, frozen=True):
+    """What the last request with the same credentials has shown."""
 
-    caller: Actor  # who it was then
-    who: bytes
-    token: str
+    caller: Actor
+    audience: bytes
+    csrf_token: str
 
 
 class LoadMeter:
-    """How much of something there was lately, in units a second."""
+    """The rate of something over about WINDOW_S, in units per second; older amounts fade."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._sum = self._at = 0.0
 
     def add(self, amount: float, now: float) -> None:
-        self._sum = self.per_second(now) * MEMORY_S + amount
+        self._sum = self.per_second(now) * WINDOW_S + amount
         self._at = now
 
     def per_second(self, now: float) -> float:
-        return self._sum * math.exp((self._at - now) / MEMORY_S) / MEMORY_S
+        return self._sum * math.exp((self._at - now) / WINDOW_S) / WINDOW_S
 
 
 class RecentClients:
-    """The connections that asked lately."""
+    """The connections that sent a request within WINDOW_S."""
 
-    def __init__(self):
-        self._asked: OrderedDict[tuple, float] = OrderedDict()  # the latest last
+    def __init__(self) -> None:
+        self._last_seen: OrderedDict[tuple, float] = OrderedDict()  # the latest last
 
-    def meet(self, environ: Mapping, now: float) -> None:
+    def add(self, environ: Mapping, now: float) -> None:
         connection = environ.get("REMOTE_ADDR"), environ.get("REMOTE_PORT")
-        self._asked[connection] = now
-        self._asked.move_to_end(connection)
-        while next(iter(self._asked.values())) < now - MEMORY_S:
-            self._asked.popitem(last=False)
+        self._last_seen[connection] = now
+        self._last_seen.move_to_end(connection)
+        while next(iter(self._last_seen.values())) < now - WINDOW_S:
+            self._last_seen.popitem(last=False)
 
     def __len__(self) -> int:
-        return len(self._asked)
+        return len(self._last_seen)
 
 
 class PageCache:
-    """Stands before an app, and before its views: there behind everything that decides who may see
-    them."""
+    """Wraps a WSGI app, and its dispatcher: there behind everything that decides who may see a page."""
 
-    def __init__(self, app: Flask, door: Guard, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, app: Flask, authenticator: Authenticator, clock: Callable[[], float] = time.monotonic
+    ):
         self._app, self._dispatch = app.wsgi_app, app.dispatch_request
         self._session_cookie = app.config["SESSION_COOKIE_NAME"]
-        self._door = door
+        self._authenticator = authenticator
         self._clock = clock
-        self._kept: OrderedDict[bytes, _Copy] = OrderedDict()
-        self._bytes = 0
-        self._readers: OrderedDict[bytes, _Reader] = OrderedDict()  # by the way they came
-        self._work = LoadMeter()
-        self._crowd = RecentClients()
+        self._pages: TTLCache[bytes, _Entry] = TTLCache(
+            MAX_BYTES, PAGE_TTL_S, lambda: self._clock(), getsizeof=lambda entry: entry.size
+        )
+        self._known: LRUCache[bytes, _KnownClient] = LRUCache(MAX_KNOWN)  # by credentials_digest
+        self._rendering = LoadMeter()  # seconds per second
+        self._clients = RecentClients()
 
     def serve(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
-        """In place of the app."""
-        if environ["REQUEST_METHOD"] != "GET" or environ.get("PATH_INFO", "").startswith(_NO_PAGES):
+        """In place of the WSGI app."""
+        path = environ.get("PATH_INFO", "")
+        if environ["REQUEST_METHOD"] != "GET" or path.startswith(_NEVER_CACHED):
             return self._app(environ, start_response)
-        self._crowd.meet(environ, self._clock())
-        reader = self._reader(environ)
-        copy = reader and self._fresh(_key(reader.who, environ))
-        if copy is None:
+        self._clients.add(environ, self._clock())
+        client = self._known_client(environ)
+        entry = None if client is None else self._hit(_key(client.audience, environ))
+        if client is None or entry is None:
             return self._app(environ, start_response)
-        body = copy.body(lambda: reader.token)
-        start_response("200 OK", [*copy.headers, ("Content-Length", str(len(body)))])
+        body = entry.body(lambda: client.csrf_token)
+        start_response("200 OK", [*entry.headers, ("Content-Length", str(len(body)))])
         return [body]
 
     def dispatch(self):
-        """In place of the app's views."""
+        """In place of the app's dispatcher."""
         if request.method not in ("GET", "HEAD"):
-            self.forget()
+            self.clear()
             try:
                 return self._dispatch()
             finally:
-                self.forget()  # also what was made while it worked
+                self.clear()  # also what was stored while it worked
         if request.method == "HEAD" or "_flashes" in session:
             return self._dispatch()
-        g.reader = self._who()
-        key = _key(g.reader, request.environ)
-        copy = self._fresh(key)
-        if copy is not None:
-            return Response(copy.body(generate_csrf), headers=copy.headers)
+        g.audience = self._audience()
+        key = _key(g.audience, request.environ)
+        entry = self._hit(key)
+        if entry is not None:
+            return Response(entry.body(generate_csrf), headers=entry.headers)
         g.page_key, began = key, self._clock()
         answer = self._dispatch()
-        self._work.add(self._clock() - began, self._clock())
+        self._rendering.add(self._clock() - began, self._clock())
         return answer
 
-    def keep(self, response: Response) -> Response:
-        """Keep what a view has made, and who asked for it; after everything but the session's cookie
-        was added to the answer."""
-        key, who = g.pop("page_key", None), g.pop("reader", None)
-        if who is not None and g.get("caller") is not None and _FIELD in g and not session.modified:
-            self._remember(who)
-        fit = (
-            key is not None
-            and response.status_code == 200
+    def store(self, response: Response) -> Response:
+        """Store what a view has rendered, and who asked for it; after everything but the session's
+        cookie was added to the answer."""
+        key, audience = g.pop("page_key", None), g.pop("audience", None)
+        authenticated = audience is not None and g.get("caller") is not None
+        if authenticated and _CSRF in g and not session.modified:
+            client = _KnownClient(g.caller, audience, g.get(_CSRF))
+            self._known[credentials_digest(request.environ)] = client
+        cacheable = (
+            response.status_code == 200
             and response.mimetype == "text/html"
             and not response.is_streamed
             and not response.direct_passthrough
             and "Set-Cookie" not in response.headers
         )
-        if fit:
-            body = response.get_data()
-            token = g.get(_FIELD)
-            parts = body.split(token.encode()) if token else [body]
-            response.vary.add("Cookie")
-            headers = [(k, v) for k, v in response.headers if k != "Content-Length"]
-            self._put(key, _Copy(self._clock(), parts, headers, len(body), _key_of_forms()))
+        if key is not None and cacheable:
+            self._store_page(key, response)
         return response
 
-    def forget(self, *_sender, **_what) -> None:
-        self._kept.clear()
-        self._bytes = 0
+    def clear(self, *_sender, **_what) -> None:
+        self._pages.clear()
 
-    def _fresh(self, key: bytes) -> _Copy | None:
-        """A copy that may be given now."""
-        copy, now = self._kept.get(key), self._clock()
-        if copy is None or now - copy.made >= LONGEST_S or len(self._crowd) < CROWD:
+    def _hit(self, key: bytes) -> _Entry | None:
+        """The entry to answer with; None on a miss, and while there is no load to shed."""
+        if len(self._clients) < MIN_CLIENTS:
             return None
-        return copy if self._work.per_second(now) > SHARE else None
+        if self._rendering.per_second(self._clock()) <= RENDER_SHARE:
+            return None
+        return self._pages.get(key)
 
-    def _put(self, key: bytes, copy: _Copy) -> None:
-        former = self._kept.pop(key, None)
-        self._bytes += copy.size - (former.size if former else 0)
-        self._kept[key] = copy
-        while self._bytes > MOST_BYTES:
-            self._bytes -= self._kept.popitem(last=False)[1].size
+    def _store_page(self, key: bytes, response: Response) -> None:
+        body, csrf_token, form_key = response.get_data(), g.get(_CSRF), g.get("form_key")
+        response.vary.add("Cookie")
+        if len(body) > self._pages.maxsize:
+            return
+        self._pages[key] = _Entry(
+            body.split(csrf_token.encode()) if csrf_token else [body],
+            [(name, value) for name, value in response.headers if name != "Content-Length"],
+            len(body),
+            form_key and form_key.encode(),
+        )
 
-    def _who(self) -> bytes:
-        """What a page may depend on that comes with a reader, whatever they ask for."""
+    def _audience(self) -> bytes:
+        """A digest of what a page may depend on that comes with the client, whatever it asks for."""
         caller = g.get("caller")
-        own = sorted((name, value) for name, value in session.items() if name not in _UNSEEN)
-        others = ((k, v) for k, v in request.cookies.items() if k != self._session_cookie)
-        # with the role and what they see: a session outlives a change of these
-        shown = caller and replace(caller, address="")
-        return _digest(shown, own, sorted(others))
+        shown = sorted((name, value) for name, value in session.items() if name not in _NOT_IN_KEY)
+        cookies = ((k, v) for k, v in request.cookies.items() if k != self._session_cookie)
+        # with role and scope: a session outlives a change of these
+        return _digest(caller and replace(caller, address=""), shown, sorted(cookies))
 
-    def _reader(self, environ: Mapping) -> _Reader | None:
-        """Who it is, if they were let in a moment ago."""
-        came = credentials_digest(environ)
-        reader = self._readers.get(came)
-        if reader is None or self._door.known(environ, came) != reader.caller:
+    def _known_client(self, environ: Mapping) -> _KnownClient | None:
+        """The client of this request, if it was authenticated a moment ago."""
+        digest = credentials_digest(environ)
+        client = self._known.get(digest)
+        if client is None or self._authenticator.cached_caller(environ, digest) != client.caller:
             return None
-        return reader
-
-    def _remember(self, who: bytes) -> None:
-        came = credentials_digest(request.environ)
-        self._readers[came] = _Reader(g.caller, who, g.get(_FIELD))
-        self._readers.move_to_end(came)
-        while len(self._readers) > MOST_READERS:
-            self._readers.popitem(last=False)
+        return client
 
 
 def register(app: Flask) -> None:
-    """To be called before whatever adds something to answers (what comes first is done last)."""
-    copies = PageCache(app, app.extensions["simple_batch_door"])
-    app.wsgi_app, app.dispatch_request = copies.serve, copies.dispatch
-    app.after_request(copies.keep)
-    signals.job_status.connect(copies.forget)
-    events.received.connect(copies.forget)
-    app.extensions["simple_batch_copies"] = copies  # signals hold their receivers weakly
+    """Call this before anything else that adds to answers (handlers run in reverse order)."""
+    cache = PageCache(app, app.extensions["simple_batch_auth"])
+    app.wsgi_app = cache.serve  # type: ignore[method-assign]  # as Flask's docs do
+    app.dispatch_request = cache.dispatch  # type: ignore[method-assign]  # likewise
+    app.after_request(cache.store)
+    signals.job_status.connect(cache.clear)
+    events.received.connect(cache.clear)
+    app.extensions["simple_batch_page_cache"] = cache  # signals hold their receivers weakly
 
 
-def _key_of_forms() -> bytes | None:
-    key = g.get("form_key")
-    return key and key.encode()
-
-
-def _key(who: bytes, environ: Mapping) -> bytes:
-    """Everything that a page may depend on besides the database."""
-    wish = [environ.get(name) for name in _WISH]
-    return _digest(who, wish, [item for item in environ.items() if item[0].startswith("HTTP_HX_")])
+def _key(audience: bytes, environ: Mapping) -> bytes:
+    """A digest of everything that a page may depend on besides the database."""
+    values = [environ.get(name) for name in _KEY_VALUES]
+    htmx = [item for item in environ.items() if item[0].startswith("HTTP_HX_")]
+    return _digest(audience, values, htmx)
 
 
 def _digest(*parts) -> bytes:

@@ -19,7 +19,7 @@ class SchemaFields:
     def validate_schema(self, field) -> None:
         file = self.schema_file.data
         try:
-            if file is not None and getattr(file, "filename", ""):
+            if file is not None and getattr(file, "filename", None):
                 field.data = _text(file.stream.read(MAX_BYTES + 1))
             if (field.data or "").strip():
                 Schema(parse(field.data))

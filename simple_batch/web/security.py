@@ -1,4 +1,4 @@
-"""CSRF tokens on every form, a name for each request, and pages that no browser keeps."""
+"""CSRF tokens on every form, an id for each request in the log, and pages that browsers must not store."""
 
 import uuid
 
@@ -7,8 +7,8 @@ from flask_wtf import CSRFProtect
 
 from ..core import log
 
-# what stands on their pages may be a secret, or an address of one
-_NEVER_KEPT = {"access", "configs"}
+# their pages may show a secret, or a URL that contains one
+_NO_STORE = {"access", "configs"}
 
 
 def register(app: Flask) -> None:
@@ -22,6 +22,6 @@ def register(app: Flask) -> None:
 
     @app.after_request
     def keep_nothing(response: Response) -> Response:
-        if request.blueprint in _NEVER_KEPT:
+        if request.blueprint in _NO_STORE:
             response.headers.setdefault("Cache-Control", "no-store")
         return response

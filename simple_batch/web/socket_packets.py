@@ -1,6 +1,5 @@
-"""What clients of the live feed send, looked at before Engine.IO and Socket.IO read it: their libraries
-raise what they meet in the middle of a malformed packet. Here it ends the connection, with a line in
-the log.
+"""Checks packets of the live feed before Engine.IO and Socket.IO parse them: these libraries let the
+exceptions of a malformed packet escape. Here one ends the connection, with a line in the log.
 """
 
 import io
@@ -29,7 +28,7 @@ _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError
 
 
 class EventPacket(SocketPacket):
-    """Socket.IO's, which refuses what is no event that a client may send. Raises ValueError."""
+    """Socket.IO's packet; decoding raises ValueError for an event that a client may not send."""
 
     def decode(self, encoded_packet):
         attachments = super().decode(encoded_packet)
@@ -39,7 +38,7 @@ class EventPacket(SocketPacket):
 
 
 def guard(app: Flask, server: Server) -> None:
-    """Have the feed of the app read packets so; to be called once its server is there."""
+    """Check all packets of this server."""
     engine = server.eio
     engine._async = {**engine._async, "websocket": _guarded(engine._async["websocket"])}
 
@@ -51,12 +50,12 @@ def guard(app: Flask, server: Server) -> None:
             _end(engine, sid)
 
     engine.on("message", receive)
-    app.wsgi_app = _Posts(app.wsgi_app, engine)
+    app.wsgi_app = _Posts(app.wsgi_app, engine)  # type: ignore[method-assign]  # as Flask's docs do
 
 
 class _Posts:
-    """In front of Engine.IO: packets that come in bodies (long polling). Raises BadRequest and
-    RequestEntityTooLarge as the answers they are."""
+    """WSGI middleware in front of Engine.IO: checks packets in bodies (long polling). Answers 400 and
+    413."""
 
     def __init__(self, app, engine):
         self._app, self._engine = app, engine

@@ -1,4 +1,4 @@
-"""What takes room, what would go under the rules of the settings, and the button that has it go."""
+"""Disk usage, what the retention settings would remove, and the button that removes it."""
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext as _
@@ -13,7 +13,7 @@ SHOWN = 50  # of each kind
 
 @blueprint.get("")
 def index():
-    """Sizes, rules, and what would go now."""
+    """Sizes, rules, and what would be removed now."""
     settings = context.settings()
     return render_template(
         "storage.html",
@@ -28,7 +28,7 @@ def index():
 
 @blueprint.post("/clean")
 def clean():
-    """Have it go: what is found now, which may be more than the page showed."""
+    """Remove what the rules select now, which may be more than the page showed."""
     going = retention.plan()
     jobs.clean(going)
     if going:

@@ -4,6 +4,7 @@ import json
 
 from flask_babel import lazy_gettext as _
 from wtforms import HiddenField, SelectField, StringField, TextAreaField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 from wtforms.validators import Optional
 from wtforms.widgets import HiddenInput
 
@@ -16,7 +17,11 @@ from .forms import unix
 class _Texts:
     """What every template has, and the name it is saved under."""
 
-    url = SelectField(_("Endpoint"), choices=intake.ENDPOINTS, default=intake.CHAT)
+    url = SelectField(
+        _("Endpoint"),
+        choices=[SelectChoice(url, url) for url in intake.ENDPOINTS],
+        default=intake.CHAT,
+    )
     system = TextAreaField(_("System message"))
     user = TextAreaField(_("User message"))
     images = TextAreaField(_("Images"))

@@ -1,4 +1,4 @@
-"""Pages for saved templates, their versions, and what two versions have different."""
+"""Pages for saved templates, their versions, and the difference of two versions."""
 
 import difflib
 import json
@@ -17,7 +17,7 @@ from .downloads import attached
 from .form_keys import once
 from .forms import blame
 from .labels import translated
-from .new_template import told
+from .new_template import saved_message
 from .template_forms import SavedTemplateForm
 
 blueprint = Blueprint("saved_templates", __name__, url_prefix="/templates")
@@ -25,7 +25,7 @@ blueprint = Blueprint("saved_templates", __name__, url_prefix="/templates")
 
 @blueprint.get("")
 def index():
-    """All of them."""
+    """All saved templates."""
     return render_template("saved/list.html", saved=templates.listed())
 
 
@@ -42,7 +42,7 @@ def new():
         except InvalidInput as error:
             blame(form, error)
         else:
-            flash(told(version, is_new), "success" if is_new else "info")
+            flash(saved_message(version, is_new), "success" if is_new else "info")
             return redirect(_place(version), 303)
     old = request.args.get("of", type=int)
     if request.method == "GET" and old is not None:
@@ -74,13 +74,13 @@ def restore(template_id: int):
     """Make an older version the newest."""
     number = request.form.get("version", 0, type=int)
     version, is_new = templates.restore(template_id, number)
-    flash(told(version, is_new), "success" if is_new else "info")
+    flash(saved_message(version, is_new), "success" if is_new else "info")
     return redirect(_place(version), 303)
 
 
 @blueprint.post("/<int:template_id>/rename")
 def rename(template_id: int):
-    """Call it something else."""
+    """Rename it."""
     try:
         saved = templates.rename(template_id, request.form.get("name", ""))
     except InvalidInput as error:
@@ -91,7 +91,7 @@ def rename(template_id: int):
 
 @blueprint.post("/<int:template_id>/delete")
 def delete(template_id: int):
-    """Forget it; jobs keep their copies."""
+    """Remove it; jobs keep their copies."""
     name = templates.get(template_id).name
     templates.remove(template_id)
     flash(_("Deleted “%(name)s”.", name=name), "success")

@@ -1,6 +1,6 @@
-// On every page: theme, menus, keyboard shortcuts, questions before what cannot be undone.
+// On every page: theme, menus, keyboard shortcuts, confirmation of what cannot be undone.
 
-// What a script replaces may hold the focus: the same thing gets it again, else the part it was in.
+// Keeps the focus while a script replaces a part of the page: the same element gets it again, else the part.
 window.SimpleBatchFocus = (() => {
   const same = (old) => (item) =>
     item.tagName === old.tagName && item.textContent === old.textContent && item.href === old.href &&
@@ -16,9 +16,10 @@ window.SimpleBatchFocus = (() => {
   return { keep };
 })();
 
-// What lies under a pressed pointer, or is an open menu, is not replaced: the click would go nowhere.
-window.SimpleBatchHands = (() => {
-  const CLICKED_MS = 100; // after the release; a touch takes so long
+// Waits before a part of the page is replaced: under a pressed pointer or with an open menu, the click
+// would be lost.
+window.SimpleBatchPointer = (() => {
+  const CLICKED_MS = 100; // after the release; a touch takes that long
   let pressed = false;
   let timer = null;
   let waiting = [];
@@ -35,7 +36,7 @@ window.SimpleBatchHands = (() => {
   addEventListener("pointerup", release, true);
   addEventListener("pointercancel", release, true);
   addEventListener("blur", release);
-  const off = async (part) => {
+  const idle = async (part) => {
     for (;;) {
       const menu = part.querySelector("details.menu[open]");
       if (menu) await new Promise((closed) => menu.addEventListener("toggle", closed, { once: true }));
@@ -43,7 +44,7 @@ window.SimpleBatchHands = (() => {
       else return;
     }
   };
-  return { off };
+  return { idle };
 })();
 
 (() => {
@@ -56,7 +57,7 @@ window.SimpleBatchHands = (() => {
     document.dispatchEvent(new Event("themechange"));
   });
   document.addEventListener("submit", (event) => {
-    // a form may hold several buttons, of which some need no question
+    // a form may have several buttons, and not all of them need a confirmation
     const question = (event.submitter && event.submitter.dataset.confirm) || event.target.dataset.confirm;
     if (question && !confirm(question)) event.preventDefault();
   });
@@ -67,7 +68,7 @@ window.SimpleBatchHands = (() => {
   });
   for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
 
-  // A menu closes when somebody clicks elsewhere, or by Escape, which gives the focus back.
+  // A menu closes at a click elsewhere, or at Escape, which gives the focus back.
   const openMenus = () => document.querySelectorAll("details.menu[open]");
   document.addEventListener("click", (event) => {
     for (const menu of openMenus()) if (!menu.contains(event.target)) menu.open = false;

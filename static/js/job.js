@@ -33,7 +33,7 @@
     if (p.status !== words.status) refreshHead(p.status);
   }
 
-  // the tiles, and the buttons that say how many they are about
+  // the tiles, and the buttons with a count
   function counts(c) {
     for (const place of document.querySelectorAll("[data-count]")) place.textContent = number(c[place.dataset.count]);
     for (const form of head.querySelectorAll("[data-retry]")) form.hidden = !c[form.dataset.retry];
@@ -49,8 +49,8 @@
 
   function governor(g) {
     if (!g) return "";
-    const most = g.rpm_learned ? `/${number(g.rpm_learned)}` : "";
-    let text = `${words.wordLimit} ${number(g.limit)} · ${words.wordInFlight} ${number(g.in_flight)} · ${number(g.rpm_used)}${most} RPM`;
+    const learned = g.rpm_learned ? `/${number(g.rpm_learned)}` : "";
+    let text = `${words.wordLimit} ${number(g.limit)} · ${words.wordInFlight} ${number(g.in_flight)} · ${number(g.rpm_used)}${learned} RPM`;
     text += ` · ${number(g.tpm_used)} TPM`;
     if (g.cooldown_s > 0) text += ` · ${words.wordCooldown.replace("{s}", g.cooldown_s)} (${g.reason})`;
     else if (g.reason === "memory") text += ` · ${words.wordMemory}`;
@@ -81,8 +81,8 @@
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.querySelector("#job > div");
-    await window.SimpleBatchHands.off(head);
-    if (status !== words.status) return; // a later answer tells more
+    await window.SimpleBatchPointer.idle(head);
+    if (status !== words.status) return; // a later answer is on its way
     window.SimpleBatchFocus.keep(head, () => {
       head.querySelector(":scope > div").replaceWith(document.adoptNode(fresh));
       for (const old of head.querySelectorAll(":scope > .alert")) old.remove();

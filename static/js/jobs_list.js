@@ -17,7 +17,7 @@
     setTimeout(() => { busy = false; again(); }, 1000);
   };
   const exchange = async (rows, asked) => {
-    await window.SimpleBatchHands.off(table);
+    await window.SimpleBatchPointer.idle(table);
     if (location.href !== asked) return; // another filter is chosen since
     const kept = new Set(chosen());
     window.SimpleBatchFocus.keep(table, () => { table.innerHTML = rows; });

@@ -1,16 +1,16 @@
 // The live feed for pages: one socket, snapshots after gaps, polling while the socket is gone.
 window.SimpleBatchLive = (() => {
   const POLL_MS = 2000;
-  const PATIENCE_MS = 4000; // a socket that is silent this long is as good as gone
+  const SILENT_MS = 4000; // without a connection for this long, poll instead
   const EVENTS = ["job.progress", "job.status", "job.buckets", "job.errors", "jobs.changed"];
 
-  function subscribe(wish, { onSnapshot, onEvent, onState, poll }) {
+  function subscribe(topic, { onSnapshot, onEvent, onState, poll }) {
     let seq = null;
     let timer = null;
     let live = false;
     const socket = io("/jobs", { transports: ["websocket", "polling"] });
     const ask = () =>
-      socket.timeout(5000).emit("subscribe", wish, (error, answer) => {
+      socket.timeout(5000).emit("subscribe", topic, (error, answer) => {
         if (error || !answer.ok) return startPolling();
         seq = answer.seq;
         stopPolling();
@@ -26,7 +26,7 @@ window.SimpleBatchLive = (() => {
     };
     const stopPolling = () => { clearInterval(timer); timer = null; };
 
-    const watch = () => setTimeout(() => { if (!live) startPolling(); }, PATIENCE_MS);
+    const watch = () => setTimeout(() => { if (!live) startPolling(); }, SILENT_MS);
 
     watch();
     socket.on("connect", ask);
@@ -41,7 +41,7 @@ window.SimpleBatchLive = (() => {
     socket.on("request.finished", (payload) => onEvent("request.finished", payload));
     return socket;
   }
-  // says beside the page's figures how fresh they are
+  // shows beside the figures of the page how fresh they are
   const badge = (name) => {
     const place = document.getElementById("feed");
     place.hidden = false;

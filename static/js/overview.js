@@ -47,7 +47,7 @@
     buckets = JSON.parse(page.getElementById("throughput-data").textContent);
     update();
     const groups = document.getElementById("groups");
-    await window.SimpleBatchHands.off(groups);
+    await window.SimpleBatchPointer.idle(groups);
     window.SimpleBatchFocus.keep(groups, () => groups.replaceChildren(...page.getElementById("groups").childNodes));
   };
   document.addEventListener("job.buckets", refresh);

@@ -4,12 +4,12 @@
   const stored = localStorage.getItem("theme");
   const dark = stored ? stored === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.bsTheme = dark ? "dark" : "light";
-  root.dataset.js = ""; // what only a script can fill takes room only then
+  root.dataset.js = ""; // elements that need a script take room only with one
 
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const told = /(?:^|; )zone=([^;]*)/.exec(document.cookie);
-  if (!zone || (told && told[1] === zone)) return;
+  const known = /(?:^|; )zone=([^;]*)/.exec(document.cookie);
+  if (!zone || (known && known[1] === zone)) return;
   document.cookie = `zone=${zone}; path=/; max-age=31536000; SameSite=Lax`;
-  // a browser without cookies must not be sent round and round
+  // without cookies the page would reload for ever
   if (zone !== root.dataset.zone && document.cookie.includes(`zone=${zone}`)) location.reload();
 })();

@@ -290,11 +290,11 @@ def test_every_event_of_the_live_feed_tells_each_caller_their_own(world):
         if not sees:
             continue
         for job in ("user's job", "token's job"):
-            reply = feed._subscribe(caller, {"job_id": world.ids[job], "tail": True})
+            reply = feed.subscribe(caller, {"job_id": world.ids[job], "tail": True})
             assert reply["ok"] == (sees in ("both", job.removesuffix(" job"))), (caller, job)
-        listed = feed._subscribe(caller, {})["snapshot"]["jobs"]
+        listed = feed.subscribe(caller, {})["snapshot"]["jobs"]
         assert len(listed) == {"both": 2, "token's": 1, "none": 0}[sees], caller
-        feed._disconnect(caller)
+        feed.clients.disconnect(caller)
 
 
 def test_without_users_the_live_feed_takes_this_machine_alone(open_world):
@@ -313,4 +313,4 @@ def still(app) -> live_feed.Feed:
 
 def connects(feed: live_feed.Feed, world: World, caller: str) -> bool:
     environ = EnvironBuilder("/socket.io/", headers=world.senders[caller]).get_environ()
-    return feed._connect(caller, {**environ, "REMOTE_ADDR": "127.0.0.1"})
+    return feed.clients.connect(caller, {**environ, "REMOTE_ADDR": "127.0.0.1"})

@@ -1,5 +1,4 @@
-"""The cache of authentication results, and what ends an entry: no access lasts more than a second
-longer."""
+"""The caches of callers: access that ends is cached for a second at most."""
 
 import time
 from types import SimpleNamespace
@@ -7,9 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from simple_batch import create_app
-from simple_batch.auth import guard as guard_module
-from simple_batch.auth import tokens, users
-from simple_batch.auth.guard import credentials_digest
+from simple_batch.auth import sessions, tokens, users
+from simple_batch.auth.credentials import credentials_digest
 from simple_batch.core.ttl_cache import TtlCache
 from simple_batch.store.database import connected
 from simple_batch.store.models import Token, User
@@ -20,28 +18,28 @@ from .conftest import post, send
 
 @pytest.fixture
 def clock(app, monkeypatch):
-    """The clock of the cache."""
-    clock, guard = always_use_cache(monkeypatch), app.extensions["simple_batch_door"]
-    guard._claims._clock = guard._callers._clock = clock
+    """Of the caches."""
+    clock, authenticator = always_use_cache(monkeypatch), app.extensions["simple_batch_auth"]
+    authenticator._credentials._clock = authenticator._callers._clock = clock
     return clock
 
 
 @pytest.fixture
 def asked(app):
-    """Has an item for each time that the guard looked a caller up in the database."""
-    counted, guard = [], app.extensions["simple_batch_door"]
-    answer = guard._answer
-    guard._answer = lambda claim: counted.append(claim) or answer(claim)
+    """An item for each time that a caller was read from the database."""
+    counted, authenticator = [], app.extensions["simple_batch_auth"]
+    answer = authenticator._authenticated
+    authenticator._authenticated = lambda claim: counted.append(claim) or answer(claim)
     return counted
 
 
-def test_callers_are_looked_up_once_per_second(app, clock, asked):
+def test_many_requests_of_one_caller_read_the_database_once_a_second(app, clock, asked):
     for _ in range(5):
         client = app.test_client()  # each with separate cookies, or none
         for path in ("/jobs", "/jobs", "/configs"):
             assert client.get(path).status_code == 200
     assert len(asked) == 1
-    clock.now += guard_module.KNOWN_S
+    clock.now += sessions.CALLER_TTL_S
     client.get("/jobs")
     assert len(asked) == 2
     # a change is always authorized by the database
@@ -77,11 +75,11 @@ def test_a_change_in_another_process_ends_it_within_a_second(app, people, log_in
         assert otto.get("/jobs").status_code == 200
     with connected():
         User.update(stamp="another").where(User.name == "otto").execute()
-    clock.now += guard_module.KNOWN_S * 0.99
+    clock.now += sessions.CALLER_TTL_S * 0.99
     assert otto.get("/jobs").status_code == 200
-    assert post(otto, "/configs/new").status_code == 401  # changes are not authorized by the cache
-    assert otto.get("/jobs").status_code == 303  # the post refreshed the cache
-    clock.now += guard_module.KNOWN_S
+    assert post(otto, "/configs/new").status_code == 401  # who changes something is asked about
+    assert otto.get("/jobs").status_code == 303  # found out by the way
+    clock.now += sessions.CALLER_TTL_S
     assert otto.get("/jobs").status_code == 303
 
 
@@ -93,7 +91,7 @@ def test_frequent_requests_do_not_prolong_the_cache(app, people, log_in, clock):
     seen = []
     for _ in range(20):
         seen.append(otto.get("/jobs").status_code)
-        clock.now += guard_module.KNOWN_S / 10
+        clock.now += sessions.CALLER_TTL_S / 10
     assert seen == sorted(seen)
     assert 9 <= seen.count(200) <= 10
 
@@ -118,8 +116,10 @@ def test_a_revoked_token_expires_as_fast_and_is_cached_as_a_digest(app, people, 
 
     assert [ask() for _ in range(3)] == [200] * 3
     assert len(asked) == 1
-    guard = app.extensions["simple_batch_door"]
-    assert secret not in repr((guard._claims._kept, guard._callers._kept))
+    authenticator = app.extensions["simple_batch_auth"]
+    assert secret not in repr(
+        (authenticator._credentials._entries, authenticator._callers._entries)
+    )
     with connected():
         tokens.revoke(token.id)
     assert ask() == 303
@@ -129,7 +129,7 @@ def test_a_revoked_token_expires_as_fast_and_is_cached_as_a_digest(app, people, 
     with connected():
         Token.update(revoked_at=1).where(Token.id == token.id).execute()
     assert ask() == 200
-    clock.now += guard_module.KNOWN_S
+    clock.now += sessions.CALLER_TTL_S
     assert ask() == 303
 
 
@@ -138,9 +138,11 @@ def test_an_expired_session_gets_no_cached_pages(overrides, monkeypatch):
     app = create_app(**overrides, PASSWORD="open sesame", SESSION_HOURS=1)
     try:
         client = app.test_client()
-        guard = app.extensions["simple_batch_door"]
-        guard._claims._clock = clock
-        guard._callers._clock = Clock()  # other requests keep the account cached
+        authenticator = app.extensions["simple_batch_auth"]
+        authenticator._credentials._clock, authenticator._callers._clock = (
+            clock,
+            Clock(),
+        )  # others keep the account known
         send(client, "admin", "open sesame")
         for _ in range(3):
             assert client.get("/jobs").status_code == 200
@@ -148,7 +150,7 @@ def test_an_expired_session_gets_no_cached_pages(overrides, monkeypatch):
         app.config["PERMANENT_SESSION_LIFETIME"] = -1  # now
         bare, headers = app.test_client(use_cookies=False), {"Cookie": f"session={cookie}"}
         assert bare.get("/jobs", headers=headers).status_code == 200
-        clock.now += guard_module.CLAIMED_S
+        clock.now += sessions.CREDENTIALS_TTL_S
         assert bare.get("/jobs", headers=headers).status_code == 303
     finally:
         app.extensions["simple_batch"].close()
@@ -160,8 +162,8 @@ def test_a_session_in_use_goes_on_but_its_cookie_stays_for_a_minute(
     client = log_in("otto")
     client.get("/jobs")  # which creates its form token
     assert all("Set-Cookie" not in client.get("/jobs").headers for _ in range(3))
-    later = time.time() + guard_module.RENEWED_S
-    monkeypatch.setattr(guard_module, "time", SimpleNamespace(time=lambda: later))
+    later = time.time() + sessions.RENEWED_S
+    monkeypatch.setattr(sessions, "time", SimpleNamespace(time=lambda: later))
     renewed = client.get("/jobs").headers["Set-Cookie"]
     assert "session=" in renewed
     assert "Expires=" in renewed
@@ -191,33 +193,33 @@ def test_credentials_digest_depends_on_every_header_that_authenticates():
     )
 
 
-def test_ttl_cache():
+def test_a_ttl_cache_dates_from_the_load_and_drops_what_clear_overtook():
     clock = Clock()
     cache = TtlCache(1.0, 2, clock)
-    assert cache.recalled("a") is None
-    assert cache.found("a", lambda: 1) == cache.recalled("a") == 1
-    assert cache.found("b", lambda: None) is None
+    assert cache.get("a") is None
+    assert cache.load("a", lambda: 1) == cache.get("a") == 1
+    assert cache.load("b", lambda: None) is None
     clock.now += 0.5
-    assert cache.found("a", lambda: 2) == 2
+    assert cache.load("a", lambda: 2) == 2
     clock.now += 0.75
-    assert cache.recalled("a") == 2  # it was stored again later
-    assert cache.found("a", lambda: None) is None
-    assert cache.recalled("a") is None  # the new answer replaced it
-    for question in "cde":
-        cache.found(question, lambda: 3)
-    assert [cache.recalled(question) for question in "cde"] == [None, 3, 3]
+    assert cache.get("a") == 2  # since it was loaded again
+    assert cache.load("a", lambda: None) is None
+    assert cache.get("a") is None
+    for key in "cde":
+        cache.load(key, lambda: 3)
+    assert [cache.get(key) for key in "cde"] == [None, 3, 3]
 
-    def forgotten_meanwhile():
-        cache.forget()
+    def cleared_meanwhile():
+        cache.clear()
         return 4
 
-    assert cache.found("f", forgotten_meanwhile) == 4
-    assert cache.recalled("f") is None  # the answer may be stale
-    assert cache.recalled("e") is None
+    assert cache.load("f", cleared_meanwhile) == 4
+    assert cache.get("f") is None  # it may be old already
+    assert cache.get("e") is None
 
     def slow():
         clock.now += 1.0
         return 5
 
-    assert cache.found("g", slow) == 5
-    assert cache.recalled("g") is None  # its lifetime starts with the question
+    assert cache.load("g", slow) == 5
+    assert cache.get("g") is None  # it dates from the start of the load

@@ -212,11 +212,11 @@ def test_refused_tries_use_up_no_allowance(app, people, monkeypatch):
     """Refused tries of one client do not delay the login of others at the same address."""
     now = [time.time()]
     monkeypatch.setattr(time, "time", lambda: now[0])
-    throttle = app.extensions["simple_batch_door"]._throttle
+    throttle = app.extensions["simple_batch_auth"]._throttle
 
     def tries(name: str, count: int = 1) -> list[bool]:
         with connected():
-            return [throttle.wait_s(name, "192.0.2.1") == 0 for _ in range(count)]
+            return [throttle.count_attempt(name, "192.0.2.1") == 0 for _ in range(count)]
 
     with connected():
         identity.act_as(Actor("otto", address="192.0.2.1"))

@@ -86,7 +86,7 @@ def connects(app, **environ) -> bool:
     """Whether the live feed accepts a client with these headers."""
     feed = app.extensions["simple_batch_feed"]
     came = EnvironBuilder("/socket.io/").get_environ()
-    return feed._connect("a client", {**came, "REMOTE_ADDR": "127.0.0.1", **environ})
+    return feed.clients.connect("a client", {**came, "REMOTE_ADDR": "127.0.0.1", **environ})
 
 
 def test_a_forwarded_request_is_never_one_of_this_machine(app_of_any_name, monkeypatch):

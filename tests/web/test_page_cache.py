@@ -1,8 +1,9 @@
-"""Cached pages under load: for whom, how old, and what invalidates them."""
+"""The page cache: which clients share an entry, how old it gets, and what clears it."""
 
 import re
 
 import pytest
+from cachetools import LRUCache, TTLCache
 from flask import g
 
 from simple_batch.core.domain import Role
@@ -20,8 +21,8 @@ TOKEN = re.compile(r'name="csrf-token" content="([^"]+)"')
 
 @pytest.fixture
 def clock(app, monkeypatch):
-    """The clock of the cache."""
-    clock = app.extensions["simple_batch_copies"]._clock = always_use_cache(monkeypatch)
+    """Of the cache."""
+    clock = app.extensions["simple_batch_page_cache"]._clock = always_use_cache(monkeypatch)
     return clock
 
 
@@ -62,71 +63,75 @@ def test_a_copy_is_short_lived_and_for_those_who_would_see_the_same(app, client,
     # too old
     add("later")
     assert "later" not in client.get("/configs").text
-    clock.now += page_cache.LONGEST_S
+    clock.now += page_cache.PAGE_TTL_S
     assert "later" in client.get("/configs").text
 
 
 def test_who_changes_something_sees_it(app, client, clock):
-    copies = app.extensions["simple_batch_copies"]
+    cache = app.extensions["simple_batch_page_cache"]
     assert "one-alias" not in client.get("/configs").text
     add("one-alias")
     assert "one-alias" not in client.get("/configs").text
     post(client, "/configs/new", alias="refused", base_url="")
     assert "one-alias" in client.get("/configs").text
-    assert copies._kept
+    assert cache._pages
     signals.job_status.send(None, job_id=1, from_status="a", to_status="b", reason="")
-    assert not copies._kept
+    assert not cache._pages
 
 
 def test_only_whole_pages_are_kept_and_not_too_much_of_them(
-    app, client, clock, make_job, add_config, monkeypatch
+    app, client, clock, make_job, add_config
 ):
     add_config("http://127.0.0.1:9/v1")
     job_id = make_job(3)
-    copies = app.extensions["simple_batch_copies"]
+    cache = app.extensions["simple_batch_page_cache"]
     for path in (f"/jobs/{job_id}/export", "/jobs/99", "/healthz", f"/jobs/{job_id}/progress.json"):
         client.get(path)
-    assert not copies._kept
+    assert not cache._pages
     for number in range(40):
         client.get(f"/jobs?q={number}")
-    assert len(copies._kept) == 40
-    assert copies._bytes == sum(copy.size for copy in copies._kept.values())
-    monkeypatch.setattr(page_cache, "MOST_BYTES", 50_000)
-    client.get("/jobs?q=last")
-    assert 0 < copies._bytes <= 50_000
+    assert len(cache._pages) == 40
+    assert cache._pages.currsize == sum(entry.size for entry in cache._pages.values())
+    cache._pages = TTLCache(50_000, page_cache.PAGE_TTL_S, clock, cache._pages.getsizeof)
+    for number in range(40):
+        client.get(f"/jobs?q={number}")
+    assert 0 < cache._pages.currsize <= 50_000
+    cache._pages = TTLCache(500, page_cache.PAGE_TTL_S, clock, cache._pages.getsizeof)
+    assert client.get("/jobs").status_code == 200  # larger than the whole cache
+    assert not cache._pages
 
 
-def test_one_reader_gets_new_pages_and_many_get_cached_ones(app, client, monkeypatch):
-    monkeypatch.setattr(page_cache, "SHARE", 0.0)
-    for number in range(2 * page_cache.CROWD):
+def test_one_client_always_gets_new_pages_many_get_hits(app, client, monkeypatch):
+    monkeypatch.setattr(page_cache, "RENDER_SHARE", 0.0)
+    for number in range(2 * page_cache.MIN_CLIENTS):
         add(f"config-{number}")
         assert f"config-{number}" in client.get("/configs").text
     add("unseen")
     texts = [
         client.get("/configs", environ_base={"REMOTE_PORT": port}).text
-        for port in range(2 * page_cache.CROWD)
+        for port in range(2 * page_cache.MIN_CLIENTS)
     ]
     assert "unseen" in texts[0]
     add("unseen-too")
     assert "unseen-too" not in client.get("/configs", environ_base={"REMOTE_PORT": 1}).text
-    copies = app.extensions["simple_batch_copies"]
-    copies._crowd = page_cache.RecentClients()  # they are gone
+    cache = app.extensions["simple_batch_page_cache"]
+    cache._clients = page_cache.RecentClients()  # they are gone
     assert "unseen-too" in client.get("/configs").text
 
 
-def test_copies_are_for_the_same_caller_in_the_same_role(app):
-    copies, keys = app.extensions["simple_batch_copies"], set()
+def test_an_entry_is_for_the_same_caller_in_the_same_role(app):
+    cache, keys = app.extensions["simple_batch_page_cache"], set()
     for role in (Role.ADMIN, Role.OPERATOR, Role.VIEWER):
         with app.test_request_context("/jobs"):
             g.caller = Actor("somebody", role)
-            keys.add(copies._who())
+            keys.add(cache._audience())
     assert len(keys) == 3
     with app.test_request_context("/jobs"):
-        g.caller = Actor("somebody", Role.ADMIN, address="192.0.2.1")  # the address does not matter
-        assert copies._who() in keys
+        g.caller = Actor("somebody", Role.ADMIN, address="192.0.2.1")  # where from is no matter
+        assert cache._audience() in keys
 
 
-def test_a_cached_caller_gets_a_cached_page_without_flask(app, client, clock, begun):
+def test_a_known_client_gets_a_hit_before_flask_begins(app, client, clock, begun):
     client.get("/configs")
     second = client.get("/configs")
     assert len(begun) == 2  # the first one brought no cookies
@@ -138,7 +143,7 @@ def test_a_cached_caller_gets_a_cached_page_without_flask(app, client, clock, be
     assert third.headers["Cache-Control"] == "no-store"
     assert third.headers["Vary"] == "Cookie"
     assert third.headers["X-Frame-Options"] == "DENY"
-    # the token on the page belongs to the reader, and works
+    # the token on it is the client's own, and valid
     other = app.test_client()
     theirs = {TOKEN.search(other.get("/configs").text)[1] for _ in range(3)}
     assert len(begun) == 4
@@ -147,7 +152,7 @@ def test_a_cached_caller_gets_a_cached_page_without_flask(app, client, clock, be
     sent = client.post("/configs/new", data={"csrf_token": given, "alias": ""})
     assert b"too old" not in sent.data
     assert len(begun) == 5
-    client.get("/configs")  # the post invalidated the cache
+    client.get("/configs")  # a post has cleared the cache
     assert len(begun) == 6
 
 
@@ -162,7 +167,7 @@ def test_a_cached_caller_gets_a_cached_page_without_flask(app, client, clock, be
         {"base_url": "http://evil.example"},
     ],
 )
-def test_remote_requests_get_no_cached_pages_whatever_their_cookies(client, clock, begun, strange):
+def test_strangers_get_no_hits_whatever_cookies_they_bring(client, clock, begun, strange):
     for _ in range(3):
         assert client.get("/configs").status_code == 200
     known = client.get_cookie("session").value
@@ -172,24 +177,24 @@ def test_remote_requests_get_no_cached_pages_whatever_their_cookies(client, cloc
     assert len(begun) == seen + 1
 
 
-def test_the_cache_of_readers_is_bounded(app, client, clock, monkeypatch):
-    copies = app.extensions["simple_batch_copies"]
-    monkeypatch.setattr(page_cache, "MOST_READERS", 3)
+def test_the_number_of_known_clients_is_limited(app, client, clock):
+    cache = app.extensions["simple_batch_page_cache"]
+    cache._known = LRUCache(3)
     client.get("/configs")
     for number in range(6):
         client.set_cookie("zone", f"Etc/GMT+{number}")
         client.get("/configs")
-    assert len(copies._readers) == 3
+    assert len(cache._known) == 3
 
 
-def test_only_page_requests_count_as_recent_clients(app, client):
-    recent_clients = app.extensions["simple_batch_copies"]._crowd
-    for port in range(page_cache.CROWD):
+def test_only_requests_for_pages_count_as_load(app, client):
+    clients = app.extensions["simple_batch_page_cache"]._clients
+    for port in range(page_cache.MIN_CLIENTS):
         for path in ("/static/css/app.css", "/socket.io/?EIO=4&transport=polling"):
             assert client.get(path, environ_base={"REMOTE_PORT": port}).status_code == 200
-    assert len(recent_clients) == 0
+    assert len(clients) == 0
     client.get("/jobs")
-    assert len(recent_clients) == 1
+    assert len(clients) == 1
 
 
 def test_a_message_is_shown_once(client, clock, begun):
@@ -203,12 +208,12 @@ def test_a_message_is_shown_once(client, clock, begun):
     assert len(begun) > seen
 
 
-def test_the_load_meter_decays():
-    flow = page_cache.LoadMeter()
+def test_a_load_fades():
+    load = page_cache.LoadMeter()
     for tenth in range(100):
-        flow.add(1, tenth / 10)
-    assert 9 < flow.per_second(10.0) < 11
-    assert flow.per_second(20.0) < 0.1
+        load.add(1, tenth / 10)
+    assert 9 < load.per_second(10.0) < 11
+    assert load.per_second(20.0) < 0.1
 
 
 def test_a_missing_static_file_is_reported(client):
