@@ -41,6 +41,7 @@ lint: .venv/.develops
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 	$(BIN)/codespell
 	$(BIN)/python -m tools.links
 	$(BIN)/bandit -q -c pyproject.toml -r simple_batch tools run.py gunicorn.conf.py

@@ -81,12 +81,12 @@ class RequestDetail(TypedDict):
     status: str  # of RequestStatus
     body: str  # JSON, indented
     edited: bool  # by a user, since the upload
-    messages: list[dict]  # {role, parts}
+    messages: list[content.MessageParts]  # {role, parts}
     image_names: dict[str, str]  # by the file of the image: its name in the upload
     response: str | None  # JSON, indented; the beginning of a very long one
     response_bytes: int | None  # length where the response was cut
     answer: str
-    answer_parts: list[dict]  # {kind, text}
+    answer_parts: list[content.ContentPart]  # {kind, text}
     reasoning: str
     parsed: list[tuple[str, str]] | None  # (name, value) of the fields of the job's schema
     cause: str | None

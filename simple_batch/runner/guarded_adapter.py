@@ -39,7 +39,7 @@ def _pool(kind: type, connection: type, policy: AddressPolicy) -> type:
             failure: Exception = NewConnectionError(self, "the name has no address")
             try:
                 for info in policy.through(name, found):
-                    self._dns_host = info[4][0]
+                    self._dns_host = str(info[4][0])
                     try:
                         return super()._new_conn()
                     except NewConnectionError as error:
