@@ -29,11 +29,7 @@ DEMO_FAIL = 0.05
 
 def main(argv: list[str]) -> int:
     """Serve until told to stop; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="run.py", description="Serves Simple Batch.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=7861)
-    parser.add_argument("--demo", action="store_true", help="run an example job, no key needed")
-    options = parser.parse_args(argv)
+    options = _options(argv)
     address_policy.listening_on([options.host])
     try:
         app = create_app()
@@ -64,30 +60,48 @@ def main(argv: list[str]) -> int:
     except SimpleBatchError as error:
         print(shown(f"Error: {error}"), file=sys.stderr)
         return error.exit_code
-    print("database ready", flush=True)
-    if state == "here":
-        print("scheduler started", flush=True)
-    elif services.settings.ENGINE == "celery":
-        print("workers make the calls: here are the pages", flush=True)
-    else:
-        print("another process runs this database's jobs: here are the pages", flush=True)
     port = server.server_port or options.port
     url = f"http://{_shown_host(options.host)}:{port}"
+    _print_state(state, services.settings.ENGINE)
     if secret is not None:
         print(f"Log in, once: {_reached(options.host, port)}/login?token={secret}")
     print(f"Running on local URL: {url}", flush=True)
     gc.freeze()  # what is loaded stays: collections need not scan it
-    done = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        gevent.signal_handler(number, done.set)
-    if options.demo:
-        gevent.spawn(_demo, url)
-    done.wait()
-    print("stopping: calls in flight finish", flush=True)
+    _serve_until_signal(url if options.demo else None)
     services.stop()
     server.stop(timeout=1)
     services.close()
     return 0
+
+
+def _options(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="run.py", description="Serves Simple Batch.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=7861)
+    parser.add_argument("--demo", action="store_true", help="run an example job, no key needed")
+    return parser.parse_args(argv)
+
+
+def _print_state(state: str, engine: str) -> None:
+    """Say which process makes the calls."""
+    print("database ready", flush=True)
+    if state == "here":
+        print("scheduler started", flush=True)
+    elif engine == "celery":
+        print("workers make the calls: here are the pages", flush=True)
+    else:
+        print("another process runs this database's jobs: here are the pages", flush=True)
+
+
+def _serve_until_signal(demo_url: str | None) -> None:
+    """Return after SIGTERM or SIGINT; the demo runs meanwhile, if a URL is given."""
+    done = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, done.set)
+    if demo_url is not None:
+        gevent.spawn(_demo, demo_url)
+    done.wait()
+    print("stopping: calls in flight finish", flush=True)
 
 
 def _shown_host(host: str) -> str:

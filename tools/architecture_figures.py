@@ -29,6 +29,7 @@ SHARED_NAMES = frozenset(
         "images",
         "jobs",
         "models",
+        "option_fields",
         "requests",
         "spend_leases",
         "templates",
