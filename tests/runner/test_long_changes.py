@@ -113,7 +113,7 @@ def test_a_page_is_answered_while_a_long_retry_goes_on(
 ):
     monkeypatch.setattr(jobs, "AT_ONCE_S", -1.0)
     monkeypatch.setattr(finalize, "FEW", 5)
-    monkeypatch.setattr(write_pace, "MOST", 5)
+    monkeypatch.setattr(write_pace, "MAX_ROWS", 5)
     job_id = cancelled(60)
     services = app.extensions["simple_batch"]
     services.start()
@@ -128,7 +128,7 @@ def test_a_page_is_answered_while_a_long_retry_goes_on(
 def test_a_reset_of_a_served_job_is_left_to_the_runner(cancelled, app, monkeypatch):
     monkeypatch.setattr(jobs, "AT_ONCE_S", -1.0)
     monkeypatch.setattr(finalize, "FEW", 5)
-    monkeypatch.setattr(write_pace, "MOST", 5)
+    monkeypatch.setattr(write_pace, "MAX_ROWS", 5)
     job_id = cancelled(60)
     services = app.extensions["simple_batch"]
     services.start()

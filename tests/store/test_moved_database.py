@@ -372,7 +372,7 @@ def test_a_start_beside_a_process_whose_file_was_written_over_is_refused(path):
     try:
         copy = copied(path)
         add(1)
-        database.obj._identity._tell("as a process that noticed it")
+        database.obj._identity._log_fault("as a process that noticed it")
         shutil.copyfile(copy, path)
         log_size = path.with_name(path.name + "-wal").stat().st_size
         with pytest.raises(DatabaseError, match="written to while another process uses it"):
