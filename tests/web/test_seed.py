@@ -12,7 +12,8 @@ from simple_batch.store.models import Job
 from .. import endpoint as e
 from ..endpoint import EmbeddingEndpoint, MisbehavingEndpoint
 from ..process import flask
-from .test_finding_out import asked, launch_fields, staged
+from .test_job_analysis import launch_fields
+from .test_pages import asked, staged
 
 OWN = {**asked(1), "seed": 5}
 
