@@ -54,7 +54,7 @@ def _verified(kept: str, given: bytes) -> bool:
 
 def _unlike_any() -> str:
     global _unlike
-    _unlike = _unlike or _hasher.hash(b"nobody's")
+    _unlike = _unlike or _hasher.hash(b"no password")
     return _unlike
 
 

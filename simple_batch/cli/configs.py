@@ -21,19 +21,23 @@ _PRICES = ("input_price", "cached_input_price", "output_price", "reasoning_price
 @click.option("--max-tokens", type=int)
 @click.option("--temperature", type=float)
 @click.option("--timeout", type=float, help="Seconds for one call.")
-@click.option("--concurrency", type=int, help="A ceiling; learned where it is not given.")
-@click.option("--rpm", type=int, help="Requests per minute at most.")
-@click.option("--tpm", type=int, help="Tokens per minute at most.")
-@click.option("--currency", help="USD where it is not given.")
+@click.option("--concurrency", type=int, help="Maximum calls in flight; default: automatic.")
+@click.option("--rpm", type=int, help="Maximum requests per minute.")
+@click.option("--tpm", type=int, help="Maximum tokens per minute.")
+@click.option("--currency", help="Default: USD.")
 @click.option("--input-price", type=PRICE, help="Per million tokens.")
-@click.option("--cached-input-price", type=PRICE, help="Per million tokens; else as input.")
+@click.option(
+    "--cached-input-price", type=PRICE, help="Per million tokens; default: the input price."
+)
 @click.option("--output-price", type=PRICE, help="Per million tokens.")
-@click.option("--reasoning-price", type=PRICE, help="Per million tokens; else as output.")
-@click.option("--day-cap", type=PRICE, help="What may be spent in a day.")
-@click.option("--month-cap", type=PRICE, help="What may be spent in a month.")
-@click.option("--known-prices", is_flag=True, help="Take the prices from the price table.")
+@click.option(
+    "--reasoning-price", type=PRICE, help="Per million tokens; default: the output price."
+)
+@click.option("--day-cap", type=PRICE, help="Spend cap per day.")
+@click.option("--month-cap", type=PRICE, help="Spend cap per month.")
+@click.option("--known-prices", is_flag=True, help="Use the prices of the built-in price table.")
 def add_config(alias, base_url, model, key_env, key_stdin, timeout, known_prices, **fields):
-    """Store an API config."""
+    """Create an API config."""
     if known_prices:
         fields |= _known_prices(base_url, model, fields)
     fields["currency"] = fields["currency"] or "USD"
@@ -47,11 +51,11 @@ def add_config(alias, base_url, model, key_env, key_stdin, timeout, known_prices
             **fields,
         )
     )
-    say(f"Stored “{config.alias}” ({config.model} at {config.base_url}).")
+    say(f"Saved “{config.alias}” ({config.model} at {config.base_url}).")
 
 
 def _known_prices(base_url: str, model: str, fields: dict) -> dict:
-    """Prices and currency as the table has them."""
+    """Prices and currency from the price table."""
     named = [name for name in _PRICES if fields[name] is not None]
     if named:
         option = named[0].replace("_", "-")
@@ -140,7 +144,7 @@ def _shown(config) -> dict:
 @command("test-config")
 @click.argument("alias")
 def test_config(alias):
-    """Make one small call with a config and say what came of it."""
+    """Make one small call with a config and print the result."""
     found = configs.test(configs.get(alias).id)
     if found.ok:
         put(f"ok: {found.message} ({found.latency_ms} ms)")
@@ -152,7 +156,7 @@ def test_config(alias):
 @command("remove-config")
 @click.argument("alias")
 def remove_config(alias):
-    """Remove a config that no job uses."""
+    """Delete a config that no job uses."""
     configs.delete(configs.get(alias).id)
     say(f"Removed “{alias}”.")
 

@@ -1,4 +1,4 @@
-"""What create-job and run-job let a user choose for a job."""
+"""The options of create-job and run-job."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -23,53 +23,70 @@ _OPTIONS = (
     click.option(
         "--template",
         metavar="FILE|NAME[@N]",
-        help="Makes a request of each row of a table: a file, or a saved template.",
+        help="Makes a request of each row of a table: a file or a saved template.",
     ),
     click.option(
-        "--endpoint", type=click.Choice(intake.ENDPOINTS), help="Of the template's requests."
+        "--endpoint",
+        type=click.Choice(intake.ENDPOINTS),
+        help="Endpoint of the template's requests.",
     ),
-    click.option("--sheet", metavar="NAME", help="Of an XLSX workbook; else the first."),
+    click.option("--sheet", metavar="NAME", help="Sheet of an XLSX workbook; default: the first."),
     click.option(
-        "--images", metavar="DIR", help="Of the images that its rows name; else beside FILE."
+        "--images",
+        metavar="DIR",
+        help="Folder of the images that the rows name; default: that of FILE.",
     ),
-    click.option("--concurrency", type=int, help="A ceiling; learned where it is not given."),
+    click.option("--concurrency", type=int, help="Maximum calls in flight; default: automatic."),
     click.option("--max-retries", type=int, help="Calls after the first."),
-    click.option("--spend-cap", type=PRICE, help="Where it pauses, in the config's currency."),
-    click.option("--skip-faulty", is_flag=True, help="Leave faulty lines out, do not refuse."),
+    click.option("--spend-cap", type=PRICE, help="Pause at this amount, in the config's currency."),
     click.option(
-        "--start-at", metavar="TIME", help="Not before: 2026-12-24T22:00 (with zone or not)."
+        "--skip-faulty", is_flag=True, help="Skip invalid lines instead of refusing the file."
     ),
-    click.option("--ask-once", is_flag=True, help="Of identical requests send one."),
-    click.option("--reuse-hours", type=float, help="Take answers of other jobs up to this age."),
-    click.option("--inputs-per-call", type=int, help="Of embeddings; 1 sends each alone."),
-    click.option("--deadline", metavar="TIME", help="What is left then expires."),
-    click.option("--hours", default="", help="Of the day, in which calls are made: 22:00-06:00."),
-    click.option("--zone", help="Of hours and times, for example Asia/Shanghai."),
+    click.option(
+        "--start-at", metavar="TIME", help="Do not start before: 2026-12-24T22:00 (zone optional)."
+    ),
+    click.option("--ask-once", is_flag=True, help="Send identical requests once."),
+    click.option("--reuse-hours", type=float, help="Reuse answers of other jobs up to this age."),
+    click.option(
+        "--inputs-per-call", type=int, help="Maximum inputs of an embeddings call; 1: one each."
+    ),
+    click.option("--deadline", metavar="TIME", help="Unanswered requests expire at this time."),
+    click.option("--hours", default="", help="Only send between these hours: 22:00-06:00."),
+    click.option("--zone", help="Time zone of hours and times, for example Asia/Shanghai."),
     click.option("--priority", type=click.Choice(list(_PRIORITY))),
-    click.option("--also", default="", help="Further configs: b, c; with weights: b=2, c=1."),
+    click.option(
+        "--also", default="", help="Also send to these configs: b, c; with weights: b=2, c=1."
+    ),
     click.option(
         "--spread",
         type=click.Choice([mode.value for mode in Spread]),
-        help="Over these; fast is usual.",
+        help="Distribution over these configs; default: fast.",
     ),
-    click.option("--weight", type=float, help="Of --config beside the others."),
-    click.option("--schema", metavar="FILE", help="JSON Schema that the answers are to fit."),
-    click.option("--schema-mode", type=click.Choice(SCHEMA_MODES), help="How it is asked for."),
-    click.option("--schema-retry", is_flag=True, help="Send back what does not fit."),
-    click.option("--webhook", type=int, metavar="ID", help="Told of the end (list-webhooks)."),
-    click.option("--email", default="", help="Told of the end."),
+    click.option("--weight", type=float, help="Weight of --config."),
+    click.option("--schema", metavar="FILE", help="JSON Schema for the answers."),
+    click.option("--schema-mode", type=click.Choice(SCHEMA_MODES), help="How to request it."),
+    click.option(
+        "--schema-retry", is_flag=True, help="Ask the model to fix an answer that does not match."
+    ),
+    click.option(
+        "--webhook",
+        type=int,
+        metavar="ID",
+        help="Notify this webhook when the job ends (list-webhooks).",
+    ),
+    click.option("--email", default="", help="Notify this address when the job ends."),
 )
 
 
 def job_options(function: Callable) -> Callable:
-    """The options of a command that makes a job."""
+    """Add the options of a command that creates a job."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
 def new_job(config: str | int, hold: bool = False, **given) -> JobOptions:
-    """The choices of these options. Raises InvalidInput."""
+    """The JobOptions from these options. Raises InvalidInput."""
     zone = given.pop("zone") or context.settings().TIMEZONE or str(LOCALTZ)
     template, saved = _template(given.pop("template"), given.pop("sheet"))
     template, saved = _sent_to(given.pop("endpoint"), template, saved)
@@ -116,7 +133,7 @@ def _schema(file: str | None) -> dict | None:
 def _sent_to(
     endpoint: str | None, template: intake.Template | None, saved: int | None
 ) -> tuple[intake.Template | None, int | None]:
-    """The template with this endpoint; with another than its own it is no longer the saved one."""
+    """The template with this endpoint. If that is not its own, it is no longer the saved template."""
     if endpoint is None:
         return template, saved
     if template is None:
@@ -130,7 +147,7 @@ def _sent_to(
 
 
 def _template(wanted: str | None, sheet: str | None) -> tuple[intake.Template | None, int | None]:
-    """Of a file or else a saved one, and the id of its version."""
+    """The template from a file or a saved one, and the id of its version."""
     if wanted is None:
         if sheet:
             raise InvalidInput("A sheet is a table: give --template FILE with --sheet.", "template")

@@ -14,13 +14,14 @@ from ..core.address_policy import AddressPolicy, AddressRefused
 from ..core.clock import now_ms
 from ..core.domain import NANO, Request
 from ..core.errors import Conflict, InvalidInput, NotFound
-from ..core.messages import Message, translatable
+from ..core.messages import Message, listed, translatable
 from ..engine import probe
 from ..engine.encoder import Encoder
 from ..engine.structured_output import structure_of
 from ..store import configs as config_rows
 from ..store.configs import defaults_of, endpoint_of
 from ..store.models import ApiConfig, Job, JobConfig, Override, database, lock_secrets
+from .field_names import field_name
 
 MAX_LIMIT = 1_000_000_000
 MAX_CAP = 1_000_000_000
@@ -82,7 +83,8 @@ def update(config_id: int, fields: ConfigFields) -> ApiConfig:
 def _changes(config: ApiConfig, values: dict) -> str:
     """The names of what is changed; a key's own is enough."""
     changed = {name for name, value in values.items() if getattr(config, name) != value}
-    return ", ".join(sorted({"key" if name.startswith("key_") else name for name in changed}))
+    names = sorted({"key" if name.startswith("key_") else name for name in changed})
+    return listed(map(field_name, names)) if names else ""
 
 
 def set_active(config_id: int, active: bool) -> None:
@@ -179,7 +181,7 @@ def fields_of(config: ApiConfig) -> ConfigFields:
 
 
 def test(config_id: int) -> probe.ProbeResult:
-    """Make one small call with the stored config and keep what came of it."""
+    """Make one small call with the stored config and store its result."""
     config = get(config_id)
     found = probe.test_connection(endpoint_of(config, context.vault()), context.settings())
     ApiConfig.update(

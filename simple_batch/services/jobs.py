@@ -37,6 +37,7 @@ from ..store.requeue import Changes
 from . import (
     batch_files,
     configs,
+    field_names,
     images,
     importer,
     job_options,
@@ -314,8 +315,8 @@ def edit(job_id: int, new: JobOptions, actor: str | None = None) -> None:
         return
     with database.atomic():
         Job.update(**changed).where(Job.id == job_id).execute()
-        changes = ", ".join(
-            f"{field}: {_shown(field, before[field])} → {_shown(field, value)}"
+        changes = listed(
+            field_names.change(field, _shown(field, before[field]), _shown(field, value))
             for field, value in changed.items()
         )
         job_rows.add_event(job_id, job.status, job.status, "edited", changes, actor=_acting(actor))

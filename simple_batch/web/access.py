@@ -1,4 +1,4 @@
-"""Who may use the Batch API, and who is told of the ends of jobs: tokens and webhooks."""
+"""Who may use the Batch API, and who is notified of ended jobs: tokens and webhooks."""
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -26,7 +26,7 @@ def index():
 @blueprint.post("/tokens")
 @once
 def create_token():
-    """Make a token; its secret is in this answer and nowhere else."""
+    """Create a token. Its secret is only in this response."""
     form = TokenForm()
     if form.validate_on_submit():
         try:
@@ -44,7 +44,7 @@ def create_token():
 
 @blueprint.post("/tokens/<int:token_id>/revoke")
 def revoke_token(token_id: int):
-    """Let nobody in with it any more."""
+    """Revoke a token: programs that use it are refused."""
     token = tokens.get(token_id, identity.current().sees)
     tokens.revoke(token_id)
     flash(_("Revoked “%(name)s”.", name=token.name), "success")
@@ -53,7 +53,7 @@ def revoke_token(token_id: int):
 
 @blueprint.post("/tokens/<int:token_id>/remove")
 def remove_token(token_id: int):
-    """Forget a revoked one."""
+    """Delete a revoked token."""
     token = tokens.get(token_id, identity.current().sees)
     try:
         tokens.remove(token_id)
@@ -66,7 +66,7 @@ def remove_token(token_id: int):
 @blueprint.post("/webhooks")
 @once
 def create_webhook():
-    """Tell the ends of jobs to a URL; the secret is in this answer and nowhere else."""
+    """Create a webhook. Its secret is only in this response."""
     form = _offered(WebhookForm())
     if form.validate_on_submit():
         try:
@@ -81,7 +81,7 @@ def create_webhook():
 
 @blueprint.post("/webhooks/<int:webhook_id>/remove")
 def remove_webhook(webhook_id: int):
-    """Tell it nothing more."""
+    """Delete a webhook."""
     webhooks.remove(webhook_id)
     flash(_("The webhook is removed."), "success")
     return redirect(url_for("access.index"), 303)

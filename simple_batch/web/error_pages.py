@@ -45,7 +45,7 @@ def _ours(error: SimpleBatchError):
 
 
 def _login_needed(error: LoginNeeded):
-    """To the login, and from there back to the page; who sent a form is told instead."""
+    """To the login, and from there back to the page; who sent a form gets a message instead."""
     login = url_for("login.page", next=request.full_path.rstrip("?"))
     if request.headers.get("HX-Request"):
         return "", 401, {"HX-Redirect": url_for("login.page")}

@@ -89,7 +89,7 @@ def _first(key: str, view: Callable) -> Response:
 
 
 def _outcome(key: str) -> Response | None:
-    """What came of the same form before, once it is known; None where nothing came of it, and this
+    """The outcome of the same form sent before, once it is known; None if it had none, and this
     post has the key now. Raises Conflict."""
     end = time.monotonic() + _PATIENCE_S
     while True:
@@ -110,8 +110,8 @@ def _outcome(key: str) -> Response | None:
         time.sleep(0.05)
     raise Conflict(
         translatable(
-            "This form was sent before: nothing was done a second time. Look at what came of it, "
-            "and load the form again to send it once more."
+            "This form was already sent, so nothing was done again. Check the result, "
+            "or reload the form to send it again."
         )
     )
 

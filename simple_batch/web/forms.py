@@ -158,7 +158,7 @@ class LaunchForm(_Timing, SchemaFields, PageForm):
     start_at = MomentField(_("Start at (empty: now)"), [Optional()])
     inputs_per_call = WholeField(_("Inputs per call"), [Optional()])
     ask_once = BooleanField(_("Send identical requests once"))
-    reuse_hours = FloatField(_("Take answers of other jobs, up to so many hours old"), [Optional()])
+    reuse_hours = FloatField(_("Reuse cached answers younger than (hours)"), [Optional()])
     also = StringField(_("Further APIs, in order"))
     spread = SelectField(
         _("How they share"),
@@ -300,9 +300,7 @@ class SettingsForm(_Timing, PageForm):
     """What may be changed while a job runs; the limits of the API belong to its config."""
 
     name = StringField(_("Name"))
-    concurrency = WholeField(
-        _("Concurrency of this job (empty: no bound of its own)"), [Optional()]
-    )
+    concurrency = WholeField(_("Max concurrency for this job (optional)"), [Optional()])
     max_retries = WholeField(_("Max retries"), [Optional()])
     spend_cap = DecimalField(_("Spend cap (empty: none)"), [Optional()], places=None)
     api_concurrency = WholeField(_("Concurrency (empty: learned)"), [Optional()])

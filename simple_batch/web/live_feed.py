@@ -43,8 +43,8 @@ SHARE = 0.05  # of the time may go into sending: with very many clients the tick
 MESSAGE_S = 0.0001  # what one event to one client takes, about
 EVENTS = 3  # a tick, to a client that hears all there is
 TAIL_ITEMS = 20
-STILL_S = 5.0  # so often it is looked whether those who watch are still let in
-RUN_OUT_S = 60.0  # and so often also where no user or token changed: sessions run out
+STILL_S = 5.0  # interval of the access check for connected clients
+RUN_OUT_S = 60.0  # the same if no user or token changed: sessions expire
 LIST_ROOM = "list"
 RECENT_BUCKETS_S = 10
 
@@ -118,7 +118,7 @@ class Feed:
     # --- clients ----------------------------------------------------------------------------
 
     def _connect(self, sid: str, environ: dict, _auth=None) -> bool:
-        """Let in whom the door lets in; False refuses."""
+        """Accept clients that the guard authenticates; False refuses."""
         came = credentials_digest(environ)
         caller = self._door.known(environ, came)
         if caller is None:
@@ -165,7 +165,7 @@ class Feed:
         return {"ok": True, "seq": self._seq[room], "snapshot": snapshot}
 
     def _snapshot(self, room: str, job_id: int) -> Mapping:
-        """How a job stands; many who come within one tick are told the same."""
+        """How a job stands; clients that come within one tick get the same snapshot."""
         now, seq = time.monotonic(), self._seq[room]
         made, after, snapshot = self._snapshots.get(room, (0.0, -1, {}))
         if after != seq or now - made > self._pace_s():
@@ -224,7 +224,7 @@ class Feed:
     # --- publishing -------------------------------------------------------------------------
 
     def _publish(self) -> None:
-        """Runs while somebody watches."""
+        """Runs while clients are connected."""
         tick = 0
         while True:
             self._socketio.sleep(self._pace_s())
@@ -243,7 +243,7 @@ class Feed:
                 log_failure(log, "the live feed could not be sent")
 
     def _show_out(self) -> None:
-        """Whoever is not let in any more, or as somebody else, hears nothing more."""
+        """Disconnect clients whose access was revoked or changed."""
         now = time.monotonic()
         if now - self._looked < STILL_S and not self._doors_moved:
             return

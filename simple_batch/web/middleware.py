@@ -1,8 +1,7 @@
-"""What stands between the servers and the app: every answer gets its security headers here, those of
-the live feed and of errors among them, and no client keeps a request waiting by sending it slowly.
+"""WSGI middleware: security headers for every response (also of the live feed and of errors), and limits
+for clients that send slowly.
 
-The headers of a request are the servers' to read: see ``Handler`` for run.py, gunicorn.conf.py for
-gunicorn.
+The servers read the headers of a request: see ``Handler`` for run.py, and gunicorn.conf.py.
 """
 
 import re
@@ -40,7 +39,7 @@ _CACHING = ("Cache-Control", "private, no-cache")
 
 
 class Middleware:
-    """A WSGI app around the app's."""
+    """A WSGI app that wraps the Flask app."""
 
     def __init__(self, app, settings: Settings):
         self._app = app
@@ -77,8 +76,8 @@ class Middleware:
 
 
 class Pace:
-    """How long may be waited for bytes: ``patience_s`` of silence, and what bytes take that come at
-    ``rate`` a second."""
+    """Time limit for reading: at most ``patience_s`` seconds of silence, and on average at least ``rate``
+    bytes a second."""
 
     def __init__(self, patience_s: float, rate: int):
         self._most = self._left = patience_s
@@ -99,7 +98,7 @@ class _TooSlow(RequestTimeout):
 
 
 class _PacedBody:
-    """A request's body as WSGI has it; ``late`` once it came too slowly."""
+    """The body of a request (``wsgi.input``). ``late`` is set once it came too slowly."""
 
     def __init__(self, body, pace: Pace):
         self._body = body
@@ -138,7 +137,7 @@ def _has_body(environ) -> bool:
 
 
 class Handler(WSGIHandler):
-    """gevent's, which by itself waits for ever for the end of headers and of bodies that nobody
+    """gevent's, which by itself waits for ever for the end of headers and of bodies that no code
     wants, and takes headers of megabytes. ``settings`` are set by ``handler``."""
 
     settings: Settings
@@ -176,8 +175,8 @@ class Handler(WSGIHandler):
             self._limit = None
 
     def _read_to_its_end(self) -> bool:
-        """What the app left of the body, so that the client comes to read the answer; one that is slow
-        with it is not waited for."""
+        """Read the rest of the body, so that the client reads the response. Does not wait for slow
+        clients."""
         body = self.wsgi_input
         if not body.chunked_input and body.position >= (body.content_length or 0):
             return True
@@ -209,14 +208,14 @@ class _TooLong(ValueError):
 
 
 class _Nothing:
-    """In place of a body that is not read any more."""
+    """Replaces a body that is not read further."""
 
     def _discard(self) -> None:
         pass
 
 
 class _Bounded:
-    """A file whose lines end at a limit."""
+    """A file whose lines are limited in length."""
 
     def __init__(self, file):
         self._file = file
@@ -236,7 +235,7 @@ def handler(settings: Settings) -> type[Handler]:
 
 
 def refusal(status: int) -> bytes:
-    """The whole answer to what is no HTTP request that an app could be asked with."""
+    """The whole response to an invalid HTTP request."""
     lines = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
         "Connection: close",

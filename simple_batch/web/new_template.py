@@ -131,7 +131,7 @@ def _edited(upload_id: int, version=None) -> str:
 
 
 def told(version, is_new: bool) -> str:
-    """What came of saving."""
+    """The message after saving."""
     said = {"name": version.saved.name, "n": version.number}
     if is_new:
         return _("Saved “%(name)s” as version %(n)s.", **said)

@@ -30,9 +30,9 @@ from ..runner import signals
 from .form_keys import new_key
 
 SHARE = 0.02  # of the time may go into making pages before copies are given
-CROWD = 8  # connections that asked lately: fewer wait for one another, and always get new pages
+CROWD = 8  # connections with a recent request: fewer wait for one another, and always get new pages
 LONGEST_S = 5.0  # no copy is older
-MEMORY_S = 2.0  # what is lately
+MEMORY_S = 2.0  # what counts as recent
 MOST_BYTES = 16 * MIB
 MOST_READERS = 4096
 _WISH = (
@@ -59,7 +59,7 @@ class _Copy(msgspec.Struct, frozen=True):
 
 
 class _Reader(msgspec.Struct, frozen=True):
-    """What the cookies of somebody say."""
+    """What a client's cookies say."""
 
     caller: Actor  # who it was then
     who: bytes
@@ -67,7 +67,7 @@ class _Reader(msgspec.Struct, frozen=True):
 
 
 class LoadMeter:
-    """How much of something there was lately, in units a second."""
+    """The recent rate of something, in units a second."""
 
     def __init__(self):
         self._sum = self._at = 0.0
@@ -81,7 +81,7 @@ class LoadMeter:
 
 
 class RecentClients:
-    """The connections that asked lately."""
+    """The connections with a recent request."""
 
     def __init__(self):
         self._asked: OrderedDict[tuple, float] = OrderedDict()  # the latest last
@@ -196,7 +196,7 @@ class PageCache:
         return _digest(shown, own, sorted(others))
 
     def _reader(self, environ: Mapping) -> _Reader | None:
-        """Who it is, if they were let in a moment ago."""
+        """The caller, if authenticated a moment ago."""
         came = credentials_digest(environ)
         reader = self._readers.get(came)
         if reader is None or self._door.known(environ, came) != reader.caller:

@@ -15,7 +15,7 @@ from .labels import translated
 class SchemaFields:
     """A schema as text or from a file, and how it is asked for."""
 
-    schema = TextAreaField(_("JSON Schema that the answers are to fit"))
+    schema = TextAreaField(_("JSON Schema for the answers"))
     schema_file = FileField(_("or from a file"))
     schema_mode = SelectField(
         _("How it is asked for"),

@@ -67,7 +67,7 @@ window.SimpleBatchHands = (() => {
   });
   for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
 
-  // A menu closes when somebody clicks elsewhere, or by Escape, which gives the focus back.
+  // A menu closes on a click elsewhere, or by Escape, which gives the focus back.
   const openMenus = () => document.querySelectorAll("details.menu[open]");
   document.addEventListener("click", (event) => {
     for (const menu of openMenus()) if (!menu.contains(event.target)) menu.open = false;

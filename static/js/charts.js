@@ -4,7 +4,7 @@ window.SimpleBatchCharts = (() => {
   const words = JSON.parse(root.dataset.words);
   let data = JSON.parse(document.getElementById("chart-data").textContent);
   const charts = {};
-  // green and red are for outcomes alone, the rest is told by lines of different kinds
+  // green and red are for outcomes alone, the rest is shown by lines of different kinds
   const COLOURS = { succeeded: "#198754", failed: "#c9302c", accent: "#2f6fdb", pale: "#8fb0e8", grey: "#868e96" };
   const ink = () => getComputedStyle(document.body).color;
   const LINES = { p50: ["solid", "circle", () => COLOURS.accent], p95: ["dashed", "triangle", ink], p99: ["dotted", "diamond", () => COLOURS.grey] };
@@ -119,7 +119,7 @@ window.SimpleBatchCharts = (() => {
   }
   return {
     timed, show, data: () => data,
-    // listener(name, chart) for each chart, now and whenever it is drawn anew
+    // listener(name, chart) for each chart, now and whenever it is drawn again
     each(listener) { listeners.push(listener); for (const name of Object.keys(charts)) listener(name, charts[name]); },
   };
 })();

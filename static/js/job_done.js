@@ -1,4 +1,4 @@
-// The title follows the progress; the end of a job is told by a toast and, if wanted, by the desktop.
+// The title follows the progress; the end of a job is shown by a toast and, if wanted, by the desktop.
 (() => {
   const head = document.getElementById("job");
   const words = head.dataset;
