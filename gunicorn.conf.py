@@ -1,8 +1,8 @@
 """The deployment: gunicorn -c gunicorn.conf.py 'simple_batch:create_app()'
 
-One worker: a database has one runner, and a client of the live feed must reach
-the process it began with, which gunicorn's workers cannot promise. More processes are
-more gunicorns behind a proxy that keeps clients apart: see docs/deployment.md.
+One worker: a database has one runner, and a client of the live feed must stay with
+one process, which gunicorn's workers cannot guarantee. For more processes, start several
+gunicorns behind a proxy with sticky sessions: see docs/deployment.md.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ keepalive = 30  # seconds; the headers of a request have to come within them too
 limit_request_line = 8190
 DRAINING_S = 20  # within graceful_timeout
 LIVE_FEED = "/socket.io/"
-control_socket_disable = True  # nobody here talks to it
+control_socket_disable = True  # nothing here uses it
 
 if os.environ.get("SIMPLE_BATCH_LOG_FORMAT") == "json":  # gunicorn's own lines too
     logconfig_dict = {
@@ -113,7 +113,7 @@ def post_worker_init(worker):
         if secret is not None:
             worker.log.info("log in, once: http://%s/login?token=%s", _reached(names[0]), secret)
         worker.log.info("jobs run %s", services.start())
-    gc.freeze()  # what is loaded stays: to look it through again would hold up everybody
+    gc.freeze()  # loaded modules stay: collecting them would block all greenlets
     worker.answering = 0
     worker.draining = gevent.spawn(_drain, worker, services)
 
@@ -140,12 +140,12 @@ def post_request(worker, req, environ, resp):
 
 def worker_exit(server, worker):
     draining = getattr(worker, "draining", None)
-    if draining is not None:  # else it did not come to work
+    if draining is not None:  # else the worker never started
         draining.join(DRAINING_S)
 
 
 def _drain(worker, services):
-    # beside gunicorn, which waits for all open connections first
+    # in parallel with gunicorn, which first waits for all open connections
     while worker.alive:
         time.sleep(0.1)
     end = time.monotonic() + DRAINING_S

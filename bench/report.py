@@ -58,7 +58,7 @@ def width(part: dict) -> None:
 
 
 def finding(part: dict) -> None:
-    print(f"\nFinding the limit: {part['seconds']:.0f} s, nothing configured (the others are told)")
+    print(f"\nFinding the limit: {part['seconds']:.0f} s, nothing configured (the others are)")
     print(f"{'':34}{'used of allowed':>16}{'refused':>10}{'calls':>8}")
     for limit, tools in part["rows"].items():
         for tool, row in tools.items():

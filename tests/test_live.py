@@ -14,7 +14,7 @@ def test_the_feed_slows_down_for_very_many_clients(app, make_job, add_config):
     job_id = make_job(3)
     feed = app.extensions["simple_batch_feed"]
     assert feed._pace_s() == live_feed.TICK_S
-    feed._running = True  # nobody is to be told
+    feed._running = True  # nothing is sent
     for number in range(80):
         feed._watch(f"client-{number}", job_id, tail=False)
     assert feed._pace_s() == live_feed.TICK_S
@@ -45,7 +45,7 @@ def test_events_are_not_compressed(app):
 def feed(app):
     """The feed; ``asked`` counts how often it authenticates a client."""
     feed = app.extensions["simple_batch_feed"]
-    feed._running, feed.asked = True, 0  # nobody is told anything
+    feed._running, feed.asked = True, 0  # nothing is sent
     authenticate = feed.clients._authenticate
 
     def counted(environ):
@@ -110,7 +110,7 @@ def test_connections_with_the_same_credentials_are_checked_once(
     assert len(feed.clients) == 0
     assert not feed.clients._connected
     assert not signals.tail_wanted
-    # by another name, or without the cookie, nobody comes in along with them
+    # by another name, or without the cookie, no one comes in along with them
     assert not connect(anna, headers={"Host": "evil.example"}).is_connected(live_feed.NAMESPACE)
     assert not connect().is_connected(live_feed.NAMESPACE)
 
@@ -119,7 +119,7 @@ def test_clients_are_checked_again_after_a_user_changed(app, feed, connect, brow
     browsers = {name: browser(name) for name in ("anna", "otto", "olga")}
     clients = {name: [connect(browsers[name]) for _ in range(3)] for name in browsers}
     assert look(feed) == 3  # once for those who came the same way
-    assert look(feed) == 0  # nobody changed
+    assert look(feed) == 0  # no one changed
     with connected():
         users.create("nils", "a long password", "viewer")
     assert look(feed) == 3
@@ -138,7 +138,7 @@ def test_clients_are_checked_again_after_a_user_changed(app, feed, connect, brow
     assert not any(client.is_connected(live_feed.NAMESPACE) for client in clients["anna"])
     with connected():
         users.create("nora", "a long password", "viewer")
-    assert look(feed) == 0  # nobody is there
+    assert look(feed) == 0  # no one is there
 
 
 def _headers():

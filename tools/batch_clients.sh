@@ -1,6 +1,6 @@
 #!/bin/sh
-# Clients of the Batch API by others, for the test that drives them: two environments of their own in
-# .venv-clients, since their dependencies are neither ours nor each other's. Made anew when a list in
+# Clients of the Batch API by others, for the test that drives them: two separate environments in
+# .venv-clients, since their dependencies are neither ours nor each other's. Recreated when a list in
 # tests/openai_api/clients changes. What cannot be installed is left out, and this says so.
 # Argument: the Python to make them with.
 set -eu

@@ -1,5 +1,5 @@
 """make demo-cluster: several machines on this one. Starts a PostgreSQL, a Redis, two web processes and
-two workers of its own, runs the demo over them, and shows who did what.
+two separate workers, runs the demo over them, and shows who did what.
 
     python -m tools.demo_cluster [--leave]
 """

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 bin=${VENV:-.venv}/bin
 pot=$(mktemp)
 trap 'rm -f "$pot"' EXIT
-"$bin/pybabel" -q extract -F babel.cfg -k lazy_gettext -k _ -k translatable -o "$pot" --no-location .
+"$bin/pybabel" -q extract -F babel.cfg -k lazy_gettext -k _ -k translatable -k stored_message -k stored_part -o "$pot" --no-location .
 dir=simple_batch/core/translations
 if [ -f "$dir/zh/LC_MESSAGES/messages.po" ]; then
     "$bin/pybabel" -q update -i "$pot" -d "$dir" -l zh --no-fuzzy-matching

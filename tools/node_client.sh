@@ -1,5 +1,5 @@
 #!/bin/sh
-# OpenAI's Node client for the test that drives it, installed anew when package-lock.json changes.
+# OpenAI's Node client for the test that drives it, reinstalled when package-lock.json changes.
 # Without Node the test is left out, and says so.
 set -eu
 cd "$(dirname "$0")/../tests/openai_api/node"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sees to it that the tests find PostgreSQL's programs: those installed, else Debian's package where it
-# may be installed. The tests start a server of their own; one that the package would start is not
+# may be installed. The tests start their own server; one that the package would start is not
 # wanted. Where there is none the tests on it are left out, and this says so.
 set -eu
 found() {

@@ -89,7 +89,7 @@ class Authenticator:
                 f"{reached} from other machines, and no login is set up: "
                 "make a user (flask create-user NAME --role admin), or set "
                 f"SIMPLE_BATCH_PASSWORD (for the user {ADMIN}), or SIMPLE_BATCH_LOGIN_LINK=yes for "
-                f"a link that is printed here and lets in once, {remedy}."
+                f"a login link that is printed here and works once, {remedy}."
             )
         return None
 

@@ -11,27 +11,27 @@ from .base import command, put, put_json, put_table, say
 
 @command("create-token")
 @click.argument("name")
-@click.option("--user", metavar="NAME", help="Whose it is: it may do what they may.")
+@click.option("--user", metavar="NAME", help="Its owner, whose permissions it has.")
 @click.option(
     "--scope",
     type=click.Choice([scope.value for scope in TokenScope]),
     default="run",
     show_default=True,
-    help="Making batches, or reading only.",
+    help="run: create batches and read results; read: read only.",
 )
-@click.option("--all", "sees_all", is_flag=True, help="It sees all that its user sees.")
+@click.option("--all", "sees_all", is_flag=True, help="Also access jobs that its owner can see.")
 def create_token(name, user, scope, sees_all):
-    """Make a token for programs; its secret is printed, once."""
+    """Create an access token for programs. Its secret is printed once."""
     owner = users.get(user).id if user else None
     _token, secret = tokens.create(name, sees_all, scope, owner)
     put(secret)
-    say("This is shown only now. From now on the Batch API lets nobody in without a token.")
+    say("The secret is shown only once. From now on, the Batch API requires a token.")
 
 
 @command("list-tokens")
 @click.option("--json", "as_json", is_flag=True)
 def list_tokens(as_json):
-    """All tokens, without their secrets."""
+    """List the tokens, without their secrets."""
     rows = [
         {
             "name": token.name,
@@ -54,9 +54,9 @@ def list_tokens(as_json):
 
 @command("revoke-token")
 @click.argument("name")
-@click.option("--remove", is_flag=True, help="Forget it too; what it made is then the pages'.")
+@click.option("--remove", is_flag=True, help="Also delete it. Its jobs stay, without an owner.")
 def revoke_token(name, remove):
-    """Let nobody in with a token any more."""
+    """Revoke a token: programs that use it are refused."""
     tokens.revoke(name)
     if remove:
         tokens.remove(name)
@@ -65,21 +65,21 @@ def revoke_token(name, remove):
 
 @command("create-webhook")
 @click.argument("url")
-@click.option("--token", "name", metavar="NAME", help="Only of the batches that this token makes.")
-@click.option("--chosen", is_flag=True, help="Only of the jobs that name it.")
+@click.option("--token", "name", metavar="NAME", help="Only for batches created with this token.")
+@click.option("--chosen", is_flag=True, help="Only for jobs that name it.")
 def create_webhook(url, name, chosen):
-    """Have the ends of jobs told to a URL; the secret that signs them is printed, once."""
+    """Notify a URL when jobs end. The secret that signs the messages is printed once."""
     if name and chosen:
         raise click.UsageError("Give --token or --chosen, not both.")
     webhook, secret = webhooks.create(url, tokens.get(name) if name else None, chosen)
     put(secret)
-    say(f"Webhook {webhook.id}. The secret is shown only now.")
+    say(f"Webhook {webhook.id}. The secret is shown only once.")
 
 
 @command("list-webhooks")
 @click.option("--json", "as_json", is_flag=True)
 def list_webhooks(as_json):
-    """All webhooks, without their secrets."""
+    """List the webhooks, without their secrets."""
     rows = [
         {
             "id": webhook.id,
@@ -100,7 +100,7 @@ def list_webhooks(as_json):
 @command("remove-webhook")
 @click.argument("webhook_id", type=int)
 def remove_webhook(webhook_id):
-    """Tell a webhook nothing more."""
+    """Delete a webhook."""
     webhooks.remove(webhook_id)
     say(f"Removed webhook {webhook_id}.")
 

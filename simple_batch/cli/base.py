@@ -1,4 +1,4 @@
-"""What all commands share: exit codes, errors in words, data on stdout."""
+"""What all commands share: exit codes, error messages on stderr, data on stdout."""
 
 import contextlib
 import functools
@@ -19,7 +19,7 @@ from ..store.database import connected, is_locked, is_transient
 
 
 class ExitStatus(IntEnum):
-    """What a command returns; a contract."""
+    """Exit codes of commands; a contract."""
 
     DONE = 0
     ERROR = 1
@@ -44,8 +44,8 @@ PRICE = _Price()
 
 
 def command(name: str, on_database: bool = True):
-    """A flask command that works on the database (unless it says otherwise) and ends with one of
-    our exit codes. The function may return an ExitStatus."""
+    """Decorator of a flask command. It opens the database (unless switched off) and exits with an
+    ExitStatus, which the function may return."""
 
     def decorate(function):
         @functools.wraps(function)
@@ -88,12 +88,12 @@ def command(name: str, on_database: bool = True):
 
 
 def say(text: str) -> None:
-    """Words for people, on stderr."""
+    """Print a message to stderr."""
     click.echo(shown(text), err=True)
 
 
 def put(text: str) -> None:
-    """Data, on stdout: as it is, unless that is a terminal."""
+    """Print data to stdout, unchanged unless that is a terminal."""
     click.echo(shown(text) if sys.stdout.isatty() else text)
 
 
@@ -102,12 +102,12 @@ def put_json(data) -> None:
 
 
 def put_json_text(text: str) -> None:
-    """The same for what is JSON already."""
+    """The same for a text that is JSON already."""
     put(shown_json(text))
 
 
 def put_table(header: list[str], rows: list[list]) -> None:
-    """Columns aligned for reading, separated so that cut and awk can take them apart."""
+    """Print aligned columns, separated so that cut and awk can split them."""
     for line in table(header, rows):
         put(line)
 
@@ -123,10 +123,11 @@ def table(header: list[str], rows: list[list]) -> Iterator[str]:
 
 
 def confirm(yes: bool, question: str) -> None:
-    """Ask, unless ``--yes`` was given. Raises click's Abort for a no, UsageError where nobody is there."""
+    """Ask, unless ``--yes`` was given. Raises click's Abort if the answer is no, UsageError without a
+    terminal."""
     if not yes:
         if not sys.stdin.isatty():
-            raise click.UsageError("Give --yes: there is nobody to ask.")
+            raise click.UsageError("No terminal to ask on: give --yes.")
         click.confirm(shown(question), abort=True, err=True)
 
 
@@ -138,7 +139,7 @@ def patched() -> bool:
 
 
 def run_patched() -> None:
-    """Start this very command again in a process patched by gevent. Does not return."""
+    """Restart this command in a process patched by gevent. Does not return."""
     code = "from gevent import monkey; monkey.patch_all(); from flask.cli import main; main()"
     arguments = [sys.executable, "-c", code, *sys.argv[1:]]
     if os.name == "nt":

@@ -43,11 +43,11 @@ def add_config(alias, base_url, model, key_env, key_stdin, known_prices, **field
             **fields,
         )
     )
-    say(f"Stored “{config.alias}” ({config.model} at {config.base_url}).")
+    say(f"Saved “{config.alias}” ({config.model} at {config.base_url}).")
 
 
 def _known_prices(base_url: str, model: str, fields: dict) -> dict:
-    """Prices and currency as the table has them."""
+    """Prices and currency from the price table."""
     named = [name for name in _PRICES if fields[name] is not None]
     if named:
         option = named[0].replace("_", "-")
@@ -136,7 +136,7 @@ def _shown(config) -> dict:
 @command("test-config")
 @click.argument("alias")
 def test_config(alias):
-    """Make one small call with a config and say what came of it."""
+    """Make one small call with a config and print the result."""
     found = configs.test(configs.get(alias).id)
     if found.ok:
         put(f"ok: {found.message} ({found.latency_ms} ms)")
@@ -148,7 +148,7 @@ def test_config(alias):
 @command("remove-config")
 @click.argument("alias")
 def remove_config(alias):
-    """Remove a config that no job uses."""
+    """Delete a config that no job uses."""
     configs.delete(configs.get(alias).id)
     say(f"Removed “{alias}”.")
 

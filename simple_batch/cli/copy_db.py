@@ -1,4 +1,4 @@
-"""copy-db: this installation's rows into another database."""
+"""copy-db: copies this installation's rows into another database."""
 
 import sys
 import time
@@ -21,7 +21,7 @@ _HEADER = ["TABLE", "ROWS", "CHANGED", "DIFFERENT", "SHA-256"]
 
 @command("copy-db", on_database=False)
 @click.argument("target_url")
-@click.option("--json", "as_json", is_flag=True, help="What was found, on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 def copy_db(target_url, as_json):
     """Copy the database to the empty one at TARGET_URL (postgresql://… or sqlite:///path), and compare
     the two row by row. No server may run. Others on this machine can read arguments: leave the password
@@ -75,7 +75,7 @@ def _report(moved: database_copy.Moved, seconds: float) -> None:
     if moved.different.count:
         say(f"Error: {moved.different.count:,} of {total:,} rows are not the same in the copy:")
         _name(moved.different)
-        say(f"{moved.target} cannot be used so. Find out why, and run the command again.")
+        say(f"Do not use {moved.target}. Find out why, then run the command again.")
     else:
         say(f"{total:,} rows copied and compared in {seconds:.0f} s: all are the same.")
 
@@ -88,7 +88,7 @@ def _name(found: Noted) -> None:
 
 
 def _what_else(settings: Settings, moved: database_copy.Moved, server: bool) -> None:
-    """What the user is to do now."""
+    """What the user has to do now."""
     keys = "the setting ENCRYPTION_KEYS" if settings.ENCRYPTION_KEYS else KEY_FILE
     session = "the setting SECRET_KEY" if settings.SECRET_KEY else SESSION_FILE
     steps = [
@@ -107,7 +107,7 @@ def _what_else(settings: Settings, moved: database_copy.Moved, server: bool) -> 
 
 
 class _Shown:
-    """How far the copy is: each row counts once when it is written and once when it is compared."""
+    """Progress of the copy. Each row counts twice: when it is written and when it is compared."""
 
     def __init__(self, rows: int):
         self.rows, self.done = rows, 0
@@ -120,7 +120,7 @@ class _Shown:
         self.done += count
 
     def end(self) -> None:
-        """Nothing follows."""
+        """End the progress output."""
 
 
 class _Bar(_Shown):

@@ -1,4 +1,4 @@
-"""flask demo: see a batch run without a key."""
+"""flask demo: runs a batch without a key."""
 
 import click
 
@@ -11,7 +11,7 @@ from .run import run_here
 @click.option("--requests", type=click.IntRange(1, 1_000_000), default=200, show_default=True)
 @click.option("--fail", type=click.FloatRange(0, 1), default=0.05, show_default=True)
 def demo(requests, fail):
-    """Run a job of example questions against the endpoint that ships with the program."""
+    """Run a job of example questions against the built-in demo endpoint."""
     if not patched():
         run_patched()
     offer_environment()

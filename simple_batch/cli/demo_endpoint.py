@@ -1,6 +1,6 @@
-"""A model endpoint that ships with the app: OpenAI's API without a model behind it.
+"""The demo endpoint: OpenAI's API without a model.
 
-For the demo, so that nobody needs a key to see a batch run, and for tests. It
+For the demo, so that a batch can be run without a key, and for tests. It
 answers chat completions, responses, completions, embeddings, moderations, image
 generations and the list of models, at a chosen speed and with a chosen share of
 faults.
@@ -134,7 +134,7 @@ class DemoEndpoint:
             return _error(400, str(error), "invalid_request_error")
 
     def _refusal(self):
-        """A 429 where the endpoint's own limits are reached."""
+        """A 429 if the limits of the endpoint are reached."""
         if self._concurrency is not None and self.in_flight > self._concurrency:
             return _error(429, "Too many requests at once.", "rate_limit_exceeded")
         if self._rpm is not None:
@@ -148,7 +148,7 @@ class DemoEndpoint:
         return None
 
     def _fault(self, body: dict):
-        """Takes the time an answer takes; then, by chance, a fault of one kind or another."""
+        """Wait as long as an answer takes, then return a random fault, or None."""
         chance = self._random.random()
         if self._latency:
             spread = self._random.lognormvariate(0, self._jitter)
@@ -341,6 +341,6 @@ def _reply_to(text: str) -> str:
 
 
 def _tokens(text: str) -> int:
-    """About as many as a tokenizer counts: one per Chinese character, else per four characters."""
+    """A rough count of tokens: one per Chinese character, else one per four characters."""
     wide = len(re.findall(r"[\u2e80-\uffff]", text))
     return wide + (len(text) - wide + 3) // 4

@@ -1,4 +1,4 @@
-"""The demo: an endpoint, a config and a job, through the same doors as everybody's."""
+"""The demo: an endpoint, a config and a job, created through the same services as a user's."""
 
 import io
 import os
@@ -21,7 +21,7 @@ PORT = 7862
 
 
 def start_endpoint(fail: float) -> demo_endpoint.DemoEndpoint:
-    """The demo's model endpoint, on its usual port where that is free."""
+    """The demo endpoint, on its usual port if that is free."""
     try:
         return demo_endpoint.start(port=PORT, fail=fail)
     except OSError:
@@ -29,7 +29,7 @@ def start_endpoint(fail: float) -> demo_endpoint.DemoEndpoint:
 
 
 def prepare(base_url: str, requests: int) -> Job:
-    """A job of the first questions of examples/, on a config for the demo endpoint."""
+    """Create a job of the first questions of examples/, on a config for the demo endpoint."""
     fields = configs.ConfigFields(
         alias=ALIAS,
         base_url=base_url,
@@ -54,7 +54,7 @@ def prepare(base_url: str, requests: int) -> Job:
 
 
 def offer_environment() -> None:
-    """A config for the endpoint that the environment names; nothing is sent to it."""
+    """Create a config for the endpoint in the environment variables. Nothing is sent to it."""
     key, base_url = os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL")
     if not key and not base_url:
         return
@@ -76,7 +76,7 @@ def offer_environment() -> None:
 
 
 def finish(job: Job, status: ExitStatus) -> Path | None:
-    """Write the export beside the project; None where the job did not end."""
+    """Write the export. None if the job has not ended."""
     if status not in (ExitStatus.DONE, ExitStatus.SOME_FAILED):
         return None
     path = context.settings().exports / f"demo-{job.id}.jsonl"
@@ -85,8 +85,8 @@ def finish(job: Job, status: ExitStatus) -> Path | None:
 
 
 def _questions(count: int) -> Iterator[bytes]:
-    """The first ``count`` lines of the examples, over and over where there are fewer: then with
-    other ids, which must not be repeated in a job."""
+    """The first ``count`` lines of the examples. If there are fewer they are repeated, with other ids,
+    which must be unique in a job."""
     lines = QUESTIONS.read_bytes().splitlines(keepends=True)
     for n in range(count):
         turn, place = divmod(n, len(lines))

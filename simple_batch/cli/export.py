@@ -25,9 +25,11 @@ _BY_NAME = ("json", "jsonl", "csv", "xlsx", "parquet")  # a file name's end says
 @click.option("-o", "--output", help="A file, or - for standard output.")
 @click.option("--format", "form", type=click.Choice(export.FORMATS))
 @click.option("--only", type=click.Choice(export.ONLY), default="all", show_default=True)
-@click.option("--raw-cells", is_flag=True, help="CSV: no ' before what looks like a formula.")
+@click.option(
+    "--raw-cells", is_flag=True, help="CSV: do not put ' before cells that look like formulas."
+)
 def export_job(job_id, output, form, only, raw_cells):
-    """Write a job's results, in input order, also while it runs."""
+    """Write a job's results in input order. The job may still be running."""
     job = jobs.get(job_id)
     form = form or (format_for(output) if output and output != "-" else "jsonl")
     if raw_cells and form != "csv":
@@ -46,7 +48,7 @@ def export_job(job_id, output, form, only, raw_cells):
 
 
 def _write_out(pieces: Iterable[bytes], form: str) -> None:
-    """To standard output, to the letter; a terminal gets control characters escaped."""
+    """Write to standard output unchanged; on a terminal, escape control characters."""
     if sys.stdout.isatty():
         for text in shown_pieces(pieces, is_json=form != "csv"):
             sys.stdout.write(text)
@@ -66,7 +68,7 @@ def format_for(output: str) -> str:
 
 
 def write_file(job_id: int, output: str, form: str, only: str, raw_cells: bool = False) -> None:
-    """Write beside the target first: a target is either whole or as it was."""
+    """Write to a temporary file first, so that the target is never half written."""
     pieces = export.export(job_id, form, only, raw_cells=raw_cells)
     target = Path(output)
     try:

@@ -1,4 +1,4 @@
-"""Following a job in the terminal: a bar where there is one, a line now and then where not."""
+"""Follows a job on stderr: with a progress bar on a terminal, else with a line from time to time."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ _BLOCKED = ("auth", "quota", "not_found")
 
 
 def follow(job_id: int, interval_s: float = 0.5) -> ExitStatus:
-    """Show a job's progress on stderr until it ends or is paused; returns what that means."""
+    """Show a job's progress on stderr until it ends or is paused. Returns its ExitStatus."""
     if sys.stderr.isatty():
         _bar(job_id, interval_s)
     else:

@@ -38,9 +38,11 @@ def create(file: str, new: JobOptions, images: str | None = None):
 @click.argument("file")
 @click.option("--config", required=True, help="Alias of an API config.")
 @job_options
-@click.option("--start/--no-start", default=True, help="Held, it is paused until resumed.")
+@click.option(
+    "--start/--no-start", default=True, help="--no-start: create it paused; resume it to start."
+)
 def create_job(file, config, start, images, **fields):
-    """Make a job from FILE (or - for standard input) and print its id."""
+    """Create a job from FILE (or - for standard input) and print its id."""
     job = create(file, new_job(config, hold=not start, **fields), images)
     put(str(job.id))
     say(f"Job {job.id} “{job.name}”: {job.total:,} requests, {job.status}.")
@@ -89,7 +91,7 @@ def list_jobs(status, as_json):
 @_job_id
 @click.option("--json", "as_json", is_flag=True)
 def show_job(job_id, as_json):
-    """Show one job in figures."""
+    """Show the figures of a job."""
     found = insight.summary(job_id)
     if as_json:
         put_json(found)
@@ -110,16 +112,16 @@ def show_job(job_id, as_json):
 @command("pause-job")
 @_job_id
 def pause_job(job_id):
-    """Make no new calls; those in flight finish."""
+    """Pause a job: no new calls; those in flight finish."""
     jobs.pause(job_id, actor="cli")
     say(f"Job {job_id} is paused.")
 
 
 @command("resume-job")
 @_job_id
-@click.option("--spend-cap", type=PRICE, help="Set the spend cap to this first.")
+@click.option("--spend-cap", type=PRICE, help="First set the spend cap to this.")
 def resume_job(job_id, spend_cap):
-    """Go on where the job was left."""
+    """Resume a paused job."""
     if spend_cap is not None:
         now = choices.of(jobs.get(job_id))
         jobs.edit(job_id, msgspec.structs.replace(now, spend_cap=spend_cap), actor="cli")
@@ -131,7 +133,7 @@ def resume_job(job_id, spend_cap):
 @command("cancel-job")
 @_job_id
 def cancel_job(job_id):
-    """Stop for good; what finished is kept."""
+    """Cancel a job. Finished answers are kept."""
     jobs.cancel(job_id, actor="cli")
     say(f"Job {job_id} is {jobs.get(job_id).status}.")
 
@@ -149,10 +151,10 @@ def retry_job(job_id, cause):
 @_job_id
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset_job(job_id, yes):
-    """Forget all results; the job is then held."""
+    """Delete all results. The job waits until you resume it."""
     confirm(yes, f"Forget all results of job {job_id} “{jobs.get(job_id).name}”?")
     jobs.reset(job_id, actor="cli")
-    say(f"Job {job_id} is as new, and held: flask resume-job {job_id}")
+    say(f"Job {job_id} has no results any more. To start it: flask resume-job {job_id}")
 
 
 @command("delete-job")

@@ -19,9 +19,9 @@ _KINDS = ("jobs", "uploads", "results", "exports")
 
 @command("backup-db")
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--with-key", is_flag=True, help="Copy the encryption key beside it too.")
+@click.option("--with-key", is_flag=True, help="Also copy the encryption key next to it.")
 def backup_db(target, with_key):
-    """Copy the database to TARGET, a new file or a folder, also while a server uses it."""
+    """Back the database up to TARGET, a new file or a folder. A server may be running."""
     made = backups.make(target, with_key)
     audit_log.note(
         "care.backup", str(made.path), translatable("with its encryption key") if with_key else ""
@@ -40,11 +40,11 @@ def backup_db(target, with_key):
 @command("restore-db", on_database=False)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--with-key", type=click.Path(path_type=Path), help="The encryption key to go with it."
+    "--with-key", type=click.Path(path_type=Path), help="The encryption key of the backup."
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def restore_db(file, with_key, yes):
-    """Put a backup in the place of the database; the present one is kept beside it."""
+    """Replace the database by a backup. The present one is kept next to it."""
     url = redacted_url(context.settings().database_url)
     confirm(yes, f"Put {file} in the place of {url}? The present one is kept under another name.")
     done = backups.restore(file, with_key)
@@ -69,26 +69,26 @@ def restore_db(file, with_key, yes):
 
 
 @command("clean", on_database=False)
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True)
-@click.option("--vacuum", is_flag=True, help="Give free room back to the disk; no server may run.")
+@click.option("--vacuum", is_flag=True, help="Shrink the database file; stop the server first.")
 def clean(dry_run, yes, as_json, vacuum):
-    """Remove what need not be kept any longer by the rules of the settings (RETENTION_…)."""
+    """Remove what the retention rules (RETENTION_…) no longer keep."""
     with connected():
         on = retention.rules(context.settings())
         going = retention.plan()
         _show(on, going, as_json)
         if not on:
-            say("No rule is on: see RETENTION_… in docs/configuration.md.")
+            say("No retention rule is on: see RETENTION_… in docs/configuration.md.")
         elif not going:
-            say("Nothing is to go.")
+            say("Nothing to remove.")
         elif not dry_run:
             confirm(yes, "Remove all this for good?")
             jobs.clean(going)
             say(_done(going))
     if vacuum and not dry_run:
-        say(f"{backups.compact():,} bytes were given back to the disk.")
+        say(f"The database file shrank by {backups.compact():,} bytes.")
 
 
 def _show(on: dict, going: retention.Plan, as_json: bool) -> None:
@@ -131,10 +131,10 @@ _BY_YOU = (
 
 
 @command("rotate-key")
-@click.option("--keep-old", is_flag=True, help="Keep the former keys too: backups need them.")
-@click.option("--seal-again", is_flag=True, help="Make no new key: use the first one there is.")
+@click.option("--keep-old", is_flag=True, help="Keep the former keys, which older backups need.")
+@click.option("--seal-again", is_flag=True, help="Do not create a key: use the first existing one.")
 def rotate_key(keep_old, seal_again):
-    """Encrypt the stored API keys and webhook secrets with a new key, also while a server runs."""
+    """Encrypt the stored API keys and webhook secrets with a new key. A server may be running."""
     settings = context.settings()
     if keep_old and seal_again:
         raise click.UsageError("Give --keep-old or --seal-again, not both.")
@@ -145,13 +145,13 @@ def rotate_key(keep_old, seal_again):
     else:
         count, unopened = secrets.rotate(settings.instance, keep_old)
     audit_log.note("care.key", detail=translatable("%(count)s secrets sealed again", count=count))
-    say(f"{count} {'secret is' if count == 1 else 'secrets are'} sealed with the newest key.")
+    say(f"{count} {'secret is' if count == 1 else 'secrets are'} encrypted with the newest key.")
     if unopened:
-        say(f"No key opens these, enter them again: {', '.join(unopened)}.")
+        say(f"No key decrypts these, enter them again: {', '.join(unopened)}.")
         return ExitStatus.ERROR
     if not seal_again:
         former = "The former keys are kept too" if keep_old else "The former keys are gone"
-        say(f"{former}. A server that runs takes the new one up by itself.")
+        say(f"{former}. A running server uses the new one automatically.")
     return ExitStatus.DONE
 
 

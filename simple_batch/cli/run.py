@@ -24,9 +24,11 @@ NO_WORKER = f"No worker runs: the job waits for one. Start it with: {lifecycle.W
 @click.argument("job", metavar="JOB_ID|FILE")
 @click.option("--config", help="Alias of an API config, for a FILE.")
 @job_options
-@click.option("-o", "--output", help="Write the results here at the end (.csv, .xlsx, .json, …).")
+@click.option(
+    "-o", "--output", help="Write the results to this file at the end (.csv, .xlsx, .json, …)."
+)
 def run_job(job, config, output, **fields):
-    """Run a job in this process to its end. Where a server or workers run this database's jobs it is
+    """Run a job in this process to its end. If a server or workers run the jobs of this database, it is
     started there and followed."""
     if not patched():
         run_patched()
@@ -45,7 +47,7 @@ def run_here(job_id: int) -> ExitStatus:
     services = current_app.extensions["simple_batch"]
     where = services.start(only=job_id)
     if where == "elsewhere":
-        say("A server or workers run this database's jobs: the job runs there.")
+        say("The job runs in the server or the workers of this database.")
     if where == "none":
         say(NO_WORKER)
     try:
@@ -55,7 +57,7 @@ def run_here(job_id: int) -> ExitStatus:
             return follow(job_id)
     except KeyboardInterrupt:
         if where == "here":
-            say(f"Stopping; calls in flight finish. Go on later with: flask run-job {job_id}")
+            say(f"Stopping; calls in flight finish. To continue: flask run-job {job_id}")
         raise
     finally:
         services.stop()
@@ -96,9 +98,9 @@ def _wanted(job: str, config: str | None, fields: dict) -> int:
 @click.argument("job_id", type=int)
 @click.option("--interval", type=click.FloatRange(min=0.1), default=0.5, help="Seconds.")
 def watch_job(job_id, interval):
-    """Follow a job that a server runs."""
+    """Follow a job that runs elsewhere."""
     if jobs.get(job_id).status not in FINAL_STATUSES and lifecycle.runner_state() == "none":
-        say("Nothing runs this database's jobs now: the job waits until something does.")
+        say("No server or worker is running: the job waits for one.")
     return follow(job_id, interval)
 
 

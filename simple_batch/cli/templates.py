@@ -15,23 +15,23 @@ from .options import read
 @command("save-template")
 @click.argument("name")
 @click.argument("file")
-@click.option("--note", default="", help="Kept with this version.")
+@click.option("--note", default="", help="A note about this version.")
 def save_template(name, file, note):
-    """Save FILE (or - for standard input) as a template, or as the next version of one; prints what
-    --template takes."""
+    """Save FILE (or - for standard input) as a template, or as the next version of one. Prints the
+    value for --template."""
     data = sys.stdin.buffer.read() if file == "-" else read(file, "template")
     version, is_new = templates.save(name, intake.template_of_file(data), note, "cli")
     put(templates.label(version))
     if is_new:
         say(f"Saved “{version.saved.name}” as version {version.number}.")
     else:
-        say(f"Version {version.number} of “{version.saved.name}” is the same: nothing is saved.")
+        say(f"Version {version.number} of “{version.saved.name}” is the same. Nothing was saved.")
 
 
 @command("list-templates")
 @click.option("--json", "as_json", is_flag=True)
 def list_templates(as_json):
-    """All saved templates, by name."""
+    """List the saved templates, by name."""
     found = templates.listed()
     if as_json:
         put_json([_shown(kept) for kept in found])
@@ -75,7 +75,7 @@ def _shown(kept: templates.Kept) -> dict:
 
 @command("show-template")
 @click.argument("name")
-@click.option("--version", "number", type=int, help="The newest where it is not given.")
+@click.option("--version", "number", type=int, help="Default: the newest.")
 def show_template(name, number):
     """Print a saved template (NAME or NAME@N) as the file that --template reads."""
     if number is None:
@@ -88,7 +88,7 @@ def show_template(name, number):
 @command("remove-template")
 @click.argument("name")
 def remove_template(name):
-    """Forget a saved template with all its versions; jobs keep their copies."""
+    """Delete a saved template with all its versions. Jobs keep their copies."""
     saved = templates.named(name)
     templates.remove(saved.id)
     say(f"Removed “{saved.name}”.")

@@ -26,18 +26,18 @@ _PER_PAGE = 1_000
 @click.option("--role", type=_role, default=Role.OPERATOR.value, show_default=True)
 @_stdin
 def create_user(name, role, password_stdin):
-    """Let somebody log in; from the first user on everybody has to."""
+    """Create a user. From the first user on, everyone must log in."""
     first = not users.any_there()
     user = users.create(name, _password(password_stdin), role)
     say(f"“{user.name}” may log in as {user.role}.")
     if first:
-        say("From now on everybody has to log in, on this machine too.")
+        say("From now on, everyone must log in, even on this computer.")
 
 
 @command("list-users")
 @click.option("--json", "as_json", is_flag=True)
 def list_users(as_json):
-    """All users, without their passwords."""
+    """List the users, without their passwords."""
     rows = [
         {
             "name": user.name,
@@ -59,17 +59,17 @@ def list_users(as_json):
 @_name
 @_stdin
 def set_password(name, password_stdin):
-    """Give a user another password; sessions begun before end."""
+    """Change a user's password. Their sessions end."""
     users.get(name)
     users.set_password(name, _password(password_stdin))
-    say(f"“{name}” has another password.")
+    say(f"The password of “{name}” was changed.")
 
 
 @command("set-role")
 @_name
 @click.argument("role", type=_role)
 def set_role(name, role):
-    """Make a user a viewer, an operator or an admin; sessions begun before end."""
+    """Make a user a viewer, an operator or an admin. Their sessions end."""
     users.set_role(name, role)
     say(f"“{name}” is {role}.")
 
@@ -77,15 +77,15 @@ def set_role(name, role):
 @command("disable-user")
 @_name
 def disable_user(name):
-    """Let a user in no more, nor their tokens; what they made stays."""
+    """Disable a user and their tokens. Their jobs stay."""
     users.disable(name)
-    say(f"“{name}” is let in no more.")
+    say(f"User “{name}” is disabled.")
 
 
 @command("enable-user")
 @_name
 def enable_user(name):
-    """Let a disabled user in again."""
+    """Enable a disabled user."""
     users.enable(name)
     say(f"“{name}” may log in again.")
 
@@ -93,24 +93,26 @@ def enable_user(name):
 @command("remove-user")
 @_name
 def remove_user(name):
-    """Forget a user and their tokens; their jobs stay, for admins to see."""
+    """Delete a user and their tokens. Their jobs stay; admins see them."""
     users.remove(name)
     say(f"Removed “{name}”.")
     if not users.any_there():
         say(
-            "No user is left: on this machine no login is needed any more. Where EXPOSED=yes or the "
-            "server listens on another address, no one can log in before you create a user."
+            "That was the last user: no login is required on this computer any more. With EXPOSED=yes, or "
+            "if the server listens on another address, no one can log in until you create a user."
         )
 
 
 @command("audit-log")
-@click.option("--actor", default="", help="Only what this user did.")
-@click.option("--action", default="", help="Only this: job.delete, or job for all of its kind.")
-@click.option("--days", type=click.FloatRange(min=0), help="Only of so many last days.")
-@click.option("--limit", type=click.IntRange(min=1), help="So many at most.")
+@click.option("--actor", default="", help="Only actions of this user.")
+@click.option(
+    "--action", default="", help="Only this action: job.delete, or job for all of its kind."
+)
+@click.option("--days", type=click.FloatRange(min=0), help="Only the last N days.")
+@click.option("--limit", type=click.IntRange(min=1), help="Print at most N entries.")
 @click.option("--json", "as_json", is_flag=True)
 def audit_log(actor, action, days, limit, as_json):
-    """Who did what, newest first."""
+    """Print the audit log, newest first."""
     if action and not any(known == action or known.startswith(f"{action}.") for known in ACTIONS):
         raise InvalidInput(f"There is no action {action!r}: {', '.join(ACTIONS)}.", "action")
     rows, number = [], 1
@@ -128,11 +130,12 @@ def audit_log(actor, action, days, limit, as_json):
 
 
 def _password(from_stdin: bool) -> str:
-    """By standard input, or asked for; never an argument, which others could see and history keeps."""
+    """The password from standard input or a prompt. Never an argument: other users and the shell's
+    history would see it."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise click.UsageError("Give --password-stdin: there is nobody to ask.")
+        raise click.UsageError("No terminal to ask on: give --password-stdin.")
     return click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
 
 

@@ -94,7 +94,7 @@ class Heartbeat:
 
     def _failed(self) -> None:
         self._steady_since = time.monotonic()
-        log_failure(log, "no sign of life can be given")
+        log_failure(log, "the heartbeat could not be written")
 
     def _beat(self) -> None:
         with connected():

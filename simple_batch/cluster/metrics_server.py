@@ -28,8 +28,8 @@ def serve(address: str, figures: Callable[[], RunnerStats]) -> WSGIServer:
         server.start()
     except OSError as error:
         raise SettingsError(
-            f"WORKER_METRICS={address}: it cannot be served: {error.strerror}. Each worker of a "
-            "machine needs a port of its own."
+            f"WORKER_METRICS={address}: cannot listen there: {error.strerror}. Each worker of a "
+            "machine needs its own port."
         ) from None
     loop_lag.meter.start()
     return server

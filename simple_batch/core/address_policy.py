@@ -21,7 +21,8 @@ from ipaddress import (
 from typing import Any, NamedTuple, TypeVar
 
 from .errors import ConfigurationError, SettingsError
-from .messages import Message, translatable
+from .messages import Message
+from .stored_messages import ADDRESS_REFUSED
 
 _NEVER = tuple(
     map(
@@ -157,11 +158,7 @@ def _looks_numeric(entry: str) -> bool:
 
 def _refusal(host: str, address: str) -> Message:
     place = host if host == address else f"{host} ({address})"
-    return translatable(
-        "Nothing is sent to %(place)s: that is a private address, or one that no endpoint has. If "
-        "it is meant, name it in SIMPLE_BATCH_ALLOWED_PRIVATE_HOSTS.",
-        place=place,
-    )
+    return ADDRESS_REFUSED(place=place)
 
 
 LOOPBACK = "localhost"

@@ -146,7 +146,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
 class Prices(msgspec.Struct, frozen=True):
     """Prices in nano-units per million tokens; None where unknown. Cached input and reasoning
-    without a price of their own cost what input and output do."""
+    without their own price cost what input and output do."""
 
     currency: str = "USD"
     input: int | None = None

@@ -27,6 +27,19 @@ from requests.utils import select_proxy
 
 from ..core.address_policy import AddressPolicy
 from ..core.redaction import redact
+from ..core.stored_messages import (
+    ANSWER_TOO_LARGE,
+    CLOSED_HALFWAY,
+    CLOSED_UNANSWERED,
+    DAMAGED_ENCODING,
+    ENDLESS_HEADERS,
+    ENDLESS_INTERIM,
+    LINE_BREAK_IN_HEADER,
+    NOT_HTTP,
+    TRUNCATED_ENCODING,
+    UNKNOWN_ENCODING,
+    UNPACKED_TOO_LARGE,
+)
 from .answer_memory import Answers, Held
 from .deadline import Deadline
 from .name_lookup import AddressInfo, SharedLookup
@@ -136,9 +149,11 @@ class GeventAdapter(BaseAdapter):
         except gevent.Timeout as expired:
             if not limit.is_mine(expired):
                 raise
-            raise ReadTimeout("no whole answer in time", request=request) from None
+            raise ReadTimeout(request=request) from None
         except HTTPParseError as error:
-            raise ConnectionError(f"the answer is not HTTP: {error}", request=request) from error
+            raise ConnectionError(
+                NOT_HTTP(error=error.args[0] if error.args else ""), request=request
+            ) from error
         except OSError as error:
             if isinstance(error, ConnectionError | ReadTimeout | ContentDecodingError):
                 raise
@@ -190,23 +205,27 @@ class GeventAdapter(BaseAdapter):
             if answer.message_complete:
                 interim += 1
                 if interim > MAX_INTERIM:
-                    raise ConnectionError("the endpoint sends interim answers without end")
+                    raise ConnectionError(ENDLESS_INTERIM())
             data = sock.recv(BLOCK)
             received += len(data)
-            answer.feed(data)
+            try:
+                answer.feed(data)
+            except HTTPParseError:
+                if data:
+                    raise
             if not data:
                 if answer.message_complete:
                     break
                 if not received:
-                    raise ConnectionError("the endpoint closed the connection without an answer")
-                raise ConnectionError("the connection ended in the middle of the answer")
+                    raise ConnectionError(CLOSED_UNANSWERED())
+                raise ConnectionError(CLOSED_HALFWAY())
             if not answer.headers_complete:
                 if received > MAX_HEADER_BYTES:
-                    raise ConnectionError("the answer's headers do not end")
+                    raise ConnectionError(ENDLESS_HEADERS())
                 continue
             expected = len(answer.body) if answer.message_complete else answer.expected()
             if expected > self._max_body + BLOCK or len(answer.body) > self._max_body:
-                raise BodyTooLarge(f"the answer is longer than {self._max_body:,} bytes")
+                raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
             if not answer.message_complete:
                 held.reserve(expected, limit)
         held.settle(len(answer.body))
@@ -231,8 +250,8 @@ class GeventAdapter(BaseAdapter):
     def _decoded(self, body: bytearray, encoding: str, held: Held, limit: Deadline) -> bytes:
         """The body unpacked, a block at a time, each as there is room for it."""
         if encoding not in ("gzip", "x-gzip", "deflate"):
-            named = redact(encoding)[:50]
-            raise ContentDecodingError(f"the answer's encoding {named!r} was not asked for")
+            named = repr(redact(encoding)[:50])
+            raise ContentDecodingError(UNKNOWN_ENCODING(encoding=named))
         inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by its header
         data, packed = bytearray(), bytes(body)
         while packed and not inflater.eof:
@@ -240,12 +259,12 @@ class GeventAdapter(BaseAdapter):
             try:
                 data += inflater.decompress(packed, BLOCK)
             except zlib.error as error:
-                raise ContentDecodingError(f"the answer's {encoding} data is damaged") from error
+                raise ContentDecodingError(DAMAGED_ENCODING(encoding=encoding)) from error
             if len(data) > self._max_body:
-                raise BodyTooLarge(f"the answer unpacks to more than {self._max_body:,} bytes")
+                raise BodyTooLarge(UNPACKED_TOO_LARGE(bytes=f"{self._max_body:,}"))
             packed = inflater.unconsumed_tail
         if not inflater.eof:
-            raise ContentDecodingError(f"the answer's {encoding} data is truncated")
+            raise ContentDecodingError(TRUNCATED_ENCODING(encoding=encoding))
         held.settle(len(data))
         return bytes(data)
 
@@ -265,7 +284,7 @@ def _head(request: PreparedRequest, parts: SplitResult) -> bytes:
     if request.body is not None:
         lines.append(f"Content-Length: {len(request.body)}")
     if any("\r" in line or "\n" in line for line in lines):
-        raise InvalidHeader("a header holds a line break")
+        raise InvalidHeader(LINE_BREAK_IN_HEADER())
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 

@@ -15,6 +15,7 @@ from ..core import remedies
 from ..core.clock import now_ms
 from ..core.domain import Cause
 from ..core.messages import Message, translatable
+from ..core.stored_messages import recognised
 from .governor import REFUSALS
 from .retry import StopAll
 
@@ -56,9 +57,11 @@ class Breaker:
     def verdict(self) -> PauseReason:
         """The PauseReason for the failures held back. There must be at least one."""
         finding = self.held[-1].finding
-        detail: str = finding.message
+        detail = recognised(finding.message, finding.http_status)
         if finding.http_status:
-            detail = f"HTTP {finding.http_status}: {detail}"
+            detail = translatable(
+                "HTTP %(status)s: %(message)s", status=finding.http_status, message=detail
+            )
         until = None
         remedy = remedies.PAUSED.get(finding.cause) if finding.cause is not None else None
         if finding.cause in REFUSALS and finding.retry_after_s is not None:

@@ -13,6 +13,14 @@ import msgspec
 from ..core.domain import EMBEDDINGS, Cause, Usage, Verdict
 from ..core.messages import Message
 from ..core.redaction import redact
+from ..core.stored_messages import (
+    EMPTY_ANSWER,
+    ERROR_INSIDE,
+    HTML_ANSWER,
+    NO_JSON_ANSWER,
+    PART_MISSING,
+    REDIRECTED,
+)
 from .answer_memory import Held
 from .rate_limit_headers import RateLimits, rate_limits, retry_after_s
 from .transport import Reply, TransportFailure
@@ -165,11 +173,11 @@ def _judge_success(reply: Reply, url: str) -> Classification:
         return _bad(reply, _no_json_message(reply), limits)
     if bytes(answer.error) not in _EMPTY:
         error = _error_parts(reply.body)
-        return _bad(reply, f"HTTP 200 with an error inside: {error}", limits, usage)
+        return _bad(reply, ERROR_INSIDE(status=200, error=error), limits, usage)
     expected = _EXPECTED.get(url, "choices")
     found = getattr(answer, expected)
     if not found or (found is answer.output and bytes(found) in _EMPTY):
-        return _bad(reply, f"the answer has no “{expected}”", limits, usage)
+        return _bad(reply, PART_MISSING(part=expected), limits, usage)
     return Classification(
         None,
         None,
@@ -236,9 +244,7 @@ def _judge_error(reply: Reply) -> Classification:
     message = _error_parts(reply.body)
     cause, verdict = _classify(reply.status, message)
     if reply.status in (301, 302, 303, 307, 308):
-        message = (
-            "the endpoint redirects elsewhere; redirects are not followed: correct the base URL"
-        )
+        message = REDIRECTED()
     return Classification(
         cause,
         verdict,
@@ -304,11 +310,11 @@ def _error_parts(body: bytes) -> str:
 
 def _no_json_message(reply: Reply) -> str:
     if not reply.body.strip():
-        return "the answer is empty"
+        return EMPTY_ANSWER()
     kind = str(reply.headers.get("content-type", "")).split(";")[0][:60]
     if b"<html" in reply.body[:500].lower() or "html" in kind:
-        return "the answer is an HTML page, not JSON: is the base URL right?"
-    return "the answer is not valid JSON (cut off, or of another kind)"
+        return HTML_ANSWER()
+    return NO_JSON_ANSWER()
 
 
 def _excerpt(body: bytes) -> str:

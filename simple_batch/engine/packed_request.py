@@ -18,6 +18,7 @@ from ..core.domain import (
     Usage,
     Verdict,
 )
+from ..core.stored_messages import VECTORS_MISSING
 from .classify import Classification, disqualified
 
 _encode = msgspec.json.Encoder().encode
@@ -64,7 +65,7 @@ class PackedRequest(Request, frozen=True, kw_only=True):
         count = len(self.members)
         if len(indices) == count and set(indices) == set(range(count)):
             return finding
-        complaint = f"the answer to {count} inputs has not each “index” from 0 to {count - 1} once"
+        complaint = VECTORS_MISSING(count=count, first=0, last=count - 1)
         return disqualified(finding, Cause.BAD_RESPONSE, complaint, Verdict.FINAL)
 
 

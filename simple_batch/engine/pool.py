@@ -10,6 +10,7 @@ from gevent.event import Event
 
 from ..core.clock import now_ms
 from ..core.domain import Attempt, Cause, Outcome, Request, RequestStatus
+from ..core.stored_messages import PROGRAM_FAULT
 from .breaker import Breaker, PauseReason
 from .limiters import Dismissed, Limiters, Permit
 from .packed_request import members, outcomes, tried
@@ -287,6 +288,6 @@ class Pool:
                 finished_at=now_ms(),
                 latency_ms=attempts[-1].latency_ms if attempts else None,
                 cause=Cause.INTERNAL,
-                message=f"{type(error).__name__} in Simple Batch; see the log",
+                message=PROGRAM_FAULT(error=type(error).__name__),
             ),
         )

@@ -10,6 +10,7 @@ from ..core.domain import Cause, Endpoint, Request, Usage
 from ..core.errors import ConfigurationError
 from ..core.messages import Message, translatable
 from ..core.settings import Settings
+from ..core.stored_messages import recognised
 from .classify import Classification, classify, classify_failure
 from .encoder import Encoder
 from .structured_output import Structure
@@ -73,7 +74,7 @@ def test_connection(endpoint: Endpoint, settings: Settings) -> ProbeResult:
             model,
             finding.http_status,
         )
-    message = finding.message
+    message = recognised(finding.message, finding.http_status)
     if not isinstance(message, Message):
         status = f"HTTP {finding.http_status}, " if finding.http_status else ""
         message = f"{status}{finding.cause}: {message}"[:500]
@@ -135,7 +136,10 @@ def list_models(endpoint: Endpoint, settings: Settings) -> list[str]:
         reply = transport.get("/v1/models", min(endpoint.timeout_s, _TIMEOUT_S))
     except TransportFailure as failure:
         raise ConfigurationError(
-            translatable("The list of models was not answered: %(failure)s", failure=failure)
+            translatable(
+                "The list of models was not answered: %(failure)s",
+                failure=recognised(failure.message),
+            )
         ) from None
     finally:
         transport.close()
@@ -145,7 +149,7 @@ def list_models(endpoint: Endpoint, settings: Settings) -> list[str]:
             translatable(
                 "The list of models: HTTP %(status)s: %(message)s",
                 status=reply.status,
-                message=finding.message,
+                message=recognised(finding.message, reply.status),
             )
         )
     try:

@@ -12,6 +12,7 @@ import msgspec
 
 from ..core.clock import now_ms
 from ..core.domain import Attempt, Cause, Outcome, Request, RequestStatus, Verdict
+from ..core.stored_messages import INTERRUPTED
 from .classify import KEPT, Classification, classify, classify_failure
 from .governor import REFUSALS
 from .limiters import Dismissed, Limiters, Permit
@@ -240,7 +241,7 @@ class RetryingCall:
     def _note(self, finding: Classification | None, started_at: int, latency_ms: int) -> None:
         number = len(self.attempts) + 1
         if finding is None:
-            attempt = Attempt(number, started_at, latency_ms, Cause.CANCELLED, None, "cut off")
+            attempt = Attempt(number, started_at, latency_ms, Cause.CANCELLED, None, INTERRUPTED())
         elif finding.cause is None:
             attempt = Attempt(number, started_at, latency_ms, None, finding.http_status)
         else:

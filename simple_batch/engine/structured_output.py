@@ -16,6 +16,7 @@ from ..core.schema import Schema, given
 from .classify import Classification, disqualified
 
 MODES = ("send", "object", "check")
+NOTHING = "nothing"  # the last fallback level: no format is asked for
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 URLS = (CHAT, RESPONSES, "/v1/completions")
 _NAME = "answer"
@@ -123,15 +124,15 @@ def structure_of(
 
 def _formats(schema: Schema) -> list[str]:
     strict = ["json_schema (strict)"] if schema.strict else []
-    return [*strict, "json_schema", "json_object", "nothing"]
+    return [*strict, "json_schema", "json_object", NOTHING]
 
 
 def _rank(name: str) -> int:
-    return {"json_object": 1, "nothing": 2}.get(name, 0)
+    return {"json_object": 1, NOTHING: 2}.get(name, 0)
 
 
 def _response_format(name: str, schema: Schema) -> dict[str, Any] | None:
-    if name == "nothing":
+    if name == NOTHING:
         return None
     if name == "json_object":
         return {"type": "json_object"}

@@ -12,8 +12,10 @@ from requests.adapters import HTTPAdapter
 
 from ..core.address_policy import AddressPolicy, AddressRefused
 from ..core.domain import Cause, Endpoint, Verdict
+from ..core.messages import Message
 from ..core.redaction import SHORTEST, Secret, redact
 from ..core.settings import Settings
+from ..core.stored_messages import ANSWER_TOO_LARGE, NO_ANSWER_IN_TIME
 from ..core.version import __version__
 from .adapter import BLOCK, BodyTooLarge, GeventAdapter
 from .answer_memory import Answers, Held
@@ -112,9 +114,8 @@ class Transport:
         except BodyTooLarge as error:
             raise TransportFailure(Cause.BAD_RESPONSE, str(error)) from error
         except requests.Timeout as error:
-            raise TransportFailure(
-                Cause.TIMEOUT, f"no whole answer within {timeout_s:g} s"
-            ) from error
+            message = NO_ANSWER_IN_TIME(seconds=f"{timeout_s:g}")
+            raise TransportFailure(Cause.TIMEOUT, message) from error
         except requests.exceptions.ContentDecodingError as error:
             raise TransportFailure(Cause.BAD_RESPONSE, redact(str(error))[:300]) from error
         except (requests.RequestException, ssl.SSLError, OSError) as error:
@@ -178,7 +179,7 @@ class Transport:
         for block in response.iter_content(BLOCK):
             body += block
             if len(body) > self._max_body:
-                raise BodyTooLarge(f"the answer is longer than {self._max_body:,} bytes")
+                raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
             held.reserve(len(body) + BLOCK, limit)
         held.settle(len(body))
         return bytes(body)
@@ -190,8 +191,9 @@ def session_has_proxies(url: str) -> bool:
 
 
 def _plain(error: BaseException) -> str:
-    """The innermost reason in words: requests wraps it in layers that name objects."""
-    while error.__cause__ is not None:
+    """The innermost reason in words: requests wraps it in layers that name objects. An error with a
+    message of ours is not looked into."""
+    while error.__cause__ is not None and not any(isinstance(it, Message) for it in error.args):
         error = error.__cause__
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[:300]

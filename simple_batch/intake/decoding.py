@@ -1,4 +1,4 @@
-"""The text of a table's bytes, line by line; its encoding is told apart by the bytes alone.
+"""The text of a table's bytes, line by line; its encoding is detected from the bytes alone.
 
 What cannot be decoded becomes MARK, which no clean text holds, so that a fault can name its row.
 """

@@ -135,7 +135,7 @@ class Reader:
         if self._sheet and not table.sheets:
             raise UploadRejected(
                 translatable(
-                    "“%(sheet)s” is to be the sheet, and only XLSX has sheets: leave it out.",
+                    "“%(sheet)s”: only XLSX files have sheets. Leave the sheet out.",
                     sheet=self._sheet[:80],
                 )
             )

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from ..core.domain import Cause, JobStatus
+from ..core.stored_messages import CANCELLED, EXPIRED
 from ..store import bulk_results, duplicates
 from ..store import jobs as job_rows
 from ..store import requeue as retry_rows
@@ -17,8 +18,8 @@ from . import signals
 
 FEW = 20  # rows of the first step: their answers may be large
 _WORDS = {
-    Cause.CANCELLED: "cancelled before it was answered",
-    Cause.EXPIRED: "not answered before the deadline of its job",
+    Cause.CANCELLED: CANCELLED(),
+    Cause.EXPIRED: EXPIRED(),
 }
 
 

@@ -5,24 +5,23 @@ import ssl
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
-from pathlib import Path
 
-from babel.support import Translations
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from ..core.languages import catalogue, translated
 from ..core.redaction import redact
 from ..core.settings import Settings
+from ..core.stored_messages import MAIL_NOT_SENT, NO_MAIL_SERVER
 from ..store.models import Delivery, Job
 
 TIMEOUT_S = 20.0
-_TRANSLATIONS = Path(__file__).parents[1] / "core" / "translations"
 
 
 def send(settings: Settings, delivery: Delivery) -> tuple[bool, int | None, str]:
     """Returns (delivered, the server's code if it gave one, message). Never raises for an error of
     the mail server."""
     if not settings.SMTP_HOST:
-        return False, None, "no mail server is set: SMTP_HOST"
+        return False, None, NO_MAIL_SERVER()
     delivered, code, text = _send(settings, delivery)
     return delivered, code, redact(text)
 
@@ -40,7 +39,7 @@ def _send(settings: Settings, delivery: Delivery) -> tuple[bool, int | None, str
         text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
         return False, error.smtp_code, text
     except (smtplib.SMTPException, OSError) as error:
-        return False, None, f"{type(error).__name__}: {error}"
+        return False, None, MAIL_NOT_SENT(error=f"{type(error).__name__}: {error}")
 
 
 def _connected(settings: Settings) -> smtplib.SMTP:
@@ -64,7 +63,7 @@ def _connected(settings: Settings) -> smtplib.SMTP:
 
 def message(settings: Settings, job: Job, to: str, event_id: str) -> EmailMessage:
     """The e-mail: how the job ended, with figures, in the language of the setting."""
-    _ = Translations.load(str(_TRANSLATIONS), [settings.LANGUAGE]).gettext
+    _ = catalogue(settings.LANGUAGE)
     word = _(str(job.status))
     mail = EmailMessage()
     mail["Subject"] = _("%(name)s is %(status)s") % {"name": job.name, "status": word}
@@ -82,7 +81,7 @@ def message(settings: Settings, job: Job, to: str, event_id: str) -> EmailMessag
         }
     ]
     if job.status_detail:
-        lines.append(job.status_detail)
+        lines.append(translated(job.status_detail, _))
     if settings.PUBLIC_URL:
         lines.append(f"{settings.PUBLIC_URL.rstrip('/')}/jobs/{job.id}")
     mail.set_content("\n\n".join(lines) + "\n")

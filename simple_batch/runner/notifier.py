@@ -24,6 +24,7 @@ from ..core.domain import batch_id
 from ..core.errors import ConfigurationError
 from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
+from ..core.stored_messages import HOOK_UNANSWERED, HOOK_UNREACHABLE
 from ..core.version import __version__
 from ..store import webhooks
 from ..store.database import connected, log_failure
@@ -132,5 +133,7 @@ class Notifier:
                 return answer.ok and answer.status_code < 300, answer.status_code, ""
         except ConfigurationError as error:
             return False, None, str(error)
+        except requests.Timeout:
+            return False, None, HOOK_UNANSWERED(seconds=f"{TIMEOUT_S:g}")
         except requests.RequestException as error:
-            return False, None, type(error).__name__
+            return False, None, HOOK_UNREACHABLE(error=type(error).__name__)

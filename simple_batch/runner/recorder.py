@@ -24,6 +24,7 @@ from playhouse.pool import MaxConnectionsExceeded
 from ..core.clock import now_ms
 from ..core.domain import Cause, Outcome, RequestStatus
 from ..core.errors import DatabaseMoved
+from ..core.stored_messages import NOT_STORED
 from ..store.database import connected, fault
 from ..store.identity import CHECK_EVERY_S
 from ..store.models import database
@@ -277,7 +278,7 @@ def _substitute(record: Recorded, error: Exception) -> Recorded:
         finished_at=now_ms(),
         latency_ms=None,
         cause=Cause.INTERNAL,
-        message=f"The answer cannot be stored ({type(error).__name__}); see the log",
+        message=NOT_STORED(error=type(error).__name__),
     )
     return msgspec.structs.replace(
         record, attempts=(), outcome=outcome, key=None, config_id=None, reused=False

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Outcome, Request
+from ..core.messages import translatable
+from ..core.stored_messages import UNREADABLE_IMAGE
 from ..engine.breaker import PauseReason
 from ..engine.encoder import Encoder
 from ..engine.limiters import Limiters
@@ -12,7 +14,7 @@ from ..engine.load_balancer import LoadBalancer, Upstream
 from ..engine.packing import RequestPacker
 from ..engine.pool import Pool
 from ..engine.retry import Policy
-from ..engine.structured_output import structure_of
+from ..engine.structured_output import NOTHING, structure_of
 from ..engine.transport import Reply, TransportFailure
 from ..store import images
 from ..store import jobs as job_rows
@@ -129,11 +131,23 @@ class Route:
         return encoder.encode(request)
 
     def _note_fallback(self, refused: str, now: str) -> None:
-        self._note(f"{self.provider.alias}: refuses {refused}, asked with {now} from now on")
+        self._note(
+            translatable(
+                "%(config)s: refuses %(refused)s, asked with %(now)s from now on",
+                config=self.provider.alias,
+                refused=refused,
+                now=translatable("nothing") if now == NOTHING else now,
+            )
+        )
 
     def _note_packs(self, refused: int, now: int) -> None:
         self._note(
-            f"{self.provider.alias}: refuses {refused} inputs a call, gets {now} from now on"
+            translatable(
+                "%(config)s: refuses %(refused)s inputs a call, gets %(now)s from now on",
+                config=self.provider.alias,
+                refused=refused,
+                now=now,
+            )
         )
 
     def _note(self, detail: str) -> None:
@@ -162,8 +176,7 @@ class _WithImages:
         try:
             body = images.filled(body, self._where)
         except OSError as error:
-            message = (
-                f"an image cannot be read: {error.strerror} ({Path(error.filename or '').name})"
-            )
+            name = Path(error.filename or "").name
+            message = UNREADABLE_IMAGE(error=error.strerror, file=name)
             raise TransportFailure(Cause.INTERNAL, message) from error
         return self._route.post(path, body, timeout_s)

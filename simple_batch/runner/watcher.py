@@ -10,6 +10,9 @@ import time
 import msgspec
 
 from ..core.domain import ACTIVE_STATUSES
+from ..core.languages import LANGUAGES, catalogue, translated
+from ..core.messages import Message
+from ..core.stored_messages import recognised
 from ..store.models import database
 from . import signals
 
@@ -29,11 +32,12 @@ _NEWEST = (
 )
 _TAIL = (
     "SELECT idx, status, cause, latency_ms, input_tokens, output_tokens, "
-    "CASE WHEN length(response) < 200000 THEN response END, message "
+    "CASE WHEN length(response) < 200000 THEN response END, message, http_status "
     "FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?)) "
     "ORDER BY finished_at, idx"
 )
-TAILS_EVERY_S = 0.5  # as often as the feed tells of them
+TAILS_EVERY_S = 0.5  # the interval at which the feed sends them
+_OTHERS = [language for language in LANGUAGES if language != "en"]
 _LATE_MS = 2_000  # a result may be committed this long after a newer one
 
 
@@ -123,8 +127,8 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 
 def _item(row) -> dict:
-    index, status, cause, latency_ms, tokens_in, tokens_out, response, message = row
-    return {
+    index, status, cause, latency_ms, tokens_in, tokens_out, response, message, code = row
+    item = {
         "index": index,
         "status": status,
         "cause": cause,
@@ -132,6 +136,12 @@ def _item(row) -> dict:
         "tokens": (tokens_in or 0) + (tokens_out or 0),
         "preview": _preview(response, message),
     }
+    known = recognised(message, code)
+    if isinstance(known, Message):
+        item["previews"] = {
+            language: _cut(translated(known, catalogue(language))) for language in _OTHERS
+        }
+    return item
 
 
 def _preview(response, message: str) -> str:
@@ -144,4 +154,9 @@ def _preview(response, message: str) -> str:
             text = content if isinstance(content, str) else ""
         except (msgspec.DecodeError, IndexError, UnicodeDecodeError):
             text = ""
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
+    """The beginning of a text on one line."""
     return " ".join(text[: signals.PREVIEW_LENGTH * 2].split())[: signals.PREVIEW_LENGTH]

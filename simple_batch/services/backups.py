@@ -103,7 +103,7 @@ def newest(settings: Settings) -> Path | None:
 
 def keep_up() -> None:
     """Make the next backup if it is due, and remove those that are more than BACKUP_KEEP. The copy
-    is made in a thread; a server that is told to stop gives it up."""
+    is made in a thread; a server that is stopping gives it up."""
     global _again_at
     settings = context.settings()
     if not settings.BACKUP_EVERY_HOURS or time.monotonic() < _again_at:

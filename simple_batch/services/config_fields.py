@@ -55,7 +55,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             high="MAX_CONCURRENCY",
             form_label=translatable("Concurrency (empty: learned)"),
             flag="--concurrency",
-            help="A ceiling; learned where it is not given.",
+            help="Maximum calls in flight; default: automatic.",
         ),
     ] = None
     rpm: Annotated[
@@ -67,7 +67,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             high=MAX_LIMIT,
             form_label=translatable("Requests per minute"),
             flag="--rpm",
-            help="Requests per minute at most.",
+            help="Maximum requests per minute.",
         ),
     ] = None
     tpm: Annotated[
@@ -79,7 +79,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             high=MAX_LIMIT,
             form_label=translatable("Tokens per minute"),
             flag="--tpm",
-            help="Tokens per minute at most.",
+            help="Maximum tokens per minute.",
         ),
     ] = None
     params: Annotated[
@@ -96,7 +96,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             kind=Kind.TEXT,
             label=translatable("Currency"),
             flag="--currency",
-            help="USD where it is not given.",
+            help="Default: USD.",
         ),
     ] = "USD"
     input_price: Annotated[
@@ -116,7 +116,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             label=translatable("Cached input price"),
             form_label=translatable("Cached input per million"),
             flag="--cached-input-price",
-            help="Per million tokens; else as input.",
+            help="Per million tokens; default: the input price.",
         ),
     ] = None
     output_price: Annotated[
@@ -136,7 +136,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             label=translatable("Reasoning price"),
             form_label=translatable("Reasoning per million"),
             flag="--reasoning-price",
-            help="Per million tokens; else as output.",
+            help="Per million tokens; default: the output price.",
         ),
     ] = None
     day_cap: Annotated[
@@ -146,7 +146,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             label=translatable("Daily spend cap"),
             form_label=translatable("Spend cap a day"),
             flag="--day-cap",
-            help="What may be spent in a day.",
+            help="Spend cap per day.",
         ),
     ] = None
     month_cap: Annotated[
@@ -156,7 +156,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             label=translatable("Monthly spend cap"),
             form_label=translatable("Spend cap a month"),
             flag="--month-cap",
-            help="What may be spent in a month.",
+            help="Spend cap per month.",
         ),
     ] = None
     notes: Annotated[

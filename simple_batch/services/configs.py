@@ -10,7 +10,7 @@ from ..core import context
 from ..core.clock import now_ms
 from ..core.domain import Endpoint, Request
 from ..core.errors import Conflict, InvalidInput
-from ..core.messages import translatable
+from ..core.messages import listed, translatable
 from ..engine import probe
 from ..engine.encoder import Encoder
 from ..engine.structured_output import structure_of
@@ -20,6 +20,7 @@ from ..store.configs import get as get
 from ..store.configs import list_all as list_all
 from ..store.models import ApiConfig, Job, JobConfig, Override, database, lock_secrets
 from .config_fields import FIELDS, ConfigFields
+from .field_names import field_name
 from .fields import restored, stored
 from .validation import currency_code, params_json, valid_base_url
 
@@ -54,7 +55,8 @@ def update(config_id: int, fields: ConfigFields) -> ApiConfig:
 def _changes(config: ApiConfig, values: dict) -> str:
     """The names of what is changed; a key's own is enough."""
     changed = {name for name, value in values.items() if getattr(config, name) != value}
-    return ", ".join(sorted({"key" if name.startswith("key_") else name for name in changed}))
+    names = sorted({"key" if name.startswith("key_") else name for name in changed})
+    return listed(map(field_name, names)) if names else ""
 
 
 def set_active(config_id: int, active: bool) -> None:
@@ -109,7 +111,7 @@ def fields_of(config: ApiConfig) -> ConfigFields:
 
 
 def test(config_id: int) -> probe.ProbeResult:
-    """Make one small call with the stored config and keep what came of it."""
+    """Make one small call with the stored config and store its result."""
     config = get(config_id)
     found = probe.test_connection(endpoint_of(config, context.vault()), context.settings())
     ApiConfig.update(

@@ -79,7 +79,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             form_label=translatable("Concurrency (empty: learned)"),
             group="main",
             flag="--concurrency",
-            help="A ceiling; learned where it is not given.",
+            help="Maximum calls in flight; default: automatic.",
             recipe="concurrency",
             editable=True,
         ),
@@ -106,7 +106,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             form_label=translatable("Spend cap (empty: none)"),
             group="main",
             flag="--spend-cap",
-            help="Where it pauses, in the config's currency.",
+            help="Pause at this amount, in the config's currency.",
             recipe="spend_cap",
             editable=True,
         ),
@@ -163,7 +163,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             parameter="response_format",
             flag="--schema",
             metavar="FILE",
-            help="JSON Schema that the answers are to fit.",
+            help="JSON Schema for the answers.",
             recipe="schema",
             recipe_if="schema",
         ),
@@ -182,7 +182,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             group="schema",
             hint=translatable("An endpoint that does not take it is asked in an easier way."),
             flag="--schema-mode",
-            help="How it is asked for.",
+            help="How to request it.",
             recipe="schema_mode",
             recipe_if="schema",
         ),
@@ -195,7 +195,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             hint=translatable("It counts as one of the retries, and is paid for like any call."),
             group="schema",
             flag="--schema-retry",
-            help="Send back what does not fit.",
+            help="Ask the model to fix an answer that does not match.",
             recipe="schema_retry",
             recipe_if="schema",
         ),
@@ -209,7 +209,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             group="when",
             flag="--start-at",
             metavar="TIME",
-            help="Not before: 2026-12-24T22:00 (with zone or not).",
+            help="Do not start before: 2026-12-24T22:00 (zone optional).",
         ),
     ] = None
     deadline_at: Annotated[
@@ -222,7 +222,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             group="when",
             flag="--deadline",
             metavar="TIME",
-            help="What is left then expires.",
+            help="Unanswered requests expire at this time.",
             editable=True,
         ),
     ] = None
@@ -235,7 +235,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             hint=translatable("For example off-peak hours: 22:00-06:00."),
             group="when",
             flag="--hours",
-            help="Of the day, in which calls are made: 22:00-06:00.",
+            help="Only send between these hours: 22:00-06:00.",
             recipe="hours",
             editable=True,
         ),
@@ -247,7 +247,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             label=translatable("Zone of these hours"),
             group="when",
             flag="--zone",
-            help="Of hours and times, for example Asia/Shanghai.",
+            help="Time zone of hours and times, for example Asia/Shanghai.",
             recipe="zone",
             editable=True,
         ),
@@ -275,7 +275,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             label=translatable("Send identical requests once"),
             group="main",
             flag="--ask-once",
-            help="Of identical requests send one.",
+            help="Send identical requests once.",
             recipe="ask_once",
         ),
     ] = False
@@ -288,7 +288,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             high=packing.MAX_INPUTS,
             group="main",
             flag="--inputs-per-call",
-            help="Of embeddings; 1 sends each alone.",
+            help="Maximum inputs of an embeddings call; 1: one each.",
             recipe="inputs_per_call",
             recipe_if="inputs_per_call",
         ),
@@ -304,7 +304,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             hint=translatable("Aliases with commas; alias=2 gives a weight."),
             group="who",
             flag="--also",
-            help="Further configs: b, c; with weights: b=2, c=1.",
+            help="Also send to these configs: b, c; with weights: b=2, c=1.",
             recipe="also",
         ),
     ] = ()
@@ -320,7 +320,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             ),
             group="who",
             flag="--spread",
-            help="Over these; fast is usual.",
+            help="Distribution over these configs; default: fast.",
             recipe="spread",
         ),
     ] = Spread.FAST
@@ -332,7 +332,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             column=False,
             group="who",
             flag="--weight",
-            help="Of --config beside the others.",
+            help="Weight of --config.",
             recipe="weight",
         ),
     ] = 1.0
@@ -350,7 +350,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             ),
             group="who",
             flag="--reuse-hours",
-            help="Take answers of other jobs up to this age.",
+            help="Reuse answers of other jobs up to this age.",
             recipe="reuse_hours",
         ),
     ] = None
@@ -362,7 +362,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             column=False,
             flag="--webhook",
             metavar="ID",
-            help="Told of the end (list-webhooks).",
+            help="Notify this webhook when the job ends (list-webhooks).",
         ),
     ] = None
     email: Annotated[
@@ -373,7 +373,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             form_label=translatable("Tell the end by e-mail to"),
             group="who",
             flag="--email",
-            help="Told of the end.",
+            help="Notify this address when the job ends.",
         ),
     ] = ""
     skip_faulty: Annotated[
@@ -382,7 +382,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             kind=Kind.FLAG,
             label=translatable("Skip faulty lines"),
             flag="--skip-faulty",
-            help="Leave faulty lines out, do not refuse.",
+            help="Skip invalid lines instead of refusing the file.",
         ),
     ] = False
     hold: bool = False  # paused after validation
@@ -394,5 +394,5 @@ OPTIONS = declared(JobOptions)
 DETAILS = {name: field for name, field in OPTIONS.items() if field.in_details}
 EDITABLE = {name: field for name, field in OPTIONS.items() if field.editable}
 
-# Members of ``params`` that have a form field of their own, as in a config.
+# Members of ``params`` that have a separate form field, as in a config.
 PARAMETERS = {name: declared(ConfigFields)[name] for name in ("model", "temperature", "max_tokens")}

@@ -33,7 +33,7 @@ from .job_option_fields import (
 MAX_WEIGHT = 1_000
 _EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,64}@[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,180}")
 _RESERVED = frozenset({"messages", "stream", "stream_options"})
-_BY_RULE = {"spend_cap", "params", "schema", "spread", "email"}  # columns with checks of their own
+_BY_RULE = {"spend_cap", "params", "schema", "spread", "email"}  # columns with special checks
 _PLAIN = {name: field for name, field in OPTIONS.items() if field.column and name not in _BY_RULE}
 _PLAIN_EDITABLE = {name: field for name, field in _PLAIN.items() if field.editable}
 _COPIED = {name: field for name, field in OPTIONS.items() if field.column and name != "start_at"}

@@ -24,6 +24,7 @@ from ..store.jobs import get as get
 from ..store.models import Job, Upload, database
 from . import (
     batch_files,
+    field_names,
     job_options,
     lifecycle,
     retention,
@@ -108,8 +109,8 @@ def edit(job_id: int, new: JobOptions, actor: str | None = None) -> None:
         return
     with database.atomic():
         Job.update(**changed).where(Job.id == job_id).execute()
-        changes = ", ".join(
-            f"{field}: {_shown(field, before[field])} → {_shown(field, value)}"
+        changes = listed(
+            field_names.change(field, _shown(field, before[field]), _shown(field, value))
             for field, value in changed.items()
         )
         job_rows.add_event(job_id, job.status, job.status, "edited", changes, actor=acting(actor))

@@ -2,7 +2,7 @@
 
 A rule goes by age or by size; of what a rule by size finds too much, the oldest goes first. What
 is not finished never goes, and neither does what anything unfinished needs. Input files of the
-Batch API, uploads never launched and kept answers have rules of their own, always kept (batch_files.py).
+Batch API, uploads never launched and cached answers have their own rules, always applied (batch_files.py).
 """
 
 import contextlib

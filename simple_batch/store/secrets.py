@@ -16,8 +16,8 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from peewee import BlobField
 
 from ..core.errors import ConfigurationError, SettingsError
-from ..core.messages import translatable
 from ..core.redaction import remember
+from ..core.stored_messages import KEY_LOST
 from . import locks
 from .models import ALL, database, lock_secrets
 
@@ -51,13 +51,7 @@ class Vault:
         try:
             secret = self._keys().decrypt(bytes(encrypted)).decode()
         except InvalidToken:
-            raise ConfigurationError(
-                translatable(
-                    "The stored API key cannot be opened: the encryption key has changed. Restore "
-                    "it (SIMPLE_BATCH_ENCRYPTION_KEYS or instance/encryption.key), or enter the "
-                    "API key again."
-                )
-            ) from None
+            raise ConfigurationError(KEY_LOST()) from None
         remember(secret)
         return secret
 
@@ -254,6 +248,6 @@ def missing_keys(instance: Path, session: bool, encryption: bool) -> str | None:
 
 
 _WITHOUT = {
-    SESSION_FILE: "or remove it: then a new one is made, and everybody has to log in again.",
-    KEY_FILE: "without it (or SIMPLE_BATCH_ENCRYPTION_KEYS) API keys have to be entered again.",
+    SESSION_FILE: "or delete it: the next start creates a new one, and everyone must log in again.",
+    KEY_FILE: "without it (or SIMPLE_BATCH_ENCRYPTION_KEYS) you must enter all API keys again.",
 }

@@ -49,6 +49,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(labels.audited, "audited_word")
     app.add_template_filter(labels.audited_object, "audited_object")
     app.add_template_filter(labels.translated, "translated")
+    app.add_template_filter(labels.stored, "stored_message")
     app.add_template_filter(labels.webhook_place, "webhook_place")
     app.add_template_global(lifecycle.runner_state, "runner_state")
     app.add_template_global(lifecycle.by_workers, "by_workers")

@@ -10,9 +10,9 @@ from flask import Flask, Response, g, request, url_for
 from flask_babel import Babel, get_locale, get_timezone
 
 from ..core.errors import InvalidInput
+from ..core.languages import LANGUAGES
 from ..core.messages import translatable
 
-LANGUAGES = {"en": "English", "zh": "中文"}
 _COOKIE = "lang"
 _YEAR_S = 365 * 86_400
 

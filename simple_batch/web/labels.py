@@ -1,4 +1,4 @@
-"""What statuses, causes and reasons are called on the pages, and what to do about them."""
+"""Labels of statuses, causes and reasons on the pages, and remedies."""
 
 from urllib.parse import urlsplit
 
@@ -6,10 +6,10 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from jinja2 import pass_context
 
-from ..core import identity, remedies
+from ..core import identity, languages, remedies
 from ..core.domain import Role
 from ..core.errors import SimpleBatchError
-from ..core.messages import Message
+from ..core.stored_messages import recognised
 
 ROLES = {"viewer": _("viewer"), "operator": _("operator"), "admin": _("admin")}
 OBJECTS = {
@@ -172,7 +172,7 @@ def role(_context, code: str) -> str:
 
 @pass_context
 def audited_object(_context, text: str) -> str:
-    """“job 7” with its first word in the page's language."""
+    """“job 7” with its first word translated."""
     kind, space, name = text.partition(" ")
     return f"{OBJECTS.get(kind, kind)}{space}{name}"
 
@@ -185,17 +185,17 @@ def audited(_context, code: str) -> str:
 def translated(given: SimpleBatchError | str) -> str:
     """An error or a translatable text in the page's language; other texts as they are."""
     text = given.text if isinstance(given, SimpleBatchError) else given
-    if not isinstance(text, Message):
-        return str(text)
-    template = gettext(text.template)
-    if not text.values:
-        return template
-    values = text.values.items()
-    return template % {n: translated(it) if isinstance(it, Message) else it for n, it in values}
+    return languages.translated(text, gettext)
+
+
+def stored(text: str | None, status: int | None = None) -> str:
+    """A message of a result, an attempt, an error group or a delivery in the page's language, if it is
+    ours. ``status`` is the HTTP or SMTP status stored with it."""
+    return languages.translated(recognised(text or "", status), gettext)
 
 
 def webhook_place(hook) -> str:
-    """Its address; to others than admins only the host: what follows may be a secret."""
+    """The webhook's URL; only its host if the viewer is no admin: the path may be a secret."""
     if identity.current().may(Role.ADMIN):
         return hook.url
     return f"{urlsplit(hook.url).hostname} ({hook.id})"

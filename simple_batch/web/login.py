@@ -26,7 +26,7 @@ def page():
             return redirect(url_for("jobs_list.index"), 303)
         return answer(
             403,
-            _("This link was used already, or belongs to an earlier start: it lets in once."),
+            _("This link was already used or belongs to an earlier start. Each link works once."),
         )
     if current_user.is_authenticated or not current_authenticator().login_needed():
         return redirect(_next(), 303)

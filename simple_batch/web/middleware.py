@@ -98,7 +98,7 @@ class _TooSlow(RequestTimeout):
 
 
 class _PacedBody:
-    """A request's body as WSGI has it; ``late`` once it came too slowly."""
+    """The body of a request (``wsgi.input``). ``late`` is set once it came too slowly."""
 
     def __init__(self, body, pace: Pace):
         self._body = body
@@ -220,7 +220,7 @@ class _Nothing:
 
 
 class _Bounded:
-    """A file whose lines end at a limit."""
+    """A file whose lines are limited in length."""
 
     def __init__(self, file):
         self._file = file

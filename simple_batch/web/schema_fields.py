@@ -13,7 +13,7 @@ from .labels import translated
 class SchemaFields:
     """A schema as text or from a file."""
 
-    schema = TextAreaField(_("JSON Schema that the answers are to fit"))
+    schema = TextAreaField(_("JSON Schema for the answers"))
     schema_file = FileField(_("or from a file"))
 
     def validate_schema(self, field) -> None:

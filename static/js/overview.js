@@ -82,7 +82,7 @@
       cell(number(item.tokens), "text-end num");
       const text = document.createElement("div");
       text.className = "clamp";
-      text.textContent = item.preview;
+      text.textContent = (item.previews && item.previews[document.documentElement.lang.slice(0, 2)]) || item.preview;
       cell(text, "text-cell");
     }
     while (tail.rows.length > 15) tail.deleteRow(-1);

@@ -245,7 +245,7 @@ def test_users_by_command(instance, app):
         stdin="a secret one\n",
     )
     assert made.returncode == 0, made.stderr
-    assert "everybody has to log in" in made.stderr
+    assert "everyone must log in" in made.stderr
     assert made.stdout == ""
     for wrong in (
         ("anna", "--password-stdin"),  # there is one

@@ -157,7 +157,7 @@ def test_the_focus_stays_where_it_is_while_the_list_of_jobs_changes(demo):
     demo.get_by_role("searchbox").fill("demo")
     demo.wait_for_url("**q=demo*")
     assert "status=paused" in demo.url
-    with demo.expect_event("load"):  # what htmx has not kept is loaded anew
+    with demo.expect_event("load"):  # what htmx has not kept is loaded again
         demo.go_back()
     assert "q=" not in demo.url
     expect(demo.get_by_role("searchbox")).to_have_value("")

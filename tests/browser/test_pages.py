@@ -108,7 +108,7 @@ def test_the_list_of_jobs_searches_selects_and_acts(page, t, questions):
         expect(rows).to_have_count(2)
         delete = page.get_by_role("button", name=t("Delete"))
         expect(delete).to_be_disabled()
-        # live: nobody reloads
+        # live: without a reload
         expect(rows.locator("[data-status=completed]")).to_have_count(2)
         expect(rows.locator(".spark")).to_have_count(2)
         page.get_by_label(t("Select %(n)s", n="apples")).check()

@@ -30,7 +30,7 @@ def test_a_schema_from_its_file_to_the_columns(page, t, questions, tmp_path):
         page.locator("#file").set_input_files(questions(1))
         page.get_by_role("button", name=t("Continue")).click()
         page.locator("summary", has_text=t("Parameters, schema of the answers")).click()
-        text = page.get_by_label(t("JSON Schema that the answers are to fit"))
+        text = page.get_by_label(t("JSON Schema for the answers"))
         assert violations(page) == []
         page.locator("#schema_file").set_input_files(schema)
         expect(text).to_have_value(schema.read_text("utf-8"))

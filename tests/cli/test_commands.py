@@ -104,7 +104,7 @@ def test_what_the_exit_codes_say(instance, good, questions):
     assert flask(instance, "run-job", "1").returncode == 0
     assert flask(instance, "cancel-job", "2").returncode == 0
     assert flask(instance, "watch-job", "2").returncode == 5
-    assert flask(instance, "delete-job", "2").returncode == 2  # nobody to ask
+    assert flask(instance, "delete-job", "2").returncode == 2  # no terminal to ask on
     assert flask(instance, "delete-job", "2", "--yes").returncode == 0
     assert flask(instance, "show-job", "2").returncode == 1
 

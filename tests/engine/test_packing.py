@@ -115,7 +115,7 @@ def test_one_bad_input_fails_alone(bench, bad):
     assert {one.by_index[index].cause for index in bad} == {Cause.CONTEXT_LENGTH}
     assert sorted(one.by_index) == list(range(16))
     assert {len(outcome.attempts) for outcome in one.outcomes} == {1}, (
-        "a pack's refusal is nobody's"
+        "a pack's refusal is charged to no request"
     )
     assert endpoint.calls <= min(31, 1 + 8 * len(bad))
     assert one.pool._packer.max_inputs == 16

@@ -241,6 +241,6 @@ def test_a_database_that_cannot_be_opened_is_restored_by_command(db, tmp_path):
     close_database()
     (db.instance / "simple_batch.db").write_bytes(b"rubbish" * 5000)
     assert flask(db.instance, "list-jobs").returncode == 4
-    assert flask(db.instance, "restore-db", str(target)).returncode == 2  # nobody to ask
+    assert flask(db.instance, "restore-db", str(target)).returncode == 2  # no terminal to ask on
     assert flask(db.instance, "restore-db", str(target), "--yes").returncode == 0
     assert open_database(db.database_url) == []

@@ -140,7 +140,7 @@ def test_the_command_shows_asks_and_gives_room_back(app, instance, tmp_path, add
         ended(old, 1)
     plain = app.test_cli_runner().invoke(args=["clean", "--dry-run", "--json"])
     assert json.loads(plain.stdout) == {"rules": {}, "bytes": 0, "items": []}
-    assert "No rule is on" in plain.stderr
+    assert "No retention rule is on" in plain.stderr
     close_database()
     rules = {
         "SIMPLE_BATCH_RETENTION_JOBS_DAYS": "0.5",

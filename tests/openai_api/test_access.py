@@ -38,7 +38,7 @@ def test_without_a_token_loopback_clients_alone_are_let_in(server):
     assert requests.get(url, headers={"Authorization": "Bearer anything"}).status_code == 200
     assert requests.get(url, headers={"Host": "localhost:1"}).status_code == 200
     for forged in (
-        {"X-Forwarded-For": "127.0.0.1"},  # whoever comes through a proxy is not on this machine
+        {"X-Forwarded-For": "127.0.0.1"},  # a client behind a proxy is not on this machine
         {"Forwarded": "for=127.0.0.1"},
         {"Origin": "http://evil.example"},  # a page in this machine's browser
     ):
@@ -155,9 +155,7 @@ def test_tokens_of_users_do_what_their_scope_and_their_user_allow(
     runs, reads = client("runs", "otto"), client("reads", "otto", scope="read", sees_all=True)
     with MisbehavingEndpoint(e.ok()) as endpoint:
         add_config(endpoint.base_url)
-        with pytest.raises(
-            openai.AuthenticationError
-        ):  # somebody has to log in: no token, no entry
+        with pytest.raises(openai.AuthenticationError):  # a login is required: no token, no entry
             client_of(server).models.list()
         batch = submit(runs, [line("a")])
         with connected():

@@ -260,7 +260,7 @@ def test_what_is_left_at_the_deadline_expires(client, endpoint, state):
     rows, left = read(client, done.output_file_id), read(client, done.error_file_id)
     assert len(rows) + len(left) == 200
     assert {row["error"]["code"] for row in left} == {"batch_expired"}
-    # what expired may still be sent from the pages, and its files are made anew
+    # what expired may still be sent from the pages, and its files are recreated
     endpoint.script = [e.ok()]
     with connected():
         job_retry.retry(1, RequestFilter(status="cancelled"))

@@ -152,7 +152,7 @@ def test_a_call_is_checked_when_it_connects(exposed, monkeypatch):
             assert isinstance(found.message, Message)
             assert "127.0.0.1" in found.message
             assert "ALLOWED_PRIVATE_HOSTS" in found.message
-        # a name that was public when somebody looked
+        # a name that was public when it was looked up
         named(monkeypatch, "203.0.113.7", "127.0.0.1")
         assert gevent.socket.getaddrinfo("moving.example", 80)[0][4][0] == "203.0.113.7"
         assert sent(f"http://moving.example:{port}").verdict is Verdict.STOP

@@ -104,7 +104,7 @@ def test_a_worker_calls_private_addresses_where_they_are_named(tmp_path, by_addr
             cluster.do(jobs.resume, refused)
         assert by_address.connections == 0
         assert by_name.calls == 2 * COUNT
-        # on a desk of one's own private addresses are as good as others
+        # in single-user mode private addresses are as good as others
         cluster.start("desk")
         cluster.wait_for(refused)
         assert by_address.calls == COUNT

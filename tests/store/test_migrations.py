@@ -25,7 +25,7 @@ KEY = "sk-planted-0123456789"
 JOBS = {n: status.value for n, status in enumerate(JobStatus, 1)}
 DONE = {n for n, status in JOBS.items() if status in ("completed", "cancelled", "expired")}
 ENDED = {"succeeded": 3, "failed": 2, "cancelled": 1}  # of every job's requests …
-LEFT = 4  # … and so many more of a job that is not done
+LEFT = 4  # … and this many more of a job that is not done
 BODY = json.dumps({"messages": [{"role": "user", "content": "why, 为什么?"}]}).encode()
 ANSWER = json.dumps(
     {"model": "m", "choices": [{"message": {"role": "assistant", "content": "because"}}]}

@@ -16,15 +16,15 @@ from tests.process import ROOT, run_py
 
 IN_FLIGHT = 100
 FILL_S = 3.0  # the job has come to its speed
-ALONE = 0.9  # of a core: at full speed the job takes one, where nobody else does
+ALONE = 0.9  # of a core: at full speed the job takes one, where nothing else runs
 SETTLE_S = 2.0  # those who come have come
 
 
 def browsers(
     count: int, seconds: float, rate: int, watching: int, restless: int, quick=False
 ) -> dict:
-    """A job of ``count`` requests; ``seconds`` each of: nobody, pages, nobody, websockets, nobody,
-    both, nobody, both at a second process on the same database, nobody. The job must last for all of
+    """A job of ``count`` requests; ``seconds`` each of: none, pages, none, websockets, none,
+    both, none, both at a second process on the same database, none. The job must last for all of
     them; ``quick`` has an endpoint that takes its time, and only both."""
     slow = ("--delay", "0.05") if quick else ()
     with tempfile.TemporaryDirectory() as folder, endpoint(*slow) as base_url:

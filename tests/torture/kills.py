@@ -27,7 +27,7 @@ from .program import Program, lines, until
 IN_FLIGHT = 10
 ANSWER_S = 0.02
 UNCOMMITTED_S = (
-    0.25  # answered so lately that it may not be committed: the flush interval and a commit
+    0.25  # answered so recently that it may not be committed: the flush interval and a commit
 )
 OLD = 2  # migrations that an old database has
 

@@ -58,11 +58,11 @@ def _beside_each_other() -> list[Result]:
         redirecting = stack.enter_context(MisbehavingEndpoint(e.http(307, {}, where)))
         back_soon = free_port()
         addresses = {
-            "nobody listens": f"http://127.0.0.1:{free_port()}/v1",
+            "no listener": f"http://127.0.0.1:{free_port()}/v1",
             "a name there is not": "http://nobody.invalid/v1",
             "an expired certificate": stack.enter_context(authority.serve("localhost", -1)),
             "a certificate of another host": stack.enter_context(authority.serve("other.test", 9)),
-            "a certificate of nobody known": stack.enter_context(
+            "an unknown issuer": stack.enter_context(
                 _Authority(Path(tempfile.mkdtemp(dir=folder))).serve("localhost", 9)
             ),
             "plain HTTP where TLS is expected": good.base_url.replace("http:", "https:"),

@@ -22,7 +22,7 @@ SAMPLE_S = 2.0
 WARM = 0.25  # this part of the time does not count: caches fill, pools open
 REQUESTS = (50, 400)
 FAULTS = 0.05  # of the answers
-STORMS = ("429, rubbish", "429, negative", "429, a fraction")  # those that hold up nobody for long
+STORMS = ("429, rubbish", "429, negative", "429, a fraction")  # those that hold no job up for long
 KEPT_JOBS = 12  # older ones are deleted
 SETTINGS = {
     "BACKOFF_BASE": 0.02,

@@ -19,7 +19,7 @@ from .mutated import FILES, mutated
 from .program import Program, until
 
 TEMPLATE = {"user": "{{question}}"}
-LAUNCH_EVERY = 10  # of the files that were taken, so many become a job
+LAUNCH_EVERY = 10  # of the files that were taken, one in this many becomes a job
 ACCEPTED = (303, 400, 413)
 
 

@@ -18,7 +18,7 @@ def page(client):
 
 
 def test_a_token_is_shown_once_revoked_and_removed(client, page):
-    assert "No token yet" in page()
+    assert "No tokens yet" in page()
     made = post(client, "/access/tokens", name="nightly")
     secret = re.search(r"sb-[\w-]{43}", made.text)[0]
     assert made.headers["Cache-Control"] == "no-store"

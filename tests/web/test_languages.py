@@ -2,17 +2,22 @@
 
 # ruff: noqa: F811 - fixtures that are imported
 
+import html
 import io
+import json
 import re
 
 import pytest
 
+from simple_batch import export
 from simple_batch.core.domain import JobStatus
 from simple_batch.core.errors import SimpleBatchError
 from simple_batch.core.messages import lines, translatable
+from simple_batch.runner.watcher import _item
 from simple_batch.services import configs, jobs
 from simple_batch.store.database import connected
 from simple_batch.store.jobs import transition
+from simple_batch.store.models import Delivery
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
@@ -203,3 +208,98 @@ def test_what_is_stored_for_people_follows_the_language(client, config, make_job
     with connected():
         transition(job_id, JobStatus.QUEUED, (JobStatus.CANCELLED,), "retry", "\x1e[1]")
         assert jobs.get(job_id).status_detail == "[1]"
+
+
+NAMED = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+FAILURES = [
+    (e.slow(5), {"timeout_s": 0.2}, "no whole answer within 0.2 s", "0.2 秒内未收到完整响应"),
+    (e.reset, {}, "Connection reset by peer", "连接被对方重置"),
+    (e.truncated, {}, "the connection ended in the middle", "响应传输途中连接断开"),
+    (e.not_http, {}, "the answer is not HTTP: ", "响应不是 HTTP："),
+    (e.bad_gzip(), {}, "the answer's gzip data is damaged", "响应的 gzip 数据已损坏"),
+    (e.http(200, b"<html>"), {}, "is an HTML page, not JSON", "响应是 HTML 页面而不是 JSON"),
+    (e.http(200, b""), {}, "the answer is empty", "响应为空"),
+    (e.http(200, b'{"a": 1}'), {}, "the answer has no “choices”", "响应中没有“choices”"),
+    (e.http(200, b'{"error": "busy"}'), {}, "error inside: busy", "响应内容是错误：busy"),
+    (
+        e.says({"name": 1}),
+        {"schema": NAMED},
+        'does not fit the schema: the value is not of type "string" (at $.name)',
+        '回答不符合 schema：值的类型不是 "string"（位置 $.name）',
+    ),
+]
+
+
+@pytest.mark.parametrize(("behaviour", "choices", "english", "chinese"), FAILURES)
+def test_why_a_request_failed_follows_the_language(
+    app, client, add_config, make_job, wait_for, behaviour, choices, english, chinese
+):
+    app.extensions["simple_batch"].start()
+    with MisbehavingEndpoint(behaviour) as endpoint:
+        add_config(endpoint.base_url)
+        job_id = make_job(1, max_retries=0, **choices)
+        wait_for(job_id, "completed")
+    words = re.split(r'[0-9"]', english)[0]  # in the groups what varies is left out
+
+    def shown(page: str, language: str) -> str:
+        return html.unescape(client.get(f"/jobs/{job_id}{page}?lang={language}").text)
+
+    for page in ("/requests/0", "/errors"):
+        assert english in shown(page, "en")
+        assert chinese in shown(page, "zh")
+    for page in ("", "/report.html", "/requests/0", "/errors"):
+        assert words in shown(page, "en") or not words
+        assert not words or words not in shown(page, "zh")
+    with connected():
+        (row,) = (json.loads(line) for line in export.export(job_id, "jsonl"))
+    assert english in row["error"]["message"]
+
+
+def test_the_live_feed_has_a_preview_in_each_language():
+    row = (0, "failed", "timeout", 5, None, None, None, "no whole answer within 5 s", None)
+    item = _item(row)
+    assert item["preview"] == "no whole answer within 5 s"
+    assert item["previews"] == {"zh": "5 秒内未收到完整响应"}
+    assert "previews" not in _item((*row[:7], "no such key", 401))
+
+
+def test_why_a_webhook_was_not_delivered_follows_the_language(app, client, add_config, make_job):
+    add_config("http://127.0.0.1:9/v1")
+    job_id = make_job(1, hold=True)
+    fields = {"job": job_id, "event_id": "e", "type": "batch.completed", "created_at": 1}
+    with connected():
+        for message, code in (
+            ("the receiver did not answer within 15 s", None),
+            ("no mail server is set: SMTP_HOST", None),
+            ("the answer is empty", 554),
+        ):
+            Delivery.create(**fields, attempts=1, message=message, http_status=code)
+    page = client.get(f"/jobs/{job_id}/events?lang=zh").text
+    assert "接收方在 15 秒内未响应" in page
+    assert "未设置邮件服务器：SMTP_HOST" in page
+    assert "the answer is empty" in page  # the mail server's own words
+    assert "did not answer within" in client.get(f"/jobs/{job_id}/events?lang=en").text
+
+
+def test_why_a_config_does_not_work_follows_the_language(client, add_config):
+    add_config("http://127.0.0.1:9/v1")
+    answer = client.post(
+        "/configs/test?lang=zh",
+        data={**CONFIG, "base_url": "http://127.0.0.1:9/v1", "csrf_token": token(client)},
+        headers={"Accept": "application/json"},
+    )
+    assert answer.json["message"] == "连接被拒绝"
+
+
+def test_what_was_changed_follows_the_language(client, config, make_job):
+    job_id = make_job(1, config="one", hold=True)
+    with connected():
+        jobs.edit(job_id, jobs.JobOptions(config="one", concurrency=7))
+    post(client, "/configs/1", **{**CONFIG, "rpm": "60"})
+    for page, english, chinese in (
+        (f"/jobs/{job_id}/events", "concurrency: None → 7", "并发数：无 → 7"),
+        ("/audit?action=job.edit", "concurrency: None → 7", "并发数：无 → 7"),
+        ("/audit?action=config.update", "rpm", "RPM"),
+    ):
+        assert english in client.get(f"{page}{'&' if '?' in page else '?'}lang=en").text
+        assert chinese in client.get(f"{page}{'&' if '?' in page else '?'}lang=zh").text

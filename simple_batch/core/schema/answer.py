@@ -2,6 +2,8 @@
 
 import msgspec
 
+from ..stored_messages import NO_JSON, NO_TEXT, TOO_DEEP_FOR_JSON, TOO_LONG_FOR_JSON
+
 FENCE = "```"
 LONGEST = 4_000_000  # characters of an answer that are read as JSON: a million tokens
 
@@ -88,7 +90,7 @@ def _parts(message: _Message) -> list[_Part]:
 def json_of(text: str) -> JsonText:
     """The JSON that a text is, or that stands in its only fenced block. Raises NoJson."""
     if len(text) > LONGEST:
-        raise NoJson(f"it is longer than {LONGEST:,} characters")
+        raise NoJson(TOO_LONG_FOR_JSON(characters=f"{LONGEST:,}"))
     try:
         return JsonText(text, _any(text))
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -122,7 +124,7 @@ def _fenced(text: str) -> str | None:
 
 def _why(text: str, error: Exception) -> str:
     if not text.strip():
-        return "it is empty"
+        return NO_TEXT()
     if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    return "it is not JSON: " + str(error).removeprefix("JSON is malformed: ")
+        return TOO_DEEP_FOR_JSON()
+    return NO_JSON(error=str(error).removeprefix("JSON is malformed: "))

@@ -7,6 +7,13 @@ from typing import Any, NoReturn
 from ..domain import Cause
 from ..errors import InvalidInput
 from ..messages import Message, translatable
+from ..stored_messages import (
+    CUT_OFF,
+    MODEL_REFUSES,
+    NO_MATCH,
+    TOO_DEEP_TO_CHECK,
+    TOO_MUCH_TO_CHECK,
+)
 from .answer import NoJson, given, json_of
 from .faults import Faults, Parts
 from .graph import Graph, fault
@@ -115,16 +122,16 @@ class Schema:
         it fits. A refusal is the content filter's."""
         answer = given(body)
         if answer.refusal or answer.ended == "content_filter":
-            return Cause.CONTENT_FILTER, f"the model refuses: {answer.refusal or answer.text}"[:400]
+            return Cause.CONTENT_FILTER, MODEL_REFUSES(answer=answer.refusal or answer.text)[:400]
         try:
             value = json_of(answer.text).value
         except NoJson as error:
             why = str(error)
             if answer.ended == "length":
-                why += "; it was cut off at max_tokens"
-            return Cause.SCHEMA, f"the answer does not fit the schema: {why}"
+                why = CUT_OFF(why=why)
+            return Cause.SCHEMA, NO_MATCH(why=why)
         why = self.fault(value, answer.text)
-        return None if not why else (Cause.SCHEMA, f"the answer does not fit the schema: {why}")
+        return None if not why else (Cause.SCHEMA, NO_MATCH(why=why))
 
     def fault(self, value: object, text: str | None = None) -> str:
         """What does not fit in a value (``text``: the JSON that it was read from), with its place;
@@ -134,9 +141,9 @@ class Schema:
             work.check(value, text)
             return "" if self._valid(value) else Faults(self._parts, work).described(value)
         except TooMuch:
-            return "it is too long to be checked against this schema"
+            return TOO_MUCH_TO_CHECK()
         except RecursionError:
-            return "it is nested too deeply to be checked"
+            return TOO_DEEP_TO_CHECK()
         except ValueError as error:  # numbers beyond all bounds
             return str(error)[:200]
 

@@ -6,11 +6,23 @@ a schema says of one value by itself.
 """
 
 from collections.abc import Iterator
+from functools import reduce
 from itertools import islice
 from typing import Any
 
 import jsonschema_rs
 
+from ..stored_messages import (
+    FAULT,
+    FAULTS,
+    MANY_ALTERNATIVES,
+    NO_ALTERNATIVE,
+    NO_FIT,
+    NO_FIT_HERE,
+    NOTHING_ALLOWED,
+    TOO_MUCH_TO_PLACE,
+    UNKNOWN_PROPERTY,
+)
 from .graph import Edge, Graph, name_of, step
 from .validator import single
 from .work import TooMuch, Work
@@ -80,15 +92,15 @@ class Faults:
         found: list[str] = []
         try:
             for place, why in self._look("#", value, "$", 0):
-                line = f"{why} (at {place})"
+                line = str(FAULT(why=why, place=place))
                 if line not in found:
                     found.append(line)
                 if len(found) == LIMIT:
                     break
         except TooMuch:
             if not found:
-                return "it is too long for the place of the fault to be found"
-        return "; ".join(found)[:LENGTH]
+                return TOO_MUCH_TO_PLACE()
+        return reduce(lambda some, more: FAULTS(some=some, more=more), found)[:LENGTH]
 
     def _look(
         self, pointer: str, value: object, place: str, depth: int
@@ -96,7 +108,7 @@ class Faults:
         """Where and why a value does not fit the schema at ``pointer``; it does not."""
         node, explained = self._graph.nodes[pointer], False
         if isinstance(node, bool):
-            yield place, "nothing may be here"
+            yield place, NOTHING_ALLOWED()
             return
         for why in self._by_itself(pointer, node, value):
             explained = True
@@ -190,9 +202,7 @@ class Faults:
         closed = node.get("additionalProperties") is False and not self._has_patterns(pointer)
         if closed and isinstance(value, dict):
             unknown = (name for name in value if name not in node.get("properties", ()))
-            faults += [
-                f"“{name[:60]}” is no property of the schema" for name in islice(unknown, LIMIT)
-            ]
+            faults += [UNKNOWN_PROPERTY(name=name[:60]) for name in islice(unknown, LIMIT)]
         return faults
 
     def _other(self, pointer: str, value: object) -> str:
@@ -201,11 +211,12 @@ class Faults:
         for keyword in ("anyOf", "oneOf"):
             fits = [self._fits(edge.pointer, value) for edge in edges if edge.keyword == keyword]
             if fits and not any(fits):
-                return f"it fits none of the {len(fits)} alternatives"
+                return NO_ALTERNATIVE(count=len(fits))
             if keyword == "oneOf" and sum(fits) > 1:
-                return f"it fits {sum(fits)} alternatives, not one of them alone"
+                return MANY_ALTERNATIVES(count=sum(fits))
         others = [edge.keyword for edge in edges if edge.keyword not in ("anyOf", "oneOf")]
-        return "it does not fit " + (", ".join(dict.fromkeys(others)) or "here")
+        keywords = ", ".join(dict.fromkeys(others))
+        return NO_FIT(keywords=keywords) if keywords else NO_FIT_HERE()
 
     def _has_patterns(self, pointer: str) -> bool:
         """Whether names fit otherwise than by being listed: then a fault cannot be described simply."""

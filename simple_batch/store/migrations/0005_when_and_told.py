@@ -1,4 +1,4 @@
-"""When a job runs, in what order, and who is told of its end."""
+"""When a job runs, in what order, and who is notified of its end."""
 
 _UP = (
     "ALTER TABLE job ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",

@@ -1,4 +1,4 @@
-"""A price of its own for reasoning tokens."""
+"""A separate price for reasoning tokens."""
 
 
 def up(migrator, db):

@@ -1,4 +1,4 @@
-"""What came of a form, so that posting it again makes nothing more."""
+"""The outcome of a form, so that posting it again makes nothing more."""
 
 
 def up(migrator, db):

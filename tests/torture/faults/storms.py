@@ -7,7 +7,7 @@ from tests import endpoint as e
 
 from . import Fault
 
-TIMES = 2  # each request hit is refused so often, then answered
+TIMES = 2  # refusals of each request that is hit, before it is answered
 YEAR_S = 365 * 86_400
 
 

@@ -1,0 +1,195 @@
+"""The program's own messages that the database keeps as English text: in results, attempts, error
+groups and deliveries. Scripts, exports and the Batch API read that text as it is.
+
+A page that shows one asks ``recognised`` for the message it was made from, and translates that. So
+rows of older versions are translated too. Words of a provider or a mail server stay as they came.
+"""
+
+import re
+from functools import lru_cache
+
+from .messages import Message, translatable
+
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+FROM_PROVIDER = 400  # a message beside an HTTP or SMTP status from here on is the other side's
+
+
+class StoredMessage:
+    """A template whose text is stored. ``ours`` are the values that are messages of this module too.
+    Calling it fills the values in."""
+
+    def __init__(self, template: str, ours: tuple[str, ...] = ()):
+        self.template = template
+        self.ours = ours
+        pieces = _PLACEHOLDER.split(template)
+        pieces[::2] = map(re.escape, pieces[::2])
+        pieces[1::2] = [f"(?P<{name}>.*?)" for name in pieces[1::2]]
+        self._pattern = re.compile("".join(pieces), re.DOTALL)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its values."""
+        return _PLACEHOLDER.findall(self.template)
+
+    def __call__(self, **values: object) -> Message:
+        return translatable(self.template, **values)
+
+    def read(self, text: str) -> Message | None:
+        """The message that ``text`` was made from; None if it is another's."""
+        found = self._pattern.fullmatch(text)
+        if found is None:
+            return None
+        values = found.groupdict()
+        return self(**{**values, **{name: _read(values[name], PARTS) for name in self.ours}})
+
+
+MESSAGES: list[StoredMessage] = []  # stored by themselves
+PARTS: list[StoredMessage] = []  # stored only within one of MESSAGES
+
+
+def stored_message(template: str, ours: tuple[str, ...] = ()) -> StoredMessage:
+    """Register a message. ``tools/i18n.sh`` finds the templates that stand here."""
+    MESSAGES.append(StoredMessage(template, ours))
+    return MESSAGES[-1]
+
+
+def stored_part(template: str, ours: tuple[str, ...] = ()) -> StoredMessage:
+    """Register a part of messages."""
+    PARTS.append(StoredMessage(template, ours))
+    return PARTS[-1]
+
+
+def recognised(text: str, status: int | None = None) -> str:
+    """The Message that a stored text was made from, or the text itself if it is not one of ours.
+    ``status`` is the HTTP or SMTP status stored with it."""
+    if isinstance(text, Message) or (status or 0) >= FROM_PROVIDER:
+        return text
+    return _recognised(text)
+
+
+@lru_cache(maxsize=1024)
+def _recognised(text: str) -> str:
+    return _read(text, MESSAGES)
+
+
+def _read(text: str, known: list[StoredMessage]) -> str:
+    return next(filter(None, (message.read(text) for message in known)), text)
+
+
+# --- calls that brought no answer (engine/transport.py, engine/adapter.py) --------------------
+
+NO_ANSWER_IN_TIME = stored_message("no whole answer within %(seconds)s s")
+ADDRESS_REFUSED = stored_message(
+    "Nothing is sent to %(place)s: that is a private address, or one that no endpoint has. If "
+    "it is meant, name it in SIMPLE_BATCH_ALLOWED_PRIVATE_HOSTS."
+)
+ANSWER_TOO_LARGE = stored_message("the answer is longer than %(bytes)s bytes")
+UNPACKED_TOO_LARGE = stored_message("the answer unpacks to more than %(bytes)s bytes")
+NOT_HTTP = stored_message("the answer is not HTTP: %(error)s")
+ENDLESS_INTERIM = stored_message("the endpoint sends interim answers without end")
+ENDLESS_HEADERS = stored_message("the answer's headers do not end")
+CLOSED_UNANSWERED = stored_message("the endpoint closed the connection without an answer")
+CLOSED_HALFWAY = stored_message("the connection ended in the middle of the answer")
+UNKNOWN_ENCODING = stored_message("the answer's encoding %(encoding)s was not asked for")
+DAMAGED_ENCODING = stored_message("the answer's %(encoding)s data is damaged")
+TRUNCATED_ENCODING = stored_message("the answer's %(encoding)s data is truncated")
+LINE_BREAK_IN_HEADER = stored_message("a header holds a line break")
+UNREADABLE_IMAGE = stored_message("an image cannot be read: %(error)s (%(file)s)")
+
+OS_ERRORS = (  # the operating system's words, as it gives them
+    stored_message("Connection refused"),
+    stored_message("Connection reset by peer"),
+    stored_message("Connection timed out"),
+    stored_message("Broken pipe"),
+    stored_message("Network is unreachable"),
+    stored_message("No route to host"),
+    stored_message("Name or service not known"),
+    stored_message("No address associated with hostname"),
+    stored_message("Temporary failure in name resolution"),
+    stored_message("Remote end closed connection without response"),
+    stored_message("Too many open files"),
+    stored_message("%(code)s certificate verify failed: %(why)s"),
+)
+
+# --- answers that cannot be used (engine/classify.py, engine/packed_request.py) ---------------
+
+ERROR_INSIDE = stored_message("HTTP %(status)s with an error inside: %(error)s")
+PART_MISSING = stored_message("the answer has no “%(part)s”")
+EMPTY_ANSWER = stored_message("the answer is empty")
+HTML_ANSWER = stored_message("the answer is an HTML page, not JSON: is the base URL right?")
+NO_JSON_ANSWER = stored_message("the answer is not valid JSON (cut off, or of another kind)")
+REDIRECTED = stored_message(
+    "the endpoint redirects elsewhere; redirects are not followed: correct the base URL"
+)
+VECTORS_MISSING = stored_message(
+    "the answer to %(count)s inputs has not each “index” from %(first)s to %(last)s once"
+)
+
+# --- answers that do not match the schema (core/schema/) --------------------------------------
+
+MODEL_REFUSES = stored_message("the model refuses: %(answer)s")
+NO_MATCH = stored_message("the answer does not fit the schema: %(why)s", ours=("why",))
+CUT_OFF = stored_part("%(why)s; it was cut off at max_tokens", ours=("why",))
+TOO_LONG_FOR_JSON = stored_part("it is longer than %(characters)s characters")
+NO_TEXT = stored_part("it is empty")
+TOO_DEEP_FOR_JSON = stored_part("it is nested too deeply")
+NO_JSON = stored_part("it is not JSON: %(error)s")
+TOO_MUCH_TO_CHECK = stored_part("it is too long to be checked against this schema")
+TOO_DEEP_TO_CHECK = stored_part("it is nested too deeply to be checked")
+TOO_MUCH_TO_PLACE = stored_part("it is too long for the place of the fault to be found")
+FAULTS = stored_part("%(some)s; %(more)s", ours=("some", "more"))
+FAULT = stored_part("%(why)s (at %(place)s)", ours=("why",))
+NOTHING_ALLOWED = stored_part("nothing may be here")
+UNKNOWN_PROPERTY = stored_part("“%(name)s” is no property of the schema")
+NO_ALTERNATIVE = stored_part("it fits none of the %(count)s alternatives")
+MANY_ALTERNATIVES = stored_part("it fits %(count)s alternatives, not one of them alone")
+NO_FIT_HERE = stored_part("it does not fit here")
+NO_FIT = stored_part("it does not fit %(keywords)s")
+
+VALIDATOR_WORDS = (  # about a masked value (core/schema/validator.py)
+    stored_part("the value is not of type %(type)s"),
+    stored_part("the value is not of types %(types)s"),
+    stored_part("the value is not one of %(values)s"),
+    stored_part("%(constant)s was expected"),
+    stored_part("the value is not a multiple of %(number)s"),
+    stored_part("the value is greater than the maximum of %(number)s"),
+    stored_part("the value is greater than or equal to the maximum of %(number)s"),
+    stored_part("the value is less than the minimum of %(number)s"),
+    stored_part("the value is less than or equal to the minimum of %(number)s"),
+    stored_part("the value is longer than %(count)s character"),
+    stored_part("the value is longer than %(count)s characters"),
+    stored_part("the value is shorter than %(count)s character"),
+    stored_part("the value is shorter than %(count)s characters"),
+    stored_part("the value does not match %(pattern)s"),
+    stored_part("the value is not a %(format)s"),
+    stored_part("the value has more than %(count)s item"),
+    stored_part("the value has more than %(count)s items"),
+    stored_part("the value has less than %(count)s item"),
+    stored_part("the value has less than %(count)s items"),
+    stored_part("the value has non-unique elements"),
+    stored_part("the value has more than %(count)s property"),
+    stored_part("the value has more than %(count)s properties"),
+    stored_part("the value has less than %(count)s property"),
+    stored_part("the value has less than %(count)s properties"),
+    stored_part("%(name)s is a required property"),
+)
+
+# --- requests that end without a call, and faults of this program ------------------------------
+
+INTERRUPTED = stored_message("cut off")
+CANCELLED = stored_message("cancelled before it was answered")
+EXPIRED = stored_message("not answered before the deadline of its job")
+PROGRAM_FAULT = stored_message("%(error)s in Simple Batch; see the log")
+NOT_STORED = stored_message("The answer cannot be stored (%(error)s); see the log")
+
+# --- webhooks and e-mails (runner/notifier.py, runner/mailer.py) -------------------------------
+
+HOOK_UNANSWERED = stored_message("the receiver did not answer within %(seconds)s s")
+HOOK_UNREACHABLE = stored_message("the receiver cannot be reached (%(error)s)")
+KEY_LOST = stored_message(
+    "The stored API key cannot be opened: the encryption key has changed. Restore "
+    "it (SIMPLE_BATCH_ENCRYPTION_KEYS or instance/encryption.key), or enter the "
+    "API key again."
+)
+NO_MAIL_SERVER = stored_message("no mail server is set: SMTP_HOST")
+MAIL_NOT_SENT = stored_message("the e-mail could not be sent: %(error)s")
