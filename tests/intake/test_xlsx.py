@@ -431,5 +431,5 @@ def test_a_template_over_a_workbook(tmp_path):
     assert intake.example(path, SETTINGS, template, 2).cells == b'[null,"b",2]'
     csv = tmp_path / "t.csv"
     csv.write_text("id,问题,n\n1,a,2\n")
-    with pytest.raises(UploadRejected, match="only XLSX has sheets"):
+    with pytest.raises(UploadRejected, match="only XLSX files have sheets"):
         intake.scan(csv, SETTINGS, template=template)

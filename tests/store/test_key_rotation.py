@@ -178,7 +178,7 @@ def test_beside_a_running_server(instance, questions):
             wait_until(lambda: endpoint.calls > 2)
             rotated = flask(instance, "rotate-key")
             assert rotated.returncode == 0, rotated.stderr
-            assert "1 secret is sealed" in rotated.stderr
+            assert "1 secret is encrypted" in rotated.stderr
             new = (instance / "encryption.key").read_text().split()
             assert old.strip() not in new
             session = requests.Session()
