@@ -8,6 +8,7 @@ from simple_batch.core import content
 from simple_batch.core.json_pieces import MARKS, beginning, decoded
 from simple_batch.export.columns import Table
 from simple_batch.export.rows import rows
+from simple_batch.intake import request_checks
 from simple_batch.intake.request_lines import Items
 from simple_batch.store import jobs, results
 from simple_batch.store.database import connected
@@ -63,6 +64,23 @@ def test_a_large_answer_is_read_whole():
     vectors = {"data": [{"index": n, "embedding": [0.5] * 3_000} for n in range(800)]}
     assert decoded(json.dumps(vectors).encode()) == vectors
     assert content.loaded(ANSWER[:-9]) is None
+
+
+def test_a_large_input_is_its_json_text():
+    numbers = b"[%s]" % b",".join([b"[[1]]"] * 1_000_000)
+    with Standstill() as held:
+        found = content.prompt_of(content.loaded(b'{"model":"m","input":%s}' % numbers))
+    assert found == numbers.decode()
+    assert held.longest_s < LONGEST_S
+
+
+def test_long_numbers_are_found_in_large_requests():
+    long = b"1" * request_checks.MAX_DIGITS
+    many = b",".join([b'"a"'] * 300_000)
+    for start in (b"[" + b"1," * 600_000, b'["%s",' % long):
+        request_checks.check_text(start + b'"%s",%s]' % (long, many))
+        with pytest.raises(request_checks.Bad):
+            request_checks.check_text(start + b"%s,%s]" % (long, many))
 
 
 def test_reading_for_a_page_holds_nothing(body):

@@ -20,6 +20,7 @@ MAX_DEPTH = 100  # levels of the beginning: json.dumps takes longer the deeper a
 STRETCH_S = 0.02  # of work, after which others have their turn
 _PIECE = 50_000  # bytes of small values that are decoded at once
 _MAX_COMMAS = 2_000_000  # of an array that msgspec divides: 0.1 s where each is between two items
+_AS_TEXT = frozenset({"input", "prompt"})  # fields that are shown as JSON anyway
 _LEVELS = 6  # that are taken apart: answer, choices, choice, message, content, part
 _SLICE = 1 << 20
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]', re.DOTALL)
@@ -116,8 +117,8 @@ def beginning(raw: bytes, limit: int = MARKS) -> bytes | None:
 
 
 def decoded(raw: bytes) -> Any:
-    """JSON as Python values. Of a large object only the fields of requests and answers are there, and
-    what is large below the content of their messages is its JSON text. Raises ValueError,
+    """JSON as Python values. Of a large object only the fields of requests and answers are there; a
+    large input, and what is large below the content of messages, is its JSON text. Raises ValueError,
     RecursionError."""
     return _decoded(raw, 0)
 
@@ -145,12 +146,14 @@ def _object(raw: bytes, level: int) -> dict[str, Any]:
     for name in _Known.__struct_fields__:
         value = bytes(getattr(fields, name))
         if value:
-            found[name] = _decoded(value, level + 1)
+            as_text = name in _AS_TEXT and value[:1] != b'"' and exceeds(value)
+            found[name] = value.decode() if as_text else _decoded(value, level + 1)
     return found
 
 
 def _array(raw: bytes, level: int) -> Iterator[Any]:
-    """The items; small ones are decoded together."""
+    """The items; small ones are decoded together. An array in an array is its JSON text: nothing is
+    read in it, and millions of lists keep the garbage collector busy."""
     group: list[bytes] = []
     size = 0
     for item in _divided(raw):
@@ -158,6 +161,8 @@ def _array(raw: bytes, level: int) -> Iterator[Any]:
             yield from json.loads(b"[%s]" % b",".join(group))
             give_way()
             group, size = [], 0
+        if item[:1] == b"[":
+            item = msgspec.json.encode(item.decode())
         if len(item) > _PIECE:
             yield _decoded(item, level + 1)
         else:

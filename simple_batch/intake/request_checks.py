@@ -52,6 +52,7 @@ class _Role(msgspec.Struct, gc=False):
 
 LARGE = 200_000  # bytes of messages that are checked in pieces
 _PIECE = 50_000  # bytes of messages checked at once
+_SLICE = 1 << 20  # bytes searched for long numbers at once
 _messages = msgspec.json.Decoder(list[ChatMessage]).decode
 _long_message = msgspec.json.Decoder(_LongMessage).decode
 _roles = msgspec.json.Decoder(list[_Role]).decode
@@ -104,11 +105,20 @@ def check_text(raw: bytes) -> None:
         raise Bad("invalid_json_line", translatable("holds a NUL byte: remove it."))
     if not _LONG_IN_SAMPLE.search(raw[::_SAMPLE]):
         return
-    if _LONG_NUMBER.search(raw) and any(map(_LONG_NUMBER.search, _outside_strings(raw))):
+    if _has_long_run(raw) and any(map(_LONG_NUMBER.search, _outside_strings(raw))):
         raise Bad(
             "invalid_json_line",
             translatable("holds a number of more than %(most)s digits.", most=MAX_DIGITS),
         )
+
+
+def _has_long_run(raw: bytes) -> bool:
+    for start in range(0, len(raw), _SLICE):
+        if _LONG_NUMBER.search(raw, start, start + _SLICE + MAX_DIGITS):
+            return True
+        if len(raw) > _SLICE:
+            give_way()
+    return False
 
 
 def _outside_strings(raw: bytes) -> Iterator[bytes]:

@@ -188,7 +188,7 @@ def _max_tokens(body: bytes, default: int) -> int:
     """The longest answer that a request allows."""
     limits = _limits(body)
     for raw in (limits.max_completion_tokens, limits.max_tokens, limits.max_output_tokens):
-        if bytes(raw).isdigit() and 0 < (limit := int(bytes(raw)[:20])):
+        if bytes(raw).isdigit() and (limit := int(bytes(raw)[:20])) > 0:
             return limit
     return default
 
