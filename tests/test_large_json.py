@@ -6,8 +6,9 @@ import pytest
 
 from simple_batch.core import content
 from simple_batch.core.json_pieces import MARKS, beginning, decoded
+from simple_batch.core.schema import NoJson, json_of
 from simple_batch.export.columns import Table
-from simple_batch.export.rows import rows
+from simple_batch.export.rows import raw_json, rows
 from simple_batch.intake import request_checks
 from simple_batch.intake.request_lines import Items
 from simple_batch.store import jobs, results
@@ -71,6 +72,22 @@ def test_a_large_input_is_its_json_text():
     with Standstill() as held:
         found = content.prompt_of(content.loaded(b'{"model":"m","input":%s}' % numbers))
     assert found == numbers.decode()
+    assert held.longest_s < LONGEST_S
+
+
+def test_json_in_an_answer_is_bounded_by_its_values():
+    text = f"[{','.join(['[[]]'] * 700_000)}]"
+    with Standstill() as held, pytest.raises(NoJson, match="500,000 values"):
+        json_of(text)
+    assert held.longest_s < LONGEST_S
+    assert json_of('["%s"]' % ("a" * 3_000_000)).value
+
+
+def test_large_json_is_exported_on_one_line():
+    lines = b'{"a":\r\n[%s]}' % b",\n".join([b"[1]"] * 1_000_000)
+    with Standstill() as held:
+        found = bytes(raw_json(lines))
+    assert b"\n" not in found and b"\r" not in found and found.endswith(b"[1], [1]]}")
     assert held.longest_s < LONGEST_S
 
 

@@ -4,6 +4,7 @@ import msgspec
 
 FENCE = "```"
 LONGEST = 4_000_000  # characters of an answer that are read as JSON: a million tokens
+MAX_VALUES = 500_000  # commas and brackets of such an answer: decoding takes 0.15 s
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -89,6 +90,8 @@ def json_of(text: str) -> JsonText:
     """The JSON that a text is, or that stands in its only fenced block. Raises NoJson."""
     if len(text) > LONGEST:
         raise NoJson(f"it is longer than {LONGEST:,} characters")
+    if len(text) > MAX_VALUES and sum(map(text.count, ",[{")) > MAX_VALUES:
+        raise NoJson(f"it has more than {MAX_VALUES:,} values")
     try:
         return JsonText(text, _any(text))
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
