@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from . import postgres
+from .fork_server import ForkServer
 from .totals import Totals, closing
 
 # Many tests wait, for browsers, servers and time-outs: two processes more than there are cores.
@@ -38,34 +38,47 @@ ROOM_BYTES = 6 << 30  # a run used up to 1.3 GB at a time
 
 
 class Round:
-    """Tests that the processes share; each file is run by one of them."""
+    """Tests that the processes share; each file is run by one of them. A process collects the tests, and
+    is forked for each share."""
 
     def __init__(self, name: str, arguments: list[str], **environment: str):
         self.name = name
         self.totals = Totals()
         self._taken = tempfile.TemporaryDirectory(prefix="taken-")
-        self._command = [sys.executable, "-m", "pytest", "-rs", "-p", "tests.sharding", *arguments]
-        self._command.append(f"--taken={self._taken.name}")
-        self._environment = {**os.environ, **environment}
-        # otherwise each process compiles the test files and the program again
-        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self._collected = Path(self._taken.name, "outcomes-collection.jsonl")
+        command = [sys.executable, "-m", "pytest", "-rs", "-p", "tests.sharding", *arguments]
+        command += [f"--taken={self._taken.name}", f"--outcomes={self._collected}"]
+        environment = {**os.environ, **environment}
+        # otherwise the process compiles the test files and the program again
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self._server = ForkServer(command, Path.cwd(), environment)
 
     def run(self, number: int) -> int:
         """One process, to its end; returns its exit code. The output of number 0 appears at
         once."""
-        seen = number == 0
         noted = Path(self._taken.name, f"outcomes-{number}.jsonl")
-        with tempfile.TemporaryFile("w+") as report:
-            done = subprocess.run(
-                [*self._command, f"--outcomes={noted}"],
-                env=self._environment,
-                stdout=None if seen else report,
-                stderr=None if seen else subprocess.STDOUT,
-            )
+        with tempfile.TemporaryFile("w+") as report, Path(os.devnull).open() as nothing:
+            output = [sys.__stdout__, sys.__stderr__] if number == 0 else [report, report]
+            streams = [stream.fileno() for stream in (nothing, *output)]
+            try:
+                process = self._server.start(
+                    ["share"], streams, outcomes=str(noted), new_session=False
+                )
+            except EOFError:  # the collection failed, close() counts it
+                self._server.close()
+                print(f"--- {self.name}: a share ends", flush=True)
+                return pytest.ExitCode.INTERRUPTED
+            exit_code = process.wait()
             report.seek(0)
             print(f"{report.read()}--- {self.name}: a share ends", flush=True)
-        self.totals.add(noted, done.returncode, f"share {number + 1}")
-        return done.returncode
+        self.totals.add(noted, exit_code, f"share {number + 1}")
+        return exit_code
+
+    def close(self) -> None:
+        """End the process that collected the tests."""
+        exit_code = self._server.close()
+        if exit_code != pytest.ExitCode.OK:
+            self.totals.add(self._collected, exit_code, "the collection")
 
 
 def rounds() -> list[Round]:
@@ -96,6 +109,7 @@ def run(planned: list[Round], processes: int) -> int:
         for ended in [pool.submit(share, planned, number) for number in range(processes)]:
             ended.result()
     for one in planned:
+        one.close()
         for failure in one.totals.failures():
             print(f"FAILED {failure} ({one.name})")
     counts = sum((one.totals.counts() for one in planned), start=Counter())

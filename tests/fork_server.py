@@ -14,19 +14,23 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 FLASK, SERVER, CELERY = PROGRAMS = ("flask", "run.py", "celery")  # fork_server_main.py loads them
 
 
 class Process:
-    """A forked process, with the interface of subprocess.Popen."""
+    """A forked process, with the interface of subprocess.Popen. Raises EOFError if it was not started."""
 
     def __init__(self, reports: socket.socket, args: list[str]):
         self.args = args
         self.returncode: int | None = None
         self._reports = reports
-        self.pid = int(self._line(None))
+        pid = self._line(None)
+        if not pid:
+            raise EOFError(args)
+        self.pid = int(pid)
 
     def _line(self, timeout_s: float | None) -> bytes:
         """The next line from the parent of the process; empty if the parent was killed."""
@@ -65,31 +69,39 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
 
-class _ForkServer:
-    """The process that has loaded a program; it ends with this one."""
+class ForkServer:
+    """A process that has loaded something and forks (fork_server_main.serve); it ends with this one."""
 
-    def __init__(self, program: str, cwd: Path):
+    def __init__(self, command: list[str], cwd: Path, env: dict[str, str] | None = None):
         self._requests, theirs = socket.socketpair()
+        self._lock = threading.Lock()
         with theirs:
-            command = [sys.executable, "-m", "tests.fork_server_main", program]
-            self._process = subprocess.Popen(command, cwd=cwd, stdin=theirs)
-        atexit.register(self._end)
+            self._process = subprocess.Popen(command, cwd=cwd, env=env, stdin=theirs)
+        atexit.register(self.close)
 
     def start(self, args: list[str], streams: list[int], **how) -> Process:
+        """Fork a process with ``streams`` as its input, output and error output. Raises EOFError if the
+        server has ended."""
         reports, theirs = socket.socketpair()
         request = json.dumps({"args": args, **how}).encode()
         size = len(request).to_bytes(4, "big")
-        with theirs:
-            socket.send_fds(self._requests, [size], [*streams, theirs.fileno()])
-        self._requests.sendall(request)
-        return Process(reports, args)
+        try:
+            with theirs, self._lock:
+                socket.send_fds(self._requests, [size], [*streams, theirs.fileno()])
+                self._requests.sendall(request)
+            return Process(reports, args)
+        except BrokenPipeError:
+            raise EOFError(args) from None
 
-    def _end(self) -> None:
+    def close(self) -> int:
+        """End the server; returns its exit code."""
         self._requests.close()
-        self._process.wait()
+        return self._process.wait()
 
 
-_fork_server = functools.cache(_ForkServer)
+@functools.cache
+def _fork_server(program: str, cwd: Path) -> ForkServer:
+    return ForkServer([sys.executable, "-m", "tests.fork_server_main", program], cwd)
 
 
 def start(

@@ -69,9 +69,9 @@ def serve(requests: _socket.socket) -> dict:
         _reap_children()
         if not size:
             os._exit(0)
-        request = b""
-        while len(request) < int.from_bytes(size, "big"):
-            request += requests.recv(65_536)
+        request, length = b"", int.from_bytes(size, "big")
+        while len(request) < length:
+            request += requests.recv(length - len(request))  # the next request may follow
         if fork() == 0:
             requests.close()
             decoded = json.loads(request)

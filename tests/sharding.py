@@ -4,13 +4,17 @@ takes the next file, and writes down the outcome of each test (totals.py).
 pytest-xdist does not work under gevent: its workers wait for threads that patching has replaced.
 """
 
+import _socket
 import gc
 import itertools
 import json
+import os
+import random
 from pathlib import Path
 
 import pytest
 
+from . import fork_server_main
 from .totals import BEGUN, ENDED
 
 gc.disable()  # until all is collected: imports and tests only add objects
@@ -51,18 +55,18 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.pluginmanager.register(Outcomes(config.getoption("--outcomes")))
+    config.pluginmanager.register(Outcomes(config.getoption("--outcomes")), "outcomes")
 
 
 class Outcomes:
     """Writes each outcome at once, so that the outcomes of a killed process are known."""
 
     def __init__(self, notes: Path):
-        self._notes = notes
+        self.notes = notes
         self._known: dict[str, str] = {}
 
     def _note(self, test: str, outcome: str | int) -> None:
-        with self._notes.open("a") as file:
+        with self.notes.open("a") as file:
             file.write(json.dumps([test, outcome]) + "\n")
 
     def pytest_collectreport(self, report):
@@ -115,10 +119,22 @@ def pytest_runtestloop(session):
     """pytest's own loop, over the parts that this process takes."""
     if session.testsfailed:
         raise session.Interrupted(f"{session.testsfailed} errors while collecting")
+    _wait_for_fork(session.config)
     for part, tests in itertools.groupby(session.items, key=_part):
         if _take(session.config.getoption("--taken") / "+".join(part.parts[-2:])):
             _run(session, list(tests))
     return True
+
+
+def _wait_for_fork(config) -> None:
+    """Returns in a new process for each share (__main__.py), with its streams and file of outcomes."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    capture.stop_global_capturing()  # it holds copies of the streams
+    request = fork_server_main.serve(_socket.socket(fileno=os.dup(0)))
+    capture.start_global_capturing()
+    capture.suspend_global_capture()
+    config.pluginmanager.getplugin("outcomes").notes = Path(request["outcomes"])
+    random.seed()  # else all shares pick the same ports
 
 
 def _run(session, tests: list) -> None:

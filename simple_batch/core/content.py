@@ -1,11 +1,16 @@
 """The readable text in requests and answers, as bytes of JSON."""
 
 import json
-from typing import Any, TypedDict
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, TypedDict, TypeVar
 
 from .domain import IMAGE
+from .json_pieces import Breaks, beginning, decoded
 
 PREVIEW = 200
+SHOWN = 100_000  # bytes of raw text that a page shows of what is too large for it
+_BREAK_EVERY = 5_000  # items
+T = TypeVar("T")
 
 
 class MessageText(TypedDict):
@@ -30,22 +35,62 @@ class MessageParts(TypedDict):
     parts: list[ContentPart]
 
 
+class Readable(NamedTuple):
+    """JSON as a page shows it: decoded and indented. Of what has too many values it is the beginning,
+    and ``cut`` the bytes of the whole; else None."""
+
+    data: Any
+    text: str
+    cut: int | None
+
+
 def loaded(raw: bytes | None) -> Any:
-    """JSON as Python values; None where there is none or it cannot be read."""
+    """JSON as Python values (see json_pieces.decoded); None where there is none or it cannot be read."""
     if not raw:
         return None
     try:
-        return json.loads(bytes(raw))
+        return decoded(bytes(raw))
     except (ValueError, RecursionError):
         return None
 
 
-def pretty(raw: bytes | None) -> str:
-    """JSON indented for reading; the bytes as they are where they cannot be read."""
-    data = loaded(raw)
+def readable(raw: bytes | None) -> Readable:
+    """JSON for a page, whatever its size."""
+    raw = bytes(raw or b"")
+    head = beginning(raw)
+    if head is not None:
+        return Readable(loaded(head), raw[:SHOWN].decode("utf-8", "ignore"), len(raw))
+    data = _whole(raw)
     if data is None:
-        return bytes(raw or b"").decode("utf-8", "replace")
-    return json.dumps(data, ensure_ascii=False, indent=2)
+        return Readable(None, raw.decode("utf-8", "replace"), None)
+    return Readable(data, json.dumps(data, ensure_ascii=False, indent=2), None)
+
+
+def _whole(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def too_large(raw: bytes) -> bool:
+    """Whether a page shows only the beginning of this JSON."""
+    return beginning(raw) is not None
+
+
+def with_breaks(items: Iterable[T], every: int = _BREAK_EVERY) -> Iterator[T]:
+    """The items; after each ``every`` of them others have their turn where it is due."""
+    breaks = Breaks()
+    for number, item in enumerate(items, 1):
+        if number % every == 0:
+            breaks.take()
+        yield item
+
+
+def pretty(raw: bytes | None) -> str:
+    """JSON indented for reading; the bytes as they are where they cannot be read, and the first of them
+    where there are too many values."""
+    return readable(raw).text
 
 
 def content_text(content: object) -> str:
@@ -55,7 +100,7 @@ def content_text(content: object) -> str:
     if not isinstance(content, list):
         return ""
     parts = []
-    for part in content:
+    for part in with_breaks(content):
         if isinstance(part, dict):
             kind = part.get("type", "part")
             parts.append(part["text"] if isinstance(part.get("text"), str) else f"[{kind}]")
@@ -68,7 +113,10 @@ def messages_of(body: object) -> list[MessageText]:
         return []
     messages = _chat_messages(body)
     if messages is not None:
-        return [{"role": role, "text": _message_text(message)} for role, message in messages]
+        return [
+            {"role": role, "text": _message_text(message)}
+            for role, message in with_breaks(messages)
+        ]
     given = body.get("input", body.get("prompt"))
     if given is None:
         return []
@@ -86,7 +134,9 @@ def _chat_messages(body: object) -> list[tuple[str, dict[str, Any]]] | None:
     if not isinstance(messages, list):
         return None
     return [
-        (str(message.get("role", "")), message) for message in messages if isinstance(message, dict)
+        (str(message.get("role", "")), message)
+        for message in with_breaks(messages)
+        if isinstance(message, dict)
     ]
 
 
@@ -197,11 +247,17 @@ def answer_of(response: object) -> str:
         )
     output = response.get("output")
     if isinstance(output, list):
-        texts = [content_text(item.get("content")) for item in output if isinstance(item, dict)]
+        texts = [
+            content_text(item.get("content"))
+            for item in with_breaks(output)
+            if isinstance(item, dict)
+        ]
         return "\n".join(text for text in texts if text)
     results = response.get("results")
     if isinstance(results, list):
-        return "\n".join(_flagged(result) for result in results if isinstance(result, dict))
+        return "\n".join(
+            _flagged(result) for result in with_breaks(results) if isinstance(result, dict)
+        )
     return "\n".join(url for url in _pictures(response) if not url.startswith("data:"))
 
 
@@ -220,7 +276,7 @@ def _pictures(response: dict[str, Any]) -> list[str]:
     """URLs of the images of an answer, data: URLs of those that are in it."""
     data = response.get("data")
     urls = []
-    for item in data if isinstance(data, list) else ():
+    for item in with_breaks(data) if isinstance(data, list) else ():
         if isinstance(item, dict) and isinstance(item.get("url"), str):
             urls.append(item["url"])
         elif isinstance(item, dict) and isinstance(item.get("b64_json"), str):

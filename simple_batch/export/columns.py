@@ -4,7 +4,6 @@ For a job made from a table: the table's own columns first, in their order, then
 other columns of the export. For any other job: the columns of the export. The fields of a schema follow the answer.
 """
 
-import json
 from array import array
 from base64 import b64decode
 from binascii import Error as Base64Error
@@ -161,9 +160,9 @@ def _vectors(row: Row) -> list[array]:
     if row.status != "succeeded" or not row.response:
         return []
     try:
-        data = json.loads(bytes(row.response))["data"]
+        data = content.loaded(row.response)["data"]
         data = sorted(data, key=lambda item: item.get("index") or 0)
-        return [_vector(item["embedding"]) for item in data]
+        return [_vector(item["embedding"]) for item in content.with_breaks(data, 1)]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, Base64Error):
         return []
 

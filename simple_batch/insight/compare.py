@@ -118,11 +118,11 @@ def _chunk(one: Job, other: Job, after: int, limit: int) -> list[tuple[int, Comp
     """(place, row) of the next rows; the row is None where the first job has shown it already."""
     if after < one.total - 1:
         pairs = _pairs(one, other, after, limit)
-        return [(pair.idx, _row(pair)) for pair in pairs]
+        return [(pair.idx, _row(pair)) for pair in content.with_breaks(pairs, 1)]
     pairs = _pairs(other, one, after - one.total, _CHUNK)
     return [
         (one.total + pair.idx, _row_of_second(pair) if pair.counterpart_idx is None else None)
-        for pair in pairs
+        for pair in content.with_breaks(pairs, 1)
     ]
 
 

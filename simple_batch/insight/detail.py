@@ -5,6 +5,7 @@ from typing import NamedTuple, TypedDict
 from ..core import content
 from ..core.domain import RequestStatus
 from ..core.errors import NotFound
+from ..core.json_pieces import exceeds
 from ..core.messages import translatable
 from ..core.schema import parsed
 from ..store import images, jobs
@@ -13,8 +14,9 @@ from .requests import JOIN, status_of
 from .summary import Tokens, live_of
 
 LONGEST = 8_000_000  # bytes of an answer that a page decodes; of a longer one it has the beginning
-SHOWN = 100_000  # bytes of that beginning
 _MAX_ATTEMPTS = 500
+_MAX_PARSED = 50_000  # marks of an answer whose fields are shown: about 0.1 s
+_MAX_IMAGES = 500  # of a request, whose names are looked up
 
 _COLUMNS = (  # of _Row
     "r.custom_id, r.url, r.line, coalesce(o.body, r.body), o.body IS NOT NULL, r.twin, "
@@ -79,11 +81,12 @@ class RequestDetail(TypedDict):
     url: str  # path of the endpoint
     line: int  # of the upload
     status: str  # of RequestStatus
-    body: str  # JSON, indented
+    body: str  # JSON, indented; the beginning of a very large one
+    body_bytes: int | None  # length where the body was cut
     edited: bool  # by a user, since the upload
     messages: list[content.MessageParts]  # {role, parts}
     image_names: dict[str, str]  # by the file of the image: its name in the upload
-    response: str | None  # JSON, indented; the beginning of a very long one
+    response: str | None  # JSON, indented; the beginning of a very large one
     response_bytes: int | None  # length where the response was cut
     answer: str
     answer_parts: list[content.ContentPart]  # {kind, text}
@@ -109,22 +112,26 @@ def request_detail(job_id: int, index: int) -> RequestDetail:
     job = jobs.get(job_id)
     row = _find(job_id, index)
     cut = row.response_bytes is not None and row.response_bytes > LONGEST
-    response = None if cut else content.loaded(row.response)
+    body = content.readable(row.body)
+    answer = content.readable(row.response if not cut else None)
     return {
         "index": index,
         "custom_id": row.custom_id,
         "url": row.url,
         "line": row.line,
         "status": row.status or status_of(index, live_of(job)),
-        "body": content.pretty(row.body),
+        "body": body.text,
+        "body_bytes": body.cut,
         "edited": bool(row.edited),
-        "messages": content.conversation_of(content.loaded(row.body)),
-        "image_names": images.called(job.upload_id, set(images.files_in(bytes(row.body)))),
-        "response": _response(row.response, cut),
-        "response_bytes": row.response_bytes if cut else None,
-        "answer": content.answer_of(response),
-        "answer_parts": content.answer_parts(response),
-        "reasoning": content.reasoning_of(response),
+        "messages": content.conversation_of(body.data),
+        "image_names": images.called(
+            job.upload_id, set(images.files_in(bytes(row.body))[:_MAX_IMAGES])
+        ),
+        "response": _begun(row.response) if cut else answer.text or None,
+        "response_bytes": row.response_bytes if cut else answer.cut,
+        "answer": content.answer_of(answer.data),
+        "answer_parts": content.answer_parts(answer.data),
+        "reasoning": content.reasoning_of(answer.data),
         "parsed": None if cut else _parsed(job, row),
         "cause": row.cause,
         "http_status": row.http_status,
@@ -143,7 +150,7 @@ def request_detail(job_id: int, index: int) -> RequestDetail:
 
 
 def _find(job_id: int, index: int) -> _Row:
-    row = database.execute_sql(_FIND, (LONGEST, SHOWN, job_id, index)).fetchone()
+    row = database.execute_sql(_FIND, (LONGEST, content.SHOWN, job_id, index)).fetchone()
     if row is None:
         raise NotFound(
             translatable("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index)
@@ -151,15 +158,15 @@ def _find(job_id: int, index: int) -> _Row:
     return _Row._make(row)
 
 
-def _response(raw: bytes | None, cut: bool) -> str | None:
-    if not raw:
-        return None
-    return bytes(raw).decode("utf-8", "ignore") if cut else content.pretty(raw)
+def _begun(raw: bytes | None) -> str:
+    return bytes(raw or b"").decode("utf-8", "ignore")
 
 
 def _parsed(job: Job, row: _Row) -> list[tuple[str, str]] | None:
     """(name, value) of the fields of an answer that fits its job's schema; None for any other."""
     if not job.schema or row.status != RequestStatus.SUCCEEDED:
+        return None
+    if exceeds(bytes(row.response or b""), _MAX_PARSED):
         return None
     found = parsed(row.response)
     if found is None or not isinstance(found.value, dict):

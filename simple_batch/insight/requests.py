@@ -302,7 +302,9 @@ def _rows(job: Job, indices: list[int]) -> list[RequestRow]:
     rows = map(_Row._make, database.execute_sql(query, (job.id, *indices)))
     found = {row.idx: row for row in rows}
     live = live_of(job)
-    return [_shown(found[index], live) for index in indices if index in found]
+    return [
+        _shown(found[index], live) for index in content.with_breaks(indices, 1) if index in found
+    ]
 
 
 def _shown(row: _Row, live: dict) -> RequestRow:

@@ -4,7 +4,7 @@ Each raises Bad saying what is wrong with the item.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -20,11 +20,12 @@ read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _string = msgspec.json.Decoder(str).decode
 # possessive, so that a missing end does not restart the search at the next quote
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_LONG_NUMBER = re.compile(rb"[\d.eE+-]{%d,}" % MAX_DIGITS)
+# from its first character on only: of many that are just short enough each is looked at once
+_LONG_NUMBER = re.compile(rb"(?<![\d.eE+-])[\d.eE+-]{%d}" % MAX_DIGITS)
 _SAMPLE = 30  # first pass checks one byte in this many: a long number shows as ten in a row
 _LONG_IN_SAMPLE = re.compile(rb"[\d.eE+-]{%d,}" % (MAX_DIGITS // _SAMPLE - 1))
-_BRACKETS = re.compile(rb"[\[\]{}]")
-_NONE = msgspec.Raw()  # a union of Raw and None takes null alone
+_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)  # and strings
+NONE = msgspec.Raw()  # a union of Raw and None takes null alone
 
 
 class ChatMessage(msgspec.Struct):
@@ -32,11 +33,31 @@ class ChatMessage(msgspec.Struct):
 
     role: str
     content: str | list[msgspec.Raw] | None = None
-    tool_calls: msgspec.Raw = _NONE
-    function_call: msgspec.Raw = _NONE
+    tool_calls: msgspec.Raw = NONE
+    function_call: msgspec.Raw = NONE
 
 
+class _LongMessage(msgspec.Struct):
+    """The same, its content undecoded: it may have a million parts."""
+
+    role: str
+    content: msgspec.Raw = NONE
+    tool_calls: msgspec.Raw = NONE
+    function_call: msgspec.Raw = NONE
+
+
+class _Role(msgspec.Struct, gc=False):
+    role: str
+
+
+LARGE = 200_000  # bytes of messages that are checked in pieces
+_PIECE = 50_000  # bytes of messages checked at once
+_SLICE = 1 << 20  # bytes searched for long numbers at once
 _messages = msgspec.json.Decoder(list[ChatMessage]).decode
+_long_message = msgspec.json.Decoder(_LongMessage).decode
+_roles = msgspec.json.Decoder(list[_Role]).decode
+_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_PLACE = re.compile(r"\$\[(\d+)\]")
 
 
 class Bad(Exception):
@@ -49,14 +70,17 @@ class Bad(Exception):
         self.param = param
 
 
-_YIELD_EVERY = 100_000  # brackets
+_YIELD_EVERY = 50_000  # brackets and strings
 
 
 def check_nesting(raw: bytes, limit: int) -> None:
     """Raises Bad where JSON is nested deeper than ``limit`` levels."""
     depth = 0
-    for number, mark in enumerate(_BRACKETS.finditer(_STRINGS.sub(b"", raw)), 1):
-        depth += 1 if mark[0] in b"[{" else -1
+    for number, mark in enumerate(_BRACKETS.finditer(raw), 1):
+        if mark[0] in (b"[", b"{"):
+            depth += 1
+        elif mark[0] in (b"]", b"}"):
+            depth -= 1
         if number % _YIELD_EVERY == 0:
             give_way()
         if depth > limit:
@@ -81,11 +105,32 @@ def check_text(raw: bytes) -> None:
         raise Bad("invalid_json_line", translatable("holds a NUL byte: remove it."))
     if not _LONG_IN_SAMPLE.search(raw[::_SAMPLE]):
         return
-    if _LONG_NUMBER.search(raw) and _LONG_NUMBER.search(_STRINGS.sub(b'""', raw)):
+    if _has_long_run(raw) and any(map(_LONG_NUMBER.search, _outside_strings(raw))):
         raise Bad(
             "invalid_json_line",
             translatable("holds a number of more than %(most)s digits.", most=MAX_DIGITS),
         )
+
+
+def _has_long_run(raw: bytes) -> bool:
+    for start in range(0, len(raw), _SLICE):
+        if _LONG_NUMBER.search(raw, start, start + _SLICE + MAX_DIGITS):
+            return True
+        if len(raw) > _SLICE:
+            give_way()
+    return False
+
+
+def _outside_strings(raw: bytes) -> Iterator[bytes]:
+    """What is between the strings of JSON, where there is room for a long number."""
+    end = 0
+    for number, string in enumerate(_STRINGS.finditer(raw), 1):
+        if string.start() - end >= MAX_DIGITS:
+            yield raw[end : string.start()]
+        end = string.end()
+        if number % _YIELD_EVERY == 0:
+            give_way()
+    yield raw[end:]
 
 
 def is_clean(raw: bytes) -> bool:
@@ -115,19 +160,57 @@ def fields_of(raw: bytes, what: str = _ITEM) -> dict[str, msgspec.Raw]:
 
 def check_messages(raw: msgspec.Raw | bytes) -> None:
     """Raises Bad for what are no messages of chat completions."""
+    raw = bytes(raw)
+    first = 0  # index of the first message of the piece
     try:
-        messages = _messages(raw)
+        if len(raw) <= LARGE:
+            _check_roles(_messages(raw))
+            return
+        for messages in _in_pieces(raw):
+            _check_roles(messages, first)
+            first += len(messages)
+            give_way()
     except msgspec.ValidationError as error:
-        raise Bad(
-            "invalid_request", translatable('"messages": %(error)s.', error=_plain(error))
-        ) from None
+        where = _PLACE.sub(lambda place: f"$[{int(place[1]) + first}]", _plain(error), count=1)
+        raise Bad("invalid_request", translatable('"messages": %(error)s.', error=where)) from None
     except UNREADABLE as error:
         raise not_json(error) from None
-    _check_roles(messages)
+    if not first and len(raw) > LARGE:
+        check_contents(())
 
 
-def _check_roles(messages: list[ChatMessage]) -> None:
-    for number, message in enumerate(messages, 1):
+def _in_pieces(raw: bytes) -> Iterator[list[ChatMessage]]:
+    """The messages of a large array. That each has a role is seen first: of what is no message there
+    may be millions."""
+    _roles(raw)
+    give_way()
+    group: list[bytes] = []
+    size = 0
+    for item in map(bytes, _items(raw)):
+        if group and size + len(item) > _PIECE:
+            yield _messages(b"[%s]" % b",".join(group))
+            group, size = [], 0
+        group.append(item if len(item) <= _PIECE else _shortened(item))
+        size += len(group[-1])
+    if group:
+        yield _messages(b"[%s]" % b",".join(group))
+
+
+def _shortened(raw: bytes) -> bytes:
+    """A long message without what is in the array of its content, which is not checked."""
+    try:
+        message = _long_message(raw)
+    except msgspec.ValidationError:
+        return raw
+    if bytes(message.content)[:1] != b"[":
+        return raw
+    fields = {"role": message.role, "content": []}
+    return msgspec.json.encode(fields)
+
+
+def _check_roles(messages: list[ChatMessage], before: int = 0) -> None:
+    """``before`` is how many messages were checked already."""
+    for number, message in enumerate(messages, before + 1):
         if message.role not in ROLES:
             raise Bad(
                 "invalid_request",
@@ -137,14 +220,14 @@ def _check_roles(messages: list[ChatMessage]) -> None:
                     role=message.role[:40],
                 ),
             )
-    check_contents(messages)
+    check_contents(messages, before)
 
 
-def check_contents(messages: Sequence[ChatMessage]) -> None:
+def check_contents(messages: Sequence[ChatMessage], before: int = 0) -> None:
     """Raises Bad where there is no message, or one without content or calls."""
     if not messages:
         raise Bad("invalid_request", translatable('"messages" is empty.'))
-    for number, message in enumerate(messages, 1):
+    for number, message in enumerate(messages, before + 1):
         if message.content is None and not (
             _given(message.tool_calls) or _given(message.function_call)
         ):

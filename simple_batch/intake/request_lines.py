@@ -15,6 +15,8 @@ from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..core.settings import Settings
 from .request_checks import (
+    LARGE,
+    NONE,
     TOO_LONG,
     UNREADABLE,
     Bad,
@@ -53,6 +55,14 @@ class _Plain(msgspec.Struct):
     custom_id: str | None = None
 
 
+class _Shape(msgspec.Struct):
+    """What tells a message from a request; the rest is skipped."""
+
+    role: msgspec.Raw = NONE
+    messages: msgspec.Raw = NONE
+
+
+_shapes = msgspec.json.Decoder(list[_Shape]).decode
 _plain_item = msgspec.json.Decoder(_Plain).decode
 # custom_id, url, body, id of the config that the line picks
 _Line = tuple[str, str, bytes, int | None]
@@ -101,6 +111,8 @@ class Items:
 
     def _object(self, raw: bytes) -> _Line:
         """In one pass where nothing is wrong; what is wrong is found in a second one."""
+        if len(raw) > LARGE:
+            return self._object_by_fields(raw)
         try:
             item = _plain_item(raw)
             check_contents(item.messages)
@@ -255,7 +267,7 @@ def kind_of(raw: bytes) -> str | None:
 def is_conversation(raw: bytes) -> bool:
     """True for a whole JSON array of messages (and not of requests)."""
     try:
-        items = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]])
+        items = _shapes(raw)
     except UNREADABLE:
         return False
-    return bool(items) and "role" in items[0] and "messages" not in items[0]
+    return bool(items) and bool(bytes(items[0].role)) and not bytes(items[0].messages)

@@ -6,13 +6,14 @@ and the answers to come are taken to be like those. Else answers are assumed. An
 leaves the cost unknown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from ..core import context
 from ..core.clock import now_ms
 from ..core.domain import EMBEDDINGS, Request, Usage
+from ..core.json_pieces import Breaks, beginning
 from ..engine import probe
 from ..engine.structured_output import Structure
 from ..intake import Preview
@@ -25,12 +26,25 @@ from .job_options import JobOptions
 
 ROWS = 3  # default number of rows to try
 MAX_ROWS = 20  # all are sent at once
+LONGEST_TEXT = 100_000  # characters of a text that are counted
 SAMPLE = 200, 1_000_000  # requests, bytes: in which tokens are counted
 PAST = 40  # answers of each of the last jobs
 ASSUMED_OUTPUT = (50, 300)  # tokens an answer, low and expected, where nothing was seen
 DEFAULT_MAX_TOKENS = 4096  # where the config sets no max_tokens
 SPREAD = {"tried": 0.1, "past": 0.1, "counted": 0.05, "assumed": 0.25}
 _SILENT = (EMBEDDINGS, "/v1/moderations")  # their answers have no tokens
+
+
+class _Limits(msgspec.Struct):
+    """The longest answer that a body allows; the other fields are skipped."""
+
+    max_completion_tokens: msgspec.Raw = msgspec.Raw()
+    max_tokens: msgspec.Raw = msgspec.Raw()
+    max_output_tokens: msgspec.Raw = msgspec.Raw()
+
+
+_limits = msgspec.json.Decoder(_Limits).decode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -134,11 +148,25 @@ def _sent(request: Request, shape: Structure | None) -> bytes:
     """A request's body with the schema that is sent along."""
     if shape is None:
         return request.body
-    return msgspec.json.encode({**shape.fields(request.url), **msgspec.json.decode(request.body)})
+    return msgspec.json.encode({**shape.fields(request.url), **_fields(request.body)})
 
 
-def _tokens(bodies: list[bytes], count) -> float:
-    return sum(token_count.of_request(msgspec.json.decode(body), count) for body in bodies)
+def _tokens(bodies: list[bytes], count: Callable[[str], float]) -> float:
+    """Of a body with very many values, and of a very long text, the beginning is counted and taken for
+    the whole."""
+    breaks = Breaks()
+
+    def counted(text: str) -> float:
+        breaks.take()
+        return count(text[:LONGEST_TEXT]) * max(1.0, len(text) / LONGEST_TEXT)
+
+    return sum(_tokens_of(body, counted) for body in bodies)
+
+
+def _tokens_of(body: bytes, count: Callable[[str], float]) -> float:
+    counted = beginning(body) or body
+    found = token_count.of_request(msgspec.json.decode(counted), count)
+    return found * len(body) / len(counted)
 
 
 def _output(count: int, sample: list[Request], seen: list[Answered], usual: int) -> Range:
@@ -158,10 +186,10 @@ def _output(count: int, sample: list[Request], seen: list[Answered], usual: int)
 
 def _max_tokens(body: bytes, default: int) -> int:
     """The longest answer that a request allows."""
-    given = msgspec.json.decode(body)
-    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
-        if isinstance(given.get(name), int) and given[name] > 0:
-            return given[name]
+    limits = _limits(body)
+    for raw in (limits.max_completion_tokens, limits.max_tokens, limits.max_output_tokens):
+        if bytes(raw).isdigit() and (limit := int(bytes(raw)[:20])) > 0:
+            return limit
     return default
 
 

@@ -16,6 +16,7 @@ from flask_babel import (
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
+from ..core.content import with_breaks
 from ..core.domain import NANO
 from ..services import lifecycle
 from . import labels
@@ -39,6 +40,7 @@ def register(app: Flask) -> None:
         sparkline,
     ):
         app.add_template_filter(plain)
+    app.add_template_filter(with_breaks)
     app.add_template_filter(rendered, "markdown")
     app.add_template_filter(labels.status, "status_word")
     app.add_template_filter(labels.cause, "cause_word")

@@ -137,6 +137,7 @@ def detail(job_id: int, index: int):
     config = _config_of(head["job"], found)
     url = config.base_url + found["url"].removeprefix("/v1")
     body = _sent(config, head["job"], found)
+    timeout_s = head["job"].timeout_s or config.timeout_s
     return render_template(
         "job/request.html",
         tab="requests",
@@ -146,8 +147,8 @@ def detail(job_id: int, index: int):
         position=position,
         neighbours_total=total,
         args=wanted.to_args(),
-        curl=_curl(url, body),
-        python=_python(url, body, head["job"].timeout_s or config.timeout_s),
+        curl=_curl(url, body) if body is not None else None,
+        python=_python(url, body, timeout_s) if body is not None else None,
         **head,
     )
 
@@ -160,10 +161,14 @@ def _config_of(job: Job, found: insight.RequestDetail) -> ApiConfig:
         return configs.get(job.config_id)
 
 
-def _sent(config: ApiConfig, job: Job, found: insight.RequestDetail) -> str:
+def _sent(config: ApiConfig, job: Job, found: insight.RequestDetail) -> str | None:
+    """The body as it is sent, indented; None where it is too large for the page."""
+    if found["body_bytes"] is not None:
+        return None
     body = found["body"].encode()
     asked = Request(found["index"], found["custom_id"], body, found["url"], found["line"])
-    return content.pretty(configs.body_sent(config, job, asked))
+    sent = content.readable(configs.body_sent(config, job, asked))
+    return sent.text if sent.cut is None else None
 
 
 def _curl(url: str, body: str) -> str:

@@ -194,15 +194,7 @@ def _start_page(form, error: UploadRejected | None = None):
 
 
 def _preview_page(form, staged, found, tried=()):
-    first = [
-        {
-            "line": item.line,
-            "custom_id": item.custom_id,
-            "messages": content.conversation_of(content.loaded(item.body)),
-            "raw": content.pretty(item.body),
-        }
-        for item in found.first
-    ]
+    first = [_previewed(item) for item in content.with_breaks(found.first, 1)]
     config = _chosen_config(form)
     estimate = None
     if config is not None:
@@ -223,6 +215,17 @@ def _preview_page(form, staged, found, tried=()):
         rows_to_try=min(_rows_to_try(), found.good),
         max_rows_to_try=min(estimates.MAX_ROWS, found.good),
     )
+
+
+def _previewed(item) -> dict:
+    body = content.readable(item.body)
+    return {
+        "line": item.line,
+        "custom_id": item.custom_id,
+        "messages": content.conversation_of(body.data),
+        "raw": body.text,
+        "bytes": body.cut,
+    }
 
 
 def _rows_to_try() -> int:
@@ -250,7 +253,9 @@ def _shown(row, config) -> dict:
         "cause": row.cause,
         "http_status": row.http_status,
         "message": row.message,
-        "answer": content.answer_of(content.loaded(row.response)) if row.cause is None else "",
+        "answer": content.answer_of(content.readable(row.response).data)
+        if row.cause is None
+        else "",
         "usage": row.usage,
         "cost": estimates.cost_of(config, row.usage),
     }

@@ -250,11 +250,13 @@ def _example(form: TemplateForm, upload_id: int, sheet: str, number: int) -> dic
         }
     if isinstance(made, Fault):
         return {"line": made.line, "error": translated(made.text)}
-    body = content.loaded(made.body)
+    shown = content.readable(made.body)
+    body = shown.data or {}
     parameters = {name: value for name, value in body.items() if name not in _TEXTS}
     return {
         "line": made.line,
         "custom_id": made.custom_id,
         "messages": content.conversation_of(body),
+        "bytes": shown.cut,
         "parameters": json.dumps(parameters, ensure_ascii=False, indent=2) if parameters else "",
     }
