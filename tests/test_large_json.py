@@ -13,8 +13,8 @@ from simple_batch.intake import request_checks
 from simple_batch.intake.request_lines import Items
 from simple_batch.store import jobs, results
 from simple_batch.store.database import connected
-from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Job, Request, Result
+from simple_batch.store.request_filter import RequestFilter
 
 from .standstill import LONGEST_S, Standstill
 from .store.test_results import recorded

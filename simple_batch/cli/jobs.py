@@ -13,7 +13,7 @@ from ..core.terminal import shown_line
 from ..services import job_creation, job_retry, jobs, lifecycle
 from ..services import job_options as choices
 from ..services.job_options import JobOptions
-from ..store.filters import RequestFilter
+from ..store.request_filter import RequestFilter
 from .base import PRICE, command, confirm, put, put_json, put_table, say
 from .options import job_options, new_job
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..store import jobs
-from ..store.filters import RequestFilter
 from ..store.models import Job
+from ..store.request_filter import RequestFilter
 from . import csv_file, json_lines, parquet_file, xlsx_file
 from .columns import Table
 from .rows import ONLY, UNANSWERED, rows

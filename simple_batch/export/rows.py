@@ -9,8 +9,8 @@ from ..core.clock import give_way
 from ..core.domain import NANO
 from ..core.json_pieces import exceeds
 from ..store.database import connected
-from ..store.filters import RequestFilter
 from ..store.models import Job, database
+from ..store.request_filter import RequestFilter
 
 PAGE = 500
 FIRST_PAGE = 16  # rows: how large they are is not known yet

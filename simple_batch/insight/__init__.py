@@ -6,10 +6,10 @@ from .breakdown import by_config, by_worker, spent_now
 from .charts import buckets, charts
 from .compare import compare
 from .detail import RequestDetail, request_detail
-from .errors import attempts_page, error_groups, events
+from .error_log import attempts_page, error_groups, events
 from .jobs import job_counts, jobs_page
 from .page import Page
-from .requests import neighbours, requests_page
+from .request_table import neighbours, requests_page
 from .summary import Progress, progress, summary, waits_for_share
 
 __all__ = [

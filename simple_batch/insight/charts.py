@@ -12,9 +12,9 @@ from ..core.domain import NANO, JobStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..store import jobs
-from ..store.filters import RequestFilter
 from ..store.latency_sketch import LatencySketch
 from ..store.models import TIMELINE_WIDTHS, Job, Timeline, database
+from ..store.request_filter import RequestFilter
 from ..store.timeline import Bucket
 
 WIDTHS = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400)

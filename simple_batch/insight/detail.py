@@ -10,7 +10,7 @@ from ..core.messages import translatable
 from ..core.schema import parsed
 from ..store import images, jobs
 from ..store.models import Attempt, Job, database
-from .requests import JOIN, status_of
+from .request_table import JOIN, status_of
 from .summary import Tokens, live_of
 
 LONGEST = 8_000_000  # bytes of an answer that a page decodes; of a longer one it has the beginning

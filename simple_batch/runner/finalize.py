@@ -10,8 +10,8 @@ from ..store import jobs as job_rows
 from ..store import requeue as retry_rows
 from ..store.cluster import pages
 from ..store.database import connected
-from ..store.filters import RequestFilter
 from ..store.models import Job, database, lock_job
+from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from ..store.write_pace import Pace
 from . import signals

@@ -26,7 +26,7 @@ from ..core.domain import Cause, Outcome, RequestStatus
 from ..core.errors import DatabaseMoved
 from ..core.stored_messages import NOT_STORED
 from ..store.database import connected, fault
-from ..store.identity import CHECK_EVERY_S
+from ..store.file_identity import CHECK_EVERY_S
 from ..store.models import database
 from ..store.results import Recorded, write
 

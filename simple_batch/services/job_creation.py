@@ -15,8 +15,8 @@ from ..core.messages import translatable
 from ..store import idempotency
 from ..store import jobs as job_rows
 from ..store import requests as request_rows
-from ..store.filters import RequestFilter
 from ..store.models import ApiFile, Job, Token, Upload, database
+from ..store.request_filter import RequestFilter
 from ..store.requests import Share
 from . import images, importer, job_options, jobs, uploads
 from .job_options import JobOptions, NewBatch

@@ -14,8 +14,8 @@ from ..runner import finalize
 from ..store import jobs as job_rows
 from ..store import requeue
 from ..store.database import connected, log_failure
-from ..store.filters import RequestFilter
 from ..store.models import Job, Request
+from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from . import configs, fields, images, job_options, jobs, lifecycle
 

@@ -12,7 +12,7 @@ from gevent.lock import BoundedSemaphore
 from ..core import context
 from ..store import disk_usage
 from ..store.database import connected, fault, folder_of, is_server, sqlite_path
-from ..store.health import Found, probe, probe_server
+from ..store.health_probe import Found, probe, probe_server
 from ..store.secrets import missing_keys
 from . import lifecycle
 

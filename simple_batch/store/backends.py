@@ -20,7 +20,7 @@ from psycopg.types.string import StrDumperUnknown
 from ..core.errors import DatabaseMoved
 from . import dialect
 from .busy_retry import RetryingDatabase
-from .identity import Identity
+from .file_identity import Identity
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's texts hold none of these
 # Retryable classes and codes of SQLSTATE: the connection or the server is gone, or the transaction

@@ -4,8 +4,8 @@ import msgspec
 
 from ..core.domain import Cause, RequestStatus
 from .duplicates import WAITING
-from .filters import RequestFilter
 from .models import Job, database, lock_job
+from .request_filter import RequestFilter
 
 CHUNK = 1_000
 _BODIES_AT_ONCE = 20

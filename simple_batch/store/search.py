@@ -8,8 +8,8 @@ its upper bits. Entries of replaced answers stay, so a search must check the fou
 """
 
 from ..core.clock import now_ms
-from .filters import like
 from .models import Job, TextIndex, database, lock_job
+from .request_filter import like
 
 WINDOW = 20_000  # requests that a search without an index looks through at a time
 SHORTEST = 3  # characters: what has fewer has no trigram

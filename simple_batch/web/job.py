@@ -16,7 +16,7 @@ from ..export.csv_file import safe
 from ..insight.summary import iso
 from ..services import configs, job_options, jobs, lifecycle, recipes, webhooks
 from ..services.job_option_fields import DETAILS, JobOptions
-from ..store.filters import RequestFilter
+from ..store.request_filter import RequestFilter
 from . import labels
 from .downloads import attached
 

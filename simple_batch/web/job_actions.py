@@ -11,7 +11,7 @@ from ..core.errors import Conflict, InvalidInput, UploadRejected
 from ..core.messages import translatable
 from ..core.request_input import whole
 from ..services import job_creation, job_retry, jobs
-from ..store.filters import RequestFilter
+from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from .form_keys import once, undone
 from .labels import translated

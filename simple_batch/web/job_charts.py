@@ -14,7 +14,7 @@ from ..core.messages import translatable
 from ..core.settings import PROJECT_ROOT
 from ..insight.summary import iso
 from ..services import job_options
-from ..store.filters import RequestFilter
+from ..store.request_filter import RequestFilter
 from .downloads import attached
 from .job import common
 

@@ -14,8 +14,8 @@ from ..core.errors import InvalidInput, NotFound
 from ..core.messages import translatable
 from ..core.request_input import page_number
 from ..services import configs, jobs
-from ..store.filters import RequestFilter
 from ..store.models import ApiConfig, Job
+from ..store.request_filter import RequestFilter
 from .i18n import with_epochs
 from .job import common
 

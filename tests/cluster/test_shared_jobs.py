@@ -7,7 +7,7 @@ import pytest
 from simple_batch import insight
 from simple_batch.core.domain import Spread
 from simple_batch.services import configs, job_retry, jobs, lifecycle
-from simple_batch.store.filters import RequestFilter
+from simple_batch.store.request_filter import RequestFilter
 from simple_batch.store.requeue import Changes
 
 from .. import endpoint as e

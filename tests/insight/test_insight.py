@@ -7,8 +7,8 @@ import pytest
 
 from simple_batch import insight
 from simple_batch.core.domain import Cause
-from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Job
+from simple_batch.store.request_filter import RequestFilter
 
 from ..store.test_results import new_job, recorded, results
 

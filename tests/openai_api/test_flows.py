@@ -12,8 +12,8 @@ from simple_batch.core import clock
 from simple_batch.core.errors import Conflict
 from simple_batch.services import batch_files, configs, job_retry, jobs
 from simple_batch.store.database import connected
-from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import ApiFile, Job, Upload, database
+from simple_batch.store.request_filter import RequestFilter
 
 from .. import endpoint as e
 from ..conftest import PATIENCE_S, wait_until

@@ -12,9 +12,9 @@ from simple_batch.services import configs, job_creation, job_retry, jobs
 from simple_batch.store import response_cache
 from simple_batch.store.database import connected
 from simple_batch.store.duplicates import Deduplicator
-from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import KeptAnswer
 from simple_batch.store.models import Request as RequestRow
+from simple_batch.store.request_filter import RequestFilter
 from simple_batch.store.requeue import Changes
 
 from .. import endpoint as e

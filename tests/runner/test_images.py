@@ -14,8 +14,8 @@ from simple_batch.intake import Template
 from simple_batch.services import job_creation, job_retry, jobs, lifecycle, uploads
 from simple_batch.store import images
 from simple_batch.store.database import connected
-from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Job, Request, Upload, UploadImage
+from simple_batch.store.request_filter import RequestFilter
 
 from .. import endpoint as e
 from ..conftest import wait_until

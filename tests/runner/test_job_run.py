@@ -21,8 +21,8 @@ from simple_batch.services import (
     uploads,
 )
 from simple_batch.store.database import connected
-from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Attempt, Job, Request, Result, Upload, database
+from simple_batch.store.request_filter import RequestFilter
 
 from .. import endpoint as e
 from .. import postgres

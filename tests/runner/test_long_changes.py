@@ -9,8 +9,8 @@ from simple_batch.services import job_retry, jobs
 from simple_batch.store import bulk_results, write_pace
 from simple_batch.store import jobs as job_rows
 from simple_batch.store.database import connected
-from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import ApiConfig, Job, Request, Result, Timeline
+from simple_batch.store.request_filter import RequestFilter
 
 from ..conftest import wait_until
 

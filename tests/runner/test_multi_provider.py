@@ -10,8 +10,8 @@ from simple_batch.core.errors import Conflict, InvalidInput
 from simple_batch.services import configs, jobs
 from simple_batch.services.job_options import ExtraConfig
 from simple_batch.store.database import connected
-from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import JobConfig, database
+from simple_batch.store.request_filter import RequestFilter
 
 from .. import endpoint as e
 from ..conftest import wait_until

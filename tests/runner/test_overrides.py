@@ -11,8 +11,8 @@ from simple_batch.core.errors import Conflict, InvalidInput
 from simple_batch.runner import request_source, runner
 from simple_batch.services import configs, job_creation, job_retry, jobs, lifecycle
 from simple_batch.store.database import connected
-from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import Attempt, Job
+from simple_batch.store.request_filter import RequestFilter
 from simple_batch.store.requests import RouteKey
 from simple_batch.store.requeue import Changes
 

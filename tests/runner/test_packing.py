@@ -14,8 +14,8 @@ from simple_batch.core.errors import InvalidInput
 from simple_batch.services import configs, job_creation, job_options, job_retry, jobs, recipes
 from simple_batch.services.job_options import ExtraConfig
 from simple_batch.store.database import connected
-from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import JobEvent, Timeline
+from simple_batch.store.request_filter import RequestFilter
 from simple_batch.store.requeue import Changes
 
 from .. import endpoint as e

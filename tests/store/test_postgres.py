@@ -24,9 +24,9 @@ from simple_batch.store.database import (
     retry_while_unavailable,
     sqlite_path,
 )
-from simple_batch.store.filters import RequestFilter
 from simple_batch.store.latency_sketch import LatencySketch
 from simple_batch.store.models import ApiConfig, Job, Result, Upload, database
+from simple_batch.store.request_filter import RequestFilter
 
 from .. import postgres
 from ..conftest import wait_until

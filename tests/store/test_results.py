@@ -18,9 +18,9 @@ from simple_batch.core.domain import (
 )
 from simple_batch.store import error_groups, requeue, results
 from simple_batch.store import requests as request_rows
-from simple_batch.store.filters import RequestFilter
 from simple_batch.store.models import ApiConfig, ErrorGroup, Job, Result, Timeline, database
 from simple_batch.store.models import Attempt as AttemptRow
+from simple_batch.store.request_filter import RequestFilter
 
 PRICES = Prices("USD", input=1_000_000_000, output=2_000_000_000)
 REQUESTS = 12

@@ -15,8 +15,8 @@ from ..core.domain import RequestStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..store import jobs, search
-from ..store.filters import RequestFilter
 from ..store.models import Job, database
+from ..store.request_filter import RequestFilter
 from .page import Page
 from .summary import live_of, pending
 
