@@ -20,10 +20,29 @@ SUFFIXES = {".py", ".md", ".html", ".js", ".sh", ".lua", ".toml"}
 LEFT_OUT = ("static/vendor/", "tests/test_language.py", "simple_batch/services/prices.toml")
 
 PHRASES = (
-    *("whoever", "nobody", "somebody", "so many", "is no more", "in vain", "lets? in", "anew"),
-    *("told of", "lately", "thereby", "as it were", "of (?:its|their|his|one's) own"),
-    *("(?:is|are) (?:told|to be)", "befalls?", "whatsoever", "hereby", "herewith", "therein"),
-    *("thereof", "wherein", "whereof", "hitherto"),
+    "whoever",
+    "nobody",
+    "somebody",
+    "so many",
+    "is no more",
+    "in vain",
+    "lets? in",
+    "anew",
+    "told of",
+    "lately",
+    "thereby",
+    "as it were",
+    "of (?:its|their|his|one's) own",
+    "(?:is|are) (?:told|to be)",
+    "befalls?",
+    "whatsoever",
+    "hereby",
+    "herewith",
+    "therein",
+    "thereof",
+    "wherein",
+    "whereof",
+    "hitherto",
 )
 GAP = r"\s+(?:[#*>]+\s+)?"  # also where a line ends, in a comment too
 BANNED = re.compile(rf"\b(?:{'|'.join(PHRASES).replace(' ', GAP)})\b", re.IGNORECASE)

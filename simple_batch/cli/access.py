@@ -106,6 +106,10 @@ def remove_webhook(webhook_id):
 
 
 COMMANDS = (
-    *(create_token, list_tokens, revoke_token),
-    *(create_webhook, list_webhooks, remove_webhook),
+    create_token,
+    list_tokens,
+    revoke_token,
+    create_webhook,
+    list_webhooks,
+    remove_webhook,
 )

@@ -140,6 +140,12 @@ def _password(from_stdin: bool) -> str:
 
 
 COMMANDS = (
-    *(create_user, list_users, set_password, set_role),
-    *(disable_user, enable_user, remove_user, audit_log),
+    create_user,
+    list_users,
+    set_password,
+    set_role,
+    disable_user,
+    enable_user,
+    remove_user,
+    audit_log,
 )
