@@ -12,6 +12,7 @@ import os
 import random
 from pathlib import Path
 
+import gevent
 import pytest
 
 from . import fork_server_main
@@ -131,6 +132,7 @@ def _wait_for_fork(config) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
     capture.stop_global_capturing()  # it holds copies of the streams
     request = fork_server_main.serve(_socket.socket(fileno=os.dup(0)))
+    gevent.reinit()  # its loop was made while tests were imported
     capture.start_global_capturing()
     capture.suspend_global_capture()
     config.pluginmanager.getplugin("outcomes").notes = Path(request["outcomes"])

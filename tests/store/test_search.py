@@ -7,7 +7,7 @@ import pytest
 from simple_batch import insight
 from simple_batch.core.clock import now_ms
 from simple_batch.core.errors import InvalidInput
-from simple_batch.insight import request_rows as pages
+from simple_batch.insight import request_table as pages
 from simple_batch.store import jobs as job_rows
 from simple_batch.store import search
 from simple_batch.store.models import Job, Result, database
