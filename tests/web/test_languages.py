@@ -225,7 +225,7 @@ FAILURES = [
         e.says({"name": 1}),
         {"schema": NAMED},
         'does not fit the schema: the value is not of type "string" (at $.name)',
-        '回答不符合 schema：值的类型不是 "string"（位置 $.name）',
+        '回答不符合 Schema：值的类型不是 "string"（位置 $.name）',
     ),
 ]
 

@@ -204,8 +204,8 @@ def test_errors_have_pages_in_the_house_style(app, language):
     app.add_url_rule("/broken", view_func=lambda: 1 / 0)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     wording = {
-        ("en", 404): "There is no such page.",
-        ("zh", 404): "没有这个页面。",
+        ("en", 404): "Page not found.",
+        ("zh", 404): "页面不存在。",
         ("en", 500): "Something went wrong in Simple Batch.",
         ("zh", 500): "Simple Batch 内部出错",
     }

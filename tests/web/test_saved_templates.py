@@ -37,7 +37,7 @@ def saved(client, place: str, **fields) -> str:
 
 def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
     place = staged(client)
-    assert "Take this template" not in client.get(place).text  # there is none yet
+    assert "Use this template" not in client.get(place).text  # there is none yet
     assert saved(client, place, **FIRST, name="tutor", note="the <first>") == (
         f"{place}?saved=1&version=1"
     )
@@ -126,11 +126,11 @@ def test_the_pages_of_a_saved_template(client, config):
     gone, come = re.findall(r"<del>(.*?)</del>", page), re.findall(r"<ins>(.*?)</ins>", page)
     assert [re.sub(r"<[^>]+>", "", line) for line in gone] == ["−removed: two"]
     assert [re.sub(r"<[^>]+>", "", line) for line in come] == ["+added: 2", "+added: id"]
-    assert "asks for the columns" in page
+    assert "uses the columns" in page
     back = client.get("/templates/1?version=1&against=2").text
     assert "From version 2 to version 1" in back
     assert re.findall(r"<ins>.*?</span>(two)</ins>", back) == ["two"]
-    assert "These versions say the same." in client.get("/templates/1?version=2&against=2").text
+    assert "These versions are identical." in client.get("/templates/1?version=2&against=2").text
     file = client.get("/templates/1/file?version=1")
     assert json.loads(file.data) == {"user": "{{q}}", "system": new["system"]}
     assert "template.json" in file.headers["Content-Disposition"]
