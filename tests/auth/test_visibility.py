@@ -206,10 +206,10 @@ def test_the_audit_log_says_who_did_what_and_no_secret(app, instance, people, ma
     def shown(query: str = "") -> str:
         return anna.get(f"/audit{query}").text.partition("<tbody>")[2]
 
-    assert "job deleted" in shown()
-    assert "job deleted" not in shown("?actor=anna")
-    assert "job paused" in shown("?action=job&q=job+1&days=1")
-    assert "job paused" not in shown("?action=user")
+    assert "Job deleted" in shown()
+    assert "Job deleted" not in shown("?actor=anna")
+    assert "Job paused" in shown("?action=job&q=job+1&days=1")
+    assert "Job paused" not in shown("?action=user")
     assert "viewer → operator" in shown("?action=user.role")
     assert "csv, all" in shown("?action=job.export&q=csv")
     chinese = {"Accept-Language": "zh"}

@@ -263,7 +263,7 @@ def test_a_cap_that_could_not_be_counted_is_refused(app, add_config, make_job, p
             add_config("http://127.0.0.1:9/v1", **prices, **{which: Decimal(1)})
         assert refused.value.field == which
     add_config("http://127.0.0.1:9/v1", **prices)
-    with pytest.raises(InvalidInput, match="enter them first") as refused:
+    with pytest.raises(InvalidInput, match="enter input and output prices") as refused:
         make_job(1, spend_cap=Decimal(1))
     assert refused.value.field == "spend_cap"
 

@@ -62,10 +62,10 @@ def test_from_a_table_with_images_to_their_bytes(app, client, config, wait_for):
             in page
         )
         assert post(client, place, **TEMPLATE).status_code == 303
-        assert "✕ 1 faulty line" in client.get("/jobs/new/1").text
+        assert "✕ 1 invalid line" in client.get("/jobs/new/1").text
 
         page = add_more(client, [(SVG, "c.png"), (b"", "d.png")], user="{{question}} Now", row="3")
-        assert "2 files were not taken: “c.png” is no PNG, JPEG, GIF or WebP image; “d.png”" in page
+        assert "2 files were rejected: “c.png” is no PNG, JPEG, GIF or WebP image; “d.png”" in page
         assert "column “photo”: “c.png” is no PNG" in page
         assert "line 4" in page
         assert "{{question}} Now</textarea>" in page
@@ -73,7 +73,7 @@ def test_from_a_table_with_images_to_their_bytes(app, client, config, wait_for):
         assert "c.png</figcaption>" in page
         assert "Choose images" in add_more(client, [])
         page = client.get("/jobs/new/1").text
-        assert "faulty" not in page
+        assert "1 invalid line" not in page
         assert page.count('class="picture"') == 3
 
         tried = post(client, "/jobs/new/1/try", config="1", name="n", max_retries="3").text

@@ -148,7 +148,7 @@ def test_the_faults_of_a_stored_preview_follow_the_language(client, config):
     assert re.search(r"第 2 行</span>: 不是有效的 JSON：", chinese)
     assert "not valid JSON" not in chinese
     refused = post(client, place, name="j", config="1")
-    assert "1 行有误：请返回改正，或跳过它们。" in refused.text
+    assert "1 行有误：请改正或跳过。" in refused.text
 
 
 def test_an_example_of_a_template(client, config):

@@ -120,7 +120,7 @@ def test_testing_a_config_before_and_after_saving(client, config):
         stolen = {**data, "key": "", "config_id": "1"}
         found = client.post("/configs/test", data=stolen, headers=json_please).json
         assert not found["ok"]
-        assert "enter the key again" in found["message"]
+        assert "Enter the key again" in found["message"]
         assert endpoint.calls == 3
 
 
@@ -154,11 +154,11 @@ def test_from_upload_to_preview_to_job(client, config):
     preview = client.get(answer.headers["Location"]).text
     assert "问题.jsonl" in preview
     assert "line 2" in preview
-    assert "Skip the faulty lines and launch 2" in preview
+    assert "Skip invalid lines and launch (2 requests)" in preview
     assert "hi &lt;b&gt;there&lt;/b&gt;" in preview
     refused = post(client, answer.headers["Location"], name="j", config="1")
     assert refused.status_code == 400
-    assert "faulty" in refused.text
+    assert "lines are invalid" in refused.text
     refused = post(client, answer.headers["Location"], config="1", skip_faulty="1", concurrency="0")
     assert refused.status_code == 400
     made = post(client, answer.headers["Location"], config="1", skip_faulty="1", hold="1")
@@ -442,7 +442,7 @@ def test_three_rows_are_tried_for_real_and_narrow_the_estimate(client, config, i
         place = staged(client, *(asked(n) for n in range(10)))
         page = client.get(place).text
         assert offered(page) == ("10", "3")
-        assert "Input estimated from the kinds of characters" in page
+        assert "Input tokens are a rough estimate from the text" in page
         assert endpoint.calls == 0
         fields = {
             "csrf_token": token(client, place),
@@ -456,7 +456,7 @@ def test_three_rows_are_tried_for_real_and_narrow_the_estimate(client, config, i
         assert answer.text.count('data-tried="ok"') == 2
         assert 'data-tried="bad_request"' in answer.text
         assert "fine" in answer.text
-        assert "Scaled from the rows tried" in answer.text
+        assert "Based on the rows you tried" in answer.text
         assert KEY not in answer.text
         # 7 tokens in, 3 out each, at 0.5 and 10 per million: ten rows cost 0.000335
         assert "0.000335" in answer.text

@@ -89,8 +89,8 @@ def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
 @pytest.mark.parametrize(
     ("change", "english", "chinese"),
     [
-        ({"name": ""}, "Name of the template: 1 to 100", "模板名称：1 到 100 个"),
-        ({"name": "a@1"}, "what follows @ would be taken", "@ 后面的数字会被当作版本号"),
+        ({"name": ""}, "Template name: 1 to 100", "模板名称：1 到 100 个"),
+        ({"name": "a@1"}, "text after @ would be read", "@ 后面的内容会被当作版本号"),
         ({"note": "n" * 201}, "Note: up to 200 printable", "备注：最多 200 个可打印字符。"),
         ({"user": "{{ question"}, "line 1 of the template", "模板第 1 行"),
         ({"parameters": NESTED}, "nested deeper than 100 levels", "嵌套超过 100 层"),
@@ -143,12 +143,12 @@ def test_the_pages_of_a_saved_template(client, config):
 
     post(client, "/templates/new", **{**new, "name": "other"})
     refused = post(client, "/templates/1/rename", name="other")
-    assert (refused.status_code, "another saved template" in refused.text) == (400, True)
+    assert (refused.status_code, "Another saved template" in refused.text) == (400, True)
     assert post(client, "/templates/1/rename", name="better").status_code == 303
     assert "better" in client.get("/templates").text
     for path in ("/templates/9", "/templates/1?version=9", "/templates/1?against=-1"):
         assert client.get(path).status_code == 404
-    question = "This forgets 3 versions for good. 0 jobs were made with it"
+    question = "This permanently deletes 3 versions. 0 jobs were created with it"
     assert question in client.get("/templates/1").text
 
 
@@ -183,7 +183,7 @@ def test_a_saved_template_takes_its_sheet_and_says_what_the_table_lacks(client, 
         assert templates.template_of(templates.find("of a sheet@1")).sheet == "More"
     place = staged(client, "question\nWhy?\n")
     page = client.get(post(client, f"{place}/saved", saved="1").headers["Location"]).text
-    assert "This table has no column “n”: choose what names the requests." in page
+    assert "This table has no column “n”. Choose what to use as custom_id." in page
 
 
 def test_differences_keep_to_what_is_near_and_to_what_can_be_compared():
