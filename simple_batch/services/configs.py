@@ -181,7 +181,7 @@ def _params(params: dict) -> str:
     taken = sorted(RESERVED_PARAMS & params.keys())
     if taken:
         raise InvalidInput(
-            translatable("Parameters: remove %(name)s. It has its own field.", name=taken[0]),
+            translatable("Parameters: remove %(name)s. It is set elsewhere.", name=taken[0]),
             "params",
         )
     return params_json(params)

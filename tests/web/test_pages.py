@@ -318,7 +318,7 @@ def test_pages_of_a_job_that_ran(app, client, add_config, make_job, wait_for):
         assert "script-src 'self'" in policy
     table = client.get(f"/jobs/{job_id}/requests?q=question+7").text
     assert table.count('<div class="clamp">question 7</div>') == 1
-    assert "1 found here" in table
+    assert "1 found so far" in table
     detail = client.get(f"/jobs/{job_id}/requests/2").text
     assert "server error" in detail
     assert "$OPENAI_API_KEY" in detail

@@ -46,7 +46,7 @@ def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
     assert field(page, "system") == FIRST["system"]
     assert saved(client, place, **{**FIRST, "system": "New."}, name="tutor").endswith("version=2")
     assert saved(client, place, **{**FIRST, "system": "New."}, name="tutor").endswith("version=2")
-    assert "Version 2 of “tutor” is the same" in client.get(place).text
+    assert "Version 2 of “tutor” is identical" in client.get(place).text
     with connected():
         assert uploads.staged(1)[0].template is None  # saving does not continue to the next step
 
@@ -137,7 +137,7 @@ def test_the_pages_of_a_saved_template(client, config):
 
     assert post(client, "/templates/1/restore", version="1").headers["Location"].endswith("=3")
     page = client.get("/templates/1").text
-    assert "version 1 again" in page
+    assert "restored from version 1" in page
     assert "version 3 (newest)" in page
     assert post(client, "/templates/1/restore", version="9").status_code == 404
 

@@ -91,6 +91,6 @@ def test_an_answer_that_does_not_fit_is_explained(app, client, config, staged, w
     assert "(at $.topic)" in page
     assert "the schema looser" in page
     assert 'id="parsed"' not in page
-    assert "doesn't match the schema" in client.get("/jobs/1/errors").text
+    assert "match the schema</span>" in client.get("/jobs/1/errors").text
     client.get("/jobs?lang=zh")
     assert "不符合" in client.get("/jobs/1/errors").text
