@@ -103,7 +103,7 @@ def test_no_such_job_on_a_page_and_as_json(client, language, expected):
     ("language", "expected"),
     [
         ("en", "Job 1 is paused: it cannot pause now. Possible: cancel, clone, delete, reset"),
-        ("zh", "任务 1 已暂停：现在不能暂停。可以：取消、复制、删除、重置"),
+        ("zh", "任务 1 已暂停：现在不能暂停。可以：取消、克隆、删除、重置"),
     ],
 )
 def test_a_conflict(client, config, make_job, language, expected):
