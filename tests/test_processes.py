@@ -107,7 +107,7 @@ def test_a_full_disk_holds_the_job_until_there_is_room(instance, questions):
         wait_until(lambda: requests.get(f"{running.url}/readyz").status_code == 503)
         calls = endpoint.at_rest()
         page = requests.get(f"{running.url}/jobs/{job_id}").text
-        assert "results cannot be written" in page
+        assert "results cannot be saved" in page
         assert endpoint.calls == calls < 600
         server.rlimit(psutil.RLIMIT_FSIZE, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
         wait_until(lambda: counted(instance, job_id)[0] == 600)

@@ -75,14 +75,14 @@ def test_what_a_schema_says_is_recognised_to_its_last_part():
         more=FAULT(why=UNKNOWN_PROPERTY(name="b"), place="$"),
     )
     for why, shown in (
-        (faults, '值的类型不是 "string"（位置 $.a）；“b”不是 schema 中的属性（位置 $）'),
+        (faults, '值的类型不是 "string"（位置 $.a）；“b”不是 Schema 中的属性（位置 $）'),
         (
             CUT_OFF(why=NO_JSON(error="trailing")),
             "不是 JSON：trailing；回答在达到 max_tokens 时被截断",
         ),
     ):
         text = str(NO_MATCH(why=why))
-        assert translated(recognised(text, 200), chinese) == f"回答不符合 schema：{shown}"
+        assert translated(recognised(text, 200), chinese) == f"回答不符合 Schema：{shown}"
 
 
 @pytest.mark.parametrize(

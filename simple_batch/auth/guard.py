@@ -148,7 +148,7 @@ def _authorize(authenticator: Authenticator, endpoint: str) -> None:
     if caller.token is not None:
         _check_token_reads(caller, endpoint)
     if not caller.may(required_role(endpoint, request.method)):
-        raise Forbidden(translatable("Your role does not allow this."))
+        raise Forbidden(translatable("You don't have permission. Ask an admin."))
     _check_scope(caller.sees)
 
 
@@ -160,9 +160,9 @@ def _refusal(authenticator: Authenticator) -> Forbidden | LoginNeeded:
         return Forbidden(translatable("This token is not known here, or it was revoked."))
     return Forbidden(
         translatable(
-            "This server has no users yet, so it answers this machine alone, and this request does "
-            "not count as coming from it: %(why)s. Create a user first: flask create-user NAME "
-            "--role admin.",
+            "This server has no users yet, so it accepts only requests from this "
+            "computer. This request does not count as one: %(why)s. Create a user first: "
+            "flask create-user NAME --role admin.",
             why=authenticator.why_not_local() or "",
         )
     )
@@ -176,12 +176,12 @@ def _check_token_reads(caller: Actor, endpoint: str) -> None:
         return
     if request.method not in SAFE_METHODS:
         raise Forbidden(
-            translatable("Tokens only read pages: what changes something is done by users.")
+            translatable("Tokens can only read pages. To change something, log in as a user.")
         )
     narrow = caller.sees is not None and caller.sees.token is not None
     if endpoint in TOKENS_READ or (endpoint in WIDE_TOKENS_READ and not narrow):
         return
-    raise Forbidden(translatable("Tokens do not read this page."))
+    raise Forbidden(translatable("Tokens can't open this page."))
 
 
 def _restore_caller(_error) -> None:
@@ -199,7 +199,7 @@ def _check_scope(sees: Scope | None) -> None:
     if "job_id" in named:
         must_see(named["job_id"])
     if "upload_id" in named and not visibility.sees_upload(sees, named["upload_id"]):
-        raise NotFound(translatable("This upload is no longer kept: upload the file again."))
+        raise NotFound(translatable("This upload was deleted. Upload the file again."))
 
 
 def _template_variables() -> dict:

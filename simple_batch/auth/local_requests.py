@@ -48,9 +48,7 @@ def why_not(environ: Mapping) -> str | None:
         return translatable("it asks for the name “%(host)s”", host=host[:100])
     protocol = environ.get("SERVER_PROTOCOL") or ""
     if protocol < OLDEST_DIRECT:
-        return translatable(
-            "it speaks %(protocol)s, as a proxy does", protocol=protocol or "HTTP/0.9"
-        )
+        return translatable("it uses %(protocol)s, as proxies do", protocol=protocol or "HTTP/0.9")
     origin = environ.get("HTTP_ORIGIN") or ""
     if not _own_page(origin):
         return translatable("a page of “%(origin)s” sent it", origin=origin[:100])

@@ -173,7 +173,7 @@ class Authenticator:
     def why_not_local(self) -> str | None:
         """None where the current request comes from this machine, else the reason against it."""
         if self._settings.TRUSTED_PROXIES:
-            return translatable("TRUSTED_PROXIES says that a proxy stands before this server")
+            return translatable("TRUSTED_PROXIES says that this server is behind a proxy")
         return local_requests.why_not(request.environ)
 
     def check_host(self) -> None:
@@ -181,8 +181,8 @@ class Authenticator:
         if not self._hosts.allows(request.host):
             raise Forbidden(
                 translatable(
-                    "This server does not answer by the name %(host)s. Where that is its name, add "
-                    "it to the setting ALLOWED_HOSTS.",
+                    "This server does not accept the name %(host)s. If it is correct, add it to "
+                    "the setting ALLOWED_HOSTS.",
                     host=allowed_hosts.bare(request.host)[:100],
                 )
             )
@@ -210,9 +210,7 @@ class Authenticator:
             # the name field may hold a password by mistake
             known = name == ADMIN or users.named(name) is not None
             audit_log.note("login.failed", name=name if known else "?")
-            raise InvalidInput(
-                translatable("Name and password do not belong together."), "password"
-            )
+            raise InvalidInput(translatable("Wrong name or password."), "password")
         self._throttle.uncount(name, request.remote_addr or "")
         self._begin_session(account)
 
@@ -243,10 +241,10 @@ class Authenticator:
         field, also where the old password is wrong, and Forbidden where the password is set in the
         settings."""
         if account.user is None:
-            raise Forbidden(translatable("This password stands in the settings: change it there."))
+            raise Forbidden(translatable("This password comes from the settings. Change it there."))
         self._count_attempt(account.name)
         if users.verified(account.name, old) is None:
-            raise InvalidInput(translatable("This is not the present password."), "old")
+            raise InvalidInput(translatable("The current password is wrong."), "old")
         self._throttle.uncount(account.name, request.remote_addr or "")
         users.set_password(account.user, new)
         _renew(account_of(users.get(account.user)))
@@ -283,7 +281,9 @@ class TooManyTries(Forbidden):
     http_status = 429
 
     def __init__(self, wait_s: int):
-        super().__init__(translatable("Too many tries: wait %(seconds)s seconds.", seconds=wait_s))
+        super().__init__(
+            translatable("Too many attempts. Wait %(seconds)s seconds.", seconds=wait_s)
+        )
         self.wait_s = wait_s
 
 

@@ -31,7 +31,7 @@ def create(
         raise InvalidInput(translatable("Name: 1 to 100 printable characters."), "name")
     if Token.select().where(Token.name == name).exists():
         raise InvalidInput(
-            translatable("Name: there is a token “%(name)s” already.", name=name), "name"
+            translatable("Name: a token “%(name)s” already exists.", name=name), "name"
         )
     if scope not in set(TokenScope):
         raise InvalidInput(

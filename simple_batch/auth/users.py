@@ -37,7 +37,7 @@ def create(name: str, password: str, role: str) -> User:
         )
     except peewee.IntegrityError:
         raise InvalidInput(
-            translatable("Name: there is a user “%(name)s” already.", name=name), "name"
+            translatable("Name: a user “%(name)s” already exists.", name=name), "name"
         ) from None
     audit_log.note("user.create", f"user {name}", translatable(str(role)))
     events.publish(events.ACCESS_CHANGED)
@@ -171,7 +171,9 @@ def _leave_an_admin(user: User) -> None:
     )
     if user.role == Role.ADMIN and user.disabled_at is None and not others.exists():
         raise Conflict(
-            translatable("“%(name)s” is the only admin: make another one first.", name=user.name)
+            translatable(
+                "“%(name)s” is the only admin. Make another user an admin first.", name=user.name
+            )
         )
 
 

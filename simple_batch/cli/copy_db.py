@@ -92,13 +92,13 @@ def _what_else(settings: Settings, moved: database_copy.Moved, server: bool) -> 
     keys = "the setting ENCRYPTION_KEYS" if settings.ENCRYPTION_KEYS else KEY_FILE
     session = "the setting SECRET_KEY" if settings.SECRET_KEY else SESSION_FILE
     steps = [
-        f"Set SIMPLE_BATCH_DATABASE_URL to the URL given here, whole ({moved.target}), and start the "
-        "server: jobs go on there.",
-        f"Start nothing on {moved.source} any more: what is not finished there would be sent, and "
-        "paid for, twice. It is as it was; keep it until you are content.",
-        f"The instance folder {settings.instance.absolute()} still belongs to it. On another machine "
-        f"take along, to the same path: {keys} (without it the API keys cannot be opened), {session}, "
-        "uploads with the images and files in it, settings.toml; and the exports if you need them.",
+        f"Set SIMPLE_BATCH_DATABASE_URL to the full URL that you gave here ({moved.target}) and start "
+        "the server. Jobs continue there.",
+        f"Start nothing on {moved.source} any more, or unfinished requests are sent and paid for "
+        "twice. It is unchanged. Keep it until you are sure that the copy works.",
+        f"The instance folder {settings.instance.absolute()} is still needed. To move to another "
+        f"machine, copy to the same path: {keys} (needed to decrypt the API keys), {session}, uploads "
+        "with its images and files, settings.toml, and the exports if you need them.",
     ]
     if server and settings.BACKUP_EVERY_HOURS:
         steps.append("Set BACKUP_EVERY_HOURS to 0: it is for the file. Use pg_dump.")

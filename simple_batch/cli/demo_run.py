@@ -69,8 +69,8 @@ def offer_environment() -> None:
                     notes="From OPENAI_API_KEY and OPENAI_BASE_URL.",
                 )
             )
-        say("OPENAI_API_KEY or OPENAI_BASE_URL is set: it is offered as the config “env”. Nothing")
-        say("was sent to it; nothing is until you start a job on it.")
+        say("OPENAI_API_KEY or OPENAI_BASE_URL is set and was saved as the config “env”. Nothing")
+        say("is sent to it until you start a job with it.")
     except SimpleBatchError as error:
         say(f"OPENAI_BASE_URL or OPENAI_API_KEY cannot be used: {error}")
 

@@ -81,7 +81,7 @@ def _ending(job_id: int) -> ExitStatus:
         say(f"Job {job_id}: {job.succeeded:,} succeeded, {job.failed:,} failed.")
         return ExitStatus.SOME_FAILED if job.failed else ExitStatus.DONE
     if job.status == JobStatus.CANCELLED:
-        say(f"Job {job_id} was cancelled; what finished is kept.")
+        say(f"Job {job_id} was cancelled. Finished answers are kept.")
         return ExitStatus.CANCELLED
     say(f"Job {job_id} is {job.status} ({job.status_reason}). {job.status_detail}".rstrip())
     blocked = job.status_reason in _BLOCKED

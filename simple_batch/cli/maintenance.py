@@ -44,9 +44,9 @@ def backup_db(target, with_key):
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def restore_db(file, with_key, yes):
-    """Replace the database by a backup. The present one is kept next to it."""
+    """Replace the database with a backup. The current one stays next to it."""
     url = redacted_url(context.settings().database_url)
-    confirm(yes, f"Put {file} in the place of {url}? The present one is kept under another name.")
+    confirm(yes, f"Replace {url} with {file}? The current database is kept under another name.")
     done = backups.restore(file, with_key)
     open_database(context.settings().database_url)
     with connected():
@@ -58,23 +58,23 @@ def restore_db(file, with_key, yes):
         say(f"Brought up to date: {', '.join(done.migrations)}.")
     if done.unreadable:
         say(
-            f"{done.unreadable} API keys cannot be opened with the encryption key that is here: "
-            "restore that too (--with-key), or enter them again."
+            f"{done.unreadable} API keys cannot be decrypted with the current encryption key. Restore "
+            "that key too (--with-key), or enter the API keys again."
         )
     if done.going_on:
         say(
-            f"{len(done.going_on)} jobs are not finished and go on when a server starts; what was "
-            "answered since the backup is sent again: pause them first if that is not wanted."
+            f"{len(done.going_on)} jobs are unfinished and continue when a server starts. They send again "
+            "what was answered since the backup. To avoid that, pause them first."
         )
 
 
 @command("clean", on_database=False)
-@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True)
 @click.option("--vacuum", is_flag=True, help="Shrink the database file; stop the server first.")
 def clean(dry_run, yes, as_json, vacuum):
-    """Remove what the retention rules (RETENTION_…) no longer keep."""
+    """Delete data by the retention rules (RETENTION_…)."""
     with connected():
         on = retention.rules(context.settings())
         going = retention.plan()
@@ -115,8 +115,8 @@ def _show(on: dict, going: retention.Plan, as_json: bool) -> None:
 def _done(going: retention.Plan) -> str:
     counts = ", ".join(f"{len(items):,} {k}" for k in _KINDS if (items := getattr(going, k)))
     if lifecycle.runner_state() == "elsewhere":
-        return f"Removed: {counts}. The server takes their rows away now."
-    return f"Removed: {counts}."
+        return f"Deleted: {counts}. The server removes their rows now."
+    return f"Deleted: {counts}."
 
 
 _BY_YOU = (
@@ -147,10 +147,10 @@ def rotate_key(keep_old, seal_again):
     audit_log.note("care.key", detail=translatable("%(count)s secrets sealed again", count=count))
     say(f"{count} {'secret is' if count == 1 else 'secrets are'} encrypted with the newest key.")
     if unopened:
-        say(f"No key decrypts these, enter them again: {', '.join(unopened)}.")
+        say(f"No key decrypts these. Enter them again: {', '.join(unopened)}.")
         return ExitStatus.ERROR
     if not seal_again:
-        former = "The former keys are kept too" if keep_old else "The former keys are gone"
+        former = "The old keys are kept too" if keep_old else "The old keys were deleted"
         say(f"{former}. A running server uses the new one automatically.")
     return ExitStatus.DONE
 

@@ -94,8 +94,7 @@ def _sent_to(
         return template, saved
     if template is None:
         raise InvalidInput(
-            "Only what a template makes has a choice of endpoint: give --template FILE with "
-            "--endpoint.",
+            "--endpoint needs a template: add --template FILE.",
             "template",
         )
     kept = saved if endpoint == template.url else None

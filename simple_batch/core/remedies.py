@@ -15,30 +15,31 @@ PAUSED = {
 # of a request that has failed: the user retries it
 FAILED = {
     Cause.RATE_LIMIT: translatable(
-        "The speed was lowered by itself. Set RPM or TPM in the API config if you know them."
+        "The speed was reduced automatically. If you know the limits, set RPM or TPM "
+        "in the API config."
     ),
     Cause.QUOTA: translatable("Top up at the provider, then resume."),
-    Cause.AUTH: translatable("Check the key in the API config and what it may do, then retry."),
+    Cause.AUTH: translatable("Check the key and its permissions in the API config, then retry."),
     Cause.BAD_REQUEST: translatable(
-        "The provider rejects the request itself: look at its message and your parameters."
+        "The provider rejected the request. Check its message and your parameters."
     ),
-    Cause.NOT_FOUND: translatable("Check model name and base URL in the API config."),
+    Cause.NOT_FOUND: translatable("Check the model name and base URL in the API config."),
     Cause.CONTEXT_LENGTH: translatable(
         "Shorten these prompts or use a model with a longer context."
     ),
-    Cause.CONTENT_FILTER: translatable("Reword these prompts: the provider refuses their content."),
-    Cause.SERVER_ERROR: translatable("The provider failed; retry these later."),
-    Cause.OVERLOADED: translatable("The provider is overloaded; retry these later."),
+    Cause.CONTENT_FILTER: translatable("The provider refused this content. Reword the prompts."),
+    Cause.SERVER_ERROR: translatable("The provider failed. Retry later."),
+    Cause.OVERLOADED: translatable("The provider is overloaded. Retry later."),
     Cause.TIMEOUT: translatable("Raise the timeout in the API config, or ask for shorter answers."),
-    Cause.CONNECTION: translatable("Check network and base URL, then retry."),
+    Cause.CONNECTION: translatable("Check your network and the base URL, then retry."),
     Cause.BAD_RESPONSE: translatable(
-        "The answer was no completion; often a proxy or a wrong base URL."
+        "The response is not a model answer. Often the cause is a proxy or a wrong base URL."
     ),
     Cause.SCHEMA: translatable(
-        "The answer does not fit the schema: say more in the prompt, or loosen the schema; a second "
-        "asking with the complaint often helps."
+        "The answer doesn't match the schema. Make the prompt clearer or the schema "
+        "looser, or ask the model to fix its answers."
     ),
-    Cause.CANCELLED: translatable("Stopped by a user; retry what you want answered."),
-    Cause.EXPIRED: translatable("The deadline passed; retry what you want answered."),
-    Cause.INTERNAL: translatable("A fault in Simple Batch: see the log, and please report it."),
+    Cause.CANCELLED: translatable("A user cancelled these requests. Retry the ones you need."),
+    Cause.EXPIRED: translatable("The deadline passed. Retry the requests you need."),
+    Cause.INTERNAL: translatable("Simple Batch failed. Check the log and please report it."),
 }

@@ -44,8 +44,8 @@ def import_lazily(module: str):
     except ImportError as error:
         raise SimpleBatchError(
             translatable(
-                "This format needs %(module)s, which cannot be loaded here (%(error)s): "
-                "install it by “pip install -r requirements.txt”, or take CSV.",
+                "This format needs %(module)s, which cannot be loaded here (%(error)s). "
+                "Install it with “pip install -r requirements.txt”, or use CSV.",
                 module=module.split(".")[0],
                 error=error,
             )

@@ -72,7 +72,7 @@ def message(settings: Settings, job: Job, to: str, event_id: str) -> EmailMessag
     mail["Date"] = format_datetime(datetime.now(UTC))
     mail["Message-ID"] = make_msgid(event_id, "simple-batch.local")
     lines = [
-        _("%(ok)s succeeded, %(bad)s failed, %(left)s left of %(all)s")
+        _("%(ok)s succeeded, %(bad)s failed, %(left)s remaining of %(all)s")
         % {
             "ok": f"{job.succeeded:,}",
             "bad": f"{job.failed:,}",

@@ -53,7 +53,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             label=translatable("Concurrency"),
             low=1,
             high="MAX_CONCURRENCY",
-            form_label=translatable("Concurrency (empty: learned)"),
+            form_label=translatable("Max concurrency (empty: automatic)"),
             flag="--concurrency",
             help="Maximum calls in flight; default: automatic.",
         ),
@@ -87,7 +87,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
         Field(
             kind=Kind.JSON,
             label=translatable("Parameters"),
-            form_label=translatable("Further parameters (JSON)"),
+            form_label=translatable("More parameters (JSON)"),
         ),
     ] = msgspec.field(default_factory=dict)
     currency: Annotated[
@@ -144,7 +144,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
         Field(
             kind=Kind.CAP,
             label=translatable("Daily spend cap"),
-            form_label=translatable("Spend cap a day"),
+            form_label=translatable("Daily spend cap"),
             flag="--day-cap",
             help="Spend cap per day.",
         ),
@@ -154,7 +154,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
         Field(
             kind=Kind.CAP,
             label=translatable("Monthly spend cap"),
-            form_label=translatable("Spend cap a month"),
+            form_label=translatable("Monthly spend cap"),
             flag="--month-cap",
             help="Spend cap per month.",
         ),

@@ -147,7 +147,7 @@ def _unsaved_endpoint(fields: ConfigFields, config_id: int | None) -> Endpoint:
         stored = get(config_id)
         if stored.base_url != values["base_url"]:
             raise InvalidInput(
-                translatable("The base URL was changed: enter the key again to use it there."),
+                translatable("The base URL has changed. Enter the key again."),
                 "key",
             )
         values["key_encrypted"] = stored.key_encrypted
@@ -159,7 +159,7 @@ def _validated(fields: ConfigFields) -> dict:
     key = (fields.key or "").strip()
     if any(ord(char) < 33 or ord(char) > 126 for char in key):
         raise InvalidInput(
-            translatable("Key: it may hold printable ASCII only, without spaces."), "key"
+            translatable("Key: use printable ASCII characters only, without spaces."), "key"
         )
     values = {name: stored(field, getattr(fields, name)) for name, field in FIELDS.items()}
     _check_caps(fields)
@@ -181,9 +181,7 @@ def _params(params: dict) -> str:
     taken = sorted(RESERVED_PARAMS & params.keys())
     if taken:
         raise InvalidInput(
-            translatable(
-                "Parameters: %(name)s is set elsewhere, leave it out here.", name=taken[0]
-            ),
+            translatable("Parameters: remove %(name)s. It is set elsewhere.", name=taken[0]),
             "params",
         )
     return params_json(params)
@@ -195,7 +193,7 @@ def _check_caps(fields: ConfigFields) -> None:
         if getattr(fields, name) is not None and not priced:
             raise InvalidInput(
                 translatable(
-                    "%(label)s: it needs an input and an output price, or nothing can be counted.",
+                    "%(label)s: enter an input and an output price first.",
                     label=FIELDS[name].label,
                 ),
                 name,

@@ -140,7 +140,7 @@ def _chosen(field: Field, value: Any) -> Any:
     if value not in allowed:
         raise InvalidInput(
             translatable(
-                "%(label)s: %(value)r is none of %(allowed)s.",
+                "%(label)s: %(value)r is not one of %(allowed)s.",
                 label=field.label,
                 value=value[:40] if isinstance(value, str) else value,
                 allowed=", ".join(map(str, allowed)),

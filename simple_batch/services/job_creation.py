@@ -45,11 +45,11 @@ def launch(upload_id: int, new: JobOptions, actor: str | None = None) -> Job:
     upload, preview = uploads.staged(upload_id)
     new.template, new.saved = uploads.template_of(upload), upload.template_version_id
     if preview.columns and new.template is None:
-        raise InvalidInput(translatable("This upload is a table: it needs a template first."))
+        raise InvalidInput(translatable("This upload is a table. Write a template for it first."))
     if preview.fault_count and not new.skip_faulty:
         raise InvalidInput(
             translatable(
-                "%(count)s lines are faulty: go back and correct them, or skip them.",
+                "%(count)s lines are invalid. Correct them or skip them.",
                 count=preview.fault_count,
             )
         )

@@ -42,7 +42,8 @@ def also_of(text: str) -> tuple[ExtraConfig, ...]:
             found.append(ExtraConfig(alias.strip(), float(weight)))
         except ValueError:
             raise InvalidInput(
-                translatable("%(part)r: what follows = is no weight.", part=part.strip()), "also"
+                translatable("%(part)r: the weight after = is not a number.", part=part.strip()),
+                "also",
             ) from None
     return tuple(found)
 
@@ -76,7 +77,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             label=translatable("Concurrency"),
             low=1,
             high="MAX_CONCURRENCY",
-            form_label=translatable("Concurrency (empty: learned)"),
+            form_label=translatable("Max concurrency (empty: automatic)"),
             group="main",
             flag="--concurrency",
             help="Maximum calls in flight; default: automatic.",
@@ -103,7 +104,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
         Field(
             kind=Kind.CAP,
             label=translatable("Spend cap"),
-            form_label=translatable("Spend cap (empty: none)"),
+            form_label=translatable("Spend cap (optional)"),
             group="main",
             flag="--spend-cap",
             help="Pause at this amount, in the config's currency.",
@@ -132,8 +133,8 @@ class JobOptions(msgspec.Struct, kw_only=True):
             high=MAX_SEED,
             parameter="seed",
             in_details=True,
-            form_label=translatable("Seed (empty: none)"),
-            hint=translatable("For answers that can be repeated, where the endpoint supports it."),
+            form_label=translatable("Seed (optional)"),
+            hint=translatable("For reproducible answers, if the endpoint supports it."),
             group="how",
             flag="--seed",
             help="Sent with each request that sets none.",
@@ -146,9 +147,10 @@ class JobOptions(msgspec.Struct, kw_only=True):
         Field(
             kind=Kind.JSON,
             label=translatable("Parameters"),
-            form_label=translatable("Further parameters (JSON)"),
+            form_label=translatable("More parameters (JSON)"),
             hint=translatable(
-                "Empty fields are as in the API config; what a request says itself always wins."
+                "Leave fields empty to use the API config's values. A request's own "
+                "parameters always win."
             ),
             placeholder='{"top_p": 0.9}',
             group="how",
@@ -174,13 +176,13 @@ class JobOptions(msgspec.Struct, kw_only=True):
             kind=Kind.CHOICE,
             label=translatable("Schema mode"),
             choices=(
-                Choice("send", translatable("the schema is sent along")),
-                Choice("object", translatable("any JSON object is asked for")),
-                Choice("check", translatable("not at all: answers are only checked")),
+                Choice("send", translatable("send the schema")),
+                Choice("object", translatable("request any JSON object")),
+                Choice("check", translatable("don't send it, only validate answers")),
             ),
-            form_label=translatable("How it is asked for"),
+            form_label=translatable("How to request it"),
             group="schema",
-            hint=translatable("An endpoint that does not take it is asked in an easier way."),
+            hint=translatable("Falls back to JSON mode if the endpoint doesn't support schemas."),
             flag="--schema-mode",
             help="How to request it.",
             recipe="schema_mode",
@@ -191,8 +193,8 @@ class JobOptions(msgspec.Struct, kw_only=True):
         bool,
         Field(
             kind=Kind.FLAG,
-            label=translatable("Send an answer that does not fit back with the complaint"),
-            hint=translatable("It counts as one of the retries, and is paid for like any call."),
+            label=translatable("If an answer doesn't match, ask the model to fix it"),
+            hint=translatable("This counts as a retry and costs like any call."),
             group="schema",
             flag="--schema-retry",
             help="Ask the model to fix an answer that does not match.",
@@ -205,7 +207,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
         Field(
             kind=Kind.MOMENT,
             label=translatable("Start"),
-            form_label=translatable("Start at (empty: now)"),
+            form_label=translatable("Start at (optional)"),
             group="when",
             flag="--start-at",
             metavar="TIME",
@@ -217,8 +219,8 @@ class JobOptions(msgspec.Struct, kw_only=True):
         Field(
             kind=Kind.MOMENT,
             label=translatable("Deadline"),
-            form_label=translatable("Deadline (empty: none)"),
-            hint=translatable("What is left then expires."),
+            form_label=translatable("Deadline (optional)"),
+            hint=translatable("Unfinished requests expire at this time."),
             group="when",
             flag="--deadline",
             metavar="TIME",
@@ -231,7 +233,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
         Field(
             kind=Kind.TEXT,
             label=translatable("Hours"),
-            form_label=translatable("Hours of the day in which calls are made (empty: any)"),
+            form_label=translatable("Only send between (optional)"),
             hint=translatable("For example off-peak hours: 22:00-06:00."),
             group="when",
             flag="--hours",
@@ -244,7 +246,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
         str,
         Field(
             kind=Kind.TEXT,
-            label=translatable("Zone of these hours"),
+            label=translatable("Time zone"),
             group="when",
             flag="--zone",
             help="Time zone of hours and times, for example Asia/Shanghai.",
@@ -297,11 +299,11 @@ class JobOptions(msgspec.Struct, kw_only=True):
         tuple[ExtraConfig, ...],  # after ``config`` in order of preference
         Field(
             kind=Kind.LIST,
-            label=translatable("Further APIs, in order"),
+            label=translatable("Also send to"),
             read=also_of,
             write=also_text,
             column=False,
-            hint=translatable("Aliases with commas; alias=2 gives a weight."),
+            hint=translatable("Aliases, separated by commas. alias=2 sets a weight."),
             group="who",
             flag="--also",
             help="Also send to these configs: b, c; with weights: b=2, c=1.",
@@ -312,11 +314,11 @@ class JobOptions(msgspec.Struct, kw_only=True):
         Spread,
         Field(
             kind=Kind.CHOICE,
-            label=translatable("How they share"),
+            label=translatable("Distribution"),
             choices=(
-                Choice(Spread.FAST, translatable("each as fast as it can")),
+                Choice(Spread.FAST, translatable("whichever is fastest")),
                 Choice(Spread.WEIGHT, translatable("by weight")),
-                Choice(Spread.ORDER, translatable("in order, the next where one fails")),
+                Choice(Spread.ORDER, translatable("in order, next one on failure")),
             ),
             group="who",
             flag="--spread",
@@ -345,8 +347,8 @@ class JobOptions(msgspec.Struct, kw_only=True):
             high=87_600,
             form_label=translatable("Reuse cached answers younger than (hours)"),
             hint=translatable(
-                "Identical requests to the same API are then not sent again; its own answers are "
-                "kept for others. Empty: neither."
+                "Identical requests to the same API are not sent again. Other jobs can reuse "
+                "this job's answers too. Empty: no reuse."
             ),
             group="who",
             flag="--reuse-hours",
@@ -370,7 +372,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
         Field(
             kind=Kind.TEXT,
             label=translatable("E-mail"),
-            form_label=translatable("Tell the end by e-mail to"),
+            form_label=translatable("Notify by e-mail when the job ends"),
             group="who",
             flag="--email",
             help="Notify this address when the job ends.",
@@ -380,7 +382,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
         bool,
         Field(
             kind=Kind.FLAG,
-            label=translatable("Skip faulty lines"),
+            label=translatable("Skip invalid lines"),
             flag="--skip-faulty",
             help="Skip invalid lines instead of refusing the file.",
         ),

@@ -111,8 +111,7 @@ def spend_cap(cap: Decimal | None, on: list[ApiConfig], job: Job | None = None) 
         if None in (config.input_price, config.output_price):
             raise InvalidInput(
                 translatable(
-                    "Spend cap: the API config “%(alias)s” has no input and output price: enter "
-                    "them first.",
+                    "Spend cap: enter input and output prices of the API config “%(alias)s” first.",
                     alias=config.alias,
                 ),
                 "spend_cap",
@@ -120,7 +119,8 @@ def spend_cap(cap: Decimal | None, on: list[ApiConfig], job: Job | None = None) 
         if job is not None and job.currency != config.currency:
             raise InvalidInput(
                 translatable(
-                    "Spend cap: “%(alias)s” is priced in %(currency)s by now, this job in %(own)s.",
+                    "Spend cap: “%(alias)s” is now priced in %(currency)s, but this job in "
+                    "%(own)s.",
                     alias=config.alias,
                     currency=config.currency,
                     own=job.currency,
@@ -130,7 +130,7 @@ def spend_cap(cap: Decimal | None, on: list[ApiConfig], job: Job | None = None) 
     if job is not None and job.unpriced:
         raise InvalidInput(
             translatable(
-                "Spend cap: what %(count)s calls of this job have cost is not known.",
+                "Spend cap: the cost of %(count)s calls of this job is unknown.",
                 count=f"{job.unpriced:,}",
             ),
             "spend_cap",
@@ -163,10 +163,11 @@ def _email(address: str) -> str:
     address = (address or "").strip()
     if address and not _EMAIL.fullmatch(address):
         raise InvalidInput(
-            translatable("E-mail: %(address)r is no address.", address=address[:80]), "email"
+            translatable("E-mail: %(address)r is not a valid address.", address=address[:80]),
+            "email",
         )
     if address and not context.settings().SMTP_HOST:
-        raise InvalidInput(translatable("E-mail: no mail server is set here (SMTP_HOST)."), "email")
+        raise InvalidInput(translatable("E-mail: no mail server is set (SMTP_HOST)."), "email")
     return address
 
 
@@ -205,7 +206,7 @@ def shares(new: JobOptions) -> list[Share]:
     if len(currencies) > 1:
         raise InvalidInput(
             translatable(
-                "These API configs are priced in %(currencies)s: one job adds up one currency.",
+                "These API configs are priced in %(currencies)s. One job needs one currency.",
                 currencies=" and ".join(sorted(currencies)),
             ),
             "also",
@@ -218,7 +219,7 @@ def batch_columns(new: NewBatch, filename: str, model: str | None) -> dict:
     config right. Raises InvalidInput where there is no API config at all."""
     active = configs.list_all(active=True)
     if not active:
-        raise InvalidInput(translatable("There is no active API config here yet: make one first."))
+        raise InvalidInput(translatable("There is no active API config yet. Create one first."))
     config = (configs.by_model(model) if model else None) or active[0]
     return {
         **columns(JobOptions(config=config.id, name=Path(filename).stem[:200]), filename),
@@ -240,7 +241,7 @@ def editable(new: JobOptions, default_name: str, deadline_kept: int | None = Non
     earliest = max(now_ms(), new.start_at or 0)
     if new.deadline_at not in (None, deadline_kept) and new.deadline_at <= earliest:
         raise InvalidInput(
-            translatable("Deadline: it has passed, or comes before the start."), "deadline_at"
+            translatable("Deadline: it is in the past or before the start."), "deadline_at"
         )
     span = time_windows.parse(new.hours, new.zone)
     return {
@@ -281,7 +282,7 @@ def _params(new: JobOptions) -> str:
         if field.parameter and field.parameter in params and getattr(new, field.name) is not None:
             raise InvalidInput(
                 translatable(
-                    "Parameters: “%(option)s” sets “%(name)s”; leave one of the two out.",
+                    "Parameters: “%(option)s” already sets “%(name)s”. Remove one of them.",
                     option=field.label,
                     name=field.parameter,
                 ),

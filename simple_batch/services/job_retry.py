@@ -41,7 +41,7 @@ def retry(
         count, after = finalize.give_back(job_id, wanted, other, after, _at_once())
         given_back += count
     if not given_back:
-        raise Conflict(translatable("No failed request matches: nothing was retried."))
+        raise Conflict(translatable("No failed request matches. Nothing was retried."))
     if after is None:
         given_back += _give_back_duplicates(job, wanted)
     actor = jobs.acting(actor)
@@ -89,7 +89,7 @@ def retry_requests(
     wanted = sorted(set(indices))
     given_back = sum(requeue.requeue_one(job_id, index, other) for index in wanted)
     if not given_back:
-        raise Conflict(translatable("None of these requests has failed: nothing was retried."))
+        raise Conflict(translatable("None of these requests failed. Nothing was retried."))
     _queue_again(job_id, actor)
     jobs.note("retry", job_id, translatable("%(count)s requests", count=f"{given_back:,}"), actor)
     return given_back
@@ -107,7 +107,7 @@ def send_again(job_id: int, index: int, body: str, actor: str | None = None) -> 
     images.check(jobs.get(job_id), edited)
     if not requeue.replace_one(job_id, index, edited):
         raise Conflict(
-            translatable("This request has not ended yet: wait for its answer, then edit it.")
+            translatable("This request has not ended yet. Wait for its answer, then edit it.")
         )
     _queue_again(job_id, actor)
     jobs.note("send", job_id, translatable("request %(index)s", index=index), actor)
@@ -129,8 +129,8 @@ def _possible(job: Job, other: Changes | None) -> Changes | None:
         if config.currency != job.currency:
             raise InvalidInput(
                 translatable(
-                    "“%(alias)s” is priced in %(currency)s, this job in %(own)s: one job "
-                    "adds up one currency. Download the failed ones and make a new job of them.",
+                    "“%(alias)s” is priced in %(currency)s, but this job in %(own)s. One job "
+                    "needs one currency. Create a new job from the failed requests instead.",
                     alias=config.alias,
                     currency=config.currency,
                     own=job.currency,

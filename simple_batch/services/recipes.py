@@ -60,12 +60,13 @@ def load(data: bytes) -> JobOptions:
         kept = msgspec.json.decode(data, type=_Recipe)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(
-            translatable("This is no recipe of Simple Batch: %(error)s.", error=error), "recipe"
+            translatable("This is not a settings file of Simple Batch: %(error)s.", error=error),
+            "recipe",
         ) from None
     if kept.simple_batch_recipe != VERSION:
         raise InvalidInput(
             translatable(
-                "The recipe has version %(version)s; this program reads %(known)s.",
+                "The settings file has version %(version)s. This program reads %(known)s.",
                 version=kept.simple_batch_recipe,
                 known=VERSION,
             ),
@@ -76,7 +77,8 @@ def load(data: bytes) -> JobOptions:
     except NotFound:
         raise InvalidInput(
             translatable(
-                "The recipe names the API config %(config)r: make one with that alias first.",
+                "The settings file names the API config %(config)r. Create one with that "
+                "alias first.",
                 config=kept.config,
             ),
             "recipe",

@@ -97,7 +97,8 @@ def rename(template_id: int, name: str) -> SavedTemplate:
         other = SavedTemplate.get_or_none(SavedTemplate.name == name)
         if other is not None and other.id != saved.id:
             raise InvalidInput(
-                translatable("There is another saved template “%(name)s”.", name=name), "name"
+                translatable("Another saved template is already named “%(name)s”.", name=name),
+                "name",
             )
         audit_log.note("template.rename", f"template {saved.name}", name)
         saved.name = name
@@ -262,16 +263,12 @@ def _name(name: str) -> str:
     name = _line(name)
     if not name or len(name) > MAX_NAME or not name.isprintable():
         raise InvalidInput(
-            translatable(
-                "Name of the template: 1 to %(most)s printable characters.", most=MAX_NAME
-            ),
+            translatable("Template name: 1 to %(most)s printable characters.", most=MAX_NAME),
             "name",
         )
     if _NUMBERED.fullmatch(name):
         raise InvalidInput(
-            translatable(
-                "Name of the template: what follows @ would be taken for the number of a version."
-            ),
+            translatable("Template name: text after @ would be read as a version number."),
             "name",
         )
     return name

@@ -63,7 +63,7 @@ def stage(
             preview = _scanned(path, settings)
             if upload.images and not preview.columns:
                 raise UploadRejected(
-                    translatable("Images belong to a table, and this upload is none.")
+                    translatable("Images belong to a table, but this upload is not a table.")
                 )
             upload.preview = msgspec.json.encode(preview).decode()
             upload.save()
@@ -111,7 +111,7 @@ def staged(upload_id: int) -> tuple[Upload, "intake.Preview"]:
     """An upload with its preview. Raises NotFound where it was discarded or launched long ago."""
     upload = Upload.get_or_none(Upload.id == upload_id)
     if upload is None or not upload.preview or not Path(upload.path).exists():
-        raise NotFound(translatable("This upload is no longer kept: upload the file again."))
+        raise NotFound(translatable("This upload was deleted. Upload the file again."))
     return upload, msgspec.json.decode(upload.preview, type=intake.Preview)
 
 
@@ -126,7 +126,9 @@ def apply_template(upload_id: int, template: intake.Template, saved: int | None 
     the template's field, UploadRejected where no row is a request then."""
     upload, preview = staged(upload_id)
     if not preview.columns:
-        raise InvalidInput(translatable("A template belongs to a table, and this upload is none."))
+        raise InvalidInput(
+            translatable("A template belongs to a table, but this upload is not a table.")
+        )
     settings = context.settings()
     if template.sheet not in preview.sheets:  # it says none, or one of another workbook
         template = msgspec.structs.replace(template, sheet=preview.sheet)
@@ -147,7 +149,9 @@ def add_images(upload_id: int, files: images.Files) -> list[images.Given]:
     Returns what was refused. Raises NotFound, InvalidInput, UploadRejected, UploadTooLarge."""
     upload, preview = staged(upload_id)
     if not preview.columns:
-        raise InvalidInput(translatable("Images belong to a table, and this upload is none."))
+        raise InvalidInput(
+            translatable("Images belong to a table, but this upload is not a table.")
+        )
     refused = images.add(upload, files)
     template = template_of(upload)
     if template is not None:

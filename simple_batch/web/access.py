@@ -57,7 +57,7 @@ def remove_token(token_id: int):
     token = tokens.get(token_id, identity.current().sees)
     try:
         tokens.remove(token_id)
-        flash(_("Removed “%(alias)s”.", alias=token.name), "success")
+        flash(_("Deleted “%(alias)s”.", alias=token.name), "success")
     except Conflict as error:
         flash(translated(error), "danger")
     return redirect(url_for("access.index"), 303)
@@ -83,7 +83,7 @@ def create_webhook():
 def remove_webhook(webhook_id: int):
     """Remove a webhook."""
     webhooks.remove(webhook_id)
-    flash(_("The webhook is removed."), "success")
+    flash(_("Webhook deleted."), "success")
     return redirect(url_for("access.index"), 303)
 
 
@@ -91,7 +91,7 @@ def _offered(form: WebhookForm) -> WebhookForm:
     usable = [token for token in tokens.listed() if token.revoked_at is None]
     form.token.choices = [
         (0, _("all jobs")),
-        (CHOSEN, _("only jobs that name it")),
+        (CHOSEN, _("only jobs that select it")),
         *((token.id, _("batches of “%(name)s”", name=token.name)) for token in usable),
     ]
     return form

@@ -49,7 +49,7 @@ def new():
         except InvalidInput as error:
             blame(form, error)
         else:
-            flash(_("Stored “%(alias)s”.", alias=config.alias), "success")
+            flash(_("Saved “%(alias)s”.", alias=config.alias), "success")
             return redirect(url_for("configs.index"), 303)
     return _form_page(form, None)
 
@@ -65,7 +65,7 @@ def edit(config_id: int):
         except InvalidInput as error:
             blame(form, error)
         else:
-            flash(_("Stored “%(alias)s”.", alias=config.alias), "success")
+            flash(_("Saved “%(alias)s”.", alias=config.alias), "success")
             return redirect(url_for("configs.index"), 303)
     return _form_page(form, config)
 
@@ -76,7 +76,7 @@ def delete(config_id: int):
     config = configs.get(config_id)
     try:
         configs.delete(config_id)
-        flash(_("Removed “%(alias)s”.", alias=config.alias), "success")
+        flash(_("Deleted “%(alias)s”.", alias=config.alias), "success")
     except Conflict as error:
         flash(translated(error), "danger")
     return redirect(url_for("configs.index"), 303)
@@ -184,7 +184,7 @@ def _fields_of(found: prices.KnownPrice) -> dict:
 
 def _told(found: prices.KnownPrice | None) -> str:
     if found is None:
-        return _("The price table knows no price of this model at this base URL.")
+        return _("The price table has no price for this model at this base URL.")
     text = _(
         "From the price table of %(date)s (%(source)s). Check it, then save.",
         date=found.date,

@@ -56,7 +56,7 @@ def _login_needed(error: LoginNeeded):
 
 def _csrf(error: CSRFError):
     return answer(
-        400, _("This form is too old or was not sent from this site: reload it and try again.")
+        400, _("This form has expired or is not from this site. Reload the page and try again.")
     )
 
 
@@ -64,16 +64,16 @@ def _too_large(error: RequestEntityTooLarge):
     return answer(
         413,
         _(
-            "That is larger than this server takes. Upload a file instead of pasting, or split it; "
-            "more than 500 images go into a ZIP archive."
+            "This is too large for the server. Upload a file instead of pasting, or "
+            "split it. Put more than 500 images in a ZIP archive."
         ),
     )
 
 
 def _http(error: HTTPException):
     messages = {
-        404: _("There is no such page."),
-        405: _("This address does not take that kind of request."),
+        404: _("Page not found."),
+        405: _("This address does not accept this kind of request."),
     }
     if error.code and error.code < 400:
         return error
@@ -91,6 +91,6 @@ def _more_headers(error: HTTPException) -> dict[str, str]:
 def _unexpected(error: Exception):
     if is_unavailable(error):
         log.error("a page failed, the database is away: %s", error)
-        return answer(503, _("The database cannot be reached at the moment: try again soon."))
+        return answer(503, _("The database cannot be reached right now. Try again soon."))
     log.exception("a page failed")
-    return answer(500, _("Something went wrong in Simple Batch. The log says more."))
+    return answer(500, _("Something went wrong in Simple Batch. See the log for details."))

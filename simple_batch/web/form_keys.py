@@ -111,8 +111,8 @@ def _outcome(key: str) -> BaseResponse | None:
         time.sleep(0.05)
     raise Conflict(
         translatable(
-            "This form was already sent, so nothing was done again. Check the result, "
-            "or reload the form to send it again."
+            "This form was already sent, so nothing was repeated. Check the result, or "
+            "reload the form to send it again."
         )
     )
 

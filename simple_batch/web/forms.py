@@ -70,8 +70,8 @@ class UploadForm(PageForm):
     """Step one of a new job: a file, pasted text, or an example."""
 
     file = FileField(_("File"))
-    images = MultipleFileField(_("Images that a table names (files, or a ZIP archive of them)"))
-    pasted = TextAreaField(_("or paste it here"))
+    images = MultipleFileField(_("Images referenced in the table (files or a ZIP)"))
+    pasted = TextAreaField(_("Or paste it here"))
     sample = StringField()
 
 
@@ -101,7 +101,7 @@ class LaunchForm(SchemaFields, _OptionsForm):
 
     options = _LAUNCH
     config = SelectField(_("API config"), coerce=int)
-    webhook = SelectField(_("Tell the end to a webhook"), coerce=int, default=0)
+    webhook = SelectField(_("Notify a webhook when the job ends"), coerce=int, default=0)
 
     @classmethod
     def of(cls, new: JobOptions, **data) -> "LaunchForm":
@@ -153,14 +153,14 @@ class TokenForm(PageForm):
 
     name = StringField(_("Name"), [InputRequired()])
     scope = SelectField(
-        _("It may"),
+        _("Permissions"),
         choices=[
-            SelectChoice("run", _("make batches, read results")),
+            SelectChoice("run", _("create batches and read results")),
             SelectChoice("read", _("read only")),
         ],
         default="run",
     )
-    sees_all = BooleanField(_("It sees everything that its owner sees"))
+    sees_all = BooleanField(_("Can see all of its owner's jobs"))
 
 
 class LoginForm(PageForm):
@@ -173,7 +173,7 @@ class LoginForm(PageForm):
 class PasswordForm(PageForm):
     """One's own new password."""
 
-    old = PasswordField(_("Present password"), [InputRequired()])
+    old = PasswordField(_("Current password"), [InputRequired()])
     password = PasswordField(_("New password"), [InputRequired()])
 
 
@@ -193,7 +193,7 @@ class WebhookForm(PageForm):
     """A new webhook."""
 
     url = StringField(_("URL"), [InputRequired()])
-    token = SelectField(_("Of which jobs"), coerce=int, default=0)
+    token = SelectField(_("For which jobs"), coerce=int, default=0)
 
 
 @with_fields(EDITABLE.values())
@@ -202,9 +202,9 @@ class SettingsForm(_OptionsForm):
 
     options = EDITABLE
     concurrency = WholeField(_("Max concurrency for this job (optional)"), [Optional()])
-    api_concurrency = WholeField(_("Concurrency (empty: learned)"), [Optional()])
-    rpm = WholeField(_("Requests per minute (empty: learned)"), [Optional()])
-    tpm = WholeField(_("Tokens per minute (empty: learned)"), [Optional()])
+    api_concurrency = WholeField(_("Max concurrency (empty: automatic)"), [Optional()])
+    rpm = WholeField(_("Requests per minute (empty: automatic)"), [Optional()])
+    tpm = WholeField(_("Tokens per minute (empty: automatic)"), [Optional()])
 
     @classmethod
     def of(cls, new: JobOptions, **data) -> "SettingsForm":

@@ -32,7 +32,7 @@ def refusals(refused: list[images.Given]) -> str:
     """The error about files that are no images; empty without any."""
     if not refused:
         return ""
-    text = ngettext("%(num)s file was not taken:", "%(num)s files were not taken:", len(refused))
+    text = ngettext("%(num)s file was rejected:", "%(num)s files were rejected:", len(refused))
     shown = [f"“{one.name}” {translated(one.refused)}" for one in refused[:_SHOWN_REFUSALS]]
     more = ["…"] if len(refused) > _SHOWN_REFUSALS else []
     return " ".join([text, "; ".join([*shown, *more])])

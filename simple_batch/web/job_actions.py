@@ -49,9 +49,7 @@ def retry(job_id: int):
         undone()
         flash(translated(error), "warning")
     else:
-        text = ngettext(
-            "%(num)s request will be run again.", "%(num)s requests will be run again.", count
-        )
+        text = ngettext("Retrying %(num)s request.", "Retrying %(num)s requests.", count)
         flash(text, "success")
     return _back(job_id)
 
@@ -79,7 +77,7 @@ def send_again(job_id: int, index: int):
         undone()
         flash(translated(error), "danger")
     else:
-        flash(_("Sent again; the answer takes the place of the former one."), "success")
+        flash(_("Sent again. The new answer replaces the old one."), "success")
     return redirect(url_for("job_requests.detail", job_id=job_id, index=index), 303)
 
 

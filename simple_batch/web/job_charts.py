@@ -39,7 +39,7 @@ CHARTS = {
         (("p50_ms", "p50 (ms)"), ("p95_ms", "p95 (ms)"), ("p99_ms", "p99 (ms)")),
     ),
     "limit": (
-        _("In flight and the limit"),
+        _("In flight and limit"),
         "buckets",
         (
             ("in_flight", _("in flight")),
@@ -53,9 +53,9 @@ CHARTS = {
         (("input_tokens", _("input tokens")), ("output_tokens", _("output tokens"))),
     ),
     "cost": (
-        _("Cost, summed up"),
+        _("Cumulative cost"),
         "buckets",
-        (("cost", _("cost")), ("cost_sum", _("summed up"))),
+        (("cost", _("cost")), ("cost_sum", _("cumulative"))),
     ),
     "histogram": (
         _("Latency histogram"),
@@ -63,7 +63,7 @@ CHARTS = {
         (("from_ms", _("from (ms)")), ("to_ms", _("to (ms)")), ("count", _("requests"))),
     ),
     "scatter": (
-        _("Latency against the answer's tokens"),
+        _("Latency vs. output tokens"),
         "points",
         (("index", "#"), ("tokens", _("output tokens")), ("latency_ms", _("latency (ms)"))),
     ),

@@ -50,7 +50,7 @@ def save(job_id: int):
                 configs.update(config.id, fields)
     except InvalidInput as error:
         return _refused(job_id, form, place, error)
-    flash(_("Saved; a running job takes it up within a second."), "success")
+    flash(_("Saved. Takes effect within a second."), "success")
     return redirect(url_for("job_settings.index", job_id=job_id), 303)
 
 

@@ -26,7 +26,7 @@ def page():
             return redirect(url_for("jobs_list.index"), 303)
         return answer(
             403,
-            _("This link was already used or belongs to an earlier start. Each link works once."),
+            _("This link was already used or is from an earlier start. Each link works once."),
         )
     if current_user.is_authenticated or not current_authenticator().login_needed():
         return redirect(_next(), 303)
@@ -62,7 +62,7 @@ def leave():
 def password():
     """Change the own password."""
     if not current_user.is_authenticated:
-        raise Forbidden(_("Who did not log in has no password."))
+        raise Forbidden(_("You aren't logged in, so there is no password to change."))
     form = PasswordForm()
     if form.validate_on_submit():
         try:
@@ -74,7 +74,7 @@ def password():
         except TooManyTries as error:
             form.form_errors.append(translated(error))
         else:
-            flash(_("The password is changed; your other sessions have ended."), "success")
+            flash(_("Password changed. Your other sessions have ended."), "success")
             return redirect(url_for("jobs_list.index"), 303)
     status = 400 if form.errors or form.form_errors else 200
     return render_template("login/password.html", form=form), status

@@ -36,7 +36,7 @@ def start():
         _fields, upload = jobs.clone_fields(clone)
         if upload is not None and upload.preview:
             return _next_step(*uploads.staged(upload.id))
-        flash(_("The file of that job is no longer kept: upload it again."), "warning")
+        flash(_("The file of that job was deleted. Upload it again."), "warning")
     return _start_page(UploadForm(formdata=None))
 
 
@@ -161,7 +161,7 @@ def _given(form: UploadForm):
     pasted = form.pasted.data or ""
     if pasted.strip():
         return io.BytesIO(pasted.encode("utf-8", "surrogatepass")), "pasted"
-    raise UploadRejected(_("Choose a file, paste something, or take an example."))
+    raise UploadRejected(_("Choose a file, paste text, or use an example."))
 
 
 def _next_step(staged, found):

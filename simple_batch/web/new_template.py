@@ -50,7 +50,7 @@ def edit(upload_id: int):
     template, origin = _beginning(staged, found.columns)
     if template.custom_id and template.custom_id not in found.columns:
         text = _(
-            "This table has no column “%(name)s”: choose what names the requests.",
+            "This table has no column “%(name)s”. Choose what to use as custom_id.",
             name=template.custom_id,
         )
         flash(text, "warning")
@@ -148,7 +148,7 @@ def saved_message(version, is_new: bool) -> str:
     values = {"name": version.saved.name, "n": version.number}
     if is_new:
         return _("Saved “%(name)s” as version %(n)s.", **values)
-    return _("Version %(n)s of “%(name)s” is the same: nothing is saved.", **values)
+    return _("Version %(n)s of “%(name)s” is identical. Nothing was saved.", **values)
 
 
 @blueprint.post("/sheet")
@@ -214,7 +214,7 @@ def _table(upload_id: int):
     """A staged table and its preview. Raises InvalidInput for another upload."""
     staged, found = uploads.staged(upload_id)
     if not found.columns:
-        raise InvalidInput(_("This upload is no table: it needs no template."))
+        raise InvalidInput(_("This upload is not a table, so it needs no template."))
     return staged, found
 
 

@@ -29,7 +29,7 @@ from .labels import translated
 
 _MULTILINE = (Kind.LONG_TEXT, Kind.JSON)
 _EMPTY = {Kind.TEXT: "", Kind.LIST: "", Kind.LONG_TEXT: None, Kind.JSON: None}
-_WIDTHS = {"spread": 3, "weight": 3, "reuse_hours": 12}  # columns of twelve
+_WIDTHS = {"also": 12, "reuse_hours": 12}  # columns of twelve
 
 
 def with_fields(fields: Iterable[Field], required: bool = False) -> Callable[[type], type]:

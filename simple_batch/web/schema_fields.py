@@ -14,7 +14,7 @@ class SchemaFields:
     """A schema as text or from a file."""
 
     schema = TextAreaField(_("JSON Schema for the answers"))
-    schema_file = FileField(_("or from a file"))
+    schema_file = FileField(_("Or from a file"))
 
     def validate_schema(self, field) -> None:
         file = self.schema_file.data

@@ -32,7 +32,7 @@ def clean():
     going = retention.plan()
     jobs.clean(going)
     if going:
-        flash(_("It is being removed."), "success")
+        flash(_("The deletion has started."), "success")
     else:
-        flash(_("Nothing is to go."), "success")
+        flash(_("Nothing to delete."), "success")
     return redirect(url_for("storage.index"), 303)

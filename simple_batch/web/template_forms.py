@@ -59,7 +59,7 @@ class TemplateForm(_Texts, PageForm):
     """Step two where the data is a table: what makes a request of a row. ``origin`` is the id of the
     version of a saved template that it began with."""
 
-    custom_id = SelectField(_("Requests are named by"))
+    custom_id = SelectField(_("Use as custom_id"))
     origin = WholeField(validators=[Optional()], widget=HiddenInput())
 
     @classmethod
@@ -92,7 +92,7 @@ class TemplateForm(_Texts, PageForm):
 class SavedTemplateForm(_Texts, PageForm):
     """A template to be saved, without a table at hand."""
 
-    custom_id = StringField(_("Requests are named by the column"))
+    custom_id = StringField(_("Column used as custom_id"))
     sheet = StringField(_("Sheet of a workbook"))
     numbered = HiddenField()  # the template numbers the requests, whatever the columns are
 

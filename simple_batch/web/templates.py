@@ -85,7 +85,7 @@ def rename(template_id: int):
         saved = templates.rename(template_id, request.form.get("name", ""))
     except InvalidInput as error:
         return _page(template_id, translated(error)), 400
-    flash(_("It is called “%(name)s” now.", name=saved.name), "success")
+    flash(_("Renamed to “%(name)s”.", name=saved.name), "success")
     return redirect(url_for("saved_templates.show", template_id=template_id), 303)
 
 

@@ -34,14 +34,14 @@ def create():
         try:
             first = not users.any_there()
             if first and form.role.data != Role.ADMIN:
-                raise InvalidInput(translatable("The first user has to be an admin."), "role")
+                raise InvalidInput(translatable("The first user must be an admin."), "role")
             user = users.create(form.name.data or "", form.password.data or "", form.role.data)
         except InvalidInput as error:
             blame(form, error)
         else:
-            flash(_("“%(name)s” may log in now.", name=user.name), "success")
+            flash(_("“%(name)s” can log in now.", name=user.name), "success")
             if first:
-                flash(_("From now on everybody has to log in."), "warning")
+                flash(_("From now on, everyone must log in."), "warning")
             return redirect(url_for("users.index"), 303)
     return _page(form), 400
 
@@ -55,9 +55,7 @@ def change(user_id: int, action: str):
     except (Conflict, InvalidInput) as error:
         flash(translated(error), "danger")
     else:
-        flash(
-            _("“%(name)s” is changed; sessions begun before have ended.", name=user.name), "success"
-        )
+        flash(_("“%(name)s” was changed. Earlier sessions have ended.", name=user.name), "success")
     return redirect(url_for("users.index"), 303)
 
 
@@ -66,7 +64,7 @@ def _change(user: User, action: str) -> None:
         users.set_password(user.id, request.form.get("password", ""))
         return
     if user.id == getattr(current_user, "user", None):
-        raise Conflict(translatable("Another admin has to do this for you."))
+        raise Conflict(translatable("You can't do this to your own account."))
     if action == "role":
         users.set_role(user.id, request.form.get("role", ""))
     else:

@@ -19,7 +19,7 @@
     put("eta", clock(p.eta_s));
     put("rate", perSecond(p.requests_per_second));
     for (const name of ["p50", "p95", "p99"]) put(name, latency(p[`${name}_ms`]));
-    put("tokens", `${number(p.tokens.input)} / ${number(p.tokens.output)}`);
+    put("tokens", words.wordTokens.replace("{input}", number(p.tokens.input)).replace("{output}", number(p.tokens.output)));
     put("attempts", number(p.attempts));
     put("retries", number(p.retries));
     put("cost", cost(p.cost));

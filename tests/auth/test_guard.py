@@ -75,7 +75,7 @@ def test_a_viewer_changes_nothing_and_an_operator_no_admin_pages(app, people, lo
         if method != "GET":
             answer = vera.open(path, method=method)
             assert answer.status_code == 403, (rule.rule, method, answer.status_code)
-            assert "Your role does not allow this." in answer.text
+            assert "have permission. Ask an admin." in answer.text
             refused["viewer"] += 1
         if required_role(rule.endpoint, method) == Role.ADMIN:
             for client in (vera, otto):
@@ -91,9 +91,12 @@ def test_a_viewer_changes_nothing_and_an_operator_no_admin_pages(app, people, lo
         assert vera.get(path).status_code == 403
         assert otto.get(path).status_code == 200
     json = vera.get("/jobs/new", headers={"Accept": "application/json"})
-    assert (json.status_code, json.json) == (403, {"error": "Your role does not allow this."})
+    assert (json.status_code, json.json) == (
+        403,
+        {"error": "You don't have permission. Ask an admin."},
+    )
     chinese = vera.get("/jobs/new?lang=zh")
-    assert "Your role" not in chinese.text
+    assert "have permission" not in chinese.text
     assert log_in("anna").get("/users").status_code == 200
 
 

@@ -103,7 +103,12 @@ class Words:
         return found % values if values else found
 
     def plural(self, one: str, many: str, num: int) -> str:
-        return self._catalogue.ngettext(one, many, num) % {"num": f"{num:,}"}
+        shown = f"{num:,}"
+        return self._catalogue.ngettext(one, many, num) % {"num": shown, "n": shown}
+
+    def launch(self, num: int) -> str:
+        """The button that launches a job with that number of requests."""
+        return self.plural("Launch (%(n)s request)", "Launch (%(n)s requests)", num)
 
 
 @contextmanager

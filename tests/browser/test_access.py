@@ -211,7 +211,7 @@ def test_the_tail_can_be_held(page, t, questions):
     with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
         add_config(page, t, endpoint.base_url)
         launch(page, t, questions(150))
-        hold = page.get_by_role("button", name="Hold the list")
+        hold = page.get_by_role("button", name="Pause the list")
         hold.click()
         expect(hold).to_have_attribute("aria-pressed", "true")
         before = page.locator("#tail").inner_text()

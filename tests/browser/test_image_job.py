@@ -48,7 +48,7 @@ def test_from_a_table_with_images_to_answers(page, t, tmp_path, theme):
         page.get_by_role("button", name=t("Continue")).click()
         page.wait_for_url("**/jobs/new/1")
         expect(page.locator("img.picture")).to_have_count(2)
-        page.get_by_role("button", name=t("Launch %(n)s", n=2)).click()
+        page.get_by_role("button", name=t.launch(2)).click()
         expect_status(page, "completed")
         assert sorted(map(sent, endpoint.bodies)) == sorted([[png(60, 40, 120)], [GIF]])
         page.goto("/jobs/1/requests/0")

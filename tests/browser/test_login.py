@@ -34,7 +34,7 @@ def test_a_login_leads_to_the_page_and_a_logout_away(
     page.get_by_label(t("Name"), exact=True).fill("anna")
     page.get_by_label(t("Password"), exact=True).fill("wrong")
     page.get_by_role("button", name=t("Log in")).click()
-    expect(page.get_by_text(t("Name and password do not belong together."))).to_be_visible()
+    expect(page.get_by_text(t("Wrong name or password."))).to_be_visible()
     log_in(page, t, "anna")
     page.wait_for_url("**/jobs?q=seen")
     expect(page.locator("#feed")).to_have_attribute("data-state", "live")
@@ -50,14 +50,14 @@ def test_a_login_leads_to_the_page_and_a_logout_away(
     page.get_by_role("button", name=t("Log out")).click()
     expect(page.get_by_text(t("You are logged out."))).to_be_visible()
     log_in(page, t, "otto")
-    expect(page.get_by_text(t("Name and password do not belong together."))).to_be_visible()
+    expect(page.get_by_text(t("Wrong name or password."))).to_be_visible()
     log_in(page, t, "olga")
     page.wait_for_url("**/jobs")
     expect(page.get_by_text("seen by some")).to_have_count(0)
     launch(page, t, questions(3), "of olga")
     expect_status(page, "completed")
     page.goto("/users")
-    expect(page.get_by_text(t("Your role does not allow this."))).to_be_visible()
+    expect(page.get_by_text(t("You don't have permission. Ask an admin."))).to_be_visible()
 
 
 def test_a_logout_in_one_tab_leads_the_list_in_another_to_the_login(people, server, page, t):

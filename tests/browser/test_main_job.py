@@ -26,9 +26,9 @@ def test_the_main_job(page, t, questions, tmp_path):
         page.locator("#file").set_input_files(questions(200))
         page.get_by_role("button", name=t("Continue")).click()
         many = t.plural("%(num)s request", "%(num)s requests", 200)
-        expect(page.get_by_text(many)).to_be_visible()
+        expect(page.locator("p.lead")).to_contain_text(many)
         page.get_by_label(t("Name"), exact=True).fill("a first job")
-        page.get_by_role("button", name=t("Launch %(n)s", n=200)).click()
+        page.get_by_role("button", name=t.launch(200)).click()
 
         expect(page.locator("#feed")).to_have_text(f"● {t('live')}")
         expect(page.locator("#status")).to_contain_text(t("running"))
@@ -36,7 +36,7 @@ def test_the_main_job(page, t, questions, tmp_path):
         expect(done).not_to_have_text("0")
         expect(page.locator("#tail tr").first).to_be_visible()
         # it was not there when the page was loaded
-        retry = page.get_by_role("button", name=t("Retry failed %(n)s", n=1))
+        retry = page.get_by_role("button", name=t("Retry failed (%(n)s)", n=1))
         expect(retry).to_be_visible()
         expect_status(page, "completed")
         expect(done).to_have_text("200")

@@ -27,7 +27,7 @@ def test_a_cap_pauses_the_job_and_raising_it_goes_on(page, t, questions):
         for field, value in (("concurrency", "2"), ("input_price", "1000")):
             page.locator(f"#{field}").fill(value)
         page.get_by_label(t("Output price per million")).fill("1000")
-        page.get_by_label(t("Spend cap a month")).fill("100")
+        page.get_by_label(t("Monthly spend cap")).fill("100")
         save(page, t)
         launch(page, t, questions(60), "capped", spend_cap="0.3")
         expect_status(page, "paused")
@@ -35,7 +35,7 @@ def test_a_cap_pauses_the_job_and_raising_it_goes_on(page, t, questions):
         expect(page.locator("#detail")).to_contain_text("0.30 USD")
         assert endpoint.calls in (30, 31)
         page.get_by_role("link", name=t("Change the cap")).click()
-        page.get_by_label(t("Spend cap (empty: none)")).fill("5")
+        page.get_by_label(t("Spend cap (optional)")).fill("5")
         page.get_by_role("button", name=t("Save")).click()
         expect_status(page, "completed")
         page.goto("/configs")

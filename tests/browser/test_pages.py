@@ -84,7 +84,7 @@ def test_the_end_of_a_job_is_announced(page, t, questions):
     with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
         add_config(page, t, endpoint.base_url)
         launch(page, t, questions(100), "told")
-        page.get_by_role("button", name=t("Tell me when it is done")).click()
+        page.get_by_role("button", name=t("Notify me when it is done")).click()
         output = t("%(name)s is %(status)s", name="told", status=t("completed"))
         expect(page.locator("#toast")).to_contain_text(output)
         assert page.title().startswith(f"✓ {output}")
@@ -135,7 +135,7 @@ def test_compare_shows_what_only_one_of_them_has(page, t, questions):
         missing = page.get_by_text(t("not in this job"))
         expect(page.locator("#pairs tbody tr")).to_have_count(5)
         expect(missing).to_have_count(2)
-        page.get_by_label(t("only different ones")).check()
+        page.get_by_label(t("only differences")).check()
         page.get_by_role("button", name=t("Compare")).click()
         expect(page.locator("#pairs tbody tr")).to_have_count(2)
         page.get_by_role("link", name=t("Swap")).click()
@@ -155,10 +155,10 @@ def test_a_group_is_retried_with_another_config_and_one_is_edited(page, t, quest
         expect_status(page, "completed")
         add_config(page, t, second.base_url, "second")
         page.goto("/jobs/1/errors")
-        page.locator("summary", has_text=t("Retry these")).click()
+        page.locator("summary", has_text=t("Retry requests")).click()
         page.get_by_label(t("API config")).select_option(label="second")
         page.get_by_label(t("Max tokens")).fill("77")
-        page.locator("form").get_by_role("button", name=t("Retry these")).click()
+        page.locator("form").get_by_role("button", name=t("Retry requests")).click()
         expect(page.locator('[data-count="succeeded"]')).to_have_text("8")
         assert [body["max_tokens"] for body in second.bodies] == [77] * 3
 
@@ -167,7 +167,7 @@ def test_a_group_is_retried_with_another_config_and_one_is_edited(page, t, quest
         body = json.dumps({"messages": [{"role": "user", "content": "changed"}]})
         page.locator("textarea[name=body]").fill(body)
         page.get_by_role("button", name=t("Send again")).click()
-        sent = t("Sent again; the answer takes the place of the former one.")
+        sent = t("Sent again. The new answer replaces the old one.")
         expect(page.get_by_text(sent)).to_be_visible()
         expect(page.get_by_text("changed").first).to_be_visible()
 

@@ -48,17 +48,17 @@ def test_saved_changed_compared_restored_and_taken(browser, server, t, language,
         expect(page.locator("ins")).to_contain_text("Be briefer.")
         if scripts:
             assert violations(page) == []
-        page.get_by_role("button", name=t("Make it the newest")).click()
+        page.get_by_role("button", name=t("Make this the newest")).click()
         newest = f"{t('version %(n)s', n=3)} ({t('newest')})"
         expect(page.locator("#versions").get_by_role("link").first).to_have_text(newest)
 
         open_template_step(page, t)
-        page.get_by_role("button", name=t("Take this template")).click()
+        page.get_by_role("button", name=t("Use this template")).click()
         expect(page.locator("#begun-with a")).to_have_text("short@3")
         expect(page.locator("#system")).to_have_value("You know {{topic}}.\nBe brief.")
         page.get_by_role("button", name=t("Continue")).click()
         page.wait_for_url("**/jobs/new/2")
-        page.get_by_role("button", name=t("Hold")).click()
+        page.get_by_role("button", name=t("Don't start yet")).click()
         page.wait_for_url("**/jobs/1")
         expect(page.locator("#template a")).to_have_text("short@3")
 

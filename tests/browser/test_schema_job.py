@@ -29,12 +29,12 @@ def test_a_schema_from_its_file_to_the_columns(page, t, questions, tmp_path):
         page.goto("/jobs/new")
         page.locator("#file").set_input_files(questions(1))
         page.get_by_role("button", name=t("Continue")).click()
-        page.locator("summary", has_text=t("Parameters, schema of the answers")).click()
+        page.locator("summary", has_text=t("Parameters and schema")).click()
         text = page.get_by_label(t("JSON Schema for the answers"))
         assert violations(page) == []
         page.locator("#schema_file").set_input_files(schema)
         expect(text).to_have_value(schema.read_text("utf-8"))
-        page.get_by_label(t("Send an answer that does not fit back with the complaint")).check()
+        page.get_by_label(t("If an answer doesn't match, ask the model to fix it")).check()
         page.get_by_role("button", name=t("Try rows")).click()
         expect(page.locator('[data-tried="schema"]')).to_contain_text("主题")
         endpoint.script.insert(0, e.says("no JSON"))
@@ -46,7 +46,7 @@ def test_a_schema_from_its_file_to_the_columns(page, t, questions, tmp_path):
         fields = page.locator("#parsed tr")
         expect(fields).to_have_count(2)
         expect(fields.first).to_contain_text("酵母")
-        expect(page.locator(".attempts")).to_contain_text(t("does not fit the schema"))
+        expect(page.locator(".attempts")).to_contain_text(t("doesn't match the schema"))
         assert violations(page) == []
         page.set_viewport_size({"width": 360, "height": 800})
         width = page.evaluate("document.documentElement.scrollWidth")

@@ -64,7 +64,7 @@ def test_from_a_table_to_the_same_table_with_answers(page, t, table, tmp_path, t
         expect(page.locator('[data-tried="ok"]')).to_have_count(8)
         expect(page.get_by_label(t("Rows to try"))).to_have_value("8")
         assert endpoint.bodies[-8]["messages"][0]["role"] == "system"
-        page.get_by_role("button", name=t("Launch %(n)s", n=40)).click()
+        page.get_by_role("button", name=t.launch(40)).click()
         expect_status(page, "completed")
         page.locator("summary", has_text=t("Export")).click()
         with page.expect_download() as download:
@@ -92,7 +92,7 @@ def test_from_a_workbook_to_the_same_workbook_with_answers(page, t, tmp_path):
         page.wait_for_url("**/template")
         expect(page.locator("#example")).to_contain_text("not this")
         page.get_by_label(t("Sheet"), exact=True).select_option("三月")
-        page.get_by_role("button", name=t("Take this sheet")).click()
+        page.get_by_role("button", name=t("Use this sheet")).click()
         expect(page.locator("#example")).to_contain_text("为什么 1？")
         expect(page.locator("main")).to_contain_text(t("sheet “%(name)s”", name="三月"))
         expect(page.locator("#example")).to_contain_text(t("row %(n)s", n=2))
@@ -102,7 +102,7 @@ def test_from_a_workbook_to_the_same_workbook_with_answers(page, t, tmp_path):
         page.locator("#custom_id").select_option("编号")
         page.get_by_role("button", name=t("Continue")).click()
         page.wait_for_url("**/jobs/new/1")
-        page.get_by_role("button", name=t("Launch %(n)s", n=7)).click()
+        page.get_by_role("button", name=t.launch(7)).click()
         expect_status(page, "completed")
         page.locator("summary", has_text=t("Export")).click()
         with page.expect_download() as download:

@@ -42,10 +42,8 @@ def test_a_job_from_its_config_to_its_export(plain, t, questions, tmp_path):
         page.locator(".tile.failed").click()
         expect(page.locator("#requests tbody tr")).to_have_count(1)
         page.locator("#requests tbody input[type=checkbox]").check()
-        page.get_by_role("button", name=t("Retry the selected")).click()
-        again = t.plural(
-            "%(num)s request will be run again.", "%(num)s requests will be run again.", 1
-        )
+        page.get_by_role("button", name=t("Retry selected")).click()
+        again = t.plural("Retrying %(num)s request.", "Retrying %(num)s requests.", 1)
         expect(page.get_by_text(again)).to_be_visible()
         reload_until(page, completed)
 

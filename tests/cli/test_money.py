@@ -31,7 +31,7 @@ def test_known_prices_are_taken_from_the_table_when_asked_for(instance):
     [
         ((*DEEPSEEK, "--known-prices", "--input-price", "1"), "--input-price"),
         ((*DEEPSEEK, "--known-prices", "--currency", "EUR"), "EUR"),
-        (("--base-url", "http://x/v1", "--model", "m", "--known-prices"), "knows no price"),
+        (("--base-url", "http://x/v1", "--model", "m", "--known-prices"), "has no price"),
         ((*DEEPSEEK, "--day-cap", "5"), "Daily spend cap"),
         ((*DEEPSEEK, "--known-prices", "--month-cap", "0"), "Monthly spend cap"),
     ],

@@ -19,7 +19,7 @@ def test_from_a_file_to_a_name_to_jobs_and_back_to_a_file(instance, good, tmp_pa
     saved = flask(instance, "save-template", "short", str(file), "--note", "the first")
     assert (saved.returncode, saved.stdout) == (0, "short@1\n"), saved.stderr
     again = flask(instance, "save-template", "short", "-", stdin=file.read_text())
-    assert (again.stdout, "is the same" in again.stderr) == ("short@1\n", True)
+    assert (again.stdout, "is identical" in again.stderr) == ("short@1\n", True)
     assert flask(instance, "save-template", "short", "-", stdin="Why {{q}}\n").stdout == "short@2\n"
     shown = flask(instance, "show-template", "short", "--version", "1").stdout
     assert json.loads(shown) == TEMPLATE
@@ -78,7 +78,7 @@ def test_what_is_wrong_is_reported_and_nothing_is_left(instance, good, tmp_path)
     for arguments, stdin, code, expected in (
         (("save-template", "bad", "-"), "{{q", 2, "line 1 of the template"),
         (("save-template", "bad", "-"), '{"user": 1}', 2, "The template"),
-        (("save-template", "bad@1", "-"), "{{q}}", 2, "the number of a version"),
+        (("save-template", "bad@1", "-"), "{{q}}", 2, "a version number"),
         (("save-template", "bad", "no such file"), "", 2, "cannot be read"),
         (("show-template", "shrt"), "", 1, "the nearest is “short”"),
         (("show-template", "short", "--version", "0"), "", 1, "has no version 0"),

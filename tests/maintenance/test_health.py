@@ -176,7 +176,7 @@ def test_pages_and_the_api_say_that_a_locked_database_is_busy(app, client, insta
         other.execute("BEGIN IMMEDIATE")
         reply = client.post("/configs/new", data={**config, "csrf_token": token})
         assert reply.status_code == 503
-        assert "try again soon" in reply.text
+        assert "Try again soon" in reply.text
         given = {"file": (io.BytesIO(b"{}\n"), "b.jsonl"), "purpose": "batch"}
         called = client.post("/v1/files", data=given)
         assert called.status_code == 503

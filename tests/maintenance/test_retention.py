@@ -79,7 +79,7 @@ def test_by_age_what_is_old_and_finished_goes_and_nothing_else(
     assert client.get("/storage?lang=zh").text.count("RETENTION_JOBS_DAYS") == 1
     app.config["WTF_CSRF_ENABLED"] = False
     assert client.get("/storage?lang=en").status_code == 200
-    assert "It is being removed" in client.post("/storage/clean", follow_redirects=True).text
+    assert "The deletion has started" in client.post("/storage/clean", follow_redirects=True).text
     with connected():
         assert {job.id for job in Job.select()} == {young, paused, other}
         assert not Request.select().where(Request.job == old).exists()
@@ -89,7 +89,7 @@ def test_by_age_what_is_old_and_finished_goes_and_nothing_else(
         assert not retention.plan()
     assert [job_id for job_id, path in uploads.items() if path.exists()] == [paused]
     assert sorted(path.name for path in exports.iterdir()) == [".hidden", "link.csv", "new.csv"]
-    assert "Nothing is to go" in client.get("/storage").text
+    assert "Nothing to delete" in client.get("/storage").text
 
 
 def test_by_size_the_oldest_goes_until_it_is_small_enough(
@@ -154,8 +154,8 @@ def test_the_command_shows_asks_and_gives_room_back(app, instance, tmp_path, add
     before = (instance / "simple_batch.db").stat().st_size
     done = flask(instance, "clean", "--yes", "--vacuum", **rules)
     assert done.returncode == 0, done.stderr
-    assert "Removed: 1 jobs" in done.stderr
-    assert "The database file shrank by" in done.stderr
+    assert "Deleted: 1 jobs" in done.stderr
+    assert "database file shrank by" in done.stderr
     assert before - (instance / "simple_batch.db").stat().st_size > 500_000
     with connected():
         assert [job.id for job in Job.select()] == [kept]

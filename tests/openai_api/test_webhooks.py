@@ -106,7 +106,7 @@ def test_a_receiver_that_fails_is_tried_again(client, add_config, receive, app):
             assert waiting.next_at > clock.now_ms()
             page = app.test_client().get("/jobs/1/events").text
             assert "batch.completed" in page
-            assert "again at" in page
+            assert "next attempt at" in page
             make_retries_due()
         wait_until(lambda: _delivery().delivered_at)
     assert (_delivery().attempts, _delivery().http_status, _delivery().next_at) == (3, 204, None)

@@ -206,7 +206,7 @@ def test_a_staged_upload_is_launched_by_the_runner(start, add_config, wait_for, 
         _, preview = uploads.staged(upload.id)
         assert (preview.good, preview.fault_count) == (30, 1)
         new = jobs.JobOptions(config="test")
-        with pytest.raises(InvalidInput, match="faulty"):
+        with pytest.raises(InvalidInput, match="invalid"):
             job_creation.launch(upload.id, new)
         new.skip_faulty = True
         job = job_creation.launch(upload.id, new)

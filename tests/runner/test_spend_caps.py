@@ -263,7 +263,7 @@ def test_a_cap_that_could_not_be_counted_is_refused(app, add_config, make_job, p
             add_config("http://127.0.0.1:9/v1", **prices, **{which: Decimal(1)})
         assert refused.value.field == which
     add_config("http://127.0.0.1:9/v1", **prices)
-    with pytest.raises(InvalidInput, match="enter them first") as refused:
+    with pytest.raises(InvalidInput, match="enter input and output prices") as refused:
         make_job(1, spend_cap=Decimal(1))
     assert refused.value.field == "spend_cap"
 
@@ -384,5 +384,7 @@ class TestSeveralConfigs:
 
     def test_all_must_have_prices(self, app, add_config, two, make_job):
         add_config("http://127.0.0.1:9/v1", "c")
-        with pytest.raises(InvalidInput, match="“c” has no input and output price"):
+        with pytest.raises(
+            InvalidInput, match="enter input and output prices of the API config “c”"
+        ):
             make_job(1, config="a", also=(job_options.ExtraConfig("c"),), spend_cap=Decimal(1))

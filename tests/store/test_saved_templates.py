@@ -84,7 +84,7 @@ def test_names_may_change_and_stay_each_others_own(db):
     first, _ = save("a@b", ONE)
     save("c", ONE)
     assert templates.find("a@b") == first
-    with pytest.raises(InvalidInput, match="another saved template “c”"):
+    with pytest.raises(InvalidInput, match="Another saved template is already named “c”"):
         templates.rename(first.saved_id, "c")
     assert templates.rename(first.saved_id, "a@b").name == "a@b"
     templates.rename(first.saved_id, "A")

@@ -129,7 +129,7 @@ def _attribute(change: str, folder: Path) -> bool:
 
 
 def _held(name: str, folder: Path, close, open_again) -> list[Result]:
-    """A job whose results cannot be written for a while: it waits, says so, and loses nothing."""
+    """A job whose results cannot be saved for a while: it waits, says so, and loses nothing."""
     with MisbehavingEndpoint(e.says(LONG)) as endpoint:
         endpoint.script = [lambda c: (gevent.sleep(0.01), c.sendall(e.says(LONG)))]
         with Program(folder, LOG_DIR="") as program:
@@ -140,7 +140,7 @@ def _held(name: str, folder: Path, close, open_again) -> list[Result]:
             if close is not None:
                 close(program.process)
             url = f"{server.url}/jobs/{job_id}"
-            held = until(lambda: "results cannot be written" in _page(url), 40)
+            held = until(lambda: "results cannot be saved" in _page(url), 40)
             gevent.sleep(0.5)
             calls = endpoint.calls
             ready = _status(f"{server.url}/readyz")

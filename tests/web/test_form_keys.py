@@ -119,7 +119,7 @@ def test_a_form_that_a_process_left_undone_is_not_done_twice(client, place, monk
         IdempotencyKey.update(outcome=None, created_at=1).execute()
     answer = client.post(place, data=fields)
     assert answer.status_code == 409
-    assert "nothing was done again" in answer.text
+    assert "nothing was repeated" in answer.text
     assert made() == [1]
 
 

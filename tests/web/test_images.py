@@ -39,7 +39,7 @@ def test_from_a_table_with_images_to_their_bytes(app, client, config, wait_for):
         place = made.headers["Location"]
         assert place == "/jobs/new/1/template"
         page = client.get(place).text
-        assert "2 images beside the table" in page
+        assert "2 images. Add more" in page
         assert "{{photo}}" in page  # taken for the column of images
         src = re.search(r'src="(/jobs/new/1/images/[0-9a-f]{64}-30x20\.png)"', page)[1]
         assert "a.png</figcaption>" in page
@@ -62,10 +62,10 @@ def test_from_a_table_with_images_to_their_bytes(app, client, config, wait_for):
             in page
         )
         assert post(client, place, **TEMPLATE).status_code == 303
-        assert "✕ 1 faulty line" in client.get("/jobs/new/1").text
+        assert "✕ 1 invalid line" in client.get("/jobs/new/1").text
 
         page = add_more(client, [(SVG, "c.png"), (b"", "d.png")], user="{{question}} Now", row="3")
-        assert "2 files were not taken: “c.png” is no PNG, JPEG, GIF or WebP image; “d.png”" in page
+        assert "2 files were rejected: “c.png” is no PNG, JPEG, GIF or WebP image; “d.png”" in page
         assert "column “photo”: “c.png” is no PNG" in page
         assert "line 4" in page
         assert "{{question}} Now</textarea>" in page
@@ -73,7 +73,7 @@ def test_from_a_table_with_images_to_their_bytes(app, client, config, wait_for):
         assert "c.png</figcaption>" in page
         assert "Choose images" in add_more(client, [])
         page = client.get("/jobs/new/1").text
-        assert "faulty" not in page
+        assert "1 invalid line" not in page
         assert page.count('class="picture"') == 3
 
         tried = post(client, "/jobs/new/1/try", config="1", name="n", max_retries="3").text
@@ -92,7 +92,7 @@ def test_from_a_table_with_images_to_their_bytes(app, client, config, wait_for):
     assert "stands for an image" in page
     assert client.get(src.replace("jobs/1", "jobs/2")).status_code == 404
     clone = client.get("/jobs/new?clone=1").headers["Location"]
-    assert "3 images beside the table" in client.get(clone).text
+    assert "3 images. Add more" in client.get(clone).text
     app.extensions["simple_batch"].stop(2)
     post(client, "/jobs/1/delete")
     assert client.get(src).status_code == 404
@@ -105,7 +105,7 @@ def test_one_archive_of_a_table_and_its_images(client, config):
     made = give(client, "/jobs/new", file=[(packed, "all.zip")])
     page = client.get(made.headers["Location"]).text
     assert "t.csv" in page
-    assert "2 images beside the table" in page
+    assert "2 images. Add more" in page
     post(client, "/jobs/new/1/template", **TEMPLATE)
     page = client.get("/jobs/new/1").text
     assert "2 requests" in page

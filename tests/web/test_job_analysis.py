@@ -104,9 +104,9 @@ def test_a_recipe_is_saved_and_fills_the_form_again(client, config):
     assert 'value="8"' in page
     assert "&#34;seed&#34;: 3" in page
     for data, expected in (
-        (b"{", "no recipe"),
+        (b"{", "not a settings file"),
         (json.dumps({**recipe, "surprise": 1}).encode(), "surprise"),
-        (json.dumps({**recipe, "config": "gone"}).encode(), "make one with that alias"),
+        (json.dumps({**recipe, "config": "gone"}).encode(), "Create one with that alias"),
         (json.dumps({**recipe, "simple_batch_recipe": 9}).encode(), "version 9"),
         (json.dumps({**recipe, "parameters": {"max_tokens": "x"}}).encode(), "not a number"),
     ):

@@ -103,7 +103,7 @@ def test_no_such_job_on_a_page_and_as_json(client, language, expected):
     ("language", "expected"),
     [
         ("en", "Job 1 is paused: it cannot pause now. Possible: cancel, clone, delete, reset"),
-        ("zh", "任务 1 已暂停：现在不能暂停。可以：取消、复制、删除、重置"),
+        ("zh", "任务 1 已暂停：现在不能暂停。可以：取消、克隆、删除、重置"),
     ],
 )
 def test_a_conflict(client, config, make_job, language, expected):
@@ -148,7 +148,7 @@ def test_the_faults_of_a_stored_preview_follow_the_language(client, config):
     assert re.search(r"第 2 行</span>: 不是有效的 JSON：", chinese)
     assert "not valid JSON" not in chinese
     refused = post(client, place, name="j", config="1")
-    assert "1 行有误：请返回改正，或跳过它们。" in refused.text
+    assert "1 行有误：请改正或跳过。" in refused.text
 
 
 def test_an_example_of_a_template(client, config):
@@ -225,7 +225,7 @@ FAILURES = [
         e.says({"name": 1}),
         {"schema": NAMED},
         'does not fit the schema: the value is not of type "string" (at $.name)',
-        '回答不符合 schema：值的类型不是 "string"（位置 $.name）',
+        '回答不符合 Schema：值的类型不是 "string"（位置 $.name）',
     ),
 ]
 

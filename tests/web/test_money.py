@@ -49,7 +49,7 @@ def test_the_price_table_fills_the_form_and_stores_nothing(client):
 def test_a_model_that_the_table_does_not_know(client, instance):
     data = {"csrf_token": token(client), **UNPRICED, "model": "mine"}
     page = client.post("/configs/prices", data=data).text
-    assert "The price table knows no price" in page
+    assert "The price table has no price" in page
     (instance / "prices.toml").write_text("nonsense")
     assert "prices.toml" in client.post("/configs/prices", data=data).text
 
@@ -78,7 +78,7 @@ def test_what_was_spent_stands_beside_the_caps(client, config):
     assert "text-danger-emphasis fw-semibold" in page
     refused = post(client, "/configs/1", **{**CONFIG, "input_price": ""}, day_cap="5")
     assert refused.status_code == 400
-    assert "needs an input and an output price" in refused.text
+    assert "enter an input and an output price" in refused.text
 
 
 def test_a_config_without_prices_does_not_say_that_nothing_was_spent(client):
@@ -115,7 +115,7 @@ def test_a_cap_without_prices_is_refused_at_its_field(client):
     answer = client.post(place, data=launch_fields(client, place, spend_cap="1"))
     assert answer.status_code == 400
     field = answer.text.split('name="spend_cap"')[1].split("</div>\n</div>")[0]
-    assert "no input and output price" in field
+    assert "enter input and output prices" in field
 
 
 @pytest.mark.parametrize("kept", [{"spend_cap": "1.25"}, {"spend_cap": 1.25}, {}])

@@ -219,4 +219,4 @@ def test_a_load_fades():
 def test_a_missing_static_file_is_reported(client):
     answer = client.get("/static/nothing.css")
     assert answer.status_code == 404
-    assert "There is no such page" in answer.text
+    assert "Page not found" in answer.text

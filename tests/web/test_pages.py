@@ -120,7 +120,7 @@ def test_testing_a_config_before_and_after_saving(client, config):
         stolen = {**data, "key": "", "config_id": "1"}
         found = client.post("/configs/test", data=stolen, headers=json_please).json
         assert not found["ok"]
-        assert "enter the key again" in found["message"]
+        assert "Enter the key again" in found["message"]
         assert endpoint.calls == 3
 
 
@@ -154,11 +154,11 @@ def test_from_upload_to_preview_to_job(client, config):
     preview = client.get(answer.headers["Location"]).text
     assert "问题.jsonl" in preview
     assert "line 2" in preview
-    assert "Skip the faulty lines and launch 2" in preview
+    assert "Skip invalid lines and launch (2 requests)" in preview
     assert "hi &lt;b&gt;there&lt;/b&gt;" in preview
     refused = post(client, answer.headers["Location"], name="j", config="1")
     assert refused.status_code == 400
-    assert "faulty" in refused.text
+    assert "lines are invalid" in refused.text
     refused = post(client, answer.headers["Location"], config="1", skip_faulty="1", concurrency="0")
     assert refused.status_code == 400
     made = post(client, answer.headers["Location"], config="1", skip_faulty="1", hold="1")
@@ -204,8 +204,8 @@ def test_errors_have_pages_in_the_house_style(app, language):
     app.add_url_rule("/broken", view_func=lambda: 1 / 0)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     wording = {
-        ("en", 404): "There is no such page.",
-        ("zh", 404): "没有这个页面。",
+        ("en", 404): "Page not found.",
+        ("zh", 404): "页面不存在。",
         ("en", 500): "Something went wrong in Simple Batch.",
         ("zh", 500): "Simple Batch 内部出错",
     }
@@ -318,7 +318,7 @@ def test_pages_of_a_job_that_ran(app, client, add_config, make_job, wait_for):
         assert "script-src 'self'" in policy
     table = client.get(f"/jobs/{job_id}/requests?q=question+7").text
     assert table.count('<div class="clamp">question 7</div>') == 1
-    assert "1 found here" in table
+    assert "1 found so far" in table
     detail = client.get(f"/jobs/{job_id}/requests/2").text
     assert "server error" in detail
     assert "$OPENAI_API_KEY" in detail
@@ -442,7 +442,7 @@ def test_three_rows_are_tried_for_real_and_narrow_the_estimate(client, config, i
         place = staged(client, *(asked(n) for n in range(10)))
         page = client.get(place).text
         assert offered(page) == ("10", "3")
-        assert "Input estimated from the kinds of characters" in page
+        assert "Input tokens are a rough estimate from the text" in page
         assert endpoint.calls == 0
         fields = {
             "csrf_token": token(client, place),
@@ -456,7 +456,7 @@ def test_three_rows_are_tried_for_real_and_narrow_the_estimate(client, config, i
         assert answer.text.count('data-tried="ok"') == 2
         assert 'data-tried="bad_request"' in answer.text
         assert "fine" in answer.text
-        assert "Scaled from the rows tried" in answer.text
+        assert "Based on the rows you tried" in answer.text
         assert KEY not in answer.text
         # 7 tokens in, 3 out each, at 0.5 and 10 per million: ten rows cost 0.000335
         assert "0.000335" in answer.text

@@ -37,7 +37,7 @@ def saved(client, place: str, **fields) -> str:
 
 def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
     place = staged(client)
-    assert "Take this template" not in client.get(place).text  # there is none yet
+    assert "Use this template" not in client.get(place).text  # there is none yet
     assert saved(client, place, **FIRST, name="tutor", note="the <first>") == (
         f"{place}?saved=1&version=1"
     )
@@ -46,7 +46,7 @@ def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
     assert field(page, "system") == FIRST["system"]
     assert saved(client, place, **{**FIRST, "system": "New."}, name="tutor").endswith("version=2")
     assert saved(client, place, **{**FIRST, "system": "New."}, name="tutor").endswith("version=2")
-    assert "Version 2 of “tutor” is the same" in client.get(place).text
+    assert "Version 2 of “tutor” is identical" in client.get(place).text
     with connected():
         assert uploads.staged(1)[0].template is None  # saving does not continue to the next step
 
@@ -89,8 +89,8 @@ def test_saved_on_the_step_taken_by_the_next_job_and_remembered(client, config):
 @pytest.mark.parametrize(
     ("change", "english", "chinese"),
     [
-        ({"name": ""}, "Name of the template: 1 to 100", "模板名称：1 到 100 个"),
-        ({"name": "a@1"}, "what follows @ would be taken", "@ 后面的数字会被当作版本号"),
+        ({"name": ""}, "Template name: 1 to 100", "模板名称：1 到 100 个"),
+        ({"name": "a@1"}, "text after @ would be read", "@ 后面的内容会被当作版本号"),
         ({"note": "n" * 201}, "Note: up to 200 printable", "备注：最多 200 个可打印字符。"),
         ({"user": "{{ question"}, "line 1 of the template", "模板第 1 行"),
         ({"parameters": NESTED}, "nested deeper than 100 levels", "嵌套超过 100 层"),
@@ -126,29 +126,29 @@ def test_the_pages_of_a_saved_template(client, config):
     gone, come = re.findall(r"<del>(.*?)</del>", page), re.findall(r"<ins>(.*?)</ins>", page)
     assert [re.sub(r"<[^>]+>", "", line) for line in gone] == ["−removed: two"]
     assert [re.sub(r"<[^>]+>", "", line) for line in come] == ["+added: 2", "+added: id"]
-    assert "asks for the columns" in page
+    assert "uses the columns" in page
     back = client.get("/templates/1?version=1&against=2").text
     assert "From version 2 to version 1" in back
     assert re.findall(r"<ins>.*?</span>(two)</ins>", back) == ["two"]
-    assert "These versions say the same." in client.get("/templates/1?version=2&against=2").text
+    assert "These versions are identical." in client.get("/templates/1?version=2&against=2").text
     file = client.get("/templates/1/file?version=1")
     assert json.loads(file.data) == {"user": "{{q}}", "system": new["system"]}
     assert "template.json" in file.headers["Content-Disposition"]
 
     assert post(client, "/templates/1/restore", version="1").headers["Location"].endswith("=3")
     page = client.get("/templates/1").text
-    assert "version 1 again" in page
+    assert "restored from version 1" in page
     assert "version 3 (newest)" in page
     assert post(client, "/templates/1/restore", version="9").status_code == 404
 
     post(client, "/templates/new", **{**new, "name": "other"})
     refused = post(client, "/templates/1/rename", name="other")
-    assert (refused.status_code, "another saved template" in refused.text) == (400, True)
+    assert (refused.status_code, "Another saved template" in refused.text) == (400, True)
     assert post(client, "/templates/1/rename", name="better").status_code == 303
     assert "better" in client.get("/templates").text
     for path in ("/templates/9", "/templates/1?version=9", "/templates/1?against=-1"):
         assert client.get(path).status_code == 404
-    question = "This forgets 3 versions for good. 0 jobs were made with it"
+    question = "This permanently deletes 3 versions. 0 jobs were created with it"
     assert question in client.get("/templates/1").text
 
 
@@ -183,7 +183,7 @@ def test_a_saved_template_takes_its_sheet_and_says_what_the_table_lacks(client, 
         assert templates.template_of(templates.find("of a sheet@1")).sheet == "More"
     place = staged(client, "question\nWhy?\n")
     page = client.get(post(client, f"{place}/saved", saved="1").headers["Location"]).text
-    assert "This table has no column “n”: choose what names the requests." in page
+    assert "This table has no column “n”. Choose what to use as custom_id." in page
 
 
 def test_differences_keep_to_what_is_near_and_to_what_can_be_compared():
