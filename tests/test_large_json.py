@@ -163,7 +163,7 @@ def test_a_page_of_a_large_request_holds_nothing(client, job, page):
     assert held.longest_s < LONGEST_S
     if page:
         assert (
-            "an export has the whole request" in shown and "an export has the whole answer" in shown
+            "get the whole request" in shown and "get the whole answer" in shown
         )
         assert 'id="too-large"' in shown
         assert 'id="as-curl"' not in shown and 'name="body"' not in shown
