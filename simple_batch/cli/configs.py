@@ -57,7 +57,7 @@ def _known_prices(base_url: str, model: str, fields: dict) -> dict:
     if found is None or (currency and found.currency != currency.upper()):
         wanted = f" in {currency.upper()}" if currency else ""
         raise InvalidInput(
-            f"The price table knows no price{wanted} of {model!r} at {base_url}: give --input-price "
+            f"The price table has no price{wanted} for {model!r} at {base_url}: give --input-price "
             "and --output-price.",
             "input_price",
         )
