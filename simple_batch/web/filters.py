@@ -54,6 +54,8 @@ def register(app: Flask) -> None:
     app.add_template_filter(labels.stored, "stored_message")
     app.add_template_filter(labels.webhook_place, "webhook_place")
     app.add_template_global(lifecycle.runner_state, "runner_state")
+    app.add_template_global(labels.cooldowns, "cooldown_words")
+    app.add_template_global(labels.cooldown, "cooldown_word")
     app.add_template_global(lifecycle.by_workers, "by_workers")
     app.jinja_env.globals["worker_command"] = lifecycle.WORKER_COMMAND
 

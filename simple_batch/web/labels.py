@@ -150,6 +150,19 @@ def cause(_context, code: str | None) -> str:
     return str(CAUSES.get(code or "", code or ""))
 
 
+def cooldowns() -> dict[str, str]:
+    """Words for the reasons of a cooldown, for the script of the page."""
+    words = {**CAUSES, "no requests or tokens remaining": _("no requests or tokens remaining")}
+    return {reported: str(word) for reported, word in words.items()}
+
+
+def cooldown(reported: str) -> str:
+    """The reason of a cooldown as a governor reports it: a cause, mostly after an HTTP status."""
+    words = cooldowns()
+    status, space, code = reported.rpartition(" ")
+    return words.get(reported) or f"{status}{space}{words.get(code, code)}"
+
+
 @pass_context
 def remedy(_context, code: str | None) -> str:
     return str(REMEDIES.get(code or "", ""))

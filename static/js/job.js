@@ -6,6 +6,7 @@
   const { number, percent, perSecond, latency, clock, money } = window.SimpleBatchFormat;
   const cost = (sum) => money(sum, words.wordUnknown);
   const put = (name, text) => { for (const place of document.querySelectorAll(`[data-live="${name}"]`)) place.textContent = text; };
+  const reasons = JSON.parse(words.wordReasons);
   let announced = null;
 
   function show(p) {
@@ -47,12 +48,17 @@
     return `${text} · ${words.wordPerHour.replace("{money}", cost({ amount: (amount / p.elapsed_s) * 3600, currency }))}`;
   }
 
+  // a cause, mostly after an HTTP status
+  function cooldown(reason) {
+    return reasons[reason] || reason.replace(/[a-z_]+$/, (cause) => reasons[cause] || cause);
+  }
+
   function governor(g) {
     if (!g) return "";
     const learned = g.rpm_learned ? `/${number(g.rpm_learned)}` : "";
     let text = `${words.wordLimit} ${number(g.limit)} · ${words.wordInFlight} ${number(g.in_flight)} · ${number(g.rpm_used)}${learned} RPM`;
     text += ` · ${number(g.tpm_used)} TPM`;
-    if (g.cooldown_s > 0) text += ` · ${words.wordCooldown.replace("{s}", g.cooldown_s)} (${g.reason})`;
+    if (g.cooldown_s > 0) text += ` · ${words.wordCooldown.replace("{s}", g.cooldown_s)} (${cooldown(g.reason)})`;
     else if (g.reason === "memory") text += ` · ${words.wordMemory}`;
     return text;
   }

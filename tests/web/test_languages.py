@@ -18,6 +18,7 @@ from simple_batch.services import configs, jobs
 from simple_batch.store.database import connected
 from simple_batch.store.jobs import transition
 from simple_batch.store.models import Delivery
+from simple_batch.web import labels
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
@@ -261,6 +262,20 @@ def test_the_live_feed_has_a_preview_in_each_language():
     assert item["preview"] == "no whole answer within 5 s"
     assert item["previews"] == {"zh": "5 秒内未收到完整响应"}
     assert "previews" not in _item((*row[:7], "no such key", 401))
+
+
+@pytest.mark.parametrize(
+    ("reported", "chinese"),
+    [
+        ("429 rate_limit", "429 限流"),
+        ("overloaded", "过载"),
+        ("no requests or tokens remaining", "请求数或 token 配额已用完"),
+        ("503 unheard_of", "503 unheard_of"),
+    ],
+)
+def test_the_reason_of_a_cooldown_follows_the_language(app, reported, chinese):
+    with app.test_request_context("/", headers={"Cookie": "lang=zh"}):
+        assert labels.cooldown(reported) == chinese
 
 
 def test_why_a_webhook_was_not_delivered_follows_the_language(app, client, add_config, make_job):
