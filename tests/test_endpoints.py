@@ -84,7 +84,7 @@ def test_a_system_message_and_parameters_by_endpoint(app, add_config, tmp_path):
     arguments = ["create-job", str(tmp_path / "t.csv"), "--config", "test", "--no-start"]
     for code, more, expected in (
         (1, ["--template", str(tmp_path / "t.json")], "none of /v1/chat/completions"),
-        (2, ["--endpoint", "/v1/embeddings"], "give --template FILE"),
+        (2, ["--endpoint", "/v1/embeddings"], "add --template FILE"),
     ):
         done = app.test_cli_runner().invoke(args=[*arguments, *more])
         assert (done.exit_code, expected in done.output) == (code, True), done.output

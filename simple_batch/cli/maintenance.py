@@ -32,7 +32,7 @@ def backup_db(target, with_key):
         say(f"{made.key} opens its API keys: keep the two apart.")
     else:
         say(
-            "Its API keys are sealed: without the encryption key (instance/encryption.key, or "
+            "Its API keys are encrypted: without the encryption key (instance/encryption.key, or "
             "SIMPLE_BATCH_ENCRYPTION_KEYS) they must be entered again. Keep that too, elsewhere."
         )
 

@@ -19,7 +19,7 @@ def test_from_a_file_to_a_name_to_jobs_and_back_to_a_file(instance, good, tmp_pa
     saved = flask(instance, "save-template", "short", str(file), "--note", "the first")
     assert (saved.returncode, saved.stdout) == (0, "short@1\n"), saved.stderr
     again = flask(instance, "save-template", "short", "-", stdin=file.read_text())
-    assert (again.stdout, "is identical" in again.stderr) == ("short@1\n", True)
+    assert (again.stdout, "is the same" in again.stderr) == ("short@1\n", True)
     assert flask(instance, "save-template", "short", "-", stdin="Why {{q}}\n").stdout == "short@2\n"
     shown = flask(instance, "show-template", "short", "--version", "1").stdout
     assert json.loads(shown) == TEMPLATE

@@ -79,7 +79,8 @@ def test_a_job_shows_in_every_figure(app, client, fresh, add_config, make_job, w
     assert found["request_latency_seconds_bucket", "0.1", ODD] == 0
     assert found["request_latency_seconds_bucket", "13", ODD] == 30
     assert found["request_latency_seconds_bucket", "+Inf", ODD] == 30
-    assert 30 * 0.12 < found["request_latency_seconds_sum", ODD] < 30 * 13
+    # the sketch is accurate to 1 %
+    assert 0.99 * 30 * 0.12 < found["request_latency_seconds_sum", ODD] < 30 * 13
     assert found["jobs", "completed"] == 1
     assert found["jobs", "paused"] == 1
     assert found["jobs", "running"] == 0

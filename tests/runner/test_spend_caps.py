@@ -283,7 +283,7 @@ def test_a_cap_on_a_job_that_has_spent_the_unknown_is_refused(
     job_id = make_job(3)
     wait_for(job_id, "completed")
     edit_config(**PRICED)
-    with pytest.raises(InvalidInput, match="not known"):
+    with pytest.raises(InvalidInput, match="is unknown"):
         raise_cap(job_id, 5)
 
 
