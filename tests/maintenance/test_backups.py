@@ -63,7 +63,7 @@ def test_backed_up_while_a_job_runs_and_restored(instance, questions, tmp_path):
         done = flask(instance, "restore-db", str(copy), "--yes")
         assert done.returncode == 0, done.stderr
         assert "1 API keys cannot be decrypted" in done.stderr
-        assert "1 jobs are not finished" in done.stderr
+        assert "1 jobs are unfinished" in done.stderr
         key = copy.with_suffix(".key")
         done = flask(instance, "restore-db", str(copy), "--with-key", str(key), "--yes")
         assert done.returncode == 0, done.stderr
