@@ -1,8 +1,9 @@
 """Labels of statuses, causes and reasons on the pages, and remedies."""
 
+from functools import cache
 from urllib.parse import urlsplit
 
-from flask_babel import gettext
+from flask_babel import get_locale, gettext
 from flask_babel import lazy_gettext as _
 from jinja2 import pass_context
 
@@ -152,6 +153,12 @@ def cause(_context, code: str | None) -> str:
 
 def cooldowns() -> dict[str, str]:
     """Words for the reasons of a cooldown, for the script of the page."""
+    return _cooldowns(str(get_locale()))
+
+
+@cache
+def _cooldowns(_language: str) -> dict[str, str]:
+    """In the present language; kept, since every page of a job has them."""
     words = {**CAUSES, "no requests or tokens remaining": _("no requests or tokens remaining")}
     return {reported: str(word) for reported, word in words.items()}
 
