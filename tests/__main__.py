@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from . import postgres
-from .fork_server import ForkServer
+from .fork_server import ForkServer, inherited, share_servers
 from .totals import Totals, closing
 
 # Many tests wait, for browsers, servers and time-outs: two processes more than there are cores.
@@ -51,7 +51,7 @@ class Round:
         environment = {**os.environ, **environment}
         # otherwise the process compiles the test files and the program again
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        self._server = ForkServer(command, Path.cwd(), environment)
+        self._server = ForkServer(command, environment, pass_fds=list(inherited().values()))
 
     def run(self, number: int) -> int:
         """One process, to its end; returns its exit code. The output of number 0 appears at
@@ -132,6 +132,7 @@ def main() -> int:
     # tests interrupt commands with SIGINT, which background jobs of a shell ignore
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with temporary_files():
+        share_servers()
         return run(rounds(), PROCESSES)
 
 

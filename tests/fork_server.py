@@ -14,9 +14,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
+ROOT = Path(__file__).parent.parent
+SHARED = "SIMPLE_BATCH_TEST_FORK_SERVERS"
 FLASK, SERVER, CELERY = PROGRAMS = ("flask", "run.py", "celery")  # fork_server_main.py loads them
 
 
@@ -69,46 +70,73 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
 
-class ForkServer:
-    """A process that has loaded something and forks (fork_server_main.serve); it ends with this one."""
+class Requests:
+    """The connection to a fork server, which several processes may share. Each request is one message,
+    so those of different processes do not mix."""
 
-    def __init__(self, command: list[str], cwd: Path, env: dict[str, str] | None = None):
-        self._requests, theirs = socket.socketpair()
-        self._lock = threading.Lock()
-        with theirs:
-            self._process = subprocess.Popen(command, cwd=cwd, env=env, stdin=theirs)
-        atexit.register(self.close)
+    def __init__(self, connection: socket.socket):
+        self._connection = connection
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
 
     def start(self, args: list[str], streams: list[int], **how) -> Process:
         """Fork a process with ``streams`` as its input, output and error output. Raises EOFError if the
         server has ended."""
         reports, theirs = socket.socketpair()
         request = json.dumps({"args": args, **how}).encode()
-        size = len(request).to_bytes(4, "big")
         try:
-            with theirs, self._lock:
-                socket.send_fds(self._requests, [size], [*streams, theirs.fileno()])
-                self._requests.sendall(request)
+            with theirs:
+                socket.send_fds(self._connection, [request], [*streams, theirs.fileno()])
             return Process(reports, args)
         except BrokenPipeError:
             raise EOFError(args) from None
 
+    def close(self) -> None:
+        self._connection.close()
+
+
+class ForkServer(Requests):
+    """A process that has loaded something and forks (fork_server_main.serve). It ends when all copies of
+    the connection are closed."""
+
+    def __init__(self, command: list[str], env: dict[str, str] | None = None, **how):
+        connection, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        super().__init__(connection)
+        with theirs:
+            self._process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=theirs, **how)
+        atexit.register(self.close)
+
     def close(self) -> int:
         """End the server; returns its exit code."""
-        self._requests.close()
+        super().close()
         return self._process.wait()
 
 
+def share_servers() -> None:
+    """Start a fork server for each program. Processes that inherit the environment and the connections
+    use them, instead of a server for each process."""
+    numbers = {program: _fork_server(program).fileno() for program in PROGRAMS}
+    os.environ[SHARED] = json.dumps(numbers)
+
+
+def inherited() -> dict[str, int]:
+    """The connections to shared fork servers (file descriptors), by program."""
+    return json.loads(os.environ.get(SHARED, "{}"))
+
+
 @functools.cache
-def _fork_server(program: str, cwd: Path) -> ForkServer:
-    return ForkServer([sys.executable, "-m", "tests.fork_server_main", program], cwd)
+def _fork_server(program: str) -> Requests:
+    if number := inherited().get(program):
+        return Requests(socket.socket(fileno=number))
+    return ForkServer([sys.executable, "-m", "tests.fork_server_main", program])
 
 
 def start(
-    args: list[str], cwd: Path, env: dict[str, str], stdin, stdout, stderr, new_session=False
+    args: list[str], env: dict[str, str], stdin, stdout, stderr, new_session=False
 ) -> Process:
-    """Start a process as subprocess.Popen does; ``args`` begin with one of PROGRAMS."""
+    """Start a process in ROOT as subprocess.Popen does; ``args`` begin with one of PROGRAMS."""
     with Path(os.devnull).open() as nothing:
         given = nothing if stdin == subprocess.DEVNULL else stdin
         streams = [stream.fileno() for stream in (given, stdout, stderr)]
-        return _fork_server(args[0], cwd).start(args, streams, env=env, new_session=new_session)
+        return _fork_server(args[0]).start(args, streams, env=env, new_session=new_session)

@@ -58,20 +58,19 @@ LOADERS = {
     fork_server.SERVER: load_server,
     fork_server.CELERY: load_celery,
 }
+REQUEST_BYTES = 1 << 20  # more than the environment and the arguments take
 fork, waitpid = get_original("os", ["fork", "waitpid"])
+select = get_original("select", "select")
 
 
 def serve(requests: _socket.socket) -> dict:
     """Fork for each request. Returns the request in each new process, with its streams in place; the
     server itself exits when the client closes the socket."""
     while True:
-        size, streams, _flags, _address = socket.recv_fds(requests, 4, 4)
+        request, streams, _flags, _address = socket.recv_fds(requests, REQUEST_BYTES, 4)
         _reap_children()
-        if not size:
+        if not request:
             os._exit(0)
-        request, length = b"", int.from_bytes(size, "big")
-        while len(request) < length:
-            request += requests.recv(length - len(request))  # the next request may follow
         if fork() == 0:
             requests.close()
             decoded = json.loads(request)
@@ -108,10 +107,12 @@ def _fork_program(stdin: int, stdout: int, stderr: int, reports: int, new_sessio
 
 
 def main():
+    connection = _socket.socket(fileno=os.dup(0))
+    select([connection], [], [])  # a program that nobody starts is not loaded
     run = LOADERS[sys.argv[1]]()
     gc.collect()
     gc.freeze()  # otherwise each process traverses all loaded objects when it ends
-    request = serve(_socket.socket(fileno=os.dup(0)))
+    request = serve(connection)
     sys.argv = request["args"]
     os.environ.clear()
     os.environ.update(request["env"])

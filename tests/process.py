@@ -13,8 +13,7 @@ from pathlib import Path
 from tools.local_servers import free_port
 
 from . import fork_server, postgres
-
-ROOT = Path(__file__).parent.parent
+from .fork_server import ROOT
 
 
 def environment(instance: Path, **more: str) -> dict:
@@ -40,7 +39,7 @@ def flask(instance: Path, *args: str, stdin: str | None = None, **more: str):
         given.write(stdin or "")
         given.seek(0)
         streams = {"stdin": given, "stdout": out, "stderr": err}
-        running = fork_server.start(command, cwd=ROOT, env=environment(instance, **more), **streams)
+        running = fork_server.start(command, environment(instance, **more), **streams)
         try:
             running.wait(90)
         finally:
@@ -80,9 +79,12 @@ class Server(StoppableProcess):
         self.lines: list[str] = []
         self._output, theirs = socket.socketpair()
         streams = {"stdin": subprocess.DEVNULL, "stdout": theirs, "stderr": theirs}
-        start = fork_server.start if command[0] in fork_server.PROGRAMS else subprocess.Popen
+        env = environment(instance, **more)
         with theirs:
-            self.process = start(command, cwd=ROOT, env=environment(instance, **more), **streams)
+            if command[0] in fork_server.PROGRAMS:
+                self.process = fork_server.start(command, env, **streams)
+            else:
+                self.process = subprocess.Popen(command, cwd=ROOT, env=env, **streams)
         threading.Thread(target=self._collect, daemon=True).start()
         self.wait_for_line(ready)
 

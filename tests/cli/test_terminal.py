@@ -16,7 +16,7 @@ from simple_batch.core.log import _Formatter, _JsonFormatter
 from .. import endpoint as e
 from .. import fork_server
 from ..endpoint import MisbehavingEndpoint
-from ..process import ROOT, environment, flask
+from ..process import environment, flask
 
 EVIL = "\x1b]0;owned\x07 \x9b31m \r gone \x08\x7f \u202e\u2066 end"
 DRIVES = re.compile("[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
@@ -39,7 +39,7 @@ def on_terminal(instance, *args: str) -> str:
     with os.fdopen(theirs, "r+b", buffering=0) as stream:
         command = [fork_server.FLASK, *args]
         streams = {"stdin": stream, "stdout": stream, "stderr": stream}
-        running = fork_server.start(command, cwd=ROOT, env=environment(instance), **streams)
+        running = fork_server.start(command, environment(instance), **streams)
     reading.start()
     running.wait(90)
     reading.join(90)

@@ -62,8 +62,7 @@ class Worker(StoppableProcess):
         with self._out.open("ab") as out:
             self.process = fork_server.start(
                 command,
-                cwd=ROOT,
-                env=environment(instance, **settings),
+                environment(instance, **settings),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
