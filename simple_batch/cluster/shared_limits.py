@@ -150,6 +150,18 @@ class SharedLimits:
     def concurrency(self) -> int:
         return min(self.grant, self.limits.concurrency)
 
+    @property
+    def few(self) -> bool:
+        return self.alone and self.limits.few
+
+    @property
+    def opens_at(self) -> float | None:
+        return self.limits.opens_at if self.alone else None
+
+    def suspect(self, now: float) -> None:
+        if self.alone:
+            self.limits.suspect(now)
+
     def ready(self) -> bool:
         """False where there is no share; asks for one then."""
         if self.grant > 0 and self.rate_share > 0.0:

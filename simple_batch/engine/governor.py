@@ -29,6 +29,8 @@ COOLDOWN_S = (0.05, 1.0)  # the first one where the provider names none: a few c
 LONG_COOLDOWN_S = 10.0  # doubled up to here while nothing is answered …
 BAD_TIMES_S = 120.0  # … and further after this long without an answer
 LONGEST_COOLDOWN_S = 60.0
+FEW_COOLDOWN_S = 2.0  # where hardly a call was admitted, a refusal is worse than a wait …
+FEW_FACTOR = 5.0
 PACED_CALLS = 5  # calls that start one by one after a cooldown
 LONG_WAIT_S = 5.0  # a provider that asks to wait this long has probably closed a window …
 SUSPECT_S = 1.0  # … which a call after this time tells …
@@ -323,6 +325,10 @@ class Governor:
             self._cool(asked, finding, now)  # a refusal of the same limit
         elif asked >= LONG_WAIT_S and self._own_waits < OWN_WAITS:
             self._suspect(ticket, finding, now)
+        elif self._limits.few:
+            # until more is known, each call waits for what the one before shows
+            self._pace_until = max(self._pace_until, now + self._limits.latency_s)
+            self._next_start = max(self._next_start, now + self._refusal_s)
 
     def _suspect(self, ticket: Ticket, finding: Classification, now: float) -> None:
         """A long wait may be that of a closed window, or of this request: the next call tells."""
@@ -332,17 +338,24 @@ class Governor:
             self._cool(SUSPECT_S, finding, now)
 
     def _own_cooldown_s(self, now: float) -> float:
-        """Where the provider names none: the time of two calls, doubled while nothing is
-        answered."""
+        """Where the provider names none: the time of two calls, longer each time while nothing is
+        answered, but not beyond the end of a window of a minute."""
         if not self._refusals:
             self._bad_since = now
         self._refusals += 1.0
         gap = self._limits.latency_s / self._limits.width.value
         first = min(max(2.0 * min(1.0, gap), COOLDOWN_S[0]), COOLDOWN_S[1])
-        longest = LONG_COOLDOWN_S if now - self._bad_since < BAD_TIMES_S else LONGEST_COOLDOWN_S
         if not self._limits.closed:
-            longest = COOLDOWN_S[1]
-        return min(first * math.pow(2.0, min(20.0, self._refusals - 1.0)), longest)
+            return min(first * math.pow(2.0, min(20.0, self._refusals - 1.0)), COOLDOWN_S[1])
+        if self._limits.few:
+            wait = FEW_COOLDOWN_S * math.pow(FEW_FACTOR, min(20.0, self._refusals - 1.0))
+            wait = min(wait, LONGEST_COOLDOWN_S)
+        else:
+            wait = first * math.pow(2.0, min(20.0, self._refusals - 1.0))
+            bad = now - self._bad_since >= BAD_TIMES_S
+            wait = min(wait, LONGEST_COOLDOWN_S if bad else LONG_COOLDOWN_S)
+        opens_at = self._limits.opens_at
+        return wait if opens_at is None or opens_at <= now else min(wait, opens_at - now)
 
     def _cool(self, seconds: float, finding: Classification, now: float) -> None:
         self._limits.cooled(seconds)

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import msgspec
 
+from .call_window import CallWindow
 from .estimators import (
     COSTLY,
     PLATEAU_CALLS,
@@ -27,20 +28,23 @@ from .estimators import (
     RateEstimator,
 )
 from .rate_trial import Before, RateTrial, Verdict
-from .refusal_evidence import Cluster, RefusalEvidence, evidence
+from .refusal_evidence import NO_CLUSTER, Cluster, RefusalEvidence, evidence
 
 LEAST_SHARE = 0.25  # of the last minute's rate: no refusal is taken to mean less than that
 MEASURE_CALLS = 8  # a rate is measured over at least this many admitted calls
 ENOUGH = 10.0  # evidence that shows a limit (log-likelihood ratio) …
+ENOUGH_EARLY = 7.0  # … of the first calls …
+FEW_CALLS = 20
 ENOUGH_PER_RATE = (
     2.5  # … more where calls are fast, as chance then has more tries, and waiting costs less
 )
 SLOW_PER_S = 10.0
-PROBE_EVIDENCE = 3.0  # enough while more is offered than a limit that is known
+PROBE_EVIDENCE = 3.2  # enough while more is offered than a limit that is known
 PROBE_REFUSED = 0.3  # share of the calls that a known limit would refuse then
 TOKENS_WEIGHT = 0.03  # of a call in the average of tokens
 MOVED = 0.8  # a rate below this share of the highest one has moved, and may move back …
 MOVED_S = 300.0  # … for this long
+KNOWN_CALLS = 200  # before a limit is met tell how many are refused by chance
 HELD_CALLS = 40
 SHORTEST_S = 0.1  # calls per second are not measured over less
 LEVELS = 64  # calls in flight at recent starts that are kept
@@ -52,12 +56,13 @@ NOISY = 0.015  # with more stray refusals, one that ends a probe says little …
 FAR = 1.4  # times the measured rate was offered before the refusal: the limit is not there …
 BORNE = 0.65  # … but at this share of it, at least
 AT_RATE_CALLS = 12  # at a learned rate fewer calls do not tell the share
-AT_RATE_EVIDENCE = 3.0  # shows that it is too high …
+AT_RATE_REFUSED = 3
+AT_RATE_EVIDENCE = 3.2  # shows that it is too high …
 USUAL_SHARE = 0.016  # … over this share
-MANY_CALLS = 400
-TOO_LARGE_SHARE = 0.012  # of that many calls are refused: the rate is a little too high …
+MANY_CALLS = 250
+TOO_LARGE_SHARE = 0.015  # of that many calls are refused: the rate is a little too high …
 TIMES_CHANCE = 1.6  # … if it is as many times what chance is known to bring
-AGAIN_CALLS = 300  # after a trial, what it taught is in doubt if refusals go on
+AGAIN_CALLS = 1_500  # after a trial, what it taught is in doubt if refusals go on
 IDLE_S = 1.0  # idle for this long: recent admissions say nothing about the limits
 REQUESTS, TOKENS = "requests", "tokens"
 
@@ -108,6 +113,10 @@ class AdmissionLimits(Protocol):
     def closed(self) -> bool: ...
     @property
     def concurrency(self) -> int: ...
+    @property
+    def few(self) -> bool: ...
+    @property
+    def opens_at(self) -> float | None: ...
     def room(self, in_flight: int, now: float) -> bool: ...
     def wait_s(self, tokens: float, now: float) -> float: ...
     def gap_s(self) -> float: ...
@@ -139,6 +148,7 @@ class Limits:
         self._full_at = self._paced_at = float("-inf")  # when width, when rate held a call back
         self._cut_at = float("-inf")
         self._admitted_at_cut = -1.0
+        self.window = CallWindow()
         self.closed = False  # whether nothing was admitted between the last two refusals
         self._calls = 0  # good answers since the rate was learned, while it held calls back
         self._held_until = 0  # the order of calls until which the width that is held is in doubt
@@ -166,6 +176,16 @@ class Limits:
         """Calls that may be in flight."""
         return max(1, int(self.width.value + 1e-9))
 
+    @property
+    def few(self) -> bool:
+        """Whether too few calls were admitted to know much."""
+        return self._admitted[REQUESTS] < FEW_CALLS
+
+    @property
+    def opens_at(self) -> float | None:
+        """When a closed window is open again at the latest; None if none is known to be closed."""
+        return self.window.opens_at
+
     def room(self, in_flight: int, now: float) -> bool:
         """Whether the width allows another call."""
         if in_flight < self.concurrency:
@@ -178,6 +198,7 @@ class Limits:
         if not self.paced:
             return 0.0
         wait = max(self.rates[REQUESTS].wait_s(1.0, now), self.rates[TOKENS].wait_s(tokens, now))
+        wait = max(wait, self.window.wait_s(now))
         if wait > 0.0:
             self._paced_at = now
         return wait
@@ -193,6 +214,7 @@ class Limits:
         ticket.order = self._evidence.started()
         if ticket.order == 1:
             self._first_at = ticket.started
+        self.window.started(ticket.started)
         self._levels.append((ticket.order, ticket.level))
         self._count(1.0, ticket.tokens)
         weight = max(TOKENS_WEIGHT, 1.0 / ticket.order)
@@ -214,11 +236,14 @@ class Limits:
         self.latency_s += 0.1 * (latency_s - self.latency_s)
         if ticket.started < self._cut_at:
             return
+        if self.closed:
+            self.closed = False
+            self.window.opened(ticket.started)
         self._level = max(self._level, ticket.level)
         self._answers += 1
         if self._trial is not None:
             if self._trial.passed(self._evidence.number):
-                self._confirm(self._trial)
+                self._confirm(self._trial, now)
         elif self._paced_at >= ticket.started:
             self._calls += 1
             plateau = self._plateau(now)
@@ -229,6 +254,7 @@ class Limits:
 
     def discount(self, ticket: Ticket) -> None:
         """Remove a call that the provider did not admit from the counts."""
+        self.window.refused(ticket.started)
         self._count(-1.0, -ticket.tokens)
 
     def refused(
@@ -245,6 +271,7 @@ class Limits:
         self._refused_levels.append((ticket.order, ticket.level))
         if self._admitted[REQUESTS] <= self._admitted_at_cut:
             self.closed = True
+            self.window.closed(now)
             self._cut_at = now  # still closed: nothing to learn, but to ask later
             if self._trial is not None:
                 self._trial.skip(self._evidence.number, now)
@@ -300,6 +327,8 @@ class Limits:
 
     def _enough(self, per_s: float) -> float:
         """The evidence that shows a limit."""
+        if self.few:
+            return ENOUGH_EARLY
         enough = ENOUGH + ENOUGH_PER_RATE * math.log(max(1.0, per_s / SLOW_PER_S))
         return enough * (1 + self.trust)
 
@@ -344,7 +373,7 @@ class Limits:
         """A cluster of refusals. Returns whether all calls have to wait."""
         width = None
         if about is None and ticket.order > self._held_until:
-            width = self._width_shown(ticket.order - cluster.calls)
+            width = self._width_shown(ticket.order - cluster.calls, ticket.order)
         before = self.width.known, {name: rate.known for name, rate in self.rates.items()}
         self._held_until = 0
         if width is not None:
@@ -354,8 +383,8 @@ class Limits:
         else:
             share = self._evidence.recent_share()
             offered = max(offered, self._at_start(now))
-            if not self.paced:
-                self._chance_share = self._evidence.stray_share_before(max(cluster.calls, 20))
+            if not self.paced and ticket.order > KNOWN_CALLS:
+                self._chance_share = self._evidence.stray_share_before(2 * cluster.calls)
             self._evidence.clear()
             least = LEAST_SHARE * per_s if cluster.calls >= AT_RATE_CALLS else LOWERED * offered
             admitted = max(min(offered * (1.0 - cluster.share), HIGHEST * offered), least)
@@ -369,7 +398,7 @@ class Limits:
         since = now - self._first_at
         return 0.0 if since >= 1.0 else self._evidence.number / max(since, SHORTEST_S)
 
-    def _width_shown(self, first: int) -> float | None:
+    def _width_shown(self, first: int, last: int) -> float | None:
         """The width that the calls from that order on show: the refused ones had more calls in
         flight than the others. None where they do not tell."""
         refused = [level for order, level in self._refused_levels if order >= first]
@@ -377,7 +406,7 @@ class Limits:
         admitted = [
             level
             for order, level in self._levels
-            if order >= first - LEVELS and order not in orders
+            if first - LEVELS <= order < last and order not in orders
         ]
         if not refused or not admitted or (self._answers and self._answers < min(refused)):
             return None
@@ -398,7 +427,7 @@ class Limits:
         """A refusal during a trial. Returns whether to go on at a lower rate."""
         verdict = trial.refused(ticket.order)
         if verdict is Verdict.LIMIT:
-            self._confirm(trial)
+            self._confirm(trial, now)
         elif verdict is Verdict.SLOWER:
             number = self._evidence.number
             offered = min(self.rates[REQUESTS].value or 0.0, trial.offered_per_s(number, now))
@@ -418,7 +447,10 @@ class Limits:
             self._mark_at(ticket)
         return False
 
-    def _confirm(self, trial: RateTrial) -> None:
+    def _confirm(self, trial: RateTrial, now: float) -> None:
+        proven = self.rates[REQUESTS].proven
+        if proven > self._best or now > self._best_until:
+            self._best, self._best_until = proven, now + MOVED_S
         trial.ended = self._evidence.number
         self._trial, self._last_trial = None, trial
         self._evidence.clear()
@@ -437,6 +469,9 @@ class Limits:
         share = self._refused_since / calls
         if not self._too_many(self._refused_since, calls):
             return False
+        if self.rates[REQUESTS].probing:
+            self._step_back(ticket, NO_CLUSTER, 0.0, now)
+            return False
         before = self.width.known, {name: rate.known for name, rate in self.rates.items()}
         self._try_rate(rate * max(1.0 - share, LOWEST), share, before, now)
         self._mark_at(ticket)
@@ -448,7 +483,11 @@ class Limits:
         if calls >= MANY_CALLS:
             return refused / calls >= max(TOO_LARGE_SHARE, TIMES_CHANCE * self._chance_share)
         usual = max(USUAL_SHARE, self._chance_share)
-        return calls >= AT_RATE_CALLS and evidence(refused, calls, usual) >= AT_RATE_EVIDENCE
+        return (
+            calls >= AT_RATE_CALLS
+            and refused >= AT_RATE_REFUSED
+            and evidence(refused, calls, usual) >= AT_RATE_EVIDENCE
+        )
 
     # --- figures ------------------------------------------------------------------------------
 
@@ -486,7 +525,5 @@ class Limits:
 
     def _learn(self, per_s: float, now: float) -> None:
         """Learn calls per second, and the tokens that they take."""
-        if per_s > self._best or now > self._best_until:
-            self._best, self._best_until = per_s, now + MOVED_S
         self.rates[REQUESTS].learn(per_s, now)
         self.rates[TOKENS].learn(per_s * max(1.0, self._tokens_each), now)

@@ -9,13 +9,13 @@ import enum
 
 from .estimators import EstimatorState
 
-EXPECTED = 6.0  # refusals that chance would bring in a round
+EXPECTED = 9.0  # refusals that chance would bring in a round
 ENOUGH_REFUSED = 4  # … end it before its time
 ROUND_CALLS = (5, 200)
 ROUND_S = 1.5  # … but a round lasts no longer, with …
 SLOW_CALLS = 8  # … these calls at least
 MOST_CHANCE = 0.4  # a larger share is no chance
-FEWER = 0.4  # of the refusals that chance would bring: the provider bears the rate
+FEWER = 0.25  # of the refusals that chance would bring: the provider bears the rate
 ALIKE = 0.75  # of the share of the rounds before
 ROUNDS = 3  # as often at a lower rate, as large a share: it is chance
 

@@ -277,7 +277,9 @@ class RetryingCall:
         if finding.verdict is Verdict.WAIT:
             # the cooldown of all calls, else the request's own backoff
             wait = max(asked or 0.0, self._limiters.cooldown_left_s())
-            wait = wait or self._jitter_s(self._refusals) * REFUSED_BACKOFF
+            if asked is None and not wait:
+                wait = self._jitter_s(self._refusals) * REFUSED_BACKOFF
+            wait = max(wait, _MIN_JITTER_S)
             self._refusals += 1
             self._patience += wait
             if self._patience > policy.patience_s:
