@@ -57,13 +57,15 @@ class CallWindow:
         while len(self._starts) > self.count:
             self._starts.popleft()
 
-    def refused(self, now: float) -> None:
-        """A call was refused. The window is smaller than known, if one is."""
+    def refused(self, started: float) -> None:
+        """A call that started then was refused. The window is smaller than known, if one is."""
         self._calls -= 1
+        if started in self._since_closed:
+            self._since_closed.remove(started)
         if self.count is None or not self._starts:
             return
         self._starts.pop()
-        within = sum(start > now - WINDOW_S for start in self._starts)
+        within = sum(start > started - WINDOW_S for start in self._starts)
         if within < self.count:
             self.count = max(1, within)
             self._unrefused = 0
@@ -80,12 +82,16 @@ class CallWindow:
         closed_at, began = self._closed_at, self._began
         if closed_at is None or began is None:
             return
-        calls, took = self._calls - 1, started - began
-        self._closed_at, self._began, self._calls = None, started, 1
-        if started - closed_at < LEAST_CLOSED_S:
+        calls = self._calls - len(self._since_closed)
+        # the calls since then, as those that were refused are not among them
+        admitted, self._since_closed = self._since_closed, deque(maxlen=KEPT_STARTS)
+        began_now = min(admitted, default=started)
+        took = began_now - began
+        self._closed_at, self._began, self._calls = None, began_now, len(admitted)
+        if began_now - closed_at < LEAST_CLOSED_S:
             return
         if calls >= 1 and TOOK_S[0] <= took <= TOOK_S[1]:
             self.count, self._unrefused = calls, 0
-            self._starts = deque(start for start in self._since_closed if start >= started)
+            self._starts = deque(sorted(admitted))
         else:
             self.count = None

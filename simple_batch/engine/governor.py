@@ -315,12 +315,12 @@ class Governor:
             self._recent.just_now(now),
             now,
         )
-        asked = finding.retry_after_s or 0.0
-        if asked > self._patience_s:
-            asked = 0.0
+        said = finding.retry_after_s
+        asked = 0.0 if said is None or said > self._patience_s else said
         if reached:
             self._suspected_at = None
-            self._cool(asked or self._own_cooldown_s(now), finding, now)
+            own_s = self._own_cooldown_s(now) if said is None else COOLDOWN_S[0]
+            self._cool(asked or own_s, finding, now)
         elif asked and now < self._cooldown_until and self._suspected_at is None:
             self._cool(asked, finding, now)  # a refusal of the same limit
         elif asked >= LONG_WAIT_S and self._own_waits < OWN_WAITS:

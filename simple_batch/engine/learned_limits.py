@@ -195,13 +195,13 @@ class Limits:
 
     def wait_s(self, tokens: float, now: float) -> float:
         """How long the learned rates make a call wait."""
+        window_s = self.window.wait_s(now)
         if not self.paced:
-            return 0.0
+            return window_s
         wait = max(self.rates[REQUESTS].wait_s(1.0, now), self.rates[TOKENS].wait_s(tokens, now))
-        wait = max(wait, self.window.wait_s(now))
         if wait > 0.0:
             self._paced_at = now
-        return wait
+        return max(wait, window_s)
 
     def gap_s(self) -> float:
         """Between two starts at least, so that what was saved up does not go out all at once."""
