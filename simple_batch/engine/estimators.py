@@ -146,12 +146,14 @@ class RateEstimator:
         """The number of calls for which the value is held, at most ``whole``."""
         return self._confidence.plateau(whole, 0.0)
 
-    def grow(self, calls: int, whole: float, now: float) -> None:
+    def grow(self, calls: int, whole: float, now: float, doubling_s: float = DOUBLING_S) -> None:
         if self.value is not None and self._bucket is not None:
             grown = self._proven * growth(calls, self.plateau(whole))
             far = self.value > 2.0 * self._proven
-            doubling_s = FAR_DOUBLING_S if far else DOUBLING_S
-            highest = self.value * 2.0 ** ((now - self._bucket.at) / doubling_s + 0.02)
+            if far:
+                doubling_s = FAR_DOUBLING_S
+            step = 0.02 if doubling_s == DOUBLING_S else 0.0
+            highest = self.value * 2.0 ** ((now - self._bucket.at) / doubling_s + step)
             self._set(min(grown, highest), now)
 
     def wait_s(self, amount: float, now: float) -> float:

@@ -121,6 +121,7 @@ class Governor:
             # a number given is used in full until the provider refuses
             begin = concurrency or min(self.limit, self._start)
             self._limits.width.restart(float(begin), float(concurrency or self._maximum))
+        self._limits.trust(sum(limit is not None for limit in (concurrency, rpm, tpm)))
         self._per_minute = rpm, tpm
         self._requests, self._tokens = _bucket(rpm, now), _bucket(tpm, now)
         self._ceilings_changed()
@@ -323,6 +324,8 @@ class Governor:
             self._cool(asked or own_s, finding, now)
         elif asked and now < self._cooldown_until and self._suspected_at is None:
             self._cool(asked, finding, now)  # a refusal of the same limit
+        elif asked and self._suspected_at is not None and ticket.started >= self._suspected_at:
+            self._cool(asked, finding, now)  # the next call was asked to wait, too
         elif asked >= LONG_WAIT_S and self._own_waits < OWN_WAITS:
             self._suspect(ticket, finding, now)
         elif self._limits.few:

@@ -20,6 +20,7 @@ import msgspec
 from .call_window import CallWindow
 from .estimators import (
     COSTLY,
+    DOUBLING_S,
     PLATEAU_CALLS,
     PLATEAU_MOVED_S,
     PLATEAU_S,
@@ -47,6 +48,9 @@ MOVED_S = 300.0  # … for this long
 KNOWN_CALLS = 200  # before a limit is met tell how many are refused by chance
 HELD_CALLS = 40
 SHORTEST_S = 0.1  # calls per second are not measured over less
+DELAYS = 4.0  # a rate doubles no faster than in this many times the delay of decisions
+USED_CALLS = 12  # a rate grows while these show that it is used …
+USED_SHARE = 0.6  # … to this part
 LEVELS = 64  # calls in flight at recent starts that are kept
 APART = 0.9  # share of pairs in which the refused call had more calls in flight
 LOWERED = 0.4  # a cluster lowers the rate to no less of what was offered; the trial does the rest
@@ -121,6 +125,7 @@ class AdmissionLimits(Protocol):
     def wait_s(self, tokens: float, now: float) -> float: ...
     def gap_s(self) -> float: ...
     def idle(self) -> None: ...
+    def trust(self, ceilings: int) -> None: ...
     def started(self, ticket: Ticket) -> None: ...
     def answered(self, ticket: Ticket, latency_s: float, now: float) -> None: ...
     def discount(self, ticket: Ticket) -> None: ...
@@ -138,10 +143,12 @@ class Limits:
         self.width = ConcurrencyEstimator(start, highest)
         self.rates = {REQUESTS: RateEstimator(), TOKENS: RateEstimator()}
         self.latency_s = 1.0
-        self.trust = 0  # how many of the limits the user has set: they are doubted less easily
+        self.delay_s = 0.0  # until what is decided here holds for all calls
+        self._trusted = 0  # limits that the user has set
         self._evidence = RefusalEvidence()
         self._trial: RateTrial | None = None
         self._levels: deque[tuple[int, int]] = deque(maxlen=LEVELS)  # (order, level) of calls
+        self._starts: deque[float] = deque(maxlen=USED_CALLS)  # of the last calls
         self._refused_levels: deque[tuple[int, int]] = deque(maxlen=LEVELS)
         self._admitted = {REQUESTS: 0.0, TOKENS: 0.0}  # calls the provider did not refuse
         self._mark: tuple[float, float, float] | None = None  # (time, requests, tokens)
@@ -166,6 +173,10 @@ class Limits:
         self._changed_at = 0  # the order of calls since when the learned rate holds …
         self._refused_since = 0  # … and refusals since
 
+    def trust(self, ceilings: int) -> None:
+        """The user has set that many limits: it takes more refusals to show lower ones."""
+        self._trusted = ceilings
+
     @property
     def paced(self) -> bool:
         """Whether a rate was learned."""
@@ -175,6 +186,11 @@ class Limits:
     def concurrency(self) -> int:
         """Calls that may be in flight."""
         return max(1, int(self.width.value + 1e-9))
+
+    @property
+    def last_order(self) -> int:
+        """The place of the last call among all that started."""
+        return self._evidence.number
 
     @property
     def few(self) -> bool:
@@ -212,10 +228,15 @@ class Limits:
         if self._mark is None:
             self._mark = ticket.started, self._admitted[REQUESTS], self._admitted[TOKENS]
         ticket.order = self._evidence.started()
+        if ticket.started < self._cut_at:  # as decided before
+            self._admitted_at_cut += 1.0
+            if self._trial is not None:
+                self._trial.begin_round(ticket.order, ticket.started)
         if ticket.order == 1:
             self._first_at = ticket.started
         self.window.started(ticket.started)
         self._levels.append((ticket.order, ticket.level))
+        self._starts.append(ticket.started)
         self._count(1.0, ticket.tokens)
         weight = max(TOKENS_WEIGHT, 1.0 / ticket.order)
         self._tokens_each += weight * (ticket.tokens - self._tokens_each)
@@ -246,11 +267,21 @@ class Limits:
                 self._confirm(self._trial, now)
         elif self._paced_at >= ticket.started:
             self._calls += 1
-            plateau = self._plateau(now)
-            for rate in self.rates.values():
-                rate.grow(self._calls, plateau, now)
+            if self._grown_to_use(now):
+                plateau = self._plateau(now)
+                for rate in self.rates.values():
+                    rate.grow(self._calls, plateau, now, max(DOUBLING_S, DELAYS * self.delay_s))
+            else:
+                self._calls -= 1
         elif self._full_at >= ticket.started:
             self.width.answered(self._plateau(now), self.latency_s, now)
+
+    def _grown_to_use(self, now: float) -> bool:
+        """Whether about as many calls start as the learned rate allows."""
+        value, starts = self.rates[REQUESTS].value, self._starts
+        if value is None or not self.rates[REQUESTS].probing or len(starts) < USED_CALLS:
+            return True
+        return len(starts) >= USED_SHARE * value * (now - starts[0])
 
     def discount(self, ticket: Ticket) -> None:
         """Remove a call that the provider did not admit from the counts."""
@@ -272,7 +303,7 @@ class Limits:
         if self._admitted[REQUESTS] <= self._admitted_at_cut:
             self.closed = True
             self.window.closed(now)
-            self._cut_at = now  # still closed: nothing to learn, but to ask later
+            self._cut_at = now + self.delay_s  # still closed: nothing to learn, but to ask later
             if self._trial is not None:
                 self._trial.skip(self._evidence.number, now)
             return True
@@ -327,10 +358,11 @@ class Limits:
 
     def _enough(self, per_s: float) -> float:
         """The evidence that shows a limit."""
+        times = 1 + self._trusted
         if self.few:
-            return ENOUGH_EARLY
+            return ENOUGH_EARLY * times
         enough = ENOUGH + ENOUGH_PER_RATE * math.log(max(1.0, per_s / SLOW_PER_S))
-        return enough * (1 + self.trust)
+        return enough * times
 
     def _beyond_known(self, ticket: Ticket, cluster: Cluster) -> bool:
         """Whether a limit that is known explains the refusal: more than that was offered."""
@@ -380,18 +412,30 @@ class Limits:
             # where refusals go on below that width, it was the rate
             self._held_until = self._evidence.number + HELD_CALLS
             self.width.hold(width)
-        else:
-            share = self._evidence.recent_share()
-            offered = max(offered, self._at_start(now))
-            if not self.paced and ticket.order > KNOWN_CALLS:
-                self._chance_share = self._evidence.stray_share_before(2 * cluster.calls)
-            self._evidence.clear()
-            least = LEAST_SHARE * per_s if cluster.calls >= AT_RATE_CALLS else LOWERED * offered
-            admitted = max(min(offered * (1.0 - cluster.share), HIGHEST * offered), least)
-            self._try_rate(admitted, share, before, now)
+        if width is None or self.delay_s:  # to find out which takes long
+            self._reached_rate(cluster, ticket, offered, per_s, before, now)
         self._mark_at(ticket)
         self._cut(now)
         return True
+
+    def _reached_rate(
+        self,
+        cluster: Cluster,
+        ticket: Ticket,
+        offered: float,
+        per_s: float,
+        before: Before,
+        now: float,
+    ) -> None:
+        """Lower the rate to what was admitted, as far as the cluster shows it."""
+        share = self._evidence.recent_share()
+        offered = max(offered, self._at_start(now))
+        if not self.paced and ticket.order > KNOWN_CALLS:
+            self._chance_share = self._evidence.stray_share_before(2 * cluster.calls)
+        self._evidence.clear()
+        least = LEAST_SHARE * per_s if cluster.calls >= AT_RATE_CALLS else LOWERED * offered
+        admitted = max(min(offered * (1.0 - cluster.share), HIGHEST * offered), least)
+        self._try_rate(admitted, share, before, now)
 
     def _at_start(self, now: float) -> float:
         """Calls per second in the first second."""
@@ -492,7 +536,7 @@ class Limits:
     # --- figures ------------------------------------------------------------------------------
 
     def _cut(self, now: float) -> None:
-        self._cut_at, self._level, self._answers = now, 0, 0
+        self._cut_at, self._level, self._answers = now + self.delay_s, 0, 0
         self._admitted_at_cut = self._admitted[REQUESTS]
 
     def _mark_at(self, ticket: Ticket) -> None:
