@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from simple_batch.core.domain import NANO
-from simple_batch.services import configs, estimate, job_options, jobs, token_count, uploads
+from simple_batch.engine import token_count
+from simple_batch.services import configs, estimate, job_options, jobs, uploads
 from simple_batch.store.database import connected
 
 from . import endpoint as e
