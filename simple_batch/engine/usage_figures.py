@@ -1,28 +1,39 @@
 """The figures of a usage object of any shape, read by their names: prompt_tokens, inputTokens,
 candidatesTokenCount, prompt_cache_hit_tokens, thinking_tokens, …"""
 
+import functools
 import re
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 _EXACT = 2**53  # up to which a float is a whole number for certain
 _DEPTH = 3  # of a usage object
+_LONGEST = 64  # characters of a name
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _COUNT = re.compile(r"tokens?(_count)?$")
-_ROLES = (
-    ("", re.compile(r"miss|uncached|_and_|input_output")),  # of no figure that is needed
-    ("cache_write", re.compile(r"cach.*(writ|creat|stor)|(writ|creat|stor).*cach")),
-    ("cached", re.compile(r"cach")),
-    ("reasoning", re.compile(r"reason|think|thought")),
-    ("input", re.compile(r"prompt|input")),
-    ("output", re.compile(r"completion|output|candidate|generat|answer")),
-    ("total", re.compile(r"total")),
-)
-_WHOLE = ("token", "tokens")  # of an object that holds the counts
+_NEEDLESS = re.compile(r"miss|uncached|_and_|input_output")
+_NAMES = {  # by role; the first that matches
+    "cache_write": re.compile(r"cach.*(writ|creat|stor)|(writ|creat|stor).*cach"),
+    "cached": re.compile(r"cach"),
+    "reasoning": re.compile(r"reason|think|thought"),
+    "input": re.compile(r"prompt|input"),
+    "output": re.compile(r"completion|output|candidate|generat|answer"),
+    "total": re.compile(r"total"),
+}
 _BESIDE_INPUT = re.compile(r"cache_[a-z]+_input_token")  # names of Anthropic and Bedrock
+
+
+class _Name(NamedTuple):
+    """The role of a figure. ``prompt``: its name begins like OpenAI's for the input; ``beside``: it is
+    one of an API whose input excludes the tokens of its cache."""
+
+    role: str
+    prompt: bool
+    beside: bool
+
 
 _decode = msgspec.json.Decoder().decode
 
@@ -63,54 +74,58 @@ def figures_of(raw: msgspec.Raw | bytes) -> Figures | None:
 
 def _read(usage: dict[str, Any]) -> Figures:
     """Raises ValueError for a figure that is no count."""
-    found: dict[str, dict[int, int]] = {
-        role: {} for role, _pattern in _ROLES
-    }  # the largest, by depth
+    largest: dict[str, dict[int, int]] = {role: {} for role in _NAMES}  # by role and depth
     names = []
-    for depth, name, value in _named(usage):
-        role = _role(name)
-        if not role or value is None:
-            continue
+    for depth, name, value in _counts(usage):
         count = _count(value)
         if count is None:
-            if role == "total":
+            if name.role == "total":
                 continue  # the sum of the others is known
-            raise ValueError(name)
+            raise ValueError(value)
         names.append(name)
-        found[role][depth] = max(count, found[role].get(depth, 0))
-    told = {role: counts[min(counts)] for role, counts in found.items() if counts}
-    parts = {role: max(found[role].values(), default=0) for role in ("cached", "cache_write")}
-    level = min(found["input"], default=1)
-    depths = [depth for role in parts for depth, count in found[role].items() if count]
-    named_excluded = any(map(_BESIDE_INPUT.match, names))
-    usual = any(name.startswith("prompt") for name in names) or any(d > level for d in depths)
+        found = largest[name.role]
+        found[depth] = max(count, found.get(depth, 0))
+    told = {role: counts[min(counts)] for role, counts in largest.items() if counts}
+    cached, written = (max(largest[role].values(), default=0) for role in ("cached", "cache_write"))
+    level = min(largest["input"], default=1)
+    depths = [d for role in ("cached", "cache_write") for d, n in largest[role].items() if n]
+    usual = any(name.prompt for name in names) or any(depth > level for depth in depths)
+    exceeds = cached + written > told.get("input", 0)
     return Figures(
         told.get("input"),
         told.get("output"),
         told.get("total"),
-        **parts,
-        reasoning=max(found["reasoning"].values(), default=0),
+        cached,
+        written,
+        max(largest["reasoning"].values(), default=0),
         beside=any(depth <= level for depth in depths),
-        excluded=named_excluded and (not usual or sum(parts.values()) > told.get("input", 0)),
+        excluded=any(name.beside for name in names) and (exceeds or not usual),
     )
 
 
-def _named(usage: dict[str, Any]) -> Iterator[tuple[int, str, Any]]:
-    """(depth, name in small letters with underscores, value) of what is named like a count of tokens,
-    the top level first."""
+def _counts(usage: dict[str, Any]) -> Iterator[tuple[int, _Name, Any]]:
+    """(depth, name, value) of the figures that are given, the top level first."""
     levels = deque([(1, usage)])
     while levels:
         depth, level = levels.popleft()
         for key, value in level.items():
-            name = _CAPITAL.sub("_", key).lower()
-            if _COUNT.search(name) and name not in _WHOLE:
+            name = _named(key) if len(key) <= _LONGEST else None
+            if name is not None and value is not None:
                 yield depth, name, value
             elif isinstance(value, dict) and depth < _DEPTH:
                 levels.append((depth + 1, value))
 
 
-def _role(name: str) -> str:
-    return next((role for role, pattern in _ROLES if pattern.search(name)), "")
+@functools.lru_cache(512)
+def _named(key: str) -> _Name | None:
+    """What a name means; None where it is not that of a count of tokens, or of one not needed."""
+    name = _CAPITAL.sub("_", key).lower()
+    if not _COUNT.search(name) or _NEEDLESS.search(name):
+        return None
+    for role, pattern in _NAMES.items():
+        if pattern.search(name):
+            return _Name(role, name.startswith("prompt"), bool(_BESIDE_INPUT.match(name)))
+    return None
 
 
 def _count(value: Any) -> int | None:
