@@ -80,11 +80,11 @@ def _billed(told: Figures | None, url: str) -> Usage | None:
     sent, got, total, thought = told.input, told.output, told.total, told.reasoning
     if total is not None and total > MOST_TOKENS:
         total = None
-    if sent is None and url in WITHOUT_OUTPUT:
-        sent = total
     if sent is None:
-        return None
-    if told.excludes_caches():
+        if total is None or (got is None and url not in WITHOUT_OUTPUT) or total <= (got or 0):
+            return None
+        sent = total - (got or 0)
+    elif told.excludes_caches():
         sent += told.cached + told.cache_write
     if got is None:
         if url not in WITHOUT_OUTPUT and (total is None or total <= sent):

@@ -38,21 +38,23 @@ def estimated_usage(url: str, body: bytes, answer: bytes | None) -> Usage | None
             return told
     if url in _WITHOUT_TEXT:
         return None
-    known = figures_of(_encode(found.get("usage"))) or Figures()
+    request, request_share = _opened(body)
     count = _counter()
-    into, out = _figure(known.input), _figure(known.output)
-    total = _figure(known.total)
-    if into is None:
-        request, request_share = _opened(body)
-        into = max(1, round(token_count.of_request(request, count) * request_share))
-        into = min(into, total or MOST_TOKENS)
-    if out is None:
-        out = total - into if total else round(token_count.of_answer(found, count) * share)
-    return Usage(into, out, estimated=1)
+    into = max(1, round(token_count.of_request(request, count) * request_share))
+    out = round(token_count.of_answer(found, count) * share)
+    return _corrected(into, out, figures_of(_encode(found.get("usage"))) or Figures())
 
 
-def _figure(given: int | None) -> int | None:
-    return given if given and given <= MOST_TOKENS else None
+def _corrected(into: int, out: int, told: Figures) -> Usage:
+    """An estimate with the figures that are told."""
+    sent, got, total = (
+        given if given and given <= MOST_TOKENS else None
+        for given in (told.input, told.output, told.total)
+    )
+    if total is not None and sent is None and got is None:  # divided like the estimates
+        sent = max(1, round(total * into / (into + out)))
+        got = total - sent
+    return Usage(into if sent is None else sent, out if got is None else got, estimated=1)
 
 
 def _opened(raw: bytes | None) -> tuple[dict[str, Any], float]:

@@ -12,10 +12,11 @@ import msgspec
 
 from ..core import context
 from ..core.clock import now_ms
-from ..core.domain import EMBEDDINGS, Request, Usage
+from ..core.domain import Request, Usage
 from ..core.json_pieces import Breaks, beginning
 from ..engine import probe, token_count
 from ..engine.structured_output import Structure
+from ..engine.usage import WITHOUT_OUTPUT
 from ..intake import Preview
 from ..store import spending, usage_history
 from ..store.configs import defaults_of, endpoint_of, job_defaults, prices_of
@@ -32,7 +33,6 @@ PAST = 40  # answers of each of the last jobs
 ASSUMED_OUTPUT = (50, 300)  # tokens an answer, low and expected, where nothing was seen
 DEFAULT_MAX_TOKENS = 4096  # where the config sets no max_tokens
 SPREAD = {"tried": 0.1, "past": 0.1, "counted": 0.05, "assumed": 0.25}
-_SILENT = (EMBEDDINGS, "/v1/moderations")  # their answers have no tokens
 
 
 class _Limits(msgspec.Struct):
@@ -170,7 +170,7 @@ def _tokens_of(body: bytes, count: Callable[[str], float]) -> float:
 
 
 def _output(count: int, sample: list[Request], seen: list[Answered], usual: int) -> Range:
-    if all(request.url in _SILENT for request in sample):
+    if all(request.url in WITHOUT_OUTPUT for request in sample):
         return Range(0, 0, 0)
     bounds = [_max_tokens(request.body, usual) for request in sample]
     bound = sum(bounds) / len(bounds)

@@ -142,6 +142,7 @@ def test_figures_may_be_texts_and_whole_floats():
         {"completion_tokens": 7},
         {"total_tokens": 7},
         {"prompt_tokens": 7, "total_tokens": 5},
+        {"completion_tokens": 7, "total_tokens": 7},
         openai(0, 0),  # a placeholder
         openai(-1, 3),
         openai(7, 10**10),
@@ -214,8 +215,11 @@ def test_what_is_told_is_not_estimated():
     rough = estimated_usage(CHAT, asked(WORDS), chat(WORDS))
     assert of(prompt_tokens=12) == Usage(12, rough.output, estimated=1)
     assert of(completion_tokens=12) == Usage(rough.input, 12, estimated=1)
-    assert of(total_tokens=900) == Usage(rough.input, 900 - rough.input, estimated=1)
-    assert of(total_tokens=9) == Usage(9, 0, estimated=1)
+    divided = of(total_tokens=9_000)
+    assert (divided.total, divided.estimated) == (9_000, 1)
+    assert divided.input / 9_000 == pytest.approx(rough.input / rough.total, rel=0.01)
+    assert of(prompt_tokens=12, total_tokens=5) == Usage(12, rough.output, estimated=1)
+    assert of(completion_tokens=12, total_tokens=40) == Usage(28, 12)
     assert of(prompt_tokens=-1, completion_tokens=5) == rough
 
 
