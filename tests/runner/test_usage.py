@@ -43,6 +43,13 @@ KINDS = {
         | {"cache_read_input_tokens": 40, "cache_creation_input_tokens": 20},
         {**OPENAI, "prefixCacheHitTokens": 40, "prefixCacheStoredTokens": 20},
     ),
+    "figures": (
+        (100, 10, 0, 0),
+        {name: str(count) for name, count in OPENAI.items()},
+        {name: float(count) for name, count in OPENAI.items()} | {"prompt_tokens_details": []},
+        {"promptTokenCount": 100, "candidatesTokenCount": 10, "totalTokenCount": 110},
+        {"spent": {"inputTokens": 100, "answerTokens": 10}, "elapsed": 0.5},
+    ),
 }
 
 
