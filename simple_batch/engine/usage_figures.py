@@ -15,12 +15,13 @@ _LONGEST = 64  # characters of a name
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _COUNT = re.compile(r"tokens?(_count)?$")
 _NEEDLESS = re.compile(r"miss|uncached|_and_|input_output")
+_CACHE, _WRITE = "(?:cache|caching)", "(?:writ|creat|stor)"
 _NAMES = {  # by role; the first that matches
-    "cache_write": re.compile(r"cach.*(writ|creat|stor)|(writ|creat|stor).*cach"),
-    "cached": re.compile(r"cach"),
+    "cache_write": re.compile(rf"{_CACHE}.*{_WRITE}|{_WRITE}.*{_CACHE}"),
+    "cached": re.compile(_CACHE),
     "reasoning": re.compile(r"reason|think|thought"),
     "input": re.compile(r"prompt|input"),
-    "output": re.compile(r"completion|output|candidate|generat|answer"),
+    "output": re.compile(r"completion|output|candidate|generated|answer"),
     "total": re.compile(r"total"),
 }
 _BESIDE_INPUT = re.compile(r"cache_[a-z]+_input_token")  # names of Anthropic and Bedrock
