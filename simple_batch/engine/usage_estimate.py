@@ -46,7 +46,7 @@ def estimated_usage(url: str, body: bytes, answer: bytes | None) -> Usage | None
 
 
 def _corrected(into: int, out: int, told: Figures) -> Usage:
-    """An estimate with the figures that are told."""
+    """An estimate, corrected by the figures that the answer reports."""
     sent, got, total = (
         given if given and given <= MOST_TOKENS else None
         for given in (told.input, told.output, told.total)
