@@ -19,6 +19,7 @@ from .limiters import Dismissed, Limiters, Permit
 from .packed_request import PackedRequest
 from .structured_output import Structure
 from .transport import Reply, TransportFailure
+from .usage_estimate import with_estimate
 
 _MIN_JITTER_S = 0.01
 REFUSED_BACKOFF = 0.5  # of that of a failure: a refusal is quick and cheap
@@ -235,6 +236,8 @@ class RetryingCall:
             self.calling = False
             paused_s = 0.0 if reply is None else reply.paused_s
             latency_ms = max(0, round((self._clock() - began - paused_s) * 1000))
+            if finding is not None and finding.cause is None and finding.usage is None:
+                finding = with_estimate(finding, self.request, self._body)
             self._limiters.settle(permit, finding, latency_ms)
             if finding is not None and self._shape is not None:
                 finding = self._shape.checked(finding)
