@@ -157,6 +157,10 @@ class SharedLimits:
     def opens_at(self) -> float | None:
         return self.limits.opens_at if self.alone else None
 
+    def begin_at(self, width: float) -> None:
+        if self.alone:
+            self.limits.begin_at(width)
+
     def trust(self, ceilings: int) -> None:
         self.limits.trust(ceilings)
 

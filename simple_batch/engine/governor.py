@@ -39,12 +39,14 @@ REFUSALS = (Cause.RATE_LIMIT, Cause.OVERLOADED)
 
 
 class Flow:
-    """A flow of fair queueing: the calls of one job. A higher ``priority`` goes first."""
+    """A flow of fair queueing: the calls of one job. A higher ``priority`` goes first. ``concurrency`` is
+    what the user has set for the job, if they did: it is used in full until the provider refuses."""
 
-    __slots__ = ("priority",)
+    __slots__ = ("concurrency", "priority")
 
-    def __init__(self, priority: int = 0):
+    def __init__(self, priority: int = 0, concurrency: int | None = None):
         self.priority = priority
+        self.concurrency = concurrency
 
 
 _priority = attrgetter("priority")
@@ -134,6 +136,8 @@ class Governor:
     def admit(self, flow: Flow, size: int) -> Ticket | None:
         """Block until a call of ``size`` bytes may start; None if the flow was dismissed. Flows
         of a higher priority go first, equal ones take turns."""
+        if flow.concurrency is not None and self._ceiling is None:
+            self._limits.begin_at(min(flow.concurrency, self._maximum))
         if not self._waiting:
             if self._clock() - self._asked_at > IDLE_S:
                 self._limits.idle()

@@ -81,7 +81,7 @@ class JobRun:
         self._stop: PauseReason | None = None
         self.slots = ResizableSemaphore(job.concurrency)
         self._worker_slots = worker_slots
-        self._flow = Flow(job.priority)
+        self._flow = Flow(job.priority, job.concurrency)
         self._inputs = inputs_per_call(job, settings.EMBEDDINGS_PER_CALL)
         self.spend_limit = spend_limits.job_limit(job, self._inputs)
         self._shares = self._shared(job) if job.spread else None
@@ -95,6 +95,7 @@ class JobRun:
         if chosen != self._chosen:
             self._chosen = chosen
             self.slots.resize(job.concurrency)
+            self._flow.concurrency = job.concurrency
             for route in self._routes.values():
                 route.pool.adjust(self._policy(job))
         if job.overrides != self._overrides and not self._stopping:
