@@ -1,7 +1,7 @@
 """make bench: prints its figures and appends them to bench/results/.
 
 python -m bench [--quick] [PART ...]      parts: overhead tls databases embeddings width finding
-                                          cluster_limits growth pages files batch_api cluster
+                                          faults cluster_limits growth pages files batch_api cluster
 """
 
 import argparse
@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from . import report
 from .batch_api import batch_api
 from .cluster import cluster
+from .faults import faults
 from .files import files
 from .pages import pages
 from .processes import ROOT
@@ -30,6 +31,7 @@ FULL = {
     "databases": lambda: databases(20_000, 2),
     "width": lambda: width(20_000, 2_000, 5_000, 1.0),
     "finding": lambda: finding(240.0),
+    "faults": lambda: faults(12_000, 300),
     "cluster_limits": lambda: cluster_limits(120.0),
     "growth": lambda: growth([1_000, 10_000, 100_000, 1_000_000], 1_000_000),
     "pages": lambda: pages(1_000_000, 300_000),
@@ -44,6 +46,7 @@ QUICK = {
     "databases": lambda: databases(200, 1),
     "width": lambda: width(200, 50, 100, 0.1),
     "finding": lambda: finding(11.0),
+    "faults": lambda: faults(300, 30),
     "cluster_limits": lambda: cluster_limits(11.0),
     "growth": lambda: growth([100, 300], 2_000),
     "pages": lambda: pages(2_000, 2_000),

@@ -2,13 +2,14 @@
 
     python -m bench.competitors NAME BASE_URL COUNT CONCURRENCY [--limit KIND] [--ca FILE]
 
-→ JSON {seconds, cpu_s, peak_mb}. NAME is aiohttp, openai, litellm, async-batch-llm or cookbook. With a limit
+→ JSON {seconds, cpu_s, peak_mb}. NAME is aiohttp, aiohttp-retries, openai, litellm, async-batch-llm or cookbook. With a limit
 the tool is given the right numbers, where it has a setting for them.
 """
 
 import argparse
 import asyncio
 import json
+import random
 import resource
 import ssl
 import time
@@ -38,11 +39,45 @@ async def with_aiohttp(options) -> None:
         await asyncio.gather(*[work() for _ in range(options.concurrency)])
 
 
+async def with_aiohttp_and_retries(options) -> None:
+    """The same with up to ten tries: exponential backoff with jitter, no sooner than Retry-After."""
+    import aiohttp
+
+    numbers = iter(range(options.count))
+    url = f"{options.base_url}/chat/completions"
+
+    async def post(session, n) -> float | None:
+        """None where it was answered, else the seconds that it is to wait for."""
+        try:
+            async with session.post(url, json=body(n)) as answer:
+                await answer.read()
+                good = answer.status == 200
+                return None if good else float(answer.headers.get("Retry-After", 0.0))
+        except aiohttp.ClientError:
+            return 0.0
+
+    async def one(session, n):
+        for tries in range(10):
+            asked = await post(session, n)
+            if asked is None:
+                return
+            await asyncio.sleep(max(asked, random.uniform(0.0, 2.0**tries)))
+
+    connector = aiohttp.TCPConnector(limit=options.concurrency)
+    async with aiohttp.ClientSession(connector=connector) as session:
+
+        async def work():
+            for n in numbers:
+                await one(session, n)
+
+        await asyncio.gather(*[work() for _ in range(options.concurrency)])
+
+
 async def with_openai(options) -> None:
     """AsyncOpenAI under a semaphore, as its documentation has it."""
     from openai import AsyncOpenAI
 
-    client = AsyncOpenAI(base_url=options.base_url, api_key="none")
+    client = AsyncOpenAI(base_url=options.base_url, api_key="none", max_retries=10)
     gate = asyncio.Semaphore(options.concurrency)
 
     async def one(n):
@@ -132,6 +167,7 @@ async def with_cookbook(options) -> None:
 
 COMPETITORS = {
     "aiohttp": with_aiohttp,
+    "aiohttp-retries": with_aiohttp_and_retries,
     "openai": with_openai,
     "litellm": with_litellm,
     "async-batch-llm": with_async_batch_llm,

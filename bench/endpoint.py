@@ -1,10 +1,11 @@
 """A model endpoint as a separate process; prints its port.
 
-    python -m bench.endpoint [--delay S] [--tls CERT KEY] [--limit KIND]
+    python -m bench.endpoint [--delay S] [--tls CERT KEY] [--limit KIND | --faults KIND]
 
 It answers every request with a completion of about 600 bytes, and /v1/embeddings with a vector of 256
 numbers for each input. With a limit (rpm, tpm, concurrency, changing: bench/limits.py) it refuses
-calls beyond it, and GET /stats returns the calls allowed and received.
+calls beyond it, and GET /stats returns the calls allowed and received. With faults (bench/faults.py) it
+fails a share of its calls.
 """
 
 import argparse
@@ -12,7 +13,9 @@ import asyncio
 import json
 import random
 import ssl
+import time
 
+from .faults import CUT, FAULTS, Faults
 from .limits import LIMITS, Meter
 
 ANSWER = json.dumps(
@@ -54,11 +57,21 @@ def embeddings(body):
     return HEAD % (b"200 OK", len(answer)) + answer
 
 
+def _failure(status: int, retry_after_s: float | None) -> bytes:
+    head = b"HTTP/1.1 %d Failed\r\nContent-Type: application/json\r\n" % status
+    if retry_after_s is not None:
+        head += b"Retry-After: %g\r\n" % retry_after_s
+    return head + b"Content-Length: %d\r\n\r\n" % len(REFUSAL) + REFUSAL
+
+
 class Protocol(asyncio.Protocol):
     """As little HTTP as a benchmark's server needs, so that it is never the bottleneck."""
 
     delay = 0.0
     meter: Meter | None = None
+    faults: Faults | None = None
+    counts = {"good": 0, "faults": 0, "seconds": 0.0}
+    began = 0.0
 
     def connection_made(self, transport):
         self.transport, self.data = transport, b""
@@ -76,10 +89,12 @@ class Protocol(asyncio.Protocol):
                 return
             body, self.data = self.data[begin : begin + length], self.data[begin + length :]
             if head.startswith(b"get /stats"):
-                stats = json.dumps(self.meter.stats()).encode()
+                stats = json.dumps(self.meter.stats() if self.meter else self.counts).encode()
                 self._write(HEAD % (b"200 OK", len(stats)) + stats)
             elif self.meter is not None:
                 self._metered()
+            elif self.faults is not None:
+                self._faulty(self.faults)
             else:
                 answer = embeddings(body) if head.startswith(b"post /v1/embeddings") else GOOD
                 if self.delay:
@@ -95,6 +110,26 @@ class Protocol(asyncio.Protocol):
         else:
             later(0.02, self._write, REFUSED)
 
+    def _faulty(self, faults: Faults):
+        later = asyncio.get_running_loop().call_later
+        seconds, chance = random.uniform(*faults.latency_s), random.random()
+        Protocol.began = Protocol.began or time.monotonic()
+        for status, share in faults.shares.items():
+            chance -= share
+            if chance < 0:
+                self.counts["faults"] += 1
+                if status == CUT:
+                    later(seconds / 2, self.transport.abort)
+                else:
+                    later(0.02, self._write, _failure(status, faults.retry_after_s))
+                return
+        later(seconds, self._good)
+
+    def _good(self):
+        self.counts["good"] += 1
+        self.counts["seconds"] = time.monotonic() - Protocol.began
+        self._write(GOOD)
+
     def _ended(self):
         self.meter.ended()
         self._write(GOOD)
@@ -109,9 +144,11 @@ async def main():
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--tls", nargs=2)
     parser.add_argument("--limit", choices=sorted(LIMITS))
+    parser.add_argument("--faults", choices=FAULTS)
     parser.add_argument("--seconds", type=float, default=120.0)
     options = parser.parse_args()
     Protocol.delay = options.delay
+    Protocol.faults = FAULTS.get(options.faults)
     if options.limit:
         Protocol.meter = Meter(LIMITS[options.limit](options.seconds))
     context = None

@@ -48,11 +48,19 @@ def run_simple_batch(
 
 
 @contextlib.contextmanager
-def program(folder: str, base_url: str, count: int, concurrency: int | None, ca="", embed: int = 0):
-    """The program with a job of ``count`` requests that starts now."""
-    job_id = prepare(folder, base_url, count, concurrency, embed)
+def program(
+    folder: str,
+    base_url: str,
+    count: int,
+    concurrency: int | None,
+    ca="",
+    embed: int = 0,
+    root: Path = ROOT,
+):
+    """The program (of the checkout ``root``) with a job of ``count`` requests that starts now."""
+    job_id = prepare(folder, base_url, count, concurrency, embed, root)
     command = [sys.executable, "-m", "bench.run_job", folder, str(job_id), ca]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process, int(process.stdout.readline()), job_id
         finally:
@@ -70,7 +78,14 @@ def page_latencies(process, port: int, job_id: int) -> list[float]:
     return times
 
 
-def prepare(folder: str, base_url: str, count: int, concurrency: int | None, embed: int = 0) -> int:
+def prepare(
+    folder: str,
+    base_url: str,
+    count: int,
+    concurrency: int | None,
+    embed: int = 0,
+    root: Path = ROOT,
+) -> int:
     """Create a held job of ``count`` requests with the commands that users type; returns its id."""
     path = Path(folder) / "requests.jsonl"
     with path.open("w") as file:
@@ -82,18 +97,21 @@ def prepare(folder: str, base_url: str, count: int, concurrency: int | None, emb
                 asked["body"] = {"model": "bench", "input": content}
             file.write(json.dumps(asked) + "\n")
     width = ("--concurrency", str(concurrency)) if concurrency else ()
-    flask(folder, "add-config", "bench", "--base-url", base_url, "--model", "bench", *width)
+    add = ("add-config", "bench", "--base-url", base_url, "--model", "bench", *width)
+    flask(folder, *add, root=root)
     packs = ("--inputs-per-call", str(embed)) if embed else ()
-    done = flask(folder, "create-job", str(path), "--config", "bench", "--no-start", *packs)
+    done = flask(
+        folder, "create-job", str(path), "--config", "bench", "--no-start", *packs, root=root
+    )
     path.unlink()
     return int(done.stdout)
 
 
-def flask(folder: str, *args: str) -> subprocess.CompletedProcess:
+def flask(folder: str, *args: str, root: Path = ROOT) -> subprocess.CompletedProcess:
     """Run a flask command on the instance in ``folder``."""
     done = subprocess.run(
         [sys.executable, "-m", "flask", *args],
-        cwd=ROOT,
+        cwd=root,
         env={**os.environ, "SIMPLE_BATCH_INSTANCE_PATH": folder, "SIMPLE_BATCH_LOG_DIR": ""},
         stdin=subprocess.DEVNULL,
         capture_output=True,

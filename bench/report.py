@@ -66,6 +66,25 @@ def finding(part: dict) -> None:
             print(f"{limit:14}{tool:20}{used:>16}{row['refused']:10.2%}{row['calls']:8,}")
 
 
+def faults(part: dict) -> None:
+    print(f"\nFaults: {part['count']:,} requests, 200 in flight, 300 to 400 ms, no limit")
+    tools = ("simple_batch", "before", "aiohttp-retries", "openai")
+    print(f"{'':44}" + "".join(f"{tool:>20}" for tool in tools))
+    for name, row in part["rows"].items():
+        print(f"{name:44}" + "".join(f"{_of_ideal(row, tool):>20}" for tool in tools))
+    print(f"(The last two rows: seconds for {part['quick_count']} requests of 50 ms.)")
+
+
+def _of_ideal(row: dict, tool: str) -> str:
+    found = row.get(tool)
+    if not found or not found["seconds"]:
+        return "–"
+    if row["quick"]:
+        return f"{found['good']} in {found['seconds']:.1f} s"
+    per_s = found["good"] / found["seconds"]
+    return f"{per_s:.0f}/s {per_s / row['ideal_per_s']:.0%}"
+
+
 def cluster_limits(part: dict) -> None:
     print(f"\nOne limit for several workers: {part['seconds']:.0f} s each")
     print(f"{'':52}{'used of allowed':>16}{'refused':>10}{'at once':>9}{'Redis commands/call':>21}")
