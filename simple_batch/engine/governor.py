@@ -322,6 +322,8 @@ class Governor:
         )
         said = finding.retry_after_s
         asked = 0.0 if said is None or said > self._patience_s else said
+        if asked >= LONG_WAIT_S and self._own_waits >= OWN_WAITS and not self._limits.closed:
+            said, asked = None, 0.0  # it asks single requests for such waits
         if reached:
             self._suspected_at = None
             own_s = self._own_cooldown_s(now) if said is None else COOLDOWN_S[0]
@@ -330,7 +332,7 @@ class Governor:
             self._cool(asked, finding, now)  # a refusal of the same limit
         elif asked and self._suspected_at is not None and ticket.started >= self._suspected_at:
             self._cool(asked, finding, now)  # the next call was asked to wait, too
-        elif asked >= LONG_WAIT_S and self._own_waits < OWN_WAITS:
+        elif asked >= LONG_WAIT_S:
             self._suspect(ticket, finding, now)
         elif self._limits.few:
             # until more is known, each call waits for what the one before shows

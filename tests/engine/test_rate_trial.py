@@ -1,0 +1,59 @@
+"""A trial of a rate tells a limit from chance."""
+
+import random
+import statistics
+
+import pytest
+
+from simple_batch.engine.rate_trial import RateTrial, Verdict
+
+BEFORE = (None, {})
+
+
+def verdict(share_at, rate: float, alarm_share: float, seed: int = 1):
+    """The verdict on an endpoint that refuses ``share_at(rate)`` of the calls, and the rate then."""
+    chance, number, now = random.Random(seed), 0, 0.0
+    trial = RateTrial(BEFORE, number, alarm_share, rate, now)
+    for _ in range(20_000):
+        number, now = number + 1, now + 1 / rate
+        if chance.random() < share_at(rate):
+            found = trial.refused(number)
+            if found is Verdict.SLOWER:
+                rate *= max(0.3, 1.0 - trial.share)
+                trial.begin_round(number, now)
+            elif found is not Verdict.OPEN:
+                return found, rate
+        elif trial.passed(number):
+            return Verdict.LIMIT, rate
+    raise AssertionError("no verdict")
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.3])
+def test_refusals_that_do_not_depend_on_the_rate_are_chance(share):
+    found = [verdict(lambda _rate: share, 50.0, share, seed)[0] for seed in range(20)]
+    assert found.count(Verdict.CHANCE) >= 14
+
+
+@pytest.mark.parametrize("tried", [60.0, 100.0, 200.0, 400.0])
+def test_a_limit_is_none(tried):
+    """Of what exceeds 50 calls a second, all is refused."""
+    rates = []
+    for seed in range(20):
+        found, rate = verdict(lambda rate: max(0.0, 1 - 50 / rate), tried, 1 - 50 / tried, seed)
+        assert found is Verdict.LIMIT
+        rates.append(rate)
+    assert 30 <= statistics.median(rates) <= 60
+
+
+def test_a_rate_that_is_borne_passes_soon():
+    trial = RateTrial(BEFORE, 0, 0.5, 50.0, 0.0)
+    assert not trial.passed(5)
+    assert trial.passed(40)
+
+
+def test_what_closes_says_nothing():
+    trial = RateTrial(BEFORE, 0, 0.5, 50.0, 0.0)
+    for number in range(1, 4):
+        trial.refused(number)
+    trial.skip(4, 1.0)
+    assert trial.refused(5) is Verdict.OPEN
