@@ -167,6 +167,8 @@ class SharedLimits:
     def suspect(self, now: float) -> None:
         if self.alone:
             self.limits.suspect(now)
+        else:
+            self._cooled_at, self._admitted_since = now, False
 
     def ready(self) -> bool:
         """False where there is no share; asks for one then."""

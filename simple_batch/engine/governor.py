@@ -330,8 +330,6 @@ class Governor:
             self._cool(asked or own_s, finding, now)
         elif asked and now < self._cooldown_until and self._suspected_at is None:
             self._cool(asked, finding, now)  # a refusal of the same limit
-        elif asked and self._suspected_at is not None and ticket.started >= self._suspected_at:
-            self._cool(asked, finding, now)  # the next call was asked to wait, too
         elif asked >= LONG_WAIT_S:
             self._suspect(ticket, finding, now)
         elif self._limits.few:
