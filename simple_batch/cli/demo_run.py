@@ -17,6 +17,7 @@ from .export import write_file
 
 QUESTIONS = PROJECT_ROOT / "examples" / "questions.jsonl"
 ALIAS = "demo"
+CONCURRENCY = 200  # as many as the endpoint answers without delay
 PORT = 7862
 
 
@@ -37,6 +38,7 @@ def prepare(base_url: str, requests: int) -> Job:
         max_tokens=512,
         temperature=0.7,
         timeout_s=30,
+        concurrency=CONCURRENCY,
         input_price=Decimal("0.50"),
         output_price=Decimal("1.50"),
         notes="The endpoint that ships with Simple Batch; its prices are invented.",
