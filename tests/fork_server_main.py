@@ -59,7 +59,7 @@ LOADERS = {
     fork_server.CELERY: load_celery,
 }
 REQUEST_BYTES = 1 << 20  # more than the environment and the arguments take
-fork, waitpid = get_original("os", ["fork", "waitpid"])
+fork, waitpid, close = get_original("os", ["fork", "waitpid", "close"])
 select = get_original("select", "select")
 
 
@@ -77,7 +77,7 @@ def serve(requests: _socket.socket) -> dict:
             _fork_program(*streams, new_session=decoded["new_session"])
             return decoded
         for stream in streams:
-            os.close(stream)
+            close(stream)
 
 
 def _reap_children() -> None:
@@ -94,13 +94,13 @@ def _fork_program(stdin: int, stdout: int, stderr: int, reports: int, new_sessio
         if new_session:
             os.setsid()
         os.write(reports, b"%d\n" % os.getpid())
-        os.close(reports)
+        close(reports)
         for place, stream in enumerate((stdin, stdout, stderr)):
             os.dup2(stream, place)
-            os.close(stream)
+            close(stream)
         return
     for stream in (stdin, stdout, stderr, 0, 1, 2):
-        os.close(stream)
+        close(stream)
     _pid, status = waitpid(program, 0)
     os.write(reports, b"%d\n" % os.waitstatus_to_exitcode(status))
     os._exit(0)

@@ -8,7 +8,7 @@ import re
 import threading
 
 import pytest
-from gevent.os import tp_read
+from gevent.os import make_nonblocking, nb_read
 
 from simple_batch.core import terminal
 from simple_batch.core.log import _Formatter, _JsonFormatter
@@ -26,11 +26,12 @@ OF_THE_BAR = re.compile("\r\x1b\\[K|\x1b\\[\\?25[lh]|\r")  # click's own, of a p
 def on_terminal(instance, *args: str) -> str:
     """Everything that a flask command writes to a pseudo-terminal, including errors."""
     mine, theirs = pty.openpty()
+    make_nonblocking(mine)
     written: list[bytes] = []
 
     def collect() -> None:
         try:
-            while block := tp_read(mine, 65_536):  # the endpoint answers meanwhile
+            while block := nb_read(mine, 65_536):  # the endpoint answers meanwhile
                 written.append(block)
         except OSError:  # how Linux tells that the other side is closed
             pass
