@@ -1,5 +1,6 @@
 """Requests through pool, retry and governor to a real socket and back."""
 
+import itertools
 import json
 import time
 
@@ -94,6 +95,21 @@ def test_a_rate_limit_is_waited_out_and_costs_no_retry(bench, header):
         assert time.monotonic() - began >= 0.25
         assert run.outcomes[0].status is RequestStatus.SUCCEEDED
         assert len(run.outcomes[0].attempts) == 5
+
+
+def test_stray_refusals_delay_only_their_own_requests(bench):
+    """Every twentieth call is refused or overloaded: no limit is learned, and nothing cools down."""
+    turns = itertools.cycle(
+        [*[e.ok()] * 19, e.error(429, "slow down"), *[e.ok()] * 19, e.error(503)]
+    )
+    with MisbehavingEndpoint(*itertools.islice(turns, 400), e.ok()) as endpoint:
+        governor = Governor(concurrency=20)
+        run = bench(endpoint, governor=governor)
+        run.run(400)
+        assert {outcome.status for outcome in run.outcomes} == {RequestStatus.SUCCEEDED}
+        assert endpoint.calls == 420
+        assert governor.state().rpm_learned is None
+        assert governor.limit == 20
 
 
 def test_patience_with_rate_limits_ends(bench):
