@@ -192,11 +192,11 @@ class _Reader:
             self.params.append(text)
         if name in _STATUSES and text.isdigit() and 400 <= int(text[:4]) < 600:
             self.status = self.status or int(text)
-        if name in _CODES and text and not isinstance(value, bool | float):
+        if name in _SECONDARY and isinstance(value, str) and (" " in text or name not in _CODES):
+            self.secondary.append(text[:_MAX_TEXT])
+        elif name in _CODES and text and not isinstance(value, bool | float):
             if text not in self.codes:
                 self.codes.append(text[:200])
-        elif name in _SECONDARY and isinstance(value, str) and text:
-            self.secondary.append(text[:_MAX_TEXT])
         if not isinstance(value, str) or len(value) <= 200:
             self.fields.append((name, value))
 
