@@ -18,6 +18,7 @@ from .rate_limit_headers import day_reset_s, retry_after_s
 from .request_size import is_too_large
 
 _REDIRECTS = range(300, 400)
+_OVERLOADED = (503, 529)
 _NOT_GENERATED = (401, 403, 404, 408, 429)
 
 
@@ -40,7 +41,8 @@ def kind_of(http_status: int, error: ErrorBody, headers: Mapping[str, str], now_
     status = _status(http_status, error, signs)
     asked = retry_after_s(headers, now_s)
     wait = asked or body_wait_s(error, now_s) or asked
-    refused = status == 429 or error.status == 429 or bool(signs & {Sign.RATE, Sign.PER_DAY})
+    named = bool(signs & {Sign.RATE, Sign.PER_DAY}) and status not in _OVERLOADED
+    refused = named or 429 in (status, error.status)
     kind = _of_request(status, error, signs, refused) or _of_account(
         status, error, signs, refused, wait
     )
@@ -196,7 +198,7 @@ def _passing(status: int, error: ErrorBody, signs: set[Sign]) -> Cause:
     if status in (409, 425):
         return Cause.SERVER_ERROR
     overloaded = Sign.OVERLOADED in signs or words.OVERLOADED_WORDS.search(error.text)
-    return Cause.OVERLOADED if overloaded or status in (503, 529) else Cause.SERVER_ERROR
+    return Cause.OVERLOADED if overloaded or status in _OVERLOADED else Cause.SERVER_ERROR
 
 
 def _client_error(status: int, error: ErrorBody, signs: set[Sign]) -> tuple[Cause, Verdict]:

@@ -194,9 +194,10 @@ class _Reader:
             self.status = self.status or int(text)
         if name in _SECONDARY and isinstance(value, str) and (" " in text or name not in _CODES):
             self.secondary.append(text[:_MAX_TEXT])
-        elif name in _CODES and text and not isinstance(value, bool | float):
-            if text not in self.codes:
-                self.codes.append(text[:200])
+        elif (
+            name in _CODES and text not in ("", *self.codes) and not isinstance(value, bool | float)
+        ):
+            self.codes.append(text[:200])
         if not isinstance(value, str) or len(value) <= 200:
             self.fields.append((name, value))
 

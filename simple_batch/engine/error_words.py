@@ -194,7 +194,7 @@ KEY_WORDS = _pattern(
     r"\b(?:api|access|auth\w*) ?(?:key|token)\b.{0,40}(?:valid|expired|incorrect|revoked)"
 )
 PER_DAY_WORDS = _pattern(
-    r"\b(?:per|a|each|every)[ -]?day\b|/ ?(?:d|day)\b|\bdaily\b|\b[TR]PD\b|\b86,?400 ?s|\b24[ -]?h",
+    r"\b(?:per|a|each|every)[ -]?day\b|/ ?(?:d|day)\b|\bdaily\b|\b[TR]PD\b|\b(?:per|every) (?:86,?400 ?s|24[ -]?h)",
     r"每日|每天|当日|今日|单日",
 )
 PER_DAY_ID = _pattern(r"per_?day|by_?day|\bdaily|_day\b")

@@ -299,6 +299,8 @@ class Governor:
 
     def _refused(self, ticket: Ticket, finding: Classification, now: float) -> None:
         """Start one cooldown for all: refusals of calls that had started before are the same one."""
+        if (finding.retry_after_s or 0.0) > self._patience_s:
+            return  # the pool decides whose wait it is: it may be that of one request
         stray = self._stray(finding)
         if stray and finding.retry_after_s is None:
             self._limits.discount(ticket)
@@ -311,8 +313,6 @@ class Governor:
             now,
         )
         asked = finding.retry_after_s or 0.0
-        if asked > self._patience_s:
-            asked = 0.0
         if asked or is_new:
             self._cool(asked or self._own_cooldown_s(now), finding, now)
 
