@@ -3,7 +3,7 @@
 Status, codes and structure decide first, wordings (error_words.py) only where these say nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -113,14 +113,14 @@ def _refuses_content(error: ErrorBody) -> bool:
 def _failed_generation(status: int, error: ErrorBody, signs: set[Sign], refused: bool) -> bool:
     if Sign.GENERATION in signs or error.has_generation:
         return True
-    if refused or status in _NOT_GENERATED or _asks_for_format(error):
+    if refused or status in _NOT_GENERATED or names_format(error.params):
         return False
     return bool(words.GENERATION_WORDS.search(error.words))
 
 
-def _asks_for_format(error: ErrorBody) -> bool:
-    """Whether a parameter of the request is named as the fault."""
-    return any("format" in name or "schema" in name for name in error.params)
+def names_format(params: Iterable[str]) -> bool:
+    """Whether the parameter that asks for a schema is named as the fault."""
+    return any(words.FORMAT_NAMES.search(name) for name in params)
 
 
 def _of_account(

@@ -161,12 +161,29 @@ ACCOUNT_WORDS = _pattern(
     r"\b(?:account|organi[sz]ation|api key|user|project|subscription)\b.{0,60}"
     r"\b(?:violat\w*|suspend\w*|banned|disabled|deactivated|terminated|flagged|blocked|restricted)"
 )
-GENERATION_WORDS = _pattern(
-    r"fail\w* to (?:generate|produce) (?:valid |a valid |well-formed )?(?:json|output|tool)",
-    r"\b(?:model|generated|generation|completion)\b.{0,60}\b(?:not|in)[ -]?(?:be |a )?(?:valid|pars\w+|conform\w*|match\w*|fit)\b.{0,40}(?:json|schema|format|parsed)?",
-    r"\b(?:model|generated|generation|completion)\b.{0,60}\b(?:does not|doesn't|did not|didn't) (?:match|conform|fit|satisfy|comply|validate)",
-    r"\b(?:model|generated)\b.{0,20}\b(?:output|answer|response|json|text)\b.{0,40}\b(?:fail\w*|could not|cannot)\b.{0,40}(?:validat|pars|schema|json)",
+_GENERATED = (
+    r"(?:(?:model|assistant|llm)(?:'s|s)? (?:output|answer|response|reply|text|json|content)"
+    r"|generated \w+|(?<!structured )(?:output|answer|response|reply) (?:of|from|that) the model"
+    r"|\bgenerations?|(?<!max )\bcompletion(?! tokens))"
 )
+GENERATION_WORDS = _pattern(
+    r"fail\w* to (?:generate|produce) (?:a )?(?:valid |well-formed )?(?:json|structured output|tool)",
+    rf"{_GENERATED}\b.{{0,60}}(?:\bnot\b|\bno\b|n't|\bcannot|\bfail|\binvalid|\bviolat)"
+    r".{0,40}(?:valid|pars|conform|match|fit|satisf|compl|json|schema|format)",
+)
+# Names of the parameter that asks for a schema, or of what applies it.
+FORMAT_NAMES = _pattern(
+    r"response.?(?:format|schema)|json.?(?:schema|object|mode)|text\.format|generation.?config",
+    r"structured.?(?:output|generation|response|decoding)|guided|constrained.?(?:decod|generat|sampl)",
+    r"output.?(?:format|schema)",
+)
+# The same for a rejection with a status of 400 to 499, where they can mean nothing else.
+SCHEMA_WORDS = _pattern(
+    r"\bschemas?\b|grammar|\boutlines\b",
+    r"additionalProperties|patternProperties|propertyNames|prefixItems|unevaluated\w+|\$ref|\$defs"
+    r"|anyOf|oneOf|allOf|(?:min|max)(?:Length|Items|Properties)|uniqueItems|multipleOf|exclusiveM\w+",
+)
+OTHER_SCHEMAS = _pattern(r"\b(?:tools?|functions?)\b")
 QUOTA_WORDS = _pattern(
     r"insufficient.{0,20}(?:balance|credit|fund|quota)|(?:balance|credit|fund)s?\b.{0,30}(?:insufficient|too low|exhausted|depleted|used up|run out|ran out|not enough|not sufficient|is empty|negative)",
     r"(?:out of|no|not enough|not have enough|not have sufficient|run out of|ran out of|used up your|add|buy|purchase) (?:more |any |your |remaining )?(?:credits?|funds|balance|money)\b",
