@@ -14,24 +14,21 @@ PAUSED = {
 
 # of a job that is paused because the provider's tier allows nothing at all
 NO_QUOTA = translatable(
-    "This tier has no quota for this model. Choose another model, or another tier at the provider, "
+    "This tier has no quota for this model. Choose another model or a higher tier at the provider, "
     "then resume."
 )
-
 
 # of a job that is paused until a quota per day renews, by the zone whose midnight that is
 DAY_QUOTA = {
     "Pacific": translatable(
-        "The quota of this day is used up. As the provider documents, it renews at midnight Pacific "
-        "time."
+        "Today's quota is used up. The provider documents that it renews at midnight Pacific time."
     ),
     "China": translatable(
-        "The quota of this day is used up. The provider does not say when it renews. Midnight in "
-        "China is assumed."
+        "Today's quota is used up. The provider doesn't say when it renews, so midnight China time is "
+        "assumed."
     ),
     "UTC": translatable(
-        "The quota of this day is used up. The provider does not say when it renews. Midnight UTC is "
-        "assumed."
+        "Today's quota is used up. The provider doesn't say when it renews, so midnight UTC is assumed."
     ),
 }
 
@@ -51,8 +48,8 @@ FAILED = {
         "Shorten these prompts or use a model with a longer context."
     ),
     Cause.TOO_LARGE: translatable(
-        "This request alone exceeds a limit of the provider. Shorten it, lower max tokens, or have "
-        "the limit raised."
+        "This request alone exceeds a limit of the provider. Shorten it, lower max tokens, or ask the "
+        "provider for a higher limit."
     ),
     Cause.CONTENT_FILTER: translatable("The provider refused this content. Reword the prompts."),
     Cause.SERVER_ERROR: translatable("The provider failed. Retry later."),

@@ -70,7 +70,7 @@ class Breaker:
 def pause_reason(finding: Classification) -> PauseReason:
     """Why a job stops for this failure, in the provider's words, and what to do."""
     detail = recognised(finding.message, finding.http_status)
-    if finding.http_status:
+    if finding.http_status and finding.http_status >= 300:
         detail = translatable(
             "HTTP %(status)s: %(message)s", status=finding.http_status, message=detail
         )
@@ -88,7 +88,8 @@ def pause_reason(finding: Classification) -> PauseReason:
 
 def _goes_on(until: int) -> Message:
     return translatable(
-        "The job goes on by itself at %(until)s UTC. Resume it to try sooner.", until=_moment(until)
+        "The job continues automatically at %(until)s UTC. Resume it to try sooner.",
+        until=_moment(until),
     )
 
 
