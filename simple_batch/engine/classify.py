@@ -20,7 +20,7 @@ from ..core.stored_messages import (
     REDIRECTED,
 )
 from .answer_memory import Held
-from .error_kinds import kind_of, limited
+from .error_kinds import kind_of, limited, refuses_content
 from .error_text import ErrorBody, read_error, read_error_value
 from .rate_limit_headers import RateLimits, rate_limits
 from .transport import Reply, TransportFailure
@@ -198,7 +198,7 @@ def _judge_success(reply: Reply, url: str) -> Classification:
     found = getattr(answer, expected)
     if not found or (found is answer.output and bytes(found) in _EMPTY):
         error = _read_error_inside(reply.body)
-        if error.said:
+        if error.said or refuses_content(error):
             return _error(reply, error, limits, usage)
         return _bad(reply, PART_MISSING(part=expected), limits, usage)
     return Classification(

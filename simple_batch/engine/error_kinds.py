@@ -54,6 +54,11 @@ def kind_of(http_status: int, error: ErrorBody, headers: Mapping[str, str], now_
     return Kind(cause, verdict, wait)
 
 
+def refuses_content(error: ErrorBody) -> bool:
+    """Whether a body has a code of a refusal of the content, though no message."""
+    return Sign.CONTENT in _signs(error)
+
+
 def limited(error: ErrorBody) -> str | None:
     """Whether a refusal is about "tokens" or "requests"; None where it does not say."""
     named = " ".join((error.text, *(str(value) for _name, value in error.fields)))
@@ -134,9 +139,16 @@ def _of_account(
     throttled = any("throttl" in code.lower() for code in error.codes)
     spent = status == 402 or (Sign.QUOTA in signs and not throttled)
     spent = spent or bool(words.QUOTA_WORDS.search(error.words))
-    if not spent and wait is None and status in (403, 429) and not signs & {Sign.RATE}:
-        spent = bool(words.WEAK_QUOTA_WORDS.search(error.words))
+    if not spent and wait is None and Sign.RATE not in signs:
+        spent = _asks_to_pay(status, error)
     return Kind(Cause.QUOTA, Verdict.STOP) if spent else None
+
+
+def _asks_to_pay(status: int, error: ErrorBody) -> bool:
+    """By words that a rate limit uses too, where none is named."""
+    if words.PAY_WORDS.search(error.words):
+        return not words.RATE_WORDS.search(error.words)
+    return status in (403, 429) and bool(words.WEAK_QUOTA_WORDS.search(error.words))
 
 
 def _no_quota(error: ErrorBody) -> bool:

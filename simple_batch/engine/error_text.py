@@ -56,6 +56,7 @@ _CODES = frozenset(
 _STATUSES = ("code", "status", "status_code", "statusCode", "http_status", "error_code")
 _PARAMS = frozenset({"param", "field", "parameter"})
 _ECHOES = frozenset({"input", "ctx", "failed_generation", "request", "prompt"})  # not its words
+_UNNAMED = frozenset({"seconds", "value", "amount", "count"})  # the name above says what it is
 _TAG = re.compile(r"<(?:(?:script|style)\b.*?</(?:script|style)|[^>]{0,500})>", re.S | re.I)
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -172,7 +173,7 @@ class _Reader:
             elif isinstance(item, dict | list):
                 self.read(item, key, depth + 1)
             elif item is not None:
-                self._note(f"{name}-{key}" if key == "seconds" and name else key, item)
+                self._note(f"{name}-{key}" if key in _UNNAMED and name else key, item)
 
     def _fault(self, loc: Any, message: str) -> None:
         """An entry of FastAPI's list: where in the request, and what is wrong there."""

@@ -46,6 +46,7 @@ CODES: tuple[tuple[Sign, re.Pattern[str]], ...] = (
         Sign.GENERATION,
         _pattern(
             r"json.?validat|tool.?use.?failed|failed.?generation|output.?pars",
+            r"(?:invalid|malformed).?(?:output|generation|json.?output|function.?call)",
             r"(?:output|generation|completion).?(?:validation|parse|schema|json)?.?(?:failed|failure|invalid)",
         ),
     ),
@@ -145,21 +146,33 @@ STATUSES = {
 }
 
 _POLICY = r"(?:polic(?:y|ies)|guidelines?|terms|rules|standards)"
-_SUBJECT = r"(?:content|prompts?|inputs?|messages?|text|images?|quer(?:y|ies)|requests?|outputs?|answers?|responses?|completions?)"
+_SUBJECT = (
+    r"(?:content|prompts?|inputs?|messages?|text|images?|quer(?:y|ies)|requests?|outputs?|answers?"
+    r"|responses?|completions?)"
+)
+_BREAKS = r"(?:violat\w*|against|breach\w*|break\w*|contrary to)"
+_BAD = (
+    r"(?:flagged|unsafe|inappropriate|harmful|prohibited|disallowed|objectionable|offensive|illegal"
+    r"|nsfw|(?<!case[ -])sensitive)"
+)
 CONTENT_WORDS = _pattern(
-    rf"\b{_SUBJECT}\b.{{0,60}}\b(?:violat\w*|against|breach\w*|contrary to)\b.{{0,60}}\b{_POLICY}",
-    rf"\b{_SUBJECT}\b.{{0,60}}\b(?:flagged|unsafe|inappropriate|harmful|prohibited|disallowed|objectionable|offensive|sensitive|illegal)\b",
-    rf"\b(?:flagged|unsafe|inappropriate|harmful|prohibited|disallowed|objectionable|offensive|sensitive|nsfw)\b.{{0,40}}\b{_SUBJECT}\b",
+    rf"\b{_SUBJECT}\b.{{0,60}}\b{_BREAKS}\b.{{0,60}}\b{_POLICY}",
+    rf"\b{_BREAKS}\b.{{0,40}}\b(?:usage|use|content|community|safety|moderation)\b.{{0,20}}\b{_POLICY}",
+    rf"\b{_SUBJECT}\b.{{0,60}}\b{_BAD}\b",
+    rf"\b{_BAD}\b.{{0,40}}\b{_SUBJECT}\b",
+    rf"\b{_BAD}\b (?:information|words?|topics?|material)\b",
     rf"\b{_SUBJECT}\b.{{0,60}}\b(?:exists?|high|considered|potential\w*)\b.{{0,20}}\brisk",
-    r"content.?(?:filter|management|moderation|policy|safety)|data.?inspection",
-    rf"(?:safety|moderation) (?:system|filter|check|guidelines?|reasons?|polic)|\bfor safety\b|usage {_POLICY}",
-    r"(?:内容|输入|输出|文本|提示词|图片).{0,20}(?:违规|敏感|不安全|不合规|违反|不当|风险)",
-    r"(?:违规|敏感|不安全|不合规|不当).{0,8}(?:内容|信息|词)|内容安全|安全审核",
+    rf"content.?(?:filter|management|moderation|safety)|content {_POLICY}|data.?inspection",
+    r"(?:safety|moderation) (?:system|filter|check|guidelines?|reasons?|polic)",
+    r"\b(?:blocked|rejected|refused|filtered|stopped)\b.{0,40}\b(?:for|by|due to) (?:our |the )?safety\b",
+    rf"\busage {_POLICY}",
+    r"(?:内容|输入|输出|文本|提示词|图片).{0,20}(?:违规|敏感|不安全|不合规|违反|不当|风险|违禁|违法)",
+    r"(?:违规|敏感|不安全|不合规|不当|违禁|违法).{0,8}(?:内容|信息|词)|内容安全|安全审核",
 )
 # A refusal of the account, not of what was asked.
 ACCOUNT_WORDS = _pattern(
     r"\b(?:account|organi[sz]ation|api key|user|project|subscription)\b.{0,60}"
-    r"\b(?:violat\w*|suspend\w*|banned|disabled|deactivated|terminated|flagged|blocked|restricted)"
+    r"\b(?:violat\w*|break\w*|breach\w*|suspend\w*|banned|disabled|deactivated|terminated|flagged|blocked|restricted)"
 )
 _GENERATED = (
     r"(?:(?:model|assistant|llm)(?:'s|s)? (?:output|answer|response|reply|text|json|content)"
@@ -168,6 +181,8 @@ _GENERATED = (
 )
 GENERATION_WORDS = _pattern(
     r"fail\w* to (?:generate|produce) (?:a )?(?:valid |well-formed )?(?:json|structured output|tool)",
+    r"\b(?:model|generated|llm)\b.{0,30}\b(?:malformed|broken|unparsable|incomplete)\b.{0,20}(?:json|output)",
+    r"no (?:valid|well-formed) json",
     rf"{_GENERATED}\b.{{0,60}}(?:\bnot\b|\bno\b|n't|\bcannot|\bfail|\binvalid|\bviolat)"
     r".{0,40}(?:valid|pars|conform|match|fit|satisf|compl|json|schema|format)",
 )
@@ -184,11 +199,23 @@ SCHEMA_WORDS = _pattern(
     r"|anyOf|oneOf|allOf|(?:min|max)(?:Length|Items|Properties)|uniqueItems|multipleOf|exclusiveM\w+",
 )
 OTHER_SCHEMAS = _pattern(r"\b(?:tools?|functions?)\b")
+_MONEY = r"(?:credits?|funds?|balance|money)"
 QUOTA_WORDS = _pattern(
-    r"insufficient.{0,20}(?:balance|credit|fund|quota)|(?:balance|credit|fund)s?\b.{0,30}(?:insufficient|too low|exhausted|depleted|used up|run out|ran out|not enough|not sufficient|is empty|negative)",
-    r"(?:out of|no|not enough|not have enough|not have sufficient|run out of|ran out of|used up your|add|buy|purchase) (?:more |any |your |remaining )?(?:credits?|funds|balance|money)\b",
-    r"payment required|top.?up|recharge|prepaid|arrears?\b|overdue|unpaid|(?:spend\w*|monthly|hard) (?:cap|limit) (?:is |was |has been )?(?:reached|exceeded)",
-    r"余额(?:不足|已用完|为零)|欠费|充值|账户.{0,10}(?:不足|停用)|额度(?:不足|已用完|已耗尽)",
+    rf"insufficient.{{0,20}}(?:{_MONEY}|quota)",
+    rf"\b{_MONEY}\b.{{0,30}}(?:insufficient|too low|exhausted|depleted|used up|run out|ran out"
+    r"|not enough|not sufficient|is empty|negative)",
+    rf"(?:out of|have no|no more|not have enough|not have sufficient|used up your) (?:any |your |remaining )?{_MONEY}\b",
+    r"payment required|\barrears?\b|\boverdue\b|\bunpaid\b",
+    r"(?:spend\w*|budget|monthly|hard) (?:cap|limit) (?:is |was |has been )?(?:reached|exceeded)",
+    r"(?:reached|exceeded|hit) (?:your |the |its )?(?:\w+ ){0,2}(?:spend\w*|budget|billing|hard|monthly) (?:\w+ )?(?:cap|limit)",
+    r"余额(?:不足|已用完|为零)|欠费|账户.{0,10}(?:不足|停用)|额度(?:不足|已用完|已耗尽)",
+)
+# Advice that a rate limit gives too: it tells nothing where a rate is named.
+PAY_WORDS = _pattern(
+    rf"\b(?:add|buy|purchase|need) (?:more |any |your )?{_MONEY}\b|top.?up|recharge|prepaid|充值"
+)
+RATE_WORDS = _pattern(
+    r"rate.?limit|too many|too fast|per (?:second|minute|hour)|\b[RT]P[MS]\b|frequen|limited to|限流|频率|频繁"
 )
 WEAK_QUOTA_WORDS = _pattern(  # a rate limit too, where a wait or a code says it
     r"exceeded your current quota|quota.{0,30}(?:exhausted|used up)|(?:exhausted|used up).{0,30}quota"
@@ -200,7 +227,7 @@ CONTEXT_WORDS = _pattern(
 )
 OVERLOADED_WORDS = _pattern(r"overloaded|capacity|too busy|resource unavailable|负载|繁忙")
 NO_CAPACITY_WORDS = _pattern(  # of a 429 that is no rate limit (OpenAI's and Groq's flex tiers)
-    r"resources? (?:is |are )?(?:currently |temporarily )?(?:un|not )available|"
+    r"resources?[ _](?:is |are )?(?:currently |temporarily )?(?:un|not )available|"
     r"(?:no|not enough|insufficient|lack of|without) (?:\w+ ){0,2}capacity|capacity (?:exceeded|unavailable)"
 )
 NO_MODEL_WORDS = _pattern(

@@ -22,7 +22,7 @@ _LIMIT = re.compile(
 )
 _NEEDED = re.compile(
     r"request(?:ed|s|ing)?(?! limit)|need(?:s|ed)?|requir(?:es|ed|ing)|got|given|received|sent|"
-    r"asks?|asked|contains?|has|have|size|estimated|actual|would (?:use|take|cost)|prompt|input|"
+    r"asks?|asked|contains?|has|have|size|estimated|actual|costs?|wants?|would (?:use|take|cost)|prompt|input|"
     r"this (?:call|message)|yours?|请求|需要|实际|本次|输入",
     re.IGNORECASE,
 )
@@ -39,6 +39,13 @@ _NAMES_CALLS = re.compile(
 _NAMES_SIZE = re.compile(
     r"token|\btp[msd]\b|character|byte|size|large|long|字符|长度", re.IGNORECASE
 )
+_NO_AMOUNT = re.compile(r"\b(?:id|number|code|error|line|version|trace|model)\W*$", re.IGNORECASE)
+_MORE = r"(?:(?:tokens?|tpm|characters|bytes)\s*)?(?:\w+ )?(?:(?:more|larger|greater|higher|bigger) than|>|exceeds|超过)"
+_LESS = r"(?:(?:tokens?|tpm|characters|bytes)\s*)?(?:\w+ )?(?:(?:less|smaller|lower|fewer) than|<)"
+_COMPARED = (
+    ("needed", re.compile(rf"\s*{_MORE}", re.I)),
+    ("limit", re.compile(rf"\s*{_LESS}", re.I)),
+)
 _REACH = 40  # characters before an amount that tell what it is
 _CUES = (("limit", _LIMIT), ("needed", _NEEDED), ("used", _USED))
 _WORDS = re.compile(
@@ -53,6 +60,8 @@ def is_too_large(error: ErrorBody) -> bool:
     if _NAMES_CALLS.search(error.words) and not _NAMES_SIZE.search(error.words):
         return False
     amounts = [*_amounts(error.words), *_field_amounts(error)]
+    if re.search(r"[<>]", error.words) and not _NAMES_SIZE.search(error.words):
+        return False
     limits = [amount for kind, amount in amounts if kind == "limit"]
     needed = [amount for kind, amount in amounts if kind == "needed"]
     if limits and needed:
@@ -65,11 +74,18 @@ def _amounts(text: str) -> Iterator[tuple[str, float]]:
     for found in _AMOUNT.finditer(text):
         before, behind = text[max(end, found.start() - _REACH) : found.start()], text[found.end() :]
         end = found.end()
-        if _CALLS.match(behind) or _TIME.match(behind):
+        if _CALLS.match(behind) or _TIME.match(behind) or _NO_AMOUNT.search(before):
             continue
-        kind = _kind(before) or _kind_behind(behind)
+        kind = _compared(before, behind) or _kind(before) or _kind_behind(behind)
         if kind is not None:
             yield kind, _value(found)
+
+
+def _compared(before: str, behind: str) -> str | None:
+    """What an amount is by a comparison beside it: “45000 > 30000”."""
+    if re.search(r"[<>]\s*$", before):
+        return "limit" if before.rstrip().endswith(">") else "needed"
+    return next((kind for kind, words in _COMPARED if words.match(behind)), None)
 
 
 def _kind(before: str) -> str | None:
