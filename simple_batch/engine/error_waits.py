@@ -16,6 +16,7 @@ from .error_text import ErrorBody
 from .rate_limit_headers import LONGEST_S, duration_s
 
 LEAST_DAY_RESET_S = 600.0  # Gemini names seconds also where its quota per day is used up
+DAY_MARGIN_S = 5.0  # after midnight: clocks differ
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _NUMBER = r"\d{1,9}(?:[.,]\d+)?"
@@ -120,4 +121,4 @@ def day_reset(error: ErrorBody, now_s: float) -> tuple[float, str]:
     zone = next((name for name, words in _ZONE_WORDS if words.search(text)), "UTC")
     local = datetime.fromtimestamp(now_s, ZoneInfo(zone) if zone != "UTC" else UTC)
     midnight = datetime.combine(local.date() + timedelta(days=1), time(), local.tzinfo)
-    return midnight.timestamp() - now_s, _PLACES[zone]
+    return midnight.timestamp() + DAY_MARGIN_S - now_s, _PLACES[zone]
