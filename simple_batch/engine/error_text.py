@@ -17,6 +17,7 @@ MAX_BODY = 200_000  # bytes that are read
 MAX_VALUES = 2_000
 MAX_DEPTH = 12
 MAX_SENTENCES = 10
+MAX_WORDS = 8_000  # characters
 MAX_MARKS = 4
 _MAX_LITERAL = 20_000  # characters of a Python value
 _MAX_TEXT = 4_000
@@ -118,7 +119,7 @@ class _Reader:
     def found(self, http_status: int | None, data: Any) -> ErrorBody:
         said = bool(self.sentences or self.secondary)
         sentences = self.sentences or self.secondary or _any_texts(data)
-        words = "; ".join(sentences[:MAX_SENTENCES])
+        words = "; ".join(sentences[:MAX_SENTENCES])[:MAX_WORDS]
         marks = self._marks(words, http_status)
         if not words and not marks and data not in (None, {}, [], ""):
             words = _encode(data).decode()[:_MAX_TEXT]
@@ -168,8 +169,8 @@ class _Reader:
                 continue
             if key in _ECHOES:
                 self.has_generation = self.has_generation or key == "failed_generation"
-            elif name == "errors" and isinstance(item, list) and not value.keys() & set(_MESSAGES):
-                self._faults_of(key, item)
+            elif name == "errors" and _is_fault(key, item) and not value.keys() & set(_MESSAGES):
+                self._faults_of(key, item if isinstance(item, list) else [item])
             elif isinstance(item, dict | list):
                 self.read(item, key, depth + 1)
             elif item is not None:
@@ -206,7 +207,7 @@ class _Reader:
         """Note a sentence. JSON or a Python value within it is read as such."""
         text = text.strip()[: MAX_BODY if text[:1] in "[{" else _MAX_LITERAL]
         for start, end in _brackets(text) if depth < MAX_DEPTH else ():
-            nested = _nested(text[start:end])
+            nested = _nested(text[start:end], alone=end - start == len(text))
             if nested is not None:
                 self._add(text[:start].removesuffix("b'").strip(" -:'\"\n"))
                 self.read(nested, "", depth + 1)
@@ -225,21 +226,27 @@ def _brackets(text: str) -> list[tuple[int, int]]:
     return sorted((start, end) for start, end in found if 0 <= start < end)
 
 
-def _nested(text: str) -> Any:
-    """The object, or the list of objects, that a text is in JSON or in Python; None if it is not."""
+def _is_fault(field: str, value: Any) -> bool:
+    """Whether an entry of ``errors`` is a field of the request with what is wrong there."""
+    named = field in _CODES or field in _PARAMS or field in _SECONDARY
+    return not named and isinstance(value, list | str)
+
+
+def _nested(text: str, alone: bool) -> Any:
+    """The object, or the list of objects, that a text is in JSON or in Python; None if it is not.
+    ``alone``: a list of texts is read too."""
     value: Any = None
     try:
         value = _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError, RecursionError):
         if len(text) <= _MAX_LITERAL and "'" in text:
             value = _python_value(text)
-    if isinstance(value, dict) or (isinstance(value, list) and any(map(_is_dict, value))):
+    kinds = (dict, str) if alone else dict
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list) and any(isinstance(item, kinds) for item in value):
         return value
     return None
-
-
-def _is_dict(value: Any) -> bool:
-    return isinstance(value, dict)
 
 
 def _python_value(text: str) -> Any:

@@ -19,7 +19,8 @@ LEAST_DAY_RESET_S = 600.0  # Gemini names seconds also where its quota per day i
 DAY_MARGIN_S = 5.0  # after midnight: clocks differ
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_NUMBER = r"\d{1,9}(?:[.,]\d+)?"
+_NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,9}(?:[.,]\d+)?|\b(?:an?|one)(?= [smhd]))"
+_THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
 _UNIT = (
     r"(?P<ms>milliseconds?|millis|msecs?|ms|毫秒)|(?P<s>seconds?|secs?|s|秒钟?)"
     r"|(?P<m>minutes?|mins?|m|分钟?)|(?P<h>hours?|hrs?|h|个?小时)|(?P<d>days?|d|天)"
@@ -31,7 +32,7 @@ _SPAN = re.compile(
     rf"{_PIECE_PLAIN}(?:(?:\s|,|and\s){{0,5}}{_PIECE_PLAIN}){{0,4}}(?![a-z])", re.IGNORECASE
 )
 _MOMENT = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:\s?(?:Z|UTC|[+-]\d\d:?\d\d))?"
+    r"\b1\d{9}(?:\d{3})?\b|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:\s?(?:Z|UTC|[+-]\d\d:?\d\d))?"
 )
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|[。！？；\n]")
 _ABOUT_WAITING = re.compile(
@@ -40,9 +41,13 @@ _ABOUT_WAITING = re.compile(
     re.IGNORECASE,
 )
 _AHEAD = re.compile(
-    r"(?:\b(?:in|after|for|wait|another|until|at|by)|[:：]|等待|请?在|请|于)\s*"
+    r"(?:\b(?:in|after|for|wait|another|until|at|by|back ?off)|[:：]|等待|请?在|请|于)\s*"
     r"(?:about|around|approximately|at least|another|~)?\s*$",
     re.IGNORECASE,
+)
+_NAMED = re.compile(
+    r"retry[-_ ]?after(?:[-_ ](?:s|secs?|seconds))?['\"]?\s?[:=]\s?['\"]?(\d{1,9}(?:\.\d+)?)(?![\w.])",
+    re.I,
 )
 _BEHIND = re.compile(r"\s*(?:later|before|until|from now|后|之后)", re.IGNORECASE)
 _FIELD = re.compile(
@@ -87,6 +92,9 @@ def _value_s(value: Any, in_ms: bool, now_s: float) -> float | None:
 
 def text_wait_s(text: str, now_s: float) -> float | None:
     """The same from its sentences: “try again in 1m30s”, “retry after 20 seconds”."""
+    named = _NAMED.search(text)
+    if named is not None:
+        return min(float(named[1]), LONGEST_S)
     for sentence in _SENTENCE.split(text):
         if not _ABOUT_WAITING.search(sentence):
             continue
@@ -105,8 +113,14 @@ def _span_s(text: str) -> float:
     total = 0.0
     for piece in _PIECE.finditer(text):
         unit = next(name for name in _UNIT_S if piece[name])
-        total += float(piece["n"].replace(",", ".")) * _UNIT_S[unit]
+        total += _amount(piece["n"]) * _UNIT_S[unit]
     return total
+
+
+def _amount(text: str) -> float:
+    if text[0].isalpha():  # “a minute”
+        return 1.0
+    return float(_THOUSANDS.sub("", text).replace(",", "."))
 
 
 def _moment_s(text: str, now_s: float) -> float | None:

@@ -282,9 +282,14 @@ class Pool:
                 self._fail_alone(stopped)
 
     def _fail_alone(self, stopped: StopAll) -> None:
-        """A long wait was that of this request: it has failed, or the parts of a pack are tried."""
-        outcome = own_failure(stopped)
-        if stopped.call is None or not self._take_apart(stopped.call, outcome):
+        """A long wait was that of this request: it has failed, or the parts of a pack are tried. If the
+        provider was only overloaded, it is tried again."""
+        outcome, call = own_failure(stopped), stopped.call
+        if call is None:
+            self._end(stopped.request, outcome)
+        elif outcome.cause is Cause.OVERLOADED and call.takes_retry():
+            self._start(call, None)
+        elif not self._take_apart(call, outcome):
             self._end(stopped.request, outcome)
 
     def _end(self, request: Request, outcome: Outcome) -> None:

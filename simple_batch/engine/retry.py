@@ -181,6 +181,14 @@ class RetryingCall:
         split._ask()
         return split
 
+    def takes_retry(self) -> bool:
+        """Use up one retry, if one is left; ``run`` then calls again without a backoff."""
+        if self._retries >= self._policy.max_retries:
+            return False
+        self._retries += 1
+        self.state = RequestStatus.RETRYING
+        return True
+
     def _left_s(self) -> float:
         return self._policy.deadline_s - (self._clock() - self._begun)
 

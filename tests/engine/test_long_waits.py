@@ -75,6 +75,16 @@ def test_several_of_many_are_their_own(bench):
         assert endpoint.calls == 120
 
 
+def test_an_overloaded_provider_s_wait_for_one_request_costs_a_retry(bench):
+    overloaded = e.error(503, "come back tomorrow", None, f"Retry-After: {DAY}")
+    with MisbehavingEndpoint(e.ok(), overloaded, e.ok(), overloaded, e.ok()) as endpoint:
+        run = bench(endpoint, governor=Governor(concurrency=1))
+        assert run.run(6) is None
+        assert {status for status, _ in ended(run).values()} == {RequestStatus.SUCCEEDED}
+        assert endpoint.calls == 8
+        assert sorted(len(outcome.attempts) for outcome in run.outcomes) == [1, 1, 1, 1, 2, 2]
+
+
 @pytest.mark.parametrize("answered", [0, 7])
 @pytest.mark.parametrize("concurrency", [1, 3, 40])
 def test_a_wait_for_all_pauses_with_few_calls(bench, answered, concurrency):
