@@ -2,10 +2,11 @@
 mean this request alone, or all.
 
 Azure answers a request that alone exceeds the tokens per minute with ``Retry-After: 86400``. Other
-providers ask all calls to wait until tomorrow in the same way. The calls beside it tell: if one that
-started later is answered, the wait belongs to the request. If they are refused alike, it belongs to
-all. Until that is known the request is held back. For a moment no further call starts then, so that a
-limit of a day is not met by many.
+providers ask all calls to wait until tomorrow in the same way. The other calls tell: if one that
+started after the refusal is answered, the wait belongs to the request. (A call that started before
+it proves little: it may have been accepted before a limit was reached.) If others are refused alike,
+the wait belongs to all. Until that is known the request is held back. At first no further call starts
+meanwhile, so that few calls meet a limit of a day.
 """
 
 import time
@@ -19,9 +20,11 @@ from .governor import REFUSALS
 from .retry import StopAll
 
 LEAST_S = 600.0  # a shorter wait may be a limit's window: it is for all
-HOLD_S = 2.0  # how long no call starts, at most, until the calls in flight have told
-ALIKE = 2  # refusals without an answer between them, if no other call is in flight
-MANY = 10  # refusals without an answer between them, or as many as calls are in flight
+HOLD_S = 2.0  # how long no call starts, at most, until the calls in flight have ended
+ALIKE = (
+    2  # refusals that make a wait one for all, if they are more than the answers since the first
+)
+MANY = 10  # the same, however many answers there were to calls that had started before
 
 
 class LongWaits:
@@ -29,9 +32,11 @@ class LongWaits:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.held: list[StopAll] = []
-        self.answered = False  # a call of this pool was
         self._clock = clock
-        self._since = 0.0
+        self._since = 0.0  # when the first of them was held
+        self._answered = False  # a call of this pool was
+        self._answers = 0  # … and how many since the first refusal
+        self._in_a_row = 0  # refusals without any answer between them
         self._proven = False  # a long wait was that of its request
 
     @staticmethod
@@ -44,12 +49,13 @@ class LongWaits:
         """Hold the request back. Returns True if the wait is for all, so that the job must pause.
         ``in_flight`` is the number of other calls."""
         if not self.held:
-            self._since = self._clock()
+            self._since, self._answers, self._in_a_row = self._clock(), 0, 0
         self.held.append(stopped)
-        count = len(self.held)
-        if not self._proven and not in_flight and count >= ALIKE:
+        self._in_a_row += 1
+        if self._in_a_row > max(MANY, in_flight):
             return True
-        return count > max(MANY, in_flight)
+        count = len(self.held)
+        return not self._proven and not in_flight and count >= ALIKE and count > self._answers
 
     @property
     def hold_s(self) -> float:
@@ -58,20 +64,25 @@ class LongWaits:
             return 0.0
         return max(0.0, self._since + HOLD_S - self._clock())
 
-    def succeeded(self, started_at: int) -> list[StopAll]:
-        """A call that started then (epoch ms) was answered. Returns the requests that were refused
-        before it started: their waits were theirs."""
-        own = [one for one in self.held if one.outcome.attempts[-1].started_at < started_at]
+    def succeeded(self, called_at: float) -> list[StopAll]:
+        """A call that started then (seconds of the calls' clock) was answered. Returns the requests that
+        had been refused by then: their waits were theirs."""
+        self._answered = True
+        if not self.held:
+            return []
+        self._answers += 1
+        self._in_a_row = 0
+        own = [one for one in self.held if one.ended_at < called_at]
         if own:
             self._proven = True
             self.held = [one for one in self.held if one not in own]
         return own
 
     def left_alone(self) -> list[StopAll]:
-        """At the end: the requests held back whose waits are theirs. That is a single one if others were
-        answered, or all if such a wait was that of its request before."""
-        own = self._proven or (self.answered and len(self.held) == 1)
-        left, self.held = (self.held, []) if own else ([], self.held)
+        """At the end: the requests held back, if their waits are theirs. They are if such a wait was
+        before, or if a single one was refused or fewer than were answered meanwhile."""
+        few = self._answered and (len(self.held) == 1 or len(self.held) < self._answers)
+        left, self.held = (self.held, []) if self._proven or few else ([], self.held)
         return left
 
 

@@ -232,9 +232,8 @@ class Pool:
                 raise Abandoned
             outcome = call.run(permit)
             if not self._take_apart(call, outcome):
-                self._finish(call.request, outcome)
+                self._finish(call, outcome)
         except StopAll as stopped:
-            stopped.call = call
             self._parts.discard(call)
             self._hold(stopped)
         except CapReached as spent:
@@ -265,29 +264,24 @@ class Pool:
             self._stop = stop
             self.stop()
 
-    def _finish(self, request: Request, outcome: Outcome) -> None:
+    def _finish(self, call: RetryingCall, outcome: Outcome) -> None:
         released = outcome.status is RequestStatus.SUCCEEDED and self._stop is None
         if released and self._breaker.held:
             for stopped in self._breaker.succeeded():
                 self._end(stopped.request, stopped.outcome)
         if released:
-            self._note_answer(outcome)
-        self._end(request, outcome)
+            self._note_answer(call)
+        self._end(call.request, outcome)
 
-    def _note_answer(self, outcome: Outcome) -> None:
-        waits = self._breaker.waits
-        waits.answered = True
-        if waits.held:
-            for stopped in waits.succeeded(outcome.attempts[-1].started_at):
-                self._fail_alone(stopped)
+    def _note_answer(self, call: RetryingCall) -> None:
+        for stopped in self._breaker.waits.succeeded(call.called_at):
+            self._fail_alone(stopped)
 
     def _fail_alone(self, stopped: StopAll) -> None:
         """A long wait was that of this request: it has failed, or the parts of a pack are tried. If the
         provider was only overloaded, it is tried again."""
         outcome, call = own_failure(stopped), stopped.call
-        if call is None:
-            self._end(stopped.request, outcome)
-        elif outcome.cause is Cause.OVERLOADED and call.takes_retry():
+        if outcome.cause is Cause.OVERLOADED and call.takes_retry():
             self._start(call, None)
         elif not self._take_apart(call, outcome):
             self._end(stopped.request, outcome)

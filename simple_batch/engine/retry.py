@@ -43,12 +43,13 @@ class Policy(msgspec.Struct, frozen=True):
 class StopAll(Exception):
     """Every further call would fail in the same way. The pool decides about this request."""
 
-    def __init__(self, request: Request, finding: Classification, outcome: Outcome):
+    def __init__(self, call: "RetryingCall", finding: Classification, outcome: Outcome):
         super().__init__(finding.message)
-        self.request = request
+        self.call = call
+        self.ended_at = call.ended_at
+        self.request = call.request
         self.finding = finding
         self.outcome = outcome
-        self.call: RetryingCall | None = None  # set by the pool
 
 
 class Abandoned(gevent.GreenletExit):
@@ -85,7 +86,9 @@ class RetryingCall:
         "_structure",
         "_transport",
         "attempts",
+        "called_at",
         "calling",
+        "ended_at",
         "request",
         "state",
         "waiting",
@@ -121,6 +124,7 @@ class RetryingCall:
         self._failed: Outcome | None = None  # where the last attempt would be the last
         self.state = RequestStatus.IN_FLIGHT
         self.attempts: list[Attempt] = []
+        self.called_at = self.ended_at = 0.0  # when the last call started and ended, by the clock
         self.calling = False  # a call is in flight
         self.waiting = False  # in a backoff or at the governor: may be given up at no cost
 
@@ -161,7 +165,7 @@ class RetryingCall:
             self._ask()
             return None
         if self._stops(finding):
-            raise StopAll(self.request, finding, failed)
+            raise StopAll(self, finding, failed)
         wait = self._wait_s(finding)
         if wait is None or wait >= self._left_s():
             return failed
@@ -229,7 +233,7 @@ class RetryingCall:
         """Make one attempt; it is noted however it ends."""
         self.state = RequestStatus.IN_FLIGHT
         started_at, began, reply, finding = now_ms(), self._clock(), None, None
-        self.calling = True
+        self.calling, self.called_at = True, began
         try:
             reply = self._transport.post(
                 self.request.url, self._body, min(self._policy.attempt_timeout_s, left_s)
@@ -238,9 +242,9 @@ class RetryingCall:
         except TransportFailure as failure:
             finding = classify_failure(failure)
         finally:
-            self.calling = False
+            self.calling, self.ended_at = False, self._clock()
             paused_s = 0.0 if reply is None else reply.paused_s
-            latency_ms = max(0, round((self._clock() - began - paused_s) * 1000))
+            latency_ms = max(0, round((self.ended_at - began - paused_s) * 1000))
             self._limiters.settle(permit, finding, latency_ms)
             if finding is not None and self._shape is not None:
                 finding = self._shape.checked(finding)
