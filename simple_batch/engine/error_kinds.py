@@ -14,7 +14,7 @@ from . import error_words as words
 from .error_text import ErrorBody
 from .error_waits import LEAST_DAY_RESET_S, body_wait_s, day_reset
 from .error_words import Sign
-from .rate_limit_headers import day_reset_s, retry_after_s
+from .rate_limit_headers import day_reset_s, reset_s, retry_after_s
 from .request_size import is_too_large
 
 _REDIRECTS = range(300, 400)
@@ -39,10 +39,11 @@ def kind_of(http_status: int, error: ErrorBody, headers: Mapping[str, str], now_
     """The kind of an error that came with this HTTP status; 2xx: the error is inside an answer."""
     signs = _signs(error)
     status = _status(http_status, error, signs)
-    asked = retry_after_s(headers, now_s)
-    wait = asked or body_wait_s(error, now_s) or asked
     named = bool(signs & {Sign.RATE, Sign.PER_DAY}) and status not in _OVERLOADED
     refused = named or 429 in (status, error.status)
+    asked = retry_after_s(headers, now_s)
+    reset = reset_s(headers, now_s) if refused and not asked else None
+    wait = asked or reset or body_wait_s(error, now_s) or asked
     kind = _of_request(status, error, signs, refused) or _of_account(
         status, error, signs, refused, wait
     )

@@ -81,11 +81,12 @@ def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
         if found:
             return found
         asked = found if asked is None else asked
-    return _reset_s(headers, now_s) or asked
+    return asked
 
 
-def _reset_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """The time until X-RateLimit-Reset, unless calls remain before it."""
+def reset_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    """The time until X-RateLimit-Reset, unless calls remain before it. It is the wait of a refused call
+    only: other answers have this header too."""
     for before in ("", _PROXIED):
         for name in _RESETS:
             left = _count(headers.get(before + name.partition("reset")[0] + "remaining"))

@@ -224,6 +224,11 @@ def test_the_wait_in_headers(headers, wait_s):
     assert found.retry_after_s == pytest.approx(wait_s, abs=2 if wait_s == 60 else 0.01)
 
 
+def test_the_reset_of_a_limit_is_no_wait_of_a_failure():
+    found = check(500, said("oops"), Cause.SERVER_ERROR, RETRY, "X-RateLimit-Reset: 3600")
+    assert found.retry_after_s is None
+
+
 def test_limits_in_headers_are_read_in_each_form():
     for before, after in (("", "-requests"), ("llm_provider-", "-requests"), ("", "")):
         lines = [f"{before}x-ratelimit-{name}{after}: {value}"
