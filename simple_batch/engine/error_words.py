@@ -192,12 +192,13 @@ FORMAT_NAMES = _pattern(
     r"structured.?(?:output|generation|response|decoding)|guided|constrained.?(?:decod|generat|sampl)",
     r"output.?(?:format|schema)",
 )
-# The same for a rejection with a status of 400 to 499, where they can mean nothing else.
-SCHEMA_WORDS = _pattern(
-    r"\bschemas?\b|grammar|\boutlines\b",
-    r"additionalProperties|patternProperties|propertyNames|prefixItems|unevaluated\w+|\$ref|\$defs"
-    r"|anyOf|oneOf|allOf|(?:min|max)(?:Length|Items|Properties)|uniqueItems|multipleOf|exclusiveM\w+",
+# What a schema is made of or turned into; and the schema, which in a client error can mean nothing else.
+GRAMMAR_WORDS = _pattern(
+    r"grammar|\boutlines\b|additionalProperties|patternProperties|propertyNames|prefixItems|unevaluated\w+"
+    r"|\$ref|\$defs|\b(?:anyOf|oneOf|allOf)\b|(?:min|max)(?:Length|Items|Properties)|uniqueItems|multipleOf"
+    r"|exclusive(?:Min|Max)imum",
 )
+SCHEMA_WORDS = _pattern(r"\bschemas?\b")
 OTHER_SCHEMAS = _pattern(r"\b(?:tools?|functions?)\b")
 _MONEY = r"(?:credits?|funds?|balance|money)"
 QUOTA_WORDS = _pattern(

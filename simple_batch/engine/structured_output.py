@@ -151,12 +151,11 @@ def _rejects_format(finding: Classification) -> bool:
         return False
     if names_format(finding.params) or error_words.FORMAT_NAMES.search(finding.message):
         return True
-    rejected = finding.http_status < 500 and finding.cause is Cause.BAD_REQUEST
-    return bool(
-        rejected
-        and error_words.SCHEMA_WORDS.search(finding.message)
-        and not error_words.OTHER_SCHEMAS.search(finding.message)
-    )
+    if error_words.OTHER_SCHEMAS.search(finding.message):
+        return False
+    if finding.cause is Cause.BAD_REQUEST and error_words.SCHEMA_WORDS.search(finding.message):
+        return True
+    return bool(error_words.GRAMMAR_WORDS.search(finding.message))
 
 
 def _asks_itself(request: Request) -> bool:

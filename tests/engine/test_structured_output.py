@@ -148,6 +148,7 @@ REJECTIONS = (
     e.error(400, "The provided JSON schema contains features not supported by xgrammar."),
     e.error(400, "Grammar error: Unimplemented keys: [minLength]"),
     e.http(400, {"error": {"message": "not allowed here", "param": "response_format"}}),
+    e.error(500, "Grammar error: Unimplemented keys: [propertyNames]"),
     e.error(501, "guided decoding is switched off"),
     e.error(403, "response_format is not part of your plan"),
     e.error(418, "I cannot brew to an output schema"),
