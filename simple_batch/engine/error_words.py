@@ -188,12 +188,13 @@ GENERATION_WORDS = _pattern(
 )
 # Names of the parameter that asks for a schema, or of what applies it.
 FORMAT_NAMES = _pattern(
-    r"response.?(?:format|schema)|json.?(?:schema|object|mode)|text\.format|generation.?config",
+    r"response.?(?:format|schema)|text\.format|generation.?config",
     r"structured.?(?:output|generation|response|decoding)|guided|constrained.?(?:decod|generat|sampl)",
     r"output.?(?:format|schema)",
 )
 # What a schema is made of or turned into; and the schema, which in a client error can mean nothing else.
 GRAMMAR_WORDS = _pattern(
+    r"json.?(?:schema|object|mode)",
     r"grammar|\boutlines\b|additionalProperties|patternProperties|propertyNames|prefixItems|unevaluated\w+"
     r"|\$ref|\$defs|\b(?:anyOf|oneOf|allOf)\b|(?:min|max)(?:Length|Items|Properties)|uniqueItems|multipleOf"
     r"|exclusive(?:Min|Max)imum",

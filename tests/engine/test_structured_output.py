@@ -210,6 +210,7 @@ def test_refusals_that_come_at_once_ease_one_step_only(bench):
     [
         e.error(400, "temperature must be below 2"),
         e.error(400, "Invalid schema for function 'f': oneOf is not allowed"),
+        e.error(400, "Invalid JSON schema for tool 'f': oneOf is not allowed"),
         e.http(422, fastapi("temperature")),
         e.http(422, {"detail": [{"loc": ["body", "n"], "msg": "too small",
                                  "input": {"response_format": {"type": "json_schema"}}}]}),
