@@ -85,7 +85,8 @@ def _status(http_status: int, error: ErrorBody, signs: set[Sign]) -> int:
     if http_status >= 300:
         return http_status
     coded = (words.STATUSES[sign] for sign in words.STATUSES if sign in signs)
-    return error.status or next(coded, 0)
+    status = error.status or next(coded, 0)
+    return status or (429 if words.NAMED_RATE_LIMIT.search(error.words) else 0)
 
 
 def _of_request(status: int, error: ErrorBody, signs: set[Sign], refused: bool) -> Kind | None:

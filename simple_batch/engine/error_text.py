@@ -54,7 +54,10 @@ _CODES = frozenset(
         "blockReason",
     }
 )
-_STATUSES = ("code", "status", "status_code", "statusCode", "http_status", "error_code")
+_STATUSES = frozenset(
+    {"code", "status", "status_code", "statusCode", "error_code", "error", "http_code", "httpCode"}
+    | {"http_status", "httpStatus", "http_status_code"}
+)
 _PARAMS = frozenset({"param", "field", "parameter"})
 _ECHOES = frozenset({"input", "ctx", "failed_generation", "request", "prompt"})  # not its words
 _UNNAMED = frozenset({"seconds", "value", "amount", "count"})  # the name above says what it is
@@ -189,7 +192,7 @@ class _Reader:
 
     def _note(self, name: str, value: Any) -> None:
         """A single value that is no message."""
-        text = str(value).strip()
+        text = str(value).strip().removesuffix(".0")
         if name in _PARAMS and text:
             self.params.append(text)
         if name in _STATUSES and text.isdigit() and 400 <= int(text[:4]) < 600:

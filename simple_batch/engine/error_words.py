@@ -210,6 +210,7 @@ QUOTA_WORDS = _pattern(
     r"payment required|\barrears?\b|\boverdue\b|\bunpaid\b",
     r"(?:spend\w*|budget|monthly|hard) (?:cap|limit) (?:is |was |has been )?(?:reached|exceeded)",
     r"(?:reached|exceeded|hit) (?:your |the |its )?(?:\w+ ){0,2}(?:spend\w*|budget|billing|hard|monthly) (?:\w+ )?(?:cap|limit)",
+    r"\b(?:monthly|weekly)\b.{0,30}(?:quota|limit|cap|allowance)\b.{0,20}(?:reached|exceeded|used up|exhausted)",
     r"余额(?:不足|已用完|为零)|欠费|账户.{0,10}(?:不足|停用)|额度(?:不足|已用完|已耗尽)",
 )
 # Advice that a rate limit gives too: it tells nothing where a rate is named.
@@ -240,13 +241,16 @@ KEY_WORDS = _pattern(
     r"\b(?:api|access|auth\w*) ?(?:key|token)\b.{0,40}(?:valid|expired|incorrect|revoked)"
 )
 PER_DAY_WORDS = _pattern(
-    r"\b(?:per|a|each|every)[ -]?day\b|/ ?(?:d|day)\b|\bdaily\b|\b[TR]PD\b|\b(?:per|every) (?:86,?400 ?s|24[ -]?h)",
+    r"\b(?:per|a|each|every)[ -]?(?:1 |one )?day\b|\b(?:limit|quota|used|requests?|calls?|tokens?|allowance)\b.{0,30}\btoday\b|24[ -]?hours? (?:limit|quota)|/ ?(?:d|day)\b|\bdaily\b|\b[TR]PD\b|\b(?:per|every) (?:86,?400 ?s|24[ -]?h)",
     r"每日|每天|当日|今日|单日",
 )
-PER_DAY_ID = _pattern(r"per_?day|by_?day|\bdaily|_day\b")
+PER_DAY_ID = _pattern(
+    r"per_?day|by_?day|\bdaily|_day\b|^(?:1 ?)?d(?:ay)?$|^24 ?h|^[tr]pd$|^86400s?$"
+)
+NAMED_RATE_LIMIT = _pattern(r"rate.?limit|too many requests|quota exceeded|限流|频率超限")
 PER_MINUTE_WORDS = _pattern(r"\b(?:per|a|each|every)[ -]?min|/ ?min|\b[TR]PM\b|每分钟")
 NO_QUOTA_WORDS = re.compile(
-    r"(?<!remaining )\blimit['\"]?(?: is| of)?\s?[:=]?\s?0(?![\w.,]*\d)(?! (?:remaining|left))",
+    r"(?<!remaining )\blimit['\"]?(?: is| of)?\s?[:=]?\s?(?:0|zero\b)(?![\w.,]*\d)(?! (?:remaining|left))",
     re.I,
 )
 NO_QUOTA_FIELDS = frozenset(
