@@ -35,29 +35,40 @@ class Kind(msgspec.Struct, frozen=True):
     failed_generation: bool = False
 
 
+class _Seen(msgspec.Struct, frozen=True):
+    """An error with what was read from it. ``status`` is its HTTP status, or the one that it stands for
+    if it is inside an answer (0: none); ``refused``: it is a refusal by a rate or a quota; ``wait_s``
+    and ``day_s``: the waits until a next call, and until a limit per day renews."""
+
+    status: int
+    error: ErrorBody
+    signs: frozenset[Sign]
+    refused: bool
+    wait_s: float | None
+    day_s: float | None
+    now_s: float
+
+
 def kind_of(http_status: int, error: ErrorBody, headers: Mapping[str, str], now_s: float) -> Kind:
     """The kind of an error that came with this HTTP status; 2xx: the error is inside an answer."""
-    signs = _signs(error)
-    status = _status(http_status, error, signs)
-    named = bool(signs & {Sign.RATE, Sign.PER_DAY}) and status not in _OVERLOADED
-    refused = named or 429 in (status, error.status)
-    asked = retry_after_s(headers, now_s)
-    reset = reset_s(headers, now_s) if refused and not asked else None
-    wait = asked or reset or body_wait_s(error, now_s) or asked
-    kind = _of_request(status, error, signs, refused) or _of_account(
-        status, error, signs, refused, wait
-    )
+    seen = _seen(http_status, error, headers, now_s)
+    kind = _of_request(seen) or _of_account(seen)
     if kind is not None:
         return kind
-    if refused or status == 498:
-        return _refusal(status, error, signs, headers, wait, now_s)
-    cause, verdict = _by_status(status, error, signs)
-    return Kind(cause, verdict, wait)
+    if seen.refused or seen.status == 498:
+        return _refusal(seen)
+    cause, verdict = _by_status(seen)
+    return Kind(cause, verdict, seen.wait_s)
 
 
 def refuses_content(error: ErrorBody) -> bool:
     """Whether a body has a code of a refusal of the content, though no message."""
     return Sign.CONTENT in _signs(error)
+
+
+def names_format(params: Iterable[str]) -> bool:
+    """Whether the parameter that asks for a schema is named as the fault."""
+    return any(words.FORMAT_NAMES.search(name) for name in params)
 
 
 def limited(error: ErrorBody) -> str | None:
@@ -68,11 +79,22 @@ def limited(error: ErrorBody) -> str | None:
     return "requests" if words.ABOUT_REQUESTS.search(named) else None
 
 
-def _signs(error: ErrorBody) -> set[Sign]:
+def _seen(http_status: int, error: ErrorBody, headers: Mapping[str, str], now_s: float) -> _Seen:
+    signs = _signs(error)
+    status = _status(http_status, error, signs)
+    named = bool(signs & {Sign.RATE, Sign.PER_DAY}) and status not in _OVERLOADED
+    refused = named or 429 in (status, error.status)
+    asked = retry_after_s(headers, now_s)
+    reset = reset_s(headers, now_s) if refused and not asked else None
+    wait_s = asked or reset or body_wait_s(error, now_s) or asked
+    return _Seen(status, error, signs, refused, wait_s, day_reset_s(headers, now_s), now_s)
+
+
+def _signs(error: ErrorBody) -> frozenset[Sign]:
     found = {words.NUMBERED.get((name, _number(value))) for name, value in error.fields}
     for code in error.codes:
         found.add(next((sign for sign, codes in words.CODES if codes.search(code)), None))
-    return {sign for sign in found if sign is not None}
+    return frozenset(sign for sign in found if sign is not None)
 
 
 def _number(value: object) -> int:
@@ -80,8 +102,7 @@ def _number(value: object) -> int:
     return int(text) if len(text) < 10 and text.isdigit() else -1
 
 
-def _status(http_status: int, error: ErrorBody, signs: set[Sign]) -> int:
-    """The HTTP status, or the one that an error inside an answer stands for (0: none)."""
+def _status(http_status: int, error: ErrorBody, signs: frozenset[Sign]) -> int:
     if http_status >= 300:
         return http_status
     coded = (words.STATUSES[sign] for sign in words.STATUSES if sign in signs)
@@ -89,68 +110,74 @@ def _status(http_status: int, error: ErrorBody, signs: set[Sign]) -> int:
     return status or (429 if words.NAMED_RATE_LIMIT.search(error.words) else 0)
 
 
-def _of_request(status: int, error: ErrorBody, signs: set[Sign], refused: bool) -> Kind | None:
-    """A refusal that concerns this request alone, or None."""
-    if Sign.CONTENT in signs or (not refused and status != 401 and _refuses_content(error)):
+# --- refusals that concern one request -------------------------------------------------------
+
+
+def _of_request(seen: _Seen) -> Kind | None:
+    if Sign.CONTENT in seen.signs or _refuses_content(seen):
         return Kind(Cause.CONTENT_FILTER, Verdict.FINAL)
-    if _failed_generation(status, error, signs, refused):
+    if _failed_generation(seen):
         return Kind(Cause.BAD_RESPONSE, Verdict.RETRY, failed_generation=True)
-    if status in _REDIRECTS or status in (401, 402, 404):
+    if seen.status in _REDIRECTS or seen.status in (401, 402, 404):
         return None
-    if Sign.CONTEXT in signs or (
-        not refused and 400 <= status < 500 and words.CONTEXT_WORDS.search(error.words)
-    ):
+    if _exceeds_context(seen):
         return Kind(Cause.CONTEXT_LENGTH, Verdict.FINAL)
-    per_minute = words.PER_MINUTE_WORDS.search(error.words)
-    if (
-        status == 413
-        or Sign.TOO_LARGE in signs
-        or ((refused or per_minute) and is_too_large(error))
-    ):
+    if seen.status == 413 or Sign.TOO_LARGE in seen.signs or _exceeds_limit(seen):
         return Kind(Cause.TOO_LARGE, Verdict.FINAL)
     return None
 
 
-def _refuses_content(error: ErrorBody) -> bool:
-    return bool(
-        words.CONTENT_WORDS.search(error.text) and not words.ACCOUNT_WORDS.search(error.words)
-    )
-
-
-def _failed_generation(status: int, error: ErrorBody, signs: set[Sign], refused: bool) -> bool:
-    if Sign.GENERATION in signs or error.has_generation:
-        return True
-    if refused or status in _NOT_GENERATED or names_format(error.params):
+def _refuses_content(seen: _Seen) -> bool:
+    if seen.refused or seen.status == 401 or not words.CONTENT_WORDS.search(seen.error.text):
         return False
-    return bool(words.GENERATION_WORDS.search(error.words))
+    return not words.ACCOUNT_WORDS.search(seen.error.words)
 
 
-def names_format(params: Iterable[str]) -> bool:
-    """Whether the parameter that asks for a schema is named as the fault."""
-    return any(words.FORMAT_NAMES.search(name) for name in params)
+def _failed_generation(seen: _Seen) -> bool:
+    if Sign.GENERATION in seen.signs or seen.error.has_generation:
+        return True
+    if seen.refused or seen.status in _NOT_GENERATED or names_format(seen.error.params):
+        return False
+    return bool(words.GENERATION_WORDS.search(seen.error.words))
 
 
-def _of_account(
-    status: int, error: ErrorBody, signs: set[Sign], refused: bool, wait: float | None
-) -> Kind | None:
-    """A failure that only the user can end, at the provider; or None."""
-    if status in _REDIRECTS or status == 404:
+def _exceeds_context(seen: _Seen) -> bool:
+    if Sign.CONTEXT in seen.signs:
+        return True
+    by_words = not seen.refused and 400 <= seen.status < 500
+    return by_words and bool(words.CONTEXT_WORDS.search(seen.error.words))
+
+
+def _exceeds_limit(seen: _Seen) -> bool:
+    """Whether the request alone needs more than a limit of tokens."""
+    of_a_rate = seen.refused or words.PER_MINUTE_WORDS.search(seen.error.words)
+    return bool(of_a_rate) and is_too_large(seen.error)
+
+
+# --- failures that only the user can end, at the provider ------------------------------------
+
+
+def _of_account(seen: _Seen) -> Kind | None:
+    if seen.status in _REDIRECTS or seen.status == 404:
         return None
-    if (refused or status == 403) and _no_quota(error):
+    if (seen.refused or seen.status == 403) and _no_quota(seen.error):
         return Kind(Cause.QUOTA, Verdict.STOP, remedy=remedies.NO_QUOTA)
-    throttled = any("throttl" in code.lower() for code in error.codes)
-    spent = status == 402 or (Sign.QUOTA in signs and not throttled)
-    spent = spent or bool(words.QUOTA_WORDS.search(error.words))
-    if not spent and wait is None and Sign.RATE not in signs:
-        spent = _asks_to_pay(status, error)
-    return Kind(Cause.QUOTA, Verdict.STOP) if spent else None
+    return Kind(Cause.QUOTA, Verdict.STOP) if _is_spent(seen) else None
 
 
-def _asks_to_pay(status: int, error: ErrorBody) -> bool:
-    """By words that a rate limit uses too, where none is named."""
-    if words.PAY_WORDS.search(error.words):
-        return not words.RATE_WORDS.search(error.words)
-    return status in (403, 429) and bool(words.WEAK_QUOTA_WORDS.search(error.words))
+def _is_spent(seen: _Seen) -> bool:
+    """Whether there is no money or credit left."""
+    throttled = any("throttl" in code.lower() for code in seen.error.codes)
+    if seen.status == 402 or (Sign.QUOTA in seen.signs and not throttled):
+        return True
+    if words.QUOTA_WORDS.search(seen.error.words):
+        return True
+    # the rest are words that a rate limit uses too: they count where nothing names one
+    if seen.wait_s is not None or Sign.RATE in seen.signs:
+        return False
+    if words.PAY_WORDS.search(seen.error.words):
+        return not words.RATE_WORDS.search(seen.error.words)
+    return seen.status in (403, 429) and bool(words.WEAK_QUOTA_WORDS.search(seen.error.words))
 
 
 def _no_quota(error: ErrorBody) -> bool:
@@ -160,22 +187,17 @@ def _no_quota(error: ErrorBody) -> bool:
     return any(name in words.NO_QUOTA_FIELDS and str(value) == "0" for name, value in error.fields)
 
 
-def _refusal(
-    status: int,
-    error: ErrorBody,
-    signs: set[Sign],
-    headers: Mapping[str, str],
-    wait: float | None,
-    now_s: float,
-) -> Kind:
+# --- refusals that pass ------------------------------------------------------------------------
+
+
+def _refusal(seen: _Seen) -> Kind:
     """A rate limit, a limit per day, or a lack of capacity."""
-    if status == 498 or words.NO_CAPACITY_WORDS.search(error.text):
-        return Kind(Cause.OVERLOADED, Verdict.RETRY, wait)
-    of_day = day_reset_s(headers, now_s)
-    if of_day is None and not _is_per_day(error, signs):
-        return Kind(Cause.RATE_LIMIT, Verdict.WAIT, wait)
-    reset, place = day_reset(error, now_s)
-    given = of_day or wait
+    if seen.status == 498 or words.NO_CAPACITY_WORDS.search(seen.error.text):
+        return Kind(Cause.OVERLOADED, Verdict.RETRY, seen.wait_s)
+    if seen.day_s is None and not _is_per_day(seen):
+        return Kind(Cause.RATE_LIMIT, Verdict.WAIT, seen.wait_s)
+    reset, place = day_reset(seen.error, seen.now_s)
+    given = seen.day_s or seen.wait_s
     # where the provider is known to renew at midnight, a wait of seconds is not the reset
     if given is not None and (given >= LEAST_DAY_RESET_S or place != "Pacific"):
         return Kind(Cause.RATE_LIMIT, Verdict.STOP, given, per_day=True)
@@ -183,8 +205,9 @@ def _refusal(
     return Kind(Cause.RATE_LIMIT, Verdict.STOP, reset, remedy, per_day=True)
 
 
-def _is_per_day(error: ErrorBody, signs: set[Sign]) -> bool:
-    if Sign.PER_DAY in signs:
+def _is_per_day(seen: _Seen) -> bool:
+    error = seen.error
+    if Sign.PER_DAY in seen.signs:
         return True
     named = (value for _name, value in error.fields if isinstance(value, str))
     if any(words.PER_DAY_ID.search(value) and "://" not in value for value in named):
@@ -193,33 +216,38 @@ def _is_per_day(error: ErrorBody, signs: set[Sign]) -> bool:
     return bool(words.PER_DAY_WORDS.search(error.words)) and not per_minute
 
 
-def _by_status(status: int, error: ErrorBody, signs: set[Sign]) -> tuple[Cause, Verdict]:
+# --- everything else, by status ----------------------------------------------------------------
+
+
+def _by_status(seen: _Seen) -> tuple[Cause, Verdict]:
+    status = seen.status
     if status in _REDIRECTS or status == 404:
         return Cause.NOT_FOUND, Verdict.STOP
     if status >= 500 or status in (408, 409, 425):
-        return _passing(status, error, signs), Verdict.RETRY
+        return _passing(seen), Verdict.RETRY
     if 400 <= status < 500:
-        return _client_error(status, error, signs)
-    if Sign.OVERLOADED in signs:
+        return _client_error(seen)
+    if Sign.OVERLOADED in seen.signs:
         return Cause.OVERLOADED, Verdict.RETRY
     return Cause.BAD_RESPONSE, Verdict.RETRY
 
 
-def _passing(status: int, error: ErrorBody, signs: set[Sign]) -> Cause:
+def _passing(seen: _Seen) -> Cause:
     """The cause of a failure that may pass by itself."""
-    if status == 408:
+    if seen.status == 408:
         return Cause.TIMEOUT
-    if status in (409, 425):
+    if seen.status in (409, 425):
         return Cause.SERVER_ERROR
-    overloaded = Sign.OVERLOADED in signs or words.OVERLOADED_WORDS.search(error.text)
-    return Cause.OVERLOADED if overloaded or status in _OVERLOADED else Cause.SERVER_ERROR
+    overloaded = Sign.OVERLOADED in seen.signs or words.OVERLOADED_WORDS.search(seen.error.text)
+    return Cause.OVERLOADED if overloaded or seen.status in _OVERLOADED else Cause.SERVER_ERROR
 
 
-def _client_error(status: int, error: ErrorBody, signs: set[Sign]) -> tuple[Cause, Verdict]:
-    if status in (401, 407):
+def _client_error(seen: _Seen) -> tuple[Cause, Verdict]:
+    if seen.status in (401, 407):
         return Cause.AUTH, Verdict.STOP
-    if Sign.NO_MODEL in signs or (status != 403 and words.NO_MODEL_WORDS.search(error.words)):
+    no_model = seen.status != 403 and words.NO_MODEL_WORDS.search(seen.error.words)
+    if Sign.NO_MODEL in seen.signs or no_model:
         return Cause.NOT_FOUND, Verdict.STOP
-    if status == 403 or words.KEY_WORDS.search(error.words):
+    if seen.status == 403 or words.KEY_WORDS.search(seen.error.words):
         return Cause.AUTH, Verdict.STOP
     return Cause.BAD_REQUEST, Verdict.FINAL

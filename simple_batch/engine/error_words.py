@@ -189,7 +189,7 @@ GENERATION_WORDS = _pattern(
 # Names of the parameter that asks for a schema, or of what applies it.
 FORMAT_NAMES = _pattern(
     r"response.?(?:format|schema)|text\.format|generation.?config",
-    r"structured.?(?:output|generation|response|decoding)|guided|constrained.?(?:decod|generat|sampl)",
+    r"structured.?(?:output|generation|response|decoding)|guided|constrained.?(?:decoding|generation|sampling)",
     r"output.?(?:format|schema)",
 )
 # What a schema is made of or turned into; and the schema, which in a client error can mean nothing else.

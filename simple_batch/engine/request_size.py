@@ -21,7 +21,7 @@ _LIMIT = re.compile(
     re.IGNORECASE,
 )
 _NEEDED = re.compile(
-    r"request(?:ed|s|ing)?(?! limit)|need(?:s|ed)?|requir(?:es|ed|ing)|got|given|received|sent|"
+    r"request(?:ed|s|ing)?(?! limit)|need(?:s|ed)?|requires|required|got|given|received|sent|"
     r"asks?|asked|contains?|has|have|size|estimated|actual|costs?|wants?|would (?:use|take|cost)|prompt|input|"
     r"this (?:call|message)|yours?|请求|需要|实际|本次|输入",
     re.IGNORECASE,
