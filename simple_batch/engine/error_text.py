@@ -8,6 +8,7 @@ message (Gemini, LiteLLM), a Python list within one (vLLM), HTML, and plain text
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -254,7 +255,9 @@ def _nested(text: str, alone: bool) -> Any:
 
 def _python_value(text: str) -> Any:
     try:
-        return ast.literal_eval(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about escapes in another program's text
+            return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return None
 

@@ -8,9 +8,9 @@ in China. Where nothing is known, midnight UTC is assumed.
 """
 
 import re
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from .error_text import ErrorBody
 from .rate_limit_headers import LONGEST_S, duration_s
@@ -62,6 +62,8 @@ _ZONE_WORDS = (
     (_CHINA, re.compile(r"aliyun|dashscope|bigmodel|baidu|qianfan|[\u4e00-\u9fff]", re.I)),
 )
 _PLACES = {_PACIFIC: "Pacific", _CHINA: "China", "UTC": "UTC"}
+# where the system has no time zones: the later midnight of the two that summer time makes
+_OFFSETS_H = {_PACIFIC: -8, _CHINA: 8, "UTC": 0}
 
 
 def body_wait_s(error: ErrorBody, now_s: float) -> float | None:
@@ -133,6 +135,13 @@ def day_reset(error: ErrorBody, now_s: float) -> tuple[float, str]:
     does not say: as it documents it, else midnight UTC."""
     text = " ".join((error.text, *(str(value) for _name, value in error.fields)))
     zone = next((name for name, words in _ZONE_WORDS if words.search(text)), "UTC")
-    local = datetime.fromtimestamp(now_s, ZoneInfo(zone) if zone != "UTC" else UTC)
+    local = datetime.fromtimestamp(now_s, _zone(zone))
     midnight = datetime.combine(local.date() + timedelta(days=1), time(), local.tzinfo)
     return midnight.timestamp() + DAY_MARGIN_S - now_s, _PLACES[zone]
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (OSError, ZoneInfoNotFoundError):
+        return timezone(timedelta(hours=_OFFSETS_H[name]))

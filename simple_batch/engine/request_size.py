@@ -15,20 +15,25 @@ _AMOUNT = re.compile(
 )
 _SCALE = {"k": 1_000, "K": 1_000, "M": 1_000_000}
 _LIMIT = re.compile(
-    r"limit(?:ed)?|max(?:imum)?|most|more than|allow\w*|quota|cap(?:acity|ped)?|ceiling|budget|"
-    r"threshold|up to|permitted|exceeds?|over|above|larger than|greater than|under|below|"
-    r"(?:only|just) \w+ up to|per[ -]minute|tpm|上限|限制|最多|最大|不超过|超过|超出|配额",
+    r"(?<![a-z])(?:"
+    r"limit(?:ed)?|max(?:imum)?|most|more than|allow\w*|quota|cap(?:acity|ped)?|"
+    r"ceiling|budget|threshold|up to|permitted|exceeds?|over|above|larger than|"
+    r"greater than|under|below|(?:only|just) \w+ up to|per[ -]minute|tpm"
+    r")|上限|限制|最多|最大|不超过|超过|超出|配额",
     re.IGNORECASE,
 )
 _NEEDED = re.compile(
-    r"request(?:ed|s|ing)?(?! limit)|need(?:s|ed)?|requires|required|got|given|received|sent|"
-    r"asks?|asked|contains?|has|have|size|estimated|actual|costs?|wants?|would (?:use|take|cost)|prompt|input|"
-    r"this (?:call|message)|yours?|请求|需要|实际|本次|输入",
+    r"(?<![a-z])(?:"
+    r"request(?:ed|s|ing)?(?! limit)|need(?:s|ed)?|requires|required|got|given|"
+    r"received|sent|asks?|asked|contains?|has|have|size|estimated|actual|costs?|wants?|"
+    r"would (?:use|take|cost)|prompt|input|this (?:call|message)|yours?"
+    r")|请求|需要|实际|本次|输入",
     re.IGNORECASE,
 )
 _USED = re.compile(
-    r"used|usage|current(?:ly)?|consumed|so far|already|remaining|left|available|spent|"
-    r"已用|已使用|当前|剩余",
+    r"(?<![a-z])(?:"
+    r"used|usage|current(?:ly)?|consumed|so far|already|remaining|left|available|spent"
+    r")|已用|已使用|当前|剩余",
     re.IGNORECASE,
 )
 _CALLS = re.compile(r"\s*(?:requests?|calls?|rp[msd]|connections?|queries|times|次)\b", re.I)
@@ -39,7 +44,11 @@ _NAMES_CALLS = re.compile(
 _NAMES_SIZE = re.compile(
     r"token|\btp[msd]\b|character|byte|size|large|long|字符|长度", re.IGNORECASE
 )
-_NO_AMOUNT = re.compile(r"\b(?:id|number|code|error|line|version|trace|model)\W*$", re.IGNORECASE)
+_NO_AMOUNT = re.compile(
+    r"\b(?:(?:id|number|code|error|line|version|trace|model)\W*|request\s#?)$", re.IGNORECASE
+)
+_TOKENS = re.compile(r"\s?(?:tok|tpm)", re.IGNORECASE)
+_MOST = 1e9  # tokens; a larger number is an id
 _MORE = r"(?:(?:tokens?|tpm|characters|bytes)\s*)?(?:\w+ )?(?:(?:more|larger|greater|higher|bigger) than|>|exceeds|超过)"
 _LESS = r"(?:(?:tokens?|tpm|characters|bytes)\s*)?(?:\w+ )?(?:(?:less|smaller|lower|fewer) than|<)"
 _COMPARED = (
@@ -74,7 +83,9 @@ def _amounts(text: str) -> Iterator[tuple[str, float]]:
     for found in _AMOUNT.finditer(text):
         before, behind = text[max(end, found.start() - _REACH) : found.start()], text[found.end() :]
         end = found.end()
-        if _CALLS.match(behind) or _TIME.match(behind) or _NO_AMOUNT.search(before):
+        if _CALLS.match(behind) or _TIME.match(behind) or _value(found) > _MOST:
+            continue
+        if _NO_AMOUNT.search(before) and not _TOKENS.match(behind):
             continue
         kind = _compared(before, behind) or _kind(before) or _kind_behind(behind)
         if kind is not None:

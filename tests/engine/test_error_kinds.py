@@ -8,6 +8,7 @@ import pytest
 
 from simple_batch.core import remedies
 from simple_batch.core.domain import Cause, Verdict
+from simple_batch.engine import error_waits
 
 from .. import endpoint as e
 from .test_transport import finding
@@ -74,6 +75,7 @@ def test_one_request_alone_exceeds_a_limit(status, body):
         "This request would exceed your organization's rate limit of 30,000 input tokens per minute. "
         "Please reduce the prompt length or the maximum tokens requested, or try again later.",
         "Concurrency limit 10 exceeded, 11 requests in flight",
+        "Refused, as presented: limit 30000 tokens. Request 20260101123 was not counted.",
     ],
 )
 def test_a_limit_that_is_reached_by_many_requests_is_none_of_one(message):
@@ -286,6 +288,16 @@ def test_without_a_time_a_quota_per_day_is_waited_for_until_midnight(body, place
     assert 0 < found.retry_after_s <= 25 * 3600
     assert any(abs(reset % 86_400 - hours * 3600) < 60 or abs(reset % 86_400 - 86_400) < 60
                for hours in offsets)  # fmt: skip
+
+
+def test_midnight_is_known_where_the_system_has_no_time_zones(monkeypatch):
+    def missing(name):
+        raise error_waits.ZoneInfoNotFoundError(name)
+
+    monkeypatch.setattr(error_waits, "ZoneInfo", missing)
+    body = google("no", "RESOURCE_EXHAUSTED", violation("GenerateRequestsPerDay-FreeTier"))
+    found = check(429, body, Cause.RATE_LIMIT, STOP)
+    assert (time.time() + found.retry_after_s) % 86_400 == pytest.approx(8 * 3600, abs=60)
 
 
 @pytest.mark.parametrize(
