@@ -45,7 +45,8 @@ _NAMES_SIZE = re.compile(
     r"token|\btp[msd]\b|character|byte|size|large|long|字符|长度", re.IGNORECASE
 )
 _NO_AMOUNT = re.compile(
-    r"\b(?:(?:id|number|code|error|line|version|trace|model)\W*|request\s#?)$", re.IGNORECASE
+    r"\b(?:(?:id|number|code|error|line|version|trace|model)\W*|(?<![<>]\s)request\s#?)$",
+    re.IGNORECASE,
 )
 _TOKENS = re.compile(r"\s?(?:tok|tpm)", re.IGNORECASE)
 _MOST = 1e9  # tokens; a larger number is an id
