@@ -108,7 +108,7 @@ def _fork_program(stdin: int, stdout: int, stderr: int, reports: int, new_sessio
 
 def main():
     connection = _socket.socket(fileno=os.dup(0))
-    select([connection], [], [])  # a program that nobody starts is not loaded
+    select([connection], [], [])  # a program that is not started is not loaded
     run = LOADERS[sys.argv[1]]()
     gc.collect()
     gc.freeze()  # otherwise each process traverses all loaded objects when it ends

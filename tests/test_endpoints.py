@@ -134,4 +134,4 @@ def test_pages_commands_and_the_api_give_the_same_answers(
         sent["max_tokens"] = 50
     assert sum(body == sent for body in endpoint.bodies) == 3
     with connected():
-        assert jobs.get(made[0]).unpriced == (len(TEXTS) if "images" in url or "mod" in url else 0)
+        assert jobs.get(made[0]).unpriced == (len(TEXTS) if "images" in url else 0)

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from simple_batch.core.domain import NANO
-from simple_batch.services import configs, estimate, job_options, jobs, token_count, uploads
+from simple_batch.engine import token_count
+from simple_batch.services import configs, estimate, job_options, jobs, uploads
 from simple_batch.store.database import connected
 
 from . import endpoint as e
@@ -166,6 +167,30 @@ def test_past_answers_set_tokens_answers_and_the_cache_right(app, add_config, ma
         (0.55 * into.expected + 400 * 2 + 200 * 5) * NANO / 1e6, rel=1e-3
     )
     assert found.cost.high == (into.high + 5 * found.output_tokens.high) * NANO // 1_000_000
+
+
+def test_cache_writes_of_past_answers_are_expected_again(app, add_config, make_job, wait_for):
+    services = app.extensions["simple_batch"]
+    services.start()
+    prices = {
+        "input_price": 1,
+        "cached_input_price": "0.1",
+        "cache_write_price": 3,
+        "output_price": 0,
+    }
+    answer = {**e.GOOD, "usage": {"prompt_tokens": 100, "completion_tokens": 30}}
+    details = {"cached_tokens": 50, "cache_write_tokens": 25}
+    answer["usage"]["prompt_tokens_details"] = details
+    with MisbehavingEndpoint(e.http(200, answer)) as endpoint:
+        add_config(endpoint.base_url, **{name: Decimal(price) for name, price in prices.items()})
+        wait_for(make_job(25), "completed")
+    services.stop(2)
+    with connected():
+        found = estimated(stage(), "test")
+    into = found.input_tokens
+    # a quarter at 1, half at 0.1, a quarter at 3; at worst nothing is read and three quarters written
+    assert found.cost.expected == pytest.approx(1.05 * into.expected * NANO / 1e6, rel=1e-3)
+    assert found.cost.high == pytest.approx(2.5 * into.high * NANO / 1e6, rel=1e-3)
 
 
 def test_answer_tokens_are_assumed_until_seen_and_bounded_by_each_request(app, add_config):

@@ -34,6 +34,7 @@ def test_every_price_that_ships_says_when_and_where_it_was_found(db):
         assert urlsplit(price.source).scheme == "https"
         assert "2025-01" <= price.date[:7] <= "2027-12"
         assert price.cached_input is None or price.cached_input < price.input < price.output
+        assert price.cache_write is None or price.cache_write == price.input * Decimal("1.25")
         for model in price.models:  # none hides another
             plain = model.replace("*", "26-01-01")
             alike = [one for one in shipped if one.is_of(price.host, plain)]

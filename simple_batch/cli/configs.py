@@ -12,7 +12,13 @@ from ..services.config_fields import FIELDS
 from .base import ExitStatus, command, put, put_json, put_table, say
 from .option_fields import options_of
 
-_PRICES = ("input_price", "cached_input_price", "output_price", "reasoning_price")
+_PRICES = (
+    "input_price",
+    "cached_input_price",
+    "cache_write_price",
+    "output_price",
+    "reasoning_price",
+)
 
 
 def _config_options(function: Callable) -> Callable:

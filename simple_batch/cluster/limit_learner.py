@@ -4,10 +4,11 @@ all, in the order of time, into the same Limits that a single process has."""
 import math
 from typing import Any
 
-from ..engine.learned_limits import IDLE_S, Limits, Ticket
+from ..engine.learned_limits import IDLE_S, REQUESTS, Limits, Ticket
 from ..engine.sliding_window import WINDOW_S, SlidingWindow
 from .shared_limits import EventKind, Report
 
+DELAY_S = 0.5  # until all processes act on what was learned
 KEPT_LEVELS = 10_000  # calls in flight that are tracked; the oldest are dropped beyond this
 
 
@@ -16,14 +17,16 @@ class LimitLearner:
 
     def __init__(self, limits: Limits):
         self._limits = limits
+        limits.delay_s = DELAY_S
         self._recent = SlidingWindow()
         self._waiting: list[tuple[float, int, str, list[Any]]] = []  # (time, order, worker, event)
         self._order = 0
         self._busy: dict[str, int] = {}  # calls in flight at the time that was reached
-        self._levels: dict[tuple[str, int], int] = {}  # of all calls in flight when one started
+        # of each call: all calls in flight when it started, and its place among all
+        self._levels: dict[tuple[str, int], tuple[int, int]] = {}
         self._wanted_at = -math.inf
-        self._cut = 0.0
         self._reached = -math.inf
+        self.limit_reached = False  # at the last replay: all calls have to wait
 
     def add(self, report: Report, offset: float) -> None:
         """Add the report of a process. ``offset`` is that of this process's clock (s)."""
@@ -41,6 +44,10 @@ class LimitLearner:
         for worker in gone:
             self._busy.pop(worker, None)
 
+    def close(self) -> None:
+        """This process learns from its own calls from now on."""
+        self._limits.delay_s = 0.0
+
     @property
     def workers(self) -> set[str]:
         return set(self._busy)
@@ -54,6 +61,7 @@ class LimitLearner:
         """Replay what happened until then (seconds of this process's clock); → whether a refusal
         taught something."""
         self._waiting.sort()
+        self.limit_reached = False
         news = False
         done = 0
         for at, _, worker, event in self._waiting:
@@ -91,24 +99,23 @@ class LimitLearner:
             self._limits.idle()
         self._wanted_at = now
         self._busy[worker] = self._busy.get(worker, 0) + 1
-        self._levels[worker, number] = level = sum(self._busy.values())
-        self._limits.started(Ticket(now, tokens, 0, level, number))
+        level = sum(self._busy.values())
+        ticket = Ticket(now, tokens, 0, level, number)
+        self._limits.started(ticket)
+        self._levels[worker, number] = level, ticket.order
         self._recent.note(now, 1, tokens)
 
     def _ticket(
         self, worker: str, shift: float, started: float, number: int, level: int, tokens: int
     ) -> Ticket:
-        level = self._levels.pop((worker, number), level if not number else 0)
-        return Ticket(started + shift, tokens, 0, level, number)
+        unknown = level if not number else 0, self._limits.last_order
+        level, order = self._levels.pop((worker, number), unknown)
+        return Ticket(started + shift, tokens, 0, level, number, order)
 
-    def _refused(
-        self, ticket: Ticket, now: float, about: str | None, known: float, cut: float
-    ) -> bool:
-        """``known`` is the last refusal that the caller knew of at the start of its call. If there has been
-        another one since, this refusal adds no information."""
-        if known < self._cut:
-            self._limits.discount(ticket)
-            return False
-        self._cut = cut
+    def _refused(self, ticket: Ticket, now: float, about: str | None, *_times: float) -> bool:
+        limits = self._limits
+        before = limits.width.value, limits.rates[REQUESTS].value
         per_s = self._recent.starts / WINDOW_S
-        return self._limits.refused(ticket, about, per_s, self._recent.just_now(now), now)
+        reached = limits.refused(ticket, about, per_s, self._recent.just_now(now), now)
+        self.limit_reached |= reached
+        return reached or before != (limits.width.value, limits.rates[REQUESTS].value)

@@ -68,6 +68,8 @@ class LimitLease(ABC):
             due = min(due, self._at + EVERY_S * SLOWER ** (self._soon - 1))
         if self._urgent:
             due = min(due, self._at + URGENT_S)
+        elif self._soon_wanted:
+            due = min(due, self._at + EVERY_S)
         if self._nudged_at is not None:
             due = min(due, max(self._nudged_at, self._at + URGENT_S))
         return due
@@ -139,6 +141,11 @@ class LimitLease(ABC):
     @property
     def _urgent(self) -> bool:
         """Whether something must be reported at once."""
+        return False
+
+    @property
+    def _soon_wanted(self) -> bool:
+        """Whether something should be reported without waiting for more."""
         return False
 
     @abstractmethod
@@ -235,11 +242,15 @@ class ConfigLimitLease(LimitLease):
     def _urgent(self) -> bool:
         return self._news or (self._shared.refusal and not self._shared.alone)
 
+    @property
+    def _soon_wanted(self) -> bool:
+        return self._shared.refused_here and not self._shared.alone
+
     def nudge(self, now: float) -> None:
         super().nudge(now + (LEARNER_S if self._learns else 0.0))
 
     def _woken(self) -> None:
-        if self._joined and self._shared.refusal:
+        if self._joined and (self._shared.refusal or self._shared.refused_here):
             self._wake()
         super()._woken()
 
@@ -291,7 +302,7 @@ class ConfigLimitLease(LimitLease):
         """The events since the last report: learned from here, or to be sent to the learner."""
         shared = self._shared
         report = shared.report(worker, self._in_flight, now)
-        shared.starved = False
+        shared.starved = shared.refused_here = False
         if self._learner is not None:
             self._learner.add(report, shared.offset)
         elif not shared.alone:
@@ -299,7 +310,8 @@ class ConfigLimitLease(LimitLease):
         return None
 
     def _last_report(self, worker: str, now: float) -> str | None:
-        self._learner, self._learns = None, False
+        self._stop_learning()
+        self._learns = False
         return self._events(worker, now)
 
     def _new_cooldown(self) -> SharedCooldown | None:
@@ -313,7 +325,7 @@ class ConfigLimitLease(LimitLease):
             until=cooldown.until + shared.offset,
             reason=cooldown.reason,
             ask_s=cooldown.ask_s,
-            cut=shared.cut,
+            cut=self._at + shared.offset,
         )
 
     def _set_clock(self, offset: float) -> None:
@@ -340,15 +352,13 @@ class ConfigLimitLease(LimitLease):
         shared = self._shared
         if cooldown.own:
             return
-        if cooldown.cut > shared.cut:
-            shared.refused_elsewhere(cooldown.cut, now)
         until = cooldown.until - shared.offset + cooldown.ask_s + ASK_FIRST_S
         self._governor.cool(Cooldown(until, cooldown.reason, cooldown.ask_s))
 
     def _learn(self, reply: LeaseReply, now: float) -> None:
         self._learns = reply.learns
         if not self._learns:
-            self._learner = None
+            self._stop_learning()
             return
         alone = reply.grant >= ALL
         if self._learner is None:
@@ -361,8 +371,15 @@ class ConfigLimitLease(LimitLease):
         learner.forget(learner.workers - set(reply.workers))
         until = math.inf if alone else max(reply.reported_until - offset, now - LATE_S)
         self._news = learner.learn(until)
+        if learner.limit_reached:
+            self._governor.cool_all()
         if learner.refusal_pending:
             self._soon += 1
         self._shared.update_buckets(now)
         if alone:
-            self._learner = None
+            self._stop_learning()
+
+    def _stop_learning(self) -> None:
+        if self._learner is not None:
+            self._learner.close()
+        self._learner = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from ..core.domain import Cause
 from ..engine.governor import Governor
 from ..engine.learned_limits import Cooldown, Limits, Ticket
 from .shared_limits import SharedLimits
@@ -52,6 +53,15 @@ class SharedGovernor(Governor):
     def cool(self, cooldown: Cooldown) -> None:
         """Wait as long as another worker, which was refused."""
         self._cool_until(cooldown.until, cooldown.reason)
+
+    def cool_all(self) -> None:
+        """The calls of all workers together have reached a limit: start a cooldown, also for the
+        others."""
+        now = self._clock()
+        if self.cooldown() is None:
+            seconds = self._own_cooldown_s(now)
+            self._share.cooled(seconds)
+            self._cool_until(now + seconds, f"429 {Cause.RATE_LIMIT}")
 
     def ready(self) -> bool:
         return self._shared is None or self._shared.ready()

@@ -14,10 +14,13 @@ import msgspec
 
 from ..engine.estimators import ConcurrencyEstimator, RateEstimator, TokenBucket
 from ..engine.learned_limits import REQUESTS, TOKENS, Limits, Ticket
+from ..engine.refusal_evidence import RefusalEvidence
 
 ALL = 1 << 30  # the whole limit: no other process uses it
+PAUSE_EVIDENCE = 3.8  # refusals here alone show a limit: no call starts …
+PAUSE_S = 0.3  # … until the process that learns has decided
+COOL_EVIDENCE = 7.0  # so many that all processes have to wait
 SPREAD_S = 0.15  # what a share has grown by is not used all at once
-HELD_S = 0.5  # after a refusal a process stays below what it had, until all have learned from it
 LONG_AGO = -1e9  # seconds, as JSON has it
 MAX_EVENTS = 20_000  # events that are kept until the next report
 
@@ -32,7 +35,7 @@ class EventKind(enum.StrEnum):
     ANSWERED = "n"  # ticket, latency (s)
     DISCOUNTED = "d"  # ticket: refused, but no sign of a limit
     REFUSED = (
-        "r"  # ticket, about (REQUESTS, TOKENS or None), last refusal known, this one (shared time)
+        "r"  # ticket, about (REQUESTS, TOKENS or None), its time twice (shared; for older versions)
     )
     COOLED = "c"  # seconds of the cooldown
     HELD = "h"  # when the width, when the rate last held a call back
@@ -62,16 +65,18 @@ class SharedLimits:
         self.offset = 0.0  # of the shared clock over this one
         self.starved = False
         self.refusal = False  # a cooldown began here and is not reported yet
+        self.refused_here = False  # a refusal is not reported yet
         self.starts = 0
-        self.cut = 0.0  # shared time of the last refusal that this process knows of …
-        self._cut_at = -math.inf  # … and since when, by this process's clock
         self._buckets: dict[str, TokenBucket | None] = {REQUESTS: None, TOKENS: None}
         self._full_at = self._paced_at = LONG_AGO
         self._noted_held = LONG_AGO, LONG_AGO
         self._now = self._spread_until = -math.inf
         self._spread_gap_s = 0.0
-        self._held = ALL  # calls in flight here …
-        self._held_until = -math.inf  # … for now
+        self._evidence = RefusalEvidence()  # of this process alone
+        self._paused_until = -math.inf
+        self._cooled_at = -math.inf  # when refusals here last made all processes wait …
+        self._admitted_since = True  # … and whether a call was admitted after that
+        self._closed = False
         self._number = 0
         self._tokens = 0.0  # recent average per call
         self._events: list[list[Any]] = []
@@ -101,12 +106,6 @@ class SharedLimits:
                 self._buckets[name] = TokenBucket(value, value * rate.burst_s, 0.0, now)
             else:
                 bucket.set_rate(value, value * rate.burst_s, now)
-
-    def refused_elsewhere(self, cut: float, now: float) -> None:
-        """Another process was refused (shared time ``cut``): refusals of calls that started before add no
-        information."""
-        if cut > self.cut:
-            self.cut, self._cut_at = cut, now
 
     def report(self, worker: str, busy: int, now: float) -> Report:
         """The events since the last report. ``busy`` is the number of calls in flight."""
@@ -144,11 +143,26 @@ class SharedLimits:
 
     @property
     def closed(self) -> bool:
-        return self.limits.closed
+        return self.limits.closed or (self._closed and not self.alone)
 
     @property
     def concurrency(self) -> int:
         return min(self.grant, self.limits.concurrency)
+
+    @property
+    def few(self) -> bool:
+        return self.alone and self.limits.few
+
+    @property
+    def opens_at(self) -> float | None:
+        return self.limits.opens_at if self.alone else None
+
+    def trust(self, ceilings: int) -> None:
+        self.limits.trust(ceilings)
+
+    def suspect(self, now: float) -> None:
+        if self.alone:
+            self.limits.suspect(now)
 
     def ready(self) -> bool:
         """False where there is no share; asks for one then."""
@@ -163,8 +177,7 @@ class SharedLimits:
         if self.alone:
             free = self.limits.room(in_flight, now)
         else:
-            limit = self.grant if now >= self._held_until else min(self.grant, self._held)
-            free = in_flight < limit and self.rate_share > 0.0
+            free = in_flight < self.grant and self.rate_share > 0.0 and now >= self._paused_until
         if not free:
             self.starved = True
             self._full_at = now
@@ -196,7 +209,7 @@ class SharedLimits:
             self.limits.started(ticket)
             return
         self._number += 1
-        ticket.number = self._number
+        ticket.number, ticket.order = self._number, self._evidence.started()
         for bucket, amount in zip(self._buckets.values(), (1.0, ticket.tokens), strict=True):
             if bucket is not None:
                 bucket.take(amount)
@@ -208,6 +221,8 @@ class SharedLimits:
             self._note(EventKind.ENDED, now)
 
     def answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
+        if ticket.started >= self._cooled_at:
+            self._admitted_since, self._closed = True, False
         if self.alone:
             self.limits.answered(ticket, latency_s, now)
         else:
@@ -223,18 +238,26 @@ class SharedLimits:
     def refused(
         self, ticket: Ticket, about: str | None, per_s: float, just_now: float, now: float
     ) -> bool:
-        known = self.cut
-        news = ticket.started >= self._cut_at
-        if news:
-            self.cut, self._cut_at = round(now + self.offset, 3), now
         if self.alone:
             return self.limits.refused(ticket, about, per_s, just_now, now)
-        if news:
-            self._held, self._held_until = max(1, ticket.level - 1), now + HELD_S
-            self._note(EventKind.REFUSED, now, *_named(ticket), about, known, self.cut)
-        else:
-            self._note(EventKind.DISCOUNTED, now, *_named(ticket))
-        return news
+        # what it means, the process that learns for all decides
+        cut = round(now + self.offset, 3)
+        evidence = self._evidence.refused(ticket.order).evidence
+        self._note(EventKind.REFUSED, now, *_named(ticket), about, cut, cut)
+        self.refused_here = True
+        self._wake()
+        if ticket.started >= self._cooled_at and not self._admitted_since:
+            self._closed = True  # nothing was admitted here after the last cooldown
+            self._cooled_at = now
+            return True
+        if evidence < PAUSE_EVIDENCE or now < self._paused_until:
+            return False
+        self._paused_until = now + PAUSE_S
+        if evidence < COOL_EVIDENCE:
+            return False
+        self._evidence.clear()
+        self._cooled_at, self._admitted_since = now, False
+        return True
 
     def cooled(self, seconds: float) -> None:
         self.refusal = True

@@ -123,13 +123,17 @@ class Verdict(StrEnum):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens of one call, or a sum of them. ``cached`` is part of ``input``,
-    ``reasoning`` part of ``output``, as in OpenAI's usage object."""
+    """Tokens of one call, or a sum of them. ``cached`` (read from the provider's prompt cache) and
+    ``cache_write`` (written to it) are parts of ``input``, ``reasoning`` is part of ``output``, as in
+    OpenAI's usage object. ``estimated`` counts the calls whose tokens are estimated, because the
+    provider did not report them."""
 
     input: int = 0
     output: int = 0
     cached: int = 0
     reasoning: int = 0
+    cache_write: int = 0
+    estimated: int = 0
 
     @property
     def total(self) -> int:
@@ -142,18 +146,21 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
             self.output + other.output,
             self.cached + other.cached,
             self.reasoning + other.reasoning,
+            self.cache_write + other.cache_write,
+            self.estimated + other.estimated,
         )
 
 
 class Prices(msgspec.Struct, frozen=True):
-    """Prices in nano-units per million tokens; None where unknown. Cached input and reasoning
-    without their own price cost what input and output do."""
+    """Prices in nano-units per million tokens; None where unknown. Cached input, cache writes and
+    reasoning without their own price cost what input and output do."""
 
     currency: str = "USD"
     input: int | None = None
     cached_input: int | None = None
     output: int | None = None
     reasoning: int | None = None
+    cache_write: int | None = None
 
     def cost(self, usage: Usage | None) -> int | None:
         """Cost in nano-units, rounded half up; None where a price or the usage
@@ -161,10 +168,12 @@ class Prices(msgspec.Struct, frozen=True):
         if usage is None or self.input is None or self.output is None:
             return None
         cached_price = self.input if self.cached_input is None else self.cached_input
+        write_price = self.input if self.cache_write is None else self.cache_write
         reasoning_price = self.output if self.reasoning is None else self.reasoning
         amount = (
-            (usage.input - usage.cached) * self.input
+            (usage.input - usage.cached - usage.cache_write) * self.input
             + usage.cached * cached_price
+            + usage.cache_write * write_price
             + (usage.output - usage.reasoning) * self.output
             + usage.reasoning * reasoning_price
         )

@@ -24,11 +24,11 @@ from .error_kinds import kind_of, limited, refuses_content
 from .error_text import ErrorBody, read_error, read_error_value
 from .rate_limit_headers import RateLimits, rate_limits
 from .transport import Reply, TransportFailure
+from .usage import usage_of
 
 EXCERPT = 2_000
 MESSAGE = 500
 KEPT = 200_000  # bytes of what came back instead of an answer; longer ones are not kept
-MOST_TOKENS = 1_000_000_000  # of one answer
 
 _SURROGATE = b"\\ud"
 _ESCAPE = re.compile(
@@ -85,23 +85,6 @@ _ANSWER_PARTS = frozenset(
 )
 
 
-class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-    input_tokens_details: _Details | None = None
-    output_tokens_details: _Details | None = None
-    prompt_cache_hit_tokens: int | None = None  # DeepSeek
-
-
 class _Answer(msgspec.Struct):
     """Only what is needed; everything else is skipped by the decoder."""
 
@@ -109,19 +92,20 @@ class _Answer(msgspec.Struct):
     data: list[msgspec.Raw] | None = None
     output: msgspec.Raw = _NONE
     results: list[msgspec.Raw] | None = None
-    usage: _Usage | None = None
+    usage: msgspec.Raw = _NONE
     model: str | None = None
     error: msgspec.Raw = _NONE
     base_resp: msgspec.Raw = _NONE  # MiniMax
 
 
 class _Lenient(msgspec.Struct):
-    """An answer whose usage or model has an unexpected shape still counts as one."""
+    """An answer whose model has an unexpected shape still counts as one."""
 
     choices: list[msgspec.Raw] | None = None
     data: list[msgspec.Raw] | None = None
     output: msgspec.Raw = _NONE
     results: list[msgspec.Raw] | None = None
+    usage: msgspec.Raw = _NONE
     error: msgspec.Raw = _NONE
     base_resp: msgspec.Raw = _NONE
 
@@ -180,17 +164,18 @@ def disqualified(
 
 def _judge_success(reply: Reply, url: str) -> Classification:
     limits = rate_limits(reply.headers, time.time())
-    usage = model = None
+    model = None
     answer: _Answer | _Lenient
     try:
         reply = _readable(reply)
         try:
             answer = whole = _decode(reply.body)
-            usage, model = _usage_of(whole.usage), whole.model
+            model = whole.model
         except msgspec.ValidationError:
             answer = _decode_lenient(reply.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _no_answer(reply, limits)
+    usage = usage_of(answer.usage, url)
     inside = _error_inside(reply.body, answer)
     if inside is not None:
         return _error(reply, inside, limits, usage)
@@ -269,26 +254,6 @@ def _readable(reply: Reply) -> Reply:
 def _whole(escape: re.Match[bytes]) -> bytes:
     """A pair of surrogates, or an escape of another kind, as it is."""
     return b"\\ufffd" if escape["half"] else escape[0]
-
-
-def _usage_of(usage: _Usage | None) -> Usage | None:
-    """None where nothing is said, and where a figure is nonsense: money is not counted by it."""
-    if usage is None:
-        return None
-    spent_in = usage.prompt_tokens if usage.prompt_tokens is not None else usage.input_tokens
-    spent_out = (
-        usage.completion_tokens if usage.completion_tokens is not None else usage.output_tokens
-    )
-    if spent_in is None and spent_out is None:
-        return None
-    into = usage.prompt_tokens_details or usage.input_tokens_details
-    out = usage.completion_tokens_details or usage.output_tokens_details
-    cached = (into.cached_tokens if into else None) or usage.prompt_cache_hit_tokens or 0
-    figures = spent_in or 0, spent_out or 0, cached, (out.reasoning_tokens if out else None) or 0
-    if min(figures) < 0 or max(figures[:2]) > MOST_TOKENS:
-        return None
-    # a part cannot exceed the whole, even if an endpoint says so
-    return Usage(*figures[:2], min(cached, figures[0]), min(figures[3], figures[1]))
 
 
 def _bad(

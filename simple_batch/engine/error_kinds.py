@@ -73,6 +73,9 @@ def names_format(params: Iterable[str]) -> bool:
 
 def limited(error: ErrorBody) -> str | None:
     """Whether a refusal is about "tokens" or "requests"; None where it does not say."""
+    for what in ("tokens", "requests"):  # OpenAI's ``type``
+        if what in error.codes:
+            return what
     named = " ".join((error.text, *(str(value) for _name, value in error.fields)))
     if words.ABOUT_TOKENS.search(named):
         return "tokens"

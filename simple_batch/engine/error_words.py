@@ -256,5 +256,9 @@ NO_QUOTA_WORDS = re.compile(
 NO_QUOTA_FIELDS = frozenset(
     {"limit", "quotaValue", "quota_value", "quota_limit_value", "max_quota"}
 )
-ABOUT_TOKENS = _pattern(r"\btokens?\b|\btp[md]\b|_tokens?_|tokens?per|token_count")
-ABOUT_REQUESTS = _pattern(r"\brequests? per\b|\brp[smd]\b|requestsper|_requests\b")
+ABOUT_TOKENS = _pattern(
+    r"tokens? (?:per|rate)\b|\btp[md]\b|_tokens?_|tokens?per|token_count|token.?limit"
+)
+ABOUT_REQUESTS = _pattern(
+    r"\brequests? (?:per|rate)\b|\brp[smd]\b|requestsper|_requests\b|request.?limit"
+)

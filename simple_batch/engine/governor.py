@@ -29,10 +29,12 @@ COOLDOWN_S = (0.05, 1.0)  # the first one where the provider names none: a few c
 LONG_COOLDOWN_S = 10.0  # doubled up to here while nothing is answered …
 BAD_TIMES_S = 120.0  # … and further after this long without an answer
 LONGEST_COOLDOWN_S = 60.0
+FEW_COOLDOWN_S = 2.0  # where hardly a call was admitted, a refusal is worse than a wait …
+FEW_FACTOR = 5.0
 PACED_CALLS = 5  # calls that start one by one after a cooldown
-# A provider that answers “overloaded” to less than this share of its calls is not at its limit.
-TOLERATED_SHARE = 0.02
-SHARE_OVER = 100  # calls, at least, over which the share is averaged
+LONG_WAIT_S = 5.0  # a provider that asks to wait this long has probably closed a window …
+SUSPECT_S = 1.0  # … which a call after this time tells …
+OWN_WAITS = 2  # … unless this often it had asked single requests only
 REFUSALS = (Cause.RATE_LIMIT, Cause.OVERLOADED)
 
 
@@ -105,7 +107,10 @@ class Governor:
         self._refusal_s = 0.0  # how long a refusal takes to come back
         self._refusals = 0.0  # in a row, of calls that started after the cooldown before
         self._bad_since = 0.0
-        self._overloaded_share = 0.0
+        self._suspected_at: float | None = (
+            None  # when a long wait was asked for, until a call tells
+        )
+        self._own_waits = 0  # long waits that concerned one request
         self.update(concurrency, rpm, tpm)
 
     def update(self, concurrency: int | None, rpm: int | None, tpm: int | None) -> None:
@@ -116,6 +121,7 @@ class Governor:
             # a number given is used in full until the provider refuses
             begin = concurrency or min(self.limit, self._start)
             self._limits.width.restart(float(begin), float(concurrency or self._maximum))
+        self._limits.trust(sum(limit is not None for limit in (concurrency, rpm, tpm)))
         self._per_minute = rpm, tpm
         self._requests, self._tokens = _bucket(rpm, now), _bucket(tpm, now)
         self._ceilings_changed()
@@ -292,54 +298,69 @@ class Governor:
     # --- what came back ---------------------------------------------------------------------
 
     def _answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
-        self._overloaded_share -= self._overloaded_share / self._share_over
         if ticket.started >= self._cooldown_until:
             self._refusals = max(0.0, self._refusals - 0.2)
+            if self._suspected_at is not None:
+                # the provider answers others: it asked only one request to wait
+                self._suspected_at = None
+                self._own_waits += 1
         self._limits.answered(ticket, latency_s, now)
 
     def _refused(self, ticket: Ticket, finding: Classification, now: float) -> None:
-        """Start one cooldown for all: refusals of calls that had started before are the same one."""
+        """A refusal delays its own request, whose backoff the caller keeps. At a limit all calls
+        wait."""
         if (finding.retry_after_s or 0.0) > self._patience_s:
             return  # the pool decides whose wait it is: it may be that of one request
-        stray = self._stray(finding)
-        if stray and finding.retry_after_s is None:
-            self._limits.discount(ticket)
-            return
-        is_new = self._limits.refused(
+        reached = self._limits.refused(
             ticket,
             _about(finding),
             self._recent.starts / WINDOW_S,
             self._recent.just_now(now),
             now,
         )
-        asked = finding.retry_after_s or 0.0
-        if asked or is_new:
-            self._cool(asked or self._own_cooldown_s(now), finding, now)
+        said = finding.retry_after_s
+        asked = said or 0.0
+        if reached:
+            self._suspected_at = None
+            own_s = self._own_cooldown_s(now) if said is None else COOLDOWN_S[0]
+            self._cool(asked or own_s, finding, now)
+        elif asked and now < self._cooldown_until and self._suspected_at is None:
+            self._cool(asked, finding, now)  # a refusal of the same limit
+        elif asked and self._suspected_at is not None and ticket.started >= self._suspected_at:
+            self._cool(asked, finding, now)  # the next call was asked to wait, too
+        elif asked >= LONG_WAIT_S and self._own_waits < OWN_WAITS:
+            self._suspect(ticket, finding, now)
+        elif self._limits.few:
+            # until more is known, each call waits for what the one before shows
+            self._pace_until = max(self._pace_until, now + self._limits.latency_s)
+            self._next_start = max(self._next_start, now + self._refusal_s)
 
-    def _stray(self, finding: Classification) -> bool:
-        """Whether this is a rare “overloaded” answer: one in a hundred must not slow everything."""
-        if finding.cause is not Cause.OVERLOADED:
-            return False
-        self._overloaded_share += (1.0 - self._overloaded_share) / self._share_over
-        return self._overloaded_share <= TOLERATED_SHARE
-
-    @property
-    def _share_over(self) -> float:
-        """Two rounds, so that chance alone does not look like a limit."""
-        return max(SHARE_OVER, 2.0 * self.limit)
+    def _suspect(self, ticket: Ticket, finding: Classification, now: float) -> None:
+        """A long wait may be that of a closed window, or of this request: the next call tells."""
+        if self._suspected_at is None or ticket.started >= self._suspected_at:
+            self._suspected_at = now
+            self._limits.suspect(now)
+            self._cool(SUSPECT_S, finding, now)
 
     def _own_cooldown_s(self, now: float) -> float:
-        """Where the provider names none: the time of two calls, doubled while nothing is
-        answered."""
+        """Where the provider names none: the time of two calls, longer each time while nothing is
+        answered, but not beyond the end of a window of a minute."""
         if not self._refusals:
             self._bad_since = now
         self._refusals += 1.0
         gap = self._limits.latency_s / self._limits.width.value
         first = min(max(2.0 * min(1.0, gap), COOLDOWN_S[0]), COOLDOWN_S[1])
-        longest = LONG_COOLDOWN_S if now - self._bad_since < BAD_TIMES_S else LONGEST_COOLDOWN_S
         if not self._limits.closed:
-            longest = COOLDOWN_S[1]
-        return min(first * math.pow(2.0, min(20.0, self._refusals - 1.0)), longest)
+            return min(first * math.pow(2.0, min(20.0, self._refusals - 1.0)), COOLDOWN_S[1])
+        if self._limits.few:
+            wait = FEW_COOLDOWN_S * math.pow(FEW_FACTOR, min(20.0, self._refusals - 1.0))
+            wait = min(wait, LONGEST_COOLDOWN_S)
+        else:
+            wait = first * math.pow(2.0, min(20.0, self._refusals - 1.0))
+            bad = now - self._bad_since >= BAD_TIMES_S
+            wait = min(wait, LONGEST_COOLDOWN_S if bad else LONG_COOLDOWN_S)
+        opens_at = self._limits.opens_at
+        return wait if opens_at is None or opens_at <= now else min(wait, opens_at - now)
 
     def _cool(self, seconds: float, finding: Classification, now: float) -> None:
         self._limits.cooled(seconds)
@@ -395,13 +416,9 @@ def _bucket(amount: int | None, now: float) -> TokenBucket | None:
 
 def _about(finding: Classification) -> str | None:
     """What the provider says its refusal is about, where it says so."""
-    limits, words = finding.limits, finding.message.lower()
+    limits = finding.limits
     if limits is not None and limits.remaining_tokens == 0:
         return "tokens"
     if limits is not None and limits.remaining_requests == 0:
         return "requests"
-    if "tokens per min" in words or "tpm" in words:
-        return "tokens"
-    if "requests per min" in words or "rpm" in words:
-        return "requests"
-    return None
+    return finding.limited

@@ -160,8 +160,12 @@ def _apportioned(amount: int, weights: Sequence[int]) -> list[int]:
 def _usages(usage: Usage | None, weights: Sequence[int]) -> list[Usage | None]:
     if usage is None:
         return [None] * len(weights)
-    fields = (_apportioned(amount, weights) for amount in msgspec.structs.astuple(usage))
-    return [Usage(*parts) for parts in zip(*fields, strict=True)]
+    *amounts, estimated = msgspec.structs.astuple(usage)
+    fields = (_apportioned(amount, weights) for amount in amounts)
+    return [
+        msgspec.structs.replace(Usage(*parts), estimated=estimated)
+        for parts in zip(*fields, strict=True)
+    ]
 
 
 def _attempts(attempts: Sequence[Attempt], weights: Sequence[int]) -> list[tuple[Attempt, ...]]:

@@ -15,6 +15,7 @@ from .classify import Classification, classify, classify_failure
 from .encoder import Encoder
 from .structured_output import Structure
 from .transport import Transport, TransportFailure
+from .usage_estimate import with_estimate
 
 _TIMEOUT_S = 30.0
 
@@ -115,11 +116,14 @@ def send(
         fields = structure.fields if structure is not None else lambda url: {}
         body = Encoder(endpoint.defaults, fields).encode(request)
         try:
-            return classify(
+            finding = classify(
                 transport.post(request.url, finish(body), endpoint.timeout_s), request.url
             )
         except TransportFailure as failure:
             return classify_failure(failure)
+        if finding.cause is None and finding.usage is None:
+            finding = with_estimate(finding, request, body)
+        return finding
 
     try:
         sent = [gevent.spawn(one, request) for request in requests]

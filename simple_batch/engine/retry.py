@@ -19,8 +19,10 @@ from .limiters import Dismissed, Limiters, Permit
 from .packed_request import PackedRequest
 from .structured_output import Structure
 from .transport import Reply, TransportFailure
+from .usage_estimate import with_estimate
 
 _MIN_JITTER_S = 0.01
+REFUSED_BACKOFF = 0.5  # of that of a failure: a refusal is quick and cheap
 _A = TypeVar("_A")
 _T = TypeVar("_T")
 
@@ -78,6 +80,7 @@ class RetryingCall:
         "_limiters",
         "_patience",
         "_policy",
+        "_refusals",
         "_retries",
         "_rng",
         "_shape",
@@ -118,6 +121,7 @@ class RetryingCall:
         self._clock = clock
         self._sleep = sleep
         self._retries = 0
+        self._refusals = 0  # by rate limits: they cost no retry
         self._patience = 0.0
         self._begun = 0.0  # set by run
         self._started_at = 0  # epoch ms; 0: not yet
@@ -245,6 +249,8 @@ class RetryingCall:
             self.calling, self.ended_at = False, self._clock()
             paused_s = 0.0 if reply is None else reply.paused_s
             latency_ms = max(0, round((self.ended_at - began - paused_s) * 1000))
+            if finding is not None and finding.cause is None and finding.usage is None:
+                finding = with_estimate(finding, self.request, self._body)
             self._limiters.settle(permit, finding, latency_ms)
             if finding is not None and self._shape is not None:
                 finding = self._shape.checked(finding)
@@ -285,17 +291,27 @@ class RetryingCall:
         """The backoff before the next call; None if there is no next call."""
         policy, asked = self._policy, finding.retry_after_s
         if finding.verdict is Verdict.WAIT:
-            # the governor keeps the cooldown; here only its share of patience is counted
-            wait = max(asked or 0.0, self._limiters.cooldown_left_s(), _MIN_JITTER_S)
+            # the cooldown of all calls, else the request's own backoff
+            wait = max(asked or 0.0, self._limiters.cooldown_left_s())
+            if asked is None and not wait:
+                wait = self._jitter_s(self._refusals) * REFUSED_BACKOFF
+            wait = max(wait, _MIN_JITTER_S)
+            self._refusals += 1
             self._patience += wait
             if self._patience > policy.patience_s:
                 return None
             return wait
         if finding.verdict is not Verdict.RETRY or self._retries >= policy.max_retries:
             return None
-        longest = min(policy.backoff_max_s, policy.backoff_base_s * 2**self._retries)
+        wait = self._jitter_s(self._retries)
         self._retries += 1
-        return max(self._rng.uniform(0.0, longest), asked or 0.0)
+        return max(wait, asked or 0.0)
+
+    def _jitter_s(self, times: int) -> float:
+        """Exponential backoff with full jitter."""
+        policy = self._policy
+        longest = min(policy.backoff_max_s, policy.backoff_base_s * 2.0 ** min(times, 20))
+        return max(_MIN_JITTER_S, self._rng.uniform(0.0, longest))
 
     def _outcome(self, status: RequestStatus, finding: Classification) -> Outcome:
         return Outcome(

@@ -59,6 +59,7 @@ OURS = (
     _Ours("currency", TEXT, lambda row: None if row.cost_nano is None else row.currency),
     _Ours("started_at", TIME, lambda row: row.started_at),
     _Ours("finished_at", TIME, lambda row: row.finished_at),
+    _Ours("usage_estimated", INTEGER, lambda row: row.estimated),
 )
 VECTOR_COLUMNS = (
     _Ours("embedding", VECTOR, lambda row: _one(_vectors(row))),

@@ -39,6 +39,8 @@ def result(row: Row, table: Table) -> dict:
             "total": row.input_tokens + row.output_tokens,
             "cached": row.cached_tokens,
             "reasoning": row.reasoning_tokens,
+            "cache_write": row.cache_write_tokens,
+            "estimated": bool(row.estimated),
         }
     if row.cost_nano is not None:
         cost = {"amount": row.cost, "currency": row.currency}

@@ -26,7 +26,8 @@ _STATUSES = {
 _SELECT = (  # the fields of Row from ``index`` on
     "SELECT r.idx, r.custom_id, r.url, r.body, x.status, x.cause, x.http_status, x.message, "
     "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
-    "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano, r.cells "
+    "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cache_write_tokens, "
+    "x.estimated, x.cost_nano, r.cells "
     "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx "
 )
 
@@ -61,6 +62,8 @@ class Row(msgspec.Struct):
     output_tokens: int | None
     cached_tokens: int | None
     reasoning_tokens: int | None
+    cache_write_tokens: int | None
+    estimated: int | None
     cost_nano: int | None
     cells: bytes | None
 

@@ -15,7 +15,7 @@ _LONGEST = 2_000  # characters of an answer on the page
 
 _SIDE = (  # of _Side
     "{0}.status, {0}.message, {0}.response, {0}.latency_ms, {0}.input_tokens, {0}.output_tokens, "
-    "{0}.cost_nano"
+    "{0}.estimated, {0}.cost_nano"
 )
 # Rows of one job (r, x) in its order, each with its counterpart in another (s, y).
 _PAIRS = f"""
@@ -37,6 +37,7 @@ class _Side(NamedTuple):
     latency_ms: int | None
     input_tokens: int | None
     output_tokens: int | None
+    estimated: int | None
     cost_nano: int | None
 
 
@@ -66,6 +67,7 @@ class Side(TypedDict):
     latency_ms: int | None
     input_tokens: int | None
     output_tokens: int | None
+    estimated: bool  # the tokens, and so the cost
     cost_nano: int | None  # nano-units of the job's currency
 
 
@@ -178,5 +180,6 @@ def _shown(side: _Side, text: str) -> Side:
         "latency_ms": side.latency_ms,
         "input_tokens": side.input_tokens,
         "output_tokens": side.output_tokens,
+        "estimated": bool(side.estimated),
         "cost_nano": side.cost_nano,
     }

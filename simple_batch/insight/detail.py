@@ -24,7 +24,8 @@ _COLUMNS = (  # of _Row
     "x.status, x.cause, x.http_status, x.message, "
     "CASE WHEN length(x.response) > ? THEN substr(x.response, 1, ?) ELSE x.response END, "
     "length(x.response), x.model, x.config, x.started_at, x.finished_at, x.latency_ms, "
-    "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cost_nano"
+    "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cache_write_tokens, "
+    "x.estimated, x.cost_nano"
 )
 _FIND = (
     f"SELECT {_COLUMNS} {JOIN} LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
@@ -57,6 +58,8 @@ class _Row(NamedTuple):
     output_tokens: int | None
     cached_tokens: int | None
     reasoning_tokens: int | None
+    cache_write_tokens: int | None
+    estimated: int | None
     cost_nano: int | None
 
 
@@ -183,6 +186,8 @@ def _usage(row: _Row) -> Tokens | None:
         "total": row.input_tokens + row.output_tokens,
         "cached": row.cached_tokens or 0,
         "reasoning": row.reasoning_tokens or 0,
+        "cache_write": row.cache_write_tokens or 0,
+        "estimated": row.estimated or 0,
     }
 
 

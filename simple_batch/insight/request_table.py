@@ -35,7 +35,8 @@ SORTS = {
 _COLUMNS = (  # of _Row
     "r.idx, r.custom_id, substr(r.body, 1, 20000), x.status, x.cause, x.http_status, x.message, "
     "CASE WHEN length(x.response) < 200000 THEN x.response END, x.attempts, x.latency_ms, "
-    "x.input_tokens, x.output_tokens, x.cost_nano, x.started_at, x.finished_at, x.config, x.model"
+    "x.input_tokens, x.output_tokens, x.estimated, x.cost_nano, x.started_at, x.finished_at, "
+    "x.config, x.model"
 )
 JOIN = "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx"
 
@@ -55,6 +56,7 @@ class _Row(NamedTuple):
     latency_ms: int | None
     input_tokens: int | None
     output_tokens: int | None
+    estimated: int | None
     cost_nano: int | None
     started_at: int | None
     finished_at: int | None
@@ -77,6 +79,7 @@ class RequestRow(TypedDict):
     latency_ms: int | None
     input_tokens: int | None
     output_tokens: int | None
+    estimated: bool  # the tokens, and so the cost
     cost_nano: int | None  # nano-units of the job's currency
     started_at: int | None  # epoch ms
     finished_at: int | None  # epoch ms
@@ -321,6 +324,7 @@ def _shown(row: _Row, live: dict) -> RequestRow:
         "latency_ms": row.latency_ms,
         "input_tokens": row.input_tokens,
         "output_tokens": row.output_tokens,
+        "estimated": bool(row.estimated),
         "cost_nano": row.cost_nano,
         "started_at": row.started_at,
         "finished_at": row.finished_at,

@@ -36,13 +36,15 @@ class Latency(TypedDict):
 
 
 class Tokens(TypedDict):
-    """Tokens as the provider counted them."""
+    """Tokens as the provider counted them; of ``estimated`` calls it did not, and they are estimated."""
 
-    input: int  # ``cached`` among them
+    input: int  # ``cached`` and ``cache_write`` among them
     output: int  # ``reasoning`` among them
     total: int
     cached: int
     reasoning: int
+    cache_write: int
+    estimated: int  # calls
 
 
 class Cost(TypedDict):
@@ -217,6 +219,8 @@ def tokens(job: Job) -> Tokens:
         "total": job.input_tokens + job.output_tokens,
         "cached": job.cached_tokens,
         "reasoning": job.reasoning_tokens,
+        "cache_write": job.cache_write_tokens,
+        "estimated": job.estimated_calls,
     }
 
 

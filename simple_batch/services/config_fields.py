@@ -119,6 +119,16 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             help="Per million tokens; default: the input price.",
         ),
     ] = None
+    cache_write_price: Annotated[
+        Decimal | None,
+        Field(
+            kind=Kind.PRICE,
+            label=translatable("Cache write price"),
+            form_label=translatable("Cache writes per million"),
+            flag="--cache-write-price",
+            help="Per million tokens; default: the input price.",
+        ),
+    ] = None
     output_price: Annotated[
         Decimal | None,
         Field(

@@ -1,6 +1,6 @@
 """Before a launch: a few rows sent for real, and what the whole will use and cost.
 
-Input tokens are counted in the first requests (token_count.py) and scaled by bytes to all; where the
+Input tokens are counted in the first requests (engine/token_count.py) and scaled by bytes to all; where the
 config has answered before, or rows were tried, the count is set right by what those really used,
 and the answers to come are taken to be like those. Else answers are assumed. An unknown price
 leaves the cost unknown.
@@ -12,16 +12,17 @@ import msgspec
 
 from ..core import context
 from ..core.clock import now_ms
-from ..core.domain import EMBEDDINGS, Request, Usage
+from ..core.domain import Request, Usage
 from ..core.json_pieces import Breaks, beginning
-from ..engine import probe
+from ..engine import probe, token_count
 from ..engine.structured_output import Structure
+from ..engine.usage import WITHOUT_OUTPUT
 from ..intake import Preview
 from ..store import spending, usage_history
 from ..store.configs import defaults_of, endpoint_of, job_defaults, prices_of
 from ..store.models import ApiConfig, Job, Upload
 from ..store.usage_history import Answered
-from . import images, job_options, token_count, uploads
+from . import images, job_options, uploads
 from .job_options import JobOptions
 
 ROWS = 3  # default number of rows to try
@@ -32,7 +33,6 @@ PAST = 40  # answers of each of the last jobs
 ASSUMED_OUTPUT = (50, 300)  # tokens an answer, low and expected, where nothing was seen
 DEFAULT_MAX_TOKENS = 4096  # where the config sets no max_tokens
 SPREAD = {"tried": 0.1, "past": 0.1, "counted": 0.05, "assumed": 0.25}
-_SILENT = (EMBEDDINGS, "/v1/moderations")  # their answers have no tokens
 
 
 class _Limits(msgspec.Struct):
@@ -170,7 +170,7 @@ def _tokens_of(body: bytes, count: Callable[[str], float]) -> float:
 
 
 def _output(count: int, sample: list[Request], seen: list[Answered], usual: int) -> Range:
-    if all(request.url in _SILENT for request in sample):
+    if all(request.url in WITHOUT_OUTPUT for request in sample):
         return Range(0, 0, 0)
     bounds = [_max_tokens(request.body, usual) for request in sample]
     bound = sum(bounds) / len(bounds)
@@ -198,19 +198,28 @@ def _quantile(lengths: list[int], share: float) -> int:
 
 
 class _Shares(msgspec.Struct, frozen=True):
-    """The part of the input that came from the provider's cache, of the output that was reasoning."""
+    """The part of the input that came from the provider's cache and that was written to it, of the
+    output that was reasoning."""
 
     cached: float
+    cache_write: float
     reasoning: float
 
     @classmethod
     def of(cls, seen: list[Answered]) -> "_Shares":
         used = sum((answer.usage for answer in seen), Usage())
-        return cls(used.cached / max(1, used.input), used.reasoning / max(1, used.output))
+        sent, got = max(1, used.input), max(1, used.output)
+        return cls(used.cached / sent, used.cache_write / sent, used.reasoning / got)
+
+    def usage(self, sent: int, got: int) -> Usage:
+        """``sent`` tokens of input and ``got`` of output, with these parts of them."""
+        cached, written = round(sent * self.cached), int(sent * self.cache_write)
+        return Usage(sent, got, cached, round(got * self.reasoning), written)
 
 
 def _cost(on: list[ApiConfig], into: Range, output: Range, shares: _Shares) -> Range | None:
-    """The high figure counts on no cache, and on the dearer of output and reasoning."""
+    """The high figure counts on nothing read from a cache, on all of it written where calls write to
+    it, and on the dearer of output and reasoning."""
     found = [_cost_on(config, into, output, shares) for config in on]
     ranges = [each for each in found if each is not None]
     if len(ranges) < len(found) or len({config.currency for config in on}) > 1:
@@ -221,12 +230,14 @@ def _cost(on: list[ApiConfig], into: Range, output: Range, shares: _Shares) -> R
 
 def _cost_on(config: ApiConfig, into: Range, output: Range, shares: _Shares) -> Range | None:
     costs = [
-        cost_of(
-            config, Usage(sent, got, round(sent * shares.cached), round(got * shares.reasoning))
-        )
+        cost_of(config, shares.usage(sent, got))
         for sent, got in ((into.low, output.low), (into.expected, output.expected))
     ]
     dearer = (config.reasoning_price or 0) > (config.output_price or 0)
-    costs.append(cost_of(config, Usage(into.high, output.high, 0, output.high if dearer else 0)))
+    written = round(into.high * (shares.cached + shares.cache_write)) if shares.cache_write else 0
+    if (config.cache_write_price or 0) < (config.input_price or 0):
+        written = 0
+    most = Usage(into.high, output.high, 0, output.high if dearer else 0, min(written, into.high))
+    costs.append(cost_of(config, most))
     known = [cost for cost in costs if cost is not None]
     return Range(*known) if len(known) == len(costs) else None

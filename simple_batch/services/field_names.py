@@ -29,6 +29,7 @@ _NAMES = {
         translatable("currency"),
         translatable("input_price"),
         translatable("cached_input_price"),
+        translatable("cache_write_price"),
         translatable("output_price"),
         translatable("reasoning_price"),
         translatable("day_cap"),

@@ -155,6 +155,13 @@ def _recorded() -> Iterator[Metric]:
         process_counters.failures,
     )
     yield _family(counter, "tokens", "Tokens of calls.", (*config, "kind"), process_counters.tokens)
+    yield _family(
+        counter,
+        "cache_tokens",
+        "Of the input tokens, read from a provider's prompt cache or written to it.",
+        (*config, "kind"),
+        process_counters.cache_tokens,
+    )
     yield _cost()
     for name, meaning, value in (
         (
@@ -172,6 +179,11 @@ def _recorded() -> Iterator[Metric]:
             "unpriced_calls",
             "Calls that may have cost something unknown.",
             process_counters.unpriced,
+        ),
+        (
+            "estimated_calls",
+            "Calls whose tokens are estimated, since the provider did not report them.",
+            process_counters.estimated,
         ),
     ):
         yield counter(f"simple_batch_{name}", meaning, value=value)

@@ -22,8 +22,8 @@ OWN = "prices.toml"
 
 
 class KnownPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Per million tokens in units of ``currency``; ``cached_input`` and ``reasoning`` None where
-    none is named: then as input and as output. ``models`` may hold ``*``; ``date`` is a day or a month."""
+    """Per million tokens in units of ``currency``; ``cached_input``, ``cache_write`` and ``reasoning``
+    None where none is named: then as input and as output. ``models`` may hold ``*``; ``date`` is a day or a month."""
 
     provider: str
     host: str
@@ -34,6 +34,7 @@ class KnownPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     date: str
     source: str
     cached_input: Decimal | None = None
+    cache_write: Decimal | None = None
     reasoning: Decimal | None = None
     note: str = ""
 
@@ -42,9 +43,9 @@ class KnownPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"date {self.date!r} is not like 2026-11-24")
         if not re.fullmatch("[A-Z]{3}", self.currency):
             raise ValueError(f"currency {self.currency!r} is not three letters")
-        further = [price for price in (self.cached_input, self.reasoning) if price is not None]
+        further = self.cached_input, self.cache_write, self.reasoning
         for price in (self.input, self.output, *further):
-            if not price.is_finite() or price < 0:
+            if price is not None and (not price.is_finite() or price < 0):
                 raise ValueError(f"{price} is no price")
 
     def is_of(self, host: str, model: str) -> bool:

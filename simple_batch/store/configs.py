@@ -18,6 +18,7 @@ def prices_of(config: ApiConfig) -> Prices:
         cached_input=config.cached_input_price,
         output=config.output_price,
         reasoning=config.reasoning_price,
+        cache_write=config.cache_write_price,
     )
 
 

@@ -17,9 +17,11 @@ class ProcessCounters:
         self.requests: dict[tuple[str, str], int] = defaultdict(int)  # (alias, result)
         self.failures: dict[tuple[str, str], int] = defaultdict(int)  # (alias, cause), of calls
         self.tokens: dict[tuple[str, str], int] = defaultdict(int)  # (alias, input or output)
+        # (alias, read or write): of the input, what a provider's prompt cache gave or took
+        self.cache_tokens: dict[tuple[str, str], int] = defaultdict(int)
         self.latency: dict[str, LatencySketch] = {}  # of calls that succeeded
         self.cost_nano: dict[tuple[int, str], int] = defaultdict(int)  # (config's id, currency)
-        self.cancelled = self.retries = self.saved_calls = self.unpriced = 0
+        self.cancelled = self.retries = self.saved_calls = self.unpriced = self.estimated = 0
         self._aliases: set[str] = set()
 
     def _name(self, alias: str) -> str:
@@ -37,6 +39,12 @@ class ProcessCounters:
         self.tokens[alias, "input"] += sent
         self.tokens[alias, "output"] += received
 
+    def cache_used(self, alias: str, read: int, written: int) -> None:
+        """Tokens of input that were read from a provider's prompt cache, and written to it."""
+        alias = self._name(alias)
+        self.cache_tokens[alias, "read"] += read
+        self.cache_tokens[alias, "write"] += written
+
     def answered(self, alias: str, latency: LatencySketch) -> None:
         self.latency.setdefault(self._name(alias), LatencySketch()).merge(latency)
 
@@ -47,11 +55,14 @@ class ProcessCounters:
         known = (config_id, currency) in self.cost_nano or len(self.cost_nano) < MAX_CONFIGS
         self.cost_nano[config_id if known else 0, currency] += cost_nano
 
-    def counted(self, cancelled: int, retries: int, saved_calls: int, unpriced: int) -> None:
+    def counted(
+        self, cancelled: int, retries: int, saved_calls: int, unpriced: int, estimated: int = 0
+    ) -> None:
         self.cancelled += cancelled
         self.retries += retries
         self.saved_calls += saved_calls
         self.unpriced += unpriced
+        self.estimated += estimated
 
 
 process_counters = ProcessCounters()

@@ -60,6 +60,8 @@ class _ConfigChange:
     failed: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached: int = 0
+    cache_write: int = 0
     cost_nano: int = 0
 
 
@@ -135,6 +137,8 @@ class JobChange:
         if usage is not None:
             config.input_tokens += usage.input
             config.output_tokens += usage.output
+            config.cached += usage.cached
+            config.cache_write += usage.cache_write
             self._usage = self._usage + usage
             bucket.input_tokens += usage.input
             bucket.output_tokens += usage.output
@@ -163,6 +167,8 @@ class JobChange:
             output_tokens=Job.output_tokens + self._usage.output,
             cached_tokens=Job.cached_tokens + self._usage.cached,
             reasoning_tokens=Job.reasoning_tokens + self._usage.reasoning,
+            cache_write_tokens=Job.cache_write_tokens + self._usage.cache_write,
+            estimated_calls=Job.estimated_calls + self._usage.estimated,
             cost_nano=Job.cost_nano + self.cost_nano,
             unpriced=Job.unpriced + self._unpriced,
             saved_calls=Job.saved_calls + self._saved_calls,
@@ -201,10 +207,18 @@ class JobChange:
                 config.input_tokens,
                 config.output_tokens,
             )
+            if config.cached or config.cache_write:
+                process_counters.cache_used(alias, config.cached, config.cache_write)
         for alias, latency in self._latency.items():
             process_counters.answered(alias, latency)
         for (alias, cause), count in self._causes.items():
             process_counters.calls_failed(alias, cause.value, count)
         for (config_id, currency, _t), cost in self.spending.items():
             process_counters.paid(config_id, currency, cost)
-        process_counters.counted(self._cancelled, self._retries, self._saved_calls, self._unpriced)
+        process_counters.counted(
+            self._cancelled,
+            self._retries,
+            self._saved_calls,
+            self._unpriced,
+            self._usage.estimated,
+        )

@@ -91,6 +91,7 @@ class ApiConfig(BaseModel):
     cached_input_price = BigIntegerField(null=True)
     output_price = BigIntegerField(null=True)
     reasoning_price = BigIntegerField(null=True)
+    cache_write_price = BigIntegerField(null=True)
     # nano-units that may be spent in a day and a month (core/time_windows.py)
     day_cap = BigIntegerField(null=True)
     month_cap = BigIntegerField(null=True)
@@ -269,6 +270,8 @@ class Job(BaseModel):
     output_tokens = BigIntegerField(default=0)
     cached_tokens = BigIntegerField(default=0)
     reasoning_tokens = BigIntegerField(default=0)
+    cache_write_tokens = BigIntegerField(default=0)
+    estimated_calls = IntegerField(default=0)  # whose tokens the provider did not report
     cost_nano = BigIntegerField(default=0)
     unpriced = IntegerField(default=0)  # calls that may have cost something unknown
     currency = CharField(default="USD")
@@ -365,6 +368,8 @@ class Result(BaseModel):
     output_tokens = IntegerField(null=True)
     cached_tokens = IntegerField(null=True)
     reasoning_tokens = IntegerField(null=True)
+    cache_write_tokens = IntegerField(null=True)
+    estimated = IntegerField(null=True)  # 1: its tokens are estimated
     cost_nano = BigIntegerField(null=True)
 
     class Meta:
@@ -399,6 +404,7 @@ class Attempt(BaseModel):
     wait_ms = IntegerField(default=0)
     input_tokens = IntegerField(null=True)
     output_tokens = IntegerField(null=True)
+    estimated = IntegerField(null=True)  # 1: its tokens are estimated
     cost_nano = BigIntegerField(null=True)
     group_key = CharField()
 
@@ -470,6 +476,8 @@ class KeptAnswer(BaseModel):
     output_tokens = IntegerField(null=True)
     cached_tokens = IntegerField(null=True)
     reasoning_tokens = IntegerField(null=True)
+    cache_write_tokens = IntegerField(null=True)
+    estimated = IntegerField(null=True)
     bytes = IntegerField()
     created_at = BigIntegerField(index=True)
 

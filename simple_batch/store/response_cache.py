@@ -12,15 +12,18 @@ from .models import database
 
 _FIND = (
     "SELECT key, response, http_status, model, input_tokens, output_tokens, cached_tokens, "
-    "reasoning_tokens FROM kept_answer WHERE created_at >= ? AND key IN ({marks})"
+    "reasoning_tokens, cache_write_tokens, estimated FROM kept_answer WHERE created_at >= ? AND key IN ({marks})"
 )
 _KEEP = (
     "INSERT INTO kept_answer (key, response, http_status, model, input_tokens, output_tokens, "
-    "cached_tokens, reasoning_tokens, bytes, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "cached_tokens, reasoning_tokens, cache_write_tokens, estimated, bytes, created_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (key) DO UPDATE SET response = excluded.response, http_status = excluded.http_status, "
     "model = excluded.model, input_tokens = excluded.input_tokens, "
     "output_tokens = excluded.output_tokens, cached_tokens = excluded.cached_tokens, "
-    "reasoning_tokens = excluded.reasoning_tokens, bytes = excluded.bytes, "
+    "reasoning_tokens = excluded.reasoning_tokens, "
+    "cache_write_tokens = excluded.cache_write_tokens, estimated = excluded.estimated, "
+    "bytes = excluded.bytes, "
     "created_at = excluded.created_at"
 )
 _OLDEST = 50  # removed at a time
@@ -47,7 +50,7 @@ def find(keys: list[bytes], since: int) -> dict[bytes, KeptAnswer]:
     query = _FIND.format(marks=",".join("?" * len(keys)))
     found = {}
     for key, response, http_status, model, *tokens in database.execute_sql(query, (since, *keys)):
-        usage = None if tokens[0] is None else Usage(*tokens)
+        usage = None if tokens[0] is None else Usage(*(count or 0 for count in tokens))
         found[bytes(key)] = KeptAnswer(bytes(response), http_status, model, usage)
     return found
 
@@ -67,7 +70,7 @@ def keep(records: list[Recorded]) -> None:
 
 def _row(key: bytes, outcome: Outcome, response: bytes, now: int) -> tuple:
     usage = outcome.usage
-    tokens = (usage.input, usage.output, usage.cached, usage.reasoning) if usage else (None,) * 4
+    tokens = msgspec.structs.astuple(usage) if usage else (None,) * len(Usage.__struct_fields__)
     return key, response, outcome.http_status, outcome.model, *tokens, len(response), now
 
 

@@ -14,12 +14,13 @@ from .models import database
 _RESULT = (
     "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, "
     "model, config, attempts, started_at, finished_at, latency_ms, input_tokens, output_tokens, "
-    "cached_tokens, reasoning_tokens, cost_nano) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "cached_tokens, reasoning_tokens, cache_write_tokens, estimated, cost_nano) "
+    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 _ATTEMPT = (
     "INSERT INTO attempt (job_id, idx, number, started_at, latency_ms, cause, http_status, message, "
-    "excerpt, wait_ms, input_tokens, output_tokens, cost_nano, group_key) "
-    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "excerpt, wait_ms, input_tokens, output_tokens, estimated, cost_nano, group_key) "
+    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 _KNOWN = "SELECT idx FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?))"
 
@@ -120,6 +121,8 @@ def _result_row(record: Recorded, outcome: Outcome) -> tuple:
         usage.output if usage else None,
         usage.cached if usage else None,
         usage.reasoning if usage else None,
+        usage.cache_write if usage else None,
+        usage.estimated if usage else None,
         cost,
     )
 
@@ -139,6 +142,7 @@ def _attempt_row(record: Recorded, attempt: Attempt, cause: Cause, change: JobCh
         attempt.wait_ms,
         attempt.usage.input if attempt.usage else None,
         attempt.usage.output if attempt.usage else None,
+        attempt.usage.estimated if attempt.usage else None,
         record.cost(attempt.usage),
         change.add_failure(record, attempt, cause),
     )

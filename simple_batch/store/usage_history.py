@@ -8,9 +8,11 @@ from .models import Job, database
 JOBS = 3
 MAX_BYTES = 200_000  # of a request; longer ones are left out
 _ANSWERS = f"""
-SELECT r.body, x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens
+SELECT r.body, x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens,
+  x.cache_write_tokens
 FROM result x JOIN request r ON r.job_id = x.job_id AND r.idx = x.idx
 WHERE x.job_id = ? AND x.status = 'succeeded' AND x.config = ? AND x.input_tokens IS NOT NULL
+  AND coalesce(x.estimated, 0) = 0
   AND length(r.body) < {MAX_BYTES}
 ORDER BY x.idx LIMIT ?
 """
@@ -39,7 +41,7 @@ def answered(config_id: int, alias: str, limit: int) -> list[Answered]:
     found = []
     for job in jobs:
         rows = database.execute_sql(_ANSWERS, (job.id, alias, limit))
-        for body, input_tokens, output_tokens, cached, reasoning in rows:
-            usage = Usage(input_tokens, output_tokens or 0, cached or 0, reasoning or 0)
+        for body, *tokens in rows:
+            usage = Usage(*(count or 0 for count in tokens))
             found.append(Answered(bytes(body), usage))
     return found

@@ -177,6 +177,7 @@ def _fields_of(found: prices.KnownPrice) -> dict:
         "currency": found.currency,
         "input_price": found.input,
         "cached_input_price": found.cached_input,
+        "cache_write_price": found.cache_write,
         "output_price": found.output,
         "reasoning_price": found.reasoning,
     }

@@ -21,6 +21,7 @@
     put("rate", perSecond(p.requests_per_second));
     for (const name of ["p50", "p95", "p99"]) put(name, latency(p[`${name}_ms`]));
     put("tokens", words.wordTokens.replace("{input}", number(p.tokens.input)).replace("{output}", number(p.tokens.output)));
+    put("estimated", p.tokens.estimated ? `${words.wordEstimated} ${number(p.tokens.estimated)}` : "");
     put("attempts", number(p.attempts));
     put("retries", number(p.retries));
     put("cost", cost(p.cost));

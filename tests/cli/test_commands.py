@@ -156,7 +156,8 @@ def test_show_job_is_the_object_of_the_contract(instance, good, questions):
         "errors",
     ]
     assert list(found["latency_ms"]) == ["p50", "p90", "p95", "p99", "mean"]
-    assert list(found["tokens"]) == ["input", "output", "total", "cached", "reasoning"]
+    names = ["input", "output", "total", "cached", "reasoning", "cache_write", "estimated"]
+    assert list(found["tokens"]) == names
     assert (found["name"], found["succeeded"], found["pending"]) == ("五", 5, 0)
     assert found["tokens"] == {
         "input": 35,
@@ -164,6 +165,8 @@ def test_show_job_is_the_object_of_the_contract(instance, good, questions):
         "total": 50,
         "cached": 10,
         "reasoning": 5,
+        "cache_write": 0,
+        "estimated": 0,
     }
     assert found["cost"] == {
         "amount": pytest.approx((35 * 0.5 + 15 * 1.5) / 1e6),

@@ -26,6 +26,16 @@ def test_known_prices_are_taken_from_the_table_when_asked_for(instance):
     assert [third[name] for name in names] == ["USD", None, None, None]
 
 
+def test_a_cache_write_price_is_given_or_taken_from_the_table(instance):
+    openai = ("--base-url", "https://api.openai.com/v1", "--model", "gpt-6-sol")
+    prices = ("--input-price", "4", "--output-price", "9", "--cache-write-price", "5.5")
+    for alias, options in (("a", ("--known-prices",)), ("b", prices), ("c", prices[:4])):
+        done = flask(instance, "add-config", alias, *openai, *options)
+        assert done.returncode == 0, done.stderr
+    found = json.loads(flask(instance, "list-configs", "--json").stdout)
+    assert [config["cache_write_price"] for config in found] == [2.5, 5.5, None]
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

@@ -38,9 +38,9 @@ def test_what_is_no_utf_8_is_no_answer():
     assert judged(body).cause is Cause.BAD_RESPONSE
 
 
-@pytest.mark.parametrize("count", [-1, 1.5, 5.0, "5", True, [], {}, 1e300])
+@pytest.mark.parametrize("count", [-1, 1.5, "5.5", "five", True, [], {}, 1e300])
 def test_figures_that_are_no_counts_of_tokens_are_unknown(count):
-    """The cost is then unknown, neither negative nor 0; the answer itself is good."""
+    """They are estimated then, neither negative nor 0; the answer itself is good."""
     good = {"prompt_tokens": 7, "completion_tokens": 3}
     details = {"prompt_tokens_details": {"cached_tokens": count}}
     details_out = {"completion_tokens_details": {"reasoning_tokens": count}}

@@ -246,6 +246,20 @@ def test_the_wait_in_headers(headers, wait_s):
     assert found.retry_after_s == pytest.approx(wait_s, abs=2 if wait_s == 60 else 0.01)
 
 
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        (said("Limit 9, Used 9", type="tokens", code="rate_limit_exceeded"), "tokens"),
+        (said("on requests per min (RPM): Limit 3. Fewer tokens do not help."), "requests"),
+        (said("You have exceeded the token rate limit of your tier"), "tokens"),
+        (google("no", "RESOURCE_EXHAUSTED", violation("GenerateRequestsPerMinute")), "requests"),
+        (said("slow down"), None),
+    ],
+)
+def test_what_a_rate_limit_is_about(body, what):
+    assert check(429, body, Cause.RATE_LIMIT, WAIT).limited == what
+
+
 def test_the_reset_of_a_limit_is_no_wait_of_a_failure():
     found = check(500, said("oops"), Cause.SERVER_ERROR, RETRY, "X-RateLimit-Reset: 3600")
     assert found.retry_after_s is None

@@ -2,6 +2,7 @@
 continued."""
 
 import itertools
+import json
 import random
 from decimal import Decimal
 
@@ -13,7 +14,7 @@ from simple_batch.core import clock, time_windows
 from simple_batch.core.domain import NANO
 from simple_batch.core.errors import Conflict, InvalidInput
 from simple_batch.runner import spend_caps
-from simple_batch.services import configs, job_options, jobs
+from simple_batch.services import configs, job_creation, job_options, jobs
 from simple_batch.store import spending
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, JobEvent, Spending
@@ -232,12 +233,24 @@ def test_the_sum_outlives_a_kill(instance, questions):
 
 
 def test_an_answer_that_does_not_tell_its_cost_pauses_a_capped_job(
-    start, add_config, make_job, wait_for
+    start, add_config, wait_for, tmp_path
 ):
-    silent = e.http(200, {**e.GOOD, "usage": None})
-    with MisbehavingEndpoint(e.ok(), e.ok(), silent, e.ok()) as endpoint:
+    """A picture: its tokens cannot be estimated."""
+    told = e.http(200, {"data": [{"url": "x"}], "usage": {"input_tokens": 1, "output_tokens": 1}})
+    silent = e.http(200, {"data": [{"url": "x"}]})
+    with MisbehavingEndpoint(told, told, silent, told) as endpoint:
         add_config(endpoint.base_url, concurrency=1, **PRICED)
-        job_id = make_job(20, spend_cap=Decimal(100_000))
+        lines = [{"url": "/v1/images/generations", "body": {"prompt": "a cat"}}] * 20
+        (tmp_path / "cats.jsonl").write_text(
+            "".join(
+                json.dumps({"custom_id": str(n), "method": "POST", **line}) + "\n"
+                for n, line in enumerate(lines)
+            )
+        )
+        with connected():
+            new = jobs.JobOptions(config="test", spend_cap=Decimal(100_000))
+            path = tmp_path / "cats.jsonl"
+            job_id = job_creation.create_now(path, path.name, new).id
         job = wait_for(job_id, "paused")
         assert (job.status_reason, job.succeeded) == ("spend_unknown", 3)
         gevent.sleep(0.5)

@@ -62,6 +62,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0019_result_order",
         "0020_forms",
         "0021_seed",
+        "0023_usage",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []

@@ -204,6 +204,8 @@ def _figures_are_right() -> None:
             assert found["status"] == status
             assert {name: found[name] for name in ENDED} == ENDED
             assert found["pending"] == (0 if job_id in DONE else LEFT)
+            assert (found["tokens"]["cache_write"], found["tokens"]["estimated"]) == (0, 0)
+            assert found["cost"]["amount"] == 90 / 1e9
             assert found["latency_ms"]["p50"] == pytest.approx(200, rel=0.02)
             assert found["errors"] == [{"cause": "server_error", "count": 2}]
         assert len(configs.list_all()) == 2

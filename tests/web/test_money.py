@@ -128,6 +128,18 @@ def test_a_recipe_may_hold_a_cap(client, config, kept):
     assert value_of(page, "spend_cap") == ("1.25" if kept else "")
 
 
+def test_rows_tried_without_usage_are_estimated_and_count_for_the_caps(client, config):
+    with MisbehavingEndpoint(e.http(200, {**e.GOOD, "usage": None})) as endpoint:
+        dear = {**CONFIG, "base_url": endpoint.base_url, "cache_write_price": "7"}
+        post(client, "/configs/1", **dear, day_cap="3")
+        assert value_of(client.get("/configs/1").text, "cache_write_price") == "7"
+        place = staged(client, *(asked(n) for n in range(5)))
+        page = client.post(f"{place}/try", data=launch_fields(client, place)).text
+        assert page.count(">estimated</span>") == 3
+        with connected():
+            assert insight.spent_now(configs.get(1))["day"] > 0
+
+
 def test_rows_tried_count_for_the_caps_of_the_config(client, config):
     with MisbehavingEndpoint(e.ok()) as endpoint:
         dear = {**CONFIG, "base_url": endpoint.base_url, "input_price": "100000"}

@@ -15,6 +15,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..core.domain import IMAGE
 
@@ -81,7 +82,7 @@ def _at_hand(name: str) -> bool:
     return hashlib.sha256(data).hexdigest() == _SHA256.get(name)
 
 
-def of_request(body: dict, count: Callable[[str], float]) -> float:
+def of_request(body: dict[str, Any], count: Callable[[str], float]) -> float:
     """Tokens that a request sends: its texts, what frames them, its tools and schemas."""
     total = 0.0
     for message in _listed(body.get("messages")):
@@ -96,10 +97,36 @@ def of_request(body: dict, count: Callable[[str], float]) -> float:
     return total
 
 
-def _content(found, count) -> float:
-    """Tokens of a text, of a message, or of parts of one."""
+# What a model has written, in the answers of chat completions, completions and responses.
+_TEXTS = {"content", "text", "refusal", "reasoning_content", "reasoning", "thinking", "summary"}
+_CALLS = {"tool_calls", "function_call", "function", "name", "arguments"}
+_WRITTEN = {"message", *_TEXTS, *_CALLS}
+
+
+def of_answer(answer: dict[str, Any], count: Callable[[str], float]) -> float:
+    """Tokens of the texts that an answer holds; thinking that it does not show is missing."""
+    return sum(_written(answer.get(name), count) for name in ("choices", "output"))
+
+
+def _written(found: Any, count: Callable[[str], float]) -> float:
     if isinstance(found, str):
         return count(found)
+    if isinstance(found, list):
+        return sum(_written(part, count) for part in found)
+    if not isinstance(found, dict):
+        return 0.0
+    names = _WRITTEN & found.keys()
+    if found.get("reasoning_content"):
+        names -= {"reasoning"}  # the same text
+    return sum(_written(found[name], count) for name in names)
+
+
+def _content(found: Any, count: Callable[[str], float]) -> float:
+    """Tokens of a text, of a message, or of parts of one; a whole number is a token."""
+    if isinstance(found, str):
+        return count(found)
+    if isinstance(found, int):
+        return 1.0
     if isinstance(found, list):
         return sum(_content(part, count) for part in found)
     if not isinstance(found, dict):
@@ -112,9 +139,11 @@ def _content(found, count) -> float:
     return total
 
 
-def _of_image(part: dict) -> int:
-    """Of an image beside the table by its size, of any other the same."""
-    found = _SIZE.search(str(part.get("image_url")))
+def _of_image(part: dict[str, Any]) -> int:
+    """Of an image that was beside a table by its size, of any other the same."""
+    url = part.get("image_url")
+    url = url.get("url") if isinstance(url, dict) else url
+    found = _SIZE.match(url) if isinstance(url, str) else None
     width, height = map(int, found.groups()) if found else (0, 0)
     if not width or not height:
         return _AN_IMAGE
@@ -124,5 +153,5 @@ def _of_image(part: dict) -> int:
     return _LOW + _A_TILE * tiles
 
 
-def _listed(found) -> list:
+def _listed(found: Any) -> list[Any]:
     return found if isinstance(found, list) else []

@@ -1,0 +1,97 @@
+"""A limit that counts calls in a window of a minute: a number of calls, then none until the window is over.
+
+Providers count in fixed windows, and in windows that slide. No more than the number in any minute satisfies
+both. All times are seconds of one monotonic clock.
+"""
+
+from collections import deque
+
+WINDOW_S = 60.0
+LATE_S = 0.3  # clocks of providers, and the way there
+LEAST_CLOSED_S = 4.0  # what is closed for less shows no window
+TOOK_S = (45.0, 80.0)  # a window of a minute, with the time until a call found it open
+KEPT_STARTS = 10_000
+FULL_WINDOWS = 5  # this many windows used in full without a refusal: try a larger one …
+LARGER = 1.1  # … by this factor
+
+
+class CallWindow:
+    """``count`` is the number of calls in a window; None while no window is known."""
+
+    def __init__(self) -> None:
+        self.count: int | None = None
+        self._starts: deque[float] = deque()  # of the last calls, at most ``count``
+        self._began: float | None = None  # the first call since the window was open
+        self._calls = 0  # admitted since then
+        self._closed_at: float | None = None
+        self._since_closed: deque[float] = deque(maxlen=KEPT_STARTS)
+        self._unrefused = 0  # calls since the last refusal or change
+        self._full_windows = FULL_WINDOWS
+
+    @property
+    def opens_at(self) -> float | None:
+        """When a window that is closed now is open again at the latest; None if none is closed."""
+        if self._closed_at is None or self._began is None:
+            return None
+        return self._began + WINDOW_S + LATE_S
+
+    def wait_s(self, now: float) -> float:
+        """How long the known window makes a call wait."""
+        if self.count is None or len(self._starts) < self.count:
+            return 0.0
+        return max(0.0, self._starts[0] + WINDOW_S + LATE_S - now)
+
+    def started(self, now: float) -> None:
+        self._calls += 1
+        if self._began is None:
+            self._began = now
+        if self._closed_at is not None:
+            self._since_closed.append(now)
+        if self.count is None:
+            return
+        self._unrefused += 1
+        if self._unrefused >= self._full_windows * self.count:
+            self._unrefused = 0
+            self.count = max(self.count + 1, int(LARGER * self.count))
+        self._starts.append(now)
+        while len(self._starts) > self.count:
+            self._starts.popleft()
+
+    def refused(self, started: float) -> None:
+        """A call that started then was refused. The window is smaller than known, if one is."""
+        self._calls -= 1
+        if started in self._since_closed:
+            self._since_closed.remove(started)
+        if self.count is None or not self._starts:
+            return
+        self._starts.pop()
+        within = sum(start > started - WINDOW_S for start in self._starts)
+        if within < self.count:
+            self.count = max(1, within)
+            self._unrefused = 0
+            self._full_windows = min(100, 2 * self._full_windows)
+
+    def closed(self, now: float) -> None:
+        """Nothing is admitted any more."""
+        if self._calls > 0 and self._closed_at is None:
+            self._closed_at = now
+            self._since_closed.clear()
+
+    def opened(self, started: float) -> None:
+        """A call that started then was admitted, after nothing had been."""
+        closed_at, began = self._closed_at, self._began
+        if closed_at is None or began is None:
+            return
+        calls = self._calls - len(self._since_closed)
+        # the calls since then, as those that were refused are not among them
+        admitted, self._since_closed = self._since_closed, deque(maxlen=KEPT_STARTS)
+        began_now = min(admitted, default=started)
+        took = began_now - began
+        self._closed_at, self._began, self._calls = None, began_now, len(admitted)
+        if began_now - closed_at < LEAST_CLOSED_S:
+            return
+        if calls >= 1 and TOOK_S[0] <= took <= TOOK_S[1]:
+            self.count, self._unrefused = calls, 0
+            self._starts = deque(sorted(admitted))
+        else:
+            self.count = None
