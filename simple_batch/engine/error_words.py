@@ -231,7 +231,7 @@ CONTEXT_WORDS = _pattern(
 OVERLOADED_WORDS = _pattern(r"overloaded|capacity|too busy|resource unavailable|负载|繁忙")
 NO_CAPACITY_WORDS = _pattern(  # of a 429 that is no rate limit (OpenAI's and Groq's flex tiers)
     r"resources?[ _](?:is |are )?(?:currently |temporarily )?(?:un|not )available|"
-    r"(?:no|not enough|insufficient|lack of|without) (?:\w+ ){0,2}capacity|capacity (?:exceeded|unavailable)"
+    r"(?:no|not enough|insufficient|lack of|without) (?:\w+ ){0,2}capacity|capacity (?:is )?unavailable"
 )
 NO_MODEL_WORDS = _pattern(
     r"\bmodel\b.{0,80}(?:not found|not exist|unknown|not available)|(?:unknown|no such) model",

@@ -192,6 +192,7 @@ def test_a_limit_of_0_stops(body):
         (429, google(GEMINI, "RESOURCE_EXHAUSTED"), None),
         (429, said("The model is very busy today."), None),
         (429, said("Too fast. To raise your limits see https://x.y/account/billing"), None),
+        (429, said("Service tier capacity exceeded for this model.", code="3505"), None),
         (429, said("Rate limit reached. Please try again in 1m30s."), 90),
         (429, said("Slow down and try again in 500ms"), 0.5),
         (429, said("Please retry after 12 seconds."), 12),
