@@ -86,7 +86,7 @@ def test_a_limit_per_day_pauses_the_job_until_it_renews(
         assert (job.succeeded, job.failed) == (8, 0)
 
 
-def test_a_quota_of_0_pauses_the_job_with_advice(start, add_config, make_job, wait_for):
+def test_a_quota_of_0_pauses_the_job_with_advice(start, app, add_config, make_job, wait_for):
     answer = gemini("TokensPerDay-FreeTier", "0", {"retryDelay": "36s"})
     with MisbehavingEndpoint(answer) as endpoint:
         add_config(endpoint.base_url, concurrency=1)
@@ -94,6 +94,8 @@ def test_a_quota_of_0_pauses_the_job_with_advice(start, add_config, make_job, wa
         assert (job.status_reason, job.start_at, endpoint.calls) == ("quota", None, 1)
         assert "This tier has no quota for this model." in job.status_detail
         assert "limit: 0" in job.status_detail
+        page = app.test_client().get(f"/jobs/{job.id}", headers={"Accept-Language": "zh"}).text
+        assert "当前套餐没有该模型的配额" in page
 
 
 def test_a_rate_limit_that_names_billing_is_waited_for(start, add_config, make_job, wait_for):
