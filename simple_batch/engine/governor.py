@@ -313,6 +313,9 @@ class Governor:
     def _refused(self, ticket: Ticket, finding: Classification, now: float) -> None:
         """A refusal delays its own request, whose backoff the caller keeps. At a limit all calls
         wait."""
+        if (finding.retry_after_s or 0.0) > self._patience_s:
+            self._limits.discount(ticket)
+            return  # the pool decides whose wait it is: it may be that of one request
         reached = self._limits.refused(
             ticket,
             _about(finding),
@@ -321,7 +324,7 @@ class Governor:
             now,
         )
         said = finding.retry_after_s
-        asked = 0.0 if said is None or said > self._patience_s else said
+        asked = said or 0.0
         if asked >= LONG_WAIT_S and self._own_waits >= OWN_WAITS and not self._limits.closed:
             said, asked = None, 0.0  # it asks single requests for such waits
         if reached:
@@ -418,13 +421,9 @@ def _bucket(amount: int | None, now: float) -> TokenBucket | None:
 
 def _about(finding: Classification) -> str | None:
     """What the provider says its refusal is about, where it says so."""
-    limits, words = finding.limits, finding.message.lower()
+    limits = finding.limits
     if limits is not None and limits.remaining_tokens == 0:
         return "tokens"
     if limits is not None and limits.remaining_requests == 0:
         return "requests"
-    if "tokens per min" in words or "tpm" in words:
-        return "tokens"
-    if "requests per min" in words or "rpm" in words:
-        return "requests"
-    return None
+    return finding.limited

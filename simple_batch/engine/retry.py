@@ -45,9 +45,11 @@ class Policy(msgspec.Struct, frozen=True):
 class StopAll(Exception):
     """Every further call would fail in the same way. The pool decides about this request."""
 
-    def __init__(self, request: Request, finding: Classification, outcome: Outcome):
+    def __init__(self, call: "RetryingCall", finding: Classification, outcome: Outcome):
         super().__init__(finding.message)
-        self.request = request
+        self.call = call
+        self.ended_at = call.ended_at
+        self.request = call.request
         self.finding = finding
         self.outcome = outcome
 
@@ -87,7 +89,9 @@ class RetryingCall:
         "_structure",
         "_transport",
         "attempts",
+        "called_at",
         "calling",
+        "ended_at",
         "request",
         "state",
         "waiting",
@@ -124,6 +128,7 @@ class RetryingCall:
         self._failed: Outcome | None = None  # where the last attempt would be the last
         self.state = RequestStatus.IN_FLIGHT
         self.attempts: list[Attempt] = []
+        self.called_at = self.ended_at = 0.0  # when the last call started and ended, by the clock
         self.calling = False  # a call is in flight
         self.waiting = False  # in a backoff or at the governor: may be given up at no cost
 
@@ -164,7 +169,7 @@ class RetryingCall:
             self._ask()
             return None
         if self._stops(finding):
-            raise StopAll(self.request, finding, failed)
+            raise StopAll(self, finding, failed)
         wait = self._wait_s(finding)
         if wait is None or wait >= self._left_s():
             return failed
@@ -183,6 +188,14 @@ class RetryingCall:
         split.state = RequestStatus.RETRYING
         split._ask()
         return split
+
+    def takes_retry(self) -> bool:
+        """Use up one retry, if one is left; ``run`` then calls again without a backoff."""
+        if self._retries >= self._policy.max_retries:
+            return False
+        self._retries += 1
+        self.state = RequestStatus.RETRYING
+        return True
 
     def _left_s(self) -> float:
         return self._policy.deadline_s - (self._clock() - self._begun)
@@ -224,7 +237,7 @@ class RetryingCall:
         """Make one attempt; it is noted however it ends."""
         self.state = RequestStatus.IN_FLIGHT
         started_at, began, reply, finding = now_ms(), self._clock(), None, None
-        self.calling = True
+        self.calling, self.called_at = True, began
         try:
             reply = self._transport.post(
                 self.request.url, self._body, min(self._policy.attempt_timeout_s, left_s)
@@ -233,9 +246,9 @@ class RetryingCall:
         except TransportFailure as failure:
             finding = classify_failure(failure)
         finally:
-            self.calling = False
+            self.calling, self.ended_at = False, self._clock()
             paused_s = 0.0 if reply is None else reply.paused_s
-            latency_ms = max(0, round((self._clock() - began - paused_s) * 1000))
+            latency_ms = max(0, round((self.ended_at - began - paused_s) * 1000))
             if finding is not None and finding.cause is None and finding.usage is None:
                 finding = with_estimate(finding, self.request, self._body)
             self._limiters.settle(permit, finding, latency_ms)
@@ -265,8 +278,8 @@ class RetryingCall:
         self.attempts.append(attempt)
 
     def _stops(self, finding: Classification) -> bool:
-        """Whether every further call would fail alike: for its kind, or for as long as the provider
-        asks to be left alone."""
+        """Whether every further call may fail alike: for its kind, or for as long as the provider
+        asks to be left alone. The pool decides (breaker.py, long_waits.py)."""
         if finding.cause in self._policy.own:
             return False
         asked = finding.retry_after_s or 0.0

@@ -1,6 +1,7 @@
 """Texts made to keep a search busy: four times the text takes about four times as long, not
 sixteen."""
 
+import re
 import time
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from simple_batch.core import redaction
 from simple_batch.core.redaction import Secret
 from simple_batch.core.schema.validator import single
-from simple_batch.engine import classify, structured_output
+from simple_batch.engine import error_words, request_size
+from simple_batch.engine.error_text import ErrorBody, read_error
+from simple_batch.engine.error_waits import text_wait_s
 from simple_batch.engine.rate_limit_headers import duration_s
 from simple_batch.export.csv_file import safe
 from simple_batch.intake import excel_dates, request_checks, template
@@ -36,14 +39,30 @@ SEARCHES = {
     "a quoted key's end": (lambda text: KEY.masked("PLANTED/" + text), "key+"),
     "messages": (normalised, "'a-f0-"),
     "hexadecimal": (normalised, "0123456789abcdef-"),
-    "quota": (classify._QUOTA.search, "quota"),
-    "context": (classify._CONTEXT.search, "input"),
-    "no model": (classify._NO_MODEL.search, "model"),
-    "refusals": (structured_output._REFUSED.search, "response"),
     "times to wait": (lambda text: duration_s(text, 0.0), "1m"),
+    "sentences about waits": (lambda text: text_wait_s(text, 0.0), "retry in 1m "),
+    "spans in sentences": (lambda text: text_wait_s(text, 0.0), "wait 1 m, and "),
+    "named waits": (lambda text: text_wait_s(text, 0.0), "retry after "),
+    "brackets in errors": (lambda text: read_error(text.encode()), "[{'"),
+    "JSON in errors": (lambda text: read_error(f'{{"message":"{text}"}}'.encode()), "{["),
+    "tags in errors": (lambda text: read_error(text.encode()), "<script "),
+    "amounts in errors": (
+        lambda text: request_size.is_too_large(ErrorBody(words=text)),
+        "limit 1,000 ",
+    ),
+    "digits in errors": (lambda text: request_size.is_too_large(ErrorBody(words=text)), "1,000"),
     "patterns of a schema": (NESTED.is_valid, "a"),
     "a schema's pattern that hangs others": (HANGING.is_valid, "x"),
 }
+
+
+WORDINGS = {
+    name: pattern for name, pattern in vars(error_words).items() if isinstance(pattern, re.Pattern)
+}
+PIECES = (
+    "request content ", "model not ", "generated ", "quota ", "insufficient ", "tokens per ", "input ",
+    "limit 0", "account api key ", "a", " ", "内容", "violat", "balance credit fund ", "blocked ",
+)  # fmt: skip
 
 
 def seconds(search, text: str) -> float:
@@ -63,6 +82,14 @@ def test_a_search_takes_linear_time(name):
     while (short := seconds(search, piece * count)) < 0.001 and count < 200_000:
         count *= 4
     assert seconds(search, piece * count * 4) < max(short, 0.001) * 9, count
+
+
+@pytest.mark.parametrize("name", WORDINGS)
+def test_a_search_for_a_wording_takes_linear_time(name):
+    for piece in PIECES:
+        text = piece * (8_000 // len(piece))
+        short, long = (seconds(WORDINGS[name].search, text * count) for count in (1, 4))
+        assert long < max(short, 0.004) * 9, piece
 
 
 @pytest.mark.parametrize(
