@@ -13,8 +13,10 @@ import math
 import msgspec
 
 PLATEAU_CALLS = 50  # at least this many calls between two probes for more
-PLATEAU_S = 5.0
+PLATEAU_S = 40.0
+PLATEAU_MOVED_S = 8.0  # where the limit was higher a few minutes ago
 MIN_PLATEAU_CALLS = 20
+GROWTH_CALLS = 60  # after a longer plateau a value grows no slower than after one of these calls
 NEAR = 0.25  # two measured limits closer than this are the same
 STEP = 0.02  # how far from the proven value the curve begins and first goes
 COSTLY = 15  # probes for more may cost a fifteenth of the time in cooldowns
@@ -41,7 +43,7 @@ def growth(calls: int, plateau: float) -> float:
     at first, one at the end of the plateau, then exponentially more."""
     if calls <= plateau:
         return 1.0 - STEP * (1.0 - calls / plateau)
-    doublings: float = min(30.0, 6.0 * (calls - plateau) / plateau)
+    doublings: float = min(30.0, 6.0 * (calls - plateau) / min(plateau, GROWTH_CALLS))
     return 1.0 + STEP * (math.pow(2.0, doublings) - 1.0)
 
 
@@ -113,6 +115,26 @@ class RateEstimator:
     def known(self) -> EstimatorState:
         return EstimatorState(self.value, self._proven, *self._confidence.known, self.burst_s)
 
+    @property
+    def proven(self) -> float:
+        """The rate that was measured last; 0 where none was."""
+        return self._proven
+
+    @property
+    def probing(self) -> bool:
+        """Whether more is offered than was measured."""
+        return self.value is not None and self.value > self._proven
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether the rate was measured only once."""
+        return self._confidence.known[1] == 0
+
+    def reset(self, known: EstimatorState, now: float) -> None:
+        """Return to what was known, also if that is nothing."""
+        self.value, self._bucket = None, None
+        self.restore(known, now)
+
     def restore(self, known: EstimatorState, now: float) -> None:
         """Go on with what another process knows."""
         self._proven, self.burst_s = known.proven or 0.0, known.burst_s
@@ -177,6 +199,11 @@ class ConcurrencyEstimator:
         self.restart(min(known.value or self.value, self.highest), self.highest)
         self._proven = known.proven
         self._confidence.restore(known)
+
+    @property
+    def proven(self) -> float | None:
+        """The width that the provider refused more than; None where it did not."""
+        return self._proven
 
     def hold(self, value: float) -> None:
         """The provider refused above ``value``."""

@@ -30,9 +30,9 @@ LONG_COOLDOWN_S = 10.0  # doubled up to here while nothing is answered …
 BAD_TIMES_S = 120.0  # … and further after this long without an answer
 LONGEST_COOLDOWN_S = 60.0
 PACED_CALLS = 5  # calls that start one by one after a cooldown
-# A provider that answers “overloaded” to less than this share of its calls is not at its limit.
-TOLERATED_SHARE = 0.02
-SHARE_OVER = 100  # calls, at least, over which the share is averaged
+LONG_WAIT_S = 5.0  # a provider that asks to wait this long has probably closed a window …
+SUSPECT_S = 1.0  # … which a call after this time tells …
+OWN_WAITS = 2  # … unless this often it had asked single requests only
 REFUSALS = (Cause.RATE_LIMIT, Cause.OVERLOADED)
 
 
@@ -105,7 +105,10 @@ class Governor:
         self._refusal_s = 0.0  # how long a refusal takes to come back
         self._refusals = 0.0  # in a row, of calls that started after the cooldown before
         self._bad_since = 0.0
-        self._overloaded_share = 0.0
+        self._suspected_at: float | None = (
+            None  # when a long wait was asked for, until a call tells
+        )
+        self._own_waits = 0  # long waits that concerned one request
         self.update(concurrency, rpm, tpm)
 
     def update(self, concurrency: int | None, rpm: int | None, tpm: int | None) -> None:
@@ -292,18 +295,18 @@ class Governor:
     # --- what came back ---------------------------------------------------------------------
 
     def _answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
-        self._overloaded_share -= self._overloaded_share / self._share_over
         if ticket.started >= self._cooldown_until:
             self._refusals = max(0.0, self._refusals - 0.2)
+            if self._suspected_at is not None:
+                # the provider answers others: it asked only one request to wait
+                self._suspected_at = None
+                self._own_waits += 1
         self._limits.answered(ticket, latency_s, now)
 
     def _refused(self, ticket: Ticket, finding: Classification, now: float) -> None:
-        """Start one cooldown for all: refusals of calls that had started before are the same one."""
-        stray = self._stray(finding)
-        if stray and finding.retry_after_s is None:
-            self._limits.discount(ticket)
-            return
-        is_new = self._limits.refused(
+        """A refusal delays its own request, whose backoff the caller keeps. At a limit all calls
+        wait."""
+        reached = self._limits.refused(
             ticket,
             _about(finding),
             self._recent.starts / WINDOW_S,
@@ -313,20 +316,20 @@ class Governor:
         asked = finding.retry_after_s or 0.0
         if asked > self._patience_s:
             asked = 0.0
-        if asked or is_new:
+        if reached:
+            self._suspected_at = None
             self._cool(asked or self._own_cooldown_s(now), finding, now)
+        elif asked and now < self._cooldown_until and self._suspected_at is None:
+            self._cool(asked, finding, now)  # a refusal of the same limit
+        elif asked >= LONG_WAIT_S and self._own_waits < OWN_WAITS:
+            self._suspect(ticket, finding, now)
 
-    def _stray(self, finding: Classification) -> bool:
-        """Whether this is a rare “overloaded” answer: one in a hundred must not slow everything."""
-        if finding.cause is not Cause.OVERLOADED:
-            return False
-        self._overloaded_share += (1.0 - self._overloaded_share) / self._share_over
-        return self._overloaded_share <= TOLERATED_SHARE
-
-    @property
-    def _share_over(self) -> float:
-        """Two rounds, so that chance alone does not look like a limit."""
-        return max(SHARE_OVER, 2.0 * self.limit)
+    def _suspect(self, ticket: Ticket, finding: Classification, now: float) -> None:
+        """A long wait may be that of a closed window, or of this request: the next call tells."""
+        if self._suspected_at is None or ticket.started >= self._suspected_at:
+            self._suspected_at = now
+            self._limits.suspect(now)
+            self._cool(SUSPECT_S, finding, now)
 
     def _own_cooldown_s(self, now: float) -> float:
         """Where the provider names none: the time of two calls, doubled while nothing is

@@ -1,11 +1,18 @@
 """Learns the limits of a provider from its answers and refusals.
 
-A refusal has one of two meanings. If more calls were in flight than at any recently answered call,
-the concurrency was too high: the width is held below it. Otherwise the rate was too high. The rate
-can be measured: a provider that refuses has nothing left, so the calls that it admitted between two
-refusals are its rate limit.
+A refusal is evidence, not proof: providers also refuse calls by chance. A cluster of refusals shows a limit
+(refusal_evidence.py), and so does a refusal while more is offered than a limit that is known. All others are
+stray: they delay only their own request.
+
+A limit has one of two meanings. If more calls were in flight at the refused calls than at the admitted ones,
+the concurrency was too high: the width is held below it. Otherwise the rate was too high, and can be
+measured: a provider that refuses has nothing left, so the calls that it admitted between two refusals are
+its rate limit. After a cluster the rate that it admitted is tried (rate_trial.py): if as large a share is
+refused at a lower rate, there is no limit, only chance.
 """
 
+import math
+from collections import deque
 from typing import Protocol
 
 import msgspec
@@ -13,16 +20,44 @@ import msgspec
 from .estimators import (
     COSTLY,
     PLATEAU_CALLS,
+    PLATEAU_MOVED_S,
     PLATEAU_S,
     ConcurrencyEstimator,
     EstimatorState,
     RateEstimator,
 )
+from .rate_trial import Before, RateTrial, Verdict
+from .refusal_evidence import Cluster, RefusalEvidence, evidence
 
-LOWERED = 0.85  # measured at less than this of the learned rate: the limit has sunk
 LEAST_SHARE = 0.25  # of the last minute's rate: no refusal is taken to mean less than that
 MEASURE_CALLS = 8  # a rate is measured over at least this many admitted calls
-MANY_CALLS = 30  # after this many, the first refusal does not mean that all before was too much
+ENOUGH = 10.0  # evidence that shows a limit (log-likelihood ratio) …
+ENOUGH_PER_RATE = (
+    2.5  # … more where calls are fast, as chance then has more tries, and waiting costs less
+)
+SLOW_PER_S = 10.0
+PROBE_EVIDENCE = 3.0  # enough while more is offered than a limit that is known
+PROBE_REFUSED = 0.3  # share of the calls that a known limit would refuse then
+TOKENS_WEIGHT = 0.03  # of a call in the average of tokens
+MOVED = 0.8  # a rate below this share of the highest one has moved, and may move back …
+MOVED_S = 300.0  # … for this long
+HELD_CALLS = 40
+SHORTEST_S = 0.1  # calls per second are not measured over less
+LEVELS = 64  # calls in flight at recent starts that are kept
+APART = 0.9  # share of pairs in which the refused call had more calls in flight
+LOWERED = 0.4  # a cluster lowers the rate to no less of what was offered; the trial does the rest
+HIGHEST = 0.5  # … and to no more …
+LOWEST = 0.3  # … by no less than this a round
+NOISY = 0.015  # with more stray refusals, one that ends a probe says little …
+FAR = 1.4  # times the measured rate was offered before the refusal: the limit is not there …
+BORNE = 0.65  # … but at this share of it, at least
+AT_RATE_CALLS = 12  # at a learned rate fewer calls do not tell the share
+AT_RATE_EVIDENCE = 3.0  # shows that it is too high …
+USUAL_SHARE = 0.016  # … over this share
+MANY_CALLS = 400
+TOO_LARGE_SHARE = 0.012  # of that many calls are refused: the rate is a little too high …
+TIMES_CHANCE = 1.6  # … if it is as many times what chance is known to bring
+AGAIN_CALLS = 300  # after a trial, what it taught is in doubt if refusals go on
 IDLE_S = 1.0  # idle for this long: recent admissions say nothing about the limits
 REQUESTS, TOKENS = "requests", "tokens"
 
@@ -38,13 +73,14 @@ class Cooldown(msgspec.Struct, frozen=True):
 class Ticket(msgspec.Struct):
     """A call that was admitted: give it back by ``settle``. ``level`` is the number of calls in
     flight when it started, itself included; ``number`` names it where it was started on a share
-    (cluster/shared_limits.py)."""
+    (cluster/shared_limits.py), ``order`` is its place among all calls that learning knows of."""
 
     started: float
     tokens: int
     size: int
     level: int
     number: int = 0
+    order: int = 0
 
 
 class Learned(msgspec.Struct, frozen=True):
@@ -82,6 +118,7 @@ class AdmissionLimits(Protocol):
     def refused(
         self, ticket: Ticket, about: str | None, per_s: float, just_now: float, now: float, /
     ) -> bool: ...
+    def suspect(self, now: float) -> None: ...
     def cooled(self, seconds: float) -> None: ...
 
 
@@ -92,6 +129,11 @@ class Limits:
         self.width = ConcurrencyEstimator(start, highest)
         self.rates = {REQUESTS: RateEstimator(), TOKENS: RateEstimator()}
         self.latency_s = 1.0
+        self.trust = 0  # how many of the limits the user has set: they are doubted less easily
+        self._evidence = RefusalEvidence()
+        self._trial: RateTrial | None = None
+        self._levels: deque[tuple[int, int]] = deque(maxlen=LEVELS)  # (order, level) of calls
+        self._refused_levels: deque[tuple[int, int]] = deque(maxlen=LEVELS)
         self._admitted = {REQUESTS: 0.0, TOKENS: 0.0}  # calls the provider did not refuse
         self._mark: tuple[float, float, float] | None = None  # (time, requests, tokens)
         self._full_at = self._paced_at = float("-inf")  # when width, when rate held a call back
@@ -99,10 +141,20 @@ class Limits:
         self._admitted_at_cut = -1.0
         self.closed = False  # whether nothing was admitted between the last two refusals
         self._calls = 0  # good answers since the rate was learned, while it held calls back
-        self._stray = 0  # refusals since then, not taken for the limit
+        self._held_until = 0  # the order of calls until which the width that is held is in doubt
+        self._first_at = float("-inf")  # when the first call started
+        self._best = 0.0  # the highest rate of late …
+        self._best_until = float("-inf")  # … and until when it counts
+        self._tokens_each = 0.0  # tokens of a call, on average
         self._level = 0  # most calls in flight among those answered since the last cut …
         self._answers = 0  # … and how many these are
         self._cooldown_s = 0.0
+        self._last_trial: RateTrial | None = None
+        self._chance_share = (
+            0.0  # of calls refused by chance, as far as a trial or the start showed
+        )
+        self._changed_at = 0  # the order of calls since when the learned rate holds …
+        self._refused_since = 0  # … and refusals since
 
     @property
     def paced(self) -> bool:
@@ -138,7 +190,13 @@ class Limits:
     def started(self, ticket: Ticket) -> None:
         if self._mark is None:
             self._mark = ticket.started, self._admitted[REQUESTS], self._admitted[TOKENS]
+        ticket.order = self._evidence.started()
+        if ticket.order == 1:
+            self._first_at = ticket.started
+        self._levels.append((ticket.order, ticket.level))
         self._count(1.0, ticket.tokens)
+        weight = max(TOKENS_WEIGHT, 1.0 / ticket.order)
+        self._tokens_each += weight * (ticket.tokens - self._tokens_each)
         self.rates[REQUESTS].take(1.0)
         self.rates[TOKENS].take(ticket.tokens)
 
@@ -158,13 +216,16 @@ class Limits:
             return
         self._level = max(self._level, ticket.level)
         self._answers += 1
-        if self._paced_at >= ticket.started:
+        if self._trial is not None:
+            if self._trial.passed(self._evidence.number):
+                self._confirm(self._trial)
+        elif self._paced_at >= ticket.started:
             self._calls += 1
-            plateau = self._plateau()
+            plateau = self._plateau(now)
             for rate in self.rates.values():
                 rate.grow(self._calls, plateau, now)
         elif self._full_at >= ticket.started:
-            self.width.answered(self._plateau(), self.latency_s, now)
+            self.width.answered(self._plateau(now), self.latency_s, now)
 
     def discount(self, ticket: Ticket) -> None:
         """Remove a call that the provider did not admit from the counts."""
@@ -173,23 +234,37 @@ class Limits:
     def refused(
         self, ticket: Ticket, about: str | None, per_s: float, just_now: float, now: float
     ) -> bool:
-        """A refused call, with the provider's word for what it is about (REQUESTS, TOKENS or
-        None). Returns whether it is news: refusals of calls that had started before the last cut
-        tell the same again."""
+        """A refused call, with the provider's word for what it is about (REQUESTS, TOKENS or None),
+        and the calls per second of the last minute and just now. Returns whether a limit was
+        reached, so that all calls have to wait. Refusals of calls that had started before the
+        last time tell the same again."""
         self.discount(ticket)
         if ticket.started < self._cut_at:
+            self._admitted_at_cut -= 1.0
             return False
-        self.closed = self._admitted[REQUESTS] <= self._admitted_at_cut
-        if self.closed:
+        self._refused_levels.append((ticket.order, ticket.level))
+        if self._admitted[REQUESTS] <= self._admitted_at_cut:
+            self.closed = True
             self._cut_at = now  # still closed: nothing to learn, but to ask later
+            if self._trial is not None:
+                self._trial.skip(self._evidence.number, now)
             return True
-        if about is None and ticket.level > self._level and self._answers >= ticket.level:
-            self.width.hold(ticket.level - 1)
-        else:
-            self._slow(ticket, per_s, just_now, now)
-        self._cut_at, self._level, self._answers = now, 0, 0
-        self._admitted_at_cut = self._admitted[REQUESTS]
-        return True
+        self.closed = False
+        if self._trial is not None:
+            return self._tried(self._trial, ticket, now)
+        cluster = self._evidence.refused(ticket.order)
+        shown = cluster.evidence >= self._enough(just_now) or ticket.order <= self._held_until
+        if self._beyond_known(ticket, cluster) or (shown and self.rates[REQUESTS].probing):
+            self._step_back(ticket, cluster, just_now, now)
+            return False
+        if shown:
+            return self._reached(cluster, ticket, about, max(just_now, per_s), per_s, now)
+        return self._refused_at_rate(ticket, now)
+
+    def suspect(self, now: float) -> None:
+        """The provider asks for a long wait: where the next call is refused, too, all have to
+        wait."""
+        self._cut(now)
 
     @property
     def learned(self) -> Learned:
@@ -212,50 +287,206 @@ class Limits:
         self.latency_s, self._cooldown_s = learned.latency_s, learned.cooldown_s
         self.closed = learned.closed
         # this process knows too little about earlier calls to learn from them
-        self._cut_at, self._mark = now, None
-        self._calls = self._stray = self._level = self._answers = 0
+        self._cut_at, self._mark, self._trial = now, None, None
+        self._calls = self._level = self._answers = 0
 
     def cooled(self, seconds: float) -> None:
         """Note the cost of a refusal: the more a probe costs, the rarer probes become."""
         self._cooldown_s += 0.3 * (seconds - self._cooldown_s)
+        if self._trial is not None:
+            self._trial.delay(seconds)
+
+    # --- what refusals mean -------------------------------------------------------------------
+
+    def _enough(self, per_s: float) -> float:
+        """The evidence that shows a limit."""
+        enough = ENOUGH + ENOUGH_PER_RATE * math.log(max(1.0, per_s / SLOW_PER_S))
+        return enough * (1 + self.trust)
+
+    def _beyond_known(self, ticket: Ticket, cluster: Cluster) -> bool:
+        """Whether a limit that is known explains the refusal: more than that was offered."""
+        width = self.width.proven
+        if not (width is not None and ticket.level > width) and not self.rates[REQUESTS].probing:
+            return False
+        likelier = math.log(PROBE_REFUSED / min(PROBE_REFUSED, self._evidence.stray_share))
+        return cluster.evidence + likelier >= PROBE_EVIDENCE
+
+    def _step_back(self, ticket: Ticket, cluster: Cluster, just_now: float, now: float) -> None:
+        width = self.width.proven
+        rate = self.rates[REQUESTS]
+        if width is None and ticket.level > self._level and self._answers >= ticket.level:
+            self.width.hold(self._level)
+        elif width is not None and ticket.level > width:
+            self.width.hold(max(width, min(ticket.level - 1, self._level)))
+        elif rate.probing and rate.value is not None:
+            measured = self._measured(ticket) or rate.proven
+            doubtful = rate.unconfirmed or self._evidence.stray_share > NOISY
+            if doubtful and rate.value > FAR * measured:
+                measured = max(measured, BORNE * just_now)  # far more was admitted of late
+            self._learn(max(measured, rate.proven), now)
+            rate.take(1.0)  # the provider has nothing left: wait for one call
+        if cluster.refused > 1:
+            self._evidence.clear()
+        else:
+            self._evidence.single()
+        self._mark_at(ticket)
+        self._cut(now)
+
+    def _reached(
+        self,
+        cluster: Cluster,
+        ticket: Ticket,
+        about: str | None,
+        offered: float,
+        per_s: float,
+        now: float,
+    ) -> bool:
+        """A cluster of refusals. Returns whether all calls have to wait."""
+        width = None
+        if about is None and ticket.order > self._held_until:
+            width = self._width_shown(ticket.order - cluster.calls)
+        before = self.width.known, {name: rate.known for name, rate in self.rates.items()}
+        self._held_until = 0
+        if width is not None:
+            # where refusals go on below that width, it was the rate
+            self._held_until = self._evidence.number + HELD_CALLS
+            self.width.hold(width)
+        else:
+            share = self._evidence.recent_share()
+            offered = max(offered, self._at_start(now))
+            if not self.paced:
+                self._chance_share = self._evidence.stray_share_before(max(cluster.calls, 20))
+            self._evidence.clear()
+            least = LEAST_SHARE * per_s if cluster.calls >= AT_RATE_CALLS else LOWERED * offered
+            admitted = max(min(offered * (1.0 - cluster.share), HIGHEST * offered), least)
+            self._try_rate(admitted, share, before, now)
+        self._mark_at(ticket)
+        self._cut(now)
+        return True
+
+    def _at_start(self, now: float) -> float:
+        """Calls per second in the first second."""
+        since = now - self._first_at
+        return 0.0 if since >= 1.0 else self._evidence.number / max(since, SHORTEST_S)
+
+    def _width_shown(self, first: int) -> float | None:
+        """The width that the calls from that order on show: the refused ones had more calls in
+        flight than the others. None where they do not tell."""
+        refused = [level for order, level in self._refused_levels if order >= first]
+        orders = {order for order, _ in self._refused_levels}
+        admitted = [
+            level
+            for order, level in self._levels
+            if order >= first - LEVELS and order not in orders
+        ]
+        if not refused or not admitted or (self._answers and self._answers < min(refused)):
+            return None
+        apart = sum(more > less for more in refused for less in admitted)
+        if apart < APART * len(refused) * len(admitted):
+            return None
+        return max(1.0, min(refused) - 1.0)
+
+    def _try_rate(self, per_s: float, share: float, before: Before, now: float) -> None:
+        """Lower the rate, and see whether a smaller share than that is refused."""
+        last, number = self._last_trial, self._evidence.number
+        if last is not None and number - last.ended < AGAIN_CALLS:
+            before = last.before  # what it taught is in doubt
+        self._learn(per_s, now)
+        self._trial = RateTrial(before, number, share, per_s, now)
+
+    def _tried(self, trial: RateTrial, ticket: Ticket, now: float) -> bool:
+        """A refusal during a trial. Returns whether to go on at a lower rate."""
+        verdict = trial.refused(ticket.order)
+        if verdict is Verdict.LIMIT:
+            self._confirm(trial)
+        elif verdict is Verdict.SLOWER:
+            number = self._evidence.number
+            offered = min(self.rates[REQUESTS].value or 0.0, trial.offered_per_s(number, now))
+            self._learn(offered * max(1.0 - trial.share, LOWEST), now)
+            trial.begin_round(number, now)
+            self._mark_at(ticket)
+            self._cut(now)
+            return True
+        elif verdict is Verdict.CHANCE:
+            width, rates = trial.before
+            self.width.restore(width)
+            for name, known in rates.items():
+                self.rates[name].reset(known, now)
+            self._evidence.expect(trial.stray_share)
+            self._chance_share = trial.stray_share
+            self._trial = self._last_trial = None
+            self._mark_at(ticket)
+        return False
+
+    def _confirm(self, trial: RateTrial) -> None:
+        trial.ended = self._evidence.number
+        self._trial, self._last_trial = None, trial
+        self._evidence.clear()
+        self._changed_at, self._refused_since = trial.ended, 0
+
+    def _refused_at_rate(self, ticket: Ticket, now: float) -> bool:
+        """A refusal at a learned rate. Returns whether too large a share is refused at it, so that
+        a lower one is tried."""
+        rate = self.rates[REQUESTS].value
+        if rate is None or self._paced_at < ticket.started - 1.0:
+            return False
+        calls = ticket.order - self._changed_at
+        if calls <= 0:
+            return False
+        self._refused_since += 1
+        share = self._refused_since / calls
+        if not self._too_many(self._refused_since, calls):
+            return False
+        before = self.width.known, {name: rate.known for name, rate in self.rates.items()}
+        self._try_rate(rate * max(1.0 - share, LOWEST), share, before, now)
+        self._mark_at(ticket)
+        self._cut(now)
+        return True
+
+    def _too_many(self, refused: int, calls: int) -> bool:
+        """Whether chance does not explain the refusals at a learned rate."""
+        if calls >= MANY_CALLS:
+            return refused / calls >= max(TOO_LARGE_SHARE, TIMES_CHANCE * self._chance_share)
+        usual = max(USUAL_SHARE, self._chance_share)
+        return calls >= AT_RATE_CALLS and evidence(refused, calls, usual) >= AT_RATE_EVIDENCE
+
+    # --- figures ------------------------------------------------------------------------------
+
+    def _cut(self, now: float) -> None:
+        self._cut_at, self._level, self._answers = now, 0, 0
+        self._admitted_at_cut = self._admitted[REQUESTS]
+
+    def _mark_at(self, ticket: Ticket) -> None:
+        self._mark = ticket.started, self._admitted[REQUESTS], self._admitted[TOKENS]
+        self._changed_at, self._refused_since = self._evidence.number, 0
+        self._calls = 0
 
     def _count(self, requests: float, tokens: float) -> None:
         self._admitted[REQUESTS] += requests
         self._admitted[TOKENS] += tokens
 
-    def _plateau(self) -> float:
+    def _plateau(self, now: float) -> float:
         """How many good answers a value is held for."""
         rate = self.width.value / max(self.latency_s, 0.05)
         rate = min(rate, self.rates[REQUESTS].value or rate)
-        return max(PLATEAU_CALLS, rate * min(60.0, max(PLATEAU_S, COSTLY * self._cooldown_s)))
+        moved = now < self._best_until and self.rates[REQUESTS].proven < MOVED * self._best
+        seconds = PLATEAU_MOVED_S if moved else PLATEAU_S
+        return max(PLATEAU_CALLS, rate * min(60.0, max(seconds, COSTLY * self._cooldown_s)))
 
-    def _slow(self, ticket: Ticket, per_s: float, just_now: float, now: float) -> None:
+    def _measured(self, ticket: Ticket) -> float | None:
+        """Calls per second that were admitted since the last refusal that showed a limit; None where
+        there were too few."""
         if self._mark is None:
-            return
-        at, requests, tokens = self._mark
-        took = ticket.started - at
-        admitted = self._admitted[REQUESTS] - requests
-        if took <= 0.0 or admitted < MEASURE_CALLS:
-            self._stray += 1
-            return
-        took = max(took, 0.1)
-        measured = max(admitted / took, LEAST_SHARE * per_s)
-        if not self.paced and admitted >= MANY_CALLS:
-            measured = max(measured, just_now)  # one refusal may be chance: do not crawl for it
-        if self.paced and not self._plausible(measured):
-            self._stray += 1
-            for rate in self.rates.values():
-                rate.burst_s = max(0.05, rate.burst_s / 2)
-            return
-        self.rates[REQUESTS].learn(measured, now)
-        each = (self._admitted[TOKENS] - tokens) / admitted
-        self.rates[TOKENS].learn(measured * max(1.0, each), now)
-        self._mark = ticket.started, self._admitted[REQUESTS], self._admitted[TOKENS]
-        self._calls = self._stray = 0
+            return None
+        at, requests, _ = self._mark
+        took, admitted = ticket.started - at, self._admitted[REQUESTS] - requests
+        if took <= 0.1 or admitted < MEASURE_CALLS:
+            return None
+        return admitted / took
 
-    def _plausible(self, measured: float) -> bool:
-        """Whether a refusal shows a limit on the rate, or is a stray one: it shows it where we
-        were looking for more and the plateau had been quiet, or where much less was admitted."""
-        looking = self._calls >= self.rates[REQUESTS].plateau(self._plateau())
-        lowered = measured < LOWERED * (self.rates[REQUESTS].value or 0.0)
-        return lowered or (looking and self._stray <= 1)
+    def _learn(self, per_s: float, now: float) -> None:
+        """Learn calls per second, and the tokens that they take."""
+        if per_s > self._best or now > self._best_until:
+            self._best, self._best_until = per_s, now + MOVED_S
+        self.rates[REQUESTS].learn(per_s, now)
+        self.rates[TOKENS].learn(per_s * max(1.0, self._tokens_each), now)

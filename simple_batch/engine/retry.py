@@ -21,6 +21,7 @@ from .structured_output import Structure
 from .transport import Reply, TransportFailure
 
 _MIN_JITTER_S = 0.01
+REFUSED_BACKOFF = 0.5  # of that of a failure: a refusal is quick and cheap
 _A = TypeVar("_A")
 _T = TypeVar("_T")
 
@@ -76,6 +77,7 @@ class RetryingCall:
         "_limiters",
         "_patience",
         "_policy",
+        "_refusals",
         "_retries",
         "_rng",
         "_shape",
@@ -114,6 +116,7 @@ class RetryingCall:
         self._clock = clock
         self._sleep = sleep
         self._retries = 0
+        self._refusals = 0  # by rate limits: they cost no retry
         self._patience = 0.0
         self._begun = 0.0  # set by run
         self._started_at = 0  # epoch ms; 0: not yet
@@ -272,17 +275,25 @@ class RetryingCall:
         """The backoff before the next call; None if there is no next call."""
         policy, asked = self._policy, finding.retry_after_s
         if finding.verdict is Verdict.WAIT:
-            # the governor keeps the cooldown; here only its share of patience is counted
-            wait = max(asked or 0.0, self._limiters.cooldown_left_s(), _MIN_JITTER_S)
+            # the cooldown of all calls, else the request's own backoff
+            wait = max(asked or 0.0, self._limiters.cooldown_left_s())
+            wait = wait or self._jitter_s(self._refusals) * REFUSED_BACKOFF
+            self._refusals += 1
             self._patience += wait
             if self._patience > policy.patience_s:
                 return None
             return wait
         if finding.verdict is not Verdict.RETRY or self._retries >= policy.max_retries:
             return None
-        longest = min(policy.backoff_max_s, policy.backoff_base_s * 2**self._retries)
+        wait = self._jitter_s(self._retries)
         self._retries += 1
-        return max(self._rng.uniform(0.0, longest), asked or 0.0)
+        return max(wait, asked or 0.0)
+
+    def _jitter_s(self, times: int) -> float:
+        """Exponential backoff with full jitter."""
+        policy = self._policy
+        longest = min(policy.backoff_max_s, policy.backoff_base_s * 2.0 ** min(times, 20))
+        return max(_MIN_JITTER_S, self._rng.uniform(0.0, longest))
 
     def _outcome(self, status: RequestStatus, finding: Classification) -> Outcome:
         return Outcome(

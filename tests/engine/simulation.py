@@ -117,15 +117,26 @@ class Unlimited:
 
 class Simulation:
     """``latency`` bounds the seconds of an answer; ``tokens(rng)`` is what a call uses; with
-    ``retry_after`` refusals say how long to wait."""
+    ``retry_after`` refusals say how long to wait. ``stray`` is the share of calls that are refused
+    by chance, ``stray_wait_s`` what these are asked to wait."""
 
-    def __init__(self, provider, latency=(0.2, 0.8), tokens=lambda rng: 80, retry_after=False):
+    def __init__(
+        self,
+        provider,
+        latency=(0.2, 0.8),
+        tokens=lambda rng: 80,
+        retry_after=False,
+        stray=0.0,
+        stray_wait_s=None,
+        **ceilings,
+    ):
         self.world = World()
         self.provider = provider
         self.latency, self.tokens, self.retry_after = latency, tokens, retry_after
         self.rng = random.Random(1)
-        self.admitted = self.refused = 0
-        self.governor = _EndlessDemandGovernor(self)
+        self.stray, self.stray_wait_s = stray, stray_wait_s
+        self.admitted = self.refused = self.strays = 0
+        self.governor = _EndlessDemandGovernor(self, **ceilings)
 
     def run(self, seconds):
         """Continue for some seconds; returns the calls admitted and refused in that time."""
@@ -136,6 +147,12 @@ class Simulation:
 
     def call(self, ticket):
         tokens = self.tokens(self.rng)
+        if self.rng.random() < self.stray:
+            self.strays += 1
+            asked = self.stray_wait_s
+            finding = Classification(Cause.RATE_LIMIT, None, 429, retry_after_s=asked)
+            self._end(REFUSAL_S, ticket, finding)
+            return
         wait = self.provider.admit(self.world.now, tokens)
         if wait is not None:
             self.refused += 1
@@ -160,9 +177,9 @@ class Simulation:
 class _EndlessDemandGovernor(Governor):
     """A governor with endless demand and without greenlets."""
 
-    def __init__(self, simulation):
+    def __init__(self, simulation, **ceilings):
         self._simulation = None
-        super().__init__(clock=simulation.world, later=simulation.world.later)
+        super().__init__(clock=simulation.world, later=simulation.world.later, **ceilings)
         self._simulation = simulation
 
     def _pump(self):
