@@ -100,6 +100,7 @@ class Cause(StrEnum):
     BAD_REQUEST = "bad_request"
     NOT_FOUND = "not_found"
     CONTEXT_LENGTH = "context_length"
+    TOO_LARGE = "too_large"  # one request alone exceeds a limit
     CONTENT_FILTER = "content_filter"
     SERVER_ERROR = "server_error"
     OVERLOADED = "overloaded"

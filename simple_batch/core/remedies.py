@@ -12,6 +12,26 @@ PAUSED = {
     ),
 }
 
+# of a job that is paused because the provider's tier allows nothing at all
+NO_QUOTA = translatable(
+    "This tier has no quota for this model. Choose another model or a higher tier at the provider, "
+    "then resume."
+)
+
+# of a job that is paused until a quota per day renews, by the zone whose midnight that is
+DAY_QUOTA = {
+    "Pacific": translatable(
+        "Today's quota is used up. The provider documents that it renews at midnight Pacific time."
+    ),
+    "China": translatable(
+        "Today's quota is used up. The provider doesn't say when it renews, so midnight China time is "
+        "assumed."
+    ),
+    "UTC": translatable(
+        "Today's quota is used up. The provider doesn't say when it renews, so midnight UTC is assumed."
+    ),
+}
+
 # of a request that has failed: the user retries it
 FAILED = {
     Cause.RATE_LIMIT: translatable(
@@ -26,6 +46,10 @@ FAILED = {
     Cause.NOT_FOUND: translatable("Check the model name and base URL in the API config."),
     Cause.CONTEXT_LENGTH: translatable(
         "Shorten these prompts or use a model with a longer context."
+    ),
+    Cause.TOO_LARGE: translatable(
+        "This request alone exceeds a limit of the provider. Shorten it, lower max tokens, or ask the "
+        "provider for a higher limit."
     ),
     Cause.CONTENT_FILTER: translatable("The provider refused this content. Reword the prompts."),
     Cause.SERVER_ERROR: translatable("The provider failed. Retry later."),

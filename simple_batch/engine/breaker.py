@@ -1,7 +1,8 @@
 """Circuit breaker: decides whether a failure stops the job or only fails one request.
 
 A spent quota stops the job at once. So does a provider that asks to wait for longer than the job's
-patience; the job may then go on by itself. A refused key (401, 403) or an unknown model or path
+patience; the job may then go on by itself. (If it asks one request only, the others tell:
+long_waits.py.) A refused key (401, 403) or an unknown model or path
 (404) stops the job after TRIP such answers with no success between them, or when nothing else is
 left to try. Until then the failed requests are held back. If a success comes first, the endpoint
 works, and the requests held back have failed.
@@ -16,7 +17,9 @@ from ..core.clock import now_ms
 from ..core.domain import Cause
 from ..core.messages import Message, translatable
 from ..core.stored_messages import recognised
+from .classify import Classification
 from .governor import REFUSALS
+from .long_waits import LongWaits
 from .retry import StopAll
 
 TRIP = 3
@@ -41,9 +44,14 @@ class Breaker:
 
     def __init__(self) -> None:
         self.held: list[StopAll] = []
+        self.waits = LongWaits()
 
-    def failed(self, stopped: StopAll) -> PauseReason | None:
-        """Hold the request back. Returns the PauseReason if the job must stop."""
+    def failed(self, stopped: StopAll, in_flight: int = 0) -> PauseReason | None:
+        """Hold the request back. Returns the PauseReason if the job must stop. ``in_flight`` is the
+        number of other calls."""
+        if self.waits.concerns(stopped.finding):
+            waits_for_all = self.waits.failed(stopped, in_flight)
+            return pause_reason(stopped.finding) if waits_for_all else None
         self.held.append(stopped)
         if stopped.finding.cause in _AT_ONCE or len(self.held) >= TRIP:
             return self.verdict()
@@ -56,20 +64,33 @@ class Breaker:
 
     def verdict(self) -> PauseReason:
         """The PauseReason for the failures held back. There must be at least one."""
-        finding = self.held[-1].finding
-        detail = recognised(finding.message, finding.http_status)
-        if finding.http_status:
-            detail = translatable(
-                "HTTP %(status)s: %(message)s", status=finding.http_status, message=detail
-            )
-        until = None
-        remedy = remedies.PAUSED.get(finding.cause) if finding.cause is not None else None
-        if finding.cause in REFUSALS and finding.retry_after_s is not None:
-            until = now_ms() + round(1000 * finding.retry_after_s)
-            remedy = _asked_to_wait(finding.retry_after_s, until)
-        if remedy is not None:
-            detail = translatable("%(failure)s %(remedy)s", failure=detail, remedy=remedy)
-        return PauseReason(str(finding.cause), detail, until=until)
+        return pause_reason(self.held[-1].finding)
+
+
+def pause_reason(finding: Classification) -> PauseReason:
+    """Why a job stops for this failure, in the provider's words, and what to do."""
+    detail = recognised(finding.message, finding.http_status)
+    if finding.http_status and finding.http_status >= 300:
+        detail = translatable(
+            "HTTP %(status)s: %(message)s", status=finding.http_status, message=detail
+        )
+    todo = [finding.remedy] if finding.remedy is not None else []
+    until = None
+    if finding.cause in REFUSALS and finding.retry_after_s is not None:
+        until = now_ms() + round(1000 * finding.retry_after_s)
+        todo.append(_goes_on(until) if todo else _asked_to_wait(finding.retry_after_s, until))
+    elif not todo and finding.cause in remedies.PAUSED:
+        todo.append(remedies.PAUSED[finding.cause])
+    for remedy in todo:
+        detail = translatable("%(failure)s %(remedy)s", failure=detail, remedy=remedy)
+    return PauseReason(str(finding.cause), detail, until=until)
+
+
+def _goes_on(until: int) -> Message:
+    return translatable(
+        "The job continues automatically at %(until)s UTC. Resume it to try sooner.",
+        until=_moment(until),
+    )
 
 
 def _asked_to_wait(seconds: float, until: int) -> Message:
@@ -77,8 +98,12 @@ def _asked_to_wait(seconds: float, until: int) -> Message:
         "The provider asks to wait for %(wait)s, until %(until)s UTC: the job goes on then by "
         "itself. Resume it to try sooner.",
         wait=_span(seconds),
-        until=f"{datetime.fromtimestamp(until / 1000, UTC):%Y-%m-%d %H:%M}",
+        until=_moment(until),
     )
+
+
+def _moment(until: int) -> str:
+    return f"{datetime.fromtimestamp(until / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
 def _span(seconds: float) -> Message:

@@ -1,8 +1,6 @@
 """What an answer or a failure means: its cause, and whether to retry, wait or stop.
 
-Error codes come from the providers' API references: OpenAI (error.code, error.type),
-DeepSeek (402), DashScope (Arrearage, DataInspectionFailed), Anthropic's compatible
-endpoint (overloaded_error, 529).
+An error is read by error_text.py (its words and codes) and judged by error_kinds.py (its cause).
 """
 
 import re
@@ -22,31 +20,15 @@ from ..core.stored_messages import (
     REDIRECTED,
 )
 from .answer_memory import Held
-from .rate_limit_headers import RateLimits, rate_limits, retry_after_s
+from .error_kinds import kind_of, limited, refuses_content
+from .error_text import ErrorBody, read_error, read_error_value
+from .rate_limit_headers import RateLimits, rate_limits
 from .transport import Reply, TransportFailure
 
 EXCERPT = 2_000
 MESSAGE = 500
 KEPT = 200_000  # bytes of what came back instead of an answer; longer ones are not kept
 MOST_TOKENS = 1_000_000_000  # of one answer
-
-_QUOTA = re.compile(
-    r"insufficient_quota|insufficient.balance|billing|credit balance|arrearage|exceeded your current"
-    r" quota|余额不足|欠费|quota.{0,20}exhausted|payment required|recharge",
-    re.IGNORECASE,
-)
-_CONTEXT = re.compile(
-    r"context_length|context.window|maximum context|input.{0,20}too long|max_seq_len|"
-    r"reduce the length|range of input length",
-    re.IGNORECASE,
-)
-_FILTER = re.compile(
-    r"content_filter|content_policy|data_inspection|datainspection|sensitive|moderation|risk",
-    re.IGNORECASE,
-)
-_OVERLOADED = re.compile(r"overloaded|capacity|too busy|engine_overloaded", re.IGNORECASE)
-_NO_MODEL = re.compile(r"model.{0,80}(not found|not exist|does not|unknown)|model_not_found", re.I)
-
 
 _SURROGATE = b"\\ud"
 _ESCAPE = re.compile(
@@ -58,7 +40,11 @@ _ESCAPE = re.compile(
 
 class Classification(msgspec.Struct, frozen=True):
     """Result of one attempt. ``cause`` is None if it succeeded; ``verdict`` says what to do if it did
-    not. ``response`` is the JSON received, also of an error."""
+    not. ``response`` is the JSON received, also of an error. ``retry_after_s`` is the wait that the
+    provider asks for, wherever it says so; ``per_day`` says that a limit per day is used up, which
+    renews then. ``limited`` is what a refusal is about: "tokens" or "requests". ``remedy`` is what to
+    do, if that is not what the cause says. ``params`` are the parameters of the request that the error
+    names. ``failed_generation``: what the model generated fails the provider's own check."""
 
     cause: Cause | None
     verdict: Verdict | None
@@ -72,10 +58,32 @@ class Classification(msgspec.Struct, frozen=True):
     limits: RateLimits | None = None
     reached: bool = True  # False: no connection to the endpoint was made
     held: Held | None = None  # what a response that is an answer holds of the room for all
+    per_day: bool = False
+    limited: str | None = None
+    remedy: Message | None = None
+    params: tuple[str, ...] = ()
+    failed_generation: bool = False
 
 
 _NONE = msgspec.Raw()  # a union of Raw and None takes null alone
-_EMPTY = (b"", b"null", b"{}", b"[]", b'""')
+_EMPTY = (b"", b"null", b"{}", b"[]", b'""', b"false", b"0")
+_FINE = (0, "0", None)  # of base_resp.status_code
+# what an answer holds that is no part of an error
+_ANSWER_PARTS = frozenset(
+    {
+        "choices",
+        "data",
+        "output",
+        "results",
+        "usage",
+        "id",
+        "object",
+        "model",
+        "created",
+        "metadata",
+    }
+    | {"instructions", "input", "tools", "text", "reasoning"}
+)
 
 
 class _Details(msgspec.Struct):
@@ -105,6 +113,7 @@ class _Answer(msgspec.Struct):
     usage: _Usage | None = None
     model: str | None = None
     error: msgspec.Raw = _NONE
+    base_resp: msgspec.Raw = _NONE  # MiniMax
 
 
 class _Lenient(msgspec.Struct):
@@ -115,11 +124,22 @@ class _Lenient(msgspec.Struct):
     output: msgspec.Raw = _NONE
     results: list[msgspec.Raw] | None = None
     error: msgspec.Raw = _NONE
+    base_resp: msgspec.Raw = _NONE
+
+
+class _Choice(msgspec.Struct):
+    error: msgspec.Raw = _NONE
+
+
+class _BaseResponse(msgspec.Struct):
+    status_code: int | str | None = None
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
 _decode_lenient = msgspec.json.Decoder(_Lenient).decode
 _decode_any = msgspec.json.Decoder().decode
+_decode_choice = msgspec.json.Decoder(_Choice).decode
+_decode_base = msgspec.json.Decoder(_BaseResponse).decode
 
 _EXPECTED = {
     "/v1/chat/completions": "choices",
@@ -173,13 +193,16 @@ def _judge_success(reply: Reply, url: str) -> Classification:
         except msgspec.ValidationError:
             answer = _decode_lenient(reply.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _bad(reply, _no_json_message(reply), limits)
-    if bytes(answer.error) not in _EMPTY:
-        error = _error_parts(reply.body)
-        return _bad(reply, ERROR_INSIDE(status=200, error=error), limits, usage)
+        return _no_answer(reply, limits)
+    inside = _error_inside(reply.body, answer)
+    if inside is not None:
+        return _error(reply, inside, limits, usage)
     expected = _EXPECTED.get(url, "choices")
     found = getattr(answer, expected)
     if not found or (found is answer.output and bytes(found) in _EMPTY):
+        error = _read_error_inside(reply.body)
+        if error.said or refuses_content(error):
+            return _error(reply, error, limits, usage)
         return _bad(reply, PART_MISSING(part=expected), limits, usage)
     return Classification(
         None,
@@ -191,6 +214,50 @@ def _judge_success(reply: Reply, url: str) -> Classification:
         limits=limits,
         held=reply.held,
     )
+
+
+def _error_inside(body: bytes, answer: _Answer | _Lenient) -> ErrorBody | None:
+    """The error within an answer whose HTTP status says that there is none."""
+    if bytes(answer.error) not in _EMPTY or _is_refused(answer.base_resp):
+        return _read_error_inside(body)
+    if answer.choices and b'"error"' in body:
+        for choice in answer.choices:
+            error = _error_of(choice)
+            if error not in _EMPTY:
+                return read_error(error)
+    return None
+
+
+def _is_refused(base_resp: msgspec.Raw) -> bool:
+    """Whether MiniMax's status is another than 0."""
+    try:
+        return bytes(base_resp) not in _EMPTY and _decode_base(base_resp).status_code not in _FINE
+    except msgspec.DecodeError:
+        return False
+
+
+def _error_of(choice: msgspec.Raw) -> bytes:
+    try:
+        return bytes(_decode_choice(choice).error)
+    except msgspec.DecodeError:
+        return b""
+
+
+def _read_error_inside(body: bytes) -> ErrorBody:
+    """What a body says besides the parts of an answer."""
+    data = _decode_any(body)
+    if isinstance(data, dict):
+        data = {name: part for name, part in data.items() if name not in _ANSWER_PARTS}
+    return read_error_value(data)
+
+
+def _no_answer(reply: Reply, limits: RateLimits | None) -> Classification:
+    """A body that is no object: a list of errors (Gemini), or nothing that can be read."""
+    if reply.body[:100].lstrip()[:1] == b"[":
+        error = read_error(reply.body)
+        if error.said:
+            return _error(reply, error, limits)
+    return _bad(reply, _no_json_message(reply), limits)
 
 
 def _readable(reply: Reply) -> Reply:
@@ -243,72 +310,39 @@ def _bad(
 
 
 def _judge_error(reply: Reply) -> Classification:
-    now = time.time()
-    message = _error_parts(reply.body)
-    cause, verdict = _classify(reply.status, message)
-    if reply.status in (301, 302, 303, 307, 308):
-        message = REDIRECTED()
+    error = read_error(reply.body, reply.status)
+    return _error(reply, error, rate_limits(reply.headers, time.time()))
+
+
+def _error(
+    reply: Reply, error: ErrorBody, limits: RateLimits | None, usage: Usage | None = None
+) -> Classification:
+    """What an error means, in whatever way it came."""
+    kind = kind_of(reply.status, error, reply.headers, time.time())
     return Classification(
-        cause,
-        verdict,
+        kind.cause,
+        kind.verdict,
         reply.status,
-        redact(message)[:MESSAGE] or f"HTTP {reply.status}",
-        retry_after_s(reply.headers, now),
+        redact(_error_message(reply.status, error))[:MESSAGE],
+        kind.retry_after_s,
+        usage=usage,
         excerpt=_excerpt(reply.body),
         response=_json_or_none(reply.body),
-        limits=rate_limits(reply.headers, now),
+        limits=limits,
+        per_day=kind.per_day,
+        limited=limited(error) if kind.cause is Cause.RATE_LIMIT else None,
+        remedy=kind.remedy,
+        params=error.params,
+        failed_generation=kind.failed_generation,
     )
 
 
-def _classify(status: int, text: str) -> tuple[Cause, Verdict]:
-    if status == 402 or (status in (403, 429) and _QUOTA.search(text)):
-        return Cause.QUOTA, Verdict.STOP
-    if status == 429:
-        return Cause.RATE_LIMIT, Verdict.WAIT
-    if status in (401, 407):
-        return Cause.AUTH, Verdict.STOP
-    if status == 403:
-        if _FILTER.search(text):
-            return Cause.CONTENT_FILTER, Verdict.FINAL
-        return Cause.AUTH, Verdict.STOP
-    if status == 404 or (status == 400 and _NO_MODEL.search(text)):
-        return Cause.NOT_FOUND, Verdict.STOP
-    if status in (503, 529):
-        return Cause.OVERLOADED, Verdict.RETRY
-    if status >= 500:
-        overloaded = _OVERLOADED.search(text)
-        return (Cause.OVERLOADED if overloaded else Cause.SERVER_ERROR), Verdict.RETRY
-    if status == 408:
-        return Cause.TIMEOUT, Verdict.RETRY
-    if status in (409, 425):
-        return Cause.SERVER_ERROR, Verdict.RETRY
-    if status >= 400:
-        if _CONTEXT.search(text):
-            return Cause.CONTEXT_LENGTH, Verdict.FINAL
-        if status == 400 and _FILTER.search(text):
-            return Cause.CONTENT_FILTER, Verdict.FINAL
-        return Cause.BAD_REQUEST, Verdict.FINAL
-    if 300 <= status < 400:
-        return Cause.NOT_FOUND, Verdict.STOP
-    return Cause.BAD_RESPONSE, Verdict.RETRY
-
-
-def _error_parts(body: bytes) -> str:
-    """Message, code and type of an error body, in whatever shape the provider gives it."""
-    try:
-        data = _decode_any(body[:200_000])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return " ".join(re.sub(r"<[^>]{0,500}>", " ", _excerpt(body)).split())[:MESSAGE]
-    if isinstance(data, dict):
-        error = data.get("error", data)
-        if isinstance(error, dict):
-            found = [error.get(name) for name in ("message", "code", "type", "detail", "msg")]
-            parts = [str(part) for part in found if isinstance(part, str | int) and part != ""]
-            text = parts[0] if parts else ""
-            marks = ", ".join(part for part in parts[1:] if part not in text)
-            return f"{text} ({marks})" if marks else text
-        return str(error)
-    return str(data)[:MESSAGE]
+def _error_message(status: int, error: ErrorBody) -> str:
+    if status < 300:
+        return ERROR_INSIDE(status=status, error=error.text)
+    if status in (301, 302, 303, 307, 308):
+        return REDIRECTED()
+    return error.text or f"HTTP {status}"
 
 
 def _no_json_message(reply: Reply) -> str:

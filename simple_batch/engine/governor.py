@@ -306,6 +306,8 @@ class Governor:
     def _refused(self, ticket: Ticket, finding: Classification, now: float) -> None:
         """A refusal delays its own request, whose backoff the caller keeps. At a limit all calls
         wait."""
+        if (finding.retry_after_s or 0.0) > self._patience_s:
+            return  # the pool decides whose wait it is: it may be that of one request
         reached = self._limits.refused(
             ticket,
             _about(finding),
@@ -314,8 +316,6 @@ class Governor:
             now,
         )
         asked = finding.retry_after_s or 0.0
-        if asked > self._patience_s:
-            asked = 0.0
         if reached:
             self._suspected_at = None
             self._cool(asked or self._own_cooldown_s(now), finding, now)

@@ -23,6 +23,7 @@ _APART = frozenset(
     {
         Cause.BAD_REQUEST,
         Cause.CONTEXT_LENGTH,
+        Cause.TOO_LARGE,
         Cause.CONTENT_FILTER,
         Cause.BAD_RESPONSE,
         Cause.SERVER_ERROR,

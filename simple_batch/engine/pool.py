@@ -13,7 +13,8 @@ from ..core.domain import Attempt, Cause, Outcome, Request, RequestStatus
 from ..core.stored_messages import PROGRAM_FAULT
 from .breaker import Breaker, PauseReason
 from .limiters import Dismissed, Limiters, Permit
-from .packed_request import members, outcomes, tried
+from .long_waits import own_failure
+from .packed_request import PackedRequest, members, outcomes, tried
 from .packing import RequestPacker
 from .retry import Abandoned, Policy, Poster, RetryingCall, StopAll
 from .spend_limit import CapReached
@@ -52,6 +53,7 @@ class Pool:
         self._stop: PauseReason | None = None
         self._stopping = False
         self._calls: dict[RetryingCall, gevent.Greenlet[..., None]] = {}
+        self._parts: set[RetryingCall] = set()  # of packs that were taken apart
         self._ended = Event()
         self._dispatcher: gevent.Greenlet[..., None] | None = None
 
@@ -87,6 +89,7 @@ class Pool:
             self._join()
             raise self._dispatcher.exception
         self._join()
+        self._settle_waits()
         self._settle_held()
         return self._stop
 
@@ -172,7 +175,7 @@ class Pool:
             self._broken(request, error)
             return True
         try:
-            permit = self._limiters.acquire(call.size)
+            permit = self._acquire(call.size)
         except CapReached as spent:
             self._halt(spent.stop)
             return False
@@ -180,6 +183,20 @@ class Pool:
             return False
         self._start(call, permit)
         return True
+
+    def _acquire(self, size: int) -> Permit:
+        """A permit for a first call. None is given for a moment if the calls in flight will tell whether
+        a long wait is for all (long_waits.py). Raises CapReached, or Dismissed."""
+        permit = self._limiters.acquire(size)
+        while (hold_s := self._breaker.waits.hold_s) and self._in_flight():
+            self._limiters.settle(permit, None, 0)
+            self._ended.clear()
+            self._ended.wait(hold_s)
+            permit = self._limiters.acquire(size)
+        if self._stopping:
+            self._limiters.settle(permit, None, 0)
+            raise Dismissed
+        return permit
 
     def _start(self, call: RetryingCall, permit: Permit | None) -> None:
         greenlet = gevent.Greenlet(self._work, call, permit)
@@ -191,6 +208,10 @@ class Pool:
         while len(self._calls) >= 2 * self._limiters.limit + slack:
             self._ended.clear()
             self._ended.wait()
+
+    def _in_flight(self) -> int:
+        """Calls that are made, and parts of packs that are about to be."""
+        return sum(call.calling or not call.attempts or call in self._parts for call in self._calls)
 
     def _new_call(self, request: Request) -> RetryingCall:
         return RetryingCall(
@@ -213,6 +234,8 @@ class Pool:
             if not self._take_apart(call, outcome):
                 self._finish(call.request, outcome)
         except StopAll as stopped:
+            stopped.call = call
+            self._parts.discard(call)
             self._hold(stopped)
         except CapReached as spent:
             self._leave(call.request, call.attempts)
@@ -223,6 +246,7 @@ class Pool:
             self._broken(call.request, error, tuple(call.attempts))
         finally:
             self._calls.pop(call, None)
+            self._parts.discard(call)
             self._ended.set()
 
     def _take_apart(self, call: RetryingCall, outcome: Outcome) -> bool:
@@ -231,7 +255,9 @@ class Pool:
             return False
         halves = self._packer.apart(call.request, outcome)
         for request, failed in halves:
-            self._start(call.split(request, failed), None)
+            part = call.split(request, failed)
+            self._parts.add(part)
+            self._start(part, None)
         return bool(halves)
 
     def _halt(self, stop: PauseReason) -> None:
@@ -244,7 +270,22 @@ class Pool:
         if released and self._breaker.held:
             for stopped in self._breaker.succeeded():
                 self._end(stopped.request, stopped.outcome)
+        if released:
+            self._note_answer(outcome)
         self._end(request, outcome)
+
+    def _note_answer(self, outcome: Outcome) -> None:
+        waits = self._breaker.waits
+        waits.answered = True
+        if waits.held:
+            for stopped in waits.succeeded(outcome.attempts[-1].started_at):
+                self._fail_alone(stopped)
+
+    def _fail_alone(self, stopped: StopAll) -> None:
+        """A long wait was that of this request: it has failed, or the parts of a pack are tried."""
+        outcome = own_failure(stopped)
+        if stopped.call is None or not self._take_apart(stopped.call, outcome):
+            self._end(stopped.request, outcome)
 
     def _end(self, request: Request, outcome: Outcome) -> None:
         if self._packer is None:
@@ -259,9 +300,33 @@ class Pool:
             self._record_attempts(index, own)
 
     def _hold(self, stopped: StopAll) -> None:
-        stop = self._breaker.failed(stopped)
-        if stop is not None:
+        stop = self._breaker.failed(stopped, self._in_flight())
+        if stop is not None and not self._try_smaller():
             self._halt(stop)
+
+    def _try_smaller(self) -> bool:
+        """If nothing but packs was refused with a long wait, the parts of the smallest are tried: the
+        others may all be too large."""
+        held = self._breaker.waits.held
+        if not held or not all(isinstance(one.request, PackedRequest) for one in held):
+            return False
+        smallest = min(held, key=lambda one: len(members(one.request)))
+        held.remove(smallest)
+        self._fail_alone(smallest)
+        return True
+
+    def _settle_waits(self) -> None:
+        """At the end: a lone request with a long wait has failed. Others stop the job."""
+        waits = self._breaker.waits
+        while waits.held and self._stop is None and not self._stopping:
+            own = waits.left_alone()
+            for stopped in own:
+                self._fail_alone(stopped)
+            if not own and not self._try_smaller():
+                break
+            self._join()
+        self._breaker.held += waits.held
+        waits.held = []
 
     def _settle_held(self) -> None:
         """At the end: requests that are held back stay pending, with their attempts noted. If nothing

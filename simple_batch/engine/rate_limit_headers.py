@@ -1,7 +1,9 @@
 """What rate-limit headers say, in seconds.
 
-Sources: RFC 9110 (Retry-After), OpenAI's rate-limit guide (x-ratelimit-*, retry-after-ms);
-durations come as seconds, as ``6m0s`` or ``120ms``, as epoch seconds or as dates.
+Sources: RFC 9110 (Retry-After), OpenAI's rate-limit guide (x-ratelimit-*, retry-after-ms), LiteLLM's
+proxy (the provider's headers behind ``llm_provider-``), OpenRouter (X-RateLimit-Reset in epoch
+milliseconds), Cerebras (x-ratelimit-*-requests-day), IETF's draft (RateLimit-Reset). Durations come as
+seconds, as ``6m0s`` or ``120ms``, as epoch seconds or milliseconds, or as dates.
 """
 
 import re
@@ -11,13 +13,14 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
-_PRESENT = (
-    "x-ratelimit-limit-requests",
-    "x-ratelimit-limit-tokens",
-    "x-ratelimit-remaining-requests",
-    "x-ratelimit-remaining-tokens",
-)
 LONGEST_S = 10 * 366 * 86_400.0
+_PROXIED = "llm_provider-"
+_RESETS = (
+    "x-ratelimit-reset",
+    "ratelimit-reset",
+    "x-rate-limit-reset",
+    "x-ratelimit-reset-after",
+)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
@@ -67,25 +70,75 @@ def _epoch_s(text: str) -> float | None:
 
 
 def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """How long the provider asks to wait; None where it does not say."""
-    milliseconds = headers.get("retry-after-ms")
-    if milliseconds and re.fullmatch(r"\d{1,12}(?:\.\d+)?", milliseconds.strip()):
-        return min(float(milliseconds.strip()) / 1000, LONGEST_S)
-    return duration_s(headers.get("retry-after"), now_s)
+    """How long the provider asks to wait; None where no header says it. A header of the proxy itself
+    goes before one that it passes on."""
+    asked = None
+    for before in ("", _PROXIED):
+        milliseconds = headers.get(f"{before}retry-after-ms")
+        if milliseconds and re.fullmatch(r"\d{1,12}(?:\.\d+)?", milliseconds.strip()):
+            return min(float(milliseconds.strip()) / 1000, LONGEST_S)
+        found = duration_s(headers.get(f"{before}retry-after"), now_s)
+        if found:
+            return found
+        asked = found if asked is None else asked
+    return _reset_s(headers, now_s) or asked
+
+
+def _reset_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    """The time until X-RateLimit-Reset, unless calls remain before it."""
+    for before in ("", _PROXIED):
+        for name in _RESETS:
+            left = _count(headers.get(before + name.partition("reset")[0] + "remaining"))
+            found = duration_s(headers.get(before + name), now_s)
+            if found and not left:
+                return found
+    return None
+
+
+def day_reset_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    """The time until a limit per day that is used up renews; None where no header says that one is."""
+    for before in ("", _PROXIED):
+        for what in ("requests", "tokens"):
+            if _count(headers.get(f"{before}x-ratelimit-remaining-{what}-day")) == 0:
+                reset = headers.get(f"{before}x-ratelimit-reset-{what}-day")
+                return duration_s(reset, now_s)
+    return None
 
 
 def rate_limits(headers: Mapping[str, str], now_s: float) -> RateLimits | None:
     """The x-ratelimit headers of an answer; None where it has none."""
-    if not any(name in headers for name in _PRESENT):
+    if "ratelimit" not in "".join(headers).lower():  # of most answers none: this is quick
         return None
-    return RateLimits(
-        _count(headers.get("x-ratelimit-limit-requests")),
-        _count(headers.get("x-ratelimit-remaining-requests")),
-        duration_s(headers.get("x-ratelimit-reset-requests"), now_s),
-        _count(headers.get("x-ratelimit-limit-tokens")),
-        _count(headers.get("x-ratelimit-remaining-tokens")),
-        duration_s(headers.get("x-ratelimit-reset-tokens"), now_s),
-    )
+    found = _requests(headers, now_s) + _tokens(headers, now_s)
+    return RateLimits(*found) if any(value is not None for value in found) else None
+
+
+_Three = tuple[int | None, int | None, float | None]
+_UNKNOWN: _Three = (None, None, None)
+
+
+def _requests(headers: Mapping[str, str], now_s: float) -> _Three:
+    for before in ("", _PROXIED):
+        for after in ("-requests", ""):
+            found = _three(headers, before, after, now_s)
+            if found is not _UNKNOWN:
+                return found
+    return _UNKNOWN
+
+
+def _tokens(headers: Mapping[str, str], now_s: float) -> _Three:
+    found = _three(headers, "", "-tokens", now_s)
+    return found if found is not _UNKNOWN else _three(headers, _PROXIED, "-tokens", now_s)
+
+
+def _three(headers: Mapping[str, str], before: str, after: str, now_s: float) -> _Three:
+    """Limit, remaining and reset of one kind; _UNKNOWN where neither limit nor remaining is there."""
+    limit = headers.get(f"{before}x-ratelimit-limit{after}")
+    remaining = headers.get(f"{before}x-ratelimit-remaining{after}")
+    if limit is None and remaining is None:
+        return _UNKNOWN
+    reset = headers.get(f"{before}x-ratelimit-reset{after}")
+    return _count(limit), _count(remaining), duration_s(reset, now_s)
 
 
 def _count(text: str | None) -> int | None:

@@ -49,6 +49,7 @@ class StopAll(Exception):
         self.request = request
         self.finding = finding
         self.outcome = outcome
+        self.call: RetryingCall | None = None  # set by the pool
 
 
 class Abandoned(gevent.GreenletExit):
@@ -262,8 +263,8 @@ class RetryingCall:
         self.attempts.append(attempt)
 
     def _stops(self, finding: Classification) -> bool:
-        """Whether every further call would fail alike: for its kind, or for as long as the provider
-        asks to be left alone."""
+        """Whether every further call may fail alike: for its kind, or for as long as the provider
+        asks to be left alone. The pool decides (breaker.py, long_waits.py)."""
         if finding.cause in self._policy.own:
             return False
         asked = finding.retry_after_s or 0.0

@@ -5,7 +5,6 @@ fallback level is used, down to sending none at all. The answer is checked in an
 """
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,9 @@ import msgspec
 
 from ..core.domain import Cause, Request, Verdict
 from ..core.schema import Schema, given
+from . import error_words
 from .classify import Classification, disqualified
+from .error_kinds import names_format
 
 MODES = ("send", "object", "check")
 NOTHING = "nothing"  # the last fallback level: no format is asked for
@@ -21,8 +22,8 @@ CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 URLS = (CHAT, RESPONSES, "/v1/completions")
 _NAME = "answer"
 _LONGEST = 20_000  # characters of an answer, and of a schema, sent when asking again
-_REFUSED = re.compile(
-    r"response.?format|json.?schema|json.?object|text\.format|structured.?output|guided", re.I
+_MAY_REJECT = frozenset(  # causes of a rejected parameter, whatever the status
+    {Cause.BAD_REQUEST, Cause.NOT_FOUND, Cause.AUTH, Cause.SERVER_ERROR, Cause.BAD_RESPONSE}
 )
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -75,7 +76,7 @@ class Structure:
     def falls_back(self, request: Request, level: int, finding: Classification) -> bool:
         """Whether to send a request that was sent at ``level`` again at once, at the next fallback
         level, because the endpoint does not accept ``response_format`` as it was sent."""
-        if finding.http_status not in (400, 404, 422, 501) or not _REFUSED.search(finding.message):
+        if not _rejects_format(finding):
             return False
         if level + 1 == len(self._formats) or _asks_itself(request):
             return False
@@ -139,6 +140,23 @@ def _response_format(name: str, schema: Schema) -> dict[str, Any] | None:
     strict = name.endswith("(strict)")
     shape = {"name": _NAME, "schema": schema.document, "strict": strict}
     return {"type": "json_schema", "json_schema": shape}
+
+
+def _rejects_format(finding: Classification) -> bool:
+    """Whether an error rejects the parameter that asks for a schema: it names the parameter, or (a
+    client error) the schema. A generation that does not fit the schema is no rejection."""
+    if finding.cause not in _MAY_REJECT or finding.failed_generation:
+        return False
+    if finding.http_status is None or finding.http_status == 401:
+        return False
+    if names_format(finding.params) or error_words.FORMAT_NAMES.search(finding.message):
+        return True
+    rejected = finding.http_status < 500 and finding.cause is Cause.BAD_REQUEST
+    return bool(
+        rejected
+        and error_words.SCHEMA_WORDS.search(finding.message)
+        and not error_words.OTHER_SCHEMAS.search(finding.message)
+    )
 
 
 def _asks_itself(request: Request) -> bool:

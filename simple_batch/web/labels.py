@@ -97,6 +97,7 @@ CAUSES = {
     "bad_request": _("invalid request"),
     "not_found": _("not found"),
     "context_length": _("context too long"),
+    "too_large": _("request too large"),
     "content_filter": _("content filter"),
     "server_error": _("server error"),
     "overloaded": _("overloaded"),

@@ -128,17 +128,38 @@ def test_a_refusal_is_final_and_the_content_filters(bench):
         assert "I cannot help" in run.outcomes[0].message
 
 
-REFUSALS = (
-    "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.",
-    "This model does not support structured outputs",
-    "unknown field `response_format`",
-)
+def fastapi(*loc):
+    fault = {"type": "literal_error", "loc": ["body", *loc], "msg": "Input should be 'text'"}
+    return {"detail": [{**fault, "input": {"type": "json_schema"}}]}
 
 
-@pytest.mark.parametrize("message", REFUSALS)
-def test_an_endpoint_that_refuses_is_asked_in_an_easier_way(bench, message):
+REJECTIONS = (
+    e.error(400, "Invalid parameter: 'response_format' of type 'json_schema' is not supported"),
+    e.error(400, "This model does not support structured outputs"),
+    e.error(422, "unknown field `response_format`"),
+    e.http(404, {"error": {"message": "No endpoints support the parameters: response_format"}}),
+    e.http(500, {"error": {"message": str(fastapi("response_format", "type")["detail"]),
+                           "type": "internal_server_error"}}),  # llama-cpp-python
+    e.http(422, fastapi("response_format", "type")),
+    e.http(422, {"detail": [{"loc": ["body", "response_format"], "msg": "Extra inputs", "type": "x"}]}),
+    e.http(400, [{"error": {"code": 400, "status": "INVALID_ARGUMENT", "message":
+                 "Unknown name \"additionalProperties\" at 'generation_config.response_schema'"}}]),
+    e.error(400, "The specified schema produces a constraint that has too many states for serving."),
+    e.error(400, "The provided JSON schema contains features not supported by xgrammar."),
+    e.error(400, "Grammar error: Unimplemented keys: [minLength]"),
+    e.http(400, {"error": {"message": "not allowed here", "param": "response_format"}}),
+    e.error(501, "guided decoding is switched off"),
+    e.error(403, "response_format is not part of your plan"),
+    e.error(418, "I cannot brew to an output schema"),
+    e.http(400, {"error": {"message": "Keyword oneOf is beyond me"}}),
+    e.http(200, {"error": {"code": 400, "message": "json_schema: no such mode"}}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("rejection", REJECTIONS)
+def test_an_endpoint_that_rejects_the_parameter_is_asked_in_an_easier_way(bench, rejection):
     received = []
-    script = [e.error(400, message)] * 3 + [e.says({"n": 1})]
+    script = [rejection] * 3 + [e.says({"n": 1})]
     with MisbehavingEndpoint(*script) as endpoint:
         policy = msgspec.structs.replace(POLICY, max_retries=0)
         run = bench(
@@ -183,11 +204,50 @@ def test_refusals_that_come_at_once_ease_one_step_only(bench):
         assert endpoint.calls == 10
 
 
-def test_another_400_is_the_requests_own(bench):
-    with MisbehavingEndpoint(e.error(400, "temperature must be below 2")) as endpoint:
+@pytest.mark.parametrize(
+    "other",
+    [
+        e.error(400, "temperature must be below 2"),
+        e.error(400, "Invalid schema for function 'f': oneOf is not allowed"),
+        e.http(422, fastapi("temperature")),
+        e.http(422, {"detail": [{"loc": ["body", "n"], "msg": "too small",
+                                 "input": {"response_format": {"type": "json_schema"}}}]}),
+    ],
+)  # fmt: skip
+def test_another_rejection_is_the_requests_own(bench, other):
+    with MisbehavingEndpoint(other) as endpoint:
         run = bench(endpoint, structure=shape())
         run.run(1)
         assert (endpoint.calls, run.outcomes[0].cause) == (1, Cause.BAD_REQUEST)
+        assert run.structure.level == 0
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        e.http(400, {"error": {"code": "json_validate_failed", "failed_generation": "{'a'",
+                               "message": "Generated JSON does not match the expected schema."}}),
+        e.http(400, {"error": {"message": "try harder", "failed_generation": "json_schema"}}),
+        e.error(422, "The model's output does not fit the JSON schema"),
+        e.error(500, "generated text is not valid for response_format json_schema"),
+        e.error(400, "Failed to generate JSON. Please adjust your prompt."),
+    ],
+)  # fmt: skip
+def test_a_generation_that_fails_the_provider_s_check_is_retried_as_it_is(bench, failure):
+    with MisbehavingEndpoint(failure, e.says({"n": 1})) as endpoint:
+        run = bench(endpoint, structure=shape(again=True))
+        run.run(1)
+        assert run.outcomes[0].status is RequestStatus.SUCCEEDED
+        assert endpoint.bodies[0] == endpoint.bodies[1]
+        assert run.structure.level == 0
+
+
+@pytest.mark.parametrize("status", [429, 401, 408, 503])
+def test_a_failure_of_another_kind_that_names_the_parameter_relaxes_nothing(bench, status):
+    with MisbehavingEndpoint(e.error(status, "response_format json_schema"), e.ok()) as endpoint:
+        run = bench(endpoint, structure=shape())
+        run.run(1)
+        assert run.structure.level == 0
 
 
 def test_a_request_that_says_its_own_format_keeps_it(bench):

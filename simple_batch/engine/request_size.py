@@ -1,0 +1,127 @@
+"""Whether an error says that one request alone exceeds a limit.
+
+A provider says it with two amounts: what the limit is, and what the request needs ("Limit 30000,
+Requested 41000"). Each amount is attributed by the words around it, or by the name of the field that
+holds it. What was used before this request proves nothing, and neither do numbers of requests.
+"""
+
+import re
+from collections.abc import Iterator
+
+from .error_text import ErrorBody
+
+_AMOUNT = re.compile(
+    r"(?<![\w.\-/])(?P<n>\d{1,3}(?:[,_' ]\d{3})+|\d+(?:\.\d+)?)\s?(?P<k>[kKM]\b)?(?![\w]|[-/:.]\d)"
+)
+_SCALE = {"k": 1_000, "K": 1_000, "M": 1_000_000}
+_LIMIT = re.compile(
+    r"limit(?:ed)?|max(?:imum)?|most|more than|allow\w*|quota|cap(?:acity|ped)?|ceiling|budget|"
+    r"threshold|up to|permitted|exceeds?|over|above|larger than|greater than|under|below|"
+    r"(?:only|just) \w+ up to|per[ -]minute|tpm|上限|限制|最多|最大|不超过|超过|超出|配额",
+    re.IGNORECASE,
+)
+_NEEDED = re.compile(
+    r"request(?:ed|s|ing)?(?! limit)|need(?:s|ed)?|requir(?:es|ed|ing)|got|given|received|sent|"
+    r"asks?|asked|contains?|has|have|size|estimated|actual|costs?|wants?|would (?:use|take|cost)|prompt|input|"
+    r"this (?:call|message)|yours?|请求|需要|实际|本次|输入",
+    re.IGNORECASE,
+)
+_USED = re.compile(
+    r"used|usage|current(?:ly)?|consumed|so far|already|remaining|left|available|spent|"
+    r"已用|已使用|当前|剩余",
+    re.IGNORECASE,
+)
+_CALLS = re.compile(r"\s*(?:requests?|calls?|rp[msd]|connections?|queries|times|次)\b", re.I)
+_TIME = re.compile(r"\s*(?:ms|s|sec\w*|min\w*|h|hours?|days?|秒|分钟|小时|天)\b", re.IGNORECASE)
+_NAMES_CALLS = re.compile(
+    r"(?:requests?|calls?)[ -](?:per|/)|\brp[msd]\b|requests? limit|concurren", re.IGNORECASE
+)
+_NAMES_SIZE = re.compile(
+    r"token|\btp[msd]\b|character|byte|size|large|long|字符|长度", re.IGNORECASE
+)
+_NO_AMOUNT = re.compile(r"\b(?:id|number|code|error|line|version|trace|model)\W*$", re.IGNORECASE)
+_MORE = r"(?:(?:tokens?|tpm|characters|bytes)\s*)?(?:\w+ )?(?:(?:more|larger|greater|higher|bigger) than|>|exceeds|超过)"
+_LESS = r"(?:(?:tokens?|tpm|characters|bytes)\s*)?(?:\w+ )?(?:(?:less|smaller|lower|fewer) than|<)"
+_COMPARED = (
+    ("needed", re.compile(rf"\s*{_MORE}", re.I)),
+    ("limit", re.compile(rf"\s*{_LESS}", re.I)),
+)
+_REACH = 40  # characters before an amount that tell what it is
+_CUES = (("limit", _LIMIT), ("needed", _NEEDED), ("used", _USED))
+_WORDS = re.compile(
+    r"(?:request|prompt|input|message)s? (?:is |was )?too (?:large|big|long)|"
+    r"(?:larger|bigger) than the (?:limit|maximum)|请求(?:过大|太大)",
+    re.IGNORECASE,
+)
+
+
+def is_too_large(error: ErrorBody) -> bool:
+    """Whether the request needs more than the limit by what the error says."""
+    if _NAMES_CALLS.search(error.words) and not _NAMES_SIZE.search(error.words):
+        return False
+    amounts = [*_amounts(error.words), *_field_amounts(error)]
+    if re.search(r"[<>]", error.words) and not _NAMES_SIZE.search(error.words):
+        return False
+    limits = [amount for kind, amount in amounts if kind == "limit"]
+    needed = [amount for kind, amount in amounts if kind == "needed"]
+    if limits and needed:
+        return max(needed) > max(limits) > 0
+    return bool(_WORDS.search(error.words))
+
+
+def _amounts(text: str) -> Iterator[tuple[str, float]]:
+    end = 0
+    for found in _AMOUNT.finditer(text):
+        before, behind = text[max(end, found.start() - _REACH) : found.start()], text[found.end() :]
+        end = found.end()
+        if _CALLS.match(behind) or _TIME.match(behind) or _NO_AMOUNT.search(before):
+            continue
+        kind = _compared(before, behind) or _kind(before) or _kind_behind(behind)
+        if kind is not None:
+            yield kind, _value(found)
+
+
+def _compared(before: str, behind: str) -> str | None:
+    """What an amount is by a comparison beside it: “45000 > 30000”."""
+    if re.search(r"[<>]\s*$", before):
+        return "limit" if before.rstrip().endswith(">") else "needed"
+    return next((kind for kind, words in _COMPARED if words.match(behind)), None)
+
+
+def _kind(before: str) -> str | None:
+    """What an amount is by the words before it: the last of them counts."""
+    last = {
+        kind: max((found.end() for found in cue.finditer(before)), default=-1)
+        for kind, cue in _CUES
+    }
+    kind = max(last, key=lambda name: last[name])
+    return kind if last[kind] >= 0 else None
+
+
+def _kind_behind(behind: str) -> str | None:
+    """The same by the words behind it, where those before it say nothing."""
+    clause = re.split(r"[.,;:!?()]|\d", behind[:_REACH], maxsplit=1)[0]
+    first = {
+        kind: min((found.start() for found in cue.finditer(clause)), default=_REACH)
+        for kind, cue in _CUES
+    }
+    kind = min(first, key=lambda name: first[name])
+    return kind if first[kind] < _REACH else None
+
+
+def _value(found: re.Match[str]) -> float:
+    return float(re.sub(r"[,_' ]", "", found["n"])) * _SCALE.get(found["k"] or "", 1)
+
+
+def _field_amounts(error: ErrorBody) -> Iterator[tuple[str, float]]:
+    for name, value in error.fields:
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])|[_-]", " ", name)
+        number = str(value)
+        if isinstance(value, bool) or not re.fullmatch(r"\d{1,15}(?:\.\d+)?", number):
+            continue
+        if _CALLS.search(words) and not re.search(r"token|requested|size", words, re.IGNORECASE):
+            continue
+        kind = "used" if _USED.search(words) else "limit" if _LIMIT.search(words) else None
+        kind = kind or ("needed" if _NEEDED.search(words) else None)
+        if kind is not None:
+            yield kind, float(number)
