@@ -14,14 +14,15 @@ import msgspec
 from gevent.event import Event
 
 from ..core.clock import now_ms
-from ..core.domain import Cause, Verdict, Waiting
+from ..core.domain import Cause, Outcome, Verdict, Waiting
 from ..core.messages import translatable
 from ..core.stored_messages import EVERY_CALL_TIMES_OUT, recognised
 from .classify import Classification
 
 ENOUGH = 12  # failures in a row; with 30 % of stray failures one streak in two million is so long
+MANY = 48  # failures that are no chance, however short the time
 FEW = 5  # the same where stray failures are not expected
-SHORTEST_S = 0.25  # of a streak after a success: at high rates a long streak may be chance
+SHORTEST_S = 0.25  # of a streak: calls that fail do so sooner than others are answered
 _CAUSES = frozenset({Cause.CONNECTION, Cause.TIMEOUT, Cause.OVERLOADED})
 # a gateway or a proxy got no answer from the endpoint behind it; 520 to 530 are Cloudflare's
 # (developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors)
@@ -63,6 +64,8 @@ class Calls(Protocol):
         """Calls in flight that began at least that long ago."""
         ...
 
+    def outage_began(self) -> None: ...
+
 
 def passes(finding: Classification) -> bool:
     """Whether a failure is of a kind that an outage causes, and that goes away by itself."""
@@ -72,18 +75,20 @@ def passes(finding: Classification) -> bool:
 
 
 class _Streak:
-    """Failures in a row. ``number`` counts streaks."""
+    """Failures in a row, the last ``unreached`` of them without a connection. ``number`` counts
+    streaks."""
 
     def __init__(self, number: int):
         self.number = number
         self.count = self.unreached = self.timeouts = 0
         self.requests: set[int] = set()
-        self.began = 0.0
+        self.began = self.ended = 0.0  # of the first failed call
 
-    def add(self, request: int, finding: Classification, now: float) -> None:
-        self.began = self.began or now
+    def add(self, request: int, finding: Classification, now: float, latency_s: float) -> None:
+        if not self.count:
+            self.began, self.ended = now - latency_s, now
         self.count += 1
-        self.unreached += not finding.reached
+        self.unreached = 0 if finding.reached else self.unreached + 1
         self.timeouts += (
             finding.cause is Cause.TIMEOUT or finding.http_status in _TIMEOUT_STATUSES
         )
@@ -117,6 +122,7 @@ class OutageDetector:
         self.suspects = False
         self.waiting: Waiting | None = None  # while the endpoint is away
         self._began = 0.0
+        self._ended = -math.inf
         self._finding: Classification | None = None
         self._up = Event()
         self._up.set()
@@ -153,15 +159,36 @@ class OutageDetector:
             if finding.verdict is not Verdict.RETRY:
                 self._answered()  # not with an answer of use, but the endpoint is there
             return self._failed_meanwhile(call, finding)
+        now = self._clock()
         if self.waiting is not None:
             return self._failed_meanwhile(call, finding)
-        self._streak.add(request, finding, self._clock())
+        if now - latency_s < self._ended:
+            return True  # it began during the last outage
+        self._finding = finding
+        self._streak.add(request, finding, now, latency_s)
         self.suspects = self.suspects or self._suspect(latency_s, last)
         if self.suspects and all(each.suspects for each in self.group):
             for each in self.group:
-                each.begin(finding)
+                each.begin()
             return True
         return False
+
+    def explains(self, outcome: Outcome) -> bool:
+        """Whether an outage, if there is one, explains why a request failed."""
+        if not self._streak.count:
+            return False
+        return outcome.cause in _CAUSES or outcome.http_status in _STATUSES
+
+    def begin_at_end(self) -> bool:
+        """Begin an outage, if it is likely, when no request is left to try: nothing was ever answered, or
+        several requests have failed again and again. Returns whether it was begun."""
+        streak = self._streak
+        several = streak.count >= ENOUGH and len(streak.requests) > 1
+        likely = not self.answers or (several and not self._slowest_are_left)
+        if not streak.count or not likely:
+            return False
+        self.begin()
+        return True
 
     def _failed_meanwhile(self, call: object, finding: Classification) -> bool:
         if self.waiting is None:
@@ -173,32 +200,42 @@ class OutageDetector:
 
     def _suspect(self, latency_s: float, last: bool) -> bool:
         streak = self._streak
-        if streak.unreached == streak.count and (last or streak.count >= FEW):
+        if streak.unreached >= FEW or (last and streak.unreached):
             return True  # what never reached the endpoint is not to blame
         only_timeouts = streak.timeouts == streak.count
-        if only_timeouts and self.answers and self._calls.exhausted:
-            return False  # the slowest requests come last
+        if self._slowest_are_left:
+            return False
         unusual = len(self.group) > 1 or (only_timeouts and not self.answers)
         if streak.count < (FEW if unusual else ENOUGH):
             return False
-        if self.answers and (
-            len(streak.requests) < 2 or self._clock() - streak.began < SHORTEST_S
-        ):
+        if self.answers and len(streak.requests) < 2:
             return False
-        # calls that have lived longer than those that failed are probably being answered
-        return self._calls.calling_for(2 * latency_s + 0.1) <= streak.count / 2
+        age_s = self._clock() - (streak.ended if self.answers else streak.began)
+        if age_s < SHORTEST_S and streak.count < MANY:
+            return False
+        # calls that live longer than those that failed are probably being answered
+        least_s = 0.0 if age_s < SHORTEST_S else 2 * latency_s + 0.1
+        return self._calls.calling_for(least_s) <= streak.count / 2
 
-    def begin(self, finding: Classification) -> None:
+    @property
+    def _slowest_are_left(self) -> bool:
+        """Whether only a few requests are left that exceed the time-out: the slowest come last."""
+        streak = self._streak
+        few_time_out = streak.timeouts == streak.count and len(streak.requests) < ENOUGH
+        return few_time_out and self.answers and self._calls.exhausted
+
+    def begin(self) -> None:
         """The endpoint is away."""
         if self.waiting is not None:
             return
-        self._finding, self._began = finding, self._clock()
+        self._began = self._clock()
         first_s = self._policy.probe_first_s
         if self._all_timed_out and self._listener.longer_timeout():
             first_s = 0.0
         self.waiting = Waiting(now_ms(), self._reason(), now_ms() + round(1000 * first_s))
         self._up.clear()
         self._prober = gevent.spawn(self._probe_until_up, first_s)
+        self._calls.outage_began()
 
     @property
     def _all_timed_out(self) -> bool:
@@ -237,6 +274,7 @@ class OutageDetector:
         if self.waiting is None:
             return
         self.waiting, self._probe = None, None
+        self._ended = self._clock()
         self._up.set()
         for waiter in list(self._waiters.values()):
             waiter.set()
@@ -248,6 +286,7 @@ class OutageDetector:
         if self._prober is not None:
             self._prober.kill(block=False)
         self.waiting, self._probe = None, None
+        self._up.set()
 
     def wait_until_up(self) -> None:
         self._up.wait()
