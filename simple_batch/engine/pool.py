@@ -58,7 +58,8 @@ class Pool:
         self._breaker = Breaker()
         self._guard = FailureGuard(guard or GuardPolicy(0, 0))
         self.outages: OutageDetector | None = None  # if watch_outages was called
-        self.fails_over = False  # what fails here may go to another endpoint
+        # set if what fails here may go to another endpoint: gets the index of a request held back
+        self.on_held: Callable[[int], None] | None = None
         self._stop: PauseReason | None = None
         self._stopping = False
         self._calls: dict[RetryingCall, gevent.Greenlet[..., None]] = {}
@@ -334,11 +335,14 @@ class Pool:
 
     def _hold_back(self, call: RetryingCall, outcome: Outcome) -> bool:
         """Hold a failed request back if the failure may be that of the whole job, or of an outage."""
-        if self.fails_over and outcome.cause in ELSEWHERE:
+        if self.on_held is not None and outcome.cause in ELSEWHERE:
             return False
         explained = self.outages is not None and self.outages.explains(outcome)
         if not explained and not self._guard.concerns(outcome):
             return False
+        if self.on_held is not None:
+            for request in members(call.request):
+                self.on_held(request.index)
         stop = self._guard.failed(Held(call, outcome, explained))
         if stop is not None:
             self._halt(stop)

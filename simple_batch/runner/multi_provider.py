@@ -57,7 +57,7 @@ class Shares:
                 share.weight, partial(self._cooling, share), share.route.inputs_per_call
             )
             share.route.failover = Failover(balancer, upstream, share.route.provider.alias)
-            share.route.pool.fails_over = True
+            share.route.pool.on_held = balancer.held
             runs.append(gevent.Greenlet(self._run_one, balancer, share, upstream))
         self._watch_together()
         for run in runs:

@@ -6,6 +6,7 @@ import time
 import gevent
 import msgspec
 import pytest
+from gevent.server import StreamServer
 
 from simple_batch.core.domain import Cause, RequestStatus
 from simple_batch.engine.governor import Governor
@@ -131,11 +132,13 @@ def test_a_name_that_does_not_exist_waits(bench):
     assert run.outcomes == []
 
 
-def test_a_wrong_certificate_waits_and_is_named(bench):
-    with MisbehavingEndpoint(e.not_http) as endpoint:
-        run = watched(bench, endpoint, msgspec.structs.replace(SOON, wait_max_s=0.2))
-        run.transport._base_url = endpoint.base_url.replace("http:", "https:")
-        stop = run.run(3)
+def test_a_port_without_tls_waits_and_is_named(bench):
+    plain = StreamServer(("127.0.0.1", 0), lambda sock, _address: sock.sendall(b"HTTP/1.1 400\r\n"))
+    plain.start()
+    run = watched(bench, NeverThere(), msgspec.structs.replace(SOON, wait_max_s=0.2))
+    run.transport._base_url = f"https://127.0.0.1:{plain.server_port}/v1"
+    stop = run.run(3)
+    plain.stop()
     assert stop.reason == "no_answer"
     assert "SSL" in stop.detail
     assert run.outcomes == []
@@ -193,8 +196,8 @@ def _request(index):
 
 
 def test_when_every_call_times_out_the_timeout_is_raised_once(bench):
-    with MisbehavingEndpoint(e.slow(0.3)) as endpoint:
-        events = Events(longer=True, timeout_s=0.2)
+    with MisbehavingEndpoint(e.slow(0.45)) as endpoint:
+        events = Events(longer=True, timeout_s=0.3)
         run = watched(bench, endpoint, events=events)
         post = run.transport.post
         run.pool._transport = _Timed(post, events)
@@ -215,12 +218,12 @@ class _Timed:
 
 def test_when_every_call_exceeds_the_timeout_the_job_says_so_and_pauses(bench):
     with MisbehavingEndpoint(e.slow(5)) as endpoint:
-        events = Events(timeout_s=0.1)
+        events = Events(timeout_s=0.3)
         run = watched(bench, endpoint, msgspec.structs.replace(SOON, wait_max_s=0.5), events)
         run.pool._transport = _Timed(run.transport.post, events)
         stop = run.run(30)
         assert stop.reason == "no_answer"
-        assert "every call exceeds the time-out of 0.1 s" in stop.detail
+        assert "every call exceeds the time-out of 0.3 s" in stop.detail
         assert run.outcomes == []
         assert endpoint.calls <= 30
 
@@ -274,9 +277,9 @@ def test_a_call_that_began_in_the_outage_and_fails_after_it_costs_no_retry(bench
         policy = msgspec.structs.replace(POLICY, max_retries=0)
         governor = Governor(concurrency=3)
         run = watched(bench, endpoint, policy=policy, governor=governor)
-        running = while_it_runs(run, 30)
+        running = while_it_runs(run, 200)
         wait_until(lambda: run.pool.outages.waiting)
         assert endpoint.in_flight == 1
         endpoint.script = [e.ok()]
         assert running.get(timeout=20) is None
-        assert succeeded(run) == 30
+        assert succeeded(run) == 200
