@@ -232,7 +232,7 @@ class OutageDetector:
         first_s = self._policy.probe_first_s
         if self._all_timed_out and self._listener.longer_timeout():
             first_s = 0.0
-        self.waiting = Waiting(now_ms(), self._reason(), now_ms() + round(1000 * first_s))
+        self.waiting = Waiting(now_ms(), str(self._reason()), now_ms() + round(1000 * first_s))
         self._up.clear()
         self._prober = gevent.spawn(self._probe_until_up, first_s)
         self._calls.outage_began()
@@ -328,7 +328,7 @@ class OutageDetector:
             if self.waiting is not None:
                 self.waiting = msgspec.structs.replace(
                     self.waiting,
-                    reason=self._reason(),
+                    reason=str(self._reason()),  # live states hold plain text
                     next_probe_at=now_ms() + round(1000 * interval_s),
                 )
 
