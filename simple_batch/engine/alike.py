@@ -12,9 +12,7 @@ from ..core.domain import Cause, Outcome
 SIMILAR = 0.75  # share of the words that two messages have in common
 _MOST_WORDS = 60
 _MOST_KINDS = 32
-_QUOTED = re.compile(
-    r"`[^`]*`|\"[^\"]*\"|“[^”]*”|‘[^’]*’|«[^»]*»|「[^」]*」|(?<!\w)'[^']*'(?!\w)"
-)
+_QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|“[^”]*”|‘[^’]*’|«[^»]*»|「[^」]*」|(?<!\w)'[^']*'(?!\w)")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|[\w.:/\-]*\d[\w.:/\-]*|[\u3400-\u9fff]")
 _VARIES = re.compile(r"[\d@/\\_]|\w-\w")  # an id, a number, an address, a path
 

@@ -163,9 +163,7 @@ def classify_failure(failure: TransportFailure) -> Classification:
     message = failure.message
     if not isinstance(message, Message):
         message = redact(message)[:MESSAGE]
-    return Classification(
-        failure.cause, failure.verdict, message=message, reached=failure.reached
-    )
+    return Classification(failure.cause, failure.verdict, message=message, reached=failure.reached)
 
 
 def disqualified(

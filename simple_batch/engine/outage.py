@@ -89,9 +89,7 @@ class _Streak:
             self.began, self.ended = now - latency_s, now
         self.count += 1
         self.unreached = 0 if finding.reached else self.unreached + 1
-        self.timeouts += (
-            finding.cause is Cause.TIMEOUT or finding.http_status in _TIMEOUT_STATUSES
-        )
+        self.timeouts += finding.cause is Cause.TIMEOUT or finding.http_status in _TIMEOUT_STATUSES
         if len(self.requests) < ENOUGH:
             self.requests.add(request)
 

@@ -141,9 +141,7 @@ class Route:
 
     def outage_began(self, reason: str) -> None:
         log.warning("job %s waits for %s: %s", self._job_id, self.provider.alias, reason)
-        detail = translatable(
-            "%(config)s: %(reason)s", config=self.provider.alias, reason=reason
-        )
+        detail = translatable("%(config)s: %(reason)s", config=self.provider.alias, reason=reason)
         retry_while_unavailable(job_rows.note_waiting, self._job_id, detail)
 
     def outage_ended(self, seconds: float) -> None:

@@ -50,7 +50,7 @@ def test_ten_requests_that_fail_alike_stop_the_job(bench, error):
         assert stop.detail.startswith("10 requests in a row")
         assert re.search(r"(?<!\d)1[01]\d\d(?!\d)", stop.detail)  # a real message, with its number
         assert run.outcomes == []
-        assert len(run.loose) in (10, 11)  # noted as attempts; the other call was in flight
+        assert len(run.loose) >= 10  # their attempts are noted
 
 
 def test_the_message_that_is_shown_is_the_providers(bench):

@@ -57,8 +57,7 @@ def succeeded(run) -> int:
 
 
 def while_it_runs(run, count):
-    greenlet = gevent.spawn(run.run, count)
-    return greenlet
+    return gevent.spawn(run.run, count)
 
 
 class NeverThere:

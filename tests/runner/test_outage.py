@@ -39,7 +39,9 @@ def reasons(job_id) -> list[str]:
         return [event.reason for event in rows if event.from_status == event.to_status]
 
 
-def test_a_job_waits_says_so_and_goes_on_by_itself(start, app, client, add_config, make_job, wait_for):
+def test_a_job_waits_says_so_and_goes_on_by_itself(
+    start, app, client, add_config, make_job, wait_for
+):
     with AbsentEndpoint(e.slow(0.02)) as endpoint:
         add_config(endpoint.base_url, concurrency=5)
         job_id = make_job(200)
@@ -49,7 +51,7 @@ def test_a_job_waits_says_so_and_goes_on_by_itself(start, app, client, add_confi
         assert "refused" in found["reason"]
         assert set(found) == {"since", "reason", "next_probe_at"}
         assert found["since"] < found["next_probe_at"]
-        assert client.get(f"/jobs/{job_id}/progress").json["waiting"]["since"] == found["since"]
+        assert client.get(f"/jobs/{job_id}/progress.json").json["waiting"]["since"] == found["since"]
         assert "This job is waiting" in client.get(f"/jobs/{job_id}").text
         chinese = {"Accept-Language": "zh"}
         assert "任务正在等待" in client.get(f"/jobs/{job_id}", headers=chinese).text
