@@ -51,7 +51,9 @@ def test_a_job_waits_says_so_and_goes_on_by_itself(
         assert "refused" in found["reason"]
         assert set(found) == {"since", "reason", "next_probe_at"}
         assert found["since"] < found["next_probe_at"]
-        assert client.get(f"/jobs/{job_id}/progress.json").json["waiting"]["since"] == found["since"]
+        assert (
+            client.get(f"/jobs/{job_id}/progress.json").json["waiting"]["since"] == found["since"]
+        )
         assert "This job is waiting" in client.get(f"/jobs/{job_id}").text
         chinese = {"Accept-Language": "zh"}
         assert "任务正在等待" in client.get(f"/jobs/{job_id}", headers=chinese).text
