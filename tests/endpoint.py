@@ -200,6 +200,36 @@ class MisbehavingEndpoint:
         return text, body
 
 
+class AbsentEndpoint(MisbehavingEndpoint):
+    """An endpoint that can go away: its port refuses connections, open ones are cut."""
+
+    def __init__(self, *script):
+        super().__init__(*script)
+        self._port = self._server.server_port
+        self._open: set = set()
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def go_away(self) -> None:
+        self._server.stop(timeout=0)
+        for connection in list(self._open):
+            reset(connection)
+
+    def come_back(self) -> None:
+        self._server = StreamServer(("127.0.0.1", self._port), self._serve)
+        self._server.reuse_addr = 1
+        self._server.start()
+
+    def _serve(self, connection, address):
+        self._open.add(connection)
+        try:
+            super()._serve(connection, address)
+        finally:
+            self._open.discard(connection)
+
+
 class EmbeddingEndpoint(MisbehavingEndpoint):
     """Answers /v1/embeddings for lists and single inputs: the vector holds the input's length, usage
     is a token for each character and three for the call. ``answers(inputs)`` may return another

@@ -64,6 +64,9 @@ def _done(shown: insight.Progress) -> int:
 def _words(shown: insight.Progress) -> str:
     counts = shown["counts"]
     words = f"{shown['status']}, {counts['succeeded']:,} ok, {counts['failed']:,} failed"
+    if shown["waiting"]:
+        waiting = shown["waiting"]
+        return f"{words}, waiting for the endpoint: {waiting['reason']}"
     if shown["requests_per_second"]:
         words += f", {shown['requests_per_second']:.1f}/s"
     if shown["eta_s"]:

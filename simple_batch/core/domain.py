@@ -313,6 +313,15 @@ class Endpoint(msgspec.Struct, frozen=True):
         return f"Endpoint({self.alias!r}, {self.base_url!r})"
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """An outage of the endpoint: the running job makes no calls but probes. Moments are epoch ms;
+    ``reason`` is in the words of the provider or of the transport."""
+
+    since: int
+    reason: str
+    next_probe_at: int
+
+
 class GovernorState(msgspec.Struct, frozen=True):
     """What a governor shows of itself."""
 

@@ -79,6 +79,7 @@ def _read(text: str, known: list[StoredMessage]) -> str:
 # --- calls that brought no answer (engine/transport.py, engine/adapter.py) --------------------
 
 NO_ANSWER_IN_TIME = stored_message("no whole answer within %(seconds)s s")
+EVERY_CALL_TIMES_OUT = stored_message("every call exceeds the time-out of %(seconds)s s")
 ADDRESS_REFUSED = stored_message(
     "Nothing is sent to %(place)s: that is a private address, or one that no endpoint has. If "
     "it is meant, name it in SIMPLE_BATCH_ALLOWED_PRIVATE_HOSTS."

@@ -81,6 +81,10 @@ class _TlsPool(_Pool, SSLConnectionPool):
     pass
 
 
+class NotConnected(ConnectionError):
+    """No connection was made: the name, the network, the port or TLS is at fault."""
+
+
 class Answer(Response):
     """An answer, with what it holds of the memory for all answers and how long it waited for that."""
 
@@ -157,7 +161,8 @@ class GeventAdapter(BaseAdapter):
         except OSError as error:
             if isinstance(error, ConnectionError | ReadTimeout | ContentDecodingError):
                 raise
-            raise ConnectionError(_reason(error), request=request) from error
+            kind = NotConnected if sock is None and response is None else ConnectionError
+            raise kind(_reason(error), request=request) from error
         finally:
             limit.close()
             if response is None:

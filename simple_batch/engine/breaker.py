@@ -23,6 +23,7 @@ from .long_waits import LongWaits
 from .retry import StopAll
 
 TRIP = 3
+NO_ANSWER = "no_answer"  # why a job is paused after ENDPOINT_WAIT_MAX
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 _AT_ONCE = (Cause.QUOTA, *REFUSALS)
 
@@ -84,6 +85,19 @@ def pause_reason(finding: Classification) -> PauseReason:
     for remedy in todo:
         detail = translatable("%(failure)s %(remedy)s", failure=detail, remedy=remedy)
     return PauseReason(str(finding.cause), detail, until=until)
+
+
+def no_answer(seconds: float, reason: str) -> PauseReason:
+    """Why a job stops whose endpoint has been away for too long."""
+    return PauseReason(
+        NO_ANSWER,
+        translatable(
+            "The endpoint has not answered for %(time)s (%(reason)s). No request was lost. Resume "
+            "the job when the endpoint is back.",
+            time=_span(seconds),
+            reason=reason,
+        ),
+    )
 
 
 def _goes_on(until: int) -> Message:

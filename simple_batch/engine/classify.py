@@ -56,6 +56,7 @@ class Classification(msgspec.Struct, frozen=True):
     excerpt: str = ""
     response: bytes | None = None
     limits: RateLimits | None = None
+    reached: bool = True  # False: no connection to the endpoint was made
     held: Held | None = None  # what a response that is an answer holds of the room for all
     per_day: bool = False
     limited: str | None = None
@@ -146,7 +147,7 @@ def classify_failure(failure: TransportFailure) -> Classification:
     message = failure.message
     if not isinstance(message, Message):
         message = redact(message)[:MESSAGE]
-    return Classification(failure.cause, failure.verdict, message=message)
+    return Classification(failure.cause, failure.verdict, message=message, reached=failure.reached)
 
 
 def disqualified(

@@ -140,6 +140,12 @@ class LoadBalancer:
         self._returned.append(request)
         return False
 
+    def held(self, index: int) -> None:
+        """A request has failed here for good, though that is not recorded yet."""
+        self._out.pop(index, None)
+        self._failed_by.pop(index, None)
+        self._changed.set()
+
     def abandoned(self, index: int) -> None:
         """A request was given up before it ended: any upstream may take it."""
         request = self._out.pop(index, None)

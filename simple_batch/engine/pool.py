@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import gevent
@@ -11,9 +12,12 @@ from gevent.event import Event
 from ..core.clock import now_ms
 from ..core.domain import Attempt, Cause, Outcome, Request, RequestStatus
 from ..core.stored_messages import PROGRAM_FAULT
-from .breaker import Breaker, PauseReason
+from .breaker import Breaker, PauseReason, no_answer
+from .failure_guard import FailureGuard, GuardPolicy, Held
 from .limiters import Dismissed, Limiters, Permit
+from .load_balancer import ELSEWHERE
 from .long_waits import own_failure
+from .outage import Listener, OutageDetector, OutagePolicy
 from .packed_request import PackedRequest, members, outcomes, tried
 from .packing import RequestPacker
 from .retry import Abandoned, Policy, Poster, RetryingCall, StopAll
@@ -28,7 +32,8 @@ SLACK = 100  # requests waiting for a retry beyond twice the limit
 class Pool:
     """Runs requests of one job. ``limiters`` say when a call may start. ``structure`` is the structured output that answers must match; ``encode`` asks
     for it. ``packer`` packs several requests into a call. ``record_attempts(index, attempts)``
-    receives the attempts, if any, of a request that stays pending."""
+    receives the attempts, if any, of a request that stays pending. ``guard`` says when failures that
+    are alike stop the pool."""
 
     def __init__(
         self,
@@ -39,6 +44,7 @@ class Pool:
         record_attempts: Callable[[int, tuple[Attempt, ...]], None],
         structure: Structure | None = None,
         packer: RequestPacker | None = None,
+        guard: GuardPolicy | None = None,
     ):
         self._encode = encode
         self._transport = transport
@@ -50,12 +56,40 @@ class Pool:
         self._record: Callable[[Outcome], None] = lambda outcome: None  # until run
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret # nosec B311
         self._breaker = Breaker()
+        self._guard = FailureGuard(guard or GuardPolicy(0, 0))
+        self.outages: OutageDetector | None = None  # if watch_outages was called
+        # set if what fails here may go to another endpoint: gets the index of a request held back
+        self.on_held: Callable[[int], None] | None = None
         self._stop: PauseReason | None = None
         self._stopping = False
         self._calls: dict[RetryingCall, gevent.Greenlet[..., None]] = {}
         self._parts: set[RetryingCall] = set()  # of packs that were taken apart
         self._ended = Event()
         self._dispatcher: gevent.Greenlet[..., None] | None = None
+
+    def watch_outages(
+        self, policy: OutagePolicy, listener: Listener, answered_before: bool = False
+    ) -> None:
+        """Wait while the endpoint is away. ``answered_before``: requests of the job have succeeded."""
+        self.outages = OutageDetector(policy, listener, self, self._away_too_long, answered_before)
+
+    def _away_too_long(self, seconds: float, reason: str) -> None:
+        self._halt(no_answer(seconds, reason))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every request has had its first call."""
+        return self._dispatcher is not None and self._dispatcher.ready()
+
+    def calling_for(self, seconds: float) -> int:
+        """Calls in flight that began at least that long ago."""
+        before = time.monotonic() - seconds
+        return sum(call.calling and call.called_at <= before for call in self._calls)
+
+    def outage_began(self) -> None:
+        """Failures held back that the outage explains are tried again after it."""
+        for held in self._guard.explained():
+            self._start(held.call, None)
 
     @property
     def in_flight(self) -> Collection[int]:
@@ -82,6 +116,13 @@ class Pool:
         call may start: memory is bounded by the concurrency.
         """
         self._record = record
+        try:
+            return self._run(requests)
+        finally:
+            if self.outages is not None:
+                self.outages.close()
+
+    def _run(self, requests: Iterable[Request | None]) -> PauseReason | None:
         self._dispatcher = gevent.spawn(self._dispatch, requests)
         self._dispatcher.join()
         if self._dispatcher.exception is not None:
@@ -90,6 +131,7 @@ class Pool:
             raise self._dispatcher.exception
         self._join()
         self._settle_waits()
+        self._settle_guard()
         self._settle_held()
         return self._stop
 
@@ -175,7 +217,7 @@ class Pool:
             self._broken(request, error)
             return True
         try:
-            permit = self._acquire(call.size)
+            permit = self._first_permit(call.size)
         except CapReached as spent:
             self._halt(spent.stop)
             return False
@@ -183,6 +225,16 @@ class Pool:
             return False
         self._start(call, permit)
         return True
+
+    def _first_permit(self, size: int) -> Permit:
+        """Wait until a request may have its first call. Raises CapReached, or Dismissed."""
+        while True:
+            if self.outages is not None:
+                self.outages.wait_until_up()
+            permit = self._acquire(size)
+            if self.outages is None or not self.outages.down:
+                return permit
+            self._limiters.settle(permit, None, 0)
 
     def _acquire(self, size: int) -> Permit:
         """A permit for a first call. None is given for a moment if the calls in flight will tell whether
@@ -222,6 +274,7 @@ class Pool:
             policy=self._policy,
             rng=self._rng,
             structure=self._structure,
+            outages=self.outages,
         )
 
     # --- one request, or a pack -------------------------------------------------------------
@@ -245,6 +298,8 @@ class Pool:
             self._broken(call.request, error, tuple(call.attempts))
         finally:
             self._calls.pop(call, None)
+            if self.outages is not None:
+                self.outages.left(call)
             self._parts.discard(call)
             self._ended.set()
 
@@ -265,13 +320,34 @@ class Pool:
             self.stop()
 
     def _finish(self, call: RetryingCall, outcome: Outcome) -> None:
+        if outcome.status is RequestStatus.FAILED and self._hold_back(call, outcome):
+            return
         released = outcome.status is RequestStatus.SUCCEEDED and self._stop is None
         if released and self._breaker.held:
             for stopped in self._breaker.succeeded():
                 self._end(stopped.request, stopped.outcome)
         if released:
             self._note_answer(call)
+            for held in self._guard.succeeded():
+                self._end(held.call.request, held.outcome)
         self._end(call.request, outcome)
+
+    def _hold_back(self, call: RetryingCall, outcome: Outcome) -> bool:
+        """Hold a failed request back if the failure may be that of the whole job, or of an outage."""
+        if self.on_held is not None and outcome.cause in ELSEWHERE:
+            return False
+        explained = self.outages is not None and self.outages.explains(outcome)
+        if not explained and not self._guard.concerns(outcome):
+            return False
+        if self.on_held is not None:
+            for request in members(call.request):
+                self.on_held(request.index)
+        stop = self._guard.failed(Held(call, outcome, explained))
+        if stop is not None:
+            self._halt(stop)
+        for held in self._guard.overflow():
+            self._end(held.call.request, held.outcome)
+        return True
 
     def _note_answer(self, call: RetryingCall) -> None:
         for stopped in self._breaker.waits.succeeded(call.called_at):
@@ -326,6 +402,23 @@ class Pool:
             self._join()
         self._breaker.held += waits.held
         waits.held = []
+
+    def _settle_guard(self) -> None:
+        """At the end: failures that were too few to stop the job are those of their requests. Those
+        that an outage explains wait for the endpoint if there probably is one."""
+        while self._outage_is_likely():
+            self._join()
+        stopped = self._stop is not None or (self._stopping and not self._guard.answered)
+        for held in self._guard.release():
+            if stopped:
+                self._leave(held.call.request, held.outcome.attempts)
+            else:
+                self._end(held.call.request, held.outcome)
+
+    def _outage_is_likely(self) -> bool:
+        if self._stop is not None or self._stopping or self.outages is None:
+            return False
+        return bool(self._guard) and self.outages.begin_at_end()
 
     def _settle_held(self) -> None:
         """At the end: requests that are held back stay pending, with their attempts noted. If nothing

@@ -16,6 +16,7 @@ from ..core.stored_messages import INTERRUPTED
 from .classify import KEPT, Classification, classify, classify_failure
 from .governor import REFUSALS
 from .limiters import Dismissed, Limiters, Permit
+from .outage import OutageDetector
 from .packed_request import PackedRequest
 from .structured_output import Structure
 from .transport import Reply, TransportFailure
@@ -78,14 +79,17 @@ class RetryingCall:
         "_failed",
         "_level",
         "_limiters",
+        "_outages",
         "_patience",
         "_policy",
         "_refusals",
         "_retries",
+        "_retries_before",
         "_rng",
         "_shape",
         "_sleep",
         "_started_at",
+        "_streak",
         "_structure",
         "_transport",
         "attempts",
@@ -109,6 +113,7 @@ class RetryingCall:
         structure: Structure | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = gevent.sleep,
+        outages: OutageDetector | None = None,
     ):
         self.request = request
         self._encode = encode
@@ -120,7 +125,9 @@ class RetryingCall:
         self._rng = rng
         self._clock = clock
         self._sleep = sleep
+        self._outages = outages
         self._retries = 0
+        self._streak, self._retries_before = -1, 0  # retries when the streak of failures began
         self._refusals = 0  # by rate limits: they cost no retry
         self._patience = 0.0
         self._begun = 0.0  # set by run
@@ -130,6 +137,7 @@ class RetryingCall:
         self.attempts: list[Attempt] = []
         self.called_at = self.ended_at = 0.0  # when the last call started and ended, by the clock
         self.calling = False  # a call is in flight
+        self.called_at = 0.0  # when it began
         self.waiting = False  # in a backoff or at the governor: may be given up at no cost
 
     @property
@@ -147,7 +155,7 @@ class RetryingCall:
             if permit is None:
                 if self._failed is None:
                     raise ValueError("the first call needs a permit")
-                permit = self._acquire(self._left_s())
+                permit = self._next_permit()
                 if permit is None:
                     return self._failed
             ended = self._attempt(permit)
@@ -163,13 +171,19 @@ class RetryingCall:
         (None: at once). A large answer is held no longer than this lasts. Raises StopAll."""
         finding = self._call(permit, max(0.1, self._left_s()))
         if finding.cause is None:
+            if self._outages is not None:
+                self._outages.succeeded()
             return self._outcome(RequestStatus.SUCCEEDED, finding)
         failed = self._failed = self._outcome(RequestStatus.FAILED, finding)
         if self._structure and self._structure.falls_back(self.request, self._level, finding):
             self._ask()
             return None
+        charged = self._outages is None or not self._in_outage(self._outages, finding)
         if self._stops(finding):
             raise StopAll(self, finding, failed)
+        if not charged:
+            self._failed = _lightened(failed)
+            return None
         wait = self._wait_s(finding)
         if wait is None or wait >= self._left_s():
             return failed
@@ -178,6 +192,40 @@ class RetryingCall:
             self._ask(finding)
         self._failed = _lightened(failed)
         return wait
+
+    def _in_outage(self, outages: OutageDetector, finding: Classification) -> bool:
+        """Whether the attempt failed because the endpoint is away: then it costs the request nothing."""
+        latency_s = self.attempts[-1].latency_ms / 1000
+        if self._streak != outages.streak:
+            self._streak, self._retries_before = outages.streak, self._retries
+        last = self._retries >= self._policy.max_retries
+        if not outages.failed(self, self.request.index, finding, latency_s, last):
+            return False
+        self._retries = self._retries_before
+        self._begun += latency_s
+        return True
+
+    def _next_permit(self) -> Permit | None:
+        """Wait until the next call may start; None where the deadline comes first."""
+        while True:
+            self._wait_for_endpoint()
+            permit = self._acquire(self._left_s())
+            if permit is None or self._outages is None or not self._outages.holds(self):
+                return permit
+            self._limiters.settle(permit, None, 0)
+
+    def _wait_for_endpoint(self) -> None:
+        """Wait until an outage is over, or until this is its probe. That costs neither retries nor
+        time."""
+        outages = self._outages
+        if outages is None or not outages.holds(self):
+            return
+        if self._streak == outages.streak:
+            self._retries = self._retries_before
+        self.state = RequestStatus.RETRYING
+        since = self._clock()
+        self._waiting_for(outages.wait, self)
+        self._begun += self._clock() - since
 
     def split(self, request: Request, failed: Outcome) -> "RetryingCall":
         """The same for a part of a pack that has ``failed``: the time and the retries that this took

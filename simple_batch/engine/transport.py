@@ -17,10 +17,16 @@ from ..core.redaction import SHORTEST, Secret, redact
 from ..core.settings import Settings
 from ..core.stored_messages import ANSWER_TOO_LARGE, NO_ANSWER_IN_TIME
 from ..core.version import __version__
-from .adapter import BLOCK, BodyTooLarge, GeventAdapter
+from .adapter import BLOCK, BodyTooLarge, GeventAdapter, NotConnected
 from .answer_memory import Answers, Held
 from .deadline import Deadline
 
+_UNREACHED = (
+    NotConnected,
+    requests.ConnectTimeout,
+    requests.exceptions.SSLError,
+    requests.exceptions.ProxyError,
+)
 _SURELY_A_KEY = 20  # characters
 
 
@@ -37,13 +43,20 @@ class Reply(msgspec.Struct, frozen=True):
 
 class TransportFailure(Exception):
     """No usable answer came back: ``cause`` is timeout, connection or bad_response, ``verdict`` what
-    to do about it."""
+    to do about it. ``reached``: False if no connection to the endpoint was made."""
 
-    def __init__(self, cause: Cause, message: str, verdict: Verdict = Verdict.RETRY):
+    def __init__(
+        self,
+        cause: Cause,
+        message: str,
+        verdict: Verdict = Verdict.RETRY,
+        reached: bool = True,
+    ):
         super().__init__(message)
         self.cause = cause
         self.message = message
         self.verdict = verdict
+        self.reached = reached
 
 
 class Transport:
@@ -119,7 +132,9 @@ class Transport:
         except requests.exceptions.ContentDecodingError as error:
             raise TransportFailure(Cause.BAD_RESPONSE, redact(str(error))[:300]) from error
         except (requests.RequestException, ssl.SSLError, OSError) as error:
-            raise TransportFailure(Cause.CONNECTION, _plain(error)) from error
+            raise TransportFailure(
+                Cause.CONNECTION, _plain(error), reached=not isinstance(error, _UNREACHED)
+            ) from error
 
     def _without_key(self, reply: Reply) -> Reply:
         """Some providers quote the key in their complaint, and an endpoint that echoes may quote it in

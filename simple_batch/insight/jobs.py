@@ -9,7 +9,7 @@ from ..core.messages import translatable
 from ..store import visibility
 from ..store.models import TIMELINE_WIDTHS, ApiConfig, Job, Timeline, User
 from .page import Page
-from .summary import Counts, cost_nano, counts, live_of, pending, rate
+from .summary import Counts, WaitingState, cost_nano, counts, live_of, pending, rate, waiting
 
 SORTS = {
     "created": Job.created_at,
@@ -29,6 +29,7 @@ class JobRow(Counts):
     name: str
     status: str  # of JobStatus
     status_reason: str
+    waiting: WaitingState | None
     config: str  # alias
     owner: str | None  # user name
     rate: float  # requests finished per second
@@ -84,15 +85,16 @@ def job_counts(viewer: Scope | None = None) -> dict[str, int]:
 
 
 def _row(job: Job) -> JobRow:
-    per_second, left = rate(job), pending(job)
+    per_second, left, live = rate(job), pending(job), live_of(job)
     return {
         "id": job.id,
         "name": job.name,
         "status": job.status,
         "status_reason": job.status_reason,
+        "waiting": waiting(job, live),
         "config": job.config.alias,
         "owner": job.user.name if job.user is not None else None,
-        **counts(job, live_of(job)),
+        **counts(job, live),
         "rate": per_second,
         "throughput": _throughput(job),
         "eta_s": round(left / per_second) if job.status == "running" and per_second else None,

@@ -57,6 +57,14 @@ class CauseCount(TypedDict):
     count: int  # failed requests
 
 
+class WaitingState(TypedDict):
+    """An outage of the endpoint: the running job waits, and goes on by itself (docs/engine.md)."""
+
+    since: str | None  # ISO 8601 in UTC, as the next
+    reason: str  # in the words of the provider or of the transport
+    next_probe_at: str | None
+
+
 class Summary(TypedDict):
     """One job in figures; moments are ISO 8601 in UTC."""
 
@@ -64,6 +72,7 @@ class Summary(TypedDict):
     name: str
     status: str  # of JobStatus
     status_reason: str | None
+    waiting: WaitingState | None  # only while it is running
     total: int  # requests, as the four that follow
     succeeded: int
     failed: int
@@ -87,6 +96,7 @@ class Progress(TypedDict):
 
     status: str  # of JobStatus
     status_reason: str
+    waiting: WaitingState | None
     counts: Counts
     requests_per_second: float
     eta_s: int | None
@@ -111,6 +121,7 @@ def summary(job_id: int) -> Summary:
         "name": job.name,
         "status": job.status,
         "status_reason": job.status_reason or None,
+        "waiting": waiting(job),
         "total": job.total,
         "succeeded": job.succeeded,
         "failed": job.failed,
@@ -145,6 +156,7 @@ def progress(job_id: int) -> Progress:
     return {
         "status": job.status,
         "status_reason": job.status_reason,
+        "waiting": waiting(job, live),
         "counts": counts(job, live),
         "requests_per_second": round(per_second, 2),
         "eta_s": round(left / per_second) if per_second and left else None,
@@ -184,6 +196,18 @@ def live_of(job: Job) -> dict:
         return {}
     live = json.loads(job.live or "{}")
     return live if now_ms() - live.get("at", 0) < jobs.LIVE_FRESH_MS else {}
+
+
+def waiting(job: Job, live: dict | None = None) -> WaitingState | None:
+    """Since when and why a running job waits for its endpoint; None if it does not."""
+    found = (live_of(job) if live is None else live).get("waiting")
+    if not found or job.status != JobStatus.RUNNING:
+        return None
+    return {
+        "since": iso(found["since"]),
+        "reason": found["reason"],
+        "next_probe_at": iso(found["next_probe_at"]),
+    }
 
 
 def waits_for_share(job_id: int) -> bool:

@@ -10,12 +10,14 @@ import gevent
 import msgspec
 
 from ..core.clock import give_way, now_ms
-from ..core.domain import Cause, GovernorState, Outcome, Request, Spread
+from ..core.domain import Cause, GovernorState, Outcome, Request, Spread, Waiting
 from ..core.errors import ConfigurationError
 from ..core.settings import Settings
 from ..engine.breaker import PauseReason
+from ..engine.failure_guard import SAME_FAILURE, GuardPolicy
 from ..engine.governor import Flow
 from ..engine.limiters import Limiters
+from ..engine.outage import OutagePolicy
 from ..engine.retry import Policy
 from ..engine.semaphore import ResizableSemaphore
 from ..store import jobs as job_rows
@@ -124,6 +126,15 @@ class JobRun:
         """Whether no call could be made for a moment, because a resource shared by workers is lacking."""
         return all(self._lacks_long(key) for key in (OWN_WAY, *self._runs))
 
+    @property
+    def waiting(self) -> Waiting | None:
+        """The outage for which the job waits: no route makes calls beside it."""
+        routes = self._routes.values()
+        if any(route.waiting is None and route.calls for route in routes):
+            return None
+        waiting = [route.waiting for route in routes if route.waiting is not None]
+        return min(waiting, key=lambda one: one.since, default=None)
+
     def _lacks_long(self, key: RouteKey) -> bool:
         since = self._unready_since.get(key, math.inf)
         return time.monotonic() - since >= HELD_WITHOUT_SHARE_S
@@ -175,6 +186,15 @@ class JobRun:
             own=self._own_causes,
         )
 
+    def _guard_policy(self, job: Job) -> GuardPolicy:
+        if job.completion_window:
+            return GuardPolicy(0, 0)
+        first, later = self._settings.SAME_FAILURE_FIRST, self._settings.SAME_FAILURE_LATER
+        # resumed although nothing was changed for the better: each time ten times as many may fail
+        resumed = job_rows.last_pause(job.id) == SAME_FAILURE
+        excused = 10 * (job.failed + first) if resumed else 0
+        return GuardPolicy(first, later, excused)
+
     def run(self) -> None:
         """Run the job to its end, or until ``stop``; changes its status accordingly."""
         while True:
@@ -212,7 +232,13 @@ class JobRun:
             provider.answers,
         )
         policy = self._policy(job)
-        route = Route(key, job, provider, policy, limiters, self._record, self._inputs)
+        guard = self._guard_policy(job)
+        route = Route(key, job, provider, policy, limiters, self._record, self._inputs, guard)
+        settings = self._settings
+        outages = OutagePolicy(
+            settings.ENDPOINT_PROBE_FIRST, settings.ENDPOINT_PROBE_MAX, settings.ENDPOINT_WAIT_MAX
+        )
+        route.pool.watch_outages(outages, route, job.succeeded > 0)
         self._routes[key if config_id is None else (key, config_id)] = route
         return route
 
@@ -306,6 +332,7 @@ class JobRun:
             governor=self._governor(),
             calls=self.calls,
             waits=self.waits,
+            waiting=self.waiting,
             configs=self._live_configs(),
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..core.domain import GovernorState
+from ..core.domain import GovernorState, Waiting
 from ..store import timeline
 from ..store.jobs import LIVE_FRESH_MS
 from ..store.models import Job
@@ -22,7 +22,7 @@ class ConfigLive(msgspec.Struct):
 class LiveState(msgspec.Struct, omit_defaults=True):
     """``at`` is when it was so (epoch ms), ``rate`` the requests finished a second, ``calls`` how many
     calls those in flight go in, ``configs`` by alias. ``waits``: no call can be made for now, for want
-    of a share of the limits or of money."""
+    of a share of the limits or of money. ``waiting``: the endpoint is away (engine/outage.py)."""
 
     at: int
     in_flight: int
@@ -34,6 +34,7 @@ class LiveState(msgspec.Struct, omit_defaults=True):
     calls: int
     configs: dict[str, ConfigLive] | None = None
     waits: bool = False
+    waiting: Waiting | None = None
 
 
 encode = msgspec.json.Encoder().encode
@@ -78,7 +79,18 @@ def merged(lives: list[LiveState]) -> LiveState:
         calls=sum(live.calls for live in lives),
         configs=configs or None,
         waits=all(live.waits for live in lives),
+        waiting=_waiting(lives),
     )
+
+
+def _waiting(lives: list[LiveState]) -> Waiting | None:
+    """The outage that began first, if no run of the job makes calls beside it."""
+    waiting = [live.waiting for live in lives if live.waiting is not None]
+    if not waiting or any(live.waiting is None and live.calls for live in lives):
+        return None
+    first = min(waiting, key=lambda one: one.since)
+    soonest = min(one.next_probe_at for one in waiting)
+    return msgspec.structs.replace(first, next_probe_at=soonest)
 
 
 def _joined(lists: Iterable[list[int]]) -> list[int]:

@@ -57,7 +57,9 @@ class Shares:
                 share.weight, partial(self._cooling, share), share.route.inputs_per_call
             )
             share.route.failover = Failover(balancer, upstream, share.route.provider.alias)
+            share.route.pool.on_held = balancer.held
             runs.append(gevent.Greenlet(self._run_one, balancer, share, upstream))
+        self._watch_together()
         for run in runs:
             run.start()
         watch = gevent.spawn(self._watch)
@@ -68,6 +70,13 @@ class Shares:
         if all(share.stop is not None for share in self.all):
             return self.all[0].stop
         return None
+
+    def _watch_together(self) -> None:
+        """The job waits only if all endpoints are away."""
+        detectors = [one.route.pool.outages for one in self._going]
+        group = [one for one in detectors if one is not None]
+        for one in group:
+            one.group = group
 
     @property
     def _going(self) -> list[Share]:

@@ -78,6 +78,11 @@ class Provider:
         self.governor.update(endpoint.concurrency, endpoint.rpm, endpoint.tpm)
         self._open(endpoint, updated_at)
 
+    @property
+    def has_usual_timeout(self) -> bool:
+        """Whether the config has the time-out of new configs: then no user has chosen it."""
+        return self.timeout_s == self._settings.DEFAULT_TIMEOUT
+
     def encode(self, request: Request) -> bytes:
         return self._encoder.encode(request)
 

@@ -4,11 +4,14 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Outcome, Request
+import gevent
+
+from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Outcome, Request, Waiting
 from ..core.messages import translatable
 from ..core.stored_messages import UNREADABLE_IMAGE
 from ..engine.breaker import PauseReason
 from ..engine.encoder import Encoder
+from ..engine.failure_guard import GuardPolicy
 from ..engine.limiters import Limiters
 from ..engine.load_balancer import LoadBalancer, Upstream
 from ..engine.packing import RequestPacker
@@ -66,12 +69,14 @@ class Route:
         limiters: Limiters,
         record: Callable,
         inputs_per_call: int = 1,
+        guard: GuardPolicy | None = None,
     ):
         self.key = key
         self.provider = provider
         self._job = job
         self._own_defaults = job_defaults(job, provider.defaults) is not provider.defaults
         self._timeout_s = key.timeout_s or job.timeout_s
+        self._longer_s: float | None = None  # time-out raised because every call exceeded it
         self._encoder: Encoder | None = None
         self._encoder_of: tuple[Defaults | None, int] = None, 0
         self._job_id = job.id
@@ -92,6 +97,7 @@ class Route:
             packer=RequestPacker(inputs_per_call, self._note_packs)
             if inputs_per_call > 1
             else None,
+            guard=guard,
         )
 
     def encode(self, request: Request) -> bytes:
@@ -117,7 +123,52 @@ class Route:
         return self.pool.calls
 
     def post(self, path: str, body: bytes, timeout_s: float) -> Reply:
-        return self.provider.post(path, body, timeout_s, self._timeout_s)
+        return self.provider.post(path, body, timeout_s, self.timeout_s())
+
+    def timeout_s(self) -> float:
+        """Time limit of a call, as it stands now."""
+        usual = self.provider.timeout_s
+        if self._longer_s is not None and self.provider.has_usual_timeout:
+            usual = self._longer_s
+        return self._timeout_s or usual
+
+    # --- outages (engine/outage.py) ---------------------------------------------------------
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """Why no calls are made but probes; None if the endpoint is not away."""
+        return self.pool.outages.waiting if self.pool.outages is not None else None
+
+    def outage_began(self, reason: str) -> None:
+        log.warning("job %s waits for %s: %s", self._job_id, self.provider.alias, reason)
+        detail = translatable("%(config)s: %(reason)s", config=self.provider.alias, reason=reason)
+        retry_while_unavailable(job_rows.note_waiting, self._job_id, detail)
+
+    def outage_ended(self, seconds: float) -> None:
+        log.info("job %s goes on: %s answers again", self._job_id, self.provider.alias)
+        detail = translatable(
+            "%(config)s answers after %(seconds)s s",
+            config=self.provider.alias,
+            seconds=round(seconds),
+        )
+        retry_while_unavailable(job_rows.note_waited, self._job_id, detail)
+
+    def longer_timeout(self) -> bool:
+        """Every call exceeds the time-out: double it once, if no user has set it."""
+        if self._timeout_s or self._longer_s or not self.provider.has_usual_timeout:
+            return False
+        usual = self.provider.timeout_s
+        self._longer_s = 2 * usual
+        detail = translatable(
+            "%(config)s: every call exceeds the time-out of %(usual)s s. This job now uses %(longer)s s.",
+            config=self.provider.alias,
+            usual=f"{usual:g}",
+            longer=f"{self._longer_s:g}",
+        )
+        gevent.spawn(
+            retry_while_unavailable, job_rows.note, self._job_id, job_rows.LONGER_TIMEOUT, detail
+        )
+        return True
 
     def _encode(self, request: Request) -> bytes:
         defaults = self.provider.defaults

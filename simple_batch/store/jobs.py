@@ -30,6 +30,9 @@ LIVE_FRESH_MS = 5_000  # a live state (column ``live``) that is older says nothi
 OFF_HOURS = "off_hours"  # why a job is scheduled although it has begun
 HELD = "held"  # why a job is paused until a user resumes it
 RESETTING = "resetting"  # why it is paused while its results are removed
+WAITING = "waiting"  # why an event is noted: the endpoint is away
+ANSWERING = "answering"  # likewise: it answers again
+LONGER_TIMEOUT = "longer_timeout"  # likewise: the time-out of the job's calls was raised
 EXPIRED = "expired"  # why a job is finalizing although requests are left
 _ASKED_TO_WAIT = (Cause.RATE_LIMIT, Cause.OVERLOADED)  # why a job is paused for a time
 _EXPIRING = (JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED)
@@ -93,6 +96,37 @@ def note(job_id: int, reason: str, detail: str) -> None:
     """Note what happened to a job while its status stayed."""
     status = Job.select(Job.status).where(Job.id == job_id).scalar()
     add_event(job_id, status, status, reason, detail)
+
+
+def note_waiting(job_id: int, detail: str) -> None:
+    """Note that a running job waits for its endpoint: once, though several workers find it out."""
+    with database.atomic():
+        lock_job(job_id)
+        if _last_reason(job_id) != WAITING:
+            note(job_id, WAITING, detail)
+
+
+def note_waited(job_id: int, detail: str) -> None:
+    """Note that the endpoint answers again, if that it does not was noted."""
+    with database.atomic():
+        lock_job(job_id)
+        if _last_reason(job_id) in (WAITING, LONGER_TIMEOUT):
+            note(job_id, ANSWERING, detail)
+
+
+def _last_reason(job_id: int) -> str | None:
+    newest = JobEvent.select(JobEvent.reason).where(JobEvent.job == job_id)
+    return newest.order_by(JobEvent.id.desc()).limit(1).scalar()
+
+
+def last_pause(job_id: int) -> str | None:
+    """Why the job was paused the last time; None if it never was."""
+    pauses = JobEvent.select(JobEvent.reason).where(
+        (JobEvent.job == job_id)
+        & (JobEvent.to_status == JobStatus.PAUSED)
+        & (JobEvent.from_status != JobStatus.PAUSED)
+    )
+    return pauses.order_by(JobEvent.id.desc()).limit(1).scalar()
 
 
 def _stamps(former, to, started_at, resumed_at, active_ms) -> dict:

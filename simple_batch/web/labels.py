@@ -111,6 +111,11 @@ CAUSES = {
 }
 REMEDIES = {str(cause): _(text.template) for cause, text in remedies.FAILED.items()}
 REASONS = {
+    "no_answer": _("the endpoint does not answer"),
+    "same_failure": _("all requests fail with the same error"),
+    "waiting": _("waiting – the endpoint does not answer"),
+    "answering": _("the endpoint answers again"),
+    "longer_timeout": _("timeout raised"),
     "held": _("not started yet – press Resume"),
     "resetting": _("being reset – deleting its results"),
     "memory": _("waiting – answers fill the allowed memory"),

@@ -32,7 +32,11 @@
     bar(c);
     announce(percents);
     document.dispatchEvent(new CustomEvent("jobprogress", { detail: percents }));
-    if (p.status !== words.status) refreshHead(p.status);
+    const waiting = p.waiting ? "1" : "";
+    if (p.status !== words.status || waiting !== words.waiting) {
+      words.waiting = waiting;
+      refreshHead(p.status);
+    }
   }
 
   // the tiles, and the buttons with a count

@@ -236,23 +236,24 @@ def test_why_a_request_failed_follows_the_language(
     app, client, add_config, make_job, wait_for, behaviour, choices, english, chinese
 ):
     app.extensions["simple_batch"].start()
-    with MisbehavingEndpoint(behaviour) as endpoint:
-        add_config(endpoint.base_url)
-        job_id = make_job(1, max_retries=0, **choices)
+    # after an answer, or the job would wait for its endpoint
+    with MisbehavingEndpoint(e.says({"name": "Ann"}), behaviour) as endpoint:
+        add_config(endpoint.base_url, concurrency=1)
+        job_id = make_job(2, max_retries=0, **choices)
         wait_for(job_id, "completed")
     words = re.split(r'[0-9"]', english)[0]  # in the groups what varies is left out
 
     def shown(page: str, language: str) -> str:
         return html.unescape(client.get(f"/jobs/{job_id}{page}?lang={language}").text)
 
-    for page in ("/requests/0", "/errors"):
+    for page in ("/requests/1", "/errors"):
         assert english in shown(page, "en")
         assert chinese in shown(page, "zh")
-    for page in ("", "/report.html", "/requests/0", "/errors"):
+    for page in ("", "/report.html", "/requests/1", "/errors"):
         assert words in shown(page, "en") or not words
         assert not words or words not in shown(page, "zh")
     with connected():
-        (row,) = (json.loads(line) for line in export.export(job_id, "jsonl"))
+        _answered, row = (json.loads(line) for line in export.export(job_id, "jsonl"))
     assert english in row["error"]["message"]
 
 

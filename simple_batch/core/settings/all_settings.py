@@ -131,6 +131,39 @@ class Settings:
     REQUEST_DEADLINE: float = setting(
         3600.0, "time limit for all attempts of one request together", "seconds", 1, 604_800
     )
+    ENDPOINT_WAIT_MAX: float = setting(
+        3600.0,
+        "a job whose endpoint does not answer waits this long, then pauses; 0: forever "
+        "([how](engine.md#what-makes-a-job-wait))",
+        "seconds",
+        0,
+        31_536_000,
+    )
+    ENDPOINT_PROBE_FIRST: float = setting(
+        2.0,
+        "time until the first probe of an endpoint that does not answer; doubles with each probe",
+        "seconds",
+        0.01,
+        3600,
+    )
+    ENDPOINT_PROBE_MAX: float = setting(
+        60.0, "longest time between two such probes", "seconds", 0.01, 3600
+    )
+    SAME_FAILURE_FIRST: int = setting(
+        10,
+        "a job pauses after this many requests that fail alike, if nothing has succeeded yet; "
+        "0: never ([how](engine.md#what-pauses-a-job))",
+        "requests",
+        0,
+        1000,
+    )
+    SAME_FAILURE_LATER: int = setting(
+        50,
+        "the same after a success: requests in a row that fail alike; 0: never",
+        "requests",
+        0,
+        1000,
+    )
     CANCEL_GRACE: float = setting(
         10.0, "after a cancel, calls in flight have this long to finish", "seconds", 0, 3600
     )
