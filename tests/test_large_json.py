@@ -199,7 +199,7 @@ def test_a_request_of_too_many_fields_is_refused_before_it_is_read(raw, kind):
 
 
 def test_fields_are_counted_where_they_stand():
-    """Many fields below the top, and colons in texts, are none of the request's own."""
+    """Many fields below the top, and colons in texts, are not the request's."""
     text = b'{"messages":[{"role":"user","content":"%s"}],"x":{%s}}' % (b":" * 300_000, WIDE)
     assert Items("object", 100).request(text, False, 1, 1, 0).body == text
     assert kind_of(text) == "object"

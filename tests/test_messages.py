@@ -106,9 +106,7 @@ def test_a_stored_fault_still_knows_how_it_was_made():
     assert (old.text, old.wording) == ("as it was", None)
 
 
-COUNTED = re.compile(
-    r"%\((?:count|n|num|bad|jobs|seconds)\)s (?:of the )?(?:[a-z]+ )?[a-z]+s\b"
-)
+COUNTED = re.compile(r"%\((?:count|n|num|bad|jobs|seconds)\)s (?:of the )?(?:[a-z]+ )?[a-z]+s\b")
 
 
 def test_a_text_with_a_count_has_a_form_for_one():

@@ -12,7 +12,7 @@ from ..insight.summary import iso
 from ..services import backups, jobs, lifecycle, retention
 from ..store import secrets
 from ..store.database import connected, open_database, redacted_url
-from .base import ExitStatus, command, confirm, put, put_json, put_table, say
+from .base import ExitStatus, command, confirm, counted, put, put_json, put_table, say
 
 _KINDS = ("jobs", "uploads", "results", "exports")
 
@@ -113,7 +113,8 @@ def _show(on: dict, going: retention.Plan, as_json: bool) -> None:
 
 
 def _done(going: retention.Plan) -> str:
-    counts = ", ".join(f"{len(items):,} {k}" for k in _KINDS if (items := getattr(going, k)))
+    found = {kind: len(getattr(going, kind)) for kind in _KINDS}
+    counts = ", ".join(counted(n, kind.removesuffix("s")) for kind, n in found.items() if n)
     if lifecycle.runner_state() == "elsewhere":
         return f"Deleted: {counts}. The server removes their rows now."
     return f"Deleted: {counts}."

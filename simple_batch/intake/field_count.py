@@ -27,7 +27,7 @@ _usual = msgspec.json.Decoder(_Usual).decode
 
 
 def has_too_many_fields(raw: bytes) -> bool:
-    """Whether a JSON object has more than MAX_FIELDS of its own. Raises msgspec.DecodeError."""
+    """Whether a JSON object itself has more than MAX_FIELDS. Raises msgspec.DecodeError."""
     colons = raw.count(b":") if len(raw) > _LARGE else 0
     if colons <= MAX_FIELDS:
         return False

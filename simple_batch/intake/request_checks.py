@@ -161,7 +161,7 @@ def fields_of(raw: bytes, what: str = _ITEM) -> dict[str, msgspec.Raw]:
 
 
 def check_width(raw: bytes) -> None:
-    """Raises Bad where an object has too many fields of its own, msgspec.DecodeError where it is none."""
+    """Raises Bad where an object has too many fields, msgspec.DecodeError where it is none."""
     if has_too_many_fields(raw):
         raise Bad(
             "invalid_request",

@@ -12,7 +12,7 @@ from .models import database
 
 
 def rows(sql: str, values: Sequence[object]) -> list[tuple]:
-    """What a SELECT finds of what is committed. SQLite reads in a thread, on a connection of its own; a
+    """What a SELECT finds of what is committed. SQLite reads in a thread, on a separate connection; a
     greenlet waits for a server without that."""
     opened = database.obj
     if not isinstance(opened, SqliteDatabase):
