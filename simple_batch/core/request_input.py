@@ -121,7 +121,7 @@ def register(app: Flask) -> None:
     app.before_request(_allow_large_field)
 
 
-def with_large_field(view: Callable) -> Callable:
+def with_large_field(view: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator of a view whose form has a text field of up to MAX_LARGE_FIELD bytes. The form must be
     sent as multipart/form-data."""
     view.large_field = True  # type: ignore[attr-defined]
