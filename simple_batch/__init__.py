@@ -36,7 +36,6 @@ def create_app(**overrides) -> Flask:
     app.config.update(
         SECRET_KEY=session_key,
         MAX_CONTENT_LENGTH=loaded.MAX_UPLOAD_BYTES + settings.MIB,
-        MAX_FORM_MEMORY_SIZE=20 * settings.MIB,
         MAX_FORM_PARTS=520,  # a form's files are open all at once: 500 images and what is beside
     )
     request_input.register(app)

@@ -10,7 +10,7 @@ from simple_batch.core.schema import NoJson, json_of
 from simple_batch.export.columns import Table
 from simple_batch.export.rows import raw_json, rows
 from simple_batch.intake import request_checks
-from simple_batch.intake.request_lines import Items
+from simple_batch.intake.request_lines import Items, kind_of
 from simple_batch.store import jobs, results
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job, Request, Result
@@ -19,6 +19,7 @@ from simple_batch.store.request_filter import RequestFilter
 from .standstill import LONGEST_S, Standstill
 from .store.test_results import recorded
 from .web.test_languages import uploaded
+from .web.test_pages import token
 
 MESSAGE = {"role": "user", "content": ""}
 IMAGE = "data:image/png;base64," + "A" * 8_000_000
@@ -175,4 +176,71 @@ def test_the_preview_of_a_large_request_holds_nothing(client, add_config):
     with Standstill() as held:
         shown = client.get(place).text
     assert "The beginning of 13,050,014 bytes." in shown
+    assert held.longest_s < LONGEST_S
+
+
+WIDE = b",".join(b'"%d":1' % n for n in range(300_000))
+CHAT_URL = b'"method":"POST","url":"/v1/chat/completions","custom_id":"a"'
+REQUEST = b'"messages":[{"role":"user","content":"x"}]'
+
+
+@pytest.mark.parametrize(
+    "raw, kind",
+    [
+        (b"{%s,%s}" % (REQUEST, WIDE), "object"),
+        (b'{"custom_id":"a",%s,%s}' % (WIDE, REQUEST), "object"),
+        (b"{%s,%s}" % (CHAT_URL, WIDE), "batch"),
+        (b'{%s,"body":{%s,%s}}' % (CHAT_URL, REQUEST, WIDE), "batch"),
+    ],
+)
+def test_a_request_of_too_many_fields_is_refused_before_it_is_read(raw, kind):
+    found = Items(kind, 100).request(raw, False, 1, 1, 0)
+    assert "has more than 10,000 fields" in found.message
+
+
+def test_fields_are_counted_where_they_stand():
+    """Many fields below the top, and colons in texts, are not the request's."""
+    text = b'{"messages":[{"role":"user","content":"%s"}],"x":{%s}}' % (b":" * 300_000, WIDE)
+    assert Items("object", 100).request(text, False, 1, 1, 0).body == text
+    assert kind_of(text) == "object"
+
+
+def test_objects_of_too_many_fields_are_no_rows(client):
+    answer = uploaded(client, b'{"a":1}\n{%s}\n' % WIDE)
+    shown = client.get(answer.headers["Location"]).text
+    assert "has more than 10,000 fields" in shown
+
+
+def test_a_row_of_too_many_delimiters_is_refused(client):
+    shown = uploaded(client, b"a,b\n" + b"," * 600_000 + b"\n", "x.csv").text
+    assert "more than 500,000 delimiters in one row" in shown
+
+
+def test_empty_lines_hold_nothing(client):
+    with Standstill() as held:
+        answer = uploaded(client, b"a,b\n" + b"\n" * 4_000_000 + b"1,2\n", "x.csv")
+    assert answer.status_code == 303
+    assert held.turns > 10 and held.longest_s < LONGEST_S
+
+
+def test_a_form_of_too_much_text_is_refused(client):
+    fields = {"csrf_token": token(client), "user": "x\n" * 600_000}
+    assert client.post("/templates/new", data=fields).status_code == 413
+    parts = client.post("/templates/new", data=fields, content_type="multipart/form-data")
+    assert parts.status_code == 413
+
+
+def test_pasted_requests_may_be_longer(client):
+    line = json.dumps({"messages": [{"role": "user", "content": "x" * 2_000_000}]})
+    fields = {"csrf_token": token(client), "pasted": line}
+    answer = client.post("/jobs/new", data=fields, content_type="multipart/form-data")
+    assert answer.status_code == 303
+
+
+@pytest.mark.parametrize("field", ["images", "user", "parameters"])
+def test_texts_that_are_too_long_are_refused_before_they_are_read(client, field):
+    texts = {"url": "/v1/chat/completions", "user": "u", "name": "n", field: "x\n" * 150_000}
+    with Standstill() as held:
+        answer = client.post("/templates/new", data={"csrf_token": token(client), **texts})
+    assert answer.status_code == 400 and "onger than" in answer.text
     assert held.longest_s < LONGEST_S

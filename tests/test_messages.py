@@ -1,6 +1,7 @@
 """Every error that a page may show can be translated."""
 
 import ast
+import re
 from pathlib import Path
 
 import msgspec
@@ -103,3 +104,42 @@ def test_a_stored_fault_still_knows_how_it_was_made():
     assert isinstance(found.text.values["why"], Message)
     old = msgspec.json.decode(b'{"line": 3, "code": "c", "message": "as it was"}', type=Fault)
     assert (old.text, old.wording) == ("as it was", None)
+
+
+COUNTED = re.compile(r"%\((?:count|n|num|bad|jobs|seconds)\)s (?:of the )?(?:[a-z]+ )?[a-z]+s\b")
+
+
+def test_a_text_with_a_count_has_a_form_for_one():
+    """Each “%(count)s items” stands beside a text for 1, in its file."""
+    missing = {}
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        texts = [
+            call.args[0].value
+            for call in ast.walk(tree)
+            if isinstance(call, ast.Call)
+            and getattr(call.func, "id", "") == "translatable"
+            and call.args
+            and isinstance(call.args[0], ast.Constant)
+        ]
+        single = " ".join(text for text in texts if re.search(r"\b1 |only ", text))
+        for text in texts:
+            found = COUNTED.search(text)
+            if found and not _said_of_one(found[0], single) and text not in NEVER_ONE:
+                missing[text] = path.name
+    assert missing == {}
+
+
+NEVER_ONE = {  # what has these counts has more than one of them
+    "%(n)s days",
+    "%(n)s hours",
+    "%(n)s minutes",
+    "%(count)s columns, more than %(most)s.",
+    "The file holds %(count)s parts: that is no workbook.",
+    "The ZIP archive holds %(count)s files, MAX_IMAGES allows %(most)s: split it.",
+}
+
+
+def _said_of_one(phrase: str, single: str) -> bool:
+    noun = phrase.split()[-1]
+    return any(form in single for form in (noun.removesuffix("s"), noun.removesuffix("es")))

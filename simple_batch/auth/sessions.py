@@ -282,7 +282,9 @@ class TooManyTries(Forbidden):
 
     def __init__(self, wait_s: int):
         super().__init__(
-            translatable("Too many attempts. Wait %(seconds)s seconds.", seconds=wait_s)
+            translatable("Too many attempts. Wait 1 second.")
+            if wait_s == 1
+            else translatable("Too many attempts. Wait %(seconds)s seconds.", seconds=wait_s)
         )
         self.wait_s = wait_s
 

@@ -87,6 +87,11 @@ def command(name: str, on_database: bool = True):
     return decorate
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 request``, ``2,000 requests``: a noun whose plural ends in s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def say(text: str) -> None:
     """Print a message to stderr."""
     click.echo(shown(text), err=True)

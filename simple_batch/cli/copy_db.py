@@ -13,7 +13,7 @@ from ..services import database_copy
 from ..store.database import is_server
 from ..store.secrets import KEY_FILE, SESSION_FILE
 from ..store.transfer.copy import Noted
-from .base import ExitStatus, command, put_json, say, table
+from .base import ExitStatus, command, counted, put_json, say, table
 
 _PLAIN_EVERY_S = 5.0
 _HEADER = ["TABLE", "ROWS", "CHANGED", "DIFFERENT", "SHA-256"]
@@ -67,17 +67,19 @@ def _report(moved: database_copy.Moved, seconds: float) -> None:
         say(line)
     if moved.changed.count:
         say(
-            f"{moved.changed.count:,} rows had texts with characters that PostgreSQL does not keep "
+            f"{counted(moved.changed.count, 'row')} had texts with characters that PostgreSQL does not keep "
             "(NUL, or bytes that are no UTF-8): U+FFFD stands for them in the copy."
         )
         _name(moved.changed)
     total = sum(t.rows for t in moved.tables)
     if moved.different.count:
-        say(f"Error: {moved.different.count:,} of {total:,} rows are not the same in the copy:")
+        say(
+            f"Error: rows that are not the same in the copy: {moved.different.count:,} of {total:,}:"
+        )
         _name(moved.different)
         say(f"Do not use {moved.target}. Find out why, then run the command again.")
     else:
-        say(f"{total:,} rows copied and compared in {seconds:.0f} s: all are the same.")
+        say(f"{counted(total, 'row')} copied and compared in {seconds:.0f} s: all are the same.")
 
 
 def _name(found: Noted) -> None:

@@ -14,7 +14,7 @@ from ..services import job_creation, job_retry, jobs, lifecycle
 from ..services import job_options as choices
 from ..services.job_options import JobOptions
 from ..store.request_filter import RequestFilter
-from .base import PRICE, command, confirm, put, put_json, put_table, say
+from .base import PRICE, command, confirm, counted, put, put_json, put_table, say
 from .options import job_options, new_job
 
 _job_id = click.argument("job_id", type=int)
@@ -45,7 +45,7 @@ def create_job(file, config, start, images, **fields):
     """Create a job from FILE (or - for standard input) and print its id."""
     job = create(file, new_job(config, hold=not start, **fields), images)
     put(str(job.id))
-    say(f"Job {job.id} “{job.name}”: {job.total:,} requests, {job.status}.")
+    say(f"Job {job.id} “{job.name}”: {counted(job.total, 'request')}, {job.status}.")
     if start and lifecycle.runner_state() == "none":
         if lifecycle.by_workers():
             say(f"No worker is running: start one with {lifecycle.WORKER_COMMAND}")
@@ -144,7 +144,7 @@ def cancel_job(job_id):
 def retry_job(job_id, cause):
     """Run failed requests again: all, or those of one cause."""
     count = job_retry.retry(job_id, RequestFilter(cause=cause), actor="cli")
-    say(f"{count:,} requests of job {job_id} will be run again.")
+    say(f"{counted(count, 'request')} of job {job_id} will be run again.")
 
 
 @command("reset-job")

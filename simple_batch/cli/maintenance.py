@@ -7,12 +7,12 @@ import click
 from ..auth import audit_log
 from ..core import context
 from ..core.errors import SettingsError
-from ..core.messages import translatable
+from ..core.messages import Message, translatable
 from ..insight.summary import iso
 from ..services import backups, jobs, lifecycle, retention
 from ..store import secrets
 from ..store.database import connected, open_database, redacted_url
-from .base import ExitStatus, command, confirm, put, put_json, put_table, say
+from .base import ExitStatus, command, confirm, counted, put, put_json, put_table, say
 
 _KINDS = ("jobs", "uploads", "results", "exports")
 
@@ -58,12 +58,12 @@ def restore_db(file, with_key, yes):
         say(f"Brought up to date: {', '.join(done.migrations)}.")
     if done.unreadable:
         say(
-            f"{done.unreadable} API keys cannot be decrypted with the current encryption key. Restore "
-            "that key too (--with-key), or enter the API keys again."
+            f"API keys that the current encryption key cannot decrypt: {done.unreadable}. Restore "
+            "their key too (--with-key), or enter the API keys again."
         )
     if done.going_on:
         say(
-            f"{len(done.going_on)} jobs are unfinished and continue when a server starts. They send again "
+            f"Unfinished jobs: {len(done.going_on)}. They continue when a server starts and send again "
             "what was answered since the backup. To avoid that, pause them first."
         )
 
@@ -113,7 +113,8 @@ def _show(on: dict, going: retention.Plan, as_json: bool) -> None:
 
 
 def _done(going: retention.Plan) -> str:
-    counts = ", ".join(f"{len(items):,} {k}" for k in _KINDS if (items := getattr(going, k)))
+    found = {kind: len(getattr(going, kind)) for kind in _KINDS}
+    counts = ", ".join(counted(n, kind.removesuffix("s")) for kind, n in found.items() if n)
     if lifecycle.runner_state() == "elsewhere":
         return f"Deleted: {counts}. The server removes their rows now."
     return f"Deleted: {counts}."
@@ -130,6 +131,12 @@ _BY_YOU = (
 )
 
 
+def _sealed(count: int) -> Message:
+    if count == 1:
+        return translatable("1 secret sealed again")
+    return translatable("%(count)s secrets sealed again", count=count)
+
+
 @command("rotate-key")
 @click.option("--keep-old", is_flag=True, help="Keep the former keys, which older backups need.")
 @click.option("--seal-again", is_flag=True, help="Do not create a key: use the first existing one.")
@@ -144,7 +151,7 @@ def rotate_key(keep_old, seal_again):
         raise SettingsError(_BY_YOU)
     else:
         count, unopened = secrets.rotate(settings.instance, keep_old)
-    audit_log.note("care.key", detail=translatable("%(count)s secrets sealed again", count=count))
+    audit_log.note("care.key", detail=_sealed(count))
     say(f"{count} {'secret is' if count == 1 else 'secrets are'} encrypted with the newest key.")
     if unopened:
         say(f"No key decrypts these. Enter them again: {', '.join(unopened)}.")

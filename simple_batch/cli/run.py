@@ -10,7 +10,7 @@ from flask import current_app
 from ..core.domain import FINAL_STATUSES, JobStatus
 from ..core.errors import Conflict, InvalidInput
 from ..services import jobs, lifecycle
-from .base import ExitStatus, command, patched, run_patched, say
+from .base import ExitStatus, command, counted, patched, run_patched, say
 from .export import format_for, write_file
 from .follow import follow
 from .jobs import create
@@ -81,7 +81,7 @@ def _wanted(job: str, config: str | None, fields: dict) -> int:
         if not config:
             raise click.UsageError("Give --config with a FILE.")
         created = create(job, new_job(config, **fields), images)
-        say(f"Job {created.id} “{created.name}”: {created.total:,} requests.")
+        say(f"Job {created.id} “{created.name}”: {counted(created.total, 'request')}.")
         return created.id
     if config or images or any(map(given, fields.values())):
         raise InvalidInput("An existing job keeps its config and settings: leave the options out.")

@@ -127,4 +127,6 @@ def _span(seconds: float) -> Message:
         return translatable("%(n)s hours", n=round(seconds / _HOUR_S))
     if seconds >= 2 * _MINUTE_S:
         return translatable("%(n)s minutes", n=round(seconds / _MINUTE_S))
+    if round(seconds) == 1:
+        return translatable("1 second")
     return translatable("%(n)s seconds", n=round(seconds))

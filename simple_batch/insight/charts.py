@@ -8,6 +8,7 @@ from typing import NamedTuple, TypedDict
 import msgspec
 
 from ..core.clock import now_ms
+from ..core.content import with_breaks
 from ..core.domain import NANO, JobStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
@@ -20,6 +21,7 @@ from ..store.timeline import Bucket
 WIDTHS = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400)
 BINS = 40
 POINTS = 600
+_BREAK_EVERY = 1_000  # rows
 MAX_ROWS = 100_000  # results read for the charts of a filter
 
 
@@ -149,7 +151,7 @@ def charts(job_id: int, wanted: RequestFilter, width: int | None = None) -> Char
         exact = len(rows) < MAX_ROWS
         found = _buckets_of(rows, _frame(job, from_s, to_s, width, POINTS))
         whole = LatencySketch()
-        for _status, _finished_at, latency_ms, _input, _output, _cost in rows:
+        for _status, _finished_at, latency_ms, *_rest in with_breaks(rows, _BREAK_EVERY):
             if latency_ms is not None:
                 whole.add(latency_ms)
     return {
@@ -223,11 +225,12 @@ def _points(job: Job, wanted: RequestFilter) -> list[Point]:
 
 def _matching(job: Job, wanted: RequestFilter) -> list[tuple]:
     sql, values = _on_results(wanted)
-    return database.execute_sql(
+    rows = database.execute_sql(
         "SELECT x.status, x.finished_at, x.latency_ms, x.input_tokens, x.output_tokens, "
         f"x.cost_nano {sql} ORDER BY x.idx LIMIT ?",
         (job.id, *values, MAX_ROWS),
-    ).fetchall()
+    )
+    return list(with_breaks(rows, _BREAK_EVERY))
 
 
 def _on_results(wanted: RequestFilter) -> tuple[str, list]:
@@ -243,7 +246,9 @@ def _buckets_of(rows: list[tuple], frame: _Frame | None) -> list[_Joined]:
     if frame is None:
         return []
     joined = _empty(frame)
-    for status, finished_at, latency_ms, input_tokens, output_tokens, cost_nano in rows:
+    for status, finished_at, latency_ms, input_tokens, output_tokens, cost_nano in with_breaks(
+        rows, _BREAK_EVERY
+    ):
         second = finished_at // 1000
         into = joined.get(second - second % frame.width)
         if into is None:  # outside the window

@@ -14,8 +14,8 @@ _CHUNK = 200
 _LONGEST = 2_000  # characters of an answer on the page
 
 _SIDE = (  # of _Side
-    "{0}.status, {0}.message, {0}.response, {0}.latency_ms, {0}.input_tokens, {0}.output_tokens, "
-    "{0}.estimated, {0}.cost_nano"
+    "{0}.status, {0}.http_status, {0}.message, {0}.response, {0}.latency_ms, {0}.input_tokens, "
+    "{0}.output_tokens, {0}.estimated, {0}.cost_nano"
 )
 # Rows of one job (r, x) in its order, each with its counterpart in another (s, y).
 _PAIRS = f"""
@@ -32,6 +32,7 @@ class _Side(NamedTuple):
     """The result of one job; None throughout where it has none."""
 
     status: str | None
+    http_status: int | None
     message: str | None
     response: bytes | None
     latency_ms: int | None
@@ -63,6 +64,7 @@ class Side(TypedDict):
     """The result of one job on the page. Figures are None where there is none yet."""
 
     status: str  # of RequestStatus
+    http_status: int | None
     text: str  # the answer or the error message, cut to _LONGEST characters
     latency_ms: int | None
     input_tokens: int | None
@@ -176,6 +178,7 @@ def _text(side: _Side) -> str:
 def _shown(side: _Side, text: str) -> Side:
     return {
         "status": side.status or "pending",
+        "http_status": side.http_status,
         "text": text if len(text) <= _LONGEST else text[:_LONGEST] + "…",
         "latency_ms": side.latency_ms,
         "input_tokens": side.input_tokens,

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import TypedDict
 
 from ..core.clock import iso, now_ms
-from ..core.domain import NANO, JobStatus
+from ..core.domain import NANO, Cause, JobStatus
 from ..store import jobs
 from ..store.latency_sketch import LatencySketch
 from ..store.models import Job, database
@@ -265,10 +265,11 @@ def cost(job: Job) -> Cost:
 
 
 def _failures_by_cause(job_id: int) -> list[CauseCount]:
+    # the index of causes counts without reading the rows; these two are of cancelled requests alone
     rows = database.execute_sql(
-        "SELECT cause, count(*) FROM result WHERE job_id = ? AND status = 'failed' "
-        "GROUP BY cause ORDER BY 2 DESC, 1",
-        (job_id,),
+        "SELECT cause, count(*) FROM result WHERE job_id = ? AND cause IS NOT NULL "
+        "AND cause NOT IN (?, ?) GROUP BY cause ORDER BY 2 DESC, 1",
+        (job_id, Cause.CANCELLED, Cause.EXPIRED),
     )
     return [{"cause": cause, "count": count} for cause, count in rows]
 

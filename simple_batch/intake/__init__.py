@@ -17,6 +17,7 @@ from .source import ByteStream, spool
 from .template import (
     CHAT,
     ENDPOINTS,
+    MAX_TEMPLATE_BYTES,
     Template,
     template_of,
     template_of_file,
@@ -30,6 +31,7 @@ from .xlsx_package import ZIP
 __all__ = [
     "CHAT",
     "ENDPOINTS",
+    "MAX_TEMPLATE_BYTES",
     "URLS",
     "ZIP",
     "Archive",

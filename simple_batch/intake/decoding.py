@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from .source import Source
 
+MAX_DELIMITERS = 500_000  # of a row: csv holds the event loop while it makes its cells
 MARK = "\udcff"
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -46,40 +47,56 @@ def decoded(raw: bytes, encoding: str | None) -> str:
 
 class Lines:
     """Iterate over it for the lines with their ends; None in place of what makes a row longer than
-    ``longest`` characters (``begin_row`` says where one begins).
+    ``longest`` characters, or gives it over MAX_DELIMITERS (``begin_row`` says where one begins).
 
     ``unclean`` is set once a NUL or something that cannot be decoded was met.
     """
 
-    def __init__(self, source: Source, longest: int):
+    def __init__(self, source: Source, longest: int, delimiter: str):
         self._source = source
         self._longest = longest
-        self._row = 0
+        self._delimiter = delimiter
+        self._row = self._delimiters = 0
         self.encoding: str | None = None
         self.unclean = False
 
     def begin_row(self) -> None:
         """Count the characters of a row from here."""
-        self._row = 0
+        self._row = self._delimiters = 0
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether the row has too many delimiters."""
+        return self._delimiters > MAX_DELIMITERS
+
+    def _is_refused(self, line: str) -> bool:
+        """Counts a line to the row. Whether the row has too much by now."""
+        self._row += len(line)
+        if self._row > MAX_DELIMITERS:
+            self._delimiters += line.count(self._delimiter)
+        return self._row > self._longest or self.is_crowded
 
     def __iter__(self) -> Iterator[str | None]:
-        begun, end, too_long = "", "", False
+        end, too_long = "", False
+        begun: list[str] = []  # of a line that is not whole yet
         for text in self._decoded():
             self.unclean = self.unclean or "\0" in text or MARK in text
             # line ends of old Macs, where there are no others
             end = end or ("\r" if "\r" in text[:-1] and "\n" not in text else "\n")
             lines = text.split(end)
-            lines[0] = begun + lines[0]
-            begun = lines.pop()
+            rest = lines.pop()
+            if lines and begun:
+                lines[0] = "".join((*begun, lines[0]))
+                begun = []
             for line in lines:
-                self._row += len(line)
-                yield None if too_long or self._row > self._longest else line + "\n"
+                yield None if self._is_refused(line) or too_long else line + "\n"
                 too_long = False
-            if len(begun) > self._longest:
-                begun, too_long = "", True
-        if begun or too_long:
-            self._row += len(begun)
-            yield None if too_long or self._row > self._longest else begun
+            begun.append(rest)
+            if sum(map(len, begun)) > self._longest:
+                begun, too_long = [], True
+        last = "".join(begun)
+        if last or too_long:
+            yield None if self._is_refused(last) or too_long else last
 
     def _decoded(self) -> Iterator[str]:
         """Blocks as text. While they are ASCII nothing is decided, and a few bytes are held back,

@@ -40,6 +40,12 @@ class ArraySplitter:
         if not self._closed:
             raise UploadRejected(
                 translatable(
+                    "The JSON array is cut off: the file ends in line %(line)s, after 1 whole "
+                    "item. Upload it again, whole.",
+                    line=self._line,
+                )
+                if self._count == 1
+                else translatable(
                     "The JSON array is cut off: the file ends in line %(line)s, after %(count)s "
                     "whole items. Upload it again, whole.",
                     line=self._line,

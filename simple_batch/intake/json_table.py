@@ -14,7 +14,7 @@ from ..core.errors import UploadRejected
 from ..core.messages import translatable
 from ..core.settings import Settings
 from .json_array import ArraySplitter
-from .request_checks import TOO_LONG, UNREADABLE, Bad, check_text, not_json
+from .request_checks import TOO_LONG, UNREADABLE, Bad, check_text, check_width, not_json
 from .table import Row, no_header
 
 FIRST = 100  # objects that say which columns there are
@@ -66,6 +66,7 @@ class JsonTable:
 
     def _row(self, line: int, raw: bytes) -> Row:
         try:
+            check_width(raw)
             fields = _fields(raw)
         except msgspec.ValidationError:
             raise Bad(

@@ -80,7 +80,9 @@ def scan(
         reader.close()
     if not preview.good:
         raise UploadRejected(
-            translatable(
+            translatable("The only item is no valid request.")
+            if preview.fault_count == 1
+            else translatable(
                 "None of the %(count)s items is a valid request.",
                 count=f"{preview.fault_count:,}",
             ),

@@ -10,13 +10,14 @@ import msgspec
 
 from ..core.clock import give_way
 from ..core.messages import translatable
+from .field_count import MAX_FIELDS, has_too_many_fields
 
 TOO_LONG = translatable("longer than SIMPLE_BATCH_MAX_REQUEST_BYTES allows.")
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # no JSON
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 MAX_CUSTOM_ID = 512
 MAX_DIGITS = 300
-read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _string = msgspec.json.Decoder(str).decode
 # possessive, so that a missing end does not restart the search at the next quote
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -148,7 +149,8 @@ _ITEM = translatable("the item")
 def fields_of(raw: bytes, what: str = _ITEM) -> dict[str, msgspec.Raw]:
     """The fields of an object, undecoded. Raises Bad, calling it ``what``."""
     try:
-        return read_fields(raw)
+        check_width(raw)
+        return _fields(raw)
     except msgspec.ValidationError:
         raise Bad(
             "invalid_request",
@@ -156,6 +158,15 @@ def fields_of(raw: bytes, what: str = _ITEM) -> dict[str, msgspec.Raw]:
         ) from None
     except UNREADABLE as error:
         raise not_json(error) from None
+
+
+def check_width(raw: bytes) -> None:
+    """Raises Bad where an object has too many fields, msgspec.DecodeError where it is none."""
+    if has_too_many_fields(raw):
+        raise Bad(
+            "invalid_request",
+            translatable("has more than %(most)s fields.", most=f"{MAX_FIELDS:,}"),
+        )
 
 
 def check_messages(raw: msgspec.Raw | bytes) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ..core.errors import UploadRejected, UploadTooLarge
+from ..core.json_pieces import Breaks
 from ..core.messages import translatable
 from ..core.settings import Settings
 
@@ -96,9 +97,12 @@ class Source:
         return self._guarded(self._stream.peek, BLOCK)
 
     def blocks(self) -> Iterator[bytes]:
-        """The rest of the unpacked bytes, up to BLOCK at a time."""
+        """The rest of the unpacked bytes, up to BLOCK at a time. Others have their turn between blocks:
+        there may be nothing but empty lines in millions of them."""
+        breaks = Breaks()
         while block := self._guarded(self._stream.read1, BLOCK):
             yield block
+            breaks.take()
 
     def lines(self) -> Iterator[tuple[int, list[bytes | None]]]:
         """(number of the first, from 1; whole lines without their ends), a block's worth at a

@@ -94,7 +94,7 @@ class Table:
         dialect = _sniffed(_sample(source.peek()))
         self._longest = settings.MAX_REQUEST_BYTES
         self._delimiter = dialect.delimiter
-        self._lines = decoding.Lines(source, self._longest)
+        self._lines = decoding.Lines(source, self._longest, dialect.delimiter)
         csv.field_size_limit(self._longest)
         self._reader = csv.reader(
             cast(Iterable[str], self._lines),  # csv raises for None: the row is too long
@@ -220,6 +220,10 @@ class Table:
         if "expected after" in error:
             return translatable(
                 'text follows a closing quote: write a quote within a quoted cell twice ("").'
+            )
+        if self._lines.is_crowded:
+            return translatable(
+                "more than %(most)s delimiters in one row.", most=f"{decoding.MAX_DELIMITERS:,}"
             )
         if "limit" in error or "iterator should return" in error:
             return translatable(

@@ -35,6 +35,7 @@ from .request_source import RequestSource
 from .response_reuse import ResponseReuse
 from .route import Route, inputs_per_call
 from .spend_caps import JobSpendGuard, SpendLimits
+from .stopped_config import named
 
 log = logging.getLogger(__name__)
 
@@ -283,12 +284,19 @@ class JobRun:
         while withdrawn:
             stop = sender.run(lambda: self._pending(key))
             if stop is not None:
-                self._end(stop)
+                self._end(self._named(stop, sender))
             withdrawn = key in self._withdrawn and not self._stopping
             self._withdrawn.discard(key)
             if withdrawn:
                 self._sink.flush()
                 self._source.give_back(key)
+
+    def _named(self, stop: PauseReason, sender: Route | Shares) -> PauseReason:
+        """With the config that stopped, where the job uses several."""
+        used = {route.provider.config_id for route in self._routes.values()}
+        if len(used) == 1 or isinstance(sender, Shares):  # shares name theirs themselves
+            return stop
+        return named(stop, sender.provider)
 
     def _end(self, stop: PauseReason) -> None:
         """A reason that stops one route stops the job: the user must decide."""

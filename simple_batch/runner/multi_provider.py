@@ -12,6 +12,7 @@ from ..core.domain import Request, Spread
 from ..engine.breaker import PauseReason
 from ..engine.load_balancer import LoadBalancer, Upstream
 from .route import Failover, Route
+from .stopped_config import joined, named
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Shares:
         finally:
             watch.kill()
         if all(share.stop is not None for share in self.all):
-            return self.all[0].stop
+            return joined([named(each.stop, each.route.provider) for each in self.all if each.stop])
         return None
 
     def _watch_together(self) -> None:

@@ -90,7 +90,7 @@ def take_named(upload: Upload, template: intake.Template, folder: Path | None, s
     if bad and not skip:
         raise UploadRejected(
             translatable(
-                "%(bad)s of %(count)s lines are faulty: correct them, or skip them.",
+                "Faulty lines: %(bad)s of %(count)s. Correct them, or skip them.",
                 bad=bad,
                 count=good + bad,
             ),

@@ -205,7 +205,7 @@ class _Reading:
         if self._bad and not self._job.skip_faulty:
             raise UploadRejected(
                 translatable(
-                    "%(bad)s of %(count)s lines are faulty: correct them, or skip them.",
+                    "Faulty lines: %(bad)s of %(count)s. Correct them, or skip them.",
                     bad=self._bad,
                     count=self._good + self._bad,
                 ),

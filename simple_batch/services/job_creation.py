@@ -48,7 +48,9 @@ def launch(upload_id: int, new: JobOptions, actor: str | None = None) -> Job:
         raise InvalidInput(translatable("This upload is a table. Write a template for it first."))
     if preview.fault_count and not new.skip_faulty:
         raise InvalidInput(
-            translatable(
+            translatable("1 line is invalid. Correct it or skip it.")
+            if preview.fault_count == 1
+            else translatable(
                 "%(count)s lines are invalid. Correct them or skip them.",
                 count=preview.fault_count,
             )

@@ -129,7 +129,9 @@ def spend_cap(cap: Decimal | None, on: list[ApiConfig], job: Job | None = None) 
             )
     if job is not None and job.unpriced:
         raise InvalidInput(
-            translatable(
+            translatable("Spend cap: the cost of 1 call of this job is unknown.")
+            if job.unpriced == 1
+            else translatable(
                 "Spend cap: the cost of %(count)s calls of this job is unknown.",
                 count=f"{job.unpriced:,}",
             ),

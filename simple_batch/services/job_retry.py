@@ -9,7 +9,7 @@ from .. import intake
 from ..core import context
 from ..core.domain import FINAL_STATUSES, JobStatus
 from ..core.errors import Conflict, InvalidInput, NotFound
-from ..core.messages import translatable
+from ..core.messages import Message, translatable
 from ..runner import finalize
 from ..store import jobs as job_rows
 from ..store import requeue
@@ -46,7 +46,7 @@ def retry(
         given_back += _give_back_duplicates(job, wanted)
     actor = jobs.acting(actor)
     _queue_again(job_id, actor)
-    jobs.note("retry", job_id, translatable("%(count)s requests", count=f"{given_back:,}"), actor)
+    jobs.note("retry", job_id, _requests(given_back), actor)
     if after is not None:
         gevent.spawn(_retry_rest, job, wanted, other, after, actor)
     return given_back
@@ -73,9 +73,7 @@ def _retry_rest(
         with connected():
             if count:
                 _queue_again(job_id, actor)
-                jobs.note(
-                    "retry", job_id, translatable("%(count)s requests", count=f"{count:,}"), actor
-                )
+                jobs.note("retry", job_id, _requests(count), actor)
     except Exception:
         log_failure(log, f"job {job_id}: not all of its requests were given back")
 
@@ -91,8 +89,14 @@ def retry_requests(
     if not given_back:
         raise Conflict(translatable("None of these requests failed. Nothing was retried."))
     _queue_again(job_id, actor)
-    jobs.note("retry", job_id, translatable("%(count)s requests", count=f"{given_back:,}"), actor)
+    jobs.note("retry", job_id, _requests(given_back), actor)
     return given_back
+
+
+def _requests(count: int) -> Message:
+    if count == 1:
+        return translatable("1 request")
+    return translatable("%(count)s requests", count=f"{count:,}")
 
 
 def send_again(job_id: int, index: int, body: str, actor: str | None = None) -> None:

@@ -16,7 +16,7 @@ from ..core import context, events, identity
 from ..core.clock import now_ms
 from ..core.domain import ACTIVE_STATUSES, JobStatus
 from ..core.errors import Conflict
-from ..core.messages import listed, translatable
+from ..core.messages import Message, listed, translatable
 from ..runner import finalize, spend_caps
 from ..store import jobs as job_rows
 from ..store import search
@@ -64,14 +64,20 @@ def clean(going: retention.Plan) -> None:
     jobs all is done before this returns."""
     hidden = retention.apply(going)
     if going:
-        found = {"jobs": len(going.jobs), "bytes": f"{going.bytes:,}"}
-        audit_log.note("care.clean", detail=translatable("%(jobs)s jobs, %(bytes)s bytes", **found))
+        audit_log.note("care.clean", detail=_cleaned(going))
     wake()
     lifecycle.sweep()
     if going and lifecycle.runner_state() == "none":
         for job_id in hidden:
             remove_now(job_id)
         batch_files.sweep()
+
+
+def _cleaned(going: retention.Plan) -> Message:
+    size = f"{going.bytes:,}"
+    if len(going.jobs) == 1:
+        return translatable("1 job, %(bytes)s bytes", bytes=size)
+    return translatable("%(jobs)s jobs, %(bytes)s bytes", jobs=len(going.jobs), bytes=size)
 
 
 def wake() -> None:

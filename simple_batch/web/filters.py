@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 import nh3
+from babel import Locale, numbers
 from flask import Flask
 from flask_babel import (
     format_datetime,
@@ -61,7 +63,12 @@ def register(app: Flask) -> None:
 
 
 def number(value) -> str:
-    return "–" if value is None else format_decimal(value)
+    return "–" if value is None else _decimal(value, "", get_locale())
+
+
+@lru_cache(maxsize=4096)  # a page of requests shows the same few numbers two hundred times
+def _decimal(value, form: str, locale: Locale | None) -> str:
+    return numbers.format_decimal(value, form or None, locale or "en")
 
 
 def percent(part, whole) -> str:
@@ -79,7 +86,8 @@ def duration_ms(value) -> str:
         return "–"
     if value < 1000:
         return f"{round(value)} ms"
-    return f"{format_decimal(value / 1000, '#,##0.00' if value < 10_000 else '#,##0.0')} s"
+    form = "#,##0.00" if value < 10_000 else "#,##0.0"
+    return f"{_decimal(value / 1000, form, get_locale())} s"
 
 
 def seconds(value) -> str:

@@ -9,6 +9,7 @@ from wtforms import DateTimeLocalField, IntegerField, ValidationError
 
 from ..core import request_input
 
+LONGEST_JSON = 100_000  # characters
 FIRST_YEAR, LAST_YEAR = 1971, 9998  # in every zone these begin and end within what a clock can show
 
 
@@ -46,6 +47,8 @@ class MomentField(DateTimeLocalField):
 
 def json_object(field) -> None:
     """Raises ValidationError where a text is not empty and no JSON object."""
+    if len(field.data or "") > LONGEST_JSON:
+        raise ValidationError(_("Parameters: longer than 100,000 characters."))
     try:
         parsed = json.loads(field.data or "{}")
     except (ValueError, RecursionError) as error:

@@ -9,7 +9,7 @@ from flask_babel import ngettext
 
 from ..core.errors import Conflict, InvalidInput, UploadRejected
 from ..core.messages import translatable
-from ..core.request_input import whole
+from ..core.request_input import whole, with_large_field
 from ..services import job_creation, job_retry, jobs
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
@@ -68,6 +68,7 @@ def new_job_of(job_id: int):
 
 
 @blueprint.post("/jobs/<int:job_id>/requests/<int:index>/send")
+@with_large_field
 @once
 def send_again(job_id: int, index: int):
     """One request, edited, once more."""

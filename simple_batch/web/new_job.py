@@ -11,6 +11,7 @@ from ..auth.guard import must_see
 from ..core import content, context
 from ..core.domain import EMBEDDINGS
 from ..core.errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
+from ..core.request_input import with_large_field
 from ..core.settings import PROJECT_ROOT
 from ..services import configs, job_creation, job_options, jobs, recipes, uploads, webhooks
 from ..services import estimate as estimates
@@ -41,6 +42,7 @@ def start():
 
 
 @blueprint.post("")
+@with_large_field
 def upload():
     """Keep and scan the data, then show what was found."""
     form = UploadForm()

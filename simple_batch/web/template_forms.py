@@ -3,7 +3,7 @@
 import json
 
 from flask_babel import lazy_gettext as _
-from wtforms import HiddenField, SelectField, StringField, TextAreaField
+from wtforms import HiddenField, SelectField, StringField, TextAreaField, ValidationError
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 from wtforms.validators import Optional
 from wtforms.widgets import HiddenInput
@@ -28,6 +28,14 @@ class _Texts:
     parameters = TextAreaField(_("Parameters of a request (JSON)"))
     name = StringField(_("Name"))
     note = StringField(_("Note"))
+
+    def validate_user(self, _field) -> None:
+        """Before anything is read in texts that are too long."""
+        texts = (self.system.data, self.user.data, self.images.data, self.parameters.data)
+        if sum(len(text or "") for text in texts) > intake.MAX_TEMPLATE_BYTES:
+            raise ValidationError(
+                _("Longer than %(most)s bytes in all.", most=f"{intake.MAX_TEMPLATE_BYTES:,}")
+            )
 
     def validate_parameters(self, field) -> None:
         json_object(field)

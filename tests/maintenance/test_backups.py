@@ -62,8 +62,8 @@ def test_backed_up_while_a_job_runs_and_restored(instance, questions, tmp_path):
         (instance / "encryption.key").unlink()  # another machine
         done = flask(instance, "restore-db", str(copy), "--yes")
         assert done.returncode == 0, done.stderr
-        assert "1 API keys cannot be decrypted" in done.stderr
-        assert "1 jobs are unfinished" in done.stderr
+        assert "cannot decrypt: 1." in done.stderr
+        assert "Unfinished jobs: 1." in done.stderr
         key = copy.with_suffix(".key")
         done = flask(instance, "restore-db", str(copy), "--with-key", str(key), "--yes")
         assert done.returncode == 0, done.stderr

@@ -154,7 +154,7 @@ def test_the_command_shows_asks_and_gives_room_back(app, instance, tmp_path, add
     before = (instance / "simple_batch.db").stat().st_size
     done = flask(instance, "clean", "--yes", "--vacuum", **rules)
     assert done.returncode == 0, done.stderr
-    assert "Deleted: 1 jobs" in done.stderr
+    assert "Deleted: 1 job" in done.stderr
     assert "database file shrank by" in done.stderr
     assert before - (instance / "simple_batch.db").stat().st_size > 500_000
     with connected():

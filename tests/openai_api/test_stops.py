@@ -8,6 +8,7 @@ import pytest
 
 from simple_batch.core import clock
 from simple_batch.services import batch_files, configs, job_retry, jobs
+from simple_batch.services.job_options import ExtraConfig
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiFile, Job
 from simple_batch.store.request_filter import RequestFilter
@@ -186,3 +187,28 @@ def test_what_was_paused_on_purpose_is_no_error(client, endpoint, action):
             jobs.pause(1)
     now = client.batches.retrieve(batch.id)
     assert (now.status, now.errors, now.output_file_id) == ("in_progress", None, None)
+
+
+def test_a_stop_of_a_batch_over_several_configs_names_the_one(client, endpoint, add_config):
+    with MisbehavingEndpoint(STOPS["key"][0]) as bad:
+        add_config(bad.base_url, alias="bad", model="model-b", concurrency=1)
+        named = [line(f"q-{n}", model=("good", "bad")[n % 2]) for n in range(20)]
+        batch = submit(client, named)
+        now = wait_until(lambda: (now := client.batches.retrieve(batch.id)).errors and now)
+    [error] = now.errors.data
+    assert error.code == "invalid_api_key"
+    assert error.message.startswith("“bad” (model model-b): HTTP 401: Incorrect API key")
+    assert "good" not in error.message
+
+
+def test_a_stop_of_all_configs_that_share_a_job_names_each(
+    client, server, endpoint, add_config, make_job
+):
+    endpoint.script = [STOPS["key"][0]]
+    with MisbehavingEndpoint(STOPS["quota"][0]) as other:
+        add_config(other.base_url, alias="second", model="model-b", concurrency=1)
+        make_job(20, "good", also=(ExtraConfig("second"),))
+        now = wait_until(lambda: [b for b in client.batches.list() if b.errors])[0]
+    first, rest = now.errors.data[0].message.split("\n")
+    assert first.startswith("“good” (model m): HTTP 401")
+    assert rest.startswith("“second” (model model-b): HTTP 429")

@@ -16,13 +16,17 @@ from hypothesis import strategies as st
 
 from simple_batch.cluster import spend_leases as runner_blocks
 from simple_batch.cluster.spend_leases import SpendLease
+from simple_batch.cluster.worker import Worker as ClusterWorker
+from simple_batch.core import settings as app_settings
 from simple_batch.core.clock import now_ms
-from simple_batch.core.domain import NANO
+from simple_batch.core.domain import NANO, Outcome, Prices, RequestStatus, Usage
 from simple_batch.runner import spend_caps
+from simple_batch.runner.hooks import Hooks
 from simple_batch.store import spend_leases, spending
 from simple_batch.store.cluster import workers as worker_rows
 from simple_batch.store.database import close_database, connected, open_database
 from simple_batch.store.models import ApiConfig, Job, SpendBlock, database
+from simple_batch.store.results import Recorded
 
 from .. import postgres
 from ..conftest import PATIENCE_S, wait_until
@@ -460,3 +464,35 @@ def test_workers_keep_the_cap_in_any_order_of_steps(url, cap, steps):
             simulated.ask(worker, 0)
             assert worker.purse.reached().reason == "spend_cap"
             worker_rows.leave(worker.id)
+
+
+def test_results_of_a_failed_run_are_committed_before_its_lease_is_closed(url, tmp_path):
+    """Else their cost would be added to the job, but not to what the lease has committed."""
+    job_id = new_job(100)
+    hooks = Hooks(*[lambda *_: None] * 4)
+    places = {"INSTANCE_PATH": str(tmp_path), "DATABASE_URL": url}
+    places["REDIS_URL"] = "redis://127.0.0.1:9"  # not used
+    loaded = app_settings.load(environ={}, **places)
+    worker = ClusterWorker(loaded, None, hooks, f"w-{next(numbers)}", 1, lambda *_: None)
+    with connected():
+        worker_rows.register(worker._heartbeat.id, "failing", 1)
+        job = Job.get_by_id(job_id)
+        config = ApiConfig.get_by_id(job.config_id)
+        spend_limit = worker._spend_limits.job_limit(job)
+    worker._spend_limits.attach_job(job_id, spend_limit)
+    call = gevent.spawn(spend_limit.acquire)
+    gevent.sleep(0)
+    worker._spend_limits._refill()
+    call.get(timeout=PATIENCE_S)
+    spend_limit.settle(7 * NANO)
+    prices = Prices(config.currency, input=0, output=1_000_000 * NANO)
+    outcome = Outcome(1, RequestStatus.SUCCEEDED, (), now_ms(), now_ms(), 5, usage=Usage(output=7))
+    worker._recorder.record(Recorded(job_id, config.alias, prices, 1, (), outcome, config.id))
+    worker._recorder.start()
+    worker._run_closed(job_id)
+    with connected():
+        (lease,) = SpendBlock.select().where(SpendBlock.purse_id == job_id)
+        assert lease.committed_nano == 7 * NANO == Job.get_by_id(job_id).cost_nano
+    worker._recorder.stop(5)
+    with connected():
+        worker_rows.leave(worker._heartbeat.id)

@@ -10,19 +10,21 @@ import re
 import pytest
 
 from simple_batch import export
-from simple_batch.core.domain import JobStatus
+from simple_batch.core.domain import Cause, JobStatus
 from simple_batch.core.errors import SimpleBatchError
 from simple_batch.core.messages import lines, translatable
 from simple_batch.runner.watcher import _item
 from simple_batch.services import configs, jobs
+from simple_batch.store import results
 from simple_batch.store.database import connected
 from simple_batch.store.jobs import transition
-from simple_batch.store.models import Delivery
+from simple_batch.store.models import Delivery, Result
 from simple_batch.web import labels
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
 from ..process import flask
+from ..store.test_results import recorded
 from .test_pages import CONFIG, LINE, config, post, token  # noqa: F401 (fixtures)
 
 LANGUAGES = ("en", "zh")
@@ -319,3 +321,16 @@ def test_what_was_changed_follows_the_language(client, config, make_job):
     ):
         assert english in client.get(f"{page}{'&' if '?' in page else '?'}lang=en").text
         assert chinese in client.get(f"{page}{'&' if '?' in page else '?'}lang=zh").text
+
+
+def test_jobs_beside_each_other_keep_the_words_of_a_provider(client, add_config, make_job):
+    add_config("http://127.0.0.1:9/v1")
+    first, second = make_job(1, hold=True), make_job(1, hold=True)
+    with connected():
+        for job_id, code in ((first, 400), (second, 200)):
+            results.write([recorded(job_id, 0, [Cause.SERVER_ERROR], False)])
+            said = Result.update(http_status=code, message="the answer is empty")
+            said.where(Result.job == job_id).execute()
+    page = client.get(f"/compare?a={first}&b={second}&lang=zh").text
+    assert page.count("the answer is empty") == 1
+    assert page.count("响应为空") == 1

@@ -158,7 +158,7 @@ def test_from_upload_to_preview_to_job(client, config):
     assert "hi &lt;b&gt;there&lt;/b&gt;" in preview
     refused = post(client, answer.headers["Location"], name="j", config="1")
     assert refused.status_code == 400
-    assert "lines are invalid" in refused.text
+    assert "1 line is invalid" in refused.text
     refused = post(client, answer.headers["Location"], config="1", skip_faulty="1", concurrency="0")
     assert refused.status_code == 400
     made = post(client, answer.headers["Location"], config="1", skip_faulty="1", hold="1")
@@ -170,7 +170,7 @@ def test_from_upload_to_preview_to_job(client, config):
     ("data", "status", "expected"),
     [
         (b"", 400, "Choose a file"),
-        (b"id,question\n1,hi,x", 400, "None of the 1 items"),
+        (b"id,question\n1,hi,x", 400, "The only item is no valid request."),
         (b"what is this?", 400, "not JSON"),
         (b"[]", 400, "empty"),
         (b"\xff\xfe\x00", 400, "UTF-16"),
