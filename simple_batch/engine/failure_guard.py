@@ -110,7 +110,7 @@ def _same_failure(outcome: Outcome, count: int) -> PauseReason:
     return PauseReason(
         SAME_FAILURE,
         translatable(
-            "%(count)s requests in a row failed with the same error, for example: %(failure)s – "
+            "Requests failed in a row (%(count)s) with the same error, for example: %(failure)s – "
             "They stay pending. Fix the cause, then resume. If the requests themselves are invalid, "
             "resume anyway: they then count as failed.",
             count=count,
