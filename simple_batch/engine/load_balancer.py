@@ -27,6 +27,7 @@ ELSEWHERE = frozenset(
         Cause.AUTH,
         Cause.NOT_FOUND,
         Cause.BAD_RESPONSE,
+        Cause.TOO_LARGE,  # another one may have a higher limit
     }
 )
 LOOK_S = 0.05  # polling interval of an upstream that has to wait

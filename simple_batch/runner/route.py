@@ -48,7 +48,7 @@ class Failover:
     def ended(self, index: int, cause: Cause | None) -> bool:
         """Returns False if the request goes to another config instead of failing here."""
         final = self._balancer.ended(self._upstream, index, cause)
-        if not final and self._upstream.failed():
+        if not final and cause is not Cause.TOO_LARGE and self._upstream.failed():
             log.warning("%s fails again and again: left alone", self._alias)
         return final
 

@@ -122,6 +122,15 @@ def test_a_request_that_is_wrong_is_not_tried_elsewhere(start, two, make_job, wa
     assert two[0].calls + two[1].calls == 10
 
 
+def test_a_request_too_large_for_one_is_tried_elsewhere(start, two, make_job, wait_for):
+    said = "Request too large for gpt on tokens per min (TPM): Limit 30000, Requested 41000."
+    two[0].script = [e.error(429, said)]
+    job_id = make_job(12, "a", also=BOTH)
+    assert wait_for(job_id, "completed").succeeded == 12
+    agrees(job_id)
+    assert figures(job_id) == {"a": (0, 0), "b": (12, 0)}
+
+
 def test_pausing_cancelling_resetting(start, two, make_job, wait_for):
     job_id = make_job(400, "a", also=BOTH, spread=Spread.WEIGHT)
     wait_until(lambda: two[0].calls + two[1].calls > 40)
