@@ -23,7 +23,6 @@ from .transport import Reply, TransportFailure
 from .usage_estimate import with_estimate
 
 _MIN_JITTER_S = 0.01
-REFUSED_BACKOFF = 0.5  # of that of a failure: a refusal is quick and cheap
 _A = TypeVar("_A")
 _T = TypeVar("_T")
 
@@ -342,7 +341,7 @@ class RetryingCall:
             # the cooldown of all calls, else the request's own backoff
             wait = max(asked or 0.0, self._limiters.cooldown_left_s())
             if asked is None and not wait:
-                wait = self._jitter_s(self._refusals) * REFUSED_BACKOFF
+                wait = self._jitter_s(self._refusals)
             wait = max(wait, _MIN_JITTER_S)
             self._refusals += 1
             self._patience += wait

@@ -123,7 +123,7 @@ class Settings:
         1,
         2048,
     )
-    BACKOFF_BASE: float = setting(1.0, "first backoff; doubles with each retry", "seconds", 0, 3600)
+    BACKOFF_BASE: float = setting(0.5, "first backoff; doubles with each retry", "seconds", 0, 3600)
     BACKOFF_MAX: float = setting(60.0, "longest backoff", "seconds", 0, 86_400)
     RATE_LIMIT_PATIENCE: float = setting(
         900.0, "total time that one request may wait on rate limits", "seconds", 0, 604_800
