@@ -72,7 +72,6 @@ class Summary(TypedDict):
     name: str
     status: str  # of JobStatus
     status_reason: str | None
-    waiting: WaitingState | None  # only while it is running
     total: int  # requests, as the four that follow
     succeeded: int
     failed: int
@@ -89,6 +88,7 @@ class Summary(TypedDict):
     tokens: Tokens
     cost: Cost
     errors: list[CauseCount]  # the most frequent first
+    waiting: WaitingState | None  # only while it is running
 
 
 class Progress(TypedDict):
@@ -121,7 +121,6 @@ def summary(job_id: int) -> Summary:
         "name": job.name,
         "status": job.status,
         "status_reason": job.status_reason or None,
-        "waiting": waiting(job),
         "total": job.total,
         "succeeded": job.succeeded,
         "failed": job.failed,
@@ -144,6 +143,7 @@ def summary(job_id: int) -> Summary:
         "tokens": tokens(job),
         "cost": cost(job),
         "errors": _failures_by_cause(job_id),
+        "waiting": waiting(job),
     }
 
 

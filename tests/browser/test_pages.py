@@ -14,7 +14,7 @@ from .helpers import add_config, both_languages, click_middle, drag, expect_stat
 @both_languages
 def test_a_drag_over_a_chart_narrows_all_and_stands_in_the_url(demo, t):
     demo.goto("/jobs/1/charts")
-    drag(demo, "tokens", 0.3, 0.7)
+    drag(demo, "tokens", 0.45, 0.55)
     demo.wait_for_url("**/charts?from=*")
     expect(demo.locator("#bucket-requests #requests tbody tr").first).to_be_visible()
     shown = demo.evaluate("SimpleBatchCharts.data().buckets.length")

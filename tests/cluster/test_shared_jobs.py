@@ -14,6 +14,8 @@ from .. import endpoint as e
 from ..endpoint import EmbeddingEndpoint, MisbehavingEndpoint
 from .processes import asked, questions, wait_until
 
+REFUSES = e.error(400, "Filtered.", "content_filter")  # concerns each request: the job goes on
+
 
 @pytest.fixture
 def alias(request) -> str:
@@ -76,7 +78,7 @@ def test_pause_edit_and_cancel_reach_both(pair, alias):
 def test_import_failures_retry_another_way_reset_and_delete(pair, alias):
     good, bad = f"{alias}-good"[-40:], alias
     total = 300
-    with MisbehavingEndpoint(e.error(400)) as refusing, MisbehavingEndpoint(e.ok()) as answering:
+    with MisbehavingEndpoint(REFUSES) as refusing, MisbehavingEndpoint(e.ok()) as answering:
         pair.add_config(refusing.base_url, bad, concurrency=10)
         pair.add_config(answering.base_url, good, concurrency=10)
         job_id = pair.make_job(questions(total), bad, launched=True)

@@ -10,7 +10,10 @@ from simple_batch.store.database import connected
 from simple_batch.store.models import database
 from simple_batch.store.request_filter import RequestFilter
 
+from .. import postgres
 from ..store.test_results import recorded
+
+pytestmark = pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
 
 FAILED = {3: Cause.TIMEOUT, 5: Cause.SERVER_ERROR, 8: Cause.TIMEOUT}
 BY_STATUS = "result_job_id_status_idx"

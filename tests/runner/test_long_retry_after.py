@@ -73,7 +73,7 @@ class TestWithLittlePatience:
             assert (job.succeeded, job.failed) == (5, 0)
         with connected():
             details = [event.detail for event in job.events]
-        assert any("asks to wait for 1 seconds" in detail for detail in details)
+        assert any("asks to wait for 1 second" in detail for detail in details)
 
 
 def test_another_api_takes_over(start, add_config, make_job, wait_for):
