@@ -30,8 +30,7 @@ LONG_COOLDOWN_S = 10.0  # doubled up to here while nothing is answered …
 BAD_TIMES_S = 120.0  # … and further after this long without an answer
 LONGEST_COOLDOWN_S = 60.0
 FEW_COOLDOWN_S = 2.0  # where hardly a call was admitted, a refusal is worse than a wait …
-FEW_FACTOR = 4.0
-FEW_LONGEST_S = 30.0
+FEW_FACTOR = 5.0
 PACED_CALLS = 5  # calls that start one by one after a cooldown
 LONG_WAIT_S = 5.0  # a provider that asks to wait this long has probably closed a window …
 SUSPECT_S = 1.0  # … which a call after this time tells …
@@ -359,8 +358,8 @@ class Governor:
         if not self._limits.closed:
             return min(first * math.pow(2.0, min(20.0, self._refusals - 1.0)), COOLDOWN_S[1])
         if self._limits.few:
-            wait = FEW_COOLDOWN_S * math.pow(FEW_FACTOR, min(20.0, self._refusals - 1.0))
-            wait = min(wait, FEW_LONGEST_S)
+            wait = FEW_COOLDOWN_S * math.pow(FEW_FACTOR, min(20.0, max(0.0, self._refusals - 2.0)))
+            wait = min(wait, LONGEST_COOLDOWN_S)
         else:
             wait = first * math.pow(2.0, min(20.0, self._refusals - 1.0))
             bad = now - self._bad_since >= BAD_TIMES_S
