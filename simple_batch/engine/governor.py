@@ -356,7 +356,8 @@ class Governor:
         gap = self._limits.latency_s / self._limits.width.value
         first = min(max(2.0 * min(1.0, gap), COOLDOWN_S[0]), COOLDOWN_S[1])
         if not self._limits.closed:
-            return min(first * math.pow(2.0, min(20.0, self._refusals - 1.0)), COOLDOWN_S[1])
+            doubled = first * math.pow(2.0, min(20.0, self._refusals - 1.0))
+            return COOLDOWN_S[1] if self._limits.few else min(doubled, COOLDOWN_S[1])
         if self._limits.few:
             wait = FEW_COOLDOWN_S * math.pow(FEW_FACTOR, min(20.0, max(0.0, self._refusals - 2.0)))
             wait = min(wait, LONGEST_COOLDOWN_S)

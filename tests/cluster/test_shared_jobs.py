@@ -11,7 +11,7 @@ from simple_batch.store.request_filter import RequestFilter
 from simple_batch.store.requeue import Changes
 
 from .. import endpoint as e
-from ..endpoint import EmbeddingEndpoint, MisbehavingEndpoint
+from ..endpoint import AbsentEndpoint, EmbeddingEndpoint, MisbehavingEndpoint
 from .processes import asked, questions, wait_until
 
 REFUSES = e.error(400, "Filtered.", "content_filter")  # concerns each request: the job goes on
@@ -73,6 +73,21 @@ def test_pause_edit_and_cancel_reach_both(pair, alias):
         assert done == endpoint.calls
         assert results == distinct == 2_000
         assert pair.ask("SELECT count(*) FROM page WHERE job_id = %s", job_id)[0] == 0
+
+
+def test_a_job_waits_for_an_endpoint_that_is_away(pair, alias):
+    total = 300
+    with AbsentEndpoint(e.slow(0.05)) as endpoint:
+        pair.add_config(endpoint.base_url, alias, concurrency=10)
+        job_id = pair.make_job(questions(total), alias)
+        wait_until(lambda: endpoint.calls > 60)
+        endpoint.go_away()
+        waiting = wait_until(lambda: pair.do(insight.progress, job_id)["waiting"])
+        assert "refused" in waiting["reason"]
+        endpoint.come_back()
+        pair.wait_for(job_id)
+    assert pair.counted(job_id) == (total, total, total)
+    assert pair.ask("SELECT failed FROM job WHERE id = %s", job_id)[0] == 0
 
 
 def test_import_failures_retry_another_way_reset_and_delete(pair, alias):
