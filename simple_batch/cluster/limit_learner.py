@@ -8,7 +8,7 @@ from ..engine.learned_limits import IDLE_S, REQUESTS, Limits, Ticket
 from ..engine.sliding_window import WINDOW_S, SlidingWindow
 from .shared_limits import EventKind, Report
 
-DELAY_S = 0.5  # until all processes act on what was learned
+DELAY_S = 0.2  # until all processes act on what was learned
 KEPT_LEVELS = 10_000  # calls in flight that are tracked; the oldest are dropped beyond this
 
 

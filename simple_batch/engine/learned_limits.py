@@ -418,7 +418,7 @@ class Limits:
             # where refusals go on below that width, it was the rate
             self._held_until = self._evidence.number + HELD_CALLS
             self.width.hold(width)
-        if width is None or self.delay_s:  # to find out which takes long
+        if width is None:
             self._reached_rate(cluster, ticket, offered, per_s, before, now)
         self._mark_at(ticket)
         self._cut(now)
