@@ -8,7 +8,8 @@ from ..engine.learned_limits import IDLE_S, REQUESTS, Limits, Ticket
 from ..engine.sliding_window import WINDOW_S, SlidingWindow
 from .shared_limits import EventKind, Report
 
-DELAY_S = 0.2  # until all processes act on what was learned
+
+DELAY_S = 0.1  # from a decision until all processes act on it
 KEPT_LEVELS = 10_000  # calls in flight that are tracked; the oldest are dropped beyond this
 
 
@@ -17,7 +18,8 @@ class LimitLearner:
 
     def __init__(self, limits: Limits):
         self._limits = limits
-        limits.delay_s = DELAY_S
+        self._now = -math.inf
+        limits.delay_s = 2 * DELAY_S
         self._recent = SlidingWindow()
         self._waiting: list[tuple[float, int, str, list[Any]]] = []  # (time, order, worker, event)
         self._order = 0
@@ -57,10 +59,11 @@ class LimitLearner:
         """Whether a refusal was not replayed yet."""
         return any(event[0] == EventKind.REFUSED for _, _, _, event in self._waiting)
 
-    def learn(self, until: float) -> bool:
+    def learn(self, until: float, real_now: float) -> bool:
         """Replay what happened until then (seconds of this process's clock); → whether a refusal
         taught something."""
         self._waiting.sort()
+        self._now = real_now
         self.limit_reached = False
         news = False
         done = 0
@@ -116,6 +119,7 @@ class LimitLearner:
         limits = self._limits
         before = limits.width.value, limits.rates[REQUESTS].value
         per_s = self._recent.starts / WINDOW_S
+        limits.delay_s = self._now - now + DELAY_S
         reached = limits.refused(ticket, about, per_s, self._recent.just_now(now), now)
         self.limit_reached |= reached
         return reached or before != (limits.width.value, limits.rates[REQUESTS].value)

@@ -373,7 +373,7 @@ class ConfigLimitLease(LimitLease):
             learner.add(msgspec.json.decode(report, type=Report), offset)
         learner.forget(learner.workers - set(reply.workers))
         until = math.inf if alone else max(reply.reported_until - offset, now - LATE_S)
-        self._news = learner.learn(until)
+        self._news = learner.learn(until, now)
         if learner.limit_reached:
             self._governor.cool_all()
         if learner.refusal_pending:

@@ -48,7 +48,8 @@ MOVED_S = 300.0  # … for this long
 KNOWN_CALLS = 200  # before a limit is met tell how many are refused by chance
 HELD_CALLS = 40
 SHORTEST_S = 0.1  # calls per second are not measured over less
-DELAYS = 4.0  # a rate doubles no faster than in this many times the delay of decisions
+
+DELAYS = 20.0  # a rate doubles no faster than in this many times the delay of decisions
 USED_CALLS = 12  # a rate grows while these show that it is used …
 USED_SHARE = 0.6  # … to this part
 LEVELS = 64  # calls in flight at recent starts that are kept
@@ -451,14 +452,24 @@ class Limits:
     def _width_shown(self, first: int, last: int) -> float | None:
         """The width that the calls from that order on show: the refused ones had more calls in
         flight than the others. None where they do not tell."""
+        refused, admitted = self._levels_of(first, first - LEVELS, last)
+        if not refused or (self._answers and self._answers < min(refused)):
+            return None
+        return self._width_between(refused, admitted)
+
+    def _levels_of(self, first: int, first_admitted: int, last: int) -> tuple[list[int], list[int]]:
+        """The calls in flight at refused calls from ``first`` on, and at admitted ones before ``last``."""
         refused = [level for order, level in self._refused_levels if order >= first]
         orders = {order for order, _ in self._refused_levels}
         admitted = [
             level
             for order, level in self._levels
-            if first - LEVELS <= order < last and order not in orders
+            if first_admitted <= order < last and order not in orders
         ]
-        if not refused or not admitted or (self._answers and self._answers < min(refused)):
+        return refused, admitted
+
+    def _width_between(self, refused: list[int], admitted: list[int]) -> float | None:
+        if not refused or not admitted:
             return None
         apart = sum(more > less for more in refused for less in admitted)
         if apart < APART * len(refused) * len(admitted):
@@ -476,6 +487,20 @@ class Limits:
     def _tried(self, trial: RateTrial, ticket: Ticket, now: float) -> bool:
         """A refusal during a trial. Returns whether to go on at a lower rate."""
         verdict = trial.refused(ticket.order)
+        width = None
+        if self.delay_s and verdict is Verdict.SLOWER:
+            # calls of several processes that start together have no order: later ones tell
+            first = trial.first + 1
+            width = self._width_between(*self._levels_of(first, first, ticket.order))
+        if width is not None:
+            self._return_to(trial.before, now)
+            self.width.hold(width)
+            self._held_until = self._evidence.number + HELD_CALLS
+            self._trial = None
+            self._evidence.clear()
+            self._mark_at(ticket)
+            self._cut(now)
+            return True
         if verdict is Verdict.LIMIT:
             self._confirm(trial, now)
         elif verdict is Verdict.SLOWER:
@@ -487,15 +512,18 @@ class Limits:
             self._cut(now)
             return True
         elif verdict is Verdict.CHANCE:
-            width, rates = trial.before
-            self.width.restore(width)
-            for name, known in rates.items():
-                self.rates[name].reset(known, now)
+            self._return_to(trial.before, now)
             self._evidence.expect(trial.stray_share)
             self._chance_share = trial.stray_share
             self._trial = self._last_trial = None
             self._mark_at(ticket)
         return False
+
+    def _return_to(self, before: Before, now: float) -> None:
+        width, rates = before
+        self.width.restore(width)
+        for name, known in rates.items():
+            self.rates[name].reset(known, now)
 
     def _confirm(self, trial: RateTrial, now: float) -> None:
         proven = self.rates[REQUESTS].proven

@@ -53,16 +53,16 @@ class RateTrial:
 
     def begin_round(self, number: int, now: float) -> None:
         """Go on at a lower rate."""
-        self._first, self._refused, self._began = number, 0, now
+        self.first, self._refused, self._began = number, 0, now
 
     def offered_per_s(self, number: int, now: float) -> float:
         """Calls that were started per second in this round."""
-        return (number - self._first) / max(now - self._began, 0.05)
+        return (number - self.first) / max(now - self._began, 0.05)
 
     def refused(self, number: int) -> Verdict:
         """A call of the trial was refused."""
         self._refused += 1
-        calls = number - self._first
+        calls = number - self.first
         enough = self._refused >= ENOUGH_REFUSED and calls >= SLOW_CALLS
         if calls < self._least and not enough:
             return Verdict.OPEN
@@ -86,7 +86,7 @@ class RateTrial:
 
     def passed(self, number: int) -> bool:
         """Whether enough calls were made, with few refusals."""
-        calls = number - self._first
+        calls = number - self.first
         return calls >= self._least and self._few(calls)
 
     def _few(self, calls: int) -> bool:
