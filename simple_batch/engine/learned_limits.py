@@ -58,6 +58,7 @@ LOWERED = 0.4  # a cluster lowers the rate to no less of what was offered; the t
 HIGHEST = 0.5  # … and to no more …
 LOWEST = 0.3  # … by no less than this a round
 NOISY = 0.015  # with more stray refusals, one that ends a probe says little …
+MUCH_FARTHER = 2.8  # times the proven rate: it was offered for long where decisions are delayed
 FAR = 1.4  # times the measured rate was offered before the refusal: the limit is not there …
 BORNE = 0.65  # … but at this share of it, at least
 AT_RATE_CALLS = 12  # at a learned rate fewer calls do not tell the share
@@ -389,9 +390,12 @@ class Limits:
         elif rate.probing and rate.value is not None:
             measured = self._measured(ticket) or rate.proven
             doubtful = rate.unconfirmed or self._evidence.stray_share > NOISY
+            doubtful |= self.delay_s > 0.0 and rate.value > MUCH_FARTHER * rate.proven
             if doubtful and rate.value > FAR * measured:
                 measured = max(measured, BORNE * just_now)  # far more was admitted of late
             self._learn(max(measured, rate.proven), now)
+            if self.delay_s:  # with delay, a limit is often found by a probe
+                self._note_best(now)
             rate.take(1.0)  # the provider has nothing left: wait for one call
         if cluster.refused > 1:
             self._evidence.clear()
@@ -526,13 +530,16 @@ class Limits:
             self.rates[name].reset(known, now)
 
     def _confirm(self, trial: RateTrial, now: float) -> None:
-        proven = self.rates[REQUESTS].proven
-        if proven > self._best or now > self._best_until:
-            self._best, self._best_until = proven, now + MOVED_S
+        self._note_best(now)
         trial.ended = self._evidence.number
         self._trial, self._last_trial = None, trial
         self._evidence.clear()
         self._changed_at, self._refused_since = trial.ended, 0
+
+    def _note_best(self, now: float) -> None:
+        proven = self.rates[REQUESTS].proven
+        if proven > self._best or now > self._best_until:
+            self._best, self._best_until = proven, now + MOVED_S
 
     def _refused_at_rate(self, ticket: Ticket, now: float) -> bool:
         """A refusal at a learned rate. Returns whether too large a share is refused at it, so that
