@@ -10,7 +10,7 @@ from .shared_limits import EventKind, Report
 
 
 DELAY_S = 0.1  # from a decision until all processes act on it
-KEPT_LEVELS = 10_000  # calls in flight that are tracked; the oldest are dropped beyond this
+KEPT_CALLS = 10_000  # calls in flight that are tracked; the oldest are dropped beyond this
 
 
 class LimitLearner:
@@ -24,8 +24,8 @@ class LimitLearner:
         self._waiting: list[tuple[float, int, str, list[Any]]] = []  # (time, order, worker, event)
         self._order = 0
         self._busy: dict[str, int] = {}  # calls in flight at the time that was reached
-        # of each call: all calls in flight when it started, and its place among all
-        self._levels: dict[tuple[str, int], tuple[int, int]] = {}
+        # of each call: when it started, all calls in flight then, and its place among all
+        self._started_calls: dict[tuple[str, int], tuple[float, int, int]] = {}
         self._wanted_at = -math.inf
         self._reached = -math.inf
         self.limit_reached = False  # at the last replay: all calls have to wait
@@ -74,8 +74,8 @@ class LimitLearner:
             self._reached = max(self._reached, at)
             news |= self._replay(worker, event, at - event[1])
         del self._waiting[:done]
-        while len(self._levels) > KEPT_LEVELS:
-            del self._levels[next(iter(self._levels))]
+        while len(self._started_calls) > KEPT_CALLS:
+            del self._started_calls[next(iter(self._started_calls))]
         return news
 
     def _replay(self, worker: str, event: list[Any], shift: float) -> bool:
@@ -105,15 +105,15 @@ class LimitLearner:
         level = sum(self._busy.values())
         ticket = Ticket(now, tokens, 0, level, number)
         self._limits.started(ticket)
-        self._levels[worker, number] = level, ticket.order
+        self._started_calls[worker, number] = now, level, ticket.order
         self._recent.note(now, 1, tokens)
 
     def _ticket(
         self, worker: str, shift: float, started: float, number: int, level: int, tokens: int
     ) -> Ticket:
-        unknown = level if not number else 0, self._limits.last_order
-        level, order = self._levels.pop((worker, number), unknown)
-        return Ticket(started + shift, tokens, 0, level, number, order)
+        unknown = started + shift, level if not number else 0, self._limits.last_order
+        at, level, order = self._started_calls.pop((worker, number), unknown)
+        return Ticket(at, tokens, 0, level, number, order)
 
     def _refused(self, ticket: Ticket, now: float, about: str | None, *_times: float) -> bool:
         limits = self._limits

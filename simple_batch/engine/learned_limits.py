@@ -103,6 +103,8 @@ class Learned(msgspec.Struct, frozen=True):
     latency_s: float
     cooldown_s: float
     closed: bool
+    few: bool = False  # too few calls were admitted to know much
+    window: int | None = None  # calls in a minute, where they are counted in windows
 
 
 class AdmissionLimits(Protocol):
@@ -265,7 +267,7 @@ class Limits:
         self.latency_s += 0.1 * (latency_s - self.latency_s)
         if ticket.started < self._cut_at:
             return
-        if self.closed:
+        if self.closed or self.delay_s:
             self.closed = False
             self.window.opened(ticket.started)
         self._level = max(self._level, ticket.level)
@@ -341,6 +343,8 @@ class Limits:
             latency_s=self.latency_s,
             cooldown_s=self._cooldown_s,
             closed=self.closed,
+            few=self.few,
+            window=self.window.count,
         )
 
     def restore(self, learned: Learned, now: float) -> None:
@@ -349,7 +353,10 @@ class Limits:
         if learned.highest == self.width.highest:
             self.width.restore(learned.width)
         for name, known in learned.rates.items():
-            self.rates[name].restore(known, now)
+            self.rates[name].reset(known, now)
+        self.window.count = learned.window
+        if not learned.few:
+            self._admitted[REQUESTS] = max(self._admitted[REQUESTS], float(FEW_CALLS))
         self.latency_s, self._cooldown_s = learned.latency_s, learned.cooldown_s
         self.closed = learned.closed
         # this process knows too little about earlier calls to learn from them
