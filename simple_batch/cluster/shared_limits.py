@@ -111,6 +111,8 @@ class SharedLimits:
             if bucket is None:
                 self._buckets[name] = TokenBucket(value, value * rate.burst_s, 0.0, now)
             else:
+                if value < bucket.rate:  # the provider has nothing left: what was saved up is void
+                    bucket.level = min(bucket.level, 0.0)
                 bucket.set_rate(value, value * rate.burst_s, now)
 
     def report(self, worker: str, busy: int, now: float) -> Report:

@@ -499,7 +499,7 @@ class Limits:
         """A refusal during a trial. Returns whether to go on at a lower rate."""
         verdict = trial.refused(ticket.order)
         width = None
-        if self.delay_s and verdict is Verdict.SLOWER:
+        if self.delay_s and self.few and verdict is Verdict.SLOWER:
             # calls of several processes that start together have no order: later ones tell
             first = trial.first + 1
             width = self._width_between(*self._levels_of(first, first, ticket.order))
