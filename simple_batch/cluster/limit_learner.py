@@ -8,7 +8,6 @@ from ..engine.learned_limits import IDLE_S, REQUESTS, Limits, Ticket
 from ..engine.sliding_window import WINDOW_S, SlidingWindow
 from .shared_limits import EventKind, Report
 
-
 DELAY_S = 0.1  # from a decision until all processes act on it
 KEPT_CALLS = 10_000  # calls in flight that are tracked; the oldest are dropped beyond this
 

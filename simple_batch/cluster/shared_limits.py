@@ -161,7 +161,7 @@ class SharedLimits:
 
     @property
     def few(self) -> bool:
-        return self.limits.few
+        return self.limits.few and (self.alone or self.limits.closed)
 
     @property
     def opens_at(self) -> float | None:

@@ -17,6 +17,7 @@ SLOW_CALLS = 8  # … these calls at least
 MOST_CHANCE = 0.4  # a larger share is no chance
 FEWER = 0.25  # of the refusals that chance would bring: the provider bears the rate
 ALIKE = 0.75  # of the share of the rounds before
+UNLIKE = 2.0  # times that share is no chance: the limit has become lower
 ROUNDS = 3  # as often at a lower rate, as large a share: it is chance
 
 Before = tuple[EstimatorState, dict[str, EstimatorState]]
@@ -73,6 +74,7 @@ class RateTrial:
         as_before = self.share >= ALIKE * self.stray_share
         self._all_calls += calls
         self._all_refused += self._refused
+        as_before = as_before and self.share <= UNLIKE * self.stray_share
         chance = self._rounds >= ROUNDS and as_before and self.stray_share <= MOST_CHANCE
         return Verdict.CHANCE if chance else Verdict.SLOWER
 

@@ -2,6 +2,7 @@
 real Redis shares out, on a clock that jumps."""
 
 import random
+from collections import deque
 
 from simple_batch.cluster.limit_coordinator import LimitCoordinator
 from simple_batch.cluster.shared_governor import SharedGovernor
@@ -13,6 +14,24 @@ from ..engine.simulation import REFUSAL_S, Unlimited, World
 
 LOOK_S = 0.01
 TRIP_S = 0.002  # from a worker to Redis and back
+
+
+class SlidingWindow:
+    """Allows ``count`` calls in any ``seconds``."""
+
+    def __init__(self, count, seconds):
+        self.seconds = seconds
+        self.starts = deque([float("-inf")] * count, count)
+
+    def admit(self, now, _):
+        wait = self.starts[0] + self.seconds - now
+        if wait > 0.0:
+            return wait
+        self.starts.append(now)
+        return None
+
+    def ended(self):
+        pass
 
 
 class Workers:
