@@ -59,8 +59,8 @@ class LimitLearner:
         return any(event[0] == EventKind.REFUSED for _, _, _, event in self._waiting)
 
     def learn(self, until: float, real_now: float) -> bool:
-        """Replay what happened until then (seconds of this process's clock); → whether a refusal
-        taught something."""
+        """Replay what happened until then (seconds of this process's clock, which reads ``real_now``);
+        → whether a refusal taught something."""
         self._waiting.sort()
         self._now = real_now
         self.limit_reached = False

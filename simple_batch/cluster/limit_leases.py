@@ -338,7 +338,9 @@ class ConfigLimitLease(LimitLease):
         shared = self._shared
         if reply.learned is not None:
             self._version = reply.version
-            shared.limits.restore(msgspec.json.decode(reply.learned, type=Learned), now)
+            learned = msgspec.json.decode(reply.learned, type=Learned)
+            shared.limits.restore(learned, now)
+            shared.few_elsewhere = learned.few
             shared.update_buckets(now)
         self._unpublished = reply.publish
         if self._unpublished:

@@ -82,6 +82,7 @@ class SharedLimits:
         self._number = 0
         self._tokens = 0.0  # recent average per call
         self._window = WindowShare()
+        self.few_elsewhere = False  # the process that learns knows of few calls, too
         self._events: list[list[Any]] = []
 
     @property
@@ -161,7 +162,7 @@ class SharedLimits:
 
     @property
     def few(self) -> bool:
-        return self.limits.few and (self.alone or self.limits.closed)
+        return self.limits.few and (self.alone or self.limits.closed or self.few_elsewhere)
 
     @property
     def opens_at(self) -> float | None:

@@ -76,9 +76,9 @@ def test_one_call_at_a_time_is_shared_by_four_workers():
 
 def test_few_calls_a_minute_are_made_as_they_become_possible():
     workers = Workers(SlidingWindow(3, 60), 4, latency=(0.3, 0.4))
-    admitted, refused = workers.run(60 * 3 + 10)
+    admitted, refused = workers.run(60 * 3 + 20)
     assert admitted >= 12
-    assert refused <= 1.5 * admitted
+    assert refused <= 2 * admitted
 
 
 def test_a_limit_that_halves_and_doubles_is_followed_by_all():
