@@ -27,6 +27,7 @@
 --   news       true: a refusal has changed what is learned, the others exchange at once
 --   learned    what it learned (JSON), where Redis lacks it; else absent
 --   report     events since its last exchange (JSON), for the learner; else absent
+--   refused    true: a call was refused, the others exchange at once, so that the learner knows all; else absent
 --   cool       a cooldown that began there: {until, reason, ask_s, cut}; else absent. ask_s: seconds that a
 --              refusal takes to come back; cut: time of the last refusal that the worker knows of
 -- or, to give the share back:
@@ -143,7 +144,7 @@ local function keep_cooldown(request, state, changes)
     changes.cool_until, changes.cool_by = string.format('%.4f', request.cool['until']), me
     changes.cool_reason, changes.cool_ask_s = request.cool.reason, request.cool.ask_s
   end
-  if request.cool then notify_others(request) end
+  if request.cool or request.refused then notify_others(request) end
   if request.cool and request.cool.cut > (tonumber(state.cut) or 0) then
     changes.cut = string.format('%.3f', request.cool.cut)
   end

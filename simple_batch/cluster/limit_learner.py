@@ -8,8 +8,8 @@ from ..engine.learned_limits import IDLE_S, REQUESTS, Limits, Ticket
 from ..engine.sliding_window import WINDOW_S, SlidingWindow
 from .shared_limits import EventKind, Report
 
-DELAY_S = 0.5  # until all processes act on what was learned
-KEPT_LEVELS = 10_000  # calls in flight that are tracked; the oldest are dropped beyond this
+DELAY_S = 0.1  # from a decision until all processes act on it
+KEPT_CALLS = 10_000  # calls in flight that are tracked; the oldest are dropped beyond this
 
 
 class LimitLearner:
@@ -17,13 +17,14 @@ class LimitLearner:
 
     def __init__(self, limits: Limits):
         self._limits = limits
-        limits.delay_s = DELAY_S
+        self._now = -math.inf
+        limits.delay_s = 2 * DELAY_S
         self._recent = SlidingWindow()
         self._waiting: list[tuple[float, int, str, list[Any]]] = []  # (time, order, worker, event)
         self._order = 0
         self._busy: dict[str, int] = {}  # calls in flight at the time that was reached
-        # of each call: all calls in flight when it started, and its place among all
-        self._levels: dict[tuple[str, int], tuple[int, int]] = {}
+        # of each call: when it started, all calls in flight then, and its place among all
+        self._started_calls: dict[tuple[str, int], tuple[float, int, int]] = {}
         self._wanted_at = -math.inf
         self._reached = -math.inf
         self.limit_reached = False  # at the last replay: all calls have to wait
@@ -57,10 +58,11 @@ class LimitLearner:
         """Whether a refusal was not replayed yet."""
         return any(event[0] == EventKind.REFUSED for _, _, _, event in self._waiting)
 
-    def learn(self, until: float) -> bool:
-        """Replay what happened until then (seconds of this process's clock); → whether a refusal
-        taught something."""
+    def learn(self, until: float, real_now: float) -> bool:
+        """Replay what happened until then (seconds of this process's clock, which reads ``real_now``);
+        → whether a refusal taught something."""
         self._waiting.sort()
+        self._now = real_now
         self.limit_reached = False
         news = False
         done = 0
@@ -71,8 +73,8 @@ class LimitLearner:
             self._reached = max(self._reached, at)
             news |= self._replay(worker, event, at - event[1])
         del self._waiting[:done]
-        while len(self._levels) > KEPT_LEVELS:
-            del self._levels[next(iter(self._levels))]
+        while len(self._started_calls) > KEPT_CALLS:
+            del self._started_calls[next(iter(self._started_calls))]
         return news
 
     def _replay(self, worker: str, event: list[Any], shift: float) -> bool:
@@ -102,20 +104,21 @@ class LimitLearner:
         level = sum(self._busy.values())
         ticket = Ticket(now, tokens, 0, level, number)
         self._limits.started(ticket)
-        self._levels[worker, number] = level, ticket.order
+        self._started_calls[worker, number] = now, level, ticket.order
         self._recent.note(now, 1, tokens)
 
     def _ticket(
         self, worker: str, shift: float, started: float, number: int, level: int, tokens: int
     ) -> Ticket:
-        unknown = level if not number else 0, self._limits.last_order
-        level, order = self._levels.pop((worker, number), unknown)
-        return Ticket(started + shift, tokens, 0, level, number, order)
+        unknown = started + shift, level if not number else 0, self._limits.last_order
+        at, level, order = self._started_calls.pop((worker, number), unknown)
+        return Ticket(at, tokens, 0, level, number, order)
 
     def _refused(self, ticket: Ticket, now: float, about: str | None, *_times: float) -> bool:
         limits = self._limits
         before = limits.width.value, limits.rates[REQUESTS].value
         per_s = self._recent.starts / WINDOW_S
+        limits.delay_s = self._now - now + DELAY_S
         reached = limits.refused(ticket, about, per_s, self._recent.just_now(now), now)
         self.limit_reached |= reached
         return reached or before != (limits.width.value, limits.rates[REQUESTS].value)

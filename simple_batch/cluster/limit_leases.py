@@ -29,6 +29,7 @@ CALLS = 3  # … at least this many calls: a third of a command for each
 SLOW_S = 2.0  # otherwise
 SLOWER = 1.25  # backoff factor for each early exchange that changed nothing
 URGENT_S = 0.03
+REFUSED_S = 0.05  # between two exchanges that report refusals
 LEARNER_S = 0.02  # the learner exchanges a little later than the workers that it learns from
 LEAVE_S = 2.0  # a worker that is idle for this long gives up its share
 LATE_S = 0.5  # later reports of a worker are learned from when they arrive
@@ -69,7 +70,7 @@ class LimitLease(ABC):
         if self._urgent:
             due = min(due, self._at + URGENT_S)
         elif self._soon_wanted:
-            due = min(due, self._at + EVERY_S)
+            due = min(due, self._at + REFUSED_S)
         if self._nudged_at is not None:
             due = min(due, max(self._nudged_at, self._at + URGENT_S))
         return due
@@ -258,6 +259,7 @@ class ConfigLimitLease(LimitLease):
         self, worker: str, in_flight: int, starved: bool, wanted: float, now: float
     ) -> ConfigLeaseRequest:
         shared = self._shared
+        refused = shared.refused_here and not shared.alone
         request = ConfigLeaseRequest(
             name=self.name,
             in_flight=in_flight,
@@ -274,6 +276,7 @@ class ConfigLimitLease(LimitLease):
             cooldown=self._new_cooldown(),
             version=self._version,
             news=self._news,
+            refused=refused,
         )
         self._publish_learned(request)
         return request
@@ -335,7 +338,9 @@ class ConfigLimitLease(LimitLease):
         shared = self._shared
         if reply.learned is not None:
             self._version = reply.version
-            shared.limits.restore(msgspec.json.decode(reply.learned, type=Learned), now)
+            learned = msgspec.json.decode(reply.learned, type=Learned)
+            shared.limits.restore(learned, now)
+            shared.few_elsewhere = learned.few
             shared.update_buckets(now)
         self._unpublished = reply.publish
         if self._unpublished:
@@ -370,11 +375,11 @@ class ConfigLimitLease(LimitLease):
             learner.add(msgspec.json.decode(report, type=Report), offset)
         learner.forget(learner.workers - set(reply.workers))
         until = math.inf if alone else max(reply.reported_until - offset, now - LATE_S)
-        self._news = learner.learn(until)
+        self._news = learner.learn(until, now)
         if learner.limit_reached:
             self._governor.cool_all()
         if learner.refusal_pending:
-            self._soon += 1
+            self.nudge(now)
         self._shared.update_buckets(now)
         if alone:
             self._stop_learning()

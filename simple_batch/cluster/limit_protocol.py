@@ -64,6 +64,7 @@ class ConfigLeaseRequest(LeaseRequest, kw_only=True, omit_defaults=True, rename=
     learned: str | None = None  # what it learned (engine's Learned as JSON), where Redis lacks it
     report: str | None = None  # events since the last exchange (Report as JSON), for the learner
     cooldown: SharedCooldown | None = None  # one that began here and was not reported yet
+    refused: bool = False  # a call was refused: the others report at once, too
 
 
 class ReleaseRequest(msgspec.Struct, kw_only=True, omit_defaults=True):

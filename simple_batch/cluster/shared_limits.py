@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 
+from ..engine.call_window import WINDOW_S
 from ..engine.estimators import ConcurrencyEstimator, RateEstimator, TokenBucket
 from ..engine.learned_limits import REQUESTS, TOKENS, Limits, Ticket
 from ..engine.refusal_evidence import RefusalEvidence
+from .window_share import WindowShare
 
 ALL = 1 << 30  # the whole limit: no other process uses it
 PAUSE_EVIDENCE = 3.8  # refusals here alone show a limit: no call starts …
@@ -79,6 +81,8 @@ class SharedLimits:
         self._closed = False
         self._number = 0
         self._tokens = 0.0  # recent average per call
+        self._window = WindowShare()
+        self.few_elsewhere = False  # the process that learns knows of few calls, too
         self._events: list[list[Any]] = []
 
     @property
@@ -97,7 +101,10 @@ class SharedLimits:
 
     def update_buckets(self, now: float) -> None:
         """Apply the rates that are known now."""
+        self._window.set(self.limits.window.count, self.rate_share, now)
         for name, rate in self.limits.rates.items():
+            if rate.value is None:
+                self._buckets[name] = None
             if rate.value is None or self.rate_share <= 0.0:
                 continue
             value = rate.value * self.rate_share
@@ -105,6 +112,8 @@ class SharedLimits:
             if bucket is None:
                 self._buckets[name] = TokenBucket(value, value * rate.burst_s, 0.0, now)
             else:
+                if value < bucket.rate:  # the provider has nothing left: what was saved up is void
+                    bucket.level = min(bucket.level, 0.0)
                 bucket.set_rate(value, value * rate.burst_s, now)
 
     def report(self, worker: str, busy: int, now: float) -> Report:
@@ -119,10 +128,12 @@ class SharedLimits:
         learned; None where neither says."""
         tokens = max(1.0, self._tokens)
         learned = {name: rate.value for name, rate in self.limits.rates.items()}
+        window = self.limits.window.count
         known = [
             rpm and rpm / 60,
             tpm and tpm / 60 / tokens,
             learned[REQUESTS],
+            window and window / WINDOW_S,
             (learned[TOKENS] or 0.0) / tokens,
         ]
         return min((each for each in known if each), default=None)
@@ -151,11 +162,11 @@ class SharedLimits:
 
     @property
     def few(self) -> bool:
-        return self.alone and self.limits.few
+        return self.limits.few and (self.alone or self.limits.closed or self.few_elsewhere)
 
     @property
     def opens_at(self) -> float | None:
-        return self.limits.opens_at if self.alone else None
+        return self.limits.opens_at
 
     def begin_at(self, width: float) -> None:
         if self.alone:
@@ -200,7 +211,7 @@ class SharedLimits:
                 wait = max(wait, bucket.wait_s(amount, now))
         if wait > 0.0:
             self._paced_at = now
-        return wait
+        return max(wait, self._window.wait_s(now))
 
     def gap_s(self) -> float:
         if self.alone:
@@ -210,6 +221,7 @@ class SharedLimits:
 
     def started(self, ticket: Ticket) -> None:
         self.starts += 1
+        self._window.started(ticket.started)
         self._tokens += 0.1 * (ticket.tokens - self._tokens)
         if self.alone:
             self.limits.started(ticket)
@@ -236,6 +248,7 @@ class SharedLimits:
             self._note(EventKind.ANSWERED, now, *_named(ticket), latency_s)
 
     def discount(self, ticket: Ticket) -> None:
+        self._window.refused(ticket.started)
         if self.alone:
             self.limits.discount(ticket)
         else:
@@ -244,6 +257,7 @@ class SharedLimits:
     def refused(
         self, ticket: Ticket, about: str | None, per_s: float, just_now: float, now: float
     ) -> bool:
+        self._window.refused(ticket.started)
         if self.alone:
             return self.limits.refused(ticket, about, per_s, just_now, now)
         # what it means, the process that learns for all decides

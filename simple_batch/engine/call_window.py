@@ -20,7 +20,7 @@ class CallWindow:
 
     def __init__(self) -> None:
         self.count: int | None = None
-        self._starts: deque[float] = deque()  # of the last calls, at most ``count``
+        self._starts: deque[float] = deque()  # of the last calls
         self._began: float | None = None  # the first call since the window was open
         self._calls = 0  # admitted since then
         self._closed_at: float | None = None
@@ -39,7 +39,7 @@ class CallWindow:
         """How long the known window makes a call wait."""
         if self.count is None or len(self._starts) < self.count:
             return 0.0
-        return max(0.0, self._starts[0] + WINDOW_S + LATE_S - now)
+        return max(0.0, self._starts[-self.count] + WINDOW_S + LATE_S - now)
 
     def started(self, now: float) -> None:
         self._calls += 1
@@ -54,7 +54,7 @@ class CallWindow:
             self._unrefused = 0
             self.count = max(self.count + 1, int(LARGER * self.count))
         self._starts.append(now)
-        while len(self._starts) > self.count:
+        while len(self._starts) > 2 * self.count:  # several processes may start more than that
             self._starts.popleft()
 
     def refused(self, started: float) -> None:

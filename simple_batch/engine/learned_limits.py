@@ -48,7 +48,8 @@ MOVED_S = 300.0  # … for this long
 KNOWN_CALLS = 200  # before a limit is met tell how many are refused by chance
 HELD_CALLS = 40
 SHORTEST_S = 0.1  # calls per second are not measured over less
-DELAYS = 4.0  # a rate doubles no faster than in this many times the delay of decisions
+
+DELAYS = 20.0  # a rate doubles no faster than in this many times the delay of decisions
 USED_CALLS = 12  # a rate grows while these show that it is used …
 USED_SHARE = 0.6  # … to this part
 LEVELS = 64  # calls in flight at recent starts that are kept
@@ -57,6 +58,7 @@ LOWERED = 0.4  # a cluster lowers the rate to no less of what was offered; the t
 HIGHEST = 0.5  # … and to no more …
 LOWEST = 0.3  # … by no less than this a round
 NOISY = 0.015  # with more stray refusals, one that ends a probe says little …
+MUCH_FARTHER = 2.8  # times the proven rate: it was offered for long where decisions are delayed
 FAR = 1.4  # times the measured rate was offered before the refusal: the limit is not there …
 BORNE = 0.65  # … but at this share of it, at least
 AT_RATE_CALLS = 12  # at a learned rate fewer calls do not tell the share
@@ -101,6 +103,8 @@ class Learned(msgspec.Struct, frozen=True):
     latency_s: float
     cooldown_s: float
     closed: bool
+    few: bool = False  # too few calls were admitted to know much
+    window: int | None = None  # calls in a minute, where they are counted in windows
 
 
 class AdmissionLimits(Protocol):
@@ -263,7 +267,7 @@ class Limits:
         self.latency_s += 0.1 * (latency_s - self.latency_s)
         if ticket.started < self._cut_at:
             return
-        if self.closed:
+        if self.closed or self.delay_s:
             self.closed = False
             self.window.opened(ticket.started)
         self._level = max(self._level, ticket.level)
@@ -339,6 +343,8 @@ class Limits:
             latency_s=self.latency_s,
             cooldown_s=self._cooldown_s,
             closed=self.closed,
+            few=self.few,
+            window=self.window.count,
         )
 
     def restore(self, learned: Learned, now: float) -> None:
@@ -347,7 +353,10 @@ class Limits:
         if learned.highest == self.width.highest:
             self.width.restore(learned.width)
         for name, known in learned.rates.items():
-            self.rates[name].restore(known, now)
+            self.rates[name].reset(known, now)
+        self.window.count = learned.window
+        if not learned.few:
+            self._admitted[REQUESTS] = max(self._admitted[REQUESTS], float(FEW_CALLS))
         self.latency_s, self._cooldown_s = learned.latency_s, learned.cooldown_s
         self.closed = learned.closed
         # this process knows too little about earlier calls to learn from them
@@ -388,9 +397,12 @@ class Limits:
         elif rate.probing and rate.value is not None:
             measured = self._measured(ticket) or rate.proven
             doubtful = rate.unconfirmed or self._evidence.stray_share > NOISY
+            doubtful |= self.delay_s > 0.0 and rate.value > MUCH_FARTHER * rate.proven
             if doubtful and rate.value > FAR * measured:
                 measured = max(measured, BORNE * just_now)  # far more was admitted of late
             self._learn(max(measured, rate.proven), now)
+            if self.delay_s:  # with delay, a limit is often found by a probe
+                self._note_best(now)
             rate.take(1.0)  # the provider has nothing left: wait for one call
         if cluster.refused > 1:
             self._evidence.clear()
@@ -418,7 +430,7 @@ class Limits:
             # where refusals go on below that width, it was the rate
             self._held_until = self._evidence.number + HELD_CALLS
             self.width.hold(width)
-        if width is None or self.delay_s:  # to find out which takes long
+        if width is None:
             self._reached_rate(cluster, ticket, offered, per_s, before, now)
         self._mark_at(ticket)
         self._cut(now)
@@ -451,14 +463,24 @@ class Limits:
     def _width_shown(self, first: int, last: int) -> float | None:
         """The width that the calls from that order on show: the refused ones had more calls in
         flight than the others. None where they do not tell."""
+        refused, admitted = self._levels_of(first, first - LEVELS, last)
+        if not refused or (self._answers and self._answers < min(refused)):
+            return None
+        return self._width_between(refused, admitted)
+
+    def _levels_of(self, first: int, first_admitted: int, last: int) -> tuple[list[int], list[int]]:
+        """The calls in flight at refused calls from ``first`` on, and at admitted ones before ``last``."""
         refused = [level for order, level in self._refused_levels if order >= first]
         orders = {order for order, _ in self._refused_levels}
         admitted = [
             level
             for order, level in self._levels
-            if first - LEVELS <= order < last and order not in orders
+            if first_admitted <= order < last and order not in orders
         ]
-        if not refused or not admitted or (self._answers and self._answers < min(refused)):
+        return refused, admitted
+
+    def _width_between(self, refused: list[int], admitted: list[int]) -> float | None:
+        if not refused or not admitted:
             return None
         apart = sum(more > less for more in refused for less in admitted)
         if apart < APART * len(refused) * len(admitted):
@@ -476,6 +498,20 @@ class Limits:
     def _tried(self, trial: RateTrial, ticket: Ticket, now: float) -> bool:
         """A refusal during a trial. Returns whether to go on at a lower rate."""
         verdict = trial.refused(ticket.order)
+        width = None
+        if self.delay_s and self.few and verdict is Verdict.SLOWER:
+            # calls of several processes that start together have no order: later ones tell
+            first = trial.first + 1
+            width = self._width_between(*self._levels_of(first, first, ticket.order))
+        if width is not None:
+            self._return_to(trial.before, now)
+            self.width.hold(width)
+            self._held_until = self._evidence.number + HELD_CALLS
+            self._trial = None
+            self._evidence.clear()
+            self._mark_at(ticket)
+            self._cut(now)
+            return True
         if verdict is Verdict.LIMIT:
             self._confirm(trial, now)
         elif verdict is Verdict.SLOWER:
@@ -487,24 +523,30 @@ class Limits:
             self._cut(now)
             return True
         elif verdict is Verdict.CHANCE:
-            width, rates = trial.before
-            self.width.restore(width)
-            for name, known in rates.items():
-                self.rates[name].reset(known, now)
+            self._return_to(trial.before, now)
             self._evidence.expect(trial.stray_share)
             self._chance_share = trial.stray_share
             self._trial = self._last_trial = None
             self._mark_at(ticket)
         return False
 
+    def _return_to(self, before: Before, now: float) -> None:
+        width, rates = before
+        self.width.restore(width)
+        for name, known in rates.items():
+            self.rates[name].reset(known, now)
+
     def _confirm(self, trial: RateTrial, now: float) -> None:
-        proven = self.rates[REQUESTS].proven
-        if proven > self._best or now > self._best_until:
-            self._best, self._best_until = proven, now + MOVED_S
+        self._note_best(now)
         trial.ended = self._evidence.number
         self._trial, self._last_trial = None, trial
         self._evidence.clear()
         self._changed_at, self._refused_since = trial.ended, 0
+
+    def _note_best(self, now: float) -> None:
+        proven = self.rates[REQUESTS].proven
+        if proven > self._best or now > self._best_until:
+            self._best, self._best_until = proven, now + MOVED_S
 
     def _refused_at_rate(self, ticket: Ticket, now: float) -> bool:
         """A refusal at a learned rate. Returns whether too large a share is refused at it, so that

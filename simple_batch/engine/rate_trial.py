@@ -17,6 +17,7 @@ SLOW_CALLS = 8  # … these calls at least
 MOST_CHANCE = 0.4  # a larger share is no chance
 FEWER = 0.25  # of the refusals that chance would bring: the provider bears the rate
 ALIKE = 0.75  # of the share of the rounds before
+UNLIKE = 2.0  # times that share is no chance: the limit has become lower
 ROUNDS = 3  # as often at a lower rate, as large a share: it is chance
 
 Before = tuple[EstimatorState, dict[str, EstimatorState]]
@@ -53,16 +54,16 @@ class RateTrial:
 
     def begin_round(self, number: int, now: float) -> None:
         """Go on at a lower rate."""
-        self._first, self._refused, self._began = number, 0, now
+        self.first, self._refused, self._began = number, 0, now
 
     def offered_per_s(self, number: int, now: float) -> float:
         """Calls that were started per second in this round."""
-        return (number - self._first) / max(now - self._began, 0.05)
+        return (number - self.first) / max(now - self._began, 0.05)
 
     def refused(self, number: int) -> Verdict:
         """A call of the trial was refused."""
         self._refused += 1
-        calls = number - self._first
+        calls = number - self.first
         enough = self._refused >= ENOUGH_REFUSED and calls >= SLOW_CALLS
         if calls < self._least and not enough:
             return Verdict.OPEN
@@ -73,6 +74,7 @@ class RateTrial:
         as_before = self.share >= ALIKE * self.stray_share
         self._all_calls += calls
         self._all_refused += self._refused
+        as_before = as_before and self.share <= UNLIKE * self.stray_share
         chance = self._rounds >= ROUNDS and as_before and self.stray_share <= MOST_CHANCE
         return Verdict.CHANCE if chance else Verdict.SLOWER
 
@@ -86,7 +88,7 @@ class RateTrial:
 
     def passed(self, number: int) -> bool:
         """Whether enough calls were made, with few refusals."""
-        calls = number - self._first
+        calls = number - self.first
         return calls >= self._least and self._few(calls)
 
     def _few(self, calls: int) -> bool:

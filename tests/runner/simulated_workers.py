@@ -2,6 +2,7 @@
 real Redis shares out, on a clock that jumps."""
 
 import random
+from collections import deque
 
 from simple_batch.cluster.limit_coordinator import LimitCoordinator
 from simple_batch.cluster.shared_governor import SharedGovernor
@@ -15,16 +16,41 @@ LOOK_S = 0.01
 TRIP_S = 0.002  # from a worker to Redis and back
 
 
+class SlidingWindow:
+    """Allows ``count`` calls in any ``seconds``."""
+
+    def __init__(self, count, seconds):
+        self.seconds = seconds
+        self.starts = deque([float("-inf")] * count, count)
+
+    def admit(self, now, _):
+        wait = self.starts[0] + self.seconds - now
+        if wait > 0.0:
+            return wait
+        self.starts.append(now)
+        return None
+
+    def ended(self):
+        pass
+
+
 class Workers:
-    """``count`` workers with endless demand. ``ceilings`` are the config's own; ``skew`` sets the
-    workers' clocks apart."""
+    """``count`` workers with endless demand. ``ceilings`` are the config's own; ``stray`` is the share of
+    calls that are refused by chance. The workers' clocks are apart."""
 
     def __init__(
-        self, provider, count, latency=(0.2, 0.8), tokens=80, retry_after=False, **ceilings
+        self,
+        provider,
+        count,
+        latency=(0.2, 0.8),
+        tokens=80,
+        retry_after=False,
+        stray=0.0,
+        **ceilings,
     ):
         self.world = World()
         self.provider, self.latency, self.tokens = provider, latency, tokens
-        self.retry_after = retry_after
+        self.retry_after, self.stray = retry_after, stray
         self.ceilings = ceilings
         self.rng = random.Random(1)
         self.url = redis_server.fresh_url()
@@ -71,10 +97,11 @@ class Worker:
         cluster = self.cluster
         cluster.in_flight += 1
         cluster.most_in_flight = max(cluster.most_in_flight, cluster.in_flight)
-        wait = cluster.provider.admit(self.world.now, cluster.tokens)
+        is_stray = cluster.stray > 0.0 and cluster.rng.random() < cluster.stray
+        wait = 0.0 if is_stray else cluster.provider.admit(self.world.now, cluster.tokens)
         if wait is not None:
             cluster.refused += 1
-            asked = wait if cluster.retry_after else None
+            asked = wait if cluster.retry_after and not is_stray else None
             self._end(
                 REFUSAL_S, ticket, Classification(Cause.RATE_LIMIT, None, 429, retry_after_s=asked)
             )

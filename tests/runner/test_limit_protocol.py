@@ -55,7 +55,8 @@ def test_requests_have_the_names_that_every_version_reads():
     plain.learned, plain.report = "{}", "[]"
     plain.cooldown = SharedCooldown(until=9.0, reason="429", ask_s=0.2, cut=8.5)
     cooldown = {"until": 9.0, "reason": "429", "ask_s": 0.2, "cut": 8.5}
-    more = {"learned": "{}", "report": "[]", "cool": cooldown}
+    plain.refused = True
+    more = {"learned": "{}", "report": "[]", "cool": cooldown, "refused": True}
     assert sent(plain) == {**ON_THE_WIRE, **own, **more}
     assert sent(ReleaseRequest(name="job:1", leave=True)) == {"name": "job:1", "leave": True}
 
