@@ -47,7 +47,7 @@ def test_ten_requests_that_fail_alike_stop_the_job(bench, error):
         run = guarded(bench, endpoint)
         stop = run.run(100)
         assert stop.reason == "same_failure"
-        assert stop.detail.startswith("failed in a row (10)")
+        assert stop.detail.startswith("Requests failed in a row (10)")
         assert re.search(r"(?<!\d)1[01]\d\d(?!\d)", stop.detail)  # a real message, with its number
         assert run.outcomes == []
         assert len(run.loose) >= 10  # their attempts are noted
