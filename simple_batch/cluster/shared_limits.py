@@ -21,7 +21,7 @@ from .window_share import WindowShare
 ALL = 1 << 30  # the whole limit: no other process uses it
 PAUSE_EVIDENCE = 3.8  # refusals here alone show a limit: no call starts …
 PAUSE_S = 0.3  # … until the process that learns has decided
-COOL_EVIDENCE = 7.0  # so many that all processes have to wait
+COOL_EVIDENCE = 7.0  # enough that all processes have to wait
 SPREAD_S = 0.15  # what a share has grown by is not used all at once
 LONG_AGO = -1e9  # seconds, as JSON has it
 MAX_EVENTS = 20_000  # events that are kept until the next report
