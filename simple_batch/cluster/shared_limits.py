@@ -21,7 +21,7 @@ from .window_share import WindowShare
 ALL = 1 << 30  # the whole limit: no other process uses it
 PAUSE_EVIDENCE = 3.8  # refusals here alone show a limit: no call starts …
 PAUSE_S = 0.3  # … until the process that learns has decided
-COOL_EVIDENCE = 7.0  # they show it well enough for all processes to wait
+COOL_EVIDENCE = 7.0  # enough that all processes have to wait
 SPREAD_S = 0.15  # what a share has grown by is not used all at once
 LONG_AGO = -1e9  # seconds, as JSON has it
 MAX_EVENTS = 20_000  # events that are kept until the next report
@@ -77,6 +77,7 @@ class SharedLimits:
         self._evidence = RefusalEvidence()  # of this process alone
         self._paused_until = -math.inf
         self._cooled_at = -math.inf  # when refusals here last made all processes wait …
+        self._unrefused = 0  # calls that started after that and were not refused
         self._admitted_since = True  # … and whether a call was admitted after that
         self._closed = False
         self._number = 0
@@ -227,6 +228,7 @@ class SharedLimits:
             self.limits.started(ticket)
             return
         self._number += 1
+        self._unrefused += 1
         ticket.number, ticket.order = self._number, self._evidence.started()
         for bucket, amount in zip(self._buckets.values(), (1.0, ticket.tokens), strict=True):
             if bucket is not None:
@@ -266,9 +268,11 @@ class SharedLimits:
         self._note(EventKind.REFUSED, now, *_named(ticket), about, cut, cut)
         self.refused_here = True
         self._wake()
-        if ticket.started >= self._cooled_at and not self._admitted_since:
+        if ticket.started >= self._cooled_at:
+            self._unrefused -= 1
+        if ticket.started >= self._cooled_at and not self._admitted_since and self._unrefused <= 0:
             self._closed = True  # nothing was admitted here after the last cooldown
-            self._cooled_at = now
+            self._cooled_at, self._unrefused = now, 0
             return True
         if evidence < PAUSE_EVIDENCE or now < self._paused_until:
             return False
@@ -276,7 +280,7 @@ class SharedLimits:
         if evidence < COOL_EVIDENCE:
             return False
         self._evidence.clear()
-        self._cooled_at, self._admitted_since = now, False
+        self._cooled_at, self._admitted_since, self._unrefused = now, False, 0
         return True
 
     def cooled(self, seconds: float) -> None:
