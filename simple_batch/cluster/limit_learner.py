@@ -4,7 +4,8 @@ all, in the order of time, into the same Limits that a single process has."""
 import math
 from typing import Any
 
-from ..engine.learned_limits import IDLE_S, REQUESTS, Limits, Ticket
+from ..engine.learned_limits import IDLE_S, Limits
+from ..engine.limit_types import REQUESTS, Ticket
 from ..engine.sliding_window import WINDOW_S, SlidingWindow
 from .shared_limits import EventKind, Report
 

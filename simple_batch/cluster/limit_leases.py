@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ..engine.learned_limits import Cooldown, Learned
+from ..engine.limit_types import Cooldown, Learned
 from ..engine.semaphore import ResizableSemaphore
 from .limit_learner import LimitLearner
 from .limit_protocol import (

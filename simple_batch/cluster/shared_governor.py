@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from ..core.domain import Cause
 from ..engine.governor import Governor
-from ..engine.learned_limits import Cooldown, Limits, Ticket
+from ..engine.learned_limits import Limits
+from ..engine.limit_types import Cooldown, Ticket
 from .shared_limits import SharedLimits
 
 MIN_RATE_SHARE = 0.01  # of what may start in a minute, for waits that are computed from it

@@ -14,7 +14,8 @@ import msgspec
 
 from ..engine.call_window import WINDOW_S
 from ..engine.estimators import ConcurrencyEstimator, RateEstimator, TokenBucket
-from ..engine.learned_limits import REQUESTS, TOKENS, Limits, Ticket
+from ..engine.learned_limits import Limits
+from ..engine.limit_types import REQUESTS, TOKENS, Ticket
 from ..engine.refusal_evidence import RefusalEvidence
 from .window_share import WindowShare
 

@@ -22,7 +22,8 @@ from gevent.event import Event
 from ..core.domain import Cause, GovernorState
 from .classify import Classification
 from .estimators import TokenBucket
-from .learned_limits import IDLE_S, AdmissionLimits, Cooldown, Limits, Ticket
+from .learned_limits import IDLE_S, Limits
+from .limit_types import AdmissionLimits, Cooldown, Ticket
 from .sliding_window import WINDOW_S, SlidingWindow
 
 COOLDOWN_S = (0.05, 1.0)  # the first one where the provider names none: a few calls' time

@@ -13,9 +13,6 @@ refused at a lower rate, there is no limit, only chance.
 
 import math
 from collections import deque
-from typing import Protocol
-
-import msgspec
 
 from .call_window import CallWindow
 from .estimators import (
@@ -25,9 +22,9 @@ from .estimators import (
     PLATEAU_MOVED_S,
     PLATEAU_S,
     ConcurrencyEstimator,
-    EstimatorState,
     RateEstimator,
 )
+from .limit_types import REQUESTS, TOKENS, Learned, Ticket
 from .rate_trial import Before, RateTrial, Verdict
 from .refusal_evidence import NO_CLUSTER, Cluster, RefusalEvidence, evidence
 
@@ -36,9 +33,7 @@ MEASURE_CALLS = 8  # a rate is measured over at least this many admitted calls
 ENOUGH = 10.0  # evidence that shows a limit (log-likelihood ratio) …
 ENOUGH_EARLY = 7.0  # … of the first calls …
 FEW_CALLS = 20
-ENOUGH_PER_RATE = (
-    2.5  # … more where calls are fast, as chance then has more tries, and waiting costs less
-)
+ENOUGH_PER_RATE = 2.5  # … and more where calls are fast: chance has more tries, waiting costs less
 SLOW_PER_S = 10.0
 PROBE_EVIDENCE = 3.2  # enough while more is offered than a limit that is known
 PROBE_REFUSED = 0.3  # share of the calls that a known limit would refuse then
@@ -70,75 +65,6 @@ TOO_LARGE_SHARE = 0.015  # of that many calls are refused: the rate is a little 
 TIMES_CHANCE = 1.6  # … if it is as many times what chance is known to bring
 AGAIN_CALLS = 1_500  # after a trial, what it taught is in doubt if refusals go on
 IDLE_S = 1.0  # idle for this long: recent admissions say nothing about the limits
-REQUESTS, TOKENS = "requests", "tokens"
-
-
-class Cooldown(msgspec.Struct, frozen=True):
-    """``until`` is seconds of the governor's clock; ``ask_s`` is how long a refusal would take."""
-
-    until: float
-    reason: str
-    ask_s: float
-
-
-class Ticket(msgspec.Struct):
-    """A call that was admitted: give it back by ``settle``. ``level`` is the number of calls in
-    flight when it started, itself included; ``number`` names it where it was started on a share
-    (cluster/shared_limits.py), ``order`` is its place among all calls that learning knows of."""
-
-    started: float
-    tokens: int
-    size: int
-    level: int
-    number: int = 0
-    order: int = 0
-
-
-class Learned(msgspec.Struct, frozen=True):
-    """The learned limits, to pass to another process. ``highest`` is the ceiling in force then."""
-
-    width: EstimatorState
-    highest: float
-    rates: dict[str, EstimatorState]
-    latency_s: float
-    cooldown_s: float
-    closed: bool
-    few: bool = False  # too few calls were admitted to know much
-    window: int | None = None  # calls in a minute, where they are counted in windows
-
-
-class AdmissionLimits(Protocol):
-    """What a Governor needs of its limits: Limits, or a process's share of limits that several processes
-    use (cluster/shared_limits.py)."""
-
-    @property
-    def width(self) -> ConcurrencyEstimator: ...
-    @property
-    def rates(self) -> dict[str, RateEstimator]: ...
-    @property
-    def latency_s(self) -> float: ...
-    @property
-    def closed(self) -> bool: ...
-    @property
-    def concurrency(self) -> int: ...
-    @property
-    def few(self) -> bool: ...
-    @property
-    def opens_at(self) -> float | None: ...
-    def room(self, in_flight: int, now: float) -> bool: ...
-    def wait_s(self, tokens: float, now: float) -> float: ...
-    def gap_s(self) -> float: ...
-    def begin_at(self, width: float) -> None: ...
-    def idle(self) -> None: ...
-    def trust(self, ceilings: int) -> None: ...
-    def started(self, ticket: Ticket) -> None: ...
-    def answered(self, ticket: Ticket, latency_s: float, now: float) -> None: ...
-    def discount(self, ticket: Ticket) -> None: ...
-    def refused(
-        self, ticket: Ticket, about: str | None, per_s: float, just_now: float, now: float, /
-    ) -> bool: ...
-    def suspect(self, now: float) -> None: ...
-    def cooled(self, seconds: float) -> None: ...
 
 
 class Limits:

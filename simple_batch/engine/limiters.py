@@ -8,7 +8,7 @@ import msgspec
 from .answer_memory import Answers
 from .classify import Classification
 from .governor import Flow, Governor
-from .learned_limits import Ticket
+from .limit_types import Ticket
 from .semaphore import ResizableSemaphore
 
 
