@@ -66,7 +66,13 @@ class Package:
             )
         try:
             return _Guarded(self._archive.open(part), what)
-        except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        except (
+            RuntimeError,
+            NotImplementedError,
+            zipfile.BadZipFile,
+            OSError,
+            ValueError,
+        ) as error:
             raise UploadRejected(
                 translatable("The XLSX file cannot be unpacked: %(error)s.", error=error)
             ) from None

@@ -349,6 +349,19 @@ def test_what_is_no_workbook_is_refused_in_words(tmp_path, parts, expected):
         table(tmp_path, data)
 
 
+def test_a_part_that_begins_before_the_file_is_refused(tmp_path):
+    """The directory of the archive says that it begins later than it does."""
+    good = by_openpyxl([["a"], [1]])
+    with zipfile.ZipFile(io.BytesIO(good)) as archive:
+        shift = archive.getinfo("[Content_Types].xml").header_offset + 1
+    end = good.rindex(b"PK\x05\x06")
+    (begins,) = struct.unpack("<I", good[end + 16 : end + 20])
+    path = tmp_path / "upload"
+    path.write_bytes(good[: end + 16] + struct.pack("<I", begins + shift) + good[end + 20 :])
+    with pytest.raises(UploadRejected, match="cannot be unpacked"):
+        intake.scan(path, SETTINGS)
+
+
 def test_damaged_encrypted_and_old_files(tmp_path):
     data = by_openpyxl([HEAD, *([str(n), "why?", n] for n in range(500))])
     for broken in (data[:-100], data[: len(data) // 2]):
