@@ -215,6 +215,9 @@ class SharedLimits:
             self._paced_at = now
         return max(wait, self._window.wait_s(now))
 
+    def window_wait_s(self, now: float) -> float:
+        return self.limits.window_wait_s(now) if self.alone else self._window.wait_s(now)
+
     def gap_s(self) -> float:
         if self.alone:
             return self.limits.gap_s()

@@ -36,6 +36,7 @@ PACED_CALLS = 5  # calls that start one by one after a cooldown
 LONG_WAIT_S = 5.0  # a provider that asks to wait this long has probably closed a window …
 SUSPECT_S = 1.0  # … which a call after this time tells …
 OWN_WAITS = 2  # … unless this often it had asked single requests only
+WINDOW_USED = "the calls of this minute are used up"  # a reason for pages, as causes are
 REFUSALS = (Cause.RATE_LIMIT, Cause.OVERLOADED)
 
 
@@ -214,7 +215,10 @@ class Governor:
     def state(self) -> GovernorState:
         now = self._clock()
         self._recent.note(now, 0, 0)
-        left = max(0.0, self._cooldown_until - now)
+        left, reason = max(0.0, self._cooldown_until - now), self._reason
+        window_s = self._limits.window_wait_s(now) if self._waiting else 0.0
+        if window_s > max(left, 1.0):
+            left, reason = window_s, WINDOW_USED
         rates = self._limits.rates.values()
         rpm, tpm = (None if rate.value is None else round(60 * rate.value) for rate in rates)
         return GovernorState(
@@ -222,7 +226,7 @@ class Governor:
             in_flight=self._in_flight,
             learning=self._ceiling is None,
             cooldown_s=round(left, 1),
-            reason=self._reason if left > 0 else "",
+            reason=reason if left > 0 else "",
             rpm_used=self._recent.starts,
             tpm_used=self._recent.tokens,
             rpm_learned=rpm,

@@ -155,6 +155,10 @@ class Limits:
             self._paced_at = now
         return max(wait, window_s)
 
+    def window_wait_s(self, now: float) -> float:
+        """How long a window of a minute that is used up makes a call wait."""
+        return self.window.wait_s(now)
+
     def gap_s(self) -> float:
         """Between two starts at least, so that what was saved up does not go out all at once."""
         rate = self.rates[REQUESTS].value

@@ -165,7 +165,11 @@ def cooldowns() -> dict[str, str]:
 @cache
 def _cooldowns(_language: str) -> dict[str, str]:
     """In the present language; kept, since every page of a job has them."""
-    words = {**CAUSES, "no requests or tokens remaining": _("no requests or tokens remaining")}
+    words = {
+        **CAUSES,
+        "no requests or tokens remaining": _("no requests or tokens remaining"),
+        "the calls of this minute are used up": _("the calls of this minute are used up"),
+    }
     return {reported: str(word) for reported, word in words.items()}
 
 

@@ -395,3 +395,14 @@ def test_durations_in_all_their_forms(text, seconds):
 def test_no_header_breaks_the_reader(text):
     for value in (duration_s(text, 1000.0), retry_after_s({"retry-after-ms": text}, 1000.0)):
         assert value is None or 0 <= value <= LONGEST_S
+
+
+def test_a_window_that_is_used_up_is_a_reason_to_wait(clock):
+    gov = governor(clock)
+    gov._limits.window.count = 2
+    settle(gov, admitted(gov, 2))
+    assert gov.state().reason == ""
+    admitted(gov, 1)
+    state = gov.state()
+    assert state.reason == "the calls of this minute are used up"
+    assert state.cooldown_s == pytest.approx(60, abs=1)
