@@ -12,8 +12,9 @@ refused at a lower rate, there is no limit, only chance.
 """
 
 import math
-from collections import deque
 
+from .admitted_calls import AdmittedCalls
+from .call_levels import CallLevels
 from .call_window import CallWindow
 from .estimators import (
     COSTLY,
@@ -26,10 +27,10 @@ from .estimators import (
 )
 from .limit_types import REQUESTS, TOKENS, Learned, Ticket
 from .rate_trial import Before, RateTrial, Verdict
-from .refusal_evidence import NO_CLUSTER, Cluster, RefusalEvidence, evidence
+from .refusal_evidence import NO_CLUSTER, Cluster, RefusalEvidence
+from .refused_share import AT_RATE_CALLS, RefusedShare
 
 LEAST_SHARE = 0.25  # of the last minute's rate: no refusal is taken to mean less than that
-MEASURE_CALLS = 8  # a rate is measured over at least this many admitted calls
 ENOUGH = 10.0  # evidence that shows a limit (log-likelihood ratio) …
 ENOUGH_EARLY = 7.0  # … of the first calls …
 FEW_CALLS = 20
@@ -37,7 +38,6 @@ ENOUGH_PER_RATE = 2.5  # … and more where calls are fast: chance has more trie
 SLOW_PER_S = 10.0
 PROBE_EVIDENCE = 3.2  # enough while more is offered than a limit that is known
 PROBE_REFUSED = 0.3  # share of the calls that a known limit would refuse then
-TOKENS_WEIGHT = 0.03  # of a call in the average of tokens
 MOVED = 0.8  # a rate below this share of the highest one has moved, and may move back …
 MOVED_S = 300.0  # … for this long
 KNOWN_CALLS = 200  # before a limit is met tell how many are refused by chance
@@ -45,10 +45,6 @@ HELD_CALLS = 40
 SHORTEST_S = 0.1  # calls per second are not measured over less
 
 DELAYS = 20.0  # a rate doubles no faster than in this many times the delay of decisions
-USED_CALLS = 12  # a rate grows while these show that it is used …
-USED_SHARE = 0.6  # … to this part
-LEVELS = 64  # calls in flight at recent starts that are kept
-APART = 0.9  # share of pairs in which the refused call had more calls in flight
 LOWERED = 0.4  # a cluster lowers the rate to no less of what was offered; the trial does the rest
 HIGHEST = 0.5  # … and to no more …
 LOWEST = 0.3  # … by no less than this a round
@@ -56,13 +52,6 @@ NOISY = 0.015  # with more stray refusals, one that ends a probe says little …
 MUCH_FARTHER = 2.8  # times the proven rate: it was offered for long where decisions are delayed
 FAR = 1.4  # times the measured rate was offered before the refusal: the limit is not there …
 BORNE = 0.65  # … but at this share of it, at least
-AT_RATE_CALLS = 12  # at a learned rate fewer calls do not tell the share
-AT_RATE_REFUSED = 3
-AT_RATE_EVIDENCE = 3.2  # shows that it is too high …
-USUAL_SHARE = 0.016  # … over this share
-MANY_CALLS = 250
-TOO_LARGE_SHARE = 0.015  # of that many calls are refused: the rate is a little too high …
-TIMES_CHANCE = 1.6  # … if it is as many times what chance is known to bring
 AGAIN_CALLS = 1_500  # after a trial, what it taught is in doubt if refusals go on
 IDLE_S = 1.0  # idle for this long: recent admissions say nothing about the limits
 
@@ -78,11 +67,9 @@ class Limits:
         self._trusted = 0  # limits that the user has set
         self._evidence = RefusalEvidence()
         self._trial: RateTrial | None = None
-        self._levels: deque[tuple[int, int]] = deque(maxlen=LEVELS)  # (order, level) of calls
-        self._starts: deque[float] = deque(maxlen=USED_CALLS)  # of the last calls
-        self._refused_levels: deque[tuple[int, int]] = deque(maxlen=LEVELS)
-        self._admitted = {REQUESTS: 0.0, TOKENS: 0.0}  # calls the provider did not refuse
-        self._mark: tuple[float, float, float] | None = None  # (time, requests, tokens)
+        self._levels = CallLevels()
+        self._admitted = AdmittedCalls()
+        self._share = RefusedShare()
         self._full_at = self._paced_at = float("-inf")  # when width, when rate held a call back
         self._cut_at = float("-inf")
         self._admitted_at_cut = -1.0
@@ -93,16 +80,8 @@ class Limits:
         self._first_at = float("-inf")  # when the first call started
         self._best = 0.0  # the highest rate of late …
         self._best_until = float("-inf")  # … and until when it counts
-        self._tokens_each = 0.0  # tokens of a call, on average
-        self._level = 0  # most calls in flight among those answered since the last cut …
-        self._answers = 0  # … and how many these are
         self._cooldown_s = 0.0
         self._last_trial: RateTrial | None = None
-        self._chance_share = (
-            0.0  # of calls refused by chance, as far as a trial or the start showed
-        )
-        self._changed_at = 0  # the order of calls since when the learned rate holds …
-        self._refused_since = 0  # … and refusals since
 
     def begin_at(self, width: float) -> None:
         """Use that width, if none was learned and slow start has not come so far."""
@@ -131,7 +110,7 @@ class Limits:
     @property
     def few(self) -> bool:
         """Whether too few calls were admitted to know much."""
-        return self._admitted[REQUESTS] < FEW_CALLS
+        return self._admitted.requests < FEW_CALLS
 
     @property
     def opens_at(self) -> float | None:
@@ -165,8 +144,7 @@ class Limits:
         return 0.0 if rate is None else 0.5 / rate
 
     def started(self, ticket: Ticket) -> None:
-        if self._mark is None:
-            self._mark = ticket.started, self._admitted[REQUESTS], self._admitted[TOKENS]
+        self._admitted.begin_measuring(ticket.started)
         ticket.order = self._evidence.started()
         if ticket.started < self._cut_at:  # as decided before
             self._admitted_at_cut += 1.0
@@ -175,11 +153,8 @@ class Limits:
         if ticket.order == 1:
             self._first_at = ticket.started
         self.window.started(ticket.started)
-        self._levels.append((ticket.order, ticket.level))
-        self._starts.append(ticket.started)
-        self._count(1.0, ticket.tokens)
-        weight = max(TOKENS_WEIGHT, 1.0 / ticket.order)
-        self._tokens_each += weight * (ticket.tokens - self._tokens_each)
+        self._levels.started(ticket.order, ticket.level)
+        self._admitted.started(ticket)
         self.rates[REQUESTS].take(1.0)
         self.rates[TOKENS].take(ticket.tokens)
 
@@ -190,7 +165,7 @@ class Limits:
 
     def idle(self) -> None:
         """No call is waiting: the calls admitted now do not show the limit."""
-        self._mark = None
+        self._admitted.forget_measured()
 
     def answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
         """A good answer: the limits in force may grow."""
@@ -200,8 +175,7 @@ class Limits:
         if self.closed or self.delay_s:
             self.closed = False
             self.window.opened(ticket.started)
-        self._level = max(self._level, ticket.level)
-        self._answers += 1
+        self._levels.answered(ticket.level)
         if self._trial is not None:
             if self._trial.passed(self._evidence.number):
                 self._confirm(self._trial, now)
@@ -218,15 +192,15 @@ class Limits:
 
     def _grown_to_use(self, now: float) -> bool:
         """Whether about as many calls start as the learned rate allows."""
-        value, starts = self.rates[REQUESTS].value, self._starts
-        if value is None or not self.rates[REQUESTS].probing or len(starts) < USED_CALLS:
+        rate = self.rates[REQUESTS]
+        if rate.value is None or not rate.probing:
             return True
-        return len(starts) >= USED_SHARE * value * (now - starts[0])
+        return self._admitted.use(rate.value, now)
 
     def discount(self, ticket: Ticket) -> None:
         """Remove a call that the provider did not admit from the counts."""
         self.window.refused(ticket.started)
-        self._count(-1.0, -ticket.tokens)
+        self._admitted.discount()
 
     def refused(
         self, ticket: Ticket, about: str | None, per_s: float, just_now: float, now: float
@@ -239,8 +213,8 @@ class Limits:
         if ticket.started < self._cut_at:
             self._admitted_at_cut -= 1.0
             return False
-        self._refused_levels.append((ticket.order, ticket.level))
-        if self._admitted[REQUESTS] <= self._admitted_at_cut:
+        self._levels.refused(ticket.order, ticket.level)
+        if self._admitted.requests <= self._admitted_at_cut:
             self.closed = True
             self.window.closed(now)
             self._cut_at = now + self.delay_s  # still closed: nothing to learn, but to ask later
@@ -286,12 +260,13 @@ class Limits:
             self.rates[name].reset(known, now)
         self.window.count = learned.window
         if not learned.few:
-            self._admitted[REQUESTS] = max(self._admitted[REQUESTS], float(FEW_CALLS))
+            self._admitted.requests = max(self._admitted.requests, float(FEW_CALLS))
         self.latency_s, self._cooldown_s = learned.latency_s, learned.cooldown_s
         self.closed = learned.closed
         # this process knows too little about earlier calls to learn from them
-        self._cut_at, self._mark, self._trial = now, None, None
-        self._calls = self._level = self._answers = 0
+        self._cut_at, self._trial, self._calls = now, None, 0
+        self._admitted.forget_measured()
+        self._levels.cut()
 
     def cooled(self, seconds: float) -> None:
         """Note the cost of a refusal: the more a probe costs, the rarer probes become."""
@@ -320,12 +295,12 @@ class Limits:
     def _step_back(self, ticket: Ticket, cluster: Cluster, just_now: float, now: float) -> None:
         width = self.width.proven
         rate = self.rates[REQUESTS]
-        if width is None and ticket.level > self._level and self._answers >= ticket.level:
-            self.width.hold(self._level)
+        if width is None and self._levels.is_above_answered(ticket.level):
+            self.width.hold(self._levels.most_answered)
         elif width is not None and ticket.level > width:
-            self.width.hold(max(width, min(ticket.level - 1, self._level)))
+            self.width.hold(max(width, min(ticket.level - 1, self._levels.most_answered)))
         elif rate.probing and rate.value is not None:
-            measured = self._measured(ticket) or rate.proven
+            measured = self._admitted.measured(ticket.started) or rate.proven
             doubtful = rate.unconfirmed or self._evidence.stray_share > NOISY
             doubtful |= self.delay_s > 0.0 and rate.value > MUCH_FARTHER * rate.proven
             if doubtful and rate.value > FAR * measured:
@@ -353,7 +328,7 @@ class Limits:
         """A cluster of refusals. Returns whether all calls have to wait."""
         width = None
         if about is None and ticket.order > self._held_until:
-            width = self._width_shown(ticket.order - cluster.calls, ticket.order)
+            width = self._levels.width_shown(ticket.order - cluster.calls, ticket.order)
         before = self.width.known, {name: rate.known for name, rate in self.rates.items()}
         self._held_until = 0
         if width is not None:
@@ -379,7 +354,7 @@ class Limits:
         share = self._evidence.recent_share()
         offered = max(offered, self._at_start(now))
         if not self.paced and ticket.order > KNOWN_CALLS:
-            self._chance_share = self._evidence.stray_share_before(2 * cluster.calls)
+            self._share.by_chance = self._evidence.stray_share_before(2 * cluster.calls)
         self._evidence.clear()
         least = LEAST_SHARE * per_s if cluster.calls >= AT_RATE_CALLS else LOWERED * offered
         admitted = max(min(offered * (1.0 - cluster.share), HIGHEST * offered), least)
@@ -389,33 +364,6 @@ class Limits:
         """Calls per second in the first second."""
         since = now - self._first_at
         return 0.0 if since >= 1.0 else self._evidence.number / max(since, SHORTEST_S)
-
-    def _width_shown(self, first: int, last: int) -> float | None:
-        """The width that the calls from that order on show: the refused ones had more calls in
-        flight than the others. None where they do not tell."""
-        refused, admitted = self._levels_of(first, first - LEVELS, last)
-        if not refused or (self._answers and self._answers < min(refused)):
-            return None
-        return self._width_between(refused, admitted)
-
-    def _levels_of(self, first: int, first_admitted: int, last: int) -> tuple[list[int], list[int]]:
-        """The calls in flight at refused calls from ``first`` on, and at admitted ones before ``last``."""
-        refused = [level for order, level in self._refused_levels if order >= first]
-        orders = {order for order, _ in self._refused_levels}
-        admitted = [
-            level
-            for order, level in self._levels
-            if first_admitted <= order < last and order not in orders
-        ]
-        return refused, admitted
-
-    def _width_between(self, refused: list[int], admitted: list[int]) -> float | None:
-        if not refused or not admitted:
-            return None
-        apart = sum(more > less for more in refused for less in admitted)
-        if apart < APART * len(refused) * len(admitted):
-            return None
-        return max(1.0, min(refused) - 1.0)
 
     def _try_rate(self, per_s: float, share: float, before: Before, now: float) -> None:
         """Lower the rate, and see whether a smaller share than that is refused."""
@@ -431,8 +379,7 @@ class Limits:
         width = None
         if self.delay_s and self.few and verdict is Verdict.SLOWER:
             # calls of several processes that start together have no order: later ones tell
-            first = trial.first + 1
-            width = self._width_between(*self._levels_of(first, first, ticket.order))
+            width = self._levels.width_since(trial.first + 1, ticket.order)
         if width is not None:
             self._return_to(trial.before, now)
             self.width.hold(width)
@@ -455,7 +402,7 @@ class Limits:
         elif verdict is Verdict.CHANCE:
             self._return_to(trial.before, now)
             self._evidence.expect(trial.stray_share)
-            self._chance_share = trial.stray_share
+            self._share.by_chance = trial.stray_share
             self._trial = self._last_trial = None
             self._mark_at(ticket)
         return False
@@ -471,7 +418,7 @@ class Limits:
         trial.ended = self._evidence.number
         self._trial, self._last_trial = None, trial
         self._evidence.clear()
-        self._changed_at, self._refused_since = trial.ended, 0
+        self._share.restart(trial.ended)
 
     def _note_best(self, now: float) -> None:
         proven = self.rates[REQUESTS].proven
@@ -484,12 +431,8 @@ class Limits:
         rate = self.rates[REQUESTS].value
         if rate is None or self._paced_at < ticket.started - 1.0:
             return False
-        calls = ticket.order - self._changed_at
-        if calls <= 0:
-            return False
-        self._refused_since += 1
-        share = self._refused_since / calls
-        if not self._too_many(self._refused_since, calls):
+        share = self._share.refused(ticket.order)
+        if share is None:
             return False
         if self.rates[REQUESTS].probing:
             self._step_back(ticket, NO_CLUSTER, 0.0, now)
@@ -500,31 +443,17 @@ class Limits:
         self._cut(now)
         return True
 
-    def _too_many(self, refused: int, calls: int) -> bool:
-        """Whether chance does not explain the refusals at a learned rate."""
-        if calls >= MANY_CALLS:
-            return refused / calls >= max(TOO_LARGE_SHARE, TIMES_CHANCE * self._chance_share)
-        usual = max(USUAL_SHARE, self._chance_share)
-        return (
-            calls >= AT_RATE_CALLS
-            and refused >= AT_RATE_REFUSED
-            and evidence(refused, calls, usual) >= AT_RATE_EVIDENCE
-        )
-
     # --- figures ------------------------------------------------------------------------------
 
     def _cut(self, now: float) -> None:
-        self._cut_at, self._level, self._answers = now + self.delay_s, 0, 0
-        self._admitted_at_cut = self._admitted[REQUESTS]
+        self._cut_at = now + self.delay_s
+        self._levels.cut()
+        self._admitted_at_cut = self._admitted.requests
 
     def _mark_at(self, ticket: Ticket) -> None:
-        self._mark = ticket.started, self._admitted[REQUESTS], self._admitted[TOKENS]
-        self._changed_at, self._refused_since = self._evidence.number, 0
+        self._admitted.measure_from(ticket.started)
+        self._share.restart(self._evidence.number)
         self._calls = 0
-
-    def _count(self, requests: float, tokens: float) -> None:
-        self._admitted[REQUESTS] += requests
-        self._admitted[TOKENS] += tokens
 
     def _plateau(self, now: float) -> float:
         """How many good answers a value is held for."""
@@ -534,18 +463,7 @@ class Limits:
         seconds = PLATEAU_MOVED_S if moved else PLATEAU_S
         return max(PLATEAU_CALLS, rate * min(60.0, max(seconds, COSTLY * self._cooldown_s)))
 
-    def _measured(self, ticket: Ticket) -> float | None:
-        """Calls per second that were admitted since the last refusal that showed a limit; None where
-        there were too few."""
-        if self._mark is None:
-            return None
-        at, requests, _ = self._mark
-        took, admitted = ticket.started - at, self._admitted[REQUESTS] - requests
-        if took <= 0.1 or admitted < MEASURE_CALLS:
-            return None
-        return admitted / took
-
     def _learn(self, per_s: float, now: float) -> None:
         """Learn calls per second, and the tokens that they take."""
         self.rates[REQUESTS].learn(per_s, now)
-        self.rates[TOKENS].learn(per_s * max(1.0, self._tokens_each), now)
+        self.rates[TOKENS].learn(per_s * max(1.0, self._admitted.tokens_each), now)
