@@ -180,7 +180,7 @@ VALIDATOR_WORDS = (  # about a masked value (core/schema/validator.py)
 
 # --- requests that end without a call, and faults of this program ------------------------------
 
-INTERRUPTED = stored_message("cut off")
+INTERRUPTED = stored_message("interrupted before the answer came")
 CANCELLED = stored_message("cancelled before it was answered")
 EXPIRED = stored_message("not answered before the deadline of its job")
 PROGRAM_FAULT = stored_message("%(error)s in Simple Batch; see the log")

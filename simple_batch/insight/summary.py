@@ -57,6 +57,18 @@ class CauseCount(TypedDict):
     count: int  # failed requests
 
 
+class Outcomes(TypedDict):
+    """Results of a job by what their answers are worth (core.domain.Outcome); results without an
+    answer are not among them."""
+
+    ok: int
+    cut_off: int
+    refused: int
+    empty: int
+    tool_call: int
+    schema: int
+
+
 class WaitingState(TypedDict):
     """An outage of the endpoint: the running job waits, and goes on by itself (docs/engine.md)."""
 
@@ -88,6 +100,7 @@ class Summary(TypedDict):
     tokens: Tokens
     cost: Cost
     errors: list[CauseCount]  # the most frequent first
+    outcomes: Outcomes
     waiting: WaitingState | None  # only while it is running
 
 
@@ -98,6 +111,7 @@ class Progress(TypedDict):
     status_reason: str
     waiting: WaitingState | None
     counts: Counts
+    outcomes: Outcomes
     requests_per_second: float
     eta_s: int | None
     elapsed_s: int  # without pauses
@@ -143,6 +157,7 @@ def summary(job_id: int) -> Summary:
         "tokens": tokens(job),
         "cost": cost(job),
         "errors": _failures_by_cause(job_id),
+        "outcomes": outcomes(job),
         "waiting": waiting(job),
     }
 
@@ -158,6 +173,7 @@ def progress(job_id: int) -> Progress:
         "status_reason": job.status_reason,
         "waiting": waiting(job, live),
         "counts": counts(job, live),
+        "outcomes": outcomes(job),
         "requests_per_second": round(per_second, 2),
         "eta_s": round(left / per_second) if per_second and left else None,
         "elapsed_s": round(elapsed_s(job)),
@@ -187,6 +203,23 @@ def counts(job: Job, live: dict) -> Counts:
         "in_flight": in_flight,
         "retrying": retrying,
     }
+
+
+def outcomes(job: Job) -> Outcomes:
+    """By the job's counters; they are too low as long as ``outcomes_known`` is False."""
+    return {
+        "ok": job.outcome_ok,
+        "cut_off": job.outcome_cut_off,
+        "refused": job.outcome_refused,
+        "empty": job.outcome_empty,
+        "tool_call": job.outcome_tool_call,
+        "schema": job.outcome_schema,
+    }
+
+
+def outcomes_known(job: Job) -> bool:
+    """False while the results of a job of an older version get their outcomes, in the background."""
+    return job.outcomes_filled_to is None
 
 
 def live_of(job: Job) -> dict:
