@@ -44,7 +44,7 @@ STORED = {
     "PauseReason": 1,
     "_note": 0,
 }
-MAKERS = ("engine/", "runner/", "cluster/", "core/schema/answer.py", "core/schema/check.py")
+MAKERS = ("engine/", "runner/", "cluster/", "core/schema/json_text.py", "core/schema/check.py")
 
 
 def filled(message) -> Message:
