@@ -133,6 +133,8 @@ NO_MATCH = stored_message("the answer does not fit the schema: %(why)s", ours=("
 CUT_OFF = stored_part("%(why)s; it was cut off at max_tokens", ours=("why",))
 TOO_LONG_FOR_JSON = stored_part("it is longer than %(characters)s characters")
 TOO_MANY_VALUES = stored_part("it has more than %(values)s values")
+SEVERAL_VALUES = stored_part("it contains %(count)s different JSON values")
+SEVERAL_FIT = stored_part("it contains %(count)s different JSON values that fit")
 NO_TEXT = stored_part("it is empty")
 TOO_DEEP_FOR_JSON = stored_part("it is nested too deeply")
 NO_JSON = stored_part("it is not JSON: %(error)s")
@@ -178,7 +180,7 @@ VALIDATOR_WORDS = (  # about a masked value (core/schema/validator.py)
 
 # --- requests that end without a call, and faults of this program ------------------------------
 
-INTERRUPTED = stored_message("cut off")
+INTERRUPTED = stored_message("interrupted before the answer came")
 CANCELLED = stored_message("cancelled before it was answered")
 EXPIRED = stored_message("not answered before the deadline of its job")
 PROGRAM_FAULT = stored_message("%(error)s in Simple Batch; see the log")

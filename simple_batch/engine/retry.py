@@ -1,4 +1,4 @@
-"""Retries one request until it has an outcome, with as many attempts as its policy allows."""
+"""Retries one request until it has a result, with as many attempts as its policy allows."""
 
 import copy
 import math
@@ -11,7 +11,7 @@ import gevent
 import msgspec
 
 from ..core.clock import now_ms
-from ..core.domain import Attempt, Cause, Outcome, Request, RequestStatus, Verdict
+from ..core.domain import Attempt, Cause, Request, RequestResult, RequestStatus, Verdict
 from ..core.stored_messages import INTERRUPTED
 from .classify import KEPT, Classification, classify, classify_failure
 from .governor import REFUSALS
@@ -45,13 +45,13 @@ class Policy(msgspec.Struct, frozen=True):
 class StopAll(Exception):
     """Every further call would fail in the same way. The pool decides about this request."""
 
-    def __init__(self, call: "RetryingCall", finding: Classification, outcome: Outcome):
+    def __init__(self, call: "RetryingCall", finding: Classification, result: RequestResult):
         super().__init__(finding.message)
         self.call = call
         self.ended_at = call.ended_at
         self.request = call.request
         self.finding = finding
-        self.outcome = outcome
+        self.result = result
 
 
 class Abandoned(gevent.GreenletExit):
@@ -67,7 +67,7 @@ class Poster(Protocol):
 
 
 class RetryingCall:
-    """Calls one request, or a pack of requests, until it has an outcome. ``state`` is in flight or
+    """Calls one request, or a pack of requests, until it has a result. ``state`` is in flight or
     retrying."""
 
     __slots__ = (
@@ -131,7 +131,7 @@ class RetryingCall:
         self._patience = 0.0
         self._begun = 0.0  # set by run
         self._started_at = 0  # epoch ms; 0: not yet
-        self._failed: Outcome | None = None  # where the last attempt would be the last
+        self._failed: RequestResult | None = None  # where the last attempt would be the last
         self.state = RequestStatus.IN_FLIGHT
         self.attempts: list[Attempt] = []
         self.called_at = self.ended_at = 0.0  # when the last call started and ended, by the clock
@@ -144,7 +144,7 @@ class RetryingCall:
         """Bytes of the body as sent."""
         return len(self._body)
 
-    def run(self, permit: Permit | None) -> Outcome:
+    def run(self, permit: Permit | None) -> RequestResult:
         """Call until it succeeds or may not be tried again. ``permit`` is that of the first call: there
         must be one, the deadline counts from here.
         Raises StopAll if the verdict is to stop, Abandoned if it is given up from outside."""
@@ -159,21 +159,21 @@ class RetryingCall:
                     return self._failed
             ended = self._attempt(permit)
             permit = None
-            if isinstance(ended, Outcome):
+            if isinstance(ended, RequestResult):
                 return ended
             if ended is not None:
                 self.state = RequestStatus.RETRYING
                 self._waiting_for(self._sleep, ended)
 
-    def _attempt(self, permit: Permit) -> Outcome | float | None:
-        """Call once. Returns the outcome if it is final, else the seconds to wait before the next call
+    def _attempt(self, permit: Permit) -> RequestResult | float | None:
+        """Call once. Returns the result if it is final, else the seconds to wait before the next call
         (None: at once). A large answer is held no longer than this lasts. Raises StopAll."""
         finding = self._call(permit, max(0.1, self._left_s()))
         if finding.cause is None:
             if self._outages is not None:
                 self._outages.succeeded()
-            return self._outcome(RequestStatus.SUCCEEDED, finding)
-        failed = self._failed = self._outcome(RequestStatus.FAILED, finding)
+            return self._result(RequestStatus.SUCCEEDED, finding)
+        failed = self._failed = self._result(RequestStatus.FAILED, finding)
         if self._structure and self._structure.falls_back(self.request, self._level, finding):
             self._ask()
             return None
@@ -226,7 +226,7 @@ class RetryingCall:
         self._waiting_for(outages.wait, self)
         self._begun += self._clock() - since
 
-    def split(self, request: Request, failed: Outcome) -> "RetryingCall":
+    def split(self, request: Request, failed: RequestResult) -> "RetryingCall":
         """The same for a part of a pack that has ``failed``: the time and the retries that this took
         count for the part too."""
         split = copy.copy(self)
@@ -360,8 +360,8 @@ class RetryingCall:
         longest = min(policy.backoff_max_s, policy.backoff_base_s * 2.0 ** min(times, 20))
         return max(_MIN_JITTER_S, self._rng.uniform(0.0, longest))
 
-    def _outcome(self, status: RequestStatus, finding: Classification) -> Outcome:
-        return Outcome(
+    def _result(self, status: RequestStatus, finding: Classification) -> RequestResult:
+        return RequestResult(
             index=self.request.index,
             status=status,
             attempts=tuple(self.attempts),
@@ -378,7 +378,7 @@ class RetryingCall:
         )
 
 
-def _lightened(failed: Outcome) -> Outcome:
+def _lightened(failed: RequestResult) -> RequestResult:
     """A copy without the answer, if that is too large to keep during the next call."""
     if failed.response is None or len(failed.response) <= KEPT:
         return msgspec.structs.replace(failed, held=None)

@@ -1,5 +1,6 @@
 """One request of a job with everything about it."""
 
+import json
 from typing import NamedTuple, TypedDict
 
 from ..core import content
@@ -7,7 +8,7 @@ from ..core.domain import RequestStatus
 from ..core.errors import NotFound
 from ..core.json_pieces import exceeds
 from ..core.messages import translatable
-from ..core.schema import parsed
+from ..core.schema import Schema
 from ..store import images, jobs
 from ..store.models import Attempt, Job, database
 from .request_table import JOIN, status_of
@@ -171,7 +172,7 @@ def _parsed(job: Job, row: _Row) -> list[tuple[str, str]] | None:
         return None
     if exceeds(bytes(row.response or b""), _MAX_PARSED):
         return None
-    found = parsed(row.response)
+    found = Schema(json.loads(job.schema)).json_of(row.response)
     if found is None or not isinstance(found.value, dict):
         return None
     return [(name, content.shown(value)) for name, value in found.value.items()]

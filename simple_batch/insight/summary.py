@@ -59,6 +59,18 @@ class CauseCount(TypedDict):
     count: int  # failed requests
 
 
+class Outcomes(TypedDict):
+    """Results of a job by what their answers are worth (core.domain.Outcome); results without an
+    answer are not among them."""
+
+    ok: int
+    cut_off: int
+    refused: int
+    empty: int
+    tool_call: int
+    schema: int
+
+
 class WaitingState(TypedDict):
     """An outage of the endpoint: the running job waits, and goes on by itself (docs/engine.md)."""
 
@@ -74,7 +86,6 @@ class Summary(TypedDict):
     name: str
     status: str  # of JobStatus
     status_reason: str | None
-    outcome_status: str | None  # of OutcomeStatus; None while it is not final
     total: int  # requests, as the four that follow
     succeeded: int
     failed: int
@@ -91,6 +102,8 @@ class Summary(TypedDict):
     tokens: Tokens
     cost: Cost
     errors: list[CauseCount]  # the most frequent first
+    outcomes: Outcomes
+    outcome_status: str | None  # of OutcomeStatus; None while it is not final
     waiting: WaitingState | None  # only while it is running
 
 
@@ -102,6 +115,7 @@ class Progress(TypedDict):
     outcome_status: str | None  # of OutcomeStatus; None while it is not final
     waiting: WaitingState | None
     counts: Counts
+    outcomes: Outcomes
     requests_per_second: float  # 0 while it makes no calls
     eta_s: int | None  # only while it is running
     work_left_s: int | None  # at its average speed so far, only while it makes no calls
@@ -126,7 +140,6 @@ def summary(job_id: int) -> Summary:
         "name": job.name,
         "status": job.status,
         "status_reason": job.status_reason or None,
-        "outcome_status": outcome_status(job),
         "total": job.total,
         "succeeded": job.succeeded,
         "failed": job.failed,
@@ -149,6 +162,8 @@ def summary(job_id: int) -> Summary:
         "tokens": tokens(job),
         "cost": cost(job),
         "errors": _failures_by_cause(job_id),
+        "outcomes": outcomes(job),
+        "outcome_status": outcome_status(job),
         "waiting": waiting(job),
     }
 
@@ -164,6 +179,7 @@ def progress(job_id: int) -> Progress:
         "outcome_status": outcome_status(job),
         "waiting": waiting(job, live),
         "counts": counts(job, live),
+        "outcomes": outcomes(job),
         "requests_per_second": round(rate_now(job), 2),
         "eta_s": eta_s(job),
         "work_left_s": _time_left_s(job, rate(job)) if job.status in _STANDING else None,
@@ -194,6 +210,23 @@ def counts(job: Job, live: dict) -> Counts:
         "in_flight": in_flight,
         "retrying": retrying,
     }
+
+
+def outcomes(job: Job) -> Outcomes:
+    """By the job's counters; they are too low as long as ``outcomes_known`` is False."""
+    return {
+        "ok": job.outcome_ok,
+        "cut_off": job.outcome_cut_off,
+        "refused": job.outcome_refused,
+        "empty": job.outcome_empty,
+        "tool_call": job.outcome_tool_call,
+        "schema": job.outcome_schema,
+    }
+
+
+def outcomes_known(job: Job) -> bool:
+    """False while the results of a job of an older version get their outcomes, in the background."""
+    return job.outcomes_filled_to is None
 
 
 def live_of(job: Job) -> dict:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ..core.clock import now_ms
-from ..core.domain import Outcome, Request, RequestStatus
+from ..core.domain import Request, RequestResult, RequestStatus
 from ..store import requests as request_rows
 from ..store import response_cache
 from ..store.database import retry_while_unavailable
@@ -14,7 +14,7 @@ HOUR_MS = 3_600_000
 
 
 class ResponseReuse:
-    """``record(provider, index, outcome)`` is handed what was answered before."""
+    """``record(provider, index, result)`` is handed what was answered before."""
 
     def __init__(self, job: Job, record: Callable):
         self._job_id = job.id
@@ -43,7 +43,7 @@ class ResponseReuse:
                 self._keys[request.index] = key
                 left.append(request)
             else:
-                self._record(route.provider, request.index, _outcome(request.index, kept))
+                self._record(route.provider, request.index, _result(request.index, kept))
         return left
 
     def key_of(self, index: int) -> bytes | None:
@@ -51,8 +51,8 @@ class ResponseReuse:
         return self._keys.pop(index, None)
 
 
-def _outcome(index: int, kept: response_cache.KeptAnswer) -> Outcome:
-    return Outcome(
+def _result(index: int, kept: response_cache.KeptAnswer) -> RequestResult:
+    return RequestResult(
         index=index,
         status=RequestStatus.SUCCEEDED,
         attempts=(),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gevent
 
-from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Outcome, Request, Waiting
+from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Request, RequestResult, Waiting
 from ..core.messages import translatable
 from ..core.stored_messages import UNREADABLE_IMAGE
 from ..engine.breaker import PauseReason
@@ -57,8 +57,8 @@ class Failover:
 
 
 class Route:
-    """``record(provider, index, attempts, outcome)`` is called with the result of each request; the
-    outcome is None if it stays pending."""
+    """``record(provider, index, attempts, result)`` is called with the result of each request; the
+    result is None if it stays pending."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Route:
 
     def run(self, pending: Callable[[], Iterable[Request | None]]) -> PauseReason | None:
         """Run all that are pending; see Pool.run."""
-        return self.pool.run(pending(), self._record_outcome)
+        return self.pool.run(pending(), self._record_result)
 
     def ready(self) -> bool:
         """See Pool.ready."""
@@ -204,9 +204,9 @@ class Route:
     def _note(self, detail: str) -> None:
         retry_while_unavailable(job_rows.note, self._job_id, "eased", detail)
 
-    def _record_outcome(self, outcome: Outcome) -> None:
-        final = self.failover is None or self.failover.ended(outcome.index, outcome.cause)
-        self._record(self.provider, outcome.index, outcome.attempts, outcome if final else None)
+    def _record_result(self, result: RequestResult) -> None:
+        final = self.failover is None or self.failover.ended(result.index, result.cause)
+        self._record(self.provider, result.index, result.attempts, result if final else None)
 
     def _record_attempts(self, index: int, attempts: tuple[Attempt, ...]) -> None:
         if attempts:

@@ -1,11 +1,11 @@
-"""What one commit of outcomes changes for one job: counters, timeline, error groups and spending."""
+"""What one commit of results changes for one job: counters, timeline, error groups and spending."""
 
 from collections import defaultdict
 from dataclasses import dataclass
 
 import msgspec
 
-from ..core.domain import Attempt, Cause, Outcome, Prices, RequestStatus, Usage
+from ..core.domain import Attempt, Cause, Prices, RequestResult, RequestStatus, Usage
 from . import spending, timeline
 from .counters import process_counters
 from .dialect import LOCKING
@@ -32,7 +32,7 @@ _LATENCY = f"SELECT latency FROM job WHERE id = ? {LOCKING}"
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """The recorder's input for one request of a job. ``outcome`` is None if the request stays pending and
+    """The recorder's input for one request of a job. ``result`` is None if the request stays pending and
     only its failed attempts are stored. ``config_id`` is the config that the calls are charged to.
     ``foreign``: its currency differs from the job's, so the job does not know the cost."""
 
@@ -41,7 +41,7 @@ class Recorded(msgspec.Struct, frozen=True):
     prices: Prices
     index: int
     attempts: tuple[Attempt, ...]
-    outcome: Outcome | None = None
+    result: RequestResult | None = None
     config_id: int | None = None
     foreign: bool = False
     key: bytes | None = None  # under which the answer is kept for other jobs
@@ -84,39 +84,39 @@ class JobChange:
         # nano-units by config id, currency and quarter of an hour
         self.spending: dict[tuple[int, str, int], int] = defaultdict(int)
 
-    def add_result(self, record: Recorded, outcome: Outcome) -> None:
+    def add_result(self, record: Recorded, result: RequestResult) -> None:
         """Count how a request ended."""
         config = self._by_config[record.alias]
-        bucket = self._buckets[outcome.finished_at // 1000]
-        if outcome.status == RequestStatus.SUCCEEDED:
+        bucket = self._buckets[result.finished_at // 1000]
+        if result.status == RequestStatus.SUCCEEDED:
             self._succeeded += 1
             config.succeeded += 1
             bucket.succeeded += 1
             if record.reused:
                 self._saved_calls += 1
-                self._saved_nano += record.cost(outcome.usage) or 0
+                self._saved_nano += record.cost(result.usage) or 0
             else:
-                self._add_success(record, outcome, bucket)
-        elif outcome.status == RequestStatus.FAILED:
+                self._add_success(record, result, bucket)
+        elif result.status == RequestStatus.FAILED:
             self._failed += 1
             config.failed += 1
             bucket.failed += 1
         else:
             self._cancelled += 1
 
-    def _add_success(self, record: Recorded, outcome: Outcome, bucket: Bucket) -> None:
+    def _add_success(self, record: Recorded, result: RequestResult, bucket: Bucket) -> None:
         """Count the call that succeeded."""
         bucket.sent += 1
         self._attempts += 1
-        retried = len(outcome.attempts) > 1
+        retried = len(result.attempts) > 1
         self._retries += retried
         bucket.retried += retried
-        if outcome.latency_ms is not None:
-            self._latency[record.alias].add(outcome.latency_ms)
+        if result.latency_ms is not None:
+            self._latency[record.alias].add(result.latency_ms)
             if bucket.latency is None:
                 bucket.latency = LatencySketch()
-            bucket.latency.add(outcome.latency_ms)
-        self._spend(record, bucket, outcome.usage, outcome.finished_at)
+            bucket.latency.add(result.latency_ms)
+        self._spend(record, bucket, result.usage, result.finished_at)
 
     def add_failure(self, record: Recorded, attempt: Attempt, cause: Cause) -> str:
         """Count an attempt that failed for this cause; returns the key of its error group."""

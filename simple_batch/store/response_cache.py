@@ -6,7 +6,7 @@ import hashlib
 import msgspec
 
 from ..core.clock import now_ms
-from ..core.domain import Outcome, RequestStatus, Usage
+from ..core.domain import RequestResult, RequestStatus, Usage
 from .job_change import Recorded
 from .models import database
 
@@ -60,18 +60,18 @@ def keep(records: list[Recorded]) -> None:
     now = now_ms()
     rows = []
     for record in records:
-        outcome = record.outcome
-        if record.key is None or outcome is None or outcome.response is None:
+        result = record.result
+        if record.key is None or result is None or result.response is None:
             continue
-        if outcome.status == RequestStatus.SUCCEEDED:
-            rows.append(_row(record.key, outcome, outcome.response, now))
+        if result.status == RequestStatus.SUCCEEDED:
+            rows.append(_row(record.key, result, result.response, now))
     database.executemany(_KEEP, rows)
 
 
-def _row(key: bytes, outcome: Outcome, response: bytes, now: int) -> tuple:
-    usage = outcome.usage
+def _row(key: bytes, result: RequestResult, response: bytes, now: int) -> tuple:
+    usage = result.usage
     tokens = msgspec.structs.astuple(usage) if usage else (None,) * len(Usage.__struct_fields__)
-    return key, response, outcome.http_status, outcome.model, *tokens, len(response), now
+    return key, response, result.http_status, result.model, *tokens, len(response), now
 
 
 def sweep_step(max_bytes: int, before: int) -> bool:

@@ -11,9 +11,9 @@ from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import (
     Attempt,
     Cause,
-    Outcome,
     Prices,
     Request,
+    RequestResult,
     RequestStatus,
     Usage,
 )
@@ -52,9 +52,9 @@ def job(db):
         rows.append(Request(n, f"+id{n}", body.encode()))
     request_rows.insert(job.id, rows)
 
-    def outcome(index, status, **fields):
+    def result(index, status, **fields):
         attempt = Attempt(1, 1_700_000_000_000, 250, fields.get("cause"), fields.get("http_status"))
-        return Outcome(
+        return RequestResult(
             index=index,
             status=status,
             attempts=(attempt,),
@@ -65,10 +65,10 @@ def job(db):
         )
 
     outcomes = [
-        outcome(2, RequestStatus.SUCCEEDED, response=answer("@SUM(1)\n第二行"), http_status=200, usage=Usage(10, 20)),
-        outcome(0, RequestStatus.SUCCEEDED, response=answer("好"), http_status=200),
-        outcome(1, RequestStatus.FAILED, cause=Cause.BAD_REQUEST, http_status=400, message="no", response=b'{"error":{"message":"no"}}'),
-        outcome(3, RequestStatus.FAILED, cause=Cause.TIMEOUT, message="no answer"),
+        result(2, RequestStatus.SUCCEEDED, response=answer("@SUM(1)\n第二行"), http_status=200, usage=Usage(10, 20)),
+        result(0, RequestStatus.SUCCEEDED, response=answer("好"), http_status=200),
+        result(1, RequestStatus.FAILED, cause=Cause.BAD_REQUEST, http_status=400, message="no", response=b'{"error":{"message":"no"}}'),
+        result(3, RequestStatus.FAILED, cause=Cause.TIMEOUT, message="no answer"),
     ]  # fmt: skip
     results.write(
         [results.Recorded(job.id, "a", PRICES, one.index, one.attempts, one) for one in outcomes]
