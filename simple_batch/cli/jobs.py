@@ -77,7 +77,7 @@ def list_jobs(status, as_json):
             [
                 row["id"],
                 row["name"],
-                row["status"],
+                row["outcome_status"] or row["status"],
                 row["total"],
                 row["succeeded"],
                 row["failed"],

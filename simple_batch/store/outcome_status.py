@@ -5,8 +5,8 @@ from enum import StrEnum
 
 from peewee import Case, Expression
 
-from ..core.domain import JobStatus
-from ..store.models import Job
+from ..core.domain import JobStatus, Outcome
+from .models import Job
 
 
 class OutcomeStatus(StrEnum):
@@ -32,6 +32,11 @@ def outcome_status(job: Job) -> OutcomeStatus | None:
     if job.failed or job.cancelled:
         return OutcomeStatus.COMPLETED_WITH_FAILURES
     return OutcomeStatus.COMPLETED
+
+
+def outcome_counts(job: Job) -> dict[Outcome, int]:
+    """Results of a job by what their answers are worth."""
+    return {outcome: getattr(job, f"outcome_{outcome}") for outcome in Outcome}
 
 
 def shown_as(status: str) -> Expression:
