@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from ..core.domain import Outcome, RequestStatus
 from ..services.fields import restored
 from ..services.job_option_fields import OPTIONS
+from ..store import outcome_counts
 from ..store.models import Job, Result
-from ..store.outcome_status import outcome_counts
 from .base import ExitStatus, say
 
 _WORDS = {
@@ -24,7 +24,7 @@ def end_completed(job: Job, fail_on: Iterable[str] | None = None) -> ExitStatus:
     the exit code."""
     say(f"Job {job.id}: {_succeeded(job)}{job.failed:,} failed.")
     names = restored(OPTIONS["fail_on"], job.fail_on) if fail_on is None else fail_on
-    counts = outcome_counts(job)
+    counts = outcome_counts.of(job)
     hit = {Outcome(name): counts[Outcome(name)] for name in names if counts[Outcome(name)]}
     if hit:
         say(f"Exit code {ExitStatus.SOME_FAILED:d} by --fail-on: {_counted(hit)}.")
@@ -43,7 +43,7 @@ def _succeeded(job: Job) -> str:
 
 def _of_succeeded(job: Job) -> dict[Outcome, int]:
     """Requests that succeeded, by outcome. The job's counters hold those that failed for it too."""
-    counts = outcome_counts(job)
+    counts = outcome_counts.of(job)
     if sum(counts.values()) > job.succeeded:
         failed = Result.select(Result.idx).where(
             (Result.job == job.id) & (Result.status == RequestStatus.FAILED)

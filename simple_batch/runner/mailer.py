@@ -15,8 +15,9 @@ from ..core.messages import Message, listed, translatable
 from ..core.redaction import redact
 from ..core.settings import Settings
 from ..core.stored_messages import MAIL_NOT_SENT, NO_MAIL_SERVER
+from ..store import outcome_counts
 from ..store.models import Delivery, Job
-from ..store.outcome_status import OutcomeStatus, outcome_counts, outcome_status
+from ..store.outcome_status import OutcomeStatus, outcome_status
 
 TIMEOUT_S = 20.0
 _OUTCOMES = {
@@ -111,7 +112,7 @@ def _status(job: Job, gettext: Callable[[str], str]) -> str:
 
 def _answers(job: Job) -> Message | None:
     """What the answers are worth; None where all of them are OK."""
-    counts = {outcome: count for outcome, count in outcome_counts(job).items() if count}
+    counts = {outcome: count for outcome, count in outcome_counts.of(job).items() if count}
     if not counts.keys() - {Outcome.OK}:
         return None
     parts = [

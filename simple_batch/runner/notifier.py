@@ -26,10 +26,10 @@ from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..core.stored_messages import HOOK_UNANSWERED, HOOK_UNREACHABLE
 from ..core.version import __version__
-from ..store import webhooks
+from ..store import outcome_counts, webhooks
 from ..store.database import connected, log_failure
 from ..store.models import Delivery
-from ..store.outcome_status import outcome_counts, outcome_status
+from ..store.outcome_status import outcome_status
 from . import mailer
 from .guarded_adapter import GuardedAdapter
 
@@ -61,7 +61,7 @@ def payload(delivery: Delivery) -> bytes:
                 "succeeded": job.succeeded,
                 "failed": job.failed,
                 "cancelled": job.cancelled,
-                "outcomes": outcome_counts(job),
+                "outcomes": outcome_counts.of(job),
             },
         }
     )

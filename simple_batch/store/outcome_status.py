@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from peewee import Case, Expression
 
-from ..core.domain import JobStatus, Outcome
+from ..core.domain import JobStatus
 from .models import Job
 
 
@@ -32,11 +32,6 @@ def outcome_status(job: Job) -> OutcomeStatus | None:
     if job.failed or job.cancelled:
         return OutcomeStatus.COMPLETED_WITH_FAILURES
     return OutcomeStatus.COMPLETED
-
-
-def outcome_counts(job: Job) -> dict[Outcome, int]:
-    """Results of a job by what their answers are worth."""
-    return {outcome: getattr(job, f"outcome_{outcome}") for outcome in Outcome}
 
 
 def shown_as(status: str) -> Expression:

@@ -2,13 +2,15 @@
 
 import msgspec
 
-from ..core.domain import Cause, RequestStatus
+from ..core.domain import Cause, Outcome, RequestStatus
+from . import outcome_counts
 from .duplicates import WAITING
 from .models import Job, database, lock_job
 from .request_filter import RequestFilter
 
 CHUNK = 1_000
 _RETRIABLE = (RequestStatus.FAILED, RequestStatus.CANCELLED)
+_UNWANTED = (Outcome.CUT_OFF, Outcome.REFUSED, Outcome.EMPTY)
 _CAUSES_OF_CANCELLED = (Cause.CANCELLED, Cause.EXPIRED)
 
 _OVERRIDE = """
@@ -40,7 +42,7 @@ DELETE FROM result AS x WHERE x.job_id = ? AND x.status = 'failed' AND x.idx > ?
   AND EXISTS (SELECT 1 FROM request r WHERE r.job_id = x.job_id AND r.idx = x.idx AND {WAITING}
     AND NOT EXISTS (SELECT 1 FROM result f WHERE f.job_id = r.job_id AND f.idx = r.twin
       AND f.status <> 'succeeded'))
-RETURNING idx
+RETURNING outcome
 """
 
 
@@ -76,14 +78,15 @@ def requeue_step(
             return 0, None
         gone = database.execute_sql(
             "DELETE FROM result AS x WHERE x.job_id = ? AND x.status = ? AND x.idx > ? AND x.idx <= ?"
-            f"{conditions} RETURNING idx",
+            f"{conditions} RETURNING idx, outcome",
             (job_id, status, after, last, *values),
         ).fetchall()
-        indices = [index for (index,) in gone]
+        indices = [index for index, _outcome in gone]
         add_overrides(job_id, indices, changes)
         _send_alone(job_id, indices)
         counter = Job.failed if status == RequestStatus.FAILED else Job.cancelled
-        Job.update({counter: counter - len(gone)}).where(Job.id == job_id).execute()
+        fewer = outcome_counts.removed(outcome for _index, outcome in gone)
+        Job.update({counter: counter - len(gone), **fewer}).where(Job.id == job_id).execute()
     return len(gone), last
 
 
@@ -95,10 +98,11 @@ def _status_of(wanted: RequestFilter) -> RequestStatus:
 
 
 def requeue_one(job_id: int, index: int, changes: Changes | None = None) -> bool:
-    """Requeue one failed or cancelled request; False where it is neither."""
+    """Requeue one request that failed or was cancelled, or whose answer is cut off, refused or empty and
+    is then kept as an attempt; False where it is none of these."""
     with database.atomic():
         lock_job(job_id)
-        if not _remove_result(job_id, index, _RETRIABLE):
+        if not _remove_result(job_id, index, _RETRIABLE, _UNWANTED):
             return False
         add_overrides(job_id, [index], changes)
         _send_alone(job_id, [index])
@@ -115,7 +119,8 @@ def requeue_duplicates_step(job_id: int, after: int, chunk: int) -> tuple[int, i
         if last is None:
             return 0, None
         gone = database.execute_sql(_LEFT_BEHIND, (job_id, after, last)).fetchall()
-        Job.update(failed=Job.failed - len(gone)).where(Job.id == job_id).execute()
+        fewer = outcome_counts.removed(outcome for (outcome,) in gone)
+        Job.update(fewer, failed=Job.failed - len(gone)).where(Job.id == job_id).execute()
     return len(gone), last
 
 
@@ -124,7 +129,6 @@ def replace_one(job_id: int, index: int, body: bytes) -> bool:
     answer it had is kept as an attempt, and its cost stays counted."""
     with database.atomic():
         lock_job(job_id)
-        keep_answers(job_id, [index])
         if not _remove_result(job_id, index, (*_RETRIABLE, RequestStatus.SUCCEEDED)):
             return False
         database.execute_sql(
@@ -152,15 +156,24 @@ def _send_alone(job_id: int, indices: list[int]) -> None:
         Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
 
 
-def _remove_result(job_id: int, index: int, allowed: tuple[RequestStatus, ...]) -> bool:
+def _remove_result(
+    job_id: int,
+    index: int,
+    statuses: tuple[RequestStatus, ...],
+    outcomes: tuple[Outcome, ...] = (),
+) -> bool:
+    """Remove a result with one of these statuses or outcomes; an answer is kept as an attempt. False where
+    it has none of them."""
     row = database.execute_sql(
-        "SELECT status FROM result WHERE job_id = ? AND idx = ?", (job_id, index)
+        "SELECT status, outcome FROM result WHERE job_id = ? AND idx = ?", (job_id, index)
     ).fetchone()
-    if row is None or row[0] not in allowed:
+    if row is None or not (row[0] in statuses or row[1] in outcomes):
         return False
+    keep_answers(job_id, [index])
     database.execute_sql("DELETE FROM result WHERE job_id = ? AND idx = ?", (job_id, index))
     counter = getattr(Job, row[0])
-    Job.update({counter: counter - 1}).where(Job.id == job_id).execute()
+    fewer = outcome_counts.removed([row[1]])
+    Job.update({counter: counter - 1, **fewer}).where(Job.id == job_id).execute()
     return True
 
 
