@@ -144,7 +144,7 @@ def cancel_job(job_id):
 @click.option("--cause", type=click.Choice([cause.value for cause in Cause]))
 @click.option(
     "--outcome",
-    type=click.Choice(sorted(job_retry.RETRIABLE)),
+    type=click.Choice(sorted(one.value for one in job_retry.RETRIABLE)),
     help="Requests with such answers, also those that succeeded.",
 )
 @click.option(
