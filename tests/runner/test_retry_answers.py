@@ -77,6 +77,20 @@ def test_cut_off_answers_are_sent_again_with_twice_the_tokens(job_id, mixed, wai
             job_retry.retry(job_id, RequestFilter(outcome="cut_off"), DOUBLE)
 
 
+def test_outcomes_and_reasoning_on_pages_and_in_exports_by_url(job_id, client):
+    report = client.get(f"/jobs/{job_id}/report.html").text
+    for word in ("OK", "cut off", "refused", "empty", "tool call"):
+        assert f"Answers: {word}</th>" in report
+    assert "Answers: doesn" not in report
+    exported = client.get(f"/jobs/{job_id}/export?format=jsonl&outcome=cut_off").text
+    assert [json.loads(line)["index"] for line in exported.splitlines()] == [1]
+    table = client.get(f"/jobs/{job_id}/requests").text
+    assert "fine" in table and "Hm." not in table
+    page = client.get(f"/jobs/{job_id}/requests/5").text
+    assert "Hm." in page and "think" in page  # apart from the answer, and in the raw response
+    assert 'id="answer-text">fine</pre>' in page
+
+
 def test_refused_answers_go_to_another_api(job_id, add_config, wait_for):
     with MisbehavingEndpoint(e.says("Gladly.", finish_reason="stop")) as other:
         second = add_config(other.base_url, alias="second", model="m2")
