@@ -7,7 +7,7 @@ from .charts import buckets, charts
 from .compare import compare
 from .detail import RequestDetail, request_detail
 from .error_log import attempts_page, error_groups, events
-from .jobs import job_counts, jobs_page
+from .jobs import job_counts, jobs_page, shown_counts
 from .page import Page
 from .request_table import neighbours, requests_page
 from .summary import Progress, progress, summary, waits_for_share
@@ -35,6 +35,7 @@ __all__ = [
     "progress",
     "request_detail",
     "requests_page",
+    "shown_counts",
     "spent_now",
     "status_times",
     "summary",

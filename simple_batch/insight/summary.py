@@ -9,8 +9,10 @@ from ..core.domain import NANO, Cause, JobStatus
 from ..store import jobs
 from ..store.latency_sketch import LatencySketch
 from ..store.models import Job, database
+from .outcome_status import outcome_status
 
 _RUNNING = (JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.FINALIZING)
+_STANDING = (JobStatus.VALIDATING, JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.PAUSED)
 
 
 class Counts(TypedDict):
@@ -101,6 +103,7 @@ class Summary(TypedDict):
     cost: Cost
     errors: list[CauseCount]  # the most frequent first
     outcomes: Outcomes
+    outcome_status: str | None  # of OutcomeStatus; None while it is not final
     waiting: WaitingState | None  # only while it is running
 
 
@@ -109,11 +112,13 @@ class Progress(TypedDict):
 
     status: str  # of JobStatus
     status_reason: str
+    outcome_status: str | None  # of OutcomeStatus; None while it is not final
     waiting: WaitingState | None
     counts: Counts
     outcomes: Outcomes
-    requests_per_second: float
-    eta_s: int | None
+    requests_per_second: float  # 0 while it makes no calls
+    eta_s: int | None  # only while it is running
+    work_left_s: int | None  # at its average speed so far, only while it makes no calls
     elapsed_s: int  # without pauses
     p50_ms: int | None  # latency of the calls that succeeded
     p95_ms: int | None
@@ -158,6 +163,7 @@ def summary(job_id: int) -> Summary:
         "cost": cost(job),
         "errors": _failures_by_cause(job_id),
         "outcomes": outcomes(job),
+        "outcome_status": outcome_status(job),
         "waiting": waiting(job),
     }
 
@@ -167,15 +173,16 @@ def progress(job_id: int) -> Progress:
     job = jobs.get(job_id)
     live = live_of(job)
     sketch = LatencySketch(job.latency)
-    per_second, left = rate(job), pending(job)
     return {
         "status": job.status,
         "status_reason": job.status_reason,
+        "outcome_status": outcome_status(job),
         "waiting": waiting(job, live),
         "counts": counts(job, live),
         "outcomes": outcomes(job),
-        "requests_per_second": round(per_second, 2),
-        "eta_s": round(left / per_second) if per_second and left else None,
+        "requests_per_second": round(rate_now(job), 2),
+        "eta_s": eta_s(job),
+        "work_left_s": _time_left_s(job, rate(job)) if job.status in _STANDING else None,
         "elapsed_s": round(elapsed_s(job)),
         "p50_ms": _rounded(sketch.quantile(0.50)),
         "p95_ms": _rounded(sketch.quantile(0.95)),
@@ -267,6 +274,21 @@ def rate(job: Job) -> float:
         return live.get("rate", 0.0)
     elapsed = elapsed_s(job)
     return (job.succeeded + job.failed) / elapsed if elapsed else 0.0
+
+
+def rate_now(job: Job) -> float:
+    """As ``rate``; 0 for a job that makes no calls but will, as a paused one."""
+    return 0.0 if job.status in _STANDING else rate(job)
+
+
+def eta_s(job: Job) -> int | None:
+    """Seconds until a running job is done; None for any other, and where its speed is not known."""
+    return _time_left_s(job, rate(job)) if job.status == JobStatus.RUNNING else None
+
+
+def _time_left_s(job: Job, per_second: float) -> int | None:
+    left = pending(job)
+    return round(left / per_second) if per_second and left else None
 
 
 def tokens(job: Job) -> Tokens:
