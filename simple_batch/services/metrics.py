@@ -149,6 +149,13 @@ def _recorded() -> Iterator[Metric]:
     )
     yield _family(
         counter,
+        "outcomes",
+        "Requests that got an answer, by what it is worth.",
+        (*config, "outcome"),
+        process_counters.outcomes,
+    )
+    yield _family(
+        counter,
         "attempts_failed",
         "Calls that failed.",
         (*config, "cause"),

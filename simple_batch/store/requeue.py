@@ -27,7 +27,7 @@ INSERT INTO attempt (job_id, idx, number, started_at, latency_ms, cause, http_st
   excerpt, wait_ms, input_tokens, output_tokens, estimated, cost_nano, group_key)
 SELECT job_id, idx, attempts, finished_at - coalesce(latency_ms, 0), coalesce(latency_ms, 0), '',
   http_status, CASE WHEN latency_ms IS NULL THEN 'the answer of an identical request' ELSE '' END,
-  substr(CAST(response AS TEXT), 1, 2000), 0, input_tokens, output_tokens, estimated, cost_nano, ''
+  coalesce(substr(CAST(response AS TEXT), 1, 2000), ''), 0, input_tokens, output_tokens, estimated, cost_nano, ''
 FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?)) AND status = 'succeeded'
 """
 # A duplicate whose original failed and is not retried would get that failure again: send it separately.
