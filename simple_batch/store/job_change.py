@@ -89,6 +89,7 @@ class JobChange:
         config = self._by_config[record.alias]
         bucket = self._buckets[result.finished_at // 1000]
         if result.status == RequestStatus.SUCCEEDED:
+            self._groups.add_result(record.index, succeeded=True)
             self._succeeded += 1
             config.succeeded += 1
             bucket.succeeded += 1
@@ -98,6 +99,7 @@ class JobChange:
             else:
                 self._add_success(record, result, bucket)
         elif result.status == RequestStatus.FAILED:
+            self._groups.add_result(record.index, succeeded=False)
             self._failed += 1
             config.failed += 1
             bucket.failed += 1

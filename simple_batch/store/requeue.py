@@ -3,6 +3,7 @@
 import msgspec
 
 from ..core.domain import Cause, RequestStatus
+from . import error_groups
 from .duplicates import WAITING
 from .models import Job, database, lock_job
 from .request_filter import RequestFilter
@@ -84,6 +85,9 @@ def requeue_step(
             (job_id, status, after, last, *values),
         ).fetchall()
         indices = [index for (index,) in gone]
+        if status != RequestStatus.CANCELLED:
+            succeeded = status == RequestStatus.SUCCEEDED
+            error_groups.count_results(job_id, dict.fromkeys(indices, succeeded), by=-1)
         _add_overrides(job_id, indices, changes)
         _send_alone(job_id, indices)
         counter = Job.failed if status == RequestStatus.FAILED else Job.cancelled
@@ -163,6 +167,9 @@ def _remove_result(job_id: int, index: int, allowed: tuple[RequestStatus, ...]) 
     if row is None or row[0] not in allowed:
         return False
     database.execute_sql("DELETE FROM result WHERE job_id = ? AND idx = ?", (job_id, index))
+    if row[0] != RequestStatus.CANCELLED:
+        ended = {index: row[0] == RequestStatus.SUCCEEDED}
+        error_groups.count_results(job_id, ended, by=-1)
     counter = getattr(Job, row[0])
     Job.update({counter: counter - 1}).where(Job.id == job_id).execute()
     return True

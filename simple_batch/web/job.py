@@ -24,7 +24,10 @@ from .unanswered import no_answer
 blueprint = Blueprint("job_pages", __name__)
 
 
-ERROR_COLUMNS = ("cause", "http_status", "message", "count", "share", "first_at", "last_at")
+ERROR_COLUMNS = (
+    *("cause", "http_status", "message", "count", "share", "first_at", "last_at"),
+    *("failed", "recovered"),
+)
 FORMAT_NAMES = {
     "json": "JSON",
     "jsonl": "JSONL",
@@ -62,7 +65,7 @@ def overview(job_id: int):
     return render_template(
         "job/overview.html",
         tab="overview",
-        groups=groups[:3],
+        groups=groups,
         no_answer=no_answer(groups, job.status in FINAL_STATUSES) if not job.succeeded else "",
         buckets=insight.buckets(job_id, points=120),
         chosen=chosen,

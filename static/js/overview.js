@@ -48,7 +48,11 @@
     document.getElementById("waiting").replaceWith(document.adoptNode(page.getElementById("waiting")));
     const groups = document.getElementById("groups");
     await window.SimpleBatchPointer.idle(groups);
-    window.SimpleBatchFocus.keep(groups, () => groups.replaceChildren(...page.getElementById("groups").childNodes));
+    const open = Boolean(groups.querySelector("details[open]"));
+    window.SimpleBatchFocus.keep(groups, () => {
+      groups.replaceChildren(...page.getElementById("groups").childNodes);
+      for (const folded of groups.querySelectorAll("details")) folded.open = open;
+    });
   };
   document.addEventListener("job.buckets", refresh);
   document.addEventListener("jobstatus", refresh);
