@@ -206,6 +206,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     config_id: int | None = None  # where it goes, if not to the job's own config
     twin: int | None = None  # index of an identical one before it, whose answer it gets
     cells: bytes | None = None  # of the row of a table it was made from, as a JSON array
+    max_tokens: int | None = None  # a limit over that of the body, where it is sent again with one
 
 
 class Fault(msgspec.Struct, frozen=True):

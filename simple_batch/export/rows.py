@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
+from ..core import max_tokens
 from ..core.clock import give_way
 from ..core.domain import NANO
 from ..core.json_pieces import exceeds
@@ -31,9 +33,9 @@ _SELECT = (  # the fields of Row from ``index`` on
     "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx "
 )
 
-_EDITED_BODY = (
-    "coalesce((SELECT o.body FROM override o WHERE o.job_id = r.job_id AND o.idx = r.idx), r.body)"
-)
+_WITH_OVERRIDES = _SELECT.replace("r.body", "coalesce(o.body, r.body)").replace(
+    " FROM request r", ", o.max_tokens FROM request r"
+) + ("LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx ")
 
 
 class Row(msgspec.Struct):
@@ -77,8 +79,8 @@ def rows(job: Job, only: str, wanted: RequestFilter) -> Iterator[Row]:
     Memory does not grow with the job, and no connection is held between two pages."""
     select, mark = _SELECT, -1
     bound: list = []
-    if job.overrides:  # as the request was sent, where a user edited it
-        select = select.replace("r.body", _EDITED_BODY)
+    if job.overrides:  # as the request was sent, where a user changed it
+        select = _WITH_OVERRIDES
     if statuses := _only_statuses(only, wanted):
         condition = f" AND r.idx IN ({_next_in(statuses)})"
     else:
@@ -106,13 +108,23 @@ def _page(job: Job, query: str, bound: tuple) -> tuple[list[Row], int]:
     size = 0
     cursor = database.execute_sql(query, bound)
     for columns in cursor:
-        row = Row(job.id, job.currency, *columns)
+        row = _row(job, *columns)
         page.append(row)
         size += len(row.body) + len(row.response or b"") + len(row.cells or b"")
         if size >= BYTES:
             break
     cursor.close()
     return page, size
+
+
+def _row(job: Job, *columns: Any) -> Row:
+    """A row of _SELECT, or of _WITH_OVERRIDES, which has the limit of tokens behind the others."""
+    fields = len(Row.__struct_fields__) - 2
+    row = Row(job.id, job.currency, *columns[:fields])
+    limit = columns[fields] if len(columns) > fields else None
+    if limit is not None:
+        row.body = max_tokens.limited(bytes(row.body), row.url, limit)
+    return row
 
 
 def _only_statuses(only: str, wanted: RequestFilter) -> tuple[str, ...]:

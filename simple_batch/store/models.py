@@ -356,13 +356,15 @@ class JobConfig(BaseModel):
 
 
 class Override(BaseModel):
-    """An override for one request: another config, another timeout, or a body that a user edited."""
+    """An override for one request: another config, another timeout, another limit of tokens, or a body
+    that a user edited."""
 
     job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
     idx = IntegerField()
     config = ForeignKeyField(ApiConfig, null=True, on_delete="RESTRICT")
     timeout_s = FloatField(null=True)
     body = BlobField(null=True)
+    max_tokens = IntegerField(null=True)
 
     class Meta:
         primary_key = CompositeKey("job", "idx")

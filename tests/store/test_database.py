@@ -64,6 +64,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0021_seed",
         "0023_usage",
         "0024_outcomes",
+        "0025_override_max_tokens",
         "0030_error_groups",
     ]
     close_database()
