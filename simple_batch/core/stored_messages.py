@@ -126,6 +126,12 @@ VECTORS_MISSING = stored_message(
     "the answer to %(count)s inputs has not each “index” from %(first)s to %(last)s once"
 )
 
+# --- answers that a job treats as failed (engine/unwanted_answer.py) ---------------------------
+
+ANSWER_CUT_OFF = stored_message("the answer is cut off (%(reason)s)")
+ANSWER_REFUSED = stored_message("the provider's filter withholds the answer (%(reason)s)")
+ANSWER_EMPTY = stored_message("the answer has no text and no tool call (%(reason)s)")
+
 # --- answers that do not match the schema (core/schema/) --------------------------------------
 
 MODEL_REFUSES = stored_message("the model refuses: %(answer)s")

@@ -59,7 +59,8 @@ class FailureGuard:
 
     def concerns(self, result: RequestResult) -> bool:
         """Whether a failure may be that of the whole job."""
-        if not self._limit or result.cause in OF_ONE_REQUEST:
+        delivered = result.outcome is not None  # the endpoint serves the job
+        if not self._limit or delivered or result.cause in OF_ONE_REQUEST:
             return False
         if self._excused:
             self._excused -= 1

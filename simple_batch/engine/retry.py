@@ -11,7 +11,7 @@ import gevent
 import msgspec
 
 from ..core.clock import now_ms
-from ..core.domain import Attempt, Cause, Request, RequestResult, RequestStatus, Verdict
+from ..core.domain import Attempt, Cause, Outcome, Request, RequestResult, RequestStatus, Verdict
 from ..core.stored_messages import INTERRUPTED
 from .classify import KEPT, Classification, classify, classify_failure
 from .governor import REFUSALS
@@ -20,6 +20,7 @@ from .outage import OutageDetector
 from .packed_request import PackedRequest
 from .structured_output import Structure
 from .transport import Reply, TransportFailure
+from .unwanted_answer import treated
 from .usage_estimate import with_estimate
 
 _MIN_JITTER_S = 0.01
@@ -31,7 +32,8 @@ class Policy(msgspec.Struct, frozen=True):
     """``max_retries`` counts calls after the first. Waiting on rate limits costs no retry, but
     time: ``patience_s`` in all; a provider that asks for more at once stops the others too.
     ``deadline_s`` bounds a request's whole life, including the wait for a retry. ``own`` are causes
-    that never stop the others: only the request itself has failed."""
+    that never stop the others: only the request itself has failed. Answers with an outcome of
+    ``as_failed`` are failed attempts."""
 
     max_retries: int = 3
     backoff_base_s: float = 1.0
@@ -40,6 +42,7 @@ class Policy(msgspec.Struct, frozen=True):
     deadline_s: float = 3600.0
     attempt_timeout_s: float = math.inf
     own: frozenset[Cause] = frozenset()
+    as_failed: frozenset[Outcome] = frozenset()
 
 
 class StopAll(Exception):
@@ -169,15 +172,20 @@ class RetryingCall:
         """Call once. Returns the result if it is final, else the seconds to wait before the next call
         (None: at once). A large answer is held no longer than this lasts. Raises StopAll."""
         finding = self._call(permit, max(0.1, self._left_s()))
+        delivered = finding.cause is None or finding.outcome is not None
+        if delivered and self._outages is not None:
+            self._outages.succeeded()
         if finding.cause is None:
-            if self._outages is not None:
-                self._outages.succeeded()
             return self._result(RequestStatus.SUCCEEDED, finding)
         failed = self._failed = self._result(RequestStatus.FAILED, finding)
-        if self._structure and self._structure.falls_back(self.request, self._level, finding):
+        if (
+            not delivered
+            and self._structure
+            and self._structure.falls_back(self.request, self._level, finding)
+        ):
             self._ask()
             return None
-        charged = self._outages is None or not self._in_outage(self._outages, finding)
+        charged = delivered or self._outages is None or not self._in_outage(self._outages, finding)
         if self._stops(finding):
             raise StopAll(self, finding, failed)
         if not charged:
@@ -299,10 +307,18 @@ class RetryingCall:
             if finding is not None and finding.cause is None and finding.usage is None:
                 finding = with_estimate(finding, self.request, self._body)
             self._limiters.settle(permit, finding, latency_ms)
-            if finding is not None and self._shape is not None:
-                finding = self._shape.checked(finding)
+            if finding is not None and finding.cause is None:
+                finding = self._judged(finding)
             self._note(finding, started_at, latency_ms)
         return finding
+
+    def _judged(self, finding: Classification) -> Classification:
+        """An answer; as a failed attempt if the job takes it for one, or if it is not what was asked
+        for."""
+        finding = treated(finding, self._policy.as_failed)
+        if finding.cause is not None or self._shape is None:
+            return finding
+        return self._shape.checked(finding)
 
     def _note(self, finding: Classification | None, started_at: int, latency_ms: int) -> None:
         number = len(self.attempts) + 1
@@ -374,6 +390,8 @@ class RetryingCall:
             message=finding.message,
             usage=finding.usage,
             model=finding.model,
+            outcome=finding.outcome,
+            finish_reason=finding.finish_reason,
             held=finding.held,
         )
 

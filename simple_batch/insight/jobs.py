@@ -10,7 +10,18 @@ from ..store import visibility
 from ..store.models import TIMELINE_WIDTHS, ApiConfig, Job, Timeline, User
 from .outcome_status import SHOWN, outcome_status, shown_as
 from .page import Page
-from .summary import Counts, Outcomes, WaitingState, cost_nano, counts, eta_s, live_of, outcomes, rate_now, waiting
+from .summary import (
+    Counts,
+    Outcomes,
+    WaitingState,
+    cost_nano,
+    counts,
+    eta_s,
+    live_of,
+    outcomes,
+    rate_now,
+    waiting,
+)
 
 SORTS = {
     "created": Job.created_at,

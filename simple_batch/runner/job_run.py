@@ -10,7 +10,7 @@ import gevent
 import msgspec
 
 from ..core.clock import give_way, now_ms
-from ..core.domain import Cause, GovernorState, Request, RequestResult, Spread, Waiting
+from ..core.domain import Cause, GovernorState, Outcome, Request, RequestResult, Spread, Waiting
 from ..core.errors import ConfigurationError
 from ..core.settings import Settings
 from ..engine.breaker import PauseReason
@@ -185,6 +185,7 @@ class JobRun:
             patience_s=settings.RATE_LIMIT_PATIENCE,
             deadline_s=settings.REQUEST_DEADLINE,
             own=self._own_causes,
+            as_failed=frozenset(map(Outcome, filter(None, job.as_failed.split(",")))),
         )
 
     def _guard_policy(self, job: Job) -> GuardPolicy:

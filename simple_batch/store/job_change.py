@@ -1,12 +1,13 @@
 """What one commit of results changes for one job: counters, timeline, error groups and spending."""
 
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from ..core.domain import Attempt, Cause, Prices, RequestResult, RequestStatus, Usage
-from . import spending, timeline
+from . import outcome_counts, spending, timeline
 from .counters import process_counters
 from .dialect import LOCKING
 from .error_groups import ErrorGroups
@@ -63,6 +64,7 @@ class _ConfigChange:
     cached: int = 0
     cache_write: int = 0
     cost_nano: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)  # results by outcome
 
 
 class JobChange:
@@ -88,6 +90,9 @@ class JobChange:
         """Count how a request ended."""
         config = self._by_config[record.alias]
         bucket = self._buckets[result.finished_at // 1000]
+        if result.outcome is not None:
+            outcome = result.outcome.value
+            config.outcomes[outcome] = config.outcomes.get(outcome, 0) + 1
         if result.status == RequestStatus.SUCCEEDED:
             self._groups.add_result(record.index, succeeded=True)
             self._succeeded += 1
@@ -160,6 +165,7 @@ class JobChange:
         for latency in self._latency.values():
             self._stored.merge(latency)
         Job.update(
+            self._outcomes(),
             succeeded=Job.succeeded + self._succeeded,
             failed=Job.failed + self._failed,
             cancelled=Job.cancelled + self._cancelled,
@@ -183,6 +189,12 @@ class JobChange:
         figures = self._succeeded, self._failed, self._attempts
         if worker and any(figures):
             database.execute_sql(_BY_WORKER, (self._job_id, worker, *figures))
+
+    def _outcomes(self) -> dict[Any, Any]:
+        counts: Counter[str] = Counter()
+        for config in self._by_config.values():
+            counts.update(config.outcomes)
+        return outcome_counts.added(counts)
 
     def _write_configs(self) -> None:
         rows = [
@@ -209,6 +221,7 @@ class JobChange:
                 config.input_tokens,
                 config.output_tokens,
             )
+            process_counters.delivered(alias, config.outcomes)
             if config.cached or config.cache_write:
                 process_counters.cache_used(alias, config.cached, config.cache_write)
         for alias, latency in self._latency.items():

@@ -3,7 +3,7 @@
 import msgspec
 
 from ..core.domain import Cause, RequestStatus
-from . import error_groups
+from . import error_groups, outcome_counts
 from .duplicates import WAITING
 from .models import Job, database, lock_job
 from .request_filter import RequestFilter
@@ -41,7 +41,7 @@ DELETE FROM result AS x WHERE x.job_id = ? AND x.status = 'failed' AND x.idx > ?
   AND EXISTS (SELECT 1 FROM request r WHERE r.job_id = x.job_id AND r.idx = x.idx AND {WAITING}
     AND NOT EXISTS (SELECT 1 FROM result f WHERE f.job_id = r.job_id AND f.idx = r.twin
       AND f.status <> 'succeeded'))
-RETURNING idx
+RETURNING outcome
 """
 
 
@@ -77,17 +77,18 @@ def requeue_step(
             return 0, None
         gone = database.execute_sql(
             "DELETE FROM result AS x WHERE x.job_id = ? AND x.status = ? AND x.idx > ? AND x.idx <= ?"
-            f"{conditions} RETURNING idx",
+            f"{conditions} RETURNING idx, outcome",
             (job_id, status, after, last, *values),
         ).fetchall()
-        indices = [index for (index,) in gone]
+        indices = [index for index, _outcome in gone]
         if status != RequestStatus.CANCELLED:
             succeeded = status == RequestStatus.SUCCEEDED
             error_groups.count_results(job_id, dict.fromkeys(indices, succeeded), by=-1)
         add_overrides(job_id, indices, changes)
         _send_alone(job_id, indices)
         counter = Job.failed if status == RequestStatus.FAILED else Job.cancelled
-        Job.update({counter: counter - len(gone)}).where(Job.id == job_id).execute()
+        fewer = outcome_counts.removed(outcome for _index, outcome in gone)
+        Job.update({counter: counter - len(gone), **fewer}).where(Job.id == job_id).execute()
     return len(gone), last
 
 
@@ -119,7 +120,8 @@ def requeue_duplicates_step(job_id: int, after: int, chunk: int) -> tuple[int, i
         if last is None:
             return 0, None
         gone = database.execute_sql(_LEFT_BEHIND, (job_id, after, last)).fetchall()
-        Job.update(failed=Job.failed - len(gone)).where(Job.id == job_id).execute()
+        fewer = outcome_counts.removed(outcome for (outcome,) in gone)
+        Job.update(fewer, failed=Job.failed - len(gone)).where(Job.id == job_id).execute()
     return len(gone), last
 
 
@@ -158,7 +160,7 @@ def _send_alone(job_id: int, indices: list[int]) -> None:
 
 def _remove_result(job_id: int, index: int, allowed: tuple[RequestStatus, ...]) -> bool:
     row = database.execute_sql(
-        "SELECT status FROM result WHERE job_id = ? AND idx = ?", (job_id, index)
+        "SELECT status, outcome FROM result WHERE job_id = ? AND idx = ?", (job_id, index)
     ).fetchone()
     if row is None or row[0] not in allowed:
         return False
@@ -167,7 +169,8 @@ def _remove_result(job_id: int, index: int, allowed: tuple[RequestStatus, ...]) 
         ended = {index: row[0] == RequestStatus.SUCCEEDED}
         error_groups.count_results(job_id, ended, by=-1)
     counter = getattr(Job, row[0])
-    Job.update({counter: counter - 1}).where(Job.id == job_id).execute()
+    fewer = outcome_counts.removed([row[1]])
+    Job.update({counter: counter - 1, **fewer}).where(Job.id == job_id).execute()
     return True
 
 
