@@ -105,7 +105,7 @@ def test_what_was_not_sent_is_not_counted_as_done(
 def test_rounding_never_says_nothing_or_all(app, answered, shown, exact):
     counts = {"total": 50_000, "succeeded": 0, "failed": answered, "cancelled": 50_000 - answered}
     with app.test_request_context("/?lang=en"):
-        word = job_status_word("cancelled", "cancelled", counts)
+        word = job_status_word("cancelled", "cancelled", counts, {})
         assert word.replace("<", "&lt;") == f"cancelled at {shown}"
         assert filters.percent(answered, 50_000).replace("<", "&lt;") == exact
 
