@@ -46,12 +46,28 @@
     buckets = JSON.parse(page.getElementById("throughput-data").textContent);
     update();
     document.getElementById("waiting").replaceWith(document.adoptNode(page.getElementById("waiting")));
+    const answers = document.getElementById("answers");
+    await window.SimpleBatchPointer.idle(answers);
+    if (!answers.querySelector("details[open]"))
+      window.SimpleBatchFocus.keep(answers, () => answers.replaceChildren(...page.getElementById("answers").childNodes));
     const groups = document.getElementById("groups");
     await window.SimpleBatchPointer.idle(groups);
-    window.SimpleBatchFocus.keep(groups, () => groups.replaceChildren(...page.getElementById("groups").childNodes));
+    const open = Boolean(groups.querySelector("details[open]"));
+    window.SimpleBatchFocus.keep(groups, () => {
+      groups.replaceChildren(...page.getElementById("groups").childNodes);
+      for (const folded of groups.querySelectorAll("details")) folded.open = open;
+    });
   };
   document.addEventListener("job.buckets", refresh);
   document.addEventListener("jobstatus", refresh);
+
+  // green-tick words only for an answer that is known to be OK
+  function ending({ status, cause, outcome }) {
+    if (status !== "succeeded") return `✕ ${words[status] || status} ${words.causes[cause] || ""}`;
+    if (outcome === "ok") return `✓ ${words.succeeded}`;
+    if (outcome === "tool_call") return `→ ${words.outcomes[outcome]}`;
+    return outcome ? `⚠ ${words.outcomes[outcome] || outcome}` : words.succeeded;
+  }
 
   const tail = document.getElementById("tail");
   const pause = document.getElementById("tail-pause");
@@ -77,7 +93,7 @@
       link.href = `${location.pathname}/requests/${item.index}`;
       link.textContent = item.index;
       cell(link, "text-end num");
-      cell(item.status === "succeeded" ? `✓ ${words.succeeded}` : `✕ ${words[item.status] || item.status} ${words.causes[item.cause] || ""}`, "text-nowrap");
+      cell(ending(item), "text-nowrap");
       cell(latency(item.latency_ms), "text-end num");
       cell(number(item.tokens), "text-end num");
       const text = document.createElement("div");
