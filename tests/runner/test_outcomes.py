@@ -38,7 +38,7 @@ def endpoint(add_config):
 
 
 def by_request(endpoint, *scripts) -> list:
-    """The script of an endpoint that gives each request the answers of its own script."""
+    """The script of an endpoint that gives each request the answers of one script."""
     left = [list(script) for script in scripts]
 
     def answer(connection):
