@@ -19,6 +19,7 @@ from ..services.job_option_fields import DETAILS, JobOptions
 from ..store.request_filter import RequestFilter
 from . import labels
 from .downloads import attached
+from .option_fields import described
 from .unanswered import no_answer
 
 blueprint = Blueprint("job_pages", __name__)
@@ -77,8 +78,12 @@ def overview(job_id: int):
 
 def _details(chosen: JobOptions) -> list[tuple[str, object]]:
     """Names and values of further options that a job sets."""
-    found = [(field.label, getattr(chosen, name)) for name, field in DETAILS.items()]
-    return [(labels.translated(label), value) for label, value in found if value is not None]
+    found = [(field, getattr(chosen, name)) for name, field in DETAILS.items()]
+    return [
+        (labels.translated(field.label), described(field, value))
+        for field, value in found
+        if value not in (None, ())
+    ]
 
 
 @blueprint.get("/jobs/<int:job_id>/progress.json")
