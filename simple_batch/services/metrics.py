@@ -138,38 +138,26 @@ def _readiness() -> Iterator[Metric]:
 
 
 def _recorded() -> Iterator[Metric]:
-    counter = CounterMetricFamily
-    config = ("config",)
-    yield _family(
-        counter,
-        "requests",
-        "Requests that got their result.",
-        (*config, "result"),
-        process_counters.requests,
-    )
-    yield _family(
-        counter,
-        "outcomes",
-        "Requests that got an answer, by what it is worth.",
-        (*config, "outcome"),
-        process_counters.outcomes,
-    )
-    yield _family(
-        counter,
-        "attempts_failed",
-        "Calls that failed.",
-        (*config, "cause"),
-        process_counters.failures,
-    )
-    yield _family(counter, "tokens", "Tokens of calls.", (*config, "kind"), process_counters.tokens)
-    yield _family(
-        counter,
-        "cache_tokens",
-        "Of the input tokens, read from a provider's prompt cache or written to it.",
-        (*config, "kind"),
-        process_counters.cache_tokens,
-    )
+    counter, counts = CounterMetricFamily, process_counters
+    for name, meaning, label, values in (
+        ("requests", "Requests that got their result.", "result", counts.requests),
+        ("outcomes", "Requests with an answer, by its outcome.", "outcome", counts.outcomes),
+        ("attempts_failed", "Calls that failed.", "cause", counts.failures),
+        ("tokens", "Tokens of calls.", "kind", counts.tokens),
+        (
+            "cache_tokens",
+            "Of the input tokens, read from a provider's prompt cache or written to it.",
+            "kind",
+            counts.cache_tokens,
+        ),
+    ):
+        yield _family(counter, name, meaning, ("config", label), values)
+    yield from _sums()
     yield _cost()
+    yield _latency()
+
+
+def _sums() -> Iterator[Metric]:
     for name, meaning, value in (
         (
             "requests_cancelled",
@@ -193,13 +181,16 @@ def _recorded() -> Iterator[Metric]:
             process_counters.estimated,
         ),
     ):
-        yield counter(f"simple_batch_{name}", meaning, value=value)
+        yield CounterMetricFamily(f"simple_batch_{name}", meaning, value=value)
+
+
+def _latency() -> Metric:
     latency = HistogramMetricFamily(
-        "simple_batch_request_latency_seconds", "Of calls that succeeded.", labels=config
+        "simple_batch_request_latency_seconds", "Of calls that succeeded.", labels=("config",)
     )
     for alias, sketch in process_counters.latency.items():
         latency.add_metric((alias,), _buckets(sketch), (sketch.mean() or 0) * sketch.count / 1000)
-    yield latency
+    return latency
 
 
 def _cost() -> Metric:
