@@ -77,7 +77,7 @@ def list_jobs(status, as_json):
             [
                 row["id"],
                 row["name"],
-                row["status"],
+                row["outcome_status"] or row["status"],
                 row["total"],
                 row["succeeded"],
                 row["failed"],
@@ -144,7 +144,7 @@ def cancel_job(job_id):
 @click.option("--cause", type=click.Choice([cause.value for cause in Cause]))
 @click.option(
     "--outcome",
-    type=click.Choice(sorted(job_retry.RETRIABLE)),
+    type=click.Choice(sorted(one.value for one in job_retry.RETRIABLE)),
     help="Requests with such answers, also those that succeeded.",
 )
 @click.option(

@@ -63,25 +63,11 @@ def _value(field: Field, value: Any, zone: str) -> Any:
         return _moment(value, zone, field.name)
     if field.kind is Kind.CHOICE:
         return {word_of(choice): choice.value for choice in field.choices}[value]
-    if field.kind is Kind.CHOICES:
-        return several(field, value)
     if field.kind is Kind.LIST:
         return field.read(value)
     if field.kind is Kind.JSON:
         return schema.parse(read(value, field.name))
     return value
-
-
-def several(field: Field, text: str) -> tuple:
-    """Any of the field's choices, from a text with commas between them. Raises InvalidInput."""
-    words = {word_of(choice): choice.value for choice in field.choices}
-    given = [word.strip() for word in text.replace("，", ",").split(",") if word.strip()]
-    for word in given:
-        if word not in words:
-            raise InvalidInput(
-                f"{field.flag}: {word[:40]!r} is not one of {', '.join(words)}.", field.name
-            )
-    return tuple(words[word] for word in given)
 
 
 def _moment(text: str, zone: str, field: str) -> int:

@@ -150,6 +150,14 @@ def is_reasoning(part: object) -> bool:
     return isinstance(part, dict) and names_reasoning(part.get("type"), part.get("thought"))
 
 
+def mentions_reasoning(response: bytes) -> bool:
+    """Whether an answer may hold reasoning: a quick look at the bytes, to decode few of them."""
+    response = response.lower()
+    if b"think" in response or b"thought" in response:
+        return True
+    return response.count(b"reasoning") > response.count(b"reasoning_tokens")
+
+
 def names_reasoning(kind: object, thought: object = None) -> bool:
     """Whether the ``type`` of a part is one of reasoning, or it is marked as a ``thought``."""
     return thought is True or (isinstance(kind, str) and _KIND.match(kind) is not None)

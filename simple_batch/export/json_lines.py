@@ -59,6 +59,9 @@ def result(row: Row, table: Table) -> dict:
         "latency_ms": row.latency_ms,
         "usage": usage,
         "cost": cost,
+        "outcome": row.outcome,
+        "finish_reason": row.finish_reason,
+        "reasoning": row.reasoning,
         **({"row": table.named_cells(row)} if row.cells else {}),
     }
 

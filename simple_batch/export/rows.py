@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
-from ..core import max_tokens
+from ..core import content, max_tokens
 from ..core.clock import give_way
 from ..core.domain import NANO
 from ..core.json_pieces import exceeds
+from ..core.reasoning import mentions_reasoning
 from ..store.database import connected
 from ..store.models import Job, database
 from ..store.request_filter import RequestFilter
@@ -29,7 +30,7 @@ _SELECT = (  # the fields of Row from ``index`` on
     "SELECT r.idx, r.custom_id, r.url, r.body, x.status, x.cause, x.http_status, x.message, "
     "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
     "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cache_write_tokens, "
-    "x.estimated, x.cost_nano, r.cells "
+    "x.estimated, x.cost_nano, x.outcome, x.finish_reason, r.cells "
     "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx "
 )
 
@@ -67,7 +68,17 @@ class Row(msgspec.Struct):
     cache_write_tokens: int | None
     estimated: int | None
     cost_nano: int | None
+    outcome: str | None
+    finish_reason: str | None
     cells: bytes | None
+
+    @property
+    def reasoning(self) -> str | None:
+        """What the model reasoned before its answer; None where there is none."""
+        response = bytes(self.response or b"")
+        if not mentions_reasoning(response):
+            return None
+        return content.reasoning_of(content.loaded(response)) or None
 
     @property
     def cost(self) -> float | None:

@@ -8,7 +8,7 @@ from ..core.identity import Scope
 from ..core.messages import translatable
 from ..store import visibility
 from ..store.models import TIMELINE_WIDTHS, ApiConfig, Job, Timeline, User
-from .outcome_status import SHOWN, outcome_status, shown_as
+from ..store.outcome_status import SHOWN, outcome_status, shown_as
 from .page import Page
 from .summary import (
     Counts,

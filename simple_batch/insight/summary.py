@@ -9,7 +9,7 @@ from ..core.domain import NANO, Cause, JobStatus
 from ..store import jobs
 from ..store.latency_sketch import LatencySketch
 from ..store.models import Job, database
-from .outcome_status import outcome_status
+from ..store.outcome_status import outcome_status
 
 _RUNNING = (JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.FINALIZING)
 _STANDING = (JobStatus.VALIDATING, JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.PAUSED)

@@ -9,6 +9,11 @@ from .models import Job
 _COUNTERS = {outcome.value: getattr(Job, f"outcome_{outcome}") for outcome in Outcome}
 
 
+def of(job: Job) -> dict[Outcome, int]:
+    """Results of a job by what their answers are worth."""
+    return {outcome: getattr(job, f"outcome_{outcome}") for outcome in Outcome}
+
+
 def added(counts: Mapping[str, int]) -> dict[Any, Any]:
     """Columns for ``Job.update`` where results are added, counted by outcome."""
     return {_COUNTERS[one]: _COUNTERS[one] + count for one, count in counts.items() if count}

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ..core.domain import Cause, RequestStatus
+from ..core.domain import Cause, Outcome, RequestStatus
 from . import error_groups, outcome_counts
 from .duplicates import WAITING
 from .models import Job, database, lock_job
@@ -10,6 +10,7 @@ from .request_filter import RequestFilter
 
 CHUNK = 1_000
 _RETRIABLE = (RequestStatus.FAILED, RequestStatus.CANCELLED)
+_UNWANTED = (Outcome.CUT_OFF, Outcome.REFUSED, Outcome.EMPTY)
 _CAUSES_OF_CANCELLED = (Cause.CANCELLED, Cause.EXPIRED)
 
 _OVERRIDE = """
@@ -26,7 +27,7 @@ INSERT INTO attempt (job_id, idx, number, started_at, latency_ms, cause, http_st
   excerpt, wait_ms, input_tokens, output_tokens, estimated, cost_nano, group_key)
 SELECT job_id, idx, attempts, finished_at - coalesce(latency_ms, 0), coalesce(latency_ms, 0), '',
   http_status, CASE WHEN latency_ms IS NULL THEN 'the answer of an identical request' ELSE '' END,
-  substr(CAST(response AS TEXT), 1, 2000), 0, input_tokens, output_tokens, estimated, cost_nano, ''
+  coalesce(substr(CAST(response AS TEXT), 1, 2000), ''), 0, input_tokens, output_tokens, estimated, cost_nano, ''
 FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?)) AND status = 'succeeded'
 """
 # A duplicate whose original failed and is not retried would get that failure again: send it separately.
@@ -100,10 +101,11 @@ def _status_of(wanted: RequestFilter) -> RequestStatus:
 
 
 def requeue_one(job_id: int, index: int, changes: Changes | None = None) -> bool:
-    """Requeue one failed or cancelled request; False where it is neither."""
+    """Requeue one request that failed or was cancelled, or whose answer is cut off, refused or empty and
+    is then kept as an attempt; False where it is none of these."""
     with database.atomic():
         lock_job(job_id)
-        if not _remove_result(job_id, index, _RETRIABLE):
+        if not _remove_result(job_id, index, _RETRIABLE, _UNWANTED):
             return False
         add_overrides(job_id, [index], changes)
         _send_alone(job_id, [index])
@@ -130,7 +132,6 @@ def replace_one(job_id: int, index: int, body: bytes) -> bool:
     answer it had is kept as an attempt, and its cost stays counted."""
     with database.atomic():
         lock_job(job_id)
-        keep_answers(job_id, [index])
         if not _remove_result(job_id, index, (*_RETRIABLE, RequestStatus.SUCCEEDED)):
             return False
         database.execute_sql(
@@ -158,12 +159,20 @@ def _send_alone(job_id: int, indices: list[int]) -> None:
         Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
 
 
-def _remove_result(job_id: int, index: int, allowed: tuple[RequestStatus, ...]) -> bool:
+def _remove_result(
+    job_id: int,
+    index: int,
+    statuses: tuple[RequestStatus, ...],
+    outcomes: tuple[Outcome, ...] = (),
+) -> bool:
+    """Remove a result with one of these statuses or outcomes; an answer is kept as an attempt. False where
+    it has none of them."""
     row = database.execute_sql(
         "SELECT status, outcome FROM result WHERE job_id = ? AND idx = ?", (job_id, index)
     ).fetchone()
-    if row is None or row[0] not in allowed:
+    if row is None or not (row[0] in statuses or row[1] in outcomes):
         return False
+    keep_answers(job_id, [index])
     database.execute_sql("DELETE FROM result WHERE job_id = ? AND idx = ?", (job_id, index))
     if row[0] != RequestStatus.CANCELLED:
         ended = {index: row[0] == RequestStatus.SUCCEEDED}

@@ -7,7 +7,7 @@ import msgspec
 
 from ..core import max_tokens
 from ..core.domain import Defaults, Outcome, RequestStatus
-from . import configs, error_groups
+from . import configs, error_groups, outcome_counts
 from .models import ApiConfig, Job, database, lock_job
 from .request_filter import RequestFilter
 from .requeue import CHUNK, Changes, add_overrides, conditions_of, keep_answers
@@ -85,14 +85,11 @@ def _listed(indices: list[int]) -> str:
 
 
 def _discount(job_id: int, outcome: str | None, statuses: Counter[str]) -> None:
-    counter = getattr(Job, f"outcome_{outcome}")
     succeeded, failed = statuses[RequestStatus.SUCCEEDED], statuses[RequestStatus.FAILED]
     Job.update(
-        {
-            Job.succeeded: Job.succeeded - succeeded,
-            Job.failed: Job.failed - failed,
-            counter: counter - succeeded - failed,
-        }
+        outcome_counts.removed([outcome] * (succeeded + failed)),
+        succeeded=Job.succeeded - succeeded,
+        failed=Job.failed - failed,
     ).where(Job.id == job_id).execute()
 
 

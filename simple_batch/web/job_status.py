@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flask import Flask
 from flask_babel import gettext as _
 
-from ..insight.outcome_status import FLAWED, OutcomeStatus
+from ..store.outcome_status import FLAWED, OutcomeStatus
 from . import labels
 from .filters import number, whole_percent
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from peewee import Case, Expression
 
 from ..core.domain import JobStatus, Outcome
-from ..store.models import Job
+from .models import Job
 
 
 class OutcomeStatus(StrEnum):
