@@ -52,10 +52,10 @@
       window.SimpleBatchFocus.keep(answers, () => answers.replaceChildren(...page.getElementById("answers").childNodes));
     const groups = document.getElementById("groups");
     await window.SimpleBatchPointer.idle(groups);
-    const open = Boolean(groups.querySelector("details[open]"));
+    const folded = groups.querySelector("details");
     window.SimpleBatchFocus.keep(groups, () => {
       groups.replaceChildren(...page.getElementById("groups").childNodes);
-      for (const folded of groups.querySelectorAll("details")) folded.open = open;
+      for (const fresh of groups.querySelectorAll("details")) if (folded) fresh.open = folded.open;
     });
   };
   document.addEventListener("job.buckets", refresh);
