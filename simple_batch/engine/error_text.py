@@ -30,6 +30,7 @@ _MESSAGES = (
     "error_message",
     "errorMessage",
     "errmsg",
+    "faultstring",
     "status_msg",
     "detail",
     "details",
@@ -50,6 +51,8 @@ _CODES = frozenset(
         "errorCode",
         "err_code",
         "error_type",
+        "errorcode",
+        "__type",
         "reason",
         "quotaId",
         "blockReason",
@@ -60,8 +63,11 @@ _STATUSES = frozenset(
     | {"http_status", "httpStatus", "http_status_code"}
 )
 _PARAMS = frozenset({"param", "field", "parameter"})
+_NAMED = frozenset(_MESSAGES) | frozenset(_SECONDARY) | _CODES | _STATUSES | _PARAMS
 _ECHOES = frozenset({"input", "ctx", "failed_generation", "request", "prompt"})  # not its words
-_UNNAMED = frozenset({"seconds", "value", "amount", "count"})  # the name above says what it is
+_UNNAMED = frozenset(
+    {"seconds", "value", "amount", "count", "nanos", "after", "delay", "until"}
+)  # the name above says what it is
 _TAG = re.compile(r"<(?:(?:script|style)\b.*?</(?:script|style)|[^>]{0,500})>", re.S | re.I)
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -165,6 +171,7 @@ class _Reader:
         if isinstance(value.get("msg"), str) and isinstance(value.get("loc"), list | tuple):
             self._fault(value["loc"], value["msg"])
             return
+        value = {_plain_name(key): item for key, item in value.items()}
         for key in _MESSAGES:
             if key in value:
                 self.read(value[key], key, depth + 1)
@@ -222,6 +229,14 @@ class _Reader:
         text = " ".join(text.split())[:_MAX_TEXT]
         if text and not any(text in known for known in self.sentences):
             self.sentences.append(text)
+
+
+def _plain_name(key: Any) -> Any:
+    """A name as others write it: AWS and Alibaba Cloud begin with a capital (``Message``, ``Code``)."""
+    if not isinstance(key, str) or not key[:1].isupper():
+        return key
+    plain = key[0].lower() + key[1:]
+    return plain if plain in _NAMED else key
 
 
 def _brackets(text: str) -> list[tuple[int, int]]:
