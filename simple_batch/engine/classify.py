@@ -44,7 +44,9 @@ class Classification(msgspec.Struct, frozen=True):
     provider asks for, wherever it says so; ``per_day`` says that a limit per day is used up, which
     renews then. ``limited`` is what a refusal is about: "tokens" or "requests". ``remedy`` is what to
     do, if that is not what the cause says. ``params`` are the parameters of the request that the error
-    names. ``failed_generation``: what the model generated fails the provider's own check."""
+    names. ``failed_generation``: what the model generated fails the provider's own check.
+    ``unavailable``: a gateway says that the endpoint behind it is away. ``foreign``: what came is no
+    answer of an API, but a page or nothing."""
 
     cause: Cause | None
     verdict: Verdict | None
@@ -63,6 +65,8 @@ class Classification(msgspec.Struct, frozen=True):
     remedy: Message | None = None
     params: tuple[str, ...] = ()
     failed_generation: bool = False
+    unavailable: bool = False
+    foreign: bool = False
 
 
 _NONE = msgspec.Raw()  # a union of Raw and None takes null alone
@@ -240,7 +244,8 @@ def _no_answer(reply: Reply, limits: RateLimits | None) -> Classification:
         error = read_error(reply.body)
         if error.said:
             return _error(reply, error, limits)
-    return _bad(reply, _no_json_message(reply), limits)
+    foreign = not reply.body.strip() or _is_page(reply)
+    return _bad(reply, _no_json_message(reply), limits, foreign=foreign)
 
 
 def _readable(reply: Reply) -> Reply:
@@ -258,7 +263,11 @@ def _whole(escape: re.Match[bytes]) -> bytes:
 
 
 def _bad(
-    reply: Reply, message: str, limits: RateLimits | None, usage: Usage | None = None
+    reply: Reply,
+    message: str,
+    limits: RateLimits | None,
+    usage: Usage | None = None,
+    foreign: bool = False,
 ) -> Classification:
     return Classification(
         Cause.BAD_RESPONSE,
@@ -269,6 +278,7 @@ def _bad(
         excerpt=_excerpt(reply.body),
         response=_json_or_none(reply.body),
         limits=limits,
+        foreign=foreign,
     )
 
 
@@ -297,6 +307,8 @@ def _error(
         remedy=kind.remedy,
         params=error.params,
         failed_generation=kind.failed_generation,
+        unavailable=kind.unavailable,
+        foreign=reply.status >= 500 and _is_page(reply),
     )
 
 
@@ -311,10 +323,12 @@ def _error_message(status: int, error: ErrorBody) -> str:
 def _no_json_message(reply: Reply) -> str:
     if not reply.body.strip():
         return EMPTY_ANSWER()
+    return HTML_ANSWER() if _is_page(reply) else NO_JSON_ANSWER()
+
+
+def _is_page(reply: Reply) -> bool:
     kind = str(reply.headers.get("content-type", "")).split(";")[0][:60]
-    if b"<html" in reply.body[:500].lower() or "html" in kind:
-        return HTML_ANSWER()
-    return NO_JSON_ANSWER()
+    return b"<html" in reply.body[:500].lower() or "html" in kind
 
 
 def _excerpt(body: bytes) -> str:

@@ -17,6 +17,10 @@ from .error_words import Sign
 from .rate_limit_headers import day_reset_s, reset_s, retry_after_s
 from .request_size import Size, exceeded_size, is_too_large
 
+# a gateway or a proxy got no answer from the endpoint behind it; 520 to 530 are Cloudflare's
+# (developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors), 598 and
+# 599 are those of proxies whose connection timed out
+GATEWAY_STATUSES = frozenset({502, 503, 504, *range(520, 531), 598, 599})
 _REDIRECTS = range(300, 400)
 _OVERLOADED = (503, 529)
 _NOT_GENERATED = (401, 403, 404, 408, 429)
@@ -27,7 +31,8 @@ _NAMES_RATES = (400, 403, 500)  # of a rate limit, besides 429: AWS, GitHub, pro
 class Kind(msgspec.Struct, frozen=True):
     """``retry_after_s``: the wait that the provider asks for. ``remedy``: what to do, where that is
     not what the cause says. ``per_day``: a limit per day is used up. ``failed_generation``: what the
-    model generated fails the provider's own check, so the request itself is right."""
+    model generated fails the provider's own check, so the request itself is right. ``unavailable``: a
+    gateway says that the endpoint behind it is away."""
 
     cause: Cause
     verdict: Verdict
@@ -35,6 +40,7 @@ class Kind(msgspec.Struct, frozen=True):
     remedy: Message | None = None
     per_day: bool = False
     failed_generation: bool = False
+    unavailable: bool = False
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -60,7 +66,7 @@ def kind_of(http_status: int, error: ErrorBody, headers: Mapping[str, str], now_
     if seen.refused or seen.status == 498:
         return _refusal(seen)
     cause, verdict = _by_status(seen)
-    return Kind(cause, verdict, seen.wait_s)
+    return Kind(cause, verdict, seen.wait_s, unavailable=seen.status in GATEWAY_STATUSES)
 
 
 def refuses_content(error: ErrorBody) -> bool:
