@@ -230,18 +230,18 @@ def _error_of(choice: msgspec.Raw) -> bytes:
         return b""
 
 
-def _read_error_inside(body: bytes) -> ErrorBody:
+def _read_error_inside(body: bytes, but: frozenset[str] = _ANSWER_PARTS) -> ErrorBody:
     """What a body says besides the parts of an answer."""
     data = _decode_any(body)
     if isinstance(data, dict):
-        data = {name: part for name, part in data.items() if name not in _ANSWER_PARTS}
+        data = {name: part for name, part in data.items() if name not in but}
     return read_error_value(data)
 
 
 def _no_answer(reply: Reply, limits: RateLimits | None) -> Classification:
-    """A body that is no object: a list of errors (Gemini), or nothing that can be read."""
-    if reply.body[:100].lstrip()[:1] == b"[":
-        error = read_error(reply.body)
+    """A body that is no answer by its shape: an error (Gemini: a list), or nothing that can be read."""
+    if len(reply.body) <= KEPT and _json_or_none(reply.body) is not None:
+        error = _read_error_inside(reply.body, _ANSWER_PARTS - {"data"})
         if error.said:
             return _error(reply, error, limits)
     foreign = not reply.body.strip() or _is_page(reply)

@@ -31,6 +31,8 @@ _MESSAGES = (
     "errorMessage",
     "errmsg",
     "faultstring",
+    "err",
+    "exception",
     "status_msg",
     "detail",
     "details",
@@ -39,7 +41,7 @@ _MESSAGES = (
     "error_description",
     "raw",
 )
-_SECONDARY = ("title", "description", "reason", "info", "text", "cause", "explanation")
+_SECONDARY = ("title", "description", "desc", "reason", "info", "text", "cause", "explanation")
 _CODES = frozenset(
     {
         "code",
@@ -68,6 +70,10 @@ _ECHOES = frozenset({"input", "ctx", "failed_generation", "request", "prompt"}) 
 _UNNAMED = frozenset(
     {"seconds", "value", "amount", "count", "nanos", "after", "delay", "until"}
 )  # the name above says what it is
+_PAGE = re.compile(r"<(?:!doctype|html|head|body|h\d|p|div|center)\b", re.I)
+_SAID = re.compile(  # in what can be read neither as JSON nor as Python: cut off, or with objects in it
+    r"""(?<!\w)['"](?:message|msg)['"]\s*:\s*(?:'((?:[^'\\]|\\.){1,2000})'|"((?:[^"\\]|\\.){1,2000})")"""
+)
 _TAG = re.compile(r"<(?:(?:script|style)\b.*?</(?:script|style)|[^>]{0,500})>", re.S | re.I)
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -217,13 +223,21 @@ class _Reader:
     def say(self, text: str, depth: int = 0) -> None:
         """Note a sentence. JSON or a Python value within it is read as such."""
         text = text.strip()[: MAX_BODY if text[:1] in "[{" else _MAX_LITERAL]
+        if text[:1] == text[-1:] == '"':
+            text = _unquoted(text)
+        if _PAGE.search(text):
+            text = " ".join(_TAG.sub(" ", text).split())
         for start, end in _brackets(text) if depth < MAX_DEPTH else ():
             nested = _nested(text[start:end], alone=end - start == len(text))
             if nested is not None:
                 self._add(text[:start].removesuffix("b'").strip(" -:'\"\n"))
                 self.read(nested, "", depth + 1)
                 return
-        self._add(text)
+        parts = _SAID.findall(text) if "{" in text and depth < MAX_DEPTH else ()
+        for part in parts:
+            self.say("".join(part), depth + 1)
+        if not parts:
+            self._add(text)
 
     def _add(self, text: str) -> None:
         text = " ".join(text.split())[:_MAX_TEXT]
@@ -237,6 +251,15 @@ def _plain_name(key: Any) -> Any:
         return key
     plain = key[0].lower() + key[1:]
     return plain if plain in _NAMED else key
+
+
+def _unquoted(text: str) -> str:
+    """A text that is given as JSON within JSON."""
+    try:
+        value = _decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return text
+    return value if isinstance(value, str) else text
 
 
 def _brackets(text: str) -> list[tuple[int, int]]:
@@ -272,9 +295,22 @@ def _python_value(text: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about escapes in another program's text
-            return ast.literal_eval(text)
+            return _literal(ast.parse(text.strip(), mode="eval").body)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return None
+
+
+def _literal(node: ast.expr) -> Any:
+    """The value of a literal; of an object in it (``ValueError('no')``), its first argument. Raises
+    ValueError for anything else."""
+    if isinstance(node, ast.Call):
+        return _literal(node.args[0]) if node.args else ""
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return {_literal(key): _literal(value) for key, value in pairs if key is not None}
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return [_literal(item) for item in node.elts]
+    return ast.literal_eval(node)
 
 
 def _any_texts(data: Any) -> list[str]:
