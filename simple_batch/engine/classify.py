@@ -308,7 +308,6 @@ def _error(
         params=error.params,
         failed_generation=kind.failed_generation,
         unavailable=kind.unavailable,
-        foreign=reply.status >= 500 and _is_page(reply),
     )
 
 

@@ -48,7 +48,6 @@ ANSWER = {"choices": [{"message": {"content": ""}, "error": {"code": 502, "messa
         e.http(200, {"error": {"code": 502, "message": "Provider returned error"}}),
         e.http(200, {"error": {"code": "503", "message": "no instances"}}),
         e.http(200, ANSWER),
-        e.http(500, b"<html><h1>500 Internal Server Error</h1><hr>nginx</html>", kind="text/html"),
         e.http(200, b""),
         e.http(204, b""),
         e.not_http,
