@@ -33,6 +33,7 @@ _MESSAGES = (
     "faultstring",
     "err",
     "exception",
+    "body",
     "status_msg",
     "detail",
     "details",

@@ -27,9 +27,9 @@ _UNIT = (
     r"|(?P<m>min\w{0,6}|m|分[钟鐘間]?|분)|(?P<h>hours?|hrs?|h|heures?|stunden?|horas?|个?小时|個?小時|時間|시간)"
     r"|(?P<d>days?|d|jours?|tage?n?|d[ií]as?|天|日|일)"
 )
-_PIECE = re.compile(rf"(?P<n>{_NUMBER})\s?(?:{_UNIT})(?![a-z])", re.IGNORECASE)
+_PIECE = re.compile(rf"(?P<n>{_NUMBER})\s?(?:more\s)?(?:{_UNIT})(?![a-z])", re.IGNORECASE)
 _UNIT_PLAIN = re.sub(r"\?P<\w+>", "?:", _UNIT)
-_PIECE_PLAIN = rf"{_NUMBER}\s?(?:{_UNIT_PLAIN})"
+_PIECE_PLAIN = rf"{_NUMBER}\s?(?:more\s)?(?:{_UNIT_PLAIN})"
 _SPAN = re.compile(
     rf"{_PIECE_PLAIN}(?:(?:\s|,|and\s){{0,5}}{_PIECE_PLAIN}){{0,4}}(?![a-z])", re.IGNORECASE
 )
@@ -43,7 +43,7 @@ _HAN, _KANA = re.compile(r"[\u4e00-\u9fff]"), re.compile(r"[\u3040-\u30ff]")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|[。！？；\n]")
 _ABOUT_WAITING = re.compile(
     r"\b(?:re-?try|try|wait|again|come back|back ?off|resets?|renew\w*|available|resum\w+|cool\w*|"
-    r"next|another|replenish\w*|refill\w*|regain\w*|restor\w+|lifted|later|until|r[ée]essay\w+|erneut|nouveau|nuevo|intent\w+|warten|attend\w+)"
+    r"next|another|more|left|remaining|closes?|opens?|ends?|replenish\w*|refill\w*|regain\w*|restor\w+|lifted|later|until|r[ée]essay\w+|erneut|nouveau|nuevo|intent\w+|warten|attend\w+)"
     r"|重[试試]|再[试試]|再試行|等待|恢[复復]|稍[后後]|重置|다시|재시도",
     re.IGNORECASE,
 )
@@ -58,7 +58,9 @@ _NAMED = re.compile(
     r"retry[-_ ]?after(?:[-_ ](?:s|secs?|seconds))?['\"]?\s?[:=]\s?['\"]?(\d{1,9}(?:\.\d+)?)(?![\w.])",
     re.I,
 )
-_BEHIND = re.compile(r"\s*(?:later|before|until|from now|[之以]?[后後]|후|뒤)", re.IGNORECASE)
+_BEHIND = re.compile(
+    r"\s*(?:later|before|until|from now|left|remaining|[之以]?[后後]|후|뒤)", re.IGNORECASE
+)
 # a field whose name says when to call again; what else it says is of time
 _WINDOW = re.compile(
     r"\d (?:requests?|calls?|tokens?|times) (?:in|within|after|for)\s*$", re.IGNORECASE

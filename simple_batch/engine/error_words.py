@@ -50,7 +50,7 @@ CODES: tuple[tuple[Sign, Wording], ...] = (
     (
         Sign.CONTENT,
         _pattern(
-            r"content.?(?:filter|policy|moderation|violation|blocked|safety|sensitive)|censor|guardrail.?(?:block|violat|interven)",
+            r"content.?(?:filter|policy|moderat|violation|blocked|safety|sensitive)|censor|guardrail.?(?:block|violat|interven)",
             r"data.?inspection.?(?:fail|reject|block)|responsible.?ai|sensitive.?(?:content|word|info)|new_sensitive",
             r"prohibited.?content|moderation.?(?:block|fail|reject)|\bsafety|_safety",
             r"usage.?(?:policy|guideline)|policy.?violation|unsafe.?(?:content|prompt|input|output)|^invalid_prompt$",
@@ -178,7 +178,7 @@ _BAD = (
 # words that are said of the form of a request too: they count where they are said of what it means
 _FORBIDDEN = r"(?:unsafe|prohibited|disallowed|illegal|forbidden)"
 _MEANING = r"(?:content|prompts?|quer(?:y|ies)|questions?|topics?|texts?|images?|outputs?|answers?|responses?|completions?)"
-_STOPPED = r"(?:blocked|rejected|refused|filtered|stopped|flagged|withheld|censored|moderated)"
+_STOPPED = r"(?:blocked|filtered|flagged|withheld|censored|moderated|(?:rejected|refused|stopped) by (?:our|the|an?))"
 _CJK_SUBJECT = "内容|內容|输入|輸入|输出|文本|提示词|图片|提问|回答|コンテンツ"
 _CJK_BAD = "违规|違規|敏感|不安全|不合规|违反|不当|不適切|有害|风险|违禁|违法|違法"
 CONTENT_WORDS = _pattern(
@@ -220,8 +220,9 @@ ASKED_WORDS = _pattern(
     r"\b(?:this|your|the|such) (?:(?:kind|type|sort)s? of )?(?:question|prompt|query|queries|message|input|text|content|conversation|image|topic)s?\b(?!-)"
 )
 ACCESS_WORDS = _pattern(
-    r"access|permission|permitted to|authori[sz]|\bkeys?\b|credential|\bplan\b|\btier\b|subscri|licen[cs]e|\bmodels?\b|verif|administ|forbidden"
-    r"|allow.?list|deployment|endpoint|resource"
+    r"access|permission|permitted|authori[sz]|credential|subscri|licen[cs]e|verif|administ|forbidden|allow|deployment"
+    r"|endpoint|resource|billing|payment|purchase|upgrade|\bpaid|member|\b(?:keys?|tokens?|scopes?|roles?|plan|tier"
+    r"|models?|accounts?|users?|projects?|team|organi[sz]ation|workspace|region|country|quota|limit|balance|log ?in|sign)\b"
 )
 _GENERATED = (
     r"(?:(?:model|assistant|llm)(?:'s|s)? (?:output|answer|response|reply|text|json|content)"
@@ -254,7 +255,7 @@ _MONEY = r"(?:credits?|funds?|balance|money)"
 _LONG_PERIOD = r"(?:weekly|monthly|yearly|annual)"
 _REACHED = r"(?:reach|exceed|hit)\w*"
 _TRIAL = r"(?:tier|trial|quota|allocation|plan|credits?)"
-_OVER = r"(?:exhausted|used up|depleted|ended|expired|lapsed|over|cancell?ed|inactive)\b"
+_OVER = r"(?:exhausted|used up|depleted|ended|expired|lapsed|over(?! (?:the|its|your|\d))|cancell?ed|inactive)\b"
 QUOTA_WORDS = _pattern(
     rf"(?:insufficient|not enough|doesn't have|does not have|don't have|do not have) (?:\w+ ){{0,3}}(?:{_MONEY}|quota)",
     rf"\b{_MONEY}\b.{{0,30}}(?:insufficient|too low|exhausted|depleted|used up|run out|ran out"
@@ -266,7 +267,7 @@ QUOTA_WORDS = _pattern(
     rf"\b{_LONG_PERIOD}\b.{{0,30}}(?:quota|limit|cap|allowance|allotment|allocation)\b.{{0,20}}(?:reached|exceeded|used up|exhausted|consumed)",
     rf"\bfree[ -]?{_TRIAL}\b.{{0,30}}\b{_OVER}|\b(?:exhausted|used up) (?:its |your |the |all )*free[ -]?{_TRIAL}",
     rf"\b(?:subscription|trial|plan|licen[cs]e|package)\b (?:period )?(?:has |have |is |was )(?:\w+ )?{_OVER}",
-    r"\b(?:service|model|account) (?:has been|is|was) (?:paused|stopped)\b",
+    r"\baccount\b.{0,120}\b(?:has been|is|was) (?:paused|stopped)\b",
     r"(?:余额|额度|餘額|額度).{0,6}(?:不足|用完|用尽|耗尽|为零|失败)|欠费|欠費|账户.{0,10}(?:不足|停用)|套餐.{0,6}(?:到期|过期|用完|耗尽)",
 )
 # Advice that a rate limit gives too: it tells nothing where a rate is named.
@@ -284,7 +285,8 @@ LIMIT_WORDS = _pattern(
     rf"\b(?:limits?|cap|quota)\b (?:has been |have been |was |is )?(?:exceeded|reached|hit)|{_REACHED} (?:\w+ ){{0,4}}limits?\b|out of (?:\w+ ){{0,3}}quota"
 )
 USAGE_WORDS = _pattern(
-    r"\b(?:plan|tier|usage|key|account|organi[sz]ation|team|project|user|spend\w*|call volume)\b"
+    r"\b(?:usage|quota|credits?|key limit|account|organi[sz]ation|team|project|plan|tier|spend\w*|call volume"
+    r"|user(?! (?:prompt|message|input|content)))\b"
 )
 RENEWED_WORDS = _pattern(r"\b(?:replenish|renew|refill|reset|regain)\w*\b")
 CONTEXT_WORDS = _pattern(
