@@ -25,7 +25,7 @@ _THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
 _UNIT = (
     r"(?P<ms>milliseconds?|millis|msecs?|ms|毫秒)|(?P<s>se[ck]\w{0,8}|s|秒[钟鐘]?|초)"
     r"|(?P<m>min\w{0,6}|m|分[钟鐘間]?|분)|(?P<h>hours?|hrs?|h|heures?|stunden?|horas?|个?小时|個?小時|時間|시간)"
-    r"|(?P<d>days?|d|jours?|tage?n?|d[ií]as?|天|日|일)"
+    r"|(?P<d>days?|d|jours?|tag(?:e|en)?|d[ií]as?|天|日|일)"
 )
 _PIECE = re.compile(rf"(?P<n>{_NUMBER})\s?(?:more\s)?(?:{_UNIT})(?![a-z])", re.IGNORECASE)
 _UNIT_PLAIN = re.sub(r"\?P<\w+>", "?:", _UNIT)
@@ -43,7 +43,7 @@ _HAN, _KANA = re.compile(r"[\u4e00-\u9fff]"), re.compile(r"[\u3040-\u30ff]")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|[。！？；\n]")
 _ABOUT_WAITING = re.compile(
     r"\b(?:re-?try|try|wait|again|come back|back ?off|resets?|renew\w*|available|resum\w+|cool\w*|"
-    r"next|another|more|left|remaining|closes?|opens?|ends?|replenish\w*|refill\w*|regain\w*|restor\w+|lifted|later|until|r[ée]essay\w+|erneut|nouveau|nuevo|intent\w+|warten|attend\w+)"
+    r"next|another|more|left|remaining|closes?|opens?|ends?|replenish\w*|refill\w*|regain\w*|restored?|lifted|later|until|r[ée]essay\w+|erneut|nouveau|nuevo|intent\w+|warten|attend\w+)"
     r"|重[试試]|再[试試]|再試行|等待|恢[复復]|稍[后後]|重置|다시|재시도",
     re.IGNORECASE,
 )

@@ -102,7 +102,7 @@ CODES: tuple[tuple[Sign, Wording], ...] = (
         Sign.KEY,
         _pattern(
             r"api.?key.?(?:invalid|expired|not.?valid)|(?:invalid|incorrect|wrong|expired|missing).?(?:api.?key|token)",
-            r"(?:account|organi[sz]ation).?(?:restrict|suspend|disabl|deactivat)|authentication|unauthenticated|unauthori[sz]ed|permission",
+            r"(?:account|organi[sz]ation).?(?:restrict|suspend|disable|deactivat)|authentication|unauthenticated|unauthori[sz]ed|permission",
         ),
     ),
     (
@@ -169,7 +169,7 @@ _BREAKS = r"(?:violat\w*|against|breach\w*|break\w*|contrary to)"
 # what else is called bad: the form of a request, which is the fault of all its like
 _FORM = (
     r"(?!\W{0,3}(?:\w+ )?(?:characters?|bytes?|base64|arguments?|values?|param\w*|json|utf\W?8|unicode|escape\w*"
-    r"|syntax|format|fields?|propert\w+|headers?|url|tokens?|bod(?:y|ies)|roles?|keys?|names?|types?|when|for this)\b)"
+    r"|syntax|format|fields?|property|properties|headers?|url|tokens?|bod(?:y|ies)|roles?|keys?|names?|types?|when|for this)\b)"
 )
 _BAD = (
     r"(?:flagged|inappropriate|harmful|objectionable|offensive|nsfw|(?<!case[ -])(?<![a-z])sensitive|censored"
@@ -187,7 +187,7 @@ CONTENT_WORDS = _pattern(
     rf"\b{_SUBJECT}\b.{{0,60}}{_BAD}",
     rf"\b{_BAD}.{{0,40}}\b{_SUBJECT}\b",
     rf"\b{_BAD} (?:information|words?|topics?|material)\b",
-    rf"\b{_FORBIDDEN} (?:\w+ )?(?:{_MEANING}|information|words?|material|activit\w+|acts?|use)\b(?! (?:url|type|format))",
+    rf"\b{_FORBIDDEN} (?:\w+ )?(?:{_MEANING}|information|words?|material|activity|activities|acts?|use)\b(?! (?:url|type|format))",
     rf"\b{_MEANING} (?:\w+ ){{0,3}}(?:is|are|was|were|be|been|considered|deemed|contains?|potentially) (?:\w+ ){{0,2}}{_FORBIDDEN}\b{_FORM}",
     rf"\b{_MEANING}\b.{{0,60}}\b(?:is|was|are|were|been|be|got) {_STOPPED}\b|\b{_MEANING} {_STOPPED}\b",
     r"\b(?:violen(?:t|ce)|self.?harm|hate(?:ful)?(?: speech)?|sexual\w*|harassment|pornograph\w*|jailbreak\w*)\b",
@@ -255,7 +255,7 @@ _MONEY = r"(?:credits?|funds?|balance|money)"
 _LONG_PERIOD = r"(?:weekly|monthly|yearly|annual)"
 _REACHED = r"(?:reach|exceed|hit)\w*"
 _TRIAL = r"(?:tier|trial|quota|allocation|plan|credits?)"
-_OVER = r"(?:exhausted|used up|depleted|ended|expired|lapsed|over(?! (?:the|its|your|\d))|cancell?ed|inactive)\b"
+_OVER = r"(?:exhausted|used up|depleted|ended|expired|lapsed|over(?! (?:the|its|your|\d))|canceled|cancelled|inactive)\b"
 QUOTA_WORDS = _pattern(
     rf"(?:insufficient|not enough|doesn't have|does not have|don't have|do not have) (?:\w+ ){{0,3}}(?:{_MONEY}|quota)",
     rf"\b{_MONEY}\b.{{0,30}}(?:insufficient|too low|exhausted|depleted|used up|run out|ran out"
