@@ -62,8 +62,12 @@ _BEHIND = re.compile(
     r"\s*(?:later|before|until|from now|left|remaining|[之以]?[后後]|후|뒤)", re.IGNORECASE
 )
 # a field whose name says when to call again; what else it says is of time
-_WINDOW = re.compile(
-    r"\d (?:requests?|calls?|tokens?|times) (?:in|within|after|for)\s*$", re.IGNORECASE
+# the time in which calls are counted, and one that has passed
+_NO_WAIT = re.compile(
+    r"\d (?:requests?|calls?|tokens?|times) (?:in|within|after|for)\s*$"
+    r"|(?:timed?[- ]?out|failed|gave up|aborted|canceled|cancelled|reached|exceeded|waited|elapsed|stopped"
+    r"|terminated|disconnected|closed)\s+(?:after|for|in|of)\s*$",
+    re.IGNORECASE,
 )
 _TIME_WORDS = "time-?stamp|after|delay|in|at|on|for|to|until|till|time|seconds?|secs?|sec|s|ms|millis|milliseconds|duration"
 _FIELD = re.compile(
@@ -129,8 +133,8 @@ def text_wait_s(text: str, now_s: float) -> float | None:
             continue
         for found in _SPAN.finditer(sentence):
             before, behind = sentence[: found.start()], sentence[found.end() :]
-            if _WINDOW.search(before):
-                continue  # “5 requests in 1 minute”
+            if _NO_WAIT.search(before):
+                continue  # “5 requests in 1 minute”, “timed out after 60 s”
             if _AHEAD.search(before) or _BEHIND.match(behind):
                 return min(_span_s(found[0]), LONGEST_S)
         seconds = _clock_s(sentence, now_s) or _date_s(sentence, now_s)

@@ -52,7 +52,7 @@ class RateLimits(msgspec.Struct, frozen=True):
 
 def duration_s(text: str | None, now_s: float) -> float | None:
     """Seconds from now that a header value means, from 0 to LONGEST_S; None where it is rubbish."""
-    text = (text or "").strip()
+    text = re.sub(r"\s?(?:seconds?|secs?)$", "s", (text or "").strip(" \t\"';"))
     if not text or len(text) > 100:
         return None
     if _DURATION.fullmatch(text):

@@ -279,6 +279,8 @@ CHINA = moment(8 * 3600 + 1800, "%Y-%m-%d %H:%M:%S")
         ({"message": "You may make another request in 12 s"}, 12),
         ({"message": "Rate limited for 14 more seconds"}, 14),
         ({"message": "Limit reached, 3 min left"}, 180),
+        ({"message": "The request timed out after 600 seconds, please try again later"}, None),
+        ({"message": "Limit reached after 5 minutes, retry in 20s"}, 20),
         ({"message": f"You will regain access on {moment(7200, '%Y-%m-%d at %H:%M UTC')}"}, 7200),
         ({"message": f"Limit resets at {moment(3600, '%H:%M')} UTC"}, 3600),
         ({"message": f"已达到使用上限。您的限额将在 {CHINA} 重置。"}, 1800),
@@ -300,6 +302,8 @@ def test_the_wait_in_a_body(fields, wait_s):
     [
         ({"Retry_After": "PT1M30S"}, 90),
         ({"X_Retry_After": "5"}, 5),
+        ({"Retry_After": '"3"'}, 3),
+        ({"Retry_After": "3 seconds"}, 3),
         ({"Retry_After_Seconds": "5"}, 5),
         ({"x_ms_retry_after_ms": "2500"}, 2.5),
         ({"RateLimit": "limit=100, remaining=0, reset=30"}, 30),
