@@ -103,7 +103,7 @@ class FailureGuard:
 
 def _same_failure(outcome: Outcome, count: int) -> PauseReason:
     message = recognised(outcome.message, outcome.http_status)
-    if outcome.http_status and message != f"HTTP {outcome.http_status}":
+    if (outcome.http_status or 0) >= 300 and message != f"HTTP {outcome.http_status}":
         message = translatable(
             "HTTP %(status)s: %(message)s", status=outcome.http_status, message=message
         )

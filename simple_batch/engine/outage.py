@@ -254,7 +254,7 @@ class OutageDetector:
         if self._all_timed_out:
             return EVERY_CALL_TIMES_OUT(seconds=f"{self._listener.timeout_s():g}")
         message = recognised(finding.message, finding.http_status)
-        if finding.http_status and finding.message != f"HTTP {finding.http_status}":
+        if (finding.http_status or 0) >= 300 and finding.message != f"HTTP {finding.http_status}":
             return translatable(
                 "HTTP %(status)s: %(message)s", status=finding.http_status, message=message
             )
