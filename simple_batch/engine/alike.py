@@ -1,15 +1,18 @@
 """Failures that are alike: of the same cause and status, with similar messages.
 
 Providers put ids, numbers and quoted parts of the request into their messages. What is left without
-them is compared word by word, so nothing here depends on the wording.
+them is compared word by word, so nothing here depends on the wording. A provider that quotes a request
+without quotation marks does so within a sentence, which begins and ends alike.
 """
 
 import re
+from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 from ..core.domain import Cause, RequestResult
 
 SIMILAR = 0.75  # share of the words that two messages have in common
+FRAME = 5  # words in common at the beginning and at the end, around what differs
 _MOST_WORDS = 60
 _MOST_KINDS = 32
 _QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|“[^”]*”|‘[^’]*’|«[^»]*»|「[^」]*」|(?<!\w)'[^']*'(?!\w)")
@@ -49,11 +52,35 @@ class _Kind:
             return False
         if words == self._words:
             return True
-        return SequenceMatcher(None, self._words, words, autojunk=False).ratio() >= SIMILAR
+        if SequenceMatcher(None, self._words, words, autojunk=False).ratio() >= SIMILAR:
+            return True
+        return _frame(self._words, words) >= FRAME
+
+
+def _frame(one: list[str], other: list[str]) -> int:
+    """How many words two messages have in common at their beginnings and at their ends."""
+    begin = _in_common(zip(one, other, strict=False))
+    rest = min(len(one), len(other)) - begin
+    end = _in_common(zip(reversed(one), reversed(other), strict=False))
+    return begin + min(end, rest)
+
+
+def _in_common(pairs: Iterable[tuple[str, str]]) -> int:
+    count = 0
+    for one, other in pairs:
+        if one != other:
+            break
+        count += 1
+    return count
 
 
 def _words(message: str) -> list[str]:
     """The words of a message without what differs from request to request."""
     text = _QUOTED.sub(" ", message.lower())
     pieces = (piece for piece in text.split() if not _VARIES.search(piece.strip(".,:;!?()[]{}")))
-    return _WORD.findall(" ".join(pieces))[:_MOST_WORDS]
+    words = _WORD.findall(" ".join(pieces))
+    return (
+        words
+        if len(words) <= _MOST_WORDS
+        else words[: _MOST_WORDS // 2] + words[-_MOST_WORDS // 2 :]
+    )

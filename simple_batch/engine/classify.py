@@ -45,8 +45,10 @@ class Classification(msgspec.Struct, frozen=True):
     provider asks for, wherever it says so; ``per_day`` says that a limit per day is used up, which
     renews then. ``limited`` is what a refusal is about: "tokens" or "requests". ``remedy`` is what to
     do, if that is not what the cause says. ``params`` are the parameters of the request that the error
-    names. ``failed_generation``: what the model generated fails the provider's own check. ``outcome``
-    and ``finish_reason`` are of an answer, also of one that is disqualified."""
+    names. ``failed_generation``: what the model generated fails the provider's own check.
+    ``unavailable``: a gateway says that the endpoint behind it is away. ``foreign``: what came is no
+    answer of an API, but a page or nothing. ``outcome`` and ``finish_reason`` are of an answer, also of
+    one that is disqualified."""
 
     cause: Cause | None
     verdict: Verdict | None
@@ -67,6 +69,8 @@ class Classification(msgspec.Struct, frozen=True):
     failed_generation: bool = False
     outcome: Outcome | None = None
     finish_reason: str | None = None
+    unavailable: bool = False
+    foreign: bool = False
 
 
 _NONE = msgspec.Raw()  # a union of Raw and None takes null alone
@@ -257,21 +261,22 @@ def _error_of(choice: msgspec.Raw) -> bytes:
         return b""
 
 
-def _read_error_inside(body: bytes) -> ErrorBody:
+def _read_error_inside(body: bytes, but: frozenset[str] = _ANSWER_PARTS) -> ErrorBody:
     """What a body says besides the parts of an answer."""
     data = _decode_any(body)
     if isinstance(data, dict):
-        data = {name: part for name, part in data.items() if name not in _ANSWER_PARTS}
+        data = {name: part for name, part in data.items() if name not in but}
     return read_error_value(data)
 
 
 def _no_answer(reply: Reply, limits: RateLimits | None) -> Classification:
-    """A body that is no object: a list of errors (Gemini), or nothing that can be read."""
-    if reply.body[:100].lstrip()[:1] == b"[":
-        error = read_error(reply.body)
+    """A body that is no answer by its shape: an error (Gemini: a list), or nothing that can be read."""
+    if len(reply.body) <= KEPT and _json_or_none(reply.body) is not None:
+        error = _read_error_inside(reply.body, _ANSWER_PARTS - {"data"})
         if error.said:
             return _error(reply, error, limits)
-    return _bad(reply, _no_json_message(reply), limits)
+    foreign = not reply.body.strip() or _is_page(reply)
+    return _bad(reply, _no_json_message(reply), limits, foreign=foreign)
 
 
 def _readable(reply: Reply) -> Reply:
@@ -289,7 +294,11 @@ def _whole(escape: re.Match[bytes]) -> bytes:
 
 
 def _bad(
-    reply: Reply, message: str, limits: RateLimits | None, usage: Usage | None = None
+    reply: Reply,
+    message: str,
+    limits: RateLimits | None,
+    usage: Usage | None = None,
+    foreign: bool = False,
 ) -> Classification:
     return Classification(
         Cause.BAD_RESPONSE,
@@ -300,6 +309,7 @@ def _bad(
         excerpt=_excerpt(reply.body),
         response=_json_or_none(reply.body),
         limits=limits,
+        foreign=foreign,
     )
 
 
@@ -328,6 +338,7 @@ def _error(
         remedy=kind.remedy,
         params=error.params,
         failed_generation=kind.failed_generation,
+        unavailable=kind.unavailable,
     )
 
 
@@ -342,10 +353,12 @@ def _error_message(status: int, error: ErrorBody) -> str:
 def _no_json_message(reply: Reply) -> str:
     if not reply.body.strip():
         return EMPTY_ANSWER()
+    return HTML_ANSWER() if _is_page(reply) else NO_JSON_ANSWER()
+
+
+def _is_page(reply: Reply) -> bool:
     kind = str(reply.headers.get("content-type", "")).split(";")[0][:60]
-    if b"<html" in reply.body[:500].lower() or "html" in kind:
-        return HTML_ANSWER()
-    return NO_JSON_ANSWER()
+    return b"<html" in reply.body[:500].lower() or "html" in kind
 
 
 def _excerpt(body: bytes) -> str:

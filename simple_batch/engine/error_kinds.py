@@ -15,17 +15,24 @@ from .error_text import ErrorBody
 from .error_waits import LEAST_DAY_RESET_S, body_wait_s, day_reset
 from .error_words import Sign
 from .rate_limit_headers import day_reset_s, reset_s, retry_after_s
-from .request_size import is_too_large
+from .request_size import Size, exceeded_size, is_too_large
 
+# a gateway or a proxy got no answer from the endpoint behind it; 520 to 530 are Cloudflare's
+# (developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors), 598 and
+# 599 are those of proxies whose connection timed out
+GATEWAY_STATUSES = frozenset({502, 503, 504, *range(520, 531), 598, 599})
 _REDIRECTS = range(300, 400)
 _OVERLOADED = (503, 529)
 _NOT_GENERATED = (401, 403, 404, 408, 429)
+_NAMES_SIZES = (400, 403, 422, 500)  # statuses of a request that is too long, besides 413
+_NAMES_RATES = (400, 403, 500)  # of a rate limit, besides 429: AWS, GitHub, proxies
 
 
 class Kind(msgspec.Struct, frozen=True):
     """``retry_after_s``: the wait that the provider asks for. ``remedy``: what to do, where that is
     not what the cause says. ``per_day``: a limit per day is used up. ``failed_generation``: what the
-    model generated fails the provider's own check, so the request itself is right."""
+    model generated fails the provider's own check, so the request itself is right. ``unavailable``: a
+    gateway says that the endpoint behind it is away."""
 
     cause: Cause
     verdict: Verdict
@@ -33,6 +40,7 @@ class Kind(msgspec.Struct, frozen=True):
     remedy: Message | None = None
     per_day: bool = False
     failed_generation: bool = False
+    unavailable: bool = False
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -58,7 +66,7 @@ def kind_of(http_status: int, error: ErrorBody, headers: Mapping[str, str], now_
     if seen.refused or seen.status == 498:
         return _refusal(seen)
     cause, verdict = _by_status(seen)
-    return Kind(cause, verdict, seen.wait_s)
+    return Kind(cause, verdict, seen.wait_s, unavailable=seen.status in GATEWAY_STATUSES)
 
 
 def refuses_content(error: ErrorBody) -> bool:
@@ -83,19 +91,34 @@ def limited(error: ErrorBody) -> str | None:
 
 
 def _seen(http_status: int, error: ErrorBody, headers: Mapping[str, str], now_s: float) -> _Seen:
-    signs = _signs(error)
+    signs = _signs(error, headers.get("x-amzn-errortype", ""))
     status = _status(http_status, error, signs)
     named = bool(signs & {Sign.RATE, Sign.PER_DAY}) and status not in _OVERLOADED
-    refused = named or 429 in (status, error.status)
+    refused = named or 429 in (status, error.status) or _names_rate(status, error)
     asked = retry_after_s(headers, now_s)
     reset = reset_s(headers, now_s) if refused and not asked else None
     wait_s = asked or reset or body_wait_s(error, now_s) or asked
     return _Seen(status, error, signs, refused, wait_s, day_reset_s(headers, now_s), now_s)
 
 
-def _signs(error: ErrorBody) -> frozenset[Sign]:
+def _names_rate(status: int, error: ErrorBody) -> bool:
+    """Whether an error with another status than 429 is a refusal by a rate or by a quota that renews."""
+    if status not in _NAMES_RATES:
+        return False
+    if words.RATE_EXCEEDED.search(error.words):
+        return True
+    if not words.LIMIT_WORDS.search(error.words):
+        return False
+    of_account = words.RENEWED_WORDS.search(error.words) and words.USAGE_WORDS.search(error.words)
+    of_a_rate = words.PER_DAY_WORDS.search(error.words) or words.PER_MINUTE_WORDS.search(
+        error.words
+    )
+    return bool(of_account or of_a_rate)
+
+
+def _signs(error: ErrorBody, *more: str) -> frozenset[Sign]:
     found = {words.NUMBERED.get((name, _number(value))) for name, value in error.fields}
-    for code in error.codes:
+    for code in (*error.codes, *more):
         found.add(next((sign for sign, codes in words.CODES if codes.search(code)), None))
     return frozenset(sign for sign in found if sign is not None)
 
@@ -123,17 +146,34 @@ def _of_request(seen: _Seen) -> Kind | None:
         return Kind(Cause.BAD_RESPONSE, Verdict.RETRY, failed_generation=True)
     if seen.status in _REDIRECTS or seen.status in (401, 402, 404):
         return None
+    size = _exceeded_size(seen)
+    if size is Size.OUTPUT:
+        return None  # what the job asks for is the same in all requests
     if _exceeds_context(seen):
         return Kind(Cause.CONTEXT_LENGTH, Verdict.FINAL)
     if seen.status == 413 or Sign.TOO_LARGE in seen.signs or _exceeds_limit(seen):
         return Kind(Cause.TOO_LARGE, Verdict.FINAL)
-    return None
+    return None if size is None else Kind(_CAUSES_OF_SIZE[size], Verdict.FINAL)
+
+
+def _exceeded_size(seen: _Seen) -> Size | None:
+    if seen.refused or seen.status not in _NAMES_SIZES:
+        return None
+    return exceeded_size(seen.error)
+
+
+_CAUSES_OF_SIZE = {Size.TOKENS: Cause.CONTEXT_LENGTH, Size.BYTES: Cause.TOO_LARGE}
 
 
 def _refuses_content(seen: _Seen) -> bool:
-    if seen.refused or seen.status == 401 or not words.CONTENT_WORDS.search(seen.error.text):
+    said = seen.error.words
+    if seen.refused or seen.status == 401 or words.ACCOUNT_WORDS.search(said):
         return False
-    return not words.ACCOUNT_WORDS.search(seen.error.words)
+    if words.CONTENT_WORDS.search(seen.error.text):
+        return True
+    if seen.status not in (403, 451) or words.ACCESS_WORDS.search(said):
+        return False
+    return bool(words.ASKED_WORDS.search(said))
 
 
 def _failed_generation(seen: _Seen) -> bool:
@@ -174,12 +214,18 @@ def _is_spent(seen: _Seen) -> bool:
     if seen.status == 402 or (Sign.QUOTA in seen.signs and not throttled):
         return True
     if words.QUOTA_WORDS.search(seen.error.words):
-        return True
+        return not (seen.refused and _is_per_day(seen))  # it renews
     # the rest are words that a rate limit uses too: they count where nothing names one
     if seen.wait_s is not None or Sign.RATE in seen.signs:
         return False
     if words.PAY_WORDS.search(seen.error.words):
         return not words.RATE_WORDS.search(seen.error.words)
+    if (
+        not seen.refused
+        and seen.status in (400, 403)
+        and words.LIMIT_WORDS.search(seen.error.words)
+    ):
+        return words.USAGE_WORDS.search(seen.error.words) is not None
     return seen.status in (403, 429) and bool(words.WEAK_QUOTA_WORDS.search(seen.error.words))
 
 
@@ -226,6 +272,8 @@ def _by_status(seen: _Seen) -> tuple[Cause, Verdict]:
     status = seen.status
     if status in _REDIRECTS or status == 404:
         return Cause.NOT_FOUND, Verdict.STOP
+    if status == 501:  # the endpoint cannot do it: that does not pass (RFC 9110, section 15.6.2)
+        return Cause.BAD_REQUEST, Verdict.FINAL
     if status >= 500 or status in (408, 409, 425):
         return _passing(seen), Verdict.RETRY
     if 400 <= status < 500:
@@ -245,12 +293,18 @@ def _passing(seen: _Seen) -> Cause:
     return Cause.OVERLOADED if overloaded or seen.status in _OVERLOADED else Cause.SERVER_ERROR
 
 
+def _names_model(error: ErrorBody) -> bool:
+    """Whether the parameter at fault is the name of the model."""
+    return any(param.removeprefix("body.") == "model" for param in error.params)
+
+
 def _client_error(seen: _Seen) -> tuple[Cause, Verdict]:
     if seen.status in (401, 407):
         return Cause.AUTH, Verdict.STOP
     no_model = seen.status != 403 and words.NO_MODEL_WORDS.search(seen.error.words)
-    if Sign.NO_MODEL in seen.signs or no_model:
+    if Sign.NO_MODEL in seen.signs or no_model or _names_model(seen.error):
         return Cause.NOT_FOUND, Verdict.STOP
-    if seen.status == 403 or words.KEY_WORDS.search(seen.error.words):
+    key = Sign.KEY in seen.signs or words.KEY_WORDS.search(seen.error.words)
+    if seen.status == 403 or key:
         return Cause.AUTH, Verdict.STOP
     return Cause.BAD_REQUEST, Verdict.FINAL

@@ -30,6 +30,10 @@ _MESSAGES = (
     "error_message",
     "errorMessage",
     "errmsg",
+    "faultstring",
+    "err",
+    "exception",
+    "body",
     "status_msg",
     "detail",
     "details",
@@ -38,7 +42,7 @@ _MESSAGES = (
     "error_description",
     "raw",
 )
-_SECONDARY = ("title", "description", "reason", "info", "text", "cause", "explanation")
+_SECONDARY = ("title", "description", "desc", "reason", "info", "text", "cause", "explanation")
 _CODES = frozenset(
     {
         "code",
@@ -50,6 +54,8 @@ _CODES = frozenset(
         "errorCode",
         "err_code",
         "error_type",
+        "errorcode",
+        "__type",
         "reason",
         "quotaId",
         "blockReason",
@@ -60,8 +66,15 @@ _STATUSES = frozenset(
     | {"http_status", "httpStatus", "http_status_code"}
 )
 _PARAMS = frozenset({"param", "field", "parameter"})
+_NAMED = frozenset(_MESSAGES) | frozenset(_SECONDARY) | _CODES | _STATUSES | _PARAMS
 _ECHOES = frozenset({"input", "ctx", "failed_generation", "request", "prompt"})  # not its words
-_UNNAMED = frozenset({"seconds", "value", "amount", "count"})  # the name above says what it is
+_UNNAMED = frozenset(
+    {"seconds", "value", "amount", "count", "nanos", "after", "delay", "until"}
+)  # the name above says what it is
+_PAGE = re.compile(r"<(?:!doctype|html|head|body|h\d|p|div|center)\b", re.I)
+_SAID = re.compile(  # in what can be read neither as JSON nor as Python: cut off, or with objects in it
+    r"""(?<!\w)['"](?:message|msg)['"]\s*:\s*(?:'((?:[^'\\]|\\.){1,2000})'|"((?:[^"\\]|\\.){1,2000})")"""
+)
 _TAG = re.compile(r"<(?:(?:script|style)\b.*?</(?:script|style)|[^>]{0,500})>", re.S | re.I)
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -165,6 +178,7 @@ class _Reader:
         if isinstance(value.get("msg"), str) and isinstance(value.get("loc"), list | tuple):
             self._fault(value["loc"], value["msg"])
             return
+        value = {_plain_name(key): item for key, item in value.items()}
         for key in _MESSAGES:
             if key in value:
                 self.read(value[key], key, depth + 1)
@@ -210,18 +224,43 @@ class _Reader:
     def say(self, text: str, depth: int = 0) -> None:
         """Note a sentence. JSON or a Python value within it is read as such."""
         text = text.strip()[: MAX_BODY if text[:1] in "[{" else _MAX_LITERAL]
+        if text[:1] == text[-1:] == '"':
+            text = _unquoted(text)
+        if _PAGE.search(text):
+            text = " ".join(_TAG.sub(" ", text).split())
         for start, end in _brackets(text) if depth < MAX_DEPTH else ():
             nested = _nested(text[start:end], alone=end - start == len(text))
             if nested is not None:
                 self._add(text[:start].removesuffix("b'").strip(" -:'\"\n"))
                 self.read(nested, "", depth + 1)
                 return
-        self._add(text)
+        parts = _SAID.findall(text) if "{" in text and depth < MAX_DEPTH else ()
+        for part in parts:
+            self.say("".join(part), depth + 1)
+        if not parts:
+            self._add(text)
 
     def _add(self, text: str) -> None:
         text = " ".join(text.split())[:_MAX_TEXT]
         if text and not any(text in known for known in self.sentences):
             self.sentences.append(text)
+
+
+def _plain_name(key: Any) -> Any:
+    """A name as others write it: AWS and Alibaba Cloud begin with a capital (``Message``, ``Code``)."""
+    if not isinstance(key, str) or not key[:1].isupper():
+        return key
+    plain = key[0].lower() + key[1:]
+    return plain if plain in _NAMED else key
+
+
+def _unquoted(text: str) -> str:
+    """A text that is given as JSON within JSON."""
+    try:
+        value = _decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return text
+    return value if isinstance(value, str) else text
 
 
 def _brackets(text: str) -> list[tuple[int, int]]:
@@ -257,9 +296,22 @@ def _python_value(text: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about escapes in another program's text
-            return ast.literal_eval(text)
+            return _literal(ast.parse(text.strip(), mode="eval").body)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return None
+
+
+def _literal(node: ast.expr) -> Any:
+    """The value of a literal; of an object in it (``ValueError('no')``), its first argument. Raises
+    ValueError for anything else."""
+    if isinstance(node, ast.Call):
+        return _literal(node.args[0]) if node.args else ""
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return {_literal(key): _literal(value) for key, value in pairs if key is not None}
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return [_literal(item) for item in node.elts]
+    return ast.literal_eval(node)
 
 
 def _any_texts(data: Any) -> list[str]:

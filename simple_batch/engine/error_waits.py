@@ -7,13 +7,14 @@ after 86400 seconds"), GitHub Models ("wait 56000 seconds"), OpenRouter (headers
 in China. Where nothing is known, midnight UTC is assumed.
 """
 
+import math
 import re
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from .error_text import ErrorBody
-from .rate_limit_headers import LONGEST_S, duration_s
+from .rate_limit_headers import CLOCK, LONGEST_S, duration_s
 
 LEAST_DAY_RESET_S = 600.0  # Gemini names seconds also where its quota per day is used up
 DAY_MARGIN_S = 5.0  # after midnight: clocks differ
@@ -22,37 +23,60 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,9}(?:[.,]\d+)?|\b(?:an?|one)(?= [smhd]))"
 _THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
 _UNIT = (
-    r"(?P<ms>milliseconds?|millis|msecs?|ms|毫秒)|(?P<s>seconds?|secs?|s|秒钟?)"
-    r"|(?P<m>minutes?|mins?|m|分钟?)|(?P<h>hours?|hrs?|h|个?小时)|(?P<d>days?|d|天)"
+    r"(?P<ms>milliseconds?|millis|msecs?|ms|毫秒)|(?P<s>se[ck]\w{0,8}|s|秒[钟鐘]?|초)"
+    r"|(?P<m>min\w{0,6}|m|分[钟鐘間]?|분)|(?P<h>hours?|hrs?|h|heures?|stunden?|horas?|个?小时|個?小時|時間|시간)"
+    r"|(?P<d>days?|d|jours?|tag(?:e|en)?|d[ií]as?|天|日|일)"
 )
-_PIECE = re.compile(rf"(?P<n>{_NUMBER})\s?(?:{_UNIT})(?![a-z])", re.IGNORECASE)
+_PIECE = re.compile(rf"(?P<n>{_NUMBER})\s?(?:more\s)?(?:{_UNIT})(?![a-z])", re.IGNORECASE)
 _UNIT_PLAIN = re.sub(r"\?P<\w+>", "?:", _UNIT)
-_PIECE_PLAIN = rf"{_NUMBER}\s?(?:{_UNIT_PLAIN})"
+_PIECE_PLAIN = rf"{_NUMBER}\s?(?:more\s)?(?:{_UNIT_PLAIN})"
 _SPAN = re.compile(
     rf"{_PIECE_PLAIN}(?:(?:\s|,|and\s){{0,5}}{_PIECE_PLAIN}){{0,4}}(?![a-z])", re.IGNORECASE
 )
 _MOMENT = re.compile(
-    r"\b1\d{9}(?:\d{3})?\b|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:\s?(?:Z|UTC|[+-]\d\d:?\d\d))?"
+    r"\b1\d{9}(?:\d{3})?\b|\d{4}-\d\d-\d\d(?:[T ]|,? at )\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:\s?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
 )
+_TIME_OF_DAY = re.compile(
+    r"(?<![\d:.-])(?P<h>[01]?\d|2[0-3]):(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d))?\s?(?:Z|UTC|GMT)\b"
+)
+_HAN, _KANA = re.compile(r"[\u4e00-\u9fff]"), re.compile(r"[\u3040-\u30ff]")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|[。！？；\n]")
 _ABOUT_WAITING = re.compile(
-    r"\b(?:re-?try|try|wait|again|come back|back ?off|resets?|renews?|available|resum\w+|cool\w*|"
-    r"later|until)|重试|再试|等待|恢复|稍后|重置",
+    r"\b(?:re-?try|try|wait|again|come back|back ?off|resets?|renew\w*|available|resum\w+|cool\w*|"
+    r"next|another|more|left|remaining|closes?|opens?|ends?|replenish\w*|refill\w*|regain\w*|restored?|lifted|later|until|r[ée]essay\w+|erneut|nouveau|nuevo|intent\w+|warten|attend\w+)"
+    r"|重[试試]|再[试試]|再試行|等待|恢[复復]|稍[后後]|重置|다시|재시도",
     re.IGNORECASE,
 )
 _AHEAD = re.compile(
-    r"(?:\b(?:in|after|for|wait|another|until|at|by|back ?off)|[:：]|等待|请?在|请|于)\s*"
+    r"(?:\b(?:in|after|for|wait|another|until|at|by|back ?off|dans|pendant|nach|en|dentro de)|[:：]|等待|[请請]?在|[请請]|于|於)\s*"
     r"(?:about|around|approximately|at least|another|~)?\s*$",
     re.IGNORECASE,
 )
+_DURATION_AHEAD = re.compile(r"\b(?:in|after|for|wait)\s*(?:about|around|another)?\s*$", re.I)
+_DAY_S = 86_400.0
 _NAMED = re.compile(
     r"retry[-_ ]?after(?:[-_ ](?:s|secs?|seconds))?['\"]?\s?[:=]\s?['\"]?(\d{1,9}(?:\.\d+)?)(?![\w.])",
     re.I,
 )
-_BEHIND = re.compile(r"\s*(?:later|before|until|from now|后|之后)", re.IGNORECASE)
+_BEHIND = re.compile(
+    r"\s*(?:later|before|until|from now|left|remaining|[之以]?[后後]|후|뒤)", re.IGNORECASE
+)
+# a field whose name says when to call again; what else it says is of time
+# the time in which calls are counted, and one that has passed
+_NO_WAIT = re.compile(
+    r"\d (?:requests?|calls?|tokens?|times) (?:in|within|after|for)\s*$"
+    r"|(?:timed?[- ]?out|failed|gave up|aborted|canceled|cancelled|reached|exceeded|waited|elapsed|stopped"
+    r"|terminated|disconnected|closed)\s+(?:after|for|in|of)\s*$",
+    re.IGNORECASE,
+)
+_TIME_WORDS = "time-?stamp|after|delay|in|at|on|for|to|until|till|time|seconds?|secs?|sec|s|ms|millis|milliseconds|duration"
 _FIELD = re.compile(
-    r"(?:x-?)?(?:rate-?limit-?)?(?:retry(?=-?[adi])|reset|resets|wait|cooldown)"
-    r"(?:-?(?:after|delay|in|at|time|until|seconds|secs|sec|s|ms|millis|milliseconds|for))*",
+    r"(?:x-?)?(?:rate-?limit-?|quota-?)?(?:"
+    r"(?:retry(?=-?[adi])|resets?|wait|cooldown|backoff|renews?)(?:-?(?:{time}))*"
+    r"|(?:(?:{time})-)+(?:next-)?(?:reset|retry|wait|available|renewal)"
+    r"|(?:try-?again|available|available-again|again|next-(?:request|call|attempt|try|retry|available|reset|flush))(?:-?(?:{time}))+"
+    r"|estimated-(?:wait(?:ing)?-?)?time|estimated-wait(?:ing)?(?:-time)?(?:-?(?:{time}))*"
+    r")".replace("{time}", _TIME_WORDS),
     re.IGNORECASE,
 )
 _IN_MS = re.compile(r"(?:ms|millis|milliseconds)$", re.IGNORECASE)
@@ -79,8 +103,15 @@ def field_wait_s(error: ErrorBody, now_s: float) -> float | None:
         if not isinstance(value, bool) and _FIELD.fullmatch(dashed):
             seconds = _value_s(value, bool(_IN_MS.search(dashed)), now_s)
             if seconds:
-                return seconds
+                return seconds + _nanos_s(error, name)
     return None
+
+
+def _nanos_s(error: ErrorBody, name: str) -> float:
+    """What a google.protobuf.Duration given as an object has besides its seconds."""
+    beside = name.removesuffix("-seconds") + "-nanos"
+    nanos = next((value for other, value in error.fields if other == beside), 0)
+    return nanos / 1e9 if isinstance(nanos, int) and 0 <= nanos < 1e9 else 0.0
 
 
 def _value_s(value: Any, in_ms: bool, now_s: float) -> float | None:
@@ -102,13 +133,36 @@ def text_wait_s(text: str, now_s: float) -> float | None:
             continue
         for found in _SPAN.finditer(sentence):
             before, behind = sentence[: found.start()], sentence[found.end() :]
+            if _NO_WAIT.search(before):
+                continue  # “5 requests in 1 minute”, “timed out after 60 s”
             if _AHEAD.search(before) or _BEHIND.match(behind):
                 return min(_span_s(found[0]), LONGEST_S)
-        for moment in _MOMENT.finditer(sentence):
-            seconds = _moment_s(moment[0], now_s)
-            if seconds:
-                return seconds
+        seconds = _clock_s(sentence, now_s) or _date_s(sentence, now_s)
+        if seconds:
+            return seconds
     return None
+
+
+def _clock_s(sentence: str, now_s: float) -> float | None:
+    """A duration like 00:01:05, behind “in” or “after”."""
+    for found in CLOCK.finditer(sentence):
+        if _DURATION_AHEAD.search(sentence[: found.start()]):
+            return duration_s(found[0], now_s)
+    return None
+
+
+def _date_s(sentence: str, now_s: float) -> float | None:
+    """The time until a moment, or until a time of the day in UTC."""
+    zone = "+08:00" if _HAN.search(sentence) and not _KANA.search(sentence) else ""
+    for moment in _MOMENT.finditer(sentence):
+        seconds = _moment_s(moment[0], zone, now_s)
+        if seconds:
+            return seconds
+    named = _TIME_OF_DAY.search(sentence)
+    if named is None or _MOMENT.search(sentence):
+        return None
+    at_s = int(named["h"]) * 3600 + int(named["m"]) * 60 + int(named["s"] or 0)
+    return math.fmod(at_s - now_s % _DAY_S + _DAY_S, _DAY_S)
 
 
 def _span_s(text: str) -> float:
@@ -125,8 +179,11 @@ def _amount(text: str) -> float:
     return float(_THOUSANDS.sub("", text).replace(",", "."))
 
 
-def _moment_s(text: str, now_s: float) -> float | None:
-    plain = re.sub(r"\s?(?:UTC|Z)$", "+00:00", text.replace(" ", "T", 1))
+def _moment_s(text: str, zone: str, now_s: float) -> float | None:
+    """The time until a moment, which is of ``zone`` (UTC if empty) where it does not say."""
+    plain = re.sub(r"\s?(?:UTC|GMT|Z)$", "+00:00", re.sub(r",? at | ", "T", text, count=1))
+    if zone and "T" in plain and not re.search(r"[+-]\d\d:?\d\d$", plain):
+        plain += zone
     return duration_s(plain, now_s)
 
 

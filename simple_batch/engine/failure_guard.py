@@ -104,7 +104,7 @@ class FailureGuard:
 
 def _same_failure(result: RequestResult, count: int) -> PauseReason:
     message = recognised(result.message, result.http_status)
-    if result.http_status and message != f"HTTP {result.http_status}":
+    if (result.http_status or 0) >= 300 and message != f"HTTP {result.http_status}":
         message = translatable(
             "HTTP %(status)s: %(message)s", status=result.http_status, message=message
         )

@@ -24,10 +24,7 @@ MANY = 48  # failures that are no chance, however short the time
 FEW = 5  # the same where stray failures are not expected
 SHORTEST_S = 0.25  # of a streak: calls that fail do so sooner than others are answered
 _CAUSES = frozenset({Cause.CONNECTION, Cause.TIMEOUT, Cause.OVERLOADED})
-# a gateway or a proxy got no answer from the endpoint behind it; 520 to 530 are Cloudflare's
-# (developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors)
-_STATUSES = frozenset({502, 503, 504, *range(520, 531)})
-_TIMEOUT_STATUSES = frozenset({408, 504, 522, 524})
+_TIMEOUT_STATUSES = frozenset({408, 504, 522, 524, 598, 599})
 
 
 class OutagePolicy(msgspec.Struct, frozen=True):
@@ -67,11 +64,15 @@ class Calls(Protocol):
     def outage_began(self) -> None: ...
 
 
-def passes(finding: Classification) -> bool:
-    """Whether a failure is of a kind that an outage causes, and that goes away by itself."""
+def passes(finding: Classification, answers: bool = False) -> bool:
+    """Whether a failure is of a kind that an outage causes, and that goes away by itself. ``answers``:
+    the endpoint has answered before; a page in place of an answer is the fault of a wrong base URL
+    otherwise."""
     if finding.verdict not in (Verdict.RETRY, Verdict.WAIT):
         return False
-    return finding.cause in _CAUSES or finding.http_status in _STATUSES
+    if finding.foreign and answers:
+        return True
+    return finding.cause in _CAUSES or finding.unavailable
 
 
 class _Streak:
@@ -82,6 +83,7 @@ class _Streak:
         self.number = number
         self.count = self.unreached = self.timeouts = 0
         self.requests: set[int] = set()
+        self.kinds: set[tuple[Cause | None, int | None]] = set()
         self.began = self.ended = 0.0  # of the first failed call
 
     def add(self, request: int, finding: Classification, now: float, latency_s: float) -> None:
@@ -90,6 +92,7 @@ class _Streak:
         self.count += 1
         self.unreached = 0 if finding.reached else self.unreached + 1
         self.timeouts += finding.cause is Cause.TIMEOUT or finding.http_status in _TIMEOUT_STATUSES
+        self.kinds.add((finding.cause, finding.http_status))
         if len(self.requests) < ENOUGH:
             self.requests.add(request)
 
@@ -153,7 +156,7 @@ class OutageDetector:
     ) -> bool:
         """Note a failed attempt of a request; ``last``: it may not be tried again. Returns True if
         the attempt is not charged to the request, because the endpoint is away."""
-        if not passes(finding):
+        if not passes(finding, self.answers):
             if finding.verdict is not Verdict.RETRY:
                 self._answered()  # not with an answer of use, but the endpoint is there
             return self._failed_meanwhile(call, finding)
@@ -173,9 +176,7 @@ class OutageDetector:
 
     def explains(self, result: RequestResult) -> bool:
         """Whether an outage, if there is one, explains why a request failed."""
-        if not self._streak.count:
-            return False
-        return result.cause in _CAUSES or result.http_status in _STATUSES
+        return (result.cause, result.http_status) in self._streak.kinds
 
     def begin_at_end(self) -> bool:
         """Begin an outage, if it is likely, when no request is left to try: nothing was ever answered, or
@@ -253,7 +254,7 @@ class OutageDetector:
         if self._all_timed_out:
             return EVERY_CALL_TIMES_OUT(seconds=f"{self._listener.timeout_s():g}")
         message = recognised(finding.message, finding.http_status)
-        if finding.http_status and finding.message != f"HTTP {finding.http_status}":
+        if (finding.http_status or 0) >= 300 and finding.message != f"HTTP {finding.http_status}":
             return translatable(
                 "HTTP %(status)s: %(message)s", status=finding.http_status, message=message
             )

@@ -2,8 +2,10 @@
 
 Sources: RFC 9110 (Retry-After), OpenAI's rate-limit guide (x-ratelimit-*, retry-after-ms), LiteLLM's
 proxy (the provider's headers behind ``llm_provider-``), OpenRouter (X-RateLimit-Reset in epoch
-milliseconds), Cerebras (x-ratelimit-*-requests-day), IETF's draft (RateLimit-Reset). Durations come as
-seconds, as ``6m0s`` or ``120ms``, as epoch seconds or milliseconds, or as dates.
+milliseconds), Cerebras (x-ratelimit-*-requests-day), Anthropic (anthropic-ratelimit-*-reset), IETF's
+draft-ietf-httpapi-ratelimit-headers (RateLimit-Reset, RateLimit). Durations come as seconds, as ``6m0s``
+or ``120ms``, as ``PT1M30S`` (ISO 8601) or ``00:01:30`` (.NET), as epoch seconds or milliseconds, or as
+dates.
 """
 
 import re
@@ -24,6 +26,17 @@ _RESETS = (
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_ISO_DURATION = re.compile(
+    r"P(?:(?P<d>\d{1,5})D)?(?:T(?:(?P<h>\d{1,6})H)?(?:(?P<m>\d{1,7})M)?(?:(?P<s>\d{1,9}(?:\.\d{1,9})?)S)?)?"
+)
+CLOCK = re.compile(
+    r"(?:(?P<d>\d{1,4})\.)?(?P<h>\d{1,3}):(?P<m>[0-5]\d):(?P<s>[0-5]\d(?:\.\d{1,9})?)"
+)
+_RETRY_AFTER = re.compile(
+    r"(?:.+-)?retry-?after(?:-?(?P<ms>ms|millis|milliseconds)|-?(?:s|secs?|seconds))?",
+    re.IGNORECASE,
+)
+_POLICY_PART = re.compile(r"\b(remaining|r|reset|t)\s*=\s*(\d{1,12})", re.IGNORECASE)
 
 
 class RateLimits(msgspec.Struct, frozen=True):
@@ -39,7 +52,7 @@ class RateLimits(msgspec.Struct, frozen=True):
 
 def duration_s(text: str | None, now_s: float) -> float | None:
     """Seconds from now that a header value means, from 0 to LONGEST_S; None where it is rubbish."""
-    text = (text or "").strip()
+    text = re.sub(r"\s?(?:seconds?|secs?)$", "s", (text or "").strip(" \t\"';"))
     if not text or len(text) > 100:
         return None
     if _DURATION.fullmatch(text):
@@ -48,6 +61,8 @@ def duration_s(text: str | None, now_s: float) -> float | None:
         seconds = float(text)
         if seconds > 1e9:  # a point in time, not a duration
             seconds = (seconds / 1000 if seconds > 1e12 else seconds) - now_s
+    elif parts := _ISO_DURATION.fullmatch(text) or CLOCK.fullmatch(text):
+        seconds = sum((float(n) * _UNITS[unit] for unit, n in parts.groupdict("0").items()), 0.0)
     else:
         moment_s = _epoch_s(text)
         if moment_s is None:
@@ -81,7 +96,19 @@ def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
         if found:
             return found
         asked = found if asked is None else asked
-    return asked
+    return _other_retry_after_s(headers, now_s) or asked
+
+
+def _other_retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    """The same from a header of another name: X-Retry-After, x-ms-retry-after-ms, …"""
+    for name, value in headers.items():
+        named = _RETRY_AFTER.fullmatch(name) if "retry" in name.lower() else None
+        if named is None:
+            continue
+        seconds = duration_s(value, now_s)
+        if seconds:
+            return seconds / 1000 if named["ms"] and value.strip().isdigit() else seconds
+    return None
 
 
 def reset_s(headers: Mapping[str, str], now_s: float) -> float | None:
@@ -93,7 +120,32 @@ def reset_s(headers: Mapping[str, str], now_s: float) -> float | None:
             found = duration_s(headers.get(before + name), now_s)
             if found and not left:
                 return found
-    return None
+    return _policy_reset_s(headers.get("ratelimit", "")) or _window_reset_s(headers, now_s)
+
+
+def _policy_reset_s(text: str) -> float | None:
+    """The time until the policy of a RateLimit header renews that is used up:
+    ``limit=100, remaining=0, reset=30``, or a list of ``"name";r=0;t=30``."""
+    if not text or len(text) > 1_000:
+        return None
+    resets = []
+    for policy in [text] if "reset" in text.lower() else text.split(","):
+        parts = {name.lower()[:3]: float(n) for name, n in _POLICY_PART.findall(policy)}
+        left, reset = parts.get("rem", parts.get("r")), parts.get("res", parts.get("t"))
+        if left == 0 and reset:
+            resets.append(reset)
+    return min(max(resets), LONGEST_S) if resets else None
+
+
+def _window_reset_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    """The time until a window renews of which nothing is left, where each window has headers of its name:
+    anthropic-ratelimit-requests-remaining and -reset."""
+    resets = []
+    for name, value in headers.items():
+        window = name.lower().removesuffix("-remaining")
+        if "ratelimit" in window and window != name.lower() and _count(value) == 0:
+            resets.append(duration_s(headers.get(f"{window}-reset"), now_s))
+    return max((reset for reset in resets if reset), default=None)
 
 
 def day_reset_s(headers: Mapping[str, str], now_s: float) -> float | None:

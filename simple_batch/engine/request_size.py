@@ -7,6 +7,7 @@ holds it. What was used before this request proves nothing, and neither do numbe
 
 import re
 from collections.abc import Iterator
+from enum import Enum, auto
 
 from .error_text import ErrorBody
 
@@ -17,7 +18,8 @@ _SCALE = {"k": 1_000, "K": 1_000, "M": 1_000_000}
 _LIMIT = re.compile(
     r"(?<![a-z])(?:"
     r"limit(?:ed)?|max(?:imum)?|most|more than|allow\w*|quota|cap(?:acity|ped)?|"
-    r"ceiling|budget|threshold|up to|permitted|exceeds?|over|above|larger than|"
+    r"ceiling|budget|threshold|up to|permitted|exceeds?|over|above|larger than|at least|"
+    r"(?:less|fewer|smaller|lower|shorter) than|must be|<=?|supports?|can (?:take|handle|process|accept)|"
     r"greater than|under|below|(?:only|just) \w+ up to|per[ -]minute|tpm"
     r")|上限|限制|最多|最大|不超过|超过|超出|配额",
     re.IGNORECASE,
@@ -42,7 +44,7 @@ _NAMES_CALLS = re.compile(
     r"(?:requests?|calls?)[ -](?:per|/)|\brp[msd]\b|requests? limit|concurren", re.IGNORECASE
 )
 _NAMES_SIZE = re.compile(
-    r"token|\btp[msd]\b|character|byte|size|large|long|字符|长度", re.IGNORECASE
+    r"token|\btp[msd]\b|character|byte|\b[kmg]i?b\b|size|large|long|字符|长度", re.IGNORECASE
 )
 _NO_AMOUNT = re.compile(
     r"\b(?:(?:id|number|code|error|line|version|trace|model)\W*|(?<![<>]\s)request\s#?)$",
@@ -58,11 +60,72 @@ _COMPARED = (
 )
 _REACH = 40  # characters before an amount that tell what it is
 _CUES = (("limit", _LIMIT), ("needed", _NEEDED), ("used", _USED))
+_PARTS = r"(?:request|prompt|input|message|body|payload|entity|content|text|string|image|file)s?"
 _WORDS = re.compile(
-    r"(?:request|prompt|input|message)s? (?:is |was )?too (?:large|big|long)|"
+    rf"{_PARTS}(?: (?:body|payload|size|length))? (?:is |are |was )?too (?:large|big|long)|"
     r"(?:larger|bigger) than the (?:limit|maximum)|请求(?:过大|太大)",
     re.IGNORECASE,
 )
+# of a client error, which says more than a refusal by a rate: what is too large, and in what unit
+_NAMES_PART = re.compile(
+    rf"\b{_PARTS}\b|\btokens?\b|\bbytes?\b|\b[kmg]i?b\b|字符|长度", re.IGNORECASE
+)
+_UNIT = re.compile(
+    r"token|character|byte|\b[kmg]i?b\b|\blength|\bsize|\blong\b|\blarge\b|字符|长度", re.IGNORECASE
+)
+_EXCEEDS = re.compile(
+    r"\b(?:size|length|tokens)\b.{0,20}\bexceed|\bexceed\w*.{0,30}\b(?:size|length|tokens)\b"
+    r"|\bat most \d+ (?:characters|bytes|tokens)",
+    re.IGNORECASE,
+)
+_OF_RATE = re.compile(r"quota|\brate\b|\bper \w|usage|credit|\bdaily|monthly", re.IGNORECASE)
+_OF_CONTENT = re.compile(
+    r"messages?|input|prompt|contents?|text|body|image\w*|query", re.IGNORECASE
+)
+_OTHER_PARAMS = re.compile(
+    r"\b(?:max|budget)_\w*tokens\b|maxOutputTokens|\btools?\b|\bfunctions?\b|\bmetadata\b|\bstop\b|\bschema\b"
+    r"|\bdimensions?\b|\bnames?\b|\btop_\w+|\bheaders?\b|\bbatch size of\b",
+    re.IGNORECASE,
+)
+# how many tokens of output a request asks for, and what the context of the model holds
+_OUTPUT = re.compile(
+    r"(\d+)(?: tokens)? (?:in|for|from) the (?:completion|output)|max_\w*tokens\W.{0,40}?too large: (\d+)"
+    r"|\+ (\d+) >",
+    re.IGNORECASE,
+)
+_CONTEXT = re.compile(r"context (?:length|window|size|limit)\D{0,20}?(\d+)", re.IGNORECASE)
+
+
+class Size(Enum):
+    """What a client error says is too large: the request in tokens or in bytes, or the output that it
+    asks for."""
+
+    TOKENS = auto()
+    BYTES = auto()
+    OUTPUT = auto()
+
+
+def exceeded_size(error: ErrorBody) -> Size | None:
+    """What exceeds a limit that is none of a rate, if anything does."""
+    asked = next((int(n) for n in _groups(_OUTPUT, error.words)), 0)
+    context = next((int(n) for n in _groups(_CONTEXT, error.words)), 0)
+    if asked >= context > 0:
+        return Size.OUTPUT
+    params = (param.removeprefix("body.") for param in error.params if param != "None")
+    if any(not _OF_CONTENT.match(param) for param in params):
+        return None
+    names_part = _NAMES_PART.search(error.words) and _UNIT.search(error.words)
+    if not names_part or _OTHER_PARAMS.search(error.words):
+        return None
+    exceeds = _EXCEEDS.search(error.words) and not _OF_RATE.search(error.words)
+    if not (exceeds or is_too_large(error)):
+        return None
+    return Size.TOKENS if re.search("token", error.words, re.IGNORECASE) else Size.BYTES
+
+
+def _groups(pattern: re.Pattern[str], text: str) -> Iterator[str]:
+    for found in pattern.finditer(text):
+        yield from (group for group in found.groups() if group and len(group) < 16)
 
 
 def is_too_large(error: ErrorBody) -> bool:

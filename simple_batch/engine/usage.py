@@ -1,7 +1,7 @@
 """The tokens that a provider bills for a call, from the usage object of its answer.
 
 Facts from the API references: xAI and Gemini count thinking in total_tokens, but outside
-completion_tokens. Anthropic's input_tokens exclude cache_read_input_tokens and
+completion_tokens; Perplexity's deep research counts it in neither. Anthropic's input_tokens exclude cache_read_input_tokens and
 cache_creation_input_tokens. All others count cached tokens as a part of the input.
 """
 
@@ -92,8 +92,8 @@ def _billed(told: Figures | None, url: str) -> Usage | None:
         got = 0
     if total is not None and total - sent > got:
         thought, got = thought or total - sent - got, total - sent
-    elif total is None and thought > got:
-        got += thought  # a part cannot exceed the whole: the output excludes it
+    elif thought > got:
+        got += thought  # a part cannot exceed the whole: the output, and the total, exclude it
     cached = min(told.cached, sent)
     written = min(told.cache_write, sent - cached)
     if not sent + got or max(sent, got) > MOST_TOKENS:

@@ -68,7 +68,10 @@ def figures_of(raw: msgspec.Raw | bytes) -> Figures | None:
     """None where ``raw`` is no JSON object, or has a figure that is no count of tokens."""
     try:
         usage = _decode(raw)
-        return _read(usage) if isinstance(usage, dict) else None
+        if not isinstance(usage, dict):
+            return None
+        billed = usage.get("billed_units")  # Cohere: beside the tokens that the model saw
+        return _read(billed if isinstance(billed, dict) else usage)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         return None
 

@@ -414,6 +414,20 @@ WORDS = "the gizmo is bent"
         {"error": {"message": "Provider returned error", "metadata": {"raw": nested(WORDS)}}},
         {"gadget": {"verdict": WORDS}},
         {"error": WORDS, "message": "Bad Request"},
+        {"fault": {"faultstring": WORDS, "detail": {"errorcode": "a.B"}}},
+        {"Errors": [{"Code": "A", "Message": WORDS}]},
+        {"status": "error", "data": {"message": WORDS}},
+        {"exception": WORDS},
+        {"result": "error", "desc": WORDS},
+        {"error": {"message": f"<html><body><h1>{WORDS}</h1></body></html>"}},
+        {"message": json.dumps(json.dumps({"message": WORDS}))},
+        {
+            "message": "[{'loc': ('body',), 'msg': '"
+            + WORDS
+            + "', 'ctx': {'error': ValueError('x')}}]"
+        },
+        {"message": "[{'msg': '" + WORDS + "', 'input': <Image at 0x7f>}]"},
+        {"message": "Upstream: {'error': {'message': '" + WORDS + "', 'type': 'cut"},
         WORDS,
     ],
 )

@@ -137,6 +137,21 @@ MANY_MESSAGES = [
         ("编号 12 的账户灵石不足", "编号 987 的账户灵石不足", True),
         ("", "", True),
         ("12345", "6789", True),
+        (
+            "The parameter messages is not understood: What is the capital of France and why so?",
+            "The parameter messages is not understood: Translate this into Dutch, please: good day",
+            True,
+        ),
+        (
+            "Parsing of Tell me a very long story about a cat and its owner at sea failed here, sorry",
+            "Parsing of Sum up what follows in one short line for my old uncle failed here, sorry",
+            True,
+        ),
+        (
+            "Invalid value in the request: seed of",
+            "Invalid image beside the prompt: odd colours",
+            False,
+        ),
         ("no zorbloks left in your account", "the model foo does not exist", False),
         ("image cannot be decoded", "role banana is unknown", False),
     ],

@@ -151,6 +151,7 @@ REJECTIONS = (
     e.error(500, "Grammar error: Unimplemented keys: [propertyNames]"),
     e.error(501, "guided decoding is switched off"),
     e.error(403, "response_format is not part of your plan"),
+    e.error(400, "该模型不支持结构化输出"),
     e.error(418, "I cannot brew to an output schema"),
     e.http(400, {"error": {"message": "Keyword oneOf is beyond me"}}),
     e.http(200, {"error": {"code": 400, "message": "json_schema: no such mode"}}),

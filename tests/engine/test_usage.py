@@ -48,6 +48,15 @@ def openai(sent, got, **more) -> dict:
             309,
             300,
         ),
+        # … or than the total itself (Perplexity's deep research)
+        (openai(7, 10, citation_tokens=900, reasoning_tokens=300), 310, 300),
+        # Cohere: what is billed, beside what the model saw
+        (
+            {"billed_units": {"input_tokens": 7, "output_tokens": 5}}
+            | {"tokens": {"input_tokens": 70, "output_tokens": 50}},
+            5,
+            0,
+        ),
         # OpenAI, and totals that say nothing
         (openai(7, 10, completion_tokens_details={"reasoning_tokens": 4}), 10, 4),
         (openai(7, 10, reasoning_tokens=4), 10, 4),
