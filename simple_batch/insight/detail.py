@@ -1,13 +1,14 @@
 """One request of a job with everything about it."""
 
+import json
 from typing import NamedTuple, TypedDict
 
-from ..core import content
+from ..core import content, max_tokens
 from ..core.domain import RequestStatus
 from ..core.errors import NotFound
 from ..core.json_pieces import exceeds
 from ..core.messages import translatable
-from ..core.schema import parsed
+from ..core.schema import Schema
 from ..store import images, jobs
 from ..store.models import Attempt, Job, database
 from .request_table import JOIN, status_of
@@ -19,7 +20,8 @@ _MAX_PARSED = 50_000  # marks of an answer whose fields are shown: about 0.1 s
 _MAX_IMAGES = 500  # of a request, whose names are looked up
 
 _COLUMNS = (  # of _Row
-    "r.custom_id, r.url, r.line, coalesce(o.body, r.body), o.body IS NOT NULL, r.twin, "
+    "r.custom_id, r.url, r.line, coalesce(o.body, r.body), o.max_tokens, "
+    "o.body IS NOT NULL OR o.max_tokens IS NOT NULL, r.twin, "
     "(SELECT c.alias FROM api_config c WHERE c.id = coalesce(o.config_id, r.config_id)), "
     "x.status, x.cause, x.http_status, x.message, "
     "CASE WHEN length(x.response) > ? THEN substr(x.response, 1, ?) ELSE x.response END, "
@@ -40,6 +42,7 @@ class _Row(NamedTuple):
     url: str
     line: int
     body: bytes
+    max_tokens: int | None  # over that of the body
     edited: bool
     original: int | None
     next_config: str | None  # alias of the config that the request goes to, if not the job's
@@ -115,7 +118,7 @@ def request_detail(job_id: int, index: int) -> RequestDetail:
     job = jobs.get(job_id)
     row = _find(job_id, index)
     cut = row.response_bytes is not None and row.response_bytes > LONGEST
-    body = content.readable(row.body)
+    body = content.readable(_body(row))
     answer = content.readable(row.response if not cut else None)
     return {
         "index": index,
@@ -161,6 +164,12 @@ def _find(job_id: int, index: int) -> _Row:
     return _Row._make(row)
 
 
+def _body(row: _Row) -> bytes:
+    if row.max_tokens is None:
+        return row.body
+    return max_tokens.limited(bytes(row.body), row.url, row.max_tokens)
+
+
 def _begun(raw: bytes | None) -> str:
     return bytes(raw or b"").decode("utf-8", "ignore")
 
@@ -171,7 +180,7 @@ def _parsed(job: Job, row: _Row) -> list[tuple[str, str]] | None:
         return None
     if exceeds(bytes(row.response or b""), _MAX_PARSED):
         return None
-    found = parsed(row.response)
+    found = Schema(json.loads(job.schema)).json_of(row.response)
     if found is None or not isinstance(found.value, dict):
         return None
     return [(name, content.shown(value)) for name, value in found.value.items()]

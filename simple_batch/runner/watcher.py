@@ -34,6 +34,7 @@ _TAIL = (
     "SELECT idx, status, cause, latency_ms, input_tokens, output_tokens, "
     "CASE WHEN length(response) < 200000 THEN response END, message, http_status "
     "FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?)) "
+    "AND status <> 'cancelled' "  # nothing came back for these
     "ORDER BY finished_at, idx"
 )
 TAILS_EVERY_S = 0.5  # the interval at which the feed sends them
@@ -107,7 +108,9 @@ class Watcher:
         fresh = [index for index, at in newest if (index, at) not in known]
         if fresh:
             rows = database.execute_sql(_TAIL, (job_id, msgspec.json.encode(fresh).decode()))
-            signals.requests_finished.send(None, job_id=job_id, items=[_item(row) for row in rows])
+            items = [_item(row) for row in rows]
+            if items:
+                signals.requests_finished.send(None, job_id=job_id, items=items)
 
 
 class _Message(msgspec.Struct):

@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _
 from .. import export, insight
 from ..auth import audit_log
 from ..core import content, identity
-from ..core.domain import Cause, Role
+from ..core.domain import FINAL_STATUSES, Cause, Role
 from ..core.errors import InvalidInput
 from ..core.messages import listed, translatable
 from ..export.csv_file import safe
@@ -19,6 +19,8 @@ from ..services.job_option_fields import DETAILS, JobOptions
 from ..store.request_filter import RequestFilter
 from . import labels
 from .downloads import attached
+from .option_fields import described
+from .unanswered import no_answer
 
 blueprint = Blueprint("job_pages", __name__)
 
@@ -57,10 +59,12 @@ def overview(job_id: int):
     """The state of the job: throughput, largest error groups, latest results."""
     job = jobs.get(job_id)
     chosen = job_options.of(job)
+    groups = insight.error_groups(job_id)
     return render_template(
         "job/overview.html",
         tab="overview",
-        groups=insight.error_groups(job_id)[:3],
+        groups=groups[:3],
+        no_answer=no_answer(groups, job.status in FINAL_STATUSES) if not job.succeeded else "",
         buckets=insight.buckets(job_id, points=120),
         chosen=chosen,
         details=_details(chosen),
@@ -74,8 +78,12 @@ def overview(job_id: int):
 
 def _details(chosen: JobOptions) -> list[tuple[str, object]]:
     """Names and values of further options that a job sets."""
-    found = [(field.label, getattr(chosen, name)) for name, field in DETAILS.items()]
-    return [(labels.translated(label), value) for label, value in found if value is not None]
+    found = [(field, getattr(chosen, name)) for name, field in DETAILS.items()]
+    return [
+        (labels.translated(field.label), described(field, value))
+        for field, value in found
+        if value not in (None, ())
+    ]
 
 
 @blueprint.get("/jobs/<int:job_id>/progress.json")

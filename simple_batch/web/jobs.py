@@ -35,7 +35,7 @@ def home():
 
 @blueprint.get("/jobs")
 def index():
-    """Jobs by status, name, config; htmx gets only the table."""
+    """Jobs by the status they are shown with, name, config; htmx gets only the table."""
     wanted = {
         "status": request.args.get("status", ""),
         "q": request.args.get("q", "").strip(),
@@ -51,7 +51,7 @@ def index():
             )
         )
     page = insight.jobs_page(
-        status=wanted["status"] or None,
+        shown=wanted["status"] or None,
         q=wanted["q"],
         config=wanted["config"] or None,
         sort=wanted["sort"],
@@ -59,7 +59,7 @@ def index():
         per_page=PER_PAGE,
         viewer=identity.current().sees,
     )
-    counts = insight.job_counts(identity.current().sees)
+    counts = insight.shown_counts(identity.current().sees)
     context = {
         "page": page,
         "wanted": wanted,

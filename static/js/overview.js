@@ -9,7 +9,6 @@
   const draw = () => {
     place.hidden = !buckets.some((b) => b.succeeded || b.failed);
     if (place.hidden) return;
-    document.getElementById("waiting").hidden = true;
     const dark = document.documentElement.dataset.bsTheme === "dark";
     if (chart) chart.dispose();
     chart = echarts.init(place, dark ? "dark" : null);
@@ -46,6 +45,7 @@
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     buckets = JSON.parse(page.getElementById("throughput-data").textContent);
     update();
+    document.getElementById("waiting").replaceWith(document.adoptNode(page.getElementById("waiting")));
     const groups = document.getElementById("groups");
     await window.SimpleBatchPointer.idle(groups);
     window.SimpleBatchFocus.keep(groups, () => groups.replaceChildren(...page.getElementById("groups").childNodes));

@@ -140,16 +140,20 @@ def fill(connection, vault) -> None:
         "AND name NOT LIKE 'sqlite_%'"
     ).fetchall()
     for (table,) in tables:
-        columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
         for given in known.get(table, [{}]):
-            row = {name: given[name] for _, name, *_ in columns if name in given}
-            for _, name, kind, needed, default, key in columns:
-                if name not in row and (needed or key) and default is None and name != "id":
-                    row[name] = _plain(kind, name)
-            names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))
-            connection.execute(
-                f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values())
-            )
+            insert(connection, table, given)
+
+
+def insert(connection, table: str, given: dict) -> None:
+    """A row with what is given, as far as the table has such columns, and plain values where it needs
+    more."""
+    columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+    row = {name: given[name] for _, name, *_ in columns if name in given}
+    for _, name, kind, needed, default, key in columns:
+        if name not in row and (needed or key) and default is None and name != "id":
+            row[name] = _plain(kind, name)
+    names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))
 
 
 def _plain(kind: str, name: str):

@@ -10,9 +10,9 @@ from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import (
     Attempt,
     Cause,
-    Outcome,
     Prices,
     Request,
+    RequestResult,
     RequestStatus,
     Usage,
 )
@@ -50,7 +50,7 @@ def recorded(job_id, index, causes, succeeded, at=1_700_000_000_000, usage=Usage
     ]
     if succeeded:
         attempts.append(Attempt(len(attempts) + 1, at + 9_000, 250))
-    outcome = Outcome(
+    result = RequestResult(
         index=index,
         status=RequestStatus.SUCCEEDED if succeeded else RequestStatus.FAILED,
         attempts=tuple(attempts),
@@ -61,7 +61,7 @@ def recorded(job_id, index, causes, succeeded, at=1_700_000_000_000, usage=Usage
         response=b"{}" if succeeded else None,
         usage=usage if succeeded else None,
     )
-    return results.Recorded(job_id, "a", PRICES, index, tuple(attempts), outcome)
+    return results.Recorded(job_id, "a", PRICES, index, tuple(attempts), result)
 
 
 one = st.tuples(
@@ -197,7 +197,7 @@ def test_pending_pages_skip_what_has_a_result_and_end(db):
 def test_a_failing_commit_leaves_nothing_half_written(db):
     job_id = new_job()
     broken = recorded(job_id, 2, [Cause.TIMEOUT], False)
-    poisoned = results.Recorded(999_999, "a", PRICES, 0, broken.attempts, broken.outcome)
+    poisoned = results.Recorded(999_999, "a", PRICES, 0, broken.attempts, broken.result)
     with pytest.raises(peewee.IntegrityError, match=r"(?i)foreign key"):
         results.write([recorded(job_id, 1, [], True), poisoned])
     assert database.execute_sql("SELECT count(*) FROM result").fetchone() == (0,)
