@@ -76,6 +76,8 @@ class Classification(msgspec.Struct, frozen=True):
 _NONE = msgspec.Raw()  # a union of Raw and None takes null alone
 _EMPTY = (b"", b"null", b"{}", b"[]", b'""', b"false", b"0")
 _FINE = (0, "0", None)  # of base_resp.status_code
+_SUCCESS = ("0", "200", "ok", "success")
+_BOM = b"\xef\xbb\xbf"
 # what an answer holds that is no part of an error
 _ANSWER_PARTS = frozenset(
     {
@@ -232,14 +234,25 @@ def _error_at_end(ended: AnswerOutcome) -> ErrorBody:
 
 def _error_inside(body: bytes, answer: _Answer | _Lenient) -> ErrorBody | None:
     """The error within an answer whose HTTP status says that there is none."""
-    if bytes(answer.error) not in _EMPTY or _is_refused(answer.base_resp):
+    if _is_error(bytes(answer.error)) or _is_refused(answer.base_resp):
         return _read_error_inside(body)
     if answer.choices and b'"error"' in body:
         for choice in answer.choices:
             error = _error_of(choice)
-            if error not in _EMPTY:
+            if _is_error(error):
                 return read_error(error)
     return None
+
+
+def _is_error(found: bytes) -> bool:
+    """Whether an ``error`` says that there is one. Some gateways send it with each answer: with nothing in
+    it, or with the code of a success."""
+    if found in _EMPTY:
+        return False
+    error = _decode_any(found)
+    if not isinstance(error, dict):
+        return True
+    return any(value and str(value).lower() not in _SUCCESS for value in error.values())
 
 
 def _is_refused(base_resp: msgspec.Raw) -> bool:
@@ -275,14 +288,16 @@ def _no_answer(reply: Reply, limits: RateLimits | None) -> Classification:
         error = _read_error_inside(reply.body, _ANSWER_PARTS - {"data"})
         if error.said:
             return _error(reply, error, limits)
-    foreign = not reply.body.strip() or _is_page(reply)
+    foreign = reply.body[:100].lstrip()[:1] not in (b"{", b"[")
     return _bad(reply, _no_json_message(reply), limits, foreign=foreign)
 
 
 def _readable(reply: Reply) -> Reply:
     """The answer as text that can be kept: half an emoji (a token limit may cut one in two) becomes a
-    replacement character. Raises UnicodeDecodeError."""
+    replacement character, and a byte order mark is left out. Raises UnicodeDecodeError."""
     reply.body.decode()
+    if reply.body.startswith(_BOM):
+        reply = msgspec.structs.replace(reply, body=reply.body[len(_BOM) :])
     if _SURROGATE in reply.body.lower():
         return msgspec.structs.replace(reply, body=_ESCAPE.sub(_whole, reply.body))
     return reply
@@ -358,7 +373,8 @@ def _no_json_message(reply: Reply) -> str:
 
 def _is_page(reply: Reply) -> bool:
     kind = str(reply.headers.get("content-type", "")).split(";")[0][:60]
-    return b"<html" in reply.body[:500].lower() or "html" in kind
+    head = reply.body[:500].lower()
+    return b"<html" in head or b"<!doctype html" in head or "html" in kind
 
 
 def _excerpt(body: bytes) -> str:
