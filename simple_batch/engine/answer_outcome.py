@@ -356,7 +356,7 @@ class _Content:
             self._found.add(Outcome.OK)
 
     def _add_part(self, part: dict[str, Any], level: int) -> None:
-        kind = part.get("type")
+        kind = str(part.get("type"))
         if reasoning.names_reasoning(kind, part.get("thought")):
             return
         if part.get("refusal"):

@@ -3,7 +3,6 @@
 An error is read by error_text.py (its words and codes) and judged by error_kinds.py (its cause).
 """
 
-import re
 import time
 
 import msgspec
@@ -24,19 +23,13 @@ from .answer_outcome import AnswerOutcome, outcome_of
 from .error_kinds import kind_of, limited, refuses_content
 from .error_text import ErrorBody, read_error, read_error_value
 from .rate_limit_headers import RateLimits, rate_limits
+from .surrogates import mended
 from .transport import Reply, TransportFailure
 from .usage import usage_of
 
 EXCERPT = 2_000
 MESSAGE = 500
 KEPT = 200_000  # bytes of what came back instead of an answer; longer ones are not kept
-
-_SURROGATE = b"\\ud"
-_ESCAPE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
-    re.DOTALL,
-)
 
 
 class Classification(msgspec.Struct, frozen=True):
@@ -298,14 +291,8 @@ def _readable(reply: Reply) -> Reply:
     reply.body.decode()
     if reply.body.startswith(_BOM):
         reply = msgspec.structs.replace(reply, body=reply.body[len(_BOM) :])
-    if _SURROGATE in reply.body.lower():
-        return msgspec.structs.replace(reply, body=_ESCAPE.sub(_whole, reply.body))
-    return reply
-
-
-def _whole(escape: re.Match[bytes]) -> bytes:
-    """A pair of surrogates, or an escape of another kind, as it is."""
-    return b"\\ufffd" if escape["half"] else escape[0]
+    body = mended(reply.body)
+    return reply if body is reply.body else msgspec.structs.replace(reply, body=body)
 
 
 def _bad(

@@ -3,6 +3,7 @@
 Status, codes and structure decide first, wordings (error_words.py) only where these say nothing.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -125,7 +126,7 @@ def _signs(error: ErrorBody, *more: str) -> frozenset[Sign]:
 
 def _number(value: object) -> int:
     text = str(value)
-    return int(text) if len(text) < 10 and text.isdigit() else -1
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else -1
 
 
 def _status(http_status: int, error: ErrorBody, signs: frozenset[Sign]) -> int:

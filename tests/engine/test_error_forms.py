@@ -2,12 +2,14 @@
 said of one request, of the job's own parameters, of the account, and of a wait."""
 
 import json
+import random
 import time
 
 import pytest
 from requests.structures import CaseInsensitiveDict
 
 from simple_batch.core.domain import Cause, Verdict
+from simple_batch.engine import error_text
 from simple_batch.engine.classify import classify
 from simple_batch.engine.transport import Reply
 
@@ -325,5 +327,44 @@ def test_a_model_that_is_being_loaded_says_how_long():
     assert found.retry_after_s == 20
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"message": "half \\ud83d of one", "code": "a\\ud83d"}', "half � of one (a�)"),
+        ({"message": "[{'msg': 'pair \\ud83d\\ude00', 'ctx': E('x')}]"}, "pair 😀"),
+        ({"message": "odd", "status": "²", "status_code": "²"}, "odd (²)"),
+        ({"message": "odd", "code": "0429999"}, "odd (0429999)"),
+    ],
+)
+def test_odd_characters_break_nothing(body, message):
+    found = check(400, body, Cause.BAD_REQUEST, FINAL)
+    assert found.message == message
+
+
 def test_words_in_fields_with_capitals_are_shown():
     assert judged(400, {"Code": "X.Y", "Message": "no such gizmo"}).message == "no such gizmo (X.Y)"
+
+
+NAMES = sorted(error_text._NAMED) + ["choices", "output", "content", "base_resp", "retryDelay"]
+VALUES = [None, 0, -1, 429, "429", 1e30, 10**40, True, "", "²", "½ \ud83d", "PT", "00:99:99", "{'a': f(x)}",
+          "[{'msg': 'x', 'e': E('y')}]", '"\\"a\\""', "try again at 2026-02-30T99:00:00Z", "<html>"]  # fmt: skip
+
+
+def made(chance, depth=0):
+    """A JSON value of the names and values that errors have, at random."""
+    kind = chance.random()
+    if depth > 3 or kind < 0.5:
+        return chance.choice(VALUES)
+    if kind < 0.8:
+        return {chance.choice(NAMES): made(chance, depth + 1) for _ in range(3)}
+    return [made(chance, depth + 1) for _ in range(2)]
+
+
+def test_no_body_breaks_the_reader():
+    chance = random.Random(21)
+    for _ in range(1500):
+        body = {chance.choice(NAMES): made(chance) for _ in range(3)}
+        waits = {"retry_after": str(chance.choice(VALUES)), "ratelimit": str(chance.choice(VALUES))}
+        found = judged(chance.choice([200, 400, 403, 429, 500]), body, **waits)
+        found.message.encode()  # it can be stored
+        assert found.retry_after_s is None or 0 <= found.retry_after_s < 4e8
