@@ -345,7 +345,7 @@ def test_words_in_fields_with_capitals_are_shown():
     assert judged(400, {"Code": "X.Y", "Message": "no such gizmo"}).message == "no such gizmo (X.Y)"
 
 
-NAMES = sorted(error_text._NAMED) + ["choices", "output", "content", "base_resp", "retryDelay"]
+NAMES = [*sorted(error_text._NAMED), "choices", "output", "content", "base_resp", "retryDelay"]
 VALUES = [None, 0, -1, 429, "429", 1e30, 10**40, True, "", "²", "½ \ud83d", "PT", "00:99:99", "{'a': f(x)}",
           "[{'msg': 'x', 'e': E('y')}]", '"\\"a\\""', "try again at 2026-02-30T99:00:00Z", "<html>"]  # fmt: skip
 
