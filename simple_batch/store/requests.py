@@ -42,10 +42,10 @@ WHERE c.job_id = ? AND c.place IS NULL AND c.config_id <> j.config_id
 """
 # an attempt without a cause is an answer that was replaced (requeue.keep_answers)
 _EDITED = (
-    "SELECT idx FROM override WHERE job_id = ?1 AND (body IS NOT NULL OR max_tokens IS NOT NULL) "
-    "AND idx IN (SELECT value FROM json_each(?2)) UNION "
-    "SELECT idx FROM attempt WHERE job_id = ?1 AND cause = '' "
-    "AND idx IN (SELECT value FROM json_each(?2))"
+    "SELECT idx FROM override WHERE job_id = ? AND (body IS NOT NULL OR max_tokens IS NOT NULL) "
+    "AND idx IN (SELECT value FROM json_each(?)) UNION "
+    "SELECT idx FROM attempt WHERE job_id = ? AND cause = '' "
+    "AND idx IN (SELECT value FROM json_each(?))"
 )
 STRIDE = 5_000  # indices looked through at a time
 
@@ -137,7 +137,7 @@ def edited(job_id: int, indices: list[int]) -> set[int]:
     """Those of the given requests that are sent with another body than the upload's, or again after they
     had an answer."""
     listed = msgspec.json.encode(indices).decode()
-    return {index for (index,) in database.execute_sql(_EDITED, (job_id, listed))}
+    return {index for (index,) in database.execute_sql(_EDITED, (job_id, listed) * 2)}
 
 
 def pending(
