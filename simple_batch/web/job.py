@@ -20,6 +20,7 @@ from ..store.models import ApiConfig, Job
 from ..store.request_filter import RequestFilter
 from . import labels
 from .downloads import attached
+from .option_fields import described
 from .unanswered import no_answer
 
 blueprint = Blueprint("job_pages", __name__)
@@ -90,8 +91,12 @@ def overview(job_id: int):
 
 def _details(chosen: JobOptions) -> list[tuple[str, object]]:
     """Names and values of further options that a job sets."""
-    found = [(field.label, getattr(chosen, name)) for name, field in DETAILS.items()]
-    return [(labels.translated(label), value) for label, value in found if value is not None]
+    found = [(field, getattr(chosen, name)) for name, field in DETAILS.items()]
+    return [
+        (labels.translated(field.label), described(field, value))
+        for field, value in found
+        if value not in (None, ())
+    ]
 
 
 @blueprint.get("/jobs/<int:job_id>/progress.json")

@@ -117,7 +117,6 @@ CAUSES = {
     "expired": _("expired"),
     "internal": _("internal error"),
 }
-REMEDIES = {str(cause): _(text.template) for cause, text in remedies.FAILED.items()}
 REASONS = {
     "no_answer": _("the endpoint does not answer"),
     "same_failure": _("all requests fail with the same error"),
@@ -194,8 +193,9 @@ def cooldown(reported: str) -> str:
 
 
 @pass_context
-def remedy(_context, code: str | None) -> str:
-    return str(REMEDIES.get(code or "", ""))
+def remedy(_context, code: str | None, message: str | None = "") -> str:
+    found = remedies.of_failure(code or "", message or "")
+    return gettext(found.template) if found is not None else ""
 
 
 @pass_context

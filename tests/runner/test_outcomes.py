@@ -261,3 +261,22 @@ def test_counters_follow_retries_edits_and_resets(start, endpoint, make_job, wai
                 jobs.resume(job_id)
         wait_for(job_id, *ENDED)
         agrees(job_id)
+
+
+def test_the_pages_say_what_to_do_about_them(start, endpoint, make_job, wait_for, client):
+    endpoint.script = by_request(endpoint, [CUT], [REFUSED], [EMPTY])
+    job_id = make_job(3, as_failed=UNWANTED, max_retries=0)
+    wait_for(job_id, *ENDED)
+    english = ("Raise max tokens, or", "retry with another API", "If it reasons before it answers")
+    chinese = ("请调高 max tokens", "换一个 API 重试", "先推理")
+    reasons = ("回答被截断（length）", "模型拒绝回答", "回答中没有文本，也没有工具调用（stop）")
+    for index in range(3):
+        page = client.get(f"/jobs/{job_id}/requests/{index}").text
+        assert english[index] in page
+        assert "wrong base URL" not in page
+        page = client.get(
+            f"/jobs/{job_id}/requests/{index}", headers={"Accept-Language": "zh"}
+        ).text
+        assert chinese[index] in page
+        assert reasons[index] in page
+    assert all(text in client.get(f"/jobs/{job_id}/errors").text for text in english)
