@@ -86,7 +86,7 @@ _OPEN, _FAILED = _Meaning(), _Meaning(failed=True)
 
 class AnswerOutcome(NamedTuple):
     """``finish_reason`` is the provider's word, None where there is none. With ``failed`` it says that
-    there is no answer, but an error."""
+    the answer ended in an error; the outcome is that of what there is of it."""
 
     outcome: Outcome
     finish_reason: str | None = None
@@ -184,7 +184,7 @@ def _of_choice(raw: msgspec.Raw, stop_reason: msgspec.Raw) -> AnswerOutcome:
     message = _message_of(choice)
     reason, meaning = _ended(choice, message.stop_reason or stop_reason)
     if meaning.failed:
-        return AnswerOutcome(Outcome.EMPTY, reason, failed=True)
+        return AnswerOutcome(Outcome.CUT_OFF, reason, failed=True)
     return AnswerOutcome(_of_message(message, meaning.outcome), reason)
 
 
@@ -267,7 +267,7 @@ def _of_output(answer: _Answer) -> AnswerOutcome:
     status, meaning = _word(answer.status), None
     reason = _incomplete_reason(answer.incomplete_details)
     if status in _FAILED_STATUSES:
-        return AnswerOutcome(Outcome.EMPTY, status, failed=True)
+        return AnswerOutcome(Outcome.CUT_OFF, status, failed=True)
     if reason or status == "incomplete":
         refused = _meaning(reason).outcome is Outcome.REFUSED
         meaning = Outcome.REFUSED if refused else Outcome.CUT_OFF

@@ -215,6 +215,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             kind=Kind.CHOICES,
             label=translatable("Treat as failed"),
             choices=_OUTCOMES[:3],
+            in_details=True,
             hint=translatable(
                 "Answers like these are retried, and fail if the last one is like that too. Each "
                 "retry costs like any call."

@@ -23,7 +23,7 @@ from wtforms.validators import InputRequired, Optional
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from ..core.errors import InvalidInput
-from ..core.messages import Message
+from ..core.messages import Message, listed
 from ..services.fields import Field, Kind
 from .form_fields import MomentField, WholeField, json_object
 from .i18n import epoch_ms
@@ -123,6 +123,13 @@ def width(field: Field) -> str:
     """The class of the column that a field stands in."""
     wide = 12 if field.kind in _MULTILINE else 6
     return f"col-sm-{_WIDTHS.get(field.name, wide)}"
+
+
+def described(field: Field, value: Any) -> Any:
+    """A value as a page names it."""
+    if field.kind is Kind.CHOICES:
+        return translated(listed(one.label for one in field.choices if one.value in value))
+    return value
 
 
 def shown(field: Field, value: Any) -> Any:
