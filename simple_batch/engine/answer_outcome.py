@@ -37,7 +37,7 @@ _NONE = msgspec.Raw()
 # MALFORMED_FUNCTION_CALL"), of a filter, of a rate, of a limit, of other failures.
 _GENERATION = re.compile("_(?:malformed|unexpected)_")
 _FILTER = re.compile(
-    "_(?:filter(?:s|ed)?|safety|unsafe|sensitive|refus(?:al|ed?)|prohibited|block(?:list|ed)?|recitation|"
+    "_(?:filter(?:s|ed)?|safety|unsafe|sensitive|refus(?:al|ed?)|prohibited|block(?:list|ed)|recitation|"
     "spii|moderat(?:ion|ed)|guardrails?|intervened|policy|violation|censored|toxic(?:ity)?|harmful|"
     "inappropriate|copyright|language)_"
 )
@@ -155,7 +155,9 @@ def outcome_of(url: str, body: bytes) -> AnswerOutcome:
         answer = _answer(body)
         if _given(answer.choices):
             return _of_choices(answer)
-        return _of_output(answer) if _given(answer.output) else AnswerOutcome(Outcome.OK)
+        if _given(answer.output) or _given(answer.incomplete_details):
+            return _of_output(answer)
+        return AnswerOutcome(Outcome.OK)
     except _FAULTS:
         return AnswerOutcome(Outcome.EMPTY)
 
@@ -206,11 +208,19 @@ def _of_message(message: _Message, meaning: Outcome | None) -> Outcome:
         return content
     if meaning is not None:
         return meaning
-    if _given(message.tool_calls) or _given(message.function_call):
+    if _given(message.tool_calls) or _is_call(message.function_call):
         return Outcome.TOOL_CALL
     if content is Outcome.EMPTY and (_given(message.audio) or _given(message.images)):
         return Outcome.OK
     return content
+
+
+def _is_call(raw: msgspec.Raw) -> bool:
+    """Whether a function is named; some gateways always send the fields, empty."""
+    if not _given(raw):
+        return False
+    value = _any(raw)
+    return any(value.values()) if isinstance(value, dict) else bool(value)
 
 
 def _says_something(raw: msgspec.Raw) -> bool:
@@ -272,7 +282,8 @@ def _of_output(answer: _Answer) -> AnswerOutcome:
         refused = _meaning(reason).outcome is Outcome.REFUSED
         meaning = Outcome.REFUSED if refused else Outcome.CUT_OFF
     try:
-        found = {_of_item(item) for item in _list(answer.output)}
+        items = _list(answer.output) if _given(answer.output) else []
+        found = set(map(_of_item, items))
     except msgspec.ValidationError:  # no list
         found = {_of_content(answer.output)}
     if meaning is not None:

@@ -204,6 +204,7 @@ def test_content_beside_a_text_that_is_missing():
         ({"refusal": " "}, Outcome.EMPTY),
         ({"tool_calls": [CALL]}, Outcome.TOOL_CALL),
         ({"function_call": {"name": "f", "arguments": "{}"}}, Outcome.TOOL_CALL),
+        ({"function_call": {"name": "", "arguments": ""}}, Outcome.EMPTY),
         ({"tool_calls": [CALL], "refusal": "no"}, Outcome.REFUSED),
         ({"content": [{"type": "refusal", "refusal": "no"}]}, Outcome.REFUSED),
         ({"content": [{"type": "tool_use", "name": "f"}]}, Outcome.TOOL_CALL),
@@ -241,6 +242,16 @@ def test_a_tool_call_that_is_cut_off():
 )  # fmt: skip
 def test_responses(body, outcome):
     assert found(body, RESPONSES).outcome is outcome
+
+
+def test_a_response_that_ended_before_any_output():
+    for reason, outcome in (("max_output_tokens", "cut_off"), ("content_filter", "refused")):
+        body = responses(status="incomplete", incomplete_details={"reason": reason})
+        finding = classify(Reply(200, {}, json.dumps(body).encode()), RESPONSES)
+        assert (finding.cause, finding.outcome) == (None, outcome)
+    for body in (responses(), responses(incomplete_details=None), {}):
+        finding = classify(Reply(200, {}, json.dumps(body).encode()), RESPONSES)
+        assert (finding.cause, finding.outcome) == (Cause.BAD_RESPONSE, None)
 
 
 def test_the_reason_of_a_response():
