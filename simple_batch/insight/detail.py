@@ -27,7 +27,7 @@ _COLUMNS = (  # of _Row
     "CASE WHEN length(x.response) > ? THEN substr(x.response, 1, ?) ELSE x.response END, "
     "length(x.response), x.model, x.config, x.started_at, x.finished_at, x.latency_ms, "
     "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cache_write_tokens, "
-    "x.estimated, x.cost_nano"
+    "x.estimated, x.cost_nano, x.outcome, x.finish_reason"
 )
 _FIND = (
     f"SELECT {_COLUMNS} {JOIN} LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
@@ -64,6 +64,8 @@ class _Row(NamedTuple):
     cache_write_tokens: int | None
     estimated: int | None
     cost_nano: int | None
+    outcome: str | None
+    finish_reason: str | None
 
 
 class RequestAttempt(TypedDict):
@@ -72,6 +74,8 @@ class RequestAttempt(TypedDict):
     number: int  # from 1, in order of time
     started_at: int  # epoch ms
     latency_ms: int
+    outcome: str | None  # of Outcome: of the answer that the request has
+    replaced: bool  # an answer that the request no longer has
     cause: str | None  # None where it succeeded
     http_status: int | None
     message: str
@@ -98,6 +102,8 @@ class RequestDetail(TypedDict):
     answer_parts: list[content.ContentPart]  # {kind, text}
     reasoning: str
     parsed: list[tuple[str, str]] | None  # (name, value) of the fields of the job's schema
+    outcome: str | None  # of Outcome; None where there is no answer, or it is not known yet
+    finish_reason: str | None  # as the provider says it
     cause: str | None
     http_status: int | None
     message: str | None
@@ -139,6 +145,8 @@ def request_detail(job_id: int, index: int) -> RequestDetail:
         "answer_parts": content.answer_parts(answer.data),
         "reasoning": content.reasoning_of(answer.data),
         "parsed": None if cut else _parsed(job, row),
+        "outcome": row.outcome,
+        "finish_reason": row.finish_reason,
         "cause": row.cause,
         "http_status": row.http_status,
         "message": row.message,
@@ -213,6 +221,8 @@ def _attempts(job_id: int, index: int, row: _Row) -> list[RequestAttempt]:
             "number": position,
             "started_at": attempt.started_at,
             "latency_ms": attempt.latency_ms,
+            "outcome": None,
+            "replaced": not attempt.cause,
             "cause": attempt.cause or None,
             "http_status": attempt.http_status,
             "message": attempt.message,
@@ -233,6 +243,8 @@ def _success(number: int, row: _Row) -> RequestAttempt | None:
         "number": number,
         "started_at": row.finished_at - row.latency_ms,
         "latency_ms": row.latency_ms,
+        "outcome": row.outcome,
+        "replaced": False,
         "cause": None,
         "http_status": row.http_status,
         "message": "",

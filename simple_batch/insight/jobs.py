@@ -10,7 +10,18 @@ from ..store import visibility
 from ..store.models import TIMELINE_WIDTHS, ApiConfig, Job, Timeline, User
 from ..store.outcome_status import SHOWN, outcome_status, shown_as
 from .page import Page
-from .summary import Counts, WaitingState, cost_nano, counts, eta_s, live_of, rate_now, waiting
+from .summary import (
+    Counts,
+    Outcomes,
+    WaitingState,
+    cost_nano,
+    counts,
+    eta_s,
+    live_of,
+    outcomes,
+    rate_now,
+    waiting,
+)
 
 SORTS = {
     "created": Job.created_at,
@@ -31,6 +42,7 @@ class JobRow(Counts):
     status: str  # of JobStatus
     status_reason: str
     outcome_status: str | None  # of OutcomeStatus; None while it is not final
+    outcomes: Outcomes
     waiting: WaitingState | None
     config: str  # alias
     owner: str | None  # user name
@@ -106,6 +118,7 @@ def _row(job: Job) -> JobRow:
         "status": job.status,
         "status_reason": job.status_reason,
         "outcome_status": outcome_status(job),
+        "outcomes": outcomes(job),
         "waiting": waiting(job, live),
         "config": job.config.alias,
         "owner": job.user.name if job.user is not None else None,

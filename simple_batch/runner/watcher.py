@@ -31,7 +31,7 @@ _NEWEST = (
     "ORDER BY finished_at DESC, idx DESC LIMIT 50"
 )
 _TAIL = (
-    "SELECT idx, status, cause, latency_ms, input_tokens, output_tokens, "
+    "SELECT idx, status, outcome, cause, latency_ms, input_tokens, output_tokens, "
     "CASE WHEN length(response) < 200000 THEN response END, message, http_status "
     "FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?)) "
     "AND status <> 'cancelled' "  # nothing came back for these
@@ -130,10 +130,11 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 
 def _item(row) -> dict:
-    index, status, cause, latency_ms, tokens_in, tokens_out, response, message, code = row
+    index, status, outcome, cause, latency_ms, tokens_in, tokens_out, response, message, code = row
     item = {
         "index": index,
         "status": status,
+        "outcome": outcome,
         "cause": cause,
         "latency_ms": latency_ms,
         "tokens": (tokens_in or 0) + (tokens_out or 0),

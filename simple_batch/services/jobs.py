@@ -19,7 +19,7 @@ from ..core.errors import Conflict
 from ..core.messages import Message, listed, translatable
 from ..runner import finalize, spend_caps
 from ..store import jobs as job_rows
-from ..store import search
+from ..store import outcome_counts, search
 from ..store.jobs import get as get
 from ..store.models import Job, Upload, database
 from . import (
@@ -97,7 +97,7 @@ def allowed_actions(job: Job) -> set[str]:
     ):
         if status in statuses:
             allowed.add(action)
-    if status in RETRIABLE and job.failed + job.cancelled:
+    if status in RETRIABLE and job.failed + job.cancelled + outcome_counts.not_ok(job):
         allowed.add("retry")
     return allowed
 

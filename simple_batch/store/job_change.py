@@ -94,6 +94,7 @@ class JobChange:
             outcome = result.outcome.value
             config.outcomes[outcome] = config.outcomes.get(outcome, 0) + 1
         if result.status == RequestStatus.SUCCEEDED:
+            self._groups.add_result(record.index, succeeded=True)
             self._succeeded += 1
             config.succeeded += 1
             bucket.succeeded += 1
@@ -103,6 +104,7 @@ class JobChange:
             else:
                 self._add_success(record, result, bucket)
         elif result.status == RequestStatus.FAILED:
+            self._groups.add_result(record.index, succeeded=False)
             self._failed += 1
             config.failed += 1
             bucket.failed += 1

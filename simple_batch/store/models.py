@@ -448,6 +448,8 @@ class ErrorGroup(BaseModel):
     http_status = IntegerField(null=True)
     message = TextField()
     attempts = IntegerField()
+    failed = IntegerField(default=0)  # requests that failed with it at the end
+    recovered = IntegerField(default=0)  # attempts of requests that succeeded later
     first_at = BigIntegerField()
     last_at = BigIntegerField()
 

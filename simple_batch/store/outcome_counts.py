@@ -28,6 +28,11 @@ def removed(outcomes: Iterable[str | None]) -> dict[Any, Any]:
     return added(counts)
 
 
+def not_ok(job: Job) -> int:
+    """How many results of the job have an answer that is not OK."""
+    return sum(getattr(job, f"outcome_{one}") for one in Outcome if one is not Outcome.OK)
+
+
 def zero() -> dict[Any, int]:
     """The same where no result is left."""
     return dict.fromkeys(_COUNTERS.values(), 0)

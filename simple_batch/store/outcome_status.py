@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from peewee import Case, Expression
 
-from ..core.domain import JobStatus
+from ..core.domain import JobStatus, Outcome
 from .models import Job
 
 
@@ -17,6 +17,8 @@ class OutcomeStatus(StrEnum):
     EXPIRED = "expired"
 
 
+# outcomes of answers that are of no or little use; a tool call is a good answer
+FLAWED = (Outcome.CUT_OFF, Outcome.REFUSED, Outcome.EMPTY, Outcome.SCHEMA)
 _NOTHING_SUCCEEDED = (Job.status == JobStatus.COMPLETED) & (Job.succeeded == 0) & (Job.total > 0)
 # the status that a job is shown and filtered by on the pages, as SQL
 SHOWN = Case(None, [(_NOTHING_SUCCEEDED, str(JobStatus.FAILED))], Job.status)

@@ -3,7 +3,7 @@
 import msgspec
 
 from ..core.domain import Cause, Outcome, RequestStatus
-from . import outcome_counts
+from . import error_groups, outcome_counts
 from .duplicates import WAITING
 from .models import Job, database, lock_job
 from .request_filter import RequestFilter
@@ -82,6 +82,9 @@ def requeue_step(
             (job_id, status, after, last, *values),
         ).fetchall()
         indices = [index for index, _outcome in gone]
+        if status != RequestStatus.CANCELLED:
+            succeeded = status == RequestStatus.SUCCEEDED
+            error_groups.count_results(job_id, dict.fromkeys(indices, succeeded), by=-1)
         add_overrides(job_id, indices, changes)
         _send_alone(job_id, indices)
         counter = Job.failed if status == RequestStatus.FAILED else Job.cancelled
@@ -171,6 +174,9 @@ def _remove_result(
         return False
     keep_answers(job_id, [index])
     database.execute_sql("DELETE FROM result WHERE job_id = ? AND idx = ?", (job_id, index))
+    if row[0] != RequestStatus.CANCELLED:
+        ended = {index: row[0] == RequestStatus.SUCCEEDED}
+        error_groups.count_results(job_id, ended, by=-1)
     counter = getattr(Job, row[0])
     fewer = outcome_counts.removed([row[1]])
     Job.update({counter: counter - 1, **fewer}).where(Job.id == job_id).execute()

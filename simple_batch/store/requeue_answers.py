@@ -7,7 +7,7 @@ import msgspec
 
 from ..core import max_tokens
 from ..core.domain import Defaults, Outcome, RequestStatus
-from . import configs, outcome_counts
+from . import configs, error_groups, outcome_counts
 from .models import ApiConfig, Job, database, lock_job
 from .request_filter import RequestFilter
 from .requeue import CHUNK, Changes, add_overrides, conditions_of, keep_answers
@@ -65,6 +65,8 @@ def requeue_step(
         limits = (
             _doubled(job_id, indices) if changes is not None and changes.double_max_tokens else {}
         )
+        ended = {index: status == RequestStatus.SUCCEEDED for index, status in found}
+        error_groups.count_results(job_id, ended, by=-1)
         _remove(job_id, indices)
         add_overrides(job_id, indices, changes, limits)
         if database.execute_sql(_ALONE, (job_id, _listed(indices))).rowcount > 0:

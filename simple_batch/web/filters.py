@@ -47,6 +47,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(rendered, "markdown")
     app.add_template_filter(labels.status, "status_word")
     app.add_template_filter(labels.cause, "cause_word")
+    app.add_template_filter(labels.outcome, "outcome_word")
     app.add_template_filter(labels.remedy, "remedy")
     app.add_template_filter(labels.reason, "reason_word")
     app.add_template_filter(labels.actor, "actor_word")

@@ -16,6 +16,7 @@ from ..export.csv_file import safe
 from ..insight.summary import iso
 from ..services import configs, job_options, jobs, lifecycle, recipes, webhooks
 from ..services.job_option_fields import DETAILS, JobOptions
+from ..store.models import ApiConfig, Job
 from ..store.request_filter import RequestFilter
 from . import labels
 from .downloads import attached
@@ -25,7 +26,10 @@ from .unanswered import no_answer
 blueprint = Blueprint("job_pages", __name__)
 
 
-ERROR_COLUMNS = ("cause", "http_status", "message", "count", "share", "first_at", "last_at")
+ERROR_COLUMNS = (
+    *("cause", "http_status", "message", "count", "share", "first_at", "last_at"),
+    *("failed", "recovered"),
+)
 FORMAT_NAMES = {
     "json": "JSON",
     "jsonl": "JSONL",
@@ -48,10 +52,18 @@ def common(job_id: int) -> dict:
         "workers": insight.by_worker(job),
         "runner": lifecycle.runner_state(),
         "storage_fault": lifecycle.storage_fault(),
+        "outcomes_known": insight.outcomes_known(job),
+        "others": _others(job),
         "waits_for_share": insight.waits_for_share(job_id),
         "formats": export.FORMATS,
         "format_names": FORMAT_NAMES,
     }
+
+
+def _others(job: Job) -> list[ApiConfig]:
+    """The API configs that requests of the job can be retried with, besides its own."""
+    found = configs.list_all(active=True)
+    return [it for it in found if it.currency == job.currency and it.id != job.config_id]
 
 
 @blueprint.get("/jobs/<int:job_id>")
@@ -63,7 +75,7 @@ def overview(job_id: int):
     return render_template(
         "job/overview.html",
         tab="overview",
-        groups=groups[:3],
+        groups=groups,
         no_answer=no_answer(groups, job.status in FINAL_STATUSES) if not job.succeeded else "",
         buckets=insight.buckets(job_id, points=120),
         chosen=chosen,
@@ -71,6 +83,7 @@ def overview(job_id: int):
         inputs_per_call=job_options.inputs_per_call(job),
         schema=content.pretty(job.schema.encode()) if job.schema else None,
         template=content.pretty(job.template.encode()) if job.template else None,
+        outcome_words={code: str(word) for code, word in labels.OUTCOMES.items()},
         cause_words={code: str(word) for code, word in labels.CAUSES.items()},
         **common(job_id),
     )

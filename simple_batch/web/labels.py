@@ -90,6 +90,14 @@ STATUSES = {
     "retrying": _("retrying"),
     "succeeded": _("succeeded"),
 }
+OUTCOMES = {
+    "ok": _("OK"),
+    "cut_off": _("cut off"),
+    "refused": _("refused"),
+    "empty": _("empty"),
+    "schema": _("doesn't match schema"),
+    "tool_call": _("tool call"),
+}
 CAUSES = {
     "rate_limit": _("rate limit"),
     "quota": _("quota exceeded"),
@@ -154,6 +162,11 @@ def status(_context, code: str | None) -> str:
 @pass_context
 def cause(_context, code: str | None) -> str:
     return str(CAUSES.get(code or "", code or ""))
+
+
+@pass_context
+def outcome(_context, code: str | None) -> str:
+    return str(OUTCOMES.get(code or "", code or "–"))
 
 
 def cooldowns() -> dict[str, str]:

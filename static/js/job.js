@@ -34,6 +34,7 @@
     put("cap", p.spend_cap === null ? "" : `· ${words.wordCap.replace("{money}", cost({ amount: p.spend_cap, currency: p.cost.currency }))}`);
     put("governor", governor(p.governor));
     counts(c);
+    outcomes(p.outcomes);
     bar(c);
     announce(percents);
     document.dispatchEvent(new CustomEvent("jobprogress", { detail: wholePercent(done, c.total) }));
@@ -49,6 +50,11 @@
   function counts(c) {
     for (const place of document.querySelectorAll("[data-count]")) place.textContent = number(c[place.dataset.count]);
     for (const form of head.querySelectorAll("[data-retry]")) form.hidden = !c[form.dataset.retry];
+  }
+
+  function outcomes(found) {
+    for (const place of document.querySelectorAll("[data-outcome-count]")) place.textContent = number(found[place.dataset.outcomeCount]);
+    for (const tile of head.querySelectorAll("[data-tile]")) tile.hidden = !found[tile.dataset.tile];
   }
 
   function spend(p, done) {

@@ -65,6 +65,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0023_usage",
         "0024_outcomes",
         "0025_override_max_tokens",
+        "0030_error_groups",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []

@@ -104,7 +104,7 @@ def rows(vault) -> dict[str, list[dict]]:
         "error_group": [
             {
                 **{"job_id": n, "group_key": "g", "cause": "server_error", "http_status": 500},
-                **{"message": "no", "attempts": 2, "first_at": T, "last_at": T},
+                **{"message": "no", "attempts": 2, "first_at": T, "last_at": T, "failed": 2},
             }
             for n in JOBS
         ],
@@ -212,6 +212,8 @@ def _figures_are_right() -> None:
             assert found["cost"]["amount"] == 90 / 1e9
             assert found["latency_ms"]["p50"] == pytest.approx(200, rel=0.02)
             assert found["errors"] == [{"cause": "server_error", "count": 2}]
+            (group,) = insight.error_groups(job_id)
+            assert (group["failed"], group["recovered"]) == (2, 0)
         assert len(configs.list_all()) == 2
         done = min(DONE)
         for form in export.FORMATS:

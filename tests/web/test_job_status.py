@@ -105,7 +105,7 @@ def test_what_was_not_sent_is_not_counted_as_done(
 def test_rounding_never_says_nothing_or_all(app, answered, shown, exact):
     counts = {"total": 50_000, "succeeded": 0, "failed": answered, "cancelled": 50_000 - answered}
     with app.test_request_context("/?lang=en"):
-        word = job_status_word("cancelled", "cancelled", counts)
+        word = job_status_word("cancelled", "cancelled", counts, {})
         assert word.replace("<", "&lt;") == f"cancelled at {shown}"
         assert filters.percent(answered, 50_000).replace("<", "&lt;") == exact
 
@@ -164,3 +164,15 @@ def test_the_live_rows_leave_out_what_was_cancelled(db):
         wait_until(lambda: watcher.look() or seen)
     del signals.tail_wanted[job_id]
     assert seen == [3]
+
+
+def test_groups_without_a_failed_request_are_folded_away(client, ran):
+    job_id = ran(e.error(500, "busy"), e.error(400, "bad"), e.ok(), count=2, max_retries=1)
+    for page in ("", "/errors"):
+        shown, folded = client.get(f"/jobs/{job_id}{page}").text.split('id="recovered"')
+        assert "bad" in shown.split("<h2", 1)[-1]
+        assert "busy" in folded
+    overview = " ".join(client.get(f"/jobs/{job_id}").text.split())
+    assert "1 failed</span>" in overview
+    assert "1 recovered by retrying</span>" in overview
+    assert "1 次重试后恢复" in client.get(f"/jobs/{job_id}?lang=zh").text
