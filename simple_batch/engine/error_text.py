@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from .quotes import unquoted
 from .surrogates import mended
 
 MAX_BODY = 200_000  # bytes that are read
@@ -84,7 +85,7 @@ _encode = msgspec.json.Encoder().encode
 
 class ErrorBody(msgspec.Struct, frozen=True):
     """``text`` is for the user: the provider's sentences, with its codes behind them in parentheses;
-    ``words`` are the sentences alone. ``codes`` are the values of code, type, status and the like;
+    ``words`` are the sentences alone, ``judged`` the same without what they quote. ``codes`` are the values of code, type, status and the like;
     ``status`` the HTTP status that the body names, if any; ``params`` the parameters of the request
     that it names; ``fields`` all other single values with their names. ``said`` is False if the body
     has no message where one is expected."""
@@ -97,6 +98,7 @@ class ErrorBody(msgspec.Struct, frozen=True):
     fields: tuple[tuple[str, Any], ...] = ()
     said: bool = False
     has_generation: bool = False  # the body quotes what the model generated
+    judged: str = ""
 
 
 def read_error(body: bytes, http_status: int | None = None) -> ErrorBody:
@@ -152,6 +154,7 @@ class _Reader:
             tuple(self.fields),
             said,
             self.has_generation,
+            unquoted(words),
         )
 
     def _marks(self, words: str, http_status: int | None) -> str:

@@ -227,6 +227,25 @@ def test_words_about_money_elsewhere(status, body, cause, verdict):
 
 
 @pytest.mark.parametrize(
+    ("status", "message", "cause"),
+    [
+        (400, "Invalid 'messages[0]'. Received: 'How do I report harassment?'", Cause.BAD_REQUEST),
+        (400, 'Unexpected token in request: "insufficient balance"', Cause.BAD_REQUEST),
+        (400, "field 'overdue' is not permitted", Cause.BAD_REQUEST),
+        (400, "Model 'violence-detector' does not support chat", Cause.BAD_REQUEST),
+        (429, "Rate limit exceeded for prompt 'what is a daily quota'", Cause.RATE_LIMIT),
+        (500, "Failed on input: “try again in 5 hours”", Cause.SERVER_ERROR),
+        (400, 'openai_error: "insufficient balance"', Cause.QUOTA),
+        (429, "Quota exceeded for metric 'requests per day'", "per day"),
+    ],
+)
+def test_what_a_message_quotes_is_not_said_by_the_provider(status, message, cause):
+    found = judged(status, said(message))
+    assert ("per day" if found.per_day else found.cause) == cause
+    assert found.per_day or found.retry_after_s is None
+
+
+@pytest.mark.parametrize(
     ("status", "body", "headers"),
     [
         (400, {"__type": "com.amazon.coral.service#ThrottlingException", "Message": "no"}, {}),
