@@ -8,7 +8,7 @@ QUOTED = re.compile(
 # before a quotation: the words of another program, or the name of a limit
 _SAID = re.compile(
     r"(?:errors?|messages?|reasons?|details?|said|says|upstream|exception|metric|limit|quota|code|type|status"
-    r"|categor(?:y|ies)|返回|错误|原因)\W{0,3}$",
+    r"|category|categories|返回|错误|原因)\W{0,3}$",
     re.IGNORECASE,
 )
 _REACH = 20  # characters
