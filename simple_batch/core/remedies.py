@@ -6,6 +6,10 @@ from .stored_messages import ANSWER_CUT_OFF, ANSWER_EMPTY, ANSWER_REFUSED, MODEL
 
 # of a job that the cause has paused: the user resumes it
 PAUSED = {
+    Cause.RATE_LIMIT: translatable(
+        "The provider has accepted no call for a long time. Check your account and its limits there, "
+        "then resume."
+    ),
     Cause.QUOTA: translatable("Top up or wait for the quota to renew, then resume."),
     Cause.AUTH: translatable("Correct the key (or what it may do) in the API config, then resume."),
     Cause.NOT_FOUND: translatable(

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 from ..core.domain import Cause, RequestResult
+from .quotes import QUOTED
 
 SIMILAR = 0.75  # share of the words that two messages have in common
 FRAME = 5  # words in common at the beginning and at the end, around what differs
 _MOST_WORDS = 60
 _MOST_KINDS = 32
-_QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|“[^”]*”|‘[^’]*’|«[^»]*»|「[^」]*」|(?<!\w)'[^']*'(?!\w)")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|[\w.:/\-]*\d[\w.:/\-]*|[\u3400-\u9fff]")
 _VARIES = re.compile(r"[\d@/\\_]|\w-\w")  # an id, a number, an address, a path
 
@@ -76,7 +76,7 @@ def _in_common(pairs: Iterable[tuple[str, str]]) -> int:
 
 def _words(message: str) -> list[str]:
     """The words of a message without what differs from request to request."""
-    text = _QUOTED.sub(" ", message.lower())
+    text = QUOTED.sub(" ", message.lower())
     pieces = (piece for piece in text.split() if not _VARIES.search(piece.strip(".,:;!?()[]{}")))
     words = _WORD.findall(" ".join(pieces))
     return (

@@ -3,7 +3,6 @@
 An error is read by error_text.py (its words and codes) and judged by error_kinds.py (its cause).
 """
 
-import re
 import time
 
 import msgspec
@@ -24,19 +23,13 @@ from .answer_outcome import AnswerOutcome, outcome_of
 from .error_kinds import kind_of, limited, refuses_content
 from .error_text import ErrorBody, read_error, read_error_value
 from .rate_limit_headers import RateLimits, rate_limits
+from .surrogates import mended
 from .transport import Reply, TransportFailure
 from .usage import usage_of
 
 EXCERPT = 2_000
 MESSAGE = 500
 KEPT = 200_000  # bytes of what came back instead of an answer; longer ones are not kept
-
-_SURROGATE = b"\\ud"
-_ESCAPE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
-    re.DOTALL,
-)
 
 
 class Classification(msgspec.Struct, frozen=True):
@@ -76,6 +69,8 @@ class Classification(msgspec.Struct, frozen=True):
 _NONE = msgspec.Raw()  # a union of Raw and None takes null alone
 _EMPTY = (b"", b"null", b"{}", b"[]", b'""', b"false", b"0")
 _FINE = (0, "0", None)  # of base_resp.status_code
+_SUCCESS = ("0", "200", "ok", "success")
+_BOM = b"\xef\xbb\xbf"
 # what an answer holds that is no part of an error
 _ANSWER_PARTS = frozenset(
     {
@@ -139,6 +134,8 @@ _decode_message = msgspec.json.Decoder(_Message).decode
 _decode_choice = msgspec.json.Decoder(_Choice).decode
 _decode_base = msgspec.json.Decoder(_BaseResponse).decode
 
+# a response that ended before any output: its reasoning has used up the tokens, or a filter intervened
+_WITHOUT_OUTPUT = (Outcome.CUT_OFF, Outcome.REFUSED)
 _EXPECTED = {
     "/v1/chat/completions": "choices",
     "/v1/completions": "choices",
@@ -202,12 +199,13 @@ def _judge_success(reply: Reply, url: str) -> Classification:
         return _error(reply, inside, limits, usage)
     expected = _EXPECTED.get(url, "choices")
     found = getattr(answer, expected)
-    if not found or (found is answer.output and bytes(found) in _EMPTY):
+    ended = outcome_of(url, reply.body)
+    missing = not found or (found is answer.output and bytes(found) in _EMPTY)
+    if missing and not (expected == "output" and ended.outcome in _WITHOUT_OUTPUT):
         error = _read_error_inside(reply.body)
         if error.said or refuses_content(error):
             return _error(reply, error, limits, usage)
         return _bad(reply, PART_MISSING(part=expected), limits, usage)
-    ended = outcome_of(url, reply.body)
     if ended.failed:
         return _error(reply, _error_at_end(ended), limits, usage)
     return Classification(
@@ -232,14 +230,25 @@ def _error_at_end(ended: AnswerOutcome) -> ErrorBody:
 
 def _error_inside(body: bytes, answer: _Answer | _Lenient) -> ErrorBody | None:
     """The error within an answer whose HTTP status says that there is none."""
-    if bytes(answer.error) not in _EMPTY or _is_refused(answer.base_resp):
+    if _is_error(bytes(answer.error)) or _is_refused(answer.base_resp):
         return _read_error_inside(body)
     if answer.choices and b'"error"' in body:
         for choice in answer.choices:
             error = _error_of(choice)
-            if error not in _EMPTY:
+            if _is_error(error):
                 return read_error(error)
     return None
+
+
+def _is_error(found: bytes) -> bool:
+    """Whether an ``error`` says that there is one. Some gateways send it with each answer: with nothing in
+    it, or with the code of a success."""
+    if found in _EMPTY:
+        return False
+    error = _decode_any(found)
+    if not isinstance(error, dict):
+        return True
+    return any(value and str(value).lower() not in _SUCCESS for value in error.values())
 
 
 def _is_refused(base_resp: msgspec.Raw) -> bool:
@@ -275,22 +284,18 @@ def _no_answer(reply: Reply, limits: RateLimits | None) -> Classification:
         error = _read_error_inside(reply.body, _ANSWER_PARTS - {"data"})
         if error.said:
             return _error(reply, error, limits)
-    foreign = not reply.body.strip() or _is_page(reply)
+    foreign = reply.body[:100].lstrip()[:1] not in (b"{", b"[")
     return _bad(reply, _no_json_message(reply), limits, foreign=foreign)
 
 
 def _readable(reply: Reply) -> Reply:
     """The answer as text that can be kept: half an emoji (a token limit may cut one in two) becomes a
-    replacement character. Raises UnicodeDecodeError."""
+    replacement character, and a byte order mark is left out. Raises UnicodeDecodeError."""
     reply.body.decode()
-    if _SURROGATE in reply.body.lower():
-        return msgspec.structs.replace(reply, body=_ESCAPE.sub(_whole, reply.body))
-    return reply
-
-
-def _whole(escape: re.Match[bytes]) -> bytes:
-    """A pair of surrogates, or an escape of another kind, as it is."""
-    return b"\\ufffd" if escape["half"] else escape[0]
+    if reply.body.startswith(_BOM):
+        reply = msgspec.structs.replace(reply, body=reply.body[len(_BOM) :])
+    body = mended(reply.body)
+    return reply if body is reply.body else msgspec.structs.replace(reply, body=body)
 
 
 def _bad(
@@ -358,7 +363,8 @@ def _no_json_message(reply: Reply) -> str:
 
 def _is_page(reply: Reply) -> bool:
     kind = str(reply.headers.get("content-type", "")).split(";")[0][:60]
-    return b"<html" in reply.body[:500].lower() or "html" in kind
+    head = reply.body[:500].lower()
+    return b"<html" in head or b"<!doctype html" in head or "html" in kind
 
 
 def _excerpt(body: bytes) -> str:

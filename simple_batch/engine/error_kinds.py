@@ -3,6 +3,7 @@
 Status, codes and structure decide first, wordings (error_words.py) only where these say nothing.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -105,12 +106,12 @@ def _names_rate(status: int, error: ErrorBody) -> bool:
     """Whether an error with another status than 429 is a refusal by a rate or by a quota that renews."""
     if status not in _NAMES_RATES:
         return False
-    if words.RATE_EXCEEDED.search(error.words):
+    if words.RATE_EXCEEDED.search(error.judged):
         return True
-    if not words.LIMIT_WORDS.search(error.words):
+    if not words.LIMIT_WORDS.search(error.judged):
         return False
-    of_account = words.RENEWED_WORDS.search(error.words) and words.USAGE_WORDS.search(error.words)
-    of_a_rate = words.PER_DAY_WORDS.search(error.words) or words.PER_MINUTE_WORDS.search(
+    of_account = words.RENEWED_WORDS.search(error.judged) and words.USAGE_WORDS.search(error.judged)
+    of_a_rate = words.PER_DAY_WORDS.search(error.judged) or words.PER_MINUTE_WORDS.search(
         error.words
     )
     return bool(of_account or of_a_rate)
@@ -125,7 +126,7 @@ def _signs(error: ErrorBody, *more: str) -> frozenset[Sign]:
 
 def _number(value: object) -> int:
     text = str(value)
-    return int(text) if len(text) < 10 and text.isdigit() else -1
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else -1
 
 
 def _status(http_status: int, error: ErrorBody, signs: frozenset[Sign]) -> int:
@@ -133,7 +134,7 @@ def _status(http_status: int, error: ErrorBody, signs: frozenset[Sign]) -> int:
         return http_status
     coded = (words.STATUSES[sign] for sign in words.STATUSES if sign in signs)
     status = error.status or next(coded, 0)
-    return status or (429 if words.NAMED_RATE_LIMIT.search(error.words) else 0)
+    return status or (429 if words.NAMED_RATE_LIMIT.search(error.judged) else 0)
 
 
 # --- refusals that concern one request -------------------------------------------------------
@@ -166,10 +167,15 @@ _CAUSES_OF_SIZE = {Size.TOKENS: Cause.CONTEXT_LENGTH, Size.BYTES: Cause.TOO_LARG
 
 
 def _refuses_content(seen: _Seen) -> bool:
-    said = seen.error.words
-    if seen.refused or seen.status == 401 or words.ACCOUNT_WORDS.search(said):
+    said = seen.error.judged
+    if (
+        seen.refused
+        or seen.status == 401
+        or seen.status in GATEWAY_STATUSES
+        or words.ACCOUNT_WORDS.search(said)
+    ):
         return False
-    if words.CONTENT_WORDS.search(seen.error.text):
+    if words.CONTENT_WORDS.search(said) or words.CONTENT_WORDS.search(" ".join(seen.error.codes)):
         return True
     if seen.status not in (403, 451) or words.ACCESS_WORDS.search(said):
         return False
@@ -181,19 +187,19 @@ def _failed_generation(seen: _Seen) -> bool:
         return True
     if seen.refused or seen.status in _NOT_GENERATED or names_format(seen.error.params):
         return False
-    return bool(words.GENERATION_WORDS.search(seen.error.words))
+    return bool(words.GENERATION_WORDS.search(seen.error.judged))
 
 
 def _exceeds_context(seen: _Seen) -> bool:
     if Sign.CONTEXT in seen.signs:
         return True
     by_words = not seen.refused and 400 <= seen.status < 500
-    return by_words and bool(words.CONTEXT_WORDS.search(seen.error.words))
+    return by_words and bool(words.CONTEXT_WORDS.search(seen.error.judged))
 
 
 def _exceeds_limit(seen: _Seen) -> bool:
     """Whether the request alone needs more than a limit of tokens."""
-    of_a_rate = seen.refused or words.PER_MINUTE_WORDS.search(seen.error.words)
+    of_a_rate = seen.refused or words.PER_MINUTE_WORDS.search(seen.error.judged)
     return bool(of_a_rate) and is_too_large(seen.error)
 
 
@@ -213,25 +219,25 @@ def _is_spent(seen: _Seen) -> bool:
     throttled = any("throttl" in code.lower() for code in seen.error.codes)
     if seen.status == 402 or (Sign.QUOTA in seen.signs and not throttled):
         return True
-    if words.QUOTA_WORDS.search(seen.error.words):
+    if words.QUOTA_WORDS.search(seen.error.judged):
         return not (seen.refused and _is_per_day(seen))  # it renews
     # the rest are words that a rate limit uses too: they count where nothing names one
     if seen.wait_s is not None or Sign.RATE in seen.signs:
         return False
-    if words.PAY_WORDS.search(seen.error.words):
-        return not words.RATE_WORDS.search(seen.error.words)
+    if words.PAY_WORDS.search(seen.error.judged):
+        return not words.RATE_WORDS.search(seen.error.judged)
     if (
         not seen.refused
         and seen.status in (400, 403)
-        and words.LIMIT_WORDS.search(seen.error.words)
+        and words.LIMIT_WORDS.search(seen.error.judged)
     ):
-        return words.USAGE_WORDS.search(seen.error.words) is not None
-    return seen.status in (403, 429) and bool(words.WEAK_QUOTA_WORDS.search(seen.error.words))
+        return words.USAGE_WORDS.search(seen.error.judged) is not None
+    return seen.status in (403, 429) and bool(words.WEAK_QUOTA_WORDS.search(seen.error.judged))
 
 
 def _no_quota(error: ErrorBody) -> bool:
     """Whether a limit is 0: the tier has none of it."""
-    if words.NO_QUOTA_WORDS.search(error.words):
+    if words.NO_QUOTA_WORDS.search(error.judged):
         return True
     return any(name in words.NO_QUOTA_FIELDS and str(value) == "0" for name, value in error.fields)
 
@@ -261,8 +267,8 @@ def _is_per_day(seen: _Seen) -> bool:
     named = (value for _name, value in error.fields if isinstance(value, str))
     if any(words.PER_DAY_ID.search(value) and "://" not in value for value in named):
         return True
-    per_minute = words.PER_MINUTE_WORDS.search(error.words)
-    return bool(words.PER_DAY_WORDS.search(error.words)) and not per_minute
+    per_minute = words.PER_MINUTE_WORDS.search(error.judged)
+    return bool(words.PER_DAY_WORDS.search(error.judged)) and not per_minute
 
 
 # --- everything else, by status ----------------------------------------------------------------
@@ -304,7 +310,7 @@ def _client_error(seen: _Seen) -> tuple[Cause, Verdict]:
     no_model = seen.status != 403 and words.NO_MODEL_WORDS.search(seen.error.words)
     if Sign.NO_MODEL in seen.signs or no_model or _names_model(seen.error):
         return Cause.NOT_FOUND, Verdict.STOP
-    key = Sign.KEY in seen.signs or words.KEY_WORDS.search(seen.error.words)
+    key = Sign.KEY in seen.signs or words.KEY_WORDS.search(seen.error.judged)
     if seen.status == 403 or key:
         return Cause.AUTH, Verdict.STOP
     return Cause.BAD_REQUEST, Verdict.FINAL

@@ -14,6 +14,9 @@ from typing import Any
 
 import msgspec
 
+from .quotes import unquoted
+from .surrogates import mended
+
 MAX_BODY = 200_000  # bytes that are read
 MAX_VALUES = 2_000
 MAX_DEPTH = 12
@@ -82,7 +85,7 @@ _encode = msgspec.json.Encoder().encode
 
 class ErrorBody(msgspec.Struct, frozen=True):
     """``text`` is for the user: the provider's sentences, with its codes behind them in parentheses;
-    ``words`` are the sentences alone. ``codes`` are the values of code, type, status and the like;
+    ``words`` are the sentences alone, ``judged`` the same without what they quote. ``codes`` are the values of code, type, status and the like;
     ``status`` the HTTP status that the body names, if any; ``params`` the parameters of the request
     that it names; ``fields`` all other single values with their names. ``said`` is False if the body
     has no message where one is expected."""
@@ -95,12 +98,13 @@ class ErrorBody(msgspec.Struct, frozen=True):
     fields: tuple[tuple[str, Any], ...] = ()
     said: bool = False
     has_generation: bool = False  # the body quotes what the model generated
+    judged: str = ""
 
 
 def read_error(body: bytes, http_status: int | None = None) -> ErrorBody:
     """What the body of an error says. Never raises for what is in it."""
     try:
-        data = _decode(body[:MAX_BODY])
+        data = _decode(mended(body[:MAX_BODY]))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _of_text(body, http_status)
     return read_error_value(data, http_status)
@@ -136,8 +140,8 @@ class _Reader:
     def found(self, http_status: int | None, data: Any) -> ErrorBody:
         said = bool(self.sentences or self.secondary)
         sentences = self.sentences or self.secondary or _any_texts(data)
-        words = "; ".join(sentences[:MAX_SENTENCES])[:MAX_WORDS]
-        marks = self._marks(words, http_status)
+        words = _whole("; ".join(sentences[:MAX_SENTENCES])[:MAX_WORDS])
+        marks = _whole(self._marks(words, http_status))
         if not words and not marks and data not in (None, {}, [], ""):
             words = _encode(data).decode()[:_MAX_TEXT]
         text = f"{words} ({marks})" if words and marks else words or marks
@@ -150,6 +154,7 @@ class _Reader:
             tuple(self.fields),
             said,
             self.has_generation,
+            unquoted(words),
         )
 
     def _marks(self, words: str, http_status: int | None) -> str:
@@ -210,7 +215,7 @@ class _Reader:
         text = str(value).strip().removesuffix(".0")
         if name in _PARAMS and text:
             self.params.append(text)
-        if name in _STATUSES and text.isdigit() and 400 <= int(text[:4]) < 600:
+        if name in _STATUSES and re.fullmatch("[45][0-9]{2}", text):
             self.status = self.status or int(text)
         if name in _SECONDARY and isinstance(value, str) and (" " in text or name not in _CODES):
             self.secondary.append(text[:_MAX_TEXT])
@@ -244,6 +249,15 @@ class _Reader:
         text = " ".join(text.split())[:_MAX_TEXT]
         if text and not any(text in known for known in self.sentences):
             self.sentences.append(text)
+
+
+def _whole(text: str) -> str:
+    """A text that can be stored: pairs of surrogates are joined, and half of one is replaced."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _plain_name(key: Any) -> Any:

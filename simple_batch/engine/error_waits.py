@@ -93,7 +93,9 @@ _OFFSETS_H = {_PACIFIC: -8, _CHINA: 8, "UTC": 0}
 def body_wait_s(error: ErrorBody, now_s: float) -> float | None:
     """Seconds from now that an error body asks to wait; None where it does not say."""
     found = field_wait_s(error, now_s)
-    return text_wait_s(error.words, now_s) if found is None else found
+    if found is None:
+        found = _named_wait_s(error.words)
+    return text_wait_s(error.judged, now_s) if found is None else found
 
 
 def field_wait_s(error: ErrorBody, now_s: float) -> float | None:
@@ -123,11 +125,17 @@ def _value_s(value: Any, in_ms: bool, now_s: float) -> float | None:
     return seconds
 
 
+def _named_wait_s(text: str) -> float | None:
+    """A wait given by name within a text: “retry_after=17”."""
+    named = _NAMED.search(text)
+    return None if named is None else min(float(named[1]), LONGEST_S)
+
+
 def text_wait_s(text: str, now_s: float) -> float | None:
     """The same from its sentences: “try again in 1m30s”, “retry after 20 seconds”."""
-    named = _NAMED.search(text)
+    named = _named_wait_s(text)
     if named is not None:
-        return min(float(named[1]), LONGEST_S)
+        return named
     for sentence in _SENTENCE.split(text):
         if not _ABOUT_WAITING.search(sentence):
             continue

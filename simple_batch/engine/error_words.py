@@ -32,7 +32,8 @@ class Wording:
     """A pattern that remembers what it has been searched in: in an outage all calls fail alike."""
 
     def __init__(self, pattern: str):
-        self._found = functools.lru_cache(_REMEMBERED)(re.compile(pattern, re.IGNORECASE).search)
+        self.pattern = re.compile(pattern, re.IGNORECASE)
+        self._found = functools.lru_cache(_REMEMBERED)(self.pattern.search)
 
     def search(self, text: str) -> re.Match[str] | None:
         return self._found(text)

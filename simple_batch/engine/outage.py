@@ -124,6 +124,7 @@ class OutageDetector:
         self.waiting: Waiting | None = None  # while the endpoint is away
         self._began = 0.0
         self._ended = -math.inf
+        self._refused_since: float | None = None  # by rate limits, without an answer in between
         self._finding: Classification | None = None
         self._up = Event()
         self._up.set()
@@ -141,6 +142,11 @@ class OutageDetector:
         """Number of the present streak of failures; another one after each success."""
         return self._streak.number
 
+    @property
+    def refused_s(self) -> float:
+        """For how long rate limits have refused calls and nothing was answered."""
+        return 0.0 if self._refused_since is None else self._clock() - self._refused_since
+
     def holds(self, call: object) -> bool:
         """Whether a call may not start now: it is not the probe of an outage."""
         return self.waiting is not None and self._probe is not call
@@ -148,6 +154,7 @@ class OutageDetector:
     def succeeded(self) -> None:
         """A request got its answer."""
         self.answers = True
+        self._refused_since = None
         if self._streak.count or self.waiting is not None:
             self._answered()
 
@@ -156,6 +163,7 @@ class OutageDetector:
     ) -> bool:
         """Note a failed attempt of a request; ``last``: it may not be tried again. Returns True if
         the attempt is not charged to the request, because the endpoint is away."""
+        self._note_refusal(finding)
         if not passes(finding, self.answers):
             if finding.verdict is not Verdict.RETRY:
                 self._answered()  # not with an answer of use, but the endpoint is there
@@ -173,6 +181,12 @@ class OutageDetector:
                 each.begin()
             return True
         return False
+
+    def _note_refusal(self, finding: Classification) -> None:
+        if finding.verdict is Verdict.FINAL:
+            self._refused_since = None
+        elif finding.cause is Cause.RATE_LIMIT and self._refused_since is None:
+            self._refused_since = self._clock()
 
     def explains(self, result: RequestResult) -> bool:
         """Whether an outage, if there is one, explains why a request failed."""

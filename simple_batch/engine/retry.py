@@ -341,13 +341,16 @@ class RetryingCall:
         self.attempts.append(attempt)
 
     def _stops(self, finding: Classification) -> bool:
-        """Whether every further call may fail alike: for its kind, or for as long as the provider
-        asks to be left alone. The pool decides (breaker.py, long_waits.py)."""
+        """Whether every further call may fail alike: for its kind, for as long as the provider asks to
+        be left alone, or because it has refused all calls for as long. The pool decides (breaker.py,
+        long_waits.py)."""
         if finding.cause in self._policy.own:
             return False
-        asked = finding.retry_after_s or 0.0
+        waited_s = finding.retry_after_s or 0.0
+        if self._outages is not None and finding.cause is Cause.RATE_LIMIT:
+            waited_s = max(waited_s, self._outages.refused_s)
         return finding.verdict is Verdict.STOP or (
-            finding.cause in REFUSALS and asked > self._policy.patience_s
+            finding.cause in REFUSALS and waited_s > self._policy.patience_s
         )
 
     def _wait_s(self, finding: Classification) -> float | None:

@@ -74,6 +74,8 @@ class RequestAttempt(TypedDict):
     number: int  # from 1, in order of time
     started_at: int  # epoch ms
     latency_ms: int
+    outcome: str | None  # of Outcome: of the answer that the request has
+    replaced: bool  # an answer that the request no longer has
     cause: str | None  # None where it succeeded
     http_status: int | None
     message: str
@@ -219,6 +221,8 @@ def _attempts(job_id: int, index: int, row: _Row) -> list[RequestAttempt]:
             "number": position,
             "started_at": attempt.started_at,
             "latency_ms": attempt.latency_ms,
+            "outcome": None,
+            "replaced": not attempt.cause,
             "cause": attempt.cause or None,
             "http_status": attempt.http_status,
             "message": attempt.message,
@@ -239,6 +243,8 @@ def _success(number: int, row: _Row) -> RequestAttempt | None:
         "number": number,
         "started_at": row.finished_at - row.latency_ms,
         "latency_ms": row.latency_ms,
+        "outcome": row.outcome,
+        "replaced": False,
         "cause": None,
         "http_status": row.http_status,
         "message": "",

@@ -33,6 +33,12 @@ def test_half_of_an_emoji_becomes_a_replacement_character(text, kept):
     json.loads(finding.response)["choices"][0]["message"]["content"].encode()
 
 
+def test_an_answer_may_begin_with_a_byte_order_mark():
+    body = json.dumps(GOOD).encode()
+    finding = judged(b"\xef\xbb\xbf" + body)
+    assert (finding.cause, finding.response) == (None, body)
+
+
 def test_what_is_no_utf_8_is_no_answer():
     body = json.dumps(GOOD).encode().replace(b"fine", b"fi\xe9ne")
     assert judged(body).cause is Cause.BAD_RESPONSE

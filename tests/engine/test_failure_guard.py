@@ -3,6 +3,7 @@
 import json
 import re
 
+import msgspec
 import pytest
 
 from simple_batch.core.domain import Cause, RequestResult, RequestStatus
@@ -12,6 +13,8 @@ from simple_batch.engine.governor import Governor
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
+from .conftest import POLICY
+from .test_outage import watched
 
 INVENTED = [
     e.error(400, "Your zorbloks are depleted; request {n} cannot be glimmered"),
@@ -172,3 +175,23 @@ def test_a_hostile_message_is_compared_quickly():
 
 def _failed(message, cause=Cause.BAD_REQUEST, http_status=400):
     return RequestResult(0, RequestStatus.FAILED, (), 0, 0, 0, None, cause, http_status, message)
+
+
+def test_refusals_without_end_stop_the_job_whatever_they_say(bench):
+    with MisbehavingEndpoint(e.error(429, "your zorbloks are all gone, friend")) as endpoint:
+        policy = msgspec.structs.replace(POLICY, patience_s=0.5)
+        run = watched(bench, endpoint, policy=policy, governor=Governor(concurrency=2))
+        stop = run.run(20)
+        assert stop.reason == "rate_limit"
+        assert stop.until is None
+        assert "your zorbloks are all gone, friend (t) The provider has accepted no" in stop.detail
+        assert run.outcomes == []
+
+
+def test_refusals_with_answers_in_between_do_not(bench):
+    refusal = e.error(429, "slow down", None, "Retry-After: 0.15")
+    with MisbehavingEndpoint(*[refusal, e.ok()] * 3) as endpoint:
+        policy = msgspec.structs.replace(POLICY, patience_s=0.4)
+        run = watched(bench, endpoint, policy=policy, governor=Governor(concurrency=1))
+        assert run.run(3) is None
+        assert len(run.outcomes) == 3

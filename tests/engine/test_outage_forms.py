@@ -50,6 +50,7 @@ ANSWER = {"choices": [{"message": {"content": ""}, "error": {"code": 502, "messa
         e.http(200, ANSWER),
         e.http(200, b""),
         e.http(204, b""),
+        e.http(200, b"upstream connect error", kind="text/plain"),
         e.not_http,
         reset_after_headers,
         unfinished_chunks,

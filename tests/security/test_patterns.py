@@ -1,7 +1,6 @@
 """Texts made to keep a search busy: four times the text takes about four times as long, not
 sixteen."""
 
-import re
 import time
 
 import pytest
@@ -12,6 +11,7 @@ from simple_batch.core.schema.validator import single
 from simple_batch.engine import error_words, request_size
 from simple_batch.engine.error_text import ErrorBody, read_error
 from simple_batch.engine.error_waits import text_wait_s
+from simple_batch.engine.quotes import unquoted
 from simple_batch.engine.rate_limit_headers import duration_s
 from simple_batch.export.csv_file import safe
 from simple_batch.intake import excel_dates, request_checks, template
@@ -43,6 +43,13 @@ SEARCHES = {
     "sentences about waits": (lambda text: text_wait_s(text, 0.0), "retry in 1m "),
     "spans in sentences": (lambda text: text_wait_s(text, 0.0), "wait 1 m, and "),
     "named waits": (lambda text: text_wait_s(text, 0.0), "retry after "),
+    "quotations": (unquoted, "“a 'b \""),
+    "clocks in sentences": (lambda text: text_wait_s(text, 0.0), "in 00:00:1 at 10:10 "),
+    "messages in cut errors": (lambda text: read_error(text.encode()), "{'msg': 'a"),
+    "sizes in errors": (
+        lambda text: request_size.exceeded_size(ErrorBody(words=text)),
+        "prompt exceeds 10 tokens ",
+    ),
     "brackets in errors": (lambda text: read_error(text.encode()), "[{'"),
     "JSON in errors": (lambda text: read_error(f'{{"message":"{text}"}}'.encode()), "{["),
     "tags in errors": (lambda text: read_error(text.encode()), "<script "),
@@ -57,7 +64,9 @@ SEARCHES = {
 
 
 WORDINGS = {
-    name: pattern for name, pattern in vars(error_words).items() if isinstance(pattern, re.Pattern)
+    name: wording.pattern
+    for name, wording in vars(error_words).items()
+    if isinstance(wording, error_words.Wording)
 }
 PIECES = (
     "request content ", "model not ", "generated ", "quota ", "insufficient ", "tokens per ", "input ",

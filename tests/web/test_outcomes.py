@@ -86,6 +86,9 @@ def test_cut_off_answers_are_retried_in_place_with_twice_the_max_tokens(client, 
         wait_for(job_id, "completed")
         assert [body["max_tokens"] for body in endpoint.bodies] == [100, 100]
     assert badge(client.get(f"/jobs/{job_id}").text) == "✓ completed"
+    history = client.get(f"/jobs/{job_id}/requests/0").text.split('class="attempts')[1]
+    assert "replaced answer" in history.split("✓")[0]  # only the new answer has a tick
+    assert history.split("</ol>")[0].count("✓") == 1
 
 
 def test_refused_answers_are_retried_in_place_with_another_api(client, ran, add_config, wait_for):
