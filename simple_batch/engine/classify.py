@@ -135,6 +135,8 @@ _decode_message = msgspec.json.Decoder(_Message).decode
 _decode_choice = msgspec.json.Decoder(_Choice).decode
 _decode_base = msgspec.json.Decoder(_BaseResponse).decode
 
+# a response that ended before any output: its reasoning has used up the tokens, or a filter intervened
+_WITHOUT_OUTPUT = (Outcome.CUT_OFF, Outcome.REFUSED)
 _EXPECTED = {
     "/v1/chat/completions": "choices",
     "/v1/completions": "choices",
@@ -198,12 +200,13 @@ def _judge_success(reply: Reply, url: str) -> Classification:
         return _error(reply, inside, limits, usage)
     expected = _EXPECTED.get(url, "choices")
     found = getattr(answer, expected)
-    if not found or (found is answer.output and bytes(found) in _EMPTY):
+    ended = outcome_of(url, reply.body)
+    missing = not found or (found is answer.output and bytes(found) in _EMPTY)
+    if missing and not (expected == "output" and ended.outcome in _WITHOUT_OUTPUT):
         error = _read_error_inside(reply.body)
         if error.said or refuses_content(error):
             return _error(reply, error, limits, usage)
         return _bad(reply, PART_MISSING(part=expected), limits, usage)
-    ended = outcome_of(url, reply.body)
     if ended.failed:
         return _error(reply, _error_at_end(ended), limits, usage)
     return Classification(

@@ -7,6 +7,7 @@ may be killed at any moment. Results of today have their outcome from the start 
 from collections import Counter
 from collections.abc import Callable
 
+from ..core.domain import Cause, Outcome
 from . import outcome_counts
 from .models import Job, database, lock_job
 
@@ -27,7 +28,7 @@ _ANSWERS = (
     "SELECT x.idx, x.cause, r.url, x.response FROM result x "
     "JOIN request r ON r.job_id = x.job_id AND r.idx = x.idx "
     "WHERE x.job_id = ? AND x.idx >= ? AND x.idx <= ? AND x.outcome IS NULL "
-    "AND (x.status = 'succeeded' OR (x.status = 'failed' AND x.cause = 'schema'))"
+    "AND (x.status = 'succeeded' OR (x.status = 'failed' AND x.cause IN ('schema', 'content_filter')))"
 )
 _FILL = "UPDATE result SET outcome = ?, finish_reason = ? WHERE job_id = ? AND idx = ?"
 
@@ -46,12 +47,13 @@ def fill_step(job_id: int, count: int, read: Reader) -> None:
         if begin is None:
             return
         last, more = _end_of_page(job_id, begin, count)
-        found = [
-            (*_outcome(cause, url, response, read), job_id, index)
-            for index, cause, url, response in database.execute_sql(
-                _ANSWERS, (job_id, begin, last)
-            ).fetchall()
-        ]
+        found = []
+        for index, cause, url, response in database.execute_sql(
+            _ANSWERS, (job_id, begin, last)
+        ).fetchall():
+            outcome, reason = _outcome(cause, url, response, read)
+            if outcome is not None:
+                found.append((outcome, reason, job_id, index))
         database.executemany(_FILL, found)
         counts = Counter(outcome for outcome, _reason, _job_id, _index in found)
         Job.update(
@@ -72,6 +74,9 @@ def _end_of_page(job_id: int, begin: int, count: int) -> tuple[int, bool]:
 
 def _outcome(
     cause: str | None, url: str, response: bytes | None, read: Reader
-) -> tuple[str, str | None]:
+) -> tuple[str | None, str | None]:
+    """None where no answer came: the content was refused by an error."""
     outcome, reason = read(url, bytes(response or b""))
-    return ("schema" if cause == "schema" else outcome), reason
+    if cause == Cause.CONTENT_FILTER and outcome != Outcome.REFUSED:
+        return None, None
+    return ("schema" if cause == Cause.SCHEMA else outcome), reason

@@ -47,6 +47,9 @@ KINDS = [
     (EMBEDDINGS, "succeeded", None, b'{"data": [{"embedding": [1.0]}]}', "ok"),
     (CHAT, "failed", "schema", answer("no"), "schema"),
     (CHAT, "failed", "schema", None, "schema"),
+    (CHAT, "failed", "content_filter", answer(None, refusal="no"), "refused"),
+    (CHAT, "failed", "content_filter", b'{"error": {"code": "content_filter"}}', None),
+    (CHAT, "failed", "content_filter", None, None),
     (CHAT, "failed", "timeout", None, None),
     (CHAT, "cancelled", "cancelled", None, None),
 ]
