@@ -17,17 +17,16 @@
   const update = () => {
     if (!chart) return draw();
     const width = buckets.length ? buckets[0].bucket_s : 1;
+    const shown = [...buckets]; // a short job would be one bar on an axis of days
+    while (shown.length && shown.length < 10) shown.push({ t: shown.at(-1).t + width, succeeded: 0, failed: 0 });
     const series = (name, colour) => ({
       name: words[name], type: "bar", stack: "all", barCategoryGap: "5%", color: colour, animation: false,
-      data: buckets.map((b) => [b.t * 1000, +(b[name] / width).toFixed(2)]),
+      data: shown.map((b) => [b.t * 1000, +(b[name] / width).toFixed(2)]),
     });
-    // a short job would be one bar on an axis of days
-    const first = buckets.length ? (buckets[0].t - width / 2) * 1000 : null;
-    const last = buckets.length ? Math.max(first + 10_000 * width, (buckets.at(-1).t + width / 2) * 1000) : null;
     chart.setOption({
       backgroundColor: "transparent", legend: { top: 0 }, grid: { left: 8, right: 24, top: 30, bottom: 4, containLabel: true },
       tooltip: { trigger: "axis", renderMode: "richText", confine: true },
-      xAxis: { type: "time", min: first, max: last, minInterval: 1000, axisLabel: { hideOverlap: true } }, yAxis: { type: "value", min: 0, minInterval: 1 },
+      xAxis: { type: "time", minInterval: 1000, axisLabel: { hideOverlap: true } }, yAxis: { type: "value", min: 0, minInterval: 1 },
       series: [series("succeeded", "#198754"), { ...series("failed", "#c9302c"), itemStyle: { decal: STRIPES } }],
     });
   };
