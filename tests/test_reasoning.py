@@ -7,6 +7,7 @@ import pytest
 from simple_batch.core import content
 from simple_batch.core.reasoning import divide
 from simple_batch.core.schema import given
+from simple_batch.runner import watcher
 
 from .standstill import LONGEST_S, Standstill
 
@@ -193,3 +194,18 @@ def test_long_texts_are_divided_quickly(text):
     with Standstill() as held:
         divide(text)
     assert held.longest_s < LONGEST_S
+
+
+@pytest.mark.parametrize(
+    ("message", "preview"),
+    [
+        ({"content": "<think>Hm.</think>\n\nYes."}, "Yes."),
+        ({"content": [{"type": "thinking", "thinking": "Hm."}, WORDS]}, "Yes."),
+        ({"content": None, "refusal": "I can't."}, "I can't."),
+        ({"content": "<think>Hm."}, ""),
+    ],
+)
+def test_the_live_feed_previews_the_answer(message, preview):
+    response = json.dumps({"choices": [{"message": message}]}).encode()
+    row = 0, "succeeded", "ok", None, 5, 1, 1, response, "", 200
+    assert watcher._item(row)["preview"] == preview

@@ -12,6 +12,7 @@ import msgspec
 from ..core.domain import ACTIVE_STATUSES
 from ..core.languages import LANGUAGES, catalogue, translated
 from ..core.messages import Message
+from ..core.schema import given
 from ..core.stored_messages import recognised
 from ..store.models import database
 from . import signals
@@ -113,22 +114,6 @@ class Watcher:
                 signals.requests_finished.send(None, job_id=job_id, items=items)
 
 
-class _Message(msgspec.Struct):
-    content: str | list | None = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Message | None = None
-    text: str | None = None
-
-
-class _Answer(msgspec.Struct):
-    choices: list[_Choice] = []
-
-
-_decode = msgspec.json.Decoder(_Answer).decode
-
-
 def _item(row) -> dict:
     index, status, outcome, cause, latency_ms, tokens_in, tokens_out, response, message, code = row
     item = {
@@ -149,16 +134,11 @@ def _item(row) -> dict:
 
 
 def _preview(response, message: str) -> str:
-    """The beginning of the answer's text, else of the error's message."""
-    text = message
+    """The beginning of the answer's text without reasoning, else of the error's message."""
     if response and not message:
-        try:
-            choice = _decode(bytes(response)).choices[0]
-            content = choice.message.content if choice.message else choice.text
-            text = content if isinstance(content, str) else ""
-        except (msgspec.DecodeError, IndexError, UnicodeDecodeError):
-            text = ""
-    return _cut(text)
+        answer = given(bytes(response))
+        return _cut(answer.text or answer.refusal)
+    return _cut(message)
 
 
 def _cut(text: str) -> str:

@@ -154,3 +154,33 @@ def test_clones_and_recipes_keep_the_schema_with_its_order(app, add_config, make
         bad = recipes.dump(fields).replace(b'"object"', b'"objct"')
         with pytest.raises(InvalidInput):
             recipes.load(bad)
+
+
+def test_json_is_found_behind_reasoning_in_fences_and_between_words(
+    start, add_config, make_job, wait_for, client
+):
+    fits = json.dumps(FITS)
+    answers = [
+        f'<think>Not {{"topic": 1}}</think>\n\n{fits}',
+        f'So {{"topic": 1}}?\n</think>\n```json\n{fits}\n```',
+        f"\ufeff{fits}",
+        f"Here it is:\n\n~~~\n{fits}\n~~~\nAnything else?",
+        f'<think>Hm.</think>{fits}, {{"topic": "cut',
+    ]
+    with MisbehavingEndpoint(*map(e.says, answers)) as endpoint:
+        priced(add_config, endpoint)
+        job_id = make_job(5, schema=SCHEMA, max_retries=0)
+        job = wait_for(job_id, *ENDED)
+    assert (job.succeeded, job.failed, job.outcome_ok, job.outcome_schema) == (4, 1, 4, 1)
+    with connected():
+        rows = [json.loads(line) for line in export.export(job_id, "jsonl")]
+        table = b"".join(export.export(job_id, "csv")).decode("utf-8-sig")
+    assert [row["parsed"] for row in rows] == [FITS] * 4 + [None]
+    stored = [row["response"]["choices"][0]["message"]["content"] for row in rows[:4]]
+    assert stored == answers[:4]  # as they were received
+    cells = list(csv.DictReader(io.StringIO(table)))
+    assert [row["status"] for row in cells] == ["succeeded"] * 4 + ["failed"]
+    assert [row["result_status"] for row in cells][:4] == ["good"] * 4
+    assert cells[0]["content"] == fits
+    page = client.get(f"/jobs/{job_id}/requests/0").text
+    assert "二" in page and "Not {" in page
