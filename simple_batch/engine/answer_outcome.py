@@ -30,6 +30,7 @@ _FIRST = (Outcome.REFUSED, Outcome.CUT_OFF, Outcome.TOOL_CALL, Outcome.OK, Outco
 _WORST = (Outcome.REFUSED, Outcome.CUT_OFF, Outcome.EMPTY, Outcome.TOOL_CALL, Outcome.OK)
 _LONGEST_REASON = 100  # characters
 _LEVELS = 5  # of nested content
+_LONGEST_REASONING = 2_000_000  # characters: no model reasons longer, and looking takes 50 ms
 _ABSENT = (b"", b"null", b'""', b"[]", b"{}", b"false")
 _NONE = msgspec.Raw()
 
@@ -63,6 +64,7 @@ _SERVED_CALLS = {
 _CLIENT_CALLS = frozenset(
     {"tool_use", "tool_call", "function_call", "mcp_approval_request", "toolUse", "functionCall"}
 )
+_MEDIA = re.compile("image|audio|video|file")
 _FAILED_STATUSES = frozenset({"failed", "cancelled"})
 _TEXTS = ("text", "content", "parts", "value")  # of a part of the content, in this order
 _TEXT_KINDS = frozenset({"text", "output_text", "input_text", "message", "refusal"})
@@ -131,6 +133,7 @@ class _Item(msgspec.Struct):
     type: str | None = None
     status: str | None = None
     content: msgspec.Raw = _NONE
+    text: msgspec.Raw = _NONE
 
 
 class _Why(msgspec.Struct):
@@ -289,7 +292,7 @@ def _of_output(answer: _Answer) -> AnswerOutcome:
     if meaning is not None:
         found.add(meaning)
     outcome = next((one for one in _FIRST if one in found), Outcome.EMPTY)
-    return AnswerOutcome(outcome, reason or status or (_word(answer.stop_reason)))
+    return AnswerOutcome(outcome, reason or status or _word(answer.stop_reason))
 
 
 def _incomplete_reason(raw: msgspec.Raw) -> str | None:
@@ -313,7 +316,10 @@ def _of_item(raw: msgspec.Raw) -> Outcome:
         return _SERVED_CALLS.get(kind, Outcome.TOOL_CALL)
     if item.status == "incomplete":
         return Outcome.CUT_OFF
-    return _of_content(item.content) if _given(item.content) else _of_content(raw)
+    said = item.content if _given(item.content) else item.text
+    if _given(said) or not kind or _MEDIA.search(kind):
+        return _of_content(said if _given(said) else raw)
+    return Outcome.EMPTY  # a list of tools, a note, …
 
 
 # --- content -----------------------------------------------------------------------------------
@@ -352,14 +358,18 @@ class _Content:
     def outcome(self) -> Outcome:
         if self._found:
             return next(one for one in _FIRST if one in self._found)
-        answer = reasoning.divide("".join(self._texts)).answer
-        return Outcome.OK if answer.strip(_BLANK) else Outcome.EMPTY
+        text = "".join(self._texts)
+        if len(text) <= _LONGEST_REASONING:
+            text = reasoning.divide(text).answer
+        return Outcome.OK if text.strip(_BLANK) else Outcome.EMPTY
 
     def add(self, value: Any, level: int) -> None:
         if isinstance(value, str):
             self._texts.append(value)
+        elif level > _LEVELS:
+            self._found.add(Outcome.OK)
         elif isinstance(value, list):
-            for part in value if level < _LEVELS else ():
+            for part in value:
                 self.add(part, level + 1)
         elif isinstance(value, dict):
             self._add_part(value, level)
@@ -368,6 +378,7 @@ class _Content:
 
     def _add_part(self, part: dict[str, Any], level: int) -> None:
         kind = part.get("type")
+        kind = kind if isinstance(kind, str) else ""
         if reasoning.names_reasoning(kind, part.get("thought")):
             return
         if part.get("refusal"):

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from simple_batch.core.domain import Cause, Outcome, Verdict
 from simple_batch.engine.answer_outcome import outcome_of
@@ -181,6 +183,10 @@ def test_no_text_is_empty(content):
         ["b"],
         {"parts": [{"text": "b"}]},
         {"answer": 1},
+        [{"type": ["odd"], "text": "b"}],
+        [{"type": {"odd": 1}}],
+        [[[[[[[["b"]]]]]]]],
+        "<think>" + "a" * 2_000_000,
         0,
     ],
 )
@@ -232,6 +238,10 @@ def test_a_tool_call_that_is_cut_off():
         (responses({"type": "computer_call"}), Outcome.TOOL_CALL),
         (responses({"type": "web_search_call"}, said({"type": "output_text", "text": "x"})), Outcome.OK),
         (responses({"type": "web_search_call"}), Outcome.EMPTY),
+        (responses({"type": "mcp_list_tools", "tools": [{"name": "f"}]}), Outcome.EMPTY),
+        (responses({"type": "output_text", "text": "x"}), Outcome.OK),
+        (responses({"type": "output_image", "image_url": "data:"}), Outcome.OK),
+        (responses("a text"), Outcome.OK),
         (responses({"type": "image_generation_call", "result": "AA"}), Outcome.OK),
         (responses(said({"text": "x"}), status="incomplete"), Outcome.CUT_OFF),
         (responses(said({"text": "x"}, status="incomplete")), Outcome.CUT_OFF),
@@ -293,3 +303,40 @@ def test_a_finish_reason_that_is_no_word():
     assert found(chat(reason="x" * 10_000)).finish_reason == "x" * 100
     for reason in (3, True, ["length"], {"a": 1}):
         assert found(chat(reason=reason)) == (Outcome.OK, None, False)
+
+
+names = st.sampled_from(
+    [
+        "type",
+        "text",
+        "content",
+        "message",
+        "refusal",
+        "finish_reason",
+        "tool_calls",
+        "status",
+        "parts",
+    ]
+)
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(0, 3)
+    | st.sampled_from(["", "x", "length", "<think>", "\u00a0"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(
+    body=st.dictionaries(
+        st.sampled_from(["choices", "output", "status", "incomplete_details", "stop_reason"]),
+        values,
+    ),
+    inner=st.none() | values,
+)
+@settings(max_examples=300, deadline=None)
+def test_every_shape_has_an_outcome(body, inner):
+    if inner is not None:
+        body["choices"] = [{"message": inner, "finish_reason": inner}, inner]
+    assert isinstance(found(body).outcome, Outcome)

@@ -4,6 +4,7 @@ import json
 import random
 from decimal import Decimal
 
+import gevent
 import pytest
 
 from simple_batch import export, insight
@@ -17,7 +18,9 @@ from simple_batch.store.models import KeptAnswer, Result
 from simple_batch.store.request_filter import RequestFilter
 
 from .. import endpoint as e
+from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
+from ..process import served
 from .test_job_run import ENDED, agrees
 
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -280,3 +283,26 @@ def test_the_pages_say_what_to_do_about_them(start, endpoint, make_job, wait_for
         assert chinese[index] in page
         assert reasons[index] in page
     assert all(text in client.get(f"/jobs/{job_id}/errors").text for text in english)
+
+
+def test_the_counters_are_exact_after_a_kill(app, instance, add_config, make_job, wait_for):
+    answers = [CUT, REFUSED, EMPTY, TOOL, GOOD]
+
+    def answer(connection):
+        number = int(endpoint.bodies[-1]["messages"][0]["content"].rpartition(" ")[2])
+        gevent.sleep(0.01)
+        connection.sendall(answers[number % 5])
+
+    with MisbehavingEndpoint(answer) as endpoint:
+        add_config(endpoint.base_url, concurrency=3)
+        job_id = make_job(200, as_failed=(Outcome.EMPTY,), max_retries=0)
+        running = served(instance)
+        wait_until(lambda: endpoint.calls >= 60)
+        running.kill()
+        agrees(job_id)
+        assert 0 < sum(outcomes(job_id).values()) < 200
+        running = served(instance)
+        assert wait_for(job_id, *ENDED).failed == 40
+        assert running.stop() == 0
+    agrees(job_id)
+    assert outcomes(job_id) == dict.fromkeys(("ok", "cut_off", "refused", "empty", "tool_call"), 40)
