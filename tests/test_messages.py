@@ -131,6 +131,7 @@ def test_a_text_with_a_count_has_a_form_for_one():
 
 
 NEVER_ONE = {  # what has these counts has more than one of them
+    "completed, %(n)s answers not OK",
     "%(n)s days",
     "%(n)s hours",
     "%(n)s minutes",

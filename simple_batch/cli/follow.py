@@ -68,7 +68,7 @@ def _done(shown: insight.Progress) -> int:
 
 def _words(shown: insight.Progress) -> str:
     counts = shown["counts"]
-    words = f"{shown['status']}, {counts['succeeded']:,} ok, {counts['failed']:,} failed"
+    words = f"{shown['status']}, {counts['succeeded']:,} succeeded, {counts['failed']:,} failed"
     if shown["waiting"]:
         waiting = shown["waiting"]
         return f"{words}, waiting for the endpoint: {waiting['reason']}"

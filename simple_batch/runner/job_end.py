@@ -1,0 +1,54 @@
+"""How a job ended, in the words of its e-mails."""
+
+from ..core.domain import Outcome
+from ..core.messages import Message, listed, translatable
+from ..store import outcome_counts
+from ..store.models import Job
+from ..store.outcome_status import FLAWED, OutcomeStatus, outcome_status
+
+_OUTCOMES = {
+    Outcome.OK: translatable("OK"),
+    Outcome.CUT_OFF: translatable("cut off"),
+    Outcome.REFUSED: translatable("refused"),
+    Outcome.EMPTY: translatable("empty"),
+    Outcome.TOOL_CALL: translatable("tool call"),
+    Outcome.SCHEMA: translatable("doesn't match schema"),
+}
+
+
+def status_words(job: Job) -> Message:
+    """The status, with what is not good in it."""
+    status = outcome_status(job)
+    if status == OutcomeStatus.COMPLETED_WITH_FAILURES and job.failed:
+        return translatable("completed, %(n)s failed", n=f"{job.failed:,}")
+    if status == OutcomeStatus.CANCELLED:
+        return translatable("cancelled at %(percent)s", percent=_answered(job))
+    if status == OutcomeStatus.EXPIRED:
+        return translatable("expired at %(percent)s", percent=_answered(job))
+    if status != OutcomeStatus.COMPLETED:
+        return translatable(str(status if status == OutcomeStatus.FAILED else job.status))
+    flawed = {
+        name: count for name, count in outcome_counts.of(job).items() if name in FLAWED and count
+    }
+    if len(flawed) > 1:
+        return translatable("completed, %(n)s answers not OK", n=f"{sum(flawed.values()):,}")
+    for name, count in flawed.items():
+        return translatable("completed, %(n)s %(outcome)s", n=f"{count:,}", outcome=_OUTCOMES[name])
+    return translatable("completed")
+
+
+def _answered(job: Job) -> str:
+    """The share of answers, rounded down."""
+    return f"{100 * (job.succeeded + job.failed) // job.total if job.total else 0}%"
+
+
+def answers_line(job: Job) -> Message | None:
+    """What the answers are worth; None where all of them are OK."""
+    counts = {outcome: count for outcome, count in outcome_counts.of(job).items() if count}
+    if not counts.keys() - {Outcome.OK}:
+        return None
+    parts = [
+        translatable("%(count)s %(outcome)s", count=f"{count:,}", outcome=_OUTCOMES[outcome])
+        for outcome, count in counts.items()
+    ]
+    return translatable("Answers: %(outcome)s", outcome=listed(parts))
