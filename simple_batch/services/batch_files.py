@@ -306,7 +306,7 @@ def _remove(file: ApiFile) -> None:
         upload = file.upload
         if upload is not None:
             waiting = (Job.upload == upload.id) & (Job.status == JobStatus.VALIDATING)
-            if Job.select().where(waiting & Job.deleted_at.is_null()).exists():
+            if Job.select().where(waiting & job_rows.there()).exists():
                 ApiFile.update(deleted_at=now_ms()).where(ApiFile.id == file.id).execute()
                 return  # it is still being read
             Job.update(upload=None).where(Job.upload == upload.id).execute()

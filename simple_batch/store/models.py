@@ -258,7 +258,8 @@ class Job(BaseModel):
     finished_at = BigIntegerField(null=True)
     active_ms = BigIntegerField(default=0)  # time spent running, pauses not counted
     resumed_at = BigIntegerField(null=True)  # start of the present running stretch
-    deleted_at = BigIntegerField(null=True)  # hidden; its rows are being removed
+    deleted_at = BigIntegerField(null=True)  # hidden; its rows are being removed unless it is …
+    binned_at = BigIntegerField(null=True)  # … in the bin, since this moment
 
     total = IntegerField(default=0)
     succeeded = IntegerField(default=0)

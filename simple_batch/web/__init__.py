@@ -7,6 +7,7 @@ from . import (
     audit,
     compare,
     configs,
+    deleted_jobs,
     error_pages,
     filters,
     form_keys,
@@ -37,6 +38,7 @@ def register(app: Flask) -> None:
         module.register(app)
     for module in (
         jobs,
+        deleted_jobs,
         new_job,
         new_template,
         templates,

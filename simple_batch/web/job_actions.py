@@ -13,6 +13,7 @@ from ..core.request_input import whole, with_large_field
 from ..services import job_creation, job_retry, jobs
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
+from .deleted_jobs import flash_deleted
 from .form_keys import once, undone
 from .labels import translated
 
@@ -108,10 +109,10 @@ def _number(name: str, parse: Callable[[str], Number]) -> Number | None:
 
 @blueprint.post("/jobs/<int:job_id>/delete")
 def delete(job_id: int):
-    """Delete the job with everything in it."""
+    """Delete the job with everything in it; it can be restored while it is in the bin."""
     name = jobs.get(job_id).name
     jobs.delete(job_id)
-    flash(_("Deleted “%(name)s”.", name=name), "success")
+    flash_deleted([job_id], _("Deleted “%(name)s”.", name=name))
     return redirect(url_for("jobs_list.index"), 303)
 
 

@@ -38,6 +38,7 @@ READING = {
     "lists": "L F . . . . . . . . .",
     "API configs": "L F . . . . . F F . .",
     "saved templates": "L F . F . . . F F . F",
+    "bin": "L F . . . . . F F F F",
     "job": "L F . . . M . M M . .",
     "job of the token": "L F . . . M . . M . .",
     "form of a job": "L F . . . M . F F F F",
@@ -49,6 +50,7 @@ READING = {
 CHANGING = {
     **{kind: READING[kind] for kind in ("open", "own account", "upload", "administration")},
     "saved templates": READING["work"],
+    "bin": READING["work"],
     "work": READING["work"],
     "job": "L F . F . M . F F F F",
     "job of the token": "L F . F . M . F F F F",
@@ -73,6 +75,7 @@ ENDPOINTS = {
     "lists": "jobs_list.home jobs_list.index compare.index health.prometheus",
     "API configs": "configs.index",
     "saved templates": "saved_templates.index saved_templates.show saved_templates.download",
+    "bin": "job_bin.index job_bin.change",
     "job": (
         "job_pages.overview job_pages.progress job_pages.errors job_pages.error_table "
         "job_pages.events job_pages.download job_pages.recipe pictures.of_job "

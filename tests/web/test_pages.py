@@ -330,6 +330,7 @@ def test_pages_of_a_job_that_ran(app, client, add_config, make_job, wait_for):
     assert answer.status_code == 303
     assert "cannot pause" in client.get(f"/jobs/{job_id}").text
     assert post(client, f"/jobs/{job_id}/delete").headers["Location"] == "/jobs"
+    assert post(client, "/jobs/bin", action="empty").headers["Location"] == "/jobs/bin"
 
     def gone():
         with connected():
