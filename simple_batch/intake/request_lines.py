@@ -16,6 +16,7 @@ from ..core.excerpt import excerpt
 from ..core.json_faults import Path, offset_of
 from ..core.messages import translatable
 from ..core.settings import Settings
+from .body_fault import InvalidBody, place_of
 from .provider_lines import endpoint_of, endpoint_of_body, is_foreign, rewritten
 from .request_checks import (
     LARGE,
@@ -302,7 +303,8 @@ def fault_with_excerpt(bad: Bad, line: int, raw: bytes) -> Fault:
 
 
 def check_body(text: str, settings: Settings) -> bytes:
-    """A request body that a user edited, as bytes. Raises InvalidInput saying what is wrong."""
+    """A request body that a user edited, as bytes. Raises InvalidInput saying what is wrong; InvalidBody
+    says where."""
     raw = text.strip().encode("utf-8", "surrogatepass")
     if len(raw) > settings.MAX_REQUEST_BYTES:
         raise InvalidInput(
@@ -317,9 +319,8 @@ def check_body(text: str, settings: Settings) -> bytes:
         elif not fields.keys() & {"input", "prompt"}:
             raise Bad("invalid_request", translatable('"messages" is missing.'))
     except Bad as bad:
-        raise InvalidInput(
-            translatable("The request: %(message)s", message=bad.message), "body"
-        ) from None
+        message = translatable("The request: %(message)s", message=bad.message)
+        raise InvalidBody(message, place_of(bad, text, raw)) from None
     return _encode(fields)
 
 

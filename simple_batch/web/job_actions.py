@@ -15,6 +15,7 @@ from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from .deleted_jobs import flash_deleted
 from .form_keys import once, undone
+from .job_requests import Edit, here, request_page
 from .labels import translated
 
 blueprint = Blueprint("job_actions", __name__)
@@ -72,15 +73,22 @@ def new_job_of(job_id: int):
 @with_large_field
 @once
 def send_again(job_id: int, index: int):
-    """One request, edited, once more."""
+    """One request, edited, once more. What cannot be sent comes back in the editor."""
+    text = request.form.get("body", "").replace("\r\n", "\n")  # as the editor counts characters
     try:
-        job_retry.send_again(job_id, index, request.form.get("body", ""))
+        job_retry.send_again(job_id, index, text)
     except (Conflict, InvalidInput) as error:
-        undone()
-        flash(translated(error), "danger")
-    else:
-        flash(_("Sent again. The new answer replaces the old one."), "success")
-    return redirect(url_for("job_requests.detail", job_id=job_id, index=index), 303)
+        edit = Edit(text, translated(error), getattr(error, "place", None))
+        status = 409 if isinstance(error, Conflict) else 422
+        return request_page(job_id, index, edit), status
+    flash(_("Sent again. The new answer replaces the old one."), "success")
+    return redirect(here(job_id, index), 303)
+
+
+@blueprint.get("/jobs/<int:job_id>/requests/<int:index>/send")
+def sent(job_id: int, index: int):
+    """The page of the request, for a browser that loads the address of the form again."""
+    return redirect(here(job_id, index), 303)
 
 
 def _filters() -> dict:

@@ -84,7 +84,8 @@ ENDPOINTS = {
     ),
     "form of a job": (
         "job_settings.index job_settings.save job_actions.change job_actions.delete "
-        "job_actions.new_job_of job_actions.retry job_actions.send_again"
+        "job_actions.new_job_of job_actions.retry job_actions.send_again "
+        "job_actions.sent"
     ),
     "work": (
         "new_job.start new_job.upload jobs_list.bulk saved_templates.new saved_templates.rename "
