@@ -88,7 +88,7 @@ def test_where_the_mistake_is(app, text, line, column, here):
 
 def test_a_mistake_in_a_large_text_is_shown_with_its_surroundings_and_without_keys(app):
     rest = "x" * 50_000
-    text = '{"messages": [{"role": "user", "content": "%s sk-planted-0123456789" "y"}]}' % rest
+    text = f'{{"messages": [{{"role": "user", "content": "{rest} sk-planted-0123456789" "y"}}]}}'
     with pytest.raises(intake.InvalidBody) as caught:
         intake.check_body(text, context.settings())
     place = caught.value.place
