@@ -20,6 +20,7 @@ from . import (
     job_settings,
     jobs,
     login,
+    new_draft,
     new_job,
     new_template,
     page_cache,
@@ -37,6 +38,7 @@ def register(app: Flask) -> None:
         module.register(app)
     for module in (
         jobs,
+        new_draft,
         new_job,
         new_template,
         templates,
