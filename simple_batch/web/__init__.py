@@ -21,6 +21,7 @@ from . import (
     job_settings,
     jobs,
     login,
+    new_draft,
     new_job,
     new_template,
     page_cache,
@@ -39,6 +40,7 @@ def register(app: Flask) -> None:
     for module in (
         jobs,
         deleted_jobs,
+        new_draft,
         new_job,
         new_template,
         templates,

@@ -10,10 +10,11 @@ from flask_babel import ngettext
 from ..core.errors import Conflict, InvalidInput, UploadRejected
 from ..core.messages import translatable
 from ..core.request_input import whole, with_large_field
-from ..services import job_creation, job_retry, jobs
+from ..services import drafts, job_creation, job_retry, jobs
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from .deleted_jobs import flash_deleted
+from .draft_forms import OPTIONS
 from .form_keys import once, undone
 from .job_requests import Edit, here, request_page
 from .labels import translated
@@ -66,6 +67,7 @@ def new_job_of(job_id: int):
         undone()
         flash(translated(error), "warning")
         return _back(job_id)
+    drafts.begin(upload.id, OPTIONS)
     return redirect(url_for("new_job.preview", upload_id=upload.id), 303)
 
 

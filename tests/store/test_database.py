@@ -63,6 +63,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0020_forms",
         "0021_seed",
         "0023_usage",
+        "0026_drafts",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []
