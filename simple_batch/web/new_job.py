@@ -10,12 +10,19 @@ from flask_babel import gettext as _
 from ..auth.guard import must_see, sees_upload
 from ..core import content, context
 from ..core.domain import EMBEDDINGS
-from ..core.errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
+from ..core.errors import (
+    ConfigurationError,
+    InvalidInput,
+    NotFound,
+    SimpleBatchError,
+    UploadRejected,
+)
 from ..core.request_input import with_large_field
 from ..core.settings import PROJECT_ROOT
 from ..services import (
     configs,
     drafts,
+    job_clones,
     job_creation,
     job_options,
     jobs,
@@ -49,7 +56,7 @@ def start():
         fields, upload = jobs.clone_fields(clone)
         if upload is not None and upload.preview:
             return _cloned(clone, fields, *uploads.staged(upload.id))
-        flash(_("The file of that job was deleted. Upload it again."), "warning")
+        return _rebuilt(clone, fields)
     return _start_page(UploadForm(formdata=None))
 
 
@@ -245,6 +252,26 @@ def _cloned(clone: int, fields: job_options.JobOptions, staged, found):
     """The first step of a copy of an old job's upload."""
     made = drafts.copy(staged, _first_step(found), _copied(fields), clone)
     return redirect(new_draft.address(made.id, _first_step(found)), 303)
+
+
+def _rebuilt(clone: int, fields: job_options.JobOptions):
+    """The same for a job without a file: from its stored requests, or the page that waits for them."""
+    try:
+        made = job_clones.prepare(clone)
+        if made.error is not None:
+            raise made.error
+    except NotFound:
+        raise
+    except SimpleBatchError as error:
+        flash(translated(error), "warning")
+        return _start_page(UploadForm(formdata=None))
+    if made.upload_id is None:
+        return render_template("jobs/preparing.html", made=made, name=fields.name), {"Refresh": "2"}
+    flash(" ".join(map(translated, made.notes)), "info")
+    job_clones.forget(made)
+    _staged, found = uploads.staged(made.upload_id)
+    drafts.begin(made.upload_id, _first_step(found), _copied(fields), clone)
+    return redirect(new_draft.address(made.upload_id, _first_step(found)), 303)
 
 
 def _copied(fields: job_options.JobOptions) -> job_options.JobOptions:

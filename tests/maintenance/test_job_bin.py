@@ -169,7 +169,7 @@ def test_after_its_time_the_runner_removes_it_and_its_upload(
     with connected():
         jobs.delete(young)
         jobs.delete(old)
-        Upload.update(created_at=1).execute()
+        Upload.update(changed_at=1).execute()
     age(young, 23.9)
     age(old, 24.1)
     retention.sweep()  # as the background does
@@ -265,7 +265,7 @@ def test_cleaning_up_by_size_takes_the_bin_first(app, client, add_config, make_j
     with connected():
         Job.update(status="completed", finished_at=1).execute()
         jobs.delete(binned)
-        Upload.update(created_at=1).execute()
+        Upload.update(changed_at=1).execute()
     loaded = context.settings()
     assert "Deleted jobs in the bin" in client.get("/storage").text
     with connected():
