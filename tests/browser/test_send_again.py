@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
 from .helpers import add_config, expect_status, launch
+from .test_access import violations
 
 
 def test_a_mistake_its_correction_and_the_answer(page, t, questions):
@@ -54,6 +55,7 @@ def test_a_mistake_its_correction_and_the_answer(page, t, questions):
             at + 1,
         ]
         assert endpoint.calls == 1
+        assert violations(page) == []
 
         body = json.loads(right)
         body["messages"][0]["content"] = "asked better"
@@ -85,12 +87,15 @@ def test_a_deleted_job_comes_back(page, t, questions):
         page.get_by_role("button", name=t("Delete"), exact=True).click()
         expect(page.get_by_text(t("Deleted “%(name)s”.", name="precious"))).to_be_visible()
         expect(page.get_by_role("link", name="precious")).to_have_count(0)
+        assert violations(page) == []
         page.get_by_role("button", name=t("Undo")).click()
         page.get_by_role("link", name="precious").click()
         expect(page.locator('[data-count="succeeded"]')).to_have_text("2")
         # and by way of the bin
         page.get_by_role("button", name=t("Delete"), exact=True).click()
         page.locator("#bin-link").click()
+        expect(page.locator("#bin tbody tr")).to_have_count(1)
+        assert violations(page) == []
         page.get_by_role("button", name=t("Restore %(name)s", name="precious")).click()
         expect(page.get_by_text(t("The bin is empty."))).to_be_visible()
         page.goto("/jobs/1")

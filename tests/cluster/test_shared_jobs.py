@@ -116,7 +116,7 @@ def test_import_failures_retry_another_way_reset_and_delete(pair, alias):
         pair.wait_for(job_id)
 
         pair.do(jobs.delete, job_id)
-        assert pair.do(job_bin.restore, job_id).succeeded == total
+        assert pair.do(job_bin.restore, job_id).failed == total
         pair.do(jobs.delete, job_id)
         pair.do(job_bin.remove, job_id)
         wait_until(lambda: pair.ask("SELECT count(*) FROM job WHERE id = %s", job_id)[0] == 0)
