@@ -11,7 +11,7 @@ from ..core.domain import JobStatus
 from ..core.errors import Conflict, NotFound
 from ..core.identity import Scope
 from ..core.messages import Message, translatable
-from ..runner import finalize, signals
+from ..runner import finalize
 from ..store import binned_jobs
 from ..store.models import Job
 from . import batch_files, jobs, retention
@@ -72,7 +72,6 @@ def restore(job_id: int, actor: str | None = None) -> Job:
         raise NotFound(_gone(job_id))
     jobs.note("restore", job_id, name, actor)
     jobs.wake()
-    signals.jobs_changed.send(None, job_id=job_id)  # to a watcher, an ended job is nothing new
     job = jobs.get(job_id)
     left = job.total - job.succeeded - job.failed - job.cancelled
     if job.status == JobStatus.CANCELLING and jobs.done_here(left):

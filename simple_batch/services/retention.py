@@ -21,7 +21,7 @@ from ..core.domain import FINAL_STATUSES
 from ..core.settings import Settings
 from ..store import binned_jobs, disk_usage
 from ..store.database import connected, folder_of, is_server, sqlite_path
-from ..store.jobs import there
+from ..store.jobs import needs_upload
 from ..store.models import ApiFile, Job, Upload
 from . import batch_files, uploads
 
@@ -186,9 +186,7 @@ def _uploads(settings: Settings, gone: set[int]) -> list[Item]:
     days, limit = settings.RETENTION_UPLOADS_DAYS, settings.RETENTION_UPLOADS_MAX_BYTES
     if not days and not limit:
         return []
-    needed = Job.select(Job.upload).where(
-        Job.upload.is_null(False) & Job.status.not_in(FINAL_STATUSES) & there()
-    )
+    needed = Job.select(Job.upload).where(Job.upload.is_null(False) & needs_upload())
     filed = ApiFile.select(ApiFile.upload).where(ApiFile.upload.is_null(False))
     used = Job.select(Job.upload).where(Job.upload.is_null(False) & Job.id.not_in(list(gone)))
     query = Upload.select().where(

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..core.clock import give_way, now_ms
 from ..core.domain import FINAL_STATUSES
 from . import binned_jobs
-from .jobs import removing, there
+from .jobs import needs_upload, removing
 from .models import Job, Upload, database
 
 _MEASURED = 200  # jobs of the bin whose size is looked up; that of more is estimated from theirs
@@ -116,10 +116,9 @@ def hide_finished_job(job_id: int) -> bool:
 
 def let_go_of_upload(upload_id: int) -> Upload | None:
     """Detach an upload from the jobs made from it, so that it can be removed. Returns None where it is gone
-    or an unfinished job needs it."""
+    or a job needs it that is unfinished or in the bin."""
     with database.atomic():
-        used = (Job.upload == upload_id) & there()
-        if Job.select().where(used & Job.status.not_in(FINAL_STATUSES)).exists():
+        if Job.select().where((Job.upload == upload_id) & needs_upload()).exists():
             return None
         Job.update(upload=None).where(Job.upload == upload_id).execute()
     return Upload.get_or_none(Upload.id == upload_id)

@@ -274,9 +274,10 @@ def removing():
     return Job.deleted_at.is_null(False) & Job.binned_at.is_null()
 
 
-def there():
-    """The condition on Job: it is shown, or in the bin, from where it can be restored."""
-    return Job.deleted_at.is_null() | Job.binned_at.is_null(False)
+def needs_upload():
+    """The condition on Job: its upload must stay, because the job is not finished or may be restored."""
+    unfinished = Job.status.not_in(FINAL_STATUSES) & Job.deleted_at.is_null()
+    return unfinished | Job.binned_at.is_null(False)
 
 
 def delete_rows_step(job_id: int, chunk: int | None = None) -> bool:

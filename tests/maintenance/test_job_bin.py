@@ -1,5 +1,6 @@
 """Deleted jobs: hidden everywhere, restored to the figure, and removed when their time is over."""
 
+import io
 import json
 from decimal import Decimal
 
@@ -9,6 +10,7 @@ from simple_batch import export, insight
 from simple_batch.core import context
 from simple_batch.core.clock import now_ms
 from simple_batch.core.errors import Conflict, NotFound
+from simple_batch.runner import signals
 from simple_batch.services import (
     configs,
     importer,
@@ -20,7 +22,7 @@ from simple_batch.services import (
     uploads,
 )
 from simple_batch.store.database import connected
-from simple_batch.store.models import Audit, Job, JobEvent, Request, Upload
+from simple_batch.store.models import ApiFile, Audit, Job, JobEvent, Request, Upload
 
 from .. import endpoint as e
 from ..auth.conftest import post
@@ -278,3 +280,51 @@ def test_cleaning_up_by_size_takes_the_bin_first(app, client, add_config, make_j
     post(client, "/storage/clean")
     with connected():
         assert [job.id for job in Job.select()] == [kept]
+
+
+def test_what_belongs_to_a_job_of_the_bin_stays_until_it_is_removed(app, client):
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    data = {"purpose": "batch", "file": (io.BytesIO(json.dumps(line).encode()), "in.jsonl")}
+    file = client.post("/v1/files", data=data).json["id"]
+    asked = {"endpoint": line["url"], "completion_window": "24h", "input_file_id": file}
+    with connected():
+        fields = configs.ConfigFields(alias="test", base_url="http://127.0.0.1:9/v1", model="m")
+        configs.create(fields)
+    job_id = int(client.post("/v1/batches", json=asked).json["id"].removeprefix("batch_"))
+    settings = context.settings()
+    object.__setattr__(settings, "RETENTION_UPLOADS_DAYS", 0.0001)
+    with connected():
+        importer.import_quietly(job_id)
+        jobs.cancel(job_id)
+        jobs.delete(job_id)
+        Upload.update(created_at=1, changed_at=1).execute()
+        ApiFile.update(expires_at=1).execute()
+        retention.sweep()
+        assert not retention.plan().uploads
+        job = job_bin.restore(job_id)
+        assert job.upload is not None
+        assert ApiFile.select().count() == 2  # the input and the errors
+        assert [item.id for item in retention.plan().uploads] == []  # the file holds it
+        retention.sweep()
+        assert jobs.get(job_id).upload is None
+        assert ApiFile.select().count() == 0
+
+
+def test_open_lists_learn_of_a_restored_job(start, add_config, make_job, wait_for):
+    seen = []
+
+    def changed(_sender, job_id):
+        seen.append(job_id)
+
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        add_config(endpoint.base_url)
+        job_id = make_job(1)
+        wait_for(job_id, "completed")
+    with connected():
+        jobs.delete(job_id)
+    wait_until(lambda: not lifecycle.figures().job_runs)
+    signals.jobs_changed.connect(changed)
+    with connected():
+        job_bin.restore(job_id)
+    wait_until(lambda: job_id in seen)
