@@ -64,6 +64,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0021_seed",
         "0023_usage",
         "0026_drafts",
+        "0027_job_bin",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []
