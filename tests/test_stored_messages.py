@@ -44,7 +44,7 @@ STORED = {
     "PauseReason": 1,
     "_note": 0,
 }
-MAKERS = ("engine/", "runner/", "cluster/", "core/schema/answer.py", "core/schema/check.py")
+MAKERS = ("engine/", "runner/", "cluster/", "core/schema/json_text.py", "core/schema/check.py")
 
 
 def filled(message) -> Message:
@@ -146,7 +146,7 @@ def plain_messages(source: str) -> list[int]:
         name = getattr(call.func, "id", getattr(call.func, "attr", ""))
         place = STORED.get(name, len(call.args))
         given = [*call.args[place : place + 1]]
-        if name == "Outcome":
+        if name == "RequestResult":
             given = [one.value for one in call.keywords if one.arg == "message"]
         found += [call.lineno for one in given if isinstance(one, ast.Constant | ast.JoinedStr)]
     return found
@@ -166,7 +166,7 @@ def test_nothing_that_is_stored_is_made_of_a_bare_text():
     "source",
     [
         "raise TransportFailure(cause, 'x')",
-        "Outcome(index=1, message=f'{x}')",
+        "RequestResult(index=1, message=f'{x}')",
         "self._note(f'x{y}')",
     ],
 )

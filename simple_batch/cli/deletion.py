@@ -54,7 +54,8 @@ def list_deleted(as_json: bool) -> None:
         header,
         [
             [
-                *(job.id, job.name, job.status, job.total, job.succeeded, job.failed),
+                *(job.id, job.name, job.outcome_status or job.status),
+                *(job.total, job.succeeded, job.failed),
                 *(iso(job.deleted_at), iso(job.removed_at)),
             ]
             for job in found

@@ -11,10 +11,12 @@ import click
 
 from .. import export
 from ..auth import audit_log
+from ..core.domain import Outcome
 from ..core.errors import InvalidInput, SimpleBatchError
 from ..core.messages import listed, translatable
 from ..core.terminal import shown_pieces
 from ..services import jobs
+from ..store.request_filter import RequestFilter
 from .base import command, say
 
 _BY_NAME = ("json", "jsonl", "csv", "xlsx", "parquet")  # a file name's end says so
@@ -26,9 +28,14 @@ _BY_NAME = ("json", "jsonl", "csv", "xlsx", "parquet")  # a file name's end says
 @click.option("--format", "form", type=click.Choice(export.FORMATS))
 @click.option("--only", type=click.Choice(export.ONLY), default="all", show_default=True)
 @click.option(
+    "--outcome",
+    type=click.Choice([outcome.value for outcome in Outcome]),
+    help="Only requests with such answers.",
+)
+@click.option(
     "--raw-cells", is_flag=True, help="CSV: do not put ' before cells that look like formulas."
 )
-def export_job(job_id, output, form, only, raw_cells):
+def export_job(job_id, output, form, only, outcome, raw_cells):
     """Write a job's results in input order. The job may still be running."""
     job = jobs.get(job_id)
     form = form or (format_for(output) if output and output != "-" else "jsonl")
@@ -36,14 +43,15 @@ def export_job(job_id, output, form, only, raw_cells):
         raise click.UsageError(
             "--raw-cells is for CSV: other formats have their cells as they are."
         )
+    wanted = RequestFilter(outcome=outcome)
     audit_log.note("job.export", f"job {job_id}", listed((form, translatable(only))))
     if output == "-":
         if form in export.BINARY and sys.stdout.isatty():
             raise InvalidInput(f"{form} is not for a terminal: write it to a file (-o FILE).")
-        _write_out(export.export(job_id, form, only, raw_cells=raw_cells), form)
+        _write_out(export.export(job_id, form, only, wanted, raw_cells), form)
         return
-    output = output or export.filename(job, form, only)
-    write_file(job_id, output, form, only, raw_cells)
+    output = output or export.filename(job, form, outcome or only)
+    write_file(job_id, output, form, only, wanted, raw_cells)
     say(f"Wrote {output}")
 
 
@@ -67,9 +75,16 @@ def format_for(output: str) -> str:
     raise InvalidInput(f"{output}: end the name in one of {ends}, or give --format.")
 
 
-def write_file(job_id: int, output: str, form: str, only: str, raw_cells: bool = False) -> None:
+def write_file(
+    job_id: int,
+    output: str,
+    form: str,
+    only: str,
+    wanted: RequestFilter | None = None,
+    raw_cells: bool = False,
+) -> None:
     """Write to a temporary file first, so that the target is never half written."""
-    pieces = export.export(job_id, form, only, raw_cells=raw_cells)
+    pieces = export.export(job_id, form, only, wanted, raw_cells)
     target = Path(output)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterable
 
 import click
 
@@ -9,18 +10,22 @@ from .. import insight
 from ..core.domain import FINAL_STATUSES, JobStatus
 from ..services import jobs
 from .base import ExitStatus, say
+from .ending import end_completed
 
 PLAIN_EVERY_S = 5.0
 _BLOCKED = ("auth", "quota", "not_found")
 
 
-def follow(job_id: int, interval_s: float = 0.5) -> ExitStatus:
-    """Show a job's progress on stderr until it ends or is paused. Returns its ExitStatus."""
+def follow(
+    job_id: int, interval_s: float = 0.5, fail_on: Iterable[str] | None = None
+) -> ExitStatus:
+    """Show a job's progress on stderr until it ends or is paused. Returns its ExitStatus; ``fail_on``
+    stands over the outcomes that the job names for it."""
     if sys.stderr.isatty():
         _bar(job_id, interval_s)
     else:
         _lines(job_id, interval_s)
-    return _ending(job_id)
+    return _ending(job_id, fail_on)
 
 
 def _bar(job_id: int, interval_s: float) -> None:
@@ -78,11 +83,10 @@ def _over(shown: insight.Progress) -> bool:
     return shown["status"] in FINAL_STATUSES or shown["status"] == JobStatus.PAUSED
 
 
-def _ending(job_id: int) -> ExitStatus:
+def _ending(job_id: int, fail_on: Iterable[str] | None) -> ExitStatus:
     job = jobs.get(job_id)
     if job.status == JobStatus.COMPLETED:
-        say(f"Job {job_id}: {job.succeeded:,} succeeded, {job.failed:,} failed.")
-        return ExitStatus.SOME_FAILED if job.failed else ExitStatus.DONE
+        return end_completed(job, fail_on)
     if job.status == JobStatus.CANCELLED:
         say(f"Job {job_id} was cancelled. Finished answers are kept.")
         return ExitStatus.CANCELLED

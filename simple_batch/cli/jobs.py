@@ -10,10 +10,11 @@ from .. import insight
 from ..core.domain import Cause, JobStatus
 from ..core.errors import InvalidInput
 from ..core.terminal import shown_line
-from ..services import job_creation, job_retry, jobs, lifecycle
+from ..services import configs, job_creation, job_retry, jobs, lifecycle
 from ..services import job_options as choices
 from ..services.job_options import JobOptions
 from ..store.request_filter import RequestFilter
+from ..store.requeue import Changes
 from .base import PRICE, command, confirm, counted, put, put_json, put_table, say
 from .deletion import list_deleted
 from .options import job_options, new_job
@@ -83,7 +84,7 @@ def list_jobs(status, deleted, as_json):
             [
                 row["id"],
                 row["name"],
-                row["status"],
+                row["outcome_status"] or row["status"],
                 row["total"],
                 row["succeeded"],
                 row["failed"],
@@ -148,9 +149,25 @@ def cancel_job(job_id):
 @command("retry-job")
 @_job_id
 @click.option("--cause", type=click.Choice([cause.value for cause in Cause]))
-def retry_job(job_id, cause):
-    """Run failed requests again: all, or those of one cause."""
-    count = job_retry.retry(job_id, RequestFilter(cause=cause), actor="cli")
+@click.option(
+    "--outcome",
+    type=click.Choice(sorted(one.value for one in job_retry.RETRIABLE)),
+    help="Requests with such answers, also those that succeeded.",
+)
+@click.option(
+    "--double-max-tokens", is_flag=True, help="With --outcome: twice what each request had."
+)
+@click.option("--config", metavar="ALIAS", help="Send them to this API config.")
+def retry_job(job_id, cause, outcome, double_max_tokens, config):
+    """Run failed requests again: all, those of one cause, or those whose answers have an outcome."""
+    if double_max_tokens and outcome is None:
+        raise click.UsageError("--double-max-tokens needs --outcome, for example cut_off.")
+    other = Changes(
+        config_id=None if config is None else configs.get(config).id,
+        double_max_tokens=double_max_tokens,
+    )
+    wanted = RequestFilter(cause=cause, outcome=outcome)
+    count = job_retry.retry(job_id, wanted, other, actor="cli")
     say(f"{counted(count, 'request')} of job {job_id} will be run again.")
 
 

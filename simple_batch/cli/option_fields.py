@@ -1,12 +1,37 @@
 """Command-line options made from the declarations of services/fields.py."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
 
+from ..intake.nearest_name import near
 from ..services.fields import Choice, Field, Kind
 from .base import PRICE
+
+
+class Several(click.ParamType):
+    """Any of some choices, as a text with commas between them; their values as a tuple."""
+
+    name = "list"
+
+    def __init__(self, choices: Sequence[Choice]):
+        self._values = {word_of(choice): choice.value for choice in choices}
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple:
+        if isinstance(value, tuple):
+            return value
+        words = [word.strip() for word in value.replace("，", ",").split(",")]
+        for word in filter(None, words):
+            if word not in self._values:
+                self.fail(self._unknown(word), param, ctx)
+        return tuple(dict.fromkeys(self._values[word] for word in words if word))
+
+    def _unknown(self, word: str) -> str:
+        close = near(word, self._values)
+        hint = f" The nearest is {close}." if close else ""
+        return f"{word[:40]!r} is not one of {', '.join(self._values)}.{hint}"
+
 
 _TYPES: dict[Kind, Any] = {
     Kind.INTEGER: int,
@@ -28,6 +53,8 @@ def _option(field: Field) -> Callable:
     kind = _TYPES.get(field.kind, str)
     if field.kind is Kind.CHOICE:
         kind = click.Choice([word_of(choice) for choice in field.choices])
+    if field.kind is Kind.CHOICES:
+        kind = Several(field.choices)
     return click.option(field.flag, field.name, type=kind, metavar=field.metavar, help=field.help)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+from collections.abc import Iterable
 
 import click
 import gevent
@@ -35,15 +36,16 @@ def run_job(job, config, output, **fields):
     if output:
         format_for(output)  # complain before, not after the work
     job_id = _wanted(job, config, fields)
-    status = run_here(job_id)
+    status = run_here(job_id, fields["fail_on"])
     if output and status in (ExitStatus.DONE, ExitStatus.SOME_FAILED, ExitStatus.CANCELLED):
         write_file(job_id, output, format_for(output), "all")
         say(f"Results: {output}")
     return status
 
 
-def run_here(job_id: int) -> ExitStatus:
-    """Run one job in this process, or follow it where another process runs the jobs."""
+def run_here(job_id: int, fail_on: Iterable[str] | None = None) -> ExitStatus:
+    """Run one job in this process, or follow it where another process runs the jobs; for ``fail_on``
+    see ``follow``."""
     services = current_app.extensions["simple_batch"]
     where = services.start(only=job_id)
     if where == "elsewhere":
@@ -54,7 +56,7 @@ def run_here(job_id: int) -> ExitStatus:
         with _interrupted_here():
             if jobs.get(job_id).status in (JobStatus.PAUSED, JobStatus.SCHEDULED):
                 jobs.resume(job_id, actor="cli")
-            return follow(job_id)
+            return follow(job_id, fail_on=fail_on)
     except KeyboardInterrupt:
         if where == "here":
             say(f"Stopping; calls in flight finish. To continue: flask run-job {job_id}")
@@ -83,8 +85,11 @@ def _wanted(job: str, config: str | None, fields: dict) -> int:
         created = create(job, new_job(config, **fields), images)
         say(f"Job {created.id} “{created.name}”: {counted(created.total, 'request')}.")
         return created.id
-    if config or images or any(map(given, fields.values())):
-        raise InvalidInput("An existing job keeps its config and settings: leave the options out.")
+    others = (value for name, value in fields.items() if name != "fail_on")
+    if config or images or any(map(given, others)):
+        raise InvalidInput(
+            "An existing job keeps its config and settings: leave the options out, less --fail-on."
+        )
     found = jobs.get(int(job))
     if found.status in FINAL_STATUSES:
         raise Conflict(

@@ -133,7 +133,7 @@ class ClaimedPages(RequestSource, ResultSink):
 
     def record(self, item: Recorded) -> None:
         self._recorder.record(item)
-        if item.outcome is None:
+        if item.result is None:
             return
         self._recorded += 1
         page = self._page_of.pop(item.index, None)

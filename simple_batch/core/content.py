@@ -1,16 +1,15 @@
 """The readable text in requests and answers, as bytes of JSON."""
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, TypedDict, TypeVar
+from typing import Any, NamedTuple, TypedDict
 
+from . import reasoning
 from .domain import IMAGE
-from .json_pieces import Breaks, beginning, decoded
+from .json_pieces import beginning, decoded
+from .json_pieces import with_breaks as with_breaks
 
 PREVIEW = 200
 SHOWN = 100_000  # bytes of raw text that a page shows of what is too large for it
-_BREAK_EVERY = 5_000  # items
-T = TypeVar("T")
 
 
 class MessageText(TypedDict):
@@ -78,15 +77,6 @@ def too_large(raw: bytes) -> bool:
     return beginning(raw) is not None
 
 
-def with_breaks(items: Iterable[T], every: int = _BREAK_EVERY) -> Iterator[T]:
-    """The items; after each ``every`` of them others have their turn where it is due."""
-    breaks = Breaks()
-    for number, item in enumerate(items, 1):
-        if number % every == 0:
-            breaks.take()
-        yield item
-
-
 def pretty(raw: bytes | None) -> str:
     """JSON indented for reading; the bytes as they are where they cannot be read, and the first of them
     where there are too many values."""
@@ -103,7 +93,8 @@ def content_text(content: object) -> str:
     for part in with_breaks(content):
         if isinstance(part, dict):
             kind = part.get("type", "part")
-            parts.append(part["text"] if isinstance(part.get("text"), str) else f"[{kind}]")
+            words = (part.get(name) for name in ("text", "refusal"))
+            parts.append(next((text for text in words if isinstance(text, str)), f"[{kind}]"))
     return "\n".join(parts)
 
 
@@ -206,26 +197,43 @@ def conversation_of(body: object) -> list[MessageParts]:
 
 
 def answer_parts(response: object) -> list[ContentPart]:
-    """The parts of a decoded answer, of its first choice."""
+    """The parts of a decoded answer, of its first choice, without reasoning."""
     if not isinstance(response, dict):
         return []
     choice = _first_choice(response)
     if choice is not None and isinstance(choice.get("message"), dict):
-        return parts_of(choice["message"])
+        return _answer_parts(choice["message"])
     output = response.get("output")
     if isinstance(output, list):
         parts: list[ContentPart] = []
         for item in output:
             if isinstance(item, dict) and item.get("type") == "function_call":
                 parts.append({"kind": "call", "text": _call(item)})
-            else:
-                parts += parts_of(item)
+            elif isinstance(item, dict) and not reasoning.is_reasoning(item):
+                parts += _answer_parts(item)
         return parts
     pictures = _pictures(response)
     if pictures:
         return [{"kind": "image", "text": url} for url in pictures]
     text = answer_of(response)
     return [{"kind": "text", "text": text}] if text else []
+
+
+def _answer_parts(message: dict[str, Any]) -> list[ContentPart]:
+    """The parts of a message of an answer, without reasoning."""
+    parts = parts_of({**message, "content": _without_reasoning(message.get("content"))})
+    text = "\n".join(part["text"] for part in parts if part["kind"] == "text")
+    answer = reasoning.divide(text).answer
+    if answer == text:
+        return parts
+    others = [part for part in parts if part["kind"] != "text"]
+    return [{"kind": "text", "text": answer}, *others] if answer else others
+
+
+def _without_reasoning(content: object) -> object:
+    if not isinstance(content, list):
+        return content
+    return [part for part in with_breaks(content) if not reasoning.is_reasoning(part)]
 
 
 def prompt_of(body: object) -> str:
@@ -236,29 +244,48 @@ def prompt_of(body: object) -> str:
 
 
 def answer_of(response: object) -> str:
-    """The text of a decoded answer of any of the endpoints; empty where it has none."""
+    """The text of a decoded answer of any of the endpoints, without reasoning; empty where it has
+    none. Without a text it is the refusal, or the calls of tools as JSON."""
     if not isinstance(response, dict):
         return ""
     choice = _first_choice(response)
     if choice is not None:
         message = choice.get("message")
-        return (
-            _message_text(message) if isinstance(message, dict) else str(choice.get("text") or "")
-        )
+        if isinstance(message, dict):
+            return _answer_text(message)
+        return reasoning.divide(str(choice.get("text") or "")).answer
     output = response.get("output")
     if isinstance(output, list):
-        texts = [
-            content_text(item.get("content"))
-            for item in with_breaks(output)
-            if isinstance(item, dict)
-        ]
-        return "\n".join(text for text in texts if text)
+        return _output_text(output)
     results = response.get("results")
     if isinstance(results, list):
         return "\n".join(
             _flagged(result) for result in with_breaks(results) if isinstance(result, dict)
         )
     return "\n".join(url for url in _pictures(response) if not url.startswith("data:"))
+
+
+def _answer_text(message: dict[str, Any]) -> str:
+    text = content_text(_without_reasoning(message.get("content")))
+    answer = reasoning.divide(text).answer
+    if answer:
+        return answer
+    refusal = message.get("refusal")
+    if isinstance(refusal, str) and refusal:
+        return refusal
+    calls = message.get("tool_calls") or message.get("function_call")
+    return json.dumps(calls, ensure_ascii=False, indent=2) if calls else ""
+
+
+def _output_text(output: list[Any]) -> str:
+    items = [
+        item
+        for item in with_breaks(output)
+        if isinstance(item, dict) and not reasoning.is_reasoning(item)
+    ]
+    text = "\n".join(filter(None, map(_answer_text, items)))
+    calls = [item for item in items if item.get("type") in ("function_call", "custom_tool_call")]
+    return text or (json.dumps(calls, ensure_ascii=False, indent=2) if calls else "")
 
 
 def _flagged(result: dict[str, Any]) -> str:
@@ -286,13 +313,28 @@ def _pictures(response: dict[str, Any]) -> list[str]:
     return urls
 
 
-def reasoning_of(response: Any) -> str:
-    """What a reasoning model thought before it answered, where the provider says so."""
-    try:
-        message = response["choices"][0]["message"]
-        return str(message.get("reasoning_content") or message.get("reasoning") or "")
-    except (TypeError, KeyError, IndexError, AttributeError):
+def reasoning_of(response: object) -> str:
+    """All that a model reasoned before its answer, as far as the provider delivers it."""
+    if not isinstance(response, dict):
         return ""
+    choice = _first_choice(response)
+    if choice is not None:
+        message = choice.get("message")
+        message = (
+            message if isinstance(message, dict) else {**choice, "content": choice.get("text")}
+        )
+        return reasoning.joined(_reasoning_texts(message))
+    output = response.get("output")
+    items = output if isinstance(output, list) else ()
+    texts = (_reasoning_texts(item) for item in with_breaks(items) if isinstance(item, dict))
+    return reasoning.joined(text for found in texts for text in found)
+
+
+def _reasoning_texts(message: dict[str, Any]) -> list[str]:
+    if reasoning.is_reasoning(message):
+        return [reasoning.text_of(message)]
+    text = content_text(_without_reasoning(message.get("content")))
+    return [*reasoning.of_message(message), reasoning.divide(text).reasoning]
 
 
 def shown(value: object) -> str:

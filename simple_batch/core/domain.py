@@ -113,6 +113,17 @@ class Cause(StrEnum):
     INTERNAL = "internal"
 
 
+class Outcome(StrEnum):
+    """What a delivered answer is worth."""
+
+    OK = "ok"
+    CUT_OFF = "cut_off"  # it ends before its end: a limit of tokens was reached
+    REFUSED = "refused"  # by the model, or by a filter of its provider
+    EMPTY = "empty"  # no text and no tool call
+    TOOL_CALL = "tool_call"
+    SCHEMA = "schema"  # it does not match the job's schema
+
+
 class Verdict(StrEnum):
     """What to do about a failed attempt."""
 
@@ -195,6 +206,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     config_id: int | None = None  # where it goes, if not to the job's own config
     twin: int | None = None  # index of an identical one before it, whose answer it gets
     cells: bytes | None = None  # of the row of a table it was made from, as a JSON array
+    max_tokens: int | None = None  # a limit over that of the body, where it is sent again with one
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -249,8 +261,9 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     usage: Usage | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """How a request ended. ``response`` is the provider's JSON as received,
+class RequestResult(msgspec.Struct, frozen=True, gc=False):
+    """How a request ended. ``outcome`` and ``finish_reason`` (as the provider says it) are of the
+    answer, None where there is none. ``response`` is the provider's JSON as received,
     also for an HTTP error whose body was JSON. ``attempts`` ends with the call that
     succeeded, if one did. ``latency_ms`` is that of the last attempt; it and
     ``started_at`` are None where no call was made."""
@@ -267,6 +280,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     message: str = ""
     usage: Usage | None = None
     model: str | None = None  # as the answer names it
+    outcome: Outcome | None = None
+    finish_reason: str | None = None
     held: object = (
         None  # what the response holds of the room for all answers (engine/answer_memory.py)
     )

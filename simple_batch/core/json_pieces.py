@@ -7,9 +7,9 @@ one value. Values are counted by their marks: commas, colons and brackets.
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from .clock import give_way
 MARKS = 20_000  # decoded, indented and shown at once: about 30 ms
 MAX_DEPTH = 100  # levels of the beginning: json.dumps takes longer the deeper a value stands
 STRETCH_S = 0.02  # of work, after which others have their turn
+_BREAK_EVERY = 5_000  # items
 _PIECE = 50_000  # bytes of small values that are decoded at once
 _MAX_COMMAS = 2_000_000  # of an array that msgspec divides: 0.1 s where each is between two items
 _AS_TEXT = frozenset({"input", "prompt"})  # fields that are shown as JSON anyway
@@ -26,6 +27,7 @@ _SLICE = 1 << 20
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]', re.DOTALL)
 _CLOSING = {b"[": b"]", b"{": b"}"}
 _NONE = msgspec.Raw()
+T = TypeVar("T")
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -40,6 +42,15 @@ class Breaks:
         if time.monotonic() - self._since > STRETCH_S:
             give_way()
             self._since = time.monotonic()
+
+
+def with_breaks(items: Iterable[T], every: int = _BREAK_EVERY) -> Iterator[T]:
+    """The items; after each ``every`` of them others have their turn where it is due."""
+    breaks = Breaks()
+    for number, item in enumerate(items, 1):
+        if number % every == 0:
+            breaks.take()
+        yield item
 
 
 class _Known(msgspec.Struct):
@@ -62,6 +73,12 @@ class _Known(msgspec.Struct):
     refusal: msgspec.Raw = _NONE
     reasoning: msgspec.Raw = _NONE
     reasoning_content: msgspec.Raw = _NONE
+    reasoning_text: msgspec.Raw = _NONE
+    reasoning_details: msgspec.Raw = _NONE
+    thinking: msgspec.Raw = _NONE
+    thinking_blocks: msgspec.Raw = _NONE
+    thought: msgspec.Raw = _NONE
+    summary: msgspec.Raw = _NONE
     tool_calls: msgspec.Raw = _NONE
     function_call: msgspec.Raw = _NONE
     function: msgspec.Raw = _NONE

@@ -1,7 +1,8 @@
 """What a user can do about a failure, by its cause: translatable sentences."""
 
-from .domain import Cause
-from .messages import translatable
+from .domain import Cause, Outcome
+from .messages import Message, translatable
+from .stored_messages import ANSWER_CUT_OFF, ANSWER_EMPTY, ANSWER_REFUSED, MODEL_REFUSES
 
 # of a job that the cause has paused: the user resumes it
 PAUSED = {
@@ -67,3 +68,31 @@ FAILED = {
     Cause.EXPIRED: translatable("The deadline passed. Retry the requests you need."),
     Cause.INTERNAL: translatable("Simple Batch failed. Check the log and please report it."),
 }
+
+# of an answer that is not ok, also of a request that has failed because its job treats it as failed
+ANSWERS = {
+    Outcome.CUT_OFF: translatable(
+        "The answer reached a token limit. Raise max tokens, or retry with twice the max tokens."
+    ),
+    Outcome.REFUSED: translatable(
+        "The model or its provider refused. Reword the prompt, or retry with another API."
+    ),
+    Outcome.EMPTY: translatable(
+        "The model answered nothing. Retry. If it reasons before it answers, raise max tokens."
+    ),
+}
+_BY_MESSAGE = (
+    (ANSWER_CUT_OFF, Outcome.CUT_OFF),
+    (ANSWER_EMPTY, Outcome.EMPTY),
+    (ANSWER_REFUSED, Outcome.REFUSED),
+    (MODEL_REFUSES, Outcome.REFUSED),
+)
+
+
+def of_failure(cause: str, message: str = "") -> Message | None:
+    """What to do about a failed request, by its cause; by its message where that says that an answer
+    came, but was treated as failed. None for a cause that is not known."""
+    for known, outcome in _BY_MESSAGE:
+        if known.read(message) is not None:
+            return ANSWERS[outcome]
+    return FAILED.get(Cause(cause)) if cause in set(Cause) else None

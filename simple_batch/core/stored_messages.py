@@ -126,6 +126,12 @@ VECTORS_MISSING = stored_message(
     "the answer to %(count)s inputs has not each “index” from %(first)s to %(last)s once"
 )
 
+# --- answers that a job treats as failed (engine/unwanted_answer.py) ---------------------------
+
+ANSWER_CUT_OFF = stored_message("the answer is cut off (%(reason)s)")
+ANSWER_REFUSED = stored_message("the provider's filter withholds the answer (%(reason)s)")
+ANSWER_EMPTY = stored_message("the answer has no text and no tool call (%(reason)s)")
+
 # --- answers that do not match the schema (core/schema/) --------------------------------------
 
 MODEL_REFUSES = stored_message("the model refuses: %(answer)s")
@@ -133,6 +139,8 @@ NO_MATCH = stored_message("the answer does not fit the schema: %(why)s", ours=("
 CUT_OFF = stored_part("%(why)s; it was cut off at max_tokens", ours=("why",))
 TOO_LONG_FOR_JSON = stored_part("it is longer than %(characters)s characters")
 TOO_MANY_VALUES = stored_part("it has more than %(values)s values")
+SEVERAL_VALUES = stored_part("it contains %(count)s different JSON values")
+SEVERAL_FIT = stored_part("it contains %(count)s different JSON values that fit")
 NO_TEXT = stored_part("it is empty")
 TOO_DEEP_FOR_JSON = stored_part("it is nested too deeply")
 NO_JSON = stored_part("it is not JSON: %(error)s")
@@ -178,7 +186,7 @@ VALIDATOR_WORDS = (  # about a masked value (core/schema/validator.py)
 
 # --- requests that end without a call, and faults of this program ------------------------------
 
-INTERRUPTED = stored_message("cut off")
+INTERRUPTED = stored_message("interrupted before the answer came")
 CANCELLED = stored_message("cancelled before it was answered")
 EXPIRED = stored_message("not answered before the deadline of its job")
 PROGRAM_FAULT = stored_message("%(error)s in Simple Batch; see the log")

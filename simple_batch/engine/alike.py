@@ -7,7 +7,7 @@ them is compared word by word, so nothing here depends on the wording.
 import re
 from difflib import SequenceMatcher
 
-from ..core.domain import Cause, Outcome
+from ..core.domain import Cause, RequestResult
 
 SIMILAR = 0.75  # share of the words that two messages have in common
 _MOST_WORDS = 60
@@ -23,14 +23,14 @@ class AlikeFailures:
     def __init__(self) -> None:
         self._kinds: list[_Kind] = []
 
-    def add(self, outcome: Outcome) -> int:
+    def add(self, result: RequestResult) -> int:
         """Returns how many failures are like this one, itself included."""
-        words = _words(outcome.message)
+        words = _words(result.message)
         for kind in self._kinds:
-            if kind.covers(outcome, words):
+            if kind.covers(result, words):
                 kind.count += 1
                 return kind.count
-        self._kinds = [*self._kinds[-_MOST_KINDS + 1 :], _Kind(outcome, words)]
+        self._kinds = [*self._kinds[-_MOST_KINDS + 1 :], _Kind(result, words)]
         return 1
 
     def clear(self) -> None:
@@ -38,14 +38,14 @@ class AlikeFailures:
 
 
 class _Kind:
-    def __init__(self, outcome: Outcome, words: list[str]):
+    def __init__(self, result: RequestResult, words: list[str]):
         self.count = 1
-        self._cause: Cause | None = outcome.cause
-        self._status = outcome.http_status
+        self._cause: Cause | None = result.cause
+        self._status = result.http_status
         self._words = words
 
-    def covers(self, outcome: Outcome, words: list[str]) -> bool:
-        if (outcome.cause, outcome.http_status) != (self._cause, self._status):
+    def covers(self, result: RequestResult, words: list[str]) -> bool:
+        if (result.cause, result.http_status) != (self._cause, self._status):
             return False
         if words == self._words:
             return True

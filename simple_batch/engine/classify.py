@@ -8,7 +8,7 @@ import time
 
 import msgspec
 
-from ..core.domain import EMBEDDINGS, Cause, Usage, Verdict
+from ..core.domain import EMBEDDINGS, Cause, Outcome, Usage, Verdict
 from ..core.messages import Message
 from ..core.redaction import redact
 from ..core.stored_messages import (
@@ -20,6 +20,7 @@ from ..core.stored_messages import (
     REDIRECTED,
 )
 from .answer_memory import Held
+from .answer_outcome import AnswerOutcome, outcome_of
 from .error_kinds import kind_of, limited, refuses_content
 from .error_text import ErrorBody, read_error, read_error_value
 from .rate_limit_headers import RateLimits, rate_limits
@@ -44,7 +45,8 @@ class Classification(msgspec.Struct, frozen=True):
     provider asks for, wherever it says so; ``per_day`` says that a limit per day is used up, which
     renews then. ``limited`` is what a refusal is about: "tokens" or "requests". ``remedy`` is what to
     do, if that is not what the cause says. ``params`` are the parameters of the request that the error
-    names. ``failed_generation``: what the model generated fails the provider's own check."""
+    names. ``failed_generation``: what the model generated fails the provider's own check. ``outcome``
+    and ``finish_reason`` are of an answer, also of one that is disqualified."""
 
     cause: Cause | None
     verdict: Verdict | None
@@ -63,6 +65,8 @@ class Classification(msgspec.Struct, frozen=True):
     remedy: Message | None = None
     params: tuple[str, ...] = ()
     failed_generation: bool = False
+    outcome: Outcome | None = None
+    finish_reason: str | None = None
 
 
 _NONE = msgspec.Raw()  # a union of Raw and None takes null alone
@@ -113,6 +117,11 @@ class _Lenient(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     error: msgspec.Raw = _NONE
+    message: msgspec.Raw = _NONE
+
+
+class _Message(msgspec.Struct):
+    error: msgspec.Raw = _NONE
 
 
 class _BaseResponse(msgspec.Struct):
@@ -122,9 +131,12 @@ class _BaseResponse(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Answer).decode
 _decode_lenient = msgspec.json.Decoder(_Lenient).decode
 _decode_any = msgspec.json.Decoder().decode
+_decode_message = msgspec.json.Decoder(_Message).decode
 _decode_choice = msgspec.json.Decoder(_Choice).decode
 _decode_base = msgspec.json.Decoder(_BaseResponse).decode
 
+# a response that ended before any output: its reasoning has used up the tokens, or a filter intervened
+_WITHOUT_OUTPUT = (Outcome.CUT_OFF, Outcome.REFUSED)
 _EXPECTED = {
     "/v1/chat/completions": "choices",
     "/v1/completions": "choices",
@@ -151,11 +163,17 @@ def classify_failure(failure: TransportFailure) -> Classification:
 
 
 def disqualified(
-    finding: Classification, cause: Cause, message: str, verdict: Verdict
+    finding: Classification,
+    cause: Cause,
+    message: str,
+    verdict: Verdict,
+    outcome: Outcome | None = None,
 ) -> Classification:
-    """An answer that came but is not what was asked for."""
+    """An answer that came but is not what was asked for. It keeps its ``outcome``, if it has one
+    then."""
     return msgspec.structs.replace(
         finding,
+        outcome=outcome,
         cause=cause,
         verdict=verdict,
         message=redact(message)[:MESSAGE],
@@ -182,11 +200,15 @@ def _judge_success(reply: Reply, url: str) -> Classification:
         return _error(reply, inside, limits, usage)
     expected = _EXPECTED.get(url, "choices")
     found = getattr(answer, expected)
-    if not found or (found is answer.output and bytes(found) in _EMPTY):
+    ended = outcome_of(url, reply.body)
+    missing = not found or (found is answer.output and bytes(found) in _EMPTY)
+    if missing and not (expected == "output" and ended.outcome in _WITHOUT_OUTPUT):
         error = _read_error_inside(reply.body)
         if error.said or refuses_content(error):
             return _error(reply, error, limits, usage)
         return _bad(reply, PART_MISSING(part=expected), limits, usage)
+    if ended.failed:
+        return _error(reply, _error_at_end(ended), limits, usage)
     return Classification(
         None,
         None,
@@ -196,7 +218,15 @@ def _judge_success(reply: Reply, url: str) -> Classification:
         response=reply.body,
         limits=limits,
         held=reply.held,
+        outcome=ended.outcome,
+        finish_reason=ended.finish_reason,
     )
+
+
+def _error_at_end(ended: AnswerOutcome) -> ErrorBody:
+    """The error that a finish reason names."""
+    reason = ended.finish_reason or ""
+    return ErrorBody(redact(f"finish_reason {reason}"), codes=(reason,), said=True)
 
 
 def _error_inside(body: bytes, answer: _Answer | _Lenient) -> ErrorBody | None:
@@ -220,8 +250,12 @@ def _is_refused(base_resp: msgspec.Raw) -> bool:
 
 
 def _error_of(choice: msgspec.Raw) -> bytes:
+    """The error in a choice, or in its message; of a message that is a text, none."""
     try:
-        return bytes(_decode_choice(choice).error)
+        found = _decode_choice(choice)
+        if bytes(found.error) not in _EMPTY or not found.message:
+            return bytes(found.error)
+        return bytes(_decode_message(found.message).error)
     except msgspec.DecodeError:
         return b""
 

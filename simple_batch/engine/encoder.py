@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from ..core.domain import Defaults, Request
+from ..core.max_tokens import set_limit
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -46,6 +47,8 @@ class Encoder:
         for name, value in defaults.items():
             if name not in body and not (name == "max_tokens" and "max_completion_tokens" in body):
                 body[name] = value
+        if request.max_tokens is not None:
+            set_limit(body, request.url, request.max_tokens)
         return _encode(body)
 
     def _asked_at(self, url: str) -> dict[str, msgspec.Raw]:

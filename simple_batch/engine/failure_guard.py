@@ -10,7 +10,7 @@ needs fewer of them. What concerns the content of one request only is not held b
 
 import msgspec
 
-from ..core.domain import Cause, Outcome
+from ..core.domain import Cause, RequestResult
 from ..core.messages import translatable
 from ..core.stored_messages import recognised
 from .alike import AlikeFailures
@@ -39,7 +39,7 @@ class Held(msgspec.Struct):
     """A request that failed and is held back. ``explained``: an outage would explain the failure."""
 
     call: RetryingCall
-    outcome: Outcome
+    result: RequestResult
     explained: bool = False
 
 
@@ -57,9 +57,10 @@ class FailureGuard:
     def __len__(self) -> int:
         return len(self._held)
 
-    def concerns(self, outcome: Outcome) -> bool:
+    def concerns(self, result: RequestResult) -> bool:
         """Whether a failure may be that of the whole job."""
-        if not self._limit or outcome.cause in OF_ONE_REQUEST:
+        delivered = result.outcome is not None  # the endpoint serves the job
+        if not self._limit or delivered or result.cause in OF_ONE_REQUEST:
             return False
         if self._excused:
             self._excused -= 1
@@ -70,9 +71,9 @@ class FailureGuard:
         """Hold a request back. Returns the PauseReason if the job must stop. What an outage would
         explain is left to the outage detector."""
         self._held.append(held)
-        if held.explained or self._alike.add(held.outcome) < self._limit:
+        if held.explained or self._alike.add(held.result) < self._limit:
             return None
-        return _same_failure(held.outcome, self._limit)
+        return _same_failure(held.result, self._limit)
 
     def overflow(self) -> list[Held]:
         """Take out the oldest failures if more are held back than may be in memory."""
@@ -101,11 +102,11 @@ class FailureGuard:
         return explained
 
 
-def _same_failure(outcome: Outcome, count: int) -> PauseReason:
-    message = recognised(outcome.message, outcome.http_status)
-    if outcome.http_status and message != f"HTTP {outcome.http_status}":
+def _same_failure(result: RequestResult, count: int) -> PauseReason:
+    message = recognised(result.message, result.http_status)
+    if result.http_status and message != f"HTTP {result.http_status}":
         message = translatable(
-            "HTTP %(status)s: %(message)s", status=outcome.http_status, message=message
+            "HTTP %(status)s: %(message)s", status=result.http_status, message=message
         )
     return PauseReason(
         SAME_FAILURE,

@@ -189,7 +189,7 @@ class Governor:
         self._pump()
 
     def _call_ended(self, ticket: Ticket, now: float) -> None:
-        """A call is no longer in flight, whatever its outcome."""
+        """A call is no longer in flight, whatever its result."""
 
     def _held_back(self) -> None:
         """A call was not admitted."""

@@ -123,14 +123,17 @@ class LoadBalancer:
             self._changed.clear()
             self._changed.wait(LOOK_S)
 
-    def ended(self, upstream: Upstream, index: int, cause: Cause | None) -> bool:
+    def ended(
+        self, upstream: Upstream, index: int, cause: Cause | None, delivered: bool = False
+    ) -> bool:
         """Note how a request ended. Returns False if it goes to another upstream instead: its failure
-        must then not be recorded as its result."""
+        must then not be recorded as its result. ``delivered``: it has failed because the job takes its
+        answer for a failure."""
         request = self._out.pop(index, None)
         self._changed.set()
-        if cause is None:
+        if cause is None or delivered:
             upstream.answered()
-        if cause not in ELSEWHERE or request is None:
+        if not (delivered or cause in ELSEWHERE) or request is None:
             self._failed_by.pop(index, None)
             return True
         failed_by = self._failed_by.setdefault(index, set())

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ..core.domain import Cause, Outcome, Verdict
+from ..core.domain import Cause, RequestResult, Verdict
 from .classify import Classification
 from .governor import REFUSALS
 from .retry import StopAll
@@ -86,11 +86,11 @@ class LongWaits:
         return left
 
 
-def own_failure(stopped: StopAll) -> Outcome:
-    """The outcome of a request whose long wait is its own: it exceeds the limit of a window alone."""
-    outcome = stopped.outcome
-    if outcome.cause is not Cause.RATE_LIMIT:
-        return outcome
-    last = msgspec.structs.replace(outcome.attempts[-1], cause=Cause.TOO_LARGE)
-    attempts = (*outcome.attempts[:-1], last)
-    return msgspec.structs.replace(outcome, cause=Cause.TOO_LARGE, attempts=attempts)
+def own_failure(stopped: StopAll) -> RequestResult:
+    """The result of a request whose long wait is its own: it exceeds the limit of a window alone."""
+    result = stopped.result
+    if result.cause is not Cause.RATE_LIMIT:
+        return result
+    last = msgspec.structs.replace(result.attempts[-1], cause=Cause.TOO_LARGE)
+    attempts = (*result.attempts[:-1], last)
+    return msgspec.structs.replace(result, cause=Cause.TOO_LARGE, attempts=attempts)

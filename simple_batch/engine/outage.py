@@ -14,7 +14,7 @@ import msgspec
 from gevent.event import Event
 
 from ..core.clock import now_ms
-from ..core.domain import Cause, Outcome, Verdict, Waiting
+from ..core.domain import Cause, RequestResult, Verdict, Waiting
 from ..core.messages import translatable
 from ..core.stored_messages import EVERY_CALL_TIMES_OUT, recognised
 from .classify import Classification
@@ -171,11 +171,11 @@ class OutageDetector:
             return True
         return False
 
-    def explains(self, outcome: Outcome) -> bool:
+    def explains(self, result: RequestResult) -> bool:
         """Whether an outage, if there is one, explains why a request failed."""
         if not self._streak.count:
             return False
-        return outcome.cause in _CAUSES or outcome.http_status in _STATUSES
+        return result.cause in _CAUSES or result.http_status in _STATUSES
 
     def begin_at_end(self) -> bool:
         """Begin an outage, if it is likely, when no request is left to try: nothing was ever answered, or

@@ -12,8 +12,8 @@ import msgspec
 from ..core.domain import (
     Attempt,
     Cause,
-    Outcome,
     Request,
+    RequestResult,
     RequestStatus,
     Usage,
     Verdict,
@@ -92,24 +92,24 @@ def members(request: Request) -> tuple[Request, ...]:
     return request.members if isinstance(request, PackedRequest) else (request,)
 
 
-def outcomes(request: Request, outcome: Outcome) -> Iterator[Outcome]:
-    """The outcome of each member, from the outcome of the call."""
+def results(request: Request, result: RequestResult) -> Iterator[RequestResult]:
+    """The result of each member, from the result of the call."""
     if not isinstance(request, PackedRequest):
-        yield outcome
+        yield result
         return
     weights = list(map(_weight, request.inputs))
-    responses: Iterable[bytes | None] = [outcome.response] * len(weights)
-    if outcome.status is RequestStatus.SUCCEEDED and outcome.response is not None:
-        responses = _answers(outcome.response, weights)
+    responses: Iterable[bytes | None] = [result.response] * len(weights)
+    if result.status is RequestStatus.SUCCEEDED and result.response is not None:
+        responses = _answers(result.response, weights)
     for member, own, usage, response in zip(
         request.members,
-        _attempts(outcome.attempts, weights),
-        _usages(outcome.usage, weights),
+        _attempts(result.attempts, weights),
+        _usages(result.usage, weights),
         responses,
         strict=True,
     ):
         yield msgspec.structs.replace(
-            outcome, index=member.index, attempts=own, usage=usage, response=response
+            result, index=member.index, attempts=own, usage=usage, response=response
         )
 
 
@@ -124,7 +124,7 @@ def tried(
     yield from zip((member.index for member in request.members), own, strict=True)
 
 
-def parted(pack: PackedRequest, refused: Outcome) -> list[tuple[Request, Outcome]]:
+def parted(pack: PackedRequest, refused: RequestResult) -> list[tuple[Request, RequestResult]]:
     """Split a failed pack in two; both halves keep the attempts so far. The refusal itself does not
     count as an attempt unless it was billed: the request at fault will be refused on its own."""
     attempts = refused.attempts

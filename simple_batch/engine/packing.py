@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 
 import msgspec
 
-from ..core.domain import EMBEDDINGS, Cause, Outcome, Request
+from ..core.domain import EMBEDDINGS, Cause, Request, RequestResult
 from .packed_request import PackedRequest, packed, parted
 
 MAX_INPUTS = 2_048
@@ -112,21 +112,21 @@ class RequestPacker:
         elif len(begun) >= MAX_OPEN:
             yield begun.pop(next(iter(begun))).closed()
 
-    def apart(self, request: Request, outcome: Outcome) -> list[tuple[Request, Outcome]]:
-        """Note how a call ended. Returns the halves of a pack to try instead, each with its outcome so
-        far; empty if the outcome is final."""
+    def apart(self, request: Request, result: RequestResult) -> list[tuple[Request, RequestResult]]:
+        """Note how a call ended. Returns the halves of a pack to try instead, each with its result so
+        far; empty if the result is final."""
         split = self._splits.pop(request.index, None)
-        if outcome.cause is None:
+        if result.cause is None:
             if split is not None:
                 self._note_answered(split)
             if isinstance(request, PackedRequest):
                 self._proven = max(self._proven, len(request.members))
             return []
-        if not isinstance(request, PackedRequest) or outcome.cause not in _APART:
+        if not isinstance(request, PackedRequest) or result.cause not in _APART:
             return []
-        halves = parted(request, outcome)
+        halves = parted(request, result)
         mine = _Split(len(request.members))
-        self._splits.update((half.index, mine) for half, _outcome in halves)
+        self._splits.update((half.index, mine) for half, _result in halves)
         return halves
 
     def _note_answered(self, split: _Split) -> None:

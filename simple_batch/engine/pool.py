@@ -1,4 +1,4 @@
-"""An iterable of requests → bounded greenlets → outcomes."""
+"""An iterable of requests → bounded greenlets → results."""
 
 import contextlib
 import logging
@@ -10,7 +10,7 @@ import gevent
 from gevent.event import Event
 
 from ..core.clock import now_ms
-from ..core.domain import Attempt, Cause, Outcome, Request, RequestStatus
+from ..core.domain import Attempt, Cause, Request, RequestResult, RequestStatus
 from ..core.stored_messages import PROGRAM_FAULT
 from .breaker import Breaker, PauseReason, no_answer
 from .failure_guard import FailureGuard, GuardPolicy, Held
@@ -18,7 +18,7 @@ from .limiters import Dismissed, Limiters, Permit
 from .load_balancer import ELSEWHERE
 from .long_waits import own_failure
 from .outage import Listener, OutageDetector, OutagePolicy
-from .packed_request import PackedRequest, members, outcomes, tried
+from .packed_request import PackedRequest, members, results, tried
 from .packing import RequestPacker
 from .retry import Abandoned, Policy, Poster, RetryingCall, StopAll
 from .spend_limit import CapReached
@@ -53,7 +53,7 @@ class Pool:
         self._structure = structure
         self._packer = packer
         self._record_attempts = record_attempts
-        self._record: Callable[[Outcome], None] = lambda outcome: None  # until run
+        self._record: Callable[[RequestResult], None] = lambda result: None  # until run
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret # nosec B311
         self._breaker = Breaker()
         self._guard = FailureGuard(guard or GuardPolicy(0, 0))
@@ -107,7 +107,7 @@ class Pool:
         return sum(call.state is RequestStatus.IN_FLIGHT for call in self._calls)
 
     def run(
-        self, requests: Iterable[Request | None], record: Callable[[Outcome], None]
+        self, requests: Iterable[Request | None], record: Callable[[RequestResult], None]
     ) -> PauseReason | None:
         """Run them all; returns when each has ended, or why the pool stopped by itself.
 
@@ -175,7 +175,7 @@ class Pool:
 
     def _cut(self) -> None:
         for call, greenlet in list(self._calls.items()):
-            if call.calling or call.waiting:  # never a call that is delivering its outcome
+            if call.calling or call.waiting:  # never a call that is delivering its result
                 greenlet.kill(Abandoned, block=False)
 
     def _in_state(self, state: RequestStatus) -> list[int]:
@@ -283,9 +283,9 @@ class Pool:
         try:
             if permit is None and self._stopping:
                 raise Abandoned
-            outcome = call.run(permit)
-            if not self._take_apart(call, outcome):
-                self._finish(call, outcome)
+            result = call.run(permit)
+            if not self._take_apart(call, result):
+                self._finish(call, result)
         except StopAll as stopped:
             self._parts.discard(call)
             self._hold(stopped)
@@ -303,11 +303,11 @@ class Pool:
             self._parts.discard(call)
             self._ended.set()
 
-    def _take_apart(self, call: RetryingCall, outcome: Outcome) -> bool:
+    def _take_apart(self, call: RetryingCall, result: RequestResult) -> bool:
         """Whether the parts of a pack are tried instead."""
         if self._packer is None:
             return False
-        halves = self._packer.apart(call.request, outcome)
+        halves = self._packer.apart(call.request, result)
         for request, failed in halves:
             part = call.split(request, failed)
             self._parts.add(part)
@@ -319,34 +319,34 @@ class Pool:
             self._stop = stop
             self.stop()
 
-    def _finish(self, call: RetryingCall, outcome: Outcome) -> None:
-        if outcome.status is RequestStatus.FAILED and self._hold_back(call, outcome):
+    def _finish(self, call: RetryingCall, result: RequestResult) -> None:
+        if result.status is RequestStatus.FAILED and self._hold_back(call, result):
             return
-        released = outcome.status is RequestStatus.SUCCEEDED and self._stop is None
+        released = result.status is RequestStatus.SUCCEEDED and self._stop is None
         if released and self._breaker.held:
             for stopped in self._breaker.succeeded():
-                self._end(stopped.request, stopped.outcome)
+                self._end(stopped.request, stopped.result)
         if released:
             self._note_answer(call)
             for held in self._guard.succeeded():
-                self._end(held.call.request, held.outcome)
-        self._end(call.request, outcome)
+                self._end(held.call.request, held.result)
+        self._end(call.request, result)
 
-    def _hold_back(self, call: RetryingCall, outcome: Outcome) -> bool:
+    def _hold_back(self, call: RetryingCall, result: RequestResult) -> bool:
         """Hold a failed request back if the failure may be that of the whole job, or of an outage."""
-        if self.on_held is not None and outcome.cause in ELSEWHERE:
+        if self.on_held is not None and result.cause in ELSEWHERE:
             return False
-        explained = self.outages is not None and self.outages.explains(outcome)
-        if not explained and not self._guard.concerns(outcome):
+        explained = self.outages is not None and self.outages.explains(result)
+        if not explained and not self._guard.concerns(result):
             return False
         if self.on_held is not None:
             for request in members(call.request):
                 self.on_held(request.index)
-        stop = self._guard.failed(Held(call, outcome, explained))
+        stop = self._guard.failed(Held(call, result, explained))
         if stop is not None:
             self._halt(stop)
         for held in self._guard.overflow():
-            self._end(held.call.request, held.outcome)
+            self._end(held.call.request, held.result)
         return True
 
     def _note_answer(self, call: RetryingCall) -> None:
@@ -356,17 +356,17 @@ class Pool:
     def _fail_alone(self, stopped: StopAll) -> None:
         """A long wait was that of this request: it has failed, or the parts of a pack are tried. If the
         provider was only overloaded, it is tried again."""
-        outcome, call = own_failure(stopped), stopped.call
-        if outcome.cause is Cause.OVERLOADED and call.takes_retry():
+        result, call = own_failure(stopped), stopped.call
+        if result.cause is Cause.OVERLOADED and call.takes_retry():
             self._start(call, None)
-        elif not self._take_apart(call, outcome):
-            self._end(stopped.request, outcome)
+        elif not self._take_apart(call, result):
+            self._end(stopped.request, result)
 
-    def _end(self, request: Request, outcome: Outcome) -> None:
+    def _end(self, request: Request, result: RequestResult) -> None:
         if self._packer is None:
-            self._record(outcome)
+            self._record(result)
             return
-        for each in outcomes(request, outcome):
+        for each in results(request, result):
             self._record(each)
 
     def _leave(self, request: Request, attempts: Sequence[Attempt] = ()) -> None:
@@ -411,9 +411,9 @@ class Pool:
         stopped = self._stop is not None or (self._stopping and not self._guard.answered)
         for held in self._guard.release():
             if stopped:
-                self._leave(held.call.request, held.outcome.attempts)
+                self._leave(held.call.request, held.result.attempts)
             else:
-                self._end(held.call.request, held.outcome)
+                self._end(held.call.request, held.result)
 
     def _outage_is_likely(self) -> bool:
         if self._stop is not None or self._stopping or self.outages is None:
@@ -428,7 +428,7 @@ class Pool:
         if self._stop is None and not self._stopping:
             self._stop = self._breaker.verdict()
         for stopped in self._breaker.succeeded():
-            self._leave(stopped.request, stopped.outcome.attempts)
+            self._leave(stopped.request, stopped.result.attempts)
 
     def _broken(
         self, request: Request, error: Exception, attempts: tuple[Attempt, ...] = ()
@@ -437,7 +437,7 @@ class Pool:
         log.error("request %s failed inside the program", request.index, exc_info=error)
         self._end(
             request,
-            Outcome(
+            RequestResult(
                 index=request.index,
                 status=RequestStatus.FAILED,
                 attempts=attempts,

@@ -1,4 +1,4 @@
-"""Retries one request until it has an outcome, with as many attempts as its policy allows."""
+"""Retries one request until it has a result, with as many attempts as its policy allows."""
 
 import copy
 import math
@@ -11,7 +11,7 @@ import gevent
 import msgspec
 
 from ..core.clock import now_ms
-from ..core.domain import Attempt, Cause, Outcome, Request, RequestStatus, Verdict
+from ..core.domain import Attempt, Cause, Outcome, Request, RequestResult, RequestStatus, Verdict
 from ..core.stored_messages import INTERRUPTED
 from .classify import KEPT, Classification, classify, classify_failure
 from .governor import REFUSALS
@@ -20,6 +20,7 @@ from .outage import OutageDetector
 from .packed_request import PackedRequest
 from .structured_output import Structure
 from .transport import Reply, TransportFailure
+from .unwanted_answer import treated
 from .usage_estimate import with_estimate
 
 _MIN_JITTER_S = 0.01
@@ -31,7 +32,8 @@ class Policy(msgspec.Struct, frozen=True):
     """``max_retries`` counts calls after the first. Waiting on rate limits costs no retry, but
     time: ``patience_s`` in all; a provider that asks for more at once stops the others too.
     ``deadline_s`` bounds a request's whole life, including the wait for a retry. ``own`` are causes
-    that never stop the others: only the request itself has failed."""
+    that never stop the others: only the request itself has failed. Answers with an outcome of
+    ``as_failed`` are failed attempts."""
 
     max_retries: int = 3
     backoff_base_s: float = 1.0
@@ -40,18 +42,19 @@ class Policy(msgspec.Struct, frozen=True):
     deadline_s: float = 3600.0
     attempt_timeout_s: float = math.inf
     own: frozenset[Cause] = frozenset()
+    as_failed: frozenset[Outcome] = frozenset()
 
 
 class StopAll(Exception):
     """Every further call would fail in the same way. The pool decides about this request."""
 
-    def __init__(self, call: "RetryingCall", finding: Classification, outcome: Outcome):
+    def __init__(self, call: "RetryingCall", finding: Classification, result: RequestResult):
         super().__init__(finding.message)
         self.call = call
         self.ended_at = call.ended_at
         self.request = call.request
         self.finding = finding
-        self.outcome = outcome
+        self.result = result
 
 
 class Abandoned(gevent.GreenletExit):
@@ -67,7 +70,7 @@ class Poster(Protocol):
 
 
 class RetryingCall:
-    """Calls one request, or a pack of requests, until it has an outcome. ``state`` is in flight or
+    """Calls one request, or a pack of requests, until it has a result. ``state`` is in flight or
     retrying."""
 
     __slots__ = (
@@ -131,7 +134,7 @@ class RetryingCall:
         self._patience = 0.0
         self._begun = 0.0  # set by run
         self._started_at = 0  # epoch ms; 0: not yet
-        self._failed: Outcome | None = None  # where the last attempt would be the last
+        self._failed: RequestResult | None = None  # where the last attempt would be the last
         self.state = RequestStatus.IN_FLIGHT
         self.attempts: list[Attempt] = []
         self.called_at = self.ended_at = 0.0  # when the last call started and ended, by the clock
@@ -144,7 +147,7 @@ class RetryingCall:
         """Bytes of the body as sent."""
         return len(self._body)
 
-    def run(self, permit: Permit | None) -> Outcome:
+    def run(self, permit: Permit | None) -> RequestResult:
         """Call until it succeeds or may not be tried again. ``permit`` is that of the first call: there
         must be one, the deadline counts from here.
         Raises StopAll if the verdict is to stop, Abandoned if it is given up from outside."""
@@ -159,25 +162,30 @@ class RetryingCall:
                     return self._failed
             ended = self._attempt(permit)
             permit = None
-            if isinstance(ended, Outcome):
+            if isinstance(ended, RequestResult):
                 return ended
             if ended is not None:
                 self.state = RequestStatus.RETRYING
                 self._waiting_for(self._sleep, ended)
 
-    def _attempt(self, permit: Permit) -> Outcome | float | None:
-        """Call once. Returns the outcome if it is final, else the seconds to wait before the next call
+    def _attempt(self, permit: Permit) -> RequestResult | float | None:
+        """Call once. Returns the result if it is final, else the seconds to wait before the next call
         (None: at once). A large answer is held no longer than this lasts. Raises StopAll."""
         finding = self._call(permit, max(0.1, self._left_s()))
+        delivered = finding.cause is None or finding.outcome is not None
+        if delivered and self._outages is not None:
+            self._outages.succeeded()
         if finding.cause is None:
-            if self._outages is not None:
-                self._outages.succeeded()
-            return self._outcome(RequestStatus.SUCCEEDED, finding)
-        failed = self._failed = self._outcome(RequestStatus.FAILED, finding)
-        if self._structure and self._structure.falls_back(self.request, self._level, finding):
+            return self._result(RequestStatus.SUCCEEDED, finding)
+        failed = self._failed = self._result(RequestStatus.FAILED, finding)
+        if (
+            not delivered
+            and self._structure
+            and self._structure.falls_back(self.request, self._level, finding)
+        ):
             self._ask()
             return None
-        charged = self._outages is None or not self._in_outage(self._outages, finding)
+        charged = delivered or self._outages is None or not self._in_outage(self._outages, finding)
         if self._stops(finding):
             raise StopAll(self, finding, failed)
         if not charged:
@@ -226,7 +234,7 @@ class RetryingCall:
         self._waiting_for(outages.wait, self)
         self._begun += self._clock() - since
 
-    def split(self, request: Request, failed: Outcome) -> "RetryingCall":
+    def split(self, request: Request, failed: RequestResult) -> "RetryingCall":
         """The same for a part of a pack that has ``failed``: the time and the retries that this took
         count for the part too."""
         split = copy.copy(self)
@@ -299,10 +307,18 @@ class RetryingCall:
             if finding is not None and finding.cause is None and finding.usage is None:
                 finding = with_estimate(finding, self.request, self._body)
             self._limiters.settle(permit, finding, latency_ms)
-            if finding is not None and self._shape is not None:
-                finding = self._shape.checked(finding)
+            if finding is not None and finding.cause is None:
+                finding = self._judged(finding)
             self._note(finding, started_at, latency_ms)
         return finding
+
+    def _judged(self, finding: Classification) -> Classification:
+        """An answer; as a failed attempt if the job takes it for one, or if it is not what was asked
+        for."""
+        finding = treated(finding, self._policy.as_failed)
+        if finding.cause is not None or self._shape is None:
+            return finding
+        return self._shape.checked(finding)
 
     def _note(self, finding: Classification | None, started_at: int, latency_ms: int) -> None:
         number = len(self.attempts) + 1
@@ -360,8 +376,8 @@ class RetryingCall:
         longest = min(policy.backoff_max_s, policy.backoff_base_s * 2.0 ** min(times, 20))
         return max(_MIN_JITTER_S, self._rng.uniform(0.0, longest))
 
-    def _outcome(self, status: RequestStatus, finding: Classification) -> Outcome:
-        return Outcome(
+    def _result(self, status: RequestStatus, finding: Classification) -> RequestResult:
+        return RequestResult(
             index=self.request.index,
             status=status,
             attempts=tuple(self.attempts),
@@ -374,11 +390,13 @@ class RetryingCall:
             message=finding.message,
             usage=finding.usage,
             model=finding.model,
+            outcome=finding.outcome,
+            finish_reason=finding.finish_reason,
             held=finding.held,
         )
 
 
-def _lightened(failed: Outcome) -> Outcome:
+def _lightened(failed: RequestResult) -> RequestResult:
     """A copy without the answer, if that is too large to keep during the next call."""
     if failed.response is None or len(failed.response) <= KEPT:
         return msgspec.structs.replace(failed, held=None)

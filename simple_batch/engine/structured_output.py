@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ..core.domain import Cause, Request, Verdict
+from ..core.domain import Cause, Outcome, Request, Verdict
 from ..core.schema import Schema, given
 from . import error_words
 from .classify import Classification, disqualified
@@ -70,8 +70,10 @@ class Structure:
         complaint = self._schema.complaint(finding.response)
         if complaint is None:
             return finding
-        again = self._again and complaint[0] is Cause.SCHEMA
-        return disqualified(finding, *complaint, Verdict.RETRY if again else Verdict.FINAL)
+        unfit = complaint[0] is Cause.SCHEMA
+        verdict = Verdict.RETRY if self._again and unfit else Verdict.FINAL
+        outcome = Outcome.SCHEMA if unfit else Outcome.REFUSED
+        return disqualified(finding, *complaint, verdict, outcome)
 
     def falls_back(self, request: Request, level: int, finding: Classification) -> bool:
         """Whether to send a request that was sent at ``level`` again at once, at the next fallback

@@ -38,6 +38,7 @@ class _Ours(msgspec.Struct, frozen=True):
     name: str
     kind: str
     of: Callable[[Row], object]
+    yields: bool = False  # a field of the schema keeps the name
 
 
 OURS = (
@@ -46,6 +47,9 @@ OURS = (
     _Ours("status", TEXT, lambda row: row.status or "pending"),
     _Ours("prompt", TEXT, lambda row: content.prompt_of(content.loaded(row.body))),
     _Ours("content", TEXT, lambda row: content.answer_of(content.loaded(row.response))),
+    _Ours("outcome", TEXT, lambda row: row.outcome, yields=True),
+    _Ours("finish_reason", TEXT, lambda row: row.finish_reason, yields=True),
+    _Ours("reasoning", TEXT, lambda row: row.reasoning, yields=True),
     _Ours("error_cause", TEXT, lambda row: row.cause),
     _Ours("error_message", TEXT, lambda row: row.message if row.cause else None),
     _Ours("http_status", INTEGER, lambda row: row.http_status),
@@ -70,7 +74,7 @@ VECTOR_COLUMNS = (
 class Table:
     """The columns of a file: those of the table that a job was made from (``header``), ours, and
     behind the answer the ``fields`` of a schema. Of two columns of one name the user's keeps it, then
-    ours. ``capitals`` where truth values are TRUE and FALSE."""
+    ours, less those that yield. ``capitals`` where truth values are TRUE and FALSE."""
 
     def __init__(
         self,
@@ -92,9 +96,12 @@ class Table:
         self._before = [one.of for one in ours[:split]]
         self._behind = [one.of for one in ours[split:]]
         taken = [column.name for column in self._theirs]
-        named = [Column(_free(one.name, taken), one.kind) for one in ours]
+        names, types = (fields.names, fields.types) if fields is not None else ([], {})
+        named = [
+            Column(_free(one.name, [*taken, *names] if one.yields else taken), one.kind)
+            for one in ours
+        ]
         parsed: list[Column] = []
-        names, types = (fields.names, fields.types) if fields is not None else ((), {})
         for name in names:
             free = _free(name, [column.name for column in (*self._theirs, *named, *parsed)])
             parsed.append(Column(free, FIELD, types.get(name, "")))

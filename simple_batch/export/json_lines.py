@@ -8,7 +8,6 @@ import msgspec
 from ..core.clock import iso
 from .columns import Table
 from .rows import Row, raw_json
-from .structured_columns import as_json
 
 _encode = msgspec.json.Encoder().encode
 
@@ -50,7 +49,7 @@ def result(row: Row, table: Table) -> dict:
         "request": raw_json(row.body),
         "status": row.status or "pending",
         "response": raw_json(row.response),
-        **({} if table.fields is None else {"parsed": as_json(row)}),
+        **({} if table.fields is None else {"parsed": table.fields.as_json(row)}),
         "error": error,
         "model": row.model,
         "config": row.config,
@@ -60,6 +59,9 @@ def result(row: Row, table: Table) -> dict:
         "latency_ms": row.latency_ms,
         "usage": usage,
         "cost": cost,
+        "outcome": row.outcome,
+        "finish_reason": row.finish_reason,
+        "reasoning": row.reasoning,
         **({"row": table.named_cells(row)} if row.cells else {}),
     }
 

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
+from ..core import content, max_tokens
 from ..core.clock import give_way
 from ..core.domain import NANO
 from ..core.json_pieces import exceeds
+from ..core.reasoning import mentions_reasoning
 from ..store.database import connected
 from ..store.models import Job, database
 from ..store.request_filter import RequestFilter
@@ -27,13 +30,13 @@ _SELECT = (  # the fields of Row from ``index`` on
     "SELECT r.idx, r.custom_id, r.url, r.body, x.status, x.cause, x.http_status, x.message, "
     "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
     "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cache_write_tokens, "
-    "x.estimated, x.cost_nano, r.cells "
+    "x.estimated, x.cost_nano, x.outcome, x.finish_reason, r.cells "
     "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx "
 )
 
-_EDITED_BODY = (
-    "coalesce((SELECT o.body FROM override o WHERE o.job_id = r.job_id AND o.idx = r.idx), r.body)"
-)
+_WITH_OVERRIDES = _SELECT.replace("r.body", "coalesce(o.body, r.body)").replace(
+    " FROM request r", ", o.max_tokens FROM request r"
+) + ("LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx ")
 
 
 class Row(msgspec.Struct):
@@ -65,7 +68,17 @@ class Row(msgspec.Struct):
     cache_write_tokens: int | None
     estimated: int | None
     cost_nano: int | None
+    outcome: str | None
+    finish_reason: str | None
     cells: bytes | None
+
+    @property
+    def reasoning(self) -> str | None:
+        """What the model reasoned before its answer; None where there is none."""
+        response = bytes(self.response or b"")
+        if not mentions_reasoning(response):
+            return None
+        return content.reasoning_of(content.loaded(response)) or None
 
     @property
     def cost(self) -> float | None:
@@ -77,8 +90,8 @@ def rows(job: Job, only: str, wanted: RequestFilter) -> Iterator[Row]:
     Memory does not grow with the job, and no connection is held between two pages."""
     select, mark = _SELECT, -1
     bound: list = []
-    if job.overrides:  # as the request was sent, where a user edited it
-        select = select.replace("r.body", _EDITED_BODY)
+    if job.overrides:  # as the request was sent, where a user changed it
+        select = _WITH_OVERRIDES
     if statuses := _only_statuses(only, wanted):
         condition = f" AND r.idx IN ({_next_in(statuses)})"
     else:
@@ -106,13 +119,23 @@ def _page(job: Job, query: str, bound: tuple) -> tuple[list[Row], int]:
     size = 0
     cursor = database.execute_sql(query, bound)
     for columns in cursor:
-        row = Row(job.id, job.currency, *columns)
+        row = _row(job, *columns)
         page.append(row)
         size += len(row.body) + len(row.response or b"") + len(row.cells or b"")
         if size >= BYTES:
             break
     cursor.close()
     return page, size
+
+
+def _row(job: Job, *columns: Any) -> Row:
+    """A row of _SELECT, or of _WITH_OVERRIDES, which has the limit of tokens behind the others."""
+    fields = len(Row.__struct_fields__) - 2
+    row = Row(job.id, job.currency, *columns[:fields])
+    limit = columns[fields] if len(columns) > fields else None
+    if limit is not None:
+        row.body = max_tokens.limited(bytes(row.body), row.url, limit)
+    return row
 
 
 def _only_statuses(only: str, wanted: RequestFilter) -> tuple[str, ...]:

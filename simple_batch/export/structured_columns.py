@@ -3,7 +3,7 @@
 import msgspec
 
 from ..core.domain import RequestStatus
-from ..core.schema import Schema, parsed
+from ..core.schema import JsonText, Schema
 from ..store.models import Job
 from .rows import Row
 
@@ -15,7 +15,8 @@ class Fields:
     their values, where that is one plain type."""
 
     def __init__(self, schema: dict):
-        self.names = Schema(schema).columns
+        self._schema = Schema(schema)
+        self.names = self._schema.columns
         self.types = _types(schema.get("properties") or {})
 
     @classmethod
@@ -26,22 +27,21 @@ class Fields:
     def values(self, row: Row) -> list:
         """The fields of one answer: text, number, bool, None where it has none; what is nested as
         JSON."""
-        found = _fitting(row)
+        found = self._fitting(row)
         if found is None or not isinstance(found.value, dict):
             return [None] * len(self.names)
         return [_plain(found.value.get(name)) for name in self.names]
 
+    def as_json(self, row: Row) -> msgspec.Raw | None:
+        """The JSON in an answer, as it was written, on one line; None where it does not fit."""
+        found = self._fitting(row)
+        if found is None:
+            return None
+        return msgspec.Raw(msgspec.json.format(found.text.encode(), indent=-1))
 
-def as_json(row: Row) -> msgspec.Raw | None:
-    """The JSON that an answer is, as it was written, on one line; None where it does not fit."""
-    found = _fitting(row)
-    return (
-        None if found is None else msgspec.Raw(msgspec.json.format(found.text.encode(), indent=-1))
-    )
-
-
-def _fitting(row: Row):
-    return parsed(row.response) if row.status == RequestStatus.SUCCEEDED else None
+    def _fitting(self, row: Row) -> JsonText | None:
+        succeeded = row.status == RequestStatus.SUCCEEDED
+        return self._schema.json_of(row.response) if succeeded else None
 
 
 def _plain(value):

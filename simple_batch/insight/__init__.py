@@ -7,10 +7,10 @@ from .charts import buckets, charts
 from .compare import compare
 from .detail import RequestDetail, request_detail
 from .error_log import attempts_page, error_groups, events
-from .jobs import job_counts, jobs_page
+from .jobs import job_counts, jobs_page, shown_counts
 from .page import Page
 from .request_table import neighbours, requests_page
-from .summary import Progress, progress, summary, waits_for_share
+from .summary import Progress, outcomes_known, progress, summary, waits_for_share
 
 __all__ = [
     "Page",
@@ -32,9 +32,11 @@ __all__ = [
     "jobs_page",
     "mixed",
     "neighbours",
+    "outcomes_known",
     "progress",
     "request_detail",
     "requests_page",
+    "shown_counts",
     "spent_now",
     "status_times",
     "summary",

@@ -15,7 +15,7 @@ _LONGEST = 2_000  # characters of an answer on the page
 
 _SIDE = (  # of _Side
     "{0}.status, {0}.http_status, {0}.message, {0}.response, {0}.latency_ms, {0}.input_tokens, "
-    "{0}.output_tokens, {0}.estimated, {0}.cost_nano"
+    "{0}.output_tokens, {0}.estimated, {0}.cost_nano, {0}.outcome"
 )
 # Rows of one job (r, x) in its order, each with its counterpart in another (s, y).
 _PAIRS = f"""
@@ -40,6 +40,7 @@ class _Side(NamedTuple):
     output_tokens: int | None
     estimated: int | None
     cost_nano: int | None
+    outcome: str | None
 
 
 class _Pair(NamedTuple):
@@ -71,6 +72,7 @@ class Side(TypedDict):
     output_tokens: int | None
     estimated: bool  # the tokens, and so the cost
     cost_nano: int | None  # nano-units of the job's currency
+    outcome: str | None  # of Outcome
 
 
 class ComparedRow(TypedDict):
@@ -185,4 +187,5 @@ def _shown(side: _Side, text: str) -> Side:
         "output_tokens": side.output_tokens,
         "estimated": bool(side.estimated),
         "cost_nano": side.cost_nano,
+        "outcome": side.outcome,
     }

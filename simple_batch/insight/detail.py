@@ -1,13 +1,14 @@
 """One request of a job with everything about it."""
 
+import json
 from typing import NamedTuple, TypedDict
 
-from ..core import content
+from ..core import content, max_tokens
 from ..core.domain import RequestStatus
 from ..core.errors import NotFound
 from ..core.json_pieces import exceeds
 from ..core.messages import translatable
-from ..core.schema import parsed
+from ..core.schema import Schema
 from ..store import images, jobs
 from ..store.models import Attempt, Job, database
 from .request_table import JOIN, status_of
@@ -19,13 +20,14 @@ _MAX_PARSED = 50_000  # marks of an answer whose fields are shown: about 0.1 s
 _MAX_IMAGES = 500  # of a request, whose names are looked up
 
 _COLUMNS = (  # of _Row
-    "r.custom_id, r.url, r.line, coalesce(o.body, r.body), o.body IS NOT NULL, r.twin, "
+    "r.custom_id, r.url, r.line, coalesce(o.body, r.body), o.max_tokens, "
+    "o.body IS NOT NULL OR o.max_tokens IS NOT NULL, r.twin, "
     "(SELECT c.alias FROM api_config c WHERE c.id = coalesce(o.config_id, r.config_id)), "
     "x.status, x.cause, x.http_status, x.message, "
     "CASE WHEN length(x.response) > ? THEN substr(x.response, 1, ?) ELSE x.response END, "
     "length(x.response), x.model, x.config, x.started_at, x.finished_at, x.latency_ms, "
     "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cache_write_tokens, "
-    "x.estimated, x.cost_nano"
+    "x.estimated, x.cost_nano, x.outcome, x.finish_reason"
 )
 _FIND = (
     f"SELECT {_COLUMNS} {JOIN} LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
@@ -40,6 +42,7 @@ class _Row(NamedTuple):
     url: str
     line: int
     body: bytes
+    max_tokens: int | None  # over that of the body
     edited: bool
     original: int | None
     next_config: str | None  # alias of the config that the request goes to, if not the job's
@@ -61,6 +64,8 @@ class _Row(NamedTuple):
     cache_write_tokens: int | None
     estimated: int | None
     cost_nano: int | None
+    outcome: str | None
+    finish_reason: str | None
 
 
 class RequestAttempt(TypedDict):
@@ -69,6 +74,8 @@ class RequestAttempt(TypedDict):
     number: int  # from 1, in order of time
     started_at: int  # epoch ms
     latency_ms: int
+    outcome: str | None  # of Outcome: of the answer that the request has
+    replaced: bool  # an answer that the request no longer has
     cause: str | None  # None where it succeeded
     http_status: int | None
     message: str
@@ -95,6 +102,8 @@ class RequestDetail(TypedDict):
     answer_parts: list[content.ContentPart]  # {kind, text}
     reasoning: str
     parsed: list[tuple[str, str]] | None  # (name, value) of the fields of the job's schema
+    outcome: str | None  # of Outcome; None where there is no answer, or it is not known yet
+    finish_reason: str | None  # as the provider says it
     cause: str | None
     http_status: int | None
     message: str | None
@@ -115,7 +124,7 @@ def request_detail(job_id: int, index: int) -> RequestDetail:
     job = jobs.get(job_id)
     row = _find(job_id, index)
     cut = row.response_bytes is not None and row.response_bytes > LONGEST
-    body = content.readable(row.body)
+    body = content.readable(_body(row))
     answer = content.readable(row.response if not cut else None)
     return {
         "index": index,
@@ -136,6 +145,8 @@ def request_detail(job_id: int, index: int) -> RequestDetail:
         "answer_parts": content.answer_parts(answer.data),
         "reasoning": content.reasoning_of(answer.data),
         "parsed": None if cut else _parsed(job, row),
+        "outcome": row.outcome,
+        "finish_reason": row.finish_reason,
         "cause": row.cause,
         "http_status": row.http_status,
         "message": row.message,
@@ -161,6 +172,12 @@ def _find(job_id: int, index: int) -> _Row:
     return _Row._make(row)
 
 
+def _body(row: _Row) -> bytes:
+    if row.max_tokens is None:
+        return row.body
+    return max_tokens.limited(bytes(row.body), row.url, row.max_tokens)
+
+
 def _begun(raw: bytes | None) -> str:
     return bytes(raw or b"").decode("utf-8", "ignore")
 
@@ -171,7 +188,7 @@ def _parsed(job: Job, row: _Row) -> list[tuple[str, str]] | None:
         return None
     if exceeds(bytes(row.response or b""), _MAX_PARSED):
         return None
-    found = parsed(row.response)
+    found = Schema(json.loads(job.schema)).json_of(row.response)
     if found is None or not isinstance(found.value, dict):
         return None
     return [(name, content.shown(value)) for name, value in found.value.items()]
@@ -204,6 +221,8 @@ def _attempts(job_id: int, index: int, row: _Row) -> list[RequestAttempt]:
             "number": position,
             "started_at": attempt.started_at,
             "latency_ms": attempt.latency_ms,
+            "outcome": None,
+            "replaced": not attempt.cause,
             "cause": attempt.cause or None,
             "http_status": attempt.http_status,
             "message": attempt.message,
@@ -224,6 +243,8 @@ def _success(number: int, row: _Row) -> RequestAttempt | None:
         "number": number,
         "started_at": row.finished_at - row.latency_ms,
         "latency_ms": row.latency_ms,
+        "outcome": row.outcome,
+        "replaced": False,
         "cause": None,
         "http_status": row.http_status,
         "message": "",

@@ -16,6 +16,8 @@ class ErrorGroup(TypedDict):
     http_status: int | None
     message: str
     count: int  # attempts
+    failed: int  # requests that failed with it at the end
+    recovered: int  # attempts of requests that succeeded later
     share: float  # of all failed attempts of the job, 0 to 1
     first_at: int  # epoch ms
     last_at: int  # epoch ms
@@ -50,12 +52,14 @@ Event = TypedDict(
 
 
 def error_groups(job_id: int) -> list[ErrorGroup]:
-    """Groups, the largest first. Raises NotFound for the job."""
+    """Groups, those with the most failed requests first. Raises NotFound for the job."""
     jobs.get(job_id)
     groups = list(
         ErrorGroupRow.select()
         .where(ErrorGroupRow.job == job_id)
-        .order_by(ErrorGroupRow.attempts.desc(), ErrorGroupRow.group_key)
+        .order_by(
+            ErrorGroupRow.failed.desc(), ErrorGroupRow.attempts.desc(), ErrorGroupRow.group_key
+        )
     )
     total = sum(group.attempts for group in groups)
     return [
@@ -65,6 +69,8 @@ def error_groups(job_id: int) -> list[ErrorGroup]:
             "http_status": group.http_status,
             "message": group.message,
             "count": group.attempts,
+            "failed": group.failed,
+            "recovered": group.recovered,
             "share": group.attempts / total,
             "first_at": group.first_at,
             "last_at": group.last_at,

@@ -8,8 +8,20 @@ from ..core.identity import Scope
 from ..core.messages import translatable
 from ..store import visibility
 from ..store.models import TIMELINE_WIDTHS, ApiConfig, Job, Timeline, User
+from ..store.outcome_status import SHOWN, outcome_status, shown_as
 from .page import Page
-from .summary import Counts, WaitingState, cost_nano, counts, live_of, pending, rate, waiting
+from .summary import (
+    Counts,
+    Outcomes,
+    WaitingState,
+    cost_nano,
+    counts,
+    eta_s,
+    live_of,
+    outcomes,
+    rate_now,
+    waiting,
+)
 
 SORTS = {
     "created": Job.created_at,
@@ -29,10 +41,12 @@ class JobRow(Counts):
     name: str
     status: str  # of JobStatus
     status_reason: str
+    outcome_status: str | None  # of OutcomeStatus; None while it is not final
+    outcomes: Outcomes
     waiting: WaitingState | None
     config: str  # alias
     owner: str | None  # user name
-    rate: float  # requests finished per second
+    rate: float  # requests finished per second; 0 while it makes no calls
     throughput: list[int]  # requests finished in each of at most SPARK_POINTS stretches of its life
     eta_s: int | None
     cost_nano: int | None  # nano-units of the currency; None where it is not known
@@ -50,9 +64,11 @@ def jobs_page(
     page: int = 1,
     per_page: int = 50,
     viewer: Scope | None = None,
+    shown: str | None = None,
 ) -> Page[JobRow]:
-    """Jobs that the viewer sees (None: all) by status, part of the name, and config alias; ``sort`` is a
-    name of SORTS, with ``-`` before it descending. Raises InvalidInput for another sort."""
+    """Jobs that the viewer sees (None: all) by status, by the status that they are shown with
+    (outcome_status.py), part of the name, and config alias; ``sort`` is a name of SORTS, with ``-``
+    before it descending. Raises InvalidInput for another sort."""
     column = SORTS.get(sort.removeprefix("-"))
     if column is None:
         raise InvalidInput(
@@ -67,6 +83,8 @@ def jobs_page(
         query = query.where(visibility.jobs(viewer))
     if status:
         query = query.where(Job.status == status)
+    if shown:
+        query = query.where(shown_as(shown))
     if q:
         query = query.where(Job.name.contains(q))
     if config:
@@ -84,20 +102,30 @@ def job_counts(viewer: Scope | None = None) -> dict[str, int]:
     return dict(query.group_by(Job.status).tuples())
 
 
+def shown_counts(viewer: Scope | None = None) -> dict[str, int]:
+    """How many jobs that the viewer sees (None: all) are shown with each status."""
+    query = Job.select(SHOWN, fn.COUNT(Job.id)).where(Job.deleted_at.is_null())
+    if viewer is not None:
+        query = query.where(visibility.jobs(viewer))
+    return dict(query.group_by(SHOWN).tuples())
+
+
 def _row(job: Job) -> JobRow:
-    per_second, left, live = rate(job), pending(job), live_of(job)
+    live = live_of(job)
     return {
         "id": job.id,
         "name": job.name,
         "status": job.status,
         "status_reason": job.status_reason,
+        "outcome_status": outcome_status(job),
+        "outcomes": outcomes(job),
         "waiting": waiting(job, live),
         "config": job.config.alias,
         "owner": job.user.name if job.user is not None else None,
         **counts(job, live),
-        "rate": per_second,
+        "rate": rate_now(job),
         "throughput": _throughput(job),
-        "eta_s": round(left / per_second) if job.status == "running" and per_second else None,
+        "eta_s": eta_s(job),
         "cost_nano": cost_nano(job),
         "currency": job.currency,
         "created_at": job.created_at,

@@ -18,7 +18,7 @@ from ..store import jobs, search, slow_reads
 from ..store.models import Job, database
 from ..store.request_filter import RequestFilter
 from .page import Page
-from .summary import live_of, pending
+from .summary import live_of, outcomes, outcomes_known, pending
 
 COUNT_CAP = 10_000
 SORTED = 100_000  # rows are sorted in about 0.2 s
@@ -37,7 +37,7 @@ _COLUMNS = (  # of _Row
     "r.idx, r.custom_id, substr(r.body, 1, 20000), x.status, x.cause, x.http_status, x.message, "
     "CASE WHEN length(x.response) < 200000 THEN x.response END, x.attempts, x.latency_ms, "
     "x.input_tokens, x.output_tokens, x.estimated, x.cost_nano, x.started_at, x.finished_at, "
-    "x.config, x.model"
+    "x.config, x.model, x.outcome, x.finish_reason"
 )
 JOIN = "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx"
 
@@ -63,6 +63,8 @@ class _Row(NamedTuple):
     finished_at: int | None
     config: str | None
     model: str | None
+    outcome: str | None
+    finish_reason: str | None
 
 
 class RequestRow(TypedDict):
@@ -86,6 +88,8 @@ class RequestRow(TypedDict):
     finished_at: int | None  # epoch ms
     config: str | None  # alias
     model: str | None
+    outcome: str | None  # of Outcome; None where there is no answer, or it is not known yet
+    finish_reason: str | None  # as the provider says it
 
 
 class Neighbours(NamedTuple):
@@ -251,6 +255,8 @@ def _count(job: Job, wanted: RequestFilter) -> tuple[int, bool]:
             RequestStatus.CANCELLED: job.cancelled,
         }
         return known[wanted.status], True
+    if wanted.outcome and wanted == RequestFilter(outcome=wanted.outcome) and outcomes_known(job):
+        return outcomes(job)[wanted.outcome], True  # type: ignore[literal-required]
     conditions, values = wanted.on_results()
     total = database.execute_sql(
         f"SELECT count(*) FROM (SELECT 1 FROM result x WHERE x.job_id = ?{conditions} LIMIT ?) AS found",
@@ -351,6 +357,8 @@ def _shown(row: _Row, live: dict) -> RequestRow:
         "finished_at": row.finished_at,
         "config": row.config,
         "model": row.model,
+        "outcome": row.outcome,
+        "finish_reason": row.finish_reason,
     }
 
 

@@ -9,8 +9,10 @@ from ..core.domain import NANO, Cause, JobStatus
 from ..store import jobs
 from ..store.latency_sketch import LatencySketch
 from ..store.models import Job, database
+from ..store.outcome_status import outcome_status
 
 _RUNNING = (JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.FINALIZING)
+_STANDING = (JobStatus.VALIDATING, JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.PAUSED)
 
 
 class Counts(TypedDict):
@@ -57,6 +59,18 @@ class CauseCount(TypedDict):
     count: int  # failed requests
 
 
+class Outcomes(TypedDict):
+    """Results of a job by what their answers are worth (core.domain.Outcome); results without an
+    answer are not among them."""
+
+    ok: int
+    cut_off: int
+    refused: int
+    empty: int
+    tool_call: int
+    schema: int
+
+
 class WaitingState(TypedDict):
     """An outage of the endpoint: the running job waits, and goes on by itself (docs/engine.md)."""
 
@@ -88,6 +102,8 @@ class Summary(TypedDict):
     tokens: Tokens
     cost: Cost
     errors: list[CauseCount]  # the most frequent first
+    outcomes: Outcomes
+    outcome_status: str | None  # of OutcomeStatus; None while it is not final
     waiting: WaitingState | None  # only while it is running
 
 
@@ -96,10 +112,13 @@ class Progress(TypedDict):
 
     status: str  # of JobStatus
     status_reason: str
+    outcome_status: str | None  # of OutcomeStatus; None while it is not final
     waiting: WaitingState | None
     counts: Counts
-    requests_per_second: float
-    eta_s: int | None
+    outcomes: Outcomes
+    requests_per_second: float  # 0 while it makes no calls
+    eta_s: int | None  # only while it is running
+    work_left_s: int | None  # at its average speed so far, only while it makes no calls
     elapsed_s: int  # without pauses
     p50_ms: int | None  # latency of the calls that succeeded
     p95_ms: int | None
@@ -143,6 +162,8 @@ def summary(job_id: int) -> Summary:
         "tokens": tokens(job),
         "cost": cost(job),
         "errors": _failures_by_cause(job_id),
+        "outcomes": outcomes(job),
+        "outcome_status": outcome_status(job),
         "waiting": waiting(job),
     }
 
@@ -152,14 +173,16 @@ def progress(job_id: int) -> Progress:
     job = jobs.get(job_id)
     live = live_of(job)
     sketch = LatencySketch(job.latency)
-    per_second, left = rate(job), pending(job)
     return {
         "status": job.status,
         "status_reason": job.status_reason,
+        "outcome_status": outcome_status(job),
         "waiting": waiting(job, live),
         "counts": counts(job, live),
-        "requests_per_second": round(per_second, 2),
-        "eta_s": round(left / per_second) if per_second and left else None,
+        "outcomes": outcomes(job),
+        "requests_per_second": round(rate_now(job), 2),
+        "eta_s": eta_s(job),
+        "work_left_s": _time_left_s(job, rate(job)) if job.status in _STANDING else None,
         "elapsed_s": round(elapsed_s(job)),
         "p50_ms": _rounded(sketch.quantile(0.50)),
         "p95_ms": _rounded(sketch.quantile(0.95)),
@@ -187,6 +210,23 @@ def counts(job: Job, live: dict) -> Counts:
         "in_flight": in_flight,
         "retrying": retrying,
     }
+
+
+def outcomes(job: Job) -> Outcomes:
+    """By the job's counters; they are too low as long as ``outcomes_known`` is False."""
+    return {
+        "ok": job.outcome_ok,
+        "cut_off": job.outcome_cut_off,
+        "refused": job.outcome_refused,
+        "empty": job.outcome_empty,
+        "tool_call": job.outcome_tool_call,
+        "schema": job.outcome_schema,
+    }
+
+
+def outcomes_known(job: Job) -> bool:
+    """False while the results of a job of an older version get their outcomes, in the background."""
+    return job.outcomes_filled_to is None
 
 
 def live_of(job: Job) -> dict:
@@ -234,6 +274,21 @@ def rate(job: Job) -> float:
         return live.get("rate", 0.0)
     elapsed = elapsed_s(job)
     return (job.succeeded + job.failed) / elapsed if elapsed else 0.0
+
+
+def rate_now(job: Job) -> float:
+    """As ``rate``; 0 for a job that makes no calls but will, as a paused one."""
+    return 0.0 if job.status in _STANDING else rate(job)
+
+
+def eta_s(job: Job) -> int | None:
+    """Seconds until a running job is done; None for any other, and where its speed is not known."""
+    return _time_left_s(job, rate(job)) if job.status == JobStatus.RUNNING else None
+
+
+def _time_left_s(job: Job, per_second: float) -> int | None:
+    left = pending(job)
+    return round(left / per_second) if per_second and left else None
 
 
 def tokens(job: Job) -> Tokens:

@@ -1,13 +1,15 @@
 """Background tasks of the process that runs a database's jobs, each in a separate greenlet."""
 
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 
 from ..core.context import Vault
 from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
-from ..store import search
+from ..engine.answer_outcome import outcome_of
+from ..store import outcome_fill, search
 from ..store.database import connected, log_failure
 from .hooks import Hooks
 from .notifier import Notifier
@@ -19,6 +21,9 @@ AFTER_FAILURE_S = 1.0
 STEP = 100  # rows a transaction: pages and the recorder get their turn between two
 REST_S = 0.02  # between two steps of indexing
 IDLE_S = 1.0  # where nothing is left to index
+FILL_SHARE = 0.2  # of the time that outcomes of old results are filled in
+FILL_REST_S = 0.05  # between two steps of that, at least
+FILL_IDLE_S = 60.0  # where nothing is left of it: only copy-db brings more
 
 
 class BackgroundTasks:
@@ -30,6 +35,7 @@ class BackgroundTasks:
         backup = _periodic(hooks.back_up, "the backup that is due could not be made")
         self._all = {
             "indexer": _Indexer().task,
+            "outcomes": _OutcomeFill().task,
             "sweeper": self._cleanup,
             "keeper": backup,
             "postman": self._notifier.task,
@@ -82,3 +88,32 @@ class _Indexer:
             for job_id in search.behind():
                 busy |= search.index_step(job_id, STEP)
         self._busy = busy
+
+
+class _OutcomeFill:
+    """Fills in the outcomes of results of older versions, in steps; it takes a share of the time, so
+    that running jobs are not held up."""
+
+    def __init__(self):
+        self._rest_s = FILL_IDLE_S
+        self.task = PeriodicTask(
+            self._step,
+            lambda: self._rest_s,
+            partial(log_failure, log, "the outcomes of old results cannot be filled in"),
+            rest_s=AFTER_FAILURE_S,
+        )
+
+    def _step(self) -> None:
+        began, self._rest_s = time.monotonic(), FILL_IDLE_S
+        with connected():
+            job_id = outcome_fill.next_job()
+            if job_id is None:
+                return
+            outcome_fill.fill_step(job_id, STEP, _read)
+        took = time.monotonic() - began
+        self._rest_s = max(FILL_REST_S, took * (1 - FILL_SHARE) / FILL_SHARE)
+
+
+def _read(url: str, response: bytes) -> tuple[str, str | None]:
+    found = outcome_of(url, response)
+    return found.outcome.value, found.finish_reason

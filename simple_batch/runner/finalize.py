@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from ..core.domain import Cause, JobStatus
 from ..core.stored_messages import CANCELLED, EXPIRED
-from ..store import bulk_results, duplicates
+from ..store import bulk_results, duplicates, requeue_answers
 from ..store import jobs as job_rows
 from ..store import requeue as retry_rows
 from ..store.cluster import pages
@@ -96,12 +96,11 @@ def give_back(
 ) -> tuple[int, int | None]:
     """Give back the requests that match, behind an index; at a moment of the monotonic clock it is
     broken off. Returns how many were, and the index to go on behind (None: all are)."""
+    step = requeue_answers.requeue_step if wanted.outcome else retry_rows.requeue_step
     count, behind = 0, after
     with Pace(FEW) as pace:
         while behind is not None:
-            some, behind = pace.step(
-                retry_rows.requeue_step, job_id, wanted, behind, other, pace.rows
-            )
+            some, behind = pace.step(step, job_id, wanted, behind, other, pace.rows)
             count += some
             if until is not None and time.monotonic() > until:
                 break

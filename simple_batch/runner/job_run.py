@@ -1,4 +1,4 @@
-"""Runs one job: sends pages of pending requests through its routes, and outcomes to the recorder."""
+"""Runs one job: sends pages of pending requests through its routes, and results to the recorder."""
 
 import logging
 import math
@@ -10,7 +10,7 @@ import gevent
 import msgspec
 
 from ..core.clock import give_way, now_ms
-from ..core.domain import Cause, GovernorState, Outcome, Request, Spread, Waiting
+from ..core.domain import Cause, GovernorState, Outcome, Request, RequestResult, Spread, Waiting
 from ..core.errors import ConfigurationError
 from ..core.settings import Settings
 from ..engine.breaker import PauseReason
@@ -49,7 +49,7 @@ class JobRun:
     one route; requests retried with another config or time-out go beside it on their own.
 
     ``provider_of(config_id)`` may raise ConfigurationError. ``source`` supplies the requests, ``sink``
-    takes the outcomes, ``spend_limits`` caps the cost; ``worker_slots`` limits the concurrent calls
+    takes the results, ``spend_limits`` caps the cost; ``worker_slots`` limits the concurrent calls
     of this process."""
 
     def __init__(
@@ -185,6 +185,7 @@ class JobRun:
             patience_s=settings.RATE_LIMIT_PATIENCE,
             deadline_s=settings.REQUEST_DEADLINE,
             own=self._own_causes,
+            as_failed=frozenset(map(Outcome, filter(None, job.as_failed.split(",")))),
         )
 
     def _guard_policy(self, job: Job) -> GuardPolicy:
@@ -385,11 +386,11 @@ class JobRun:
             if not page:
                 give_way()  # a long finished stretch must not hold up the others
 
-    def _record_reused(self, provider: Provider, index: int, outcome: Outcome) -> None:
-        self._record(provider, index, (), outcome, reused=True)
+    def _record_reused(self, provider: Provider, index: int, result: RequestResult) -> None:
+        self._record(provider, index, (), result, reused=True)
 
-    def _record(self, provider: Provider, index, attempts, outcome, reused=False) -> None:
-        if outcome is not None:
+    def _record(self, provider: Provider, index, attempts, result, reused=False) -> None:
+        if result is not None:
             second = int(time.monotonic())
             if self._finished and self._finished[-1][0] == second:
                 self._finished[-1] = second, self._finished[-1][1] + 1
@@ -402,7 +403,7 @@ class JobRun:
                 prices=provider.prices,
                 index=index,
                 attempts=attempts,
-                outcome=outcome,
+                result=result,
                 config_id=provider.config_id,
                 foreign=provider.prices.currency != self._currency,
                 key=self._reuse.key_of(index) if self._reuse and not reused else None,

@@ -2,19 +2,32 @@
 
 import smtplib
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from ..core.domain import Outcome
 from ..core.languages import catalogue, translated
+from ..core.messages import Message, listed, translatable
 from ..core.redaction import redact
 from ..core.settings import Settings
 from ..core.stored_messages import MAIL_NOT_SENT, NO_MAIL_SERVER
+from ..store import outcome_counts
 from ..store.models import Delivery, Job
+from ..store.outcome_status import OutcomeStatus, outcome_status
 
 TIMEOUT_S = 20.0
+_OUTCOMES = {
+    Outcome.OK: translatable("OK"),
+    Outcome.CUT_OFF: translatable("cut off"),
+    Outcome.REFUSED: translatable("refused"),
+    Outcome.EMPTY: translatable("empty"),
+    Outcome.TOOL_CALL: translatable("tool call"),
+    Outcome.SCHEMA: translatable("doesn't match schema"),
+}
 
 
 def send(settings: Settings, delivery: Delivery) -> tuple[bool, int | None, str]:
@@ -64,9 +77,8 @@ def _connected(settings: Settings) -> smtplib.SMTP:
 def message(settings: Settings, job: Job, to: str, event_id: str) -> EmailMessage:
     """The e-mail: how the job ended, with figures, in the language of the setting."""
     _ = catalogue(settings.LANGUAGE)
-    word = _(str(job.status))
     mail = EmailMessage()
-    mail["Subject"] = _("%(name)s is %(status)s") % {"name": job.name, "status": word}
+    mail["Subject"] = _("%(name)s is %(status)s") % {"name": job.name, "status": _status(job, _)}
     mail["From"] = settings.MAIL_FROM or f"simple-batch@{settings.SMTP_HOST}"
     mail["To"] = to
     mail["Date"] = format_datetime(datetime.now(UTC))
@@ -80,9 +92,31 @@ def message(settings: Settings, job: Job, to: str, event_id: str) -> EmailMessag
             "all": f"{job.total:,}",
         }
     ]
+    if answers := _answers(job):
+        lines.append(translated(answers, _))
     if job.status_detail:
         lines.append(translated(job.status_detail, _))
     if settings.PUBLIC_URL:
         lines.append(f"{settings.PUBLIC_URL.rstrip('/')}/jobs/{job.id}")
     mail.set_content("\n\n".join(lines) + "\n")
     return mail
+
+
+def _status(job: Job, gettext: Callable[[str], str]) -> str:
+    """How the job ended, in words."""
+    status = outcome_status(job)
+    if status == OutcomeStatus.COMPLETED_WITH_FAILURES and job.failed:
+        return gettext("completed, %(n)s failed") % {"n": f"{job.failed:,}"}
+    return gettext(str(job.status if status == OutcomeStatus.COMPLETED_WITH_FAILURES else status))
+
+
+def _answers(job: Job) -> Message | None:
+    """What the answers are worth; None where all of them are OK."""
+    counts = {outcome: count for outcome, count in outcome_counts.of(job).items() if count}
+    if not counts.keys() - {Outcome.OK}:
+        return None
+    parts = [
+        translatable("%(count)s %(outcome)s", count=f"{count:,}", outcome=_OUTCOMES[outcome])
+        for outcome, count in counts.items()
+    ]
+    return translatable("Answers: %(outcome)s", outcome=listed(parts))

@@ -26,9 +26,10 @@ from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..core.stored_messages import HOOK_UNANSWERED, HOOK_UNREACHABLE
 from ..core.version import __version__
-from ..store import webhooks
+from ..store import outcome_counts, webhooks
 from ..store.database import connected, log_failure
 from ..store.models import Delivery
+from ..store.outcome_status import outcome_status
 from . import mailer
 from .guarded_adapter import GuardedAdapter
 
@@ -45,7 +46,8 @@ REFUSED_FOR_GOOD = 500  # an SMTP code
 
 
 def payload(delivery: Delivery) -> bytes:
-    """The event as it is sent."""
+    """The event as it is sent: OpenAI's, and how the job ended under ``simple_batch``."""
+    job = delivery.job
     return msgspec.json.encode(
         {
             "id": delivery.event_id,
@@ -53,6 +55,14 @@ def payload(delivery: Delivery) -> bytes:
             "type": delivery.type,
             "created_at": delivery.created_at // 1000,
             "data": {"id": batch_id(delivery.job_id)},
+            "simple_batch": {
+                "outcome_status": outcome_status(job),
+                "total": job.total,
+                "succeeded": job.succeeded,
+                "failed": job.failed,
+                "cancelled": job.cancelled,
+                "outcomes": outcome_counts.of(job),
+            },
         }
     )
 

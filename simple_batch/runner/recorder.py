@@ -1,4 +1,4 @@
-"""The only writer of outcomes: takes them from a bounded queue, commits them in groups.
+"""The only writer of results: takes them from a bounded queue, commits them in groups.
 
 A result is committed at once, as long as commits take up to a tenth of the time; what comes faster
 is grouped, and waits at most REQUEST_CACHE_FLUSH_INTERVAL. So a kill sends little again, and commits
@@ -22,7 +22,7 @@ from gevent.queue import Empty, Queue
 from playhouse.pool import MaxConnectionsExceeded
 
 from ..core.clock import now_ms
-from ..core.domain import Cause, Outcome, RequestStatus
+from ..core.domain import Cause, RequestResult, RequestStatus
 from ..core.errors import DatabaseMoved
 from ..core.stored_messages import NOT_STORED
 from ..store.database import connected, fault
@@ -48,10 +48,10 @@ _TRY = _After(lambda: None, at_once=True)
 
 
 class ResultSink(Protocol):
-    """Where a job run hands its outcomes."""
+    """Where a job run hands its results."""
 
     def record(self, item: Recorded) -> None:
-        """Queue an outcome; blocks while the queue is full (backpressure)."""
+        """Queue a result; blocks while the queue is full (backpressure)."""
 
     def wait_until_writable(self) -> None:
         """Block while results cannot be stored, so that no call is paid for and its answer lost."""
@@ -111,7 +111,7 @@ class Recorder(ResultSink):
         return 0.0 if self._since is None else time.monotonic() - self._since
 
     def record(self, item: Recorded) -> None:
-        self._taken += item.outcome is not None
+        self._taken += item.result is not None
         self._queue.put(item)
 
     def wait_until_writable(self) -> None:
@@ -211,7 +211,7 @@ class Recorder(ResultSink):
                 faulty = True
                 gevent.sleep(RETRY_AFTER_S)
                 continue
-            self._taken -= sum(record.outcome is not None for record in batch)
+            self._taken -= sum(record.result is not None for record in batch)
             ended = time.monotonic()
             took = ended - began
             self._rested = ended + max(REST * took, self._gap)
@@ -230,8 +230,8 @@ class Recorder(ResultSink):
 
 def _size(record: Recorded) -> int:
     """Bytes of its answer."""
-    outcome = record.outcome
-    return len(outcome.response) if outcome is not None and outcome.response else 0
+    result = record.result
+    return len(result.response) if result is not None and result.response else 0
 
 
 _COMPLAINTS = (
@@ -270,7 +270,7 @@ def _is_transient(error: Exception) -> bool:
 
 def _substitute(record: Recorded, error: Exception) -> Recorded:
     """What is kept in place of a result that cannot be: that it ended, and why there is none."""
-    outcome = Outcome(
+    result = RequestResult(
         index=record.index,
         status=RequestStatus.FAILED,
         attempts=(),
@@ -281,5 +281,5 @@ def _substitute(record: Recorded, error: Exception) -> Recorded:
         message=NOT_STORED(error=type(error).__name__),
     )
     return msgspec.structs.replace(
-        record, attempts=(), outcome=outcome, key=None, config_id=None, reused=False
+        record, attempts=(), result=result, key=None, config_id=None, reused=False
     )

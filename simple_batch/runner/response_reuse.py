@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from ..core.clock import now_ms
-from ..core.domain import Outcome, Request, RequestStatus
+from ..core.domain import Request, RequestResult, RequestStatus
+from ..engine.answer_outcome import outcome_of
 from ..store import requests as request_rows
 from ..store import response_cache
 from ..store.database import retry_while_unavailable
@@ -14,7 +15,7 @@ HOUR_MS = 3_600_000
 
 
 class ResponseReuse:
-    """``record(provider, index, outcome)`` is handed what was answered before."""
+    """``record(provider, index, result)`` is handed what was answered before."""
 
     def __init__(self, job: Job, record: Callable):
         self._job_id = job.id
@@ -38,12 +39,12 @@ class ResponseReuse:
         )
         left = []
         for request, key in zip(page, keys, strict=True):
-            kept = found.get(key)
-            if kept is None or request.index in edited:
+            result = _result(request, found.get(key))
+            if result is None or request.index in edited:
                 self._keys[request.index] = key
                 left.append(request)
             else:
-                self._record(route.provider, request.index, _outcome(request.index, kept))
+                self._record(route.provider, request.index, result)
         return left
 
     def key_of(self, index: int) -> bytes | None:
@@ -51,9 +52,15 @@ class ResponseReuse:
         return self._keys.pop(index, None)
 
 
-def _outcome(index: int, kept: response_cache.KeptAnswer) -> Outcome:
-    return Outcome(
-        index=index,
+def _result(request: Request, kept: response_cache.KeptAnswer | None) -> RequestResult | None:
+    """None where nothing is kept, or an answer that is not good: older versions kept all."""
+    if kept is None:
+        return None
+    answer = outcome_of(request.url, kept.response)
+    if answer.failed or answer.outcome not in response_cache.REUSABLE:
+        return None
+    return RequestResult(
+        index=request.index,
         status=RequestStatus.SUCCEEDED,
         attempts=(),
         started_at=None,
@@ -63,4 +70,6 @@ def _outcome(index: int, kept: response_cache.KeptAnswer) -> Outcome:
         http_status=kept.http_status,
         usage=kept.usage,
         model=kept.model,
+        outcome=answer.outcome,
+        finish_reason=answer.finish_reason,
     )

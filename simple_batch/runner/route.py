@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gevent
 
-from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Outcome, Request, Waiting
+from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Request, RequestResult, Waiting
 from ..core.messages import translatable
 from ..core.stored_messages import UNREADABLE_IMAGE
 from ..engine.breaker import PauseReason
@@ -19,6 +19,7 @@ from ..engine.pool import Pool
 from ..engine.retry import Policy
 from ..engine.structured_output import NOTHING, structure_of
 from ..engine.transport import Reply, TransportFailure
+from ..engine.unwanted_answer import is_unwanted
 from ..store import images
 from ..store import jobs as job_rows
 from ..store.configs import job_defaults
@@ -45,10 +46,13 @@ class Failover:
         self._upstream = upstream
         self._alias = alias
 
-    def ended(self, index: int, cause: Cause | None) -> bool:
-        """Returns False if the request goes to another config instead of failing here."""
-        final = self._balancer.ended(self._upstream, index, cause)
-        if not final and cause is not Cause.TOO_LARGE and self._upstream.failed():
+    def ended(self, result: RequestResult, delivered: bool) -> bool:
+        """Returns False if the request goes to another config instead of failing here. ``delivered``:
+        an answer came, but the job takes it for a failure."""
+        cause = result.cause
+        final = self._balancer.ended(self._upstream, result.index, cause, delivered)
+        well = final or delivered or cause is Cause.TOO_LARGE
+        if not well and self._upstream.failed():
             log.warning("%s fails again and again: left alone", self._alias)
         return final
 
@@ -57,8 +61,8 @@ class Failover:
 
 
 class Route:
-    """``record(provider, index, attempts, outcome)`` is called with the result of each request; the
-    outcome is None if it stays pending."""
+    """``record(provider, index, attempts, result)`` is called with the result of each request; the
+    result is None if it stays pending."""
 
     def __init__(
         self,
@@ -84,6 +88,7 @@ class Route:
             job.schema, job.schema_mode, job.schema_retry, self._note_fallback
         )
         self._record = record
+        self._as_failed = policy.as_failed
         self.failover: Failover | None = None  # of a job that is spread over several configs
         self.inputs_per_call = inputs_per_call
         where = images.folder_of(job)
@@ -107,7 +112,7 @@ class Route:
 
     def run(self, pending: Callable[[], Iterable[Request | None]]) -> PauseReason | None:
         """Run all that are pending; see Pool.run."""
-        return self.pool.run(pending(), self._record_outcome)
+        return self.pool.run(pending(), self._record_result)
 
     def ready(self) -> bool:
         """See Pool.ready."""
@@ -204,9 +209,11 @@ class Route:
     def _note(self, detail: str) -> None:
         retry_while_unavailable(job_rows.note, self._job_id, "eased", detail)
 
-    def _record_outcome(self, outcome: Outcome) -> None:
-        final = self.failover is None or self.failover.ended(outcome.index, outcome.cause)
-        self._record(self.provider, outcome.index, outcome.attempts, outcome if final else None)
+    def _record_result(self, result: RequestResult) -> None:
+        final = self.failover is None or self.failover.ended(
+            result, is_unwanted(result, self._as_failed)
+        )
+        self._record(self.provider, result.index, result.attempts, result if final else None)
 
     def _record_attempts(self, index: int, attempts: tuple[Attempt, ...]) -> None:
         if attempts:

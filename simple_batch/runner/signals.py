@@ -14,7 +14,7 @@ _signals = Namespace()
 job_changed = _signals.signal("job-changed")
 # job_id, from_status, to_status, reason
 job_status = _signals.signal("job-status")
-# job_id, items [{index, status, cause, latency_ms, tokens, preview, previews {language: text}}]
+# job_id, items [{index, status, outcome, cause, latency_ms, tokens, preview, previews {language: text}}]
 requests_finished = _signals.signal("requests-finished")
 # job_id: the list of jobs shows something else now
 jobs_changed = _signals.signal("jobs-changed")

@@ -32,9 +32,10 @@ _NEWEST = (
     "ORDER BY finished_at DESC, idx DESC LIMIT 50"
 )
 _TAIL = (
-    "SELECT idx, status, cause, latency_ms, input_tokens, output_tokens, "
+    "SELECT idx, status, outcome, cause, latency_ms, input_tokens, output_tokens, "
     "CASE WHEN length(response) < 200000 THEN response END, message, http_status "
     "FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?)) "
+    "AND status <> 'cancelled' "  # nothing came back for these
     "ORDER BY finished_at, idx"
 )
 TAILS_EVERY_S = 0.5  # the interval at which the feed sends them
@@ -110,7 +111,9 @@ class Watcher:
         fresh = [index for index, at in newest if (index, at) not in known]
         if fresh:
             rows = database.execute_sql(_TAIL, (job_id, msgspec.json.encode(fresh).decode()))
-            signals.requests_finished.send(None, job_id=job_id, items=[_item(row) for row in rows])
+            items = [_item(row) for row in rows]
+            if items:
+                signals.requests_finished.send(None, job_id=job_id, items=items)
 
 
 class _Message(msgspec.Struct):
@@ -130,10 +133,11 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 
 def _item(row) -> dict:
-    index, status, cause, latency_ms, tokens_in, tokens_out, response, message, code = row
+    index, status, outcome, cause, latency_ms, tokens_in, tokens_out, response, message, code = row
     item = {
         "index": index,
         "status": status,
+        "outcome": outcome,
         "cause": cause,
         "latency_ms": latency_ms,
         "tokens": (tokens_in or 0) + (tokens_out or 0),

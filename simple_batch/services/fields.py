@@ -28,6 +28,7 @@ class Kind(Enum):
     NUMBER = auto()
     FLAG = auto()
     CHOICE = auto()  # one of ``choices``
+    CHOICES = auto()  # a tuple of any of ``choices``; stored as text with commas
     MOMENT = auto()  # epoch milliseconds
     CAP = auto()  # money, over 0; stored in nano-units
     PRICE = auto()  # money, from 0; stored in nano-units
@@ -113,6 +114,9 @@ def stored(field: Field, value: Any) -> Any:
         return validation.price_nano(value, field.name, field.label)
     if field.kind is Kind.CHOICE:
         return _chosen(field, value)
+    if field.kind is Kind.CHOICES:
+        wanted = {_chosen(field, one) for one in value}
+        return ",".join(one.value for one in field.choices if one.value in wanted)
     if field.kind is Kind.TEXT and field.max_length:
         return validation.required_text(value, field.name, field.max_length, field.label)
     if field.kind is Kind.LONG_TEXT:
@@ -126,6 +130,8 @@ def restored(field: Field, value: Any) -> Any:
         return validation.units(value)
     if field.kind is Kind.JSON:
         return json.loads(value) if value else None
+    if field.kind is Kind.CHOICES:
+        return tuple(one.value for one in field.choices if one.value in value.split(","))
     return value
 
 

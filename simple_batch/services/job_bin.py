@@ -11,9 +11,11 @@ from ..core.domain import JobStatus
 from ..core.errors import Conflict, NotFound
 from ..core.identity import Scope
 from ..core.messages import Message, translatable
+from ..insight.summary import Outcomes, outcomes
 from ..runner import finalize
 from ..store import binned_jobs
 from ..store.models import Job
+from ..store.outcome_status import outcome_status
 from . import batch_files, jobs, retention
 
 
@@ -23,6 +25,8 @@ class BinnedJob(NamedTuple):
     id: int
     name: str
     status: str  # as it is when it is restored
+    outcome_status: str | None  # of OutcomeStatus; None while it is not final
+    outcomes: Outcomes
     owner: str | None  # user name
     config: str  # alias
     total: int
@@ -43,11 +47,14 @@ def listing(viewer: Scope | None = None) -> list[BinnedJob]:
 
 
 def _shown(job: Job) -> BinnedJob:
-    cancelling = job.status == JobStatus.CANCELLING
+    if job.status == JobStatus.CANCELLING:  # which ends when it is restored
+        job.status = JobStatus.CANCELLED
     return BinnedJob(
         job.id,
         job.name,
-        JobStatus.CANCELLED if cancelling else job.status,
+        job.status,
+        outcome_status(job),
+        outcomes(job),
         job.user.name if job.user is not None else None,
         job.config.alias,
         job.total,

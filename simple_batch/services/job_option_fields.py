@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from ..core.domain import Spread
+from ..core.domain import Outcome, Spread
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..engine import packing
@@ -18,6 +18,13 @@ from ..store import configs
 from .config_fields import ConfigFields
 from .fields import Choice, Field, Kind, declared
 
+_OUTCOMES = (
+    Choice(Outcome.CUT_OFF, translatable("cut off")),
+    Choice(Outcome.REFUSED, translatable("refused")),
+    Choice(Outcome.EMPTY, translatable("empty")),
+    Choice(Outcome.TOOL_CALL, translatable("tool call")),
+    Choice(Outcome.SCHEMA, translatable("doesn't match schema")),
+)
 MAX_SEED = 2**62  # the largest number that a form reads (core/request_input.py)
 
 
@@ -202,6 +209,36 @@ class JobOptions(msgspec.Struct, kw_only=True):
             recipe_if="schema",
         ),
     ] = False
+    as_failed: Annotated[
+        tuple[Outcome, ...],  # such answers are failed attempts
+        Field(
+            kind=Kind.CHOICES,
+            label=translatable("Treat as failed"),
+            choices=_OUTCOMES[:3],
+            in_details=True,
+            hint=translatable(
+                "Answers like these are retried, and fail if the last one is like that too. Each "
+                "retry costs like any call."
+            ),
+            group="how",
+            flag="--as-failed",
+            metavar="OUTCOMES",
+            help="Treat these answers as failed: cut_off,refused,empty.",
+            recipe="as_failed",
+        ),
+    ] = ()
+    fail_on: Annotated[
+        tuple[Outcome, ...],
+        Field(
+            kind=Kind.CHOICES,
+            label=translatable("Exit with 3 on"),
+            choices=_OUTCOMES,
+            flag="--fail-on",
+            metavar="OUTCOMES",
+            help="Exit with 3 if there are such answers: cut_off,empty,refused.",
+            recipe="fail_on",
+        ),
+    ] = ()
     start_at: Annotated[
         int | None,  # epoch ms
         Field(

@@ -1,4 +1,5 @@
-"""Sends requests of a job again: those that failed, single ones, or one with an edited body."""
+"""Sends requests of a job again: those that failed, those whose answers are cut off, refused or empty,
+single ones, or one with an edited body."""
 
 import logging
 import time
@@ -12,13 +13,14 @@ from ..core.errors import Conflict, InvalidInput, NotFound
 from ..core.messages import Message, translatable
 from ..runner import finalize
 from ..store import jobs as job_rows
-from ..store import requeue
+from ..store import requeue, requeue_answers
 from ..store.database import connected, log_failure
 from ..store.models import Job, Request
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from . import configs, fields, images, job_options, jobs, lifecycle
 
+RETRIABLE = requeue_answers.RETRIABLE  # outcomes
 log = logging.getLogger(__name__)
 
 
@@ -32,16 +34,25 @@ def retry(
     than before if it is given; a finished job is queued. Returns how many were within AT_ONCE_S: in
     a process that serves the rest follows in the background, and is left as it was if the process
     ends before. Raises Conflict, also where none matches, and InvalidInput for a change that is not
-    possible."""
+    possible.
+
+    A filter with an ``outcome`` gives back the requests with such answers, also those that succeeded;
+    the answers are kept as attempts. So the remedies of a job's tiles are::
+
+        retry(job_id, RequestFilter(outcome="cut_off"), Changes(double_max_tokens=True))
+        retry(job_id, RequestFilter(outcome="refused"), Changes(config_id=other.id))
+        retry(job_id, RequestFilter(outcome="empty"))
+    """
     job = _retriable(job_id)
     wanted, other = wanted or RequestFilter(), _possible(job, other)
+    _check_outcome(wanted, other)
     given_back = 0
     after: int | None = -1
     while not given_back and after is not None:
         count, after = finalize.give_back(job_id, wanted, other, after, _at_once())
         given_back += count
     if not given_back:
-        raise Conflict(translatable("No failed request matches. Nothing was retried."))
+        raise Conflict(_none_matches(wanted))
     if after is None:
         given_back += _give_back_duplicates(job, wanted)
     actor = jobs.acting(actor)
@@ -50,6 +61,29 @@ def retry(
     if after is not None:
         gevent.spawn(_retry_rest, job, wanted, other, after, actor)
     return given_back
+
+
+def _check_outcome(wanted: RequestFilter, other: Changes | None) -> None:
+    """Raises InvalidInput for an outcome that needs no retry, and where tokens cannot be doubled."""
+    if wanted.outcome is not None and wanted.outcome not in requeue_answers.RETRIABLE:
+        raise InvalidInput(translatable("Answers that are OK are not retried."), "outcome")
+    if other is None or not other.double_max_tokens:
+        return
+    if wanted.outcome is None:
+        raise InvalidInput(
+            translatable("Choose an outcome, for example cut_off, to double max tokens."),
+            "double_max_tokens",
+        )
+    if other.max_tokens is not None:
+        raise InvalidInput(
+            translatable("Give a number of max tokens, or double them, not both."), "max_tokens"
+        )
+
+
+def _none_matches(wanted: RequestFilter) -> Message:
+    if wanted.outcome is not None:
+        return translatable("No answer matches. Nothing was retried.")
+    return translatable("No failed request matches. Nothing was retried.")
 
 
 def _at_once() -> float | None:

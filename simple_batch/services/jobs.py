@@ -18,7 +18,7 @@ from ..core.domain import ACTIVE_STATUSES, JobStatus
 from ..core.errors import Conflict
 from ..core.messages import Message, listed, translatable
 from ..runner import finalize, spend_caps
-from ..store import binned_jobs, search
+from ..store import binned_jobs, outcome_counts, search
 from ..store import jobs as job_rows
 from ..store.jobs import get as get
 from ..store.models import Job, Upload, database
@@ -97,7 +97,7 @@ def allowed_actions(job: Job) -> set[str]:
     ):
         if status in statuses:
             allowed.add(action)
-    if status in RETRIABLE and job.failed + job.cancelled:
+    if status in RETRIABLE and job.failed + job.cancelled + outcome_counts.not_ok(job):
         allowed.add("retry")
     return allowed
 

@@ -139,30 +139,21 @@ def _readiness() -> Iterator[Metric]:
 
 
 def _recorded() -> Iterator[Metric]:
-    counter = CounterMetricFamily
+    counter, counts = CounterMetricFamily, process_counters
     config = ("config",)
-    yield _family(
-        counter,
-        "requests",
-        "Requests that got their result.",
-        (*config, "result"),
-        process_counters.requests,
-    )
-    yield _family(
-        counter,
-        "attempts_failed",
-        "Calls that failed.",
-        (*config, "cause"),
-        process_counters.failures,
-    )
-    yield _family(counter, "tokens", "Tokens of calls.", (*config, "kind"), process_counters.tokens)
-    yield _family(
-        counter,
-        "cache_tokens",
-        "Of the input tokens, read from a provider's prompt cache or written to it.",
-        (*config, "kind"),
-        process_counters.cache_tokens,
-    )
+    for name, meaning, label, values in (
+        ("requests", "Requests that got their result.", "result", counts.requests),
+        ("outcomes", "Requests with an answer, by its outcome.", "outcome", counts.outcomes),
+        ("attempts_failed", "Calls that failed.", "cause", counts.failures),
+        ("tokens", "Tokens of calls.", "kind", counts.tokens),
+        (
+            "cache_tokens",
+            "Of the input tokens, read from a provider's prompt cache or written to it.",
+            "kind",
+            counts.cache_tokens,
+        ),
+    ):
+        yield _family(counter, name, meaning, (*config, label), values)
     yield _cost()
     for name, meaning, value in (
         (

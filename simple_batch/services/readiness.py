@@ -125,7 +125,10 @@ def _parts() -> dict[str, Check]:
     health = lifecycle.health()
     if health is None:
         return {}
-    names = ("watcher", "scheduler", "recorder", "sweeper", "keeper", "postman", "indexer")
+    names = (
+        *("watcher", "scheduler", "recorder", "sweeper", "keeper", "postman", "indexer"),
+        "outcomes",
+    )
     found = {
         name: _holds("it has ended" if name in health.dead else None)
         for name in (names if health.silent_s is not None else names[:1])

@@ -3,6 +3,7 @@ database. The number of labels is bounded: an installation has few configs, and 
 label."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from .latency_sketch import LatencySketch
 
@@ -15,6 +16,7 @@ class ProcessCounters:
 
     def __init__(self):
         self.requests: dict[tuple[str, str], int] = defaultdict(int)  # (alias, result)
+        self.outcomes: dict[tuple[str, str], int] = defaultdict(int)  # (alias, outcome)
         self.failures: dict[tuple[str, str], int] = defaultdict(int)  # (alias, cause), of calls
         self.tokens: dict[tuple[str, str], int] = defaultdict(int)  # (alias, input or output)
         # (alias, read or write): of the input, what a provider's prompt cache gave or took
@@ -38,6 +40,11 @@ class ProcessCounters:
         self.requests[alias, "failed"] += failed
         self.tokens[alias, "input"] += sent
         self.tokens[alias, "output"] += received
+
+    def delivered(self, alias: str, outcomes: Mapping[str, int]) -> None:
+        """Results of finished requests by outcome."""
+        for outcome, count in outcomes.items():
+            self.outcomes[self._name(alias), outcome] += count
 
     def cache_used(self, alias: str, read: int, written: int) -> None:
         """Tokens of input that were read from a provider's prompt cache, and written to it."""

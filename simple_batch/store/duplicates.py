@@ -7,6 +7,7 @@ import msgspec
 
 from ..core.clock import now_ms
 from ..core.domain import Request
+from . import outcome_counts
 from .models import Job, database, lock_job
 
 # If the original or the duplicate was edited or sent another way since, the duplicate is sent separately.
@@ -28,10 +29,12 @@ _COUNT = (
     "SELECT count(*), coalesce(sum(CASE WHEN x.status = 'succeeded' THEN 1 ELSE 0 END), 0), "
     f"coalesce(sum(x.cost_nano), 0) {_ANSWERED}"
 )
+_OUTCOMES = f"SELECT x.outcome, count(*) {_ANSWERED} AND x.outcome IS NOT NULL GROUP BY x.outcome"
 _COPY = (
     "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, model, config, "
-    "attempts, finished_at, cost_nano) SELECT r.job_id, r.idx, x.status, x.cause, x.http_status, "
-    f"x.message, x.response, x.model, x.config, 0, CAST(? AS BIGINT), 0 {_ANSWERED} ORDER BY r.idx"
+    "attempts, finished_at, cost_nano, outcome, finish_reason) SELECT r.job_id, r.idx, x.status, "
+    "x.cause, x.http_status, x.message, x.response, x.model, x.config, 0, CAST(? AS BIGINT), 0, "
+    f"x.outcome, x.finish_reason {_ANSWERED} ORDER BY r.idx"
 )
 
 
@@ -83,8 +86,10 @@ def fan_out_step(job_id: int, after: int, count: int = 500) -> int | None:
         stretch = job_id, after, end
         copied, succeeded, saved_nano = database.execute_sql(_COUNT, stretch).fetchone()
         if copied:
+            outcomes = dict(database.execute_sql(_OUTCOMES, stretch).fetchall())
             database.execute_sql(_COPY, (now_ms(), *stretch))
             Job.update(
+                outcome_counts.added(outcomes),
                 succeeded=Job.succeeded + succeeded,
                 failed=Job.failed + copied - succeeded,
                 saved_calls=Job.saved_calls + copied,

@@ -1,10 +1,15 @@
 """Error groups of a job: failed attempts of the same kind, whose messages differ in ids, numbers and
-quoted text only."""
+quoted text only. A group counts its attempts, the requests that failed with it at the end, and the attempts
+whose request succeeded later."""
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+
+import msgspec
 
 from ..core.domain import Attempt, Cause
 from .models import database
@@ -15,6 +20,16 @@ _ADD = (
     "attempts = error_group.attempts + excluded.attempts, "
     "last_at = CASE WHEN error_group.last_at > excluded.last_at THEN error_group.last_at "
     "ELSE excluded.last_at END"
+)
+_COUNT_RESULTS = (
+    "UPDATE error_group SET failed = failed + ?, recovered = recovered + ? "
+    "WHERE job_id = ? AND group_key = ?"
+)
+_ANY = "SELECT 1 FROM error_group WHERE job_id = ? LIMIT 1"
+# An attempt without a cause is an answer that was replaced (requeue.py).
+_ATTEMPTS = (
+    "SELECT idx, group_key FROM attempt WHERE job_id = ? "
+    "AND idx IN (SELECT value FROM json_each(?)) AND cause <> '' ORDER BY id"
 )
 _KNOWN = "SELECT group_key FROM error_group WHERE job_id = ?"
 MAX_GROUPS = 200
@@ -46,6 +61,7 @@ class ErrorGroups:
     def __init__(self, job_id: int):
         self._job_id = job_id
         self._groups: dict[str, _Group] = {}
+        self._ended: dict[int, bool] = {}
 
     @cached_property
     def _known(self) -> set[str]:
@@ -70,8 +86,12 @@ class ErrorGroups:
             group.last_at = max(group.last_at, at)
         return key
 
+    def add_result(self, index: int, succeeded: bool) -> None:
+        """Count a request that has succeeded or failed."""
+        self._ended[index] = succeeded
+
     def write(self) -> None:
-        """Write the groups in the caller's transaction."""
+        """Write the groups in the caller's transaction, which has written the attempts."""
         rows = [
             (
                 self._job_id,
@@ -86,6 +106,28 @@ class ErrorGroups:
             for key, group in self._groups.items()
         ]
         database.executemany(_ADD, rows)
+        count_results(self._job_id, self._ended)
+
+
+def count_results(job_id: int, ended: Mapping[int, bool], by: int = 1) -> None:
+    """Count in their groups how requests ended, by index (True: succeeded); with ``by`` -1 results that are
+    removed. A failed request counts in the group of its last attempt, a request that succeeded with each of
+    its failed ones."""
+    if not ended or not database.execute_sql(_ANY, (job_id,)).fetchone():
+        return
+    listed = msgspec.json.encode(list(ended)).decode()
+    recovered: Counter[str] = Counter()
+    last: dict[int, str] = {}
+    for index, key in database.execute_sql(_ATTEMPTS, (job_id, listed)):
+        if ended[index]:
+            recovered[key] += by
+        else:
+            last[index] = key
+    failed = Counter(last.values())
+    database.executemany(
+        _COUNT_RESULTS,
+        [(by * failed[key], recovered[key], job_id, key) for key in sorted({*failed, *recovered})],
+    )
 
 
 def normalised(message: str) -> str:

@@ -1,12 +1,13 @@
-"""What one commit of outcomes changes for one job: counters, timeline, error groups and spending."""
+"""What one commit of results changes for one job: counters, timeline, error groups and spending."""
 
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
-from ..core.domain import Attempt, Cause, Outcome, Prices, RequestStatus, Usage
-from . import spending, timeline
+from ..core.domain import Attempt, Cause, Prices, RequestResult, RequestStatus, Usage
+from . import outcome_counts, spending, timeline
 from .counters import process_counters
 from .dialect import LOCKING
 from .error_groups import ErrorGroups
@@ -32,7 +33,7 @@ _LATENCY = f"SELECT latency FROM job WHERE id = ? {LOCKING}"
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """The recorder's input for one request of a job. ``outcome`` is None if the request stays pending and
+    """The recorder's input for one request of a job. ``result`` is None if the request stays pending and
     only its failed attempts are stored. ``config_id`` is the config that the calls are charged to.
     ``foreign``: its currency differs from the job's, so the job does not know the cost."""
 
@@ -41,7 +42,7 @@ class Recorded(msgspec.Struct, frozen=True):
     prices: Prices
     index: int
     attempts: tuple[Attempt, ...]
-    outcome: Outcome | None = None
+    result: RequestResult | None = None
     config_id: int | None = None
     foreign: bool = False
     key: bytes | None = None  # under which the answer is kept for other jobs
@@ -63,6 +64,7 @@ class _ConfigChange:
     cached: int = 0
     cache_write: int = 0
     cost_nano: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)  # results by outcome
 
 
 class JobChange:
@@ -84,39 +86,44 @@ class JobChange:
         # nano-units by config id, currency and quarter of an hour
         self.spending: dict[tuple[int, str, int], int] = defaultdict(int)
 
-    def add_result(self, record: Recorded, outcome: Outcome) -> None:
+    def add_result(self, record: Recorded, result: RequestResult) -> None:
         """Count how a request ended."""
         config = self._by_config[record.alias]
-        bucket = self._buckets[outcome.finished_at // 1000]
-        if outcome.status == RequestStatus.SUCCEEDED:
+        bucket = self._buckets[result.finished_at // 1000]
+        if result.outcome is not None:
+            outcome = result.outcome.value
+            config.outcomes[outcome] = config.outcomes.get(outcome, 0) + 1
+        if result.status == RequestStatus.SUCCEEDED:
+            self._groups.add_result(record.index, succeeded=True)
             self._succeeded += 1
             config.succeeded += 1
             bucket.succeeded += 1
             if record.reused:
                 self._saved_calls += 1
-                self._saved_nano += record.cost(outcome.usage) or 0
+                self._saved_nano += record.cost(result.usage) or 0
             else:
-                self._add_success(record, outcome, bucket)
-        elif outcome.status == RequestStatus.FAILED:
+                self._add_success(record, result, bucket)
+        elif result.status == RequestStatus.FAILED:
+            self._groups.add_result(record.index, succeeded=False)
             self._failed += 1
             config.failed += 1
             bucket.failed += 1
         else:
             self._cancelled += 1
 
-    def _add_success(self, record: Recorded, outcome: Outcome, bucket: Bucket) -> None:
+    def _add_success(self, record: Recorded, result: RequestResult, bucket: Bucket) -> None:
         """Count the call that succeeded."""
         bucket.sent += 1
         self._attempts += 1
-        retried = len(outcome.attempts) > 1
+        retried = len(result.attempts) > 1
         self._retries += retried
         bucket.retried += retried
-        if outcome.latency_ms is not None:
-            self._latency[record.alias].add(outcome.latency_ms)
+        if result.latency_ms is not None:
+            self._latency[record.alias].add(result.latency_ms)
             if bucket.latency is None:
                 bucket.latency = LatencySketch()
-            bucket.latency.add(outcome.latency_ms)
-        self._spend(record, bucket, outcome.usage, outcome.finished_at)
+            bucket.latency.add(result.latency_ms)
+        self._spend(record, bucket, result.usage, result.finished_at)
 
     def add_failure(self, record: Recorded, attempt: Attempt, cause: Cause) -> str:
         """Count an attempt that failed for this cause; returns the key of its error group."""
@@ -158,6 +165,7 @@ class JobChange:
         for latency in self._latency.values():
             self._stored.merge(latency)
         Job.update(
+            self._outcomes(),
             succeeded=Job.succeeded + self._succeeded,
             failed=Job.failed + self._failed,
             cancelled=Job.cancelled + self._cancelled,
@@ -181,6 +189,12 @@ class JobChange:
         figures = self._succeeded, self._failed, self._attempts
         if worker and any(figures):
             database.execute_sql(_BY_WORKER, (self._job_id, worker, *figures))
+
+    def _outcomes(self) -> dict[Any, Any]:
+        counts: Counter[str] = Counter()
+        for config in self._by_config.values():
+            counts.update(config.outcomes)
+        return outcome_counts.added(counts)
 
     def _write_configs(self) -> None:
         rows = [
@@ -207,6 +221,7 @@ class JobChange:
                 config.input_tokens,
                 config.output_tokens,
             )
+            process_counters.delivered(alias, config.outcomes)
             if config.cached or config.cache_write:
                 process_counters.cache_used(alias, config.cached, config.cache_write)
         for alias, latency in self._latency.items():

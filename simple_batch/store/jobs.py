@@ -9,7 +9,7 @@ from ..core.clock import now_ms
 from ..core.domain import FINAL_STATUSES, Cause, JobStatus
 from ..core.errors import NotFound
 from ..core.messages import translatable
-from . import search, webhooks
+from . import outcome_counts, search, webhooks
 from .models import Attempt as AttemptRow
 from .models import (
     ErrorGroup,
@@ -328,6 +328,8 @@ def clear_results_step(job_id: int, chunk: int | None = None) -> bool:
             JobConfig.job == job_id
         ).execute()
         Job.update(
+            outcome_counts.zero(),
+            outcomes_filled_to=None,
             overrides=JobConfig.select(fn.COUNT(SQL("*"))).where(
                 (JobConfig.job == job_id) & JobConfig.place.is_null()
             ),
@@ -359,12 +361,13 @@ def _clear_results(job_id: int, chunk: int) -> int:
     """Remove results, and what they add to the counters."""
     gone = database.execute_sql(
         "DELETE FROM result WHERE job_id = ? AND idx IN "
-        "(SELECT idx FROM result WHERE job_id = ? LIMIT ?) RETURNING status",
+        "(SELECT idx FROM result WHERE job_id = ? LIMIT ?) RETURNING status, outcome",
         (job_id, job_id, chunk),
     ).fetchall()
-    counts = Counter(status for (status,) in gone)
+    counts = Counter(status for status, _outcome in gone)
     if counts:
         counters = {getattr(Job, status): getattr(Job, status) - n for status, n in counts.items()}
+        counters |= outcome_counts.removed(outcome for _status, outcome in gone)
         Job.update(counters).where(Job.id == job_id).execute()
     return len(gone)
 

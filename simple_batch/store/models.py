@@ -255,6 +255,9 @@ class Job(BaseModel):
     capped_by = IntegerField(null=True)  # the config whose cap has paused it; null: its own
     webhook = ForeignKeyField(Webhook, null=True, on_delete="SET NULL")  # notified of the end
     email = CharField(default="")  # notified of the end
+    # outcomes of answers, with commas between them
+    as_failed = CharField(default="")  # count as failed attempts
+    fail_on = CharField(default="")  # a command that follows the job then exits with 3
 
     # Of the Batch API; "endpoint" is every job's.
     token = ForeignKeyField(Token, null=True, on_delete="SET NULL")  # who made it
@@ -287,6 +290,14 @@ class Job(BaseModel):
     cache_write_tokens = BigIntegerField(default=0)
     estimated_calls = IntegerField(default=0)  # whose tokens the provider did not report
     cost_nano = BigIntegerField(default=0)
+    # results by outcome (outcome_counts.py)
+    outcome_ok = IntegerField(default=0)
+    outcome_cut_off = IntegerField(default=0)
+    outcome_refused = IntegerField(default=0)
+    outcome_empty = IntegerField(default=0)
+    outcome_tool_call = IntegerField(default=0)
+    outcome_schema = IntegerField(default=0)
+    outcomes_filled_to = IntegerField(null=True)  # of old results; null: all are (outcome_fill.py)
     unpriced = IntegerField(default=0)  # calls that may have cost something unknown
     currency = CharField(default="USD")
     latency = BlobField(default=b"")  # LatencySketch of successful calls
@@ -294,6 +305,15 @@ class Job(BaseModel):
 
     class Meta:
         indexes = ((("deleted_at", "status"), False),)
+
+
+Job.add_index(
+    Job.index(
+        Job.outcomes_filled_to,
+        where=Job.outcomes_filled_to.is_null(False),
+        name="job_outcomes_filled_to",
+    )
+)
 
 
 class JobEvent(BaseModel):
@@ -350,13 +370,15 @@ class JobConfig(BaseModel):
 
 
 class Override(BaseModel):
-    """An override for one request: another config, another timeout, or a body that a user edited."""
+    """An override for one request: another config, another timeout, another limit of tokens, or a body
+    that a user edited."""
 
     job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
     idx = IntegerField()
     config = ForeignKeyField(ApiConfig, null=True, on_delete="RESTRICT")
     timeout_s = FloatField(null=True)
     body = BlobField(null=True)
+    max_tokens = IntegerField(null=True)
 
     class Meta:
         primary_key = CompositeKey("job", "idx")
@@ -385,6 +407,8 @@ class Result(BaseModel):
     cache_write_tokens = IntegerField(null=True)
     estimated = IntegerField(null=True)  # 1: its tokens are estimated
     cost_nano = BigIntegerField(null=True)
+    outcome = CharField(null=True)  # of its answer; null: there is none, or not filled in yet
+    finish_reason = TextField(null=True)  # as the provider says it
 
     class Meta:
         primary_key = CompositeKey("job", "idx")
@@ -400,6 +424,8 @@ class Result(BaseModel):
 Result.add_index(
     Result.index(Result.job, Result.cause, Result.idx, where=Result.cause.is_null(False))
 )
+# most answers are ok: without them the index is small, and inserting them costs nothing
+Result.add_index(Result.index(Result.job, Result.outcome, Result.idx, where=Result.outcome != "ok"))
 
 
 class Attempt(BaseModel):
@@ -436,6 +462,8 @@ class ErrorGroup(BaseModel):
     http_status = IntegerField(null=True)
     message = TextField()
     attempts = IntegerField()
+    failed = IntegerField(default=0)  # requests that failed with it at the end
+    recovered = IntegerField(default=0)  # attempts of requests that succeeded later
     first_at = BigIntegerField()
     last_at = BigIntegerField()
 

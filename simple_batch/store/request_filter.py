@@ -2,12 +2,14 @@
 
 import msgspec
 
-from ..core.domain import Cause, RequestStatus
+from ..core.domain import Cause, Outcome, RequestStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 
 # Codes other than 200 are those of failures, and the failures have an index.
 _BY_CODE = "x.cause IS NOT NULL AND x.http_status = ?"
+# The index has all outcomes but ok.
+_BY_OUTCOME = "x.outcome <> 'ok' AND x.outcome = ?"
 # SQLite's LIKE is quick but for long texts that repeat themselves, which take it the product of both
 # lengths; instr is quick with any, and slower with most.
 _IN_TEXT = (
@@ -27,10 +29,11 @@ MAX_TEXT = 500  # characters of a search
 class RequestFilter(msgspec.Struct, frozen=True):
     """All given conditions hold together. Times are epoch ms: ``from_ms`` ≤ finished < ``to_ms``;
     ``min_ms`` and ``max_ms`` bound the latency (ms), ``min_tokens`` and ``max_tokens`` the tokens of
-    the answer. ``code`` is an HTTP status, ``config`` an alias, ``group`` an error group's key."""
+    the answer. ``outcome`` is what the answer is worth, ``code`` an HTTP status, ``config`` an alias, ``group`` an error group's key."""
 
     status: str | None = None
     cause: str | None = None
+    outcome: str | None = None
     from_ms: int | None = None
     to_ms: int | None = None
     min_ms: int | None = None
@@ -44,12 +47,13 @@ class RequestFilter(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, args) -> "RequestFilter":
-        """From URL parameters (status, cause, code, config, from, to, min_ms, max_ms, min_tokens,
+        """From URL parameters (status, cause, outcome, code, config, from, to, min_ms, max_ms, min_tokens,
         max_tokens, group, q); ``from`` and ``to`` are epoch seconds. Empty ones are ignored. Raises
         InvalidInput naming the parameter."""
         return cls(
             status=_choice(args, "status", RequestStatus),
             cause=_choice(args, "cause", Cause),
+            outcome=_choice(args, "outcome", Outcome),
             from_ms=_number(args, "from", 1000),
             to_ms=_number(args, "to", 1000),
             min_ms=_number(args, "min_ms", 1),
@@ -67,6 +71,7 @@ class RequestFilter(msgspec.Struct, frozen=True):
         args = {
             "status": self.status,
             "cause": self.cause,
+            "outcome": self.outcome,
             "from": _seconds(self.from_ms),
             "to": _seconds(self.to_ms),
             "min_ms": self.min_ms,
@@ -92,6 +97,7 @@ class RequestFilter(msgspec.Struct, frozen=True):
         bounds = (
             ("x.status = ?", self.status),
             ("x.cause = ?", self.cause),
+            ("x.outcome = ?" if self.outcome == Outcome.OK else _BY_OUTCOME, self.outcome),
             ("x.finished_at >= ?", self.from_ms),
             ("x.finished_at < ?", self.to_ms),
             ("x.latency_ms >= ?", self.min_ms),

@@ -31,7 +31,7 @@ WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ?
 _NOT_WAITING = f"  AND NOT ({WAITING})\n"
 _IN_ORDER = "ORDER BY r.idx LIMIT ?"
 _COLUMNS = "r.idx, r.custom_id, r.body, r.url, r.line"
-_COLUMNS_ON_ROUTE = "r.idx, r.custom_id, coalesce(o.body, r.body), r.url, r.line"
+_COLUMNS_ON_ROUTE = "r.idx, r.custom_id, coalesce(o.body, r.body), r.url, r.line, o.max_tokens"
 _ROUTES = """
 SELECT coalesce(o.config_id, r.config_id), o.timeout_s FROM override o
 JOIN request r ON r.job_id = o.job_id AND r.idx = o.idx
@@ -40,8 +40,11 @@ WHERE o.job_id = ? AND (o.config_id IS NOT NULL OR o.timeout_s IS NOT NULL)
 UNION SELECT c.config_id, NULL FROM job_config c JOIN job j ON j.id = c.job_id
 WHERE c.job_id = ? AND c.place IS NULL AND c.config_id <> j.config_id
 """
+# an attempt without a cause is an answer that was replaced (requeue.keep_answers)
 _EDITED = (
-    "SELECT idx FROM override WHERE job_id = ? AND body IS NOT NULL "
+    "SELECT idx FROM override WHERE job_id = ? AND (body IS NOT NULL OR max_tokens IS NOT NULL) "
+    "AND idx IN (SELECT value FROM json_each(?)) UNION "
+    "SELECT idx FROM attempt WHERE job_id = ? AND cause = '' "
     "AND idx IN (SELECT value FROM json_each(?))"
 )
 STRIDE = 5_000  # indices looked through at a time
@@ -144,9 +147,10 @@ def are_edited(job_id: int) -> bool:
 
 
 def edited(job_id: int, indices: list[int]) -> set[int]:
-    """Those of the given requests that are sent with another body than the upload's."""
+    """Those of the given requests that are sent with another body than the upload's, or again after they
+    had an answer."""
     listed = msgspec.json.encode(indices).decode()
-    return {index for (index,) in database.execute_sql(_EDITED, (job_id, listed))}
+    return {index for (index,) in database.execute_sql(_EDITED, (job_id, listed) * 2)}
 
 
 def pending(
@@ -182,8 +186,8 @@ def pending_page(
     query, bound = pending(columns, job_id, mark, high, route, skip_duplicates)
     rows = database.execute_sql(query + _IN_ORDER, (*bound, size + 1)).fetchall()
     page = [
-        Request(idx, custom_id, bytes(body), url, line)
-        for idx, custom_id, body, url, line in rows[:size]
+        Request(idx, custom_id, bytes(body), url, line, max_tokens=limit[0] if limit else None)
+        for idx, custom_id, body, url, line, *limit in rows[:size]
     ]
     more = len(rows) > size
     return page, (page[-1].index + 1 if more else high)

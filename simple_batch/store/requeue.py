@@ -2,27 +2,23 @@
 
 import msgspec
 
-from ..core.domain import Cause, RequestStatus
+from ..core.domain import Cause, Outcome, RequestStatus
+from . import error_groups, outcome_counts
 from .duplicates import WAITING
 from .models import Job, database, lock_job
 from .request_filter import RequestFilter
 
 CHUNK = 1_000
-_BODIES_AT_ONCE = 20
-_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _RETRIABLE = (RequestStatus.FAILED, RequestStatus.CANCELLED)
+_UNWANTED = (Outcome.CUT_OFF, Outcome.REFUSED, Outcome.EMPTY)
 _CAUSES_OF_CANCELLED = (Cause.CANCELLED, Cause.EXPIRED)
 
-_BODIES = """
-SELECT r.idx, coalesce(o.body, r.body)
-FROM request r LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx
-WHERE r.job_id = ? AND r.idx IN (SELECT value FROM json_each(?))
-"""
 _OVERRIDE = """
-INSERT INTO override (job_id, idx, config_id, timeout_s, body) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (job_id, idx) DO UPDATE SET body = coalesce(excluded.body, override.body),
+INSERT INTO override (job_id, idx, config_id, timeout_s, max_tokens) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (job_id, idx) DO UPDATE SET
   config_id = coalesce(excluded.config_id, override.config_id),
-  timeout_s = coalesce(excluded.timeout_s, override.timeout_s)
+  timeout_s = coalesce(excluded.timeout_s, override.timeout_s),
+  max_tokens = coalesce(excluded.max_tokens, override.max_tokens)
 """
 # The answer of a request that a user sends again is kept as an attempt without a cause, also where no
 # call was made for it.
@@ -31,8 +27,8 @@ INSERT INTO attempt (job_id, idx, number, started_at, latency_ms, cause, http_st
   excerpt, wait_ms, input_tokens, output_tokens, estimated, cost_nano, group_key)
 SELECT job_id, idx, attempts, finished_at - coalesce(latency_ms, 0), coalesce(latency_ms, 0), '',
   http_status, CASE WHEN latency_ms IS NULL THEN 'the answer of an identical request' ELSE '' END,
-  substr(CAST(response AS TEXT), 1, 2000), 0, input_tokens, output_tokens, estimated, cost_nano, ''
-FROM result WHERE job_id = ? AND idx = ? AND status = 'succeeded'
+  coalesce(substr(CAST(response AS TEXT), 1, 2000), ''), 0, input_tokens, output_tokens, estimated, cost_nano, ''
+FROM result WHERE job_id = ? AND idx IN (SELECT value FROM json_each(?)) AND status = 'succeeded'
 """
 # A duplicate whose original failed and is not retried would get that failure again: send it separately.
 _ALONE = f"""
@@ -46,16 +42,18 @@ DELETE FROM result AS x WHERE x.job_id = ? AND x.status = 'failed' AND x.idx > ?
   AND EXISTS (SELECT 1 FROM request r WHERE r.job_id = x.job_id AND r.idx = x.idx AND {WAITING}
     AND NOT EXISTS (SELECT 1 FROM result f WHERE f.job_id = r.job_id AND f.idx = r.twin
       AND f.status <> 'succeeded'))
-RETURNING idx
+RETURNING outcome
 """
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """Changes for a retry; None keeps a value. ``timeout_s`` in seconds."""
+    """Changes for a retry; None keeps a value. ``timeout_s`` in seconds. ``double_max_tokens`` (in a
+    retry by the outcome of answers only): twice the limit that each request had."""
 
     config_id: int | None = None
     timeout_s: float | None = None
     max_tokens: int | None = None
+    double_max_tokens: bool = False
 
 
 def requeue_step(
@@ -72,7 +70,7 @@ def requeue_step(
     The counters change in the same transaction; attempts and what they cost are kept.
     """
     status = _status_of(wanted)
-    conditions, values = _conditions(msgspec.structs.replace(wanted, status=None))
+    conditions, values = conditions_of(msgspec.structs.replace(wanted, status=None))
     with database.atomic():
         lock_job(job_id)
         last = _end_of_window(job_id, status, after, chunk or CHUNK)
@@ -80,14 +78,18 @@ def requeue_step(
             return 0, None
         gone = database.execute_sql(
             "DELETE FROM result AS x WHERE x.job_id = ? AND x.status = ? AND x.idx > ? AND x.idx <= ?"
-            f"{conditions} RETURNING idx",
+            f"{conditions} RETURNING idx, outcome",
             (job_id, status, after, last, *values),
         ).fetchall()
-        indices = [index for (index,) in gone]
-        _add_overrides(job_id, indices, changes)
+        indices = [index for index, _outcome in gone]
+        if status != RequestStatus.CANCELLED:
+            succeeded = status == RequestStatus.SUCCEEDED
+            error_groups.count_results(job_id, dict.fromkeys(indices, succeeded), by=-1)
+        add_overrides(job_id, indices, changes)
         _send_alone(job_id, indices)
         counter = Job.failed if status == RequestStatus.FAILED else Job.cancelled
-        Job.update({counter: counter - len(gone)}).where(Job.id == job_id).execute()
+        fewer = outcome_counts.removed(outcome for _index, outcome in gone)
+        Job.update({counter: counter - len(gone), **fewer}).where(Job.id == job_id).execute()
     return len(gone), last
 
 
@@ -99,12 +101,13 @@ def _status_of(wanted: RequestFilter) -> RequestStatus:
 
 
 def requeue_one(job_id: int, index: int, changes: Changes | None = None) -> bool:
-    """Requeue one failed or cancelled request; False where it is neither."""
+    """Requeue one request that failed or was cancelled, or whose answer is cut off, refused or empty and
+    is then kept as an attempt; False where it is none of these."""
     with database.atomic():
         lock_job(job_id)
-        if not _remove_result(job_id, index, _RETRIABLE):
+        if not _remove_result(job_id, index, _RETRIABLE, _UNWANTED):
             return False
-        _add_overrides(job_id, [index], changes)
+        add_overrides(job_id, [index], changes)
         _send_alone(job_id, [index])
     return True
 
@@ -119,7 +122,8 @@ def requeue_duplicates_step(job_id: int, after: int, chunk: int) -> tuple[int, i
         if last is None:
             return 0, None
         gone = database.execute_sql(_LEFT_BEHIND, (job_id, after, last)).fetchall()
-        Job.update(failed=Job.failed - len(gone)).where(Job.id == job_id).execute()
+        fewer = outcome_counts.removed(outcome for (outcome,) in gone)
+        Job.update(fewer, failed=Job.failed - len(gone)).where(Job.id == job_id).execute()
     return len(gone), last
 
 
@@ -128,12 +132,11 @@ def replace_one(job_id: int, index: int, body: bytes) -> bool:
     answer it had is kept as an attempt, and its cost stays counted."""
     with database.atomic():
         lock_job(job_id)
-        database.execute_sql(_KEEP_ANSWER, (job_id, index))
         if not _remove_result(job_id, index, (*_RETRIABLE, RequestStatus.SUCCEEDED)):
             return False
         database.execute_sql(
             "INSERT INTO override (job_id, idx, body) VALUES (?, ?, ?) "
-            "ON CONFLICT (job_id, idx) DO UPDATE SET body = excluded.body",
+            "ON CONFLICT (job_id, idx) DO UPDATE SET body = excluded.body, max_tokens = NULL",
             (job_id, index, body),
         )
         Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
@@ -156,47 +159,60 @@ def _send_alone(job_id: int, indices: list[int]) -> None:
         Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
 
 
-def _remove_result(job_id: int, index: int, allowed: tuple[RequestStatus, ...]) -> bool:
+def _remove_result(
+    job_id: int,
+    index: int,
+    statuses: tuple[RequestStatus, ...],
+    outcomes: tuple[Outcome, ...] = (),
+) -> bool:
+    """Remove a result with one of these statuses or outcomes; an answer is kept as an attempt. False where
+    it has none of them."""
     row = database.execute_sql(
-        "SELECT status FROM result WHERE job_id = ? AND idx = ?", (job_id, index)
+        "SELECT status, outcome FROM result WHERE job_id = ? AND idx = ?", (job_id, index)
     ).fetchone()
-    if row is None or row[0] not in allowed:
+    if row is None or not (row[0] in statuses or row[1] in outcomes):
         return False
+    keep_answers(job_id, [index])
     database.execute_sql("DELETE FROM result WHERE job_id = ? AND idx = ?", (job_id, index))
+    if row[0] != RequestStatus.CANCELLED:
+        ended = {index: row[0] == RequestStatus.SUCCEEDED}
+        error_groups.count_results(job_id, ended, by=-1)
     counter = getattr(Job, row[0])
-    Job.update({counter: counter - 1}).where(Job.id == job_id).execute()
+    fewer = outcome_counts.removed([row[1]])
+    Job.update({counter: counter - 1, **fewer}).where(Job.id == job_id).execute()
     return True
 
 
-def _add_overrides(job_id: int, indices: list[int], changes: Changes | None) -> None:
+def keep_answers(job_id: int, indices: list[int]) -> None:
+    """Keep the answers of the given requests as attempts without a cause."""
+    database.execute_sql(_KEEP_ANSWER, (job_id, msgspec.json.encode(indices).decode()))
+
+
+def add_overrides(
+    job_id: int, indices: list[int], changes: Changes | None, limits: dict[int, int] | None = None
+) -> None:
+    """Note the changes for requests; ``limits`` are limits of tokens by index."""
     if changes is None or not indices:
         return
-    for begin in range(0, len(indices), _BODIES_AT_ONCE):
-        part = indices[begin : begin + _BODIES_AT_ONCE]
-        bodies = dict.fromkeys(part)
-        if changes.max_tokens is not None:
-            listed = msgspec.json.encode(part).decode()
-            rows = database.execute_sql(_BODIES, (job_id, listed)).fetchall()
-            bodies = {index: _limited(bytes(body), changes.max_tokens) for index, body in rows}
-        database.executemany(
-            _OVERRIDE,
-            [
-                (job_id, index, changes.config_id, changes.timeout_s, body)
-                for index, body in bodies.items()
-            ],
-        )
+    limits = limits or {}
+    database.executemany(
+        _OVERRIDE,
+        [
+            (
+                job_id,
+                index,
+                changes.config_id,
+                changes.timeout_s,
+                limits.get(index, changes.max_tokens),
+            )
+            for index in indices
+        ],
+    )
     Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
 
 
-def _limited(body: bytes, max_tokens: int) -> bytes:
-    """A body with another bound of the answer's tokens; what else it says stays to the letter."""
-    fields = _decode(body)
-    name = "max_completion_tokens" if "max_completion_tokens" in fields else "max_tokens"
-    fields[name] = msgspec.Raw(str(max_tokens).encode())
-    return msgspec.json.encode(fields)
-
-
-def _conditions(wanted: RequestFilter) -> tuple[str, list]:
+def conditions_of(wanted: RequestFilter) -> tuple[str, list]:
+    """A filter as SQL on a result ``x`` (each condition with its AND before it), and its values."""
     if not wanted.q:
         return wanted.on_results()
     sql, values = wanted.on_rows()

@@ -6,7 +6,7 @@ import hashlib
 import msgspec
 
 from ..core.clock import now_ms
-from ..core.domain import Outcome, RequestStatus, Usage
+from ..core.domain import Outcome, RequestResult, RequestStatus, Usage
 from .job_change import Recorded
 from .models import database
 
@@ -27,6 +27,8 @@ _KEEP = (
     "created_at = excluded.created_at"
 )
 _OLDEST = 50  # removed at a time
+# the others are not for other jobs: what was cut off, refused or empty may come out well next time
+REUSABLE = frozenset({None, Outcome.OK, Outcome.TOOL_CALL})
 
 
 class KeptAnswer(msgspec.Struct, frozen=True):
@@ -56,22 +58,22 @@ def find(keys: list[bytes], since: int) -> dict[bytes, KeptAnswer]:
 
 
 def keep(records: list[Recorded]) -> None:
-    """Keep the answers of what succeeded and has a key, in the transaction of the results."""
+    """Keep the good answers of what has a key, in the transaction of the results."""
     now = now_ms()
     rows = []
     for record in records:
-        outcome = record.outcome
-        if record.key is None or outcome is None or outcome.response is None:
+        result = record.result
+        if record.key is None or result is None or result.response is None:
             continue
-        if outcome.status == RequestStatus.SUCCEEDED:
-            rows.append(_row(record.key, outcome, outcome.response, now))
+        if result.status == RequestStatus.SUCCEEDED and result.outcome in REUSABLE:
+            rows.append(_row(record.key, result, result.response, now))
     database.executemany(_KEEP, rows)
 
 
-def _row(key: bytes, outcome: Outcome, response: bytes, now: int) -> tuple:
-    usage = outcome.usage
+def _row(key: bytes, result: RequestResult, response: bytes, now: int) -> tuple:
+    usage = result.usage
     tokens = msgspec.structs.astuple(usage) if usage else (None,) * len(Usage.__struct_fields__)
-    return key, response, outcome.http_status, outcome.model, *tokens, len(response), now
+    return key, response, result.http_status, result.model, *tokens, len(response), now
 
 
 def sweep_step(max_bytes: int, before: int) -> bool:

@@ -1,4 +1,4 @@
-"""Write outcomes: results, attempts and all that is counted of them (job_change.py) of many requests, of
+"""Write results, attempts and all that is counted of them (job_change.py) of many requests, of
 one or several jobs, in one transaction."""
 
 from collections import defaultdict
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from ..core.domain import Attempt, Cause, Outcome
+from ..core.domain import Attempt, Cause, RequestResult
 from . import response_cache, spend_leases, spending
 from .job_change import JobChange, Recorded
 from .models import database
@@ -14,8 +14,8 @@ from .models import database
 _RESULT = (
     "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, "
     "model, config, attempts, started_at, finished_at, latency_ms, input_tokens, output_tokens, "
-    "cached_tokens, reasoning_tokens, cache_write_tokens, estimated, cost_nano) "
-    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "cached_tokens, reasoning_tokens, cache_write_tokens, estimated, cost_nano, outcome, finish_reason) "
+    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 _ATTEMPT = (
     "INSERT INTO attempt (job_id, idx, number, started_at, latency_ms, cause, http_status, message, "
@@ -46,9 +46,9 @@ def write(
             for attempt in record.attempts:
                 if attempt.cause is not None:  # the success is the result itself
                     attempts.append(_attempt_row(record, attempt, attempt.cause, change))
-            if record.outcome is not None:
-                change.add_result(record, record.outcome)
-                results.append(_result_row(record, record.outcome))
+            if record.result is not None:
+                change.add_result(record, record.result)
+                results.append(_result_row(record, record.result))
         database.executemany(_RESULT, results)
         database.executemany(_ATTEMPT, attempts)
         response_cache.keep(new)
@@ -65,7 +65,7 @@ def _new_ones(records: list[Recorded]) -> list[Recorded]:
     """The records without those of requests that have a result already."""
     ended: dict[int, list[int]] = defaultdict(list)
     for record in records:
-        if record.outcome is not None:
+        if record.result is not None:
             ended[record.job_id].append(record.index)
     known: set[tuple[int, int]] = set()
     for job_id, indices in ended.items():
@@ -73,7 +73,7 @@ def _new_ones(records: list[Recorded]) -> list[Recorded]:
         known.update((job_id, index) for (index,) in rows)
     new = []
     for record in records:
-        if record.outcome is not None:
+        if record.result is not None:
             key = record.job_id, record.index
             if key in known:
                 continue
@@ -99,24 +99,24 @@ def _by_account(changes: dict[int, JobChange]) -> dict[tuple, int]:
     return costs
 
 
-def _result_row(record: Recorded, outcome: Outcome) -> tuple:
-    usage, cost = outcome.usage, record.cost(outcome.usage)
+def _result_row(record: Recorded, result: RequestResult) -> tuple:
+    usage, cost = result.usage, record.cost(result.usage)
     if record.reused:
         usage, cost = None, 0
     return (
         record.job_id,
-        outcome.index,
-        outcome.status.value,
-        outcome.cause.value if outcome.cause else None,
-        outcome.http_status,
-        outcome.message,
-        outcome.response,
-        outcome.model,
+        result.index,
+        result.status.value,
+        result.cause.value if result.cause else None,
+        result.http_status,
+        result.message,
+        result.response,
+        result.model,
         record.alias,
-        len(outcome.attempts),
-        outcome.started_at,
-        outcome.finished_at,
-        outcome.latency_ms,
+        len(result.attempts),
+        result.started_at,
+        result.finished_at,
+        result.latency_ms,
         usage.input if usage else None,
         usage.output if usage else None,
         usage.cached if usage else None,
@@ -124,6 +124,8 @@ def _result_row(record: Recorded, outcome: Outcome) -> tuple:
         usage.cache_write if usage else None,
         usage.estimated if usage else None,
         cost,
+        result.outcome.value if result.outcome else None,
+        result.finish_reason,
     )
 
 

@@ -19,6 +19,7 @@ from . import (
     job_charts,
     job_requests,
     job_settings,
+    job_status,
     jobs,
     login,
     new_draft,
@@ -35,7 +36,7 @@ from . import (
 def register(app: Flask) -> None:
     """Register all pages with the app."""
     page_cache.register(app)
-    for module in (security, form_keys, i18n, filters, error_pages):
+    for module in (security, form_keys, i18n, filters, job_status, error_pages):
         module.register(app)
     for module in (
         jobs,

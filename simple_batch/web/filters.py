@@ -38,6 +38,7 @@ def register(app: Flask) -> None:
         filesize,
         per_second,
         percent,
+        whole_percent,
         local_input,
         sparkline,
     ):
@@ -46,6 +47,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(rendered, "markdown")
     app.add_template_filter(labels.status, "status_word")
     app.add_template_filter(labels.cause, "cause_word")
+    app.add_template_filter(labels.outcome, "outcome_word")
     app.add_template_filter(labels.remedy, "remedy")
     app.add_template_filter(labels.reason, "reason_word")
     app.add_template_filter(labels.actor, "actor_word")
@@ -72,8 +74,21 @@ def _decimal(value, form: str, locale: Locale | None) -> str:
 
 
 def percent(part, whole) -> str:
-    """A share, rounded down: what is not whole never says 100 %."""
-    return format_percent(1000 * part // whole / 1000 if whole else 0, "#,##0.#%")
+    """A share, rounded down: what is not whole never says 100 %, and what is not nothing never 0 %."""
+    return _share(part, whole, 1000)
+
+
+def whole_percent(part, whole) -> str:
+    """As ``percent``, without decimals."""
+    return _share(part, whole, 100)
+
+
+def _share(part, whole, steps: int) -> str:
+    """The share is a whole number of steps."""
+    rounded = steps * part // whole if whole else 0
+    few = bool(part) and not rounded
+    shown = format_percent(max(rounded, few) / steps, "#,##0.#%")
+    return f"<{shown}" if few else shown
 
 
 def per_second(value) -> str:

@@ -9,21 +9,27 @@ from flask_babel import lazy_gettext as _
 from .. import export, insight
 from ..auth import audit_log
 from ..core import content, identity
-from ..core.domain import Cause, Role
+from ..core.domain import FINAL_STATUSES, Cause, Role
 from ..core.errors import InvalidInput
 from ..core.messages import listed, translatable
 from ..export.csv_file import safe
 from ..insight.summary import iso
 from ..services import configs, job_options, jobs, lifecycle, recipes, webhooks
 from ..services.job_option_fields import DETAILS, JobOptions
+from ..store.models import ApiConfig, Job
 from ..store.request_filter import RequestFilter
 from . import labels
 from .downloads import attached
+from .option_fields import described
+from .unanswered import no_answer
 
 blueprint = Blueprint("job_pages", __name__)
 
 
-ERROR_COLUMNS = ("cause", "http_status", "message", "count", "share", "first_at", "last_at")
+ERROR_COLUMNS = (
+    *("cause", "http_status", "message", "count", "share", "first_at", "last_at"),
+    *("failed", "recovered"),
+)
 FORMAT_NAMES = {
     "json": "JSON",
     "jsonl": "JSONL",
@@ -46,10 +52,18 @@ def common(job_id: int) -> dict:
         "workers": insight.by_worker(job),
         "runner": lifecycle.runner_state(),
         "storage_fault": lifecycle.storage_fault(),
+        "outcomes_known": insight.outcomes_known(job),
+        "others": _others(job),
         "waits_for_share": insight.waits_for_share(job_id),
         "formats": export.FORMATS,
         "format_names": FORMAT_NAMES,
     }
+
+
+def _others(job: Job) -> list[ApiConfig]:
+    """The API configs that requests of the job can be retried with, besides its own."""
+    found = configs.list_all(active=True)
+    return [it for it in found if it.currency == job.currency and it.id != job.config_id]
 
 
 @blueprint.get("/jobs/<int:job_id>")
@@ -57,16 +71,19 @@ def overview(job_id: int):
     """The state of the job: throughput, largest error groups, latest results."""
     job = jobs.get(job_id)
     chosen = job_options.of(job)
+    groups = insight.error_groups(job_id)
     return render_template(
         "job/overview.html",
         tab="overview",
-        groups=insight.error_groups(job_id)[:3],
+        groups=groups,
+        no_answer=no_answer(groups, job.status in FINAL_STATUSES) if not job.succeeded else "",
         buckets=insight.buckets(job_id, points=120),
         chosen=chosen,
         details=_details(chosen),
         inputs_per_call=job_options.inputs_per_call(job),
         schema=content.pretty(job.schema.encode()) if job.schema else None,
         template=content.pretty(job.template.encode()) if job.template else None,
+        outcome_words={code: str(word) for code, word in labels.OUTCOMES.items()},
         cause_words={code: str(word) for code, word in labels.CAUSES.items()},
         **common(job_id),
     )
@@ -74,8 +91,12 @@ def overview(job_id: int):
 
 def _details(chosen: JobOptions) -> list[tuple[str, object]]:
     """Names and values of further options that a job sets."""
-    found = [(field.label, getattr(chosen, name)) for name, field in DETAILS.items()]
-    return [(labels.translated(label), value) for label, value in found if value is not None]
+    found = [(field, getattr(chosen, name)) for name, field in DETAILS.items()]
+    return [
+        (labels.translated(field.label), described(field, value))
+        for field, value in found
+        if value not in (None, ())
+    ]
 
 
 @blueprint.get("/jobs/<int:job_id>/progress.json")

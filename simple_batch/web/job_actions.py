@@ -95,14 +95,16 @@ def sent(job_id: int, index: int):
 
 def _filters() -> dict:
     """The filters in the form, whose names may not be those of the changes."""
-    names = request.form.keys() - {"new_config", "new_timeout_s", "new_max_tokens"}
-    return {name: request.form[name] for name in names}
+    return {name: text for name, text in request.form.items() if not name.startswith("new_")}
 
 
 def _other() -> Changes:
     """The changes in the form. Raises InvalidInput."""
     return Changes(
-        _number("config", whole), _number("timeout_s", float), _number("max_tokens", whole)
+        _number("config", whole),
+        _number("timeout_s", float),
+        _number("max_tokens", whole),
+        request.form.get("new_double_max_tokens") == "1",
     )
 
 

@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _
 
 from .. import insight, intake
 from ..core import content
-from ..core.domain import Cause, Request, RequestStatus
+from ..core.domain import Cause, Outcome, Request, RequestStatus
 from ..core.errors import InvalidInput, NotFound
 from ..core.messages import translatable
 from ..core.request_input import page_number
@@ -26,6 +26,8 @@ SIZES = (25, 50, 100, 200, 500)
 COLUMNS = {
     "custom_id": "custom_id",
     "status": _("Status"),
+    "outcome": _("Outcome"),
+    "finish_reason": "finish_reason",
     "code": "HTTP",
     "attempts": _("Attempts"),
     "latency": _("Latency"),
@@ -121,6 +123,7 @@ def index(job_id: int):
         tab="requests",
         statuses=list(RequestStatus),
         causes=list(Cause),
+        outcomes=list(Outcome),
         sizes=SIZES,
         configs=configs.list_all(),
         **common(job_id),

@@ -36,7 +36,7 @@ def home():
 
 @blueprint.get("/jobs")
 def index():
-    """Jobs by status, name, config; htmx gets only the table."""
+    """Jobs by the status they are shown with, name, config; htmx gets only the table."""
     wanted = {
         "status": request.args.get("status", ""),
         "q": request.args.get("q", "").strip(),
@@ -52,7 +52,7 @@ def index():
             )
         )
     page = insight.jobs_page(
-        status=wanted["status"] or None,
+        shown=wanted["status"] or None,
         q=wanted["q"],
         config=wanted["config"] or None,
         sort=wanted["sort"],
@@ -60,7 +60,7 @@ def index():
         per_page=PER_PAGE,
         viewer=identity.current().sees,
     )
-    counts = insight.job_counts(identity.current().sees)
+    counts = insight.shown_counts(identity.current().sees)
     context = {
         "page": page,
         "wanted": wanted,

@@ -92,6 +92,14 @@ STATUSES = {
     "retrying": _("retrying"),
     "succeeded": _("succeeded"),
 }
+OUTCOMES = {
+    "ok": _("OK"),
+    "cut_off": _("cut off"),
+    "refused": _("refused"),
+    "empty": _("empty"),
+    "schema": _("doesn't match schema"),
+    "tool_call": _("tool call"),
+}
 CAUSES = {
     "rate_limit": _("rate limit"),
     "quota": _("quota exceeded"),
@@ -111,7 +119,6 @@ CAUSES = {
     "expired": _("expired"),
     "internal": _("internal error"),
 }
-REMEDIES = {str(cause): _(text.template) for cause, text in remedies.FAILED.items()}
 REASONS = {
     "no_answer": _("the endpoint does not answer"),
     "same_failure": _("all requests fail with the same error"),
@@ -161,6 +168,11 @@ def cause(_context, code: str | None) -> str:
     return str(CAUSES.get(code or "", code or ""))
 
 
+@pass_context
+def outcome(_context, code: str | None) -> str:
+    return str(OUTCOMES.get(code or "", code or "–"))
+
+
 def cooldowns() -> dict[str, str]:
     """Words for the reasons of a cooldown, for the script of the page."""
     return _cooldowns(str(get_locale()))
@@ -185,8 +197,9 @@ def cooldown(reported: str) -> str:
 
 
 @pass_context
-def remedy(_context, code: str | None) -> str:
-    return str(REMEDIES.get(code or "", ""))
+def remedy(_context, code: str | None, message: str | None = "") -> str:
+    found = remedies.of_failure(code or "", message or "")
+    return gettext(found.template) if found is not None else ""
 
 
 @pass_context

@@ -43,7 +43,7 @@ TAIL_ITEMS = 20
 LIST_ROOM = "list"
 RECENT_BUCKETS_S = 10
 _BUCKET = ("t", "sent", "succeeded", "failed", "p95_ms", "cost")
-_ERROR_GROUP = ("cause", "http_status", "message", "count")
+_ERROR_GROUP = ("cause", "http_status", "message", "count", "failed", "recovered")
 _MAX_ERROR_GROUPS = 10
 
 

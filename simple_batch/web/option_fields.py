@@ -13,15 +13,17 @@ from wtforms import (
     FloatField,
     Form,
     SelectField,
+    SelectMultipleField,
     StringField,
     TextAreaField,
     ValidationError,
 )
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # stubs of 3.2
 from wtforms.validators import InputRequired, Optional
+from wtforms.widgets import CheckboxInput, ListWidget
 
 from ..core.errors import InvalidInput
-from ..core.messages import Message
+from ..core.messages import Message, listed
 from ..services.fields import Field, Kind
 from .form_fields import MomentField, WholeField, json_object
 from .i18n import epoch_ms
@@ -66,6 +68,11 @@ def _form_field(field: Field, required: bool) -> Any:
         case Kind.CHOICE:
             choices = [SelectChoice(it.value, _lazy(it.label)) for it in field.choices]
             return SelectField(coerce=_coerced(field), choices=choices, **made)
+        case Kind.CHOICES:
+            choices = [SelectChoice(it.value, _lazy(it.label)) for it in field.choices]
+            boxes = {"widget": ListWidget(), "option_widget": CheckboxInput()}
+            made |= {"default": list(field.default), "choices": choices, **boxes}
+            return SelectMultipleField(coerce=_coerced(field), **made)
         case Kind.JSON:
             return TextAreaField(validators=[lambda _form, given: json_object(given)], **made)
         case Kind.LONG_TEXT:
@@ -118,6 +125,13 @@ def width(field: Field) -> str:
     return f"col-sm-{_WIDTHS.get(field.name, wide)}"
 
 
+def described(field: Field, value: Any) -> Any:
+    """A value as a page names it."""
+    if field.kind is Kind.CHOICES:
+        return translated(listed(one.label for one in field.choices if one.value in value))
+    return value
+
+
 def shown(field: Field, value: Any) -> Any:
     """A value as the form field takes it."""
     if field.kind is Kind.MOMENT:
@@ -126,6 +140,8 @@ def shown(field: Field, value: Any) -> Any:
         return plain(value)
     if field.kind is Kind.LIST:
         return field.write(value)
+    if field.kind is Kind.CHOICES:
+        return list(value)
     if field.kind is Kind.JSON:
         return json.dumps(value, ensure_ascii=False) if value else ""
     return value
@@ -141,6 +157,8 @@ def entered(field: Field, data: Any) -> Any:
         return json.loads(data or "{}")
     if field.kind in (Kind.TEXT, Kind.LONG_TEXT):
         return data or ""
+    if field.kind is Kind.CHOICES:
+        return tuple(data or ())
     return field.default if data is None else data
 
 

@@ -6,8 +6,13 @@ window.SimpleBatchFormat = (() => {
   const SYMBOLS = { USD: "$", CNY: "¥", EUR: "€", GBP: "£", JPY: "JP¥" };
 
   const number = (n) => (n === null || n === undefined ? "–" : decimal.format(n));
-  // rounded down: a job is not 100 % done before it is
-  const percent = (done, total) => share.format(total ? Math.floor((1000 * done) / total) / 1000 : 0);
+  // rounded down: a job is not 100 % done before it is, nor 0 % once it has begun
+  const inSteps = (done, total, steps) => {
+    const rounded = total ? Math.floor((steps * done) / total) : 0;
+    return done && !rounded ? `<${share.format(1 / steps)}` : share.format(rounded / steps);
+  };
+  const percent = (done, total) => inSteps(done, total, 1000);
+  const wholePercent = (done, total) => inSteps(done, total, 100);
   const perSecond = (n) => (n ? `${decimal.format(+n.toFixed(n < 100 ? 1 : 0))}/s` : "–");
   const seconds = [2, 1].map((digits) => new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }));
   const latency = (ms) => (ms === null ? "–" : ms < 1000 ? `${ms} ms` : `${seconds[ms < 10000 ? 0 : 1].format(ms / 1000)} s`);
@@ -25,5 +30,5 @@ window.SimpleBatchFormat = (() => {
     const text = new Intl.NumberFormat(language, { minimumFractionDigits: 2, maximumFractionDigits: places }).format(amount);
     return (SYMBOLS[currency] || `${currency} `) + text;
   };
-  return { number, percent, perSecond, latency, clock, money };
+  return { number, percent, wholePercent, perSecond, latency, clock, money };
 })();

@@ -3,7 +3,7 @@
   const head = document.getElementById("job");
   const words = head.dataset;
   const jobId = Number(words.job);
-  const { number, percent, perSecond, latency, clock, money } = window.SimpleBatchFormat;
+  const { number, percent, wholePercent, perSecond, latency, clock, money } = window.SimpleBatchFormat;
   const cost = (sum) => money(sum, words.wordUnknown);
   const put = (name, text) => { for (const place of document.querySelectorAll(`[data-live="${name}"]`)) place.textContent = text; };
   const reasons = JSON.parse(words.wordReasons);
@@ -11,7 +11,7 @@
 
   function show(p) {
     const c = p.counts;
-    const done = c.succeeded + c.failed + c.cancelled;
+    const done = c.succeeded + c.failed;
     const percents = c.total ? Math.floor((100 * done) / c.total) : 0;
     put("percent", percent(done, c.total));
     put("done", number(done));
@@ -19,6 +19,11 @@
     put("elapsed", clock(p.elapsed_s));
     put("eta", clock(p.eta_s));
     put("rate", perSecond(p.requests_per_second));
+    put("work", clock(p.work_left_s));
+    put("unsent", c.cancelled ? `· ${words.wordUnsent.replace("{n}", number(c.cancelled))}` : "");
+    const runs = p.status === "running";
+    const shown = { eta: runs, work: p.work_left_s !== null, rate: runs || p.requests_per_second > 0 };
+    for (const part of head.querySelectorAll("[data-shown]")) part.hidden = !shown[part.dataset.shown];
     for (const name of ["p50", "p95", "p99"]) put(name, latency(p[`${name}_ms`]));
     put("tokens", words.wordTokens.replace("{input}", number(p.tokens.input)).replace("{output}", number(p.tokens.output)));
     put("estimated", p.tokens.estimated ? `${words.wordEstimated} ${number(p.tokens.estimated)}` : "");
@@ -29,12 +34,14 @@
     put("cap", p.spend_cap === null ? "" : `· ${words.wordCap.replace("{money}", cost({ amount: p.spend_cap, currency: p.cost.currency }))}`);
     put("governor", governor(p.governor));
     counts(c);
+    outcomes(p.outcomes);
     bar(c);
     announce(percents);
-    document.dispatchEvent(new CustomEvent("jobprogress", { detail: percents }));
+    document.dispatchEvent(new CustomEvent("jobprogress", { detail: wholePercent(done, c.total) }));
     const waiting = p.waiting ? "1" : "";
-    if (p.status !== words.status || waiting !== words.waiting) {
-      words.waiting = waiting;
+    const ended = p.outcome_status ? `${p.outcome_status} ${c.failed} ${c.cancelled}` : "";
+    if (p.status !== words.status || waiting !== words.waiting || ended !== words.ended) {
+      Object.assign(words, { waiting, ended });
       refreshHead(p.status);
     }
   }
@@ -43,6 +50,11 @@
   function counts(c) {
     for (const place of document.querySelectorAll("[data-count]")) place.textContent = number(c[place.dataset.count]);
     for (const form of head.querySelectorAll("[data-retry]")) form.hidden = !c[form.dataset.retry];
+  }
+
+  function outcomes(found) {
+    for (const place of document.querySelectorAll("[data-outcome-count]")) place.textContent = number(found[place.dataset.outcomeCount]);
+    for (const tile of head.querySelectorAll("[data-tile]")) tile.hidden = !found[tile.dataset.tile];
   }
 
   function spend(p, done) {
@@ -76,6 +88,10 @@
       part.setAttribute("width", width.toFixed(2));
       x += width;
     }
+    const picture = head.querySelector("#bar [data-words]");
+    const figures = { ok: c.succeeded, bad: c.failed, left: c.pending + c.in_flight + c.retrying, unsent: c.cancelled, all: c.total };
+    const pattern = c.cancelled ? picture.dataset.wordsUnsent : picture.dataset.words;
+    picture.setAttribute("aria-label", pattern.replace(/\{(\w+)\}/g, (_, name) => number(figures[name])));
   }
 
   function announce(percent) {
@@ -104,7 +120,13 @@
       const [old, now] = [document.getElementById(id), page.getElementById(id)];
       if (old && now) old.replaceWith(document.adoptNode(now));
     }
-    document.dispatchEvent(new CustomEvent("jobstatus", { detail: { status, word: fresh.querySelector("#status").textContent.trim().replace(/^\S+\s+/, "") } }));
+    document.dispatchEvent(new CustomEvent("jobstatus", { detail: ending(status, fresh.querySelector("#status .badge")) }));
+  }
+
+  // the mark of the badge and its words
+  function ending(status, badge) {
+    const mark = badge.querySelector("[aria-hidden]").textContent;
+    return { status, mark, word: badge.textContent.trim().slice(mark.length).trim() };
   }
 
   const state = window.SimpleBatchLive.badge;

@@ -9,7 +9,7 @@
   const under_way = () => !ENDED.includes(words.status);
 
   document.addEventListener("jobprogress", ({ detail: percent }) => {
-    if (under_way()) document.title = `${percent} % · ${rest}`;
+    if (under_way()) document.title = `${percent} · ${rest}`;
   });
 
   const show = () => {
@@ -25,10 +25,10 @@
   });
   if ("Notification" in window) show();
 
-  document.addEventListener("jobstatus", ({ detail: { status, word } }) => {
+  document.addEventListener("jobstatus", ({ detail: { status, mark, word } }) => {
     if (!ENDED.includes(status)) return;
     const text = words.wordEnded.replace("{name}", words.name).replace("{status}", word);
-    document.title = `${status === "completed" ? "✓" : "✕"} ${text}`;
+    document.title = `${mark} ${text}`;
     const toast = document.getElementById("toast");
     toast.querySelector(".toast-body").textContent = text;
     bootstrap.Toast.getOrCreateInstance(toast, { delay: 10000 }).show();

@@ -9,7 +9,6 @@
   const draw = () => {
     place.hidden = !buckets.some((b) => b.succeeded || b.failed);
     if (place.hidden) return;
-    document.getElementById("waiting").hidden = true;
     const dark = document.documentElement.dataset.bsTheme === "dark";
     if (chart) chart.dispose();
     chart = echarts.init(place, dark ? "dark" : null);
@@ -22,10 +21,13 @@
       name: words[name], type: "bar", stack: "all", barCategoryGap: "5%", color: colour, animation: false,
       data: buckets.map((b) => [b.t * 1000, +(b[name] / width).toFixed(2)]),
     });
+    // a short job would be one bar on an axis of days
+    const first = buckets.length ? (buckets[0].t - width / 2) * 1000 : null;
+    const last = buckets.length ? Math.max(first + 10_000 * width, (buckets.at(-1).t + width / 2) * 1000) : null;
     chart.setOption({
       backgroundColor: "transparent", legend: { top: 0 }, grid: { left: 8, right: 24, top: 30, bottom: 4, containLabel: true },
       tooltip: { trigger: "axis", renderMode: "richText", confine: true },
-      xAxis: { type: "time", axisLabel: { hideOverlap: true } }, yAxis: { type: "value", min: 0, minInterval: 1 },
+      xAxis: { type: "time", min: first, max: last, minInterval: 1000, axisLabel: { hideOverlap: true } }, yAxis: { type: "value", min: 0, minInterval: 1 },
       series: [series("succeeded", "#198754"), { ...series("failed", "#c9302c"), itemStyle: { decal: STRIPES } }],
     });
   };
@@ -46,12 +48,29 @@
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     buckets = JSON.parse(page.getElementById("throughput-data").textContent);
     update();
+    document.getElementById("waiting").replaceWith(document.adoptNode(page.getElementById("waiting")));
+    const answers = document.getElementById("answers");
+    await window.SimpleBatchPointer.idle(answers);
+    if (!answers.querySelector("details[open]"))
+      window.SimpleBatchFocus.keep(answers, () => answers.replaceChildren(...page.getElementById("answers").childNodes));
     const groups = document.getElementById("groups");
     await window.SimpleBatchPointer.idle(groups);
-    window.SimpleBatchFocus.keep(groups, () => groups.replaceChildren(...page.getElementById("groups").childNodes));
+    const folded = groups.querySelector("details");
+    window.SimpleBatchFocus.keep(groups, () => {
+      groups.replaceChildren(...page.getElementById("groups").childNodes);
+      for (const fresh of groups.querySelectorAll("details")) if (folded) fresh.open = folded.open;
+    });
   };
   document.addEventListener("job.buckets", refresh);
   document.addEventListener("jobstatus", refresh);
+
+  // green-tick words only for an answer that is known to be OK
+  function ending({ status, cause, outcome }) {
+    if (status !== "succeeded") return `✕ ${words[status] || status} ${words.causes[cause] || ""}`;
+    if (outcome === "ok") return `✓ ${words.succeeded}`;
+    if (outcome === "tool_call") return `→ ${words.outcomes[outcome]}`;
+    return outcome ? `⚠ ${words.outcomes[outcome] || outcome}` : words.succeeded;
+  }
 
   const tail = document.getElementById("tail");
   const pause = document.getElementById("tail-pause");
@@ -77,7 +96,7 @@
       link.href = `${location.pathname}/requests/${item.index}`;
       link.textContent = item.index;
       cell(link, "text-end num");
-      cell(item.status === "succeeded" ? `✓ ${words.succeeded}` : `✕ ${words[item.status] || item.status} ${words.causes[item.cause] || ""}`, "text-nowrap");
+      cell(ending(item), "text-nowrap");
       cell(latency(item.latency_ms), "text-end num");
       cell(number(item.tokens), "text-end num");
       const text = document.createElement("div");

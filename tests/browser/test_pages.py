@@ -85,7 +85,7 @@ def test_the_end_of_a_job_is_announced(page, t, questions):
         add_config(page, t, endpoint.base_url)
         launch(page, t, questions(100), "told")
         page.get_by_role("button", name=t("Notify me when it is done")).click()
-        output = t("%(name)s is %(status)s", name="told", status=t("completed"))
+        output = t("%(name)s: %(status)s", name="told", status=t("completed"))
         expect(page.locator("#toast")).to_contain_text(output)
         assert page.title().startswith(f"✓ {output}")
         assert page.evaluate("told") == [output]

@@ -154,6 +154,8 @@ def test_show_job_is_the_object_of_the_contract(instance, good, questions):
         "tokens",
         "cost",
         "errors",
+        "outcomes",
+        "outcome_status",
         "waiting",
     ]
     assert list(found["latency_ms"]) == ["p50", "p90", "p95", "p99", "mean"]

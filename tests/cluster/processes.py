@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 
 from simple_batch import create_app
+from simple_batch.core.domain import Outcome
 from simple_batch.services import configs, job_creation, jobs, uploads
 from simple_batch.store.database import connected
 
@@ -197,7 +198,11 @@ class Cluster:
         wait_until(lambda: self.status(job_id) == status, timeout_s)
 
     def counted(self, job_id: int) -> tuple:
-        """(succeeded by counter, results, distinct requests with one)"""
+        """(succeeded by counter, results, distinct requests with one); the counters by outcome are
+        those of the rows."""
+        each = "(SELECT count(*) FROM result WHERE job_id = j.id AND outcome = '{0}') = outcome_{0}"
+        agree = " AND ".join(map(each.format, Outcome))
+        assert self.ask(f"SELECT {agree} FROM job j WHERE id = %s", job_id) == (True,)
         return self.ask(
             "SELECT succeeded, (SELECT count(*) FROM result WHERE job_id = j.id), "
             "(SELECT count(DISTINCT idx) FROM result WHERE job_id = j.id) FROM job j WHERE id = %s",

@@ -143,6 +143,25 @@ def test_identical_requests_are_asked_once_and_several_configs_share(pair, alias
     assert min(one.calls, two.calls) > 20
 
 
+def test_answers_treated_as_failed_are_retried_by_any_worker(pair, alias):
+    answers = [e.says("half", finish_reason="length"), e.says("fine"), e.says("")]
+    seen: dict[str, int] = {}
+
+    def answer(connection):
+        text = endpoint.bodies[-1]["messages"][0]["content"]
+        seen[text] = seen.get(text, -1) + 1
+        connection.sendall(answers[seen[text] % 2 if int(text.split()[-1]) % 3 else 2])
+
+    with MisbehavingEndpoint(answer) as endpoint:
+        pair.add_config(endpoint.base_url, alias, concurrency=20)
+        job_id = pair.make_job(questions(90), alias, as_failed=("cut_off",), max_retries=2)
+        pair.wait_for(job_id)
+    assert pair.counted(job_id) == (90, 90, 90)
+    found = pair.do(lambda: insight.summary(job_id))
+    assert found["outcomes"] == {**dict.fromkeys(found["outcomes"], 0), "ok": 60, "empty": 30}
+    assert found["attempts"] == 30 + 2 * 60
+
+
 def test_packs_of_embeddings(pair, alias):
     lines = [
         {"custom_id": f"e{n}", "method": "POST", "url": "/v1/embeddings",

@@ -88,9 +88,9 @@ def test_many_large_answers_come_one_after_the_other(caller, bench, large):
         one.transport = one.pool._transport = caller(endpoint, answers)
         seen = []
 
-        def keep(outcome):  # released as late as by the recorder
+        def keep(result):  # released as late as by the recorder
             gevent.sleep(0.01)
-            seen.append((outcome.cause, len(outcome.response), outcome.attempts))
+            seen.append((result.cause, len(result.response), result.attempts))
 
         assert one.pool.run((request(n) for n in range(12)), keep) is None
         assert [cause for cause, _size, _attempts in seen] == [None] * 12

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from simple_batch.core.domain import Cause, Outcome, RequestStatus
+from simple_batch.core.domain import Cause, RequestResult, RequestStatus
 from simple_batch.engine.alike import AlikeFailures
 from simple_batch.engine.failure_guard import GuardPolicy
 from simple_batch.engine.governor import Governor
@@ -156,4 +156,4 @@ def test_a_hostile_message_is_compared_quickly():
 
 
 def _failed(message, cause=Cause.BAD_REQUEST, http_status=400):
-    return Outcome(0, RequestStatus.FAILED, (), 0, 0, 0, None, cause, http_status, message)
+    return RequestResult(0, RequestStatus.FAILED, (), 0, 0, 0, None, cause, http_status, message)

@@ -42,7 +42,7 @@ class Huge(MisbehavingEndpoint):
 
 
 def ended(run):
-    return {outcome.index: (outcome.status, outcome.cause) for outcome in run.outcomes}
+    return {result.index: (result.status, result.cause) for result in run.outcomes}
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
@@ -60,8 +60,8 @@ def test_one_request_is_refused_until_tomorrow_and_the_others_go_on(
             index for index, (status, _) in ended(run).items() if status is RequestStatus.FAILED
         }
         assert (failed, len(run.outcomes)) == (huge, 10)
-        (outcome,) = (outcome for outcome in run.outcomes if outcome.index in huge)
-        assert outcome.cause is outcome.attempts[-1].cause is Cause.TOO_LARGE
+        (result,) = (result for result in run.outcomes if result.index in huge)
+        assert result.cause is result.attempts[-1].cause is Cause.TOO_LARGE
 
 
 def test_several_of_many_are_their_own(bench):
@@ -82,7 +82,7 @@ def test_an_overloaded_provider_s_wait_for_one_request_costs_a_retry(bench):
         assert run.run(6) is None
         assert {status for status, _ in ended(run).values()} == {RequestStatus.SUCCEEDED}
         assert endpoint.calls == 8
-        assert sorted(len(outcome.attempts) for outcome in run.outcomes) == [1, 1, 1, 1, 2, 2]
+        assert sorted(len(result.attempts) for result in run.outcomes) == [1, 1, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("answered", [0, 7])

@@ -53,7 +53,7 @@ def watched(bench, endpoint, outage=SOON, events=None, answered_before=False, **
 
 
 def succeeded(run) -> int:
-    return sum(outcome.status is RequestStatus.SUCCEEDED for outcome in run.outcomes)
+    return sum(result.status is RequestStatus.SUCCEEDED for result in run.outcomes)
 
 
 def while_it_runs(run, count):
@@ -181,9 +181,9 @@ def test_requests_that_always_time_out_beside_others_fail_after_their_retries(be
         run = watched(bench, endpoint, policy=policy)
         requests = [r for r in map(_request, range(60)) if r.index not in range(70, 100)]
         assert run.run(requests=iter(requests)) is None
-        failed = [outcome for outcome in run.outcomes if outcome.cause is Cause.TIMEOUT]
-        assert sorted(outcome.index for outcome in failed) == [7, 8, 9]
-        assert {len(outcome.attempts) for outcome in failed} == {1 + POLICY.max_retries}
+        failed = [result for result in run.outcomes if result.cause is Cause.TIMEOUT]
+        assert sorted(result.index for result in failed) == [7, 8, 9]
+        assert {len(result.attempts) for result in failed} == {1 + POLICY.max_retries}
         assert run.events.seen == []
 
 

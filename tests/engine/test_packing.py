@@ -11,8 +11,8 @@ from simple_batch.core.domain import (
     EMBEDDINGS,
     Attempt,
     Cause,
-    Outcome,
     Request,
+    RequestResult,
     RequestStatus,
     Spread,
     Usage,
@@ -20,7 +20,7 @@ from simple_batch.core.domain import (
 from simple_batch.engine import packing
 from simple_batch.engine.governor import Governor
 from simple_batch.engine.load_balancer import LoadBalancer
-from simple_batch.engine.packed_request import PackedRequest, members, outcomes
+from simple_batch.engine.packed_request import PackedRequest, members, results
 from simple_batch.engine.packing import RequestPacker
 
 from .. import endpoint as e
@@ -35,10 +35,10 @@ def asked(index: int, given="", **fields) -> Request:
 
 
 def run(bench, endpoint, requests, most=8, **options):
-    """Send the requests; returns the outcome of each by index."""
+    """Send the requests; returns the result of each by index."""
     one = bench(endpoint, packer=RequestPacker(most), **options)
     one.stop = one.run(requests=iter(requests))
-    one.by_index = {outcome.index: outcome for outcome in one.outcomes}
+    one.by_index = {result.index: result for result in one.outcomes}
     assert len(one.by_index) == len(one.outcomes), "two outcomes for one request"
     return one
 
@@ -82,19 +82,19 @@ def test_each_request_has_its_own_answer(bench):
     assert sorted(len(inputs) for inputs in endpoint.inputs) == [4, 8, 8]
     assert {"model": "m", "user": "u", "input": texts[:8]} in endpoint.bodies
     for index, text in enumerate(texts):
-        outcome = one.by_index[index]
-        answer = json.loads(outcome.response)
-        assert outcome.status is RequestStatus.SUCCEEDED
+        result = one.by_index[index]
+        answer = json.loads(result.response)
+        assert result.status is RequestStatus.SUCCEEDED
         assert answer == {
             "object": "list",
             "data": [{"object": "embedding", "index": 0, "embedding": [len(text), 0.25]}],
             "model": "e-1",
-            "usage": dict.fromkeys(("prompt_tokens", "total_tokens"), outcome.usage.input),
+            "usage": dict.fromkeys(("prompt_tokens", "total_tokens"), result.usage.input),
         }
-        assert (outcome.model, outcome.http_status) == ("e-1", 200)
-        assert [attempt.number for attempt in outcome.attempts] == [1]
-        assert abs(outcome.usage.input - len(text)) <= 3
-    used = sum((outcome.usage for outcome in one.outcomes), Usage())
+        assert (result.model, result.http_status) == ("e-1", 200)
+        assert [attempt.number for attempt in result.attempts] == [1]
+        assert abs(result.usage.input - len(text)) <= 3
+    used = sum((result.usage for result in one.outcomes), Usage())
     assert used == Usage(sum(map(len, texts)) + 3 * 3)
     assert one.governor.state().rpm_used == 3
     assert one.governor.state().tpm_used == used.total
@@ -114,7 +114,7 @@ def test_one_bad_input_fails_alone(bench, bad):
     assert {index for index, o in one.by_index.items() if o.status is RequestStatus.FAILED} == bad
     assert {one.by_index[index].cause for index in bad} == {Cause.CONTEXT_LENGTH}
     assert sorted(one.by_index) == list(range(16))
-    assert {len(outcome.attempts) for outcome in one.outcomes} == {1}, (
+    assert {len(result.attempts) for result in one.outcomes} == {1}, (
         "a pack's refusal is charged to no request"
     )
     assert endpoint.calls <= min(31, 1 + 8 * len(bad))
@@ -132,7 +132,7 @@ def test_an_endpoint_that_takes_fewer_is_sent_fewer(bench, bears):
         one.pool._packer = RequestPacker(16, lambda *found: learned.append(found))
         one.run(requests=iter([asked(n) for n in range(160)]))
         assert len(one.outcomes) == 160
-        assert {outcome.status for outcome in one.outcomes} == {RequestStatus.SUCCEEDED}
+        assert {result.status for result in one.outcomes} == {RequestStatus.SUCCEEDED}
         now = 4 if bears == 5 else 1
         assert learned[-1][1] == one.pool._packer.max_inputs == now
         assert Counter(map(len, endpoint.inputs[-10:])) == {now: 10}
@@ -146,7 +146,7 @@ def test_chance_refusals_do_not_make_packs_smaller(bench):
 
     with EmbeddingEndpoint(answers) as endpoint:
         one = run(bench, endpoint, [asked(n) for n in range(200)], governor=Governor(concurrency=1))
-    assert {outcome.status for outcome in one.outcomes} == {RequestStatus.SUCCEEDED}
+    assert {result.status for result in one.outcomes} == {RequestStatus.SUCCEEDED}
     assert one.pool._packer.max_inputs == 8
 
 
@@ -174,10 +174,10 @@ def test_an_answer_that_has_not_each_vector_once_is_taken_apart(bench, wrong):
         one = run(bench, endpoint, [asked(n) for n in range(4)])
     assert [len(inputs) for inputs in endpoint.inputs] == [4, 2, 2]
     used = Usage()
-    for outcome in one.outcomes:
-        assert outcome.status is RequestStatus.SUCCEEDED
-        assert [attempt.cause for attempt in outcome.attempts] == [Cause.BAD_RESPONSE, None]
-        used += outcome.usage + outcome.attempts[0].usage
+    for result in one.outcomes:
+        assert result.status is RequestStatus.SUCCEEDED
+        assert [attempt.cause for attempt in result.attempts] == [Cause.BAD_RESPONSE, None]
+        used += result.usage + result.attempts[0].usage
     assert used == Usage(300)
 
 
@@ -191,8 +191,8 @@ def test_what_is_worth_it_is_retried_as_one_and_then_halved(bench):
     with EmbeddingEndpoint(passing) as endpoint:
         one = run(bench, endpoint, [asked(n) for n in range(4)])
         assert [len(inputs) for inputs in endpoint.inputs] == [4, 4]
-        for outcome in one.outcomes:
-            assert [a.cause for a in outcome.attempts] == [Cause.OVERLOADED, None]
+        for result in one.outcomes:
+            assert [a.cause for a in result.attempts] == [Cause.OVERLOADED, None]
 
     def fail_one_text(inputs):
         return e.error(500) if "text 2" in inputs else None
@@ -207,7 +207,7 @@ def test_what_is_worth_it_is_retried_as_one_and_then_halved(bench):
     with EmbeddingEndpoint(lambda _inputs: e.reset) as endpoint:
         one = run(bench, endpoint, [asked(n) for n in range(4)])
         assert endpoint.calls == 1 + POLICY.max_retries
-        assert {outcome.cause for outcome in one.outcomes} == {Cause.CONNECTION}
+        assert {result.cause for result in one.outcomes} == {Cause.CONNECTION}
 
 
 def test_the_deadline_holds_for_a_pack_and_its_parts_together(bench):
@@ -277,7 +277,7 @@ def test_token_arrays_are_weighed_by_their_tokens():
     assert json.loads(pack.body)["input"] == [[1] * 30, [123456] * 10]
     usage = {"prompt_tokens": 41, "total_tokens": 41, "details": {"cached": 8, "cost": 0.5}}
     answer = {**e.embeddings(["", ""]), "usage": usage}
-    whole = Outcome(
+    whole = RequestResult(
         index=0,
         status=RequestStatus.SUCCEEDED,
         attempts=(Attempt(1, 0, 5),),
@@ -287,7 +287,7 @@ def test_token_arrays_are_weighed_by_their_tokens():
         response=json.dumps(answer).encode(),
         usage=Usage(41),
     )
-    first, second = outcomes(pack, whole)
+    first, second = results(pack, whole)
     assert (first.usage, second.usage) == (Usage(30), Usage(11))
     shares = [json.loads(one.response)["usage"] for one in (first, second)]
     assert [share["details"] for share in shares] == [

@@ -25,8 +25,8 @@ def test_every_request_gets_one_outcome_and_the_ceiling_holds(bench):
     with MisbehavingEndpoint(e.slow(0.01)) as endpoint:
         run = bench(endpoint, ceiling=4)
         assert run.run(60) is None
-        assert sorted(outcome.index for outcome in run.outcomes) == list(range(60))
-        assert {outcome.status for outcome in run.outcomes} == {RequestStatus.SUCCEEDED}
+        assert sorted(result.index for result in run.outcomes) == list(range(60))
+        assert {result.status for result in run.outcomes} == {RequestStatus.SUCCEEDED}
         assert endpoint.most_in_flight == 4
         assert not run.pool.in_flight
 
@@ -56,11 +56,11 @@ def test_what_deserves_it_is_retried_max_retries_times(bench, failure):
         run = bench(endpoint)
         run.run(1)
         assert endpoint.calls == 1 + POLICY.max_retries
-        (outcome,) = run.outcomes
-        assert outcome.status is RequestStatus.FAILED
-        assert [attempt.number for attempt in outcome.attempts] == [1, 2, 3]
-        assert outcome.attempts[0].wait_ms <= 20
-        assert outcome.attempts[-1].wait_ms == 0
+        (result,) = run.outcomes
+        assert result.status is RequestStatus.FAILED
+        assert [attempt.number for attempt in result.attempts] == [1, 2, 3]
+        assert result.attempts[0].wait_ms <= 20
+        assert result.attempts[-1].wait_ms == 0
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -76,11 +76,11 @@ def test_a_success_after_failures_keeps_the_failed_attempts(bench):
     with MisbehavingEndpoint(e.error(500), e.truncated, e.ok()) as endpoint:
         run = bench(endpoint)
         run.run(1)
-        (outcome,) = run.outcomes
-        assert outcome.status is RequestStatus.SUCCEEDED
-        causes = [attempt.cause for attempt in outcome.attempts]
+        (result,) = run.outcomes
+        assert result.status is RequestStatus.SUCCEEDED
+        causes = [attempt.cause for attempt in result.attempts]
         assert causes == [Cause.SERVER_ERROR, Cause.CONNECTION, None]
-        assert outcome.response == json.dumps(e.GOOD).encode()
+        assert result.response == json.dumps(e.GOOD).encode()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_stray_refusals_delay_only_their_own_requests(bench):
         governor = Governor(concurrency=20)
         run = bench(endpoint, governor=governor)
         run.run(400)
-        assert {outcome.status for outcome in run.outcomes} == {RequestStatus.SUCCEEDED}
+        assert {result.status for result in run.outcomes} == {RequestStatus.SUCCEEDED}
         assert endpoint.calls == 420
         assert governor.state().rpm_learned is None
         assert governor.limit == 20
@@ -130,7 +130,7 @@ def test_the_deadline_holds_while_a_request_waits_for_its_turn(bench):
         began = time.monotonic()
         run.run(2)
         assert time.monotonic() - began < 25
-        assert {outcome.cause for outcome in run.outcomes} == {Cause.SERVER_ERROR, Cause.RATE_LIMIT}
+        assert {result.cause for result in run.outcomes} == {Cause.SERVER_ERROR, Cause.RATE_LIMIT}
         assert endpoint.calls == 2
 
 
@@ -150,7 +150,7 @@ def test_no_quota_stops_at_once_and_leaves_the_requests_pending(bench):
         assert stop.reason == "quota"
         assert "resume" in stop.detail
         assert endpoint.calls <= 5
-        assert {outcome.status for outcome in run.outcomes} <= {RequestStatus.SUCCEEDED}
+        assert {result.status for result in run.outcomes} <= {RequestStatus.SUCCEEDED}
         assert run.loose
 
 
@@ -171,8 +171,8 @@ def test_a_refusal_among_successes_is_the_requests_own(bench, status):
         run = bench(endpoint, governor=Governor(concurrency=1))
         assert run.run(8) is None
         assert endpoint.calls == 8
-        failed = [outcome for outcome in run.outcomes if outcome.status is RequestStatus.FAILED]
-        assert [outcome.http_status for outcome in failed] == [status, status]
+        failed = [result for result in run.outcomes if result.status is RequestStatus.FAILED]
+        assert [result.http_status for result in failed] == [status, status]
 
 
 def test_stop_lets_calls_in_flight_finish_and_gives_up_what_waits(bench):
@@ -215,10 +215,10 @@ def test_a_pool_without_a_share_lets_go_what_waits_and_can_run_again(bench):
         assert list(run.loose) == [retrying]
         assert len(run.outcomes) == endpoint.calls - 1 < 49  # what was in flight has ended
         shared.set_share(3, 1.0, time.monotonic())
-        done = {outcome.index for outcome in run.outcomes}
+        done = {result.index for result in run.outcomes}
         left = [request(n) for n in range(50) if n not in done]
         run.run(requests=left)
-        assert sorted(outcome.index for outcome in run.outcomes) == list(range(50))
+        assert sorted(result.index for result in run.outcomes) == list(range(50))
 
 
 def test_kill_cuts_calls_after_the_grace_and_notes_them(bench):
@@ -239,7 +239,7 @@ def test_a_fault_of_ours_ends_one_request_only(bench):
         run = bench(endpoint)
         broken = request(0, body=b"not json at all")
         run.run(requests=iter([broken, request(1)]))
-        outcomes = {outcome.index: outcome for outcome in run.outcomes}
+        outcomes = {result.index: result for result in run.outcomes}
         assert outcomes[0].cause is Cause.INTERNAL
         assert outcomes[1].status is RequestStatus.SUCCEEDED
 
@@ -252,7 +252,7 @@ def test_backpressure_from_the_recorder_loses_nothing(bench):
         gevent.sleep(0.2)
         run.pool.stop()
         runner.link(lambda _ended: queue.put(None))
-        seen = [outcome.index for outcome in iter(queue.get, None)]
+        seen = [result.index for result in iter(queue.get, None)]
         assert len(seen) == len(set(seen)) == endpoint.calls
 
 

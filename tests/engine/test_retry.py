@@ -67,10 +67,10 @@ class Bench:
 
 def test_max_retries_counts_calls_after_the_first():
     bench = Bench(reply(500), max_retries=3)
-    outcome = bench.run()
-    assert (outcome.status, outcome.cause) == (RequestStatus.FAILED, Cause.SERVER_ERROR)
-    assert len(outcome.attempts) == len(bench.timeouts) == 4
-    assert [attempt.wait_ms for attempt in outcome.attempts[:3]] == [
+    result = bench.run()
+    assert (result.status, result.cause) == (RequestStatus.FAILED, Cause.SERVER_ERROR)
+    assert len(result.attempts) == len(bench.timeouts) == 4
+    assert [attempt.wait_ms for attempt in result.attempts[:3]] == [
         round(1000 * seconds) for seconds in bench.sleeps
     ]
 
@@ -96,12 +96,12 @@ def test_no_retry_comes_sooner_than_the_provider_asks():
 
 def test_waiting_on_rate_limits_costs_patience_and_no_retry():
     bench = Bench(*[reply(429, retry_after="10")] * 5, GOOD, max_retries=0, patience_s=60)
-    outcome = bench.run()
-    assert outcome.status is RequestStatus.SUCCEEDED
-    assert len(outcome.attempts) == 6
+    result = bench.run()
+    assert result.status is RequestStatus.SUCCEEDED
+    assert len(result.attempts) == 6
     bench = Bench(reply(429, retry_after="10"), max_retries=9, patience_s=35)
-    outcome = bench.run()
-    assert outcome.cause is Cause.RATE_LIMIT
+    result = bench.run()
+    assert result.cause is Cause.RATE_LIMIT
     assert sum(bench.sleeps) == 30.0
 
 
@@ -114,8 +114,8 @@ def test_the_governor_s_cooldown_is_waited_for():
 
 def test_the_deadline_bounds_attempts_and_waits():
     bench = Bench(reply(500, retry_after="20"), max_retries=99, deadline_s=50.0)
-    outcome = bench.run()
-    assert outcome.cause is Cause.SERVER_ERROR
+    result = bench.run()
+    assert result.cause is Cause.SERVER_ERROR
     assert bench.now <= 50.0
     assert bench.timeouts == [50.0, 29.0, 8.0]  # the time left for each attempt
 
@@ -136,19 +136,19 @@ def test_what_cannot_succeed_is_not_tried_again(answer, cause):
 def test_what_would_hit_every_call_is_handed_to_the_pool():
     with pytest.raises(StopAll) as stopped:
         Bench(reply(401)).run()
-    assert stopped.value.outcome.cause is Cause.AUTH
+    assert stopped.value.result.cause is Cause.AUTH
 
 
 def test_every_attempt_is_kept_with_what_came_back():
     failure = TransportFailure(Cause.CONNECTION, "connection refused")
     bench = Bench(failure, reply(500), GOOD)
-    outcome = bench.run()
-    assert [(a.number, a.cause, a.http_status) for a in outcome.attempts] == [
+    result = bench.run()
+    assert [(a.number, a.cause, a.http_status) for a in result.attempts] == [
         (1, Cause.CONNECTION, None),
         (2, Cause.SERVER_ERROR, 500),
         (3, None, 200),
     ]
-    assert all(attempt.latency_ms == 1000 for attempt in outcome.attempts)
+    assert all(attempt.latency_ms == 1000 for attempt in result.attempts)
     assert bench.states == [
         RequestStatus.IN_FLIGHT,
         RequestStatus.RETRYING,

@@ -63,16 +63,16 @@ def test_an_answer_that_does_not_fit_is_final_unless_it_is_to_be_sent_back(bench
     with MisbehavingEndpoint(e.says({"n": "x"})) as endpoint:
         run = bench(endpoint, structure=shape())
         run.run(1)
-        (outcome,) = run.outcomes
-        assert (outcome.status, outcome.cause, endpoint.calls) == (
+        (result,) = run.outcomes
+        assert (result.status, result.cause, endpoint.calls) == (
             RequestStatus.FAILED,
             Cause.SCHEMA,
             1,
         )
-        assert 'is not of type "integer" (at $.n)' in outcome.message
-        assert outcome.http_status == 200
-        assert b"choices" in outcome.response
-        assert outcome.attempts[0].usage == Usage(7, 3, 2, 1)
+        assert 'is not of type "integer" (at $.n)' in result.message
+        assert result.http_status == 200
+        assert b"choices" in result.response
+        assert result.attempts[0].usage == Usage(7, 3, 2, 1)
 
 
 def test_the_second_asking_holds_the_answer_and_the_complaint(bench):
@@ -81,15 +81,15 @@ def test_the_second_asking_holds_the_answer_and_the_complaint(bench):
         policy = msgspec.structs.replace(POLICY, max_retries=3)
         run = bench(endpoint, structure=shape(again=True), policy=policy)
         run.run(1)
-        (outcome,) = run.outcomes
-        assert outcome.status is RequestStatus.SUCCEEDED
-        assert [attempt.cause for attempt in outcome.attempts] == [
+        (result,) = run.outcomes
+        assert result.status is RequestStatus.SUCCEEDED
+        assert [attempt.cause for attempt in result.attempts] == [
             Cause.SCHEMA,
             Cause.SERVER_ERROR,
             Cause.SCHEMA,
             None,
         ]
-        assert sum(a.usage.total for a in outcome.attempts if a.usage) == 20  # of both failures
+        assert sum(a.usage.total for a in result.attempts if a.usage) == 20  # of both failures
         first, second, third, fourth = (body["messages"] for body in endpoint.bodies)
         assert [message["role"] for message in first] == ["user"]
         assert second[:1] == first
@@ -105,10 +105,10 @@ def test_one_that_never_fits_ends_after_max_retries_each_paid_for(bench):
     with MisbehavingEndpoint(e.says([1])) as endpoint:
         run = bench(endpoint, structure=shape(again=True))
         run.run(1)
-        (outcome,) = run.outcomes
+        (result,) = run.outcomes
         assert endpoint.calls == 1 + POLICY.max_retries
-        assert outcome.cause is Cause.SCHEMA
-        assert [attempt.usage for attempt in outcome.attempts] == [Usage(7, 3, 2, 1)] * 3
+        assert result.cause is Cause.SCHEMA
+        assert [attempt.usage for attempt in result.attempts] == [Usage(7, 3, 2, 1)] * 3
 
 
 def test_a_long_answer_is_sent_back_cut(bench):
@@ -171,7 +171,7 @@ def test_an_endpoint_that_rejects_the_parameter_is_asked_in_an_easier_way(bench,
         )
         assert run.run(1) is None
         assert run.run(2) is None  # the result is remembered
-        assert {outcome.status for outcome in run.outcomes} == {RequestStatus.SUCCEEDED}
+        assert {result.status for result in run.outcomes} == {RequestStatus.SUCCEEDED}
         asked = [body.get("response_format") for body in endpoint.bodies]
         assert [form and form["type"] for form in asked] == [
             "json_schema",
@@ -200,7 +200,7 @@ def test_refusals_that_come_at_once_ease_one_step_only(bench):
             endpoint, structure=shape(LOOSE, received=received), governor=Governor(concurrency=5)
         )
         run.run(5)
-        assert {outcome.status for outcome in run.outcomes} == {RequestStatus.SUCCEEDED}
+        assert {result.status for result in run.outcomes} == {RequestStatus.SUCCEEDED}
         assert received == [("json_schema", "json_object")]
         assert endpoint.calls == 10
 

@@ -11,18 +11,21 @@ from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import (
     Attempt,
     Cause,
-    Outcome,
     Prices,
     Request,
+    RequestResult,
     RequestStatus,
     Usage,
 )
 from simple_batch.core.errors import InvalidInput, NotFound
 from simple_batch.export import csv_file
+from simple_batch.export.columns import Table
+from simple_batch.export.structured_columns import Fields
 from simple_batch.store import requests as request_rows
 from simple_batch.store import results
-from simple_batch.store.models import ApiConfig, Job
+from simple_batch.store.models import ApiConfig, Job, Result
 from simple_batch.store.models import Request as RequestRow
+from simple_batch.store.request_filter import RequestFilter
 
 PRICES = Prices("CNY", input=1_000_000_000, output=2_000_000_000)
 
@@ -52,9 +55,9 @@ def job(db):
         rows.append(Request(n, f"+id{n}", body.encode()))
     request_rows.insert(job.id, rows)
 
-    def outcome(index, status, **fields):
+    def result(index, status, **fields):
         attempt = Attempt(1, 1_700_000_000_000, 250, fields.get("cause"), fields.get("http_status"))
-        return Outcome(
+        return RequestResult(
             index=index,
             status=status,
             attempts=(attempt,),
@@ -65,10 +68,10 @@ def job(db):
         )
 
     outcomes = [
-        outcome(2, RequestStatus.SUCCEEDED, response=answer("@SUM(1)\n第二行"), http_status=200, usage=Usage(10, 20)),
-        outcome(0, RequestStatus.SUCCEEDED, response=answer("好"), http_status=200),
-        outcome(1, RequestStatus.FAILED, cause=Cause.BAD_REQUEST, http_status=400, message="no", response=b'{"error":{"message":"no"}}'),
-        outcome(3, RequestStatus.FAILED, cause=Cause.TIMEOUT, message="no answer"),
+        result(2, RequestStatus.SUCCEEDED, response=answer("@SUM(1)\n第二行"), http_status=200, usage=Usage(10, 20)),
+        result(0, RequestStatus.SUCCEEDED, response=answer("好"), http_status=200),
+        result(1, RequestStatus.FAILED, cause=Cause.BAD_REQUEST, http_status=400, message="no", response=b'{"error":{"message":"no"}}'),
+        result(3, RequestStatus.FAILED, cause=Cause.TIMEOUT, message="no answer"),
     ]  # fmt: skip
     results.write(
         [results.Recorded(job.id, "a", PRICES, one.index, one.attempts, one) for one in outcomes]
@@ -106,6 +109,9 @@ def test_json_and_jsonl_say_the_same_in_input_order(job):
         "latency_ms",
         "usage",
         "cost",
+        "outcome",
+        "finish_reason",
+        "reasoning",
     ]
     assert lines[2]["usage"]["total"] == 30
     assert lines[2]["cost"] == {"amount": 0.00005, "currency": "CNY"}
@@ -221,3 +227,35 @@ def test_what_cannot_be_exported_is_reported(job):
         export.export(job.id, "json", "some")
     with pytest.raises(NotFound):
         export.export(999, "json")
+
+
+def test_outcome_finish_reason_and_reasoning_are_exported(job):
+    response = {
+        "choices": [{"message": {"content": "<think>Hm.</think>Yes", "reasoning": "So."}}],
+        "usage": {"completion_tokens_details": {"reasoning_tokens": 0}},
+    }
+    Result.update(
+        outcome="cut_off", finish_reason="length", response=json.dumps(response).encode()
+    ).where(Result.idx == 2).execute()
+    Result.update(outcome="ok").where(Result.idx == 0).execute()
+    lines = [json.loads(line) for line in exported(job, "jsonl").splitlines()]
+    named = [(line["outcome"], line["finish_reason"], line["reasoning"]) for line in lines]
+    third = ("cut_off", "length", "So.\n\nHm.")
+    assert named == [("ok", None, None), (None, None, None), third, *[(None, None, None)] * 2]
+    assert lines[2]["response"] == response
+    table = list(csv.DictReader(io.StringIO(exported(job, "csv").decode("utf-8-sig"))))
+    shown = [table[2][name] for name in ("content", "outcome", "finish_reason", "reasoning")]
+    assert shown == ["Yes", *third]
+    wanted = RequestFilter(outcome="cut_off")
+    (only,) = export.export(job.id, "jsonl", wanted=wanted)
+    assert json.loads(only)["index"] == 2
+
+
+def test_columns_of_the_user_and_fields_of_the_schema_keep_their_names():
+    fields = Fields({"type": "object", "properties": {"reasoning": {}, "custom_id": {}}})
+    names = [column.name for column in Table(["outcome", "content"], fields).columns]
+    assert names[:6] == [
+        *["outcome", "content", "result_content", "reasoning", "result_custom_id", "index"]
+    ]
+    assert {"result_outcome", "finish_reason", "result_reasoning", "custom_id"} <= set(names)
+    assert len(set(names)) == len(names)

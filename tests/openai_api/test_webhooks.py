@@ -92,6 +92,47 @@ def test_every_end_is_sent_and_signed(client, add_config, receive):
         reader.webhooks.unwrap(body + b" ", headers)
 
 
+def test_the_event_says_what_the_answers_are_worth_and_the_batch_stays_as_openai_has_it(
+    client, add_config, receive
+):
+    receiver = receive(200)
+    with connected():
+        _hook, secret = webhooks.create(receiver.url)
+    answers = [
+        e.says("It begins", finish_reason="length"),
+        e.says(None, message={"refusal": "I can't."}),
+        e.says("<think>Hm.</think>fine", finish_reason="stop"),
+        e.error(400, "bad"),
+    ]
+    with MisbehavingEndpoint(*answers) as endpoint:
+        add_config(endpoint.base_url, concurrency=1)
+        batch = submit(client, [line(name) for name in "abcd"])
+        wait_until(lambda: receiver.got)
+    headers, body = receiver.got[0]
+    event = openai.OpenAI(api_key="x", webhook_secret=secret).webhooks.unwrap(body, headers)
+    assert (event.type, event.data.id) == ("batch.completed", batch.id)
+    assert json.loads(body)["simple_batch"] == {
+        "outcome_status": "completed_with_failures",
+        "total": 4,
+        "succeeded": 3,
+        "failed": 1,
+        "cancelled": 0,
+        "outcomes": {"ok": 1, "cut_off": 1, "refused": 1, "empty": 0, "tool_call": 0, "schema": 0},
+    }
+    done = client.batches.retrieve(batch.id)
+    counts = done.request_counts
+    assert (counts.total, counts.completed, counts.failed) == (4, 3, 1)
+    assert not done.model_extra
+    lines = client.files.content(done.output_file_id).text.splitlines()
+    assert {frozenset(json.loads(one)) for one in lines} == {
+        frozenset({"id", "custom_id", "response", "error"})
+    }
+    texts = [
+        json.loads(one)["response"]["body"]["choices"][0]["message"]["content"] for one in lines
+    ]
+    assert texts == ["It begins", None, "<think>Hm.</think>fine"]
+
+
 def test_a_receiver_that_fails_is_tried_again(client, add_config, receive, app):
     receiver = receive(500, 302, 204)
     with connected():

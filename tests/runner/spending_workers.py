@@ -19,7 +19,7 @@ import gevent
 
 from simple_batch.cluster.spend_leases import LeasedSpendLimits
 from simple_batch.core.clock import now_ms
-from simple_batch.core.domain import NANO, Outcome, Prices, RequestStatus, Usage
+from simple_batch.core.domain import NANO, Prices, RequestResult, RequestStatus, Usage
 from simple_batch.engine.breaker import PauseReason
 from simple_batch.engine.classify import Classification
 from simple_batch.engine.spend_limit import CapReached
@@ -77,10 +77,10 @@ class Worker:
                     return
                 usage = Usage(output=self._made())
                 guard.settle(Classification(None, None, usage=usage))
-                outcome = Outcome(
+                result = RequestResult(
                     index, RequestStatus.SUCCEEDED, (), now_ms(), now_ms(), 5, usage=usage
                 )
-                record = Recorded(job_id, config.alias, prices, index, (), outcome, config.id)
+                record = Recorded(job_id, config.alias, prices, index, (), result, config.id)
                 self._recorder.record(record)
 
         self.blocks.attach_job(job_id, job_limit)

@@ -43,6 +43,14 @@ def agrees(job_id: int) -> None:
         )
         found = (rows.get("succeeded", 0), rows.get("failed", 0), rows.get("cancelled", 0))
         assert found == (job.succeeded, job.failed, job.cancelled)
+        outcomes = dict(
+            database.execute_sql(
+                "SELECT outcome, count(*) FROM result WHERE job_id = ? AND (outcome IS NOT NULL OR "
+                "status = 'succeeded') GROUP BY 1",
+                (job_id,),
+            )
+        )
+        assert {one: n for one, n in insight.summary(job_id)["outcomes"].items() if n} == outcomes
         assert Request.select().where(Request.job == job_id).count() == job.total
 
 

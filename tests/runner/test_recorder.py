@@ -5,7 +5,7 @@ import time
 import gevent
 import pytest
 
-from simple_batch.core.domain import Attempt, Cause, Outcome, Prices, RequestStatus
+from simple_batch.core.domain import Attempt, Cause, Prices, RequestResult, RequestStatus
 from simple_batch.runner.recorder import Recorder
 from simple_batch.store.results import Recorded
 
@@ -35,7 +35,7 @@ def recording(add_config, make_job):
 
 def _recorded(job_id: int, index: int) -> Recorded:
     attempts = (Attempt(1, 1000, 5, Cause.SERVER_ERROR, 500, "no"),)
-    outcome = Outcome(
+    result = RequestResult(
         index=index,
         status=RequestStatus.FAILED,
         attempts=attempts,
@@ -45,7 +45,7 @@ def _recorded(job_id: int, index: int) -> Recorded:
         cause=Cause.SERVER_ERROR,
         message="no",
     )
-    return Recorded(job_id, "test", Prices(), index, attempts, outcome)
+    return Recorded(job_id, "test", Prices(), index, attempts, result)
 
 
 def test_a_result_that_comes_alone_does_not_wait(recording):

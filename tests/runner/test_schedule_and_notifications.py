@@ -181,6 +181,22 @@ class TestMail:
         assert f"https://batch.example.com/jobs/{job_id}" in sent.get_content()
         wait_until(lambda: self.delivery().delivered_at)
 
+    def test_the_mail_counts_what_is_cut_off_refused_or_empty(
+        self, start, mail, add_config, make_job, wait_for
+    ):
+        answers = [
+            e.says("It begins", finish_reason="length"),
+            e.says("", finish_reason="stop"),
+            e.says("fine", finish_reason="stop"),
+            e.error(400, "bad"),
+        ]
+        with MisbehavingEndpoint(*answers) as endpoint:
+            add_config(endpoint.base_url, concurrency=1)
+            wait_for(make_job(4, email="me@example.com"), "completed")
+            sent = wait_until(lambda: mail.mails)[0]
+        assert "已完成，1 个失败" in sent["Subject"]
+        assert "回答：1 个正常、1 个被截断、1 个空回答" in sent.get_content()
+
     def test_who_is_refused_for_good_is_not_tried_again(
         self,
         start,

@@ -19,7 +19,7 @@ from simple_batch.cluster.spend_leases import SpendLease
 from simple_batch.cluster.worker import Worker as ClusterWorker
 from simple_batch.core import settings as app_settings
 from simple_batch.core.clock import now_ms
-from simple_batch.core.domain import NANO, Outcome, Prices, RequestStatus, Usage
+from simple_batch.core.domain import NANO, Prices, RequestResult, RequestStatus, Usage
 from simple_batch.runner import spend_caps
 from simple_batch.runner.hooks import Hooks
 from simple_batch.store import spend_leases, spending
@@ -486,8 +486,10 @@ def test_results_of_a_failed_run_are_committed_before_its_lease_is_closed(url, t
     call.get(timeout=PATIENCE_S)
     spend_limit.settle(7 * NANO)
     prices = Prices(config.currency, input=0, output=1_000_000 * NANO)
-    outcome = Outcome(1, RequestStatus.SUCCEEDED, (), now_ms(), now_ms(), 5, usage=Usage(output=7))
-    worker._recorder.record(Recorded(job_id, config.alias, prices, 1, (), outcome, config.id))
+    result = RequestResult(
+        1, RequestStatus.SUCCEEDED, (), now_ms(), now_ms(), 5, usage=Usage(output=7)
+    )
+    worker._recorder.record(Recorded(job_id, config.alias, prices, 1, (), result, config.id))
     worker._recorder.start()
     worker._run_closed(job_id)
     with connected():

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from simple_batch.core.domain import Attempt, Cause, Outcome, Prices, RequestStatus
+from simple_batch.core.domain import Attempt, Cause, Prices, RequestResult, RequestStatus
 from simple_batch.runner.recorder import Recorder
 from simple_batch.store.database import connected
 from simple_batch.store.models import Result
@@ -18,8 +18,8 @@ if not postgres.CHOSEN:  # stored as U+FFFD
     UNFIT["text that is no text"] = {"message": "half \ud83d"}
 
 
-def outcome(index: int, **fields) -> Outcome:
-    good = Outcome(
+def result(index: int, **fields) -> RequestResult:
+    good = RequestResult(
         index=index,
         status=RequestStatus.FAILED,
         attempts=(Attempt(1, 1000, 5, Cause.SERVER_ERROR, 500, "no"),),
@@ -38,12 +38,12 @@ def test_results_that_cannot_be_stored_fail_alone(add_config, make_job):
     complaints = []
     recorder = Recorder(100, 0.01, complaints.append)
     recorder.start()
-    outcomes = [outcome(n, **fields) for n, fields in enumerate(UNFIT.values())]
-    outcomes += [outcome(n) for n in range(len(UNFIT), len(UNFIT) + 20)]
+    outcomes = [result(n, **fields) for n, fields in enumerate(UNFIT.values())]
+    outcomes += [result(n) for n in range(len(UNFIT), len(UNFIT) + 20)]
     for one in outcomes:
         recorder.record(Recorded(job_id, "test", Prices(), one.index, one.attempts, one))
     recorder.flush()
-    recorder.record(Recorded(job_id, "test", Prices(), 0, (), outcome(0)))  # it still works
+    recorder.record(Recorded(job_id, "test", Prices(), 0, (), result(0)))  # it still works
     recorder.stop(5)
     with connected():
         rows = {row.idx: row for row in Result.select().where(Result.job == job_id)}

@@ -9,6 +9,8 @@ from simple_batch.core.domain import Cause
 from simple_batch.core.errors import InvalidInput
 from simple_batch.core.schema import MAX_BYTES, NoJson, Schema, json_of, parse
 
+from ..standstill import LONGEST_S, Standstill
+
 PERSON = {
     "type": "object",
     "properties": {"age": {"type": "integer", "minimum": 0}, "born": {"format": "date"}},
@@ -217,10 +219,25 @@ def test_strict_is_what_openais_strict_mode_takes(change, strict):
         ('Here it is:\n\n```\n{"a": 1}\n```\nAnything else?', {"a": 1}),
         ('```{"a": 1}```', {"a": 1}),
         ('{"a": "```json\\n1\\n```"}', {"a": "```json\n1\n```"}),
+        ('\ufeff{"a": 1}', {"a": 1}),
+        ('\ufeff```json\n\ufeff{"a": 1}\n```', {"a": 1}),
+        ('```json {"a": 1}```', {"a": 1}),
+        ('~~~json\n{"a": 1}\n~~~', {"a": 1}),
+        ('~~~~\n{"a": "~~~"}\n~~~~', {"a": "~~~"}),
+        ('Answer: ```JSON\r\n{"a": 1}\r\n``` ok?', {"a": 1}),
+        ('```json\n{"a": "```x```"}\n```', {"a": "```x```"}),
+        ('```json\n{"a": 1}', {"a": 1}),  # the closing fence is missing
+        ('{"a": 1}\n```', {"a": 1}),  # the opening fence is in the prompt
+        ('```python\nprint([1)\n```\n\n```json\n{"a": 1}\n```', {"a": 1}),
+        ('```json\n{"a": 1}\n```\nAgain:\n```json\n{ "a" : 1 }\n```', {"a": 1}),
+        ('```json\n{"a": 1}\n```\nThe [1] of {it}.', {"a": 1}),
+        ('Sure! {"a": 1} Anything else?', {"a": 1}),
+        ('Sure, for {name}: {"a": {"b": [1, "}"]}}. Done [1-3].', {"a": {"b": [1, "}"]}}),
+        ("结果：[1, 2]。", [1, 2]),
         ("123456789012345678901234567890", 123456789012345678901234567890),
     ],
 )
-def test_json_is_found_alone_or_in_the_only_fence(text, value):
+def test_json_is_found_alone_in_a_fence_or_between_words(text, value):
     assert json_of(text).value == value
 
 
@@ -232,6 +249,19 @@ def test_json_is_found_alone_or_in_the_only_fence(text, value):
         '{"a": 1',
         "```json\n{\n```",
         "```\n1\n```\n```\n2\n```",
+        "```\n1\n```\n```\ntrue\n```",
+        "It is 42.",
+        '{"a": 1}\n{"a": 2}',
+        # a piece of something larger that cannot be read
+        '[{"a": 1}, {"a": 2',
+        '```json\n[{"a": 1}, {"a": 2\n```',
+        '```json\n{"a": 1}\n```\n```json\n{"a": 2',
+        '{"a": {"b": 1}, oops, "c": {"d": 1}}',
+        '{"a": "}", oops: {"b": 1}}',
+        "{'a': [1, 2]}",
+        '"a": [1, 2]}',
+        '{"a": [1, 2}]',
+        '{"a": 1}, {"b": "x',
         "NaN",
         "1e999",
         "[" * 9999,
@@ -240,6 +270,73 @@ def test_json_is_found_alone_or_in_the_only_fence(text, value):
 def test_what_is_no_json_is_reported(text):
     with pytest.raises(NoJson):
         json_of(text)
+
+
+def test_of_several_values_the_one_that_fits_is_taken():
+    schema = Schema({"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}})
+
+    def read(text):
+        found = schema.json_of(answer(choices=[{"message": {"content": text}}]))
+        return found and found.value
+
+    assert read('See [1]: {"a": 1}') == {"a": 1}
+    assert read('```json\n{"a": "x"}\n```\n```json\n{"a": 1}\n```') == {"a": 1}
+    assert read('{"a": 1} or {"a": 2}') is None
+    assert read('{"b": 1} or {"b": 2}') is None
+    assert read("".join(f'{{"a": "{n}"}}' for n in range(2_000)) + '{"a": 1}') is None
+
+
+def test_an_answer_with_several_values_that_fit_is_complained_of():
+    schema = Schema({"type": "object", "required": ["a"]})
+    body = answer(choices=[{"message": {"content": '{"a": 1} or {"a": 2}'}}])
+    assert schema.complaint(body) == (
+        Cause.SCHEMA,
+        "the answer does not fit the schema: it contains 2 different JSON values that fit",
+    )
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": '<think>Not {"age": "x"}</think>\n\n{"age": 1}'},
+        {"content": 'So {"age": "x"}?\n</think>\n```json\n{"age": 1}\n```'},
+        {"content": [{"type": "reasoning", "text": '{"age": 2}'}, {"type": "text", "text": '{"age": 1}'}]},
+        {"content": '{"age": 1}', "reasoning_content": '{"age": 2}'},
+    ],
+)  # fmt: skip
+def test_json_in_reasoning_is_no_answer(message):
+    schema = Schema({"properties": {"age": {"type": "integer"}}, "required": ["age"]})
+    found = schema.json_of(answer(choices=[{"message": message}]))
+    assert found is not None and found.value == {"age": 1}
+
+
+def test_reasoning_that_is_cut_off_holds_no_answer():
+    schema = Schema({"properties": {"age": {"type": "integer"}}})
+    body = answer(
+        choices=[{"message": {"content": '<think>{"age": 1}'}, "finish_reason": "length"}]
+    )
+    assert schema.complaint(body) == (
+        Cause.SCHEMA,
+        "the answer does not fit the schema: it is empty; it was cut off at max_tokens",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```{" * 1_000_000,
+        "```\n" * 1_000_000,
+        "{x} " * 400_000 + "[",
+        "[ ] " * 400_000,
+        "~~~````" * 500_000,
+        '{"' * 200_000,
+        "{" * 250_000 + "}" * 250_000,
+    ],
+)
+def test_json_is_looked_for_quickly(text):
+    with Standstill() as held, pytest.raises(NoJson):
+        json_of(text + "x")
+    assert held.longest_s < LONGEST_S
 
 
 def answer(**fields) -> bytes:

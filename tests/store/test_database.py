@@ -63,8 +63,11 @@ def test_opening_again_applies_nothing(tmp_path):
         "0020_forms",
         "0021_seed",
         "0023_usage",
+        "0024_outcomes",
+        "0025_override_max_tokens",
         "0026_drafts",
         "0027_job_bin",
+        "0030_error_groups",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []

@@ -104,7 +104,7 @@ def rows(vault) -> dict[str, list[dict]]:
         "error_group": [
             {
                 **{"job_id": n, "group_key": "g", "cause": "server_error", "http_status": 500},
-                **{"message": "no", "attempts": 2, "first_at": T, "last_at": T},
+                **{"message": "no", "attempts": 2, "first_at": T, "last_at": T, "failed": 2},
             }
             for n in JOBS
         ],
@@ -140,16 +140,20 @@ def fill(connection, vault) -> None:
         "AND name NOT LIKE 'sqlite_%'"
     ).fetchall()
     for (table,) in tables:
-        columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
         for given in known.get(table, [{}]):
-            row = {name: given[name] for _, name, *_ in columns if name in given}
-            for _, name, kind, needed, default, key in columns:
-                if name not in row and (needed or key) and default is None and name != "id":
-                    row[name] = _plain(kind, name)
-            names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))
-            connection.execute(
-                f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values())
-            )
+            insert(connection, table, given)
+
+
+def insert(connection, table: str, given: dict) -> None:
+    """A row with what is given, as far as the table has such columns, and plain values where it needs
+    more."""
+    columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+    row = {name: given[name] for _, name, *_ in columns if name in given}
+    for _, name, kind, needed, default, key in columns:
+        if name not in row and (needed or key) and default is None and name != "id":
+            row[name] = _plain(kind, name)
+    names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))
 
 
 def _plain(kind: str, name: str):
@@ -208,6 +212,8 @@ def _figures_are_right() -> None:
             assert found["cost"]["amount"] == 90 / 1e9
             assert found["latency_ms"]["p50"] == pytest.approx(200, rel=0.02)
             assert found["errors"] == [{"cause": "server_error", "count": 2}]
+            (group,) = insight.error_groups(job_id)
+            assert (group["failed"], group["recovered"]) == (2, 0)
         assert len(configs.list_all()) == 2
         done = min(DONE)
         for form in export.FORMATS:

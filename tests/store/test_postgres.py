@@ -9,7 +9,7 @@ import pytest
 
 from simple_batch import create_app
 from simple_batch.core.clock import now_ms
-from simple_batch.core.domain import Outcome, Prices, Request, RequestStatus
+from simple_batch.core.domain import Prices, Request, RequestResult, RequestStatus
 from simple_batch.core.errors import DatabaseError
 from simple_batch.runner.lease import ServerLease
 from simple_batch.store import backends, dialect, models, requeue, results, search
@@ -70,7 +70,7 @@ def asked(index: int, body: bytes = b'{"messages":[]}', custom_id: str = "") -> 
 
 def answered(job_id: int, index: int, response: bytes = b"{}", message: str = ""):
     now = now_ms()
-    outcome = Outcome(
+    result = RequestResult(
         index=index,
         status=RequestStatus.SUCCEEDED,
         attempts=(),
@@ -80,7 +80,7 @@ def answered(job_id: int, index: int, response: bytes = b"{}", message: str = ""
         response=response,
         message=message,
     )
-    return results.Recorded(job_id, "a", Prices("USD"), index, (), outcome)
+    return results.Recorded(job_id, "a", Prices("USD"), index, (), result)
 
 
 def described(name: str) -> dict:

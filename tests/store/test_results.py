@@ -10,9 +10,9 @@ from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import (
     Attempt,
     Cause,
-    Outcome,
     Prices,
     Request,
+    RequestResult,
     RequestStatus,
     Usage,
 )
@@ -50,7 +50,7 @@ def recorded(job_id, index, causes, succeeded, at=1_700_000_000_000, usage=Usage
     ]
     if succeeded:
         attempts.append(Attempt(len(attempts) + 1, at + 9_000, 250))
-    outcome = Outcome(
+    result = RequestResult(
         index=index,
         status=RequestStatus.SUCCEEDED if succeeded else RequestStatus.FAILED,
         attempts=tuple(attempts),
@@ -61,7 +61,7 @@ def recorded(job_id, index, causes, succeeded, at=1_700_000_000_000, usage=Usage
         response=b"{}" if succeeded else None,
         usage=usage if succeeded else None,
     )
-    return results.Recorded(job_id, "a", PRICES, index, tuple(attempts), outcome)
+    return results.Recorded(job_id, "a", PRICES, index, tuple(attempts), result)
 
 
 one = st.tuples(
@@ -97,6 +97,8 @@ def test_counters_always_equal_the_rows(db, groups):
     assert job.unpriced == 0
     grouped = ErrorGroup.select().where(ErrorGroup.job == job_id)
     assert sum(group.attempts for group in grouped) == failed_attempts
+    assert sum(group.failed for group in grouped) == job.failed
+    assert sum(group.recovered for group in grouped) == sum(row.attempts - 1 for row in good)
     for width in (1, 10, 60, 3600):
         buckets = list(Timeline.select().where(Timeline.job == job_id, Timeline.width == width))
         assert sum(bucket.succeeded for bucket in buckets) == job.succeeded
@@ -104,6 +106,36 @@ def test_counters_always_equal_the_rows(db, groups):
         assert sum(bucket.sent for bucket in buckets) == job.attempts
         assert sum(bucket.retried for bucket in buckets) == job.retries
         assert all(bucket.t % width == 0 for bucket in buckets)
+
+
+def groups_of(job_id) -> dict[str, tuple[int, int, int]]:
+    """(attempts, failed requests, recovered attempts) by cause."""
+    groups = ErrorGroup.select().where(ErrorGroup.job == job_id)
+    return {group.cause: (group.attempts, group.failed, group.recovered) for group in groups}
+
+
+def test_groups_tell_failed_requests_from_recovered_attempts(db):
+    job_id = new_job()
+    timeout, server = Cause.TIMEOUT, Cause.SERVER_ERROR
+    results.write(
+        [
+            recorded(job_id, 0, [timeout, server], False),  # failed with its last attempt
+            recorded(job_id, 1, [timeout, timeout], True),
+            recorded(job_id, 2, [], True),
+        ]
+    )
+    full = recorded(job_id, 3, [server], False)  # still being retried: neither
+    results.write([results.Recorded(job_id, "a", PRICES, 3, full.attempts)])
+    assert groups_of(job_id) == {"timeout": (3, 0, 2), "server_error": (2, 1, 0)}
+    # retried by the user, and answered without a further failure
+    assert requeue.requeue_step(job_id, RequestFilter(), -1)[0] == 1
+    assert groups_of(job_id) == {"timeout": (3, 0, 2), "server_error": (2, 0, 0)}
+    results.write([recorded(job_id, 0, [], True), recorded(job_id, 3, [], True)])
+    assert groups_of(job_id) == {"timeout": (3, 0, 3), "server_error": (2, 0, 2)}
+    assert requeue.replace_one(job_id, 1, b"{}")
+    assert groups_of(job_id) == {"timeout": (3, 0, 1), "server_error": (2, 0, 2)}
+    results.write([recorded(job_id, 1, [server], False)])
+    assert groups_of(job_id) == {"timeout": (3, 0, 1), "server_error": (3, 1, 2)}
 
 
 def test_a_second_result_for_a_request_is_ignored_and_not_counted(db):
@@ -197,7 +229,7 @@ def test_pending_pages_skip_what_has_a_result_and_end(db):
 def test_a_failing_commit_leaves_nothing_half_written(db):
     job_id = new_job()
     broken = recorded(job_id, 2, [Cause.TIMEOUT], False)
-    poisoned = results.Recorded(999_999, "a", PRICES, 0, broken.attempts, broken.outcome)
+    poisoned = results.Recorded(999_999, "a", PRICES, 0, broken.attempts, broken.result)
     with pytest.raises(peewee.IntegrityError, match=r"(?i)foreign key"):
         results.write([recorded(job_id, 1, [], True), poisoned])
     assert database.execute_sql("SELECT count(*) FROM result").fetchone() == (0,)

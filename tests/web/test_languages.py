@@ -260,11 +260,11 @@ def test_why_a_request_failed_follows_the_language(
 
 
 def test_the_live_feed_has_a_preview_in_each_language():
-    row = (0, "failed", "timeout", 5, None, None, None, "no whole answer within 5 s", None)
+    row = (0, "failed", None, "timeout", 5, None, None, None, "no whole answer within 5 s", None)
     item = _item(row)
     assert item["preview"] == "no whole answer within 5 s"
     assert item["previews"] == {"zh": "5 秒内未收到完整响应"}
-    assert "previews" not in _item((*row[:7], "no such key", 401))
+    assert "previews" not in _item((*row[:8], "no such key", 401))
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ with an answer. Nothing is ever fetched, patterns are matched in linear time, an
 schema that could make endless work is refused.
 """
 
-from .answer import Given, JsonText, NoJson, given, json_of, parsed
+from .answer import Given, given
 from .check import MAX_BYTES, Schema, parse
+from .json_text import JsonText, NoJson, json_of
 
 __all__ = [
     "MAX_BYTES",
@@ -17,5 +18,4 @@ __all__ = [
     "given",
     "json_of",
     "parse",
-    "parsed",
 ]

@@ -14,9 +14,10 @@ from ..stored_messages import (
     TOO_DEEP_TO_CHECK,
     TOO_MUCH_TO_CHECK,
 )
-from .answer import NoJson, given, json_of
+from .answer import given
 from .faults import Faults, Parts
 from .graph import Graph, fault
+from .json_text import JsonText, NoJson, json_of
 from .validator import check_form, of_parts, single
 from .weights import Weights
 from .work import TooMuch, Work
@@ -124,14 +125,26 @@ class Schema:
         if answer.refusal or answer.ended == "content_filter":
             return Cause.CONTENT_FILTER, MODEL_REFUSES(answer=answer.refusal or answer.text)[:400]
         try:
-            value = json_of(answer.text).value
+            found = json_of(answer.text, self._fits)
         except NoJson as error:
             why = str(error)
             if answer.ended == "length":
                 why = CUT_OFF(why=why)
             return Cause.SCHEMA, NO_MATCH(why=why)
-        why = self.fault(value, answer.text)
+        why = self.fault(found.value, found.text)
         return None if not why else (Cause.SCHEMA, NO_MATCH(why=why))
+
+    def json_of(self, body: bytes | None) -> JsonText | None:
+        """The JSON of an answer that fits; None where there is none."""
+        if not body:
+            return None
+        try:
+            return json_of(given(bytes(body)).text, self._fits)
+        except NoJson:
+            return None
+
+    def _fits(self, found: JsonText) -> bool:
+        return not self.fault(found.value, found.text)
 
     def fault(self, value: object, text: str | None = None) -> str:
         """What does not fit in a value (``text``: the JSON that it was read from), with its place;
