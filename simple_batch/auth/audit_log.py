@@ -41,6 +41,8 @@ ACTIONS = (
     "job.send",
     "job.reset",
     "job.delete",
+    "job.restore",
+    "job.remove",
     "job.export",
     "file.create",
     "file.download",

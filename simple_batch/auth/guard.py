@@ -35,6 +35,7 @@ _READABLE = {"configs.index"}  # although its blueprint is for admins
 _OPERATOR_ONLY = {
     "access",
     "jobs_list.bulk",
+    "new_draft",
     "new_job",
     "new_template",
     "pictures.of_staged",
@@ -107,6 +108,12 @@ def must_see(job_id: int) -> None:
     sees = identity.current().sees
     if sees is not None and not visibility.sees_job(sees, job_id):
         raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
+
+
+def sees_upload(upload_id: int) -> bool:
+    """Whether the current caller may see an upload, which may be missing."""
+    sees = identity.current().sees
+    return sees is None or visibility.sees_upload(sees, upload_id)
 
 
 def required_role(endpoint: str, method: str) -> Role:
@@ -198,7 +205,7 @@ def _check_scope(sees: Scope | None) -> None:
         return
     if "job_id" in named:
         must_see(named["job_id"])
-    if "upload_id" in named and not visibility.sees_upload(sees, named["upload_id"]):
+    if "upload_id" in named and not sees_upload(named["upload_id"]):
         raise NotFound(translatable("This upload was deleted. Upload the file again."))
 
 

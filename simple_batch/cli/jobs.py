@@ -1,4 +1,4 @@
-"""create-job, list-jobs, show-job, and the commands that change a job's state."""
+"""create-job, list-jobs, show-job, and the commands that change a job's state (deletion.py removes jobs)."""
 
 import sys
 from pathlib import Path
@@ -16,6 +16,7 @@ from ..services.job_options import JobOptions
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from .base import PRICE, command, confirm, counted, put, put_json, put_table, say
+from .deletion import list_deleted
 from .options import job_options, new_job
 
 _job_id = click.argument("job_id", type=int)
@@ -58,9 +59,15 @@ def create_job(file, config, start, images, **fields):
 
 @command("list-jobs")
 @click.option("--status", type=click.Choice([status.value for status in JobStatus]))
+@click.option("--deleted", is_flag=True, help="List the jobs in the bin instead.")
 @click.option("--json", "as_json", is_flag=True)
-def list_jobs(status, as_json):
+def list_jobs(status, deleted, as_json):
     """List jobs, newest first."""
+    if deleted and status:
+        raise click.UsageError("Give --deleted or --status, not both.")
+    if deleted:
+        list_deleted(as_json)
+        return
     page, found = 1, []
     while True:
         rows = insight.jobs_page(status=status, page=page, per_page=500)
@@ -174,16 +181,6 @@ def reset_job(job_id, yes):
     say(f"Job {job_id} has no results any more. To start it: flask resume-job {job_id}")
 
 
-@command("delete-job")
-@_job_id
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def delete_job(job_id, yes):
-    """Delete a job with its requests and results."""
-    confirm(yes, f"Delete job {job_id} “{jobs.get(job_id).name}” with everything in it?")
-    jobs.delete(job_id, actor="cli")
-    say(f"Job {job_id} is deleted.")
-
-
 COMMANDS = (
     create_job,
     list_jobs,
@@ -193,5 +190,4 @@ COMMANDS = (
     cancel_job,
     retry_job,
     reset_job,
-    delete_job,
 )

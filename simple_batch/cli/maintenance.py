@@ -9,7 +9,7 @@ from ..core import context
 from ..core.errors import SettingsError
 from ..core.messages import Message, translatable
 from ..insight.summary import iso
-from ..services import backups, jobs, lifecycle, retention
+from ..services import backups, job_bin, jobs, lifecycle, retention
 from ..store import secrets
 from ..store.database import connected, open_database, redacted_url
 from .base import ExitStatus, command, confirm, counted, put, put_json, put_table, say
@@ -72,13 +72,16 @@ def restore_db(file, with_key, yes):
 @click.option("--dry-run", is_flag=True, help="Only list what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True)
+@click.option("--bin", "empty_bin", is_flag=True, help="Also delete all jobs in the bin for good.")
 @click.option("--vacuum", is_flag=True, help="Shrink the database file; stop the server first.")
-def clean(dry_run, yes, as_json, vacuum):
+def clean(dry_run, yes, as_json, empty_bin, vacuum):
     """Delete data by the retention rules (RETENTION_…)."""
     with connected():
         on = retention.rules(context.settings())
         going = retention.plan()
         _show(on, going, as_json)
+        if empty_bin:
+            _empty_bin(dry_run, yes)
         if not on:
             say("No retention rule is on: see RETENTION_… in docs/configuration.md.")
         elif not going:
@@ -89,6 +92,15 @@ def clean(dry_run, yes, as_json, vacuum):
             say(_done(going))
     if vacuum and not dry_run:
         say(f"The database file shrank by {backups.compact():,} bytes.")
+
+
+def _empty_bin(dry_run: bool, yes: bool) -> None:
+    count = job_bin.count()
+    if dry_run or not count:
+        say(f"In the bin: {counted(count, 'job')}.")
+        return
+    confirm(yes, f"Delete {counted(count, 'job')} in the bin for good?")
+    say(f"Deleted from the bin: {counted(job_bin.remove_all(), 'job')}.")
 
 
 def _show(on: dict, going: retention.Plan, as_json: bool) -> None:

@@ -212,7 +212,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 class Fault(msgspec.Struct, frozen=True):
     """Why a line of an upload is no request. ``code`` is one of OpenAI's
     (invalid_json_line, duplicate_custom_id, url_mismatch, empty_file, …), ``param`` the field that
-    is to blame; ``unit`` says whether ``line`` counts lines, or rows of a file that has none."""
+    is to blame; ``unit`` says whether ``line`` counts lines, or rows of a file that has none.
+    ``excerpt`` is the part of the line around the place, ``mark`` the index of the place in it."""
 
     line: int | None
     code: str
@@ -220,6 +221,8 @@ class Fault(msgspec.Struct, frozen=True):
     param: str | None = None
     unit: Literal["line", "row"] = "line"
     wording: list[Any] | None = None  # how the message was made, for pages in another language
+    excerpt: str | None = None
+    mark: int = 0
 
     def __post_init__(self) -> None:
         if isinstance(self.message, Message):

@@ -121,6 +121,11 @@ class Table:
         before = [of(row) for of in self._before]
         return [*self.cells(row), *before, *fields, *(of(row) for of in self._behind)]
 
+    @property
+    def own_names(self) -> list[str]:
+        """Names of the columns of the user's table."""
+        return [column.name for column in self._theirs]
+
     def cells(self, row: Row) -> list:
         """The user's own cells: texts, numbers, truth values, None, {"at": ISO text} for a date."""
         if not row.cells:

@@ -6,6 +6,7 @@ of the rows of a table. Nothing here grows with the size of the upload.
 """
 
 from .archive import Archive, is_archive
+from .body_fault import InvalidBody, Place
 from .images import Image, folded, keep, kind_of, last_part, too_large
 from .nearest_name import near, nearest
 from .preview import Preview, example, first_model, scan
@@ -39,6 +40,8 @@ __all__ = [
     "ByteStream",
     "Finder",
     "Image",
+    "InvalidBody",
+    "Place",
     "Preview",
     "Reader",
     "Renderer",

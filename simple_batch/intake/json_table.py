@@ -73,8 +73,8 @@ class JsonTable:
                 "invalid_request",
                 translatable("must be an object like the others, {column: value}."),
             ) from None
-        except UNREADABLE as error:
-            raise not_json(error) from None
+        except UNREADABLE:
+            raise not_json(raw) from None
         if _REQUEST & fields.keys() and not _REQUEST & self._places.keys():
             raise Bad("invalid_request", translatable("a request among plain objects: do not mix."))
         cells = [""] * len(self.columns)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from ..core.clock import give_way
+from ..core.json_faults import Path, deep_fault, kind_of_value, syntax_fault, type_fault
 from ..core.messages import translatable
 from .field_count import MAX_FIELDS, has_too_many_fields
 
@@ -58,17 +59,26 @@ _messages = msgspec.json.Decoder(list[ChatMessage]).decode
 _long_message = msgspec.json.Decoder(_LongMessage).decode
 _roles = msgspec.json.Decoder(list[_Role]).decode
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_PLACE = re.compile(r"\$\[(\d+)\]")
 
 
 class Bad(Exception):
-    """The item is no request; ``param`` names the field that is to blame."""
+    """The item is no request; ``param`` names the field that is to blame, ``path`` is that of its value in
+    the item, ``at`` the byte within that value, or within the item."""
 
-    def __init__(self, code: str, message: str, param: str | None = None):
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        param: str | None = None,
+        path: Path | None = None,
+        at: int | None = None,
+    ):
         super().__init__(message)
         self.code = code
         self.message = message
         self.param = param
+        self.path = path if path is not None or param is None else tuple(param.split("."))
+        self.at = at
 
 
 _YIELD_EVERY = 50_000  # brackets and strings
@@ -101,9 +111,14 @@ def check_text(raw: bytes) -> None:
                 "not UTF-8 (byte %(number)s of the line): save the file as UTF-8.",
                 number=error.start + 1,
             ),
+            at=error.start,
         ) from None
     if b"\0" in raw:
-        raise Bad("invalid_json_line", translatable("holds a NUL byte: remove it."))
+        raise Bad(
+            "invalid_json_line",
+            translatable("holds a NUL byte: remove it."),
+            at=raw.index(b"\0"),
+        )
     if not _LONG_IN_SAMPLE.search(raw[::_SAMPLE]):
         return
     if _has_long_run(raw) and any(map(_LONG_NUMBER.search, _outside_strings(raw))):
@@ -146,18 +161,24 @@ def is_clean(raw: bytes) -> bool:
 _ITEM = translatable("the item")
 
 
-def fields_of(raw: bytes, what: str = _ITEM) -> dict[str, msgspec.Raw]:
-    """The fields of an object, undecoded. Raises Bad, calling it ``what``."""
+def fields_of(raw: bytes, what: str = _ITEM, path: Path = ()) -> dict[str, msgspec.Raw]:
+    """The fields of an object, undecoded. Raises Bad, calling it ``what``; ``path`` is where it stands in
+    the item."""
     try:
         check_width(raw)
         return _fields(raw)
     except msgspec.ValidationError:
         raise Bad(
             "invalid_request",
-            translatable('%(what)s must be an object like {"messages": [...]}.', what=what),
+            translatable(
+                '%(what)s must be an object like {"messages": [...]}; here it is %(here)s.',
+                what=what,
+                here=kind_of_value(raw),
+            ),
+            path=path,
         ) from None
-    except UNREADABLE as error:
-        raise not_json(error) from None
+    except UNREADABLE:
+        raise not_json(raw, path) from None
 
 
 def check_width(raw: bytes) -> None:
@@ -169,25 +190,43 @@ def check_width(raw: bytes) -> None:
         )
 
 
-def check_messages(raw: msgspec.Raw | bytes) -> None:
-    """Raises Bad for what are no messages of chat completions."""
+def check_messages(raw: msgspec.Raw | bytes, path: Path = ("messages",)) -> None:
+    """Raises Bad for what are no messages of chat completions; ``path`` is where they stand in the
+    item."""
     raw = bytes(raw)
     first = 0  # index of the first message of the piece
     try:
         if len(raw) <= LARGE:
-            _check_roles(_messages(raw))
+            _check_roles(_messages(raw), path=path)
             return
         for messages in _in_pieces(raw):
-            _check_roles(messages, first)
+            _check_roles(messages, first, path)
             first += len(messages)
             give_way()
     except msgspec.ValidationError as error:
-        where = _PLACE.sub(lambda place: f"$[{int(place[1]) + first}]", _plain(error), count=1)
-        raise Bad("invalid_request", translatable('"messages": %(error)s.', error=where)) from None
-    except UNREADABLE as error:
-        raise not_json(error) from None
+        raise _wrong_message(error, first, path) from None
+    except UNREADABLE:
+        raise not_json(raw, path) from None
     if not first and len(raw) > LARGE:
-        check_contents(())
+        check_contents((), path=path)
+
+
+def _wrong_message(error: msgspec.ValidationError, first: int, path: Path) -> Bad:
+    """What has a wrong type in messages, of which ``first`` were checked before."""
+    what, place, missing = type_fault(error)
+    if not place or not isinstance(place[0], int):
+        text = translatable("“messages” %(what)s.", what=what)
+        return Bad("invalid_request", text, path=path)
+    number = place[0] + first
+    where = translatable("message %(number)s", number=number + 1)
+    if len(place) > 1:
+        where = translatable("%(where)s: “%(name)s”", where=where, name=place[1])
+    text = (
+        translatable("%(where)s: %(what)s.", where=where, what=what)
+        if missing
+        else translatable("%(where)s %(what)s.", where=where, what=what)
+    )
+    return Bad("invalid_request", text, path=(*path, number, *place[1:]))
 
 
 def _in_pieces(raw: bytes) -> Iterator[list[ChatMessage]]:
@@ -219,7 +258,9 @@ def _shortened(raw: bytes) -> bytes:
     return msgspec.json.encode(fields)
 
 
-def _check_roles(messages: list[ChatMessage], before: int = 0) -> None:
+def _check_roles(
+    messages: list[ChatMessage], before: int = 0, path: Path = ("messages",)
+) -> None:
     """``before`` is how many messages were checked already."""
     for number, message in enumerate(messages, before + 1):
         if message.role not in ROLES:
@@ -230,14 +271,17 @@ def _check_roles(messages: list[ChatMessage], before: int = 0) -> None:
                     number=number,
                     role=message.role[:40],
                 ),
+                path=(*path, number - 1, "role"),
             )
-    check_contents(messages, before)
+    check_contents(messages, before, path)
 
 
-def check_contents(messages: Sequence[ChatMessage], before: int = 0) -> None:
+def check_contents(
+    messages: Sequence[ChatMessage], before: int = 0, path: Path = ("messages",)
+) -> None:
     """Raises Bad where there is no message, or one without content or calls."""
     if not messages:
-        raise Bad("invalid_request", translatable('"messages" is empty.'))
+        raise Bad("invalid_request", translatable('"messages" is empty.'), path=path)
     for number, message in enumerate(messages, before + 1):
         if message.content is None and not (
             _given(message.tool_calls) or _given(message.function_call)
@@ -245,6 +289,7 @@ def check_contents(messages: Sequence[ChatMessage], before: int = 0) -> None:
             raise Bad(
                 "invalid_request",
                 translatable('message %(number)s: "content" is missing.', number=number),
+                path=(*path, number - 1),
             )
 
 
@@ -279,16 +324,22 @@ def text_in(raw: msgspec.Raw, name: str, param: str | None = None) -> str:
     """A field's text. Raises Bad, naming the field, where it is no text."""
     try:
         return _string(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except msgspec.ValidationError:
         raise Bad(
-            "invalid_request", translatable('"%(name)s" must be a text.', name=name), param or name
+            "invalid_request",
+            translatable(
+                '"%(name)s" must be text; here it is %(here)s.',
+                name=name,
+                here=kind_of_value(bytes(raw)),
+            ),
+            param or name,
         ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise not_json(bytes(raw), tuple((param or name).split("."))) from None
 
 
-def not_json(error: Exception) -> Bad:
-    """The refusal of an item by one of UNREADABLE."""
-    return Bad("invalid_json_line", translatable("not valid JSON: %(error)s.", error=_plain(error)))
-
-
-def _plain(error: Exception) -> str:
-    return str(error).replace("`", "").replace("JSON is malformed: ", "").rstrip(".")[:200]
+def not_json(raw: bytes, path: Path = ()) -> Bad:
+    """The refusal of an item, or of the value of that path in it, that msgspec cannot read."""
+    fault = syntax_fault(raw) or deep_fault(raw)
+    message = translatable("not valid JSON: %(why)s", why=fault.message)
+    return Bad("invalid_json_line", message, path=path, at=fault.at)

@@ -12,8 +12,12 @@ import msgspec
 
 from ..core.domain import EMBEDDINGS, Fault, Request
 from ..core.errors import InvalidInput
+from ..core.excerpt import excerpt
+from ..core.json_faults import Path, offset_of
 from ..core.messages import translatable
 from ..core.settings import Settings
+from .body_fault import InvalidBody, place_of
+from .provider_lines import endpoint_of, endpoint_of_body, is_foreign, rewritten
 from .request_checks import (
     LARGE,
     NONE,
@@ -41,6 +45,7 @@ URLS = frozenset(
         "/v1/images/generations",
     }
 )
+EXCERPTS = 100  # faults of one file that show their line
 _encode = msgspec.json.Encoder().encode
 _LEADING_ID = re.compile(rb'\s*\{\s*"custom_id"\s*:\s*"[^"\\]*"\s*,\s*')
 
@@ -65,7 +70,11 @@ class _Kind(msgspec.Struct):
     """What tells a line of a batch file from a plain request; the rest is skipped."""
 
     url: msgspec.Raw = NONE
+    custom_id: msgspec.Raw = NONE
+    key: msgspec.Raw = NONE
     body: msgspec.Raw = NONE
+    params: msgspec.Raw = NONE
+    request: msgspec.Raw = NONE
     messages: msgspec.Raw = NONE
 
 
@@ -98,7 +107,9 @@ class Items:
             self._turn = partial(self._ruled, rules)
         self._max_nesting = max_nesting
         self._url = rules.url if rules is not None else None
+        self._ruled_url = self._url
         self._configs: dict[str, int | None] = {}  # of the models met so far
+        self._excerpts = 0
 
     def request(
         self, raw: bytes | None, clean: bool, line: int, ordinal: int, index: int
@@ -115,7 +126,10 @@ class Items:
             custom_id, url, body, config_id = self._turn(raw)
             return Request(index, custom_id or f"request-{ordinal}", body, url, line, config_id)
         except Bad as bad:
-            return Fault(line, bad.code, bad.message, bad.param)
+            if raw is None or self._excerpts >= EXCERPTS:
+                return Fault(line, bad.code, bad.message, bad.param)
+            self._excerpts += 1
+            return fault_with_excerpt(bad, line, raw)
 
     def _object(self, raw: bytes) -> _Line:
         """In one pass where nothing is wrong; what is wrong is found in a second one."""
@@ -137,14 +151,12 @@ class Items:
     def _object_by_fields(self, raw: bytes) -> _Line:
         fields = fields_of(raw)
         if "messages" not in fields:
-            if {"body", "url"} <= fields.keys():
+            if {"body", "url"} <= fields.keys() or is_foreign(fields):
                 raise Bad(
                     "invalid_request",
-                    translatable("an OpenAI batch line among plain requests: do not mix."),
+                    translatable("a batch line among plain requests: do not mix."),
                 )
-            raise Bad(
-                "invalid_request", translatable('"messages" is missing: give {"messages": [...]}.')
-            )
+            raise Bad("invalid_request", _no_messages(fields), path=())
         check_messages(fields["messages"])
         custom_id = custom_id_in(fields.pop("custom_id", None))
         return (
@@ -167,7 +179,7 @@ class Items:
                     translatable('"messages" is missing in "body".'),
                     "body.messages",
                 )
-            check_messages(fields["messages"])
+            check_messages(fields["messages"], ("body", "messages"))
         return custom_id, url, body, None
 
     def _ruled(self, rules: Rules, raw: bytes) -> _Line:
@@ -203,22 +215,17 @@ class Items:
     def _batch_line(self, raw: bytes) -> tuple[str, str, bytes, dict[str, msgspec.Raw]]:
         """(custom_id, url, body, the body's fields)."""
         fields = fields_of(raw)
-        missing = [name for name in ("custom_id", "method", "url", "body") if name not in fields]
-        if missing:
-            raise Bad(
-                "missing_required_parameter",
-                translatable('"%(name)s" is missing in this batch line.', name=missing[0]),
-                missing[0],
-            )
-        if text_in(fields["method"], "method") != "POST":
-            raise Bad("invalid_method", translatable('"method" must be "POST".'), "method")
-        url = text_in(fields["url"], "url")
-        if url not in URLS:
-            raise Bad(
-                "invalid_url",
-                translatable('"url" must be one of %(allowed)s.', allowed=", ".join(sorted(URLS))),
-                "url",
-            )
+        if is_foreign(fields):
+            name, body = rewritten(fields)
+            check_id(name)
+            url, given, inside = "/v1/chat/completions", None, fields_of(body)
+        else:
+            _check_present(fields)
+            body = bytes(fields["body"])
+            inside = fields_of(body, '"body"', ("body",))
+            given = fields.get("url")
+            url = self._url_of(given, inside)
+            name = custom_id_in(fields["custom_id"])
         if self._url is not None and url != self._url:
             raise Bad(
                 "url_mismatch",
@@ -226,15 +233,78 @@ class Items:
                 "url",
             )
         self._url = url
-        body = fields_of(bytes(fields["body"]), '"body"')
-        custom_id = custom_id_in(fields["custom_id"])
-        if not custom_id:
+        if not name:
             raise Bad("invalid_request", translatable('"custom_id" is empty.'), "custom_id")
-        return custom_id, url, bytes(fields["body"]), body
+        return name, url, body, inside
+
+    def _url_of(self, given: msgspec.Raw | None, body: dict[str, msgspec.Raw]) -> str:
+        """The endpoint of a line: the one it names, in whatever form its provider has; without a name
+        that of the batch, or the only one that takes such a body."""
+        if given is None:
+            url = self._ruled_url or endpoint_of_body(body)
+            if url is None:
+                raise Bad(
+                    "missing_required_parameter",
+                    translatable(
+                        '"url" is missing in this batch line, and its body does not tell the endpoint.'
+                    ),
+                    "url",
+                )
+            return url
+        found = endpoint_of(text_in(given, "url"))
+        if found is None:
+            raise Bad(
+                "invalid_url",
+                translatable('"url" must be one of %(allowed)s.', allowed=", ".join(sorted(URLS))),
+                "url",
+            )
+        return found
+
+
+def _check_present(fields: dict[str, msgspec.Raw]) -> None:
+    """Raises Bad where a batch line lacks a field. Method and url may be missing together: the batch
+    lines of Mistral and Ark have neither."""
+    bare = "method" not in fields and "url" not in fields
+    needed = ("custom_id", "body") if bare else ("custom_id", "method", "url", "body")
+    missing = next((name for name in needed if name not in fields), None)
+    if missing is not None:
+        raise Bad(
+            "missing_required_parameter",
+            translatable('"%(name)s" is missing in this batch line.', name=missing),
+            missing,
+        )
+    if not bare and text_in(fields["method"], "method") != "POST":
+        raise Bad("invalid_method", translatable('"method" must be "POST".'), "method")
+
+
+def _no_messages(fields: dict[str, msgspec.Raw]) -> str:
+    """What an object without messages may be meant for."""
+    name = next(iter(fields), None)
+    if name is not None and "body" not in fields and bytes(fields[name])[:1] not in b"[{":
+        return translatable(
+            '"messages" is missing: give {"messages": [...]}. If these are rows of a table, give a '
+            "template."
+        )
+    return translatable('"messages" is missing: give {"messages": [...]}.')
+
+
+def fault_with_excerpt(bad: Bad, line: int, raw: bytes) -> Fault:
+    """The fault of an item, with the part of it around the place."""
+    at = bad.at or 0
+    path: Path = bad.path or ()
+    if path:
+        at += offset_of(raw, path)
+    elif bad.at is None and bad.path is None:
+        return Fault(line, bad.code, bad.message, bad.param)
+    shown = excerpt(raw, at)
+    return Fault(
+        line, bad.code, bad.message, bad.param, excerpt=shown.text, mark=shown.mark
+    )
 
 
 def check_body(text: str, settings: Settings) -> bytes:
-    """A request body that a user edited, as bytes. Raises InvalidInput saying what is wrong."""
+    """A request body that a user edited, as bytes. Raises InvalidInput saying what is wrong; InvalidBody
+    says where."""
     raw = text.strip().encode("utf-8", "surrogatepass")
     if len(raw) > settings.MAX_REQUEST_BYTES:
         raise InvalidInput(
@@ -249,9 +319,8 @@ def check_body(text: str, settings: Settings) -> bytes:
         elif not fields.keys() & {"input", "prompt"}:
             raise Bad("invalid_request", translatable('"messages" is missing.'))
     except Bad as bad:
-        raise InvalidInput(
-            translatable("The request: %(message)s", message=bad.message), "body"
-        ) from None
+        message = translatable("The request: %(message)s", message=bad.message)
+        raise InvalidBody(message, place_of(bad, text, raw)) from None
     return _encode(fields)
 
 
@@ -267,7 +336,11 @@ def kind_of(raw: bytes) -> str | None:
         item = _kind(raw)
     except UNREADABLE:
         return None
-    is_line = bytes(item.url) and bytes(item.body) and not bytes(item.messages)
+    if bytes(item.messages):
+        return "object"
+    is_line = bytes(item.body) and (bytes(item.url) or bytes(item.body)[:1] == b"{")
+    is_line = is_line or (bytes(item.custom_id) and bytes(item.params)[:1] == b"{")
+    is_line = is_line or (bytes(item.key) and bytes(item.request)[:1] == b"{")
     return "batch" if is_line else "object"
 
 

@@ -305,10 +305,11 @@ def _remove(file: ApiFile) -> None:
     with connected(), database.atomic():
         upload = file.upload
         if upload is not None:
-            waiting = (Job.upload == upload.id) & (Job.status == JobStatus.VALIDATING)
-            if Job.select().where(waiting & Job.deleted_at.is_null()).exists():
+            waiting = (Job.status == JobStatus.VALIDATING) & Job.deleted_at.is_null()
+            waiting = (Job.upload == upload.id) & (waiting | Job.binned_at.is_null(False))
+            if Job.select().where(waiting).exists():
                 ApiFile.update(deleted_at=now_ms()).where(ApiFile.id == file.id).execute()
-                return  # it is still being read
+                return  # it is still being read, or will be when it is restored
             Job.update(upload=None).where(Job.upload == upload.id).execute()
         ApiFile.delete().where(ApiFile.id == file.id).execute()
         if upload is not None:

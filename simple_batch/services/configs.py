@@ -70,14 +70,14 @@ def delete(config_id: int) -> None:
     """Remove a config. Raises Conflict, with the jobs' names, while jobs use it."""
     config = get(config_id)
     with database.atomic():
-        jobs = Job.select(Job.id, Job.name).where(
+        jobs = Job.select(Job.id, Job.name, Job.binned_at).where(
             (Job.config == config.id)
             | Job.id.in_(Override.select(Override.job).where(Override.config == config.id))
             | Job.id.in_(JobConfig.select(JobConfig.job).where(JobConfig.config == config.id))
         )
         count = jobs.count()
         if count:
-            names = ", ".join(f"{job.name} ({job.id})" for job in jobs.order_by(Job.id).limit(3))
+            names = listed(_named(job) for job in jobs.order_by(Job.id).limit(3))
             used = (
                 translatable("%(count)s jobs", count=count) if count > 1 else translatable("1 job")
             )
@@ -94,6 +94,13 @@ def delete(config_id: int) -> None:
             )
         config.delete_instance()
     audit_log.note("config.remove", f"config {config.alias}")
+
+
+def _named(job: Job) -> str:
+    """A job by its name and id, and whether it is in the bin, where no list shows it."""
+    if job.binned_at is None:
+        return f"{job.name} ({job.id})"
+    return translatable("%(name)s (%(id)s, in the bin)", name=job.name, id=job.id)
 
 
 def body_sent(config: ApiConfig, job: Job, request: Request) -> bytes:

@@ -32,13 +32,6 @@ def stage_requests(job_id: int, wanted: RequestFilter) -> Upload:
     return upload
 
 
-def discard_upload(upload_id: int) -> None:
-    """Forget a staged upload that no job was made from."""
-    upload, _ = uploads.staged(upload_id)
-    if not Job.select().where(Job.upload == upload.id).exists():
-        uploads.discard(upload)
-
-
 def launch(upload_id: int, new: JobOptions, actor: str | None = None) -> Job:
     """Make a job from a staged upload; the runner imports it. Raises InvalidInput where a choice
     is not valid or faulty lines are neither corrected nor to be skipped."""
@@ -60,6 +53,8 @@ def launch(upload_id: int, new: JobOptions, actor: str | None = None) -> Job:
     with database.atomic():
         job = _insert_job(upload, new, actor)
         _note_made(job, actor)
+        upload.draft = upload.discarded_at = None
+        upload.save()
     jobs.wake()
     return job
 

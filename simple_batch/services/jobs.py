@@ -18,8 +18,8 @@ from ..core.domain import ACTIVE_STATUSES, JobStatus
 from ..core.errors import Conflict
 from ..core.messages import Message, listed, translatable
 from ..runner import finalize, spend_caps
+from ..store import binned_jobs, outcome_counts, search
 from ..store import jobs as job_rows
-from ..store import outcome_counts, search
 from ..store.jobs import get as get
 from ..store.models import Job, Upload, database
 from . import (
@@ -159,11 +159,11 @@ def cancel(job_id: int, actor: str | None = None) -> None:
     returns, but for a large job and a page: that waits for the next worker. Raises Conflict."""
     _change(job_id, "cancel", JobStatus.CANCELLING, _CANCELLABLE, "user", actor)
     job = get(job_id)
-    if _done_here(job.total - job.succeeded - job.failed - job.cancelled):
+    if done_here(job.total - job.succeeded - job.failed - job.cancelled):
         finalize.finish(job_id, batch_files.make_results)
 
 
-def _done_here(rows: int) -> bool:
+def done_here(rows: int) -> bool:
     """Whether a change of that many rows is made before a caller is answered: where no process runs the
     jobs. A process that serves keeps no page waiting for millions; the next worker does it then."""
     return lifecycle.runner_state() == "none" and (not lifecycle.serving() or rows <= AT_ONCE_ROWS)
@@ -191,16 +191,21 @@ def index_text(job_id: int) -> float:
     return search.progress(job) or 0.0
 
 
-def delete(job_id: int, actor: str | None = None) -> None:
-    """Hide the job at once; the runner stops it and removes its rows. Where no process runs the
-    jobs they are removed before this returns, but for a large job and a page."""
+def delete(job_id: int, actor: str | None = None, at_once: bool = False) -> bool:
+    """Hide the job and put it into the bin (job_bin.py); the runner stops it. With ``at_once``, or without a
+    bin, the runner removes its rows; where no process runs the jobs they are removed before this returns,
+    but for a large job and a page. Returns whether it is in the bin."""
     job = get(job_id)
-    name = job.name
-    Job.update(deleted_at=now_ms()).where(Job.id == job_id).execute()
-    note("delete", job_id, name, actor)
+    binned = context.settings().DELETED_JOBS_KEEP_HOURS > 0 and not at_once
+    if binned:
+        binned_jobs.put(job_id, acting(actor))
+    else:
+        Job.update(deleted_at=now_ms()).where(Job.id == job_id).execute()
+    note("delete" if binned else "remove", job_id, job.name, actor)
     wake()
-    if _done_here(job.total):
+    if not binned and done_here(job.total):
         remove_now(job_id)
+    return binned
 
 
 def clone_fields(job_id: int) -> tuple[JobOptions, Upload | None]:
@@ -263,7 +268,7 @@ def remove_now(job_id: int) -> None:
     """Remove a job with its rows, and its upload where nothing else needs that."""
     job = Job.get_or_none(Job.id == job_id)
     upload = job.upload if job is not None else None
-    Job.update(deleted_at=now_ms()).where(Job.id == job_id).execute()
+    Job.update(deleted_at=now_ms(), binned_at=None).where(Job.id == job_id).execute()
     finalize.purge(job_id)
     if upload is not None:
         uploads.discard_unused(upload)

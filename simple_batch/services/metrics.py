@@ -35,7 +35,8 @@ from ..core.errors import DatabaseMoved
 from ..core.identity import Scope
 from ..core.version import __version__
 from ..runner.stats import RunnerStats
-from ..store import disk_usage, visibility
+from ..store import binned_jobs, disk_usage, visibility
+from ..store import jobs as job_rows
 from ..store.cluster import workers
 from ..store.counters import REST, process_counters
 from ..store.database import as_opened, folder_of, is_server, sqlite_path
@@ -270,8 +271,10 @@ def _jobs(viewer: Scope | None) -> Iterator[Metric]:
     yield _family(GaugeMetricFamily, "jobs", "Jobs by status.", ("status",), counts)
     left = sum(left for status, _count, left in rows if status in ACTIVE_STATUSES)
     yield _gauge("requests_pending", "Requests of unfinished jobs without a result.", left)
-    deleted = Job.select().where(Job.deleted_at.is_null(False) & visibility.jobs(viewer)).count()
-    yield _gauge("jobs_being_removed", "Deleted jobs whose rows are still there.", deleted)
+    removing = Job.select().where(job_rows.removing() & visibility.jobs(viewer)).count()
+    yield _gauge("jobs_being_removed", "Deleted jobs whose rows are being removed.", removing)
+    binned = binned_jobs.count(viewer)
+    yield _gauge("jobs_in_bin", "Deleted jobs that can be restored.", binned)
 
 
 def _database() -> Iterator[Metric]:

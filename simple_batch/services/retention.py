@@ -1,6 +1,7 @@
 """Retention: the disk usage, what the rules of the settings would remove, and the removal in steps.
 
-A rule goes by age or by size; of what a rule by size finds too much, the oldest goes first. What
+A rule goes by age or by size; of what a rule by size finds too much, the oldest goes first, and jobs of the
+bin before all others. What rules select is removed at once, not put into the bin. What
 is not finished never goes, and neither does what anything unfinished needs. Input files of the
 Batch API, uploads never launched and cached answers have their own rules, always applied (batch_files.py).
 """
@@ -18,14 +19,16 @@ from ..core import context
 from ..core.clock import give_way, now_ms
 from ..core.domain import FINAL_STATUSES
 from ..core.settings import Settings
-from ..store import disk_usage
+from ..store import binned_jobs, disk_usage
 from ..store.database import connected, folder_of, is_server, sqlite_path
+from ..store.jobs import needs_upload
 from ..store.models import ApiFile, Job, Upload
 from . import batch_files, uploads
 
 log = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 AUTO_EVERY_S = 600.0
 _next_at = 0.0
 
@@ -33,13 +36,15 @@ _next_at = 0.0
 class Item(msgspec.Struct, frozen=True):
     """Something that would go: a job, an upload, a result file (each by its id) or an export (by
     its path). ``at`` is when it came to its end, epoch ms; the bytes of a job are estimated from a
-    few of its rows, those of a result file are None until the file was requested once."""
+    few of its rows, those of a result file are None until the file was requested once. ``binned``: it is a
+    job of the bin."""
 
     name: str
     at: int
     bytes: int | None
     id: int | None = None
     path: str | None = None
+    binned: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -61,9 +66,10 @@ class Plan(msgspec.Struct, frozen=True):
 
 class Sizes(msgspec.Struct, frozen=True):
     """What takes room, in bytes; ``reusable`` is the part of the database that new rows fill, None
-    where that is not known."""
+    where that is not known, ``binned`` the part that the jobs in the bin take, about."""
 
     database: int
+    binned: int
     reusable: int | None
     wal: int
     uploads: int
@@ -81,6 +87,7 @@ def sizes() -> Sizes:
     whole, reusable = disk_usage.database_bytes()
     return Sizes(
         database=whole,
+        binned=disk_usage.binned_bytes(),
         reusable=reusable,
         wal=0 if is_server(url) else disk_usage.file_bytes(Path(f"{sqlite_path(url)}-wal")),
         uploads=_folder_bytes(settings.uploads),
@@ -112,15 +119,28 @@ def _ids(items: list[Item]) -> list[int]:
 
 
 def sweep() -> None:
-    """``batch_files.sweep``, and with RETENTION_AUTO what goes under the rules, every ten minutes."""
+    """``batch_files.sweep`` and ``sweep_bin``, and with RETENTION_AUTO what goes under the rules, every ten
+    minutes."""
     global _next_at
     batch_files.sweep()
+    sweep_bin()
     settings = context.settings()
     if settings.RETENTION_AUTO and rules(settings) and time.monotonic() >= _next_at:
         _next_at = time.monotonic() + AUTO_EVERY_S
         with connected():
             going = plan()
         apply(going)
+
+
+def bin_ms() -> int:
+    """How long a deleted job stays in the bin; 0: there is no bin."""
+    return int(context.settings().DELETED_JOBS_KEEP_HOURS * HOUR_MS)
+
+
+def sweep_bin() -> list[int]:
+    """Let the runner remove the jobs whose time in the bin is over. Returns their ids."""
+    with connected():
+        return binned_jobs.give_up_before(now_ms() - bin_ms())
 
 
 # --- what each rule finds -----------------------------------------------------------------------
@@ -134,7 +154,8 @@ def _jobs(settings: Settings) -> list[Item]:
     excess = 0
     if limit and not disk_usage.jobs_are_being_removed():
         excess = disk_usage.used_bytes() - limit
-    found = []
+    found = _binned(excess)
+    excess -= sum(item.bytes or 0 for item in found)
     query = Job.select(Job.id, Job.name, Job.finished_at, Job.created_at, Job.total).where(
         Job.status.in_(FINAL_STATUSES) & Job.deleted_at.is_null()
     )
@@ -148,14 +169,24 @@ def _jobs(settings: Settings) -> list[Item]:
     return found
 
 
+def _binned(excess: int) -> list[Item]:
+    """Jobs of the bin that make room, those deleted first first; none where there is room."""
+    found = []
+    for job in reversed(binned_jobs.listed() if excess > 0 else []):
+        if excess <= 0:
+            break
+        size = disk_usage.job_bytes(job.id, job.total)
+        excess -= size
+        found.append(Item(job.name, job.binned_at, size, id=job.id, binned=True))
+    return found
+
+
 def _uploads(settings: Settings, gone: set[int]) -> list[Item]:
     """Those of finished jobs; files of the Batch API have their own retention time."""
     days, limit = settings.RETENTION_UPLOADS_DAYS, settings.RETENTION_UPLOADS_MAX_BYTES
     if not days and not limit:
         return []
-    needed = Job.select(Job.upload).where(
-        Job.upload.is_null(False) & Job.status.not_in(FINAL_STATUSES) & Job.deleted_at.is_null()
-    )
+    needed = Job.select(Job.upload).where(Job.upload.is_null(False) & needs_upload())
     filed = ApiFile.select(ApiFile.upload).where(ApiFile.upload.is_null(False))
     used = Job.select(Job.upload).where(Job.upload.is_null(False) & Job.id.not_in(list(gone)))
     query = Upload.select().where(

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,10 @@ from ..store.models import ApiFile, Job, Upload
 from . import images, templates
 
 NAMELESS = "upload"  # what a file without a name is called
+# columns that a copy has for itself
+_NOT_COPIED = frozenset(
+    {"id", "user", "path", "images", "draft", "created_at", "changed_at", "discarded_at"}
+)
 
 
 def stage(
@@ -207,12 +212,12 @@ def discard(upload: Upload) -> None:
 
 
 def discard_unlaunched() -> None:
-    """Remove uploads that were not launched within UPLOAD_KEEP_HOURS. Files of the Batch API have
-    their own retention time."""
+    """Remove uploads that were not launched within UPLOAD_KEEP_HOURS after their last change, also
+    those that the user discarded. Files of the Batch API have their own retention time."""
     before = now_ms() - int(context.settings().UPLOAD_KEEP_HOURS * 3_600_000)
     used = Job.select(Job.upload).where(Job.upload.is_null(False))
     kept = ApiFile.select(ApiFile.upload).where(ApiFile.upload.is_null(False))
-    old = Upload.select().where(Upload.created_at < before)
+    old = Upload.select().where(Upload.changed_at < before)
     for upload in old.where(Upload.id.not_in(used) & Upload.id.not_in(kept)):
         discard(upload)
 
@@ -223,6 +228,27 @@ def discard_unused(upload: Upload) -> None:
         if model.select().where(model.upload == upload.id).exists():
             return
     discard(upload)
+
+
+def copy(upload: Upload) -> Upload:
+    """Another upload of the current user with the same data, preview, template and images. Its file
+    is a link, or a copy on a file system without links. Raises UploadTooLarge, UploadRejected."""
+    path = context.settings().uploads / uuid.uuid4().hex
+    try:
+        os.link(upload.path, path)
+    except OSError:
+        with Path(upload.path).open("rb") as stream:
+            intake.spool(stream, path, upload.bytes)
+    same = {name: value for name, value in upload.__data__.items() if name not in _NOT_COPIED}
+    try:
+        made = Upload.create(
+            user=identity.current().user, path=str(path), created_at=now_ms(), **same
+        )
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    images.copy(upload, made)
+    return made
 
 
 def clean_filename(name: str) -> str:

@@ -88,8 +88,15 @@ def results_of(job_ids: list[int], now: int) -> dict[int, dict[str, int]]:
 
 
 def going(now: int) -> list[ApiFile]:
-    """Files that were deleted or have expired."""
-    gone = ApiFile.deleted_at.is_null(False) | (ApiFile.expires_at <= now)
+    """Files that were deleted or have expired; nothing of a job in the bin expires."""
+    binned = Job.select(Job.id).where(Job.binned_at.is_null(False))
+    read_from = Job.select(Job.upload).where(
+        Job.binned_at.is_null(False) & Job.upload.is_null(False)
+    )
+    of_binned = (ApiFile.job.is_null(False) & ApiFile.job.in_(binned)) | (
+        ApiFile.upload.is_null(False) & ApiFile.upload.in_(read_from)
+    )
+    gone = ApiFile.deleted_at.is_null(False) | ((ApiFile.expires_at <= now) & ~of_binned)
     return list(ApiFile.select(ApiFile, Upload).left_outer_join(Upload).where(gone))
 
 

@@ -3,10 +3,13 @@
 import shutil
 from pathlib import Path
 
-from ..core.clock import now_ms
+from ..core.clock import give_way, now_ms
 from ..core.domain import FINAL_STATUSES
+from . import binned_jobs
+from .jobs import needs_upload, removing
 from .models import Job, Upload, database
 
+_MEASURED = 200  # jobs of the bin whose size is looked up; that of more is estimated from theirs
 _SAMPLE = 64  # rows of a job that are looked at to estimate its bytes
 # Of a row besides its texts: columns, keys and indexes.
 _REQUEST = (
@@ -43,6 +46,18 @@ def job_bytes(job_id: int, total: int) -> int:
         for query in (_REQUEST, _RESULT)
     )
     return round(total * sum(found) / len(wanted))
+
+
+def binned_bytes() -> int:
+    """The approximate size of the jobs in the bin."""
+    found = binned_jobs.listed()
+    measured = found[:_MEASURED]
+    size = 0
+    for job in measured:
+        size += job_bytes(job.id, job.total)
+        give_way()
+    requests, seen = (sum(job.total for job in some) for some in (found, measured))
+    return round(size * requests / seen) if seen else 0
 
 
 def used_bytes() -> int:
@@ -88,21 +103,22 @@ def free_bytes(folder: Path) -> int:
 
 
 def jobs_are_being_removed() -> bool:
-    return Job.select().where(Job.deleted_at.is_null(False)).exists()
+    return Job.select().where(removing()).exists()
 
 
 def hide_finished_job(job_id: int) -> bool:
-    """Hide a job; the runner then removes its rows. Returns False where it is not finished (any more)."""
-    finished = (Job.id == job_id) & Job.status.in_(FINAL_STATUSES) & Job.deleted_at.is_null()
-    return bool(Job.update(deleted_at=now_ms()).where(finished).execute())
+    """Hide a finished job, or one that is in the bin; the runner then removes its rows. Returns False where
+    it is neither (any more)."""
+    finished = Job.status.in_(FINAL_STATUSES) & Job.deleted_at.is_null()
+    found = (Job.id == job_id) & (finished | Job.binned_at.is_null(False))
+    return bool(Job.update(deleted_at=now_ms(), binned_at=None).where(found).execute())
 
 
 def let_go_of_upload(upload_id: int) -> Upload | None:
     """Detach an upload from the jobs made from it, so that it can be removed. Returns None where it is gone
-    or an unfinished job needs it."""
+    or a job needs it that is unfinished or in the bin."""
     with database.atomic():
-        used = (Job.upload == upload_id) & Job.deleted_at.is_null()
-        if Job.select().where(used & Job.status.not_in(FINAL_STATUSES)).exists():
+        if Job.select().where((Job.upload == upload_id) & needs_upload()).exists():
             return None
         Job.update(upload=None).where(Job.upload == upload_id).execute()
     return Upload.get_or_none(Upload.id == upload_id)

@@ -39,11 +39,21 @@ _EXPIRING = (JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus
 
 
 def get(job_id: int) -> Job:
-    """The job. Raises NotFound, also for one that is being deleted."""
+    """The job. Raises NotFound, also for one that is being deleted, or is in the bin."""
     job = Job.get_or_none((Job.id == job_id) & Job.deleted_at.is_null())
     if job is None:
-        raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
+        raise NotFound(_missing(job_id))
     return job
+
+
+def _missing(job_id: int) -> str:
+    if Job.select().where((Job.id == job_id) & Job.binned_at.is_null(False)).exists():
+        return translatable(
+            "Job %(job_id)s was deleted and is in the bin. Restore it there, or with: "
+            "flask restore-job %(job_id)s",
+            job_id=job_id,
+        )
+    return translatable("There is no job %(job_id)s.", job_id=job_id)
 
 
 def transition(
@@ -255,10 +265,19 @@ def being_reset() -> list[int]:
 
 
 def being_deleted() -> list[int]:
-    """Ids of jobs that are hidden and wait for their rows to be removed."""
-    return [
-        job_id for (job_id,) in Job.select(Job.id).where(Job.deleted_at.is_null(False)).tuples()
-    ]
+    """Ids of jobs that are hidden and wait for their rows to be removed, without those in the bin."""
+    return [job_id for (job_id,) in Job.select(Job.id).where(removing()).tuples()]
+
+
+def removing():
+    """The condition on Job: its rows are being removed."""
+    return Job.deleted_at.is_null(False) & Job.binned_at.is_null()
+
+
+def needs_upload():
+    """The condition on Job: its upload must stay, because the job is not finished or may be restored."""
+    unfinished = Job.status.not_in(FINAL_STATUSES) & Job.deleted_at.is_null()
+    return unfinished | Job.binned_at.is_null(False)
 
 
 def delete_rows_step(job_id: int, chunk: int | None = None) -> bool:

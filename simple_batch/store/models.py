@@ -22,6 +22,7 @@ from peewee import (
     TextField,
 )
 
+from ..core.clock import now_ms
 from ..core.messages import Message, restored
 from .dialect import LOCKING
 
@@ -40,6 +41,12 @@ def lock_config(config_id: int) -> None:
     """The same for an API config."""
     if database.server:
         database.execute_sql(f"SELECT 1 FROM api_config WHERE id = ? {LOCKING}", (config_id,))
+
+
+def lock_upload(upload_id: int) -> None:
+    """The same for an upload."""
+    if database.server:
+        database.execute_sql(f"SELECT 1 FROM upload WHERE id = ? {LOCKING}", (upload_id,))
 
 
 def lock_secrets() -> None:
@@ -150,7 +157,13 @@ class Upload(BaseModel):
     template = TextField(null=True)  # of a table, as JSON; what the scan found is with it
     template_version = ForeignKeyField(TemplateVersion, null=True, on_delete="SET NULL")
     images = IntegerField(default=0)  # beside it, that its rows may name
+    draft = TextField(null=True)  # of a new job, as JSON (services/drafts.py)
     created_at = BigIntegerField(index=True)
+    changed_at = BigIntegerField(default=now_ms)  # the last change of the draft
+    discarded_at = BigIntegerField(null=True)  # hidden; it can be restored until it is removed
+
+    class Meta:
+        only_save_dirty = True  # a scan of minutes must not write back the draft of its beginning
 
 
 class UploadImage(BaseModel):
@@ -261,7 +274,8 @@ class Job(BaseModel):
     finished_at = BigIntegerField(null=True)
     active_ms = BigIntegerField(default=0)  # time spent running, pauses not counted
     resumed_at = BigIntegerField(null=True)  # start of the present running stretch
-    deleted_at = BigIntegerField(null=True)  # hidden; its rows are being removed
+    deleted_at = BigIntegerField(null=True)  # hidden; its rows are being removed unless it is …
+    binned_at = BigIntegerField(null=True)  # … in the bin, since this moment
 
     total = IntegerField(default=0)
     succeeded = IntegerField(default=0)

@@ -133,6 +133,19 @@ def ways(job_id: int) -> list[RouteKey]:
     return [RouteKey(*row) for row in database.execute_sql(_ROUTES, (job_id, job_id))]
 
 
+def has_cells(job_id: int) -> bool:
+    """Whether the requests of a job store the rows of the table that they were made of."""
+    first = "SELECT cells FROM request WHERE job_id = ? ORDER BY idx LIMIT 1"
+    row = database.execute_sql(first, (job_id,)).fetchone()
+    return row is not None and row[0] is not None
+
+
+def are_edited(job_id: int) -> bool:
+    """Whether any request of a job has another body than the upload's."""
+    query = "SELECT 1 FROM override WHERE job_id = ? AND body IS NOT NULL LIMIT 1"
+    return database.execute_sql(query, (job_id,)).fetchone() is not None
+
+
 def edited(job_id: int, indices: list[int]) -> set[int]:
     """Those of the given requests that are sent with another body than the upload's, or again after they
     had an answer."""

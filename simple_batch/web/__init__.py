@@ -7,6 +7,7 @@ from . import (
     audit,
     compare,
     configs,
+    deleted_jobs,
     error_pages,
     filters,
     form_keys,
@@ -21,6 +22,7 @@ from . import (
     job_status,
     jobs,
     login,
+    new_draft,
     new_job,
     new_template,
     page_cache,
@@ -38,6 +40,8 @@ def register(app: Flask) -> None:
         module.register(app)
     for module in (
         jobs,
+        deleted_jobs,
+        new_draft,
         new_job,
         new_template,
         templates,

@@ -10,10 +10,13 @@ from flask_babel import ngettext
 from ..core.errors import Conflict, InvalidInput, UploadRejected
 from ..core.messages import translatable
 from ..core.request_input import whole, with_large_field
-from ..services import job_creation, job_retry, jobs
+from ..services import drafts, job_creation, job_retry, jobs
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
+from .deleted_jobs import flash_deleted
+from .draft_forms import OPTIONS
 from .form_keys import once, undone
+from .job_requests import Edit, here, request_page
 from .labels import translated
 
 blueprint = Blueprint("job_actions", __name__)
@@ -64,6 +67,7 @@ def new_job_of(job_id: int):
         undone()
         flash(translated(error), "warning")
         return _back(job_id)
+    drafts.begin(upload.id, OPTIONS)
     return redirect(url_for("new_job.preview", upload_id=upload.id), 303)
 
 
@@ -71,15 +75,22 @@ def new_job_of(job_id: int):
 @with_large_field
 @once
 def send_again(job_id: int, index: int):
-    """One request, edited, once more."""
+    """One request, edited, once more. What cannot be sent comes back in the editor."""
+    text = request.form.get("body", "").replace("\r\n", "\n")  # as the editor counts characters
     try:
-        job_retry.send_again(job_id, index, request.form.get("body", ""))
+        job_retry.send_again(job_id, index, text)
     except (Conflict, InvalidInput) as error:
-        undone()
-        flash(translated(error), "danger")
-    else:
-        flash(_("Sent again. The new answer replaces the old one."), "success")
-    return redirect(url_for("job_requests.detail", job_id=job_id, index=index), 303)
+        edit = Edit(text, translated(error), getattr(error, "place", None))
+        status = 409 if isinstance(error, Conflict) else 422
+        return request_page(job_id, index, edit), status
+    flash(_("Sent again. The new answer replaces the old one."), "success")
+    return redirect(here(job_id, index), 303)
+
+
+@blueprint.get("/jobs/<int:job_id>/requests/<int:index>/send")
+def sent(job_id: int, index: int):
+    """The page of the request, for a browser that loads the address of the form again."""
+    return redirect(here(job_id, index), 303)
 
 
 def _filters() -> dict:
@@ -110,10 +121,10 @@ def _number(name: str, parse: Callable[[str], Number]) -> Number | None:
 
 @blueprint.post("/jobs/<int:job_id>/delete")
 def delete(job_id: int):
-    """Delete the job with everything in it."""
+    """Delete the job with everything in it; it can be restored while it is in the bin."""
     name = jobs.get(job_id).name
     jobs.delete(job_id)
-    flash(_("Deleted “%(name)s”.", name=name), "success")
+    flash_deleted([job_id], _("Deleted “%(name)s”.", name=name))
     return redirect(url_for("jobs_list.index"), 303)
 
 

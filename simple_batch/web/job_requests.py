@@ -7,7 +7,7 @@ import msgspec
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask_babel import lazy_gettext as _
 
-from .. import insight
+from .. import insight, intake
 from ..core import content
 from ..core.domain import Cause, Outcome, Request, RequestStatus
 from ..core.errors import InvalidInput, NotFound
@@ -21,6 +21,7 @@ from .job import common
 
 blueprint = Blueprint("job_requests", __name__)
 
+_TABLE_ARGS = ("sort", "per", "cols", "page", "after")  # besides the filter
 SIZES = (25, 50, 100, 200, 500)
 COLUMNS = {
     "custom_id": "custom_id",
@@ -130,9 +131,32 @@ def index(job_id: int):
     )
 
 
+class Edit(msgspec.Struct, frozen=True):
+    """A request that a user edited and that could not be sent: the text, why, and where in it."""
+
+    text: str
+    message: str
+    place: intake.Place | None
+
+
 @blueprint.get("/jobs/<int:job_id>/requests/<int:index>")
 def detail(job_id: int, index: int):
     """One request: its body, its answer, all attempts."""
+    return request_page(job_id, index)
+
+
+def here(job_id: int, index: int) -> str:
+    """The URL of a request's page with what the present URL says of the table it was opened from."""
+    args = {**RequestFilter.parse(request.args).to_args(), **_table_args()}
+    return url_for("job_requests.detail", job_id=job_id, index=index, **args)
+
+
+def _table_args() -> dict:
+    return {name: request.args[name] for name in _TABLE_ARGS if request.args.get(name)}
+
+
+def request_page(job_id: int, index: int, edit: Edit | None = None) -> str:
+    """The page of one request; with an ``edit`` its editor is open."""
     wanted = RequestFilter.parse(request.args)
     found = insight.request_detail(job_id, index)
     previous, following, position, total = insight.neighbours(job_id, index, wanted)
@@ -150,6 +174,8 @@ def detail(job_id: int, index: int):
         position=position,
         neighbours_total=total,
         args=wanted.to_args(),
+        table_args=_table_args(),
+        edit=edit,
         curl=_curl(url, body) if body is not None else None,
         python=_python(url, body, timeout_s) if body is not None else None,
         **head,

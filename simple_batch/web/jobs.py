@@ -11,7 +11,8 @@ from ..core.domain import JobStatus
 from ..core.errors import Conflict, InvalidInput, NotFound
 from ..core.messages import translatable
 from ..core.request_input import page_number
-from ..services import configs, job_retry, jobs
+from ..services import configs, job_bin, job_retry, jobs
+from .deleted_jobs import flash_deleted
 from .form_keys import once
 from .labels import translated
 
@@ -65,6 +66,7 @@ def index():
         "wanted": wanted,
         "args": {name: value for name, value in wanted.items() if value},
         "counts": counts,
+        "binned": job_bin.count(identity.current().sees),
         "configs": configs.list_all(),
         "filtered": bool(wanted["status"] or wanted["q"] or wanted["config"]),
     }
@@ -90,16 +92,18 @@ def bulk():
             "action",
         )
     chosen = request.form.getlist("job", type=int)
-    done, refused = 0, []
+    done, refused = [], []
     for job_id in chosen:
         try:
             must_see(job_id)
             _BULK[action](job_id)
-            done += 1
+            done.append(job_id)
         except (Conflict, NotFound) as error:
             refused.append(translated(error))
-    if done:
-        flash(ngettext("Done for %(num)s job.", "Done for %(num)s jobs.", done), "success")
+    if done and action == "delete":
+        flash_deleted(done, ngettext("Deleted %(num)s job.", "Deleted %(num)s jobs.", len(done)))
+    elif done:
+        flash(ngettext("Done for %(num)s job.", "Done for %(num)s jobs.", len(done)), "success")
     for message in refused[:5]:
         flash(message, "warning")
     if len(refused) > 5:

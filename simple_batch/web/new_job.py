@@ -1,28 +1,46 @@
 """Making a job: upload → (template) → preview → launch."""
 
-import contextlib
 import io
 from pathlib import Path
 
+import msgspec
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from ..auth.guard import must_see
+from ..auth.guard import must_see, sees_upload
 from ..core import content, context
 from ..core.domain import EMBEDDINGS
-from ..core.errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
+from ..core.errors import (
+    ConfigurationError,
+    InvalidInput,
+    NotFound,
+    SimpleBatchError,
+    UploadRejected,
+)
 from ..core.request_input import with_large_field
 from ..core.settings import PROJECT_ROOT
-from ..services import configs, job_creation, job_options, jobs, recipes, uploads, webhooks
+from ..services import (
+    configs,
+    drafts,
+    job_clones,
+    job_creation,
+    job_options,
+    jobs,
+    recipes,
+    uploads,
+    webhooks,
+)
 from ..services import estimate as estimates
-from . import images, new_template
+from . import draft_forms, images, new_draft, new_template
 from .downloads import attached
+from .draft_forms import OPTIONS, TEMPLATE
 from .form_keys import once
 from .forms import LaunchForm, UploadForm, blame
 from .labels import translated, webhook_place
 from .template_forms import TemplateForm
 
 blueprint = Blueprint("new_job", __name__, url_prefix="/jobs/new")
+blueprint.before_request(new_draft.led)
 
 EXAMPLES = PROJECT_ROOT / "examples"
 SAMPLES = ("questions.jsonl", "questions.csv", "chat.json", "messages.json", "openai_batch.jsonl")
@@ -30,14 +48,15 @@ SAMPLES = ("questions.jsonl", "questions.csv", "chat.json", "messages.json", "op
 
 @blueprint.get("")
 def start():
-    """Choose the data. ``?clone=<id>`` goes on with the data and choices of an old job."""
+    """Choose the data, or continue with a draft. ``?clone=<id>`` makes a draft of the data and choices
+    of an old job, ``?discarded=<id>`` offers to restore an upload."""
     clone = request.args.get("clone", type=int)
     if clone is not None:
         must_see(clone)
-        _fields, upload = jobs.clone_fields(clone)
+        fields, upload = jobs.clone_fields(clone)
         if upload is not None and upload.preview:
-            return _next_step(*uploads.staged(upload.id))
-        flash(_("The file of that job was deleted. Upload it again."), "warning")
+            return _cloned(clone, fields, *uploads.staged(upload.id))
+        return _rebuilt(clone, fields)
     return _start_page(UploadForm(formdata=None))
 
 
@@ -51,26 +70,41 @@ def upload():
         staged = uploads.stage(stream, name, beside=images.given())
     except UploadRejected as error:
         return _start_page(form, error), error.http_status
-    return _next_step(*uploads.staged(staged.id))
+    return _begun(staged.id)
 
 
 @blueprint.get("/<int:upload_id>")
 def preview(upload_id: int):
-    """What the upload holds, and the choices for the job; ``?clone=<id>`` takes an old job's."""
+    """What the upload holds, and the choices for the job: those of the draft; ``?clone=<id>`` takes an
+    old job's where there are none yet."""
     staged, found = _ready(upload_id)
-    config = request.args.get("config", type=int)
     clone = request.args.get("clone", type=int)
     if clone is not None:
         must_see(clone)
-        fields, _upload = jobs.clone_fields(clone)
-        form = LaunchForm.of(fields, name=_("%(name)s (copy)", name=fields.name))
+    form = draft_forms.saved(staged, OPTIONS)
+    if form is not None:
+        _offered(form).validate()
     else:
-        name = Path(staged.filename).stem.split(".")[0]
-        retries = context.settings().DEFAULT_MAX_RETRIES
-        asked = {"name": name, "max_retries": retries, "ask_once": found.duplicates > 0}
-        form = LaunchForm(formdata=None, data=asked)
+        form = _offered(_first_form(staged, found, clone))
+    config = request.args.get("config", type=int)
+    if config is not None:
         form.config.data = config
-    return _preview_page(_offered(form), staged, found)
+    return _preview_page(form, staged, found)
+
+
+def _first_form(staged, found, clone: int | None) -> LaunchForm:
+    """The form before anything was chosen in it."""
+    begun = drafts.load(staged).begun
+    if begun is not None:
+        return LaunchForm.of(begun)
+    if clone is not None:
+        return LaunchForm.of(_copied(jobs.clone_fields(clone)[0]))
+    name = Path(staged.filename).stem.split(".")[0]
+    retries = context.settings().DEFAULT_MAX_RETRIES
+    asked = {"name": name, "max_retries": retries, "ask_once": found.duplicates > 0}
+    form = LaunchForm(formdata=None, data=asked)
+    form.config.data = None
+    return form
 
 
 @blueprint.post("/<int:upload_id>")
@@ -79,7 +113,10 @@ def launch(upload_id: int):
     """Create the job."""
     staged, found = _ready(upload_id)
     form = _offered(LaunchForm())
-    if form.validate_on_submit():
+    valid = form.validate_on_submit()
+    if not draft_forms.kept(upload_id, OPTIONS, form):
+        return _preview_page(form, staged, found), 409
+    if valid:
         new = form.chosen()
         new.hold = "hold" in request.form
         new.skip_faulty = "skip_faulty" in request.form
@@ -97,7 +134,10 @@ def save_recipe(upload_id: int):
     """The choices in the form as a file."""
     staged, found = _ready(upload_id)
     form = _offered(LaunchForm())
-    if form.validate_on_submit():
+    valid = form.validate_on_submit()
+    if not draft_forms.kept(upload_id, OPTIONS, form):
+        return _preview_page(form, staged, found), 409
+    if valid:
         try:
             new = form.chosen()
             new.template = uploads.template_of(staged)
@@ -110,6 +150,7 @@ def save_recipe(upload_id: int):
 @blueprint.post("/<int:upload_id>/load")
 def load_recipe(upload_id: int):
     """The form, filled in from a recipe; a table is read through the recipe's template."""
+    upload_id = new_draft.begun_again(upload_id)
     staged, found = uploads.staged(upload_id)
     file = request.files.get("recipe")
     data = file.stream.read(recipes.MAX_BYTES + 1) if file is not None else b""
@@ -125,6 +166,7 @@ def load_recipe(upload_id: int):
             flash(translated(error), "danger")
             form = TemplateForm.of(new.template, found.columns)
             return new_template.page(form, staged, found), 400
+    drafts.begin(upload_id, _first_step(found), new)
     return _preview_page(_offered(LaunchForm.of(new)), *_ready(upload_id))
 
 
@@ -134,7 +176,10 @@ def try_rows(upload_id: int):
     """Send the first rows for real and show the answers, with an estimate based on them."""
     staged, found = _ready(upload_id)
     form = _offered(LaunchForm())
-    if not form.validate_on_submit():
+    valid = form.validate_on_submit()
+    if not draft_forms.kept(upload_id, OPTIONS, form):
+        return _preview_page(form, staged, found), 409
+    if not valid:
         return _preview_page(form, staged, found), 400
     try:
         tried = estimates.try_rows(upload_id, form.chosen(), _rows_to_try())
@@ -144,12 +189,26 @@ def try_rows(upload_id: int):
     return _preview_page(form, staged, found, tried)
 
 
+@blueprint.post("/<int:upload_id>/back")
+def back(upload_id: int):
+    """Keep the choices and go to the step before."""
+    staged, found = _ready(upload_id)
+    form = _offered(LaunchForm())
+    if not draft_forms.kept(upload_id, OPTIONS, form):
+        return _preview_page(form, staged, found), 409
+    if found.columns:
+        return redirect(url_for("new_template.edit", upload_id=upload_id), 303)
+    return redirect(url_for("new_job.start"), 303)
+
+
 @blueprint.post("/<int:upload_id>/discard")
 def discard(upload_id: int):
-    """Go back: forget the upload."""
-    with contextlib.suppress(NotFound):  # gone already, which is what was asked for
-        job_creation.discard_upload(upload_id)
-    return redirect(url_for("new_job.start"), 303)
+    """Hide the upload with its draft; the next page offers the undo."""
+    try:
+        drafts.discard(upload_id)
+    except NotFound:  # gone already, which is what was asked for
+        return redirect(url_for("new_job.start"), 303)
+    return redirect(url_for("new_job.start", discarded=upload_id), 303)
 
 
 def _given(form: UploadForm):
@@ -166,18 +225,64 @@ def _given(form: UploadForm):
     raise UploadRejected(_("Choose a file, paste text, or use an example."))
 
 
-def _next_step(staged, found):
+def _next_step(upload_id: int, found):
     """From the data to the template where it is a table, else to the choices."""
     step = "new_template.edit" if found.columns else "new_job.preview"
     clone = request.args.get("clone", type=int)
-    return redirect(url_for(step, upload_id=staged.id, clone=clone), 303)
+    return redirect(url_for(step, upload_id=upload_id, clone=clone), 303)
+
+
+def _first_step(found) -> str:
+    return TEMPLATE if found.columns else OPTIONS
+
+
+def _begun(upload_id: int):
+    """The first step of a new upload, with the choices of the job that ``?clone=`` names."""
+    _staged, found = uploads.staged(upload_id)
+    clone = request.args.get("clone", type=int)
+    begun = None
+    if clone is not None:
+        must_see(clone)
+        begun = _copied(jobs.clone_fields(clone)[0])
+    drafts.begin(upload_id, _first_step(found), begun, clone)
+    return redirect(new_draft.address(upload_id, _first_step(found)), 303)
+
+
+def _cloned(clone: int, fields: job_options.JobOptions, staged, found):
+    """The first step of a copy of an old job's upload."""
+    made = drafts.copy(staged, _first_step(found), _copied(fields), clone)
+    return redirect(new_draft.address(made.id, _first_step(found)), 303)
+
+
+def _rebuilt(clone: int, fields: job_options.JobOptions):
+    """The same for a job without a file: from its stored requests, or the page that waits for them."""
+    try:
+        made = job_clones.prepare(clone)
+        if made.error is not None:
+            raise made.error
+    except NotFound:
+        raise
+    except SimpleBatchError as error:
+        flash(translated(error), "warning")
+        return _start_page(UploadForm(formdata=None))
+    if made.upload_id is None:
+        return render_template("jobs/preparing.html", made=made, name=fields.name), {"Refresh": "2"}
+    flash(" ".join(map(translated, made.notes)), "info")
+    job_clones.forget(made)
+    _staged, found = uploads.staged(made.upload_id)
+    drafts.begin(made.upload_id, _first_step(found), _copied(fields), clone)
+    return redirect(new_draft.address(made.upload_id, _first_step(found)), 303)
+
+
+def _copied(fields: job_options.JobOptions) -> job_options.JobOptions:
+    return msgspec.structs.replace(fields, name=_("%(name)s (copy)", name=fields.name))
 
 
 def _ready(upload_id: int):
     """A staged upload and its preview; a table without a template is led to that step."""
     staged, found = uploads.staged(upload_id)
     if found.columns and not staged.template:
-        abort(_next_step(staged, found))
+        abort(_next_step(upload_id, found))
     return staged, found
 
 
@@ -191,8 +296,17 @@ def _offered(form: LaunchForm) -> LaunchForm:
 
 
 def _start_page(form, error: UploadRejected | None = None):
-    clone = request.args.get("clone", type=int)
-    return render_template("jobs/new.html", form=form, error=error, samples=SAMPLES, clone=clone)
+    given = request.args.get("discarded", type=int)
+    discarded = new_draft.discarded(given) if given is not None and sees_upload(given) else None
+    return render_template(
+        "jobs/new.html",
+        form=form,
+        error=error,
+        samples=SAMPLES,
+        clone=request.args.get("clone", type=int),
+        discarded=discarded,
+        **new_draft.listed(),
+    )
 
 
 def _preview_page(form, staged, found, tried=()):
@@ -207,6 +321,7 @@ def _preview_page(form, staged, found, tried=()):
         **images.of_upload(staged, [message for item in first for message in item["messages"]]),
         form=form,
         upload=staged,
+        draft_version=draft_forms.version(staged.id, OPTIONS),
         preview=found,
         first=first,
         embeds=any(item.url == EMBEDDINGS for item in found.first),

@@ -10,14 +10,17 @@ from ..core import content
 from ..core.domain import Fault
 from ..core.errors import InvalidInput, NotFound, UploadRejected
 from ..intake import Template
-from ..services import jobs, templates, uploads
+from ..services import drafts, jobs, templates, uploads
+from . import draft_forms, new_draft
 from . import images as pictures
+from .draft_forms import OPTIONS, TEMPLATE
 from .form_keys import once
 from .forms import blame
 from .labels import translated
 from .template_forms import TemplateForm
 
 blueprint = Blueprint("new_template", __name__, url_prefix="/jobs/new/<int:upload_id>/template")
+blueprint.before_request(new_draft.led)
 
 # what columns of questions, and of what stands before them, are often called
 _ASKED = (
@@ -44,9 +47,15 @@ _BEFORE = ("system", "system_prompt", "系统", "系统提示", "系统提示词
 
 @blueprint.get("")
 def edit(upload_id: int):
-    """The editors, with what was there before: the upload's template, with ``?clone=<id>`` that of an
-    old job, with ``?saved=<id>&version=<n>`` a saved one."""
+    """The editors, with what was there before: the texts of the draft, or the template that the upload
+    begins with; with ``?saved=<id>&version=<n>`` a saved one."""
     staged, found = _table(upload_id)
+    number = request.args.get("row", 1, type=int)
+    if "saved" not in request.args:
+        form = draft_forms.saved(staged, TEMPLATE)
+        if form is not None:
+            form.fitting(found.columns).validate()
+            return page(form, staged, found, number)
     template, origin = _beginning(staged, found.columns)
     if template.custom_id and template.custom_id not in found.columns:
         text = _(
@@ -55,7 +64,7 @@ def edit(upload_id: int):
         )
         flash(text, "warning")
     form = TemplateForm.of(template, found.columns, origin)
-    return page(form, staged, found, number=request.args.get("row", 1, type=int))
+    return page(form, staged, found, number)
 
 
 def _beginning(staged, columns: list[str]) -> tuple[Template, int | None]:
@@ -68,7 +77,9 @@ def _beginning(staged, columns: list[str]) -> tuple[Template, int | None]:
     clone = request.args.get("clone", type=int)
     if clone is not None:
         must_see(clone)
-    old = jobs.clone_fields(clone)[0] if clone is not None else None
+    old = drafts.load(staged).begun
+    if old is None and clone is not None:
+        old = jobs.clone_fields(clone)[0]
     if old is not None and old.template is not None:
         return old.template, old.saved
     return uploads.template_of(staged) or _guess(columns, staged.images), staged.template_version_id
@@ -77,17 +88,22 @@ def _beginning(staged, columns: list[str]) -> tuple[Template, int | None]:
 @blueprint.post("")
 def save(upload_id: int):
     """Go on with the template. ``show``, and htmx, only ask for one row's example."""
+    asks_only = "show" in request.form or "HX-Request" in request.headers
+    if not asks_only:
+        upload_id = new_draft.begun_again(upload_id)
     staged, found = _table(upload_id)
     form = TemplateForm().offering(found.columns)
     number = request.form.get("show", request.form.get("row", 1, type=int), type=int)
-    asks_only = "show" in request.form or "HX-Request" in request.headers
     if asks_only:
         form.validate()
         return page(form, staged, found, number=number)
+    if not draft_forms.kept(upload_id, TEMPLATE, form):
+        return page(form, staged, found, number), 409
     error = None
     if form.validate_on_submit():
         try:
             uploads.apply_template(upload_id, form.chosen(found.sheet), form.origin.data)
+            drafts.reached(upload_id, OPTIONS)
         except InvalidInput as wrong:
             blame(form, wrong)
         except UploadRejected as rejected:
@@ -98,12 +114,24 @@ def save(upload_id: int):
     return page(form, staged, found, number, error), 400
 
 
+@blueprint.post("/back")
+def back(upload_id: int):
+    """Keep the texts and go to the step before."""
+    staged, found = _table(upload_id)
+    form = TemplateForm().offering(found.columns)
+    if not draft_forms.kept(upload_id, TEMPLATE, form):
+        return page(form, staged, found, request.form.get("row", 1, type=int)), 409
+    return redirect(url_for("new_job.start"), 303)
+
+
 @blueprint.post("/save-as")
 @once
 def save_as(upload_id: int):
     """Keep what stands in the form as a saved template, or as the next version of one."""
     staged, found = _table(upload_id)
     form = TemplateForm().offering(found.columns)
+    if not draft_forms.kept(upload_id, TEMPLATE, form):
+        return page(form, staged, found, request.form.get("row", 1, type=int)), 409
     if form.validate_on_submit():
         sheet = "" if found.sheet in found.sheets[:1] else found.sheet
         texts, note = form.chosen(sheet), form.note.data or ""
@@ -175,6 +203,10 @@ def choose_sheet(upload_id: int):
 def add_images(upload_id: int):
     """Further images beside the table; what was typed into the editors meanwhile stays in them."""
     _staged, found = _table(upload_id)
+    form = TemplateForm().offering(found.columns)
+    number = request.form.get("row", 1, type=int)
+    if not draft_forms.kept(upload_id, TEMPLATE, form):
+        return page(form, *uploads.staged(upload_id), number), 409
     files, error = pictures.given("more"), None
     if not files:
         flash(_("Choose images, or a ZIP archive of them."), "warning")
@@ -183,9 +215,7 @@ def add_images(upload_id: int):
             flash(refusals, "warning")
     except UploadRejected as rejected:
         error = rejected
-    form = TemplateForm().offering(found.columns)
     form.validate()
-    number = request.form.get("row", 1, type=int)
     return page(form, *uploads.staged(upload_id), number, error), 200 if error is None else 400
 
 
@@ -198,6 +228,7 @@ def page(form: TemplateForm, staged, found, number: int = 1, error: UploadReject
         "jobs/template.html",
         form=form,
         upload=staged,
+        draft_version=draft_forms.version(staged.id, TEMPLATE),
         preview=found,
         error=error,
         rows=rows,

@@ -92,6 +92,13 @@ class TemplateForm(_Texts, PageForm):
         self.custom_id.choices = [numbered, *((name, name) for name in columns)]
         return self
 
+    def fitting(self, columns: list[str]) -> "TemplateForm":
+        """``offering``, where another sheet, or another reading of the file, may have left out the
+        chosen one."""
+        if self.custom_id.data not in ("", *columns):
+            self.custom_id.data = ""
+        return self.offering(columns)
+
     def chosen(self, sheet: str = "") -> Template:
         """What the form says, for a workbook's ``sheet``. Call it once the form is valid."""
         return Template(**self.texts(), sheet=sheet, custom_id=self.custom_id.data or "")

@@ -1,4 +1,9 @@
 // One request: highlighted JSON and code.
-for (const code of document.querySelectorAll("code.language-json, .markdown pre code")) {
-  if (code.textContent.length < 200000) hljs.highlightElement(code);
-}
+(() => {
+  const highlight = () => {
+    for (const code of document.querySelectorAll("code.language-json, .markdown pre code"))
+      if (code.textContent.length < 200000 && !code.dataset.highlighted) hljs.highlightElement(code);
+  };
+  highlight();
+  document.addEventListener("requestchange", highlight);
+})();

@@ -38,6 +38,7 @@ READING = {
     "lists": "L F . . . . . . . . .",
     "API configs": "L F . . . . . F F . .",
     "saved templates": "L F . F . . . F F . F",
+    "bin": "L F . . . . . F F F F",
     "job": "L F . . . M . M M . .",
     "job of the token": "L F . . . M . . M . .",
     "form of a job": "L F . . . M . F F F F",
@@ -49,6 +50,7 @@ READING = {
 CHANGING = {
     **{kind: READING[kind] for kind in ("open", "own account", "upload", "administration")},
     "saved templates": READING["work"],
+    "bin": READING["work"],
     "work": READING["work"],
     "job": "L F . F . M . F F F F",
     "job of the token": "L F . F . M . F F F F",
@@ -73,6 +75,7 @@ ENDPOINTS = {
     "lists": "jobs_list.home jobs_list.index compare.index health.prometheus",
     "API configs": "configs.index",
     "saved templates": "saved_templates.index saved_templates.show saved_templates.download",
+    "bin": "job_bin.index job_bin.change",
     "job": (
         "job_pages.overview job_pages.progress job_pages.errors job_pages.error_table "
         "job_pages.events job_pages.download job_pages.recipe pictures.of_job "
@@ -81,7 +84,8 @@ ENDPOINTS = {
     ),
     "form of a job": (
         "job_settings.index job_settings.save job_actions.change job_actions.delete "
-        "job_actions.new_job_of job_actions.retry job_actions.send_again"
+        "job_actions.new_job_of job_actions.retry job_actions.send_again "
+        "job_actions.sent"
     ),
     "work": (
         "new_job.start new_job.upload jobs_list.bulk saved_templates.new saved_templates.rename "
@@ -91,7 +95,9 @@ ENDPOINTS = {
     "upload": (
         "new_job.preview new_job.launch new_job.save_recipe new_job.load_recipe new_job.try_rows "
         "new_job.discard new_template.edit new_template.save new_template.save_as "
-        "new_template.take new_template.choose_sheet new_template.add_images pictures.of_staged"
+        "new_template.take new_template.choose_sheet new_template.add_images pictures.of_staged "
+        "new_job.back new_template.back new_draft.state new_draft.save_template "
+        "new_draft.save_options new_draft.restore"
     ),
     "administration": (
         "users.index users.create users.change audit.index storage.index storage.clean configs.new "

@@ -303,3 +303,27 @@ def test_a_job_that_was_refused_is_not_noted_as_made(instance, add_config):
         found = [(e.object, e.detail) for e in Audit.select().where(Audit.action == "job.create")]
         made = Job.get().id
     assert found == [(f"job {made}", "right")]
+
+
+def test_operators_see_and_restore_their_own_alone(app, log_in, people, add_config, make_job):
+    add_config("http://127.0.0.1:9/v1")
+    mine, other = make_job(1, hold=True, name="otto's"), make_job(1, hold=True, name="olga's")
+    with connected():
+        Job.update(user=people["otto"]).where(Job.id == mine).execute()
+        Job.update(user=people["olga"]).where(Job.id == other).execute()
+        jobs.delete(mine)
+        jobs.delete(other)
+    otto, vera = log_in("otto"), log_in("vera")
+    page = otto.get("/jobs/bin").text
+    assert "otto&#39;s" in page
+    assert "olga&#39;s" not in page
+    assert "olga&#39;s" in vera.get("/jobs/bin").text
+    assert "Restore" not in vera.get("/jobs/bin").text
+    post(otto, "/jobs/bin", action="restore", job=[mine, other])
+    assert f"There is no job {other}." in otto.get("/jobs/bin").text
+    assert f"There is no job {other}." in otto.get(f"/jobs/{other}").text  # not even that it was
+    with connected():
+        jobs.delete(mine)
+    post(otto, "/jobs/bin", action="empty")
+    with connected():
+        assert [job.id for job in Job.select()] == [other]

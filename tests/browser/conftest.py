@@ -24,7 +24,7 @@ LOCALES = {"en": "en-US", "zh": "zh-CN"}
 REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation", (e) =>
     console.error(`policy: ${e.violatedDirective} ${e.blockedURI}`));"""
 # requests that a test itself cuts off, pages that are not there or refused, appear in the console
-EXPECTED = ("ERR_FAILED", *(f"{status} (" for status in (401, 403, 404)))
+EXPECTED = ("ERR_FAILED", *(f"{status} (" for status in (401, 403, 404, 422)))
 
 expect.set_options(timeout=PATIENCE_MS)
 

@@ -15,6 +15,7 @@ PAGES = (
     "/jobs",
     "/jobs?q=nothing",
     "/jobs/new",
+    "/jobs/bin",
     "/configs",
     "/configs/new",
     "/configs/1",

@@ -6,7 +6,7 @@ import pytest
 
 from simple_batch import insight
 from simple_batch.core.domain import Spread
-from simple_batch.services import configs, job_retry, jobs, lifecycle
+from simple_batch.services import configs, job_bin, job_retry, jobs, lifecycle
 from simple_batch.store.request_filter import RequestFilter
 from simple_batch.store.requeue import Changes
 
@@ -116,6 +116,9 @@ def test_import_failures_retry_another_way_reset_and_delete(pair, alias):
         pair.wait_for(job_id)
 
         pair.do(jobs.delete, job_id)
+        assert pair.do(job_bin.restore, job_id).failed == total
+        pair.do(jobs.delete, job_id)
+        pair.do(job_bin.remove, job_id)
         wait_until(lambda: pair.ask("SELECT count(*) FROM job WHERE id = %s", job_id)[0] == 0)
 
 

@@ -174,7 +174,7 @@ def test_retry_edit_reset_clone_and_a_job_of_its_requests_have_the_images(
     with connected():
         again = job_creation.stage_requests(job_id, RequestFilter())
         fields, upload = jobs.clone_fields(job_id)
-        jobs.delete(job_id)
+        jobs.delete(job_id, at_once=True)
     wait_until(lambda: not _exists(job_id))
     with connected():
         copied = job_creation.launch(again.id, jobs.JobOptions(config="test")).id
@@ -193,10 +193,10 @@ def test_images_go_with_the_last_that_needs_them(app, instance, endpoint, folder
     assert len(kept(instance)) == 1
     with connected():
         again = job_creation.stage_requests(job_id, RequestFilter())
-        jobs.delete(job_id)
+        jobs.delete(job_id, at_once=True)
         assert len(kept(instance)) == 1  # the copy's
         assert Upload.select().count() == 1
-        Upload.update(created_at=1).where(Upload.id == again.id).execute()
+        Upload.update(changed_at=1).where(Upload.id == again.id).execute()
         uploads.discard_unlaunched()
         assert (Upload.select().count(), UploadImage.select().count()) == (0, 0)
     assert list((instance / "uploads").iterdir()) == []

@@ -147,7 +147,7 @@ def test_a_running_job_is_stopped_before_it_is_deleted(start, add_config, make_j
         with connected():
             with pytest.raises(Conflict, match="used by 1 job"):
                 configs.delete(configs.get("test").id)
-            jobs.delete(job_id)
+            jobs.delete(job_id, at_once=True)
             with pytest.raises(NotFound):
                 jobs.get(job_id)
 

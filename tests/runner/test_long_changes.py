@@ -136,6 +136,6 @@ def test_a_reset_of_a_served_job_is_left_to_the_runner(cancelled, app, monkeypat
         jobs.reset(job_id)
     wait_until(lambda: counts(job_id) == (60, 0, 0, 0, 0) and reason(job_id) == "held")
     with connected():
-        jobs.delete(job_id)
+        jobs.delete(job_id, at_once=True)
     wait_until(lambda: not requests_left())
     services.stop(2)

@@ -65,6 +65,8 @@ def test_opening_again_applies_nothing(tmp_path):
         "0023_usage",
         "0024_outcomes",
         "0025_override_max_tokens",
+        "0026_drafts",
+        "0027_job_bin",
         "0030_error_groups",
     ]
     close_database()

@@ -3,6 +3,7 @@
 import random
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -110,8 +111,9 @@ class _Run:
         act = self._chance.choice(
             (jobs.pause, jobs.resume, job_retry.retry, jobs.cancel, None, None)
         )
+        delete = partial(jobs.delete, at_once=True)
         with connected():
-            for work, target in ((act, job_id), *((jobs.delete, old) for old in self._old())):
+            for work, target in ((act, job_id), *((delete, old) for old in self._old())):
                 if work is not None:
                     try:
                         work(target)

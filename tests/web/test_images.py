@@ -96,8 +96,14 @@ def test_from_a_table_with_images_to_their_bytes(app, client, config, wait_for):
     app.extensions["simple_batch"].stop(2)
     post(client, "/jobs/1/delete")
     assert client.get(src).status_code == 404
+    post(client, "/jobs/bin", action="restore", job="1")
+    assert client.get(src).data == GIF  # the bin keeps them
+    post(client, "/jobs/1/delete")
+    post(client, "/jobs/bin", action="remove", job="1")
     with connected():
-        assert not jobs.Upload.select().exists()
+        left = [upload.id for upload in jobs.Upload.select()]
+    assert left == [int(clone.split("/")[3])]  # the images of the clone are still there
+    assert "3 images. Add more" in client.get(clone).text
 
 
 def test_one_archive_of_a_table_and_its_images(client, config):

@@ -50,7 +50,7 @@ def ran(app, client, config, make_job, wait_for):
 
 def launch_fields(client, place, **fields):
     usual = {"config": "1", "name": "n", "max_retries": "3"}
-    return {"csrf_token": token(client, place), **usual, **fields}
+    return {"csrf_token": token(client), **usual, **fields}
 
 
 def test_a_job_is_launched_with_its_own_parameters_and_start(client, config):

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from simple_batch.core import clock
-from simple_batch.services import configs, jobs
+from simple_batch.services import configs, jobs, uploads
 from simple_batch.store.database import connected
-from simple_batch.store.models import Job
+from simple_batch.store.models import Job, Upload
 from simple_batch.web import filters
 
 from .. import endpoint as e
@@ -251,6 +251,12 @@ def test_an_upload_can_be_given_up(client, config, instance):
     staged = post(client, "/jobs/new", sample="chat.json").headers["Location"]
     assert "5 requests" in client.get(staged).text
     assert post(client, f"{staged}/discard").status_code == 303
+    page = client.get(staged)
+    assert page.status_code == 200
+    assert "You discarded “chat.json”." in page.text
+    with connected():  # the cleanup, a day later
+        Upload.update(changed_at=1).execute()
+        uploads.discard_unlaunched()
     assert client.get(staged).status_code == 404
     assert list((instance / "uploads").iterdir()) == []
 
@@ -330,6 +336,7 @@ def test_pages_of_a_job_that_ran(app, client, add_config, make_job, wait_for):
     assert answer.status_code == 303
     assert "cannot pause" in client.get(f"/jobs/{job_id}").text
     assert post(client, f"/jobs/{job_id}/delete").headers["Location"] == "/jobs"
+    assert post(client, "/jobs/bin", action="empty").headers["Location"] == "/jobs/bin"
 
     def gone():
         with connected():

@@ -68,7 +68,7 @@ def test_from_the_form_to_the_fields_of_an_answer(app, client, config, staged, w
     assert "yeast &lt;b&gt;" in page
     assert "&#34;json_schema&#34;" in page  # the request as it was sent
     assert "topic,parts" in client.get("/jobs/1/export?format=csv").text
-    page = client.get("/jobs/new/1?clone=1").text
+    page = client.get("/jobs/new?clone=1", follow_redirects=True).text
     assert "&#34;topic&#34;" in page
     loaded = {"csrf_token": token(client), "recipe": (io.BytesIO(json.dumps(recipe).encode()), "r")}
     page = client.post("/jobs/new/1/load", data=loaded).text

@@ -131,11 +131,11 @@ def test_from_a_table_to_the_same_table_with_answers(app, client, config, wait_f
     assert {row["content"] for row in rows} == {"'=1+1"}
     # a clone begins with the job's template, over the same file
     cloned = client.get("/jobs/new?clone=1").headers["Location"]
-    assert cloned == f"{place}?clone=1"
+    assert cloned == "/jobs/new/2/template"
     assert "You help {{Customer Name}}." in client.get(cloned).text
     again = post(client, cloned, **{**TEMPLATE, "system": ""})
-    assert again.headers["Location"] == "/jobs/new/1?clone=1"
-    assert "n (copy)" in client.get("/jobs/new/1?clone=1").text
+    assert again.headers["Location"] == "/jobs/new/2"
+    assert "n (copy)" in client.get("/jobs/new/2").text
     with connected():
         assert json.loads(jobs.get(1).template)["system"] == TEMPLATE["system"]
 

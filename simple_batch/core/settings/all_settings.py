@@ -264,6 +264,14 @@ class Settings:
         24.0, "uploads that were never launched are deleted after this time", "hours", 0.01, 87_600
     )
 
+    DELETED_JOBS_KEEP_HOURS: float = setting(
+        24.0,
+        "deleted jobs stay in the bin this long and can be restored; 0: there is no bin",
+        "hours",
+        0,
+        87_600,
+    )
+
     RETENTION_JOBS_DAYS: float = setting(
         0.0, "finished jobs are deleted this long after their end; 0: never", "days", 0, 36_500
     )

@@ -1,0 +1,97 @@
+// Saves a form of a new job while it is typed, and says so. Another tab may work on the same draft: the
+// server refuses to replace a version that this page has not seen, until the user says so.
+(() => {
+  const status = document.getElementById("draft-status");
+  const form = status && document.getElementById(status.dataset.form);
+  if (!form) return;
+  const WAIT_MS = 600;
+  const RETRY_MS = 5_000;
+  const KEEPALIVE_BYTES = 60_000; // browsers send about 64 KB from a page that is closed
+  const part = (name) => status.querySelector(`[data-when="${name}"]`);
+  const keep = part("conflict").querySelector("button");
+  let timer = null;
+  let unsaved = false;
+  let saving = false;
+  let stopped = false; // the other tab's version waits for a decision, or the page is left by a form
+
+  const say = (name, message = "") => {
+    for (const item of status.querySelectorAll("[data-when]"))
+      item.hidden = item.dataset.when !== name && !(message && item.dataset.when === "message");
+    if (message) part("message").textContent = message;
+  };
+  const body = () => {
+    const values = new URLSearchParams();
+    for (const [name, value] of new FormData(form)) if (typeof value === "string") values.append(name, value);
+    return values;
+  };
+  const headers = { Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded" };
+  const later = (ms) => { clearTimeout(timer); timer = setTimeout(save, ms); };
+
+  const answered = async (answer) => {
+    const said = await answer.json().catch(() => ({}));
+    if (answer.ok) {
+      form.elements.draft_version.value = said.version;
+      return say("saved", said.notice);
+    }
+    if (answer.status >= 500) throw new Error(answer.statusText);
+    stopped = true;
+    if (said.version === undefined) return say("message", said.error || answer.statusText);
+    keep.dataset.version = said.version;
+    return say("conflict", said.error);
+  };
+
+  async function save() {
+    if (!unsaved || saving || stopped) return;
+    saving = true;
+    unsaved = false;
+    try {
+      await answered(await fetch(status.dataset.save, { method: "POST", headers, body: body() }));
+    } catch {
+      unsaved = true;
+      say("failed");
+      later(RETRY_MS);
+    }
+    saving = false;
+    if (unsaved && part("failed").hidden) later(WAIT_MS);
+  }
+
+  // what is not sent yet when the page is left
+  const flush = () => {
+    if (!unsaved || stopped) return;
+    const values = body().toString();
+    if (values.length > KEEPALIVE_BYTES) return;
+    unsaved = false;
+    fetch(status.dataset.save, { method: "POST", headers, body: values, keepalive: true }).catch(() => { unsaved = true; });
+  };
+
+  const changed = ({ target }) => {
+    if (target.form !== form || target.type === "file") return;
+    unsaved = true;
+    if (!stopped) later(WAIT_MS);
+  };
+  for (const name of ["input", "change"]) document.addEventListener(name, changed);
+  keep.addEventListener("click", () => {
+    form.elements.draft_version.value = keep.dataset.version;
+    stopped = false;
+    unsaved = true;
+    save();
+  });
+  // a form that is sent saves what stands in it, or discards the draft
+  document.addEventListener("submit", (event) => {
+    if (event.defaultPrevented || event.target.method !== "post") return;
+    clearTimeout(timer);
+    if (event.target === form || event.target.action.endsWith("/discard")) stopped = true;
+    else flush();
+  });
+  addEventListener("pagehide", flush);
+  addEventListener("beforeunload", (event) => {
+    if (unsaved && !stopped && body().toString().length > KEEPALIVE_BYTES) event.preventDefault();
+  });
+  addEventListener("pageshow", async ({ persisted }) => {
+    const [entry] = performance.getEntriesByType("navigation");
+    if (!persisted && !(entry && entry.type === "back_forward")) return;
+    stopped = false;
+    const answer = await fetch(status.dataset.state, { headers: { Accept: "application/json" } }).catch(() => null);
+    if (answer && (!answer.ok || (await answer.json()).state !== "draft")) location.reload();
+  });
+})();
