@@ -5,7 +5,7 @@
   const form = status && document.getElementById(status.dataset.form);
   if (!form) return;
   const WAIT_MS = 600;
-  const RETRY_MS = 5_000;
+  const RETRY_MS = 2_000;
   const KEEPALIVE_BYTES = 60_000; // browsers send about 64 KB from a page that is closed
   const part = (name) => status.querySelector(`[data-when="${name}"]`);
   const keep = part("conflict").querySelector("button");
