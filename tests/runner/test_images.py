@@ -196,7 +196,7 @@ def test_images_go_with_the_last_that_needs_them(app, instance, endpoint, folder
         jobs.delete(job_id)
         assert len(kept(instance)) == 1  # the copy's
         assert Upload.select().count() == 1
-        Upload.update(created_at=1).where(Upload.id == again.id).execute()
+        Upload.update(changed_at=1).where(Upload.id == again.id).execute()
         uploads.discard_unlaunched()
         assert (Upload.select().count(), UploadImage.select().count()) == (0, 0)
     assert list((instance / "uploads").iterdir()) == []
