@@ -27,10 +27,23 @@
   const headers = { Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded" };
   const later = (ms) => { clearTimeout(timer); timer = setTimeout(save, ms); };
 
+  // the address named what the form began with: loaded again, it must show what was typed since
+  const forget = (address) => {
+    const url = new URL(address);
+    for (const name of ["saved", "version", "config"]) url.searchParams.delete(name);
+    return url.href;
+  };
+  const settle = () => {
+    if (forget(location.href) === location.href) return;
+    history.replaceState(history.state, "", forget(location.href));
+    for (const link of document.querySelectorAll("header a[hreflang]")) link.href = forget(link.href);
+  };
+
   const answered = async (answer) => {
     const said = await answer.json().catch(() => ({}));
     if (answer.ok) {
       form.elements.draft_version.value = said.version;
+      settle();
       return say("saved", said.notice);
     }
     if (answer.status >= 500) throw new Error(answer.statusText);

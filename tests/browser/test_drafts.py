@@ -64,6 +64,11 @@ def test_back_and_the_history_after_a_launch(page, t, table):
     page.get_by_role("button", name=t("Continue")).click()
     page.wait_for_url("**/jobs/new/1")
     expect(page.locator("#name")).to_have_value("mine")
+    page.goto("/jobs/new/1?config=1")  # an address that chooses something
+    page.locator("#name").fill("mine, too")
+    page.wait_for_url("**/jobs/new/1")
+    page.reload()
+    expect(page.locator("#name")).to_have_value("mine, too")
     page.get_by_role("button", name=t("Don't start yet")).click()
     page.wait_for_url("**/jobs/1")
     page.go_back()
