@@ -5,7 +5,7 @@
   const form = status && document.getElementById(status.dataset.form);
   if (!form) return;
   const WAIT_MS = 600;
-  const RETRY_MS = 5_000;
+  const RETRY_MS = 2_000;
   const KEEPALIVE_BYTES = 60_000; // browsers send about 64 KB from a page that is closed
   const part = (name) => status.querySelector(`[data-when="${name}"]`);
   const keep = part("conflict").querySelector("button");
@@ -27,10 +27,23 @@
   const headers = { Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded" };
   const later = (ms) => { clearTimeout(timer); timer = setTimeout(save, ms); };
 
+  // the address named what the form began with: loaded again, it must show what was typed since
+  const forget = (address) => {
+    const url = new URL(address);
+    for (const name of ["saved", "version", "config"]) url.searchParams.delete(name);
+    return url.href;
+  };
+  const settle = () => {
+    if (forget(location.href) === location.href) return;
+    history.replaceState(history.state, "", forget(location.href));
+    for (const link of document.querySelectorAll("header a[hreflang]")) link.href = forget(link.href);
+  };
+
   const answered = async (answer) => {
     const said = await answer.json().catch(() => ({}));
     if (answer.ok) {
       form.elements.draft_version.value = said.version;
+      settle();
       return say("saved", said.notice);
     }
     if (answer.status >= 500) throw new Error(answer.statusText);

@@ -1,3 +1,12 @@
+// A second click on “Continue” uploads nothing again.
+(() => {
+  let sent = false;
+  document.getElementById("upload-form").addEventListener("submit", (event) => {
+    if (sent) event.preventDefault();
+    sent = true;
+  });
+  addEventListener("pageshow", () => { sent = false; });
+})();
 // Drag and drop onto the upload form: a file, and the images that it names.
 (() => {
   const drop = document.getElementById("drop");

@@ -261,7 +261,11 @@ class Settings:
         3650,
     )
     UPLOAD_KEEP_HOURS: float = setting(
-        24.0, "uploads that were never launched are deleted after this time", "hours", 0.01, 87_600
+        24.0,
+        "uploads that were never launched are deleted this long after their last change",
+        "hours",
+        0.01,
+        87_600,
     )
 
     DELETED_JOBS_KEEP_HOURS: float = setting(
