@@ -37,6 +37,7 @@ _OPERATOR_ONLY = {
     "jobs_list.bulk",
     "new_job",
     "new_template",
+    "reading_options",
     "pictures.of_staged",
     "saved_templates",
 }

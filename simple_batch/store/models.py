@@ -150,6 +150,9 @@ class Upload(BaseModel):
     template = TextField(null=True)  # of a table, as JSON; what the scan found is with it
     template_version = ForeignKeyField(TemplateVersion, null=True, on_delete="SET NULL")
     images = IntegerField(default=0)  # beside it, that its rows may name
+    reading = TextField(
+        null=True
+    )  # encoding, header, lines, as JSON; null: made before there was any
     created_at = BigIntegerField(index=True)
 
 

@@ -13,9 +13,10 @@ from ..core.domain import EMBEDDINGS
 from ..core.errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
 from ..core.request_input import with_large_field
 from ..core.settings import PROJECT_ROOT
+from ..intake import Reading
 from ..services import configs, job_creation, job_options, jobs, recipes, uploads, webhooks
 from ..services import estimate as estimates
-from . import images, new_template
+from . import images, new_template, reading_options
 from .downloads import attached
 from .form_keys import once
 from .forms import LaunchForm, UploadForm, blame
@@ -25,6 +26,7 @@ from .template_forms import TemplateForm
 blueprint = Blueprint("new_job", __name__, url_prefix="/jobs/new")
 
 EXAMPLES = PROJECT_ROOT / "examples"
+PASTED = "pasted"
 SAMPLES = ("questions.jsonl", "questions.csv", "chat.json", "messages.json", "openai_batch.jsonl")
 
 
@@ -48,10 +50,11 @@ def upload():
     form = UploadForm()
     try:
         stream, name = _given(form)
-        staged = uploads.stage(stream, name, beside=images.given())
+        pasted = Reading("utf-8") if name == PASTED else Reading()  # as browsers send it
+        staged = uploads.stage(stream, name, beside=images.given(), reading=pasted)
     except UploadRejected as error:
         return _start_page(form, error), error.http_status
-    return _next_step(*uploads.staged(staged.id))
+    return redirect(reading_options.next_step(staged.id), 303)
 
 
 @blueprint.get("/<int:upload_id>")
@@ -162,7 +165,7 @@ def _given(form: UploadForm):
         return file.stream, file.filename
     pasted = form.pasted.data or ""
     if pasted.strip():
-        return io.BytesIO(pasted.encode("utf-8", "surrogatepass")), "pasted"
+        return io.BytesIO(pasted.encode("utf-8", "surrogatepass")), PASTED
     raise UploadRejected(_("Choose a file, paste text, or use an example."))
 
 

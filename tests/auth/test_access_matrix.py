@@ -91,7 +91,8 @@ ENDPOINTS = {
     "upload": (
         "new_job.preview new_job.launch new_job.save_recipe new_job.load_recipe new_job.try_rows "
         "new_job.discard new_template.edit new_template.save new_template.save_as "
-        "new_template.take new_template.choose_sheet new_template.add_images pictures.of_staged"
+        "new_template.take new_template.choose_sheet reading_options.choose reading_options.read "
+        "new_template.add_images pictures.of_staged"
     ),
     "administration": (
         "users.index users.create users.change audit.index storage.index storage.clean configs.new "
