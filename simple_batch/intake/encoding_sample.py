@@ -17,6 +17,7 @@ _WINDOWS = 8  # of a block, each of:
 _WINDOW = 2_000  # bytes
 _WHOLE = _WINDOWS * _WINDOW  # bytes of a block of which all words are taken
 _SURE = 100  # characters of three bytes; no more are counted
+_HOPELESS = 1_000  # faults: with more of them than characters no further ones are counted
 _LONGEST = 64_000  # bytes of a word that a block may end within
 _HIGH = re.compile(rb"[\x80-\xff]")
 _PARTED = re.compile(rb"[\x00-\x2f]+")
@@ -50,6 +51,8 @@ def sampled(blocks: Iterable[bytes]) -> Sample:
 
 def _counted(sample: Sample, data: bytes, whole: bool) -> bytes:
     """Count what is in it; returns the bytes of a character that it ends within."""
+    if sample.faults > max(_HOPELESS, sample.characters):
+        return b""
     used = len(data) if whole else len(data) - _begun(data)
     text = data[:used].decode("utf-8", "simple_batch.mark")
     faults = text.count(MARK)
