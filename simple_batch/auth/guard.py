@@ -38,6 +38,7 @@ _OPERATOR_ONLY = {
     "new_draft",
     "new_job",
     "new_template",
+    "reading_options",
     "pictures.of_staged",
     "saved_templates",
 }

@@ -10,7 +10,7 @@ from .. import insight
 from ..core.domain import Cause, JobStatus
 from ..core.errors import InvalidInput
 from ..core.terminal import shown_line
-from ..services import configs, job_creation, job_retry, jobs, lifecycle
+from ..services import configs, job_creation, job_retry, jobs, lifecycle, readings
 from ..services import job_options as choices
 from ..services.job_options import JobOptions
 from ..store.request_filter import RequestFilter
@@ -29,11 +29,15 @@ def create(file: str, new: JobOptions, images: str | None = None):
     if folder is not None and not folder.is_dir():
         raise InvalidInput(f"There is no folder {images}.")
     if file == "-":
-        return job_creation.create_now(sys.stdin.buffer, "stdin", new, images_in=folder)
-    path = Path(file)
-    if not path.is_file():
-        raise InvalidInput(f"There is no file {file}.")
-    return job_creation.create_now(path, path.name, new, images_in=folder)
+        job = job_creation.create_now(sys.stdin.buffer, "stdin", new, images_in=folder)
+    else:
+        path = Path(file)
+        if not path.is_file():
+            raise InvalidInput(f"There is no file {file}.")
+        job = job_creation.create_now(path, path.name, new, images_in=folder)
+    for note in readings.notes(job.upload):
+        say(note)
+    return job
 
 
 @command("create-job")

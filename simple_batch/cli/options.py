@@ -31,6 +31,17 @@ _OPTIONS = [
     ),
     click.option("--sheet", metavar="NAME", help="Sheet of an XLSX workbook; default: the first."),
     click.option(
+        "--encoding",
+        metavar="NAME",
+        help="Encoding of the file (utf-8, cp949, shift_jis, gbk, …); default: detected.",
+    ),
+    click.option("--lines", is_flag=True, help="Each line of the file is a prompt."),
+    click.option(
+        "--header/--no-header",
+        default=None,
+        help="Whether the first row of a table names its columns (else column_1, …).",
+    ),
+    click.option(
         "--images",
         metavar="DIR",
         help="Folder of the images that the rows name; default: that of FILE.",
@@ -48,13 +59,30 @@ def job_options(function: Callable) -> Callable:
 
 def new_job(config: str | int, hold: bool = False, **options) -> JobOptions:
     """The JobOptions from these options. Raises InvalidInput."""
+    reading = _reading(options.pop("encoding"), options.pop("lines"), options.pop("header"))
     zone = options.pop("zone") or context.settings().TIMEZONE or str(LOCALTZ)
     template, saved = _template(options.pop("template"), options.pop("sheet"))
     template, saved = _sent_to(options.pop("endpoint"), template, saved)
     values = {
         name: _value(OPTIONS[name], value, zone) for name, value in options.items() if given(value)
     }
-    return JobOptions(config=config, hold=hold, template=template, saved=saved, zone=zone, **values)
+    return JobOptions(
+        config=config,
+        hold=hold,
+        template=template,
+        saved=saved,
+        zone=zone,
+        reading=reading,
+        **values,
+    )
+
+
+def _reading(encoding: str | None, lines: bool, header: bool | None) -> intake.Reading:
+    """How the file is read. Raises InvalidInput for an unknown encoding, and UsageError."""
+    if lines and header is not None:
+        raise click.UsageError("--lines has no header: leave one of the two out.")
+    name = intake.encoding_named(encoding) if encoding else ""
+    return intake.Reading(name, header, True if lines else None if header is None else False)
 
 
 def _value(field: Field, value: Any, zone: str) -> Any:

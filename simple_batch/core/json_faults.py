@@ -225,7 +225,7 @@ def _unexpected(here: str, raw: bytes, at: int, complaint: str) -> Message:
     word = found[0] if found else here[:1]
     if _NOT_FINITE.fullmatch(word):
         return translatable("%(word)s is not JSON: write null, or leave it out.", word=word)
-    if word.lower() in _PYTHON and not word.islower() or word in ("nil", "undefined"):
+    if (word.lower() in _PYTHON and not word.islower()) or word in ("nil", "undefined"):
         return translatable(
             "%(word)s is not JSON: write %(right)s.", word=word, right=_PYTHON[word.lower()]
         )
@@ -283,9 +283,7 @@ def _escape(raw: bytes, at: int) -> JsonFault:
     found = _ESCAPE.match(raw, begin)
     text = found[0].decode("utf-8", "replace") if found else "\\"
     if text.startswith("\\u"):
-        return JsonFault(
-            translatable("\\u needs four hexadecimal digits, as in \\u00e9."), begin
-        )
+        return JsonFault(translatable("\\u needs four hexadecimal digits, as in \\u00e9."), begin)
     return JsonFault(
         translatable("%(text)s is not an escape of JSON: write \\\\ for a backslash.", text=text),
         begin,

@@ -7,10 +7,15 @@ of the rows of a table. Nothing here grows with the size of the upload.
 
 from .archive import Archive, is_archive
 from .body_fault import InvalidBody, Place
+from .encoding_detection import Detected, EncodingUncertain, detected_in
+from .encodings import LABELS as ENCODINGS
+from .encodings import label as encoding_label
+from .encodings import named as encoding_named
 from .images import Image, folded, keep, kind_of, last_part, too_large
 from .nearest_name import near, nearest
-from .preview import Preview, example, first_model, scan
+from .preview import Preview, example, first_model, first_rows, scan
 from .reader import Reader
+from .reading import Reading, unclear
 from .renderer import Finder, Renderer
 from .request_checks import Bad
 from .request_lines import URLS, Rules, check_body
@@ -31,6 +36,7 @@ from .xlsx_package import ZIP
 
 __all__ = [
     "CHAT",
+    "ENCODINGS",
     "ENDPOINTS",
     "MAX_TEMPLATE_BYTES",
     "URLS",
@@ -38,12 +44,15 @@ __all__ = [
     "Archive",
     "Bad",
     "ByteStream",
+    "Detected",
+    "EncodingUncertain",
     "Finder",
     "Image",
     "InvalidBody",
     "Place",
     "Preview",
     "Reader",
+    "Reading",
     "Renderer",
     "Rules",
     "Template",
@@ -51,8 +60,12 @@ __all__ = [
     "check_template",
     "check_utf8",
     "columns_needed",
+    "detected_in",
+    "encoding_label",
+    "encoding_named",
     "example",
     "first_model",
+    "first_rows",
     "folded",
     "is_archive",
     "keep",
@@ -67,4 +80,5 @@ __all__ = [
     "template_of_file",
     "template_text",
     "too_large",
+    "unclear",
 ]

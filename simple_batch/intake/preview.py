@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from ..core.errors import UploadRejected
 from ..core.messages import translatable
 from ..core.settings import Settings
 from .reader import Reader
+from .reading import Reading
 from .renderer import Finder, Renderer
 from .table import Row
 from .template import Template
@@ -45,6 +47,8 @@ class Preview(msgspec.Struct):
     encoding: str = ""
     sheet: str = ""  # of a workbook: the one that was looked at
     sheets: list[str] = []
+    reading: Reading = Reading()  # how it was read
+    blank: int = 0  # lines without a text that were skipped, where each line is a prompt
 
 
 def scan(
@@ -55,11 +59,22 @@ def scan(
     template: Template | None = None,
     sheet: str = "",
     find_image: Finder | None = None,
+    reading: Reading = Reading(),
+    filename: str = "",
 ) -> Preview:
     """Read the whole upload once. Raises UploadRejected (with the faults) where it holds no valid
-    request or cannot be read as a whole, UploadTooLarge where it unpacks to too much."""
+    request or cannot be read as a whole, UploadTooLarge where it unpacks to too much, EncodingUncertain
+    where ``reading`` does not say the encoding and it cannot be detected."""
     preview = Preview("", path.stat().st_size, 0, 0, [], [])
-    reader = Reader(path, settings, template=template, sheet=sheet, find_image=find_image)
+    reader = Reader(
+        path,
+        settings,
+        template=template,
+        sheet=sheet,
+        find_image=find_image,
+        reading=reading,
+        filename=filename,
+    )
     seen: set[int] = set()
     try:
         for number, item in enumerate(_items(reader, template)):
@@ -74,7 +89,8 @@ def scan(
             if number % _YIELD_EVERY == 0:
                 give_way()
         preview.format, preview.columns = reader.format, reader.columns
-        preview.encoding = reader.encoding
+        preview.encoding, preview.reading = reader.encoding, reader.reading
+        preview.blank = reader.blank
         preview.sheet, preview.sheets = reader.sheet, reader.sheets
     finally:
         reader.close()
@@ -99,10 +115,11 @@ def example(
     template: Template,
     number: int,
     find_image: Finder | None = None,
+    reading: Reading = Reading(),
 ) -> Request | Fault:
     """The request that a template makes of one row of a table (from 1). Raises InvalidInput where
     the template does not fit the table."""
-    reader = Reader(path, settings, unique=False, sheet=template.sheet)
+    reader = Reader(path, settings, unique=False, sheet=template.sheet, reading=reading)
     try:
         table = reader.table()
         renderer = Renderer(template, table.columns, settings, find_image)
@@ -114,6 +131,17 @@ def example(
     finally:
         reader.close()
     return Fault(None, "no_row", translatable("There is no row %(number)s.", number=f"{number:,}"))
+
+
+def first_rows(
+    path: Path, settings: Settings, count: int, reading: Reading, sheet: str = ""
+) -> list[Row | Fault]:
+    """The first rows of a table. Raises UploadRejected."""
+    reader = Reader(path, settings, unique=False, sheet=sheet, reading=reading)
+    try:
+        return list(islice(reader.table(), count))
+    finally:
+        reader.close()
 
 
 def _items(reader: Reader, template: Template | None) -> Iterable[Request | Row | Fault]:

@@ -117,7 +117,10 @@ def _anthropic(params: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
 
 def _anthropic_messages(raw: msgspec.Raw, path: Path) -> list[Any]:
     return [
-        {**message, "content": _anthropic_content(message.get("content"), (*path, number, "content"))}
+        {
+            **message,
+            "content": _anthropic_content(message.get("content"), (*path, number, "content")),
+        }
         for number, message in enumerate(_objects(raw, path))
     ]
 

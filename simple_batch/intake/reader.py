@@ -3,6 +3,7 @@
 A new format is one more branch of ``_opened``, something that yields (line, item), or another table.
 """
 
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -16,28 +17,34 @@ from ..core.domain import Fault, Request
 from ..core.errors import InvalidInput, UploadRejected
 from ..core.messages import translatable
 from ..core.settings import Settings
-from .decoding import WIDE, decoded, encoding_of
+from .encoding_detection import detect
+from .encodings import UTF8
 from .json_array import ArraySplitter
 from .json_table import JsonTable, are_plain
 from .parquet import MAGIC, Parquet
+from .prompt_lines import PromptLines
+from .reading import Guess, Reading, guessed
 from .renderer import Finder, Renderer
 from .request_checks import is_clean
 from .request_lines import Items, Rules, is_conversation, kind_of
 from .source import Source
-from .table import Table, TableReader, begins_table, needs_template
+from .table import Table, TableReader, is_text, needs_template
 from .template import Template
+from .template_columns import columns_needed
 from .xlsx import Sheet
 from .xlsx_package import OLE, ZIP, refusal_of_ole
 
 FORMATS = translatable(
     'a JSON array of {"messages": [...]} objects, a JSON array of message arrays, JSONL of either, '
-    "OpenAI batch JSONL, tables (CSV, TSV, XLSX, Parquet, JSON or JSONL of plain objects), or gzip "
-    "of these"
+    "OpenAI batch JSONL, tables (CSV, TSV, XLSX, Parquet, JSON or JSONL of plain objects), lines of "
+    "text, or gzip of these"
 )
 LONGEST_STRETCH_S = 0.02  # of rendering before other greenlets have their turn
 _RawItem = tuple[
     int, bytes | None, bool
 ]  # line; bytes, None if too long; whether its text is checked
+# what may follow the first bracket of JSON, however broken: “[INST] …” and “{name}, …” are text
+_BEGINS_JSON = re.compile(rb"""\[\s*(?:[\[{"'\d,\-\]N]|true|false|null|$)|\{\s*(?:["'}]|$)""")
 GROUP = 200  # items whose custom_ids are looked up together
 _NAMES = {
     ("json", "object"): "json",
@@ -56,7 +63,8 @@ class Reader:
     Close it when done. ``unique`` False where the caller sees to it that no custom_id comes twice;
     ``rules`` where it is a file of the Batch API; ``template`` makes requests of the rows of a table;
     ``sheet`` is that of a workbook, where it is not the template's; ``find_image`` finds the images
-    that its rows name.
+    that its rows name. ``reading`` says how a text is read; what it leaves open is detected, with
+    the help of ``filename``. Then ``reading`` is the whole answer, and ``is_clear`` whether it is certain.
 
     Raises UploadRejected or UploadTooLarge where the file cannot be read as a whole.
     """
@@ -70,23 +78,47 @@ class Reader:
         template: Template | None = None,
         sheet: str = "",
         find_image: Finder | None = None,
+        reading: Reading = Reading(),
+        filename: str = "",
     ):
         self._find_image = find_image
         self._settings = settings
         self._rules = rules
         self._template = template
         self._sheet = sheet or (template.sheet if template is not None else "")
-        self._source = Source(path, settings)
+        self._filename = filename
+        self._asked = reading
+        encoding = reading.encoding or (UTF8 if rules is not None else detect(path, settings))
+        self._source = Source(path, settings, encoding)
+        self._binary = self._source.peek().startswith((ZIP, MAGIC, OLE))
+        self._prompts: PromptLines | None = None
         self._seen = _SeenIds() if unique else None
         self._empty = True
         self.format = ""
         self.columns: list[str] = []
         self._table: TableReader | None = None
+        self._guess = self._guessed()  # here, where the file begins
 
     @property
     def encoding(self) -> str:
-        """Of a table, as far as it was read; else UTF-8."""
-        return self._table.encoding if self._table is not None else "utf-8"
+        """Of a text; empty for a file that is none."""
+        return "" if self._binary else self._source.encoding
+
+    @property
+    def reading(self) -> Reading:
+        """How the file is read."""
+        guess = self._guess
+        return Reading(self.encoding, guess.header, guess.lines)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether what ``reading`` left open is certain."""
+        return self._guess.clear
+
+    @property
+    def blank(self) -> int:
+        """How many lines without a text were skipped so far, where each line is a prompt."""
+        return self._prompts.blank if self._prompts is not None else 0
 
     @property
     def header(self) -> list[str] | list[tuple[str, str]]:
@@ -110,7 +142,7 @@ class Reader:
             self._seen.close()
 
     def __iter__(self) -> Iterator[Request | Fault]:
-        parsed = self._rendered() if self.is_table() else self._parsed(*self._opened())
+        parsed = self._found()
         yield from parsed if self._seen is None else _without_repeated(parsed, self._seen)
         if self._empty:
             raise UploadRejected(
@@ -119,14 +151,54 @@ class Reader:
                 1,
             )
 
+    def _found(self) -> Iterator[Request | Fault]:
+        if self.is_table():
+            return self._rendered()
+        if self._rules is None and self._guess.lines and is_text(self._source.peek()):
+            return self._prompted()
+        return self._parsed(*self._opened())
+
+    def _prompted(self) -> Iterator[Request | Fault]:
+        """Each line as a request."""
+        if self._template is not None:
+            raise UploadRejected(
+                translatable(
+                    "A template belongs to a table, and each line of this file is a prompt: leave the "
+                    "template out."
+                )
+            )
+        self.format = "lines"
+        self._prompts = PromptLines(self._source, self._source.peek())
+        for item in self._prompts:
+            self._empty = False
+            yield item
+
     def is_table(self) -> bool:
         """Asked before it is iterated over."""
-        head = self._source.peek()
         if self._rules is not None:
             return False
-        if self._looks_like_json(head):
+        head = self._source.peek()
+        if self._is_json(head):
             return are_plain(head, self._settings)
-        return head.startswith((ZIP, MAGIC, OLE)) or begins_table(head)
+        return self._binary or (is_text(head) and not self._guess.lines)
+
+    def _is_json(self, head: bytes) -> bool:
+        return not self._asked.lines and self._looks_like_json(head)
+
+    def _guessed(self) -> Guess:
+        """Whether a text is lines, and a table has a header: as was said, else as it looks."""
+        asked, head = self._asked, self._source.peek()
+        if self._rules is not None or self._is_json(head):
+            return Guess(False, True)
+        if self._binary:
+            return Guess(False, asked.header is not False)
+        if asked.lines is not None and (asked.lines or asked.header is not None):
+            return Guess(asked.lines, asked.header is not False)
+        if asked.header is not None:
+            return Guess(False, asked.header)
+        wanted = columns_needed(self._template) if self._template is not None else None
+        guess = guessed(head, self._filename, wanted)
+        return Guess(False, guess.header) if asked.lines is False else guess
 
     def table(self) -> TableReader:
         """The bare rows of a table. Raises UploadRejected where it, or its header, cannot be read."""
@@ -143,7 +215,8 @@ class Reader:
 
     def _as_table(self, head: bytes) -> TableReader:
         if head.startswith(ZIP):
-            return Sheet(self._source.whole(), self._settings, self._sheet)
+            has_header = self._guess.header
+            return Sheet(self._source.whole(), self._settings, self._sheet, has_header)
         if head.startswith(MAGIC):
             return Parquet(self._source.whole(), self._settings)
         if head.startswith(OLE):
@@ -152,7 +225,7 @@ class Reader:
             container, items = self._json_items(head)
             pairs = ((line, raw) for line, raw, _clean in items)
             return JsonTable(f"{container}-rows", head, pairs, self._settings)
-        return Table(self._source, self._settings)
+        return Table(self._source, self._settings, self._guess.header)
 
     def _rendered(self) -> Iterator[Request | Fault]:
         """The rows of a table as its template has them."""
@@ -210,10 +283,6 @@ class Reader:
             return "jsonl", iter(())
         if self._rules is not None:
             return "jsonl", self._lines()
-        if encoding_of(head) in WIDE:
-            raise UploadRejected(
-                translatable("The file is UTF-16: save it as UTF-8 and upload it again.")
-            )
         if self._template is not None and self._looks_like_json(head):
             raise UploadRejected(
                 translatable(
@@ -246,10 +315,8 @@ class Reader:
     def _looks_like_json(head: bytes) -> bool:
         """Also where a broken first line stands before good ones: that is the line's fault, not the
         file's."""
-        if encoding_of(head) in WIDE:
-            return decoded(head, encoding_of(head)).lstrip("\ufeff \t\r\n")[:1] in ("[", "{")
         first, *following = head.lstrip().split(b"\n")[:4]
-        return first[:1] in (b"[", b"{") or any(map(_is_item, following))
+        return _BEGINS_JSON.match(first) is not None or any(map(_is_item, following))
 
 
 def _without_repeated(

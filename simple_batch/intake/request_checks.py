@@ -258,9 +258,7 @@ def _shortened(raw: bytes) -> bytes:
     return msgspec.json.encode(fields)
 
 
-def _check_roles(
-    messages: list[ChatMessage], before: int = 0, path: Path = ("messages",)
-) -> None:
+def _check_roles(messages: list[ChatMessage], before: int = 0, path: Path = ("messages",)) -> None:
     """``before`` is how many messages were checked already."""
     for number, message in enumerate(messages, before + 1):
         if message.role not in ROLES:

@@ -297,9 +297,7 @@ def fault_with_excerpt(bad: Bad, line: int, raw: bytes) -> Fault:
     elif bad.at is None and bad.path is None:
         return Fault(line, bad.code, bad.message, bad.param)
     shown = excerpt(raw, at)
-    return Fault(
-        line, bad.code, bad.message, bad.param, excerpt=shown.text, mark=shown.mark
-    )
+    return Fault(line, bad.code, bad.message, bad.param, excerpt=shown.text, mark=shown.mark)
 
 
 def check_body(text: str, settings: Settings) -> bytes:

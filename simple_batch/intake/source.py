@@ -13,9 +13,12 @@ from ..core.errors import UploadRejected, UploadTooLarge
 from ..core.json_pieces import Breaks
 from ..core.messages import translatable
 from ..core.settings import Settings
+from .encodings import UTF8
+from .transcoding import Transcoded
 
 BLOCK = 1 << 18
 _BOM = b"\xef\xbb\xbf"
+NO_TEXT = (b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0")  # workbooks and Parquet
 # Real text packs by five to twenty, the longest run of one letter by a thousand.
 _BOMB_RATIO = 300
 _BOMB_FLOOR = 64 << 20
@@ -53,10 +56,12 @@ def refuse_bomb(unpacked: int, packed: int, limit: int) -> None:
 
 
 class Source:
-    """Reads blocks or lines. Raises UploadTooLarge for what unpacks to more than allowed and
-    UploadRejected for damaged gzip."""
+    """Reads blocks or lines, as UTF-8 where ``encoding`` says what the file is in (one without a text
+    stays as it is). Raises UploadTooLarge for what unpacks to more than allowed and UploadRejected for
+    damaged gzip, and where the file is not in that encoding."""
 
-    def __init__(self, path: Path, settings: Settings):
+    def __init__(self, path: Path, settings: Settings, encoding: str = UTF8):
+        self.encoding = encoding
         self._limit = settings.MAX_UNPACKED_BYTES
         self._line_limit = settings.MAX_REQUEST_BYTES
         self._path = path
@@ -67,10 +72,13 @@ class Source:
         if self._file.peek(2)[:2] == b"\x1f\x8b":
             self._packed_size = path.stat().st_size
             stream = gzip.GzipFile(fileobj=self._file)
-        self._stream = io.BufferedReader(stream, BLOCK)
+        self._stream: io.BufferedReader = io.BufferedReader(stream, BLOCK)
         self._read = 0
         head = self._guarded(self._stream.peek, 4)
-        if head[:3] == _BOM:
+        self.has_bom = head[:3] == _BOM
+        if encoding not in ("", UTF8) and not head.startswith(NO_TEXT):
+            self._stream = io.BufferedReader(Transcoded(self._stream, encoding), BLOCK)
+        elif self.has_bom:
             self._guarded(self._stream.read, 3)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Literal, Protocol, cast
 
 import msgspec
@@ -18,6 +18,7 @@ from ..core.errors import UploadRejected
 from ..core.messages import translatable
 from ..core.settings import Settings
 from . import decoding
+from .encodings import label
 from .source import Source
 
 DELIMITERS = {
@@ -90,7 +91,8 @@ class Table:
     sheet = ""
     sheets: list[str] = []
 
-    def __init__(self, source: Source, settings: Settings):
+    def __init__(self, source: Source, settings: Settings, has_header: bool = True):
+        self._source = source
         dialect = _sniffed(_sample(source.peek()))
         self._longest = settings.MAX_REQUEST_BYTES
         self._delimiter = dialect.delimiter
@@ -103,10 +105,10 @@ class Table:
             strict=True,
         )
         self.format = "tsv" if dialect.delimiter == "\t" else "csv"
-        self._rows = self._records()
+        self._rows: Iterator[Row | Fault] = self._records()
         if dialect.named:
             next(self._rows, None)
-        self.columns = self._header()
+        self.columns = self._header() if has_header else self._numbered()
 
     @property
     def header(self) -> list[str]:
@@ -115,8 +117,8 @@ class Table:
 
     @property
     def encoding(self) -> str:
-        """As far as it is known by now."""
-        return self._lines.encoding or "utf-8"
+        """What the file is in."""
+        return self._source.encoding
 
     def __iter__(self) -> Iterator[Row | Fault]:
         width, empty = len(self.columns), True
@@ -168,6 +170,14 @@ class Table:
             1,
         )
 
+    def _numbered(self) -> list[str]:
+        """The columns where the first row is one like the others."""
+        first = next(self._rows, None)
+        if first is None:
+            raise UploadRejected(translatable("The file is empty: there is no row in it."))
+        self._rows = chain([first], self._rows)
+        return columns_without_header(len(first.cells) if isinstance(first, Row) else 1)
+
     def _ragged(self, row: Row) -> Fault:
         count, width = len(row.cells), len(self.columns)
         what = (
@@ -207,7 +217,7 @@ class Table:
                     translatable(
                         "column “%(name)s” is not %(encoding)s text: save the file as UTF-8.",
                         name=name,
-                        encoding=self.encoding.upper(),
+                        encoding=label(self.encoding),
                     ),
                 )
         return row
@@ -233,14 +243,23 @@ class Table:
         return translatable("not readable: %(error)s.", error=error)
 
 
-def begins_table(head: bytes) -> bool:
-    """Whether a file that begins so and is no JSON can be a table: text of more than one line, or of
-    more than one cell."""
+def is_text(head: bytes) -> bool:
+    """Whether a file that begins so and is no JSON can be a table, or lines of text."""
+    first, _, _rest = _sample(head).partition("\n")
+    return bool(first.strip()) and not _CONTROL.search(first)
+
+
+def first_rows(head: bytes) -> tuple[str, str, list[list[str]]]:
+    """The text at the beginning of a file, what divides its cells, and its first rows (one at least)."""
     sample = _sample(head)
-    first, _, rest = sample.partition("\n")
-    if not first.strip() or _CONTROL.search(first):
-        return False
-    return bool(rest.strip()) or _widths(sample, _sniffed(sample))[0] > 1
+    dialect = _sniffed(sample)
+    rows = list(islice(filter(None, _rows_of(sample, dialect)), _SAMPLE_ROWS))
+    return sample, dialect.delimiter, rows[dialect.named :] or [[""]]
+
+
+def columns_without_header(width: int) -> list[str]:
+    """The names of the columns of a table that has no header."""
+    return [f"column_{number}" for number in range(1, width + 1)]
 
 
 def needs_template(table: TableReader) -> UploadRejected:
@@ -254,17 +273,20 @@ def needs_template(table: TableReader) -> UploadRejected:
         translatable(
             "%(what)s (%(format)s; columns: %(shown)s): a template is needed that makes a request of "
             "each row. Give one with --template FILE, or upload the table on the page “New job”, "
-            "which leads to it.",
+            "which leads to it.%(lines)s",
             what=what,
             format=form,
             shown=shown,
+            lines=translatable(" With --lines each line is a prompt.")
+            if table.format == "csv" and len(table.columns) == 1
+            else "",
         )
     )
 
 
 def _sample(head: bytes) -> str:
     """The first whole lines (all, where there is but one), with \\n at their ends."""
-    text = decoding.decoded(head, decoding.encoding_of(head))[:_SAMPLE_CHARS]
+    text = decoding.decoded(head)[:_SAMPLE_CHARS]
     text = text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff\n")
     return text[: text.rfind("\n") + 1] if len(head) > _SAMPLE_CHARS and "\n" in text else text
 
@@ -285,23 +307,26 @@ def _sniffed(sample: str) -> Dialect:
 
 def _widths(sample: str, dialect: Dialect) -> list[int]:
     """How many cells the first rows have; -1 for one that cannot be read."""
+    rows = _rows_of(sample, dialect)
+    widths = (-1 if row is None else len(row) for row in rows)
+    return list(islice(filter(None, widths), _SAMPLE_ROWS)) or [0]
+
+
+def _rows_of(sample: str, dialect: Dialect) -> Iterator[list[str] | None]:
+    """The rows of a text; None for one that cannot be read."""
     reader = csv.reader(
         io.StringIO(sample, newline=""),
         delimiter=dialect.delimiter,
         quoting=dialect.quoting,
         strict=True,
     )
-
-    def widths() -> Iterator[int]:
-        while True:
-            try:
-                yield len(next(reader))
-            except StopIteration:
-                return
-            except csv.Error:
-                yield -1
-
-    return list(islice(filter(None, widths()), _SAMPLE_ROWS)) or [0]
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield None
 
 
 def no_header(names: list[str], label: Callable[[int], str | int] = lambda n: n) -> str | None:

@@ -6,6 +6,7 @@ that was never calculated as an empty cell.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ from ..core.errors import UploadRejected
 from ..core.messages import translatable
 from ..core.settings import Settings
 from .source import Source
-from .table import Row, no_header
+from .table import Row, columns_without_header, no_header
 from .xlsx_cells import EMPTY, Cell, Cells, column_letters
 from .xlsx_package import ZIP, Package, SheetEntry
 
@@ -30,14 +31,16 @@ class Sheet:
     format = "xlsx"
     encoding = ""
 
-    def __init__(self, file: BinaryIO, settings: Settings, sheet: str = ""):
+    def __init__(
+        self, file: BinaryIO, settings: Settings, sheet: str = "", has_header: bool = True
+    ):
         package = Package(file, settings)
         self.sheets = [found.name for found in package.sheets]
         found = _chosen(package, sheet)
         self.sheet = found.name
         self._reader = Cells(package, found.part, settings.MAX_REQUEST_BYTES)
         self._rows = self._reader.rows()
-        self.columns = self._header()
+        self.columns = self._header() if has_header else self._numbered()
         self._left = min(self._places)
 
     @property
@@ -87,13 +90,26 @@ class Sheet:
                 [Fault(line, "invalid_header", complaint, unit="row")],
                 1,
             )
-        raise UploadRejected(
+        raise self._is_empty()
+
+    def _is_empty(self) -> UploadRejected:
+        return UploadRejected(
             translatable(
                 "The sheet “%(sheet)s” is empty.%(others)s",
                 sheet=self.sheet,
                 others=self._other_sheets(),
             )
         )
+
+    def _numbered(self) -> list[str]:
+        """The columns where the first row is one like the others."""
+        for line, cells, wrong in self._rows:
+            if cells or wrong:
+                self._rows = chain([(line, cells, wrong)], self._rows)
+                there = cells.keys() | wrong.keys()
+                self._places = range(min(there), max(there) + 1)
+                return columns_without_header(len(self._places))
+        raise self._is_empty()
 
     def _letters_of(self, number: int) -> str:
         """How a spreadsheet calls the column of this number, from 1."""

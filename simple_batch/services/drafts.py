@@ -235,7 +235,7 @@ def _mine():
     filed = ApiFile.select(ApiFile.upload).where(ApiFile.upload.is_null(False))
     return (
         owned
-        & Upload.preview.not_in(_NO_PREVIEW)
+        & (Upload.preview.not_in(_NO_PREVIEW) | Upload.draft.is_null(False))
         & Upload.id.not_in(used)
         & Upload.id.not_in(filed)
     )

@@ -19,6 +19,7 @@ from ..intake import Bad, Image
 from ..store import images as rows
 from ..store.images import Given
 from ..store.models import Job, Upload
+from . import readings
 from .image_lookup import Beside, Folder, given_as, keyed
 
 Files = Iterable[tuple[BinaryIO, str]]  # streams with their names
@@ -74,7 +75,13 @@ def take_named(upload: Upload, template: intake.Template, folder: Path | None, s
     faults: list[Fault] = []
     good = bad = 0
     reader = intake.Reader(
-        Path(upload.path), context.settings(), False, template=template, find_image=found
+        Path(upload.path),
+        context.settings(),
+        False,
+        template=template,
+        find_image=found,
+        reading=readings.of(upload),
+        filename=upload.filename,
     )
     try:
         for item in reader:

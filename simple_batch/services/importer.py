@@ -20,12 +20,13 @@ from ..core.domain import Fault, JobStatus, Request
 from ..core.errors import SimpleBatchError, UploadRejected
 from ..core.messages import lines, translatable
 from ..engine.structured_output import URLS
+from ..intake import Reading
 from ..store import duplicates, locks
 from ..store import jobs as job_rows
 from ..store import requests as request_rows
 from ..store.database import connected, is_server
 from ..store.models import Job, Upload, database, lock_job
-from . import configs, images
+from . import configs, images, readings
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +141,9 @@ class _Reading:
         """The job's columns that the file says. Raises UploadRejected, RepeatedId."""
         template = intake.template_of(self._job.template) if self._job.template else None
         with connected():
-            find_image = images.finder(self._job.upload) if template is not None else None
+            upload = self._job.upload
+            self._how = (readings.of(upload), upload.filename) if upload else (Reading(), "")
+            find_image = images.finder(upload) if template is not None else None
         # one connection for all images that are looked up, where there are any
         with connected() if find_image is not None else contextlib.nullcontext():
             return self._read(path, template, find_image)
@@ -153,6 +156,8 @@ class _Reading:
             self._rules,
             template,
             find_image=find_image,
+            reading=self._how[0],
+            filename=self._how[1],
         )
         try:
             for item in reader:

@@ -23,6 +23,7 @@ from ..core.messages import Message, translatable
 from ..export.columns import Table
 from ..export.json_lines import as_batch_requests
 from ..export.rows import Row, rows
+from ..intake import Reading
 from ..store import requests as request_rows
 from ..store.database import connected
 from ..store.models import Job, Upload
@@ -107,7 +108,8 @@ def _stage(made: Preparation, job: Job) -> Upload:
     as_table = _is_table(job)
     pieces = _table(made, job) if as_table else as_batch_requests(made.rows(job))
     name = f"{job.name}.{'csv' if as_table else 'jsonl'}"
-    upload = uploads.stage(io.BufferedReader(uploads.Pieces(pieces)), name)
+    reading = Reading("utf-8", header=True, lines=False) if as_table else Reading("utf-8")
+    upload = uploads.stage(io.BufferedReader(uploads.Pieces(pieces)), name, reading=reading)
     try:
         images.copy(job.upload, upload)
     except OSError:  # their files are gone

@@ -18,7 +18,7 @@ from ..store import requests as request_rows
 from ..store.models import ApiFile, Job, Token, Upload, database
 from ..store.request_filter import RequestFilter
 from ..store.requests import Share
-from . import images, importer, job_options, jobs, uploads
+from . import images, importer, job_options, jobs, readings, uploads
 from .job_options import JobOptions, NewBatch
 
 
@@ -103,7 +103,7 @@ def create_now(
         upload = uploads.stage(source, filename, scan=False)
     job = None
     try:
-        _take_images(upload, new, images_in, source)
+        _prepare(upload, new, images_in, source)
         job = _insert_job(upload, new, actor)
         _import_or_wait(job.id, on_progress)
     except BaseException as error:
@@ -117,11 +117,11 @@ def create_now(
     return jobs.get(job.id)
 
 
-def _take_images(
-    upload: Upload, new: JobOptions, folder: Path | None, source: Path | BinaryIO
-) -> None:
-    """Store the images with the upload, so that any process can import it."""
+def _prepare(upload: Upload, new: JobOptions, folder: Path | None, source: Path | BinaryIO) -> None:
+    """Decide how the file is read, and store the images with the upload, so that any process can import
+    it."""
     unpacked = images.unpack(upload)
+    readings.decide(upload, new.reading, new.template)
     if new.template is None or not new.template.images:
         return
     if folder is None and not unpacked:  # what was packed elsewhere names nothing of this machine

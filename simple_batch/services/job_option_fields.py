@@ -13,7 +13,7 @@ from ..core.domain import Outcome, Spread
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..engine import packing
-from ..intake import Template
+from ..intake import Reading, Template
 from ..store import configs
 from .config_fields import ConfigFields
 from .fields import Choice, Field, Kind, declared
@@ -427,6 +427,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
     hold: bool = False  # paused after validation
     template: Template | None = None  # makes a request of each row of a table
     saved: int | None = None  # id of the version of a saved template that it is
+    reading: Reading = Reading()  # how the file is read, where that was chosen
 
 
 OPTIONS = declared(JobOptions)

@@ -16,9 +16,9 @@ from ..core.clock import now_ms
 from ..core.domain import Fault, Request
 from ..core.errors import InvalidInput, NotFound, UploadRejected, UploadTooLarge
 from ..core.messages import translatable
-from ..core.settings import Settings
+from ..intake import EncodingUncertain, Reading
 from ..store.models import ApiFile, Job, Upload
-from . import images, templates
+from . import images, readings, templates
 
 NAMELESS = "upload"  # what a file without a name is called
 # columns that a copy has for itself
@@ -34,10 +34,14 @@ def stage(
     max_bytes: int | None = None,
     beside: images.Files = (),
     utf8: bool = False,
+    reading: Reading = Reading(),
 ) -> Upload:
     """Copy an upload to disk and, if asked, scan it for the preview, unpacked where it is a ZIP
     archive of a table and its images; ``beside`` are its images. ``max_bytes`` bounds it besides
     MAX_UPLOAD_BYTES; ``utf8`` refuses what is not UTF-8, also where it is not scanned.
+
+    ``reading`` is how it is read, as far as that is chosen. Where the encoding has to be chosen first, the
+    upload is kept without a preview.
 
     Raises UploadTooLarge or UploadRejected where it cannot be read as a whole; nothing is left
     behind then.
@@ -65,12 +69,9 @@ def stage(
         if scan:
             images.unpack(upload)
             images.add(upload, beside)
-            preview = _scanned(path, settings)
-            if upload.images and not preview.columns:
-                raise UploadRejected(
-                    translatable("Images belong to a table, but this upload is not a table.")
-                )
-            upload.preview = msgspec.json.encode(preview).decode()
+            readings.keep(upload, reading)
+            with contextlib.suppress(EncodingUncertain):  # it is asked for
+                _look(upload, reading)
             upload.save()
     except BaseException:
         discard(upload)
@@ -78,17 +79,53 @@ def stage(
     return upload
 
 
-def _scanned(path: Path, settings: Settings) -> "intake.Preview":
+def _look(upload: Upload, reading: Reading) -> None:
+    """Note what a scan finds in the row, which is not saved yet, and how the file was read for it."""
+    preview = _scanned(upload, reading)
+    if upload.images and not preview.columns:
+        raise UploadRejected(
+            translatable("Images belong to a table, but this upload is not a table.")
+        )
+    upload.preview = msgspec.json.encode(preview).decode()
+    readings.keep(upload, preview.reading)
+
+
+def _scanned(upload: Upload, reading: Reading, sheet: str = "") -> "intake.Preview":
     """What the scan finds; of a workbook whose first sheet is no table, the first that is one."""
+    path, settings = Path(upload.path), context.settings()
     try:
-        return intake.scan(path, settings)
-    except UploadTooLarge:
+        return intake.scan(path, settings, sheet=sheet, reading=reading, filename=upload.filename)
+    except (UploadTooLarge, EncodingUncertain):
         raise
     except UploadRejected:
-        for sheet in intake.sheets(path, settings):
+        for other in intake.sheets(path, settings):
             with contextlib.suppress(UploadRejected):
-                return intake.scan(path, settings, sheet=sheet)
+                return intake.scan(path, settings, sheet=other, reading=reading)
         raise
+
+
+def read_as(upload_id: int, reading: Reading) -> None:
+    """Read a staged upload in another way. Its template stays where it fits the columns that there are
+    now. Raises NotFound, UploadRejected where the file cannot be read so."""
+    upload = unread(upload_id)
+    old = msgspec.json.decode(upload.preview, type=intake.Preview) if upload.preview else None
+    template, version = template_of(upload), upload.template_version_id
+    found = _scanned(upload, reading, old.sheet if old is not None else "")
+    upload.template = upload.template_version = None
+    upload.preview = msgspec.json.encode(found).decode()
+    readings.keep(upload, found.reading)
+    upload.save()
+    if template is not None and found.columns:
+        with contextlib.suppress(InvalidInput, UploadRejected):
+            apply_template(upload_id, template, version)
+
+
+def unread(upload_id: int) -> Upload:
+    """An upload that may not have been read yet. Raises NotFound where it was discarded."""
+    upload = Upload.get_or_none(Upload.id == upload_id)
+    if upload is None or not Path(upload.path).exists():
+        raise NotFound(translatable("This upload was deleted. Upload the file again."))
+    return upload
 
 
 class Pieces(io.RawIOBase):
@@ -138,10 +175,16 @@ def apply_template(upload_id: int, template: intake.Template, saved: int | None 
     if template.sheet not in preview.sheets:  # it says none, or one of another workbook
         template = msgspec.structs.replace(template, sheet=preview.sheet)
     if template.sheet != preview.sheet:
-        preview = intake.scan(Path(upload.path), settings, sheet=template.sheet)
+        preview = intake.scan(
+            Path(upload.path), settings, sheet=template.sheet, reading=readings.of(upload)
+        )
     intake.Renderer(template, preview.columns, settings)
     preview = intake.scan(
-        Path(upload.path), settings, template=template, find_image=images.finder(upload)
+        Path(upload.path),
+        settings,
+        template=template,
+        find_image=images.finder(upload),
+        reading=readings.of(upload),
     )
     upload.template = intake.template_text(template)
     upload.template_version = templates.origin(saved, template, preview.columns)
@@ -170,7 +213,9 @@ def choose_sheet(upload_id: int, sheet: str) -> None:
     upload, preview = staged(upload_id)
     if sheet == preview.sheet:
         return
-    found = intake.scan(Path(upload.path), context.settings(), sheet=sheet)
+    found = intake.scan(
+        Path(upload.path), context.settings(), sheet=sheet, reading=readings.of(upload)
+    )
     upload.template = upload.template_version = None
     upload.preview = msgspec.json.encode(found).decode()
     upload.save()
@@ -180,7 +225,12 @@ def example(upload_id: int, template: intake.Template, number: int) -> Request |
     """What a template makes of one row of a staged table (from 1). Raises NotFound, InvalidInput."""
     upload, _preview = staged(upload_id)
     return intake.example(
-        Path(upload.path), context.settings(), template, number, images.finder(upload)
+        Path(upload.path),
+        context.settings(),
+        template,
+        number,
+        images.finder(upload),
+        readings.of(upload),
     )
 
 
@@ -193,6 +243,7 @@ def sample(upload: Upload, count: int, max_bytes: int) -> list[Request]:
         context.settings(),
         template=template_of(upload),
         find_image=images.finder(upload),
+        reading=readings.of(upload),
     )
     with contextlib.closing(reader):
         for item in reader:

@@ -158,6 +158,8 @@ class Upload(BaseModel):
     template_version = ForeignKeyField(TemplateVersion, null=True, on_delete="SET NULL")
     images = IntegerField(default=0)  # beside it, that its rows may name
     draft = TextField(null=True)  # of a new job, as JSON (services/drafts.py)
+    # encoding, header and lines, as JSON; null: made before there was any
+    reading = TextField(null=True)
     created_at = BigIntegerField(index=True)
     changed_at = BigIntegerField(default=now_ms)  # the last change of the draft
     discarded_at = BigIntegerField(null=True)  # hidden; it can be restored until it is removed

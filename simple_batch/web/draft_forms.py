@@ -18,6 +18,7 @@ from .template_forms import TemplateForm
 
 VERSION = "draft_version"  # the field of a form with the version that its page began with
 TEMPLATE, OPTIONS = "template", "options"  # the parts of a draft, and the steps to continue with
+READING = "reading"  # the step before, where the encoding has to be chosen
 FORMS: dict[str, type[PageForm]] = {TEMPLATE: TemplateForm, OPTIONS: LaunchForm}
 _CSRF = "csrf_token"
 

@@ -18,7 +18,11 @@ from .labels import translated
 
 blueprint = Blueprint("new_draft", __name__, url_prefix="/jobs/new/<int:upload_id>/draft")
 
-STEPS = {draft_forms.TEMPLATE: "new_template.edit", draft_forms.OPTIONS: "new_job.preview"}
+STEPS = {
+    draft_forms.READING: "reading_options.choose",
+    draft_forms.TEMPLATE: "new_template.edit",
+    draft_forms.OPTIONS: "new_job.preview",
+}
 _SHOWN = 5  # the rest of a longer list is folded
 
 
@@ -62,7 +66,7 @@ def _saved(upload_id: int, part: str):
 def restore(upload_id: int):
     """Undo discarding, and go on with the step that was reached."""
     drafts.restore(upload_id)
-    upload, _found = uploads.staged(upload_id)
+    upload = uploads.unread(upload_id)
     flash(_("Restored “%(name)s”.", name=upload.filename), "success")
     return redirect(address(upload_id, drafts.load(upload).step), 303)
 
@@ -70,6 +74,14 @@ def restore(upload_id: int):
 def address(upload_id: int, step: str) -> str:
     """The page of a step; the one that the upload is ready for where it is not known."""
     return url_for(STEPS.get(step, "new_job.preview"), upload_id=upload_id)
+
+
+def first_step(upload_id: int) -> str:
+    """Where an upload begins: the choice of its encoding, the template of a table, or the options."""
+    if not uploads.unread(upload_id).preview:
+        return draft_forms.READING
+    _upload, found = uploads.staged(upload_id)
+    return draft_forms.TEMPLATE if found.columns else draft_forms.OPTIONS
 
 
 def listed() -> dict:
@@ -104,6 +116,8 @@ def led():
         return None
     if state == "discarded":
         return discarded_page(upload)
+    if not upload.preview and request.blueprint != "reading_options":
+        return redirect(address(upload.id, draft_forms.READING), 303)
     return _launched_page(upload) if state == "launched" else None
 
 
@@ -173,5 +187,9 @@ def _ago(ms: int) -> str:
 
 
 def _step_name(step: str) -> str:
-    names = {draft_forms.TEMPLATE: _("Template"), draft_forms.OPTIONS: _("Model and limits")}
+    names = {
+        draft_forms.READING: _("Encoding"),
+        draft_forms.TEMPLATE: _("Template"),
+        draft_forms.OPTIONS: _("Model and limits"),
+    }
     return names.get(step, "")

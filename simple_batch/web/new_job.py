@@ -19,6 +19,7 @@ from ..core.errors import (
 )
 from ..core.request_input import with_large_field
 from ..core.settings import PROJECT_ROOT
+from ..intake import Reading
 from ..services import (
     configs,
     drafts,
@@ -33,7 +34,7 @@ from ..services import (
 from ..services import estimate as estimates
 from . import draft_forms, images, new_draft, new_template
 from .downloads import attached
-from .draft_forms import OPTIONS, TEMPLATE
+from .draft_forms import OPTIONS
 from .form_keys import once
 from .forms import LaunchForm, UploadForm, blame
 from .labels import translated, webhook_place
@@ -43,6 +44,7 @@ blueprint = Blueprint("new_job", __name__, url_prefix="/jobs/new")
 blueprint.before_request(new_draft.led)
 
 EXAMPLES = PROJECT_ROOT / "examples"
+PASTED = "pasted"
 SAMPLES = ("questions.jsonl", "questions.csv", "chat.json", "messages.json", "openai_batch.jsonl")
 
 
@@ -67,7 +69,8 @@ def upload():
     form = UploadForm()
     try:
         stream, name = _given(form)
-        staged = uploads.stage(stream, name, beside=images.given())
+        pasted = Reading("utf-8") if name == PASTED else Reading()  # as browsers send it
+        staged = uploads.stage(stream, name, beside=images.given(), reading=pasted)
     except UploadRejected as error:
         return _start_page(form, error), error.http_status
     return _begun(staged.id)
@@ -166,7 +169,7 @@ def load_recipe(upload_id: int):
             flash(translated(error), "danger")
             form = TemplateForm.of(new.template, found.columns)
             return new_template.page(form, staged, found), 400
-    drafts.begin(upload_id, _first_step(found), new)
+    drafts.begin(upload_id, new_draft.first_step(upload_id), new)
     return _preview_page(_offered(LaunchForm.of(new)), *_ready(upload_id))
 
 
@@ -221,7 +224,7 @@ def _given(form: UploadForm):
         return file.stream, file.filename
     pasted = form.pasted.data or ""
     if pasted.strip():
-        return io.BytesIO(pasted.encode("utf-8", "surrogatepass")), "pasted"
+        return io.BytesIO(pasted.encode("utf-8", "surrogatepass")), PASTED
     raise UploadRejected(_("Choose a file, paste text, or use an example."))
 
 
@@ -232,26 +235,23 @@ def _next_step(upload_id: int, found):
     return redirect(url_for(step, upload_id=upload_id, clone=clone), 303)
 
 
-def _first_step(found) -> str:
-    return TEMPLATE if found.columns else OPTIONS
-
-
 def _begun(upload_id: int):
     """The first step of a new upload, with the choices of the job that ``?clone=`` names."""
-    _staged, found = uploads.staged(upload_id)
     clone = request.args.get("clone", type=int)
     begun = None
     if clone is not None:
         must_see(clone)
         begun = _copied(jobs.clone_fields(clone)[0])
-    drafts.begin(upload_id, _first_step(found), begun, clone)
-    return redirect(new_draft.address(upload_id, _first_step(found)), 303)
+    step = new_draft.first_step(upload_id)
+    drafts.begin(upload_id, step, begun, clone)
+    return redirect(new_draft.address(upload_id, step), 303)
 
 
 def _cloned(clone: int, fields: job_options.JobOptions, staged, found):
     """The first step of a copy of an old job's upload."""
-    made = drafts.copy(staged, _first_step(found), _copied(fields), clone)
-    return redirect(new_draft.address(made.id, _first_step(found)), 303)
+    step = new_draft.first_step(staged.id)
+    made = drafts.copy(staged, step, _copied(fields), clone)
+    return redirect(new_draft.address(made.id, step), 303)
 
 
 def _rebuilt(clone: int, fields: job_options.JobOptions):
@@ -269,9 +269,9 @@ def _rebuilt(clone: int, fields: job_options.JobOptions):
         return render_template("jobs/preparing.html", made=made, name=fields.name), {"Refresh": "2"}
     flash(" ".join(map(translated, made.notes)), "info")
     job_clones.forget(made)
-    _staged, found = uploads.staged(made.upload_id)
-    drafts.begin(made.upload_id, _first_step(found), _copied(fields), clone)
-    return redirect(new_draft.address(made.upload_id, _first_step(found)), 303)
+    step = new_draft.first_step(made.upload_id)
+    drafts.begin(made.upload_id, step, _copied(fields), clone)
+    return redirect(new_draft.address(made.upload_id, step), 303)
 
 
 def _copied(fields: job_options.JobOptions) -> job_options.JobOptions:

@@ -97,7 +97,7 @@ ENDPOINTS = {
         "new_job.discard new_template.edit new_template.save new_template.save_as "
         "new_template.take new_template.choose_sheet new_template.add_images pictures.of_staged "
         "new_job.back new_template.back new_draft.state new_draft.save_template "
-        "new_draft.save_options new_draft.restore"
+        "new_draft.save_options new_draft.restore reading_options.choose reading_options.read"
     ),
     "administration": (
         "users.index users.create users.change audit.index storage.index storage.clean configs.new "

@@ -54,6 +54,8 @@ def test_run_job_from_a_table_to_the_same_table(instance, good, table, template,
         "good",
         "-o",
         str(out),
+        "--encoding",
+        "gbk",
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     rows = list(csv.DictReader(io.StringIO(out.read_text("utf-8-sig"), newline="")))

@@ -216,7 +216,7 @@ def test_digits_stay_as_they_stand(tmp_path):
         (b'["x"]', "must be an object"),
         (b"17", "must be an object"),
         (b'{"messages": [{"role": "user", "content": "x"}]}', "do not mix"),
-        (b'{"question": "caf\xe9"}', "not UTF-8"),
+        ('{"question": "一二三四五六七八九十百千'.encode() + b'\xe9"}', "not UTF-8"),
     ],
 )
 def test_objects_that_are_no_rows(tmp_path, line, expected):

@@ -51,6 +51,7 @@ REPEATABLE = {
     "new_template.choose_sheet",
     "new_template.save",
     "new_template.take",
+    "reading_options.read",
     "saved_templates.delete",
     "saved_templates.rename",
     "storage.clean",

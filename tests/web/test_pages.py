@@ -171,9 +171,9 @@ def test_from_upload_to_preview_to_job(client, config):
     [
         (b"", 400, "Choose a file"),
         (b"id,question\n1,hi,x", 400, "The only item is no valid request."),
-        (b"what is this?", 400, "not JSON"),
+        (b"\x01\x02?", 400, "not JSON"),
         (b"[]", 400, "empty"),
-        (b"\xff\xfe\x00", 400, "UTF-16"),
+        (b"\xff\xfe[\x00", 400, "cut off"),
         (b'{"a": [1]}', 400, "messages"),
     ],
 )
