@@ -16,7 +16,10 @@ from .test_access import violations
 
 ROWS = [
     ["编号", "Customer Name", "question", "备注"],
-    *([str(n), f"Ann {n}", f"Why {n}?", "客户希望尽快得到答复"] for n in range(1, 41)),
+    *(
+        [str(n), f"Ann {n}", f"Why {n}?", "这个产品的质量很好，我非常喜欢，推荐给大家购买"]
+        for n in range(1, 41)
+    ),
 ]
 
 
