@@ -16,6 +16,7 @@ import msgspec
 from ..core.errors import UploadRejected
 from ..core.messages import translatable
 from ..core.settings import Settings
+from . import latin_alphabets
 from .encoding_sample import Sample, sampled
 from .encodings import UTF8, WIDE
 from .language_shapes import CANDIDATES, Shape, shape
@@ -35,7 +36,7 @@ _SOLE_CONFIDENCE, _USUAL_CONFIDENCE = {"cp1251": 0.2}, 0.05
 _SOLE_COMMON = 3
 _LEAST_RATIO = 2.0  # of the detector's confidence in one encoding to that in the next that fits
 _LEAST_CONFIDENCE = 0.08
-_LEAST_COMMON, _USUAL_COMMON = {"cp1251": 0.6, "cp1252": 0.9}, 0.25
+_LEAST_COMMON, _USUAL_COMMON = {"cp1251": 0.6}, 0.25
 _CHANCE = {"cp949": 0.07}  # share of common characters among those of level 1
 _USUAL_CHANCE = 0.12
 # what the detector calls them; the others are not chosen here, but may fit better than one that is
@@ -49,7 +50,8 @@ _DETECTOR_NAMES = {
     "cp1252": ("cp1252",),
 }
 _RIVALRY = 1.3  # of the detector's confidence in a rival to that in a candidate
-_RIVALS = ("cp1250", "cp1254", "cp1257", "iso8859-2", "koi8-r", "koi8-u", "cp866", "johab")
+_FOREIGN = ("koi8-r", "koi8-u", "cp866", "cp1253", "cp1255", "cp1256", "johab")
+_RIVALS = ("cp1250", "cp1254", "cp1257", "iso8859-2", *_FOREIGN)
 _ALIKE = {"cp950": "big5hkscs", "euc_jis_2004": "euc_jp"}  # one to the detector
 _PICTURE = re.compile(rb"[\x94\x95][0-9][\x81-\xfe][0-9]")  # an emoji, in GB18030 alone
 # characters of two bytes that stand where a UTF-8 text has them
@@ -148,13 +150,21 @@ def detected_of(sample: Sample, is_json: bool = False) -> Detected:
         return Detected(UTF8)
     confidence = _confidence(joined)
     ranked = _ranked(fitting, confidence)
+    latin = (
+        latin_alphabets.code_page(joined)
+        if sample.faults and not set(fitting) - {"cp1252"}
+        else None
+    )
+    if latin is not None and not _has_rival(joined, latin, confidence, _FOREIGN):
+        return Detected(latin, [latin], joined)
     if not sample.faults:
         return Detected(None, [UTF8, *(ranked or _readable(joined, confidence)[:3])], joined)
-    if ranked and _is_convincing(joined, ranked, fitting, confidence):
+    if ranked and ranked[0] != "cp1252" and _is_convincing(joined, ranked, fitting, confidence):
         best = ranked[0]
-        if not fitting[best].letters or not _has_rival(joined, best, confidence):
+        if not _has_rival(joined, best, confidence, _RIVALS):
             return Detected(best, ranked, joined)
-    return Detected(None, _distinct([*ranked, *_readable(joined, confidence)], joined), joined)
+    others = [*latin_alphabets.possible(joined), *_readable(joined, confidence)]
+    return Detected(None, _distinct([*ranked, *others], joined), joined)
 
 
 def _is_surely_utf8(sample: Sample, joined: bytes) -> bool:
@@ -237,12 +247,14 @@ def _ranked(fitting: dict[str, Shape], confidence: dict[str, float]) -> list[str
     return sorted(fitting, key=lambda name: -confidence[name])
 
 
-def _has_rival(joined: bytes, best: str, confidence: dict[str, float]) -> bool:
+def _has_rival(
+    joined: bytes, best: str, confidence: dict[str, float], rivals: tuple[str, ...]
+) -> bool:
     """Whether the detector prefers an encoding that is none of the candidates and gives another text."""
     text = _read(joined, best)
     return any(
         confidence[rival] > _RIVALRY * confidence[best] and _read(joined, rival) not in (None, text)
-        for rival in _RIVALS
+        for rival in rivals
     )
 
 
@@ -252,8 +264,6 @@ def _is_convincing(
     """Whether detector and looks agree on the first, and on none of the others."""
     best, *others = ranked
     looks = fitting[best]
-    if best == "cp1252":  # words of Latin letters: the detector knows them worse than their looks
-        return not others and looks.common >= _LEAST_COMMON[best]
     if best == "gb18030" and not others and _PICTURE.search(joined):
         return True
     sure, common = confidence[best], looks.common * looks.letters
