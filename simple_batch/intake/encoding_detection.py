@@ -53,6 +53,8 @@ _RIVALRY = 1.3  # of the detector's confidence in a rival to that in a candidate
 _FOREIGN = ("koi8-r", "koi8-u", "cp866", "cp1253", "cp1255", "cp1256", "johab")
 _RIVALS = ("cp1250", "cp1254", "cp1257", "iso8859-2", *_FOREIGN)
 _ALIKE = {"cp950": "big5hkscs", "euc_jis_2004": "euc_jp"}  # one to the detector
+# symbols of Big5 that CP950 and HKSCS map to different characters that look alike
+_SAME = str.maketrans("‧﹑¯～⊕⊙∕﹨￥￠￡", "•､‾∼♁☉／＼¥¢£")
 _PICTURE = re.compile(rb"[\x94\x95][0-9][\x81-\xfe][0-9]")  # an emoji, in GB18030 alone
 # characters of two bytes that stand where a UTF-8 text has them
 _SIGN = re.compile(r"\d[°²³½¼¾%µ£€]|[°][CF]\b|[£¥¢§±~×]\d|[a-zA-Z][²³®©]|©\d")
@@ -216,12 +218,12 @@ def _fitting(joined: bytes) -> dict[str, Shape]:
     texts = set()
     for name in CANDIDATES:
         text = _read(joined, name)
-        if text is None or text in texts:
+        if text is None or text.translate(_SAME) in texts:
             continue
         looks = shape(name, text)
         if looks.fits:
             found[name] = looks
-            texts.add(text)
+            texts.add(text.translate(_SAME))
     return found
 
 
@@ -299,5 +301,5 @@ def _distinct(names: list[str], joined: bytes) -> list[str]:
     """Those that give different texts."""
     found: dict[str, str] = {}
     for name in names:
-        found.setdefault(joined.decode(name), name)
+        found.setdefault(joined.decode(name).translate(_SAME), name)
     return list(found.values())

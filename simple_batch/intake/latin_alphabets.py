@@ -63,7 +63,8 @@ _LEAST_TONES = 0.1  # of Vietnamese, which writes tones as marks after the lette
 _LEAST = 0.97  # share of letters of one language
 _POSSIBLE = 0.75
 _MOST_ERRORS, _LEAST_ERRORS = 0.03, 3  # a few are foreign names
-_MANY, _LEAST_LEAD = 40, 0.2  # letters, which may be of several languages then
+_MANY = 40  # letters, which may be of several languages then
+_LEAST_LEAD, _LEAST_LEAD_SHARE = 8, 0.1  # errors more
 
 _WORD = re.compile('[^\\s,.;:!?()"/\\-\\d' + _PARTING + "]+")
 # an accent without its letter; a letter before a figure; a small one before a capital
@@ -120,14 +121,12 @@ def _is_chosen(name: str, looks: dict[str, Look]) -> bool:
     if mine.share >= _LEAST and mine.errors <= _MOST_ERRORS * mine.letters:
         least = mine.errors + max(_LEAST_ERRORS, _MOST_ERRORS * mine.letters)
         return all(other.errors >= least for other in others)
+    least = mine.errors + max(_LEAST_LEAD, _LEAST_LEAD_SHARE * mine.letters)
     return (
         mine.letters >= _MANY
         and mine.union >= _LEAST
         and mine.errors <= (1 - mine.share + _MOST_ERRORS) * mine.letters
-        and all(
-            other.share <= mine.share - _LEAST_LEAD or other.errors > other.letters / 2
-            for other in others
-        )
+        and all(other.errors >= least for other in others)
     )
 
 
