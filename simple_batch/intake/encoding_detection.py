@@ -58,7 +58,10 @@ _SAME = str.maketrans("‧﹑¯～⊕⊙∕﹨￥￠￡", "•､‾∼♁☉／
 _PICTURE = re.compile(rb"[\x94\x95][0-9][\x81-\xfe][0-9]")  # an emoji, in GB18030 alone
 # characters of two bytes that stand where a UTF-8 text has them
 _SIGN = re.compile(r"\d[°²³½¼¾%µ£€]|[°][CF]\b|[£¥¢§±~×]\d|[a-zA-Z][²³®©]|©\d")
-_ACCENTED = re.compile("[a-z][\u00df-\u017f]|[\u00c0-\u017f][a-z]|[A-Z][\u00c0-\u00de]")
+_SELDOM = "ĉĈĝĜĥĤĵĴŝŜŭŬŵŴŷŶĸŋŊŧŦħĦŀĿŉĭĬŏŎĩĨũŨŗŖĕĔĺĹŕŔſĳĲ"
+_ACCENTED = re.compile(
+    f"[a-z](?![{_SELDOM}])[\u00df-\u017f]|(?![{_SELDOM}])[\u00c0-\u017f][a-z]|[A-Z][\u00c0-\u00de]"
+)
 # scripts of two bytes a letter, and of their letters those that every text has
 _SCRIPTS = (
     (re.compile("[\u0386-\u03ce]{3,}"), re.compile("[αεηιουωάέήίόύώΑΕΗΙΟΥΩ]")),
@@ -66,6 +69,14 @@ _SCRIPTS = (
     (re.compile("[\u05d0-\u05ea]{6,}"), re.compile("[\u05d0\u05d4\u05d5\u05d9\u05de]")),
     (re.compile("[\u0621-\u06d2]{3,}"), re.compile("[\u0627\u0648\u064a\u06cc\u0644\u0646]")),
 )
+_MARK_OF_LETTER = re.compile("[\u030d-\u036f]")  # that no usual language has
+_NOT_HEBREW = re.compile("[А-Яыьэюяіїє]")  # the letters beyond those of CP1255 at the same bytes
+_NOT_THAI = re.compile(
+    "[^\x00-\x7f\xa0\u0e01-\u0e5b\u2018-\u2026]|"
+    "(?<![\u0e01-\u0e2e\u0e31\u0e34-\u0e3a\u0e47-\u0e4e])[\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]"
+)
+_EAST_ASIAN = {"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "FULLWIDTH", "HALFWIDTH", "LATIN"}
+_FEW = 30  # characters that may be UTF-8 by accident
 _LEAST_VOWELS = 0.2
 
 
@@ -174,9 +185,9 @@ def _is_surely_utf8(sample: Sample, joined: bytes) -> bool:
     characters of two bytes can be words of another encoding."""
     if sample.faults:
         return sample.longer >= 4 and sample.faults <= _MOST_FAULTS * sample.characters
-    if sample.longer > 1:
-        return True
     text = joined.decode()
+    if sample.longer > 1:
+        return sample.characters > _FEW or len(_scripts(text) - _EAST_ASIAN) < 3
     if _SIGN.search(text) or _ACCENTED.search(text):
         return True
     letters = "".join(char for char in text if char > "\x7f")
@@ -190,7 +201,14 @@ def _is_of_one_script(text: str) -> bool:
     """Whether the letters of a few characters go together."""
     names = (unicodedata.name(char, "?") for char in text if char > "\x7f")
     long = (char for char in text if "\u3400" <= char <= "\ud7a3")
+    if _MARK_OF_LETTER.search(text) or not set(_SELDOM).isdisjoint(text):
+        return False
     return len({name.split()[0] for name in names}) < 2 and all(map(_is_usual, long))
+
+
+def _scripts(text: str) -> set[str]:
+    names = (unicodedata.name(char, "?") for char in text if char > "\x7f" and char.isalpha())
+    return {name.split()[0] for name in names}
 
 
 def _is_usual(char: str) -> bool:
@@ -268,6 +286,10 @@ def _is_convincing(
     looks = fitting[best]
     if best == "gb18030" and not others and _PICTURE.search(joined):
         return True
+    if best == "cp1251" and not _NOT_HEBREW.search(joined.decode(best)):
+        return False
+    if best == "gb18030" and _is_thai(joined):
+        return False
     sure, common = confidence[best], looks.common * looks.letters
     if sure < max(confidence[name] for name in CANDIDATES):
         return False
@@ -289,6 +311,12 @@ def _is_convincing(
             for other in others
         )
     )
+
+
+def _is_thai(joined: bytes) -> bool:
+    """Whether all of it can be Thai: its marks stand above and below consonants."""
+    text = _read(joined, "cp874")
+    return text is not None and not _NOT_THAI.search(text)
 
 
 def _by_chance(encoding: str, letters: int) -> float:
