@@ -37,8 +37,9 @@ def columns_needed(template: Template) -> list[str]:
     is_name = cache(partial(_is_name, BoundedEnvironment(_ANY_NUMBER)))
     for text in (template.system, template.user, *template.images, *texts_of(template.parameters)):
         found |= dict.fromkeys(_needed(env, is_name, text))
-    if template.custom_id:
-        found[template.custom_id] = None
+    for name in (template.custom_id, template.conversation):
+        if name:
+            found[name] = None
     return list(found)
 
 
