@@ -6,6 +6,7 @@ of the rows of a table. Nothing here grows with the size of the upload.
 """
 
 from .archive import Archive, is_archive
+from .id_column import unique_id
 from .images import Image, folded, keep, kind_of, last_part, too_large
 from .nearest_name import near, nearest
 from .preview import Preview, example, first_model, scan
@@ -23,7 +24,8 @@ from .template import (
     template_of_file,
     template_text,
 )
-from .template_columns import check_template, columns_needed
+from .template_columns import check_template, columns_needed, conversation_of
+from .template_findings import Finding, corrected, findings
 from .utf8 import check_utf8
 from .xlsx import sheets
 from .xlsx_package import ZIP
@@ -38,6 +40,7 @@ __all__ = [
     "Bad",
     "ByteStream",
     "Finder",
+    "Finding",
     "Image",
     "Preview",
     "Reader",
@@ -48,7 +51,10 @@ __all__ = [
     "check_template",
     "check_utf8",
     "columns_needed",
+    "conversation_of",
+    "corrected",
     "example",
+    "findings",
     "first_model",
     "folded",
     "is_archive",
@@ -64,4 +70,5 @@ __all__ = [
     "template_of_file",
     "template_text",
     "too_large",
+    "unique_id",
 ]

@@ -125,7 +125,7 @@ class _Part:
 
 def _damaged(error: Exception) -> UploadRejected:
     return UploadRejected(
-        translatable("The ZIP archive cannot be unpacked: %(error)s.", error=error)
+        translatable("The ZIP archive cannot be unpacked: %(error)s.", error=of_packed(error))
     )
 
 

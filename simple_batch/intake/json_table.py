@@ -59,6 +59,7 @@ class JsonTable:
             )
         self.notes += found.notes
         self.columns = found.names
+        self._nested = frozenset(nested)
         if nested:
             self.notes.append(nested_note(nested))
         self._left_out = set(names) - set(self.columns)
@@ -110,7 +111,7 @@ class JsonTable:
                     ),
                     path=(name,),
                 )
-            cells[place], kept[place] = _cell(name, bytes(value))
+            cells[place], kept[place] = _cell(name, bytes(value), name.strip() in self._nested)
         return Row(line, cells, kept)
 
     def _fields_of(self, raw: bytes) -> dict[str, msgspec.Raw]:
@@ -176,8 +177,9 @@ def _columns(first: list[bytes]) -> tuple[list[str], list[str], list[str]]:
     return list(names), list(nested), [name for name, talks in nested.items() if talks]
 
 
-def _cell(name: str, raw: bytes) -> tuple[str, object]:
-    """(text, what comes back in an export). Raises Bad for a value that no cell holds."""
+def _cell(name: str, raw: bytes, is_nested: bool) -> tuple[str, object]:
+    """(text, what comes back in an export); ``is_nested``: its column holds lists or objects. Raises Bad
+    for a value that no cell holds."""
     first = raw[:1]
     if first == b'"':
         try:
@@ -192,6 +194,8 @@ def _cell(name: str, raw: bytes) -> tuple[str, object]:
             )
         return text, text
     if first in b"[{":
+        if not is_nested:
+            raise _unexpectedly_nested(name, raw)
         return raw.decode(), {"json": msgspec.Raw(raw)}
     if raw == b"null":
         return "", None
@@ -204,3 +208,17 @@ def _cell(name: str, raw: bytes) -> tuple[str, object]:
         return text, text
     exact = repr(value) == text and (isinstance(value, float) or -(2**63) <= value < 2**63)
     return text, value if exact else text  # digits are kept as they stand
+
+
+def _unexpectedly_nested(name: str, raw: bytes) -> Bad:
+    return Bad(
+        "invalid_row",
+        translatable(
+            "“%(name)s” holds %(kind)s, and in the first %(first)s objects it holds one value: write it "
+            "as text, or leave it out.",
+            name=name[:80],
+            kind=kind_of_value(raw),
+            first=FIRST,
+        ),
+        path=(name,),
+    )

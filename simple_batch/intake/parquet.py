@@ -12,6 +12,7 @@ from ..core.settings import Settings
 from ..core.stored_messages import LEFT_OUT_BYTES, LEFT_OUT_PANDAS_INDEX, LEFT_OUT_UNNAMED
 from .request_checks import TOO_LONG
 from .source import refuse_bomb
+from .damage import of_parquet
 from .parquet_nested import Json, holds_bytes, is_conversation, leaf_paths, values
 from .table import Row, no_header
 from .table_columns import Columns, nested_note
@@ -286,7 +287,7 @@ def _in_words() -> Iterator[None]:
             )
         ) from None
     except Exception as error:  # pyarrow raises ArrowException, OSError, ValueError, KeyError, …
-        why = str(error).split("\n", 1)[0][:200].rstrip(".")
+        why = of_parquet(error)
         raise UploadRejected(
             translatable("The Parquet file is damaged or cannot be read: %(why)s.", why=why)
         ) from None

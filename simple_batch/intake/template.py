@@ -12,8 +12,8 @@ import msgspec
 
 from ..core.domain import EMBEDDINGS
 from ..core.errors import InvalidInput
-from ..core.json_faults import deep_fault, syntax_fault, type_fault
-from ..core.messages import Message, translatable
+from ..core.json_faults import decoding_fault
+from ..core.messages import translatable
 
 MAX_TEMPLATE_BYTES = 200_000
 MAX_TAGS = 1_300  # of one template: each is three tokens or more, but comments are none
@@ -65,7 +65,7 @@ def template_of(data: bytes | str) -> Template:
             translatable(
                 'The template: %(error)s It looks like {"system": "…", "user": "… {{column}} '
                 '…", "parameters": {}, "custom_id": "column"}; only "user" must be there.',
-                error=_complaint(error, data.encode() if isinstance(data, str) else data),
+                error=decoding_fault(error, data.encode() if isinstance(data, str) else data),
             ),
             "template",
         ) from None
@@ -76,18 +76,6 @@ def _checked(template: Template) -> Template:
     if not template.user and not template.conversation:
         raise msgspec.ValidationError("Object missing required field `user`")
     return template
-
-
-def _complaint(error: Exception, data: bytes) -> Message:
-    """What is wrong with the JSON of a template, with its place."""
-    if isinstance(error, msgspec.ValidationError):
-        fault = type_fault(error)
-        if not fault.path or fault.missing:
-            return translatable("%(what)s.", what=fault.what)
-        return translatable("“%(name)s” %(what)s.", name=fault.path[0], what=fault.what)
-    found = syntax_fault(data) or deep_fault(data)
-    line = data.count(b"\n", 0, found.at) + 1
-    return translatable("line %(line)s: %(why)s", line=line, why=found.message)
 
 
 def template_of_file(data: bytes) -> Template:

@@ -173,7 +173,7 @@ def failure(error: Exception, trees: Iterable[nodes.Template], columns: dict[str
     if isinstance(complaint, Message):
         return complaint
     if isinstance(error, ZeroDivisionError):
-        return translatable("it divides by zero")
+        return translatable("a division by zero")
     if isinstance(error, UndefinedError):
         return _undefined(str(complaint))
     if isinstance(error, TypeError):

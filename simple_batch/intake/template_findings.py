@@ -125,7 +125,7 @@ def _used(
     template: Template, columns: Sequence[str]
 ) -> tuple[set[str], list[tuple[nodes.Template, dict[str, str]]], bool]:
     """The columns that the texts use, their trees with the columns by the names in them, and whether all
-    texts can be read."""
+    texts can be read over these columns."""
     env = BoundedEnvironment()
     variables = {f"column_{place}_": column for place, column in enumerate(columns)}
     by_column = {column: name for name, column in variables.items()}
@@ -147,6 +147,7 @@ def _used(
         give_way()
         known = {**{column: column for column in columns}, **variables}
         names = env.undeclared(tree)
+        is_readable = is_readable and names <= {*known, *env.globals, "row"}
         used |= {known[name] for name in names if name in known}
         if "row" in names:
             used |= _by_key(tree, columns)

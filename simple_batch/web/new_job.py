@@ -13,7 +13,7 @@ from ..core.domain import EMBEDDINGS
 from ..core.errors import ConfigurationError, InvalidInput, NotFound, UploadRejected
 from ..core.request_input import with_large_field
 from ..core.settings import PROJECT_ROOT
-from ..services import configs, job_creation, job_options, jobs, recipes, uploads, webhooks
+from ..services import configs, job_creation, job_options, jobs, recipes, templates, uploads, webhooks
 from ..services import estimate as estimates
 from . import images, new_template
 from .downloads import attached
@@ -212,11 +212,19 @@ def _preview_page(form, staged, found, tried=()):
         embeds=any(item.url == EMBEDDINGS for item in found.first),
         usual_inputs=context.settings().EMBEDDINGS_PER_CALL,
         estimate=estimate,
+        warnings=_warnings(staged, found),
+        template_url=url_for("new_template.edit", upload_id=staged.id),
         chosen=config,
         tried=[_shown(row, config) for row in tried],
         rows_to_try=min(_rows_to_try(), found.good),
         max_rows_to_try=min(estimates.MAX_ROWS, found.good),
     )
+
+
+def _warnings(staged, found):
+    """What in the template of a table looks like a mistake."""
+    template = uploads.template_of(staged) if found.columns else None
+    return [] if template is None else templates.warnings(template, found.columns)
 
 
 def _previewed(item) -> dict:
