@@ -1,5 +1,5 @@
-"""The column of a table that names its requests where nobody has said which: one with a usual name, whose
-values do not repeat in the whole file."""
+"""The column of a table that names its requests by default: one with a usual name, whose values do not
+repeat in the whole file."""
 
 import sqlite3
 from collections.abc import Sequence

@@ -18,7 +18,7 @@ _SPACE = b" \t\r\n"
 
 class ArraySplitter:
     """Feed it blocks, take (line, item) from it; None for an item over ``max_item`` bytes. Further arrays
-    may follow the first, one a line, say. With ``most_rest`` there is but one: what follows it, up to so
+    may follow the first, one a line, say. With ``most_rest`` there is but one: what follows it, up to that
     many bytes, is ``rest``."""
 
     def __init__(self, max_item: int, most_rest: int | None = None):

@@ -1,7 +1,7 @@
 """Looking through an upload before it is launched."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -87,26 +87,10 @@ def scan(
         reading=reading,
         filename=filename,
     )
-    seen: set[int] = set()
     try:
         bare = _BareTable(reader.table()) if template is None and reader.is_table() else None
-        for number, item in enumerate(reader if bare is None else bare):
-            if isinstance(item, Fault):
-                preview.fault_count += 1
-                if len(preview.faults) < faults:
-                    preview.faults.append(item)
-            else:
-                preview.good += 1
-                if isinstance(item, Request):
-                    _note_request(preview, seen, item, first)
-            if number % _YIELD_EVERY == 0:
-                give_way()
-        preview.format, preview.columns = reader.format, reader.columns
-        preview.encoding, preview.reading = reader.encoding, reader.reading
-        preview.blank = reader.blank
-        preview.sheet, preview.sheets = reader.sheet, reader.sheets
-        preview.notes = [note.kept() for note in reader.notes]
-        preview.conversations = reader.conversations
+        _count(preview, reader if bare is None else bare, first, faults)
+        _note_format(preview, reader)
         if bare is not None:
             preview.id_column, preview.longest = bare.id_column(), bare.longest()
     finally:
@@ -124,6 +108,32 @@ def scan(
             0,
         )
     return preview
+
+
+def _count(
+    preview: Preview, items: Iterable[Request | Row | Fault], first: int, faults: int
+) -> None:
+    seen: set[int] = set()
+    for number, item in enumerate(items):
+        if isinstance(item, Fault):
+            preview.fault_count += 1
+            if len(preview.faults) < faults:
+                preview.faults.append(item)
+        else:
+            preview.good += 1
+            if isinstance(item, Request):
+                _note_request(preview, seen, item, first)
+        if number % _YIELD_EVERY == 0:
+            give_way()
+
+
+def _note_format(preview: Preview, reader: Reader) -> None:
+    preview.format, preview.columns = reader.format, reader.columns
+    preview.encoding, preview.reading = reader.encoding, reader.reading
+    preview.blank = reader.blank
+    preview.sheet, preview.sheets = reader.sheet, reader.sheets
+    preview.notes = [note.kept() for note in reader.notes]
+    preview.conversations = reader.conversations
 
 
 def example(

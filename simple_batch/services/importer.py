@@ -139,7 +139,7 @@ class _Reading:
         self._url = job.endpoint
 
     def run(self, path: Path) -> tuple[dict, list[Message]]:
-        """The job's columns that the file says, and what is to be said of how it was read. Raises
+        """The job's columns that the file says, and notes on how it was read. Raises
         UploadRejected, RepeatedId."""
         template = intake.template_of(self._job.template) if self._job.template else None
         with connected():

@@ -1,5 +1,5 @@
-"""What a table decides where its job does not say it: the conversation that is sent, the column that
-names the requests. And what is refused until somebody confirms it: a template that looks like a mistake."""
+"""Defaults that a table gives its job: the conversation that is sent, the column that names the requests.
+And a check: a template that looks like a mistake is refused until it is confirmed."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,7 +21,7 @@ _MOST_NOTES = 30
 
 
 def choose(upload: Upload, new: JobOptions, confirmed: bool) -> list[Message]:
-    """Complete the template of a job whose upload is a table; returns what is to be said of that.
+    """Complete the template of a job whose upload is a table; returns notes on what was chosen.
     Raises UploadRejected, and InvalidInput where the template looks like a mistake that was not
     ``confirmed``."""
     settings, path = context.settings(), Path(upload.path)
@@ -86,7 +86,7 @@ def refuse_mistakes(template: intake.Template, columns: list[str]) -> None:
 
 
 def keep_notes(job_id: int, notes: Iterable[Message]) -> None:
-    """Keep what is to be said of how a job's file was read, as events of the job."""
+    """Keep notes on how a job's file was read, as events of the job."""
     for note in list(notes)[:_MOST_NOTES]:
         job_rows.note(job_id, INPUT, note)
 
