@@ -27,12 +27,12 @@ NAMES = (  # lists that hold the rows, whatever else is beside them
         "documents",
         "questions",
         "prompts",
-        "conversations",
         "dataset",
         "train",
         "value",
     ),
 )
+_SPLITS = ("test", "validation", "valid", "dev", "eval")  # of data sets, beside "train"
 _REQUEST = ({"messages"}, {"body"}, {"params"}, {"custom_id", "method", "url"}, {"role", "content"})
 _ROW = frozenset({"row_idx", "row", "truncated_cells"})
 _MOST_BESIDE = 1 << 20  # bytes of what stands behind a list in its object
@@ -116,18 +116,20 @@ def bare(line: bytes) -> bytes:
 
 
 def refusal_of_columns(first: list[bytes]) -> Message | None:
-    """Why an object that is the whole file holds no rows, where it is a table that pandas wrote by its
-    columns or by its index."""
+    """Why an object that is the whole file holds no rows, where all its values are lists or objects: a
+    table that pandas wrote by its columns or by its index, or rows that lie deeper."""
     try:
         fields = _fields(first[0])
     except UNREADABLE:
         return None
     marks = {bytes(value)[:1] for value in fields.values()}
     is_split = {"columns", "data"} <= fields.keys()
-    if any(shape <= fields.keys() for shape in _REQUEST) or not (is_split or marks == {b"{"}):
+    if any(shape <= fields.keys() for shape in _REQUEST) or not (
+        is_split or marks in ({b"{"}, {b"["})
+    ):
         return None
     return translatable(
-        "The file is one object of columns, not a list of rows. Write it as rows: in pandas "
+        "The file is one object, not a list of rows. Write the rows as a list, or one a line: in pandas "
         'to_json(orient="records", lines=True).'
     )
 
@@ -239,7 +241,7 @@ def _names_beside(shape: Shape, raw: bytes) -> list[str]:
         )
     fields = _fields(raw)
     for name, value in fields.items():
-        if name in NAMES and name != shape.name and _has_objects(bytes(value)):
+        if name in (*NAMES, *_SPLITS) and name != shape.name and _has_objects(bytes(value)):
             raise UploadRejected(
                 translatable(
                     "The file holds two lists, “%(first)s” and “%(second)s”: leave one of them out.",

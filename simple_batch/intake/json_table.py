@@ -50,7 +50,7 @@ class JsonTable:
         self.format = container
         self._items = items
         self.notes = notes if notes is not None else []
-        names, nested, self.conversations = _columns(first)
+        names, self.nested, self.conversations = _columns(first)
         left = {place: LEFT_OUT_UNNAMED(number=place + 1) for place, n in enumerate(names) if not n}
         found = Columns(names, [], no_header, left_out=left)
         if found.complaint is not None:
@@ -59,9 +59,9 @@ class JsonTable:
             )
         self.notes += found.notes
         self.columns = found.names
-        self._nested = frozenset(nested)
-        if nested:
-            self.notes.append(nested_note(nested))
+        self._nested = frozenset(self.nested)
+        if self.nested:
+            self.notes.append(nested_note(self.nested))
         self._left_out = set(names) - set(self.columns)
         self._places = {name: place for place, name in enumerate(self.columns)}
         self._excerpts = self._not_numbers = 0

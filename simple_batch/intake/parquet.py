@@ -58,9 +58,9 @@ class Parquet:
                 name: self._schema.field(place).type
                 for name, place in zip(self.columns, self._found.places, strict=True)
             }
-            self._nested = [name for name, kind in kinds.items() if _is_nested(pyarrow, kind)]
-            if self._nested:
-                self.notes.append(nested_note(self._nested))
+            self.nested = [name for name, kind in kinds.items() if _is_nested(pyarrow, kind)]
+            if self.nested:
+                self.notes.append(nested_note(self.nested))
             self.conversations = [
                 name for name, kind in kinds.items() if is_conversation(pyarrow, kind)
             ]

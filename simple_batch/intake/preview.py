@@ -195,7 +195,7 @@ class _BareTable:
         return self._name if self._name is not None and repeated is None else ""
 
     def longest(self) -> str:
-        return self._texts.longest({self._name or "", *self._table.conversations})
+        return self._texts.longest({self._name or "", *self._table.nested})
 
 
 def _note_request(preview: Preview, seen: set[int], request: Request, first: int) -> None:

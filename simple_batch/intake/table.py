@@ -52,13 +52,14 @@ class Row(msgspec.Struct, gc=False):
 class TableReader(Protocol):
     """A table of any kind: iterate over it for its rows, and faults in place of bad ones. ``header`` is
     the columns as a job keeps them: names, or (name, type). ``sheet`` and ``sheets`` are empty but for
-    workbooks. ``notes`` say what is left out or read in another way than it stands, ``conversations`` names
-    the columns whose cells are lists of messages."""
+    workbooks. ``notes`` say what is left out or read in another way than it stands, ``nested`` names the
+    columns whose cells are lists or objects, ``conversations`` those that are lists of messages."""
 
     format: str
     columns: list[str]
     notes: list[Message]
     conversations: list[str]
+    nested: list[str]
 
     @property
     def encoding(self) -> str: ...
@@ -96,6 +97,7 @@ class Table:
     sheet = ""
     sheets: list[str] = []
     conversations: list[str] = []
+    nested: list[str] = []
 
     def __init__(self, source: Source, settings: Settings, has_header: bool = True):
         self._source = source

@@ -34,6 +34,7 @@ class Sheet:
     format = "xlsx"
     encoding = ""
     conversations: list[str] = []
+    nested: list[str] = []
 
     def __init__(
         self, file: BinaryIO, settings: Settings, sheet: str = "", has_header: bool = True
