@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from enum import IntEnum
@@ -13,6 +14,7 @@ import click
 import peewee
 from flask.cli import with_appcontext
 
+from ..core.domain import Fault
 from ..core.errors import SimpleBatchError, UploadRejected
 from ..core.terminal import shown, shown_json, shown_line
 from ..store.database import connected, is_locked, is_transient
@@ -57,6 +59,8 @@ def command(name: str, on_database: bool = True):
                 say(f"Error: {error}")
                 for fault in error.faults:
                     say(f"  {fault}")
+                    for line in excerpt_lines(fault):
+                        say(line)
                 if error.fault_count > len(error.faults) > 0:
                     say(f"  and {error.fault_count - len(error.faults):,} more")
                 status = ExitStatus.ERROR
@@ -90,6 +94,14 @@ def command(name: str, on_database: bool = True):
 def counted(count: int, noun: str) -> str:
     """``1 request``, ``2,000 requests``: a noun whose plural ends in s."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def excerpt_lines(fault: Fault) -> list[str]:
+    """The part of a line around a fault, and under it a caret at the place; none without an excerpt."""
+    if fault.excerpt is None:
+        return []
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in fault.excerpt[: fault.mark])
+    return [f"    {fault.excerpt}", "    " + " " * (fault.mark + wide) + "^"]
 
 
 def say(text: str) -> None:

@@ -10,7 +10,7 @@ from .. import insight
 from ..core.domain import Cause, JobStatus
 from ..core.errors import InvalidInput
 from ..core.terminal import shown_line
-from ..services import configs, job_creation, job_retry, jobs, lifecycle, readings
+from ..services import configs, job_creation, job_retry, jobs, lifecycle, readings, table_choices
 from ..services import job_options as choices
 from ..services.job_options import JobOptions
 from ..store.request_filter import RequestFilter
@@ -22,20 +22,20 @@ from .options import job_options, new_job
 _job_id = click.argument("job_id", type=int)
 
 
-def create(file: str, new: JobOptions, images: str | None = None):
+def create(file: str, new: JobOptions, images: str | None = None, confirmed: bool = False):
     """A job from a file or from standard input (``-``), imported before this returns; ``images`` is
-    the folder of those that it names."""
+    the folder of those that it names. A template that looks like a mistake has to be ``confirmed``."""
     folder = Path(images) if images is not None else None
     if folder is not None and not folder.is_dir():
         raise InvalidInput(f"There is no folder {images}.")
     if file == "-":
-        job = job_creation.create_now(sys.stdin.buffer, "stdin", new, images_in=folder)
+        source, name = sys.stdin.buffer, "stdin"
     else:
-        path = Path(file)
-        if not path.is_file():
+        source, name = Path(file), Path(file).name
+        if not source.is_file():
             raise InvalidInput(f"There is no file {file}.")
-        job = job_creation.create_now(path, path.name, new, images_in=folder)
-    for note in readings.notes(job.upload):
+    job = job_creation.create_now(source, name, new, images_in=folder, confirmed=confirmed)
+    for note in [*readings.notes(job.upload), *table_choices.notes_of(job.id)]:
         say(note)
     return job
 
@@ -47,9 +47,9 @@ def create(file: str, new: JobOptions, images: str | None = None):
 @click.option(
     "--start/--no-start", default=True, help="--no-start: create it paused; resume it to start."
 )
-def create_job(file, config, start, images, **fields):
+def create_job(file, config, start, images, yes, **fields):
     """Create a job from FILE (or - for standard input) and print its id."""
-    job = create(file, new_job(config, hold=not start, **fields), images)
+    job = create(file, new_job(config, hold=not start, **fields), images, yes)
     put(str(job.id))
     say(f"Job {job.id} “{job.name}”: {counted(job.total, 'request')}, {job.status}.")
     if start and lifecycle.runner_state() == "none":

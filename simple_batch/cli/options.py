@@ -46,6 +46,7 @@ _OPTIONS = [
         metavar="DIR",
         help="Folder of the images that the rows name; default: that of FILE.",
     ),
+    click.option("--yes", is_flag=True, help="Take a template that looks like a mistake as it is."),
     *options_of(OPTIONS.values()),
 ]
 

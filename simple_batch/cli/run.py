@@ -78,11 +78,11 @@ def _interrupted_here():
 
 
 def _wanted(job: str, config: str | None, fields: dict) -> int:
-    images = fields.pop("images")
+    images, confirmed = fields.pop("images"), fields.pop("yes")
     if not job.isdigit():
         if not config:
             raise click.UsageError("Give --config with a FILE.")
-        created = create(job, new_job(config, **fields), images)
+        created = create(job, new_job(config, **fields), images, confirmed)
         say(f"Job {created.id} “{created.name}”: {counted(created.total, 'request')}.")
         return created.id
     others = (value for name, value in fields.items() if name != "fail_on")

@@ -73,6 +73,29 @@ def syntax_fault(raw: bytes) -> JsonFault | None:
     return None
 
 
+def decoding_fault(error: Exception, data: bytes) -> Message:
+    """Why msgspec does not take a JSON text as the value that is wanted, with the line of what is no
+    JSON."""
+    if isinstance(error, msgspec.ValidationError):
+        fault = type_fault(error)
+        if not fault.path or fault.missing:
+            return translatable("%(what)s.", what=fault.what)
+        return translatable("“%(name)s” %(what)s.", name=fault.path[0], what=fault.what)
+    return _in_line(data, syntax_fault(data) or deep_fault(data))
+
+
+def text_fault(text: str) -> Message | None:
+    """What makes a text no JSON, with its line; None where it is."""
+    data = text.encode("utf-8", "surrogatepass")
+    fault = syntax_fault(data)
+    return None if fault is None else _in_line(data, fault)
+
+
+def _in_line(data: bytes, fault: JsonFault) -> Message:
+    line = data.count(b"\n", 0, fault.at) + 1
+    return translatable("line %(line)s: %(why)s", line=line, why=fault.message)
+
+
 def deep_fault(raw: bytes) -> JsonFault:
     """What is wrong in JSON whose brackets and commas are in order: a value that cannot be decoded."""
     try:

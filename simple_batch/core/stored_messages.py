@@ -203,3 +203,28 @@ KEY_LOST = stored_message(
 )
 NO_MAIL_SERVER = stored_message("no mail server is set: SMTP_HOST")
 MAIL_NOT_SENT = stored_message("the e-mail could not be sent: %(error)s")
+
+# --- input that is read in another way than it stands, or not at all (intake/, services/table_choices.py)
+
+LEFT_OUT_INDEX = stored_message("left out: column %(number)s (no name; looks like a row index)")
+LEFT_OUT_UNNAMED = stored_message("left out: column %(number)s (no name)")
+LEFT_OUT_EMPTY = stored_message("left out: column %(number)s (no name, empty)")
+LEFT_OUT_EMPTY_ONES = stored_message("left out: columns %(first)s to %(last)s (no name, empty)")
+LEFT_OUT_PANDAS_INDEX = stored_message("left out: “%(name)s” (the row index of pandas)")
+LEFT_OUT_BYTES = stored_message("left out: “%(name)s” (holds bytes that are no text)")
+LEFT_OUT_BESIDE = stored_message(
+    "read: the list “%(name)s”; left out: what stands beside it (%(names)s)"
+)
+SAME_NAMES = stored_message(
+    "%(count)s columns are named “%(name)s”; here they are called %(names)s"
+)
+NESTED_AS_JSON = stored_message("lists and objects are given to templates as JSON: %(names)s")
+NAN_IS_EMPTY = stored_message("NaN is read as an empty cell: %(count)s times")
+CONVERSATION_USED = stored_message(
+    "each row is a request with the messages of its column “%(name)s”; the other columns are only kept "
+    "beside the answers"
+)
+ID_COLUMN_USED = stored_message("custom_id: column “%(name)s”, whose values do not repeat")
+ID_COLUMN_REPEATS = stored_message(
+    "custom_id: numbered, because column “%(name)s” repeats “%(value)s” or is empty (row %(row)s)"
+)

@@ -127,7 +127,8 @@ class Table:
         return [column.name for column in self._theirs]
 
     def cells(self, row: Row) -> list:
-        """The user's own cells: texts, numbers, truth values, None, {"at": ISO text} for a date."""
+        """The user's own cells: texts, numbers, truth values, None, {"at": ISO text} for a date, {"json":
+        value} for a list or an object."""
         if not row.cells:
             return [None] * len(self._theirs)
         return _cells(bytes(row.cells))
@@ -136,7 +137,7 @@ class Table:
         """The same by column, dates as texts."""
         names = (column.name for column in self._theirs)
         return {
-            name: cell["at"] if isinstance(cell, dict) else cell
+            name: cell.get("at", cell.get("json")) if isinstance(cell, dict) else cell
             for name, cell in zip(names, self.cells(row), strict=True)
         }
 
@@ -148,7 +149,7 @@ class Table:
             text = "true" if cell else "false"
             return text.upper() if self.capitals else text
         if isinstance(cell, dict):
-            return cell["at"]
+            return cell["at"] if "at" in cell else msgspec.json.encode(cell["json"]).decode()
         if isinstance(cell, float) and cell.is_integer() and abs(cell) <= 10**15:
             return str(int(cell))
         return str(cell)

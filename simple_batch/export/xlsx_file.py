@@ -81,7 +81,7 @@ class _Sheets:
         if kind == TIME:
             moment = datetime.fromtimestamp(value / 1000, UTC).replace(tzinfo=None)
             self._sheet.write_datetime(self._row, place, moment, self._formats[TIME])
-        elif kind == CELL and isinstance(value, dict):
+        elif kind == CELL and isinstance(value, dict) and "at" in value:
             self._put_date(place, value["at"])
         elif isinstance(value, bool):
             self._sheet.write_boolean(self._row, place, value)

@@ -11,6 +11,7 @@ from .encoding_detection import Detected, EncodingUncertain, detected_in
 from .encodings import LABELS as ENCODINGS
 from .encodings import label as encoding_label
 from .encodings import named as encoding_named
+from .id_column import unique_id
 from .images import Image, folded, keep, kind_of, last_part, too_large
 from .nearest_name import near, nearest
 from .preview import Preview, example, first_model, first_rows, scan
@@ -29,7 +30,8 @@ from .template import (
     template_of_file,
     template_text,
 )
-from .template_columns import check_template, columns_needed
+from .template_columns import check_template, columns_needed, conversation_of
+from .template_findings import Finding, corrected, findings
 from .utf8 import check_utf8
 from .xlsx import sheets
 from .xlsx_package import ZIP
@@ -47,6 +49,7 @@ __all__ = [
     "Detected",
     "EncodingUncertain",
     "Finder",
+    "Finding",
     "Image",
     "InvalidBody",
     "Place",
@@ -60,10 +63,13 @@ __all__ = [
     "check_template",
     "check_utf8",
     "columns_needed",
+    "conversation_of",
+    "corrected",
     "detected_in",
     "encoding_label",
     "encoding_named",
     "example",
+    "findings",
     "first_model",
     "first_rows",
     "folded",
@@ -81,4 +87,5 @@ __all__ = [
     "template_text",
     "too_large",
     "unclear",
+    "unique_id",
 ]

@@ -9,6 +9,7 @@ from typing import BinaryIO
 from ..core.errors import UploadRejected, UploadTooLarge
 from ..core.messages import listed, translatable
 from ..core.settings import Settings
+from .damage import of_packed
 from .source import ByteStream, refuse_bomb
 from .xlsx_package import ZIP
 
@@ -125,7 +126,7 @@ class _Part:
 
 def _damaged(error: Exception) -> UploadRejected:
     return UploadRejected(
-        translatable("The ZIP archive cannot be unpacked: %(error)s.", error=error)
+        translatable("The ZIP archive cannot be unpacked: %(error)s.", error=of_packed(error))
     )
 
 

@@ -1,4 +1,4 @@
-"""Splitting a JSON array into its items as it streams by, with the line each begins on.
+"""Splitting JSON arrays into their items as they stream by, with the line each begins on.
 
 Streaming parsers build every value and know no line numbers; here only brackets,
 commas and string ends are looked at, and each item goes to the decoder as bytes.
@@ -17,10 +17,14 @@ _SPACE = b" \t\r\n"
 
 
 class ArraySplitter:
-    """Feed it blocks, take (line, item) from it; None for an item over ``max_item`` bytes."""
+    """Feed it blocks, take (line, item) from it; None for an item over ``max_item`` bytes. Further arrays
+    may follow the first, one a line, say. With ``most_rest`` there is but one: what follows it, up to that
+    many bytes, is ``rest``."""
 
-    def __init__(self, max_item: int):
+    def __init__(self, max_item: int, most_rest: int | None = None):
         self._max_item = max_item
+        self._most_rest = most_rest
+        self.rest = bytearray()
         self._item = bytearray()
         self._too_long = False
         self._depth = 0
@@ -31,6 +35,10 @@ class ArraySplitter:
         self._count = 0
         self._after_comma = False
         self._closed = False
+
+    def skip_lines(self, count: int) -> None:
+        """Count lines that came before."""
+        self._line += count
 
     def split(self, blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes | None]]:
         """Raises UploadRejected, naming the line, where the array is broken or cut off."""
@@ -55,6 +63,9 @@ class ArraySplitter:
 
     def _feed(self, block: bytes) -> Iterator[tuple[int, bytes | None]]:
         start = position = 0
+        if self._closed and self._most_rest is not None:
+            self._add_rest(block)
+            return
         while True:
             if self._escaped and position < len(block):
                 self._escaped = False
@@ -74,12 +85,9 @@ class ArraySplitter:
                 self._depth += 1
                 if self._depth == 1:
                     if self._closed:
-                        raise UploadRejected(
-                            translatable(
-                                "Line %(line)s: text follows the JSON array.", line=self._line
-                            )
-                        )
-                    self._keep(block, start, position)
+                        self._begin_another(mark, block[start : position - 1])
+                    else:
+                        self._keep(block, start, position)
                     self._item.clear()
                     self._item_line = 0
                     start = position
@@ -88,9 +96,28 @@ class ArraySplitter:
                 if self._depth == 0:
                     yield from self._end(block, start, position, last=True)
                     start = position
+                    if self._most_rest is not None:
+                        self._add_rest(block[position:])
+                        return
             elif self._depth == 1:
                 yield from self._end(block, start, position, last=False)
                 start = position
+
+    def _begin_another(self, mark: bytes, between: bytes) -> None:
+        """Begin a further array, with nothing but white space and a comma before it."""
+        if mark != b"[" or between.strip(_SPACE) not in (b"", b","):
+            raise UploadRejected(
+                translatable("Line %(line)s: text follows the JSON array.", line=self._line)
+            )
+        self._line += between.count(b"\n")
+        self._closed = self._after_comma = False
+
+    def _add_rest(self, piece: bytes) -> None:
+        self.rest += piece
+        if len(self.rest) > (self._most_rest or 0):
+            raise UploadRejected(
+                translatable("Line %(line)s: text follows the JSON array.", line=self._line)
+            )
 
     def _end(self, block, start, position, last) -> Iterator[tuple[int, bytes | None]]:
         self._keep(block, start, position - 1)

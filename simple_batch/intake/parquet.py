@@ -1,23 +1,28 @@
 """Tables in Parquet files, read batch by batch. pyarrow is loaded where a file needs it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from ..core.domain import Fault
 from ..core.errors import UploadRejected
-from ..core.messages import translatable
+from ..core.messages import Message, translatable
 from ..core.settings import Settings
+from ..core.stored_messages import LEFT_OUT_BYTES, LEFT_OUT_PANDAS_INDEX, LEFT_OUT_UNNAMED
+from .damage import of_parquet
+from .parquet_nested import Json, holds_bytes, is_conversation, leaf_paths, values
 from .request_checks import TOO_LONG
 from .source import refuse_bomb
 from .table import Row, no_header
+from .table_columns import Columns, nested_note
 
 MAGIC = b"PAR1"
 _BATCH = 1_000  # rows
 _BATCH_BYTES = 64 << 20
 _FEW = 16
 _BUFFER = 1 << 20  # of a column's pages that are read at once
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 _UNFIT = re.compile(r"[\0\ud800-\udfff]")
 
 
@@ -25,8 +30,8 @@ class Parquet:
     """Iterate over it for ``Row | Fault``; rows are counted from 1. ``header`` names the type of each
     column too, so that an export can give it back.
 
-    Raises UploadRejected or UploadTooLarge for a file that is damaged, encrypted or a bomb, that has
-    nested columns or no rows.
+    A cell of a nested column is the JSON of its value. Raises UploadRejected or UploadTooLarge for a file
+    that is damaged, encrypted or a bomb, or has no rows.
     """
 
     format = "parquet"
@@ -47,30 +52,44 @@ class Parquet:
             unpacked = sum(group.total_byte_size for group in groups)
             refuse_bomb(unpacked, file.seek(0, 2), settings.MAX_UNPACKED_BYTES)
             self._schema = metadata.schema.to_arrow_schema()
-            self.columns = self._checked()
-            self._texts = [field.name for field in self._schema if _is_text(pyarrow, field.type)]
-            self._file = parquet.ParquetFile(file, buffer_size=_BUFFER)
+            self._found = self._checked(file)
+            self.columns, self.notes = self._found.names, self._found.notes
+            kinds = {
+                name: self._schema.field(place).type
+                for name, place in zip(self.columns, self._found.places, strict=True)
+            }
+            self.nested = [name for name, kind in kinds.items() if _is_nested(pyarrow, kind)]
+            if self.nested:
+                self.notes.append(nested_note(self.nested))
+            self.conversations = [
+                name for name, kind in kinds.items() if is_conversation(pyarrow, kind)
+            ]
+            used = [self._schema.field(place) for place in self._found.places]
+            self._read = None if self._found.is_whole else [field.name for field in used]
+            self._texts = [field.name for field in used if _is_text(pyarrow, field.type)]
+            leaves = leaf_paths(
+                metadata, {field.name for field in used if _is_nested(pyarrow, field.type)}
+            )
+            self._file = parquet.ParquetFile(file, read_dictionary=leaves, buffer_size=_BUFFER)
             self._coded = parquet.ParquetFile(
                 file, read_dictionary=self._texts, buffer_size=_BUFFER
             )
-        self.header = [
-            (field.name.strip(), str(_plain(pyarrow, field.type))) for field in self._schema
-        ]
+        self.header = [(name, str(_plain(pyarrow, kind))) for name, kind in kinds.items()]
 
     def __iter__(self) -> Iterator[Row | Fault]:
         if not self._file.metadata.num_rows:
             raise UploadRejected(translatable("The Parquet file has no rows."))
         line = 0
         for columns in self._batches():
-            for values in zip(*columns, strict=True):
+            for cells in zip(*columns, strict=True):
                 line += 1
-                yield self._row(line, values)
+                yield self._row(line, cells)
 
-    def _batches(self) -> Iterator[list[list[Any]]]:
+    def _batches(self) -> Iterator[list[Iterable[Any]]]:
         for group in range(self._file.metadata.num_row_groups):
             with _in_words():
                 batches = self._file.iter_batches(
-                    self._rows_at_once(group), [group], use_threads=False
+                    self._rows_at_once(group), [group], self._read, use_threads=False
                 )
             while True:
                 with _in_words():
@@ -89,6 +108,8 @@ class Parquet:
             return _BATCH
         if any("DELTA_BYTE_ARRAY" in chunk.encodings for chunk in chunks):
             return _FEW
+        nested = sum(c.total_uncompressed_size for c in chunks if "." in c.path_in_schema)
+        usual = _BATCH_BYTES * row_group.num_rows // max(1, nested)
         first = next(self._coded.iter_batches(1, [group], self._texts, use_threads=False), None)
         longest = 1
         for column in first.columns if first is not None else ():
@@ -96,30 +117,48 @@ class Parquet:
             longest += max(
                 map(len, texts.cast(self._arrow.large_binary()).drop_null().to_pylist()), default=0
             )
-        return max(1, min(_BATCH, _BATCH_BYTES // longest))
+        return max(1, min(_BATCH, usual, _BATCH_BYTES // longest))
 
-    def _checked(self) -> list[str]:
-        """The names of the columns."""
-        for field in self._schema:
-            if self._arrow.types.is_nested(_plain(self._arrow, field.type)):
-                raise UploadRejected(
-                    translatable(
-                        "Column “%(name)s” is nested (%(type)s): a cell holds one value. Leave the "
-                        "column out, or write it as text (for example as JSON).",
-                        name=field.name,
-                        type=field.type,
-                    )
-                )
-        names = [field.name.strip() for field in self._schema]
-        complaint = no_header(names) if names else "it names no columns."
-        if complaint is not None:
+    def _checked(self, file: BinaryIO) -> Columns:
+        """The columns that are used: all but pandas' index, and bytes that are no text."""
+        left = {
+            place: note
+            for place, field in enumerate(self._schema)
+            if (note := self._why_left_out(file, place, field)) is not None
+        }
+        names = [field.name for field in self._schema]
+        found = Columns(names, [], no_header, left_out=left)
+        if found.complaint is not None:
             raise UploadRejected(
-                translatable("The Parquet file's schema: %(complaint)s", complaint=complaint)
+                translatable("The Parquet file's schema: %(complaint)s", complaint=found.complaint)
             )
-        return names
+        return found
 
-    def _values(self, column: Any) -> list[Any]:
+    def _why_left_out(self, file: BinaryIO, place: int, field: Any) -> Message | None:
+        kind = _plain(self._arrow, field.type)
+        if not field.name.strip():
+            return LEFT_OUT_UNNAMED(number=place + 1)
+        if _PANDAS_INDEX.fullmatch(field.name.strip()):
+            return LEFT_OUT_PANDAS_INDEX(name=field.name)
+        if self._arrow.types.is_nested(kind):
+            unfit = holds_bytes(self._arrow, kind)
+        else:
+            unfit = _is_bytes(self._arrow, kind) and not self._is_utf8(file, field.name)
+        return LEFT_OUT_BYTES(name=field.name) if unfit else None
+
+    def _is_utf8(self, file: BinaryIO, name: str) -> bool:
+        """Whether one of the first values of a column of bytes is a text, or none is there."""
+        from pyarrow import parquet
+
+        opened = parquet.ParquetFile(file, buffer_size=_BUFFER)
+        batch = next(opened.iter_batches(_FEW, columns=[name], use_threads=False), None)
+        found = [value for value in batch.column(0).to_pylist() if value] if batch else []
+        return not found or any(map(_is_utf8, found))
+
+    def _values(self, column: Any) -> Iterable[Any]:
         """The column's values."""
+        if self._arrow.types.is_nested(column.type):
+            return values(self._arrow, column, self._longest)
         if self._arrow.types.is_dictionary(column.type):
             used = column.indices.unique().drop_null()
             texts = dict(
@@ -165,6 +204,10 @@ def _cell(value: object) -> tuple[str, object]:
     """(text, what comes back in an export). Raises ValueError saying what is wrong."""
     if value is None:
         return "", None
+    if isinstance(value, ValueError):
+        raise value
+    if isinstance(value, Json):
+        return str(value), value.kept
     if isinstance(value, bytes):
         try:
             value = value.decode()
@@ -206,6 +249,25 @@ def _is_text(arrow: Any, kind: Any) -> bool:
     )
 
 
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_nested(arrow: Any, kind: Any) -> bool:
+    return bool(arrow.types.is_nested(_plain(arrow, kind)))
+
+
+def _is_bytes(arrow: Any, kind: Any) -> bool:
+    types = arrow.types
+    return any(
+        f(kind) for f in (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    )
+
+
 def _plain(arrow: Any, kind: Any) -> Any:
     """The type of the values themselves."""
     return kind.value_type if arrow.types.is_dictionary(kind) else kind
@@ -227,7 +289,7 @@ def _in_words() -> Iterator[None]:
             )
         ) from None
     except Exception as error:  # pyarrow raises ArrowException, OSError, ValueError, KeyError, …
-        why = str(error).split("\n", 1)[0][:200].rstrip(".")
+        why = of_parquet(error)
         raise UploadRejected(
             translatable("The Parquet file is damaged or cannot be read: %(why)s.", why=why)
         ) from None

@@ -1,21 +1,24 @@
 """Looking through an upload before it is launched."""
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from ..core.clock import give_way
 from ..core.domain import Fault, Request
 from ..core.errors import UploadRejected
-from ..core.messages import translatable
+from ..core.messages import Message, restored, translatable
 from ..core.settings import Settings
+from .column_texts import ColumnTexts
+from .id_column import UniqueValues, candidate
 from .reader import Reader
 from .reading import Reading
 from .renderer import Finder, Renderer
-from .table import Row
+from .table import Row, TableReader
 from .template import Template
 
 MAX_DISTINCT = 200_000  # bodies remembered while looking for duplicates: about 15 MB
@@ -49,6 +52,15 @@ class Preview(msgspec.Struct):
     sheets: list[str] = []
     reading: Reading = Reading()  # how it was read
     blank: int = 0  # lines without a text that were skipped, where each line is a prompt
+    notes: list[Any] = []  # Message.kept of what was left out or read in another way
+    longest: str = ""  # of a table without a template: the column with the longest texts
+    id_column: str = ""  # and the one with a name of an id whose values do not repeat
+    conversations: list[str] = []  # columns of a table whose cells are lists of messages
+
+    @property
+    def said(self) -> list[Message]:
+        """The notes."""
+        return [restored(note) for note in self.notes]
 
 
 def scan(
@@ -75,23 +87,12 @@ def scan(
         reading=reading,
         filename=filename,
     )
-    seen: set[int] = set()
     try:
-        for number, item in enumerate(_items(reader, template)):
-            if isinstance(item, Fault):
-                preview.fault_count += 1
-                if len(preview.faults) < faults:
-                    preview.faults.append(item)
-            else:
-                preview.good += 1
-                if isinstance(item, Request):
-                    _note_request(preview, seen, item, first)
-            if number % _YIELD_EVERY == 0:
-                give_way()
-        preview.format, preview.columns = reader.format, reader.columns
-        preview.encoding, preview.reading = reader.encoding, reader.reading
-        preview.blank = reader.blank
-        preview.sheet, preview.sheets = reader.sheet, reader.sheets
+        bare = _BareTable(reader.table()) if template is None and reader.is_table() else None
+        _count(preview, reader if bare is None else bare, first, faults)
+        _note_format(preview, reader)
+        if bare is not None:
+            preview.id_column, preview.longest = bare.id_column(), bare.longest()
     finally:
         reader.close()
     if not preview.good:
@@ -107,6 +108,32 @@ def scan(
             0,
         )
     return preview
+
+
+def _count(
+    preview: Preview, items: Iterable[Request | Row | Fault], first: int, faults: int
+) -> None:
+    seen: set[int] = set()
+    for number, item in enumerate(items):
+        if isinstance(item, Fault):
+            preview.fault_count += 1
+            if len(preview.faults) < faults:
+                preview.faults.append(item)
+        else:
+            preview.good += 1
+            if isinstance(item, Request):
+                _note_request(preview, seen, item, first)
+        if number % _YIELD_EVERY == 0:
+            give_way()
+
+
+def _note_format(preview: Preview, reader: Reader) -> None:
+    preview.format, preview.columns = reader.format, reader.columns
+    preview.encoding, preview.reading = reader.encoding, reader.reading
+    preview.blank = reader.blank
+    preview.sheet, preview.sheets = reader.sheet, reader.sheets
+    preview.notes = [note.kept() for note in reader.notes]
+    preview.conversations = reader.conversations
 
 
 def example(
@@ -144,9 +171,31 @@ def first_rows(
         reader.close()
 
 
-def _items(reader: Reader, template: Template | None) -> Iterable[Request | Row | Fault]:
-    """Requests and faults; where a template is still to be written, rows and faults."""
-    return reader.table() if template is None and reader.is_table() else reader
+class _BareTable:
+    """The rows of a table whose template is still to be written, with what that begins with."""
+
+    def __init__(self, table: TableReader):
+        self._table = table
+        self._texts = ColumnTexts(table.columns)
+        self._name = candidate(table.columns)
+        self._values = UniqueValues()
+
+    def __iter__(self) -> Iterator[Row | Fault]:
+        place = self._table.columns.index(self._name) if self._name is not None else None
+        for number, item in enumerate(self._table, 1):
+            if isinstance(item, Row):
+                self._texts.add(item.cells)
+                if place is not None:
+                    self._values.add(item.cells[place], number)
+            yield item
+
+    def id_column(self) -> str:
+        """Empty where there is none, or its values repeat."""
+        repeated = self._values.close()
+        return self._name if self._name is not None and repeated is None else ""
+
+    def longest(self) -> str:
+        return self._texts.longest({self._name or "", *self._table.nested})
 
 
 def _note_request(preview: Preview, seen: set[int], request: Request, first: int) -> None:

@@ -15,19 +15,19 @@ import msgspec
 from ..core.clock import give_way
 from ..core.domain import Fault, Request
 from ..core.errors import InvalidInput, UploadRejected
-from ..core.messages import translatable
+from ..core.messages import Message, translatable
 from ..core.settings import Settings
+from . import json_shape
 from .encoding_detection import detect
 from .encodings import UTF8
-from .json_array import ArraySplitter
-from .json_table import JsonTable, are_plain
+from .json_table import FIRST, JsonTable, are_plain
 from .parquet import MAGIC, Parquet
 from .prompt_lines import PromptLines
 from .reading import Guess, Reading, guessed
 from .renderer import Finder, Renderer
-from .request_checks import is_clean
+from .request_checks import Bad, is_clean
 from .request_lines import Items, Rules, is_conversation, kind_of
-from .source import Source
+from .source import BLOCK, Source
 from .table import Table, TableReader, is_text, needs_template
 from .template import Template
 from .template_columns import columns_needed
@@ -41,8 +41,8 @@ FORMATS = translatable(
 )
 LONGEST_STRETCH_S = 0.02  # of rendering before other greenlets have their turn
 _RawItem = tuple[
-    int, bytes | None, bool
-]  # line; bytes, None if too long; whether its text is checked
+    int, bytes | Bad | None, bool
+]  # line; bytes, what is wrong, None if too long; whether its text is checked
 # what may follow the first bracket of JSON, however broken: “[INST] …” and “{name}, …” are text
 _BEGINS_JSON = re.compile(rb"""\[\s*(?:[\[{"'\d,\-\]N]|true|false|null|$)|\{\s*(?:["'}]|$)""")
 GROUP = 200  # items whose custom_ids are looked up together
@@ -92,12 +92,24 @@ class Reader:
         self._source = Source(path, settings, encoding)
         self._binary = self._source.peek().startswith((ZIP, MAGIC, OLE))
         self._prompts: PromptLines | None = None
+        self._shape: json_shape.Shape | None = None
         self._seen = _SeenIds() if unique else None
         self._empty = True
         self.format = ""
         self.columns: list[str] = []
         self._table: TableReader | None = None
+        self._notes: list[Message] = []
         self._guess = self._guessed()  # here, where the file begins
+
+    @property
+    def notes(self) -> list[Message]:
+        """What was left out or read in another way than it stands; complete at the end."""
+        return self._table.notes if self._table is not None else self._notes
+
+    @property
+    def conversations(self) -> list[str]:
+        """The columns of a table whose cells are lists of messages."""
+        return self._table.conversations if self._table is not None else []
 
     @property
     def encoding(self) -> str:
@@ -179,7 +191,7 @@ class Reader:
             return False
         head = self._source.peek()
         if self._is_json(head):
-            return are_plain(head, self._settings)
+            return are_plain(self._first_items(head), self._template is not None)
         return self._binary or (is_text(head) and not self._guess.lines)
 
     def _is_json(self, head: bytes) -> bool:
@@ -222,9 +234,10 @@ class Reader:
         if head.startswith(OLE):
             raise refusal_of_ole(self._source.whole().read(1 << 20))
         if self._looks_like_json(head):
+            first = self._first_items(head)
             container, items = self._json_items(head)
             pairs = ((line, raw) for line, raw, _clean in items)
-            return JsonTable(f"{container}-rows", head, pairs, self._settings)
+            return JsonTable(f"{container}-rows", first, pairs, self._settings, self._notes)
         return Table(self._source, self._settings, self._guess.header)
 
     def _rendered(self) -> Iterator[Request | Fault]:
@@ -258,7 +271,7 @@ class Reader:
         for ordinal, (line, raw, clean) in enumerate(raw_items, 1):
             if limit and ordinal > limit:
                 raise _too_many(limit)
-            if items is None and (kind := kind_of(raw) if raw is not None else None):
+            if items is None and (kind := kind_of(raw) if isinstance(raw, bytes) else None):
                 self.format = _NAMES[container, kind]
                 items = Items(kind, self._settings.MAX_NESTING)
             parser = items or Items("object", self._settings.MAX_NESTING)
@@ -269,7 +282,10 @@ class Reader:
 
     def _lines(self) -> Iterator[_RawItem]:
         """The lines that are not empty; their text is checked once for a block."""
+        commas = self._shape is not None and self._shape.commas
         for number, lines in self._source.lines():
+            if commas:
+                lines = [line and json_shape.bare(line) for line in lines]
             whole = [line for line in lines if line is not None]
             clean = len(whole) == len(lines) and is_clean(b"\n".join(whole))
             for line, raw in enumerate(lines, number):
@@ -304,12 +320,28 @@ class Reader:
         )
 
     def _json_items(self, head: bytes) -> tuple[str, Iterator[_RawItem]]:
-        head = head.lstrip()
-        if head[:1] == b"[" and not is_conversation(head.split(b"\n", 1)[0]):
-            splitter = ArraySplitter(self._settings.MAX_REQUEST_BYTES)
-            pieces = splitter.split(self._source.blocks())
-            return "json", ((line, raw, False) for line, raw in pieces)
-        return "jsonl", self._lines()
+        shape = self._shape_of(head)
+        if shape.kind == "lines":
+            return "jsonl", self._lines()
+        items = json_shape.items(
+            shape, self._source.blocks(), self._settings.MAX_REQUEST_BYTES, self._notes
+        )
+        return "json", ((line, raw, False) for line, raw in items)
+
+    def _shape_of(self, head: bytes) -> json_shape.Shape:
+        if self._shape is None:
+            whole = len(head) < BLOCK
+            self._shape = json_shape.shape_of(head, is_conversation, whole)
+        return self._shape
+
+    def _first_items(self, head: bytes) -> list[bytes]:
+        """Those that tell what JSON holds. Raises UploadRejected for columns of values."""
+        shape = self._shape_of(head)
+        first = json_shape.first_items(head, shape, self._settings.MAX_REQUEST_BYTES, FIRST)
+        complaint = json_shape.refusal_of_columns(first) if len(first) == 1 else None
+        if complaint is not None:
+            raise UploadRejected(complaint, [Fault(1, "invalid_request", complaint)], 1)
+        return first
 
     @staticmethod
     def _looks_like_json(head: bytes) -> bool:

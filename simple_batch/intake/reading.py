@@ -129,7 +129,7 @@ def _is_prose(first: list[str], others: list[list[str]], delimiter: str, sample:
 
 
 def _ends_as_sentence(cells: list[str]) -> bool:
-    return cells[-1].rstrip()[-1:] in ".?!。？！…"
+    return cells[-1].rstrip().endswith(tuple(".?!。？！…"))
 
 
 def _is_headless(first: list[str], others: list[list[str]]) -> bool:

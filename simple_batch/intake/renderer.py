@@ -19,10 +19,11 @@ from ..core.messages import Message, translatable
 from ..core.settings import Settings
 from .images import Image, name_of
 from .nearest_name import nearest
-from .request_checks import MAX_CUSTOM_ID, TOO_LONG, Bad
+from .request_checks import MAX_CUSTOM_ID, TOO_LONG, Bad, check_messages, check_text
 from .sandbox import BoundedEnvironment
 from .table import Row
 from .template import CHAT, FIELD, PLACES, Template, check_parameters, check_texts, name_and_sign
+from .template_faults import explained, failure
 
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,29})(\.\d{1,30})?([eE][-+]?\d{1,3})?")
 _LEFT_OUT = object()
@@ -50,6 +51,7 @@ class Renderer:
         self._columns = list(columns)
         self._names = _variables(self._columns)
         self._variable = dict(zip(self._columns, self._names, strict=True))
+        self._trees: list[nodes.Template] = []  # of all texts
         self._by_name = False  # whether row["…"] is used
         self._longest = settings.MAX_REQUEST_BYTES
         self._url = template.url
@@ -66,6 +68,7 @@ class Renderer:
         check_parameters(template, settings.MAX_NESTING)
         self._parameters = self._object_of(template.parameters)
         self._id_column = self._id(template.custom_id)
+        self._conversation = self._place(template.conversation, "conversation")
 
     def request(self, row: Row, ordinal: int, index: int) -> Request | Fault:
         """``ordinal`` counts the table's rows from 1, ``index`` the good ones from 0."""
@@ -107,20 +110,44 @@ class Renderer:
         except Bad:
             raise
         except Exception as error:  # whatever an expression of the user's may raise
+            columns = {name: column for column, name in self._variable.items()}
+            why = translatable("%(complaint)s.", complaint=failure(error, self._trees, columns))
             raise Bad(
-                "template_error",
-                translatable("the template fails: %(error)s", error=_complaint(error)),
+                "template_error", translatable("the template fails: %(error)s", error=why)
             ) from None
-        if not user.strip():
+        if not user.strip() and self._conversation is None:
             raise Bad(
                 "invalid_request",
                 translatable("the user message comes out empty: fill in its columns."),
             )
         pictures, more = self._pictures(named) if named else ((), 0)
-        body = _json({**_content(self._url, user, system, pictures), **parameters})
+        content = _content(self._url, user, system, pictures)
+        if self._conversation is not None:
+            content = self._with_conversation(cells[self._conversation], content, user)
+        body = _json({**content, **parameters})
         if len(body) + more > self._longest:
             raise Bad("invalid_request", TOO_LONG)
         return body
+
+    def _with_conversation(
+        self, cell: str, content: dict[str, Any], user: str
+    ) -> dict[str, object]:
+        """The messages of a cell, after the system message and before the user's, where there are
+        any."""
+        assert self._conversation is not None
+        raw = cell.encode("utf-8", "surrogatepass").strip()
+        try:
+            check_text(raw)
+            check_messages(raw or b"null")
+        except Bad as bad:
+            name = self._columns[self._conversation]
+            message = translatable("column “%(name)s”: %(wrong)s", name=name, wrong=bad.message)
+            raise Bad(bad.code, message) from None
+        ours = content["messages"]
+        behind = ours[-1:] if user.strip() else []
+        before = [message for message in ours if message["role"] == "system"]
+        parts = [*map(_json, before), raw[1:-1].strip(), *map(_json, behind)]
+        return {"messages": msgspec.Raw(b"[" + b",".join(parts) + b"]")}
 
     def _pictures(self, named: Sequence[tuple[str, str]]) -> tuple[list[str], int]:
         """The addresses of a request's images, and by how many bytes they grow when they are
@@ -175,19 +202,19 @@ class Renderer:
             code = compile(python, "<template>", "exec")
             template = JinjaTemplate.from_code(self._env, code, self._env.globals)
         except TemplateSyntaxError as error:
+            why, line = explained(
+                error, source, self._columns, self._env.filters, self._is_readable
+            )
             raise InvalidInput(
-                translatable(
-                    "line %(line)s of the template: %(error)s",
-                    line=error.lineno,
-                    error=_complaint(error),
-                ),
+                translatable("line %(line)s of the template: %(error)s", line=line, error=why),
                 field,
             ) from None
-        except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
             raise InvalidInput(
-                translatable("The template cannot be read: %(error)s", error=_complaint(error)),
+                translatable("The template cannot be read: it is too large, or nested too deeply."),
                 field,
             ) from None
+        self._trees.append(tree)
         render, context, charge = template.root_render_func, template.new_context, self._env.charge
 
         def rendered(values: _Values) -> str:
@@ -198,6 +225,13 @@ class Renderer:
             return "".join(pieces)
 
         return rendered
+
+    def _is_readable(self, tag: str) -> bool:
+        try:
+            BoundedEnvironment().parse(FIELD.sub(self._named, tag))
+        except TemplateSyntaxError:
+            return False
+        return True
 
     def _label(self, text: str) -> Message:
         """How a text of the images is called in a fault."""
@@ -265,6 +299,10 @@ class Renderer:
     def _id(self, column: str | None) -> int | None:
         if column is None:
             return self._columns.index("custom_id") if "custom_id" in self._columns else None
+        return self._place(column, "custom_id")
+
+    def _place(self, column: str, field: str) -> int | None:
+        """Where a column stands; None without one."""
         if not column:
             return None
         if column not in self._columns:
@@ -274,7 +312,7 @@ class Renderer:
                     column=column,
                     nearest=nearest(column, self._columns),
                 ),
-                "custom_id",
+                field,
             )
         return self._columns.index(column)
 
@@ -323,11 +361,3 @@ def _plain(cell: str) -> object:
     if not text:
         return _LEFT_OUT
     return msgspec.Raw(text) if _NUMBER.fullmatch(text) else cell
-
-
-def _complaint(error: Exception) -> Message:
-    """What Jinja or an expression complains about, as a sentence."""
-    complaint = getattr(error, "message", None) or str(error) or type(error).__name__
-    if not isinstance(complaint, Message):
-        complaint = str(complaint)[:200].rstrip(". ")
-    return translatable("%(complaint)s.", complaint=complaint)

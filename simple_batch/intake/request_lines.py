@@ -112,13 +112,15 @@ class Items:
         self._excerpts = 0
 
     def request(
-        self, raw: bytes | None, clean: bool, line: int, ordinal: int, index: int
+        self, raw: bytes | Bad | None, clean: bool, line: int, ordinal: int, index: int
     ) -> Request | Fault:
         """``ordinal`` counts the file's items from 1, ``index`` its good ones from 0; ``clean``
         where ``check_text`` was passed already."""
         try:
             if raw is None:
                 raise Bad("invalid_request", TOO_LONG)
+            if isinstance(raw, Bad):
+                raise raw
             if not clean:
                 check_text(raw)
             if raw.count(b"[") + raw.count(b"{") > self._max_nesting:
@@ -126,7 +128,7 @@ class Items:
             custom_id, url, body, config_id = self._turn(raw)
             return Request(index, custom_id or f"request-{ordinal}", body, url, line, config_id)
         except Bad as bad:
-            if raw is None or self._excerpts >= EXCERPTS:
+            if not isinstance(raw, bytes) or self._excerpts >= EXCERPTS:
                 return Fault(line, bad.code, bad.message, bad.param)
             self._excerpts += 1
             return fault_with_excerpt(bad, line, raw)
@@ -336,9 +338,13 @@ def kind_of(raw: bytes) -> str | None:
         return None
     if bytes(item.messages):
         return "object"
-    is_line = bytes(item.body) and (bytes(item.url) or bytes(item.body)[:1] == b"{")
-    is_line = is_line or (bytes(item.custom_id) and bytes(item.params)[:1] == b"{")
-    is_line = is_line or (bytes(item.key) and bytes(item.request)[:1] == b"{")
+    body, url, custom_id = bytes(item.body), bytes(item.url), bytes(item.custom_id)
+    is_line = (
+        (body[:1] == b"{" and (url or custom_id))
+        or (body and url and custom_id)
+        or (custom_id and bytes(item.params)[:1] == b"{")
+        or (bytes(item.key) and bytes(item.request)[:1] == b"{")
+    )
     return "batch" if is_line else "object"
 
 

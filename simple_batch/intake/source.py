@@ -13,6 +13,7 @@ from ..core.errors import UploadRejected, UploadTooLarge
 from ..core.json_pieces import Breaks
 from ..core.messages import translatable
 from ..core.settings import Settings
+from .damage import of_packed
 from .encodings import UTF8
 from .transcoding import Transcoded
 
@@ -141,7 +142,9 @@ class Source:
             data = read(size)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UploadRejected(
-                translatable("The gzip file is damaged or cut off: %(error)s.", error=error)
+                translatable(
+                    "The gzip file is damaged or cut off: %(error)s.", error=of_packed(error)
+                )
             ) from error
         if read != self._stream.peek:
             self._read += len(data)

@@ -15,11 +15,13 @@ import msgspec
 
 from ..core.domain import Fault
 from ..core.errors import UploadRejected
-from ..core.messages import translatable
+from ..core.excerpt import Excerpt, excerpt_of_text
+from ..core.messages import Message, translatable
 from ..core.settings import Settings
 from . import decoding
 from .encodings import label
 from .source import Source
+from .table_columns import Columns, sampled
 
 DELIMITERS = {
     ",": translatable("comma"),
@@ -50,10 +52,14 @@ class Row(msgspec.Struct, gc=False):
 class TableReader(Protocol):
     """A table of any kind: iterate over it for its rows, and faults in place of bad ones. ``header`` is
     the columns as a job keeps them: names, or (name, type). ``sheet`` and ``sheets`` are empty but for
-    workbooks."""
+    workbooks. ``notes`` say what is left out or read in another way than it stands, ``nested`` names the
+    columns whose cells are lists or objects, ``conversations`` those that are lists of messages."""
 
     format: str
     columns: list[str]
+    notes: list[Message]
+    conversations: list[str]
+    nested: list[str]
 
     @property
     def encoding(self) -> str: ...
@@ -90,10 +96,14 @@ class Table:
 
     sheet = ""
     sheets: list[str] = []
+    conversations: list[str] = []
+    nested: list[str] = []
 
     def __init__(self, source: Source, settings: Settings, has_header: bool = True):
         self._source = source
-        dialect = _sniffed(_sample(source.peek()))
+        sample = _sample(source.peek())
+        dialect = _sniffed(sample)
+        self._sample = sampled(sample, dialect.delimiter, dialect.quoting, int(dialect.named))
         self._longest = settings.MAX_REQUEST_BYTES
         self._delimiter = dialect.delimiter
         self._lines = decoding.Lines(source, self._longest, dialect.delimiter)
@@ -108,7 +118,8 @@ class Table:
         self._rows: Iterator[Row | Fault] = self._records()
         if dialect.named:
             next(self._rows, None)
-        self.columns = self._header() if has_header else self._numbered()
+        self._found = self._header() if has_header else self._numbered()
+        self.columns, self.notes = self._found.names, self._found.notes
 
     @property
     def header(self) -> list[str]:
@@ -121,13 +132,14 @@ class Table:
         return self._source.encoding
 
     def __iter__(self) -> Iterator[Row | Fault]:
-        width, empty = len(self.columns), True
+        width, empty = self._found.width, True
+        is_whole = self._found.is_whole
         for item in self._rows:
             empty = False
             if isinstance(item, Row):
-                if len(item.cells) != width:
-                    item = self._ragged(item)
-                elif self._lines.unclean:
+                if len(item.cells) != width or not is_whole:
+                    item = self._fitted(item)
+                if self._lines.unclean and isinstance(item, Row):
                     item = self._checked(item)
             yield item
         if empty:
@@ -154,14 +166,14 @@ class Table:
             if any(cells):
                 yield Row(line, cells)
 
-    def _header(self) -> list[str]:
+    def _header(self) -> Columns:
         item = next(self._rows, Fault(1, "invalid_header", translatable("the file is empty")))
         if isinstance(item, Row):
-            names = [name.strip() for name in item.cells]
-            complaint = no_header(names)
-            if complaint is None:
-                return names
-            item = Fault(item.line, "invalid_header", complaint)
+            rows, quoted = self._sample
+            found = Columns(item.cells, rows, no_header, quoted=quoted)
+            if found.complaint is None:
+                return found
+            item = Fault(item.line, "invalid_header", found.complaint)
         raise UploadRejected(
             translatable(
                 "Line %(line)s, the header: %(message)s", line=item.line, message=item.text
@@ -170,16 +182,39 @@ class Table:
             1,
         )
 
-    def _numbered(self) -> list[str]:
+    def _numbered(self) -> Columns:
         """The columns where the first row is one like the others."""
         first = next(self._rows, None)
         if first is None:
             raise UploadRejected(translatable("The file is empty: there is no row in it."))
         self._rows = chain([first], self._rows)
-        return columns_without_header(len(first.cells) if isinstance(first, Row) else 1)
+        width = len(first.cells) if isinstance(first, Row) else 1
+        return Columns(columns_without_header(width), [], no_header)
+
+    def _fitted(self, row: Row) -> Row | Fault:
+        """The cells of the columns that are used. Empty cells may follow the last column, and what is
+        left out may be missing."""
+        cells, found = row.cells, self._found
+        if len(cells) > found.width and not any(map(str.strip, cells[found.width :])):
+            cells = cells[: found.width]
+        if len(cells) > found.width or len(cells) <= found.places[-1]:
+            return self._ragged(row)
+        stray = found.stray(cells)
+        if stray is not None:
+            return Fault(
+                row.line,
+                "invalid_row",
+                translatable(
+                    "column %(number)s has no name, but a text in this row: name it in the header, or "
+                    "remove the text.",
+                    number=stray,
+                ),
+            )
+        return Row(row.line, found.picked(cells), row.kept, row.unit)
 
     def _ragged(self, row: Row) -> Fault:
-        count, width = len(row.cells), len(self.columns)
+        count, found = len(row.cells), self._found
+        width = found.width if count > found.width else found.places[-1] + 1
         what = (
             translatable("%(count)s cells", count=count) if count != 1 else translatable("1 cell")
         )
@@ -188,9 +223,11 @@ class Table:
             delimiter=DELIMITERS[self._delimiter],
         )
         if count < width:
+            missing = next(n for n, place in enumerate(found.places) if place >= count)
             remedy = translatable(
-                "“%(name)s” and what follows it are missing.", name=self.columns[count]
+                "“%(name)s” and what follows it are missing.", name=self.columns[missing]
             )
+        shown = self._shown(row, min(count, width))
         return Fault(
             row.line,
             "ragged_row",
@@ -200,7 +237,15 @@ class Table:
                 width=width,
                 remedy=remedy,
             ),
+            excerpt=shown.text,
+            mark=shown.mark,
         )
+
+    def _shown(self, row: Row, at: int) -> Excerpt:
+        """A row with the place of a cell, from 0, or its end."""
+        before = "".join(f"{cell}{self._delimiter}" for cell in row.cells[:at])
+        after = self._delimiter.join(row.cells[at : at + 20])
+        return excerpt_of_text(before[-4_000:] if after else before[-4_000:-1], after[:4_000])
 
     def _checked(self, row: Row) -> Row | Fault:
         for name, cell in zip(self.columns, row.cells, strict=True):

@@ -12,6 +12,7 @@ import msgspec
 
 from ..core.domain import EMBEDDINGS
 from ..core.errors import InvalidInput
+from ..core.json_faults import decoding_fault
 from ..core.messages import translatable
 
 MAX_TEMPLATE_BYTES = 200_000
@@ -42,30 +43,39 @@ class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     images or the names of those beside the table (one a line), ``parameters`` what is sent beside;
     ``custom_id`` the column that names the requests (None: one of that name, where there is one;
     "": they are numbered); ``sheet`` that of a workbook ("": the first); ``url`` is the endpoint, which
-    may have another name for the messages, and none for the system's."""
+    may have another name for the messages, and none for the system's; ``conversation`` is a column whose
+    cells are lists of messages ("": none), which then stand between ``system`` and ``user``."""
 
-    user: str
+    user: str = ""
     system: str = ""
     images: list[str] = []
     parameters: dict[str, Any] = {}
     custom_id: str | None = None
     sheet: str = ""
     url: str = CHAT
+    conversation: str = ""
 
 
 def template_of(data: bytes | str) -> Template:
     """A template kept as JSON. Raises InvalidInput where it is none."""
     try:
-        return msgspec.json.decode(data, type=Template)
+        return _checked(msgspec.json.decode(data, type=Template))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(
             translatable(
-                'The template: %(error)s. It looks like {"system": "…", "user": "… {{column}} '
+                'The template: %(error)s It looks like {"system": "…", "user": "… {{column}} '
                 '…", "parameters": {}, "custom_id": "column"}; only "user" must be there.',
-                error=error,
+                error=decoding_fault(error, data.encode() if isinstance(data, str) else data),
             ),
             "template",
         ) from None
+
+
+def _checked(template: Template) -> Template:
+    """Raises msgspec.ValidationError where neither a text nor a conversation is there."""
+    if not template.user and not template.conversation:
+        raise msgspec.ValidationError("Object missing required field `user`")
+    return template
 
 
 def template_of_file(data: bytes) -> Template:
@@ -105,7 +115,7 @@ def check_texts(template: Template) -> None:
     """Raises InvalidInput for an endpoint that does not take the texts, and for empty, too long or
     too many of them."""
     _check_endpoint(template)
-    if not template.user.strip():
+    if not template.user.strip() and not template.conversation:
         raise InvalidInput(translatable("The user message is empty: write the prompt."), "user")
     if len(msgspec.json.encode(template)) > MAX_TEMPLATE_BYTES:
         raise InvalidInput(
@@ -141,6 +151,11 @@ def _check_endpoint(template: Template) -> None:
                 "Requests to %(url)s have no system message: leave it empty.", url=template.url
             ),
             "system",
+        )
+    if template.conversation and template.url != CHAT:
+        raise InvalidInput(
+            translatable("Requests to %(url)s have no conversation.", url=template.url),
+            "conversation",
         )
     if any(map(str.strip, template.images)) and template.url not in _WITH_IMAGES:
         raise InvalidInput(

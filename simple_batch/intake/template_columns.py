@@ -37,8 +37,9 @@ def columns_needed(template: Template) -> list[str]:
     is_name = cache(partial(_is_name, BoundedEnvironment(_ANY_NUMBER)))
     for text in (template.system, template.user, *template.images, *texts_of(template.parameters)):
         found |= dict.fromkeys(_needed(env, is_name, text))
-    if template.custom_id:
-        found[template.custom_id] = None
+    for name in (template.custom_id, template.conversation):
+        if name:
+            found[name] = None
     return list(found)
 
 
@@ -79,3 +80,11 @@ def _is_name(env: BoundedEnvironment, field: str) -> bool:
         return True
     calls = (call.node for call in tree.find_all(nodes.Call))
     return any(isinstance(node, nodes.Name) and node.name not in env.globals for node in calls)
+
+
+def conversation_of(columns: Sequence[str]) -> str | None:
+    """Of columns that hold conversations the one that is sent without a template: ``messages``, or the
+    only one."""
+    if "messages" in columns:
+        return "messages"
+    return columns[0] if len(columns) == 1 else None

@@ -16,8 +16,11 @@ from ..core.messages import translatable
 from ..core.settings import Settings
 from .source import Source
 from .table import Row, columns_without_header, no_header
+from .table_columns import SAMPLE, Columns
 from .xlsx_cells import EMPTY, Cell, Cells, column_letters
 from .xlsx_package import ZIP, Package, SheetEntry
+
+_SAMPLE_CHARS = 1 << 20  # of the first rows that are read before the columns are known
 
 
 class Sheet:
@@ -30,6 +33,8 @@ class Sheet:
 
     format = "xlsx"
     encoding = ""
+    conversations: list[str] = []
+    nested: list[str] = []
 
     def __init__(
         self, file: BinaryIO, settings: Settings, sheet: str = "", has_header: bool = True
@@ -40,8 +45,8 @@ class Sheet:
         self.sheet = found.name
         self._reader = Cells(package, found.part, settings.MAX_REQUEST_BYTES)
         self._rows = self._reader.rows()
-        self.columns = self._header() if has_header else self._numbered()
-        self._left = min(self._places)
+        self._found = self._header() if has_header else self._numbered()
+        self.columns, self.notes = self._found.names, self._found.notes
 
     @property
     def header(self) -> list[str]:
@@ -63,7 +68,7 @@ class Sheet:
                 )
             )
 
-    def _header(self) -> list[str]:
+    def _header(self) -> Columns:
         for line, cells, wrong in self._rows:
             if not cells and not wrong:
                 continue
@@ -74,11 +79,10 @@ class Sheet:
                     "cell %(cell)s %(what)s", cell=f"{column_letters(at)}{line}", what=what
                 )
             else:
-                self._places = range(min(cells), max(cells) + 1)
-                names = [cells.get(at, EMPTY)[0].strip() for at in self._places]
-                complaint = no_header(names, self._letters_of)
+                found = self._columns(cells)
+                complaint = found.complaint
                 if complaint is None:
-                    return names
+                    return found
             raise UploadRejected(
                 translatable(
                     "Sheet “%(sheet)s”, row %(line)s, the header: %(complaint)s%(others)s",
@@ -101,15 +105,40 @@ class Sheet:
             )
         )
 
-    def _numbered(self) -> list[str]:
+    def _numbered(self) -> Columns:
         """The columns where the first row is one like the others."""
         for line, cells, wrong in self._rows:
             if cells or wrong:
                 self._rows = chain([(line, cells, wrong)], self._rows)
                 there = cells.keys() | wrong.keys()
                 self._places = range(min(there), max(there) + 1)
-                return columns_without_header(len(self._places))
+                names = columns_without_header(len(self._places))
+                return Columns(names, [], no_header, self._letters_of)
         raise self._is_empty()
+
+    def _columns(self, header: dict[int, Cell]) -> Columns:
+        """The columns from the first named one, or from one that the first rows fill before it, to the
+        last."""
+        rows = self._first_rows()
+        left = min(header)
+        while left and rows and all(left - 1 in cells for cells in rows):
+            left -= 1
+        self._places = range(left, max(header) + 1)
+        texts = [[cells.get(at, EMPTY)[0] for at in self._places] for cells in (header, *rows)]
+        return Columns(texts[0], texts[1:], no_header, self._letters_of)
+
+    def _first_rows(self) -> list[dict[int, Cell]]:
+        """The cells of the first rows that hold any; they are read again when it is iterated."""
+        taken, found, size = [], [], 0
+        for item in self._rows:
+            taken.append(item)
+            if item[1]:
+                found.append(item[1])
+                size += sum(len(text) for text, _kept in item[1].values())
+            if len(taken) == SAMPLE or size > _SAMPLE_CHARS:
+                break
+        self._rows = chain(taken, self._rows)
+        return found
 
     def _letters_of(self, number: int) -> str:
         """How a spreadsheet calls the column of this number, from 1."""
@@ -125,13 +154,17 @@ class Sheet:
         )
 
     def _row(self, line: int, cells: dict[int, Cell], wrong: dict[int, str]) -> Row | Fault:
-        for at in cells.keys() - self._places:
+        first = self._places[0]
+        stray = cells.keys() - self._places
+        if self._found.empty:
+            stray |= {first + at for at in self._found.empty} & cells.keys()
+        for at in stray:
             wrong[at] = translatable(
                 "stands beside the table: its column has no name in the header."
             )
         if wrong:
             at, what = min(wrong.items())
-            named = f" (“{self.columns[at - self._left]}”)" if at in self._places else ""
+            named = self._named(at)
             return Fault(
                 line,
                 "invalid_row",
@@ -140,8 +173,16 @@ class Sheet:
                 ),
                 unit="row",
             )
-        found = [cells.get(at, EMPTY) for at in self._places]
+        row = [cells.get(at, EMPTY) for at in self._places]
+        found = row if self._found.is_whole else self._found.picked(row)
         return Row(line, [text for text, _ in found], [kept for _, kept in found], "row")
+
+    def _named(self, at: int) -> str:
+        """The column's name in brackets, where it has one."""
+        place = at - self._places[0]
+        if place not in self._found.places:
+            return ""
+        return f" (“{self.columns[self._found.places.index(place)]}”)"
 
 
 def _chosen(package: Package, name: str) -> SheetEntry:

@@ -10,6 +10,7 @@ import msgspec
 from ..core.errors import UploadRejected, UploadTooLarge
 from ..core.messages import translatable
 from ..core.settings import Settings
+from .damage import of_packed
 from .source import ByteStream, refuse_bomb
 from .xml_reader import EndHandler, StartHandler, XmlReader
 
@@ -47,7 +48,9 @@ class Package:
             self._archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise UploadRejected(
-                translatable("The XLSX file is damaged or cut off: %(error)s.", error=error)
+                translatable(
+                    "The XLSX file is damaged or cut off: %(error)s.", error=of_packed(error)
+                )
             ) from None
         self._parts = {part.filename: part for part in self._archive.infolist()}
         self._guard(file, settings.MAX_UNPACKED_BYTES)
@@ -74,7 +77,7 @@ class Package:
             ValueError,
         ) as error:
             raise UploadRejected(
-                translatable("The XLSX file cannot be unpacked: %(error)s.", error=error)
+                translatable("The XLSX file cannot be unpacked: %(error)s.", error=of_packed(error))
             ) from None
 
     def xml_reader(self, part: str, what: str, start: StartHandler, end: EndHandler) -> XmlReader:
@@ -184,7 +187,7 @@ class _Guarded:
                 translatable(
                     "The XLSX file is damaged: %(what)s cannot be unpacked: %(error)s.",
                     what=self._what,
-                    error=error,
+                    error=of_packed(error),
                 )
             ) from None
 

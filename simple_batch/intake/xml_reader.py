@@ -63,11 +63,9 @@ class XmlReader:
         except expat.ExpatError as error:
             raise UploadRejected(
                 translatable(
-                    "The XLSX file is damaged: %(what)s is broken in line %(line)s: "
-                    "%(why)s. Save it again.",
+                    "The XLSX file is damaged: %(what)s is broken in line %(line)s. Save it again.",
                     what=self._what,
                     line=error.lineno,
-                    why=expat.errors.messages[error.code],
                 )
             ) from None
         if self._fed - self._parser.CurrentByteIndex > self._longest:

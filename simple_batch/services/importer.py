@@ -18,7 +18,7 @@ from ..core import context
 from ..core.clock import give_way, now_ms
 from ..core.domain import Fault, JobStatus, Request
 from ..core.errors import SimpleBatchError, UploadRejected
-from ..core.messages import lines, translatable
+from ..core.messages import Message, lines, translatable
 from ..engine.structured_output import URLS
 from ..intake import Reading
 from ..store import duplicates, locks
@@ -26,7 +26,7 @@ from ..store import jobs as job_rows
 from ..store import requests as request_rows
 from ..store.database import connected, is_server
 from ..store.models import Job, Upload, database, lock_job
-from . import configs, images, readings
+from . import configs, images, readings, table_choices
 
 log = logging.getLogger(__name__)
 
@@ -93,13 +93,14 @@ def _import(job: Job, upload: Upload | None, on_progress) -> None:
         _clear(job.id)
         if upload is None or not Path(upload.path).exists():
             raise UploadRejected(translatable("The uploaded file is gone: create the job again."))
-        found = _fill(job, Path(upload.path), on_progress)
+        found, notes = _fill(job, Path(upload.path), on_progress)
     except UploadRejected as error:
         _clear(job.id)
         _fail(job.id, error)
         raise
     with connected():
         Job.update(found).where(Job.id == job.id).execute()
+        table_choices.keep_notes(job.id, notes)
         to, reason = JobStatus.QUEUED, ""
         if job.hold:
             to, reason = JobStatus.PAUSED, job_rows.HELD
@@ -108,9 +109,9 @@ def _import(job: Job, upload: Upload | None, on_progress) -> None:
         job_rows.transition(job.id, to, (JobStatus.VALIDATING,), reason)
 
 
-def _fill(job: Job, path: Path, on_progress) -> dict:
-    """Insert the requests in chunks; returns what the job's row is to say of the file. Raises
-    UploadRejected.
+def _fill(job: Job, path: Path, on_progress) -> tuple[dict, list[Message]]:
+    """Insert the requests in chunks; returns what the job's row is to say of the file, and what its
+    events are to. Raises UploadRejected.
 
     At first without looking for repeated ids: the table refuses them. Only where it does, or where
     all faults have to be reported, the file is read again with that check.
@@ -137,8 +138,9 @@ class _Reading:
         self._good = self._bad = self._size = 0
         self._url = job.endpoint
 
-    def run(self, path: Path) -> dict:
-        """The job's columns that the file says. Raises UploadRejected, RepeatedId."""
+    def run(self, path: Path) -> tuple[dict, list[Message]]:
+        """The job's columns that the file says, and notes on how it was read. Raises
+        UploadRejected, RepeatedId."""
         template = intake.template_of(self._job.template) if self._job.template else None
         with connected():
             upload = self._job.upload
@@ -148,7 +150,7 @@ class _Reading:
         with connected() if find_image is not None else contextlib.nullcontext():
             return self._read(path, template, find_image)
 
-    def _read(self, path: Path, template, find_image) -> dict:
+    def _read(self, path: Path, template, find_image) -> tuple[dict, list[Message]]:
         reader = intake.Reader(
             path,
             context.settings(),
@@ -172,11 +174,12 @@ class _Reading:
             reader.close()
             if self._pairing is not None:
                 self._pairing.close()
-        return {
+        found = {
             "source_format": reader.format,
             "endpoint": self._url,
             "header": msgspec.json.encode(reader.header).decode() if reader.header else None,
         }
+        return found, reader.notes
 
     def _note(self, fault: Fault) -> None:
         self._bad += 1

@@ -18,7 +18,7 @@ from ..store import requests as request_rows
 from ..store.models import ApiFile, Job, Token, Upload, database
 from ..store.request_filter import RequestFilter
 from ..store.requests import Share
-from . import images, importer, job_options, jobs, readings, uploads
+from . import images, importer, job_options, jobs, readings, table_choices, uploads
 from .job_options import JobOptions, NewBatch
 
 
@@ -91,10 +91,12 @@ def create_now(
     actor: str | None = None,
     on_progress: Callable[[int], None] | None = None,
     images_in: Path | None = None,
+    confirmed: bool = False,
 ) -> Job:
     """Make a job and import its requests before returning. A faulty upload leaves nothing behind
     and raises UploadRejected with the first faults. ``on_progress`` is called with the bytes read. Images
-    that the rows of a table name are in the folder ``images_in``, else beside the file."""
+    that the rows of a table name are in the folder ``images_in``, else beside the file. ``confirmed``: a
+    template that looks like a mistake is taken as it is, else it raises InvalidInput."""
     job_options.columns(new, filename)  # before the file is copied
     if isinstance(source, Path):
         with source.open("rb") as stream:
@@ -104,7 +106,9 @@ def create_now(
     job = None
     try:
         _prepare(upload, new, images_in, source)
+        notes = table_choices.choose(upload, new, confirmed)
         job = _insert_job(upload, new, actor)
+        table_choices.keep_notes(job.id, notes)
         _import_or_wait(job.id, on_progress)
     except BaseException as error:
         if job is not None:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from ..core.errors import InvalidInput, NotFound
+from ..core.json_faults import decoding_fault
 from ..core.messages import translatable
 from ..intake import Template
 from . import configs, job_options
@@ -60,7 +61,10 @@ def load(data: bytes) -> JobOptions:
         kept = msgspec.json.decode(data, type=_Recipe)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(
-            translatable("This is not a settings file of Simple Batch: %(error)s.", error=error),
+            translatable(
+                "This is not a settings file of Simple Batch: %(error)s",
+                error=decoding_fault(error, data),
+            ),
             "recipe",
         ) from None
     if kept.simple_batch_recipe != VERSION:

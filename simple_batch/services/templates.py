@@ -113,6 +113,16 @@ def remove(template_id: int) -> None:
     audit_log.note("template.remove", f"template {saved.name}")
 
 
+def warnings(template: intake.Template, columns: Sequence[str]) -> list[intake.Finding]:
+    """What looks like a mistake over a table with these columns."""
+    return intake.findings(template, columns)
+
+
+def corrected(template: intake.Template, columns: Sequence[str]) -> intake.Template:
+    """The template with {{ column }} in place of the syntax of other tools."""
+    return intake.corrected(template, columns)
+
+
 # --- finding ----------------------------------------------------------------------------------
 
 

@@ -8,6 +8,8 @@ from flask_wtf import FlaskForm
 from wtforms import DateTimeLocalField, IntegerField, ValidationError
 
 from ..core import request_input
+from ..core.json_faults import text_fault
+from .labels import translated
 
 LONGEST_JSON = 100_000  # characters
 FIRST_YEAR, LAST_YEAR = 1971, 9998  # in every zone these begin and end within what a clock can show
@@ -51,7 +53,9 @@ def json_object(field) -> None:
         raise ValidationError(_("Parameters: longer than 100,000 characters."))
     try:
         parsed = json.loads(field.data or "{}")
-    except (ValueError, RecursionError) as error:
-        raise ValidationError(_("Not valid JSON: %(why)s", why=str(error)[:100])) from None
+    except (ValueError, RecursionError):
+        fault = text_fault(field.data)
+        why = "" if fault is None else translated(fault)
+        raise ValidationError(_("Not valid JSON: %(why)s", why=why)) from None
     if not isinstance(parsed, dict):
         raise ValidationError(_('A JSON object, for example {"top_p": 0.9}.'))

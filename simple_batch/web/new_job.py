@@ -28,6 +28,7 @@ from ..services import (
     job_options,
     jobs,
     recipes,
+    templates,
     uploads,
     webhooks,
 )
@@ -327,11 +328,19 @@ def _preview_page(form, staged, found, tried=()):
         embeds=any(item.url == EMBEDDINGS for item in found.first),
         usual_inputs=context.settings().EMBEDDINGS_PER_CALL,
         estimate=estimate,
+        warnings=_warnings(staged, found),
+        template_url=url_for("new_template.edit", upload_id=staged.id),
         chosen=config,
         tried=[_shown(row, config) for row in tried],
         rows_to_try=min(_rows_to_try(), found.good),
         max_rows_to_try=min(estimates.MAX_ROWS, found.good),
     )
+
+
+def _warnings(staged, found):
+    """What in the template of a table looks like a mistake."""
+    template = uploads.template_of(staged) if found.columns else None
+    return [] if template is None else templates.warnings(template, found.columns)
 
 
 def _previewed(item) -> dict:

@@ -5,6 +5,7 @@ import json
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
+from .. import intake
 from ..auth.guard import must_see
 from ..core import content
 from ..core.domain import Fault
@@ -56,7 +57,7 @@ def edit(upload_id: int):
         if form is not None:
             form.fitting(found.columns).validate()
             return page(form, staged, found, number)
-    template, origin = _beginning(staged, found.columns)
+    template, origin = _beginning(staged, found)
     if template.custom_id and template.custom_id not in found.columns:
         text = _(
             "This table has no column “%(name)s”. Choose what to use as custom_id.",
@@ -67,7 +68,7 @@ def edit(upload_id: int):
     return page(form, staged, found, number)
 
 
-def _beginning(staged, columns: list[str]) -> tuple[Template, int | None]:
+def _beginning(staged, found) -> tuple[Template, int | None]:
     """The template to begin with, and the id of the version that it is of a saved one."""
     saved = request.args.get("saved", type=int)
     if saved is not None:
@@ -82,7 +83,7 @@ def _beginning(staged, columns: list[str]) -> tuple[Template, int | None]:
         old = jobs.clone_fields(clone)[0]
     if old is not None and old.template is not None:
         return old.template, old.saved
-    return uploads.template_of(staged) or _guess(columns, staged.images), staged.template_version_id
+    return uploads.template_of(staged) or _guess(found, staged.images), staged.template_version_id
 
 
 @blueprint.post("")
@@ -97,6 +98,8 @@ def save(upload_id: int):
     if asks_only:
         form.validate()
         return page(form, staged, found, number=number)
+    if "correct" in request.form:
+        return page(_corrected(form, found), staged, found, number=number)
     if not draft_forms.kept(upload_id, TEMPLATE, form):
         return page(form, staged, found, number), 409
     error = None
@@ -122,6 +125,14 @@ def back(upload_id: int):
     if not draft_forms.kept(upload_id, TEMPLATE, form):
         return page(form, staged, found, request.form.get("row", 1, type=int)), 409
     return redirect(url_for("new_job.start"), 303)
+
+
+def _corrected(form: TemplateForm, found) -> TemplateForm:
+    """The form with {{ column }} in place of the syntax of other tools."""
+    if not form.validate():
+        return form
+    template = templates.corrected(form.chosen(found.sheet), found.columns)
+    return TemplateForm.of(template, found.columns, form.origin.data)
 
 
 @blueprint.post("/save-as")
@@ -194,7 +205,7 @@ def choose_sheet(upload_id: int):
     if error is None:
         return redirect(url_for("new_template.edit", upload_id=upload_id, clone=clone), 303)
     form = TemplateForm.of(
-        uploads.template_of(staged) or _guess(found.columns, staged.images), found.columns
+        uploads.template_of(staged) or _guess(found, staged.images), found.columns
     )
     return page(form, staged, found, error=error), 400
 
@@ -234,6 +245,7 @@ def page(form: TemplateForm, staged, found, number: int = 1, error: UploadReject
         rows=rows,
         number=number,
         example=example,
+        warnings=_warnings(form, found),
         **pictures.of_upload(staged, example.get("messages", ())),
         clone=request.args.get("clone", type=int),
         saved=templates.listed(),
@@ -249,20 +261,33 @@ def _table(upload_id: int):
     return staged, found
 
 
-def _guess(columns: list[str], images: int) -> Template:
-    """A first draft: the columns with the usual names, and those of images."""
+def _guess(found, images: int) -> Template:
+    """A first draft: the conversation, or the column with the longest texts; the columns with the usual
+    names of a system message, of images and of an id whose values do not repeat."""
+    conversation = intake.conversation_of(found.conversations)
+    custom_id = found.id_column or None
+    if conversation is not None:
+        return Template(conversation=conversation, custom_id=custom_id)
+    columns = found.columns
     folded = {column.casefold(): column for column in reversed(columns)}
-    named = next((folded[name] for name in _ASKED if name in folded), None)
-    first = next(
-        (name for name in columns if name.casefold() not in ("id", "custom_id")), columns[0]
-    )
     before = next((folded[name] for name in _BEFORE if name in folded), None)
     shown = next((folded[name] for name in _SHOWN if name in folded), None) if images else None
+    asked = next((folded[name] for name in _ASKED if name in folded), columns[0])
+    if found.longest and found.longest not in (before, shown):
+        asked = found.longest
     return Template(
-        user=f"{{{{{named or first}}}}}",
+        user=f"{{{{{asked}}}}}",
+        custom_id=custom_id,
         system=f"{{{{{before}}}}}" if before is not None else "",
         images=[f"{{{{{shown}}}}}"] if shown is not None else [],
     )
+
+
+def _warnings(form: TemplateForm, found) -> list[intake.Finding]:
+    """What in the template looks like a mistake."""
+    if any(field.errors for field in form):
+        return []
+    return templates.warnings(form.chosen(found.sheet), found.columns)
 
 
 def _example(form: TemplateForm, upload_id: int, sheet: str, number: int) -> dict:
@@ -280,7 +305,7 @@ def _example(form: TemplateForm, upload_id: int, sheet: str, number: int) -> dic
             else translated(error)
         }
     if isinstance(made, Fault):
-        return {"line": made.line, "error": translated(made.text)}
+        return {"line": made.line, "error": translated(made.text), "fault": made}
     shown = content.readable(made.body)
     body = shown.data or {}
     parameters = {name: value for name, value in body.items() if name not in _TEXTS}

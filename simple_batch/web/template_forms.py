@@ -3,7 +3,7 @@
 import json
 
 from flask_babel import lazy_gettext as _
-from wtforms import HiddenField, SelectField, StringField, TextAreaField, ValidationError
+from wtforms import Field, HiddenField, SelectField, StringField, TextAreaField, ValidationError
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 from wtforms.validators import Optional
 from wtforms.widgets import HiddenInput
@@ -26,6 +26,7 @@ class _Texts:
     user = TextAreaField(_("User message"))
     images = TextAreaField(_("Images"))
     parameters = TextAreaField(_("Parameters of a request (JSON)"))
+    conversation: Field  # that of each form
     name = StringField(_("Name"))
     note = StringField(_("Note"))
 
@@ -48,6 +49,7 @@ class _Texts:
             "system": unix(self.system.data),
             "images": [line for line in unix(self.images.data).split("\n") if line.strip()],
             "parameters": json.loads(self.parameters.data or "{}"),
+            "conversation": (self.conversation.data or "").strip(),
         }
 
     @staticmethod
@@ -60,6 +62,7 @@ class _Texts:
             "user": template.user,
             "images": "\n".join(template.images),
             "parameters": json.dumps(parameters, ensure_ascii=False) if parameters else "",
+            "conversation": template.conversation,
         }
 
 
@@ -67,6 +70,7 @@ class TemplateForm(_Texts, PageForm):
     """Step two where the data is a table: what makes a request of a row. ``origin`` is the id of the
     version of a saved template that it began with."""
 
+    conversation = SelectField(_("Conversation column"), default="", validate_choice=False)
     custom_id = SelectField(_("Use as custom_id"))
     origin = WholeField(validators=[Optional()], widget=HiddenInput())
 
@@ -90,6 +94,7 @@ class TemplateForm(_Texts, PageForm):
         """With these columns to choose from."""
         numbered = ("", _("numbered: request-1, request-2, …"))
         self.custom_id.choices = [numbered, *((name, name) for name in columns)]
+        self.conversation.choices = [("", _("none")), *((name, name) for name in columns)]
         return self
 
     def fitting(self, columns: list[str]) -> "TemplateForm":
@@ -109,6 +114,7 @@ class SavedTemplateForm(_Texts, PageForm):
 
     custom_id = StringField(_("Column used as custom_id"))
     sheet = StringField(_("Sheet of a workbook"))
+    conversation = StringField(_("Conversation column"))
     numbered = HiddenField()  # the template numbers the requests, whatever the columns are
 
     @classmethod

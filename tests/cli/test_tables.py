@@ -87,7 +87,7 @@ def test_a_text_is_a_template_too_and_a_table_may_come_from_a_pipe(instance, goo
         ("id,q\n1,a\n", "{{q", 1, "line 1 of the template"),
         ("id,q\n1,a\n", '{"user": 1}', 2, "The template"),
         ("id,q\n1,a\n2\n", "{{q}}", 1, "line 3: 1 cell where the header has 2"),
-        ("id,id\n1,a\n", "{{id}}", 1, "both named “id”"),
+        ("id,id\n1,a\n", "{{id}}", 1, "the nearest is “id (1)”"),
         ('{"messages": [{"role": "user", "content": "x"}]}', "{{q}}", 1, "belongs to a table"),
         (
             '{"q": "a", "id": 1}',
@@ -95,7 +95,7 @@ def test_a_text_is_a_template_too_and_a_table_may_come_from_a_pipe(instance, goo
             1,
             "These are plain objects (JSONL; columns: q, id): a template",
         ),
-        ('{"q": "a"}\n{"q": []}', "{{q}}", 1, "line 2: “q” holds a list"),
+        ('{"q": "a"}\n' * 120 + '{"q": []}', "{{q}}", 1, "line 121: “q” holds a list"),
     ],
 )
 def test_what_is_wrong_is_reported_and_nothing_is_left(

@@ -34,10 +34,14 @@ def test_the_columns_that_a_template_asks_for(template, columns):
     ("template", "field", "expected"),
     [
         (Template(user=" "), "user", "The user message is empty"),
-        (Template(user="a\n{{q"), "user", "line 2 of the template: unexpected end"),
-        (Template(user="{{ }}"), "user", "line 1 of the template: Expected an expression"),
+        (Template(user="a\n{{q"), "user", "line 2 of the template: }} is missing after {{q"),
+        (
+            Template(user="{{ }}"),
+            "user",
+            "line 1 of the template: the name of a column is missing in {{ }}",
+        ),
         (Template(user="x", system="{% if %}"), "system", "line 1 of the template"),
-        (Template(user="{{q|nothing}}"), "user", "No filter named 'nothing'"),
+        (Template(user="{{q|nothing}}"), "user", "there is no filter “nothing”"),
         (Template(user='{{q|replace("a}}'), "user", "line 1 of the template"),
         (Template(user="{% include 'x' %}"), "user", "“include” is not for templates"),
         (Template(user="{{q}}", parameters={"stop": "{{q|}}"}), "parameters", "line 1"),

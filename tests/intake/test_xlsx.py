@@ -298,8 +298,6 @@ def test_formulas_of_programs_that_do_not_calculate_are_faults(tmp_path):
     [
         ([HEAD], "no row under the header of the sheet"),
         ([], "is empty"),
-        ([["a", None, "c"], [1, 2, 3]], "column B has no name"),
-        ([["a", "b", "a"], [1, 2, 3]], "columns A and C are both named “a”"),
         ([[1, 2], [3, 4]], "must name the columns"),
         ([["a", "=1+1"], [3, 4]], "cell B1 holds a formula"),
     ],

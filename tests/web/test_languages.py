@@ -58,7 +58,11 @@ def uploaded(client, data: bytes, name="x.jsonl"):
             "第 1 行: &#34;messages&#34; 为空。",
         ),
         (b"\x01\x02?", "Read are a JSON array of", "可读取的格式：由"),
-        (b"a,a\n1,2", "columns 1 and 2 are both named “a”", "第 1 列和第 2 列都名为“a”"),
+        (
+            b'{"train": [{"q": "a"}], "test": [{"q": "b"}]}',
+            "two lists, “train” and “test”",
+            "两个列表：“train”和“test”",
+        ),
     ],
 )
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -162,7 +166,7 @@ def test_an_example_of_a_template(client, config):
     page = post(client, place, **{**row, "user": "{{question}}"}, show="2").text
     assert "生成的用户消息为空" in page
     page = post(client, place, **{**row, "user": "{{ question * 3 }}"}, show="1").text
-    assert "模板出错：“*”只能用于数字。" in page
+    assert "模板出错：“question”在这里是文本：请写 question|int * 3。" in page
 
 
 def test_commands_and_errors_themselves_stay_english(client, config, instance):

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from ..domain import Cause
 from ..errors import InvalidInput
+from ..json_faults import syntax_fault
 from ..messages import Message, translatable
 from ..stored_messages import (
     CUT_OFF,
@@ -161,6 +162,12 @@ class Schema:
             return str(error)[:200]
 
 
+def _why_no_json(text: str | bytes) -> str:
+    raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    fault = syntax_fault(raw)
+    return "" if fault is None else fault.message
+
+
 def parse(text: str | bytes) -> dict[str, Any]:
     """A schema from JSON text. Raises InvalidInput with the line of a fault."""
     if len(text) > MAX_BYTES:
@@ -172,10 +179,10 @@ def parse(text: str | bytes) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise InvalidInput(
             translatable(
-                "Schema, line %(line)s, column %(column)s: not JSON: %(why)s.",
+                "Schema, line %(line)s, column %(column)s: not JSON: %(why)s",
                 line=error.lineno,
                 column=error.colno,
-                why=error.msg,
+                why=_why_no_json(text),
             ),
             "schema",
         ) from None
