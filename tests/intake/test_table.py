@@ -60,7 +60,7 @@ ENCODED = [
 def test_dialects_and_encodings_are_detected(tmp_path, encoding, delimiter, form, end):
     rows = [
         ["编号", "question", "备注"],
-        ["1", "你好，世界", "a, b; c | d\te"],
+        ["1", "这个产品的质量很好，我非常喜欢，推荐给大家购买", "a, b; c | d\te"],
         ["2", 'say "hi"', ""],
     ]
     file = io.StringIO()

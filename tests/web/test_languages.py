@@ -191,11 +191,11 @@ def test_why_a_job_stopped_follows_the_language(app, client, add_config, make_jo
         wait_for(job_id, "paused")
     for page in (f"/jobs/{job_id}", f"/jobs/{job_id}/events"):
         english = client.get(f"{page}?lang=en").text
-        assert "HTTP 401: no such key (t) Correct the key" in english
-        assert "no such key (t) 请在 API 配置中更正密钥" in client.get(f"{page}?lang=zh").text
+        assert "HTTP 401: no such key (t). Correct the key" in english
+        assert "no such key (t)。请在 API 配置中更正密钥" in client.get(f"{page}?lang=zh").text
     with connected():
         assert jobs.get(job_id).status_detail.startswith(
-            "HTTP 401: no such key (t) Correct the key"
+            "HTTP 401: no such key (t). Correct the key"
         )
 
 
