@@ -134,8 +134,8 @@ def test_an_upload_is_checked_in_pieces(kind):
 @pytest.mark.parametrize(
     "message, error",
     [
-        ('{"role":"user","content":1}', "$[300000].content"),
-        ('{"content":""}', "$[300000]"),
+        ('{"role":"user","content":1}', "message 300001: “content”"),
+        ('{"content":""}', "message 300001"),
         ('{"role":"nurse","content":""}', "message 300001"),
         ('{"role":"user"}', "message 300001"),
     ],

@@ -44,10 +44,10 @@ _FILTER = re.compile(
 )
 _RATE = re.compile("_(?:rate|quota|time|timeout)_")
 _LIMIT = re.compile(
-    "_(?:length|max|maximum|limit|context|window|truncat(?:ed|ion)|incomplete|repetition|paused?)_"
+    "_(?:length|max|maximum|limit|context|window|truncated|truncation|incomplete|repetition|paused?)_"
 )
 _FAILURE = re.compile(
-    "_(?:malformed|unexpected|rate|quota|time|timeout|errors?|fail(?:ed|ure)?|abort(?:ed)?|cancel(?:l?ed)?|"
+    "_(?:malformed|unexpected|rate|quota|time|timeout|errors?|fail|failed|failure|abort(?:ed)?|cancel(?:l?ed)?|"
     "insufficient|unavailable|overloaded|exception|crash(?:ed)?|interrupted|network|disconnected)_"
 )
 _WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")

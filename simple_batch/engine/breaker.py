@@ -83,8 +83,15 @@ def pause_reason(finding: Classification) -> PauseReason:
     elif not todo and finding.cause in remedies.PAUSED:
         todo.append(remedies.PAUSED[finding.cause])
     for remedy in todo:
-        detail = translatable("%(failure)s %(remedy)s", failure=detail, remedy=remedy)
+        detail = _followed_by(detail, remedy)
     return PauseReason(str(finding.cause), detail, until=until)
+
+
+def _followed_by(failure: str, remedy: str) -> str:
+    """Two sentences; a provider's message often has no full stop."""
+    if failure.rstrip().endswith(tuple(".!?。！？…")):
+        return translatable("%(failure)s %(remedy)s", failure=failure, remedy=remedy)
+    return translatable("%(failure)s. %(remedy)s", failure=failure, remedy=remedy)
 
 
 def no_answer(seconds: float, reason: str) -> PauseReason:

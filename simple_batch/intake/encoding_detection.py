@@ -16,6 +16,7 @@ import msgspec
 from ..core.errors import UploadRejected
 from ..core.messages import translatable
 from ..core.settings import Settings
+from . import latin_alphabets
 from .encoding_sample import Sample, sampled
 from .encodings import UTF8, WIDE
 from .language_shapes import CANDIDATES, Shape, shape
@@ -35,7 +36,7 @@ _SOLE_CONFIDENCE, _USUAL_CONFIDENCE = {"cp1251": 0.2}, 0.05
 _SOLE_COMMON = 3
 _LEAST_RATIO = 2.0  # of the detector's confidence in one encoding to that in the next that fits
 _LEAST_CONFIDENCE = 0.08
-_LEAST_COMMON, _USUAL_COMMON = {"cp1251": 0.6, "cp1252": 0.9}, 0.25
+_LEAST_COMMON, _USUAL_COMMON = {"cp1251": 0.6}, 0.25
 _CHANCE = {"cp949": 0.07}  # share of common characters among those of level 1
 _USUAL_CHANCE = 0.12
 # what the detector calls them; the others are not chosen here, but may fit better than one that is
@@ -49,12 +50,18 @@ _DETECTOR_NAMES = {
     "cp1252": ("cp1252",),
 }
 _RIVALRY = 1.3  # of the detector's confidence in a rival to that in a candidate
-_RIVALS = ("cp1250", "cp1254", "cp1257", "iso8859-2", "koi8-r", "koi8-u", "cp866", "johab")
+_FOREIGN = ("koi8-r", "koi8-u", "cp866", "cp1253", "cp1255", "cp1256", "johab")
+_RIVALS = ("cp1250", "cp1254", "cp1257", "iso8859-2", *_FOREIGN)
 _ALIKE = {"cp950": "big5hkscs", "euc_jis_2004": "euc_jp"}  # one to the detector
+# symbols of Big5 that CP950 and HKSCS map to different characters that look alike
+_SAME = str.maketrans("‧﹑¯～⊕⊙∕﹨￥￠￡", "•､‾∼♁☉／＼¥¢£")
 _PICTURE = re.compile(rb"[\x94\x95][0-9][\x81-\xfe][0-9]")  # an emoji, in GB18030 alone
 # characters of two bytes that stand where a UTF-8 text has them
 _SIGN = re.compile(r"\d[°²³½¼¾%µ£€]|[°][CF]\b|[£¥¢§±~×]\d|[a-zA-Z][²³®©]|©\d")
-_ACCENTED = re.compile("[a-z][\u00df-\u017f]|[\u00c0-\u017f][a-z]|[A-Z][\u00c0-\u00de]")
+_SELDOM = "ĉĈĝĜĥĤĵĴŝŜŭŬŵŴŷŶĸŋŊŧŦħĦŀĿŉĭĬŏŎĩĨũŨŗŖĕĔĺĹŕŔſĳĲ"
+_ACCENTED = re.compile(
+    f"[a-z](?![{_SELDOM}])[\u00df-\u017f]|(?![{_SELDOM}])[\u00c0-\u017f][a-z]|[A-Z][\u00c0-\u00de]"
+)
 # scripts of two bytes a letter, and of their letters those that every text has
 _SCRIPTS = (
     (re.compile("[\u0386-\u03ce]{3,}"), re.compile("[αεηιουωάέήίόύώΑΕΗΙΟΥΩ]")),
@@ -62,6 +69,14 @@ _SCRIPTS = (
     (re.compile("[\u05d0-\u05ea]{6,}"), re.compile("[\u05d0\u05d4\u05d5\u05d9\u05de]")),
     (re.compile("[\u0621-\u06d2]{3,}"), re.compile("[\u0627\u0648\u064a\u06cc\u0644\u0646]")),
 )
+_MARK_OF_LETTER = re.compile("[\u030d-\u036f]")  # that no usual language has
+_NOT_HEBREW = re.compile("[А-Яыьэюяіїє]")  # the letters beyond those of CP1255 at the same bytes
+_NOT_THAI = re.compile(
+    "[^\x00-\x7f\xa0\u0e01-\u0e5b\u2018-\u2026]|"
+    "(?<![\u0e01-\u0e2e\u0e31\u0e34-\u0e3a\u0e47-\u0e4e])[\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]"
+)
+_EAST_ASIAN = {"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "FULLWIDTH", "HALFWIDTH", "LATIN"}
+_FEW = 30  # characters that may be UTF-8 by accident
 _LEAST_VOWELS = 0.2
 
 
@@ -148,13 +163,21 @@ def detected_of(sample: Sample, is_json: bool = False) -> Detected:
         return Detected(UTF8)
     confidence = _confidence(joined)
     ranked = _ranked(fitting, confidence)
+    latin = (
+        latin_alphabets.code_page(joined)
+        if sample.faults and not set(fitting) - {"cp1252"}
+        else None
+    )
+    if latin is not None and not _has_rival(joined, latin, confidence, _FOREIGN):
+        return Detected(latin, [latin], joined)
     if not sample.faults:
         return Detected(None, [UTF8, *(ranked or _readable(joined, confidence)[:3])], joined)
-    if ranked and _is_convincing(joined, ranked, fitting, confidence):
+    if ranked and ranked[0] != "cp1252" and _is_convincing(joined, ranked, fitting, confidence):
         best = ranked[0]
-        if not fitting[best].letters or not _has_rival(joined, best, confidence):
+        if not _has_rival(joined, best, confidence, _RIVALS):
             return Detected(best, ranked, joined)
-    return Detected(None, _distinct([*ranked, *_readable(joined, confidence)], joined), joined)
+    others = [*latin_alphabets.possible(joined), *_readable(joined, confidence)]
+    return Detected(None, _distinct([*ranked, *others], joined), joined)
 
 
 def _is_surely_utf8(sample: Sample, joined: bytes) -> bool:
@@ -162,9 +185,9 @@ def _is_surely_utf8(sample: Sample, joined: bytes) -> bool:
     characters of two bytes can be words of another encoding."""
     if sample.faults:
         return sample.longer >= 4 and sample.faults <= _MOST_FAULTS * sample.characters
-    if sample.longer > 1:
-        return True
     text = joined.decode()
+    if sample.longer > 1:
+        return sample.characters > _FEW or len(_scripts(text) - _EAST_ASIAN) < 3
     if _SIGN.search(text) or _ACCENTED.search(text):
         return True
     letters = "".join(char for char in text if char > "\x7f")
@@ -178,7 +201,14 @@ def _is_of_one_script(text: str) -> bool:
     """Whether the letters of a few characters go together."""
     names = (unicodedata.name(char, "?") for char in text if char > "\x7f")
     long = (char for char in text if "\u3400" <= char <= "\ud7a3")
+    if _MARK_OF_LETTER.search(text) or not set(_SELDOM).isdisjoint(text):
+        return False
     return len({name.split()[0] for name in names}) < 2 and all(map(_is_usual, long))
+
+
+def _scripts(text: str) -> set[str]:
+    names = (unicodedata.name(char, "?") for char in text if char > "\x7f" and char.isalpha())
+    return {name.split()[0] for name in names}
 
 
 def _is_usual(char: str) -> bool:
@@ -206,12 +236,12 @@ def _fitting(joined: bytes) -> dict[str, Shape]:
     texts = set()
     for name in CANDIDATES:
         text = _read(joined, name)
-        if text is None or text in texts:
+        if text is None or text.translate(_SAME) in texts:
             continue
         looks = shape(name, text)
         if looks.fits:
             found[name] = looks
-            texts.add(text)
+            texts.add(text.translate(_SAME))
     return found
 
 
@@ -237,12 +267,14 @@ def _ranked(fitting: dict[str, Shape], confidence: dict[str, float]) -> list[str
     return sorted(fitting, key=lambda name: -confidence[name])
 
 
-def _has_rival(joined: bytes, best: str, confidence: dict[str, float]) -> bool:
+def _has_rival(
+    joined: bytes, best: str, confidence: dict[str, float], rivals: tuple[str, ...]
+) -> bool:
     """Whether the detector prefers an encoding that is none of the candidates and gives another text."""
     text = _read(joined, best)
     return any(
         confidence[rival] > _RIVALRY * confidence[best] and _read(joined, rival) not in (None, text)
-        for rival in _RIVALS
+        for rival in rivals
     )
 
 
@@ -252,10 +284,12 @@ def _is_convincing(
     """Whether detector and looks agree on the first, and on none of the others."""
     best, *others = ranked
     looks = fitting[best]
-    if best == "cp1252":  # words of Latin letters: the detector knows them worse than their looks
-        return not others and looks.common >= _LEAST_COMMON[best]
     if best == "gb18030" and not others and _PICTURE.search(joined):
         return True
+    if best == "cp1251" and not _NOT_HEBREW.search(joined.decode(best)):
+        return False
+    if best == "gb18030" and _is_thai(joined):
+        return False
     sure, common = confidence[best], looks.common * looks.letters
     if sure < max(confidence[name] for name in CANDIDATES):
         return False
@@ -279,6 +313,12 @@ def _is_convincing(
     )
 
 
+def _is_thai(joined: bytes) -> bool:
+    """Whether all of it can be Thai: its marks stand above and below consonants."""
+    text = _read(joined, "cp874")
+    return text is not None and not _NOT_THAI.search(text)
+
+
 def _by_chance(encoding: str, letters: int) -> float:
     """More common characters than letters at random have: four standard deviations."""
     share = _CHANCE.get(encoding, _USUAL_CHANCE)
@@ -289,5 +329,5 @@ def _distinct(names: list[str], joined: bytes) -> list[str]:
     """Those that give different texts."""
     found: dict[str, str] = {}
     for name in names:
-        found.setdefault(joined.decode(name), name)
+        found.setdefault(joined.decode(name).translate(_SAME), name)
     return list(found.values())

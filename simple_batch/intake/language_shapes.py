@@ -83,6 +83,8 @@ def _korean(text: str) -> Shape:
     usual = _within(syllables, "euc_kr", 0xB0, 0xC8)
     jamo = len(_JAMO.findall(letters))
     fits = usual >= 0.5 * len(letters) and usual + jamo >= 0.95 * len(letters)
+    # syllables that were written as a filler and their parts (KS X 1001, annex 3) stay in parts
+    fits = fits and "\u3164" not in letters
     common = sum(char in _KOREAN for char in syllables)
     return Shape(fits and _may_be_asian(text, letters), len(letters), _share(common, len(letters)))
 

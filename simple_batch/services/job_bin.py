@@ -32,6 +32,7 @@ class BinnedJob(NamedTuple):
     total: int
     succeeded: int
     failed: int
+    cancelled: int
     deleted_at: int
     removed_at: int  # when it leaves the bin for good
 
@@ -60,6 +61,7 @@ def _shown(job: Job) -> BinnedJob:
         job.total,
         job.succeeded,
         job.failed,
+        job.cancelled,
         job.binned_at,
         job.binned_at + retention.bin_ms(),
     )

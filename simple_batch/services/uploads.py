@@ -69,6 +69,8 @@ def stage(
         if scan:
             images.unpack(upload)
             images.add(upload, beside)
+            if upload.images and reading.lines is None:  # they belong to a table
+                reading = msgspec.structs.replace(reading, lines=False)
             readings.keep(upload, reading)
             with contextlib.suppress(EncodingUncertain):  # it is asked for
                 _look(upload, reading)
@@ -81,13 +83,18 @@ def stage(
 
 def _look(upload: Upload, reading: Reading) -> None:
     """Note what a scan finds in the row, which is not saved yet, and how the file was read for it."""
-    preview = _scanned(upload, reading)
+    preview = _checked(upload, _scanned(upload, reading))
+    upload.preview = msgspec.json.encode(preview).decode()
+    readings.keep(upload, preview.reading)
+
+
+def _checked(upload: Upload, preview: "intake.Preview") -> "intake.Preview":
+    """Raises UploadRejected where it cannot have the images that are beside it."""
     if upload.images and not preview.columns:
         raise UploadRejected(
             translatable("Images belong to a table, but this upload is not a table.")
         )
-    upload.preview = msgspec.json.encode(preview).decode()
-    readings.keep(upload, preview.reading)
+    return preview
 
 
 def _scanned(upload: Upload, reading: Reading, sheet: str = "") -> "intake.Preview":
@@ -110,7 +117,7 @@ def read_as(upload_id: int, reading: Reading) -> None:
     upload = unread(upload_id)
     old = msgspec.json.decode(upload.preview, type=intake.Preview) if upload.preview else None
     template, version = template_of(upload), upload.template_version_id
-    found = _scanned(upload, reading, old.sheet if old is not None else "")
+    found = _checked(upload, _scanned(upload, reading, old.sheet if old is not None else ""))
     upload.template = upload.template_version = None
     upload.preview = msgspec.json.encode(found).decode()
     readings.keep(upload, found.reading)

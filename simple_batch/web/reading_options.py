@@ -4,14 +4,17 @@ grid of a table's first rows."""
 from pathlib import Path
 
 import msgspec
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from .. import intake
 from ..core import context
 from ..core.domain import Fault
 from ..core.errors import InvalidInput, UploadRejected
 from ..services import drafts, readings, uploads
-from . import new_draft
+from . import draft_forms, new_draft, new_template
+from .draft_forms import TEMPLATE
+from .labels import translated
+from .template_forms import TemplateForm
 
 blueprint = Blueprint("reading_options", __name__, url_prefix="/jobs/new/<int:upload_id>/reading")
 blueprint.before_request(new_draft.led)
@@ -27,13 +30,21 @@ def choose(upload_id: int):
 
 @blueprint.post("")
 def read(upload_id: int):
-    """Read the upload in another way: ``encoding``, ``header`` (1 or 0), ``lines`` (1 or 0)."""
+    """Read the upload in another way: ``encoding``, ``header`` (1 or 0), ``lines`` (1 or 0). The texts
+    of the template step, where they are sent too, are kept."""
     upload_id = new_draft.begun_again(upload_id)
     upload = uploads.unread(upload_id)
+    if draft_forms.VERSION in request.form:
+        form = TemplateForm()
+        if not draft_forms.kept(upload_id, TEMPLATE, form):
+            staged, found = uploads.staged(upload_id)
+            return new_template.page(form.offering(found.columns), staged, found), 409
     try:
         uploads.read_as(upload_id, _asked(readings.of(upload)))
     except (InvalidInput, UploadRejected) as error:
-        return _page(upload, error), 400
+        if not upload.preview or "encoding" in request.form:
+            return _page(upload, error), 400
+        flash(translated(error), "danger")
     step = new_draft.first_step(upload_id)
     drafts.reached(upload_id, step)
     return redirect(new_draft.address(upload_id, step), 303)
@@ -64,6 +75,9 @@ def _page(upload, error=None):
         choices=[(name, intake.encoding_label(name), found.shown(name)) for name in names],
         others=[(name, text) for name, text in intake.ENCODINGS.items() if name not in names],
         now=now,
+        back=new_draft.address(upload.id, new_draft.first_step(upload.id))
+        if upload.preview
+        else url_for("new_job.start"),
     )
 
 

@@ -118,8 +118,8 @@ def test_the_list_of_jobs_searches_selects_and_acts(page, t, questions):
         page.go_back()
         page.get_by_label(t("Select all on this page")).check()
         delete.click()
-        done = t.plural("Done for %(num)s job.", "Done for %(num)s jobs.", 2)
-        expect(page.get_by_text(done)).to_be_focused()
+        done = t.plural("Deleted %(num)s job.", "Deleted %(num)s jobs.", 2)
+        expect(page.get_by_role("alert").filter(has_text=done)).to_be_focused()
         expect(page.get_by_text(t("Clear filters"))).to_have_count(0)
         expect(rows).to_have_count(0)
 

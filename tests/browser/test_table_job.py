@@ -15,8 +15,11 @@ from .helpers import add_config, both_languages, expect_status
 from .test_access import violations
 
 ROWS = [
-    ["编号", "Customer Name", "question"],
-    *([str(n), f"Ann {n}", f"Why {n}?"] for n in range(1, 41)),
+    ["编号", "Customer Name", "question", "备注"],
+    *(
+        [str(n), f"Ann {n}", f"Why {n}?", "这个产品的质量很好，我非常喜欢，推荐给大家购买"]
+        for n in range(1, 41)
+    ),
 ]
 
 
@@ -72,8 +75,8 @@ def test_from_a_table_to_the_same_table_with_answers(page, t, table, tmp_path, t
     path = tmp_path / "out.csv"
     download.value.save_as(path)
     names, *rows = csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline=""))
-    assert names[:4] == [*ROWS[0], "content"]
-    assert [row[:4] for row in rows] == [[*row, "fine"] for row in ROWS[1:]]
+    assert names[:5] == [*ROWS[0], "content"]
+    assert [row[:5] for row in rows] == [[*row, "fine"] for row in ROWS[1:]]
     assert sorted(row[names.index("custom_id")] for row in rows) == sorted(
         row[0] for row in ROWS[1:]
     )

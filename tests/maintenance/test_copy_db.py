@@ -194,9 +194,9 @@ def _repeated(tmp_path: Path) -> int:
 def _with_images(tmp_path: Path) -> int:
     folder = tmp_path / "pictures"
     folder.mkdir()
-    (folder / "ä.png").write_bytes(png(3, 3))
+    (folder / "größe.png").write_bytes(png(3, 3))
     with (folder / "t.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("q", "photo"), ("what?", "ä.png"), ("where?", "ä.png")])
+        csv.writer(file).writerows([("q", "photo"), ("what?", "größe.png"), ("where?", "größe.png")])
     template = Template(user="{{q}}", images=["{{photo}}"])
     path = folder / "t.csv"
     return job_creation.create_now(

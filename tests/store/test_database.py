@@ -67,6 +67,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0025_override_max_tokens",
         "0026_drafts",
         "0027_job_bin",
+        "0028_reading",
         "0030_error_groups",
     ]
     close_database()
