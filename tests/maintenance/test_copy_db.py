@@ -196,7 +196,9 @@ def _with_images(tmp_path: Path) -> int:
     folder.mkdir()
     (folder / "größe.png").write_bytes(png(3, 3))
     with (folder / "t.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("q", "photo"), ("what?", "größe.png"), ("where?", "größe.png")])
+        csv.writer(file).writerows(
+            [("q", "photo"), ("what?", "größe.png"), ("where?", "größe.png")]
+        )
     template = Template(user="{{q}}", images=["{{photo}}"])
     path = folder / "t.csv"
     return job_creation.create_now(
