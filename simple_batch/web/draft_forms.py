@@ -69,6 +69,17 @@ def kept(upload_id: int, part: str, form: PageForm) -> bool:
     return True
 
 
+def save_filled(upload_id: int, part: str, form: PageForm) -> None:
+    """Save a form that the server filled in as a part of the draft. Raises Launched, NotFound,
+    InvalidInput."""
+    values = {
+        field.name: ["" if field.data is None else str(field.data)]
+        for field in form
+        if field.name != _CSRF and not isinstance(field, FileField | MultipleFileField)
+    }
+    drafts.save(upload_id, part, values, page=request.form.get(FIELD, ""))
+
+
 def saved(upload: Upload, part: str) -> PageForm | None:
     """The form with what was typed; None where nothing was saved. It is validated once its choices
     are set, so that errors are shown again."""

@@ -1,5 +1,6 @@
 """The step of a new job that only tables have: a template makes a request of each row."""
 
+import contextlib
 import json
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -12,6 +13,7 @@ from ..core.domain import Fault
 from ..core.errors import InvalidInput, NotFound, UploadRejected
 from ..intake import Template
 from ..services import drafts, jobs, templates, uploads
+from ..services.drafts import Launched
 from . import draft_forms, new_draft
 from . import images as pictures
 from .draft_forms import OPTIONS, TEMPLATE
@@ -98,10 +100,10 @@ def save(upload_id: int):
     if asks_only:
         form.validate()
         return page(form, staged, found, number=number)
-    if "correct" in request.form:
-        return page(_corrected(form, found), staged, found, number=number)
     if not draft_forms.kept(upload_id, TEMPLATE, form):
         return page(form, staged, found, number), 409
+    if "correct" in request.form:
+        return page(_corrected(form, staged, found), staged, found, number=number)
     error = None
     if form.validate_on_submit():
         try:
@@ -127,12 +129,15 @@ def back(upload_id: int):
     return redirect(url_for("new_job.start"), 303)
 
 
-def _corrected(form: TemplateForm, found) -> TemplateForm:
-    """The form with {{ column }} in place of the syntax of other tools."""
+def _corrected(form: TemplateForm, staged, found) -> TemplateForm:
+    """The form with {{ column }} in place of the syntax of other tools, kept in the draft."""
     if not form.validate():
         return form
     template = templates.corrected(form.chosen(found.sheet), found.columns)
-    return TemplateForm.of(template, found.columns, form.origin.data)
+    form = TemplateForm.of(template, found.columns, form.origin.data)
+    with contextlib.suppress(Launched):  # with the browser's Back
+        draft_forms.save_filled(staged.id, TEMPLATE, form)
+    return form
 
 
 @blueprint.post("/save-as")

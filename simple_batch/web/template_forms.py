@@ -100,8 +100,9 @@ class TemplateForm(_Texts, PageForm):
     def fitting(self, columns: list[str]) -> "TemplateForm":
         """``offering``, where another sheet, or another reading of the file, may have left out the
         chosen one."""
-        if self.custom_id.data not in ("", *columns):
-            self.custom_id.data = ""
+        for field in (self.custom_id, self.conversation):
+            if field.data not in ("", *columns):
+                field.data = ""
         return self.offering(columns)
 
     def chosen(self, sheet: str = "") -> Template:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import openpyxl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -179,3 +180,49 @@ def test_binary_formats_go_to_a_pipe_but_not_to_a_terminal(instance, good, tmp_p
     os.close(theirs)
     assert shown.returncode == 2
     assert b"parquet is not for a terminal" in shown.stderr
+
+
+def test_a_template_that_looks_like_a_mistake_needs_a_confirmation(instance, good, tmp_path):
+    (tmp_path / "in").write_text("q,stars\na,4\n")
+    (tmp_path / "t").write_text("{% if stars > 3 %}Sum up {q}{% endif %}")
+    arguments = ("create-job", str(tmp_path / "in"), "--config", "good", "--no-start", "--template")
+    refused = flask(instance, *arguments, str(tmp_path / "t"))
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "The template looks like a mistake:" in refused.stderr
+    assert "{q} is sent as it stands: to insert the column, write {{ q }}" in refused.stderr
+    assert "“stars” is text here: write stars|int > 3" in refused.stderr
+    assert "confirm it with --yes" in refused.stderr
+    (tmp_path / "t").write_text("Say hello")
+    refused = flask(instance, *arguments, str(tmp_path / "t"))
+    assert refused.returncode == 2
+    assert "all requests would be the same. Insert one, for example {{ q }}" in refused.stderr
+    taken = flask(instance, *arguments, str(tmp_path / "t"), "--yes")
+    assert (taken.returncode, taken.stdout.strip()) == (0, "1"), taken.stderr
+
+
+def test_what_is_left_out_and_chosen_is_said(instance, good, tmp_path):
+    (tmp_path / "in").write_text(",id,q,\n0,x,Why?,\n1,y,How?,\n")
+    (tmp_path / "t").write_text("{{q}}")
+    arguments = ("--config", "good", "--no-start")
+    made = flask(
+        instance, "create-job", str(tmp_path / "in"), *arguments, "--template", str(tmp_path / "t")
+    )
+    assert made.returncode == 0, made.stderr
+    assert "left out: column 1 (no name; looks like a row index)" in made.stderr
+    assert "left out: column 4 (no name, empty)" in made.stderr
+    assert "custom_id: column “id”, whose values do not repeat" in made.stderr
+    exported = flask(instance, "export-job", "1", "-o", "-", "--format", "jsonl").stdout
+    assert [json.loads(line)["custom_id"] for line in exported.splitlines()] == ["x", "y"]
+
+
+def test_a_nested_column_of_messages_is_sent_without_a_template(instance, good, tmp_path):
+    talks = [[{"role": "user", "content": text}] for text in ("Why?", "How?")]
+    pq.write_table(pa.table({"messages": talks, "label": [1, 2]}), tmp_path / "t.parquet")
+    made = flask(
+        instance, "create-job", str(tmp_path / "t.parquet"), "--config", "good", "--no-start"
+    )
+    assert made.returncode == 0, made.stderr
+    assert "each row is a request with the messages of its column “messages”" in made.stderr
+    exported = flask(instance, "export-job", "1", "-o", "-", "--format", "jsonl").stdout
+    rows = list(map(json.loads, exported.splitlines()))
+    assert [row["request"]["messages"] for row in rows] == talks

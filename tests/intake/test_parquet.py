@@ -7,6 +7,7 @@ import json
 import tracemalloc
 from decimal import Decimal
 
+import msgspec
 import pandas
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -248,3 +249,58 @@ def test_what_was_meant_for_a_request_keeps_its_fault(tmp_path, data):
     _, items = objects(tmp_path, data)
     assert all(isinstance(item, Fault) for item in items)
     assert "is missing" in items[0].message
+
+
+def test_nested_columns_beside_texts_are_json_and_what_is_left_out_is_named(tmp_path):
+    frame = pandas.DataFrame(
+        {
+            "q": ["a", "b"],
+            "tags": [["x", "y"], []],
+            "who": [{"name": "Ann", "age": 7}, None],
+            "raw": [b"\xff\xd8", b"\xff"],
+        },
+        index=["k1", "k2"],
+    )
+    file = io.BytesIO()
+    frame.to_parquet(file)
+    found, items = table(tmp_path, file.getvalue())
+    assert (found.columns, found.conversations) == (["q", "tags", "who"], [])
+    rows = texts(items)
+    assert rows[0] == ["a", '["x","y"]', '{"name":"Ann","age":7}']
+    assert rows[1][2] == ""
+    notes = [str(note) for note in found.notes]
+    assert any("“__index_level_0__”" in note for note in notes)
+    assert any("“raw” (holds bytes" in note for note in notes)
+    assert any("JSON: “tags”, “who”" in note for note in notes)
+
+
+def test_messages_of_a_struct_are_a_conversation_without_the_fields_of_others(tmp_path):
+    talks = [
+        [{"role": "user", "content": "hi", "name": None}],
+        [{"role": "assistant", "content": None, "name": "x"}],
+        None,
+    ]
+    found, items = table(tmp_path, written({"messages": talks, "n": [1, 2, 3]}))
+    assert found.conversations == ["messages"]
+    assert [json.loads(cells[0] or "null") for cells in texts(items)] == [
+        [{"role": "user", "content": "hi"}],
+        [{"role": "assistant", "content": None, "name": "x"}],
+        None,
+    ]
+    assert items[0].kept[0] == {"json": msgspec.Raw(texts(items)[0][0].encode())}
+
+
+def test_a_long_text_repeated_in_a_nested_column_stays_within_memory(tmp_path):
+    long = pa.array(["x" * 1_000_000]).dictionary_encode().dictionary
+    values = pa.DictionaryArray.from_arrays(pa.array([0] * 3_000, pa.int32()), long)
+    nested = pa.ListArray.from_arrays(pa.array(range(3_001), pa.int32()), values)
+    data = written({"l": nested, "q": ["a"] * 3_000})
+    tracemalloc.start()
+    try:
+        _found, items = table(tmp_path, data, MAX_REQUEST_BYTES=100_000)
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert len(items) == 3_000
+    assert all(isinstance(item, Fault) for item in items)
+    assert peak < 64 << 20

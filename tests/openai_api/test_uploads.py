@@ -257,3 +257,23 @@ def test_another_extension_is_refused_to_the_client(client):
     with pytest.raises(openai.BadRequestError, match="no extension") as refused:
         client.files.create(file=("in.txt", DATA), purpose="batch")
     assert (refused.value.param, refused.value.code) == ("file", "invalid_value")
+
+
+def test_lines_in_other_shapes_are_faults_in_the_terms_of_the_file(client, add_config):
+    lines = [
+        b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", '
+        b'"body": {"model": "m", "messages": [{"role": "user", "content": "x"}], "top_p": NaN}}',
+        b'{"data": [{"custom_id": "b"}]}',
+        b"[]",
+    ]
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        add_config(endpoint.base_url)
+        file = client.files.create(file=("in.jsonl", b"\n".join(lines)), purpose="batch")
+        batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+        failed = wait_until(
+            lambda: (now := client.batches.retrieve(batch.id)).status == "failed" and now
+        )
+    faults = failed.errors.data
+    assert [fault.line for fault in faults] == [1, 2, 3]
+    assert "NaN is not JSON: write null, or leave it out." in faults[0].message
+    assert "here it is a list" in faults[2].message

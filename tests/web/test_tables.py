@@ -3,11 +3,14 @@
 # ruff: noqa: F811 - fixtures that are imported
 
 import csv
+import html
 import io
 import json
+import re
 
 import openpyxl
 import pandas
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -276,3 +279,82 @@ def test_plain_objects_and_parquet_use_a_template_and_keep_their_types(
     answer = client.get("/jobs/2/export?format=xlsx")
     answer.close()  # the client goes away
     assert not [path for path in (instance / "uploads").iterdir() if path.is_dir()]
+
+
+def test_the_template_begins_with_the_longest_texts_and_the_unique_id(client, config):
+    table = ",id,title,review\n0,x,Good,It is as good as they say.\n1,y,Bad,Never again.\n"
+    page = client.get(staged(client, table)).text
+    assert "left out: column 1 (no name; looks like a row index)" in page
+    assert ">{{review}}</textarea>" in page.replace("\r\n", "").replace("\n", "")
+    assert '<option selected value="id">id</option>' in page
+    assert "The template looks like a mistake" not in page
+
+
+@pytest.mark.parametrize(
+    ("user", "expected", "corrected"),
+    [
+        ("Sum up {question}", "write {{ question }}", "Sum up {{ question }}"),
+        ("Say hello", "all requests would be the same", None),
+        ("{% if n > 3 %}{{question}}{% endif %}", "“n” is text here: write n|int", None),
+    ],
+)
+def test_a_template_that_looks_like_a_mistake_is_warned_about(
+    client, config, user, expected, corrected
+):
+    place = staged(client)
+    page = post(client, place, user=user, custom_id="", show="1").text
+    assert "The template looks like a mistake:" in page
+    assert expected in html.unescape(page)
+    assert ('name="correct"' in page) == (corrected is not None)
+    if corrected is not None:
+        page = post(client, place, user=user, custom_id="", correct="1").text
+        assert corrected in page
+        assert "The template looks like a mistake:" not in page
+        assert corrected in client.get(place).text  # it is in the draft
+    else:
+        assert post(client, place, user=user, custom_id="").status_code in (303, 400)
+
+
+def test_the_warning_stays_until_the_launch_which_is_allowed(client, config):
+    place = staged(client, "id,q\n1,a\n2,b\n")
+    assert post(client, place, user="Say hello", custom_id="").status_code == 303
+    page = client.get("/jobs/new/1").text
+    assert "all requests would be the same" in page
+    assert f'href="{place}"' in page
+    assert post(client, "/jobs/new/1", config="1", name="n", max_retries="3").status_code == 303
+
+
+def test_a_conversation_is_chosen_and_can_be_put_away(client, config):
+    talks = [[{"role": "user", "content": text}] for text in ("Why?", "How?")]
+    file = io.BytesIO()
+    pq.write_table(pa.table({"messages": talks, "label": ["x", "y"]}), file)
+    place = staged(client, file.getvalue(), "t.parquet")
+    page = client.get(place).text
+    assert '<option selected value="messages">messages</option>' in page
+    assert "Why?" in page
+    assert post(client, place, user="", conversation="messages", custom_id="").status_code == 303
+    assert "Why?" in client.get("/jobs/new/1").text
+    assert post(client, place, user="{{label}}", conversation="", custom_id="").status_code == 303
+    refused = post(client, place, user="{{label}}", conversation="label", custom_id="", show="1")
+    assert "column “label”" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"data": [{"q": "a"}, {"q": "b"}], "total": 2}', "left out: what stands beside it"),
+        ('{\n "q": "a"\n}\n{\n "q": NaN\n}\n', "NaN is read as an empty cell: 1 times"),
+    ],
+)
+def test_json_in_other_shapes_is_a_table_and_says_what_was_read(client, config, text, expected):
+    page = client.get(staged(client, text, "a.json")).text
+    assert "2 rows" in page
+    assert expected in page
+
+
+def test_a_fault_shows_its_line_with_the_place_marked(client, config):
+    good = '{"messages": [{"role": "user", "content": "a"}]}'
+    place = staged(client, f'{good}\n{{"messages": "b"}}\n', "a.jsonl")
+    page = client.get(place).text
+    assert "“messages” must be a list; here it is text." in page
+    assert re.search(r'class="fault-excerpt[^>]*>.*<mark>', page)
