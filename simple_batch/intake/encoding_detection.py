@@ -72,8 +72,9 @@ _SCRIPTS = (
 _MARK_OF_LETTER = re.compile("[\u030d-\u036f]")  # that no usual language has
 _NOT_HEBREW = re.compile("[А-Яыьэюяіїє]")  # the letters beyond those of CP1255 at the same bytes
 _NOT_THAI = re.compile(
-    "[^\x00-\x7f\xa0\u0e01-\u0e5b\u2018-\u2026]|"
-    "(?<![\u0e01-\u0e2e\u0e31\u0e34-\u0e3a\u0e47-\u0e4e])[\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]"
+    "[^\x00-\x7f\xa0\u0e01\u0e02\u0e04\u0e06-\u0e3a\u0e40-\u0e4e\u2018-\u2026]|"
+    "(?<![\u0e01-\u0e2e\u0e31\u0e34-\u0e3a\u0e47-\u0e4e])[\u0e30-\u0e3a\u0e47-\u0e4e]|"
+    "[\u0e40-\u0e44](?![\u0e01-\u0e2e])"
 )
 _EAST_ASIAN = {"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "FULLWIDTH", "HALFWIDTH", "LATIN"}
 _FEW = 30  # characters that may be UTF-8 by accident

@@ -170,6 +170,9 @@ class _Reading:
                 elif not self._take(item):
                     break
             self._conclude()
+            if reader.blank and self._job.upload_id is not None:
+                with connected():
+                    readings.keep_blank(self._job.upload, reader.blank)
         finally:
             reader.close()
             if self._pairing is not None:

@@ -16,6 +16,10 @@ class _Old(msgspec.Struct):
     encoding: str = ""
 
 
+class _Kept(msgspec.Struct):
+    blank: int = 0
+
+
 def of(upload: Upload) -> Reading:
     """The reading that is kept with an upload. One from before this was kept is a table with a header,
     in the encoding that was found then."""
@@ -57,6 +61,32 @@ def decide(upload: Upload, asked: Reading, template: intake.Template | None) -> 
     return reading
 
 
+def changed_by(upload: Upload, found: intake.Preview, wanted: Reading) -> Reading | None:
+    """The reading of a staged text by which it is read as a recipe says; None where it is read so, or
+    is neither a table of cells nor lines."""
+    now = of(upload)
+    if found.format not in ("csv", "tsv", "xlsx", "lines"):
+        return None
+    if wanted.lines and found.format == "csv" and len(found.columns) == 1:
+        return Reading(now.encoding, lines=True)
+    if wanted.header is False and (now.header is not False or now.lines):
+        return Reading(now.encoding, header=False, lines=False)
+    return None
+
+
+def keep_blank(upload: Upload, blank: int) -> None:
+    """Note with the reading how many lines without a text were skipped."""
+    kept = {**msgspec.to_builtins(of(upload)), "blank": blank}
+    Upload.update(reading=msgspec.json.encode(kept).decode()).where(
+        Upload.id == upload.id
+    ).execute()
+
+
+def _blank(upload: Upload) -> int:
+    kept = Upload.select(Upload.reading).where(Upload.id == upload.id).scalar()
+    return msgspec.json.decode(kept or "{}", type=_Kept).blank
+
+
 def notes(upload: Upload) -> list[str]:
     """What a command says of how it read a file, where that is not the usual way."""
     reading, found = of(upload), []
@@ -67,7 +97,9 @@ def notes(upload: Upload) -> list[str]:
             f"“{detected.shown(reading.encoding, 80)}”"
         )
     if reading.lines:
-        found.append("Read as one prompt per line; empty lines are skipped.")
+        blank = _blank(upload)
+        lines = f"{blank:,} empty line{'s' if blank != 1 else ''}"
+        found.append(f"Read as one prompt per line; {lines if blank else 'no empty line'} skipped.")
     elif reading.header is False:
         found.append("Read without a header: the columns are column_1, column_2, …")
     return found

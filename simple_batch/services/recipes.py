@@ -7,7 +7,7 @@ import msgspec
 from ..core.errors import InvalidInput, NotFound
 from ..core.json_faults import decoding_fault
 from ..core.messages import translatable
-from ..intake import Template
+from ..intake import Reading, Template
 from . import configs, job_options
 from .fields import Field, Kind
 from .job_option_fields import OPTIONS, JobOptions
@@ -35,6 +35,8 @@ _Recipe: Any = msgspec.defstruct(
         ("config", str),
         *map(_key, _KEPT),
         ("template", Template | msgspec.UnsetType, msgspec.UNSET),
+        ("header", bool | msgspec.UnsetType, msgspec.UNSET),
+        ("lines", bool | msgspec.UnsetType, msgspec.UNSET),
     ],
     forbid_unknown_fields=True,
 )
@@ -46,12 +48,23 @@ def dump(new: JobOptions) -> bytes:
         simple_batch_recipe=VERSION,
         config=configs.get(new.config).alias,
         template=new.template or msgspec.UNSET,
+        # how a file is read where that is not the usual way; its encoding is of that file alone
+        header=False if new.reading.header is False and not new.reading.lines else msgspec.UNSET,
+        lines=True if new.reading.lines else msgspec.UNSET,
     )
     for field in _KEPT:
         value = getattr(new, field.name)
         if not field.recipe_if or getattr(new, field.recipe_if) is not None:
             setattr(kept, field.recipe, field.write(value) if field.kind is Kind.LIST else value)
     return msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"
+
+
+def _reading(kept: Any) -> Reading:
+    """How the recipe says that a file is read; None where it says nothing."""
+    header, lines = (
+        None if value is msgspec.UNSET else value for value in (kept.header, kept.lines)
+    )
+    return Reading("", header, lines)
 
 
 def load(data: bytes) -> JobOptions:
@@ -87,7 +100,7 @@ def load(data: bytes) -> JobOptions:
             ),
             "recipe",
         ) from None
-    new = JobOptions(config=config.id, template=kept.template or None)
+    new = JobOptions(config=config.id, template=kept.template or None, reading=_reading(kept))
     for field in _KEPT:
         value = getattr(kept, field.recipe)
         if value is not msgspec.UNSET:

@@ -14,7 +14,7 @@ from ..core.errors import InvalidInput
 from ..core.messages import listed, translatable
 from ..export.csv_file import safe
 from ..insight.summary import iso
-from ..services import configs, job_options, jobs, lifecycle, recipes, webhooks
+from ..services import configs, job_options, jobs, lifecycle, readings, recipes, webhooks
 from ..services.job_option_fields import DETAILS, JobOptions
 from ..store.models import ApiConfig, Job
 from ..store.request_filter import RequestFilter
@@ -171,4 +171,7 @@ def download(job_id: int):
 def recipe(job_id: int):
     """Download the options of the job as a recipe."""
     job = jobs.get(job_id)
-    return attached(recipes.dump(job_options.of(job)), f"{job.name}.recipe.json")
+    new = job_options.of(job)
+    if job.upload is not None:
+        new.reading = readings.of(job.upload)
+    return attached(recipes.dump(new), f"{job.name}.recipe.json")

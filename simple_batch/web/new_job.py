@@ -27,6 +27,7 @@ from ..services import (
     job_creation,
     job_options,
     jobs,
+    readings,
     recipes,
     templates,
     uploads,
@@ -144,7 +145,7 @@ def save_recipe(upload_id: int):
     if valid:
         try:
             new = form.chosen()
-            new.template = uploads.template_of(staged)
+            new.template, new.reading = uploads.template_of(staged), readings.of(staged)
             return attached(recipes.dump(new), f"{form.name.data or 'job'}.recipe.json")
         except InvalidInput as error:
             blame(form, error)
@@ -153,7 +154,7 @@ def save_recipe(upload_id: int):
 
 @blueprint.post("/<int:upload_id>/load")
 def load_recipe(upload_id: int):
-    """The form, filled in from a recipe; a table is read through the recipe's template."""
+    """The form, filled in from a recipe; the data is read as it says, a table through its template."""
     upload_id = new_draft.begun_again(upload_id)
     staged, found = uploads.staged(upload_id)
     file = request.files.get("recipe")
@@ -163,6 +164,13 @@ def load_recipe(upload_id: int):
     except InvalidInput as error:
         flash(translated(error), "danger")
         return redirect(url_for("new_job.preview", upload_id=upload_id), 303)
+    wanted = readings.changed_by(staged, found, new.reading)
+    if wanted is not None:
+        try:
+            uploads.read_as(upload_id, wanted)
+        except UploadRejected as error:
+            flash(translated(error), "warning")
+        staged, found = uploads.staged(upload_id)
     if found.columns and new.template is not None:
         try:
             uploads.apply_template(upload_id, new.template)

@@ -28,12 +28,14 @@ def create(instance, good):  # noqa: F811
 def test_one_prompt_per_line(instance, create):
     made = create("What is this?\n\nWho is that there?\n")
     assert made.stdout.strip() == "1", made.stderr
-    assert "one prompt per line" in made.stderr
+    assert "Read as one prompt per line; 1 empty line skipped." in made.stderr
     assert prompts(instance, "1") == ["What is this?", "Who is that there?"]
     unclear = create("cat\ndog\n")
     assert unclear.returncode == 1
     assert "--lines" in unclear.stderr
-    assert create("cat\ndog\n", "--lines").stdout.strip() == "2"
+    made = create("cat\ndog\n", "--lines")
+    assert made.stdout.strip() == "2"
+    assert "no empty line skipped" in made.stderr
     assert prompts(instance, "2") == ["cat", "dog"]
     assert create("a\nb\n", "--lines", "--no-header").returncode == 2
 

@@ -149,3 +149,47 @@ def test_the_whole_file_is_looked_at(tmp_path):
     items = read(tmp_path, raw, intake.Template(user="{{text}}"))
     assert all(isinstance(item, Request) for item in items)
     assert "회의는 내일".encode() in items[-1].body
+
+
+WESTERN = {
+    "cp1252": "Il était très déçu : où est passée la crème brûlée à la française ?",
+    "cp1250": "Proszę o zwrot pieniędzy, ponieważ produkt był uszkodzony. Jestem niezadowolony z jakości",
+    "iso8859-2": "Je to lepší, než jsem čekal, ale těžko říct, jestli mě příště ještě něčím překvapí. "
+    "Zboží přišlo poškozené a žádost o vrácení peněz stále čeká na vyřízení.",
+    "cp1254": "Ürün çok güzel ama kargo geç geldi. İstanbul'da değil, başka şehirde yaşıyorum.",
+    "cp1257": "Prekė atvyko laiku, tačiau kokybė nėra gera. Mūsų šeima nusivylė, nes už tokią kainą",
+}
+
+
+@pytest.mark.parametrize("encoding", sorted(WESTERN))
+def test_code_pages_of_latin_letters_are_told_apart_or_asked_about(encoding):
+    text = WESTERN[encoding]
+    raw = f"id,text\n1,{text}\n2,{text}\n".encode(encoding)
+    found = detected(raw, [raw])
+    assert found.encoding is not None
+    assert raw.decode(found.encoding) == raw.decode(encoding)
+    for word in text.split():
+        short = f"id,text\n1,{word}\n".encode(encoding)
+        found = detected(short, [short])
+        assert found.encoding is None or short.decode(found.encoding) == short.decode(encoding)
+        right = [short.decode(name, "replace") for name in found.candidates or [found.encoding]]
+        assert short.decode(encoding) in right
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Łaci", "cp1250"),
+        ("kwartał", "cp1250"),
+        ("1968–2012", "cp950"),
+        ("hello，world", "gb18030"),
+        ("“hello” and goodbye", "gb18030"),
+        ("ft诺", "gb2312"),
+        ("in坦", "gb2312"),
+        ("קאדו בולו סנט נוסע", "cp1255"),
+        ("เทงเจคาซัคสถาน", "cp874"),
+    ],
+)
+def test_what_is_no_text_of_a_candidate_is_not_read_as_one(text, encoding):
+    raw = f"id,text\n1,{text}\n".encode(encoding)
+    assert detected(raw, [raw]).encoding is None

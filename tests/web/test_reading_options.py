@@ -166,3 +166,30 @@ def test_images_stay_with_a_table(client, config):
     assert post(client, "/jobs/new/1/reading", lines="1").location == place
     assert "Images belong to a table" in client.get(place).text
     assert reading(1).lines is False
+
+
+def test_a_settings_file_carries_header_and_lines(client, config):
+    def loaded(recipe: bytes, data: bytes, name: str) -> str:
+        place = uploaded(client, data, name).location
+        upload = place.split("/")[3]
+        fields = {"csrf_token": token(client), "recipe": (io.BytesIO(recipe), "r.json")}
+        answer = client.post(f"/jobs/new/{upload}/load", data=fields)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    place = uploaded(client, b"1,What?\n2,Why?\n", "a.csv").location
+    post(client, "/jobs/new/1/reading", header="0")
+    post(client, place, user="{{column_2}}", custom_id="")
+    recipe = post(client, "/jobs/new/1/recipe", **OPTIONS).data
+    assert b'"header": false' in recipe
+    assert "3 requests" in loaded(recipe, b"id,q\n7,What?\n8,Why?\n", "b.csv")
+    assert reading(2).header is False
+    post(client, "/jobs/new/1", **OPTIONS, hold="1")
+    assert b'"header": false' in client.get("/jobs/1/recipe").data
+
+    uploaded(client, b"Who is it?\nWhy is it?\n", "p.txt")
+    recipe = post(client, "/jobs/new/3/recipe", **OPTIONS).data
+    assert b'"lines": true' in recipe
+    assert b"encoding" not in recipe
+    assert "3 requests" in loaded(recipe, b"prompt\nWhat is it?\nWhy?\n", "c.csv")
+    assert reading(4).lines is True
