@@ -32,11 +32,11 @@ def end_completed(job: Job, fail_on: Iterable[str] | None = None) -> ExitStatus:
 
 
 def _succeeded(job: Job) -> str:
-    """“63 succeeded: 48 ok, 12 cut off, 3 empty; ”; only the number where all are ok or not all are
-    known."""
+    """“63 succeeded: 48 ok, 12 cut off, 3 empty; ”; only the number where none succeeded, all are ok
+    or not all are known."""
     counts = _of_succeeded(job)
     text = f"{job.succeeded:,} succeeded"
-    if sum(counts.values()) != job.succeeded or counts.get(Outcome.OK) == job.succeeded:
+    if sum(counts.values()) != job.succeeded or counts.keys() <= {Outcome.OK}:
         return f"{text}, "
     return f"{text}: {_counted(counts)}; "
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from ..answers import NEEDED, MixedEndpoint
+from ..endpoint import MisbehavingEndpoint, error
 from ..process import flask
 
 ENDED = "Job 1: 6 succeeded: 2 ok, 1 cut off, 1 refused, 1 empty, 1 tool call; 0 failed."
@@ -71,3 +72,12 @@ def test_unknown_outcomes_are_refused_with_exit_code_2(
     assert done.returncode == 2
     assert expected in done.stderr
     assert mixed.calls == 0
+
+
+def test_the_closing_line_of_a_job_without_an_answer_counts_none(instance, questions):
+    with MisbehavingEndpoint(error(400, "no such field")) as endpoint:
+        options = "--base-url", endpoint.base_url, "--model", "m"
+        assert flask(instance, "add-config", "bad", *options).returncode == 0
+        done = flask(instance, "run-job", str(questions(2)), "--config", "bad")
+    assert done.returncode == 3, done.stderr
+    assert "Job 1: 0 succeeded, 2 failed." in done.stderr
