@@ -98,8 +98,8 @@ def notes(upload: Upload) -> list[str]:
         )
     if reading.lines:
         blank = _blank(upload)
-        lines = f"{blank:,} empty line{'s' if blank != 1 else ''}"
-        found.append(f"Read as one prompt per line; {lines if blank else 'no empty line'} skipped.")
+        skipped = f"; {blank:,} empty line{'s' if blank != 1 else ''} skipped" if blank else ""
+        found.append(f"Read as one prompt per line{skipped}.")
     elif reading.header is False:
         found.append("Read without a header: the columns are column_1, column_2, …")
     return found

@@ -35,7 +35,7 @@ def test_one_prompt_per_line(instance, create):
     assert "--lines" in unclear.stderr
     made = create("cat\ndog\n", "--lines")
     assert made.stdout.strip() == "2"
-    assert "no empty line skipped" in made.stderr
+    assert "Read as one prompt per line.\n" in made.stderr
     assert prompts(instance, "2") == ["cat", "dog"]
     assert create("a\nb\n", "--lines", "--no-header").returncode == 2
 
