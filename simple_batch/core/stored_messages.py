@@ -219,7 +219,7 @@ SAME_NAMES = stored_message(
     "%(count)s columns are named “%(name)s”; here they are called %(names)s"
 )
 NESTED_AS_JSON = stored_message("lists and objects are given to templates as JSON: %(names)s")
-NAN_IS_EMPTY = stored_message("NaN is read as an empty cell: %(count)s times")
+NAN_IS_EMPTY = stored_message("cells that hold NaN are read as empty: %(count)s")
 CONVERSATION_USED = stored_message(
     "each row is a request with the messages of its column “%(name)s”; the other columns are only kept "
     "beside the answers"

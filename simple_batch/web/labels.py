@@ -129,6 +129,7 @@ REASONS = {
     "resetting": _("being reset – deleting its results"),
     "memory": _("waiting – answers fill the allowed memory"),
     "user": _("by a user"),
+    "input": _("input:"),
     "auth": _("the provider rejects the API key"),
     "quota": _("the provider's quota is used up"),
     "not_found": _("the provider does not know the model or path"),

@@ -89,7 +89,7 @@ def test_nan_is_an_empty_cell_and_infinity_a_fault(tmp_path):
     lines = '{"q": "NaN", "n": NaN}\n{"q": "b", "n": Infinity}\n{"q": "c", "n": -NaN}\n'
     found, rows = scanned(tmp_path, lines.encode())
     assert texts(rows[::2]) == [["NaN", ""], ["c", ""]]
-    assert notes(found) == ["NaN is read as an empty cell: 2 times"]
+    assert notes(found) == ["cells that hold NaN are read as empty: 2"]
     assert "line 2" in str(found.faults[0])
     assert "Infinity is not JSON: write null, or leave it out." in str(found.faults[0])
 

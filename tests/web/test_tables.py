@@ -324,6 +324,17 @@ def test_the_warning_stays_until_the_launch_which_is_allowed(client, config):
     assert post(client, "/jobs/new/1", config="1", name="n", max_retries="3").status_code == 303
 
 
+def test_the_history_of_a_job_says_how_its_file_was_read(app, client, config, wait_for):
+    place = staged(client, ",id,q\n0,x,a\n1,y,b\n")
+    post(client, place, user="{{q}}", custom_id="id")
+    post(client, "/jobs/new/1", config="1", name="n", max_retries="3", hold="1")
+    app.extensions["simple_batch"].start()
+    wait_for(1, "paused")
+    assert "input: left out: column 1 (no name;" in client.get("/jobs/1/events").text
+    page = client.get("/jobs/1/events?lang=zh").text
+    assert "输入： 未使用：第 1 列（没有名称，看起来是行索引）" in page
+
+
 def test_a_conversation_is_chosen_and_can_be_put_away(client, config):
     talks = [[{"role": "user", "content": text}] for text in ("Why?", "How?")]
     file = io.BytesIO()
@@ -343,7 +354,7 @@ def test_a_conversation_is_chosen_and_can_be_put_away(client, config):
     ("text", "expected"),
     [
         ('{"data": [{"q": "a"}, {"q": "b"}], "total": 2}', "left out: what stands beside it"),
-        ('{\n "q": "a"\n}\n{\n "q": NaN\n}\n', "NaN is read as an empty cell: 1 times"),
+        ('{\n "q": "a"\n}\n{\n "q": NaN\n}\n', "cells that hold NaN are read as empty: 1"),
     ],
 )
 def test_json_in_other_shapes_is_a_table_and_says_what_was_read(client, config, text, expected):
