@@ -16,11 +16,13 @@ _MOST = 4  # kinds of failure that the sentence names
 
 
 def no_answer(groups: Iterable[ErrorGroup], ended: bool) -> str:
-    """“No answer yet: 6 calls, all refused (401).”; empty where no call has failed."""
+    """“No answer yet: 6 calls, all refused (401).”; empty where no call has ended. Calls that were
+    interrupted count where there are no others: they were sent, and may cost."""
+    known = list(groups)
+    failed = [group for group in known if group["cause"] != Cause.CANCELLED]
     calls: Counter[tuple[bool, str]] = Counter()
-    for group in groups:
-        if group["cause"] != Cause.CANCELLED:
-            calls[_kind(group)] += group["count"]
+    for group in failed or known:
+        calls[_kind(group)] += group["count"]
     if not calls:
         return ""
     count = calls.total()

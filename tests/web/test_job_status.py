@@ -12,7 +12,7 @@ from simple_batch.runner.watcher import Watcher
 from simple_batch.services import jobs
 from simple_batch.store import bulk_results
 from simple_batch.store.database import connected
-from simple_batch.store.models import Job
+from simple_batch.store.models import ErrorGroup, Job
 from simple_batch.web import filters
 from simple_batch.web.job_status import job_status_word
 
@@ -176,3 +176,22 @@ def test_groups_without_a_failed_request_are_folded_away(client, ran):
     assert "1 failed</span>" in overview
     assert "1 recovered by retrying</span>" in overview
     assert "1 次重试后恢复" in client.get(f"/jobs/{job_id}?lang=zh").text
+
+
+def test_calls_interrupted_at_the_end_are_not_said_to_be_unsent(client, config, make_job):
+    job_id = make_job(7, "one")
+    _set(job_id, status="expired", cancelled=7, attempts=2, finished_at=clock.now_ms())
+    with connected():
+        ErrorGroup.create(
+            job=job_id,
+            group_key="k",
+            cause=Cause.CANCELLED,
+            message="interrupted before the answer came",
+            attempts=2,
+            first_at=clock.now_ms(),
+            last_at=clock.now_ms(),
+        )
+    page = client.get(f"/jobs/{job_id}").text
+    assert "No answer: 2 calls, all failed (cancelled)." in page
+    for shown in (page, client.get(f"/jobs/{job_id}/charts").text):
+        assert "Nothing was sent." not in shown
