@@ -15,11 +15,13 @@ from .helpers import add_config, both_languages, expect_status
 from .test_access import violations
 
 ROWS = [
-    ["编号", "Customer Name", "question", "备注"],
-    *(
-        [str(n), f"Ann {n}", f"Why {n}?", "这个产品的质量很好，我非常喜欢，推荐给大家购买"]
-        for n in range(1, 41)
-    ),
+    [
+        "编号",
+        "Customer Name",
+        "question",
+        "客户希望尽快得到答复这个产品的质量很好我非常喜欢推荐给大家购买",
+    ],
+    *([str(n), f"Ann {n}", f"Why {n}?", "x"] for n in range(1, 41)),
 ]
 
 
