@@ -184,7 +184,7 @@ def test_refusals_without_end_stop_the_job_whatever_they_say(bench):
         stop = run.run(20)
         assert stop.reason == "rate_limit"
         assert stop.until is None
-        assert "your zorbloks are all gone, friend (t) The provider has accepted no" in stop.detail
+        assert "your zorbloks are all gone, friend (t). The provider has accepted no" in stop.detail
         assert run.outcomes == []
 
 
