@@ -209,6 +209,9 @@ def _cut_off(raw: bytes) -> JsonFault:
             ),
             half.start(),
         )
+    begin = _past_space(raw, 0)
+    if not opened and raw[begin : begin + 1] not in (b"{", b"[", b'"'):
+        return JsonFault(_unexpected(_shown(raw, begin), raw, begin, ""), begin)
     if not opened:
         return JsonFault(translatable("the text ends in the middle of the JSON."), end)
     return JsonFault(
@@ -229,22 +232,26 @@ def _at(raw: bytes, at: int, complaint: str) -> JsonFault:
     """What is wrong at a byte, by what stands there."""
     if "escape" in complaint:
         return _escape(raw, at)
-    here = raw[at : at + _LOOK].decode("utf-8", "replace")
+    here = _shown(raw, at)
     if "trailing comma" in complaint:
         comma = raw.rindex(b",", 0, at + 1) if b"," in raw[: at + 1] else at
         return JsonFault(
             translatable("a comma stands before %(mark)s: remove it.", mark=here[:1]), comma
         )
     if "trailing characters" in complaint:
-        return JsonFault(translatable("more text follows the end of the JSON."), at)
+        return JsonFault(translatable("more text follows the end of the JSON."), at - 1)
     if here[:1] and here[0] < " ":
         return JsonFault(_control(here[0]), at)
     return JsonFault(_unexpected(here, raw, at, complaint), _word_start(raw, at))
 
 
+def _shown(raw: bytes, at: int) -> str:
+    return raw[at : at + _LOOK].decode("utf-8", "replace")
+
+
 def _unexpected(here: str, raw: bytes, at: int, complaint: str) -> Message:
     start = _word_start(raw, at)
-    found = _WORD.match(raw[start : start + _LOOK].decode("utf-8", "replace"))
+    found = _WORD.match(_shown(raw, start))
     word = found[0] if found else here[:1]
     if _NOT_FINITE.fullmatch(word):
         return translatable("%(word)s is not JSON: write null, or leave it out.", word=word)

@@ -38,6 +38,10 @@ FIELD = re.compile(
 )
 
 
+# “{name}: …” is a text
+_BEGINS_JSON = re.compile(rb"""\s*+\{\s*+(?:["'}]|\w+\s*+:\s*+["'\[{]|$)""")
+
+
 class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """``system`` and ``user`` are the messages, ``images`` texts that come out as the addresses of
     images or the names of those beside the table (one a line), ``parameters`` what is sent beside;
@@ -89,7 +93,7 @@ def template_of_file(data: bytes) -> Template:
             "template",
         )
     data = data.removeprefix(b"\xef\xbb\xbf")
-    if re.match(rb"\s*\{(?![{%#])", data):
+    if _BEGINS_JSON.match(data):
         return template_of(data)
     try:
         return Template(user=data.decode().removesuffix("\n"))

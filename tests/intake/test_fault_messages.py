@@ -83,6 +83,8 @@ def faulty(tmp_path, line: bytes) -> Fault:
         ('{"messages": [] // no\t}', "JSON has no comments", "// no␉}"),
         ('{"messages": ["a\tb"]}', "a tab stands in a text: write \\t.", '␉b"]}'),
         ('{"a": "\\q", "messages": []}', "\\q is not an escape of JSON", '\\q", "messages": []}'),
+        ('{"messages": []} {}x', "more text follows the end of the JSON.", "{}x"),
+        ("no", "no must be in double quotes.", "no"),
         ('{"messages": []， "a": 1}', "， is a full-width character", '， "a": 1}'),
     ],
 )

@@ -3,6 +3,9 @@
 import json
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from simple_batch import intake
 from simple_batch.core.errors import UploadRejected
@@ -121,3 +124,17 @@ def test_nested_values_are_given_as_json_and_a_list_of_messages_is_a_conversatio
     assert (found.conversations, found.id_column) == (["conversations"], "id")
     assert json.loads(texts(rows)[0][2]) == ["x", 1]
     assert "JSON: “conversations”, “tags”" in notes(found)[0]
+
+
+@given(data=st.lists(st.sampled_from([*'{}[]",:1', "\n", " ", '"data"'])).map("".join))
+@hypothesis_settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_brackets_are_read_or_refused(tmp_path, data):
+    path = tmp_path / "upload"
+    for text in (data, '{"data": [{' + data, '{\n"q":' + data):
+        path.write_text(text)
+        try:
+            intake.scan(path, SETTINGS)
+        except UploadRejected as error:
+            assert str(error)

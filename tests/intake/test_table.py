@@ -406,6 +406,8 @@ def test_one_fault_of_a_template_leaves_the_other_rows(tmp_path):
         (b'{"user": "{{a}}", "system": "s"}', Template(user="{{a}}", system="s")),
         ("\ufeff{{a}}？\n".encode(), Template(user="{{a}}？")),
         (b"{% if a %}b{% endif %}", Template(user="{% if a %}b{% endif %}")),
+        (b"{a}: {Customer name}\n", Template(user="{a}: {Customer name}")),
+        (b'{\n "user": "{{a}}"}', Template(user="{{a}}")),
     ],
 )
 def test_template_files(data, wanted):

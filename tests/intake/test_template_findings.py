@@ -1,6 +1,7 @@
 """Templates that can be read, but look like a mistake; and what fails for a row."""
 
 import json
+import time
 
 import pytest
 
@@ -133,3 +134,25 @@ def test_faults_of_templates_are_in_a_users_terms(user, expected):
     with pytest.raises(InvalidInput) as wrong:
         Renderer(Template(user=user), COLUMNS, SETTINGS)
     assert expected in str(wrong.value)
+
+
+def test_no_text_takes_long_to_look_through():
+    began = time.process_time()
+    for part in (
+        "{",
+        "<",
+        "<a ",
+        "[[",
+        "%(",
+        "{a",
+        "$question ",
+        "{stars} ",
+        "{{",
+        "{%",
+        "{#",
+        "«",
+    ):
+        template = Template(user=part * (150_000 // len(part)))
+        intake.findings(template, COLUMNS)
+        intake.corrected(template, COLUMNS)
+    assert time.process_time() - began < 6
