@@ -7,8 +7,10 @@ from itertools import islice, pairwise
 from jinja2 import TemplateSyntaxError, UndefinedError, nodes
 
 from ..core.messages import Message, translatable
-from .nearest_name import near
+from .nearest_name import near, nearest
 
+_WORDS = re.compile(r"[\w ]+")
+_OPERATORS = frozenset({"and", "or", "not", "in", "is", "if", "else"})
 _TAG = re.compile(r"(\{\{|\{%|\{#)((?:(?!\{\{|\{%|\{#|\}\}|%\}|#\}).)*+)(\}\}|%\}|#\})?", re.DOTALL)
 _ENDS = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _MOST_TAGS = 200  # that are looked at
@@ -144,6 +146,13 @@ def _unreadable(complaint: str, inside: str, shown: str, columns: Collection[str
             'row["%(name)s"]',
             shown=shown,
             name=spaced,
+        )
+    words = inside.split()
+    if len(words) > 1 and _WORDS.fullmatch(inside) and not _OPERATORS.intersection(words):
+        return translatable(
+            "there is no column “%(name)s”; the nearest is “%(nearest)s”",
+            name=" ".join(words),
+            nearest=nearest(" ".join(words), columns),
         )
     if "got '='" in complaint or ("'='" in complaint and _ASSIGNED.search(inside)):
         return translatable("%(shown)s: two values are compared by ==", shown=shown)
