@@ -30,6 +30,6 @@ def of_parquet(error: Exception) -> Message:
         return translatable("it uses a part of Parquet that cannot be read here")
     if "encrypt" in text or "decrypt" in text:
         return translatable("it is encrypted")
-    if isinstance(error, MemoryError) or "malloc" in text or "allocat" in text:
+    if isinstance(error, MemoryError) or "alloc" in text:
         return translatable("a value in it is too large")
     return translatable("a part of it was changed or is missing")
