@@ -5,6 +5,7 @@ item of every list.
 """
 
 from collections.abc import Iterator
+from math import isinf
 from typing import Any
 
 import msgspec
@@ -68,6 +69,7 @@ def values(arrow: Any, column: Any, longest: int) -> Iterator[Json | ValueError 
     """The JSON of each value of a batch's column, one at a time; a ValueError that says what is wrong in
     place of one that cannot be written or is longer than ``longest`` bytes."""
     talks = is_conversation(arrow, column.type)
+    floats = _holds_floats(arrow, column.type)
     measured = sum(_most(leaf) for leaf in _leaves(arrow, column)) > _FREELY
     for place in range(len(column)):
         one = column.slice(place, 1)
@@ -76,11 +78,30 @@ def values(arrow: Any, column: Any, longest: int) -> Iterator[Json | ValueError 
             continue
         try:
             (value,) = one.to_pylist(maps_as_pydicts="strict")
+            if floats and _has_infinity(
+                value
+            ):  # msgspec writes null; for NaN that is what it means
+                yield ValueError(translatable("holds an infinite number, which JSON cannot hold."))
+                continue
             if talks and value is not None:
                 value = [_without_nulls(message) for message in value]
             yield None if value is None else Json(_encode(value).decode())
         except Exception:  # a time that Python has not, a key of a map that comes twice, …
             yield ValueError(translatable("holds a value that JSON cannot hold: leave it out."))
+
+
+def _holds_floats(arrow: Any, kind: Any) -> bool:
+    if arrow.types.is_floating(kind):
+        return True
+    return any(_holds_floats(arrow, kind.field(place).type) for place in range(kind.num_fields))
+
+
+def _has_infinity(value: Any) -> bool:
+    if isinstance(value, float):
+        return isinf(value)
+    if isinstance(value, dict):
+        return any(map(_has_infinity, value.values()))
+    return isinstance(value, list) and any(map(_has_infinity, value))
 
 
 def _without_nulls(message: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -274,6 +274,13 @@ def test_nested_columns_beside_texts_are_json_and_what_is_left_out_is_named(tmp_
     assert any("JSON: “tags”, “who”" in note for note in notes)
 
 
+def test_an_infinite_number_within_a_nested_value_is_a_fault_and_nan_is_null(tmp_path):
+    scores = [[1.5], [float("nan")], [float("inf")], [2.0, float("-inf")]]
+    items = table(tmp_path, written({"q": list("abcd"), "scores": scores}))[1]
+    assert texts(items[:2]) == [["a", "[1.5]"], ["b", "[null]"]]
+    assert all("infinite number" in fault.message for fault in items[2:])
+
+
 def test_messages_of_a_struct_are_a_conversation_without_the_fields_of_others(tmp_path):
     talks = [
         [{"role": "user", "content": "hi", "name": None}],

@@ -18,7 +18,9 @@ from collections.abc import Callable
 import msgspec
 
 from ..stored_messages import (
+    JSON_ENDS_EARLY,
     NO_JSON,
+    NO_JSON_AT,
     NO_TEXT,
     SEVERAL_FIT,
     SEVERAL_VALUES,
@@ -37,6 +39,8 @@ _FENCE = re.compile(r"`{3,}|~{3,}")
 _LANGUAGE = re.compile(r"[ \t]*[A-Za-z][\w.+-]{0,19}(?=[\s{\[\"])")
 _BRACKET = re.compile(r"[\[\]{}]")
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}"]', re.DOTALL)
+_PLACE = re.compile(r"\(byte (\d+)\)$")
+_EXCERPT = 20  # bytes shown of where a text stops being JSON
 _PAIRS = {"]": "[", "}": "{"}
 _any = msgspec.json.Decoder().decode
 _ERRORS = (msgspec.DecodeError, UnicodeError, RecursionError)
@@ -184,4 +188,18 @@ def _why(text: str, error: Exception) -> str:
         return NO_TEXT()
     if isinstance(error, RecursionError):
         return TOO_DEEP_FOR_JSON()
-    return NO_JSON(error=str(error).removeprefix("JSON is malformed: "))
+    return _where_it_stops(text, str(error))
+
+
+def _where_it_stops(text: str, error: str) -> str:
+    """Where the text stops being JSON, from what msgspec says."""
+    if error == "Input data was truncated":
+        return JSON_ENDS_EARLY()
+    place = _PLACE.search(error)
+    if place is None:
+        return NO_JSON(error=error.removeprefix("JSON is malformed: "))
+    byte = int(place[1])
+    excerpt = text.encode(errors="replace")[byte : byte + _EXCERPT].decode(errors="ignore")
+    return (
+        NO_JSON_AT(byte=byte, excerpt=excerpt.split("\n", 1)[0]) if excerpt else JSON_ENDS_EARLY()
+    )
