@@ -312,9 +312,34 @@ class Defaults(msgspec.Struct, frozen=True):
         )
 
 
+class ApiFormat(StrEnum):
+    """The API that an endpoint speaks; requests and answers are in OpenAI's form on our side."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"  # the Messages API
+
+
+class Auth(StrEnum):
+    """How a call carries the key."""
+
+    BEARER = "bearer"  # Authorization: Bearer KEY
+    API_KEY = "api-key"  # api-key: KEY
+    X_API_KEY = "x-api-key"  # x-api-key: KEY
+    NONE = "none"
+
+
+class StreamMode(StrEnum):
+    """Whether answers are read as streams."""
+
+    AUTO = "auto"  # once the endpoint needs it
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class Endpoint(msgspec.Struct, frozen=True):
-    """What is needed to make calls for one API config. Carries the opened key:
-    never log, store or print it (``repr`` hides the key)."""
+    """What is needed to make calls for one API config. Carries the opened key and secret headers:
+    never log, store or print them (``repr`` hides them). ``headers`` and ``query`` hold the plain
+    and the secret ones; ``secrets`` are the values of the secret ones."""
 
     config_id: int
     alias: str
@@ -326,6 +351,14 @@ class Endpoint(msgspec.Struct, frozen=True):
     rpm: int | None = None
     tpm: int | None = None
     prices: Prices = Prices()
+    provider: str = ""  # id in the gallery
+    api_format: ApiFormat = ApiFormat.OPENAI
+    auth: Auth = Auth.BEARER
+    headers: tuple[tuple[str, str], ...] = ()
+    query: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[str, ...] = ()
+    stream: StreamMode = StreamMode.AUTO
+    service_tier: str | None = None
 
     def __repr__(self) -> str:
         return f"Endpoint({self.alias!r}, {self.base_url!r})"

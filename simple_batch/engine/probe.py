@@ -13,8 +13,9 @@ from ..core.settings import Settings
 from ..core.stored_messages import recognised
 from .classify import Classification, classify, classify_failure
 from .encoder import Encoder
+from .exchange import Exchange
 from .structured_output import Structure
-from .transport import Transport, TransportFailure
+from .transport import TransportFailure
 from .usage_estimate import with_estimate
 
 _TIMEOUT_S = 30.0
@@ -52,19 +53,19 @@ class _Models(msgspec.Struct):
 
 def test_connection(endpoint: Endpoint, settings: Settings) -> ProbeResult:
     """Ask the endpoint's model for a word or two. Never raises for what the endpoint does."""
-    transport = Transport(endpoint, settings, width=1)
+    exchange = Exchange(endpoint, settings, width=1)
     few = msgspec.structs.replace(endpoint.defaults, max_tokens=16)
     request = Request(0, "test", b'{"messages":[{"role":"user","content":"Say OK."}]}')
     began = time.monotonic()
     try:
-        reply = transport.post(
+        reply = exchange.post(
             request.url, Encoder(few).encode(request), min(endpoint.timeout_s, _TIMEOUT_S)
         )
         finding = classify(reply)
     except TransportFailure as failure:
         finding = classify_failure(failure)
     finally:
-        transport.close()
+        exchange.close()
     latency_ms = round((time.monotonic() - began) * 1000)
     if finding.cause is None:
         model = finding.model or endpoint.defaults.model
@@ -91,7 +92,7 @@ def send(
 ) -> list[Tried]:
     """Send a few requests side by side, once each, as a job would; ``finish`` has the last word on
     a body. Never raises for what the endpoint does."""
-    transport = Transport(endpoint, settings, width=max(1, len(requests)))
+    exchange = Exchange(endpoint, settings, width=max(1, len(requests)))
 
     def one(request: Request) -> Tried:
         began = time.monotonic()
@@ -117,7 +118,7 @@ def send(
         body = Encoder(endpoint.defaults, fields).encode(request)
         try:
             finding = classify(
-                transport.post(request.url, finish(body), endpoint.timeout_s), request.url
+                exchange.post(request.url, finish(body), endpoint.timeout_s), request.url
             )
         except TransportFailure as failure:
             return classify_failure(failure)
@@ -130,14 +131,14 @@ def send(
         gevent.joinall(sent, raise_error=True)
         return [greenlet.get() for greenlet in sent]
     finally:
-        transport.close()
+        exchange.close()
 
 
 def list_models(endpoint: Endpoint, settings: Settings) -> list[str]:
     """Names from the endpoint's /models, sorted. Raises ConfigurationError with the reason."""
-    transport = Transport(endpoint, settings, width=1)
+    exchange = Exchange(endpoint, settings, width=1)
     try:
-        reply = transport.get("/v1/models", min(endpoint.timeout_s, _TIMEOUT_S))
+        reply = exchange.get("/v1/models", min(endpoint.timeout_s, _TIMEOUT_S))
     except TransportFailure as failure:
         raise ConfigurationError(
             translatable(
@@ -146,7 +147,7 @@ def list_models(endpoint: Endpoint, settings: Settings) -> list[str]:
             )
         ) from None
     finally:
-        transport.close()
+        exchange.close()
     if reply.status != 200:
         finding = classify(reply)
         raise ConfigurationError(

@@ -11,8 +11,9 @@ from ..core.errors import ConfigurationError
 from ..core.settings import Settings
 from ..engine.answer_memory import Answers
 from ..engine.encoder import Encoder
+from ..engine.exchange import Exchange
 from ..engine.governor import Governor
-from ..engine.transport import Reply, Transport
+from ..engine.transport import Reply
 from ..store.configs import endpoint_of
 from ..store.models import ApiConfig
 from .spend_caps import ConfigSpendLimit, SpendLimits
@@ -71,7 +72,7 @@ class Provider:
         self.defaults: Defaults = endpoint.defaults
         self._encoder = Encoder(endpoint.defaults)
         width = min(endpoint.concurrency or self._max_calls, self._max_calls)
-        self._transport = Transport(endpoint, self._settings, width, self.answers)
+        self._exchange = Exchange(endpoint, self._settings, width, self.answers)
 
     def renew(self, endpoint: Endpoint, updated_at: int) -> None:
         """Take up an edited config: calls in flight end as they began."""
@@ -92,10 +93,10 @@ class Provider:
         """``timeout_s`` is what the request has left; the job's own time-out, else the config's as
         it stands now, holds too."""
         bound = min(timeout_s, own_timeout_s or self.timeout_s)
-        return self._transport.post(path, body, bound)
+        return self._exchange.post(path, body, bound)
 
     def close(self) -> None:
-        self._transport.close()
+        self._exchange.close()
 
 
 class Providers:

@@ -5,9 +5,10 @@ import json
 from msgspec.structs import replace
 
 from ..core.context import Vault
-from ..core.domain import Defaults, Endpoint, Prices
+from ..core.domain import ApiFormat, Auth, Defaults, Endpoint, Prices, StreamMode
 from ..core.errors import NotFound
 from ..core.messages import translatable
+from ..core.redaction import remember
 from .models import ApiConfig, Job
 
 
@@ -70,10 +71,11 @@ def job_defaults(job: Job, defaults: Defaults) -> Defaults:
 
 
 def endpoint_of(config: ApiConfig, vault: Vault) -> Endpoint:
-    """The endpoint with its key opened: call this just before handing it to a transport.
+    """The endpoint with its key and secrets opened: call this just before handing it to a transport.
 
     Raises ConfigurationError where the key cannot be opened.
     """
+    secret = secrets_of(config, vault)
     return Endpoint(
         config_id=config.id or 0,
         alias=config.alias,
@@ -85,4 +87,25 @@ def endpoint_of(config: ApiConfig, vault: Vault) -> Endpoint:
         rpm=config.rpm,
         tpm=config.tpm,
         prices=prices_of(config),
+        provider=config.provider,
+        api_format=ApiFormat(config.api_format),
+        auth=Auth(config.auth),
+        headers=_pairs(config.headers, secret["headers"]),
+        query=_pairs(config.query, secret["query"]),
+        secrets=tuple(value for values in secret.values() for value in values.values()),
+        stream=StreamMode(config.stream),
+        service_tier=config.service_tier,
     )
+
+
+def secrets_of(config: ApiConfig, vault: Vault) -> dict[str, dict[str, str]]:
+    """The secret ``headers`` and ``query`` parameters by name, opened. Raises ConfigurationError where
+    they cannot be."""
+    found = json.loads(vault.decrypt(config.secrets_encrypted or b"") or "{}")
+    for values in found.values():
+        remember(*values.values())
+    return {"headers": {}, "query": {}, **found}
+
+
+def _pairs(plain: str, secret: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple({**json.loads(plain), **secret}.items())

@@ -109,6 +109,17 @@ class ApiConfig(BaseModel):
     last_test_at = BigIntegerField(null=True)
     last_test_ok = BooleanField(null=True)
     last_test_message = SentenceField(default="")
+    provider = TextField(default="")  # its id in the gallery; empty: custom
+    api_format = CharField(default="openai")  # core/domain.ApiFormat
+    auth = CharField(default="bearer")  # core/domain.Auth
+    headers = TextField(default="{}")  # JSON object of plain headers
+    query = TextField(default="{}")  # JSON object of plain query parameters
+    # JSON {"headers": {…}, "query": {…}}, encrypted
+    secrets_encrypted = BlobField(null=True)
+    stream = CharField(default="auto")  # core/domain.StreamMode
+    service_tier = TextField(null=True)
+    price_rules = TextField(default="{}")  # JSON of core/price_rules.PriceRules
+    adjustments = TextField(default="[]")  # JSON list of core/domain.Adjustment
 
 
 class SavedTemplate(BaseModel):

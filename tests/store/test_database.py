@@ -69,6 +69,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0027_job_bin",
         "0028_reading",
         "0030_error_groups",
+        "0031_connections",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []

@@ -79,7 +79,13 @@ def test_every_sealed_column_is_found(db, stored):
         for field in model._meta.sorted_fields
         if "encrypted" in field.name or "sealed" in field.name
     }
-    assert columns == {"ApiConfig.key_encrypted", "Webhook.secret_encrypted"}
+    assert columns == {
+        "ApiConfig.key_encrypted",
+        "ApiConfig.secrets_encrypted",
+        "Webhook.secret_encrypted",
+    }
+    sealed = context.vault().encrypt('{"headers": {"X-Team": "s3cret-value"}}')
+    ApiConfig.update(secrets_encrypted=sealed).where(ApiConfig.id == 1).execute()
     assert {
         f"{field.model.__name__}.{field.name}" for _, field, _, _ in secrets._encrypted_values()
     } == columns
