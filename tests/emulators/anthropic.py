@@ -24,6 +24,7 @@ import base64
 import binascii
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
 import gevent
@@ -149,15 +150,15 @@ class AnthropicEmulator:
         return [json.dumps(body).encode()]
 
     def _limits(self) -> list[tuple[str, str]]:
-        left = str(max(0, self.rpm - self.calls))
+        soon = (datetime.now(UTC) + timedelta(seconds=0.2)).isoformat()  # RFC 3339
         return [
             ("request-id", "req_emulated"),
             ("anthropic-ratelimit-requests-limit", str(self.rpm)),
-            ("anthropic-ratelimit-requests-remaining", left),
-            ("anthropic-ratelimit-requests-reset", "2099-01-01T00:00:00Z"),
+            ("anthropic-ratelimit-requests-remaining", str(max(0, self.rpm))),
+            ("anthropic-ratelimit-requests-reset", soon),
             ("anthropic-ratelimit-tokens-limit", "2000000"),
             ("anthropic-ratelimit-tokens-remaining", "1999000"),
-            ("anthropic-ratelimit-tokens-reset", "2099-01-01T00:00:00Z"),
+            ("anthropic-ratelimit-tokens-reset", soon),
         ]
 
     def _message(self, body: dict, version: str) -> dict:

@@ -230,6 +230,7 @@ def form(schema=SCHEMA, strict=True) -> dict:
 
 def test_a_schema_goes_into_the_output_config_without_what_is_not_supported():
     schema = sent(**form())["output_config"]["format"]["schema"]
+    assert sent(**form(strict=False))["output_config"]["format"]["schema"] == schema
     properties = schema["properties"]
     assert properties["count"]["description"] == 'how many\n\n{"minimum":1}'
     assert properties["name"] == {
@@ -245,8 +246,9 @@ def test_a_schema_goes_into_the_output_config_without_what_is_not_supported():
     "fields",
     [
         {"model": "claude-3-5-haiku-20241022", **form()},
-        {"model": "claude-sonnet-4-5", **form(strict=False)},
         {"model": "claude-sonnet-4-5", **form({"type": "object", "additionalProperties": {}})},
+        {"model": "claude-sonnet-4-5", **form({**SCHEMA, "additionalProperties": True})},
+        {"model": "claude-sonnet-4-5", **form({"type": "object"}, strict=False)},
         {"model": "claude-sonnet-4-5", "response_format": {"type": "json_object"}},
     ],
 )

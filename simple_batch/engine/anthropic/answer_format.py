@@ -47,8 +47,7 @@ def _ask_schema(
     given: dict[str, Any], body: dict[str, Any], system: list[Block], facts: ModelFacts
 ) -> None:
     schema = given.get("schema") or {"type": "object"}
-    forceable = _can_force(body, facts)
-    if facts.formats and (given.get("strict") or not forceable):
+    if facts.formats:
         try:
             form = {"type": "json_schema", "schema": plain(schema)}
             body["output_config"] = {**body.get("output_config", {}), "format": form}

@@ -64,9 +64,10 @@ def _move_type(rest: dict[str, Any], made: dict[str, Any]) -> list[Any]:
 
 
 def _move_object(rest: dict[str, Any], made: dict[str, Any], level: int) -> None:
-    given, more = rest.pop("properties", {}), rest.pop("additionalProperties", True)
-    is_map = isinstance(more, dict) or "patternProperties" in rest
-    if is_map or (more is not False and not given and "anyOf" not in made and "allOf" not in made):
+    given, more = rest.pop("properties", {}), rest.pop("additionalProperties", None)
+    combined = "anyOf" in made or "allOf" in made
+    is_open = more not in (None, False) or "patternProperties" in rest
+    if is_open or (more is None and not given and not combined):
         raise Inexpressible
     made["properties"] = _each(given, level)
     made["additionalProperties"] = False

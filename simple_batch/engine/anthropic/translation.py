@@ -10,6 +10,7 @@ from .no_counterpart import NoCounterpart
 from .request_body import message_body
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
+ANSWERED = frozenset({CHAT, MESSAGES})  # by an endpoint of this API
 VERSION = "2023-06-01"  # the last that has temperature, top_p and top_k
 _VERSION_HEADER = "anthropic-version"
 
