@@ -130,6 +130,13 @@ VECTORS_MISSING = stored_message(
     "the answer to %(count)s inputs has not each “index” from %(first)s to %(last)s once"
 )
 
+# --- why the calls of a config ask for streams (engine/stream/use.py) --------------------------
+
+STREAMS_AFTER_TIMEOUT = stored_message("an answer took longer than the time-out of %(seconds)s s")
+STREAMS_AFTER_GATEWAY = stored_message("a gateway gave up waiting for an answer (HTTP %(status)s)")
+STREAMS_NEEDED = stored_message("the endpoint answers only with streams: %(error)s")
+STREAMS_REFUSED = stored_message("the endpoint has no streams: %(error)s")
+
 # --- answers that a job treats as failed (engine/unwanted_answer.py) ---------------------------
 
 ANSWER_CUT_OFF = stored_message("the answer is cut off (%(reason)s)")
