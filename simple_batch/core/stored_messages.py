@@ -116,10 +116,8 @@ OS_ERRORS = (  # the operating system's words, as it gives them
     stored_message("%(code)s certificate verify failed: %(why)s"),
 )
 
-# --- streams of Anthropic's Messages API, and requests that it has nothing like (engine/anthropic/) --
+# --- requests that Anthropic's Messages API has nothing like (engine/anthropic/) -------------------
 
-STREAM_UNENDED = stored_message("the stream ended before the answer did")
-STREAM_PIECE_UNREADABLE = stored_message("a piece of the stream cannot be read")
 NO_COUNTERPART = stored_message(
     "%(field)s: Anthropic's Messages API has nothing like it. Leave it out, or send this request "
     "to another connection."
@@ -152,6 +150,13 @@ REDIRECTED = stored_message(
 VECTORS_MISSING = stored_message(
     "the answer to %(count)s inputs has not each “index” from %(first)s to %(last)s once"
 )
+
+# --- why the calls of a config ask for streams (engine/stream/use.py) --------------------------
+
+STREAMS_AFTER_TIMEOUT = stored_message("an answer took longer than the time-out of %(seconds)s s")
+STREAMS_AFTER_GATEWAY = stored_message("a gateway gave up waiting for an answer (HTTP %(status)s)")
+STREAMS_NEEDED = stored_message("the endpoint answers only with streams: %(error)s")
+STREAMS_REFUSED = stored_message("the endpoint has no streams: %(error)s")
 
 # --- answers that a job treats as failed (engine/unwanted_answer.py) ---------------------------
 

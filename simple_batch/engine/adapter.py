@@ -372,7 +372,7 @@ def _received(sock: gevent.socket.socket, answer: _Message) -> Iterator[None]:
 def _read_end(sock: gevent.socket.socket, answer: _Message) -> None:
     """Read what ends the body, so that the connection can be used again; an endpoint that leaves it
     open is not waited for."""
-    with gevent.Timeout(STREAM_END_S, False):
+    with gevent.Timeout(STREAM_END_S, False):  # type: ignore[arg-type]  # says nothing
         try:
             for _ in _received(sock, answer):
                 answer.body.clear()

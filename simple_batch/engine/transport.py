@@ -25,7 +25,7 @@ from ..core.stored_messages import (
     STREAM_SILENT,
 )
 from ..core.version import __version__
-from .adapter import BLOCK, Answer, BodyTooLarge, GeventAdapter, NotConnected
+from .adapter import BLOCK, STREAM_END_S, Answer, BodyTooLarge, GeventAdapter, NotConnected
 from .answer_memory import Answers, Held
 from .deadline import Deadline
 from .stream.body import StreamBody
@@ -267,12 +267,16 @@ class Transport:
                 if body.kept > self._max_body:
                     raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
                 held.reserve(body.kept + BLOCK, limit)
+        except requests.exceptions.ContentDecodingError:
+            raise
         except (HTTPError, gevent.Timeout) as failure:
             mine = not isinstance(failure, gevent.Timeout) or limit.is_mine(failure)
             if not (mine and body.is_whole):
                 if isinstance(failure, HTTPError):
                     raise requests.ConnectionError(CLOSED_HALFWAY()) from failure
                 raise
+        limit.close()
+        _read_end(response)
         content = body.body()
         held.settle(len(content))
         return content
@@ -286,6 +290,17 @@ class Transport:
             held.reserve(len(body) + BLOCK, limit)
         held.settle(len(body))
         return bytes(body)
+
+
+def _read_end(response: requests.Response) -> None:
+    """Read what ends the body, so that the connection can be used again; an endpoint that leaves it
+    open is not waited for."""
+    with gevent.Timeout(STREAM_END_S, False):  # type: ignore[arg-type]  # says nothing
+        try:
+            while response.raw.read1(BLOCK, decode_content=False):
+                pass
+        except HTTPError:
+            return  # the answer is whole
 
 
 def _reply(answer: Answer) -> Reply:

@@ -20,6 +20,7 @@ from .tool_calls import ToolCalls, add_function
 _DONE = "[DONE]"
 _SIGNS_OF_LIFE = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+_CHOICE = 500  # bytes of memory, about
 _WITHOUT_SHORT_WAY = 8  # chunks in a row that had to go the longer way: then all do
 # what a chunk has that the whole answer has not, or that is put together below
 _OF_CHUNKS = frozenset({"object", "choices", "usage", "obfuscation", "error"})
@@ -192,6 +193,7 @@ class CompletionsReader:
         parts = self._choices.get(index)
         if parts is None:
             parts = self._choices[index] = _ChoiceParts()
+            self.kept += _CHOICE
         return parts
 
     # --- every other chunk ----------------------------------------------------------------------
