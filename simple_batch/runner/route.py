@@ -88,7 +88,7 @@ class Route:
         self._structure = structure_of(
             job.schema, job.schema_mode, job.schema_retry, self._note_fallback
         )
-        self._streaming = provider.streams.on  # as the job's history says
+        self._streaming = provider.streams.on  # when this route last looked
         self._record = record
         self._as_failed = policy.as_failed
         self.failover: Failover | None = None  # of a job that is spread over several configs
