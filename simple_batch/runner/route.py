@@ -241,14 +241,14 @@ class Route:
         )
 
     def _note_streams(self, state: StreamState) -> None:
-        say = translatable(
-            "%(config)s: answers come as streams from now on: %(reason)s"
-            if state.on
-            else "%(config)s: no more streams: %(reason)s",
-            config=self.provider.alias,
-            reason=state.reason,
-        )
-        retry_while_unavailable(job_rows.note, self._job_id, job_rows.STREAMS, say)
+        values = {"config": self.provider.alias, "reason": state.reason}
+        if state.on:
+            detail = translatable(
+                "%(config)s: answers come as streams from now on: %(reason)s", **values
+            )
+        else:
+            detail = translatable("%(config)s: no more streams: %(reason)s", **values)
+        retry_while_unavailable(job_rows.note, self._job_id, job_rows.STREAMS, detail)
 
     def _note(self, detail: str) -> None:
         retry_while_unavailable(job_rows.note, self._job_id, "eased", detail)

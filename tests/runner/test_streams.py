@@ -112,7 +112,7 @@ def test_time_to_the_first_token(run, client):
     ]
     rows = list(csv.DictReader(io.StringIO(client.get(f"/jobs/{job_id}/export?format=csv").text)))
     assert [int(row["first_token_ms"]) for row in rows] == [it.first_token_ms for it in results]
-    assert "First token" in client.get(f"/jobs/{job_id}/requests/0").text
+    assert "<dt>First token" in client.get(f"/jobs/{job_id}/requests/0").text
     assert "Time to first token" in client.get(f"/jobs/{job_id}/charts").text
     assert client.get(f"/jobs/{job_id}/charts/first_token.csv").text.count("\n") >= 2
     table = client.get(f"/jobs/{job_id}/requests?cols=first_token").text
@@ -125,4 +125,4 @@ def test_without_streams_there_is_no_first_token(run, client):
     with connected():
         assert insight.summary(job_id)["first_token_ms"] == {"p50": None, "p95": None}
     assert "Time to first token" not in client.get(f"/jobs/{job_id}/charts").text
-    assert "First token" not in client.get(f"/jobs/{job_id}/requests/0").text
+    assert "<dt>First token" not in client.get(f"/jobs/{job_id}/requests/0").text
