@@ -98,7 +98,7 @@ class Route:
         self._structure = structure_of(
             job.schema, job.schema_mode, job.schema_retry, self._note_fallback
         )
-        self._streaming = provider.streams.on  # as the job's history says
+        self._streaming = provider.streams.on  # when this route last looked
         self._record = record
         self._as_failed = policy.as_failed
         self.failover: Failover | None = None  # of a job that is spread over several configs
@@ -241,14 +241,14 @@ class Route:
         )
 
     def _note_streams(self, state: StreamState) -> None:
-        say = translatable(
-            "%(config)s: answers come as streams from now on: %(reason)s"
-            if state.on
-            else "%(config)s: no more streams: %(reason)s",
-            config=self.provider.alias,
-            reason=state.reason,
-        )
-        retry_while_unavailable(job_rows.note, self._job_id, job_rows.STREAMS, say)
+        values = {"config": self.provider.alias, "reason": state.reason}
+        if state.on:
+            detail = translatable(
+                "%(config)s: answers come as streams from now on: %(reason)s", **values
+            )
+        else:
+            detail = translatable("%(config)s: no more streams: %(reason)s", **values)
+        retry_while_unavailable(job_rows.note, self._job_id, job_rows.STREAMS, detail)
 
     def _note(self, detail: str) -> None:
         retry_while_unavailable(job_rows.note, self._job_id, "eased", detail)

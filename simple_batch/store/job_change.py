@@ -121,14 +121,9 @@ class JobChange:
         bucket.retried += retried
         if result.latency_ms is not None:
             self._latency[record.alias].add(result.latency_ms)
-            if bucket.latency is None:
-                bucket.latency = LatencySketch()
-            bucket.latency.add(result.latency_ms)
         if result.first_token_ms is not None:
             self._first_tokens.add(result.first_token_ms)
-            if bucket.first_token is None:
-                bucket.first_token = LatencySketch()
-            bucket.first_token.add(result.first_token_ms)
+        bucket.add_times(result.latency_ms, result.first_token_ms)
         self._spend(record, bucket, result.usage, result.finished_at)
 
     def add_failure(self, record: Recorded, attempt: Attempt, cause: Cause) -> str:

@@ -48,6 +48,22 @@ class Bucket:
     latency: LatencySketch | None = None
     first_token: LatencySketch | None = None
 
+    def add_times(self, latency_ms: int | None, first_token_ms: int | None) -> None:
+        """Count the times of a call that succeeded."""
+        if latency_ms is not None:
+            self.latency = self.latency or LatencySketch()
+            self.latency.add(latency_ms)
+        if first_token_ms is not None:
+            self.first_token = self.first_token or LatencySketch()
+            self.first_token.add(first_token_ms)
+
+    def merge_stored(self, latency: bytes | None, first_token: bytes | None) -> None:
+        """Add the latencies of a row."""
+        if latency:
+            self.latency = _merged(self.latency, LatencySketch(latency))
+        if first_token:
+            self.first_token = _merged(self.first_token, LatencySketch(first_token))
+
     def merge_times(self, other: "Bucket") -> None:
         """Add the latencies of another bucket."""
         self.latency = _merged(self.latency, other.latency)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ...core.stored_messages import STREAM_CUT, STREAM_UNREADABLE
+from ...core.stored_messages import STREAM_PIECE_UNREADABLE, STREAM_UNENDED
 from ..stream.errors import StreamBroken, StreamError
 from ..stream.events import SseEvent
 
@@ -53,12 +53,12 @@ class MessageReader:
             data = _decode(event.data)
             self._take(data)
         except (msgspec.DecodeError, LookupError, TypeError, AttributeError, RecursionError):
-            raise StreamBroken(STREAM_UNREADABLE()) from None
+            raise StreamBroken(STREAM_PIECE_UNREADABLE()) from None
 
     def body(self) -> bytes:
         """The whole message. Raises StreamBroken where the stream had no proper end."""
         if self._message is None or not (self.ended or self._finished):
-            raise StreamBroken(STREAM_CUT())
+            raise StreamBroken(STREAM_UNENDED())
         content = [self._blocks[index].whole() for index in sorted(self._blocks)]
         return _encode({**self._message, "content": content})
 
