@@ -282,6 +282,7 @@ class RequestResult(msgspec.Struct, frozen=True, gc=False):
     model: str | None = None  # as the answer names it
     outcome: Outcome | None = None
     finish_reason: str | None = None
+    first_token_ms: int | None = None  # of an answer that came as a stream
     held: object = (
         None  # what the response holds of the room for all answers (engine/answer_memory.py)
     )
@@ -358,6 +359,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     query: tuple[tuple[str, str], ...] = ()
     secrets: tuple[str, ...] = ()
     stream: StreamMode = StreamMode.AUTO
+    stream_since: int | None = (
+        None  # epoch ms; when it was found out that the endpoint needs streams
+    )
     service_tier: str | None = None
 
     def __repr__(self) -> str:

@@ -79,6 +79,10 @@ def _read(text: str, known: list[StoredMessage]) -> str:
 # --- calls that brought no answer (engine/transport.py, engine/adapter.py) --------------------
 
 NO_ANSWER_IN_TIME = stored_message("no whole answer within %(seconds)s s")
+NO_ANSWER_BEGUN = stored_message("no answer began within %(seconds)s s")
+STREAM_SILENT = stored_message("the stream was silent for %(seconds)s s")
+STREAM_CUT = stored_message("the stream ended before the answer was complete")
+STREAM_UNREADABLE = stored_message("a piece of the stream is not valid JSON")
 EVERY_CALL_TIMES_OUT = stored_message("every call exceeds the time-out of %(seconds)s s")
 ADDRESS_REFUSED = stored_message(
     "Nothing is sent to %(place)s: that is a private address, or one that no endpoint has. If "
@@ -125,6 +129,13 @@ REDIRECTED = stored_message(
 VECTORS_MISSING = stored_message(
     "the answer to %(count)s inputs has not each “index” from %(first)s to %(last)s once"
 )
+
+# --- why the calls of a config ask for streams (engine/stream/use.py) --------------------------
+
+STREAMS_AFTER_TIMEOUT = stored_message("an answer took longer than the time-out of %(seconds)s s")
+STREAMS_AFTER_GATEWAY = stored_message("a gateway gave up waiting for an answer (HTTP %(status)s)")
+STREAMS_NEEDED = stored_message("the endpoint answers only with streams: %(error)s")
+STREAMS_REFUSED = stored_message("the endpoint has no streams: %(error)s")
 
 # --- answers that a job treats as failed (engine/unwanted_answer.py) ---------------------------
 

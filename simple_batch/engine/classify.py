@@ -21,7 +21,7 @@ from ..core.stored_messages import (
 from .answer_memory import Held
 from .answer_outcome import AnswerOutcome, outcome_of
 from .error_kinds import kind_of, limited, refuses_content
-from .error_text import ErrorBody, read_error, read_error_value
+from .error_text import ErrorBody, is_error, read_error, read_error_value
 from .rate_limit_headers import RateLimits, rate_limits
 from .surrogates import mended
 from .transport import Reply, TransportFailure
@@ -69,7 +69,6 @@ class Classification(msgspec.Struct, frozen=True):
 _NONE = msgspec.Raw()  # a union of Raw and None takes null alone
 _EMPTY = (b"", b"null", b"{}", b"[]", b'""', b"false", b"0")
 _FINE = (0, "0", None)  # of base_resp.status_code
-_SUCCESS = ("0", "200", "ok", "success")
 _BOM = b"\xef\xbb\xbf"
 # what an answer holds that is no part of an error
 _ANSWER_PARTS = frozenset(
@@ -230,25 +229,14 @@ def _error_at_end(ended: AnswerOutcome) -> ErrorBody:
 
 def _error_inside(body: bytes, answer: _Answer | _Lenient) -> ErrorBody | None:
     """The error within an answer whose HTTP status says that there is none."""
-    if _is_error(bytes(answer.error)) or _is_refused(answer.base_resp):
+    if is_error(bytes(answer.error)) or _is_refused(answer.base_resp):
         return _read_error_inside(body)
     if answer.choices and b'"error"' in body:
         for choice in answer.choices:
             error = _error_of(choice)
-            if _is_error(error):
+            if is_error(error):
                 return read_error(error)
     return None
-
-
-def _is_error(found: bytes) -> bool:
-    """Whether an ``error`` says that there is one. Some gateways send it with each answer: with nothing in
-    it, or with the code of a success."""
-    if found in _EMPTY:
-        return False
-    error = _decode_any(found)
-    if not isinstance(error, dict):
-        return True
-    return any(value and str(value).lower() not in _SUCCESS for value in error.values())
 
 
 def _is_refused(base_resp: msgspec.Raw) -> bool:

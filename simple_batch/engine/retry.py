@@ -79,6 +79,7 @@ class RetryingCall:
         "_clock",
         "_encode",
         "_failed",
+        "_first_token_ms",
         "_level",
         "_limiters",
         "_outages",
@@ -135,6 +136,7 @@ class RetryingCall:
         self._begun = 0.0  # set by run
         self._started_at = 0  # epoch ms; 0: not yet
         self._failed: RequestResult | None = None  # where the last attempt would be the last
+        self._first_token_ms: int | None = None  # of the last answer, if it came as a stream
         self.state = RequestStatus.IN_FLIGHT
         self.attempts: list[Attempt] = []
         self.called_at = self.ended_at = 0.0  # when the last call started and ended, by the clock
@@ -292,11 +294,13 @@ class RetryingCall:
         """Make one attempt; it is noted however it ends."""
         self.state = RequestStatus.IN_FLIGHT
         started_at, began, reply, finding = now_ms(), self._clock(), None, None
-        self.calling, self.called_at = True, began
+        self.calling, self.called_at, self._first_token_ms = True, began, None
         try:
             reply = self._transport.post(
                 self.request.url, self._body, min(self._policy.attempt_timeout_s, left_s)
             )
+            if reply.first_token_s is not None:
+                self._first_token_ms = max(0, round(reply.first_token_s * 1000))
             finding = classify(reply, self.request.url)
         except TransportFailure as failure:
             finding = classify_failure(failure)
@@ -395,6 +399,7 @@ class RetryingCall:
             model=finding.model,
             outcome=finding.outcome,
             finish_reason=finding.finish_reason,
+            first_token_ms=self._first_token_ms,
             held=finding.held,
         )
 

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+import gevent
+
 from ..core.context import Vault
 from ..core.domain import Defaults, Endpoint, GovernorState, Prices, Request
 from ..core.errors import ConfigurationError
@@ -13,8 +15,11 @@ from ..engine.answer_memory import Answers
 from ..engine.encoder import Encoder
 from ..engine.exchange import Exchange
 from ..engine.governor import Governor
+from ..engine.stream.use import StreamState, StreamUse
 from ..engine.transport import Reply
+from ..store import config_streams
 from ..store.configs import endpoint_of
+from ..store.database import retry_while_unavailable
 from ..store.models import ApiConfig
 from .spend_caps import ConfigSpendLimit, SpendLimits
 
@@ -61,6 +66,7 @@ class Provider:
             maximum=max_calls,
             patience_s=settings.RATE_LIMIT_PATIENCE,
         )
+        self._streams = StreamUse(endpoint, self._streams_changed)
         self._open(endpoint, updated_at)
 
     def _open(self, endpoint: Endpoint, updated_at: int) -> None:
@@ -72,11 +78,12 @@ class Provider:
         self.defaults: Defaults = endpoint.defaults
         self._encoder = Encoder(endpoint.defaults)
         width = min(endpoint.concurrency or self._max_calls, self._max_calls)
-        self._exchange = Exchange(endpoint, self._settings, width, self.answers)
+        self._exchange = Exchange(endpoint, self._settings, width, self.answers, self._streams)
 
     def renew(self, endpoint: Endpoint, updated_at: int) -> None:
         """Take up an edited config: calls in flight end as they began."""
         self.governor.update(endpoint.concurrency, endpoint.rpm, endpoint.tpm)
+        self._streams = self._streams.renewed(endpoint)
         self._open(endpoint, updated_at)
 
     @property
@@ -91,9 +98,24 @@ class Provider:
         self, path: str, body: bytes, timeout_s: float, own_timeout_s: float | None = None
     ) -> Reply:
         """``timeout_s`` is what the request has left; the job's own time-out, else the config's as
-        it stands now, holds too."""
-        bound = min(timeout_s, own_timeout_s or self.timeout_s)
-        return self._exchange.post(path, body, bound)
+        it stands now, bounds the wait for the answer, or for the beginning of a stream."""
+        return self._exchange.post(path, body, own_timeout_s or self.timeout_s, timeout_s)
+
+    @property
+    def streams(self) -> StreamState:
+        """Whether calls ask for streams."""
+        return self._streams.state
+
+    def _streams_changed(self, state: StreamState) -> None:
+        log.info("%s: streams %s: %s", self.alias, "on" if state.on else "off", state.reason)
+        # the call that found it out goes on meanwhile
+        gevent.spawn(
+            retry_while_unavailable,
+            config_streams.remember,
+            self.config_id,
+            state.since,
+            state.reason if state.on else "",
+        )
 
     def close(self) -> None:
         self._exchange.close()

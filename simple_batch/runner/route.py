@@ -17,6 +17,7 @@ from ..engine.load_balancer import LoadBalancer, Upstream
 from ..engine.packing import RequestPacker
 from ..engine.pool import Pool
 from ..engine.retry import Policy
+from ..engine.stream.use import StreamState
 from ..engine.structured_output import NOTHING, structure_of
 from ..engine.transport import Reply, TransportFailure
 from ..engine.unwanted_answer import is_unwanted
@@ -87,6 +88,7 @@ class Route:
         self._structure = structure_of(
             job.schema, job.schema_mode, job.schema_retry, self._note_fallback
         )
+        self._streaming = provider.streams.on  # when this route last looked
         self._record = record
         self._as_failed = policy.as_failed
         self.failover: Failover | None = None  # of a job that is spread over several configs
@@ -128,7 +130,14 @@ class Route:
         return self.pool.calls
 
     def post(self, path: str, body: bytes, timeout_s: float) -> Reply:
-        return self.provider.post(path, body, timeout_s, self.timeout_s())
+        try:
+            return self.provider.post(path, body, timeout_s, self.timeout_s())
+        finally:
+            state = self.provider.streams
+            if state.on != self._streaming:
+                self._streaming = state.on
+                if state.here:
+                    gevent.spawn(self._note_streams, state)
 
     def timeout_s(self) -> float:
         """Time limit of a call, as it stands now."""
@@ -205,6 +214,16 @@ class Route:
                 now=now,
             )
         )
+
+    def _note_streams(self, state: StreamState) -> None:
+        say = translatable(
+            "%(config)s: answers come as streams from now on: %(reason)s"
+            if state.on
+            else "%(config)s: no more streams: %(reason)s",
+            config=self.provider.alias,
+            reason=state.reason,
+        )
+        retry_while_unavailable(job_rows.note, self._job_id, job_rows.STREAMS, say)
 
     def _note(self, detail: str) -> None:
         retry_while_unavailable(job_rows.note, self._job_id, "eased", detail)

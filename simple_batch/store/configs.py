@@ -94,6 +94,7 @@ def endpoint_of(config: ApiConfig, vault: Vault) -> Endpoint:
         query=_pairs(config.query, secret["query"]),
         secrets=tuple(value for values in secret.values() for value in values.values()),
         stream=StreamMode(config.stream),
+        stream_since=config.stream_since,
         service_tier=config.service_tier,
     )
 

@@ -6,7 +6,7 @@ from flask_babel import gettext as _
 from .. import insight
 from ..core import context, identity
 from ..core.errors import Conflict, InvalidInput, SimpleBatchError
-from ..services import configs, prices
+from ..services import config_streams, configs, prices
 from .error_pages import wants_json
 from .form_keys import once
 from .forms import ConfigForm, blame
@@ -104,6 +104,14 @@ def test_stored(config_id: int):
         f"{translated(found.message)} ({found.latency_ms} ms)", "success" if found.ok else "danger"
     )
     return redirect(url_for("configs.index"), 303)
+
+
+@blueprint.post("/<int:config_id>/streams/off")
+def streams_off(config_id: int):
+    """Call without streams again, until they are needed."""
+    config_streams.switch_off(config_id)
+    flash(_("Streams are off. They are switched on again when they are needed."), "success")
+    return redirect(url_for("configs.edit", config_id=config_id), 303)
 
 
 @blueprint.post("/test")

@@ -144,6 +144,7 @@ REASONS = {
     "deleted": _("the job was deleted"),
     "restored": _("restored from the bin"),
     "eased": _("the endpoint doesn't support the schema"),
+    "streams": _("how answers come has changed"),
     "due": _("its start time has come"),
     "expired": _("its deadline has passed"),
     "off_hours": _("outside its hours"),

@@ -30,6 +30,7 @@ REPEATABLE = {
     "configs.edit",
     "configs.known_prices",
     "configs.models",
+    "configs.streams_off",
     "configs.test",
     "configs.test_stored",
     "job_actions.change",
