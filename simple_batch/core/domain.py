@@ -288,10 +288,17 @@ class RequestResult(msgspec.Struct, frozen=True, gc=False):
     )
 
 
+class ApiFormat(StrEnum):
+    """The API that an endpoint speaks; requests and answers are in OpenAI's form on our side."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"  # the Messages API
+
+
 class Defaults(msgspec.Struct, frozen=True):
     """What a config adds to a request that does not say it itself, where it asks for a text. ``own``
     are a job's parameters: they go to every endpoint. A request that names the ``alias`` as its
-    model means ``model``."""
+    model means ``model``. ``api_format`` is that of the endpoint: what it has nothing like is left out."""
 
     model: str
     max_tokens: int | None = None
@@ -299,6 +306,7 @@ class Defaults(msgspec.Struct, frozen=True):
     params: dict[str, Any] = {}
     alias: str = ""
     own: dict[str, Any] = {}
+    api_format: ApiFormat = ApiFormat.OPENAI
 
     def under(self, params: dict[str, Any]) -> "Defaults":
         """With a job's own parameters over the config's."""
@@ -310,14 +318,8 @@ class Defaults(msgspec.Struct, frozen=True):
             params=rest,
             alias=self.alias,
             own={name: params[name] for name in params if name != "model"},
+            api_format=self.api_format,
         )
-
-
-class ApiFormat(StrEnum):
-    """The API that an endpoint speaks; requests and answers are in OpenAI's form on our side."""
-
-    OPENAI = "openai"
-    ANTHROPIC = "anthropic"  # the Messages API
 
 
 class Auth(StrEnum):

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from ..core.domain import Defaults, Request
+from ..core.domain import ApiFormat, Defaults, Request
 from ..core.max_tokens import set_limit
+from .anthropic import no_counterpart
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -23,13 +24,16 @@ class Encoder:
     def __init__(self, defaults: Defaults, asked: Callable[[str], dict[str, Any]] = lambda url: {}):
         self._model = msgspec.Raw(_encode(defaults.model))
         self._alias = {_encode(defaults.alias), json.dumps(defaults.alias).encode()}
-        generating = dict(defaults.params)
+        params, own = defaults.params, defaults.own
+        if defaults.api_format is ApiFormat.ANTHROPIC:
+            params, own = no_counterpart.without(params), no_counterpart.without(own)
+        generating = dict(params)
         if defaults.max_tokens is not None:
             generating["max_tokens"] = defaults.max_tokens
         if defaults.temperature is not None:
             generating["temperature"] = defaults.temperature
         self._generating = {name: msgspec.Raw(_encode(value)) for name, value in generating.items()}
-        self._own = {name: msgspec.Raw(_encode(value)) for name, value in defaults.own.items()}
+        self._own = {name: msgspec.Raw(_encode(value)) for name, value in own.items()}
         self._asked = asked
         self._asked_of: dict[str, dict[str, msgspec.Raw]] = {}
 

@@ -4,13 +4,14 @@ rest of the engine knows one form only."""
 
 import time
 
-import msgspec
-
-from ..core.domain import Endpoint
+from ..core.domain import ApiFormat, Endpoint
 from ..core.redaction import redact
 from ..core.settings import Settings
 from .answer_memory import Answers
+from .anthropic import model_list, translation
+from .anthropic.stream import MessageReader
 from .error_text import ErrorBody, read_error
+from .stream.choices import choices_asked
 from .stream.completions import CompletionsReader
 from .stream.limits import StreamLimits
 from .stream.reader import Reader
@@ -34,26 +35,30 @@ class Exchange:
         answers: Answers | None = None,
         streams: StreamUse | None = None,
     ):
-        self._transport = Transport(endpoint, settings, width, answers)
         self.streams = streams or StreamUse(endpoint)
         self._idle_s = settings.STREAM_IDLE_TIMEOUT
         self._longest_s = settings.REQUEST_DEADLINE
+        self._translates = endpoint.api_format is ApiFormat.ANTHROPIC
+        if self._translates:
+            endpoint = translation.opened(endpoint)
+        self._transport = Transport(endpoint, settings, width, answers)
 
     def post(self, path: str, body: bytes, timeout_s: float, total_s: float | None = None) -> Reply:
         """POST a JSON body in OpenAI's form. ``timeout_s`` bounds the wait for the answer, with a stream
         for its beginning; ``total_s`` bounds the whole call (without it: a stream of REQUEST_DEADLINE).
 
         An endpoint that refuses to answer without a stream, or with one, is asked once more in the
-        other way. Raises TransportFailure where no whole answer came in time."""
+        other way. Raises TransportFailure where no whole answer came in time, or the API has nothing
+        like the request (then no call is made)."""
         streams = self.streams
         total_s = self._longest_s if total_s is None else total_s
         if not streams.applies_to(path, body):
-            return self._transport.post(path, body, min(timeout_s, total_s))
+            return self._post(path, body, min(timeout_s, total_s))
         if streams.state.on:
             return self._post_stream(path, body, timeout_s, total_s)
         began = time.monotonic()
         try:
-            reply = self._transport.post(path, body, min(timeout_s, total_s))
+            reply = self._post(path, body, min(timeout_s, total_s))
         except TransportFailure as failure:
             if failure.awaited and timeout_s <= total_s:
                 streams.timed_out(timeout_s)
@@ -66,10 +71,21 @@ class Exchange:
         return reply
 
     def get(self, path: str, timeout_s: float) -> Reply:
-        return self._transport.get(path, timeout_s)
+        if not self._translates or path != model_list.PATH:
+            return self._transport.get(path, timeout_s)
+        found = model_list.all_models(lambda page: self._transport.get(page, timeout_s))
+        return translation.answer(found)
 
     def close(self) -> None:
         self._transport.close()
+
+    # --- without a stream, and with one ---------------------------------------------------------
+
+    def _post(self, path: str, body: bytes, timeout_s: float) -> Reply:
+        if not self._translates:
+            return self._transport.post(path, body, timeout_s)
+        path, body = translation.request(path, body)
+        return translation.answer(self._transport.post(path, body, timeout_s))
 
     def _turns_on(self, reply: Reply) -> bool:
         """Whether the endpoint says that it answers with streams only; calls then ask for them."""
@@ -81,20 +97,26 @@ class Exchange:
     def _post_stream(self, path: str, body: bytes, timeout_s: float, total_s: float) -> Reply:
         streams = self.streams
         limits = StreamLimits(min(timeout_s, total_s), self._idle_s, total_s)
-        asks_usage = not streams.without_usage
-        asked = streams.asked(path, body)
-        reply = self._transport.post_stream(path, asked, limits, _reader(path, body))
+        asks_usage = streams.asks_usage(path)
+        reply = self._read_stream(path, body, limits)
         error = _error_of(reply)
         if error is None:
             return reply
         if asks_usage and refuses_options(error):
             streams.without_usage = True
-            asked = streams.asked(path, body)
-            return self._transport.post_stream(path, asked, limits, _reader(path, body))
+            return self._read_stream(path, body, limits)
         if streams.may_change and refuses_stream(_status(reply), error):
             streams.refused(redact(error.text))
-            return self._transport.post(path, body, min(timeout_s, total_s))
+            return self._post(path, body, min(timeout_s, total_s))
         return reply
+
+    def _read_stream(self, path: str, body: bytes, limits: StreamLimits) -> Reply:
+        if not self._translates:
+            asked, reader = self.streams.asked(path, body), _reader(path, body)
+            return self._transport.post_stream(path, asked, limits, reader)
+        path, body = translation.request(path, body)
+        asked = self.streams.asked(path, body)
+        return translation.answer(self._transport.post_stream(path, asked, limits, MessageReader()))
 
 
 def _status(reply: Reply) -> int:
@@ -112,31 +134,7 @@ def _error_of(reply: Reply) -> ErrorBody | None:
     return read_error(body)
 
 
-class _Asked(msgspec.Struct):
-    """What of a request tells how many choices its answer has."""
-
-    n: int | None = None
-    prompt: msgspec.Raw = msgspec.Raw()
-
-
-_asked = msgspec.json.Decoder(_Asked).decode
-_texts = msgspec.json.Decoder(list[str | list[int]]).decode
-
-
 def _reader(path: str, body: bytes) -> Reader:
     if path == RESPONSES:
         return ResponsesReader()
-    return CompletionsReader(path == COMPLETIONS, _choices(path, body))
-
-
-def _choices(path: str, body: bytes) -> int:
-    """How many choices an answer must have."""
-    if path != COMPLETIONS and b'"n":' not in body:
-        return 1
-    try:
-        asked = _asked(body)
-        prompt = bytes(asked.prompt)
-        prompts = _texts(prompt) if prompt.startswith((b'["', b"[[")) else [""]
-    except msgspec.DecodeError:
-        return 1  # the endpoint will say what is wrong with it
-    return max(1, asked.n or 1) * max(1, len(prompts))
+    return CompletionsReader(path == COMPLETIONS, choices_asked(path == COMPLETIONS, body))

@@ -102,6 +102,7 @@ class Transport:
         )
         if endpoint.key:
             session.headers["Authorization"] = f"Bearer {endpoint.key}"
+        session.headers.update(endpoint.headers)
         self._direct: GeventAdapter | None = None  # None where a proxy is in between
         self._policy = AddressPolicy.of(settings.ALLOWED_PRIVATE_HOSTS)
         self._answers = answers or Answers(settings.MAX_ANSWERS_BYTES)

@@ -6,9 +6,19 @@ from pathlib import Path
 
 import gevent
 
-from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Request, RequestResult, Waiting
-from ..core.messages import translatable
+from ..core.domain import (
+    EMBEDDINGS,
+    ApiFormat,
+    Attempt,
+    Cause,
+    Defaults,
+    Request,
+    RequestResult,
+    Waiting,
+)
+from ..core.messages import listed, translatable
 from ..core.stored_messages import UNREADABLE_IMAGE
+from ..engine.anthropic import no_counterpart
 from ..engine.breaker import PauseReason
 from ..engine.encoder import Encoder
 from ..engine.failure_guard import GuardPolicy
@@ -114,6 +124,7 @@ class Route:
 
     def run(self, pending: Callable[[], Iterable[Request | None]]) -> PauseReason | None:
         """Run all that are pending; see Pool.run."""
+        self._note_left_out()
         return self.pool.run(pending(), self._record_result)
 
     def ready(self) -> bool:
@@ -205,6 +216,20 @@ class Route:
             )
         )
 
+    def _note_left_out(self) -> None:
+        """Parameters of the config and of the job that its API has nothing like are not sent."""
+        defaults = job_defaults(self._job, self.provider.defaults)
+        if defaults.api_format is not ApiFormat.ANTHROPIC:
+            return
+        names = no_counterpart.left_out(defaults.params | defaults.own)
+        if names:
+            detail = translatable(
+                "%(config)s: Anthropic's Messages API has nothing like %(names)s",
+                config=self.provider.alias,
+                names=listed(names),
+            )
+            retry_while_unavailable(job_rows.note_left_out, self._job_id, detail)
+
     def _note_packs(self, refused: int, now: int) -> None:
         self._note(
             translatable(
@@ -216,14 +241,14 @@ class Route:
         )
 
     def _note_streams(self, state: StreamState) -> None:
-        say = translatable(
-            "%(config)s: answers come as streams from now on: %(reason)s"
-            if state.on
-            else "%(config)s: no more streams: %(reason)s",
-            config=self.provider.alias,
-            reason=state.reason,
-        )
-        retry_while_unavailable(job_rows.note, self._job_id, job_rows.STREAMS, say)
+        values = {"config": self.provider.alias, "reason": state.reason}
+        if state.on:
+            detail = translatable(
+                "%(config)s: answers come as streams from now on: %(reason)s", **values
+            )
+        else:
+            detail = translatable("%(config)s: no more streams: %(reason)s", **values)
+        retry_while_unavailable(job_rows.note, self._job_id, job_rows.STREAMS, detail)
 
     def _note(self, detail: str) -> None:
         retry_while_unavailable(job_rows.note, self._job_id, "eased", detail)

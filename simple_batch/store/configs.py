@@ -30,6 +30,7 @@ def defaults_of(config: ApiConfig) -> Defaults:
         temperature=config.temperature,
         params=json.loads(config.params),
         alias=config.alias,
+        api_format=ApiFormat(config.api_format),
     )
 
 

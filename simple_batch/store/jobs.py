@@ -33,6 +33,7 @@ RESETTING = "resetting"  # why it is paused while its results are removed
 WAITING = "waiting"  # why an event is noted: the endpoint is away
 ANSWERING = "answering"  # likewise: it answers again
 STREAMS = "streams"  # likewise: its answers come as streams from now on, or no longer
+LEFT_OUT = "left_out"  # likewise: parameters that the API has nothing like
 LONGER_TIMEOUT = "longer_timeout"  # likewise: the time-out of the job's calls was raised
 EXPIRED = "expired"  # why a job is finalizing although requests are left
 _ASKED_TO_WAIT = (Cause.RATE_LIMIT, Cause.OVERLOADED)  # why a job is paused for a time
@@ -107,6 +108,16 @@ def note(job_id: int, reason: str, detail: str) -> None:
     """Note what happened to a job while its status stayed."""
     status = Job.select(Job.status).where(Job.id == job_id).scalar()
     add_event(job_id, status, status, reason, detail)
+
+
+def note_left_out(job_id: int, detail: str) -> None:
+    """Note that parameters of a config or of a job are not sent: once, though it is run several times and
+    on several workers."""
+    with database.atomic():
+        lock_job(job_id)
+        noted = (JobEvent.job == job_id) & (JobEvent.reason == LEFT_OUT)
+        if not JobEvent.select().where(noted & (JobEvent.detail == detail)).exists():
+            note(job_id, LEFT_OUT, detail)
 
 
 def note_waiting(job_id: int, detail: str) -> None:

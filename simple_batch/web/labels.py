@@ -124,6 +124,7 @@ REASONS = {
     "same_failure": _("all requests fail with the same error"),
     "waiting": _("waiting – the endpoint does not answer"),
     "answering": _("the endpoint answers again"),
+    "left_out": _("parameters left out"),
     "longer_timeout": _("timeout raised"),
     "held": _("not started yet – press Resume"),
     "resetting": _("being reset – deleting its results"),

@@ -4,7 +4,7 @@ import json
 
 import gevent
 
-from ..endpoint import http
+from ..endpoint import MisbehavingEndpoint, http
 
 CHUNK = {"id": "c-1", "object": "chat.completion.chunk", "created": 7, "model": "m-1"}
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
@@ -89,15 +89,6 @@ def closing(*events: bytes):
     return behave
 
 
-def by_request(plain, streamed):
-    """A behaviour for a body that asks for a stream, and one for all others."""
-
-    def choose(body: dict):
-        return streamed if body.get("stream") else plain
-
-    return choose
-
-
 ONLY_STREAMS = http(
     400,
     {
@@ -120,3 +111,20 @@ def response_events(response: dict, *deltas: str, last: str = "response.complete
         kind = "response.output_text.delta"
         events.append(event({"type": kind, "output_index": 0, "delta": text}, kind))
     return [*events, event({"type": last, "response": response}, last)]
+
+
+class StreamingEndpoint(MisbehavingEndpoint):
+    """An endpoint whose behaviour for each request is ``answer(body)``."""
+
+    def __init__(self, answer):
+        super().__init__(b"")
+        self._answer = answer
+
+    def _next(self, head: str, body: bytes):
+        super()._next(head, body)
+        return self._answer(self.bodies[-1])
+
+
+def only_streams(*events: bytes):
+    """Answers of a model that answers with streams only (DashScope's words for it)."""
+    return lambda body: stream(*events) if body.get("stream") else ONLY_STREAMS

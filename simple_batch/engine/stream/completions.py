@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ...core.stored_messages import STREAM_CUT, STREAM_UNREADABLE
+from ...core.stored_messages import STREAM_PIECE_UNREADABLE, STREAM_UNENDED
 from ..error_text import is_error, read_error_value
 from .errors import StreamBroken, StreamError
 from .events import SseEvent
@@ -136,7 +136,7 @@ class CompletionsReader:
         finished = sum(parts.finish_reason is not None for parts in self._choices.values())
         whole = finished and finished >= max(self._asked, len(self._choices))
         if not (whole or self.ended):
-            raise StreamBroken(STREAM_CUT())
+            raise StreamBroken(STREAM_UNENDED())
         answer = {"id": "", "object": "chat.completion", **self._head}
         answer["object"] = "text_completion" if self._of_text else "chat.completion"
         answer["choices"] = [self._choice(index) for index in sorted(self._choices)]
@@ -202,7 +202,7 @@ class CompletionsReader:
         try:
             chunk = _any(data)
         except _FAULTS:
-            raise StreamBroken(STREAM_UNREADABLE()) from None
+            raise StreamBroken(STREAM_PIECE_UNREADABLE()) from None
         if not isinstance(chunk, dict):
             return
         if "error" in chunk and is_error(_encode(chunk["error"])):

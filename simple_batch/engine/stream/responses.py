@@ -7,7 +7,7 @@ that were sent when they were done.
 
 import msgspec
 
-from ...core.stored_messages import STREAM_CUT, STREAM_UNREADABLE
+from ...core.stored_messages import STREAM_PIECE_UNREADABLE, STREAM_UNENDED
 from .completions import error_of
 from .errors import StreamBroken, StreamError
 from .events import SseEvent
@@ -62,12 +62,12 @@ class ResponsesReader:
             elif kind in _LAST:
                 self._end(_last(event.data).response)
         except _FAULTS:
-            raise StreamBroken(STREAM_UNREADABLE()) from None
+            raise StreamBroken(STREAM_PIECE_UNREADABLE()) from None
         self.started = self.started or kind.endswith(".delta") or kind == _ITEM
 
     def body(self) -> bytes:
         if self._whole is None:
-            raise StreamBroken(STREAM_CUT())
+            raise StreamBroken(STREAM_UNENDED())
         return self._whole
 
     def _keep(self, found: _Item) -> None:

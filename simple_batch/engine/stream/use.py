@@ -15,6 +15,7 @@ from ...core.stored_messages import (
 )
 
 CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
+_MESSAGES = "/v1/messages"  # Anthropic's
 _PATHS = frozenset({CHAT, COMPLETIONS, RESPONSES})
 _REASON = 300  # characters of a provider's words
 GATEWAY_TIMEOUTS = frozenset({504, 524})
@@ -36,7 +37,7 @@ class StreamUse:
 
     def __init__(self, endpoint: Endpoint, changed: Callable[[StreamState], None] | None = None):
         self._place = endpoint.base_url, endpoint.defaults.model, endpoint.api_format
-        self._format = endpoint.api_format
+        self._in_openai_format = endpoint.api_format is ApiFormat.OPENAI
         self._mode = endpoint.stream
         self._changed = changed
         self._refused = False  # the endpoint has no streams
@@ -56,7 +57,8 @@ class StreamUse:
     def applies_to(self, path: str, body: bytes) -> bool:
         """Whether calls like this may be streams: embeddings and images have none, and audio would come
         in another format (https://platform.openai.com/docs/guides/audio, read 2026-11-28)."""
-        if path not in _PATHS or self._mode is StreamMode.NEVER:
+        known = path in _PATHS or (path == _MESSAGES and not self._in_openai_format)
+        if not known or self._mode is StreamMode.NEVER:
             return False
         return not (b'"modalities"' in body and b'"audio"' in body)
 
@@ -65,11 +67,14 @@ class StreamUse:
         """Whether streams may be switched on or off as needed."""
         return self._mode is StreamMode.AUTO
 
+    def asks_usage(self, path: str) -> bool:
+        """Whether the usage has to be asked for, and may be."""
+        return path in (CHAT, COMPLETIONS) and not self.without_usage and self._in_openai_format
+
     def asked(self, path: str, body: bytes) -> bytes:
         """The body, asking for a stream."""
         fields = b'"stream":true'
-        usage = path != RESPONSES and self._format is ApiFormat.OPENAI and not self.without_usage
-        if usage:
+        if self.asks_usage(path):
             fields += b',"stream_options":{"include_usage":true}'
         rest = body.lstrip()[1:]
         return b"{" + fields + (b"" if rest.lstrip().startswith(b"}") else b",") + rest

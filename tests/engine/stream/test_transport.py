@@ -112,7 +112,7 @@ def test_the_answer_is_the_one_of_a_call_without_a_stream(open_transport, behavi
         (s.closing(*s.says(TEXT)[:-3]), Cause.BAD_RESPONSE, "ended before"),
         (s.stream(*s.says(TEXT)[:-3]), Cause.BAD_RESPONSE, "ended before"),
         (s.stream(), Cause.BAD_RESPONSE, ""),
-        (s.stream(s.event("{")), Cause.BAD_RESPONSE, "not valid JSON"),
+        (s.stream(s.event("{")), Cause.BAD_RESPONSE, "cannot be read"),
         (s.stream(*s.says(TEXT)[:3], s.event({"error": {"message": "gone", "code": 502}})),
          Cause.SERVER_ERROR, "gone"),
         (s.stream(s.event({"error": {"message": "slow down", "code": 429}})), Cause.RATE_LIMIT, "slow"),
