@@ -81,6 +81,8 @@ def _read(text: str, known: list[StoredMessage]) -> str:
 NO_ANSWER_IN_TIME = stored_message("no whole answer within %(seconds)s s")
 NO_ANSWER_BEGUN = stored_message("no answer began within %(seconds)s s")
 STREAM_SILENT = stored_message("the stream was silent for %(seconds)s s")
+STREAM_UNENDED = stored_message("the stream ended before the answer did")
+STREAM_PIECE_UNREADABLE = stored_message("a piece of the stream cannot be read")
 EVERY_CALL_TIMES_OUT = stored_message("every call exceeds the time-out of %(seconds)s s")
 ADDRESS_REFUSED = stored_message(
     "Nothing is sent to %(place)s: that is a private address, or one that no endpoint has. If "
@@ -114,10 +116,8 @@ OS_ERRORS = (  # the operating system's words, as it gives them
     stored_message("%(code)s certificate verify failed: %(why)s"),
 )
 
-# --- streams of Anthropic's Messages API, and requests that it has nothing like (engine/anthropic/) --
+# --- requests that Anthropic's Messages API has nothing like (engine/anthropic/) -------------------
 
-STREAM_UNENDED = stored_message("the stream ended before the answer did")
-STREAM_PIECE_UNREADABLE = stored_message("a piece of the stream cannot be read")
 NO_COUNTERPART = stored_message(
     "%(field)s: Anthropic's Messages API has nothing like it. Leave it out, or send this request "
     "to another connection."
