@@ -5,8 +5,10 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from ..core.context import Vault
-from ..core.domain import Defaults, Endpoint, GovernorState, Prices, Request
+from ..core.domain import Adjustment, Defaults, Endpoint, GovernorState, Prices, Request
 from ..core.errors import ConfigurationError
 from ..core.settings import Settings
 from ..engine.answer_memory import Answers
@@ -14,7 +16,9 @@ from ..engine.encoder import Encoder
 from ..engine.exchange import Exchange
 from ..engine.governor import Governor
 from ..engine.transport import Reply
+from ..store import configs
 from ..store.configs import endpoint_of
+from ..store.database import retry_while_unavailable
 from ..store.models import ApiConfig
 from .spend_caps import ConfigSpendLimit, SpendLimits
 
@@ -78,6 +82,23 @@ class Provider:
         """Take up an edited config: calls in flight end as they began."""
         self.governor.update(endpoint.concurrency, endpoint.rpm, endpoint.tpm)
         self._open(endpoint, updated_at)
+
+    def adjust(self, adjustments: tuple[Adjustment, ...]) -> None:
+        """Encode requests with these adjustments from now on."""
+        if adjustments != self.defaults.adjustments:
+            self.defaults = msgspec.structs.replace(self.defaults, adjustments=adjustments)
+            self._encoder = Encoder(self.defaults)
+
+    def learn(self, adjustment: Adjustment) -> bool:
+        """Take an adjustment up, here and for all processes. Returns False if another process or call
+        has learned it before."""
+        if any(one.key == adjustment.key for one in self.defaults.adjustments):
+            return False
+        self.adjust((*self.defaults.adjustments, adjustment))
+        config = retry_while_unavailable(configs.learn, self.config_id, adjustment)
+        known = configs.adjustments_of(config)
+        self.adjust(known)
+        return adjustment in known
 
     @property
     def has_usual_timeout(self) -> bool:
@@ -152,6 +173,7 @@ class Providers:
         for config in ApiConfig.select().where(ApiConfig.id.in_(list(self._by_config))):
             provider = self._by_config[config.id]
             provider.spend_limit.refresh()
+            provider.adjust(configs.adjustments_of(config))
             if provider.updated_at != config.updated_at:
                 provider.spend_limit.renew(config)
                 try:

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import gevent
 
-from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Request, RequestResult, Waiting
+from ..core.domain import (
+    EMBEDDINGS,
+    Adjustment,
+    Attempt,
+    Cause,
+    Defaults,
+    Request,
+    RequestResult,
+    Waiting,
+)
 from ..core.messages import translatable
 from ..core.stored_messages import UNREADABLE_IMAGE
 from ..engine.breaker import PauseReason
@@ -15,6 +24,7 @@ from ..engine.failure_guard import GuardPolicy
 from ..engine.limiters import Limiters
 from ..engine.load_balancer import LoadBalancer, Upstream
 from ..engine.packing import RequestPacker
+from ..engine.parameter_adjuster import ParameterAdjuster
 from ..engine.pool import Pool
 from ..engine.retry import Policy
 from ..engine.structured_output import NOTHING, structure_of
@@ -26,6 +36,7 @@ from ..store.configs import job_defaults
 from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from ..store.requests import RouteKey
+from .adjustment_notes import learned
 from .providers import Provider
 
 log = logging.getLogger(__name__)
@@ -103,6 +114,7 @@ class Route:
             if inputs_per_call > 1
             else None,
             guard=guard,
+            adjuster=ParameterAdjuster(self._defaults, self._learn),
         )
 
     def encode(self, request: Request) -> bytes:
@@ -185,6 +197,17 @@ class Route:
             encoder = self._encoder = Encoder(job_defaults(self._job, defaults), *fields)
             self._encoder_of = defaults, level
         return encoder.encode(request)
+
+    def _defaults(self) -> Defaults:
+        """Those that requests are encoded with now."""
+        return job_defaults(self._job, self.provider.defaults)
+
+    def _learn(self, adjustment: Adjustment, origin: str) -> None:
+        """A parameter is rejected: from now on it is sent in another way, or no longer."""
+        if self.provider.learn(adjustment):
+            detail = learned(self.provider.alias, adjustment, origin)
+            log.info("job %s: %s", self._job_id, detail)
+            retry_while_unavailable(job_rows.note, self._job_id, job_rows.ADJUSTED, detail)
 
     def _note_fallback(self, refused: str, now: str) -> None:
         self._note(
