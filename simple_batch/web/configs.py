@@ -6,7 +6,7 @@ from flask_babel import gettext as _
 from .. import insight
 from ..core import context, identity
 from ..core.errors import Conflict, InvalidInput, SimpleBatchError
-from ..services import config_streams, configs, prices
+from ..services import adjusted_parameters, config_streams, configs, prices
 from .error_pages import wants_json
 from .form_keys import once
 from .forms import ConfigForm, blame
@@ -80,6 +80,15 @@ def delete(config_id: int):
     except Conflict as error:
         flash(translated(error), "danger")
     return redirect(url_for("configs.index"), 303)
+
+
+@blueprint.post("/<int:config_id>/forget")
+def forget(config_id: int):
+    """Forget how a parameter that a model rejects is sent: the next call sends it as it was."""
+    model, url, parameter = (request.form.get(name, "") for name in ("model", "url", "parameter"))
+    if adjusted_parameters.forget(config_id, (model, url, parameter)):
+        flash(_("Undone: %(parameter)s is sent again.", parameter=parameter), "success")
+    return redirect(url_for("configs.edit", config_id=config_id), 303)
 
 
 @blueprint.post("/<int:config_id>/activate")
@@ -210,6 +219,7 @@ def _form_page(form, config, tested=None, models=()):
         config=config,
         tested=tested,
         models=models,
+        adjustments=adjusted_parameters.of_config(config) if config else [],
         known_endpoints=KNOWN_ENDPOINTS,
         offered=_offered(form),
         cap_zone=context.settings().TIMEZONE or "UTC",
