@@ -183,7 +183,7 @@ def test_answers_come_as_streams(start, add_claude, run, emulator):
         (cut, _), (failed, _) = (
             insight.request_detail(job.id, index)["attempts"] for index in (5, 6)
         )
-    assert "the stream ended before the answer was complete" in cut["message"]
+    assert "the stream ended before the answer did" in cut["message"]
     assert (failed["cause"], failed["http_status"]) == ("overloaded", 529)
 
 
