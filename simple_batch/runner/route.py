@@ -8,6 +8,7 @@ import gevent
 
 from ..core.domain import (
     EMBEDDINGS,
+    Adjustment,
     ApiFormat,
     Attempt,
     Cause,
@@ -25,6 +26,7 @@ from ..engine.failure_guard import GuardPolicy
 from ..engine.limiters import Limiters
 from ..engine.load_balancer import LoadBalancer, Upstream
 from ..engine.packing import RequestPacker
+from ..engine.parameter_adjuster import ParameterAdjuster
 from ..engine.pool import Pool
 from ..engine.retry import Policy
 from ..engine.stream.use import StreamState
@@ -37,6 +39,7 @@ from ..store.configs import job_defaults
 from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from ..store.requests import RouteKey
+from .adjustment_notes import learned
 from .providers import Provider
 
 log = logging.getLogger(__name__)
@@ -115,6 +118,7 @@ class Route:
             if inputs_per_call > 1
             else None,
             guard=guard,
+            adjuster=ParameterAdjuster(self._defaults, self._learn),
         )
 
     def encode(self, request: Request) -> bytes:
@@ -205,6 +209,17 @@ class Route:
             encoder = self._encoder = Encoder(job_defaults(self._job, defaults), *fields)
             self._encoder_of = defaults, level
         return encoder.encode(request)
+
+    def _defaults(self) -> Defaults:
+        """Those that requests are encoded with now."""
+        return job_defaults(self._job, self.provider.defaults)
+
+    def _learn(self, adjustment: Adjustment, origin: str) -> None:
+        """A parameter is rejected: from now on it is sent in another way, or no longer."""
+        if self.provider.learn(adjustment):
+            detail = learned(self.provider.alias, adjustment, origin)
+            log.info("job %s: %s", self._job_id, detail)
+            retry_while_unavailable(job_rows.note, self._job_id, job_rows.ADJUSTED, detail)
 
     def _note_fallback(self, refused: str, now: str) -> None:
         self._note(

@@ -245,6 +245,9 @@ class Job(BaseModel):
     concurrency = IntegerField(null=True)
     max_retries = IntegerField()
     params = TextField(default="{}")  # JSON: this job's parameters over the config's
+    # JSON arrays of parameters: left out of all requests; why it is paused (engine/parameter_guard.py)
+    left_out = TextField(default="[]")
+    rejected_parameters = TextField(default="[]")
     seed = BigIntegerField(null=True)  # sent with requests that set none; null: none is
     timeout_s = FloatField(null=True)  # null: the config's
     start_at = BigIntegerField(null=True)  # not before this moment

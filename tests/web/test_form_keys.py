@@ -28,6 +28,7 @@ REPEATABLE = {
     "configs.deactivate",
     "configs.delete",
     "configs.edit",
+    "configs.forget",
     "configs.known_prices",
     "configs.models",
     "configs.streams_off",
