@@ -12,6 +12,7 @@ from ..core.messages import Message, translatable
 from ..core.settings import Settings
 from ..core.stored_messages import recognised
 from .adjusted_calls import AdjustedCalls
+from .anthropic.thinking import asks_to_think
 from .classify import Classification, classify
 from .exchange import Exchange
 from .structured_output import Structure
@@ -56,7 +57,9 @@ class _Models(msgspec.Struct):
 def test_connection(endpoint: Endpoint, settings: Settings) -> ProbeResult:
     """Ask the endpoint's model for a word or two. Never raises for what the endpoint does."""
     exchange = Exchange(endpoint, settings, width=1)
-    few = msgspec.structs.replace(endpoint.defaults, max_tokens=16)
+    few = endpoint.defaults
+    if not asks_to_think(few):
+        few = msgspec.structs.replace(few, max_tokens=16)
     request = Request(0, "test", b'{"messages":[{"role":"user","content":"Say OK."}]}')
     began = time.monotonic()
     calls = AdjustedCalls(exchange, few)

@@ -407,11 +407,18 @@ def test_other_endpoints_are_refused_before_a_call(url):
 
 
 def test_what_a_config_sets_is_left_out_and_named():
-    params = {"seed": 1, "n": 1, "top_k": 4, "prompt_cache_key": "k"}
+    params = {"seed": 1, "n": 1, "top_k": 4, "metadata": {"team": "x", "user_id": "u"}}
     defaults = Defaults("claude-sonnet-4-5", 50, 0.5, params, api_format=ApiFormat.ANTHROPIC)
     defaults = defaults.under({"logprobs": True})
-    assert left_out(defaults.params | defaults.own) == ["logprobs", "prompt_cache_key", "seed"]
+    assert left_out(defaults.params | defaults.own) == ["logprobs", "metadata.team", "seed"]
     body = json.loads(Encoder(defaults).encode(Request(0, "a", b'{"messages":[]}')))
-    assert body.keys() == {"messages", "model", "top_k", "max_tokens", "temperature"}
+    assert body == {
+        "messages": [],
+        "model": "claude-sonnet-4-5",
+        "top_k": 4,
+        "metadata": {"user_id": "u"},
+        "max_tokens": 50,
+        "temperature": 0.5,
+    }
     own = Request(0, "a", b'{"messages":[],"seed":5}')
     assert json.loads(Encoder(defaults).encode(own))["seed"] == 5
