@@ -1,6 +1,6 @@
 """make bench: prints its figures and appends them to bench/results/.
 
-python -m bench [--quick] [PART ...]      parts: overhead tls databases embeddings width finding
+python -m bench [--quick] [PART ...]      parts: overhead tls streams databases embeddings width finding
                                           faults cluster_limits growth pages files batch_api cluster
 """
 
@@ -20,13 +20,14 @@ from .files import files
 from .pages import pages
 from .processes import ROOT
 from .shared_limits import cluster_limits
-from .speed import databases, embeddings, growth, overhead, overhead_tls, width
+from .speed import databases, embeddings, growth, overhead, overhead_tls, streams, width
 from .unknown_limit import finding
 
 VERSIONS = ("gevent", "geventhttpclient", "requests", "peewee", "Flask", "aiohttp", "openai")
 FULL = {
     "overhead": lambda: overhead(20_000),
     "tls": lambda: overhead_tls(20_000),
+    "streams": lambda: streams(20_000, 3),
     "embeddings": lambda: embeddings(20_000),
     "databases": lambda: databases(20_000, 2),
     "width": lambda: width(20_000, 2_000, 5_000, 1.0),
@@ -42,6 +43,7 @@ FULL = {
 QUICK = {
     "overhead": lambda: overhead(300),
     "tls": lambda: overhead_tls(300),
+    "streams": lambda: streams(300, 1),
     "embeddings": lambda: embeddings(200),
     "databases": lambda: databases(200, 1),
     "width": lambda: width(200, 50, 100, 0.1),

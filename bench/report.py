@@ -25,6 +25,14 @@ def tls(part: dict) -> None:
     print(f"CPU per request over the bare aiohttp loop: {_cpu_ratio(part['rows']):.2f} (mark: 2.0)")
 
 
+def streams(part: dict) -> None:
+    print(f"\nStreams: {part['count']:,} requests, 100 in flight, answers of 60 words in 63 events")
+    rows = part["rows"]
+    _table(rows)
+    share = rows["always"]["per_second"] / rows["never"]["per_second"]
+    print(f"requests per second with streams over those without: {share:.0%} (mark: 60%)")
+
+
 def embeddings(part: dict) -> None:
     print(f"\nEmbeddings: {part['count']:,} requests, 20 ms a call, 20 calls in flight")
     rows = part["rows"]

@@ -33,7 +33,7 @@ from .request_urls import RequestUrls
 from .stream.body import StreamBody
 from .stream.errors import StreamBroken
 from .stream.limits import StreamDeadline, StreamLimits
-from .stream.reader import Reader
+from .stream.stream_reader import Reader
 
 _UNREACHED = (
     NotConnected,

@@ -18,7 +18,7 @@ from ..engine.exchange import Exchange
 from ..engine.governor import Governor
 from ..engine.stream.use import StreamState, StreamUse
 from ..engine.transport import Reply
-from ..store import config_streams, configs
+from ..store import configs, stream_needs
 from ..store.configs import endpoint_of
 from ..store.database import retry_while_unavailable
 from ..store.models import ApiConfig
@@ -129,7 +129,7 @@ class Provider:
         # the call that found it out goes on meanwhile
         gevent.spawn(
             retry_while_unavailable,
-            config_streams.remember,
+            stream_needs.remember,
             self.config_id,
             state.since,
             state.reason if state.on else "",
