@@ -116,8 +116,10 @@ OS_ERRORS = (  # the operating system's words, as it gives them
     stored_message("%(code)s certificate verify failed: %(why)s"),
 )
 
-# --- requests that Anthropic's Messages API has nothing like (engine/anthropic/) -------------------
+# --- streams of Anthropic's Messages API, and requests that it has nothing like (engine/anthropic/) --
 
+STREAM_UNENDED = stored_message("the stream ended before the answer did")
+STREAM_PIECE_UNREADABLE = stored_message("a piece of the stream cannot be read")
 NO_COUNTERPART = stored_message(
     "%(field)s: Anthropic's Messages API has nothing like it. Leave it out, or send this request "
     "to another connection."
