@@ -19,6 +19,7 @@ from ..store.configs import defaults_of, endpoint_of, job_defaults
 from ..store.configs import get as get
 from ..store.configs import list_all as list_all
 from ..store.models import ApiConfig, Job, JobConfig, Override, database, lock_secrets
+from . import provider_gallery
 from .config_fields import FIELDS, ConfigFields
 from .field_names import field_name
 from .fields import restored, stored
@@ -120,7 +121,8 @@ def fields_of(config: ApiConfig) -> ConfigFields:
 def test(config_id: int) -> probe.ProbeResult:
     """Make one small call with the stored config and store its result."""
     config = get(config_id)
-    found = probe.test_connection(endpoint_of(config, context.vault()), context.settings())
+    path = provider_gallery.path_of_test(config.provider)
+    found = probe.test_connection(endpoint_of(config, context.vault()), context.settings(), path)
     ApiConfig.update(
         last_test_at=now_ms(), last_test_ok=found.ok, last_test_message=found.message
     ).where(ApiConfig.id == config.id).execute()
@@ -144,6 +146,11 @@ def models(config_id: int) -> list[str]:
 
 def models_of_fields(fields: ConfigFields, config_id: int | None = None) -> list[str]:
     return probe.list_models(_unsaved_endpoint(fields, config_id), context.settings())
+
+
+def unsaved(fields: ConfigFields, **columns) -> ApiConfig:
+    """A config that is not stored. Raises InvalidInput naming the field."""
+    return ApiConfig(**{**_validated(fields), **columns})
 
 
 def _unsaved_endpoint(fields: ConfigFields, config_id: int | None) -> Endpoint:
