@@ -12,7 +12,7 @@ from ..engine import probe
 from ..store.configs import endpoint_of
 from ..store.models import ApiConfig
 from . import configs, prices
-from .config_fields import ConfigFields
+from .config_fields import FIELDS, ConfigFields
 from .provider_gallery import GalleryEntry
 
 MAX_ALIAS = 100
@@ -47,6 +47,7 @@ class Connection(msgspec.Struct, kw_only=True):
             key=self.key.strip(),
             timeout_s=self.entry.timeout_s,
             **price_fields(self.base_url, model),
+            **{name: value for name, value in _given(self.entry).items() if name in FIELDS},
         )
 
 
@@ -95,15 +96,23 @@ def _endpoint(connection: Connection) -> Endpoint:
     return endpoint_of(config, context.vault())
 
 
-def _columns(entry: GalleryEntry) -> dict:
-    """What a config stores of its provider besides the fields of its form."""
+def _given(entry: GalleryEntry) -> dict:
+    """What the entry says of each call."""
     return {
         "provider": "" if entry.id == "custom" else entry.id,
         "api_format": entry.api_format,
         "auth": entry.auth,
-        "headers": json.dumps(entry.headers),
-        "query": json.dumps(entry.query),
+        "headers": dict(entry.headers),
+        "query": dict(entry.query),
         "stream": entry.stream,
+    }
+
+
+def _columns(entry: GalleryEntry) -> dict:
+    """The same as it is stored."""
+    return {
+        name: json.dumps(value) if isinstance(value, dict) else value
+        for name, value in _given(entry).items()
     }
 
 
