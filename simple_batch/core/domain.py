@@ -360,6 +360,15 @@ class Endpoint(msgspec.Struct, frozen=True):
     stream: StreamMode = StreamMode.AUTO
     service_tier: str | None = None
 
+    @property
+    def origin(self) -> str:
+        """What tells its answers from those of other endpoints to the same request: the base URL, the
+        API format, and headers and query parameters that are no secrets."""
+        pairs = sorted({*self.headers, *self.query})
+        plain = [f"{name}={value}" for name, value in pairs if value not in self.secrets]
+        form = [] if self.api_format is ApiFormat.OPENAI else [str(self.api_format)]
+        return "\n".join([self.base_url, *form, *plain])
+
     def __repr__(self) -> str:
         return f"Endpoint({self.alias!r}, {self.base_url!r})"
 

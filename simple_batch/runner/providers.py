@@ -66,7 +66,7 @@ class Provider:
     def _open(self, endpoint: Endpoint, updated_at: int) -> None:
         self.updated_at = updated_at
         self.alias: str = endpoint.alias
-        self.base_url: str = endpoint.base_url
+        self.origin: str = endpoint.origin
         self.prices: Prices = endpoint.prices
         self.timeout_s = endpoint.timeout_s
         self.defaults: Defaults = endpoint.defaults

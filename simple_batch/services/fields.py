@@ -33,6 +33,7 @@ class Kind(Enum):
     CAP = auto()  # money, over 0; stored in nano-units
     PRICE = auto()  # money, from 0; stored in nano-units
     JSON = auto()  # an object; stored as text
+    PAIRS = auto()  # names with values, as lines that ``read`` takes apart; stored as a JSON object
     LIST = auto()  # a text to users, which ``read`` takes apart and ``write`` puts together
 
 
@@ -121,6 +122,8 @@ def stored(field: Field, value: Any) -> Any:
         return validation.required_text(value, field.name, field.max_length, field.label)
     if field.kind is Kind.LONG_TEXT:
         return value[: field.max_length]
+    if field.kind is Kind.PAIRS:
+        return json.dumps(value, ensure_ascii=False)
     return value
 
 
@@ -130,6 +133,8 @@ def restored(field: Field, value: Any) -> Any:
         return validation.units(value)
     if field.kind is Kind.JSON:
         return json.loads(value) if value else None
+    if field.kind is Kind.PAIRS:
+        return json.loads(value)
     if field.kind is Kind.CHOICES:
         return tuple(one.value for one in field.choices if one.value in value.split(","))
     return value

@@ -1,6 +1,6 @@
 """Every setting: name, default, unit, bounds and meaning, each written down once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -89,9 +89,19 @@ class Settings:
     )
 
     DEFAULT_MAX_TOKENS: int = setting(
-        4096, "max tokens of a new API config", "tokens", 1, 10_000_000
+        4096,
+        "max tokens of a new API config, if you set this; otherwise it has none",
+        "tokens",
+        1,
+        10_000_000,
     )
-    DEFAULT_TEMPERATURE: float = setting(0.7, "temperature of a new API config", "", 0.0, 2.0)
+    DEFAULT_TEMPERATURE: float = setting(
+        0.7,
+        "temperature of a new API config, if you set this; otherwise it has none",
+        "",
+        0.0,
+        2.0,
+    )
     DEFAULT_TIMEOUT: float = setting(60.0, "time limit of one call", "seconds", 0.1, 86_400)
     DEFAULT_CONCURRENCY: int = setting(
         5, "number of calls in flight at which learning a limit starts", "calls", 1, 10_000
@@ -389,6 +399,9 @@ class Settings:
         "language of the pages if the browser prefers neither English nor Chinese",
         choices=("en", "zh"),
     )
+
+    # the names of those that are set, in the environment or a file; no setting itself
+    given: frozenset[str] = field(default=frozenset())
 
     @property
     def instance(self) -> Path:
