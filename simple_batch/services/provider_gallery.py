@@ -9,6 +9,7 @@ import tomllib
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -96,6 +97,11 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return next(iter(self.regions.values()), "")
 
     @property
+    def host(self) -> str:
+        """The host of the usual base URL, with its port where that is not the scheme's."""
+        return urlsplit(self.base_url).netloc
+
+    @property
     def is_local(self) -> bool:
         """Whether it usually runs on the user's machine."""
         return bool(self.local_ports)
@@ -133,6 +139,15 @@ def get(name: str) -> GalleryEntry:
 def all() -> list[GalleryEntry]:
     """All entries, in the order of the gallery."""
     return list(_entries().values())
+
+
+def path_of_test(provider: str) -> str:
+    """The path that a test of a config calls: chat completions where the provider has them, empty where
+    it answers no single calls."""
+    entry = _entries().get(provider)
+    if entry is None or CHAT in entry.endpoints:
+        return CHAT
+    return next(iter(entry.endpoints), "")
 
 
 @cache
