@@ -12,7 +12,6 @@
 import re
 import tomllib
 from functools import cache, lru_cache
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -24,7 +23,9 @@ CHAT = "/v1/chat/completions"
 KEYED = frozenset({CHAT, "/v1/responses"})  # endpoints whose requests may have a key
 _CLAUDE = {"cache_control": {"type": "ephemeral"}}
 _OPENAI = {"prompt_cache_breakpoint": {"mode": "explicit"}}
-_EXPLICIT = msgspec.Raw(b'{"mode":"explicit"}')  # no mark behind the last message: it would cost a write
+_EXPLICIT = msgspec.Raw(
+    b'{"mode":"explicit"}'
+)  # no mark behind the last message: it would cost a write
 _GPT = re.compile(r"gpt-(\d+)(?:\.(\d+))?(?![\d.])")
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -70,14 +71,12 @@ class PromptCaching(msgspec.Struct, frozen=True):
 
 
 def prompt_caching_of(endpoint: Endpoint) -> PromptCaching:
-    """What an endpoint takes, by the host of its base URL and by its API format."""
+    """What an endpoint takes, by its base URL and its API format. Of an unknown one nothing is known."""
     if endpoint.api_format is ApiFormat.ANTHROPIC:
         return PromptCaching(claude=True)
-    host = urlsplit(endpoint.base_url).hostname or ""
-    found = next((entry for entry in _entries() if entry[0].fullmatch(host)), None)
-    if found is None:
-        return PromptCaching()
-    return PromptCaching(takes_key=True, key_rpm=found[1], openai=found[1] is not None)
+    url = endpoint.base_url.rstrip("/")
+    found = (caching for pattern, caching in _known() if pattern.fullmatch(url))
+    return next(found, PromptCaching())
 
 
 def with_key(body: bytes, key: str) -> bytes:
@@ -116,16 +115,17 @@ def _takes_breakpoints(model: bytes) -> bool:
 
 
 @cache
-def _entries() -> list[tuple[re.Pattern[str], int | None]]:
-    """The hosts of the gallery whose requests may have a key, with the calls a minute for each key. A place
-    to fill in, {…}, stands for any part of a name."""
+def _known() -> list[tuple[re.Pattern[str], PromptCaching]]:
+    """The base URLs of the gallery whose requests may have a key. A place to fill in, {…}, stands for any
+    part of a host's name."""
     table = tomllib.loads(data_file("providers.toml").read_text("utf-8"))
     found = []
     for entry in table["provider"]:
-        if not entry.get("prompt_cache_key"):
+        said = entry.get("prompt_cache")
+        if said is None:
             continue
+        caching = PromptCaching(True, said.get("key_rpm"), openai=said.get("breakpoints", False))
         for url in entry["regions"].values():
-            host = re.sub(r"\{.*?\}", "\0", url.split("://", 1)[1].split("/", 1)[0])
-            pattern = re.escape(host).replace(re.escape("\0"), "[^.]+")
-            found.append((re.compile(pattern), entry.get("prompt_cache_key_rpm")))
+            parts = [re.escape(part) for part in re.split(r"\{.*?\}", url)]
+            found.append((re.compile("[^./]+".join(parts)), caching))
     return found

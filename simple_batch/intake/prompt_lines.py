@@ -51,9 +51,7 @@ class PromptLines:
             return Fault(line, bad.code, bad.message)
         if raw.lstrip()[:1] in (b"{", b"[") and _is_json(raw.strip()):
             raise _mixed(line)
-        return Request(
-            index, f"request-{ordinal}", body, URL, line, prefix=prefix_of(URL, body)
-        )
+        return Request(index, f"request-{ordinal}", body, URL, line, prefix=prefix_of(URL, body))
 
 
 def _body(raw: bytes, text_of: Callable[[str], str], encoding: str) -> bytes:
