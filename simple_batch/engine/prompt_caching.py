@@ -48,7 +48,7 @@ class PromptCaching(msgspec.Struct, frozen=True):
 
     def marked(self, url: str, body: bytes) -> bytes:
         """The request with a mark at the end of its leading system messages; unchanged where it has marks
-        of its own, or where its model takes none."""
+        already, or where its model takes none."""
         if url != CHAT or b'"cache_control"' in body or b'"prompt_cache_' in body:
             return body
         fields = _fields(body)

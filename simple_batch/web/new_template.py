@@ -11,8 +11,8 @@ from ..auth.guard import must_see
 from ..core import content
 from ..core.domain import Fault
 from ..core.errors import InvalidInput, NotFound, UploadRejected
-from ..intake import Template
 from ..core.messages import Message
+from ..intake import Template
 from ..services import configs, drafts, jobs, templates, uploads
 from ..services.drafts import Launched
 from ..services.template_advice import order_advice

@@ -130,7 +130,7 @@ def test_a_key_is_used_again_after_a_minute(sending):
     again = RequestWindow(iter([more]), lambda: None)
     s.clock.now += 61
     s.window = again
-    assert s.go() == [request.index for request in more]  # nobody leads: three keys are warm
+    assert s.go() == [request.index for request in more]  # three keys are warm: none is led
     assert {s.gate.entry_of(request.index) for request in more} == {0, 1, 2}
 
 

@@ -103,7 +103,7 @@ def test_a_key_for_each_fifteen_calls_a_minute_each_with_its_leader(
         knows(endpoint, takes_key=True, key_rpm=15)
         add_config(endpoint.base_url, concurrency=60)
         requests = [chat(PREFIX, f"case {n}") for n in range(60)]
-        requests += [chat(PREFIX, "with a key of its own", prompt_cache_key="mine")]
+        requests += [chat(PREFIX, "with the user's key", prompt_cache_key="mine")]
         requests += [chat(None, "short")]
         job = wait_for(make(requests, cache_aware=True), "completed")
         assert job.succeeded == 62
@@ -115,7 +115,7 @@ def test_a_key_for_each_fifteen_calls_a_minute_each_with_its_leader(
         assert endpoint.caches.count(0) <= len(keys) + 2
 
 
-def test_a_leader_that_fails_is_replaced_and_holds_up_nobody(start, add_config, make, wait_for):
+def test_a_leader_that_fails_is_replaced_and_holds_up_no_other(start, add_config, make, wait_for):
     def answers(number, body):
         return e.error(500, "down") if number == 1 else None
 
