@@ -21,6 +21,8 @@ from ..core.prompt_prefix import leading_system_messages
 
 CHAT = "/v1/chat/completions"
 KEYED = frozenset({CHAT, "/v1/responses"})  # endpoints whose requests may have a key
+KEY = "prompt_cache_key"
+MARKS = ("prompt_cache_breakpoint", "prompt_cache_options", "cache_control")
 _CLAUDE = {"cache_control": {"type": "ephemeral"}}
 _OPENAI = {"prompt_cache_breakpoint": {"mode": "explicit"}}
 _EXPLICIT = msgspec.Raw(

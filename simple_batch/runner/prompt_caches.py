@@ -1,11 +1,11 @@
 """Sends the requests of a route with the provider's prompt cache in mind: by their prefixes, with a key and
 a mark where the endpoint takes them."""
 
-from ..core.domain import Request
+from ..core.domain import Adjust, Request
 from ..core.prompt_prefix import hash_of
 from ..core.settings import Settings
 from ..engine.cache_gate import PrefixGate
-from ..engine.prompt_caching import KEYED, is_cheaper, with_key
+from ..engine.prompt_caching import KEY, KEYED, MARKS, is_cheaper, with_key
 from ..store.models import Job
 from .providers import Provider
 
@@ -37,8 +37,15 @@ class PromptCaches:
         if number is None or request.prefix is None:
             return body
         caching = self._provider.caching
-        if caching.takes_marks and self.gate.is_marked(request.index):
+        if caching.takes_marks and self.gate.is_marked(request.index) and not self._rejects(MARKS):
             body = caching.marked(request.url, body)
-        if caching.takes_key and request.url in KEYED:
+        if caching.takes_key and request.url in KEYED and not self._rejects((KEY,)):
             body = with_key(body, f"sb-{request.prefix:016x}-{self._part}{number}")
         return body
+
+    def _rejects(self, names: tuple[str, ...]) -> bool:
+        """Whether the model was seen to reject one of these (engine/parameter_adjuster.py)."""
+        return any(
+            one.action is Adjust.LEAVE_OUT and any(name in one.parameter for name in names)
+            for one in self._provider.defaults.adjustments
+        )

@@ -31,6 +31,7 @@ COLUMNS = {
     "code": "HTTP",
     "attempts": _("Attempts"),
     "latency": _("Latency"),
+    "first_token": _("First token"),
     "tokens": _("Tokens in/out"),
     "cost": _("Cost"),
     "config": "API",

@@ -226,6 +226,21 @@ def test_a_pause_leaves_what_is_held_pending(start, add_config, make, wait_for):
         agrees(job_id)
 
 
+def test_a_key_that_the_model_rejects_is_left_out(start, add_config, make, wait_for, knows):
+    rejected = e.error(400, "Unsupported parameter: 'prompt_cache_key' is not supported.")
+
+    def answers(number, body):
+        return rejected if "prompt_cache_key" in body else None
+
+    with CachingEndpoint(answers=answers) as endpoint:
+        knows(endpoint, takes_key=True, key_rpm=15)
+        add_config(endpoint.base_url, concurrency=5)
+        job_id = make([chat(PREFIX, f"case {n}") for n in range(10)], cache_aware=True)
+        job = wait_for(job_id, "completed")
+        assert (job.succeeded, job.failed) == (10, 0)
+        assert endpoint.keys[-5:] == [""] * 5
+
+
 def test_the_shared_part_is_marked_for_models_that_need_it(
     start, add_config, make, wait_for, knows
 ):
