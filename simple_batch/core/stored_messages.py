@@ -260,6 +260,10 @@ CONVERSATION_USED = stored_message(
     "each row is a request with the messages of its column “%(name)s”; the other columns are only kept "
     "beside the answers"
 )
+COLUMN_BEFORE_TEXT = stored_message(
+    "The column “%(column)s” comes before fixed text. Put the fixed text first: then the provider's cache "
+    "can hold about %(tokens)s more tokens of each request."
+)
 ID_COLUMN_USED = stored_message("custom_id: column “%(name)s”, whose values do not repeat")
 ID_COLUMN_REPEATS = stored_message(
     "custom_id: numbered, because column “%(name)s” repeats “%(value)s” or is empty (row %(row)s)"

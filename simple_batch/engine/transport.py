@@ -33,7 +33,7 @@ from .request_urls import RequestUrls
 from .stream.body import StreamBody
 from .stream.errors import StreamBroken
 from .stream.limits import StreamDeadline, StreamLimits
-from .stream.reader import Reader
+from .stream.stream_reader import Reader
 
 _UNREACHED = (
     NotConnected,
@@ -61,7 +61,8 @@ class Reply(msgspec.Struct, frozen=True):
 class TransportFailure(Exception):
     """No usable answer came back: ``cause`` is timeout, connection or bad_response, ``verdict`` what
     to do about it. ``reached``: False if no connection to the endpoint was made. ``awaited``: the time
-    limit came while the answer to a request that was sent whole was awaited."""
+    limit came while the answer to a request that was sent whole was awaited. ``parameter``: one of the
+    request that the API has nothing like, so that no call was made."""
 
     def __init__(
         self,
@@ -70,8 +71,10 @@ class TransportFailure(Exception):
         verdict: Verdict = Verdict.RETRY,
         reached: bool = True,
         awaited: bool = False,
+        parameter: str | None = None,
     ):
         super().__init__(message)
+        self.parameter = parameter
         self.cause = cause
         self.message = message
         self.verdict = verdict

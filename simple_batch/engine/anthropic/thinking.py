@@ -9,7 +9,6 @@ than max_tokens). The budgets are LiteLLM's
 
 from typing import Any
 
-from ...core.domain import ApiFormat, Defaults
 from ...core.stored_messages import TOO_FEW_TO_THINK
 from .model_facts import ModelFacts
 from .no_counterpart import field, invalid
@@ -51,12 +50,6 @@ def _budget(effort: str, body: dict[str, Any]) -> dict[str, Any]:
     # half of the tokens at most: the answer needs some too
     tokens = max(LEAST_BUDGET, min(_BUDGETS.get(effort, _MOST), limit // 2))
     return {"type": "enabled", "budget_tokens": tokens}
-
-
-def asks_to_think(defaults: Defaults) -> bool:
-    """Whether the parameters of a config ask for thinking, for which few tokens are not enough."""
-    asked = defaults.params.keys() & {"reasoning_effort", "thinking"}
-    return defaults.api_format is ApiFormat.ANTHROPIC and bool(asked)
 
 
 def thinks(body: dict[str, Any]) -> bool:
