@@ -398,6 +398,14 @@ def test_fields_of_neither_api_are_sent_on():
     assert json.loads(body)["enable_thinking"] is True
 
 
+@pytest.mark.parametrize("body", [b'{"messages": "\\ud83d"}', b'{"temperature": 1e999}', b"[]"])
+def test_a_body_that_cannot_be_read_is_refused(body):
+    with pytest.raises(TransportFailure) as failed:
+        translation.request("/v1/chat/completions", body)
+    assert failed.value.cause is Cause.BAD_REQUEST
+    assert failed.value.message.startswith("body: it cannot be sent")
+
+
 @pytest.mark.parametrize("url", ["/v1/embeddings", "/v1/completions", "/v1/responses"])
 def test_other_endpoints_are_refused_before_a_call(url):
     with pytest.raises(TransportFailure) as failed:
