@@ -150,6 +150,12 @@ def test_parts_of_a_content():
     ]
 
 
+def test_a_breakpoint_in_openai_s_form_is_one_of_the_api():
+    part = {"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit"}}
+    (turn,) = turns({"role": "user", "content": [part]})
+    assert turn["content"] == [{"type": "text", "text": "a", **CACHE}]
+
+
 def test_calls_of_tools_and_their_results():
     calls = [
         {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": [1]}'}},
