@@ -1,7 +1,7 @@
 """make bench: prints its figures and appends them to bench/results/.
 
 python -m bench [--quick] [PART ...]      parts: overhead tls streams databases embeddings width finding
-                                          faults cluster_limits growth pages files batch_api cluster
+                                          faults caches cluster_limits growth pages files batch_api cluster
 """
 
 import argparse
@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from . import report
 from .batch_api import batch_api
+from .caches import caches
 from .cluster import cluster
 from .faults import faults
 from .files import files
@@ -33,6 +34,7 @@ FULL = {
     "width": lambda: width(20_000, 2_000, 5_000, 1.0),
     "finding": lambda: finding(240.0),
     "faults": lambda: faults(12_000, 300),
+    "caches": lambda: caches(3_000, 2.0),
     "cluster_limits": lambda: cluster_limits(120.0),
     "growth": lambda: growth([1_000, 10_000, 100_000, 1_000_000], 1_000_000),
     "pages": lambda: pages(1_000_000, 300_000),
@@ -49,6 +51,7 @@ QUICK = {
     "width": lambda: width(200, 50, 100, 0.1),
     "finding": lambda: finding(11.0),
     "faults": lambda: faults(300, 30),
+    "caches": lambda: caches(200, 0.2),
     "cluster_limits": lambda: cluster_limits(11.0),
     "growth": lambda: growth([100, 300], 2_000),
     "pages": lambda: pages(2_000, 2_000),

@@ -83,6 +83,17 @@ def faults(part: dict) -> None:
     print(f"(The last two rows: seconds for {part['quick_count']} requests of 50 ms.)")
 
 
+def caches(part: dict) -> None:
+    print(
+        f"\nPrompt caches: {part['count']:,} requests with one prefix of 2,000 tokens, 100 in flight, "
+        f"{part['latency_s']:g} s a call in the mean"
+    )
+    print(f"{'':26}{'cached input':>14}{'overflowed':>12}{'seconds':>10}")
+    for name, row in part["rows"].items():
+        print(f"{name:26}{row['share']:14.1%}{row['overflowed']:12,}{row['seconds']:10.1f}")
+    print(f"with keys: {part['rows']['by prefix, with keys']['share']:.0%} (mark: 75%)")
+
+
 def _of_ideal(row: dict, tool: str) -> str:
     found = row.get(tool)
     if not found or not found["seconds"]:

@@ -17,7 +17,7 @@ from babel.messages.pofile import read_po
 ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT / "simple_batch/core/translations/zh/LC_MESSAGES/messages.po"
 SUFFIXES = {".py", ".md", ".html", ".js", ".sh", ".lua", ".toml"}
-LEFT_OUT = ("static/vendor/", "tests/test_language.py", "simple_batch/services/prices.toml")
+LEFT_OUT = ("static/vendor/", "tests/test_language.py", "simple_batch/data/prices.toml")
 
 PHRASES = (
     "whoever",

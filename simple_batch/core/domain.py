@@ -207,6 +207,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     twin: int | None = None  # index of an identical one before it, whose answer it gets
     cells: bytes | None = None  # of the row of a table it was made from, as a JSON array
     max_tokens: int | None = None  # a limit over that of the body, where it is sent again with one
+    prefix: int | None = None  # of its prompt, as prompt_prefix.prefix_of has it
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -295,10 +296,46 @@ class ApiFormat(StrEnum):
     ANTHROPIC = "anthropic"  # the Messages API
 
 
+class Adjust(StrEnum):
+    """What is done about a parameter that a model rejects."""
+
+    RENAME = "rename"  # its value is sent under another name
+    LEAVE_OUT = (
+        "leave_out"  # where it comes from the config or the job; never from a user's own line
+    )
+    DEVELOPER_ROLE = "developer_role"  # messages of one role are sent with another
+
+
+class Adjustment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was learned about one parameter that ``model`` rejects on an endpoint. ``parameter`` is the
+    path in the body (``max_tokens``, ``reasoning.effort``, ``role``); ``to`` its new path, or the new
+    role. ``reason`` is in the provider's words, ``at`` in epoch ms. ``url`` is the endpoint (for example
+    /v1/chat/completions); empty: every one."""
+
+    parameter: str
+    action: Adjust
+    to: str | None = None
+    model: str = ""
+    reason: str = ""
+    at: int = 0
+    url: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What there is one adjustment for."""
+        return self.model, self.url, self.parameter
+
+    def concerns(self, model: str, url: str) -> bool:
+        """Whether it holds for a call."""
+        return self.model == model and self.url in ("", url)
+
+
 class Defaults(msgspec.Struct, frozen=True):
     """What a config adds to a request that does not say it itself, where it asks for a text. ``own``
     are a job's parameters: they go to every endpoint. A request that names the ``alias`` as its
-    model means ``model``. ``api_format`` is that of the endpoint: what it has nothing like is left out."""
+    model means ``model``. ``api_format`` is that of the endpoint: what it has nothing like is left out.
+    ``adjustments`` are those of the config; ``left_out`` are parameters that a user has told a job to
+    leave out of all its requests."""
 
     model: str
     max_tokens: int | None = None
@@ -307,18 +344,19 @@ class Defaults(msgspec.Struct, frozen=True):
     alias: str = ""
     own: dict[str, Any] = {}
     api_format: ApiFormat = ApiFormat.OPENAI
+    adjustments: tuple[Adjustment, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def under(self, params: dict[str, Any]) -> "Defaults":
         """With a job's own parameters over the config's."""
         rest = {**self.params, **params}
-        return Defaults(
+        return msgspec.structs.replace(
+            self,
             model=rest.pop("model", self.model),
             max_tokens=rest.pop("max_tokens", self.max_tokens),
             temperature=rest.pop("temperature", self.temperature),
             params=rest,
-            alias=self.alias,
             own={name: params[name] for name in params if name != "model"},
-            api_format=self.api_format,
         )
 
 
@@ -365,6 +403,20 @@ class Endpoint(msgspec.Struct, frozen=True):
         None  # epoch ms; when it was found out that the endpoint needs streams
     )
     service_tier: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """What tells its answers from those of other endpoints to the same request: the base URL, the
+        API format, and headers and query parameters that are no secrets."""
+        pairs = sorted({*self.headers, *self.query})
+        plain = [f"{name}={value}" for name, value in pairs if value not in self.secrets]
+        form = [] if self.api_format is ApiFormat.OPENAI else [str(self.api_format)]
+        return "\n".join([self.base_url, *form, *plain])
+
+    @property
+    def adjustments(self) -> tuple[Adjustment, ...]:
+        """What was learned about parameters that its models reject."""
+        return self.defaults.adjustments
 
     def __repr__(self) -> str:
         return f"Endpoint({self.alias!r}, {self.base_url!r})"

@@ -81,6 +81,8 @@ def _read(text: str, known: list[StoredMessage]) -> str:
 NO_ANSWER_IN_TIME = stored_message("no whole answer within %(seconds)s s")
 NO_ANSWER_BEGUN = stored_message("no answer began within %(seconds)s s")
 STREAM_SILENT = stored_message("the stream was silent for %(seconds)s s")
+STREAM_UNENDED = stored_message("the stream ended before the answer did")
+STREAM_PIECE_UNREADABLE = stored_message("a piece of the stream cannot be read")
 EVERY_CALL_TIMES_OUT = stored_message("every call exceeds the time-out of %(seconds)s s")
 ADDRESS_REFUSED = stored_message(
     "Nothing is sent to %(place)s: that is a private address, or one that no endpoint has. If "
@@ -257,6 +259,10 @@ NAN_IS_EMPTY = stored_message("cells that hold NaN are read as empty: %(count)s"
 CONVERSATION_USED = stored_message(
     "each row is a request with the messages of its column “%(name)s”; the other columns are only kept "
     "beside the answers"
+)
+COLUMN_BEFORE_TEXT = stored_message(
+    "The column “%(column)s” comes before fixed text. Put the fixed text first: then the provider's cache "
+    "can hold about %(tokens)s more tokens of each request."
 )
 ID_COLUMN_USED = stored_message("custom_id: column “%(name)s”, whose values do not repeat")
 ID_COLUMN_REPEATS = stored_message(

@@ -23,6 +23,7 @@ from .answer_outcome import AnswerOutcome, outcome_of
 from .error_kinds import kind_of, limited, refuses_content
 from .error_text import ErrorBody, is_error, read_error, read_error_value
 from .rate_limit_headers import RateLimits, rate_limits
+from .rejected_parameters import Rejection, rejection_of
 from .surrogates import mended
 from .transport import Reply, TransportFailure
 from .usage import usage_of
@@ -38,7 +39,7 @@ class Classification(msgspec.Struct, frozen=True):
     provider asks for, wherever it says so; ``per_day`` says that a limit per day is used up, which
     renews then. ``limited`` is what a refusal is about: "tokens" or "requests". ``remedy`` is what to
     do, if that is not what the cause says. ``params`` are the parameters of the request that the error
-    names. ``failed_generation``: what the model generated fails the provider's own check.
+    names; ``rejected`` says which of them it rejects. ``failed_generation``: what the model generated fails the provider's own check.
     ``unavailable``: a gateway says that the endpoint behind it is away. ``foreign``: what came is no
     answer of an API, but a page or nothing. ``outcome`` and ``finish_reason`` are of an answer, also of
     one that is disqualified."""
@@ -64,6 +65,7 @@ class Classification(msgspec.Struct, frozen=True):
     finish_reason: str | None = None
     unavailable: bool = False
     foreign: bool = False
+    rejected: Rejection | None = None
 
 
 _NONE = msgspec.Raw()  # a union of Raw and None takes null alone
@@ -133,6 +135,9 @@ _decode_message = msgspec.json.Decoder(_Message).decode
 _decode_choice = msgspec.json.Decoder(_Choice).decode
 _decode_base = msgspec.json.Decoder(_BaseResponse).decode
 
+_MAY_REJECT = frozenset(  # causes of an error that may reject a parameter
+    {Cause.BAD_REQUEST, Cause.NOT_FOUND, Cause.SERVER_ERROR, Cause.BAD_RESPONSE}
+)
 # a response that ended before any output: its reasoning has used up the tokens, or a filter intervened
 _WITHOUT_OUTPUT = (Outcome.CUT_OFF, Outcome.REFUSED)
 _EXPECTED = {
@@ -157,7 +162,14 @@ def classify_failure(failure: TransportFailure) -> Classification:
     message = failure.message
     if not isinstance(message, Message):
         message = redact(message)[:MESSAGE]
-    return Classification(failure.cause, failure.verdict, message=message, reached=failure.reached)
+    rejected = Rejection((failure.parameter,)) if failure.parameter else None
+    return Classification(
+        failure.cause,
+        failure.verdict,
+        message=message,
+        reached=failure.reached,
+        rejected=rejected,
+    )
 
 
 def disqualified(
@@ -332,6 +344,7 @@ def _error(
         params=error.params,
         failed_generation=kind.failed_generation,
         unavailable=kind.unavailable,
+        rejected=rejection_of(reply.status, error) if kind.cause in _MAY_REJECT else None,
     )
 
 

@@ -18,6 +18,7 @@ from .governor import REFUSALS
 from .limiters import Dismissed, Limiters, Permit
 from .outage import OutageDetector
 from .packed_request import PackedRequest
+from .parameter_adjuster import MOST, ParameterAdjuster
 from .structured_output import Structure
 from .transport import Reply, TransportFailure
 from .unwanted_answer import treated
@@ -32,8 +33,9 @@ class Policy(msgspec.Struct, frozen=True):
     """``max_retries`` counts calls after the first. Waiting on rate limits costs no retry, but
     time: ``patience_s`` in all; a provider that asks for more at once stops the others too.
     ``deadline_s`` bounds a request's whole life, including the wait for a retry. ``own`` are causes
-    that never stop the others: only the request itself has failed. Answers with an outcome of
-    ``as_failed`` are failed attempts."""
+    that never stop the others: only the request itself has failed; ``own_parameters``: neither does a
+    parameter of the user's line that the model rejects. Answers with an outcome of ``as_failed`` are
+    failed attempts."""
 
     max_retries: int = 3
     backoff_base_s: float = 1.0
@@ -42,14 +44,23 @@ class Policy(msgspec.Struct, frozen=True):
     deadline_s: float = 3600.0
     attempt_timeout_s: float = math.inf
     own: frozenset[Cause] = frozenset()
+    own_parameters: bool = False
     as_failed: frozenset[Outcome] = frozenset()
 
 
 class StopAll(Exception):
-    """Every further call would fail in the same way. The pool decides about this request."""
+    """Every further call would fail in the same way. The pool decides about this request.
+    ``parameter`` is the one of the user's line that the model rejects, if it does."""
 
-    def __init__(self, call: "RetryingCall", finding: Classification, result: RequestResult):
+    def __init__(
+        self,
+        call: "RetryingCall",
+        finding: Classification,
+        result: RequestResult,
+        parameter: str | None = None,
+    ):
         super().__init__(finding.message)
+        self.parameter = parameter
         self.call = call
         self.ended_at = call.ended_at
         self.request = call.request
@@ -71,11 +82,14 @@ class Poster(Protocol):
 
 class RetryingCall:
     """Calls one request, or a pack of requests, until it has a result. ``state`` is in flight or
-    retrying."""
+    retrying. ``called(index, answered)`` is called after each attempt."""
 
     __slots__ = (
+        "_adjusted",
+        "_adjuster",
         "_begun",
         "_body",
+        "_called",
         "_clock",
         "_encode",
         "_failed",
@@ -117,8 +131,13 @@ class RetryingCall:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = gevent.sleep,
         outages: OutageDetector | None = None,
+        called: Callable[[int, bool], None] | None = None,
+        adjuster: ParameterAdjuster | None = None,
     ):
         self.request = request
+        self._called = called
+        self._adjuster = adjuster
+        self._adjusted = 0  # times that it was sent again because of a rejected parameter
         self._encode = encode
         self._structure = structure
         self._ask()
@@ -174,7 +193,7 @@ class RetryingCall:
         """Call once. Returns the result if it is final, else the seconds to wait before the next call
         (None: at once). A large answer is held no longer than this lasts. Raises StopAll."""
         finding = self._call(permit, max(0.1, self._left_s()))
-        delivered = finding.cause is None or finding.outcome is not None
+        delivered = _is_delivered(finding)
         if delivered and self._outages is not None:
             self._outages.succeeded()
         if finding.cause is None:
@@ -186,6 +205,8 @@ class RetryingCall:
             and self._structure.falls_back(self.request, self._level, finding)
         ):
             self._ask()
+            return None
+        if finding.rejected is not None and not delivered and self._adjusts(finding, failed):
             return None
         charged = delivered or self._outages is None or not self._in_outage(self._outages, finding)
         if self._stops(finding):
@@ -201,6 +222,22 @@ class RetryingCall:
             self._ask(finding)
         self._failed = _lightened(failed)
         return wait
+
+    def _adjusts(self, finding: Classification, failed: RequestResult) -> bool:
+        """Whether the request is sent again at once because a rejected parameter is now sent in another
+        way, or no longer. Raises StopAll for a parameter of the user's own line."""
+        if self._adjuster is None:
+            return False
+        asked = self._structure.fields(self.request.url) if self._structure else {}
+        found = self._adjuster.treat(self.request, self._body, finding, frozenset(asked))
+        if found is not None and found.own is not None and not self._policy.own_parameters:
+            raise StopAll(self, finding, failed, found.own)
+        if found is None or found.own is not None or self._adjusted >= MOST:
+            return False
+        self._adjusted += 1
+        sent = self._body
+        self._ask()
+        return self._body != sent
 
     def _in_outage(self, outages: OutageDetector, finding: Classification) -> bool:
         """Whether the attempt failed because the endpoint is away: then it costs the request nothing."""
@@ -314,6 +351,8 @@ class RetryingCall:
             if finding is not None and finding.cause is None:
                 finding = self._judged(finding)
             self._note(finding, started_at, latency_ms)
+            if self._called is not None:
+                self._called(self.request.index, finding is not None and _is_delivered(finding))
         return finding
 
     def _judged(self, finding: Classification) -> Classification:
@@ -402,6 +441,11 @@ class RetryingCall:
             first_token_ms=self._first_token_ms,
             held=finding.held,
         )
+
+
+def _is_delivered(finding: Classification) -> bool:
+    """Whether an answer came, though the job may take it for a failure."""
+    return finding.cause is None or finding.outcome is not None
 
 
 def _lightened(failed: RequestResult) -> RequestResult:

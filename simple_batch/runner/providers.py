@@ -6,18 +6,20 @@ from collections.abc import Callable
 from typing import Protocol
 
 import gevent
+import msgspec
 
 from ..core.context import Vault
-from ..core.domain import Defaults, Endpoint, GovernorState, Prices, Request
+from ..core.domain import Adjustment, Defaults, Endpoint, GovernorState, Prices, Request
 from ..core.errors import ConfigurationError
 from ..core.settings import Settings
 from ..engine.answer_memory import Answers
 from ..engine.encoder import Encoder
 from ..engine.exchange import Exchange
 from ..engine.governor import Governor
+from ..engine.prompt_caching import prompt_caching_of
 from ..engine.stream.use import StreamState, StreamUse
 from ..engine.transport import Reply
-from ..store import stream_needs
+from ..store import configs, stream_needs
 from ..store.configs import endpoint_of
 from ..store.database import retry_while_unavailable
 from ..store.models import ApiConfig
@@ -72,10 +74,11 @@ class Provider:
     def _open(self, endpoint: Endpoint, updated_at: int) -> None:
         self.updated_at = updated_at
         self.alias: str = endpoint.alias
-        self.base_url: str = endpoint.base_url
+        self.origin: str = endpoint.origin
         self.prices: Prices = endpoint.prices
         self.timeout_s = endpoint.timeout_s
         self.defaults: Defaults = endpoint.defaults
+        self.caching = prompt_caching_of(endpoint)
         self._encoder = Encoder(endpoint.defaults)
         width = min(endpoint.concurrency or self._max_calls, self._max_calls)
         self._exchange = Exchange(endpoint, self._settings, width, self.answers, self._streams)
@@ -85,6 +88,23 @@ class Provider:
         self.governor.update(endpoint.concurrency, endpoint.rpm, endpoint.tpm)
         self._streams = self._streams.renewed(endpoint)
         self._open(endpoint, updated_at)
+
+    def adjust(self, adjustments: tuple[Adjustment, ...]) -> None:
+        """Encode requests with these adjustments from now on."""
+        if adjustments != self.defaults.adjustments:
+            self.defaults = msgspec.structs.replace(self.defaults, adjustments=adjustments)
+            self._encoder = Encoder(self.defaults)
+
+    def learn(self, adjustment: Adjustment) -> bool:
+        """Take an adjustment up, here and for all processes. Returns False if another process or call
+        has learned it before."""
+        if any(one.key == adjustment.key for one in self.defaults.adjustments):
+            return False
+        self.adjust((*self.defaults.adjustments, adjustment))
+        config = retry_while_unavailable(configs.learn, self.config_id, adjustment)
+        known = configs.adjustments_of(config)
+        self.adjust(known)
+        return adjustment in known
 
     @property
     def has_usual_timeout(self) -> bool:
@@ -174,6 +194,7 @@ class Providers:
         for config in ApiConfig.select().where(ApiConfig.id.in_(list(self._by_config))):
             provider = self._by_config[config.id]
             provider.spend_limit.refresh()
+            provider.adjust(configs.adjustments_of(config))
             if provider.updated_at != config.updated_at:
                 provider.spend_limit.renew(config)
                 try:

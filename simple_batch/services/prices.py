@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ..core import context
+from ..core.data_files import data_file
 from ..core.errors import ConfigurationError
 from ..core.messages import translatable
 
-SHIPPED = Path(__file__).with_name("prices.toml")
+SHIPPED = data_file("prices.toml")
 OWN = "prices.toml"
 
 

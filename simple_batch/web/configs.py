@@ -1,12 +1,17 @@
 """Pages for API configs."""
 
+from collections.abc import Callable
+from functools import partial
+
 from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
 from .. import insight
 from ..core import context, identity
 from ..core.errors import Conflict, InvalidInput, SimpleBatchError
-from ..services import config_streams, configs, prices
+from ..services import adjusted_parameters, config_streams, configs, prices
+from ..store.models import ApiConfig
+from . import connect
 from .error_pages import wants_json
 from .form_keys import once
 from .forms import ConfigForm, blame
@@ -41,16 +46,12 @@ def index():
 @blueprint.route("/new", methods=["GET", "POST"])
 @once
 def new():
-    """The form for a new config."""
+    """The gallery of providers; ``?form=full`` has every field of a new config."""
+    if request.method == "GET" and request.args.get("form") != "full":
+        return connect.gallery_page()
     form = ConfigForm() if request.method == "POST" else ConfigForm.blank()
-    if form.validate_on_submit():
-        try:
-            config = configs.create(form.fields())
-        except InvalidInput as error:
-            blame(form, error)
-        else:
-            flash(_("Saved “%(alias)s”.", alias=config.alias), "success")
-            return redirect(url_for("configs.index"), 303)
+    if form.validate_on_submit() and _saved(form, configs.create):
+        return redirect(url_for("configs.index"), 303)
     return _form_page(form, None)
 
 
@@ -59,15 +60,24 @@ def edit(config_id: int):
     """The form for a stored config."""
     config = configs.get(config_id)
     form = ConfigForm() if request.method == "POST" else ConfigForm.of(config)
-    if form.validate_on_submit():
-        try:
-            config = configs.update(config_id, form.fields())
-        except InvalidInput as error:
-            blame(form, error)
-        else:
-            flash(_("Saved “%(alias)s”.", alias=config.alias), "success")
-            return redirect(url_for("configs.index"), 303)
+    if form.validate_on_submit() and _saved(form, partial(configs.update, config_id)):
+        return redirect(url_for("configs.index"), 303)
     return _form_page(form, config)
+
+
+def _saved(form: ConfigForm, save: Callable[[configs.ConfigFields], ApiConfig]) -> bool:
+    """Save what the form says, and say so. False where it is refused: the form says why."""
+    fields = form.fields()
+    try:
+        notes = configs.put_in_place(fields)
+        config = save(fields)
+    except InvalidInput as error:
+        blame(form, error)
+        return False
+    flash(_("Saved “%(alias)s”.", alias=config.alias), "success")
+    for note in notes:
+        flash(translated(note), "info")
+    return True
 
 
 @blueprint.post("/<int:config_id>/delete")
@@ -80,6 +90,15 @@ def delete(config_id: int):
     except Conflict as error:
         flash(translated(error), "danger")
     return redirect(url_for("configs.index"), 303)
+
+
+@blueprint.post("/<int:config_id>/forget")
+def forget(config_id: int):
+    """Forget how a parameter that a model rejects is sent: the next call sends it as it was."""
+    model, url, parameter = (request.form.get(name, "") for name in ("model", "url", "parameter"))
+    if adjusted_parameters.forget(config_id, (model, url, parameter)):
+        flash(_("Undone: %(parameter)s is sent again.", parameter=parameter), "success")
+    return redirect(url_for("configs.edit", config_id=config_id), 303)
 
 
 @blueprint.post("/<int:config_id>/activate")
@@ -177,7 +196,7 @@ def known_prices():
         form[name].raw_data = None
     config = configs.get(config_id) if config_id else None
     result = {"ok": found is not None, "message": message, "latency_ms": None}
-    return _form_page(form, config, tested=result)
+    return _form_page(form, config, tested=result, show_more=True)
 
 
 def _fields_of(found: prices.KnownPrice) -> dict:
@@ -202,7 +221,7 @@ def _told(found: prices.KnownPrice | None) -> str:
     return f"{text} {found.note}".strip()
 
 
-def _form_page(form, config, tested=None, models=()):
+def _form_page(form, config, tested=None, models=(), show_more=False):
     status = 400 if form.errors else 200
     page = render_template(
         "configs/form.html",
@@ -210,6 +229,8 @@ def _form_page(form, config, tested=None, models=()):
         config=config,
         tested=tested,
         models=models,
+        show_more=show_more,
+        adjustments=adjusted_parameters.of_config(config) if config else [],
         known_endpoints=KNOWN_ENDPOINTS,
         offered=_offered(form),
         cap_zone=context.settings().TIMEZONE or "UTC",

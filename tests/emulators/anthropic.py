@@ -93,10 +93,10 @@ def invalid(message: str) -> Refused:
 
 class AnthropicEmulator:
     """``rpm`` calls are answered, all further ones are refused for ``retry_after`` s. ``bodies`` and
-    ``headers`` are what came; ``cut_streams`` is how many streams break off before their end."""
+    ``headers`` are what came."""
 
-    def __init__(self, rpm: int = 1_000, retry_after: str = "1", cut_streams: int = 0):
-        self.rpm, self.retry_after, self.cut_streams = rpm, retry_after, cut_streams
+    def __init__(self, rpm: int = 1_000, retry_after: str = "1"):
+        self.rpm, self.retry_after = rpm, retry_after
         self.calls = 0
         self.bodies: list[dict] = []
         self.headers: list[dict] = []
@@ -191,6 +191,8 @@ class AnthropicEmulator:
         blocks, usage = message["content"], message["usage"]
         begun = {**message, "content": [], "stop_reason": None, "stop_sequence": None}
         first = {**usage, "output_tokens": 1}
+        words = _Turn(body).text
+        first_time = self.answered.get(words) == 1
         yield event("message_start", message={**begun, "usage": first})
         yield event("ping")
         for index, block in enumerate(blocks):
@@ -199,11 +201,9 @@ class AnthropicEmulator:
             for delta in deltas:
                 yield event("content_block_delta", index=index, delta=delta)
                 gevent.sleep(0)
-            if self.cut_streams:
-                self.cut_streams -= 1
+            if first_time and "break off once" in words:
                 return
-            if "breaks in its stream" in _Turn(body).text:
-                self.cut_streams = 0
+            if first_time and "fail once" in words:
                 error = {"type": "overloaded_error", "message": "Overloaded"}
                 yield event("error", error=error)
                 return
@@ -520,7 +520,8 @@ class _Turn:
 
     "decline" → a refusal, "be long" → cut off at max_tokens, "fill the window" → the context window is
     full, "call" → a call of each tool, "search" → a paused turn, "say nothing" → an empty answer,
-    "stop at" → a stop sequence, else the text repeated.
+    "stop at" → a stop sequence, else the text repeated. "overloaded once", "fail once" (within a stream)
+    and "break off once" (before the end of a stream) fail the first time.
     """
 
     def __init__(self, body: dict):
