@@ -252,10 +252,8 @@ def test_a_schema_goes_into_the_output_config_without_what_is_not_supported():
     "fields",
     [
         {"model": "claude-3-5-haiku-20241022", **form()},
-        {"model": "claude-sonnet-4-5", **form({"type": "object", "additionalProperties": {}})},
         {"model": "claude-sonnet-4-5", **form({**SCHEMA, "additionalProperties": True})},
-        {"model": "claude-sonnet-4-5", **form({"type": "object"}, strict=False)},
-        {"model": "claude-sonnet-4-5", "response_format": {"type": "json_object"}},
+        {"model": "claude-3-5-haiku-20241022", **form({"properties": {"a": {}}})},
     ],
 )
 def test_else_a_tool_is_forced_whose_input_is_the_answer(fields):
@@ -269,6 +267,9 @@ def test_else_a_tool_is_forced_whose_input_is_the_answer(fields):
     "fields",
     [
         {"model": "claude-opus-5-5", "response_format": {"type": "json_object"}},
+        {"model": "claude-sonnet-4-5", "response_format": {"type": "json_object"}},
+        {"model": "claude-sonnet-4-5", **form({"type": "object", "additionalProperties": {}})},
+        {"model": "claude-sonnet-4-5", **form({"type": "object"}, strict=False)},
         {"model": "claude-opus-5-5", **form({"type": "object", "patternProperties": {}})},
         {
             "model": "claude-haiku-4-5",
