@@ -1,5 +1,6 @@
 """add-config, list-configs, test-config, remove-config."""
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from collections.abc import Callable
 import click
 
 from ..core.errors import InvalidInput
-from ..services import configs, prices
+from ..services import configs, price_texts, prices
 from ..services.config_fields import FIELDS
 from .base import ExitStatus, command, put, put_json, put_table, say
 from .option_fields import options_of
@@ -71,7 +72,13 @@ def _known_prices(base_url: str, model: str, fields: dict) -> dict:
         f"Prices from the price table of {found.date}: {found.input} in, {found.output} out, in "
         f"{found.currency} ({found.source}){'; ' if found.note else ''}{found.note}."
     )
-    return {"currency": found.currency, **{name: getattr(found, name[:-6]) for name in _PRICES}}
+    for rule in price_texts.rules_in_words(found.rules):
+        say(f"  {rule}")
+    return {
+        "currency": found.currency,
+        "price_rules": found.rules.to_json(),
+        **{name: getattr(found, name[:-6]) for name in _PRICES},
+    }
 
 
 def _key(key_env: str | None, key_stdin: bool) -> str:
@@ -135,6 +142,7 @@ def _shown(config) -> dict:
         "params": fields.params,
         "currency": config.currency,
         **prices,
+        "price_rules": json.loads(config.price_rules),
         "active": config.active,
     }
 

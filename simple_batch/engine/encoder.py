@@ -8,6 +8,7 @@ import msgspec
 
 from ..core.domain import Defaults, Request
 from ..core.max_tokens import set_limit
+from . import service_tier
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -29,6 +30,9 @@ class Encoder:
         if defaults.temperature is not None:
             generating["temperature"] = defaults.temperature
         self._generating = {name: msgspec.Raw(_encode(value)) for name, value in generating.items()}
+        self._tier = None
+        if defaults.service_tier is not None:
+            self._tier = msgspec.Raw(_encode(defaults.service_tier))
         self._own = {name: msgspec.Raw(_encode(value)) for name, value in defaults.own.items()}
         self._asked = asked
         self._asked_of: dict[str, dict[str, msgspec.Raw]] = {}
@@ -47,6 +51,8 @@ class Encoder:
         for name, value in defaults.items():
             if name not in body and not (name == "max_tokens" and "max_completion_tokens" in body):
                 body[name] = value
+        if self._tier is not None and request.url in service_tier.ENDPOINTS:
+            body.setdefault("service_tier", self._tier)
         if request.max_tokens is not None:
             set_limit(body, request.url, request.max_tokens)
         return _encode(body)

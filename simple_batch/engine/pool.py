@@ -21,6 +21,7 @@ from .outage import Listener, OutageDetector, OutagePolicy
 from .packed_request import PackedRequest, members, results, tried
 from .packing import RequestPacker
 from .retry import Abandoned, Policy, Poster, RetryingCall, StopAll
+from .service_tier import TierFallback
 from .spend_limit import CapReached
 from .structured_output import Structure
 
@@ -33,7 +34,7 @@ class Pool:
     """Runs requests of one job. ``limiters`` say when a call may start. ``structure`` is the structured output that answers must match; ``encode`` asks
     for it. ``packer`` packs several requests into a call. ``record_attempts(index, attempts)``
     receives the attempts, if any, of a request that stays pending. ``guard`` says when failures that
-    are alike stop the pool."""
+    are alike stop the pool, ``tier_fallback`` when a request leaves a service tier without room."""
 
     def __init__(
         self,
@@ -45,7 +46,9 @@ class Pool:
         structure: Structure | None = None,
         packer: RequestPacker | None = None,
         guard: GuardPolicy | None = None,
+        tier_fallback: TierFallback | None = None,
     ):
+        self._tier_fallback = tier_fallback
         self._encode = encode
         self._transport = transport
         self._limiters = limiters
@@ -275,6 +278,7 @@ class Pool:
             rng=self._rng,
             structure=self._structure,
             outages=self.outages,
+            tier_fallback=self._tier_fallback,
         )
 
     # --- one request, or a pack -------------------------------------------------------------

@@ -41,6 +41,7 @@ class Tried(msgspec.Struct, frozen=True):
     message: str
     response: bytes | None
     usage: Usage | None
+    service_tier: str | None = None  # as the answer names it
 
 
 class _Model(msgspec.Struct):
@@ -111,6 +112,7 @@ def send(
             finding.message,
             finding.response,
             finding.usage,
+            finding.service_tier,
         )
 
     def call(request: Request) -> Classification:

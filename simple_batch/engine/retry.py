@@ -18,6 +18,7 @@ from .governor import REFUSALS
 from .limiters import Dismissed, Limiters, Permit
 from .outage import OutageDetector
 from .packed_request import PackedRequest
+from .service_tier import TierFallback, asked, is_cheap, without
 from .structured_output import Structure
 from .transport import Reply, TransportFailure
 from .unwanted_answer import treated
@@ -93,6 +94,10 @@ class RetryingCall:
         "_started_at",
         "_streak",
         "_structure",
+        "_tier",
+        "_tier_fallback",
+        "_tier_left",
+        "_tier_refusals",
         "_transport",
         "attempts",
         "called_at",
@@ -116,8 +121,11 @@ class RetryingCall:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = gevent.sleep,
         outages: OutageDetector | None = None,
+        tier_fallback: TierFallback | None = None,
     ):
         self.request = request
+        self._tier_fallback = tier_fallback
+        self._tier_refusals, self._tier_left = 0, False
         self._encode = encode
         self._structure = structure
         self._ask()
@@ -186,6 +194,8 @@ class RetryingCall:
             self._ask()
             return None
         charged = delivered or self._outages is None or not self._in_outage(self._outages, finding)
+        if finding.tier_refused:
+            return self._tier_wait_s(finding, failed)
         if self._stops(finding):
             raise StopAll(self, finding, failed)
         if not charged:
@@ -198,6 +208,27 @@ class RetryingCall:
         if finding.cause is Cause.SCHEMA and self._structure:
             self._ask(finding)
         self._failed = _lightened(failed)
+        return wait
+
+    def _tier_wait_s(
+        self, finding: Classification, failed: RequestResult
+    ) -> RequestResult | float | None:
+        """As ``_attempt``, where the service tier has no room: the request waits for it, which costs no
+        retry, or leaves it for the standard tier."""
+        self._tier_refusals += 1
+        fallback = self._tier_fallback
+        own = asked(self.request.body) is not None  # a user's own line is sent as it is
+        if fallback is not None and is_cheap(self._tier) and not own:
+            self._tier_left = fallback.leaves(self._tier_refusals, self._left_s())
+        wait = None if self._tier_left else self._wait_s(finding)
+        if not self._tier_left and (wait is None or wait >= self._left_s()):
+            return failed
+        self.attempts[-1] = msgspec.structs.replace(
+            self.attempts[-1], wait_ms=round((wait or 0.0) * 1000)
+        )
+        self._failed = _lightened(failed)
+        if self._tier_left:
+            self._ask()
         return wait
 
     def _in_outage(self, outages: OutageDetector, finding: Classification) -> bool:
@@ -263,6 +294,9 @@ class RetryingCall:
             self.request if type(self.request) is PackedRequest else None
         )
         self._body = self._encode(self.request)
+        if self._tier_left:
+            self._body = without(self._body)
+        self._tier = asked(self._body)
         if wrong is not None and self._structure is not None:
             self._body = self._structure.corrected(self.request.url, self._body, wrong)
 
@@ -297,7 +331,7 @@ class RetryingCall:
             reply = self._transport.post(
                 self.request.url, self._body, min(self._policy.attempt_timeout_s, left_s)
             )
-            finding = classify(reply, self.request.url)
+            finding = self._about_tier(classify(reply, self.request.url))
         except TransportFailure as failure:
             finding = classify_failure(failure)
         finally:
@@ -311,6 +345,12 @@ class RetryingCall:
                 finding = self._judged(finding)
             self._note(finding, started_at, latency_ms)
         return finding
+
+    def _about_tier(self, finding: Classification) -> Classification:
+        """A lack of room while a tier was asked for is one of that tier: the request may wait for it."""
+        if not finding.no_capacity or self._tier is None:
+            return finding
+        return msgspec.structs.replace(finding, verdict=Verdict.WAIT, tier_refused=True)
 
     def _judged(self, finding: Classification) -> Classification:
         """An answer; as a failed attempt if the job takes it for one, or if it is not what was asked
@@ -337,6 +377,7 @@ class RetryingCall:
                 finding.excerpt,
                 0,
                 finding.usage,
+                finding.service_tier,
             )
         self.attempts.append(attempt)
 
@@ -395,6 +436,8 @@ class RetryingCall:
             model=finding.model,
             outcome=finding.outcome,
             finish_reason=finding.finish_reason,
+            service_tier=finding.service_tier,
+            tier_fallback=self._tier_left,
             held=finding.held,
         )
 

@@ -17,6 +17,7 @@ from ..engine.load_balancer import LoadBalancer, Upstream
 from ..engine.packing import RequestPacker
 from ..engine.pool import Pool
 from ..engine.retry import Policy
+from ..engine.service_tier import FLEX, FLEX_TIMEOUT_S, TierFallback, asked
 from ..engine.structured_output import NOTHING, structure_of
 from ..engine.transport import Reply, TransportFailure
 from ..engine.unwanted_answer import is_unwanted
@@ -62,7 +63,8 @@ class Failover:
 
 class Route:
     """``record(provider, index, attempts, result)`` is called with the result of each request; the
-    result is None if it stays pending."""
+    result is None if it stays pending. ``affords()``: the spend caps allow a call at the standard service
+    tier."""
 
     def __init__(
         self,
@@ -74,6 +76,7 @@ class Route:
         record: Callable,
         inputs_per_call: int = 1,
         guard: GuardPolicy | None = None,
+        affords: Callable[[], bool] = lambda: True,
     ):
         self.key = key
         self.provider = provider
@@ -103,6 +106,9 @@ class Route:
             if inputs_per_call > 1
             else None,
             guard=guard,
+            tier_fallback=TierFallback(
+                self._flex_timeout_s, job.deadline_at, affords, self._note_tier
+            ),
         )
 
     def encode(self, request: Request) -> bytes:
@@ -128,7 +134,8 @@ class Route:
         return self.pool.calls
 
     def post(self, path: str, body: bytes, timeout_s: float) -> Reply:
-        return self.provider.post(path, body, timeout_s, self.timeout_s())
+        own_s = self._flex_timeout_s() if asked(body) == FLEX else self.timeout_s()
+        return self.provider.post(path, body, timeout_s, own_s)
 
     def timeout_s(self) -> float:
         """Time limit of a call, as it stands now."""
@@ -136,6 +143,12 @@ class Route:
         if self._longer_s is not None and self.provider.has_usual_timeout:
             usual = self._longer_s
         return self._timeout_s or usual
+
+    def _flex_timeout_s(self) -> float:
+        """Time limit of a flex call: a longer one, unless a user has set one."""
+        if self._timeout_s or not self.provider.has_usual_timeout:
+            return self.timeout_s()
+        return max(self.timeout_s(), FLEX_TIMEOUT_S)
 
     # --- outages (engine/outage.py) ---------------------------------------------------------
 
@@ -193,6 +206,16 @@ class Route:
                 config=self.provider.alias,
                 refused=refused,
                 now=translatable("nothing") if now == NOTHING else now,
+            )
+        )
+
+    def _note_tier(self, refusals: int) -> None:
+        self._note(
+            translatable(
+                "%(config)s: no room in the service tier for a request after %(count)s tries. Requests "
+                "like this are sent at the standard tier.",
+                config=self.provider.alias,
+                count=refusals,
             )
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import peewee
 
 from ..auth import audit_log
-from ..core import context
+from ..core import context, price_rules
 from ..core.clock import now_ms
 from ..core.domain import Endpoint, Request
 from ..core.errors import Conflict, InvalidInput
@@ -176,8 +176,16 @@ def _validated(fields: ConfigFields) -> dict:
         "key_encrypted": context.vault().encrypt(key),
         "key_last4": key[-4:] if len(key) >= 12 else "",
         "params": _params(fields.params),
+        **_price_rules(fields),
         "currency": currency_code(fields.currency),
     }
+
+
+def _price_rules(fields: ConfigFields) -> dict:
+    """The column of the price rules, none where the stored ones stay. Raises InvalidInput."""
+    if fields.price_rules is None:
+        return {}
+    return {"price_rules": price_rules.from_json(fields.price_rules).to_json()}
 
 
 def _params(params: dict) -> str:

@@ -109,6 +109,16 @@ def params_json(params: dict) -> str:
     return text
 
 
+def service_tier(tier: str | None) -> str | None:
+    """None where the provider's own choice holds. Raises InvalidInput."""
+    tier = (tier or "").strip()
+    if tier and not re.fullmatch(r"[\w.-]{1,100}", tier, re.ASCII):
+        raise InvalidInput(
+            translatable("Service tier: one word, for example flex or priority."), "service_tier"
+        )
+    return tier or None
+
+
 def currency_code(currency: str | None) -> str:
     """Three capital letters. Raises InvalidInput."""
     currency = (currency or "").strip().upper()

@@ -8,6 +8,7 @@ from flask_babel import lazy_gettext as _
 from wtforms import (
     BooleanField,
     FileField,
+    HiddenField,
     MultipleFileField,
     PasswordField,
     SelectField,
@@ -35,6 +36,8 @@ class ConfigForm(PageForm):
     """An API config. The key is write-only: it is never filled in."""
 
     key = PasswordField(_("API key"))
+    price_rules = HiddenField()  # JSON, as it is stored or as the price table has it
+    remove_price_rules = BooleanField(_("Remove these rules"))
     currency = StringField(_("Currency"), default="USD")
 
     @classmethod
@@ -57,13 +60,15 @@ class ConfigForm(PageForm):
         fields = configs.fields_of(config)
         data = {name: shown(field, getattr(fields, name)) for name, field in FIELDS.items()}
         data["params"] = data["params"] or "{}"
+        data["price_rules"] = config.price_rules
         return cls(formdata=None, data=data)
 
     def fields(self) -> ConfigFields:
         """What the form says. Raises ValueError, TypeError, RecursionError in a form that is not
         valid."""
         values = {name: entered(field, self[name].data) for name, field in FIELDS.items()}
-        return ConfigFields(key=self.key.data, **values)
+        rules = "{}" if self.remove_price_rules.data else self.price_rules.data or None
+        return ConfigFields(key=self.key.data, price_rules=rules, **values)
 
 
 class UploadForm(PageForm):

@@ -111,6 +111,7 @@ def test_json_and_jsonl_say_the_same_in_input_order(job):
         "cost",
         "outcome",
         "finish_reason",
+        "service_tier",
         "reasoning",
     ]
     assert lines[2]["usage"]["total"] == 30
