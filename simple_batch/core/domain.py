@@ -299,7 +299,7 @@ class Prices(msgspec.Struct, frozen=True, dict=True):
                 into, out = into * exact(each.input), out * exact(each.output)
         rates = [price * into for price in base[:3]] + [price * out for price in base[3:]]
         denominator = math.lcm(*(price.denominator for price in rates))
-        return _TokenRates(*(int(price * denominator) for price in rates), denominator)
+        return _TokenRates._make([*(int(price * denominator) for price in rates), denominator])
 
     def _base(self) -> tuple[int, int, int, int, int] | None:
         """Input, cached input, cache writes, output, reasoning."""
@@ -319,11 +319,17 @@ _MAX_RATES = 100
 
 def _own_prices(own: OwnPrices) -> Prices:
     """Those of a tier or a long context."""
-    nano = {
-        name: None if price is None else int((price * NANO).to_integral_value())
-        for name, price in msgspec.structs.asdict(own).items()
-    }
-    return Prices(**nano)
+
+    def nano(price: Decimal | None) -> int | None:
+        return None if price is None else int((price * NANO).to_integral_value())
+
+    return Prices(
+        input=nano(own.input),
+        cached_input=nano(own.cached_input),
+        output=nano(own.output),
+        reasoning=nano(own.reasoning),
+        cache_write=nano(own.cache_write),
+    )
 
 
 IMAGE = "image-file:"  # in a request before the file of an image; its data URL is made when sent

@@ -54,7 +54,7 @@ class OwnPrices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a tier or a long context costs: ``prices`` of its own, or factors. ``input`` is of all tokens of
+    """What a tier or a long context costs: separate ``prices``, or factors. ``input`` is of all tokens of
     the input (cached ones and cache writes too), ``output`` of all tokens of the output."""
 
     input: Decimal = Decimal(1)
@@ -147,7 +147,7 @@ class PriceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
         if any(step.prices for step in self.long_context) and any(
             tier.prices for tier in self.tiers.values()
         ):
-            raise ValueError("tiers with prices of their own need factors for long contexts")
+            raise ValueError("tiers with separate prices need factors for long contexts")
         above = [step.above for step in self.long_context]
         if above != sorted(set(above)):
             raise ValueError("long_context is not in ascending order")

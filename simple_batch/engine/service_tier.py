@@ -106,7 +106,7 @@ class TierFallback:
         self._noted = False
 
     def leaves(self, refusals: int, left_s: float) -> bool:
-        """Whether a request that was refused this often, with ``left_s`` seconds left of its own time, is
+        """Whether a request that was refused this often, with ``left_s`` seconds left of the time for it, is
         sent at the standard tier now."""
         if self._deadline_at is not None:
             left_s = min(left_s, (self._deadline_at - now_ms()) / 1000)

@@ -210,11 +210,18 @@ class Route:
         )
 
     def _note_tier(self, refusals: int) -> None:
+        alias = self.provider.alias
         self._note(
             translatable(
+                "%(config)s: no room in the service tier for a request. Requests like this are sent at "
+                "the standard tier.",
+                config=alias,
+            )
+            if refusals == 1
+            else translatable(
                 "%(config)s: no room in the service tier for a request after %(count)s tries. Requests "
                 "like this are sent at the standard tier.",
-                config=self.provider.alias,
+                config=alias,
                 count=refusals,
             )
         )

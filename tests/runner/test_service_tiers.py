@@ -124,7 +124,7 @@ def test_a_tier_without_room_is_left_after_three_refusals_and_teaches_no_limit(
         assert job.cost_nano == 8 * 110 * NANO
 
 
-def test_a_line_with_a_tier_of_its_own_keeps_it(start, add_config, app, wait_for, tmp_path):
+def test_a_line_that_names_a_tier_keeps_it(start, add_config, app, wait_for, tmp_path):
     path = tmp_path / "own.jsonl"
     body = {"messages": [{"role": "user", "content": "x"}], "service_tier": "flex"}
     path.write_text(json.dumps(body))
