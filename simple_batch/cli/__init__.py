@@ -9,6 +9,7 @@ from . import (
     deletion,
     demo,
     export,
+    gallery,
     jobs,
     maintenance,
     run,
@@ -20,6 +21,7 @@ from . import (
 def register(app: Flask) -> None:
     for module in (
         configs,
+        gallery,
         templates,
         jobs,
         deletion,

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 
 import click
+import msgspec
 
 from ..core.errors import InvalidInput
-from ..services import configs, price_texts, prices
+from ..services import adjusted_parameters, configs, price_texts, prices
 from ..services.config_fields import FIELDS
 from .base import ExitStatus, command, put, put_json, put_table, say
 from .option_fields import options_of
@@ -119,6 +120,9 @@ def list_configs(as_json):
             for config in found
         ],
     )
+    for config in found:
+        for adjustment in adjusted_parameters.of_config(config):
+            say(f"{config.alias}: {adjusted_parameters.named(adjustment)}")
 
 
 def _shown(config) -> dict:
@@ -140,6 +144,7 @@ def _shown(config) -> dict:
         "rpm": config.rpm,
         "tpm": config.tpm,
         "params": fields.params,
+        "adjustments": msgspec.to_builtins(adjusted_parameters.of_config(config)),
         "currency": config.currency,
         **prices,
         "price_rules": json.loads(config.price_rules),

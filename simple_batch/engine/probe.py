@@ -6,13 +6,13 @@ from collections.abc import Callable
 import gevent
 import msgspec
 
-from ..core.domain import Cause, Endpoint, Request, Usage
+from ..core.domain import Adjustment, Cause, Endpoint, Request, Usage
 from ..core.errors import ConfigurationError
 from ..core.messages import Message, translatable
 from ..core.settings import Settings
 from ..core.stored_messages import recognised
-from .classify import Classification, classify, classify_failure
-from .encoder import Encoder
+from .adjusted_calls import AdjustedCalls
+from .classify import Classification, classify
 from .exchange import Exchange
 from .structured_output import Structure
 from .transport import TransportFailure
@@ -22,13 +22,15 @@ _TIMEOUT_S = 30.0
 
 
 class ProbeResult(msgspec.Struct, frozen=True):
-    """Result of a test call. ``message`` is shown to the user."""
+    """Result of a test call. ``message`` is shown to the user. ``adjustments`` were learned on the
+    way."""
 
     ok: bool
     message: str
     latency_ms: int
     model: str | None = None
     http_status: int | None = None
+    adjustments: tuple[Adjustment, ...] = ()
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -58,13 +60,9 @@ def test_connection(endpoint: Endpoint, settings: Settings) -> ProbeResult:
     few = msgspec.structs.replace(endpoint.defaults, max_tokens=16)
     request = Request(0, "test", b'{"messages":[{"role":"user","content":"Say OK."}]}')
     began = time.monotonic()
+    calls = AdjustedCalls(exchange, few)
     try:
-        reply = exchange.post(
-            request.url, Encoder(few).encode(request), min(endpoint.timeout_s, _TIMEOUT_S)
-        )
-        finding = classify(reply)
-    except TransportFailure as failure:
-        finding = classify_failure(failure)
+        finding, _body = calls.call(request, min(endpoint.timeout_s, _TIMEOUT_S))
     finally:
         exchange.close()
     latency_ms = round((time.monotonic() - began) * 1000)
@@ -76,6 +74,7 @@ def test_connection(endpoint: Endpoint, settings: Settings) -> ProbeResult:
             latency_ms,
             model,
             finding.http_status,
+            tuple(calls.learned),
         )
     message = recognised(finding.message, finding.http_status)
     if not isinstance(message, Message):
@@ -94,6 +93,7 @@ def send(
     """Send a few requests side by side, once each, as a job would; ``finish`` has the last word on
     a body. Never raises for what the endpoint does."""
     exchange = Exchange(endpoint, settings, width=max(1, len(requests)))
+    calls = AdjustedCalls(exchange, endpoint.defaults, finish)
 
     def one(request: Request) -> Tried:
         began = time.monotonic()
@@ -117,13 +117,7 @@ def send(
 
     def call(request: Request) -> Classification:
         fields = structure.fields if structure is not None else lambda url: {}
-        body = Encoder(endpoint.defaults, fields).encode(request)
-        try:
-            finding = classify(
-                exchange.post(request.url, finish(body), endpoint.timeout_s), request.url
-            )
-        except TransportFailure as failure:
-            return classify_failure(failure)
+        finding, body = calls.call(request, endpoint.timeout_s, fields)
         if finding.cause is None and finding.usage is None:
             finding = with_estimate(finding, request, body)
         return finding

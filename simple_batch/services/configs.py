@@ -14,6 +14,7 @@ from ..core.messages import listed, translatable
 from ..engine import probe
 from ..engine.encoder import Encoder
 from ..engine.structured_output import structure_of
+from ..store import configs as store_configs
 from ..store.configs import by_model as by_model
 from ..store.configs import defaults_of, endpoint_of, job_defaults
 from ..store.configs import get as get
@@ -121,6 +122,8 @@ def test(config_id: int) -> probe.ProbeResult:
     """Make one small call with the stored config and store its result."""
     config = get(config_id)
     found = probe.test_connection(endpoint_of(config, context.vault()), context.settings())
+    for adjustment in found.adjustments:
+        store_configs.learn(config.id, adjustment)
     ApiConfig.update(
         last_test_at=now_ms(), last_test_ok=found.ok, last_test_message=found.message
     ).where(ApiConfig.id == config.id).execute()

@@ -19,7 +19,8 @@ from ..core.messages import translatable
 from ..intake.nearest_name import near
 
 SHIPPED = data_file("providers.toml")
-Group = Literal["global", "china", "hosting", "cloud", "local", "own"]
+CHAT = "/v1/chat/completions"
+Group = Literal["models", "china", "hosts", "local"]
 
 
 class ParameterRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,8 +54,9 @@ class BatchApi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A provider. ``regions`` maps names to base URLs, the usual one first; a base URL may hold
-    places to fill in, as ``{resource}``. ``tried`` is False where no call was made to the real
-    service. ``date`` is the day on which ``source`` (a URL) was read."""
+    places to fill in, as ``{resource}``. ``endpoints`` are paths of OpenAI's API. ``tried`` is False
+    where no call was made to the real service. ``date`` is the day on which ``source`` (a URL, or a
+    page of these docs) was read."""
 
     id: str
     name: str
@@ -74,6 +76,7 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     price_rules: dict[str, Any] = {}
     stream: StreamMode = StreamMode.AUTO
     timeout_s: float | None = None  # where the usual one is too short
+    endpoints: tuple[str, ...] = (CHAT,)  # none: it answers batches only
     default_model: str = ""
     embedding_model: str = ""  # of a provider whose embeddings are OpenAI's
     local_ports: list[int] = []

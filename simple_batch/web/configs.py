@@ -6,7 +6,7 @@ from flask_babel import gettext as _
 from .. import insight
 from ..core import context, identity, price_rules
 from ..core.errors import Conflict, InvalidInput, SimpleBatchError
-from ..services import configs, price_texts, prices
+from ..services import adjusted_parameters, config_streams, configs, price_texts, prices
 from .error_pages import wants_json
 from .form_keys import once
 from .forms import ConfigForm, blame
@@ -82,6 +82,15 @@ def delete(config_id: int):
     return redirect(url_for("configs.index"), 303)
 
 
+@blueprint.post("/<int:config_id>/forget")
+def forget(config_id: int):
+    """Forget how a parameter that a model rejects is sent: the next call sends it as it was."""
+    model, url, parameter = (request.form.get(name, "") for name in ("model", "url", "parameter"))
+    if adjusted_parameters.forget(config_id, (model, url, parameter)):
+        flash(_("Undone: %(parameter)s is sent again.", parameter=parameter), "success")
+    return redirect(url_for("configs.edit", config_id=config_id), 303)
+
+
 @blueprint.post("/<int:config_id>/activate")
 def activate(config_id: int):
     """Offer the config for new jobs again."""
@@ -104,6 +113,14 @@ def test_stored(config_id: int):
         f"{translated(found.message)} ({found.latency_ms} ms)", "success" if found.ok else "danger"
     )
     return redirect(url_for("configs.index"), 303)
+
+
+@blueprint.post("/<int:config_id>/streams/off")
+def streams_off(config_id: int):
+    """Call without streams again, until they are needed."""
+    config_streams.switch_off(config_id)
+    flash(_("Streams are off. They are switched on again when they are needed."), "success")
+    return redirect(url_for("configs.edit", config_id=config_id), 303)
 
 
 @blueprint.post("/test")
@@ -212,6 +229,7 @@ def _form_page(form, config, tested=None, models=()):
         config=config,
         tested=tested,
         models=models,
+        adjustments=adjusted_parameters.of_config(config) if config else [],
         known_endpoints=KNOWN_ENDPOINTS,
         offered=_offered(form),
         rules=_rules_of(form),

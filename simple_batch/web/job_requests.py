@@ -32,6 +32,7 @@ COLUMNS = {
     "code": "HTTP",
     "attempts": _("Attempts"),
     "latency": _("Latency"),
+    "first_token": _("First token"),
     "tokens": _("Tokens in/out"),
     "cost": _("Cost"),
     "config": "API",

@@ -101,8 +101,8 @@ ENDPOINTS = {
     ),
     "administration": (
         "users.index users.create users.change audit.index storage.index storage.clean configs.new "
-        "configs.edit configs.delete configs.activate configs.deactivate configs.test "
-        "configs.test_stored configs.models configs.known_prices access.create_webhook "
+        "configs.edit configs.delete configs.forget configs.activate configs.deactivate configs.test "
+        "configs.test_stored configs.models configs.known_prices configs.streams_off access.create_webhook "
         "access.remove_webhook"
     ),
     "Batch API": (

@@ -317,3 +317,14 @@ def test_a_demo_of_more_questions_than_there_are_asks_them_again(db, endpoint):
 
     job = demo_run.prepare(endpoint.base_url, 1500)
     assert job.total == 1500
+
+
+def test_providers_are_listed_with_their_regions(instance):
+    listed = flask(instance, "list-providers", "--json")
+    assert listed.returncode == 0
+    entries = {entry["id"]: entry for entry in json.loads(listed.stdout)}
+    assert entries["deepseek"]["regions"] == {"global": "https://api.deepseek.com/v1"}
+    assert entries["anthropic"]["auth"] == "x-api-key"
+    table = flask(instance, "list-providers").stdout.splitlines()
+    assert table[0].split() == ["id", "name", "region", "base", "URL", "key", "model"]
+    assert any("dashscope-intl.aliyuncs.com" in line and "Singapore" in line for line in table)
