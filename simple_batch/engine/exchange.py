@@ -14,9 +14,9 @@ from .error_text import ErrorBody, read_error
 from .stream.choices import choices_asked
 from .stream.completions import CompletionsReader
 from .stream.limits import StreamLimits
-from .stream.reader import Reader
 from .stream.refusals import needs_stream, refuses_options, refuses_stream
 from .stream.responses import ResponsesReader
+from .stream.stream_reader import Reader
 from .stream.use import COMPLETIONS, GATEWAY_TIMEOUTS, RESPONSES, StreamUse
 from .transport import Reply, Transport, TransportFailure
 

@@ -30,10 +30,10 @@ class ResponseReuse:
         again; the others are recorded."""
         if not page:
             return page
-        base_url = route.provider.base_url
+        origin = route.provider.origin
         bodies = [service_tier.without(route.encode(request)) for request in page]
         keys = [
-            response_cache.key_of(base_url, request.url, body, self._schema)
+            response_cache.key_of(origin, request.url, body, self._schema)
             for request, body in zip(page, bodies, strict=True)
         ]
         found = retry_while_unavailable(response_cache.find, keys, now_ms() - self._oldest_ms)

@@ -7,7 +7,9 @@ from flask_babel import get_timezone
 from flask_babel import lazy_gettext as _
 from wtforms import (
     BooleanField,
+    FieldList,
     FileField,
+    FormField,
     HiddenField,
     MultipleFileField,
     PasswordField,
@@ -20,7 +22,7 @@ from wtforms.validators import InputRequired, Optional
 
 from ..core import context
 from ..core.domain import Role
-from ..core.errors import InvalidInput
+from ..core.errors import ConfigurationError, InvalidInput
 from ..services import configs
 from ..services.config_fields import FIELDS, ConfigFields
 from ..services.fields import Field
@@ -29,6 +31,7 @@ from .form_fields import PageForm, WholeField
 from .labels import ROLES, translated
 from .option_fields import entered, shown, width, with_fields
 from .schema_fields import SchemaFields
+from .secret_fields import MOST_SECRETS, SecretForm, changes, rows_of
 
 
 @with_fields(FIELDS.values(), required=True)
@@ -38,7 +41,9 @@ class ConfigForm(PageForm):
     key = PasswordField(_("API key"))
     price_rules = HiddenField()  # JSON, as it is stored or as the price table has it
     remove_price_rules = BooleanField(_("Remove these rules"))
+    remove_key = BooleanField(_("Delete the stored key"))
     currency = StringField(_("Currency"), default="USD")
+    secrets = FieldList(FormField(SecretForm), max_entries=MOST_SECRETS)
 
     @classmethod
     def blank(cls) -> "ConfigForm":
@@ -46,12 +51,12 @@ class ConfigForm(PageForm):
         return cls(
             formdata=None,
             data={
-                "max_tokens": settings.DEFAULT_MAX_TOKENS,
-                "temperature": settings.DEFAULT_TEMPERATURE,
+                **configs.initial_values(),
                 "timeout_s": settings.DEFAULT_TIMEOUT,
                 "currency": "USD",
                 "params": "{}",
                 "active": True,
+                "secrets": rows_of([]),
             },
         )
 
@@ -61,6 +66,10 @@ class ConfigForm(PageForm):
         data = {name: shown(field, getattr(fields, name)) for name, field in FIELDS.items()}
         data["params"] = data["params"] or "{}"
         data["price_rules"] = config.price_rules
+        try:
+            data["secrets"] = rows_of(configs.secrets_shown(config))
+        except ConfigurationError:  # no key opens them: they can be entered again
+            data["secrets"] = rows_of([])
         return cls(formdata=None, data=data)
 
     def fields(self) -> ConfigFields:
@@ -68,7 +77,22 @@ class ConfigForm(PageForm):
         valid."""
         values = {name: entered(field, self[name].data) for name, field in FIELDS.items()}
         rules = "{}" if self.remove_price_rules.data else self.price_rules.data or None
-        return ConfigFields(key=self.key.data, price_rules=rules, **values)
+        return ConfigFields(
+            key=self.key.data,
+            price_rules=rules,
+            remove_key=self.remove_key.data,
+            secret_headers=changes(self.secrets.data, "headers"),
+            secret_query=changes(self.secrets.data, "query"),
+            **values,
+        )
+
+    @property
+    def names_more(self) -> bool:
+        """Whether a field of the part *Advanced* is not valid."""
+        return any(self[name].errors for name in self._fields if name not in _ALWAYS_SHOWN)
+
+
+_ALWAYS_SHOWN = {"alias", "base_url", "key", "model", "csrf_token"}
 
 
 class UploadForm(PageForm):

@@ -11,8 +11,8 @@ from requests.exceptions import ContentDecodingError
 from ...core.redaction import redact
 from ...core.stored_messages import DAMAGED_ENCODING, TRUNCATED_ENCODING, UNKNOWN_ENCODING
 from .errors import StreamBroken, StreamError
-from .events import EventParser, SseEvent
-from .reader import Reader
+from .sse_events import EventParser, SseEvent
+from .stream_reader import Reader
 
 _BLOCK = 65_536
 _SNIFFED = 64  # bytes that tell a stream from another body

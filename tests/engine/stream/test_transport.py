@@ -191,7 +191,7 @@ def test_time_to_the_first_token(open_transport):
     [
         [b"data: " + b"x" * 40_000],  # one event
         s.says("x" * 40_000, size=100),  # one answer
-        [s.chunk({}, index=index) for index in range(400)],  # choices nobody asked for
+        [s.chunk({}, index=index) for index in range(400)],  # choices that were not asked for
     ],
 )
 def test_too_large(open_transport, events):
