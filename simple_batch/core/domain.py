@@ -207,6 +207,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     twin: int | None = None  # index of an identical one before it, whose answer it gets
     cells: bytes | None = None  # of the row of a table it was made from, as a JSON array
     max_tokens: int | None = None  # a limit over that of the body, where it is sent again with one
+    prefix: int | None = None  # of its prompt, as prompt_prefix.prefix_of has it
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -162,7 +162,14 @@ def classify_failure(failure: TransportFailure) -> Classification:
     message = failure.message
     if not isinstance(message, Message):
         message = redact(message)[:MESSAGE]
-    return Classification(failure.cause, failure.verdict, message=message, reached=failure.reached)
+    rejected = Rejection((failure.parameter,)) if failure.parameter else None
+    return Classification(
+        failure.cause,
+        failure.verdict,
+        message=message,
+        reached=failure.reached,
+        rejected=rejected,
+    )
 
 
 def disqualified(

@@ -21,6 +21,7 @@ from ..store.configs import defaults_of, endpoint_of, job_defaults
 from ..store.configs import get as get
 from ..store.configs import list_all as list_all
 from ..store.models import ApiConfig, Job, JobConfig, Override, database, lock_secrets
+from . import provider_gallery
 from .base_url_query import check_api_version
 from .base_url_query import put_in_place as put_in_place
 from .config_fields import FIELDS, ConfigFields
@@ -56,6 +57,10 @@ def update(config_id: int, fields: ConfigFields) -> ApiConfig:
         lock_secrets()
         config = get(config_id)
         values = _validated(fields, config)
+        if (
+            config.base_url != values["base_url"]
+        ):  # another provider may accept what this one rejects
+            store_configs.forget(config.id, lambda adjustment: True)
         ApiConfig.update(updated_at=now_ms(), **values).where(ApiConfig.id == config.id).execute()
     audit_log.note("config.update", f"config {config.alias}", _changes(config, values))
     return get(config.id)
@@ -138,7 +143,8 @@ def fields_of(config: ApiConfig) -> ConfigFields:
 def test(config_id: int) -> probe.ProbeResult:
     """Make one small call with the stored config and store its result."""
     config = get(config_id)
-    found = probe.test_connection(endpoint_of(config, context.vault()), context.settings())
+    path = provider_gallery.path_of_test(config.provider)
+    found = probe.test_connection(endpoint_of(config, context.vault()), context.settings(), path)
     for adjustment in found.adjustments:
         store_configs.learn(config.id, adjustment)
     ApiConfig.update(
@@ -164,6 +170,11 @@ def models(config_id: int) -> list[str]:
 
 def models_of_fields(fields: ConfigFields, config_id: int | None = None) -> list[str]:
     return probe.list_models(_unsaved_endpoint(fields, config_id), context.settings())
+
+
+def unsaved(fields: ConfigFields, **columns) -> ApiConfig:
+    """A config that is not stored. Raises InvalidInput naming the field."""
+    return ApiConfig(**{**_validated(fields), **columns})
 
 
 def _unsaved_endpoint(fields: ConfigFields, config_id: int | None) -> Endpoint:

@@ -11,6 +11,7 @@ from ..core import context, identity
 from ..core.errors import Conflict, InvalidInput, SimpleBatchError
 from ..services import adjusted_parameters, config_streams, configs, prices
 from ..store.models import ApiConfig
+from . import connect
 from .error_pages import wants_json
 from .form_keys import once
 from .forms import ConfigForm, blame
@@ -45,7 +46,9 @@ def index():
 @blueprint.route("/new", methods=["GET", "POST"])
 @once
 def new():
-    """The form for a new config."""
+    """The gallery of providers; ``?form=full`` has every field of a new config."""
+    if request.method == "GET" and request.args.get("form") != "full":
+        return connect.gallery_page()
     form = ConfigForm() if request.method == "POST" else ConfigForm.blank()
     if form.validate_on_submit() and _saved(form, configs.create):
         return redirect(url_for("configs.index"), 303)

@@ -165,7 +165,7 @@ class Visitor:
         return self.collected.answer(self.session.get(self.url + path, timeout=60))
 
     def post(self, path: str, **fields) -> requests.Response:
-        page = self.session.get(f"{self.url}/configs/new").text
+        page = self.session.get(f"{self.url}/configs/new?form=full").text
         fields["csrf_token"] = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)[1]
         answer = self.session.post(self.url + path, fields, timeout=60, allow_redirects=False)
         return self.collected.answer(answer)

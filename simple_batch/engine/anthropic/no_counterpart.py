@@ -40,16 +40,18 @@ FIELDS = frozenset(_NEUTRAL)
 
 
 class NoCounterpart(Exception):
-    """A request cannot be sent over the Messages API; ``message`` names the field and the remedy."""
+    """A request cannot be sent over the Messages API; ``message`` names the field and the remedy.
+    ``parameter`` is the field, if it would do to leave it out."""
 
-    def __init__(self, message: Message):
+    def __init__(self, message: Message, parameter: str | None = None):
         super().__init__(message)
         self.message = message
+        self.parameter = parameter
 
 
 def field(name: str) -> NoCounterpart:
     """The exception for a field, or a value of it, that the API does not have."""
-    return NoCounterpart(NO_COUNTERPART(field=name))
+    return NoCounterpart(NO_COUNTERPART(field=name), name.split()[0])
 
 
 def invalid(name: str, why: Message) -> NoCounterpart:

@@ -36,7 +36,9 @@ def request(path: str, body: bytes) -> tuple[str, bytes]:
     try:
         return MESSAGES, message_body(body)
     except NoCounterpart as missing:
-        raise TransportFailure(Cause.BAD_REQUEST, missing.message, Verdict.FINAL) from None
+        raise TransportFailure(
+            Cause.BAD_REQUEST, missing.message, Verdict.FINAL, parameter=missing.parameter
+        ) from None
 
 
 def answer(reply: Reply) -> Reply:
