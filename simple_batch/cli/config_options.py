@@ -11,7 +11,7 @@ import click
 from ..core.domain import ApiFormat, Auth
 from ..core.errors import InvalidInput
 from ..core.json_faults import text_fault
-from ..services import configs, prices, provider_gallery
+from ..services import configs, price_texts, prices, provider_gallery
 from ..services.config_fields import FIELDS
 from ..services.header_lines import pair
 from .base import say
@@ -180,3 +180,6 @@ def _apply_known_prices(fields: configs.ConfigFields, options: dict[str, Any]) -
     fields.currency = found.currency
     for name in PRICES:
         setattr(fields, name, getattr(found, name.removesuffix("_price")))
+    fields.price_rules = found.rules.to_json()
+    for rule in price_texts.rules_in_words(found.rules):
+        say(f"  {rule}")

@@ -315,3 +315,27 @@ def test_a_page_and_the_batch_api(instance, add_claude):
             assert "You said: about a" in page
     finally:
         server.stop()
+
+
+def test_a_shared_system_message_is_written_to_the_cache_once(start, add_claude, run, emulator):
+    add_claude(concurrency=5)
+    asked = [
+        {"messages": [{"role": "system", "content": LONG}, *chat(f"case {n}")["messages"]]}
+        for n in range(5)
+    ]
+    job, _rows = run([*asked, chat(LONG + "alone")])
+    assert job.succeeded == 6
+    marked = [body["system"][-1] for body in emulator.bodies if "system" in body]
+    assert [block["cache_control"] for block in marked] == [{"type": "ephemeral"}] * 5
+    assert (job.cache_write_tokens, job.cached_tokens) == (1_500, 4 * 1_500)
+
+
+def test_nothing_is_marked_without_the_option_or_for_a_lone_request(
+    start, add_claude, run, emulator
+):
+    add_claude(concurrency=5)
+    system = {"role": "system", "content": LONG}
+    asked = [{"messages": [system, *chat(f"case {n}")["messages"]]} for n in range(3)]
+    run(asked, cache_aware=False)
+    run(asked[:1])
+    assert [body["system"] for body in emulator.bodies] == [LONG] * 4
