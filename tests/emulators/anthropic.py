@@ -533,7 +533,6 @@ class _Turn:
     def message(self, sent: int, read: int, written: int) -> dict:
         content, reason, sequence, details = self._answer()
         thinking = [block for block in content if block["type"] == "thinking"]
-        tier = "standard" if self._body.get("service_tier") == "standard_only" else "priority"
         return {
             "id": "msg_01EmulatedMessage",
             "type": "message",
@@ -553,7 +552,7 @@ class _Turn:
                 },
                 "output_tokens": 20 + 30 * len(thinking),
                 "output_tokens_details": {"thinking_tokens": 30 * len(thinking)},
-                "service_tier": tier,
+                "service_tier": "standard",  # without a commitment to priority capacity
             },
         }
 

@@ -70,6 +70,8 @@ def test_a_text():
     ]
     assert (made["id"], made["object"], made["model"]) == ("msg_1", "chat.completion", "claude-x")
     assert made["service_tier"] == "priority"
+    for usage, tier in (({"service_tier": "standard"}, "default"), ({"speed": "fast"}, "fast")):
+        assert completion(TEXT, usage={**USAGE, **usage})["service_tier"] == tier
 
 
 def test_input_includes_what_the_cache_gave_and_took():

@@ -363,6 +363,10 @@ def test_fields_that_ask_for_nothing_are_left_out(neutral):
 )
 def test_a_field_of_the_user_s_own_is_never_dropped(name, fields):
     message = refusal(**fields)
+    with pytest.raises(TransportFailure) as failed:
+        sent(**fields)
+    within = "messages" in fields  # cannot be left out alone
+    assert failed.value.parameter == (None if within else name.split()[0])
     assert message.startswith(f"{name}: ")
     assert "Leave it out, or send this request to another connection." in message
 

@@ -58,6 +58,7 @@ def _completion(answer: dict[str, Any]) -> dict[str, Any]:
         "usage": _usage(usage),
     }
     tier = "fast" if usage.get("speed") == "fast" else usage.get("service_tier")
+    tier = "default" if tier == "standard" else tier  # OpenAI's name
     return {**made, "service_tier": tier} if tier else made
 
 

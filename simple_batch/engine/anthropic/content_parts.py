@@ -37,9 +37,10 @@ def text_block(text: Any) -> Block:
     return {"type": "text", "text": text}
 
 
-def _block(part: Any) -> Block:
-    if not isinstance(part, dict):
-        return text_block(part)
+def _block(given: Any) -> Block:
+    if not isinstance(given, dict):
+        return text_block(given)
+    part: Block = given
     kind = part.get("type")
     if kind in _OTHERS:
         raise field(str(kind))

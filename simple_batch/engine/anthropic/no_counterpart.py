@@ -37,6 +37,10 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "web_search_options": (),
 }
 FIELDS = frozenset(_NEUTRAL)
+# parameters of which the API lacks only some values
+_OF_SOME_VALUES = frozenset(
+    {"metadata", "reasoning_effort", "response_format", "service_tier", "tool_choice"}
+)
 METADATA = "user_id"  # the only key of the API's metadata
 
 
@@ -51,8 +55,11 @@ class NoCounterpart(Exception):
 
 
 def field(name: str) -> NoCounterpart:
-    """The exception for a field, or a value of it, that the API does not have."""
-    return NoCounterpart(NO_COUNTERPART(field=name), name.split()[0])
+    """The exception for a field, or a value of it, that the API does not have. What is within messages or
+    tools cannot be left out without changing what was asked."""
+    path = name.partition(" ")[0]
+    is_parameter = path.partition(".")[0] in FIELDS | _OF_SOME_VALUES
+    return NoCounterpart(NO_COUNTERPART(field=name), path if is_parameter else None)
 
 
 def invalid(name: str, why: Message) -> NoCounterpart:
