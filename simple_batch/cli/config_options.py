@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..core.domain import ApiFormat, Auth
 from ..core.errors import InvalidInput
 from ..core.json_faults import text_fault
 from ..services import configs, price_texts, prices, provider_gallery
@@ -75,6 +76,8 @@ def apply(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
         value = options.get(name) if field.flag else None
         if value is not None:
             setattr(fields, name, field.default if value is CLEARED else value)
+    if options["api_format"] == ApiFormat.ANTHROPIC and options["auth"] is None:
+        fields.auth = Auth.X_API_KEY
     _apply_pairs(fields.headers, fields.secret_headers, options["header"], ":", "headers")
     _apply_pairs(fields.query, fields.secret_query, options["query"], "=", "query")
     _apply_secrets(fields.headers, fields.secret_headers, options["secret_header"])

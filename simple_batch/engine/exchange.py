@@ -105,7 +105,9 @@ class Exchange:
         if asks_usage and refuses_options(error):
             streams.without_usage = True
             return self._read_stream(path, body, limits)
-        if streams.may_change and refuses_stream(_status(reply), error):
+        # an error within a stream shows that there is one
+        refused = reply.status >= 300 and refuses_stream(reply.status, error)
+        if streams.may_change and refused:
             streams.refused(redact(error.text))
             return self._post(path, body, min(timeout_s, total_s))
         return reply

@@ -120,7 +120,7 @@ class Transport:
         """POST a JSON body that asks for a stream. The reply's body is what ``reader`` makes of it; what
         is no stream comes as it is. Raises TransportFailure where no whole answer came in time."""
         request = self._request("POST", path, body)
-        streamed = StreamBody(reader, time.monotonic())
+        streamed = StreamBody(reader, time.monotonic(), self._max_body)
         limit = StreamDeadline(limits)
         try:
             if self._direct is None:
@@ -253,7 +253,7 @@ class Transport:
         try:
             while not body.ended and (data := response.raw.read1(BLOCK, decode_content=False)):
                 limit.heard(body.feed(data))
-                if body.kept > self._max_body:
+                if body.too_large:
                     raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
                 held.reserve(body.kept + BLOCK, limit)
         except requests.exceptions.ContentDecodingError:

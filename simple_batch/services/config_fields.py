@@ -233,7 +233,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             kind=Kind.CHOICE,
             label=translatable("Streaming"),
             choices=(
-                Choice("auto", translatable("automatic: once the endpoint needs it")),
+                Choice("auto", translatable("automatic (if needed)")),
                 Choice("always", translatable("always")),
                 Choice("never", translatable("never")),
             ),
