@@ -1,5 +1,6 @@
 """Prices, caps and what was spent, on the pages."""
 
+import html
 import io
 import json
 import re
@@ -10,6 +11,7 @@ import pytest
 from simple_batch import insight
 from simple_batch.core.clock import now_ms
 from simple_batch.services import configs, jobs
+from simple_batch.store.configs import prices_of
 from simple_batch.store.database import connected
 from simple_batch.store.models import Spending
 from simple_batch.store.spending import bucket
@@ -157,3 +159,27 @@ def test_rows_tried_count_for_the_caps_of_the_config(client, config):
         assert refused.status_code == 400
         assert "daily spend cap" in refused.text
         assert endpoint.calls == 6
+
+
+def test_price_rules_are_stored_shown_and_removed(client):
+    data = {"csrf_token": token(client), **UNPRICED}
+    filled = client.post("/configs/prices", data=data).text
+    rules = html.unescape(value_of(filled, "price_rules"))
+    assert post(client, "/configs/new", **KNOWN, price_rules=rules).status_code == 303
+    with connected():
+        config_id = configs.get(KNOWN["alias"]).id
+        assert prices_of(configs.get(config_id)).rules.hours.holidays == "CN"
+    page = client.get(f"/configs/{config_id}").text
+    shown = page.partition('id="price-rules"')[2].partition("</div>")[0]
+    assert "Mon-Fri 09:00-12:00, 14:00-18:00 (Asia/Shanghai): × 1" in shown
+    assert "2026-10" in shown
+    kept = {**KNOWN, "price_rules": rules}
+    assert post(client, f"/configs/{config_id}", **kept).status_code == 303
+    with connected():
+        assert prices_of(configs.get(config_id)).rules
+    removed = post(client, f"/configs/{config_id}", **kept, remove_price_rules="y")
+    assert removed.status_code == 303
+    with connected():
+        assert not prices_of(configs.get(config_id)).rules
+    wrong = post(client, f"/configs/{config_id}", **KNOWN, price_rules='{"batch": "-1"}')
+    assert wrong.status_code == 400
