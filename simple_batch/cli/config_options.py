@@ -11,7 +11,7 @@ import click
 from ..core.domain import ApiFormat, Auth
 from ..core.errors import InvalidInput
 from ..core.json_faults import text_fault
-from ..services import configs, price_texts, prices, provider_gallery
+from ..services import configs, connections, price_texts, prices, provider_gallery
 from ..services.config_fields import FIELDS
 from ..services.header_lines import pair
 from .base import say
@@ -87,6 +87,8 @@ def apply(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
         say(note)
     if options["known_prices"]:
         _apply_known_prices(fields, options)
+    elif options["provider"] and fields.input_price is None and fields.output_price is None:
+        _apply_prices_of_provider(fields, options["currency"])
 
 
 def _apply_provider(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
@@ -97,16 +99,26 @@ def _apply_provider(fields: configs.ConfigFields, options: dict[str, Any]) -> No
         raise InvalidInput(
             f"{entry.name} has no region {region!r}: {', '.join(entry.regions)}.", "region"
         )
-    fields.provider = entry.id
     fields.base_url = entry.regions.get(region, "")
-    fields.auth, fields.api_format = entry.auth, entry.api_format
-    fields.stream = entry.stream
-    fields.headers = dict(entry.headers)
-    fields.query = dict(entry.query)
+    for name, value in connections.given(entry).items():
+        setattr(fields, name, value)
     fields.timeout_s = entry.timeout_s or fields.timeout_s
     fields.model = fields.model or entry.default_model
     if "{" in fields.base_url and options["base_url"] is None:
         raise click.UsageError(f"{entry.name} needs --base-url, as {fields.base_url}.")
+
+
+def _apply_prices_of_provider(fields: configs.ConfigFields, currency: str | None) -> None:
+    """What the price table knows, if it is in the currency that is asked for."""
+    known = connections.known_price(fields.base_url, fields.model)
+    if known is None or (currency and currency.upper() != known.currency):
+        return
+    for name, value in connections.price_fields(fields.base_url, fields.model).items():
+        setattr(fields, name, value)
+    say(
+        f"Prices from the price table of {known.date}: {known.input} in, {known.output} out, in "
+        f"{known.currency} ({known.source})."
+    )
 
 
 def _apply_pairs(plain: dict, secret: dict, given: Iterable[str], mark: str, field: str) -> None:

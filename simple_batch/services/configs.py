@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import peewee
 
@@ -66,7 +67,7 @@ def update(config_id: int, fields: ConfigFields) -> ApiConfig:
     return get(config.id)
 
 
-def initial_values() -> dict[str, float]:
+def initial_values() -> dict[str, Any]:
     """What a new config has where the user says nothing else: the settings that the user has set. An
     empty field is not sent."""
     settings = context.settings()
@@ -174,6 +175,7 @@ def models_of_fields(fields: ConfigFields, config_id: int | None = None) -> list
 
 def unsaved(fields: ConfigFields, **columns) -> ApiConfig:
     """A config that is not stored. Raises InvalidInput naming the field."""
+    put_in_place(fields)
     return ApiConfig(**{**_validated(fields), **columns})
 
 

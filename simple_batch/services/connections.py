@@ -1,7 +1,5 @@
 """Makes API configs from entries of the gallery."""
 
-import json
-
 import msgspec
 
 from ..core import context
@@ -12,7 +10,7 @@ from ..engine import probe
 from ..store.configs import endpoint_of
 from ..store.models import ApiConfig
 from . import configs, prices
-from .config_fields import FIELDS, ConfigFields
+from .config_fields import ConfigFields
 from .provider_gallery import GalleryEntry
 
 MAX_ALIAS = 100
@@ -46,17 +44,15 @@ class Connection(msgspec.Struct, kw_only=True):
             model=model,
             key=self.key.strip(),
             timeout_s=self.entry.timeout_s,
+            **configs.initial_values(),
             **price_fields(self.base_url, model),
-            **{name: value for name, value in _given(self.entry).items() if name in FIELDS},
+            **given(self.entry),
         )
 
 
 def connect(connection: Connection) -> ApiConfig:
     """Store the config. Raises InvalidInput naming the field."""
-    config = configs.create(connection.fields())
-    columns = _columns(connection.entry)
-    ApiConfig.update(**columns).where(ApiConfig.id == config.id).execute()
-    return configs.get(config.id)
+    return configs.create(connection.fields())
 
 
 def models(connection: Connection) -> list[str]:
@@ -93,27 +89,18 @@ def price_fields(base_url: str, model: str) -> dict:
 def _endpoint(connection: Connection) -> Endpoint:
     if not connection.model.strip():
         connection = msgspec.structs.replace(connection, model="-")
-    config = configs.unsaved(connection.fields(), **_columns(connection.entry))
-    return endpoint_of(config, context.vault())
+    return endpoint_of(configs.unsaved(connection.fields()), context.vault())
 
 
-def _given(entry: GalleryEntry) -> dict:
-    """What the entry says of each call."""
+def given(entry: GalleryEntry) -> dict:
+    """The fields of a config that the entry fills in."""
     return {
         "provider": "" if entry.id == "custom" else entry.id,
-        "api_format": entry.api_format,
-        "auth": entry.auth,
+        "api_format": str(entry.api_format),
+        "auth": str(entry.auth),
         "headers": dict(entry.headers),
         "query": dict(entry.query),
-        "stream": entry.stream,
-    }
-
-
-def _columns(entry: GalleryEntry) -> dict:
-    """The same as it is stored."""
-    return {
-        name: json.dumps(value) if isinstance(value, dict) else value
-        for name, value in _given(entry).items()
+        "stream": str(entry.stream),
     }
 
 

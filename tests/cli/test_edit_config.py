@@ -175,6 +175,15 @@ def test_the_gallery_fills_a_connection_in(instance):
     assert "anthropic-version" in config["headers"]
 
 
+def test_a_provider_brings_its_prices_unless_others_are_given(instance):
+    for options, expected in (((), 1.2), (("--output-price", "9", "--input-price", "8"), 9)):
+        command = ("add-config", "a", "--provider", "deepseek", "--model", "deepseek-flash")
+        done = flask(instance, *command, *options)
+        assert done.returncode == 0, done.stderr
+        assert listed(instance)["output_price"] == expected
+        flask(instance, "remove-config", "a")
+
+
 def test_what_is_missing_is_named(instance):
     for options, missing in (
         (("--model", "m"), "--base-url"),

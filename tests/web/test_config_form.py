@@ -7,7 +7,7 @@ from html import unescape
 import pytest
 
 from simple_batch.core import context
-from simple_batch.services import configs
+from simple_batch.services import configs, connections, provider_gallery
 from simple_batch.store.configs import endpoint_of, secrets_of
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig
@@ -69,7 +69,7 @@ def test_what_the_form_says_of_a_connection_is_stored(client):
 
 
 def test_a_new_config_sends_neither_temperature_nor_max_tokens(client, endpoint):
-    page = client.get("/configs/new").text
+    page = client.get("/configs/new?form=full").text
     for name in ("max_tokens", "temperature"):
         (field,) = re.findall(f'<input[^>]*name="{name}"[^>]*>', page)
         assert 'value=""' in field or "value=" not in field
@@ -138,7 +138,7 @@ def test_what_is_not_valid_is_refused_with_the_reason(client, fields, said):
 
 
 def test_a_faulty_field_of_the_advanced_part_is_in_sight(client):
-    assert '<details class="mb-3" >' in client.get("/configs/new").text
+    assert '<details class="mb-3" >' in client.get("/configs/new?form=full").text
     answer = post(client, "/configs/new", **FIELDS, headers="nonsense")
     assert re.search(r'<details class="mb-3" open', answer.text)
 
@@ -219,3 +219,18 @@ def test_answers_are_reused_from_the_same_connection_only(db):
         origin(api_format="anthropic"),
     ]
     assert len({plain, *others}) == 4
+
+
+def test_a_connection_from_the_gallery_keeps_the_query_of_its_base_url(db, endpoint):
+    with MisbehavingEndpoint(e.http(200, {"data": [{"id": "m"}]})) as served:
+        connection = connections.Connection(
+            entry=provider_gallery.get("openai"),
+            base_url=served.base_url + "?api-version=1&code=" + SECRET,
+            model="m",
+            key=KEY,
+        )
+        assert connections.models(connection) == ["m"]
+        assert f"GET /v1/models?api-version=1&code={SECRET} HTTP" in served.heads[0]
+    config = connections.connect(connection)
+    assert json.loads(config.query) == {"api-version": "1"}
+    assert secrets_of(config, context.vault())["query"] == {"code": SECRET}
