@@ -48,7 +48,9 @@ def update(config_id: int, fields: ConfigFields) -> ApiConfig:
         if not fields.key:
             values.pop("key_encrypted")
             values.pop("key_last4")
-        if config.base_url != values["base_url"]:  # another provider may accept what this one rejects
+        if (
+            config.base_url != values["base_url"]
+        ):  # another provider may accept what this one rejects
             store_configs.forget(config.id, lambda adjustment: True)
         ApiConfig.update(updated_at=now_ms(), **values).where(ApiConfig.id == config.id).execute()
     audit_log.note("config.update", f"config {config.alias}", _changes(config, values))
