@@ -121,14 +121,14 @@ def gzip_bomb() -> bytes:
 class MisbehavingEndpoint:
     """``calls`` counts the requests received, ``bodies`` and ``heads`` record them."""
 
-    def __init__(self, *script):
+    def __init__(self, *script, port: int = 0):
         self.script = list(script)
         self.calls = 0
         self.connections = 0
         self.in_flight = self.most_in_flight = 0
         self.bodies: list[dict] = []
         self.heads: list[str] = []
-        self._server = StreamServer(("127.0.0.1", 0), self._serve)
+        self._server = StreamServer(("127.0.0.1", port), self._serve)
         self._server.start()
 
     @property

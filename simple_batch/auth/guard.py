@@ -28,6 +28,7 @@ _ADMIN_ONLY = {
     "access.remove_webhook",
     "audit",
     "configs",
+    "connect",
     "storage",
     "users",
 }

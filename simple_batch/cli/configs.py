@@ -1,92 +1,83 @@
-"""add-config, list-configs, test-config, remove-config."""
+"""add-config, edit-config, list-configs, test-config, remove-config."""
 
-import os
 import sys
-from collections.abc import Callable
 
 import click
 import msgspec
 
-from ..core.errors import InvalidInput
-from ..services import adjusted_parameters, configs, prices
-from ..services.config_fields import FIELDS
-from .base import ExitStatus, command, put, put_json, put_table, say
-from .option_fields import options_of
-
-_PRICES = (
-    "input_price",
-    "cached_input_price",
-    "cache_write_price",
-    "output_price",
-    "reasoning_price",
-)
-
-
-def _config_options(function: Callable) -> Callable:
-    for option in reversed(options_of(FIELDS.values())):
-        function = option(function)
-    return function
+from ..core.errors import ConfigurationError, InvalidInput
+from ..services import adjusted_parameters, configs
+from .base import ExitStatus, command, counted, put, put_json, put_table, say
+from .config_options import PRICES, apply, config_options
 
 
 @command("add-config")
 @click.argument("alias")
-@click.option("--base-url", required=True, help="For example https://api.openai.com/v1.")
-@click.option("--model", required=True)
-@click.option("--key-env", metavar="VAR", help="Environment variable that holds the key.")
-@click.option("--key-stdin", is_flag=True, help="Read the key from standard input.")
-@_config_options
-@click.option("--known-prices", is_flag=True, help="Use the prices of the built-in price table.")
-def add_config(alias, base_url, model, key_env, key_stdin, known_prices, **fields):
+@config_options(clearable=False)
+def add_config(alias, **options):
     """Create an API config."""
-    if known_prices:
-        fields |= _known_prices(base_url, model, fields)
-    fields["currency"] = fields["currency"] or "USD"
-    config = configs.create(
-        configs.ConfigFields(
-            alias=alias,
-            base_url=base_url,
-            model=model,
-            key=_key(key_env, key_stdin),
-            **fields,
-        )
-    )
+    fields = configs.ConfigFields(alias=alias, base_url="", model="", **configs.initial_values())
+    _refuse_empty(options)
+    apply(fields, options)
+    for option, value in (("--base-url", fields.base_url), ("--model", fields.model)):
+        if not value:
+            raise click.UsageError(f"Missing option '{option}'.")
+    if fields.key is None and fields.auth != "none":
+        fields.key = _asked_key()
+    config = configs.create(fields)
     say(f"Saved “{config.alias}” ({config.model} at {config.base_url}).")
 
 
-def _known_prices(base_url: str, model: str, fields: dict) -> dict:
-    """Prices and currency from the price table."""
-    named = [name for name in _PRICES if fields[name] is not None]
-    if named:
-        option = named[0].replace("_", "-")
-        raise click.UsageError(f"Give --known-prices or --{option}, not both.")
-    currency = fields["currency"] or ""
-    found = prices.known(base_url, model, currency)
-    if found is None or (currency and found.currency != currency.upper()):
-        wanted = f" in {currency.upper()}" if currency else ""
-        raise InvalidInput(
-            f"The price table has no price{wanted} for {model!r} at {base_url}: give --input-price "
-            "and --output-price.",
-            "input_price",
-        )
-    say(
-        f"Prices from the price table of {found.date}: {found.input} in, {found.output} out, in "
-        f"{found.currency} ({found.source}){'; ' if found.note else ''}{found.note}."
-    )
-    return {"currency": found.currency, **{name: getattr(found, name[:-6]) for name in _PRICES}}
+def _refuse_empty(options: dict) -> None:
+    """A new config has nothing that an empty value could remove."""
+    for name, mark in (
+        ("header", ":"),
+        ("secret_header", "="),
+        ("query", "="),
+        ("secret_query", "="),
+    ):
+        for text in options[name]:
+            if text.strip().endswith(mark) and text.count(mark) == 1:
+                raise click.UsageError(f"--{name.replace('_', '-')} {text.strip()} has no value.")
 
 
-def _key(key_env: str | None, key_stdin: bool) -> str:
-    if key_env and key_stdin:
-        raise click.UsageError("Give --key-env or --key-stdin, not both.")
-    if key_env:
-        if not os.environ.get(key_env):
-            raise InvalidInput(f"The environment variable {key_env} is not set.")
-        return os.environ[key_env]
-    if key_stdin:
-        return sys.stdin.readline().strip()
-    if sys.stdin.isatty():
-        return click.prompt("Key (empty for none)", default="", hide_input=True, err=True)
-    return ""
+def _asked_key() -> str:
+    if not sys.stdin.isatty():
+        return ""
+    return click.prompt("Key (empty for none)", default="", hide_input=True, err=True)
+
+
+@command("edit-config")
+@click.argument("alias")
+@click.option("--alias", "new_alias", metavar="NAME", help="Rename the config.")
+@click.option("--no-key", is_flag=True, help="Delete the stored key.")
+@click.option("--active/--inactive", default=None, help="Offer it for new jobs, or don't.")
+@click.option(
+    "--forget-adjustments",
+    is_flag=True,
+    help="Send the parameters that its models reject as they were; list-configs shows them.",
+)
+@config_options(clearable=True)
+def edit_config(alias, new_alias, no_key, active, forget_adjustments, **options):
+    """Change what is named of an API config. An empty value removes one: --max-tokens '',
+    --header 'X-Title:', --secret-header 'X-Token='."""
+    config = configs.get(alias)
+    fields = configs.fields_of(config)
+    apply(fields, options)
+    if no_key and fields.key is not None:
+        raise click.UsageError("Give a key or --no-key, not both.")
+    if fields.key == "":
+        raise InvalidInput("The key is empty. --no-key deletes the stored one.", "key")
+    fields.remove_key = no_key
+    if new_alias is not None:
+        fields.alias = new_alias
+    if active is not None:
+        fields.active = active
+    config = configs.update(config.id, fields)
+    if forget_adjustments:
+        count = adjusted_parameters.forget(config.id)
+        say(f"Forgot {counted(count, 'adjustment')} of parameters.")
+    say(f"Saved “{config.alias}” ({config.model} at {config.base_url}).")
 
 
 @command("list-configs")
@@ -122,14 +113,22 @@ def _shown(config) -> dict:
     fields = configs.fields_of(config)
     prices = {
         name: None if getattr(fields, name) is None else float(getattr(fields, name))
-        for name in (*_PRICES, "day_cap", "month_cap")
+        for name in (*PRICES, "day_cap", "month_cap")
     }
     return {
         "id": config.id,
         "alias": config.alias,
+        "provider": config.provider,
         "base_url": config.base_url,
         "model": config.model,
         "key_last4": config.key_last4,
+        "auth": config.auth,
+        "api_format": config.api_format,
+        "headers": fields.headers,
+        "query": fields.query,
+        **_masked(config),
+        "stream": config.stream,
+        "service_tier": config.service_tier,
         "max_tokens": config.max_tokens,
         "temperature": config.temperature,
         "timeout": config.timeout_s,
@@ -140,7 +139,21 @@ def _shown(config) -> dict:
         "adjustments": msgspec.to_builtins(adjusted_parameters.of_config(config)),
         "currency": config.currency,
         **prices,
+        "notes": config.notes,
         "active": config.active,
+    }
+
+
+def _masked(config) -> dict[str, dict[str, str] | None]:
+    """The secret headers and query parameters with their last characters; None where no key opens
+    them."""
+    try:
+        stored = configs.secrets_shown(config)
+    except ConfigurationError:
+        return {"secret_headers": None, "secret_query": None}
+    return {
+        f"secret_{place}": {it.name: it.masked for it in stored if it.place == place}
+        for place in ("headers", "query")
     }
 
 
@@ -164,4 +177,4 @@ def remove_config(alias):
     say(f"Removed “{alias}”.")
 
 
-COMMANDS = (add_config, list_configs, test_config, remove_config)
+COMMANDS = (add_config, edit_config, list_configs, test_config, remove_config)

@@ -36,7 +36,6 @@ def prepare(base_url: str, requests: int) -> Job:
         base_url=base_url,
         model=demo_endpoint.MODEL,
         max_tokens=512,
-        temperature=0.7,
         timeout_s=30,
         concurrency=CONCURRENCY,
         input_price=Decimal("0.50"),

@@ -58,8 +58,8 @@ def restore_db(file, with_key, yes):
         say(f"Brought up to date: {', '.join(done.migrations)}.")
     if done.unreadable:
         say(
-            f"API keys that the current encryption key cannot decrypt: {done.unreadable}. Restore "
-            "their key too (--with-key), or enter the API keys again."
+            f"API keys and secrets that the current encryption key cannot decrypt: {done.unreadable}. "
+            "Restore their key too (--with-key), or enter them again."
         )
     if done.going_on:
         say(

@@ -41,20 +41,48 @@ _TYPES: dict[Kind, Any] = {
 }
 
 
-def options_of(fields: Iterable[Field]) -> list[Callable]:
+class Cleared:
+    """What an option says that is given with an empty value: remove what is stored."""
+
+
+CLEARED = Cleared()
+
+
+class _Clearable(click.ParamType):
+    """A type that takes an empty value too, as CLEARED."""
+
+    def __init__(self, kind: Any):
+        self._kind = click.types.convert_type(kind)
+        self.name = self._kind.name
+
+    def get_metavar(self, param: Any, ctx: Any) -> str | None:
+        return self._kind.get_metavar(param, ctx)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value == "" or value is CLEARED:
+            return CLEARED
+        return self._kind.convert(value, param, ctx)
+
+
+def options_of(fields: Iterable[Field], clearable: bool = False) -> list[Callable]:
     """The options of the fields that have a flag; each is handed over by the name of its field, and
-    as None, or False for a flag, where it is not given."""
-    return [_option(field) for field in fields if field.flag]
+    as None, or False for a flag, where it is not given. ``clearable`` ones may be empty: CLEARED."""
+    return [_option(field, clearable) for field in fields if field.flag]
 
 
-def _option(field: Field) -> Callable:
+def _option(field: Field, clearable: bool) -> Callable:
     if field.kind is Kind.FLAG:
         return click.option(field.flag, field.name, is_flag=True, help=field.help)
+    if field.kind is Kind.SWITCH:
+        both = f"{field.flag}/--no-{field.flag.removeprefix('--')}"
+        return click.option(both, field.name, default=None, help=field.help)
     kind = _TYPES.get(field.kind, str)
     if field.kind is Kind.CHOICE:
         kind = click.Choice([word_of(choice) for choice in field.choices])
     if field.kind is Kind.CHOICES:
         kind = Several(field.choices)
+    if clearable:
+        kind = _Clearable(kind)
     return click.option(field.flag, field.name, type=kind, metavar=field.metavar, help=field.help)
 
 
@@ -63,6 +91,6 @@ def word_of(choice: Choice) -> str:
     return choice.word or str(choice.value)
 
 
-def given(value: Any) -> bool:
+def given(value: Any, kind: Kind = Kind.FLAG) -> bool:
     """Whether an option was given."""
-    return value is not None and value is not False
+    return value is not None and (value is not False or kind is Kind.SWITCH)

@@ -207,6 +207,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     twin: int | None = None  # index of an identical one before it, whose answer it gets
     cells: bytes | None = None  # of the row of a table it was made from, as a JSON array
     max_tokens: int | None = None  # a limit over that of the body, where it is sent again with one
+    prefix: int | None = None  # of its prompt, as prompt_prefix.prefix_of has it
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -402,6 +403,15 @@ class Endpoint(msgspec.Struct, frozen=True):
         None  # epoch ms; when it was found out that the endpoint needs streams
     )
     service_tier: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """What tells its answers from those of other endpoints to the same request: the base URL, the
+        API format, and headers and query parameters that are no secrets."""
+        pairs = sorted({*self.headers, *self.query})
+        plain = [f"{name}={value}" for name, value in pairs if value not in self.secrets]
+        form = [] if self.api_format is ApiFormat.OPENAI else [str(self.api_format)]
+        return "\n".join([self.base_url, *form, *plain])
 
     @property
     def adjustments(self) -> tuple[Adjustment, ...]:

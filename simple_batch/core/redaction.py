@@ -22,6 +22,7 @@ _KEYLIKE = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[\w.~-]+", re.ASCII)  # of a secret: what no way of writing it down changes
+_BETWEEN_PARTS = re.compile(r"[\s;,]+(?:[\w.-]+=(?=[^=\s;,]))?")
 _MAX_ESCAPED = 12  # characters that one character may become: &amp;quot;, \\\\\\"
 
 
@@ -70,6 +71,12 @@ def remember(*secrets: str) -> None:
     for secret in secrets:
         if len(secret) >= SHORTEST and secret not in _known:
             _known[secret] = Secret(secret)
+
+
+def parts_of(secret: str) -> list[str]:
+    """A secret and the parts of it that are secret by themselves: of a header like ``Basic dXNlcj…``
+    or ``session=…; id=…``, an error may quote the last part only."""
+    return [secret, *(part for part in _BETWEEN_PARTS.split(secret) if part != secret)]
 
 
 def redact(text: str) -> str:

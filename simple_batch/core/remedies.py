@@ -73,6 +73,15 @@ FAILED = {
     Cause.INTERNAL: translatable("Simple Batch failed. Check the log and please report it."),
 }
 
+# of a test call, where FAILED says what only a job can do
+TESTED = {
+    **FAILED,
+    Cause.RATE_LIMIT: translatable("The provider accepts no calls at the moment. Try again later."),
+    Cause.QUOTA: translatable("Top up at the provider, then test again."),
+    Cause.AUTH: translatable("Check the key, and what it may do, at the provider."),
+    Cause.NOT_FOUND: translatable("Check the model name and the base URL."),
+}
+
 # of an answer that is not ok, also of a request that has failed because its job treats it as failed
 ANSWERS = {
     Outcome.CUT_OFF: translatable(
@@ -100,3 +109,8 @@ def of_failure(cause: str, message: str = "") -> Message | None:
         if known.read(message) is not None:
             return ANSWERS[outcome]
     return FAILED.get(Cause(cause)) if cause in set(Cause) else None
+
+
+def of_test(cause: Cause) -> Message:
+    """What to do about a test call that failed."""
+    return TESTED[cause]

@@ -65,6 +65,8 @@ class Pool:
         self.outages: OutageDetector | None = None  # if watch_outages was called
         # set if what fails here may go to another endpoint: gets the index of a request held back
         self.on_held: Callable[[int], None] | None = None
+        # gets the index of a request after each attempt, and whether an answer came
+        self.on_called: Callable[[int, bool], None] | None = None
         self._stop: PauseReason | None = None
         self._stopping = False
         self._calls: dict[RetryingCall, gevent.Greenlet[..., None]] = {}
@@ -281,6 +283,7 @@ class Pool:
             rng=self._rng,
             structure=self._structure,
             outages=self.outages,
+            called=self.on_called,
             adjuster=self._adjuster,
         )
 

@@ -18,12 +18,19 @@ from .structured_output import Structure
 from .transport import TransportFailure
 from .usage_estimate import with_estimate
 
+CHAT = "/v1/chat/completions"
 _TIMEOUT_S = 30.0
+_CHAT_QUESTION = b'{"messages":[{"role":"user","content":"Say OK."}]}'
+_QUESTIONS = {
+    "/v1/responses": b'{"input":"Say OK."}',
+    "/v1/completions": b'{"prompt":"Say OK."}',
+    "/v1/embeddings": b'{"input":"OK"}',
+}
 
 
 class ProbeResult(msgspec.Struct, frozen=True):
-    """Result of a test call. ``message`` is shown to the user. ``adjustments`` were learned on the
-    way."""
+    """Result of a test call. ``message`` is shown to the user, ``cause`` says why it failed.
+    ``adjustments`` were learned on the way."""
 
     ok: bool
     message: str
@@ -31,6 +38,7 @@ class ProbeResult(msgspec.Struct, frozen=True):
     model: str | None = None
     http_status: int | None = None
     adjustments: tuple[Adjustment, ...] = ()
+    cause: Cause | None = None
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -45,21 +53,26 @@ class Tried(msgspec.Struct, frozen=True):
     usage: Usage | None
 
 
-class _Model(msgspec.Struct):
+class ListedModel(msgspec.Struct):
+    """A model of an endpoint's own list."""
+
     id: str
+    owned_by: str | None = None
 
 
 class _Models(msgspec.Struct):
-    data: list[_Model]
+    data: list[ListedModel]
 
 
-def test_connection(endpoint: Endpoint, settings: Settings) -> ProbeResult:
-    """Ask the endpoint's model for a word or two. Never raises for what the endpoint does."""
+def test_connection(endpoint: Endpoint, settings: Settings, path: str = CHAT) -> ProbeResult:
+    """Ask the endpoint's model for a word or two, with the settings of the config and no others. Without
+    a ``path`` the list of models is asked for. Never raises for what the endpoint does."""
+    if not path:
+        return _test_list(endpoint, settings)
     exchange = Exchange(endpoint, settings, width=1)
-    few = msgspec.structs.replace(endpoint.defaults, max_tokens=16)
-    request = Request(0, "test", b'{"messages":[{"role":"user","content":"Say OK."}]}')
+    request = Request(0, "test", _QUESTIONS.get(path, _CHAT_QUESTION), path)
     began = time.monotonic()
-    calls = AdjustedCalls(exchange, few)
+    calls = AdjustedCalls(exchange, endpoint.defaults)
     try:
         finding, _body = calls.call(request, min(endpoint.timeout_s, _TIMEOUT_S))
     finally:
@@ -67,19 +80,31 @@ def test_connection(endpoint: Endpoint, settings: Settings) -> ProbeResult:
     latency_ms = round((time.monotonic() - began) * 1000)
     if finding.cause is None:
         model = finding.model or endpoint.defaults.model
-        return ProbeResult(
-            True,
-            translatable("%(model)s answered.", model=model[:300]),
-            latency_ms,
-            model,
-            finding.http_status,
-            tuple(calls.learned),
-        )
+        message = translatable("%(model)s answered.", model=model[:300])
+        learned = tuple(calls.learned)
+        return ProbeResult(True, message, latency_ms, model, finding.http_status, learned)
+    return ProbeResult(
+        False, failure_text(finding), latency_ms, None, finding.http_status, cause=finding.cause
+    )
+
+
+def _test_list(endpoint: Endpoint, settings: Settings) -> ProbeResult:
+    began = time.monotonic()
+    try:
+        models_of(endpoint, settings)
+    except ConfigurationError as error:
+        return ProbeResult(False, error.text, round((time.monotonic() - began) * 1000))
+    message = translatable("It answered with its list of models.")
+    return ProbeResult(True, message, round((time.monotonic() - began) * 1000))
+
+
+def failure_text(finding: Classification) -> str:
+    """Why a call failed, in words."""
     message = recognised(finding.message, finding.http_status)
-    if not isinstance(message, Message):
-        status = f"HTTP {finding.http_status}, " if finding.http_status else ""
-        message = f"{status}{finding.cause}: {message}"[:500]
-    return ProbeResult(False, message, latency_ms, None, finding.http_status)
+    if isinstance(message, Message):
+        return message
+    status = f"HTTP {finding.http_status}, " if finding.http_status else ""
+    return f"{status}{finding.cause}: {message}"[:500]
 
 
 def send(
@@ -130,6 +155,11 @@ def send(
 
 def list_models(endpoint: Endpoint, settings: Settings) -> list[str]:
     """Names from the endpoint's /models, sorted. Raises ConfigurationError with the reason."""
+    return sorted({model.id for model in models_of(endpoint, settings)})
+
+
+def models_of(endpoint: Endpoint, settings: Settings) -> list[ListedModel]:
+    """The endpoint's /models as it lists them. Raises ConfigurationError with the reason."""
     exchange = Exchange(endpoint, settings, width=1)
     try:
         reply = exchange.get("/v1/models", min(endpoint.timeout_s, _TIMEOUT_S))
@@ -152,9 +182,10 @@ def list_models(endpoint: Endpoint, settings: Settings) -> list[str]:
             )
         )
     try:
-        models = msgspec.json.decode(reply.body, type=_Models)
+        # Together's is an array (https://docs.together.ai/reference/models)
+        found = msgspec.json.decode(reply.body, type=_Models | list[ListedModel])
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise ConfigurationError(
             translatable("The list of models is not in OpenAI's form.")
         ) from None
-    return sorted({model.id for model in models.data})
+    return found if isinstance(found, list) else found.data

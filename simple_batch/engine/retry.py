@@ -82,13 +82,14 @@ class Poster(Protocol):
 
 class RetryingCall:
     """Calls one request, or a pack of requests, until it has a result. ``state`` is in flight or
-    retrying."""
+    retrying. ``called(index, answered)`` is called after each attempt."""
 
     __slots__ = (
         "_adjusted",
         "_adjuster",
         "_begun",
         "_body",
+        "_called",
         "_clock",
         "_encode",
         "_failed",
@@ -130,9 +131,11 @@ class RetryingCall:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = gevent.sleep,
         outages: OutageDetector | None = None,
+        called: Callable[[int, bool], None] | None = None,
         adjuster: ParameterAdjuster | None = None,
     ):
         self.request = request
+        self._called = called
         self._adjuster = adjuster
         self._adjusted = 0  # times that it was sent again because of a rejected parameter
         self._encode = encode
@@ -190,7 +193,7 @@ class RetryingCall:
         """Call once. Returns the result if it is final, else the seconds to wait before the next call
         (None: at once). A large answer is held no longer than this lasts. Raises StopAll."""
         finding = self._call(permit, max(0.1, self._left_s()))
-        delivered = finding.cause is None or finding.outcome is not None
+        delivered = _is_delivered(finding)
         if delivered and self._outages is not None:
             self._outages.succeeded()
         if finding.cause is None:
@@ -348,6 +351,8 @@ class RetryingCall:
             if finding is not None and finding.cause is None:
                 finding = self._judged(finding)
             self._note(finding, started_at, latency_ms)
+            if self._called is not None:
+                self._called(self.request.index, finding is not None and _is_delivered(finding))
         return finding
 
     def _judged(self, finding: Classification) -> Classification:
@@ -436,6 +441,11 @@ class RetryingCall:
             first_token_ms=self._first_token_ms,
             held=finding.held,
         )
+
+
+def _is_delivered(finding: Classification) -> bool:
+    """Whether an answer came, though the job may take it for a failure."""
+    return finding.cause is None or finding.outcome is not None
 
 
 def _lightened(failed: RequestResult) -> RequestResult:

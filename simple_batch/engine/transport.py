@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 from ..core.address_policy import AddressPolicy, AddressRefused
 from ..core.domain import Cause, Endpoint, Verdict
 from ..core.messages import Message
-from ..core.redaction import SHORTEST, Secret, redact
+from ..core.redaction import redact
 from ..core.settings import Settings
 from ..core.stored_messages import (
     ANSWER_TOO_LARGE,
@@ -24,14 +24,16 @@ from ..core.stored_messages import (
     NO_ANSWER_IN_TIME,
     STREAM_SILENT,
 )
-from ..core.version import __version__
 from .adapter import BLOCK, STREAM_END_S, Answer, BodyTooLarge, GeventAdapter, NotConnected
 from .answer_memory import Answers, Held
 from .deadline import Deadline
+from .echoed_secrets import EchoedSecrets
+from .request_headers import headers_of
+from .request_urls import RequestUrls
 from .stream.body import StreamBody
 from .stream.errors import StreamBroken
 from .stream.limits import StreamDeadline, StreamLimits
-from .stream.reader import Reader
+from .stream.stream_reader import Reader
 
 _UNREACHED = (
     NotConnected,
@@ -40,7 +42,7 @@ _UNREACHED = (
     requests.exceptions.ProxyError,
 )
 CONNECT_S = 10.0  # the longest wait for a connection through a proxy
-_SURELY_A_KEY = 20  # characters
+_MAX_PREPARED = 100  # requests, one for each path; requests name deployments of Azure
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -87,25 +89,13 @@ class Transport:
     def __init__(
         self, endpoint: Endpoint, settings: Settings, width: int, answers: Answers | None = None
     ):
-        self._base_url = endpoint.base_url
-        # what is an answer is altered for nothing less than a real key: “lm-studio” is a word too
-        self._secret = Secret(endpoint.key) if len(endpoint.key) >= SHORTEST else None
-        self._surely = len(endpoint.key) >= _SURELY_A_KEY
+        self._urls = RequestUrls(endpoint)
+        self._secrets = EchoedSecrets(endpoint)
         self._session = session = requests.Session()
         session.trust_env = settings.TRUST_ENV
         session.verify = self._verify = settings.CA_BUNDLE or True
         session.headers.clear()
-        session.headers.update(
-            {
-                "User-Agent": f"simple-batch/{__version__}",
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                "Content-Type": "application/json",
-            }
-        )
-        if endpoint.key:
-            session.headers["Authorization"] = f"Bearer {endpoint.key}"
-        session.headers.update(endpoint.headers)
+        session.headers.update(headers_of(endpoint))
         self._direct: GeventAdapter | None = None  # None where a proxy is in between
         self._policy = AddressPolicy.of(settings.ALLOWED_PRIVATE_HOSTS)
         self._answers = answers or Answers(settings.MAX_ANSWERS_BYTES)
@@ -130,7 +120,7 @@ class Transport:
         """POST a JSON body that asks for a stream. The reply's body is what ``reader`` makes of it; what
         is no stream comes as it is. Raises TransportFailure where no whole answer came in time."""
         request = self._request("POST", path, body)
-        streamed = StreamBody(reader, time.monotonic())
+        streamed = StreamBody(reader, time.monotonic(), self._max_body)
         limit = StreamDeadline(limits)
         try:
             if self._direct is None:
@@ -150,7 +140,7 @@ class Transport:
                 raise
             raise failure from error
         reply = msgspec.structs.replace(reply, first_token_s=streamed.first_token_s)
-        return self._without_key(reply)
+        return self._without_secrets(reply)
 
     def get(self, path: str, timeout_s: float) -> Reply:
         return self._send(self._request("GET", path, None), timeout_s)
@@ -160,7 +150,7 @@ class Transport:
 
     def _request(self, method: str, path: str, body: bytes | None) -> requests.PreparedRequest:
         # The headers are shared by all copies: nothing in them belongs to one request only.
-        request = copy.copy(self._template(method, path))
+        request = copy.copy(self._template(method, self._urls.path_of(path, body)))
         request.body = body
         return request
 
@@ -170,7 +160,7 @@ class Transport:
                 reply = self._send_stock(request, timeout_s)
             else:
                 reply = _reply(self._direct.send(request, timeout=timeout_s, verify=self._verify))
-            return self._without_key(reply)
+            return self._without_secrets(reply)
         except requests.Timeout as error:
             message = NO_ANSWER_IN_TIME(seconds=f"{timeout_s:g}")
             awaited = isinstance(error, requests.ReadTimeout)
@@ -181,21 +171,17 @@ class Transport:
                 raise
             raise failure from error
 
-    def _without_key(self, reply: Reply) -> Reply:
-        """Some providers quote the key in their complaint, and an endpoint that echoes may quote it in
-        an answer: it goes no further than here."""
-        if self._secret is None or (reply.status < 300 and not self._surely):
-            return reply
-        # a good answer is long, and looked at once
-        body = self._secret.masked_body(reply.body, coded=reply.status >= 300)
+    def _without_secrets(self, reply: Reply) -> Reply:
+        """The key and other secrets that an endpoint quotes go no further than here."""
+        body = self._secrets.masked(reply.status, reply.body)
         return reply if body is reply.body else msgspec.structs.replace(reply, body=body)
 
     def _template(self, method: str, path: str) -> requests.PreparedRequest:
         key = method, path
         if key not in self._prepared:
-            # requests name their path with /v1, and so does the base URL
-            tail = path[3:] if path.startswith("/v1/") else path
-            request = requests.Request(method, self._base_url + tail)
+            if len(self._prepared) >= _MAX_PREPARED:
+                self._prepared.clear()
+            request = requests.Request(method, self._urls.url_of(path))
             prepared = self._session.prepare_request(request)
             prepared.headers.pop("Content-Length", None)  # each copy has its own body
             if method == "GET":
@@ -267,7 +253,7 @@ class Transport:
         try:
             while not body.ended and (data := response.raw.read1(BLOCK, decode_content=False)):
                 limit.heard(body.feed(data))
-                if body.kept > self._max_body:
+                if body.too_large:
                     raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
                 held.reserve(body.kept + BLOCK, limit)
         except requests.exceptions.ContentDecodingError:

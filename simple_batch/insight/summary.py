@@ -135,6 +135,7 @@ class Progress(TypedDict):
     attempts: int  # calls
     retries: int  # calls after the first of a request
     tokens: Tokens
+    cache_hit_rate: float | None  # cached input tokens over all; None where there are none
     cost: Cost
     spend_cap: float | None  # in units of the job's currency
     governor: dict | None  # the fields of core.domain.GovernorState
@@ -207,6 +208,7 @@ def progress(job_id: int) -> Progress:
         "attempts": job.attempts,
         "retries": job.retries,
         "tokens": tokens(job),
+        "cache_hit_rate": cache_hit_rate(job),
         "cost": cost(job),
         "spend_cap": None if job.spend_cap is None else float(Decimal(job.spend_cap) / NANO),
         "governor": live.get("governor"),
@@ -318,6 +320,11 @@ def tokens(job: Job) -> Tokens:
         "cache_write": job.cache_write_tokens,
         "estimated": job.estimated_calls,
     }
+
+
+def cache_hit_rate(job: Job) -> float | None:
+    """The part of the input that came from the provider's prompt cache."""
+    return round(job.cached_tokens / job.input_tokens, 4) if job.input_tokens else None
 
 
 def cost_nano(job: Job) -> int | None:

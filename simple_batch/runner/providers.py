@@ -17,9 +17,10 @@ from ..engine.answer_memory import Answers
 from ..engine.encoder import Encoder
 from ..engine.exchange import Exchange
 from ..engine.governor import Governor
+from ..engine.prompt_caching import prompt_caching_of
 from ..engine.stream.use import StreamState, StreamUse
 from ..engine.transport import Reply
-from ..store import config_streams, configs
+from ..store import configs, stream_needs
 from ..store.configs import endpoint_of
 from ..store.database import retry_while_unavailable
 from ..store.models import ApiConfig
@@ -75,10 +76,11 @@ class Provider:
     def _open(self, endpoint: Endpoint, updated_at: int) -> None:
         self.updated_at = updated_at
         self.alias: str = endpoint.alias
-        self.base_url: str = endpoint.base_url
+        self.origin: str = endpoint.origin
         self.prices: Prices = endpoint.prices
         self.timeout_s = endpoint.timeout_s
         self.defaults: Defaults = endpoint.defaults
+        self.caching = prompt_caching_of(endpoint)
         self._encoder = Encoder(endpoint.defaults)
         width = min(endpoint.concurrency or self._max_calls, self._max_calls)
         self._exchange = Exchange(endpoint, self._settings, width, self.answers, self._streams)
@@ -142,7 +144,7 @@ class Provider:
         # the call that found it out goes on meanwhile
         gevent.spawn(
             retry_while_unavailable,
-            config_streams.remember,
+            stream_needs.remember,
             self.config_id,
             state.since,
             state.reason if state.on else "",

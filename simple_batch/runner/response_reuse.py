@@ -29,8 +29,8 @@ class ResponseReuse:
         again; the others are recorded."""
         if not page:
             return page
-        base_url = route.provider.base_url
-        keys = [response_cache.key_of(base_url, r.url, route.encode(r), self._schema) for r in page]
+        origin = route.provider.origin
+        keys = [response_cache.key_of(origin, r.url, route.encode(r), self._schema) for r in page]
         found = retry_while_unavailable(response_cache.find, keys, now_ms() - self._oldest_ms)
         edited = (
             retry_while_unavailable(request_rows.edited, self._job_id, [r.index for r in page])

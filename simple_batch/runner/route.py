@@ -21,6 +21,7 @@ from ..core.messages import listed, translatable
 from ..core.stored_messages import UNREADABLE_IMAGE
 from ..engine.anthropic import no_counterpart
 from ..engine.breaker import PauseReason
+from ..engine.cache_gate import PrefixGate
 from ..engine.encoder import Encoder
 from ..engine.failure_guard import GuardPolicy
 from ..engine.limiters import Limiters
@@ -40,6 +41,7 @@ from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from ..store.requests import RouteKey
 from .adjustment_notes import learned
+from .prompt_caches import PromptCaches
 from .providers import Provider
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,7 @@ class Route:
         record: Callable,
         inputs_per_call: int = 1,
         guard: GuardPolicy | None = None,
+        caches: PromptCaches | None = None,
     ):
         self.key = key
         self.provider = provider
@@ -106,9 +109,10 @@ class Route:
         self._as_failed = policy.as_failed
         self.failover: Failover | None = None  # of a job that is spread over several configs
         self.inputs_per_call = inputs_per_call
+        self.caches = caches
         where = images.folder_of(job)
         self.pool = Pool(
-            encode=self._encode if self._own_defaults or self._structure else provider.encode,
+            encode=self.encode if caches is None else self._encode_for_caches,
             transport=self if where is None else _WithImages(self, where),
             limiters=limiters,
             policy=policy,
@@ -120,6 +124,26 @@ class Route:
             guard=guard,
             adjuster=ParameterAdjuster(self._defaults, self._learn),
         )
+        if caches is not None:
+            self.pool.on_called = caches.gate.called
+
+    @property
+    def gate(self) -> PrefixGate | None:
+        return None if self.caches is None else self.caches.gate
+
+    @property
+    def gates(self) -> list[PrefixGate]:
+        """As Shares.gates."""
+        return [] if self.gate is None else [self.gate]
+
+    @property
+    def marks(self) -> bool:
+        """Whether requests say what the prompt cache is to hold."""
+        return self.caches is not None and self.provider.caching.takes_marks
+
+    def _encode_for_caches(self, request: Request) -> bytes:
+        assert self.caches is not None
+        return self.caches.noted(request, self.encode(request))
 
     def encode(self, request: Request) -> bytes:
         """The body as it would be sent now."""
@@ -269,12 +293,16 @@ class Route:
         retry_while_unavailable(job_rows.note, self._job_id, "eased", detail)
 
     def _record_result(self, result: RequestResult) -> None:
+        if self.gate is not None:
+            self.gate.left(result.index)
         final = self.failover is None or self.failover.ended(
             result, is_unwanted(result, self._as_failed)
         )
         self._record(self.provider, result.index, result.attempts, result if final else None)
 
     def _record_attempts(self, index: int, attempts: tuple[Attempt, ...]) -> None:
+        if self.gate is not None:
+            self.gate.left(index)
         if attempts:
             self._record(self.provider, index, attempts, None)
         if self.failover is not None:

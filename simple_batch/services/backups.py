@@ -43,8 +43,9 @@ class Made(msgspec.Struct, frozen=True):
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """What a restore did. ``unreadable`` API keys cannot be opened with the encryption key that is
-    here; ``going_on`` are the names of jobs that go on at the next start."""
+    """What a restore did. ``unreadable`` counts the keys and secrets of API configs that cannot be
+    opened with the encryption key that is here; ``going_on`` are the names of jobs that go on at the
+    next start."""
 
     kept: Path | None
     migrations: list[str]
@@ -182,7 +183,10 @@ def _looked_through(path: Path, settings: Settings) -> tuple[int, list[str]]:
     vault = open_vault(settings.instance, settings.ENCRYPTION_KEYS)
     marks = ",".join("?" * len(ACTIVE_STATUSES))
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        sealed = connection.execute("SELECT key_encrypted FROM api_config").fetchall()
+        sealed = connection.execute(
+            "SELECT key_encrypted FROM api_config UNION ALL "
+            "SELECT secrets_encrypted FROM api_config WHERE secrets_encrypted IS NOT NULL"
+        ).fetchall()
         names = connection.execute(
             f"SELECT name FROM job WHERE deleted_at IS NULL AND status IN ({marks}) ORDER BY id",
             sorted(ACTIVE_STATUSES),

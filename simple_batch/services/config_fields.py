@@ -6,19 +6,24 @@ from typing import Annotated
 import msgspec
 
 from ..core.messages import translatable
-from .fields import Field, Kind, declared
+from .fields import Choice, Field, Kind, declared
+from .header_lines import header_lines, query_lines, read_headers, read_query
 
 MAX_LIMIT = 1_000_000_000
 
 
 class ConfigFields(msgspec.Struct, kw_only=True):
     """The fields of a config. Prices are per million tokens in units of ``currency``, None where
-    unknown."""
+    unknown. Secret headers and query parameters are changes by name: a value is stored, None removes
+    the stored one; those that are not named stay as they are."""
 
     alias: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Alias"), max_length=100)]
     base_url: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Base URL"))]
     model: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Model"), max_length=300)]
     key: str | None = None  # None or empty on an edit keeps the stored one
+    remove_key: bool = False
+    secret_headers: dict[str, str | None] = msgspec.field(default_factory=dict)
+    secret_query: dict[str, str | None] = msgspec.field(default_factory=dict)
     max_tokens: Annotated[
         int | None,
         Field(
@@ -169,6 +174,81 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             help="Spend cap per month.",
         ),
     ] = None
+    provider: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Provider"))] = ""
+    api_format: Annotated[
+        str,
+        Field(
+            kind=Kind.CHOICE,
+            label=translatable("API format"),
+            choices=(
+                Choice("openai", translatable("OpenAI")),
+                Choice("anthropic", translatable("Anthropic (Messages API)")),
+            ),
+            flag="--api-format",
+            help="API that the endpoint speaks; default: openai.",
+        ),
+    ] = "openai"
+    auth: Annotated[
+        str,
+        Field(
+            kind=Kind.CHOICE,
+            label=translatable("Authentication"),
+            form_label=translatable("Send the key as"),
+            choices=(
+                Choice("bearer", translatable("Authorization: Bearer")),
+                Choice("api-key", translatable("api-key header")),
+                Choice("x-api-key", translatable("x-api-key header")),
+                Choice("none", translatable("don't send it")),
+            ),
+            flag="--auth",
+            help="How the key is sent; default: bearer.",
+        ),
+    ] = "bearer"
+    headers: Annotated[
+        dict[str, str],
+        Field(
+            kind=Kind.PAIRS,
+            label=translatable("Headers"),
+            read=read_headers,
+            write=header_lines,
+            placeholder="X-Title: reviews",
+        ),
+    ] = msgspec.field(default_factory=dict)
+    query: Annotated[
+        dict[str, str],
+        Field(
+            kind=Kind.PAIRS,
+            label=translatable("Query parameters"),
+            read=read_query,
+            write=query_lines,
+            placeholder="api-version=2024-10-21",
+        ),
+    ] = msgspec.field(default_factory=dict)
+    stream: Annotated[
+        str,
+        Field(
+            kind=Kind.CHOICE,
+            label=translatable("Streaming"),
+            choices=(
+                Choice("auto", translatable("automatic: once the endpoint needs it")),
+                Choice("always", translatable("always")),
+                Choice("never", translatable("never")),
+            ),
+            flag="--stream",
+            help="Whether answers are read as streams; default: auto.",
+        ),
+    ] = "auto"
+    service_tier: Annotated[
+        str,
+        Field(
+            kind=Kind.TEXT,
+            label=translatable("Service tier"),
+            placeholder="flex",
+            flag="--service-tier",
+            metavar="T",
+            help="For example flex or priority; default: the provider's.",
+        ),
+    ] = ""
     notes: Annotated[
         str, Field(kind=Kind.LONG_TEXT, label=translatable("Notes"), max_length=10_000)
     ] = ""

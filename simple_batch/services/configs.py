@@ -1,6 +1,7 @@
 """Creates, changes, tests and removes API configs; the look-ups of the store are here too."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 
 import peewee
@@ -20,17 +21,26 @@ from ..store.configs import defaults_of, endpoint_of, job_defaults
 from ..store.configs import get as get
 from ..store.configs import list_all as list_all
 from ..store.models import ApiConfig, Job, JobConfig, Override, database, lock_secrets
+from . import provider_gallery
+from .base_url_query import check_api_version
+from .base_url_query import put_in_place as put_in_place
 from .config_fields import FIELDS, ConfigFields
+from .config_secrets import SecretShown as SecretShown
+from .config_secrets import changed_secrets, last4
+from .config_secrets import secrets_shown as secrets_shown
 from .field_names import field_name
 from .fields import restored, stored
-from .validation import currency_code, params_json, valid_base_url
+from .header_checks import checked_headers, checked_query
+from .validation import currency_code, params_json, provider_id, service_tier, valid_base_url
 
+_AUDITED = {"key_encrypted": "key", "key_last4": "key", "secrets_encrypted": "secrets"}
 RESERVED_PARAMS = {"messages", "model", "stream", "max_tokens", "temperature"}
 
 
 def create(fields: ConfigFields) -> ApiConfig:
     """Store a new config. Raises InvalidInput naming the field."""
     now = now_ms()
+    put_in_place(fields)
     with database.atomic(), _unique_alias(fields.alias):  # see store/secrets.py
         lock_secrets()
         values = _validated(fields)
@@ -40,27 +50,35 @@ def create(fields: ConfigFields) -> ApiConfig:
 
 
 def update(config_id: int, fields: ConfigFields) -> ApiConfig:
-    """Change a config; running jobs take the change up within a second."""
-    config = get(config_id)
+    """Change a config; running jobs take the change up within a second. A stored key or secret is only
+    ever kept for the base URL that it was stored for. Raises InvalidInput naming the field."""
+    put_in_place(fields)
     with database.atomic(), _unique_alias(fields.alias):
         lock_secrets()
-        values = _validated(fields)
-        if not fields.key:
-            values.pop("key_encrypted")
-            values.pop("key_last4")
-        if (
-            config.base_url != values["base_url"]
-        ):  # another provider may accept what this one rejects
+        config = get(config_id)
+        values = _validated(fields, config)
+        if config.base_url != values["base_url"]:
+            # another provider may accept what this one rejects
             store_configs.forget(config.id, lambda adjustment: True)
         ApiConfig.update(updated_at=now_ms(), **values).where(ApiConfig.id == config.id).execute()
     audit_log.note("config.update", f"config {config.alias}", _changes(config, values))
     return get(config.id)
 
 
+def initial_values() -> dict[str, float]:
+    """What a new config has where the user says nothing else: the settings that the user has set. An
+    empty field is not sent."""
+    settings = context.settings()
+    names = {"max_tokens": "DEFAULT_MAX_TOKENS", "temperature": "DEFAULT_TEMPERATURE"}
+    return {
+        field: getattr(settings, name) for field, name in names.items() if name in settings.given
+    }
+
+
 def _changes(config: ApiConfig, values: dict) -> str:
-    """The names of what is changed; a key's own is enough."""
+    """The names of what is changed; of keys and secrets they are enough."""
     changed = {name for name, value in values.items() if getattr(config, name) != value}
-    names = sorted({"key" if name.startswith("key_") else name for name in changed})
+    names = sorted({_AUDITED.get(name, name) for name in changed})
     return listed(map(field_name, names)) if names else ""
 
 
@@ -116,16 +134,16 @@ def body_sent(config: ApiConfig, job: Job, request: Request) -> bytes:
 
 
 def fields_of(config: ApiConfig) -> ConfigFields:
-    """A config as its form shows it: without the key."""
-    return ConfigFields(
-        **{name: restored(field, getattr(config, name)) for name, field in FIELDS.items()}
-    )
+    """A config as its form shows it: without key and secrets."""
+    found = {name: restored(field, getattr(config, name)) for name, field in FIELDS.items()}
+    return ConfigFields(**{**found, "service_tier": config.service_tier or ""})
 
 
 def test(config_id: int) -> probe.ProbeResult:
     """Make one small call with the stored config and store its result."""
     config = get(config_id)
-    found = probe.test_connection(endpoint_of(config, context.vault()), context.settings())
+    path = provider_gallery.path_of_test(config.provider)
+    found = probe.test_connection(endpoint_of(config, context.vault()), context.settings(), path)
     for adjustment in found.adjustments:
         store_configs.learn(config.id, adjustment)
     ApiConfig.update(
@@ -153,38 +171,61 @@ def models_of_fields(fields: ConfigFields, config_id: int | None = None) -> list
     return probe.list_models(_unsaved_endpoint(fields, config_id), context.settings())
 
 
+def unsaved(fields: ConfigFields, **columns) -> ApiConfig:
+    """A config that is not stored. Raises InvalidInput naming the field."""
+    return ApiConfig(**{**_validated(fields), **columns})
+
+
 def _unsaved_endpoint(fields: ConfigFields, config_id: int | None) -> Endpoint:
     """An endpoint of what stands in the form. A stored key is only ever sent to the base URL it
     was stored for: else a user who can edit the form could send it anywhere."""
-    values = _validated(fields)
-    if not fields.key and config_id is not None:
-        stored = get(config_id)
-        if stored.base_url != values["base_url"]:
-            raise InvalidInput(
-                translatable("The base URL has changed. Enter the key again."),
-                "key",
-            )
-        values["key_encrypted"] = stored.key_encrypted
+    put_in_place(fields)
+    stored = get(config_id) if config_id is not None else None
+    values = _validated(fields, stored)
+    if stored is not None:
+        kept = ("key_encrypted", "secrets_encrypted", "adjustments", "price_rules")
+        values = {**{name: getattr(stored, name) for name in kept}, **values}
     return endpoint_of(ApiConfig(**values), context.vault())
 
 
-def _validated(fields: ConfigFields) -> dict:
-    """The columns for these fields. Raises InvalidInput for the first field that is not valid."""
+def _validated(fields: ConfigFields, config: ApiConfig | None = None) -> dict:
+    """The columns for these fields, those of key and secrets only where they change. Raises InvalidInput
+    for the first field that is not valid."""
+    values = {name: stored(field, getattr(fields, name)) for name, field in FIELDS.items()}
+    _check_caps(fields)
+    base_url = valid_base_url(fields.base_url)
+    check_api_version(base_url, (*fields.query, *fields.secret_query))
+    fields.headers = checked_headers(fields.headers.items(), "headers")
+    fields.query = checked_query(fields.query.items(), "query")
+    secrets = changed_secrets(config, fields, base_url)
+    return {
+        **values,
+        "base_url": base_url,
+        **_key(fields, config, base_url),
+        **({} if secrets is None else {"secrets_encrypted": secrets}),
+        "params": _params(fields.params),
+        "currency": currency_code(fields.currency),
+        "provider": provider_id(fields.provider),
+        "service_tier": service_tier(fields.service_tier),
+        "headers": json.dumps(fields.headers, ensure_ascii=False),
+        "query": json.dumps(fields.query, ensure_ascii=False),
+    }
+
+
+def _key(fields: ConfigFields, config: ApiConfig | None, base_url: str) -> dict:
+    """The columns of the key, none where the stored one stays."""
     key = (fields.key or "").strip()
     if any(ord(char) < 33 or ord(char) > 126 for char in key):
         raise InvalidInput(
             translatable("Key: use printable ASCII characters only, without spaces."), "key"
         )
-    values = {name: stored(field, getattr(fields, name)) for name, field in FIELDS.items()}
-    _check_caps(fields)
-    return {
-        **values,
-        "base_url": valid_base_url(fields.base_url),
-        "key_encrypted": context.vault().encrypt(key),
-        "key_last4": key[-4:] if len(key) >= 12 else "",
-        "params": _params(fields.params),
-        "currency": currency_code(fields.currency),
-    }
+    if not key and not fields.remove_key and config is not None:
+        if config.key_encrypted and config.base_url != base_url:
+            raise InvalidInput(
+                translatable("The base URL has changed. Enter the key again."), "key"
+            )
+        return {}
+    return {"key_encrypted": context.vault().encrypt(key), "key_last4": last4(key)}
 
 
 def _params(params: dict) -> str:

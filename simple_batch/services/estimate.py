@@ -12,7 +12,7 @@ import msgspec
 
 from ..core import context
 from ..core.clock import now_ms
-from ..core.domain import Request, Usage
+from ..core.domain import TOKENS_PER_PRICE, Request, Usage
 from ..core.json_pieces import Breaks, beginning
 from ..engine import probe, token_count
 from ..engine.structured_output import Structure
@@ -68,6 +68,18 @@ class Estimate(msgspec.Struct, frozen=True):
     input_from: str
     output_from: str
     answers: int
+    shared: "SharedInput | None" = None
+
+
+class SharedInput(msgspec.Struct, frozen=True):
+    """``requests`` (at least, where not ``exact``) of an upload share a prefix of about ``tokens`` in the
+    mean. ``saving`` is what they cost less if all but the first of each read it from the provider's cache,
+    in billionths of the currency's unit; None where a price is not known, or reading costs no less."""
+
+    requests: int
+    tokens: int
+    exact: bool
+    saving: int | None
 
 
 def try_rows(upload_id: int, new: JobOptions, count: int = ROWS) -> list[probe.Tried]:
@@ -124,7 +136,26 @@ def estimate(
         seen_from if seen else input_from,
         seen_from if seen else "assumed",
         len(seen),
+        _shared(preview, config, into),
     )
+
+
+def _shared(preview: Preview, config: ApiConfig, into: Range) -> SharedInput | None:
+    found = preview.shared
+    if found.requests < 2:
+        return None
+    tokens = round(found.bytes * into.expected / max(1, preview.body_bytes))
+    saving = cache_saving(config, found.requests * tokens)
+    return SharedInput(found.requests, tokens, found.exact, saving)
+
+
+def cache_saving(config: ApiConfig, tokens: int) -> int | None:
+    """What input tokens cost less if they are read from the provider's cache, in billionths of the
+    currency's unit; None where a price is not known, or reading costs no less."""
+    prices = prices_of(config)
+    if prices.input is None or prices.cached_input is None or prices.cached_input >= prices.input:
+        return None
+    return tokens * (prices.input - prices.cached_input) // TOKENS_PER_PRICE
 
 
 def _input(

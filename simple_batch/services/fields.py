@@ -27,12 +27,14 @@ class Kind(Enum):
     INTEGER = auto()
     NUMBER = auto()
     FLAG = auto()
+    SWITCH = auto()  # on, off, or None: as ``choices`` name them
     CHOICE = auto()  # one of ``choices``
     CHOICES = auto()  # a tuple of any of ``choices``; stored as text with commas
     MOMENT = auto()  # epoch milliseconds
     CAP = auto()  # money, over 0; stored in nano-units
     PRICE = auto()  # money, from 0; stored in nano-units
     JSON = auto()  # an object; stored as text
+    PAIRS = auto()  # names with values, as lines that ``read`` takes apart; stored as a JSON object
     LIST = auto()  # a text to users, which ``read`` takes apart and ``write`` puts together
 
 
@@ -121,6 +123,8 @@ def stored(field: Field, value: Any) -> Any:
         return validation.required_text(value, field.name, field.max_length, field.label)
     if field.kind is Kind.LONG_TEXT:
         return value[: field.max_length]
+    if field.kind is Kind.PAIRS:
+        return json.dumps(value, ensure_ascii=False)
     return value
 
 
@@ -130,6 +134,8 @@ def restored(field: Field, value: Any) -> Any:
         return validation.units(value)
     if field.kind is Kind.JSON:
         return json.loads(value) if value else None
+    if field.kind is Kind.PAIRS:
+        return json.loads(value)
     if field.kind is Kind.CHOICES:
         return tuple(one.value for one in field.choices if one.value in value.split(","))
     return value

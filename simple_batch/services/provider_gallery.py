@@ -9,6 +9,7 @@ import tomllib
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -52,6 +53,15 @@ class BatchApi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
 
+class PromptCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Requests may have a ``prompt_cache_key``, of which each is good for ``key_rpm`` calls a minute
+    (None: any number), and ``breakpoints`` where the model has them (engine/prompt_caching.py)."""
+
+    key_rpm: int | None = None
+    breakpoints: bool = False
+    source: str = ""
+
+
 class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A provider. ``regions`` maps names to base URLs, the usual one first; a base URL may hold
     places to fill in, as ``{resource}``. ``endpoints`` are paths of OpenAI's API. ``tried`` is False
@@ -72,6 +82,7 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     query: dict[str, str] = {}
     params: list[ParameterRule] = []
     batch: BatchApi | None = None
+    prompt_cache: PromptCache | None = None
     tiers: list[str] = []
     price_rules: dict[str, Any] = {}
     stream: StreamMode = StreamMode.AUTO
@@ -94,6 +105,11 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def base_url(self) -> str:
         """The usual base URL; empty for an endpoint of the user's own."""
         return next(iter(self.regions.values()), "")
+
+    @property
+    def host(self) -> str:
+        """The host of the usual base URL, with its port where that is not the scheme's."""
+        return urlsplit(self.base_url).netloc
 
     @property
     def is_local(self) -> bool:
@@ -133,6 +149,15 @@ def get(name: str) -> GalleryEntry:
 def all() -> list[GalleryEntry]:
     """All entries, in the order of the gallery."""
     return list(_entries().values())
+
+
+def path_of_test(provider: str) -> str:
+    """The path that a test of a config calls: chat completions where the provider has them, empty where
+    it answers no single calls."""
+    entry = _entries().get(provider)
+    if entry is None or CHAT in entry.endpoints:
+        return CHAT
+    return next(iter(entry.endpoints), "")
 
 
 @cache

@@ -109,6 +109,27 @@ def params_json(params: dict) -> str:
     return text
 
 
+def provider_id(provider: str | None) -> str:
+    """The id of a provider in the gallery; empty for an endpoint that is none of them. Raises
+    InvalidInput."""
+    provider = (provider or "").strip()
+    if provider and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,99}", provider):
+        raise InvalidInput(
+            translatable("Provider: lower-case letters, digits, dots and hyphens."), "provider"
+        )
+    return provider
+
+
+def service_tier(tier: str | None) -> str | None:
+    """None where the provider's own choice holds. Raises InvalidInput."""
+    tier = (tier or "").strip()
+    if tier and not re.fullmatch(r"[\w.-]{1,100}", tier, re.ASCII):
+        raise InvalidInput(
+            translatable("Service tier: one word, for example flex or priority."), "service_tier"
+        )
+    return tier or None
+
+
 def currency_code(currency: str | None) -> str:
     """Three capital letters. Raises InvalidInput."""
     currency = (currency or "").strip().upper()

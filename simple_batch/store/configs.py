@@ -10,7 +10,7 @@ from ..core.context import Vault
 from ..core.domain import Adjustment, ApiFormat, Auth, Defaults, Endpoint, Prices, StreamMode
 from ..core.errors import NotFound
 from ..core.messages import translatable
-from ..core.redaction import remember
+from ..core.redaction import parts_of, remember
 from .models import ApiConfig, Job, database, lock_config
 
 _adjustments = msgspec.json.Decoder(tuple[Adjustment, ...]).decode
@@ -152,7 +152,7 @@ def secrets_of(config: ApiConfig, vault: Vault) -> dict[str, dict[str, str]]:
     they cannot be."""
     found = json.loads(vault.decrypt(config.secrets_encrypted or b"") or "{}")
     for values in found.values():
-        remember(*values.values())
+        remember(*(part for value in values.values() for part in parts_of(value)))
     return {"headers": {}, "query": {}, **found}
 
 

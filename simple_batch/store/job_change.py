@@ -74,12 +74,13 @@ class JobChange:
         self._job_id = job_id
         row = database.execute_sql(_LATENCY, (job_id,)).fetchone()  # locks it against other changes
         self._stored = LatencySketch(row[0] if row else None)
-        self._first_tokens = LatencySketch(row[1] if row else None)
+        self._stored_first = LatencySketch(row[1] if row else None)
         self._succeeded = self._failed = self._cancelled = self._attempts = self._retries = 0
         self._usage = Usage()
         self.cost_nano = self._unpriced = 0
         self._saved_calls = self._saved_nano = 0
         self._latency: dict[str, LatencySketch] = defaultdict(LatencySketch)  # by alias
+        self._first_tokens: dict[str, LatencySketch] = defaultdict(LatencySketch)  # by alias
         self._causes: dict[tuple[str, Cause], int] = defaultdict(int)  # of failed calls, by alias
         self._by_config: dict[str, _ConfigChange] = defaultdict(_ConfigChange)  # by alias
         self._buckets: dict[int, Bucket] = defaultdict(Bucket)  # by second
@@ -122,7 +123,7 @@ class JobChange:
         if result.latency_ms is not None:
             self._latency[record.alias].add(result.latency_ms)
         if result.first_token_ms is not None:
-            self._first_tokens.add(result.first_token_ms)
+            self._first_tokens[record.alias].add(result.first_token_ms)
         bucket.add_times(result.latency_ms, result.first_token_ms)
         self._spend(record, bucket, result.usage, result.finished_at)
 
@@ -165,6 +166,8 @@ class JobChange:
         """Write the change in the transaction; ``worker`` made the calls, if several share a job."""
         for latency in self._latency.values():
             self._stored.merge(latency)
+        for first_token in self._first_tokens.values():
+            self._stored_first.merge(first_token)
         Job.update(
             self._outcomes(),
             succeeded=Job.succeeded + self._succeeded,
@@ -183,7 +186,7 @@ class JobChange:
             saved_calls=Job.saved_calls + self._saved_calls,
             saved_nano=Job.saved_nano + self._saved_nano,
             latency=self._stored.to_bytes(),
-            first_token=self._first_tokens.to_bytes() or None,
+            first_token=self._stored_first.to_bytes() or None,
         ).where(Job.id == self._job_id).execute()
         self._write_configs()
         self._groups.write()
@@ -228,6 +231,8 @@ class JobChange:
                 process_counters.cache_used(alias, config.cached, config.cache_write)
         for alias, latency in self._latency.items():
             process_counters.answered(alias, latency)
+        for alias, first_token in self._first_tokens.items():
+            process_counters.begun(alias, first_token)
         for (alias, cause), count in self._causes.items():
             process_counters.calls_failed(alias, cause.value, count)
         for (config_id, currency, _t), cost in self.spending.items():

@@ -262,6 +262,7 @@ class Job(BaseModel):
     overrides = IntegerField(default=0)  # incremented whenever requests get another route
     reuse_hours = FloatField(null=True)  # answers of other jobs up to this age are taken
     ask_once = BooleanField(default=False)  # identical requests; see duplicates.py
+    cache_aware = BooleanField(null=True)  # sent by shared prefixes; null: where that is cheaper
     saved_calls = IntegerField(default=0)
     saved_nano = BigIntegerField(default=0)
     spread = CharField(default="")  # over the configs of JobConfig, how (Spread); empty: one config
@@ -359,6 +360,7 @@ class Request(BaseModel):
     config_id = IntegerField(null=True)  # where it goes, if not to the job's own config
     cells = BlobField(null=True)  # of a table's row, as a JSON array
     twin = IntegerField(null=True)  # index of the original of a duplicate, which is sent for both
+    prefix = BigIntegerField(null=True)  # of its prompt (core/prompt_prefix.py); null: it is short
 
     class Meta:
         primary_key = CompositeKey("job", "idx")

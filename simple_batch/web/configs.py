@@ -1,5 +1,8 @@
 """Pages for API configs."""
 
+from collections.abc import Callable
+from functools import partial
+
 from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
@@ -7,6 +10,8 @@ from .. import insight
 from ..core import context, identity
 from ..core.errors import Conflict, InvalidInput, SimpleBatchError
 from ..services import adjusted_parameters, config_streams, configs, prices
+from ..store.models import ApiConfig
+from . import connect
 from .error_pages import wants_json
 from .form_keys import once
 from .forms import ConfigForm, blame
@@ -41,16 +46,12 @@ def index():
 @blueprint.route("/new", methods=["GET", "POST"])
 @once
 def new():
-    """The form for a new config."""
+    """The gallery of providers; ``?form=full`` has every field of a new config."""
+    if request.method == "GET" and request.args.get("form") != "full":
+        return connect.gallery_page()
     form = ConfigForm() if request.method == "POST" else ConfigForm.blank()
-    if form.validate_on_submit():
-        try:
-            config = configs.create(form.fields())
-        except InvalidInput as error:
-            blame(form, error)
-        else:
-            flash(_("Saved “%(alias)s”.", alias=config.alias), "success")
-            return redirect(url_for("configs.index"), 303)
+    if form.validate_on_submit() and _saved(form, configs.create):
+        return redirect(url_for("configs.index"), 303)
     return _form_page(form, None)
 
 
@@ -59,15 +60,24 @@ def edit(config_id: int):
     """The form for a stored config."""
     config = configs.get(config_id)
     form = ConfigForm() if request.method == "POST" else ConfigForm.of(config)
-    if form.validate_on_submit():
-        try:
-            config = configs.update(config_id, form.fields())
-        except InvalidInput as error:
-            blame(form, error)
-        else:
-            flash(_("Saved “%(alias)s”.", alias=config.alias), "success")
-            return redirect(url_for("configs.index"), 303)
+    if form.validate_on_submit() and _saved(form, partial(configs.update, config_id)):
+        return redirect(url_for("configs.index"), 303)
     return _form_page(form, config)
+
+
+def _saved(form: ConfigForm, save: Callable[[configs.ConfigFields], ApiConfig]) -> bool:
+    """Save what the form says, and say so. False where it is refused: the form says why."""
+    fields = form.fields()
+    try:
+        notes = configs.put_in_place(fields)
+        config = save(fields)
+    except InvalidInput as error:
+        blame(form, error)
+        return False
+    flash(_("Saved “%(alias)s”.", alias=config.alias), "success")
+    for note in notes:
+        flash(translated(note), "info")
+    return True
 
 
 @blueprint.post("/<int:config_id>/delete")
@@ -186,7 +196,7 @@ def known_prices():
         form[name].raw_data = None
     config = configs.get(config_id) if config_id else None
     result = {"ok": found is not None, "message": message, "latency_ms": None}
-    return _form_page(form, config, tested=result)
+    return _form_page(form, config, tested=result, show_more=True)
 
 
 def _fields_of(found: prices.KnownPrice) -> dict:
@@ -211,7 +221,7 @@ def _told(found: prices.KnownPrice | None) -> str:
     return f"{text} {found.note}".strip()
 
 
-def _form_page(form, config, tested=None, models=()):
+def _form_page(form, config, tested=None, models=(), show_more=False):
     status = 400 if form.errors else 200
     page = render_template(
         "configs/form.html",
@@ -219,6 +229,7 @@ def _form_page(form, config, tested=None, models=()):
         config=config,
         tested=tested,
         models=models,
+        show_more=show_more,
         adjustments=adjusted_parameters.of_config(config) if config else [],
         known_endpoints=KNOWN_ENDPOINTS,
         offered=_offered(form),

@@ -7,7 +7,9 @@ from flask_babel import get_timezone
 from flask_babel import lazy_gettext as _
 from wtforms import (
     BooleanField,
+    FieldList,
     FileField,
+    FormField,
     MultipleFileField,
     PasswordField,
     SelectField,
@@ -19,7 +21,7 @@ from wtforms.validators import InputRequired, Optional
 
 from ..core import context
 from ..core.domain import Role
-from ..core.errors import InvalidInput
+from ..core.errors import ConfigurationError, InvalidInput
 from ..services import configs
 from ..services.config_fields import FIELDS, ConfigFields
 from ..services.fields import Field
@@ -28,6 +30,7 @@ from .form_fields import PageForm, WholeField
 from .labels import ROLES, translated
 from .option_fields import entered, shown, width, with_fields
 from .schema_fields import SchemaFields
+from .secret_fields import MOST_SECRETS, SecretForm, changes, rows_of
 
 
 @with_fields(FIELDS.values(), required=True)
@@ -35,7 +38,9 @@ class ConfigForm(PageForm):
     """An API config. The key is write-only: it is never filled in."""
 
     key = PasswordField(_("API key"))
+    remove_key = BooleanField(_("Delete the stored key"))
     currency = StringField(_("Currency"), default="USD")
+    secrets = FieldList(FormField(SecretForm), max_entries=MOST_SECRETS)
 
     @classmethod
     def blank(cls) -> "ConfigForm":
@@ -43,12 +48,12 @@ class ConfigForm(PageForm):
         return cls(
             formdata=None,
             data={
-                "max_tokens": settings.DEFAULT_MAX_TOKENS,
-                "temperature": settings.DEFAULT_TEMPERATURE,
+                **configs.initial_values(),
                 "timeout_s": settings.DEFAULT_TIMEOUT,
                 "currency": "USD",
                 "params": "{}",
                 "active": True,
+                "secrets": rows_of([]),
             },
         )
 
@@ -57,13 +62,31 @@ class ConfigForm(PageForm):
         fields = configs.fields_of(config)
         data = {name: shown(field, getattr(fields, name)) for name, field in FIELDS.items()}
         data["params"] = data["params"] or "{}"
+        try:
+            data["secrets"] = rows_of(configs.secrets_shown(config))
+        except ConfigurationError:  # no key opens them: they can be entered again
+            data["secrets"] = rows_of([])
         return cls(formdata=None, data=data)
 
     def fields(self) -> ConfigFields:
         """What the form says. Raises ValueError, TypeError, RecursionError in a form that is not
         valid."""
         values = {name: entered(field, self[name].data) for name, field in FIELDS.items()}
-        return ConfigFields(key=self.key.data, **values)
+        return ConfigFields(
+            key=self.key.data,
+            remove_key=self.remove_key.data,
+            secret_headers=changes(self.secrets.data, "headers"),
+            secret_query=changes(self.secrets.data, "query"),
+            **values,
+        )
+
+    @property
+    def names_more(self) -> bool:
+        """Whether a field of the part *Advanced* is not valid."""
+        return any(self[name].errors for name in self._fields if name not in _ALWAYS_SHOWN)
+
+
+_ALWAYS_SHOWN = {"alias", "base_url", "key", "model", "csrf_token"}
 
 
 class UploadForm(PageForm):

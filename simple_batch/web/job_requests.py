@@ -1,6 +1,5 @@
 """The requests of a job: the table, and one of them."""
 
-import shlex
 from urllib.parse import urlencode
 
 import msgspec
@@ -14,8 +13,10 @@ from ..core.errors import InvalidInput, NotFound
 from ..core.messages import translatable
 from ..core.request_input import page_number
 from ..services import configs, jobs
+from ..services.shown_call import shown_call
 from ..store.models import ApiConfig, Job
 from ..store.request_filter import RequestFilter
+from . import call_snippets
 from .i18n import with_epochs
 from .job import common
 
@@ -163,7 +164,6 @@ def request_page(job_id: int, index: int, edit: Edit | None = None) -> str:
     previous, following, position, total = insight.neighbours(job_id, index, wanted)
     head = common(job_id)
     config = _config_of(head["job"], found)
-    url = config.base_url + found["url"].removeprefix("/v1")
     body = _sent(config, head["job"], found)
     timeout_s = head["job"].timeout_s or config.timeout_s
     return render_template(
@@ -177,10 +177,18 @@ def request_page(job_id: int, index: int, edit: Edit | None = None) -> str:
         args=wanted.to_args(),
         table_args=_table_args(),
         edit=edit,
-        curl=_curl(url, body) if body is not None else None,
-        python=_python(url, body, timeout_s) if body is not None else None,
+        **({} if body is None else _snippets(config, found["url"], body, timeout_s)),
         **head,
     )
+
+
+def _snippets(config: ApiConfig, path: str, body: str, timeout_s: float) -> dict[str, str]:
+    """The request for a terminal, as templates take it."""
+    call = shown_call(config, path, body.encode())
+    return {
+        "curl": call_snippets.curl(call, body),
+        "python": call_snippets.python(call, body, timeout_s),
+    }
 
 
 def _config_of(job: Job, found: insight.RequestDetail) -> ApiConfig:
@@ -199,22 +207,3 @@ def _sent(config: ApiConfig, job: Job, found: insight.RequestDetail) -> str | No
     asked = Request(found["index"], found["custom_id"], body, found["url"], found["line"])
     sent = content.readable(configs.body_sent(config, job, asked))
     return sent.text if sent.cut is None else None
-
-
-def _curl(url: str, body: str) -> str:
-    return (
-        f"curl {shlex.quote(url)} \\\n"
-        '  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
-        "  -H 'Content-Type: application/json' \\\n"
-        f"  -d {shlex.quote(body)}"
-    )
-
-
-def _python(url: str, body: str, timeout_s: float) -> str:
-    return (
-        "import json, os, requests\n\n"
-        f"body = json.loads({body!r})\n"
-        f"answer = requests.post(\n    {url!r},\n"
-        '    headers={"Authorization": f"Bearer {os.environ[\'OPENAI_API_KEY\']}"},\n'
-        f"    json=body,\n    timeout={timeout_s:g},\n)\nprint(answer.json())"
-    )

@@ -1,7 +1,5 @@
 """The pages to log in, to log out and to change the own password."""
 
-from urllib.parse import urlsplit
-
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
@@ -13,6 +11,7 @@ from ..store.models import User
 from .error_pages import answer
 from .forms import LoginForm, PasswordForm, blame
 from .labels import translated
+from .own_addresses import own_address
 
 blueprint = Blueprint("login", __name__)
 
@@ -95,18 +94,6 @@ def _page(form: LoginForm):
 
 def _next() -> str:
     """The page after the login: one of this server, or the jobs."""
-    given = request.values.get("next", "")
-    return given if _is_own(given) else url_for("jobs_list.index")
-
-
-def _is_own(given: str) -> bool:
-    # browsers take a backslash for a slash, and drop tabs and line ends
-    if not given.startswith("/") or given.startswith("//") or "\\" in given:
-        return False
-    if not given.isprintable():
-        return False
-    try:
-        parts = urlsplit(given)
-    except ValueError:
-        return False
-    return not parts.scheme and not parts.netloc and parts.path != url_for("login.page")
+    given = own_address(request.values.get("next", ""))
+    is_other = bool(given) and given.partition("?")[0] != url_for("login.page")
+    return given if is_other else url_for("jobs_list.index")

@@ -29,7 +29,7 @@ from .form_fields import MomentField, WholeField, json_object
 from .i18n import epoch_ms
 from .labels import translated
 
-_MULTILINE = (Kind.LONG_TEXT, Kind.JSON)
+_MULTILINE = (Kind.LONG_TEXT, Kind.JSON, Kind.PAIRS)
 _EMPTY = {Kind.TEXT: "", Kind.LIST: "", Kind.LONG_TEXT: None, Kind.JSON: None}
 _WIDTHS = {"also": 12, "reuse_hours": 12}  # columns of twelve
 
@@ -65,7 +65,7 @@ def _form_field(field: Field, required: bool) -> Any:
             return MomentField(validators=[Optional()], **made)
         case Kind.FLAG:
             return BooleanField(**made)
-        case Kind.CHOICE:
+        case Kind.CHOICE | Kind.SWITCH:
             choices = [SelectChoice(it.value, _lazy(it.label)) for it in field.choices]
             return SelectField(coerce=_coerced(field), choices=choices, **made)
         case Kind.CHOICES:
@@ -77,6 +77,9 @@ def _form_field(field: Field, required: bool) -> Any:
             return TextAreaField(validators=[lambda _form, given: json_object(given)], **made)
         case Kind.LONG_TEXT:
             return TextAreaField(**made)
+        case Kind.PAIRS:
+            made["default"] = ""
+            return TextAreaField(validators=[_readable(field)], **made)
         case Kind.LIST:
             return StringField(validators=[_readable(field)], **made)
     needed = [InputRequired()] if required and (field.max_length or field.default is None) else []
@@ -92,7 +95,7 @@ def _attributes(field: Field) -> dict[str, Any]:
     found: dict[str, Any] = {"placeholder": field.placeholder} if field.placeholder else {}
     if field.kind in (Kind.NUMBER, Kind.CAP, Kind.PRICE):
         found |= {"step": "any", "min": 0}
-    if field.kind is Kind.JSON:
+    if field.kind in (Kind.JSON, Kind.PAIRS):
         found |= {"rows": 2, "spellcheck": "false"}
     return found
 
@@ -138,7 +141,7 @@ def shown(field: Field, value: Any) -> Any:
         return None if value is None else _local(value)
     if field.kind in (Kind.CAP, Kind.PRICE):
         return plain(value)
-    if field.kind is Kind.LIST:
+    if field.kind in (Kind.LIST, Kind.PAIRS):
         return field.write(value)
     if field.kind is Kind.CHOICES:
         return list(value)
@@ -151,7 +154,7 @@ def entered(field: Field, data: Any) -> Any:
     """The value of what stands in a valid form field."""
     if field.kind is Kind.MOMENT:
         return None if data is None else epoch_ms(data)
-    if field.kind is Kind.LIST:
+    if field.kind in (Kind.LIST, Kind.PAIRS):
         return field.read(data or "")
     if field.kind is Kind.JSON:
         return json.loads(data or "{}")

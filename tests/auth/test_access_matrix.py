@@ -102,7 +102,9 @@ ENDPOINTS = {
     "administration": (
         "users.index users.create users.change audit.index storage.index storage.clean configs.new "
         "configs.edit configs.delete configs.forget configs.activate configs.deactivate configs.test "
-        "configs.test_stored configs.models configs.known_prices configs.streams_off access.create_webhook "
+        "configs.test_stored configs.models configs.known_prices configs.streams_off connect.choose "
+        "connect.save connect.models connect.prices connect.connected connect.repair "
+        "access.create_webhook "
         "access.remove_webhook"
     ),
     "Batch API": (
@@ -118,7 +120,13 @@ SEES = {  # of the live feed: is connected, sees a job of the page, sees a job o
     **dict.fromkeys(("local", "viewer", "owner", "admin", "run all", "read all"), "both"),
     **{"operator": "none", "run": "token's", "read": "none"},
 }
-VALUES = {"action": "pause", "name": "latency", "filename": "css/app.css", "model": "test"}
+VALUES = {
+    "action": "pause",
+    "name": "latency",
+    "filename": "css/app.css",
+    "model": "test",
+    "provider": "custom",
+}
 LINE = b'{"messages": [{"role": "user", "content": "staged"}]}'
 JSON = {"Accept": "application/json"}
 

@@ -7,11 +7,12 @@ both_languages = pytest.mark.parametrize("language", ["en", "zh"])
 
 
 def fill_config(page, t, base_url: str, alias: str = "test") -> None:
-    page.goto("/configs/new")
+    page.goto("/configs/new?form=full")
     page.get_by_label(t("Alias")).fill(alias)
     page.get_by_label(t("Base URL")).fill(base_url)
     page.get_by_label(t("API key")).fill("sk-planted-0123456789")
     page.get_by_label(t("Model"), exact=True).fill("m")
+    page.locator("summary", has_text=t("Advanced")).click()
     page.get_by_label(t("Max concurrency (empty: automatic)")).fill("4")
     page.get_by_label(t("Input price per million"), exact=True).fill("0.5")
     page.get_by_label(t("Output price per million")).fill("1.5")

@@ -18,6 +18,8 @@ PAGES = (
     "/jobs/bin",
     "/configs",
     "/configs/new",
+    "/configs/new?form=full",
+    "/configs/new/deepseek",
     "/configs/1",
     "/jobs/1",
     "/jobs/2",

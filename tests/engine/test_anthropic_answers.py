@@ -11,7 +11,7 @@ from simple_batch.engine.anthropic.answer_format import ANSWER_TOOL
 from simple_batch.engine.anthropic.stream import MessageReader
 from simple_batch.engine.classify import classify
 from simple_batch.engine.stream.errors import StreamBroken, StreamError
-from simple_batch.engine.stream.events import EventParser
+from simple_batch.engine.stream.sse_events import EventParser
 from simple_batch.engine.transport import Reply
 
 from ..emulators.anthropic import AnthropicEmulator, Refused, event, pieces

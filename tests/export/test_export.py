@@ -112,6 +112,7 @@ def test_json_and_jsonl_say_the_same_in_input_order(job):
         "outcome",
         "finish_reason",
         "reasoning",
+        "first_token_ms",
     ]
     assert lines[2]["usage"]["total"] == 30
     assert lines[2]["cost"] == {"amount": 0.00005, "currency": "CNY"}

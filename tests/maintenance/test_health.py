@@ -169,7 +169,7 @@ def test_a_process_without_a_runner_or_with_a_dead_one_says_so(app, client, monk
 def test_pages_and_the_api_say_that_a_locked_database_is_busy(app, client, instance, monkeypatch):
     monkeypatch.setattr(busy_retry, "RETRY_S", 0.1)
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    page = client.get("/configs/new").text
+    page = client.get("/configs/new?form=full").text
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)[1]
     config = {"alias": "a", "base_url": "http://127.0.0.1:9/v1", "model": "m"}
     with closing(sqlite3.connect(instance / "simple_batch.db")) as other:

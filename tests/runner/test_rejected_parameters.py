@@ -261,7 +261,7 @@ def test_attempts_say_what_was_refused(start, add_config, make_job, wait_for):
 
 def test_a_test_call_learns_too(app, add_config):
     with RejectingEndpoint({"max_completion_tokens"}) as endpoint, connected():
-        config = add_config(endpoint.base_url, temperature=0.5)
+        config = add_config(endpoint.base_url, max_tokens=50, temperature=0.5)
         found = configs.test(config.id)
     assert found.ok
     assert [one.parameter for one in found.adjustments] == ["max_tokens", "temperature"]
@@ -307,6 +307,7 @@ def test_a_changed_base_url_forgets_what_was_learned(start, add_config, make_job
             configs.update(config.id, fields)
             assert learned()
             fields.base_url = endpoint.base_url.replace("127.0.0.1", "localhost")
+            fields.key = "sk-planted-0123456789"
             configs.update(config.id, fields)
     assert learned() == []
 

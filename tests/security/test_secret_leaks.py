@@ -31,10 +31,11 @@ from ..process import ROOT, environment, flask, run_py
 # What a secret is recognised by has only letters: no way of writing it down changes them.
 PLANTED = {
     "config key": 'PLANTEDconfig/+key=&<7">\\e3',
+    "gateway secret": 'PLANTEDgateway/+id=&<7">e3',
     "smtp password": "PLANTEDsmtp/+pw=&<7'>",
     "session key": "PLANTEDsession/0123456789abcdef",
 }
-KEY, PASSWORD, SESSION = PLANTED.values()
+KEY, GATEWAY, PASSWORD, SESSION = PLANTED.values()
 
 
 def stems(secret: str) -> set[bytes]:
@@ -57,11 +58,13 @@ def quoted(secret: str) -> str:
 
 
 class EchoingEndpoint(MisbehavingEndpoint):
-    """Answers every second call well, and the others with the key in every place."""
+    """Answers every second call well, and the others with the key, or the secret of a header, in every
+    place."""
 
     def _next(self, head: str, body: dict):
         super()._next(head, body)
-        key = re.search(r"Authorization: Bearer (.*)", head)
+        sent = r"Authorization: Bearer (.*)" if self.calls % 4 < 2 else r"X-Gateway: (.*)"
+        key = re.search(sent, head)
         return self._said(key[1].strip() if key else "", self.calls)
 
     def _said(self, key: str, call: int) -> bytes:
@@ -162,7 +165,7 @@ class Visitor:
         return self.collected.answer(self.session.get(self.url + path, timeout=60))
 
     def post(self, path: str, **fields) -> requests.Response:
-        page = self.session.get(f"{self.url}/configs/new").text
+        page = self.session.get(f"{self.url}/configs/new?form=full").text
         fields["csrf_token"] = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)[1]
         answer = self.session.post(self.url + path, fields, timeout=60, allow_redirects=False)
         return self.collected.answer(answer)
@@ -208,6 +211,7 @@ def test_no_planted_secret_comes_out(instance, echoing, tmp_path):
     mail, seen = EchoingMail(), Collected()
     given = {
         "SIMPLE_BATCH_SECRET_KEY": SESSION,
+        "GATEWAY": GATEWAY,
         "SIMPLE_BATCH_LOG_LEVEL": "DEBUG",
         "SIMPLE_BATCH_SMTP_HOST": "127.0.0.1",
         "SIMPLE_BATCH_SMTP_PORT": str(mail.port),
@@ -224,6 +228,7 @@ def test_no_planted_secret_comes_out(instance, echoing, tmp_path):
     with MisbehavingEndpoint(e.http(200, b"")) as receiver:
         base = echoing.base_url
         config = ("add-config", "echo", "--base-url", base, "--model", "m", "--key-stdin")
+        config += ("--secret-header", "X-Gateway=GATEWAY", "--secret-query", "code=GATEWAY")
         command(*config, "--input-price", "1", "--output-price", "1", stdin=f"{KEY}\n")
         webhook = command("create-webhook", receiver.base_url, exempt=True)
         token = command("create-token", "nightly", "--all", exempt=True)
@@ -249,7 +254,10 @@ def test_no_planted_secret_comes_out(instance, echoing, tmp_path):
     mail.close()
     seen.files(instance)
     assert echoing.calls > 60
-    assert KEY in "".join(echoing.heads)  # it was the key that they were called with
+    heads = "".join(echoing.heads)  # they were called with the secrets
+    assert KEY in heads
+    assert f"X-Gateway: {GATEWAY}" in heads
+    assert f"code={quote(GATEWAY, safe='')}" in heads
     assert len(seen.found) > 150
     keys = {
         f"key {n}": key for n, key in enumerate((instance / "encryption.key").read_text().split())

@@ -34,6 +34,9 @@ REPEATABLE = {
     "configs.streams_off",
     "configs.test",
     "configs.test_stored",
+    "connect.models",
+    "connect.prices",
+    "connect.repair",
     "job_actions.change",
     "job_actions.delete",
     "job_settings.save",
@@ -148,7 +151,7 @@ def test_what_else_a_form_makes_is_made_once(client, place):
         ("/access", "/access/tokens"): {"name": "one"},
         ("/access", "/access/webhooks"): {"url": "http://127.0.0.1:9/x", "token": "0"},
         ("/templates/new", "/templates/new"): {"name": "mine", "user": "x {{a}}"},
-        ("/configs/new", "/configs/new"): {"alias": "new", "base_url": "http://x/v1", "model": "m"},
+        ("/configs/new?form=full",) * 2: {"alias": "new", "base_url": "http://x/v1", "model": "m"},
     }
     for (page, action), more in asked.items():
         fields = {**form_of(client, page, action), **more}

@@ -114,11 +114,12 @@ def known(app, add_config, endpoint, make_job) -> dict:
             "user_id": 1,
         }
         found |= {"file_id": f"file-{file.id}", "batch_id": f"batch_{job_id}", "name": "outcomes"}
-        return {**found, "plain": plain.id, "filename": "css/app.css", "model": "test", "rest": "x"}
+        named = {"filename": "css/app.css", "model": "test", "provider": "custom", "rest": "x"}
+        return {**found, **named, "plain": plain.id}
 
 
 def token_of(client) -> str:
-    page = client.get("/configs/new").text
+    page = client.get("/configs/new?form=full").text
     return re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)[1]
 
 

@@ -1,6 +1,6 @@
 """Every setting: name, default, unit, bounds and meaning, each written down once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -89,9 +89,19 @@ class Settings:
     )
 
     DEFAULT_MAX_TOKENS: int = setting(
-        4096, "max tokens of a new API config", "tokens", 1, 10_000_000
+        4096,
+        "max tokens of a new API config, if you set this; otherwise it has none",
+        "tokens",
+        1,
+        10_000_000,
     )
-    DEFAULT_TEMPERATURE: float = setting(0.7, "temperature of a new API config", "", 0.0, 2.0)
+    DEFAULT_TEMPERATURE: float = setting(
+        0.7,
+        "temperature of a new API config, if you set this; otherwise it has none",
+        "",
+        0.0,
+        2.0,
+    )
     DEFAULT_TIMEOUT: float = setting(60.0, "time limit of one call", "seconds", 0.1, 86_400)
     STREAM_IDLE_TIMEOUT: float = setting(
         120.0,
@@ -171,6 +181,21 @@ class Settings:
         "requests",
         0,
         1000,
+    )
+    PROMPT_CACHE_WAIT: float = setting(
+        10.0,
+        "requests that share a prefix wait this long at most for the first of them "
+        "([how](money.md#prompt-caches))",
+        "seconds",
+        0,
+        3600,
+    )
+    PROMPT_CACHE_LIFETIME: float = setting(
+        300.0,
+        "a provider keeps a prefix this long without a call; then one request goes first again",
+        "seconds",
+        1,
+        86400,
     )
     CANCEL_GRACE: float = setting(
         10.0, "after a cancel, calls in flight have this long to finish", "seconds", 0, 3600
@@ -397,6 +422,9 @@ class Settings:
         "language of the pages if the browser prefers neither English nor Chinese",
         choices=("en", "zh"),
     )
+
+    # the names of those that are set, in the environment or a file; no setting itself
+    given: frozenset[str] = field(default=frozenset())
 
     @property
     def instance(self) -> Path:

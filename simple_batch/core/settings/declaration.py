@@ -126,4 +126,8 @@ def setting(
 
 def declarations(settings: type) -> dict[str, Declaration]:
     """The settings that a dataclass declares, by name, in their order."""
-    return {item.name: Declaration(item.name, **item.metadata) for item in fields(settings)}
+    return {
+        item.name: Declaration(item.name, **item.metadata)
+        for item in fields(settings)
+        if item.metadata
+    }

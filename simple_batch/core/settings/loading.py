@@ -52,6 +52,7 @@ def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
         elif name in from_file:
             declared.check_kind(from_file[name], str(path))
             values[name] = declared.value_of(from_file[name], str(path))
+    values["given"] = frozenset(values)
     values["INSTANCE_PATH"] = str(instance)
     _derive(values)
     loaded = Settings(**values)

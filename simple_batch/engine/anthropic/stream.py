@@ -14,7 +14,7 @@ import msgspec
 
 from ...core.stored_messages import STREAM_PIECE_UNREADABLE, STREAM_UNENDED
 from ..stream.errors import StreamBroken, StreamError
-from ..stream.events import SseEvent
+from ..stream.sse_events import SseEvent
 
 # https://platform.claude.com/docs/en/api/errors
 STATUSES = {
@@ -37,7 +37,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class MessageReader:
-    """The message that the events of one stream make, in Anthropic's form. See engine/stream/reader.py."""
+    """The message that the events of one stream make, in Anthropic's form. See engine/stream/stream_reader.py."""
 
     def __init__(self) -> None:
         self.started = self.ended = False

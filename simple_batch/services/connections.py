@@ -1,0 +1,124 @@
+"""Makes API configs from entries of the gallery."""
+
+import json
+
+import msgspec
+
+from ..core import context
+from ..core.domain import Endpoint
+from ..core.errors import ConfigurationError, InvalidInput
+from ..core.messages import translatable
+from ..engine import probe
+from ..store.configs import endpoint_of
+from ..store.models import ApiConfig
+from . import configs, prices
+from .config_fields import FIELDS, ConfigFields
+from .provider_gallery import GalleryEntry
+
+MAX_ALIAS = 100
+
+
+class Connection(msgspec.Struct, kw_only=True):
+    """What a user enters to connect to a provider; an empty ``alias`` is made of both names."""
+
+    entry: GalleryEntry
+    base_url: str
+    model: str
+    key: str = ""
+    alias: str = ""
+
+    def fields(self) -> ConfigFields:
+        """The config, with the prices that the table knows. Raises InvalidInput naming the field."""
+        if self.entry.needs_key and not self.key.strip():
+            raise InvalidInput(translatable("API key: it is required."), "key")
+        if "{" in self.base_url:
+            raise InvalidInput(
+                translatable(
+                    "Base URL: replace %(place)s with the name of yours.",
+                    place=self.base_url[self.base_url.index("{") :].partition("}")[0] + "}",
+                ),
+                "base_url",
+            )
+        model = self.model.strip()
+        return ConfigFields(
+            alias=self.alias.strip() or _unused_alias(self.entry, model),
+            base_url=self.base_url,
+            model=model,
+            key=self.key.strip(),
+            timeout_s=self.entry.timeout_s,
+            **price_fields(self.base_url, model),
+            **{name: value for name, value in _given(self.entry).items() if name in FIELDS},
+        )
+
+
+def connect(connection: Connection) -> ApiConfig:
+    """Store the config. Raises InvalidInput naming the field."""
+    config = configs.create(connection.fields())
+    columns = _columns(connection.entry)
+    ApiConfig.update(**columns).where(ApiConfig.id == config.id).execute()
+    return configs.get(config.id)
+
+
+def models(connection: Connection) -> list[str]:
+    """The endpoint's own list of models. Raises InvalidInput, and ConfigurationError saying why there is
+    none."""
+    return probe.list_models(_endpoint(connection), context.settings())
+
+
+def known_price(base_url: str, model: str) -> prices.KnownPrice | None:
+    """What the price table knows; None also where the user's own table is broken, which the page of the
+    prices reports."""
+    try:
+        return prices.known(base_url, model)
+    except ConfigurationError:
+        return None
+
+
+def price_fields(base_url: str, model: str) -> dict:
+    """The fields of a config that the price table fills in; none where it does not know the model."""
+    known = known_price(base_url, model)
+    if known is None:
+        return {}
+    return {
+        "currency": known.currency,
+        "input_price": known.input,
+        "cached_input_price": known.cached_input,
+        "cache_write_price": known.cache_write,
+        "output_price": known.output,
+        "reasoning_price": known.reasoning,
+    }
+
+
+def _endpoint(connection: Connection) -> Endpoint:
+    if not connection.model.strip():
+        connection = msgspec.structs.replace(connection, model="-")
+    config = configs.unsaved(connection.fields(), **_columns(connection.entry))
+    return endpoint_of(config, context.vault())
+
+
+def _given(entry: GalleryEntry) -> dict:
+    """What the entry says of each call."""
+    return {
+        "provider": "" if entry.id == "custom" else entry.id,
+        "api_format": entry.api_format,
+        "auth": entry.auth,
+        "headers": dict(entry.headers),
+        "query": dict(entry.query),
+        "stream": entry.stream,
+    }
+
+
+def _columns(entry: GalleryEntry) -> dict:
+    """The same as it is stored."""
+    return {
+        name: json.dumps(value) if isinstance(value, dict) else value
+        for name, value in _given(entry).items()
+    }
+
+
+def _unused_alias(entry: GalleryEntry, model: str) -> str:
+    """Provider and model, with a number where another config has that name."""
+    name = f"{entry.name.partition(' (')[0]} {model}"[: MAX_ALIAS - 4]
+    taken = {config.alias for config in configs.list_all()}
+    numbered = (f"{name} {number}" for number in range(2, len(taken) + 3))
+    return next(one for one in (name, *numbered) if one not in taken)

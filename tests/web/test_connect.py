@@ -1,0 +1,201 @@
+"""Connecting to a provider of the gallery: choose it, enter key and model, see whether it answers."""
+
+import contextlib
+import re
+import socket
+from html import unescape
+
+import pytest
+
+from simple_batch.core import address_policy
+from simple_batch.services import configs, local_servers, provider_gallery
+from simple_batch.store.database import connected
+from simple_batch.store.models import ApiConfig
+
+from .. import endpoint as e
+from ..endpoint import MisbehavingEndpoint
+
+KEY = "sk-planted-0123456789"
+MODELS = e.http(200, {"object": "list", "data": [{"id": "m-2"}, {"id": "m-1", "owned_by": "x"}]})
+JSON = {"Accept": "application/json"}
+
+
+def post(client, path, to=None, json=False, **fields):
+    page = client.get(to or path).text
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)[1]
+    return client.post(path, data={"csrf_token": token, **fields}, headers=JSON if json else {})
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered():
+    """Servers found for one test are not those of another."""
+    local_servers._found.clear()
+
+
+def test_the_gallery_shows_every_provider_in_both_languages(client):
+    for language, title in (("en", "Hosts of many models"), ("zh", "多模型托管平台")):
+        page = unescape(client.get("/configs/new", headers={"Accept-Language": language}).text)
+        assert title in page
+        for entry in provider_gallery.all():
+            assert f'href="/configs/new/{entry.id}"' in page
+    assert client.get("/configs/new/nowhere").status_code == 404
+    assert client.get("/configs/new?form=full").text.count("Base URL") == 1
+
+
+def test_key_and_model_are_enough(client, db):
+    with MisbehavingEndpoint(MODELS, e.ok()) as endpoint:
+        place = "/configs/new/custom"
+        listed = post(client, f"{place}/models", place, True, key=KEY, base_url=endpoint.base_url)
+        assert listed.json == {"models": ["m-1", "m-2"], "message": ""}
+        answer = post(client, place, base_url=endpoint.base_url, key=KEY, model="m-1")
+        assert answer.status_code == 303
+        page = client.get(answer.location)
+        assert "m-1 answered." in page.text
+        assert re.search(r"\(\d+(\.\d+)? m?s\)", page.text)
+        assert KEY not in page.text
+    assert endpoint.bodies[-1] == {
+        "model": "m-1",
+        "messages": [{"role": "user", "content": "Say OK."}],
+    }
+    with connected():
+        (config,) = configs.list_all()
+        assert (config.alias, config.provider) == ("Other endpoint m-1", "")
+        assert config.last_test_ok and config.last_test_at
+        assert (config.temperature, config.max_tokens) == (None, None)
+
+
+def test_a_provider_fills_in_prices_region_and_name(client, db):
+    place = "/configs/new/dashscope"
+    assert "Singapore" in client.get(place).text
+    priced = post(
+        client, f"{place}/prices", place, True, region="China (Beijing)", model="qwen-plus"
+    )
+    assert "CNY" in priced.json["message"] and "Price table of 20" in priced.json["message"]
+    fields = {"key": KEY, "model": "qwen-plus", "region": "Singapore"}
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        # the region's host is replaced: no call leaves this machine
+        fields["base_url"] = endpoint.base_url
+        for expected in ("Qwen qwen-plus", "Qwen qwen-plus 2"):
+            assert post(client, place, **fields).status_code == 303
+            with connected():
+                config = configs.list_all()[-1]
+                assert (config.alias, config.provider) == (expected, "dashscope")
+    unknown = post(client, f"{place}/prices", place, True, model="none-such")
+    assert "doesn't know this model" in unknown.json["message"]
+
+
+def test_the_region_is_taken_where_no_other_base_url_is_entered(client, db, monkeypatch):
+    monkeypatch.setattr(configs, "test", lambda _id: configs.probe.ProbeResult(True, "fine", 1))
+    place = "/configs/new/moonshot"
+    usual = provider_gallery.get("moonshot").base_url
+    fields = {"key": KEY, "model": "kimi-k3", "base_url": usual}
+    for region, url in provider_gallery.get("moonshot").regions.items():
+        assert post(client, place, **fields, region=region).status_code == 303
+        with connected():
+            newest = ApiConfig.select().order_by(ApiConfig.id.desc()).first()
+            assert newest.base_url == url
+            assert (newest.input_price is not None) == ("api.moonshot.ai" in url)
+
+
+@pytest.mark.parametrize(
+    ("provider", "fields", "expected"),
+    [
+        ("deepseek", {"model": "m"}, "API key: it is required"),
+        ("deepseek", {"key": KEY}, "Enter the name of a model"),
+        ("custom", {"model": "m"}, "Base URL"),
+        ("azure", {"key": KEY, "model": "m"}, "replace {resource}"),
+        ("deepseek", {"key": "with space", "model": "m"}, "printable ASCII"),
+    ],
+)
+def test_what_is_missing_is_said_at_its_field(client, db, provider, fields, expected):
+    answer = post(client, f"/configs/new/{provider}", **fields)
+    assert answer.status_code == 400
+    assert expected in unescape(answer.text)
+    assert KEY not in answer.text
+    with connected():
+        assert configs.list_all() == []
+
+
+def test_a_key_that_is_refused_can_be_corrected(client, db):
+    refused = e.error(401, "Incorrect API key provided", "invalid_api_key")
+    with MisbehavingEndpoint(refused, e.ok()) as endpoint:
+        answer = post(
+            client, "/configs/new/custom", base_url=endpoint.base_url, key="sk-wrong", model="m"
+        )
+        page = unescape(client.get(answer.location).text)
+        assert "Check the key, and what it may do, at the provider." in page
+        assert "sk-wrong" not in page
+        again = post(client, "/configs/1/connected", key=KEY, model="m-1")
+        assert "answered." in client.get(again.location).text
+        assert f"Bearer {KEY}" in endpoint.heads[-1]
+
+
+def test_it_goes_back_to_where_the_user_came_from(client, db):
+    upload = post(
+        client, "/jobs/new", pasted='{"messages":[{"role":"user","content":"x"}]}'
+    ).location
+    place = re.search(r'href="(/configs/new\?next=[^"]+)"', client.get(upload).text)[1]
+    chosen = re.search(r'href="(/configs/new/custom\?next=[^"]+)"', client.get(place).text)[1]
+    page = client.get(chosen).text
+    following = unescape(re.search(r'name="next" value="([^"]*)"', page)[1])
+    assert following == upload
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        fields = {"base_url": endpoint.base_url, "model": "m", "next": following}
+        answer = post(client, "/configs/new/custom", chosen, **fields)
+    assert f'href="{upload}">Continue' in client.get(answer.location).text
+
+
+@pytest.mark.parametrize("evil", ["https://evil.example/", "//evil.example", "/\\evil", "x"])
+def test_it_goes_on_to_pages_of_this_server_only(client, evil):
+    gallery = client.get("/configs/new", query_string={"next": evil}).text
+    assert 'href="/configs/new/custom"' in gallery
+    page = client.get("/configs/new/custom", query_string={"next": evil}).text
+    assert 'name="next" value=""' in page
+
+
+@contextlib.contextmanager
+def at_a_usual_port(*script):
+    """An endpoint at one of the ports that are looked at; with the entry that is usual there."""
+    for entry in provider_gallery.all():
+        for port in entry.local_ports:
+            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                pass
+            with contextlib.suppress(OSError), MisbehavingEndpoint(*script, port=port) as endpoint:
+                yield entry, endpoint
+                return
+    pytest.skip("every usual port is in use")
+
+
+def test_a_server_on_this_machine_is_offered_first(client, db):
+    with at_a_usual_port(MODELS) as (entry, endpoint):
+        page = client.get("/configs/new").text
+        found = page[page.index('id="found"') :].partition("</ul>")[0]
+        assert f"/configs/new/{entry.id}?base_url=" in found
+        assert "2 models" in found and endpoint.base_url in found
+        assert endpoint.calls == 1
+
+
+def test_the_list_of_models_says_which_server_it_is(client, db):
+    models = e.http(200, {"data": [{"id": "q", "owned_by": "llamacpp"}]})
+    with at_a_usual_port(models), connected():
+        (server,) = local_servers.find()
+        assert server.entry.id == "llama.cpp"
+        assert server.models == ["q"]
+
+
+def test_a_port_that_never_answers_holds_the_page_for_a_second_at_most(client, db):
+    with at_a_usual_port(e.slow(30)), connected():
+        assert local_servers.find() == []
+
+
+@pytest.mark.parametrize("other", [e.http(200, b"<html>a router</html>"), e.error(401), e.not_http])
+def test_what_lists_no_models_is_not_offered(client, db, other):
+    with at_a_usual_port(other), connected():
+        assert local_servers.find() == []
+
+
+def test_a_server_that_other_machines_reach_looks_at_no_port(client, db, monkeypatch):
+    monkeypatch.setattr(address_policy, "_choice", "yes")
+    with at_a_usual_port(MODELS) as (_entry, endpoint), connected():
+        assert local_servers.find() == []
+        assert endpoint.calls == 0
