@@ -85,7 +85,7 @@ def test_what_was_learned_holds_for_the_next_job(start, add_config, make_job, wa
     with RejectingEndpoint({"max_completion_tokens"}) as endpoint:
         add_config(endpoint.base_url, max_tokens=50, temperature=0.5, concurrency=1)
         wait_for(make_job(1), "completed")
-        assert endpoint.refused == ["max_tokens", "temperature"]
+        assert sorted(endpoint.refused) == ["max_tokens", "temperature"]
         wait_for(make_job(3), "completed")
         assert len(endpoint.refused) == 2  # nothing is refused again
 
@@ -264,7 +264,7 @@ def test_a_test_call_learns_too(app, add_config):
         config = add_config(endpoint.base_url, max_tokens=50, temperature=0.5)
         found = configs.test(config.id)
     assert found.ok
-    assert [one.parameter for one in found.adjustments] == ["max_tokens", "temperature"]
+    assert sorted(one.parameter for one in found.adjustments) == ["max_tokens", "temperature"]
     assert len(learned()) == 2
 
 
