@@ -9,6 +9,7 @@ import msgspec
 from ..core.domain import Adjustment, ApiFormat, Defaults, Request
 from ..core.max_tokens import NAMES as LIMITS
 from ..core.max_tokens import set_limit
+from . import service_tier
 from .adjustments import adjust_body, adjust_defaults, of_call
 from .anthropic import no_counterpart
 from .body_paths import Fields, without
@@ -23,12 +24,11 @@ _GENERATING = frozenset({CHAT, COMPLETIONS, RESPONSES})
 
 class _Plan(msgspec.Struct, frozen=True):
     """What calls of one endpoint and model get: ``defaults`` where the user does not say them;
-    ``adjustments`` hold for the user's own fields too."""
+    ``limits`` is the limit of the answer's tokens, where the user says none by any name; ``adjustments``
+    hold for the user's own fields too."""
 
     defaults: Fields
-    limits: tuple[
-        tuple[str, msgspec.Raw], ...
-    ]  # of the answer's tokens: where the user says none, whatever its name
+    limits: tuple[tuple[str, msgspec.Raw], ...]
     adjustments: tuple[Adjustment, ...] = ()
 
 
@@ -85,6 +85,8 @@ class Encoder:
         fields = fields_at(url, params)
         if url not in _GENERATING:
             fields.update(own)
+        if self._defaults.service_tier is not None and url in service_tier.ENDPOINTS:
+            fields["service_tier"] = self._defaults.service_tier
         plan = _divided({name: msgspec.Raw(_encode(value)) for name, value in fields.items()})
         self._plans[url] = plan
         return plan

@@ -101,7 +101,7 @@ def test_time_to_the_first_token(run, client):
     with e.MisbehavingEndpoint(s.stream(*s.says("yes"), wait_s=0.02)) as endpoint:
         job_id = run(endpoint, requests=2, stream="always")
     with connected():
-        results = list(Result.select())
+        results = list(Result.select().order_by(Result.idx))
         assert all(0 <= result.first_token_ms <= result.latency_ms for result in results)
         figures = insight.summary(job_id)["first_token_ms"]
         assert 0 < figures["p50"] <= figures["p95"]
