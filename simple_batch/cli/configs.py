@@ -8,7 +8,7 @@ import msgspec
 
 from ..core.errors import ConfigurationError, InvalidInput
 from ..services import adjusted_parameters, configs
-from .base import ExitStatus, command, put, put_json, put_table, say
+from .base import ExitStatus, command, counted, put, put_json, put_table, say
 from .config_options import PRICES, apply, config_options
 
 
@@ -53,8 +53,13 @@ def _asked_key() -> str:
 @click.option("--alias", "new_alias", metavar="NAME", help="Rename the config.")
 @click.option("--no-key", is_flag=True, help="Delete the stored key.")
 @click.option("--active/--inactive", default=None, help="Offer it for new jobs, or don't.")
+@click.option(
+    "--forget-adjustments",
+    is_flag=True,
+    help="Send the parameters that its models reject as they were; list-configs shows them.",
+)
 @config_options(clearable=True)
-def edit_config(alias, new_alias, no_key, active, **options):
+def edit_config(alias, new_alias, no_key, active, forget_adjustments, **options):
     """Change what is named of an API config. An empty value removes one: --max-tokens '',
     --header 'X-Title:', --secret-header 'X-Token='."""
     config = configs.get(alias)
@@ -70,6 +75,9 @@ def edit_config(alias, new_alias, no_key, active, **options):
     if active is not None:
         fields.active = active
     config = configs.update(config.id, fields)
+    if forget_adjustments:
+        count = adjusted_parameters.forget(config.id)
+        say(f"Forgot {counted(count, 'adjustment')} of parameters.")
     say(f"Saved “{config.alias}” ({config.model} at {config.base_url}).")
 
 

@@ -18,14 +18,17 @@ from .endpoint_parameters import CHAT, COMPLETIONS, MERGED, RESPONSES, fields_at
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
+_COMPLETION, _OUTPUT = "max_completion_tokens", "max_output_tokens"
 _GENERATING = frozenset({CHAT, COMPLETIONS, RESPONSES})
 
 
 class _Plan(msgspec.Struct, frozen=True):
     """What calls of one endpoint and model get: ``defaults`` where the user does not say them;
-    ``adjustments`` hold for the user's own fields too."""
+    ``limits`` is the limit of the answer's tokens, where the user says none by any name; ``adjustments``
+    hold for the user's own fields too."""
 
     defaults: Fields
+    limits: tuple[tuple[str, msgspec.Raw], ...]
     adjustments: tuple[Adjustment, ...] = ()
 
 
@@ -39,6 +42,7 @@ class Encoder:
         self._alias = {_encode(defaults.alias), json.dumps(defaults.alias).encode()}
         self._left_out = defaults.left_out
         self._adjustments = defaults.adjustments
+        self._adjusts = bool(defaults.left_out or defaults.adjustments)
         self._asked = asked
         self._asked_of: dict[str, Fields] = {}
         self._plans: dict[str, _Plan] = {}  # by endpoint
@@ -56,18 +60,21 @@ class Encoder:
         for name, value in self._asked_at(request.url).items():
             body[name] = _joined(name, body[name], value) if name in body else value
         plan = self._plans.get(request.url) or self._plan(request.url)
-        if self._adjustments:
+        if self._adjusts:
             plan = self._adjusted_plan(request.url, body["model"], plan)
         for name, value in plan.defaults.items():
-            if name in body:
+            if name not in body:
+                body[name] = value
+            elif name in MERGED:
                 body[name] = _joined(name, body[name], value)
-            elif not (name in LIMITS and any(limit in body for limit in LIMITS)):
+        for name, value in plan.limits:  # one at most; spelt out, because this runs for every call
+            if not ("max_tokens" in body or _COMPLETION in body or _OUTPUT in body):
                 body[name] = value
         if request.max_tokens is not None:
             set_limit(body, request.url, request.max_tokens)
-        for path in self._left_out:
-            without(body, path)
-        if plan.adjustments:
+        if self._adjusts:
+            for path in self._left_out:
+                without(body, path)
             adjust_body(body, plan.adjustments)
         return _encode(body)
 
@@ -80,7 +87,7 @@ class Encoder:
             fields.update(own)
         if self._defaults.service_tier is not None and url in service_tier.ENDPOINTS:
             fields["service_tier"] = self._defaults.service_tier
-        plan = _Plan({name: msgspec.Raw(_encode(value)) for name, value in fields.items()})
+        plan = _divided({name: msgspec.Raw(_encode(value)) for name, value in fields.items()})
         self._plans[url] = plan
         return plan
 
@@ -93,9 +100,9 @@ class Encoder:
         known = of_call(self._adjustments, _name(model), url)
         if not known:
             return plan
-        defaults = dict(plan.defaults)
+        defaults = {**plan.defaults, **dict(plan.limits)}
         adjust_defaults(defaults, known)
-        found = self._adjusted[key] = _Plan(defaults, known)
+        found = self._adjusted[key] = _divided(defaults, known)
         return found
 
     def _asked_at(self, url: str) -> Fields:
@@ -103,6 +110,11 @@ class Encoder:
             fields = self._asked(url)
             self._asked_of[url] = {name: msgspec.Raw(_encode(fields[name])) for name in fields}
         return self._asked_of[url]
+
+
+def _divided(fields: Fields, adjustments: tuple[Adjustment, ...] = ()) -> _Plan:
+    limits = tuple((name, fields.pop(name)) for name in LIMITS if name in fields)
+    return _Plan(fields, limits, adjustments)
 
 
 def _generating(defaults: Defaults) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 spent on it, shared by all jobs on the config and renewed when the config is edited."""
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -58,6 +59,7 @@ class Provider:
         self._settings = settings
         self._max_calls = max_calls
         self.config_id = endpoint.config_id
+        self._learning, self._learned_at = 0, 0.0  # adjustments that are being stored; the last one
         self.spend_limit = spend_limit
         self.answers = answers
         self.governor = new_governor(
@@ -101,10 +103,21 @@ class Provider:
         if any(one.key == adjustment.key for one in self.defaults.adjustments):
             return False
         self.adjust((*self.defaults.adjustments, adjustment))
-        config = retry_while_unavailable(configs.learn, self.config_id, adjustment)
+        self._learning += 1
+        try:
+            config = retry_while_unavailable(configs.learn, self.config_id, adjustment)
+        finally:
+            self._learning -= 1
+            self._learned_at = time.monotonic()
         known = configs.adjustments_of(config)
-        self.adjust(known)
+        keys = {one.key for one in known}
+        # what other calls learn at the same time may not be stored yet
+        self.adjust((*known, *(one for one in self.defaults.adjustments if one.key not in keys)))
         return adjustment in known
+
+    def is_ahead_of(self, read_at: float) -> bool:
+        """Whether it knows adjustments that its row, read at ``read_at`` (monotonic clock), may lack."""
+        return self._learning > 0 or read_at <= self._learned_at
 
     @property
     def has_usual_timeout(self) -> bool:
@@ -191,9 +204,12 @@ class Providers:
         """Take up configs edited since they were opened."""
         if not self._by_config:
             return
+        read_at = time.monotonic()
         for config in ApiConfig.select().where(ApiConfig.id.in_(list(self._by_config))):
             provider = self._by_config[config.id]
             provider.spend_limit.refresh()
+            if provider.is_ahead_of(read_at):
+                continue  # until the next time
             provider.adjust(configs.adjustments_of(config))
             if provider.updated_at != config.updated_at:
                 provider.spend_limit.renew(config)

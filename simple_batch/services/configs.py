@@ -58,9 +58,8 @@ def update(config_id: int, fields: ConfigFields) -> ApiConfig:
         lock_secrets()
         config = get(config_id)
         values = _validated(fields, config)
-        if (
-            config.base_url != values["base_url"]
-        ):  # another provider may accept what this one rejects
+        if config.base_url != values["base_url"]:
+            # another provider may accept what this one rejects
             store_configs.forget(config.id, lambda adjustment: True)
         ApiConfig.update(updated_at=now_ms(), **values).where(ApiConfig.id == config.id).execute()
     audit_log.note("config.update", f"config {config.alias}", _changes(config, values))

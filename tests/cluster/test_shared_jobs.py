@@ -6,13 +6,14 @@ import pytest
 
 from simple_batch import insight
 from simple_batch.core.domain import Spread
-from simple_batch.services import configs, job_bin, job_retry, jobs, lifecycle
+from simple_batch.services import adjusted_parameters, configs, job_bin, job_retry, jobs, lifecycle
 from simple_batch.store.request_filter import RequestFilter
 from simple_batch.store.requeue import Changes
 
 from .. import endpoint as e
 from ..answers import NEEDED, MixedEndpoint
 from ..emulators.caching import CachingEndpoint
+from ..emulators.rejecting import RejectingEndpoint
 from ..endpoint import AbsentEndpoint, EmbeddingEndpoint, MisbehavingEndpoint
 from .processes import asked, questions, wait_until
 
@@ -104,6 +105,18 @@ def test_cut_off_answers_are_sent_again_with_twice_the_tokens_by_a_worker(pair, 
         assert again == [NEEDED, NEEDED]
         found = pair.do(insight.summary, job_id)["outcomes"]
     assert (found["ok"], found["cut_off"]) == (6, 0)
+
+
+def test_workers_learn_a_rejected_parameter_once(pair, alias):
+    total = 60
+    with RejectingEndpoint({"max_completion_tokens"}) as endpoint:
+        pair.add_config(endpoint.base_url, alias, concurrency=10, max_tokens=50, temperature=0.5)
+        job_id = pair.make_job(questions(total), alias)
+        pair.wait_for(job_id)
+        assert len(endpoint.accepted) == total
+    assert pair.counted(job_id) == (total, total, total)
+    known = pair.do(lambda: adjusted_parameters.of_config(configs.get(alias)))
+    assert sorted(one.parameter for one in known) == ["max_tokens", "temperature"]
 
 
 def test_import_failures_retry_another_way_reset_and_delete(pair, alias):

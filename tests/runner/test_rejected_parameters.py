@@ -2,11 +2,15 @@
 user's own. A real endpoint that rejects as providers do, a real database."""
 
 import io
+import time
 
 import pytest
 
 from simple_batch import insight
+from simple_batch.core import context
+from simple_batch.core.domain import Adjust, Adjustment
 from simple_batch.core.errors import Conflict, InvalidInput
+from simple_batch.runner.providers import Providers
 from simple_batch.services import adjusted_parameters, configs, job_creation, jobs
 from simple_batch.services.provider_gallery import ParameterRule
 from simple_batch.store.database import connected
@@ -81,7 +85,7 @@ def test_what_was_learned_holds_for_the_next_job(start, add_config, make_job, wa
     with RejectingEndpoint({"max_completion_tokens"}) as endpoint:
         add_config(endpoint.base_url, max_tokens=50, temperature=0.5, concurrency=1)
         wait_for(make_job(1), "completed")
-        assert endpoint.refused == ["max_tokens", "temperature"]
+        assert sorted(endpoint.refused) == ["max_tokens", "temperature"]
         wait_for(make_job(3), "completed")
         assert len(endpoint.refused) == 2  # nothing is refused again
 
@@ -182,7 +186,7 @@ def test_a_line_keeps_its_limit_under_its_new_name(start, add_config, make_lines
         add_config(endpoint.base_url, max_tokens=50, concurrency=1)
         job = wait_for(make_lines([{**ASKED, "max_tokens": 7}, ASKED]), *ENDED)
         assert job.succeeded == 2
-        assert [body["max_completion_tokens"] for body in endpoint.accepted] == [7, 50]
+        assert sorted(body["max_completion_tokens"] for body in endpoint.accepted) == [7, 50]
 
 
 def test_the_parameters_of_a_config_reach_responses(start, add_config, make_lines, wait_for):
@@ -257,10 +261,10 @@ def test_attempts_say_what_was_refused(start, add_config, make_job, wait_for):
 
 def test_a_test_call_learns_too(app, add_config):
     with RejectingEndpoint({"max_completion_tokens"}) as endpoint, connected():
-        config = add_config(endpoint.base_url, temperature=0.5)
+        config = add_config(endpoint.base_url, max_tokens=50, temperature=0.5)
         found = configs.test(config.id)
     assert found.ok
-    assert [one.parameter for one in found.adjustments] == ["max_tokens", "temperature"]
+    assert sorted(one.parameter for one in found.adjustments) == ["max_tokens", "temperature"]
     assert len(learned()) == 2
 
 
@@ -303,5 +307,18 @@ def test_a_changed_base_url_forgets_what_was_learned(start, add_config, make_job
             configs.update(config.id, fields)
             assert learned()
             fields.base_url = endpoint.base_url.replace("127.0.0.1", "localhost")
+            fields.key = "sk-planted-0123456789"
             configs.update(config.id, fields)
     assert learned() == []
+
+
+def test_a_row_read_before_something_was_learned_takes_nothing_back(app, add_config):
+    with connected():
+        config = add_config("http://127.0.0.1:9/v1", temperature=0.5)
+        provider = Providers(context.settings(), context.vault()).get(configs.get(config.id))
+        read_at = time.monotonic()
+        adjustment = Adjustment("temperature", Adjust.LEAVE_OUT, None, "m", url="/v1/responses")
+        assert provider.learn(adjustment) and not provider.learn(adjustment)
+        assert provider.is_ahead_of(read_at)
+        assert not provider.is_ahead_of(time.monotonic())
+        provider.close()

@@ -86,6 +86,9 @@ def test_commands_say_what_was_adjusted(start, app, add_config, make_lines, wait
         (config,) = json.loads(run(args=["list-configs", "--json"]).stdout)
         assert config["adjustments"][0]["parameter"] == "temperature"
         assert config["adjustments"][0]["action"] == "leave_out"
+        forgot = run(args=["edit-config", "test", "--forget-adjustments"])
+        assert "Forgot 1 adjustment of parameters." in forgot.stderr
+        assert json.loads(run(args=["list-configs", "--json"]).stdout)[0]["adjustments"] == []
         job_id = make_lines([{**ASKED, "top_p": 0.2}])
         wait_for(job_id, "paused")
         followed = run(args=["watch-job", str(job_id)])
