@@ -3,7 +3,7 @@
 
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import gevent
 import msgspec
@@ -132,15 +132,17 @@ class StreamBody:
         if not self._is_stream:
             self._plain += block
             return
-        for event in self._parser.feed(block):
-            if self.ended:
-                return
-            self._read(event)
+        if not self.ended:
+            self._read(self._parser.feed(block))
 
-    def _read(self, event: SseEvent) -> None:
+    def _read(self, events: Iterable[SseEvent]) -> None:
         reader = self._reader
+        feed = reader.feed
         try:
-            reader.feed(event)
+            for event in events:
+                feed(event)
+                if reader.ended:
+                    break
         except StreamError as error:
             self._error = error
             return
@@ -154,7 +156,7 @@ class StreamBody:
         if event is None or self.ended or not _is_whole(event.data):
             return
         self._parser = EventParser()
-        self._read(event)
+        self._read([event])
 
 
 def _is_stream(begins: bytes | bytearray) -> bool | None:

@@ -50,7 +50,13 @@ class EventParser:
         blocks = buffer[:end].decode("utf-8", "replace").split("\n\n")
         del buffer[: end + 2]
         self._searched = max(0, len(buffer) - 1)
-        return [event for block in blocks if (event := _event(block)) is not None]
+        events = []
+        for block in blocks:
+            if block.startswith("data: ") and "\n" not in block:  # nearly all are such
+                events.append(SseEvent("message", block[6:]))
+            elif (event := _event(block)) is not None:
+                events.append(event)
+        return events
 
     def rest(self) -> SseEvent | None:
         """The event that the last bytes hold without the empty line that would end it. The standard
@@ -80,8 +86,6 @@ class EventParser:
 
 def _event(block: str) -> SseEvent | None:
     """The event of a block of lines; None where it has no data."""
-    if block.startswith("data: ") and "\n" not in block:  # nearly all are such
-        return SseEvent("message", block[6:])
     kind, data = "message", []
     for line in block.split("\n"):
         name, _, value = line.partition(":")
