@@ -3,7 +3,7 @@
 
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import gevent
 import msgspec
@@ -41,11 +41,10 @@ class StreamBody:
         self.first_token_s: float | None = None
         self.too_large = False  # then nothing more is taken up
 
-    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+    def begin(self, status: int, encoding: str) -> None:
         """The headers have come. Raises ContentDecodingError for an encoding that was not asked for."""
         self._status = status
-        encoding = headers.get("content-encoding") or "identity"
-        if encoding == "identity":
+        if encoding in ("", "identity"):
             return
         if encoding not in _INFLATED:
             raise ContentDecodingError(UNKNOWN_ENCODING(encoding=repr(redact(encoding)[:50])))
