@@ -1,5 +1,6 @@
 """add-config, edit-config, list-configs, test-config, remove-config."""
 
+import json
 import sys
 
 import click
@@ -131,6 +132,7 @@ def _shown(config) -> dict:
         "adjustments": msgspec.to_builtins(adjusted_parameters.of_config(config)),
         "currency": config.currency,
         **prices,
+        "price_rules": json.loads(config.price_rules),
         "notes": config.notes,
         "active": config.active,
     }

@@ -51,6 +51,7 @@ class Tried(msgspec.Struct, frozen=True):
     message: str
     response: bytes | None
     usage: Usage | None
+    service_tier: str | None = None  # as the answer names it
 
 
 class ListedModel(msgspec.Struct):
@@ -136,6 +137,7 @@ def send(
             finding.message,
             finding.response,
             finding.usage,
+            finding.service_tier,
         )
 
     def call(request: Request) -> Classification:

@@ -61,6 +61,7 @@ def result(row: Row, table: Table) -> dict:
         "cost": cost,
         "outcome": row.outcome,
         "finish_reason": row.finish_reason,
+        "service_tier": row.service_tier,
         "reasoning": row.reasoning,
         "first_token_ms": row.first_token_ms,
         **({"row": table.named_cells(row)} if row.cells else {}),

@@ -228,14 +228,15 @@ class JobRun:
     def _route(self, key: RouteKey, job: Job, config_id: int | None = None) -> Route:
         """A route for a way; ``config_id`` where it is one of several for the job's own."""
         provider = self._provider_of(config_id or key.config_id or job.config_id)
+        spend = JobSpendGuard(
+            self.spend_limit, provider, self._currency, self._sink.wait_until_writable
+        )
         limiters = Limiters(
             provider.governor,
             self._flow,
             self.slots,
             self._worker_slots,
-            JobSpendGuard(
-                self.spend_limit, provider, self._currency, self._sink.wait_until_writable
-            ),
+            spend,
             provider.answers,
         )
         policy = self._policy(job)
@@ -243,7 +244,16 @@ class JobRun:
         settings = self._settings
         caches = PromptCaches.of(job, provider, self._inputs, self._source.part, settings)
         route = Route(
-            key, job, provider, policy, limiters, self._record, self._inputs, guard, caches
+            key,
+            job,
+            provider,
+            policy,
+            limiters,
+            self._record,
+            self._inputs,
+            guard,
+            caches,
+            spend.affords,
         )
         outages = OutagePolicy(
             settings.ENDPOINT_PROBE_FIRST, settings.ENDPOINT_PROBE_MAX, settings.ENDPOINT_WAIT_MAX

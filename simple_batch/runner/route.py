@@ -30,6 +30,7 @@ from ..engine.packing import RequestPacker
 from ..engine.parameter_adjuster import ParameterAdjuster
 from ..engine.pool import Pool
 from ..engine.retry import Policy
+from ..engine.service_tier import FLEX, FLEX_TIMEOUT_S, TierFallback, asked
 from ..engine.stream.use import StreamState
 from ..engine.structured_output import NOTHING, structure_of
 from ..engine.transport import Reply, TransportFailure
@@ -78,7 +79,8 @@ class Failover:
 
 class Route:
     """``record(provider, index, attempts, result)`` is called with the result of each request; the
-    result is None if it stays pending."""
+    result is None if it stays pending. ``affords()``: the spend caps allow a call at the standard service
+    tier."""
 
     def __init__(
         self,
@@ -91,6 +93,7 @@ class Route:
         inputs_per_call: int = 1,
         guard: GuardPolicy | None = None,
         caches: PromptCaches | None = None,
+        affords: Callable[[], bool] = lambda: True,
     ):
         self.key = key
         self.provider = provider
@@ -122,6 +125,9 @@ class Route:
             if inputs_per_call > 1
             else None,
             guard=guard,
+            tier_fallback=TierFallback(
+                self._flex_timeout_s, job.deadline_at, affords, self._note_tier
+            ),
             adjuster=ParameterAdjuster(self._defaults, self._learn),
         )
         if caches is not None:
@@ -169,8 +175,9 @@ class Route:
         return self.pool.calls
 
     def post(self, path: str, body: bytes, timeout_s: float) -> Reply:
+        own_s = self._flex_timeout_s() if asked(body) == FLEX else self.timeout_s()
         try:
-            return self.provider.post(path, body, timeout_s, self.timeout_s())
+            return self.provider.post(path, body, timeout_s, own_s)
         finally:
             state = self.provider.streams
             if state.on != self._streaming:
@@ -184,6 +191,12 @@ class Route:
         if self._longer_s is not None and self.provider.has_usual_timeout:
             usual = self._longer_s
         return self._timeout_s or usual
+
+    def _flex_timeout_s(self) -> float:
+        """Time limit of a flex call: a longer one, unless a user has set one."""
+        if self._timeout_s or not self.provider.has_usual_timeout:
+            return self.timeout_s()
+        return max(self.timeout_s(), FLEX_TIMEOUT_S)
 
     # --- outages (engine/outage.py) ---------------------------------------------------------
 
@@ -252,6 +265,23 @@ class Route:
                 config=self.provider.alias,
                 refused=refused,
                 now=translatable("nothing") if now == NOTHING else now,
+            )
+        )
+
+    def _note_tier(self, refusals: int) -> None:
+        alias = self.provider.alias
+        self._note(
+            translatable(
+                "%(config)s: no room in the service tier for a request after 1 refusal. Requests like this "
+                "are sent at the standard tier.",
+                config=alias,
+            )
+            if refusals == 1
+            else translatable(
+                "%(config)s: no room in the service tier for a request after %(count)s refusals. Requests "
+                "like this are sent at the standard tier.",
+                config=alias,
+                count=refusals,
             )
         )
 

@@ -149,6 +149,23 @@ class JobOptions(msgspec.Struct, kw_only=True):
             recipe_if="seed",
         ),
     ] = None
+    service_tier: Annotated[
+        str | None,  # asked for by every request that names none; None: the config's
+        Field(
+            kind=Kind.TEXT,
+            label=translatable("Service tier"),
+            in_details=True,
+            form_label=translatable("Service tier (optional)"),
+            hint=translatable(
+                "auto, default, flex, priority, or another name that the provider uses."
+            ),
+            group="how",
+            flag="--service-tier",
+            help="auto, default, flex, priority, or another name that the provider uses.",
+            recipe="service_tier",
+            recipe_if="service_tier",
+        ),
+    ] = None
     params: Annotated[
         dict,  # sent with every request that does not set them itself, over the config's
         Field(

@@ -265,6 +265,18 @@ class Job(BaseModel):
     cache_aware = BooleanField(null=True)  # sent by shared prefixes; null: where that is cheaper
     saved_calls = IntegerField(default=0)
     saved_nano = BigIntegerField(default=0)
+    # what these calls and others saved (core/domain.Saved); reuse: the part of the two above that came
+    # from other jobs
+    saved_reuse_calls = IntegerField(default=0)
+    saved_reuse_nano = BigIntegerField(default=0)
+    saved_cache_calls = IntegerField(default=0)
+    saved_cache_nano = BigIntegerField(default=0)
+    saved_tier_calls = IntegerField(default=0)
+    saved_tier_nano = BigIntegerField(default=0)
+    saved_hours_calls = IntegerField(default=0)
+    saved_hours_nano = BigIntegerField(default=0)
+    service_tier = TextField(null=True)  # that requests ask for; null: the config's
+    tier_fallbacks = IntegerField(default=0)  # requests whose tier had no room
     spread = CharField(default="")  # over the configs of JobConfig, how (Spread); empty: one config
     priority = IntegerField(default=0)  # of those that wait the highest goes first
     # the hours in which calls may be made (core/time_windows.py); empty: always
@@ -431,6 +443,7 @@ class Result(BaseModel):
     cost_nano = BigIntegerField(null=True)
     outcome = CharField(null=True)  # of its answer; null: there is none, or not filled in yet
     finish_reason = TextField(null=True)  # as the provider says it
+    service_tier = TextField(null=True)  # as the answer names it
 
     class Meta:
         primary_key = CompositeKey("job", "idx")

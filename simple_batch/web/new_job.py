@@ -399,5 +399,5 @@ def _shown(row, config) -> dict:
         if row.cause is None
         else "",
         "usage": row.usage,
-        "cost": estimates.cost_of(config, row.usage),
+        "cost": estimates.cost_of(config, row.usage, row.service_tier),
     }
