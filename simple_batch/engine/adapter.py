@@ -289,7 +289,7 @@ class GeventAdapter(BaseAdapter):
             if not begun:
                 if answer.get_code() < 200:
                     continue
-                body.begin(answer.get_code(), CaseInsensitiveDict(answer.headers))
+                body.begin(answer.get_code(), str(answer.get("content-encoding") or ""))
                 begun = True
             if answer.body:
                 data = bytes(answer.body)

@@ -249,7 +249,7 @@ class Transport:
     def _feed_stock(
         self, response: requests.Response, held: Held, limit: StreamDeadline, body: StreamBody
     ) -> bytes:
-        body.begin(response.status_code, response.headers)
+        body.begin(response.status_code, response.headers.get("content-encoding", ""))
         try:
             while not body.ended and (data := response.raw.read1(BLOCK, decode_content=False)):
                 limit.heard(body.feed(data))

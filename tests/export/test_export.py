@@ -107,7 +107,6 @@ def test_json_and_jsonl_say_the_same_in_input_order(job):
         "started_at",
         "finished_at",
         "latency_ms",
-        "first_token_ms",
         "usage",
         "cost",
         "outcome",

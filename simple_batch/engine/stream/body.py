@@ -3,7 +3,7 @@
 
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import gevent
 import msgspec
@@ -41,11 +41,10 @@ class StreamBody:
         self.first_token_s: float | None = None
         self.too_large = False  # then nothing more is taken up
 
-    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+    def begin(self, status: int, encoding: str) -> None:
         """The headers have come. Raises ContentDecodingError for an encoding that was not asked for."""
         self._status = status
-        encoding = headers.get("content-encoding") or "identity"
-        if encoding == "identity":
+        if encoding in ("", "identity"):
             return
         if encoding not in _INFLATED:
             raise ContentDecodingError(UNKNOWN_ENCODING(encoding=repr(redact(encoding)[:50])))
@@ -132,15 +131,17 @@ class StreamBody:
         if not self._is_stream:
             self._plain += block
             return
-        for event in self._parser.feed(block):
-            if self.ended:
-                return
-            self._read(event)
+        if not self.ended:
+            self._read(self._parser.feed(block))
 
-    def _read(self, event: SseEvent) -> None:
+    def _read(self, events: Iterable[SseEvent]) -> None:
         reader = self._reader
+        feed = reader.feed
         try:
-            reader.feed(event)
+            for event in events:
+                feed(event)
+                if reader.ended:
+                    break
         except StreamError as error:
             self._error = error
             return
@@ -154,7 +155,7 @@ class StreamBody:
         if event is None or self.ended or not _is_whole(event.data):
             return
         self._parser = EventParser()
-        self._read(event)
+        self._read([event])
 
 
 def _is_stream(begins: bytes | bytearray) -> bool | None:

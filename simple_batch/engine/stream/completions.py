@@ -1,8 +1,9 @@
 """Chunks of chat completions and of completions → the answer
 (platform.openai.com/docs/api-reference/chat-streaming, read 2026-11-28).
 
-Nearly all chunks add a piece of text and nothing else: these are decoded into small structs. What has
-another field, a tool call or an end goes the longer way.
+Nearly all chunks add a piece of text and nothing else. One that is like the one before is not even decoded
+(repeated_chunk.py), the others are decoded into small structs. What has another field, a tool call or an
+end goes the longer way.
 """
 
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from ...core.stored_messages import STREAM_PIECE_UNREADABLE, STREAM_UNENDED
 from ..error_text import is_error, read_error_value
 from .errors import StreamBroken, StreamError
 from .merging import Texts, merge
+from .repeated_chunk import RepeatedChunk, repeated_chunk
 from .sse_events import SseEvent
 from .tool_calls import ToolCalls, add_function
 
@@ -63,6 +65,7 @@ class _Chunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     error: None = None
 
 
+_NOTHING = _Delta()
 _chunk = msgspec.json.Decoder(_Chunk).decode
 _any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -118,9 +121,17 @@ class CompletionsReader:
         self._choices: dict[int, _ChoiceParts] = {}
         self._usage: Any = None
         self._chunks = self._long_ways = 0
+        self._repeated: RepeatedChunk | None = None
 
     def feed(self, event: SseEvent) -> None:
-        data = event.data
+        data, known = event.data, self._repeated
+        if known is not None and event.event == "message":
+            text = known.text_of(data)
+            if text is not None:
+                known.write(text)
+                self.kept += len(text) if text.isascii() else 3 * len(text)
+                return
+            self._repeated = None
         if data == _DONE or data.strip() == _DONE:
             self.ended = bool(self._chunks)
         elif event.event == "error":
@@ -166,23 +177,31 @@ class CompletionsReader:
             self._take(data)
             return
         self._long_ways = 0
-        for choice in chunk.choices:
-            parts = self._parts(choice.index)
-            if choice.text:
-                self._add(parts, "text", choice.text)
-            delta = choice.delta
-            if delta is None:
-                continue
-            if delta.content:
-                self._add(parts, "content", delta.content)
-            if delta.reasoning_content:
-                self._add(parts, "reasoning_content", delta.reasoning_content)
-            if delta.reasoning:
-                self._add(parts, "reasoning", delta.reasoning)
-            if delta.refusal:
-                self._add(parts, "refusal", delta.refusal)
+        added = [self._add_all(choice) for choice in chunk.choices]
         if chunk.usage and bytes(chunk.usage) != b"null":
             self._usage = chunk.usage.copy()
+        elif len(added) == 1 and len(added[0]) == 1:
+            self._repeated = self._pattern(data, chunk.choices[0].index, *added[0][0])
+
+    def _add_all(self, choice: _Choice) -> list[tuple[str, str]]:
+        """Add the texts of a choice; returns their names and pieces."""
+        delta = choice.delta or _NOTHING
+        given = (
+            ("text", choice.text),
+            ("content", delta.content),
+            ("reasoning_content", delta.reasoning_content),
+            ("reasoning", delta.reasoning),
+            ("refusal", delta.refusal),
+        )
+        added = [(name, piece) for name, piece in given if piece]
+        parts = self._parts(choice.index)
+        for name, piece in added:
+            self._add(parts, name, piece)
+        return added
+
+    def _pattern(self, data: str, index: int, name: str, piece: str) -> RepeatedChunk | None:
+        write = self._choices[index].texts[name].write
+        return None if write is None else repeated_chunk(data, name, piece, write)
 
     def _add(self, parts: _ChoiceParts, name: str, piece: str) -> None:
         parts.add_text(name, piece)

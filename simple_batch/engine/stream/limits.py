@@ -53,8 +53,9 @@ class StreamDeadline(Deadline):
         self.begun = True
 
     def _allow(self, idle_s: float) -> None:
-        if idle_s != self._idle_s:
-            self._idle_s = idle_s
+        sooner = idle_s < self._idle_s
+        self._idle_s = idle_s
+        if sooner:  # else the timer looks again by itself
             self._timer.close()
             self._arm()
 

@@ -1,6 +1,7 @@
 """Pieces of a message → the message."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 _TEXTS = frozenset(
@@ -18,6 +19,11 @@ class Texts:
     def __init__(self) -> None:
         self._text = io.StringIO()
         self._parts: list[Any] | None = None
+
+    @property
+    def write(self) -> Callable[[str], object] | None:
+        """Adds a piece of text, as long as there are no parts."""
+        return self._text.write if self._parts is None else None
 
     def add(self, piece: Any) -> None:
         if isinstance(piece, str):

@@ -46,15 +46,22 @@ class EventParser:
         if end < 0:
             self._searched = max(0, len(buffer) - 1)
             return []
-        blocks = bytes(buffer[:end]).split(_END)
+        # cut between events, so decoding all at once is decoding each
+        blocks = buffer[:end].decode("utf-8", "replace").split("\n\n")
         del buffer[: end + 2]
         self._searched = max(0, len(buffer) - 1)
-        return [event for block in blocks if (event := _event(block)) is not None]
+        events = []
+        for block in blocks:
+            if block.startswith("data: ") and "\n" not in block:  # nearly all are such
+                events.append(SseEvent("message", block[6:]))
+            elif (event := _event(block)) is not None:
+                events.append(event)
+        return events
 
     def rest(self) -> SseEvent | None:
         """The event that the last bytes hold without the empty line that would end it. The standard
         drops it; the caller decides."""
-        return _event(bytes(self._buffer))
+        return _event(self._buffer.decode("utf-8", "replace"))
 
     def _with_lf(self, data: bytes) -> bytes:
         if self._after_cr and data:
@@ -77,19 +84,14 @@ class EventParser:
         return True
 
 
-def _event(block: bytes) -> SseEvent | None:
+def _event(block: str) -> SseEvent | None:
     """The event of a block of lines; None where it has no data."""
-    if block.startswith(b"data:") and b"\n" not in block:  # nearly all are such
-        return SseEvent(
-            "message", block[6 if block[5:6] == b" " else 5 :].decode("utf-8", "replace")
-        )
     kind, data = "message", []
-    for line in block.split(b"\n"):
-        name, _, value = line.partition(b":")
-        if value.startswith(b" "):
-            value = value[1:]
-        if name == b"data":
+    for line in block.split("\n"):
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
             data.append(value)
-        elif name == b"event":
-            kind = value.decode("utf-8", "replace") or "message"
-    return SseEvent(kind, b"\n".join(data).decode("utf-8", "replace")) if data else None
+        elif name == "event":
+            kind = value or "message"
+    return SseEvent(kind, "\n".join(data)) if data else None

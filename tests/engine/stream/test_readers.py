@@ -47,6 +47,42 @@ def test_a_text():
     assert answer == {**s.CHUNK, "object": "chat.completion", "choices": [choice], "usage": s.USAGE}
 
 
+ODD = 'say "content": "x" \\ } {"a":1} \n\t\x00 \\u4e2d 中 🎉 ]}}'
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("escaped", [True, False])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_a_text_of_any_characters(size, escaped, separators):
+    """Chunks that are alike but for their text are not decoded one by one."""
+    text = f"plain words before it: {ODD * 3} and after"
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    events = []
+    for piece in [*pieces, *reversed(pieces)]:
+        choice = {"index": 0, "delta": {"content": piece}, "logprobs": None, "finish_reason": None}
+        data = {**s.CHUNK, "choices": [choice]}
+        events.append(s.event(json.dumps(data, ensure_ascii=escaped, separators=separators)))
+    found = read([*events, s.chunk({}, finish_reason="stop")])["choices"][0]["message"]["content"]
+    assert found == text + "".join(reversed(pieces))
+
+
+def test_chunks_that_are_alike_but_are_not():
+    """Another field, another choice, or JSON that is cut."""
+    begins = [s.chunk({"content": text}) for text in ("a", "b", "c")]
+    other = [
+        s.chunk({"reasoning": "r"}),
+        s.chunk({"content": "d"}),
+        s.chunk({"content": "x"}, index=1),
+    ]
+    ends = [s.chunk({}, index=index, finish_reason="stop") for index in (0, 1)]
+    choices = read([*begins, *other, *ends])["choices"]
+    assert choices[0]["message"] == {"role": "assistant", "content": "abcd", "reasoning": "r"}
+    assert choices[1]["message"]["content"] == "x"
+    cut = begins[0].replace(b'"content": "a"', b'"content": "')
+    with pytest.raises(StreamBroken):
+        read([*begins, cut, *ends])
+
+
 @pytest.mark.parametrize("name", ["content", "refusal", "reasoning_content", "reasoning"])
 def test_texts_of_every_kind_are_joined(name):
     assert message(*({name: piece} for piece in ("a", "b", "", None, "c")))[name] == "abc"
