@@ -122,7 +122,7 @@ def repair(config_id: int):
     if form.validate():
         fields = configs.fields_of(config)
         fields.key = form.key.data or None
-        fields.model = form.model.data
+        fields.model = form.model.data or ""
         try:
             configs.update(config_id, fields)
         except InvalidInput as error:

@@ -69,7 +69,7 @@ def test_what_the_form_says_of_a_connection_is_stored(client):
 
 
 def test_a_new_config_sends_neither_temperature_nor_max_tokens(client, endpoint):
-    page = client.get("/configs/new").text
+    page = client.get("/configs/new?form=full").text
     for name in ("max_tokens", "temperature"):
         (field,) = re.findall(f'<input[^>]*name="{name}"[^>]*>', page)
         assert 'value=""' in field or "value=" not in field
@@ -138,7 +138,7 @@ def test_what_is_not_valid_is_refused_with_the_reason(client, fields, said):
 
 
 def test_a_faulty_field_of_the_advanced_part_is_in_sight(client):
-    assert '<details class="mb-3" >' in client.get("/configs/new").text
+    assert '<details class="mb-3" >' in client.get("/configs/new?form=full").text
     answer = post(client, "/configs/new", **FIELDS, headers="nonsense")
     assert re.search(r'<details class="mb-3" open', answer.text)
 
