@@ -30,6 +30,7 @@ ACTIONS = (
     "config.update",
     "config.test",
     "config.remove",
+    "config.forget",
     "config.activate",
     "config.deactivate",
     "job.create",

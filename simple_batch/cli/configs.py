@@ -3,9 +3,10 @@
 import sys
 
 import click
+import msgspec
 
 from ..core.errors import ConfigurationError, InvalidInput
-from ..services import configs
+from ..services import adjusted_parameters, configs
 from .base import ExitStatus, command, put, put_json, put_table, say
 from .config_options import PRICES, apply, config_options
 
@@ -95,6 +96,9 @@ def list_configs(as_json):
             for config in found
         ],
     )
+    for config in found:
+        for adjustment in adjusted_parameters.of_config(config):
+            say(f"{config.alias}: {adjusted_parameters.named(adjustment)}")
 
 
 def _shown(config) -> dict:
@@ -124,6 +128,7 @@ def _shown(config) -> dict:
         "rpm": config.rpm,
         "tpm": config.tpm,
         "params": fields.params,
+        "adjustments": msgspec.to_builtins(adjusted_parameters.of_config(config)),
         "currency": config.currency,
         **prices,
         "notes": config.notes,

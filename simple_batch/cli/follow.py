@@ -8,7 +8,8 @@ import click
 
 from .. import insight
 from ..core.domain import FINAL_STATUSES, JobStatus
-from ..services import jobs
+from ..services import adjusted_parameters, jobs
+from ..store import jobs as job_rows
 from .base import ExitStatus, say
 from .ending import end_completed
 
@@ -28,7 +29,22 @@ def follow(
     return _ending(job_id, fail_on)
 
 
+class _Notes:
+    """Says what a job notes about parameters that its model rejects, as it happens."""
+
+    def __init__(self, job_id: int):
+        self._job_id = job_id
+        self._seen = job_rows.last_event(job_id)
+
+    def say(self) -> None:
+        for event in job_rows.events_after(job_id=self._job_id, event_id=self._seen):
+            self._seen = event.id
+            if event.reason == job_rows.ADJUSTED:
+                say(f"job {self._job_id}: {event.detail}")
+
+
 def _bar(job_id: int, interval_s: float) -> None:
+    notes = _Notes(job_id)
     shown = insight.progress(job_id)
     with click.progressbar(
         length=max(1, shown["counts"]["total"]),
@@ -43,6 +59,7 @@ def _bar(job_id: int, interval_s: float) -> None:
             bar.length = max(1, shown["counts"]["total"])
             bar.update(_done(shown) - bar.pos, _words(shown))
             bar.render_progress()
+            notes.say()
             if _over(shown):
                 return
             time.sleep(interval_s)
@@ -50,12 +67,14 @@ def _bar(job_id: int, interval_s: float) -> None:
 
 def _lines(job_id: int, interval_s: float) -> None:
     said_at = 0.0
+    notes = _Notes(job_id)
     while True:
         shown = insight.progress(job_id)
         over = _over(shown)
         if over or time.monotonic() - said_at >= PLAIN_EVERY_S:
             said_at = time.monotonic()
             say(f"job {job_id}: {_done(shown):,} of {shown['counts']['total']:,}, {_words(shown)}")
+        notes.say()
         if over:
             return
         time.sleep(min(interval_s, 0.5))
@@ -91,5 +110,7 @@ def _ending(job_id: int, fail_on: Iterable[str] | None) -> ExitStatus:
         say(f"Job {job_id} was cancelled. Finished answers are kept.")
         return ExitStatus.CANCELLED
     say(f"Job {job_id} is {job.status} ({job.status_reason}). {job.status_detail}".rstrip())
+    for name in adjusted_parameters.offered(job):
+        say(f"To leave it out of all: flask resume-job {job_id} --leave-out {name}")
     blocked = job.status_reason in _BLOCKED
     return ExitStatus.CONFIGURATION if blocked else ExitStatus.ERROR

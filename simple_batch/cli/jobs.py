@@ -132,13 +132,19 @@ def pause_job(job_id):
 @command("resume-job")
 @_job_id
 @click.option("--spend-cap", type=PRICE, help="First set the spend cap to this.")
-def resume_job(job_id, spend_cap):
+@click.option(
+    "--leave-out",
+    multiple=True,
+    metavar="PARAMETER",
+    help="Send no request of this job with this parameter. May be repeated.",
+)
+def resume_job(job_id, spend_cap, leave_out):
     """Resume a paused job."""
     if spend_cap is not None:
         now = choices.of(jobs.get(job_id))
         jobs.edit(job_id, msgspec.structs.replace(now, spend_cap=spend_cap), actor="cli")
-    if spend_cap is None or jobs.get(job_id).status == JobStatus.PAUSED:
-        jobs.resume(job_id, actor="cli")
+    if spend_cap is None or leave_out or jobs.get(job_id).status == JobStatus.PAUSED:
+        jobs.resume(job_id, actor="cli", leave_out=leave_out)
     say(f"Job {job_id} is queued.")
 
 

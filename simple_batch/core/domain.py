@@ -282,34 +282,10 @@ class RequestResult(msgspec.Struct, frozen=True, gc=False):
     model: str | None = None  # as the answer names it
     outcome: Outcome | None = None
     finish_reason: str | None = None
+    first_token_ms: int | None = None  # of an answer that came as a stream
     held: object = (
         None  # what the response holds of the room for all answers (engine/answer_memory.py)
     )
-
-
-class Defaults(msgspec.Struct, frozen=True):
-    """What a config adds to a request that does not say it itself, where it asks for a text. ``own``
-    are a job's parameters: they go to every endpoint. A request that names the ``alias`` as its
-    model means ``model``."""
-
-    model: str
-    max_tokens: int | None = None
-    temperature: float | None = None
-    params: dict[str, Any] = {}
-    alias: str = ""
-    own: dict[str, Any] = {}
-
-    def under(self, params: dict[str, Any]) -> "Defaults":
-        """With a job's own parameters over the config's."""
-        rest = {**self.params, **params}
-        return Defaults(
-            model=rest.pop("model", self.model),
-            max_tokens=rest.pop("max_tokens", self.max_tokens),
-            temperature=rest.pop("temperature", self.temperature),
-            params=rest,
-            alias=self.alias,
-            own={name: params[name] for name in params if name != "model"},
-        )
 
 
 class ApiFormat(StrEnum):
@@ -317,6 +293,70 @@ class ApiFormat(StrEnum):
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"  # the Messages API
+
+
+class Adjust(StrEnum):
+    """What is done about a parameter that a model rejects."""
+
+    RENAME = "rename"  # its value is sent under another name
+    LEAVE_OUT = (
+        "leave_out"  # where it comes from the config or the job; never from a user's own line
+    )
+    DEVELOPER_ROLE = "developer_role"  # messages of one role are sent with another
+
+
+class Adjustment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was learned about one parameter that ``model`` rejects on an endpoint. ``parameter`` is the
+    path in the body (``max_tokens``, ``reasoning.effort``, ``role``); ``to`` its new path, or the new
+    role. ``reason`` is in the provider's words, ``at`` in epoch ms. ``url`` is the endpoint (for example
+    /v1/chat/completions); empty: every one."""
+
+    parameter: str
+    action: Adjust
+    to: str | None = None
+    model: str = ""
+    reason: str = ""
+    at: int = 0
+    url: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What there is one adjustment for."""
+        return self.model, self.url, self.parameter
+
+    def concerns(self, model: str, url: str) -> bool:
+        """Whether it holds for a call."""
+        return self.model == model and self.url in ("", url)
+
+
+class Defaults(msgspec.Struct, frozen=True):
+    """What a config adds to a request that does not say it itself, where it asks for a text. ``own``
+    are a job's parameters: they go to every endpoint. A request that names the ``alias`` as its
+    model means ``model``. ``api_format`` is that of the endpoint: what it has nothing like is left out.
+    ``adjustments`` are those of the config; ``left_out`` are parameters that a user has told a job to
+    leave out of all its requests."""
+
+    model: str
+    max_tokens: int | None = None
+    temperature: float | None = None
+    params: dict[str, Any] = {}
+    alias: str = ""
+    own: dict[str, Any] = {}
+    api_format: ApiFormat = ApiFormat.OPENAI
+    adjustments: tuple[Adjustment, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    def under(self, params: dict[str, Any]) -> "Defaults":
+        """With a job's own parameters over the config's."""
+        rest = {**self.params, **params}
+        return msgspec.structs.replace(
+            self,
+            model=rest.pop("model", self.model),
+            max_tokens=rest.pop("max_tokens", self.max_tokens),
+            temperature=rest.pop("temperature", self.temperature),
+            params=rest,
+            own={name: params[name] for name in params if name != "model"},
+        )
 
 
 class Auth(StrEnum):
@@ -358,6 +398,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     query: tuple[tuple[str, str], ...] = ()
     secrets: tuple[str, ...] = ()
     stream: StreamMode = StreamMode.AUTO
+    stream_since: int | None = (
+        None  # epoch ms; when it was found out that the endpoint needs streams
+    )
     service_tier: str | None = None
 
     @property
@@ -368,6 +411,11 @@ class Endpoint(msgspec.Struct, frozen=True):
         plain = [f"{name}={value}" for name, value in pairs if value not in self.secrets]
         form = [] if self.api_format is ApiFormat.OPENAI else [str(self.api_format)]
         return "\n".join([self.base_url, *form, *plain])
+
+    @property
+    def adjustments(self) -> tuple[Adjustment, ...]:
+        """What was learned about parameters that its models reject."""
+        return self.defaults.adjustments
 
     def __repr__(self) -> str:
         return f"Endpoint({self.alias!r}, {self.base_url!r})"

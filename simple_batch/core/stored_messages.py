@@ -79,6 +79,10 @@ def _read(text: str, known: list[StoredMessage]) -> str:
 # --- calls that brought no answer (engine/transport.py, engine/adapter.py) --------------------
 
 NO_ANSWER_IN_TIME = stored_message("no whole answer within %(seconds)s s")
+NO_ANSWER_BEGUN = stored_message("no answer began within %(seconds)s s")
+STREAM_SILENT = stored_message("the stream was silent for %(seconds)s s")
+STREAM_UNENDED = stored_message("the stream ended before the answer did")
+STREAM_PIECE_UNREADABLE = stored_message("a piece of the stream cannot be read")
 EVERY_CALL_TIMES_OUT = stored_message("every call exceeds the time-out of %(seconds)s s")
 ADDRESS_REFUSED = stored_message(
     "Nothing is sent to %(place)s: that is a private address, or one that no endpoint has. If "
@@ -112,6 +116,27 @@ OS_ERRORS = (  # the operating system's words, as it gives them
     stored_message("%(code)s certificate verify failed: %(why)s"),
 )
 
+# --- requests that Anthropic's Messages API has nothing like (engine/anthropic/) -------------------
+
+NO_COUNTERPART = stored_message(
+    "%(field)s: Anthropic's Messages API has nothing like it. Leave it out, or send this request "
+    "to another connection."
+)
+NOT_TRANSLATED = stored_message(
+    "%(field)s: it cannot be sent to Anthropic's Messages API: %(why)s", ours=("why",)
+)
+OTHER_ENDPOINT = stored_message(
+    "Anthropic's Messages API answers chat completions only: send %(url)s to another connection."
+)
+NOT_A_LIST = stored_part("they are not a list")
+NOT_ALL_OBJECTS = stored_part("one of them is not an object")
+NO_URL = stored_part("it has no “url”")
+NO_FILE = stored_part("it has neither “file_data” nor “file_id”")
+NOT_UTF8 = stored_part("its text is not UTF-8 in base64")
+NO_DATA_URL = stored_part("its data URL cannot be read")
+NO_OBJECT_OF_ARGUMENTS = stored_part("“arguments” is not a JSON object")
+TOO_FEW_TO_THINK = stored_part("thinking needs “max_tokens” above %(least)s")
+
 # --- answers that cannot be used (engine/classify.py, engine/packed_request.py) ---------------
 
 ERROR_INSIDE = stored_message("HTTP %(status)s with an error inside: %(error)s")
@@ -125,6 +150,13 @@ REDIRECTED = stored_message(
 VECTORS_MISSING = stored_message(
     "the answer to %(count)s inputs has not each “index” from %(first)s to %(last)s once"
 )
+
+# --- why the calls of a config ask for streams (engine/stream/use.py) --------------------------
+
+STREAMS_AFTER_TIMEOUT = stored_message("an answer took longer than the time-out of %(seconds)s s")
+STREAMS_AFTER_GATEWAY = stored_message("a gateway gave up waiting for an answer (HTTP %(status)s)")
+STREAMS_NEEDED = stored_message("the endpoint answers only with streams: %(error)s")
+STREAMS_REFUSED = stored_message("the endpoint has no streams: %(error)s")
 
 # --- answers that a job treats as failed (engine/unwanted_answer.py) ---------------------------
 

@@ -7,7 +7,7 @@ redirect, and stops reading a body that outgrows its limit.
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -18,6 +18,7 @@ from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 from requests.exceptions import (
     ConnectionError,
+    ConnectTimeout,
     ContentDecodingError,
     InvalidHeader,
     ReadTimeout,
@@ -43,10 +44,13 @@ from ..core.stored_messages import (
 from .answer_memory import Answers, Held
 from .deadline import Deadline
 from .name_lookup import AddressInfo, SharedLookup
+from .stream.body import StreamBody
+from .stream.limits import StreamDeadline
 
 BLOCK = 65_536
 MAX_HEADER_BYTES = 262_144
 MAX_INTERIM = 20
+STREAM_END_S = 0.5  # the wait for the end of a body whose answer is complete
 
 
 class BodyTooLarge(ConnectionError):
@@ -134,26 +138,62 @@ class GeventAdapter(BaseAdapter):
             raise NotImplementedError("client certificates and proxies need the stock adapter")
         if isinstance(timeout, tuple):
             raise NotImplementedError("one time limit for the whole exchange")
-        parts = urlsplit(url)
+        limit, method = Deadline(timeout), request.method or ""
+        return self._call(
+            request,
+            verify,
+            limit,
+            lambda sock, held: self._read(sock, method, held, limit),
+            lambda message, held: self._response(request, message, held, limit),
+        )
+
+    def send_stream(
+        self, request: PreparedRequest, limit: StreamDeadline, body: StreamBody, verify: bool | str
+    ) -> Answer:
+        """Send, and feed the answer's body to ``body`` as it comes, which keeps to ``limit``. The
+        answer has what that makes of it.
+
+        Raises the same, and StreamBroken.
+        """
+
+        method = request.method or ""
+        return self._call(
+            request,
+            verify,
+            limit,
+            lambda sock, held: self._read_stream(sock, method, held, limit, body),
+            lambda message, held: self._streamed(request, message, held, body),
+        )
+
+    def _call(
+        self,
+        request: PreparedRequest,
+        verify: bool | str,
+        limit: Deadline,
+        read: Callable[[gevent.socket.socket, Held], "_Message"],
+        finish: Callable[["_Message", Held], Answer],
+    ) -> Answer:
+        parts = urlsplit(request.url or "")
         pool, head = self._pool(parts, verify), _head(request, parts)
-        limit, held = Deadline(timeout), self._answers.begin()
+        held = self._answers.begin()
         limit.start()
         sock = response = None
+        sent = False
         try:
             sock = pool.get_socket()
             sock.sendall(head + _bytes(request.body))
-            answer = self._read(sock, request.method or "", held, limit)
-            reusable = not answer.should_close()
-            if reusable:
+            sent = True
+            message = read(sock, held)
+            if not message.should_close():
                 pool.return_socket(sock)
                 sock = None
-            response = self._response(request, answer, held, limit)
+            response = finish(message, held)
             response.paused_s = limit.paused_s
             return response
         except gevent.Timeout as expired:
             if not limit.is_mine(expired):
                 raise
-            raise ReadTimeout(request=request) from None
+            raise (ReadTimeout if sent else ConnectTimeout)(request=request) from None
         except HTTPParseError as error:
             raise ConnectionError(
                 NOT_HTTP(error=error.args[0] if error.args else ""), request=request
@@ -161,7 +201,7 @@ class GeventAdapter(BaseAdapter):
         except OSError as error:
             if isinstance(error, ConnectionError | ReadTimeout | ContentDecodingError):
                 raise
-            kind = NotConnected if sock is None and response is None else ConnectionError
+            kind = ConnectionError if sock is not None or sent else NotConnected
             raise kind(_reason(error), request=request) from error
         finally:
             limit.close()
@@ -205,29 +245,7 @@ class GeventAdapter(BaseAdapter):
         self, sock: gevent.socket.socket, method: str, held: Held, limit: Deadline
     ) -> "_Message":
         answer = _Message(method)
-        interim = received = 0
-        while not answer.message_complete or answer.get_code() < 200:
-            if answer.message_complete:
-                interim += 1
-                if interim > MAX_INTERIM:
-                    raise ConnectionError(ENDLESS_INTERIM())
-            data = sock.recv(BLOCK)
-            received += len(data)
-            try:
-                answer.feed(data)
-            except HTTPParseError:
-                if data:
-                    raise
-            if not data:
-                if answer.message_complete:
-                    break
-                if not received:
-                    raise ConnectionError(CLOSED_UNANSWERED())
-                raise ConnectionError(CLOSED_HALFWAY())
-            if not answer.headers_complete:
-                if received > MAX_HEADER_BYTES:
-                    raise ConnectionError(ENDLESS_HEADERS())
-                continue
+        for _ in _received(sock, answer):
             expected = len(answer.body) if answer.message_complete else answer.expected()
             if expected > self._max_body + BLOCK or len(answer.body) > self._max_body:
                 raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
@@ -236,15 +254,67 @@ class GeventAdapter(BaseAdapter):
         held.settle(len(answer.body))
         return answer
 
+    def _read_stream(
+        self,
+        sock: gevent.socket.socket,
+        method: str,
+        held: Held,
+        limit: StreamDeadline,
+        body: StreamBody,
+    ) -> "_Message":
+        answer = _Message(method)
+        try:
+            self._feed(sock, answer, held, limit, body)
+        except BodyTooLarge:
+            raise
+        except (OSError, gevent.Timeout) as failure:
+            mine = not isinstance(failure, gevent.Timeout) or limit.is_mine(failure)
+            if not (mine and body.is_whole):
+                raise
+        limit.close()
+        if body.ended and not answer.message_complete:
+            _read_end(sock, answer)
+        return answer
+
+    def _feed(
+        self,
+        sock: gevent.socket.socket,
+        answer: "_Message",
+        held: Held,
+        limit: StreamDeadline,
+        body: StreamBody,
+    ) -> None:
+        begun = False
+        for _ in _received(sock, answer):
+            if not begun:
+                if answer.get_code() < 200:
+                    continue
+                body.begin(answer.get_code(), CaseInsensitiveDict(answer.headers))
+                begun = True
+            if answer.body:
+                data = bytes(answer.body)
+                answer.body.clear()
+                limit.heard(body.feed(data))
+            kept = body.kept
+            if kept > self._max_body:
+                raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
+            if body.ended:
+                return
+            held.reserve(kept + BLOCK, limit)
+
+    def _streamed(
+        self, request: PreparedRequest, answer: "_Message", held: Held, body: StreamBody
+    ) -> Answer:
+        response = _head_of(request, answer, held)
+        response.status_code = body.status
+        response._content = content = body.body()
+        held.settle(len(content))
+        return response
+
     def _response(
         self, request: PreparedRequest, answer: "_Message", held: Held, limit: Deadline
     ) -> Answer:
-        response = Answer(held)
-        response.status_code = answer.get_code()
-        response.reason = answer.status_message or ""
-        response.headers = CaseInsensitiveDict(answer.headers)
-        response.request = request
-        response.url = request.url or ""
+        response = _head_of(request, answer, held)
         encoding = response.headers.get("content-encoding")
         if not encoding or encoding == "identity" or not answer.body:
             response._content = bytes(answer.body)
@@ -272,6 +342,53 @@ class GeventAdapter(BaseAdapter):
             raise ContentDecodingError(TRUNCATED_ENCODING(encoding=encoding))
         held.settle(len(data))
         return bytes(data)
+
+
+def _received(sock: gevent.socket.socket, answer: _Message) -> Iterator[None]:
+    """Read an answer until it is complete; yields whenever there may be more of its body."""
+    interim = received = 0
+    while not answer.message_complete or answer.get_code() < 200:
+        if answer.message_complete:
+            interim += 1
+            if interim > MAX_INTERIM:
+                raise ConnectionError(ENDLESS_INTERIM())
+        data = sock.recv(BLOCK)
+        received += len(data)
+        try:
+            answer.feed(data)
+        except HTTPParseError:
+            if data:
+                raise
+        if not data:
+            if answer.message_complete:
+                return
+            raise ConnectionError(CLOSED_HALFWAY() if received else CLOSED_UNANSWERED())
+        if answer.headers_complete:
+            yield
+        elif received > MAX_HEADER_BYTES:
+            raise ConnectionError(ENDLESS_HEADERS())
+
+
+def _read_end(sock: gevent.socket.socket, answer: _Message) -> None:
+    """Read what ends the body, so that the connection can be used again; an endpoint that leaves it
+    open is not waited for."""
+    with gevent.Timeout(STREAM_END_S, False):  # type: ignore[arg-type]  # says nothing
+        try:
+            for _ in _received(sock, answer):
+                answer.body.clear()
+        except (OSError, HTTPParseError):
+            return  # the answer is whole
+
+
+def _head_of(request: PreparedRequest, answer: _Message, held: Held) -> Answer:
+    """The answer without its body."""
+    response = Answer(held)
+    response.status_code = answer.get_code()
+    response.reason = answer.status_message or ""
+    response.headers = CaseInsensitiveDict(answer.headers)
+    response.request = request
+    response.url = request.url or ""
+    return response
 
 
 def _bytes(body: bytes | str | None) -> bytes:

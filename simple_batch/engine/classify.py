@@ -21,8 +21,9 @@ from ..core.stored_messages import (
 from .answer_memory import Held
 from .answer_outcome import AnswerOutcome, outcome_of
 from .error_kinds import kind_of, limited, refuses_content
-from .error_text import ErrorBody, read_error, read_error_value
+from .error_text import ErrorBody, is_error, read_error, read_error_value
 from .rate_limit_headers import RateLimits, rate_limits
+from .rejected_parameters import Rejection, rejection_of
 from .surrogates import mended
 from .transport import Reply, TransportFailure
 from .usage import usage_of
@@ -38,7 +39,7 @@ class Classification(msgspec.Struct, frozen=True):
     provider asks for, wherever it says so; ``per_day`` says that a limit per day is used up, which
     renews then. ``limited`` is what a refusal is about: "tokens" or "requests". ``remedy`` is what to
     do, if that is not what the cause says. ``params`` are the parameters of the request that the error
-    names. ``failed_generation``: what the model generated fails the provider's own check.
+    names; ``rejected`` says which of them it rejects. ``failed_generation``: what the model generated fails the provider's own check.
     ``unavailable``: a gateway says that the endpoint behind it is away. ``foreign``: what came is no
     answer of an API, but a page or nothing. ``outcome`` and ``finish_reason`` are of an answer, also of
     one that is disqualified."""
@@ -64,12 +65,12 @@ class Classification(msgspec.Struct, frozen=True):
     finish_reason: str | None = None
     unavailable: bool = False
     foreign: bool = False
+    rejected: Rejection | None = None
 
 
 _NONE = msgspec.Raw()  # a union of Raw and None takes null alone
 _EMPTY = (b"", b"null", b"{}", b"[]", b'""', b"false", b"0")
 _FINE = (0, "0", None)  # of base_resp.status_code
-_SUCCESS = ("0", "200", "ok", "success")
 _BOM = b"\xef\xbb\xbf"
 # what an answer holds that is no part of an error
 _ANSWER_PARTS = frozenset(
@@ -134,6 +135,9 @@ _decode_message = msgspec.json.Decoder(_Message).decode
 _decode_choice = msgspec.json.Decoder(_Choice).decode
 _decode_base = msgspec.json.Decoder(_BaseResponse).decode
 
+_MAY_REJECT = frozenset(  # causes of an error that may reject a parameter
+    {Cause.BAD_REQUEST, Cause.NOT_FOUND, Cause.SERVER_ERROR, Cause.BAD_RESPONSE}
+)
 # a response that ended before any output: its reasoning has used up the tokens, or a filter intervened
 _WITHOUT_OUTPUT = (Outcome.CUT_OFF, Outcome.REFUSED)
 _EXPECTED = {
@@ -230,25 +234,14 @@ def _error_at_end(ended: AnswerOutcome) -> ErrorBody:
 
 def _error_inside(body: bytes, answer: _Answer | _Lenient) -> ErrorBody | None:
     """The error within an answer whose HTTP status says that there is none."""
-    if _is_error(bytes(answer.error)) or _is_refused(answer.base_resp):
+    if is_error(bytes(answer.error)) or _is_refused(answer.base_resp):
         return _read_error_inside(body)
     if answer.choices and b'"error"' in body:
         for choice in answer.choices:
             error = _error_of(choice)
-            if _is_error(error):
+            if is_error(error):
                 return read_error(error)
     return None
-
-
-def _is_error(found: bytes) -> bool:
-    """Whether an ``error`` says that there is one. Some gateways send it with each answer: with nothing in
-    it, or with the code of a success."""
-    if found in _EMPTY:
-        return False
-    error = _decode_any(found)
-    if not isinstance(error, dict):
-        return True
-    return any(value and str(value).lower() not in _SUCCESS for value in error.values())
 
 
 def _is_refused(base_resp: msgspec.Raw) -> bool:
@@ -344,6 +337,7 @@ def _error(
         params=error.params,
         failed_generation=kind.failed_generation,
         unavailable=kind.unavailable,
+        rejected=rejection_of(reply.status, error) if kind.cause in _MAY_REJECT else None,
     )
 
 

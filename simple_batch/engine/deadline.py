@@ -10,15 +10,15 @@ import gevent
 class Deadline:
     """``seconds`` None: no limit. ``paused_s`` is how long it was stopped in all."""
 
-    __slots__ = ("_left", "_since", "_timeout", "paused_s")
+    __slots__ = ("_left_s", "_since", "_timeout", "paused_s")
 
     def __init__(self, seconds: float | None):
-        self._left = seconds
+        self._left_s = seconds
         self.paused_s = 0.0
 
     def start(self) -> None:
         self._since = time.monotonic()
-        self._timeout = gevent.Timeout(self._left)
+        self._timeout = gevent.Timeout(self._left_s)
         self._timeout.start()
 
     def close(self) -> None:
@@ -33,8 +33,8 @@ class Deadline:
         """What is done in here does not count."""
         self.close()
         began = time.monotonic()
-        if self._left is not None:
-            self._left = max(0.0, self._left - (began - self._since))
+        if self._left_s is not None:
+            self._left_s = max(0.0, self._left_s - (began - self._since))
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""A request as it is sent: the user's own fields over the config's defaults."""
+"""A request as it is sent: the user's own fields over those of the job and the config."""
 
 import json
 from collections.abc import Callable
@@ -6,14 +6,26 @@ from typing import Any
 
 import msgspec
 
-from ..core.domain import Defaults, Request
+from ..core.domain import Adjustment, ApiFormat, Defaults, Request
+from ..core.max_tokens import NAMES as LIMITS
 from ..core.max_tokens import set_limit
+from .adjustments import adjust_body, adjust_defaults, of_call
+from .anthropic import no_counterpart
+from .body_paths import Fields, without
+from .endpoint_parameters import CHAT, COMPLETIONS, MERGED, RESPONSES, fields_at
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
+_GENERATING = frozenset({CHAT, COMPLETIONS, RESPONSES})
 
-# Which endpoints understand a config's defaults besides the model.
-_GENERATING = frozenset({"/v1/chat/completions", "/v1/completions"})
+
+class _Plan(msgspec.Struct, frozen=True):
+    """What calls of one endpoint and model get: ``defaults`` where the user does not say them;
+    ``adjustments`` hold for the user's own fields too."""
+
+    defaults: Fields
+    adjustments: tuple[Adjustment, ...] = ()
 
 
 class Encoder:
@@ -21,20 +33,19 @@ class Encoder:
     ``asked(url)`` are fields that stand over the config's defaults, but under the user's."""
 
     def __init__(self, defaults: Defaults, asked: Callable[[str], dict[str, Any]] = lambda url: {}):
+        self._defaults = defaults
         self._model = msgspec.Raw(_encode(defaults.model))
         self._alias = {_encode(defaults.alias), json.dumps(defaults.alias).encode()}
-        generating = dict(defaults.params)
-        if defaults.max_tokens is not None:
-            generating["max_tokens"] = defaults.max_tokens
-        if defaults.temperature is not None:
-            generating["temperature"] = defaults.temperature
-        self._generating = {name: msgspec.Raw(_encode(value)) for name, value in generating.items()}
-        self._own = {name: msgspec.Raw(_encode(value)) for name, value in defaults.own.items()}
+        self._left_out = defaults.left_out
+        self._adjustments = defaults.adjustments
         self._asked = asked
-        self._asked_of: dict[str, dict[str, msgspec.Raw]] = {}
+        self._asked_of: dict[str, Fields] = {}
+        self._plans: dict[str, _Plan] = {}  # by endpoint
+        self._adjusted: dict[tuple[str, bytes], _Plan] = {}  # by endpoint and model
 
     def encode(self, request: Request) -> bytes:
-        """The body to send. ``stream`` is left out: an answer is read whole."""
+        """The body to send. ``stream`` is left out: how an answer is read is decided where it is
+        sent."""
         body = _decode(request.body)
         body.pop("stream", None)
         body.pop("stream_options", None)
@@ -42,26 +53,79 @@ class Encoder:
         if given is None or bytes(given) in self._alias:
             body["model"] = self._model
         for name, value in self._asked_at(request.url).items():
-            body[name] = _joined(body[name], value) if name in body else value
-        defaults = self._generating if request.url in _GENERATING else self._own
-        for name, value in defaults.items():
-            if name not in body and not (name == "max_tokens" and "max_completion_tokens" in body):
+            body[name] = _joined(name, body[name], value) if name in body else value
+        plan = self._plans.get(request.url) or self._plan(request.url)
+        if self._adjustments:
+            plan = self._adjusted_plan(request.url, body["model"], plan)
+        for name, value in plan.defaults.items():
+            if name in body:
+                body[name] = _joined(name, body[name], value)
+            elif not (name in LIMITS and any(limit in body for limit in LIMITS)):
                 body[name] = value
         if request.max_tokens is not None:
             set_limit(body, request.url, request.max_tokens)
+        for path in self._left_out:
+            without(body, path)
+        if plan.adjustments:
+            adjust_body(body, plan.adjustments)
         return _encode(body)
 
-    def _asked_at(self, url: str) -> dict[str, msgspec.Raw]:
+    def _plan(self, url: str) -> _Plan:
+        params, own = _generating(self._defaults), self._defaults.own
+        if self._defaults.api_format is ApiFormat.ANTHROPIC:
+            params, own = no_counterpart.without(params), no_counterpart.without(own)
+        fields = fields_at(url, params)
+        if url not in _GENERATING:
+            fields.update(own)
+        plan = _Plan({name: msgspec.Raw(_encode(value)) for name, value in fields.items()})
+        self._plans[url] = plan
+        return plan
+
+    def _adjusted_plan(self, url: str, model: msgspec.Raw, plan: _Plan) -> _Plan:
+        """The same with what was learned about the model; models that have nothing get the same."""
+        key = url, bytes(model)
+        found = self._adjusted.get(key)
+        if found is not None:
+            return found
+        known = of_call(self._adjustments, _name(model), url)
+        if not known:
+            return plan
+        defaults = dict(plan.defaults)
+        adjust_defaults(defaults, known)
+        found = self._adjusted[key] = _Plan(defaults, known)
+        return found
+
+    def _asked_at(self, url: str) -> Fields:
         if url not in self._asked_of:
             fields = self._asked(url)
             self._asked_of[url] = {name: msgspec.Raw(_encode(fields[name])) for name in fields}
         return self._asked_of[url]
 
 
-def _joined(given: msgspec.Raw, asked: msgspec.Raw) -> msgspec.Raw:
-    """The user's value; of the objects “text” of /v1/responses what it does not say itself too."""
+def _generating(defaults: Defaults) -> dict[str, Any]:
+    """All parameters of a config and a job; of several limits the one that its further parameters
+    name."""
+    fields = dict(defaults.params)
+    if defaults.max_tokens is not None and not any(name in fields for name in LIMITS):
+        fields["max_tokens"] = defaults.max_tokens
+    if defaults.temperature is not None:
+        fields["temperature"] = defaults.temperature
+    return fields
+
+
+def _name(model: msgspec.Raw) -> str:
+    try:
+        return _decode_text(model)
+    except msgspec.ValidationError:
+        return ""
+
+
+def _joined(name: str, given: msgspec.Raw, asked: msgspec.Raw) -> msgspec.Raw:
+    """The user's value; of the objects “text” and “reasoning” what it does not say itself too."""
+    if name not in MERGED:
+        return given
     try:
         own, rest = _decode(given), _decode(asked)
     except msgspec.ValidationError:
         return given
-    return msgspec.Raw(_encode({**rest, **own})) if "format" in rest else given
+    return msgspec.Raw(_encode({**rest, **own}))

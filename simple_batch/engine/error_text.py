@@ -79,6 +79,8 @@ _SAID = re.compile(  # in what can be read neither as JSON nor as Python: cut of
     r"""(?<!\w)['"](?:message|msg)['"]\s*:\s*(?:'((?:[^'\\]|\\.){1,2000})'|"((?:[^"\\]|\\.){1,2000})")"""
 )
 _TAG = re.compile(r"<(?:(?:script|style)\b.*?</(?:script|style)|[^>]{0,500})>", re.S | re.I)
+_EMPTY = (b"", b"null", b"{}", b"[]", b'""', b"false", b"0")
+_SUCCESS = ("0", "200", "ok", "success")
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -99,6 +101,17 @@ class ErrorBody(msgspec.Struct, frozen=True):
     said: bool = False
     has_generation: bool = False  # the body quotes what the model generated
     judged: str = ""
+
+
+def is_error(found: bytes) -> bool:
+    """Whether an ``error``, as JSON, says that there is one. Some gateways send it with each answer: with
+    nothing in it, or with the code of a success."""
+    if found in _EMPTY:
+        return False
+    error = _decode(found)
+    if not isinstance(error, dict):
+        return True
+    return any(value and str(value).lower() not in _SUCCESS for value in error.values())
 
 
 def read_error(body: bytes, http_status: int | None = None) -> ErrorBody:

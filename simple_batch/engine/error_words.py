@@ -241,7 +241,7 @@ GENERATION_WORDS = _pattern(
 FORMAT_NAMES = _pattern(
     r"response.?(?:format|schema)|text\.format|generation.?config",
     r"structured.?(?:output|generation|response|decoding)|guided|constrained.?(?:decoding|generation|sampling)",
-    r"output.?(?:format|schema)|结构化(?:输出|响应)|輸出格式|输出格式",
+    r"output.?(?:format|schema)|output_config\b(?!\.effort)|结构化(?:输出|响应)|輸出格式|输出格式",
 )
 # What a schema is made of or turned into; and the schema, which in a client error can mean nothing else.
 GRAMMAR_WORDS = _pattern(

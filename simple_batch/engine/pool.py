@@ -20,6 +20,8 @@ from .long_waits import own_failure
 from .outage import Listener, OutageDetector, OutagePolicy
 from .packed_request import PackedRequest, members, results, tried
 from .packing import RequestPacker
+from .parameter_adjuster import ParameterAdjuster
+from .parameter_guard import ParameterGuard
 from .retry import Abandoned, Policy, Poster, RetryingCall, StopAll
 from .spend_limit import CapReached
 from .structured_output import Structure
@@ -33,7 +35,7 @@ class Pool:
     """Runs requests of one job. ``limiters`` say when a call may start. ``structure`` is the structured output that answers must match; ``encode`` asks
     for it. ``packer`` packs several requests into a call. ``record_attempts(index, attempts)``
     receives the attempts, if any, of a request that stays pending. ``guard`` says when failures that
-    are alike stop the pool."""
+    are alike stop the pool. ``adjuster`` decides about rejected parameters."""
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class Pool:
         structure: Structure | None = None,
         packer: RequestPacker | None = None,
         guard: GuardPolicy | None = None,
+        adjuster: ParameterAdjuster | None = None,
     ):
         self._encode = encode
         self._transport = transport
@@ -57,6 +60,8 @@ class Pool:
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret # nosec B311
         self._breaker = Breaker()
         self._guard = FailureGuard(guard or GuardPolicy(0, 0))
+        self._adjuster = adjuster
+        self._parameters = ParameterGuard()
         self.outages: OutageDetector | None = None  # if watch_outages was called
         # set if what fails here may go to another endpoint: gets the index of a request held back
         self.on_held: Callable[[int], None] | None = None
@@ -133,6 +138,7 @@ class Pool:
         self._settle_waits()
         self._settle_guard()
         self._settle_held()
+        self._settle_parameters()
         return self._stop
 
     def adjust(self, policy: Policy) -> None:
@@ -275,6 +281,7 @@ class Pool:
             rng=self._rng,
             structure=self._structure,
             outages=self.outages,
+            adjuster=self._adjuster,
         )
 
     # --- one request, or a pack -------------------------------------------------------------
@@ -327,6 +334,8 @@ class Pool:
             for stopped in self._breaker.succeeded():
                 self._end(stopped.request, stopped.result)
         if released:
+            for stopped in self._parameters.succeeded(call.request):
+                self._end(stopped.request, stopped.result)
             self._note_answer(call)
             for held in self._guard.succeeded():
                 self._end(held.call.request, held.result)
@@ -375,9 +384,34 @@ class Pool:
             self._record_attempts(index, own)
 
     def _hold(self, stopped: StopAll) -> None:
+        if stopped.parameter is not None:
+            self._hold_parameter(stopped, stopped.parameter)
+            return
         stop = self._breaker.failed(stopped, self._in_flight())
         if stop is not None and not self._try_smaller():
             self._halt(stop)
+
+    def _hold_parameter(self, stopped: StopAll, parameter: str) -> None:
+        """Hold a request back whose own parameter is rejected, unless others had it accepted."""
+        if self._parameters.is_accepted(parameter):
+            self._end(stopped.request, stopped.result)
+            return
+        if self.on_held is not None:
+            for request in members(stopped.request):
+                self.on_held(request.index)
+        stop = self._parameters.failed(stopped, parameter)
+        if stop is not None:
+            self._halt(stop)
+
+    def _settle_parameters(self) -> None:
+        """At the end: requests with a rejected parameter stay pending; if nothing else was left to try,
+        the job stops because of them."""
+        if not self._parameters.held:
+            return
+        if self._stop is None and not self._stopping:
+            self._stop = self._parameters.verdict()
+        for stopped in self._parameters.release():
+            self._leave(stopped.request, stopped.result.attempts)
 
     def _try_smaller(self) -> bool:
         """If nothing but packs was refused with a long wait, the parts of the smallest are tried: the

@@ -6,13 +6,13 @@ from collections.abc import Callable
 import gevent
 import msgspec
 
-from ..core.domain import Cause, Endpoint, Request, Usage
+from ..core.domain import Adjustment, Cause, Endpoint, Request, Usage
 from ..core.errors import ConfigurationError
 from ..core.messages import Message, translatable
 from ..core.settings import Settings
 from ..core.stored_messages import recognised
-from .classify import Classification, classify, classify_failure
-from .encoder import Encoder
+from .adjusted_calls import AdjustedCalls
+from .classify import Classification, classify
 from .exchange import Exchange
 from .structured_output import Structure
 from .transport import TransportFailure
@@ -29,7 +29,8 @@ _QUESTIONS = {
 
 
 class ProbeResult(msgspec.Struct, frozen=True):
-    """Result of a test call. ``message`` is shown to the user, ``cause`` says why it failed."""
+    """Result of a test call. ``message`` is shown to the user, ``cause`` says why it failed.
+    ``adjustments`` were learned on the way."""
 
     ok: bool
     message: str
@@ -37,6 +38,7 @@ class ProbeResult(msgspec.Struct, frozen=True):
     model: str | None = None
     http_status: int | None = None
     cause: Cause | None = None
+    adjustments: tuple[Adjustment, ...] = ()
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -70,18 +72,17 @@ def test_connection(endpoint: Endpoint, settings: Settings, path: str = CHAT) ->
     exchange = Exchange(endpoint, settings, width=1)
     request = Request(0, "test", _QUESTIONS.get(path, _CHAT_QUESTION), path)
     began = time.monotonic()
+    calls = AdjustedCalls(exchange, endpoint.defaults)
     try:
-        body = Encoder(endpoint.defaults).encode(request)
-        finding = classify(exchange.post(path, body, min(endpoint.timeout_s, _TIMEOUT_S)), path)
-    except TransportFailure as failure:
-        finding = classify_failure(failure)
+        finding, _body = calls.call(request, min(endpoint.timeout_s, _TIMEOUT_S))
     finally:
         exchange.close()
     latency_ms = round((time.monotonic() - began) * 1000)
     if finding.cause is None:
         model = finding.model or endpoint.defaults.model
         message = translatable("%(model)s answered.", model=model[:300])
-        return ProbeResult(True, message, latency_ms, model, finding.http_status)
+        learned = tuple(calls.learned)
+        return ProbeResult(True, message, latency_ms, model, finding.http_status, None, learned)
     return ProbeResult(
         False, failure_text(finding), latency_ms, None, finding.http_status, finding.cause
     )
@@ -116,6 +117,7 @@ def send(
     """Send a few requests side by side, once each, as a job would; ``finish`` has the last word on
     a body. Never raises for what the endpoint does."""
     exchange = Exchange(endpoint, settings, width=max(1, len(requests)))
+    calls = AdjustedCalls(exchange, endpoint.defaults, finish)
 
     def one(request: Request) -> Tried:
         began = time.monotonic()
@@ -138,13 +140,7 @@ def send(
 
     def call(request: Request) -> Classification:
         fields = structure.fields if structure is not None else lambda url: {}
-        body = Encoder(endpoint.defaults, fields).encode(request)
-        try:
-            finding = classify(
-                exchange.post(request.url, finish(body), endpoint.timeout_s), request.url
-            )
-        except TransportFailure as failure:
-            return classify_failure(failure)
+        finding, body = calls.call(request, endpoint.timeout_s, fields)
         if finding.cause is None and finding.usage is None:
             finding = with_estimate(finding, request, body)
         return finding

@@ -159,7 +159,7 @@ def day_reset_s(headers: Mapping[str, str], now_s: float) -> float | None:
 
 
 def rate_limits(headers: Mapping[str, str], now_s: float) -> RateLimits | None:
-    """The x-ratelimit headers of an answer; None where it has none."""
+    """The x-ratelimit or anthropic-ratelimit headers of an answer; None where it has none."""
     if "ratelimit" not in "".join(headers).lower():  # of most answers none: this is quick
         return None
     found = _requests(headers, now_s) + _tokens(headers, now_s)
@@ -176,12 +176,24 @@ def _requests(headers: Mapping[str, str], now_s: float) -> _Three:
             found = _three(headers, before, after, now_s)
             if found is not _UNKNOWN:
                 return found
-    return _UNKNOWN
+    return _of_window(headers, "requests", now_s)
 
 
 def _tokens(headers: Mapping[str, str], now_s: float) -> _Three:
     found = _three(headers, "", "-tokens", now_s)
-    return found if found is not _UNKNOWN else _three(headers, _PROXIED, "-tokens", now_s)
+    if found is _UNKNOWN:
+        found = _three(headers, _PROXIED, "-tokens", now_s)
+    return found if found is not _UNKNOWN else _of_window(headers, "tokens", now_s)
+
+
+def _of_window(headers: Mapping[str, str], what: str, now_s: float) -> _Three:
+    """The same of Anthropic's headers. Of its windows of tokens the one that is named "tokens" is the most
+    restrictive (https://platform.claude.com/docs/en/api/rate-limits, read 2026-11-28)."""
+    window = f"anthropic-ratelimit-{what}"
+    limit, remaining = headers.get(f"{window}-limit"), headers.get(f"{window}-remaining")
+    if limit is None and remaining is None:
+        return _UNKNOWN
+    return _count(limit), _count(remaining), duration_s(headers.get(f"{window}-reset"), now_s)
 
 
 def _three(headers: Mapping[str, str], before: str, after: str, now_s: float) -> _Three:

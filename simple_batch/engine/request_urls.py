@@ -1,8 +1,8 @@
 """The URL of each call to an endpoint: base URL, path and query parameters.
 
-Azure's dated API is told by its base URL and its query parameter ``api-version``, also behind API
-Management. A deployment stands in the path of the calls that a model answers, and of these only: it is
-that of the base URL, or else is named after the model of the request. Sources: Azure OpenAI's REST
+Azure's dated API is recognised by its base URL and its query parameter ``api-version``, also behind
+API Management. A deployment stands in the path of the calls that a model answers, and of these only: it
+is that of the base URL, or else is named after the model of the request. Sources: Azure OpenAI's REST
 reference (https://learn.microsoft.com/azure/ai-services/openai/reference) and openai-python's
 ``lib/azure.py``, which does the same.
 """
@@ -33,7 +33,7 @@ class RequestUrls:
         self._root, self._deployment = dated_azure(self._base.path, dict(endpoint.query))
 
     def path_of(self, path: str, body: bytes | None = None) -> str:
-        """The path below the base URL's host; ``path`` begins with /v1 or is one below the base URL."""
+        """The path on the base URL's host; ``path`` begins with /v1 or is one below the base URL."""
         # requests name their path with /v1, and so does the base URL
         tail = path[3:] if path.startswith("/v1/") else path
         if self._root is None:

@@ -18,6 +18,7 @@ from .governor import REFUSALS
 from .limiters import Dismissed, Limiters, Permit
 from .outage import OutageDetector
 from .packed_request import PackedRequest
+from .parameter_adjuster import MOST, ParameterAdjuster
 from .structured_output import Structure
 from .transport import Reply, TransportFailure
 from .unwanted_answer import treated
@@ -32,8 +33,9 @@ class Policy(msgspec.Struct, frozen=True):
     """``max_retries`` counts calls after the first. Waiting on rate limits costs no retry, but
     time: ``patience_s`` in all; a provider that asks for more at once stops the others too.
     ``deadline_s`` bounds a request's whole life, including the wait for a retry. ``own`` are causes
-    that never stop the others: only the request itself has failed. Answers with an outcome of
-    ``as_failed`` are failed attempts."""
+    that never stop the others: only the request itself has failed; ``own_parameters``: neither does a
+    parameter of the user's line that the model rejects. Answers with an outcome of ``as_failed`` are
+    failed attempts."""
 
     max_retries: int = 3
     backoff_base_s: float = 1.0
@@ -42,14 +44,23 @@ class Policy(msgspec.Struct, frozen=True):
     deadline_s: float = 3600.0
     attempt_timeout_s: float = math.inf
     own: frozenset[Cause] = frozenset()
+    own_parameters: bool = False
     as_failed: frozenset[Outcome] = frozenset()
 
 
 class StopAll(Exception):
-    """Every further call would fail in the same way. The pool decides about this request."""
+    """Every further call would fail in the same way. The pool decides about this request.
+    ``parameter`` is the one of the user's line that the model rejects, if it does."""
 
-    def __init__(self, call: "RetryingCall", finding: Classification, result: RequestResult):
+    def __init__(
+        self,
+        call: "RetryingCall",
+        finding: Classification,
+        result: RequestResult,
+        parameter: str | None = None,
+    ):
         super().__init__(finding.message)
+        self.parameter = parameter
         self.call = call
         self.ended_at = call.ended_at
         self.request = call.request
@@ -74,11 +85,14 @@ class RetryingCall:
     retrying."""
 
     __slots__ = (
+        "_adjusted",
+        "_adjuster",
         "_begun",
         "_body",
         "_clock",
         "_encode",
         "_failed",
+        "_first_token_ms",
         "_level",
         "_limiters",
         "_outages",
@@ -116,8 +130,11 @@ class RetryingCall:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = gevent.sleep,
         outages: OutageDetector | None = None,
+        adjuster: ParameterAdjuster | None = None,
     ):
         self.request = request
+        self._adjuster = adjuster
+        self._adjusted = 0  # times that it was sent again because of a rejected parameter
         self._encode = encode
         self._structure = structure
         self._ask()
@@ -135,6 +152,7 @@ class RetryingCall:
         self._begun = 0.0  # set by run
         self._started_at = 0  # epoch ms; 0: not yet
         self._failed: RequestResult | None = None  # where the last attempt would be the last
+        self._first_token_ms: int | None = None  # of the last answer, if it came as a stream
         self.state = RequestStatus.IN_FLIGHT
         self.attempts: list[Attempt] = []
         self.called_at = self.ended_at = 0.0  # when the last call started and ended, by the clock
@@ -185,6 +203,8 @@ class RetryingCall:
         ):
             self._ask()
             return None
+        if finding.rejected is not None and not delivered and self._adjusts(finding, failed):
+            return None
         charged = delivered or self._outages is None or not self._in_outage(self._outages, finding)
         if self._stops(finding):
             raise StopAll(self, finding, failed)
@@ -199,6 +219,22 @@ class RetryingCall:
             self._ask(finding)
         self._failed = _lightened(failed)
         return wait
+
+    def _adjusts(self, finding: Classification, failed: RequestResult) -> bool:
+        """Whether the request is sent again at once because a rejected parameter is now sent in another
+        way, or no longer. Raises StopAll for a parameter of the user's own line."""
+        if self._adjuster is None:
+            return False
+        asked = self._structure.fields(self.request.url) if self._structure else {}
+        found = self._adjuster.treat(self.request, self._body, finding, frozenset(asked))
+        if found is not None and found.own is not None and not self._policy.own_parameters:
+            raise StopAll(self, finding, failed, found.own)
+        if found is None or found.own is not None or self._adjusted >= MOST:
+            return False
+        self._adjusted += 1
+        sent = self._body
+        self._ask()
+        return self._body != sent
 
     def _in_outage(self, outages: OutageDetector, finding: Classification) -> bool:
         """Whether the attempt failed because the endpoint is away: then it costs the request nothing."""
@@ -292,11 +328,13 @@ class RetryingCall:
         """Make one attempt; it is noted however it ends."""
         self.state = RequestStatus.IN_FLIGHT
         started_at, began, reply, finding = now_ms(), self._clock(), None, None
-        self.calling, self.called_at = True, began
+        self.calling, self.called_at, self._first_token_ms = True, began, None
         try:
             reply = self._transport.post(
                 self.request.url, self._body, min(self._policy.attempt_timeout_s, left_s)
             )
+            if reply.first_token_s is not None:
+                self._first_token_ms = max(0, round(reply.first_token_s * 1000))
             finding = classify(reply, self.request.url)
         except TransportFailure as failure:
             finding = classify_failure(failure)
@@ -395,6 +433,7 @@ class RetryingCall:
             model=finding.model,
             outcome=finding.outcome,
             finish_reason=finding.finish_reason,
+            first_token_ms=self._first_token_ms,
             held=finding.held,
         )
 

@@ -2,26 +2,38 @@
 
 import copy
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 import gevent
 import msgspec
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 from ..core.address_policy import AddressPolicy, AddressRefused
 from ..core.domain import Cause, Endpoint, Verdict
 from ..core.messages import Message
 from ..core.redaction import redact
 from ..core.settings import Settings
-from ..core.stored_messages import ANSWER_TOO_LARGE, NO_ANSWER_IN_TIME
-from .adapter import BLOCK, BodyTooLarge, GeventAdapter, NotConnected
+from ..core.stored_messages import (
+    ANSWER_TOO_LARGE,
+    CLOSED_HALFWAY,
+    NO_ANSWER_BEGUN,
+    NO_ANSWER_IN_TIME,
+    STREAM_SILENT,
+)
+from .adapter import BLOCK, STREAM_END_S, Answer, BodyTooLarge, GeventAdapter, NotConnected
 from .answer_memory import Answers, Held
 from .deadline import Deadline
 from .echoed_secrets import EchoedSecrets
 from .request_headers import headers_of
 from .request_urls import RequestUrls
+from .stream.body import StreamBody
+from .stream.errors import StreamBroken
+from .stream.limits import StreamDeadline, StreamLimits
+from .stream.reader import Reader
 
 _UNREACHED = (
     NotConnected,
@@ -29,23 +41,27 @@ _UNREACHED = (
     requests.exceptions.SSLError,
     requests.exceptions.ProxyError,
 )
+CONNECT_S = 10.0  # the longest wait for a connection through a proxy
 _MAX_PREPARED = 100  # requests, one for each path; requests name deployments of Azure
 
 
 class Reply(msgspec.Struct, frozen=True):
     """What came back. Header names compare without case. ``held`` is the body's part of the memory
-    for all answers; ``paused_s`` is how long it waited for it."""
+    for all answers; ``paused_s`` is how long it waited for it. ``first_token_s`` is the time to the
+    first token of an answer that came as a stream."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     held: Held | None = None
     paused_s: float = 0.0
+    first_token_s: float | None = None
 
 
 class TransportFailure(Exception):
     """No usable answer came back: ``cause`` is timeout, connection or bad_response, ``verdict`` what
-    to do about it. ``reached``: False if no connection to the endpoint was made."""
+    to do about it. ``reached``: False if no connection to the endpoint was made. ``awaited``: the time
+    limit came while the answer to a request that was sent whole was awaited."""
 
     def __init__(
         self,
@@ -53,12 +69,14 @@ class TransportFailure(Exception):
         message: str,
         verdict: Verdict = Verdict.RETRY,
         reached: bool = True,
+        awaited: bool = False,
     ):
         super().__init__(message)
         self.cause = cause
         self.message = message
         self.verdict = verdict
         self.reached = reached
+        self.awaited = awaited
 
 
 class Transport:
@@ -93,39 +111,62 @@ class Transport:
 
     def post(self, path: str, body: bytes, timeout_s: float) -> Reply:
         """POST a JSON body. Raises TransportFailure where no whole answer came in time."""
-        return self._send("POST", path, body, timeout_s)
+        return self._send(self._request("POST", path, body), timeout_s)
+
+    def post_stream(self, path: str, body: bytes, limits: StreamLimits, reader: Reader) -> Reply:
+        """POST a JSON body that asks for a stream. The reply's body is what ``reader`` makes of it; what
+        is no stream comes as it is. Raises TransportFailure where no whole answer came in time."""
+        request = self._request("POST", path, body)
+        streamed = StreamBody(reader, time.monotonic())
+        limit = StreamDeadline(limits)
+        try:
+            if self._direct is None:
+                reply = self._stream_stock(request, limit, streamed)
+            else:
+                answer = self._direct.send_stream(request, limit, streamed, self._verify)
+                reply = _reply(answer)
+        except StreamBroken as error:
+            raise TransportFailure(Cause.BAD_RESPONSE, error.message) from error
+        except requests.Timeout as error:
+            awaited = isinstance(error, requests.ReadTimeout)
+            message = _expired(limit, limits)
+            raise TransportFailure(Cause.TIMEOUT, message, awaited=awaited) from error
+        except Exception as error:
+            failure = _failure(error)
+            if failure is None:
+                raise
+            raise failure from error
+        reply = msgspec.structs.replace(reply, first_token_s=streamed.first_token_s)
+        return self._without_secrets(reply)
 
     def get(self, path: str, timeout_s: float) -> Reply:
-        return self._send("GET", path, None, timeout_s)
+        return self._send(self._request("GET", path, None), timeout_s)
 
     def close(self) -> None:
         self._session.close()
 
-    def _send(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Reply:
+    def _request(self, method: str, path: str, body: bytes | None) -> requests.PreparedRequest:
         # The headers are shared by all copies: nothing in them belongs to one request only.
         request = copy.copy(self._template(method, self._urls.path_of(path, body)))
         request.body = body
+        return request
+
+    def _send(self, request: requests.PreparedRequest, timeout_s: float) -> Reply:
         try:
             if self._direct is None:
                 reply = self._send_stock(request, timeout_s)
             else:
-                answer = self._direct.send(request, timeout=timeout_s, verify=self._verify)
-                status, headers, body = answer.status_code, answer.headers, answer.content
-                reply = Reply(status, headers, body, answer.held, answer.paused_s)
+                reply = _reply(self._direct.send(request, timeout=timeout_s, verify=self._verify))
             return self._without_secrets(reply)
-        except AddressRefused as error:
-            raise TransportFailure(Cause.CONNECTION, error.text, Verdict.STOP) from error
-        except BodyTooLarge as error:
-            raise TransportFailure(Cause.BAD_RESPONSE, str(error)) from error
         except requests.Timeout as error:
             message = NO_ANSWER_IN_TIME(seconds=f"{timeout_s:g}")
-            raise TransportFailure(Cause.TIMEOUT, message) from error
-        except requests.exceptions.ContentDecodingError as error:
-            raise TransportFailure(Cause.BAD_RESPONSE, redact(str(error))[:300]) from error
-        except (requests.RequestException, ssl.SSLError, OSError) as error:
-            raise TransportFailure(
-                Cause.CONNECTION, _plain(error), reached=not isinstance(error, _UNREACHED)
-            ) from error
+            awaited = isinstance(error, requests.ReadTimeout)
+            raise TransportFailure(Cause.TIMEOUT, message, awaited=awaited) from error
+        except Exception as error:
+            failure = _failure(error)
+            if failure is None:
+                raise
+            raise failure from error
 
     def _without_secrets(self, reply: Reply) -> Reply:
         """The key and other secrets that an endpoint quotes go no further than here."""
@@ -149,20 +190,46 @@ class Transport:
         """Through requests' own adapter (proxies): read piece by piece, since its time-out is
         per read and a trickling body would outlive it. Which address a name has is then the proxy's
         knowledge; an address in the URL is looked at here."""
+        limit = Deadline(timeout_s)
+        return self._call_stock(
+            request,
+            limit,
+            timeout_s,
+            lambda response, held: self._read_stock(response, held, limit),
+        )
+
+    def _stream_stock(
+        self, request: requests.PreparedRequest, limit: StreamDeadline, body: StreamBody
+    ) -> Reply:
+        reply = self._call_stock(
+            request,
+            limit,
+            (CONNECT_S, None),
+            lambda response, held: self._feed_stock(response, held, limit, body),
+        )
+        return msgspec.structs.replace(reply, status=body.status)
+
+    def _call_stock(
+        self,
+        request: requests.PreparedRequest,
+        limit: Deadline,
+        timeout: float | tuple[float, None],
+        read: Callable[[requests.Response, Held], bytes],
+    ) -> Reply:
         url = request.url or ""
         self._policy.check(urlsplit(url).hostname or "")
         if request.body is not None:
             request.headers = request.headers.copy()
             request.headers["Content-Length"] = str(len(request.body))
         options = self._session.merge_environment_settings(url, {}, True, None, None)
-        limit, held = Deadline(timeout_s), self._answers.begin()
+        held = self._answers.begin()
         limit.start()
         response = reply = None
         try:
             response = self._session.send(
-                request, allow_redirects=False, timeout=timeout_s, **options
+                request, allow_redirects=False, timeout=timeout, **options
             )
-            body = self._read_stock(response, held, limit)
+            body = read(response, held)
             reply = Reply(response.status_code, response.headers, body, held, limit.paused_s)
             return reply
         except gevent.Timeout as expired:
@@ -176,6 +243,30 @@ class Transport:
             if response is not None:
                 response.close()
 
+    def _feed_stock(
+        self, response: requests.Response, held: Held, limit: StreamDeadline, body: StreamBody
+    ) -> bytes:
+        body.begin(response.status_code, response.headers)
+        try:
+            while not body.ended and (data := response.raw.read1(BLOCK, decode_content=False)):
+                limit.heard(body.feed(data))
+                if body.kept > self._max_body:
+                    raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
+                held.reserve(body.kept + BLOCK, limit)
+        except requests.exceptions.ContentDecodingError:
+            raise
+        except (HTTPError, gevent.Timeout) as failure:
+            mine = not isinstance(failure, gevent.Timeout) or limit.is_mine(failure)
+            if not (mine and body.is_whole):
+                if isinstance(failure, HTTPError):
+                    raise requests.ConnectionError(CLOSED_HALFWAY()) from failure
+                raise
+        limit.close()
+        _read_end(response)
+        content = body.body()
+        held.settle(len(content))
+        return content
+
     def _read_stock(self, response: requests.Response, held: Held, limit: Deadline) -> bytes:
         body = bytearray()
         for block in response.iter_content(BLOCK):
@@ -185,6 +276,44 @@ class Transport:
             held.reserve(len(body) + BLOCK, limit)
         held.settle(len(body))
         return bytes(body)
+
+
+def _read_end(response: requests.Response) -> None:
+    """Read what ends the body, so that the connection can be used again; an endpoint that leaves it
+    open is not waited for."""
+    with gevent.Timeout(STREAM_END_S, False):  # type: ignore[arg-type]  # says nothing
+        try:
+            while response.raw.read1(BLOCK, decode_content=False):
+                pass
+        except HTTPError:
+            return  # the answer is whole
+
+
+def _reply(answer: Answer) -> Reply:
+    return Reply(answer.status_code, answer.headers, answer.content, answer.held, answer.paused_s)
+
+
+def _failure(error: Exception) -> TransportFailure | None:
+    """What an exception of a call means; None where it is a fault of ours."""
+    if isinstance(error, AddressRefused):
+        return TransportFailure(Cause.CONNECTION, error.text, Verdict.STOP)
+    if isinstance(error, BodyTooLarge):
+        return TransportFailure(Cause.BAD_RESPONSE, str(error))
+    if isinstance(error, requests.exceptions.ContentDecodingError):
+        return TransportFailure(Cause.BAD_RESPONSE, redact(str(error))[:300])
+    if isinstance(error, requests.RequestException | ssl.SSLError | OSError):
+        reached = not isinstance(error, _UNREACHED)
+        return TransportFailure(Cause.CONNECTION, _plain(error), reached=reached)
+    return None
+
+
+def _expired(limit: StreamDeadline, limits: StreamLimits) -> Message:
+    """Which time limit of a stream has expired, in words."""
+    if not limit.begun:
+        return NO_ANSWER_BEGUN(seconds=f"{min(limits.first_s, limits.total_s):g}")
+    if limit.silent_s is None:
+        return NO_ANSWER_IN_TIME(seconds=f"{limits.total_s:g}")
+    return STREAM_SILENT(seconds=f"{limit.silent_s:g}")
 
 
 def session_has_proxies(url: str) -> bool:

@@ -57,6 +57,7 @@ def result(row: Row, table: Table) -> dict:
         "started_at": iso(row.started_at),
         "finished_at": iso(row.finished_at),
         "latency_ms": row.latency_ms,
+        "first_token_ms": row.first_token_ms,
         "usage": usage,
         "cost": cost,
         "outcome": row.outcome,

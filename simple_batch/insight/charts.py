@@ -43,6 +43,8 @@ class ChartBucket(TypedDict):
     p50_ms: int | None  # latency of the calls that succeeded
     p95_ms: int | None
     p99_ms: int | None
+    first_p50_ms: int | None  # times to the first token, of answers that came as streams
+    first_p95_ms: int | None
 
 
 class SummedBucket(ChartBucket):
@@ -226,8 +228,8 @@ def _points(job: Job, wanted: RequestFilter) -> list[Point]:
 def _matching(job: Job, wanted: RequestFilter) -> list[tuple]:
     sql, values = _on_results(wanted)
     rows = database.execute_sql(
-        "SELECT x.status, x.finished_at, x.latency_ms, x.input_tokens, x.output_tokens, "
-        f"x.cost_nano {sql} ORDER BY x.idx LIMIT ?",
+        "SELECT x.status, x.finished_at, x.latency_ms, x.first_token_ms, x.input_tokens, "
+        f"x.output_tokens, x.cost_nano {sql} ORDER BY x.idx LIMIT ?",
         (job.id, *values, MAX_ROWS),
     )
     return list(with_breaks(rows, _BREAK_EVERY))
@@ -246,9 +248,8 @@ def _buckets_of(rows: list[tuple], frame: _Frame | None) -> list[_Joined]:
     if frame is None:
         return []
     joined = _empty(frame)
-    for status, finished_at, latency_ms, input_tokens, output_tokens, cost_nano in with_breaks(
-        rows, _BREAK_EVERY
-    ):
+    for row in with_breaks(rows, _BREAK_EVERY):
+        status, finished_at, latency_ms, first_ms, input_tokens, output_tokens, cost_nano = row
         second = finished_at // 1000
         into = joined.get(second - second % frame.width)
         if into is None:  # outside the window
@@ -259,9 +260,7 @@ def _buckets_of(rows: list[tuple], frame: _Frame | None) -> list[_Joined]:
         into.cost_nano += cost_nano or 0
         if status == "succeeded":
             into.succeeded += 1
-            if into.latency is None:
-                into.latency = LatencySketch()
-            into.latency.add(latency_ms)
+            into.add_times(latency_ms, first_ms)
         else:
             into.failed += 1
     return list(joined.values())
@@ -324,10 +323,7 @@ def _join(into: _Joined, row: Timeline) -> None:
     if row.in_flight is not None:
         into.in_flight = max(into.in_flight or 0, row.in_flight)
         into.limit = row.ceiling
-    if row.latency:
-        if into.latency is None:
-            into.latency = LatencySketch()
-        into.latency.merge(LatencySketch(row.latency))
+    into.merge_stored(row.latency, row.first_token)
 
 
 def _shown(bucket: _Joined) -> ChartBucket:
@@ -344,12 +340,14 @@ def _shown(bucket: _Joined) -> ChartBucket:
         "in_flight": bucket.in_flight,
         "limit": bucket.limit,
         "cooling_s": bucket.cooling_s,
-        "p50_ms": _quantile_ms(bucket, 0.5),
-        "p95_ms": _quantile_ms(bucket, 0.95),
-        "p99_ms": _quantile_ms(bucket, 0.99),
+        "p50_ms": _quantile_ms(bucket.latency, 0.5),
+        "p95_ms": _quantile_ms(bucket.latency, 0.95),
+        "p99_ms": _quantile_ms(bucket.latency, 0.99),
+        "first_p50_ms": _quantile_ms(bucket.first_token, 0.5),
+        "first_p95_ms": _quantile_ms(bucket.first_token, 0.95),
     }
 
 
-def _quantile_ms(bucket: _Joined, q: float) -> int | None:
-    quantile = None if bucket.latency is None else bucket.latency.quantile(q)
+def _quantile_ms(times: LatencySketch | None, q: float) -> int | None:
+    quantile = None if times is None else times.quantile(q)
     return None if quantile is None else round(quantile)

@@ -27,7 +27,7 @@ _COLUMNS = (  # of _Row
     "CASE WHEN length(x.response) > ? THEN substr(x.response, 1, ?) ELSE x.response END, "
     "length(x.response), x.model, x.config, x.started_at, x.finished_at, x.latency_ms, "
     "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cache_write_tokens, "
-    "x.estimated, x.cost_nano, x.outcome, x.finish_reason"
+    "x.estimated, x.cost_nano, x.outcome, x.finish_reason, x.first_token_ms"
 )
 _FIND = (
     f"SELECT {_COLUMNS} {JOIN} LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
@@ -66,6 +66,7 @@ class _Row(NamedTuple):
     cost_nano: int | None
     outcome: str | None
     finish_reason: str | None
+    first_token_ms: int | None
 
 
 class RequestAttempt(TypedDict):
@@ -114,6 +115,7 @@ class RequestDetail(TypedDict):
     started_at: int | None  # epoch ms
     finished_at: int | None  # epoch ms
     latency_ms: int | None
+    first_token_ms: int | None  # the time to it, of an answer that came as a stream
     usage: Tokens | None
     cost_nano: int | None  # nano-units of the currency
     currency: str
@@ -157,6 +159,7 @@ def request_detail(job_id: int, index: int) -> RequestDetail:
         "started_at": row.started_at,
         "finished_at": row.finished_at,
         "latency_ms": row.latency_ms,
+        "first_token_ms": row.first_token_ms,
         "usage": _usage(row),
         "cost_nano": row.cost_nano,
         "currency": job.currency,

@@ -79,6 +79,13 @@ class WaitingState(TypedDict):
     next_probe_at: str | None
 
 
+class FirstToken(TypedDict):
+    """Times to the first token, of the answers that came as streams."""
+
+    p50: int | None
+    p95: int | None
+
+
 class Summary(TypedDict):
     """One job in figures; moments are ISO 8601 in UTC."""
 
@@ -99,6 +106,7 @@ class Summary(TypedDict):
     elapsed_s: float  # without pauses
     requests_per_second: float
     latency_ms: Latency
+    first_token_ms: FirstToken
     tokens: Tokens
     cost: Cost
     errors: list[CauseCount]  # the most frequent first
@@ -123,6 +131,7 @@ class Progress(TypedDict):
     p50_ms: int | None  # latency of the calls that succeeded
     p95_ms: int | None
     p99_ms: int | None
+    first_token_ms: FirstToken
     attempts: int  # calls
     retries: int  # calls after the first of a request
     tokens: Tokens
@@ -159,6 +168,7 @@ def summary(job_id: int) -> Summary:
             "p99": _rounded(sketch.quantile(0.99)),
             "mean": _rounded(sketch.mean()),
         },
+        "first_token_ms": first_token(job),
         "tokens": tokens(job),
         "cost": cost(job),
         "errors": _failures_by_cause(job_id),
@@ -166,6 +176,12 @@ def summary(job_id: int) -> Summary:
         "outcome_status": outcome_status(job),
         "waiting": waiting(job),
     }
+
+
+def first_token(job: Job) -> FirstToken:
+    """Quantiles of the times to the first token (ms)."""
+    sketch = LatencySketch(job.first_token)
+    return {"p50": _rounded(sketch.quantile(0.50)), "p95": _rounded(sketch.quantile(0.95))}
 
 
 def progress(job_id: int) -> Progress:
@@ -187,6 +203,7 @@ def progress(job_id: int) -> Progress:
         "p50_ms": _rounded(sketch.quantile(0.50)),
         "p95_ms": _rounded(sketch.quantile(0.95)),
         "p99_ms": _rounded(sketch.quantile(0.99)),
+        "first_token_ms": first_token(job),
         "attempts": job.attempts,
         "retries": job.retries,
         "tokens": tokens(job),

@@ -71,8 +71,10 @@ class JobRun:
         self._currency = job.currency
         self._ask_once = job.ask_once
         self._reuse = ResponseReuse(job, self._record_reused) if job.reuse_hours else None
-        # a client program waits for a batch: a model that is not found fails each line, not the job
-        self._own_causes = frozenset({Cause.NOT_FOUND} if job.completion_window else ())
+        # a client program waits for a batch: a model that is not found, or a parameter of a line that
+        # the model rejects, fails each line, not the job
+        self._of_client = bool(job.completion_window)
+        self._own_causes = frozenset({Cause.NOT_FOUND} if self._of_client else ())
         self._chosen = job.concurrency, job.max_retries
         self._overrides = job.overrides
         self._finished: deque[tuple[int, int]] = deque()  # (second, requests finished in it)
@@ -185,6 +187,7 @@ class JobRun:
             patience_s=settings.RATE_LIMIT_PATIENCE,
             deadline_s=settings.REQUEST_DEADLINE,
             own=self._own_causes,
+            own_parameters=self._of_client,
             as_failed=frozenset(map(Outcome, filter(None, job.as_failed.split(",")))),
         )
 

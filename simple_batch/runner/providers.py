@@ -5,16 +5,22 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+import gevent
+import msgspec
+
 from ..core.context import Vault
-from ..core.domain import Defaults, Endpoint, GovernorState, Prices, Request
+from ..core.domain import Adjustment, Defaults, Endpoint, GovernorState, Prices, Request
 from ..core.errors import ConfigurationError
 from ..core.settings import Settings
 from ..engine.answer_memory import Answers
 from ..engine.encoder import Encoder
 from ..engine.exchange import Exchange
 from ..engine.governor import Governor
+from ..engine.stream.use import StreamState, StreamUse
 from ..engine.transport import Reply
+from ..store import config_streams, configs
 from ..store.configs import endpoint_of
+from ..store.database import retry_while_unavailable
 from ..store.models import ApiConfig
 from .spend_caps import ConfigSpendLimit, SpendLimits
 
@@ -61,6 +67,7 @@ class Provider:
             maximum=max_calls,
             patience_s=settings.RATE_LIMIT_PATIENCE,
         )
+        self._streams = StreamUse(endpoint, self._streams_changed)
         self._open(endpoint, updated_at)
 
     def _open(self, endpoint: Endpoint, updated_at: int) -> None:
@@ -72,12 +79,30 @@ class Provider:
         self.defaults: Defaults = endpoint.defaults
         self._encoder = Encoder(endpoint.defaults)
         width = min(endpoint.concurrency or self._max_calls, self._max_calls)
-        self._exchange = Exchange(endpoint, self._settings, width, self.answers)
+        self._exchange = Exchange(endpoint, self._settings, width, self.answers, self._streams)
 
     def renew(self, endpoint: Endpoint, updated_at: int) -> None:
         """Take up an edited config: calls in flight end as they began."""
         self.governor.update(endpoint.concurrency, endpoint.rpm, endpoint.tpm)
+        self._streams = self._streams.renewed(endpoint)
         self._open(endpoint, updated_at)
+
+    def adjust(self, adjustments: tuple[Adjustment, ...]) -> None:
+        """Encode requests with these adjustments from now on."""
+        if adjustments != self.defaults.adjustments:
+            self.defaults = msgspec.structs.replace(self.defaults, adjustments=adjustments)
+            self._encoder = Encoder(self.defaults)
+
+    def learn(self, adjustment: Adjustment) -> bool:
+        """Take an adjustment up, here and for all processes. Returns False if another process or call
+        has learned it before."""
+        if any(one.key == adjustment.key for one in self.defaults.adjustments):
+            return False
+        self.adjust((*self.defaults.adjustments, adjustment))
+        config = retry_while_unavailable(configs.learn, self.config_id, adjustment)
+        known = configs.adjustments_of(config)
+        self.adjust(known)
+        return adjustment in known
 
     @property
     def has_usual_timeout(self) -> bool:
@@ -91,9 +116,24 @@ class Provider:
         self, path: str, body: bytes, timeout_s: float, own_timeout_s: float | None = None
     ) -> Reply:
         """``timeout_s`` is what the request has left; the job's own time-out, else the config's as
-        it stands now, holds too."""
-        bound = min(timeout_s, own_timeout_s or self.timeout_s)
-        return self._exchange.post(path, body, bound)
+        it stands now, bounds the wait for the answer, or for the beginning of a stream."""
+        return self._exchange.post(path, body, own_timeout_s or self.timeout_s, timeout_s)
+
+    @property
+    def streams(self) -> StreamState:
+        """Whether calls ask for streams."""
+        return self._streams.state
+
+    def _streams_changed(self, state: StreamState) -> None:
+        log.info("%s: streams %s: %s", self.alias, "on" if state.on else "off", state.reason)
+        # the call that found it out goes on meanwhile
+        gevent.spawn(
+            retry_while_unavailable,
+            config_streams.remember,
+            self.config_id,
+            state.since,
+            state.reason if state.on else "",
+        )
 
     def close(self) -> None:
         self._exchange.close()
@@ -152,6 +192,7 @@ class Providers:
         for config in ApiConfig.select().where(ApiConfig.id.in_(list(self._by_config))):
             provider = self._by_config[config.id]
             provider.spend_limit.refresh()
+            provider.adjust(configs.adjustments_of(config))
             if provider.updated_at != config.updated_at:
                 provider.spend_limit.renew(config)
                 try:

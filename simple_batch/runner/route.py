@@ -6,17 +6,30 @@ from pathlib import Path
 
 import gevent
 
-from ..core.domain import EMBEDDINGS, Attempt, Cause, Defaults, Request, RequestResult, Waiting
-from ..core.messages import translatable
+from ..core.domain import (
+    EMBEDDINGS,
+    Adjustment,
+    ApiFormat,
+    Attempt,
+    Cause,
+    Defaults,
+    Request,
+    RequestResult,
+    Waiting,
+)
+from ..core.messages import listed, translatable
 from ..core.stored_messages import UNREADABLE_IMAGE
+from ..engine.anthropic import no_counterpart
 from ..engine.breaker import PauseReason
 from ..engine.encoder import Encoder
 from ..engine.failure_guard import GuardPolicy
 from ..engine.limiters import Limiters
 from ..engine.load_balancer import LoadBalancer, Upstream
 from ..engine.packing import RequestPacker
+from ..engine.parameter_adjuster import ParameterAdjuster
 from ..engine.pool import Pool
 from ..engine.retry import Policy
+from ..engine.stream.use import StreamState
 from ..engine.structured_output import NOTHING, structure_of
 from ..engine.transport import Reply, TransportFailure
 from ..engine.unwanted_answer import is_unwanted
@@ -26,6 +39,7 @@ from ..store.configs import job_defaults
 from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from ..store.requests import RouteKey
+from .adjustment_notes import learned
 from .providers import Provider
 
 log = logging.getLogger(__name__)
@@ -87,6 +101,7 @@ class Route:
         self._structure = structure_of(
             job.schema, job.schema_mode, job.schema_retry, self._note_fallback
         )
+        self._streaming = provider.streams.on  # when this route last looked
         self._record = record
         self._as_failed = policy.as_failed
         self.failover: Failover | None = None  # of a job that is spread over several configs
@@ -103,6 +118,7 @@ class Route:
             if inputs_per_call > 1
             else None,
             guard=guard,
+            adjuster=ParameterAdjuster(self._defaults, self._learn),
         )
 
     def encode(self, request: Request) -> bytes:
@@ -112,6 +128,7 @@ class Route:
 
     def run(self, pending: Callable[[], Iterable[Request | None]]) -> PauseReason | None:
         """Run all that are pending; see Pool.run."""
+        self._note_left_out()
         return self.pool.run(pending(), self._record_result)
 
     def ready(self) -> bool:
@@ -128,7 +145,14 @@ class Route:
         return self.pool.calls
 
     def post(self, path: str, body: bytes, timeout_s: float) -> Reply:
-        return self.provider.post(path, body, timeout_s, self.timeout_s())
+        try:
+            return self.provider.post(path, body, timeout_s, self.timeout_s())
+        finally:
+            state = self.provider.streams
+            if state.on != self._streaming:
+                self._streaming = state.on
+                if state.here:
+                    gevent.spawn(self._note_streams, state)
 
     def timeout_s(self) -> float:
         """Time limit of a call, as it stands now."""
@@ -186,6 +210,17 @@ class Route:
             self._encoder_of = defaults, level
         return encoder.encode(request)
 
+    def _defaults(self) -> Defaults:
+        """Those that requests are encoded with now."""
+        return job_defaults(self._job, self.provider.defaults)
+
+    def _learn(self, adjustment: Adjustment, origin: str) -> None:
+        """A parameter is rejected: from now on it is sent in another way, or no longer."""
+        if self.provider.learn(adjustment):
+            detail = learned(self.provider.alias, adjustment, origin)
+            log.info("job %s: %s", self._job_id, detail)
+            retry_while_unavailable(job_rows.note, self._job_id, job_rows.ADJUSTED, detail)
+
     def _note_fallback(self, refused: str, now: str) -> None:
         self._note(
             translatable(
@@ -196,6 +231,20 @@ class Route:
             )
         )
 
+    def _note_left_out(self) -> None:
+        """Parameters of the config and of the job that its API has nothing like are not sent."""
+        defaults = job_defaults(self._job, self.provider.defaults)
+        if defaults.api_format is not ApiFormat.ANTHROPIC:
+            return
+        names = no_counterpart.left_out(defaults.params | defaults.own)
+        if names:
+            detail = translatable(
+                "%(config)s: Anthropic's Messages API has nothing like %(names)s",
+                config=self.provider.alias,
+                names=listed(names),
+            )
+            retry_while_unavailable(job_rows.note_left_out, self._job_id, detail)
+
     def _note_packs(self, refused: int, now: int) -> None:
         self._note(
             translatable(
@@ -205,6 +254,16 @@ class Route:
                 now=now,
             )
         )
+
+    def _note_streams(self, state: StreamState) -> None:
+        values = {"config": self.provider.alias, "reason": state.reason}
+        if state.on:
+            detail = translatable(
+                "%(config)s: answers come as streams from now on: %(reason)s", **values
+            )
+        else:
+            detail = translatable("%(config)s: no more streams: %(reason)s", **values)
+        retry_while_unavailable(job_rows.note, self._job_id, job_rows.STREAMS, detail)
 
     def _note(self, detail: str) -> None:
         retry_while_unavailable(job_rows.note, self._job_id, "eased", detail)

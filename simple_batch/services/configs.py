@@ -15,6 +15,7 @@ from ..core.messages import listed, translatable
 from ..engine import probe
 from ..engine.encoder import Encoder
 from ..engine.structured_output import structure_of
+from ..store import configs as store_configs
 from ..store.configs import by_model as by_model
 from ..store.configs import defaults_of, endpoint_of, job_defaults
 from ..store.configs import get as get
@@ -140,6 +141,8 @@ def test(config_id: int) -> probe.ProbeResult:
     config = get(config_id)
     path = provider_gallery.path_of_test(config.provider)
     found = probe.test_connection(endpoint_of(config, context.vault()), context.settings(), path)
+    for adjustment in found.adjustments:
+        store_configs.learn(config.id, adjustment)
     ApiConfig.update(
         last_test_at=now_ms(), last_test_ok=found.ok, last_test_message=found.message
     ).where(ApiConfig.id == config.id).execute()

@@ -16,9 +16,11 @@ import msgspec
 from .. import intake
 from ..core import context
 from ..core.clock import give_way, now_ms
-from ..core.domain import Fault, JobStatus, Request
+from ..core.domain import ApiFormat, Fault, JobStatus, Request
 from ..core.errors import SimpleBatchError, UploadRejected
 from ..core.messages import Message, lines, translatable
+from ..core.stored_messages import OTHER_ENDPOINT
+from ..engine.anthropic.translation import ANSWERED
 from ..engine.structured_output import URLS
 from ..intake import Reading
 from ..store import duplicates, locks
@@ -137,6 +139,7 @@ class _Reading:
         self._faults: list[Fault] = []
         self._good = self._bad = self._size = 0
         self._url = job.endpoint
+        self._speak_messages = _of_messages_api() if not job.spread else frozenset()
 
     def run(self, path: Path) -> tuple[dict, list[Message]]:
         """The job's columns that the file says, and notes on how it was read. Raises
@@ -165,6 +168,8 @@ class _Reading:
             for item in reader:
                 if self._job.schema and not isinstance(item, Fault):
                     item = _shaped(item)
+                if not isinstance(item, Fault):
+                    item = self._answerable(item)
                 if isinstance(item, Fault):
                     self._note(item)
                 elif not self._take(item):
@@ -183,6 +188,13 @@ class _Reading:
             "header": msgspec.json.encode(reader.header).decode() if reader.header else None,
         }
         return found, reader.notes
+
+    def _answerable(self, request: Request) -> Request | Fault:
+        """A request whose endpoint the API of its config has."""
+        home = request.config_id or self._job.config_id
+        if home not in self._speak_messages or request.url in ANSWERED:
+            return request
+        return Fault(request.line, "url_mismatch", OTHER_ENDPOINT(url=request.url), "url")
 
     def _note(self, fault: Fault) -> None:
         self._bad += 1
@@ -231,6 +243,13 @@ class _Reading:
         self._write()
         if self._home is not None:
             self._home.note()
+
+
+def _of_messages_api() -> frozenset[int]:
+    """The ids of the configs whose endpoints speak Anthropic's Messages API."""
+    with connected():
+        found = configs.list_all()
+    return frozenset(one.id for one in found if one.api_format == ApiFormat.ANTHROPIC)
 
 
 def _shaped(request: Request) -> Request | Fault:

@@ -23,6 +23,7 @@ from ..store import jobs as job_rows
 from ..store.jobs import get as get
 from ..store.models import Job, Upload, database
 from . import (
+    adjusted_parameters,
     batch_files,
     field_names,
     job_options,
@@ -133,9 +134,10 @@ def pause(job_id: int, actor: str | None = None) -> None:
     _change(job_id, "pause", JobStatus.PAUSED, _PAUSABLE, "user", actor)
 
 
-def resume(job_id: int, actor: str | None = None) -> None:
-    """Go on where the job was left; one that waits for its hours goes on without them. Raises
-    Conflict, also while a spend cap holds the job."""
+def resume(job_id: int, actor: str | None = None, leave_out: Collection[str] = ()) -> None:
+    """Go on where the job was left; one that waits for its hours goes on without them. ``leave_out``:
+    parameters that none of its requests has from now on. Raises Conflict, also while a spend cap holds
+    the job; InvalidInput for what is no parameter."""
     job = get(job_id)
     if job.status_reason == job_rows.RESETTING:
         raise Conflict(being_reset(job_id))
@@ -147,6 +149,9 @@ def resume(job_id: int, actor: str | None = None) -> None:
     if stop is not None:
         raise Conflict(stop.detail)
     with database.atomic():  # or the scheduler may put it off again in between
+        if leave_out:
+            adjusted_parameters.leave_out(job, leave_out, acting(actor))
+            note("edit", job_id, adjusted_parameters.left_out_words(leave_out), actor)
         _change(job_id, "resume", JobStatus.QUEUED, _RESUMABLE, "", actor)
         if job.hours and job.status == JobStatus.SCHEDULED:
             job_rows.without_hours(job_id)

@@ -1,15 +1,19 @@
 """From a config's row to what the engine needs."""
 
 import json
+from collections.abc import Callable
 
+import msgspec
 from msgspec.structs import replace
 
 from ..core.context import Vault
-from ..core.domain import ApiFormat, Auth, Defaults, Endpoint, Prices, StreamMode
+from ..core.domain import Adjustment, ApiFormat, Auth, Defaults, Endpoint, Prices, StreamMode
 from ..core.errors import NotFound
 from ..core.messages import translatable
 from ..core.redaction import parts_of, remember
-from .models import ApiConfig, Job
+from .models import ApiConfig, Job, database, lock_config
+
+_adjustments = msgspec.json.Decoder(tuple[Adjustment, ...]).decode
 
 
 def prices_of(config: ApiConfig) -> Prices:
@@ -30,7 +34,48 @@ def defaults_of(config: ApiConfig) -> Defaults:
         temperature=config.temperature,
         params=json.loads(config.params),
         alias=config.alias,
+        api_format=ApiFormat(config.api_format),
+        adjustments=adjustments_of(config),
     )
+
+
+def adjustments_of(config: ApiConfig) -> tuple[Adjustment, ...]:
+    """What was learned about parameters that the config's models reject, the oldest first."""
+    return _adjustments(config.adjustments)
+
+
+def learn(config_id: int, adjustment: Adjustment) -> ApiConfig:
+    """Add an adjustment, unless there is one for the same parameter. Returns the config as it is
+    then."""
+
+    def added(known: tuple[Adjustment, ...]) -> tuple[Adjustment, ...]:
+        same = any(one.key == adjustment.key for one in known)
+        return known if same else (*known, adjustment)
+
+    return _change_adjustments(config_id, added)
+
+
+def forget(config_id: int, adjustments: Callable[[Adjustment], bool]) -> ApiConfig:
+    """Remove the adjustments that a condition holds for. Returns the config as it is then."""
+    return _change_adjustments(
+        config_id, lambda known: tuple(one for one in known if not adjustments(one))
+    )
+
+
+def _change_adjustments(
+    config_id: int, changed: Callable[[tuple[Adjustment, ...]], tuple[Adjustment, ...]]
+) -> ApiConfig:
+    with database.atomic():
+        lock_config(config_id)
+        config = get(config_id)
+        known = adjustments_of(config)
+        new = changed(known)
+        if new != known:
+            config.adjustments = msgspec.json.encode(new).decode()
+            ApiConfig.update(adjustments=config.adjustments).where(
+                ApiConfig.id == config_id
+            ).execute()
+        return config
 
 
 def get(id_or_alias: int | str) -> ApiConfig:
@@ -65,6 +110,9 @@ def job_defaults(job: Job, defaults: Defaults) -> Defaults:
     """A config's defaults under what a job sets itself; the same object where it sets nothing. A
     seed is for requests that generate text, the parameters are for every endpoint."""
     params = json.loads(job.params)
+    left_out = json.loads(job.left_out)
+    if left_out:
+        defaults = replace(defaults, left_out=tuple(left_out))
     if job.seed is not None:
         defaults = replace(defaults, params={**defaults.params, "seed": job.seed})
     return defaults.under(params) if params else defaults
@@ -94,6 +142,7 @@ def endpoint_of(config: ApiConfig, vault: Vault) -> Endpoint:
         query=_pairs(config.query, secret["query"]),
         secrets=tuple(value for values in secret.values() for value in values.values()),
         stream=StreamMode(config.stream),
+        stream_since=config.stream_since,
         service_tier=config.service_tier,
     )
 

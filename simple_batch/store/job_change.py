@@ -29,7 +29,7 @@ _BY_WORKER = (
     "failed = job_worker.failed + excluded.failed, "
     "attempts = job_worker.attempts + excluded.attempts"
 )
-_LATENCY = f"SELECT latency FROM job WHERE id = ? {LOCKING}"
+_LATENCY = f"SELECT latency, first_token FROM job WHERE id = ? {LOCKING}"
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -74,6 +74,7 @@ class JobChange:
         self._job_id = job_id
         row = database.execute_sql(_LATENCY, (job_id,)).fetchone()  # locks it against other changes
         self._stored = LatencySketch(row[0] if row else None)
+        self._first_tokens = LatencySketch(row[1] if row else None)
         self._succeeded = self._failed = self._cancelled = self._attempts = self._retries = 0
         self._usage = Usage()
         self.cost_nano = self._unpriced = 0
@@ -120,9 +121,9 @@ class JobChange:
         bucket.retried += retried
         if result.latency_ms is not None:
             self._latency[record.alias].add(result.latency_ms)
-            if bucket.latency is None:
-                bucket.latency = LatencySketch()
-            bucket.latency.add(result.latency_ms)
+        if result.first_token_ms is not None:
+            self._first_tokens.add(result.first_token_ms)
+        bucket.add_times(result.latency_ms, result.first_token_ms)
         self._spend(record, bucket, result.usage, result.finished_at)
 
     def add_failure(self, record: Recorded, attempt: Attempt, cause: Cause) -> str:
@@ -182,6 +183,7 @@ class JobChange:
             saved_calls=Job.saved_calls + self._saved_calls,
             saved_nano=Job.saved_nano + self._saved_nano,
             latency=self._stored.to_bytes(),
+            first_token=self._first_tokens.to_bytes() or None,
         ).where(Job.id == self._job_id).execute()
         self._write_configs()
         self._groups.write()

@@ -1,7 +1,8 @@
 """Rows of jobs: looking one up, status changes, counters, removal."""
 
+import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from peewee import SQL, fn
 
@@ -32,6 +33,9 @@ HELD = "held"  # why a job is paused until a user resumes it
 RESETTING = "resetting"  # why it is paused while its results are removed
 WAITING = "waiting"  # why an event is noted: the endpoint is away
 ANSWERING = "answering"  # likewise: it answers again
+STREAMS = "streams"  # likewise: its answers come as streams from now on, or no longer
+LEFT_OUT = "left_out"  # likewise: parameters that the API has nothing like
+ADJUSTED = "adjusted"  # likewise: a parameter that the model rejects is sent in another way
 LONGER_TIMEOUT = "longer_timeout"  # likewise: the time-out of the job's calls was raised
 EXPIRED = "expired"  # why a job is finalizing although requests are left
 _ASKED_TO_WAIT = (Cause.RATE_LIMIT, Cause.OVERLOADED)  # why a job is paused for a time
@@ -106,6 +110,27 @@ def note(job_id: int, reason: str, detail: str) -> None:
     """Note what happened to a job while its status stayed."""
     status = Job.select(Job.status).where(Job.id == job_id).scalar()
     add_event(job_id, status, status, reason, detail)
+
+
+def note_left_out(job_id: int, detail: str) -> None:
+    """Note that parameters of a config or of a job are not sent: once, though it is run several times and
+    on several workers."""
+    with database.atomic():
+        lock_job(job_id)
+        noted = (JobEvent.job == job_id) & (JobEvent.reason == LEFT_OUT)
+        if not JobEvent.select().where(noted & (JobEvent.detail == detail)).exists():
+            note(job_id, LEFT_OUT, detail)
+
+
+def last_event(job_id: int) -> int:
+    """Id of the newest event of a job; 0 if it has none."""
+    return JobEvent.select(fn.MAX(JobEvent.id)).where(JobEvent.job == job_id).scalar() or 0
+
+
+def events_after(job_id: int, event_id: int) -> list[JobEvent]:
+    """Events of a job that are newer than one of them, the oldest first."""
+    newer = (JobEvent.job == job_id) & (JobEvent.id > event_id)
+    return list(JobEvent.select().where(newer).order_by(JobEvent.id))
 
 
 def note_waiting(job_id: int, detail: str) -> None:
@@ -221,14 +246,22 @@ def without_hours(job_id: int) -> None:
 
 
 def stopped(
-    job_id: int, reason: str, detail: str, config_id: int | None = None, until: int | None = None
+    job_id: int,
+    reason: str,
+    detail: str,
+    config_id: int | None = None,
+    until: int | None = None,
+    parameters: Collection[str] = (),
 ) -> None:
     """Pause a running job. ``config_id``: the config whose spend cap was reached. ``until`` (epoch ms): when
-    the provider allows calls again."""
+    the provider allows calls again. ``parameters``: those of its lines that the model rejects."""
     with database.atomic():
         if transition(job_id, JobStatus.PAUSED, (JobStatus.RUNNING,), reason, detail) is not None:
             moment = {} if until is None else {"start_at": until}
-            Job.update(capped_by=config_id, **moment).where(Job.id == job_id).execute()
+            rejected = json.dumps(list(parameters))
+            Job.update(capped_by=config_id, rejected_parameters=rejected, **moment).where(
+                Job.id == job_id
+            ).execute()
 
 
 def waited_out(now: int) -> list[int]:
@@ -349,6 +382,7 @@ def clear_results_step(job_id: int, chunk: int | None = None) -> bool:
             saved_nano=0,
             unpriced=0,
             latency=b"",
+            first_token=None,
             live="{}",
             active_ms=0,
             started_at=None,

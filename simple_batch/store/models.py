@@ -117,6 +117,8 @@ class ApiConfig(BaseModel):
     # JSON {"headers": {…}, "query": {…}}, encrypted
     secrets_encrypted = BlobField(null=True)
     stream = CharField(default="auto")  # core/domain.StreamMode
+    stream_since = BigIntegerField(null=True)  # auto: when streams were switched on
+    stream_reason = SentenceField(default="")  # and why
     service_tier = TextField(null=True)
     price_rules = TextField(default="{}")  # JSON of core/price_rules.PriceRules
     adjustments = TextField(default="[]")  # JSON list of core/domain.Adjustment
@@ -243,6 +245,9 @@ class Job(BaseModel):
     concurrency = IntegerField(null=True)
     max_retries = IntegerField()
     params = TextField(default="{}")  # JSON: this job's parameters over the config's
+    # JSON arrays of parameters: left out of all requests; why it is paused (engine/parameter_guard.py)
+    left_out = TextField(default="[]")
+    rejected_parameters = TextField(default="[]")
     seed = BigIntegerField(null=True)  # sent with requests that set none; null: none is
     timeout_s = FloatField(null=True)  # null: the config's
     start_at = BigIntegerField(null=True)  # not before this moment
@@ -314,6 +319,7 @@ class Job(BaseModel):
     unpriced = IntegerField(default=0)  # calls that may have cost something unknown
     currency = CharField(default="USD")
     latency = BlobField(default=b"")  # LatencySketch of successful calls
+    first_token = BlobField(null=True)  # and of the times to their first tokens
     live = TextField(default="{}")  # JSON of LiveState (runner/live_state.py)
 
     class Meta:
@@ -413,6 +419,7 @@ class Result(BaseModel):
     started_at = BigIntegerField(null=True)
     finished_at = BigIntegerField()
     latency_ms = IntegerField(null=True)
+    first_token_ms = IntegerField(null=True)  # of an answer that came as a stream
     input_tokens = IntegerField(null=True)
     output_tokens = IntegerField(null=True)
     cached_tokens = IntegerField(null=True)
@@ -499,6 +506,7 @@ class Timeline(BaseModel):
     output_tokens = BigIntegerField(default=0)
     cost_nano = BigIntegerField(default=0)
     latency = BlobField(default=b"")
+    first_token = BlobField(null=True)  # times to the first token, likewise
     in_flight = IntegerField(null=True)  # calls at once, the most seen; null: not looked at
     ceiling = IntegerField(null=True)  # the limit, as last seen
     cooling = IntegerField(default=0)  # seconds of the bucket in which the provider cooled down

@@ -14,8 +14,8 @@ from .models import database
 _RESULT = (
     "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, "
     "model, config, attempts, started_at, finished_at, latency_ms, input_tokens, output_tokens, "
-    "cached_tokens, reasoning_tokens, cache_write_tokens, estimated, cost_nano, outcome, finish_reason) "
-    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "cached_tokens, reasoning_tokens, cache_write_tokens, estimated, cost_nano, outcome, finish_reason, "
+    "first_token_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 _ATTEMPT = (
     "INSERT INTO attempt (job_id, idx, number, started_at, latency_ms, cause, http_status, message, "
@@ -126,6 +126,7 @@ def _result_row(record: Recorded, result: RequestResult) -> tuple:
         cost,
         result.outcome.value if result.outcome else None,
         result.finish_reason,
+        result.first_token_ms,
     )
 
 

@@ -8,16 +8,18 @@ from .models import TIMELINE_WIDTHS, database
 
 _ADD = (
     "INSERT INTO timeline (job_id, width, t, sent, succeeded, failed, retried, input_tokens, "
-    "output_tokens, cost_nano, latency) VALUES (?,?,?,?,?,?,?,?,?,?,?) "
+    "output_tokens, cost_nano, latency, first_token) VALUES (?,?,?,?,?,?,?,?,?,?,?,?) "
     "ON CONFLICT (job_id, width, t) DO UPDATE SET sent = timeline.sent + excluded.sent, "
     "succeeded = timeline.succeeded + excluded.succeeded, failed = timeline.failed + excluded.failed, "
     "retried = timeline.retried + excluded.retried, "
     "input_tokens = timeline.input_tokens + excluded.input_tokens, "
     "output_tokens = timeline.output_tokens + excluded.output_tokens, "
-    "cost_nano = timeline.cost_nano + excluded.cost_nano, latency = excluded.latency"
+    "cost_nano = timeline.cost_nano + excluded.cost_nano, latency = excluded.latency, "
+    "first_token = excluded.first_token"
 )
 _STORED = (
-    "SELECT width, t, latency FROM timeline WHERE job_id = ? AND (width, t) IN (VALUES {pairs})"
+    "SELECT width, t, latency, first_token FROM timeline "
+    "WHERE job_id = ? AND (width, t) IN (VALUES {pairs})"
 )
 _SAMPLE = (
     "INSERT INTO timeline (job_id, width, t, sent, succeeded, failed, retried, input_tokens, "
@@ -33,7 +35,8 @@ _SAMPLE = (
 @dataclass(slots=True)
 class Bucket:
     """What happened to a job in one second: calls ``sent``, how many of them were retries, requests that
-    ``succeeded`` or ``failed``; ``latency`` is of the calls that succeeded."""
+    ``succeeded`` or ``failed``; ``latency`` and ``first_token`` (the time to it)
+    are of the calls that succeeded."""
 
     sent: int = 0
     succeeded: int = 0
@@ -43,6 +46,28 @@ class Bucket:
     output_tokens: int = 0
     cost_nano: int = 0
     latency: LatencySketch | None = None
+    first_token: LatencySketch | None = None
+
+    def add_times(self, latency_ms: int | None, first_token_ms: int | None) -> None:
+        """Count the times of a call that succeeded."""
+        if latency_ms is not None:
+            self.latency = self.latency or LatencySketch()
+            self.latency.add(latency_ms)
+        if first_token_ms is not None:
+            self.first_token = self.first_token or LatencySketch()
+            self.first_token.add(first_token_ms)
+
+    def merge_stored(self, latency: bytes | None, first_token: bytes | None) -> None:
+        """Add the latencies of a row."""
+        if latency:
+            self.latency = _merged(self.latency, LatencySketch(latency))
+        if first_token:
+            self.first_token = _merged(self.first_token, LatencySketch(first_token))
+
+    def merge_times(self, other: "Bucket") -> None:
+        """Add the latencies of another bucket."""
+        self.latency = _merged(self.latency, other.latency)
+        self.first_token = _merged(self.first_token, other.first_token)
 
 
 def write(job_id: int, buckets: dict[int, Bucket]) -> None:
@@ -57,16 +82,15 @@ def write(job_id: int, buckets: dict[int, Bucket]) -> None:
     query = _STORED.format(pairs=",".join(["(?,?)"] * len(joined)))
     bound = [number for pair in joined for number in pair]
     stored = {
-        (width, t): latency for width, t, latency in database.execute_sql(query, (job_id, *bound))
+        (width, t): times for width, t, *times in database.execute_sql(query, (job_id, *bound))
     }
     rows = []
     for (width, t), bucket in joined.items():
-        sketch = LatencySketch(stored.get((width, t)))
-        if bucket.latency is not None:
-            sketch.merge(bucket.latency)
+        before = stored.get((width, t), (None, None))
+        latency, first_token = _sum(before[0], bucket.latency), _sum(before[1], bucket.first_token)
         rows.append(
             (job_id, width, t, bucket.sent, bucket.succeeded, bucket.failed, bucket.retried,
-             bucket.input_tokens, bucket.output_tokens, bucket.cost_nano, sketch.to_bytes())
+             bucket.input_tokens, bucket.output_tokens, bucket.cost_nano, latency, first_token or None)
         )  # fmt: skip
     database.executemany(_ADD, rows)
 
@@ -95,8 +119,21 @@ def _joined(buckets: dict[int, Bucket], width: int) -> dict[int, Bucket]:
         into.input_tokens += bucket.input_tokens
         into.output_tokens += bucket.output_tokens
         into.cost_nano += bucket.cost_nano
-        if bucket.latency is not None:
-            if into.latency is None:
-                into.latency = LatencySketch()
-            into.latency.merge(bucket.latency)
+        into.merge_times(bucket)
     return joined
+
+
+def _sum(stored: bytes | None, added: LatencySketch | None) -> bytes:
+    sketch = LatencySketch(stored)
+    if added is not None:
+        sketch.merge(added)
+    return sketch.to_bytes()
+
+
+def _merged(into: LatencySketch | None, added: LatencySketch | None) -> LatencySketch | None:
+    """The first with the second added; one of them alone is copied."""
+    if added is None:
+        return into
+    into = into or LatencySketch()
+    into.merge(added)
+    return into

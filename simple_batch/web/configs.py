@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from .. import insight
 from ..core import context, identity
 from ..core.errors import Conflict, InvalidInput, SimpleBatchError
-from ..services import configs, prices
+from ..services import adjusted_parameters, config_streams, configs, prices
 from ..store.models import ApiConfig
 from . import connect
 from .error_pages import wants_json
@@ -92,6 +92,15 @@ def delete(config_id: int):
     return redirect(url_for("configs.index"), 303)
 
 
+@blueprint.post("/<int:config_id>/forget")
+def forget(config_id: int):
+    """Forget how a parameter that a model rejects is sent: the next call sends it as it was."""
+    model, url, parameter = (request.form.get(name, "") for name in ("model", "url", "parameter"))
+    if adjusted_parameters.forget(config_id, (model, url, parameter)):
+        flash(_("Undone: %(parameter)s is sent again.", parameter=parameter), "success")
+    return redirect(url_for("configs.edit", config_id=config_id), 303)
+
+
 @blueprint.post("/<int:config_id>/activate")
 def activate(config_id: int):
     """Offer the config for new jobs again."""
@@ -114,6 +123,14 @@ def test_stored(config_id: int):
         f"{translated(found.message)} ({found.latency_ms} ms)", "success" if found.ok else "danger"
     )
     return redirect(url_for("configs.index"), 303)
+
+
+@blueprint.post("/<int:config_id>/streams/off")
+def streams_off(config_id: int):
+    """Call without streams again, until they are needed."""
+    config_streams.switch_off(config_id)
+    flash(_("Streams are off. They are switched on again when they are needed."), "success")
+    return redirect(url_for("configs.edit", config_id=config_id), 303)
 
 
 @blueprint.post("/test")
@@ -213,6 +230,7 @@ def _form_page(form, config, tested=None, models=(), show_more=False):
         tested=tested,
         models=models,
         show_more=show_more,
+        adjustments=adjusted_parameters.of_config(config) if config else [],
         known_endpoints=KNOWN_ENDPOINTS,
         offered=_offered(form),
         cap_zone=context.settings().TIMEZONE or "UTC",

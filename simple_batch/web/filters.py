@@ -56,6 +56,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(labels.audited_object, "audited_object")
     app.add_template_filter(labels.translated, "translated")
     app.add_template_filter(labels.stored, "stored_message")
+    app.add_template_filter(labels.adjustment, "adjustment_words")
     app.add_template_filter(labels.webhook_place, "webhook_place")
     app.add_template_global(lifecycle.runner_state, "runner_state")
     app.add_template_global(labels.cooldowns, "cooldown_words")

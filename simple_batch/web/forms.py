@@ -82,7 +82,7 @@ class ConfigForm(PageForm):
 
     @property
     def names_more(self) -> bool:
-        """Whether a field of the part *Advanced* is to be corrected."""
+        """Whether a field of the part *Advanced* is not valid."""
         return any(self[name].errors for name in self._fields if name not in _ALWAYS_SHOWN)
 
 

@@ -14,7 +14,16 @@ from ..core.errors import InvalidInput
 from ..core.messages import listed, translatable
 from ..export.csv_file import safe
 from ..insight.summary import iso
-from ..services import configs, job_options, jobs, lifecycle, readings, recipes, webhooks
+from ..services import (
+    adjusted_parameters,
+    configs,
+    job_options,
+    jobs,
+    lifecycle,
+    readings,
+    recipes,
+    webhooks,
+)
 from ..services.job_option_fields import DETAILS, JobOptions
 from ..store.models import ApiConfig, Job
 from ..store.request_filter import RequestFilter
@@ -54,6 +63,8 @@ def common(job_id: int) -> dict:
         "storage_fault": lifecycle.storage_fault(),
         "outcomes_known": insight.outcomes_known(job),
         "others": _others(job),
+        "rejected": adjusted_parameters.offered(job),
+        "left_out": adjusted_parameters.left_out(job),
         "waits_for_share": insight.waits_for_share(job_id),
         "formats": export.FORMATS,
         "format_names": FORMAT_NAMES,

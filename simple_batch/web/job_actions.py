@@ -23,15 +23,18 @@ blueprint = Blueprint("job_actions", __name__)
 
 Number = TypeVar("Number", int, float)
 
-_SIMPLE = {"pause": jobs.pause, "resume": jobs.resume, "cancel": jobs.cancel, "reset": jobs.reset}
+_SIMPLE = {"pause": jobs.pause, "cancel": jobs.cancel, "reset": jobs.reset}
 
 
 @blueprint.post("/jobs/<int:job_id>/<any(pause, resume, cancel, reset):action>")
 def change(job_id: int, action: str):
-    """Pause, resume, cancel or reset."""
+    """Pause, resume, cancel or reset. With ``leave_out``, a job is resumed without these parameters."""
     try:
-        _SIMPLE[action](job_id)
-    except Conflict as error:
+        if action == "resume":
+            jobs.resume(job_id, leave_out=request.form.getlist("leave_out"))
+        else:
+            _SIMPLE[action](job_id)
+    except (Conflict, InvalidInput) as error:
         flash(translated(error), "warning")
     return _back(job_id)
 

@@ -12,6 +12,7 @@ from .. import export, insight
 from ..core.errors import InvalidInput, NotFound
 from ..core.messages import translatable
 from ..core.settings import PROJECT_ROOT
+from ..insight.charts import Charts
 from ..insight.summary import iso
 from ..services import job_options
 from ..store.request_filter import RequestFilter
@@ -37,6 +38,11 @@ CHARTS = {
         _("Latency"),
         "buckets",
         (("p50_ms", "p50 (ms)"), ("p95_ms", "p95 (ms)"), ("p99_ms", "p99 (ms)")),
+    ),
+    "first_token": (
+        _("Time to first token"),
+        "buckets",
+        (("first_p50_ms", "p50 (ms)"), ("first_p95_ms", "p95 (ms)")),
     ),
     "limit": (
         _("In flight and limit"),
@@ -74,6 +80,7 @@ CHARTS = {
 def index(job_id: int):
     """All charts over one window of time, of the requests that the filters name."""
     wanted = RequestFilter.parse(request.args)
+    found = insight.charts(job_id, wanted, _bucket())
     return render_template(
         "job/charts.html",
         tab="charts",
@@ -81,8 +88,8 @@ def index(job_id: int):
         filters=wanted.to_args(),
         bucket=_bucket(),
         widths=WIDTHS,
-        charts=CHARTS,
-        data=insight.charts(job_id, wanted, _bucket()),
+        charts=_drawn(found),
+        data=found,
         **common(job_id),
     )
 
@@ -121,10 +128,11 @@ def table(job_id: int, name: str):
 def report(job_id: int):
     """Figures, error groups and charts in one file that needs nothing else."""
     head = common(job_id)
+    found = insight.charts(job_id, RequestFilter())
     page = render_template(
         "job/report.html",
-        charts=CHARTS,
-        data=insight.charts(job_id, RequestFilter()),
+        charts=_drawn(found),
+        data=found,
         groups=insight.error_groups(job_id),
         summary=insight.summary(job_id),
         chosen=job_options.of(head["job"]),
@@ -135,6 +143,12 @@ def report(job_id: int):
     )
     name = export.filename(head["job"], "html")
     return attached(page.encode(), name, "text/html; charset=utf-8")
+
+
+def _drawn(found: Charts) -> dict:
+    """The charts that are shown: times to the first token only where answers came as streams."""
+    streamed = any(bucket["first_p50_ms"] is not None for bucket in found["buckets"])
+    return {name: chart for name, chart in CHARTS.items() if streamed or name != "first_token"}
 
 
 def _static(name: str) -> str:

@@ -32,6 +32,7 @@ COLUMNS = {
     "code": "HTTP",
     "attempts": _("Attempts"),
     "latency": _("Latency"),
+    "first_token": _("First token"),
     "tokens": _("Tokens in/out"),
     "cost": _("Cost"),
     "config": "API",
@@ -164,7 +165,6 @@ def request_page(job_id: int, index: int, edit: Edit | None = None) -> str:
     head = common(job_id)
     config = _config_of(head["job"], found)
     body = _sent(config, head["job"], found)
-    call = None if body is None else shown_call(config, found["url"], body.encode())
     timeout_s = head["job"].timeout_s or config.timeout_s
     return render_template(
         "job/request.html",
@@ -177,10 +177,18 @@ def request_page(job_id: int, index: int, edit: Edit | None = None) -> str:
         args=wanted.to_args(),
         table_args=_table_args(),
         edit=edit,
-        curl=call_snippets.curl(call, body) if call is not None else None,
-        python=call_snippets.python(call, body, timeout_s) if call is not None else None,
+        **({} if body is None else _snippets(config, found["url"], body, timeout_s)),
         **head,
     )
+
+
+def _snippets(config: ApiConfig, path: str, body: str, timeout_s: float) -> dict[str, str]:
+    """The request for a terminal, as templates take it."""
+    call = shown_call(config, path, body.encode())
+    return {
+        "curl": call_snippets.curl(call, body),
+        "python": call_snippets.python(call, body, timeout_s),
+    }
 
 
 def _config_of(job: Job, found: insight.RequestDetail) -> ApiConfig:

@@ -8,7 +8,8 @@ from flask_babel import lazy_gettext as _
 from jinja2 import pass_context
 
 from ..core import identity, languages, remedies
-from ..core.domain import Role
+from ..core.adjustment_words import done
+from ..core.domain import Adjustment, Role
 from ..core.errors import SimpleBatchError
 from ..core.stored_messages import recognised
 
@@ -49,6 +50,7 @@ AUDITED = {
     "config.update": _("API config changed"),
     "config.test": _("API config tested"),
     "config.remove": _("API config deleted"),
+    "config.forget": _("Parameter adjustment undone"),
     "config.activate": _("API config activated"),
     "config.deactivate": _("API config deactivated"),
     "job": _("Jobs"),
@@ -124,6 +126,7 @@ REASONS = {
     "same_failure": _("all requests fail with the same error"),
     "waiting": _("waiting – the endpoint does not answer"),
     "answering": _("the endpoint answers again"),
+    "left_out": _("parameters left out"),
     "longer_timeout": _("timeout raised"),
     "held": _("not started yet – press Resume"),
     "resetting": _("being reset – deleting its results"),
@@ -143,7 +146,10 @@ REASONS = {
     "edited": _("edited"),
     "deleted": _("the job was deleted"),
     "restored": _("restored from the bin"),
+    "adjusted": _("the model rejects a parameter"),
+    "rejected_parameter": _("the model rejects a parameter of its lines"),
     "eased": _("the endpoint doesn't support the schema"),
+    "streams": _("how answers come has changed"),
     "due": _("its start time has come"),
     "expired": _("its deadline has passed"),
     "off_hours": _("outside its hours"),
@@ -240,6 +246,11 @@ def stored(text: str | None, status: int | None = None) -> str:
     """A message of a result, an attempt, an error group or a delivery in the page's language, if it is
     ours. ``status`` is the HTTP or SMTP status stored with it."""
     return languages.translated(recognised(text or "", status), gettext)
+
+
+def adjustment(one: Adjustment) -> str:
+    """What is done about a parameter that a model rejects."""
+    return translated(done(one))
 
 
 def webhook_place(hook) -> str:

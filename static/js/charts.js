@@ -55,6 +55,10 @@ window.SimpleBatchCharts = (() => {
       ...overTime(), yAxis: value({ name: "ms" }),
       series: ["p50", "p95", "p99"].map((name) => ({ name, type: "line", connectNulls: false, symbol: data.buckets.length < 30 ? LINES[name][1] : "none", color: LINES[name][2](), lineStyle: { type: LINES[name][0] }, data: points(`${name}_ms`) })),
     }),
+    first_token: () => ({
+      ...overTime(), yAxis: value({ name: "ms" }),
+      series: ["p50", "p95"].map((name) => ({ name, type: "line", connectNulls: false, symbol: data.buckets.length < 30 ? LINES[name][1] : "none", color: LINES[name][2](), lineStyle: { type: LINES[name][0] }, data: points(`first_${name}_ms`) })),
+    }),
     limit: () => ({
       ...overTime(), yAxis: value({ minInterval: 1 }),
       series: [step("in_flight", "in_flight", COLOURS.accent, { areaStyle: { opacity: 0.15 } }), step("limit", "limit", COLOURS.grey, { markArea: cooldowns(), lineStyle: { type: "dashed" } })],
@@ -79,7 +83,8 @@ window.SimpleBatchCharts = (() => {
       series: [{ type: "scatter", symbolSize: 6, color: COLOURS.accent, itemStyle: { opacity: 0.5 }, data: data.points.map((p) => [p.tokens, p.latency_ms, p.index]) }],
     }),
   };
-  const timed = ["outcomes", "latency", "limit", "tokens", "cost"];
+  const names = Object.keys(options).filter((name) => document.getElementById(`chart-${name}`));
+  const timed = ["outcomes", "latency", "first_token", "limit", "tokens", "cost"];
   const listeners = [];
 
   const grid = root.querySelector(".chart-grid");
@@ -88,7 +93,7 @@ window.SimpleBatchCharts = (() => {
     nothing.hidden = data.buckets.length > 0;
     grid.hidden = !data.buckets.length;
     const dark = document.documentElement.dataset.bsTheme === "dark";
-    for (const name of Object.keys(options)) {
+    for (const name of names) {
       if (charts[name]) charts[name].dispose();
       const chart = echarts.init(document.getElementById(`chart-${name}`), dark ? "dark" : null);
       charts[name] = chart;
@@ -101,7 +106,7 @@ window.SimpleBatchCharts = (() => {
   function show(fresh) {
     data = fresh;
     if (grid.hidden && data.buckets.length) draw();
-    for (const name of Object.keys(options)) charts[name].setOption(options[name]());
+    for (const name of names) charts[name].setOption(options[name]());
   }
   draw();
   document.addEventListener("themechange", draw);

@@ -22,9 +22,10 @@
     put("work", clock(p.work_left_s));
     put("unsent", c.cancelled ? `· ${words.wordUnsent.replace("{n}", number(c.cancelled))}` : "");
     const runs = p.status === "running";
-    const shown = { eta: runs, work: p.work_left_s !== null, rate: runs || p.requests_per_second > 0 };
+    const shown = { eta: runs, work: p.work_left_s !== null, rate: runs || p.requests_per_second > 0, first: p.first_token_ms.p50 !== null };
     for (const part of head.querySelectorAll("[data-shown]")) part.hidden = !shown[part.dataset.shown];
     for (const name of ["p50", "p95", "p99"]) put(name, latency(p[`${name}_ms`]));
+    for (const name of ["p50", "p95"]) put(`first_${name}`, latency(p.first_token_ms[name]));
     put("tokens", words.wordTokens.replace("{input}", number(p.tokens.input)).replace("{output}", number(p.tokens.output)));
     put("estimated", p.tokens.estimated ? `${words.wordEstimated} ${number(p.tokens.estimated)}` : "");
     put("attempts", number(p.attempts));

@@ -8,7 +8,7 @@ import pytest
 
 from ..answers import NEEDED, MixedEndpoint
 from ..endpoint import MisbehavingEndpoint, error
-from ..process import flask
+from ..process import flask, served
 
 ENDED = "Job 1: 6 succeeded: 2 ok, 1 cut off, 1 refused, 1 empty, 1 tool call; 0 failed."
 
@@ -81,3 +81,16 @@ def test_the_closing_line_of_a_job_without_an_answer_counts_none(instance, quest
         done = flask(instance, "run-job", str(questions(2)), "--config", "bad")
     assert done.returncode == 3, done.stderr
     assert "Job 1: 0 succeeded, 2 failed." in done.stderr
+
+
+def test_fail_on_holds_for_a_job_that_a_server_runs(instance, mixed, questions):
+    server = served(instance)
+    try:
+        done = flask(
+            instance, "run-job", str(questions(6)), "--config", "mix", "--fail-on", "refused"
+        )
+    finally:
+        server.stop()
+    assert done.returncode == 3, done.stderr
+    assert "The job runs in the server or the workers" in done.stderr
+    assert "--fail-on: 1 refused" in done.stderr

@@ -11,6 +11,7 @@ from simple_batch.store.request_filter import RequestFilter
 from simple_batch.store.requeue import Changes
 
 from .. import endpoint as e
+from ..answers import NEEDED, MixedEndpoint
 from ..endpoint import AbsentEndpoint, EmbeddingEndpoint, MisbehavingEndpoint
 from .processes import asked, questions, wait_until
 
@@ -88,6 +89,20 @@ def test_a_job_waits_for_an_endpoint_that_is_away(pair, alias):
         pair.wait_for(job_id)
     assert pair.counted(job_id) == (total, total, total)
     assert pair.ask("SELECT failed FROM job WHERE id = %s", job_id)[0] == 0
+
+
+def test_cut_off_answers_are_sent_again_with_twice_the_tokens_by_a_worker(pair, alias):
+    with MixedEndpoint() as endpoint:
+        pair.add_config(endpoint.base_url, alias, max_tokens=NEEDED // 2)
+        job_id = pair.make_job(questions(12), alias)
+        wait_until(lambda: pair.status(job_id) == "completed")
+        double = Changes(double_max_tokens=True)
+        assert pair.do(job_retry.retry, job_id, RequestFilter(outcome="cut_off"), double) == 2
+        wait_until(lambda: pair.status(job_id) == "completed")
+        again = [body["max_tokens"] for body in endpoint.bodies[12:]]
+        assert again == [NEEDED, NEEDED]
+        found = pair.do(insight.summary, job_id)["outcomes"]
+    assert (found["ok"], found["cut_off"]) == (6, 0)
 
 
 def test_import_failures_retry_another_way_reset_and_delete(pair, alias):

@@ -1,0 +1,1 @@
+"""Endpoints that behave as providers do."""

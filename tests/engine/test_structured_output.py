@@ -278,7 +278,7 @@ def test_responses_are_asked_in_their_own_form(bench, given):
         sent = endpoint.bodies[1]["input"]
         assert [message["role"] for message in sent] == ["user", "assistant", "user"]
         assert sent[0]["content"] == "hi"
-        assert "not JSON" in sent[2]["content"]
+        assert "ends too early" in sent[2]["content"]
 
 
 def test_without_the_schema_in_the_request_the_second_asking_names_it(bench):

@@ -69,6 +69,7 @@ def test_a_job_shows_in_every_figure(app, client, fresh, add_config, make_job, w
     with connected():
         job = jobs.get(job_id)
     assert found["requests_total", ODD, "succeeded"] == 30
+    assert found["outcomes_total", ODD, "ok"] == 30
     assert found["attempts_failed_total", ODD, "rate_limit"] == 1
     assert found["attempts_failed_total", ODD, "server_error"] == 1
     assert found["retries_total",] == 2

@@ -70,6 +70,8 @@ def test_opening_again_applies_nothing(tmp_path):
         "0028_reading",
         "0030_error_groups",
         "0031_connections",
+        "0032_streams",
+        "0035_rejected_parameters",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []

@@ -103,6 +103,14 @@ class Settings:
         2.0,
     )
     DEFAULT_TIMEOUT: float = setting(60.0, "time limit of one call", "seconds", 0.1, 86_400)
+    STREAM_IDLE_TIMEOUT: float = setting(
+        120.0,
+        "longest silence of an answer that comes as a stream, after its first token "
+        "([how](engine.md#streams))",
+        "seconds",
+        0.1,
+        86_400,
+    )
     DEFAULT_CONCURRENCY: int = setting(
         5, "number of calls in flight at which learning a limit starts", "calls", 1, 10_000
     )

@@ -1,0 +1,302 @@
+"""Chunks of chat completions and of completions → the answer
+(platform.openai.com/docs/api-reference/chat-streaming, read 2026-11-28).
+
+Nearly all chunks add a piece of text and nothing else: these are decoded into small structs. What has
+another field, a tool call or an end goes the longer way.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ...core.stored_messages import STREAM_PIECE_UNREADABLE, STREAM_UNENDED
+from ..error_text import is_error, read_error_value
+from .errors import StreamBroken, StreamError
+from .events import SseEvent
+from .merging import Texts, merge
+from .tool_calls import ToolCalls, add_function
+
+_DONE = "[DONE]"
+_SIGNS_OF_LIFE = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
+_TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+_CHOICE = 500  # bytes of memory, about
+_WITHOUT_SHORT_WAY = 8  # chunks in a row that had to go the longer way: then all do
+# what a chunk has that the whole answer has not, or that is put together below
+_OF_CHUNKS = frozenset({"object", "choices", "usage", "obfuscation", "error"})
+
+
+class _Delta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    content: str | None = None
+    role: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: None = None
+    function_call: None = None
+
+
+class _Choice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    index: int = 0
+    delta: _Delta | None = None
+    text: str | None = None
+    logprobs: None = None
+    finish_reason: None = None
+    stop_reason: None = None
+    native_finish_reason: None = None
+
+
+class _Chunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A chunk that adds text alone. What stands in the fields beside ``choices`` is known from the first
+    chunk; ``usage`` is that of the answer so far, where an endpoint repeats it."""
+
+    choices: list[_Choice] = []
+    id: str | None = None
+    object: str | None = None
+    created: int | None = None
+    model: str | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
+    provider: str | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+    obfuscation: str | None = None
+    error: None = None
+
+
+_chunk = msgspec.json.Decoder(_Chunk).decode
+_any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_FAULTS = (msgspec.DecodeError, UnicodeError, RecursionError)
+
+
+class _ChoiceParts:
+    """What there is of one choice."""
+
+    __slots__ = ("arguments", "call", "fields", "finish_reason", "logprobs",
+                 "rest", "texts", "tools", "whole")  # fmt: skip
+
+    def __init__(self) -> None:
+        self.texts: dict[str, Texts] = {}
+        self.tools: ToolCalls | None = None
+        self.call: dict[str, Any] | None = None  # the older function_call
+        self.arguments: list[str] = []
+        self.rest: dict[str, Any] = {}  # other fields of the message
+        self.fields: dict[str, Any] = {}  # other fields of the choice
+        self.logprobs: dict[str, Any] | None = None
+        self.finish_reason: str | None = None
+        self.whole: dict[str, Any] | None = None  # a message that was sent at once
+
+    def add_text(self, name: str, piece: Any) -> None:
+        texts = self.texts.get(name)
+        if texts is None:
+            texts = self.texts[name] = Texts()
+        texts.add(piece)
+
+    def message(self) -> dict[str, Any]:
+        if self.whole is not None:
+            return self.whole
+        message: dict[str, Any] = {"role": "assistant", "content": None, **self.rest}
+        for name, texts in self.texts.items():
+            message[name] = texts.value()
+        if self.tools is not None:
+            message["tool_calls"] = self.tools.value()
+        if self.call is not None:
+            message["function_call"] = {**self.call, "arguments": "".join(self.arguments)}
+        return message
+
+
+class CompletionsReader:
+    """Reads the stream of a chat completion, or of a completion where ``of_text``. ``choices`` is the
+    number of choices that were asked for."""
+
+    def __init__(self, of_text: bool = False, choices: int = 1):
+        self.started = self.ended = False
+        self.kept = 0
+        self._of_text = of_text
+        self._asked = choices
+        self._head: dict[str, Any] = {}
+        self._choices: dict[int, _ChoiceParts] = {}
+        self._usage: Any = None
+        self._chunks = self._long_ways = 0
+
+    def feed(self, event: SseEvent) -> None:
+        data = event.data
+        if data == _DONE or data.strip() == _DONE:
+            self.ended = bool(self._chunks)
+        elif event.event == "error":
+            raise StreamError(error_of(data))
+        elif data and event.event not in _SIGNS_OF_LIFE:
+            self._chunks += 1
+            if self._chunks == 1 or self._long_ways >= _WITHOUT_SHORT_WAY:
+                self._take(data)
+            else:
+                self._take_text(data)
+
+    def body(self) -> bytes:
+        finished = sum(parts.finish_reason is not None for parts in self._choices.values())
+        whole = finished and finished >= max(self._asked, len(self._choices))
+        if not (whole or self.ended):
+            raise StreamBroken(STREAM_UNENDED())
+        answer = {"id": "", "object": "chat.completion", **self._head}
+        answer["object"] = "text_completion" if self._of_text else "chat.completion"
+        answer["choices"] = [self._choice(index) for index in sorted(self._choices)]
+        if self._usage is not None:
+            answer["usage"] = self._usage
+        return _encode(answer)
+
+    def _choice(self, index: int) -> dict[str, Any]:
+        parts = self._choices[index]
+        choice: dict[str, Any] = {"index": index}
+        if self._of_text:
+            text = parts.texts.get("text")
+            choice["text"] = (text and text.value()) or ""
+        else:
+            choice["message"] = parts.message()
+        choice["logprobs"] = parts.logprobs
+        choice["finish_reason"] = parts.finish_reason
+        return {**parts.fields, **choice}
+
+    # --- a chunk of text alone ------------------------------------------------------------------
+
+    def _take_text(self, data: str) -> None:
+        try:
+            chunk = _chunk(data)
+        except _FAULTS:
+            self._long_ways += 1
+            self._take(data)
+            return
+        self._long_ways = 0
+        for choice in chunk.choices:
+            parts = self._parts(choice.index)
+            if choice.text:
+                self._add(parts, "text", choice.text)
+            delta = choice.delta
+            if delta is None:
+                continue
+            if delta.content:
+                self._add(parts, "content", delta.content)
+            if delta.reasoning_content:
+                self._add(parts, "reasoning_content", delta.reasoning_content)
+            if delta.reasoning:
+                self._add(parts, "reasoning", delta.reasoning)
+            if delta.refusal:
+                self._add(parts, "refusal", delta.refusal)
+        if chunk.usage and bytes(chunk.usage) != b"null":
+            self._usage = chunk.usage.copy()
+
+    def _add(self, parts: _ChoiceParts, name: str, piece: str) -> None:
+        parts.add_text(name, piece)
+        self.kept += len(piece) if piece.isascii() else 3 * len(piece)
+        self.started = True
+
+    def _parts(self, index: int) -> _ChoiceParts:
+        parts = self._choices.get(index)
+        if parts is None:
+            parts = self._choices[index] = _ChoiceParts()
+            self.kept += _CHOICE
+        return parts
+
+    # --- every other chunk ----------------------------------------------------------------------
+
+    def _take(self, data: str) -> None:
+        try:
+            chunk = _any(data)
+        except _FAULTS:
+            raise StreamBroken(STREAM_PIECE_UNREADABLE()) from None
+        if not isinstance(chunk, dict):
+            return
+        if "error" in chunk and is_error(_encode(chunk["error"])):
+            raise StreamError(data.encode())
+        if "choices" not in chunk and "usage" not in chunk and read_error_value(chunk).said:
+            raise StreamError(data.encode())
+        self.kept += self._size(data)
+        for name, value in chunk.items():
+            if name not in _OF_CHUNKS and (value is not None or name not in self._head):
+                self._head[name] = value
+        usage = chunk.get("usage") or _elsewhere(chunk)
+        if usage:
+            self._usage = usage
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else []:
+            if isinstance(choice, dict):
+                self._take_choice(choice)
+
+    def _size(self, data: str) -> int:
+        """What a chunk adds to what is kept: the first one all, the others without what is alike in
+        all of them."""
+        return len(data) if self._chunks == 1 else max(16, len(data) - 150)
+
+    def _take_choice(self, choice: dict[str, Any]) -> None:
+        index = choice.get("index")
+        parts = self._parts(index if isinstance(index, int) else 0)
+        for name, value in choice.items():
+            if name == "delta":
+                if isinstance(value, dict):
+                    self._take_delta(parts, value)
+            elif name == "text":
+                if value:
+                    self._add(parts, name, str(value))
+            elif name == "finish_reason":
+                parts.finish_reason = value or parts.finish_reason
+            elif name == "logprobs":
+                if isinstance(value, dict):
+                    parts.logprobs = parts.logprobs or {}
+                    _continue_logprobs(parts.logprobs, value)
+            elif name not in ("index", "message", "usage") and value is not None:
+                merge(parts.fields, {name: value})
+        message = choice.get("message")
+        if isinstance(message, dict) and message and not choice.get("delta"):
+            parts.whole, self.started = message, True
+
+    def _take_delta(self, parts: _ChoiceParts, delta: dict[str, Any]) -> None:
+        for name, value in delta.items():
+            if value is None or name == "role":
+                continue
+            if name in _TEXTS:
+                parts.add_text(name, value)
+                self.started = self.started or bool(value)
+            elif name == "tool_calls":
+                if value:
+                    parts.tools = parts.tools or ToolCalls()
+                    parts.tools.add(value)
+                    self.started = True
+            elif name == "function_call" and isinstance(value, dict):
+                parts.call = parts.call or {}
+                add_function(parts.call, value, parts.arguments)
+                self.started = self.started or any(value.values())
+            else:
+                merge(parts.rest, {name: value})
+
+
+def _continue_logprobs(into: dict[str, Any], piece: dict[str, Any]) -> None:
+    """Lists of tokens go on; they are kept as JSON, which is far smaller than its objects."""
+    for name, value in piece.items():
+        if isinstance(value, list):
+            known = into.get(name)
+            if not isinstance(known, list):
+                known = into[name] = []
+            known += [msgspec.Raw(_encode(token)) for token in value]
+        else:
+            into.setdefault(name, value)
+
+
+def _elsewhere(chunk: dict[str, Any]) -> Any:
+    """The usage where an endpoint puts it elsewhere: in a choice (Moonshot), in x_groq (Groq)."""
+    places: Iterable[Any] = chunk.get("choices") or ()
+    if not isinstance(places, list):
+        places = ()
+    for place in (*places, chunk.get("x_groq")):
+        if isinstance(place, dict) and place.get("usage"):
+            return place["usage"]
+    return None
+
+
+def error_of(data: str) -> bytes:
+    """The body of an error event."""
+    try:
+        found = _any(data)
+    except _FAULTS:
+        found = data
+    if isinstance(found, dict) and "error" in found:
+        return data.encode()
+    return _encode({"error": found or "error"})

@@ -1,0 +1,345 @@
+"""Chunks put together are the answer that a call without a stream would have given."""
+
+import json
+
+import pytest
+
+from simple_batch.core.domain import Outcome
+from simple_batch.engine.answer_outcome import outcome_of
+from simple_batch.engine.stream.completions import CompletionsReader
+from simple_batch.engine.stream.errors import StreamBroken, StreamError
+from simple_batch.engine.stream.events import EventParser
+from simple_batch.engine.stream.responses import ResponsesReader
+
+from ...emulators import streams as s
+
+
+def read(events, reader=None) -> dict:
+    reader = reader or CompletionsReader()
+    for event in EventParser().feed(b"".join(events)):
+        reader.feed(event)
+    return json.loads(reader.body())
+
+
+def message(*deltas, finish_reason="stop") -> dict:
+    """The message of an answer whose chunks have these deltas."""
+    events = [*(s.chunk(delta) for delta in deltas), s.chunk({}, finish_reason=finish_reason)]
+    return read([*events, s.DONE])["choices"][0]["message"]
+
+
+def call(index=None, id=None, name=None, arguments=None, **fields) -> dict:
+    function = {"name": name, "arguments": arguments}
+    piece = {"index": index, "id": id, **fields}
+    piece["function"] = {key: value for key, value in function.items() if value is not None}
+    return {"tool_calls": [{key: value for key, value in piece.items() if value is not None}]}
+
+
+def calls(*deltas) -> list[tuple]:
+    """(id, name, arguments) of the calls that these deltas make."""
+    found = message(*deltas, finish_reason="tool_calls")["tool_calls"]
+    return [(one["id"], one["function"]["name"], one["function"]["arguments"]) for one in found]
+
+
+def test_a_text():
+    answer = read(s.says("Es war einmal 在北京 🎉"))
+    choice = {"index": 0, "logprobs": None, "finish_reason": "stop"}
+    choice["message"] = {"role": "assistant", "content": "Es war einmal 在北京 🎉"}
+    assert answer == {**s.CHUNK, "object": "chat.completion", "choices": [choice], "usage": s.USAGE}
+
+
+@pytest.mark.parametrize("name", ["content", "refusal", "reasoning_content", "reasoning"])
+def test_texts_of_every_kind_are_joined(name):
+    assert message(*({name: piece} for piece in ("a", "b", "", None, "c")))[name] == "abc"
+
+
+def test_reasoning_and_text():
+    found = message({"reasoning_content": "hm"}, {"reasoning_content": "…"}, {"content": "yes"})
+    assert (found["reasoning_content"], found["content"]) == ("hm…", "yes")
+
+
+def test_parts_of_a_list():
+    """Mistral's thinking comes as parts, its answer as text."""
+    thinks = [{"type": "thinking", "thinking": [{"type": "text", "text": word}]} for word in "ab"]
+    found = message(
+        {"content": [thinks[0]]}, {"content": [thinks[1]]}, {"content": "so"}, {"content": "!"}
+    )
+    assert found["content"] == [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "ab"}]},
+        {"type": "text", "text": "so!"},
+    ]
+
+
+def test_details_of_reasoning():
+    """OpenRouter: https://openrouter.ai/docs/use-cases/reasoning-tokens."""
+    piece = {"type": "reasoning.text", "index": 0, "format": "x"}
+    found = message(*({"reasoning_details": [{**piece, "text": text}]} for text in "abc"))
+    assert found["reasoning_details"] == [{**piece, "text": "abc"}]
+
+
+@pytest.mark.parametrize(
+    ("deltas", "expected"),
+    [
+        (
+            [call(0, "a", "f", ""), call(0, arguments='{"x"'), call(0, arguments=":1}")],
+            [("a", "f", '{"x":1}')],
+        ),
+        (
+            [
+                call(0, "a", "f", ""),
+                call(1, "b", "g", ""),
+                call(1, arguments="2"),
+                call(0, arguments="1"),
+            ],
+            [("a", "f", "1"), ("b", "g", "2")],
+        ),
+        # an empty id and no name in later pieces (DashScope)
+        ([call(0, "a", "f", "{"), call(0, "", "", "}")], [("a", "f", "{}")]),
+        # the name again in each piece
+        ([call(0, "a", "f", "{"), call(0, "a", "f", "}")], [("a", "f", "{}")]),
+        # pieces without index
+        ([call(None, "a", "f", "{"), call(None, arguments="}")], [("a", "f", "{}")]),
+        # whole calls that all have the index 0, or none, or neither index nor id
+        ([call(0, "a", "f", "1"), call(0, "b", "g", "2")], [("a", "f", "1"), ("b", "g", "2")]),
+        (
+            [call(None, "a", "f", "1"), call(None, "b", "g", "2")],
+            [("a", "f", "1"), ("b", "g", "2")],
+        ),
+        (
+            [call(None, None, "f", "1"), call(None, None, "g", "2")],
+            [("", "f", "1"), ("", "g", "2")],
+        ),
+        # arguments as an object
+        ([call(0, "a", "f", {"x": 1})], [("a", "f", '{"x":1}')]),
+    ],
+)
+def test_tool_calls(deltas, expected):
+    assert calls(*deltas) == expected
+
+
+def test_a_function_call_of_the_older_kind():
+    found = message(
+        {"function_call": {"name": "f", "arguments": ""}}, {"function_call": {"arguments": "{}"}}
+    )
+    assert found["function_call"] == {"name": "f", "arguments": "{}"}
+
+
+def test_several_choices_in_any_order():
+    events = [
+        s.chunk({"content": text}, index=index) for index, text in [(1, "b"), (0, "a"), (1, "B")]
+    ]
+    events += [s.chunk(index=index, finish_reason="stop") for index in (1, 0)]
+    choices = read(events, CompletionsReader(choices=2))["choices"]
+    assert [(one["index"], one["message"]["content"]) for one in choices] == [(0, "a"), (1, "bB")]
+
+
+def test_logprobs_go_on():
+    events = []
+    for token in ("a", "b"):
+        logprobs = {
+            "content": [{"token": token, "logprob": -0.5, "top_logprobs": []}],
+            "refusal": None,
+        }
+        choice = {
+            "index": 0,
+            "delta": {"content": token},
+            "logprobs": logprobs,
+            "finish_reason": None,
+        }
+        events.append(s.event({**s.CHUNK, "choices": [choice]}))
+    choice = read([*events, s.chunk({}, finish_reason="stop")])["choices"][0]
+    assert [one["token"] for one in choice["logprobs"]["content"]] == ["a", "b"]
+    assert choice["logprobs"]["refusal"] is None
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [s.chunk({"content": "a"}, usage={"prompt_tokens": 7, "completion_tokens": 1}),
+         s.chunk({}, finish_reason="stop", usage=s.USAGE), s.DONE],
+        [s.chunk({"content": "a"}, usage=None), s.chunk({}, finish_reason="stop"),
+         s.event({**s.CHUNK, "choices": [], "usage": s.USAGE}), s.DONE],
+        [s.event({**s.CHUNK, "choices": [{"index": 0, "delta": {"content": "a"},
+                                          "finish_reason": "stop", "usage": s.USAGE}]})],
+        [s.chunk({"content": "a"}, finish_reason="stop", x_groq={"id": "r", "usage": s.USAGE})],
+    ],
+)  # fmt: skip
+def test_usage_wherever_it_stands(events):
+    assert read(events)["usage"] == s.USAGE
+
+
+def test_fields_of_providers_are_kept():
+    sent = [
+        s.event({**s.CHUNK, "choices": [], "prompt_filter_results": [{"prompt_index": 0}]}),
+        s.chunk({"role": "assistant", "content": "a"}, citations=["x"], system_fingerprint="fp"),
+        s.chunk({"content": "b"}, citations=["x"], system_fingerprint="fp", obfuscation="zz"),
+        s.event({**s.CHUNK, "choices": [{"index": 0, "delta": {"images": [{"n": 1}]},
+                                         "content_filter_results": {"hate": {"filtered": False}},
+                                         "native_finish_reason": "END", "finish_reason": "stop"}]}),
+    ]  # fmt: skip
+    answer = read(sent)
+    assert answer["citations"] == ["x"]
+    assert answer["prompt_filter_results"] == [{"prompt_index": 0}]
+    assert answer["system_fingerprint"] == "fp"
+    assert "obfuscation" not in answer
+    choice = answer["choices"][0]
+    assert choice["content_filter_results"] == {"hate": {"filtered": False}}
+    assert choice["native_finish_reason"] == "END"
+    assert choice["message"] == {"role": "assistant", "content": "ab", "images": [{"n": 1}]}
+
+
+def test_a_whole_message_at_the_end():
+    """MiniMax ends with the whole message; Perplexity has it so far beside each piece."""
+    whole = {"role": "assistant", "content": "ab", "audio_content": ""}
+    last = {"index": 0, "message": whole, "finish_reason": "stop"}
+    beside = {
+        "index": 0,
+        "delta": {"content": "b"},
+        "message": {"content": "ab"},
+        "finish_reason": None,
+    }
+    events = [s.chunk({"content": "a"}), s.event({**s.CHUNK, "choices": [beside]})]
+    assert (
+        read([*events, s.chunk({}, finish_reason="stop")])["choices"][0]["message"]["content"]
+        == "ab"
+    )
+    assert (
+        read([*events, s.event({**s.CHUNK, "choices": [last]})])["choices"][0]["message"] == whole
+    )
+
+
+def test_a_completion():
+    def piece(text, finish_reason=None, logprobs=None):
+        choice = {"index": 0, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}
+        return s.event({"id": "x", "object": "text_completion", "model": "m", "choices": [choice]})
+
+    tokens = [{"tokens": [text], "token_logprobs": [-1.0]} for text in "ab"]
+    answer = read(
+        [piece("a", None, tokens[0]), piece("b", "length", tokens[1]), s.DONE],
+        CompletionsReader(of_text=True),
+    )
+    assert answer["object"] == "text_completion"
+    choice = answer["choices"][0]
+    assert (choice["text"], choice["finish_reason"]) == ("ab", "length")
+    assert choice["logprobs"] == {"tokens": ["a", "b"], "token_logprobs": [-1.0, -1.0]}
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [],
+        [s.DONE],
+        s.says("all of it")[:-3],  # no finish_reason, no end
+        [s.chunk({"content": "a"}), s.event(": OPENROUTER PROCESSING")][:1],
+        [s.chunk({"content": "a"}), s.chunk({"content": "b"}, index=1, finish_reason="stop")],
+    ],
+)
+def test_without_a_proper_end_there_is_no_answer(events):
+    with pytest.raises(StreamBroken):
+        read(events)
+
+
+def test_one_of_two_choices_is_no_answer():
+    events = [s.chunk({"content": "a"}, finish_reason="stop")]
+    assert read(events)["choices"]
+    with pytest.raises(StreamBroken):
+        read(events, CompletionsReader(choices=2))
+
+
+@pytest.mark.parametrize("data", ["{", "not JSON", '{"choices": [', "\x00"])
+def test_a_piece_that_is_not_json(data):
+    with pytest.raises(StreamBroken):
+        read([s.chunk({"content": "a"}), s.event(data)])
+
+
+@pytest.mark.parametrize("kind", ["ping", "keepalive"])
+def test_signs_of_life_are_not_read(kind):
+    assert read([s.event("…", kind), *s.says("a")])["choices"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        s.event({"error": {"message": "boom", "code": 502}}),
+        s.event({"message": "boom"}, "error"),
+        s.event("boom", "error"),
+        s.event({"object": "error", "message": "boom", "type": "BadRequestError", "code": 400}),
+        s.event({"code": 1302, "msg": "boom"}),
+        s.chunk(
+            {"content": ""},
+            finish_reason="error",
+            error={"code": "server_error", "message": "boom"},
+        ),
+    ],
+)
+def test_an_error_inside(sent):
+    with pytest.raises(StreamError) as raised:
+        read([s.chunk({"content": "a"}), sent])
+    assert b"boom" in raised.value.body
+
+
+@pytest.mark.parametrize("harmless", [None, {}, "", {"code": 0, "message": ""}])
+def test_no_error_inside(harmless):
+    assert read([s.chunk({"content": "a"}, error=harmless), s.chunk(finish_reason="stop")])[
+        "choices"
+    ]
+
+
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "status": "completed",
+    "model": "m",
+    "output": [
+        {
+            "type": "message",
+            "content": [{"type": "output_text", "text": "Hello"}],
+            "status": "completed",
+        }
+    ],
+    "usage": {"input_tokens": 3, "output_tokens": 1, "total_tokens": 4},
+}
+
+
+def test_a_response():
+    reader = ResponsesReader()
+    assert read(s.response_events(RESPONSE, "Hel", "lo"), reader) == RESPONSE
+    assert reader.started
+    assert reader.ended
+
+
+@pytest.mark.parametrize(
+    ("last", "response", "outcome"),
+    [
+        ("response.incomplete", {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+         Outcome.CUT_OFF),
+        ("response.failed", {"status": "failed", "error": {"code": "server_error", "message": "x"}}, None),
+    ],
+)  # fmt: skip
+def test_a_response_that_ends_otherwise(last, response, outcome):
+    answer = read(s.response_events({**RESPONSE, **response}, "Hel", last=last), ResponsesReader())
+    assert answer == {**RESPONSE, **response}
+    found = outcome_of("/v1/responses", json.dumps(answer).encode())
+    assert found.failed if outcome is None else found.outcome is outcome
+
+
+def test_items_of_a_response_that_ends_without_them():
+    items = [
+        s.event({"type": "response.output_item.done", "output_index": at, "item": {"n": at}})
+        for at in (1, 0)
+    ]
+    events = [*items, *s.response_events({**RESPONSE, "output": []})]
+    assert read(events, ResponsesReader())["output"] == [{"n": 0}, {"n": 1}]
+
+
+def test_a_response_without_its_last_event():
+    with pytest.raises(StreamBroken):
+        read(s.response_events(RESPONSE, "Hel")[:-1], ResponsesReader())
+
+
+def test_an_error_event_of_a_response():
+    with pytest.raises(StreamError) as raised:
+        read(
+            [s.event({"type": "error", "code": "server_error", "message": "boom"}, "error")],
+            ResponsesReader(),
+        )
+    assert b"boom" in raised.value.body
