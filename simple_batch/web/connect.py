@@ -225,4 +225,4 @@ def _prices_told(base_url: str, model: str) -> str:
         currency=known.currency,
         date=known.date,
     )
-    return f"{told} {known.note}".strip()
+    return f"{told} ({known.note})" if known.note else told
