@@ -1,7 +1,7 @@
 """make bench: prints its figures and appends them to bench/results/.
 
-python -m bench [--quick] [PART ...]      parts: overhead tls databases embeddings width finding
-                                          faults cluster_limits growth pages files batch_api cluster
+python -m bench [--quick] [PART ...]      parts: overhead tls streams databases embeddings width finding
+                                          faults caches cluster_limits growth pages files batch_api cluster
 """
 
 import argparse
@@ -14,24 +14,27 @@ from importlib.metadata import PackageNotFoundError, version
 
 from . import report
 from .batch_api import batch_api
+from .caches import caches
 from .cluster import cluster
 from .faults import faults
 from .files import files
 from .pages import pages
 from .processes import ROOT
 from .shared_limits import cluster_limits
-from .speed import databases, embeddings, growth, overhead, overhead_tls, width
+from .speed import databases, embeddings, growth, overhead, overhead_tls, streams, width
 from .unknown_limit import finding
 
 VERSIONS = ("gevent", "geventhttpclient", "requests", "peewee", "Flask", "aiohttp", "openai")
 FULL = {
     "overhead": lambda: overhead(20_000),
     "tls": lambda: overhead_tls(20_000),
+    "streams": lambda: streams(20_000, 3),
     "embeddings": lambda: embeddings(20_000),
     "databases": lambda: databases(20_000, 2),
     "width": lambda: width(20_000, 2_000, 5_000, 1.0),
     "finding": lambda: finding(240.0),
     "faults": lambda: faults(12_000, 300),
+    "caches": lambda: caches(3_000, 2.0),
     "cluster_limits": lambda: cluster_limits(120.0),
     "growth": lambda: growth([1_000, 10_000, 100_000, 1_000_000], 1_000_000),
     "pages": lambda: pages(1_000_000, 300_000),
@@ -42,11 +45,13 @@ FULL = {
 QUICK = {
     "overhead": lambda: overhead(300),
     "tls": lambda: overhead_tls(300),
+    "streams": lambda: streams(300, 1),
     "embeddings": lambda: embeddings(200),
     "databases": lambda: databases(200, 1),
     "width": lambda: width(200, 50, 100, 0.1),
     "finding": lambda: finding(11.0),
     "faults": lambda: faults(300, 30),
+    "caches": lambda: caches(200, 0.2),
     "cluster_limits": lambda: cluster_limits(11.0),
     "growth": lambda: growth([100, 300], 2_000),
     "pages": lambda: pages(2_000, 2_000),

@@ -2,7 +2,7 @@
 
     python -m bench.endpoint [--delay S] [--tls CERT KEY] [--limit KIND | --faults KIND]
 
-It answers every request with a completion of about 600 bytes, and /v1/embeddings with a vector of 256
+It answers every request with a completion of about 600 bytes (as 63 events where a stream is asked for), and /v1/embeddings with a vector of 256
 numbers for each input. With a limit (rpm, tpm, concurrency, changing: bench/limits.py) it refuses
 calls beyond it, and GET /stats returns the calls allowed and received. With faults (bench/faults.py) it
 fails a share of its calls.
@@ -39,6 +39,10 @@ REFUSAL = json.dumps(
 ).encode()
 VECTOR = json.dumps([0.0123456789] * 256)
 HEAD = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+EVENTS_AT_ONCE = 10
 GOOD = HEAD % (b"200 OK", len(ANSWER)) + ANSWER
 REFUSED = HEAD % (b"429 Too Many Requests", len(REFUSAL)) + REFUSAL
 
@@ -55,6 +59,26 @@ def embeddings(body):
     usage = f'{{"prompt_tokens":{tokens},"total_tokens":{tokens}}}'
     answer = f'{{"object":"list","data":[{data}],"model":"bench","usage":{usage}}}'.encode()
     return HEAD % (b"200 OK", len(answer)) + answer
+
+
+def _packets() -> list[bytes]:
+    """The same answer as a stream: one event a word, ten events a packet."""
+    whole = json.loads(ANSWER)
+    choice = {"index": 0, "logprobs": None, "finish_reason": None}
+    head = {**whole, "object": "chat.completion.chunk", "usage": None}
+    chunks = [{**head, "choices": [{**choice, "delta": {"content": "word "}}]}] * 60
+    ending = {**choice, "delta": {}, "finish_reason": "stop"}
+    chunks += [{**head, "choices": [ending]}, {**head, "choices": [], "usage": whole["usage"]}]
+    events = [f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks]
+    events.append(b"data: [DONE]\n\n")
+    joined = [
+        b"".join(events[at : at + EVENTS_AT_ONCE]) for at in range(0, len(events), EVENTS_AT_ONCE)
+    ]
+    packets = [b"%x\r\n%s\r\n" % (len(data), data) for data in joined]
+    return [STREAM_HEAD + packets[0], *packets[1:-1], packets[-1] + b"0\r\n\r\n"]
+
+
+PACKETS = _packets()
 
 
 def _failure(status: int, retry_after_s: float | None) -> bytes:
@@ -95,12 +119,20 @@ class Protocol(asyncio.Protocol):
                 self._metered()
             elif self.faults is not None:
                 self._faulty(self.faults)
+            elif b'"stream":true' in body:
+                asyncio.get_running_loop().call_later(self.delay, self._stream, 0)
             else:
                 answer = embeddings(body) if head.startswith(b"post /v1/embeddings") else GOOD
                 if self.delay:
                     asyncio.get_running_loop().call_later(self.delay, self._write, answer)
                 else:
                     self._write(answer)
+
+    def _stream(self, place):
+        """Send the packets one after the other, others' in between."""
+        self._write(PACKETS[place])
+        if place + 1 < len(PACKETS):
+            asyncio.get_running_loop().call_soon(self._stream, place + 1)
 
     def _metered(self):
         later = asyncio.get_running_loop().call_later

@@ -30,13 +30,23 @@ def endpoint(*options: str):
 
 
 def run_simple_batch(
-    base_url: str, count: int, concurrency: int | None, look=False, ca="", embed: int = 0
+    base_url: str,
+    count: int,
+    concurrency: int | None,
+    look=False,
+    ca="",
+    embed: int = 0,
+    stream: str = "never",
 ) -> dict:
     """Run a job through the real program. With ``look`` its page is requested meanwhile; with
-    ``embed`` it sends embeddings, that many inputs per call."""
+    ``embed`` it sends embeddings, that many inputs per call; ``stream`` is of its config."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        program(folder, base_url, count, concurrency, ca, embed) as (process, port, job_id),
+        program(folder, base_url, count, concurrency, ca, embed, stream=stream) as (
+            process,
+            port,
+            job_id,
+        ),
     ):
         times = page_latencies(process, port, job_id) if look else []
         found = json.loads(process.stdout.readline())
@@ -56,10 +66,11 @@ def program(
     ca="",
     embed: int = 0,
     root: Path = ROOT,
+    stream: str = "never",
 ):
     """The program (of the checkout ``root``) with a job of ``count`` requests that starts now."""
     job_id = prepare(folder, base_url, count, concurrency, embed, root)
-    command = [sys.executable, "-m", "bench.run_job", folder, str(job_id), ca]
+    command = [sys.executable, "-m", "bench.run_job", folder, str(job_id), stream, ca]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process, int(process.stdout.readline()), job_id

@@ -25,6 +25,14 @@ def tls(part: dict) -> None:
     print(f"CPU per request over the bare aiohttp loop: {_cpu_ratio(part['rows']):.2f} (mark: 2.0)")
 
 
+def streams(part: dict) -> None:
+    print(f"\nStreams: {part['count']:,} requests, 100 in flight, answers of 60 words in 63 events")
+    rows = part["rows"]
+    _table(rows)
+    share = rows["always"]["per_second"] / rows["never"]["per_second"]
+    print(f"requests per second with streams over those without: {share:.0%} (mark: 60%)")
+
+
 def embeddings(part: dict) -> None:
     print(f"\nEmbeddings: {part['count']:,} requests, 20 ms a call, 20 calls in flight")
     rows = part["rows"]
@@ -73,6 +81,17 @@ def faults(part: dict) -> None:
     for name, row in part["rows"].items():
         print(f"{name:44}" + "".join(f"{_of_ideal(row, tool):>20}" for tool in tools))
     print(f"(The last two rows: seconds for {part['quick_count']} requests of 50 ms.)")
+
+
+def caches(part: dict) -> None:
+    print(
+        f"\nPrompt caches: {part['count']:,} requests with one prefix of 2,000 tokens, 100 in flight, "
+        f"{part['latency_s']:g} s a call in the mean"
+    )
+    print(f"{'':26}{'cached input':>14}{'overflowed':>12}{'seconds':>10}")
+    for name, row in part["rows"].items():
+        print(f"{name:26}{row['share']:14.1%}{row['overflowed']:12,}{row['seconds']:10.1f}")
+    print(f"with keys: {part['rows']['by prefix, with keys']['share']:.0%} (mark: 75%)")
 
 
 def _of_ideal(row: dict, tool: str) -> str:

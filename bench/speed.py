@@ -56,6 +56,17 @@ def embeddings(count: int) -> dict:
     return {"count": count, "rows": _per_call(rows)}
 
 
+def streams(count: int, turns: int) -> dict:
+    """The same requests without and with streams, 100 in flight, in turns: the best of each."""
+    rows: dict = {}
+    with endpoint() as base_url:
+        for _ in range(turns):
+            for name in ("never", "always"):
+                run = {**run_simple_batch(base_url, count, 100, stream=name), "count": count}
+                rows[name] = min(rows.get(name, run), run, key=lambda row: row["seconds"])
+    return {"count": count, "rows": _per_call(rows)}
+
+
 def databases(count: int, turns: int) -> dict:
     """The same job on SQLite and on PostgreSQL, in turns."""
     rows: dict = {}

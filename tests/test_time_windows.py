@@ -1,13 +1,13 @@
 """Hours of the day in a time zone, over midnight and over changes to and from daylight saving
 time."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simple_batch.core import time_windows
+from simple_batch.core import time_windows, weekdays
 from simple_batch.core.errors import InvalidInput
 
 
@@ -53,6 +53,11 @@ def test_when_the_clock_is_put_forward_and_back():
         ("22:00-06:00", "Mars/Olympus", "zone"),
         ("22:00-06:00", "../../etc/passwd", "zone"),
         (",".join(["01:00-02:00"] * 13), "UTC", "hours"),
+        ("daily 00:00-24:00", "UTC", "hours"),
+        ("Someday 09:00-18:00", "UTC", "hours"),
+        ("Mon-Fri 09:00-18:00 or so", "UTC", "hours"),
+        ("09:00-18:00 Mon-Fri", "UTC", "hours"),
+        (",".join(["Mon Wed Fri 01:00-02:00"] * 12), "UTC", "hours"),
     ],
 )
 def test_what_is_no_hours_is_reported(text, zone, field):
@@ -79,3 +84,71 @@ def test_at_an_opening_it_is_open(begin, end, at, zone):
     assert opening > at
     assert found.open_at(opening)
     assert not found.open_at(opening - 60_000) or found.open_at(opening - 86_400_000)
+
+
+def week(text: str, zone: str = "UTC") -> list[str]:
+    """The hours of a week that are open, as “Mon 9”; 2026-11-23 is a Monday."""
+    hours = time_windows.parse(text, zone)
+    start = ms(2026, 11, 23)
+    moments = [start + hour * 3_600_000 for hour in range(7 * 24)]
+    return [
+        f"{datetime.fromtimestamp(at / 1000, UTC):%a} {at // 3_600_000 % 24}"
+        for at in moments
+        if hours.open_at(at)
+    ]
+
+
+def test_days_of_the_week():
+    assert week("Mon-Fri 09:00-10:00") == [
+        f"{day} 9" for day in ("Mon", "Tue", "Wed", "Thu", "Fri")
+    ]
+    assert week("Sat, Sun 10:00-11:00") == week("weekend 10:00-11:00") == ["Sat 10", "Sun 10"]
+    assert len(week("Sat")) == len(week("Sat 00:00-24:00")) == 24
+    assert week("Mon-Fri 01:00-02:00, 06:00-07:00") == week("周一至周五 1:00-2:00，6:00-7:00")
+    assert week("Sun-Mon 05:00-06:00; daily 05:00-06:00") == week("05:00-06:00")
+    assert week("Mon 23:00-24:00; Wed") == ["Mon 23", *(f"Wed {hour}" for hour in range(24))]
+    assert week("monday & Wednesday to thu 03:00-04:00") == ["Mon 3", "Wed 3", "Thu 3"]
+
+
+def test_a_span_over_midnight_belongs_to_the_day_on_which_it_begins():
+    assert week("Fri 23:00-01:00") == ["Fri 23", "Sat 0"]
+    assert week("Sun 23:00-01:00") == ["Mon 0", "Sun 23"]
+
+
+def test_days_are_those_of_the_zone():
+    assert week("Mon 00:00-02:00", "Asia/Shanghai") == ["Sun 16", "Sun 17"]
+
+
+def test_the_next_opening_is_days_away():
+    hours = time_windows.parse("Mon 09:00-18:00", "UTC")
+    assert hours.opens_after(ms(2026, 11, 23, 9, 0)) == ms(2026, 11, 30, 9, 0)
+    berlin = time_windows.parse("Sun 02:30-03:30", "Europe/Berlin")  # 02:30 does not exist that day
+    assert berlin.opens_after(ms(2026, 3, 27)) == ms(2026, 3, 29, 1, 30)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.frozensets(st.integers(0, 6), min_size=1), st.integers(0, 1439), st.integers(0, 1439)
+        ).filter(lambda span: span[1] != span[2]),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(ms(2026, 1, 1), ms(2027, 1, 1)),
+)
+def test_hours_with_days_are_read_as_they_are_written(spans, at):
+    text = ", ".join(
+        f"{weekdays.written(days)} {begin // 60}:{begin % 60:02}-{end // 60}:{end % 60:02}"
+        for days, begin, end in spans
+    )
+    found = time_windows.parse(text, "Asia/Shanghai")
+    assert time_windows.parse(str(found), "Asia/Shanghai") == found
+    assert found.open_at(found.opens_after(at))
+    shown = datetime.fromtimestamp(at / 1000, timezone(timedelta(hours=8)))
+    minute, day = shown.hour * 60 + shown.minute, shown.weekday()
+    assert found.open_at(at) == any(
+        (begin <= minute < end and day in days)
+        or (begin > end and minute >= begin and day in days)
+        or (begin > end and minute < end and (day - 1) % 7 in days)
+        for days, begin, end in spans
+    )

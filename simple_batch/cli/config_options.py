@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from ..core.domain import ApiFormat, Auth
 from ..core.errors import InvalidInput
 from ..core.json_faults import text_fault
-from ..services import configs, prices, provider_gallery
+from ..services import configs, price_texts, prices, provider_gallery
 from ..services.config_fields import FIELDS
 from ..services.header_lines import pair
 from .base import say
@@ -75,6 +76,8 @@ def apply(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
         value = options.get(name) if field.flag else None
         if value is not None:
             setattr(fields, name, field.default if value is CLEARED else value)
+    if options["api_format"] == ApiFormat.ANTHROPIC and options["auth"] is None:
+        fields.auth = Auth.X_API_KEY
     _apply_pairs(fields.headers, fields.secret_headers, options["header"], ":", "headers")
     _apply_pairs(fields.query, fields.secret_query, options["query"], "=", "query")
     _apply_secrets(fields.headers, fields.secret_headers, options["secret_header"])
@@ -177,3 +180,6 @@ def _apply_known_prices(fields: configs.ConfigFields, options: dict[str, Any]) -
     fields.currency = found.currency
     for name in PRICES:
         setattr(fields, name, getattr(found, name.removesuffix("_price")))
+    fields.price_rules = found.rules.to_json()
+    for rule in price_texts.rules_in_words(found.rules):
+        say(f"  {rule}")

@@ -1,5 +1,6 @@
 """add-config, edit-config, list-configs, test-config, remove-config."""
 
+import json
 import sys
 from collections.abc import Iterator
 
@@ -132,6 +133,7 @@ def _shown(config) -> dict:
         "adjustments": msgspec.to_builtins(adjusted_parameters.of_config(config)),
         "currency": config.currency,
         **prices,
+        "price_rules": json.loads(config.price_rules),
         "notes": config.notes,
         "active": config.active,
     }

@@ -114,11 +114,19 @@ def show_job(job_id, as_json):
                 f"{key} {'unknown' if part is None else part}" for key, part in value.items()
             )
         elif isinstance(value, list):
-            value = ", ".join(f"{item['cause']} {item['count']}" for item in value) or "none"
+            value = ", ".join(_item(item) for item in value) or "none"
         put(f"{name:20} {'' if value is None else shown_line(str(value))}")
     template = jobs.get(job_id).template_from
     if template:
         put(f"{'template':20} {template}")
+
+
+def _item(item: dict) -> str:
+    """A cause with its count, or what one way saved."""
+    if "cause" in item:
+        return f"{item['cause']} {item['count']}"
+    amount = "unknown" if item["amount"] is None else item["amount"]
+    return f"{item['by']} {item['calls']} calls {amount} {item['currency']}"
 
 
 @command("pause-job")

@@ -73,6 +73,9 @@ def options_of(fields: Iterable[Field], clearable: bool = False) -> list[Callabl
 def _option(field: Field, clearable: bool) -> Callable:
     if field.kind is Kind.FLAG:
         return click.option(field.flag, field.name, is_flag=True, help=field.help)
+    if field.kind is Kind.SWITCH:
+        both = f"{field.flag}/--no-{field.flag.removeprefix('--')}"
+        return click.option(both, field.name, default=None, help=field.help)
     kind = _TYPES.get(field.kind, str)
     if field.kind is Kind.CHOICE:
         kind = click.Choice([word_of(choice) for choice in field.choices])
@@ -88,6 +91,6 @@ def word_of(choice: Choice) -> str:
     return choice.word or str(choice.value)
 
 
-def given(value: Any) -> bool:
+def given(value: Any, kind: Kind = Kind.FLAG) -> bool:
     """Whether an option was given."""
-    return value is not None and value is not False
+    return value is not None and (value is not False or kind is Kind.SWITCH)

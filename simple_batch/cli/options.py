@@ -65,7 +65,9 @@ def new_job(config: str | int, hold: bool = False, **options) -> JobOptions:
     template, saved = _template(options.pop("template"), options.pop("sheet"))
     template, saved = _sent_to(options.pop("endpoint"), template, saved)
     values = {
-        name: _value(OPTIONS[name], value, zone) for name, value in options.items() if given(value)
+        name: _value(OPTIONS[name], value, zone)
+        for name, value in options.items()
+        if given(value, OPTIONS[name].kind)
     }
     return JobOptions(
         config=config,

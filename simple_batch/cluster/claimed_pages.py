@@ -46,6 +46,8 @@ class ClaimedPages(RequestSource, ResultSink):
     worker has the shared limits and spend leases that a call of this route needs, and asks for them if
     not."""
 
+    max_held = pages.SIZE  # what one worker holds back, the others cannot send
+
     def __init__(
         self,
         job: Job,
@@ -55,6 +57,7 @@ class ClaimedPages(RequestSource, ResultSink):
         spare: Callable[[], int],
         ready: Callable[[RouteKey], bool],
     ):
+        self.part = worker_id
         self._job_id = job.id
         self._total = job.total
         self._worker_id = worker_id

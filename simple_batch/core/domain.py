@@ -5,13 +5,15 @@ milliseconds since the epoch (UTC), money is an integer of a billionth
 (nano) of the currency's unit, bodies are JSON as bytes.
 """
 
+import math
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from .messages import Message, restored, translatable
+from .price_rules import LongContext, OwnPrices, PriceRules, exact
 
 NANO = 1_000_000_000
 EMBEDDINGS = "/v1/embeddings"
@@ -162,9 +164,44 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-class Prices(msgspec.Struct, frozen=True):
+class Saved(NamedTuple):
+    """What a call saved, in nano-units, compared with the same tokens at the standard tier, at the dearest
+    hour and without a cache: by the provider's prompt cache (negative where writing to it cost more than
+    reading saved), by a cheaper service tier, by a cheaper hour."""
+
+    cache: int = 0
+    tier: int = 0
+    hours: int = 0
+
+
+class _TokenRates(NamedTuple):
+    """Nano-units per million tokens, as numerators over one ``denominator``."""
+
+    input: int
+    cached: int
+    written: int
+    output: int
+    reasoning: int
+    denominator: int
+
+    def cost(self, usage: Usage) -> int:
+        """Rounded half up."""
+        amount = (
+            (usage.input - usage.cached - usage.cache_write) * self.input
+            + usage.cached * self.cached
+            + usage.cache_write * self.written
+            + (usage.output - usage.reasoning) * self.output
+            + usage.reasoning * self.reasoning
+        )
+        unit = TOKENS_PER_PRICE * self.denominator
+        return (2 * amount + unit) // (2 * unit)
+
+
+class Prices(msgspec.Struct, frozen=True, dict=True):
     """Prices in nano-units per million tokens; None where unknown. Cached input, cache writes and
-    reasoning without their own price cost what input and output do."""
+    reasoning without their own price cost what input and output do. ``rules`` say what they depend on
+    (core/price_rules.py). Every cost is in nano-units, rounded half up, and None where a price or the
+    usage that it needs is unknown, or the service tier."""
 
     currency: str = "USD"
     input: int | None = None
@@ -172,23 +209,127 @@ class Prices(msgspec.Struct, frozen=True):
     output: int | None = None
     reasoning: int | None = None
     cache_write: int | None = None
+    rules: PriceRules = PriceRules()
 
     def cost(self, usage: Usage | None) -> int | None:
-        """Cost in nano-units, rounded half up; None where a price or the usage
-        that it needs is unknown."""
-        if usage is None or self.input is None or self.output is None:
+        """Cost of one call at the standard tier and the dearest hour."""
+        return self._cost(usage, None, self.rules.factors()[-1], None)
+
+    def cost_of(
+        self,
+        usage: Usage | None,
+        ended_ms: int,
+        service_tier: str | None = None,
+        began_ms: int | None = None,
+        longest: int | None = None,
+    ) -> int | None:
+        """Cost of a call that ran from ``began_ms`` to ``ended_ms`` (epoch ms) at the tier that its answer
+        names. Where ``usage`` is a sum of calls, ``longest`` is the input of the longest of them."""
+        began_ms = ended_ms if began_ms is None else began_ms
+        return self._cost(usage, service_tier, self.rules.factor(began_ms, ended_ms), longest)
+
+    def cheapest(
+        self, usage: Usage, service_tier: str | None, longest: int | None = None
+    ) -> int | None:
+        """The lowest cost that calls at a tier can have, at any hour."""
+        return self._cost(usage, service_tier, self.rules.factors()[0], longest)
+
+    def dearest(
+        self, usage: Usage, service_tier: str | None, longest: int | None = None
+    ) -> int | None:
+        """The highest cost that calls can have for which a tier was asked: it or the standard one may be
+        used, at any hour."""
+        factor = self.rules.factors()[-1]
+        costs = [self._cost(usage, tier, factor, longest) for tier in (None, service_tier)]
+        known = [cost for cost in costs if cost is not None]
+        return max(known) if len(known) == len(costs) else None
+
+    def saved(
+        self,
+        usage: Usage | None,
+        ended_ms: int,
+        service_tier: str | None = None,
+        began_ms: int | None = None,
+    ) -> Saved:
+        """What a call saved; see Saved. Nothing where its cost is unknown. A dearer tier saves nothing."""
+        cost = self.cost_of(usage, ended_ms, service_tier, began_ms)
+        standard, dear = self.cost(usage), self.rules.factors()[-1]
+        if usage is None or cost is None or standard is None:
+            return Saved()
+        uncached = standard
+        if usage.cached or usage.cache_write:
+            uncached = self.cost(Usage(usage.input, usage.output, 0, usage.reasoning)) or 0
+        at_tier = self._cost(usage, service_tier, dear, None) or 0
+        return Saved(uncached - standard, max(0, standard - at_tier), at_tier - cost)
+
+    def _cost(
+        self, usage: Usage | None, tier: str | None, factor: Decimal, longest: int | None
+    ) -> int | None:
+        if usage is None:
             return None
-        cached_price = self.input if self.cached_input is None else self.cached_input
-        write_price = self.input if self.cache_write is None else self.cache_write
-        reasoning_price = self.output if self.reasoning is None else self.reasoning
-        amount = (
-            (usage.input - usage.cached - usage.cache_write) * self.input
-            + usage.cached * cached_price
-            + usage.cache_write * write_price
-            + (usage.output - usage.reasoning) * self.output
-            + usage.reasoning * reasoning_price
+        step = self.rules.step(usage.input if longest is None else longest)
+        rates = self._rates(tier, step, factor)
+        return None if rates is None else rates.cost(usage)
+
+    def _rates(
+        self, tier: str | None, step: LongContext | None, factor: Decimal
+    ) -> _TokenRates | None:
+        """Kept: few combinations come up, and each call asks."""
+        kept: dict[Any, _TokenRates | None] = self.__dict__.setdefault("kept_rates", {})
+        key = tier, step.above if step else None, factor
+        if key not in kept:
+            if len(kept) > _MAX_RATES:
+                kept.clear()  # answers may name any tier
+            kept[key] = self._new_rates(tier, step, factor)
+        return kept[key]
+
+    def _new_rates(
+        self, tier: str | None, step: LongContext | None, factor: Decimal
+    ) -> _TokenRates | None:
+        rate = self.rules.tier(tier)
+        if rate is None:
+            return None
+        own = rate.prices or (step.prices if step is not None else None)
+        base = (self if own is None else _own_prices(own))._base()
+        if base is None:
+            return None
+        into, out = exact(factor), exact(factor)
+        for each in (rate, step):
+            if each is not None and each.prices is None:
+                into, out = into * exact(each.input), out * exact(each.output)
+        rates = [price * into for price in base[:3]] + [price * out for price in base[3:]]
+        denominator = math.lcm(*(price.denominator for price in rates))
+        return _TokenRates._make([*(int(price * denominator) for price in rates), denominator])
+
+    def _base(self) -> tuple[int, int, int, int, int] | None:
+        """Input, cached input, cache writes, output, reasoning."""
+        if self.input is None or self.output is None:
+            return None
+        return (
+            self.input,
+            self.input if self.cached_input is None else self.cached_input,
+            self.input if self.cache_write is None else self.cache_write,
+            self.output,
+            self.output if self.reasoning is None else self.reasoning,
         )
-        return (amount + TOKENS_PER_PRICE // 2) // TOKENS_PER_PRICE
+
+
+_MAX_RATES = 100
+
+
+def _own_prices(own: OwnPrices) -> Prices:
+    """Those of a tier or a long context."""
+
+    def nano(price: Decimal | None) -> int | None:
+        return None if price is None else int((price * NANO).to_integral_value())
+
+    return Prices(
+        input=nano(own.input),
+        cached_input=nano(own.cached_input),
+        output=nano(own.output),
+        reasoning=nano(own.reasoning),
+        cache_write=nano(own.cache_write),
+    )
 
 
 IMAGE = "image-file:"  # in a request before the file of an image; its data URL is made when sent
@@ -207,6 +348,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     twin: int | None = None  # index of an identical one before it, whose answer it gets
     cells: bytes | None = None  # of the row of a table it was made from, as a JSON array
     max_tokens: int | None = None  # a limit over that of the body, where it is sent again with one
+    prefix: int | None = None  # of its prompt, as prompt_prefix.prefix_of has it
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -259,6 +401,12 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     excerpt: str = ""  # the first 2,000 characters of what came back
     wait_ms: int = 0  # pause decided after this attempt
     usage: Usage | None = None
+    service_tier: str | None = None  # as the answer names it
+
+    @property
+    def ended_at(self) -> int:
+        """Epoch ms."""
+        return self.started_at + self.latency_ms
 
 
 class RequestResult(msgspec.Struct, frozen=True, gc=False):
@@ -282,6 +430,8 @@ class RequestResult(msgspec.Struct, frozen=True, gc=False):
     model: str | None = None  # as the answer names it
     outcome: Outcome | None = None
     finish_reason: str | None = None
+    service_tier: str | None = None  # as the answer names it
+    tier_fallback: bool = False  # its tier had no room: it was sent without one
     first_token_ms: int | None = None  # of an answer that came as a stream
     held: object = (
         None  # what the response holds of the room for all answers (engine/answer_memory.py)
@@ -334,7 +484,7 @@ class Defaults(msgspec.Struct, frozen=True):
     are a job's parameters: they go to every endpoint. A request that names the ``alias`` as its
     model means ``model``. ``api_format`` is that of the endpoint: what it has nothing like is left out.
     ``adjustments`` are those of the config; ``left_out`` are parameters that a user has told a job to
-    leave out of all its requests."""
+    leave out of all its requests. ``service_tier`` is asked for where the endpoint has the field."""
 
     model: str
     max_tokens: int | None = None
@@ -345,6 +495,7 @@ class Defaults(msgspec.Struct, frozen=True):
     api_format: ApiFormat = ApiFormat.OPENAI
     adjustments: tuple[Adjustment, ...] = ()
     left_out: tuple[str, ...] = ()
+    service_tier: str | None = None
 
     def under(self, params: dict[str, Any]) -> "Defaults":
         """With a job's own parameters over the config's."""
@@ -354,8 +505,9 @@ class Defaults(msgspec.Struct, frozen=True):
             model=rest.pop("model", self.model),
             max_tokens=rest.pop("max_tokens", self.max_tokens),
             temperature=rest.pop("temperature", self.temperature),
+            service_tier=rest.pop("service_tier", self.service_tier),
             params=rest,
-            own={name: params[name] for name in params if name != "model"},
+            own={name: params[name] for name in params if name not in ("model", "service_tier")},
         )
 
 

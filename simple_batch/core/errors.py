@@ -2,8 +2,10 @@
 none of them carries a key."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from .domain import Fault
+if TYPE_CHECKING:  # domain imports what raises these errors
+    from .domain import Fault
 
 
 class SimpleBatchError(Exception):
@@ -70,7 +72,7 @@ class UploadRejected(SimpleBatchError):
     def __init__(
         self,
         message: str,
-        faults: Iterable[Fault] = (),
+        faults: "Iterable[Fault]" = (),
         fault_count: int = 0,
         good_count: int = 0,
     ):

@@ -116,8 +116,10 @@ OS_ERRORS = (  # the operating system's words, as it gives them
     stored_message("%(code)s certificate verify failed: %(why)s"),
 )
 
-# --- requests that Anthropic's Messages API has nothing like (engine/anthropic/) -------------------
+# --- streams of Anthropic's Messages API, and requests that it has nothing like (engine/anthropic/) --
 
+STREAM_UNENDED = stored_message("the stream ended before the answer did")
+STREAM_PIECE_UNREADABLE = stored_message("a piece of the stream cannot be read")
 NO_COUNTERPART = stored_message(
     "%(field)s: Anthropic's Messages API has nothing like it. Leave it out, or send this request "
     "to another connection."
@@ -257,6 +259,10 @@ NAN_IS_EMPTY = stored_message("cells that hold NaN are read as empty: %(count)s"
 CONVERSATION_USED = stored_message(
     "each row is a request with the messages of its column “%(name)s”; the other columns are only kept "
     "beside the answers"
+)
+COLUMN_BEFORE_TEXT = stored_message(
+    "The column “%(column)s” comes before fixed text. Put the fixed text first: then the provider's cache "
+    "can hold about %(tokens)s more tokens of each request."
 )
 ID_COLUMN_USED = stored_message("custom_id: column “%(name)s”, whose values do not repeat")
 ID_COLUMN_REPEATS = stored_message(

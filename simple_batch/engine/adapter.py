@@ -295,12 +295,11 @@ class GeventAdapter(BaseAdapter):
                 data = bytes(answer.body)
                 answer.body.clear()
                 limit.heard(body.feed(data))
-            kept = body.kept
-            if kept > self._max_body:
+            if body.too_large:
                 raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
             if body.ended:
                 return
-            held.reserve(kept + BLOCK, limit)
+            held.reserve(body.kept + BLOCK, limit)
 
     def _streamed(
         self, request: PreparedRequest, answer: "_Message", held: Held, body: StreamBody

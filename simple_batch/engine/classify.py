@@ -24,6 +24,7 @@ from .error_kinds import kind_of, limited, refuses_content
 from .error_text import ErrorBody, is_error, read_error, read_error_value
 from .rate_limit_headers import RateLimits, rate_limits
 from .rejected_parameters import Rejection, rejection_of
+from .service_tier import of_answer
 from .surrogates import mended
 from .transport import Reply, TransportFailure
 from .usage import usage_of
@@ -42,7 +43,8 @@ class Classification(msgspec.Struct, frozen=True):
     names; ``rejected`` says which of them it rejects. ``failed_generation``: what the model generated fails the provider's own check.
     ``unavailable``: a gateway says that the endpoint behind it is away. ``foreign``: what came is no
     answer of an API, but a page or nothing. ``outcome`` and ``finish_reason`` are of an answer, also of
-    one that is disqualified."""
+    one that is disqualified; ``service_tier`` is the one that it names. ``no_capacity``: the provider lacks
+    room; ``tier_refused``: it does in the service tier that was asked for, which says nothing of limits."""
 
     cause: Cause | None
     verdict: Verdict | None
@@ -65,6 +67,9 @@ class Classification(msgspec.Struct, frozen=True):
     finish_reason: str | None = None
     unavailable: bool = False
     foreign: bool = False
+    service_tier: str | None = None
+    no_capacity: bool = False
+    tier_refused: bool = False
     rejected: Rejection | None = None
 
 
@@ -101,6 +106,7 @@ class _Answer(msgspec.Struct):
     model: str | None = None
     error: msgspec.Raw = _NONE
     base_resp: msgspec.Raw = _NONE  # MiniMax
+    service_tier: msgspec.Raw = _NONE
 
 
 class _Lenient(msgspec.Struct):
@@ -113,6 +119,7 @@ class _Lenient(msgspec.Struct):
     usage: msgspec.Raw = _NONE
     error: msgspec.Raw = _NONE
     base_resp: msgspec.Raw = _NONE
+    service_tier: msgspec.Raw = _NONE
 
 
 class _Choice(msgspec.Struct):
@@ -162,7 +169,14 @@ def classify_failure(failure: TransportFailure) -> Classification:
     message = failure.message
     if not isinstance(message, Message):
         message = redact(message)[:MESSAGE]
-    return Classification(failure.cause, failure.verdict, message=message, reached=failure.reached)
+    rejected = Rejection((failure.parameter,)) if failure.parameter else None
+    return Classification(
+        failure.cause,
+        failure.verdict,
+        message=message,
+        reached=failure.reached,
+        rejected=rejected,
+    )
 
 
 def disqualified(
@@ -223,6 +237,7 @@ def _judge_success(reply: Reply, url: str) -> Classification:
         held=reply.held,
         outcome=ended.outcome,
         finish_reason=ended.finish_reason,
+        service_tier=of_answer(answer.service_tier, answer.usage, reply.headers),
     )
 
 
@@ -337,6 +352,7 @@ def _error(
         params=error.params,
         failed_generation=kind.failed_generation,
         unavailable=kind.unavailable,
+        no_capacity=kind.no_capacity,
         rejected=rejection_of(reply.status, error) if kind.cause in _MAY_REJECT else None,
     )
 

@@ -9,6 +9,7 @@ import msgspec
 from ..core.domain import Adjustment, ApiFormat, Defaults, Request
 from ..core.max_tokens import NAMES as LIMITS
 from ..core.max_tokens import set_limit
+from . import service_tier
 from .adjustments import adjust_body, adjust_defaults, of_call
 from .anthropic import no_counterpart
 from .body_paths import Fields, without
@@ -77,6 +78,8 @@ class Encoder:
         fields = fields_at(url, params)
         if url not in _GENERATING:
             fields.update(own)
+        if self._defaults.service_tier is not None and url in service_tier.ENDPOINTS:
+            fields["service_tier"] = self._defaults.service_tier
         plan = _Plan({name: msgspec.Raw(_encode(value)) for name, value in fields.items()})
         self._plans[url] = plan
         return plan

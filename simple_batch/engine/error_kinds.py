@@ -33,7 +33,8 @@ class Kind(msgspec.Struct, frozen=True):
     """``retry_after_s``: the wait that the provider asks for. ``remedy``: what to do, where that is
     not what the cause says. ``per_day``: a limit per day is used up. ``failed_generation``: what the
     model generated fails the provider's own check, so the request itself is right. ``unavailable``: a
-    gateway says that the endpoint behind it is away."""
+    gateway says that the endpoint behind it is away. ``no_capacity``: there is no room in the service tier
+    of the request."""
 
     cause: Cause
     verdict: Verdict
@@ -42,6 +43,7 @@ class Kind(msgspec.Struct, frozen=True):
     per_day: bool = False
     failed_generation: bool = False
     unavailable: bool = False
+    no_capacity: bool = False
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -67,7 +69,9 @@ def kind_of(http_status: int, error: ErrorBody, headers: Mapping[str, str], now_
     if seen.refused or seen.status == 498:
         return _refusal(seen)
     cause, verdict = _by_status(seen)
-    return Kind(cause, verdict, seen.wait_s, unavailable=seen.status in GATEWAY_STATUSES)
+    away = seen.status in GATEWAY_STATUSES
+    full = cause is Cause.OVERLOADED and _no_capacity(seen)
+    return Kind(cause, verdict, seen.wait_s, unavailable=away, no_capacity=full)
 
 
 def refuses_content(error: ErrorBody) -> bool:
@@ -247,8 +251,8 @@ def _no_quota(error: ErrorBody) -> bool:
 
 def _refusal(seen: _Seen) -> Kind:
     """A rate limit, a limit per day, or a lack of capacity."""
-    if seen.status == 498 or words.NO_CAPACITY_WORDS.search(seen.error.text):
-        return Kind(Cause.OVERLOADED, Verdict.RETRY, seen.wait_s)
+    if _no_capacity(seen):
+        return Kind(Cause.OVERLOADED, Verdict.RETRY, seen.wait_s, no_capacity=True)
     if seen.day_s is None and not _is_per_day(seen):
         return Kind(Cause.RATE_LIMIT, Verdict.WAIT, seen.wait_s)
     reset, place = day_reset(seen.error, seen.now_s)
@@ -258,6 +262,11 @@ def _refusal(seen: _Seen) -> Kind:
         return Kind(Cause.RATE_LIMIT, Verdict.STOP, given, per_day=True)
     remedy = remedies.DAY_QUOTA[place]
     return Kind(Cause.RATE_LIMIT, Verdict.STOP, reset, remedy, per_day=True)
+
+
+def _no_capacity(seen: _Seen) -> bool:
+    said = " ".join((seen.error.text, *seen.error.codes))
+    return seen.status == 498 or bool(words.NO_CAPACITY_WORDS.search(said))
 
 
 def _is_per_day(seen: _Seen) -> bool:

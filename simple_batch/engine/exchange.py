@@ -14,9 +14,9 @@ from .error_text import ErrorBody, read_error
 from .stream.choices import choices_asked
 from .stream.completions import CompletionsReader
 from .stream.limits import StreamLimits
-from .stream.reader import Reader
 from .stream.refusals import needs_stream, refuses_options, refuses_stream
 from .stream.responses import ResponsesReader
+from .stream.stream_reader import Reader
 from .stream.use import COMPLETIONS, GATEWAY_TIMEOUTS, RESPONSES, StreamUse
 from .transport import Reply, Transport, TransportFailure
 
@@ -105,7 +105,9 @@ class Exchange:
         if asks_usage and refuses_options(error):
             streams.without_usage = True
             return self._read_stream(path, body, limits)
-        if streams.may_change and refuses_stream(_status(reply), error):
+        # an error within a stream shows that there is one
+        refused = reply.status >= 300 and refuses_stream(reply.status, error)
+        if streams.may_change and refused:
             streams.refused(redact(error.text))
             return self._post(path, body, min(timeout_s, total_s))
         return reply

@@ -51,7 +51,7 @@ class SpendGuard(Protocol):
         """Returns False if there is no spend left for a call now, though no cap is reached; it then
         asks for more."""
 
-    def settle(self, finding: Classification | None) -> None:
+    def settle(self, finding: Classification | None, latency_ms: int) -> None:
         """The call has ended. ``finding`` is None if it was given up."""
 
 
@@ -161,7 +161,7 @@ class _Spend(Limiter):
         self._guard.acquire()
 
     def settle(self, permit: Permit, finding: Classification | None, latency_ms: int) -> None:
-        self._guard.settle(finding)
+        self._guard.settle(finding, latency_ms)
 
     def ready(self) -> bool:
         return self._guard.ready()
@@ -179,6 +179,8 @@ class _RateLimits(Limiter):
 
     def settle(self, permit: Permit, finding: Classification | None, latency_ms: int) -> None:
         if permit.ticket is not None:
+            if finding is not None and finding.tier_refused:
+                finding = None  # no limit was reached
             self._governor.settle(permit.ticket, finding, latency_ms)
 
     def ready(self) -> bool:

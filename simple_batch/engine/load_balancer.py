@@ -14,6 +14,8 @@ from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
 from ..core.domain import Cause, Request, Spread
+from .cache_gate import PrefixGate
+from .prefix_window import RequestWindow
 
 # The endpoint's fault rather than the request's: another one may answer.
 ELSEWHERE = frozenset(
@@ -37,7 +39,8 @@ DOWN_S = (5.0, 60.0)  # how long an endpoint is ejected then; doubles
 
 class Upstream:
     """One endpoint of the load balancer. ``cooling`` tells whether its governor is in a cooldown;
-    ``at_once`` is the number of requests that it packs into a call."""
+    ``at_once`` is the number of requests that it packs into a call. With a ``gate`` it draws the requests
+    of a window by their prefixes (cache_gate.py)."""
 
     def __init__(
         self,
@@ -45,8 +48,10 @@ class Upstream:
         cooling: Callable[[], bool],
         clock: Callable[[], float],
         at_once: int = 1,
+        gate: PrefixGate | None = None,
     ):
         self.weight = weight
+        self.gate = gate
         self.at_once = at_once
         self.drawn = 0.0  # requests over weight
         self.absent = False  # it was not available since it last drew
@@ -87,7 +92,7 @@ class LoadBalancer:
 
     def __init__(
         self,
-        requests: Iterator[Request],
+        requests: Iterator[Request] | RequestWindow,
         mode: Spread,
         clock: Callable[[], float] = time.monotonic,
     ):
@@ -102,9 +107,15 @@ class LoadBalancer:
         self._returned: deque[Request] = deque()
         self._changed = Event()
 
-    def add(self, weight: float, cooling: Callable[[], bool], at_once: int = 1) -> Upstream:
+    def add(
+        self,
+        weight: float,
+        cooling: Callable[[], bool],
+        at_once: int = 1,
+        gate: PrefixGate | None = None,
+    ) -> Upstream:
         """Add an upstream behind the existing ones."""
-        upstream = Upstream(weight, cooling, self._clock, at_once)
+        upstream = Upstream(weight, cooling, self._clock, at_once, gate)
         self._upstreams.append(upstream)
         return upstream
 
@@ -115,6 +126,8 @@ class LoadBalancer:
             request = self._next(upstream) if upstream.available else None
             if request is not None:
                 yield request
+                if upstream.gate is not None:
+                    upstream.gate.began(request.index)
                 continue
             if self._exhausted and not self._out and not self._returned:
                 return
@@ -181,12 +194,21 @@ class LoadBalancer:
         request = self._taken_back(upstream)
         if request is None and not self._exhausted and self._is_its_turn(upstream):
             with self._lock:
-                request = None if self._exhausted else next(self._requests, None)
-                self._exhausted = request is None
+                request = None if self._exhausted else self._drawn(upstream)
         if request is not None:
             self._out[request.index] = request
             upstream.drawn += 1 / upstream.weight
             self._changed.set()
+        return request
+
+    def _drawn(self, upstream: Upstream) -> Request | None:
+        """A request that no upstream has drawn yet; None if there is none, or none for this one now."""
+        if not isinstance(self._requests, RequestWindow):
+            request = next(self._requests, None)
+            self._exhausted = request is None
+            return request
+        request = self._requests.take(upstream.gate)
+        self._exhausted = self._requests.exhausted
         return request
 
     def _taken_back(self, upstream: Upstream) -> Request | None:
@@ -194,6 +216,8 @@ class LoadBalancer:
         for _ in range(len(self._returned)):
             request = self._returned.popleft()
             if upstream not in self._failed_by.get(request.index, ()):
+                if upstream.gate is not None:
+                    upstream.gate.passes(request)
                 return request
             self._returned.append(request)
         return None

@@ -68,7 +68,7 @@ def passes(finding: Classification, answers: bool = False) -> bool:
     """Whether a failure is of a kind that an outage causes, and that goes away by itself. ``answers``:
     the endpoint has answered before; a page in place of an answer is the fault of a wrong base URL
     otherwise."""
-    if finding.verdict not in (Verdict.RETRY, Verdict.WAIT):
+    if finding.verdict not in (Verdict.RETRY, Verdict.WAIT) or finding.tier_refused:
         return False
     if finding.foreign and answers:
         return True

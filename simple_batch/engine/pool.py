@@ -23,6 +23,7 @@ from .packing import RequestPacker
 from .parameter_adjuster import ParameterAdjuster
 from .parameter_guard import ParameterGuard
 from .retry import Abandoned, Policy, Poster, RetryingCall, StopAll
+from .service_tier import TierFallback
 from .spend_limit import CapReached
 from .structured_output import Structure
 
@@ -35,7 +36,8 @@ class Pool:
     """Runs requests of one job. ``limiters`` say when a call may start. ``structure`` is the structured output that answers must match; ``encode`` asks
     for it. ``packer`` packs several requests into a call. ``record_attempts(index, attempts)``
     receives the attempts, if any, of a request that stays pending. ``guard`` says when failures that
-    are alike stop the pool. ``adjuster`` decides about rejected parameters."""
+    are alike stop the pool, ``tier_fallback`` when a request leaves a service tier without room.
+    ``adjuster`` decides about rejected parameters."""
 
     def __init__(
         self,
@@ -47,8 +49,10 @@ class Pool:
         structure: Structure | None = None,
         packer: RequestPacker | None = None,
         guard: GuardPolicy | None = None,
+        tier_fallback: TierFallback | None = None,
         adjuster: ParameterAdjuster | None = None,
     ):
+        self._tier_fallback = tier_fallback
         self._encode = encode
         self._transport = transport
         self._limiters = limiters
@@ -65,6 +69,8 @@ class Pool:
         self.outages: OutageDetector | None = None  # if watch_outages was called
         # set if what fails here may go to another endpoint: gets the index of a request held back
         self.on_held: Callable[[int], None] | None = None
+        # gets the index of a request after each attempt, and whether an answer came
+        self.on_called: Callable[[int, bool], None] | None = None
         self._stop: PauseReason | None = None
         self._stopping = False
         self._calls: dict[RetryingCall, gevent.Greenlet[..., None]] = {}
@@ -281,6 +287,8 @@ class Pool:
             rng=self._rng,
             structure=self._structure,
             outages=self.outages,
+            tier_fallback=self._tier_fallback,
+            called=self.on_called,
             adjuster=self._adjuster,
         )
 

@@ -37,8 +37,8 @@ class ProbeResult(msgspec.Struct, frozen=True):
     latency_ms: int
     model: str | None = None
     http_status: int | None = None
-    cause: Cause | None = None
     adjustments: tuple[Adjustment, ...] = ()
+    cause: Cause | None = None
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -51,6 +51,7 @@ class Tried(msgspec.Struct, frozen=True):
     message: str
     response: bytes | None
     usage: Usage | None
+    service_tier: str | None = None  # as the answer names it
 
 
 class ListedModel(msgspec.Struct):
@@ -82,9 +83,9 @@ def test_connection(endpoint: Endpoint, settings: Settings, path: str = CHAT) ->
         model = finding.model or endpoint.defaults.model
         message = translatable("%(model)s answered.", model=model[:300])
         learned = tuple(calls.learned)
-        return ProbeResult(True, message, latency_ms, model, finding.http_status, None, learned)
+        return ProbeResult(True, message, latency_ms, model, finding.http_status, learned)
     return ProbeResult(
-        False, failure_text(finding), latency_ms, None, finding.http_status, finding.cause
+        False, failure_text(finding), latency_ms, None, finding.http_status, cause=finding.cause
     )
 
 
@@ -136,6 +137,7 @@ def send(
             finding.message,
             finding.response,
             finding.usage,
+            finding.service_tier,
         )
 
     def call(request: Request) -> Classification:

@@ -19,6 +19,7 @@ from .limiters import Dismissed, Limiters, Permit
 from .outage import OutageDetector
 from .packed_request import PackedRequest
 from .parameter_adjuster import MOST, ParameterAdjuster
+from .service_tier import TierFallback, asked, is_cheap, without
 from .structured_output import Structure
 from .transport import Reply, TransportFailure
 from .unwanted_answer import treated
@@ -82,13 +83,14 @@ class Poster(Protocol):
 
 class RetryingCall:
     """Calls one request, or a pack of requests, until it has a result. ``state`` is in flight or
-    retrying."""
+    retrying. ``called(index, answered)`` is called after each attempt."""
 
     __slots__ = (
         "_adjusted",
         "_adjuster",
         "_begun",
         "_body",
+        "_called",
         "_clock",
         "_encode",
         "_failed",
@@ -107,6 +109,10 @@ class RetryingCall:
         "_started_at",
         "_streak",
         "_structure",
+        "_tier",
+        "_tier_fallback",
+        "_tier_left",
+        "_tier_refusals",
         "_transport",
         "attempts",
         "called_at",
@@ -130,9 +136,14 @@ class RetryingCall:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = gevent.sleep,
         outages: OutageDetector | None = None,
+        tier_fallback: TierFallback | None = None,
+        called: Callable[[int, bool], None] | None = None,
         adjuster: ParameterAdjuster | None = None,
     ):
         self.request = request
+        self._tier_fallback = tier_fallback
+        self._tier_refusals, self._tier_left = 0, False
+        self._called = called
         self._adjuster = adjuster
         self._adjusted = 0  # times that it was sent again because of a rejected parameter
         self._encode = encode
@@ -190,7 +201,7 @@ class RetryingCall:
         """Call once. Returns the result if it is final, else the seconds to wait before the next call
         (None: at once). A large answer is held no longer than this lasts. Raises StopAll."""
         finding = self._call(permit, max(0.1, self._left_s()))
-        delivered = finding.cause is None or finding.outcome is not None
+        delivered = _is_delivered(finding)
         if delivered and self._outages is not None:
             self._outages.succeeded()
         if finding.cause is None:
@@ -206,6 +217,8 @@ class RetryingCall:
         if finding.rejected is not None and not delivered and self._adjusts(finding, failed):
             return None
         charged = delivered or self._outages is None or not self._in_outage(self._outages, finding)
+        if finding.tier_refused:
+            return self._tier_wait_s(finding, failed)
         if self._stops(finding):
             raise StopAll(self, finding, failed)
         if not charged:
@@ -218,6 +231,27 @@ class RetryingCall:
         if finding.cause is Cause.SCHEMA and self._structure:
             self._ask(finding)
         self._failed = _lightened(failed)
+        return wait
+
+    def _tier_wait_s(
+        self, finding: Classification, failed: RequestResult
+    ) -> RequestResult | float | None:
+        """As ``_attempt``, where the service tier has no room: the request waits for it, which costs no
+        retry, or leaves it for the standard tier."""
+        self._tier_refusals += 1
+        fallback = self._tier_fallback
+        own = asked(self.request.body) is not None  # a user's own line is sent as it is
+        if fallback is not None and is_cheap(self._tier) and not own:
+            self._tier_left = fallback.leaves(self._tier_refusals, self._left_s())
+        wait = None if self._tier_left else self._wait_s(finding)
+        if not self._tier_left and (wait is None or wait >= self._left_s()):
+            return failed
+        self.attempts[-1] = msgspec.structs.replace(
+            self.attempts[-1], wait_ms=round((wait or 0.0) * 1000)
+        )
+        self._failed = _lightened(failed)
+        if self._tier_left:
+            self._ask()
         return wait
 
     def _adjusts(self, finding: Classification, failed: RequestResult) -> bool:
@@ -299,6 +333,9 @@ class RetryingCall:
             self.request if type(self.request) is PackedRequest else None
         )
         self._body = self._encode(self.request)
+        if self._tier_left:
+            self._body = without(self._body)
+        self._tier = asked(self._body)
         if wrong is not None and self._structure is not None:
             self._body = self._structure.corrected(self.request.url, self._body, wrong)
 
@@ -335,7 +372,7 @@ class RetryingCall:
             )
             if reply.first_token_s is not None:
                 self._first_token_ms = max(0, round(reply.first_token_s * 1000))
-            finding = classify(reply, self.request.url)
+            finding = self._about_tier(classify(reply, self.request.url))
         except TransportFailure as failure:
             finding = classify_failure(failure)
         finally:
@@ -348,7 +385,15 @@ class RetryingCall:
             if finding is not None and finding.cause is None:
                 finding = self._judged(finding)
             self._note(finding, started_at, latency_ms)
+            if self._called is not None:
+                self._called(self.request.index, finding is not None and _is_delivered(finding))
         return finding
+
+    def _about_tier(self, finding: Classification) -> Classification:
+        """A lack of room while a tier was asked for is one of that tier: the request may wait for it."""
+        if not finding.no_capacity or self._tier is None:
+            return finding
+        return msgspec.structs.replace(finding, verdict=Verdict.WAIT, tier_refused=True)
 
     def _judged(self, finding: Classification) -> Classification:
         """An answer; as a failed attempt if the job takes it for one, or if it is not what was asked
@@ -375,6 +420,7 @@ class RetryingCall:
                 finding.excerpt,
                 0,
                 finding.usage,
+                finding.service_tier,
             )
         self.attempts.append(attempt)
 
@@ -433,9 +479,16 @@ class RetryingCall:
             model=finding.model,
             outcome=finding.outcome,
             finish_reason=finding.finish_reason,
+            service_tier=finding.service_tier,
+            tier_fallback=self._tier_left,
             first_token_ms=self._first_token_ms,
             held=finding.held,
         )
+
+
+def _is_delivered(finding: Classification) -> bool:
+    """Whether an answer came, though the job may take it for a failure."""
+    return finding.cause is None or finding.outcome is not None
 
 
 def _lightened(failed: RequestResult) -> RequestResult:

@@ -1,6 +1,6 @@
 """Spend limits: checked before each call, charged after it.
 
-A running call is expected to cost the average of the calls so far. Near a cap fewer calls run at a
+A running call is expected to cost the average of the calls so far, at the dearest price that can apply. Near a cap fewer calls run at a
 time, so that together they hardly exceed it; few run until the cost of a first call is known. No
 call starts once a cap is reached, so the overshoot is at most the cost of the calls in flight.
 """
@@ -94,6 +94,13 @@ class SpendLimit:
             self.check()
         self.in_flight += 1
 
+    def affords(self) -> bool:
+        """Whether the caps leave enough for the running calls and one more."""
+        expected = self.expected(1)
+        return self.reached() is None and all(
+            cap.limit is None or cap.spent + expected <= cap.limit for cap in self.caps.values()
+        )
+
     def ready(self) -> bool:
         """Returns False if this process has no spend left; it then asks for more."""
         if not self.bounded or self._left_in_block() > 0:
@@ -120,12 +127,14 @@ class SpendLimit:
             cap.limit is None or cap.spent + expected <= cap.limit for cap in self.caps.values()
         )
 
-    def settle(self, cost: int | None) -> None:
-        """A call has ended. ``cost`` is None if it is unknown."""
+    def settle(self, cost: int | None, dearest: int | None = None) -> None:
+        """A call has ended. ``cost`` is None if it is unknown. Calls to come are expected to cost the
+        ``dearest`` price that such a call can have: another tier may be used, the next hour may be dearer."""
         self.in_flight -= 1
         if cost is not None:
             self._seen += 1
-            self._mean += (cost - self._mean) * max(1.0 / self._seen, 1.0 / RECENT)
+            expected = max(cost, dearest or 0)
+            self._mean += (expected - self._mean) * max(1.0 / self._seen, 1.0 / RECENT)
             for cap in self._counted:
                 cap.spent += cost
         self._changed.set()

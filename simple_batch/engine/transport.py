@@ -33,7 +33,7 @@ from .request_urls import RequestUrls
 from .stream.body import StreamBody
 from .stream.errors import StreamBroken
 from .stream.limits import StreamDeadline, StreamLimits
-from .stream.reader import Reader
+from .stream.stream_reader import Reader
 
 _UNREACHED = (
     NotConnected,
@@ -61,7 +61,8 @@ class Reply(msgspec.Struct, frozen=True):
 class TransportFailure(Exception):
     """No usable answer came back: ``cause`` is timeout, connection or bad_response, ``verdict`` what
     to do about it. ``reached``: False if no connection to the endpoint was made. ``awaited``: the time
-    limit came while the answer to a request that was sent whole was awaited."""
+    limit came while the answer to a request that was sent whole was awaited. ``parameter``: one of the
+    request that the API has nothing like, so that no call was made."""
 
     def __init__(
         self,
@@ -70,8 +71,10 @@ class TransportFailure(Exception):
         verdict: Verdict = Verdict.RETRY,
         reached: bool = True,
         awaited: bool = False,
+        parameter: str | None = None,
     ):
         super().__init__(message)
+        self.parameter = parameter
         self.cause = cause
         self.message = message
         self.verdict = verdict
@@ -117,7 +120,7 @@ class Transport:
         """POST a JSON body that asks for a stream. The reply's body is what ``reader`` makes of it; what
         is no stream comes as it is. Raises TransportFailure where no whole answer came in time."""
         request = self._request("POST", path, body)
-        streamed = StreamBody(reader, time.monotonic())
+        streamed = StreamBody(reader, time.monotonic(), self._max_body)
         limit = StreamDeadline(limits)
         try:
             if self._direct is None:
@@ -250,7 +253,7 @@ class Transport:
         try:
             while not body.ended and (data := response.raw.read1(BLOCK, decode_content=False)):
                 limit.heard(body.feed(data))
-                if body.kept > self._max_body:
+                if body.too_large:
                     raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
                 held.reserve(body.kept + BLOCK, limit)
         except requests.exceptions.ContentDecodingError:

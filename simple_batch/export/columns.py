@@ -64,6 +64,7 @@ OURS = (
     _Ours("started_at", TIME, lambda row: row.started_at),
     _Ours("finished_at", TIME, lambda row: row.finished_at),
     _Ours("usage_estimated", INTEGER, lambda row: row.estimated),
+    _Ours("service_tier", TEXT, lambda row: row.service_tier, yields=True),
     _Ours("first_token_ms", INTEGER, lambda row: row.first_token_ms, yields=True),
 )
 VECTOR_COLUMNS = (

@@ -57,12 +57,13 @@ def result(row: Row, table: Table) -> dict:
         "started_at": iso(row.started_at),
         "finished_at": iso(row.finished_at),
         "latency_ms": row.latency_ms,
-        "first_token_ms": row.first_token_ms,
         "usage": usage,
         "cost": cost,
         "outcome": row.outcome,
         "finish_reason": row.finish_reason,
+        "service_tier": row.service_tier,
         "reasoning": row.reasoning,
+        "first_token_ms": row.first_token_ms,
         **({"row": table.named_cells(row)} if row.cells else {}),
     }
 

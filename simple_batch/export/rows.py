@@ -30,7 +30,7 @@ _SELECT = (  # the fields of Row from ``index`` on
     "SELECT r.idx, r.custom_id, r.url, r.body, x.status, x.cause, x.http_status, x.message, "
     "x.response, x.model, x.config, x.attempts, x.started_at, x.finished_at, x.latency_ms, "
     "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cache_write_tokens, "
-    "x.estimated, x.cost_nano, x.outcome, x.finish_reason, x.first_token_ms, r.cells "
+    "x.estimated, x.cost_nano, x.outcome, x.finish_reason, x.service_tier, x.first_token_ms, r.cells "
     "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx "
 )
 
@@ -70,6 +70,7 @@ class Row(msgspec.Struct):
     cost_nano: int | None
     outcome: str | None
     finish_reason: str | None
+    service_tier: str | None
     first_token_ms: int | None
     cells: bytes | None
 

@@ -27,7 +27,7 @@ _COLUMNS = (  # of _Row
     "CASE WHEN length(x.response) > ? THEN substr(x.response, 1, ?) ELSE x.response END, "
     "length(x.response), x.model, x.config, x.started_at, x.finished_at, x.latency_ms, "
     "x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens, x.cache_write_tokens, "
-    "x.estimated, x.cost_nano, x.outcome, x.finish_reason, x.first_token_ms"
+    "x.estimated, x.cost_nano, x.outcome, x.finish_reason, x.service_tier, x.first_token_ms"
 )
 _FIND = (
     f"SELECT {_COLUMNS} {JOIN} LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
@@ -66,6 +66,7 @@ class _Row(NamedTuple):
     cost_nano: int | None
     outcome: str | None
     finish_reason: str | None
+    service_tier: str | None
     first_token_ms: int | None
 
 
@@ -105,6 +106,7 @@ class RequestDetail(TypedDict):
     parsed: list[tuple[str, str]] | None  # (name, value) of the fields of the job's schema
     outcome: str | None  # of Outcome; None where there is no answer, or it is not known yet
     finish_reason: str | None  # as the provider says it
+    service_tier: str | None  # as the answer names it
     cause: str | None
     http_status: int | None
     message: str | None
@@ -149,6 +151,7 @@ def request_detail(job_id: int, index: int) -> RequestDetail:
         "parsed": None if cut else _parsed(job, row),
         "outcome": row.outcome,
         "finish_reason": row.finish_reason,
+        "service_tier": row.service_tier,
         "cause": row.cause,
         "http_status": row.http_status,
         "message": row.message,

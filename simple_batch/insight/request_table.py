@@ -37,7 +37,7 @@ _COLUMNS = (  # of _Row
     "r.idx, r.custom_id, substr(r.body, 1, 20000), x.status, x.cause, x.http_status, x.message, "
     "CASE WHEN length(x.response) < 200000 THEN x.response END, x.attempts, x.latency_ms, "
     "x.input_tokens, x.output_tokens, x.estimated, x.cost_nano, x.started_at, x.finished_at, "
-    "x.config, x.model, x.outcome, x.finish_reason, x.first_token_ms"
+    "x.config, x.model, x.outcome, x.finish_reason, x.service_tier, x.first_token_ms"
 )
 JOIN = "FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx"
 
@@ -65,6 +65,7 @@ class _Row(NamedTuple):
     model: str | None
     outcome: str | None
     finish_reason: str | None
+    service_tier: str | None
     first_token_ms: int | None
 
 
@@ -91,6 +92,7 @@ class RequestRow(TypedDict):
     model: str | None
     outcome: str | None  # of Outcome; None where there is no answer, or it is not known yet
     finish_reason: str | None  # as the provider says it
+    service_tier: str | None  # as the answer names it
     first_token_ms: int | None  # the time to it, of an answer that came as a stream
 
 
@@ -361,6 +363,7 @@ def _shown(row: _Row, live: dict) -> RequestRow:
         "model": row.model,
         "outcome": row.outcome,
         "finish_reason": row.finish_reason,
+        "service_tier": row.service_tier,
         "first_token_ms": row.first_token_ms,
     }
 

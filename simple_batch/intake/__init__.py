@@ -32,6 +32,7 @@ from .template import (
 )
 from .template_columns import check_template, columns_needed, conversation_of
 from .template_findings import Finding, corrected, findings
+from .template_order import fixed_text
 from .utf8 import check_utf8
 from .xlsx import sheets
 from .xlsx_package import ZIP
@@ -72,6 +73,7 @@ __all__ = [
     "findings",
     "first_model",
     "first_rows",
+    "fixed_text",
     "folded",
     "is_archive",
     "keep",

@@ -18,6 +18,7 @@ from .id_column import UniqueValues, candidate
 from .reader import Reader
 from .reading import Reading
 from .renderer import Finder, Renderer
+from .shared_prefixes import SharedPrefix, SharedPrefixes
 from .table import Row, TableReader
 from .template import Template
 
@@ -46,6 +47,7 @@ class Preview(msgspec.Struct):
     body_bytes: int = 0  # of all good requests
     duplicates: int = 0  # requests whose body was there before
     duplicates_exact: bool = True  # False: a lower bound, looked for only in the first ones
+    shared: SharedPrefix = SharedPrefix()
     columns: list[str] = []  # of a table
     encoding: str = ""
     sheet: str = ""  # of a workbook: the one that was looked at
@@ -114,6 +116,7 @@ def _count(
     preview: Preview, items: Iterable[Request | Row | Fault], first: int, faults: int
 ) -> None:
     seen: set[int] = set()
+    prefixes = SharedPrefixes()
     for number, item in enumerate(items):
         if isinstance(item, Fault):
             preview.fault_count += 1
@@ -123,8 +126,10 @@ def _count(
             preview.good += 1
             if isinstance(item, Request):
                 _note_request(preview, seen, item, first)
+                prefixes.add(item)
         if number % _YIELD_EVERY == 0:
             give_way()
+    preview.shared = prefixes.found()
 
 
 def _note_format(preview: Preview, reader: Reader) -> None:

@@ -8,6 +8,7 @@ import msgspec
 from ..core.domain import Fault, Request
 from ..core.errors import UploadRejected
 from ..core.messages import translatable
+from ..core.prompt_prefix import prefix_of
 from .encodings import label
 from .reading import quoted_cells
 from .request_checks import TOO_LONG, Bad, check_text
@@ -50,7 +51,7 @@ class PromptLines:
             return Fault(line, bad.code, bad.message)
         if raw.lstrip()[:1] in (b"{", b"[") and _is_json(raw.strip()):
             raise _mixed(line)
-        return Request(index, f"request-{ordinal}", body, URL, line)
+        return Request(index, f"request-{ordinal}", body, URL, line, prefix=prefix_of(URL, body))
 
 
 def _body(raw: bytes, text_of: Callable[[str], str], encoding: str) -> bytes:

@@ -16,6 +16,7 @@ from ..core.clock import give_way
 from ..core.domain import IMAGE, Fault, Request
 from ..core.errors import InvalidInput
 from ..core.messages import Message, translatable
+from ..core.prompt_prefix import prefix_of
 from ..core.settings import Settings
 from .images import Image, name_of
 from .nearest_name import nearest
@@ -79,7 +80,13 @@ class Renderer:
             return Fault(row.line, bad.code, bad.message, unit=row.unit)
         cells = _json(row.cells if row.kept is None else row.kept)
         return Request(
-            index, custom_id or f"request-{ordinal}", body, self._url, row.line, cells=cells
+            index,
+            custom_id or f"request-{ordinal}",
+            body,
+            self._url,
+            row.line,
+            cells=cells,
+            prefix=prefix_of(self._url, body),
         )
 
     def _custom_id(self, cells: list[str]) -> str:

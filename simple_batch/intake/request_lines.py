@@ -15,6 +15,7 @@ from ..core.errors import InvalidInput
 from ..core.excerpt import excerpt
 from ..core.json_faults import Path, offset_of
 from ..core.messages import translatable
+from ..core.prompt_prefix import prefix_of
 from ..core.settings import Settings
 from .body_fault import InvalidBody, place_of
 from .provider_lines import endpoint_of, endpoint_of_body, is_foreign, rewritten
@@ -126,7 +127,9 @@ class Items:
             if raw.count(b"[") + raw.count(b"{") > self._max_nesting:
                 check_nesting(raw, self._max_nesting)
             custom_id, url, body, config_id = self._turn(raw)
-            return Request(index, custom_id or f"request-{ordinal}", body, url, line, config_id)
+            name = custom_id or f"request-{ordinal}"
+            prefix = prefix_of(url, body)
+            return Request(index, name, body, url, line, config_id, prefix=prefix)
         except Bad as bad:
             if not isinstance(raw, bytes) or self._excerpts >= EXCERPTS:
                 return Fault(line, bad.code, bad.message, bad.param)

@@ -18,6 +18,7 @@ from ..engine.failure_guard import SAME_FAILURE, GuardPolicy
 from ..engine.governor import Flow
 from ..engine.limiters import Limiters
 from ..engine.outage import OutagePolicy
+from ..engine.prefix_window import RequestWindow
 from ..engine.retry import Policy
 from ..engine.semaphore import ResizableSemaphore
 from ..store import jobs as job_rows
@@ -29,6 +30,7 @@ from ..store.results import Recorded
 from . import finalize
 from .live_state import SHOWN_INDICES, ConfigLive, LiveState
 from .multi_provider import Share, Shares
+from .prompt_caches import PromptCaches
 from .providers import Provider
 from .recorder import ResultSink
 from .request_source import RequestSource
@@ -226,20 +228,33 @@ class JobRun:
     def _route(self, key: RouteKey, job: Job, config_id: int | None = None) -> Route:
         """A route for a way; ``config_id`` where it is one of several for the job's own."""
         provider = self._provider_of(config_id or key.config_id or job.config_id)
+        spend = JobSpendGuard(
+            self.spend_limit, provider, self._currency, self._sink.wait_until_writable
+        )
         limiters = Limiters(
             provider.governor,
             self._flow,
             self.slots,
             self._worker_slots,
-            JobSpendGuard(
-                self.spend_limit, provider, self._currency, self._sink.wait_until_writable
-            ),
+            spend,
             provider.answers,
         )
         policy = self._policy(job)
         guard = self._guard_policy(job)
-        route = Route(key, job, provider, policy, limiters, self._record, self._inputs, guard)
         settings = self._settings
+        caches = PromptCaches.of(job, provider, self._inputs, self._source.part, settings)
+        route = Route(
+            key,
+            job,
+            provider,
+            policy,
+            limiters,
+            self._record,
+            self._inputs,
+            guard,
+            caches,
+            spend.affords,
+        )
         outages = OutagePolicy(
             settings.ENDPOINT_PROBE_FIRST, settings.ENDPOINT_PROBE_MAX, settings.ENDPOINT_WAIT_MAX
         )
@@ -286,7 +301,7 @@ class JobRun:
         sender = self._sender_of(key)
         withdrawn = True
         while withdrawn:
-            stop = sender.run(lambda: self._pending(key))
+            stop = self._send(key)
             if stop is not None:
                 self._end(self._named(stop, sender))
             withdrawn = key in self._withdrawn and not self._stopping
@@ -378,16 +393,34 @@ class JobRun:
         return sum(count for _, count in self._finished) / span
 
     def _pending(self, key: RouteKey) -> Iterator[Request]:
-        for page in self._source.pages(key):
-            if self._reuse is not None:
-                page = self._reuse.unanswered(self._routes.get(key, self._own_route), page)
+        for page in self._pages(key):
             for request in page:
                 self._sink.wait_until_writable()
                 yield request
+
+    def _pages(self, key: RouteKey) -> Iterator[list[Request]]:
+        for page in self._source.pages(key):
+            if self._reuse is not None:
+                page = self._reuse.unanswered(self._routes.get(key, self._own_route), page)
+            yield page
             if self._stopping:
                 return
             if not page:
                 give_way()  # a long finished stretch must not hold up the others
+
+    def _send(self, key: RouteKey) -> PauseReason | None:
+        """Run a route, with requests of one prefix one behind the other where caches are in mind."""
+        sender = self._sender_of(key)
+        if not sender.gates:
+            return sender.run(lambda: self._pending(key))
+
+        def window() -> RequestWindow:
+            writable = self._sink.wait_until_writable
+            return RequestWindow(self._pages(key), writable, sender.marks, self._source.max_held)
+
+        if isinstance(sender, Shares):
+            return sender.run(window)
+        return sender.run(lambda: window().draw(sender.gates[0]))
 
     def _record_reused(self, provider: Provider, index: int, result: RequestResult) -> None:
         self._record(provider, index, (), result, reused=True)

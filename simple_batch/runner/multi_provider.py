@@ -10,7 +10,9 @@ import msgspec
 
 from ..core.domain import Request, Spread
 from ..engine.breaker import PauseReason
+from ..engine.cache_gate import PrefixGate
 from ..engine.load_balancer import LoadBalancer, Upstream
+from ..engine.prefix_window import RequestWindow
 from .route import Failover, Route
 from .stopped_config import joined, named
 
@@ -49,13 +51,16 @@ class Shares:
         self._mode = mode
         self.all = shares
 
-    def run(self, pending: Callable[[], Iterator[Request]]) -> PauseReason | None:
+    def run(self, pending: Callable[[], Iterator[Request] | RequestWindow]) -> PauseReason | None:
         """Returns the reason to stop if every share has stopped by itself."""
         balancer = LoadBalancer(pending(), self._mode)
         runs: list[gevent.Greenlet] = []
         for share in self._going:
             upstream = share.upstream = balancer.add(
-                share.weight, partial(self._cooling, share), share.route.inputs_per_call
+                share.weight,
+                partial(self._cooling, share),
+                share.route.inputs_per_call,
+                share.route.gate,
             )
             share.route.failover = Failover(balancer, upstream, share.route.provider.alias)
             share.route.pool.on_held = balancer.held
@@ -82,6 +87,16 @@ class Shares:
     @property
     def _going(self) -> list[Share]:
         return [share for share in self.all if share.stop is None]
+
+    @property
+    def gates(self) -> list[PrefixGate]:
+        """Of the configs that send with prompt caches in mind."""
+        return [share.route.gate for share in self.all if share.route.gate is not None]
+
+    @property
+    def marks(self) -> bool:
+        """Whether a config marks what its cache is to hold."""
+        return any(share.route.marks for share in self.all)
 
     def ready(self) -> bool:
         """Whether a call may be made, as far as several workers share what it needs (Pool.ready): by

@@ -16,9 +16,10 @@ from ..engine.answer_memory import Answers
 from ..engine.encoder import Encoder
 from ..engine.exchange import Exchange
 from ..engine.governor import Governor
+from ..engine.prompt_caching import prompt_caching_of
 from ..engine.stream.use import StreamState, StreamUse
 from ..engine.transport import Reply
-from ..store import config_streams, configs
+from ..store import configs, stream_needs
 from ..store.configs import endpoint_of
 from ..store.database import retry_while_unavailable
 from ..store.models import ApiConfig
@@ -77,6 +78,7 @@ class Provider:
         self.prices: Prices = endpoint.prices
         self.timeout_s = endpoint.timeout_s
         self.defaults: Defaults = endpoint.defaults
+        self.caching = prompt_caching_of(endpoint)
         self._encoder = Encoder(endpoint.defaults)
         width = min(endpoint.concurrency or self._max_calls, self._max_calls)
         self._exchange = Exchange(endpoint, self._settings, width, self.answers, self._streams)
@@ -129,7 +131,7 @@ class Provider:
         # the call that found it out goes on meanwhile
         gevent.spawn(
             retry_while_unavailable,
-            config_streams.remember,
+            stream_needs.remember,
             self.config_id,
             state.since,
             state.reason if state.on else "",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from ..core.domain import Request
+from ..engine.prefix_window import MAX_HELD
 from ..store import requests as request_rows
 from ..store.database import retry_while_unavailable
 from ..store.models import Job
@@ -17,7 +18,12 @@ PAGE = 200
 
 
 class RequestSource(Protocol):
-    """Supplies the requests of one job that have no result. Results are committed by the recorder."""
+    """Supplies the requests of one job that have no result. Results are committed by the recorder.
+    ``part`` names the process among those that share the job, ``max_held`` is how many requests it may
+    hold back (prefix_window.py)."""
+
+    part: str
+    max_held: int
 
     def note(self, job: Job) -> None:
         """Apply what has changed while the job runs."""
@@ -47,6 +53,9 @@ class RequestSource(Protocol):
 
 
 class Cursor(RequestSource):
+    part = ""
+    max_held = MAX_HELD
+
     def __init__(self, job: Job):
         self._job_id = job.id
         self._ask_once = job.ask_once

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ..core.clock import now_ms
 from ..core.domain import Request, RequestResult, RequestStatus
+from ..engine import service_tier
 from ..engine.answer_outcome import outcome_of
 from ..store import requests as request_rows
 from ..store import response_cache
@@ -30,7 +31,11 @@ class ResponseReuse:
         if not page:
             return page
         origin = route.provider.origin
-        keys = [response_cache.key_of(origin, r.url, route.encode(r), self._schema) for r in page]
+        bodies = [service_tier.without(route.encode(request)) for request in page]
+        keys = [
+            response_cache.key_of(origin, request.url, body, self._schema)
+            for request, body in zip(page, bodies, strict=True)
+        ]
         found = retry_while_unavailable(response_cache.find, keys, now_ms() - self._oldest_ms)
         edited = (
             retry_while_unavailable(request_rows.edited, self._job_id, [r.index for r in page])
@@ -72,4 +77,5 @@ def _result(request: Request, kept: response_cache.KeptAnswer | None) -> Request
         model=kept.model,
         outcome=answer.outcome,
         finish_reason=answer.finish_reason,
+        service_tier=service_tier.of_body(kept.response),
     )

@@ -21,6 +21,7 @@ from ..core.messages import listed, translatable
 from ..core.stored_messages import UNREADABLE_IMAGE
 from ..engine.anthropic import no_counterpart
 from ..engine.breaker import PauseReason
+from ..engine.cache_gate import PrefixGate
 from ..engine.encoder import Encoder
 from ..engine.failure_guard import GuardPolicy
 from ..engine.limiters import Limiters
@@ -29,6 +30,7 @@ from ..engine.packing import RequestPacker
 from ..engine.parameter_adjuster import ParameterAdjuster
 from ..engine.pool import Pool
 from ..engine.retry import Policy
+from ..engine.service_tier import FLEX, FLEX_TIMEOUT_S, TierFallback, asked
 from ..engine.stream.use import StreamState
 from ..engine.structured_output import NOTHING, structure_of
 from ..engine.transport import Reply, TransportFailure
@@ -40,6 +42,7 @@ from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from ..store.requests import RouteKey
 from .adjustment_notes import learned
+from .prompt_caches import PromptCaches
 from .providers import Provider
 
 log = logging.getLogger(__name__)
@@ -76,7 +79,8 @@ class Failover:
 
 class Route:
     """``record(provider, index, attempts, result)`` is called with the result of each request; the
-    result is None if it stays pending."""
+    result is None if it stays pending. ``affords()``: the spend caps allow a call at the standard service
+    tier."""
 
     def __init__(
         self,
@@ -88,6 +92,8 @@ class Route:
         record: Callable,
         inputs_per_call: int = 1,
         guard: GuardPolicy | None = None,
+        caches: PromptCaches | None = None,
+        affords: Callable[[], bool] = lambda: True,
     ):
         self.key = key
         self.provider = provider
@@ -106,9 +112,10 @@ class Route:
         self._as_failed = policy.as_failed
         self.failover: Failover | None = None  # of a job that is spread over several configs
         self.inputs_per_call = inputs_per_call
+        self.caches = caches
         where = images.folder_of(job)
         self.pool = Pool(
-            encode=self._encode if self._own_defaults or self._structure else provider.encode,
+            encode=self.encode if caches is None else self._encode_for_caches,
             transport=self if where is None else _WithImages(self, where),
             limiters=limiters,
             policy=policy,
@@ -118,8 +125,31 @@ class Route:
             if inputs_per_call > 1
             else None,
             guard=guard,
+            tier_fallback=TierFallback(
+                self._flex_timeout_s, job.deadline_at, affords, self._note_tier
+            ),
             adjuster=ParameterAdjuster(self._defaults, self._learn),
         )
+        if caches is not None:
+            self.pool.on_called = caches.gate.called
+
+    @property
+    def gate(self) -> PrefixGate | None:
+        return None if self.caches is None else self.caches.gate
+
+    @property
+    def gates(self) -> list[PrefixGate]:
+        """As Shares.gates."""
+        return [] if self.gate is None else [self.gate]
+
+    @property
+    def marks(self) -> bool:
+        """Whether requests say what the prompt cache is to hold."""
+        return self.caches is not None and self.provider.caching.takes_marks
+
+    def _encode_for_caches(self, request: Request) -> bytes:
+        assert self.caches is not None
+        return self.caches.noted(request, self.encode(request))
 
     def encode(self, request: Request) -> bytes:
         """The body as it would be sent now."""
@@ -145,8 +175,9 @@ class Route:
         return self.pool.calls
 
     def post(self, path: str, body: bytes, timeout_s: float) -> Reply:
+        own_s = self._flex_timeout_s() if asked(body) == FLEX else self.timeout_s()
         try:
-            return self.provider.post(path, body, timeout_s, self.timeout_s())
+            return self.provider.post(path, body, timeout_s, own_s)
         finally:
             state = self.provider.streams
             if state.on != self._streaming:
@@ -160,6 +191,12 @@ class Route:
         if self._longer_s is not None and self.provider.has_usual_timeout:
             usual = self._longer_s
         return self._timeout_s or usual
+
+    def _flex_timeout_s(self) -> float:
+        """Time limit of a flex call: a longer one, unless a user has set one."""
+        if self._timeout_s or not self.provider.has_usual_timeout:
+            return self.timeout_s()
+        return max(self.timeout_s(), FLEX_TIMEOUT_S)
 
     # --- outages (engine/outage.py) ---------------------------------------------------------
 
@@ -231,6 +268,23 @@ class Route:
             )
         )
 
+    def _note_tier(self, refusals: int) -> None:
+        alias = self.provider.alias
+        self._note(
+            translatable(
+                "%(config)s: no room in the service tier for a request after 1 refusal. Requests like this "
+                "are sent at the standard tier.",
+                config=alias,
+            )
+            if refusals == 1
+            else translatable(
+                "%(config)s: no room in the service tier for a request after %(count)s refusals. Requests "
+                "like this are sent at the standard tier.",
+                config=alias,
+                count=refusals,
+            )
+        )
+
     def _note_left_out(self) -> None:
         """Parameters of the config and of the job that its API has nothing like are not sent."""
         defaults = job_defaults(self._job, self.provider.defaults)
@@ -269,12 +323,16 @@ class Route:
         retry_while_unavailable(job_rows.note, self._job_id, "eased", detail)
 
     def _record_result(self, result: RequestResult) -> None:
+        if self.gate is not None:
+            self.gate.left(result.index)
         final = self.failover is None or self.failover.ended(
             result, is_unwanted(result, self._as_failed)
         )
         self._record(self.provider, result.index, result.attempts, result if final else None)
 
     def _record_attempts(self, index: int, attempts: tuple[Attempt, ...]) -> None:
+        if self.gate is not None:
+            self.gate.left(index)
         if attempts:
             self._record(self.provider, index, attempts, None)
         if self.failover is not None:

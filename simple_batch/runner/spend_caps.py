@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..core import time_windows
+from ..core.clock import now_ms
 from ..core.domain import Prices, in_units
 from ..core.messages import translatable
 from ..engine.breaker import PauseReason
@@ -40,8 +41,10 @@ class JobSpendLimit(SpendLimit):
         self.unknown = False  # the cost of a call of this run is unknown
         calls = job.attempts / per_call  # answers that were shared or reused cost nothing
         cap = Cap(job.spend_cap, job.cost_nano)
+        # as if they had run at the dearest hour and tier
+        cost = job.cost_nano + job.saved_tier_nano + job.saved_hours_nano
         super().__init__(
-            {"job": cap}, self._why, job.cost_nano / max(1, calls), min(math.ceil(calls), RECENT)
+            {"job": cap}, self._why, cost / max(1, calls), min(math.ceil(calls), RECENT)
         )
 
     def account(self) -> spend_leases.Account:
@@ -102,9 +105,9 @@ class ConfigSpendLimit(SpendLimit):
         self._roll()
         return super().reached()
 
-    def settle(self, cost: int | None) -> None:
+    def settle(self, cost: int | None, dearest: int | None = None) -> None:
         self._roll()
-        super().settle(cost)
+        super().settle(cost, dearest)
 
     def _roll(self) -> None:
         """Begin a new day or month when it is time."""
@@ -199,13 +202,19 @@ class JobSpendGuard(SpendGuard):
         if in_job or (self._unknown and self._provider.spend_limit.bounded):
             raise CapReached(_UNKNOWN_COST)
 
-    def settle(self, finding: Classification | None) -> None:
+    def affords(self) -> bool:
+        """Whether the caps leave enough for a call at the standard tier."""
+        return self._job_limit.affords() and self._provider.spend_limit.affords()
+
+    def settle(self, finding: Classification | None, latency_ms: int = 0) -> None:
         usage = finding.usage if finding is not None else None
-        prices = self._provider.prices
-        cost = prices.cost(usage)
+        tier = finding.service_tier if finding is not None else None
+        prices, now = self._provider.prices, now_ms()
+        cost = prices.cost_of(usage, now, tier, now - latency_ms)
+        dearest = None if usage is None else prices.dearest(usage, tier)
         in_job = cost if prices.currency == self._job_currency else None
-        self._job_limit.settle(in_job)
-        self._provider.spend_limit.settle(cost)
+        self._job_limit.settle(in_job, dearest)
+        self._provider.spend_limit.settle(cost, dearest)
         if finding is not None and (finding.cause is None or usage is not None):
             self._job_limit.unknown |= in_job is None
             self._unknown |= cost is None

@@ -21,6 +21,9 @@ class ConfigFields(msgspec.Struct, kw_only=True):
     base_url: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Base URL"))]
     model: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Model"), max_length=300)]
     key: str | None = None  # None or empty on an edit keeps the stored one
+    price_rules: str | None = (
+        None  # JSON of core/price_rules.PriceRules; None on an edit keeps them
+    )
     remove_key: bool = False
     secret_headers: dict[str, str | None] = msgspec.field(default_factory=dict)
     secret_query: dict[str, str | None] = msgspec.field(default_factory=dict)
@@ -230,7 +233,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             kind=Kind.CHOICE,
             label=translatable("Streaming"),
             choices=(
-                Choice("auto", translatable("automatic: once the endpoint needs it")),
+                Choice("auto", translatable("automatic (if needed)")),
                 Choice("always", translatable("always")),
                 Choice("never", translatable("never")),
             ),

@@ -2,14 +2,14 @@
 
 from ..auth import audit_log
 from ..core.messages import translatable
-from ..store import config_streams
+from ..store import stream_needs
 from .configs import get
 
 
 def switch_off(config_id: int) -> None:
     """Call without streams again, until they are needed. Raises NotFound."""
     config = get(config_id)
-    config_streams.forget(config_id)
+    stream_needs.forget(config_id)
     audit_log.note(
         "config.update", f"config {config.alias}", translatable("streams are switched off")
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import peewee
 
 from ..auth import audit_log
-from ..core import context
+from ..core import context, price_rules
 from ..core.clock import now_ms
 from ..core.domain import Endpoint, Request
 from ..core.errors import Conflict, InvalidInput
@@ -59,6 +59,10 @@ def update(config_id: int, fields: ConfigFields) -> ApiConfig:
         lock_secrets()
         config = get(config_id)
         values = _validated(fields, config)
+        if (
+            config.base_url != values["base_url"]
+        ):  # another provider may accept what this one rejects
+            store_configs.forget(config.id, lambda adjustment: True)
         ApiConfig.update(updated_at=now_ms(), **values).where(ApiConfig.id == config.id).execute()
     audit_log.note("config.update", f"config {config.alias}", _changes(config, values))
     return get(config.id)
@@ -216,6 +220,7 @@ def _validated(fields: ConfigFields, config: ApiConfig | None = None) -> dict:
         **_key(fields, config, base_url),
         **({} if secrets is None else {"secrets_encrypted": secrets}),
         "params": _params(fields.params),
+        **_price_rules(fields),
         "currency": currency_code(fields.currency),
         "provider": provider_id(fields.provider),
         "service_tier": service_tier(fields.service_tier),
@@ -238,6 +243,13 @@ def _key(fields: ConfigFields, config: ApiConfig | None, base_url: str) -> dict:
             )
         return {}
     return {"key_encrypted": context.vault().encrypt(key), "key_last4": last4(key)}
+
+
+def _price_rules(fields: ConfigFields) -> dict:
+    """The column of the price rules, none where the stored ones stay. Raises InvalidInput."""
+    if fields.price_rules is None:
+        return {}
+    return {"price_rules": price_rules.from_json(fields.price_rules).to_json()}
 
 
 def _params(params: dict) -> str:

@@ -86,6 +86,7 @@ def price_fields(base_url: str, model: str) -> dict:
         "cache_write_price": known.cache_write,
         "output_price": known.output,
         "reasoning_price": known.reasoning,
+        "price_rules": known.rules.to_json(),
     }
 
 

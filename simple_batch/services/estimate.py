@@ -12,7 +12,7 @@ import msgspec
 
 from ..core import context
 from ..core.clock import now_ms
-from ..core.domain import Request, Usage
+from ..core.domain import TOKENS_PER_PRICE, Request, Usage
 from ..core.json_pieces import Breaks, beginning
 from ..engine import probe, token_count
 from ..engine.structured_output import Structure
@@ -68,6 +68,18 @@ class Estimate(msgspec.Struct, frozen=True):
     input_from: str
     output_from: str
     answers: int
+    shared: "SharedInput | None" = None
+
+
+class SharedInput(msgspec.Struct, frozen=True):
+    """``requests`` (at least, where not ``exact``) of an upload share a prefix of about ``tokens`` in the
+    mean. ``saving`` is what they cost less if all but the first of each read it from the provider's cache,
+    in billionths of the currency's unit; None where a price is not known, or reading costs no less."""
+
+    requests: int
+    tokens: int
+    exact: bool
+    saving: int | None
 
 
 def try_rows(upload_id: int, new: JobOptions, count: int = ROWS) -> list[probe.Tried]:
@@ -86,15 +98,15 @@ def try_rows(upload_id: int, new: JobOptions, count: int = ROWS) -> list[probe.T
     shape = job_options.structure_of(new)
     rows = uploads.sample(upload, count, SAMPLE[1])
     tried = probe.send(endpoint, context.settings(), rows, shape, images.finish(upload))
-    cost = sum(cost_of(config, row.usage) or 0 for row in tried)
+    cost = sum(cost_of(config, row.usage, row.service_tier) or 0 for row in tried)
     if cost:
         spending.add_tried(config.id, config.currency, cost, now_ms())
     return tried
 
 
-def cost_of(config: ApiConfig, usage: Usage | None) -> int | None:
-    """What one call cost, in billionths of the config's currency."""
-    return prices_of(config).cost(usage)
+def cost_of(config: ApiConfig, usage: Usage | None, service_tier: str | None = None) -> int | None:
+    """What one call that ended now cost, in billionths of the config's currency."""
+    return prices_of(config).cost_of(usage, now_ms(), service_tier)
 
 
 def estimate(
@@ -116,15 +128,40 @@ def estimate(
     into, input_from = _input(preview, sample, seen, defaults.model, shape)
     bound = defaults.max_tokens or DEFAULT_MAX_TOKENS
     output = _output(preview.good, sample, seen, bound)
+    largest = max((len(request.body) for request in sample), default=0)
+    calls = _Calls(
+        new.start_at or now_ms(),
+        new.service_tier,
+        largest / max(1, preview.body_bytes),
+    )
     return Estimate(
         into,
         output,
-        _cost([config, *job_options.further(new)], into, output, _Shares.of(seen)),
+        _cost([config, *job_options.further(new)], into, output, _Shares.of(seen), calls),
         config.currency,
         seen_from if seen else input_from,
         seen_from if seen else "assumed",
         len(seen),
+        _shared(preview, config, into),
     )
+
+
+def _shared(preview: Preview, config: ApiConfig, into: Range) -> SharedInput | None:
+    found = preview.shared
+    if found.requests < 2:
+        return None
+    tokens = round(found.bytes * into.expected / max(1, preview.body_bytes))
+    saving = cache_saving(config, found.requests * tokens)
+    return SharedInput(found.requests, tokens, found.exact, saving)
+
+
+def cache_saving(config: ApiConfig, tokens: int) -> int | None:
+    """What input tokens cost less if they are read from the provider's cache, in billionths of the
+    currency's unit; None where a price is not known, or reading costs no less."""
+    prices = prices_of(config)
+    if prices.input is None or prices.cached_input is None or prices.cached_input >= prices.input:
+        return None
+    return tokens * (prices.input - prices.cached_input) // TOKENS_PER_PRICE
 
 
 def _input(
@@ -217,10 +254,22 @@ class _Shares(msgspec.Struct, frozen=True):
         return Usage(sent, got, cached, round(got * self.reasoning), written)
 
 
-def _cost(on: list[ApiConfig], into: Range, output: Range, shares: _Shares) -> Range | None:
-    """The high figure counts on nothing read from a cache, on all of it written where calls write to
-    it, and on the dearer of output and reasoning."""
-    found = [_cost_on(config, into, output, shares) for config in on]
+class _Calls(msgspec.Struct, frozen=True):
+    """What prices depend on besides tokens: when the first calls are made (epoch ms), the service tier that
+    the job asks for, and the part of the whole input that is in the longest request."""
+
+    at: int
+    tier: str | None
+    longest: float
+
+
+def _cost(
+    on: list[ApiConfig], into: Range, output: Range, shares: _Shares, calls: _Calls
+) -> Range | None:
+    """The low figure is at the cheapest hour. The high one counts on the dearest hour, the standard tier
+    where it is dearer, nothing read from a cache, all of it written where calls write to it, and on the
+    dearer of output and reasoning."""
+    found = [_cost_on(config, into, output, shares, calls) for config in on]
     ranges = [each for each in found if each is not None]
     if len(ranges) < len(found) or len({config.currency for config in on}) > 1:
         return None
@@ -228,16 +277,24 @@ def _cost(on: list[ApiConfig], into: Range, output: Range, shares: _Shares) -> R
     return Range(low, ranges[0].expected, high)
 
 
-def _cost_on(config: ApiConfig, into: Range, output: Range, shares: _Shares) -> Range | None:
+def _cost_on(
+    config: ApiConfig, into: Range, output: Range, shares: _Shares, calls: _Calls
+) -> Range | None:
+    prices, tier = prices_of(config), calls.tier or defaults_of(config).service_tier
+    low, expected, high = (
+        round(calls.longest * tokens) for tokens in msgspec.structs.astuple(into)
+    )
     costs = [
-        cost_of(config, shares.usage(sent, got))
-        for sent, got in ((into.low, output.low), (into.expected, output.expected))
+        prices.cheapest(shares.usage(into.low, output.low), tier, low),
+        prices.cost_of(
+            shares.usage(into.expected, output.expected), calls.at, tier, longest=expected
+        ),
     ]
     dearer = (config.reasoning_price or 0) > (config.output_price or 0)
     written = round(into.high * (shares.cached + shares.cache_write)) if shares.cache_write else 0
     if (config.cache_write_price or 0) < (config.input_price or 0):
         written = 0
     most = Usage(into.high, output.high, 0, output.high if dearer else 0, min(written, into.high))
-    costs.append(cost_of(config, most))
+    costs.append(prices.dearest(most, tier, high))
     known = [cost for cost in costs if cost is not None]
     return Range(*known) if len(known) == len(costs) else None

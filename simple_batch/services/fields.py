@@ -27,6 +27,7 @@ class Kind(Enum):
     INTEGER = auto()
     NUMBER = auto()
     FLAG = auto()
+    SWITCH = auto()  # on, off, or None: as ``choices`` name them
     CHOICE = auto()  # one of ``choices``
     CHOICES = auto()  # a tuple of any of ``choices``; stored as text with commas
     MOMENT = auto()  # epoch milliseconds

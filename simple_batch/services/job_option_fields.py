@@ -149,6 +149,23 @@ class JobOptions(msgspec.Struct, kw_only=True):
             recipe_if="seed",
         ),
     ] = None
+    service_tier: Annotated[
+        str | None,  # asked for by every request that names none; None: the config's
+        Field(
+            kind=Kind.TEXT,
+            label=translatable("Service tier"),
+            in_details=True,
+            form_label=translatable("Service tier (optional)"),
+            hint=translatable(
+                "auto, default, flex, priority, or another name that the provider uses."
+            ),
+            group="how",
+            flag="--service-tier",
+            help="auto, default, flex, priority, or another name that the provider uses.",
+            recipe="service_tier",
+            recipe_if="service_tier",
+        ),
+    ] = None
     params: Annotated[
         dict,  # sent with every request that does not set them itself, over the config's
         Field(
@@ -318,6 +335,26 @@ class JobOptions(msgspec.Struct, kw_only=True):
             recipe="ask_once",
         ),
     ] = False
+    cache_aware: Annotated[
+        bool | None,  # None: where cached input is cheaper
+        Field(
+            kind=Kind.SWITCH,
+            label=translatable("Prompt caches"),
+            choices=(
+                Choice(None, translatable("automatic")),
+                Choice(True, translatable("wait for the first of each prefix")),
+                Choice(False, translatable("send in file order")),
+            ),
+            hint=translatable(
+                "Requests that share a long prefix wait for the first of them and then read it from "
+                "the provider's cache. Automatic: if cached input is cheaper."
+            ),
+            group="how",
+            flag="--cache-aware",
+            help="Requests that share a prefix wait for the first; default: if cached input is cheaper.",
+            recipe="cache_aware",
+        ),
+    ] = None
     inputs_per_call: Annotated[
         int | None,  # of embeddings; None: the setting
         Field(

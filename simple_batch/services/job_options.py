@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from .. import intake
-from ..core import context, time_windows
+from ..core import context, price_rules, time_windows
 from ..core.clock import now_ms
 from ..core.domain import EMBEDDINGS, Spread
 from ..core.errors import InvalidInput, NotFound
@@ -33,7 +33,14 @@ from .job_option_fields import (
 MAX_WEIGHT = 1_000
 _EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,64}@[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,180}")
 _RESERVED = frozenset({"messages", "stream", "stream_options"})
-_BY_RULE = {"spend_cap", "params", "schema", "spread", "email"}  # columns with special checks
+_BY_RULE = {
+    "spend_cap",
+    "params",
+    "schema",
+    "spread",
+    "email",
+    "service_tier",
+}  # columns with special checks
 _PLAIN = {name: field for name, field in OPTIONS.items() if field.column and name not in _BY_RULE}
 _PLAIN_EDITABLE = {name: field for name, field in _PLAIN.items() if field.editable}
 _COPIED = {name: field for name, field in OPTIONS.items() if field.column and name != "start_at"}
@@ -67,10 +74,13 @@ def columns(new: JobOptions, filename: str) -> dict:
         **editable(new, Path(filename).stem),
         "config": config,
         "params": _params(new),
-        "spend_cap": spend_cap(new.spend_cap, [config, *further(new)]),
+        "spend_cap": spend_cap(
+            new.spend_cap, [config, *further(new)], tier=new.service_tier or None
+        ),
         "webhook": webhooks.get(new.webhook) if new.webhook is not None else None,
         "email": _email(new.email),
         "hold": new.hold,
+        "service_tier": validation.service_tier(new.service_tier),
         "spread": new.spread if new.also else "",
         "currency": config.currency,
         "template": intake.template_text(new.template) if new.template is not None else None,
@@ -101,9 +111,11 @@ def _schema(new: JobOptions) -> str | None:
     return json.dumps(new.schema, ensure_ascii=False)
 
 
-def spend_cap(cap: Decimal | None, on: list[ApiConfig], job: Job | None = None) -> int | None:
-    """A spend cap as it is stored, of a job ``on`` these configs; ``job`` is the one whose cap is
-    changed to it. Raises InvalidInput where what is spent cannot be counted."""
+def spend_cap(
+    cap: Decimal | None, on: list[ApiConfig], job: Job | None = None, tier: str | None = None
+) -> int | None:
+    """A spend cap as it is stored, of a job ``on`` these configs that asks for a service ``tier``; ``job``
+    is the one whose cap is changed to it. Raises InvalidInput where what is spent cannot be counted."""
     nano = stored(OPTIONS["spend_cap"], cap)
     if nano is None or (job is not None and nano == job.spend_cap):
         return nano
@@ -112,6 +124,18 @@ def spend_cap(cap: Decimal | None, on: list[ApiConfig], job: Job | None = None) 
             raise InvalidInput(
                 translatable(
                     "Spend cap: enter input and output prices of the API config “%(alias)s” first.",
+                    alias=config.alias,
+                ),
+                "spend_cap",
+            )
+        named = tier or (job.service_tier if job is not None else None)
+        named = named or configs.defaults_of(config).service_tier
+        if price_rules.from_json(config.price_rules).tier(named) is None:
+            raise InvalidInput(
+                translatable(
+                    "Spend cap: the price of the service tier %(tier)r is not known for the API config "
+                    "“%(alias)s”. Look its prices up in the price table first.",
+                    tier=named,
                     alias=config.alias,
                 ),
                 "spend_cap",

@@ -156,6 +156,7 @@ def _recorded() -> Iterator[Metric]:
     yield from _sums()
     yield _cost()
     yield _latency()
+    yield _first_token()
 
 
 def _sums() -> Iterator[Metric]:
@@ -183,6 +184,17 @@ def _sums() -> Iterator[Metric]:
         ),
     ):
         yield CounterMetricFamily(f"simple_batch_{name}", meaning, value=value)
+
+
+def _first_token() -> Metric:
+    first = HistogramMetricFamily(
+        "simple_batch_first_token_seconds",
+        "Time to the first token, of calls that succeeded and came as streams.",
+        labels=("config",),
+    )
+    for alias, sketch in process_counters.first_token.items():
+        first.add_metric((alias,), _buckets(sketch), (sketch.mean() or 0) * sketch.count / 1000)
+    return first
 
 
 def _latency() -> Metric:

@@ -17,6 +17,7 @@ from ..core import context
 from ..core.data_files import data_file
 from ..core.errors import ConfigurationError
 from ..core.messages import translatable
+from ..core.price_rules import HourRates, LongContext, PriceRules, Rate
 
 SHIPPED = data_file("prices.toml")
 OWN = "prices.toml"
@@ -24,7 +25,8 @@ OWN = "prices.toml"
 
 class KnownPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Per million tokens in units of ``currency``; ``cached_input``, ``cache_write`` and ``reasoning``
-    None where none is named: then as input and as output. ``models`` may hold ``*``; ``date`` is a day or a month."""
+    None where none is named: then as input and as output. ``tiers``, ``batch``, ``long_context`` and
+    ``hours`` are what core/price_rules.py says. ``models`` may hold ``*``; ``date`` is a day or a month."""
 
     provider: str
     host: str
@@ -37,6 +39,10 @@ class KnownPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cached_input: Decimal | None = None
     cache_write: Decimal | None = None
     reasoning: Decimal | None = None
+    tiers: dict[str, Rate] = {}
+    batch: Decimal | None = None
+    long_context: tuple[LongContext, ...] = ()
+    hours: HourRates | None = None
     note: str = ""
 
     def __post_init__(self):
@@ -48,6 +54,15 @@ class KnownPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for price in (self.input, self.output, *further):
             if price is not None and (not price.is_finite() or price < 0):
                 raise ValueError(f"{price} is no price")
+
+        self.rules  # noqa: B018 - raises ValueError where they do not go together
+
+    @property
+    def rules(self) -> PriceRules:
+        """What the prices depend on."""
+        return PriceRules(
+            self.tiers, self.batch, self.long_context, self.hours, self.date, self.source
+        )
 
     def is_of(self, host: str, model: str) -> bool:
         return self.host == host and any(fnmatchcase(model, name) for name in self.models)

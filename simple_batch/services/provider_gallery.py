@@ -53,6 +53,15 @@ class BatchApi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
 
+class PromptCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Requests may have a ``prompt_cache_key``, of which each is good for ``key_rpm`` calls a minute
+    (None: any number), and ``breakpoints`` where the model has them (engine/prompt_caching.py)."""
+
+    key_rpm: int | None = None
+    breakpoints: bool = False
+    source: str = ""
+
+
 class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A provider. ``regions`` maps names to base URLs, the usual one first; a base URL may hold
     places to fill in, as ``{resource}``. ``endpoints`` are paths of OpenAI's API. ``tried`` is False
@@ -73,6 +82,7 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     query: dict[str, str] = {}
     params: list[ParameterRule] = []
     batch: BatchApi | None = None
+    prompt_cache: PromptCache | None = None
     tiers: list[str] = []
     price_rules: dict[str, Any] = {}
     stream: StreamMode = StreamMode.AUTO

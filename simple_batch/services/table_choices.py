@@ -15,6 +15,7 @@ from ..store import jobs as job_rows
 from ..store.models import JobEvent, Upload
 from . import readings
 from .job_options import JobOptions
+from .template_advice import order_advice
 
 INPUT = "input"  # the reason of events that say how a file was read
 _MOST_NOTES = 30
@@ -51,6 +52,8 @@ def choose(upload: Upload, new: JobOptions, confirmed: bool) -> list[Message]:
         notes.append(CONVERSATION_USED(name=conversation))
     elif not confirmed:
         refuse_mistakes(new.template, table.columns)
+    if new.template.user and (advice := order_advice(new.template, table.columns, 0, None)):
+        notes.append(advice)
     if new.template.custom_id is None and new.saved is None and "custom_id" not in table.columns:
         notes += _named(path, reading, new)
     return notes

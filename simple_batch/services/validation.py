@@ -40,7 +40,13 @@ def valid_base_url(url: str) -> str:
         raise wrong(translatable("leave user name and password out, the key has its own field"))
     if parts.query or parts.fragment:
         raise wrong(translatable("leave out what follows ? or #"))
-    for ending in ("/chat/completions", "/completions", "/embeddings", "/responses"):
+    for ending in (
+        "/chat/completions",
+        "/completions",
+        "/embeddings",
+        "/responses",
+        "/messages",
+    ):
         if parts.path.endswith(ending):
             raise wrong(
                 translatable("leave out %(ending)s, each request names its own path", ending=ending)

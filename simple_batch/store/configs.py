@@ -6,6 +6,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
+from ..core import price_rules
 from ..core.context import Vault
 from ..core.domain import Adjustment, ApiFormat, Auth, Defaults, Endpoint, Prices, StreamMode
 from ..core.errors import NotFound
@@ -24,16 +25,20 @@ def prices_of(config: ApiConfig) -> Prices:
         output=config.output_price,
         reasoning=config.reasoning_price,
         cache_write=config.cache_write_price,
+        rules=price_rules.from_json(config.price_rules),
     )
 
 
 def defaults_of(config: ApiConfig) -> Defaults:
+    params = json.loads(config.params)
+    tier = params.pop("service_tier", None)
     return Defaults(
         model=config.model,
         max_tokens=config.max_tokens,
         temperature=config.temperature,
-        params=json.loads(config.params),
+        params=params,
         alias=config.alias,
+        service_tier=config.service_tier or tier,
         api_format=ApiFormat(config.api_format),
         adjustments=adjustments_of(config),
     )
@@ -115,7 +120,11 @@ def job_defaults(job: Job, defaults: Defaults) -> Defaults:
         defaults = replace(defaults, left_out=tuple(left_out))
     if job.seed is not None:
         defaults = replace(defaults, params={**defaults.params, "seed": job.seed})
-    return defaults.under(params) if params else defaults
+    if params:
+        defaults = defaults.under(params)
+    if job.service_tier:
+        defaults = replace(defaults, service_tier=job.service_tier)
+    return defaults
 
 
 def endpoint_of(config: ApiConfig, vault: Vault) -> Endpoint:

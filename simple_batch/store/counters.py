@@ -22,6 +22,7 @@ class ProcessCounters:
         # (alias, read or write): of the input, what a provider's prompt cache gave or took
         self.cache_tokens: dict[tuple[str, str], int] = defaultdict(int)
         self.latency: dict[str, LatencySketch] = {}  # of calls that succeeded
+        self.first_token: dict[str, LatencySketch] = {}  # of those that were streams
         self.cost_nano: dict[tuple[int, str], int] = defaultdict(int)  # (config's id, currency)
         self.cancelled = self.retries = self.saved_calls = self.unpriced = self.estimated = 0
         self._aliases: set[str] = set()
@@ -51,6 +52,9 @@ class ProcessCounters:
         alias = self._name(alias)
         self.cache_tokens[alias, "read"] += read
         self.cache_tokens[alias, "write"] += written
+
+    def begun(self, alias: str, first_token: LatencySketch) -> None:
+        self.first_token.setdefault(self._name(alias), LatencySketch()).merge(first_token)
 
     def answered(self, alias: str, latency: LatencySketch) -> None:
         self.latency.setdefault(self._name(alias), LatencySketch()).merge(latency)

@@ -2,11 +2,11 @@
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from ..core.domain import Attempt, Cause, Prices, RequestResult, RequestStatus, Usage
+from ..core.domain import Attempt, Cause, Prices, RequestResult, RequestStatus, Saved, Usage
 from . import outcome_counts, spending, timeline
 from .counters import process_counters
 from .dialect import LOCKING
@@ -32,6 +32,29 @@ _BY_WORKER = (
 _LATENCY = f"SELECT latency, first_token FROM job WHERE id = ? {LOCKING}"
 
 
+class Call(NamedTuple):
+    """What the price of a call depends on; times are epoch ms."""
+
+    usage: Usage | None
+    began_at: int
+    ended_at: int
+    service_tier: str | None
+
+
+def call_of(result: RequestResult) -> Call:
+    """The call that a result came from; an answer that is reused has the price of the moment."""
+    began = ended = result.finished_at
+    if result.attempts:
+        last = result.attempts[-1]
+        began, ended = last.started_at, last.ended_at
+    return Call(result.usage, began, ended, result.service_tier)
+
+
+def call_of_attempt(attempt: Attempt) -> Call:
+    """The call that failed."""
+    return Call(attempt.usage, attempt.started_at, attempt.ended_at, attempt.service_tier)
+
+
 class Recorded(msgspec.Struct, frozen=True):
     """The recorder's input for one request of a job. ``result`` is None if the request stays pending and
     only its failed attempts are stored. ``config_id`` is the config that the calls are charged to.
@@ -48,9 +71,21 @@ class Recorded(msgspec.Struct, frozen=True):
     key: bytes | None = None  # under which the answer is kept for other jobs
     reused: bool = False  # it succeeded with another job's answer, without a call
 
-    def cost(self, usage: Usage | None) -> int | None:
+    def cost(self, call: Call) -> int | None:
         """In the job's currency."""
-        return None if self.foreign else self.prices.cost(usage)
+        return None if self.foreign else self.charged(call)
+
+    def charged(self, call: Call) -> int | None:
+        """In the config's currency."""
+        return self.prices.cost_of(call.usage, call.ended_at, call.service_tier, call.began_at)
+
+    def saved(self, call: Call) -> Saved:
+        """In the job's currency."""
+        if self.foreign or call.usage is None:
+            return Saved()
+        if not (self.prices.rules or call.usage.cached or call.usage.cache_write):
+            return Saved()
+        return self.prices.saved(call.usage, call.ended_at, call.service_tier, call.began_at)
 
 
 @dataclass(slots=True)
@@ -74,12 +109,14 @@ class JobChange:
         self._job_id = job_id
         row = database.execute_sql(_LATENCY, (job_id,)).fetchone()  # locks it against other changes
         self._stored = LatencySketch(row[0] if row else None)
-        self._first_tokens = LatencySketch(row[1] if row else None)
+        self._stored_first = LatencySketch(row[1] if row else None)
         self._succeeded = self._failed = self._cancelled = self._attempts = self._retries = 0
         self._usage = Usage()
         self.cost_nano = self._unpriced = 0
-        self._saved_calls = self._saved_nano = 0
+        self._saved_calls = self._saved_nano = self._tier_fallbacks = 0
+        self._saved: Counter[str] = Counter()  # by column
         self._latency: dict[str, LatencySketch] = defaultdict(LatencySketch)  # by alias
+        self._first_tokens: dict[str, LatencySketch] = defaultdict(LatencySketch)  # by alias
         self._causes: dict[tuple[str, Cause], int] = defaultdict(int)  # of failed calls, by alias
         self._by_config: dict[str, _ConfigChange] = defaultdict(_ConfigChange)  # by alias
         self._buckets: dict[int, Bucket] = defaultdict(Bucket)  # by second
@@ -99,9 +136,9 @@ class JobChange:
             self._succeeded += 1
             config.succeeded += 1
             bucket.succeeded += 1
+            self._tier_fallbacks += result.tier_fallback
             if record.reused:
-                self._saved_calls += 1
-                self._saved_nano += record.cost(result.usage) or 0
+                self._reuse(record.cost(call_of(result)) or 0)
             else:
                 self._add_success(record, result, bucket)
         elif result.status == RequestStatus.FAILED:
@@ -111,6 +148,13 @@ class JobChange:
             bucket.failed += 1
         else:
             self._cancelled += 1
+
+    def _reuse(self, cost: int) -> None:
+        """Count an answer of another job, which would have cost this much."""
+        self._saved_calls += 1
+        self._saved_nano += cost
+        self._saved["saved_reuse_calls"] += 1
+        self._saved["saved_reuse_nano"] += cost
 
     def _add_success(self, record: Recorded, result: RequestResult, bucket: Bucket) -> None:
         """Count the call that succeeded."""
@@ -122,26 +166,28 @@ class JobChange:
         if result.latency_ms is not None:
             self._latency[record.alias].add(result.latency_ms)
         if result.first_token_ms is not None:
-            self._first_tokens.add(result.first_token_ms)
+            self._first_tokens[record.alias].add(result.first_token_ms)
         bucket.add_times(result.latency_ms, result.first_token_ms)
-        self._spend(record, bucket, result.usage, result.finished_at)
+        self._spend(record, bucket, call_of(result), result.finished_at)
 
     def add_failure(self, record: Recorded, attempt: Attempt, cause: Cause) -> str:
         """Count an attempt that failed for this cause; returns the key of its error group."""
         self._attempts += 1
         self._causes[record.alias, cause] += 1
         self._retries += attempt.number > 1
-        ended_at = attempt.started_at + attempt.latency_ms
-        bucket = self._buckets[ended_at // 1000]
+        bucket = self._buckets[attempt.ended_at // 1000]
         bucket.sent += 1
         bucket.retried += attempt.number > 1
         if attempt.usage is not None:
-            self._spend(record, bucket, attempt.usage, ended_at)
+            self._spend(record, bucket, call_of_attempt(attempt), attempt.ended_at)
         return self._groups.add(attempt, cause)
 
-    def _spend(self, record: Recorded, bucket: Bucket, usage: Usage | None, at: int) -> None:
-        """Count the tokens and the cost of a call that ended at ``at`` (epoch ms)."""
-        config, cost = self._by_config[record.alias], record.cost(usage)
+    def _spend(self, record: Recorded, bucket: Bucket, call: Call, at: int) -> None:
+        """Count the tokens and the cost of a call whose result is of ``at`` (epoch ms)."""
+        config, usage, cost = self._by_config[record.alias], call.usage, record.cost(call)
+        for by, amount in record.saved(call)._asdict().items():
+            self._saved[f"saved_{by}_calls"] += amount > 0
+            self._saved[f"saved_{by}_nano"] += amount
         if usage is not None:
             config.input_tokens += usage.input
             config.output_tokens += usage.output
@@ -156,7 +202,7 @@ class JobChange:
             self.cost_nano += cost
             bucket.cost_nano += cost
             config.cost_nano += cost
-        charged = record.prices.cost(usage) if record.foreign else cost
+        charged = record.charged(call) if record.foreign else cost
         if charged and record.config_id is not None:
             key = record.config_id, record.prices.currency, spending.bucket(at)
             self.spending[key] += charged
@@ -165,6 +211,8 @@ class JobChange:
         """Write the change in the transaction; ``worker`` made the calls, if several share a job."""
         for latency in self._latency.values():
             self._stored.merge(latency)
+        for first_token in self._first_tokens.values():
+            self._stored_first.merge(first_token)
         Job.update(
             self._outcomes(),
             succeeded=Job.succeeded + self._succeeded,
@@ -182,8 +230,10 @@ class JobChange:
             unpriced=Job.unpriced + self._unpriced,
             saved_calls=Job.saved_calls + self._saved_calls,
             saved_nano=Job.saved_nano + self._saved_nano,
+            tier_fallbacks=Job.tier_fallbacks + self._tier_fallbacks,
+            **{name: getattr(Job, name) + amount for name, amount in self._saved.items() if amount},
             latency=self._stored.to_bytes(),
-            first_token=self._first_tokens.to_bytes() or None,
+            first_token=self._stored_first.to_bytes() or None,
         ).where(Job.id == self._job_id).execute()
         self._write_configs()
         self._groups.write()
@@ -228,6 +278,8 @@ class JobChange:
                 process_counters.cache_used(alias, config.cached, config.cache_write)
         for alias, latency in self._latency.items():
             process_counters.answered(alias, latency)
+        for alias, first_token in self._first_tokens.items():
+            process_counters.begun(alias, first_token)
         for (alias, cause), count in self._causes.items():
             process_counters.calls_failed(alias, cause.value, count)
         for (config_id, currency, _t), cost in self.spending.items():

@@ -38,6 +38,7 @@ LEFT_OUT = "left_out"  # likewise: parameters that the API has nothing like
 ADJUSTED = "adjusted"  # likewise: a parameter that the model rejects is sent in another way
 LONGER_TIMEOUT = "longer_timeout"  # likewise: the time-out of the job's calls was raised
 EXPIRED = "expired"  # why a job is finalizing although requests are left
+SAVED_BY = ("cache", "tier", "hours", "reuse")  # counters of what a job saved, by column
 _ASKED_TO_WAIT = (Cause.RATE_LIMIT, Cause.OVERLOADED)  # why a job is paused for a time
 _EXPIRING = (JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED)
 
@@ -277,7 +278,10 @@ def waited_out(now: int) -> list[int]:
 
 def paused_for(reason: str) -> list[Job]:
     """Jobs that are paused for this reason, with the columns that spend caps need."""
-    money = (Job.id, Job.spend_cap, Job.capped_by, Job.cost_nano, Job.currency, Job.attempts)
+    money = (
+        *(Job.id, Job.spend_cap, Job.capped_by, Job.cost_nano, Job.currency, Job.attempts),
+        *(Job.saved_tier_nano, Job.saved_hours_nano),
+    )
     return list(
         Job.select(*money).where(
             (Job.status == JobStatus.PAUSED)
@@ -380,6 +384,8 @@ def clear_results_step(job_id: int, chunk: int | None = None) -> bool:
             cost_nano=0,
             saved_calls=0,
             saved_nano=0,
+            **{f"saved_{by}_{what}": 0 for by in SAVED_BY for what in ("calls", "nano")},
+            tier_fallbacks=0,
             unpriced=0,
             latency=b"",
             first_token=None,

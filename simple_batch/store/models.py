@@ -262,8 +262,21 @@ class Job(BaseModel):
     overrides = IntegerField(default=0)  # incremented whenever requests get another route
     reuse_hours = FloatField(null=True)  # answers of other jobs up to this age are taken
     ask_once = BooleanField(default=False)  # identical requests; see duplicates.py
+    cache_aware = BooleanField(null=True)  # sent by shared prefixes; null: where that is cheaper
     saved_calls = IntegerField(default=0)
     saved_nano = BigIntegerField(default=0)
+    # what these calls and others saved (core/domain.Saved); reuse: the part of the two above that came
+    # from other jobs
+    saved_reuse_calls = IntegerField(default=0)
+    saved_reuse_nano = BigIntegerField(default=0)
+    saved_cache_calls = IntegerField(default=0)
+    saved_cache_nano = BigIntegerField(default=0)
+    saved_tier_calls = IntegerField(default=0)
+    saved_tier_nano = BigIntegerField(default=0)
+    saved_hours_calls = IntegerField(default=0)
+    saved_hours_nano = BigIntegerField(default=0)
+    service_tier = TextField(null=True)  # that requests ask for; null: the config's
+    tier_fallbacks = IntegerField(default=0)  # requests whose tier had no room
     spread = CharField(default="")  # over the configs of JobConfig, how (Spread); empty: one config
     priority = IntegerField(default=0)  # of those that wait the highest goes first
     # the hours in which calls may be made (core/time_windows.py); empty: always
@@ -359,6 +372,7 @@ class Request(BaseModel):
     config_id = IntegerField(null=True)  # where it goes, if not to the job's own config
     cells = BlobField(null=True)  # of a table's row, as a JSON array
     twin = IntegerField(null=True)  # index of the original of a duplicate, which is sent for both
+    prefix = BigIntegerField(null=True)  # of its prompt (core/prompt_prefix.py); null: it is short
 
     class Meta:
         primary_key = CompositeKey("job", "idx")
@@ -429,6 +443,7 @@ class Result(BaseModel):
     cost_nano = BigIntegerField(null=True)
     outcome = CharField(null=True)  # of its answer; null: there is none, or not filled in yet
     finish_reason = TextField(null=True)  # as the provider says it
+    service_tier = TextField(null=True)  # as the answer names it
 
     class Meta:
         primary_key = CompositeKey("job", "idx")

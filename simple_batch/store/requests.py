@@ -10,8 +10,8 @@ from .duplicates import WAITING
 from .models import Job, JobConfig, database
 
 _INSERT = (
-    "INSERT INTO request (job_id, idx, custom_id, url, line, body, config_id, cells, twin) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO request (job_id, idx, custom_id, url, line, body, config_id, cells, twin, prefix) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 # The range is bounded so that a long stretch of finished requests never makes one long query.
@@ -30,8 +30,11 @@ WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ?
 """
 _NOT_WAITING = f"  AND NOT ({WAITING})\n"
 _IN_ORDER = "ORDER BY r.idx LIMIT ?"
-_COLUMNS = "r.idx, r.custom_id, r.body, r.url, r.line"
-_COLUMNS_ON_ROUTE = "r.idx, r.custom_id, coalesce(o.body, r.body), r.url, r.line, o.max_tokens"
+_COLUMNS = "r.idx, r.custom_id, r.body, r.url, r.line, r.prefix"
+_COLUMNS_ON_ROUTE = (  # an edited body has another prefix
+    "r.idx, r.custom_id, coalesce(o.body, r.body), r.url, r.line, "
+    "CASE WHEN o.body IS NULL THEN r.prefix END, o.max_tokens"
+)
 _ROUTES = """
 SELECT coalesce(o.config_id, r.config_id), o.timeout_s FROM override o
 JOIN request r ON r.job_id = o.job_id AND r.idx = o.idx
@@ -69,7 +72,18 @@ def insert(job_id: int, requests: list[Request]) -> None:
     """Write a chunk of requests and count them in the job, in one transaction. Raises RepeatedId,
     and writes none of them, where one has an id that is taken."""
     rows = [
-        (job_id, r.index, r.custom_id, r.url, r.line, r.body, r.config_id, r.cells, r.twin)
+        (
+            job_id,
+            r.index,
+            r.custom_id,
+            r.url,
+            r.line,
+            r.body,
+            r.config_id,
+            r.cells,
+            r.twin,
+            r.prefix,
+        )
         for r in requests
     ]
     with database.atomic():
@@ -186,8 +200,16 @@ def pending_page(
     query, bound = pending(columns, job_id, mark, high, route, skip_duplicates)
     rows = database.execute_sql(query + _IN_ORDER, (*bound, size + 1)).fetchall()
     page = [
-        Request(idx, custom_id, bytes(body), url, line, max_tokens=limit[0] if limit else None)
-        for idx, custom_id, body, url, line, *limit in rows[:size]
+        Request(
+            idx,
+            custom_id,
+            bytes(body),
+            url,
+            line,
+            max_tokens=limit[0] if limit else None,
+            prefix=prefix,
+        )
+        for idx, custom_id, body, url, line, prefix, *limit in rows[:size]
     ]
     more = len(rows) > size
     return page, (page[-1].index + 1 if more else high)

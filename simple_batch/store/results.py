@@ -8,14 +8,15 @@ import msgspec
 
 from ..core.domain import Attempt, Cause, RequestResult
 from . import response_cache, spend_leases, spending
-from .job_change import JobChange, Recorded
+from .job_change import JobChange, Recorded, call_of, call_of_attempt
 from .models import database
 
 _RESULT = (
     "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, "
     "model, config, attempts, started_at, finished_at, latency_ms, input_tokens, output_tokens, "
     "cached_tokens, reasoning_tokens, cache_write_tokens, estimated, cost_nano, outcome, finish_reason, "
-    "first_token_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "service_tier, first_token_ms) "
+    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 _ATTEMPT = (
     "INSERT INTO attempt (job_id, idx, number, started_at, latency_ms, cause, http_status, message, "
@@ -100,7 +101,7 @@ def _by_account(changes: dict[int, JobChange]) -> dict[tuple, int]:
 
 
 def _result_row(record: Recorded, result: RequestResult) -> tuple:
-    usage, cost = result.usage, record.cost(result.usage)
+    usage, cost = result.usage, record.cost(call_of(result))
     if record.reused:
         usage, cost = None, 0
     return (
@@ -126,6 +127,7 @@ def _result_row(record: Recorded, result: RequestResult) -> tuple:
         cost,
         result.outcome.value if result.outcome else None,
         result.finish_reason,
+        result.service_tier,
         result.first_token_ms,
     )
 
@@ -146,6 +148,6 @@ def _attempt_row(record: Recorded, attempt: Attempt, cause: Cause, change: JobCh
         attempt.usage.input if attempt.usage else None,
         attempt.usage.output if attempt.usage else None,
         attempt.usage.estimated if attempt.usage else None,
-        record.cost(attempt.usage),
+        record.cost(call_of_attempt(attempt)),
         change.add_failure(record, attempt, cause),
     )

@@ -7,9 +7,9 @@ from flask import Blueprint, flash, jsonify, redirect, render_template, request,
 from flask_babel import gettext as _
 
 from .. import insight
-from ..core import context, identity
+from ..core import context, identity, price_rules
 from ..core.errors import Conflict, InvalidInput, SimpleBatchError
-from ..services import adjusted_parameters, config_streams, configs, prices
+from ..services import adjusted_parameters, config_streams, configs, price_texts, prices
 from ..store.models import ApiConfig
 from . import connect
 from .error_pages import wants_json
@@ -207,6 +207,7 @@ def _fields_of(found: prices.KnownPrice) -> dict:
         "cache_write_price": found.cache_write,
         "output_price": found.output,
         "reasoning_price": found.reasoning,
+        "price_rules": found.rules.to_json(),
     }
 
 
@@ -218,7 +219,16 @@ def _told(found: prices.KnownPrice | None) -> str:
         date=found.date,
         source=found.source,
     )
-    return f"{text} {found.note}".strip()
+    rules = [f"• {translated(rule)}" for rule in price_texts.rules_in_words(found.rules)]
+    return "\n".join([f"{text} {found.note}".strip(), *rules])
+
+
+def _rules_of(form) -> price_rules.PriceRules:
+    """The price rules that stand in the form; those that cannot be read are reported when it is saved."""
+    try:
+        return price_rules.from_json(form.price_rules.data or "{}")
+    except InvalidInput:
+        return price_rules.PriceRules()
 
 
 def _form_page(form, config, tested=None, models=(), show_more=False):
@@ -233,6 +243,8 @@ def _form_page(form, config, tested=None, models=(), show_more=False):
         adjustments=adjusted_parameters.of_config(config) if config else [],
         known_endpoints=KNOWN_ENDPOINTS,
         offered=_offered(form),
+        rules=_rules_of(form),
+        rules_in_words=price_texts.rules_in_words,
         cap_zone=context.settings().TIMEZONE or "UTC",
     )
     return page, status

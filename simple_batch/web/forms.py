@@ -10,6 +10,7 @@ from wtforms import (
     FieldList,
     FileField,
     FormField,
+    HiddenField,
     MultipleFileField,
     PasswordField,
     SelectField,
@@ -38,6 +39,8 @@ class ConfigForm(PageForm):
     """An API config. The key is write-only: it is never filled in."""
 
     key = PasswordField(_("API key"))
+    price_rules = HiddenField()  # JSON, as it is stored or as the price table has it
+    remove_price_rules = BooleanField(_("Remove these rules"))
     remove_key = BooleanField(_("Delete the stored key"))
     currency = StringField(_("Currency"), default="USD")
     secrets = FieldList(FormField(SecretForm), max_entries=MOST_SECRETS)
@@ -62,6 +65,7 @@ class ConfigForm(PageForm):
         fields = configs.fields_of(config)
         data = {name: shown(field, getattr(fields, name)) for name, field in FIELDS.items()}
         data["params"] = data["params"] or "{}"
+        data["price_rules"] = config.price_rules
         try:
             data["secrets"] = rows_of(configs.secrets_shown(config))
         except ConfigurationError:  # no key opens them: they can be entered again
@@ -72,8 +76,10 @@ class ConfigForm(PageForm):
         """What the form says. Raises ValueError, TypeError, RecursionError in a form that is not
         valid."""
         values = {name: entered(field, self[name].data) for name, field in FIELDS.items()}
+        rules = "{}" if self.remove_price_rules.data else self.price_rules.data or None
         return ConfigFields(
             key=self.key.data,
+            price_rules=rules,
             remove_key=self.remove_key.data,
             secret_headers=changes(self.secrets.data, "headers"),
             secret_query=changes(self.secrets.data, "query"),

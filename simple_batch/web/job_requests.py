@@ -29,6 +29,7 @@ COLUMNS = {
     "status": _("Status"),
     "outcome": _("Outcome"),
     "finish_reason": "finish_reason",
+    "service_tier": "service_tier",
     "code": "HTTP",
     "attempts": _("Attempts"),
     "latency": _("Latency"),

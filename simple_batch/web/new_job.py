@@ -34,6 +34,7 @@ from ..services import (
     webhooks,
 )
 from ..services import estimate as estimates
+from ..services.template_advice import order_advice
 from . import draft_forms, images, new_draft, new_template
 from .downloads import attached
 from .draft_forms import OPTIONS
@@ -337,6 +338,7 @@ def _preview_page(form, staged, found, tried=()):
         usual_inputs=context.settings().EMBEDDINGS_PER_CALL,
         estimate=estimate,
         warnings=_warnings(staged, found),
+        advice=_advice(staged, found, config),
         template_url=url_for("new_template.edit", upload_id=staged.id),
         chosen=config,
         tried=[_shown(row, config) for row in tried],
@@ -349,6 +351,12 @@ def _warnings(staged, found):
     """What in the template of a table looks like a mistake."""
     template = uploads.template_of(staged) if found.columns else None
     return [] if template is None else templates.warnings(template, found.columns)
+
+
+def _advice(staged, found, config):
+    """What another order of the texts of a table's template would save."""
+    template = uploads.template_of(staged) if found.columns else None
+    return None if template is None else order_advice(template, found.columns, found.good, config)
 
 
 def _previewed(item) -> dict:
@@ -391,5 +399,5 @@ def _shown(row, config) -> dict:
         if row.cause is None
         else "",
         "usage": row.usage,
-        "cost": estimates.cost_of(config, row.usage),
+        "cost": estimates.cost_of(config, row.usage, row.service_tier),
     }

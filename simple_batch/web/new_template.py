@@ -11,9 +11,11 @@ from ..auth.guard import must_see
 from ..core import content
 from ..core.domain import Fault
 from ..core.errors import InvalidInput, NotFound, UploadRejected
+from ..core.messages import Message
 from ..intake import Template
-from ..services import drafts, jobs, templates, uploads
+from ..services import configs, drafts, jobs, templates, uploads
 from ..services.drafts import Launched
+from ..services.template_advice import order_advice
 from . import draft_forms, new_draft
 from . import images as pictures
 from .draft_forms import OPTIONS, TEMPLATE
@@ -251,6 +253,7 @@ def page(form: TemplateForm, staged, found, number: int = 1, error: UploadReject
         number=number,
         example=example,
         warnings=_warnings(form, found),
+        advice=_advice(form, staged, found),
         **pictures.of_upload(staged, example.get("messages", ())),
         clone=request.args.get("clone", type=int),
         saved=templates.listed(),
@@ -293,6 +296,20 @@ def _warnings(form: TemplateForm, found) -> list[intake.Finding]:
     if any(field.errors for field in form):
         return []
     return templates.warnings(form.chosen(found.sheet), found.columns)
+
+
+def _advice(form: TemplateForm, staged, found) -> Message | None:
+    """What another order of the texts would save, at the prices of the API config that the draft names,
+    else of the first."""
+    if any(field.errors for field in form):
+        return None
+    begun = drafts.load(staged).begun
+    active = configs.list_all(active=True)
+    chosen = next((one for one in active if begun is not None and one.id == begun.config), None)
+    rows = found.good + found.fault_count
+    return order_advice(
+        form.chosen(found.sheet), found.columns, rows, chosen or next(iter(active), None)
+    )
 
 
 def _example(form: TemplateForm, upload_id: int, sheet: str, number: int) -> dict:

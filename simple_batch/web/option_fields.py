@@ -65,7 +65,7 @@ def _form_field(field: Field, required: bool) -> Any:
             return MomentField(validators=[Optional()], **made)
         case Kind.FLAG:
             return BooleanField(**made)
-        case Kind.CHOICE:
+        case Kind.CHOICE | Kind.SWITCH:
             choices = [SelectChoice(it.value, _lazy(it.label)) for it in field.choices]
             return SelectField(coerce=_coerced(field), choices=choices, **made)
         case Kind.CHOICES:

@@ -27,6 +27,7 @@
     for (const name of ["p50", "p95", "p99"]) put(name, latency(p[`${name}_ms`]));
     for (const name of ["p50", "p95"]) put(`first_${name}`, latency(p.first_token_ms[name]));
     put("tokens", words.wordTokens.replace("{input}", number(p.tokens.input)).replace("{output}", number(p.tokens.output)));
+    put("cached", p.cache_hit_rate ? words.wordCached.replace("{share}", percent(p.tokens.cached, p.tokens.input)) : "");
     put("estimated", p.tokens.estimated ? `${words.wordEstimated} ${number(p.tokens.estimated)}` : "");
     put("attempts", number(p.attempts));
     put("retries", number(p.retries));

@@ -33,6 +33,7 @@ def test_all_of_it_reaches_the_job(app, instance, add_config, questions):
         "--zone",
         "Asia/Shanghai",
         "--ask-once",
+        "--no-cache-aware",
         "--reuse-hours",
         "2.5",
         "--start-at",
@@ -51,6 +52,7 @@ def test_all_of_it_reaches_the_job(app, instance, add_config, questions):
         )
         assert (chosen.priority, chosen.hours, chosen.zone) == (1, "22:00-06:00", "Asia/Shanghai")
         assert (chosen.ask_once, chosen.reuse_hours) == (True, 2.5)
+        assert chosen.cache_aware is False
         assert (job.start_at, job.deadline_at) == (4_070_959_200_000, 4_070_966_400_000)
         recipe = json.loads(recipes.dump(chosen))
         assert recipes.load(json.dumps(recipe).encode()).spread == Spread.WEIGHT

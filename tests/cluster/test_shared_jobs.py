@@ -12,6 +12,7 @@ from simple_batch.store.requeue import Changes
 
 from .. import endpoint as e
 from ..answers import NEEDED, MixedEndpoint
+from ..emulators.caching import CachingEndpoint
 from ..endpoint import AbsentEndpoint, EmbeddingEndpoint, MisbehavingEndpoint
 from .processes import asked, questions, wait_until
 
@@ -229,3 +230,15 @@ def test_where_no_worker_runs_it_is_reported(cluster):
     assert "No worker runs" in output
     assert "3 succeeded" in output
     assert cluster.do(lifecycle.runner_state) == "elsewhere"
+
+
+def test_each_worker_has_a_leader_for_a_shared_prefix(pair, alias):
+    system = {"role": "system", "content": "You are a careful clerk. " * 320}
+    lines = [{"messages": [system, {"role": "user", "content": f"case {n}"}]} for n in range(400)]
+    with CachingEndpoint(lambda: 0.2) as endpoint:
+        endpoint.cache.route = lambda prompt, key: 0  # one machine, whatever the rate
+        pair.add_config(endpoint.base_url, alias, concurrency=20)
+        job_id = pair.make_job(lines, alias, cache_aware=True)
+        pair.wait_for(job_id)
+    assert pair.counted(job_id) == (400, 400, 400)
+    assert endpoint.caches.count(0) <= 2

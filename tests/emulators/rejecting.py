@@ -71,6 +71,7 @@ class RejectingEndpoint(MisbehavingEndpoint):
     ):
         super().__init__(b"")
         self.known = known
+        self.known_of: dict[str, set[str]] = {}  # by model, where it differs
         self._style = style
         self._roles = roles
         self._behave = behave
@@ -80,8 +81,9 @@ class RejectingEndpoint(MisbehavingEndpoint):
     def _next(self, head: str, body: bytes):
         super()._next(head, body)
         sent = self.bodies[-1]
+        known = self.known_of.get(sent.get("model", ""), self.known)
         for name in sent:
-            if name not in self.known | COMMON:
+            if name not in known | COMMON:
                 self.refused.append(name)
                 return http(*self._style(name))
         for place, message in enumerate(sent.get("messages", [])):

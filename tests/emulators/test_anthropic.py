@@ -3,6 +3,7 @@
 import json
 
 import anthropic
+import msgspec
 import pytest
 
 from simple_batch.core.domain import ApiFormat, Cause, Defaults, Endpoint, Outcome, Usage
@@ -204,6 +205,11 @@ def test_no_call_is_made_for_what_the_api_has_nothing_like(emulator):
 def test_the_probe_and_the_list_of_models(emulator):
     assert probe.test_connection(endpoint(emulator), SETTINGS).model == "claude-sonnet-4-5"
     assert probe.list_models(endpoint(emulator), SETTINGS) == sorted(MODELS)
+    thinking = Defaults(
+        "claude-haiku-4-5", params={"reasoning_effort": "low"}, api_format=ApiFormat.ANTHROPIC
+    )
+    target = msgspec.structs.replace(endpoint(emulator), defaults=thinking)
+    assert probe.test_connection(target, SETTINGS).ok
     wrong = endpoint(emulator, key="sk-other-0123456789")
     assert "invalid x-api-key" in probe.test_connection(wrong, SETTINGS).message
     with pytest.raises(ConfigurationError, match="invalid x-api-key"):

@@ -11,7 +11,7 @@ from simple_batch.engine.anthropic.answer_format import ANSWER_TOOL
 from simple_batch.engine.anthropic.stream import MessageReader
 from simple_batch.engine.classify import classify
 from simple_batch.engine.stream.errors import StreamBroken, StreamError
-from simple_batch.engine.stream.events import EventParser
+from simple_batch.engine.stream.sse_events import EventParser
 from simple_batch.engine.transport import Reply
 
 from ..emulators.anthropic import AnthropicEmulator, Refused, event, pieces
@@ -272,6 +272,32 @@ def test_the_input_of_a_tool_may_be_cut_off():
     assert found.outcome is Outcome.CUT_OFF
     (call,) = json.loads(found.response)["choices"][0]["message"]["tool_calls"]
     assert call["function"]["arguments"] == '{"a": "hal'
+
+
+def test_halves_of_a_character():
+    """A token limit may cut one in two; in a stream its halves come one after the other."""
+    raw = json.dumps(message(TEXT)).encode().replace(b"fine", b"a\\ud83d")
+    assert json.loads(reply(raw).body)["choices"][0]["message"]["content"] == "a\ufffd"
+    halves = "a\ud83d", "\ude00b\ud83d"
+    deltas = [{"type": "text_delta", "text": half} for half in halves]
+    events = [
+        event("message_start", message=message()),
+        event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        *(event("content_block_delta", index=0, delta=delta) for delta in deltas),
+        event("message_stop"),
+    ]
+    (block,) = json.loads(read(b"".join(events)).body())["content"]
+    assert block["text"] == "a\U0001f600b\ufffd"
+
+
+def test_numbers_of_a_call_stay_as_they_are_written():
+    raw = (
+        json.dumps(message(CALL))
+        .encode()
+        .replace(b'"a": 1', b'"a": [1.50, 12345678901234567890123]')
+    )
+    call = json.loads(reply(raw).body)["choices"][0]["message"]["tool_calls"][0]
+    assert call["function"]["arguments"] == '{"a":[1.50,12345678901234567890123]}'
 
 
 def test_an_error_within_a_stream():

@@ -150,6 +150,12 @@ def test_parts_of_a_content():
     ]
 
 
+def test_a_breakpoint_in_openai_s_form_is_one_of_the_api():
+    part = {"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit"}}
+    (turn,) = turns({"role": "user", "content": [part]})
+    assert turn["content"] == [{"type": "text", "text": "a", **CACHE}]
+
+
 def test_calls_of_tools_and_their_results():
     calls = [
         {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": [1]}'}},
@@ -246,10 +252,8 @@ def test_a_schema_goes_into_the_output_config_without_what_is_not_supported():
     "fields",
     [
         {"model": "claude-3-5-haiku-20241022", **form()},
-        {"model": "claude-sonnet-4-5", **form({"type": "object", "additionalProperties": {}})},
         {"model": "claude-sonnet-4-5", **form({**SCHEMA, "additionalProperties": True})},
-        {"model": "claude-sonnet-4-5", **form({"type": "object"}, strict=False)},
-        {"model": "claude-sonnet-4-5", "response_format": {"type": "json_object"}},
+        {"model": "claude-3-5-haiku-20241022", **form({"properties": {"a": {}}})},
     ],
 )
 def test_else_a_tool_is_forced_whose_input_is_the_answer(fields):
@@ -263,6 +267,9 @@ def test_else_a_tool_is_forced_whose_input_is_the_answer(fields):
     "fields",
     [
         {"model": "claude-opus-5-5", "response_format": {"type": "json_object"}},
+        {"model": "claude-sonnet-4-5", "response_format": {"type": "json_object"}},
+        {"model": "claude-sonnet-4-5", **form({"type": "object", "additionalProperties": {}})},
+        {"model": "claude-sonnet-4-5", **form({"type": "object"}, strict=False)},
         {"model": "claude-opus-5-5", **form({"type": "object", "patternProperties": {}})},
         {
             "model": "claude-haiku-4-5",
@@ -398,6 +405,14 @@ def test_fields_of_neither_api_are_sent_on():
     assert json.loads(body)["enable_thinking"] is True
 
 
+@pytest.mark.parametrize("body", [b'{"messages": "\\ud83d"}', b'{"temperature": 1e999}', b"[]"])
+def test_a_body_that_cannot_be_read_is_refused(body):
+    with pytest.raises(TransportFailure) as failed:
+        translation.request("/v1/chat/completions", body)
+    assert failed.value.cause is Cause.BAD_REQUEST
+    assert failed.value.message.startswith("body: it cannot be sent")
+
+
 @pytest.mark.parametrize("url", ["/v1/embeddings", "/v1/completions", "/v1/responses"])
 def test_other_endpoints_are_refused_before_a_call(url):
     with pytest.raises(TransportFailure) as failed:
@@ -407,11 +422,18 @@ def test_other_endpoints_are_refused_before_a_call(url):
 
 
 def test_what_a_config_sets_is_left_out_and_named():
-    params = {"seed": 1, "n": 1, "top_k": 4, "prompt_cache_key": "k"}
+    params = {"seed": 1, "n": 1, "top_k": 4, "metadata": {"team": "x", "user_id": "u"}}
     defaults = Defaults("claude-sonnet-4-5", 50, 0.5, params, api_format=ApiFormat.ANTHROPIC)
     defaults = defaults.under({"logprobs": True})
-    assert left_out(defaults.params | defaults.own) == ["logprobs", "prompt_cache_key", "seed"]
+    assert left_out(defaults.params | defaults.own) == ["logprobs", "metadata.team", "seed"]
     body = json.loads(Encoder(defaults).encode(Request(0, "a", b'{"messages":[]}')))
-    assert body.keys() == {"messages", "model", "top_k", "max_tokens", "temperature"}
+    assert body == {
+        "messages": [],
+        "model": "claude-sonnet-4-5",
+        "top_k": 4,
+        "metadata": {"user_id": "u"},
+        "max_tokens": 50,
+        "temperature": 0.5,
+    }
     own = Request(0, "a", b'{"messages":[],"seed":5}')
     assert json.loads(Encoder(defaults).encode(own))["seed"] == 5

@@ -16,7 +16,7 @@ class Guard(SpendLimit):
     def __init__(self):
         super().__init__({"job": Cap(100, 0)}, lambda name, cap: PauseReason("spent", name))
 
-    def settle(self, finding):
+    def settle(self, finding, latency_ms):
         super().settle(None)
 
 

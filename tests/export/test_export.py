@@ -107,11 +107,14 @@ def test_json_and_jsonl_say_the_same_in_input_order(job):
         "started_at",
         "finished_at",
         "latency_ms",
+        "first_token_ms",
         "usage",
         "cost",
         "outcome",
         "finish_reason",
+        "service_tier",
         "reasoning",
+        "first_token_ms",
     ]
     assert lines[2]["usage"]["total"] == 30
     assert lines[2]["cost"] == {"amount": 0.00005, "currency": "CNY"}

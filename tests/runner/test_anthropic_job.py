@@ -4,6 +4,7 @@ API."""
 import csv
 import io
 import json
+import re
 from decimal import Decimal
 
 import openai
@@ -52,7 +53,7 @@ def add_claude(add_config, emulator):
         fields = {"concurrency": 1, "key": KEY, **prices, **caches, **fields}
         config = add_config(emulator.url, alias, model=model, **fields)
         with connected():
-            speaks = ApiConfig.update(api_format="anthropic", stream=stream)
+            speaks = ApiConfig.update(api_format="anthropic", auth="x-api-key", stream=stream)
             speaks.where(ApiConfig.id == config.id).execute()
 
     return add
@@ -96,12 +97,11 @@ def test_answers_of_every_kind(start, add_claude, run, emulator):
             chat("be long", max_tokens=16),
             chat("say nothing"),
             chat("overloaded once"),
-            chat("a seed", seed=1),
         ]
     )
-    assert (job.succeeded, job.failed) == (8, 1)
+    assert (job.succeeded, job.failed) == (8, 0)
     outcomes = [row["outcome"] for row in rows]
-    assert outcomes == ["ok", "tool_call", "ok", "ok", "refused", "cut_off", "empty", "ok", None]
+    assert outcomes == ["ok", "tool_call", "ok", "ok", "refused", "cut_off", "empty", "ok"]
     answers = [row["response"]["choices"][0] for row in rows[:6]]
     assert answers[0]["message"]["content"] == "You said: hello"
     assert emulator.bodies[0]["system"] == "be brief"
@@ -112,10 +112,7 @@ def test_answers_of_every_kind(start, add_claude, run, emulator):
     assert [one["finish_reason"] for one in answers[4:]] == ["content_filter", "length"]
     assert answers[4]["message"]["refusal"] == "This request could enable cyber harm."
     assert rows[7]["attempts"] == 2
-    error = rows[8]["error"]
-    assert error["cause"] == "bad_request"
-    assert error["message"].startswith("seed: Anthropic's Messages API has nothing like it.")
-    assert len(emulator.bodies) == 9  # none for the seed, two for the overload
+    assert len(emulator.bodies) == 9  # two for the overload
     with connected():
         table = b"".join(export.export(job.id, "csv")).decode("utf-8-sig")
         assert insight.request_detail(job.id, 3)["reasoning"] == "Let me think."
@@ -123,6 +120,19 @@ def test_answers_of_every_kind(start, add_claude, run, emulator):
     assert cells[0]["content"] == "You said: hello"
     assert "look" in cells[1]["content"]
     assert cells[3]["reasoning"] == "Let me think."
+
+
+def test_a_field_that_the_api_has_nothing_like_is_asked_about(
+    start, add_claude, run, emulator, wait_for
+):
+    add_claude()
+    job, _rows = run([chat("hello"), chat("a seed", seed=1)])
+    assert (job.status, job.status_reason, job.succeeded) == ("paused", "rejected_parameter", 1)
+    assert "seed: Anthropic's Messages API has nothing like it." in job.status_detail
+    assert len(emulator.bodies) == 1  # no call was made for the seed
+    with connected():
+        jobs.resume(job.id, leave_out=["seed"])
+    assert wait_for(job.id, "completed").succeeded == 2
 
 
 @pytest.mark.parametrize(
@@ -202,7 +212,7 @@ def test_a_wrong_key_pauses_the_job(start, add_claude, run):
     assert "invalid x-api-key" in job.status_detail
 
 
-def test_what_a_config_sets_is_left_out_and_noted_once(start, add_claude, run, emulator):
+def test_what_a_config_sets_is_left_out_and_noted_once(start, add_claude, run, emulator, client):
     add_claude(params={"seed": 1, "logprobs": True, "top_k": 3})
     job, _rows = run([chat("one"), chat("two")])
     assert job.succeeded == 2
@@ -212,6 +222,18 @@ def test_what_a_config_sets_is_left_out_and_noted_once(start, add_claude, run, e
     with connected():
         (event,) = JobEvent.select().where(JobEvent.reason == "left_out")
         assert event.detail == "claude: Anthropic's Messages API has nothing like logprobs, seed"
+    chinese = client.get(f"/jobs/{job.id}/events", headers={"Accept-Language": "zh"}).text
+    assert "已省略参数" in chinese
+    assert re.search("Anthropic Messages API 没有与 logprobs.{1,2}seed 对应的参数", chinese)
+
+
+def test_a_temperature_that_the_model_rejects_is_left_out(start, add_claude, run, emulator):
+    add_claude(model="claude-opus-5-5", temperature=0.7, max_tokens=500)
+    job, _rows = run([chat("one"), chat("two")])
+    assert job.succeeded == 2
+    sent = ["temperature" in body for body in emulator.bodies]
+    assert (sent[0], sent[-2:]) == (True, [False, False])
+    assert emulator.bodies[-1]["max_tokens"] == 500
 
 
 def test_images_of_a_table(start, add_claude, tmp_path, wait_for, emulator):
@@ -239,12 +261,20 @@ def test_requests_for_other_endpoints_are_refused_at_the_import(add_claude, tmp_
     assert emulator.calls == 0
 
 
-def test_the_command(instance, add_claude, tmp_path):
-    add_claude()
+def test_the_command(instance, emulator, tmp_path):
+    model, key = ("--model", "claude-sonnet-4-5"), ("--key-env", "CLAUDE_KEY")
+    options = *model, "--provider", "anthropic", "--base-url", emulator.url, *key
+    added = flask(instance, "add-config", "claude", *options, CLAUDE_KEY=KEY)
+    assert added.returncode == 0, added.stderr
+    options = *model, "--api-format", "anthropic", "--base-url", emulator.url, *key
+    flask(instance, "add-config", "own", *options, CLAUDE_KEY=KEY)
+    assert flask(instance, "test-config", "own").returncode == 0
     path, out = tmp_path / "in.jsonl", tmp_path / "out.csv"
     path.write_text("".join(json.dumps(chat(words)) + "\n" for words in ("hello", "decline")))
     tested = flask(instance, "test-config", "claude")
     assert tested.returncode == 0, tested.stderr
+    assert {one.get("x-api-key") for one in emulator.headers} == {KEY}
+    assert not any("authorization" in one for one in emulator.headers)
     done = flask(instance, "run-job", str(path), "--config", "claude", "-o", str(out))
     assert done.returncode == 0, done.stderr
     assert "1 ok, 1 refused" in done.stderr
@@ -285,3 +315,27 @@ def test_a_page_and_the_batch_api(instance, add_claude):
             assert "You said: about a" in page
     finally:
         server.stop()
+
+
+def test_a_shared_system_message_is_written_to_the_cache_once(start, add_claude, run, emulator):
+    add_claude(concurrency=5)
+    asked = [
+        {"messages": [{"role": "system", "content": LONG}, *chat(f"case {n}")["messages"]]}
+        for n in range(5)
+    ]
+    job, _rows = run([*asked, chat(LONG + "alone")])
+    assert job.succeeded == 6
+    marked = [body["system"][-1] for body in emulator.bodies if "system" in body]
+    assert [block["cache_control"] for block in marked] == [{"type": "ephemeral"}] * 5
+    assert (job.cache_write_tokens, job.cached_tokens) == (1_500, 4 * 1_500)
+
+
+def test_nothing_is_marked_without_the_option_or_for_a_lone_request(
+    start, add_claude, run, emulator
+):
+    add_claude(concurrency=5)
+    system = {"role": "system", "content": LONG}
+    asked = [{"messages": [system, *chat(f"case {n}")["messages"]]} for n in range(3)]
+    run(asked, cache_aware=False)
+    run(asked[:1])
+    assert [body["system"] for body in emulator.bodies] == [LONG] * 4

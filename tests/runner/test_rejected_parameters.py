@@ -8,6 +8,7 @@ import pytest
 from simple_batch import insight
 from simple_batch.core.errors import Conflict, InvalidInput
 from simple_batch.services import adjusted_parameters, configs, job_creation, jobs
+from simple_batch.services.provider_gallery import ParameterRule
 from simple_batch.store.database import connected
 from simple_batch.store.models import Attempt
 
@@ -252,3 +253,55 @@ def test_attempts_say_what_was_refused(start, add_config, make_job, wait_for):
         (first,) = Attempt.select().where(Attempt.job == job.id)
     assert first.http_status == 400 and "temperature" in first.message
     assert job.attempts == 2
+
+
+def test_a_test_call_learns_too(app, add_config):
+    with RejectingEndpoint({"max_completion_tokens"}) as endpoint, connected():
+        config = add_config(endpoint.base_url, temperature=0.5)
+        found = configs.test(config.id)
+    assert found.ok
+    assert [one.parameter for one in found.adjustments] == ["max_tokens", "temperature"]
+    assert len(learned()) == 2
+
+
+def test_the_gallerys_rules_are_known_beforehand(start, add_config, make_job, wait_for):
+    rules = [
+        ParameterRule(["m*"], "max_tokens", "rename", "max_completion_tokens"),
+        ParameterRule(["m*"], "temperature", "leave_out"),
+        ParameterRule(["other"], "top_p", "leave_out"),
+    ]
+    with RejectingEndpoint({"max_completion_tokens", "top_p"}) as endpoint:
+        config = add_config(
+            endpoint.base_url, max_tokens=50, temperature=0.5, params={"top_p": 0.9}
+        )
+        with connected():
+            adjusted_parameters.take_up(config, rules)
+        wait_for(make_job(1), "completed")
+        assert endpoint.refused == []
+        assert endpoint.accepted[0]["top_p"] == 0.9
+
+
+def test_other_models_of_a_config_keep_their_parameters(start, add_config, make_lines, wait_for):
+    with RejectingEndpoint({"temperature"}) as endpoint:
+        endpoint.known_of = {"m": set()}
+        add_config(endpoint.base_url, temperature=0.5, concurrency=1)
+        other = {**ASKED, "model": "other"}
+        job = wait_for(make_lines([ASKED, other, ASKED, other]), *ENDED)
+        assert job.succeeded == 4
+        sent = {(body["model"], body.get("temperature")) for body in endpoint.accepted}
+    assert sent == {("m", None), ("other", 0.5)}
+
+
+def test_a_changed_base_url_forgets_what_was_learned(start, add_config, make_job, wait_for):
+    with RejectingEndpoint(set()) as endpoint:
+        config = add_config(endpoint.base_url, temperature=0.5)
+        wait_for(make_job(1), "completed")
+        assert learned()
+        with connected():
+            fields = configs.fields_of(configs.get(config.id))
+            fields.notes = "renamed"
+            configs.update(config.id, fields)
+            assert learned()
+            fields.base_url = endpoint.base_url.replace("127.0.0.1", "localhost")
+            configs.update(config.id, fields)
+    assert learned() == []

@@ -14,6 +14,7 @@ from simple_batch.core import context
 from simple_batch.core.errors import ConfigurationError, SettingsError
 from simple_batch.services import configs, webhooks
 from simple_batch.store import locks, secrets
+from simple_batch.store.configs import endpoint_of
 from simple_batch.store.models import ALL, ApiConfig, Webhook
 
 from .. import endpoint as e
@@ -70,6 +71,21 @@ def test_everything_is_sealed_again_and_the_old_key_goes(db, stored):
     assert secrets.rotate(db.instance, keep_old=True) == (2, [])
     assert keys(db)[1:] == [new]
     assert stored() == expected
+
+
+def test_secret_headers_are_sealed_again(db):
+    given = {"secret_headers": {"X-Team": KEY}, "secret_query": {"code": OTHER}}
+    config = configs.create(
+        configs.ConfigFields(alias="a", base_url="http://x/v1", model="m", **given)
+    )
+    assert secrets.rotate(db.instance) == (1, [])
+    vault = secrets.open_vault(db.instance)
+    endpoint = endpoint_of(configs.get(config.id), vault)
+    assert (dict(endpoint.headers), dict(endpoint.query)) == ({"X-Team": KEY}, {"code": OTHER})
+    secrets.rotate(db.instance)
+    stranger = secrets.Vault([Fernet.generate_key().decode()])
+    with pytest.raises(ConfigurationError):
+        endpoint_of(configs.get(config.id), stranger)
 
 
 def test_every_sealed_column_is_found(db, stored):

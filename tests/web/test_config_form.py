@@ -8,7 +8,7 @@ import pytest
 
 from simple_batch.core import context
 from simple_batch.services import configs
-from simple_batch.store.configs import secrets_of
+from simple_batch.store.configs import endpoint_of, secrets_of
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig
 
@@ -172,3 +172,50 @@ def test_a_test_of_the_form_uses_what_is_stored_and_entered(client):
         (head,) = served.heads
     for part in (f"x-api-key: {KEY}", f"X-A: {SECRET}", "X-B: 2", "?v=1 HTTP"):
         assert part in head
+
+
+def test_a_request_is_repeated_with_its_connection_and_no_secret(
+    app, client, add_config, make_job, wait_for
+):
+    app.extensions["simple_batch"].start()
+    with MisbehavingEndpoint(e.ok()) as served:
+        add_config(
+            served.base_url.removesuffix("/v1") + "/openai?api-version=1",
+            auth="api-key",
+            headers={"X-Title": "it's"},
+            secret_headers={"CF-Access-Client-Secret": SECRET},
+            secret_query={"code": SECRET},
+        )
+        wait_for(make_job(1), "completed")
+        (head,) = served.heads
+    page = unescape(client.get("/jobs/1/requests/0").text)
+    assert head.startswith(
+        f"POST /openai/deployments/m/chat/completions?api-version=1&code={SECRET}"
+    )
+    assert SECRET not in page
+    for part in (
+        '/openai/deployments/m/chat/completions?api-version=1&code=$CODE" \\\n',
+        '-H "api-key: $OPENAI_API_KEY"',
+        '-H "CF-Access-Client-Secret: $CF_ACCESS_CLIENT_SECRET"',
+        """-H 'X-Title: it'"'"'s'""",
+        "'api-key': os.environ['OPENAI_API_KEY']",
+        "?api-version=1&code=' + os.environ['CODE']",
+    ):
+        assert part in page
+
+
+def test_answers_are_reused_from_the_same_connection_only(db):
+    def origin(**fields) -> str:
+        given = {"alias": f"a{ApiConfig.select().count()}", "base_url": "http://x/v1", "model": "m"}
+        config = configs.create(configs.ConfigFields(**given, **fields))
+        return endpoint_of(config, context.vault()).origin
+
+    plain = origin()
+    assert plain == "http://x/v1"
+    assert origin(key=KEY, secret_headers={"X-Token": SECRET}) == plain
+    others = [
+        origin(headers={"X-Provider": "b"}),
+        origin(query={"api-version": "1"}),
+        origin(api_format="anthropic"),
+    ]
+    assert len({plain, *others}) == 4

@@ -37,7 +37,9 @@ def test_the_price_table_fills_the_form_and_stores_nothing(client):
     assert value_of(page, "cached_input_price") == "0.04"
     assert "From the price table of 2026-10" in page
     assert "api-docs.deepseek.com" in page
-    assert "the peak price" in page
+    assert "half price outside peak hours" in page
+    assert "At other hours: × 0.5" in page
+    assert value_of(page, "price_rules").startswith("{&#34;hours&#34;")
     with connected():
         assert configs.list_all() == []
     asked_for = {**data, "currency": "usd"}

@@ -182,6 +182,21 @@ class Settings:
         0,
         1000,
     )
+    PROMPT_CACHE_WAIT: float = setting(
+        10.0,
+        "requests that share a prefix wait this long at most for the first of them "
+        "([how](money.md#prompt-caches))",
+        "seconds",
+        0,
+        3600,
+    )
+    PROMPT_CACHE_LIFETIME: float = setting(
+        300.0,
+        "a provider keeps a prefix this long without a call; then one request goes first again",
+        "seconds",
+        1,
+        86400,
+    )
     CANCEL_GRACE: float = setting(
         10.0, "after a cancel, calls in flight have this long to finish", "seconds", 0, 3600
     )

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ...core.clock import now_ms
+from ..surrogates import mended
 from .answer_format import ANSWER_TOOL
 from .content_parts import Block
 
@@ -24,14 +25,15 @@ _FINISH_REASONS = {
     "refusal": "content_filter",
 }
 _UNDERSTOOD = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
-_decode = msgspec.json.Decoder().decode
+# numbers stay as they are written
+_decode = msgspec.json.Decoder(float_hook=lambda text: msgspec.Raw(text.encode())).decode
 _encode = msgspec.json.Encoder().encode
 
 
 def chat_completion(body: bytes) -> bytes:
     """A message as a chat completion, an error in OpenAI's form; anything else as it is."""
     try:
-        answer = _decode(body)
+        answer = _decode(mended(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body
     if not isinstance(answer, dict):

@@ -2,7 +2,8 @@
 
 A schema goes into ``output_config.format`` where the model has structured outputs. Where it has none, or
 the schema says what they cannot, the model is made to call a tool whose input is the answer; where a tool
-cannot be forced (thinking, Claude 5, tools of the request's own), the system prompt asks for it.
+cannot be forced (thinking, Claude 5, tools of the request's own), the system prompt asks for it. So it
+does for any JSON object: a tool without properties tends to be called with an empty input.
 
 Sources: https://platform.claude.com/docs/en/build-with-claude/structured-outputs (``output_format`` has
 moved to ``output_config.format``, no beta header; read 2026-11-28); types/output_config_param.py of the
@@ -21,8 +22,8 @@ from .thinking import thinks
 
 ANSWER_TOOL = "simple_batch_answer"  # its input is the answer
 _WHAT_FOR = "Gives the answer. Call it once, with the whole answer."
-_OBJECT = "Answer with nothing but one JSON object."
-_SCHEMA = "Answer with nothing but JSON that fits this JSON Schema:\n"
+_OBJECT = "Answer with nothing but one JSON object, without a code block around it."
+_SCHEMA = "Answer with nothing but JSON, without a code block, that fits this JSON Schema:\n"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -36,7 +37,7 @@ def move_format(
     if form is None or kind == "text":
         return
     if kind == "json_object":
-        _ask(None, body, system, facts)
+        system.append(text_block(_OBJECT))
     elif kind == "json_schema" and isinstance(form.get("json_schema"), dict):
         _ask_schema(form["json_schema"], body, system, facts)
     else:
@@ -54,24 +55,13 @@ def _ask_schema(
             return
         except Inexpressible:
             pass
-    _ask(schema, body, system, facts)
-
-
-def _ask(
-    schema: dict[str, Any] | None, body: dict[str, Any], system: list[Block], facts: ModelFacts
-) -> None:
-    if _can_force(body, facts) and (schema is None or schema.get("type") == "object"):
-        body["tools"] = [
-            {
-                "name": ANSWER_TOOL,
-                "description": _WHAT_FOR,
-                "input_schema": schema or {"type": "object"},
-            }
-        ]
+    is_object = schema.get("type", "object") == "object" and schema.get("properties")
+    if is_object and _can_force(body, facts):
+        tool = {"name": ANSWER_TOOL, "description": _WHAT_FOR}
+        body["tools"] = [{**tool, "input_schema": {"type": "object", **schema}}]
         body["tool_choice"] = {"type": "tool", "name": ANSWER_TOOL}
     else:
-        told = _OBJECT if schema is None else _SCHEMA + _encode(schema).decode()
-        system.append(text_block(told))
+        system.append(text_block(_SCHEMA + _encode(schema).decode()))
 
 
 def _can_force(body: dict[str, Any], facts: ModelFacts) -> bool:

@@ -20,6 +20,8 @@ _IMAGE_TYPES = {"image/jpg": "image/jpeg"}  # what files are called, not what th
 _DETAILS = (None, "auto", "high")  # an image is always looked at in full
 _OTHERS = frozenset({"input_audio", "audio", "audio_url", "video_url", "input_video"})
 _PDF = "application/pdf"
+# developers.openai.com/api/docs/guides/prompt-caching: ends a prefix, as cache_control does
+_OPENAI_MARK = "prompt_cache_breakpoint"
 
 
 def blocks_of(content: Any) -> list[Block]:
@@ -41,9 +43,12 @@ def _block(part: Any) -> Block:
     kind = part.get("type")
     if kind in _OTHERS:
         raise field(str(kind))
+    if part.get(_OPENAI_MARK) is not None:
+        part = {"cache_control": {"type": "ephemeral"}, **part}
+    part = {name: value for name, value in part.items() if name != _OPENAI_MARK}
     made: Block | None = _MAKERS[kind](part) if kind in _MAKERS else None
     if made is None:
-        return dict(part)  # one of the API's own
+        return part  # one of the API's own
     if part.get("cache_control") is not None:
         made["cache_control"] = part["cache_control"]
     return made

@@ -37,19 +37,22 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "web_search_options": (),
 }
 FIELDS = frozenset(_NEUTRAL)
+METADATA = "user_id"  # the only key of the API's metadata
 
 
 class NoCounterpart(Exception):
-    """A request cannot be sent over the Messages API; ``message`` names the field and the remedy."""
+    """A request cannot be sent over the Messages API; ``message`` names the field and the remedy.
+    ``parameter`` is the field, if it would do to leave it out."""
 
-    def __init__(self, message: Message):
+    def __init__(self, message: Message, parameter: str | None = None):
         super().__init__(message)
         self.message = message
+        self.parameter = parameter
 
 
 def field(name: str) -> NoCounterpart:
     """The exception for a field, or a value of it, that the API does not have."""
-    return NoCounterpart(NO_COUNTERPART(field=name))
+    return NoCounterpart(NO_COUNTERPART(field=name), name.split()[0])
 
 
 def invalid(name: str, why: Message) -> NoCounterpart:
@@ -72,9 +75,18 @@ def take_out(fields: dict[str, Any]) -> None:
 
 def without(params: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of a config less those that the API does not have."""
-    return {name: value for name, value in params.items() if name not in FIELDS}
+    kept = {name: value for name, value in params.items() if name not in FIELDS}
+    if _other_metadata(params):
+        kept["metadata"] = {METADATA: params["metadata"].get(METADATA)}
+    return kept
 
 
 def left_out(params: Mapping[str, Any]) -> list[str]:
     """The names of those that ``without`` removes although they ask for something."""
-    return sorted(name for name in FIELDS & params.keys() if not is_neutral(name, params[name]))
+    found = [name for name in FIELDS & params.keys() if not is_neutral(name, params[name])]
+    return sorted(found + [f"metadata.{name}" for name in _other_metadata(params)])
+
+
+def _other_metadata(params: Mapping[str, Any]) -> list[str]:
+    given = params.get("metadata")
+    return [name for name in given if name != METADATA] if isinstance(given, dict) else []

@@ -66,9 +66,9 @@ def _move_user(fields: dict[str, Any], body: dict[str, Any]) -> None:
     if not isinstance(metadata, dict):
         raise field("metadata")
     for name in metadata:
-        if name != "user_id":
+        if name != no_counterpart.METADATA:
             raise field(f"metadata.{name}")
-    user = metadata.get("user_id") or next(filter(None, users), None)
+    user = metadata.get(no_counterpart.METADATA) or next(filter(None, users), None)
     if user:
         body["metadata"] = {"user_id": user}
 

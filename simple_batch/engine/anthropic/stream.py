@@ -8,13 +8,14 @@ skipped. A block's ``citations_delta`` is collected in its list of citations. Th
 message_delta are cumulative.
 """
 
+import json
 from typing import Any
 
 import msgspec
 
 from ...core.stored_messages import STREAM_PIECE_UNREADABLE, STREAM_UNENDED
 from ..stream.errors import StreamBroken, StreamError
-from ..stream.events import SseEvent
+from ..stream.sse_events import SseEvent
 
 # https://platform.claude.com/docs/en/api/errors
 STATUSES = {
@@ -37,7 +38,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class MessageReader:
-    """The message that the events of one stream make, in Anthropic's form. See engine/stream/reader.py."""
+    """The message that the events of one stream make, in Anthropic's form. See engine/stream/stream_reader.py."""
 
     def __init__(self) -> None:
         self.started = self.ended = False
@@ -50,9 +51,8 @@ class MessageReader:
         """Take up the next event. Raises StreamError, StreamBroken."""
         self.kept += len(event.data)
         try:
-            data = _decode(event.data)
-            self._take(data)
-        except (msgspec.DecodeError, LookupError, TypeError, AttributeError, RecursionError):
+            self._take(_read(event.data))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise StreamBroken(STREAM_PIECE_UNREADABLE()) from None
 
     def body(self) -> bytes:
@@ -108,7 +108,7 @@ class _Block:
             self._made["citations"] = [*(self._made.get("citations") or []), delta["citation"]]
 
     def whole(self) -> dict[str, Any]:
-        pieces = {name: "".join(texts) for name, texts in self._pieces.items()}
+        pieces = {name: _joined(texts) for name, texts in self._pieces.items()}
         given = pieces.pop("input", "")
         made = {**self._made}
         for name, text in pieces.items():
@@ -116,6 +116,29 @@ class _Block:
         if given.strip():
             made["input"] = _input(given)
         return made
+
+
+def _read(data: str) -> dict[str, Any]:
+    """The object of an event. Half of a surrogate pair may stand at the end of a piece, which only the
+    decoder of the standard library reads. Raises ValueError."""
+    try:
+        return _decode(data)
+    except msgspec.DecodeError:
+        value = json.loads(data)
+        if not isinstance(value, dict):
+            raise
+        return value
+
+
+def _joined(texts: list[str]) -> str:
+    """The pieces together: halves of a pair become one character, a half that is left alone a
+    replacement character."""
+    text = "".join(texts)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _input(text: str) -> Any:

@@ -3,7 +3,7 @@
 import msgspec
 
 from ...core.domain import Cause, Endpoint, Verdict
-from ...core.stored_messages import OTHER_ENDPOINT
+from ...core.stored_messages import NO_JSON, NOT_TRANSLATED, OTHER_ENDPOINT
 from ..transport import Reply, TransportFailure
 from .answer_body import chat_completion
 from .no_counterpart import NoCounterpart
@@ -35,8 +35,13 @@ def request(path: str, body: bytes) -> tuple[str, bytes]:
         raise TransportFailure(Cause.BAD_REQUEST, OTHER_ENDPOINT(url=path), Verdict.FINAL)
     try:
         return MESSAGES, message_body(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
+        why = NOT_TRANSLATED(field="body", why=NO_JSON(error=fault))
+        raise TransportFailure(Cause.BAD_REQUEST, why, Verdict.FINAL) from None
     except NoCounterpart as missing:
-        raise TransportFailure(Cause.BAD_REQUEST, missing.message, Verdict.FINAL) from None
+        raise TransportFailure(
+            Cause.BAD_REQUEST, missing.message, Verdict.FINAL, parameter=missing.parameter
+        ) from None
 
 
 def answer(reply: Reply) -> Reply:

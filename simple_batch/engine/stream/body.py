@@ -5,14 +5,15 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 
+import gevent
 import msgspec
 from requests.exceptions import ContentDecodingError
 
 from ...core.redaction import redact
 from ...core.stored_messages import DAMAGED_ENCODING, TRUNCATED_ENCODING, UNKNOWN_ENCODING
 from .errors import StreamBroken, StreamError
-from .events import EventParser, SseEvent
-from .reader import Reader
+from .sse_events import EventParser, SseEvent
+from .stream_reader import Reader
 
 _BLOCK = 65_536
 _SNIFFED = 64  # bytes that tell a stream from another body
@@ -23,12 +24,13 @@ _decode = msgspec.json.Decoder().decode
 
 
 class StreamBody:
-    """One answer. ``status`` and ``content_encoding`` are of its headers; ``first_token_s`` is when its
+    """One answer of ``most`` bytes at most. ``status`` and ``content_encoding`` are of its headers; ``first_token_s`` is when its
     first token came, in seconds from ``began`` (monotonic), None where it has none."""
 
-    def __init__(self, reader: Reader, began: float):
+    def __init__(self, reader: Reader, began: float, most: int):
         self._reader = reader
         self._began = began
+        self._most = most
         self._parser = EventParser()
         self._plain = bytearray()
         self._is_stream: bool | None = None  # None: not told yet
@@ -37,6 +39,7 @@ class StreamBody:
         self._error: StreamError | None = None
         self._status = 0
         self.first_token_s: float | None = None
+        self.too_large = False  # then nothing more is taken up
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """The headers have come. Raises ContentDecodingError for an encoding that was not asked for."""
@@ -83,6 +86,9 @@ class StreamBody:
         started = self.first_token_s
         for block in self._blocks(data):
             self._take(block)
+            if self.kept > self._most:
+                self.too_large = True
+                break
         return started is None and self.first_token_s is not None
 
     def body(self) -> bytes:
@@ -112,6 +118,8 @@ class StreamBody:
                 raise ContentDecodingError(DAMAGED_ENCODING(encoding=self._encoding)) from error
             data = inflater.unconsumed_tail
             yield block
+            if data:  # a little may unpack to very much
+                gevent.sleep(0)
 
     def _take(self, block: bytes) -> None:
         if self._is_stream is None:

@@ -13,8 +13,8 @@ import msgspec
 from ...core.stored_messages import STREAM_PIECE_UNREADABLE, STREAM_UNENDED
 from ..error_text import is_error, read_error_value
 from .errors import StreamBroken, StreamError
-from .events import SseEvent
 from .merging import Texts, merge
+from .sse_events import SseEvent
 from .tool_calls import ToolCalls, add_function
 
 _DONE = "[DONE]"

@@ -36,7 +36,7 @@ _REFUSED = re.compile(
     re.I,
 )
 _NEEDED_STATUSES = frozenset({0, 400, 403, 405, 406, 415, 422, 500, 501})
-_REFUSED_STATUSES = frozenset({0, 400, 403, 405, 415, 422, 501})
+_REFUSED_STATUSES = frozenset({400, 403, 405, 415, 422, 501})
 _OPTIONS = ("stream_options", "include_usage")
 
 

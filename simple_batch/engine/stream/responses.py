@@ -10,7 +10,7 @@ import msgspec
 from ...core.stored_messages import STREAM_PIECE_UNREADABLE, STREAM_UNENDED
 from .completions import error_of
 from .errors import StreamBroken, StreamError
-from .events import SseEvent
+from .sse_events import SseEvent
 
 _LAST = frozenset(
     {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}

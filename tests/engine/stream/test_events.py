@@ -2,7 +2,7 @@
 
 import pytest
 
-from simple_batch.engine.stream.events import EventParser
+from simple_batch.engine.stream.sse_events import EventParser
 
 WHOLE = "\ufeff: hello\nevent: delta\ndata: 你好\ndata: two 🎉\nid: 7\nretry: 9\n\ndata:bare\n\n: c\n\ndata\n\n"
 EXPECTED = [("delta", "你好\ntwo 🎉"), ("message", "bare"), ("message", "")]

@@ -254,6 +254,15 @@ def test_auto_switches_off_where_streams_are_refused(message):
         assert [change.on for change in changes] == [False]
 
 
+def test_an_error_within_a_stream_is_no_refusal_of_streams():
+    broken = s.stream(s.event({"error": {"message": "The stream was not completed.", "code": 400}}))
+    with e.MisbehavingEndpoint(broken) as endpoint:
+        calls = exchange(endpoint, stream_since=7)
+        calls.post(CHAT, BODY, 5)
+        assert calls.streams.state.on
+        assert endpoint.calls == 1
+
+
 def test_what_a_user_chose_is_kept():
     with e.MisbehavingEndpoint(error(REFUSES[0])) as endpoint:
         assert exchange(endpoint, StreamMode.ALWAYS).post(CHAT, BODY, 5).status == 400

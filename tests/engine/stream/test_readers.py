@@ -8,8 +8,8 @@ from simple_batch.core.domain import Outcome
 from simple_batch.engine.answer_outcome import outcome_of
 from simple_batch.engine.stream.completions import CompletionsReader
 from simple_batch.engine.stream.errors import StreamBroken, StreamError
-from simple_batch.engine.stream.events import EventParser
 from simple_batch.engine.stream.responses import ResponsesReader
+from simple_batch.engine.stream.sse_events import EventParser
 
 from ...emulators import streams as s
 

@@ -191,11 +191,14 @@ def test_time_to_the_first_token(open_transport):
     [
         [b"data: " + b"x" * 40_000],  # one event
         s.says("x" * 40_000, size=100),  # one answer
-        [s.chunk({}, index=index) for index in range(400)],  # choices nobody asked for
+        [s.chunk({}, index=index) for index in range(400)],  # choices that were not asked for
+        [gzip.compress(b"data: " + b"x" * (8 << 20))],
     ],
 )
 def test_too_large(open_transport, events):
-    finding = found(open_transport, s.stream(b"".join(events)), MAX_ANSWER_BYTES=16_384)
+    packed = ["Content-Encoding: gzip"] if events[0].startswith(b"\x1f") else []
+    behaviour = s.stream(b"".join(events), headers=packed)
+    finding = found(open_transport, behaviour, MAX_ANSWER_BYTES=16_384)
     assert finding.cause is Cause.BAD_RESPONSE
     assert "longer than" in finding.message
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from .events import SseEvent
+from .sse_events import SseEvent
 
 
 class Reader(Protocol):
