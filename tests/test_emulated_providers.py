@@ -97,6 +97,9 @@ def test_a_refused_call_has_the_right_cause(provider):
             (answer,) = sent(
                 config, Request(0, "a", question[:-1] + f',"{name}":1}}'.encode(), path)
             )
+            if name == "max_tokens":  # it has another name
+                assert (answer.cause, emulator.bodies[-1]["max_completion_tokens"]) == (None, 1)
+                continue
             assert answer.cause is Cause.BAD_REQUEST, answer.message
             assert answer.http_status == manner.rejected_status
         if manner.auth != "none":
@@ -104,6 +107,28 @@ def test_a_refused_call_has_the_right_cause(provider):
             tested = configs.test(wrong.id)
             assert (tested.ok, tested.cause) == (False, Cause.AUTH), tested.message
             assert "sk-wrong" not in tested.message
+
+
+def test_a_report_says_what_the_model_accepts():
+    with Emulator(MANNERS["openai"]) as emulator:
+        found = configs.report(made("openai", emulator).id)
+        assert (found.result.ok, found.result.model) == (True, "model-a")
+        accepted = {it.name: it.accepted for it in found.parameters}
+        assert accepted == {
+            "temperature": True,
+            "max_tokens": False,
+            "max_completion_tokens": True,
+        }
+        assert "Unsupported parameter" in found.rejected[0].message
+        assert (found.schema.accepted, found.stream.accepted) == (True, True)
+        assert found.first_token_ms is not None
+        assert found.calls == len(emulator.bodies) == 6
+    with Emulator(MANNERS["deepseek"]) as emulator:
+        found = configs.report(made("deepseek", emulator).id)
+        assert found.schema.accepted is False
+        assert (found.rejected, found.calls) == ([], 5)
+        wrong = configs.report(made("deepseek", emulator, key="sk-wrong-0123456789").id)
+        assert (wrong.result.ok, wrong.parameters, wrong.calls) == (False, (), 1)
 
 
 @pytest.mark.parametrize("provider", ["openai", "gemini", "groq", "dashscope", "llama.cpp", "vllm"])

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 
 import click
 import msgspec
@@ -161,14 +162,54 @@ def _masked(config) -> dict[str, dict[str, str] | None]:
 
 @command("test-config")
 @click.argument("alias")
-def test_config(alias):
-    """Make one small call with a config and print the result."""
-    found = configs.test(configs.get(alias).id)
-    if found.ok:
-        put(f"ok: {found.message} ({found.latency_ms} ms)")
-        return ExitStatus.DONE
-    say(f"failed: {found.message}")
-    return ExitStatus.CONFIGURATION
+@click.option("--quick", is_flag=True, help="One call only.")
+@click.option("--json", "as_json", is_flag=True)
+def test_config(alias, quick, as_json):
+    """Make a few small calls with a config: does it answer, and what does its model accept?"""
+    config = configs.get(alias)
+    found = configs.Report(configs.test(config.id), 1) if quick else configs.report(config.id)
+    result = found.result
+    if as_json:
+        put_json(_report(found))
+    elif result.ok:
+        put(f"ok: {result.message} ({result.latency_ms} ms)")
+        for line in _report_lines(found):
+            put(line)
+    else:
+        say(f"failed: {result.message}")
+    return ExitStatus.DONE if result.ok else ExitStatus.CONFIGURATION
+
+
+def _report(found: configs.Report) -> dict:
+    return {
+        "ok": found.result.ok,
+        "message": str(found.result.message),
+        "latency_ms": found.result.latency_ms,
+        "model": found.result.model,
+        "rejected": [{"parameter": it.name, "message": it.message} for it in found.rejected],
+        "schema": None if found.schema is None else found.schema.accepted,
+        "stream": None if found.stream is None else found.stream.accepted,
+        "first_token_ms": found.first_token_ms,
+        "calls": found.calls,
+    }
+
+
+def _report_lines(found: configs.Report) -> Iterator[str]:
+    """What the further calls showed; nothing where there were none."""
+    if found.schema is None or found.stream is None:
+        return
+    yield f"model: {found.result.model}"
+    for it in found.parameters:
+        yield f"{it.name}: {_word(it)}"
+    yield f"JSON Schema: {_word(found.schema)}"
+    first = "" if found.first_token_ms is None else f", first token after {found.first_token_ms} ms"
+    yield f"streams: {_word(found.stream)}{first}"
+    yield f"calls made: {found.calls}"
+
+
+def _word(found: configs.Capability) -> str:
+    words = {True: "accepted", False: "rejected", None: "unknown"}
+    return f"{words[found.accepted]}{f' ({found.message})' if found.message else ''}"
 
 
 @command("remove-config")

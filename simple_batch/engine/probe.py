@@ -19,7 +19,7 @@ from .transport import TransportFailure
 from .usage_estimate import with_estimate
 
 CHAT = "/v1/chat/completions"
-_TIMEOUT_S = 30.0
+TIMEOUT_S = 30.0
 _CHAT_QUESTION = b'{"messages":[{"role":"user","content":"Say OK."}]}'
 _QUESTIONS = {
     "/v1/responses": b'{"input":"Say OK."}',
@@ -75,7 +75,7 @@ def test_connection(endpoint: Endpoint, settings: Settings, path: str = CHAT) ->
     began = time.monotonic()
     calls = AdjustedCalls(exchange, endpoint.defaults)
     try:
-        finding, _body = calls.call(request, min(endpoint.timeout_s, _TIMEOUT_S))
+        finding, _body = calls.call(request, min(endpoint.timeout_s, TIMEOUT_S))
     finally:
         exchange.close()
     latency_ms = round((time.monotonic() - began) * 1000)
@@ -164,7 +164,7 @@ def models_of(endpoint: Endpoint, settings: Settings) -> list[ListedModel]:
     """The endpoint's /models as it lists them. Raises ConfigurationError with the reason."""
     exchange = Exchange(endpoint, settings, width=1)
     try:
-        reply = exchange.get("/v1/models", min(endpoint.timeout_s, _TIMEOUT_S))
+        reply = exchange.get("/v1/models", min(endpoint.timeout_s, TIMEOUT_S))
     except TransportFailure as failure:
         raise ConfigurationError(
             translatable(

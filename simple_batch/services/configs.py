@@ -13,7 +13,9 @@ from ..core.clock import now_ms
 from ..core.domain import Endpoint, Request
 from ..core.errors import Conflict, InvalidInput
 from ..core.messages import listed, translatable
-from ..engine import probe
+from ..engine import capabilities, probe
+from ..engine.capabilities import Capability as Capability
+from ..engine.capabilities import Report as Report
 from ..engine.encoder import Encoder
 from ..engine.structured_output import structure_of
 from ..store import configs as store_configs
@@ -145,6 +147,20 @@ def test(config_id: int) -> probe.ProbeResult:
     config = get(config_id)
     path = provider_gallery.path_of_test(config.provider)
     found = probe.test_connection(endpoint_of(config, context.vault()), context.settings(), path)
+    _keep_test(config, found)
+    return found
+
+
+def report(config_id: int) -> Report:
+    """The same with a few more calls, which show what the model accepts."""
+    config = get(config_id)
+    path = provider_gallery.path_of_test(config.provider)
+    found = capabilities.report(endpoint_of(config, context.vault()), context.settings(), path)
+    _keep_test(config, found.result)
+    return found
+
+
+def _keep_test(config: ApiConfig, found: probe.ProbeResult) -> None:
     for adjustment in found.adjustments:
         store_configs.learn(config.id, adjustment)
     ApiConfig.update(
@@ -155,7 +171,6 @@ def test(config_id: int) -> probe.ProbeResult:
         f"config {config.alias}",
         translatable("answered") if found.ok else translatable("failed"),
     )
-    return found
 
 
 def test_fields(fields: ConfigFields, config_id: int | None = None) -> probe.ProbeResult:

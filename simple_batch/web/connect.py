@@ -132,6 +132,14 @@ def repair(config_id: int):
     return _result_page(config, form)
 
 
+@blueprint.post("/<int:config_id>/report")
+def report(config_id: int):
+    """A few more calls, which show what the model accepts."""
+    found = configs.report(config_id)
+    config = configs.get(config_id)
+    return _result_page(config, RepairForm(formdata=None, data={"model": config.model}), found)
+
+
 def _tested(config_id: int) -> str:
     """Make one call, which is kept as the last test. Returns the address of the page that shows it."""
     found = configs.test(config_id)
@@ -180,13 +188,14 @@ def _form_page(form: ConnectForm, entry: GalleryEntry, models=(), message: str =
     return page, 400 if form.errors else 200
 
 
-def _result_page(config, form: RepairForm):
+def _result_page(config, form: RepairForm, report: configs.Report | None = None):
     page = render_template(
         "configs/connected.html",
         config=config,
         form=form,
-        remedy=_remedy(config),
-        latency_ms=request.args.get("ms", type=int),
+        remedy=_remedy(config, report),
+        latency_ms=request.args.get("ms", type=int) if report is None else report.result.latency_ms,
+        report=report,
         priced=_prices_told(config.base_url, config.model),
         example=EXAMPLE,
         next=_next(),
@@ -194,9 +203,9 @@ def _result_page(config, form: RepairForm):
     return page, 400 if form.errors else 200
 
 
-def _remedy(config) -> str:
+def _remedy(config, report: configs.Report | None) -> str:
     """What to do about a failed test; the address names its cause."""
-    cause = request.args.get("cause", "")
+    cause = request.args.get("cause", "") if report is None else report.result.cause or ""
     if config.last_test_ok or cause not in set(Cause):
         return ""
     return translated(remedies.of_test(Cause(cause)))
@@ -216,4 +225,4 @@ def _prices_told(base_url: str, model: str) -> str:
         currency=known.currency,
         date=known.date,
     )
-    return f"{told} {known.note}".strip()
+    return f"{told} ({known.note})" if known.note else told

@@ -103,7 +103,7 @@ ENDPOINTS = {
         "users.index users.create users.change audit.index storage.index storage.clean configs.new "
         "configs.edit configs.delete configs.forget configs.activate configs.deactivate configs.test "
         "configs.test_stored configs.models configs.known_prices configs.streams_off connect.choose "
-        "connect.save connect.models connect.prices connect.connected connect.repair "
+        "connect.save connect.models connect.prices connect.connected connect.repair connect.report "
         "access.create_webhook "
         "access.remove_webhook"
     ),

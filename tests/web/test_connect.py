@@ -199,3 +199,16 @@ def test_a_server_that_other_machines_reach_looks_at_no_port(client, db, monkeyp
     with at_a_usual_port(MODELS) as (_entry, endpoint), connected():
         assert local_servers.find() == []
         assert endpoint.calls == 0
+
+
+def test_the_page_reports_what_a_model_accepts(client, db):
+    with MisbehavingEndpoint(
+        e.ok(), e.ok(), e.error(400, "Unsupported parameter: 'temperature'"), e.ok()
+    ) as endpoint:
+        done = post(client, "/configs/new/custom", base_url=endpoint.base_url, model="m")
+        page = unescape(post(client, "/configs/1/report", done.location).text)
+        report = page[page.index('id="report"') :].partition("</table>")[0]
+        assert re.search(r"temperature</th>\s*<td>✕ rejected", report)
+        assert re.search(r"max_tokens</th>\s*<td>✓ accepted", report)
+        assert "max_completion_tokens" not in report
+        assert f"{endpoint.calls - 1} calls were made." in page

@@ -37,6 +37,7 @@ REPEATABLE = {
     "connect.models",
     "connect.prices",
     "connect.repair",
+    "connect.report",
     "job_actions.change",
     "job_actions.delete",
     "job_settings.save",
