@@ -48,14 +48,14 @@ def prefix_of(url: str, body: bytes) -> int | None:
     if len(body) < HEAD_BYTES or url not in _prompts:
         return None
     found = _prompts[url](body)
-    head = _joined(found)[:HEAD_BYTES]
+    head = _joined(found, HEAD_BYTES)
     return None if len(head) < HEAD_BYTES else hash_of(url.encode(), bytes(found.model), head)
 
 
-def prompt_of(url: str, body: bytes) -> bytes:
-    """The tools and messages of a request as they are sent, one after the other; empty where the endpoint
-    generates no text."""
-    return _joined(_prompts[url](body)) if url in _prompts else b""
+def prompt_of(url: str, body: bytes, most: int) -> bytes:
+    """The first ``most`` bytes of the tools and messages of a request as they are sent, one after the
+    other; empty where the endpoint generates no text."""
+    return _joined(_prompts[url](body), most) if url in _prompts else b""
 
 
 def fixed_part_of(url: str, body: bytes) -> int | None:
@@ -91,7 +91,7 @@ def hash_of(*parts: bytes) -> int:
     return int.from_bytes(digest.digest(), "big") & _BITS
 
 
-def _joined(found: _Prompt) -> bytes:
+def _joined(found: _Prompt, most: int) -> bytes:
     parts = (
         found.tools,
         found.functions,
@@ -100,4 +100,7 @@ def _joined(found: _Prompt) -> bytes:
         found.input,
         found.prompt,
     )
-    return b"".join(map(bytes, parts))
+    joined = bytearray()
+    for part in parts:
+        joined += memoryview(part)[: most - len(joined)]
+    return bytes(joined)

@@ -51,7 +51,7 @@ class PromptCaching(msgspec.Struct, frozen=True):
     def marked(self, url: str, body: bytes) -> bytes:
         """The request with a mark at the end of its leading system messages; unchanged where it has marks
         already, or where its model takes none."""
-        if url != CHAT or b'"cache_control"' in body or b'"prompt_cache_' in body:
+        if url != CHAT or any(b'"%s"' % name.encode() in body for name in MARKS):
             return body
         fields = _fields(body)
         if self.openai and not _takes_breakpoints(bytes(fields.get("model", b""))):

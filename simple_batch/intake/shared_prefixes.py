@@ -59,7 +59,7 @@ class SharedPrefixes:
         common = self._common.get(prefix)
         if common is None and len(self._common) >= MAX_MEASURED:
             return
-        prompt = prompt_of(request.url, request.body)[:MEASURED_BYTES]
+        prompt = prompt_of(request.url, request.body, MEASURED_BYTES)
         if common is None:
             self._common[prefix] = prompt
         elif not prompt.startswith(common):

@@ -73,13 +73,15 @@ class Estimate(msgspec.Struct, frozen=True):
 
 class SharedInput(msgspec.Struct, frozen=True):
     """``requests`` (at least, where not ``exact``) of an upload share a prefix of about ``tokens`` in the
-    mean. ``saving`` is what they cost less if all but the first of each read it from the provider's cache,
-    in billionths of the currency's unit; None where a price is not known, or reading costs no less."""
+    mean. ``full`` is what that part costs at the input price, ``cached`` what it costs if all of it is read
+    from the provider's cache, in billionths of the currency's unit; None where a price is not known, or
+    where reading costs no less."""
 
     requests: int
     tokens: int
     exact: bool
-    saving: int | None
+    full: int | None = None
+    cached: int | None = None
 
 
 def try_rows(upload_id: int, new: JobOptions, count: int = ROWS) -> list[probe.Tried]:
@@ -151,8 +153,12 @@ def _shared(preview: Preview, config: ApiConfig, into: Range) -> SharedInput | N
     if found.requests < 2:
         return None
     tokens = round(found.bytes * into.expected / max(1, preview.body_bytes))
-    saving = cache_saving(config, found.requests * tokens)
-    return SharedInput(found.requests, tokens, found.exact, saving)
+    whole = found.requests * tokens
+    saving = cache_saving(config, whole)
+    if saving is None:
+        return SharedInput(found.requests, tokens, found.exact)
+    full = cost_of(config, Usage(whole)) or 0
+    return SharedInput(found.requests, tokens, found.exact, full, full - saving)
 
 
 def cache_saving(config: ApiConfig, tokens: int) -> int | None:

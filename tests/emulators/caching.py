@@ -10,8 +10,8 @@ four points the edition for models before GPT-5.6, https://platform.openai.com/d
 - an entry lasts 5 to 10 minutes without a use;
 - ``cached_tokens`` is 0 for shorter prompts; caching changes neither rate limits nor answers.
 
-Assumed, because no source says it: an entry exists once its call has ended (Qwen's documentation says so of
-its own: "建议在创建请求完成后再尝试命中该缓存", https://help.aliyun.com/model-studio/context-cache); a request that
+Assumed, because OpenAI does not say it: an entry exists once its call has ended (Qwen's documentation says so:
+"建议在创建请求完成后再尝试命中该缓存", https://help.aliyun.com/model-studio/context-cache); a request that
 overflows goes to any machine; there are 1,000 machines; a lifetime is drawn evenly from 5 to 10 minutes;
 a token is 4 characters of the rendered prompt, tools before messages.
 """
