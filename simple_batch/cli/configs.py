@@ -150,13 +150,14 @@ def _shown(config) -> dict:
 def _masked(config) -> dict[str, dict[str, str] | None]:
     """The secret headers and query parameters with their last characters; None where no key opens
     them."""
+    places = "headers", "query"
     try:
         stored = configs.secrets_shown(config)
     except ConfigurationError:
-        return {"secret_headers": None, "secret_query": None}
+        return {f"secret_{place}": None for place in places}
     return {
         f"secret_{place}": {it.name: it.masked for it in stored if it.place == place}
-        for place in ("headers", "query")
+        for place in places
     }
 
 
