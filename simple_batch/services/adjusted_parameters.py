@@ -44,9 +44,11 @@ def _of_rule(rule: ParameterRule, model: str) -> Adjustment:
 
 
 def take_up(config: ApiConfig, rules: Iterable[ParameterRule]) -> None:
-    """Have a config send parameters as the gallery's rules say of its model."""
+    """Have a config send parameters under the names that the gallery's rules say of its model. What they
+    leave out is left to the endpoint's own refusal: a rule may be older than the model."""
     for adjustment in known(rules, config.model):
-        configs.learn(config.id, adjustment)
+        if adjustment.action is not Adjust.LEAVE_OUT:
+            configs.learn(config.id, adjustment)
 
 
 def forget(config_id: int, key: tuple[str, str, str] | None = None) -> int:

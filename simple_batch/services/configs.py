@@ -24,7 +24,7 @@ from ..store.configs import defaults_of, endpoint_of, job_defaults
 from ..store.configs import get as get
 from ..store.configs import list_all as list_all
 from ..store.models import ApiConfig, Job, JobConfig, Override, database, lock_secrets
-from . import provider_gallery
+from . import adjusted_parameters, provider_gallery
 from .base_url_query import check_api_version
 from .base_url_query import put_in_place as put_in_place
 from .config_fields import FIELDS, ConfigFields
@@ -48,6 +48,7 @@ def create(fields: ConfigFields) -> ApiConfig:
         lock_secrets()
         values = _validated(fields)
         config = ApiConfig.create(created_at=now, updated_at=now, **values)
+        _take_up_rules(config)
     audit_log.note("config.create", f"config {config.alias}", config.base_url)
     return config
 
@@ -64,8 +65,15 @@ def update(config_id: int, fields: ConfigFields) -> ApiConfig:
             # another provider may accept what this one rejects
             store_configs.forget(config.id, lambda adjustment: True)
         ApiConfig.update(updated_at=now_ms(), **values).where(ApiConfig.id == config.id).execute()
+        _take_up_rules(get(config.id))
     audit_log.note("config.update", f"config {config.alias}", _changes(config, values))
     return get(config.id)
+
+
+def _take_up_rules(config: ApiConfig) -> None:
+    entry = provider_gallery.entry_of(config.provider)
+    if entry is not None:
+        adjusted_parameters.take_up(config, entry.params)
 
 
 def initial_values() -> dict[str, Any]:

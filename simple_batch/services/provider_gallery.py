@@ -70,6 +70,7 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     id: str
     name: str
+    name_zh: str = ""  # on Chinese pages; empty: the same
     group: Group
     regions: dict[str, str]
     source: str
@@ -100,6 +101,10 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError(f"id {self.id!r} is not lower-case letters, digits, dots and hyphens")
         if not re.fullmatch(r"\d{4}-\d\d-\d\d", self.date):
             raise ValueError(f"date {self.date!r} is not like 2026-11-24")
+
+    def named(self, language: str) -> str:
+        """Its name on pages in a language."""
+        return self.name_zh if language == "zh" and self.name_zh else self.name
 
     @property
     def base_url(self) -> str:
@@ -149,6 +154,11 @@ def get(name: str) -> GalleryEntry:
 def all() -> list[GalleryEntry]:
     """All entries, in the order of the gallery."""
     return list(_entries().values())
+
+
+def entry_of(provider: str) -> GalleryEntry | None:
+    """The entry that a config names as its provider; None for a custom one."""
+    return _entries().get(provider)
 
 
 def path_of_test(provider: str) -> str:

@@ -43,7 +43,7 @@ def test_a_connection_from_the_command_line(instance):
         done = add(instance, endpoint.base_url, *CONNECTION, KEY=KEY, CF=SECRET)
         assert done.returncode == 0, done.stderr
         assert flask(instance, "test-config", "a").returncode == 0
-        (head,) = endpoint.heads
+        head, *_more = endpoint.heads
         config = listed(instance)
     line, *headers = head.split("\r\n")
     assert f"?api-version=2024-10-21&code={SECRET} " in line

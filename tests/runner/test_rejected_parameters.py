@@ -281,8 +281,18 @@ def test_the_gallerys_rules_are_known_beforehand(start, add_config, make_job, wa
         with connected():
             adjusted_parameters.take_up(config, rules)
         wait_for(make_job(1), "completed")
-        assert endpoint.refused == []
+        # the value of temperature is the user's choice: only the endpoint decides
+        assert endpoint.refused == ["temperature"]
         assert endpoint.accepted[0]["top_p"] == 0.9
+
+
+def test_a_config_from_the_gallery_uses_the_name_that_its_model_has(start, add_config):
+    config = add_config(
+        "http://127.0.0.1:9/v1", provider="openai", model="gpt-5-mini", max_tokens=50
+    )
+    with connected():
+        (known,) = adjusted_parameters.of_config(configs.get(config.id))
+    assert (known.parameter, known.to) == ("max_tokens", "max_completion_tokens")
 
 
 def test_other_models_of_a_config_keep_their_parameters(start, add_config, make_lines, wait_for):
