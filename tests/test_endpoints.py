@@ -132,6 +132,8 @@ def test_pages_commands_and_the_api_give_the_same_answers(
     sent = {**sent, "model": "m"}
     if url in ("/v1/chat/completions", "/v1/completions"):
         sent["max_tokens"] = 50
+    if url == "/v1/responses":
+        sent["max_output_tokens"] = 50
     assert sum(body == sent for body in endpoint.bodies) == 3
     with connected():
         assert jobs.get(made[0]).unpriced == (len(TEXTS) if "images" in url else 0)

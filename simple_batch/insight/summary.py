@@ -118,7 +118,6 @@ class Summary(TypedDict):
     elapsed_s: float  # without pauses
     requests_per_second: float
     latency_ms: Latency
-    first_token_ms: FirstToken
     tokens: Tokens
     cost: Cost
     errors: list[CauseCount]  # the most frequent first
@@ -126,6 +125,7 @@ class Summary(TypedDict):
     outcome_status: str | None  # of OutcomeStatus; None while it is not final
     waiting: WaitingState | None  # only while it is running
     saved: list[Saving]
+    first_token_ms: FirstToken
 
 
 class Progress(TypedDict):
@@ -182,7 +182,6 @@ def summary(job_id: int) -> Summary:
             "p99": _rounded(sketch.quantile(0.99)),
             "mean": _rounded(sketch.mean()),
         },
-        "first_token_ms": first_token(job),
         "tokens": tokens(job),
         "cost": cost(job),
         "errors": _failures_by_cause(job_id),
@@ -190,6 +189,7 @@ def summary(job_id: int) -> Summary:
         "outcome_status": outcome_status(job),
         "waiting": waiting(job),
         "saved": saved(job),
+        "first_token_ms": first_token(job),
     }
 
 

@@ -60,6 +60,13 @@ def while_it_runs(run, count):
     return gevent.spawn(run.run, count)
 
 
+class At:
+    """An address."""
+
+    def __init__(self, base_url: str):
+        self.base_url = base_url
+
+
 class NeverThere:
     """A port where nothing listens."""
 
@@ -124,8 +131,8 @@ def test_a_wrong_port_leaves_all_pending_after_few_calls(bench, count):
 
 
 def test_a_name_that_does_not_exist_waits(bench):
-    run = watched(bench, NeverThere(), msgspec.structs.replace(SOON, wait_max_s=0.2))
-    run.transport._base_url = "http://no-such-host.invalid/v1"
+    nowhere = At("http://no-such-host.invalid/v1")
+    run = watched(bench, nowhere, msgspec.structs.replace(SOON, wait_max_s=0.2))
     stop = run.run(3)
     assert stop.reason == "no_answer"
     assert run.outcomes == []
@@ -134,8 +141,8 @@ def test_a_name_that_does_not_exist_waits(bench):
 def test_a_port_without_tls_waits_and_is_named(bench):
     plain = StreamServer(("127.0.0.1", 0), lambda sock, _address: sock.sendall(b"HTTP/1.1 400\r\n"))
     plain.start()
-    run = watched(bench, NeverThere(), msgspec.structs.replace(SOON, wait_max_s=0.2))
-    run.transport._base_url = f"https://127.0.0.1:{plain.server_port}/v1"
+    address = At(f"https://127.0.0.1:{plain.server_port}/v1")
+    run = watched(bench, address, msgspec.structs.replace(SOON, wait_max_s=0.2))
     stop = run.run(3)
     plain.stop()
     assert stop.reason == "no_answer"

@@ -168,7 +168,7 @@ def test_the_probe_tells_what_came_of_it():
         target = Endpoint(1, "a", endpoint.base_url, KEY, Defaults("m", 500))
         good = probe.test_connection(target, SETTINGS)
         assert (good.ok, good.model) == (True, "m-1")
-        assert endpoint.bodies[0]["max_tokens"] == 16
+        assert endpoint.bodies[0]["max_tokens"] == 500  # as the config's calls
         bad = probe.test_connection(target, SETTINGS)
         assert (bad.ok, bad.http_status) == (False, 401)
         assert "wrong key" in bad.message

@@ -430,7 +430,8 @@ def test_every_endpoint(client, endpoint):
         assert (done.status, done.endpoint) == ("completed", url)
         assert f"POST {url} " in endpoint.heads[-1]
         assert read(client, done.output_file_id)[0]["response"]["body"] == answer
-        defaults = {"max_tokens": 50} if url == "/v1/completions" else {}
+        limits = {"/v1/completions": "max_tokens", "/v1/responses": "max_output_tokens"}
+        defaults = {limits[url]: 50} if url in limits else {}
         assert endpoint.bodies[-1] == {"model": "m", **body, **defaults}
 
 

@@ -117,7 +117,7 @@ def test_the_usual_timeout_is_raised_once(app, start, add_config, make_job, wait
         job_id = make_job(12)
         job = wait_for(job_id, "completed")
         assert (job.succeeded, job.failed) == (12, 0)
-        assert reasons(job_id)[0] == "longer_timeout"
+        assert reasons(job_id).count("longer_timeout") == 1
         assert endpoint.calls <= 30
 
 

@@ -71,6 +71,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0030_error_groups",
         "0031_connections",
         "0032_streams",
+        "0033_service_tier",
         "0034_prompt_caches",
         "0035_rejected_parameters",
     ]
