@@ -294,7 +294,9 @@ class GeventAdapter(BaseAdapter):
             if answer.body:
                 data = bytes(answer.body)
                 answer.body.clear()
-                limit.heard(body.feed(data))
+                first_token = body.feed(data)
+                if body.is_stream:
+                    limit.heard(first_token)
             if body.too_large:
                 raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
             if body.ended:

@@ -252,7 +252,9 @@ class Transport:
         body.begin(response.status_code, response.headers.get("content-encoding", ""))
         try:
             while not body.ended and (data := response.raw.read1(BLOCK, decode_content=False)):
-                limit.heard(body.feed(data))
+                first_token = body.feed(data)
+                if body.is_stream:
+                    limit.heard(first_token)
                 if body.too_large:
                     raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
                 held.reserve(body.kept + BLOCK, limit)

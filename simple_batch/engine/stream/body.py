@@ -52,6 +52,11 @@ class StreamBody:
         self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
     @property
+    def is_stream(self) -> bool:
+        """Whether it has shown to be a stream; the time limits of one hold from then on."""
+        return bool(self._is_stream)
+
+    @property
     def status(self) -> int:
         """The HTTP status, or the one that an error within the stream stands for."""
         return (self._error and self._error.status) or self._status

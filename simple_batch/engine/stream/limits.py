@@ -44,7 +44,8 @@ class StreamDeadline(Deadline):
         super().close()
 
     def heard(self, first_token: bool) -> None:
-        """Bytes of the body have come, with the first token or not."""
+        """Bytes of the stream have come, with the first token or not. An answer that is no stream is bounded
+        by ``first_s`` as a whole."""
         self._heard = time.monotonic()
         if first_token:
             self._allow(self._limits.idle_s)

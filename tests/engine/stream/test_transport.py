@@ -159,6 +159,20 @@ def test_time_limits(open_transport, behaviour, limits, says):
     assert (finding.cause, finding.message) == (Cause.TIMEOUT, says)
 
 
+def test_an_answer_that_is_no_stream_is_bounded_by_the_first_limit(open_transport):
+    """Its length is a lie, and the connection stays open."""
+
+    def without_end(connection):
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{}"
+        )
+        gevent.sleep(20)
+
+    began = time.monotonic()
+    finding = found(open_transport, without_end, StreamLimits(0.3, 30.0, 30.0))
+    assert (finding.cause, time.monotonic() - began < 10) == (Cause.TIMEOUT, True)
+
+
 def test_comments_are_signs_of_life(open_transport):
     """An answer that takes longer than any silence may."""
     events = [s.chunk({"content": "a"}), *[COMMENT] * 15, *s.says("b")]
