@@ -208,6 +208,18 @@ def test_packs_of_embeddings(pair, alias):
     assert endpoint.calls < 120
 
 
+def test_each_worker_has_a_leader_for_a_shared_prefix(pair, alias):
+    system = {"role": "system", "content": "You are a careful clerk. " * 320}
+    lines = [{"messages": [system, {"role": "user", "content": f"case {n}"}]} for n in range(400)]
+    with CachingEndpoint(lambda: 0.2) as endpoint:
+        endpoint.cache.route = lambda prompt, key: 0  # one machine, whatever the rate
+        pair.add_config(endpoint.base_url, alias, concurrency=20)
+        job_id = pair.make_job(lines, alias, cache_aware=True)
+        pair.wait_for(job_id)
+    assert pair.counted(job_id) == (400, 400, 400)
+    assert endpoint.caches.count(0) <= 2
+
+
 def test_celery_shows_and_reaches_the_workers(pair):
     done = pair.celery("inspect", "ping", "--timeout", "5")
     assert "2 nodes online" in done.stdout, done.stdout + done.stderr
@@ -243,15 +255,3 @@ def test_where_no_worker_runs_it_is_reported(cluster):
     assert "No worker runs" in output
     assert "3 succeeded" in output
     assert cluster.do(lifecycle.runner_state) == "elsewhere"
-
-
-def test_each_worker_has_a_leader_for_a_shared_prefix(pair, alias):
-    system = {"role": "system", "content": "You are a careful clerk. " * 320}
-    lines = [{"messages": [system, {"role": "user", "content": f"case {n}"}]} for n in range(400)]
-    with CachingEndpoint(lambda: 0.2) as endpoint:
-        endpoint.cache.route = lambda prompt, key: 0  # one machine, whatever the rate
-        pair.add_config(endpoint.base_url, alias, concurrency=20)
-        job_id = pair.make_job(lines, alias, cache_aware=True)
-        pair.wait_for(job_id)
-    assert pair.counted(job_id) == (400, 400, 400)
-    assert endpoint.caches.count(0) <= 2
