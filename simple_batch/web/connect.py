@@ -212,6 +212,8 @@ def _remedy(config, report: configs.Report | None) -> str:
 
 
 def _prices_told(base_url: str, model: str) -> str:
+    if not model:
+        return ""
     known = connections.known_price(base_url, model)
     if known is None:
         return _(
