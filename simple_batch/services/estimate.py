@@ -157,7 +157,8 @@ def _shared(preview: Preview, config: ApiConfig, into: Range) -> SharedInput | N
     saving = cache_saving(config, whole)
     if saving is None:
         return SharedInput(found.requests, tokens, found.exact)
-    full = cost_of(config, Usage(whole)) or 0
+    # not as one call: that would be billed as a long context
+    full = whole * (prices_of(config).input or 0) // TOKENS_PER_PRICE
     return SharedInput(found.requests, tokens, found.exact, full, full - saving)
 
 

@@ -1,6 +1,7 @@
 """What the pages say of prompt caches, before and during a job."""
 
 import io
+import re
 from decimal import Decimal
 
 import pytest
@@ -35,6 +36,14 @@ def test_the_preview_says_how_many_requests_share_a_prefix(client, add_config):
     page = client.get(staged(client, *lines(40))).text
     assert "40 of 40 requests share a prefix of about" in page
     assert "this part costs" in page
+
+
+def test_what_it_costs_is_at_the_plain_prices_however_much_it_is(client, add_config):
+    rules = '{"long_context": [{"above": 50000, "input": 2, "output": 1.5}]}'
+    add_config("http://127.0.0.1:1/v1", **PRICES, price_rules=rules)
+    page = client.get(staged(client, *lines(40))).text
+    found = re.search(r"costs \$([\d.]+)\s+instead of \$(\d+\.\d+)", page)
+    assert float(found[1]) == pytest.approx(float(found[2]) / 4, rel=0.02)
 
 
 def test_without_a_shared_prefix_the_preview_says_nothing(client, add_config):
