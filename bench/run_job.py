@@ -1,4 +1,4 @@
-"""The real program running one job: python -m bench.run_job INSTANCE JOB_ID STREAM [CA]
+"""The real program running one job: python -m bench.run_job INSTANCE JOB_ID [STREAM [CA]]
 → JSON {seconds, cpu_s, peak_mb}. It serves its pages meanwhile, on the port it prints first."""
 
 from gevent import monkey
@@ -21,7 +21,7 @@ from simple_batch.store.models import ApiConfig
 ENDED = ("completed", "paused", "failed", "cancelled")
 
 
-def main(instance: str, job_id: int, stream: str, ca: str = "") -> None:
+def main(instance: str, job_id: int, stream: str = "never", ca: str = "") -> None:
     app = create_app(INSTANCE_PATH=instance, LOG_DIR="", LOG_LEVEL="WARNING", CA_BUNDLE=ca)
     services = app.extensions["simple_batch"]
     server = WSGIServer(("127.0.0.1", 0), app, log=None)
