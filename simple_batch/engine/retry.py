@@ -19,7 +19,7 @@ from .limiters import Dismissed, Limiters, Permit
 from .outage import OutageDetector
 from .packed_request import PackedRequest
 from .parameter_adjuster import MOST, ParameterAdjuster
-from .service_tier import TierFallback, asked, is_cheap, without
+from .service_tier import TierFallback, asked, can_be_left, without
 from .structured_output import Structure
 from .transport import Reply, TransportFailure
 from .unwanted_answer import treated
@@ -241,7 +241,7 @@ class RetryingCall:
         self._tier_refusals += 1
         fallback = self._tier_fallback
         own = asked(self.request.body) is not None  # a user's own line is sent as it is
-        if fallback is not None and is_cheap(self._tier) and not own:
+        if fallback is not None and can_be_left(self._tier) and not own:
             self._tier_left = fallback.leaves(self._tier_refusals, self._left_s())
         wait = None if self._tier_left else self._wait_s(finding)
         if not self._tier_left and (wait is None or wait >= self._left_s()):

@@ -82,7 +82,7 @@ def of_body(answer: bytes) -> str | None:
     return of_answer(told.service_tier, told.usage)
 
 
-def is_cheap(tier: str | None) -> bool:
+def can_be_left(tier: str | None) -> bool:
     """Whether a tier is one that a request can leave for the standard tier."""
     return tier is not None and tier.lower() not in STANDARD
 
