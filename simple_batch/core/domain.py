@@ -115,6 +115,35 @@ class Cause(StrEnum):
     INTERNAL = "internal"
 
 
+class Service(StrEnum):
+    """How the requests of a job are sent."""
+
+    NOW = "now"  # each by a call
+    BATCH = "batch"  # through the provider's own batch API
+    BATCH_THEN_NOW = "batch-then-now"  # the same; what would miss the deadline is sent now
+
+
+BATCH_TIER = "batch"  # the service tier of results that came through a provider's batch API
+
+
+class PartState(StrEnum):
+    """Where a part of a job stands: one batch at a provider."""
+
+    PLANNED = "planned"  # its requests are chosen, nothing is sent
+    UPLOADING = "uploading"  # its input may be at the provider
+    UPLOADED = "uploaded"
+    CREATING = "creating"  # its batch may exist
+    OPEN = "open"  # its batch exists and has not ended, as far as is known
+    CANCELLING = "cancelling"  # the same, and an end was asked for
+    ENDED = "ended"  # its results are to be read
+    MERGED = "merged"  # each of its requests has a result or has left it
+    RELEASED = "released"  # it was never sent, or refused as a whole: all requests have left it
+
+    @property
+    def over(self) -> bool:
+        return self in (PartState.MERGED, PartState.RELEASED)
+
+
 class Outcome(StrEnum):
     """What a delivered answer is worth."""
 

@@ -122,6 +122,7 @@ class ApiConfig(BaseModel):
     service_tier = TextField(null=True)
     price_rules = TextField(default="{}")  # JSON of core/price_rules.PriceRules
     adjustments = TextField(default="[]")  # JSON list of core/domain.Adjustment
+    batch_api = TextField(default="")  # kind of the provider's own; empty: the gallery's, or none
 
 
 class SavedTemplate(BaseModel):
@@ -277,6 +278,10 @@ class Job(BaseModel):
     saved_hours_nano = BigIntegerField(default=0)
     service_tier = TextField(null=True)  # that requests ask for; null: the config's
     tier_fallbacks = IntegerField(default=0)  # requests whose tier had no room
+    service = TextField(default="now")  # core/domain.Service
+    keep_remote_files = BooleanField(default=False)  # of its batches at providers
+    rest_now_at = BigIntegerField(null=True)  # since when the rest is sent without batches …
+    rest_now_reason = TextField(default="")  # … and why: user, deadline
     spread = CharField(default="")  # over the configs of JobConfig, how (Spread); empty: one config
     priority = IntegerField(default=0)  # of those that wait the highest goes first
     # the hours in which calls may be made (core/time_windows.py); empty: always
@@ -701,6 +706,58 @@ class SpendBlock(BaseModel):
         primary_key = CompositeKey("purse", "purse_id", "worker")
 
 
+class BatchPart(BaseModel):
+    """A part of a job that is, or is to become, one batch at a provider (store/batch_parts.py). ``remote``
+    is the last RemoteBatch as JSON; counts that begin with remote_ are the provider's own. Never removed
+    before its job."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE")
+    config = ForeignKeyField(ApiConfig, on_delete="RESTRICT", index=False)
+    url = TextField()  # endpoint of its requests
+    model = TextField()
+    marker = TextField(unique=True)  # that the batch and its file carry at the provider
+    state = TextField()  # core/domain.PartState
+    requests = IntegerField()
+    bytes = BigIntegerField()  # of its input
+    tokens = BigIntegerField()  # of its input, estimated
+    reserved_nano = BigIntegerField(default=0)  # what it may cost, until it is merged
+    file_id = TextField(default="")  # of the uploaded input
+    provider_id = TextField(default="")
+    provider_status = TextField(default="")
+    remote = TextField(default="{}")
+    remote_total = IntegerField(null=True)
+    remote_succeeded = IntegerField(null=True)
+    remote_failed = IntegerField(null=True)
+    succeeded = IntegerField(default=0)  # requests that got their result from it
+    failed = IntegerField(default=0)
+    sent_again = IntegerField(default=0)  # requests that it left without a result
+    cost_nano = BigIntegerField(default=0)
+    unpriced = IntegerField(default=0)
+    poll_failures = IntegerField(default=0)  # in a row
+    detail = SentenceField(default="")  # why it waits, or how it ended
+    not_before = BigIntegerField(null=True)  # it waits until then
+    created_at = BigIntegerField()
+    tried_at = BigIntegerField(null=True)  # the last call that might create it
+    sent_at = BigIntegerField(null=True)  # when the provider had it
+    ended_at = BigIntegerField(null=True)
+    merged_at = BigIntegerField(null=True)
+
+    class Meta:
+        indexes = ((("config", "state"), False),)
+
+
+class BatchLine(BaseModel):
+    """A request that is in a part: it has no result from there yet and goes no other way."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
+    idx = IntegerField()
+    part = ForeignKeyField(BatchPart, on_delete="CASCADE", index=False)
+
+    class Meta:
+        primary_key = CompositeKey("job", "idx")
+        indexes = ((("part", "idx"), False),)
+
+
 class Audit(BaseModel):
     """Who did what; never with a secret (auth/audit_log.py)."""
 
@@ -745,5 +802,7 @@ ALL = (
     Page,
     Assignment,
     SpendBlock,
+    BatchPart,
+    BatchLine,
 )
 TIMELINE_WIDTHS = (1, 10, 60, 3600)
