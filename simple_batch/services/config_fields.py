@@ -17,7 +17,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
     unknown. Secret headers and query parameters are changes by name: a value is stored, None removes
     the stored one; those that are not named stay as they are."""
 
-    alias: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Alias"), max_length=100)]
+    alias: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Name"), max_length=100)]
     base_url: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Base URL"))]
     model: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Model"), max_length=300)]
     key: str | None = None  # None or empty on an edit keeps the stored one

@@ -119,7 +119,7 @@ def delete(config_id: int) -> None:
             raise Conflict(
                 translatable(
                     "“%(alias)s” is used by %(jobs)s: %(names)s%(more)s. Delete them "
-                    "first, or deactivate the config.",
+                    "first, or deactivate the connection.",
                     alias=config.alias,
                     jobs=used,
                     names=names,
@@ -295,6 +295,6 @@ def _unique_alias(alias: str) -> Iterator[None]:
         yield
     except peewee.IntegrityError:
         raise InvalidInput(
-            translatable("Alias: “%(alias)s” is already used by another config.", alias=alias),
+            translatable("Name: “%(alias)s” is already used by another connection.", alias=alias),
             "alias",
         ) from None

@@ -129,7 +129,7 @@ class LaunchForm(SchemaFields, _OptionsForm):
     """The last step: the choices for the job."""
 
     options = _LAUNCH
-    config = SelectField(_("API config"), coerce=int)
+    config = SelectField(_("Connection"), coerce=int)
     webhook = SelectField(_("Notify a webhook when the job ends"), coerce=int, default=0)
 
     @classmethod

@@ -36,7 +36,7 @@ READING = {
     "open": ". . . . . . . . . . .",
     "own account": "L F . . . . . F F F F",
     "lists": "L F . . . . . . . . .",
-    "API configs": "L F . . . . . F F . .",
+    "connections": "L F . . . . . F F . .",
     "saved templates": "L F . F . . . F F . F",
     "bin": "L F . . . . . F F F F",
     "job": "L F . . . M . M M . .",
@@ -73,7 +73,7 @@ ENDPOINTS = {
     "open": "static health.healthz health.readyz login.page login.enter",
     "own account": "login.leave login.password",
     "lists": "jobs_list.home jobs_list.index compare.index health.prometheus",
-    "API configs": "configs.index",
+    "connections": "configs.index",
     "saved templates": "saved_templates.index saved_templates.show saved_templates.download",
     "bin": "job_bin.index job_bin.change",
     "job": (

@@ -1,4 +1,4 @@
-"""The form of an API config: headers, query parameters, secrets and how the key is sent."""
+"""The form of a connection: headers, query parameters, secrets and how the key is sent."""
 
 import json
 import re
