@@ -1,11 +1,11 @@
 """From the gallery of providers to a connected API config: choose one, enter key and model, see whether
 it answers."""
 
-from flask import Blueprint, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 
-from ..core import remedies
+from ..core import context, remedies
 from ..core.domain import Cause
 from ..core.errors import InvalidInput, SimpleBatchError
 from ..services import configs, connections, local_servers, provider_gallery
@@ -54,10 +54,12 @@ def choose(provider: str):
     """The form for key and model. ``?base_url=`` and ``?model=`` fill in those of a server that was
     found."""
     entry = provider_gallery.get(provider)
-    form = ConnectForm(formdata=None)
-    form.offer(entry, REGIONS)
-    form.base_url.data = request.args.get("base_url") or entry.base_url
-    form.model.data = request.args.get("model") or entry.default_model
+    form = ConnectForm.offered(
+        entry,
+        REGIONS,
+        base_url=request.args.get("base_url") or entry.base_url,
+        model=request.args.get("model") or entry.default_model,
+    )
     return _form_page(form, entry)
 
 
@@ -66,14 +68,17 @@ def choose(provider: str):
 def save(provider: str):
     """Store the config and make one call."""
     entry = provider_gallery.get(provider)
-    form = ConnectForm()
-    form.offer(entry, REGIONS)
+    form = ConnectForm.sent(entry, REGIONS)
     if form.validate():
         try:
-            config = connections.connect(_entered(form, entry))
+            fields = _entered(form, entry).fields()
+            notes = configs.put_in_place(fields)
+            config = configs.create(fields)
         except InvalidInput as error:
             blame(form, error)
         else:
+            for note in notes:
+                flash(translated(note), "info")
             return redirect(_tested(config.id), 303)
     return _form_page(form, entry)
 
@@ -82,14 +87,16 @@ def save(provider: str):
 def models(provider: str):
     """The models that the endpoint lists, for what stands in the form."""
     entry = provider_gallery.get(provider)
-    form = ConnectForm()
-    form.offer(entry, REGIONS)
+    form = ConnectForm.sent(entry, REGIONS)
     found: list[str] = []
     message = ""
     try:
         found = connections.models(_entered(form, entry))
     except SimpleBatchError as error:
         message = translated(error)
+    except (ValueError, TypeError, RecursionError):  # see ConfigForm.fields
+        form.validate()
+        message = _("Correct the fields under Advanced first.")
     if wants_json():
         return jsonify(models=found, message=message)
     return _form_page(form, entry, models=found, message=message)
@@ -99,8 +106,7 @@ def models(provider: str):
 def prices(provider: str):
     """What the price table says of the model that stands in the form."""
     entry = provider_gallery.get(provider)
-    form = ConnectForm()
-    form.offer(entry, REGIONS)
+    form = ConnectForm.sent(entry, REGIONS)
     told = _prices_told(_base_url(form, entry), form.model.data or "")
     if wants_json():
         return jsonify(message=told)
@@ -172,6 +178,7 @@ def _entered(form: ConnectForm, entry: GalleryEntry) -> Connection:
         model=form.model.data or "",
         key=form.key.data or "",
         alias=form.alias.data or "",
+        more=form.fields(),
     )
 
 
@@ -183,6 +190,7 @@ def _form_page(form: ConnectForm, entry: GalleryEntry, models=(), message: str =
         models=models,
         message=message,
         priced=_prices_told(_base_url(form, entry), form.model.data or ""),
+        cap_zone=context.settings().TIMEZONE or "UTC",
         next=_next(),
     )
     return page, 400 if form.errors else 200

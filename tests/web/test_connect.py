@@ -212,3 +212,78 @@ def test_the_page_reports_what_a_model_accepts(client, db):
         assert re.search(r"max_tokens</th>\s*<td>✓ accepted", report)
         assert "max_completion_tokens" not in report
         assert f"{endpoint.calls - 1} calls were made." in page
+
+
+def test_every_field_is_usable_where_one_connects(client, db):
+    """Those under Advanced are stored; what stands in the query of the base URL is moved, and said."""
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        fields = {
+            "base_url": endpoint.base_url + "?api-version=1",
+            "key": KEY,
+            "model": "m",
+            "auth": "api-key",
+            "headers": "X-Title: reviews",
+            "secrets-0-place": "headers",
+            "secrets-0-name": "X-Proxy",
+            "secrets-0-value": "planted-secret",
+            "max_tokens": "500",
+            "rpm": "60",
+            "currency": "EUR",
+            "input_price": "1.5",
+            "output_price": "3",
+            "day_cap": "2",
+            "notes": "mine",
+        }
+        done = post(client, "/configs/new/custom", **fields)
+        page = unescape(client.get(done.location).text)
+        assert "Moved from the base URL to the query parameters: api-version." in page
+        assert "planted-secret" not in page
+        assert (
+            "api-version=1" in endpoint.heads[-1]
+            and "X-Proxy: planted-secret" in endpoint.heads[-1]
+        )
+        assert f"api-key: {KEY}" in endpoint.heads[-1]
+    with connected():
+        config = configs.get(1)
+        found = configs.fields_of(config)
+        assert (found.max_tokens, found.rpm, found.currency, found.notes) == (
+            500,
+            60,
+            "EUR",
+            "mine",
+        )
+        assert (found.input_price, found.day_cap) == (1.5, 2)
+        assert config.active
+
+
+@pytest.mark.parametrize(
+    ("provider", "fields", "expected"),
+    [
+        ("deepseek", {"params": "{"}, "Not valid JSON"),
+        ("deepseek", {"day_cap": "2", "model": "none-such"}, "enter an input and an output price"),
+        ("deepseek", {"headers": "no colon"}, "Write a name and a value"),
+        ("deepseek", {"alias": "a" * 101}, "up to 100 printable"),
+    ],
+)
+def test_a_fault_under_advanced_opens_it_and_keeps_what_was_entered(
+    client, db, provider, fields, expected
+):
+    answer = post(
+        client, f"/configs/new/{provider}", **{"key": KEY, "model": "m", "notes": "kept", **fields}
+    )
+    page = unescape(answer.text)
+    assert answer.status_code == 400 and KEY not in page
+    assert re.search(r'<details class="mb-3" open>\s*<summary>Advanced', page)
+    assert expected in page and ">\nkept</textarea>" in page.replace("\r", "")
+    (name,) = set(fields) - {"model"}
+    assert re.search(rf'id="{name}"|name="{name}"', page)
+    models = post(client, f"/configs/new/{provider}/models", "/configs/new/custom", True, **fields)
+    if name == "params":
+        assert models.json["message"] == "Correct the fields under Advanced first."
+
+
+def test_a_provider_fills_in_what_it_needs_under_advanced(client):
+    page = client.get("/configs/new/anthropic").text
+    assert re.search(r'<option selected value="x-api-key"', page)
+    assert re.search(r'<option selected value="anthropic"', page)
+    assert re.search(r'<details class="mb-3" >\s*<summary>Advanced', page)
