@@ -259,3 +259,9 @@ class ConfigFields(msgspec.Struct, kw_only=True):
 
 
 FIELDS = declared(ConfigFields)
+
+
+def usual_auth(api_format: str) -> str:
+    """How an API takes a key where the user has not chosen: Anthropic's in x-api-key
+    (https://platform.claude.com/docs/en/api/overview, read 2026-11-28)."""
+    return "x-api-key" if api_format == "anthropic" else "bearer"

@@ -75,8 +75,8 @@ def _saved(form: ConfigForm, save: Callable[[configs.ConfigFields], ApiConfig]) 
         blame(form, error)
         return False
     flash(_("Saved “%(alias)s”.", alias=config.alias), "success")
-    for note in notes:
-        flash(translated(note), "info")
+    for note in filter(None, (*map(translated, notes), form.header_told)):
+        flash(note, "info")
     return True
 
 

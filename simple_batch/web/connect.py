@@ -77,8 +77,8 @@ def save(provider: str):
         except InvalidInput as error:
             blame(form, error)
         else:
-            for note in notes:
-                flash(translated(note), "info")
+            for note in filter(None, (*map(translated, notes), form.header_told)):
+                flash(note, "info")
             return redirect(_tested(config.id), 303)
     return _form_page(form, entry)
 

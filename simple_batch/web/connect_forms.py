@@ -65,6 +65,8 @@ def _usual(entry: GalleryEntry) -> dict:
     fields = usual_fields(entry)
     found = {name: shown(field, getattr(fields, name)) for name, field in FIELDS.items()}
     timeout_s = fields.timeout_s or context.settings().DEFAULT_TIMEOUT
+    if entry.id == "custom":
+        found["auth"] = ""  # by the API format, which the user chooses
     return {**found, "timeout_s": timeout_s, "params": "{}", "active": "y"}
 
 
