@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from shlex import quote
 
 import click
 import msgspec
@@ -178,6 +179,9 @@ def test_config(alias, quick, as_json):
             put(line)
     else:
         say(f"failed: {result.message}")
+        if result.suggested_url:
+            say(f"It answers under {result.suggested_url}. To use that:")
+            say(f"    flask edit-config {quote(alias)} --base-url {quote(result.suggested_url)}")
     return ExitStatus.DONE if result.ok else ExitStatus.CONFIGURATION
 
 
@@ -187,6 +191,7 @@ def _report(found: configs.Report) -> dict:
         "message": str(found.result.message),
         "latency_ms": found.result.latency_ms,
         "model": found.result.model,
+        "suggested_base_url": found.result.suggested_url or None,
         "rejected": [{"parameter": it.name, "message": it.message} for it in found.rejected],
         "schema": None if found.schema is None else found.schema.accepted,
         "stream": None if found.stream is None else found.stream.accepted,

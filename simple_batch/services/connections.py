@@ -9,7 +9,7 @@ from ..core.messages import translatable
 from ..engine import probe
 from ..store.configs import endpoint_of
 from ..store.models import ApiConfig
-from . import configs, prices
+from . import configs, other_base_urls, prices
 from .config_fields import ConfigFields
 from .provider_gallery import GalleryEntry
 
@@ -85,6 +85,11 @@ def models(connection: Connection) -> list[str]:
     """The endpoint's own list of models. Raises InvalidInput, and ConfigurationError saying why there is
     none."""
     return probe.list_models(_endpoint(connection), context.settings())
+
+
+def listing_url(connection: Connection, error: ConfigurationError) -> str:
+    """The base URL whose list of models is answered where this one refused it; empty if there is none."""
+    return other_base_urls.listing(_endpoint(connection), error)
 
 
 def known_price(base_url: str, model: str) -> prices.KnownPrice | None:

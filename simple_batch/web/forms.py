@@ -40,7 +40,7 @@ class ConfigForm(PageForm):
 
     key = PasswordField(_("API key"))
     auth = SelectField(
-        lazy_gettext(FIELDS["auth"].form_label.template),
+        _("Send the key as"),
         default="",
         choices=[
             SelectChoice("", _("automatic (by the API format)")),

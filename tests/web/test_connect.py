@@ -7,7 +7,7 @@ from html import unescape
 
 import pytest
 
-from simple_batch.core import address_policy
+from simple_batch.core import address_policy, errors
 from simple_batch.services import configs, local_servers, provider_gallery
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig
@@ -287,3 +287,88 @@ def test_a_provider_fills_in_what_it_needs_under_advanced(client):
     assert re.search(r'<option selected value="x-api-key"', page)
     assert re.search(r'<option selected value="anthropic"', page)
     assert re.search(r'<details class="mb-3" >\s*<summary>Advanced', page)
+
+
+class BelowV1(MisbehavingEndpoint):
+    """Answers below /v1 and nowhere else."""
+
+    def _next(self, head: str, body: bytes):
+        super()._next(head, body)
+        if " /v1/" not in head.partition("\r\n")[0]:
+            return e.error(404, "Not Found")
+        return MODELS if head.startswith("GET") else e.ok()
+
+    @property
+    def root(self) -> str:
+        """The base URL without /v1."""
+        return self.base_url.removesuffix("/v1")
+
+
+def test_a_base_url_without_v1_is_offered_with_it_and_never_changed_in_silence(client, db):
+    with BelowV1(e.ok()) as endpoint:
+        done = post(client, "/configs/new/custom", base_url=endpoint.root, key=KEY, model="m")
+        page = unescape(client.get(done.location).text)
+        assert f"It answers under {endpoint.base_url}: use that?" in page
+        with connected():
+            assert configs.get(1).base_url == endpoint.root
+            assert not configs.get(1).last_test_ok
+        other = post(client, "/configs/1/base-url", done.location, base_url="http://127.0.0.1:9/v1")
+        with connected():
+            assert configs.get(1).base_url == endpoint.root
+        assert "Use it" in client.get(other.location).text
+        used = post(client, "/configs/1/base-url", done.location, base_url=endpoint.base_url)
+        page = unescape(client.get(used.location).text)
+        assert "answered." in page and "Use it" not in page
+        assert f"Bearer {KEY}" in endpoint.heads[-1]
+    with connected():
+        assert configs.get(1).base_url == endpoint.base_url
+
+
+def test_the_list_of_models_offers_the_base_url_that_has_one(client, db):
+    place = "/configs/new/custom"
+    with BelowV1(e.ok()) as endpoint:
+        fields = {"key": KEY, "base_url": endpoint.root, "model": "m"}
+        found = post(client, f"{place}/models", place, True, **fields).json
+        assert found["suggested"] == endpoint.base_url and found["models"] == []
+        page = unescape(post(client, f"{place}/models", place, **fields).text)
+        assert f'name="use" value="{endpoint.base_url}"' in page
+        taken = post(client, f"{place}/models", place, **fields, use=endpoint.base_url).text
+        assert 'value="m-1"' in taken and f'value="{endpoint.base_url}"' in taken
+    assert post(client, f"{place}/models", place, True, **fields).json.keys() == {
+        "models",
+        "message",
+    }
+
+
+def test_the_form_and_the_list_of_connections_say_where_it_answers(client, db):
+    full = "/configs/new?form=full"
+    with BelowV1(e.ok()) as endpoint:
+        fields = {"alias": "a", "base_url": endpoint.root, "model": "m", "key": KEY, **CHOICES}
+        told = post(client, "/configs/test", full, True, **fields).json
+        assert f"It answers under {endpoint.base_url}: enter that" in told["message"]
+        assert not told["ok"]
+        assert post(client, "/configs/new", full, **fields).status_code == 303
+        answer = post(client, "/configs/1/test", "/configs")
+        assert "Use it" in client.get(answer.location).text
+
+
+CHOICES = {"stream": "auto", "currency": "USD", "api_format": "openai", "auth": "bearer"}
+
+
+def test_where_nothing_else_answers_nothing_is_offered(client, db):
+    with MisbehavingEndpoint(e.error(404, "The model m does not exist")) as endpoint:
+        done = post(client, "/configs/new/custom", base_url=endpoint.base_url, model="m")
+        assert "Use it" not in client.get(done.location).text
+        assert endpoint.calls == 1  # the base URL has its version
+
+
+def test_a_key_goes_to_no_other_server(client, db):
+    """Where another base URL of the same server is taken, the key stays; elsewhere it is asked for."""
+    with BelowV1(e.ok()) as endpoint:
+        post(client, "/configs/new/custom", base_url=endpoint.root, key=KEY, model="m")
+        with connected():
+            fields = configs.fields_of(configs.get(1))
+            for url in ("http://127.0.0.1:9/v1", f"{endpoint.root}/other", f"{endpoint.root}/v2"):
+                fields.base_url = url
+                with pytest.raises(errors.InvalidInput, match="Enter the key again"):
+                    configs.update(1, fields)
