@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from ..core.domain import ApiFormat, Auth
+from ..core.domain import ApiFormat
 from ..core.errors import InvalidInput
 from ..core.json_faults import text_fault
 from ..services import configs, connections, price_texts, prices, provider_gallery
-from ..services.config_fields import FIELDS
+from ..services.config_fields import FIELDS, usual_auth
 from ..services.header_lines import pair
 from .base import say
 from .option_fields import CLEARED, options_of
@@ -77,7 +77,8 @@ def apply(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
         if value is not None:
             setattr(fields, name, field.default if value is CLEARED else value)
     if options["api_format"] == ApiFormat.ANTHROPIC and options["auth"] is None:
-        fields.auth = Auth.X_API_KEY
+        fields.auth = usual_auth(ApiFormat.ANTHROPIC)
+        say("The key is sent in the header x-api-key; --auth changes that.")
     _apply_pairs(fields.headers, fields.secret_headers, options["header"], ":", "headers")
     _apply_pairs(fields.query, fields.secret_query, options["query"], "=", "query")
     _apply_secrets(fields.headers, fields.secret_headers, options["secret_header"])

@@ -9,6 +9,7 @@ from .. import endpoint as e
 from .. import postgres
 from ..endpoint import MisbehavingEndpoint
 from ..process import flask
+from ..web.test_connect import BelowV1
 
 KEY, SECRET = "sk-planted-0123456789", "secret-value-0123456789"
 
@@ -227,3 +228,15 @@ def test_a_job_paused_by_a_bad_key_is_fixed_and_resumed(instance, questions):
         assert "Bearer sk-the-right-one-0123" in endpoint.heads[-1]
     (job,) = json.loads(flask(instance, "list-jobs", "--json").stdout)
     assert (job["status"], job["succeeded"]) == ("completed", 3)
+
+
+def test_a_base_url_without_v1_is_said_with_the_command_that_changes_it(instance):
+    with BelowV1(e.ok()) as endpoint:
+        assert add(instance, endpoint.root, "--key-env", "K", K=KEY).returncode == 0
+        failed = flask(instance, "test-config", "a", "--quick")
+        command = f"flask edit-config a --base-url {endpoint.base_url}"
+        assert (failed.returncode != 0, command in failed.stderr) == (True, True)
+        assert listed(instance)["base_url"] == endpoint.root
+        assert edit(instance, "--base-url", endpoint.base_url)["base_url"] == endpoint.base_url
+        assert flask(instance, "test-config", "a", "--quick").returncode == 0
+        assert f"Bearer {KEY}" in endpoint.heads[-1]
