@@ -136,7 +136,7 @@ class PartState(StrEnum):
     CREATING = "creating"  # its batch may exist
     OPEN = "open"  # its batch exists and has not ended, as far as is known
     CANCELLING = "cancelling"  # the same, and an end was asked for
-    ENDED = "ended"  # its results are to be read
+    ENDED = "ended"  # its results can be read
     MERGED = "merged"  # each of its requests has a result or has left it
     RELEASED = "released"  # it was never sent, or refused as a whole: all requests have left it
 
