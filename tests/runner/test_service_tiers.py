@@ -68,7 +68,13 @@ def test_a_job_asks_for_a_tier_and_pays_what_the_answers_name(
         written = b"".join(export.export(job_id, "csv")).decode("utf-8-sig")
     table = list(csv.DictReader(io.StringIO(written)))
     assert [row["service_tier"] for row in table] == ["flex", "default", "standard", ""]
-    assert "Saved by service tier" in client.get(f"/jobs/{job_id}").text
+    for page in (
+        f"/jobs/{job_id}",
+        f"/jobs/{job_id}/report.html",
+        f"/compare?a={job_id}&b={job_id}",
+    ):
+        text = client.get(page).text
+        assert "Saved by service tier" in text and "$55.00" in text, page
     assert "<dd>flex</dd>" in client.get(f"/jobs/{job_id}/requests/0").text
     assert "service_tier" in client.get(f"/jobs/{job_id}/requests?cols=service_tier").text
 
