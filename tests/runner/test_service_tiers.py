@@ -10,7 +10,7 @@ import pytest
 
 from simple_batch import export, insight
 from simple_batch.core.clock import now_ms
-from simple_batch.core.domain import NANO
+from simple_batch.core.domain import BATCH_TIER, NANO
 from simple_batch.core.errors import InvalidInput
 from simple_batch.runner.providers import Provider
 from simple_batch.services import job_creation, jobs, lifecycle, recipes
@@ -77,6 +77,35 @@ def test_a_job_asks_for_a_tier_and_pays_what_the_answers_name(
         assert "Saved by service tier" in text and "$55.00" in text, page
     assert "<dd>flex</dd>" in client.get(f"/jobs/{job_id}/requests/0").text
     assert "service_tier" in client.get(f"/jobs/{job_id}/requests?cols=service_tier").text
+
+
+@pytest.mark.parametrize(
+    ("rules", "discount", "each"),
+    [
+        ({"batch": "0.5"}, None, 55),
+        ({"tiers": {"batch": {"input": "0.5", "output": "0.3"}}}, None, 53),
+        ({"batch": "0.5"}, 0.6, 66),
+        ({}, 0.6, 66),
+        (json.loads(HALF), None, None),  # a flex price says nothing about a batch
+    ],
+)
+def test_what_came_through_a_batch_has_the_batch_price_or_an_unknown_cost(
+    start, add_config, make_job, wait_for, client, rules, discount, each
+):
+    with MisbehavingEndpoint(told(service_tier=BATCH_TIER)) as endpoint:
+        found = {"price_rules": json.dumps(rules), "batch_discount": discount}
+        add_config(endpoint.base_url, **found, **PRICED)
+        job_id = make_job(2)
+        wait_for(job_id, "completed")
+    with connected():
+        found = insight.summary(job_id)
+    if each is None:
+        assert (found["cost"]["amount"], found["saved"]) == (None, [])
+        return
+    assert found["cost"]["amount"] == 2 * each
+    saving = {"by": "batch", "calls": 2, "amount": 2.0 * (110 - each), "currency": "USD"}
+    assert found["saved"] == [saving]
+    assert "Saved by the provider&#39;s batch" in client.get(f"/jobs/{job_id}").text
 
 
 def test_a_tier_without_a_price_makes_the_cost_unknown(start, add_config, make_job, wait_for):
