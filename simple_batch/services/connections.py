@@ -47,7 +47,7 @@ class Connection(msgspec.Struct, kw_only=True):
             model=model,
             key=self.key.strip(),
         )
-        _fill_prices_in(fields)
+        _fill_prices_in(fields, self.entry)
         return fields
 
 
@@ -70,9 +70,13 @@ def usual_fields(entry: GalleryEntry) -> ConfigFields:
     )
 
 
-def _fill_prices_in(fields: ConfigFields) -> None:
-    """Prices of the table where none was entered; another currency than the table's was chosen."""
+def _fill_prices_in(fields: ConfigFields, entry: GalleryEntry) -> None:
+    """Prices of the table where none was entered, and no other currency was chosen. If the table lacks the
+    model: what the provider's prices depend on."""
     found = price_fields(fields.base_url, fields.model)
+    if not found:
+        for name, value in rule_fields(entry, fields.model).items():
+            setattr(fields, name, value)
     entered = any(getattr(fields, name) is not None for name in found if name.endswith("_price"))
     chosen = fields.currency.strip().upper()
     if found and not entered and chosen in ("", found["currency"]):
@@ -115,6 +119,13 @@ def price_fields(base_url: str, model: str) -> dict:
         "reasoning_price": known.reasoning,
         "price_rules": known.rules.to_json(),
     }
+
+
+def rule_fields(entry: GalleryEntry, model: str) -> dict:
+    """The field of a config that the gallery fills in where the price table does not know the model: what
+    its prices depend on, for prices that the user enters. None where that is not known."""
+    rules = entry.rules_of(model)
+    return {} if rules is None else {"price_rules": rules.to_json()}
 
 
 def _endpoint(connection: Connection) -> Endpoint:

@@ -31,6 +31,31 @@ def add(instance, base_url: str, *options: str, **variables: str):
     )
 
 
+def test_a_batch_discount_is_kept_bounded_and_removed(instance):
+    assert add(instance, "http://127.0.0.1:9/v1", "--batch-discount", "0.6").returncode == 0
+    assert listed(instance)["batch_discount"] == 0.6
+    assert edit(instance, "--rpm", "5")["batch_discount"] == 0.6
+    refused = flask(instance, "edit-config", "a", "--batch-discount", "1.5")
+    assert (refused.returncode, "Batch discount: 1.5 is not from 0 to 1" in refused.stderr) == (
+        2,
+        True,
+    )
+    assert edit(instance, "--batch-discount", "")["batch_discount"] is None
+
+
+def test_the_rules_of_a_provider_go_with_prices_of_your_own(instance):
+    """A model that the price table does not have, of a provider whose hours are known."""
+    options = ("--provider", "deepseek", "--model", "deepseek-v4-new", "--input-price", "1")
+    done = flask(
+        instance, "add-config", "a", *options, "--output-price", "2", "--key-env", "KEY", KEY=KEY
+    )
+    assert done.returncode == 0, done.stderr
+    assert "api-docs.deepseek.com" in done.stderr
+    config = listed(instance)
+    assert config["price_rules"]["hours"]["zone"] == "Asia/Shanghai"
+    assert (config["input_price"], config["output_price"]) == (1, 2)
+
+
 CONNECTION = (
     *("--header", "X-Title: reviews: all", "--header", "OpenAI-Project: p1"),
     *("--secret-header", "CF-Access-Client-Secret=CF", "--secret-query", "code=CF"),
