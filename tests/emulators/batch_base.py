@@ -8,7 +8,7 @@ its lines; ``gemini_batches.py`` is an example. It runs inside a test::
         ... the program under test calls provider.url ...
         assert provider.billed_twice() == []
 
-or in a process of its own, which outlives the program under test (``batch_process.py``). Files lie on the
+or in a separate process, which outlives the program under test (``batch_process.py``). Files lie on the
 disk and lines are answered as a stream, so that batches of 100,000 lines are no burden.
 
 **Progress.** A batch is pending until its first poll, then runs, and ends with poll number
@@ -292,7 +292,7 @@ class BatchProvider:
         return sum(times - 1 for times in self.contents.values())
 
     def counts(self) -> dict[str, Any]:
-        """The counters, as a process of its own tells them."""
+        """The counters, as a separate process tells them."""
         return {
             "batches": len(self.batches),
             "open": sum(not batch.ended for batch in self.batches.values()),

@@ -1,4 +1,4 @@
-"""An emulator of a batch API in a process of its own, which outlives the program under test.
+"""An emulator of a batch API in a separate process, which outlives the program under test.
 
 ``python -m tests.emulators.batch_process gemini [--port N] [--polls N]`` prints its URL on the first line and
 ends with its standard input. ``RemoteProvider`` starts it and speaks with it.
