@@ -23,6 +23,7 @@ each request of a test needs words that no other has. Failed, expired and cancel
 (``LineFault``: 500), "limit once" by a 429, "bad line" by a 400 that is final.
 """
 
+import errno
 import hashlib
 import itertools
 import re
@@ -584,7 +585,7 @@ def _cut(environ) -> list[bytes]:
     connection = environ["emulator.socket"]
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
-    raise ConnectionResetError
+    raise ConnectionResetError(errno.ECONNRESET, "the emulator cut the connection")
 
 
 def _mid_line(path: Path) -> int:
