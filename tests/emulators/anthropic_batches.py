@@ -8,7 +8,8 @@ Sources, read 2026-11-28:
     for 29 days; params are checked while the batch runs; errored, canceled and expired requests are free)
 [L] https://github.com/anthropics/anthropic-sdk-python/issues/984 (custom_id: at most 64 characters)
 Not found in a source: the words for a duplicate custom_id, for an empty list and for the deletion of a batch
-that runs; whether stream: true is refused at once (here the line fails).
+that runs. [D] says that a few parameters (stream, max_tokens: 0, …) "return a validation error" in a batch, and not
+when: here the line fails, with ``refuses_at_once`` set the creation does.
 """
 
 import re
@@ -71,6 +72,7 @@ class AnthropicBatches(BatchProvider):
     expires_after_s = 24 * 3600.0
     key = anthropic.KEY
     any_order = True
+    refuses_at_once = False
 
     def authorize(self, request: Request) -> None:
         try:
@@ -124,6 +126,15 @@ class AnthropicBatches(BatchProvider):
             if words:
                 raise Refused(400, self.error(400, f"requests.{number}.custom_id: {words}"))
             seen.add(each.custom_id)
+            if self.refuses_at_once:
+                self._check_params(number, each)
+
+    def _check_params(self, number: int, asked: _Asked) -> None:
+        params = msgspec.json.decode(asked.params)
+        if params.get("stream") or params.get("max_tokens") == 0:
+            name = "stream" if params.get("stream") else "max_tokens"
+            message = f"requests.{number}.params.{name}: not supported in a batch"
+            raise Refused(400, self.error(400, message))
 
     def _batch(self, batch_id: str) -> Batch:
         return self.batch(batch_id, f"Message batch {batch_id} not found.")

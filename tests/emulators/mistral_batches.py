@@ -4,7 +4,8 @@ Sources, read 2026-11-28:
 [P] the package mistralai 3.7.0: client/models/createbatchjobrequest.py, batchjob.py, batchjobstatus.py,
     apiendpoint.py, createfileresponse.py, chatcompletionrequest.py, errors/; client/jobs.py, files.py (512 MB a
     file; pages from 0, 100 a page; the newest first; ?inline=true gives the results as ``outputs``)
-[D] https://docs.mistral.ai/capabilities/batch (lines {"custom_id", "body"}; up to 1 M requests)
+[D] https://docs.mistral.ai/inference/batch-processing.md and …/capabilities/batch (lines {"custom_id", "body"}; the
+    model in a body may be left out; up to 1 M requests)
 [L] https://github.com/BerriAI/litellm/pull/40484 (total_requests is 0 until the input has been validated)
 [J] https://docs.langchain4j.dev/apidocs/dev/langchain4j/model/mistralai/internal/api/
     MistralAiBatchResultEntry.html (result lines have custom_id and response.body or error; in any order; the

@@ -80,6 +80,13 @@ def test_what_creation_refuses(batches, lines, words):
         batches.create(requests=lines)
 
 
+def test_parameters_without_a_place_in_a_batch_can_be_refused_at_once(provider, batches):
+    provider.refuses_at_once = True
+    for params in ({"stream": True}, {"max_tokens": 0}):
+        with pytest.raises(anthropic.BadRequestError, match=r"requests\.1\.params"):
+            batches.create(requests=[asked("a", "x"), asked("b", "y", **params)])
+
+
 def test_cancelled_and_expired_requests(provider, batches):
     provider.polls_to_finish = None
     first, second = (
