@@ -238,6 +238,13 @@ def test_errors(emulator, cause, given):
     assert finding(emulator, **given).cause is cause
 
 
+def test_a_limit_per_day_is_told_apart(emulator):
+    found = finding(emulator, "day is over")
+    assert (found.cause, found.per_day, found.retry_after_s) == (Cause.RATE_LIMIT, True, 35_640)
+    found = finding(emulator, model=BUSY)
+    assert (found.per_day, found.retry_after_s) == (False, 46)
+
+
 def test_the_probe_and_the_list_of_models(emulator):
     assert probe.test_connection(endpoint(emulator), SETTINGS).ok
     assert f"models/{FLASH}" in probe.list_models(endpoint(emulator), SETTINGS)
