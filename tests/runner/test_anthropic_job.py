@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from simple_batch import export, insight
+from simple_batch.core import content
 from simple_batch.core.domain import Outcome
 from simple_batch.core.errors import UploadRejected
 from simple_batch.intake import Template
@@ -146,6 +147,23 @@ def test_lines_in_the_api_s_own_form(start, add_claude, run, emulator):
     assert emulator.bodies[1]["tools"] == [tool]
     assert rows[0]["response"]["choices"][0]["message"]["content"] == "You said: hello"
     assert (rows[2]["usage"]["reasoning"], rows[2]["cost"] is not None) == (30, True)
+    with connected():
+        shown = insight.request_detail(job.id, 0)["messages"]
+    assert [message["role"] for message in shown] == ["system", "user"]
+
+
+def test_blocks_of_the_api_are_shown_as_parts():
+    image = {"type": "base64", "media_type": "image/png", "data": "aGk="}
+    call = {"type": "tool_use", "id": "1", "name": "look", "input": {"a": 1}}
+    messages = [
+        {"role": "user", "content": [{"type": "image", "source": image}]},
+        {"role": "assistant", "content": [call]},
+    ]
+    body = {"system": [{"type": "text", "text": "be brief"}], "messages": messages}
+    shown = content.conversation_of(body)
+    assert [message["parts"][0]["kind"] for message in shown] == ["text", "image", "call"]
+    assert shown[1]["parts"][0]["text"] == "data:image/png;base64,aGk="
+    assert shown[2]["parts"][0]["text"] == 'look({"a": 1})'
 
 
 def test_such_lines_need_a_connection_of_this_api(start, add_config, emulator, run):
