@@ -15,7 +15,7 @@ from ..engine.breaker import PauseReason
 from ..engine.structured_output import NOTHING, Structure, structure_of
 from ..store import batch_parts, images
 from ..store import jobs as job_rows
-from ..store.database import retry_while_unavailable
+from ..store.database import connected, retry_while_unavailable
 from ..store.models import BatchPart, Job
 from .batch_run import BatchRun
 from .body_encoder import BodyEncoder
@@ -84,7 +84,8 @@ class BatchJobs:
             return
         job = retry_while_unavailable(Job.get_by_id, job_id)
         try:
-            parts = self._parts(job, self._calls_of(job), self._makers(job))
+            with connected():
+                parts = self._parts(job, self._calls_of(job), self._makers(job))
         except ConfigurationError as error:
             self._give_up(job_id, error.text)
             return
@@ -112,7 +113,7 @@ class BatchJobs:
         """Returns why nothing more can be done, if so."""
         try:
             parts.withdraw()
-            stop = parts.poll()
+            _over, stop = parts.poll()
             if keep:
                 parts.merge_next()
             else:

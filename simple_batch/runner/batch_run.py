@@ -32,7 +32,7 @@ from .recorder import ResultSink
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.25  # between two looks at the parts
+LOOK_S = 1.0  # between two looks at the parts
 DISK_S = 10.0  # until a file that could not be written is tried again
 MOST_WAITING = 2  # parts that are cut and cannot be sent yet
 MANY = 1_000  # requests that are sent again before other parts have ended
@@ -60,7 +60,7 @@ class BatchRun:
         self._withdrawn = False
         self._stopping = False
         self._stop: PauseReason | None = None
-        self._changed = Event()
+        self._wakes: list[Event] = []  # of each loop
         self._plannable = True  # requests may be there that were in no part when it was last looked
         self._let_go = 0
         self._counts: dict[str, int] = {}
@@ -112,20 +112,20 @@ class BatchRun:
         self._calls.adjust(job)
         if job.rest_now_at is not None and not self._rest_now:
             self._rest_now = True
-            self._changed.set()
+            self._wake()
 
     def stop(self) -> None:
         """Send and ask nothing more; ``run`` returns when the calls in flight have ended. Open batches go
         on at their providers."""
         self._stopping = True
         self._calls.stop()
-        self._changed.set()
+        self._wake()
 
     def kill(self) -> None:
         """The same, but calls still in flight after CANCEL_GRACE are cut."""
         self._stopping = True
         self._calls.kill()
-        self._changed.set()
+        self._wake()
 
     def live(self) -> LiveState:
         """How it stands now."""
@@ -145,7 +145,7 @@ class BatchRun:
             gevent.joinall(loops, raise_error=True)
         finally:
             self._stopping = True
-            self._changed.set()
+            self._wake()
             gevent.killall(loops)
         self._planner.abandon()
         self._sink.flush()
@@ -156,7 +156,10 @@ class BatchRun:
 
     def _repeat(self, step: Callable[[], bool]) -> None:
         """Repeat a step until the run stops; wait where it had nothing to do."""
+        wake = Event()
+        self._wakes.append(wake)
         while not self._stopping:
+            wake.clear()
             try:
                 busy = step()
             except ConfigurationError as error:
@@ -170,15 +173,15 @@ class BatchRun:
                 log.error(
                     "job %s: the files of its parts cannot be written: %s", self.job_id, error
                 )
-                self._wait(DISK_S)
+                wake.wait(DISK_S)
                 continue
             if not busy:
-                self._wait(LOOK_S)
+                wake.wait(LOOK_S)
 
-    def _wait(self, seconds: float) -> None:
-        self._changed.wait(seconds)
-        if not self._stopping:
-            self._changed.clear()
+    def _wake(self) -> None:
+        """Let each loop look now."""
+        for wake in self._wakes:
+            wake.set()
 
     def _end(self, stop: PauseReason | None) -> None:
         if stop is not None:
@@ -187,14 +190,17 @@ class BatchRun:
             self.stop()
 
     def _poll(self) -> bool:
-        self._end(self._parts.poll())
+        ended, stop = self._parts.poll()
+        self._end(stop)
+        if ended:
+            self._wake()
         return False
 
     def _merge(self) -> bool:
         busy, stop = self._parts.merge_next()
         if busy:
             self._plannable = True
-            self._changed.set()
+            self._wake()
         self._end(stop)
         return busy
 
