@@ -25,7 +25,7 @@ from .retry import StopAll
 TRIP = 3
 NO_ANSWER = "no_answer"  # why a job is paused after ENDPOINT_WAIT_MAX
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
-_AT_ONCE = (Cause.QUOTA, *REFUSALS)
+AT_ONCE = (Cause.QUOTA, *REFUSALS)  # whatever else succeeds
 
 
 class PauseReason(msgspec.Struct, frozen=True):
@@ -55,7 +55,7 @@ class Breaker:
             waits_for_all = self.waits.failed(stopped, in_flight)
             return pause_reason(stopped.finding) if waits_for_all else None
         self.held.append(stopped)
-        if stopped.finding.cause in _AT_ONCE or len(self.held) >= TRIP:
+        if stopped.finding.cause in AT_ONCE or len(self.held) >= TRIP:
             return self.verdict()
         return None
 

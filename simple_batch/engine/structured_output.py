@@ -54,7 +54,11 @@ class Structure:
 
     def fields(self, url: str) -> dict[str, Any]:
         """Fields to add to a body for ``url`` that does not set them itself."""
-        form = _response_format(self.format_name, self._schema)
+        return self.fields_at(self.level, url)
+
+    def fields_at(self, level: int, url: str) -> dict[str, Any]:
+        """The same at another fallback level."""
+        form = _response_format(self._formats[level], self._schema)
         if form is None:
             return {}
         if url == CHAT:

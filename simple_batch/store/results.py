@@ -10,6 +10,7 @@ from ..core.domain import Attempt, Cause, RequestResult
 from . import response_cache, spend_leases, spending
 from .job_change import JobChange, Recorded, call_of, call_of_attempt
 from .models import database
+from .part_change import PartChanges
 
 _RESULT = (
     "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, "
@@ -34,12 +35,14 @@ def write(
     worker: str = "",
 ) -> None:
     """Commit ``records``. The primary key of ``result`` makes a second result for a request impossible: it
-    is ignored, and so is what it would have counted. ``on_cost`` is called in the transaction with the
+    is ignored, and so is what it would have counted; the same holds for a request that is no longer in
+    the part that the record names. ``on_cost`` is called in the transaction with the
     nano-units that the others cost, by keys of accounts (spend_leases.py). ``worker`` is the worker that
     made the calls, if several share a job."""
     with database.atomic():
         changes = {job_id: JobChange(job_id) for job_id in sorted({r.job_id for r in records})}
-        new = _new_ones(records)
+        parts = PartChanges(records)
+        new = _new_ones(parts.there(records))
         results: list[tuple] = []
         attempts: list[tuple] = []
         for record in new:
@@ -50,11 +53,14 @@ def write(
             if record.result is not None:
                 change.add_result(record, record.result)
                 results.append(_result_row(record, record.result))
+            if record.part_id is not None:
+                parts.add(record)
         database.executemany(_RESULT, results)
         database.executemany(_ATTEMPT, attempts)
         response_cache.keep(new)
         for job_id in {record.job_id for record in new}:
             changes[job_id].write(worker)
+        parts.write()
         spending.add(_spent(changes.values()))
         if on_cost is not None:
             on_cost(_by_account(changes))
