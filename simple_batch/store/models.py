@@ -123,6 +123,8 @@ class ApiConfig(BaseModel):
     price_rules = TextField(default="{}")  # JSON of core/price_rules.PriceRules
     adjustments = TextField(default="[]")  # JSON list of core/domain.Adjustment
     batch_api = TextField(default="")  # kind of the provider's own; empty: the gallery's, or none
+    # {model: [limit of enqueued tokens, when it was found]} (store/batch_parts.py)
+    batch_tokens = TextField(default="{}")
 
 
 class SavedTemplate(BaseModel):
@@ -708,8 +710,8 @@ class SpendBlock(BaseModel):
 
 class BatchPart(BaseModel):
     """A part of a job that is, or is to become, one batch at a provider (store/batch_parts.py). ``remote``
-    is the last RemoteBatch as JSON; counts that begin with remote_ are the provider's own. Never removed
-    before its job."""
+    is the last RemoteBatch as JSON; counts that begin with remote_ are the provider's own. Removed
+    with its job, or when the job's results are."""
 
     job = ForeignKeyField(Job, on_delete="CASCADE")
     config = ForeignKeyField(ApiConfig, on_delete="RESTRICT", index=False)

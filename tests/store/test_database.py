@@ -75,6 +75,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0034_prompt_caches",
         "0035_rejected_parameters",
         "0040_batch_parts",
+        "0041_batch_tokens",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []
