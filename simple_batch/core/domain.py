@@ -135,7 +135,7 @@ class PartState(StrEnum):
     CREATING = "creating"  # its batch may exist
     OPEN = "open"  # its batch exists and has not ended, as far as is known
     CANCELLING = "cancelling"  # the same, and an end was asked for
-    ENDED = "ended"  # its results are to be read
+    ENDED = "ended"  # its results can be read
     MERGED = "merged"  # each of its requests has a result or has left it
     RELEASED = "released"  # it was never sent, or refused as a whole: all requests have left it
 
@@ -603,6 +603,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         None  # epoch ms; when it was found out that the endpoint needs streams
     )
     service_tier: str | None = None
+    batch_api: str = ""  # kind of the provider's own; empty: the gallery's, "none": not used
 
     @property
     def origin(self) -> str:

@@ -17,6 +17,7 @@ from ..core.data_files import data_file
 from ..core.domain import ApiFormat, Auth, StreamMode
 from ..core.errors import NotFound
 from ..core.messages import translatable
+from ..engine.batch_api.profiles import BatchProfile
 from ..intake.nearest_name import near
 
 SHIPPED = data_file("providers.toml")
@@ -37,20 +38,6 @@ class ParameterRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def is_of(self, model: str) -> bool:
         """Whether the rule is about this model."""
         return any(fnmatchcase(model, name) for name in self.models)
-
-
-class BatchApi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A provider's own batch API. ``kind`` is the protocol; limits that are not known are None.
-    ``discount`` is the share of the normal price that is charged; ``window_h`` are hours."""
-
-    kind: str
-    max_requests: int | None = None
-    max_bytes: int | None = None
-    window_h: int | None = None
-    discount: float | None = None
-    endpoints: list[str] = []
-    source: str = ""
-    note: str = ""
 
 
 class PromptCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,7 +69,7 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
     params: list[ParameterRule] = []
-    batch: BatchApi | None = None
+    batch: BatchProfile | None = None
     prompt_cache: PromptCache | None = None
     tiers: list[str] = []
     price_rules: dict[str, Any] = {}

@@ -86,13 +86,16 @@ class BatchLimits(msgspec.Struct, frozen=True):
 class PartInput(msgspec.Struct, frozen=True):
     """What a part sends. ``path`` holds the lines that ``BatchClient.line`` made, one a row; ``marker``
     is unique and stays the same when a part is sent again after a crash (``[a-z0-9-]``, ≤ 40
-    characters)."""
+    characters). ``since`` (epoch ms) is when it was first sent: what is older at the provider is not
+    looked at; None: all is. ``within_h``: hours until the job's deadline; None: it has none."""
 
     marker: str
     url: str  # endpoint of all requests, in OpenAI's form
     model: str
     path: Path
     requests: int
+    since: int | None = None
+    within_h: float | None = None
 
 
 class LineResult(msgspec.Struct, frozen=True):
