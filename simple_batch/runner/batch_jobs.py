@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ..core.domain import RequestResult, Service
 from ..core.errors import ConfigurationError
@@ -24,6 +23,7 @@ from .job_run import JobRun
 from .part_files import PartFiles
 from .part_lines import LineMaker
 from .part_log import PartLog
+from .part_merger import PartMerger
 from .part_planner import PartPlanner
 from .part_release import release
 from .providers import Provider, Providers
@@ -192,11 +192,9 @@ class _Merging:
         self._job = job
         self._calls = calls
         self._sink = sink
-        self._mergers: dict[int, Any] = {}
+        self._mergers: dict[int, PartMerger] = {}
 
     def __call__(self, part: BatchPart, maker: LineMaker, paths: list[Path]) -> PauseReason | None:
-        from .part_merger import PartMerger  # XXX
-
         bodies = maker.bodies
         merger = self._mergers.get(part.config_id)
         if merger is None:
@@ -209,6 +207,5 @@ class _Merging:
                 bodies.structure,
             )
         found: list[PauseReason] = []
-        level = bodies.structure.level if bodies.structure else 0
-        merged = merger.merge(part, maker.client, paths, found.append, level)
+        merged = merger.merge(part, maker.client, paths, found.append)
         return merged.stop or next(iter(found), None)

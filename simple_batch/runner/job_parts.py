@@ -34,6 +34,9 @@ from .part_waits import PartWaits
 
 log = logging.getLogger(__name__)
 
+CUT_OFF_TRIES = (
+    3  # of reading results that end in the middle of a line, until what is whole is merged
+)
 _BEFORE_CREATE = (PartState.PLANNED, PartState.UPLOADING, PartState.UPLOADED)
 
 
@@ -125,8 +128,10 @@ class JobParts:
         except TransportFailure as failure:
             return self._waits.unanswered(part, failure)
         except ResultsCutOff as cut:
-            self._waits.poll_failed(part, str(cut), None)
-            return None
+            if part.poll_failures < CUT_OFF_TRIES or not cut.paths:
+                self._waits.poll_failed(part, str(cut), None)
+                return None
+            paths = list(cut.paths)
         try:
             stop = self._merge(part, maker, paths)
         except ResultsCutOff as cut:

@@ -5,7 +5,6 @@ what it got (store/part_change.py), and what has left it is passed over.
 """
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from ..store.results import Recorded
 from ..store.write_pace import Pace
 from .adjustment_notes import learned
 from .part_bodies import PartBodies
+from .part_lines import index_of
 from .providers import Provider
 from .recorder import ResultSink
 
@@ -41,13 +41,7 @@ log = logging.getLogger(__name__)
 
 GROUP = 500  # lines that are looked up in one query …
 GROUP_BYTES = 4 << 20  # … fewer where their answers are larger
-_LINE_ID = re.compile(r"r(\d{1,15})", re.ASCII)
 _Line = tuple[int, Classification | None]  # index of the request, what its line says
-
-
-def line_id(index: int) -> str:
-    """The id of a request on the wire."""
-    return f"r{index}"
 
 
 class Merged(msgspec.Struct):
@@ -130,11 +124,10 @@ class PartMerger:
         client: BatchClient,
         paths: Sequence[Path],
         stop: Callable[[PauseReason], None],
-        level: int = 0,
     ) -> Merged:
         """Merge a part that has ended from the files with its results; then it is over. ``stop`` is called
-        with why the job pauses, if it does, before any request is free for another part. ``level`` is that
-        of the structure when the part was encoded."""
+        with why the job pauses, if it does, before any request is free for another part."""
+        level = self._structure.level_at(part.created_at) if self._structure is not None else 0
         bodies = PartBodies(self._job, self._provider, self._structure, part.created_at, level)
         judge = self._judge(part, bodies, level)
         failures = PartFailures(self._guard)
@@ -244,9 +237,8 @@ class _Reading:
         if not text:
             self.merged.unreadable += 1
             return None
-        found = _LINE_ID.fullmatch(text)
-        index = int(found[1]) if found is not None else -1
-        if not 0 <= index < self._job.total or line_id(index) != text:
+        index = index_of(text)
+        if index is None or index >= self._job.total:
             self.merged.strange += 1
             return None
         byte, bit = index >> 3, 1 << (index & 7)

@@ -76,7 +76,7 @@ class Part:
         self.id = part.id
         return part.id
 
-    def merge(self, *files: bytes, providers=None, level: int = 0):
+    def merge(self, *files: bytes):
         paths = []
         for number, content in enumerate(files):
             paths.append(self.folder / f"{self.id}-{number}.jsonl")
@@ -88,7 +88,7 @@ class Part:
             provider = providers.get(ApiConfig.get_by_id(job.config_id))
         merger = PartMerger(job, provider, self.recorder, self.policy, self.guard, self.structure)
         try:
-            return merger.merge(part, self.client, paths, self.stops.append, level)
+            return merger.merge(part, self.client, paths, self.stops.append)
         finally:
             providers.close()
 
@@ -250,7 +250,9 @@ def test_a_schema_that_is_refused_is_asked_for_in_another_way(part):
     part.merge(lines)
     assert part.structure.level == 1 and part.stops == [] and part.row().sent_again == COUNT
     part.add()
-    part.merge(lines, level=0)  # was sent before that was known
+    with connected():  # was sent before that was known
+        BatchPart.update(created_at=1).where(BatchPart.id == part.id).execute()
+    part.merge(lines)
     assert part.structure.level == 1 and part.row().sent_again == COUNT
 
 
