@@ -40,7 +40,7 @@ ADJUSTED = "adjusted"  # likewise: a parameter that the model rejects is sent in
 LONGER_TIMEOUT = "longer_timeout"  # likewise: the time-out of the job's calls was raised
 PARTS = "parts"  # likewise: of a batch at a provider that holds requests of the job
 EXPIRED = "expired"  # why a job is finalizing although requests are left
-SAVED_BY = ("cache", "tier", "hours", "reuse")  # counters of what a job saved, by column
+SAVED_BY = ("cache", "tier", "hours", "batch", "reuse")  # counters of what a job saved, by column
 _ASKED_TO_WAIT = (Cause.RATE_LIMIT, Cause.OVERLOADED)  # why a job is paused for a time
 _EXPIRING = (JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED)
 
@@ -282,7 +282,7 @@ def paused_for(reason: str) -> list[Job]:
     """Jobs that are paused for this reason, with the columns that spend caps need."""
     money = (
         *(Job.id, Job.spend_cap, Job.capped_by, Job.cost_nano, Job.currency, Job.attempts),
-        *(Job.saved_tier_nano, Job.saved_hours_nano),
+        *(Job.saved_tier_nano, Job.saved_hours_nano, Job.saved_batch_nano),
     )
     return list(
         Job.select(*money).where(
