@@ -203,7 +203,7 @@ class _Merging:
                 bodies.provider,
                 self._sink,
                 self._calls.policy(self._job),
-                self._calls.guard_policy(self._job),
+                retry_while_unavailable(self._calls.guard_policy, self._job),
                 bodies.structure,
             )
         found: list[PauseReason] = []
