@@ -32,13 +32,15 @@ class PauseReason(msgspec.Struct, frozen=True):
     """Why a pool stopped by itself: ``reason`` is a cause or a code of the component that stopped
     it, ``detail`` says what to do. ``config_id`` is the API config concerned, if the reason concerns
     one and goes away by itself. ``until`` (epoch ms) is the time before which no call is made, if
-    known. ``parameters`` are those of the users' lines that the model rejects, if that is why."""
+    known. ``parameters`` are those of the users' lines that the model rejects, if that is why. ``needed``
+    (nano-units) is what a spend cap must leave for the next request."""
 
     reason: str
     detail: str
     config_id: int | None = None
     until: int | None = None
     parameters: tuple[str, ...] = ()
+    needed: int = 0
 
 
 class Breaker:

@@ -24,6 +24,7 @@ from ..engine.transport import TransportFailure
 from ..store import batch_parts
 from ..store.database import retry_while_unavailable
 from ..store.models import BatchPart, Job
+from .part_budget import Room
 from .part_files import PartFiles
 from .part_lines import LineMaker, MakerOf
 from .part_log import PartLog
@@ -61,7 +62,7 @@ class JobParts:
         part_log: PartLog,
         merge: Merge,
         leads: Callable[[], bool] = lambda: True,
-        budget: Callable[[BatchPart], PauseReason | None] = lambda part: None,
+        budget: Callable[[BatchPart], Room | PauseReason] = lambda part: Room.RESERVED,
     ):
         self.job_id = job.id
         self._keep_files = job.keep_remote_files

@@ -255,16 +255,18 @@ def stopped(
     config_id: int | None = None,
     until: int | None = None,
     parameters: Collection[str] = (),
+    needed: int = 0,
 ) -> None:
     """Pause a running job. ``config_id``: the config whose spend cap was reached. ``until`` (epoch ms): when
-    the provider allows calls again. ``parameters``: those of its lines that the model rejects."""
+    the provider allows calls again. ``parameters``: those of its lines that the model rejects. ``needed``
+    (nano-units): what the cap must leave."""
     with database.atomic():
         if transition(job_id, JobStatus.PAUSED, (JobStatus.RUNNING,), reason, detail) is not None:
             moment = {} if until is None else {"start_at": until}
             rejected = json.dumps(list(parameters))
-            Job.update(capped_by=config_id, rejected_parameters=rejected, **moment).where(
-                Job.id == job_id
-            ).execute()
+            Job.update(
+                capped_by=config_id, rejected_parameters=rejected, spend_needed=needed, **moment
+            ).where(Job.id == job_id).execute()
 
 
 def waited_out(now: int) -> list[int]:
@@ -282,6 +284,7 @@ def paused_for(reason: str) -> list[Job]:
     """Jobs that are paused for this reason, with the columns that spend caps need."""
     money = (
         *(Job.id, Job.spend_cap, Job.capped_by, Job.cost_nano, Job.currency, Job.attempts),
+        *(Job.service, Job.spend_needed),
         *(Job.saved_tier_nano, Job.saved_hours_nano, Job.saved_batch_nano),
     )
     return list(

@@ -295,6 +295,7 @@ class Job(BaseModel):
     zone = CharField(default="")  # of the hours
     spend_cap = BigIntegerField(null=True)  # nano-units at which it pauses
     capped_by = IntegerField(null=True)  # the config whose cap has paused it; null: its own
+    spend_needed = BigIntegerField(default=0)  # nano-units that the cap must leave for it to go on
     webhook = ForeignKeyField(Webhook, null=True, on_delete="SET NULL")  # notified of the end
     email = CharField(default="")  # notified of the end
     # outcomes of answers, with commas between them
