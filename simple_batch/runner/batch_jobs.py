@@ -16,6 +16,7 @@ from ..store import batch_parts, images
 from ..store import jobs as job_rows
 from ..store.database import retry_while_unavailable
 from ..store.models import BatchPart, Job
+from .batch_deadline import BatchDeadline
 from .batch_run import BatchRun
 from .body_encoder import BodyEncoder
 from .job_parts import JobParts
@@ -85,7 +86,8 @@ class BatchJobs:
             budget.most_requests,
         )
         parts = self._parts(job, calls, makers, budget)
-        return BatchRun(job, parts, planner, calls, self._sink)
+        deadline = BatchDeadline(job, self._settings)
+        return BatchRun(job, parts, planner, calls, self._sink, deadline)
 
     def end(self, job_id: int, keep: bool) -> None:
         """End what is under way of a job that ends before its parts: batches are cancelled, and what they

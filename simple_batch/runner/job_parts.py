@@ -94,6 +94,11 @@ class JobParts:
         """Those that are not over."""
         return self._of(*batch_parts.UNDER_WAY)
 
+    def hold_back(self) -> None:
+        """Parts that were never sent would end too late: their requests are pending again."""
+        for part in self._of(PartState.PLANNED):
+            release(self._files, part, (PartState.PLANNED,))
+
     def send_next(self) -> tuple[bool, PauseReason | None]:
         """Take one part that can be sent now further. Returns whether there was one, and why the job must
         stop, if it must."""

@@ -1,7 +1,7 @@
 """SIGKILL at random moments of a job that goes through a provider's batch API, most of them aimed at a state of
 a part: while it is uploaded, between the upload, the batch and their commits, while its results are merged.
 
-The provider is a process of its own, which counts every batch and bills every line.
+The provider is a separate process, which counts every batch and bills every line.
 """
 
 import contextlib
