@@ -40,7 +40,7 @@ from .recorder import ResultSink
 log = logging.getLogger(__name__)
 
 GROUP = 500  # lines that are looked up in one query …
-GROUP_BYTES = 4 << 20  # … fewer where their answers are larger
+GROUP_BYTES = 2 << 20  # … fewer where their answers are larger
 _Line = tuple[int, Classification | None]  # index of the request, what its line says
 
 
@@ -197,6 +197,7 @@ class _Reading:
         self._seen = bytearray(job.total // 8 + 1)  # a bit for each request
         self._group: list[_Line] = []
         self._group_bytes = 0
+        self._settled: list[Recorded] = []
         self.merged = Merged()
 
     def again(self) -> "_Reading":
@@ -216,7 +217,6 @@ class _Reading:
             except ResultsCutOff:
                 self.merged.unreadable += 1
         self._finish_group()
-        self._sink.flush()
 
     def _take(self, line: LineResult) -> None:
         self.merged.lines += 1
@@ -262,7 +262,6 @@ class _Reading:
                 part_results.never_there, self._job.id, others
             )
         requests = self._requests(group, known)
-        self._sink.wait_until_writable()
         breaks = Breaks()
         for index, finding in group:
             tried = known.get(index)
@@ -273,6 +272,9 @@ class _Reading:
             except Exception as error:
                 self._settle(index, _fault(index, error), None, tried)
             breaks.take()
+        settled, self._settled = self._settled, []
+        if settled:
+            self._sink.record_group(settled)
 
     def _requests(self, group: list[_Line], known: dict[int, Tried]) -> dict[int, Request]:
         """The requests that are needed for more than their index."""
@@ -308,7 +310,7 @@ class _Reading:
         key = None
         if self._key_of is not None and request is not None and line.action is Action.SUCCEED:
             key = self._key_of(request)
-        self._sink.record(
+        self._settled.append(
             Recorded(
                 job_id=self._job.id,
                 alias=self._provider.alias,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ..core.domain import RequestStatus
-from .job_change import Recorded, call_of, call_of_attempt
+from .job_change import Recorded, call_of_attempt
 from .models import database
 
 _TAKE = (
@@ -59,15 +59,15 @@ class PartChanges:
             found.append(record)
         return found
 
-    def add(self, record: Recorded) -> None:
-        """Count a request that was in a part."""
+    def add(self, record: Recorded, cost: int | None) -> None:
+        """Count a request that was in a part; ``cost`` is that of the call that its result came from."""
         assert record.part_id is not None
         change, result = self._changes[record.part_id], record.result
         if result is None:
             change.sent_again += 1
         elif result.status is RequestStatus.SUCCEEDED:
             change.succeeded += 1
-            self._spend(change, record.cost(call_of(result)))
+            self._spend(change, cost)
         else:
             change.failed += 1
         for attempt in record.attempts:

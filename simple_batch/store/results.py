@@ -50,11 +50,13 @@ def write(
             for attempt in record.attempts:
                 if attempt.cause is not None:  # the success is the result itself
                     attempts.append(_attempt_row(record, attempt, attempt.cause, change))
+            cost = None
             if record.result is not None:
+                cost = 0 if record.reused else record.cost(call_of(record.result))
                 change.add_result(record, record.result)
-                results.append(_result_row(record, record.result))
+                results.append(_result_row(record, record.result, cost))
             if record.part_id is not None:
-                parts.add(record)
+                parts.add(record, cost)
         database.executemany(_RESULT, results)
         database.executemany(_ATTEMPT, attempts)
         response_cache.keep(new)
@@ -106,10 +108,8 @@ def _by_account(changes: dict[int, JobChange]) -> dict[tuple, int]:
     return costs
 
 
-def _result_row(record: Recorded, result: RequestResult) -> tuple:
-    usage, cost = result.usage, record.cost(call_of(result))
-    if record.reused:
-        usage, cost = None, 0
+def _result_row(record: Recorded, result: RequestResult, cost: int | None) -> tuple:
+    usage = None if record.reused else result.usage
     return (
         record.job_id,
         result.index,

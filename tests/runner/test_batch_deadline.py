@@ -34,7 +34,7 @@ def provider(tmp_path, monkeypatch):
 
 @pytest.fixture
 def job_with_deadline(add_config, make_job, endpoint, provider):
-    """Makes a job that must be ready so many seconds after the time that calls need."""
+    """Makes a job that must be ready some ``seconds`` after the time that calls need."""
 
     def make(seconds: float) -> int:
         add_config(endpoint.base_url, concurrency=50)

@@ -345,10 +345,10 @@ def test_an_answer_that_cannot_be_stored_fails_alone(part, monkeypatch):
 
     written = results._result_row
 
-    def row(record, result):
+    def row(record, result, cost):
         if record.index == 1 and result.response is not None:
             raise ValueError("not for this database")
-        return written(record, result)
+        return written(record, result, cost)
 
     monkeypatch.setattr(results, "_result_row", row)
     part.merge(b"".join(map(line, range(COUNT))))
