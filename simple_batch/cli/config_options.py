@@ -111,6 +111,8 @@ def _apply_provider(fields: configs.ConfigFields, options: dict[str, Any]) -> No
 def _apply_prices_of_provider(fields: configs.ConfigFields, currency: str | None) -> None:
     """What the price table knows, if it is in the currency that is asked for."""
     known = connections.known_price(fields.base_url, fields.model)
+    if known is None:
+        _apply_rules_of_provider(fields)
     if known is None or (currency and currency.upper() != known.currency):
         return
     for name, value in connections.price_fields(fields.base_url, fields.model).items():
@@ -119,6 +121,16 @@ def _apply_prices_of_provider(fields: configs.ConfigFields, currency: str | None
         f"Prices from the price table of {known.date}: {known.input} in, {known.output} out, in "
         f"{known.currency} ({known.source})."
     )
+
+
+def _apply_rules_of_provider(fields: configs.ConfigFields) -> None:
+    entry = provider_gallery.entry_of(fields.provider)
+    rules = None if entry is None else entry.rules_of(fields.model)
+    if rules is not None:
+        fields.price_rules = rules.to_json()
+        say(f"Price rules of {rules.date} ({rules.source}):")
+        for rule in price_texts.rules_in_words(rules):
+            say(f"  {rule}")
 
 
 def _apply_pairs(plain: dict, secret: dict, given: Iterable[str], mark: str, field: str) -> None:

@@ -142,6 +142,7 @@ def _shown(config) -> dict:
         "currency": config.currency,
         **prices,
         "price_rules": json.loads(config.price_rules),
+        "batch_discount": config.batch_discount,
         "notes": config.notes,
         "active": config.active,
     }

@@ -101,6 +101,23 @@ TRUNCATED_ENCODING = stored_message("the answer's %(encoding)s data is truncated
 LINE_BREAK_IN_HEADER = stored_message("a header holds a line break")
 UNREADABLE_IMAGE = stored_message("an image cannot be read: %(error)s (%(file)s)")
 
+# --- providers' batch APIs (engine/batch_api/) ---------------------------------------------------
+
+RESULTS_CUT_OFF = stored_message("the provider's file of results was not delivered whole")
+DOWNLOAD_NOT_FOLLOWED = stored_message(
+    "the download is redirected to an address that is not followed (%(why)s)", ours=("why",)
+)
+REDIRECTED_TOO_OFTEN = stored_part("too many redirects")
+REDIRECTED_WITHOUT_TLS = stored_part("from https to http")
+REDIRECTED_NOWHERE = stored_part("no address of a web server")
+NO_BATCH_ANSWER = stored_message(
+    "the answer has no “%(part)s”: does this endpoint have a batch API?"
+)
+RESULT_LINE_UNREADABLE = stored_message("a line of the provider's results is not valid")
+LINE_NOT_RUN = stored_message(
+    "the provider returned this line without a status and without an answer"
+)
+
 OS_ERRORS = (  # the operating system's words, as it gives them
     stored_message("Connection refused"),
     stored_message("Connection reset by peer"),

@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ..core.domain import RequestResult, Service
 from ..core.errors import ConfigurationError
@@ -17,13 +16,16 @@ from ..store import batch_parts, images
 from ..store import jobs as job_rows
 from ..store.database import connected, retry_while_unavailable
 from ..store.models import BatchPart, Job
+from .batch_deadline import BatchDeadline
 from .batch_run import BatchRun
 from .body_encoder import BodyEncoder
 from .job_parts import JobParts
 from .job_run import JobRun
+from .part_budget import PartBudget
 from .part_files import PartFiles
 from .part_lines import LineMaker
 from .part_log import PartLog
+from .part_merger import PartMerger
 from .part_planner import PartPlanner
 from .part_release import release
 from .providers import Provider, Providers
@@ -73,8 +75,19 @@ class BatchJobs:
         calls = self._calls_of(job)
         makers = self._makers(job)
         reuse = ResponseReuse(job, calls.record_reused) if job.reuse_hours else None
-        planner = PartPlanner(job, self._settings, self._files, makers.of, calls.record, reuse)
-        return BatchRun(job, self._parts(job, calls, makers), planner, calls, self._sink)
+        budget = self._budget(job, calls)
+        planner = PartPlanner(
+            job,
+            self._settings,
+            self._files,
+            makers.of,
+            calls.record,
+            reuse,
+            budget.most_requests,
+        )
+        parts = self._parts(job, calls, makers, budget)
+        deadline = BatchDeadline(job, self._settings)
+        return BatchRun(job, parts, planner, calls, self._sink, deadline)
 
     def end(self, job_id: int, keep: bool) -> None:
         """End what is under way of a job that ends before its parts: batches are cancelled, and what they
@@ -85,7 +98,8 @@ class BatchJobs:
         job = retry_while_unavailable(Job.get_by_id, job_id)
         try:
             with connected():
-                parts = self._parts(job, self._calls_of(job), self._makers(job))
+                calls = self._calls_of(job)
+                parts = self._parts(job, calls, self._makers(job), self._budget(job, calls))
         except ConfigurationError as error:
             self._give_up(job_id, error.text)
             return
@@ -130,7 +144,10 @@ class BatchJobs:
     def _makers(self, job: Job) -> "_Makers":
         return _Makers(job, self._providers)
 
-    def _parts(self, job: Job, calls: JobRun, makers: "_Makers") -> JobParts:
+    def _budget(self, job: Job, calls: JobRun) -> PartBudget:
+        return PartBudget(job.id, self._providers.by_id, calls.spend_limit, self._files.input)
+
+    def _parts(self, job: Job, calls: JobRun, makers: "_Makers", budget: PartBudget) -> JobParts:
         def record(config_id: int, index: int, result: RequestResult) -> None:
             calls.record(self._providers.by_id(config_id), index, (), result)
 
@@ -140,8 +157,9 @@ class BatchJobs:
             self._files,
             makers.of,
             PartLog(job.id, record, self._sink.flush),
-            _Merging(job, calls, self._sink),
+            _Merging(job, calls, self._sink, budget),
             lambda: self._leads(job.id),
+            budget.reserve,
         )
 
 
@@ -189,15 +207,14 @@ class _Makers:
 class _Merging:
     """Merges the results of a job's parts."""
 
-    def __init__(self, job: Job, calls: JobRun, sink: ResultSink):
+    def __init__(self, job: Job, calls: JobRun, sink: ResultSink, budget: PartBudget):
         self._job = job
         self._calls = calls
         self._sink = sink
-        self._mergers: dict[int, Any] = {}
+        self._budget = budget
+        self._mergers: dict[int, PartMerger] = {}
 
     def __call__(self, part: BatchPart, maker: LineMaker, paths: list[Path]) -> PauseReason | None:
-        from .part_merger import PartMerger  # XXX
-
         bodies = maker.bodies
         merger = self._mergers.get(part.config_id)
         if merger is None:
@@ -206,10 +223,10 @@ class _Merging:
                 bodies.provider,
                 self._sink,
                 self._calls.policy(self._job),
-                self._calls.guard_policy(self._job),
+                retry_while_unavailable(self._calls.guard_policy, self._job),
                 bodies.structure,
             )
         found: list[PauseReason] = []
-        level = bodies.structure.level if bodies.structure else 0
-        merged = merger.merge(part, maker.client, paths, found.append, level)
+        merged = merger.merge(part, maker.client, paths, found.append)
+        self._budget.merged(part)
         return merged.stop or next(iter(found), None)

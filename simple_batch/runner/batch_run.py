@@ -23,6 +23,7 @@ from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from ..store.requests import RouteKey
 from . import finalize
+from .batch_deadline import BatchDeadline
 from .job_parts import JobParts
 from .job_run import JobRun
 from .live_state import LiveState
@@ -49,12 +50,14 @@ class BatchRun:
         planner: PartPlanner,
         calls: JobRun,
         sink: ResultSink,
+        deadline: BatchDeadline,
     ):
         self.job_id = job.id
         self._parts = parts
         self._planner = planner
         self._calls = calls
         self._sink = sink
+        self._deadline = deadline
         self._ask_once = job.ask_once
         self._rest_now = job.rest_now_at is not None
         self._withdrawn = False
@@ -205,13 +208,19 @@ class BatchRun:
         return busy
 
     def _send(self) -> bool:
+        look = self._deadline.look()
+        if look.due:
+            self._rest_now = True
         if self._rest_now:
             return self._send_rest()
+        if not look.creates:
+            self._planner.abandon()
+            self._parts.hold_back()
         busy, stop = self._parts.send_next()
         self._end(stop)
         if busy or self._stopping:
             return True
-        if self._may_plan():
+        if look.creates and self._may_plan():
             part = self._planner.next_part()
             if part is not None:
                 self._end(self._parts.send(part))

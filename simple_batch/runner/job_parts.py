@@ -24,6 +24,7 @@ from ..engine.transport import TransportFailure
 from ..store import batch_parts
 from ..store.database import retry_while_unavailable
 from ..store.models import BatchPart, Job
+from .part_budget import Room
 from .part_files import PartFiles
 from .part_lines import LineMaker, MakerOf
 from .part_log import PartLog
@@ -34,6 +35,9 @@ from .part_waits import PartWaits
 
 log = logging.getLogger(__name__)
 
+CUT_OFF_TRIES = (
+    3  # of reading results that end in the middle of a line, until what is whole is merged
+)
 _BEFORE_CREATE = (PartState.PLANNED, PartState.UPLOADING, PartState.UPLOADED)
 
 
@@ -58,7 +62,7 @@ class JobParts:
         part_log: PartLog,
         merge: Merge,
         leads: Callable[[], bool] = lambda: True,
-        budget: Callable[[BatchPart], PauseReason | None] = lambda part: None,
+        budget: Callable[[BatchPart], Room | PauseReason] = lambda part: Room.RESERVED,
     ):
         self.job_id = job.id
         self._keep_files = job.keep_remote_files
@@ -89,6 +93,11 @@ class JobParts:
     def under_way(self) -> list[BatchPart]:
         """Those that are not over."""
         return self._of(*batch_parts.UNDER_WAY)
+
+    def hold_back(self) -> None:
+        """Parts that were never sent would end too late: their requests are pending again."""
+        for part in self._of(PartState.PLANNED):
+            release(self._files, part, (PartState.PLANNED,))
 
     def send_next(self) -> tuple[bool, PauseReason | None]:
         """Take one part that can be sent now further. Returns whether there was one, and why the job must
@@ -128,8 +137,10 @@ class JobParts:
         except TransportFailure as failure:
             return self._waits.unanswered(part, failure)
         except ResultsCutOff as cut:
-            self._waits.poll_failed(part, str(cut), None)
-            return None
+            if part.poll_failures < CUT_OFF_TRIES or not cut.paths:
+                self._waits.poll_failed(part, str(cut), None)
+                return None
+            paths = list(cut.paths)
         try:
             stop = self._merge(part, maker, paths)
         except ResultsCutOff as cut:

@@ -21,7 +21,7 @@ from .body_encoder import BodyEncoder
 
 _BYTES_PER_TOKEN = 4  # of ASCII text, roughly
 _OTHER_BYTES_PER_TOKEN = 2.5  # of other text: three bytes of UTF-8 are about a Chinese character
-_LINE_ID = re.compile(r"r(\d+)\Z")
+_LINE_ID = re.compile(r"r(0|[1-9]\d{0,9})", re.ASCII)
 
 
 class _Model(msgspec.Struct):
@@ -68,9 +68,9 @@ def line_id(index: int) -> str:
 
 
 def index_of(line_id: str) -> int | None:
-    """The index of the request that a line of the results is about; None: nobody sent that id."""
-    found = _LINE_ID.match(line_id)
-    return int(found[1]) if found and len(found[1]) < 10 else None
+    """The index of the request that a line of the results is about; None: no request has that id."""
+    found = _LINE_ID.fullmatch(line_id)
+    return int(found[1]) if found else None
 
 
 class LineMaker:

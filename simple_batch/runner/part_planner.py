@@ -75,9 +75,11 @@ class _Growing:
 class _Limits:
     """Of one part: the provider's, the setting's, and what refusals have shown."""
 
-    def __init__(self, maker: LineMaker, settings: Settings, learned: int | None):
+    def __init__(self, maker: LineMaker, settings: Settings, learned: int | None, most: int | None):
         limits = maker.client.limits
-        self.requests = min(limits.requests or 1 << 30, settings.BATCH_PART_MAX_REQUESTS)
+        self.requests = min(
+            limits.requests or 1 << 30, settings.BATCH_PART_MAX_REQUESTS, most or 1 << 30
+        )
         self.bytes = limits.bytes or MOST_BYTES
         known = [tokens for tokens in (limits.tokens, learned) if tokens is not None]
         self.tokens = min(known, default=None)
@@ -86,7 +88,8 @@ class _Limits:
 
 class PartPlanner:
     """``maker_of(config_id)`` makes the lines; ``record(provider, index, attempts, result)`` takes the
-    results of requests that no batch can take."""
+    results of requests that no batch can take. ``most(config_id, model)``: how many requests a part may
+    have (part_budget.py)."""
 
     def __init__(
         self,
@@ -96,8 +99,10 @@ class PartPlanner:
         maker_of: MakerOf,
         record: Callable,
         reuse: ResponseReuse | None = None,
+        most: Callable[[int, str], int | None] = lambda config_id, model: None,
     ):
         self._job_id = job.id
+        self._most = most
         self._config_id = job.config_id
         self._ask_once = job.ask_once
         self._settings = settings
@@ -196,7 +201,7 @@ class PartPlanner:
             batch_parts.begin, self._job_id, config_id, url, model, marker
         )
         self._files.remove(part.id)  # of another database that was here
-        return _Growing(part, _Limits(maker, self._settings, learned))
+        return _Growing(part, _Limits(maker, self._settings, learned, self._most(config_id, model)))
 
     def _closed(self, keys: list[Key]) -> Iterator[BatchPart]:
         """Parts that take no more requests, as they are now."""

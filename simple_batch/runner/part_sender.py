@@ -27,6 +27,7 @@ from ..engine.transport import TransportFailure
 from ..store import batch_parts
 from ..store.database import retry_while_unavailable
 from ..store.models import BatchPart
+from .part_budget import Room
 from .part_files import PartFiles
 from .part_input import InputChanged, PartInputs
 from .part_lines import MakerOf
@@ -49,8 +50,8 @@ class NotLeading(Exception):
 
 class PartSender:
     """``leads()``, asked in the transaction that announces a batch: whether this process still leads the
-    parts of the job. ``budget(part)``: why a part must not be sent yet, None where its cost fits under the
-    spend caps and is reserved."""
+    parts of the job. ``budget(part)``: whether the cost of a part fits under the spend caps, and is
+    reserved (part_budget.py)."""
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class PartSender:
         waits: PartWaits,
         part_log: PartLog,
         leads: Callable[[], bool] = lambda: True,
-        budget: Callable[[BatchPart], PauseReason | None] = lambda part: None,
+        budget: Callable[[BatchPart], Room | PauseReason] = lambda part: Room.RESERVED,
     ):
         self._settings = settings
         self._files = files
@@ -93,14 +94,21 @@ class PartSender:
         if part.state == PartState.PLANNED:
             if not self._has_room(part):
                 return None
-            stop = self._budget(part)
-            if stop is not None:
-                return stop
+            room = self._budget(part)
+            if room is not Room.RESERVED:
+                return self._not_afforded(part, room)
         if part.state in (PartState.PLANNED, PartState.UPLOADING) and not self._upload(
             client, part
         ):
             return None
         return self._create(client, part)
+
+    def _not_afforded(self, part: BatchPart, room: Room | PauseReason) -> PauseReason | None:
+        if room is Room.SMALLER:
+            self._release(part, translatable("cut into smaller parts"))
+        elif room is Room.LATER:
+            self._waits.for_money(part)
+        return room if isinstance(room, PauseReason) else None
 
     def _has_room(self, part: BatchPart) -> bool:
         """Whether the part is within the learned limit of enqueued tokens, beside those at the provider."""

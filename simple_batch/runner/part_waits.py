@@ -40,6 +40,11 @@ class PartWaits:
             )
         self._until(part, wait_s, detail)
 
+    def for_money(self, part: BatchPart) -> None:
+        """The spend caps have room when other batches have ended, and end the wait."""
+        detail = translatable("waits until other batches have ended: the spend caps leave no room")
+        self._until(part, min(_ROOM_MAX_S, 60 * self._settings.BATCH_POLL_FIRST), detail)
+
     def unanswered(self, part: BatchPart, failure: TransportFailure) -> PauseReason | None:
         """No whole answer came."""
         return self._failed(part, failure.message, None)

@@ -230,11 +230,11 @@ class Providers:
         """How they stand, by the aliases of their configs."""
         return {provider.alias: provider.governor.state() for provider in self._by_config.values()}
 
-    def may_spend(self, config_id: int) -> bool:
-        """Whether the spend caps of a config leave room for a call. A config whose key cannot be
+    def may_spend(self, config_id: int, needed: int = 0) -> bool:
+        """Whether the spend caps of a config leave room for a call, and so much (nano-units). A config whose key cannot be
         opened has no room."""
         try:
-            return self.spend_limits.has_room(self.by_id(config_id).spend_limit)
+            return self.spend_limits.has_room(self.by_id(config_id).spend_limit, needed)
         except ConfigurationError:
             return False
 

@@ -169,9 +169,11 @@ class Scheduler:
         """Resume jobs whose spend cap has been raised or whose cap period has restarted."""
         for job in capped:
             if job.capped_by is not None:
-                has_room = self._providers.may_spend(job.capped_by)
+                has_room = self._providers.may_spend(job.capped_by, job.spend_needed)
             else:
-                has_room = self._providers.spend_limits.has_room(spend_caps.JobSpendLimit(job))
+                has_room = self._providers.spend_limits.has_room(
+                    spend_caps.JobSpendLimit(job), job.spend_needed
+                )
             if has_room:
                 job_rows.transition(job.id, JobStatus.QUEUED, (JobStatus.PAUSED,), "room")
                 self.wake()

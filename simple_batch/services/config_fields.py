@@ -157,6 +157,19 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             help="Per million tokens; default: the output price.",
         ),
     ] = None
+    batch_discount: Annotated[
+        float | None,
+        Field(
+            kind=Kind.NUMBER,
+            label=translatable("Batch discount"),
+            form_label=translatable("Price factor in the provider's batch"),
+            high=1,
+            placeholder="0.5",
+            flag="--batch-discount",
+            metavar="FACTOR",
+            help="Share of the price in the provider's batch, as 0.5; default: as the price rules say.",
+        ),
+    ] = None
     day_cap: Annotated[
         Decimal | None,
         Field(

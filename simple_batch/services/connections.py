@@ -45,7 +45,7 @@ class Connection(msgspec.Struct, kw_only=True):
             key=self.key.strip(),
             timeout_s=self.entry.timeout_s,
             **configs.initial_values(),
-            **price_fields(self.base_url, model),
+            **(price_fields(self.base_url, model) or rule_fields(self.entry, model)),
             **given(self.entry),
         )
 
@@ -84,6 +84,13 @@ def price_fields(base_url: str, model: str) -> dict:
         "reasoning_price": known.reasoning,
         "price_rules": known.rules.to_json(),
     }
+
+
+def rule_fields(entry: GalleryEntry, model: str) -> dict:
+    """The field of a config that the gallery fills in where the price table does not know the model: what
+    its prices depend on, for prices that the user enters. None where that is not known."""
+    rules = entry.rules_of(model)
+    return {} if rules is None else {"price_rules": rules.to_json()}
 
 
 def _endpoint(connection: Connection) -> Endpoint:

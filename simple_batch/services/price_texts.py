@@ -24,12 +24,26 @@ def rules_in_words(rules: PriceRules) -> list[Message]:
         found += _hours(rules.hours)
     if rules.batch is not None:
         found.append(translatable("In the provider's batch: × %(factor)s", factor=rules.batch))
+    if rules.cache_write_1h is not None:
+        found.append(
+            translatable(
+                "Cache writes for an hour: × %(factor)s of the input price",
+                factor=rules.cache_write_1h,
+            )
+        )
     return found
 
 
 def _rate(rate: Rate) -> Message:
     if rate.prices is not None:
         return _own(rate.prices)
+    if rate.cached_input not in (None, rate.input):
+        return translatable(
+            "input × %(input)s, cached input × %(cached)s, output × %(output)s",
+            input=rate.input,
+            cached=rate.cached_input,
+            output=rate.output,
+        )
     if rate.input == rate.output:
         return translatable("× %(factor)s", factor=rate.input)
     return translatable(

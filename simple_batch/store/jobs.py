@@ -40,7 +40,7 @@ ADJUSTED = "adjusted"  # likewise: a parameter that the model rejects is sent in
 LONGER_TIMEOUT = "longer_timeout"  # likewise: the time-out of the job's calls was raised
 PARTS = "parts"  # likewise: of a batch at a provider that holds requests of the job
 EXPIRED = "expired"  # why a job is finalizing although requests are left
-SAVED_BY = ("cache", "tier", "hours", "reuse")  # counters of what a job saved, by column
+SAVED_BY = ("cache", "tier", "hours", "batch", "reuse")  # counters of what a job saved, by column
 _ASKED_TO_WAIT = (Cause.RATE_LIMIT, Cause.OVERLOADED)  # why a job is paused for a time
 _EXPIRING = (JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED)
 
@@ -255,16 +255,18 @@ def stopped(
     config_id: int | None = None,
     until: int | None = None,
     parameters: Collection[str] = (),
+    needed: int = 0,
 ) -> None:
     """Pause a running job. ``config_id``: the config whose spend cap was reached. ``until`` (epoch ms): when
-    the provider allows calls again. ``parameters``: those of its lines that the model rejects."""
+    the provider allows calls again. ``parameters``: those of its lines that the model rejects. ``needed``
+    (nano-units): what the cap must leave."""
     with database.atomic():
         if transition(job_id, JobStatus.PAUSED, (JobStatus.RUNNING,), reason, detail) is not None:
             moment = {} if until is None else {"start_at": until}
             rejected = json.dumps(list(parameters))
-            Job.update(capped_by=config_id, rejected_parameters=rejected, **moment).where(
-                Job.id == job_id
-            ).execute()
+            Job.update(
+                capped_by=config_id, rejected_parameters=rejected, spend_needed=needed, **moment
+            ).where(Job.id == job_id).execute()
 
 
 def waited_out(now: int) -> list[int]:
@@ -282,7 +284,8 @@ def paused_for(reason: str) -> list[Job]:
     """Jobs that are paused for this reason, with the columns that spend caps need."""
     money = (
         *(Job.id, Job.spend_cap, Job.capped_by, Job.cost_nano, Job.currency, Job.attempts),
-        *(Job.saved_tier_nano, Job.saved_hours_nano),
+        *(Job.service, Job.spend_needed),
+        *(Job.saved_tier_nano, Job.saved_hours_nano, Job.saved_batch_nano),
     )
     return list(
         Job.select(*money).where(

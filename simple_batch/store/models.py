@@ -15,6 +15,7 @@ from peewee import (
     CharField,
     CompositeKey,
     DatabaseProxy,
+    DoubleField,
     FloatField,
     ForeignKeyField,
     IntegerField,
@@ -121,6 +122,7 @@ class ApiConfig(BaseModel):
     stream_reason = SentenceField(default="")  # and why
     service_tier = TextField(null=True)
     price_rules = TextField(default="{}")  # JSON of core/price_rules.PriceRules
+    batch_discount = DoubleField(null=True)  # share of the price in a batch; null: as the rules say
     adjustments = TextField(default="[]")  # JSON list of core/domain.Adjustment
     batch_api = TextField(default="")  # kind of the provider's own; empty: the gallery's, or none
     # {model: [limit of enqueued tokens, when it was found]} (store/batch_parts.py)
@@ -278,6 +280,8 @@ class Job(BaseModel):
     saved_tier_nano = BigIntegerField(default=0)
     saved_hours_calls = IntegerField(default=0)
     saved_hours_nano = BigIntegerField(default=0)
+    saved_batch_calls = IntegerField(default=0)
+    saved_batch_nano = BigIntegerField(default=0)
     service_tier = TextField(null=True)  # that requests ask for; null: the config's
     tier_fallbacks = IntegerField(default=0)  # requests whose tier had no room
     service = TextField(default="now")  # core/domain.Service
@@ -291,6 +295,7 @@ class Job(BaseModel):
     zone = CharField(default="")  # of the hours
     spend_cap = BigIntegerField(null=True)  # nano-units at which it pauses
     capped_by = IntegerField(null=True)  # the config whose cap has paused it; null: its own
+    spend_needed = BigIntegerField(default=0)  # nano-units that the cap must leave for it to go on
     webhook = ForeignKeyField(Webhook, null=True, on_delete="SET NULL")  # notified of the end
     email = CharField(default="")  # notified of the end
     # outcomes of answers, with commas between them
@@ -446,6 +451,7 @@ class Result(BaseModel):
     cached_tokens = IntegerField(null=True)
     reasoning_tokens = IntegerField(null=True)
     cache_write_tokens = IntegerField(null=True)
+    cache_write_1h_tokens = IntegerField(null=True)
     estimated = IntegerField(null=True)  # 1: its tokens are estimated
     cost_nano = BigIntegerField(null=True)
     outcome = CharField(null=True)  # of its answer; null: there is none, or not filled in yet
@@ -562,6 +568,7 @@ class KeptAnswer(BaseModel):
     cached_tokens = IntegerField(null=True)
     reasoning_tokens = IntegerField(null=True)
     cache_write_tokens = IntegerField(null=True)
+    cache_write_1h_tokens = IntegerField(null=True)
     estimated = IntegerField(null=True)
     bytes = IntegerField()
     created_at = BigIntegerField(index=True)

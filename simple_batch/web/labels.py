@@ -11,6 +11,7 @@ from ..core import identity, languages, remedies
 from ..core.adjustment_words import done
 from ..core.domain import Adjustment, Role
 from ..core.errors import SimpleBatchError
+from ..core.saving_words import SAVED_BY
 from ..core.stored_messages import recognised
 
 ROLES = {"viewer": _("viewer"), "operator": _("operator"), "admin": _("admin")}
@@ -178,6 +179,12 @@ def cause(_context, code: str | None) -> str:
 @pass_context
 def outcome(_context, code: str | None) -> str:
     return str(OUTCOMES.get(code or "", code or "–"))
+
+
+@pass_context
+def saved_by(_context, way: str) -> str:
+    """A way in which a job saves money."""
+    return translated(SAVED_BY[way])
 
 
 def cooldowns() -> dict[str, str]:

@@ -74,8 +74,10 @@ def test_opening_again_applies_nothing(tmp_path):
         "0033_service_tier",
         "0034_prompt_caches",
         "0035_rejected_parameters",
+        "0036_batch_prices",
         "0040_batch_parts",
         "0041_batch_tokens",
+        "0042_spend_needed",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []

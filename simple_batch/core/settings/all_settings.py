@@ -245,6 +245,14 @@ class Settings:
         1024,
         1 << 40,
     )
+    BATCH_CALL_TIMEOUT: float = setting(
+        60.0,
+        "time limit of one call to a provider's batch API; for each 64 KiB of an upload or a download "
+        "the same",
+        "seconds",
+        0.1,
+        86_400,
+    )
     TRUST_ENV: bool = setting(
         False, "use the proxies and the .netrc file named in the environment for calls to providers"
     )
