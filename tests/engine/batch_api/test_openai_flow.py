@@ -6,13 +6,13 @@ from simple_batch.core.domain import Defaults, Endpoint
 from simple_batch.engine.batch_api.batch_client import PartInput, RemoteState
 from simple_batch.engine.batch_api.opening import open_client
 
-from ...emulators.openai_batches import KEY, BatchEmulator
+from ...emulators.openai_batches import KEY, OpenAIBatches
 from ..conftest import SETTINGS
 
 CHAT = "/v1/chat/completions"
 
 
-def client_of(emulator: BatchEmulator, provider: str = "openai", **fields):
+def client_of(emulator: OpenAIBatches, provider: str = "openai", **fields):
     endpoint = Endpoint(
         1, "a", emulator.base_url, KEY, Defaults("m-1"), provider=provider, **fields
     )
@@ -31,9 +31,9 @@ def part_of(client, folder: Path, texts: list[str], marker: str = "part-1") -> P
 
 
 def test_a_batch_from_upload_to_results(tmp_path):
-    with BatchEmulator(polls=1) as emulator:
+    with OpenAIBatches(polls_to_finish=2) as emulator:
         client = client_of(emulator)
-        part = part_of(client, tmp_path, ["one", "status 400", "three"])
+        part = part_of(client, tmp_path, ["one", "bad line", "three"])
         file_id = client.upload(part)
         created = client.create(part, file_id)
         assert created.state is RemoteState.VALIDATING and created.total is None
@@ -55,5 +55,5 @@ def test_a_batch_from_upload_to_results(tmp_path):
         client.delete(ended)
         client.delete(ended)  # what is gone is no error
         assert not emulator.files
-        assert emulator.state()["lines_billed"] == 3
+        assert emulator.counts()["billed"] == 2
         client.close()
