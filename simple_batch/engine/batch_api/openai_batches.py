@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import gevent
 import msgspec
 
 from ...core.domain import Cause, Endpoint, Verdict
@@ -31,6 +32,8 @@ from .profiles import BatchProfile
 PAGE = 100  # the most batches that OpenAI gives at once
 MAX_PAGES = 1_000
 _CLOCKS_MS = 3_600_000  # a provider's clock and ours may differ by this
+PROCESSING_S, PROCESSING_LOOKS = 1.0, 30
+_PROCESSING = ("pending", "running", "notrunning", "processing")  # statuses of a file, of Azure
 _BROKEN = ("error", "failed", "cancelled", "deleted")  # statuses of a file that was not taken
 
 
@@ -49,16 +52,22 @@ class OpenAIBatches:
     def line(self, line_id: str, url: str, body: bytes) -> bytes:
         between = self._lines.get(url)
         if between is None:
-            wire = msgspec.json.encode(self._profile.url(url))
-            between = self._lines[url] = b'","method":"POST","url":%s,"body":' % wire
+            between = self._lines[url] = self._between(url)
         if b"\n" in body or b"\r" in body:
             body = msgspec.json.format(body, indent=-1)
         return b"".join((b'{"custom_id":"', line_id.encode(), between, body, b"}"))
 
     def upload(self, part: PartInput) -> str:
-        fields = {"purpose": self._profile.purpose}
-        answer = self._calls.upload("/files", fields, _file_name(part), part.path)
-        return _id(answer)
+        profile, name = self._profile, _file_name(part)
+        fields = {"purpose": profile.purpose}
+        if profile.send_file_name:
+            fields["file_name"] = name
+        if profile.input_expires_s is not None:
+            fields["expires_after[anchor]"] = "created_at"
+            fields["expires_after[seconds]"] = str(profile.input_expires_s)
+        file = _object(self._calls.upload(profile.upload_path, fields, name, part.path))
+        self._wait_until_processed(file)
+        return str(file["id"])
 
     def find_upload(self, part: PartInput) -> str | None:
         size, found = part.path.stat().st_size, None
@@ -133,6 +142,21 @@ class OpenAIBatches:
     def close(self) -> None:
         self._calls.close()
 
+    def _between(self, url: str) -> bytes:
+        """What stands between the id and the body of a line."""
+        if self._profile.bare_lines:
+            return b'","body":'
+        return b'","method":"POST","url":%s,"body":' % msgspec.json.encode(self._profile.url(url))
+
+    def _wait_until_processed(self, file: dict[str, Any]) -> None:
+        """Azure refuses to create a batch of a file that it has not looked at; that takes seconds."""
+        for _ in range(PROCESSING_LOOKS):
+            if str(file.get("status", "")).lower() not in _PROCESSING:
+                return
+            file = _object(self._calls.get(f"/files/{_quoted(str(file['id']))}"))
+            if str(file.get("status", "")).lower() in _PROCESSING:
+                gevent.sleep(PROCESSING_S)
+
     def _delete_file(self, file_id: str) -> None:
         try:
             self._calls.delete(f"/files/{_quoted(file_id)}")
@@ -180,10 +204,6 @@ def _file_name(part: PartInput) -> str:
 
 def _quoted(name: str) -> str:
     return quote(name, safe="")
-
-
-def _id(answer: Any) -> str:
-    return str(_object(answer)["id"])
 
 
 def _batch(answer: Any) -> RemoteBatch:
