@@ -23,6 +23,7 @@ from ...core.stored_messages import (
     ANSWER_TOO_LARGE,
     CLOSED_HALFWAY,
     DOWNLOAD_NOT_FOLLOWED,
+    EMPTY_ANSWER,
     NO_ANSWER_IN_TIME,
     NO_JSON_ANSWER,
     REDIRECTED_NOWHERE,
@@ -69,10 +70,13 @@ class BatchCalls:
 
     def get(self, path: str) -> Any:
         """The JSON of an answer, decoded."""
-        return self._json("GET", path)
+        answer = self._json("GET", path)
+        if answer is None:
+            raise TransportFailure(Cause.BAD_RESPONSE, EMPTY_ANSWER())
+        return answer
 
     def post(self, path: str, body: Any = None) -> Any:
-        """The same, for a JSON body that is given decoded; None: no body."""
+        """The same, for a JSON body that is given decoded; None: no body. None for an empty answer."""
         return self._json("POST", path, body)
 
     def delete(self, path: str) -> Any:
@@ -170,7 +174,10 @@ class BatchCalls:
                         _written(file, piece)
         except (IncompleteRead, ProtocolError) as error:
             raise ResultsCutOff(RESULTS_CUT_OFF()) from error
-        if not unpacker.whole:
+        nothing = not to.stat().st_size and not {"content-length", "transfer-encoding"} & {
+            name.lower() for name in response.headers
+        }
+        if nothing or not unpacker.whole:  # nothing: the connection ended before the body
             raise ResultsCutOff(RESULTS_CUT_OFF())
 
     def _piece(self, response: requests.Response) -> bytes:
@@ -229,10 +236,10 @@ class BatchCalls:
             raise TransportFailure(Cause.TIMEOUT, message, awaited=awaited) from error
         except _NotWritten as error:
             raise error.reason from None
-        except HTTPError as error:
-            raise TransportFailure(Cause.CONNECTION, CLOSED_HALFWAY()) from error
         except Exception as error:
             failure = failure_of(error)
+            if failure is None and isinstance(error, HTTPError):
+                failure = TransportFailure(Cause.CONNECTION, CLOSED_HALFWAY())
             if failure is None:
                 raise
             raise failure from error

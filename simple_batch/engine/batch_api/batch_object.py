@@ -48,19 +48,17 @@ def unwrapped(data: Any) -> dict[str, Any]:
     return inner[0] if inner else {}
 
 
-def listed(data: Any) -> list[dict[str, Any]]:
-    """The objects of a list, which may be a bare array, or stand under any name."""
+def listed(data: Any) -> list[dict[str, Any]] | None:
+    """The objects of a list, which may be a bare array, or stand within another object; None where
+    there is no list. A list that is empty may be null."""
     if isinstance(data, dict):
-        lists = [value for value in data.values() if isinstance(value, list)]
-        lists += [
-            value for value in data.values() if isinstance(value, dict) for value in value.values()
-        ]
-        data = (
-            data.get("data")
-            if isinstance(data.get("data"), list)
-            else next((value for value in lists if isinstance(value, list)), [])
-        )
-    return [one for one in map(unwrapped, data or []) if one]
+        inner = [data, *(value for value in data.values() if isinstance(value, dict))]
+        found = [value for one in inner for value in one.values() if isinstance(value, list)]
+        empty = data.get("object") == "list" or ("data" in data and data["data"] is None)
+        data = found[0] if found else [] if empty else None
+    if not isinstance(data, list):
+        return None
+    return [one for one in map(unwrapped, data) if one]
 
 
 def remote_batch(data: dict[str, Any]) -> RemoteBatch:

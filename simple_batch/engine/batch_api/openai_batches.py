@@ -171,19 +171,20 @@ class OpenAIBatches:
         after = ""
         for _ in range(MAX_PAGES):
             answer = self._calls.get(f"{path}?{query}{after}")
-            page = [one for one in listed(answer) if str(one["id"]) not in seen]
+            found = listed(answer)
+            if found is None:
+                raise TransportFailure(Cause.BAD_RESPONSE, NO_BATCH_ANSWER(part="data"))
+            page = [one for one in found if str(one["id"]) not in seen]
             yield from page
             seen.update(str(one["id"]) for one in page)
-            if not page or not _has_more(answer, len(page)) or _all_older(page, since):
+            if not page or not _has_more(answer) or _all_older(page, since):
                 return
             after = f"&after={_quoted(str(page[-1]['id']))}"
 
 
-def _has_more(answer: Any, found: int) -> bool:
-    if not isinstance(answer, dict):
-        return False  # a bare array is everything
-    more = answer.get("has_more")
-    return bool(more) if more is not None else found >= PAGE
+def _has_more(answer: Any) -> bool:
+    """Whether there may be another page. A bare array is everything."""
+    return isinstance(answer, dict) and answer.get("has_more") is not False
 
 
 def _all_older(page: list[dict[str, Any]], since: int | None) -> bool:

@@ -73,7 +73,15 @@ def test_a_batch_within_something_else():
     for answer in ([batch], {"data": [batch]}, {"object": "list", "data": [{"job": batch}]}):
         assert listed(answer) == [batch]
     assert listed({"code": 20000, "data": {"object": "list", "data": [batch]}}) == [batch]
-    for answer in (None, [], {}, "text", {"id": ""}, {"data": None}, {"job": {}}):
+    for answer in (None, {}, "text", {"id": ""}, {"job": {}}):
+        assert unwrapped(answer) == {} and listed(answer) is None
+    for answer in (
+        [],
+        {"data": []},
+        {"data": None},
+        {"object": "list"},
+        {"code": 1, "data": {"x": []}},
+    ):
         assert unwrapped(answer) == {} and listed(answer) == []
 
 

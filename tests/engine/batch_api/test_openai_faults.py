@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simple_batch.core.domain import Cause, Verdict
+from simple_batch.core.domain import Cause, Defaults, Endpoint, Verdict
 from simple_batch.engine.batch_api import batch_calls
 from simple_batch.engine.batch_api.batch_client import (
     BatchCallFailed,
@@ -13,12 +13,15 @@ from simple_batch.engine.batch_api.batch_client import (
     ResultsCutOff,
 )
 from simple_batch.engine.batch_api.openai_lines import NOT_RUN
+from simple_batch.engine.batch_api.opening import open_client
 from simple_batch.engine.transport import TransportFailure
 
+from ... import endpoint as e
 from ...emulators import batch_base as base
 from ...emulators import openai_batches as faults
 from ...emulators.openai_batches import KEY, OpenAIBatches
-from .openai_client import client_of, created, ended, part_of, results
+from ...endpoint import MisbehavingEndpoint
+from .openai_client import SETTINGS, client_of, created, ended, part_of, results
 
 
 @pytest.fixture
@@ -128,7 +131,7 @@ def test_a_poll_that_is_refused_says_how_long_to_wait_and_what_it_is(client, emu
         client.retrieve(batch.id)
     assert failed.value.finding.verdict is Verdict.WAIT and not failed.value.enqueued
     emulator.faults.arm(base.POLL_500, 1_000)
-    for _ in range(30):
+    for _ in range(5):
         with pytest.raises(BatchCallFailed):
             client.retrieve(batch.id)
     emulator.faults.clear()
@@ -148,6 +151,30 @@ def test_a_key_that_was_revoked_stops(client, emulator, tmp_path):
             call()
         assert failed.value.finding.cause is Cause.AUTH
         assert KEY not in str(failed.value)
+
+
+@pytest.mark.parametrize("answer", [e.http(200, b""), e.http(200, {}), e.half_headers, e.truncated])
+def test_a_list_that_is_none_is_not_taken_for_an_empty_one(answer, tmp_path):
+    with MisbehavingEndpoint(answer) as endpoint:
+        fields = {"provider": "openai"}
+        client = open_client(
+            Endpoint(1, "a", endpoint.base_url, "", Defaults("m"), **fields), SETTINGS
+        )
+        part = part_of(client, tmp_path, ["one"])
+        for find in (lambda: client.find(part, None), lambda: client.find_upload(part)):
+            with pytest.raises(TransportFailure):
+                find()
+
+
+@pytest.mark.parametrize("answer", [e.http(200, b""), e.http(200, {"object": "batch"})])
+def test_a_batch_without_an_id_may_exist(answer, tmp_path):
+    with MisbehavingEndpoint(answer) as endpoint:
+        fields = {"provider": "openai"}
+        client = open_client(
+            Endpoint(1, "a", endpoint.base_url, "", Defaults("m"), **fields), SETTINGS
+        )
+        with pytest.raises(TransportFailure, match="batch API"):
+            client.create(part_of(client, tmp_path, ["one"]), "file-1")
 
 
 def test_a_batch_that_does_not_exist_is_gone(client):

@@ -1,11 +1,12 @@
 """The client of OpenAI's batch API against a strict emulator of each provider: from the input to the
 results."""
 
+import msgspec
 import pytest
 
 from simple_batch.core.domain import Verdict
 from simple_batch.engine.batch_api import profiles
-from simple_batch.engine.batch_api.batch_client import BatchCallFailed, PartInput, RemoteState
+from simple_batch.engine.batch_api.batch_client import MARKER_KEY, BatchCallFailed, RemoteState
 
 from ...emulators.batch_manners import MANNERS
 from ...emulators.openai_batches import OpenAIBatches
@@ -87,18 +88,17 @@ def test_lists_are_read_page_by_page_and_no_further_than_needed(tmp_path):
     with OpenAIBatches() as emulator:
         client = client_of(emulator)
         first = created(client, tmp_path, ["one"], marker="part-first")
-        others = [created(client, tmp_path, ["two"], marker="part-other") for _ in range(120)]
+        fields = {**emulator.batches[first.id].fields, "metadata": {MARKER_KEY: "part-other"}}
+        file = emulator.files[first.input_file]
+        for _ in range(120):
+            emulator.create(file, fields, "batch_")
         part = part_of(client, tmp_path, ["one"], marker="part-first")
         assert [batch.id for batch in client.find(part, None)] == [first.id]
         assert len(client.find(part_of(client, tmp_path, [], marker="part-other"), None)) == 120
+        for batch in emulator.batches.values():
+            batch.created_at -= 90_000
         before = emulator.calls["get_batches"]
-        for batch in (first, *others[:60]):
-            emulator.batches[batch.id].created_at -= 90_000
-        later = first.created_at + 3_600_000
-        wanted = PartInput("part-first", CHAT, "m-1", part.path, 1, since=later)
-        for batch in others[60:]:
-            emulator.batches[batch.id].created_at -= 90_000
-        assert client.find(wanted, None) == []
+        assert client.find(msgspec.structs.replace(part, since=first.created_at), None) == []
         assert emulator.calls["get_batches"] == before + 1
 
 
