@@ -80,6 +80,7 @@ class OpenAIBatches:
             if not whole:
                 self._delete_file(str(file["id"]))
             elif found is None:
+                self._wait_until_processed(file)
                 found = str(file["id"])
         return found
 
@@ -97,6 +98,8 @@ class OpenAIBatches:
         return _batch(self._calls.post("/batches", {**body, **profile.create}))
 
     def find(self, part: PartInput, file_id: str | None) -> list[RemoteBatch]:
+        if file_id is None and not self._profile.metadata:
+            file_id = self.find_upload(part)
         found = {}
         for data in self._listed("/batches", f"limit={PAGE}", part.since):
             batch = remote_batch(data)

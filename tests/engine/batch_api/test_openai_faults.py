@@ -109,6 +109,14 @@ def test_too_many_open_batches_are_a_limit_that_passes(client, emulator, tmp_pat
     assert not emulator.batches
 
 
+def test_a_file_that_is_too_large_is_refused_while_it_is_sent(client, emulator, tmp_path):
+    emulator.max_bytes = 1_000_000
+    with pytest.raises(BatchCallFailed) as failed:
+        client.upload(part_of(client, tmp_path, ["word " * 100_000] * 20))
+    assert failed.value.finding.cause is Cause.TOO_LARGE
+    assert not emulator.files
+
+
 def test_a_limit_of_enqueued_tokens_is_told_apart(client, emulator, tmp_path):
     emulator.faults.arm(base.ENQUEUED_LIMIT)
     batch = ended(client, created(client, tmp_path, ["one"]))

@@ -35,6 +35,8 @@ def test_a_batch_from_upload_to_results(provider, tmp_path):
             "r0": 200, "r1": 400, "r2": 200,
         }  # fmt: skip
         assert b"re: three words here" in found["r2"].reply.body
+        assert [one.id for one in client.find(part, None)] == [made.id]
+        assert file_id in emulator.files  # also where the provider would remove it
         client.delete(batch)
         client.delete(batch)  # what is gone is no error
         assert emulator.counts()["files"] == 0
