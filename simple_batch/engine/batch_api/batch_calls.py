@@ -97,7 +97,7 @@ class BatchCalls:
         part = to.with_name(f"{to.name}.part")
         with self._translated(self._call_s, whole=False), self._followed(path) as response:
             if response.status_code != 200:
-                refusal = refusal_of(self._reply(response, self._read(response)))
+                refusal = refusal_of(self._reply(response, self._read(response)), of_file=True)
                 raise refusal or TransportFailure(Cause.BAD_RESPONSE, NO_JSON_ANSWER())
             self._write(response, part)
         check_last_line(part)

@@ -1,5 +1,8 @@
 """A batch as providers report it: their statuses, times, counts, errors, and what they wrap it in."""
 
+import time
+
+import msgspec
 import pytest
 
 from simple_batch.engine.batch_api.batch_client import MARKER_KEY, RemoteState
@@ -161,11 +164,23 @@ def test_a_refusal_in_whatever_form(status, body, enqueued):
     assert failed.finding.cause is not None
 
 
+def test_a_long_message_is_judged_soon():
+    text = ("limit reached queue batch " * 10_000)[:100_000]
+    began = time.process_time()
+    for message in (text, "batch file " * 10_000, "a" * 100_000, "open " * 20_000):
+        refused(400, msgspec.json.encode({"error": {"message": message, "code": message}}))
+        remote_batch({"id": "b", "status": "failed", "errors": [{"message": message}]})
+    assert time.process_time() - began < 2
+
+
 @pytest.mark.parametrize(
     ("status", "body", "gone"),
     [
-        (404, b"{}", True),
-        (410, b"", True),
+        (404, b'{"error":{"message":"No batch found with id b"}}', True),
+        (410, b'{"detail":"Gone"}', True),
+        (404, b"{}", False),
+        (404, b"", False),
+        (410, b"<html><body>Gone</body></html>", False),
         (400, b'{"error":{"message":"No such File object: file-1"}}', True),
         (400, b'{"error":{"message":"File file-1 has been deleted"}}', True),
         (400, '{"error":{"message":"文件不存在"}}'.encode(), True),
@@ -176,6 +191,8 @@ def test_a_refusal_in_whatever_form(status, body, enqueued):
 )
 def test_what_is_gone(status, body, gone):
     assert refused(status, body).gone is gone
+    of_file = refusal_of(Reply(status, {}, body), of_file=True)
+    assert of_file.gone is (gone or status in (404, 410))
 
 
 @pytest.mark.parametrize(
