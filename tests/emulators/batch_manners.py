@@ -23,6 +23,7 @@ class BatchManner:
     urls: tuple[str, ...] = ("/v1/chat/completions",)
     max_lines: int = 50_000
     max_bytes: int = 100_000_000
+    max_inputs: int = 50_000  # of embeddings, in all lines
     create: tuple[str, ...] = ("input_file_id", "endpoint", "completion_window", "metadata")
     required: tuple[str, ...] = ("input_file_id", "endpoint", "completion_window")
     windows: tuple[int, int] = (24, 24)

@@ -21,7 +21,7 @@ import gevent
 import msgspec
 from gevent.pywsgi import WSGIServer
 
-from . import batch_answers, batch_base
+from . import batch_answers, batch_base, manners
 from .batch_base import (
     ENQUEUED_LIMIT,
     FAIL_LINE,
@@ -57,6 +57,7 @@ class _Body(msgspec.Struct):
     model: str | None = None
     stream: bool = False
     messages: list[dict] = []
+    input: Any = None
 
 
 class _Line(msgspec.Struct):
@@ -85,6 +86,7 @@ class OpenAIBatches(BatchProvider):
         max_bytes: int | None = None,
     ):
         manner = self.manner = MANNERS[provider]
+        self._error = manners.MANNERS[provider].error  # its form, as of other calls
         self.max_lines, self.max_bytes = (
             max_lines or manner.max_lines,
             max_bytes or manner.max_bytes,
@@ -148,8 +150,7 @@ class OpenAIBatches(BatchProvider):
             raise self._refused(401, "Incorrect API key provided.", "invalid_api_key")
 
     def error(self, status: int, message: str, code: str | None = None, param: str | None = None):
-        kind = "invalid_request_error" if status < 500 else "server_error"
-        return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        return self._error(status, message, code, param)
 
     def _refused(self, status: int, message: str, code=None, param=None, **head: str) -> Refused:
         return Refused(status, self.error(status, message, code, param), head)
@@ -307,6 +308,7 @@ class OpenAIBatches(BatchProvider):
         faults: list[dict] = []
         seen: set[str] = set()
         model: str | None = None
+        inputs = 0
         for number, row in enumerate(batch.file.lines(), 1):
             try:
                 line = _line(row)
@@ -320,6 +322,13 @@ class OpenAIBatches(BatchProvider):
             if fault:
                 faults.append(_fault(*fault, number))
             seen.add(line.custom_id)
+            given = line.body.input
+            inputs += len(given) if isinstance(given, list) else 1
+        if batch.fields["endpoint"].endswith("/embeddings") and inputs > self.manner.max_inputs:
+            message = (
+                f"The batch has {inputs} embedding inputs. The maximum is {self.manner.max_inputs}."
+            )
+            faults.append(_fault("too_many_inputs", message))
         return faults
 
     def _fault_of(

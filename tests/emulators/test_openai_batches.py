@@ -108,6 +108,13 @@ def test_a_batch_fails_for_what_its_lines_hold(client, lines, code, number):
     assert (batch.errors.data[0].code, batch.errors.data[0].line) == (code, number)
 
 
+def test_inputs_of_embeddings_are_limited_in_all():
+    rows = [line(f"r{n}", "/v1/embeddings", input=["a"] * 25_001) for n in range(2)]
+    with OpenAIBatches() as emulator, client_of(emulator) as other:
+        batch = made(other, *rows, endpoint="/v1/embeddings")
+        assert other.batches.retrieve(batch.id).errors.data[0].code == "too_many_inputs"
+
+
 @pytest.mark.parametrize(
     "fields",
     [

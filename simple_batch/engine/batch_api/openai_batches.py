@@ -32,6 +32,7 @@ from .profiles import BatchProfile
 PAGE = 100  # the most batches that OpenAI gives at once
 MAX_PAGES = 1_000
 _CLOCKS_MS = 3_600_000  # a provider's clock and ours may differ by this
+_OPTIONAL = {"metadata", "output_expires_after", "completion_window"}
 PROCESSING_S, PROCESSING_LOOKS = 1.0, 30
 _PROCESSING = ("pending", "running", "notrunning", "processing")  # statuses of a file, of Azure
 _BROKEN = ("error", "failed", "cancelled", "deleted")  # statuses of a file that was not taken
@@ -48,6 +49,7 @@ class OpenAIBatches:
         self.limits = profile.limits
         self.counts_at_end = profile.counts_at_end
         self._lines: dict[str, bytes] = {}  # by url: what stands between an id and a body
+        self._left_out: set[str] = set()  # fields that the endpoint rejects
 
     def line(self, line_id: str, url: str, body: bytes) -> bytes:
         between = self._lines.get(url)
@@ -85,20 +87,20 @@ class OpenAIBatches:
         return found
 
     def create(self, part: PartInput, file_id: str | None) -> RemoteBatch:
-        profile = self._profile
-        body: dict[str, Any] = {"input_file_id": file_id, "endpoint": profile.url(part.url)}
-        window = profile.window(part.within_h)
-        if window is not None:
-            body["completion_window"] = window
-        if profile.metadata:
-            body["metadata"] = {MARKER_KEY: part.marker}
-        if profile.output_expires_s is not None:
-            kept = {"anchor": "created_at", "seconds": profile.output_expires_s}
-            body["output_expires_after"] = kept
-        return _batch(self._calls.post("/batches", {**body, **profile.create}))
+        while True:
+            body = self._creation(part, file_id)
+            try:
+                return _batch(self._calls.post("/batches", body))
+            except BatchCallFailed as refused:
+                # nothing was created, and the field is not needed
+                rejected = refused.finding.rejected
+                unknown = _OPTIONAL & body.keys() & {*(rejected.names if rejected else ())}
+                if not unknown:
+                    raise
+                self._left_out |= unknown
 
     def find(self, part: PartInput, file_id: str | None) -> list[RemoteBatch]:
-        if file_id is None and not self._profile.metadata:
+        if file_id is None and not self._has_metadata:
             file_id = self.find_upload(part)
         found = {}
         for data in self._listed("/batches", f"limit={PAGE}", part.since):
@@ -144,6 +146,25 @@ class OpenAIBatches:
 
     def close(self) -> None:
         self._calls.close()
+
+    @property
+    def _has_metadata(self) -> bool:
+        return self._profile.metadata and "metadata" not in self._left_out
+
+    def _creation(self, part: PartInput, file_id: str | None) -> dict[str, Any]:
+        """The body of the call that creates a batch."""
+        profile = self._profile
+        body: dict[str, Any] = {"input_file_id": file_id, "endpoint": profile.url(part.url)}
+        window = profile.window(part.within_h)
+        if window is not None:
+            body["completion_window"] = window
+        if self._has_metadata:
+            body["metadata"] = {MARKER_KEY: part.marker}
+        if profile.output_expires_s is not None:
+            kept = {"anchor": "created_at", "seconds": profile.output_expires_s}
+            body["output_expires_after"] = kept
+        body.update(profile.create)
+        return {name: value for name, value in body.items() if name not in self._left_out}
 
     def _between(self, url: str) -> bytes:
         """What stands between the id and the body of a line."""

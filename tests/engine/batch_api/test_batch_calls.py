@@ -5,11 +5,13 @@ import time
 
 import gevent
 import pytest
+import requests
 
 from simple_batch.core import address_policy, settings
 from simple_batch.core.domain import Cause, Defaults, Endpoint, Verdict
 from simple_batch.engine.batch_api.batch_calls import BatchCalls
 from simple_batch.engine.batch_api.batch_client import BatchCallFailed, ResultsCutOff
+from simple_batch.engine.batch_api.multipart_file import MultipartFile
 from simple_batch.engine.transport import TransportFailure
 
 from ... import endpoint as e
@@ -115,6 +117,34 @@ def test_a_redirect_does_not_open_a_private_network(tmp_path, monkeypatch):
         with pytest.raises(TransportFailure) as failed:
             calls.download("/files/f/content", tmp_path / "r")
         assert failed.value.verdict is Verdict.STOP and endpoint.calls == 0
+
+
+def test_a_redirect_does_not_leave_tls():
+    with PlainEndpoint(b"") as endpoint:
+        calls = calls_of(endpoint)
+        secure = requests.Request("GET", "https://files.example.org/a").prepare()
+        with pytest.raises(TransportFailure, match="from https to http"):
+            calls._redirected(secure, "http://files.example.org/b")
+        assert calls._redirected(secure, "/b").url == "https://files.example.org/b"
+
+
+def test_a_proxy_of_the_environment_is_used(tmp_path, monkeypatch):
+    with PlainEndpoint(e.http(200, LINES)) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.base_url.removesuffix("/v1"))
+        wanted = settings.load(environ={}, INSTANCE_PATH="/x", TRUST_ENV=True)
+        calls = BatchCalls(
+            Endpoint(1, "a", "http://far.example.org/v1", KEY, Defaults("m")), wanted
+        )
+        calls.download("/files/f/content", tmp_path / "r")
+        assert proxy.heads[0].startswith("GET http://far.example.org/v1/files/f/content ")
+
+
+def test_a_form_is_read_from_disk_piece_by_piece(tmp_path):
+    file = tmp_path / "in.jsonl"
+    file.write_bytes(b"x" * 1_000_000)
+    form = MultipartFile({"purpose": "batch"}, "in.jsonl", file)
+    sizes = [len(piece) for piece in form]
+    assert sum(sizes) == len(form) > 1_000_000 and max(sizes) <= 65_536
 
 
 def test_calls_that_are_no_downloads_are_not_redirected():

@@ -1,16 +1,19 @@
 """The client of OpenAI's batch API against a strict emulator of each provider: from the input to the
 results."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
-from simple_batch.core.domain import Verdict
+from simple_batch.core.domain import Defaults, Endpoint, Verdict
 from simple_batch.engine.batch_api import profiles
 from simple_batch.engine.batch_api.batch_client import MARKER_KEY, BatchCallFailed, RemoteState
+from simple_batch.engine.batch_api.opening import open_client
 
 from ...emulators.batch_manners import MANNERS
-from ...emulators.openai_batches import OpenAIBatches
-from .openai_client import CHAT, body_of, client_of, created, ended, part_of, results
+from ...emulators.openai_batches import KEY, OpenAIBatches
+from .openai_client import CHAT, SETTINGS, body_of, client_of, created, ended, part_of, results
 
 
 @pytest.mark.parametrize("provider", MANNERS)
@@ -102,6 +105,22 @@ def test_lists_are_read_page_by_page_and_no_further_than_needed(tmp_path):
         before = emulator.calls["get_batches"]
         assert client.find(msgspec.structs.replace(part, since=first.created_at), None) == []
         assert emulator.calls["get_batches"] == before + 1
+
+
+def test_an_endpoint_that_does_not_know_a_field_gets_a_batch_without_it(tmp_path):
+    with OpenAIBatches() as emulator:
+        endpoint = Endpoint(
+            1, "a", emulator.base_url, KEY, Defaults("m-1"), provider="custom", batch_api="openai"
+        )
+        fields = ("input_file_id", "endpoint")
+        emulator.manner = replace(MANNERS["openai"], create=fields, required=fields)
+        client = open_client(endpoint, SETTINGS)
+        part = part_of(client, tmp_path, ["one"])
+        file_id = emulator.store([part.path.read_bytes()], "part-1.jsonl", "batch").id
+        batch = client.create(part, file_id)
+        assert emulator.batches[batch.id].fields.keys() == {"input_file_id", "endpoint"}
+        assert [one.id for one in client.find(part, file_id)] == [batch.id]
+        assert [one.id for one in client.find(part, None)] == [batch.id]  # by the file's name
 
 
 def test_the_limits_are_those_of_the_provider(tmp_path):
