@@ -27,6 +27,7 @@ _STATES = {
     RemoteState.CANCELLED: "cancelled canceled aborted stopped",
 }
 _STATE_OF = {word: state for state, words in _STATES.items() for word in words.split()}
+_LISTS = ("data", "batches", "jobs", "files", "items")
 _PREFIX = re.compile(r"^(?:job_state|batch_state|job_status|batch_status|state|status|batch|job)_")
 _MS_FROM = 100_000_000_000  # what is larger is no time in seconds (it would be the year 5138)
 _FAR = 253_402_300_800_000  # ms: the year 10000
@@ -49,16 +50,25 @@ def unwrapped(data: Any) -> dict[str, Any]:
 
 
 def listed(data: Any) -> list[dict[str, Any]] | None:
-    """The objects of a list, which may be a bare array, or stand within another object; None where
-    there is no list. A list that is empty may be null."""
+    """The objects of a list, which may be a bare array, or stand within another object; None where there
+    is none. A list without entries may be null; it is known by its name only, since another one says
+    nothing of what exists."""
     if isinstance(data, dict):
         inner = [data, *(value for value in data.values() if isinstance(value, dict))]
-        found = [value for one in inner for value in one.values() if isinstance(value, list)]
-        empty = data.get("object") == "list" or ("data" in data and data["data"] is None)
-        data = found[0] if found else [] if empty else None
+        data = next((found for one in inner if (found := _list_in(one)) is not None), None)
     if not isinstance(data, list):
         return None
     return [one for one in map(unwrapped, data) if one]
+
+
+def _list_in(data: dict[str, Any]) -> list[Any] | None:
+    for name in _LISTS:
+        if isinstance(data.get(name), list):
+            return list(data[name])
+    for value in data.values():
+        if isinstance(value, list) and any(map(unwrapped, value)):
+            return value
+    return [] if data.get("object") == "list" or data.get("data", 0) is None else None
 
 
 def remote_batch(data: dict[str, Any]) -> RemoteBatch:

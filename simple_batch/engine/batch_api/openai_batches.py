@@ -4,6 +4,7 @@ Source: https://platform.openai.com/docs/api-reference/batch (read 2026-11-28); 
 data/providers.toml.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,7 @@ class OpenAIBatches:
 
     def find_upload(self, part: PartInput) -> str | None:
         size, found = part.path.stat().st_size, None
-        query = f"purpose={quote(self._profile.purpose)}&limit={PAGE}"
-        for file in self._listed("/files", query, part.since):
-            if part.marker not in str(file.get("filename") or file.get("name") or ""):
-                continue
+        for file in self._uploads(part):
             given = file.get("bytes", file.get("size"))
             whole = str(file.get("status", "")).lower() not in _BROKEN and given in (None, size)
             if not whole:
@@ -100,12 +98,13 @@ class OpenAIBatches:
                 self._left_out |= unknown
 
     def find(self, part: PartInput, file_id: str | None) -> list[RemoteBatch]:
-        if file_id is None and not self._has_metadata:
-            file_id = self.find_upload(part)
+        inputs = {file_id} if file_id else set()
+        if not inputs and not self._has_metadata:
+            inputs = {str(file["id"]) for file in self._uploads(part)}
         found = {}
         for data in self._listed("/batches", f"limit={PAGE}", part.since):
             batch = remote_batch(data)
-            if batch.marker == part.marker or (file_id and batch.input_file == file_id):
+            if batch.marker == part.marker or batch.input_file in inputs:
                 found[batch.id] = batch
         return sorted(found.values(), key=lambda batch: (batch.created_at or 0, batch.id))
 
@@ -171,6 +170,15 @@ class OpenAIBatches:
         if self._profile.bare_lines:
             return b'","body":'
         return b'","method":"POST","url":%s,"body":' % msgspec.json.encode(self._profile.url(url))
+
+    def _uploads(self, part: PartInput) -> Iterator[dict[str, Any]]:
+        """The files that were uploaded under the part's name."""
+        purpose = self._profile.purpose
+        named = re.compile(rf"(?<![a-z0-9-]){re.escape(part.marker)}(?![a-z0-9-])")
+        for file in self._listed("/files", f"purpose={quote(purpose)}&limit={PAGE}", part.since):
+            name = str(file.get("filename") or file.get("name") or "")
+            if file.get("purpose", purpose) == purpose and named.search(name):
+                yield file
 
     def _wait_until_processed(self, file: dict[str, Any]) -> None:
         """Azure refuses to create a batch of a file that it has not looked at; that takes seconds."""

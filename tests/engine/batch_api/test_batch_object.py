@@ -75,8 +75,17 @@ def test_a_batch_within_something_else():
         assert unwrapped(answer) == batch
     for answer in ([batch], {"data": [batch]}, {"object": "list", "data": [{"job": batch}]}):
         assert listed(answer) == [batch]
+    assert listed({"warnings": [], "found": [batch]}) == [batch]
     assert listed({"code": 20000, "data": {"object": "list", "data": [batch]}}) == [batch]
-    for answer in (None, {}, "text", {"id": ""}, {"job": {}}):
+    for answer in (
+        None,
+        {},
+        "text",
+        {"id": ""},
+        {"job": {}},
+        {"warnings": []},
+        {"data": {"x": []}},
+    ):
         assert unwrapped(answer) == {} and listed(answer) is None
     for answer in (
         [],

@@ -38,6 +38,7 @@ def test_a_batch_from_upload_to_results(provider, tmp_path):
             "r0": 200, "r1": 400, "r2": 200,
         }  # fmt: skip
         assert b"re: three words here" in found["r2"].reply.body
+        part.path.unlink()
         assert [one.id for one in client.find(part, None)] == [made.id]
         assert file_id in emulator.files  # also where the provider would remove it
         client.delete(batch)
@@ -121,6 +122,14 @@ def test_an_endpoint_that_does_not_know_a_field_gets_a_batch_without_it(tmp_path
         assert emulator.batches[batch.id].fields.keys() == {"input_file_id", "endpoint"}
         assert [one.id for one in client.find(part, file_id)] == [batch.id]
         assert [one.id for one in client.find(part, None)] == [batch.id]  # by the file's name
+
+
+def test_a_part_is_not_taken_for_another_whose_name_begins_alike(tmp_path):
+    with OpenAIBatches("together") as emulator:
+        client = client_of(emulator, "together")
+        created(client, tmp_path, ["one"], marker="part-12")
+        part = part_of(client, tmp_path, ["one"], marker="part-1")
+        assert client.find_upload(part) is None and client.find(part, None) == []
 
 
 def test_the_limits_are_those_of_the_provider(tmp_path):
