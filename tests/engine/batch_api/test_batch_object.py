@@ -92,7 +92,7 @@ def test_a_batch_within_something_else():
         {"data": []},
         {"data": None},
         {"object": "list"},
-        {"code": 1, "data": {"x": []}},
+        {"code": 1, "data": {"files": []}},
     ):
         assert unwrapped(answer) == {} and listed(answer) == []
 
