@@ -7,8 +7,8 @@ refused batches without counts, the threads that shared notes of 2026-11-27 name
 
     python -m tests.emulators.openai_batches --port 0 --provider openai --polls 2
 
-prints the base URL and serves until it is killed. ``GET /_emulator/counts`` says what was created and
-billed, and batch_base.py what else can be asked for there.
+prints the base URL and serves until it is killed. ``GET /_emulator/state`` says what was created and
+billed, ``POST /_emulator/set {"polls": null}`` lets batches end when told; batch_base.py has the rest.
 """
 
 import argparse
@@ -120,8 +120,23 @@ class OpenAIBatches(BatchProvider):
             self._storage.stop(timeout=0.1)
         super().close()
 
+    @property
+    def polls(self) -> int | None:
+        """``polls_to_finish``, as it is set from another process."""
+        return self.polls_to_finish
+
+    @polls.setter
+    def polls(self, given: int | None) -> None:
+        self.polls_to_finish = given
+
     def counts(self) -> dict[str, Any]:
-        made = [
+        tokens = {"input_tokens": self.tokens[0], "output_tokens": self.tokens[1]}
+        return {**super().counts(), **tokens}
+
+    def state(self) -> dict[str, Any]:
+        """What was created, is stored and was billed. ``billed_twice``: how many lines with the same words
+        were run more than once."""
+        batches = [
             {
                 "id": batch.id,
                 "status": self._status(batch),
@@ -130,10 +145,15 @@ class OpenAIBatches(BatchProvider):
                 "input_name": batch.file.name,
                 "lines": batch.total,
             }
-            for batch in list(self.batches.values())[-1_000:]
+            for batch in self.batches.values()
         ]
-        tokens = {"input_tokens": self.tokens[0], "output_tokens": self.tokens[1]}
-        return {**super().counts(), **tokens, "made": made}
+        files = [{"id": one.id, "name": one.name} for one in self.files.values()]
+        counts = {**self.counts(), "lines_billed": self.billed.total(), "files": files}
+        return {**counts, "batches": batches, "billed_twice": len(self.billed_twice())}
+
+    def _told(self, what: str, request: Request) -> Any:
+        told = super()._told(what, request)
+        return self.state() if what == "state" else told
 
     # --- access and errors -------------------------------------------------------------------------
 

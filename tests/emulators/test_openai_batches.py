@@ -160,3 +160,7 @@ def test_it_outlives_the_program_under_test_in_a_process_of_its_own():
         counts = remote.counts()
         assert (counts["batches"], counts["billed"], counts["created_twice"]) == (1, 1, 0)
         assert (counts["input_tokens"], counts["output_tokens"]) == (1, 2)
+        remote.set(polls=None)
+        state = remote._tell("state", None)
+        assert [one["id"] for one in state["batches"]] == [batch.id]
+        assert (state["lines_billed"], state["billed_twice"], len(state["files"])) == (1, 0, 2)
