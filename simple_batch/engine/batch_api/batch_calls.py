@@ -40,7 +40,7 @@ from ..transport import CONNECT_S, Reply, TransportFailure, failure_of, session_
 from .batch_client import ResultsCutOff
 from .call_refusals import refusal_of
 from .multipart_file import MultipartFile
-from .result_file import Unpacker, check_last_line
+from .result_file import Unpacker, check_first_line, check_last_line
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -91,7 +91,7 @@ class BatchCalls:
         return self._decoded(self._answer(request, self._call_s))
 
     def download(self, path: str, to: Path) -> None:
-        """GET a file; ``path`` may be a whole URL. The file at ``to`` is there once it is whole: raises
+        """GET a file of JSON lines; ``path`` may be a whole URL. The file at ``to`` is there once it is whole: raises
         ResultsCutOff where less comes than announced, or the last line is cut off; OSError where it
         cannot be written."""
         part = to.with_name(f"{to.name}.part")
@@ -100,6 +100,7 @@ class BatchCalls:
                 refusal = refusal_of(self._reply(response, self._read(response)), of_file=True)
                 raise refusal or TransportFailure(Cause.BAD_RESPONSE, NO_JSON_ANSWER())
             self._write(response, part)
+        check_first_line(part)
         check_last_line(part)
         part.replace(to)
 

@@ -205,6 +205,36 @@ def test_what_cannot_be_unpacked_is_a_bad_response(answer, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("body", "failure"),
+    [
+        (b"<!DOCTYPE html>\n<html>log in</html>\n", TransportFailure),
+        (b"Service is down for maintenance\n", TransportFailure),
+        (b'{"error":{"message":"busy","code":"server_error"}}', BatchCallFailed),
+        (b'{"code":50001,"message":"busy","data":null}\n', BatchCallFailed),
+    ],
+)
+def test_what_comes_in_place_of_results_is_not_kept(body, failure, tmp_path):
+    with PlainEndpoint(e.http(200, body)) as endpoint:
+        with pytest.raises(failure):
+            content(endpoint, tmp_path)
+        assert not (tmp_path / "results.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"key":"r0","error":{"message":"no","code":13}}\n',
+        b'{"custom_id":"r0","error":{"message":"no"}}',
+        b'{"error":{"message":"no"},"custom_id":"r0"}\n{"custom_id":"r1"}\n',
+        b'{"custom_id":"r0","resp\n{"custom_id":"r1"}\n',
+    ],
+)
+def test_results_that_are_errors_are_results(body, tmp_path):
+    with PlainEndpoint(e.http(200, body)) as endpoint:
+        assert content(endpoint, tmp_path) == body
+
+
+@pytest.mark.parametrize(
     ("behaviour", "cause"),
     [
         (e.reset, Cause.CONNECTION),
