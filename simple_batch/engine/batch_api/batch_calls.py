@@ -38,9 +38,9 @@ from ..request_headers import headers_of
 from ..request_urls import RequestUrls
 from ..transport import CONNECT_S, Reply, TransportFailure, failure_of, session_of
 from .batch_client import ResultsCutOff
-from .call_refusals import refusal_of
+from .call_refusals import check_is_results, refusal_of
 from .multipart_file import MultipartFile
-from .result_file import Unpacker, check_first_line, check_last_line
+from .result_file import Unpacker, check_last_line
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -100,7 +100,7 @@ class BatchCalls:
                 refusal = refusal_of(self._reply(response, self._read(response)), of_file=True)
                 raise refusal or TransportFailure(Cause.BAD_RESPONSE, NO_JSON_ANSWER())
             self._write(response, part)
-        check_first_line(part)
+        check_is_results(part)
         check_last_line(part)
         part.replace(to)
 

@@ -6,13 +6,17 @@ Codes decide first, then words. Seen: OpenAI's ``token_limit_exceeded``, “Enqu
 """
 
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from ...core.domain import Cause
+from ...core.stored_messages import HTML_ANSWER, NO_JSON_ANSWER
+from ..adapter import BLOCK
 from ..classify import Classification, classify
 from ..error_text import ErrorBody, read_error
-from ..transport import Reply
+from ..transport import Reply, TransportFailure
 from .batch_client import BatchCallFailed
 
 _GONE = (404, 410)
@@ -35,6 +39,23 @@ _QUEUED = re.compile(
     re.I,
 )
 _MOST = 2_000  # characters of a message that are judged
+# fields of an error that stands for itself: a result has an id besides
+_OF_ERRORS = frozenset(
+    [
+        "error",
+        "code",
+        "message",
+        "msg",
+        "detail",
+        "status",
+        "success",
+        "type",
+        "request_id",
+        "requestId",
+        "data",
+        "object",
+    ]
+)
 _SUCCESS = ("0", "200", "20000", "ok", "success")  # 20000: SiliconFlow
 _NO_FILE = re.compile(
     r"no such (?:file|batch|object)|(?:file|batch|文件|任务)[^.;。；]{0,80}?(?:not (?:be )?found|not exist|"
@@ -60,6 +81,20 @@ def refusal_of(reply: Reply, of_file: bool = False) -> BatchCallFailed | None:
     else:
         gone = status in (None, 400, 403) and bool(_NO_FILE.search(error.judged[:_MOST]))
     return BatchCallFailed(finding, enqueued=_is_queue_full(error, finding), gone=gone)
+
+
+def check_is_results(path: Path) -> None:
+    """Raises where the file is no file of results: BatchCallFailed for an error in its place, as some
+    gateways send with the status of a success, TransportFailure for a page or another text."""
+    with path.open("rb") as file:
+        first = file.readline(BLOCK)
+        alone = not file.read(1)
+    if first.strip()[:1] not in (b"{", b""):
+        page = first.lstrip()[:1] == b"<"
+        raise TransportFailure(Cause.BAD_RESPONSE, HTML_ANSWER() if page else NO_JSON_ANSWER())
+    refusal = refusal_of(Reply(200, {}, first), of_file=True) if alone else None
+    if refusal is not None and msgspec.json.decode(first).keys() <= _OF_ERRORS:
+        raise refusal
 
 
 def queue_is_full(code: str, message: str) -> bool:

@@ -8,38 +8,12 @@ from pathlib import Path
 import msgspec
 from requests.exceptions import ContentDecodingError
 
-from ...core.domain import Cause
 from ...core.redaction import redact
-from ...core.stored_messages import (
-    DAMAGED_ENCODING,
-    HTML_ANSWER,
-    NO_JSON_ANSWER,
-    RESULTS_CUT_OFF,
-    UNKNOWN_ENCODING,
-)
+from ...core.stored_messages import DAMAGED_ENCODING, RESULTS_CUT_OFF, UNKNOWN_ENCODING
 from ..adapter import BLOCK
-from ..transport import Reply, TransportFailure
 from .batch_client import ResultsCutOff
-from .call_refusals import refusal_of
 
 _decode = msgspec.json.Decoder().decode
-# fields of an error that stands for itself: a result has an id besides
-_OF_ERRORS = frozenset(
-    [
-        "error",
-        "code",
-        "message",
-        "msg",
-        "detail",
-        "status",
-        "success",
-        "type",
-        "request_id",
-        "requestId",
-        "data",
-        "object",
-    ]
-)
 
 
 class Unpacker:
@@ -84,20 +58,6 @@ def check_last_line(path: Path) -> None:
         _decode(last)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ResultsCutOff(RESULTS_CUT_OFF()) from None
-
-
-def check_first_line(path: Path) -> None:
-    """Raises where the file is no file of results: BatchCallFailed for an error in its place, as some
-    gateways send with the status of a success, TransportFailure for a page or another text."""
-    with path.open("rb") as file:
-        first = file.readline(BLOCK)
-        alone = not file.read(1)
-    if first.strip()[:1] not in (b"{", b""):
-        page = first.lstrip()[:1] == b"<"
-        raise TransportFailure(Cause.BAD_RESPONSE, HTML_ANSWER() if page else NO_JSON_ANSWER())
-    refusal = refusal_of(Reply(200, {}, first), of_file=True) if alone else None
-    if refusal is not None and _decode(first).keys() <= _OF_ERRORS:
-        raise refusal
 
 
 def _last_line(path: Path) -> bytes:
