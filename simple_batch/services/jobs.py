@@ -14,7 +14,7 @@ import msgspec
 from ..auth import audit_log
 from ..core import context, events, identity
 from ..core.clock import now_ms
-from ..core.domain import ACTIVE_STATUSES, JobStatus
+from ..core.domain import ACTIVE_STATUSES, JobStatus, Service
 from ..core.errors import Conflict
 from ..core.messages import Message, listed, translatable
 from ..runner import finalize, spend_caps
@@ -219,6 +219,21 @@ def clone_fields(job_id: int) -> tuple[JobOptions, Upload | None]:
     kept = job.upload is not None and Path(job.upload.path).exists()
     fields = msgspec.structs.replace(job_options.of(job), deadline_at=None)
     return fields, job.upload if kept else None
+
+
+def service_kept(job_id: int) -> JobOptions | None:
+    """What a new job from requests of this one begins with: its connection and service; None where these are
+    sent by calls, as those of any new job."""
+    job = get(job_id)
+    if Service(job.service) is Service.NOW:
+        return None
+    return JobOptions(
+        config=job.config_id,
+        name=job.name,
+        max_retries=job.max_retries,
+        service=Service(job.service),
+        keep_remote_files=job.keep_remote_files,
+    )
 
 
 def _change(

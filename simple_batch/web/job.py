@@ -107,7 +107,7 @@ def _details(chosen: JobOptions) -> list[tuple[str, object]]:
     return [
         (labels.translated(field.label), described(field, value))
         for field, value in found
-        if value not in (None, ())
+        if value not in (None, (), field.default)
     ]
 
 

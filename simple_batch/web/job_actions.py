@@ -70,7 +70,7 @@ def new_job_of(job_id: int):
         undone()
         flash(translated(error), "warning")
         return _back(job_id)
-    drafts.begin(upload.id, OPTIONS)
+    drafts.begin(upload.id, OPTIONS, jobs.service_kept(job_id))
     return redirect(url_for("new_job.preview", upload_id=upload.id), 303)
 
 
