@@ -27,6 +27,7 @@ from . import (
     new_job,
     new_template,
     page_cache,
+    part_words,
     reading_options,
     security,
     storage,

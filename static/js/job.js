@@ -35,6 +35,7 @@
     put("spend", spend(p, done));
     put("cap", p.spend_cap === null ? "" : `· ${words.wordCap.replace("{money}", cost({ amount: p.spend_cap, currency: p.cost.currency }))}`);
     put("governor", governor(p.governor));
+    put("parts", parts(p.parts));
     counts(c);
     outcomes(p.outcomes);
     bar(c);
@@ -80,6 +81,16 @@
     if (g.cooldown_s > 0) text += ` · ${words.wordCooldown.replace("{s}", g.cooldown_s)} (${cooldown(g.reason)})`;
     else if (g.reason === "memory") text += ` · ${words.wordMemory}`;
     return text;
+  }
+
+  // as parts_words of web/part_words.py
+  function parts(p) {
+    const line = document.getElementById("parts-line");
+    if (!p || !line) return "";
+    const found = ["waiting", "open", "ended", "merged"].filter((name) => p[name])
+      .map((name) => line.dataset[`word${name[0].toUpperCase()}${name.slice(1)}`].replace("{n}", number(p[name])));
+    if (p.oldest_s !== null) found.push(line.dataset.wordSince.replace("{time}", clock(p.oldest_s)));
+    return found.length ? found.join(" · ") : "–";
   }
 
   function bar(c) {

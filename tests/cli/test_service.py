@@ -34,7 +34,7 @@ def test_what_does_not_fit_is_refused_with_what_to_do(app, instance, add_config,
         refused = flask(
             instance, "create-job", str(questions(1)), "--config", config, "--service", service
         )
-        assert refused.returncode == 1 and expected in refused.stderr, refused
+        assert refused.returncode == 2 and expected in refused.stderr, refused
     with connected():
         assert not jobs.Job.select().exists()
 
