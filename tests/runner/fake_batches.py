@@ -51,7 +51,9 @@ class FakeBatches:
     # --- what a test asks ---------------------------------------------------------------------
 
     def batches(self) -> list[dict]:
-        paths = sorted((self.folder / "batches").glob("*.json"), key=lambda path: int(path.stem[1:]))
+        paths = sorted(
+            (self.folder / "batches").glob("*.json"), key=lambda path: int(path.stem[1:])
+        )
         return [json.loads(path.read_text()) for path in paths]
 
     def files(self) -> list[str]:
@@ -185,13 +187,13 @@ class Fails:
 
     def __init__(self, step: str, *errors: Exception):
         self._step = step
-        self._errors = list(errors)
+        self.errors = list(errors)
         self.steps: list[str] = []
 
     def __call__(self, step: str) -> None:
         self.steps.append(step)
-        if step == self._step and self._errors:
-            raise self._errors.pop(0)
+        if step == self._step and self.errors:
+            raise self.errors.pop(0)
 
 
 class Dies:
