@@ -197,14 +197,13 @@ class Fails:
 
 
 class Dies:
-    """Kills this process at the n-th step."""
+    """Kills this process at a step."""
 
-    def __init__(self, at: int):
-        self._left = at
+    def __init__(self, step: str):
+        self._step = step
 
     def __call__(self, step: str) -> None:
-        self._left -= 1
-        if self._left == 0:
+        if step == self._step:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
