@@ -283,7 +283,10 @@ class BatchRun:
 
     def _note_rest(self) -> None:
         left = self._left()
-        detail = translatable("%(count)s requests are sent now, each by a call", count=f"{left:,}")
+        detail = translatable(
+            "What is left is sent now, each request by a call. Requests: %(count)s",
+            count=f"{left:,}",
+        )
         retry_while_unavailable(job_rows.note, self.job_id, job_rows.PARTS, detail)
 
     def _make_calls(self) -> bool:
