@@ -1,680 +1,486 @@
 """OpenAI's batch API on a real socket, and that of the providers who copy it (batch_manners.py), as strict
-as the real ones. It counts every batch that was created and bills every line that was run.
+as the real ones. What it shares with the other emulators, faults included, is in batch_base.py.
 
-Sources: https://platform.openai.com/docs/guides/batch, …/api-reference/batch, …/api-reference/files (read
-2026-11-28); the package openai; what is reported of failures is in ``FAULTS``.
-
-What a line is answered follows from the last text of its user: see ``batch_answers.py``.
+Sources, read 2026-11-28: https://platform.openai.com/docs/guides/batch, …/api-reference/batch and
+…/api-reference/files; the package openai 3.54.0; of lines with the status 0, empty ids of error files and
+refused batches without counts, the threads that shared notes of 2026-11-27 name.
 
     python -m tests.emulators.openai_batches --port 0 --provider openai --polls 2
 
-prints the base URL. ``GET /_emulator/state`` says what happened, ``POST /_emulator/set`` changes the
-attributes of ``Behaviour``, ``POST /_emulator/finish`` ends all batches.
+prints the base URL and serves until it is killed. ``GET /_emulator/state`` says what was created and
+billed, ``POST /_emulator/set {"polls": null}`` lets batches end when told; batch_base.py has the rest.
 """
 
 import argparse
-import json
 import re
-import secrets
-import socket
-import sys
-import time
-from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs
 
 import gevent
 import msgspec
-from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.pywsgi import WSGIServer
 
-from . import batch_answers, batch_manners
-from .batch_manners import MANNERS, BatchManner
+from . import batch_answers, batch_base, manners
+from .batch_base import (
+    ENQUEUED_LIMIT,
+    FAIL_LINE,
+    UNKNOWN_STATUS,
+    Answer,
+    Batch,
+    BatchProvider,
+    ConnectionEnds,
+    LineFault,
+    Refused,
+    Request,
+    StoredFile,
+)
+from .batch_manners import MANNERS
 
 KEY = "sk-batch-emulated-0123456789"
-_PRIVATE = "/_emulator/"
-_ENDED = ("completed", "failed", "expired", "cancelled")
-# what goes wrong; Behaviour.faults says how often, -1: always
-FAULTS = {
-    "upload_cut": "the connection ends in the middle of an upload",
-    "upload_half": "the same, and the file is kept as far as it came",
-    "upload_lost": "the file is kept whole, the answer is a 500",
-    "create_500": "the batch exists, the answer is a 500",
-    "create_silent": "the batch exists, no answer comes",
-    "create_refused": "a 500 before anything exists",
-    "create_429": "too many enqueued batches: a 429, nothing exists",
-    "poll_429": "a batch is asked about too often",
-    "poll_500": "a batch cannot be asked about",
-    "token_limit": "a batch fails with token_limit_exceeded",
-    "bad_line": "a batch fails, and names its second line",
-    "expired": "a batch expires half done",
-    "output_404": "the output file is gone",
-    "output_410": "the output file is gone",
-    "output_cut": "the output is cut in the middle of a line, its length is of what comes",
-    "output_short": "less comes of the output than its length says",
-    "alien_ids": "the output has ids that were not sent",
-    "missing": "every tenth line is in neither file",
-    "twice": "every tenth line is in the output twice",
-    "status_zero": "every tenth line has the status_code 0",
-    "empty_error_id": "error_file_id is an empty text",
-    "no_counts": "a batch has no request_counts",
-    "new_status": "an unknown status",
-    "cancel_400": "a cancel is refused",
-    "redirect": "downloads are at a storage of another host",
-}
+# Faults besides those of batch_base.py
+UPLOAD_HALF = "upload_half"  # the connection ends in the middle of an upload; what came is stored
+CREATE_FULL = "create_full"  # a 429 about too many open batches; no batch is created
+LIST_LATE = "list_late"  # a list does not show the newest batch yet
+RESULT_410 = "result_410"  # as RESULT_GONE
+STATUS_ZERO = "status_zero"  # a line of the output has the status_code 0
+EMPTY_ERROR_ID = "empty_error_id"  # error_file_id is "" in place of null
+NO_COUNTS = "no_counts"  # a batch has no request_counts
+REDIRECTED = "redirected"  # a download is at a storage of another host
+
+_PHASES = {"pending": "validating", "running": "in_progress", "ending": "finalizing"}
+_TIMES = ["in_progress", "expired", "finalizing", "completed", "failed", "cancelling", "cancelled"]
+_encode = msgspec.json.Encoder().encode
 
 
-@dataclass
-class Behaviour:
-    """``polls``: how often a batch is asked about until it has ended; None: when told. ``hidden``: how many
-    lists do not show a new batch. ``enqueued_limit``: tokens of all batches that have not ended.
-    ``faults`` maps names of FAULTS to how often they happen."""
-
-    polls: int | None = 0
-    hidden: int = 0
-    enqueued_limit: int | None = None
-    revoked: bool = False
-    rate_wait: str = "1"  # Retry-After of a 429
-    faults: dict[str, int] = field(default_factory=dict)
-
-    def happens(self, fault: str) -> bool:
-        left = self.faults.get(fault, 0)
-        if left > 0:
-            self.faults[fault] = left - 1
-        return left != 0
-
-
-class Refused(Exception):
-    def __init__(
-        self, status: int, message: str, code: str | None = None, param: str | None = None
-    ):
-        super().__init__(message)
-        self.status, self.message, self.code, self.param = status, message, code, param
-        self.headers: list[tuple[str, str]] = []
-
-
-class Cut(Exception):
-    """The connection is closed without an answer."""
+class _Body(msgspec.Struct):
+    model: str | None = None
+    stream: bool = False
+    messages: list[dict] = []
+    input: Any = None
 
 
 class _Line(msgspec.Struct):
     custom_id: str
-    body: msgspec.Raw
+    body: _Body
     method: str | None = None
     url: str | None = None
 
 
-class _Model(msgspec.Struct):
-    model: str | None = None
-    stream: bool = False
-
-
 _line = msgspec.json.Decoder(_Line).decode
-_model = msgspec.json.Decoder(_Model).decode
+_row = msgspec.json.Decoder().decode
 
 
-@dataclass
-class File:
-    id: str
-    name: str
-    purpose: str
-    data: bytes
-    created: int
-    looks: int = 0
-    size: int | None = None
+class OpenAIBatches(BatchProvider):
+    """``provider`` is one of MANNERS; ``max_lines`` and ``max_bytes`` replace its limits."""
 
+    key = KEY
+    errors_apart = True
 
-@dataclass
-class Batch:
-    id: str
-    file: File
-    endpoint: str
-    window: str | None
-    metadata: dict | None
-    created: int
-    hidden: int
-    polls: int = 0
-    status: str = "validating"
-    errors: list[dict] = field(default_factory=list)
-    lines: list[_Line] = field(default_factory=list)
-    checked: bool = False
-    tokens: int = 0
-    counts: tuple[int, int, int] = (0, 0, 0)
-    output: str | None = None
-    error: str | None = None
-    times: dict[str, int] = field(default_factory=dict)
-    usage: tuple[int, int] = (0, 0)
-
-
-class BatchEmulator:
-    """A running provider. All that happened is in its attributes, and in ``state()``."""
-
-    def __init__(self, provider: str = "openai", port: int = 0, key: str = KEY, **behaviour: Any):
-        self.manner: BatchManner = MANNERS[provider]
-        self.behaviour = Behaviour(**behaviour)
-        self.key = key
-        self.files: dict[str, File] = {}
-        self.batches: dict[str, Batch] = {}  # all that were created
-        self.billed: Counter[bytes] = Counter()  # how often a line was run, by its body
-        self.tokens = [0, 0]  # billed: of input, of output
-        self.calls: Counter[str] = Counter()
-        self.heads: list[dict[str, str]] = []
-        self._server = WSGIServer(
-            ("127.0.0.1", port), self._serve, handler_class=_Handler, log=None, error_log=None
+    def __init__(
+        self,
+        provider: str = "openai",
+        port: int = 0,
+        polls_to_finish: int | None = 1,
+        max_lines: int | None = None,
+        max_bytes: int | None = None,
+    ):
+        manner = self.manner = MANNERS[provider]
+        self._error = manners.MANNERS[provider].error  # its form, as of other calls
+        self.max_lines, self.max_bytes = (
+            max_lines or manner.max_lines,
+            max_bytes or manner.max_bytes,
         )
-        self._storage: WSGIServer | None = None
+        at = re.escape(manner.prefix)
+        self.routes = [
+            ("POST", at + manner.upload, "post_file"),
+            ("GET", f"{at}/files", "get_files"),
+            ("GET", f"{at}/files/([^/]+)", "get_file"),
+            ("DELETE", f"{at}/files/([^/]+)", "remove_file"),
+            ("GET", f"{at}/files/([^/]+)/content", "get_content"),
+            ("POST", f"{at}/batches", "post_batch"),
+            ("GET", f"{at}/batches", "get_batches"),
+            ("GET", f"{at}/batches/([^/]+)", "get_batch"),
+            ("POST", f"{at}/batches/([^/]+)/cancel", "post_cancel"),
+        ]
+        self.expires_after_s = 86_400.0 if manner.expires else float("inf")
+        self.tokens = [0, 0]  # billed: of input, of output
+        self.heads: list[dict[str, str]] = []  # of the last calls
         self.storage_heads: list[dict[str, str]] = []
-
-    def __enter__(self) -> "BatchEmulator":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.stop(timeout=0.1)
-        if self._storage is not None:
-            self._storage.stop(timeout=0.1)
-
-    def start(self) -> None:
-        self._server.start()
-
-    def serve_forever(self) -> None:
-        self._server.serve_forever()
-
-    @property
-    def origin(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        self._looks: dict[str, int] = {}  # at files
+        self._storage: WSGIServer | None = None
+        super().__init__(port, polls_to_finish)
 
     @property
     def base_url(self) -> str:
-        return self.origin + self.manner.prefix
+        return self.url + self.manner.prefix
 
-    def state(self) -> dict:
-        """What was created and billed so far. ``billed_twice``: lines with the same body that were run more
-        than once."""
-        return {
-            "batches": [
-                {
-                    "id": batch.id,
-                    "status": batch.status,
-                    "metadata": batch.metadata,
-                    "input_file_id": batch.file.id,
-                    "input_name": batch.file.name,
-                    "lines": batch.counts[0],
-                    "polls": batch.polls,
-                }
-                for batch in self.batches.values()
-            ],
-            "files": [
-                {"id": f.id, "name": f.name, "bytes": len(f.data)} for f in self.files.values()
-            ],
-            "lines_billed": self.billed.total(),
-            "bodies_billed": len(self.billed),
-            "billed_twice": sum(count > 1 for count in self.billed.values()),
-            "input_tokens": self.tokens[0],
-            "output_tokens": self.tokens[1],
-            "calls": dict(self.calls),
+    def close(self) -> None:
+        if self._storage is not None:
+            self._storage.stop(timeout=0.1)
+        super().close()
+
+    @property
+    def polls(self) -> int | None:
+        """``polls_to_finish``, as it is set from another process."""
+        return self.polls_to_finish
+
+    @polls.setter
+    def polls(self, given: int | None) -> None:
+        self.polls_to_finish = given
+
+    def counts(self) -> dict[str, Any]:
+        tokens = {"input_tokens": self.tokens[0], "output_tokens": self.tokens[1]}
+        return {**super().counts(), **tokens}
+
+    def state(self) -> dict[str, Any]:
+        """What was created, is stored and was billed. ``billed_twice``: how many lines with the same words
+        were run more than once."""
+        batches = [
+            {
+                "id": batch.id,
+                "status": self._status(batch),
+                "metadata": batch.fields.get("metadata"),
+                "input_file_id": batch.file.id,
+                "input_name": batch.file.name,
+                "lines": batch.total,
+            }
+            for batch in self.batches.values()
+        ]
+        files = [{"id": one.id, "name": one.name} for one in self.files.values()]
+        counts = {**self.counts(), "lines_billed": self.billed.total(), "files": files}
+        return {**counts, "batches": batches, "billed_twice": len(self.billed_twice())}
+
+    def _told(self, what: str, request: Request) -> Any:
+        told = super()._told(what, request)
+        return self.state() if what == "state" else told
+
+    # --- access and errors -------------------------------------------------------------------------
+
+    def authorize(self, request: Request) -> None:
+        self.heads = [*self.heads[-99:], request.headers]
+        manner, head = self.manner, request.headers
+        if any(request.query.get(name) != value for name, value in manner.query.items()):
+            raise self._refused(404, "Resource not found", "404")
+        given = {
+            "bearer": head.get("authorization", "").removeprefix("Bearer "),
+            "api-key": head.get("api-key", ""),
         }
+        if not any(given[kind] == self.key for kind in manner.auth):
+            raise self._refused(401, "Incorrect API key provided.", "invalid_api_key")
 
-    def finish(self) -> None:
-        """End all batches that have not ended."""
-        for batch in list(self.batches.values()):
-            self._check(batch)
-            self._run(batch)
+    def error(self, status: int, message: str, code: str | None = None, param: str | None = None):
+        return self._error(status, message, code, param)
 
-    # --- HTTP ------------------------------------------------------------------------------------------
+    def _refused(self, status: int, message: str, code=None, param=None, **head: str) -> Refused:
+        return Refused(status, self.error(status, message, code, param), head)
 
-    def _serve(self, environ, start_response):
-        try:
-            status, body, headers = self._answer(environ)
-        except Refused as refused:
-            status, headers = refused.status, refused.headers
-            body = self._error(refused)
-        except Cut:
-            _close(environ)
-            return []
-        kind = "application/json"
-        if isinstance(body, bytes):
-            kind, payload = "application/octet-stream", body
-        else:
-            payload = json.dumps(body).encode()
-        length = next((value for name, value in headers if name == "Content-Length"), None)
-        more = [] if length else [("Content-Length", str(len(payload)))]
-        start_response(f"{status} X", [("Content-Type", kind), *more, *headers])
-        return [payload] if not length else _short(payload, environ)
+    # --- files -----------------------------------------------------------------------------------------
 
-    def _error(self, refused: Refused) -> Any:
-        return batch_manners.error(refused.status, refused.message, refused.code, refused.param)
-
-    def _answer(self, environ) -> tuple[int, Any, list]:
-        path = environ["PATH_INFO"]
-        if path.startswith(_PRIVATE):
-            return self._private(path.removeprefix(_PRIVATE), environ)
-        head = _headers(environ)
-        self.heads.append(head)
-        if len(self.heads) > 1_000:
-            del self.heads[:500]
-        self._check_access(path, head, environ["QUERY_STRING"])
-        query = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
-        parts = path.removeprefix(self.manner.prefix).strip("/").split("/")
-        route = (
-            environ["REQUEST_METHOD"],
-            parts[0],
-            len(parts),
-            parts[2] if len(parts) > 2 else "",
-        )
-        self.calls[" ".join(map(str, route))] += 1
-        match route:
-            case ("POST", "files", 1, _):
-                return 200, self._upload(environ), []
-            case ("GET", "files", 1, _):
-                return (
-                    200,
-                    self._list(map(self._file, reversed(self.files.values())), query, 10_000),
-                    [],
-                )
-            case ("GET", "files", 2, _):
-                return 200, self._looked_at(self._the_file(parts[1])), []
-            case ("DELETE", "files", 2, _):
-                del self.files[self._the_file(parts[1]).id]
-                return 200, {"id": parts[1], "object": "file", "deleted": True}, []
-            case ("GET", "files", 3, "content"):
-                return self._content(self._the_file(parts[1]))
-            case ("POST", "batches", 1, _):
-                return 200, self._wrapped(self._create(environ)), []
-            case ("GET", "batches", 1, _):
-                return 200, self._list(self._visible(), query, 100), []
-            case ("GET", "batches", 2, _):
-                return 200, self._poll(self._the_batch(parts[1])), []
-            case ("POST", "batches", 3, "cancel"):
-                return 200, self._wrapped(self._cancel(self._the_batch(parts[1]))), []
-        raise Refused(404, f"Invalid URL ({environ['REQUEST_METHOD']} {path})")
-
-    def _check_access(self, path: str, head: dict[str, str], query: str) -> None:
-        manner = self.manner
-        if not path.startswith(manner.prefix + "/"):
-            raise Refused(404, f"Invalid URL (GET {path})")
-        given = {name: values[0] for name, values in parse_qs(query).items()}
-        if any(given.get(name) != value for name, value in manner.query.items()):
-            raise Refused(404, "Resource not found", "404")
-        keys = {head.get("authorization", "").removeprefix("Bearer "), head.get("api-key", "")}
-        if manner.auth == "bearer":
-            keys.discard(head.get("api-key", ""))
-        if self.behaviour.revoked or self.key not in keys:
-            raise Refused(401, "Incorrect API key provided.", "invalid_api_key")
-
-    def _private(self, name: str, environ) -> tuple[int, Any, list]:
-        if environ["REQUEST_METHOD"] == "POST":
-            body = environ["wsgi.input"].read()
-            if name == "set":
-                for attribute, value in json.loads(body).items():
-                    assert hasattr(self.behaviour, attribute), attribute
-                    setattr(self.behaviour, attribute, value)
-            elif name == "finish":
-                self.finish()
-        if name not in ("state", "set", "finish"):
-            raise Refused(404, "state, set or finish")
-        return 200, {**self.state(), "behaviour": asdict(self.behaviour)}, []
-
-    # --- files ---------------------------------------------------------------------------------------------
-
-    def _upload(self, environ) -> dict:
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        if self.behaviour.happens("upload_cut"):
-            environ["wsgi.input"].read(length // 2)
-            raise Cut
-        half = self.behaviour.happens("upload_half")
-        body = environ["wsgi.input"].read(length // 2 if half else length)
-        fields, name, data = _form(body, environ.get("CONTENT_TYPE", ""))
-        if not half and data is None:
-            raise Refused(400, "'file' is a required property")
-        if fields.get("purpose") != self.manner.purpose:
-            given = fields.get("purpose")
-            raise Refused(400, f"'{given}' is not one of ['{self.manner.purpose}'] - 'purpose'")
-        if not name.endswith(".jsonl"):
-            raise Refused(400, f"Invalid file format for Batch API. Must be .jsonl: {name}")
-        if len(data or b"") > self.manner.max_bytes:
-            raise Refused(
-                413, f"File exceeds the maximum of {self.manner.max_bytes} bytes", "too_large"
+    def post_file(self, request: Request) -> Answer:
+        form = _Form(request)
+        fields, name = form.fields, form.name
+        if not name:
+            raise self._refused(400, "'file' is a required property")
+        for needed in ("purpose", *self.manner.upload_fields):
+            if needed not in fields:
+                raise self._refused(400, f"'{needed}' is a required property")
+        if fields["purpose"] != self.manner.purpose:
+            raise self._refused(400, f"'{fields['purpose']}' is not one of ['batch'] - 'purpose'")
+        more = fields.keys() - {"purpose", "file_type", *self.manner.upload_fields}
+        if self.manner.may_expire_files:
+            more -= {"expires_after[anchor]", "expires_after[seconds]"}
+        if more:
+            raise self._refused(
+                400, f"Unknown parameter: '{min(more)}'.", "unknown_parameter", min(more)
             )
-        file = self._keep(name, fields["purpose"], data or b"")
+        if not name.endswith(".jsonl"):
+            raise self._refused(400, f"Invalid file format for Batch API. Must be .jsonl: {name}")
+        half = self.faults.take(UPLOAD_HALF)
+        size = int(request.headers.get("content-length", 0))
+        if size > self.max_bytes + 10_000:
+            raise self._refused(413, f"File exceeds the maximum of {self.max_bytes} bytes.")
+        kept = self.store(form.half(size) if half else form.data(), name, fields["purpose"])
         if half:
-            raise Cut
-        if self.behaviour.happens("upload_lost"):
-            raise Refused(500, "The server had an error while processing your request.")
-        return self._file(file)
+            raise ConnectionEnds
+        file = self._file(kept)
+        return Answer({self.manner.wrapped_file: file} if self.manner.wrapped_file else file)
 
-    def _keep(self, name: str, purpose: str, data: bytes) -> File:
-        file = File(f"file-{secrets.token_hex(12)}", name, purpose, data, int(time.time()))
-        self.files[file.id] = file
-        return file
+    def get_files(self, request: Request) -> Answer:
+        purpose = request.query.get("purpose")
+        files = [file for file in reversed(self.files.values()) if purpose in (None, file.purpose)]
+        return Answer(self._page([self._file(file) for file in files], request.query, 10_000))
 
-    def _the_file(self, file_id: str) -> File:
-        if file_id not in self.files:
-            raise Refused(404, f"No such File object: {file_id}", None, "id")
-        return self.files[file_id]
+    def get_file(self, request: Request, file_id: str) -> Answer:
+        file = self._known(file_id)
+        self._looks[file_id] = self._looks.get(file_id, 0) + 1
+        return Answer(self._file(file))
 
-    def _looked_at(self, file: File) -> dict:
-        file.looks += 1
-        return self._file(file)
+    def remove_file(self, request: Request, file_id: str) -> Answer:
+        self._known(file_id)
+        self.delete_file(file_id)
+        return Answer({"id": file_id, "object": "file", "deleted": True})
 
-    def _file(self, file: File) -> dict:
-        pending = file.purpose == self.manner.purpose and file.looks < self.manner.pending_file
+    def get_content(self, request: Request, file_id: str) -> Answer:
+        file = self._known(file_id)
+        if self.faults.take(RESULT_410):
+            raise self._refused(410, f"No such File object: {file_id}")
+        if self.faults.take(REDIRECTED):
+            place = f"{self._storage_url()}/{file_id}?signature=x"
+            return Answer(b"", 302, {"Location": place})
+        return self.download(file)
+
+    def _known(self, file_id: str) -> StoredFile:
+        return self.file(file_id, f"No such File object: {file_id}")
+
+    def _is_processed(self, file: StoredFile) -> bool:
+        return self._looks.get(file.id, 0) >= self.manner.pending_looks
+
+    def _file(self, file: StoredFile) -> dict:
         return {
             "id": file.id,
             "object": "file",
-            "bytes": len(file.data),
-            "created_at": self._time(file.created),
+            "bytes": file.size,
+            "created_at": int(file.created_at),
             "filename": file.name,
             "purpose": file.purpose,
-            "status": "pending" if pending else "processed",
+            "status": "processed" if self._is_processed(file) else "pending",
         }
 
-    def _content(self, file: File) -> tuple[int, Any, list]:
-        if file.purpose == "batch_output":
-            for status in (404, 410):
-                if self.behaviour.happens(f"output_{status}"):
-                    raise Refused(status, f"No such File object: {file.id}")
-            if self.behaviour.happens("output_cut"):
-                return 200, file.data[: len(file.data) * 2 // 3], []
-            if self.behaviour.happens("output_short"):
-                half = file.data[: len(file.data) // 2]
-                return 200, half, [("Content-Length", str(len(file.data)))]
-        if self.behaviour.happens("redirect"):
-            return 302, b"", [("Location", f"{self._storage_url()}/{file.id}?signature=x")]
-        return 200, file.data, []
-
     def _storage_url(self) -> str:
-        """Another host that has the files, for whom a key is not meant."""
+        """Another host that has the files, for which a key is not meant."""
         if self._storage is None:
             self._storage = WSGIServer(("127.0.0.1", 0), self._stored, log=None, error_log=None)
             self._storage.start()
         return f"http://127.0.0.1:{self._storage.server_port}"
 
     def _stored(self, environ, start_response):
-        self.storage_heads.append(_headers(environ))
-        data = self.files[environ["PATH_INFO"].strip("/")].data
+        self.storage_heads.append(batch_base._request(environ).headers)
+        data = self.files[environ["PATH_INFO"].strip("/")].path.read_bytes()
         start_response("200 OK", [("Content-Length", str(len(data)))])
         return [data]
 
-    # --- batches -------------------------------------------------------------------------------------------
+    # --- batches ---------------------------------------------------------------------------------------
 
-    def _create(self, environ) -> Batch:
-        manner, behaviour = self.manner, self.behaviour
+    def post_batch(self, request: Request) -> Answer:
         try:
-            body = json.loads(environ["wsgi.input"].read())
-        except ValueError:
-            raise Refused(400, "We could not parse the JSON body of your request.") from None
-        self._check_create(body)
-        if behaviour.happens("create_refused"):
-            raise Refused(500, "The server had an error while processing your request.")
-        if behaviour.happens("create_429"):
-            raise self._limited("Too many enqueued batches: at most 10 open batches are allowed.")
-        file = self.files[body["input_file_id"]]
-        batch = Batch(
-            f"batch_{secrets.token_hex(12)}",
-            file,
-            body["endpoint"],
-            body.get("completion_window"),
-            body.get("metadata"),
-            int(time.time()),
-            behaviour.hidden,
-        )
-        self.batches[batch.id] = batch
-        if behaviour.happens("create_500"):
-            raise Refused(500, "The server had an error while processing your request.")
-        if behaviour.happens("create_silent"):
-            gevent.sleep(600)
-            raise Cut
-        assert manner.create
-        return batch
+            body = request.json()
+        except msgspec.DecodeError:
+            raise self._refused(400, "We could not parse the JSON body of your request.") from None
+        file = self._checked(body)
+        if self.faults.take(CREATE_FULL):
+            message = "Too many enqueued batches: at most 10 open batches are allowed."
+            raise self._refused(429, message, "rate_limit_exceeded", None, **{"Retry-After": "1"})
+        return Answer(self._wrapped(self.create(file, body, "batch_")))
 
-    def _check_create(self, body: Any) -> None:
+    def _checked(self, body: Any) -> StoredFile:
+        """The input file of a batch that can be created so. Raises Refused."""
         manner = self.manner
         if not isinstance(body, dict):
-            raise Refused(400, "The body is no object.")
-        for name in body.keys() - manner.create:
-            raise Refused(400, f"Unknown parameter: '{name}'.", "unknown_parameter", name)
-        for name in manner.required - body.keys():
-            raise Refused(
-                400, f"Missing required parameter: '{name}'.", "missing_required_parameter", name
-            )
+            raise self._refused(400, "The body is no object.")
+        for name in sorted(body.keys() - {*manner.create}):
+            raise self._refused(400, f"Unknown parameter: '{name}'.", "unknown_parameter", name)
+        for name in manner.required:
+            if not body.get(name):
+                message = f"Missing required parameter: '{name}'."
+                raise self._refused(400, message, "missing_required_parameter", name)
         if body["endpoint"] not in manner.urls:
-            raise Refused(400, f"Invalid value: '{body['endpoint']}'.", "invalid_value", "endpoint")
-        if manner.windows is not None and body["completion_window"] not in manner.windows:
-            raise Refused(
-                400,
-                f"Invalid value: '{body['completion_window']}'. Supported values are: "
-                f"{', '.join(manner.windows)}.",
-                "invalid_value",
-                "completion_window",
-            )
-        _check_metadata(body.get("metadata"))
-        expiry = body.get("output_expires_after")
-        if expiry is not None and not (
-            expiry.keys() == {"anchor", "seconds"}
-            and expiry["anchor"] == "created_at"
-            and 3_600 <= expiry["seconds"] <= 2_592_000
-        ):
-            raise Refused(400, "Invalid value.", "invalid_value", "output_expires_after")
+            raise self._invalid(body, "endpoint")
+        if not _in_window(body.get("completion_window"), manner.windows):
+            raise self._invalid(body, "completion_window")
+        if not _is_metadata(body.get("metadata")):
+            raise self._invalid(body, "metadata")
+        if not _is_expiry(body.get("output_expires_after"), manner.keeps_output_s):
+            raise self._invalid(body, "output_expires_after")
         file = self.files.get(body["input_file_id"])
-        if file is None:
-            raise Refused(
-                400, f"No such File object: {body['input_file_id']}", None, "input_file_id"
-            )
-        if file.purpose != manner.purpose or file.looks < manner.pending_file:
-            raise Refused(400, f"Invalid input file: {file.purpose}", None, "input_file_id")
+        if file is None or file.purpose != manner.purpose or not self._is_processed(file):
+            message = f"No such File object, or none that can be used: {body['input_file_id']}"
+            raise self._refused(400, message, None, "input_file_id")
+        return file
 
-    def _limited(self, message: str) -> Refused:
-        refused = Refused(429, message, "rate_limit_exceeded")
-        refused.headers = [("Retry-After", self.behaviour.rate_wait)]
-        return refused
+    def _invalid(self, body: dict, name: str) -> Refused:
+        return self._refused(400, f"Invalid value: '{body[name]}'.", "invalid_value", name)
 
-    def _the_batch(self, batch_id: str) -> Batch:
-        if batch_id not in self.batches:
-            raise Refused(404, f"No batch found with id '{batch_id}'.")
-        return self.batches[batch_id]
-
-    def _visible(self):
-        for batch in reversed(list(self.batches.values())):
-            if batch.hidden > 0:
-                batch.hidden -= 1
-            else:
-                yield self._object(batch)
-
-    def _poll(self, batch: Batch) -> Any:
-        if self.behaviour.happens("poll_429"):
-            raise self._limited("Rate limit reached")
-        if self.behaviour.happens("poll_500"):
-            raise Refused(500, "The server had an error while processing your request.")
-        batch.polls += 1
-        polls = self.behaviour.polls
-        if batch.status not in _ENDED:
-            self._check(batch)
-            if batch.status == "cancelling" or (polls is not None and batch.polls > polls):
-                self._run(batch)
-        return self._wrapped(batch)
-
-    def _check(self, batch: Batch) -> None:
-        """Read and check the lines, once: a batch whose input is wrong fails as a whole."""
-        if batch.checked:
-            return
-        batch.checked = True
-        batch.lines, batch.errors = self._lines(batch)
-        batch.tokens = sum(batch_answers.input_tokens(bytes(line.body)) for line in batch.lines)
-        if self.behaviour.happens("bad_line"):
-            batch.errors = [_fault("invalid_request", "This line's request is not valid.", 2)]
-        open_tokens = sum(
-            other.tokens for other in self.batches.values() if other.status not in _ENDED
-        )
-        limit = self.behaviour.enqueued_limit
-        if self.behaviour.happens("token_limit") or (limit is not None and open_tokens > limit):
+    def check_batch(self, batch: Batch) -> None:
+        faults = self._faults_of(batch)
+        if self.faults.take(FAIL_LINE):
+            faults = [_fault("invalid_request", "This line is not valid.", 2)]
+        limit = self.enqueued_lines_limit
+        if self.faults.take(ENQUEUED_LIMIT) or (
+            limit is not None and self.enqueued_lines() + batch.total > limit
+        ):
+            # https://github.com/openai/openai-python/issues/2084
             message = (
                 f"Enqueued token limit reached for m-1 in organization org-x. Limit: {limit or 90_000:,} "
                 "enqueued tokens. Please try again once some in_progress batches have been completed."
             )
-            batch.errors = [_fault("token_limit_exceeded", message)]
-        batch.status = "failed" if batch.errors else "in_progress"
-        batch.times["failed_at" if batch.errors else "in_progress_at"] = int(time.time())
-        if not batch.errors:
-            batch.counts = (len(batch.lines), 0, 0)
+            faults = [_fault("token_limit_exceeded", message)]
+        if faults:
+            batch.phase, batch.ended_at = "failed", self.clock.now()
+            batch.failure = {"object": "list", "data": faults[:100]}
 
-    def _lines(self, batch: Batch) -> tuple[list[_Line], list[dict]]:
-        lines, faults = [], []
+    def _faults_of(self, batch: Batch) -> list[dict]:
+        if batch.total == 0:
+            return [_fault("empty_file", "The batch file is empty.")]
+        if batch.total > self.max_lines:
+            message = f"The batch file has too many requests. The maximum is {self.max_lines}."
+            return [_fault("too_many_tasks", message)]
+        faults: list[dict] = []
         seen: set[str] = set()
-        models: set[str | None] = set()
-        rows = batch.file.data.split(b"\n")
-        if rows and not rows[-1]:
-            rows.pop()
-        if not rows:
-            faults.append(_fault("empty_file", "The batch file is empty."))
-        if len(rows) > self.manner.max_lines:
-            message = (
-                f"The batch file contains too many requests. Maximum is {self.manner.max_lines}."
-            )
-            return [], [_fault("too_many_tasks", message)]
-        for number, row in enumerate(rows, 1):
+        model: str | None = None
+        inputs = 0
+        for number, row in enumerate(batch.file.lines(), 1):
             try:
                 line = _line(row)
-                of = _model(line.body)
             except msgspec.DecodeError as wrong:
                 faults.append(
                     _fault("invalid_json_line", f"This line is not valid: {wrong}", number)
                 )
                 continue
-            fault = self._fault_of(line, of, batch, seen, models)
+            model = line.body.model if number == 1 else model
+            fault = self._fault_of(line, batch.fields["endpoint"], seen, model)
             if fault:
                 faults.append(_fault(*fault, number))
             seen.add(line.custom_id)
-            models.add(of.model)
-            lines.append(line)
-        return lines, faults[:100]
+            given = line.body.input
+            inputs += len(given) if isinstance(given, list) else 1
+        if batch.fields["endpoint"].endswith("/embeddings") and inputs > self.manner.max_inputs:
+            message = (
+                f"The batch has {inputs} embedding inputs. The maximum is {self.manner.max_inputs}."
+            )
+            faults.append(_fault("too_many_inputs", message))
+        return faults
 
-    def _fault_of(self, line: _Line, of: _Model, batch: Batch, seen, models):
-        manner = self.manner
-        if not line.custom_id or len(line.custom_id) > 64:
+    def _fault_of(
+        self, line: _Line, endpoint: str, seen: set[str], model: str | None
+    ) -> tuple[str, str] | None:
+        manner, body = self.manner, line.body
+        if not 0 < len(line.custom_id) <= 64:
             return "invalid_custom_id", "custom_id has from 1 to 64 characters."
         if line.custom_id in seen:
-            return (
-                "duplicate_custom_id",
-                f"The custom_id '{line.custom_id}' is used by another line.",
-            )
-        if not manner.bare_lines and (line.method != "POST" or line.url != batch.endpoint):
-            return "url_mismatch", f"The URL '{line.url}' does not match '{batch.endpoint}'."
-        if manner.one_model and models and of.model not in models:
-            return "model_mismatch", f"The model '{of.model}' does not match that of other lines."
-        if manner.deployments and of.model not in manner.deployments:
-            return "model_not_found", f"The deployment '{of.model}' is no batch deployment."
-        if of.stream:
+            return "duplicate_custom_id", f"The custom_id '{line.custom_id}' stands in two lines."
+        bare = manner.bare_lines and line.method is None and line.url is None
+        if not bare and (line.method != "POST" or line.url != endpoint):
+            return "url_mismatch", f"The URL '{line.url}' does not match '{endpoint}'."
+        if body.model != model or not model:
+            return "model_mismatch", f"The model '{body.model}' does not match '{model}'."
+        if manner.models and model not in manner.models:
+            return "model_not_found", f"The deployment '{model}' is no batch deployment."
+        if body.stream:
             return "invalid_request", "stream: true is not supported by the Batch API."
-        if manner.last_is_user and not batch_answers.ends_with_user(bytes(line.body)):
+        if manner.last_is_user and (body.messages or [{}])[-1].get("role") != "user":
             return "invalid_messages", "The last message must be the user's."
         return None
 
-    def _cancel(self, batch: Batch) -> Batch:
-        if batch.status not in self.manner.cancels or self.behaviour.happens("cancel_400"):
-            raise Refused(400, f"Cannot cancel a batch with status '{batch.status}'.")
-        self._check(batch)
-        if batch.status not in _ENDED:
-            batch.status = "cancelling"
-            batch.times["cancelling_at"] = int(time.time())
-        return batch
+    def recent(self) -> list[Batch]:
+        found = super().recent()
+        return found[1:] if found and self.faults.take(LIST_LATE) else found
 
-    def _run(self, batch: Batch) -> None:
-        """Run the lines and write the files."""
-        if batch.status in _ENDED:
-            return
-        happens = self.behaviour.happens
-        ended = "cancelled" if batch.status == "cancelling" else "completed"
-        done = batch.lines
-        if ended == "cancelled":
-            done = batch.lines[: len(batch.lines) // 2]
-        elif happens("expired"):
-            ended, done = "expired", batch.lines[: len(batch.lines) // 2]
-        results = batch_answers.run(
-            done, batch.endpoint, batch.lines[len(done) :], f"batch_{ended}"
-        )
-        self._bill(done, results)
-        out = results.output
-        for fault, change in batch_answers.CHANGES.items():
-            if happens(fault):
-                out = change(out)
-        batch.status = ended
-        batch.times[f"{ended}_at"] = int(time.time())
-        batch.counts = (len(batch.lines), results.succeeded, len(batch.lines) - results.succeeded)
-        batch.usage = results.tokens
-        if out:
-            data = b"\n".join(reversed(out)) + b"\n"  # no order is promised
-            batch.output = self._keep(f"{batch.id}_output.jsonl", "batch_output", data).id
-        if results.errors:
-            data = b"\n".join(results.errors) + b"\n"
-            batch.error = self._keep(f"{batch.id}_error.jsonl", "batch_output", data).id
+    def get_batches(self, request: Request) -> Answer:
+        return Answer(self._page([self._object(one) for one in self.recent()], request.query, 100))
 
-    def _bill(self, done: list[_Line], results: "batch_answers.Results") -> None:
-        self.billed.update(batch_answers.digest(bytes(line.body)) for line in done)
-        self.tokens[0] += results.tokens[0]
-        self.tokens[1] += results.tokens[1]
+    def get_batch(self, request: Request, batch_id: str) -> Answer:
+        return Answer(self._object(self.poll(self._made(batch_id)), polled=True))
 
-    def _object(self, batch: Batch) -> dict:
-        total, completed, failed = batch.counts
-        names = [
-            "in_progress",
-            "expired",
-            "finalizing",
-            "completed",
-            "failed",
-            "cancelling",
-            "cancelled",
-        ]
-        found = {
-            "id": batch.id,
-            "object": "batch",
-            "endpoint": batch.endpoint,
-            "errors": {"object": "list", "data": batch.errors} if batch.errors else None,
-            "input_file_id": batch.file.id,
-            "completion_window": batch.window,
-            "status": self._status(batch),
-            "output_file_id": batch.output,
-            "error_file_id": batch.error,
-            "created_at": self._time(batch.created),
-            "expires_at": self._time(batch.created + 86_400),
-            **{f"{name}_at": self._time(batch.times.get(f"{name}_at")) for name in names},
-            "request_counts": {"total": total, "completed": completed, "failed": failed},
-            "metadata": batch.metadata,
-        }
-        if batch.status == "failed" or self.behaviour.faults.get("no_counts"):
-            found["request_counts"] = None
-        if self.behaviour.faults.get("empty_error_id") and not batch.error:
-            found["error_file_id"] = ""
-        return found
+    def post_cancel(self, request: Request, batch_id: str) -> Answer:
+        batch = self._made(batch_id)
+        if batch.ended or (
+            not batch.cancel_asked and self._status(batch).lower() not in self._cancellable
+        ):
+            message = f"Cannot cancel a batch with status '{self._status(batch)}'."
+            raise self._refused(400, message)
+        return Answer(self._wrapped(self.cancel(batch)))
+
+    @property
+    def _cancellable(self) -> tuple[str, ...]:
+        return (*self.manner.cancels, self.manner.queued)
+
+    def move_on(self, batch: Batch) -> None:
+        before = batch.phase
+        super().move_on(batch)
+        delete = batch.fields.get("auto_delete_input_file", self.manner.deletes_input)
+        if batch.phase != before and batch.ended and delete and batch.file.id in self.files:
+            self.delete_file(batch.file.id)
+
+    def _made(self, batch_id: str) -> Batch:
+        return self.batch(batch_id, f"No batch found with id '{batch_id}'.")
 
     def _status(self, batch: Batch) -> str:
-        status = batch.status
-        if status == "in_progress" and self.behaviour.happens("new_status"):
-            status = "reticulating"
+        status = _PHASES.get(batch.phase, batch.phase)
+        if not batch.ended and batch.cancel_asked:
+            status = "cancelling"
+        elif batch.phase == "failed" and batch.polls == 0:
+            status = "validating"  # lines are checked later than the batch is created
+        if status == "validating":
+            status = self.manner.queued
         return status.upper() if self.manner.upper else status
 
-    def _time(self, seconds: int | None) -> Any:
-        if seconds is None or not self.manner.upper:
-            return seconds
-        return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
-
-    def _wrapped(self, batch: Batch) -> Any:
+    def _wrapped(self, batch: Batch) -> dict:
         found = self._object(batch)
         return {self.manner.wrapped: found} if self.manner.wrapped else found
 
-    def _list(self, objects, query: dict[str, str], most: int) -> Any:
-        found = list(objects)
+    def _object(self, batch: Batch, polled: bool = False) -> dict:
+        status = self._status(batch)
+        if polled and not batch.ended and self.faults.take(UNKNOWN_STATUS):
+            status = "reticulating"
+        no_error_id = "" if self.faults.armed(EMPTY_ERROR_ID) else None
+        found = {
+            "id": batch.id,
+            "endpoint": batch.fields["endpoint"],
+            "input_file_id": batch.file.id,
+            "status": status,
+            "output_file_id": batch.results.id if batch.results else None,
+            "error_file_id": batch.errors.id if batch.errors else no_error_id,
+            "created_at": self._time(batch.created_at),
+        }
+        if self.manner.upper:
+            done = (batch.succeeded + batch.failed) / (batch.total or 1)
+            failure = batch.failure["data"][0]["message"] if batch.failure else None
+            return {**found, "progress": 100 * done, "error": failure}
+        return {**found, **self._more(batch, status)}
+
+    def _more(self, batch: Batch, status: str) -> dict:
+        times = {f"{name}_at": None for name in _TIMES}
+        if batch.ended:
+            times[f"{status}_at"] = self._time(batch.ended_at)
+        started = batch.phase != "pending" and batch.phase != "failed"
+        not_done = batch.failed + batch.cancelled + batch.expired
+        counts: dict | None = {
+            "total": batch.total if started else 0,
+            "completed": batch.succeeded,
+            "failed": not_done,
+        }
+        quiet = self.manner.counts_when and status not in self.manner.counts_when
+        if quiet or batch.phase == "failed" or self.faults.armed(NO_COUNTS):
+            counts = None
+        checked = status not in ("validating", self.manner.queued)
+        return {
+            **times,
+            "object": "batch",
+            "in_progress_at": self._time(batch.started_at),
+            "expires_at": self._time(batch.created_at + 86_400),
+            "errors": batch.failure if checked else None,
+            "completion_window": batch.fields.get("completion_window", "24h"),
+            "request_counts": counts,
+            "metadata": batch.fields.get("metadata"),
+        }
+
+    def _time(self, seconds: float | None) -> Any:
+        if seconds is None or not self.manner.upper:
+            return None if seconds is None else int(seconds)
+        return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")
+
+    def _page(self, found: list[dict], query: dict[str, str], most: int) -> Any:
         if self.manner.bare_list:
             return found
-        limit = int(query.get("limit", min(20, most)))
-        if not 1 <= limit <= most:
-            raise Refused(400, f"Invalid 'limit': {limit}", "integer_out_of_range", "limit")
-        after = query.get("after")
+        given = query.get("limit", "20")
+        if not given.isdigit() or not 1 <= int(given) <= most:
+            raise self._refused(400, f"Invalid 'limit': {given}", "invalid_value", "limit")
+        after, limit = query.get("after"), int(given)
         if after is not None:
             ids = [one["id"] for one in found]
             if after not in ids:
-                raise Refused(400, f"No object with id '{after}'.", None, "after")
+                raise self._refused(400, f"No object with id '{after}'.", None, "after")
             found = found[ids.index(after) + 1 :]
         page = found[:limit]
         return {
@@ -685,62 +491,142 @@ class BatchEmulator:
             "has_more": len(found) > limit,
         }
 
+    # --- lines -------------------------------------------------------------------------------------------
 
-class _Handler(WSGIHandler):
-    def get_environ(self):
-        return {**super().get_environ(), "emulator.socket": self.socket}
-
-
-def _close(environ) -> None:
-    environ["emulator.socket"].shutdown(socket.SHUT_RDWR)
-
-
-def _short(payload: bytes, environ):
-    yield payload
-    _close(environ)
-
-
-def _headers(environ) -> dict[str, str]:
-    return {
-        name.removeprefix("HTTP_").replace("_", "-").lower(): value
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    }
-
-
-def _form(body: bytes, content_type: str) -> tuple[dict[str, str], str, bytes | None]:
-    """The fields of a multipart form, the name of its file and what is in it, which may be cut off."""
-    found = re.search(r'boundary="?([^";]+)', content_type)
-    if not content_type.startswith("multipart/form-data") or not found:
-        raise Refused(400, f"Invalid Content-Type: {content_type}")
-    edge = b"--" + found[1].encode()
-    fields, name, data, place = {}, "", None, body.find(edge)
-    while place >= 0:
-        head, gap, _ = body[place : place + 2_000].partition(b"\r\n\r\n")
-        start = place + len(head) + 4
-        place = body.find(b"\r\n" + edge, start) if gap else -1
-        end = place if place >= 0 else len(body)
-        place = place + 2 if place >= 0 else -1
-        field = re.search(rb'[; ]name="([^"]*)"', head)
-        if not gap or not field:
-            continue
-        file_name = re.search(rb'filename="([^"]*)"', head)
-        if file_name:
-            name, data = file_name[1].decode(), body[start:end]
+    def answered(self, batch: Batch, line: bytes) -> tuple[str, LineFault | None, bytes]:
+        row = _row(line)
+        text = batch_answers.last_text(row["body"])
+        fault = self.fault_of(text)
+        if fault is None:
+            body, given, made = batch_answers.answer(batch.fields["endpoint"], row["body"], text)
+            self.tokens[0] += given
+            self.tokens[1] += made
         else:
-            fields[field[1].decode()] = body[start:end].decode()
-    return fields, name, data
+            body = self.error(fault.status, fault.message)
+        status = fault.status if fault else 200
+        return text, fault, _result(row["custom_id"], status, body)
+
+    def unanswered(self, batch: Batch, line: bytes, phase: str) -> bytes:
+        message = f"This request was not executed before the batch was {phase}."
+        return (
+            _encode(
+                {
+                    "id": "batch_req_0",
+                    "custom_id": _row(line)["custom_id"],
+                    "response": None,
+                    "error": {"code": f"batch_{phase}", "message": message},
+                }
+            )
+            + b"\n"
+        )
+
+    def foreign(self, batch: Batch) -> bytes:
+        return _result("foreign", 200, {"choices": []})
+
+    def _damaged(self, batch: Batch, made: bytes) -> bytes:
+        if self.faults.take(STATUS_ZERO):
+            row = _row(made)
+            row["response"] = {"status_code": 0, "request_id": "", "body": ""}
+            return _encode(row) + b"\n"
+        return super()._damaged(batch, made)
 
 
-def _check_metadata(metadata: Any) -> None:
-    if metadata is None:
-        return
-    good = isinstance(metadata, dict) and len(metadata) <= 16
-    if not good or any(
-        not isinstance(value, str) or len(name) > 64 or len(value) > 512
-        for name, value in metadata.items()
-    ):
-        raise Refused(400, "Invalid metadata.", "invalid_value", "metadata")
+class _Form:
+    """A multipart form whose file comes last, read as it arrives."""
+
+    def __init__(self, request: Request):
+        kind = request.headers.get("content-type", "")
+        found = re.search(r'boundary="?([^";]+)', kind)
+        if not kind.startswith("multipart/form-data") or not found:
+            message = f"Invalid Content-Type: {kind}"
+            raise Refused(
+                400, {"error": {"message": message, "type": "x", "param": None, "code": None}}
+            )
+        self._edge = b"\r\n--" + found[1].encode()
+        self._chunks = request.chunks()
+        self._read = b"\r\n"
+        self.fields: dict[str, str] = {}
+        self.name = ""
+        while not self.name and self._part():
+            pass
+
+    def data(self) -> Iterator[bytes]:
+        """What is in the file."""
+        data, kept = self._read, len(self._edge)
+        while self._edge not in data:
+            chunk = next(self._chunks, b"")
+            if not chunk:
+                return
+            yield data[:-kept]
+            data = data[-kept:] + chunk
+        yield data.partition(self._edge)[0]
+
+    def half(self, size: int) -> Iterator[bytes]:
+        left = size // 2
+        for chunk in self.data():
+            yield chunk[:left]
+            left -= len(chunk)
+            if left <= 0:
+                return
+
+    def _part(self) -> bool:
+        """Read a field, or the head of the file."""
+        _, found, rest = self._until(self._edge)
+        self._read = rest
+        head, gap, rest = self._until(b"\r\n\r\n")
+        field = re.search(rb'[; ]name="([^"]*)"', head)
+        if not found or not gap or not field:
+            return False
+        self._read = rest
+        name = re.search(rb'filename="([^"]*)"', head)
+        if name:
+            self.name = name[1].decode()
+        else:
+            value, _, rest = self._until(self._edge)
+            self.fields[field[1].decode()] = value.decode()
+            self._read = self._edge + rest
+        return True
+
+    def _until(self, end: bytes) -> tuple[bytes, bytes, bytes]:
+        while end not in self._read:
+            chunk = next(self._chunks, b"")
+            if not chunk:
+                break
+            self._read += chunk
+        return self._read.partition(end)
+
+
+def _result(custom_id: str, status: int, body: Any) -> bytes:
+    response = {"status_code": status, "request_id": "req_1", "body": body}
+    row = {"id": "batch_req_1", "custom_id": custom_id, "response": response, "error": None}
+    return _encode(row) + b"\n"
+
+
+def _in_window(given: Any, windows: tuple[int, int]) -> bool:
+    if given is None:
+        return True
+    found = re.fullmatch(r"([0-9]{1,4})([hd])", str(given))
+    if not found:
+        return False
+    return windows[0] <= int(found[1]) * (24 if found[2] == "d" else 1) <= windows[1]
+
+
+def _is_metadata(given: Any) -> bool:
+    if given is None:
+        return True
+    return (
+        isinstance(given, dict)
+        and len(given) <= 16
+        and all(len(name) <= 64 for name in given)
+        and all(isinstance(value, str) and len(value) <= 512 for value in given.values())
+    )
+
+
+def _is_expiry(given: Any, bounds: tuple[int, int]) -> bool:
+    if given is None:
+        return True
+    good = isinstance(given, dict) and given.keys() == {"anchor", "seconds"}
+    return good and given["anchor"] == "created_at" and bounds[0] <= given["seconds"] <= bounds[1]
 
 
 def _fault(code: str, message: str, line: int | None = None) -> dict:
@@ -751,14 +637,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--provider", default="openai", choices=sorted(MANNERS))
-    parser.add_argument("--polls", type=int, default=0, help="-1: when told")
+    parser.add_argument("--polls", type=int, default=2, help="until a batch ends; 0: when told")
     given = parser.parse_args()
-    polls = given.polls if given.polls >= 0 else None
-    emulator = BatchEmulator(given.provider, given.port, polls=polls)
-    emulator.start()
-    print(emulator.base_url, flush=True)
-    emulator.serve_forever()
+    with OpenAIBatches(given.provider, given.port, given.polls or None) as provider:
+        print(provider.base_url, flush=True)
+        gevent.get_hub().join()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -23,6 +23,7 @@ from ...core.stored_messages import (
     ANSWER_TOO_LARGE,
     CLOSED_HALFWAY,
     DOWNLOAD_NOT_FOLLOWED,
+    EMPTY_ANSWER,
     NO_ANSWER_IN_TIME,
     NO_JSON_ANSWER,
     REDIRECTED_NOWHERE,
@@ -37,7 +38,7 @@ from ..request_headers import headers_of
 from ..request_urls import RequestUrls
 from ..transport import CONNECT_S, Reply, TransportFailure, failure_of, session_of
 from .batch_client import ResultsCutOff
-from .call_refusals import refusal_of
+from .call_refusals import check_is_results, refusal_of
 from .multipart_file import MultipartFile
 from .result_file import Unpacker, check_last_line, unfinished
 
@@ -69,10 +70,13 @@ class BatchCalls:
 
     def get(self, path: str) -> Any:
         """The JSON of an answer, decoded."""
-        return self._json("GET", path)
+        answer = self._json("GET", path)
+        if answer is None:
+            raise TransportFailure(Cause.BAD_RESPONSE, EMPTY_ANSWER())
+        return answer
 
     def post(self, path: str, body: Any = None) -> Any:
-        """The same, for a JSON body that is given decoded; None: no body."""
+        """The same, for a JSON body that is given decoded; None: no body. None for an empty answer."""
         return self._json("POST", path, body)
 
     def delete(self, path: str) -> Any:
@@ -87,15 +91,16 @@ class BatchCalls:
         return self._decoded(self._answer(request, self._call_s))
 
     def download(self, path: str, to: Path) -> None:
-        """GET a file; ``path`` may be a whole URL. The file at ``to`` is there once it is whole: raises
+        """GET a file of JSON lines; ``path`` may be a whole URL. The file at ``to`` is there once it is whole: raises
         ResultsCutOff where less comes than announced, or the last line is cut off; OSError where it
         cannot be written."""
         part = unfinished(to)
         with self._translated(self._call_s, whole=False), self._followed(path) as response:
             if response.status_code != 200:
-                refusal = refusal_of(self._reply(response, self._read(response)))
+                refusal = refusal_of(self._reply(response, self._read(response)), of_file=True)
                 raise refusal or TransportFailure(Cause.BAD_RESPONSE, NO_JSON_ANSWER())
             self._write(response, part)
+        check_is_results(part)
         check_last_line(part)
         part.replace(to)
 
@@ -170,7 +175,10 @@ class BatchCalls:
                         _written(file, piece)
         except (IncompleteRead, ProtocolError) as error:
             raise ResultsCutOff(RESULTS_CUT_OFF()) from error
-        if not unpacker.whole:
+        nothing = not to.stat().st_size and not {"content-length", "transfer-encoding"} & {
+            name.lower() for name in response.headers
+        }
+        if nothing or not unpacker.whole:  # nothing: the connection ended before the body
             raise ResultsCutOff(RESULTS_CUT_OFF())
 
     def _piece(self, response: requests.Response) -> bytes:
@@ -229,10 +237,10 @@ class BatchCalls:
             raise TransportFailure(Cause.TIMEOUT, message, awaited=awaited) from error
         except _NotWritten as error:
             raise error.reason from None
-        except HTTPError as error:
-            raise TransportFailure(Cause.CONNECTION, CLOSED_HALFWAY()) from error
         except Exception as error:
             failure = failure_of(error)
+            if failure is None and isinstance(error, HTTPError):
+                failure = TransportFailure(Cause.CONNECTION, CLOSED_HALFWAY())
             if failure is None:
                 raise
             raise failure from error

@@ -27,6 +27,7 @@ _STATES = {
     RemoteState.CANCELLED: "cancelled canceled aborted stopped",
 }
 _STATE_OF = {word: state for state, words in _STATES.items() for word in words.split()}
+_LISTS = ("data", "batches", "jobs", "files", "items")
 _PREFIX = re.compile(r"^(?:job_state|batch_state|job_status|batch_status|state|status|batch|job)_")
 _MS_FROM = 100_000_000_000  # what is larger is no time in seconds (it would be the year 5138)
 _FAR = 253_402_300_800_000  # ms: the year 10000
@@ -48,19 +49,26 @@ def unwrapped(data: Any) -> dict[str, Any]:
     return inner[0] if inner else {}
 
 
-def listed(data: Any) -> list[dict[str, Any]]:
-    """The objects of a list, which may be a bare array, or stand under any name."""
+def listed(data: Any) -> list[dict[str, Any]] | None:
+    """The objects of a list, which may be a bare array, or stand within another object; None where there
+    is none. A list without entries may be null; it is known by its name only, since another one says
+    nothing of what exists."""
     if isinstance(data, dict):
-        lists = [value for value in data.values() if isinstance(value, list)]
-        lists += [
-            value for value in data.values() if isinstance(value, dict) for value in value.values()
-        ]
-        data = (
-            data.get("data")
-            if isinstance(data.get("data"), list)
-            else next((value for value in lists if isinstance(value, list)), [])
-        )
-    return [one for one in map(unwrapped, data or []) if one]
+        inner = [data, *(value for value in data.values() if isinstance(value, dict))]
+        data = next((found for one in inner if (found := _list_in(one)) is not None), None)
+    if not isinstance(data, list):
+        return None
+    return [one for one in map(unwrapped, data) if one]
+
+
+def _list_in(data: dict[str, Any]) -> list[Any] | None:
+    for name in _LISTS:
+        if isinstance(data.get(name), list):
+            return list(data[name])
+    for value in data.values():
+        if isinstance(value, list) and any(map(unwrapped, value)):
+            return value
+    return [] if data.get("object") == "list" or data.get("data", 0) is None else None
 
 
 def remote_batch(data: dict[str, Any]) -> RemoteBatch:

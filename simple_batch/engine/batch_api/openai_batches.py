@@ -4,11 +4,13 @@ Source: https://platform.openai.com/docs/api-reference/batch (read 2026-11-28); 
 data/providers.toml.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import gevent
 import msgspec
 
 from ...core.domain import Cause, Endpoint, Verdict
@@ -33,6 +35,9 @@ from .result_file import unfinished
 PAGE = 100  # the most batches that OpenAI gives at once
 MAX_PAGES = 1_000
 _CLOCKS_MS = 3_600_000  # a provider's clock and ours may differ by this
+_OPTIONAL = {"metadata", "output_expires_after", "completion_window"}
+PROCESSING_S, PROCESSING_LOOKS = 1.0, 30
+_PROCESSING = ("pending", "running", "notrunning", "processing")  # statuses of a file, of Azure
 _BROKEN = ("error", "failed", "cancelled", "deleted")  # statuses of a file that was not taken
 
 
@@ -47,53 +52,61 @@ class OpenAIBatches:
         self.limits = profile.limits
         self.counts_at_end = profile.counts_at_end
         self._lines: dict[str, bytes] = {}  # by url: what stands between an id and a body
+        self._left_out: set[str] = set()  # fields that the endpoint rejects
 
     def line(self, line_id: str, url: str, body: bytes) -> bytes:
         between = self._lines.get(url)
         if between is None:
-            wire = msgspec.json.encode(self._profile.url(url))
-            between = self._lines[url] = b'","method":"POST","url":%s,"body":' % wire
+            between = self._lines[url] = self._between(url)
         if b"\n" in body or b"\r" in body:
             body = msgspec.json.format(body, indent=-1)
         return b"".join((b'{"custom_id":"', line_id.encode(), between, body, b"}"))
 
     def upload(self, part: PartInput) -> str:
-        fields = {"purpose": self._profile.purpose}
-        answer = self._calls.upload("/files", fields, _file_name(part), part.path)
-        return _id(answer)
+        profile, name = self._profile, _file_name(part)
+        fields = {"purpose": profile.purpose}
+        if profile.send_file_name:
+            fields["file_name"] = name
+        if profile.input_expires_s is not None:
+            fields["expires_after[anchor]"] = "created_at"
+            fields["expires_after[seconds]"] = str(profile.input_expires_s)
+        file = _object(self._calls.upload(profile.upload_path, fields, name, part.path))
+        self._wait_until_processed(file)
+        return str(file["id"])
 
     def find_upload(self, part: PartInput) -> str | None:
         size, found = part.path.stat().st_size, None
-        query = f"purpose={quote(self._profile.purpose)}&limit={PAGE}"
-        for file in self._listed("/files", query, part.since):
-            if part.marker not in str(file.get("filename") or file.get("name") or ""):
-                continue
+        for file in self._uploads(part):
             given = file.get("bytes", file.get("size"))
             whole = str(file.get("status", "")).lower() not in _BROKEN and given in (None, size)
             if not whole:
                 self._delete_file(str(file["id"]))
             elif found is None:
+                self._wait_until_processed(file)
                 found = str(file["id"])
         return found
 
     def create(self, part: PartInput, file_id: str | None) -> RemoteBatch:
-        profile = self._profile
-        body: dict[str, Any] = {"input_file_id": file_id, "endpoint": profile.url(part.url)}
-        window = profile.window(part.within_h)
-        if window is not None:
-            body["completion_window"] = window
-        if profile.metadata:
-            body["metadata"] = {MARKER_KEY: part.marker}
-        if profile.output_expires_s is not None:
-            kept = {"anchor": "created_at", "seconds": profile.output_expires_s}
-            body["output_expires_after"] = kept
-        return _batch(self._calls.post("/batches", {**body, **profile.create}))
+        while True:
+            body = self._creation(part, file_id)
+            try:
+                return _batch(self._calls.post("/batches", body))
+            except BatchCallFailed as refused:
+                # nothing was created, and the field is not needed
+                rejected = refused.finding.rejected
+                unknown = _OPTIONAL & body.keys() & {*(rejected.names if rejected else ())}
+                if not unknown:
+                    raise
+                self._left_out |= unknown
 
     def find(self, part: PartInput, file_id: str | None) -> list[RemoteBatch]:
+        inputs = {file_id} if file_id else set()
+        if not inputs and not self._has_metadata:
+            inputs = {str(file["id"]) for file in self._uploads(part)}
         found = {}
         for data in self._listed("/batches", f"limit={PAGE}", part.since):
             batch = remote_batch(data)
-            if batch.marker == part.marker or (file_id and batch.input_file == file_id):
+            if batch.marker == part.marker or batch.input_file in inputs:
                 found[batch.id] = batch
         return sorted(found.values(), key=lambda batch: (batch.created_at or 0, batch.id))
 
@@ -155,6 +168,49 @@ class OpenAIBatches:
     def close(self) -> None:
         self._calls.close()
 
+    @property
+    def _has_metadata(self) -> bool:
+        return self._profile.metadata and "metadata" not in self._left_out
+
+    def _creation(self, part: PartInput, file_id: str | None) -> dict[str, Any]:
+        """The body of the call that creates a batch."""
+        profile = self._profile
+        body: dict[str, Any] = {"input_file_id": file_id, "endpoint": profile.url(part.url)}
+        window = profile.window(part.within_h)
+        if window is not None:
+            body["completion_window"] = window
+        if self._has_metadata:
+            body["metadata"] = {MARKER_KEY: part.marker}
+        if profile.output_expires_s is not None:
+            kept = {"anchor": "created_at", "seconds": profile.output_expires_s}
+            body["output_expires_after"] = kept
+        body.update(profile.create)
+        return {name: value for name, value in body.items() if name not in self._left_out}
+
+    def _between(self, url: str) -> bytes:
+        """What stands between the id and the body of a line."""
+        if self._profile.bare_lines:
+            return b'","body":'
+        return b'","method":"POST","url":%s,"body":' % msgspec.json.encode(self._profile.url(url))
+
+    def _uploads(self, part: PartInput) -> Iterator[dict[str, Any]]:
+        """The files that were uploaded under the part's name."""
+        purpose = self._profile.purpose
+        named = re.compile(rf"(?<![a-z0-9-]){re.escape(part.marker)}(?![a-z0-9-])")
+        for file in self._listed("/files", f"purpose={quote(purpose)}&limit={PAGE}", part.since):
+            name = str(file.get("filename") or file.get("name") or "")
+            if file.get("purpose", purpose) == purpose and named.search(name):
+                yield file
+
+    def _wait_until_processed(self, file: dict[str, Any]) -> None:
+        """Azure refuses to create a batch of a file that it has not looked at; that takes seconds."""
+        for _ in range(PROCESSING_LOOKS):
+            if str(file.get("status", "")).lower() not in _PROCESSING:
+                return
+            file = _object(self._calls.get(f"/files/{_quoted(str(file['id']))}"))
+            if str(file.get("status", "")).lower() in _PROCESSING:
+                gevent.sleep(PROCESSING_S)
+
     def _delete_file(self, file_id: str) -> None:
         try:
             self._calls.delete(f"/files/{_quoted(file_id)}")
@@ -169,19 +225,20 @@ class OpenAIBatches:
         after = ""
         for _ in range(MAX_PAGES):
             answer = self._calls.get(f"{path}?{query}{after}")
-            page = [one for one in listed(answer) if str(one["id"]) not in seen]
+            found = listed(answer)
+            if found is None:
+                raise TransportFailure(Cause.BAD_RESPONSE, NO_BATCH_ANSWER(part="data"))
+            page = [one for one in found if str(one["id"]) not in seen]
             yield from page
             seen.update(str(one["id"]) for one in page)
-            if not page or not _has_more(answer, len(page)) or _all_older(page, since):
+            if not page or not _has_more(answer) or _all_older(page, since):
                 return
             after = f"&after={_quoted(str(page[-1]['id']))}"
 
 
-def _has_more(answer: Any, found: int) -> bool:
-    if not isinstance(answer, dict):
-        return False  # a bare array is everything
-    more = answer.get("has_more")
-    return bool(more) if more is not None else found >= PAGE
+def _has_more(answer: Any) -> bool:
+    """Whether there may be another page. A bare array is everything."""
+    return isinstance(answer, dict) and answer.get("has_more") is not False
 
 
 def _all_older(page: list[dict[str, Any]], since: int | None) -> bool:
@@ -202,10 +259,6 @@ def _file_name(part: PartInput) -> str:
 
 def _quoted(name: str) -> str:
     return quote(name, safe="")
-
-
-def _id(answer: Any) -> str:
-    return str(_object(answer)["id"])
 
 
 def _batch(answer: Any) -> RemoteBatch:

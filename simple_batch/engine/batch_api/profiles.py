@@ -18,9 +18,11 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     is False where no call was made to the real service.
 
     Of OpenAI's form: ``endpoints`` are paths as they stand on the wire, which begin with ``url_prefix`` where
-    OpenAI's begin with /v1. ``send_window`` is False where a batch is created without a window, ``metadata``
-    where it can have none; ``create`` are further fields of the call that creates it. ``output_expires_s``:
-    seconds that result files are kept, where this can be asked for."""
+    OpenAI's begin with /v1. ``upload_path`` is where files are uploaded, with ``purpose`` and, if
+    ``send_file_name``, their name. ``bare_lines``: a line has no method and no url. ``send_window`` is False
+    where a batch is created without a window, ``metadata`` where it can have none; ``create`` are further
+    fields of the call that creates it. ``input_expires_s`` and ``output_expires_s``: seconds that files are
+    kept, where this can be asked for."""
 
     kind: str
     max_requests: int | None = None
@@ -34,10 +36,14 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     discount: float | None = None
     endpoints: tuple[str, ...] = ()
     url_prefix: str = "/v1"
+    upload_path: str = "/files"
     purpose: str = "batch"
+    send_file_name: bool = False
+    bare_lines: bool = False
     send_window: bool = True
     metadata: bool = True
     create: dict[str, Any] = {}
+    input_expires_s: int | None = None
     output_expires_s: int | None = None
     counts_at_end: bool = False
     source: str = ""
