@@ -132,6 +132,7 @@ class Progress(TypedDict):
     attempts: int  # calls
     retries: int  # calls after the first of a request
     tokens: Tokens
+    saved: list[SavingJson]
     cache_hit_rate: float | None  # cached input tokens over all; None where there are none
     cost: Cost
     spend_cap: float | None  # in units of the job's currency
@@ -172,7 +173,7 @@ def summary(job_id: int) -> Summary:
         "outcomes": outcomes(job),
         "outcome_status": outcome_status(job),
         "waiting": waiting(job),
-        "saved": [saving.to_json() for saving in savings.saved(job)],
+        "saved": _saved(job),
         "first_token_ms": first_token(job),
     }
 
@@ -206,6 +207,7 @@ def progress(job_id: int) -> Progress:
         "attempts": job.attempts,
         "retries": job.retries,
         "tokens": tokens(job),
+        "saved": _saved(job),
         "cache_hit_rate": cache_hit_rate(job),
         "cost": cost(job),
         "spend_cap": None if job.spend_cap is None else float(Decimal(job.spend_cap) / NANO),
@@ -318,6 +320,10 @@ def tokens(job: Job) -> Tokens:
         "cache_write": job.cache_write_tokens,
         "estimated": job.estimated_calls,
     }
+
+
+def _saved(job: Job) -> list[SavingJson]:
+    return [saving.to_json() for saving in savings.saved(job)]
 
 
 def cache_hit_rate(job: Job) -> float | None:

@@ -210,7 +210,7 @@ class Items:
             raise Bad(
                 "model_not_found",
                 translatable(
-                    "no active API config has the alias or the model %(model)r: make one first.",
+                    "no active connection has the name or the model %(model)r: make one first.",
                     model=model[:100],
                 ),
                 "body.model",

@@ -142,9 +142,9 @@ class ConfigSpendLimit(SpendLimit):
         return PauseReason(
             SPEND_CAP,
             translatable(
-                "The %(which)s spend cap of %(most)s of the API config “%(alias)s” is reached: "
+                "The %(which)s spend cap of %(most)s of the connection “%(alias)s” is reached: "
                 "%(spent)s spent. The job goes on %(when)s (%(zone)s), or when you raise or "
-                "remove that cap in the API config.",
+                "remove that cap.",
                 which=which,
                 most=limit,
                 alias=self._alias,

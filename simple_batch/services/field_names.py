@@ -16,7 +16,7 @@ _NAMES = {
         translatable("priority"),
         translatable("spend_cap"),
         # of a config
-        translatable("alias"),
+        translatable("name"),
         translatable("base_url"),
         translatable("key"),
         translatable("model"),

@@ -99,7 +99,7 @@ def get(id_or_alias: int | str) -> ApiConfig:
         wanted = ApiConfig.id == id_or_alias
     config = ApiConfig.get_or_none(wanted)
     if config is None:
-        raise NotFound(translatable("There is no API config %(given)r.", given=id_or_alias))
+        raise NotFound(translatable("There is no connection %(given)r.", given=id_or_alias))
     return config
 
 
