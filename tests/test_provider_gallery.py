@@ -32,7 +32,9 @@ def test_an_entry_says_when_and_where_its_facts_were_found(entry):
     sources += [rule.source for rule in entry.params]
     sources += [rules.source for rules in entry.price_rules]
     assert all(rules.date[:7] >= "2026-11" for rules in entry.price_rules)
-    sources += [entry.batch.source] if entry.batch and entry.batch.source else []
+    if entry.batch is not None:
+        sources += [entry.batch.source, *entry.batch.further_sources]
+        assert entry.batch.date[:7] >= "2026-11" and not entry.batch.tried
     for source in sources:
         written = source.startswith("docs/") and (ROOT / source).exists()
         assert written or urlsplit(source).scheme == "https", source

@@ -136,6 +136,14 @@ class ClaimedPages(RequestSource, ResultSink):
 
     def record(self, item: Recorded) -> None:
         self._recorder.record(item)
+        self._count(item)
+
+    def record_group(self, items: list[Recorded]) -> None:
+        self._recorder.record_group(items)
+        for item in items:
+            self._count(item)
+
+    def _count(self, item: Recorded) -> None:
         if item.result is None:
             return
         self._recorded += 1
@@ -145,6 +153,11 @@ class ClaimedPages(RequestSource, ResultSink):
         page.left -= 1
         if page.left == 0:
             self._recorder.after(lambda: self._done.add(page.id))
+
+    def record_group(self, items: list[Recorded]) -> None:
+        for item in items:
+            self.record(item)
+        self.flush()
 
     def holds(self, way: RouteKey) -> bool:
         return any(page.way == way for page in self._page_of.values())

@@ -25,7 +25,7 @@ LIVE_EVERY_S = 1.0
 
 class Coordinator:
     """``wake(worker, job_id)`` notifies a worker of a new assignment. ``may_declare_dead()`` says whether this
-    worker may declare others dead."""
+    worker may declare others dead; for ``end_parts`` see Scheduler."""
 
     def __init__(
         self,
@@ -35,11 +35,18 @@ class Coordinator:
         providers: Providers,
         wake: Callable[[str, int], None],
         may_declare_dead: Callable[[], bool],
+        end_parts: Callable[[int, bool], None],
     ):
         self._may_declare_dead = may_declare_dead
         self._placement = Placement(wake, self._ended)
         self.scheduler = Scheduler(
-            settings, providers, self._placement, hooks, lambda: None, tick_s=TICK_S
+            settings,
+            providers,
+            self._placement,
+            hooks,
+            lambda: None,
+            tick_s=TICK_S,
+            end_parts=end_parts,
         )
         self._background = BackgroundTasks(settings, vault, hooks)
         on_error = partial(log_failure, log, "the workers cannot be looked after")

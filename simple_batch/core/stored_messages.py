@@ -101,6 +101,23 @@ TRUNCATED_ENCODING = stored_message("the answer's %(encoding)s data is truncated
 LINE_BREAK_IN_HEADER = stored_message("a header holds a line break")
 UNREADABLE_IMAGE = stored_message("an image cannot be read: %(error)s (%(file)s)")
 
+# --- providers' batch APIs (engine/batch_api/) ---------------------------------------------------
+
+RESULTS_CUT_OFF = stored_message("the provider's file of results was not delivered whole")
+DOWNLOAD_NOT_FOLLOWED = stored_message(
+    "the download is redirected to an address that is not followed (%(why)s)", ours=("why",)
+)
+REDIRECTED_TOO_OFTEN = stored_part("too many redirects")
+REDIRECTED_WITHOUT_TLS = stored_part("from https to http")
+REDIRECTED_NOWHERE = stored_part("no address of a web server")
+NO_BATCH_ANSWER = stored_message(
+    "the answer has no “%(part)s”: does this endpoint have a batch API?"
+)
+RESULT_LINE_UNREADABLE = stored_message("a line of the provider's results is not valid")
+LINE_NOT_RUN = stored_message(
+    "the provider returned this line without a status and without an answer"
+)
+
 OS_ERRORS = (  # the operating system's words, as it gives them
     stored_message("Connection refused"),
     stored_message("Connection reset by peer"),
@@ -230,6 +247,21 @@ CANCELLED = stored_message("cancelled before it was answered")
 EXPIRED = stored_message("not answered before the deadline of its job")
 PROGRAM_FAULT = stored_message("%(error)s in Simple Batch; see the log")
 NOT_STORED = stored_message("The answer cannot be stored (%(error)s); see the log")
+
+# --- requests that a provider's batch API cannot take (runner/part_lines.py) ---------------------
+
+NO_BATCH_URL = stored_message(
+    "The provider's batch API does not take %(url)s, only %(urls)s. Send this request in a job with the "
+    "service “now”."
+)
+LINE_TOO_LARGE = stored_message(
+    "The request has %(size)s bytes, and the provider's batch API takes at most %(limit)s. Shorten it, or "
+    "send it in a job with the service “now”."
+)
+TOO_MANY_INPUTS = stored_message(
+    "The request has %(count)s inputs, and a batch of the provider takes at most %(limit)s. Divide it, or "
+    "send it in a job with the service “now”."
+)
 
 # --- webhooks and e-mails (runner/notifier.py, runner/mailer.py) -------------------------------
 

@@ -91,11 +91,8 @@ class Transport:
     ):
         self._urls = RequestUrls(endpoint)
         self._secrets = EchoedSecrets(endpoint)
-        self._session = session = requests.Session()
-        session.trust_env = settings.TRUST_ENV
-        session.verify = self._verify = settings.CA_BUNDLE or True
-        session.headers.clear()
-        session.headers.update(headers_of(endpoint))
+        self._session = session = session_of(endpoint, settings)
+        self._verify = settings.CA_BUNDLE or True
         self._direct: GeventAdapter | None = None  # None where a proxy is in between
         self._policy = AddressPolicy.of(settings.ALLOWED_PRIVATE_HOSTS)
         self._answers = answers or Answers(settings.MAX_ANSWERS_BYTES)
@@ -135,7 +132,7 @@ class Transport:
             message = _expired(limit, limits)
             raise TransportFailure(Cause.TIMEOUT, message, awaited=awaited) from error
         except Exception as error:
-            failure = _failure(error)
+            failure = failure_of(error)
             if failure is None:
                 raise
             raise failure from error
@@ -166,7 +163,7 @@ class Transport:
             awaited = isinstance(error, requests.ReadTimeout)
             raise TransportFailure(Cause.TIMEOUT, message, awaited=awaited) from error
         except Exception as error:
-            failure = _failure(error)
+            failure = failure_of(error)
             if failure is None:
                 raise
             raise failure from error
@@ -298,7 +295,7 @@ def _reply(answer: Answer) -> Reply:
     return Reply(answer.status_code, answer.headers, answer.content, answer.held, answer.paused_s)
 
 
-def _failure(error: Exception) -> TransportFailure | None:
+def failure_of(error: Exception) -> TransportFailure | None:
     """What an exception of a call means; None where it is a fault of ours."""
     if isinstance(error, AddressRefused):
         return TransportFailure(Cause.CONNECTION, error.text, Verdict.STOP)
@@ -319,6 +316,16 @@ def _expired(limit: StreamDeadline, limits: StreamLimits) -> Message:
     if limit.silent_s is None:
         return NO_ANSWER_IN_TIME(seconds=f"{limits.total_s:g}")
     return STREAM_SILENT(seconds=f"{limit.silent_s:g}")
+
+
+def session_of(endpoint: Endpoint, settings: Settings) -> requests.Session:
+    """A session with the endpoint's headers and the settings' certificates and proxies."""
+    session = requests.Session()
+    session.trust_env = settings.TRUST_ENV
+    session.verify = settings.CA_BUNDLE or True
+    session.headers.clear()
+    session.headers.update(headers_of(endpoint))
+    return session
 
 
 def session_has_proxies(url: str) -> bool:

@@ -26,12 +26,12 @@ from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..core.stored_messages import HOOK_UNANSWERED, HOOK_UNREACHABLE
 from ..core.version import __version__
+from ..engine.guarded_adapter import GuardedAdapter
 from ..store import outcome_counts, savings, webhooks
 from ..store.database import connected, log_failure
 from ..store.models import Delivery
 from ..store.outcome_status import outcome_status
 from . import mailer
-from .guarded_adapter import GuardedAdapter
 
 log = logging.getLogger(__name__)
 

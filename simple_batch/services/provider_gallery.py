@@ -18,6 +18,7 @@ from ..core.domain import ApiFormat, Auth, StreamMode
 from ..core.errors import NotFound
 from ..core.messages import translatable
 from ..core.price_rules import PriceRules
+from ..engine.batch_api.profiles import BatchProfile
 from ..intake.nearest_name import near
 
 SHIPPED = data_file("providers.toml")
@@ -51,20 +52,6 @@ class ModelRules(PriceRules, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return PriceRules(*(getattr(self, name) for name in PriceRules.__struct_fields__))
 
 
-class BatchApi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A provider's own batch API. ``kind`` is the protocol; limits that are not known are None.
-    ``discount`` is the share of the normal price that is charged; ``window_h`` are hours."""
-
-    kind: str
-    max_requests: int | None = None
-    max_bytes: int | None = None
-    window_h: int | None = None
-    discount: float | None = None
-    endpoints: list[str] = []
-    source: str = ""
-    note: str = ""
-
-
 class PromptCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Requests may have a ``prompt_cache_key``, of which each is good for ``key_rpm`` calls a minute
     (None: any number), and ``breakpoints`` where the model has them (engine/prompt_caching.py)."""
@@ -94,7 +81,7 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
     params: list[ParameterRule] = []
-    batch: BatchApi | None = None
+    batch: BatchProfile | None = None
     prompt_cache: PromptCache | None = None
     tiers: list[str] = []
     price_rules: list[ModelRules] = []

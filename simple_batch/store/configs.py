@@ -162,6 +162,7 @@ def endpoint_of(config: ApiConfig, vault: Vault) -> Endpoint:
         stream=StreamMode(config.stream),
         stream_since=config.stream_since,
         service_tier=config.service_tier,
+        batch_api=config.batch_api,
     )
 
 

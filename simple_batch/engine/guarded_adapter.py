@@ -2,6 +2,7 @@
 (core/address_policy.py). Behind a proxy, the proxy makes the connection."""
 
 import socket
+from typing import Any
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -18,7 +19,7 @@ class GuardedAdapter(HTTPAdapter):
         self._policy = policy
         super().__init__(max_retries=0)
 
-    def init_poolmanager(self, *args, **kwargs) -> None:
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {
             "http": _pool(HTTPConnectionPool, HTTPConnection, self._policy),
@@ -26,8 +27,8 @@ class GuardedAdapter(HTTPAdapter):
         }
 
 
-def _pool(kind: type, connection: type, policy: AddressPolicy) -> type:
-    class Guarded(connection):
+def _pool(kind: type, connection: Any, policy: AddressPolicy) -> type:
+    class Guarded(connection):  # type: ignore[misc]  # one of two classes
         _dns_host: str
 
         def _new_conn(self) -> socket.socket:
@@ -41,7 +42,7 @@ def _pool(kind: type, connection: type, policy: AddressPolicy) -> type:
                 for info in policy.through(name, found):
                     self._dns_host = str(info[4][0])
                     try:
-                        return super()._new_conn()
+                        return super()._new_conn()  # type: ignore[no-any-return]
                     except NewConnectionError as error:
                         failure = error
             finally:
